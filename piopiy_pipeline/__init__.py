@@ -1,0 +1,56 @@
+"""Voice agents for phone and browser: one linear pipecat pipeline a call.
+
+Names are loaded when they are first used, so that a command which needs neither pipecat nor
+onnxruntime (the gateway, ``piopiy call``) never pays for them.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Agent": "agent",
+    "AuthenticationError": "agent",
+    "Call": "session",
+    "CallEnd": "call",
+    "CallInfo": "call",
+    "CallPipeline": "pipeline",
+    "EndReason": "call",
+    "StageError": "pipeline",
+    "Turn": "call",
+    "VoiceAgent": "voice_agent",
+}
+
+__all__ = [
+    "Agent",
+    "AuthenticationError",
+    "Call",
+    "CallEnd",
+    "CallInfo",
+    "CallPipeline",
+    "EndReason",
+    "StageError",
+    "Turn",
+    "VoiceAgent",
+    "__version__",
+]
+
+if TYPE_CHECKING:
+    from piopiy_pipeline.agent import Agent, AuthenticationError
+    from piopiy_pipeline.call import CallEnd, CallInfo, EndReason, Turn
+    from piopiy_pipeline.pipeline import CallPipeline, StageError
+    from piopiy_pipeline.session import Call
+    from piopiy_pipeline.voice_agent import VoiceAgent
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

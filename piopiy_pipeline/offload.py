@@ -1,0 +1,140 @@
+"""The one way to run work off the event loop.
+
+A request goes out, its response comes back; workers never push. Completions of one `Lane` are
+delivered in the order of submission. That keeps the loop free in production, and because
+`in_flight()` knows of every request that has not been answered, a virtual clock can hold still
+while anything computes.
+
+    lane = Lane("vad", threads=1)
+    probabilities = await lane.run(score, batch)
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+__all__ = ["Lane", "in_flight", "offload"]
+
+T = TypeVar("T")
+
+_in_flight: dict[asyncio.AbstractEventLoop, int] = {}
+
+
+def in_flight(loop: asyncio.AbstractEventLoop) -> int:
+    """How many requests of this loop have not been answered yet."""
+    return _in_flight.get(loop, 0)
+
+
+class Lane:
+    """A queue in front of some workers; completions come back in the order of submission.
+
+    With `ordered=False` each comes back as soon as it is there: for work of calls that must not
+    wait for each other. `executor` may be any `concurrent.futures` executor (a process pool, say); without one, the
+    lane has `threads` threads of its own, which start with the first request. `limit` bounds the
+    requests that wait: one more raises `BlockingIOError` at once, because a queue that only grows
+    is an outage that nobody has noticed yet.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        threads: int = 1,
+        executor: Executor | None = None,
+        ordered: bool = True,
+        limit: int = 10_000,
+    ) -> None:
+        self.name = name
+        self.limit = limit
+        self.ordered = ordered
+        self._executor = executor or ThreadPoolExecutor(max_workers=threads, thread_name_prefix=name)
+        self._owns_executor = executor is None
+        self._waiting: dict[asyncio.AbstractEventLoop, deque[_Request]] = {}
+
+    def submit(self, work: Callable[..., T], *args: Any) -> asyncio.Future[T]:
+        """Queue `work(*args)`; the future resolves on the calling loop. Raises `BlockingIOError` when full."""
+        loop = asyncio.get_running_loop()
+        waiting = self._waiting.setdefault(loop, deque())
+        if len(waiting) >= self.limit:
+            raise BlockingIOError(f"{self.name}: {self.limit} requests are waiting already")
+        answer: asyncio.Future[T] = loop.create_future()
+        request = _Request(self._executor.submit(work, *args), answer)
+        waiting.append(request)
+        _in_flight[loop] = _in_flight.get(loop, 0) + 1
+        request.job.add_done_callback(lambda _: self._wake(loop, request))
+        return answer
+
+    async def run(self, work: Callable[..., T], *args: Any) -> T:
+        """Queue `work(*args)` and wait for its result; its exception is raised here."""
+        return await self.submit(work, *args)
+
+    def close(self, *, wait: bool = False) -> None:
+        """Take no more requests. Those that run are finished, those that wait are cancelled."""
+        if self._owns_executor:
+            self._executor.shutdown(wait=wait, cancel_futures=True)
+
+    def _wake(self, loop: asyncio.AbstractEventLoop, request: _Request) -> None:
+        """In the worker's thread: have the loop deliver. A loop that is closed has nobody left to tell."""
+        try:
+            loop.call_soon_threadsafe(self._deliver, loop, request)
+        except RuntimeError:
+            self._waiting.pop(loop, None)
+            _in_flight.pop(loop, None)
+
+    def _deliver(self, loop: asyncio.AbstractEventLoop, request: _Request) -> None:
+        waiting = self._waiting.get(loop)
+        if not waiting:  # an earlier delivery took this one along
+            return
+        if not self.ordered:
+            waiting.remove(request)
+            request.deliver()
+            _settle(loop)
+        else:
+            while waiting and waiting[0].job.done():
+                waiting.popleft().deliver()
+                _settle(loop)
+        if not waiting:
+            self._waiting.pop(loop, None)
+
+
+class _Request:
+    """One piece of work under way, and the future of whoever waits for it."""
+
+    __slots__ = ("answer", "job")
+
+    def __init__(self, job: Future[Any], answer: asyncio.Future[Any]) -> None:
+        self.job = job
+        self.answer = answer
+
+    def deliver(self) -> None:
+        if self.answer.done():  # whoever waited has gone
+            return
+        if self.job.cancelled():
+            self.answer.cancel()
+        elif error := self.job.exception():
+            self.answer.set_exception(error)
+        else:
+            self.answer.set_result(self.job.result())
+
+
+def _settle(loop: asyncio.AbstractEventLoop) -> None:
+    left = _in_flight.get(loop, 0) - 1
+    if left > 0:
+        _in_flight[loop] = left
+    else:
+        _in_flight.pop(loop, None)
+
+
+_shared: Lane | None = None
+
+
+async def offload(work: Callable[..., T], *args: Any) -> T:
+    """Run blocking `work(*args)` in a thread of the process's shared lane and wait for its result."""
+    global _shared
+    if _shared is None:
+        _shared = Lane("offload", threads=4, ordered=False)
+    return await _shared.run(work, *args)

@@ -1,0 +1,1 @@
+"""The protocol between gateway and agent: the only floor that both of them stand on."""

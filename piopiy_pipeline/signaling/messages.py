@@ -1,0 +1,360 @@
+"""What gateway and agent say to each other, as models that forbid what they do not know.
+
+Two conversations, both JSON:
+
+* **signaling**, one WebSocket per agent (``/agent``): `AgentMessage` up, `GatewayMessage` down;
+* **media events**, text messages between the binary audio of one call (``/media/{call_id}``):
+  `AgentMediaEvent` up, `GatewayMediaEvent` down.
+
+A message that fits no model raises `ProtocolError`, with what was wrong in a sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from piopiy_pipeline.call import CallKind, EndReason
+
+__all__ = [
+    "MAX_MESSAGE_BYTES",
+    "PROTOCOL_VERSION",
+    "Accept",
+    "AgentMediaEvent",
+    "AgentMessage",
+    "Answer",
+    "Cancel",
+    "Checkpoint",
+    "Clear",
+    "Cleared",
+    "Confirm",
+    "ConversationEvent",
+    "DataMessage",
+    "Dtmf",
+    "Ended",
+    "Fault",
+    "GatewayMediaEvent",
+    "GatewayMessage",
+    "Hangup",
+    "MediaStart",
+    "MediaStop",
+    "Offer",
+    "Ping",
+    "Played",
+    "Pong",
+    "ProtocolError",
+    "Register",
+    "Registered",
+    "Reject",
+    "Status",
+    "dump",
+    "parse_agent_media",
+    "parse_agent_message",
+    "parse_gateway_media",
+    "parse_gateway_message",
+]
+
+PROTOCOL_VERSION = 1
+MAX_MESSAGE_BYTES = 1 << 20
+"""The largest signaling message that either side takes: a checkpoint of a long conversation fits."""
+
+CallId = Annotated[str, Field(min_length=1, max_length=64)]
+Positive = Annotated[int, Field(gt=0)]
+
+
+class ProtocolError(ValueError):
+    """A message that fits no model of the protocol."""
+
+
+class Message(BaseModel):
+    """What every message is: frozen, and strict about unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+# ------------------------------------------------------------------ agent -> gateway
+
+
+class Register(Message):
+    """The first message of an agent. Instances with the same `agent_id` share its calls."""
+
+    type: Literal["register"] = "register"
+    protocol: int = PROTOCOL_VERSION
+    agent_id: Annotated[str, Field(min_length=1, max_length=128)]
+    instance_id: Annotated[str, Field(min_length=1, max_length=128)]
+    capacity: Positive
+    version: str = ""
+
+
+class Status(Message):
+    """How busy an instance is, and whether it takes calls. Sent whenever either changes."""
+
+    type: Literal["status"] = "status"
+    active: Annotated[int, Field(ge=0)]
+    capacity: Positive
+    state: Literal["serving", "draining"] = "serving"
+
+
+class Accept(Message):
+    """The media stream is open; the agent takes the call if the gateway confirms."""
+
+    type: Literal["accept"] = "accept"
+    call_id: CallId
+    offer_id: str
+
+
+class Reject(Message):
+    """The agent does not take the call, which goes to the next instance."""
+
+    type: Literal["reject"] = "reject"
+    call_id: CallId
+    offer_id: str
+    reason: Literal["full", "draining", "error"]
+    detail: str = ""
+
+
+class Answer(Message):
+    """The pipeline can hear and speak: answer the caller."""
+
+    type: Literal["answer"] = "answer"
+    call_id: CallId
+
+
+class Checkpoint(Message):
+    """What another instance would need to go on with this call: small, JSON, sent at each turn's end."""
+
+    type: Literal["checkpoint"] = "checkpoint"
+    call_id: CallId
+    state: dict[str, Any]
+
+
+class ConversationEvent(Message):
+    """Something that happened in the conversation, for whoever watches the call.
+
+    `at` is in seconds since the agent accepted. `event` is one of ``user_turn`` (text),
+    ``user_partial`` (text), ``bot_turn`` (text, interrupted), ``tool`` (name, arguments, and result
+    once it is there), ``error`` (stage, message).
+    """
+
+    type: Literal["event"] = "event"
+    call_id: CallId
+    at: float
+    event: Literal["user_turn", "user_partial", "bot_turn", "tool", "error"]
+    data: dict[str, Any] = Field(default_factory=dict)
+
+
+class Hangup(Message):
+    """The agent ends the call. `played_out` tells that what it had sent was heard."""
+
+    type: Literal["hangup"] = "hangup"
+    call_id: CallId
+    reason: EndReason
+    detail: str = ""
+
+
+class Ping(Message):
+    """Are you there? Either side may ask; the other answers with the same number."""
+
+    type: Literal["ping"] = "ping"
+    n: int
+
+
+class Pong(Message):
+    type: Literal["pong"] = "pong"
+    n: int
+
+
+# ------------------------------------------------------------------ gateway -> agent
+
+
+class Registered(Message):
+    """The instance is known and gets calls from now on."""
+
+    type: Literal["registered"] = "registered"
+    protocol: int = PROTOCOL_VERSION
+    heartbeat_s: Annotated[float, Field(gt=0)]
+
+
+class Offer(Message):
+    """A call for this instance, to be accepted within `deadline_ms`.
+
+    The media stream is at `media_path` of the same host, opened with the bearer token
+    `media_token`, which works once. `caller_rate` is the caller's sample rate in Hz.
+    `checkpoint` is the state of the call when another instance lost it.
+    """
+
+    type: Literal["offer"] = "offer"
+    call_id: CallId
+    offer_id: str
+    agent_id: str
+    from_number: str | None
+    to_number: str | None
+    metadata: dict[str, Any] | str | None
+    kind: CallKind
+    caller_rate: Positive
+    deadline_ms: Positive
+    setup_s: Annotated[float, Field(gt=0)]
+    media_path: str
+    media_token: str
+    checkpoint: dict[str, Any] | None = None
+
+
+class Confirm(Message):
+    """The accept came in time: the call is this instance's, and the callback may run."""
+
+    type: Literal["confirm"] = "confirm"
+    call_id: CallId
+    offer_id: str
+
+
+class Cancel(Message):
+    """The offer is withdrawn: its deadline passed, or the caller is gone. Also the answer to a late accept."""
+
+    type: Literal["cancel"] = "cancel"
+    call_id: CallId
+    offer_id: str
+    detail: str = ""
+
+
+class Ended(Message):
+    """The call is over for a reason that did not come from this agent."""
+
+    type: Literal["ended"] = "ended"
+    call_id: CallId
+    reason: EndReason
+    detail: str = ""
+
+
+class Fault(Message):
+    """The other side did something that ends the connection. Nothing follows it but the close."""
+
+    type: Literal["fault"] = "fault"
+    code: Literal["protocol", "unknown_agent", "duplicate_instance", "version", "shutdown"]
+    detail: str
+
+
+AgentMessage = Annotated[
+    Register
+    | Status
+    | Accept
+    | Reject
+    | Answer
+    | Checkpoint
+    | ConversationEvent
+    | Hangup
+    | Ping
+    | Pong
+    | Fault,
+    Field(discriminator="type"),
+]
+GatewayMessage = Annotated[
+    Registered | Offer | Confirm | Cancel | Ended | Ping | Pong | Fault, Field(discriminator="type")
+]
+
+
+# ------------------------------------------------------------------ media events
+
+
+class MediaStart(Message):
+    """The agent's first event: the rates of the two directions in Hz, and how often it wants `Played`.
+
+    `caller_rate` is what it hears at (8 or 16 kHz), `bot_rate` what it speaks at (8, 16 or 24 kHz).
+    The gateway resamples between these and the caller's own rate.
+    """
+
+    event: Literal["start"] = "start"
+    caller_rate: Literal[8000, 16000]
+    bot_rate: Literal[8000, 16000, 24000]
+    played_every_ms: Annotated[int, Field(ge=20, le=1000)] = 200
+
+
+class Clear(Message):
+    """Drop what is not played yet. Audio that follows this message belongs to `epoch`."""
+
+    event: Literal["clear"] = "clear"
+    epoch: Annotated[int, Field(gt=0)]
+
+
+class Cleared(Message):
+    """The answer to `Clear`: `position` samples of the epoch before `epoch` were played, and no more will be."""
+
+    event: Literal["cleared"] = "cleared"
+    epoch: int
+    position: Annotated[int, Field(ge=0)]
+
+
+class Played(Message):
+    """`position` samples of `epoch` have left the playout clock, at the agent's `bot_rate`.
+
+    Sent with the first sample of each stretch of speech, every `played_every_ms` while it plays,
+    and with `dry` true when nothing is left to play.
+    """
+
+    event: Literal["played"] = "played"
+    epoch: int
+    position: Annotated[int, Field(ge=0)]
+    dry: bool = False
+
+
+class Dtmf(Message):
+    """Keys, pressed by the caller or to be sent to them."""
+
+    event: Literal["dtmf"] = "dtmf"
+    digits: Annotated[str, Field(pattern=r"^[0-9A-D*#]{1,64}$")]
+
+
+class DataMessage(Message):
+    """A message between a client's application and the bot, passed on as it is."""
+
+    event: Literal["message"] = "message"
+    data: dict[str, Any]
+
+
+class MediaStop(Message):
+    """No more audio in this direction."""
+
+    event: Literal["stop"] = "stop"
+
+
+AgentMediaEvent = Annotated[MediaStart | Clear | Dtmf | DataMessage | MediaStop, Field(discriminator="event")]
+GatewayMediaEvent = Annotated[
+    Played | Cleared | Dtmf | DataMessage | MediaStop, Field(discriminator="event")
+]
+
+
+
+def parser(union: Any) -> Callable[[str | bytes], Any]:
+    """A function that reads JSON text as one of a union of messages, and raises `ProtocolError`."""
+    adapter: TypeAdapter[Any] = TypeAdapter(union)
+
+    def parse(text: str | bytes) -> Any:
+        try:
+            return adapter.validate_json(text)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_context=False)[0]
+            where = ".".join(str(part) for part in first["loc"]) or "message"
+            raise ProtocolError(f"{where}: {first['msg']} in {_beginning(text)}") from None
+
+    return parse
+
+
+parse_agent_message: Callable[[str | bytes], AgentMessage] = parser(AgentMessage)
+"""A signaling message of an agent. Raises `ProtocolError`."""
+parse_gateway_message: Callable[[str | bytes], GatewayMessage] = parser(GatewayMessage)
+"""A signaling message of a gateway. Raises `ProtocolError`."""
+parse_agent_media: Callable[[str | bytes], AgentMediaEvent] = parser(AgentMediaEvent)
+"""An event that an agent sent on a media stream. Raises `ProtocolError`."""
+parse_gateway_media: Callable[[str | bytes], GatewayMediaEvent] = parser(GatewayMediaEvent)
+"""An event that a gateway sent on a media stream. Raises `ProtocolError`."""
+
+
+def dump(message: Message) -> str:
+    """The message as JSON text."""
+    return message.model_dump_json()
+
+
+def _beginning(message: str | bytes, limit: int = 200) -> str:
+    text = message if isinstance(message, str) else message[: limit * 4].decode("utf-8", "replace")
+    return text if len(text) <= limit else f"{text[:limit]}…"
