@@ -319,10 +319,7 @@ class MediaStop(Message):
 
 
 AgentMediaEvent = Annotated[MediaStart | Clear | Dtmf | DataMessage | MediaStop, Field(discriminator="event")]
-GatewayMediaEvent = Annotated[
-    Played | Cleared | Dtmf | DataMessage | MediaStop, Field(discriminator="event")
-]
-
+GatewayMediaEvent = Annotated[Played | Cleared | Dtmf | DataMessage | MediaStop, Field(discriminator="event")]
 
 
 def parser(union: Any) -> Callable[[str | bytes], Any]:
