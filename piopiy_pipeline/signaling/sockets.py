@@ -1,0 +1,207 @@
+"""WebSocket connections that hand each message to a function, for the server's and the client's side.
+
+A call is fifty messages a second and direction. In websockets' own API each of them passes a queue,
+wakes a task, and takes a lock on its way out; here a message that arrives is one function call from
+the socket's callback, and one that leaves is one write. It stands with the protocol because gateway,
+agent and caller all carry it over these sockets.
+
+    async with connect(url, create_connection=DirectClientConnection, compression=None) as socket:
+        socket.listen(on_text=..., on_binary=..., on_close=...)
+        socket.post_binary(pcm)
+        await socket.wait_closed()
+
+The price is that nobody holds the peer back: whoever listens must take every message at once. What
+is bounded are the size of a message (websockets' ``max_size``), what waits to be sent (`post_text`,
+`post_binary`), what came before `listen` (`EARLY_LIMIT`), and the time that closing takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from loguru import logger
+from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.connection import Connection
+from websockets.asyncio.server import ServerConnection
+from websockets.frames import DATA_OPCODES, CloseCode, Frame, Opcode
+from websockets.protocol import OPEN, Event
+
+__all__ = ["EARLY_LIMIT", "DirectClientConnection", "DirectConnection", "DirectServerConnection"]
+
+EARLY_LIMIT = 256
+"""How many messages may arrive between the handshake and `listen`."""
+TEXT_LIMIT_BYTES = 4 << 20
+"""With more than this waiting to be sent, a text message is not queued: the connection is given up."""
+CLOSE_S = 2.0
+"""How long the closing handshake may take before the connection is cut."""
+
+
+def _ignore_message(_: bytes) -> None: ...
+
+
+class DirectConnection(Connection):
+    """What both sides share. Use `DirectServerConnection` or `DirectClientConnection`."""
+
+    binary_limit_bytes: int = 1 << 20
+    """With more than this waiting to be sent, `post_binary` refuses. May be set on an instance."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._on_text: Callable[[bytes], None] = _ignore_message
+        self._on_binary: Callable[[bytes], None] = _ignore_message
+        self._on_close: Callable[[], None] | None = None
+        self._listening = False
+        self._deaf = False  # nobody wants to hear what still comes in
+        self._early: list[tuple[bool, bytes]] = []
+        self._opcode = Opcode.BINARY
+        self._fragments = bytearray()
+        self._cut: asyncio.TimerHandle | None = None
+
+    # ------------------------------------------------------------------ receiving
+
+    def listen(
+        self,
+        *,
+        on_text: Callable[[bytes], None] = _ignore_message,
+        on_binary: Callable[[bytes], None] = _ignore_message,
+        on_close: Callable[[], None] | None = None,
+    ) -> None:
+        """From now on, call these with every message, in order; earlier ones are delivered at once.
+
+        `on_text` receives the UTF-8 of a text message (unchecked), `on_binary` a binary message.
+        `on_close` is called once, when the connection is gone; at once if it is gone already. A
+        function that raises closes the connection (1011) and is logged. May be called again to
+        hand the connection over.
+        """
+        self._on_text, self._on_binary, self._on_close = on_text, on_binary, on_close
+        self._listening = True
+        early, self._early = self._early, []
+        for text, data in early:
+            self._deliver(text, data)
+        if self.connection_lost_waiter.done():
+            self._tell_closed()
+
+    def process_event(self, event: Event) -> None:
+        """websockets' hook for each event: data frames go straight to the listener."""
+        if not isinstance(event, Frame) or event.opcode not in DATA_OPCODES:
+            super().process_event(event)
+            return
+        if event.fin and event.opcode is not Opcode.CONT:
+            self._deliver(event.opcode is Opcode.TEXT, bytes(event.data))
+            return
+        if event.opcode is not Opcode.CONT:
+            self._opcode = event.opcode
+        self._fragments += event.data  # websockets bounds the size of the whole message
+        if event.fin:
+            data = bytes(self._fragments)
+            self._fragments.clear()
+            self._deliver(self._opcode is Opcode.TEXT, data)
+
+    def _deliver(self, text: bool, data: bytes) -> None:
+        if self._deaf:
+            return
+        if not self._listening:
+            self._early.append((text, data))
+            if len(self._early) > EARLY_LIMIT:
+                self._early.clear()
+                self.finish(CloseCode.POLICY_VIOLATION, "too many messages before the first answer")
+            return
+        try:
+            if text:
+                self._on_text(data)
+            else:
+                self._on_binary(data)
+        except Exception:  # an exception here would take the transport down without a close frame
+            logger.exception("the listener of a WebSocket connection failed")
+            self.finish(CloseCode.INTERNAL_ERROR, "internal error")
+
+    # ------------------------------------------------------------------ sending
+
+    @property
+    def is_open(self) -> bool:
+        """Whether messages can be sent: the handshake is done and closing has not begun."""
+        return self.protocol.state is OPEN and not self.transport.is_closing()
+
+    @property
+    def write_buffer_size(self) -> int:
+        """How many bytes wait to be taken by the operating system."""
+        return self.transport.get_write_buffer_size()
+
+    def post_text(self, message: str | bytes) -> bool:
+        """Send a text message (`bytes` are UTF-8) without waiting. False if the connection is not open.
+
+        Text carries the protocol, so none is ever left out: a peer that has stopped reading until
+        4 MiB wait for it is cut off.
+        """
+        if not self.is_open:
+            return False
+        if self.write_buffer_size > TEXT_LIMIT_BYTES:
+            logger.warning(
+                "a peer does not read what it is sent ({} bytes wait): cut off", self.write_buffer_size
+            )
+            self._deaf = True
+            self.transport.abort()
+            return False
+        self.protocol.send_text(message.encode() if isinstance(message, str) else message)
+        self.send_data()
+        return True
+
+    def post_binary(self, data: bytes) -> bool:
+        """Send a binary message without waiting.
+
+        False, and nothing is sent, if the connection is not open or more than `binary_limit_bytes` wait.
+        """
+        if not self.is_open or self.write_buffer_size > self.binary_limit_bytes:
+            return False
+        self.protocol.send_binary(data)
+        self.send_data()
+        return True
+
+    # ------------------------------------------------------------------ closing
+
+    def finish(self, code: CloseCode | int = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
+        """Begin to close, without waiting: nothing more is received, what was sent before goes out.
+
+        The connection is cut if the peer has not closed as well after `CLOSE_S`. Safe to call at any time.
+        """
+        self._deaf = True
+        if self._cut is not None or self.connection_lost_waiter.done():
+            return
+        if self.is_open:
+            # A close frame holds at most 123 bytes of reason (RFC 6455, 5.5).
+            self.protocol.send_close(code, reason.encode()[:123].decode(errors="ignore"))
+            self.send_data()
+        self._cut = self.loop.call_later(CLOSE_S, self.transport.abort)
+
+    async def close(self, code: CloseCode | int = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
+        """Close and wait until the connection is gone: `CLOSE_S` at most, even if the peer reads nothing."""
+        self.finish(code, reason)
+        await self.wait_closed()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """asyncio's hook: the connection is gone."""
+        super().connection_lost(exc)
+        if self._cut is not None:
+            self._cut.cancel()
+        if self._listening:
+            self._tell_closed()
+
+    def _tell_closed(self) -> None:
+        on_close, self._on_close = self._on_close, None
+        self._on_text = self._on_binary = _ignore_message  # and with them the references they hold
+        if on_close is None:
+            return
+        try:
+            on_close()
+        except Exception:
+            logger.exception("the listener of a WebSocket connection failed when it closed")
+
+
+class DirectServerConnection(DirectConnection, ServerConnection):
+    """The server's side: pass it to `websockets.asyncio.server.serve` as ``create_connection``."""
+
+
+class DirectClientConnection(DirectConnection, ClientConnection):
+    """The client's side: pass it to `websockets.asyncio.client.connect` as ``create_connection``."""
