@@ -1,0 +1,412 @@
+"""The stage that speaks: sends speech ahead of time, and lets go of what follows it when it was heard.
+
+Everything between the audio (words, the end of a response, a mark) waits in the ledger until the
+gateway's playout clock has passed it. An interruption sends `clear` and is held for the answer, so
+that what goes down the pipeline to the context is what the caller heard, and then the interruption.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Protocol
+
+import numpy as np
+from loguru import logger
+from pipecat.frames.frames import (
+    AggregatedTextFrame,
+    BotSpeakingFrame,
+    BotStartedSpeakingFrame,
+    BotStoppedSpeakingFrame,
+    CancelFrame,
+    EndFrame,
+    Frame,
+    InterruptionFrame,
+    OutputAudioRawFrame,
+    OutputDTMFFrame,
+    OutputDTMFUrgentFrame,
+    OutputTransportMessageFrame,
+    OutputTransportMessageUrgentFrame,
+    OutputTransportReadyFrame,
+    StartFrame,
+    StopFrame,
+    SystemFrame,
+    TTSAudioRawFrame,
+    TTSStoppedFrame,
+    TTSTextFrame,
+)
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+from pipecat.transports.base_output import BaseOutputTransport
+from pipecat.transports.base_transport import TransportParams
+
+from piopiy_pipeline.audio.resample import Resampler
+from piopiy_pipeline.signaling.messages import Clear, Cleared, DataMessage, Dtmf, Played
+from piopiy_pipeline.transports.frames import HeardTextFrame, SpeechMarkFrame
+from piopiy_pipeline.transports.ledger import Cut, SpeechLedger
+from piopiy_pipeline.transports.link import MediaLink
+from piopiy_pipeline.transports.word_clock import WordClock
+from piopiy_pipeline.transports.words import SpokenSentence
+
+__all__ = ["BotOutput", "SpeechMonitor"]
+
+DOWN = FrameDirection.DOWNSTREAM
+
+HOLD_S = 0.1
+"""An interruption waits this long for the playout clock's answer, and then goes by this side's estimate."""
+QUIET_S = 0.35
+"""A bot that has nothing left to play, and did not say that its speech ended, has stopped after this."""
+SPEAKING_EVERY_S = 1.0
+"""How often `BotSpeakingFrame` tells that the bot still speaks."""
+ROOM_S = 30
+"""Speech that waits to be sent; whoever makes more of it has to wait."""
+END_SLACK_S = 1.5
+"""How much longer than its length the last speech may take until the end goes on without it."""
+
+
+class SpeechMonitor(Protocol):
+    """Who watches the output, by plain function calls: the call's session."""
+
+    def frame_arrived(self, frame: Frame) -> None:
+        """A frame other than audio has come down the pipeline, before it waits for anything."""
+
+    def audio_arrived(self) -> None:
+        """The bot has something to say."""
+
+    def speech_progressed(self, speaking: bool) -> None:
+        """The playout clock has reported; `speaking` tells whether it has more to play."""
+
+    def mark_heard(self, number: int) -> None:
+        """Everything before this `SpeechMarkFrame` was heard."""
+
+    def frames_dropped(self, frames: list[Frame]) -> None:
+        """An interruption came before these were heard."""
+
+
+class BotOutput(BaseOutputTransport):
+    """PCM16 mono at the link's `bot_rate`; other rates and stereo are converted."""
+
+    def __init__(
+        self, params: TransportParams, link: MediaLink, monitor: SpeechMonitor, *, lead_ms: int = 5000
+    ) -> None:
+        super().__init__(params, enable_direct_mode=True, name="transport_out")
+        self._link = link
+        self._monitor = monitor
+        self._ledger: SpeechLedger[Frame] = SpeechLedger(link.bot_rate, lead_ms=lead_ms)
+        self._words = WordClock(link.bot_rate)
+        self._sentences: deque[SpokenSentence] = deque()
+        self._resamplers: dict[int, Resampler] = {}
+        self._due: deque[Frame] = deque()
+        self._wake = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._due_task: asyncio.Task[None] | None = None
+        self._held: InterruptionFrame | None = None
+        self._held_back: deque[Frame] = deque()
+        self._hold_timer: asyncio.TimerHandle | None = None
+        self._estimate_at_hold = 0
+        self._cut: Cut[Frame] | None = None
+        self._playing = False
+        self._speaking = False
+        self._spoke_at = 0.0
+        self._quiet_timer: asyncio.TimerHandle | None = None
+        self._settled: asyncio.Future[None] | None = None
+
+    # ------------------------------------------------------------------ told by the link
+
+    def on_played(self, report: Played) -> None:
+        """The playout clock has reached a position."""
+        now = self._now()
+        messages, due = self._ledger.played(report.epoch, report.position, report.dry, now)
+        self._send(messages)
+        if report.epoch != self._ledger.epoch:
+            return
+        self._due.extend(due)
+        self._playing = not report.dry
+        self._monitor.speech_progressed(self._playing)
+        if self._quiet_timer is not None:
+            self._quiet_timer.cancel()
+            self._quiet_timer = None
+        if report.dry and self._speaking:
+            self._quiet_timer = self.get_event_loop().call_later(QUIET_S, self._wake.set)
+        self._wake.set()
+
+    def on_cleared(self, answer: Cleared) -> None:
+        """The playout clock has emptied itself."""
+        if self._held is not None and self._cut is None and answer.epoch == self._ledger.epoch:
+            self._end_hold(answer.position)
+
+    def _clear_unanswered(self) -> None:
+        if self._held is not None and self._cut is None:
+            logger.warning("no answer to a clear in {} ms: going by an estimate", int(HOLD_S * 1000))
+            self._end_hold(self._estimate_at_hold)
+
+    def _end_hold(self, position: int) -> None:
+        if self._hold_timer is not None:
+            self._hold_timer.cancel()
+        queued = self._ledger.queued
+        cut = self._cut = self._ledger.cut(position, self._now())
+        self._due.extend(cut.due)
+        for sentence in self._sentences:
+            heard = sentence.heard(cut.position, queued)
+            if heard and isinstance(sentence.identity, AggregatedTextFrame):
+                self._due.append(_heard_part(sentence.identity, heard))
+        self._sentences.clear()
+        self._playing = False
+        self._wake.set()
+
+    # ------------------------------------------------------------------ the stage
+
+    async def start(self, frame: StartFrame) -> None:
+        await super().start(frame)
+        if self._due_task is None:
+            self._due_task = self.create_task(self._push_due(), "transport_out::due")
+        await self.set_transport_ready(frame)
+
+    async def set_transport_ready(self, frame: StartFrame) -> None:
+        """Say so. The base class's senders, a queue and two tasks each, are not needed."""
+        await self.push_frame(OutputTransportReadyFrame(), FrameDirection.UPSTREAM)
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        if direction is not DOWN:
+            await super().process_frame(frame, direction)
+            return
+        if not isinstance(frame, OutputAudioRawFrame):
+            self._monitor.frame_arrived(frame)
+        if isinstance(frame, InterruptionFrame):
+            await FrameProcessor.process_frame(self, frame, direction)
+            await self._in_turn(frame)
+        elif isinstance(frame, (SystemFrame, EndFrame, StopFrame)):
+            await super().process_frame(frame, direction)
+        else:
+            await FrameProcessor.process_frame(self, frame, direction)
+            await self._in_turn(frame)
+
+    async def _in_turn(self, frame: Frame) -> None:
+        """What comes behind a held interruption waits for it."""
+        if self._held is not None or self._held_back:
+            self._held_back.append(frame)
+        else:
+            await self._handle(frame)
+
+    async def _handle(self, frame: Frame) -> None:
+        if isinstance(frame, InterruptionFrame):
+            await self._interrupt(frame)
+        elif isinstance(frame, OutputAudioRawFrame):
+            await self._say(frame)
+        else:
+            await self._queue_item(frame)
+
+    async def _say(self, frame: OutputAudioRawFrame) -> None:
+        await self._room.wait()
+        ledger = self._ledger
+        if isinstance(frame, TTSAudioRawFrame):
+            self._words.audio(frame.context_id, ledger.queued, self.get_clock().get_time())
+        self._monitor.audio_arrived()
+        pcm = self._at_link_rate(frame)
+        self._send(ledger.audio(pcm, self._now(), interruptible=frame.interruptible))
+        if ledger.waiting > ROOM_S * ledger.rate:
+            self._room.clear()
+
+    async def _queue_item(self, frame: Frame) -> None:
+        ledger = self._ledger
+        position: int | None = None
+        if isinstance(frame, TTSTextFrame):
+            if frame.pts:
+                position = self._words.word(
+                    frame.context_id, frame.pts, interruptible=frame.interruptible
+                )
+            self._sentence_told(frame, by_words=position is not None)
+        elif isinstance(frame, AggregatedTextFrame):
+            if frame.will_be_spoken:
+                sentence = SpokenSentence(frame, frame.text, ledger.queued, ledger.rate)
+                self._sentences.append(sentence)
+        elif isinstance(frame, TTSStoppedFrame):
+            self._words.ended(frame.context_id)
+        if ledger.settled and not self._due:
+            await self._release(frame)  # nothing was said that it could wait for
+        else:
+            self._send(
+                ledger.item(frame, self._now(), position=position, interruptible=frame.interruptible)
+            )
+
+    def _sentence_told(self, frame: TTSTextFrame, *, by_words: bool) -> None:
+        """The text of a sentence has come behind its audio, or word by word: it needs no guess any more."""
+        for sentence in self._sentences:
+            identity = sentence.identity
+            if isinstance(identity, AggregatedTextFrame) and identity.id == frame.segment_id:
+                if by_words:
+                    self._sentences.remove(sentence)
+                else:
+                    sentence.end = self._ledger.queued
+                return
+
+    # ------------------------------------------------------------------ interruptions
+
+    async def _interrupt(self, frame: InterruptionFrame) -> None:
+        self._room.set()
+        self._words.interrupted()
+        self._estimate_at_hold = self._ledger.estimate(self._now())
+        epoch = self._ledger.interrupt()
+        if epoch is None:
+            self._sentences.clear()
+            await self.push_frame(frame)
+            await self._bot_speaks(False)
+            return
+        self._held = frame
+        self._link.send_event(Clear(epoch=epoch))
+        self._hold_timer = self.get_event_loop().call_later(HOLD_S, self._clear_unanswered)
+
+    async def _end_interruption(self, frame: InterruptionFrame, cut: Cut[Frame]) -> None:
+        self._send(cut.resend)
+        if cut.dropped:
+            self._monitor.frames_dropped(cut.dropped)
+        await self.push_frame(frame)
+        if not cut.resend:
+            await self._bot_speaks(False)
+        self._held = self._cut = None
+        while self._held_back and self._held is None:
+            await self._handle(self._held_back.popleft())
+
+    # ------------------------------------------------------------------ what was heard
+
+    async def _push_due(self) -> None:
+        """Push what is due, in order: the one task of this stage."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            if self._ledger.waiting <= ROOM_S * self._ledger.rate:
+                self._room.set()
+            now = self._now()
+            if self._playing and not self._speaking:
+                await self._bot_speaks(True)
+            elif self._playing and now - self._spoke_at >= SPEAKING_EVERY_S:
+                self._spoke_at = now
+                await self.broadcast_frame(BotSpeakingFrame)
+            while self._due:
+                await self._release(self._due.popleft())
+            if self._held is not None and self._cut is not None:
+                await self._end_interruption(self._held, self._cut)
+            if self._quiet_timer is not None and self._quiet_timer.when() <= now and self._ledger.settled:
+                await self._bot_speaks(False)
+            self._maybe_settled()
+
+    async def _release(self, frame: Frame) -> None:
+        if isinstance(frame, TTSStoppedFrame):
+            await self._bot_speaks(False)
+        if isinstance(frame, TTSTextFrame):
+            self._forget_sentence(frame)
+            await self.push_frame(frame if isinstance(frame, HeardTextFrame) else HeardTextFrame.of(frame))
+        elif isinstance(frame, SpeechMarkFrame):
+            self._monitor.mark_heard(frame.number)
+        elif isinstance(frame, OutputTransportMessageFrame):
+            await self.send_message(frame)
+        elif isinstance(frame, OutputDTMFFrame):
+            await self.write_dtmf(frame)
+        else:
+            await self.push_frame(frame)
+
+    def _forget_sentence(self, frame: TTSTextFrame) -> None:
+        for sentence in self._sentences:
+            identity = sentence.identity
+            if isinstance(identity, AggregatedTextFrame) and identity.id == frame.segment_id:
+                self._sentences.remove(sentence)
+                return
+
+    async def _bot_speaks(self, speaks: bool) -> None:
+        if speaks == self._speaking:
+            return
+        self._speaking = speaks
+        self._spoke_at = self._now()
+        if self._quiet_timer is not None:
+            self._quiet_timer.cancel()
+            self._quiet_timer = None
+        await self.broadcast_frame(BotStartedSpeakingFrame if speaks else BotStoppedSpeakingFrame)
+
+    # ------------------------------------------------------------------ the end
+
+    async def stop(self, frame: EndFrame) -> None:
+        """The call ends when the caller has heard everything, and no later than that can take."""
+        if not self._is_settled():
+            self._settled = self.get_event_loop().create_future()
+            left_s = max(0, self._ledger.unheard) / self._ledger.rate
+            try:
+                async with asyncio.timeout(left_s + END_SLACK_S):
+                    await self._settled
+            except TimeoutError:
+                logger.warning("the gateway did not confirm the last {:.1f} s of speech", left_s)
+        await super().stop(frame)
+        await self._halt()
+
+    def _is_settled(self) -> bool:
+        return self._ledger.settled and not self._due and self._held is None and not self._held_back
+
+    def _maybe_settled(self) -> None:
+        if self._settled is not None and not self._settled.done() and self._is_settled():
+            self._settled.set_result(None)
+
+    async def cancel(self, frame: CancelFrame) -> None:
+        await super().cancel(frame)
+        await self._halt()
+
+    async def cleanup(self) -> None:
+        await super().cleanup()
+        await self._halt()
+
+    async def _halt(self) -> None:
+        for timer in (self._hold_timer, self._quiet_timer):
+            if timer is not None:
+                timer.cancel()
+        self._room.set()
+        task, self._due_task = self._due_task, None
+        if task is not None:
+            await self.cancel_task(task)
+
+    # ------------------------------------------------------------------ what leaves
+
+    async def send_message(
+        self, frame: OutputTransportMessageFrame | OutputTransportMessageUrgentFrame
+    ) -> None:
+        """Pass a message on to the client's application."""
+        message = frame.message
+        if not isinstance(message, dict):
+            await self.push_error(f"a transport message must be a dict, not {type(message).__name__}")
+            return
+        self._link.send_event(DataMessage(data=message))
+
+    def _supports_native_dtmf(self) -> bool:
+        return True
+
+    async def _write_dtmf_native(self, frame: OutputDTMFFrame | OutputDTMFUrgentFrame) -> None:
+        self._link.send_event(Dtmf(digits="".join(key.value for key in frame.buttons or [])))
+
+    async def write_audio_frame(self, frame: OutputAudioRawFrame) -> bool:
+        """Say audio out of turn: at the end of what was said so far."""
+        await self._say(frame)
+        return True
+
+    def _send(self, messages: list[bytes]) -> None:
+        for pcm in messages:
+            self._link.send_audio(pcm)
+
+    def _at_link_rate(self, frame: OutputAudioRawFrame) -> bytes:
+        pcm = frame.audio
+        if frame.num_channels > 1:
+            channels = np.frombuffer(pcm, np.int16).reshape(-1, frame.num_channels)
+            pcm = channels.mean(axis=1).astype(np.int16).tobytes()
+        if frame.sample_rate == self._link.bot_rate:
+            return pcm
+        resampler = self._resamplers.get(frame.sample_rate)
+        if resampler is None:
+            resampler = Resampler(frame.sample_rate, self._link.bot_rate)
+            self._resamplers[frame.sample_rate] = resampler
+        return resampler.process(pcm)
+
+    def _now(self) -> float:
+        return self.get_event_loop().time()
+
+
+def _heard_part(sentence: AggregatedTextFrame, text: str) -> HeardTextFrame:
+    heard = HeardTextFrame(text, sentence.text_type, context_id=sentence.context_id, segment_id=sentence.id)
+    heard.will_be_spoken = True
+    heard.append_to_context = sentence.append_to_context
+    return heard

@@ -1,0 +1,135 @@
+"""The first stage of a pipeline: the caller's audio, keys and messages.
+
+It is fed by function calls. Every sample goes to the stage behind it at once (the VAD, if that
+stage has a `feed()`), and frames of `frame_ms` go down the pipeline for whoever wants audio: fewer
+and longer frames are cheaper for everybody, and the turn does not wait for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from pipecat.audio.dtmf.types import KeypadEntry
+from pipecat.frames.frames import (
+    CancelFrame,
+    EndFrame,
+    Frame,
+    InputDTMFFrame,
+    InputTransportMessageFrame,
+    StartFrame,
+    StopFrame,
+)
+from pipecat.processors.frame_processor import FrameDirection
+from pipecat.transports.base_input import BaseInputTransport
+from pipecat.transports.base_transport import TransportParams
+
+from piopiy_pipeline.transports.frames import CallerAudioFrame
+
+__all__ = ["CallerInput"]
+
+BACKLOG_S = 10
+"""Audio that a stage behind does not take in this time is dropped, the oldest first."""
+
+
+class CallerInput(BaseInputTransport):
+    """Fed with `audio()`, `keys()` and `message()`; PCM16 mono at the pipeline's input rate."""
+
+    def __init__(self, params: TransportParams, *, frame_ms: int = 40) -> None:
+        super().__init__(params, enable_direct_mode=True, name="transport_in")
+        self._frame_ms = frame_ms
+        self._frame_bytes = 0
+        self._backlog_bytes = 0
+        self._pcm = bytearray()
+        self._tap: Callable[[bytes], None] | None = None
+        self._frames: asyncio.Queue[Frame] = asyncio.Queue(maxsize=256)
+        self._wake = asyncio.Event()
+        self._pump_task: asyncio.Task[None] | None = None
+
+    # ------------------------------------------------------------------ fed by the link
+
+    def audio(self, pcm: bytes) -> None:
+        """Take the caller's audio, of any length. Dropped before the pipeline has started."""
+        if not self._frame_bytes or self._paused:
+            return
+        if self._tap is not None:
+            self._tap(pcm)
+        self._pcm += pcm
+        if len(self._pcm) >= self._frame_bytes:
+            if len(self._pcm) > self._backlog_bytes:
+                del self._pcm[: len(self._pcm) - self._backlog_bytes]
+            self._wake.set()
+
+    def keys(self, digits: str) -> None:
+        """Take the keys that the caller pressed, each a frame of its own."""
+        for digit in digits:
+            self._queue(InputDTMFFrame(KeypadEntry(digit)))
+
+    def message(self, data: dict[str, object]) -> None:
+        """Take a message of the client's application."""
+        self._queue(InputTransportMessageFrame(message=data))
+
+    def _queue(self, frame: Frame) -> None:
+        if not self._frames.full():
+            self._frames.put_nowait(frame)
+            self._wake.set()
+
+    # ------------------------------------------------------------------ the stage
+
+    async def start(self, frame: StartFrame) -> None:
+        await super().start(frame)
+        self._frame_bytes = self.sample_rate * self._frame_ms // 1000 * 2
+        self._backlog_bytes = self.sample_rate * BACKLOG_S * 2
+        # The VAD takes the samples themselves: no frame, no queue, no task in between.
+        self._tap = getattr(self.next, "feed", None)
+        if self._pump_task is None:
+            self._pump_task = self.create_task(self._pump(), "transport_in::pump")
+
+    async def flush(self) -> None:
+        """Push what is left of a frame: all audio before the end of a turn goes ahead of that end."""
+        if self._pcm:
+            await self._push_audio()
+
+    async def _pump(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while not self._frames.empty():
+                await self.push_frame(self._frames.get_nowait())
+            if len(self._pcm) >= self._frame_bytes:
+                await self._push_audio()
+
+    async def _push_audio(self) -> None:
+        pcm = bytes(self._pcm)
+        self._pcm.clear()
+        frame = CallerAudioFrame(pcm, self.sample_rate, scored=self._tap is not None)
+        if self.next is not None and self.processor_setup.observer is None:
+            await self.next.queue_frame(frame, FrameDirection.DOWNSTREAM)
+        else:
+            await self.push_frame(frame)
+
+    def _create_audio_task(self) -> None:
+        """Not needed: audio does not pass the base class's queue and task."""
+
+    async def stop(self, frame: EndFrame) -> None:
+        await super().stop(frame)
+        await self._halt()
+
+    async def pause(self, frame: StopFrame) -> None:
+        self._paused = True
+        self._pcm.clear()
+
+    async def cancel(self, frame: CancelFrame) -> None:
+        await super().cancel(frame)
+        await self._halt()
+
+    async def cleanup(self) -> None:
+        await super().cleanup()
+        await self._halt()
+
+    async def _halt(self) -> None:
+        self._frame_bytes = 0  # audio that still arrives is dropped
+        self._tap = None
+        task, self._pump_task = self._pump_task, None
+        if task is not None:
+            await self.cancel_task(task)

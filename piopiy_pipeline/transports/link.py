@@ -1,0 +1,146 @@
+"""The agent's end of a media stream: audio and events each way, without saying what carries them.
+
+A transport talks to a `MediaLink`. In production that is `WebSocketLink`, the agent's side of
+``/media/{call_id}``; `recorded.py` has one that plays recordings within the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from loguru import logger
+from websockets.asyncio.client import connect
+
+from piopiy_pipeline.signaling.messages import (
+    AgentMediaEvent,
+    GatewayMediaEvent,
+    MediaStart,
+    ProtocolError,
+    dump,
+    parse_gateway_media,
+)
+from piopiy_pipeline.signaling.sockets import DirectClientConnection
+
+__all__ = ["LinkListener", "MediaLink", "WebSocketLink"]
+
+MAX_MEDIA_MESSAGE_BYTES = 64 * 1024
+
+
+class LinkListener(Protocol):
+    """Who is told what arrives. All three are plain function calls on the event loop."""
+
+    def on_audio(self, pcm: bytes) -> None:
+        """The caller's audio: PCM16 mono at the link's `caller_rate`, a chunk of any length."""
+
+    def on_event(self, event: GatewayMediaEvent) -> None:
+        """What the playout clock, the keypad or the client's application has to say."""
+
+    def on_lost(self) -> None:
+        """The stream is gone, and nothing more will arrive."""
+
+
+class MediaLink(Protocol):
+    """One call's audio and media events. Sending never waits: what is under way is bounded by the lead."""
+
+    caller_rate: int
+    bot_rate: int
+
+    def attach(self, listener: LinkListener) -> None:
+        """Say who is told. What arrived before is delivered at once, in order."""
+
+    def send_audio(self, pcm: bytes) -> None:
+        """Send the bot's speech: PCM16 mono at `bot_rate`."""
+
+    def send_event(self, event: AgentMediaEvent) -> None:
+        """Send an event, in order with the audio."""
+
+    async def close(self) -> None:
+        """Let go of the stream. Bounded in time, and safe to call twice."""
+
+
+class WebSocketLink:
+    """The agent's side of ``/media/{call_id}``."""
+
+    EARLY_CHUNKS = 500
+    """Audio kept before somebody listens: 10 s of 20 ms chunks, the gateway's own setup time."""
+
+    def __init__(self, socket: DirectClientConnection, caller_rate: int, bot_rate: int) -> None:
+        self.caller_rate = caller_rate
+        self.bot_rate = bot_rate
+        self._socket = socket
+        self._listener: LinkListener | None = None
+        self._early: list[Callable[[LinkListener], None]] = []
+        self._lost = False
+        socket.listen(on_text=self._on_text, on_binary=self._on_binary, on_close=self._on_close)
+
+    @classmethod
+    async def open(
+        cls, url: str, token: str, *, caller_rate: int, bot_rate: int, timeout_s: float
+    ) -> WebSocketLink:
+        """Open the stream of one call and announce the rates.
+
+        Raises `OSError`, `TimeoutError` or websockets' `WebSocketException` when the gateway is not
+        there, does not answer in `timeout_s`, or refuses the token.
+        """
+        async with asyncio.timeout(timeout_s):
+            socket = await connect(
+                url,
+                create_connection=DirectClientConnection,
+                additional_headers={"Authorization": f"Bearer {token}"},
+                compression=None,
+                proxy=None,
+                max_size=MAX_MEDIA_MESSAGE_BYTES,
+                open_timeout=None,  # the one above counts
+                ping_interval=None,  # signaling has the heartbeat
+            )
+        assert isinstance(socket, DirectClientConnection)
+        link = cls(socket, caller_rate, bot_rate)
+        start = MediaStart.model_validate({"caller_rate": caller_rate, "bot_rate": bot_rate})
+        link.send_event(start)
+        return link
+
+    def attach(self, listener: LinkListener) -> None:
+        self._listener = listener
+        early, self._early = self._early, []
+        for tell in early:
+            tell(listener)
+
+    def send_audio(self, pcm: bytes) -> None:
+        if not self._socket.post_binary(pcm) and not self._lost:
+            logger.warning("the gateway does not take audio: {} bytes of speech dropped", len(pcm))
+
+    def send_event(self, event: AgentMediaEvent) -> None:
+        self._socket.post_text(dump(event))
+
+    async def close(self) -> None:
+        self._lost = True
+        self._listener = None
+        self._early.clear()
+        await self._socket.close()
+
+    def _tell(self, tell: Callable[[LinkListener], None]) -> None:
+        if self._listener is not None:
+            tell(self._listener)
+        elif not self._lost:
+            self._early.append(tell)
+            del self._early[: -self.EARLY_CHUNKS]
+
+    def _on_binary(self, pcm: bytes) -> None:
+        if self._listener is not None:  # 50 times a second and call: no detour
+            self._listener.on_audio(pcm)
+        else:
+            self._tell(lambda listener: listener.on_audio(pcm))
+
+    def _on_text(self, text: bytes) -> None:
+        try:
+            event = parse_gateway_media(text)
+        except ProtocolError as error:
+            logger.error("the gateway sent a media event that fits no model: {}", error)
+            return
+        self._tell(lambda listener: listener.on_event(event))
+
+    def _on_close(self) -> None:
+        self._tell(lambda listener: listener.on_lost())
+        self._lost = True

@@ -1,0 +1,114 @@
+"""A call's audio over a media stream: pipecat's transport on this project's playout clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pipecat.transports.base_transport import BaseTransport, TransportParams
+
+from piopiy_pipeline.signaling.messages import (
+    Cleared,
+    DataMessage,
+    Dtmf,
+    GatewayMediaEvent,
+    MediaStop,
+    Played,
+)
+from piopiy_pipeline.transports.bot_output import BotOutput, SpeechMonitor
+from piopiy_pipeline.transports.caller_input import CallerInput
+from piopiy_pipeline.transports.link import MediaLink
+
+__all__ = ["MediaStreamTransport"]
+
+_NOT_HERE = {
+    "audio_in_filter": "put a filter stage before the VAD instead: pipeline.insert(name, stage, before='vad')",
+    "audio_out_filter": "put a filter stage before the output: pipeline.insert(name, stage, before='transport_out')",
+    "audio_out_mixer": "mix in a stage before the output: pipeline.insert(name, stage, before='transport_out')",
+    "video_in_enabled": "this is a telephone: there is no video",
+    "video_out_enabled": "this is a telephone: there is no video",
+}
+
+
+class MediaStreamTransport(BaseTransport):
+    """Input and output of one call on a `MediaLink`.
+
+    Of `TransportParams`, the sample rates may be None or those of the link, because they were
+    agreed with the gateway before the pipeline was built. What this transport does not do is an
+    error that says what to do instead, never ignored.
+    """
+
+    def __init__(
+        self,
+        link: MediaLink,
+        monitor: SpeechMonitor,
+        params: TransportParams | None = None,
+        *,
+        frame_ms: int = 40,
+        lead_ms: int = 5000,
+        on_lost: Callable[[], None] | None = None,
+    ) -> None:
+        super().__init__()
+        params = params or TransportParams()
+        _check(params, link)
+        params = params.model_copy(
+            update={
+                "audio_in_enabled": True,
+                "audio_out_enabled": True,
+                "audio_in_sample_rate": link.caller_rate,
+                "audio_out_sample_rate": link.bot_rate,
+                "audio_out_end_silence_secs": 0,
+            }
+        )
+        self._link = link
+        self._input = CallerInput(params, frame_ms=frame_ms)
+        self._output = BotOutput(params, link, monitor, lead_ms=lead_ms)
+        self._on_lost = on_lost
+
+    def input(self) -> CallerInput:
+        """The first stage of the pipeline."""
+        return self._input
+
+    def output(self) -> BotOutput:
+        """The stage that speaks, behind the TTS."""
+        return self._output
+
+    def open(self) -> None:
+        """Begin to listen. Called when the pipeline has started: nothing is heard before."""
+        self._link.attach(self)
+
+    # ------------------------------------------------------------------ LinkListener
+
+    def on_audio(self, pcm: bytes) -> None:
+        self._input.audio(pcm)
+
+    def on_event(self, event: GatewayMediaEvent) -> None:
+        match event:
+            case Played():
+                self._output.on_played(event)
+            case Cleared():
+                self._output.on_cleared(event)
+            case Dtmf():
+                self._input.keys(event.digits)
+            case DataMessage():
+                self._input.message(event.data)
+            case MediaStop():
+                self.on_lost()
+
+    def on_lost(self) -> None:
+        if self._on_lost is not None:
+            self._on_lost()
+
+
+def _check(params: TransportParams, link: MediaLink) -> None:
+    for name, instead in _NOT_HERE.items():
+        if getattr(params, name):
+            raise ValueError(f"TransportParams.{name} is not supported here: {instead}")
+    for name, rate in (
+        ("audio_in_sample_rate", link.caller_rate),
+        ("audio_out_sample_rate", link.bot_rate),
+    ):
+        wanted = getattr(params, name)
+        if wanted not in (None, rate):
+            raise ValueError(
+                f"TransportParams.{name} is {wanted} Hz, but {rate} Hz were agreed for this call: leave it out"
+            )
