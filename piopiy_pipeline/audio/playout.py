@@ -1,0 +1,150 @@
+"""The playout clock: speech comes in ahead of time, and leaves 20 ms at a time, at the time it is due.
+
+What left this clock counts as heard. It knows neither sockets nor timers: whoever owns it calls
+`tick(now)` about every 20 ms, sends the frames that come back, and passes the progress on to the
+agent. It is on the audio floor because the gateway plays with it and tests measure with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["FRAME_MS", "Playout", "PlayoutError", "Progress", "Tick"]
+
+FRAME_MS = 20
+FRAME_S = FRAME_MS / 1000
+_EARLY_S = 0.001  # a timer that fires this early is on time
+
+
+class PlayoutError(ValueError):
+    """The agent broke the rules of the media stream: too far ahead, half a sample, or an old epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """`position` samples of `epoch` have left the clock; `dry` if nothing was left when the next was due."""
+
+    epoch: int
+    position: int
+    dry: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """What one call of `tick` is to cause: these frames go to the caller, and this to the agent."""
+
+    frames: tuple[bytes, ...] = ()
+    progress: tuple[Progress, ...] = ()
+
+
+_NOTHING = Tick()
+
+
+class Playout:
+    """The speech of one call on its way to the caller: PCM16 little-endian mono at `rate` Hz.
+
+    `played_every_ms` is how often progress is told while something plays. More than `limit_s` of
+    speech ahead is a fault of the agent. When the clock's owner was late, at most `catch_up_ms`
+    leave at once and the rest is put off; that is counted as a gap, because it was heard as one.
+
+    Every method takes `now` in seconds, of one clock that does not go backwards.
+    """
+
+    epoch: int
+    """How often the buffer was cleared, as the agent counts; 0 at first."""
+    position: int
+    """Samples of this epoch that have left the clock."""
+    gaps: int
+    """How often the caller heard silence in mid-speech: more came within `GAP_S`, or the clock was late."""
+    worst_gap_s: float
+    """The longest of the gaps, in seconds; 0.0 if there was none."""
+
+    GAP_S = 0.5
+
+    def __init__(
+        self, *, rate: int, played_every_ms: int = 200, limit_s: float = 10.0, catch_up_ms: int = 200
+    ) -> None:
+        self.rate = rate
+        self.epoch = 0
+        self.position = 0
+        self.gaps = 0
+        self.worst_gap_s = 0.0
+        self._frame_bytes = rate * FRAME_MS // 1000 * 2
+        self._limit_bytes = int(limit_s * rate) * 2
+        self._report_samples = rate * played_every_ms // 1000
+        self._catch_up = max(1, catch_up_ms // FRAME_MS)
+        self._buffer = bytearray()
+        self._start: float | None = None  # of the stretch that plays; None while nothing does
+        self._ticks = 0  # frames due since then
+        self._reported = 0
+        self._dry_at: float | None = None
+
+    @property
+    def buffered_s(self) -> float:
+        """How much speech is waiting."""
+        return len(self._buffer) / 2 / self.rate
+
+    @property
+    def playing(self) -> bool:
+        """Whether a stretch of speech is under way."""
+        return self._start is not None
+
+    def write(self, pcm: bytes) -> None:
+        """Queue speech of the current epoch. Raises `PlayoutError`."""
+        if len(pcm) % 2:
+            raise PlayoutError(f"audio of {len(pcm)} bytes: no whole number of 16-bit samples")
+        if len(self._buffer) + len(pcm) > self._limit_bytes:
+            limit = self._limit_bytes / 2 / self.rate
+            raise PlayoutError(f"more than {limit:g} s of audio sent ahead of what was played")
+        self._buffer += pcm
+
+    def clear(self, epoch: int) -> int:
+        """Drop what has not left the clock, begin `epoch`, and return the position the old one reached."""
+        if epoch <= self.epoch:
+            raise PlayoutError(f"clear with epoch {epoch} after epoch {self.epoch}: epochs must grow")
+        reached = self.position
+        self._buffer.clear()
+        self.epoch = epoch
+        self.position = self._reported = 0
+        self._start = self._dry_at = None
+        return reached
+
+    def tick(self, now: float) -> Tick:
+        """What is due by `now`, in frames of 20 ms; the last of a stretch is filled up with silence."""
+        if self._start is None:
+            if not self._buffer:
+                return _NOTHING
+            self._begin(now)
+        frames: list[bytes] = []
+        progress: list[Progress] = []
+        while self._start is not None and (due := self._start + self._ticks * FRAME_S) <= now + _EARLY_S:
+            if not self._buffer:
+                self._start, self._dry_at = None, due
+                self._reported = self.position
+                progress.append(Progress(self.epoch, self.position, dry=True))
+            elif len(frames) == self._catch_up:
+                self._count_gap(now - due)
+                self._start, self._ticks = now + FRAME_S, 0
+            else:
+                frames.append(self._take())
+                self._ticks += 1
+                if self._ticks == 1 or self.position - self._reported >= self._report_samples:
+                    self._reported = self.position
+                    progress.append(Progress(self.epoch, self.position))
+        return Tick(tuple(frames), tuple(progress)) if frames or progress else _NOTHING
+
+    def _begin(self, now: float) -> None:
+        self._start, self._ticks = now, 0
+        if self._dry_at is not None and now - self._dry_at <= self.GAP_S:
+            self._count_gap(now - self._dry_at)
+        self._dry_at = None
+
+    def _take(self) -> bytes:
+        frame = bytes(self._buffer[: self._frame_bytes])
+        del self._buffer[: self._frame_bytes]
+        self.position += len(frame) // 2
+        return frame if len(frame) == self._frame_bytes else frame.ljust(self._frame_bytes, b"\0")
+
+    def _count_gap(self, length_s: float) -> None:
+        self.gaps += 1
+        self.worst_gap_s = max(self.worst_gap_s, length_s)

@@ -1,0 +1,188 @@
+"""The gateway's side of one agent's signaling connection, as a state machine without I/O.
+
+It knows what an agent may say when, answers pings and asks for signs of life, and passes on what
+concerns calls. It knows no calls: that is the switchboard's part. The agent's side is in
+`agent_protocol`.
+
+Bytes and the time go in; a `Step` comes out, with what to send, what happened, and whether to close.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Literal
+
+from piopiy_pipeline.signaling.messages import (
+    MAX_MESSAGE_BYTES,
+    PROTOCOL_VERSION,
+    AgentMessage,
+    Fault,
+    GatewayMessage,
+    Ping,
+    Pong,
+    ProtocolError,
+    Register,
+    Registered,
+    parse_agent_message,
+)
+
+__all__ = ["GatewayProtocol", "Rate", "State", "Step"]
+
+FaultCode = Literal["protocol", "unknown_agent", "duplicate_instance", "version", "shutdown"]
+
+
+class State(Enum):
+    """Where the conversation with an agent stands."""
+
+    NEW = auto()
+    """The agent has yet to send `Register`."""
+    REGISTERED = auto()
+    """The agent gets calls."""
+    CLOSED = auto()
+    """Nothing is sent or heard any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one input causes: messages to send, in order; messages for the switchboard; the end.
+
+    `close` is None, or why the connection is to be closed once `send` has gone out.
+    """
+
+    send: tuple[GatewayMessage, ...] = ()
+    events: tuple[AgentMessage, ...] = ()
+    close: str | None = None
+
+
+_NOTHING = Step()
+
+
+class Rate:
+    """A bound on how often something may happen: `per_s` in the long run, twice as many at once."""
+
+    def __init__(self, per_s: float, now: float) -> None:
+        self.per_s = per_s
+        self._tokens = 2 * per_s
+        self._at = now
+
+    def take(self, now: float) -> bool:
+        """Count one. False if that is more than the rate allows."""
+        self._tokens = min(2 * self.per_s, self._tokens + (now - self._at) * self.per_s)
+        self._at = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+
+class GatewayProtocol:
+    """One agent's connection. `agent_ids` are those that the presented token is good for.
+
+    The agent must register within `register_s`, and give a sign of life (any message; it is asked
+    for one every `heartbeat_s`) within three heartbeats. More messages than an agent of its
+    capacity has any use for are a fault.
+    """
+
+    MESSAGES_PER_S = 50
+    """Allowed for the connection, and once more for each call of the agent's capacity."""
+    _MISSED = 3
+
+    def __init__(
+        self, *, agent_ids: Collection[str], now: float, heartbeat_s: float = 10.0, register_s: float = 5.0
+    ) -> None:
+        self.state = State.NEW
+        self.registration: Register | None = None
+        """What the agent said of itself, once it did."""
+        self._agent_ids = agent_ids
+        self._heartbeat_s = heartbeat_s
+        self._register_s = register_s
+        self._heard_at = now
+        self._ping_at = now + register_s
+        self._pings = 0
+        self._rate = Rate(self.MESSAGES_PER_S, now)
+
+    @property
+    def wake_at(self) -> float | None:
+        """When `tick` wants to be called next, in seconds; None once closed."""
+        return None if self.state is State.CLOSED else self._ping_at
+
+    def receive(self, text: bytes, now: float) -> Step:
+        """A text message of the agent, as UTF-8."""
+        if self.state is State.CLOSED:
+            return _NOTHING
+        self._heard_at = now
+        if len(text) > MAX_MESSAGE_BYTES:
+            return self.fault(
+                "protocol", f"a message of {len(text)} bytes: {MAX_MESSAGE_BYTES} are the limit"
+            )
+        if not self._rate.take(now):
+            return self.fault("protocol", f"more than {self._rate.per_s:g} messages a second")
+        try:
+            message = parse_agent_message(text)
+        except ProtocolError as error:
+            return self.fault("protocol", str(error))
+        if self.state is State.NEW:
+            return self._register(message, now)
+        match message:
+            case Register():
+                return self.fault("protocol", "register: this connection is registered already")
+            case Ping(n=n):
+                return Step(send=(Pong(n=n),))
+            case Pong():
+                return _NOTHING
+            case Fault(detail=detail):
+                return self._close(f"the agent reports a fault: {detail}")
+            case _:
+                return Step(events=(message,))
+
+    def receive_binary(self) -> Step:
+        """A binary message, of which there are none in signaling."""
+        return self.fault("protocol", "a binary message: signaling is JSON text")
+
+    def tick(self, now: float) -> Step:
+        """Call at `wake_at`."""
+        if self.state is State.CLOSED or now < self._ping_at:
+            return _NOTHING
+        if self.state is State.NEW:
+            return self.fault("protocol", f"no register within {self._register_s:g} s")
+        silent_s = now - self._heard_at
+        if silent_s >= self._MISSED * self._heartbeat_s:
+            return self._close(f"no sign of life for {silent_s:.0f} s")
+        self._ping_at = now + self._heartbeat_s
+        self._pings += 1
+        return Step(send=(Ping(n=self._pings),))
+
+    def fault(self, code: FaultCode, detail: str) -> Step:
+        """End the connection, and tell the agent why."""
+        if self.state is State.CLOSED:
+            return _NOTHING
+        return self._close(detail, Fault(code=code, detail=detail))
+
+    def lost(self) -> None:
+        """The connection is gone."""
+        self.state = State.CLOSED
+
+    def _register(self, message: AgentMessage, now: float) -> Step:
+        if isinstance(message, Fault):
+            return self._close(f"the agent reports a fault: {message.detail}")
+        if not isinstance(message, Register):
+            return self.fault("protocol", f"{message.type} before register: register first")
+        if message.protocol != PROTOCOL_VERSION:
+            return self.fault(
+                "version",
+                f"this gateway speaks protocol {PROTOCOL_VERSION}, the agent {message.protocol}: "
+                f"update the older of the two",
+            )
+        if message.agent_id not in self._agent_ids:
+            return self.fault("unknown_agent", f"this token is not that of agent {message.agent_id!r}")
+        self.state = State.REGISTERED
+        self.registration = message
+        self._ping_at = now + self._heartbeat_s
+        self._rate = Rate(self.MESSAGES_PER_S * (1 + min(message.capacity, 1000)), now)
+        return Step(send=(Registered(heartbeat_s=self._heartbeat_s),), events=(message,))
+
+    def _close(self, why: str, *last: GatewayMessage) -> Step:
+        self.state = State.CLOSED
+        return Step(send=last, close=why)
