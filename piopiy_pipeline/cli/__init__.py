@@ -1,0 +1,64 @@
+"""The command line, one verb a file. This file knows the verbs, and how they fail.
+
+A user's mistake is one line on stderr and exit status 2, a command that failed one line and 1.
+Verbs import what they need when they run, so that ``--help`` is there at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import typer
+
+from piopiy_pipeline.cli.call import call
+from piopiy_pipeline.cli.errors import CliError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="piopiy",
+    help="Voice agents for phone and browser, on your own machines.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(call)
+
+
+def _usage_error() -> type[Exception]:
+    """typer's own exception for what was typed wrong: click's, before typer parted from it."""
+    own: type[Exception] | None = getattr(typer, "TyperException", None)
+    return own or _click_exception()
+
+
+def _click_exception() -> type[Exception]:
+    exception: type[Exception] = import_module("click").ClickException
+    return exception
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a verb and return the exit status; `arguments` are those of the process by default."""
+    try:
+        status = app(
+            list(arguments) if arguments is not None else None, prog_name="piopiy", standalone_mode=False
+        )
+    except CliError as error:
+        return _fail(str(error), error.exit_code)
+    except _usage_error() as error:
+        message = getattr(error, "format_message", error.__str__)()
+        return _fail(message or "see piopiy --help", getattr(error, "exit_code", 2))
+    except (typer.Abort, KeyboardInterrupt):
+        return 130
+    except BrokenPipeError:  # whoever read the output has seen enough
+        sys.stderr.close()
+        return 1
+    return status if isinstance(status, int) else 0
+
+
+def _fail(message: str, status: int) -> int:
+    print(f"piopiy: {' '.join(message.split())}", file=sys.stderr)
+    return status

@@ -1,0 +1,8 @@
+"""``python -m piopiy_pipeline.cli``: the same as ``piopiy``."""
+
+import sys
+
+from piopiy_pipeline.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,159 @@
+"""`piopiy call`: calls an agent, speaks recordings or sentences to it, and tells what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from piopiy_pipeline.cli.errors import BadInput, Failed
+
+if TYPE_CHECKING:
+    from piopiy_pipeline.cli.caller import Caller
+    from piopiy_pipeline.cli.narration import Narrator
+    from piopiy_pipeline.cli.target import Target
+
+__all__ = ["call"]
+
+
+def call(
+    wavs: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[WAV]...", help="Turns to speak: 8 to 48 kHz, mono or stereo.", show_default=False
+        ),
+    ] = None,
+    say: Annotated[
+        list[str] | None,
+        typer.Option("--say", metavar="TEXT", help="A sentence to speak, after the WAVs. May be repeated."),
+    ] = None,
+    interrupt: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="Speak this long into the bot's speech, instead of after it."),
+    ] = None,
+    rate: Annotated[
+        int, typer.Option(metavar="HZ", help="16000, or 8000: as a telephone, G.711 both ways.")
+    ] = 16000,
+    json_lines: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE.wav", help="Save both sides: left the caller, right the bot.")
+    ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option(help="The gateway. [PIOPIY_URL, else ws://127.0.0.1:7860]", show_default=False),
+    ] = None,
+    agent: Annotated[
+        str | None, typer.Option(metavar="ID", help="The agent. [AGENT_ID, or that of `piopiy dev`]")
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(help="The caller's key. [PIOPIY_CALLER_KEY, or that of `piopiy dev`]")
+    ] = None,
+    from_number: Annotated[
+        str | None, typer.Option("--from", metavar="NUMBER", help="The caller's number.")
+    ] = None,
+    to_number: Annotated[
+        str | None, typer.Option("--to", metavar="NUMBER", help="The number dialled.")
+    ] = None,
+    metadata: Annotated[
+        str | None, typer.Option(metavar="JSON", help="A JSON object, handed to the bot's callback.")
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", help="The longest that the call may take.")
+    ] = 300.0,
+    hangup_after: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", help="After the last turn, hang up when nobody spoke for this long."),
+    ] = 15.0,
+) -> None:
+    """Call a bot, speak to it, and print the conversation with its latencies.
+
+    Each turn is spoken when the bot has finished; the last line sums up. The exit status is 0 when
+    the call was answered and either side hung up, 1 when it failed, 2 when something typed is wrong.
+
+    Examples:
+
+      piopiy call tests/audio/booking/*.wav
+
+      piopiy call --say "When are you open?" --say "Thank you, goodbye."
+
+      piopiy call turn.wav --interrupt 1.0 --rate 8000 --out call.wav --json
+    """
+    # Only here: `piopiy call --help` has no use for numpy, soundfile and pydantic.
+    import asyncio
+
+    from piopiy_pipeline.cli.caller import Caller, Pace
+    from piopiy_pipeline.cli.narration import ForPeople, ForPrograms
+    from piopiy_pipeline.cli.target import find_target
+    from piopiy_pipeline.cli.turns import load_script
+    from piopiy_pipeline.signaling.caller import CallStart
+
+    if rate not in (8000, 16000):
+        raise BadInput(f"--rate {rate}: it is 8000 or 16000")
+    _require_seconds("--timeout", timeout, at_least=1)
+    _require_seconds("--hangup-after", hangup_after, at_least=0.1)
+    if interrupt is not None:
+        _require_seconds("--interrupt", interrupt, at_least=0)
+    start = CallStart(
+        rate=8000 if rate == 8000 else 16000,
+        from_number=from_number,
+        to_number=to_number,
+        metadata=_metadata(metadata),
+    )
+    telephone = rate == 8000
+    script = load_script(wavs or [], say or [], rate, telephone=telephone)
+    target = find_target(url, agent, key)
+    pace = Pace(interrupt_s=interrupt, hangup_after_s=hangup_after, limit_s=timeout)
+    narrator: Narrator = ForPrograms() if json_lines else ForPeople()
+
+    def make_caller(now: float) -> Caller:
+        return Caller(script, start=start, now=now, pace=pace, telephone=telephone)
+
+    outcome = asyncio.run(_call(target, make_caller, narrator, (out, rate) if out else None)).outcome
+    if outcome is not None and outcome.failure:
+        raise Failed(outcome.failure)
+
+
+async def _call(
+    target: Target,
+    make_caller: Callable[[float], Caller],
+    narrator: Narrator,
+    out: tuple[Path, int] | None,
+) -> Caller:
+    """Call with Ctrl-C and SIGTERM as the caller's hand on the hook; a second one cuts the line."""
+    import asyncio
+
+    from piopiy_pipeline.cli.caller_line import place_call
+    from piopiy_pipeline.cli.signals import stop_on_signals
+
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    narrator.begin(target)
+    try:
+        with stop_on_signals() as hang_up:
+            return await place_call(target, make_caller, tell=narrator.tell, out=out, hang_up=hang_up)
+    except Failed as error:
+        narrator.no_call(str(error), loop.time() - began)
+        raise
+    finally:
+        narrator.close()
+
+
+def _require_seconds(option: str, seconds: float, *, at_least: float) -> None:
+    if not at_least <= seconds <= 86_400:  # also false for what is no number
+        raise BadInput(f"{option} {seconds:g}: it is a number of seconds from {at_least:g} to a day")
+
+
+def _metadata(text: str | None) -> dict[str, Any] | None:
+    import json
+
+    if text is None:
+        return None
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise BadInput(f"--metadata is no JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise BadInput(f'--metadata must be a JSON object, such as {{"name": "Ann"}}, not {text}')
+    return value

@@ -1,0 +1,176 @@
+"""What `piopiy call` prints while it calls: for people, or one JSON object a line for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any, Protocol, TextIO
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from piopiy_pipeline.cli.caller import Caller, Outcome, Report
+from piopiy_pipeline.cli.target import Target
+
+__all__ = ["ForPeople", "ForPrograms", "Narrator"]
+
+_REFRESH_S = 0.1
+_WHY = {
+    "agent_hangup": "the bot hung up",
+    "caller_hangup": "the caller hung up",
+    "idle_timeout": "neither side spoke",
+    "max_duration": "the gateway's limit was reached",
+    "no_agent": "no bot is connected",
+    "busy": "every bot is busy",
+    "setup_timeout": "the bot was not ready in time",
+    "agent_lost": "the bot was lost",
+    "error": "the bot failed",
+    "shutdown": "gateway or bot was shut down",
+}
+
+
+class Narrator(Protocol):
+    """Somebody who tells what happens in a call."""
+
+    def begin(self, target: Target) -> None: ...
+    def tell(self, caller: Caller, now: float) -> None: ...
+    def no_call(self, why: str, at: float) -> None: ...
+    def close(self) -> None: ...
+
+
+class ForPrograms:
+    """One JSON object a line on stdout, flushed at once; errors of the conversation go to stderr.
+
+    Every command that got as far as dialling prints `ended` once, and last.
+    """
+
+    def __init__(self, out: TextIO | None = None, err: TextIO | None = None) -> None:
+        self._out = out or sys.stdout
+        self._err = err or sys.stderr
+
+    def begin(self, target: Target) -> None:
+        """Nothing: `ringing` is the first line."""
+
+    def tell(self, caller: Caller, now: float) -> None:
+        for report in caller.take_reports():
+            if report.event == "error":
+                print(f"piopiy: {_error(report.data)}", file=self._err, flush=True)
+            else:
+                self._line({"event": report.event, "at": report.at, **report.data})
+
+    def no_call(self, why: str, at: float) -> None:
+        self._line({"event": "ended", "at": round(at, 3), "reason": "error", "detail": why})
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _line(self, event: dict[str, Any]) -> None:
+        print(json.dumps(event, ensure_ascii=False, default=str), file=self._out, flush=True)
+
+
+class ForPeople:
+    """The conversation as it goes; on a terminal also a line that shows who is speaking."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(highlight=False, soft_wrap=True)
+        self._live: Live | None = None
+        self._refresh_at = 0.0
+        if self.console.is_terminal:
+            self._live = Live(Text(""), console=self.console, transient=True, auto_refresh=False)
+
+    def begin(self, target: Target) -> None:
+        self.console.print(f"calling [bold]{_plain(target.agent_id)}[/] at {_plain(target.url)}")
+        if self._live is not None:
+            self._live.start()
+
+    def tell(self, caller: Caller, now: float) -> None:
+        for report in caller.take_reports():
+            self._print(report, caller.outcome)
+        if self._live is not None and now >= self._refresh_at:
+            self._refresh_at = now + _REFRESH_S
+            self._live.update(self._progress(caller, now), refresh=True)
+
+    def no_call(self, why: str, at: float) -> None:
+        """Nothing: the command says it on stderr."""
+
+    def close(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _print(self, report: Report, outcome: Outcome | None) -> None:
+        data = report.data
+        match report.event:
+            case "ringing":
+                self._say(report, "dim", "", f"ringing ({data['call_id']})")
+            case "answered":
+                self._say(report, "dim", "", "answered")
+            case "user":
+                self._say(report, "cyan", "you", data["text"])
+            case "bot":
+                self._say(
+                    report, "green", "bot", data["text"] + (" — interrupted" if data["interrupted"] else "")
+                )
+            case "tool":
+                arguments = data["arguments"]
+                if isinstance(arguments, dict):
+                    arguments = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+                self._say(report, "magenta", "tool", f"{data['name']}({arguments})")
+            case "turn":
+                self._say(report, "dim", "", _latency(data))
+            case "error":
+                self._say(report, "red", "error", _error(data))
+            case "ended" if outcome is not None:
+                self.close()
+                self.console.print(_plain(_summary(outcome)), style="bold")
+
+    def _say(self, report: Report, style: str, who: str, text: str) -> None:
+        self.console.print(f"[dim]{report.at:6.1f}[/] [{style}]{who:>5}  {_plain(text)}[/]")
+
+    def _progress(self, caller: Caller, now: float) -> Table | Text:
+        speaking = caller.speaking()
+        if speaking is None:
+            return Text("   bot is speaking" if caller.bot_speaking(now) else "   …", style="dim")
+        name, said, length = speaking
+        line = Table.grid(padding=(0, 1))
+        times = Text(f"{said:.1f}/{length:.1f} s")
+        line.add_row(Text(f"   you: {name}"), ProgressBar(total=length, completed=said, width=30), times)
+        return line
+
+
+def _plain(text: str) -> str:
+    """`text` with nothing in it that rich or a terminal would obey: it may come from the other side."""
+    printable = "".join(c if c.isprintable() else " " for c in text)
+    return printable.replace("\\", "\\\\").replace("[", "\\[")
+
+
+def _latency(data: dict[str, Any]) -> str:
+    milliseconds = data["voice_to_voice_ms"]
+    told = "no answer" if milliseconds is None else f"voice to voice {milliseconds} ms"
+    if data.get("barge_in_ms") is not None:
+        told += f", silent {data['barge_in_ms']} ms after the interruption"
+    return f"turn {data['turn']} ({data['name']}): {told}"
+
+
+def _error(data: dict[str, Any]) -> str:
+    stage, message = data.get("stage"), data.get("message", "")
+    return f"{stage}: {message}" if stage else str(message or "the bot reported an error")
+
+
+def _summary(outcome: Outcome) -> str:
+    why = _WHY.get(outcome.reason.value, "")
+    if outcome.detail:
+        why = f"{why}: {outcome.detail}" if why else outcome.detail
+    parts = [f"ended: {outcome.reason.value}" + (f" ({why})" if why else "")]
+    parts.append(f"{outcome.turns} turn{'' if outcome.turns == 1 else 's'}")
+    if outcome.voice_to_voice_ms:
+        ordered = sorted(outcome.voice_to_voice_ms)
+        middle = (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
+        parts.append(f"voice to voice median {middle:.0f} ms, max {ordered[-1]} ms")
+    if outcome.barge_in_ms:
+        parts.append(f"barge-in max {max(outcome.barge_in_ms)} ms")
+    parts.append(f"{outcome.duration_s:.1f} s")
+    return " · ".join(parts)

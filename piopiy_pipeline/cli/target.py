@@ -1,0 +1,93 @@
+"""Which gateway, which agent, and with what key: from the command line, the environment, or `piopiy dev`.
+
+One place, because every verb that talks to a gateway looks in the same places in the same order.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from urllib.parse import quote, urlsplit
+
+from piopiy_pipeline.cli.credentials import CredentialsError, find_credentials
+from piopiy_pipeline.cli.errors import BadInput
+
+__all__ = ["DEFAULT_URL", "LOOPBACK", "Target", "find_target", "gateway_url", "local_port"]
+
+DEFAULT_URL = "ws://127.0.0.1:7860"
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+_SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An agent behind a gateway. `url` has no path and no slash at its end."""
+
+    url: str
+    agent_id: str
+    key: str = field(repr=False)
+
+    @property
+    def call_url(self) -> str:
+        """Where a caller connects."""
+        return f"{self.url}/call/{quote(self.agent_id, safe='')}"
+
+    @property
+    def is_loopback(self) -> bool:
+        return urlsplit(self.url).hostname in LOOPBACK
+
+
+def gateway_url(url: str | None) -> str:
+    """The gateway's address as a WebSocket URL without a path: `url`, else PIOPIY_URL, else the default.
+
+    ``http`` and ``https`` are taken as ``ws`` and ``wss``. Raises `BadInput`.
+    """
+    text = (url or os.environ.get("PIOPIY_URL") or DEFAULT_URL).strip()
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError as error:
+        raise BadInput(f"{text}: not a gateway's address ({error}); it looks like {DEFAULT_URL}") from None
+    if parts.scheme not in _SCHEMES or not parts.hostname or parts.path.strip("/") or parts.query:
+        raise BadInput(f"{text}: not a gateway's address; it looks like {DEFAULT_URL}")
+    if parts.username is not None or parts.password is not None:
+        raise BadInput("a gateway's address holds no credentials: use --key or PIOPIY_CALLER_KEY")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{_SCHEMES[parts.scheme]}://{host}" + (f":{port}" if port is not None else "")
+
+
+def local_port(url: str) -> int | None:
+    """The port of a gateway on this machine's loopback; None for any other."""
+    parts = urlsplit(url)
+    if parts.hostname not in LOOPBACK:
+        return None
+    return parts.port or (443 if parts.scheme == "wss" else 80)
+
+
+def find_target(url: str | None, agent_id: str | None, key: str | None) -> Target:
+    """What to call, with the key of `--key` or PIOPIY_CALLER_KEY, else with what `piopiy dev` left.
+
+    With a key, the agent is `agent_id` or AGENT_ID. Without one the gateway must be a `piopiy dev` on
+    loopback, whose file names the agent as well; AGENT_ID, which may be that of a bot elsewhere, does
+    not count then. Raises `BadInput` when something is missing.
+    """
+    address = gateway_url(url)
+    key = key or os.environ.get("PIOPIY_CALLER_KEY") or None
+    if key is not None:
+        agent_id = agent_id or os.environ.get("AGENT_ID") or None
+        if agent_id is None:
+            raise BadInput(f"which agent at {address}? Name it with --agent or AGENT_ID")
+        return Target(address, agent_id, key)
+    port = local_port(address)
+    if port is None:
+        raise BadInput(f"to call {address}, give the caller's key with --key or PIOPIY_CALLER_KEY")
+    try:
+        found = find_credentials(port)
+    except CredentialsError as error:
+        raise BadInput(str(error)) from None
+    if found is None:
+        raise BadInput(
+            f"no `piopiy dev` is running on port {port}: start one, or give --url; the key of another gateway"
+            " goes into --key or PIOPIY_CALLER_KEY"
+        )
+    return Target(address, agent_id or found.agent_id, found.caller_key)

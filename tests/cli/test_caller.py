@@ -1,0 +1,381 @@
+"""The scripted caller, driven by a virtual clock against a bot of a few lines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from piopiy_pipeline.audio.speech import SpeechBounds
+from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.cli.caller import FRAME_MS, Caller, Pace, Report, Sound, Utterance
+from piopiy_pipeline.signaling.caller import Answered, CallStart, Conversation, LegEnded, LegFault, Ringing
+
+RATE: Literal[16000] = 16000
+FRAME_S = FRAME_MS / 1000
+DIALLED = 1000.0
+LOUD = np.full(RATE * FRAME_MS // 1000, 5000, np.int16)
+
+
+def utterance(speech_s: float = 1.0, *, lead_s: float = 0.2, tail_s: float = 0.3) -> Utterance:
+    lead, speech, tail = (round(s * RATE) for s in (lead_s, speech_s, tail_s))
+    pcm = np.zeros(lead + speech + tail, np.int16)
+    pcm[lead : lead + speech] = 8000
+    return Utterance("turn.wav", pcm, SpeechBounds(lead, lead + speech))
+
+
+class Call:
+    """A caller on a virtual clock, and the bot at the other end of its line."""
+
+    def __init__(self, script: list[Utterance], *, telephone: bool = False, **pace: Any) -> None:
+        self.now = DIALLED
+        self.caller = Caller(
+            script, start=CallStart(rate=RATE), now=self.now, pace=Pace(**pace), telephone=telephone
+        )
+        self.messages: list[bytes | str] = []
+        self.sent_at: list[float] = []
+        self.reports: list[Report] = []
+        self.sounds: list[Sound] = []
+        self.on_frame: Callable[[NDArray[np.int16]], None] = lambda _: None
+        self.collect()
+
+    def collect(self) -> None:
+        for message in self.caller.take_messages():
+            self.messages.append(message)
+            if isinstance(message, bytes):
+                self.sent_at.append(self.now)
+                self.on_frame(np.frombuffer(message, np.int16))
+        self.reports += self.caller.take_reports()
+        self.sounds += self.caller.take_sounds()
+
+    def answer(self) -> None:
+        self.event(Ringing(call_id="c1"))
+        self.event(Answered())
+
+    def event(self, event: Any) -> None:
+        self.caller.on_event(event, self.now)
+        self.collect()
+
+    def tell(self, event: Any, /, **data: Any) -> None:
+        self.event(Conversation(at=0.0, name=event, data=data))
+
+    def run(self, seconds: float, *, bot: NDArray[np.int16] | None = None) -> None:
+        """Time passes, 10 ms at a time; with `bot`, that frame comes every 20 ms."""
+        for step in range(round(seconds * 100)):
+            if bot is not None and step % 2 == 0:
+                self.caller.on_audio(bot.tobytes(), self.now)
+            self.now += 0.01
+            if self.now >= self.caller.next_due - 1e-9:
+                self.caller.tick(self.now + 1e-9)
+            self.collect()
+
+    def bot_says(self, seconds: float, text: str = "hello", *, interrupted: bool = False) -> None:
+        self.run(seconds, bot=LOUD)
+        self.tell("bot_turn", text=text, interrupted=interrupted)
+
+    def frames(self) -> NDArray[np.int16]:
+        return np.concatenate([np.frombuffer(m, np.int16) for m in self.messages if isinstance(m, bytes)])
+
+    def said_at(self) -> list[float]:
+        """When each of the caller's turns began to be heard, in seconds since the answer."""
+        loud = np.flatnonzero(np.abs(self.frames().astype(int)) > 4000)
+        starts = loud[np.flatnonzero(np.diff(loud, prepend=-RATE) > RATE // 10)]
+        return [float(s) / RATE for s in starts]
+
+    def told(self, event: str) -> list[dict[str, Any]]:
+        return [report.data for report in self.reports if report.event == event]
+
+
+def hung_up(call: Call) -> bool:
+    return any(isinstance(m, str) and json.loads(m)["event"] == "hangup" for m in call.messages)
+
+
+def test_the_first_message_opens_the_call_and_no_audio_flows_before_the_answer() -> None:
+    call = Call([utterance()])
+    call.run(3.0)
+    assert [json.loads(m)["event"] for m in call.messages] == ["start"]
+    call.answer()
+    call.run(0.1)
+    assert len(call.sent_at) == 5
+    assert [r.event for r in call.reports] == ["ringing", "answered"]
+    assert call.reports[1].at == pytest.approx(3.0, abs=0.02)
+
+
+def test_frames_never_drift_however_late_the_ticks_are() -> None:
+    call = Call([])
+    call.answer()
+    answered = call.now
+    for late in (0.021, 0.027, 0.033, 0.5, 0.001, 0.022) * 20:
+        call.now = max(call.now, call.caller.next_due) + late
+        call.caller.tick(call.now)
+        call.collect()
+        assert abs(len(call.sent_at) - (call.now - answered) / FRAME_S) <= 1
+
+
+def test_what_a_suspended_process_slept_through_is_not_sent() -> None:
+    call = Call([])
+    call.answer()
+    call.run(1.0)
+    call.now += 10.0
+    call.caller.tick(call.now)
+    call.collect()
+    assert len(call.sent_at) <= 52
+    call.run(1.0)
+    assert 99 <= len(call.sent_at) <= 103
+
+
+def test_the_caller_speaks_half_a_second_after_the_bot_has_finished() -> None:
+    call = Call([utterance(lead_s=0.0)])
+    call.answer()
+    call.bot_says(2.0)
+    call.run(2.0)
+    assert call.said_at() == [pytest.approx(2.5, abs=0.04)]
+
+
+def test_a_pause_in_the_bots_speech_is_not_its_end() -> None:
+    call = Call([utterance(lead_s=0.0)])
+    call.answer()
+    call.run(1.0, bot=LOUD)
+    call.run(1.5)
+    call.bot_says(1.0)
+    call.run(2.0)
+    assert call.said_at() == [pytest.approx(4.0, abs=0.04)]
+
+
+def test_without_a_report_of_the_bots_turn_the_caller_waits_a_bounded_time() -> None:
+    call = Call([utterance(lead_s=0.0)], patience_s=2.5)
+    call.answer()
+    call.run(1.0, bot=LOUD)
+    call.run(4.0)
+    assert call.said_at() == [pytest.approx(3.5, abs=0.04)]
+
+
+def test_a_bot_that_says_nothing_gets_all_turns_all_the_same() -> None:
+    call = Call([utterance(lead_s=0.0), utterance(lead_s=0.0)], no_greeting_s=4, no_answer_s=8)
+    call.answer()
+    call.run(20.0)
+    assert call.said_at() == [pytest.approx(4.0, abs=0.04), pytest.approx(13.0, abs=0.04)]
+    assert call.told("turn")[0] == {"turn": 1, "name": "turn.wav", "voice_to_voice_ms": None}
+
+
+def test_silence_that_the_bot_sends_is_no_speech() -> None:
+    call = Call([utterance(lead_s=0.0)])
+    call.answer()
+    call.bot_says(1.0)
+    call.run(2.0, bot=np.full(320, 20, np.int16))
+    assert call.said_at() == [pytest.approx(1.5, abs=0.04)]
+
+
+def test_the_caller_waits_for_the_answer_that_follows_a_tool() -> None:
+    call = Call([utterance(0.5, lead_s=0, tail_s=0), utterance(lead_s=0)])
+    call.answer()
+    call.bot_says(0.5)
+    call.run(1.2)  # the first turn: 1.0 to 1.5
+    call.bot_says(0.5, "one moment")
+    call.tell("tool", name="book", arguments={"people": 4})
+    call.run(2.0)
+    call.tell("tool", name="book", arguments={"people": 4}, result="ok")
+    call.bot_says(0.5, "booked")
+    finished = (call.now - DIALLED) + 0.5
+    call.run(1.0)
+    assert call.said_at() == [pytest.approx(1.0, abs=0.04), pytest.approx(finished, abs=0.04)]
+    assert call.told("tool") == [{"name": "book", "arguments": {"people": 4}}]
+
+
+def test_the_latency_runs_from_the_last_sample_of_speech_to_the_first_of_the_answer() -> None:
+    call = Call([utterance(1.0, lead_s=0.2, tail_s=0.5)])
+    call.answer()
+    call.bot_says(1.0)
+    call.run(2.7)  # begins at 1.5, speech until 2.7
+    call.run(0.3)
+    late = LOUD.copy()
+    late[:160] = 0
+    call.caller.on_audio(late.tobytes(), call.now)
+    call.collect()
+    begins = call.now - DIALLED + 0.01
+    (turn,) = call.told("turn")
+    assert turn["voice_to_voice_ms"] == pytest.approx((begins - 2.7) * 1000, abs=21)
+    assert "barge_in_ms" not in turn
+
+
+def test_an_interruption_comes_so_long_into_the_bots_speech_and_tells_when_it_fell_silent() -> None:
+    call = Call([utterance(1.0, lead_s=0.1)], interrupt_s=1.0)
+    call.answer()
+    call.run(0.4)
+    call.run(1.3, bot=LOUD)  # the speech began at 0.4; the turn begins at 1.4, its speech at 1.5
+    call.tell("bot_turn", text="hel", interrupted=True)
+    call.run(1.5)
+    call.run(0.1, bot=LOUD)
+    assert call.said_at() == [pytest.approx(1.5, abs=0.04)]
+    (turn,) = call.told("turn")
+    assert turn["barge_in_ms"] == pytest.approx(200, abs=40)
+    assert turn["voice_to_voice_ms"] == pytest.approx((3.2 - 2.5) * 1000, abs=40)
+
+
+def test_the_turn_that_was_interrupted_is_no_answer_to_the_interruption() -> None:
+    call = Call([utterance(0.3, lead_s=0, tail_s=0), utterance(lead_s=0)], interrupt_s=0.5)
+    call.answer()
+    call.run(0.7, bot=LOUD)
+    call.run(0.5)
+    call.tell("bot_turn", text="hel", interrupted=True)
+    call.run(2.0)
+    assert len(call.said_at()) == 1
+
+
+def test_a_bot_that_talks_on_is_silent_only_when_it_stops() -> None:
+    call = Call([utterance(1.0, lead_s=0.0)], interrupt_s=0.5)
+    call.answer()
+    call.run(3.0, bot=LOUD)
+    call.run(1.0)
+    call.run(0.1, bot=LOUD)
+    assert call.told("turn")[0]["barge_in_ms"] == pytest.approx(2500, abs=50)
+
+
+def test_an_answer_too_short_to_interrupt_is_waited_for() -> None:
+    call = Call([utterance(lead_s=0.0)], interrupt_s=3.0)
+    call.answer()
+    call.bot_says(1.0)
+    call.run(2.0)
+    call.run(0.1, bot=LOUD)
+    assert call.said_at() == [pytest.approx(1.5, abs=0.04)]
+    assert call.told("turn")[0]["barge_in_ms"] is None
+
+
+def test_after_the_last_turn_the_caller_hangs_up_when_nobody_speaks() -> None:
+    call = Call([utterance(0.5)], hangup_after_s=5.0)
+    call.answer()
+    call.bot_says(0.5)
+    call.run(2.0)
+    call.bot_says(1.0)
+    call.run(4.9)
+    assert not hung_up(call)
+    call.run(0.2)
+    assert hung_up(call)
+    assert not call.caller.over
+    call.event(LegEnded(reason=EndReason.CALLER_HANGUP))
+    outcome = call.caller.outcome
+    assert outcome is not None
+    assert (outcome.reason, outcome.failure, outcome.turns) == (EndReason.CALLER_HANGUP, None, 1)
+
+
+def test_a_gateway_that_does_not_confirm_a_hang_up_is_not_waited_for() -> None:
+    call = Call([])
+    call.answer()
+    call.caller.hang_up(call.now)
+    call.collect()
+    call.run(2.9)
+    assert not call.caller.over
+    call.run(0.2)
+    assert call.caller.over
+
+
+def test_the_bot_hangs_up_and_the_summary_is_told() -> None:
+    call = Call([utterance(0.5, lead_s=0, tail_s=0)])
+    call.answer()
+    call.bot_says(0.5)
+    call.run(1.5)
+    call.run(0.2, bot=LOUD)
+    call.event(LegEnded(reason=EndReason.AGENT_HANGUP, detail="goodbye"))
+    outcome = call.caller.outcome
+    assert outcome is not None
+    assert outcome.failure is None
+    assert len(outcome.voice_to_voice_ms) == 1
+    assert outcome.duration_s == pytest.approx(2.2, abs=0.02)
+    (ended,) = call.told("ended")
+    assert (ended["reason"], ended["detail"], ended["turns"]) == ("agent_hangup", "goodbye", 1)
+    assert ended["median_ms"] == ended["max_ms"] == outcome.voice_to_voice_ms[0]
+
+
+@pytest.mark.parametrize("reason", [EndReason.NO_AGENT, EndReason.BUSY, EndReason.SETUP_TIMEOUT])
+def test_a_call_that_is_not_answered_has_failed(reason: EndReason) -> None:
+    call = Call([utterance()])
+    call.event(Ringing(call_id="c1"))
+    call.event(LegEnded(reason=reason, detail="why"))
+    assert call.caller.outcome is not None
+    assert call.caller.outcome.failure == f"the call was not answered ({reason.value}: why)"
+
+
+@pytest.mark.parametrize("reason", [EndReason.ERROR, EndReason.AGENT_LOST, EndReason.IDLE_TIMEOUT])
+def test_a_call_that_ended_for_another_reason_has_failed(reason: EndReason) -> None:
+    call = Call([utterance()])
+    call.answer()
+    call.event(LegEnded(reason=reason))
+    assert call.caller.outcome is not None
+    assert call.caller.outcome.failure == f"the call ended with {reason.value}"
+
+
+def test_a_lost_connection_and_a_fault_are_errors_with_their_detail() -> None:
+    lost, faulty = Call([]), Call([])
+    lost.answer()
+    lost.caller.on_lost("going away", lost.now)
+    faulty.event(LegFault(detail="rate: 7"))
+    assert lost.caller.outcome is not None
+    assert "connection to the gateway was lost (going away)" in (lost.caller.outcome.failure or "")
+    assert faulty.caller.outcome is not None
+    assert "rate: 7" in (faulty.caller.outcome.failure or "")
+
+
+def test_no_call_takes_longer_than_its_limit() -> None:
+    call = Call([], limit_s=10.0, hangup_after_s=60.0)
+    call.answer()
+    call.run(9.9)
+    assert not hung_up(call)
+    call.run(0.2)
+    assert hung_up(call)
+    call.event(LegEnded(reason=EndReason.CALLER_HANGUP))
+    assert call.caller.outcome is not None
+    assert "--timeout" in (call.caller.outcome.failure or "")
+
+
+def test_nothing_happens_after_the_end() -> None:
+    call = Call([utterance()])
+    call.answer()
+    call.event(LegEnded(reason=EndReason.AGENT_HANGUP))
+    count = len(call.messages)
+    call.caller.on_audio(LOUD.tobytes(), call.now)
+    call.caller.on_lost("", call.now)
+    call.caller.hang_up(call.now)
+    call.caller.tick(call.now + 1000)
+    call.event(LegEnded(reason=EndReason.ERROR))
+    assert len(call.messages) == count
+    assert len(call.told("ended")) == 1
+
+
+def test_between_turns_the_line_carries_faint_noise_and_no_digital_silence() -> None:
+    call = Call([])
+    call.answer()
+    call.run(2.0)
+    frames = call.frames()
+    assert np.abs(frames).max() == 1
+    assert len(set(frames.tolist())) == 3
+
+
+def test_the_telephone_line_is_g711_in_both_directions() -> None:
+    call = Call([], telephone=True)
+    call.answer()
+    call.run(0.1)
+    ramp = np.arange(-16000, 16000, 100, dtype=np.int16)
+    call.caller.on_audio(ramp.tobytes(), call.now)
+    call.collect()
+    heard = next(sound.pcm for sound in call.sounds if sound.side == "right")
+    assert heard.tolist() != ramp.tolist()
+    assert np.abs(heard.astype(int) - ramp).max() < 600
+    assert set(np.abs(call.frames()).tolist()) <= {0, 8}
+
+
+def test_both_sides_of_the_recording_are_placed_by_time_and_without_jitter() -> None:
+    call = Call([])
+    call.answer()
+    call.run(1.0)
+    for jitter in (0.0, 0.013, -0.009, 0.004):
+        call.caller.on_audio(LOUD.tobytes(), call.now + jitter)
+        call.run(0.02)
+    left = [s.position for s in call.sounds if s.side == "left"]
+    right = [s.position for s in call.sounds if s.side == "right"]
+    assert left == list(range(0, len(left) * 320, 320))
+    assert np.diff(right).tolist() == [320, 320, 320]
+    assert right[0] == pytest.approx(RATE, abs=2)
