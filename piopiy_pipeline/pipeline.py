@@ -74,9 +74,7 @@ def default_turns(*, interruptions: bool = True, vad: bool = True) -> UserTurnSt
     starts: list[Any] = [TranscriptionUserTurnStartStrategy(enable_interruptions=interruptions)]
     if vad:
         starts.insert(0, VADUserTurnStartStrategy(enable_interruptions=interruptions))
-    return UserTurnStrategies(
-        start=starts, stop=[SpeechTimeoutUserTurnStopStrategy(user_speech_timeout=0.6)]
-    )
+    return UserTurnStrategies(start=starts, stop=[SpeechTimeoutUserTurnStopStrategy(user_speech_timeout=0.6)])
 
 
 class CallPipeline:

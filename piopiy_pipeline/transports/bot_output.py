@@ -212,9 +212,7 @@ class BotOutput(BaseOutputTransport):
         position: int | None = None
         if isinstance(frame, TTSTextFrame):
             if frame.pts:
-                position = self._words.word(
-                    frame.context_id, frame.pts, interruptible=frame.interruptible
-                )
+                position = self._words.word(frame.context_id, frame.pts, interruptible=frame.interruptible)
             self._sentence_told(frame, by_words=position is not None)
         elif isinstance(frame, AggregatedTextFrame):
             if frame.will_be_spoken:
@@ -225,9 +223,7 @@ class BotOutput(BaseOutputTransport):
         if ledger.settled and not self._due:
             await self._release(frame)  # nothing was said that it could wait for
         else:
-            self._send(
-                ledger.item(frame, self._now(), position=position, interruptible=frame.interruptible)
-            )
+            self._send(ledger.item(frame, self._now(), position=position, interruptible=frame.interruptible))
 
     def _sentence_told(self, frame: TTSTextFrame, *, by_words: bool) -> None:
         """The text of a sentence has come behind its audio, or word by word: it needs no guess any more."""
@@ -326,7 +322,7 @@ class BotOutput(BaseOutputTransport):
 
     async def stop(self, frame: EndFrame) -> None:
         """The call ends when the caller has heard everything, and no later than that can take."""
-        if not self._is_settled():
+        if not self.settled:
             self._settled = self.get_event_loop().create_future()
             left_s = max(0, self._ledger.unheard) / self._ledger.rate
             try:
@@ -337,11 +333,13 @@ class BotOutput(BaseOutputTransport):
         await super().stop(frame)
         await self._halt()
 
-    def _is_settled(self) -> bool:
+    @property
+    def settled(self) -> bool:
+        """Whether everything said so far was heard, or cut off."""
         return self._ledger.settled and not self._due and self._held is None and not self._held_back
 
     def _maybe_settled(self) -> None:
-        if self._settled is not None and not self._settled.done() and self._is_settled():
+        if self._settled is not None and not self._settled.done() and self.settled:
             self._settled.set_result(None)
 
     async def cancel(self, frame: CancelFrame) -> None:

@@ -59,6 +59,7 @@ class MediaStreamTransport(BaseTransport):
                 "audio_out_end_silence_secs": 0,
             }
         )
+        self.monitor = monitor
         self._link = link
         self._input = CallerInput(params, frame_ms=frame_ms)
         self._output = BotOutput(params, link, monitor, lead_ms=lead_ms)

@@ -1,0 +1,81 @@
+"""An author's `create_session`, and what of a call it wants to know."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from piopiy_pipeline.call import CallInfo
+from piopiy_pipeline.session import Call, Callback
+
+__all__ = ["CreateSession", "bind_callback", "parsed_metadata"]
+
+CreateSession = Callable[..., Awaitable[Any]]
+_OF_THE_CALL = ("agent_id", "call_id", "from_number", "to_number", "metadata")
+
+
+def bind_callback(create_session: CreateSession) -> Callback:
+    """A function of a `Call` that passes on what `create_session` names.
+
+    It receives those of `agent_id, call_id, from_number, to_number, metadata` that it names, all of
+    them if it takes ``**kwargs``, and `call` if it names that. Raises `TypeError` for what cannot be
+    called so, when the agent is made and not when the first caller rings.
+    """
+    if not callable(create_session):
+        raise TypeError(f"create_session must be an async function, not {create_session!r}")
+    is_async = inspect.iscoroutinefunction(create_session) or inspect.iscoroutinefunction(
+        getattr(create_session, "__call__", None)  # noqa: B004  an object with an async __call__
+    )
+    if not is_async and not hasattr(create_session, "func"):  # functools.partial shows only when called
+        raise TypeError(f"create_session must be 'async def': {create_session!r} is not")
+    named: list[str] = []
+    takes_all = False
+    for name, parameter in inspect.signature(create_session).parameters.items():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            takes_all = True
+        elif parameter.kind is parameter.VAR_POSITIONAL:
+            continue
+        elif name in (*_OF_THE_CALL, "call") and parameter.kind is not parameter.POSITIONAL_ONLY:
+            named.append(name)
+        elif parameter.default is parameter.empty:
+            raise TypeError(
+                f"create_session wants {name!r}, which is not of a call: it may name "
+                f"{', '.join(_OF_THE_CALL)} and call, or take **kwargs"
+            )
+    wanted = {*named, *(_OF_THE_CALL if takes_all else ())}
+
+    async def callback(call: Call) -> None:
+        values = {name: getattr(call.info, name) for name in _OF_THE_CALL} | {"call": call}
+        await create_session(**{name: values[name] for name in values if name in wanted})
+
+    return callback
+
+
+def parsed_metadata(metadata: dict[str, Any] | str | None) -> dict[str, Any] | None:
+    """Metadata as `create_session` gets it: a dict or None. JSON text is parsed.
+
+    Text that is no JSON, and JSON that is no object, comes as ``{"value": ...}``.
+    """
+    if metadata is None or isinstance(metadata, dict):
+        return metadata
+    if not metadata.strip():
+        return None
+    try:
+        value = json.loads(metadata)
+    except ValueError:
+        return {"value": metadata}
+    return value if isinstance(value, dict) or value is None else {"value": value}
+
+
+def info_of(offer: Any) -> CallInfo:
+    """The `CallInfo` in an offer."""
+    return CallInfo(
+        agent_id=offer.agent_id,
+        call_id=offer.call_id,
+        from_number=offer.from_number,
+        to_number=offer.to_number,
+        metadata=parsed_metadata(offer.metadata),
+        kind=offer.kind,
+    )

@@ -1,0 +1,41 @@
+"""One way to log: loguru, with the call's id on every line of a call, pipecat's lines included.
+
+The id is bound once, by the session (`logger.contextualize`); whatever runs for the call inherits it.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from loguru import logger
+
+if TYPE_CHECKING:
+    from loguru import Record
+
+__all__ = ["log_to_stderr"]
+
+_LOGURUS_OWN_HANDLER = 0
+
+
+def log_to_stderr(*, debug: bool = False) -> None:
+    """Log to stderr in this project's format, unless the program has set up loguru itself.
+
+    Without `debug`: what an operator wants to know, and of pipecat only what went wrong.
+    """
+    try:
+        logger.remove(_LOGURUS_OWN_HANDLER)
+    except ValueError:  # the program has handlers of its own
+        return
+    logger.add(sys.stderr, level="DEBUG" if debug else "INFO", format=_line, filter=None if debug else _quiet)
+
+
+def _line(record: Record) -> str:
+    call = record["extra"].get("call_id")
+    marker = " <cyan>{extra[call_id]}</cyan>" if call else ""
+    return f"<dim>{{time:HH:mm:ss.SSS}}</dim> <level>{{level: <7}}</level>{marker} {{message}}\n{{exception}}"
+
+
+def _quiet(record: Record) -> bool:
+    name = record["name"] or ""
+    return record["level"].no >= 30 or not name.startswith("pipecat")

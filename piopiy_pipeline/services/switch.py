@@ -1,0 +1,156 @@
+"""Several services in one place of the chain, one of them active: `Action(stt=[a, b])`.
+
+A stage of its own instead of pipecat's `ServiceSwitcher`, which starts every service, sends every
+frame to all of them, and remembers each frame's id for ever (137 bytes a frame). Here a service is
+set up and started when it is first needed, and what comes out of one that is not active is dropped.
+
+A service that reports that it can no longer do its job is replaced by the next one in order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from loguru import logger
+from pipecat.frames.frames import (
+    CancelFrame,
+    EndFrame,
+    ErrorFrame,
+    Frame,
+    InterruptionFrame,
+    StartFrame,
+    StopFrame,
+)
+from pipecat.processors.frame_processor import (
+    FrameCallback,
+    FrameDirection,
+    FrameProcessor,
+    FrameProcessorSetup,
+)
+
+__all__ = ["ServiceSwitch"]
+
+START_S = 10.0
+"""How long a service may take to be set up when it is switched to."""
+
+
+class ServiceSwitch(FrameProcessor):
+    """An ordered set of services, the first active. Raises `ValueError` without any, or with one twice."""
+
+    def __init__(self, services: Sequence[FrameProcessor]) -> None:
+        super().__init__(enable_direct_mode=True)
+        if not services:
+            raise ValueError("a switch needs at least one service")
+        if len(set(services)) < len(services):
+            raise ValueError("a service stands in this list twice")
+        self.services = tuple(services)
+        self.active = self.services[0]
+        self._set_up: list[FrameProcessor] = []
+        self._start_frame: StartFrame | None = None
+        self._switching = asyncio.Lock()
+        self._failover: asyncio.Task[None] | None = None
+        for service in self.services:
+            _Port(self, service, FrameDirection.UPSTREAM).link(service)
+            service.link(_Port(self, service, FrameDirection.DOWNSTREAM))
+
+    @property
+    def processors(self) -> list[FrameProcessor]:
+        """The services, for pipecat's metrics."""
+        return list(self.services)
+
+    async def switch_to(self, service: FrameProcessor) -> None:
+        """Make `service` the active one, starting it if it is not. What the other was saying is cut off.
+
+        Raises `ValueError` for a service that is not in the set, and `TimeoutError` if it does not start;
+        then the one that was active stays so.
+        """
+        if service not in self.services:
+            raise ValueError(f"{service} is not in this switch")
+        async with self._switching:
+            if service is self.active:
+                return
+            if self._setup is not None and service not in self._set_up:
+                async with asyncio.timeout(START_S):
+                    await self._start(service)
+            before, self.active = self.active, service
+            logger.info("switched from {} to {}", before, service)
+            if before in self._set_up:
+                await before.queue_frame(InterruptionFrame())
+
+    async def _start(self, service: FrameProcessor) -> None:
+        self._set_up.append(service)
+        await service.setup(self.processor_setup)
+        if self._start_frame is not None:
+            await service.queue_frame(self._start_frame)
+
+    # ------------------------------------------------------------------ the stage
+
+    async def setup(self, setup: FrameProcessorSetup) -> None:  # type: ignore[override]  # as pipecat's own
+        await super().setup(setup)
+        self._set_up.append(self.active)
+        await self.active.setup(setup)
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await super().process_frame(frame, direction)
+        if isinstance(frame, StartFrame):
+            self._start_frame = frame
+        if isinstance(frame, (EndFrame, CancelFrame, StopFrame)):
+            for service in self._set_up:
+                if service is not self.active:
+                    await service.queue_frame(frame, direction)
+        await self.active.queue_frame(frame, direction)
+
+    async def cleanup(self) -> None:
+        await super().cleanup()
+        if self._failover is not None:
+            await self.cancel_task(self._failover)
+            self._failover = None
+        set_up, self._set_up = self._set_up, []
+        for service in set_up:
+            await service.cleanup()
+
+    async def came_out(self, service: FrameProcessor, frame: Frame, direction: FrameDirection) -> None:
+        """A service has pushed a frame. Called by its ports."""
+        if service is not self.active:
+            return
+        if isinstance(frame, StartFrame) and frame is not self._start_frame:
+            return
+        if isinstance(frame, StartFrame) and service is not self.services[0]:
+            return  # it was started late: the chain has started long ago
+        if isinstance(frame, ErrorFrame) and not service.is_usable:
+            self._fail_over(service)
+        await self.push_frame(frame, direction)
+
+    def _fail_over(self, broken: FrameProcessor) -> None:
+        usable = [service for service in self.services if service.is_usable and service is not broken]
+        if usable and (self._failover is None or self._failover.done()):
+            self._failover = self.create_task(self._switch_from(usable), f"{self}::failover")
+
+    async def _switch_from(self, usable: list[FrameProcessor]) -> None:
+        for service in usable:
+            try:
+                await self.switch_to(service)
+            except TimeoutError:
+                logger.error("{} did not start within {:g} s", service, START_S)
+            else:
+                return
+
+
+class _Port(FrameProcessor):
+    """One end of a service: hands what comes out there to the switch."""
+
+    def __init__(self, switch: ServiceSwitch, service: FrameProcessor, end: FrameDirection) -> None:
+        super().__init__(enable_direct_mode=True)
+        self._switch = switch
+        self._service = service
+        self._end = end
+
+    async def queue_frame(
+        self,
+        frame: Frame,
+        direction: FrameDirection = FrameDirection.DOWNSTREAM,
+        callback: FrameCallback | None = None,
+    ) -> None:
+        if direction is self._end:
+            await self._switch.came_out(self._service, frame, direction)

@@ -1,0 +1,79 @@
+"""What an author can listen to: names of events, and handlers that cannot hurt the call."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from loguru import logger
+
+__all__ = ["EVENTS", "CallError", "Emitter", "Handler"]
+
+Handler = Callable[[Any], Awaitable[None] | None]
+
+EVENTS = {
+    "answered": "the caller can hear and be heard; the argument is the CallInfo",
+    "user_turn": "the caller has said something; a Turn",
+    "bot_turn": "the bot has said something, as far as it was heard; a Turn",
+    "tool": "the model uses a tool; a ToolUse, and once more with its result",
+    "error": "a provider failed; a CallError",
+    "end": "the call is over; the CallEnd",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CallError:
+    """Something that went wrong in a call: the stage's name, and a sentence."""
+
+    stage: str
+    message: str
+
+
+class Emitter:
+    """Handlers by event. A handler that raises is logged, and nobody else notices."""
+
+    def __init__(self) -> None:
+        self._handlers: dict[str, list[Handler]] = {}
+        self._running: set[asyncio.Future[None]] = set()
+
+    def on(self, event: str, handler: Handler) -> Callable[[], None]:
+        """Call `handler` (a function or a coroutine function, of one argument) at each `event`.
+
+        Returns a function that ends this. Raises `ValueError` for an event that there is not.
+        """
+        if event not in EVENTS:
+            close = difflib.get_close_matches(event, EVENTS, 1)
+            meant = f" Did you mean {close[0]!r}?" if close else ""
+            raise ValueError(f"there is no event {event!r}, only {', '.join(EVENTS)}.{meant}")
+        handlers = self._handlers.setdefault(event, [])
+        handlers.append(handler)
+
+        def off() -> None:
+            if handler in handlers:
+                handlers.remove(handler)
+
+        return off
+
+    def emit(self, event: str, argument: Any) -> None:
+        """Tell the handlers, in the order in which they came. Coroutines run as tasks of the call."""
+        for handler in list(self._handlers.get(event, ())):
+            try:
+                outcome = handler(argument)
+            except Exception:
+                logger.exception("a handler of {!r} failed", event)
+                continue
+            if inspect.isawaitable(outcome):
+                task = asyncio.ensure_future(_guarded(event, outcome))
+                self._running.add(task)
+                task.add_done_callback(self._running.discard)
+
+
+async def _guarded(event: str, outcome: Awaitable[None]) -> None:
+    try:
+        await outcome
+    except Exception:
+        logger.exception("a handler of {!r} failed", event)

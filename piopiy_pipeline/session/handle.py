@@ -1,0 +1,277 @@
+"""`Call`: what an author holds of a call in progress."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import itertools
+import json
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from loguru import logger
+from pipecat.frames.frames import TTSSpeakFrame
+from pipecat.observers.base_observer import BaseObserver
+from pipecat.processors.frame_processor import FrameDirection
+from pipecat.services.tts_service import TTSService
+from pipecat.transports.base_transport import TransportParams
+
+from piopiy_pipeline.call import CallEnd, CallInfo, EndReason, Turn
+from piopiy_pipeline.pipeline import CallPipeline, StageError
+from piopiy_pipeline.session.care import ResponseCare
+from piopiy_pipeline.session.events import Emitter, Handler
+from piopiy_pipeline.signaling.messages import Checkpoint, ConversationEvent
+from piopiy_pipeline.transports.frames import SpeechMarkFrame
+from piopiy_pipeline.transports.link import MediaLink
+from piopiy_pipeline.transports.media_stream import MediaStreamTransport
+
+if TYPE_CHECKING:
+    from piopiy_pipeline.session.running import PipelineRun
+    from piopiy_pipeline.session.session import Post
+
+__all__ = ["DEFAULT_ERROR_LINE", "Call", "current_call"]
+
+current_call: contextvars.ContextVar[Call | None] = contextvars.ContextVar("piopiy_call", default=None)
+"""The call in which this code runs, or None outside of calls."""
+
+DEFAULT_ERROR_LINE = "I am sorry, something went wrong. One moment, please."
+MAX_CHECKPOINT_BYTES = 900_000
+
+
+class Call:
+    """A call in progress: one per callback, which receives it as `call` if it names it.
+
+    `info` says who calls whom. `state` is the author's own JSON, checkpointed with the conversation
+    at the end of each turn. `resumed` is the conversation so far, when another instance of the agent
+    had this call before and was lost; None otherwise.
+    """
+
+    def __init__(
+        self,
+        info: CallInfo,
+        link: MediaLink,
+        *,
+        post: Post,
+        finish: Callable[[EndReason, str], None],
+        resumed: dict[str, Any] | None = None,
+    ) -> None:
+        self.info = info
+        self.state: dict[str, Any] = dict((resumed or {}).get("state") or {})
+        self.resumed: list[dict[str, Any]] | None = (resumed or {}).get("messages")
+        self._link = link
+        self._post = post
+        self._finish = finish
+        self._events = Emitter()
+        self._transcript: list[Turn] = []
+        self._transport: MediaStreamTransport | None = None
+        self._run: PipelineRun | None = None
+        self._end: asyncio.Future[CallEnd] = asyncio.get_running_loop().create_future()
+        self._care = ResponseCare()
+        self._marks = itertools.count(1)
+        self._waiting: dict[int, tuple[asyncio.Future[bool], bool]] = {}
+        self._hanging_up = False
+        self._answered_at: float | None = None
+        self._began_at = self._now()
+
+    # ------------------------------------------------------------------ looking
+
+    @property
+    def transcript(self) -> Sequence[Turn]:
+        """What was said so far, both sides; of the bot what was heard."""
+        return tuple(self._transcript)
+
+    @property
+    def caller_rate(self) -> int:
+        """The sample rate of the caller's audio in the pipeline, Hz."""
+        return self._link.caller_rate
+
+    @property
+    def bot_rate(self) -> int:
+        """The sample rate of the bot's speech, Hz."""
+        return self._link.bot_rate
+
+    @property
+    def running(self) -> bool:
+        """Whether a chain runs, or has run."""
+        return self._run is not None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the call is over."""
+        return self._end.done()
+
+    def on(self, event: str, handler: Handler) -> Callable[[], None]:
+        """Call `handler(argument)` at each `event`: answered, user_turn, bot_turn, tool, error, end.
+
+        Functions and coroutine functions will do. Returns a function that ends this. Raises
+        `ValueError` for an event that there is not.
+        """
+        return self._events.on(event, handler)
+
+    # ------------------------------------------------------------------ running a chain
+
+    def transport(self, params: TransportParams | None = None) -> MediaStreamTransport:
+        """The transport of this call: its `input()` and `output()` are the ends of a chain.
+
+        One per call: asked again, it gives the same one. Raises `ValueError` for parameters that
+        this transport does not have.
+        """
+        if self._transport is None:
+            from piopiy_pipeline.session.running import CallMonitor
+
+            self._transport = MediaStreamTransport(
+                self._link, CallMonitor(self), params, on_lost=self._media_lost
+            )
+        elif params is not None:
+            raise ValueError("the transport of this call exists already: give its parameters the first time")
+        return self._transport
+
+    async def run(
+        self,
+        chain: CallPipeline,
+        *,
+        idle_timeout_s: float | None = 60,
+        error_line: str | None = DEFAULT_ERROR_LINE,
+        reply_timeout_s: float = 10,
+        enable_metrics: bool = False,
+        enable_usage_metrics: bool = False,
+        observers: Sequence[BaseObserver] = (),
+    ) -> CallEnd:
+        """Run `chain` until the call has ended, and say how.
+
+        The call is answered when the chain has started. With nobody speaking for `idle_timeout_s`
+        the call ends. When a provider fails, or an answer makes no progress for `reply_timeout_s`,
+        the bot says `error_line` (None: nothing) and tries once more. Observers cost CPU: none
+        unless you ask for them. Raises `StageError` if the chain cannot work, and `RuntimeError`
+        when it is called twice.
+        """
+        from piopiy_pipeline.session.running import PipelineRun
+
+        if self._run is not None:
+            raise RuntimeError("this call runs a chain already: one call is one pipeline")
+        self._care.patience_s = reply_timeout_s
+        self._run = PipelineRun(
+            self,
+            chain,
+            idle_timeout_s=idle_timeout_s,
+            error_line=error_line,
+            enable_metrics=enable_metrics,
+            enable_usage_metrics=enable_usage_metrics,
+            observers=observers,
+        )
+        await self._run.run()
+        return await asyncio.shield(self._end)
+
+    # ------------------------------------------------------------------ speaking
+
+    async def say(self, text: str, *, interruptible: bool = True) -> bool:
+        """Say `text` now, ahead of anything the model says later. Was it heard in full?
+
+        Waits until it was heard, or until it was cut off (False). With `interruptible=False` the
+        caller cannot cut in. Raises `StageError` in a chain without a TTS, and `RuntimeError`
+        before the call is answered.
+        """
+        return await self._say(text, interruptible=interruptible)
+
+    def _say(
+        self, text: str, *, interruptible: bool = True, into_context: bool = True
+    ) -> asyncio.Future[bool]:
+        run = self._run
+        if run is None or self._answered_at is None:
+            raise RuntimeError("the call is not answered yet: wait for the 'answered' event")
+        heard: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        if self.ended:
+            heard.set_result(False)
+            return heard
+        tts = run.chain["tts"] if "tts" in run.chain else run.chain.find(TTSService)
+        if tts is None:
+            raise StageError("nothing in this chain can say text: it has no TTS")
+        number = next(self._marks)
+        self._waiting[number] = (heard, interruptible)
+        speak = TTSSpeakFrame(text, append_to_context=into_context)
+        mark = SpeechMarkFrame(number=number)
+        speak.interruptible = mark.interruptible = interruptible
+        run.spawn(_queue(tts, speak, mark), "say")
+        return heard
+
+    async def hangup(self, *, drain_s: float = 5) -> None:
+        """End the call, when what the bot is saying was heard.
+
+        Returns at once, so that a tool can call it: the answer to the tool's result is still given.
+        What has not begun within `drain_s` is not waited for.
+        """
+        if self._hanging_up or self.ended:
+            return
+        self._hanging_up = True
+        if self._run is None:
+            self._finish(EndReason.AGENT_HANGUP, "the bot hung up")
+        else:
+            self._run.spawn(self._run.drain(drain_s), "hangup")
+
+    # ------------------------------------------------------------------ told by the run and the session
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def _at(self) -> float:
+        return round(self._now() - (self._answered_at or self._began_at), 3)
+
+    def _answered(self) -> None:
+        self._answered_at = self._now()
+        self._events.emit("answered", self.info)
+
+    def _tell(self, event: str, data: dict[str, Any]) -> None:
+        """Tell the gateway, for whoever watches the call."""
+        message = {"call_id": self.info.call_id, "at": self._at(), "event": event, "data": data}
+        self._post(ConversationEvent.model_validate(message))
+
+    def _add_turn(self, turn: Turn) -> None:
+        self._transcript.append(turn)
+        if turn.role == "user":
+            self._tell("user_turn", {"text": turn.text})
+            self._events.emit("user_turn", turn)
+        else:
+            self._tell("bot_turn", {"text": turn.text, "interrupted": turn.interrupted})
+            self._events.emit("bot_turn", turn)
+
+    def _checkpoint(self, messages: list[Any]) -> None:
+        """Hand the gateway what another instance would need to go on."""
+        try:
+            state = json.loads(json.dumps({"messages": messages, "state": self.state}))
+            size = len(json.dumps(state))
+        except (TypeError, ValueError) as error:
+            logger.warning(
+                "call.state or the context is not JSON, so this turn is not checkpointed: {}", error
+            )
+            return
+        if size > MAX_CHECKPOINT_BYTES:
+            logger.warning("the conversation is too long to be checkpointed: {} bytes", size)
+            return
+        self._post(Checkpoint(call_id=self.info.call_id, state=state))
+
+    def _mark_heard(self, number: int) -> None:
+        waiting = self._waiting.pop(number, None)
+        if waiting is not None and not waiting[0].done():
+            waiting[0].set_result(True)
+
+    def _cut_off(self, *, everything: bool = False) -> None:
+        """An interruption, or the end: what is still waited for was not heard in full."""
+        for number, (heard, interruptible) in list(self._waiting.items()):
+            if interruptible or everything:
+                del self._waiting[number]
+                if not heard.done():
+                    heard.set_result(False)
+
+    def _media_lost(self) -> None:
+        self._finish(EndReason.CALLER_HANGUP, "the media stream was closed")
+
+    def _over(self, end: CallEnd) -> None:
+        if not self._end.done():
+            self._end.set_result(end)
+            self._cut_off(everything=True)
+            self._events.emit("end", end)
+
+
+async def _queue(stage: Any, *frames: Any) -> None:
+    for frame in frames:
+        await stage.queue_frame(frame, FrameDirection.DOWNSTREAM)

@@ -1,0 +1,338 @@
+"""A chain that runs: its pipecat worker, what is watched while it runs, and how it ends in bounded time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any
+
+from loguru import logger
+from pipecat.frames.frames import (
+    AggregatedTextFrame,
+    CancelFrame,
+    EndFrame,
+    ErrorFrame,
+    Frame,
+    FunctionCallCancelFrame,
+    FunctionCallInProgressFrame,
+    FunctionCallResultFrame,
+    InterruptionFrame,
+    LLMFullResponseEndFrame,
+    LLMFullResponseStartFrame,
+    LLMRunFrame,
+    TTSTextFrame,
+    UserSpeakingFrame,
+    UserStartedSpeakingFrame,
+    UserStoppedSpeakingFrame,
+    VADUserStartedSpeakingFrame,
+    VADUserStoppedSpeakingFrame,
+)
+from pipecat.observers.base_observer import BaseObserver
+from pipecat.pipeline.worker import PipelineParams, PipelineWorker
+from pipecat.processors.aggregators.llm_response_universal import (
+    LLMAssistantAggregator,
+    LLMUserAggregator,
+)
+from pipecat.services.stt_service import STTService
+from pipecat.services.tts_service import TTSService
+from pipecat.workers.runner import WorkerRunner
+
+from piopiy_pipeline.call import EndReason, ToolUse, Turn
+from piopiy_pipeline.pipeline import CallPipeline
+from piopiy_pipeline.session.apology import canned_apology
+from piopiy_pipeline.session.care import Remedy
+from piopiy_pipeline.session.events import CallError
+from piopiy_pipeline.signaling.messages import Answer
+
+if TYPE_CHECKING:
+    from piopiy_pipeline.session.handle import Call
+
+__all__ = ["CallMonitor", "PipelineRun"]
+
+TICK_S = 0.5
+"""How often a call is looked at: is an answer overdue, has nobody spoken for too long?"""
+CANCEL_S = 2.0
+"""How long a pipeline may take to notice that it was cancelled."""
+QUIET_S = 0.3
+"""A bot that has said nothing for so long, and has nothing under way, has finished."""
+END_S = 5.0
+"""How long the end may take to travel down a chain that has nothing left to say."""
+LONGEST_GOODBYE_S = 60.0
+"""Speech under way is heard to its end when the bot hangs up, up to this."""
+CLOSING_LINE = "I am sorry, this does not work at the moment. Please call again later."
+
+
+class CallMonitor:
+    """Sees what reaches the end of the chain (`SpeechMonitor`), and keeps the books of the call."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self.spoke_at = call._now()
+        self.speaking = False
+        self._see: dict[type[Frame], Callable[[Any, float], None]] = {
+            LLMFullResponseStartFrame: lambda _, now: call._care.response_started(now),
+            LLMFullResponseEndFrame: lambda _, now: call._care.response_ended(now),
+            InterruptionFrame: self._interrupted,
+            FunctionCallInProgressFrame: self._tool_started,
+            FunctionCallResultFrame: self._tool_result,
+            FunctionCallCancelFrame: lambda frame, now: call._care.tool_ended(frame.tool_call_id, now),
+            AggregatedTextFrame: self._sentence,
+            TTSTextFrame: self._activity,
+            UserSpeakingFrame: self._activity,
+            UserStartedSpeakingFrame: self._activity,
+            UserStoppedSpeakingFrame: self._activity,
+            VADUserStartedSpeakingFrame: self._activity,
+            VADUserStoppedSpeakingFrame: self._activity,
+        }
+
+    def frame_arrived(self, frame: Frame) -> None:
+        see = self._see.get(type(frame))
+        if see is not None:
+            see(frame, self._call._now())
+
+    def audio_arrived(self) -> None:
+        now = self._call._now()
+        self.spoke_at = now
+        self._call._care.progressed(now)
+
+    def speech_progressed(self, speaking: bool) -> None:
+        now = self._call._now()
+        self.spoke_at = now
+        self.speaking = speaking
+        self._call._care.progressed(now)
+
+    def mark_heard(self, number: int) -> None:
+        self._call._mark_heard(number)
+
+    def frames_dropped(self, frames: list[Frame]) -> None:
+        self._call._cut_off()
+
+    def _activity(self, frame: Frame, now: float) -> None:
+        self.spoke_at = now
+
+    def _interrupted(self, frame: Frame, now: float) -> None:
+        self._call._care.interrupted(now)
+        self._call._cut_off()
+
+    def _sentence(self, frame: AggregatedTextFrame, now: float) -> None:
+        if frame.will_be_spoken:
+            self._call._care.text_announced(now)
+
+    def _tool_started(self, frame: FunctionCallInProgressFrame, now: float) -> None:
+        self.spoke_at = now
+        self._call._care.tool_started(frame.tool_call_id, now)
+        arguments = dict(frame.arguments or {})
+        self._call._tell("tool", {"name": frame.function_name, "arguments": arguments})
+        self._call._events.emit("tool", ToolUse(frame.function_name, arguments))
+
+    def _tool_result(self, frame: FunctionCallResultFrame, now: float) -> None:
+        self.spoke_at = now
+        self._call._care.tool_ended(frame.tool_call_id, now)
+        use = ToolUse(frame.function_name, dict(frame.arguments or {}), frame.result)
+        self._call._events.emit("tool", use)
+
+
+class _Worker(PipelineWorker):
+    """pipecat's worker with nothing switched on that nobody asked for."""
+
+    def __init__(self, pipeline: Any, *, observers: Sequence[BaseObserver], **options: Any) -> None:
+        self.has_observers = bool(observers)
+        super().__init__(pipeline, observers=list(observers), **options)
+
+
+class PipelineRun:
+    """One run of one chain. `run()` returns when the pipeline has ended and is torn down."""
+
+    def __init__(
+        self,
+        call: Call,
+        chain: CallPipeline,
+        *,
+        idle_timeout_s: float | None,
+        error_line: str | None,
+        enable_metrics: bool,
+        enable_usage_metrics: bool,
+        observers: Sequence[BaseObserver],
+    ) -> None:
+        self.chain = chain
+        self._call = call
+        self._idle_timeout_s = idle_timeout_s
+        self._error_line = error_line
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._transport = call.transport()
+        monitor = self._transport.monitor
+        assert isinstance(monitor, CallMonitor)
+        self._monitor = monitor
+        self._worker = _Worker(
+            chain.freeze(),
+            observers=observers,
+            params=PipelineParams(
+                audio_in_sample_rate=call.caller_rate,
+                audio_out_sample_rate=call.bot_rate,
+                enable_metrics=enable_metrics,
+                enable_usage_metrics=enable_usage_metrics,
+                send_initial_empty_metrics=False,
+            ),
+            enable_rtvi=False,
+            enable_turn_tracking=False,
+            idle_timeout_secs=None,
+            cancel_timeout_secs=CANCEL_S,
+            check_dangling_tasks=False,
+        )
+        self._worker.add_event_handler("on_pipeline_started", self._started)
+        self._worker.add_event_handler("on_pipeline_error", self._provider_error)
+        self._listen_to_context()
+
+    def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> None:
+        """Run something beside the pipeline. It ends with the run."""
+        task = asyncio.create_task(work, name=f"{self._call.info.call_id}::{name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._spawned_done)
+
+    def _spawned_done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            logger.opt(exception=error).error("{} failed", task.get_name())
+
+    # ------------------------------------------------------------------ from start to end
+
+    async def run(self) -> None:
+        """Run until the pipeline has ended by itself, or the call has."""
+        runner = WorkerRunner(handle_sigint=False, check_dangling_tasks=False)
+        await runner.add_workers(self._worker)
+        running = asyncio.create_task(runner.run(), name=f"{self._call.info.call_id}::pipeline")
+        self.spawn(self._watch(), "watch")
+        try:
+            waits: set[asyncio.Future[Any]] = {running, self._call._end}
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            if running.done() and not self._call.ended:
+                if running.cancelled() or running.exception():
+                    self._call._finish(EndReason.ERROR, f"the pipeline failed: {running}")
+                elif self._call._answered_at is None:
+                    self._call._finish(EndReason.ERROR, "the pipeline did not start")
+                else:
+                    self._call._finish(EndReason.AGENT_HANGUP, "the bot hung up")
+        finally:
+            await self._tear_down(running)
+
+    async def _tear_down(self, running: asyncio.Task[None]) -> None:
+        for task in list(self._tasks):
+            task.cancel()
+        if not running.done():
+            # Straight into the pipeline: worker.cancel() would queue behind an EndFrame that a stage
+            # has swallowed, and never be read.
+            await self._worker.cancel(reason="the call has ended")
+            await self._worker.pipeline.queue_frame(CancelFrame(reason="the call has ended"))
+            await asyncio.wait({running}, timeout=CANCEL_S)
+        if not running.done():
+            logger.error("the pipeline did not end when it was cancelled: a stage holds it up")
+            running.cancel()
+            await asyncio.wait({running}, timeout=CANCEL_S)
+
+    async def _started(self, worker: PipelineWorker, frame: Frame) -> None:
+        """The chain can hear and speak."""
+        self._transport.open()
+        self._call._post(Answer(call_id=self._call.info.call_id))
+        self._monitor.spoke_at = self._call._now()
+        self._call._answered()
+
+    async def drain(self, drain_s: float) -> None:
+        """Hang up when the bot has said what it had to say."""
+        loop = asyncio.get_running_loop()
+        began = quiet_since = loop.time()
+        while True:
+            now = loop.time()
+            if self._monitor.speaking or not self._transport.output().settled:
+                quiet_since = now
+                if now - began > LONGEST_GOODBYE_S:
+                    break
+            elif self._call._care.busy and now - began < drain_s:
+                quiet_since = now
+            elif now - quiet_since >= QUIET_S:
+                break
+            await asyncio.sleep(0.05)
+        await self._worker.queue_frame(EndFrame(reason="the bot hung up"))
+        await asyncio.sleep(END_S)  # cancelled when the pipeline has ended
+        logger.error("a stage has swallowed the end of the call")
+        self._call._finish(EndReason.AGENT_HANGUP, "the bot hung up; a stage held the end up")
+
+    # ------------------------------------------------------------------ what is watched
+
+    async def _watch(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(TICK_S)
+            now = loop.time()
+            culprit = self._call._care.overdue(now)
+            if culprit is not None and not self._monitor.speaking:
+                patience = self._call._care.patience_s
+                await self._deal_with(culprit, f"no progress for {patience:g} s", stuck=True)
+            if self._idle_timeout_s and now - self._monitor.spoke_at >= self._idle_timeout_s:
+                self._call._finish(EndReason.IDLE_TIMEOUT, f"nobody spoke for {self._idle_timeout_s:g} s")
+                return
+
+    async def _provider_error(self, worker: PipelineWorker, frame: ErrorFrame) -> None:
+        stage = frame.processor
+        if isinstance(stage, TTSService):
+            culprit = "tts"
+        elif isinstance(stage, STTService):
+            culprit = "stt"
+        else:
+            culprit = next((n for n in self.chain.names if self.chain[n] is stage), str(stage))
+        await self._deal_with(culprit, frame.error, stuck=False)
+
+    async def _deal_with(self, culprit: str, message: str, *, stuck: bool) -> None:
+        """A provider failed: apologise and try once more, or say that it does not work and hang up."""
+        call = self._call
+        remedy = call._care.failed(call._now())
+        logger.warning("{} failed: {} ({})", culprit, message, remedy.value)
+        call._tell("error", {"stage": culprit, "message": message[:500]})
+        call._events.emit("error", CallError(culprit, message))
+        if remedy is Remedy.NOTHING:
+            return
+        if stuck:  # what hangs is cancelled by an interruption, and by nothing else
+            await self._worker.pipeline.queue_frame(InterruptionFrame())
+        if self._error_line is not None:
+            await self._apologise(culprit, self._error_line if remedy is Remedy.RETRY else CLOSING_LINE)
+        if remedy is Remedy.END:
+            self.spawn(self._give_up(f"{culprit}: {message}"), "give_up")
+        elif culprit != "stt":  # the STT's next utterance is its retry
+            await self._worker.queue_frame(LLMRunFrame())
+
+    async def _apologise(self, culprit: str, line: str) -> None:
+        if culprit == "tts":  # it cannot speak for itself
+            await self._transport.output().queue_frame(canned_apology())
+        else:
+            self._call._say(line, into_context=False)
+
+    async def _give_up(self, detail: str) -> None:
+        """End with what was said heard, in bounded time."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        while loop.time() - began < 10:
+            await asyncio.sleep(0.1)
+            spoken = loop.time() - self._monitor.spoke_at
+            if self._transport.output().settled and not self._monitor.speaking and spoken > 1.0:
+                break
+        self._call._finish(EndReason.ERROR, detail[:500])
+
+    # ------------------------------------------------------------------ what is written down
+
+    def _listen_to_context(self) -> None:
+        user = self.chain.find(LLMUserAggregator)
+        assistant = self.chain.find(LLMAssistantAggregator)
+        if isinstance(user, LLMUserAggregator):
+            user.add_event_handler("on_user_turn_stopped", self._user_turn)
+        if isinstance(assistant, LLMAssistantAggregator):
+            assistant.add_event_handler("on_assistant_turn_stopped", self._bot_turn)
+
+    async def _user_turn(self, user: LLMUserAggregator, strategy: Any, message: Any) -> None:
+        if message.content:
+            self._call._care.user_turn(self._call._now())
+            self._call._add_turn(Turn("user", message.content, self._call._at()))
+
+    async def _bot_turn(self, assistant: LLMAssistantAggregator, message: Any) -> None:
+        if message.content:
+            turn = Turn("bot", message.content, self._call._at(), interrupted=message.interrupted)
+            self._call._add_turn(turn)
+            self._call._checkpoint(assistant.context.get_messages())

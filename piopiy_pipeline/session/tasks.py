@@ -1,0 +1,74 @@
+"""Which task belongs to which call.
+
+A context variable marks everything that runs for a call; tasks inherit it. A task factory writes
+each new task into the list of its call, so that nothing that a call, a provider's SDK or an author's
+processor has started outlives the call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import weakref
+from collections.abc import Coroutine, Generator
+from typing import Any
+
+from loguru import logger
+
+__all__ = ["CallTasks", "current_tasks", "track_tasks"]
+
+current_tasks: contextvars.ContextVar[CallTasks | None] = contextvars.ContextVar(
+    "piopiy_call_tasks", default=None
+)
+
+
+class CallTasks:
+    """The tasks of one call."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._tasks: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
+
+    def adopt(self, task: asyncio.Task[Any]) -> None:
+        """From now on, this task is the call's."""
+        self._tasks.add(task)
+
+    def pending(self) -> set[asyncio.Task[Any]]:
+        """Those that are not done, without the one that asks."""
+        return {task for task in self._tasks if not task.done()} - {asyncio.current_task()}
+
+    async def cancel_all(self, *, timeout_s: float) -> set[asyncio.Task[Any]]:
+        """Cancel all of them, and wait for `timeout_s` at most. Returns those that would not end."""
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        while pending := self.pending():
+            left = deadline - asyncio.get_running_loop().time()
+            if left <= 0:
+                names = ", ".join(sorted(task.get_name() for task in pending))
+                logger.error("tasks of the call did not end when they were cancelled: {}", names)
+                return pending
+            for task in pending:
+                task.cancel()
+            await asyncio.wait(pending, timeout=left)
+        return set()
+
+
+def track_tasks(loop: asyncio.AbstractEventLoop) -> None:
+    """Make `loop` write each task into the list of its call. A factory that is there goes on being used."""
+    inner = loop.get_task_factory()
+    if getattr(inner, "tracks_calls", False):
+        return
+
+    def factory(
+        loop: asyncio.AbstractEventLoop,
+        coro: Coroutine[Any, Any, Any] | Generator[Any, None, Any],
+        **options: Any,
+    ) -> asyncio.Future[Any]:
+        task = inner(loop, coro, **options) if inner else asyncio.Task(coro, loop=loop, **options)
+        context: contextvars.Context | None = options.get("context")
+        tasks = current_tasks.get() if context is None else context.get(current_tasks)
+        if tasks is not None and isinstance(task, asyncio.Task):
+            tasks.adopt(task)
+        return task
+
+    factory.tracks_calls = True  # type: ignore[attr-defined]
+    loop.set_task_factory(factory)

@@ -1,0 +1,168 @@
+"""The agent's side of the signaling connection, as a state machine without I/O.
+
+It registers, answers pings, notices a gateway that has gone silent, and passes on what concerns
+calls. The gateway's side is in `gateway_protocol`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from piopiy_pipeline.signaling.messages import (
+    MAX_MESSAGE_BYTES,
+    PROTOCOL_VERSION,
+    AgentMessage,
+    Fault,
+    GatewayMessage,
+    Ping,
+    Pong,
+    ProtocolError,
+    Register,
+    Registered,
+    parse_gateway_message,
+)
+
+__all__ = ["AgentProtocol", "AgentState", "AgentStep", "Backoff"]
+
+
+class AgentState(Enum):
+    """Where the conversation with the gateway stands."""
+
+    REGISTERING = auto()
+    """`Register` is on its way."""
+    REGISTERED = auto()
+    """The gateway offers calls."""
+    CLOSED = auto()
+    """Nothing is sent or heard any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentStep:
+    """What one input causes: messages to send, in order; messages for the agent; the end.
+
+    `close` is None, or why the connection is to be closed once `send` has gone out. `refused` tells
+    that it makes no sense to come back: the gateway will not have this agent.
+    """
+
+    send: tuple[AgentMessage, ...] = ()
+    events: tuple[GatewayMessage, ...] = ()
+    close: str | None = None
+    refused: bool = False
+
+
+_NOTHING = AgentStep()
+
+
+class AgentProtocol:
+    """One connection. The gateway must answer the registration within `register_s`, and then be heard
+    of within three of the heartbeats that it announced.
+    """
+
+    _MISSED = 3
+
+    def __init__(
+        self,
+        *,
+        agent_id: str,
+        instance_id: str,
+        capacity: int,
+        version: str,
+        now: float,
+        register_s: float = 5.0,
+    ) -> None:
+        self.state = AgentState.REGISTERING
+        self._register = Register(
+            agent_id=agent_id, instance_id=instance_id, capacity=capacity, version=version
+        )
+        self._deadline = now + register_s
+        self._silence_s = register_s
+
+    def start(self) -> AgentStep:
+        """The connection is open: what to send first."""
+        return AgentStep(send=(self._register,))
+
+    @property
+    def wake_at(self) -> float | None:
+        """When `tick` wants to be called next, in seconds; None once closed."""
+        return None if self.state is AgentState.CLOSED else self._deadline
+
+    def receive(self, text: bytes, now: float) -> AgentStep:
+        """A text message of the gateway, as UTF-8."""
+        if self.state is AgentState.CLOSED:
+            return _NOTHING
+        self._deadline = now + self._silence_s
+        if len(text) > MAX_MESSAGE_BYTES:
+            return self._fault(f"a message of {len(text)} bytes: {MAX_MESSAGE_BYTES} are the limit")
+        try:
+            message = parse_gateway_message(text)
+        except ProtocolError as error:
+            return self._fault(str(error))
+        match message:
+            case Fault(code=code, detail=detail):
+                refused = code in ("unknown_agent", "duplicate_instance", "version")
+                return self._close(f"the gateway says: {detail}", refused=refused)
+            case Ping(n=n):
+                return AgentStep(send=(Pong(n=n),))
+            case Pong():
+                return _NOTHING
+            case Registered(protocol=protocol, heartbeat_s=heartbeat_s):
+                if self.state is AgentState.REGISTERED:
+                    return self._fault("registered: twice")
+                if protocol != PROTOCOL_VERSION:
+                    return self._close(
+                        f"this agent speaks protocol {PROTOCOL_VERSION}, the gateway {protocol}", refused=True
+                    )
+                self.state = AgentState.REGISTERED
+                self._silence_s = self._MISSED * heartbeat_s
+                self._deadline = now + self._silence_s
+                return AgentStep(events=(message,))
+            case _ if self.state is AgentState.REGISTERING:
+                return self._fault(f"{message.type} before registered")
+            case _:
+                return AgentStep(events=(message,))
+
+    def tick(self, now: float) -> AgentStep:
+        """Call at `wake_at`."""
+        if self.state is AgentState.CLOSED or now < self._deadline:
+            return _NOTHING
+        if self.state is AgentState.REGISTERING:
+            return self._close(f"the gateway did not answer the registration in {self._silence_s:g} s")
+        return self._close(f"nothing was heard of the gateway for {self._silence_s:g} s")
+
+    def lost(self) -> None:
+        """The connection is gone."""
+        self.state = AgentState.CLOSED
+
+    def _fault(self, detail: str) -> AgentStep:
+        return self._close(
+            f"the gateway breaks the protocol: {detail}", Fault(code="protocol", detail=detail)
+        )
+
+    def _close(self, why: str, *last: AgentMessage, refused: bool = False) -> AgentStep:
+        self.state = AgentState.CLOSED
+        return AgentStep(send=last, close=why, refused=refused)
+
+
+class Backoff:
+    """How long to wait before the next attempt to connect: longer each time, up to `longest_s`.
+
+    `random` gives numbers in [0, 1): with it a fleet that lost its gateway does not come back as one.
+    An agent takes calls within two seconds of its gateway's start, so the longest wait is short.
+    """
+
+    def __init__(self, *, first_s: float = 0.1, longest_s: float = 1.5, factor: float = 1.7) -> None:
+        self._first_s = first_s
+        self._longest_s = longest_s
+        self._factor = factor
+        self._next_s = first_s
+
+    def wait(self, random: float) -> float:
+        """Seconds to wait now."""
+        wait_s = self._next_s * (0.5 + random / 2)
+        self._next_s = min(self._next_s * self._factor, self._longest_s)
+        return wait_s
+
+    def reset(self) -> None:
+        """A connection was made: begin anew."""
+        self._next_s = self._first_s

@@ -1,0 +1,304 @@
+"""`VoiceAgent`: the ten-line way. It holds the parts of a conversation and builds their chain.
+
+    voice_agent = VoiceAgent(instructions="You are an advanced voice AI.", greeting="Hello!")
+    await voice_agent.Action(stt=stt, llm=llm, tts=tts)
+    await voice_agent.start()
+
+There is no logic here that a chain of one's own would miss: turns, events, `say`, `hangup` and the
+care for failing providers belong to `Call`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
+from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
+from pipecat.audio.vad.vad_analyzer import VADAnalyzer
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.processors.frame_processor import FrameProcessor
+from pipecat.services.llm_service import LLMService
+from pipecat.services.stt_service import STTService
+from pipecat.services.tts_service import TTSService
+from pipecat.transports.base_transport import TransportParams
+from pipecat.turns.user_start import BaseUserTurnStartStrategy, MinWordsUserTurnStartStrategy
+from pipecat.turns.user_turn_strategies import UserTurnStrategies
+
+from piopiy_pipeline.call import CallEnd, Turn
+from piopiy_pipeline.pipeline import CallPipeline, StageError, default_turns
+from piopiy_pipeline.services.switch import ServiceSwitch
+from piopiy_pipeline.session import DEFAULT_ERROR_LINE, Call, current_call
+from piopiy_pipeline.session.events import Handler
+
+__all__ = ["VoiceAgent"]
+
+Service = FrameProcessor | Sequence[FrameProcessor]
+
+
+class VoiceAgent:
+    """One conversation: make one in each callback, give it services with `Action()`, and `start()` it.
+
+    `instructions` are the system prompt, `tools` what the model may use: functions (their signature
+    and docstring describe them) and `FunctionSchema`s whose handlers come with `register_tool`.
+    `greeting` is said as soon as the caller can hear it. With nobody speaking for `idle_timeout_secs`
+    the call ends (None: never). `call` is that of the callback this runs in, unless given. `context`
+    replaces the context that would be made of `instructions` and `tools`. When a provider fails, the
+    bot says `error_line` (None: nothing) and tries once more; an answer that makes no progress for
+    `reply_timeout_secs` is such a failure.
+    """
+
+    def __init__(
+        self,
+        *,
+        instructions: str,
+        tools: ToolsSchema | Sequence[Any] | None = None,
+        greeting: str | None = None,
+        idle_timeout_secs: float | None = 60,
+        call: Call | None = None,
+        context: LLMContext | None = None,
+        error_line: str | None = DEFAULT_ERROR_LINE,
+        reply_timeout_secs: float = 10,
+    ) -> None:
+        found = call or current_call.get()
+        if found is None:
+            raise RuntimeError(
+                "a VoiceAgent belongs to a call: make it inside create_session, or pass call=..."
+            )
+        self.call: Call = found
+        self.context = context
+        self._instructions = instructions
+        self._greeting = greeting
+        self._idle_timeout_secs = idle_timeout_secs
+        self._error_line = error_line
+        self._reply_timeout_secs = reply_timeout_secs
+        self._tools: list[Any] = []
+        self._custom_tools: dict[Any, list[Any]] = {}
+        self._handlers: dict[str, Callable[..., Any]] = {}
+        self._pipeline: CallPipeline | None = None
+        self._metrics = (False, False)
+        self._add_tools(tools)
+
+    # ------------------------------------------------------------------ tools
+
+    def add_tool(
+        self, schema: FunctionSchema | Callable[..., Any], handler: Callable[..., Any] | None = None
+    ) -> None:
+        """Give the model a tool: a schema with its handler, or a function that describes itself.
+
+        A handler takes pipecat's `FunctionCallParams`. Raises `RuntimeError` once the call runs.
+        """
+        self._before_start("add_tool")
+        self._add_tools([schema])
+        if handler is not None:
+            if not isinstance(schema, FunctionSchema):
+                raise TypeError("a function describes and handles itself: leave the handler out")
+            self.register_tool(schema.name, handler)
+        self._refresh_context()
+
+    def register_tool(self, name: str, handler: Callable[..., Any]) -> None:
+        """The handler of the tool called `name`, whose schema is among `tools`."""
+        if not inspect.iscoroutinefunction(handler):
+            raise TypeError(f"the handler of {name!r} must be 'async def'")
+        self._handlers[name] = handler
+        if self._pipeline is not None:
+            self._llm().register_function(name, handler)
+
+    def _add_tools(self, tools: ToolsSchema | Sequence[Any] | None) -> None:
+        if tools is None:
+            return
+        if isinstance(tools, ToolsSchema):
+            self._tools += tools.standard_tools
+            for adapter, custom in (tools.custom_tools or {}).items():
+                self._custom_tools.setdefault(adapter, []).extend(custom)
+            return
+        for tool in tools:
+            if not isinstance(tool, FunctionSchema) and not callable(tool):
+                raise TypeError(f"a tool is a function or a FunctionSchema, not a {type(tool).__name__}")
+            self._tools.append(tool)
+
+    def _tools_schema(self) -> ToolsSchema | None:
+        if not self._tools and not self._custom_tools:
+            return None
+        return ToolsSchema(standard_tools=list(self._tools), custom_tools=self._custom_tools or None)
+
+    def _refresh_context(self) -> None:
+        schema = self._tools_schema()
+        if self.context is not None and schema is not None:
+            self.context.set_tools(schema)
+
+    # ------------------------------------------------------------------ building
+
+    async def Action(
+        self,
+        *,
+        stt: Service | None = None,
+        llm: FrameProcessor | None = None,
+        tts: Service | None = None,
+        stt_switcher: bool = False,
+        tts_switcher: bool = False,
+        mcp_tools: Any = None,
+        vad: bool | Mapping[str, float] | VADAnalyzer | None = True,
+        enable_metrics: bool = False,
+        enable_usage_metrics: bool = False,
+        allow_interruptions: bool = True,
+        interruption_strategy: BaseUserTurnStartStrategy | Any = None,
+        telecmi_params: TransportParams | None = None,
+    ) -> CallPipeline:
+        """Build the chain of these services; `pipeline` can be changed until `start()`.
+
+        `stt` and `tts` are a pipecat service each, or a list of them: an ordered set, the first of
+        which is active, and `switch_service` changes to another (the switcher flags ask for such a
+        set even of one). `vad` is True, False, a dict of `confidence, start_secs, stop_secs,
+        min_volume`, or an analyzer of your own. `mcp_tools` (a pipecat MCP client, or its tools) add
+        to the others. Without `allow_interruptions` the caller cannot cut in. `interruption_strategy`
+        says what counts as cutting in: a pipecat user-turn start strategy, or an object with
+        `min_words`. Raises `StageError` or `ValueError` for what cannot work.
+        """
+        self._before_start("Action")
+        if llm is not None and stt is None and tts is None:
+            raise StageError(
+                "llm alone means speech-to-speech, which is not supported yet: pass stt and tts too", "llm"
+            )
+        for name, service in (("stt", stt), ("llm", llm), ("tts", tts)):
+            if service is None:
+                raise StageError(f"{name} is missing: pass {name}=a pipecat service", name)
+        assert stt is not None
+        assert llm is not None
+        assert tts is not None
+        stages = {
+            "stt": _one_stage("stt", stt, STTService, switcher=stt_switcher),
+            "llm": _one_stage("llm", llm, LLMService, switcher=False),
+            "tts": _one_stage("tts", tts, TTSService, switcher=tts_switcher),
+        }
+        await self._add_mcp_tools(mcp_tools)
+        self.context = self.context or self._new_context()
+        self._refresh_context()
+        if telecmi_params is not None:
+            self.call.transport(telecmi_params)
+        self._pipeline = CallPipeline.voice(
+            self.call,
+            **stages,
+            context=self.context,
+            vad=vad,
+            turns=_turns(vad, allow_interruptions, interruption_strategy),
+        )
+        self._metrics = (enable_metrics, enable_usage_metrics)
+        for name, handler in self._handlers.items():
+            self._llm().register_function(name, handler)
+        return self._pipeline
+
+    configure = Action
+
+    @property
+    def pipeline(self) -> CallPipeline:
+        """The chain, to be changed between `Action()` and `start()`."""
+        if self._pipeline is None:
+            raise RuntimeError("there is no pipeline yet: await Action(stt=..., llm=..., tts=...) first")
+        return self._pipeline
+
+    async def switch_service(self, service: FrameProcessor) -> None:
+        """Make one of the services of a list (`Action(stt=[a, b])`) the active one, from now on."""
+        for name in ("stt", "tts"):
+            stage = self.pipeline[name]
+            if isinstance(stage, ServiceSwitch) and service in stage.services:
+                await stage.switch_to(service)
+                return
+        raise StageError(f"{service} is not among the services that Action() was given as a list")
+
+    def _llm(self) -> LLMService[Any]:
+        llm = self.pipeline["llm"]
+        assert isinstance(llm, LLMService)
+        return llm
+
+    def _new_context(self) -> LLMContext:
+        messages: list[Any] = [{"role": "system", "content": self._instructions}]
+        if self.call.resumed:
+            messages = list(self.call.resumed)  # another instance had this call: go on where it stopped
+        return LLMContext(messages)
+
+    async def _add_mcp_tools(self, mcp_tools: Any) -> None:
+        tools = getattr(mcp_tools, "tools", mcp_tools)
+        if callable(tools):
+            tools = tools()
+        if isinstance(tools, Awaitable):
+            tools = await tools
+        self._add_tools(tools)
+
+    # ------------------------------------------------------------------ running
+
+    async def start(self) -> CallEnd:
+        """Answer the call and run it to its end. Returns how it ended."""
+        pipeline = self.pipeline
+        if self._greeting and not self.call.resumed:
+            self.call.on("answered", self._greet)
+        return await self.call.run(
+            pipeline,
+            idle_timeout_s=self._idle_timeout_secs,
+            error_line=self._error_line,
+            reply_timeout_s=self._reply_timeout_secs,
+            enable_metrics=self._metrics[0],
+            enable_usage_metrics=self._metrics[1],
+        )
+
+    async def _greet(self, _: object) -> None:
+        assert self._greeting is not None
+        await self.call.say(self._greeting)
+
+    def _before_start(self, what: str) -> None:
+        if self.call.running:
+            raise RuntimeError(f"{what}() comes before start(): the call runs already")
+
+    # ------------------------------------------------------------------ as Call
+
+    async def say(self, text: str, *, interruptible: bool = True) -> bool:
+        """Say `text` now. Was it heard in full? See `Call.say`."""
+        return await self.call.say(text, interruptible=interruptible)
+
+    async def hangup(self, *, drain_s: float = 5) -> None:
+        """End the call when what the bot is saying was heard. See `Call.hangup`."""
+        await self.call.hangup(drain_s=drain_s)
+
+    def on(self, event: str, handler: Handler) -> Callable[[], None]:
+        """Call `handler` at each `event`. See `Call.on`."""
+        return self.call.on(event, handler)
+
+    @property
+    def transcript(self) -> Sequence[Turn]:
+        """What was said so far. See `Call.transcript`."""
+        return self.call.transcript
+
+
+def _one_stage(name: str, service: Service, kind: type[FrameProcessor], *, switcher: bool) -> FrameProcessor:
+    """The stage of a service, or the switch of a list of them. Raises `StageError`."""
+    services = list(service) if isinstance(service, Sequence) else [service]
+    if not services:
+        raise StageError(f"{name} is an empty list: pass at least one service", name)
+    for one in services:
+        if not isinstance(one, (kind, ServiceSwitch)):
+            what = f"the class {one.__name__} itself" if isinstance(one, type) else f"a {type(one).__name__}"
+            raise StageError(f"{name} must be a pipecat {kind.__name__}, not {what}", name)
+    if len(services) == 1 and not switcher:
+        return services[0]
+    return ServiceSwitch(services)
+
+
+def _turns(vad: object, allow_interruptions: bool, strategy: Any) -> UserTurnStrategies:
+    turns = default_turns(interruptions=allow_interruptions, vad=vad not in (False, None))
+    if strategy is None:
+        return turns
+    if not allow_interruptions:
+        raise ValueError(
+            "interruption_strategy says how to cut in, and allow_interruptions=False that nobody can"
+        )
+    if isinstance(strategy, BaseUserTurnStartStrategy):
+        starts = [strategy]
+    elif isinstance(words := getattr(strategy, "min_words", getattr(strategy, "_min_words", None)), int):
+        starts = [MinWordsUserTurnStartStrategy(min_words=words)]
+    else:
+        raise TypeError(
+            "interruption_strategy must be a pipecat user-turn start strategy, or have min_words: "
+            f"{strategy!r} is neither"
+        )
+    return UserTurnStrategies(start=starts, stop=turns.stop)
