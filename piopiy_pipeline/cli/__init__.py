@@ -29,6 +29,11 @@ app = typer.Typer(
 app.command()(call)
 
 
+@app.callback()
+def _verbs() -> None:
+    """Voice agents for phone and browser, on your own machines."""
+
+
 def _usage_error() -> type[Exception]:
     """typer's own exception for what was typed wrong: click's, before typer parted from it."""
     own: type[Exception] | None = getattr(typer, "TyperException", None)
