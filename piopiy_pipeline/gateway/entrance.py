@@ -1,0 +1,131 @@
+"""Who may come in, and to what: paths and bearer tokens, before a connection becomes a WebSocket. No I/O."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from http import HTTPStatus
+from urllib.parse import unquote, urlsplit
+
+from websockets.datastructures import Headers, MultipleValuesError
+
+from piopiy_pipeline import __version__
+from piopiy_pipeline.gateway.calls import GatewayCall
+from piopiy_pipeline.gateway.config import GatewayConfig
+from piopiy_pipeline.gateway.switchboard import Switchboard
+
+__all__ = ["AgentVisit", "CallerVisit", "Entrance", "MediaVisit", "Refusal"]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An HTTP answer instead of a WebSocket; also how plain pages are answered."""
+
+    status: HTTPStatus
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentVisit:
+    """An agent, with a token that is good for `agent_ids`."""
+
+    agent_ids: Collection[str]
+
+
+@dataclass(frozen=True, slots=True)
+class MediaVisit:
+    """The media stream of `call`; its token is used up."""
+
+    call: GatewayCall
+
+
+@dataclass(frozen=True, slots=True)
+class CallerVisit:
+    """A caller for this agent."""
+
+    agent_id: str
+
+
+class Entrance:
+    """Decides on each request, by path and ``Authorization: Bearer <token>``."""
+
+    def __init__(self, config: GatewayConfig, switchboard: Switchboard) -> None:
+        self._agents = config.agents
+        self._caller_keys = config.caller_keys
+        self._switchboard = switchboard
+
+    def admit(self, target: str, headers: Headers) -> AgentVisit | MediaVisit | CallerVisit | Refusal:
+        """What this request comes for, or why not."""
+        kind, _, rest = urlsplit(target).path.removeprefix("/").partition("/")
+        name = unquote(rest)
+        match kind:
+            case "" | "healthz" if not rest:
+                return Refusal(HTTPStatus.OK, _greeting())
+            case "agent" if not rest:
+                return self._agent(headers)
+            case "media" if name:
+                return self._media(name, headers)
+            case "call" if name:
+                return self._caller(name, headers)
+        return Refusal(
+            HTTPStatus.NOT_FOUND,
+            f"nothing is at {target!r:.200}: there are /agent, /media/<call id>, /call/<agent id>\n",
+        )
+
+    def _agent(self, headers: Headers) -> AgentVisit | Refusal:
+        token = _bearer(headers)
+        if isinstance(token, Refusal):
+            return token
+        agent_ids = frozenset(_matching(token, self._agents.items()))
+        if not agent_ids:
+            return _unauthorized("this bearer token is that of no agent of this gateway")
+        return AgentVisit(agent_ids)
+
+    def _media(self, call_id: str, headers: Headers) -> MediaVisit | Refusal:
+        token = _bearer(headers)
+        if isinstance(token, Refusal):
+            return token
+        call = self._switchboard.call(call_id)
+        if call is None or not call.redeem(token):
+            return _unauthorized("this media token is unknown, expired, or was used before")
+        return MediaVisit(call)
+
+    def _caller(self, agent_id: str, headers: Headers) -> CallerVisit | Refusal:
+        token = _bearer(headers)
+        if isinstance(token, Refusal):
+            return token
+        if not _matching(token, ((key, key) for key in self._caller_keys)):
+            return _unauthorized("this bearer token is no caller key of this gateway")
+        if agent_id not in self._agents:
+            return Refusal(HTTPStatus.NOT_FOUND, f"this gateway has no agent {agent_id!r:.200}\n")
+        return CallerVisit(agent_id)
+
+
+def _bearer(headers: Headers) -> str | Refusal:
+    try:
+        scheme, _, token = headers.get("Authorization", "").partition(" ")
+    except MultipleValuesError:
+        return _unauthorized("more than one Authorization header")
+    token = token.strip()
+    if scheme.lower() != "bearer" or not token:
+        return _unauthorized("send 'Authorization: Bearer <token>'")
+    return token
+
+
+def _matching(token: str, known: Iterable[tuple[str, str]]) -> list[str]:
+    """The names whose secret is `token`. Every one is compared, each in constant time."""
+    presented = token.encode(errors="replace")
+    return [name for name, secret in known if hmac.compare_digest(secret.encode(), presented)]
+
+
+def _unauthorized(why: str) -> Refusal:
+    return Refusal(HTTPStatus.UNAUTHORIZED, f"{why}\n")
+
+
+def _greeting() -> str:
+    return (
+        f"piopiy gateway {__version__}\n"
+        f"Agents connect to /agent, callers to /call/<agent id>, both with a bearer token.\n"
+        f"Try: piopiy call --say 'Hello'\n"
+    )

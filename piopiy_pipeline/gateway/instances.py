@@ -1,0 +1,108 @@
+"""The agents that are connected: how much each can take, and which is to be asked first. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from piopiy_pipeline.signaling.messages import GatewayMessage, Register, Status
+
+__all__ = ["AgentLink", "Instance", "Instances"]
+
+
+class AgentLink(Protocol):
+    """The way to an agent: its signaling connection, seen from the switchboard."""
+
+    def send(self, message: GatewayMessage) -> None:
+        """Queue a message, without waiting. One for a connection that is gone is dropped."""
+
+    def replace(self) -> None:
+        """Another connection registered as the same instance: tell this one, and close it."""
+
+    def shutdown(self) -> None:
+        """The gateway shuts down: tell the agent, and close."""
+
+
+@dataclass(eq=False)
+class Instance:
+    """One connected process of an agent. Compared by identity: a reconnect is another instance."""
+
+    agent_id: str
+    instance_id: str
+    capacity: int
+    link: AgentLink
+    version: str = ""
+    reported: int = 0
+    """Calls under way, as the agent said last."""
+    draining: bool = False
+    calls: set[str] = field(default_factory=set)
+    """Calls that this gateway has there, offers included: what the agent reports lags behind."""
+    asked: int = 0
+    """The number of the latest offer to it: among equals, whoever waited longest is next."""
+
+    @property
+    def active(self) -> int:
+        return max(self.reported, len(self.calls))
+
+    @property
+    def takes_calls(self) -> bool:
+        return not self.draining and self.active < self.capacity
+
+    def update(self, status: Status) -> None:
+        """What the agent says of itself now."""
+        self.reported = status.active
+        self.capacity = status.capacity
+        self.draining = status.state == "draining"
+
+
+class Instances:
+    """All connected instances, by agent."""
+
+    def __init__(self) -> None:
+        self._by_agent: dict[str, dict[str, Instance]] = {}
+        self._asked = 0
+
+    def add(self, registration: Register, link: AgentLink) -> tuple[Instance, Instance | None]:
+        """The new instance, and the one of the same name that it takes the place of.
+
+        The newer connection wins: an agent whose network broke comes back before its old
+        connection is known to be dead.
+        """
+        instance = Instance(
+            agent_id=registration.agent_id,
+            instance_id=registration.instance_id,
+            capacity=registration.capacity,
+            version=registration.version,
+            link=link,
+        )
+        siblings = self._by_agent.setdefault(instance.agent_id, {})
+        replaced = siblings.get(instance.instance_id)
+        siblings[instance.instance_id] = instance
+        return instance, replaced
+
+    def remove(self, instance: Instance) -> None:
+        """The instance is gone. Harmless if it was replaced already."""
+        siblings = self._by_agent.get(instance.agent_id, {})
+        if siblings.get(instance.instance_id) is instance:
+            del siblings[instance.instance_id]
+            if not siblings:
+                del self._by_agent[instance.agent_id]
+
+    def of(self, agent_id: str) -> list[Instance]:
+        """The instances of one agent."""
+        return list(self._by_agent.get(agent_id, {}).values())
+
+    def all(self) -> list[Instance]:
+        """Every instance."""
+        return [instance for siblings in self._by_agent.values() for instance in siblings.values()]
+
+    def pick(self, agent_id: str, *, without: Collection[Instance]) -> Instance | None:
+        """The least loaded instance that takes calls; among equals, the one that was asked longest ago."""
+        able = [one for one in self.of(agent_id) if one.takes_calls and one not in without]
+        if not able:
+            return None
+        best = min(able, key=lambda one: (one.active / one.capacity, one.asked))
+        self._asked += 1
+        best.asked = self._asked
+        return best

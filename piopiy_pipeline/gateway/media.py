@@ -1,0 +1,205 @@
+"""The media stream of one call: the agent's speech to the playout clock, the caller's sound to the agent.
+
+A thin shell between a socket, a `Playout` and a call. Its token was checked before it was made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Any, Protocol
+
+from websockets.frames import CloseCode
+
+from piopiy_pipeline.audio.playout import FRAME_MS, Playout, PlayoutError
+from piopiy_pipeline.audio.resample import Resampler
+from piopiy_pipeline.signaling.gateway_protocol import Rate
+from piopiy_pipeline.signaling.messages import (
+    Clear,
+    Cleared,
+    DataMessage,
+    Dtmf,
+    MediaStart,
+    MediaStop,
+    Message,
+    Played,
+    ProtocolError,
+    dump,
+    parse_agent_media,
+)
+from piopiy_pipeline.signaling.sockets import DirectServerConnection
+
+__all__ = ["MAX_MEDIA_BYTES", "MediaListener", "MediaStream"]
+
+MAX_MEDIA_BYTES = 64 << 10
+"""The largest message on a media stream, audio or event."""
+EVENTS_PER_S = 100
+BACKLOG_S = 5.0
+"""So much of the caller's sound waits for an agent that is busy; of more, the oldest is dropped."""
+_IN_SOCKET_BYTES = (
+    64 << 10
+)  # more than this waiting in the socket, and sound waits here, where it can be dropped
+
+
+class MediaListener(Protocol):
+    """What a media stream tells its call. `now` is the event loop's time in seconds."""
+
+    def media_started(self, media: MediaStream, now: float) -> None:
+        """The agent told its rates: sound can flow."""
+
+    def media_lost(self, media: MediaStream, now: float) -> None:
+        """The connection is gone."""
+
+    def media_fault(self, media: MediaStream, now: float, detail: str) -> None:
+        """The agent broke the protocol; the stream closes."""
+
+    def bot_dtmf(self, media: MediaStream, digits: str) -> None:
+        """The bot presses keys."""
+
+    def bot_data(self, media: MediaStream, data: dict[str, Any]) -> None:
+        """The bot sends the caller's application a message."""
+
+
+class MediaStream:
+    """One connection on ``/media/{call_id}``, for a caller at `leg_rate` Hz."""
+
+    def __init__(self, connection: DirectServerConnection, listener: MediaListener, *, leg_rate: int) -> None:
+        self._connection = connection
+        self._listener = listener
+        self._leg_rate = leg_rate
+        self._loop = asyncio.get_running_loop()
+        self._rate = Rate(EVENTS_PER_S, self._loop.time())
+        self._playout: Playout | None = None
+        self._to_leg: Resampler | None = None
+        self._to_agent: Resampler | None = None
+        self._backlog: deque[bytes] = deque()
+        self._backlog_bytes = 0
+        self._backlog_limit = 0
+        self._closed = False
+        self.caller_bytes_dropped = 0
+        """How much of the caller's sound the agent never got because it was busy for too long."""
+        connection.binary_limit_bytes = _IN_SOCKET_BYTES
+        connection.listen(on_text=self._on_text, on_binary=self._on_binary, on_close=self._on_close)
+
+    # ------------------------------------------------------------------ the call's side
+
+    @property
+    def started(self) -> bool:
+        return self._playout is not None
+
+    @property
+    def gaps(self) -> int:
+        return self._playout.gaps if self._playout else 0
+
+    @property
+    def worst_gap_s(self) -> float:
+        return self._playout.worst_gap_s if self._playout else 0.0
+
+    def play(self, now: float) -> list[bytes]:
+        """The frames that are due for the caller, 20 ms each at the leg's rate; the agent is told of them."""
+        if self._playout is None or self._to_leg is None:
+            return []
+        tick = self._playout.tick(now)
+        frames = [self._to_leg.process(frame) for frame in tick.frames]
+        for progress in tick.progress:
+            self._post(Played(epoch=progress.epoch, position=progress.position, dry=progress.dry))
+            if progress.dry and (tail := self._to_leg.flush()):
+                frames.append(tail.ljust(self._leg_rate * FRAME_MS // 1000 * 2, b"\0"))
+        return frames
+
+    def caller_audio(self, pcm: bytes) -> None:
+        if self._to_agent is None or self._closed:
+            return
+        pcm = self._to_agent.process(pcm)
+        if not self._backlog and (not pcm or self._connection.post_binary(pcm)):
+            return
+        self._backlog.append(pcm)
+        self._backlog_bytes += len(pcm)
+        while self._backlog and self._connection.post_binary(self._backlog[0]):
+            self._backlog_bytes -= len(self._backlog.popleft())
+        while self._backlog_bytes > self._backlog_limit:
+            dropped = len(self._backlog.popleft())
+            self._backlog_bytes -= dropped
+            self.caller_bytes_dropped += dropped
+
+    def dtmf(self, digits: str) -> None:
+        self._post(Dtmf(digits=digits))
+
+    def data(self, data: dict[str, Any]) -> None:
+        self._post(DataMessage(data=data))
+
+    def close(self) -> None:
+        if not self._closed:
+            self._post(MediaStop())
+            self._stop(CloseCode.NORMAL_CLOSURE, "the call left this agent")
+
+    # ------------------------------------------------------------------ the socket's side
+
+    def _on_binary(self, pcm: bytes) -> None:
+        if self._playout is None:
+            self._fault("audio before start: send start first")
+        elif len(pcm) > MAX_MEDIA_BYTES:
+            self._fault(f"a message of {len(pcm)} bytes: {MAX_MEDIA_BYTES} are the limit")
+        else:
+            try:
+                self._playout.write(pcm)
+            except PlayoutError as error:
+                self._fault(str(error))
+
+    def _on_text(self, text: bytes) -> None:
+        if len(text) > MAX_MEDIA_BYTES:
+            self._fault(f"an event of {len(text)} bytes: {MAX_MEDIA_BYTES} are the limit")
+            return
+        if not self._rate.take(self._loop.time()):
+            self._fault(f"more than {EVENTS_PER_S} events a second")
+            return
+        try:
+            self._on_event(parse_agent_media(text))
+        except (ProtocolError, PlayoutError) as error:
+            self._fault(str(error))
+
+    def _on_event(self, event: MediaStart | Clear | Dtmf | DataMessage | MediaStop) -> None:
+        if self._playout is None and not isinstance(event, MediaStart):
+            raise ProtocolError(f"{event.event} before start: send start first")
+        match event:
+            case MediaStart():
+                self._start(event)
+            case Clear(epoch=epoch) if self._playout and self._to_leg:
+                position = self._playout.clear(epoch)
+                self._to_leg.reset()
+                self._post(Cleared(epoch=epoch, position=position))
+            case Dtmf(digits=digits):
+                self._listener.bot_dtmf(self, digits)
+            case DataMessage(data=data):
+                self._listener.bot_data(self, data)
+            case _:  # stop: what was sent still plays, and the close or the hangup follows
+                pass
+
+    def _start(self, start: MediaStart) -> None:
+        if self._playout is not None:
+            raise ProtocolError("start: this stream has started already")
+        self._playout = Playout(rate=start.bot_rate, played_every_ms=start.played_every_ms)
+        self._to_leg = Resampler(start.bot_rate, self._leg_rate)
+        self._to_agent = Resampler(self._leg_rate, start.caller_rate)
+        self._backlog_limit = int(BACKLOG_S * start.caller_rate) * 2
+        self._listener.media_started(self, self._loop.time())
+
+    def _fault(self, detail: str) -> None:
+        if not self._closed:
+            self._stop(CloseCode.POLICY_VIOLATION, detail)
+            self._listener.media_fault(self, self._loop.time(), detail)
+
+    def _stop(self, code: CloseCode, why: str) -> None:
+        self._closed = True
+        self._backlog.clear()
+        self._backlog_bytes = 0
+        self._connection.finish(code, why)
+
+    def _on_close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._listener.media_lost(self, self._loop.time())
+
+    def _post(self, message: Message) -> None:
+        if not self._closed:
+            self._connection.post_text(dump(message))

@@ -1,0 +1,285 @@
+"""The gateway's port: one WebSocket server for agents, their media streams, and callers.
+
+A shell: who may come in is `entrance`'s matter, what a connection says is its own class's, who is on
+which call the `Switchboard`'s. Here are the sockets, the two timers, and the order in which all of it
+closes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import uuid
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any, Self
+
+from loguru import logger
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.frames import CloseCode
+from websockets.http11 import Request, Response
+
+from piopiy_pipeline.call import CallInfo
+from piopiy_pipeline.gateway.agent_link import AgentConnection
+from piopiy_pipeline.gateway.calls import CallLimits
+from piopiy_pipeline.gateway.clock import Metronome
+from piopiy_pipeline.gateway.config import GatewayConfig
+from piopiy_pipeline.gateway.entrance import AgentVisit, CallerVisit, Entrance, MediaVisit, Refusal
+from piopiy_pipeline.gateway.errors import GatewayError
+from piopiy_pipeline.gateway.legs.stream import StreamLeg
+from piopiy_pipeline.gateway.media import MediaStream
+from piopiy_pipeline.gateway.switchboard import Switchboard
+from piopiy_pipeline.signaling.caller import CallStart
+from piopiy_pipeline.signaling.messages import MAX_MESSAGE_BYTES
+from piopiy_pipeline.signaling.sockets import CLOSE_S, DirectServerConnection
+
+__all__ = ["Gateway"]
+
+OPEN_S = 10.0
+"""How long a connection may take to become a WebSocket."""
+KEEPALIVE_S = 20.0
+"""How often a caller's connection is asked for a sign of life. Agents have their own heartbeat."""
+SPARE_CONNECTIONS = 256
+"""Connections beyond those of `max_calls`: agents, health checks, refused ones."""
+
+
+class Gateway:
+    """The gateway as a whole: `async with Gateway(config) as gateway:` listens, and closes at the end.
+
+    Raises `GatewayError` where it cannot listen. Needs a running event loop from `start` on.
+    """
+
+    def __init__(self, config: GatewayConfig) -> None:
+        self.config = config
+        self.switchboard = Switchboard(
+            limits=CallLimits(
+                offer_s=config.offer_ms / 1000, setup_s=config.setup_s, max_duration_s=config.max_duration_s
+            ),
+            max_calls=config.max_calls,
+            on_change=self._on_change,
+        )
+        self._entrance = Entrance(config, self.switchboard)
+        self._connections: set[_Connection] = set()
+        self._server: Server | None = None
+        self._metronome: Metronome | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._changed: asyncio.Event | None = None
+        self._closing: asyncio.Task[None] | None = None
+        self._port = config.port
+
+    # ------------------------------------------------------------------ life
+
+    async def start(self) -> None:
+        """Listen. Raises `GatewayError`, which says what to do, if that cannot be."""
+        if self._server is not None:
+            raise GatewayError("this gateway has been started already")
+        self._metronome = Metronome(self.switchboard.play)
+        self._changed = asyncio.Event()
+        host, port = self.config.host, self.config.port
+        try:
+            self._server = await serve(
+                self._serve_connection,
+                host,
+                port,
+                create_connection=_connection_class(self._connections, self._limit),
+                process_request=self._process_request,
+                compression=None,  # audio does not shrink, and JSON on the way to it is short
+                server_header=None,
+                open_timeout=OPEN_S,
+                ping_interval=KEEPALIVE_S,
+                ping_timeout=KEEPALIVE_S,
+                close_timeout=CLOSE_S,
+                max_size=MAX_MESSAGE_BYTES,
+            )
+        except socket.gaierror as error:
+            raise GatewayError(f"cannot listen on host {host!r}: {error.strerror}") from None
+        except OSError as error:
+            raise GatewayError(_why_not(error, host, port)) from None
+        self._port = next(iter(self._server.sockets)).getsockname()[1]
+        logger.info("gateway listening on {}", self.url)
+
+    async def close(self) -> None:
+        """End all calls with `shutdown`, let all agents go, and stop listening: in some seconds at most."""
+        if self._server is None:
+            return
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close(self._server))
+        await asyncio.shield(self._closing)
+
+    async def serve_forever(self) -> None:
+        """Wait until the gateway is closed; being cancelled closes it."""
+        if self._server is None:
+            raise GatewayError("start the gateway first")
+        try:
+            await self._server.wait_closed()
+        finally:
+            await self.close()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    # ------------------------------------------------------------------ what others ask
+
+    @property
+    def port(self) -> int:
+        """The port it listens on: the real one, if the configuration says 0."""
+        return self._port
+
+    @property
+    def url(self) -> str:
+        """Where agents and callers on this machine find it, as ``ws://host:port``."""
+        host = self.config.host
+        if host in ("", "0.0.0.0", "::"):
+            host = "127.0.0.1"
+        return f"ws://[{host}]:{self.port}" if ":" in host else f"ws://{host}:{self.port}"
+
+    async def wait_for_agent(self, agent_id: str, timeout_s: float) -> None:
+        """Return when an instance of the agent is connected. Raises `GatewayError` after `timeout_s`."""
+        if self._changed is None:
+            raise GatewayError("start the gateway first")
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not self.switchboard.instances.of(agent_id):
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            raise GatewayError(
+                f"no instance of agent {agent_id!r} registered within {timeout_s:g} s"
+            ) from None
+
+    # ------------------------------------------------------------------ connections
+
+    def _process_request(self, connection: ServerConnection, request: Request) -> Response | None:
+        assert isinstance(connection, _Connection)
+        visit = self._entrance.admit(request.path, request.headers)
+        match visit:
+            case Refusal(status=status, text=text):
+                response = connection.respond(status, text)
+                if status is HTTPStatus.UNAUTHORIZED:
+                    response.headers["WWW-Authenticate"] = "Bearer"
+                return response
+            case MediaVisit(call=call):
+                # The agent may accept on its other connection before this one's handler has run:
+                # the stream counts as open from here on.
+                connection.ping_interval = None
+                call.media_opened(MediaStream(connection, call, leg_rate=call.leg.rate))
+            case AgentVisit():
+                connection.ping_interval = None
+        connection.visit = visit
+        return None
+
+    async def _serve_connection(self, connection: ServerConnection) -> None:
+        assert isinstance(connection, _Connection)
+        match connection.visit:
+            case AgentVisit(agent_ids=agent_ids):
+                AgentConnection(
+                    connection, self.switchboard, agent_ids=agent_ids, heartbeat_s=self.config.heartbeat_s
+                )
+            case CallerVisit(agent_id=agent_id):
+                StreamLeg(connection, place=lambda leg, start: self._place(agent_id, leg, start))
+        await connection.wait_closed()
+
+    def _place(self, agent_id: str, leg: StreamLeg, start: CallStart) -> None:
+        info = CallInfo(
+            agent_id=agent_id,
+            call_id=str(uuid.uuid4()),
+            from_number=start.from_number,
+            to_number=start.to_number,
+            metadata=start.metadata,
+            kind=leg.kind,
+        )
+        self.switchboard.place(info, leg, asyncio.get_running_loop().time())
+
+    # ------------------------------------------------------------------ time
+
+    def _on_change(self) -> None:
+        if self._changed is None or self._metronome is None:
+            return
+        self._changed.set()
+        if self.switchboard.playing:
+            self._metronome.start()
+        else:
+            self._metronome.stop()
+        wake_at = self.switchboard.wake_at
+        if self._timer is not None and (wake_at is None or wake_at != self._timer.when()):
+            self._timer.cancel()
+            self._timer = None
+        if wake_at is not None and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_at(wake_at, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        # Some loops fire timers by the resolution of their clock too early.
+        self.switchboard.tick(asyncio.get_running_loop().time() + 0.001)
+        self._on_change()
+
+    # ------------------------------------------------------------------ the end
+
+    @property
+    def _limit(self) -> int:
+        return 2 * self.config.max_calls + SPARE_CONNECTIONS
+
+    async def _close(self, server: Server) -> None:
+        server.close(close_connections=False)
+        self.switchboard.shutdown(asyncio.get_running_loop().time())
+        for connection in tuple(self._connections):
+            connection.finish(CloseCode.GOING_AWAY, "the gateway is shutting down")
+        try:
+            async with asyncio.timeout(2 * CLOSE_S):
+                await server.wait_closed()
+        except TimeoutError:
+            logger.warning("{} connections did not close, and were cut", len(self._connections))
+            for connection in tuple(self._connections):
+                connection.transport.abort()
+            await server.wait_closed()
+        if self._metronome is not None:
+            self._metronome.stop()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        logger.info("gateway on {} closed", self.url)
+
+
+class _Connection(DirectServerConnection):
+    """A connection of this gateway, which is counted from the moment that TCP is up."""
+
+    crowd: set[_Connection]
+    limit: int
+    visit: AgentVisit | MediaVisit | CallerVisit | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.crowd.add(self)
+        if len(self.crowd) > self.limit:
+            logger.warning("more than {} connections: one was cut", self.limit)
+            self.transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.crowd.discard(self)
+
+
+def _connection_class(crowd: set[_Connection], limit: int) -> type[_Connection]:
+    """websockets makes connections by their class: this one knows the gateway that it belongs to."""
+    members: dict[str, Any] = {"crowd": crowd, "limit": limit}
+    return type("GatewayConnection", (_Connection,), members)
+
+
+def _why_not(error: OSError, host: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} is in use on {host}: stop what uses it, or choose another port"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"cannot listen on {host}: that is no address of this machine"
+    if error.errno == errno.EACCES:
+        return f"port {port} needs privileges on this machine: choose one above 1023"
+    return f"cannot listen on {host} port {port}: {error.strerror or error}"

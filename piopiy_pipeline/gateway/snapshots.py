@@ -1,0 +1,68 @@
+"""What a console, a test or a record shows of the gateway: values, taken at one moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from piopiy_pipeline.call import EndReason
+
+__all__ = ["CallSnapshot", "InstanceSnapshot", "Phase", "Snapshot"]
+
+
+class Phase(StrEnum):
+    """How far a call has come."""
+
+    OFFERING = "offering"
+    SETUP = "setup"
+    LIVE = "live"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class CallSnapshot:
+    """A call as a console shows it. Times are of the gateway's event loop, in seconds."""
+
+    call_id: str
+    agent_id: str
+    instance_id: str | None
+    kind: str
+    from_number: str | None
+    to_number: str | None
+    phase: Phase
+    placed_at: float
+    answered_at: float | None
+    ended_at: float | None
+    offers: int
+    recoveries: int
+    gaps: int
+    worst_gap_s: float
+    frames_dropped: int
+    reason: EndReason | None
+    detail: str
+
+    @property
+    def duration_s(self) -> float:
+        """The length of a call that has ended, from its answer; 0.0 if it was not answered."""
+        return 0.0 if self.answered_at is None or self.ended_at is None else self.ended_at - self.answered_at
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceSnapshot:
+    """A connected instance as a console shows it."""
+
+    agent_id: str
+    instance_id: str
+    version: str
+    capacity: int
+    active: int
+    draining: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All there is to see: instances, calls under way, and the last calls that ended, the latest last."""
+
+    instances: tuple[InstanceSnapshot, ...]
+    calls: tuple[CallSnapshot, ...]
+    ended: tuple[CallSnapshot, ...]

@@ -1,0 +1,205 @@
+"""Who is on which call: the connected agents, the calls under way, and the last ones that ended. No I/O.
+
+Agents and callers come in through their connections; each of them hands over a small interface
+(`AgentLink`, `Leg`, `MediaPort`), which is all that is known of sockets here. Time comes in as
+`now`; `wake_at` says when `tick` wants to be called.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Callable
+from itertools import count
+
+from loguru import logger
+
+from piopiy_pipeline.call import CallInfo, EndReason
+from piopiy_pipeline.gateway.calls import CallLimits, GatewayCall
+from piopiy_pipeline.gateway.instances import AgentLink, Instance, Instances
+from piopiy_pipeline.gateway.legs.base import Leg
+from piopiy_pipeline.gateway.snapshots import CallSnapshot, InstanceSnapshot, Phase, Snapshot
+from piopiy_pipeline.signaling.messages import (
+    Accept,
+    AgentMessage,
+    Answer,
+    Cancel,
+    Checkpoint,
+    ConversationEvent,
+    Hangup,
+    Register,
+    Reject,
+    Status,
+)
+
+__all__ = ["Switchboard"]
+
+ENDED_KEPT = 100
+
+
+class Switchboard:
+    """See the module. `on_change` is called when `wake_at`, `playing` or the instances may have changed."""
+
+    def __init__(
+        self, *, limits: CallLimits, max_calls: int, on_change: Callable[[], None] = lambda: None
+    ) -> None:
+        self.limits = limits
+        self.max_calls = max_calls
+        self.instances = Instances()
+        self._on_change = on_change
+        self._calls: dict[str, GatewayCall] = {}
+        self._live: dict[str, GatewayCall] = {}
+        self._ended: deque[CallSnapshot] = deque(maxlen=ENDED_KEPT)
+        self._deadlines: list[tuple[float, int, str]] = []
+        self._order = count()
+        self._closed = False
+
+    # ------------------------------------------------------------------ callers
+
+    def place(self, info: CallInfo, leg: Leg, now: float) -> GatewayCall:
+        """A caller calls: ring, and look for an agent. The call may have ended when this returns."""
+        call = GatewayCall(info=info, leg=leg, host=self, now=now)
+        leg.attach(call)
+        if self._closed:
+            call.end(now, EndReason.SHUTDOWN, "the gateway is shutting down")
+        elif len(self._calls) >= self.max_calls:
+            call.end(now, EndReason.BUSY, f"{self.max_calls} calls are under way, and more are not taken")
+        else:
+            self._calls[call.call_id] = call
+            call.place(now)
+        return call
+
+    def call(self, call_id: str) -> GatewayCall | None:
+        """The call under way with this id."""
+        return self._calls.get(call_id)
+
+    # ------------------------------------------------------------------ agents
+
+    def register(self, registration: Register, link: AgentLink, now: float) -> Instance:
+        """An agent is connected. It takes the place of an older connection with the same names."""
+        instance, replaced = self.instances.add(registration, link)
+        logger.info(
+            "agent {} registered: instance {}, capacity {}",
+            instance.agent_id,
+            instance.instance_id,
+            instance.capacity,
+        )
+        if replaced is not None:
+            replaced.link.replace()
+            self._lose_calls(replaced, now)
+        self._on_change()
+        return instance
+
+    def receive(self, instance: Instance, message: AgentMessage, now: float) -> None:
+        """What an agent says about itself or a call. About calls that it does not have, it is not heard."""
+        if isinstance(message, Status):
+            instance.update(message)
+            return
+        call_id = getattr(message, "call_id", "")
+        call = self._calls.get(call_id)
+        if call is None:
+            if isinstance(message, Accept):
+                self._refuse_late(instance, message)
+            return
+        match message:
+            case Accept(offer_id=offer_id):
+                call.accept(instance, offer_id, now)
+            case Reject(offer_id=offer_id, reason=reason, detail=detail):
+                call.reject(instance, offer_id, f"{reason} {detail}".strip(), now)
+            case Answer():
+                call.answer(instance, now)
+            case Checkpoint(state=state):
+                call.keep(instance, state)
+            case ConversationEvent():
+                call.conversation(instance, message)
+            case Hangup(reason=reason, detail=detail):
+                call.hangup(instance, reason, detail, now)
+            case _:
+                logger.debug("instance {}: {} has no meaning here", instance.instance_id, message.type)
+
+    def lose(self, instance: Instance, now: float, why: str) -> None:
+        """The connection to an agent is gone."""
+        self.instances.remove(instance)
+        logger.info("agent {} is gone: instance {}: {}", instance.agent_id, instance.instance_id, why)
+        self._lose_calls(instance, now)
+        self._on_change()
+
+    # ------------------------------------------------------------------ time
+
+    @property
+    def wake_at(self) -> float | None:
+        """When `tick` wants to be called next."""
+        return self._deadlines[0][0] if self._deadlines else None
+
+    @property
+    def playing(self) -> bool:
+        """Whether there are calls whose playout has to be ticked."""
+        return bool(self._live)
+
+    def tick(self, now: float) -> None:
+        """Act on the deadlines that have passed."""
+        while self._deadlines and self._deadlines[0][0] <= now:
+            call = self._calls.get(heapq.heappop(self._deadlines)[2])
+            if call is not None:  # what it once waited for may be over: a tick then does nothing
+                call.tick(now)
+
+    def play(self, now: float) -> None:
+        """Send every caller what is due. What goes wrong in one call ends that call."""
+        for call in tuple(self._live.values()):
+            try:
+                call.play(now)
+            except Exception:
+                call.log.exception("playing to the caller failed")
+                call.end(now, EndReason.ERROR, "internal error of the gateway")
+
+    def shutdown(self, now: float) -> None:
+        """End every call, let every agent go, and take no more."""
+        self._closed = True
+        for call in tuple(self._calls.values()):
+            call.end(now, EndReason.SHUTDOWN, "the gateway is shutting down")
+        for instance in self.instances.all():
+            instance.link.shutdown()
+
+    def snapshot(self) -> Snapshot:
+        """What there is to see just now."""
+        return Snapshot(
+            instances=tuple(
+                InstanceSnapshot(
+                    agent_id=one.agent_id,
+                    instance_id=one.instance_id,
+                    version=one.version,
+                    capacity=one.capacity,
+                    active=one.active,
+                    draining=one.draining,
+                )
+                for one in self.instances.all()
+            ),
+            calls=tuple(call.snapshot() for call in self._calls.values()),
+            ended=tuple(self._ended),
+        )
+
+    def call_changed(self, call: GatewayCall) -> None:
+        """A call tells that its phase or its deadlines are others now."""
+        if call.phase is Phase.ENDED:
+            self._calls.pop(call.call_id, None)
+            self._ended.append(call.snapshot())
+        if call.phase is Phase.LIVE:
+            self._live[call.call_id] = call
+        else:
+            self._live.pop(call.call_id, None)
+        wake_at = call.wake_at
+        if wake_at is not None:
+            heapq.heappush(self._deadlines, (wake_at, next(self._order), call.call_id))
+        self._on_change()
+
+    def _lose_calls(self, instance: Instance, now: float) -> None:
+        for call_id in sorted(instance.calls):
+            call = self._calls.get(call_id)
+            if call is not None:
+                call.instance_lost(instance, now)
+
+    @staticmethod
+    def _refuse_late(instance: Instance, message: Accept) -> None:
+        instance.link.send(
+            Cancel(call_id=message.call_id, offer_id=message.offer_id, detail="the call is over")
+        )
