@@ -1,0 +1,154 @@
+"""The Silero VAD model as an ONNX file: where it is found, and how a batch of windows is scored with it.
+
+One session a process serves every call, because each further one costs megabytes and tens of
+milliseconds; therefore everything a call must remember (the recurrent state, the samples that are
+prepended to the next window) is passed in and handed back, and nothing is kept here. The
+`silero-vad` package is looked up but never imported: importing it requires torch.
+
+The layout of the inputs follows pipecat's `SileroOnnxModel` (`pipecat/audio/vad/silero.py`), and
+the probabilities are the same to the bit, at any batch size.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+__all__ = [
+    "SAMPLE_RATES",
+    "ModelMissing",
+    "SileroModel",
+    "WindowShape",
+    "find_model",
+    "load_model",
+    "window_shape",
+]
+
+FloatArray = npt.NDArray[np.float32]
+
+MODEL_FILE = "silero_vad.onnx"
+_PLACES = (("silero_vad", Path("data")), ("pipecat", Path("audio/vad/data")))
+
+
+class ModelMissing(RuntimeError):
+    """No package that is installed here contains the Silero model."""
+
+
+@dataclass(frozen=True, slots=True)
+class WindowShape:
+    """How much audio one score is about, at one sample rate. Both rates have windows of 32 ms."""
+
+    sample_rate: int
+    samples: int
+    context: int
+    """Samples of the window before, which the model expects in front of the new ones."""
+
+    @property
+    def seconds(self) -> float:
+        return self.samples / self.sample_rate
+
+    @property
+    def window_bytes(self) -> int:
+        return self.samples * 2
+
+    @property
+    def context_bytes(self) -> int:
+        return self.context * 2
+
+
+_SHAPES = {16000: WindowShape(16000, 512, 64), 8000: WindowShape(8000, 256, 32)}
+SAMPLE_RATES = tuple(sorted(_SHAPES))
+
+
+def window_shape(sample_rate: int) -> WindowShape:
+    """The window of this rate. Raises `ValueError` for a rate that the model was not trained on."""
+    shape = _SHAPES.get(sample_rate)
+    if shape is None:
+        raise ValueError(
+            f"voice activity detection works at 8000 or 16000 Hz, not at {sample_rate} Hz: "
+            "set audio_in_sample_rate to one of them, or resample before the VAD stage"
+        )
+    return shape
+
+
+def find_model() -> Path:
+    """The model of an installed `silero-vad`, else the same file inside pipecat-ai.
+
+    Raises `ModelMissing` when neither has it. Imports neither package.
+    """
+    looked: list[str] = []
+    for package, folder in _PLACES:
+        spec = importlib.util.find_spec(package)
+        for place in (spec.submodule_search_locations or ()) if spec else ():
+            path = Path(place) / folder / MODEL_FILE
+            if path.is_file():
+                return path
+            looked.append(str(path))
+    raise ModelMissing(
+        f"the Silero VAD model {MODEL_FILE} was not found (looked at: {', '.join(looked) or 'no package'}). "
+        "It comes inside pipecat-ai: reinstall that package (pip install --force-reinstall pipecat-ai)"
+    )
+
+
+class SileroModel:
+    """One onnxruntime session (one thread of its own work, CPU) that scores batches at either rate.
+
+    `score` is a pure function of its arguments and may be called from any thread.
+    """
+
+    def __init__(self, path: Path) -> None:
+        options = onnxruntime.SessionOptions()
+        options.inter_op_num_threads = 1
+        options.intra_op_num_threads = 1
+        self.path = path
+        self._session = onnxruntime.InferenceSession(
+            str(path), sess_options=options, providers=["CPUExecutionProvider"]
+        )
+        self._rates = {rate: np.array(rate, dtype=np.int64) for rate in SAMPLE_RATES}
+
+    @staticmethod
+    def fresh_state() -> FloatArray:
+        """The recurrent state before any audio, `[2, 1, 128]`."""
+        return np.zeros((2, 1, 128), np.float32)
+
+    def score(
+        self, shape: WindowShape, audio: Sequence[bytes], states: Sequence[FloatArray]
+    ) -> tuple[list[float], list[float], FloatArray]:
+        """Score one window of each of n streams.
+
+        `audio` has, for each stream in turn, its context and its window (PCM16 little-endian mono,
+        so 2n pieces); `states` has n arrays `[2, 1, 128]`. Returns n speech probabilities, n mean
+        powers of the window (1.0 is a full-scale square wave), and the states after it, `[2, n, 128]`.
+        """
+        count = len(states)
+        samples = np.frombuffer(b"".join(audio), dtype="<i2").reshape(count, shape.context + shape.samples)
+        signal = samples.astype(np.float32)
+        signal /= 32768.0
+        state = states[0] if count == 1 else np.concatenate(states, axis=1)
+        scores, after = self._session.run(
+            None, {"input": signal, "state": state, "sr": self._rates[shape.sample_rate]}
+        )
+        window = signal[:, shape.context :]
+        powers = np.einsum("ij,ij->i", window, window) / shape.samples
+        return scores[:, 0].tolist(), powers.tolist(), after
+
+
+_models: dict[Path, SileroModel] = {}
+_loading = threading.Lock()
+
+
+def load_model(path: Path | None = None) -> SileroModel:
+    """The process's one session for this file (default: `find_model()`). The first call takes about 30 ms."""
+    path = path or find_model()
+    with _loading:
+        model = _models.get(path)
+        if model is None:
+            model = _models[path] = SileroModel(path)
+        return model

@@ -1,0 +1,333 @@
+"""The VAD stage: tells the pipeline when the caller begins and stops to speak.
+
+It keeps the whole contract of pipecat's `VADProcessor`, so any transcription service or turn
+strategy works behind it, and differs in what it costs: the windows of all calls are scored together
+(`vad_engine`), samples reach it by a plain function call, and input audio passes through it without
+a queue. It stands directly behind the input transport, so that its `feed` is what the transport
+calls and `flush` is what it calls back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import inspect
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import Any
+
+from loguru import logger
+from pipecat.audio.vad.vad_analyzer import VADAnalyzer, VADParams
+from pipecat.frames.frames import (
+    CancelFrame,
+    EndFrame,
+    Frame,
+    InputAudioRawFrame,
+    SpeechControlParamsFrame,
+    StartFrame,
+    UserSpeakingFrame,
+    VADParamsUpdateFrame,
+    VADUserStartedSpeakingFrame,
+    VADUserStoppedSpeakingFrame,
+)
+from pipecat.processors.audio.vad_processor import VADProcessor
+from pipecat.processors.frame_processor import (
+    FrameCallback,
+    FrameDirection,
+    FrameProcessor,
+    FrameProcessorSetup,
+)
+
+from piopiy_pipeline.processors.silero import window_shape
+from piopiy_pipeline.processors.vad_engine import VadEngine, VadStream, shared_engine
+from piopiy_pipeline.processors.vad_segments import Segmenter, VadEvent, VadSettings
+
+__all__ = ["VadStage", "make_vad"]
+
+_MAX_EVENTS = 64
+_LATE_S = 0.05
+
+
+class VadStage(FrameProcessor):
+    """Broadcasts `VADUserStartedSpeakingFrame`, `VADUserStoppedSpeakingFrame` and `UserSpeakingFrame`.
+
+    Input audio must be mono PCM16 at 8000 or 16000 Hz (`setup` raises `ValueError` otherwise). A
+    transport may hand samples to `feed` itself; the frames that it then pushes carry `scored = True`
+    and are passed on without being scored again.
+    """
+
+    def __init__(
+        self,
+        settings: VadSettings | None = None,
+        *,
+        speech_activity_period: float = 0.2,
+        audio_idle_timeout: float = 1.0,
+        engine: VadEngine | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """
+        `speech_activity_period`: seconds between two `UserSpeakingFrame`s while there is speech, 0 for none.
+        `audio_idle_timeout`: seconds without audio after which speech counts as stopped, 0 for never.
+        `engine`: default is the process's own. Raises `ModelMissing` where there is no model.
+        """
+        super().__init__(enable_direct_mode=True, **kwargs)
+        self._vad_settings = settings or VadSettings()
+        self._activity_s = speech_activity_period
+        self._idle_s = audio_idle_timeout
+        self._engine = engine or shared_engine()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._segmenter: Segmenter | None = None
+        self._stream: VadStream | None = None
+        self._last_audio = 0.0
+        self._idle_timer: asyncio.TimerHandle | None = None
+        self._events: deque[VadEvent | BaseException] = deque()
+        self._wake = asyncio.Event()
+        self._teller: asyncio.Task[None] | None = None
+        self._in_trouble = False
+        self._refused_audio = False
+
+    @property
+    def settings(self) -> VadSettings:
+        """What is in force now."""
+        return self._vad_settings
+
+    @property
+    def speaking(self) -> bool:
+        """Is the caller speaking, as far as the audio scored until now says?"""
+        return self._segmenter is not None and self._segmenter.speaking
+
+    # -- audio in
+
+    def feed(self, pcm: bytes) -> None:
+        """Take any number of samples, PCM16 mono at the pipeline's input rate. Ignored before the start."""
+        if self._stream is not None and self._loop is not None:
+            self._last_audio = self._loop.time()
+            self._stream.feed(pcm)
+
+    async def queue_frame(
+        self,
+        frame: Frame,
+        direction: FrameDirection = FrameDirection.DOWNSTREAM,
+        callback: FrameCallback | None = None,
+    ) -> None:
+        following = self._next
+        if (
+            isinstance(frame, InputAudioRawFrame)
+            and direction is FrameDirection.DOWNSTREAM
+            and callback is None
+            and following is not None
+            and not self._cancelling
+            and not (self._setup and self._setup.observer)
+        ):
+            # Where nobody observes the push, the way through the base class would cost more than the VAD.
+            await self._feed_frame(frame)
+            await following.queue_frame(frame, direction)
+        else:
+            await super().queue_frame(frame, direction, callback)
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await super().process_frame(frame, direction)
+        # Passed on first: the start must be ahead of the parameters, and audio does not wait for its score.
+        await self.push_frame(frame, direction)
+        if isinstance(frame, InputAudioRawFrame):
+            await self._feed_frame(frame)
+        elif isinstance(frame, StartFrame):
+            await self._start_listening()
+        elif isinstance(frame, VADParamsUpdateFrame):
+            await self._apply(frame.params)
+        elif isinstance(frame, EndFrame | CancelFrame):
+            await self._stop_listening()
+
+    async def _feed_frame(self, frame: InputAudioRawFrame) -> None:
+        if getattr(frame, "scored", False) or self._stream is None:
+            return
+        rate = self._stream.shape.sample_rate
+        if frame.sample_rate == rate and frame.num_channels == 1:
+            self.feed(frame.audio)
+        elif not self._refused_audio:
+            self._refused_audio = True
+            await self.push_error(
+                f"{self} listens at {rate} Hz mono, but gets audio of {frame.sample_rate} Hz with "
+                f"{frame.num_channels} channel(s): resample it before this stage"
+            )
+
+    # -- life
+
+    # pipecat's own FrameProcessor.setup differs from its base class in just this way.
+    async def setup(self, setup: FrameProcessorSetup) -> None:  # type: ignore[override]
+        shape = window_shape(setup.audio_in_sample_rate)
+        await super().setup(setup)
+        self._segmenter = Segmenter(self._vad_settings, window_s=shape.seconds, activity_s=self._activity_s)
+        await self._engine.load()
+
+    async def cleanup(self) -> None:
+        await super().cleanup()
+        await self._stop_listening()
+
+    async def _start_listening(self) -> None:
+        if self._stream is None:
+            self._loop = asyncio.get_running_loop()
+            self._last_audio = self._loop.time()
+            self._stream = self._engine.open(
+                self.processor_setup.audio_in_sample_rate,
+                self,
+                measure_volume=bool(self._vad_settings.min_volume),
+            )
+            self._teller = self.create_task(self._tell(), "vad")
+        await self._announce_params()
+
+    async def _stop_listening(self) -> None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.close()
+        self._watch_idle(False)
+        self._events.clear()
+        teller, self._teller = self._teller, None
+        if teller is asyncio.current_task():
+            self._wake.set()  # the end reached us through a frame of our own: it ends by itself
+        elif teller is not None:
+            await self.cancel_task(teller)
+
+    async def _apply(self, params: VADParams) -> None:
+        # pipecat's parameters cannot say "no loudness gate": a gate nobody asked for is left out.
+        gate = params.min_volume if "min_volume" in params.model_fields_set else None
+        try:
+            self._vad_settings = VadSettings(params.confidence, params.start_secs, params.stop_secs, gate)
+        except ValueError as error:
+            await self.push_error(f"{self} keeps its parameters: {error}", exception=error)
+            return
+        if self._segmenter is not None:
+            self._segmenter.apply(self._vad_settings)
+        if self._stream is not None:
+            self._stream.measure_volume(bool(gate))
+        await self._announce_params()
+
+    async def _announce_params(self) -> None:
+        values = asdict(self._vad_settings)
+        values["min_volume"] = values["min_volume"] or 0.0
+        await self.broadcast_frame(SpeechControlParamsFrame, vad_params=VADParams(**values))
+
+    # -- what the engine says (`VadListener`), on the loop
+
+    @property
+    def quiet(self) -> bool:
+        return self._segmenter is None or self._segmenter.quiet
+
+    def on_window(self, probability: float, power: float, volume: float | None) -> None:
+        self._in_trouble = False
+        if self._segmenter is not None:
+            for event in self._segmenter.window(probability, power, volume):
+                self._post(event)
+
+    def on_error(self, error: BaseException) -> None:
+        if not self._in_trouble:  # a broken model fails 31 times a second; one report a streak
+            self._in_trouble = True
+            self._post(error)
+
+    # -- what the pipeline hears
+
+    def _post(self, event: VadEvent | BaseException) -> None:
+        if event is VadEvent.STARTED:
+            self._watch_idle(True)
+        elif event is VadEvent.STOPPED:
+            self._watch_idle(False)
+        events = self._events
+        if event is VadEvent.ACTIVITY and VadEvent.ACTIVITY in events:
+            return
+        if len(events) >= _MAX_EVENTS:  # the pipeline takes nothing
+            if isinstance(event, BaseException):
+                return
+            if event is VadEvent.STOPPED and events[-1] is VadEvent.STARTED:
+                events.pop()  # what began and ended meanwhile never was
+                return
+        events.append(event)
+        self._wake.set()
+
+    async def _tell(self) -> None:
+        while self._stream is not None:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._events:
+                await self._say(self._events.popleft())
+
+    async def _say(self, event: VadEvent | BaseException) -> None:
+        if event is VadEvent.STARTED:
+            logger.debug(f"{self}: user started speaking")
+            await self.broadcast_frame(VADUserStartedSpeakingFrame, start_secs=self._vad_settings.start_secs)
+        elif event is VadEvent.STOPPED:
+            logger.debug(f"{self}: user stopped speaking")
+            await self._flush_input()
+            await self.broadcast_frame(VADUserStoppedSpeakingFrame, stop_secs=self._vad_settings.stop_secs)
+        elif event is VadEvent.ACTIVITY:
+            await self.broadcast_frame(UserSpeakingFrame)
+        elif isinstance(event, BaseException):
+            cause = event if isinstance(event, Exception) else None
+            await self.push_error(f"{self} could not score the caller's audio: {event}", exception=cause)
+
+    async def _flush_input(self) -> None:
+        """The transcription must have all of the speech before it is told that the speech has ended."""
+        flush = getattr(self._prev, "flush", None)
+        if flush is not None:
+            pushed = flush()
+            if inspect.isawaitable(pushed):
+                await pushed
+
+    # -- audio that ceases in mid-word (a muted microphone): the turn must not hang
+
+    def _watch_idle(self, on: bool) -> None:
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+            self._idle_timer = None
+        if on and self._idle_s > 0 and self._loop is not None:
+            self._look_again(self._last_audio + self._idle_s)
+
+    def _look_again(self, when: float) -> None:
+        if self._loop is not None:
+            self._idle_timer = self._loop.call_at(when, self._check_idle, when)
+
+    def _check_idle(self, due: float) -> None:
+        self._idle_timer = None
+        if self._loop is None or self._segmenter is None:
+            return
+        now = self._loop.time()
+        silent_since = self._last_audio + self._idle_s
+        if silent_since > now:
+            self._look_again(silent_since)
+        elif now - due > _LATE_S:
+            # The loop was busy: audio may be waiting in the socket, and uvloop runs timers before it reads.
+            self._look_again(now + _LATE_S)
+        else:
+            stopped = self._segmenter.force_stop()
+            if stopped:
+                logger.warning(
+                    f"{self}: no audio for {self._idle_s:g} s while the user speaks: speech has stopped"
+                )
+            for event in stopped:
+                self._post(event)
+
+
+def make_vad(vad: bool | Mapping[str, Any] | VADAnalyzer | None) -> FrameProcessor | None:
+    """The VAD stage for what an author wrote.
+
+    True: `VadStage` with its defaults. False or None: no stage. A mapping: `confidence, start_secs,
+    stop_secs, min_volume`, each optional. An analyzer: pipecat's `VADProcessor` around it. Raises
+    `ValueError` for an unknown key or a value out of range, `TypeError` for anything else.
+    """
+    if vad is None or vad is False:
+        return None
+    if vad is True:
+        return VadStage()
+    if isinstance(vad, VADAnalyzer):
+        return VADProcessor(vad_analyzer=vad)
+    if isinstance(vad, Mapping):
+        known = [field.name for field in fields(VadSettings)]
+        for key in vad:
+            if key not in known:
+                close = difflib.get_close_matches(str(key), known, n=1)
+                hint = f"; did you mean {close[0]!r}?" if close else ""
+                raise ValueError(f"vad: unknown key {key!r}{hint} Known keys: {', '.join(known)}")
+        return VadStage(VadSettings(**vad))
+    raise TypeError(
+        f"vad must be True, False, a dict of settings or a pipecat VADAnalyzer, not {type(vad).__name__}"
+    )

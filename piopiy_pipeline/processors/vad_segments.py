@@ -1,0 +1,192 @@
+"""Where speech begins and ends, from one probability and one level per window: a state machine without I/O.
+
+The rule is pipecat's own (`pipecat/audio/vad/vad_analyzer.py`): speech starts when `start_secs` of
+windows in a row are voiced, and has stopped when `stop_secs` of windows in a row are not. What
+differs is what silences a window that the model believes in. pipecat asks for a smoothed loudness
+over 400 ms, which costs 100-200 ms at every start of speech and prevented nothing in our
+measurements; here that gate applies only where `min_volume` is given, and otherwise the window must
+merely not be digital silence or line hum.
+
+Time is counted in windows of audio, not by a clock, so the result depends on the audio alone.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from dataclasses import dataclass, fields
+
+from pipecat.audio.utils import exp_smoothing
+from pipecat.audio.volume import AudioVolumeTracker
+
+__all__ = ["LoudnessMeter", "Segmenter", "VadEvent", "VadSettings"]
+
+FLOOR_DBFS = -50.0
+"""Below this mean level a window is not speech, whatever the model says of it."""
+
+_FLOOR_POWER = 10 ** (FLOOR_DBFS / 10)
+_RANGES = {
+    "confidence": (0.0, 1.0),
+    "start_secs": (0.0, 5.0),
+    "stop_secs": (0.0, 10.0),
+    "min_volume": (0.0, 1.0),
+}
+
+
+class VadEvent(enum.Enum):
+    """What a window changed."""
+
+    STARTED = "started"
+    STOPPED = "stopped"
+    ACTIVITY = "activity"
+    """Speech goes on; told at the start and then once a period."""
+
+
+@dataclass(frozen=True, slots=True)
+class VadSettings:
+    """When a window counts as speech, and how many must agree.
+
+    Raises `ValueError` that names the value out of range.
+    """
+
+    confidence: float = 0.7
+    """Least probability of a voiced window, 0 to 1."""
+    start_secs: float = 0.1
+    """Voiced windows in a row before speech has started, seconds."""
+    stop_secs: float = 0.2
+    """Unvoiced windows in a row before speech has stopped, seconds."""
+    min_volume: float | None = None
+    """Least smoothed loudness, 0 to 1, as pipecat measures it. None: no such gate."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is None and field.name == "min_volume":
+                continue
+            low, high = _RANGES[field.name]
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not number or not math.isfinite(value) or not low <= value <= high:
+                raise ValueError(
+                    f"vad: {field.name} must be a number from {low:g} to {high:g}, got {value!r}"
+                )
+
+
+class LoudnessMeter:
+    """pipecat's smoothed volume (BS.1770 over the last 400 ms, then exponential smoothing), window by window.
+
+    A measurement takes a few hundred microseconds, so it belongs off the event loop.
+    """
+
+    SMOOTHING = 0.2
+
+    def __init__(self, sample_rate: int) -> None:
+        self._rate = sample_rate
+        self._tracker = AudioVolumeTracker()
+        self._smoothed = 0.0
+
+    def update(self, window: bytes) -> float:
+        """Take one window of PCM16 and return the volume after it, 0 to 1."""
+        self._tracker.update(window, self._rate)
+        self._smoothed = exp_smoothing(self._tracker.volume, self._smoothed, self.SMOOTHING)
+        return self._smoothed
+
+
+class _State(enum.Enum):
+    QUIET = enum.auto()
+    STARTING = enum.auto()
+    SPEAKING = enum.auto()
+    STOPPING = enum.auto()
+
+
+class Segmenter:
+    """One stream's segmentation. Feed it every window in order; act on the events it returns."""
+
+    def __init__(self, settings: VadSettings, *, window_s: float, activity_s: float = 0.2) -> None:
+        """`window_s` is the duration of one window; `activity_s` the period of `ACTIVITY`, 0 for none."""
+        self._window_s = window_s
+        self._activity_windows = max(1, round(activity_s / window_s)) if activity_s > 0 else 0
+        self._state = _State.QUIET
+        self._count = 0
+        self._since_activity = 0
+        self.apply(settings)
+
+    @property
+    def settings(self) -> VadSettings:
+        return self._settings
+
+    @property
+    def quiet(self) -> bool:
+        """Neither speech nor the beginning of it."""
+        return self._state is _State.QUIET
+
+    @property
+    def speaking(self) -> bool:
+        """Between `STARTED` and `STOPPED`."""
+        return self._state in (_State.SPEAKING, _State.STOPPING)
+
+    def apply(self, settings: VadSettings) -> None:
+        """New settings from the next window on.
+
+        Speech under way goes on; what was being counted is counted afresh.
+        """
+        self._settings = settings
+        self._start_windows = round(settings.start_secs / self._window_s)
+        self._stop_windows = round(settings.stop_secs / self._window_s)
+        self._count = 0
+        self._state = _State.SPEAKING if self.speaking else _State.QUIET
+
+    def window(self, probability: float, power: float, volume: float | None = None) -> tuple[VadEvent, ...]:
+        """Take one window and return what it changed.
+
+        `probability` is the model's, 0 to 1; `power` the mean power, 1.0 at full scale; `volume` the
+        smoothed loudness, 0 to 1, where it is measured.
+        """
+        if self._voiced(probability, power, volume):
+            return self._on_voiced()
+        return self._on_unvoiced()
+
+    def force_stop(self) -> tuple[VadEvent, ...]:
+        """The audio has ceased: `STOPPED` if there was speech."""
+        was_speaking = self.speaking
+        self._state, self._count = _State.QUIET, 0
+        return (VadEvent.STOPPED,) if was_speaking else ()
+
+    def _voiced(self, probability: float, power: float, volume: float | None) -> bool:
+        if probability < self._settings.confidence:
+            return False
+        gate = self._settings.min_volume
+        if gate is None:
+            return power >= _FLOOR_POWER
+        # Until the meter answers for a gate that was asked for a moment ago, nothing has passed it.
+        return gate == 0 or (volume is not None and volume >= gate)
+
+    def _on_voiced(self) -> tuple[VadEvent, ...]:
+        if self.speaking:
+            self._state = _State.SPEAKING
+            return self._activity()
+        if self._state is _State.QUIET:
+            self._state, self._count = _State.STARTING, 0
+        self._count += 1
+        if self._count < self._start_windows:
+            return ()
+        self._state, self._since_activity = _State.SPEAKING, 0
+        return (VadEvent.STARTED, VadEvent.ACTIVITY) if self._activity_windows else (VadEvent.STARTED,)
+
+    def _on_unvoiced(self) -> tuple[VadEvent, ...]:
+        if not self.speaking:
+            self._state = _State.QUIET
+            return ()
+        if self._state is _State.SPEAKING:
+            self._state, self._count = _State.STOPPING, 0
+        self._count += 1
+        if self._count < self._stop_windows:
+            return self._activity()
+        self._state = _State.QUIET
+        return (VadEvent.STOPPED,)
+
+    def _activity(self) -> tuple[VadEvent, ...]:
+        self._since_activity += 1
+        if not self._activity_windows or self._since_activity < self._activity_windows:
+            return ()
+        self._since_activity = 0
+        return (VadEvent.ACTIVITY,)

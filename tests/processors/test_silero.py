@@ -1,0 +1,46 @@
+"""The model is found without importing the package that carries it, and loaded once."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from piopiy_pipeline.processors.silero import ModelMissing, find_model, load_model, window_shape
+
+
+def test_the_model_inside_pipecat_is_found_where_silero_vad_is_not_installed() -> None:
+    if importlib.util.find_spec("silero_vad") is not None:
+        pytest.skip("silero-vad is installed here")
+    assert find_model().parts[-4:] == ("audio", "vad", "data", "silero_vad.onnx")
+
+
+def test_an_installed_silero_vad_is_preferred_and_not_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "silero_vad"
+    (package / "data").mkdir(parents=True)
+    (package / "__init__.py").write_text("raise ImportError('this would need torch')")
+    shutil.copy(find_model(), package / "data" / "silero_vad.onnx")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    assert find_model() == package / "data" / "silero_vad.onnx"
+    assert "silero_vad" not in sys.modules
+
+
+def test_a_missing_model_says_what_to_reinstall(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ModelMissing, match=r"silero_vad\.onnx was not found.*reinstall"):
+        find_model()
+
+
+def test_a_process_has_one_session_for_a_file() -> None:
+    assert load_model() is load_model(find_model())
+
+
+def test_another_rate_than_the_models_two_is_refused_with_what_to_do() -> None:
+    with pytest.raises(ValueError, match="8000 or 16000 Hz, not at 24000 Hz: set audio_in_sample_rate"):
+        window_shape(24000)
