@@ -220,7 +220,7 @@ class BotOutput(BaseOutputTransport):
                 self._sentences.append(sentence)
         elif isinstance(frame, TTSStoppedFrame):
             self._words.ended(frame.context_id)
-        if ledger.settled and not self._due:
+        if position is None and ledger.settled and not self._due:
             await self._release(frame)  # nothing was said that it could wait for
         else:
             self._send(ledger.item(frame, self._now(), position=position, interruptible=frame.interruptible))

@@ -140,6 +140,7 @@ class SpeechLedger(Generic[T]):
         """
         if position is None:
             position = max(self.queued, self._items[-1].position if self._items else 0)
+        if position >= self.queued:
             self._flush_to = self.queued
         self._numbers += 1
         insort(self._items, Item(position, self._numbers, what, interruptible))

@@ -28,14 +28,14 @@ class WordClock:
             self._contexts[context] = (position, max(self._last_pts, clock_ns))
 
     def word(self, context: str | None, pts: int, *, interruptible: bool = True) -> int | None:
-        """The position at which the word stamped `pts` begins, or None in an unknown context."""
+        """The position at which the word stamped `pts` has begun, or None in an unknown context."""
         self._last_pts = max(self._last_pts, pts)
         if not interruptible:
             self._last_kept_pts = max(self._last_kept_pts, pts)
         if context is None or context not in self._contexts:
             return None
         start, origin = self._contexts[context]
-        return start + max(0, pts - origin) * self._rate // 1_000_000_000
+        return start + max(0, pts - origin) * self._rate // 1_000_000_000 + 1
 
     def ended(self, context: str | None) -> None:
         """No more words of this context will come."""
