@@ -211,7 +211,8 @@ class BotOutput(BaseOutputTransport):
         ledger = self._ledger
         position: int | None = None
         if isinstance(frame, TTSTextFrame):
-            if frame.pts:
+            if frame.pts:  # the first words of a context come just ahead of its audio
+                self._words.audio(frame.context_id, ledger.queued, self.get_clock().get_time())
                 position = self._words.word(frame.context_id, frame.pts, interruptible=frame.interruptible)
             self._sentence_told(frame, by_words=position is not None)
         elif isinstance(frame, AggregatedTextFrame):

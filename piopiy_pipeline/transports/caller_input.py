@@ -45,6 +45,8 @@ class CallerInput(BaseInputTransport):
         self._frames: asyncio.Queue[Frame] = asyncio.Queue(maxsize=256)
         self._wake = asyncio.Event()
         self._pump_task: asyncio.Task[None] | None = None
+        self.on_start: Callable[[], None] | None = None
+        """Called when this stage has started."""
 
     # ------------------------------------------------------------------ fed by the link
 
@@ -84,6 +86,8 @@ class CallerInput(BaseInputTransport):
         self._tap = getattr(self.next, "feed", None)
         if self._pump_task is None:
             self._pump_task = self.create_task(self._pump(), "transport_in::pump")
+        if self.on_start is not None:
+            self.on_start()
 
     async def flush(self) -> None:
         """Push what is left of a frame: all audio before the end of a turn goes ahead of that end."""
