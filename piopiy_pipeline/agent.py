@@ -25,7 +25,7 @@ from piopiy_pipeline import __version__
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.callback import CreateSession, bind_callback, info_of
 from piopiy_pipeline.log import log_to_stderr
-from piopiy_pipeline.processors.vad_engine import shared_engine
+from piopiy_pipeline.preload import preload
 from piopiy_pipeline.session import Session
 from piopiy_pipeline.signaling.agent_protocol import AgentProtocol, AgentStep, Backoff
 from piopiy_pipeline.signaling.messages import (
@@ -120,7 +120,7 @@ class Agent:
         self._closing = asyncio.Event()
         loop = asyncio.get_running_loop()
         has_signals = self._handle_sigterm(loop)
-        await shared_engine().load()  # so that the first caller does not wait for the model
+        await preload()
         try:
             await self._serve()
         finally:

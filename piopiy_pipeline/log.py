@@ -27,7 +27,14 @@ def log_to_stderr(*, debug: bool = False) -> None:
         logger.remove(_LOGURUS_OWN_HANDLER)
     except ValueError:  # the program has handlers of its own
         return
-    logger.add(sys.stderr, level="DEBUG" if debug else "INFO", format=_line, filter=None if debug else _quiet)
+    logger.add(
+        sys.stderr,
+        level="DEBUG" if debug else "INFO",
+        format=_line,
+        filter=None if debug else _quiet,
+        backtrace=False,
+        diagnose=False,  # a traceback with the values of variables shows keys and what callers said
+    )
 
 
 def _line(record: Record) -> str:

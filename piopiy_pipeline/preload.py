@@ -1,0 +1,23 @@
+"""What the first call would otherwise wait for.
+
+pipecat loads the OpenAI SDK when the first LLM service is made, of whichever provider: 0.3 to 0.8 s
+in which the event loop serves nobody. So everything slow is loaded before the agent registers.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from piopiy_pipeline.offload import offload
+from piopiy_pipeline.processors.vad_engine import shared_engine
+
+__all__ = ["preload"]
+
+_MODULES = ("pipecat.adapters.services.open_ai_adapter", "piopiy_pipeline.session.running")
+
+
+async def preload() -> None:
+    """Load them off the loop. Raises `ModelMissing` where there is no VAD model."""
+    for module in _MODULES:
+        await offload(import_module, module)
+    await shared_engine().load()
