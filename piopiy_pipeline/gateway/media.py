@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from websockets.frames import CloseCode
 
 from piopiy_pipeline.audio.playout import FRAME_MS, Playout, PlayoutError
-from piopiy_pipeline.audio.resample import Resampler
 from piopiy_pipeline.signaling.gateway_protocol import Rate
 from piopiy_pipeline.signaling.messages import (
     Clear,
@@ -28,6 +27,9 @@ from piopiy_pipeline.signaling.messages import (
     parse_agent_media,
 )
 from piopiy_pipeline.signaling.sockets import DirectServerConnection
+
+if TYPE_CHECKING:
+    from piopiy_pipeline.audio.resample import Resampler
 
 __all__ = ["MAX_MEDIA_BYTES", "MediaListener", "MediaStream"]
 
@@ -97,20 +99,23 @@ class MediaStream:
 
     def play(self, now: float) -> list[bytes]:
         """The frames that are due for the caller, 20 ms each at the leg's rate; the agent is told of them."""
-        if self._playout is None or self._to_leg is None:
+        if self._playout is None:
             return []
         tick = self._playout.tick(now)
-        frames = [self._to_leg.process(frame) for frame in tick.frames]
         for progress in tick.progress:
             self._post(Played(epoch=progress.epoch, position=progress.position, dry=progress.dry))
-            if progress.dry and (tail := self._to_leg.flush()):
-                frames.append(tail.ljust(self._leg_rate * FRAME_MS // 1000 * 2, b"\0"))
+        if self._to_leg is None:
+            return list(tick.frames)
+        frames = [self._to_leg.process(frame) for frame in tick.frames]
+        if tick.progress and tick.progress[-1].dry:
+            frames.append(self._to_leg.flush().ljust(self._leg_rate * FRAME_MS // 1000 * 2, b"\0"))
         return frames
 
     def caller_audio(self, pcm: bytes) -> None:
-        if self._to_agent is None or self._closed:
+        if self._playout is None or self._closed:
             return
-        pcm = self._to_agent.process(pcm)
+        if self._to_agent is not None:
+            pcm = self._to_agent.process(pcm)
         if not self._backlog and (not pcm or self._connection.post_binary(pcm)):
             return
         self._backlog.append(pcm)
@@ -164,9 +169,10 @@ class MediaStream:
         match event:
             case MediaStart():
                 self._start(event)
-            case Clear(epoch=epoch) if self._playout and self._to_leg:
+            case Clear(epoch=epoch) if self._playout is not None:
                 position = self._playout.clear(epoch)
-                self._to_leg.reset()
+                if self._to_leg is not None:
+                    self._to_leg.reset()
                 self._post(Cleared(epoch=epoch, position=position))
             case Dtmf(digits=digits):
                 self._listener.bot_dtmf(self, digits)
@@ -179,8 +185,8 @@ class MediaStream:
         if self._playout is not None:
             raise ProtocolError("start: this stream has started already")
         self._playout = Playout(rate=start.bot_rate, played_every_ms=start.played_every_ms)
-        self._to_leg = Resampler(start.bot_rate, self._leg_rate)
-        self._to_agent = Resampler(self._leg_rate, start.caller_rate)
+        self._to_leg = _resampler(start.bot_rate, self._leg_rate)
+        self._to_agent = _resampler(self._leg_rate, start.caller_rate)
         self._backlog_limit = int(BACKLOG_S * start.caller_rate) * 2
         self._listener.media_started(self, self._loop.time())
 
@@ -203,3 +209,12 @@ class MediaStream:
     def _post(self, message: Message) -> None:
         if not self._closed:
             self._connection.post_text(dump(message))
+
+
+def _resampler(rate_in: int, rate_out: int) -> Resampler | None:
+    """None where the rates are the same. Imported only here: numpy is a third of what the gateway loads."""
+    if rate_in == rate_out:
+        return None
+    from piopiy_pipeline.audio.resample import Resampler
+
+    return Resampler(rate_in, rate_out)

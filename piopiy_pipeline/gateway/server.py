@@ -12,7 +12,8 @@ import errno
 import socket
 import uuid
 from http import HTTPStatus
-from types import TracebackType
+from importlib import import_module
+from types import ModuleType, TracebackType
 from typing import Any, Self
 
 from loguru import logger
@@ -30,6 +31,7 @@ from piopiy_pipeline.gateway.errors import GatewayError
 from piopiy_pipeline.gateway.legs.stream import StreamLeg
 from piopiy_pipeline.gateway.media import MediaStream
 from piopiy_pipeline.gateway.switchboard import Switchboard
+from piopiy_pipeline.offload import offload
 from piopiy_pipeline.signaling.caller import CallStart
 from piopiy_pipeline.signaling.messages import MAX_MESSAGE_BYTES
 from piopiy_pipeline.signaling.sockets import CLOSE_S, DirectServerConnection
@@ -66,6 +68,7 @@ class Gateway:
         self._timer: asyncio.TimerHandle | None = None
         self._changed: asyncio.Event | None = None
         self._closing: asyncio.Task[None] | None = None
+        self._preload: asyncio.Task[ModuleType] | None = None
         self._port = config.port
 
     # ------------------------------------------------------------------ life
@@ -97,6 +100,8 @@ class Gateway:
         except OSError as error:
             raise GatewayError(_why_not(error, host, port)) from None
         self._port = next(iter(self._server.sockets)).getsockname()[1]
+        # Loaded while nobody waits for it, and not by the first call that needs it.
+        self._preload = asyncio.create_task(offload(import_module, "piopiy_pipeline.audio.resample"))
         logger.info("gateway listening on {}", self.url)
 
     async def close(self) -> None:
@@ -242,6 +247,8 @@ class Gateway:
             for connection in tuple(self._connections):
                 connection.transport.abort()
             await server.wait_closed()
+        if self._preload is not None:
+            await self._preload
         if self._metronome is not None:
             self._metronome.stop()
         if self._timer is not None:

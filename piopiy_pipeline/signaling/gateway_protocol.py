@@ -80,9 +80,9 @@ class Rate:
 class GatewayProtocol:
     """One agent's connection. `agent_ids` are those that the presented token is good for.
 
-    The agent must register within `register_s`, and give a sign of life (any message; it is asked
-    for one every `heartbeat_s`) within three heartbeats. More messages than an agent of its
-    capacity has any use for are a fault.
+    The agent must register within `register_s`. Every `heartbeat_s` it is asked for a sign of life,
+    which any message is; when three have gone unanswered, it counts as lost. More messages than an
+    agent of its capacity has any use for are a fault.
     """
 
     MESSAGES_PER_S = 50
@@ -98,7 +98,7 @@ class GatewayProtocol:
         self._agent_ids = agent_ids
         self._heartbeat_s = heartbeat_s
         self._register_s = register_s
-        self._heard_at = now
+        self._unanswered = 0  # pings since the last sign of life
         self._ping_at = now + register_s
         self._pings = 0
         self._rate = Rate(self.MESSAGES_PER_S, now)
@@ -112,7 +112,7 @@ class GatewayProtocol:
         """A text message of the agent, as UTF-8."""
         if self.state is State.CLOSED:
             return _NOTHING
-        self._heard_at = now
+        self._unanswered = 0
         if len(text) > MAX_MESSAGE_BYTES:
             return self.fault(
                 "protocol", f"a message of {len(text)} bytes: {MAX_MESSAGE_BYTES} are the limit"
@@ -147,11 +147,11 @@ class GatewayProtocol:
             return _NOTHING
         if self.state is State.NEW:
             return self.fault("protocol", f"no register within {self._register_s:g} s")
-        silent_s = now - self._heard_at
-        if silent_s >= self._MISSED * self._heartbeat_s:
-            return self._close(f"no sign of life for {silent_s:.0f} s")
+        if self._unanswered == self._MISSED:
+            return self._close(f"no sign of life after {self._MISSED} pings, {self._heartbeat_s:g} s apart")
         self._ping_at = now + self._heartbeat_s
         self._pings += 1
+        self._unanswered += 1
         return Step(send=(Ping(n=self._pings),))
 
     def fault(self, code: FaultCode, detail: str) -> Step:
