@@ -12,8 +12,12 @@ from importlib import import_module
 
 import typer
 
-from piopiy_pipeline.cli.call import call
+from piopiy_pipeline.cli.call import call as _call
+from piopiy_pipeline.cli.check import check as _check
+from piopiy_pipeline.cli.dev import dev as _dev
 from piopiy_pipeline.cli.errors import CliError
+from piopiy_pipeline.cli.gateway import gateway as _gateway
+from piopiy_pipeline.cli.start import start as _start
 
 __all__ = ["app", "main"]
 
@@ -26,7 +30,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(call)
+for _verb in (_dev, _call, _start, _gateway, _check):
+    app.command()(_verb)
 
 
 @app.callback()

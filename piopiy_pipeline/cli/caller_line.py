@@ -6,6 +6,7 @@ There is nothing to decide here: see `caller` for what a caller does and when.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -208,7 +209,9 @@ async def _dial(target: Target) -> DirectClientConnection:
     except TimeoutError:
         raise Failed(f"{target.url} did not answer within {_CONNECT_S:g} s") from None
     except (OSError, InvalidHandshake, WebSocketException) as error:
-        what = (getattr(error, "strerror", None) or str(error)) if isinstance(error, OSError) else str(error)
+        # asyncio words its own text around the system's, with the address once more.
+        number = error.errno if isinstance(error, OSError) else None
+        what = os.strerror(number) if number else str(error)
         raise Failed(
             f"no gateway at {target.url} ({what}); start one with `piopiy dev`, or name it with --url"
         ) from None

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as an event: the first asks for an orderly end, the second ends at once."""
+"""Ctrl-C, SIGTERM and a closed terminal as an event: the first asks for an orderly end, the second ends at once."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ __all__ = ["stop_on_signals"]
 
 @contextmanager
 def stop_on_signals() -> Iterator[asyncio.Event]:
-    """An event that the first SIGINT or SIGTERM sets. The second does what it does by default.
+    """An event that the first SIGINT, SIGTERM or SIGHUP sets. The second does what it does by default.
 
-    The handlers that were there before are back afterwards.
+    A SIGHUP that is ignored (nohup) stays so. The handlers that were there are back afterwards.
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
 
     def on_signal() -> None:
         stop.set()
         for number in before:
             loop.remove_signal_handler(number)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
     for number in before:
         loop.add_signal_handler(number, on_signal)

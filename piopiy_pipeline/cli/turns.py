@@ -17,12 +17,11 @@ from piopiy_pipeline.audio.wav import WavError, read_wav
 from piopiy_pipeline.cli.caller import Utterance
 from piopiy_pipeline.cli.errors import BadInput, Failed
 
-__all__ = ["load_script", "synthesize"]
+__all__ = ["find_voice", "load_script", "synthesize"]
 
 MAX_SENTENCE = 1000
 _SYNTHESIS_S = 30.0
 _FLITE_VOICE = "rms"
-_ESPEAK_RATE = 22050
 
 
 def load_script(
@@ -49,6 +48,14 @@ def _utterance(name: str, pcm: NDArray[np.int16], rate: int, telephone: bool) ->
     return Utterance(name, pcm, speech)
 
 
+def find_voice() -> Path | None:
+    """The program that speaks sentences: flite, which sounds more like a caller, else espeak-ng."""
+    for name in ("flite", "espeak-ng", "espeak"):
+        if found := shutil.which(name):
+            return Path(found)
+    return None
+
+
 def synthesize(text: str, rate: int) -> NDArray[np.int16]:
     """`text`, spoken by flite if it is on PATH, else by espeak-ng, as mono PCM at `rate` Hz.
 
@@ -60,22 +67,21 @@ def synthesize(text: str, rate: int) -> NDArray[np.int16]:
         raise BadInput(f"--say: longer than {MAX_SENTENCE} characters; cut it into turns")
     with tempfile.TemporaryDirectory(prefix="piopiy-say-") as folder:
         wav = Path(folder) / "say.wav"
-        if flite := shutil.which("flite"):
-            # flite takes a text without a space for the name of a file.
-            _run([flite, "-voice", _FLITE_VOICE, "-t", f"{text} ", "-o", str(wav)], None)
-        elif espeak := shutil.which("espeak-ng") or shutil.which("espeak"):
-            _run([espeak, "-w", str(wav), "--stdin"], text)
-        else:
+        voice = find_voice()
+        if voice is None:
             raise Failed(_NO_VOICE)
+        if voice.name == "flite":
+            # flite takes a text without a space for the name of a file.
+            _run([str(voice), "-voice", _FLITE_VOICE, "-t", f"{text} ", "-o", str(wav)], None)
+        else:
+            _run([str(voice), "-w", str(wav), "--stdin"], text)
         try:
             return read_wav(wav, rate)
         except WavError as error:
             raise Failed(f"--say: the voice made no sound for {_quoted(text)} ({error})") from None
 
 
-_NO_VOICE = (
-    "--say needs a voice: install flite (apt-get install flite), or `pip install 'piopiy-pipeline[offline]'`"
-)
+_NO_VOICE = "--say needs a voice: install flite or espeak-ng (apt-get install flite, brew install espeak-ng)"
 
 
 def _run(command: list[str], text: str | None) -> None:

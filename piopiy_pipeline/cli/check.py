@@ -1,0 +1,270 @@
+"""`piopiy check`: what is here, what is missing, and what can be reached."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+
+import typer
+
+from piopiy_pipeline.cli.errors import BadInput, Failed
+from piopiy_pipeline.cli.target import find_target, gateway_url, local_port
+
+if TYPE_CHECKING:
+    from piopiy_pipeline.cli.target import Target
+
+__all__ = ["Finding", "check", "findings"]
+
+TESTED_PIPECAT = "1.14"
+"""The minor version of pipecat that the tests ran on."""
+
+_EXTRAS = {
+    "offline": ("pocketsphinx", "espeakng_loader"),
+    "silero-vad": ("silero_vad",),
+    "deepgram": ("deepgram",),
+    "cartesia": ("cartesia",),
+    "openai": ("openai",),
+    "anthropic": ("anthropic",),
+    "whisper": ("faster_whisper",),
+    "piper": ("piper",),
+}
+_VARIABLES = (
+    "AGENT_ID",
+    "AGENT_TOKEN",
+    "PIOPIY_URL",
+    "PIOPIY_CALLER_KEY",
+    "OPENAI_API_KEY",
+    "LLM_BASE_URL",
+    "ANTHROPIC_API_KEY",
+    "DEEPGRAM_API_KEY",
+    "CARTESIA_API_KEY",
+)
+_REACH_S = 5.0
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at. `bad` fails the check, `absent` is only told."""
+
+    name: str
+    status: Literal["ok", "absent", "bad"]
+    detail: str
+
+
+def check(
+    url: Annotated[
+        str | None,
+        typer.Option(help="The gateway. [PIOPIY_URL, else ws://127.0.0.1:7860]", show_default=False),
+    ] = None,
+    agent: Annotated[
+        str | None, typer.Option(metavar="ID", help="The agent. [AGENT_ID, or that of `piopiy dev`]")
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(help="The caller's key. [PIOPIY_CALLER_KEY, or that of `piopiy dev`]")
+    ] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Look at the installation, the environment, and the gateway; never shows a secret.
+
+    The exit status is 1 when something required is missing or wrong. The gateway is required when
+    --url or PIOPIY_URL names one.
+
+    Example:
+
+      piopiy check --url wss://voice.example.org
+    """
+    address = gateway_url(url)
+    required = bool(url or os.environ.get("PIOPIY_URL"))
+    found = [*findings(), *_gateway(address, agent, key, required=required)]
+    if json_output:
+        import json
+
+        print(
+            json.dumps({"ok": not _bad(found), "checks": [finding._asdict() for finding in found]}, indent=2)
+        )
+    else:
+        _print_table(found)
+    if bad := _bad(found):
+        raise Failed(
+            f"{len(bad)} of {len(found)} checks failed: {', '.join(finding.name for finding in bad)}"
+        )
+
+
+def findings() -> Iterator[Finding]:
+    """What can be said of this machine and this environment alone."""
+    yield _python()
+    yield _pipecat()
+    yield _company()
+    yield _model()
+    yield from _extras()
+    yield _voice()
+    for name in _VARIABLES:
+        yield Finding(name, *(("ok", "set") if os.environ.get(name) else ("absent", "not set")))
+
+
+def _bad(found: list[Finding]) -> list[Finding]:
+    return [finding for finding in found if finding.status == "bad"]
+
+
+def _python() -> Finding:
+    running = ".".join(map(str, sys.version_info[:3]))
+    return Finding("python", "ok" if sys.version_info >= (3, 11) else "bad", f"{running} ({sys.executable})")
+
+
+def _pipecat(installed: Callable[[str], str] = version) -> Finding:
+    try:
+        number = installed("pipecat-ai")
+    except PackageNotFoundError:
+        return Finding("pipecat-ai", "bad", "not installed: pip install piopiy-pipeline")
+    if number.split(".")[:2] != TESTED_PIPECAT.split("."):
+        wish = f"pip install 'pipecat-ai=={TESTED_PIPECAT}.*'"
+        return Finding("pipecat-ai", "bad", f"{number}, tested with {TESTED_PIPECAT}: {wish}")
+    return Finding("pipecat-ai", "ok", f"{number}, tested with {TESTED_PIPECAT}")
+
+
+def _company(installed: Callable[[str], str] = version) -> Finding:
+    """The distribution that the import package `piopiy` belongs to as well."""
+    try:
+        number = installed("piopiy-ai")
+    except PackageNotFoundError:
+        return Finding("piopiy-ai", "ok", "not installed next to this")
+    remedy = "pip uninstall -y piopiy-ai piopiy-pipeline && pip install piopiy-pipeline"
+    return Finding("piopiy-ai", "bad", f"{number} owns the package 'piopiy' too: {remedy}")
+
+
+def _model() -> Finding:
+    try:
+        from piopiy_pipeline.processors.silero import ModelMissing, SileroModel, find_model
+    except ImportError as error:
+        return Finding("silero vad", "bad", f"onnxruntime cannot be imported: {error}")
+    try:
+        path = find_model()
+    except ModelMissing as error:
+        return Finding("silero vad", "bad", str(error))
+    try:
+        SileroModel(path)
+    except Exception as error:  # noqa: BLE001  onnxruntime raises its own kinds, and each is the finding
+        return Finding("silero vad", "bad", f"{path} does not load: {error}")
+    return Finding("silero vad", "ok", f"onnxruntime {version('onnxruntime')}, {path}")
+
+
+def _extras() -> Iterator[Finding]:
+    for extra, modules in _EXTRAS.items():
+        missing = [module for module in modules if find_spec(module) is None]
+        if not missing:
+            yield Finding(f"extra {extra}", "ok", "installed")
+            continue
+        detail = f"pip install 'piopiy-pipeline[{extra}]'"
+        if extra == "offline":
+            detail += ": what `piopiy dev` speaks and hears with, without keys"
+        yield Finding(f"extra {extra}", "absent", detail)
+
+
+def _voice() -> Finding:
+    from piopiy_pipeline.cli.turns import find_voice
+
+    voice = find_voice()
+    if voice is None:
+        return Finding("caller's voice", "absent", "`piopiy call --say` needs flite or espeak-ng on PATH")
+    return Finding("caller's voice", "ok", str(voice))
+
+
+# ------------------------------------------------------------------ the gateway
+
+
+def _gateway(address: str, agent: str | None, key: str | None, *, required: bool) -> list[Finding]:
+    """Whether there is a gateway, whom it lets in, and if there is none, whether its port is free."""
+    import asyncio
+
+    if problem := asyncio.run(_knock(f"{address}/healthz", None)):
+        if problem.startswith("200 piopiy gateway"):
+            found = [Finding("gateway", "ok", f"{address}: {problem[4:]}")]
+            return found + _credentials(address, agent, key, required=required)
+        port = local_port(address)
+        status: Literal["bad", "absent"] = "bad" if required else "absent"
+        found = [Finding("gateway", status, f"{address}: {problem}")]
+        if port is not None:
+            free = _is_free(port)
+            detail = "free" if free else "in use by something that is no gateway: choose another with --port"
+            found.append(Finding(f"port {port}", "ok" if free else "bad", detail))
+        return found
+    return [Finding("gateway", "bad" if required else "absent", f"{address}: not a gateway")]
+
+
+def _credentials(address: str, agent: str | None, key: str | None, *, required: bool) -> list[Finding]:
+    import asyncio
+
+    found: list[Finding] = []
+    try:
+        target: Target | None = find_target(address, agent, key)
+    except BadInput as error:
+        target = None
+        found.append(Finding("caller's key", "bad" if required else "absent", str(error)))
+    if target is not None:
+        refusal = asyncio.run(_knock(target.call_url, target.key))
+        detail = f"refused: {refusal}" if refusal else f"accepted for agent {target.agent_id}"
+        found.append(Finding("caller's key", "bad" if refusal else "ok", detail))
+    if token := os.environ.get("AGENT_TOKEN"):
+        refusal = asyncio.run(_knock(f"{address}/agent", token))
+        found.append(
+            Finding(
+                "agent's token", "bad" if refusal else "ok", f"refused: {refusal}" if refusal else "accepted"
+            )
+        )
+    return found
+
+
+async def _knock(url: str, key: str | None) -> str:
+    """Shake hands as a WebSocket and hang up at once, so that nobody is called.
+
+    Returns why that failed: the HTTP status and the first line of the answer, or what the network says.
+    """
+    from urllib.parse import urlsplit
+
+    from websockets.asyncio.client import connect
+    from websockets.exceptions import InvalidStatus, WebSocketException
+
+    from piopiy_pipeline.cli.target import LOOPBACK
+
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    proxy: Literal[True] | None = None if urlsplit(url).hostname in LOOPBACK else True
+    try:
+        async with connect(
+            url, additional_headers=headers, open_timeout=_REACH_S, close_timeout=_REACH_S, proxy=proxy
+        ):
+            return ""
+    except InvalidStatus as error:
+        lines = bytes(error.response.body or b"").decode("utf-8", "replace").splitlines()
+        return f"{error.response.status_code} {lines[0] if lines else ''}".strip()[:200]
+    except TimeoutError:
+        return f"no answer within {_REACH_S:g} s"
+    except OSError as error:
+        return os.strerror(error.errno) if error.errno else str(error)
+    except WebSocketException as error:
+        return str(error)
+
+
+def _is_free(port: int) -> bool:
+    import socket
+
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _print_table(found: list[Finding]) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    styles = {"ok": "green", "absent": "dim", "bad": "bold red"}
+    width = max(len(finding.name) for finding in found)
+    console = Console(highlight=False, soft_wrap=True)
+    for name, status, detail in found:
+        console.print(Text(f"{status:<6}  {name:<{width}}  {detail}", style=styles[status]))

@@ -1,0 +1,191 @@
+"""`piopiy dev`: the gateway and a bot in one command, without keys and without an account.
+
+The gateway runs in this process and the bot in one of its own, from its own file, unchanged: what
+runs here runs in production with `piopiy gateway` and `piopiy start`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from piopiy_pipeline.cli.errors import BadInput, Failed
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Awaitable, Callable
+
+__all__ = ["default_bot", "dev"]
+
+HOST = "127.0.0.1"
+DEFAULT_PORT = 7860
+_WATCHED = frozenset({".py", ".yaml", ".yml"})
+
+
+def dev(
+    bot: Annotated[
+        Path | None,
+        typer.Argument(metavar="[BOT.py]", help="The bot. [a restaurant's front desk]", show_default=False),
+    ] = None,
+    port: Annotated[int, typer.Option(help="The port of the gateway; 0 takes a free one.")] = DEFAULT_PORT,
+    stt: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Speech to text, for bots that ask for it. [PIOPIY_STT]"),
+    ] = None,
+    tts: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Text to speech, for bots that ask for it. [PIOPIY_TTS]"),
+    ] = None,
+    llm: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The model, for bots that ask for it. [PIOPIY_LLM]")
+    ] = None,
+) -> None:
+    """Run a gateway on this machine and a bot behind it; reload the bot when its file changes.
+
+    Calls in progress stay with the bot that took them. Ctrl-C ends both.
+
+    Examples:
+
+      piopiy dev
+
+      piopiy dev my_bot.py --port 7900
+
+      piopiy dev my_bot.py --stt deepgram --tts cartesia --llm openai
+    """
+    import asyncio
+
+    if not 0 <= port <= 65535:
+        raise BadInput(f"--port {port}: it is a number from 0 to 65535")
+    path = default_bot() if bot is None else bot
+    if not path.is_file():
+        raise BadInput(f"{path}: there is no such bot; give the path of a Python file")
+    chosen = {"PIOPIY_STT": stt, "PIOPIY_TTS": tts, "PIOPIY_LLM": llm}
+    services = {name: value for name, value in chosen.items() if value is not None}
+    asyncio.run(_dev(path.resolve(), port, services, is_default=bot is None))
+
+
+def default_bot() -> Path:
+    """The front desk: in the package when it was installed from a wheel, else in the checkout."""
+    package = Path(__file__).parent.parent
+    for folder in (package / "examples", package.parent / "examples"):
+        if (path := folder / "front_desk.py").is_file():
+            return path
+    raise BadInput("this installation has no example bot; give the path of a bot")
+
+
+async def _dev(path: Path, port: int, services: dict[str, str], *, is_default: bool) -> None:
+    from piopiy_pipeline.cli.bot import BotKeeper
+    from piopiy_pipeline.cli.credentials import (
+        CredentialsError,
+        DevCredentials,
+        remove_credentials,
+        save_credentials,
+    )
+    from piopiy_pipeline.cli.signals import stop_on_signals
+    from piopiy_pipeline.gateway.config import GatewayConfig
+    from piopiy_pipeline.gateway.errors import GatewayError
+    from piopiy_pipeline.gateway.server import Gateway
+    from piopiy_pipeline.log import log_to_stderr
+
+    log_to_stderr()
+    credentials = DevCredentials.random(_agent_id(path))
+    gateway = Gateway(
+        GatewayConfig(
+            host=HOST,
+            port=port,
+            agents={credentials.agent_id: credentials.agent_token},
+            caller_keys=[credentials.caller_key],
+        )
+    )
+
+    def registered() -> set[str]:
+        return {instance.instance_id for instance in gateway.switchboard.snapshot().instances}
+
+    with stop_on_signals() as stop:
+        try:
+            await gateway.start()
+        except GatewayError as error:
+            raise Failed(f"{error} (--port)") from None
+        try:
+            try:
+                save_credentials(credentials, gateway.port)
+            except CredentialsError as error:
+                raise Failed(str(error)) from None
+            _say(f"gateway  {gateway.url}")
+            keeper = BotKeeper(
+                path,
+                _environment(credentials.agent_id, credentials.agent_token, gateway.url, services),
+                registered=registered,
+                say=lambda text: _say(f"dev      {text}"),
+                on_ready=lambda: _say(_ready(path, gateway.port, is_default)),
+            )
+            try:
+                await keeper.launch()
+                await _reload_on_change(path, keeper.launch, stop)
+                _say("dev      ending")
+                keeper.drain()  # before the gateway goes, so that no bot looks for a new one
+                await gateway.close()
+            finally:
+                await keeper.close()
+        finally:
+            remove_credentials(credentials, gateway.port)
+            await gateway.close()
+
+
+async def _reload_on_change(path: Path, launch: Callable[[], Awaitable[None]], stop: asyncio.Event) -> None:
+    """Until `stop`: after each change of the bot's file, or of one beside it, start a bot from it."""
+    from watchfiles import Change, awatch
+
+    def concerns_the_bot(_: Change, changed: str) -> bool:
+        return Path(changed).suffix in _WATCHED
+
+    watch = awatch(
+        path.parent, watch_filter=concerns_the_bot, stop_event=stop, recursive=False, debounce=400, step=50
+    )
+    async for changes in watch:
+        names = sorted({Path(changed).name for _, changed in changes})
+        _say(f"dev      {', '.join(names)} changed: starting the bot anew")
+        await launch()
+
+
+def _environment(agent_id: str, agent_token: str, url: str, services: dict[str, str]) -> dict[str, str]:
+    own = {"AGENT_ID": agent_id, "AGENT_TOKEN": agent_token, "PIOPIY_URL": url, **services}
+    # What a bot prints is to be seen when it prints it, in a pipe too.
+    return {"PYTHONUNBUFFERED": "1", **os.environ, **own}
+
+
+def _agent_id(path: Path) -> str:
+    """The name of the bot's file, as an agent's id that needs no quoting anywhere."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", path.stem)[:64] or "bot"
+
+
+def _ready(path: Path, port: int, is_default: bool) -> str:
+    lines = [f"ready    {path.name} takes calls. From another terminal:"]
+    recordings = Path("tests/audio/booking")
+    turns = (
+        f"{recordings}/*.wav" if is_default and recordings.is_dir() else '--say "Hello, when are you open?"'
+    )
+    url = "" if port == DEFAULT_PORT else f" --url ws://{HOST}:{port}"
+    lines.append(f"         {_command()} call{url} {turns}")
+    return "\n".join(lines)
+
+
+def _command() -> str:
+    """How this `piopiy` is called from the folder that one is in."""
+    own = Path(sys.executable).parent / "piopiy"
+    on_path = shutil.which("piopiy")
+    if on_path is not None and Path(on_path) == own:
+        return "piopiy"
+    if not own.exists():
+        return "python -m piopiy_pipeline.cli"
+    return str(own.relative_to(Path.cwd())) if own.is_relative_to(Path.cwd()) else str(own)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)

@@ -1,0 +1,61 @@
+"""`piopiy start`: a production agent, the bot's file as the program of this process."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from piopiy_pipeline.cli.errors import BadInput, Failed
+from piopiy_pipeline.cli.target import gateway_url
+
+__all__ = ["start"]
+
+
+def start(
+    bot: Annotated[Path, typer.Argument(metavar="BOT.py", help="The bot.", show_default=False)],
+    url: Annotated[
+        str | None,
+        typer.Option(help="The gateway. [PIOPIY_URL, else ws://127.0.0.1:7860]", show_default=False),
+    ] = None,
+    agent_id: Annotated[
+        str | None, typer.Option(metavar="ID", help="The agent's id. [AGENT_ID]", show_default=False)
+    ] = None,
+) -> None:
+    """Run a bot against a gateway. SIGTERM lets it finish its calls and take no more.
+
+    The agent's token is taken from AGENT_TOKEN, never from the command line, which others can see.
+    The file is run as it is, with AGENT_ID and PIOPIY_URL in its environment.
+
+    Example:
+
+      AGENT_TOKEN=... piopiy start front_desk.py --url wss://voice.example.org --agent-id front_desk
+    """
+    if not bot.is_file():
+        raise BadInput(f"{bot}: there is no such bot; give the path of a Python file")
+    agent_id = agent_id or os.environ.get("AGENT_ID")
+    if not agent_id:
+        raise BadInput("which agent is it? Give --agent-id or AGENT_ID")
+    if not os.environ.get("AGENT_TOKEN"):
+        raise BadInput("the agent's token is missing: set AGENT_TOKEN")
+    os.environ["AGENT_ID"] = agent_id
+    os.environ["PIOPIY_URL"] = gateway_url(url)
+    _run(bot)
+
+
+def _run(bot: Path) -> None:
+    """Run the file as Python would: as `__main__`, with its own folder first on the path."""
+    sys.argv = [str(bot)]
+    sys.path.insert(0, str(bot.resolve().parent))
+    try:
+        runpy.run_path(str(bot), run_name="__main__")
+    except Exception as error:
+        # The gateway refused this agent: the operator's matter and no bug of the bot, which keeps its traceback.
+        agent = sys.modules.get("piopiy_pipeline.agent")
+        if agent is not None and isinstance(error, agent.AuthenticationError):
+            raise Failed(str(error)) from None
+        raise

@@ -1,0 +1,68 @@
+"""`piopiy check`: what is here, and never a secret."""
+
+from __future__ import annotations
+
+import json
+import socket
+from importlib.metadata import PackageNotFoundError
+
+import pytest
+
+from piopiy_pipeline.cli import main
+from piopiy_pipeline.cli.check import _company, _pipecat
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    for name in ("PIOPIY_URL", "PIOPIY_CALLER_KEY", "AGENT_ID", "AGENT_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PIOPIY_CREDENTIALS", str(tmp_path_factory.mktemp("credentials")))
+
+
+def test_this_installation_is_complete_and_a_missing_gateway_is_no_fault(
+    capsys: pytest.CaptureFixture[str], unused_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("piopiy_pipeline.cli.target.DEFAULT_URL", f"ws://127.0.0.1:{unused_port}")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
+    assert main(["check", "--json"]) == 0
+    printed = capsys.readouterr()
+    assert "very-secret" not in printed.out + printed.err
+    report = json.loads(printed.out)
+    assert report["ok"] is True
+    found = {item["name"]: item for item in report["checks"]}
+    for name in ("python", "pipecat-ai", "piopiy-ai", "silero vad", "extra offline", f"port {unused_port}"):
+        assert found[name]["status"] == "ok", found[name]
+    assert found["OPENAI_API_KEY"] == {"name": "OPENAI_API_KEY", "status": "ok", "detail": "set"}
+    assert found["gateway"]["status"] == "absent"
+
+
+def test_a_gateway_that_was_named_must_be_there(capsys: pytest.CaptureFixture[str], unused_port: int) -> None:
+    assert main(["check", "--url", f"ws://127.0.0.1:{unused_port}"]) == 1
+    printed = capsys.readouterr()
+    assert "Connection refused" in printed.out
+    assert printed.err.startswith("piopiy: 1 of ")
+    assert printed.err.endswith("checks failed: gateway\n")
+
+
+def test_a_port_that_something_else_has_is_found(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("piopiy_pipeline.cli.check._REACH_S", 0.3)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        assert main(["check", "--url", f"ws://127.0.0.1:{port}"]) == 1
+    assert f"port {port}" in capsys.readouterr().err
+
+
+def test_another_minor_of_pipecat_and_the_other_piopiy_are_told_with_a_remedy() -> None:
+    def none(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    assert _pipecat(lambda _: "1.15.2").status == "bad"
+    assert "1.14" in _pipecat(lambda _: "1.15.2").detail
+    assert _pipecat(none).status == "bad"
+    assert _company(none).status == "ok"
+    assert _company(lambda _: "0.3").status == "bad"
+    assert "pip uninstall" in _company(lambda _: "0.3").detail

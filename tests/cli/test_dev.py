@@ -1,0 +1,229 @@
+"""`piopiy dev` as a process, with a bot that speaks the agent's protocol by hand and starts in an instant."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from piopiy_pipeline.cli import bot as bot_module
+from piopiy_pipeline.cli import main
+from piopiy_pipeline.cli.bot import Bot
+
+BOT = """
+import json, os, signal, sys
+from websockets.sync.client import connect
+
+def on_sigterm(*_):
+    print("bot drained", flush=True)
+    sys.exit(0)
+
+signal.signal(signal.SIGTERM, on_sigterm)
+print(f"bot {os.getpid()} {os.environ['AGENT_ID']} {os.environ.get('PIOPIY_LLM')}", flush=True)
+headers = {"Authorization": "Bearer " + os.environ["AGENT_TOKEN"]}
+with connect(os.environ["PIOPIY_URL"] + "/agent", additional_headers=headers, proxy=None) as ws:
+    register = {"type": "register", "agent_id": os.environ["AGENT_ID"],
+                "instance_id": str(os.getpid()), "capacity": 1}
+    ws.send(json.dumps(register))
+    for message in ws:
+        message = json.loads(message)
+        if message["type"] == "ping":
+            ws.send(json.dumps({"type": "pong", "n": message["n"]}))
+"""
+WAIT_S = 40.0
+
+
+class Dev:
+    """A running `piopiy dev` whose output is read line by line, with a bound on every wait."""
+
+    def __init__(self, bot: Path, *arguments: str, folder: Path) -> None:
+        self.lines: list[str] = []
+        self._queue: queue.Queue[str | None] = queue.Queue()
+        command = [sys.executable, "-m", "piopiy_pipeline.cli", "dev", str(bot), "--port", "0", *arguments]
+        self.process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "PIOPIY_CREDENTIALS": str(folder)},
+        )
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self._queue.put(line.rstrip("\n"))
+        self._queue.put(None)
+
+    def until(self, text: str) -> str:
+        """The next line with `text` in it."""
+        while True:
+            try:
+                line = self._queue.get(timeout=WAIT_S)
+            except queue.Empty:
+                pytest.fail(f"no {text!r} within {WAIT_S} s after {self.lines}")
+            if line is None:
+                pytest.fail(f"it ended before {text!r}: {self.lines}")
+            self.lines.append(line)
+            if text in line:
+                return line
+
+    def interrupt(self) -> int:
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(WAIT_S)
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(WAIT_S)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+        self._reader.join(WAIT_S)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Dev]]:
+    running: list[Dev] = []
+
+    def start(source: str, *arguments: str) -> Dev:
+        path = tmp_path / "bots" / "my bot.py"
+        path.parent.mkdir()
+        path.write_text(source)
+        running.append(Dev(path, *arguments, folder=tmp_path / "credentials"))
+        return running[-1]
+
+    yield start
+    for dev in running:
+        dev.close()
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_it_says_ready_when_the_bot_has_registered_and_leaves_nothing_behind(
+    start: Callable[..., Dev], tmp_path: Path
+) -> None:
+    dev = start(BOT, "--llm", "ollama")
+    url = dev.until("gateway  ws://127.0.0.1:").split()[1]
+    told = dev.until("bot ").split()
+    assert told[2:] == ["my_bot", "ollama"]
+    dev.until("ready    my bot.py")
+    assert f"call --url {url} --say" in dev.until("piopiy")
+    (file,) = (tmp_path / "credentials").iterdir()
+    assert file.name == f"dev-{url.rsplit(':', 1)[1]}.json"
+    assert dev.interrupt() == 0
+    assert not file.exists()
+    assert not alive(int(told[1]))
+
+
+def test_a_change_of_the_file_starts_a_new_bot_and_then_drains_the_old_one(
+    start: Callable[..., Dev], tmp_path: Path
+) -> None:
+    dev = start(BOT)
+    first = int(dev.until("bot ").split()[1])
+    dev.until("ready ")
+    (tmp_path / "bots" / "my bot.py").write_text(BOT.replace("bot drained", "second drained"))
+    dev.until("my bot.py changed")
+    second = int(dev.until("bot ").split()[1])
+    assert second != first
+    dev.until("ready ")
+    dev.until("bot drained")
+    assert alive(second)
+    assert dev.interrupt() == 0
+    dev.until("second drained")
+
+
+def test_a_bot_that_crashes_shows_its_traceback_and_waits_for_a_change(
+    start: Callable[..., Dev], tmp_path: Path
+) -> None:
+    dev = start("import a_module_that_is_not_there\n")
+    dev.until("Traceback")
+    dev.until("ModuleNotFoundError: No module named 'a_module_that_is_not_there'")
+    dev.until("Waiting for a change of")
+    (tmp_path / "bots" / "my bot.py").write_text(BOT)
+    dev.until("ready ")
+    assert dev.interrupt() == 0
+
+
+def test_a_change_that_breaks_the_bot_leaves_the_old_one_serving(
+    start: Callable[..., Dev], tmp_path: Path
+) -> None:
+    dev = start(BOT)
+    first = int(dev.until("bot ").split()[1])
+    dev.until("ready ")
+    (tmp_path / "bots" / "my bot.py").write_text("raise SystemExit(7)\n")
+    assert "the one before it goes on taking calls" in dev.until("exit status 7")
+    assert alive(first)
+    assert dev.interrupt() == 0
+    assert not alive(first)
+
+
+def test_a_bot_that_heeds_no_signal_is_killed_with_all_that_it_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bot_module, "_END_S", 0.3)
+    ready = tmp_path / "ready"
+    stubborn = tmp_path / "stubborn.py"
+    stubborn.write_text(
+        "import pathlib, signal, subprocess, sys\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import signal; signal.pause()'])\n"
+        f"pathlib.Path({str(ready)!r}).write_text(str(child.pid))\n"
+        "child.wait()\nsignal.pause()\n"
+    )
+
+    async def run() -> tuple[Bot, int]:
+        bot = await Bot.start(stubborn, os.environ)
+        async with asyncio.timeout(WAIT_S):
+            while not (ready.exists() and ready.read_text()):  # noqa: ASYNC110  another process's file
+                await asyncio.sleep(0.01)
+            await bot.end()
+        return bot, int(ready.read_text())
+
+    bot, child = asyncio.run(run())
+    assert bot.ended
+    assert not _running(child)
+
+
+def _running(pid: int) -> bool:
+    """Whether it runs: an orphan that was killed may wait to be reaped where nobody does that."""
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return bool(state.stdout.strip()) and not state.stdout.strip().startswith("Z")
+
+
+def test_what_cannot_be_started_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIOPIY_CREDENTIALS", str(tmp_path / "credentials"))
+    assert main(["dev", str(tmp_path / "none.py")]) == 2
+    assert "none.py: there is no such bot" in capsys.readouterr().err
+    path = tmp_path / "bot.py"
+    path.write_text(BOT)
+    assert main(["dev", str(path), "--port", "70000"]) == 2
+    assert "--port 70000" in capsys.readouterr().err
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert main(["dev", str(path), "--port", str(port)]) == 1
+    err = capsys.readouterr().err.splitlines()[-1]
+    assert err.startswith(f"piopiy: port {port} is in use")
+    assert not (tmp_path / "credentials").exists()

@@ -1,0 +1,102 @@
+"""`piopiy start` and `piopiy gateway`: what is missing is said, and what is there is run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from piopiy_pipeline.cli import main
+
+CLI = [sys.executable, "-m", "piopiy_pipeline.cli"]
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    own = ("PIOPIY_", "AGENT_")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(own)}
+    return subprocess.run(
+        [*CLI, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**inherited, **environment},
+    )
+
+
+def test_a_bot_runs_as_the_program_with_its_folder_and_its_environment(tmp_path: Path) -> None:
+    (tmp_path / "helper.py").write_text("WORD = 'helped'\n")
+    bot = tmp_path / "bot.py"
+    bot.write_text(
+        "import os, sys\nfrom helper import WORD\n"
+        "print(__name__, WORD, sys.argv, os.environ['AGENT_ID'], os.environ['PIOPIY_URL'])\n"
+    )
+    done = run("start", str(bot), "--url", "https://host:1", "--agent-id", "desk", AGENT_TOKEN="t")
+    assert done.stderr == ""
+    assert done.stdout.strip() == f"__main__ helped {[str(bot)]} desk wss://host:1"
+    assert done.returncode == 0
+
+
+def test_a_bots_own_exception_keeps_its_traceback(tmp_path: Path) -> None:
+    bot = tmp_path / "bot.py"
+    bot.write_text("def broken():\n    raise RuntimeError('my own mistake')\nbroken()\n")
+    done = run("start", str(bot), AGENT_ID="a", AGENT_TOKEN="t")
+    assert done.returncode == 1
+    assert "in broken" in done.stderr
+    assert "RuntimeError: my own mistake" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "message"),
+    [
+        (["start", "none.py"], {}, "none.py: there is no such bot"),
+        (["start", __file__], {}, "--agent-id or AGENT_ID"),
+        (["start", __file__], {"AGENT_ID": "a"}, "set AGENT_TOKEN"),
+        (["start", __file__, "--url", "x"], {"AGENT_ID": "a", "AGENT_TOKEN": "t"}, "not a gateway's address"),
+        (["gateway"], {}, "the gateway has no agents"),
+        (["gateway", "--config", "none.toml"], {}, "none.toml"),
+        (["gateway", "--port", "-1"], {}, "--port -1"),
+        (["gateway"], {"PIOPIY_GATEWAY_AGENTS": "[]"}, "PIOPIY_GATEWAY_AGENTS"),
+    ],
+)
+def test_what_is_missing_is_one_line_and_status_2(
+    arguments: list[str], environment: dict[str, str], message: str
+) -> None:
+    done = run(*arguments, **environment)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_gateway_serves_until_it_is_told_to_end(tmp_path: Path) -> None:
+    config = tmp_path / "gateway.toml"
+    config.write_text('caller_keys = ["k"]\n[agents]\ndesk = "t"\n')
+    command = [*CLI, "gateway", "--config", str(config), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        try:
+            assert process.stdout is not None
+            url = process.stdout.readline().split()[1]
+            checked = run("check", "--url", url, "--agent", "desk", "--key", "k", AGENT_TOKEN="t")
+            refused = run("check", "--url", url, "--agent", "desk", "--key", "wrong", AGENT_TOKEN="bad")
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "accepted for agent desk" in checked.stdout
+    assert refused.returncode == 1
+    assert "caller's key, agent's token" in refused.stderr
+    assert "wrong" not in refused.stdout + refused.stderr
+
+
+def test_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    out = capsys.readouterr().out
+    for verb in ("dev", "call", "start", "gateway", "check"):
+        assert f"\n  {verb} " in out
+    assert main(["dance"]) == 2
+    assert capsys.readouterr().err == "piopiy: No such command 'dance'.\n"
