@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import queue
 import signal
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -180,33 +182,43 @@ def test_a_bot_that_heeds_no_signal_is_killed_with_all_that_it_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bot_module, "_END_S", 0.3)
-    ready = tmp_path / "ready"
+    lock, ready = tmp_path / "lock", tmp_path / "ready"
+    helper = (
+        "import fcntl, pathlib, signal\n"
+        f"held = open({str(lock)!r}, 'w')\n"
+        "fcntl.flock(held, fcntl.LOCK_EX)\n"
+        f"pathlib.Path({str(ready)!r}).touch()\n"
+        "signal.pause()\n"
+    )
     stubborn = tmp_path / "stubborn.py"
     stubborn.write_text(
-        "import pathlib, signal, subprocess, sys\n"
+        "import signal, subprocess, sys\n"
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-        "child = subprocess.Popen([sys.executable, '-c', 'import signal; signal.pause()'])\n"
-        f"pathlib.Path({str(ready)!r}).write_text(str(child.pid))\n"
-        "child.wait()\nsignal.pause()\n"
+        f"subprocess.run([sys.executable, '-c', {helper!r}])\n"
+        "signal.pause()\n"
     )
 
-    async def run() -> tuple[Bot, int]:
+    async def run() -> Bot:
         bot = await Bot.start(stubborn, os.environ)
-        async with asyncio.timeout(WAIT_S):
-            while not (ready.exists() and ready.read_text()):  # noqa: ASYNC110  another process's file
-                await asyncio.sleep(0.01)
+        try:
+            async with asyncio.timeout(WAIT_S):
+                while not ready.exists():  # noqa: ASYNC110  another process makes it
+                    await asyncio.sleep(0.01)
+        finally:
             await bot.end()
-        return bot, int(ready.read_text())
+        return bot
 
-    bot, child = asyncio.run(run())
-    assert bot.ended
-    assert not _running(child)
-
-
-def _running(pid: int) -> bool:
-    """Whether it runs: an orphan that was killed may wait to be reaped where nobody does that."""
-    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return bool(state.stdout.strip()) and not state.stdout.strip().startswith("Z")
+    assert asyncio.run(run()).ended
+    # The helper's lock is free when the helper is gone, whether or not anybody has reaped it.
+    with lock.open("w") as file:
+        deadline = time.monotonic() + WAIT_S
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
 
 
 def test_what_cannot_be_started_is_one_line(
