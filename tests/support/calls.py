@@ -1,0 +1,150 @@
+"""A whole house for a test: a real gateway, a real agent, and callers over real sockets, in one loop.
+
+async with house(bot) as place:
+    log = await place.call("booking/01-people.wav", interrupt_s=1.0)
+    assert log.texts("bot") == [...]
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from piopiy_pipeline.agent import Agent
+from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.cli.caller import Caller, Outcome, Pace, Report, Sound, Utterance
+from piopiy_pipeline.cli.caller_line import place_call
+from piopiy_pipeline.cli.target import Target
+from piopiy_pipeline.cli.turns import load_script
+from piopiy_pipeline.gateway.config import GatewayConfig
+from piopiy_pipeline.gateway.server import Gateway
+from piopiy_pipeline.gateway.snapshots import CallSnapshot
+from piopiy_pipeline.signaling.caller import CallStart
+
+__all__ = ["AUDIO", "CallLog", "House", "eventually", "house"]
+
+AUDIO = Path(__file__).parent.parent / "audio"
+AGENT_ID, TOKEN, KEY = "test-agent", "agent-token", "caller-key"
+
+
+async def eventually(condition: Callable[[], object], timeout_s: float = 5.0) -> None:
+    """Wait until `condition` holds. Raises `AssertionError` after `timeout_s`."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout_s
+    while not condition():
+        if loop.time() > deadline:
+            raise AssertionError(f"not within {timeout_s:g} s: {condition}")
+        await asyncio.sleep(0.01)
+
+
+@dataclass
+class CallLog:
+    """What one caller noticed."""
+
+    rate: int
+    reports: list[Report] = field(default_factory=list)
+    sounds: list[Sound] = field(default_factory=list)
+    outcome: Outcome | None = None
+
+    def of(self, event: str) -> list[dict[str, Any]]:
+        """The data of all reports of one kind."""
+        return [report.data for report in self.reports if report.event == event]
+
+    def texts(self, event: str) -> list[str]:
+        """What was said: ``"user"`` or ``"bot"``."""
+        return [data["text"] for data in self.of(event)]
+
+    @property
+    def reason(self) -> EndReason:
+        assert self.outcome is not None, "the call has not ended"
+        return self.outcome.reason
+
+    @property
+    def heard(self) -> NDArray[np.int16]:
+        """All that the bot was heard to say, on the caller's time line, int16 of shape [samples]."""
+        sounds = [sound for sound in self.sounds if sound.side == "right"]
+        pcm = np.zeros(max((s.position + s.pcm.size for s in sounds), default=0), np.int16)
+        for sound in sounds:
+            pcm[sound.position : sound.position + sound.pcm.size] = sound.pcm
+        return pcm
+
+
+class House:
+    """A gateway, an agent and the way to call it."""
+
+    def __init__(self, gateway: Gateway, agent: Agent) -> None:
+        self.gateway = gateway
+        self.agent = agent
+
+    async def call(
+        self,
+        *wavs: str,
+        rate: int = 16000,
+        interrupt_s: float | None = None,
+        hangup_after_s: float = 4.0,
+        limit_s: float = 60.0,
+        hang_up: asyncio.Event | None = None,
+        metadata: dict[str, Any] | None = None,
+        log: CallLog | None = None,
+    ) -> CallLog:
+        """Call the agent, speak these turns (files under tests/audio), and return what was noticed.
+
+        `log` is filled while the call lasts, for a test that wants to look in between.
+        """
+        log = log if log is not None else CallLog(rate)
+        script: list[Utterance] = []
+        for wav in wavs:
+            script += load_script([AUDIO / wav], [], rate, telephone=rate == 8000)
+        start = CallStart.model_validate(
+            {"rate": rate, "from_number": "+15550100", "to_number": "+15550199", "metadata": metadata}
+        )
+        pace = Pace(interrupt_s=interrupt_s, hangup_after_s=hangup_after_s, limit_s=limit_s)
+
+        def make(now: float) -> Caller:
+            return Caller(script, start=start, now=now, pace=pace, telephone=rate == 8000)
+
+        def tell(caller: Caller, now: float) -> None:
+            log.reports += caller.take_reports()
+            log.sounds += caller.take_sounds()
+
+        target = Target(self.gateway.url, AGENT_ID, KEY)
+        caller = await place_call(target, make, tell=tell, hang_up=hang_up)
+        log.reports += caller.take_reports()
+        log.sounds += caller.take_sounds()
+        log.outcome = caller.outcome
+        return log
+
+    def ended(self) -> tuple[CallSnapshot, ...]:
+        """The calls that are over, as the gateway saw them."""
+        return self.gateway.switchboard.snapshot().ended
+
+
+@asynccontextmanager
+async def house(
+    create_session: Callable[..., Any], *, capacity: int = 20, **settings: Any
+) -> AsyncIterator[House]:
+    """A gateway on a free port with one agent connected to it; `settings` are of `GatewayConfig`."""
+    config = GatewayConfig(port=0, agents={AGENT_ID: TOKEN}, caller_keys=[KEY], **settings)
+    async with Gateway(config) as gateway:
+        agent = Agent(AGENT_ID, TOKEN, create_session, signaling_url=gateway.url, capacity=capacity)
+        serving = asyncio.create_task(agent.connect())
+        try:
+            await gateway.wait_for_agent(AGENT_ID, 10)
+            yield House(gateway, agent)
+        finally:
+            await agent.shutdown()
+            await asyncio.wait_for(serving, 15)
+
+
+def tone(seconds: float, rate: int = 16000, hz: Sequence[float] = (440.0,)) -> NDArray[np.int16]:
+    """A sound that is no speech."""
+    t = np.arange(int(seconds * rate)) / rate
+    wave: NDArray[np.float64] = np.sum([np.sin(2 * np.pi * f * t) for f in hz], axis=0)
+    return (6000 * wave).astype(np.int16)

@@ -1,0 +1,153 @@
+"""An agent and a caller of a few lines each, over plain websockets: what a gateway is tested with."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from piopiy_pipeline.gateway import Gateway, GatewayConfig
+
+AGENT_ID = "front-desk"
+AGENT_TOKEN = "agent-token"
+CALLER_KEY = "caller-key"
+PATIENCE_S = 10.0
+
+
+def config(**settings: Any) -> GatewayConfig:
+    """A gateway on any free port of loopback that knows one agent and one caller."""
+    defaults: dict[str, Any] = {"port": 0, "agents": {AGENT_ID: AGENT_TOKEN}, "caller_keys": [CALLER_KEY]}
+    return GatewayConfig(**{**defaults, **settings})
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for a condition that something on this loop makes true."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+class Peer:
+    """A WebSocket connection that speaks JSON, and remembers audio apart."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket = socket
+        self.audio: list[bytes] = []
+        self.close_code: int | None = None
+        self.close_reason = ""
+
+    async def say(self, **message: Any) -> None:
+        await self.socket.send(json.dumps(message))
+
+    async def hear(self, *kinds: str) -> dict[str, Any]:
+        """The next message of one of these kinds (any, without one). Others are skipped, audio is kept."""
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                message = await self.socket.recv()
+                if isinstance(message, bytes):
+                    self.audio.append(message)
+                    continue
+                parsed: dict[str, Any] = json.loads(message)
+                kind = parsed.get("type") or parsed.get("event")
+                if kind != "ping" and (not kinds or kind in kinds):
+                    return parsed
+
+    async def hear_audio(self, pieces: int) -> bytes:
+        """The next so many audio messages, joined."""
+        async with asyncio.timeout(PATIENCE_S):
+            while len(self.audio) < pieces:
+                message = await self.socket.recv()
+                if isinstance(message, bytes):
+                    self.audio.append(message)
+        taken, self.audio = self.audio[:pieces], self.audio[pieces:]
+        return b"".join(taken)
+
+    async def closed(self) -> tuple[int | None, str]:
+        """Wait for the close, and return its code and reason."""
+        async with asyncio.timeout(PATIENCE_S):
+            try:
+                while True:
+                    await self.socket.recv()
+            except ConnectionClosed:
+                return self.socket.close_code, self.socket.close_reason or ""
+
+    def die(self) -> None:
+        """As if the process had been killed."""
+        self.socket.transport.abort()
+
+
+class ScriptedAgent(Peer):
+    """An instance of the agent, which does what the test says."""
+
+    url = ""
+
+    async def register(self, instance_id: str, *, capacity: int = 10, **more: Any) -> None:
+        await self.say(
+            **{"type": "register", "agent_id": AGENT_ID, "instance_id": instance_id, "capacity": capacity, **more}
+        )
+
+    async def offer(self) -> dict[str, Any]:
+        return await self.hear("offer")
+
+    async def open_media(self, offer: dict[str, Any], **start: Any) -> Peer:
+        media = Peer(
+            await connect(
+                self.url + offer["media_path"],
+                additional_headers=bearer(offer["media_token"]),
+                compression=None,
+                proxy=None,
+            )
+        )
+        await media.say(**{"event": "start", "caller_rate": 16000, "bot_rate": 16000, **start})
+        return media
+
+    async def accept(self, offer: dict[str, Any]) -> None:
+        await self.say(type="accept", call_id=offer["call_id"], offer_id=offer["offer_id"])
+
+    async def answer(self, offer: dict[str, Any]) -> None:
+        await self.say(type="answer", call_id=offer["call_id"])
+
+    async def hangup(self, offer: dict[str, Any], reason: str = "agent_hangup", detail: str = "") -> None:
+        await self.say(type="hangup", call_id=offer["call_id"], reason=reason, detail=detail)
+
+    async def take(self, offer: dict[str, Any] | None = None, **start: Any) -> tuple[dict[str, Any], Peer]:
+        """Take the next call, up to its answer. Returns the offer and the media stream."""
+        offer = offer or await self.offer()
+        media = await self.open_media(offer, **start)
+        await self.accept(offer)
+        await self.hear("confirm")
+        await self.answer(offer)
+        return offer, media
+
+
+@asynccontextmanager
+async def agent(gateway: Gateway, instance_id: str = "one", **register: Any) -> AsyncIterator[ScriptedAgent]:
+    """A registered instance."""
+    async with connect(
+        f"{gateway.url}/agent", additional_headers=bearer(AGENT_TOKEN), compression=None, proxy=None
+    ) as socket:
+        scripted = ScriptedAgent(socket)
+        scripted.url = gateway.url
+        await scripted.register(instance_id, **register)
+        await scripted.hear("registered")
+        yield scripted
+
+
+@asynccontextmanager
+async def caller(gateway: Gateway, *, rate: int = 16000, **start: Any) -> AsyncIterator[Peer]:
+    """A caller who has dialled."""
+    async with connect(
+        f"{gateway.url}/call/{AGENT_ID}", additional_headers=bearer(CALLER_KEY), compression=None, proxy=None
+    ) as socket:
+        peer = Peer(socket)
+        await peer.say(event="start", rate=rate, **start)
+        yield peer
