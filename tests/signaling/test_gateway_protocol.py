@@ -1,0 +1,168 @@
+"""The gateway's side of an agent's connection: who may say what when, and who counts as alive."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from piopiy_pipeline.signaling.gateway_protocol import GatewayProtocol, State, Step
+from piopiy_pipeline.signaling.messages import (
+    MAX_MESSAGE_BYTES,
+    Fault,
+    Ping,
+    Pong,
+    Register,
+    Registered,
+    Status,
+)
+
+
+def text(**message: Any) -> bytes:
+    return json.dumps(message).encode()
+
+
+def protocol(**options: Any) -> GatewayProtocol:
+    return GatewayProtocol(agent_ids=["front-desk"], now=0.0, **options)
+
+
+REGISTER = {"type": "register", "agent_id": "front-desk", "instance_id": "one", "capacity": 4}
+
+
+def registered(**options: Any) -> GatewayProtocol:
+    machine = protocol(**options)
+    machine.receive(text(**REGISTER), 0.0)
+    assert machine.state is State.REGISTERED
+    return machine
+
+
+def fault_of(step: Step) -> Fault:
+    assert step.close is not None
+    [fault] = step.send
+    assert isinstance(fault, Fault)
+    return fault
+
+
+def test_an_agent_that_registers_is_told_so_before_anything_happens_with_it() -> None:
+    step = protocol(heartbeat_s=7).receive(text(**REGISTER), 1.0)
+    assert step.send == (Registered(heartbeat_s=7),)
+    assert step.events == (Register(agent_id="front-desk", instance_id="one", capacity=4),)
+    assert step.close is None
+
+
+def test_anything_before_register_is_a_fault_that_says_what_to_do() -> None:
+    fault = fault_of(protocol().receive(text(type="status", active=0, capacity=1), 0.0))
+    assert (fault.code, fault.detail) == ("protocol", "status before register: register first")
+
+
+def test_registering_twice_is_a_fault() -> None:
+    assert fault_of(registered().receive(text(**REGISTER), 0.0)).code == "protocol"
+
+
+def test_a_token_is_good_for_its_own_agent_only() -> None:
+    fault = fault_of(protocol().receive(text(**{**REGISTER, "agent_id": "another"}), 0.0))
+    assert fault.code == "unknown_agent"
+    assert "another" in fault.detail
+
+
+def test_another_version_of_the_protocol_is_refused_with_both_numbers() -> None:
+    fault = fault_of(protocol().receive(text(**REGISTER, protocol=99), 0.0))
+    assert fault.code == "version"
+    assert "99" in fault.detail
+    assert "protocol 1" in fault.detail
+
+
+@pytest.mark.parametrize(
+    ("message", "names"),
+    [
+        (b'{"type": "status", "active": 1, "capacity": 2, "mood": "good"}', "mood"),
+        (b'{"type": "dance"}', "dance"),
+        (b'{"type": "status", "active": -1, "capacity": 2}', "active"),
+        (b"no json", "JSON"),
+        (b"\xff\xfe", ""),
+        (b"[]", ""),
+    ],
+)
+def test_what_fits_no_model_is_a_fault_that_names_it(message: bytes, names: str) -> None:
+    machine = registered()
+    fault = fault_of(machine.receive(message, 0.0))
+    assert fault.code == "protocol"
+    assert names in fault.detail
+    assert machine.state is State.CLOSED
+
+
+def test_a_binary_message_is_a_fault() -> None:
+    assert fault_of(registered().receive_binary()).code == "protocol"
+
+
+def test_a_message_beyond_the_limit_is_a_fault() -> None:
+    assert "limit" in fault_of(registered().receive(b" " * (MAX_MESSAGE_BYTES + 1), 0.0)).detail
+
+
+def test_an_agent_that_floods_is_cut_off_and_a_lively_one_is_not() -> None:
+    lively, flooding = registered(), registered()
+    status = text(type="status", active=0, capacity=4)
+    for n in range(5000):
+        assert lively.receive(status, n / 200).close is None
+    steps = [flooding.receive(status, 1.0) for _ in range(2000)]
+    assert "messages a second" in fault_of(next(step for step in steps if step.close)).detail
+
+
+def test_what_an_agent_says_is_passed_on() -> None:
+    step = registered().receive(text(type="status", active=3, capacity=4), 0.0)
+    assert step.events == (Status(active=3, capacity=4),)
+
+
+def test_a_ping_is_answered_with_its_number() -> None:
+    assert registered().receive(text(type="ping", n=17), 0.0).send == (Pong(n=17),)
+
+
+def test_an_agent_that_does_not_register_in_time_is_sent_away() -> None:
+    machine = protocol(register_s=5)
+    assert machine.wake_at == 5
+    assert machine.tick(4.9) == Step()
+    assert "register within 5 s" in fault_of(machine.tick(5.0)).detail
+
+
+def test_an_agent_is_asked_for_a_sign_of_life_each_heartbeat() -> None:
+    machine = registered(heartbeat_s=10)
+    pings = []
+    for beat in range(1, 6):
+        at = beat * 10.0
+        assert machine.wake_at == at
+        pings += machine.tick(at).send
+        machine.receive(text(type="pong", n=beat), at + 0.1)
+    assert pings == [Ping(n=n) for n in range(1, 6)]
+
+
+def test_three_pings_without_any_answer_mean_that_it_is_lost() -> None:
+    machine = registered(heartbeat_s=10)
+    assert [machine.tick(at).close for at in (10.0, 20.0, 30.0)] == [None, None, None]
+    step = machine.tick(40.0)
+    assert step.close is not None
+    assert "no sign of life" in step.close
+    assert machine.wake_at is None
+
+
+def test_any_message_is_a_sign_of_life() -> None:
+    machine = registered(heartbeat_s=10)
+    for at in (10.0, 20.0, 30.0):
+        machine.tick(at)
+    machine.receive(text(type="status", active=0, capacity=4), 39.0)
+    assert machine.tick(40.0).close is None
+
+
+def test_after_a_fault_nothing_is_heard_or_said_any_more() -> None:
+    machine = registered()
+    machine.fault("shutdown", "the gateway is shutting down")
+    assert machine.receive(text(type="ping", n=1), 0.0) == Step()
+    assert machine.fault("protocol", "again") == Step()
+    assert machine.tick(1e6) == Step()
+
+
+def test_a_fault_of_the_agent_closes_without_an_answer() -> None:
+    step = registered().receive(text(type="fault", code="protocol", detail="I give up"), 0.0)
+    assert step.send == ()
+    assert step.close is not None
+    assert "I give up" in step.close
