@@ -1,0 +1,195 @@
+"""The other process of `agent_cpu`: the callers, and for our agent the gateway that they call.
+
+Callers play the same recording round and round, in frames of 20 ms, until stdin ends. Says as JSON
+lines on stdout where the gateway is, and at the end what came back.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from websockets.asyncio.client import connect
+
+from piopiy_pipeline.audio.wav import read_wav
+from piopiy_pipeline.signaling.caller import Answered, CallStart, Leave, parse_leg_event
+from piopiy_pipeline.signaling.messages import dump
+from piopiy_pipeline.signaling.sockets import DirectClientConnection
+
+RECORDINGS = Path(__file__).parent.parent / "tests" / "audio"
+ROUND_S = 15.0
+STAGGER_S = 0.37
+"""Between two calls: callers do not speak in chorus."""
+FRAME_S = 0.02
+
+
+def caller_frames(rate: int) -> list[bytes]:
+    """One round of a caller: a request, and after four seconds a change of mind into the bot's answer."""
+    noise = np.random.default_rng(0)
+    pieces = []
+    for piece in (0.8, "booking/01-people.wav", 4.0, "correction/02-change.wav", ROUND_S):
+        if isinstance(piece, str):
+            pieces.append(read_wav(RECORDINGS / piece, rate))
+        else:
+            pieces.append(noise.normal(0, 3, int(piece * rate)).astype(np.int16))
+    pcm = np.concatenate(pieces)[: int(ROUND_S * rate)].tobytes()
+    step = int(FRAME_S * rate) * 2
+    return [pcm[at : at + step] for at in range(0, len(pcm), step)]
+
+
+class Line:
+    """One caller: plays `frames` for ever, once `begin` was called."""
+
+    def __init__(self, socket: DirectClientConnection, frames: Sequence[bytes]) -> None:
+        self.heard_bytes = 0
+        self._socket = socket
+        self._frames = frames
+        self._loop = asyncio.get_running_loop()
+        self._origin = 0.0
+        self._next = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self) -> None:
+        self._origin = self._loop.time()
+        self._turn()
+
+    def end(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def on_binary(self, data: bytes) -> None:
+        self.heard_bytes += len(data)
+
+    def _turn(self) -> None:
+        self._socket.post_binary(self._frames[self._next % len(self._frames)])
+        self._next += 1
+        self._timer = self._loop.call_at(self._origin + self._next * FRAME_S, self._turn)
+
+
+async def _dial(url: str, key: str | None = None) -> DirectClientConnection:
+    """Connect; somebody who is not there yet is waited for, some seconds."""
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    for attempt in range(100):
+        try:
+            socket = await connect(
+                url,
+                create_connection=DirectClientConnection,
+                additional_headers=headers,
+                compression=None,
+                proxy=None,
+                ping_interval=None,
+            )
+        except OSError:
+            if attempt == 99:
+                raise
+            await asyncio.sleep(0.1)
+        else:
+            assert isinstance(socket, DirectClientConnection)
+            return socket
+    raise AssertionError
+
+
+async def call_gateway(
+    url: str, key: str, rate: int, frames: Sequence[bytes]
+) -> tuple[Line, Callable[[], None]]:
+    """One call over the gateway's stream leg. Returns the line, and what hangs up."""
+    socket = await _dial(f"{url}/call/benchmark", key)
+    line = Line(socket, frames)
+
+    def on_text(text: bytes) -> None:
+        if isinstance(parse_leg_event(text), Answered):
+            line.begin()
+
+    socket.listen(on_text=on_text, on_binary=line.on_binary, on_close=line.end)
+    socket.post_text(dump(CallStart.model_validate({"rate": rate, "watch": False})))
+
+    def hang_up() -> None:
+        line.end()
+        socket.post_text(dump(Leave()))
+
+    return line, hang_up
+
+
+async def call_pipecat(port: int, frames: Sequence[bytes]) -> tuple[Line, Callable[[], None]]:
+    """One call to pipecat's WebSocket server transport, in its protobuf."""
+    socket = await _dial(f"ws://127.0.0.1:{port}")
+    line = Line(socket, frames)
+    socket.listen(on_binary=line.on_binary, on_close=line.end)
+    line.begin()
+
+    def hang_up() -> None:
+        line.end()
+        socket.finish()
+
+    return line, hang_up
+
+
+def as_protobuf(frames: Sequence[bytes], rate: int) -> list[bytes]:
+    """The frames as pipecat's serializer writes them."""
+    # protobuf makes the module's classes when it is imported: there is nothing to see for a type checker.
+    frames_pb2: Any = importlib.import_module("pipecat.frames.protobufs.frames_pb2")
+    result = []
+    for pcm in frames:
+        message = frames_pb2.Frame()
+        message.audio.audio = pcm
+        message.audio.sample_rate = rate
+        message.audio.num_channels = 1
+        result.append(bytes(message.SerializeToString()))
+    return result
+
+
+async def _until_told(lines: list[tuple[Line, Callable[[], None]]]) -> None:
+    await asyncio.to_thread(sys.stdin.read)  # ends when the other side closes it, or dies
+    for _, hang_up in lines:
+        hang_up()
+    print(json.dumps({"heard_mb": [round(line.heard_bytes / 1e6, 2) for line, _ in lines]}), flush=True)
+
+
+async def ours(options: argparse.Namespace) -> None:
+    from piopiy_pipeline.gateway.config import GatewayConfig
+    from piopiy_pipeline.gateway.server import Gateway
+
+    config = GatewayConfig(port=0, agents={"benchmark": options.token}, caller_keys=[options.token])
+    frames = caller_frames(options.rate)
+    async with Gateway(config) as gateway:
+        print(json.dumps({"url": gateway.url}), flush=True)
+        await gateway.wait_for_agent("benchmark", 60)
+        lines = []
+        for _ in range(options.calls):
+            lines.append(await call_gateway(gateway.url, options.token, options.rate, frames))
+            await asyncio.sleep(STAGGER_S)
+        await _until_told(lines)
+        await asyncio.sleep(1.0)  # the hang-ups are on their way
+
+
+async def stock(options: argparse.Namespace) -> None:
+    rate = min(options.rate, 16000)
+    frames = as_protobuf(caller_frames(rate), rate)
+    lines = []
+    for port in options.ports:
+        lines.append(await call_pipecat(port, frames))
+        await asyncio.sleep(STAGGER_S)
+    await _until_told(lines)
+    await asyncio.sleep(1.0)
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--side", choices=["ours", "stock"], required=True)
+    arguments.add_argument("--calls", type=int, required=True)
+    arguments.add_argument("--rate", type=int, required=True)
+    arguments.add_argument("--token")
+    arguments.add_argument("--ports", type=int, nargs="*", default=[])
+    options = arguments.parse_args()
+    asyncio.run(ours(options) if options.side == "ours" else stock(options))
+
+
+if __name__ == "__main__":
+    main()
