@@ -330,6 +330,7 @@ class Caller:
     def _begin(self, utterance: Utterance) -> None:
         self._close_exchange(self._time_of(self._sent))
         self._exchanges.append(_Exchange(len(self._exchanges) + 1, utterance, self._sent))
+        self._tools_running.clear()
         self._bot_finished = self._bot_spoke = False
 
     def _silent_since(self) -> float:
