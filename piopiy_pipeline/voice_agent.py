@@ -231,7 +231,9 @@ class VoiceAgent:
     async def start(self) -> CallEnd:
         """Answer the call and run it to its end. Returns how it ended."""
         pipeline = self.pipeline
-        if self._greeting and not self.call.resumed:
+        if self.call.resumed:
+            self.call.on("answered", self._go_on)
+        elif self._greeting:
             self.call.on("answered", self._greet)
         return await self.call.run(
             pipeline,
@@ -245,6 +247,12 @@ class VoiceAgent:
     async def _greet(self, _: object) -> None:
         assert self._greeting is not None
         await self.call.say(self._greeting)
+
+    async def _go_on(self, _: object) -> None:
+        """Another instance had this call, and was lost: give the answer that the caller waits for."""
+        assert self.call.resumed is not None
+        if self.call.resumed and self.call.resumed[-1].get("role") in ("user", "tool"):
+            await self.call.respond()
 
     def _before_start(self, what: str) -> None:
         if self.call.running:

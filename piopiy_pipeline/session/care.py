@@ -104,14 +104,17 @@ class ResponseCare:
             return None
         return "tts" if self._announced else "llm"
 
-    def failed(self, now: float) -> Remedy:
-        """A provider has failed, by its own word or by `overdue()`. Says what to do about it."""
+    def failed(self, now: float, *, hopeless: bool = False) -> Remedy:
+        """A provider has failed, by its own word or by `overdue()`. Says what to do about it.
+
+        `hopeless` means that it takes no more work, so that a retry would be met with silence.
+        """
         if self._ending:
             return Remedy.NOTHING
         self._open = False
         self._announced = False
         self._progress_at = now
-        if self._retried:
+        if self._retried or hopeless:
             self._ending = True
             return Remedy.END
         self._retried = True

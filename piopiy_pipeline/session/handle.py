@@ -194,6 +194,15 @@ class Call:
         run.spawn(_queue(tts, speak, mark), "say")
         return heard
 
+    async def respond(self) -> None:
+        """Have the model speak now, on the conversation as it stands: to open a call without a greeting, say.
+
+        Raises `RuntimeError` before the call is answered.
+        """
+        if self._run is None or self._answered_at is None:
+            raise RuntimeError("the call is not answered yet: wait for the 'answered' event")
+        await self._run.respond()
+
     async def hangup(self, *, drain_s: float = 5) -> None:
         """End the call, when what the bot is saying was heard.
 

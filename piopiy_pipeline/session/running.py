@@ -33,12 +33,14 @@ from pipecat.processors.aggregators.llm_response_universal import (
     LLMAssistantAggregator,
     LLMUserAggregator,
 )
+from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.services.stt_service import STTService
 from pipecat.services.tts_service import TTSService
 from pipecat.workers.runner import WorkerRunner
 
 from piopiy_pipeline.call import EndReason, ToolUse, Turn
 from piopiy_pipeline.pipeline import CallPipeline
+from piopiy_pipeline.services.switch import ServiceSwitch
 from piopiy_pipeline.session.apology import canned_apology
 from piopiy_pipeline.session.care import Remedy
 from piopiy_pipeline.session.events import CallError
@@ -279,12 +281,23 @@ class PipelineRun:
             culprit = "stt"
         else:
             culprit = next((n for n in self.chain.names if self.chain[n] is stage), str(stage))
-        await self._deal_with(culprit, frame.error, stuck=False)
+        hopeless = stage is not None and not stage.is_usable and not self._has_another(stage)
+        await self._deal_with(culprit, frame.error, hopeless=hopeless)
 
-    async def _deal_with(self, culprit: str, message: str, *, stuck: bool) -> None:
+    def _has_another(self, service: FrameProcessor) -> bool:
+        """Whether a switch can go on with another service."""
+        for name in self.chain.names:
+            stage = self.chain[name]
+            if isinstance(stage, ServiceSwitch) and service in stage.services:
+                return any(other.is_usable for other in stage.services)
+        return False
+
+    async def _deal_with(
+        self, culprit: str, message: str, *, stuck: bool = False, hopeless: bool = False
+    ) -> None:
         """A provider failed: apologise and try once more, or say that it does not work and hang up."""
         call = self._call
-        remedy = call._care.failed(call._now())
+        remedy = call._care.failed(call._now(), hopeless=hopeless)
         logger.warning("{} failed: {} ({})", culprit, message, remedy.value)
         call._tell("error", {"stage": culprit, "message": message[:500]})
         call._events.emit("error", CallError(culprit, message))
@@ -297,7 +310,11 @@ class PipelineRun:
         if remedy is Remedy.END:
             self.spawn(self._give_up(f"{culprit}: {message}"), "give_up")
         elif culprit != "stt":  # the STT's next utterance is its retry
-            await self._worker.queue_frame(LLMRunFrame())
+            await self.respond()
+
+    async def respond(self) -> None:
+        """Have the model answer the conversation as it stands."""
+        await self._worker.queue_frame(LLMRunFrame())
 
     async def _apologise(self, culprit: str, line: str) -> None:
         if culprit == "tts":  # it cannot speak for itself
@@ -330,6 +347,7 @@ class PipelineRun:
         if message.content:
             self._call._care.user_turn(self._call._now())
             self._call._add_turn(Turn("user", message.content, self._call._at()))
+            self._call._checkpoint(user.context.get_messages())
 
     async def _bot_turn(self, assistant: LLMAssistantAggregator, message: Any) -> None:
         if message.content:
