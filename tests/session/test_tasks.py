@@ -1,0 +1,61 @@
+"""Tasks of a call: found wherever they were created, and ended in bounded time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+
+from piopiy_pipeline.session.tasks import CallTasks, current_tasks, track_tasks
+
+
+async def _child(started: asyncio.Event) -> None:
+    started.set()
+    await asyncio.Event().wait()
+
+
+def test_a_task_created_deep_inside_a_call_belongs_to_it() -> None:
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        track_tasks(loop)
+        track_tasks(loop)  # twice is once
+        tasks, started = CallTasks("a"), asyncio.Event()
+        context = contextvars.copy_context()
+        context.run(current_tasks.set, tasks)
+
+        async def author() -> None:
+            asyncio.create_task(_child(started))  # noqa: RUF006  careless, as authors are
+
+        outsider = asyncio.create_task(_child(asyncio.Event()))
+        await loop.create_task(author(), context=context)
+        await started.wait()
+        assert len(tasks.pending()) == 1
+        assert outsider not in tasks.pending()
+        assert await tasks.cancel_all(timeout_s=1) == set()
+        assert not outsider.done()
+        outsider.cancel()
+
+    asyncio.run(scenario())
+
+
+def test_a_task_that_ignores_its_cancellation_is_given_up_in_time() -> None:
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        tasks, release = CallTasks("a"), asyncio.Event()
+
+        async def stubborn() -> None:
+            while not release.is_set():
+                try:
+                    await release.wait()
+                except asyncio.CancelledError:
+                    continue
+
+        task = asyncio.create_task(stubborn())
+        tasks.adopt(task)
+        await asyncio.sleep(0)
+        began = loop.time()
+        assert await tasks.cancel_all(timeout_s=0.2) == {task}
+        assert loop.time() - began < 2
+        release.set()
+        await task
+
+    asyncio.run(scenario())
