@@ -1,0 +1,261 @@
+"""The recogniser's process: pocketsphinx decoders, and what each call has said so far.
+
+It stands apart because pocketsphinx holds the interpreter's lock while it decodes. It serves the
+utterances of many calls: a call has a small state of its own (its rate, its channel's cepstral
+mean), and borrows a decoder for as long as an utterance lasts, so that there are as many decoders as
+callers who speak at this moment and not as many as there are calls.
+
+Nothing of pipecat is imported here.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pocketsphinx import Decoder, NGramModel, get_model_path
+
+from piopiy_pipeline.audio.resample import Resampler
+from piopiy_pipeline.services.language_model import COMMON_PHRASES, arpa, normalise
+from piopiy_pipeline.services.lexicon import pronunciations
+from piopiy_pipeline.services.worker_process import serve
+
+__all__ = ["Recogniser", "Widen", "narrowband"]
+
+RATE = 16_000
+"""Sample rate of the acoustic model, in Hz."""
+BACKGROUND_WORDS = 1_000
+"""How many common words every model has besides the author's. 1,000 cost 15% more time than none."""
+MAX_DECODERS = 48
+"""Utterances under way at the same time, at 6 MB each; one more is refused."""
+IDLE_DECODERS = 6
+"""Decoders kept when nobody speaks."""
+MIRROR = 0.3
+"""Amplitude of the mirror image above 4 kHz. The acoustic model was trained on 16 kHz speech: with
+an empty upper band a third of the words of a telephone call were wrong, with this one in forty."""
+
+_MODEL = Path(get_model_path()) / "en-us"
+
+
+class Recogniser:
+    """All calls of this process. Every method answers one request of `SphinxSTTService`."""
+
+    def __init__(self) -> None:
+        self._grammars: OrderedDict[tuple[str, ...], _Grammar] = OrderedDict()
+        self._calls: dict[str, _Call] = {}
+
+    def open(self, call: str, phrases: Sequence[str], rate: int) -> list[str]:
+        """Make room for `call`, whose audio comes at `rate` Hz; the words whose pronunciation was guessed."""
+        key = tuple(phrases)
+        grammar = self._grammars.get(key)
+        if grammar is None:
+            grammar = self._grammars[key] = _Grammar(key)
+            while len(self._grammars) > 16:
+                self._grammars.popitem(last=False)
+        self._grammars.move_to_end(key)
+        self._calls[call] = _Call(grammar, rate, grammar.fresh_mean)
+        return grammar.guessed
+
+    def feed(self, call: str, pcm: bytes) -> str:
+        """Decode a piece of an utterance, beginning one if none is under way; the text so far."""
+        state = self._calls[call]
+        if state.decoder is None:
+            state.begin(pcm)
+        return state.feed(pcm)
+
+    def end(self, call: str, pcm: bytes) -> tuple[str, float]:
+        """Decode the last piece of an utterance: its text, and the share of it (0 to 1) that the phrases know."""
+        state = self._calls[call]
+        if state.decoder is None and not pcm:
+            return "", 0.0
+        self.feed(call, pcm)
+        return state.end()
+
+    def abandon(self, call: str) -> None:
+        """Forget the utterance under way, if there is one."""
+        if state := self._calls.get(call):
+            state.abandon()
+
+    def close(self, call: str) -> None:
+        """Forget the call. One that is not known is no error: it was closed already."""
+        if state := self._calls.pop(call, None):
+            state.abandon()
+
+
+class _Grammar:
+    """One set of phrases: its language model and dictionary, and the decoders that have loaded them."""
+
+    def __init__(self, phrases: Sequence[str]) -> None:
+        own = [text for phrase in phrases if (text := normalise(phrase))]
+        common = _common_words()
+        sentences = [*own, *COMMON_PHRASES]
+        self.known = {word for sentence in sentences for word in sentence.split()}
+        sounds, self.guessed = pronunciations(self.known | set(common), _MODEL / "cmudict-en-us.dict")
+        if mute := self.known - sounds.keys():
+            raise ValueError(f"no pronunciation for {', '.join(sorted(mute))}")
+        self._model = arpa(sentences, common)
+        self._dictionary = "".join(
+            f"{word}{f'({number})' if number > 1 else ''} {phones}\n"
+            for word in sorted(sounds)
+            for number, phones in enumerate(sounds[word], 1)
+        )
+        self._idle: list[Decoder] = [self._make()]
+        self.fresh_mean: str = self._idle[0].get_cmn(False)
+        self.busy = 0
+
+    def borrow(self) -> Decoder:
+        if self.busy >= MAX_DECODERS:
+            raise RuntimeError(f"{MAX_DECODERS} callers speak at this moment; this process takes no more")
+        decoder = self._idle.pop() if self._idle else self._make()
+        self.busy += 1
+        return decoder
+
+    def give_back(self, decoder: Decoder) -> None:
+        self.busy -= 1
+        if len(self._idle) < IDLE_DECODERS:
+            self._idle.append(decoder)
+
+    def _make(self) -> Decoder:
+        # The decoder reads both files while it is made and never again.
+        with tempfile.TemporaryDirectory(prefix="piopiy-stt-") as folder:
+            model, dictionary = Path(folder, "phrases.lm"), Path(folder, "phrases.dict")
+            model.write_text(self._model)
+            dictionary.write_text(self._dictionary)
+            return Decoder(
+                hmm=str(_MODEL / "en-us"),
+                lm=str(model),
+                dict=str(dictionary),
+                samprate=RATE,
+                loglevel="FATAL",
+            )
+
+
+@dataclass(slots=True)
+class _Call:
+    """What is one call's own."""
+
+    grammar: _Grammar
+    rate: int
+    mean: str
+    """The channel's cepstral mean as of its last utterance: the decoder's own belongs to whoever spoke last."""
+    decoder: Decoder | None = None
+    _widen: Widen | None = field(default=None, init=False)
+    _resample: Resampler | None = field(default=None, init=False)
+
+    def begin(self, first: bytes) -> None:
+        rate = self.rate
+        self._resample = Resampler(rate, RATE) if rate not in (8_000, RATE) else None
+        self._widen = Widen() if rate == 8_000 or (rate >= RATE and narrowband(first, rate)) else None
+        self.decoder = self.grammar.borrow()
+        self.decoder.set_cmn(self.mean)
+        self.decoder.start_utt()
+
+    def feed(self, pcm: bytes) -> str:
+        assert self.decoder is not None
+        if self._resample:
+            pcm = self._resample.process(pcm)
+        if self._widen:
+            samples = np.frombuffer(pcm, np.int16)
+            # Nothing is above 4 kHz in here, so that every other sample says it all.
+            pcm = self._widen.process(samples if self.rate == 8_000 else samples[::2]).tobytes()
+        if pcm:
+            self.decoder.process_raw(pcm)
+        heard = self.decoder.hyp()
+        return str(heard.hypstr) if heard else ""
+
+    def end(self) -> tuple[str, float]:
+        decoder = self.decoder
+        assert decoder is not None
+        try:
+            decoder.end_utt()
+            self.mean = decoder.get_cmn(True)
+            heard = decoder.hyp()
+            text = str(heard.hypstr) if heard else ""
+            return text, self._known_share(decoder) if text else 0.0
+        finally:
+            self.decoder = None
+            self.grammar.give_back(decoder)
+
+    def abandon(self) -> None:
+        if self.decoder is not None:
+            self.end()
+
+    def _known_share(self, decoder: Decoder) -> float:
+        known = total = 0
+        for part in decoder.seg():
+            word = part.word.partition("(")[0]
+            if word[0] in "<[+":  # silence and noises
+                continue
+            length = part.end_frame - part.start_frame + 1
+            total += length
+            known += length * (word in self.grammar.known)
+        return known / total if total else 0.0
+
+
+class Widen:
+    """8 kHz to 16 kHz with a faint mirror image of the speech in the band that a telephone lacks.
+
+    A stream: samples in, twice as many out.
+    """
+
+    def __init__(self, mirror: float = MIRROR) -> None:
+        half = 31
+        n = np.arange(-half, half + 1)
+        low = np.sinc(n / 2) * np.kaiser(2 * half + 1, 6.0)  # passes below 4 kHz, gain 2 at half the samples
+        low *= 2 / low.sum()
+        taps = (1 - mirror) * low
+        taps[half] += 2 * mirror
+        self._taps = taps / 2 * 2
+        self._tail = np.zeros(2 * half)
+
+    def process(self, samples: NDArray[np.int16]) -> NDArray[np.int16]:
+        stuffed = np.zeros(2 * len(samples))
+        stuffed[::2] = samples
+        joined = np.concatenate([self._tail, stuffed])
+        if not len(samples):
+            return np.zeros(0, np.int16)
+        self._tail = joined[-len(self._tail) :]
+        wide = np.convolve(joined, self._taps, "valid")
+        return np.clip(wide, -32768, 32767).round().astype(np.int16)
+
+
+def narrowband(pcm: bytes, rate: int) -> bool:
+    """Whether there is speech in this PCM16, and nothing of it above 4.3 kHz: a telephone's, resampled."""
+    samples = np.frombuffer(pcm, np.int16).astype(np.float64)
+    if len(samples) < rate // 5 or np.abs(samples).max() < 500:
+        return False
+    power = np.abs(np.fft.rfft(samples * np.hanning(len(samples)))) ** 2
+    hertz = np.fft.rfftfreq(len(samples), 1 / rate)
+    above = power[(hertz > 4_300) & (hertz < 8_000)].sum()
+    return bool(above < 1e-5 * power[hertz <= 4_000].sum())
+
+
+@cache
+def _common_words() -> tuple[str, ...]:
+    """The most common words of the language, from the large model that comes with pocketsphinx."""
+    large = NGramModel.readfile(str(_MODEL / "en-us.lm.bin"))
+    scored = []
+    with (_MODEL / "cmudict-en-us.dict").open(encoding="utf-8") as lines:
+        for line in lines:
+            word = line.split(" ", 1)[0]
+            if word.replace("'", "").isalpha():
+                scored.append((-large.prob([word]), word))
+    scored.sort()
+    return tuple(word for _, word in scored[:BACKGROUND_WORDS])
+
+
+def main() -> None:
+    """Serve until the parent is gone."""
+    recogniser = Recogniser()
+    methods = (recogniser.open, recogniser.feed, recogniser.end, recogniser.abandon, recogniser.close)
+    serve({method.__name__: method for method in methods})
+
+
+if __name__ == "__main__":
+    main()

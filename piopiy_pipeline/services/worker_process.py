@@ -1,0 +1,47 @@
+"""The child's side of `workers.py`: read a request, run it, answer. No pipecat, no event loop.
+
+Standard output is the pipe to the parent, so it is moved away before any native library can print
+into it; what they print goes to standard error.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import struct
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, BinaryIO
+
+__all__ = ["serve"]
+
+_LENGTH = struct.Struct("<I")
+
+
+def serve(methods: Mapping[str, Callable[..., Any]]) -> None:
+    """Answer requests for `methods` until the parent closes the pipe or dies."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    requests = sys.stdin.buffer
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    while message := _read(requests):
+        method, args = pickle.loads(message)
+        try:
+            answer = (True, methods[method](*args))
+        except Exception as error:  # noqa: BLE001 - it goes to the parent, which raises it
+            answer = (False, f"{type(error).__name__}: {error}")
+        body = pickle.dumps(answer, protocol=pickle.HIGHEST_PROTOCOL)
+        try:
+            answers.write(_LENGTH.pack(len(body)) + body)
+            answers.flush()
+        except BrokenPipeError:
+            return
+
+
+def _read(pipe: BinaryIO) -> bytes:
+    head = pipe.read(_LENGTH.size)
+    if len(head) < _LENGTH.size:
+        return b""
+    (length,) = _LENGTH.unpack(head)
+    return pipe.read(length)
