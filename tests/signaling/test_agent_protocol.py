@@ -1,0 +1,104 @@
+"""The agent's half of signaling, driven with bytes and a clock of the test's own."""
+
+from __future__ import annotations
+
+import pytest
+
+from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.signaling.agent_protocol import AgentProtocol, AgentState, Backoff
+from piopiy_pipeline.signaling.messages import (
+    Ended,
+    Fault,
+    GatewayMessage,
+    Offer,
+    Ping,
+    Pong,
+    Register,
+    Registered,
+    dump,
+)
+
+
+@pytest.fixture
+def protocol() -> AgentProtocol:
+    return AgentProtocol(agent_id="desk", instance_id="desk-1", capacity=5, version="0", now=0.0)
+
+
+def said(message: GatewayMessage) -> bytes:
+    return dump(message).encode()
+
+
+def registered(protocol: AgentProtocol, heartbeat_s: float = 10) -> AgentProtocol:
+    protocol.receive(said(Registered(heartbeat_s=heartbeat_s)), 0.1)
+    return protocol
+
+
+def test_it_registers_first(protocol: AgentProtocol) -> None:
+    (message,) = protocol.start().send
+    assert isinstance(message, Register)
+    assert (message.agent_id, message.instance_id, message.capacity) == ("desk", "desk-1", 5)
+
+
+def test_a_gateway_that_does_not_answer_the_registration_is_given_up(protocol: AgentProtocol) -> None:
+    assert protocol.wake_at == 5.0
+    assert protocol.tick(4.9).close is None
+    assert "did not answer the registration" in (protocol.tick(5.0).close or "")
+
+
+def test_pings_are_answered_with_their_number(protocol: AgentProtocol) -> None:
+    assert registered(protocol).receive(said(Ping(n=7)), 1).send == (Pong(n=7),)
+
+
+def test_a_gateway_that_is_silent_for_three_heartbeats_is_given_up(protocol: AgentProtocol) -> None:
+    registered(protocol, heartbeat_s=2).receive(said(Ping(n=1)), 4)
+    assert protocol.tick(9.9).close is None
+    assert "nothing was heard" in (protocol.tick(10).close or "")
+    assert protocol.state is AgentState.CLOSED
+
+
+def test_what_concerns_calls_is_passed_on(protocol: AgentProtocol) -> None:
+    offer = Offer(
+        call_id="c", offer_id="o", agent_id="desk", from_number=None, to_number=None, metadata=None,
+        kind="phone", caller_rate=8000, deadline_ms=400, setup_s=10, media_path="/media/c", media_token="t",
+    )  # fmt: skip
+    ended = Ended(call_id="c", reason=EndReason.CALLER_HANGUP)
+    registered(protocol)
+    assert protocol.receive(said(offer), 1).events == (offer,)
+    assert protocol.receive(said(ended), 2).events == (ended,)
+
+
+@pytest.mark.parametrize("code", ["unknown_agent", "duplicate_instance", "version"])
+def test_a_refusal_for_good_says_so(protocol: AgentProtocol, code: str) -> None:
+    step = protocol.receive(said(Fault.model_validate({"code": code, "detail": "not you"})), 0.1)
+    assert step.refused
+    assert "not you" in (step.close or "")
+
+
+def test_a_gateway_that_shuts_down_may_come_back(protocol: AgentProtocol) -> None:
+    step = registered(protocol).receive(said(Fault(code="shutdown", detail="bye")), 1)
+    assert step.close
+    assert not step.refused
+
+
+@pytest.mark.parametrize(
+    "text", [b"not json", b'{"type":"confirm","call_id":"c","offer_id":"o","extra":1}', b'{"type":"what"}']
+)
+def test_a_message_that_fits_no_model_ends_the_connection_with_a_fault(
+    protocol: AgentProtocol, text: bytes
+) -> None:
+    step = registered(protocol).receive(text, 1)
+    assert isinstance(step.send[0], Fault)
+    assert "breaks the protocol" in (step.close or "")
+
+
+def test_calls_before_the_registration_are_a_fault(protocol: AgentProtocol) -> None:
+    step = protocol.receive(said(Ended(call_id="c", reason=EndReason.ERROR)), 0.1)
+    assert "before registered" in (step.close or "")
+
+
+def test_the_backoff_grows_to_its_limit_and_starts_anew() -> None:
+    backoff = Backoff(first_s=0.1, longest_s=1.5, factor=2)
+    assert [round(backoff.wait(1.0), 2) for _ in range(6)] == [0.1, 0.2, 0.4, 0.8, 1.5, 1.5]
+    assert backoff.wait(0.0) == 0.75, "the jitter is up to half of it"
+    backoff.reset()
+    assert backoff.wait(1.0) == 0.1

@@ -1,0 +1,115 @@
+"""Work off the loop: answered in order, counted while it is under way, bounded."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from piopiy_pipeline.offload import Lane, in_flight, offload
+
+
+def test_work_runs_in_another_thread_and_comes_back_to_the_loop() -> None:
+    async def scenario() -> None:
+        assert await offload(threading.current_thread) is not threading.current_thread()
+
+    asyncio.run(scenario())
+
+
+def test_an_exception_of_the_work_is_raised_where_it_is_awaited() -> None:
+    async def scenario() -> None:
+        with pytest.raises(ZeroDivisionError):
+            await offload(lambda: 1 // 0)
+
+    asyncio.run(scenario())
+
+
+def _lane_of_two() -> tuple[Lane, threading.Event]:
+    return Lane("test", threads=2), threading.Event()
+
+
+def test_completions_come_in_the_order_of_submission() -> None:
+    async def scenario() -> None:
+        lane, release = _lane_of_two()
+        order: list[str] = []
+        first = lane.submit(lambda: (release.wait(5), "first")[1])
+        second = lane.submit(lambda: (release.set(), "second")[1])  # is done before the first
+        first.add_done_callback(lambda done: order.append(done.result()))
+        second.add_done_callback(lambda done: order.append(done.result()))
+        await asyncio.gather(first, second)
+        await asyncio.sleep(0)
+        assert order == ["first", "second"]
+        lane.close()
+
+    asyncio.run(scenario())
+
+
+def test_an_unordered_lane_holds_nobody_up() -> None:
+    async def scenario() -> None:
+        lane, release = Lane("test", threads=2, ordered=False), threading.Event()
+        slow = lane.submit(release.wait, 5)
+        assert await lane.run(lambda: "quick") == "quick"
+        assert not slow.done()
+        release.set()
+        await slow
+        lane.close()
+
+    asyncio.run(scenario())
+
+
+def test_what_is_under_way_is_counted_until_it_is_answered() -> None:
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        lane, release = _lane_of_two()
+        waiting = [lane.submit(release.wait, 5) for _ in range(3)]
+        assert in_flight(loop) == 3
+        release.set()
+        await asyncio.gather(*waiting)
+        assert in_flight(loop) == 0
+        lane.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_request_whose_asker_has_gone_is_still_counted_off() -> None:
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        lane, release = _lane_of_two()
+        request = lane.submit(release.wait, 5)
+        request.cancel()
+        release.set()
+        await lane.run(lambda: None)
+        assert in_flight(loop) == 0
+        lane.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_full_lane_refuses_at_once() -> None:
+    async def scenario() -> None:
+        lane, release = Lane("narrow", threads=1, limit=2), threading.Event()
+        waiting = [lane.submit(release.wait, 5) for _ in range(2)]
+        with pytest.raises(BlockingIOError, match="narrow: 2 requests"):
+            lane.submit(release.wait, 5)
+        release.set()
+        await asyncio.gather(*waiting)
+        lane.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_loop_that_closed_in_the_meantime_is_left_alone() -> None:
+    lane, release = _lane_of_two()
+
+    async def leaves() -> None:
+        lane.submit(release.wait, 5)
+
+    asyncio.run(leaves())
+    release.set()
+    lane.close(wait=True)
+
+    async def another() -> str:
+        return await offload(lambda: "alive")
+
+    assert asyncio.run(another()) == "alive"
