@@ -70,7 +70,7 @@ class Bot:
             self.drain()
             if await self._ended_within(_END_S):
                 break
-        self._kill_group()
+        self.kill_group()
         await self._ended_within(_KILLED_S)
 
     async def _ended_within(self, seconds: float) -> bool:
@@ -81,8 +81,8 @@ class Bot:
             return False
         return True
 
-    def _kill_group(self) -> None:
-        """The process led the group that it was started in, so the group's number is its own."""
+    def kill_group(self) -> None:
+        """Kill what is left of it and of what it started: it led its group, whose number is its own."""
         try:
             os.killpg(self.pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):  # nobody is left in it (macOS says it the second way)
@@ -155,7 +155,7 @@ class BotKeeper:
             status = await exited
         finally:
             exited.cancel()
-        bot._kill_group()
+        bot.kill_group()
         self._bots.pop(bot, None)
         was_serving = bot is self._serving
         if was_serving:

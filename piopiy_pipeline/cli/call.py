@@ -87,6 +87,7 @@ def call(
     from piopiy_pipeline.cli.narration import ForPeople, ForPrograms
     from piopiy_pipeline.cli.target import find_target
     from piopiy_pipeline.cli.turns import load_script
+    from piopiy_pipeline.log import log_to_stderr
     from piopiy_pipeline.signaling.caller import CallStart
 
     if rate not in (8000, 16000):
@@ -101,6 +102,7 @@ def call(
         to_number=to_number,
         metadata=_metadata(metadata),
     )
+    log_to_stderr()
     telephone = rate == 8000
     script = load_script(wavs or [], say or [], rate, telephone=telephone)
     target = find_target(url, agent, key)

@@ -168,8 +168,10 @@ def _voice() -> Finding:
 
     voice = find_voice()
     if voice is None:
-        return Finding("caller's voice", "absent", "`piopiy call --say` needs flite or espeak-ng on PATH")
-    return Finding("caller's voice", "ok", str(voice))
+        return Finding(
+            "caller's voice", "absent", "`piopiy call --say` needs flite on PATH, or the extra offline"
+        )
+    return Finding("caller's voice", "ok", voice)
 
 
 # ------------------------------------------------------------------ the gateway

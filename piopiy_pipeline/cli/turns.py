@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ __all__ = ["find_voice", "load_script", "synthesize"]
 MAX_SENTENCE = 1000
 _SYNTHESIS_S = 30.0
 _FLITE_VOICE = "rms"
+_ESPEAK_VOICE, _ESPEAK_WORDS_A_MINUTE, _ESPEAK_PITCH = "en-us", 150, 50
 
 
 def load_script(
@@ -48,12 +50,11 @@ def _utterance(name: str, pcm: NDArray[np.int16], rate: int, telephone: bool) ->
     return Utterance(name, pcm, speech)
 
 
-def find_voice() -> Path | None:
-    """The program that speaks sentences: flite, which sounds more like a caller, else espeak-ng."""
-    for name in ("flite", "espeak-ng", "espeak"):
-        if found := shutil.which(name):
-            return Path(found)
-    return None
+def find_voice() -> str | None:
+    """Who speaks sentences: ``flite``, which sounds more like a caller, else ``espeak-ng`` of the extra."""
+    if shutil.which("flite"):
+        return "flite"
+    return "espeak-ng" if find_spec("espeakng_loader") is not None else None
 
 
 def synthesize(text: str, rate: int) -> NDArray[np.int16]:
@@ -65,29 +66,47 @@ def synthesize(text: str, rate: int) -> NDArray[np.int16]:
         raise BadInput("--say: there is nothing to say")
     if len(text) > MAX_SENTENCE:
         raise BadInput(f"--say: longer than {MAX_SENTENCE} characters; cut it into turns")
+    match find_voice():
+        case "flite":
+            return _flite(text, rate)
+        case "espeak-ng":
+            return _espeak(text, rate)
+        case _:
+            raise Failed(
+                "--say needs a voice: install flite (apt-get install flite, brew install flite),"
+                " or pip install 'piopiy-pipeline[offline]'"
+            )
+
+
+def _flite(text: str, rate: int) -> NDArray[np.int16]:
     with tempfile.TemporaryDirectory(prefix="piopiy-say-") as folder:
         wav = Path(folder) / "say.wav"
-        voice = find_voice()
-        if voice is None:
-            raise Failed(_NO_VOICE)
-        if voice.name == "flite":
-            # flite takes a text without a space for the name of a file.
-            _run([str(voice), "-voice", _FLITE_VOICE, "-t", f"{text} ", "-o", str(wav)], None)
-        else:
-            _run([str(voice), "-w", str(wav), "--stdin"], text)
+        # flite takes a text without a space for the name of a file.
+        _run(["flite", "-voice", _FLITE_VOICE, "-t", f"{text} ", "-o", str(wav)])
         try:
             return read_wav(wav, rate)
         except WavError as error:
-            raise Failed(f"--say: the voice made no sound for {_quoted(text)} ({error})") from None
+            raise Failed(f"--say: flite made no sound for {_quoted(text)} ({error})") from None
 
 
-_NO_VOICE = "--say needs a voice: install flite or espeak-ng (apt-get install flite, brew install espeak-ng)"
+def _espeak(text: str, rate: int) -> NDArray[np.int16]:
+    """In the worker process that the bots' voice has: espeak-ng's state is global."""
+    from piopiy_pipeline.services.workers import Worker, WorkerFailed, WorkerLost
 
-
-def _run(command: list[str], text: str | None) -> None:
-    name = Path(command[0]).name
+    worker = Worker("piopiy_pipeline.services.espeak_worker", name="espeak")
     try:
-        subprocess.run(command, input=text, text=True, capture_output=True, check=True, timeout=_SYNTHESIS_S)
+        pcm, _ = worker.request("speak", text, _ESPEAK_VOICE, _ESPEAK_WORDS_A_MINUTE, _ESPEAK_PITCH, rate)
+    except (WorkerFailed, WorkerLost) as error:
+        raise Failed(f"--say: {error}") from None
+    finally:
+        worker.close()
+    return np.frombuffer(pcm, "<i2").astype(np.int16, copy=False)
+
+
+def _run(command: list[str]) -> None:
+    name = command[0]
+    try:
+        subprocess.run(command, capture_output=True, text=True, check=True, timeout=_SYNTHESIS_S)
     except subprocess.TimeoutExpired:
         raise Failed(f"--say: {name} did not finish within {_SYNTHESIS_S:g} s") from None
     except subprocess.CalledProcessError as error:

@@ -49,17 +49,23 @@ def test_a_sentence_that_is_none_or_too_long_is_told() -> None:
         synthesize("word " * 1000, 16000)
 
 
-def test_without_a_voice_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(Failed, match="install flite or espeak-ng"):
+def test_without_flite_espeak_speaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "find_voice", lambda: "espeak-ng")
+    (turn,) = load_script([], ["Good evening."], 8000, telephone=True)
+    assert 0.3 < (turn.speech.end - turn.speech.start) / 8000 < 2.0
+
+
+def test_without_a_voice_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "find_voice", lambda: None)
+    with pytest.raises(Failed, match="install flite"):
         synthesize("Hello.", 16000)
 
 
 def test_a_voice_that_fails_or_never_ends_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     voice = tmp_path / "flite"
-    monkeypatch.setattr(turns, "find_voice", lambda: voice)
     voice.write_text("#!/bin/sh\necho 'no such voice' >&2\nexit 3\n")
     voice.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     with pytest.raises(Failed, match="flite failed: no such voice"):
         synthesize("Hello.", 16000)
     monkeypatch.setattr(turns, "_SYNTHESIS_S", 0.2)
