@@ -33,8 +33,16 @@ def test_completions_come_in_the_order_of_submission() -> None:
     async def scenario() -> None:
         lane, release = _lane_of_two()
         order: list[str] = []
-        first = lane.submit(lambda: (release.wait(5), "first")[1])
-        second = lane.submit(lambda: (release.set(), "second")[1])  # is done before the first
+
+        def late() -> str:
+            release.wait(5)
+            return "first"
+
+        def early() -> str:
+            release.set()
+            return "second"
+
+        first, second = lane.submit(late), lane.submit(early)
         first.add_done_callback(lambda done: order.append(done.result()))
         second.add_done_callback(lambda done: order.append(done.result()))
         await asyncio.gather(first, second)
