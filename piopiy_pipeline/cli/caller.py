@@ -13,20 +13,17 @@ notice on the line, and they are the distances that one measures in the saved re
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from enum import Enum, auto
 from math import inf
 from statistics import median
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from piopiy_pipeline.audio.g711 import ulaw_decode, ulaw_encode
-from piopiy_pipeline.audio.speech import SpeechBounds
-from piopiy_pipeline.audio.wav import Side
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.cli.caller_ear import Ear
+from piopiy_pipeline.cli.caller_values import Exchange, Outcome, Pace, Pcm, Report, Sound, Utterance
 from piopiy_pipeline.signaling.caller import (
     Answered,
     CallStart,
@@ -41,72 +38,10 @@ from piopiy_pipeline.signaling.messages import dump
 
 __all__ = ["FRAME_MS", "Caller", "Outcome", "Pace", "Report", "Sound", "Utterance"]
 
-Pcm = NDArray[np.int16]
-
 FRAME_MS = 20
 _CATCH_UP_S = 1.0  # a process that slept longer than this does not send what it slept through
 _LEAVE_S = 3.0  # how long the gateway may take to confirm a hang-up
 _ALIGN_S = 0.1  # a received frame this close to the end of the one before follows it without a gap
-
-
-@dataclass(frozen=True, slots=True)
-class Utterance:
-    """One turn of the script: mono PCM at the call's rate, and where in it somebody speaks."""
-
-    name: str
-    pcm: Pcm
-    speech: SpeechBounds
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """When a caller speaks, and when they give up. All in seconds.
-
-    The caller speaks `settle_s` after the last sound, once the bot's turn was reported as finished.
-    Without that report they speak after `patience_s` in which nothing happened, and when the bot
-    never said anything after `no_answer_s` (`no_greeting_s` at the beginning). With `interrupt_s`
-    they speak that long after the bot began its answer, if it is still speaking. When the script
-    is over they hang up after `hangup_after_s` in which nothing happened; `limit_s` bounds it all.
-    """
-
-    settle_s: float = 0.5
-    patience_s: float = 2.5
-    no_greeting_s: float = 4.0
-    no_answer_s: float = 8.0
-    interrupt_s: float | None = None
-    hangup_after_s: float = 15.0
-    limit_s: float = 300.0
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """Something to tell the user. `at` is in seconds since the caller dialled."""
-
-    event: Literal["ringing", "answered", "user", "bot", "turn", "tool", "error", "ended"]
-    at: float
-    data: dict[str, Any] = field(default_factory=dict)
-
-
-class Sound(NamedTuple):
-    """Audio of one side for the recording (left is the caller), its first sample at `position`."""
-
-    side: Side
-    position: int
-    pcm: Pcm
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How the call went. `failure` says in a sentence why it does not count as a regular call."""
-
-    reason: EndReason
-    detail: str
-    answered: bool
-    duration_s: float
-    voice_to_voice_ms: tuple[int, ...]
-    barge_in_ms: tuple[int, ...]
-    turns: int
-    failure: str | None
 
 
 class _State(Enum):
@@ -114,27 +49,6 @@ class _State(Enum):
     TALKING = auto()
     LEAVING = auto()
     OVER = auto()
-
-
-@dataclass(slots=True)
-class _Exchange:
-    """One turn of the caller, and the bot's answer to it. Positions are in samples sent."""
-
-    number: int
-    utterance: Utterance
-    position: int
-    barges_in: bool = False
-    bot_sound_until: float = -inf  # the last sound of what the bot was saying when it was interrupted
-    answer_began_at: float | None = None
-    reported: bool = False
-
-    @property
-    def speech_start(self) -> int:
-        return self.position + self.utterance.speech.start
-
-    @property
-    def speech_end(self) -> int:
-        return self.position + self.utterance.speech.end
 
 
 class Caller:
@@ -167,7 +81,7 @@ class Caller:
         self._sent = 0  # samples
         self._ear = Ear(self.rate)
         self._heard_end = 0  # where in the recording the last received audio ends
-        self._exchanges: list[_Exchange] = []
+        self._exchanges: list[Exchange] = []
         self._greeting_began_at: float | None = None
         self._bot_finished = False  # its answer to the last turn, or its greeting
         self._bot_spoke = False
@@ -305,7 +219,7 @@ class Caller:
     # ------------------------------------------------------------------ speaking
 
     @property
-    def _current(self) -> _Exchange | None:
+    def _current(self) -> Exchange | None:
         return self._exchanges[-1] if self._exchanges else None
 
     @property
@@ -329,7 +243,7 @@ class Caller:
 
     def _begin(self, utterance: Utterance) -> None:
         self._close_exchange(self._time_of(self._sent))
-        self._exchanges.append(_Exchange(len(self._exchanges) + 1, utterance, self._sent))
+        self._exchanges.append(Exchange(len(self._exchanges) + 1, utterance, self._sent))
         self._tools_running.clear()
         self._bot_finished = self._bot_spoke = False
 
@@ -400,12 +314,12 @@ class Caller:
             data["barge_in_ms"] = self._barge_in_ms(exchange)
         self._report("turn", now, **data)
 
-    def _voice_to_voice_ms(self, exchange: _Exchange) -> int | None:
+    def _voice_to_voice_ms(self, exchange: Exchange) -> int | None:
         if exchange.answer_began_at is None:
             return None
         return round((exchange.answer_began_at - self._time_of(exchange.speech_end)) * 1000)
 
-    def _barge_in_ms(self, exchange: _Exchange) -> int | None:
+    def _barge_in_ms(self, exchange: Exchange) -> int | None:
         if not exchange.barges_in:
             return None
         return round((exchange.bot_sound_until - self._time_of(exchange.speech_start)) * 1000)
