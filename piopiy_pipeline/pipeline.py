@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, Self
 
 from pipecat.audio.vad.vad_analyzer import VADAnalyzer
 from pipecat.pipeline.pipeline import Pipeline
@@ -29,17 +29,13 @@ from pipecat.services.stt_service import STTService
 from pipecat.services.tts_service import TTSService
 from pipecat.transports.base_input import BaseInputTransport
 from pipecat.transports.base_output import BaseOutputTransport
+from pipecat.transports.base_transport import BaseTransport
 from pipecat.turns.user_start import TranscriptionUserTurnStartStrategy, VADUserTurnStartStrategy
 from pipecat.turns.user_stop import SpeechTimeoutUserTurnStopStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
 from piopiy_pipeline.processors.audio_stop import InputAudioStop
 from piopiy_pipeline.processors.vad import make_vad
-
-if TYPE_CHECKING:
-    from typing import Self
-
-    from piopiy_pipeline.session import Call
 
 __all__ = ["CallPipeline", "StageError", "default_turns"]
 
@@ -77,6 +73,12 @@ def default_turns(*, interruptions: bool = True, vad: bool = True) -> UserTurnSt
     return UserTurnStrategies(start=starts, stop=[SpeechTimeoutUserTurnStopStrategy(user_speech_timeout=0.6)])
 
 
+class HasTransport(Protocol):
+    """What a chain needs of a call."""
+
+    def transport(self) -> BaseTransport: ...
+
+
 class CallPipeline:
     """Named stages in order, to be looked at and changed until the call runs.
 
@@ -95,7 +97,7 @@ class CallPipeline:
     @classmethod
     def voice(
         cls,
-        call: Call,
+        call: HasTransport,
         *,
         stt: FrameProcessor,
         llm: FrameProcessor,
@@ -275,7 +277,7 @@ class CallPipeline:
 class _QuietPipeline(Pipeline):
     """Without observers, no stage builds anything for them: 18% of stock pipecat's work."""
 
-    async def setup(self, setup: FrameProcessorSetup) -> None:
+    async def setup(self, setup: FrameProcessorSetup) -> None:  # type: ignore[override]  # as pipecat's own
         worker = setup.pipeline_worker
         if not getattr(worker, "has_observers", True):
             setup = _without_observer(setup)

@@ -13,7 +13,7 @@ from piopiy_pipeline.processors.vad_engine import shared_engine
 
 __all__ = ["preload"]
 
-_MODULES = ("pipecat.adapters.llm.services.open_ai_adapter", "piopiy_pipeline.session.running")
+_MODULES = ("pipecat.adapters.llm.services.open_ai_adapter",)
 
 
 async def preload() -> None:

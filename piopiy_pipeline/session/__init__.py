@@ -1,6 +1,6 @@
 """One call from offer to end: its handle (`Call`), its owner (`Session`), and what they are made of."""
 
-from piopiy_pipeline.session.handle import DEFAULT_ERROR_LINE, Call, current_call
-from piopiy_pipeline.session.session import Callback, Post, Session
+from piopiy_pipeline.session.handle import DEFAULT_ERROR_LINE, Call, Post, current_call
+from piopiy_pipeline.session.session import Callback, Session
 
 __all__ = ["DEFAULT_ERROR_LINE", "Call", "Callback", "Post", "Session", "current_call"]

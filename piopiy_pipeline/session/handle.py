@@ -6,8 +6,9 @@ import asyncio
 import contextvars
 import itertools
 import json
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from loguru import logger
 from pipecat.frames.frames import TTSSpeakFrame
@@ -20,22 +21,53 @@ from piopiy_pipeline.call import CallEnd, CallInfo, EndReason, Turn
 from piopiy_pipeline.pipeline import CallPipeline, StageError
 from piopiy_pipeline.session.care import ResponseCare
 from piopiy_pipeline.session.events import Emitter, Handler
-from piopiy_pipeline.signaling.messages import Checkpoint, ConversationEvent
+from piopiy_pipeline.signaling.messages import AgentMessage, Checkpoint, ConversationEvent
+from piopiy_pipeline.transports.bot_output import SpeechMonitor
 from piopiy_pipeline.transports.frames import SpeechMarkFrame
 from piopiy_pipeline.transports.link import MediaLink
 from piopiy_pipeline.transports.media_stream import MediaStreamTransport
 
-if TYPE_CHECKING:
-    from piopiy_pipeline.session.running import PipelineRun
-    from piopiy_pipeline.session.session import Post
+__all__ = ["DEFAULT_ERROR_LINE", "Call", "MakeRun", "Post", "Run", "RunOptions", "current_call"]
 
-__all__ = ["DEFAULT_ERROR_LINE", "Call", "current_call"]
+Post = Callable[[AgentMessage], None]
+"""Sends a message to the gateway, without waiting."""
 
 current_call: contextvars.ContextVar[Call | None] = contextvars.ContextVar("piopiy_call", default=None)
 """The call in which this code runs, or None outside of calls."""
 
 DEFAULT_ERROR_LINE = "I am sorry, something went wrong. One moment, please."
 MAX_CHECKPOINT_BYTES = 900_000
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How a chain is run: see `Call.run`."""
+
+    idle_timeout_s: float | None
+    error_line: str | None
+    enable_metrics: bool
+    enable_usage_metrics: bool
+    observers: Sequence[BaseObserver]
+
+
+class Run(Protocol):
+    """A chain that runs, as far as a `Call` knows it."""
+
+    chain: CallPipeline
+
+    async def run(self) -> None: ...
+
+    async def respond(self) -> None: ...
+
+    async def drain(self, drain_s: float) -> None: ...
+
+    def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> None: ...
+
+
+class MakeRun(Protocol):
+    """Makes the run of a chain; given by the session, which knows what runs and what watches."""
+
+    def __call__(self, call: Call, chain: CallPipeline, options: RunOptions) -> Run: ...
 
 
 class Call:
@@ -53,6 +85,8 @@ class Call:
         *,
         post: Post,
         finish: Callable[[EndReason, str], None],
+        make_run: MakeRun,
+        make_monitor: Callable[[Call], SpeechMonitor],
         resumed: dict[str, Any] | None = None,
     ) -> None:
         self.info = info
@@ -61,10 +95,12 @@ class Call:
         self._link = link
         self._post = post
         self._finish = finish
+        self._make_run = make_run
+        self._make_monitor = make_monitor
         self._events = Emitter()
         self._transcript: list[Turn] = []
         self._transport: MediaStreamTransport | None = None
-        self._run: PipelineRun | None = None
+        self._run: Run | None = None
         self._end: asyncio.Future[CallEnd] = asyncio.get_running_loop().create_future()
         self._care = ResponseCare()
         self._marks = itertools.count(1)
@@ -117,10 +153,8 @@ class Call:
         this transport does not have.
         """
         if self._transport is None:
-            from piopiy_pipeline.session.running import CallMonitor
-
             self._transport = MediaStreamTransport(
-                self._link, CallMonitor(self), params, on_lost=self._media_lost
+                self._link, self._make_monitor(self), params, on_lost=self._media_lost
             )
         elif params is not None:
             raise ValueError("the transport of this call exists already: give its parameters the first time")
@@ -145,20 +179,11 @@ class Call:
         unless you ask for them. Raises `StageError` if the chain cannot work, and `RuntimeError`
         when it is called twice.
         """
-        from piopiy_pipeline.session.running import PipelineRun
-
         if self._run is not None:
             raise RuntimeError("this call runs a chain already: one call is one pipeline")
         self._care.patience_s = reply_timeout_s
-        self._run = PipelineRun(
-            self,
-            chain,
-            idle_timeout_s=idle_timeout_s,
-            error_line=error_line,
-            enable_metrics=enable_metrics,
-            enable_usage_metrics=enable_usage_metrics,
-            observers=observers,
-        )
+        options = RunOptions(idle_timeout_s, error_line, enable_metrics, enable_usage_metrics, observers)
+        self._run = self._make_run(self, chain, options)
         await self._run.run()
         return await asyncio.shield(self._end)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from loguru import logger
 from pipecat.frames.frames import (
@@ -44,10 +44,8 @@ from piopiy_pipeline.services.switch import ServiceSwitch
 from piopiy_pipeline.session.apology import canned_apology
 from piopiy_pipeline.session.care import Remedy
 from piopiy_pipeline.session.events import CallError
+from piopiy_pipeline.session.handle import Call, RunOptions
 from piopiy_pipeline.signaling.messages import Answer
-
-if TYPE_CHECKING:
-    from piopiy_pipeline.session.handle import Call
 
 __all__ = ["CallMonitor", "PipelineRun"]
 
@@ -145,21 +143,11 @@ class _Worker(PipelineWorker):
 class PipelineRun:
     """One run of one chain. `run()` returns when the pipeline has ended and is torn down."""
 
-    def __init__(
-        self,
-        call: Call,
-        chain: CallPipeline,
-        *,
-        idle_timeout_s: float | None,
-        error_line: str | None,
-        enable_metrics: bool,
-        enable_usage_metrics: bool,
-        observers: Sequence[BaseObserver],
-    ) -> None:
+    def __init__(self, call: Call, chain: CallPipeline, options: RunOptions) -> None:
         self.chain = chain
         self._call = call
-        self._idle_timeout_s = idle_timeout_s
-        self._error_line = error_line
+        self._idle_timeout_s = options.idle_timeout_s
+        self._error_line = options.error_line
         self._tasks: set[asyncio.Task[Any]] = set()
         self._transport = call.transport()
         monitor = self._transport.monitor
@@ -167,12 +155,12 @@ class PipelineRun:
         self._monitor = monitor
         self._worker = _Worker(
             chain.freeze(),
-            observers=observers,
+            observers=options.observers,
             params=PipelineParams(
                 audio_in_sample_rate=call.caller_rate,
                 audio_out_sample_rate=call.bot_rate,
-                enable_metrics=enable_metrics,
-                enable_usage_metrics=enable_usage_metrics,
+                enable_metrics=options.enable_metrics,
+                enable_usage_metrics=options.enable_usage_metrics,
                 send_initial_empty_metrics=False,
             ),
             enable_rtvi=False,

@@ -15,7 +15,8 @@ from typing import Any
 from loguru import logger
 
 from piopiy_pipeline.call import CallEnd, CallInfo, EndReason
-from piopiy_pipeline.session.handle import Call, current_call
+from piopiy_pipeline.session.handle import Call, Post, current_call
+from piopiy_pipeline.session.running import CallMonitor, PipelineRun
 from piopiy_pipeline.session.tasks import CallTasks, current_tasks, track_tasks
 from piopiy_pipeline.signaling.messages import AgentMessage, Hangup
 from piopiy_pipeline.transports.link import MediaLink
@@ -24,9 +25,6 @@ __all__ = ["Callback", "Post", "Session"]
 
 Callback = Callable[[Call], Awaitable[Any]]
 """The author's `create_session`, with its parameters bound."""
-Post = Callable[[AgentMessage], None]
-"""Sends a message to the gateway, without waiting."""
-
 CALLBACK_GRACE_S = 5.0
 """How long a callback may go on after its call has ended: to write a note, to close a file."""
 TEAR_DOWN_S = 3.0
@@ -45,7 +43,15 @@ class Session:
         resumed: dict[str, Any] | None = None,
     ) -> None:
         self.info = info
-        self.call = Call(info, link, post=self._post_unless_ended, finish=self.end, resumed=resumed)
+        self.call = Call(
+            info,
+            link,
+            post=self._post_unless_ended,
+            finish=self.end,
+            make_run=PipelineRun,
+            make_monitor=CallMonitor,
+            resumed=resumed,
+        )
         self._link = link
         self._post = post
         self._tasks = CallTasks(info.call_id)
@@ -69,10 +75,10 @@ class Session:
     async def run(self, callback: Callback) -> CallEnd:
         """Run the author's callback and take the call down. Raises nothing but cancellation."""
         track_tasks(asyncio.get_running_loop())
-        context = contextvars.copy_context()
-        context.run(current_tasks.set, self._tasks)
-        context.run(current_call.set, self.call)
         with logger.contextualize(call_id=self.info.call_id):
+            context = contextvars.copy_context()  # in here, so that what the author logs names the call
+            context.run(current_tasks.set, self._tasks)
+            context.run(current_call.set, self.call)
             author = asyncio.get_running_loop().create_task(
                 self._author(callback), name=f"{self.info.call_id}::callback", context=context
             )

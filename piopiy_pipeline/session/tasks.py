@@ -17,6 +17,9 @@ from loguru import logger
 
 __all__ = ["CallTasks", "current_tasks", "track_tasks"]
 
+AGAIN_S = 0.2
+"""How long a task may take to end when it is cancelled, before it is cancelled once more."""
+
 current_tasks: contextvars.ContextVar[CallTasks | None] = contextvars.ContextVar(
     "piopiy_call_tasks", default=None
 )
@@ -38,7 +41,10 @@ class CallTasks:
         return {task for task in self._tasks if not task.done()} - {asyncio.current_task()}
 
     async def cancel_all(self, *, timeout_s: float) -> set[asyncio.Task[Any]]:
-        """Cancel all of them, and wait for `timeout_s` at most. Returns those that would not end."""
+        """Cancel all of them, and wait for `timeout_s` at most. Returns those that would not end.
+
+        One that swallows its cancellation is cancelled again, every `AGAIN_S`.
+        """
         deadline = asyncio.get_running_loop().time() + timeout_s
         while pending := self.pending():
             left = deadline - asyncio.get_running_loop().time()
@@ -48,7 +54,7 @@ class CallTasks:
                 return pending
             for task in pending:
                 task.cancel()
-            await asyncio.wait(pending, timeout=left)
+            await asyncio.wait(pending, timeout=min(left, AGAIN_S))
         return set()
 
 
