@@ -26,6 +26,10 @@ class MediaPort(Protocol):
     @property
     def worst_gap_s(self) -> float: ...
 
+    @property
+    def caller_dropped_s(self) -> float:
+        """How much of the caller's sound the agent never got, because it was busy for too long."""
+
     def caller_audio(self, pcm: bytes) -> None:
         """The caller's sound, at the leg's rate."""
 

@@ -79,6 +79,7 @@ class GatewayCall:
         self._duration_deadline: float | None = None
         self._gaps = 0
         self._worst_gap_s = 0.0
+        self._caller_dropped_s = 0.0
         self._last_instance_id: str | None = None
 
     # ------------------------------------------------------------------ the switchboard's side
@@ -163,6 +164,7 @@ class GatewayCall:
             gaps=self._gaps + (media.gaps if media else 0),
             worst_gap_s=max(self._worst_gap_s, media.worst_gap_s if media else 0.0),
             frames_dropped=self.leg.frames_dropped,
+            caller_dropped_s=self._caller_dropped_s + (media.caller_dropped_s if media else 0.0),
             reason=self.reason,
             detail=self.detail,
         )
@@ -335,7 +337,7 @@ class GatewayCall:
         connected = self._host.instances.of(agent_id)
         if not connected:
             return EndReason.NO_AGENT, f"no instance of agent {agent_id!r} is connected"
-        return EndReason.BUSY, f"{len(connected)} instances are connected, and none took the call"
+        return EndReason.BUSY, f"instances connected: {len(connected)}, and none took the call"
 
     def _retry(self, now: float, detail: str) -> None:
         """A callback failed before its answer: elsewhere, once."""
@@ -396,4 +398,5 @@ class GatewayCall:
             if attempt.media is not None:
                 self._gaps += attempt.media.gaps
                 self._worst_gap_s = max(self._worst_gap_s, attempt.media.worst_gap_s)
+                self._caller_dropped_s += attempt.media.caller_dropped_s
             attempt.release()

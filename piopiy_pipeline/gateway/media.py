@@ -76,10 +76,9 @@ class MediaStream:
         self._to_agent: Resampler | None = None
         self._backlog: deque[bytes] = deque()
         self._backlog_bytes = 0
-        self._backlog_limit = 0
+        self._caller_rate = leg_rate
         self._closed = False
-        self.caller_bytes_dropped = 0
-        """How much of the caller's sound the agent never got because it was busy for too long."""
+        self._dropped_bytes = 0
         connection.binary_limit_bytes = _IN_SOCKET_BYTES
         connection.listen(on_text=self._on_text, on_binary=self._on_binary, on_close=self._on_close)
 
@@ -96,6 +95,10 @@ class MediaStream:
     @property
     def worst_gap_s(self) -> float:
         return self._playout.worst_gap_s if self._playout else 0.0
+
+    @property
+    def caller_dropped_s(self) -> float:
+        return self._dropped_bytes / 2 / self._caller_rate
 
     def play(self, now: float) -> list[bytes]:
         """The frames that are due for the caller, 20 ms each at the leg's rate; the agent is told of them."""
@@ -122,10 +125,10 @@ class MediaStream:
         self._backlog_bytes += len(pcm)
         while self._backlog and self._connection.post_binary(self._backlog[0]):
             self._backlog_bytes -= len(self._backlog.popleft())
-        while self._backlog_bytes > self._backlog_limit:
+        while self._backlog_bytes > BACKLOG_S * self._caller_rate * 2:
             dropped = len(self._backlog.popleft())
             self._backlog_bytes -= dropped
-            self.caller_bytes_dropped += dropped
+            self._dropped_bytes += dropped
 
     def dtmf(self, digits: str) -> None:
         self._post(Dtmf(digits=digits))
@@ -187,7 +190,7 @@ class MediaStream:
         self._playout = Playout(rate=start.bot_rate, played_every_ms=start.played_every_ms)
         self._to_leg = _resampler(start.bot_rate, self._leg_rate)
         self._to_agent = _resampler(self._leg_rate, start.caller_rate)
-        self._backlog_limit = int(BACKLOG_S * start.caller_rate) * 2
+        self._caller_rate = start.caller_rate
         self._listener.media_started(self, self._loop.time())
 
     def _fault(self, detail: str) -> None:

@@ -38,6 +38,7 @@ class CallSnapshot:
     gaps: int
     worst_gap_s: float
     frames_dropped: int
+    caller_dropped_s: float
     reason: EndReason | None
     detail: str
 

@@ -8,7 +8,15 @@ from numpy.typing import NDArray
 
 from piopiy_pipeline.audio.resample import Resampler
 
-PAIRS = [(24000, 16000), (24000, 8000), (16000, 8000), (8000, 16000), (16000, 24000), (48000, 8000), (8000, 48000)]
+PAIRS = [
+    (24000, 16000),
+    (24000, 8000),
+    (16000, 8000),
+    (8000, 16000),
+    (16000, 24000),
+    (48000, 8000),
+    (8000, 48000),
+]
 
 
 def tone(rate: int, hertz: float, seconds: float = 1.0) -> bytes:

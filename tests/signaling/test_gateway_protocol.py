@@ -11,6 +11,7 @@ from piopiy_pipeline.signaling.gateway_protocol import GatewayProtocol, State, S
 from piopiy_pipeline.signaling.messages import (
     MAX_MESSAGE_BYTES,
     Fault,
+    GatewayMessage,
     Ping,
     Pong,
     Register,
@@ -127,7 +128,7 @@ def test_an_agent_that_does_not_register_in_time_is_sent_away() -> None:
 
 def test_an_agent_is_asked_for_a_sign_of_life_each_heartbeat() -> None:
     machine = registered(heartbeat_s=10)
-    pings = []
+    pings: list[GatewayMessage] = []
     for beat in range(1, 6):
         at = beat * 10.0
         assert machine.wake_at == at

@@ -20,8 +20,13 @@ PATIENCE_S = 10.0
 
 
 def config(**settings: Any) -> GatewayConfig:
-    """A gateway on any free port of loopback that knows one agent and one caller."""
-    defaults: dict[str, Any] = {"port": 0, "agents": {AGENT_ID: AGENT_TOKEN}, "caller_keys": [CALLER_KEY]}
+    """A gateway on any free port of loopback that knows one agent and one caller, and is patient."""
+    defaults: dict[str, Any] = {
+        "port": 0,
+        "agents": {AGENT_ID: AGENT_TOKEN},
+        "caller_keys": [CALLER_KEY],
+        "offer_ms": 5000,
+    }
     return GatewayConfig(**{**defaults, **settings})
 
 
@@ -31,9 +36,11 @@ def bearer(token: str) -> dict[str, str]:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for a condition that something on this loop makes true."""
-    async with asyncio.timeout(PATIENCE_S):
-        while not condition():
-            await asyncio.sleep(0.005)
+    for _ in range(int(PATIENCE_S / 0.005)):
+        if condition():
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError(f"still not so after {PATIENCE_S:g} s")
 
 
 class Peer:
@@ -42,8 +49,6 @@ class Peer:
     def __init__(self, socket: ClientConnection) -> None:
         self.socket = socket
         self.audio: list[bytes] = []
-        self.close_code: int | None = None
-        self.close_reason = ""
 
     async def say(self, **message: Any) -> None:
         await self.socket.send(json.dumps(message))
@@ -88,11 +93,20 @@ class Peer:
 class ScriptedAgent(Peer):
     """An instance of the agent, which does what the test says."""
 
-    url = ""
+    def __init__(self, socket: ClientConnection, url: str = "") -> None:
+        super().__init__(socket)
+        self.url = url
+        self.media: list[Peer] = []
 
     async def register(self, instance_id: str, *, capacity: int = 10, **more: Any) -> None:
         await self.say(
-            **{"type": "register", "agent_id": AGENT_ID, "instance_id": instance_id, "capacity": capacity, **more}
+            **{
+                "type": "register",
+                "agent_id": AGENT_ID,
+                "instance_id": instance_id,
+                "capacity": capacity,
+                **more,
+            }
         )
 
     async def offer(self) -> dict[str, Any]:
@@ -107,6 +121,7 @@ class ScriptedAgent(Peer):
                 proxy=None,
             )
         )
+        self.media.append(media)
         await media.say(**{"event": "start", "caller_rate": 16000, "bot_rate": 16000, **start})
         return media
 
@@ -135,11 +150,15 @@ async def agent(gateway: Gateway, instance_id: str = "one", **register: Any) -> 
     async with connect(
         f"{gateway.url}/agent", additional_headers=bearer(AGENT_TOKEN), compression=None, proxy=None
     ) as socket:
-        scripted = ScriptedAgent(socket)
-        scripted.url = gateway.url
+        scripted = ScriptedAgent(socket, gateway.url)
         await scripted.register(instance_id, **register)
         await scripted.hear("registered")
-        yield scripted
+        try:
+            yield scripted
+        finally:
+            for media in scripted.media:
+                media.die()
+                await media.socket.wait_closed()
 
 
 @asynccontextmanager

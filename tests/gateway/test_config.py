@@ -1,0 +1,81 @@
+"""The gateway's settings: where they come from, and how a mistake in them is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from piopiy_pipeline.gateway.config import GatewayConfig
+from piopiy_pipeline.gateway.errors import GatewayError
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "gateway.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def complaint(path: Path | None, environ: dict[str, str] | None = None) -> str:
+    with pytest.raises(GatewayError) as raised:
+        GatewayConfig.load(path, environ or {})
+    return str(raised.value)
+
+
+def test_the_defaults_listen_on_loopback_and_let_nobody_in() -> None:
+    config = GatewayConfig.load(None, {})
+    assert (config.host, config.port) == ("127.0.0.1", 7860)
+    assert config.agents == {}
+    assert config.caller_keys == []
+
+
+def test_a_file_sets_what_it_names(tmp_path: Path) -> None:
+    path = written(tmp_path, 'port = 9000\ncaller_keys = ["k"]\n[agents]\nfront-desk = "secret"\n')
+    config = GatewayConfig.load(path, {})
+    assert config.port == 9000
+    assert config.agents == {"front-desk": "secret"}
+    assert config.caller_keys == ["k"]
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    path = written(tmp_path, "port = 9000\noffer_ms = 600\n")
+    environ = {"PIOPIY_GATEWAY_PORT": "9001", "PIOPIY_GATEWAY_AGENTS": '{"a": "t"}', "HOME": "/"}
+    config = GatewayConfig.load(path, environ)
+    assert (config.port, config.offer_ms, config.agents) == (9001, 600, {"a": "t"})
+
+
+def test_a_wrong_value_is_told_with_the_file_and_the_key(tmp_path: Path) -> None:
+    path = written(tmp_path, "setup_s = -1\n")
+    assert complaint(path) == f"{path}: setup_s: Input should be greater than 0"
+
+
+def test_an_unknown_key_is_told_with_those_that_there_are(tmp_path: Path) -> None:
+    path = written(tmp_path, "prot = 9000\n")
+    message = complaint(path)
+    assert message.startswith(f"{path}: prot: no such setting")
+    assert "port" in message
+
+
+def test_a_wrong_or_unknown_variable_is_told_by_its_name() -> None:
+    assert complaint(None, {"PIOPIY_GATEWAY_PORT": "99999"}).startswith("PIOPIY_GATEWAY_PORT: port: ")
+    assert "PIOPIY_GATEWAY_PROT" in complaint(None, {"PIOPIY_GATEWAY_PROT": "1"})
+    assert "not valid JSON" in complaint(None, {"PIOPIY_GATEWAY_AGENTS": "{a: b}"})
+
+
+def test_a_file_that_is_not_there_or_no_toml_is_told_with_its_path(tmp_path: Path) -> None:
+    missing = tmp_path / "missing.toml"
+    assert str(missing) in complaint(missing)
+    broken = written(tmp_path, "port = \n")
+    assert complaint(broken).startswith(f"{broken}: not valid TOML")
+
+
+def test_secrets_are_in_no_message_and_no_representation(tmp_path: Path) -> None:
+    path = written(tmp_path, '[agents]\na = "very secret"\n')
+    assert "very secret" not in complaint(path), "a token must not have spaces"
+    config = GatewayConfig(agents={"a": "very-secret"}, caller_keys=["hush-hush"])
+    assert "secret" not in repr(config)
+    assert "hush" not in repr(config)
+    with pytest.raises(ValidationError) as raised:
+        GatewayConfig(agents={"a": "very secret"})
+    assert "very secret" not in str(raised.value)
