@@ -1,6 +1,8 @@
 # Each of these does all its own set-up. The first time takes a minute or two, after that it is instant.
 
 PORT ?= 7860
+# The tests wait more than they compute: more at once than there are cores.
+JOBS ?= 4
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
@@ -24,7 +26,7 @@ run: $(INSTALLED)
 test: $(INSTALLED)
 	@sh scripts/test_packages.sh
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(JOBS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

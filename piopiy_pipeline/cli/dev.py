@@ -157,7 +157,8 @@ async def _reload_on_change(path: Path, launch: Callable[[], Awaitable[None]], s
 def _environment(agent_id: str, agent_token: str, url: str, services: dict[str, str]) -> dict[str, str]:
     own = {"AGENT_ID": agent_id, "AGENT_TOKEN": agent_token, "PIOPIY_URL": url, **services}
     # What a bot prints is to be seen when it prints it, in a pipe too.
-    return {"PYTHONUNBUFFERED": "1", **os.environ, **own}
+    # pipecat greets at its import, before anybody could have set up the log.
+    return {"PYTHONUNBUFFERED": "1", "LOGURU_LEVEL": "WARNING", **os.environ, **own}
 
 
 def _agent_id(path: Path) -> str:
