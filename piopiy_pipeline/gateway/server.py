@@ -65,7 +65,8 @@ class Gateway:
         self._connections: set[_Connection] = set()
         self._server: Server | None = None
         self._metronome: Metronome | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._timer_at: float | None = None  # uvloop's handles cannot always be asked
         self._changed: asyncio.Event | None = None
         self._closing: asyncio.Task[None] | None = None
         self._preload: asyncio.Task[ModuleType] | None = None
@@ -216,14 +217,16 @@ class Gateway:
         else:
             self._metronome.stop()
         wake_at = self.switchboard.wake_at
-        if self._timer is not None and (wake_at is None or wake_at != self._timer.when()):
+        if wake_at == self._timer_at:
+            return
+        if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
-        if wake_at is not None and self._timer is None:
-            self._timer = asyncio.get_running_loop().call_at(wake_at, self._on_timer)
+        self._timer_at = wake_at
+        loop = asyncio.get_running_loop()
+        self._timer = None if wake_at is None else loop.call_at(wake_at, self._on_timer)
 
     def _on_timer(self) -> None:
-        self._timer = None
+        self._timer = self._timer_at = None
         # Some loops fire timers by the resolution of their clock too early.
         self.switchboard.tick(asyncio.get_running_loop().time() + 0.001)
         self._on_change()

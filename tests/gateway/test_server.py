@@ -10,13 +10,15 @@ import sys
 import textwrap
 import threading
 from contextlib import suppress
+from unittest.mock import create_autospec
 
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.call import CallInfo, EndReason
 from piopiy_pipeline.gateway import Gateway, GatewayError
+from piopiy_pipeline.gateway.legs.base import Leg
 from tests.support.gateway_peers import (
     AGENT_ID,
     AGENT_TOKEN,
@@ -399,6 +401,22 @@ def test_many_calls_leave_no_tasks_no_threads_and_no_calls() -> None:
         assert len(asyncio.all_tasks()) == 1
 
     asyncio.run(story())
+
+
+def test_deadlines_that_have_passed_are_acted_on_with_uvloop_too() -> None:
+    uvloop = pytest.importorskip("uvloop")
+
+    async def story() -> None:
+        async with Gateway(config()) as gateway, agent(gateway, "one"), agent(gateway, "two"):
+            long_ago = asyncio.get_running_loop().time() - 60
+            legs = [create_autospec(Leg, instance=True, rate=16000, frames_dropped=0) for _ in range(3)]
+            for number, leg in enumerate(legs):
+                info = CallInfo(agent_id=AGENT_ID, call_id=f"call-{number}")
+                gateway.switchboard.place(info, leg, long_ago)
+            await gateway.wait_for_agent(AGENT_ID, 1)
+            await until(lambda: gateway.switchboard.snapshot().calls[0].offers == 2)
+
+    uvloop.run(story())
 
 
 # ---------------------------------------------------------------------- what it stands on
