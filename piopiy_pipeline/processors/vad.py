@@ -61,13 +61,14 @@ class VadStage(FrameProcessor):
         self,
         settings: VadSettings | None = None,
         *,
-        speech_activity_period: float = 0.2,
+        speech_activity_period: float = 1.0,
         audio_idle_timeout: float = 1.0,
         engine: VadEngine | None = None,
         **kwargs: Any,
     ) -> None:
         """
         `speech_activity_period`: seconds between two `UserSpeakingFrame`s while there is speech, 0 for none.
+        (pipecat: 0.2. They travel through every stage, both ways, and feed timeouts of many seconds.)
         `audio_idle_timeout`: seconds without audio after which speech counts as stopped, 0 for never.
         `engine`: default is the process's own. Raises `ModelMissing` where there is no model.
         """
