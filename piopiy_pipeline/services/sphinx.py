@@ -74,8 +74,8 @@ class SphinxSTTService(STTService):
     Needs a VAD in front of it: an utterance is what lies between `VADUserStartedSpeakingFrame` and
     `VADUserStoppedSpeakingFrame`. Sends `InterimTranscriptionFrame` while the caller speaks and one
     finalized `TranscriptionFrame` per utterance, whose `result` is `{"confidence": share}`: the share
-    of the speech that consists of words from the phrases. An utterance without words gives a
-    finalized frame with empty text, so that a turn strategy can tell "nothing" from "not yet".
+    of the speech that consists of words from the phrases. An utterance without words gives no frame:
+    pipecat's turn strategies end such a turn with their own timeout.
 
     PCM16 mono at 8 kHz and above; 8 kHz is what telephones send and is brought to the model's 16 kHz
     with a filter of its own. Raises `ModuleNotFoundError` when pocketsphinx is not installed.
@@ -253,10 +253,10 @@ class SphinxSTTService(STTService):
         )
 
     async def _final(self, text: str, confidence: float, piece: _Piece) -> None:
+        if not text:
+            return
         if piece.follows_vad:
             self.confirm_finalize()
-        elif not text:
-            return
         logger.debug("{}: {!r}, confidence {:.2f}", self, text, confidence)
         await self.push_frame(
             TranscriptionFrame(

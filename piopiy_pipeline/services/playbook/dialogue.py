@@ -1,0 +1,286 @@
+"""Decides what to do next from the conversation so far. No I/O, no clock, and no state of its own.
+
+Everything is worked out anew from the messages each time: who was interrupted, or took a call over
+from an agent that died, needs nothing but the messages to go on. The messages are those of pipecat's
+`LLMContext`: `user`, `assistant` (with `tool_calls`), `tool` with the result as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
+from typing import Any
+
+from piopiy_pipeline.services.playbook.matching import Heard, Matcher
+from piopiy_pipeline.services.playbook.model import PLACEHOLDER, Intent, Playbook
+from piopiy_pipeline.services.playbook.values import Value
+
+__all__ = ["Action", "Dialogue"]
+
+_UNFINISHED = "IN_PROGRESS"
+_CANCELLED = "CANCELLED"
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What to do: say `text` (nothing if empty), then call `tool` with `arguments`, if there is one."""
+
+    text: str = ""
+    tool: str | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+class _Stage(Enum):
+    OPEN = auto()  # nothing is under way
+    ASKING = auto()  # a slot is missing
+    CONFIRMING = auto()
+    CALLING = auto()  # the tool was decided on
+    RUNNING = auto()  # the tool was called
+    DONE = auto()  # it has answered; a change of mind calls it again
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    stage: _Stage = _Stage.OPEN
+    intent: str | None = None
+    values: Mapping[str, Value] = field(default_factory=dict)
+    asked: str | None = None
+    again: bool = False  # the tool has been called before: this is a change
+    turn: int = 0  # of the caller; chooses among alternatives
+    last: Action = Action()
+
+
+class Dialogue:
+    """One playbook's conversations. It can be shared: it remembers none of them."""
+
+    def __init__(self, playbook: Playbook) -> None:
+        self.playbook = playbook
+        self._matcher = Matcher(playbook)
+
+    def next(self, messages: Iterable[Mapping[str, Any]]) -> Action:
+        """What to do after `messages`, which are all of the conversation so far."""
+        state = _State()
+        action = Action()
+        for message in messages:
+            state, action = self._step(state, message)
+            if action != Action():
+                state = replace(state, last=action)
+        return action
+
+    def _step(self, state: _State, message: Mapping[str, Any]) -> tuple[_State, Action]:
+        content = _text(message.get("content"))
+        match message.get("role"):
+            case "user" if content.strip():
+                return self._user(replace(state, turn=state.turn + 1), content)
+            case "assistant" if message.get("tool_calls"):
+                if state.stage is _Stage.CALLING:
+                    state = replace(state, stage=_Stage.RUNNING)
+                return state, Action()
+            case "tool":
+                return self._result(state, content)
+            case "developer":
+                # Somebody wants the bot to speak: nothing was understood, or the line is silent.
+                return state, Action(self._reask(state) or state.last.text)
+        return state, Action()
+
+    # ------------------------------------------------------------------ the caller speaks
+
+    def _user(self, state: _State, text: str) -> tuple[_State, Action]:
+        if state.stage is _Stage.CALLING:  # interrupted before the tool was called
+            state = replace(state, stage=_Stage.CONFIRMING)
+        under_way = state.intent if state.stage is not _Stage.OPEN else None
+        in_reach = self.playbook.intents[under_way].slots if under_way else list(self.playbook.slots)
+        heard = self._matcher.read(text, slots=in_reach, asked=state.asked)
+        match state.stage:
+            case _Stage.RUNNING:
+                return state, self._say(state, self.playbook.replies.wait)
+            case _Stage.ASKING | _Stage.CONFIRMING:
+                return self._answer(state, heard)
+            case _Stage.DONE:
+                return self._afterwards(state, heard, text)
+        return self._open(state, heard)
+
+    def _answer(self, state: _State, heard: Heard) -> tuple[_State, Action]:
+        """The caller answers a question of ours, or does not."""
+        assert state.intent is not None
+        if heard.forget and not heard.values:
+            return _State(turn=state.turn), self._say(state, self.playbook.replies.forgotten)
+        if not heard.values and not heard.only_polarity and heard.intent not in (None, state.intent):
+            return self._aside(state, heard)
+        wrong, values = self._within(state, heard.values)
+        before = {name: value.value for name, value in state.values.items()}
+        state = replace(state, values={**state.values, **values})
+        if wrong:
+            return state, Action(f"{wrong} {self._reask(state)}".strip())
+        if values:
+            same = all(before.get(name) == value.value for name, value in values.items())
+            agreed = state.stage is _Stage.CONFIRMING and same and heard.polarity is True
+            return self._proceed(state, agreed=agreed)
+        if state.stage is _Stage.CONFIRMING and heard.polarity is not None:
+            if heard.polarity:
+                return self._proceed(state, agreed=True)
+            return state, self._say(state, self.playbook.replies.change)
+        if heard.intent == state.intent and not heard.only_polarity:  # asked for the same thing again
+            return state, Action(self._reask(state))
+        fallback = self._say(state, self.playbook.replies.fallback)
+        return state, Action(f"{fallback.text} {self._reask(state)}".strip())
+
+    def _aside(self, state: _State, heard: Heard) -> tuple[_State, Action]:
+        """Another wish in the middle of this one: a question is answered, anything else takes over."""
+        assert heard.intent is not None
+        other = self.playbook.intents[heard.intent]
+        if other.tool or other.slots:
+            return self._begin(_State(turn=state.turn), heard.intent, {})
+        return state, Action(f"{self._pick(other.reply, state)} {self._reask(state)}".strip())
+
+    def _afterwards(self, state: _State, heard: Heard, text: str) -> tuple[_State, Action]:
+        """Something was done just now: a change of mind, a "no, that is all", or something new."""
+        if heard.only_polarity or heard.forget:
+            return self._open(replace(state, values={}), heard)
+        if heard.values and (
+            heard.changes or (heard.intent in (None, state.intent) and not self._is_new(heard))
+        ):
+            wrong, values = self._within(state, heard.values)
+            changed = replace(state, values={**state.values, **values}, again=True)
+            if wrong:
+                return state, Action(wrong)
+            return self._proceed(changed, agreed=False)
+        everything = self._matcher.read(text, slots=list(self.playbook.slots))
+        return self._open(state, everything)
+
+    def _is_new(self, heard: Heard) -> bool:
+        """Whether it reads as a wish in full, which begins the same thing a second time."""
+        return heard.intents[0][1] >= 85 and len(heard.values) > 1
+
+    def _open(self, state: _State, heard: Heard) -> tuple[_State, Action]:
+        """Nothing is under way."""
+        if heard.forget:
+            return _State(turn=state.turn), self._say(state, self.playbook.replies.forgotten)
+        if heard.only_polarity and heard.polarity is not None:
+            if not heard.polarity and self.playbook.done and state.turn > 1:
+                return self._begin(_State(turn=state.turn), self.playbook.done, {})
+            return state, self._say(state, self.playbook.replies.listening)
+        if heard.intent is not None:
+            intent = self.playbook.intents[heard.intent]
+            if not intent.tool and not intent.slots:  # a question: what was done stays changeable
+                return state, Action(self._pick(intent.reply, state))
+            return self._begin(_State(turn=state.turn), heard.intent, heard.values)
+        wanting = [
+            name
+            for name, intent in self.playbook.intents.items()
+            if heard.values and all(slot in intent.slots for slot in heard.values)
+        ]
+        if len(wanting) == 1:  # "four people on Friday" can only mean one thing
+            return self._begin(_State(turn=state.turn), wanting[0], heard.values)
+        return state, self._say(state, self.playbook.replies.fallback)
+
+    def _begin(self, state: _State, name: str, values: Mapping[str, Value]) -> tuple[_State, Action]:
+        slots = self.playbook.intents[name].slots
+        state = replace(state, intent=name)
+        wrong, fitting = self._within(state, {slot: value for slot, value in values.items() if slot in slots})
+        state, action = self._proceed(replace(state, values=fitting), agreed=False)
+        return state, replace(action, text=f"{wrong} {action.text}".strip())
+
+    # ------------------------------------------------------------------ what is next
+
+    def _proceed(self, state: _State, *, agreed: bool) -> tuple[_State, Action]:
+        """Ask for what is missing, then for a yes, then do it."""
+        assert state.intent is not None
+        intent = self.playbook.intents[state.intent]
+        missing = next((slot for slot in intent.slots if slot not in state.values), None)
+        if missing:
+            state = replace(state, stage=_Stage.ASKING, asked=missing)
+            return state, Action(self._reask(state))
+        state = replace(state, asked=None)
+        if intent.confirm and not agreed:
+            state = replace(state, stage=_Stage.CONFIRMING)
+            return state, Action(self._reask(state))
+        if intent.tool:
+            arguments = {slot: state.values[slot].value for slot in intent.slots}
+            said = self._fill(self._pick(intent.say, state), state, None)
+            return replace(state, stage=_Stage.CALLING), Action(said, intent.tool, arguments)
+        return replace(state, stage=_Stage.DONE), Action(
+            self._fill(self._pick(intent.reply, state), state, None)
+        )
+
+    def _result(self, state: _State, content: str) -> tuple[_State, Action]:
+        """The tool has answered."""
+        if state.stage not in (_Stage.RUNNING, _Stage.CALLING) or state.intent is None:
+            return state, Action()
+        if content == _UNFINISHED:
+            return state, Action()
+        intent = self.playbook.intents[state.intent]
+        if content == _CANCELLED:
+            return replace(state, stage=_Stage.CONFIRMING if intent.confirm else _Stage.DONE), Action()
+        result, failed = _result(content)
+        if failed:
+            texts = intent.failed or self.playbook.replies.failed
+            return replace(state, stage=_Stage.DONE), Action(
+                self._fill(self._pick(texts, state), state, result)
+            )
+        state = replace(state, stage=_Stage.DONE, again=True)
+        return state, Action(self._fill(self._pick(intent.reply, state), state, result))
+
+    def _reask(self, state: _State) -> str:
+        """The question that is open, or nothing."""
+        if state.intent is None:
+            return ""
+        intent = self.playbook.intents[state.intent]
+        if state.stage is _Stage.ASKING and state.asked:
+            return self._pick(self.playbook.slots[state.asked].ask, state)
+        if state.stage is _Stage.CONFIRMING:
+            return self._fill(self._pick(_confirmation(intent, state.again), state), state, None)
+        return ""
+
+    def _within(self, state: _State, values: Mapping[str, Value]) -> tuple[str, dict[str, Value]]:
+        """The values that their slots allow, and what to say about one that is not allowed."""
+        fitting: dict[str, Value] = {}
+        problem = ""
+        for name, value in values.items():
+            slot = self.playbook.slots[name]
+            if isinstance(value.value, int) and not slot.min <= value.value <= slot.max:
+                problem = self._pick(slot.out_of_range or self.playbook.replies.fallback, state)
+            else:
+                fitting[name] = value
+        return problem, fitting
+
+    def _say(self, state: _State, texts: Sequence[str]) -> Action:
+        return Action(self._pick(texts, state))
+
+    def _pick(self, texts: Sequence[str] | None, state: _State) -> str:
+        """One of the alternatives: the same one for the same turn, whoever works it out again."""
+        return texts[state.turn % len(texts)] if texts else ""
+
+    def _fill(self, text: str, state: _State, result: Any) -> str:
+        def value(name: str) -> str:
+            if name.startswith("result."):
+                return str(result.get(name[7:], "")) if isinstance(result, Mapping) else ""
+            return state.values[name].spoken if name in state.values else ""
+
+        return PLACEHOLDER.sub(lambda match: value(match[1]), text)
+
+
+def _confirmation(intent: Intent, again: bool) -> Sequence[str] | None:
+    return intent.changed if again and intent.changed else intent.confirm
+
+
+def _result(content: str) -> tuple[Any, bool]:
+    """A tool's result, and whether it is a failure: an "error" in it, or pipecat's sentence about an exception."""
+    try:
+        result = json.loads(content)
+    except json.JSONDecodeError:
+        result = content
+    if isinstance(result, Mapping):
+        return result, bool(result.get("error"))
+    return result, isinstance(result, str) and result.startswith("The function `")
+
+
+def _text(content: Any) -> str:
+    """The text of a message whose content is a string or a list of parts."""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        return " ".join(str(part.get("text", "")) for part in content if isinstance(part, Mapping))
+    return ""

@@ -1,0 +1,155 @@
+"""Reads a playbook file; a mistake is a `PlaybookError` with file, line and what was expected."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from piopiy_pipeline.services.playbook.model import PLACEHOLDER, Playbook, PlaybookError
+
+__all__ = ["load_playbook", "parse_playbook"]
+
+_Path = tuple[str | int, ...]
+
+
+def load_playbook(path: str | Path) -> Playbook:
+    """The playbook in the YAML file `path`. Raises `PlaybookError`."""
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise PlaybookError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise PlaybookError(f"{path}: expected text in UTF-8") from None
+    return parse_playbook(text, name=str(path))
+
+
+def parse_playbook(text: str, *, name: str = "playbook") -> Playbook:
+    """The playbook in `text`; `name` stands for the file in messages. Raises `PlaybookError`."""
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise PlaybookError(f"{name}:{line}: expected YAML: {error.problem or error.context}") from None
+    except yaml.YAMLError as error:
+        raise PlaybookError(f"{name}:1: expected YAML: {error}") from None
+    if not isinstance(root, yaml.MappingNode):
+        raise PlaybookError(f"{name}:1: expected a mapping with 'intents'")
+    lines: dict[_Path, int] = {}
+    data = _plain(root, (), lines, name)
+    try:
+        playbook = Playbook.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = tuple(part for part in first["loc"] if part != "function-before")
+        line = _line(where, lines)
+        raise PlaybookError(f"{name}:{line}: {_dotted(where)}: {_expected(first)}") from None
+    for where, problem in _problems(playbook):
+        raise PlaybookError(f"{name}:{_line(where, lines)}: {_dotted(where)}: {problem}")
+    return playbook
+
+
+def _plain(node: yaml.Node, path: _Path, lines: dict[_Path, int], name: str) -> Any:
+    """The value of `node`, noting in `lines` where each part of it stands."""
+    lines.setdefault(path, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        result: dict[str, Any] = {}
+        for key, value in node.value:
+            here = (*path, str(key.value))
+            if str(key.value) in result:
+                line = key.start_mark.line + 1
+                raise PlaybookError(
+                    f"{name}:{line}: {_dotted(here)}: expected each name once; it is here twice"
+                )
+            lines[here] = key.start_mark.line + 1
+            result[str(key.value)] = _plain(value, here, lines, name)
+        return result
+    if isinstance(node, yaml.SequenceNode):
+        return [_plain(each, (*path, at), lines, name) for at, each in enumerate(node.value)]
+    if isinstance(node, yaml.ScalarNode) and node.tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:null"):
+        return yaml.safe_load(node.value) if node.value else None
+    # Everything else is text: "yes", "no" and "19:00" are what callers say, not what YAML makes of them.
+    return node.value
+
+
+def _line(where: _Path, lines: dict[_Path, int]) -> int:
+    """The line of the nearest part that stands in the file."""
+    while where not in lines:
+        where = where[:-1]
+    return lines[where]
+
+
+def _dotted(where: _Path) -> str:
+    return ".".join(str(part + 1) if isinstance(part, int) else part for part in where) or "playbook"
+
+
+def _expected(error: Any) -> str:
+    kind, context = error["type"], error.get("ctx", {})
+    match kind:
+        case "missing":
+            return "expected, and not here"
+        case "extra_forbidden":
+            return "not a name that is known here"
+        case "too_short":
+            return "expected at least one"
+        case "string_too_short":
+            return "expected some text"
+        case "literal_error":
+            return f"expected {context['expected']}, not {error['input']!r}"
+    what = {
+        "string_type": "text",
+        "list_type": "a list",
+        "dict_type": "a mapping",
+        "model_type": "a mapping",
+        "int_type": "a whole number",
+        "int_parsing": "a whole number",
+    }.get(kind)
+    return f"expected {what}, not {error['input']!r}" if what else error["msg"]
+
+
+def _problems(playbook: Playbook) -> list[tuple[_Path, str]]:
+    """What is wrong between the parts."""
+    found: list[tuple[_Path, str]] = []
+    slots = playbook.slots
+    names = ", ".join(slots) or "none are defined"
+    for name, slot in slots.items():
+        here = ("slots", name)
+        if (slot.type == "one_of") != bool(slot.values):
+            need = "expected, and not here" if slot.type == "one_of" else f"a {slot.type} has none"
+            found.append(((*here, "values"), need))
+        if slot.type == "number" and slot.min > slot.max:
+            found.append(((*here, "min"), f"expected at most max, which is {slot.max}"))
+    for name, intent in playbook.intents.items():
+        intent_at = ("intents", name)
+        for at, wanted in enumerate(intent.slots):
+            if wanted not in slots:
+                found.append(((*intent_at, "slots", at), f"expected a slot ({names}), not {wanted!r}"))
+        if not (intent.reply or intent.tool):
+            found.append((intent_at, "expected a reply or a tool"))
+        if not intent.tool:
+            found += [
+                ((*intent_at, field), "expected a tool along with it")
+                for field in ("confirm", "changed", "say", "failed")
+                if getattr(intent, field)
+            ]
+        for at, phrase in enumerate(intent.phrases):
+            for used in PLACEHOLDER.findall(phrase):
+                if used not in slots:
+                    problem = f"expected a slot in braces ({names}), not {{{used}}}"
+                    found.append(((*intent_at, "phrases", at), problem))
+        for field in ("confirm", "changed", "say", "reply", "failed"):
+            for at, reply in enumerate(getattr(intent, field) or ()):
+                for used in PLACEHOLDER.findall(reply):
+                    result = field in ("reply", "failed") and intent.tool and used.startswith("result.")
+                    if used not in intent.slots and not result:
+                        known = ", ".join(intent.slots) or "it has none"
+                        problem = f"expected a slot of this intent ({known}), not {{{used}}}"
+                        found.append(((*intent_at, field, at), problem))
+    if playbook.done is not None and playbook.done not in playbook.intents:
+        found.append(
+            (("done",), f"expected an intent ({', '.join(playbook.intents)}), not {playbook.done!r}")
+        )
+    return found

@@ -1,0 +1,90 @@
+"""What a playbook file may contain, as pydantic models. `loading.py` reads one and checks it as a whole."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+__all__ = ["PLACEHOLDER", "Intent", "Playbook", "PlaybookError", "Replies", "Slot", "SlotType", "Texts"]
+
+PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+"""A slot's name, or `result.field`, in a phrase or a reply."""
+
+SlotType = Literal["number", "day", "time", "one_of", "text"]
+
+
+class PlaybookError(ValueError):
+    """A mistake in a playbook. The message is `file:line: what was expected`."""
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+Text = Annotated[str, Field(min_length=1)]
+Texts = Annotated[list[Text], BeforeValidator(_listed), Field(min_length=1)]
+"""One text, or alternatives that are taken in turn."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Slot(_Strict):
+    """Something to find out: what kind of value, and how to ask for it.
+
+    A `number` has bounds; a `time` without morning or evening is read as `assume` says; `one_of` has
+    `values`, each with other words for it.
+    """
+
+    type: SlotType
+    ask: Texts
+    min: int = 0
+    max: int = 100
+    assume: Literal["am", "pm"] = "pm"
+    values: dict[str, list[Text]] = Field(default_factory=dict)
+    out_of_range: Texts | None = None
+    """Said when a number is outside of `min` and `max`."""
+
+
+class Intent(_Strict):
+    """Something that a caller wants: phrases, what must be known, and what is then said and done."""
+
+    phrases: Annotated[list[Text], Field(min_length=1)]
+    slots: list[str] = Field(default_factory=list)
+    """All of them are asked for, in this order, before anything is done."""
+    confirm: Texts | None = None
+    """Asked before the tool is called; a caller who says no is asked what to change."""
+    changed: Texts | None = None
+    """As `confirm`, after the caller has changed something that was done already."""
+    tool: str | None = None
+    """Called with the slots as its arguments."""
+    say: Texts | None = None
+    """Said before the tool is called."""
+    reply: Texts | None = None
+    """Said at once, or when there is a tool, when its result is there (`{result.field}`)."""
+    failed: Texts | None = None
+    """Said when the tool failed."""
+
+
+class Replies(_Strict):
+    """What is said whatever the conversation is about."""
+
+    fallback: Texts = ["Sorry, I did not understand that."]
+    change: Texts = ["What would you like to change?"]
+    forgotten: Texts = ["All right, never mind. What else can I do for you?"]
+    listening: Texts = ["What can I do for you?"]
+    wait: Texts = ["One moment, please."]
+    failed: Texts = ["I am sorry, that did not work."]
+
+
+class Playbook(_Strict):
+    """A whole playbook. Make one with `load_playbook`, which checks what a single field cannot know."""
+
+    slots: dict[str, Slot] = Field(default_factory=dict)
+    intents: Annotated[dict[str, Intent], Field(min_length=1)]
+    replies: Replies = Replies()
+    done: str | None = None
+    """The intent that a caller means who says no when nothing is open ("Anything else?" "No.")."""

@@ -1,0 +1,117 @@
+"""The playbook as a pipecat `LLMService`: it stands where a language model would, and is none.
+
+It streams its words and calls tools through pipecat's function calling, so that the rest of the
+chain, the tools and the conversation's context are the same with a model in its place.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from pipecat.adapters.base_llm_adapter import BaseLLMAdapter
+from pipecat.adapters.schemas.tools_schema import ToolsSchema
+from pipecat.frames.frames import (
+    Frame,
+    FunctionCallFromLLM,
+    LLMContextFrame,
+    LLMFullResponseEndFrame,
+    LLMFullResponseStartFrame,
+)
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.processors.frame_processor import FrameDirection
+from pipecat.services.llm_service import LLMService
+from pipecat.services.settings import LLMSettings
+
+from piopiy_pipeline.services.playbook.dialogue import Dialogue
+from piopiy_pipeline.services.playbook.loading import load_playbook
+from piopiy_pipeline.services.playbook.model import Playbook
+from piopiy_pipeline.services.playbook.phrases import expected_phrases
+
+__all__ = ["PlaybookLLMService"]
+
+
+class _PlaybookAdapter(BaseLLMAdapter[dict[str, Any]]):
+    """What `LLMService` wants to have. The default one would import the OpenAI SDK, for 0.3 s."""
+
+    @property
+    def id_for_llm_specific_messages(self) -> str:
+        return "playbook"
+
+    async def get_llm_invocation_params(self, context: LLMContext, **kwargs: Any) -> dict[str, Any]:
+        return {"messages": context.get_messages()}
+
+    def to_provider_tools_format(self, tools_schema: ToolsSchema) -> list[Any]:
+        return [schema.to_default_dict() for schema in tools_schema.standard_tools]
+
+    def get_messages_for_logging(self, context: LLMContext) -> list[dict[str, Any]]:
+        return [dict(message) for message in context.get_messages() if isinstance(message, Mapping)]
+
+
+class PlaybookLLMService(LLMService[_PlaybookAdapter]):
+    """A playbook, no language model: `playbook` is a file's path, or what `load_playbook` returned.
+
+    Raises `PlaybookError` (`file:line: what was expected`) for a file with a mistake. `phrases` are
+    what its callers are expected to say, for `SphinxSTTService`.
+    """
+
+    adapter_class = _PlaybookAdapter
+
+    def __init__(self, playbook: Playbook | str | Path) -> None:
+        loaded = playbook if isinstance(playbook, Playbook) else load_playbook(playbook)
+        super().__init__(
+            settings=LLMSettings(
+                model="playbook",
+                system_instruction=None,
+                temperature=None,
+                max_tokens=None,
+                top_p=None,
+                top_k=None,
+                frequency_penalty=None,
+                presence_penalty=None,
+                seed=None,
+                filter_incomplete_user_turns=None,
+                user_turn_completion_config=None,
+            )
+        )
+        self._dialogue = Dialogue(loaded)
+
+    @property
+    def phrases(self) -> list[str]:
+        """Sentences that callers are expected to say, for the recogniser's language model."""
+        return expected_phrases(self._dialogue.playbook)
+
+    def can_generate_metrics(self) -> bool:
+        """It reports the time to its first word."""
+        return True
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        """Answer a context; let everything else pass."""
+        await super().process_frame(frame, direction)
+        if isinstance(frame, LLMContextFrame):
+            await self._respond(frame.context)
+        else:
+            await self.push_frame(frame, direction)
+
+    async def _respond(self, context: LLMContext) -> None:
+        await self.start_ttfb_metrics()
+        messages = [message for message in context.get_messages() if isinstance(message, Mapping)]
+        action = self._dialogue.next(messages)
+        await self.stop_ttfb_metrics()
+        await self.push_frame(LLMFullResponseStartFrame())
+        try:
+            for word in re.findall(r"\S+\s*", action.text):
+                await self._push_llm_text(word)
+            if action.tool is not None:
+                call = FunctionCallFromLLM(
+                    function_name=action.tool,
+                    tool_call_id=f"call_{uuid4().hex[:12]}",
+                    arguments=dict(action.arguments),
+                    context=context,
+                )
+                await self.run_function_calls([call])
+        finally:
+            await self.push_frame(LLMFullResponseEndFrame())
