@@ -28,7 +28,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.frames import DATA_OPCODES, CloseCode, Frame, Opcode
 from websockets.protocol import OPEN, Event
 
-__all__ = ["EARLY_LIMIT", "DirectClientConnection", "DirectConnection", "DirectServerConnection"]
+__all__ = ["CLOSE_S", "EARLY_LIMIT", "DirectClientConnection", "DirectConnection", "DirectServerConnection"]
 
 EARLY_LIMIT = 256
 """How many messages may arrive between the handshake and `listen`."""
