@@ -146,7 +146,7 @@ class ConversationEvent(Message):
 
 
 class Hangup(Message):
-    """The agent ends the call. `played_out` tells that what it had sent was heard."""
+    """The agent ends the call, at once: what was to be heard was heard before it said so."""
 
     type: Literal["hangup"] = "hangup"
     call_id: CallId
