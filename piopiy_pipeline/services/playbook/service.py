@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from pipecat.adapters.base_llm_adapter import BaseLLMAdapter
-from pipecat.adapters.schemas.tools_schema import ToolsSchema
+from pipecat.adapters.llm.base_llm_adapter import BaseLLMAdapter
+from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
 from pipecat.frames.frames import (
     Frame,
     FunctionCallFromLLM,
@@ -52,7 +52,7 @@ class _PlaybookAdapter(BaseLLMAdapter[dict[str, Any]]):
 
 
 class PlaybookLLMService(LLMService[_PlaybookAdapter]):
-    """A playbook, no language model: `playbook` is a file's path, or what `load_playbook` returned.
+    """A playbook, no language model: `playbook` is a file's path, what `load_playbook` returned, or a `Dialogue`.
 
     Raises `PlaybookError` (`file:line: what was expected`) for a file with a mistake. `phrases` are
     what its callers are expected to say, for `SphinxSTTService`.
@@ -60,8 +60,10 @@ class PlaybookLLMService(LLMService[_PlaybookAdapter]):
 
     adapter_class = _PlaybookAdapter
 
-    def __init__(self, playbook: Playbook | str | Path) -> None:
-        loaded = playbook if isinstance(playbook, Playbook) else load_playbook(playbook)
+    def __init__(self, playbook: Dialogue | Playbook | str | Path) -> None:
+        if isinstance(playbook, (str, Path)):
+            playbook = load_playbook(playbook)
+        dialogue = playbook if isinstance(playbook, Dialogue) else Dialogue(playbook)
         super().__init__(
             settings=LLMSettings(
                 model="playbook",
@@ -77,7 +79,7 @@ class PlaybookLLMService(LLMService[_PlaybookAdapter]):
                 user_turn_completion_config=None,
             )
         )
-        self._dialogue = Dialogue(loaded)
+        self._dialogue = dialogue
 
     @property
     def phrases(self) -> list[str]:
