@@ -36,6 +36,7 @@ class ResponseCare:
         self._tools: set[str] = set()
         self._progress_at = 0.0
         self._retried = False
+        self._recovering = False
         self._ending = False
 
     @property
@@ -107,9 +108,10 @@ class ResponseCare:
     def failed(self, now: float, *, hopeless: bool = False) -> Remedy:
         """A provider has failed, by its own word or by `overdue()`. Says what to do about it.
 
-        `hopeless` means that it takes no more work, so that a retry would be met with silence.
+        `hopeless` means that it takes no more work, so that a retry would be met with silence. Until
+        the retry has begun (`retrying()`), more failures are the echo of the one that is dealt with.
         """
-        if self._ending:
+        if self._ending or (self._recovering and not hopeless):
             return Remedy.NOTHING
         self._open = False
         self._announced = False
@@ -117,5 +119,11 @@ class ResponseCare:
         if self._retried or hopeless:
             self._ending = True
             return Remedy.END
-        self._retried = True
+        self._retried = self._recovering = True
         return Remedy.RETRY
+
+    def retrying(self, now: float, *, answer: bool) -> None:
+        """The second attempt has begun. `answer`: the model was asked for it, so something has to come."""
+        self._recovering = False
+        self._open = self._open or answer
+        self._progress_at = now

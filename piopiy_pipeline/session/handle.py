@@ -40,6 +40,20 @@ MAX_CHECKPOINT_BYTES = 900_000
 
 
 @dataclass(frozen=True, slots=True)
+class _Line:
+    """Something to say, and who waits for it."""
+
+    text: str
+    interruptible: bool
+    into_context: bool
+    heard: asyncio.Future[bool]
+
+    def done(self, heard: bool) -> None:
+        if not self.heard.done():
+            self.heard.set_result(heard)
+
+
+@dataclass(frozen=True, slots=True)
 class RunOptions:
     """How a chain is run: see `Call.run`."""
 
@@ -101,10 +115,12 @@ class Call:
         self._transcript: list[Turn] = []
         self._transport: MediaStreamTransport | None = None
         self._run: Run | None = None
+        self._run_over = asyncio.Event()
         self._end: asyncio.Future[CallEnd] = asyncio.get_running_loop().create_future()
         self._care = ResponseCare()
         self._marks = itertools.count(1)
-        self._waiting: dict[int, tuple[asyncio.Future[bool], bool]] = {}
+        self._waiting: dict[int, _Line] = {}
+        self._unsaid: list[_Line] = []
         self._hanging_up = False
         self._answered_at: float | None = None
         self._began_at = self._now()
@@ -184,7 +200,10 @@ class Call:
         self._care.patience_s = reply_timeout_s
         options = RunOptions(idle_timeout_s, error_line, enable_metrics, enable_usage_metrics, observers)
         self._run = self._make_run(self, chain, options)
-        await self._run.run()
+        try:
+            await self._run.run()
+        finally:
+            self._run_over.set()
         return await asyncio.shield(self._end)
 
     # ------------------------------------------------------------------ speaking
@@ -201,23 +220,27 @@ class Call:
     def _say(
         self, text: str, *, interruptible: bool = True, into_context: bool = True
     ) -> asyncio.Future[bool]:
-        run = self._run
-        if run is None or self._answered_at is None:
+        if self._run is None or self._answered_at is None:
             raise RuntimeError("the call is not answered yet: wait for the 'answered' event")
         heard: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         if self.ended:
             heard.set_result(False)
-            return heard
-        tts = run.chain["tts"] if "tts" in run.chain else run.chain.find(TTSService)
+        else:
+            self._speak(_Line(text, interruptible, into_context, heard))
+        return heard
+
+    def _speak(self, line: _Line) -> None:
+        assert self._run is not None
+        chain = self._run.chain
+        tts = chain["tts"] if "tts" in chain else chain.find(TTSService)
         if tts is None:
             raise StageError("nothing in this chain can say text: it has no TTS")
         number = next(self._marks)
-        self._waiting[number] = (heard, interruptible)
-        speak = TTSSpeakFrame(text, append_to_context=into_context)
+        self._waiting[number] = line
+        speak = TTSSpeakFrame(line.text, append_to_context=line.into_context)
         mark = SpeechMarkFrame(number=number)
-        speak.interruptible = mark.interruptible = interruptible
-        run.spawn(_queue(tts, speak, mark), "say")
-        return heard
+        speak.interruptible = mark.interruptible = line.interruptible
+        self._run.spawn(_queue(tts, speak, mark), "say")
 
     async def respond(self) -> None:
         """Have the model speak now, on the conversation as it stands: to open a call without a greeting, say.
@@ -284,17 +307,29 @@ class Call:
         self._post(Checkpoint(call_id=self.info.call_id, state=state))
 
     def _mark_heard(self, number: int) -> None:
-        waiting = self._waiting.pop(number, None)
-        if waiting is not None and not waiting[0].done():
-            waiting[0].set_result(True)
+        line = self._waiting.pop(number, None)
+        if line is not None:
+            line.done(True)
+
+    def _tts_failed(self) -> None:
+        """What waits to be heard may never have been spoken: its mark proves nothing any more."""
+        self._unsaid += self._waiting.values()
+        self._waiting.clear()
+
+    def _take_unsaid(self) -> list[_Line]:
+        """The lines that the TTS owes, to be said again or given up."""
+        lines, self._unsaid = self._unsaid, []
+        return lines
 
     def _cut_off(self, *, everything: bool = False) -> None:
         """An interruption, or the end: what is still waited for was not heard in full."""
-        for number, (heard, interruptible) in list(self._waiting.items()):
-            if interruptible or everything:
+        for number, line in list(self._waiting.items()):
+            if line.interruptible or everything:
                 del self._waiting[number]
-                if not heard.done():
-                    heard.set_result(False)
+                line.done(False)
+        if everything:
+            for line in self._take_unsaid():
+                line.done(False)
 
     def _media_lost(self) -> None:
         self._finish(EndReason.CALLER_HANGUP, "the media stream was closed")

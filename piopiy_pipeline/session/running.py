@@ -57,6 +57,12 @@ QUIET_S = 0.3
 """A bot that has said nothing for so long, and has nothing under way, has finished."""
 END_S = 5.0
 """How long the end may take to travel down a chain that has nothing left to say."""
+INTERRUPT_S = 1.0
+"""How long an interruption may take down the chain, before it is gone on without it."""
+ECHO_S = 1.0
+"""So long the further errors of an STT belong to the first."""
+MAX_ERRORS = 200
+"""A call with more errors than this ends at once: it costs the others their time."""
 LONGEST_GOODBYE_S = 60.0
 """Speech under way is heard to its end when the bot hangs up, up to this."""
 CLOSING_LINE = "I am sorry, this does not work at the moment. Please call again later."
@@ -69,6 +75,8 @@ class CallMonitor:
         self._call = call
         self.spoke_at = call._now()
         self.speaking = False
+        self.interruption = asyncio.Event()
+        """Set when an interruption has come down the whole chain; cleared by whoever waits for one."""
         self._see: dict[type[Frame], Callable[[Any, float], None]] = {
             LLMFullResponseStartFrame: lambda _, now: call._care.response_started(now),
             LLMFullResponseEndFrame: lambda _, now: call._care.response_ended(now),
@@ -111,6 +119,7 @@ class CallMonitor:
         self.spoke_at = now
 
     def _interrupted(self, frame: Frame, now: float) -> None:
+        self.interruption.set()
         self._call._care.interrupted(now)
         self._call._cut_off()
 
@@ -149,6 +158,7 @@ class PipelineRun:
         self._idle_timeout_s = options.idle_timeout_s
         self._error_line = options.error_line
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._errors = 0
         self._transport = call.transport()
         monitor = self._transport.monitor
         assert isinstance(monitor, CallMonitor)
@@ -172,6 +182,7 @@ class PipelineRun:
         self._worker.add_event_handler("on_pipeline_started", self._started)
         self._worker.add_event_handler("on_pipeline_error", self._provider_error)
         self._listen_to_context()
+        self._listen_to_tts()
 
     def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> None:
         """Run something beside the pipeline. It ends with the run."""
@@ -269,6 +280,11 @@ class PipelineRun:
             culprit = "stt"
         else:
             culprit = next((n for n in self.chain.names if self.chain[n] is stage), str(stage))
+        self._errors += 1
+        if self._errors == MAX_ERRORS:
+            self._call._finish(
+                EndReason.ERROR, f"{culprit}: {self._errors} errors, the last: {frame.error[:400]}"
+            )
         hopeless = stage is not None and not stage.is_usable and not self._has_another(stage)
         await self._deal_with(culprit, frame.error, hopeless=hopeless)
 
@@ -286,19 +302,45 @@ class PipelineRun:
         """A provider failed: apologise and try once more, or say that it does not work and hang up."""
         call = self._call
         remedy = call._care.failed(call._now(), hopeless=hopeless)
+        if remedy is Remedy.NOTHING:  # an echo: a provider that fails in a loop must not flood anybody
+            logger.debug("{} failed again: {}", culprit, message)
+            return
         logger.warning("{} failed: {} ({})", culprit, message, remedy.value)
         call._tell("error", {"stage": culprit, "message": message[:500]})
         call._events.emit("error", CallError(culprit, message))
-        if remedy is Remedy.NOTHING:
-            return
-        if stuck:  # what hangs is cancelled by an interruption, and by nothing else
-            await self._worker.pipeline.queue_frame(InterruptionFrame())
+        if stuck or culprit == "tts":  # what hangs is cancelled by an interruption, and by nothing else
+            await self._interrupt()
         if self._error_line is not None:
             await self._apologise(culprit, self._error_line if remedy is Remedy.RETRY else CLOSING_LINE)
         if remedy is Remedy.END:
             self.spawn(self._give_up(f"{culprit}: {message}"), "give_up")
-        elif culprit != "stt":  # the STT's next utterance is its retry
+        elif culprit == "stt":  # its next utterance is its retry
+            self.spawn(self._count_again(), "count_again")
+        else:
+            await self._retry()
+
+    async def _interrupt(self) -> None:
+        """Cut off all that is under way; what is queued afterwards is not."""
+        self._monitor.interruption.clear()
+        await self._worker.pipeline.queue_frame(InterruptionFrame())
+        try:
+            async with asyncio.timeout(INTERRUPT_S):
+                await self._monitor.interruption.wait()
+        except TimeoutError:
+            logger.warning("a stage does not let an interruption pass")
+
+    async def _retry(self) -> None:
+        """Once more: what the TTS did not say, or else the model's answer."""
+        lines = self._call._take_unsaid()
+        self._call._care.retrying(self._call._now(), answer=not lines)
+        for line in lines:
+            self._call._speak(line)
+        if not lines:
             await self.respond()
+
+    async def _count_again(self) -> None:
+        await asyncio.sleep(ECHO_S)
+        self._call._care.retrying(self._call._now(), answer=False)
 
     async def respond(self) -> None:
         """Have the model answer the conversation as it stands."""
@@ -330,6 +372,18 @@ class PipelineRun:
             user.add_event_handler("on_user_turn_stopped", self._user_turn)
         if isinstance(assistant, LLMAssistantAggregator):
             assistant.add_event_handler("on_assistant_turn_stopped", self._bot_turn)
+
+    def _listen_to_tts(self) -> None:
+        """Hear of a failure before the mark behind the text passes, which would count as heard."""
+
+        async def failed(stage: FrameProcessor, error: ErrorFrame) -> None:
+            self._call._tts_failed()
+
+        for name in self.chain.names:
+            stage = self.chain[name]
+            for service in stage.services if isinstance(stage, ServiceSwitch) else (stage,):
+                if isinstance(service, TTSService):
+                    service.add_event_handler("on_error", failed)
 
     async def _user_turn(self, user: LLMUserAggregator, strategy: Any, message: Any) -> None:
         if message.content:

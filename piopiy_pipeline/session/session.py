@@ -29,6 +29,8 @@ CALLBACK_GRACE_S = 5.0
 """How long a callback may go on after its call has ended: to write a note, to close a file."""
 TEAR_DOWN_S = 3.0
 """How long what is left of a call may take to end when it is cancelled."""
+RUN_DOWN_S = 5.0
+"""How long a chain may take to close its stages."""
 
 
 class Session:
@@ -116,5 +118,15 @@ class Session:
             self._log.warning("the callback still runs {:g} s after its call: cancelled", CALLBACK_GRACE_S)
             author.cancel()
             await asyncio.wait({author}, timeout=TEAR_DOWN_S)
+        if self.call.running:  # it closes its stages in order; what is cancelled in between closes nothing
+            await _bounded(self.call._run_over.wait(), RUN_DOWN_S)
         await self._tasks.cancel_all(timeout_s=TEAR_DOWN_S)
         await self._link.close()
+
+
+async def _bounded(waiting: Awaitable[Any], timeout_s: float) -> None:
+    try:
+        async with asyncio.timeout(timeout_s):
+            await waiting
+    except TimeoutError:
+        pass

@@ -152,6 +152,7 @@ class BotOutput(BaseOutputTransport):
                 self._due.append(_heard_part(sentence.identity, heard))
         self._sentences.clear()
         self._playing = False
+        self._monitor.speech_progressed(False)  # a clock that was cleared does not report that it ran dry
         self._wake.set()
 
     # ------------------------------------------------------------------ the stage
