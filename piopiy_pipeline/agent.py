@@ -212,6 +212,8 @@ class Agent:
         finally:
             closing.cancel()
             waiting.cancel()
+            if self._closing.is_set():
+                self._end_sessions()  # as long as there is somebody to tell why
             protocol.lost()
             self._socket = self._protocol = None
             await socket.close()
@@ -339,9 +341,12 @@ class Agent:
         loop.add_signal_handler(signal.SIGTERM, on_sigterm)
         return True
 
-    async def _close_everything(self) -> None:
+    def _end_sessions(self) -> None:
         for session in list(self._sessions.values()):
             session.end(EndReason.SHUTDOWN, "the agent was shut down")
+
+    async def _close_everything(self) -> None:
+        self._end_sessions()
         tasks = set(self._tasks.values())
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=SHUTDOWN_S)
