@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any
 
 from loguru import logger
@@ -43,6 +43,7 @@ from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.services.switch import ServiceSwitch
 from piopiy_pipeline.session.apology import canned_apology
 from piopiy_pipeline.session.care import Remedy
+from piopiy_pipeline.session.clients import close_clients
 from piopiy_pipeline.session.events import CallError
 from piopiy_pipeline.session.handle import Call, RunOptions
 from piopiy_pipeline.signaling.messages import Answer
@@ -229,6 +230,7 @@ class PipelineRun:
             logger.error("the pipeline did not end when it was cancelled: a stage holds it up")
             running.cancel()
             await asyncio.wait({running}, timeout=CANCEL_S)
+        await close_clients(self._services())
 
     async def _started(self, worker: PipelineWorker, frame: Frame) -> None:
         """The chain can hear and speak."""
@@ -379,11 +381,15 @@ class PipelineRun:
         async def failed(stage: FrameProcessor, error: ErrorFrame) -> None:
             self._call._tts_failed()
 
+        for service in self._services():
+            if isinstance(service, TTSService):
+                service.add_event_handler("on_error", failed)
+
+    def _services(self) -> Iterator[FrameProcessor]:
+        """All stages, and of a switch those in it."""
         for name in self.chain.names:
             stage = self.chain[name]
-            for service in stage.services if isinstance(stage, ServiceSwitch) else (stage,):
-                if isinstance(service, TTSService):
-                    service.add_event_handler("on_error", failed)
+            yield from stage.services if isinstance(stage, ServiceSwitch) else (stage,)
 
     async def _user_turn(self, user: LLMUserAggregator, strategy: Any, message: Any) -> None:
         if message.content:
