@@ -14,7 +14,7 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
-from piopiy_pipeline.services.providers import from_environment
+from piopiy_pipeline.services.providers import from_environment, prepare
 from pipecat.services.llm_service import FunctionCallParams
 
 from piopiy.agent import Agent
@@ -69,6 +69,7 @@ async def on_new_session(
 
 
 async def main() -> None:
+    await prepare(playbook=PLAYBOOK)  # so that the first caller does not wait for the recogniser
     agent = Agent(
         agent_id=os.getenv("AGENT_ID", "front_desk"),
         agent_token=os.getenv("AGENT_TOKEN", ""),

@@ -162,7 +162,7 @@ def _error(data: dict[str, Any]) -> str:
 
 def _summary(outcome: Outcome) -> str:
     why = _WHY.get(outcome.reason.value, "")
-    if outcome.detail:
+    if outcome.detail and outcome.detail != why:
         why = f"{why}: {outcome.detail}" if why else outcome.detail
     parts = [f"ended: {outcome.reason.value}" + (f" ({why})" if why else "")]
     parts.append(f"{outcome.turns} turn{'' if outcome.turns == 1 else 's'}")

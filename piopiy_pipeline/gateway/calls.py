@@ -137,8 +137,7 @@ class GatewayCall:
         self.checkpoint = None
         self.leg.end(reason, detail)
         self.log.bind(reason=reason.value, instance_id=self._last_instance_id).info(
-            "call {} of agent {} ended: {} after {:.1f} s{}",
-            self.call_id,
+            "gateway: call of agent {} ended: {} after {:.1f} s{}",
             self.info.agent_id,
             reason.value,
             0.0 if self.answered_at is None else now - self.answered_at,
