@@ -8,6 +8,10 @@ Ours is an `Agent` with a `VoiceAgent` a call, at a real gateway; stock is pipec
 transport, VAD processor and pipeline worker with their defaults (without RTVI). Callers and gateway
 run in another process than the agent, whose own CPU clock is read. The callers' recording, the
 services and the event loop are the same on both sides.
+
+Compare with stock in the same run, not with numbers from another machine: with few calls, most of
+the time goes into waking a core that has been idle and whose caches a neighbour has used, and that
+differs between machines by several times.
 """
 
 from __future__ import annotations
@@ -171,6 +175,12 @@ def main() -> int:
     arguments.add_argument("--quick", action="store_true", help="10 s a measurement")
     arguments.add_argument("--json", action="store_true", help="one JSON object as the last line")
     options = arguments.parse_args()
+    if (
+        min(options.calls) < 1
+        or options.repeats < 1
+        or (options.seconds is not None and options.seconds <= 0)
+    ):
+        arguments.error("--calls, --repeats and --seconds must be positive")
     options.seconds = options.seconds or (10.0 if options.quick else 30.0)
     options.loop = options.loop or ("uvloop" if importlib.util.find_spec("uvloop") else "asyncio")
     sides = ("ours",) if options.profile else (options.side,) if options.side else SIDES
