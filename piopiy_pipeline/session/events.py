@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import difflib
 import inspect
 from collections.abc import Awaitable, Callable
@@ -39,6 +40,8 @@ class Emitter:
     def __init__(self) -> None:
         self._handlers: dict[str, list[Handler]] = {}
         self._running: set[asyncio.Future[None]] = set()
+        self.context: contextvars.Context | None = None
+        """That of the call, for handlers: what happens to a call may be told from anywhere."""
 
     def on(self, event: str, handler: Handler) -> Callable[[], None]:
         """Call `handler` (a function or a coroutine function, of one argument) at each `event`.
@@ -60,16 +63,25 @@ class Emitter:
 
     def emit(self, event: str, argument: Any) -> None:
         """Tell the handlers, in the order in which they came. Coroutines run as tasks of the call."""
+        context = contextvars.copy_context() if self.context is None else self.context.copy()
         for handler in list(self._handlers.get(event, ())):
-            try:
-                outcome = handler(argument)
-            except Exception:
-                logger.exception("a handler of {!r} failed", event)
-                continue
-            if inspect.isawaitable(outcome):
-                task = asyncio.ensure_future(_guarded(event, outcome))
-                self._running.add(task)
-                task.add_done_callback(self._running.discard)
+            context.run(self._start, event, handler, argument)
+
+    def _start(self, event: str, handler: Handler, argument: Any) -> None:
+        try:
+            outcome = handler(argument)
+        except Exception:
+            logger.exception("a handler of {!r} failed", event)
+            return
+        if inspect.isawaitable(outcome):
+            task = asyncio.ensure_future(_guarded(event, outcome))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+
+    async def settle(self, timeout_s: float) -> None:
+        """Wait until the handlers that are under way are done, for `timeout_s` at most."""
+        if self._running:
+            await asyncio.wait(set(self._running), timeout=timeout_s)
 
 
 async def _guarded(event: str, outcome: Awaitable[None]) -> None:

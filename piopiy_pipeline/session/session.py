@@ -81,6 +81,7 @@ class Session:
             context = contextvars.copy_context()  # in here, so that what the author logs names the call
             context.run(current_tasks.set, self._tasks)
             context.run(current_call.set, self.call)
+            self.call._events.context = context
             author = asyncio.get_running_loop().create_task(
                 self._author(callback), name=f"{self.info.call_id}::callback", context=context
             )
@@ -120,6 +121,7 @@ class Session:
             await asyncio.wait({author}, timeout=TEAR_DOWN_S)
         if self.call.running:  # it closes its stages in order; what is cancelled in between closes nothing
             await _bounded(self.call._run_over.wait(), RUN_DOWN_S)
+        await self.call._events.settle(CALLBACK_GRACE_S)  # those of the end may write a note, too
         await self._tasks.cancel_all(timeout_s=TEAR_DOWN_S)
         await self._link.close()
 
