@@ -14,11 +14,11 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
-from piopiy_pipeline.services.providers import from_environment, prepare
 from pipecat.services.llm_service import FunctionCallParams
 
 from piopiy.agent import Agent
 from piopiy.voice_agent import VoiceAgent
+from piopiy_pipeline.services.providers import from_environment, prepare
 
 PLAYBOOK = Path(__file__).with_name("front_desk.yaml")
 BOOKINGS = Path(os.getenv("BOOKINGS", "bookings.jsonl"))
@@ -38,7 +38,11 @@ def store(booking: dict[str, object]) -> None:
 
 
 async def on_new_session(
-    agent_id: str, call_id: str, from_number: str | None, to_number: str | None, metadata: dict | None = None
+    agent_id: str,
+    call_id: str,
+    from_number: str | None,
+    to_number: str | None,
+    metadata: dict[str, object] | None = None,
 ) -> None:
     async def book_table(params: FunctionCallParams, people: int, day: str, time: str) -> None:
         """Book a table, or change the booking of this call.

@@ -74,17 +74,17 @@ class Agent:
 
     def __init__(
         self,
-        agent_id: str,
-        agent_token: str,
+        agent_id: str | None,
+        agent_token: str | None,
         create_session: CreateSession,
         signaling_url: str | None = None,
         debug: bool = False,
         *,
         capacity: int = 50,
     ) -> None:
-        for name, value in (("agent_id", agent_id), ("agent_token", agent_token)):
-            if not value:
-                raise ValueError(f"{name} is missing: set {name.upper()} in the environment, or pass it")
+        if not agent_id or not agent_token:  # as os.getenv() leaves them
+            name = "agent_token" if agent_id else "agent_id"
+            raise ValueError(f"{name} is missing: set {name.upper()} in the environment, or pass it")
         if capacity < 1:
             raise ValueError(f"capacity must be at least 1, not {capacity}")
         self.agent_id = agent_id

@@ -14,7 +14,8 @@ from loguru import logger
 
 __all__ = ["EVENTS", "CallError", "Emitter", "Handler"]
 
-Handler = Callable[[Any], Awaitable[None] | None]
+Handler = Callable[[Any], Any]
+"""A function or a coroutine function of one argument; what it returns does not matter."""
 
 EVENTS = {
     "answered": "the caller can hear and be heard; the argument is the CallInfo",
@@ -84,7 +85,7 @@ class Emitter:
             await asyncio.wait(set(self._running), timeout=timeout_s)
 
 
-async def _guarded(event: str, outcome: Awaitable[None]) -> None:
+async def _guarded(event: str, outcome: Awaitable[Any]) -> None:
     try:
         await outcome
     except Exception:

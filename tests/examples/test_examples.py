@@ -1,0 +1,154 @@
+"""Each example as a process of its own, from its own file, called over a real gateway with recordings."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.cli.caller import Caller
+from piopiy_pipeline.cli.caller_line import place_call
+from piopiy_pipeline.cli.caller_values import Pace
+from piopiy_pipeline.cli.target import Target
+from piopiy_pipeline.cli.turns import load_script
+from piopiy_pipeline.gateway.config import GatewayConfig
+from piopiy_pipeline.gateway.server import Gateway
+from piopiy_pipeline.signaling.caller import CallStart
+from tests.support.calls import AUDIO, CallLog
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+KEY = "caller-key"
+
+
+@asynccontextmanager
+async def running(example: str, folder: Path) -> AsyncIterator[tuple[Target, list[str]]]:
+    """The example behind a gateway, and the lines that it prints."""
+    config = GatewayConfig(port=0, agents={example: "token"}, caller_keys=[KEY])
+    async with Gateway(config) as gateway:
+        own = {
+            "AGENT_ID": example,
+            "AGENT_TOKEN": "token",
+            "PIOPIY_URL": gateway.url,
+            "PYTHONUNBUFFERED": "1",
+        }
+        bot = await asyncio.create_subprocess_exec(
+            sys.executable,
+            str(EXAMPLES / f"{example}.py"),
+            cwd=folder,
+            env={**os.environ, **own},
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert bot.stdout is not None
+        printed: list[str] = []
+
+        async def read(stream: asyncio.StreamReader) -> None:
+            while line := await stream.readline():
+                printed.append(line.decode().rstrip())
+
+        reading = asyncio.create_task(read(bot.stdout))
+        try:
+            await gateway.wait_for_agent(example, 30)
+            yield Target(gateway.url, example, KEY), printed
+        finally:
+            bot.send_signal(signal.SIGTERM)
+            await asyncio.wait_for(bot.wait(), 20)
+            await reading
+
+
+async def call(target: Target, *wavs: str, rate: int = 16000, say: tuple[str, ...] = ()) -> CallLog:
+    log = CallLog(rate)
+    script = load_script([AUDIO / wav for wav in wavs], say, rate, telephone=rate == 8000)
+    start = CallStart.model_validate({"rate": rate, "from_number": "+15550100"})
+
+    def make(now: float) -> Caller:
+        return Caller(script, start=start, now=now, pace=Pace(hangup_after_s=5), telephone=rate == 8000)
+
+    def tell(caller: Caller, now: float) -> None:
+        log.reports += caller.take_reports()
+
+    caller = await place_call(target, make, tell=tell)
+    log.reports += caller.take_reports()
+    log.outcome = caller.outcome
+    return log
+
+
+BOOKING = tuple(f"booking/{name}.wav" for name in ("01-people", "02-when", "03-yes", "04-goodbye"))
+
+
+def test_the_front_desk_takes_a_booking_from_two_callers_at_once(tmp_path: Path) -> None:
+    async def scenario() -> tuple[CallLog, CallLog]:
+        async with running("front_desk", tmp_path) as (target, _):
+            wide, telephone = await asyncio.gather(call(target, *BOOKING), call(target, *BOOKING, rate=8000))
+            return wide, telephone
+
+    for log in asyncio.run(scenario()):
+        tools = [tool for tool in log.of("tool") if tool["name"] == "book_table"]
+        assert [tool["arguments"] for tool in tools] == [{"people": 4, "day": "Friday", "time": "19:00"}]
+        assert any("booked" in text for text in log.texts("bot")), log.texts("bot")
+        assert log.reason is EndReason.AGENT_HANGUP
+    bookings = [json.loads(line) for line in (tmp_path / "bookings.jsonl").read_text().splitlines()]
+    assert len({booking["call_id"] for booking in bookings}) == 2
+    assert all(booking["people"] == 4 and booking["from"] == "+15550100" for booking in bookings)
+
+
+def test_the_same_bot_in_ten_lines_understands_what_nobody_recorded(tmp_path: Path) -> None:
+    async def scenario() -> tuple[CallLog, list[str]]:
+        async with running("ten_lines", tmp_path) as (target, printed):
+            said = ("A table for six people tomorrow at eight in the evening.", "Yes, please.", "Goodbye.")
+            return await call(target, say=said), printed
+
+    log, printed = asyncio.run(scenario())
+    assert log.reason is EndReason.AGENT_HANGUP
+    assert any(line.endswith(": 6 people, tomorrow, 20:00") for line in printed), (printed, log.texts("user"))
+
+
+def test_a_processor_of_ones_own_stands_between_stt_and_context(tmp_path: Path) -> None:
+    async def scenario() -> tuple[CallLog, list[str]]:
+        async with running("mask_digits", tmp_path) as (target, printed):
+            return await call(target, "hours/01-open.wav"), printed
+
+    log, printed = asyncio.run(scenario())
+    assert [f"the model sees: {text}" for text in log.texts("user")] == printed
+
+
+def test_a_chain_without_a_voice_agent_parrots_and_hangs_up(tmp_path: Path) -> None:
+    async def scenario() -> tuple[CallLog, list[str]]:
+        async with running("own_chain", tmp_path) as (target, printed):
+            return await call(target, say=("One two three.", "Thank you, goodbye.")), printed
+
+    log, printed = asyncio.run(scenario())
+    assert log.reason is EndReason.AGENT_HANGUP
+    assert any("+15550100 hung up" in line for line in printed)
+
+
+def module(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+@pytest.mark.parametrize(
+    ("said", "masked"),
+    [
+        ("my card is 4 1 1 1 2 3", "my card is [number]"),
+        ("it is four one one one, two three", "it is [number]"),
+        ("4111 1111", "[number]"),
+        ("a table for four at seven", "a table for four at seven"),
+        ("someone else", "someone else"),
+    ],
+)
+def test_long_numbers_are_masked_and_others_are_not(said: str, masked: str) -> None:
+    assert module("mask_digits").mask(said) == masked
