@@ -1,0 +1,240 @@
+"""The agent and its gateway: wrong tokens, restarts, more callers than places, and agents that die."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from piopiy_pipeline.agent import Agent, AuthenticationError
+from piopiy_pipeline.call import CallEnd, EndReason
+from piopiy_pipeline.gateway.config import GatewayConfig
+from piopiy_pipeline.gateway.server import Gateway
+from piopiy_pipeline.session import Call
+from tests.support.agents import apart, logged
+from tests.support.bots import LONG, voice
+from tests.support.calls import AGENT_ID, KEY, TOKEN, CallLog, House, eventually, house
+
+TAKES_CALLS_S = 2.5
+"""Two seconds after its gateway's start, an agent takes calls; and a busy machine may take a little longer."""
+
+
+async def greets(call: Call) -> None:
+    await (await voice(call, greeting="Hello there.")).start()
+
+
+async def talks(call: Call) -> None:
+    await (await voice(call, greeting=LONG)).start()
+
+
+def config(**settings: Any) -> GatewayConfig:
+    return GatewayConfig(**{"port": 0, "agents": {AGENT_ID: TOKEN}, "caller_keys": [KEY], **settings})
+
+
+@contextlib.asynccontextmanager
+async def serving(agent: Agent) -> AsyncIterator[asyncio.Task[None]]:
+    """The agent at work; shut down at the end."""
+    task = asyncio.create_task(agent.connect())
+    try:
+        yield task
+    finally:
+        await agent.shutdown()
+        await asyncio.wait_for(task, 15)
+
+
+@pytest.mark.parametrize(
+    ("agent_id", "token", "says"),
+    [(AGENT_ID, "wrong", "token"), ("somebody-else", TOKEN, "somebody-else")],
+)
+def test_a_wrong_token_or_id_is_an_error_at_once(agent_id: str, token: str, says: str) -> None:
+    async def scenario() -> None:
+        async with Gateway(config()) as gateway:
+            agent = Agent(agent_id, token, greets, signaling_url=gateway.url)
+            with pytest.raises(AuthenticationError, match=says) as refused:
+                await asyncio.wait_for(agent.connect(), 10)
+            assert token not in str(refused.value), "what is secret stays so"
+
+    asyncio.run(scenario())
+
+
+def test_a_gateway_that_is_not_there_is_waited_for_and_said_to_be_missing_once() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+
+    async def scenario() -> None:
+        agent = Agent(AGENT_ID, TOKEN, greets, signaling_url=f"ws://127.0.0.1:{port}")
+        with logged() as lines:
+            async with serving(agent):
+                for _ in range(2):  # at the start, and when the gateway was there and has gone
+                    await eventually(lambda: missing(lines), 10)
+                    await eventually(waits_its_longest(agent), 20)
+                    assert len(missing(lines)) == 1
+                    lines.clear()
+                    async with Gateway(config(port=port)) as gateway:
+                        await gateway.wait_for_agent(AGENT_ID, TAKES_CALLS_S)
+                        log = await House(gateway, agent).call(hangup_after_s=0.3)
+                        assert log.texts("bot") == ["Hello there."]
+
+    asyncio.run(scenario())
+
+
+def waits_its_longest(agent: Agent) -> Callable[[], bool]:
+    """The agent has tried for so long that it waits as long as it ever does between two attempts."""
+    return lambda: agent._backoff._next_s >= agent._backoff._longest_s
+
+
+def missing(lines: list[tuple[str | None, str]]) -> list[str]:
+    return [line for _, line in lines if line.startswith("WARNING no gateway at")]
+
+
+def test_with_one_place_the_second_caller_is_told_busy() -> None:
+    async def scenario() -> None:
+        async with house(talks, capacity=1) as place:
+            first, hang_up = CallLog(16000), asyncio.Event()
+            calling = asyncio.create_task(place.call(log=first, hang_up=hang_up))
+            await eventually(lambda: first.heard.size > 0, 10)
+            assert (await place.call()).reason is EndReason.BUSY
+            hang_up.set()
+            await calling
+            assert first.reason is EndReason.CALLER_HANGUP
+            await eventually(lambda: place.agent.active == 0, 10)
+            again, hang_up = CallLog(16000), asyncio.Event()
+            calling = asyncio.create_task(place.call(log=again, hang_up=hang_up))
+            await eventually(lambda: again.heard.size > 0, 10)
+            hang_up.set()
+            await calling
+
+    asyncio.run(scenario())
+
+
+def test_shutdown_ends_the_calls_with_that_reason() -> None:
+    ends: list[CallEnd] = []
+
+    async def bot(call: Call) -> None:
+        ends.append(await (await voice(call, greeting=LONG)).start())
+
+    async def scenario() -> None:
+        async with house(bot) as place:
+            log = CallLog(16000)
+            calling = asyncio.create_task(place.call(log=log))
+            await eventually(lambda: log.heard.size > 0, 10)
+            await place.agent.shutdown()
+            await calling
+            assert log.reason is EndReason.SHUTDOWN
+            assert [call.reason for call in place.ended()] == [EndReason.SHUTDOWN]
+            await eventually(lambda: [end.reason for end in ends] == [EndReason.SHUTDOWN])
+
+    asyncio.run(scenario())
+
+
+def test_draining_lets_the_call_in_progress_finish_and_takes_no_other() -> None:
+    async def scenario() -> None:
+        async with house(greets) as place:
+            log = CallLog(16000)
+            calling = asyncio.create_task(place.call(log=log, hangup_after_s=2.0))
+            await eventually(lambda: log.heard.size > 0, 10)
+            place.agent.drain()
+            assert (await place.call()).reason is EndReason.BUSY
+            await calling
+            assert log.reason is EndReason.CALLER_HANGUP
+            assert log.texts("bot") == ["Hello there."]
+            await eventually(lambda: not place.gateway.switchboard.instances.of(AGENT_ID), 10)
+
+    asyncio.run(scenario())
+
+
+def test_the_gateway_s_reason_is_the_one_that_the_author_learns() -> None:
+    ends: list[CallEnd] = []
+
+    async def bot(call: Call) -> None:
+        ends.append(await (await voice(call, greeting=LONG)).start())
+
+    async def scenario() -> None:
+        async with house(bot, max_duration_s=0.5) as place:
+            logs = await asyncio.gather(*(place.call() for _ in range(10)))
+            assert {log.reason for log in logs} == {EndReason.MAX_DURATION}
+            await eventually(lambda: len(ends) == 10, 10)
+        assert {end.reason for end in ends} == {EndReason.MAX_DURATION}
+
+    asyncio.run(scenario())
+
+
+def test_an_agent_that_dies_without_a_second_instance_is_lost_and_the_caller_is_told() -> None:
+    async def scenario() -> None:
+        async with apart() as place:
+            log = CallLog(16000)
+            calling = asyncio.create_task(place.call(log=log, metadata={"bot": "talks"}))
+            await eventually(lambda: log.heard.size > 0, 10)
+            place.process.kill()
+            await asyncio.wait_for(calling, 10)
+            assert log.reason is EndReason.AGENT_LOST
+
+    asyncio.run(scenario())
+
+
+def test_when_an_agent_dies_in_mid_call_the_caller_goes_on_with_another_that_knows_what_was_said() -> None:
+    contexts: list[list[Any]] = []
+
+    async def second(call: Call) -> None:
+        agent = await voice(call, texts=["goodbye then"], replies=["Goodbye."], greeting="Never said.")
+        await agent.start()
+        assert agent.context is not None
+        contexts.append(agent.context.get_messages())
+
+    async def scenario() -> None:
+        async with apart() as place:
+            log = CallLog(16000)
+            calling = asyncio.create_task(
+                place.call("booking/03-yes.wav", log=log, metadata={"bot": "talks", "text": "Good evening."},
+                           hangup_after_s=2.0)
+            )  # fmt: skip
+            await eventually(lambda: log.texts("bot"), 10)
+            other = Agent(AGENT_ID, TOKEN, second, signaling_url=place.gateway.url)
+            async with serving(other):
+                await eventually(lambda: len(place.gateway.switchboard.instances.of(AGENT_ID)) == 2, 10)
+                place.process.kill()
+                await calling
+                await eventually(lambda: contexts, 10)
+            assert log.reason is EndReason.CALLER_HANGUP
+            assert log.texts("bot") == ["Good evening.", "Goodbye."]
+            assert [(m["role"], m["content"]) for m in contexts[0]][1:] == [
+                ("assistant", "Good evening."),
+                ("user", "goodbye then"),
+                ("assistant", "Goodbye."),
+            ]
+
+    asyncio.run(scenario())
+
+
+def test_an_answer_that_an_agent_died_in_is_given_by_the_other() -> None:
+    asked: list[list[Any]] = []
+
+    async def second(call: Call) -> None:
+        agent = await voice(call, replies=["Here I am again."])
+        await agent.start()
+        asked.extend(agent.pipeline["llm"].asked)  # type: ignore[attr-defined]  # a ScriptedLLM
+
+    async def scenario() -> None:
+        async with apart() as place:
+            log = CallLog(16000)
+            calling = asyncio.create_task(
+                place.call(
+                    "booking/03-yes.wav", log=log, metadata={"bot": "answers_at_length"}, hangup_after_s=2.0
+                )
+            )
+            await eventually(lambda: log.of("turn"), 20)  # the answer has begun
+            other = Agent(AGENT_ID, TOKEN, second, signaling_url=place.gateway.url)
+            async with serving(other):
+                await eventually(lambda: len(place.gateway.switchboard.instances.of(AGENT_ID)) == 2, 10)
+                place.process.kill()
+                await calling
+                await eventually(lambda: asked, 10)
+            assert log.texts("bot") == ["Hello.", "Here I am again."]
+            assert [message["content"] for message in asked[0]][-1] == "a table please"
+
+    asyncio.run(scenario())

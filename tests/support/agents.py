@@ -1,0 +1,159 @@
+"""Agents in processes of their own, and what a process or this one has logged.
+
+A test that blocks the agent's loop, kills the agent or counts what it holds needs it apart from the
+gateway and the callers, which live in the test's own loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from loguru import logger
+from numpy.typing import NDArray
+
+from piopiy_pipeline.gateway.config import GatewayConfig
+from piopiy_pipeline.gateway.server import Gateway
+from tests.support.calls import AGENT_ID, KEY, TOKEN, House, eventually
+
+__all__ = ["AgentProcess", "Apart", "apart", "logged", "longest_hole_s"]
+
+ROOT = Path(__file__).parent.parent.parent
+BOTS = ("-m", "tests.support.bots")
+START_S = 30.0
+
+
+class AgentProcess:
+    """A Python program that is an agent; by default the bots of `tests.support.bots`."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.told: list[dict[str, Any]] = []
+        """The JSON that it printed."""
+        self.log = ""
+        """What it wrote to stderr."""
+        self._readers = [
+            asyncio.ensure_future(self._read_stdout()),
+            asyncio.ensure_future(self._read_stderr()),
+        ]
+
+    @classmethod
+    async def start(
+        cls, url: str, *, arguments: Sequence[str] = BOTS, token: str = TOKEN, capacity: int = 20
+    ) -> AgentProcess:
+        """Start it, with all in its environment that an agent needs. It is not connected yet."""
+        environment = {
+            **os.environ,
+            "AGENT_ID": AGENT_ID,
+            "AGENT_TOKEN": token,
+            "PIOPIY_URL": url,
+            "CAPACITY": str(capacity),
+            "PYTHONPATH": str(ROOT),
+            "PYTHONUNBUFFERED": "1",
+        }
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, *arguments, env=environment, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe
+        )
+        return cls(process)
+
+    async def _read_stdout(self) -> None:
+        assert self.process.stdout is not None
+        async for line in self.process.stdout:
+            with contextlib.suppress(json.JSONDecodeError):
+                self.told.append(json.loads(line))
+
+    async def _read_stderr(self) -> None:
+        assert self.process.stderr is not None
+        async for line in self.process.stderr:
+            self.log += line.decode(errors="replace")
+
+    async def census(self) -> dict[str, Any]:
+        """What the process holds now: calls, tasks, threads, fds, vad_streams."""
+        assert self.process.stdin is not None
+        before = len(self._censuses())
+        self.process.stdin.write(b"census\n")
+        await self.process.stdin.drain()
+        await eventually(lambda: len(self._censuses()) > before, 10)
+        return self._censuses()[-1]
+
+    def _censuses(self) -> list[dict[str, Any]]:
+        return [told for told in self.told if told.get("event") == "census"]
+
+    def kill(self) -> None:
+        """End it with signal 9."""
+        self.process.send_signal(signal.SIGKILL)
+
+    async def terminate(self, timeout_s: float = 20.0) -> int:
+        """End it with SIGTERM, and return its status."""
+        self.process.terminate()
+        return await asyncio.wait_for(self.process.wait(), timeout_s)
+
+    async def close(self) -> None:
+        """See that it is gone."""
+        if self.process.returncode is None:
+            self.process.kill()
+        await self.process.wait()
+        await asyncio.wait(self._readers, timeout=5)
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+        # asyncio's transport lets go of the pipes in its own time; a test's warnings are errors.
+        transport: asyncio.SubprocessTransport = self.process._transport  # type: ignore[attr-defined]
+        transport.close()
+
+
+class Apart(House):
+    """A gateway with the agent in another process."""
+
+    def __init__(self, gateway: Gateway, process: AgentProcess) -> None:
+        self.gateway = gateway
+        self.process = process
+
+
+@asynccontextmanager
+async def apart(
+    *, arguments: Sequence[str] = BOTS, capacity: int = 20, **settings: Any
+) -> AsyncIterator[Apart]:
+    """A gateway on a free port, and an agent of another process connected to it."""
+    config = GatewayConfig(port=0, agents={AGENT_ID: TOKEN}, caller_keys=[KEY], **settings)
+    async with Gateway(config) as gateway:
+        process = await AgentProcess.start(gateway.url, arguments=arguments, capacity=capacity)
+        try:
+            await gateway.wait_for_agent(AGENT_ID, START_S)
+            yield Apart(gateway, process)
+        except BaseException:
+            print(process.log, file=sys.stderr)
+            raise
+        finally:
+            await process.close()
+
+
+def longest_hole_s(heard: NDArray[np.int16], rate: int) -> float:
+    """The longest silence between the first and the last sound, in seconds; 0.0 in a tone that goes on."""
+    loud = np.flatnonzero(np.abs(heard.astype(np.int32)) > 500)
+    return float(np.max(np.diff(loud), initial=1) - 1) / rate
+
+
+@contextmanager
+def logged() -> Iterator[list[tuple[str | None, str]]]:
+    """What is logged in this process meanwhile: pairs of the call's id and ``LEVEL message``."""
+    lines: list[tuple[str | None, str]] = []
+
+    def sink(message: Any) -> None:
+        record = message.record
+        lines.append((record["extra"].get("call_id"), f"{record['level'].name} {record['message']}"))
+
+    handler = logger.add(sink, level="DEBUG")
+    try:
+        yield lines
+    finally:
+        logger.remove(handler)

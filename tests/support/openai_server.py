@@ -1,0 +1,94 @@
+"""An endpoint that speaks OpenAI's chat completions, as badly as a test wants it to.
+
+A real HTTP server on loopback for a real client: what goes wrong is what goes wrong on the wire.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from aiohttp import web
+
+__all__ = ["Answer", "Endpoint", "endpoint"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How one request is answered: ``fine`` says `text`; ``cut`` says it and drops the connection without
+    an end; ``busy`` is a 429; ``silent`` takes the request and never answers; ``garbage`` is no JSON.
+    """
+
+    kind: Literal["fine", "cut", "busy", "silent", "garbage"]
+    text: str = ""
+
+
+class Endpoint:
+    """`answers` in order; the last one answers everything that comes after."""
+
+    def __init__(self, answers: Sequence[Answer]) -> None:
+        self._answers = list(answers)
+        self.url = ""
+        self.asked: list[dict[str, Any]] = []
+        """The requests, parsed."""
+        self._closing = asyncio.Event()
+
+    async def completions(self, request: web.Request) -> web.StreamResponse:
+        self.asked.append(await request.json())
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        if answer.kind == "busy":
+            body = {"error": {"message": "Rate limit reached", "type": "requests", "code": "rate_limit"}}
+            return web.json_response(body, status=429)
+        if answer.kind == "silent":
+            await self._closing.wait()
+            raise web.HTTPServiceUnavailable
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        if answer.kind == "garbage":
+            await response.write(b"data: {this is no JSON\n\n")
+            return response
+        for i, word in enumerate(answer.text.split(" ")):
+            await response.write(_chunk({"content": word if i == 0 else f" {word}"}))
+        if answer.kind == "cut":
+            assert request.transport is not None
+            request.transport.abort()
+            return response
+        await response.write(_chunk({}, finish="stop"))
+        await response.write(b"data: [DONE]\n\n")
+        return response
+
+    def close(self) -> None:
+        self._closing.set()
+
+
+def _chunk(delta: dict[str, str], finish: str | None = None) -> bytes:
+    body = {
+        "id": "1",
+        "object": "chat.completion.chunk",
+        "created": 0,
+        "model": "test",
+        "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
+    }
+    return f"data: {json.dumps(body)}\n\n".encode()
+
+
+@asynccontextmanager
+async def endpoint(*answers: Answer) -> AsyncIterator[Endpoint]:
+    """An endpoint on a free port of loopback; its `url` is what a client wants as ``base_url``."""
+    served = Endpoint(answers)
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", served.completions)
+    runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    served.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+    try:
+        yield served
+    finally:
+        served.close()
+        await runner.cleanup()
