@@ -146,7 +146,7 @@ def summary(runs: list[Found]) -> Found:
 
 def table(results: dict[str, dict[str, Found]]) -> str:
     """What was found, for people."""
-    head = f"{'calls':>5}  {'':<6} {'steady':>8} {'total':>8} {'peak MB':>8} {'threads':>8} {'tasks':>6}  of stock"
+    head = f"{'calls':>5}  {'':<6} {'steady':>8} {'total':>8} {'peak MB':>8} {'threads':>8} {'tasks':>6} {'turns':>6}  of stock"
     lines = ["CPU ms per call-second", head]
     for calls, sides in results.items():
         for side, found in sides.items():
@@ -155,10 +155,19 @@ def table(results: dict[str, dict[str, Found]]) -> str:
                 share = f"{found['steady_ms'] / sides['stock']['steady_ms']:.0%}"
             lines.append(
                 f"{calls:>5}  {side:<6} {found['steady_ms']:>8.2f} {found['total_ms']:>8.2f} "
-                f"{found['peak_mb']:>8.0f} {found['threads']:>8.0f} {found['tasks']:>6.0f}  {share}"
+                f"{found['peak_mb']:>8.0f} {found['threads']:>8.0f} {found['tasks']:>6.0f} {_turns(found):>6}  {share}"
+            )
+        if len({_turns(found) for found in sides.values()}) > 1:
+            lines.append(
+                f"{calls:>5}  the sides heard different numbers of turns: one of them was starved of CPU"
             )
     lines.append("steady: all calls up, after the first seconds; total: with their beginnings and ends")
     return "\n".join(lines)
+
+
+def _turns(found: Found) -> int:
+    """What the callers said, as far as it was heard, in all runs."""
+    return sum(int(run["did"]["utterances"]) for run in found["runs"])
 
 
 def main() -> int:
