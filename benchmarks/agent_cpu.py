@@ -146,7 +146,8 @@ def summary(runs: list[Found]) -> Found:
 
 def table(results: dict[str, dict[str, Found]]) -> str:
     """What was found, for people."""
-    head = f"{'calls':>5}  {'':<6} {'steady':>8} {'total':>8} {'peak MB':>8} {'threads':>8} {'tasks':>6} {'turns':>6}  of stock"
+    names = f"{'steady':>8} {'total':>8} {'peak MB':>8} {'threads':>8} {'tasks':>6} {'turns':>6}"
+    head = f"{'calls':>5}  {'':<6} {names}  of stock"
     lines = ["CPU ms per call-second", head]
     for calls, sides in results.items():
         for side, found in sides.items():
