@@ -202,7 +202,7 @@ class VoiceAgent:
         """Make one of the services of a list (`Action(stt=[a, b])`) the active one, from now on."""
         for name in ("stt", "tts"):
             stage = self.pipeline[name]
-            if isinstance(stage, ServiceSwitch) and service in stage.services:
+            if isinstance(stage, ServiceSwitch) and service in stage:
                 await stage.switch_to(service)
                 return
         raise StageError(f"{service} is not among the services that Action() was given as a list")

@@ -50,9 +50,32 @@ class ServiceSwitch(FrameProcessor):
         self._start_frame: StartFrame | None = None
         self._switching = asyncio.Lock()
         self._failover: asyncio.Task[None] | None = None
+        self._replaced: dict[FrameProcessor, FrameProcessor] = {}
         for service in self.services:
-            _Port(self, service, FrameDirection.UPSTREAM).link(service)
-            service.link(_Port(self, service, FrameDirection.DOWNSTREAM))
+            self._connect(service)
+
+    def _connect(self, service: FrameProcessor) -> None:
+        _Port(self, service, FrameDirection.UPSTREAM).link(service)
+        service.link(_Port(self, service, FrameDirection.DOWNSTREAM))
+
+    def __contains__(self, service: object) -> bool:
+        return service in self.services or service in self._replaced
+
+    def replace(self, service: FrameProcessor, other: FrameProcessor) -> None:
+        """Put `other` in the place of a service, before the switch is set up.
+
+        `switch_to` goes on to take the one that was replaced: an author who holds it need not know.
+        Raises `ValueError` for a service that is not in the set, and `RuntimeError` when it is too late.
+        """
+        if service not in self.services:
+            raise ValueError(f"{service} is not in this switch")
+        if self._setup is not None:
+            raise RuntimeError("the switch is set up: its services cannot be replaced any more")
+        self.services = tuple(other if each is service else each for each in self.services)
+        self._replaced[service] = other
+        if self.active is service:
+            self.active = other
+        self._connect(other)
 
     @property
     def processors(self) -> list[FrameProcessor]:
@@ -65,6 +88,7 @@ class ServiceSwitch(FrameProcessor):
         Raises `ValueError` for a service that is not in the set, and `TimeoutError` if it does not start;
         then the one that was active stays so.
         """
+        service = self._replaced.get(service, service)
         if service not in self.services:
             raise ValueError(f"{service} is not in this switch")
         async with self._switching:

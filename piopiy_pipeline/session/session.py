@@ -15,13 +15,17 @@ from typing import Any
 from loguru import logger
 
 from piopiy_pipeline.call import CallEnd, CallInfo, EndReason
-from piopiy_pipeline.session.handle import Call, Post, current_call
+from piopiy_pipeline.pipeline import CallPipeline
+from piopiy_pipeline.session.handle import Call, Post, RunOptions, current_call
 from piopiy_pipeline.session.running import CallMonitor, PipelineRun
 from piopiy_pipeline.session.tasks import CallTasks, current_tasks, track_tasks
 from piopiy_pipeline.signaling.messages import AgentMessage, Hangup
 from piopiy_pipeline.transports.link import MediaLink
 
-__all__ = ["Callback", "Post", "Session"]
+__all__ = ["Adapt", "Callback", "Post", "Session"]
+
+Adapt = Callable[[CallPipeline], None]
+"""Changes the author's chain just before it runs: other providers for a test, say."""
 
 Callback = Callable[[Call], Awaitable[Any]]
 """The author's `create_session`, with its parameters bound."""
@@ -34,7 +38,11 @@ RUN_DOWN_S = 5.0
 
 
 class Session:
-    """One call's owner. `run()` once; `end()` from outside at any time."""
+    """One call's owner. `run()` once; `end()` from outside at any time.
+
+    `adapt` is given the chain that the callback has built, after its last change and before it is
+    checked. What it raises ends the call, as if the callback had.
+    """
 
     def __init__(
         self,
@@ -43,6 +51,7 @@ class Session:
         *,
         post: Post,
         resumed: dict[str, Any] | None = None,
+        adapt: Adapt | None = None,
     ) -> None:
         self.info = info
         self.call = Call(
@@ -50,12 +59,13 @@ class Session:
             link,
             post=self._post_unless_ended,
             finish=self.end,
-            make_run=PipelineRun,
+            make_run=self._make_run,
             make_monitor=CallMonitor,
             resumed=resumed,
         )
         self._link = link
         self._post = post
+        self._adapt = adapt
         self._tasks = CallTasks(info.call_id)
         self._ended_by_gateway = False
         self._log = logger.bind(call_id=info.call_id, agent_id=info.agent_id)
@@ -69,6 +79,11 @@ class Session:
         self.call._over(CallEnd(reason, detail, round(duration, 3)))
         if not by_gateway:
             self._post(Hangup(call_id=self.info.call_id, reason=reason, detail=detail[:500]))
+
+    def _make_run(self, call: Call, chain: CallPipeline, options: RunOptions) -> PipelineRun:
+        if self._adapt is not None:
+            self._adapt(chain)
+        return PipelineRun(call, chain, options)
 
     def _post_unless_ended(self, message: AgentMessage) -> None:
         if not self._ended_by_gateway:
