@@ -111,17 +111,25 @@ def test_an_llm_that_fails_once_is_apologised_for_and_asked_again() -> None:
     async def scenario() -> None:
         async with (
             endpoint(Answer("busy"), FINE) as busy,
+            endpoint(Answer("busy", retry_after_s=30), FINE) as come_back_later,
             endpoint(Answer("silent"), FINE) as silent,
             endpoint(Answer("cut", "We have. Or rather"), FINE) as cut,
             endpoint(Answer("garbage"), FINE) as garbage,
         ):
-            servers = {"busy": busy, "silent": silent, "cut": cut, "garbage": garbage}
+            servers = {
+                "busy": busy,
+                "later": come_back_later,
+                "silent": silent,
+                "cut": cut,
+                "garbage": garbage,
+            }
             cases = await play({name: openai_bot(server) for name, server in servers.items()})
             for name, case in cases.items():
                 assert case.log.reason is EndReason.AGENT_HANGUP, name
                 assert FINE.text in case.said, name
                 assert case.longest_silence_s < PATIENCE_S + BUSY_MACHINE_S, name
-            for name in ("silent", "cut", "garbage"):
+            assert not cases["busy"].errors, "the client asks again by itself, in half a second"
+            for name in ("later", "silent", "cut", "garbage"):
                 assert [error.stage for error in cases[name].errors] == ["llm"], name
                 assert "Sorry." in cases[name].said, name
 

@@ -8,6 +8,7 @@ from typing import Any
 from piopiy_pipeline.call import EndReason
 from tests.support.agents import Apart, apart, longest_hole_s
 from tests.support.calls import CallLog, eventually
+from tests.support.openai_server import Answer, endpoint
 
 UNNOTICED_S = 0.4
 """A blocked loop would be heard for seconds; this much is this machine's own, when it is busy."""
@@ -94,18 +95,20 @@ def test_a_constructor_that_blocks_the_loop_for_three_seconds_is_not_heard_on_an
 
 
 WRONG = [
-    *("raises", "raises_later", "returns", "llm_fails", "tts_fails", "errors_in_a_loop"),
+    *("raises", "raises_later", "returns", "llm_fails", "openai", "tts_fails", "errors_in_a_loop"),
     *("swallows_end", "swallows_cancel", "cleanup_hangs", "tool_hangs", "talks"),
 ]
 
 
 def test_after_fifty_calls_that_went_wrong_the_agent_holds_what_it_held_before() -> None:
-    async def wrong(place: Apart, bot: str, at_once: asyncio.Semaphore) -> None:
+    async def wrong(place: Apart, bot: str, url: str, at_once: asyncio.Semaphore) -> None:
         async with at_once:
             hang_up = asyncio.Event()
             log = CallLog(16000)
             call = asyncio.create_task(
-                place.call(metadata={"bot": bot}, hang_up=hang_up, log=log, hangup_after_s=30, limit_s=40)
+                place.call(
+                    metadata={"bot": bot, "url": url}, hang_up=hang_up, log=log, hangup_after_s=30, limit_s=40
+                )
             )
             if bot == "talks":  # and the caller hangs up in mid-sentence
                 await eventually(lambda: log.heard.size > 4000, 20)
@@ -123,11 +126,11 @@ def test_after_fifty_calls_that_went_wrong_the_agent_holds_what_it_held_before()
         return census
 
     async def scenario() -> None:
-        async with apart(capacity=60) as place:
-            await asyncio.gather(*(wrong(place, bot, asyncio.Semaphore(12)) for bot in WRONG))
+        async with endpoint(Answer("busy")) as server, apart(capacity=60) as place:
+            at_once = asyncio.Semaphore(16)
+            await asyncio.gather(*(wrong(place, bot, server.url, at_once) for bot in WRONG))
             before = await settled(place)
-            at_once = asyncio.Semaphore(12)
-            await asyncio.gather(*(wrong(place, bot, at_once) for bot in (WRONG * 5)[:50]))
+            await asyncio.gather(*(wrong(place, bot, server.url, at_once) for bot in (WRONG * 5)[:50]))
             after = await settled(place)
             assert len(after["tasks"]) <= len(before["tasks"]), after["tasks"]
             assert len(after["threads"]) <= len(before["threads"]), after["threads"]

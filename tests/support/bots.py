@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 from pipecat.frames.frames import (
@@ -26,6 +27,7 @@ from pipecat.frames.frames import (
 )
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.services.llm_service import FunctionCallParams
+from pipecat.services.openai.llm import OpenAILLMService
 
 from piopiy_pipeline.agent import Agent
 from piopiy_pipeline.call import CallEnd
@@ -190,7 +192,7 @@ async def _stalls(call: Call, options: dict[str, Any]) -> CallEnd:
 
 
 async def _answers(call: Call, options: dict[str, Any], **voice_options: Any) -> CallEnd:
-    agent = await voice(call, reply_timeout_secs=1, **voice_options)
+    agent = await voice(call, **{"reply_timeout_secs": 1, "error_line": "Sorry.", **voice_options})
     ask(agent)
     return await agent.start()
 
@@ -200,7 +202,18 @@ async def _llm_fails(call: Call, options: dict[str, Any]) -> CallEnd:
 
 
 async def _llm_hangs(call: Call, options: dict[str, Any]) -> CallEnd:
-    return await _answers(call, options, replies=[None, None], error_line="Sorry.")
+    return await _answers(call, options, replies=[None, None])
+
+
+async def _openai(call: Call, options: dict[str, Any]) -> CallEnd:
+    """A real client of an endpoint that the caller names."""
+    agent = VoiceAgent(instructions="Be brief.", error_line="Sorry.", reply_timeout_secs=2, call=call)
+    llm = OpenAILLMService(
+        api_key="none", base_url=options["url"], settings=OpenAILLMService.Settings(model="test")
+    )
+    await agent.Action(stt=ScriptedSTT([]), llm=llm, tts=ToneTTS())
+    ask(agent)
+    return await agent.start()
 
 
 async def _tts_fails(call: Call, options: dict[str, Any]) -> CallEnd:
@@ -208,7 +221,7 @@ async def _tts_fails(call: Call, options: dict[str, Any]) -> CallEnd:
 
 
 async def _errors_in_a_loop(call: Call, options: dict[str, Any]) -> CallEnd:
-    return await _answers(call, options, extra=ErrorsInALoop(), error_line="Sorry.", idle_timeout_secs=3)
+    return await _answers(call, options, extra=ErrorsInALoop(), idle_timeout_secs=3)
 
 
 async def _swallows_cancel(call: Call, options: dict[str, Any]) -> CallEnd:
@@ -248,6 +261,7 @@ BOTS: dict[str, Callable[[Call, dict[str, Any]], Awaitable[CallEnd | None]]] = {
     "stalls": _stalls,
     "llm_fails": _llm_fails,
     "llm_hangs": _llm_hangs,
+    "openai": _openai,
     "tts_fails": _tts_fails,
     "errors_in_a_loop": _errors_in_a_loop,
     "swallows_cancel": _swallows_cancel,
@@ -274,7 +288,7 @@ def _census(agent: Agent) -> dict[str, Any]:
         "calls": agent.active,
         "tasks": sorted(task.get_name() for task in asyncio.all_tasks()),
         "threads": sorted(thread.name for thread in threading.enumerate()),
-        "fds": len(os.listdir("/dev/fd")),
+        "fds": len(list(Path("/dev/fd").iterdir())),
         "vad_streams": shared_engine().streams,
     }
 

@@ -19,12 +19,16 @@ __all__ = ["Answer", "Endpoint", "endpoint"]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """How one request is answered: ``fine`` says `text`; ``cut`` says it and drops the connection without
-    an end; ``busy`` is a 429; ``silent`` takes the request and never answers; ``garbage`` is no JSON.
+    """How one request is answered.
+
+    ``fine`` says `text`; ``cut`` says it and drops the connection without an end; ``busy`` is a 429,
+    which tells when to come back if `retry_after_s` says so; ``silent`` takes the request and never
+    answers; ``garbage`` is no JSON.
     """
 
     kind: Literal["fine", "cut", "busy", "silent", "garbage"]
     text: str = ""
+    retry_after_s: int | None = None
 
 
 class Endpoint:
@@ -42,7 +46,8 @@ class Endpoint:
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         if answer.kind == "busy":
             body = {"error": {"message": "Rate limit reached", "type": "requests", "code": "rate_limit"}}
-            return web.json_response(body, status=429)
+            headers = {} if answer.retry_after_s is None else {"Retry-After": str(answer.retry_after_s)}
+            return web.json_response(body, status=429, headers=headers)
         if answer.kind == "silent":
             await self._closing.wait()
             raise web.HTTPServiceUnavailable
