@@ -3,7 +3,8 @@
 A request goes out, its response comes back; workers never push. Completions of one `Lane` are
 delivered in the order of submission. That keeps the loop free in production, and because
 `in_flight()` knows of every request that has not been answered, a virtual clock can hold still
-while anything computes.
+while anything computes. A loop may have a `Courier`, which decides when answers are delivered: a
+virtual clock's delivers those of all lanes in one order, so that a run can be repeated.
 
     lane = Lane("vad", threads=1)
     probabilities = await lane.run(score, batch)
@@ -15,9 +16,9 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
-__all__ = ["Lane", "in_flight", "offload"]
+__all__ = ["Courier", "Lane", "in_flight", "offload", "use_courier"]
 
 T = TypeVar("T")
 
@@ -27,6 +28,25 @@ _in_flight: dict[asyncio.AbstractEventLoop, int] = {}
 def in_flight(loop: asyncio.AbstractEventLoop) -> int:
     """How many requests of this loop have not been answered yet."""
     return _in_flight.get(loop, 0)
+
+
+class Courier(Protocol):
+    """Whoever decides, for one loop, when the answers of its requests are delivered."""
+
+    def submitted(self, job: Future[Any], deliver: Callable[[], None], what: str) -> None:
+        """`job` is under way. Call `deliver` once on the loop, when `job` is done. `what` names it."""
+
+
+_couriers: dict[asyncio.AbstractEventLoop, Courier] = {}
+
+
+def use_courier(loop: asyncio.AbstractEventLoop, courier: Courier | None) -> None:
+    """Have `courier` deliver the answers of this loop's requests; None gives that back to the lanes."""
+    if courier is None:
+        _couriers.pop(loop, None)
+        _in_flight.pop(loop, None)
+    else:
+        _couriers[loop] = courier
 
 
 class Lane:
@@ -65,7 +85,12 @@ class Lane:
         request = _Request(self._executor.submit(work, *args), answer)
         waiting.append(request)
         _in_flight[loop] = _in_flight.get(loop, 0) + 1
-        request.job.add_done_callback(lambda _: self._wake(loop, request))
+        courier = _couriers.get(loop)
+        if courier is None:
+            request.job.add_done_callback(lambda _: self._wake(loop, request))
+        else:
+            what = f"{self.name}: {getattr(work, '__qualname__', work)}"
+            courier.submitted(request.job, lambda: self._answer(loop, request), what)
         return answer
 
     async def run(self, work: Callable[..., T], *args: Any) -> T:
@@ -90,13 +115,18 @@ class Lane:
         if not waiting:  # an earlier delivery took this one along
             return
         if not self.ordered:
-            waiting.remove(request)
-            request.deliver()
-            _settle(loop)
-        else:
-            while waiting and waiting[0].job.done():
-                waiting.popleft().deliver()
-                _settle(loop)
+            self._answer(loop, request)
+            return
+        while waiting and waiting[0].job.done():
+            self._answer(loop, waiting[0])
+
+    def _answer(self, loop: asyncio.AbstractEventLoop, request: _Request) -> None:
+        waiting = self._waiting.get(loop)
+        if waiting is None or request not in waiting:  # the loop's books were closed meanwhile
+            return
+        waiting.remove(request)
+        request.deliver()
+        _settle(loop)
         if not waiting:
             self._waiting.pop(loop, None)
 

@@ -1,0 +1,116 @@
+"""The `time` module inside a simulation: its functions read the simulation's clock, in its thread only.
+
+They are replaced when a simulation begins and put back when it ends, whatever happens in between.
+Other threads, and with them all work off the loop, see the real time throughout. `time.sleep` moves
+the clock instead of waiting, so that code which blocks the loop is seen to block it. Chance is seeded
+with it: `random`, numpy's global generator and `uuid.uuid4`.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import numpy as np
+
+__all__ = ["EPOCH", "Clock", "real_monotonic", "virtual_time"]
+
+EPOCH = 1_750_000_000.0
+"""What `time.time()` says when the virtual clock stands at 0: a Sunday in June 2025."""
+
+real_monotonic = time.monotonic
+"""The clock on the wall, inside a simulation too."""
+
+
+class Clock(Protocol):
+    """A clock that is moved and does not run."""
+
+    now: float
+
+    def advance(self, seconds: float) -> None:
+        """Move on, as a thread that sleeps would see it."""
+
+
+_clocks: dict[int, Clock] = {}  # by the simulation's thread
+_one_at_a_time = threading.RLock()
+
+
+def _nanoseconds(seconds: float) -> int:
+    return round(seconds * 1e9)
+
+
+def _virtual(real: Callable[[], Any], read: Callable[[float], Any]) -> Callable[[], Any]:
+    get_ident, clocks = threading.get_ident, _clocks
+
+    def now() -> Any:
+        clock = clocks.get(get_ident())
+        return real() if clock is None else read(clock.now)
+
+    now.__name__ = now.__qualname__ = real.__name__
+    now.__doc__ = real.__doc__
+    return now
+
+
+_real_sleep = time.sleep
+
+
+def _sleep(seconds: float, /) -> None:
+    clock = _clocks.get(threading.get_ident())
+    if clock is None:
+        _real_sleep(seconds)
+    elif seconds < 0:
+        raise ValueError("sleep length must be non-negative")
+    else:
+        clock.advance(seconds)
+
+
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "time": _virtual(time.time, lambda now: EPOCH + now),
+    "time_ns": _virtual(time.time_ns, lambda now: _nanoseconds(EPOCH + now)),
+    "monotonic": _virtual(time.monotonic, lambda now: now),
+    "monotonic_ns": _virtual(time.monotonic_ns, _nanoseconds),
+    "perf_counter": _virtual(time.perf_counter, lambda now: now),
+    "perf_counter_ns": _virtual(time.perf_counter_ns, _nanoseconds),
+    "sleep": _sleep,
+}
+
+
+@contextmanager
+def virtual_time(clock: Clock, seed: int) -> Iterator[None]:
+    """Within this, `time` reads `clock` in this thread, and chance follows `seed`.
+
+    One simulation at a time in a process: chance is the process's. Another thread waits here.
+    """
+    with _one_at_a_time:
+        thread = threading.get_ident()
+        if thread in _clocks:
+            raise RuntimeError("a simulation cannot run inside another one")
+        real = {name: getattr(time, name) for name in _FUNCTIONS}
+        real_uuid4, chance, numpy_chance = uuid.uuid4, random.getstate(), np.random.get_state()
+        ids = random.Random(f"uuid {seed}")
+
+        def uuid4() -> uuid.UUID:
+            if threading.get_ident() != thread:
+                return real_uuid4()
+            return uuid.UUID(int=ids.getrandbits(128), version=4)
+
+        _clocks[thread] = clock
+        try:
+            for name, function in _FUNCTIONS.items():
+                setattr(time, name, function)
+            uuid.uuid4 = uuid4
+            random.seed(seed)
+            np.random.seed(seed % 2**32)
+            yield
+        finally:
+            for name, function in real.items():
+                setattr(time, name, function)
+            uuid.uuid4 = real_uuid4
+            random.setstate(chance)
+            np.random.set_state(numpy_chance)
+            del _clocks[thread]
