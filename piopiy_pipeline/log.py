@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["log_to_stderr"]
 
-_LOGURUS_OWN_HANDLER = 0
+_handler = 0  # loguru's own, until ours takes its place
 
 
 def log_to_stderr(*, debug: bool = False) -> None:
@@ -23,11 +23,12 @@ def log_to_stderr(*, debug: bool = False) -> None:
 
     Without `debug`: what an operator wants to know, and of pipecat only what went wrong.
     """
+    global _handler
     try:
-        logger.remove(_LOGURUS_OWN_HANDLER)
+        logger.remove(_handler)
     except ValueError:  # the program has handlers of its own
         return
-    logger.add(
+    _handler = logger.add(
         sys.stderr,
         level="DEBUG" if debug else "INFO",
         format=_line,

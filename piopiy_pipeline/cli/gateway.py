@@ -42,8 +42,7 @@ def gateway(
 
       PIOPIY_GATEWAY_AGENTS='{"front_desk": "..."}' PIOPIY_GATEWAY_CALLER_KEYS='["..."]' piopiy gateway
     """
-    import asyncio
-
+    from piopiy_pipeline.cli.loop import run
     from piopiy_pipeline.gateway.config import GatewayConfig
     from piopiy_pipeline.gateway.errors import GatewayError
 
@@ -60,7 +59,7 @@ def gateway(
         )
     if port is not None:
         settings = settings.model_copy(update={"port": port})
-    asyncio.run(_serve(settings))
+    run(_serve(settings))
 
 
 async def _serve(settings: GatewayConfig) -> None:

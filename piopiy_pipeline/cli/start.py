@@ -11,7 +11,9 @@ from typing import Annotated
 import typer
 
 from piopiy_pipeline.cli.errors import BadInput, Failed
+from piopiy_pipeline.cli.loop import prefer_uvloop
 from piopiy_pipeline.cli.target import gateway_url
+from piopiy_pipeline.log import log_to_stderr
 
 __all__ = ["start"]
 
@@ -49,6 +51,8 @@ def start(
 
 def _run(bot: Path) -> None:
     """Run the file as Python would: as `__main__`, with its own folder first on the path."""
+    log_to_stderr()
+    prefer_uvloop()
     sys.argv = [str(bot)]
     sys.path.insert(0, str(bot.resolve().parent))
     try:
