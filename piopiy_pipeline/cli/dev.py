@@ -58,7 +58,7 @@ def dev(
 
       piopiy dev my_bot.py --stt deepgram --tts cartesia --llm openai
     """
-    from piopiy_pipeline.cli.loop import run
+    import asyncio
 
     if not 0 <= port <= 65535:
         raise BadInput(f"--port {port}: it is a number from 0 to 65535")
@@ -67,7 +67,7 @@ def dev(
         raise BadInput(f"{path}: there is no such bot; give the path of a Python file")
     chosen = {"PIOPIY_STT": stt, "PIOPIY_TTS": tts, "PIOPIY_LLM": llm}
     services = {name: value for name, value in chosen.items() if value is not None}
-    run(_dev(path.resolve(), port, services, is_default=bot is None))
+    asyncio.run(_dev(path.resolve(), port, services, is_default=bot is None))
 
 
 def default_bot() -> Path:
