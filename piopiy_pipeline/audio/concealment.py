@@ -1,0 +1,215 @@
+"""What the ear is given where a packet is missing, and how a little time is taken out of speech.
+
+Both rest on the pitch: speech repeats itself from period to period, so that one period more, or one
+less, is hardly heard. A gap is filled with the last period, over and over, fading out; a delay that
+has become needlessly long is shortened by letting two periods run into one.
+
+It works on samples alone. The jitter buffer uses it; a decoder that conceals by itself does not need it.
+
+Sources: the scheme of ITU-T G.711 Appendix I (pitch by correlation, repetition, 20% less every 10 ms, a
+crossfade that is longer after a longer gap), without its 3.75 ms of delay; WSOLA (Verhelst and Roelands,
+ICASSP 1993) for taking time out.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Concealer", "Pitch", "find_pitch", "shorten"]
+
+Pcm = NDArray[np.int16]
+Samples = NDArray[np.float32]
+
+SHORTEST_S, LONGEST_S = 0.005, 0.015  # one period of a deep voice, two or three of a high one
+_TEMPLATE_S = 0.02
+_HISTORY_S = _TEMPLATE_S + LONGEST_S + 0.005
+_HOLD_S = 0.01  # so long at full level
+_FADE_S = 0.05  # and then down to nothing
+_CROSSFADE_S, _LONGEST_CROSSFADE_S = 0.004, 0.01
+_VOICED = 0.5  # correlation of one period with the next
+_QUIET_RMS = 104.0  # -50 dBFS: nobody hears how this is put together
+_LOUDEST_FLOOR_RMS = 184.0  # -45 dBFS: a background louder than this is no background
+_FLOOR_RISE = 1.01  # a frame of 20 ms: 6 dB in 1.4 s
+
+
+class Pitch(NamedTuple):
+    """The lag in samples at which sound resembles itself most, and how much: 1.0 is perfectly."""
+
+    period: int
+    correlation: float
+
+
+def find_pitch(samples: Samples, rate: int) -> Pitch:
+    """The period, of 5 to 15 ms, at the end of `samples` (shape ``[n]``, at least 35 ms at `rate` Hz)."""
+    shortest, longest = int(SHORTEST_S * rate), int(LONGEST_S * rate)
+    size = int(_TEMPLATE_S * rate)
+    if samples.size < size + longest:
+        raise ValueError(f"{samples.size} samples at {rate} Hz are less than the 35 ms that a pitch needs")
+    template = samples[-size:]
+    earlier = samples[-size - longest : samples.size - shortest]
+    windows = np.lib.stride_tricks.sliding_window_view(earlier, size)  # [lags, size], longest lag first
+    squares = np.concatenate(([0.0], np.cumsum(np.square(earlier, dtype=np.float64))))
+    energies = squares[size:] - squares[:-size]
+    own = float(np.square(template, dtype=np.float64).sum())
+    scores = (windows @ template) / np.sqrt(np.maximum(energies * own, 1.0))
+    best = int(scores.argmax())
+    return Pitch(longest - best, float(scores[best]))
+
+
+def shorten(pcm: Pcm, rate: int, *, alike: float = 0.85) -> Pcm | None:
+    """`pcm` (shape ``[n]``) without one of its periods, 5 to 15 ms less; None where it would be heard.
+
+    It is not heard in what is quiet, nor where two periods resemble each other by `alike`. Both ends
+    stay as they are. Needs 35 ms, and returns None for less.
+    """
+    if pcm.size < int((_TEMPLATE_S + LONGEST_S) * rate):
+        return None
+    samples = pcm.astype(np.float32)
+    if _rms(samples) <= _QUIET_RMS:
+        period = int(LONGEST_S * rate)
+    else:
+        # Backwards, so that the period is that of the beginning, where the seam will be.
+        period, correlation = find_pitch(samples[::-1], rate)
+        if correlation < alike:
+            return None
+    rise = np.linspace(0.0, 1.0, period, dtype=np.float32)
+    seam = samples[:period] * (1 - rise) + samples[period : 2 * period] * rise
+    return _pcm(np.concatenate((seam, samples[2 * period :])))
+
+
+class Concealer:
+    """Follows one voice at `rate` Hz, and goes on in its place where something is missing.
+
+    Everything that is played passes `heard` or comes from `conceal`, in the order in which it is played.
+    Behind the fading voice there is noise at the level of the line's own background, because a line
+    that falls silent altogether sounds as if it were dead.
+    """
+
+    def __init__(self, *, rate: int) -> None:
+        self.rate = rate
+        self._recent: deque[Samples] = deque()
+        self._recent_size = 0
+        self._history_size = int(_HISTORY_S * rate)
+        self._cycle: Samples | None = None  # None while nothing is missing
+        self._offset: Samples = np.zeros(0, np.float32)
+        self._made = 0  # samples made since the voice was last heard
+        self._floor = 0.0
+        self._floor_known = False
+        self._dice = np.random.default_rng(0)
+
+    @property
+    def concealing(self) -> bool:
+        """Whether what was played last was made here."""
+        return self._cycle is not None
+
+    def heard(self, pcm: Pcm) -> Pcm:
+        """Sound that arrived. Behind a gap its beginning is blended with what stood in for it."""
+        samples = pcm.astype(np.float32)
+        self._follow_floor(samples)
+        if self._cycle is None:
+            self._remember(samples)
+            return pcm
+        gap_s = self._made / self.rate
+        length_s = min(_CROSSFADE_S + 0.4 * gap_s, _LONGEST_CROSSFADE_S)
+        size = min(int(length_s * self.rate), samples.size)
+        rise = np.linspace(0.0, 1.0, size, dtype=np.float32)
+        samples[:size] = self._make(size) * (1 - rise) + samples[:size] * rise
+        self._cycle = None
+        self._remember(samples)
+        return _pcm(samples)
+
+    def conceal(self, samples: int) -> Pcm:
+        """So many samples in the place of what did not arrive."""
+        if self._cycle is None:
+            self._begin()
+        made = self._make(samples)
+        self._remember(made)
+        return _pcm(made)
+
+    def silence(self, samples: int) -> Pcm:
+        """So many samples of the line's background, for a pause in which nothing was sent."""
+        made = self._noise(samples)
+        self._cycle = None
+        self._remember(made)
+        return _pcm(made)
+
+    def forget(self) -> None:
+        """Another voice begins: what came before says nothing about it."""
+        self._recent.clear()
+        self._recent_size = 0
+        self._cycle = None
+        self._floor_known = False
+
+    def _begin(self) -> None:
+        history = self._history()
+        self._made = 0
+        if _rms(history) <= _QUIET_RMS:
+            self._cycle = np.zeros(1, np.float32)
+            self._offset = np.zeros(0, np.float32)
+            self._made = int((_HOLD_S + _FADE_S) * self.rate)  # nothing is there that could fade
+            return
+        period, correlation = find_pitch(history, self.rate)
+        if correlation < _VOICED:
+            period = int(LONGEST_S * self.rate)  # a hiss that repeats at a short period would buzz
+        cycle = history[-period:].copy()
+        # So that the end of a period runs into its beginning: what came before that beginning.
+        size = period // 4
+        rise = np.linspace(0.0, 1.0, size, dtype=np.float32)
+        cycle[-size:] = cycle[-size:] * (1 - rise) + history[-period - size : -period] * rise
+        self._cycle = cycle
+        step = float(history[-1] - history[-period - 1])
+        self._offset = step * (1 - rise)
+
+    def _make(self, size: int) -> Samples:
+        assert self._cycle is not None
+        at = self._made + np.arange(size)
+        made: Samples = self._cycle[at % self._cycle.size]
+        if self._made < self._offset.size:
+            part = self._offset[self._made : self._made + size]
+            made[: part.size] += part
+        hold, fade = _HOLD_S * self.rate, _FADE_S * self.rate
+        gain = np.clip(1 - (at - hold) / fade, 0.0, 1.0).astype(np.float32)
+        self._made += size
+        if gain[-1] < 1.0:
+            made = made * gain + self._noise(size) * (1 - gain)
+        return made
+
+    def _noise(self, size: int) -> Samples:
+        if not self._floor_known or self._floor < 1.0:
+            return np.zeros(size, np.float32)
+        level = min(self._floor, _LOUDEST_FLOOR_RMS)
+        return self._dice.standard_normal(size, np.float32) * np.float32(level)
+
+    def _follow_floor(self, samples: Samples) -> None:
+        level = _rms(samples)
+        if not self._floor_known or level < self._floor:
+            self._floor, self._floor_known = level, True
+        else:
+            self._floor = min(level, max(self._floor, 1.0) * _FLOOR_RISE)
+
+    def _remember(self, samples: Samples) -> None:
+        self._recent.append(samples)
+        self._recent_size += samples.size
+        while self._recent_size - self._recent[0].size >= self._history_size:
+            self._recent_size -= self._recent.popleft().size
+
+    def _history(self) -> Samples:
+        """The last 40 ms, with silence before the beginning."""
+        history = np.zeros(self._history_size, np.float32)
+        if self._recent:
+            recent = np.concatenate(self._recent)[-self._history_size :]
+            history[history.size - recent.size :] = recent
+        return history
+
+
+def _rms(samples: Samples) -> float:
+    return float(np.sqrt(np.dot(samples, samples) / samples.size)) if samples.size else 0.0
+
+
+def _pcm(samples: Samples) -> Pcm:
+    pcm: Pcm = np.clip(np.rint(samples), -32768, 32767).astype(np.int16)
+    return pcm

@@ -1,0 +1,342 @@
+"""The jitter buffer: packets come in when the network pleases, and leave 20 ms at a time, in order.
+
+It waits just long enough for the late ones: how long follows from how late packets have been of late.
+What has not come in time is concealed; what comes too late, or twice, is dropped; a delay that is no
+longer needed is taken out of the speech again, where nobody hears it.
+
+It knows neither sockets nor timers. Whoever owns it calls `add` when a packet arrives and `take` every
+20 ms, both with `now` in seconds of one clock. It stands on the audio floor because the legs that take
+calls over RTP and the harness that impairs them use the same one.
+
+Source: RFC 3550, appendices A.1 (sequence numbers), A.3 (loss) and A.8 (jitter).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections import deque
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from piopiy_pipeline.audio.concealment import Concealer, shorten
+from piopiy_pipeline.audio.playout import FRAME_MS
+
+__all__ = ["JitterBuffer", "JitterStats", "MediaPacket", "Taken"]
+
+FRAME_S = FRAME_MS / 1000
+_WINDOW = 500  # packets, 10 s: so far back goes the memory of how late they come
+_COVERED = 0.98  # of the packets are to come in time
+_MARGIN_S = 0.005
+_MAX_DROPOUT, _MAX_MISORDER = 3000, 100  # RFC 3550, A.1
+_RESTART_S = 2.0  # a packet that is so much earlier or later than the others belongs to another stream
+_SHORTEN_EVERY_S = 0.1
+
+
+class MediaPacket(NamedTuple):
+    """One packet of a voice, decoded: `pcm` is PCM16 little-endian mono, of any length up to 120 ms.
+
+    `sequence` counts packets modulo 2^16 and `timestamp` samples modulo 2^32, as in RTP.
+    """
+
+    sequence: int
+    timestamp: int
+    pcm: bytes
+
+
+class Taken(NamedTuple):
+    """The next 20 ms, and what they are: the caller's, made up in part or as a whole, or a pause."""
+
+    pcm: bytes
+    kind: Literal["voice", "concealed", "silence"]
+
+
+@dataclass(frozen=True, slots=True)
+class JitterStats:
+    """What has happened so far. Packets are counted, times are in seconds."""
+
+    received: int
+    """Packets that arrived, late ones and duplicates too."""
+    lost: int
+    """Packets that have not arrived, by the gaps between their numbers."""
+    late: int
+    """Packets that arrived when their time was over, and were dropped."""
+    duplicate: int
+    reordered: int
+    """Packets that arrived behind one that was sent later."""
+    dropped: int
+    """Packets that there was no room for, or that fit no stream."""
+    restarts: int
+    """How often another stream began in the place of the one before."""
+    concealed_s: float
+    """Sound that was made up."""
+    shortened_s: float
+    """Sound that was taken out, to get rid of delay."""
+    delay_s: float
+    """How much later than the fastest packet sound leaves the buffer."""
+    target_s: float
+    """How much later it would have to be."""
+    jitter_s: float
+    """Interarrival jitter, RFC 3550 A.8."""
+
+
+class _Queued(NamedTuple):
+    timestamp: int  # unwrapped
+    sequence: int  # unwrapped
+    pcm: NDArray[np.int16]
+
+    @property
+    def end(self) -> int:
+        return self.timestamp + self.pcm.size
+
+
+class JitterBuffer:
+    """The incoming voice of one call, at `rate` Hz.
+
+    `initial_ms` is the delay to begin with, `min_ms` and `max_ms` bound what it becomes. More than
+    `max_ms` of sound never waits: the oldest is dropped.
+    """
+
+    def __init__(
+        self, *, rate: int, initial_ms: float = 40.0, min_ms: float = 10.0, max_ms: float = 400.0
+    ) -> None:
+        if not 0 <= min_ms <= initial_ms <= max_ms:
+            raise ValueError(
+                f"a jitter buffer of {min_ms:g} to {max_ms:g} ms that begins with {initial_ms:g}: "
+                "give 0 <= min_ms <= initial_ms <= max_ms"
+            )
+        self.rate = rate
+        self._min_s, self._initial_s, self._max_s = min_ms / 1000, initial_ms / 1000, max_ms / 1000
+        self._frame = rate * FRAME_MS // 1000
+        self._concealer = Concealer(rate=rate)
+        self._received = self._late = self._duplicate = self._reordered = self._dropped = 0
+        self._restarts = self._concealed = self._shortened = 0
+        self._expected_before = self._unique = 0  # RFC 3550's expected count, of the streams before this
+        self._jitter_s = 0.0
+        self._begin_stream()
+
+    def _begin_stream(self) -> None:
+        self._queue: list[_Queued] = []  # by timestamp
+        self._seen: set[int] = set()
+        self._seen_order: deque[int] = deque()
+        self._transits: deque[float] = deque()  # in the order of arrival
+        self._sorted: list[float] = []  # the same by size
+        self._newest: MediaPacket | None = None
+        self._newest_sequence = self._newest_timestamp = 0  # of that packet, unwrapped
+        self._first_sequence = 0
+        self._odd_sequence: int | None = None  # of a packet that may be the first of another stream
+        self._last_transit: float | None = None
+        self._first_arrival: float | None = None  # while the first packets are waited for
+        self._due: int | None = None  # the timestamp of the next sample to be played
+        self._last_sequence: int | None = None  # of the packet that was played last
+        self._held = 0  # samples made up without `due` going on
+        self._ready: NDArray[np.int16] = np.zeros(0, np.int16)  # behind `due`, and not taken yet
+        self._quick_at = float("-inf")  # when something was last taken out
+
+    # ------------------------------------------------------------------ in
+
+    def add(self, packet: MediaPacket, now: float) -> Literal["queued", "late", "duplicate", "dropped"]:
+        """A packet has arrived; what became of it. Raises `ValueError` for audio that is no whole samples."""
+        size = len(packet.pcm) // 2
+        if len(packet.pcm) % 2 or not 0 < size <= 0.12 * self.rate:
+            raise ValueError(f"a packet of {len(packet.pcm)} bytes: 16-bit samples for up to 120 ms, please")
+        self._received += 1
+        if self._newest is None:
+            self._first_sequence = self._newest_sequence = packet.sequence
+            self._newest_timestamp = packet.timestamp
+            self._newest = packet
+        sequence = self._newest_sequence + _signed(packet.sequence - self._newest.sequence, 16)
+        timestamp = self._newest_timestamp + _signed(packet.timestamp - self._newest.timestamp, 32)
+        transit = now - timestamp / self.rate
+        if not self._belongs(packet, sequence, transit):
+            if self._odd_sequence != packet.sequence:
+                self._odd_sequence = (packet.sequence + 1) & 0xFFFF
+                self._dropped += 1
+                return "dropped"
+            self._restart()
+            self._received -= 1  # it is counted below
+            return self.add(packet, now)
+        self._odd_sequence = None
+        if sequence in self._seen:
+            self._duplicate += 1
+            return "duplicate"
+        self._see(sequence)
+        self._measure(transit)
+        if sequence < self._newest_sequence:
+            self._reordered += 1
+        else:
+            self._newest, self._newest_sequence, self._newest_timestamp = packet, sequence, timestamp
+        if self._due is not None and timestamp + size <= self._due:
+            self._late += 1
+            return "late"
+        if self._due is None and self._first_arrival is None:
+            self._first_arrival = now
+        insort(
+            self._queue, _Queued(timestamp, sequence, np.frombuffer(packet.pcm, "<i2")), key=lambda q: q[:2]
+        )
+        self._bound()
+        return "queued"
+
+    def _belongs(self, packet: MediaPacket, sequence: int, transit: float) -> bool:
+        ahead = sequence - self._newest_sequence
+        in_order = -_MAX_MISORDER < ahead < _MAX_DROPOUT
+        return in_order and (not self._sorted or abs(transit - self._sorted[0]) < _RESTART_S)
+
+    def _restart(self) -> None:
+        self._restarts += 1
+        self._expected_before += self._newest_sequence - self._first_sequence + 1
+        self._concealer.forget()
+        self._begin_stream()
+
+    def _see(self, sequence: int) -> None:
+        self._unique += 1
+        self._seen.add(sequence)
+        self._seen_order.append(sequence)
+        if len(self._seen_order) > _WINDOW:
+            self._seen.discard(self._seen_order.popleft())
+
+    def _measure(self, transit: float) -> None:
+        if self._last_transit is not None:
+            self._jitter_s += (abs(transit - self._last_transit) - self._jitter_s) / 16
+        self._last_transit = transit
+        self._transits.append(transit)
+        insort(self._sorted, transit)
+        if len(self._transits) > _WINDOW:
+            del self._sorted[bisect_left(self._sorted, self._transits.popleft())]
+
+    def _bound(self) -> None:
+        while (
+            self._queue[-1].end - self._queue[0].timestamp > self._max_s * self.rate and len(self._queue) > 1
+        ):
+            self._queue.pop(0)
+            self._dropped += 1
+            if self._due is not None:
+                self._due = max(self._due, self._queue[0].timestamp)
+                self._held = 0
+
+    # ------------------------------------------------------------------ out
+
+    def take(self, now: float) -> Taken:
+        """The next 20 ms."""
+        if self._due is None and not self._begin(now):
+            return Taken(self._concealer.silence(self._frame).astype("<i2").tobytes(), "silence")
+        kind: Literal["voice", "concealed", "silence"] = "voice"
+        while self._ready.size < self._frame:
+            how = self._pull(now, self._frame - self._ready.size)
+            kind = how if how != "voice" else kind
+        if kind == "voice":
+            self._catch_up(now)
+        frame, self._ready = self._ready[: self._frame], self._ready[self._frame :]
+        if self._held > self._max_s * self.rate:  # nothing comes any more: what does begins anew
+            self._due, self._first_arrival, self._held = None, None, 0
+        return Taken(frame.astype("<i2").tobytes(), kind)
+
+    def _begin(self, now: float) -> bool:
+        """Whether the first packets have waited long enough to play them."""
+        if self._first_arrival is None or not self._queue:
+            return False
+        wait_s = self._target_s if len(self._transits) >= _WINDOW // 10 else self._initial_s
+        if now - self._first_arrival < wait_s - 1e-9:
+            return False
+        self._due = self._queue[0].timestamp
+        self._last_sequence = self._queue[0].sequence - 1
+        return True
+
+    def _pull(self, now: float, wanted: int) -> Literal["voice", "concealed", "silence"]:
+        """Put the next samples behind those that are ready: those of a packet, or others instead."""
+        assert self._due is not None
+        while self._queue and self._queue[0].end <= self._due:
+            self._queue.pop(0)
+            self._late += 1
+        if not self._queue:
+            return self._make_up(wanted, hold=True)
+        head = self._queue[0]
+        gap = head.timestamp - self._due
+        if gap > 0 and gap <= self._held:  # what is missing has been made up for already
+            self._due, gap = head.timestamp, 0
+        if gap > 0:
+            if head.sequence == (self._last_sequence or 0) + 1:  # nothing is missing: nothing was sent
+                size = min(wanted, gap)
+                self._put(self._concealer.silence(size))
+                self._due += size
+                return "silence"
+            short = self._delay_s(now) < self._target_s
+            return self._make_up(wanted if short else min(wanted, gap), hold=short)
+        self._queue.pop(0)
+        self._put(self._concealer.heard(head.pcm[-gap:]))
+        self._due = head.end
+        self._last_sequence = head.sequence
+        self._held = 0
+        return "voice"
+
+    def _make_up(self, size: int, *, hold: bool) -> Literal["concealed"]:
+        """Conceal; with `hold` what is missing may still come, and will be played then."""
+        assert self._due is not None
+        self._put(self._concealer.conceal(size))
+        self._concealed += size
+        if hold:
+            self._held += size
+        else:
+            self._due += size
+        return "concealed"
+
+    def _put(self, pcm: NDArray[np.int16]) -> None:
+        self._ready = np.concatenate((self._ready, pcm)) if self._ready.size else pcm
+
+    def _catch_up(self, now: float) -> None:
+        """Take a little out when the sound is later than it needs to be."""
+        if now - self._quick_at < _SHORTEN_EVERY_S or self._delay_s(now) < self._target_s + FRAME_S:
+            return
+        if self._ready.size < 2 * self._frame:
+            if not self._queue or self._queue[0].timestamp != self._due:
+                return
+            self._pull(now, self._frame)
+        shorter = shorten(self._ready, self.rate)
+        if shorter is None or shorter.size < self._frame:
+            return
+        self._shortened += self._ready.size - shorter.size
+        self._ready = shorter
+        self._quick_at = now
+
+    # ------------------------------------------------------------------ how it goes
+
+    def _delay_s(self, now: float) -> float:
+        """How much later than the fastest packets the next sample is played, if it is played `now`."""
+        if self._due is None or not self._sorted:
+            return 0.0
+        return now + (self._ready.size - self._due) / self.rate - self._sorted[0]
+
+    @property
+    def _target_s(self) -> float:
+        if not self._sorted:
+            return self._initial_s
+        late = self._sorted[int(_COVERED * (len(self._sorted) - 1))] - self._sorted[0]
+        return min(max(late + _MARGIN_S, self._min_s), self._max_s)
+
+    def stats(self, now: float) -> JitterStats:
+        """Everything counted so far."""
+        expected = self._expected_before
+        if self._newest is not None:
+            expected += self._newest_sequence - self._first_sequence + 1
+        return JitterStats(
+            received=self._received,
+            lost=max(0, expected - self._unique),
+            late=self._late,
+            duplicate=self._duplicate,
+            reordered=self._reordered,
+            dropped=self._dropped,
+            restarts=self._restarts,
+            concealed_s=self._concealed / self.rate,
+            shortened_s=self._shortened / self.rate,
+            delay_s=self._delay_s(now),
+            target_s=self._target_s,
+            jitter_s=self._jitter_s,
+        )
+
+
+def _signed(difference: int, bits: int) -> int:
+    """The difference of two numbers that wrap at `bits`, as the shorter way round."""
+    half = 1 << (bits - 1)
+    return (difference + half) % (1 << bits) - half
