@@ -1,0 +1,54 @@
+"""Which words a caller had spoken by when: what a scripted STT transcribes.
+
+The caller's line writes down each recording as it is played; the STT asks for the stretch that the
+VAD has heard. So a sentence that the VAD cuts in two comes as two transcripts, each with its own words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+__all__ = ["Spoken", "SpokenWords"]
+
+Spoken = Callable[[float, float], str]
+"""The words that reached the bot after the first and up to the second time, in seconds of the loop's clock."""
+
+KEPT_S = 300.0
+"""Words older than this are forgotten: nobody asks for them, and a call may be long."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Word:
+    text: str
+    at: float
+
+
+class SpokenWords:
+    """The caller's words on the time line. It is a `Spoken` itself.
+
+    Without word times, a recording's words are laid out in proportion to their letters. A word counts
+    where its middle lies.
+    """
+
+    def __init__(self) -> None:
+        self._words: list[_Word] = []
+
+    def add(self, start: float, end: float, text: str) -> None:
+        """`text` is spoken from `start` to `end`, in seconds; later recordings start no earlier."""
+        words = text.split()
+        letters = sum(len(word) + 1 for word in words)
+        at = 0
+        for word in words:
+            middle = start + (end - start) * (at + (len(word) + 1) / 2) / letters
+            self._words.append(_Word(word, middle))
+            at += len(word) + 1
+        if self._words and self._words[0].at < start - KEPT_S:
+            self._words = [word for word in self._words if word.at >= start - KEPT_S]
+
+    def cut(self, at: float) -> None:
+        """The caller stopped in mid-word: what was to come after `at` is not said."""
+        self._words = [word for word in self._words if word.at <= at]
+
+    def __call__(self, start: float, end: float) -> str:
+        return " ".join(word.text for word in self._words if start < word.at <= end)
