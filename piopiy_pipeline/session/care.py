@@ -53,7 +53,7 @@ class ResponseCare:
 
     def user_turn(self, now: float) -> None:
         """The caller has said something: a new turn, with a retry of its own."""
-        self._retried = False
+        self._retried = self._recovering = False
         self._progress_at = now
 
     def response_started(self, now: float) -> None:

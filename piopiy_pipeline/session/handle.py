@@ -37,6 +37,7 @@ current_call: contextvars.ContextVar[Call | None] = contextvars.ContextVar("piop
 
 DEFAULT_ERROR_LINE = "I am sorry, something went wrong. One moment, please."
 MAX_CHECKPOINT_BYTES = 900_000
+MEDIA_GRACE_S = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,7 +333,10 @@ class Call:
                 line.done(False)
 
     def _media_lost(self) -> None:
-        self._finish(EndReason.CALLER_HANGUP, "the media stream was closed")
+        """The gateway tells why on its other connection, and that may come a little later."""
+        asyncio.get_running_loop().call_later(
+            MEDIA_GRACE_S, self._finish, EndReason.CALLER_HANGUP, "the media stream was closed"
+        )
 
     def _over(self, end: CallEnd) -> None:
         if not self._end.done():

@@ -349,7 +349,8 @@ class PipelineRun:
         await self._worker.queue_frame(LLMRunFrame())
 
     async def _apologise(self, culprit: str, line: str) -> None:
-        if culprit == "tts":  # it cannot speak for itself
+        speaks = any(isinstance(service, TTSService) for service in self._services())
+        if culprit == "tts" or not speaks:  # it cannot speak for itself
             await self._transport.output().queue_frame(canned_apology())
         else:
             self._call._say(line, into_context=False)

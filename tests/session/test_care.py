@@ -52,8 +52,17 @@ def test_nothing_is_overdue_once_the_answer_is_over(care: ResponseCare, ending: 
 def test_the_first_failure_of_a_turn_is_retried_and_the_second_ends_the_call(care: ResponseCare) -> None:
     care.user_turn(0)
     assert care.failed(1) is Remedy.RETRY
+    care.retrying(1.5, answer=True)
     assert care.failed(2) is Remedy.END
     assert care.failed(3) is Remedy.NOTHING, "it is ending already"
+
+
+def test_until_the_retry_has_begun_more_failures_are_an_echo_of_the_first(care: ResponseCare) -> None:
+    assert care.failed(1) is Remedy.RETRY
+    assert care.failed(1.1) is Remedy.NOTHING
+    care.retrying(2, answer=True)
+    assert care.overdue(13) == "llm", "an answer that was asked for and does not begin"
+    assert care.failed(13) is Remedy.END
 
 
 def test_each_turn_has_a_retry_of_its_own(care: ResponseCare) -> None:
