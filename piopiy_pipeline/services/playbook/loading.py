@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from piopiy_pipeline.services.playbook.model import PLACEHOLDER, Playbook, Playb
 __all__ = ["load_playbook", "parse_playbook"]
 
 _Path = tuple[str | int, ...]
+_WHOLE = re.compile(r"-?\d+")
 
 
 def load_playbook(path: str | Path) -> Playbook:
@@ -69,8 +71,10 @@ def _plain(node: yaml.Node, path: _Path, lines: dict[_Path, int], name: str) -> 
         return result
     if isinstance(node, yaml.SequenceNode):
         return [_plain(each, (*path, at), lines, name) for at, each in enumerate(node.value)]
-    if isinstance(node, yaml.ScalarNode) and node.tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:null"):
-        return yaml.safe_load(node.value) if node.value else None
+    if not node.value and node.tag == "tag:yaml.org,2002:null":
+        return None
+    if isinstance(node, yaml.ScalarNode) and node.style is None and _WHOLE.fullmatch(node.value):
+        return int(node.value)
     # Everything else is text: "yes", "no" and "19:00" are what callers say, not what YAML makes of them.
     return node.value
 

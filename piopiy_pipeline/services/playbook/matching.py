@@ -99,7 +99,8 @@ class Matcher:
         ranked = self._rank(words)
         changes = bool(_CHANGE.search(words))
         values = self._values(words, slots, asked)
-        if len(words.split()) > _SHORT and not changes and (not ranked or ranked[0][1] < THRESHOLD):
+        length = len(words.split())
+        if length > (2 * _SHORT if changes else _SHORT) and (not ranked or ranked[0][1] < THRESHOLD):
             # Off the subject, or misheard: a number by chance is no answer.
             values = {name: value for name, value in values.items() if value.sure}
         polarity, outright = _polarity(words)

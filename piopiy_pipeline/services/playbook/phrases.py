@@ -17,7 +17,7 @@ __all__ = ["expected_phrases"]
 
 _PLAIN = 8
 """How often a phrase without slots counts."""
-_VARIANTS = 60
+_VARIANTS = 96
 """The most sentences that one phrase is written out as."""
 _CHANGES = ("no make it {}", "make it {}", "actually {}", "change it to {}", "can we make it {}", "no {}")
 _ANSWERS = {

@@ -85,9 +85,10 @@ _DAY = re.compile(
     rf"|(?:the )?(?P<nth>{_any(_ORDINALS)}) of (?P<month>{_MONTH})"
     rf"|(?P<month2>{_MONTH}) (?:the )?(?P<nth2>{_any(_ORDINALS)}))(?!\S)"
 )
+_ONE = r"(?<!\bno )(?<!\bthat )(?<!\bthis )(?<!\bwhich )(?<!\banother )one(?!\S)"  # "no one" counts nobody
 _NUMBER = re.compile(
-    rf"(?<!\bno )(?<!\bthat )(?<!\bthis )(?<!\bwhich )(?<!\banother )"
-    rf"\b(?P<number>{_any(_NUMBERS)})(?P<counts> (?:people|persons?|guests?|of us|adults))?(?!\S)(?! moment| second)"
+    rf"\b(?P<number>{_ONE}|{_any(_NUMBERS.keys() - {'one'})})"
+    r"(?P<counts> (?:people|persons?|guests?|of us|adults))?(?!\S)(?! moment| second)"
 )
 
 

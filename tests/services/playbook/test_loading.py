@@ -1,0 +1,78 @@
+"""A mistake in a playbook is named with its file, its line and what was expected."""
+
+from pathlib import Path
+
+import pytest
+
+from piopiy_pipeline.services.playbook.loading import load_playbook, parse_playbook
+from piopiy_pipeline.services.playbook.model import PlaybookError
+
+GOOD = """\
+slots:
+  people: {type: number, ask: "How many?"}
+intents:
+  book:
+    phrases:
+      - a table for {people}
+    slots: [people]
+    tool: book_table
+    reply: Done.
+  yes:
+    phrases: [yes, no, 19:00]
+    reply: Right.
+"""
+
+
+def test_a_good_one_is_read_and_yes_is_text() -> None:
+    playbook = parse_playbook(GOOD)
+    assert playbook.intents["yes"].phrases == ["yes", "no", "19:00"]
+    assert playbook.slots["people"].ask == ["How many?"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("reply: Done.", "replay: Done.", "book.yaml:9: intents.book.replay: not a name that is known here"),
+        ("type: number", "type: numbr", "book.yaml:2: slots.people.type: expected 'number', 'day'"),
+        ("type: number, ", "", "book.yaml:2: slots.people.type: expected, and not here"),
+        (
+            "{people}",
+            "{day}",
+            "book.yaml:6: intents.book.phrases.1: expected a slot in braces (people), not {day}",
+        ),
+        ("[people]", "[day]", "book.yaml:7: intents.book.slots.1: expected a slot (people), not 'day'"),
+        (
+            "reply: Right.",
+            "reply: For {people}.",
+            "book.yaml:12: intents.yes.reply.1: expected a slot of this intent",
+        ),
+        ("reply: Right.", "confirm: Right?", "book.yaml:10: intents.yes: expected a reply or a tool"),
+        ("ask: ", "min: many, ask: ", "book.yaml:2: slots.people.min: expected a whole number, not 'many'"),
+        (
+            "phrases: [yes, no, 19:00]",
+            "phrases: []",
+            "book.yaml:11: intents.yes.phrases: expected at least one",
+        ),
+        ("  yes:", "  book:", "book.yaml:10: intents.book: expected each name once"),
+        ("phrases: [yes", "phrases: [[yes", "book.yaml:12: expected YAML"),
+        ("intents:", "done: bye\nintents:", "book.yaml:3: done: expected an intent (book, yes), not 'bye'"),
+    ],
+)
+def test_a_mistake_is_named_with_its_line(tmp_path: Path, old: str, new: str, message: str) -> None:
+    assert old in GOOD
+    path = tmp_path / "book.yaml"
+    path.write_text(GOOD.replace(old, new, 1))
+    with pytest.raises(PlaybookError) as raised:
+        load_playbook(path)
+    assert message in str(raised.value)
+
+
+def test_a_file_that_is_not_there_says_so(tmp_path: Path) -> None:
+    with pytest.raises(PlaybookError, match=r"nobody\.yaml: cannot be read: No such file"):
+        load_playbook(tmp_path / "nobody.yaml")
+
+
+@pytest.mark.parametrize("text", ["", "- a list", "just text"])
+def test_what_is_no_mapping_says_what_was_expected(text: str) -> None:
+    with pytest.raises(PlaybookError, match="playbook:1: expected a mapping with 'intents'"):
+        parse_playbook(text)

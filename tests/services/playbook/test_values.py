@@ -1,0 +1,82 @@
+"""Numbers, days and times are found in words as people say them."""
+
+import pytest
+
+from piopiy_pipeline.services.playbook.values import find_days, find_numbers, find_times, spoken_time
+
+
+@pytest.mark.parametrize(
+    ("words", "value"),
+    [
+        ("at seven", "19:00"),
+        ("half past seven", "19:30"),
+        ("half eight", "20:30"),
+        ("quarter to eight", "19:45"),
+        ("a quarter past twelve", "12:15"),
+        ("ten to nine", "20:50"),
+        ("seven thirty", "19:30"),
+        ("six oh five", "18:05"),
+        ("nine in the morning", "09:00"),
+        ("nine a m", "09:00"),
+        ("seven p m", "19:00"),
+        ("eight o'clock", "20:00"),
+        ("noon", "12:00"),
+        ("midnight", "00:00"),
+        ("twenty fifteen", "20:15"),
+    ],
+)
+def test_finds_a_time(words: str, value: str) -> None:
+    assert [found.value for found in find_times(f"please {words} for us") if found.sure] == [value]
+
+
+def test_a_bare_hour_is_not_sure_to_be_a_time() -> None:
+    assert [found.sure for found in find_times("for seven please")] == [False]
+
+
+def test_reads_an_hour_as_the_slot_assumes() -> None:
+    assert find_times("at nine", assume="am")[0].value == "09:00"
+
+
+@pytest.mark.parametrize(
+    ("words", "day"),
+    [
+        ("on friday", "Friday"),
+        ("next monday please", "next Monday"),
+        ("tomorrow evening", "tomorrow"),
+        ("the day after tomorrow", "the day after tomorrow"),
+        ("this evening", "tonight"),
+        ("on the fifth of march", "March fifth"),
+        ("june twenty second", "June twenty second"),
+    ],
+)
+def test_finds_a_day(words: str, day: str) -> None:
+    assert [found.value for found in find_days(words)] == [day]
+
+
+@pytest.mark.parametrize(
+    ("words", "numbers"),
+    [
+        ("for twenty five people", [25]),
+        ("a couple of us", [2]),
+        ("one moment please", []),
+        ("that one", []),
+        ("four no five", [4, 5]),
+    ],
+)
+def test_finds_numbers(words: str, numbers: list[int]) -> None:
+    assert [found.value for found in find_numbers(words)] == numbers
+
+
+@pytest.mark.parametrize(
+    ("value", "spoken"),
+    [
+        ("19:00", "seven"),
+        ("19:30", "half past seven"),
+        ("19:45", "quarter to eight"),
+        ("12:00", "noon"),
+        ("12:45", "quarter to one"),
+        ("09:05", "nine oh five in the morning"),
+    ],
+)
+def test_says_a_time(value: str, spoken: str) -> None:
+    assert spoken_time(value) == spoken

@@ -1,0 +1,115 @@
+"""Services by name: what is chosen, what is missing, and what to do about it."""
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from piopiy_pipeline.services import providers
+from piopiy_pipeline.services.playbook.model import PlaybookError
+from piopiy_pipeline.services.providers import (
+    ProviderError,
+    build,
+    check,
+    chosen,
+    from_environment,
+    names,
+    prepare,
+)
+
+PLAYBOOK = Path(__file__).parents[2] / "examples" / "front_desk.yaml"
+
+
+def test_offline_services_are_the_default() -> None:
+    assert [chosen(kind, {}) for kind in ("stt", "tts", "llm")] == ["sphinx", "espeak", "playbook"]
+    stt, llm, tts = from_environment(playbook=PLAYBOOK, env={})
+    found = [type(service).__name__ for service in (stt, llm, tts)]
+    assert found == ["SphinxSTTService", "PlaybookLLMService", "EspeakTTSService"]
+
+
+@pytest.mark.parametrize("env", [{"OPENAI_API_KEY": "k"}, {"LLM_BASE_URL": "http://127.0.0.1:1/v1"}])
+def test_a_key_or_a_base_url_makes_a_language_model_the_default(env: dict[str, str]) -> None:
+    assert chosen("llm", env) == "openai"
+    assert chosen("stt", env) == "sphinx"
+    assert chosen("llm", {**env, "PIOPIY_LLM": "playbook"}) == "playbook"
+
+
+def test_a_base_url_needs_no_key() -> None:
+    llm = build("llm", "openai", env={"LLM_BASE_URL": "http://127.0.0.1:1/v1", "LLM_MODEL": "llama3.2"})
+    assert type(llm).__name__ == "OpenAILLMService"
+    assert llm._settings.model == "llama3.2"
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "message"),
+    [
+        ("stt", "openai", "OPENAI_API_KEY is not set"),
+        ("tts", "cartesia", "CARTESIA_API_KEY is not set; cartesia: CARTESIA_VOICE_ID is not set"),
+        ("llm", "openai", "neither OPENAI_API_KEY nor LLM_BASE_URL is set"),
+        ("llm", "playbook", "needs a playbook file"),
+        ("stt", "siri", "not known; choose one of sphinx, deepgram, openai, whisper"),
+    ],
+)
+def test_what_is_missing_is_named(kind: providers.Kind, name: str, message: str) -> None:
+    with pytest.raises(ProviderError, match=message.replace("(", r"\(")):
+        build(kind, name, env={})
+
+
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(providers, "find_spec", lambda _: None)
+    with pytest.raises(ProviderError, match=r"pip install 'piopiy-pipeline\[deepgram\]'"):
+        build("stt", "deepgram", env={"DEEPGRAM_API_KEY": "k"})
+    assert check("tts", "espeak", {}) == [
+        "espeak: espeakng_loader is not installed: pip install 'piopiy-pipeline[offline]'"
+    ]
+
+
+def test_keys_are_never_in_a_message() -> None:
+    for provider in providers.PROVIDERS:
+        problems = check(provider.kind, provider.name, dict.fromkeys(provider.keys, "s3cret"))
+        assert "s3cret" not in " ".join(problems)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("stt", "openai"), ("tts", "openai"), ("tts", "cartesia"), ("llm", "ollama")]
+)
+def test_pipecats_own_services_are_built_with_their_keys(kind: providers.Kind, name: str) -> None:
+    env = {"OPENAI_API_KEY": "k", "CARTESIA_API_KEY": "k", "CARTESIA_VOICE_ID": "v"}
+    assert build(kind, name, env=env) is not None
+
+
+def test_no_sdk_is_imported_before_it_is_chosen() -> None:
+    code = (
+        "import sys; from piopiy_pipeline.services.providers import check, names\n"
+        "[check(kind, name, {}) for kind in ('stt', 'tts', 'llm') for name in names(kind)]\n"
+        "assert not {'openai', 'pipecat', 'pocketsphinx'} & set(sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_playbook_is_read_again_when_it_has_changed(tmp_path: Path) -> None:
+    path = tmp_path / "book.yaml"
+    path.write_text(PLAYBOOK.read_text())
+    build("llm", "playbook", playbook=path, env={})
+    path.write_text("intents: {}\n")
+    with pytest.raises(PlaybookError, match=r"book\.yaml:1: intents: expected at least one"):
+        build("llm", "playbook", playbook=path, env={})
+
+
+def test_names_have_the_default_first() -> None:
+    assert names("tts") == ("espeak", "cartesia", "openai", "piper")
+
+
+def test_prepare_starts_the_workers() -> None:
+    from piopiy_pipeline.services.espeak import espeak_pool
+    from piopiy_pipeline.services.sphinx import sphinx_pool
+    from piopiy_pipeline.services.workers import close_pools
+
+    asyncio.run(prepare(playbook=PLAYBOOK, env={}))
+    assert all(worker.pid for pool in (sphinx_pool(), espeak_pool()) for worker in pool.workers)
+    close_pools()
