@@ -12,12 +12,13 @@ from pipecat.services.openai.llm import OpenAILLMService
 from piopiy_pipeline.call import CallEnd, EndReason
 from piopiy_pipeline.session import Call
 from piopiy_pipeline.session.events import CallError
+from piopiy_pipeline.session.running import CLOSING_LINE
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.agents import logged
 from tests.support.bots import BOTS, ask, voice
 from tests.support.calls import CallLog, house
 from tests.support.openai_server import Answer, Endpoint, endpoint
-from tests.support.services import ScriptedLLM, ScriptedSTT, ToneTTS
+from tests.support.services import SECONDS_A_CHARACTER, ScriptedLLM, ScriptedSTT, ToneTTS
 
 PATIENCE_S = 2.0
 BUSY_MACHINE_S = 1.5
@@ -152,7 +153,10 @@ def test_an_llm_that_fails_always_ends_the_call_with_an_apology_and_the_reason()
                 assert case.end.detail.startswith("llm: "), name
                 assert len(case.errors) == 2, name
                 assert "Sorry." in case.said, name
-                assert any("call again later" in text for text in case.said), name
+                apologies = [text for text in case.said if text in ("Sorry.", CLOSING_LINE)]
+                assert apologies == ["Sorry.", CLOSING_LINE], name
+                loud_s = (abs(case.log.heard.astype(int)) > 500).sum() / 16000
+                assert loud_s > 0.85 * SECONDS_A_CHARACTER * len("".join(apologies)), f"{name}: heard in full"
                 assert case.longest_silence_s < PATIENCE_S + BUSY_MACHINE_S, name
             assert "429" in cases["busy"].end.detail  # type: ignore[union-attr]
 
