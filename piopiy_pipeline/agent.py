@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 import uuid
+from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 
@@ -26,6 +27,7 @@ from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.callback import CreateSession, bind_callback, info_of
 from piopiy_pipeline.log import log_to_stderr
 from piopiy_pipeline.preload import preload
+from piopiy_pipeline.recording import CallRecorder, Redaction
 from piopiy_pipeline.session import Session
 from piopiy_pipeline.signaling.agent_protocol import AgentProtocol, AgentStep, Backoff
 from piopiy_pipeline.signaling.messages import (
@@ -68,8 +70,9 @@ class Agent:
 
     `create_session` is the author's callback, one call of it per call of a caller. `signaling_url` is
     the gateway's address (``PIOPIY_URL``, or ``ws://127.0.0.1:7860``). `debug` logs everything, pipecat
-    included. `capacity` is how many calls this process takes at once. Raises `TypeError` and
-    `ValueError` for what cannot work.
+    included. `capacity` is how many calls this process takes at once. `record` (``PIOPIY_RECORD``) is a
+    folder in which each call leaves one file (docs/recording-format.md); `redact` changes what is
+    written there. Raises `TypeError` and `ValueError` for what cannot work.
     """
 
     def __init__(
@@ -81,6 +84,8 @@ class Agent:
         debug: bool = False,
         *,
         capacity: int = 50,
+        record: str | Path | None = None,
+        redact: Redaction | None = None,
     ) -> None:
         if not agent_id or not agent_token:  # as os.getenv() leaves them
             name = "agent_token" if agent_id else "agent_id"
@@ -93,6 +98,8 @@ class Agent:
         self._token = agent_token
         self._callback = bind_callback(create_session)
         self._url = _checked_url(signaling_url or os.environ.get("PIOPIY_URL") or DEFAULT_URL)
+        self._record = _checked_folder(record or os.environ.get("PIOPIY_RECORD"))
+        self._redact = redact
         self._socket: DirectClientConnection | None = None
         self._protocol: AgentProtocol | None = None
         self._verdicts: dict[str, asyncio.Future[bool]] = {}
@@ -311,13 +318,35 @@ class Agent:
         URL_CTX.set(url)
         TOKEN_CTX.set(offer.media_token)
         ROOM_CTX.set(offer.call_id)
-        session = Session(info_of(offer), link, post=self._post, resumed=offer.checkpoint)
+        recorder = self._recorder(offer)
+        session = Session(
+            info_of(offer),
+            recorder.wrap(link) if recorder else link,
+            post=self._post,
+            resumed=offer.checkpoint,
+            adapt=recorder.adapt if recorder else None,
+        )
+        if recorder:
+            recorder.follow(session.call)
         self._sessions[offer.call_id] = session
         log.info("call from {} to {} ({})", offer.from_number, offer.to_number, offer.kind)
         try:
             await session.run(self._callback)
         finally:
             del self._sessions[offer.call_id]
+            if recorder:
+                await asyncio.shield(recorder.close())
+
+    def _recorder(self, offer: Offer) -> CallRecorder | None:
+        if self._record is None:
+            return None
+        return CallRecorder(
+            self._record,
+            info_of(offer),
+            redact=self._redact,
+            secrets={self._token, offer.media_token},
+            resumed=offer.checkpoint,
+        )
 
     async def _confirmed(self, offer: Offer, timeout_s: float) -> bool:
         try:
@@ -354,6 +383,16 @@ class Agent:
                 task.cancel()
             if late:
                 await asyncio.wait(late, timeout=SHUTDOWN_S)
+
+
+def _checked_folder(record: str | Path | None) -> Path | None:
+    """Where calls are recorded. Raises `ValueError`."""
+    if not record:
+        return None
+    folder = Path(record)
+    if folder.suffix == ".zip" or (folder.exists() and not folder.is_dir()):
+        raise ValueError(f"record={str(folder)!r}: an agent takes many calls, so this must be a folder")
+    return folder
 
 
 def _checked_url(url: str) -> str:

@@ -54,6 +54,8 @@ class EspeakTTSService(TTSService):
     """
 
     Settings = EspeakTTSSettings
+    runs_locally = True
+    """It asks no network provider: a recording leaves it out, and a replay runs it."""
 
     def __init__(
         self,

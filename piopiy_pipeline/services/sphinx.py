@@ -81,6 +81,9 @@ class SphinxSTTService(STTService):
     with a filter of its own. Raises `ModuleNotFoundError` when pocketsphinx is not installed.
     """
 
+    runs_locally = True
+    """It asks no network provider: a recording leaves it out, and a replay runs it."""
+
     def __init__(
         self, phrases: Iterable[str] = (), *, sample_rate: int | None = None, pool: WorkerPool | None = None
     ) -> None:

@@ -59,6 +59,8 @@ class PlaybookLLMService(LLMService[_PlaybookAdapter]):
     """
 
     adapter_class = _PlaybookAdapter
+    runs_locally = True
+    """It asks no network provider: a recording leaves it out, and a replay runs it."""
 
     def __init__(self, playbook: Dialogue | Playbook | str | Path) -> None:
         if isinstance(playbook, (str, Path)):

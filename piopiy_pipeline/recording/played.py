@@ -1,0 +1,95 @@
+"""Which of the bot's samples were heard, and when: from what was sent and what the playout clock reports.
+
+A state machine without I/O. The agent sends speech ahead of time; the clock at the other end reports
+positions. Put together, they give the audio as it was heard, to the sample within a stretch of speech.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from piopiy_pipeline.audio.playout import FRAME_S
+
+__all__ = ["HeardSpeech", "PlayedSpeech"]
+
+KEPT_S = 120
+"""Speech that was sent and never reported is forgotten beyond this; the link allows far less."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeardSpeech:
+    """What a report tells: `pcm` was heard from `at` on. `began` and `stopped` are the ends of its stretch."""
+
+    at: float
+    pcm: bytes
+    began: float | None = None
+    stopped: float | None = None
+    cut: bool = False
+
+
+class PlayedSpeech:
+    """The bot's speech of one call, PCM16 mono at `rate` Hz. Times are seconds of the caller's choice."""
+
+    def __init__(self, rate: int) -> None:
+        self._rate = rate
+        self._epoch = 0  # that plays
+        self._waiting: dict[int, bytearray] = {0: bytearray()}
+        self._sending = 0
+        self._position = 0  # samples of the epoch that plays which were heard
+        self._start: float | None = None  # of the stretch
+        self._heard = 0  # samples of the stretch
+
+    def sent(self, pcm: bytes) -> None:
+        """The agent has sent this."""
+        waiting = self._waiting[self._sending]
+        waiting += pcm
+        if len(waiting) > KEPT_S * self._rate * 2:
+            del waiting[: len(waiting) - KEPT_S * self._rate * 2]
+
+    def clearing(self, epoch: int) -> None:
+        """The agent has asked for a clear; what it sends from now on is of `epoch`."""
+        self._sending = epoch
+        self._waiting[epoch] = bytearray()
+
+    def played(self, epoch: int, position: int, dry: bool, now: float) -> HeardSpeech | None:
+        """The clock reports that `position` samples of `epoch` have left, the last frame of them at `now`."""
+        if epoch < self._epoch or epoch not in self._waiting:
+            return None
+        if epoch > self._epoch:  # the answer to the clear was lost
+            self._begin_epoch(epoch)
+        return self._take(position, now, ends=dry)
+
+    def cleared(self, epoch: int, position: int, now: float) -> HeardSpeech | None:
+        """The clock was emptied when `position` samples of the epoch before had left."""
+        if epoch <= self._epoch:
+            return None
+        speaking = self._start is not None
+        heard = self._take(position, now, ends=True, cut=speaking)
+        self._begin_epoch(epoch)
+        return heard
+
+    def _begin_epoch(self, epoch: int) -> None:
+        self._waiting = {number: pcm for number, pcm in self._waiting.items() if number >= epoch}
+        self._waiting.setdefault(epoch, bytearray())
+        self._epoch, self._position = epoch, 0
+        self._start, self._heard = None, 0
+
+    def _take(self, position: int, now: float, *, ends: bool, cut: bool = False) -> HeardSpeech | None:
+        count = max(0, position - self._position)
+        waiting = self._waiting[self._epoch]
+        pcm = bytes(waiting[: 2 * count])
+        del waiting[: 2 * count]
+        self._position = max(self._position, position)
+        began = None
+        if self._start is None:
+            if not pcm:
+                return None
+            began = self._start = now - max(0.0, count / self._rate - FRAME_S)
+            self._heard = 0
+        at = self._start + self._heard / self._rate
+        self._heard += count
+        stopped = None
+        if ends:
+            stopped = self._start + self._heard / self._rate
+            self._start = None
+        return HeardSpeech(at, pcm, began, stopped, cut)
