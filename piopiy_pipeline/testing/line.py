@@ -207,9 +207,9 @@ def _synthetic(kind: NoiseKind, rate: int, dice: np.random.Generator) -> NDArray
     hertz: NDArray[np.float64] = np.fft.rfftfreq(size, 1 / rate).astype(np.float64)
     if kind == "hum":
         at = np.arange(size) / rate
-        return np.sum([np.sin(2 * np.pi * 50 * n * at + n) / n for n in (1, 2, 3, 4, 5, 7)], axis=0)
+        return _sum([np.sin(2 * np.pi * 50 * n * at + n) / n for n in (1, 2, 3, 4, 5, 7)])
     if kind == "babble":
-        return np.sum([_talker(size, hertz, dice) for _ in range(_TALKERS)], axis=0)
+        return _sum([_talker(size, hertz, dice) for _ in range(_TALKERS)])
     shape = np.ones(hertz.size) if kind == "white" else 1 / np.sqrt(np.maximum(hertz, 20.0))
     return _shaped(shape, size, dice)
 
@@ -228,6 +228,11 @@ def _shaped(spectrum: NDArray[np.float64], size: int, dice: np.random.Generator)
     wave = np.fft.irfft(spectrum * phases, size)
     unit: NDArray[np.float64] = wave / np.sqrt(np.square(wave).mean())
     return unit
+
+
+def _sum(parts: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    whole: NDArray[np.float64] = np.sum(parts, axis=0)
+    return whole
 
 
 def _clip(samples: NDArray[np.floating]) -> Pcm:
