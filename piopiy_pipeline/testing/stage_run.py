@@ -1,0 +1,192 @@
+"""What came out of a stage, and questions to ask of it: the result of `run_stage` and `run_chain`.
+
+Values and assertions, nothing that runs: a failing assertion shows everything that went in and came
+out, with its times, because that is what one looks at next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from pipecat.frames.frames import ErrorFrame, Frame, InputAudioRawFrame, OutputAudioRawFrame, TextFrame
+
+__all__ = ["LeftBehind", "Moment", "StageRun"]
+
+F = TypeVar("F", bound=Frame)
+
+MAX_SHOWN = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A frame that went in or came out. `at` is in seconds since the chain had started.
+
+    `words` is the frame as it was at that moment; a stage may have changed it since.
+    """
+
+    at: float
+    frame: Frame
+    upstream: bool = False
+    sent: bool = False
+    words: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "words", _words(self.frame))
+
+
+class LeftBehind(AssertionError):
+    """A stage did not end as it must. `run` is what was seen of it until then."""
+
+    def __init__(self, message: str, run: StageRun) -> None:
+        super().__init__(f"{message}\n\n{run.picture()}")
+        self.run = run
+
+
+class StageRun(list[Frame]):
+    """The frames that came out downstream, in order, and all else that was noticed.
+
+    The harness' own StartFrame and EndFrame are not among them; those that a test sent are.
+    """
+
+    def __init__(
+        self,
+        moments: Iterable[Moment],
+        *,
+        duration_s: float,
+        swallowed_by: str | None = None,
+        left_tasks: Iterable[str] = (),
+    ) -> None:
+        self.moments = tuple(moments)
+        """Everything that went in (`sent`) and came out, in order, in both directions."""
+        self.duration_s = duration_s
+        """From the start of the chain to its end, in virtual seconds."""
+        self.swallowed_by = swallowed_by
+        """The stage that did not pass on the end, and how; None if the end came through."""
+        self.left_tasks = tuple(left_tasks)
+        """Tasks that still ran when the chain had been closed, each with where it waits."""
+        super().__init__(each.frame for each in self.moments if not each.sent and not each.upstream)
+
+    # ------------------------------------------------------------------ looking
+
+    @property
+    def upstream(self) -> list[Frame]:
+        """The frames that came out at the other end: sent towards the beginning of a pipeline."""
+        return [each.frame for each in self.moments if not each.sent and each.upstream]
+
+    @property
+    def errors(self) -> list[ErrorFrame]:
+        """The errors that were reported, which is what an exception in a stage becomes."""
+        return [frame for frame in self.upstream if isinstance(frame, ErrorFrame)]
+
+    @property
+    def text(self) -> str:
+        """The text of all text frames that came out downstream, as it stands."""
+        return "".join(frame.text for frame in self.of(TextFrame))
+
+    def of(self, kind: type[F], *, upstream: bool = False) -> list[F]:
+        """The frames of a kind that came out."""
+        return [frame for frame in (self.upstream if upstream else self) if isinstance(frame, kind)]
+
+    def at(self, what: Frame | type[Frame], *, upstream: bool = False) -> float:
+        """When a frame came out, or the first of a kind, in seconds. Raises `AssertionError` if none did."""
+        for each in self.moments:
+            if not each.sent and each.upstream == upstream and _is(each.frame, what):
+                return each.at
+        raise self._failure(f"no {_name(what)} came out")
+
+    def dropped(self, kind: type[F]) -> list[F]:
+        """The frames of a kind that were sent and did not come out. A frame that was changed in place did."""
+        out = {id(each.frame) for each in self.moments if not each.sent}
+        sent = (each.frame for each in self.moments if each.sent)
+        return [frame for frame in sent if isinstance(frame, kind) and id(frame) not in out]
+
+    def picture(self) -> str:
+        """All that went in and came out, a line each, with its time."""
+        lines = [
+            f"{each.at:9.3f} s  {'in ' if each.sent else 'out'} {'^' if each.upstream else 'v'}  {each.words}"
+            for each in _without_runs_of_audio(self.moments)
+        ]
+        if len(lines) > MAX_SHOWN:
+            lines[MAX_SHOWN:] = [f"... and {len(lines) - MAX_SHOWN} more"]
+        if self.swallowed_by is not None:
+            lines.append(f"the end did not come through: {self.swallowed_by}")
+        lines += [f"left behind: {task}" for task in self.left_tasks]
+        return "\n".join(lines) or "nothing went in and nothing came out"
+
+    # ------------------------------------------------------------------ asserting
+
+    def assert_order(self, *wanted: Frame | type[Frame], upstream: bool = False) -> None:
+        """These came out in this order. Others may stand between them."""
+        frames = iter(self.upstream if upstream else self)
+        for i, what in enumerate(wanted):
+            if not any(_is(frame, what) for frame in frames):
+                behind = f" behind {_name(wanted[i - 1])}" if i else ""
+                raise self._failure(f"no {_name(what)} came out{behind}")
+
+    def assert_passed(self, *wanted: Frame | type[Frame]) -> None:
+        """These frames came out downstream; of a kind, all that were sent (and at least one was)."""
+        for what in wanted:
+            if isinstance(what, type):
+                if not any(each.sent and isinstance(each.frame, what) for each in self.moments):
+                    raise self._failure(f"no {_name(what)} was sent")
+                if lost := self.dropped(what):
+                    raise self._failure(f"{len(lost)} {_name(what)} did not come out: {_words(lost[0])}")
+            elif not any(frame is what for frame in self):
+                raise self._failure(f"{_words(what)} did not come out")
+
+    def assert_dropped(self, *wanted: Frame | type[Frame]) -> None:
+        """None of these frames came out, in either direction."""
+        for what in wanted:
+            for each in self.moments:
+                if not each.sent and _is(each.frame, what):
+                    raise self._failure(f"{_words(each.frame)} came out at {each.at:.3f} s")
+
+    def assert_no_errors(self) -> None:
+        """No stage reported an error, or raised."""
+        if self.errors:
+            raise self._failure(f"{len(self.errors)} errors, the first: {self.errors[0].error}")
+
+    def assert_nothing_left(self) -> None:
+        """The end came through, and no task was left running. `run_stage` asks this unless told not to."""
+        if self.swallowed_by is not None:
+            raise LeftBehind(f"the end did not come through: {self.swallowed_by}", self)
+        if self.left_tasks:
+            raise LeftBehind(f"tasks still run when the chain has ended: {'; '.join(self.left_tasks)}", self)
+
+    def _failure(self, what: str) -> AssertionError:
+        return AssertionError(f"{what}\n\n{self.picture()}")
+
+
+def _is(frame: Frame, what: Frame | type[Frame]) -> bool:
+    return isinstance(frame, what) if isinstance(what, type) else frame is what
+
+
+def _name(what: Frame | type[Frame]) -> str:
+    return what.__name__ if isinstance(what, type) else _words(what)
+
+
+def _words(frame: Frame) -> str:
+    """A frame in a line; audio by its length."""
+    if isinstance(frame, (InputAudioRawFrame, OutputAudioRawFrame)):
+        seconds = len(frame.audio) / 2 / frame.num_channels / frame.sample_rate
+        return f"{type(frame).__name__}({seconds:.3f} s at {frame.sample_rate} Hz)"
+    shown = str(frame)
+    return shown if len(shown) <= 160 else f"{shown[:157]}..."
+
+
+def _without_runs_of_audio(moments: Iterable[Moment]) -> list[Moment]:
+    """Of audio frames that follow each other the same way, the first alone."""
+    kept: list[Moment] = []
+    seen: set[tuple[type[Frame], bool, bool]] = set()
+    for each in moments:
+        if isinstance(each.frame, (InputAudioRawFrame, OutputAudioRawFrame)):
+            key = (type(each.frame), each.upstream, each.sent)
+            if key in seen:
+                continue
+            seen.add(key)
+        else:
+            seen.clear()
+        kept.append(each)
+    return kept
