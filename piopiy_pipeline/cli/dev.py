@@ -65,9 +65,25 @@ def dev(
     path = default_bot() if bot is None else bot
     if not path.is_file():
         raise BadInput(f"{path}: there is no such bot; give the path of a Python file")
+    _check_services(stt=stt, tts=tts, llm=llm)
     chosen = {"PIOPIY_STT": stt, "PIOPIY_TTS": tts, "PIOPIY_LLM": llm}
     services = {name: value for name, value in chosen.items() if value is not None}
     asyncio.run(_dev(path.resolve(), port, services, is_default=bot is None))
+
+
+def _check_services(**names: str | None) -> None:
+    """Raise `BadInput` for a name that is none, a missing extra or a missing key: now, and not in the first call."""
+    from piopiy_pipeline.services.providers import Kind, ProviderError, check
+
+    kinds: tuple[Kind, ...] = ("stt", "tts", "llm")
+    for kind in kinds:
+        name = names[kind]
+        try:
+            problems = check(kind, name) if name is not None else []
+        except ProviderError as error:
+            raise BadInput(str(error)) from None
+        if problems:
+            raise BadInput(f"--{kind} " + f"\n--{kind} ".join(problems))
 
 
 def default_bot() -> Path:

@@ -239,3 +239,30 @@ def test_what_cannot_be_started_is_one_line(
     err = capsys.readouterr().err.splitlines()[-1]
     assert err.startswith(f"piopiy: port {port} is in use")
     assert not (tmp_path / "credentials").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--llm", "gpt"), "choose one of playbook, openai"),
+        (("--stt", "deepgram"), "DEEPGRAM_API_KEY is not set"),
+        (("--tts", "piper"), "pip install 'piopiy-pipeline[piper]'"),
+    ],
+)
+def test_a_service_that_cannot_be_had_is_refused_before_anything_starts(
+    options: tuple[str, ...], says: str, tmp_path: Path
+) -> None:
+    bot = tmp_path / "bot.py"
+    bot.write_text("")
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
+    done = subprocess.run(
+        [sys.executable, "-m", "piopiy_pipeline.cli", "dev", str(bot), "--port", "0", *options],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=environment,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
