@@ -140,7 +140,7 @@ class ReplyScript:
 
 def _steps(reply: Reply) -> list[str | Tool | Replier]:
     """Raises `TypeError` for what is no reply."""
-    parts = [reply] if isinstance(reply, (str, Tool)) or callable(reply) else list(reply)
+    parts: list[Any] = list(reply) if isinstance(reply, (list, tuple)) else [reply]
     for part in parts:
         if not isinstance(part, (str, Tool)) and not callable(part):
             raise TypeError(
