@@ -56,6 +56,9 @@ class Voice:
     faults: Mapping[int, Fault] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        """Raises `ValueError` or `TypeError`, and `WavError` for a recording that cannot be read."""
+        for path in self.recordings.values():
+            read_wav(path, 8000)  # any rate: that of the call is not known yet, and a mistake is told now
         as_profile(self.latency)
         FaultPlan(self.faults)
         if not 0.005 <= self.seconds_per_character <= 1:
@@ -69,8 +72,7 @@ class Voice:
 class ScriptedTTS(StandIn, TTSService):
     """Speaks by `script`, at the sample rate and with the text rules of `original`, if it stands for one.
 
-    Sentences are spoken whole, also where the original would take single tokens. A recording that
-    cannot be read is an error when the chain starts.
+    Sentences are spoken whole, also where the original would take single tokens.
     """
 
     def __init__(

@@ -35,8 +35,9 @@ class StandIn(FrameProcessor):
             setattr(original, method, getattr(self, method))
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
-        if isinstance(frame, ServiceUpdateSettingsFrame) and frame.service is self._stands_for:
-            frame.service = self if frame.service is not None else None
+        original = self._stands_for
+        if original is not None and isinstance(frame, ServiceUpdateSettingsFrame):
+            frame.service = self if frame.service is original else frame.service
         await super().process_frame(frame, direction)
 
     async def cleanup(self) -> None:
