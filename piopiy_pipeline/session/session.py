@@ -41,7 +41,8 @@ class Session:
     """One call's owner. `run()` once; `end()` from outside at any time.
 
     `adapt` is given the chain that the callback has built, after its last change and before it is
-    checked. What it raises ends the call, as if the callback had.
+    checked. What it raises ends the call, as if the callback had. `make_monitor` makes what watches
+    the end of the chain, for those who want to watch it too.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Session:
         post: Post,
         resumed: dict[str, Any] | None = None,
         adapt: Adapt | None = None,
+        make_monitor: Callable[[Call], CallMonitor] = CallMonitor,
     ) -> None:
         self.info = info
         self.call = Call(
@@ -60,7 +62,7 @@ class Session:
             post=self._post_unless_ended,
             finish=self.end,
             make_run=self._make_run,
-            make_monitor=CallMonitor,
+            make_monitor=make_monitor,
             resumed=resumed,
         )
         self._link = link

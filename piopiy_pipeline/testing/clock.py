@@ -22,10 +22,19 @@ from loguru import logger
 
 from piopiy_pipeline.offload import use_courier
 from piopiy_pipeline.testing.stuck import describe_tasks
-from piopiy_pipeline.testing.virtual_time import real_monotonic, virtual_time
+from piopiy_pipeline.testing.values import SimulatedCall
+from piopiy_pipeline.testing.virtual_time import real_monotonic, seeded, virtual_time
 from piopiy_pipeline.testing.watchdog import Interrupted, Watchdog
 
-__all__ = ["Deadlock", "LimitReached", "SimulationError", "VirtualLoop", "WallLimitReached", "run_virtual"]
+__all__ = [
+    "Deadlock",
+    "LimitReached",
+    "SimulationError",
+    "VirtualLoop",
+    "WallLimitReached",
+    "run_real",
+    "run_virtual",
+]
 
 T = TypeVar("T")
 
@@ -40,6 +49,9 @@ GRACE_S = 0.05
 
 class SimulationError(RuntimeError):
     """A simulation did not come to its end. The message names what held it up."""
+
+    call: SimulatedCall | None = None
+    """As much as there is of the call, where it is a call that was simulated."""
 
 
 class Deadlock(SimulationError):
@@ -243,6 +255,41 @@ def run_virtual(
             finally:
                 asyncio.set_event_loop(None)
                 loop.close()
+
+
+def run_real(
+    coroutine_function: Callable[[], Awaitable[T]], *, seed: int = 0, wall_limit_s: float = 600.0
+) -> T:
+    """Run `coroutine_function()` in real time, with chance following `seed`, for `wall_limit_s` at most.
+
+    Raises what the coroutine raises, and `WallLimitReached`.
+    """
+    _refuse_in_loop()
+    with seeded(seed), asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        main: asyncio.Future[Any] | None = None
+
+        def ask() -> None:
+            if main is not None:
+                loop.call_soon_threadsafe(main.cancel)
+
+        watchdog = Watchdog(wall_limit_s, ask)
+
+        async def watched() -> T:
+            nonlocal main
+            main = asyncio.current_task()
+            return await coroutine_function()
+
+        watchdog.start()
+        try:
+            return runner.run(watched())
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            if not watchdog.expired:
+                raise
+            stood = f" at {watchdog.blocked[0]}, which blocks the event loop" if watchdog.blocked else ""
+            raise WallLimitReached(f"the call was given up after {wall_limit_s:g} s{stood}") from None
+        finally:
+            watchdog.stop()
 
 
 async def _awaited(coroutine_function: Callable[[], Awaitable[T]]) -> T:

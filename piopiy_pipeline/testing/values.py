@@ -28,7 +28,7 @@ class Event:
     `kind` is one of: answered, user_speech (start, end, name), vad_started, vad_stopped, user_turn
     (text), llm_started, llm_text (the first of an answer), tts_started, bot_audio (the first sample
     of an answer leaves the playout clock), bot_stopped, interruption, bot_turn (text, interrupted),
-    tool (name, arguments), tool_result (name, result), error (stage, message), gap (seconds: silence
+    tool (name, arguments, number), tool_result (name, result, number), error (stage, message), gap (seconds: silence
     in mid-speech), packet_lost (direction, seq), dtmf (direction, digits), end (reason, detail).
     `data` is plain JSON.
     """

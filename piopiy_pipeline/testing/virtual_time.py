@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-__all__ = ["EPOCH", "Clock", "real_monotonic", "virtual_time"]
+__all__ = ["EPOCH", "Clock", "real_monotonic", "seeded", "virtual_time"]
 
 EPOCH = 1_750_000_000.0
 """What `time.time()` says when the virtual clock stands at 0: a Sunday in June 2025."""
@@ -37,6 +37,7 @@ class Clock(Protocol):
 
 
 _clocks: dict[int, Clock] = {}  # by the simulation's thread
+_seeded: set[int] = set()
 _one_at_a_time = threading.RLock()
 
 
@@ -81,16 +82,15 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
 
 
 @contextmanager
-def virtual_time(clock: Clock, seed: int) -> Iterator[None]:
-    """Within this, `time` reads `clock` in this thread, and chance follows `seed`.
+def seeded(seed: int) -> Iterator[None]:
+    """Within this, chance follows `seed`; what it was before is put back.
 
-    One simulation at a time in a process: chance is the process's. Another thread waits here.
+    One simulation at a time in a process, because chance is the process's. Another thread waits here.
     """
     with _one_at_a_time:
         thread = threading.get_ident()
-        if thread in _clocks:
+        if thread in _seeded:
             raise RuntimeError("a simulation cannot run inside another one")
-        real = {name: getattr(time, name) for name in _FUNCTIONS}
         real_uuid4, chance, numpy_chance = uuid.uuid4, random.getstate(), np.random.get_state()
         ids = random.Random(f"uuid {seed}")
 
@@ -99,18 +99,31 @@ def virtual_time(clock: Clock, seed: int) -> Iterator[None]:
                 return real_uuid4()
             return uuid.UUID(int=ids.getrandbits(128), version=4)
 
-        _clocks[thread] = clock
+        _seeded.add(thread)
         try:
-            for name, function in _FUNCTIONS.items():
-                setattr(time, name, function)
             uuid.uuid4 = uuid4
             random.seed(seed)
             np.random.seed(seed % 2**32)
             yield
         finally:
-            for name, function in real.items():
-                setattr(time, name, function)
             uuid.uuid4 = real_uuid4
             random.setstate(chance)
             np.random.set_state(numpy_chance)
+            _seeded.discard(thread)
+
+
+@contextmanager
+def virtual_time(clock: Clock, seed: int) -> Iterator[None]:
+    """Within this, `time` reads `clock` in this thread, and chance follows `seed`."""
+    with seeded(seed):
+        thread = threading.get_ident()
+        real = {name: getattr(time, name) for name in _FUNCTIONS}
+        _clocks[thread] = clock
+        try:
+            for name, function in _FUNCTIONS.items():
+                setattr(time, name, function)
+            yield
+        finally:
+            for name, function in real.items():
+                setattr(time, name, function)
             del _clocks[thread]

@@ -1,0 +1,100 @@
+"""The callback in a bot's file: imported as it stands, without running its `main`.
+
+Which function it is: the one that the file gives to `Agent(...)` as `create_session`. If that cannot
+be told from the text, one called `on_new_session` or `create_session`; else the only coroutine
+function of the file that takes nothing but a call's parameters.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import inspect
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from piopiy_pipeline.callback import CreateSession, bind_callback
+
+__all__ = ["load_bot"]
+
+_USUAL = ("on_new_session", "create_session")
+
+
+def load_bot(path: Path) -> CreateSession:
+    """Import the file afresh and return its callback.
+
+    Its folder is importable meanwhile, as for a script. Raises `ValueError` when there is no such file
+    or no such function, and whatever importing it raises.
+    """
+    path = path.resolve()
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file")
+    source = path.read_text(encoding="utf-8")
+    module = _import(path)
+    for name in (*_given_to_agent(source, path), *_USUAL):
+        callback: CreateSession | None = getattr(module, name, None)
+        if callback is not None:
+            bind_callback(callback)  # says so if it cannot be called
+            return callback
+    candidates: list[CreateSession] = [
+        function
+        for function in vars(module).values()
+        if inspect.iscoroutinefunction(function)
+        and function.__module__ == module.__name__
+        and _takes_a_call(function)
+    ]
+    if len(candidates) != 1:
+        names = ", ".join(function.__name__ for function in candidates) or "none"
+        raise ValueError(
+            f"{path}: which function answers calls? Found: {names}. Give it to Agent(create_session=...), "
+            "call it on_new_session, or pass the function itself"
+        )
+    return candidates[0]
+
+
+def _import(path: Path) -> ModuleType:
+    name = f"piopiy_bot_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"{path}: not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    folder = str(path.parent)
+    sys.path.insert(0, folder)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    finally:
+        if folder in sys.path:
+            sys.path.remove(folder)
+    return module
+
+
+def _given_to_agent(source: str, path: Path) -> list[str]:
+    """The names that are given to `Agent` as its callback."""
+    names: list[str] = []
+    for node in ast.walk(ast.parse(source, str(path))):
+        if not isinstance(node, ast.Call):
+            continue
+        called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        if called != "Agent":
+            continue
+        given = [keyword.value for keyword in node.keywords if keyword.arg == "create_session"]
+        given += node.args[2:3]
+        names += [value.id for value in given if isinstance(value, ast.Name)]
+    return names
+
+
+def _takes_a_call(function: CreateSession) -> bool:
+    parameters = inspect.signature(function).parameters.values()
+    if not parameters:
+        return False
+    try:
+        bind_callback(function)
+    except TypeError:
+        return False
+    return True

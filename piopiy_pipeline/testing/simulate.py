@@ -1,0 +1,331 @@
+"""`simulate(bot, caller)`: a bot's own callback, unchanged, called by recorded voices, in virtual time.
+
+    call = simulate(Path("bot.py"), Caller().say(Path("book.wav")).until("how many").say("For four."))
+    call.assert_tool("book_table", people=4)
+
+A simulated call is the session that a live agent runs, on a media link within the process. No gateway
+takes part: its playout clock does, and that is where the bot is measured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any, Literal
+
+from piopiy_pipeline.call import CallInfo, EndReason
+from piopiy_pipeline.callback import CreateSession, bind_callback
+from piopiy_pipeline.pipeline import CallPipeline
+from piopiy_pipeline.preload import preload
+from piopiy_pipeline.recording import CallRecorder
+from piopiy_pipeline.session import Session
+from piopiy_pipeline.signaling.messages import AgentMessage
+from piopiy_pipeline.testing.botfile import load_bot
+from piopiy_pipeline.testing.callers import Caller, CallerCoroutine, CallerGaveUp, CallerLine, Habits
+from piopiy_pipeline.testing.clock import LimitReached, SimulationError, run_real, run_virtual
+from piopiy_pipeline.testing.events import EventLog, WatchedMonitor
+from piopiy_pipeline.testing.latency import turns_of
+from piopiy_pipeline.testing.line import Line
+from piopiy_pipeline.testing.link import CallerLink
+from piopiy_pipeline.testing.providers import Providers
+from piopiy_pipeline.testing.stages import StageTrace
+from piopiy_pipeline.testing.stuck import describe_tasks
+from piopiy_pipeline.testing.values import Calls, SimulatedCall
+from piopiy_pipeline.testing.virtual_time import real_monotonic
+
+__all__ = ["Bot", "CallStuck", "Setting", "simulate", "simulate_many"]
+
+Bot = CreateSession | Path
+"""An author's `create_session`, or the file of a bot."""
+SETUP_S = 10.0
+"""How long the bot may take to answer: what a gateway allows."""
+MARGIN_S = 60.0
+"""How much longer than a call its simulation may take by its own clock, to end and to tidy up."""
+
+
+class CallStuck(SimulationError):
+    """A part of the bot held the call up for ever: the message names it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """Everything about a simulated call but the bot and the caller; see `simulate`."""
+
+    seed: int = 0
+    rate: int = 16000
+    line: Line = field(default_factory=Line)
+    info: CallInfo | None = None
+    providers: Providers | None = None
+    limit_s: float = 600.0
+    record: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.rate not in (8000, 16000):
+            raise ValueError(f"rate={self.rate}: a caller's line has 8000 or 16000 Hz")
+        if not self.limit_s > 0:
+            raise ValueError(f"limit_s={self.limit_s}: it must be more than 0")
+
+
+def simulate(
+    bot: Bot,
+    caller: Caller | CallerCoroutine,
+    *,
+    seed: int = 0,
+    rate: int = 16000,
+    line: Line | None = None,
+    info: CallInfo | None = None,
+    providers: Providers | None = None,
+    clock: Literal["virtual", "real"] = "virtual",
+    limit_s: float = 600,
+    wall_limit_s: float = 60,
+    record: Path | None = None,
+) -> SimulatedCall:
+    """Have `caller` call `bot`, and return what happened.
+
+    `bot` is the `create_session` that an `Agent` would be given, or the file of a bot, which is
+    imported without running its main. `rate` is that of the line, both ways; `line` says what it
+    sounds like and how its network behaves; `providers` stand in for those of the bot. `seed` decides
+    on all that is left to chance: the same seed gives the same events. With `clock="real"` the call
+    takes its time. `limit_s` bounds the length of the call, `wall_limit_s` that of the simulation, in
+    real time, under the virtual clock. `record` is a file ending in ``.zip``, or a folder.
+
+    A call in which the bot fails ends with an error, as a real one does: see `SimulatedCall`. Raises
+    `SimulationError` (with what there is of the call in `.call`) when the bot holds it up for ever,
+    `AssertionError` when the caller waited in vain, and what a caller's coroutine raises.
+    """
+    setting = Setting(
+        seed=seed,
+        rate=rate,
+        line=line or Line(),
+        info=info,
+        providers=providers,
+        limit_s=limit_s,
+        record=record,
+    )
+    calls = _run([partial(_call, bot, caller, setting)], setting, clock, wall_limit_s)
+    return calls[0]
+
+
+def simulate_many(
+    bot: Bot,
+    callers: Iterable[Caller | CallerCoroutine],
+    *,
+    seed: int = 0,
+    rate: int = 16000,
+    line: Line | None = None,
+    providers: Providers | None = None,
+    clock: Literal["virtual", "real"] = "virtual",
+    limit_s: float = 600,
+    wall_limit_s: float = 600,
+) -> Calls:
+    """Have all `callers` call at the same time, in one process, as an agent's calls are.
+
+    The n-th has seed ``seed + n``, counted from 0. The rest as `simulate`; the first call that cannot
+    be simulated raises.
+    """
+    setting = Setting(seed=seed, rate=rate, line=line or Line(), providers=providers, limit_s=limit_s)
+    jobs = [partial(_call, bot, caller, replace(setting, seed=seed + n)) for n, caller in enumerate(callers)]
+    return _run(jobs, setting, clock, wall_limit_s)
+
+
+def _run(
+    jobs: Sequence[Callable[[], Coroutine[Any, Any, SimulatedCall]]],
+    setting: Setting,
+    clock: Literal["virtual", "real"],
+    wall_limit_s: float,
+) -> Calls:
+    async def all_of_them() -> Calls:
+        await preload()
+        return Calls(await asyncio.gather(*(job() for job in jobs)))
+
+    match clock:
+        case "virtual":
+            return run_virtual(
+                all_of_them, seed=setting.seed, limit_s=setting.limit_s + MARGIN_S, wall_limit_s=wall_limit_s
+            )
+        case "real":
+            return run_real(all_of_them, seed=setting.seed, wall_limit_s=setting.limit_s + MARGIN_S)
+        case _:
+            raise ValueError(f"clock={clock!r}: it is 'virtual' or 'real'")
+
+
+async def _call(bot: Bot, caller: Caller | CallerCoroutine, setting: Setting) -> SimulatedCall:
+    create_session = load_bot(bot) if isinstance(bot, Path) else bot
+    return await _Simulation(create_session, caller, setting).run()
+
+
+class _Simulation:
+    """One call: its session, its caller, and what is noted of it."""
+
+    def __init__(
+        self, create_session: CreateSession, caller: Caller | CallerCoroutine, setting: Setting
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self._began = real_monotonic()
+        self._loop = loop
+        self._setting = setting
+        self._caller = caller
+        self._callback = bind_callback(create_session)
+        self._info = setting.info or _info(setting.seed)
+        self._log = EventLog(loop.time)
+        self._trace = StageTrace()
+        self._answered = asyncio.Event()
+        self._late: str | None = None
+        self._link = CallerLink(
+            setting.rate,
+            self._log,
+            seed=setting.seed,
+            line=setting.line,
+            on_answer=self._answered.set,
+            on_hangup=self._hung_up,
+        )
+        providers = setting.providers
+        self._replace = providers.bind(spoken=self._link.words, seed=setting.seed) if providers else None
+        self._line = CallerLine(
+            self._link,
+            self._log,
+            rate=setting.rate,
+            line=setting.line,
+            habits=caller.habits if isinstance(caller, Caller) else Habits(),
+            needs_words=providers is not None and providers.stt is not None,
+        )
+        self._recorder = CallRecorder(setting.record, self._info) if setting.record else None
+        self._session = Session(
+            self._info,
+            self._recorder.wrap(self._link) if self._recorder else self._link,
+            post=self._post,
+            adapt=self._adapt,
+            make_monitor=partial(WatchedMonitor, log=self._log),
+        )
+        self._log.follow(self._session.call)
+        if self._recorder:
+            self._recorder.follow(self._session.call)
+
+    async def run(self) -> SimulatedCall:
+        """The call, from the offer to its end."""
+        limit = self._loop.call_later(self._setting.limit_s, self._over_limit)
+        setup = self._loop.call_later(SETUP_S, self._not_answered)
+        session = asyncio.ensure_future(self._session.run(self._callback))
+        caller = asyncio.ensure_future(self._call())
+        try:
+            await asyncio.wait({session, caller}, return_when=asyncio.FIRST_COMPLETED)
+            if caller.done():
+                self._link.hang_up()
+                self._hung_up()  # also before the answer, when nothing is connected yet
+            await session
+            await _cancelled(caller)
+        finally:
+            limit.cancel()
+            setup.cancel()
+            await _cancelled(caller)
+            await _cancelled(session)
+            if self._recorder:
+                await self._recorder.close()
+        call = self._result()
+        self._raise_if_stuck(call)
+        if not caller.cancelled() and (error := caller.exception()):
+            if isinstance(error, CallerGaveUp):
+                raise CallerGaveUp(f"{error}\n\n{call.timeline()}")
+            raise error
+        return call
+
+    async def _call(self) -> None:
+        await self._answered.wait()
+        await self._caller(self._line)
+
+    # ------------------------------------------------------------------ told by the session and the link
+
+    def _adapt(self, chain: CallPipeline) -> None:
+        if self._replace is not None:
+            self._replace(chain)
+        if self._recorder is not None:
+            self._recorder.adapt(chain)
+        self._trace.watch(chain)
+
+    def _post(self, message: AgentMessage) -> None:
+        """What a gateway would be told. The log has it all."""
+
+    def _hung_up(self) -> None:
+        self._session.end(EndReason.CALLER_HANGUP, "the caller hung up", by_gateway=True)
+
+    def _not_answered(self) -> None:
+        if not self._answered.is_set():
+            kept = self._trace.kept_start
+            because = f"{kept} does not pass the StartFrame on" if kept else self._tasks()
+            self._give_up(f"the bot did not answer within {SETUP_S:g} s: {because}")
+
+    def _over_limit(self) -> None:
+        self._give_up(f"the call had not ended after {self._setting.limit_s:g} s: {self._tasks()}")
+
+    def _give_up(self, why: str) -> None:
+        if self._late is None:
+            self._late = why
+        self._session.end(EndReason.ERROR, why.partition(":")[0], by_gateway=True)
+
+    def _tasks(self) -> str:
+        return f"what waits:\n{describe_tasks(self._loop)}"
+
+    # ------------------------------------------------------------------ what comes of it
+
+    def _result(self) -> SimulatedCall:
+        end = self._log.end
+        assert end is not None
+        events = self._log.events()
+        zero = self._log.zero
+        duration = max(0.0, (self._log.ended_at or zero) - zero)
+        said, heard = self._link.voices(duration)
+        return SimulatedCall(
+            turns=turns_of(events),
+            events=events,
+            end_reason=end.reason,
+            end_detail=end.detail,
+            caller_audio=said,
+            bot_audio=heard,
+            rate=self._setting.rate,
+            seed=self._setting.seed,
+            duration_s=round(duration, 6),
+            wall_s=real_monotonic() - self._began,
+        )
+
+    def _raise_if_stuck(self, call: SimulatedCall) -> None:
+        """A part of the bot that never lets go is an error of the test, however tidily the call ended."""
+        if call.end_reason is not EndReason.CALLER_HANGUP and (kept := self._trace.kept_end):
+            raise _with(
+                call, CallStuck(f"{kept} does not pass the EndFrame on, and holds up the end of the call")
+            )
+        if call.end_reason is EndReason.IDLE_TIMEOUT or self._late is not None:
+            done = {event.data["number"] for event in call.of("tool_result")}
+            for event in call.of("tool"):
+                if event.data["number"] not in done:
+                    waited = call.duration_s - event.at
+                    raise _with(
+                        call,
+                        CallStuck(f"the tool {event.data['name']!r} had not returned after {waited:.1f} s"),
+                    )
+        if self._late is not None:
+            raise _with(call, LimitReached(self._late))
+
+
+def _with(call: SimulatedCall, error: SimulationError) -> SimulationError:
+    error.call = call
+    error.args = (f"{error}\n\n{call.timeline()}",)
+    return error
+
+
+async def _cancelled(task: asyncio.Future[Any]) -> None:
+    if not task.done():
+        task.cancel()
+        await asyncio.wait({task})
+
+
+def _info(seed: int) -> CallInfo:
+    """Somebody calls: an id that follows the seed, and numbers that belong to nobody."""
+    call_id = str(uuid.UUID(int=Random(f"call {seed}").getrandbits(128), version=4))
+    return CallInfo(
+        agent_id="simulated", call_id=call_id, from_number="+15550100", to_number="+15550199", kind="recorded"
+    )

@@ -1,0 +1,63 @@
+"""How far the beginning and the end of a call have come down its chain: which stage keeps them back.
+
+A processor that forgets to pass a `StartFrame` or an `EndFrame` on is the commonest mistake in one,
+and hangs the whole pipeline. In a simulation each stage writes down that they reached it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pipecat.frames.frames import EndFrame, Frame, StartFrame
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+
+from piopiy_pipeline.pipeline import CallPipeline
+
+__all__ = ["StageTrace"]
+
+
+class StageTrace:
+    """Follows a chain's first and last frame. `watch()` it before it runs."""
+
+    def __init__(self) -> None:
+        self._stages: list[tuple[str, FrameProcessor]] = []
+        self._reached: dict[type[Frame], int] = {}
+
+    def watch(self, chain: CallPipeline) -> None:
+        """Note what arrives at each stage of `chain`."""
+        self._stages = [(name, chain[name]) for name in chain.names]
+        for number, (_, stage) in enumerate(self._stages):
+            self._watch(number, stage)
+
+    def _watch(self, number: int, stage: FrameProcessor) -> None:
+        queue_frame = stage.queue_frame
+
+        async def noted(
+            frame: Frame, direction: FrameDirection = FrameDirection.DOWNSTREAM, *rest: Any, **options: Any
+        ) -> None:
+            kind = type(frame)
+            if kind is EndFrame or kind is StartFrame:
+                self._reached[kind] = max(number, self._reached.get(kind, -1))
+            await queue_frame(frame, direction, *rest, **options)
+
+        stage.queue_frame = noted  # type: ignore[method-assign]  # of this instance, for one simulated call
+
+    @property
+    def kept_start(self) -> str | None:
+        """The stage that has the `StartFrame` and did not pass it on; None if none did."""
+        return self._kept(StartFrame)
+
+    @property
+    def kept_end(self) -> str | None:
+        """The stage that has the `EndFrame` and did not pass it on; None if none did."""
+        return self._kept(EndFrame)
+
+    def _kept(self, kind: type[Frame]) -> str | None:
+        reached = self._reached.get(kind)
+        if reached is None or reached == len(self._stages) - 1:
+            return None
+        name, stage = self._stages[reached]
+        code = type(stage).process_frame.__code__
+        where = f"{Path(code.co_filename).name}:{code.co_firstlineno}"
+        return f"stage {name!r} ({type(stage).__name__}.process_frame, {where})"
