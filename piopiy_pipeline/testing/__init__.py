@@ -9,27 +9,86 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 _HOMES = {
+    "At": "stage",
+    "ByTurn": "latency_profiles",
     "Caller": "callers",
     "Calls": "values",
+    "Constant": "latency_profiles",
+    "Disconnects": "faults",
     "Event": "values",
+    "Garbage": "faults",
     "LatencyParts": "values",
+    "LeftBehind": "stage_run",
+    "Measured": "latency_profiles",
+    "Percentiles": "latency_profiles",
+    "Providers": "providers",
+    "Refused": "faults",
+    "Replies": "scripted_llm",
+    "ScriptedLLM": "scripted_llm",
+    "ScriptedSTT": "scripted_stt",
+    "ScriptedTTS": "scripted_tts",
     "SimulatedCall": "values",
     "SimulationError": "clock",
+    "SlowStart": "faults",
+    "StageRun": "stage_run",
+    "Stalls": "faults",
+    "TimesOut": "faults",
+    "Tool": "reply_script",
+    "Transcripts": "scripted_stt",
     "TurnResult": "values",
+    "Upstream": "stage",
+    "Voice": "scripted_tts",
+    "Wait": "stage",
+    "run_chain": "stage",
+    "run_stage": "stage",
     "run_virtual": "clock",
     "simulate": "simulate",
     "simulate_many": "simulate",
 }
 
 __all__ = [
+    "At",
+    "ByTurn",
     "Calls",
+    "Constant",
+    "Disconnects",
     "Event",
+    "Garbage",
     "LatencyParts",
+    "LeftBehind",
+    "Measured",
+    "Percentiles",
+    "Providers",
+    "Refused",
+    "Replies",
+    "ScriptedLLM",
+    "ScriptedSTT",
+    "ScriptedTTS",
     "SimulatedCall",
+    "SlowStart",
+    "StageRun",
+    "Stalls",
+    "TimesOut",
+    "Tool",
+    "Transcripts",
     "TurnResult",
+    "Upstream",
+    "Voice",
+    "Wait",
+    "run_chain",
+    "run_stage",
 ]
 
 if TYPE_CHECKING:
+    from piopiy_pipeline.testing.faults import Disconnects, Garbage, Refused, SlowStart, Stalls, TimesOut
+    from piopiy_pipeline.testing.latency_profiles import ByTurn, Constant, Measured, Percentiles
+    from piopiy_pipeline.testing.providers import Providers
+    from piopiy_pipeline.testing.reply_script import Tool
+    from piopiy_pipeline.testing.scripted_llm import Replies, ScriptedLLM
+    from piopiy_pipeline.testing.scripted_stt import ScriptedSTT, Transcripts
+    from piopiy_pipeline.testing.scripted_tts import ScriptedTTS, Voice
+    from piopiy_pipeline.testing.stage import At, Upstream, Wait, run_chain, run_stage
+    from piopiy_pipeline.testing.stage_run import LeftBehind, StageRun
     from piopiy_pipeline.testing.values import Calls, Event, LatencyParts, SimulatedCall, TurnResult
 
 
