@@ -96,6 +96,6 @@ def booking_call(*, slower: float = 0.0, lost: tuple[int, ...] = (), name: str =
 
 def _warble(size: int) -> NDArray[np.int16]:
     at = np.arange(size) / RATE
-    return np.rint(7000 * np.sin(2 * np.pi * 180 * at) * np.abs(np.sin(2 * np.pi * 2.2 * at))).astype(
-        np.int16
-    )
+    tone = 7000 * np.sin(2 * np.pi * 180 * at) * np.abs(np.sin(2 * np.pi * 2.2 * at))
+    pcm: NDArray[np.int16] = np.rint(tone).astype(np.int16)
+    return pcm
