@@ -1,0 +1,156 @@
+"""The plugin, in test sessions of its own: what a bot's author has once the package is installed."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+ROOT = Path(__file__).parents[2]
+
+CONFTEST = """
+    import sys, types
+    import pytest
+    from tests.support.simulated import booking_call
+    from piopiy_pipeline.testing.values import Calls
+
+    def one(bot, caller=None, *, clock="virtual", fails=None):
+        call = booking_call()
+        call.seed = {"virtual": 1, "real": 2}[clock]
+        if fails is not None:
+            fails.call = call
+            raise fails
+        return call
+
+    def many(bot, callers, **options):
+        return Calls(one(bot, each, **options) for each in callers)
+
+    @pytest.fixture(autouse=True)
+    def pretended(monkeypatch):
+        module = types.SimpleNamespace(simulate=one, simulate_many=many)
+        monkeypatch.setitem(sys.modules, "piopiy_pipeline.testing.simulate", module)
+"""
+
+TESTS = """
+    import pytest
+
+    def test_good(simulate):
+        simulate("bot").assert_tool("book_table", people=4)
+
+    def test_bad(simulate):
+        simulate("bot").assert_tool("book_table", people=5)
+
+    def test_two(simulate):
+        assert simulate("bot") is not simulate("bot")
+
+    def test_many(simulate_many):
+        assert len(simulate_many("bot", ["a", "b", "c"])) == 3
+
+    def test_without_a_call():
+        pass
+"""
+
+
+@pytest.fixture
+def session(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """An author's project, with calls that are quick to make because nothing is simulated."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+    pytester.makeconftest(CONFTEST)
+    return pytester
+
+
+def names_and_results(html: str) -> list[tuple[str, str]]:
+    text = html.replace("<wbr>", "")
+    return re.findall(r'<h2>([^<]*)</h2><p class="facts"><span><span class="(\w+)-word">', text)
+
+
+def test_the_report_has_every_call_of_the_session_with_its_result(session: pytest.Pytester) -> None:
+    session.makepyfile(test_desk=TESTS)
+    result = session.runpytest_subprocess("--call-report=calls.html", "-p", "no:xdist")
+    result.assert_outcomes(passed=4, failed=1)
+    result.stdout.fnmatch_lines(["call report: *calls.html (7 calls)"])
+    html = (session.path / "calls.html").read_text()
+    assert names_and_results(html) == [
+        ("test_desk.py::test_bad", "failed"),
+        ("test_desk.py::test_good", "passed"),
+        ("test_desk.py::test_many, call 1", "passed"),
+        ("test_desk.py::test_many, call 2", "passed"),
+        ("test_desk.py::test_many, call 3", "passed"),
+        ("test_desk.py::test_two, call 1", "passed"),
+        ("test_desk.py::test_two, call 2", "passed"),
+    ]
+    assert "the bot never used book_table(people=5)" in html
+
+
+def test_with_workers_it_is_the_same_report(session: pytest.Pytester) -> None:
+    session.makepyfile(test_desk=TESTS, test_other=TESTS)
+    result = session.runpytest_subprocess("--call-report=calls.html", "-n", "2")
+    result.assert_outcomes(passed=8, failed=2)
+    result.stdout.fnmatch_lines(["call report: *calls.html (14 calls)"])
+    found = names_and_results((session.path / "calls.html").read_text())
+    assert found == sorted(found)
+    assert len(found) == 14
+
+
+def test_a_simulation_that_did_not_end_is_in_the_report_as_far_as_it_came(session: pytest.Pytester) -> None:
+    session.makepyfile(
+        test_desk="""
+        from piopiy_pipeline.testing import SimulationError
+
+        def test_stuck(simulate):
+            simulate("bot", fails=SimulationError("the tool 'wait' had not returned"))
+        """
+    )
+    session.runpytest_subprocess("--call-report=calls.html").assert_outcomes(failed=1)
+    html = (session.path / "calls.html").read_text()
+    assert names_and_results(html) == [("test_desk.py::test_stuck", "failed")]
+    assert "had not returned" in html
+
+
+def test_a_test_marked_realtime_calls_on_the_real_clock_unless_it_says_otherwise(
+    session: pytest.Pytester,
+) -> None:
+    session.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.realtime
+        def test_real(simulate, simulate_many):
+            assert simulate("bot").seed == 2
+            assert simulate("bot", clock="virtual").seed == 1
+            assert simulate_many("bot", ["a"])[0].seed == 2
+
+        def test_virtual(simulate):
+            assert simulate("bot").seed == 1
+        """
+    )
+    session.runpytest_subprocess("--strict-markers").assert_outcomes(passed=2)
+
+
+def test_without_calls_nothing_of_pipecat_or_numpy_is_imported(session: pytest.Pytester) -> None:
+    (session.path / "conftest.py").unlink()
+    session.makepyfile(
+        """
+        import sys
+
+        def test_nothing():
+            assert not {"pipecat", "numpy", "onnxruntime", "loguru"} & set(sys.modules)
+
+        def test_the_fixture_alone_costs_nothing_either(simulate):
+            test_nothing()
+        """
+    )
+    session.runpytest_subprocess("-p", "no:xdist").assert_outcomes(passed=2)
+
+
+def test_a_report_that_cannot_be_written_is_an_error_before_any_test_runs(session: pytest.Pytester) -> None:
+    session.makepyfile("def test_never(): raise AssertionError('it ran')")
+    for target, says in (("no/such/calls.html", "there is no folder"), (".", "is a folder")):
+        result = session.runpytest_subprocess(f"--call-report={target}")
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        result.stderr.fnmatch_lines([f"*--call-report: *{says}*"])
