@@ -17,6 +17,7 @@ from piopiy_pipeline.cli.check import check as _check
 from piopiy_pipeline.cli.dev import dev as _dev
 from piopiy_pipeline.cli.errors import CliError
 from piopiy_pipeline.cli.gateway import gateway as _gateway
+from piopiy_pipeline.cli.replay import replay as _replay
 from piopiy_pipeline.cli.start import start as _start
 
 __all__ = ["app", "main"]
@@ -30,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _verb in (_dev, _call, _start, _gateway, _check):
+for _verb in (_dev, _call, _start, _gateway, _check, _replay):
     app.command()(_verb)
 
 

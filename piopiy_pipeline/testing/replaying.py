@@ -20,6 +20,7 @@ from typing import Any
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.callback import CreateSession, bind_callback
 from piopiy_pipeline.pipeline import CallPipeline
+from piopiy_pipeline.preload import preload
 from piopiy_pipeline.recording import CallRecorder, Recording, RecordingError, Redaction
 from piopiy_pipeline.recording.providers import services_in
 from piopiy_pipeline.recording.redaction import redacted
@@ -172,6 +173,7 @@ class _Run:
 
     async def run(self, callback: Callable[..., Any]) -> Recording:
         """Run the call. Returns what was recorded of it."""
+        await preload()
         meta = self._recording.meta
         info = meta.call.info()
         self._link = ReplayLink(

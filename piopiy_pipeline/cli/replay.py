@@ -1,0 +1,118 @@
+"""`piopiy replay`: today's bot against a recorded call; prints what differs, and nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from piopiy_pipeline.cli.errors import BadInput, Failed
+
+if TYPE_CHECKING:
+    from piopiy_pipeline.recording import Recording
+    from piopiy_pipeline.testing.replaying import Replay
+
+__all__ = ["replay"]
+
+
+def replay(
+    file: Annotated[Path, typer.Argument(metavar="FILE.zip", help="The recorded call.", show_default=False)],
+    bot: Annotated[
+        Path, typer.Argument(metavar="BOT.py", help="The bot, as it is today.", show_default=False)
+    ],
+    tolerance: Annotated[
+        float, typer.Option(metavar="SECONDS", help="So much later an answer may come.")
+    ] = 0.3,
+    json_lines: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a line, one for each difference.")
+    ] = False,
+    record: Annotated[
+        Path | None, typer.Option(metavar="FILE.zip", help="Keep the replay, as a recording of its own.")
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", help="The longest that the replay may take.")
+    ] = 120.0,
+) -> None:
+    """Replay a recorded call against a bot, in virtual time, and print what differs.
+
+    The caller does again what they did, each time after what they had waited for. Network providers
+    are not asked: their answers are in the recording. The bot's tools run, and do what they do. The
+    exit status is 0 if nothing differs, 1 if something does or the replay failed, 2 when something
+    typed is wrong. Calls are recorded by an agent with PIOPIY_RECORD=FOLDER, or Agent(record=...).
+
+    Examples:
+
+      piopiy replay calls/20261122T171034-521039bf.zip front_desk.py
+
+      piopiy replay call.zip front_desk.py --json --record today.zip
+    """
+    from loguru import logger
+
+    if not bot.is_file():
+        raise BadInput(f"{bot}: there is no such bot; give the path of a Python file")
+    if record is not None and record.suffix != ".zip":
+        raise BadInput(f"--record {record}: the name of a recording ends in .zip")
+    for option, value in (("--tolerance", tolerance), ("--timeout", timeout)):
+        if not 0 < value <= 86_400:  # also false for what is no number
+            raise BadInput(f"{option} {value:g}: it is a number of seconds, more than 0")
+    logger.remove()  # before pipecat is imported, which greets its reader
+    logger.add(sys.stderr, level="WARNING", format="{level}: {message}", backtrace=False, diagnose=False)
+    from piopiy_pipeline.recording import Recording, RecordingError
+
+    try:
+        recording = Recording(file)
+        _ = recording.events, recording.exchanges
+    except RecordingError as error:
+        raise BadInput(str(error)) from None
+    outcome = _run(recording, bot, tolerance, record, timeout)
+    for difference in outcome.differences:
+        print(json.dumps(asdict(difference), ensure_ascii=False) if json_lines else difference)
+    if outcome.differences:
+        raise typer.Exit(1)
+
+
+def _run(recording: Recording, bot: Path, tolerance: float, record: Path | None, timeout: float) -> Replay:
+    from piopiy_pipeline.recording import RecordingError
+    from piopiy_pipeline.testing.clock import SimulationError
+    from piopiy_pipeline.testing.differences import Tolerance
+    from piopiy_pipeline.testing.replaying import replay as run_replay
+
+    try:
+        # What a bot prints is not a difference.
+        with _progress(recording.path.name) as progress, contextlib.redirect_stdout(sys.stderr):
+            return run_replay(
+                recording,
+                bot,
+                tolerance=Tolerance(later_s=tolerance),
+                record=record,
+                wall_limit_s=timeout,
+                progress=progress,
+            )
+    except RecordingError as error:
+        raise BadInput(str(error)) from None
+    except SimulationError as error:
+        raise Failed(f"the replay did not come to its end: {error}") from None
+    except ValueError as error:
+        raise BadInput(str(error)) from None
+    except (SyntaxError, ImportError) as error:
+        raise BadInput(f"{bot}: {error}") from None
+
+
+@contextlib.contextmanager
+def _progress(name: str) -> Iterator[Callable[[float], None] | None]:
+    """A bar on the terminal; nothing where there is none."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(f"replaying {name}", total=1.0)
+        yield lambda share: bar.update(task, completed=share)
