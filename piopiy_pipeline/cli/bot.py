@@ -36,9 +36,11 @@ class Bot:
 
     @classmethod
     async def start(cls, path: Path, environment: Mapping[str, str]) -> Self:
-        """Run ``python path`` with its output passed through. Raises `OSError`."""
+        """Run the file in a process of its own, with its output passed through. Raises `OSError`."""
         process = await asyncio.create_subprocess_exec(
             sys.executable,
+            "-m",
+            "piopiy_pipeline.cli.run_bot",
             str(path),
             env=dict(environment),
             stdin=asyncio.subprocess.DEVNULL,

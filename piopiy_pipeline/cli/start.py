@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import runpy
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from piopiy_pipeline.cli.errors import BadInput, Failed
+from piopiy_pipeline.cli.errors import BadInput
 from piopiy_pipeline.cli.loop import prefer_uvloop
 from piopiy_pipeline.cli.target import gateway_url
 from piopiy_pipeline.log import log_to_stderr
@@ -46,20 +44,8 @@ def start(
         raise BadInput("the agent's token is missing: set AGENT_TOKEN")
     os.environ["AGENT_ID"] = agent_id
     os.environ["PIOPIY_URL"] = gateway_url(url)
-    _run(bot)
+    from piopiy_pipeline.cli.run_bot import run_bot  # which is a program too: not loaded before it is run
 
-
-def _run(bot: Path) -> None:
-    """Run the file as Python would: as `__main__`, with its own folder first on the path."""
     log_to_stderr()
     prefer_uvloop()
-    sys.argv = [str(bot)]
-    sys.path.insert(0, str(bot.resolve().parent))
-    try:
-        runpy.run_path(str(bot), run_name="__main__")
-    except Exception as error:
-        # The gateway refused this agent: the operator's matter and no bug of the bot, which keeps its traceback.
-        agent = sys.modules.get("piopiy_pipeline.agent")
-        if agent is not None and isinstance(error, agent.AuthenticationError):
-            raise Failed(str(error)) from None
-        raise
+    run_bot(bot)

@@ -100,3 +100,26 @@ def test_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
         assert f"\n  {verb} " in out
     assert main(["dance"]) == 2
     assert capsys.readouterr().err == "piopiy: No such command 'dance'.\n"
+
+
+def test_a_mistake_that_words_explain_is_told_without_a_traceback(tmp_path: Path) -> None:
+    bot = tmp_path / "bot.py"
+    (tmp_path / "broken.yaml").write_text("nothing: here\n")
+    bot.write_text(
+        "from piopiy_pipeline.services.playbook.loading import load_playbook\nload_playbook('broken.yaml')\n"
+    )
+    run = [sys.executable, "-m", "piopiy_pipeline.cli.run_bot", str(bot)]
+    done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("bot.py: broken.yaml:1")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_bots_own_error_keeps_its_traceback(tmp_path: Path) -> None:
+    bot = tmp_path / "bot.py"
+    bot.write_text("raise RuntimeError('mine')\n")
+    run = [sys.executable, "-m", "piopiy_pipeline.cli.run_bot", str(bot)]
+    done = subprocess.run(run, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "RuntimeError: mine" in done.stderr

@@ -1,0 +1,58 @@
+"""A bot's file, run as Python would run it, but for the mistakes that need no traceback.
+
+`piopiy start` runs a bot in its own process, `piopiy dev` in a child's:
+``python -m piopiy_pipeline.cli.run_bot BOT.py``. The file is not changed and does not notice.
+"""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from pathlib import Path
+
+from piopiy_pipeline.cli.errors import BadInput, Failed
+
+__all__ = ["run_bot"]
+
+_WORDS_ARE_ENOUGH = (
+    ("piopiy_pipeline.agent", "AuthenticationError"),
+    ("piopiy_pipeline.services.providers", "ProviderError"),
+    ("piopiy_pipeline.services.playbook.model", "PlaybookError"),
+)
+"""Errors that tell a user what to do. A bot's own errors keep their traceback."""
+
+
+def run_bot(bot: Path) -> None:
+    """Run the file as `__main__`, with its own folder first on the path. Raises `Failed` for what words explain."""
+    sys.argv = [str(bot)]
+    sys.path.insert(0, str(bot.resolve().parent))
+    try:
+        runpy.run_path(str(bot), run_name="__main__")
+    except Exception as error:
+        if isinstance(error, tuple(_loaded())):
+            raise Failed(str(error)) from None
+        raise
+
+
+def _loaded() -> list[type[Exception]]:
+    """Those of the errors whose modules the bot has loaded: no other can have been raised."""
+    modules = ((sys.modules.get(module), name) for module, name in _WORDS_ARE_ENOUGH)
+    return [getattr(module, name) for module, name in modules if module is not None]
+
+
+def _main() -> int:
+    if len(sys.argv) != 2:
+        raise BadInput("usage: python -m piopiy_pipeline.cli.run_bot BOT.py")
+    bot = Path(sys.argv[1])
+    try:
+        run_bot(bot)
+    except Failed as error:
+        print(f"{bot.name}: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_main())
