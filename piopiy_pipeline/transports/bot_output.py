@@ -40,7 +40,7 @@ from pipecat.transports.base_output import BaseOutputTransport
 from pipecat.transports.base_transport import TransportParams
 
 from piopiy_pipeline.audio.resample import Resampler
-from piopiy_pipeline.signaling.messages import Clear, Cleared, DataMessage, Dtmf, Played
+from piopiy_pipeline.signaling.messages import Clear, Cleared, DataMessage, Dtmf, Played, dump
 from piopiy_pipeline.transports.frames import HeardTextFrame, SpeechMarkFrame
 from piopiy_pipeline.transports.ledger import Cut, SpeechLedger
 from piopiy_pipeline.transports.link import MediaLink
@@ -59,6 +59,10 @@ SPEAKING_EVERY_S = 1.0
 """How often `BotSpeakingFrame` tells that the bot still speaks."""
 ROOM_S = 30
 """Speech that waits to be sent; whoever makes more of it has to wait."""
+MAX_EVENT_BYTES = 64 * 1024
+"""What the gateway takes in one event."""
+MAX_KEYS = 64
+"""What one event holds."""
 END_SLACK_S = 1.5
 """How much longer than its length the last speech may take until the end goes on without it."""
 
@@ -95,6 +99,8 @@ class BotOutput(BaseOutputTransport):
         self._words = WordClock(link.bot_rate)
         self._sentences: deque[SpokenSentence] = deque()
         self._resamplers: dict[int, Resampler] = {}
+        self._half = b""  # of a sample that a frame has cut in two
+        self._half_of: str | None = None  # the context that it belongs to
         self._due: deque[Frame] = deque()
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
@@ -204,6 +210,8 @@ class BotOutput(BaseOutputTransport):
             self._words.audio(frame.context_id, ledger.queued, self.get_clock().get_time())
         self._monitor.audio_arrived()
         pcm = self._at_link_rate(frame)
+        if not pcm:
+            return
         self._send(ledger.audio(pcm, self._now(), interruptible=frame.interruptible))
         if ledger.waiting > ROOM_S * ledger.rate:
             self._room.clear()
@@ -371,13 +379,24 @@ class BotOutput(BaseOutputTransport):
         if not isinstance(message, dict):
             await self.push_error(f"a transport message must be a dict, not {type(message).__name__}")
             return
-        self._link.send_event(DataMessage(data=message))
+        try:
+            event = DataMessage(data=message)
+            size = len(dump(event).encode())
+        except ValueError as error:  # pydantic's, of whichever kind
+            await self.push_error(f"a transport message must be JSON: {error}")
+            return
+        if size > MAX_EVENT_BYTES:  # the gateway would take it for a fault, and end the call
+            await self.push_error(f"a transport message of {size} bytes: {MAX_EVENT_BYTES} are the limit")
+            return
+        self._link.send_event(event)
 
     def _supports_native_dtmf(self) -> bool:
         return True
 
     async def _write_dtmf_native(self, frame: OutputDTMFFrame | OutputDTMFUrgentFrame) -> None:
-        self._link.send_event(Dtmf(digits="".join(key.value for key in frame.buttons or [])))
+        digits = "".join(key.value for key in frame.buttons or [])
+        for i in range(0, len(digits), MAX_KEYS):
+            self._link.send_event(Dtmf(digits=digits[i : i + MAX_KEYS]))
 
     async def write_audio_frame(self, frame: OutputAudioRawFrame) -> bool:
         """Say audio out of turn: at the end of what was said so far."""
@@ -389,7 +408,11 @@ class BotOutput(BaseOutputTransport):
             self._link.send_audio(pcm)
 
     def _at_link_rate(self, frame: OutputAudioRawFrame) -> bytes:
-        pcm = frame.audio
+        # A service that passes on what it reads from a socket cuts where the network did.
+        context = frame.context_id if isinstance(frame, TTSAudioRawFrame) else None
+        pcm = self._half + frame.audio if context == self._half_of else frame.audio
+        whole = len(pcm) - len(pcm) % (2 * frame.num_channels)
+        pcm, self._half, self._half_of = pcm[:whole], pcm[whole:], context
         if frame.num_channels > 1:
             channels = np.frombuffer(pcm, np.int16).reshape(-1, frame.num_channels)
             pcm = channels.mean(axis=1).astype(np.int16).tobytes()

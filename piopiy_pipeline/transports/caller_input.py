@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from loguru import logger
 from pipecat.audio.dtmf.types import KeypadEntry
 from pipecat.frames.frames import (
     CancelFrame,
@@ -28,6 +29,7 @@ from piopiy_pipeline.transports.frames import CallerAudioFrame
 
 __all__ = ["CallerInput"]
 
+_KEYS = frozenset(KeypadEntry)
 BACKLOG_S = 10
 """Audio that a stage behind does not take in this time is dropped, the oldest first."""
 
@@ -65,7 +67,10 @@ class CallerInput(BaseInputTransport):
     def keys(self, digits: str) -> None:
         """Take the keys that the caller pressed, each a frame of its own."""
         for digit in digits:
-            self._queue(InputDTMFFrame(KeypadEntry(digit)))
+            if digit in _KEYS:
+                self._queue(InputDTMFFrame(KeypadEntry(digit)))
+            else:  # A to D are on the wire's keypad, and not on pipecat's
+                logger.debug("key {} has no frame in pipecat: dropped", digit)
 
     def message(self, data: dict[str, object]) -> None:
         """Take a message of the client's application."""

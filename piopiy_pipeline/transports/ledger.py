@@ -22,6 +22,9 @@ __all__ = ["Cut", "Item", "SpeechLedger"]
 T = TypeVar("T")
 
 BYTES_PER_SAMPLE = 2
+SILENT_S = 1.0
+"""The playout clock reports five times a second. One that was not heard of for this long is not taken to
+play on: a gateway that stands still must not be sent more than it holds."""
 
 
 @dataclass(slots=True, order=True)
@@ -121,7 +124,9 @@ class SpeechLedger(Generic[T]):
         return self._items[0].position if self._items else None
 
     def audio(self, pcm: bytes, now: float, *, interruptible: bool = True) -> list[bytes]:
-        """Say PCM16 mono. Returns the messages to send now."""
+        """Say PCM16 mono. Returns the messages to send now. Raises `ValueError` for half a sample."""
+        if len(pcm) % BYTES_PER_SAMPLE:
+            raise ValueError(f"audio of {len(pcm)} bytes: no whole number of 16-bit samples")
         if not interruptible:
             if self._kept and self._kept[-1].end == self.queued:
                 self._kept[-1].pcm += pcm
@@ -150,7 +155,8 @@ class SpeechLedger(Generic[T]):
         """The position that the playout clock has reached by now, as far as this side can tell."""
         if self._heard_at is None:
             return self._heard
-        return min(self._sent, self._heard + int((now - self._heard_at) * self.rate))
+        since_s = min(now - self._heard_at, SILENT_S)
+        return min(self._sent, self._heard + int(since_s * self.rate))
 
     # ------------------------------------------------------------------ what was heard
 

@@ -130,3 +130,16 @@ def test_the_estimate_runs_with_the_clock_and_never_past_what_was_sent(ledger: S
     ledger.played(0, samples(100), False, 1.0)
     assert ledger.estimate(1.1) == samples(200)
     assert ledger.estimate(9.0) == samples(400)
+
+
+def test_a_gateway_that_stands_still_is_not_sent_more_than_it_holds(ledger: SpeechLedger[str]) -> None:
+    sent = ledger.audio(ms(100), 0.0)
+    ledger.played(0, samples(20), False, 0.0)
+    for n in range(1, 200):  # speech goes on being made for 20 s, and nothing is reported
+        sent += ledger.audio(ms(100), n / 10)
+    assert length_ms(sent) <= 1000 + 1000, "the lead, and the second for which a report may be late"
+
+
+def test_half_a_sample_is_refused(ledger: SpeechLedger[str]) -> None:
+    with pytest.raises(ValueError, match="3 bytes"):
+        ledger.audio(bytes(3), 0.0)
