@@ -11,15 +11,26 @@ from typing import TYPE_CHECKING
 _HOMES = {
     "At": "stage",
     "ByTurn": "latency_profiles",
+    "CallStuck": "simulation",
     "Caller": "callers",
+    "CallerGaveUp": "callers",
+    "CallerLine": "callers",
     "Calls": "values",
     "Constant": "latency_profiles",
+    "Deadlock": "clock",
     "Disconnects": "faults",
     "Event": "values",
     "Garbage": "faults",
+    "GilbertElliott": "impairment",
+    "Habits": "callers",
+    "Impairment": "impairment",
     "LatencyParts": "values",
     "LeftBehind": "stage_run",
+    "LimitReached": "clock",
+    "Line": "line",
+    "LossPattern": "impairment",
     "Measured": "latency_profiles",
+    "Noise": "line",
     "Percentiles": "latency_profiles",
     "Providers": "providers",
     "Refused": "faults",
@@ -39,24 +50,37 @@ _HOMES = {
     "Upstream": "stage",
     "Voice": "scripted_tts",
     "Wait": "stage",
+    "WallLimitReached": "clock",
     "run_chain": "stage",
     "run_stage": "stage",
     "run_virtual": "clock",
-    "simulate": "simulate",
-    "simulate_many": "simulate",
+    "simulate": "simulation",
+    "simulate_many": "simulation",
 }
 
 __all__ = [
     "At",
     "ByTurn",
+    "CallStuck",
+    "Caller",
+    "CallerGaveUp",
+    "CallerLine",
     "Calls",
     "Constant",
+    "Deadlock",
     "Disconnects",
     "Event",
     "Garbage",
+    "GilbertElliott",
+    "Habits",
+    "Impairment",
     "LatencyParts",
     "LeftBehind",
+    "LimitReached",
+    "Line",
+    "LossPattern",
     "Measured",
+    "Noise",
     "Percentiles",
     "Providers",
     "Refused",
@@ -65,6 +89,7 @@ __all__ = [
     "ScriptedSTT",
     "ScriptedTTS",
     "SimulatedCall",
+    "SimulationError",
     "SlowStart",
     "StageRun",
     "Stalls",
@@ -75,18 +100,33 @@ __all__ = [
     "Upstream",
     "Voice",
     "Wait",
+    "WallLimitReached",
     "run_chain",
     "run_stage",
+    "run_virtual",
+    "simulate",
+    "simulate_many",
 ]
 
 if TYPE_CHECKING:
+    from piopiy_pipeline.testing.callers import Caller, CallerGaveUp, CallerLine, Habits
+    from piopiy_pipeline.testing.clock import (
+        Deadlock,
+        LimitReached,
+        SimulationError,
+        WallLimitReached,
+        run_virtual,
+    )
     from piopiy_pipeline.testing.faults import Disconnects, Garbage, Refused, SlowStart, Stalls, TimesOut
+    from piopiy_pipeline.testing.impairment import GilbertElliott, Impairment, LossPattern
     from piopiy_pipeline.testing.latency_profiles import ByTurn, Constant, Measured, Percentiles
+    from piopiy_pipeline.testing.line import Line, Noise
     from piopiy_pipeline.testing.providers import Providers
     from piopiy_pipeline.testing.reply_script import Tool
     from piopiy_pipeline.testing.scripted_llm import Replies, ScriptedLLM
     from piopiy_pipeline.testing.scripted_stt import ScriptedSTT, Transcripts
     from piopiy_pipeline.testing.scripted_tts import ScriptedTTS, Voice
+    from piopiy_pipeline.testing.simulation import CallStuck, simulate, simulate_many
     from piopiy_pipeline.testing.stage import At, Upstream, Wait, run_chain, run_stage
     from piopiy_pipeline.testing.stage_run import LeftBehind, StageRun
     from piopiy_pipeline.testing.values import Calls, Event, LatencyParts, SimulatedCall, TurnResult
@@ -99,4 +139,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted(_HOMES)
+    return sorted(__all__)

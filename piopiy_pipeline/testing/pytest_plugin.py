@@ -67,7 +67,7 @@ def simulate(request: pytest.FixtureRequest) -> Callable[..., SimulatedCall]:
     """Simulate a call; see `piopiy_pipeline.testing.simulate`. A call may be made as often as one likes."""
 
     def run(*args: Any, **options: Any) -> SimulatedCall:
-        from piopiy_pipeline.testing.simulate import simulate as one_call
+        from piopiy_pipeline.testing.simulation import simulate as one_call
 
         with _Noted(request) as noted:
             call = one_call(*args, **noted.options(options))
@@ -82,7 +82,7 @@ def simulate_many(request: pytest.FixtureRequest) -> Callable[..., Calls]:
     """Simulate several calls at the same time; see `piopiy_pipeline.testing.simulate_many`."""
 
     def run(*args: Any, **options: Any) -> Calls:
-        from piopiy_pipeline.testing.simulate import simulate_many as many_calls
+        from piopiy_pipeline.testing.simulation import simulate_many as many_calls
 
         with _Noted(request) as noted:
             calls = many_calls(*args, **noted.options(options))

@@ -32,7 +32,7 @@ CONFTEST = """
     @pytest.fixture(autouse=True)
     def pretended(monkeypatch):
         module = types.SimpleNamespace(simulate=one, simulate_many=many)
-        monkeypatch.setitem(sys.modules, "piopiy_pipeline.testing.simulate", module)
+        monkeypatch.setitem(sys.modules, "piopiy_pipeline.testing.simulation", module)
 """
 
 TESTS = """

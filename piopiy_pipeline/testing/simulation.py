@@ -33,7 +33,7 @@ from piopiy_pipeline.testing.latency import turns_of
 from piopiy_pipeline.testing.line import Line
 from piopiy_pipeline.testing.link import CallerLink
 from piopiy_pipeline.testing.providers import Providers
-from piopiy_pipeline.testing.stages import StageTrace
+from piopiy_pipeline.testing.stage_trace import StageTrace
 from piopiy_pipeline.testing.stuck import describe_tasks
 from piopiy_pipeline.testing.values import Calls, SimulatedCall
 from piopiy_pipeline.testing.virtual_time import real_monotonic
