@@ -14,7 +14,7 @@ second, off the loop. A disk that fails, or does not keep up, ends the recording
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -136,30 +136,33 @@ class CallRecorder:
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
-        try:
-            async with asyncio.timeout(CLOSE_S):
-                while self._writing is not None:
-                    await asyncio.wait({self._writing})
-                if not self._problem:
-                    await self._write_last()
-        except (OSError, ValueError, RuntimeError) as error:  # TimeoutError is an OSError
-            self._fail(error)
+        deadline = self._loop.time() + CLOSE_S
+        if self._writing is not None:
+            await self._wait_for(self._writing, deadline)
+        if not self._problem:
+            batch, self._batch = self._batch, Batch()
+            await self._do(deadline, self._store, batch)
+        if not self._problem:
+            await self._do(deadline, self._writer.finish, self._meta.model_copy(update={"complete": True}))
         if self._problem:
-            await self._abandon()
+            await self._do(deadline, self._writer.abandon)
             return None
         logger.info("recorded: {}", self.path)
         return self.path
 
-    async def _write_last(self) -> None:
-        batch, self._batch = self._batch, Batch()
-        await _disk().run(self._store, batch)
-        await _disk().run(self._writer.finish, self._meta.model_copy(update={"complete": True}))
-
-    async def _abandon(self) -> None:
+    async def _do(self, deadline: float, work: Callable[..., Any], *args: Any) -> None:
         try:
-            await _disk().run(self._writer.abandon)
-        except (OSError, RuntimeError) as error:
-            logger.error("the recording {} could not be closed: {}", self.path, error)
+            await self._wait_for(_disk().submit(work, *args), deadline)
+        except (BlockingIOError, RuntimeError) as error:
+            self._fail(error)
+
+    async def _wait_for(self, work: asyncio.Future[Any], deadline: float) -> None:
+        """Wait for work on the disk. Whatever goes wrong in it, an author's redaction too, is no exception here."""
+        await asyncio.wait({work}, timeout=max(0.0, deadline - self._loop.time()))
+        if not work.done():
+            self._fail(TimeoutError(f"the disk took more than {CLOSE_S:g} s"))
+        elif not work.cancelled() and (error := work.exception()):
+            self._fail(error)
 
     # ------------------------------------------------------------------ told by the link
 
