@@ -56,6 +56,7 @@ _HOMES = {
     "run_virtual": "clock",
     "simulate": "simulation",
     "simulate_many": "simulation",
+    "write_report": "report",
 }
 
 __all__ = [
@@ -106,6 +107,7 @@ __all__ = [
     "run_virtual",
     "simulate",
     "simulate_many",
+    "write_report",
 ]
 
 if TYPE_CHECKING:
@@ -123,6 +125,7 @@ if TYPE_CHECKING:
     from piopiy_pipeline.testing.line import Line, Noise
     from piopiy_pipeline.testing.providers import Providers
     from piopiy_pipeline.testing.reply_script import Tool
+    from piopiy_pipeline.testing.report import write_report
     from piopiy_pipeline.testing.scripted_llm import Replies, ScriptedLLM
     from piopiy_pipeline.testing.scripted_stt import ScriptedSTT, Transcripts
     from piopiy_pipeline.testing.scripted_tts import ScriptedTTS, Voice

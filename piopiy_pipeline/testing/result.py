@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import groupby
 from typing import Any
 
 from piopiy_pipeline.testing.values import PARTS, Event, SimulatedCall
@@ -16,7 +17,7 @@ def timeline(call: SimulatedCall) -> str:
     lines = [
         f"{head}, ended with {call.end_reason.value}" + (f" ({call.end_detail})" if call.end_detail else "")
     ]
-    lines += [_line(event) for event in call.events]
+    lines += [_line(event) for event in _with_runs_of_loss(call.events)]
     for turn in call.turns:
         if turn.parts is not None:
             shares = " + ".join(f"{name} {getattr(turn.parts, name) * 1000:.0f}" for name in PARTS)
@@ -24,6 +25,26 @@ def timeline(call: SimulatedCall) -> str:
                 f"turn {turn.number}: answered after {turn.parts.voice_to_voice * 1000:.0f} ms = {shares}"
             )
     return "\n".join(lines)
+
+
+def _with_runs_of_loss(events: Iterable[Event]) -> Iterator[Event]:
+    """The events, with the packets that were lost in a row, and nothing else meanwhile, as one."""
+    for kind, run in groupby(events, key=lambda event: event.kind):
+        if kind != "packet_lost":
+            yield from run
+            continue
+        lost = list(run)
+        for direction in sorted({str(event.data["direction"]) for event in lost}):
+            of_one = [event for event in lost if event.data["direction"] == direction]
+            data = {"direction": direction, "seq": ", ".join(_ranges([e.data["seq"] for e in of_one]))}
+            yield Event(of_one[0].at, "packet_lost", data)
+
+
+def _ranges(numbers: Iterable[int]) -> Iterator[str]:
+    """``3, 4, 5, 9`` as ``3-5, 9``."""
+    for _, run in groupby(enumerate(sorted(numbers)), key=lambda pair: pair[1] - pair[0]):
+        inside = [number for _, number in run]
+        yield f"{inside[0]}" if len(inside) == 1 else f"{inside[0]}-{inside[-1]}"
 
 
 def _line(event: Event) -> str:
@@ -49,7 +70,7 @@ _WORDS: dict[str, Callable[[Mapping[str, Any]], tuple[str, str]]] = {
     "tool_result": lambda d: ("", f"{d['name']} returns {d.get('result')!r}"),
     "error": lambda d: ("", f"{d['stage']} fails: {d['message']}"),
     "gap": lambda d: ("bot", f"was silent in mid-speech for {d['seconds'] * 1000:.0f} ms"),
-    "packet_lost": lambda d: ("", f"packet {d['seq']} {d['direction']} was lost"),
+    "packet_lost": lambda d: ("", f"lost on the way {d['direction'].replace('_', ' ')}: packet {d['seq']}"),
     "dtmf": lambda d: (str(d["direction"]), f"presses {d['digits']}"),
     "end": lambda d: ("", f"the call ends: {d['reason']}" + (f" ({d['detail']})" if d.get("detail") else "")),
 }

@@ -162,3 +162,9 @@ def test_the_page_is_written_and_without_calls_it_says_so(tmp_path: Path) -> Non
     assert "0 calls" in words(page([]))
     with pytest.raises(OSError, match="no-such-folder"):
         write_report(tmp_path / "no-such-folder" / "report.html", [])
+
+
+def test_packets_that_were_lost_in_a_row_are_one_line_of_the_timeline() -> None:
+    text = booking_call(lost=(10, 11, 13, 14, 300)).timeline()
+    assert "lost on the way to bot: packet 10-11, 13-14" in text
+    assert "lost on the way to caller: packet 300" in text
