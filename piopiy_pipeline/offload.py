@@ -16,6 +16,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 __all__ = ["Courier", "Lane", "in_flight", "offload", "use_courier"]
@@ -33,8 +34,13 @@ def in_flight(loop: asyncio.AbstractEventLoop) -> int:
 class Courier(Protocol):
     """Whoever decides, for one loop, when the answers of its requests are delivered."""
 
-    def submitted(self, job: Future[Any], deliver: Callable[[], None], what: str) -> None:
-        """`job` is under way. Call `deliver` once on the loop, when `job` is done. `what` names it."""
+    def submitted(
+        self, job: Future[Any], deliver: Callable[[], None], what: str, do: Callable[[], None] | None
+    ) -> None:
+        """`job` is under way. Call `deliver` once on the loop, when `job` is done. `what` names it.
+
+        With `do`, nobody works on it: it is brief, and the courier calls `do` itself before it delivers.
+        """
 
 
 _couriers: dict[asyncio.AbstractEventLoop, Courier] = {}
@@ -56,7 +62,8 @@ class Lane:
     wait for each other. `executor` may be any `concurrent.futures` executor (a process pool, say); without one, the
     lane has `threads` threads of its own, which start with the first request. `limit` bounds the
     requests that wait: one more raises `BlockingIOError` at once, because a queue that only grows
-    is an outage that nobody has noticed yet.
+    is an outage that nobody has noticed yet. `brief` says that the work takes a millisecond or so,
+    waits for nothing and may run in any thread: then a courier may do it, and no thread is woken.
     """
 
     def __init__(
@@ -67,9 +74,11 @@ class Lane:
         executor: Executor | None = None,
         ordered: bool = True,
         limit: int = 10_000,
+        brief: bool = False,
     ) -> None:
         self.name = name
         self.limit = limit
+        self.brief = brief
         self.ordered = ordered
         self._executor = executor or ThreadPoolExecutor(max_workers=threads, thread_name_prefix=name)
         self._owns_executor = executor is None
@@ -82,15 +91,22 @@ class Lane:
         if len(waiting) >= self.limit:
             raise BlockingIOError(f"{self.name}: {self.limit} requests are waiting already")
         answer: asyncio.Future[T] = loop.create_future()
-        request = _Request(self._executor.submit(work, *args), answer)
+        courier = _couriers.get(loop)
+        do: Callable[[], None] | None = None
+        job: Future[T]
+        if courier is not None and self.brief:
+            job = Future()
+            do = partial(_do, job, work, args)
+        else:
+            job = self._executor.submit(work, *args)
+        request = _Request(job, answer)
         waiting.append(request)
         _in_flight[loop] = _in_flight.get(loop, 0) + 1
-        courier = _couriers.get(loop)
         if courier is None:
-            request.job.add_done_callback(lambda _: self._wake(loop, request))
+            job.add_done_callback(lambda _: self._wake(loop, request))
         else:
             what = f"{self.name}: {getattr(work, '__qualname__', work)}"
-            courier.submitted(request.job, lambda: self._answer(loop, request), what)
+            courier.submitted(job, lambda: self._answer(loop, request), what, do)
         return answer
 
     async def run(self, work: Callable[..., T], *args: Any) -> T:
@@ -149,6 +165,18 @@ class _Request:
             self.answer.set_exception(error)
         else:
             self.answer.set_result(self.job.result())
+
+
+def _do(job: Future[Any], work: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    """What an executor would do."""
+    if not job.set_running_or_notify_cancel():
+        return
+    try:
+        result = work(*args)
+    except Exception as error:  # noqa: BLE001  it is raised where the answer is waited for
+        job.set_exception(error)
+    else:
+        job.set_result(result)
 
 
 def _settle(loop: asyncio.AbstractEventLoop) -> None:

@@ -84,7 +84,7 @@ class VadEngine:
         self.gather_s = gather_s
         self._path = model_path or find_model()
         self._load = load
-        self._lane = Lane("vad", threads=1)
+        self._lane = Lane("vad", threads=1, brief=True)
         self._batchers: dict[tuple[asyncio.AbstractEventLoop, int], _Batcher] = {}
         self._closed = False
 

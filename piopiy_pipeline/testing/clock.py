@@ -23,7 +23,7 @@ from loguru import logger
 from piopiy_pipeline.offload import use_courier
 from piopiy_pipeline.testing.stuck import describe_tasks
 from piopiy_pipeline.testing.values import SimulatedCall
-from piopiy_pipeline.testing.virtual_time import real_monotonic, seeded, virtual_time
+from piopiy_pipeline.testing.virtual_time import real_monotonic, real_time, seeded, virtual_time
 from piopiy_pipeline.testing.watchdog import Interrupted, Watchdog
 
 __all__ = [
@@ -69,12 +69,15 @@ class WallLimitReached(SimulationError):
 class _Work:
     """Something under way off the loop."""
 
-    __slots__ = ("deliver", "job", "what")
+    __slots__ = ("deliver", "do", "job", "what")
 
-    def __init__(self, job: Future[Any], deliver: Callable[[], None], what: str) -> None:
+    def __init__(
+        self, job: Future[Any], deliver: Callable[[], None], what: str, do: Callable[[], None] | None
+    ) -> None:
         self.job = job
         self.deliver = deliver
         self.what = what
+        self.do = do
 
 
 class _Selector(selectors.DefaultSelector):
@@ -131,10 +134,17 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     # ------------------------------------------------------------------ work off the loop
 
-    def submitted(self, job: Future[Any], deliver: Callable[[], None], what: str) -> None:
+    def submitted(
+        self,
+        job: Future[Any],
+        deliver: Callable[[], None],
+        what: str,
+        do: Callable[[], None] | None = None,
+    ) -> None:
         """As `offload.Courier`: deliver in turn, when nothing else is ready."""
-        self._work.append(_Work(job, deliver, what))
-        job.add_done_callback(self._wake)
+        self._work.append(_Work(job, deliver, what, do))
+        if do is None:
+            job.add_done_callback(self._wake)
 
     def run_in_executor(  # type: ignore[override]  # typeshed wants TypeVarTuple, as of 3.12
         self, executor: Executor | None, func: Callable[..., T], *args: Any
@@ -186,6 +196,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return []
 
     def _wait_for_work(self, oldest: _Work) -> list[tuple[selectors.SelectorKey, int]]:
+        if oldest.do is not None:
+            with real_time():
+                oldest.do()
         while not oldest.job.done():
             events = self._selects.select_really(None)
             if self.watchdog is not None and self.watchdog.expired:

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-__all__ = ["EPOCH", "Clock", "real_monotonic", "seeded", "virtual_time"]
+__all__ = ["EPOCH", "Clock", "real_monotonic", "real_time", "seeded", "virtual_time"]
 
 EPOCH = 1_750_000_000.0
 """What `time.time()` says when the virtual clock stands at 0: a Sunday in June 2025."""
@@ -39,6 +39,18 @@ class Clock(Protocol):
 _clocks: dict[int, Clock] = {}  # by the simulation's thread
 _seeded: set[int] = set()
 _one_at_a_time = threading.RLock()
+
+
+class real_time:
+    """Within this, the simulation's thread sees the real time, as a thread that works for it does."""
+
+    def __enter__(self) -> None:
+        self._thread = threading.get_ident()
+        self._clock = _clocks.pop(self._thread, None)
+
+    def __exit__(self, *_: object) -> None:
+        if self._clock is not None:
+            _clocks[self._thread] = self._clock
 
 
 def _nanoseconds(seconds: float) -> int:
