@@ -40,13 +40,15 @@ class ServiceSwitch(FrameProcessor):
 
     def __init__(self, services: Sequence[FrameProcessor]) -> None:
         super().__init__(enable_direct_mode=True)
+        self._register_event_handler("on_switched", sync=True)
         if not services:
             raise ValueError("a switch needs at least one service")
         if len(set(services)) < len(services):
             raise ValueError("a service stands in this list twice")
         self.services = tuple(services)
         self.active = self.services[0]
-        self._set_up: list[FrameProcessor] = []
+        self._set_up: list[FrameProcessor] = []  # to be cleaned up, also if it failed in the middle
+        self._ready: set[FrameProcessor] = set()
         self._start_frame: StartFrame | None = None
         self._switching = asyncio.Lock()
         self._failover: asyncio.Task[None] | None = None
@@ -86,25 +88,32 @@ class ServiceSwitch(FrameProcessor):
         """Make `service` the active one, starting it if it is not. What the other was saying is cut off.
 
         Raises `ValueError` for a service that is not in the set, and `TimeoutError` if it does not start;
-        then the one that was active stays so.
+        then the one that was active stays so. The event `on_switched` tells of it, with the service.
         """
+        if await self._switch(service):
+            await self._call_event_handler("on_switched", self.active)
+
+    async def _switch(self, service: FrameProcessor) -> bool:
         service = self._replaced.get(service, service)
         if service not in self.services:
             raise ValueError(f"{service} is not in this switch")
         async with self._switching:
             if service is self.active:
-                return
-            if self._setup is not None and service not in self._set_up:
+                return False
+            if self._setup is not None and service not in self._ready:
                 async with asyncio.timeout(START_S):
                     await self._start(service)
             before, self.active = self.active, service
             logger.info("switched from {} to {}", before, service)
             if before in self._set_up:
                 await before.queue_frame(InterruptionFrame())
+            return True
 
     async def _start(self, service: FrameProcessor) -> None:
-        self._set_up.append(service)
+        if service not in self._set_up:
+            self._set_up.append(service)
         await service.setup(self.processor_setup)
+        self._ready.add(service)
         if self._start_frame is not None:
             await service.queue_frame(self._start_frame)
 
@@ -114,6 +123,7 @@ class ServiceSwitch(FrameProcessor):
         await super().setup(setup)
         self._set_up.append(self.active)
         await self.active.setup(setup)
+        self._ready.add(self.active)
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         await super().process_frame(frame, direction)
@@ -154,9 +164,11 @@ class ServiceSwitch(FrameProcessor):
     async def _switch_from(self, usable: list[FrameProcessor]) -> None:
         for service in usable:
             try:
-                await self.switch_to(service)
+                await self._switch(service)
             except TimeoutError:
                 logger.error("{} did not start within {:g} s", service, START_S)
+            except Exception as error:  # noqa: BLE001  whatever a provider's set-up raises, the next may work
+                logger.opt(exception=True).error("{} did not start: {}", service, error)
             else:
                 return
 

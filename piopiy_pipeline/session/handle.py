@@ -121,6 +121,7 @@ class Call:
         self._care = ResponseCare()
         self._marks = itertools.count(1)
         self._waiting: dict[int, _Line] = {}
+        self._made: set[int] = set()  # marks of what has left the TTS
         self._unsaid: list[_Line] = []
         self._hanging_up = False
         self._answered_at: float | None = None
@@ -193,11 +194,13 @@ class Call:
         The call is answered when the chain has started. With nobody speaking for `idle_timeout_s`
         the call ends. When a provider fails, or an answer makes no progress for `reply_timeout_s`,
         the bot says `error_line` (None: nothing) and tries once more. Observers cost CPU: none
-        unless you ask for them. Raises `StageError` if the chain cannot work, and `RuntimeError`
-        when it is called twice.
+        unless you ask for them. Raises `StageError` if the chain cannot work, `ValueError` for a
+        timeout that is not more than 0, and `RuntimeError` when it is called twice.
         """
         if self._run is not None:
             raise RuntimeError("this call runs a chain already: one call is one pipeline")
+        _check_timeout("idle_timeout", idle_timeout_s, " (None: never)")
+        _check_timeout("reply_timeout", reply_timeout_s)
         self._care.patience_s = reply_timeout_s
         options = RunOptions(idle_timeout_s, error_line, enable_metrics, enable_usage_metrics, observers)
         self._run = self._make_run(self, chain, options)
@@ -307,7 +310,21 @@ class Call:
             return
         self._post(Checkpoint(call_id=self.info.call_id, state=state))
 
+    @property
+    def _owes_speech(self) -> bool:
+        """Whether there are lines that the TTS has not said yet."""
+        return any(number not in self._made for number in self._waiting)
+
+    def _mark_made(self, number: int) -> None:
+        self._made.add(number)
+
+    def _tts_switched(self) -> None:
+        """Another TTS speaks: what the one before had not said yet, nobody says, nor its mark."""
+        for number in [number for number in self._waiting if number not in self._made]:
+            self._waiting.pop(number).done(False)
+
     def _mark_heard(self, number: int) -> None:
+        self._made.discard(number)
         line = self._waiting.pop(number, None)
         if line is not None:
             line.done(True)
@@ -327,6 +344,7 @@ class Call:
         for number, line in list(self._waiting.items()):
             if line.interruptible or everything:
                 del self._waiting[number]
+                self._made.discard(number)
                 line.done(False)
         if everything:
             for line in self._take_unsaid():
@@ -343,6 +361,11 @@ class Call:
             self._end.set_result(end)
             self._cut_off(everything=True)
             self._events.emit("end", end)
+
+
+def _check_timeout(name: str, seconds: float | None, otherwise: str = "") -> None:
+    if seconds is not None and not seconds > 0:
+        raise ValueError(f"{name} must be more than 0 seconds{otherwise}, not {seconds!r}")
 
 
 async def _queue(stage: Any, *frames: Any) -> None:

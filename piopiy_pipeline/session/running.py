@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Any
 
 from loguru import logger
@@ -33,7 +33,7 @@ from pipecat.processors.aggregators.llm_response_universal import (
     LLMAssistantAggregator,
     LLMUserAggregator,
 )
-from pipecat.processors.frame_processor import FrameProcessor
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.services.stt_service import STTService
 from pipecat.services.tts_service import TTSService
 from pipecat.workers.runner import WorkerRunner
@@ -47,6 +47,7 @@ from piopiy_pipeline.session.clients import close_clients
 from piopiy_pipeline.session.events import CallError
 from piopiy_pipeline.session.handle import Call, RunOptions
 from piopiy_pipeline.signaling.messages import Answer
+from piopiy_pipeline.transports.frames import SpeechMarkFrame
 
 __all__ = ["CallMonitor", "PipelineRun"]
 
@@ -86,6 +87,7 @@ class CallMonitor:
             FunctionCallResultFrame: self._tool_result,
             FunctionCallCancelFrame: lambda frame, now: call._care.tool_ended(frame.tool_call_id, now),
             AggregatedTextFrame: self._sentence,
+            SpeechMarkFrame: lambda frame, _: call._mark_made(frame.number),
             TTSTextFrame: self._activity,
             UserSpeakingFrame: self._activity,
             UserStartedSpeakingFrame: self._activity,
@@ -131,15 +133,23 @@ class CallMonitor:
     def _tool_started(self, frame: FunctionCallInProgressFrame, now: float) -> None:
         self.spoke_at = now
         self._call._care.tool_started(frame.tool_call_id, now)
-        arguments = dict(frame.arguments or {})
+        arguments = _arguments(frame)
         self._call._tell("tool", {"name": frame.function_name, "arguments": arguments})
         self._call._events.emit("tool", ToolUse(frame.function_name, arguments))
 
     def _tool_result(self, frame: FunctionCallResultFrame, now: float) -> None:
         self.spoke_at = now
         self._call._care.tool_ended(frame.tool_call_id, now)
-        use = ToolUse(frame.function_name, dict(frame.arguments or {}), frame.result)
+        use = ToolUse(frame.function_name, _arguments(frame), frame.result)
         self._call._events.emit("tool", use)
+
+
+def _arguments(frame: FunctionCallInProgressFrame | FunctionCallResultFrame) -> dict[str, Any]:
+    """A model's arguments should be an object; what else it writes comes as ``{"value": ...}``."""
+    arguments: Any = frame.arguments
+    if isinstance(arguments, Mapping):
+        return dict(arguments)
+    return {} if arguments is None else {"value": arguments}
 
 
 class _Worker(PipelineWorker):
@@ -148,6 +158,24 @@ class _Worker(PipelineWorker):
     def __init__(self, pipeline: Any, *, observers: Sequence[BaseObserver], **options: Any) -> None:
         self.has_observers = bool(observers)
         super().__init__(pipeline, observers=list(observers), **options)
+
+    async def _source_push_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        """A fatal error is that of a service which takes no more work: the caller hears of it, too.
+
+        pipecat would cancel the pipeline on the spot, in silence.
+        """
+        if isinstance(frame, ErrorFrame) and frame.fatal:
+            frame.fatal = False
+            if frame.processor is not None:
+                await frame.processor.set_usable(False)
+        await super()._source_push_frame(frame, direction)
+
+
+def _why(task: asyncio.Task[None]) -> str:
+    if task.cancelled():
+        return "it was cancelled"
+    error = task.exception()
+    return f"{type(error).__name__}: {error}"[:500]
 
 
 class PipelineRun:
@@ -209,7 +237,7 @@ class PipelineRun:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             if running.done() and not self._call.ended:
                 if running.cancelled() or running.exception():
-                    self._call._finish(EndReason.ERROR, f"the pipeline failed: {running}")
+                    self._call._finish(EndReason.ERROR, f"the pipeline failed: {_why(running)}")
                 elif self._call._answered_at is None:
                     self._call._finish(EndReason.ERROR, "the pipeline did not start")
                 else:
@@ -249,13 +277,19 @@ class PipelineRun:
                 quiet_since = now
                 if now - began > LONGEST_GOODBYE_S:
                     break
-            elif self._call._care.busy and now - began < drain_s:
+            elif (self._call._care.busy or self._call._owes_speech) and now - began < drain_s:
                 quiet_since = now
             elif now - quiet_since >= QUIET_S:
                 break
             await asyncio.sleep(0.05)
+        if self._call._care.busy and not self._call._care.tools_running:
+            await self._interrupt()  # the end would queue behind an answer that does not begin
         await self._worker.queue_frame(EndFrame(reason="the bot hung up"))
-        await asyncio.sleep(END_S)  # cancelled when the pipeline has ended
+        ending = quiet_since = loop.time()
+        while (now := loop.time()) - quiet_since < END_S:  # cancelled when the pipeline has ended
+            if self._monitor.speaking and now - ending < LONGEST_GOODBYE_S:
+                quiet_since = now  # a TTS that was slow to begin says its last words before the end passes
+            await asyncio.sleep(0.1)
         logger.error("a stage has swallowed the end of the call")
         self._call._finish(EndReason.AGENT_HANGUP, "the bot hung up; a stage held the end up")
 
@@ -382,9 +416,16 @@ class PipelineRun:
         async def failed(stage: FrameProcessor, error: ErrorFrame) -> None:
             self._call._tts_failed()
 
+        async def switched(switch: ServiceSwitch, service: FrameProcessor) -> None:
+            self._call._tts_switched()
+
         for service in self._services():
             if isinstance(service, TTSService):
                 service.add_event_handler("on_error", failed)
+        for name in self.chain.names:
+            stage = self.chain[name]
+            if isinstance(stage, ServiceSwitch) and isinstance(stage.active, TTSService):
+                stage.add_event_handler("on_switched", switched)
 
     def _services(self) -> Iterator[FrameProcessor]:
         """All stages, and of a switch those in it."""

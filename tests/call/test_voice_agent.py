@@ -1,0 +1,291 @@
+"""What each parameter of the published signatures changes, and the last words of a call."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from typing import Any
+
+import pytest
+from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
+from pipecat.frames.frames import ErrorFrame, Frame, MetricsFrame, TTSSpeakFrame
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+from pipecat.transports.base_transport import TransportParams
+from pipecat.turns.user_start import MinWordsUserTurnStartStrategy
+
+from piopiy_pipeline.call import CallEnd, EndReason
+from piopiy_pipeline.pipeline import StageError
+from piopiy_pipeline.services.switch import ServiceSwitch
+from piopiy_pipeline.session import Call, running
+from piopiy_pipeline.voice_agent import VoiceAgent
+from tests.support.bots import ask, voice
+from tests.support.calls import CallLog, house
+from tests.support.services import ScriptedLLM, ScriptedSTT, ToneTTS
+
+LINE = "Certainly, we have a table by the window and another one out on the terrace."
+
+
+def call_to(bot: Callable[..., Any], *wavs: str, **options: Any) -> CallLog:
+    """One call to this bot."""
+
+    async def scenario() -> CallLog:
+        async with house(bot) as place:
+            return await place.call(*wavs, **{"hangup_after_s": 10.0, **options})
+
+    return asyncio.run(scenario())
+
+
+def spoken_s(log: CallLog) -> float:
+    return float((abs(log.heard.astype(int)) > 500).sum() / log.rate)
+
+
+# ------------------------------------------------------------------ Action()
+
+
+async def made(call: Call, options: dict[str, Any], **init: Any) -> VoiceAgent:
+    agent = VoiceAgent(instructions="Be brief.", call=call, **init)
+    services = {"stt": ScriptedSTT(["a table"]), "llm": ScriptedLLM(["It is free."]), "tts": ToneTTS()}
+    await agent.Action(**{**services, **options})
+    return agent
+
+
+@pytest.mark.parametrize(
+    ("options", "whole"),
+    [
+        ({}, False),
+        ({"allow_interruptions": False}, True),
+        ({"interruption_strategy": MinWordsUserTurnStartStrategy(min_words=9)}, True),
+    ],
+    ids=["as it is", "without interruptions", "not for two words"],
+)
+def test_who_may_cut_in(options: dict[str, Any], whole: bool) -> None:
+    heard: list[bool] = []
+
+    async def bot(call: Call) -> None:
+        agent = await made(call, options)
+
+        async def speak(_: object) -> None:
+            heard.append(await agent.say(LINE))
+            await agent.hangup()
+
+        agent.on("answered", speak)
+        await agent.start()
+
+    call_to(bot, "booking/03-yes.wav", interrupt_s=1.0)
+    assert heard == [whole]
+
+
+class SeesMetrics(FrameProcessor):
+    """Remembers which kinds of metrics come by."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kinds: set[str] = set()
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await super().process_frame(frame, direction)
+        if isinstance(frame, MetricsFrame):
+            self.kinds |= {type(data).__name__ for data in frame.data}
+        await self.push_frame(frame, direction)
+
+
+class MeteredTTS(ToneTTS):
+    def can_generate_metrics(self) -> bool:
+        return True
+
+    async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
+        await self.start_tts_usage_metrics(text)
+        async for frame in super().run_tts(text, context_id):
+            yield frame
+
+
+@pytest.mark.parametrize(("metrics", "usage"), [(False, False), (True, False), (True, True)])
+def test_metrics_come_when_they_are_asked_for(metrics: bool, usage: bool) -> None:
+    stage = SeesMetrics()
+
+    async def bot(call: Call) -> None:
+        options = {"tts": MeteredTTS(), "enable_metrics": metrics, "enable_usage_metrics": usage}
+        agent = await made(call, options, greeting="Hello.")
+        agent.pipeline.insert("meter", stage, after="tts", wants_audio=False)
+        agent.on("bot_turn", lambda _: agent.hangup())
+        await agent.start()
+
+    call_to(bot)
+    assert ("TTFBMetricsData" in stage.kinds) is metrics
+    assert ("TTSUsageMetricsData" in stage.kinds) is usage
+
+
+def test_what_action_is_given_is_what_the_chain_has() -> None:
+    seen: dict[str, Any] = {}
+
+    async def book(params: Any) -> None:
+        """Book a table."""
+
+    def schema(name: str) -> FunctionSchema:
+        return FunctionSchema(name=name, description="", properties={}, required=[])
+
+    class Mcp:
+        async def tools(self) -> list[FunctionSchema]:
+            return [schema("from_mcp")]
+
+    async def bot(call: Call) -> None:
+        params = TransportParams(audio_in_passthrough=False)
+        options = {"telecmi_params": params, "stt_switcher": True, "tts_switcher": True, "mcp_tools": Mcp()}
+        agent = await made(call, options, tools=[book])
+        seen["stt"], seen["tts"] = agent.pipeline["stt"], agent.pipeline["tts"]
+        seen["passthrough"] = call.transport().input()._params.audio_in_passthrough
+        context = agent.context
+        assert context is not None
+        seen["tools"] = [tool.name for tool in context.tools.standard_tools]  # type: ignore[union-attr]
+
+    call_to(bot)
+    assert isinstance(seen["stt"], ServiceSwitch)
+    assert isinstance(seen["tts"], ServiceSwitch)
+    assert seen["passthrough"] is False
+    assert seen["tools"] == ["book", "from_mcp"], "they add to the others"
+
+
+def test_what_cannot_work_is_said_before_the_call_is_answered() -> None:
+    said: list[str] = []
+
+    async def bot(call: Call) -> None:
+        llms = [ScriptedLLM([]), ScriptedLLM([])]
+        with pytest.raises(StageError, match="llm is one service, not a list"):
+            await made(call, {"llm": llms})
+        for timeouts, name in (({"idle_timeout_secs": 0}, "idle"), ({"reply_timeout_secs": -1}, "reply")):
+            with pytest.raises(ValueError, match=f"{name}_timeout must be more than 0"):
+                await (await made(call, {}, **timeouts)).start()
+            said.append(name)
+
+    assert call_to(bot).reason is EndReason.ERROR
+    assert said == ["idle", "reply"]
+
+
+# ------------------------------------------------------------------ the last words
+
+
+class SlowTTS(ToneTTS):
+    """Its first sound takes longer than the pause after which a bot counts as silent."""
+
+    async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
+        await asyncio.sleep(0.6)
+        async for frame in super().run_tts(text, context_id):
+            yield frame
+
+
+@pytest.mark.parametrize("by", ["say", "a frame"])
+def test_a_goodbye_that_is_slow_to_begin_is_heard_whole(by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "END_S", 1.0)  # less than the goodbye lasts
+    goodbye = "x" * 40  # 2.4 s
+
+    async def bot(call: Call) -> None:
+        agent = await voice(call, tts=SlowTTS())
+
+        async def leave(_: object) -> None:
+            if by == "say":
+                saying = asyncio.create_task(agent.say(goodbye))
+                await asyncio.sleep(0)
+                await agent.hangup()
+                assert await saying
+            else:
+                await agent.pipeline["tts"].queue_frame(TTSSpeakFrame(goodbye))
+                await agent.hangup()
+
+        agent.on("answered", leave)
+        await agent.start()
+
+    log = call_to(bot)
+    assert log.reason is EndReason.AGENT_HANGUP
+    assert spoken_s(log) > 2.2
+
+
+def test_an_answer_that_does_not_begin_is_not_waited_for_longer_than_was_said() -> None:
+    async def bot(call: Call) -> None:
+        agent = await voice(call, replies=[None])
+        ask(agent)
+
+        async def leave(_: object) -> None:
+            await asyncio.sleep(0.2)  # the model has been asked
+            await agent.hangup(drain_s=0.5)
+
+        agent.on("answered", leave)
+        await agent.start()
+
+    log = call_to(bot)
+    assert log.reason is EndReason.AGENT_HANGUP
+    assert log.outcome is not None
+    assert 0.6 < log.outcome.duration_s < 4
+
+
+def test_what_a_tts_had_yet_to_say_when_another_took_over_was_not_heard() -> None:
+    heard: list[bool] = []
+
+    class Paced(ToneTTS):
+        async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
+            async for frame in super().run_tts(text, context_id):
+                yield frame
+                await asyncio.sleep(0.1)
+
+    async def bot(call: Call) -> None:
+        first, second = Paced(), ToneTTS()
+        agent = await made(call, {"tts": [first, second]})
+
+        async def speak(_: object) -> None:
+            saying = asyncio.create_task(agent.say(LINE))
+            await asyncio.sleep(0.5)
+            await agent.switch_service(second)
+            heard.append(await asyncio.wait_for(saying, 3))
+            heard.append(await agent.say("Hello."))
+            await agent.hangup()
+
+        agent.on("answered", speak)
+        await agent.start()
+
+    call_to(bot)
+    assert heard == [False, True]
+
+
+class Fatal(ScriptedLLM):
+    async def _answer(self, context: LLMContext) -> None:
+        error = ErrorFrame("the account is closed")
+        error.fatal = True
+        await self.push_error_frame(error)
+
+
+def test_a_fatal_error_is_heard_and_is_the_reason_of_the_end() -> None:
+    ends: list[CallEnd] = []
+
+    async def bot(call: Call) -> None:
+        agent = await made(call, {"llm": Fatal([])})
+        agent.on("answered", lambda _: call.respond())
+        ends.append(await agent.start())
+
+    log = call_to(bot)
+    assert log.reason is EndReason.ERROR
+    assert [end.detail for end in ends] == ["llm: the account is closed"]
+    assert spoken_s(log) > 1
+
+
+def test_a_tool_s_arguments_that_are_no_object_do_not_end_the_answer() -> None:
+    used: list[Any] = []
+
+    async def bot(call: Call) -> None:
+        async def look_up(params: Any) -> None:
+            """Look something up."""
+            await params.result_callback({"free": True})
+
+        agent = await made(
+            call,
+            {"llm": ScriptedLLM([("look_up", ["Friday"]), "It is free."])},  # type: ignore[list-item]
+            tools=[FunctionSchema(name="look_up", description="", properties={}, required=[])],
+        )
+        agent.register_tool("look_up", look_up)
+        agent.on("answered", lambda _: call.respond())
+        agent.on("tool", lambda use: used.append((use.arguments, use.result)))
+        agent.on("bot_turn", lambda _: agent.hangup())
+        await agent.start()
+
+    log = call_to(bot)
+    assert used == [({"value": ["Friday"]}, None), ({"value": ["Friday"]}, {"free": True})]
+    assert log.texts("bot") == ["It is free."]
