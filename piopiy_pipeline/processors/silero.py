@@ -100,7 +100,9 @@ def find_model() -> Path:
 class SileroModel:
     """One onnxruntime session (one thread of its own work, CPU) that scores batches at either rate.
 
-    `score` is a pure function of its arguments and may be called from any thread.
+    `score` is a pure function of its arguments and may be called from any thread. Digital silence is
+    what a muted caller, many gateways and most of a simulation send; the model's answers to a run of it
+    from a fresh state on are always the same ones, so they are asked for once and remembered.
     """
 
     def __init__(self, path: Path) -> None:
@@ -112,6 +114,7 @@ class SileroModel:
             str(path), sess_options=options, providers=["CPUExecutionProvider"]
         )
         self._rates = {rate: np.array(rate, dtype=np.int64) for rate in SAMPLE_RATES}
+        self._silence = {rate: _Silence(shape) for rate, shape in _SHAPES.items()}
 
     @staticmethod
     def fresh_state() -> FloatArray:
@@ -127,17 +130,75 @@ class SileroModel:
         so 2n pieces); `states` has n arrays `[2, 1, 128]`. Returns n speech probabilities, n mean
         powers of the window (1.0 is a full-scale square wave), and the states after it, `[2, n, 128]`.
         """
+        silence = self._silence[shape.sample_rate]
+        known = [silence.answer(audio[2 * i], audio[2 * i + 1], state) for i, state in enumerate(states)]
+        if None not in known:
+            answers = [answer for answer in known if answer is not None]
+            return [answer[0] for answer in answers], [0.0] * len(states), _joined([a[1] for a in answers])
+        asked = [i for i, answer in enumerate(known) if answer is None]
+        if len(asked) < len(states):
+            pieces = [piece for i in asked for piece in audio[2 * i : 2 * i + 2]]
+            scores, powers, after = self._score(shape, pieces, [states[i] for i in asked])
+        else:
+            scores, powers, after = self._score(shape, audio, states)
+        for j, i in enumerate(asked):
+            silence.learn(audio[2 * i], audio[2 * i + 1], states[i], (scores[j], after[:, j : j + 1]))
+        if len(asked) == len(states):
+            return scores, powers, after
+        fresh = iter(zip(scores, powers, np.split(after, len(asked), axis=1), strict=True))
+        merged = [next(fresh) if answer is None else (answer[0], 0.0, answer[1]) for answer in known]
+        return [m[0] for m in merged], [m[1] for m in merged], _joined([m[2] for m in merged])
+
+    def _score(
+        self, shape: WindowShape, audio: Sequence[bytes], states: Sequence[FloatArray]
+    ) -> tuple[list[float], list[float], FloatArray]:
+        """Ask the model."""
         count = len(states)
         samples = np.frombuffer(b"".join(audio), dtype="<i2").reshape(count, shape.context + shape.samples)
         signal = samples.astype(np.float32)
         signal /= 32768.0
-        state = states[0] if count == 1 else np.concatenate(states, axis=1)
         scores, after = self._session.run(
-            None, {"input": signal, "state": state, "sr": self._rates[shape.sample_rate]}
+            None, {"input": signal, "state": _joined(states), "sr": self._rates[shape.sample_rate]}
         )
         window = signal[:, shape.context :]
         powers = np.einsum("ij,ij->i", window, window) / shape.samples
         return scores[:, 0].tolist(), powers.tolist(), after
+
+
+_Answer = tuple[float, FloatArray]
+
+
+class _Silence:
+    """What the model answers to windows of zeros, one after the other, from a fresh state on."""
+
+    STEPS = 256
+    """So many windows (8 s) are remembered; the engine begins with a fresh state every two seconds."""
+
+    def __init__(self, shape: WindowShape) -> None:
+        self._context = bytes(shape.context_bytes)
+        self._window = bytes(shape.window_bytes)
+        self._answers: dict[bytes, _Answer] = {}  # by the state before
+        self._states = {SileroModel.fresh_state().tobytes()}  # those that silence from the beginning leads to
+
+    def answer(self, context: bytes, window: bytes, state: FloatArray) -> _Answer | None:
+        """What the model says of this window, if it is known."""
+        if window != self._window or context != self._context:
+            return None
+        return self._answers.get(state.tobytes())
+
+    def learn(self, context: bytes, window: bytes, state: FloatArray, answer: _Answer) -> None:
+        """Remember what the model said of this window, if it may come again."""
+        if window != self._window or context != self._context or len(self._answers) >= self.STEPS:
+            return
+        before = state.tobytes()
+        if before in self._states:
+            after = answer[1].copy()
+            self._answers[before] = answer[0], after
+            self._states.add(after.tobytes())
+
+
+def _joined(states: Sequence[FloatArray]) -> FloatArray:
+    return states[0] if len(states) == 1 else np.concatenate(states, axis=1)
 
 
 _models: dict[Path, SileroModel] = {}

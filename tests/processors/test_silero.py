@@ -7,9 +7,16 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from piopiy_pipeline.processors.silero import ModelMissing, find_model, load_model, window_shape
+from piopiy_pipeline.processors.silero import (
+    ModelMissing,
+    SileroModel,
+    find_model,
+    load_model,
+    window_shape,
+)
 
 
 def test_the_model_inside_pipecat_is_found_where_silero_vad_is_not_installed() -> None:
@@ -44,3 +51,27 @@ def test_a_process_has_one_session_for_a_file() -> None:
 def test_another_rate_than_the_models_two_is_refused_with_what_to_do() -> None:
     with pytest.raises(ValueError, match="8000 or 16000 Hz, not at 24000 Hz: set audio_in_sample_rate"):
         window_shape(24000)
+
+
+@pytest.mark.parametrize("rate", [8000, 16000])
+def test_what_is_remembered_of_silence_is_what_the_model_says(rate: int) -> None:
+    shape = window_shape(rate)
+    model, other = SileroModel(find_model()), SileroModel(find_model())
+    context, zeros = bytes(shape.context_bytes), bytes(shape.window_bytes)
+    noise = np.random.default_rng(0).normal(0, 900, (70, shape.samples)).astype("<i2")
+    first: list[float] = []
+    state = SileroModel.fresh_state()
+    for _ in range(70):
+        (probability,), _, state = model.score(shape, [context, zeros], [state])
+        first.append(probability)
+    silent = noisy = reference = SileroModel.fresh_state()
+    tail = context
+    for n in range(70):  # remembered by now, beside a stream that is not
+        window = noise[n].tobytes()
+        (quiet, loud), powers, both = model.score(shape, [context, zeros, tail, window], [silent, noisy])
+        silent, noisy = both[:, :1], both[:, 1:]
+        (expected,), (power,), reference = other.score(shape, [tail, window], [reference])
+        tail = window[-shape.context_bytes :]
+        assert (quiet, loud, powers) == (first[n], expected, [0.0, power])
+    assert np.array_equal(noisy, reference)
+    assert np.array_equal(silent, state)
