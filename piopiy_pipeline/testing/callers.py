@@ -25,6 +25,7 @@ from piopiy_pipeline.testing.events import EventLog
 from piopiy_pipeline.testing.line import Line
 from piopiy_pipeline.testing.link import CallerLink
 from piopiy_pipeline.testing.recordings import Recording, Spoken, load_recording
+from piopiy_pipeline.testing.values import SimulatedCall
 
 __all__ = ["Caller", "CallerCoroutine", "CallerGaveUp", "CallerLine", "Habits"]
 
@@ -50,6 +51,9 @@ class Habits:
 
 class CallerGaveUp(AssertionError):
     """The caller waited for something that did not come."""
+
+    call: SimulatedCall | None = None
+    """The call up to where they gave up."""
 
 
 class CallerLine:

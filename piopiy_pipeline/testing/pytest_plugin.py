@@ -130,8 +130,10 @@ class _Collector:
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
-        if report.failed:
-            item.stash[_FAILURE] = item.stash.get(_FAILURE, "") or report.longreprtext
+        if report.failed and _FAILURE not in item.stash:
+            # The error and its place; the whole traceback is what the terminal is for.
+            where = f"{item.location[0]}, in {report.when}: " if report.when != "call" else ""
+            item.stash[_FAILURE] = where + (call.excinfo.exconly() if call.excinfo else report.longreprtext)
         if report.when == "teardown" and (calls := item.stash.get(_CALLS, [])):
             failure = item.stash.get(_FAILURE, "")
             self._keep(item.nodeid, calls, "failed" if failure else "passed", failure)

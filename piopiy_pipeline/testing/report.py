@@ -216,7 +216,11 @@ def _part_row(name: str, values: Any) -> str:
 
 def _legend() -> str:
     parts = "".join(f'<span><i class="part {n}"></i><b>{n}</b> {_PART_MEANS[n]}</span>' for n in PARTS)
-    return f'<div class="legend">{parts}</div>'
+    lines = (
+        "In the pictures: under the caller’s voice a line where the VAD heard it, over the bot’s where it was "
+        "played, between them the wait for each answer, red strokes for lost packets."
+    )
+    return f'<div class="legend">{parts}</div><p class="legend">{lines}</p>'
 
 
 # ---------------------------------------------------------------------- one call

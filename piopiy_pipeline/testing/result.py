@@ -33,11 +33,12 @@ def _with_runs_of_loss(events: Iterable[Event]) -> Iterator[Event]:
         if kind != "packet_lost":
             yield from run
             continue
-        lost = list(run)
-        for direction in sorted({str(event.data["direction"]) for event in lost}):
-            of_one = [event for event in lost if event.data["direction"] == direction]
-            data = {"direction": direction, "seq": ", ".join(_ranges([e.data["seq"] for e in of_one]))}
-            yield Event(of_one[0].at, "packet_lost", data)
+        lost: dict[str, list[Event]] = {}
+        for event in run:
+            lost.setdefault(str(event.data["direction"]), []).append(event)
+        for direction, events_there in lost.items():
+            numbers = ", ".join(_ranges(event.data["seq"] for event in events_there))
+            yield Event(events_there[0].at, kind, {"direction": direction, "seq": numbers})
 
 
 def _ranges(numbers: Iterable[int]) -> Iterator[str]:

@@ -230,7 +230,9 @@ class _Simulation:
         self._raise_if_stuck(call)
         if not caller.cancelled() and (error := caller.exception()):
             if isinstance(error, CallerGaveUp):
-                raise CallerGaveUp(f"{error}\n\n{call.timeline()}")
+                gave_up = CallerGaveUp(f"{error}\n\n{call.timeline()}")
+                gave_up.call = call
+                raise gave_up
             raise error
         return call
 

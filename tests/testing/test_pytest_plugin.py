@@ -112,6 +112,31 @@ def test_a_simulation_that_did_not_end_is_in_the_report_as_far_as_it_came(sessio
     assert "had not returned" in html
 
 
+def test_of_a_failure_the_report_tells_the_error_and_not_the_traceback(session: pytest.Pytester) -> None:
+    session.makepyfile(
+        test_desk="""
+        import pytest
+
+        @pytest.fixture
+        def broken_afterwards():
+            yield
+            raise OSError("the disk is full")
+
+        def test_bad(simulate):
+            simulate("bot").assert_said("never")
+
+        def test_good_until_then(simulate, broken_afterwards):
+            simulate("bot")
+        """
+    )
+    session.runpytest_subprocess("--call-report=calls.html").assert_outcomes(failed=1, passed=1, errors=1)
+    shown = re.findall('<pre class="failure">(.*?)</pre>', (session.path / "calls.html").read_text(), re.S)
+    assert [text.splitlines()[0] for text in shown] == [
+        "AssertionError: the bot never said &#x27;never&#x27;",
+        "test_desk.py, in teardown: OSError: the disk is full",
+    ]
+
+
 def test_a_test_marked_realtime_calls_on_the_real_clock_unless_it_says_otherwise(
     session: pytest.Pytester,
 ) -> None:
