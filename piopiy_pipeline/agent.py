@@ -122,13 +122,17 @@ class Agent:
         """Serve calls until `shutdown()`, or until a SIGTERM and the end of the last call.
 
         A gateway that is not there is waited for, for ever. Raises `AuthenticationError` at once when
-        the gateway refuses the token or the id.
+        the gateway refuses the token or the id, and `RuntimeError` when it is called twice.
         """
+        if self._closing is not None:
+            raise RuntimeError("connect() was called before: make another Agent to connect again")
         self._closing = asyncio.Event()
+        if self._draining:
+            return  # it was shut down before it began
         loop = asyncio.get_running_loop()
         has_signals = self._handle_sigterm(loop)
-        await preload()
         try:
+            await preload()
             await self._serve()
         finally:
             if has_signals:
@@ -161,12 +165,15 @@ class Agent:
                 await self._connection()
                 missing = False
             except InvalidStatus as error:
-                body = (error.response.body or b"").decode("utf-8", "replace").strip()
+                body = (error.response.body or b"").decode("utf-8", "replace").strip()[:200]
                 if error.response.status_code in (401, 403):
                     raise AuthenticationError(
                         f"{self._url}: the gateway refuses agent {self.agent_id!r}: {body or 'wrong token'}"
                     ) from None
-                logger.warning("{}: the gateway answers {}: {}", self._url, error.response.status_code, body)
+                if not missing:
+                    status = error.response.status_code
+                    logger.warning("no gateway at {} (HTTP {}: {}): trying on", self._url, status, body)
+                missing = True
             except (OSError, TimeoutError, WebSocketException) as error:
                 if not missing:
                     logger.warning("no gateway at {} ({}): trying until there is one", self._url, error)
@@ -216,6 +223,8 @@ class Agent:
                 wait_s = max(0.01, protocol.wake_at - loop.time())
                 await asyncio.wait({closing, waiting}, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
                 self._do(protocol.tick(loop.time()))
+            if not self._closing.is_set():
+                self._lose_sessions()
         finally:
             closing.cancel()
             waiting.cancel()
@@ -333,7 +342,8 @@ class Agent:
         try:
             await session.run(self._callback)
         finally:
-            del self._sessions[offer.call_id]
+            if self._sessions.get(offer.call_id) is session:  # the call may have come back meanwhile
+                del self._sessions[offer.call_id]
             if recorder:
                 await asyncio.shield(recorder.close())
 
@@ -370,6 +380,11 @@ class Agent:
         loop.add_signal_handler(signal.SIGTERM, on_sigterm)
         return True
 
+    def _lose_sessions(self) -> None:
+        """The gateway gives the calls of a lost connection to others: nothing more is said about them."""
+        for session in list(self._sessions.values()):
+            session.end(EndReason.AGENT_LOST, "the connection to the gateway was lost", by_gateway=True)
+
     def _end_sessions(self) -> None:
         for session in list(self._sessions.values()):
             session.end(EndReason.SHUTDOWN, "the agent was shut down")
@@ -399,6 +414,10 @@ def _checked_url(url: str) -> str:
     """The gateway's address without a path. Raises `ValueError`."""
     parts = urlsplit(url)
     scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
+    if "@" in parts.netloc:
+        raise ValueError(
+            "leave user and password out of the gateway's address: agent_token is the credential"
+        )
     if scheme not in ("ws", "wss") or not parts.hostname:
         raise ValueError(f"the gateway's address must look like ws://host:port, not {url!r}")
     try:

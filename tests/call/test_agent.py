@@ -238,3 +238,68 @@ def test_an_answer_that_an_agent_died_in_is_given_by_the_other() -> None:
             assert [message["content"] for message in asked[0]][-1] == "a table please"
 
     asyncio.run(scenario())
+
+
+def test_a_lost_connection_to_the_gateway_is_the_reason_that_the_author_learns() -> None:
+    ends: list[CallEnd] = []
+
+    async def bot(call: Call) -> None:
+        ends.append(await (await voice(call, greeting=LONG)).start())
+
+    async def scenario() -> None:
+        async with house(bot) as place:
+            log = CallLog(16000)
+            calling = asyncio.create_task(place.call(log=log))
+            await eventually(lambda: log.heard.size > 0, 10)
+            assert place.agent._socket is not None
+            place.agent._socket.transport.abort()
+            await calling
+            assert log.reason is EndReason.AGENT_LOST
+            await eventually(lambda: ends, 10)
+            assert [end.reason for end in ends] == [EndReason.AGENT_LOST]
+            await place.gateway.wait_for_agent(AGENT_ID, TAKES_CALLS_S)
+            assert (await place.call(hangup_after_s=0.3, limit_s=3)).outcome is not None
+
+    asyncio.run(scenario())
+
+
+def test_a_wrong_server_is_said_once_and_an_agent_connects_once() -> None:
+    asked: list[str] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append((await reader.readuntil(b"\r\n\r\n")).decode())
+        writer.write(
+            b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 5000\r\nConnection: close\r\n\r\n" + b"x" * 5000
+        )
+        await writer.drain()
+        writer.close()
+
+    async def scenario() -> None:
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            agent = Agent(AGENT_ID, TOKEN, greets, signaling_url=f"ws://127.0.0.1:{port}")
+            with logged() as lines:
+                async with serving(agent):
+                    await eventually(lambda: len(asked) >= 3, 10)
+            (line,) = missing(lines)
+            assert "HTTP 502" in line
+            assert len(line) < 500
+            with pytest.raises(RuntimeError, match="make another Agent"):
+                await agent.connect()
+
+    asyncio.run(scenario())
+
+
+def test_an_agent_that_is_shut_down_before_it_connects_does_not_connect() -> None:
+    async def scenario() -> None:
+        agent = Agent(AGENT_ID, TOKEN, greets, signaling_url="ws://127.0.0.1:1")
+        await agent.shutdown()
+        await asyncio.wait_for(agent.connect(), 1)
+
+    asyncio.run(scenario())
+
+
+def test_a_password_in_the_gateway_s_address_is_refused_and_not_repeated() -> None:
+    with pytest.raises(ValueError, match="agent_token is the credential") as refused:
+        Agent(AGENT_ID, TOKEN, greets, signaling_url="ws://me:secret@gateway.example")
+    assert "secret" not in str(refused.value)
