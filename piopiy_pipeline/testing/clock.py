@@ -122,6 +122,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Move the clock while the loop is blocked. Raises `LimitReached`."""
         self._move_to(self.now + seconds)
 
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        if not isinstance(context.get("exception"), Interrupted):  # that one is told as `WallLimitReached`
+            super().call_exception_handler(context)
+
     @property
     def has_connections(self) -> bool:
         """Whether sockets or pipes are open that lead out of the simulation."""

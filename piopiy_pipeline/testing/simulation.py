@@ -175,7 +175,7 @@ class _Simulation:
         self._log = EventLog(loop.time)
         self._trace = StageTrace()
         self._answered = asyncio.Event()
-        self._late: str | None = None
+        self._late: SimulationError | None = None
         self._link = CallerLink(
             setting.rate,
             self._log,
@@ -210,8 +210,8 @@ class _Simulation:
         """The call, from the offer to its end."""
         limit = self._loop.call_later(self._setting.limit_s, self._over_limit)
         setup = self._loop.call_later(SETUP_S, self._not_answered)
-        session = asyncio.ensure_future(self._session.run(self._callback))
-        caller = asyncio.ensure_future(self._call())
+        session = asyncio.create_task(self._session.run(self._callback), name="simulate::session")
+        caller = asyncio.create_task(self._call(), name="simulate::caller")
         try:
             await asyncio.wait({session, caller}, return_when=asyncio.FIRST_COMPLETED)
             if caller.done():
@@ -259,15 +259,16 @@ class _Simulation:
         if not self._answered.is_set():
             kept = self._trace.kept_start
             because = f"{kept} does not pass the StartFrame on" if kept else self._tasks()
-            self._give_up(f"the bot did not answer within {SETUP_S:g} s: {because}")
+            self._give_up(CallStuck(f"the bot did not answer within {SETUP_S:g} s: {because}"))
 
     def _over_limit(self) -> None:
-        self._give_up(f"the call had not ended after {self._setting.limit_s:g} s: {self._tasks()}")
+        limit_s = self._setting.limit_s
+        self._give_up(LimitReached(f"the call had not ended after {limit_s:g} s: {self._tasks()}"))
 
-    def _give_up(self, why: str) -> None:
+    def _give_up(self, error: SimulationError) -> None:
         if self._late is None:
-            self._late = why
-        self._session.end(EndReason.ERROR, why.partition(":")[0], by_gateway=True)
+            self._late = error
+        self._session.end(EndReason.ERROR, str(error).partition(":")[0], by_gateway=True)
 
     def _tasks(self) -> str:
         return f"what waits:\n{describe_tasks(self._loop)}"
@@ -300,6 +301,8 @@ class _Simulation:
             raise _with(
                 call, CallStuck(f"{kept} does not pass the EndFrame on, and holds up the end of the call")
             )
+        if held := self._trace.unfinished_cleanup:
+            raise _with(call, CallStuck(f"{held} does not return, and holds up the end of the call"))
         if call.end_reason is EndReason.IDLE_TIMEOUT or self._late is not None:
             done = {event.data["number"] for event in call.of("tool_result")}
             for event in call.of("tool"):
@@ -310,7 +313,7 @@ class _Simulation:
                         CallStuck(f"the tool {event.data['name']!r} had not returned after {waited:.1f} s"),
                     )
         if self._late is not None:
-            raise _with(call, LimitReached(self._late))
+            raise _with(call, self._late)
 
 
 def _with(call: SimulatedCall, error: SimulationError) -> SimulationError:

@@ -23,6 +23,7 @@ class StageTrace:
     def __init__(self) -> None:
         self._stages: list[tuple[str, FrameProcessor]] = []
         self._reached: dict[type[Frame], int] = {}
+        self._cleaning: list[int] = []
 
     def watch(self, chain: CallPipeline) -> None:
         """Note what arrives at each stage of `chain`."""
@@ -41,7 +42,15 @@ class StageTrace:
                 self._reached[kind] = max(number, self._reached.get(kind, -1))
             await queue_frame(frame, direction, *rest, **options)
 
-        stage.queue_frame = noted  # type: ignore[method-assign]  # of this instance, for one simulated call
+        cleanup = stage.cleanup
+
+        async def cleaned() -> None:
+            self._cleaning.append(number)
+            await cleanup()
+            self._cleaning.remove(number)
+
+        stage.cleanup = cleaned  # type: ignore[method-assign]  # of this instance, for one simulated call
+        stage.queue_frame = noted  # type: ignore[method-assign]  # as above
 
     @property
     def kept_start(self) -> str | None:
@@ -53,11 +62,19 @@ class StageTrace:
         """The stage that has the `EndFrame` and did not pass it on; None if none did."""
         return self._kept(EndFrame)
 
+    @property
+    def unfinished_cleanup(self) -> str | None:
+        """The stage whose `cleanup` did not come to its end; None if all did."""
+        return self._described(self._cleaning[0], "cleanup") if self._cleaning else None
+
     def _kept(self, kind: type[Frame]) -> str | None:
         reached = self._reached.get(kind)
         if reached is None or reached == len(self._stages) - 1:
             return None
-        name, stage = self._stages[reached]
-        code = type(stage).process_frame.__code__
+        return self._described(reached, "process_frame")
+
+    def _described(self, number: int, method: str) -> str:
+        name, stage = self._stages[number]
+        code = getattr(type(stage), method).__code__
         where = f"{Path(code.co_filename).name}:{code.co_firstlineno}"
-        return f"stage {name!r} ({type(stage).__name__}.process_frame, {where})"
+        return f"stage {name!r} ({type(stage).__name__}.{method}, {where})"

@@ -6,8 +6,9 @@ Built from frames and tasks when something is wrong already; nothing here runs i
 from __future__ import annotations
 
 import asyncio
+import re
 import sysconfig
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -24,10 +25,16 @@ MAX_TASKS = 60
 def describe_tasks(loop: asyncio.AbstractEventLoop) -> str:
     """Each task of `loop` that is not done: its name, and the innermost place at which it waits.
 
-    Where that place is in a library, the author's own line that led there is named too.
+    Where that place is in a library, the author's own line that led there is named too; tasks that
+    wait in the author's code come first.
     """
-    tasks = sorted((task for task in asyncio.all_tasks(loop) if not task.done()), key=_age)
-    lines = [f"  {task.get_name()} waits at {_places(_suspended(task.get_coro()))}" for task in tasks]
+    tasks = [
+        (task.get_name(), list(_suspended(task.get_coro())))
+        for task in asyncio.all_tasks(loop)
+        if not task.done()
+    ]
+    tasks.sort(key=lambda task: (not any(map(_is_authors, task[1])), _natural(task[0])))
+    lines = [f"  {name} waits at {_places(frames)}" for name, frames in tasks]
     if len(lines) > MAX_TASKS:
         lines[MAX_TASKS:] = [f"  and {len(lines) - MAX_TASKS} more tasks"]
     return "\n".join(lines) or "  no task is left"
@@ -49,10 +56,9 @@ def where(frame: FrameType) -> str:
     return f"{_short(frame.f_code.co_filename)}:{frame.f_lineno} in {frame.f_code.co_qualname}"
 
 
-def _age(task: asyncio.Task[Any]) -> tuple[int, str]:
-    name = task.get_name()
-    number = name.removeprefix("Task-")
-    return (int(number) if number.isdigit() else -1, name)
+def _natural(name: str) -> list[tuple[bool, int, str]]:
+    """So that Task-10 comes behind Task-9."""
+    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", name)]
 
 
 def _suspended(coroutine: Any) -> Iterator[FrameType]:
@@ -75,8 +81,7 @@ def _suspended(coroutine: Any) -> Iterator[FrameType]:
         )
 
 
-def _places(frames: Iterable[FrameType]) -> str:
-    stack = list(frames)
+def _places(stack: Sequence[FrameType]) -> str:
     if not stack:
         return "a place that is not Python"
     innermost = stack[-1]
