@@ -44,7 +44,8 @@ class VoiceAgent:
     and docstring describe them) and `FunctionSchema`s whose handlers come with `register_tool`.
     `greeting` is said as soon as the caller can hear it. With nobody speaking for `idle_timeout_secs`
     the call ends (None: never). `call` is that of the callback this runs in, unless given. `context`
-    replaces the context that would be made of `instructions` and `tools`. When a provider fails, the
+    replaces the one that would be made of `instructions`; `tools` are added to it. In a call that
+    another instance has lost, either goes on with what was said there. When a provider fails, the
     bot says `error_line` (None: nothing) and tries once more; an answer that makes no progress for
     `reply_timeout_secs` is such a failure.
     """
@@ -173,7 +174,11 @@ class VoiceAgent:
             "tts": _one_stage("tts", tts, TTSService, switcher=tts_switcher),
         }
         await self._add_mcp_tools(mcp_tools)
-        self.context = self.context or self._new_context()
+        if self.context is None:
+            self.context = self._new_context()
+        elif self.call.resumed:
+            said: list[Any] = list(self.call.resumed)
+            self.context.set_messages(said)  # whatever the author began it with
         self._refresh_context()
         if telecmi_params is not None:
             self.call.transport(telecmi_params)

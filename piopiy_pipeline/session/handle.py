@@ -13,12 +13,13 @@ from typing import Any, Protocol
 from loguru import logger
 from pipecat.frames.frames import TTSSpeakFrame
 from pipecat.observers.base_observer import BaseObserver
-from pipecat.processors.frame_processor import FrameDirection
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.services.tts_service import TTSService
 from pipecat.transports.base_transport import TransportParams
 
 from piopiy_pipeline.call import CallEnd, CallInfo, EndReason, Turn
 from piopiy_pipeline.pipeline import CallPipeline, StageError
+from piopiy_pipeline.services.switch import ServiceSwitch
 from piopiy_pipeline.session.care import ResponseCare
 from piopiy_pipeline.session.events import Emitter, Handler
 from piopiy_pipeline.signaling.messages import AgentMessage, Checkpoint, ConversationEvent
@@ -235,8 +236,7 @@ class Call:
 
     def _speak(self, line: _Line) -> None:
         assert self._run is not None
-        chain = self._run.chain
-        tts = chain["tts"] if "tts" in chain else chain.find(TTSService)
+        tts = _voice_of(self._run.chain)
         if tts is None:
             raise StageError("nothing in this chain can say text: it has no TTS")
         number = next(self._marks)
@@ -361,6 +361,17 @@ class Call:
             self._end.set_result(end)
             self._cut_off(everything=True)
             self._events.emit("end", end)
+
+
+def _voice_of(chain: CallPipeline) -> FrameProcessor | None:
+    """The stage that says text: the one called so, a TTS, or a switch of some."""
+    if "tts" in chain:
+        return chain["tts"]
+    for name in chain.names:
+        stage = chain[name]
+        if isinstance(stage.active if isinstance(stage, ServiceSwitch) else stage, TTSService):
+            return stage
+    return None
 
 
 def _check_timeout(name: str, seconds: float | None, otherwise: str = "") -> None:

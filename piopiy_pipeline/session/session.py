@@ -124,11 +124,16 @@ class Session:
     async def _author(self, callback: Callback) -> None:
         try:
             await callback(self.call)
-        except Exception as error:  # noqa: BLE001  whatever an author's code raises ends its call only
+        except (Exception, SystemExit) as error:  # noqa: BLE001  whatever an author's code raises ends its call only
             logger.opt(exception=True).error("the callback failed: {}", error)
             self.end(EndReason.ERROR, f"the callback failed: {type(error).__name__}: {error}")
         else:
-            self.end(EndReason.ERROR, "the callback returned without starting a pipeline")
+            why = (
+                "while its pipeline ran: await start()"
+                if self.call.running
+                else "without starting a pipeline"
+            )
+            self.end(EndReason.ERROR, f"the callback returned {why}")
 
     async def _tear_down(self, author: asyncio.Task[None]) -> None:
         self.end(EndReason.ERROR, "the call was abandoned")  # if nobody has said a reason by now

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
@@ -15,7 +16,7 @@ from pipecat.transports.base_transport import TransportParams
 from pipecat.turns.user_start import MinWordsUserTurnStartStrategy
 
 from piopiy_pipeline.call import CallEnd, EndReason
-from piopiy_pipeline.pipeline import StageError
+from piopiy_pipeline.pipeline import CallPipeline, StageError
 from piopiy_pipeline.services.switch import ServiceSwitch
 from piopiy_pipeline.session import Call, running
 from piopiy_pipeline.voice_agent import VoiceAgent
@@ -289,3 +290,67 @@ def test_a_tool_s_arguments_that_are_no_object_do_not_end_the_answer() -> None:
     log = call_to(bot)
     assert used == [({"value": ["Friday"]}, None), ({"value": ["Friday"]}, {"free": True})]
     assert log.texts("bot") == ["It is free."]
+
+
+# ------------------------------------------------------------------ callbacks and chains of one's own
+
+
+def test_a_callback_that_calls_exit_ends_its_call_and_not_the_agent() -> None:
+    async def bot(call: Call, metadata: dict[str, Any]) -> None:
+        if metadata.get("exit"):
+            sys.exit("no more")
+        await (await voice(call, greeting="Hello.")).start()
+
+    async def scenario() -> None:
+        async with house(bot) as place:
+            assert (await place.call(metadata={"exit": True})).reason is EndReason.ERROR
+            assert (await place.call(metadata={}, hangup_after_s=0.3)).texts("bot") == ["Hello."]
+
+    asyncio.run(scenario())
+
+
+def test_a_callback_that_does_not_wait_for_its_pipeline_is_told_so() -> None:
+    starting: list[asyncio.Task[CallEnd]] = []
+
+    async def bot(call: Call) -> None:
+        agent = await voice(call, greeting="Hello.")
+        starting.append(asyncio.create_task(agent.start()))
+        await asyncio.sleep(0)
+
+    log = call_to(bot)
+    assert log.reason is EndReason.ERROR
+    assert log.outcome is not None
+    assert "await start()" in log.outcome.detail
+
+
+def test_a_context_of_one_s_own_goes_on_with_what_another_instance_was_told() -> None:
+    llm = ScriptedLLM(["I go on."])
+
+    async def bot(call: Call) -> None:
+        call.resumed = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "book it"}]
+        context = LLMContext([{"role": "system", "content": "Be long."}])
+        agent = await made(call, {"llm": llm}, context=context)
+        agent.on("bot_turn", lambda _: agent.hangup())
+        await agent.start()
+
+    call_to(bot)
+    assert [message["content"] for message in llm.asked[0]] == ["Be brief.", "book it"]
+
+
+def test_a_switch_of_voices_can_say_text_under_any_name() -> None:
+    heard: list[bool] = []
+
+    async def bot(call: Call) -> None:
+        transport = call.transport()
+        voices = ServiceSwitch([ToneTTS(), ToneTTS()])
+        chain = CallPipeline([("in", transport.input()), ("voices", voices), ("out", transport.output())])
+
+        async def speak(_: object) -> None:
+            heard.append(await call.say("Hello."))
+            await call.hangup()
+
+        call.on("answered", speak)
+        await call.run(chain)
+
+    call_to(bot)
+    assert heard == [True]
