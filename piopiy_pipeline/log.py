@@ -18,10 +18,11 @@ __all__ = ["log_to_stderr"]
 _handler = 0  # loguru's own, until ours takes its place
 
 
-def log_to_stderr(*, debug: bool = False) -> None:
+def log_to_stderr(*, debug: bool = False, quiet: bool = False) -> None:
     """Log to stderr in this project's format, unless the program has set up loguru itself.
 
-    Without `debug`: what an operator wants to know, and of pipecat only what went wrong.
+    Without `debug`: what an operator wants to know, and of pipecat only what went wrong; with `quiet`
+    what went wrong and nothing else.
     """
     global _handler
     try:
@@ -30,7 +31,7 @@ def log_to_stderr(*, debug: bool = False) -> None:
         return
     _handler = logger.add(
         sys.stderr,
-        level="DEBUG" if debug else "INFO",
+        level="DEBUG" if debug else "WARNING" if quiet else "INFO",
         format=_line,
         filter=None if debug else _quiet,
         backtrace=False,

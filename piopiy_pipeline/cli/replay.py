@@ -52,7 +52,7 @@ def replay(
 
       piopiy replay call.zip front_desk.py --json --record today.zip
     """
-    from loguru import logger
+    from piopiy_pipeline.log import log_to_stderr
 
     if not bot.is_file():
         raise BadInput(f"{bot}: there is no such bot; give the path of a Python file")
@@ -61,8 +61,7 @@ def replay(
     for option, value in (("--tolerance", tolerance), ("--timeout", timeout)):
         if not 0 < value <= 86_400:  # also false for what is no number
             raise BadInput(f"{option} {value:g}: it is a number of seconds, more than 0")
-    logger.remove()  # before pipecat is imported, which greets its reader
-    logger.add(sys.stderr, level="WARNING", format="{level}: {message}", backtrace=False, diagnose=False)
+    log_to_stderr(quiet=True)  # before pipecat is imported, which greets its reader
     from piopiy_pipeline.recording import Recording, RecordingError
 
     try:

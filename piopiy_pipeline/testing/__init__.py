@@ -34,6 +34,7 @@ _HOMES = {
     "Percentiles": "latency_profiles",
     "Providers": "providers",
     "Refused": "faults",
+    "Replay": "replaying",
     "Replies": "scripted_llm",
     "ScriptedLLM": "scripted_llm",
     "ScriptedSTT": "scripted_stt",
@@ -51,6 +52,7 @@ _HOMES = {
     "Voice": "scripted_tts",
     "Wait": "stage",
     "WallLimitReached": "clock",
+    "replay": "replaying",
     "run_chain": "stage",
     "run_stage": "stage",
     "run_virtual": "clock",
@@ -85,6 +87,7 @@ __all__ = [
     "Percentiles",
     "Providers",
     "Refused",
+    "Replay",
     "Replies",
     "ScriptedLLM",
     "ScriptedSTT",
@@ -102,6 +105,7 @@ __all__ = [
     "Voice",
     "Wait",
     "WallLimitReached",
+    "replay",
     "run_chain",
     "run_stage",
     "run_virtual",
@@ -124,6 +128,7 @@ if TYPE_CHECKING:
     from piopiy_pipeline.testing.latency_profiles import ByTurn, Constant, Measured, Percentiles
     from piopiy_pipeline.testing.line import Line, Noise
     from piopiy_pipeline.testing.providers import Providers
+    from piopiy_pipeline.testing.replaying import Replay, replay
     from piopiy_pipeline.testing.reply_script import Tool
     from piopiy_pipeline.testing.report import write_report
     from piopiy_pipeline.testing.scripted_llm import Replies, ScriptedLLM
