@@ -21,6 +21,7 @@ from pipecat.frames.frames import (
     InterruptionFrame,
     StartFrame,
     StopFrame,
+    SystemFrame,
 )
 from pipecat.processors.frame_processor import (
     FrameCallback,
@@ -52,6 +53,7 @@ class ServiceSwitch(FrameProcessor):
         self._start_frame: StartFrame | None = None
         self._switching = asyncio.Lock()
         self._failover: asyncio.Task[None] | None = None
+        self._held: list[tuple[Frame, FrameDirection]] = []
         self._replaced: dict[FrameProcessor, FrameProcessor] = {}
         for service in self.services:
             self._connect(service)
@@ -133,6 +135,11 @@ class ServiceSwitch(FrameProcessor):
             for service in self._set_up:
                 if service is not self.active:
                     await service.queue_frame(frame, direction)
+        if isinstance(frame, InterruptionFrame):
+            self._held = [(held, way) for held, way in self._held if not held.interruptible]
+        if self._failing_over and not isinstance(frame, SystemFrame):
+            self._held.append((frame, direction))  # the one that is broken would swallow it
+            return
         await self.active.queue_frame(frame, direction)
 
     async def cleanup(self) -> None:
@@ -158,10 +165,23 @@ class ServiceSwitch(FrameProcessor):
 
     def _fail_over(self, broken: FrameProcessor) -> None:
         usable = [service for service in self.services if service.is_usable and service is not broken]
-        if usable and (self._failover is None or self._failover.done()):
+        if usable and not self._failing_over:
             self._failover = self.create_task(self._switch_from(usable), f"{self}::failover")
 
+    @property
+    def _failing_over(self) -> bool:
+        return self._failover is not None and not self._failover.done()
+
     async def _switch_from(self, usable: list[FrameProcessor]) -> None:
+        """Go on with the first of these that starts. What came meanwhile waits for it, `START_S` each at most."""
+        try:
+            await self._take_first(usable)
+        finally:
+            while self._held:  # more may come while these are passed on
+                frame, direction = self._held.pop(0)
+                await self.active.queue_frame(frame, direction)
+
+    async def _take_first(self, usable: list[FrameProcessor]) -> None:
         for service in usable:
             try:
                 await self._switch(service)

@@ -11,7 +11,7 @@ import pytest
 from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 from pipecat.frames.frames import ErrorFrame, Frame, MetricsFrame, TTSSpeakFrame
 from pipecat.processors.aggregators.llm_context import LLMContext
-from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor, FrameProcessorSetup
 from pipecat.transports.base_transport import TransportParams
 from pipecat.turns.user_start import MinWordsUserTurnStartStrategy
 
@@ -353,4 +353,32 @@ def test_a_switch_of_voices_can_say_text_under_any_name() -> None:
         await call.run(chain)
 
     call_to(bot)
+    assert heard == [True]
+
+
+def test_what_is_said_while_the_next_voice_starts_waits_for_it() -> None:
+    heard: list[bool] = []
+
+    class Broken(ToneTTS):
+        async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
+            await self.push_error("invalid key", force_treat_as_permanent=True)
+            return
+            yield None
+
+    class SlowToStart(ToneTTS):
+        async def setup(self, setup: FrameProcessorSetup) -> None:  # type: ignore[override]  # as pipecat's own
+            await asyncio.sleep(1.5)
+            await super().setup(setup)
+
+    async def bot(call: Call) -> None:
+        agent = await made(call, {"tts": [Broken(), SlowToStart()]})
+
+        async def speak(_: object) -> None:
+            heard.append(await asyncio.wait_for(agent.say("Hello there."), 8))
+            await agent.hangup()
+
+        agent.on("answered", speak)
+        await agent.start()
+
+    assert call_to(bot).reason is EndReason.AGENT_HANGUP
     assert heard == [True]
