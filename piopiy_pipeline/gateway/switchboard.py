@@ -35,6 +35,7 @@ from piopiy_pipeline.signaling.messages import (
 __all__ = ["Switchboard"]
 
 ENDED_KEPT = 100
+SPARE_DEADLINES = 100
 
 
 class Switchboard:
@@ -190,6 +191,10 @@ class Switchboard:
         wake_at = call.wake_at
         if wake_at is not None:
             heapq.heappush(self._deadlines, (wake_at, next(self._order), call.call_id))
+        elif len(self._deadlines) > SPARE_DEADLINES + 4 * len(self._calls):
+            # Those of calls that have ended would stay until the longest call could have lasted.
+            self._deadlines = [one for one in self._deadlines if one[2] in self._calls]
+            heapq.heapify(self._deadlines)
         self._on_change()
 
     def _lose_calls(self, instance: Instance, now: float) -> None:

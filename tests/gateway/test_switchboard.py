@@ -619,3 +619,17 @@ def test_the_last_hundred_calls_are_remembered(room: Room) -> None:
     assert len(ended) == 100
     assert ended[-1].call_id == "call-120"
     assert ended[-1].duration_s == 0
+
+
+def test_calls_that_have_ended_leave_no_deadlines_behind(room: Room) -> None:
+    agent = room.agent()
+    for _ in range(500):
+        room.call()
+        agent.take()
+        agent.hangup(EndReason.AGENT_HANGUP)
+    call, leg = room.call()
+    agent.take()
+    assert len(room.board._deadlines) < 200
+    room.wait(LIMITS.max_duration_s + 1)
+    assert call.reason is EndReason.MAX_DURATION
+    assert leg.ended is not None
