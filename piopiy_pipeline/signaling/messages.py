@@ -133,9 +133,9 @@ class Checkpoint(Message):
 class ConversationEvent(Message):
     """Something that happened in the conversation, for whoever watches the call.
 
-    `at` is in seconds since the agent accepted. `event` is one of ``user_turn`` (text),
-    ``user_partial`` (text), ``bot_turn`` (text, interrupted), ``tool`` (name, arguments, and result
-    once it is there), ``error`` (stage, message).
+    `at` is in seconds since the call was answered. `event` is one of ``user_turn`` (text),
+    ``user_partial`` (text), ``bot_turn`` (text, interrupted), ``tool`` (name, arguments), ``error``
+    (stage, message).
     """
 
     type: Literal["event"] = "event"
