@@ -107,6 +107,10 @@ class CallerLine:
         """Do nothing for so long."""
         await asyncio.sleep(seconds)
 
+    async def at(self, seconds: float) -> None:
+        """Wait until so many seconds after the answer; when they are over already, go on."""
+        await asyncio.sleep(max(0.0, seconds - self.now))
+
     async def press(self, keys: str) -> None:
         """Press these keys (0-9, *, #), five a second."""
         if wrong := set(keys) - set("0123456789*#ABCD"):

@@ -47,13 +47,21 @@ class EventLog:
         self.user_turn_at = float("-inf")
         """When the caller's last turn was over."""
         self._entries: list[tuple[float, int, str, dict[str, Any]]] = []
+        self._places = 0
         self._hears: list[Callable[[str, dict[str, Any]], None]] = []
 
-    def add(self, kind: str, at: float | None = None, **data: Any) -> None:
-        """Write down that something happened: now, or at a time of the same clock."""
+    def place(self) -> int:
+        """A place among the events of this moment, for one that is written down later."""
+        self._places += 1
+        return self._places
+
+    def add(self, kind: str, at: float | None = None, place: int | None = None, **data: Any) -> None:
+        """Write down that something happened: now, or at a time of the same clock, in that `place`."""
+        data = _plain(data)
         if len(self._entries) < MAX_EVENTS:
-            data = _plain(data)
-            self._entries.append((self.now() if at is None else at, len(self._entries), kind, data))
+            self._entries.append(
+                (self.now() if at is None else at, self.place() if place is None else place, kind, data)
+            )
         for hear in self._hears:
             hear(kind, data)
 
@@ -70,7 +78,7 @@ class EventLog:
         call.on("end", self._ended)
 
     def events(self) -> list[Event]:
-        """All of them, in the order of their times, those of the same time as they were written."""
+        """All of them, in the order of their times, those of the same time as they happened."""
         zero = self.zero
         return [
             Event(round(at - zero, 6), kind, data) for at, _, kind, data in sorted(self._entries, key=_order)

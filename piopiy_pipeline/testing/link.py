@@ -73,6 +73,7 @@ class _Utterance:
     recording: Recording
     done: asyncio.Future[None]
     began_at: float | None = None
+    place: int = 0  # in the log
     position: int = 0  # bytes that were said
 
 
@@ -116,7 +117,7 @@ class CallerLink:
         self._start = 0.0
         self._closed = False
         self._began_playing = False
-        self._ran_dry_at: float | None = None
+        self._ran_dry: tuple[float, int] | None = None  # when, and its place in the log
         self._gaps = 0
 
     def _wire(self, line: Line, direction: Direction, seed: int) -> Wire | None:
@@ -257,9 +258,9 @@ class CallerLink:
             self._note_playing(now)
         for progress in played.progress:
             if progress.dry:
-                self._ran_dry_at, self._began_playing = now, False
+                self._ran_dry, self._began_playing = (now, self._log.place()), False
             listener.on_event(Played(epoch=progress.epoch, position=progress.position, dry=progress.dry))
-        if self._ran_dry_at is not None and now - self._ran_dry_at > Playout.GAP_S:
+        if self._ran_dry is not None and now - self._ran_dry[0] > Playout.GAP_S:
             self._flush_stop()
         if self._to_caller is not None:
             frame = self._to_caller.carry(frame or self._silence, now)
@@ -272,19 +273,21 @@ class CallerLink:
             return
         self._began_playing = True
         gaps, self._gaps = self._gaps, self._playout.gaps
-        dry_at = self._ran_dry_at
-        if gaps != self._playout.gaps and dry_at is not None and self._log.user_turn_at < dry_at:
-            self._ran_dry_at = None
-            self._log.add("gap", at=dry_at, seconds=round(now - dry_at, 3))
-            return
+        if gaps != self._playout.gaps and self._ran_dry is not None:
+            dry_at, place = self._ran_dry
+            if self._log.user_turn_at < dry_at:  # else it is another answer
+                self._ran_dry = None
+                self._log.add("gap", at=dry_at, place=place, seconds=round(now - dry_at, 3))
+                return
         self._flush_stop()
         self._log.add("bot_audio", at=now)
 
     def _flush_stop(self) -> None:
         """The bot had run dry, and that was not a gap."""
-        if self._ran_dry_at is not None:
-            self._log.add("bot_stopped", at=self._ran_dry_at)
-            self._ran_dry_at = None
+        if self._ran_dry is not None:
+            at, place = self._ran_dry
+            self._ran_dry = None
+            self._log.add("bot_stopped", at=at, place=place)
 
     def _say(self, now: float, listener: LinkListener) -> None:
         """The caller's last 20 ms go out."""
@@ -313,6 +316,7 @@ class CallerLink:
 
     def _begin(self, utterance: _Utterance, at: float) -> None:
         utterance.began_at = at
+        utterance.place = self._log.place()
         recording = utterance.recording
         start, end = (at + sample / self.caller_rate for sample in recording.speech)
         if recording.text:
@@ -329,6 +333,7 @@ class CallerLink:
                 self._log.add(
                     "user_speech",
                     at=start,
+                    place=utterance.place,
                     start=round(start - zero, 6),
                     end=round(min(end, now) - zero, 6),
                     name=utterance.recording.name,
