@@ -331,17 +331,18 @@ class CallRecorder:
 
 def _joined(batch: Batch) -> Batch:
     """The same, with pieces of audio that follow each other in one: a redaction sees seconds, not frames."""
-    audio: list[tuple[str, int, int, bytes]] = []
-    open_pieces: dict[str, int] = {}
+    pieces: list[tuple[str, int, int, bytearray]] = []
+    last: dict[str, tuple[int, bytearray]] = {}
     for name, rate, position, pcm in batch.audio:
-        at = open_pieces.get(name)
-        if at is not None:
-            _, _, start, before = audio[at]
-            if start == position == -1 or (start >= 0 and position == start + len(before) // 2):
-                audio[at] = (name, rate, start, before + pcm)
-                continue
-        open_pieces[name] = len(audio)
-        audio.append((name, rate, position, pcm))
+        start, before = last.get(name, (0, None))
+        if before is not None and (
+            start == position == -1 or (start >= 0 and position == start + len(before) // 2)
+        ):
+            before += pcm
+            continue
+        last[name] = (position, bytearray(pcm))
+        pieces.append((name, rate, *last[name]))
+    audio = [(name, rate, position, bytes(pcm)) for name, rate, position, pcm in pieces]
     return Batch(batch.lines, audio, batch.size)
 
 
