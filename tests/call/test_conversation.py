@@ -1,15 +1,21 @@
-"""Whole calls: over a real gateway and real sockets, with services that follow a script."""
+"""What is said and what is remembered: barge-in, tools, goodbyes. In virtual time."""
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
-from piopiy_pipeline.call import CallEnd, EndReason
-from piopiy_pipeline.voice_agent import VoiceAgent
-from tests.support.calls import house
-from tests.support.services import ScriptedLLM, ScriptedSTT, ToneTTS
+import pytest
+from pipecat.services.llm_service import FunctionCallParams
 
+from piopiy_pipeline.call import CallEnd, EndReason
+from piopiy_pipeline.session import Call
+from piopiy_pipeline.testing import Caller, simulate
+from piopiy_pipeline.voice_agent import VoiceAgent
+from tests.support.bots import ask, voice
+from tests.support.services import SECONDS_A_CHARACTER, ScriptedLLM, ScriptedSTT, ToneTTS
+from tests.support.virtual import PEOPLE, YES, info, spoken_s, texts
+
+GREETING = "Good evening, how can I help you today?"
 LONG = "Certainly, we have a table by the window and another one out on the terrace under the trees."
 
 
@@ -17,7 +23,7 @@ def test_after_a_barge_in_the_context_holds_what_was_heard() -> None:
     contexts: list[list[Any]] = []
 
     async def bot(call_id: str) -> None:
-        agent = VoiceAgent(instructions="Be brief.", greeting="Good evening, how can I help you today?")
+        agent = VoiceAgent(instructions="Be brief.", greeting=GREETING)
         await agent.Action(
             stt=ScriptedSTT(["a table please", "goodbye"]),
             llm=ScriptedLLM([LONG, "Bye."]),
@@ -27,20 +33,18 @@ def test_after_a_barge_in_the_context_holds_what_was_heard() -> None:
         assert agent.context is not None
         contexts.append(agent.context.get_messages())
 
-    async def scenario() -> None:
-        async with house(bot) as place:
-            log = await place.call(
-                "booking/01-people.wav", "booking/03-yes.wav", interrupt_s=1.0, hangup_after_s=2.5
-            )
-        assert log.reason is EndReason.CALLER_HANGUP
-        said = log.texts("bot")
-        assert "Good evening, how can I help you today?".startswith(said[0])
-        assert LONG.startswith(said[1])
-        assert 2 <= len(said[1].split()) <= 6, "about 1.2 s of it were heard, at 60 ms a letter"
-        assert [m["content"] for m in contexts[0] if m["role"] == "assistant"] == said
-        assert max(turn["barge_in_ms"] for turn in log.of("turn")) < 400
-
-    asyncio.run(scenario())
+    call = simulate(bot, Caller().interrupt(PEOPLE, after=1.0).interrupt(YES, after=1.0))
+    call.assert_ended(EndReason.CALLER_HANGUP)
+    said = texts(call, "bot")
+    assert said[2:] == ["Bye."]
+    for heard, meant in zip(said, (GREETING, LONG), strict=False):
+        assert meant.startswith(heard)
+        assert 2 <= len(heard.split()) <= 6, "about 1.2 s of it were heard, at 60 ms a letter"
+    assert [m["content"] for m in contexts[0] if m["role"] == "assistant"] == said
+    assert [turn.interrupted for turn in call.turns] == [True, True, False]
+    cuts, speeches = call.of("interruption"), call.of("user_speech")
+    for cut, speech in zip(cuts, speeches, strict=True):
+        assert 0 < cut.at - speech.at < 0.25, "the bot is silent soon after the caller's first sample"
 
 
 def test_the_callback_learns_who_calls_and_why() -> None:
@@ -53,21 +57,90 @@ def test_the_callback_learns_who_calls_and_why() -> None:
         seen.update(agent_id=agent_id, from_number=from_number, to_number=to_number, metadata=metadata)
         seen["kind"] = call.info.kind
         agent = VoiceAgent(instructions="Be brief.", greeting="Hello.")
-        agent.on("answered", lambda _: asyncio.ensure_future(agent.hangup()))
+        agent.on("answered", lambda _: agent.hangup())
         await agent.Action(stt=ScriptedSTT([]), llm=ScriptedLLM([]), tts=ToneTTS())
         ends.append(await agent.start())
 
-    async def scenario() -> None:
-        async with house(bot) as place:
-            log = await place.call(metadata={"customer": 7})
-        assert log.reason is EndReason.AGENT_HANGUP
-
-    asyncio.run(scenario())
+    call = simulate(bot, Caller(), info=info(customer=7))
+    call.assert_ended(EndReason.AGENT_HANGUP)
     assert seen == {
         "agent_id": "test-agent",
         "from_number": "+15550100",
         "to_number": "+15550199",
         "metadata": {"customer": 7},
-        "kind": "stream",
+        "kind": "recorded",
     }
     assert [end.reason for end in ends] == [EndReason.AGENT_HANGUP]
+
+
+def test_a_tool_is_used_with_its_arguments_and_what_follows_it_is_said() -> None:
+    booked: list[tuple[int, str]] = []
+
+    async def bot(call: Call) -> None:
+        async def book(params: FunctionCallParams, people: int, day: str) -> None:
+            """Book a table.
+
+            Args:
+                people: How many will come.
+                day: The day of the week.
+            """
+            booked.append((people, day))
+            await params.result_callback({"booked": True})
+
+        replies = [("book", {"people": 4, "day": "Friday"}), "It is booked."]
+        await (await voice(call, texts=["a table"], replies=list(replies), tools=[book])).start()
+
+    call = simulate(bot, Caller().say(PEOPLE))
+    call.assert_tool("book", people=4, day="Friday")
+    assert booked == [(4, "Friday")]
+    assert texts(call, "bot") == ["It is booked."]
+    assert call.of("tool_result")[0].data["result"] == {"booked": True}
+
+
+def test_a_tool_that_raises_is_an_error_of_the_call_which_goes_on() -> None:
+    async def bot(call: Call) -> None:
+        async def book(params: FunctionCallParams) -> None:
+            """Book a table."""
+            raise LookupError("the book is lost")
+
+        replies = [("book", {}), "I cannot find the book."]
+        await (await voice(call, texts=["a table"], replies=list(replies), tools=[book])).start()
+
+    call = simulate(bot, Caller().say(PEOPLE))
+    call.assert_ended(EndReason.CALLER_HANGUP)
+    call.assert_said("I cannot find the book.")
+    assert ["the book is lost" in error.data["message"] for error in call.of("error")] == [True]
+
+
+def test_a_goodbye_said_after_a_tool_hung_up_is_heard_in_full() -> None:
+    goodbye = "Thank you for calling, and have a very nice evening."
+    ends: list[CallEnd] = []
+
+    async def bot(call: Call) -> None:
+        async def end_call(params: FunctionCallParams) -> None:
+            """End the call."""
+            await agent.hangup()
+            await params.result_callback({"done": True})
+
+        agent = await voice(call, replies=[("end_call", {}), goodbye], tools=[end_call])
+        ask(agent)
+        ends.append(await agent.start())
+
+    call = simulate(bot, Caller())
+    call.assert_ended(EndReason.AGENT_HANGUP)
+    assert texts(call, "bot") == [goodbye]
+    assert spoken_s(call) == pytest.approx(SECONDS_A_CHARACTER * len(goodbye), rel=0.1)
+    assert [end.reason for end in ends] == [EndReason.AGENT_HANGUP]
+
+
+def test_a_goodbye_that_the_model_says_and_hangs_up_with_is_heard_in_full() -> None:
+    goodbye = "Good night, and drive carefully on your way home."
+
+    async def bot(call: Call) -> None:
+        agent = await voice(call, texts=["bye"], replies=[goodbye], greeting="Hello.")
+        agent.on("user_turn", lambda _: agent.hangup())
+        await agent.start()
+
+    call = simulate(bot, Caller().say(YES))
+    call.assert_ended(EndReason.AGENT_HANGUP)
+    assert texts(call, "bot") == ["Hello.", goodbye]

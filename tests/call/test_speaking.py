@@ -1,4 +1,7 @@
-"""What an author says and hears of: `say()`, events in their order, idle timeout, services that are switched."""
+"""What an author says and hears of: `say()`, events in their order, idle timeout, services that are switched.
+
+In virtual time.
+"""
 
 from __future__ import annotations
 
@@ -10,41 +13,49 @@ import pytest
 from loguru import logger
 from pipecat.frames.frames import Frame
 
-from piopiy_pipeline.call import CallEnd, EndReason
+from piopiy_pipeline.call import CallEnd, EndReason, Turn
 from piopiy_pipeline.session import Call
+from piopiy_pipeline.testing import Caller, CallerLine, simulate
 from piopiy_pipeline.voice_agent import VoiceAgent
-from tests.support.agents import logged
+from tests.support.agents import logged, longest_hole_s
 from tests.support.bots import voice
-from tests.support.calls import eventually, house
-from tests.support.services import ScriptedLLM, ScriptedSTT, ToneTTS
+from tests.support.services import SECONDS_A_CHARACTER, ScriptedLLM, ScriptedSTT, ToneTTS
+from tests.support.virtual import AT_ONCE, YES, info, spoken_s, texts
 
 LONG = "Certainly, we have a table by the window and another one out on the terrace under the trees."
 SHORT = "One moment."
 
 
 def test_say_tells_whether_it_was_heard_in_full() -> None:
-    heard: dict[str, bool] = {}
+    heard: dict[str, tuple[bool, float]] = {}
 
-    async def bot(call: Call, metadata: dict[str, Any]) -> None:
+    async def bot(call: Call) -> None:
         agent = await voice(call, texts=["yes"], replies=["I see."])
         with pytest.raises(RuntimeError, match="answered"):
             await agent.say("too early")
+        loop = asyncio.get_running_loop()
 
         async def speak(_: object) -> None:
-            heard["short"] = await agent.say(SHORT)
-            heard["cut"] = await agent.say(LONG)
+            start = loop.time()
+            heard["short"] = await agent.say(SHORT), loop.time() - start
+            start = loop.time()
+            heard["cut"] = await agent.say(LONG), loop.time() - start
 
         agent.on("answered", speak)
         await agent.start()
 
-    async def scenario() -> None:
-        async with house(bot) as place:
-            log = await place.call("booking/03-yes.wav", interrupt_s=1.5, hangup_after_s=2, metadata={})
-        assert heard == {"short": True, "cut": False}
-        assert log.texts("user") == ["yes"]
-        assert log.texts("bot")[-1] == "I see."
+    async def cuts_in(line: CallerLine) -> None:
+        await line.until(SHORT)
+        await line.pause(1.5)
+        await line.say(YES)
+        await line.until("I see")
 
-    asyncio.run(scenario())
+    call = simulate(bot, cuts_in)
+    assert {name: whole for name, (whole, _) in heard.items()} == {"short": True, "cut": False}
+    assert heard["short"][1] == pytest.approx(SECONDS_A_CHARACTER * len(SHORT), abs=0.4)
+    assert heard["cut"][1] < 2.5, "it returns when the caller cuts in"
+    assert texts(call, "user") == ["yes"]
+    assert texts(call, "bot")[-1] == "I see."
 
 
 def test_what_must_not_be_interrupted_is_heard_whole() -> None:
@@ -59,22 +70,18 @@ def test_what_must_not_be_interrupted_is_heard_whole() -> None:
         agent.on("answered", speak)
         await agent.start()
 
-    async def scenario() -> None:
-        async with house(bot) as place:
-            log = await place.call("booking/03-yes.wav", interrupt_s=1.0, hangup_after_s=2.5)
-        assert heard == [True]
-        loud = abs(log.heard.astype(int)) > 500
-        assert loud.sum() > 0.9 * 0.06 * len(LONG) * 16000
-        said = " ".join(log.texts("bot"))
-        assert LONG in said
-        assert said.endswith("I see.")
-
-    asyncio.run(scenario())
+    call = simulate(bot, Caller().interrupt(YES, after=1.0))
+    assert heard == [True]
+    assert spoken_s(call) > 0.9 * SECONDS_A_CHARACTER * len(LONG + "I see.")
+    assert longest_hole_s(call.bot_audio, call.rate) < 0.05, "what was cut off is sent again, in time"
+    said = " ".join(texts(call, "bot"))
+    assert LONG in said
+    assert said.endswith("I see.")
 
 
 def test_events_come_in_the_order_in_which_things_happen() -> None:
     seen: list[str] = []
-    contexts: list[Any] = []
+    transcript: list[Turn] = []
 
     async def bot(call: Call) -> None:
         async def look_up(params: Any) -> None:
@@ -101,27 +108,22 @@ def test_events_come_in_the_order_in_which_things_happen() -> None:
 
         agent.on("end", ended)
         await agent.start()
-        contexts.append(agent.transcript)
+        transcript.extend(agent.transcript)
 
-    async def scenario() -> None:
-        with logged() as lines:
-            async with house(bot) as place:
-                log = await place.call("booking/03-yes.wav", hangup_after_s=1.5)
-                await eventually(lambda: place.agent.active == 0, 10)
-        call_id = log.of("ringing")[0]["call_id"]
-        assert (call_id, "INFO note written") in lines
-        assert seen == [
-            "answered",
-            "bot: Hello.",
-            "user: a table",
-            "tool: look_up None",
-            "tool: look_up {'free': True}",
-            "bot: It is free.",
-            "end: caller_hangup",
-        ]
-        assert [turn.text for turn in contexts[0]] == ["Hello.", "a table", "It is free."]
-
-    asyncio.run(scenario())
+    with logged() as lines:
+        simulate(bot, Caller().say(YES), info=info())
+    assert (info().call_id, "INFO note written") in lines, "the log line knows its call"
+    assert seen == [
+        "answered",
+        "bot: Hello.",
+        "user: a table",
+        "tool: look_up None",
+        "tool: look_up {'free': True}",
+        "bot: It is free.",
+        "end: caller_hangup",
+    ]
+    assert [turn.text for turn in transcript] == ["Hello.", "a table", "It is free."]
+    assert [turn.at_s for turn in transcript] == sorted(turn.at_s for turn in transcript)
 
 
 @pytest.mark.parametrize("hangs_up", ["bot", "caller"])
@@ -137,38 +139,47 @@ def test_a_handler_of_the_end_may_take_its_time(hangs_up: str) -> None:
 
         agent.on("end", ended)
         if hangs_up == "bot":
-            agent.on("answered", lambda _: asyncio.ensure_future(agent.hangup()))
+            agent.on("answered", lambda _: agent.hangup())
         await agent.start()
 
-    async def scenario() -> None:
-        async with house(bot) as place:
-            await place.call(hangup_after_s=0.5)
-            await eventually(lambda: place.agent.active == 0, 10)
-        assert noted == [EndReason.AGENT_HANGUP if hangs_up == "bot" else EndReason.CALLER_HANGUP]
-
-    asyncio.run(scenario())
+    simulate(bot, Caller() if hangs_up == "bot" else Caller().until("Hello").hangup())
+    assert noted == [EndReason.AGENT_HANGUP if hangs_up == "bot" else EndReason.CALLER_HANGUP]
 
 
-def test_nobody_speaking_ends_the_call_and_a_caller_who_speaks_keeps_it_alive() -> None:
+@pytest.mark.parametrize("raises", ["user_turn", "bot_turn", "end"])
+def test_a_handler_that_raises_is_logged_and_the_call_goes_on(raises: str) -> None:
     async def bot(call: Call) -> None:
-        await (await voice(call, greeting="Hello.", idle_timeout_secs=3)).start()
+        agent = await voice(call, greeting="Hello.", texts=["yes"], replies=["I see."])
 
-    async def scenario() -> None:
-        async with house(bot) as place:
-            silent, speaking = await asyncio.gather(
-                place.call(hangup_after_s=20),
-                # 4.4 s of speech, of which the STT understands nothing
-                place.call("booking_at_once/01-everything.wav", hangup_after_s=20),
-            )
-        for log in (silent, speaking):
-            assert log.reason is EndReason.IDLE_TIMEOUT
-            assert log.outcome is not None
-        assert silent.outcome is not None
-        assert speaking.outcome is not None
-        assert 3.0 < silent.outcome.duration_s < 6
-        assert speaking.outcome.duration_s > 7.0
+        def fails(_: object) -> None:
+            raise LookupError("no such table in the database")
 
-    asyncio.run(scenario())
+        agent.on(raises, fails)
+        await agent.start()
+
+    with logged() as lines:
+        call = simulate(bot, Caller().say(YES), info=info())
+    call.assert_ended(EndReason.CALLER_HANGUP)
+    assert texts(call, "bot") == ["Hello.", "I see."]
+    assert any(call_id == info().call_id and raises in line for call_id, line in lines)
+
+
+def test_nobody_speaking_ends_the_call() -> None:
+    call = simulate(idles, Caller().pause(60))
+    call.assert_ended(EndReason.IDLE_TIMEOUT)
+    assert 3.0 < call.duration_s < 4.5
+
+
+def test_a_caller_who_speaks_keeps_the_call_alive_though_nothing_is_understood() -> None:
+    call = simulate(idles, Caller().say(AT_ONCE).pause(60))
+    call.assert_ended(EndReason.IDLE_TIMEOUT)
+    (speech,) = call.of("user_speech")
+    assert speech.data["end"] - speech.data["start"] > 4, "longer than the timeout"
+    assert 2.9 < call.duration_s - speech.data["end"] < 10, "counted from the end of the turn"
+
+
+async def idles(call: Call) -> None:
+    await (await voice(call, greeting="Hello.", idle_timeout_secs=3)).start()
 
 
 class BrokenTTS(ToneTTS):
@@ -192,24 +203,19 @@ class RememberingTTS(ToneTTS):
 
 
 def test_a_tts_that_has_become_unusable_is_replaced_by_the_next() -> None:
-    second = None
+    second: list[RememberingTTS] = []
 
     async def bot(call: Call) -> None:
-        nonlocal second
-        second = RememberingTTS()
+        second.append(RememberingTTS())
         agent = VoiceAgent(instructions="Be brief.", greeting="Hello there.", call=call)
-        await agent.Action(stt=ScriptedSTT(["yes"]), llm=ScriptedLLM(["I see."]), tts=[BrokenTTS(), second])
+        voices = [BrokenTTS(), second[0]]
+        await agent.Action(stt=ScriptedSTT(["yes"]), llm=ScriptedLLM(["I see."]), tts=voices)
         await agent.start()
 
-    async def scenario() -> None:
-        async with house(bot) as place:
-            log = await place.call("booking/03-yes.wav", hangup_after_s=2)
-        assert log.reason is EndReason.CALLER_HANGUP
-        assert second is not None
-        assert second.said == ["Hello there.", "I see."], "what was not said is said by the other"
-        assert [error["stage"] for error in log.of("error")] == ["tts"]
-
-    asyncio.run(scenario())
+    call = simulate(bot, Caller().say(YES))
+    call.assert_ended(EndReason.CALLER_HANGUP)
+    assert second[0].said == ["Hello there.", "I see."], "what was not said is said by the other"
+    assert [error.data["stage"] for error in call.of("error")] == ["tts"]
 
 
 def test_services_can_be_switched_while_the_call_runs() -> None:
@@ -229,11 +235,6 @@ def test_services_can_be_switched_while_the_call_runs() -> None:
         await agent.start()
         spoken.update(a=voices[0].said, b=voices[1].said)
 
-    async def scenario() -> None:
-        async with house(bot) as place:
-            log = await place.call("booking/03-yes.wav", hangup_after_s=2)
-            await eventually(lambda: spoken, 10)
-        assert log.texts("user") == ["second ear"]
-        assert spoken == {"a": ["Hello."], "b": ["I see."]}
-
-    asyncio.run(scenario())
+    call = simulate(bot, Caller().say(YES))
+    assert texts(call, "user") == ["second ear"]
+    assert spoken == {"a": ["Hello."], "b": ["I see."]}
