@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -38,10 +38,12 @@ from piopiy_pipeline.testing.stuck import describe_tasks
 from piopiy_pipeline.testing.values import Calls, SimulatedCall
 from piopiy_pipeline.testing.virtual_time import real_monotonic
 
-__all__ = ["Bot", "CallStuck", "Setting", "simulate", "simulate_many"]
+__all__ = ["Bot", "CallStuck", "Progress", "Setting", "simulate", "simulate_many"]
 
 Bot = CreateSession | Path
 """An author's `create_session`, or the file of a bot."""
+Progress = Callable[[int, float], None]
+"""Told the seed of a call and how many of its seconds are over, once in such a second."""
 SETUP_S = 10.0
 """How long the bot may take to answer: what a gateway allows."""
 MARGIN_S = 60.0
@@ -63,6 +65,7 @@ class Setting:
     providers: Providers | None = None
     limit_s: float = 600.0
     record: Path | None = None
+    progress: Progress | None = None
 
     def __post_init__(self) -> None:
         if self.rate not in (8000, 16000):
@@ -84,6 +87,7 @@ def simulate(
     limit_s: float = 600,
     wall_limit_s: float = 60,
     record: Path | None = None,
+    progress: Progress | None = None,
 ) -> SimulatedCall:
     """Have `caller` call `bot`, and return what happened.
 
@@ -92,7 +96,8 @@ def simulate(
     sounds like and how its network behaves; `providers` stand in for those of the bot. `seed` decides
     on all that is left to chance: the same seed gives the same events. With `clock="real"` the call
     takes its time. `limit_s` bounds the length of the call, `wall_limit_s` that of the simulation, in
-    real time, under the virtual clock. `record` is a file ending in ``.zip``, or a folder.
+    real time, under the virtual clock. `record` is a file ending in ``.zip``, or a folder. `progress`
+    is told how far it is.
 
     A call in which the bot fails ends with an error, as a real one does: see `SimulatedCall`. Raises
     `SimulationError` (with what there is of the call in `.call`) when the bot holds it up for ever,
@@ -106,9 +111,9 @@ def simulate(
         providers=providers,
         limit_s=limit_s,
         record=record,
+        progress=progress,
     )
-    calls = _run([partial(_call, bot, caller, setting)], setting, clock, wall_limit_s)
-    return calls[0]
+    return _run(bot, [(caller, setting)], clock, wall_limit_s)[0]
 
 
 def simulate_many(
@@ -122,41 +127,60 @@ def simulate_many(
     clock: Literal["virtual", "real"] = "virtual",
     limit_s: float = 600,
     wall_limit_s: float = 600,
+    progress: Progress | None = None,
 ) -> Calls:
     """Have all `callers` call at the same time, in one process, as an agent's calls are.
 
     The n-th has seed ``seed + n``, counted from 0. The rest as `simulate`; the first call that cannot
     be simulated raises.
     """
-    setting = Setting(seed=seed, rate=rate, line=line or Line(), providers=providers, limit_s=limit_s)
-    jobs = [partial(_call, bot, caller, replace(setting, seed=seed + n)) for n, caller in enumerate(callers)]
-    return _run(jobs, setting, clock, wall_limit_s)
+    setting = Setting(
+        seed=seed,
+        rate=rate,
+        line=line or Line(),
+        providers=providers,
+        limit_s=limit_s,
+        progress=progress,
+    )
+    calls = [(caller, replace(setting, seed=seed + n)) for n, caller in enumerate(callers)]
+    return _run(bot, calls, clock, wall_limit_s)
 
 
 def _run(
-    jobs: Sequence[Callable[[], Coroutine[Any, Any, SimulatedCall]]],
-    setting: Setting,
+    bot: Bot,
+    calls: Sequence[tuple[Caller | CallerCoroutine, Setting]],
     clock: Literal["virtual", "real"],
     wall_limit_s: float,
 ) -> Calls:
+    if not calls:
+        return Calls()
+    first = calls[0][1]
+
     async def all_of_them() -> Calls:
         await preload()
-        return Calls(await asyncio.gather(*(job() for job in jobs)))
+        create_session = load_bot(bot) if isinstance(bot, Path) else bot
+        simulations = [_Simulation(create_session, caller, setting) for caller, setting in calls]
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(simulation.run(), name=f"simulate::{setting.seed}")
+                for simulation, (_, setting) in zip(simulations, calls, strict=True)
+            ]
+        return Calls(task.result() for task in tasks)
+
+    async def first_error() -> Calls:
+        try:
+            return await all_of_them()
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None
 
     match clock:
         case "virtual":
-            return run_virtual(
-                all_of_them, seed=setting.seed, limit_s=setting.limit_s + MARGIN_S, wall_limit_s=wall_limit_s
-            )
+            limit_s = first.limit_s + MARGIN_S
+            return run_virtual(first_error, seed=first.seed, limit_s=limit_s, wall_limit_s=wall_limit_s)
         case "real":
-            return run_real(all_of_them, seed=setting.seed, wall_limit_s=setting.limit_s + MARGIN_S)
+            return run_real(first_error, seed=first.seed, wall_limit_s=first.limit_s + MARGIN_S)
         case _:
             raise ValueError(f"clock={clock!r}: it is 'virtual' or 'real'")
-
-
-async def _call(bot: Bot, caller: Caller | CallerCoroutine, setting: Setting) -> SimulatedCall:
-    create_session = load_bot(bot) if isinstance(bot, Path) else bot
-    return await _Simulation(create_session, caller, setting).run()
 
 
 class _Simulation:
@@ -176,6 +200,7 @@ class _Simulation:
         self._trace = StageTrace()
         self._answered = asyncio.Event()
         self._late: SimulationError | None = None
+        self._ticks: asyncio.TimerHandle | None = None
         self._link = CallerLink(
             setting.rate,
             self._log,
@@ -208,6 +233,7 @@ class _Simulation:
 
     async def run(self) -> SimulatedCall:
         """The call, from the offer to its end."""
+        self._tell_progress()
         limit = self._loop.call_later(self._setting.limit_s, self._over_limit)
         setup = self._loop.call_later(SETUP_S, self._not_answered)
         session = asyncio.create_task(self._session.run(self._callback), name="simulate::session")
@@ -220,8 +246,9 @@ class _Simulation:
             await session
             await _cancelled(caller)
         finally:
-            limit.cancel()
-            setup.cancel()
+            for timer in (limit, setup, self._ticks):
+                if timer is not None:
+                    timer.cancel()
             await _cancelled(caller)
             await _cancelled(session)
             if self._recorder:
@@ -241,6 +268,12 @@ class _Simulation:
         await self._caller(self._line)
 
     # ------------------------------------------------------------------ told by the session and the link
+
+    def _tell_progress(self) -> None:
+        progress = self._setting.progress
+        if progress is not None:
+            progress(self._setting.seed, max(0.0, self._loop.time() - self._log.zero))
+            self._ticks = self._loop.call_later(1.0, self._tell_progress)
 
     def _adapt(self, chain: CallPipeline) -> None:
         if self._replace is not None:

@@ -1,0 +1,252 @@
+"""`piopiy simulate`: recordings and sentences call a bot in virtual time, without a gateway."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from piopiy_pipeline.cli.errors import BadInput, Failed
+
+if TYPE_CHECKING:
+    from piopiy_pipeline.testing.callers import Caller
+    from piopiy_pipeline.testing.line import Line
+    from piopiy_pipeline.testing.values import Calls, SimulatedCall
+
+__all__ = ["simulate"]
+
+
+def simulate(
+    bot: Annotated[Path, typer.Argument(metavar="BOT.py", help="The bot's file.", show_default=False)],
+    wavs: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[WAV]...", help="Turns to speak: 8 to 48 kHz.", show_default=False),
+    ] = None,
+    say: Annotated[
+        list[str] | None,
+        typer.Option("--say", metavar="TEXT", help="A sentence to speak, after the WAVs. May be repeated."),
+    ] = None,
+    interrupt: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="Speak this long into each answer, instead of after it."),
+    ] = None,
+    rate: Annotated[
+        int, typer.Option(metavar="HZ", help="16000, or 8000: as a telephone, G.711 both ways.")
+    ] = 16000,
+    noise: Annotated[
+        float | None,
+        typer.Option(metavar="DB", help="Voices behind the caller, so many dB below the speech."),
+    ] = None,
+    jitter: Annotated[
+        float, typer.Option(metavar="MS", help="The network delays packets by up to this, both ways.")
+    ] = 0.0,
+    loss: Annotated[
+        float, typer.Option(metavar="PERCENT", help="The network loses packets, in bursts, both ways.")
+    ] = 0.0,
+    calls: Annotated[
+        int, typer.Option(metavar="N", help="So many calls at the same time, each with the next seed.")
+    ] = 1,
+    seed: Annotated[int, typer.Option(help="Decides on all that is left to chance.")] = 0,
+    real_time: Annotated[
+        bool, typer.Option("--real-time", help="By the clock on the wall: as long as the call takes.")
+    ] = False,
+    json_lines: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a line: events, turns, and a summary.")
+    ] = False,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="Write a page about the calls.")
+    ] = None,
+    record: Annotated[
+        Path | None, typer.Option(metavar="FILE.zip", help="Record the call, for `piopiy replay`.")
+    ] = None,
+    limit: Annotated[
+        float, typer.Option(metavar="SECONDS", help="The longest that a call may last.")
+    ] = 300.0,
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", help="The longest that it may take, in real time.")
+    ] = 120.0,
+) -> None:
+    """Have recordings and sentences call a bot, in virtual time: a minute in about a second.
+
+    The bot's own callback runs, with its own services and tools; no gateway takes part. Each turn is
+    spoken when the bot has finished; then the caller listens and hangs up. The exit status is 0 when
+    every call was answered and either side hung up, 1 when one failed, 2 when something typed is wrong.
+
+    Examples:
+
+      piopiy simulate examples/front_desk.py tests/audio/booking/*.wav
+
+      piopiy simulate bot.py --say "When are you open?" --say "Goodbye." --rate 8000 --loss 5 --jitter 40
+
+      piopiy simulate bot.py turn.wav --calls 20 --report calls.html
+    """
+    _check(bot, rate, calls, record, limit, timeout)
+    from piopiy_pipeline.log import log_to_stderr
+
+    log_to_stderr(quiet=True)  # before pipecat is imported, which greets its reader
+    caller = _caller(wavs or [], say or [], interrupt, rate)
+    options: dict[str, Any] = {
+        "seed": seed,
+        "rate": rate,
+        "line": _line(rate, noise, jitter, loss),
+        "clock": "real" if real_time else "virtual",
+        "limit_s": limit,
+        "wall_limit_s": timeout,
+    }
+    made = _run(bot, caller, calls, record, options)
+    for call in made:
+        for line in _as_json(call) if json_lines else [call.timeline()]:
+            print(line)
+    if not json_lines:
+        print(_summary(made))
+    if report is not None:
+        _write_report(made, report)
+    failed = [call for call in made if call.end_reason.value not in ("agent_hangup", "caller_hangup")]
+    if failed:
+        because = failed[0].end_detail or failed[0].end_reason.value
+        raise Failed(f"{len(failed)} of {len(made)} calls failed: {because}")
+
+
+def _check(bot: Path, rate: int, calls: int, record: Path | None, limit: float, timeout: float) -> None:
+    if not bot.is_file():
+        raise BadInput(f"{bot}: there is no such bot; give the path of a Python file")
+    if rate not in (8000, 16000):
+        raise BadInput(f"--rate {rate}: it is 8000 or 16000")
+    if not 1 <= calls <= 1000:
+        raise BadInput(f"--calls {calls}: from 1 to 1000")
+    if record is not None and (record.suffix != ".zip" or calls > 1):
+        raise BadInput(f"--record {record}: one call, and a name that ends in .zip")
+    for option, seconds in (("--limit", limit), ("--timeout", timeout)):
+        if not 0 < seconds <= 86_400:  # also false for what is no number
+            raise BadInput(f"{option} {seconds:g}: it is a number of seconds, more than 0")
+
+
+def _caller(wavs: list[Path], sentences: list[str], interrupt: float | None, rate: int) -> Caller:
+    from piopiy_pipeline.testing.callers import Caller
+    from piopiy_pipeline.testing.recordings import load_recording
+
+    caller = Caller()
+    turns: list[Path | str] = [*wavs, *sentences]
+    for what in turns:
+        try:
+            load_recording(what, rate)  # what is wrong with it is told before anybody calls
+        except ValueError as error:
+            raise BadInput(str(error)) from None
+        caller = caller.say(what) if interrupt is None else caller.interrupt(what, after=interrupt)
+    return caller
+
+
+def _line(rate: int, noise: float | None, jitter: float, loss: float) -> Line:
+    from piopiy_pipeline.testing.impairment import GilbertElliott, Impairment
+    from piopiy_pipeline.testing.line import Line, Noise
+
+    network = None
+    try:
+        if jitter or loss:
+            network = Impairment(jitter_ms=jitter, loss=GilbertElliott.bursts(loss=loss / 100))
+        return Line(
+            codec="pcmu" if rate == 8000 else "linear",
+            noise=None if noise is None else Noise("babble", snr_db=noise),
+            network=network,
+        )
+    except ValueError as error:
+        raise BadInput(str(error)) from None
+
+
+def _run(bot: Path, caller: Caller, calls: int, record: Path | None, options: dict[str, Any]) -> Calls:
+    from piopiy_pipeline.testing.clock import SimulationError
+    from piopiy_pipeline.testing.simulation import simulate as one
+    from piopiy_pipeline.testing.simulation import simulate_many
+    from piopiy_pipeline.testing.values import Calls
+
+    try:
+        # What a bot prints is not a result.
+        with _progress(bot.name, calls) as progress, contextlib.redirect_stdout(sys.stderr):
+            if calls == 1:
+                return Calls([one(bot, caller, record=record, progress=progress, **options)])
+            return simulate_many(bot, [caller] * calls, progress=progress, **options)
+    except (SimulationError, AssertionError) as error:
+        print(error, file=sys.stderr)
+        raise Failed(str(error).partition("\n")[0]) from None
+    except (ValueError, SyntaxError, ImportError) as error:
+        raise BadInput(str(error)) from None
+
+
+@contextlib.contextmanager
+def _progress(name: str, calls: int) -> Iterator[Callable[[int, float], None] | None]:
+    """How far the calls are; nothing where there is no terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[said]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(f"simulating {name}", total=None, said="")
+        far: dict[int, float] = {}
+
+        def told(seed: int, seconds: float) -> None:
+            far[seed] = seconds
+            bar.update(task, said=f"{sum(far.values()):.0f} s" + (f" of {calls} calls" if calls > 1 else ""))
+
+        yield told
+
+
+def _as_json(call: SimulatedCall) -> Iterator[str]:
+    def line(event: str, **data: Any) -> str:
+        return json.dumps({"event": event, **data}, ensure_ascii=False)
+
+    for event in call.events:
+        yield line(
+            event.kind, at=event.at, seed=call.seed, **{k: v for k, v in event.data.items() if k != "event"}
+        )
+    for turn in call.turns:
+        waited = turn.voice_to_voice
+        yield line(
+            "turn",
+            seed=call.seed,
+            turn=turn.number,
+            user=turn.user,
+            bot=turn.bot,
+            interrupted=turn.interrupted,
+            voice_to_voice_ms=None if waited is None else round(waited * 1000),
+        )
+    yield line(
+        "call",
+        seed=call.seed,
+        reason=call.end_reason.value,
+        detail=call.end_detail,
+        duration_s=call.duration_s,
+        wall_s=round(call.wall_s, 3),
+        hash=call.event_hash(),
+    )
+
+
+def _summary(calls: Calls) -> str:
+    seconds = sum(call.duration_s for call in calls)
+    took = max(call.wall_s for call in calls)
+    lines = [f"{len(calls)} call{'s' * (len(calls) > 1)}, {seconds:.1f} s, simulated in {took:.1f} s"]
+    if calls.latencies():
+        median, worst = (calls.percentile("voice_to_voice", p) * 1000 for p in (50, 100))
+        lines.append(f"voice to voice: median {median:.0f} ms, longest {worst:.0f} ms")
+    return "; ".join(lines)
+
+
+def _write_report(calls: Calls, report: Path) -> None:
+    from piopiy_pipeline.testing.report import write_report
+
+    try:
+        write_report(report, calls)
+    except OSError as error:
+        raise BadInput(f"--report {report}: {error.strerror or error}") from None
