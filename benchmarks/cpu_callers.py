@@ -156,7 +156,9 @@ async def ours(options: argparse.Namespace) -> None:
     from piopiy_pipeline.gateway.config import GatewayConfig
     from piopiy_pipeline.gateway.server import Gateway
 
-    config = GatewayConfig(port=0, agents={"benchmark": options.token}, caller_keys=[options.token])
+    config = GatewayConfig(
+        port=0, agents={"benchmark": options.token}, caller_keys=[options.token], callers_may_watch=True
+    )
     frames = caller_frames(options.rate)
     async with Gateway(config) as gateway:
         print(json.dumps({"url": gateway.url}), flush=True)

@@ -117,6 +117,8 @@ class VoiceAgent:
         for tool in tools:
             if not isinstance(tool, FunctionSchema) and not callable(tool):
                 raise TypeError(f"a tool is a function or a FunctionSchema, not a {type(tool).__name__}")
+            if not isinstance(tool, FunctionSchema) and not inspect.iscoroutinefunction(tool):
+                raise TypeError(f"the tool {getattr(tool, '__name__', tool)!r} must be 'async def'")
             self._tools.append(tool)
 
     def _tools_schema(self) -> ToolsSchema | None:
@@ -239,6 +241,8 @@ class VoiceAgent:
         if self.call.resumed:
             self.call.on("answered", self._go_on)
         elif self._greeting:
+            if "tts" not in pipeline and pipeline.find(TTSService) is None:
+                raise StageError("there is a greeting, and nothing in the chain that could say it: no TTS")
             self.call.on("answered", self._greet)
         return await self.call.run(
             pipeline,

@@ -117,6 +117,7 @@ async def _dev(path: Path, port: int, services: dict[str, str], *, is_default: b
             port=port,
             agents={credentials.agent_id: credentials.agent_token},
             caller_keys=[credentials.caller_key],
+            callers_may_watch=True,
         )
     )
 

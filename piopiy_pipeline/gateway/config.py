@@ -44,6 +44,11 @@ class GatewayConfig(BaseModel):
     """The agents that may register, and the token of each."""
     caller_keys: list[Secret] = Field(default_factory=list, repr=False)
     """The bearer keys of callers over a WebSocket."""
+    callers_may_watch: bool = False
+    """Whether a caller over a WebSocket is told what was said, which tools ran, and details of an end.
+
+    Error messages and the arguments of tools are for whoever runs the bot: for `piopiy dev`, for tests.
+    """
     offer_ms: Annotated[int, Field(ge=50, le=30_000)] = 400
     """How long an instance may take to accept a call."""
     setup_s: Seconds = 10.0

@@ -192,7 +192,11 @@ class Gateway:
                     connection, self.switchboard, agent_ids=agent_ids, heartbeat_s=self.config.heartbeat_s
                 )
             case CallerVisit(agent_id=agent_id):
-                StreamLeg(connection, place=lambda leg, start: self._place(agent_id, leg, start))
+                StreamLeg(
+                    connection,
+                    place=lambda leg, start: self._place(agent_id, leg, start),
+                    may_watch=self.config.callers_may_watch,
+                )
         await connection.wait_closed()
 
     def _place(self, agent_id: str, leg: StreamLeg, start: CallStart) -> None:

@@ -32,7 +32,8 @@ async def talks(call: Call) -> None:
 
 
 def config(**settings: Any) -> GatewayConfig:
-    return GatewayConfig(**{"port": 0, "agents": {AGENT_ID: TOKEN}, "caller_keys": [KEY], **settings})
+    defaults = {"port": 0, "agents": {AGENT_ID: TOKEN}, "caller_keys": [KEY], "callers_may_watch": True}
+    return GatewayConfig(**{**defaults, **settings})
 
 
 @contextlib.asynccontextmanager

@@ -124,7 +124,9 @@ async def apart(
     *, arguments: Sequence[str] = BOTS, capacity: int = 20, **settings: Any
 ) -> AsyncIterator[Apart]:
     """A gateway on a free port, and an agent of another process connected to it."""
-    config = GatewayConfig(port=0, agents={AGENT_ID: TOKEN}, caller_keys=[KEY], **settings)
+    config = GatewayConfig(
+        port=0, agents={AGENT_ID: TOKEN}, caller_keys=[KEY], callers_may_watch=True, **settings
+    )
     async with Gateway(config) as gateway:
         process = await AgentProcess.start(gateway.url, arguments=arguments, capacity=capacity)
         try:

@@ -26,6 +26,7 @@ def config(**settings: Any) -> GatewayConfig:
         "agents": {AGENT_ID: AGENT_TOKEN},
         "caller_keys": [CALLER_KEY],
         "offer_ms": 5000,
+        "callers_may_watch": True,
     }
     return GatewayConfig(**{**defaults, **settings})
 

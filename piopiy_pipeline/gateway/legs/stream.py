@@ -47,13 +47,17 @@ class StreamLeg(Leg):
     """One connection on ``/call/{agent_id}``.
 
     `place` is called once, with the leg and what the caller said of the call, when that has come;
-    it is to attach a listener.
+    it is to attach a listener. Without `may_watch` the caller learns the reason of the end and no more.
     """
 
     kind: CallKind = "stream"
 
     def __init__(
-        self, connection: DirectServerConnection, *, place: Callable[[StreamLeg, CallStart], None]
+        self,
+        connection: DirectServerConnection,
+        *,
+        place: Callable[[StreamLeg, CallStart], None],
+        may_watch: bool = False,
     ) -> None:
         self.rate = 16000
         self._connection = connection
@@ -63,6 +67,7 @@ class StreamLeg(Leg):
         self._rate = Rate(EVENTS_PER_S, self._loop.time())
         self._started = False
         self._answered = False
+        self._may_watch = may_watch
         self._watch = False
         self._ended = False
         self._dropped = 0
@@ -109,7 +114,7 @@ class StreamLeg(Leg):
 
     def end(self, reason: EndReason, detail: str) -> None:
         if not self._ended:
-            self._post(LegEnded(reason=reason, detail=detail))
+            self._post(LegEnded(reason=reason, detail=detail if self._may_watch else ""))
             self._finish(CloseCode.NORMAL_CLOSURE, reason.value)
 
     # ------------------------------------------------------------------ the socket's side
@@ -132,7 +137,7 @@ class StreamLeg(Leg):
                 raise ProtocolError("start: this call has started already")
             self._started = True
             self._start_timer.cancel()
-            self.rate, self._watch = event.rate, event.watch
+            self.rate, self._watch = event.rate, event.watch and self._may_watch
             self._connection.binary_limit_bytes = int(BUFFER_S * event.rate) * 2
             self._place(self, event)
         elif not self._started or self._listener is None:
