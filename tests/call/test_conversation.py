@@ -12,7 +12,7 @@ from piopiy_pipeline.session import Call
 from piopiy_pipeline.testing import Caller, simulate
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.bots import ask, voice
-from tests.support.services import SECONDS_A_CHARACTER, ScriptedLLM, ScriptedSTT, ToneTTS
+from tests.support.services import SECONDS_A_CHARACTER, Reply, ScriptedLLM, ScriptedSTT, ToneTTS
 from tests.support.virtual import PEOPLE, YES, info, spoken_s, texts
 
 GREETING = "Good evening, how can I help you today?"
@@ -87,8 +87,8 @@ def test_a_tool_is_used_with_its_arguments_and_what_follows_it_is_said() -> None
             booked.append((people, day))
             await params.result_callback({"booked": True})
 
-        replies = [("book", {"people": 4, "day": "Friday"}), "It is booked."]
-        await (await voice(call, texts=["a table"], replies=list(replies), tools=[book])).start()
+        replies: list[Reply] = [("book", {"people": 4, "day": "Friday"}), "It is booked."]
+        await (await voice(call, texts=["a table"], replies=replies, tools=[book])).start()
 
     call = simulate(bot, Caller().say(PEOPLE))
     call.assert_tool("book", people=4, day="Friday")
@@ -103,8 +103,8 @@ def test_a_tool_that_raises_is_an_error_of_the_call_which_goes_on() -> None:
             """Book a table."""
             raise LookupError("the book is lost")
 
-        replies = [("book", {}), "I cannot find the book."]
-        await (await voice(call, texts=["a table"], replies=list(replies), tools=[book])).start()
+        replies: list[Reply] = [("book", {}), "I cannot find the book."]
+        await (await voice(call, texts=["a table"], replies=replies, tools=[book])).start()
 
     call = simulate(bot, Caller().say(PEOPLE))
     call.assert_ended(EndReason.CALLER_HANGUP)
