@@ -32,6 +32,7 @@ from pipecat.frames.frames import (
     StopFrame,
     SystemFrame,
     TTSAudioRawFrame,
+    TTSStartedFrame,
     TTSStoppedFrame,
     TTSTextFrame,
 )
@@ -98,6 +99,7 @@ class BotOutput(BaseOutputTransport):
         self._ledger: SpeechLedger[Frame] = SpeechLedger(link.bot_rate, lead_ms=lead_ms)
         self._words = WordClock(link.bot_rate)
         self._sentences: deque[SpokenSentence] = deque()
+        self._off_the_record: set[str | None] = set()  # contexts whose words the model is not to know
         self._resamplers: dict[int, Resampler] = {}
         self._half = b""  # of a sample that a frame has cut in two
         self._half_of: str | None = None  # the context that it belongs to
@@ -155,7 +157,8 @@ class BotOutput(BaseOutputTransport):
         for sentence in self._sentences:
             heard = sentence.heard(cut.position, queued)
             if heard and isinstance(sentence.identity, AggregatedTextFrame):
-                self._due.append(_heard_part(sentence.identity, heard))
+                known = sentence.identity.context_id not in self._off_the_record
+                self._due.append(_heard_part(sentence.identity, heard, into_context=known))
         self._sentences.clear()
         self._playing = False
         self._monitor.speech_progressed(False)  # a clock that was cleared does not report that it ran dry
@@ -228,6 +231,9 @@ class BotOutput(BaseOutputTransport):
             if frame.will_be_spoken:
                 sentence = SpokenSentence(frame, frame.text, ledger.queued, ledger.rate)
                 self._sentences.append(sentence)
+        elif isinstance(frame, TTSStartedFrame):
+            if not frame.append_to_context:
+                self._off_the_record.add(frame.context_id)
         elif isinstance(frame, TTSStoppedFrame):
             self._words.ended(frame.context_id)
         if position is None and ledger.settled and not self._due:
@@ -298,6 +304,7 @@ class BotOutput(BaseOutputTransport):
 
     async def _release(self, frame: Frame) -> None:
         if isinstance(frame, TTSStoppedFrame):
+            self._off_the_record.discard(frame.context_id)
             await self._bot_speaks(False)
         if isinstance(frame, TTSTextFrame):
             self._forget_sentence(frame)
@@ -428,8 +435,8 @@ class BotOutput(BaseOutputTransport):
         return self.get_event_loop().time()
 
 
-def _heard_part(sentence: AggregatedTextFrame, text: str) -> HeardTextFrame:
+def _heard_part(sentence: AggregatedTextFrame, text: str, *, into_context: bool) -> HeardTextFrame:
     heard = HeardTextFrame(text, sentence.text_type, context_id=sentence.context_id, segment_id=sentence.id)
     heard.will_be_spoken = True
-    heard.append_to_context = sentence.append_to_context
+    heard.append_to_context = into_context  # the announcement's own is always False
     return heard
