@@ -328,8 +328,7 @@ class Caller:
 
     def _on_conversation(self, event: Conversation, now: float) -> None:
         data = event.data
-        if event.name != "user_partial":
-            self._event_at = now
+        self._event_at = now
         match event.name:
             case "user_turn":
                 self._report("user", now, text=str(data.get("text", "")))
@@ -343,8 +342,6 @@ class Caller:
                 self._on_tool(data, now)
             case "error":
                 self._report("error", now, **data)
-            case "user_partial":
-                return
 
     def _mid_speech(self, now: float) -> bool:
         return self._current is not None and now < self._time_of(self._current.speech_end)

@@ -69,7 +69,7 @@ class Conversation(Message):
 
     event: Literal["conversation"] = "conversation"
     at: float
-    name: Literal["user_turn", "user_partial", "bot_turn", "tool", "error"]
+    name: Literal["user_turn", "bot_turn", "tool", "error"]
     data: dict[str, Any] = Field(default_factory=dict)
 
 

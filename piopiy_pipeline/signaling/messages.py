@@ -134,14 +134,13 @@ class ConversationEvent(Message):
     """Something that happened in the conversation, for whoever watches the call.
 
     `at` is in seconds since the call was answered. `event` is one of ``user_turn`` (text),
-    ``user_partial`` (text), ``bot_turn`` (text, interrupted), ``tool`` (name, arguments), ``error``
-    (stage, message).
+    ``bot_turn`` (text, interrupted), ``tool`` (name, arguments), ``error`` (stage, message).
     """
 
     type: Literal["event"] = "event"
     call_id: CallId
     at: float
-    event: Literal["user_turn", "user_partial", "bot_turn", "tool", "error"]
+    event: Literal["user_turn", "bot_turn", "tool", "error"]
     data: dict[str, Any] = Field(default_factory=dict)
 
 
