@@ -49,7 +49,7 @@ from piopiy_pipeline.session.handle import Call, RunOptions
 from piopiy_pipeline.signaling.messages import Answer
 from piopiy_pipeline.transports.frames import SpeechMarkFrame
 
-__all__ = ["CallMonitor", "PipelineRun"]
+__all__ = ["CallMonitor", "PipelineRun", "arguments_of"]
 
 TICK_S = 0.5
 """How often a call is looked at: is an answer overdue, has nobody spoken for too long?"""
@@ -133,18 +133,18 @@ class CallMonitor:
     def _tool_started(self, frame: FunctionCallInProgressFrame, now: float) -> None:
         self.spoke_at = now
         self._call._care.tool_started(frame.tool_call_id, now)
-        arguments = _arguments(frame)
+        arguments = arguments_of(frame)
         self._call._tell("tool", {"name": frame.function_name, "arguments": arguments})
         self._call._events.emit("tool", ToolUse(frame.function_name, arguments))
 
     def _tool_result(self, frame: FunctionCallResultFrame, now: float) -> None:
         self.spoke_at = now
         self._call._care.tool_ended(frame.tool_call_id, now)
-        use = ToolUse(frame.function_name, _arguments(frame), frame.result)
+        use = ToolUse(frame.function_name, arguments_of(frame), frame.result)
         self._call._events.emit("tool", use)
 
 
-def _arguments(frame: FunctionCallInProgressFrame | FunctionCallResultFrame) -> dict[str, Any]:
+def arguments_of(frame: FunctionCallInProgressFrame | FunctionCallResultFrame) -> dict[str, Any]:
     """A model's arguments should be an object; what else it writes comes as ``{"value": ...}``."""
     arguments: Any = frame.arguments
     if isinstance(arguments, Mapping):

@@ -26,7 +26,7 @@ from pipecat.frames.frames import (
 from piopiy_pipeline.call import CallEnd, CallInfo, Turn
 from piopiy_pipeline.session import Call
 from piopiy_pipeline.session.events import CallError
-from piopiy_pipeline.session.running import CallMonitor
+from piopiy_pipeline.session.running import CallMonitor, arguments_of
 from piopiy_pipeline.testing.values import Event
 
 __all__ = ["EventLog", "WatchedMonitor"]
@@ -157,7 +157,7 @@ class WatchedMonitor(CallMonitor):
 
     def _tool(self, frame: FunctionCallInProgressFrame) -> None:
         number = self._tools.setdefault(frame.tool_call_id, len(self._tools) + 1)
-        self._log.add("tool", name=frame.function_name, arguments=dict(frame.arguments or {}), number=number)
+        self._log.add("tool", name=frame.function_name, arguments=arguments_of(frame), number=number)
 
     def _result(self, frame: FunctionCallResultFrame) -> None:
         number = self._tools.setdefault(frame.tool_call_id, len(self._tools) + 1)

@@ -1,10 +1,10 @@
-"""What each parameter of the published signatures changes, and the last words of a call."""
+"""What each parameter of the published signatures changes, and the last words of a call. In virtual time."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
@@ -19,26 +19,14 @@ from piopiy_pipeline.call import CallEnd, EndReason
 from piopiy_pipeline.pipeline import CallPipeline, StageError
 from piopiy_pipeline.services.switch import ServiceSwitch
 from piopiy_pipeline.session import Call, running
+from piopiy_pipeline.testing import Caller, simulate
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.bots import ask, voice
-from tests.support.calls import CallLog, house
+from tests.support.calls import house
 from tests.support.services import ScriptedLLM, ScriptedSTT, ToneTTS
+from tests.support.virtual import YES, spoken_s, texts
 
 LINE = "Certainly, we have a table by the window and another one out on the terrace."
-
-
-def call_to(bot: Callable[..., Any], *wavs: str, **options: Any) -> CallLog:
-    """One call to this bot."""
-
-    async def scenario() -> CallLog:
-        async with house(bot) as place:
-            return await place.call(*wavs, **{"hangup_after_s": 10.0, **options})
-
-    return asyncio.run(scenario())
-
-
-def spoken_s(log: CallLog) -> float:
-    return float((abs(log.heard.astype(int)) > 500).sum() / log.rate)
 
 
 # ------------------------------------------------------------------ Action()
@@ -73,7 +61,7 @@ def test_who_may_cut_in(options: dict[str, Any], whole: bool) -> None:
         agent.on("answered", speak)
         await agent.start()
 
-    call_to(bot, "booking/03-yes.wav", interrupt_s=1.0)
+    simulate(bot, Caller().interrupt(YES, after=1.0))
     assert heard == [whole]
 
 
@@ -112,7 +100,7 @@ def test_metrics_come_when_they_are_asked_for(metrics: bool, usage: bool) -> Non
         agent.on("bot_turn", lambda _: agent.hangup())
         await agent.start()
 
-    call_to(bot)
+    simulate(bot, Caller())
     assert ("TTFBMetricsData" in stage.kinds) is metrics
     assert ("TTSUsageMetricsData" in stage.kinds) is usage
 
@@ -140,7 +128,7 @@ def test_what_action_is_given_is_what_the_chain_has() -> None:
         assert context is not None
         seen["tools"] = [tool.name for tool in context.tools.standard_tools]  # type: ignore[union-attr]
 
-    call_to(bot)
+    simulate(bot, Caller())
     assert isinstance(seen["stt"], ServiceSwitch)
     assert isinstance(seen["tts"], ServiceSwitch)
     assert seen["passthrough"] is False
@@ -159,7 +147,7 @@ def test_what_cannot_work_is_said_before_the_call_is_answered() -> None:
                 await (await made(call, {}, **timeouts)).start()
             said.append(name)
 
-    assert call_to(bot).reason is EndReason.ERROR
+    assert simulate(bot, Caller()).end_reason is EndReason.ERROR
     assert said == ["idle", "reply"]
 
 
@@ -196,9 +184,9 @@ def test_a_goodbye_that_is_slow_to_begin_is_heard_whole(by: str, monkeypatch: py
         agent.on("answered", leave)
         await agent.start()
 
-    log = call_to(bot)
-    assert log.reason is EndReason.AGENT_HANGUP
-    assert spoken_s(log) > 2.2
+    call = simulate(bot, Caller())
+    assert call.end_reason is EndReason.AGENT_HANGUP
+    assert spoken_s(call) > 2.2
 
 
 def test_an_answer_that_does_not_begin_is_not_waited_for_longer_than_was_said() -> None:
@@ -213,10 +201,9 @@ def test_an_answer_that_does_not_begin_is_not_waited_for_longer_than_was_said() 
         agent.on("answered", leave)
         await agent.start()
 
-    log = call_to(bot)
-    assert log.reason is EndReason.AGENT_HANGUP
-    assert log.outcome is not None
-    assert 0.6 < log.outcome.duration_s < 4
+    call = simulate(bot, Caller())
+    assert call.end_reason is EndReason.AGENT_HANGUP
+    assert 0.6 < call.duration_s < 4
 
 
 def test_what_a_tts_had_yet_to_say_when_another_took_over_was_not_heard() -> None:
@@ -243,7 +230,7 @@ def test_what_a_tts_had_yet_to_say_when_another_took_over_was_not_heard() -> Non
         agent.on("answered", speak)
         await agent.start()
 
-    call_to(bot)
+    simulate(bot, Caller())
     assert heard == [False, True]
 
 
@@ -262,10 +249,10 @@ def test_a_fatal_error_is_heard_and_is_the_reason_of_the_end() -> None:
         agent.on("answered", lambda _: call.respond())
         ends.append(await agent.start())
 
-    log = call_to(bot)
-    assert log.reason is EndReason.ERROR
+    call = simulate(bot, Caller())
+    assert call.end_reason is EndReason.ERROR
     assert [end.detail for end in ends] == ["llm: the account is closed"]
-    assert spoken_s(log) > 1
+    assert spoken_s(call) > 1
 
 
 def test_a_tool_s_arguments_that_are_no_object_do_not_end_the_answer() -> None:
@@ -287,15 +274,18 @@ def test_a_tool_s_arguments_that_are_no_object_do_not_end_the_answer() -> None:
         agent.on("bot_turn", lambda _: agent.hangup())
         await agent.start()
 
-    log = call_to(bot)
+    call = simulate(bot, Caller())
     assert used == [({"value": ["Friday"]}, None), ({"value": ["Friday"]}, {"free": True})]
-    assert log.texts("bot") == ["It is free."]
+    assert texts(call, "bot") == ["It is free."]
 
 
 # ------------------------------------------------------------------ callbacks and chains of one's own
 
 
+@pytest.mark.realtime
 def test_a_callback_that_calls_exit_ends_its_call_and_not_the_agent() -> None:
+    """In real time: it takes an agent at a gateway to show that it lives on."""
+
     async def bot(call: Call, metadata: dict[str, Any]) -> None:
         if metadata.get("exit"):
             sys.exit("no more")
@@ -317,10 +307,9 @@ def test_a_callback_that_does_not_wait_for_its_pipeline_is_told_so() -> None:
         starting.append(asyncio.create_task(agent.start()))
         await asyncio.sleep(0)
 
-    log = call_to(bot)
-    assert log.reason is EndReason.ERROR
-    assert log.outcome is not None
-    assert "await start()" in log.outcome.detail
+    call = simulate(bot, Caller())
+    assert call.end_reason is EndReason.ERROR
+    assert "await start()" in call.end_detail
 
 
 def test_a_context_of_one_s_own_goes_on_with_what_another_instance_was_told() -> None:
@@ -333,7 +322,7 @@ def test_a_context_of_one_s_own_goes_on_with_what_another_instance_was_told() ->
         agent.on("bot_turn", lambda _: agent.hangup())
         await agent.start()
 
-    call_to(bot)
+    simulate(bot, Caller())
     assert [message["content"] for message in llm.asked[0]] == ["Be brief.", "book it"]
 
 
@@ -352,7 +341,7 @@ def test_a_switch_of_voices_can_say_text_under_any_name() -> None:
         call.on("answered", speak)
         await call.run(chain)
 
-    call_to(bot)
+    simulate(bot, Caller())
     assert heard == [True]
 
 
@@ -380,5 +369,5 @@ def test_what_is_said_while_the_next_voice_starts_waits_for_it() -> None:
         agent.on("answered", speak)
         await agent.start()
 
-    assert call_to(bot).reason is EndReason.AGENT_HANGUP
+    assert simulate(bot, Caller()).end_reason is EndReason.AGENT_HANGUP
     assert heard == [True]
