@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from piopiy_pipeline.audio.speech import SpeechBounds, speech_bounds
 from piopiy_pipeline.audio.wav import read_wav
+from piopiy_pipeline.testing.virtual_time import real_time
 
 __all__ = ["Recording", "Spoken", "load_recording"]
 
@@ -75,9 +76,11 @@ def _from_sentence(text: str, rate: int) -> Recording:
     if text.lower().endswith(".wav"):
         raise ValueError(f"{text!r} would be read out: for a file, pass Path({text!r})")
     try:
-        return _recording(text, synthesize(text, rate), text, rate)
+        with real_time():  # it waits for a process, and a wait would move the clock of the simulation
+            pcm = synthesize(text, rate)
     except CliError as error:
         raise ValueError(f"{text!r} cannot be spoken: {error}") from None
+    return _recording(text, pcm, text, rate)
 
 
 def _recording(name: str, pcm: NDArray[np.int16], text: str, rate: int) -> Recording:
