@@ -1,4 +1,7 @@
-"""Each example as a process of its own, from its own file, called over a real gateway with recordings."""
+"""The examples, each from its own file: called in virtual time, and as the programs that they are.
+
+What is marked runs in real time, because a program is a process of its own and a gateway is called over sockets.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import Literal
 
 import pytest
 
 from piopiy_pipeline.call import EndReason
-from piopiy_pipeline.cli.caller import Caller
+from piopiy_pipeline.cli.caller import Caller as LiveCaller
 from piopiy_pipeline.cli.caller_line import place_call
 from piopiy_pipeline.cli.caller_values import Pace
 from piopiy_pipeline.cli.target import Target
@@ -24,7 +28,9 @@ from piopiy_pipeline.cli.turns import load_script
 from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.server import Gateway
 from piopiy_pipeline.signaling.caller import CallStart
+from piopiy_pipeline.testing import Caller, SimulatedCall, simulate
 from tests.support.calls import AUDIO, CallLog
+from tests.support.virtual import texts
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 KEY = "caller-key"
@@ -70,10 +76,10 @@ async def call(target: Target, *wavs: str, rate: int = 16000, say: tuple[str, ..
     script = load_script([AUDIO / wav for wav in wavs], say, rate, telephone=rate == 8000)
     start = CallStart.model_validate({"rate": rate, "from_number": "+15550100"})
 
-    def make(now: float) -> Caller:
-        return Caller(script, start=start, now=now, pace=Pace(hangup_after_s=5), telephone=rate == 8000)
+    def make(now: float) -> LiveCaller:
+        return LiveCaller(script, start=start, now=now, pace=Pace(hangup_after_s=5), telephone=rate == 8000)
 
-    def tell(caller: Caller, now: float) -> None:
+    def tell(caller: LiveCaller, now: float) -> None:
         log.reports += caller.take_reports()
 
     caller = await place_call(target, make, tell=tell)
@@ -85,6 +91,7 @@ async def call(target: Target, *wavs: str, rate: int = 16000, say: tuple[str, ..
 BOOKING = tuple(f"booking/{name}.wav" for name in ("01-people", "02-when", "03-yes", "04-goodbye"))
 
 
+@pytest.mark.realtime
 def test_the_front_desk_takes_a_booking_from_two_callers_at_once(tmp_path: Path) -> None:
     async def scenario() -> tuple[CallLog, CallLog]:
         async with running("front_desk", tmp_path) as (target, _):
@@ -101,33 +108,62 @@ def test_the_front_desk_takes_a_booking_from_two_callers_at_once(tmp_path: Path)
     assert all(booking["people"] == 4 and booking["from"] == "+15550100" for booking in bookings)
 
 
-def test_the_same_bot_in_ten_lines_understands_what_nobody_recorded(tmp_path: Path) -> None:
-    async def scenario() -> tuple[CallLog, list[str]]:
-        async with running("ten_lines", tmp_path) as (target, printed):
-            said = ("A table for six people tomorrow at eight in the evening.", "Yes, please.", "Goodbye.")
-            return await call(target, say=said), printed
+@pytest.mark.realtime
+@pytest.mark.parametrize("example", ["ten_lines", "mask_digits", "own_chain"])
+def test_each_example_is_a_program_that_serves_its_agent_until_it_is_told_to_end(
+    tmp_path: Path, example: str
+) -> None:
+    async def scenario() -> None:
+        async with running(example, tmp_path):
+            pass  # it has connected, and what comes next ends it
 
-    log, printed = asyncio.run(scenario())
-    assert log.reason is EndReason.AGENT_HANGUP
-    assert any(line.endswith(": 6 people, tomorrow, 20:00") for line in printed), (printed, log.texts("user"))
-
-
-def test_a_processor_of_ones_own_stands_between_stt_and_context(tmp_path: Path) -> None:
-    async def scenario() -> tuple[CallLog, list[str]]:
-        async with running("mask_digits", tmp_path) as (target, printed):
-            return await call(target, "hours/01-open.wav"), printed
-
-    log, printed = asyncio.run(scenario())
-    assert [f"the model sees: {text}" for text in log.texts("user")] == printed
+    asyncio.run(scenario())
 
 
-def test_a_chain_without_a_voice_agent_parrots_and_hangs_up(tmp_path: Path) -> None:
-    async def scenario() -> tuple[CallLog, list[str]]:
-        async with running("own_chain", tmp_path) as (target, printed):
-            return await call(target, say=("One two three.", "Thank you, goodbye.")), printed
+def told(example: str, caller: Caller, capsys: pytest.CaptureFixture[str]) -> tuple[SimulatedCall, list[str]]:
+    """A call to an example in virtual time, and the lines that it printed."""
+    capsys.readouterr()
+    call = simulate(EXAMPLES / f"{example}.py", caller)
+    return call, capsys.readouterr().out.splitlines()
 
-    log, printed = asyncio.run(scenario())
-    assert log.reason is EndReason.AGENT_HANGUP
+
+@pytest.mark.parametrize("rate", [8000, 16000])
+def test_the_front_desk_takes_a_booking(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rate: Literal[8000, 16000]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    caller = Caller()
+    for wav in BOOKING:
+        caller = caller.say(AUDIO / wav)
+    call = simulate(EXAMPLES / "front_desk.py", caller, rate=rate)
+    call.assert_tool("book_table", people=4, day="Friday", time="19:00")
+    call.assert_said("booked")
+    call.assert_ended(EndReason.AGENT_HANGUP)
+    (booking,) = map(json.loads, (tmp_path / "bookings.jsonl").read_text().splitlines())
+    assert booking["people"] == 4
+    assert booking["from"] == "+15550100"
+
+
+def test_the_same_bot_in_ten_lines_understands_what_nobody_recorded(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    caller = Caller()
+    for said in ("A table for six people tomorrow at eight in the evening.", "Yes, please.", "Goodbye."):
+        caller = caller.say(said)
+    call, printed = told("ten_lines", caller, capsys)
+    call.assert_ended(EndReason.AGENT_HANGUP)
+    assert any(line.endswith(": 6 people, tomorrow, 20:00") for line in printed), call.timeline()
+
+
+def test_a_processor_of_ones_own_stands_between_stt_and_context(capsys: pytest.CaptureFixture[str]) -> None:
+    call, printed = told("mask_digits", Caller().say(AUDIO / "hours/01-open.wav"), capsys)
+    assert printed
+    assert [f"the model sees: {text}" for text in texts(call, "user")] == printed
+
+
+def test_a_chain_without_a_voice_agent_parrots_and_hangs_up(capsys: pytest.CaptureFixture[str]) -> None:
+    call, printed = told("own_chain", Caller().say("One two three.").say("Thank you, goodbye."), capsys)
+    call.assert_ended(EndReason.AGENT_HANGUP)
     assert any("+15550100 hung up" in line for line in printed)
 
 
