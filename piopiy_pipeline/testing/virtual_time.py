@@ -2,18 +2,21 @@
 
 They are replaced when a simulation begins and put back when it ends, whatever happens in between.
 Other threads, and with them all work off the loop, see the real time throughout. `time.sleep` moves
-the clock instead of waiting, so that code which blocks the loop is seen to block it. Chance is seeded
-with it: `random`, numpy's global generator and `uuid.uuid4`.
+the clock instead of waiting, so that code which blocks the loop is seen to block it; the standard
+library's own sleeps, which wait for something outside (a child process, say), wait for it really, and
+the clock stands still. Chance is seeded with it: `random`, numpy's global generator and `uuid.uuid4`.
 """
 
 from __future__ import annotations
 
 import random
+import sys
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any, Protocol
 
 import numpy as np
@@ -74,12 +77,17 @@ _real_sleep = time.sleep
 
 def _sleep(seconds: float, /) -> None:
     clock = _clocks.get(threading.get_ident())
-    if clock is None:
+    if clock is None or _of_the_library(sys._getframe(1)):
         _real_sleep(seconds)
     elif seconds < 0:
         raise ValueError("sleep length must be non-negative")
     else:
         clock.advance(seconds)
+
+
+def _of_the_library(frame: FrameType) -> bool:
+    module: str = frame.f_globals.get("__name__", "")
+    return module.partition(".")[0] in sys.stdlib_module_names
 
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+import subprocess
+import sys
 import threading
 import time
 import uuid
@@ -148,6 +150,16 @@ def test_blocking_the_loop_moves_the_clock_and_makes_timers_late() -> None:
         return await fired
 
     assert run_virtual(scenario) == 2
+
+
+def test_waiting_for_a_child_process_does_not_move_the_clock() -> None:
+    async def scenario() -> float:
+        began = asyncio.get_running_loop().time()
+        command = [sys.executable, "-c", "import time; time.sleep(0.1)"]
+        subprocess.run(command, check=True, timeout=30)  # noqa: ASYNC221  it polls, with time.sleep
+        return asyncio.get_running_loop().time() - began
+
+    assert run_virtual(scenario) == 0
 
 
 def test_the_same_seed_gives_the_same_chance_and_leaves_that_outside_alone() -> None:
