@@ -30,13 +30,19 @@ def log_to_stderr(*, debug: bool = False, quiet: bool = False) -> None:
     except ValueError:  # the program has handlers of its own
         return
     _handler = logger.add(
-        sys.stderr,
+        _write,
+        colorize=sys.stderr.isatty(),
         level="DEBUG" if debug else "WARNING" if quiet else "INFO",
         format=_line,
         filter=None if debug else _quiet,
         backtrace=False,
         diagnose=False,  # a traceback with the values of variables shows keys and what callers said
     )
+
+
+def _write(message: str) -> None:
+    sys.stderr.write(message)  # as it is now: whoever captures it replaces it
+    sys.stderr.flush()
 
 
 def _line(record: Record) -> str:

@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 from piopiy_pipeline.call import CallInfo, EndReason
 from piopiy_pipeline.callback import CreateSession, bind_callback
+from piopiy_pipeline.log import log_to_stderr
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.preload import preload
 from piopiy_pipeline.recording import CallRecorder
@@ -155,6 +156,7 @@ def _run(
     if not calls:
         return Calls()
     first = calls[0][1]
+    log_to_stderr(quiet=True)  # pipecat's debugging, a line a frame, would take longer than the call
 
     async def all_of_them() -> Calls:
         await preload()
