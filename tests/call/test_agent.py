@@ -1,4 +1,7 @@
-"""The agent and its gateway: wrong tokens, restarts, more callers than places, and agents that die."""
+"""The agent and its gateway: wrong tokens, restarts, more callers than places, and agents that die.
+
+In real time, because what is tested are connections between processes: sockets that close, and who notices when.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,8 @@ from piopiy_pipeline.session import Call
 from tests.support.agents import apart, logged
 from tests.support.bots import LONG, voice
 from tests.support.calls import AGENT_ID, KEY, TOKEN, CallLog, House, eventually, house
+
+pytestmark = pytest.mark.realtime
 
 TAKES_CALLS_S = 2.5
 """Two seconds after its gateway's start, an agent takes calls; and a busy machine may take a little longer."""

@@ -1,14 +1,21 @@
-"""One call goes wrong, and its neighbour notices nothing: an agent in its own process, a caller on each call."""
+"""One call goes wrong, and its neighbour notices nothing: an agent in its own process, a caller on each call.
+
+In real time, because one process's loop is blocked for real, and what it holds (descriptors, threads) is counted.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Any
 
+import pytest
+
 from piopiy_pipeline.call import EndReason
 from tests.support.agents import Apart, apart, longest_hole_s
 from tests.support.calls import CallLog, eventually
 from tests.support.openai_server import Answer, endpoint
+
+pytestmark = pytest.mark.realtime
 
 UNNOTICED_S = 0.4
 """A blocked loop would be heard for seconds; this much is this machine's own, when it is busy."""
@@ -94,10 +101,17 @@ def test_a_constructor_that_blocks_the_loop_for_three_seconds_is_not_heard_on_an
     asyncio.run(scenario())
 
 
-WRONG = [
-    *("raises", "raises_later", "returns", "llm_fails", "openai", "tts_fails", "errors_in_a_loop"),
-    *("swallows_end", "swallows_cancel", "cleanup_hangs", "tool_hangs", "talks"),
-]
+ENDS = {
+    **dict.fromkeys(
+        ("raises", "raises_later", "returns", "llm_fails", "openai", "tts_fails"), EndReason.ERROR
+    ),
+    "errors_in_a_loop": EndReason.ERROR,
+    **dict.fromkeys(("swallows_end", "cleanup_hangs"), EndReason.AGENT_HANGUP),
+    **dict.fromkeys(("swallows_cancel", "tool_hangs"), EndReason.IDLE_TIMEOUT),
+    "talks": EndReason.CALLER_HANGUP,
+}
+"""How a call to each of these bots ends."""
+WRONG = list(ENDS)
 
 
 def test_after_fifty_calls_that_went_wrong_the_agent_holds_what_it_held_before() -> None:
@@ -114,8 +128,9 @@ def test_after_fifty_calls_that_went_wrong_the_agent_holds_what_it_held_before()
                 await eventually(lambda: log.heard.size > 4000, 20)
                 hang_up.set()
             await call
-            assert log.outcome is not None
-            assert log.outcome.reason is not EndReason.BUSY
+            assert log.reason is ENDS[bot], bot
+            assert ended_with(place, log)[0] is ENDS[bot], f"{bot}: on the record as the caller heard it"
+            await in_the_log(place, log, f"call ended: {ENDS[bot].value}")
 
     async def settled(place: Apart) -> dict[str, Any]:
         loop = asyncio.get_running_loop()

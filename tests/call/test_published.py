@@ -1,12 +1,19 @@
-"""Piopiy's published code, word for word, as a program of its own."""
+"""Piopiy's published code, word for word, as a program of its own.
+
+In real time, because a program is a process of its own that connects to a gateway and is sent a signal.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from piopiy_pipeline.call import EndReason
 from tests.support.agents import apart
+
+pytestmark = pytest.mark.realtime
 
 PUBLISHED = """\
 import asyncio, os

@@ -1,11 +1,18 @@
-"""The agent's loop stands still, and the caller does not hear it: speech was sent ahead of time."""
+"""The agent's loop stands still, and the caller does not hear it: speech was sent ahead of time.
+
+In real time, because a loop stands still for real while another process plays what it was sent.
+"""
 
 from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from piopiy_pipeline.call import EndReason
 from tests.support.agents import apart, longest_hole_s
+
+pytestmark = pytest.mark.realtime
 
 UNHEARD_S = 0.4
 """Less than this is the machine's own, when it is busy; the loop stands still for 2 s."""
