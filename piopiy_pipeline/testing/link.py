@@ -111,7 +111,7 @@ class CallerLink:
         self._utterances: deque[_Utterance] = deque()
         self._muted_until = float("-inf")
         self._said = bytearray()
-        self._heard = bytearray()
+        self._heard = bytearray(self._silence)  # a frame that leaves the clock is heard from then on
         self._listener: LinkListener | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._start = 0.0
