@@ -1,0 +1,96 @@
+"""`piopiy simulate`: a bot's file called by recordings, without a gateway."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from piopiy_pipeline.cli import main
+from tests.support.scripted_bot import BOOKING
+
+BOT = """
+from tests.support.services import ScriptedLLM, ScriptedSTT, ToneTTS
+from piopiy_pipeline.voice_agent import VoiceAgent
+
+async def on_new_session(call_id):
+    print("what a bot prints is not a result")
+    agent = VoiceAgent(instructions="Be brief.", greeting="Hello.")
+    await agent.Action(stt=ScriptedSTT(["a table"]), llm=ScriptedLLM(["Certainly."]), tts=ToneTTS())
+    await agent.start()
+"""
+
+
+@pytest.fixture
+def bot(tmp_path: Path) -> str:
+    path = tmp_path / "bot.py"
+    path.write_text(BOT)
+    return str(path)
+
+
+def test_it_prints_the_call_and_sums_up(bot: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", bot, str(BOOKING[0])]) == 0
+    out, err = capsys.readouterr()
+    assert "caller  speaks '01-people.wav'" in out
+    assert "'Certainly.'" in out
+    assert out.splitlines()[-1].startswith("1 call, ")
+    assert "voice to voice: median" in out.splitlines()[-1]
+    assert "what a bot prints" not in out
+    assert "what a bot prints" in err
+
+
+def test_as_json_it_prints_events_turns_and_a_summary(bot: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", bot, str(BOOKING[0]), "--json", "--calls", "2", "--seed", "7"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    summaries = [line for line in lines if line["event"] == "call"]
+    assert [(line["seed"], line["reason"]) for line in summaries] == [
+        (7, "caller_hangup"),
+        (8, "caller_hangup"),
+    ]
+    assert {line["user"] for line in lines if line["event"] == "turn" and line["turn"] == 1} == {"a table"}
+    assert lines[0]["event"] == "answered"
+
+
+def test_it_writes_a_report_and_a_recording(bot: str, tmp_path: Path) -> None:
+    report, record = tmp_path / "calls.html", tmp_path / "call.zip"
+    assert main(["simulate", bot, str(BOOKING[0]), "--report", str(report), "--record", str(record)]) == 0
+    assert "Certainly." in report.read_text()
+    assert record.is_file()
+
+
+def test_over_a_bad_telephone_line(bot: str, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--rate", "8000", "--loss", "5", "--jitter", "30", "--noise", "20"]
+    assert main(["simulate", bot, str(BOOKING[0]), *options]) == 0
+    assert "lost" in capsys.readouterr().out
+
+
+def test_a_bot_that_fails_or_hangs_is_exit_status_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bot = tmp_path / "bot.py"
+    bot.write_text("async def on_new_session(call):\n    raise LookupError('no such customer')\n")
+    assert main(["simulate", str(bot), str(BOOKING[0])]) == 1
+    assert "piopiy: 1 of 1 calls failed: the callback failed: LookupError" in capsys.readouterr().err
+    bot.write_text("import asyncio\nasync def on_new_session(call):\n    await asyncio.Event().wait()\n")
+    assert main(["simulate", str(bot), str(BOOKING[0])]) == 1
+    assert "piopiy: the bot did not answer within 10 s" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nobody.py"], "nobody.py: there is no such bot"),
+        (["BOT", "nothing.wav"], "nothing.wav: no such file"),
+        (["BOT", "--rate", "44100"], "--rate 44100"),
+        (["BOT", "--loss", "99"], "loss=0.99"),
+        (["BOT", "--calls", "0"], "--calls 0"),
+        (["BOT", "--record", "call.wav"], "ends in .zip"),
+        (["BOT", "--report", "/nowhere/at/all.html"], "--report /nowhere/at/all.html"),
+    ],
+)
+def test_what_is_typed_wrong_is_one_line_and_exit_status_2(
+    bot: str, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["simulate", *(bot if each == "BOT" else each for each in arguments)]) == 2
+    assert message in capsys.readouterr().err.splitlines()[-1]

@@ -1,0 +1,73 @@
+"""Which function of a bot's file answers calls."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from piopiy_pipeline.testing.botfile import load_bot
+
+
+def bot(folder: Path, text: str) -> Path:
+    path = folder / "bot.py"
+    path.write_text(text)
+    return path
+
+
+def name_of(path: Path) -> str:
+    return load_bot(path).__name__
+
+
+def test_it_is_the_one_that_is_given_to_the_agent(tmp_path: Path) -> None:
+    text = (
+        "async def create_session(call_id): ...\n"
+        "async def second(call_id): ...\n"
+        "def main():\n"
+        "    import piopiy.agent\n"
+        "    piopiy.agent.Agent('id', 'token', {})\n"
+    )
+    assert name_of(bot(tmp_path, text.format("create_session=second"))) == "second"
+    assert name_of(bot(tmp_path, text.format("second"))) == "second"
+    assert name_of(bot(tmp_path, text.format("create_session=lambda: 1"))) == "create_session"
+
+
+def test_it_is_the_one_with_the_usual_name(tmp_path: Path) -> None:
+    text = "async def helper(call): ...\nasync def on_new_session(call): ...\n"
+    assert name_of(bot(tmp_path, text)) == "on_new_session"
+
+
+def test_it_is_the_only_one_that_takes_a_call(tmp_path: Path) -> None:
+    text = (
+        "from asyncio import sleep\n"
+        "async def main(): ...\n"
+        "async def tool(params, people): ...\n"
+        "async def answer(agent_id, metadata=None): ...\n"
+    )
+    assert name_of(bot(tmp_path, text)) == "answer"
+
+
+def test_a_file_in_which_it_cannot_be_told_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+    text = "async def one(call): ...\nasync def two(call): ...\n"
+    with pytest.raises(ValueError, match=r"which function answers calls\? Found: one, two"):
+        load_bot(bot(tmp_path, text))
+    with pytest.raises(ValueError, match="Found: none"):
+        load_bot(bot(tmp_path, "x = 1\n"))
+    with pytest.raises(ValueError, match="no such file"):
+        load_bot(tmp_path / "nobody.py")
+
+
+def test_a_file_beside_it_can_be_imported_and_its_own_name_is_not_main(tmp_path: Path) -> None:
+    (tmp_path / "beside_this_bot.py").write_text("GREETING = 'hi'\n")
+    text = (
+        "from beside_this_bot import GREETING\n"
+        "assert __name__ != '__main__'\n"
+        "async def on_new_session(call): return GREETING\n"
+    )
+    assert name_of(bot(tmp_path, text)) == "on_new_session"
+
+
+def test_it_is_imported_afresh_each_time(tmp_path: Path) -> None:
+    path = bot(tmp_path, "SEEN = []\nasync def on_new_session(call): ...\n")
+    first, second = load_bot(path), load_bot(path)
+    assert first is not second
