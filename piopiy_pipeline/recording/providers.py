@@ -8,7 +8,7 @@ audio waits for its turn.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pipecat.frames.frames import (
@@ -116,7 +116,7 @@ class _Mind:
                 self._tell("text", {"text": frame.text})
             case FunctionCallsStartedFrame() if self._first_sibling(frame):
                 calls = [
-                    {"name": call.function_name, "arguments": dict(call.arguments)}
+                    {"name": call.function_name, "arguments": _plain(call.arguments)}
                     for call in frame.function_calls
                 ]
                 self._tell("tool_calls", {"calls": calls})
@@ -209,3 +209,8 @@ class _Voice:
 
     def _tell(self, request: int, kind: str, data: dict[str, Any]) -> None:
         self._recorder.exchange("tts", self._name, request, kind, data)
+
+
+def _plain(arguments: Any) -> Any:
+    """Arguments as JSON: an object, unless the model wrote something else."""
+    return dict(arguments) if isinstance(arguments, Mapping) else arguments

@@ -36,6 +36,7 @@ from pipecat.processors.aggregators.llm_response_universal import (
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.services.stt_service import STTService
 from pipecat.services.tts_service import TTSService
+from pipecat.utils.errors import ErrorCategory
 from pipecat.workers.runner import WorkerRunner
 
 from piopiy_pipeline.call import EndReason, ToolUse, Turn
@@ -321,6 +322,12 @@ class PipelineRun:
             self._call._finish(
                 EndReason.ERROR, f"{culprit}: {self._errors} errors, the last: {frame.error[:400]}"
             )
+        if frame.category is ErrorCategory.APPLICATION:
+            # A tool has raised, say: the model is told, and its answer is what the caller hears.
+            logger.warning("{}: {}", culprit, frame.error)
+            self._call._tell("error", {"stage": culprit, "message": frame.error[:500]})
+            self._call._events.emit("error", CallError(culprit, frame.error))
+            return
         hopeless = stage is not None and not stage.is_usable and not self._has_another(stage)
         await self._deal_with(culprit, frame.error, hopeless=hopeless)
 
