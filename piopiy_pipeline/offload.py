@@ -87,6 +87,9 @@ class Lane:
     def submit(self, work: Callable[..., T], *args: Any) -> asyncio.Future[T]:
         """Queue `work(*args)`; the future resolves on the calling loop. Raises `BlockingIOError` when full."""
         loop = asyncio.get_running_loop()
+        if loop not in self._waiting:
+            for gone in [each for each in self._waiting if each.is_closed()]:
+                self._waiting.pop(gone, None)
         waiting = self._waiting.setdefault(loop, deque())
         if len(waiting) >= self.limit:
             raise BlockingIOError(f"{self.name}: {self.limit} requests are waiting already")
