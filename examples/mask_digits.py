@@ -12,12 +12,12 @@ import os
 import re
 from pathlib import Path
 
-from piopiy_pipeline.services.providers import from_environment
 from pipecat.frames.frames import Frame, InterimTranscriptionFrame, TranscriptionFrame
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
 from piopiy.agent import Agent
 from piopiy.voice_agent import VoiceAgent
+from piopiy_pipeline.services.providers import from_environment
 
 DIGIT = r"(?:\d|zero|oh|one|two|three|four|five|six|seven|eight|nine)"
 LONG_NUMBER = re.compile(rf"\b{DIGIT}(?:[\s,.-]*{DIGIT}){{4,}}\b", re.IGNORECASE)

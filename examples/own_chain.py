@@ -9,7 +9,6 @@ are `Call`'s, so a chain like this has all of them.
 import asyncio
 import os
 
-from piopiy_pipeline.services.providers import build
 from pipecat.frames.frames import (
     Frame,
     TranscriptionFrame,
@@ -21,6 +20,7 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from piopiy.agent import Agent
 from piopiy_pipeline import Call, CallPipeline
 from piopiy_pipeline.processors.vad import VadStage
+from piopiy_pipeline.services.providers import build
 
 
 class Parrot(FrameProcessor):

@@ -7,10 +7,9 @@ import asyncio
 import os
 from pathlib import Path
 
-from piopiy_pipeline.services.providers import from_environment
-
 from piopiy.agent import Agent
 from piopiy.voice_agent import VoiceAgent
+from piopiy_pipeline.services.providers import from_environment
 
 
 async def on_new_session(agent_id, call_id, from_number, to_number, metadata=None):

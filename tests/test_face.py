@@ -17,8 +17,9 @@ def test_the_published_imports_are_ours() -> None:
 
 
 def test_a_service_is_pipecats_own_class_under_either_name() -> None:
-    from piopiy.services.openai.llm import OpenAILLMService as Published
     from pipecat.services.openai.llm import OpenAILLMService as Theirs
+
+    from piopiy.services.openai.llm import OpenAILLMService as Published
 
     assert Published is Theirs
     import pipecat.services.openai.llm as module
