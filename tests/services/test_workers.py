@@ -45,11 +45,17 @@ def _unread(process: subprocess.Popen[bytes]) -> int:
     return int.from_bytes(count, sys.byteorder)
 
 
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Stop the process, and return when it stands still: until then it may read one more request."""
+    os.kill(process.pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+
+
 def test_a_killed_process_costs_what_it_was_doing_and_the_next_request_gets_another(worker: Worker) -> None:
     asyncio.run(worker.call(*HELLO))
     process = worker._process
     assert process is not None
-    os.kill(process.pid, signal.SIGSTOP)
+    _stop(process)
 
     async def kill_while_it_works() -> None:
         answer = asyncio.ensure_future(worker.call(*HELLO))
@@ -70,7 +76,7 @@ def test_a_process_that_is_silent_for_too_long_is_killed(worker: Worker) -> None
     asyncio.run(worker.call(*HELLO))
     process = worker._process
     assert process is not None
-    os.kill(process.pid, signal.SIGSTOP)
+    _stop(process)
     worker.reply_timeout_s = 0.05
     with pytest.raises(WorkerLost, match="no answer in time"):
         asyncio.run(worker.call(*HELLO))
