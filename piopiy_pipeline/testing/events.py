@@ -26,7 +26,7 @@ from pipecat.frames.frames import (
 from piopiy_pipeline.call import CallEnd, CallInfo, Turn
 from piopiy_pipeline.session import Call
 from piopiy_pipeline.session.events import CallError
-from piopiy_pipeline.session.running import CallMonitor, arguments_of
+from piopiy_pipeline.session.monitor import CallMonitor, arguments_of
 from piopiy_pipeline.testing.values import Event
 
 __all__ = ["EventLog", "WatchedMonitor"]

@@ -39,8 +39,10 @@ from pipecat.frames.frames import (
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.transports.base_output import BaseOutputTransport
 from pipecat.transports.base_transport import TransportParams
+from pipecat.utils.errors import ErrorCategory
 
 from piopiy_pipeline.audio.resample import Resampler
+from piopiy_pipeline.signaling.gateway_protocol import Rate
 from piopiy_pipeline.signaling.messages import Clear, Cleared, DataMessage, Dtmf, Played, dump
 from piopiy_pipeline.transports.frames import HeardTextFrame, SpeechMarkFrame
 from piopiy_pipeline.transports.ledger import Cut, SpeechLedger
@@ -52,6 +54,8 @@ __all__ = ["BotOutput", "SpeechMonitor"]
 
 DOWN = FrameDirection.DOWNSTREAM
 
+MESSAGES_PER_S = 40
+"""Messages to the client's application in the long run, twice as many at once: fewer than the gateway takes."""
 HOLD_S = 0.1
 """An interruption waits this long for the playout clock's answer, and then goes by this side's estimate."""
 QUIET_S = 0.35
@@ -108,6 +112,7 @@ class BotOutput(BaseOutputTransport):
         self._room = asyncio.Event()
         self._room.set()
         self._due_task: asyncio.Task[None] | None = None
+        self._messages = Rate(MESSAGES_PER_S, 0.0)
         self._held: InterruptionFrame | None = None
         self._held_back: deque[Frame] = deque()
         self._hold_timer: asyncio.TimerHandle | None = None
@@ -384,18 +389,25 @@ class BotOutput(BaseOutputTransport):
         """Pass a message on to the client's application."""
         message = frame.message
         if not isinstance(message, dict):
-            await self.push_error(f"a transport message must be a dict, not {type(message).__name__}")
+            await self._refuse(f"a transport message must be a dict, not {type(message).__name__}")
             return
         try:
             event = DataMessage(data=message)
             size = len(dump(event).encode())
         except ValueError as error:  # pydantic's, of whichever kind
-            await self.push_error(f"a transport message must be JSON: {error}")
+            await self._refuse(f"a transport message must be JSON: {error}")
             return
         if size > MAX_EVENT_BYTES:  # the gateway would take it for a fault, and end the call
-            await self.push_error(f"a transport message of {size} bytes: {MAX_EVENT_BYTES} are the limit")
+            await self._refuse(f"a transport message of {size} bytes: {MAX_EVENT_BYTES} are the limit")
+            return
+        if not self._messages.take(self._now()):  # the gateway would end the call, or starve a clear
+            await self._refuse(f"more than {MESSAGES_PER_S} transport messages a second: one is left out")
             return
         self._link.send_event(event)
+
+    async def _refuse(self, why: str) -> None:
+        """Tell the author. It is the bot's mistake and no provider's failure: nobody is apologised to."""
+        await self.push_error(why, category=ErrorCategory.APPLICATION)
 
     def _supports_native_dtmf(self) -> bool:
         return True
