@@ -40,6 +40,8 @@ class EndReason(StrEnum):
     """The agent accepted, and was not ready to speak within the gateway's ``setup_s``."""
     SHUTDOWN = "shutdown"
     """The gateway or the agent was shut down."""
+    GATEWAY_LOST = "gateway_lost"
+    """The gateway died in mid-call: written by the next one, on the records that it left open."""
 
 
 @dataclass(frozen=True, slots=True)

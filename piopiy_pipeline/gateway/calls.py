@@ -49,6 +49,9 @@ class CallHost(Protocol):
     def call_changed(self, call: GatewayCall) -> None:
         """The phase or a deadline of the call is another now."""
 
+    def call_told(self, call: GatewayCall, number: int, event: ConversationEvent) -> None:
+        """The agent told something that happened in the conversation: the call's event of this number."""
+
 
 class GatewayCall:
     """See the module. Implements `LegListener` for its leg and `MediaListener` for its media stream.
@@ -81,6 +84,7 @@ class GatewayCall:
         self._worst_gap_s = 0.0
         self._caller_dropped_s = 0.0
         self._last_instance_id: str | None = None
+        self._events = 0
 
     # ------------------------------------------------------------------ the switchboard's side
 
@@ -154,6 +158,7 @@ class GatewayCall:
             kind=self.info.kind,
             from_number=self.info.from_number,
             to_number=self.info.to_number,
+            metadata=self.info.metadata,
             phase=self.phase,
             placed_at=self.placed_at,
             answered_at=self.answered_at,
@@ -228,6 +233,8 @@ class GatewayCall:
         """For whoever watches the call."""
         if self.phase in (Phase.SETUP, Phase.LIVE) and self._has(instance):
             self.leg.conversation(event)
+            self._events += 1
+            self._host.call_told(self, self._events, event)
 
     def instance_lost(self, instance: Instance, now: float) -> None:
         """The instance's connection is gone."""

@@ -12,19 +12,29 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from piopiy_pipeline.gateway.errors import GatewayError
 
-__all__ = ["ENV_PREFIX", "GatewayConfig"]
+__all__ = ["ENV_PREFIX", "GatewayConfig", "IceServer"]
 
 ENV_PREFIX = "PIOPIY_GATEWAY_"
 
 Secret = Annotated[str, StringConstraints(min_length=1, pattern=r"^[\x21-\x7e]+$")]
 AgentId = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class IceServer(BaseModel):
+    """A STUN or TURN server, with the names that browsers use: RTCIceServer of the W3C's WebRTC."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    urls: list[Annotated[str, StringConstraints(pattern=r"^(stuns?|turns?):")]]
+    username: str | None = None
+    credential: str | None = Field(default=None, repr=False)
 
 
 class GatewayConfig(BaseModel):
@@ -59,6 +69,32 @@ class GatewayConfig(BaseModel):
     """How often agents are asked for a sign of life; lost after three of these."""
     max_calls: Annotated[int, Field(gt=0)] = 200
     """More calls than this at once are refused as busy."""
+    api_keys: list[Secret] = Field(default_factory=list, repr=False)
+    """The bearer keys of operators: they make client tokens, see all calls, and end them."""
+    console: Literal["key", "open"] = "key"
+    """Whether the console asks for an API key. ``open`` asks nobody on this machine, and is refused on other hosts."""
+    token_secret: Secret | None = Field(default=None, repr=False)
+    """What client tokens are signed with. Without one, a new one at each start: older tokens are then void."""
+    allowed_origins: list[str] = Field(default_factory=list)
+    """Web pages (as ``https://shop.example``) whose scripts may call; the console's own always may."""
+    ice_servers: list[IceServer] = Field(default_factory=list)
+    """STUN and TURN servers, for the gateway and for browsers."""
+    webrtc_workers: Annotated[int, Field(ge=0, le=64)] = 1
+    """Processes for browsers' calls; 0 takes none."""
+    data_folder: Path | None = None
+    """Where records and recordings are kept. None: this user's own data folder."""
+    database_url: str | None = Field(default=None, repr=False)
+    """Where the records of calls are, as SQLAlchemy names it. None: an SQLite file in the data folder."""
+    record: bool = False
+    """Whether calls are recorded, in stereo, on disk: the caller left, the bot right."""
+
+    @model_validator(mode="after")
+    def _open_only_at_home(self) -> Self:
+        if self.console == "open" and self.host not in ("127.0.0.1", "::1", "localhost"):
+            raise ValueError(
+                f"console: 'open' asks nobody for a key, so not on host {self.host!r}: use 'key'"
+            )
+        return self
 
     @classmethod
     def load(cls, path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Self:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
-from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.call import CallKind, EndReason
 
 __all__ = ["CallSnapshot", "InstanceSnapshot", "Phase", "Snapshot"]
 
@@ -26,9 +27,10 @@ class CallSnapshot:
     call_id: str
     agent_id: str
     instance_id: str | None
-    kind: str
+    kind: CallKind
     from_number: str | None
     to_number: str | None
+    metadata: dict[str, Any] | None
     phase: Phase
     placed_at: float
     answered_at: float | None

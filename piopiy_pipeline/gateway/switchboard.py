@@ -19,6 +19,7 @@ from piopiy_pipeline.gateway.calls import CallLimits, GatewayCall
 from piopiy_pipeline.gateway.instances import AgentLink, Instance, Instances
 from piopiy_pipeline.gateway.legs.base import Leg
 from piopiy_pipeline.gateway.snapshots import CallSnapshot, InstanceSnapshot, Phase, Snapshot
+from piopiy_pipeline.gateway.watch import CallChanged, CallEventTold, Watch
 from piopiy_pipeline.signaling.messages import (
     Accept,
     AgentMessage,
@@ -42,7 +43,12 @@ class Switchboard:
     """See the module. `on_change` is called when `wake_at`, `playing` or the instances may have changed."""
 
     def __init__(
-        self, *, limits: CallLimits, max_calls: int, on_change: Callable[[], None] = lambda: None
+        self,
+        *,
+        limits: CallLimits,
+        max_calls: int,
+        on_change: Callable[[], None] = lambda: None,
+        watch: Watch | None = None,
     ) -> None:
         self.limits = limits
         self.max_calls = max_calls
@@ -54,6 +60,8 @@ class Switchboard:
         self._deadlines: list[tuple[float, int, str]] = []
         self._order = count()
         self._closed = False
+        self.watch = watch or Watch()
+        self._told: dict[str, Phase] = {}  # of calls under way, what the watchers know
 
     # ------------------------------------------------------------------ callers
 
@@ -181,6 +189,7 @@ class Switchboard:
 
     def call_changed(self, call: GatewayCall) -> None:
         """A call tells that its phase or its deadlines are others now."""
+        self._tell_watchers(call)
         if call.phase is Phase.ENDED:
             self._calls.pop(call.call_id, None)
             self._ended.append(call.snapshot())
@@ -196,6 +205,21 @@ class Switchboard:
             self._deadlines = [one for one in self._deadlines if one[2] in self._calls]
             heapq.heapify(self._deadlines)
         self._on_change()
+
+    def call_told(self, call: GatewayCall, number: int, event: ConversationEvent) -> None:
+        """A call passes on what happened in its conversation."""
+        self.watch.tell(
+            CallEventTold(self.watch.wall(), call.call_id, number, event.at, event.event, event.data)
+        )
+
+    def _tell_watchers(self, call: GatewayCall) -> None:
+        if self._told.get(call.call_id) is call.phase:
+            return
+        if call.phase is Phase.ENDED:
+            self._told.pop(call.call_id, None)
+        else:
+            self._told[call.call_id] = call.phase
+        self.watch.tell(CallChanged(self.watch.wall(), call.snapshot()))
 
     def _lose_calls(self, instance: Instance, now: float) -> None:
         for call_id in sorted(instance.calls):

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from piopiy_pipeline.call import EndReason
-from piopiy_pipeline.signaling.messages import DataMessage, Dtmf, Message, parser
+from piopiy_pipeline.signaling.messages import ConversationEventName, DataMessage, Dtmf, Message, parser
 
 __all__ = [
     "Answered",
@@ -69,7 +69,7 @@ class Conversation(Message):
 
     event: Literal["conversation"] = "conversation"
     at: float
-    name: Literal["user_turn", "bot_turn", "tool", "error"]
+    name: ConversationEventName
     data: dict[str, Any] = Field(default_factory=dict)
 
 

@@ -31,6 +31,7 @@ __all__ = [
     "Cleared",
     "Confirm",
     "ConversationEvent",
+    "ConversationEventName",
     "DataMessage",
     "Dtmf",
     "Ended",
@@ -60,6 +61,17 @@ PROTOCOL_VERSION = 1
 MAX_MESSAGE_BYTES = 1 << 20
 """The largest signaling message that either side takes: a checkpoint of a long conversation fits."""
 
+ConversationEventName = Literal[
+    "user_partial",
+    "user_turn",
+    "bot_partial",
+    "bot_turn",
+    "tool",
+    "tool_result",
+    "latency",
+    "error",
+]
+"""What can happen in a conversation: see `ConversationEvent`."""
 CallId = Annotated[str, Field(min_length=1, max_length=64)]
 Positive = Annotated[int, Field(gt=0)]
 
@@ -133,14 +145,24 @@ class Checkpoint(Message):
 class ConversationEvent(Message):
     """Something that happened in the conversation, for whoever watches the call.
 
-    `at` is in seconds since the call was answered. `event` is one of ``user_turn`` (text),
-    ``bot_turn`` (text, interrupted), ``tool`` (name, arguments), ``error`` (stage, message).
+    `at` is in seconds since the call was answered. `event` is one of
+
+    * ``user_partial`` (text): what the recogniser makes of the caller's turn so far; the next one replaces it;
+    * ``user_turn`` (text): the caller's turn as it went into the context;
+    * ``bot_partial`` (text): what was heard of the bot's turn so far; the next one replaces it;
+    * ``bot_turn`` (text, interrupted): the bot's turn, as far as it was heard;
+    * ``tool`` (number, name, arguments) and ``tool_result`` (number, name, result): `number` joins the two;
+    * ``latency`` (silence_s, stt_s, turn_s, llm_s, tts_s, playout_s, total_s): where the time of an answer
+      went, told when its first sample was played; the parts sum to the total;
+    * ``error`` (stage, message).
+
+    Partial ones come a few times a second at most, and are not kept on the record.
     """
 
     type: Literal["event"] = "event"
     call_id: CallId
     at: float
-    event: Literal["user_turn", "bot_turn", "tool", "error"]
+    event: ConversationEventName
     data: dict[str, Any] = Field(default_factory=dict)
 
 
