@@ -30,6 +30,7 @@ __all__ = [
     "Clear",
     "Cleared",
     "Confirm",
+    "Control",
     "ConversationEvent",
     "ConversationEventName",
     "DataMessage",
@@ -50,6 +51,8 @@ __all__ = [
     "Registered",
     "Reject",
     "Status",
+    "Transfer",
+    "TransferResult",
     "dump",
     "parse_agent_media",
     "parse_agent_message",
@@ -175,6 +178,37 @@ class Hangup(Message):
     detail: str = ""
 
 
+class Transfer(Message):
+    """Hand the caller to `to`: a number, a SIP URI, or a name that the gateway's configuration knows.
+
+    *warm*: it rings there while the caller goes on talking to the bot; when it is answered the two
+    are joined, and the agent's call ends with ``transferred``. *cold* (a blind transfer): the bot
+    leaves at once. `TransferResult` answers either way, unless the call is over before. One at a
+    time per call. `summary` is what whoever answers is to know.
+    """
+
+    type: Literal["transfer"] = "transfer"
+    call_id: CallId
+    request_id: Annotated[str, Field(min_length=1, max_length=64)]
+    to: Annotated[str, Field(min_length=1, max_length=256)]
+    warm: bool = True
+    summary: Annotated[str, Field(max_length=2000)] = ""
+    ring_timeout_s: Annotated[float, Field(gt=0, le=300)] = 30
+
+
+class Control(Message):
+    """Switch something of the call on or off.
+
+    ``hold``: neither side hears the other, the caller hears the gateway's hold sound; ``mute``: the
+    bot does not hear the caller; ``record``: the call is written to disk at the gateway.
+    """
+
+    type: Literal["control"] = "control"
+    call_id: CallId
+    what: Literal["hold", "mute", "record"]
+    on: bool
+
+
 class Ping(Message):
     """Are you there? Either side may ask; the other answers with the same number."""
 
@@ -248,6 +282,21 @@ class Ended(Message):
     detail: str = ""
 
 
+class TransferResult(Message):
+    """What became of a `Transfer`.
+
+    ``bridged``: the caller talks to them. Otherwise the caller is still with the bot, and `detail` says
+    in a sentence why: ``no_answer``, ``busy``, ``declined``, ``unreachable``, ``refused`` (not allowed, or
+    another one is under way), ``failed``.
+    """
+
+    type: Literal["transfer_result"] = "transfer_result"
+    call_id: CallId
+    request_id: str
+    outcome: Literal["bridged", "no_answer", "busy", "declined", "unreachable", "refused", "failed"]
+    detail: str = ""
+
+
 class Fault(Message):
     """The other side did something that ends the connection. Nothing follows it but the close."""
 
@@ -265,13 +314,16 @@ AgentMessage = Annotated[
     | Checkpoint
     | ConversationEvent
     | Hangup
+    | Transfer
+    | Control
     | Ping
     | Pong
     | Fault,
     Field(discriminator="type"),
 ]
 GatewayMessage = Annotated[
-    Registered | Offer | Confirm | Cancel | Ended | Ping | Pong | Fault, Field(discriminator="type")
+    Registered | Offer | Confirm | Cancel | Ended | TransferResult | Ping | Pong | Fault,
+    Field(discriminator="type"),
 ]
 
 
