@@ -1,0 +1,60 @@
+"""Calls that go out: what a gateway asks of whoever can dial, and what it is told. No I/O.
+
+A dialled leg is a `Leg` like any other once it is answered. Until then it tells its listener that it
+rings, that somebody picked up, or that it came to nothing; exactly one of the last two, once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from piopiy_pipeline.gateway.legs.base import Leg, LegListener
+
+__all__ = ["DialFailure", "DialRefused", "DialRequest", "DialledListener", "Dialler", "NoDialler"]
+
+DialFailure = Literal["no_answer", "busy", "declined", "unreachable", "failed"]
+"""Why a dialled leg came to nothing: the words of `signaling.messages.TransferResult`."""
+
+
+class DialRefused(Exception):
+    """Nothing was dialled: the destination is none, or there is no way to it. The text says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class DialRequest:
+    """Whom to call. `to` is a number, a ``sip:`` URI, or a name of the configuration."""
+
+    to: str
+    from_number: str | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    """More SIP headers for the invitation; their names begin with ``X-``."""
+
+
+class DialledListener(LegListener, Protocol):
+    """What a dialled leg tells: that of any leg, and how the dialling goes. `now` is the loop's time."""
+
+    def callee_ringing(self, now: float) -> None:
+        """It rings there. May come more than once."""
+
+    def callee_answered(self, now: float) -> None:
+        """Somebody picked up: sound flows from here on, and the leg's `rate` is known."""
+
+    def callee_failed(self, now: float, why: DialFailure, detail: str) -> None:
+        """It came to nothing, and the leg is over."""
+
+
+class Dialler(Protocol):
+    """Whoever can dial."""
+
+    def dial(self, request: DialRequest, listener: DialledListener) -> Leg:
+        """Begin to call. Raises `DialRefused`. `Leg.end` gives up a leg that is not answered yet."""
+
+
+class NoDialler:
+    """A gateway without a way out."""
+
+    def dial(self, request: DialRequest, listener: DialledListener) -> Leg:
+        raise DialRefused(
+            f"cannot call {request.to!r}: this gateway has no way out; configure a trunk in its sip section"
+        )
