@@ -1,0 +1,143 @@
+"""What an operator sets for telephones: ports, who may call, and which number reaches which agent.
+
+A model of its own, and free of the user agent's imports, so that the gateway's settings can hold it
+and a gateway without telephones starts without them.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+from piopiy_pipeline.gateway.sip.sdp import CodecName
+
+__all__ = ["SipConfig", "SipRoute", "SipTrunk"]
+
+Transport = Literal["udp", "tcp", "tls"]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+User = Annotated[
+    str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_.!~*'()&=+$,;?/#-]+$")
+]
+Password = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+Host = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9.:_-]+$")]
+
+
+class SipRoute(BaseModel):
+    """Numbers, and the agent that answers them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    to: Annotated[str, StringConstraints(min_length=1, max_length=128)]
+    """A number or name as it is dialled; with ``*`` at its end, all that begin so."""
+    agent: Annotated[str, StringConstraints(min_length=1, max_length=128)]
+
+    @field_validator("to")
+    @classmethod
+    def _star_at_the_end(cls, to: str) -> str:
+        if "*" in to[:-1] and to.strip("*") != "":
+            raise ValueError("the only place for '*' is the end")
+        return to
+
+    def matches(self, number: str) -> bool:
+        """Whether this route takes `number`."""
+        return number.startswith(self.to[:-1]) if self.to.endswith("*") else number == self.to
+
+
+class SipTrunk(BaseModel):
+    """A provider or PBX: calls go out through it, and come in from its addresses without a password."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    host: Host
+    """Its name or address."""
+    port: Annotated[int, Field(ge=1, le=65535)] = 5060
+    transport: Transport = "udp"
+    user: User | None = None
+    """Who we are there; also the caller's number of calls that name none."""
+    password: Password | None = Field(default=None, repr=False)
+    register_there: bool = False
+    """Whether to register as `user`, so that calls reach us there."""
+    expires_s: Annotated[int, Field(ge=60, le=86_400)] = 600
+    """How long a registration is asked to last."""
+    sources: list[str] = Field(default_factory=list)
+    """Addresses or networks (``203.0.113.0/24``) its calls come from. An address in `host` counts too."""
+
+    @model_validator(mode="after")
+    def _registers_as_somebody(self) -> Self:
+        if self.register_there and self.user is None:
+            raise ValueError("register_there: as whom? Set user")
+        for source in self.sources:
+            ipaddress.ip_network(source, strict=False)
+        return self
+
+
+class SipConfig(BaseModel):
+    """The telephone side of a gateway. Without it, there is none."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    host: str = "127.0.0.1"
+    """The interface to listen on, for signalling and for voice."""
+    port: Annotated[int, Field(ge=0, le=65535)] = 5060
+    """The port for UDP and TCP; 0 takes any that is free."""
+    transports: Annotated[list[Literal["udp", "tcp"]], Field(min_length=1)] = ["udp", "tcp"]
+    tls_port: Annotated[int, Field(ge=0, le=65535)] = 5061
+    """The port for TLS, which is on when there is a certificate."""
+    tls_certificate: Path | None = None
+    """A PEM file with the certificate and those that vouch for it."""
+    tls_key: Path | None = None
+    """A PEM file with the certificate's key; None: it is in the same file."""
+    external_host: Host | None = None
+    """The address by which others reach this machine, when a NAT or cloud gives it another one."""
+    rtp_ports: tuple[int, int] = (16_384, 32_766)
+    """The first and the last port for voice."""
+    codecs: Annotated[list[CodecName], Field(min_length=1)] = ["PCMU", "PCMA", "G722", "opus"]
+    """Which codecs are taken, in the order in which calls of ours offer them."""
+    users: dict[User, Password] = Field(default_factory=dict, repr=False)
+    """Phones that may register and call, with the password of each."""
+    callers: Literal["known", "anyone"] = "known"
+    """Who may call: phones with a password and trunks, or anybody who reaches the port."""
+    realm: Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r'^[^"\\\x00-\x1f]+$')] = (
+        "piopiy"
+    )
+    """What phones show when they ask for the password."""
+    digest_algorithms: Annotated[list[Literal["MD5", "SHA-256"]], Field(min_length=1)] = ["MD5"]
+    """Which digests are asked for, the preferred one first. Many phones know only MD5."""
+    trunks: dict[Annotated[str, StringConstraints(min_length=1, max_length=64)], SipTrunk] = Field(
+        default_factory=dict
+    )
+    routes: list[SipRoute] = Field(default_factory=list)
+    """Which number reaches which agent: the first that matches."""
+    default_agent: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = None
+    """Who takes numbers that no route names; None: they are not found."""
+    max_calls_per_source: Annotated[int, Field(gt=0)] = 100
+    """Calls at once from one address."""
+    max_pending_invites: Annotated[int, Field(gt=0)] = 500
+    """Calls that ring at once."""
+    max_transactions: Annotated[int, Field(gt=0)] = 10_000
+    max_connections: Annotated[int, Field(gt=0)] = 500
+    """TCP and TLS connections at once."""
+    max_refusals_per_minute: Annotated[int, Field(gt=0)] = 60
+    """Wrong passwords and unknown numbers from one address, before it hears nothing else for a while."""
+    ring_timeout_s: Seconds = 60.0
+    """How long a call of ours rings."""
+    session_expires_s: Annotated[int, Field(ge=90, le=86_400)] = 1800
+    """Calls whose other side supports it (RFC 4028) are checked this often."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        first, last = self.rtp_ports
+        if not 1024 <= first < last <= 65_535:
+            raise ValueError(
+                f"rtp_ports: two ports from 1024 to 65535, the first below the last, not {first}, {last}"
+            )
+        if self.tls_key is not None and self.tls_certificate is None:
+            raise ValueError("tls_key: of no use without tls_certificate")
+        return self
+
+    def agent_for(self, number: str) -> str | None:
+        """Who answers when `number` is dialled; None: nobody here has that number."""
+        return next((route.agent for route in self.routes if route.matches(number)), self.default_agent)
