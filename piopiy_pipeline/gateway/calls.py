@@ -1,8 +1,12 @@
 """One call at the gateway: from the caller's first ring to the one reason for which it ended. No I/O.
 
-    OFFERING --accept--> SETUP --answer, media started--> LIVE --> ENDED
+    DIALLING
+        |picked up
+    OFFERING --accept--> SETUP --answer, media started--> LIVE --transfer--> BRIDGED --> ENDED
         ^  |reject, expiry   |callback failed, agent lost     |agent lost
         |__|_________________|________________________________|
+
+A call that comes in begins with OFFERING, one that goes out with DIALLING; ENDED may follow on anything.
 
 The caller's leg stays through all of it; agents come and go. At any time one instance at most has
 the call: an offer is withdrawn before the next is made, and an accept counts only for the offer
@@ -18,17 +22,19 @@ from loguru import logger
 
 from piopiy_pipeline.call import CallInfo, EndReason
 from piopiy_pipeline.gateway.attempts import Attempt, MediaPort
+from piopiy_pipeline.gateway.control import CallControl
+from piopiy_pipeline.gateway.dialling import DialFailure, DialledLeg, Dialler
 from piopiy_pipeline.gateway.instances import Instance, Instances
 from piopiy_pipeline.gateway.legs.base import Leg
+from piopiy_pipeline.gateway.search import Search
 from piopiy_pipeline.gateway.snapshots import CallSnapshot, Phase
+from piopiy_pipeline.gateway.soundpath import Recordings, SoundPath
 from piopiy_pipeline.signaling.messages import Cancel, ConversationEvent
 
-__all__ = ["CallHost", "CallLimits", "GatewayCall"]
+__all__ = ["CallHost", "CallLimits", "CallOptions", "GatewayCall"]
 
 MEDIA_GRACE_S = 1.0
 """A hangup travels on another socket than the audio: so long it may come after the audio's end."""
-MAX_RECOVERIES = 3
-"""A call that has lost this many agents is more likely their cause than their victim."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +46,31 @@ class CallLimits:
     max_duration_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class CallOptions:
+    """What may differ from call to call. None: as the gateway's configuration says."""
+
+    max_duration_s: float | None = None
+    record: bool | None = None
+
+
+_DIAL_ENDS: dict[DialFailure, EndReason] = {
+    "no_answer": EndReason.NO_ANSWER,
+    "busy": EndReason.CALLEE_BUSY,
+    "declined": EndReason.CALLEE_BUSY,
+    "unreachable": EndReason.UNREACHABLE,
+    "failed": EndReason.UNREACHABLE,
+}
+
+
 class CallHost(Protocol):
     """What a call needs of the switchboard."""
 
     instances: Instances
     limits: CallLimits
+    dialler: Dialler
+    recordings: Recordings
+    record: bool
 
     def call_changed(self, call: GatewayCall) -> None:
         """The phase or a deadline of the call is another now."""
@@ -59,9 +85,20 @@ class GatewayCall:
     Every `now` is in seconds, of one clock.
     """
 
-    def __init__(self, *, info: CallInfo, leg: Leg, host: CallHost, now: float) -> None:
+    def __init__(
+        self,
+        *,
+        info: CallInfo,
+        host: CallHost,
+        now: float,
+        leg: Leg,
+        options: CallOptions | None = None,
+    ) -> None:
         self.info = info
         self.leg = leg
+        self.sound = SoundPath(leg)
+        self.control = CallControl(self, host.dialler)
+        self.options = options or CallOptions()
         self.phase = Phase.OFFERING
         self.placed_at = now
         self.answered_at: float | None = None
@@ -72,14 +109,11 @@ class GatewayCall:
         self.log = logger.bind(call_id=info.call_id, agent_id=info.agent_id)
         self._host = host
         self._attempt: Attempt | None = None
-        self._tried: set[Instance] = set()
-        self._offers = 0
-        self._retried = False
-        self._recoveries = 0
-        self._failure: tuple[EndReason, str] | None = None  # why another instance is being looked for
+        self._search = Search(info.agent_id, host.instances)
         self._phase_deadline: float | None = None
         self._media_deadline: float | None = None
         self._duration_deadline: float | None = None
+        self._ring_timeout_s = 0.0
         self._gaps = 0
         self._worst_gap_s = 0.0
         self._caller_dropped_s = 0.0
@@ -95,7 +129,8 @@ class GatewayCall:
     @property
     def wake_at(self) -> float | None:
         """When `tick` wants to be called next."""
-        deadlines = (self._phase_deadline, self._media_deadline, self._duration_deadline)
+        own = (self._phase_deadline, self._media_deadline, self._duration_deadline)
+        deadlines = (*own, self.control.deadline)
         return min((at for at in deadlines if at is not None), default=None)
 
     def place(self, now: float) -> None:
@@ -103,17 +138,29 @@ class GatewayCall:
         self.leg.ring(self.call_id)
         self._ask_next(now)
 
+    def dial(self, leg: DialledLeg, ring_timeout_s: float, now: float) -> None:
+        """Call somebody; an agent is asked when they pick up."""
+        self.phase = Phase.DIALLING
+        self._ring_timeout_s = ring_timeout_s
+        self._phase_deadline = now + ring_timeout_s
+        self._host.call_changed(self)
+        leg.call(self)
+
     def tick(self, now: float) -> None:
         """Act on the deadlines that have passed."""
         if self.phase is Phase.ENDED:
             return
+        self.control.tick(now)
         if self._duration_deadline is not None and now >= self._duration_deadline:
-            limit = self._host.limits.max_duration_s
+            limit = self._max_duration_s
             self.end(now, EndReason.MAX_DURATION, f"the limit of {limit:g} s was reached")
         elif self._media_deadline is not None and now >= self._media_deadline:
             self._recover(now, "the media stream was lost", tell=True)
         elif self._phase_deadline is not None and now >= self._phase_deadline:
-            if self.phase is Phase.OFFERING:
+            if self.phase is Phase.DIALLING:
+                limit = self._ring_timeout_s
+                self.end(now, EndReason.NO_ANSWER, f"nobody answered within {limit:g} s")
+            elif self.phase is Phase.OFFERING:
                 self._withdraw("the offer's deadline passed")
                 self._ask_next(now)
             else:
@@ -122,9 +169,8 @@ class GatewayCall:
 
     def play(self, now: float) -> None:
         """Send the caller what is due."""
-        if self.phase is Phase.LIVE and self._attempt and self._attempt.media:
-            for frame in self._attempt.media.play(now):
-                self.leg.send(frame)
+        if self.phase is Phase.LIVE or self.phase is Phase.BRIDGED:
+            self.sound.play(now, self._attempt.media if self._attempt else None)
 
     def end(self, now: float, reason: EndReason, detail: str = "", *, by_agent: bool = False) -> None:
         """End the call, once: later reasons do not count."""
@@ -135,6 +181,8 @@ class GatewayCall:
                 self._attempt.cancel(f"the call is over: {reason.value}")
             else:
                 self._attempt.ended(reason, detail)
+        self.control.abandon(reason)
+        self.record(on=False)
         self._release()
         self.phase, self.reason, self.detail, self.ended_at = Phase.ENDED, reason, detail, now
         self._phase_deadline = self._media_deadline = self._duration_deadline = None
@@ -163,8 +211,8 @@ class GatewayCall:
             placed_at=self.placed_at,
             answered_at=self.answered_at,
             ended_at=self.ended_at,
-            offers=self._offers,
-            recoveries=self._recoveries,
+            offers=self._search.offers,
+            recoveries=self._search.recoveries,
             gaps=self._gaps + (media.gaps if media else 0),
             worst_gap_s=max(self._worst_gap_s, media.worst_gap_s if media else 0.0),
             frames_dropped=self.leg.frames_dropped,
@@ -214,7 +262,7 @@ class GatewayCall:
 
     def hangup(self, instance: Instance, reason: EndReason, detail: str, now: float) -> None:
         """The instance ends the call."""
-        if not self._has(instance):
+        if not self.serves(instance):
             return
         if self.phase is Phase.OFFERING:
             self._release()
@@ -226,19 +274,19 @@ class GatewayCall:
 
     def keep(self, instance: Instance, checkpoint: dict[str, Any]) -> None:
         """What another instance would need to go on."""
-        if self.phase in (Phase.SETUP, Phase.LIVE) and self._has(instance):
+        if self.phase in (Phase.SETUP, Phase.LIVE) and self.serves(instance):
             self.checkpoint = checkpoint
 
     def conversation(self, instance: Instance, event: ConversationEvent) -> None:
         """For whoever watches the call."""
-        if self.phase in (Phase.SETUP, Phase.LIVE) and self._has(instance):
+        if self.phase in (Phase.SETUP, Phase.LIVE) and self.serves(instance):
             self.leg.conversation(event)
             self._events += 1
             self._host.call_told(self, self._events, event)
 
     def instance_lost(self, instance: Instance, now: float) -> None:
         """The instance's connection is gone."""
-        if not self._has(instance):
+        if not self.serves(instance):
             return
         if self.phase is Phase.OFFERING:
             self._release()
@@ -300,11 +348,13 @@ class GatewayCall:
     # ------------------------------------------------------------------ the caller
 
     def caller_audio(self, pcm: bytes) -> None:
-        if self.phase is Phase.LIVE and self._attempt and self._attempt.media:
-            self._attempt.media.caller_audio(pcm)
+        if self.phase is Phase.LIVE or self.phase is Phase.BRIDGED:
+            self.sound.caller_audio(pcm, self._attempt.media if self._attempt else None)
 
     def caller_dtmf(self, digits: str) -> None:
-        if self.phase is Phase.LIVE and self._attempt and self._attempt.media:
+        if self.sound.bridge is not None:
+            self.sound.bridge.far.dtmf(digits)
+        elif self.phase is Phase.LIVE and self._attempt and self._attempt.media:
             self._attempt.media.dtmf(digits)
 
     def caller_data(self, data: dict[str, Any]) -> None:
@@ -312,17 +362,57 @@ class GatewayCall:
             self._attempt.media.data(data)
 
     def caller_hangup(self, now: float, detail: str = "") -> None:
-        self.end(now, EndReason.CALLER_HANGUP, detail)
+        if self.phase is Phase.BRIDGED:
+            self.end(now, EndReason.TRANSFERRED, detail or "the caller hung up")
+        else:
+            self.end(now, EndReason.CALLER_HANGUP, detail)
+
+    def callee_ringing(self, now: float) -> None:
+        """It rings where the gateway called."""
+
+    def callee_answered(self, now: float) -> None:
+        """Somebody picked up: now an agent is asked."""
+        if self.phase is Phase.DIALLING:
+            self._ask_next(now)
+
+    def callee_failed(self, now: float, why: DialFailure, detail: str) -> None:
+        """Nobody did."""
+        self.end(now, _DIAL_ENDS[why], detail)
+
+    # ------------------------------------------------------------------ what its control asks
+
+    def record(self, *, on: bool) -> None:
+        """Begin to record the call, or end that. Said twice, it is the same."""
+        tap = self.sound.tap
+        if on and tap is None:
+            self.sound.tap = self._host.recordings.begin(self.info, self.leg.rate)
+        elif not on and tap is not None:
+            self.sound.tap = None
+            tap.close()
+
+    def changed(self) -> None:
+        """A deadline of the control is another now."""
+        self._host.call_changed(self)
+
+    def leave_agent(self, detail: str) -> None:
+        """The caller is somebody else's now: the agent is told, and has the call no more."""
+        if self._attempt is not None:
+            if self.phase is Phase.OFFERING:
+                self._attempt.cancel(detail)
+            else:
+                self._attempt.ended(EndReason.TRANSFERRED, detail)
+        self._release()
+        self.checkpoint = None
+        self.phase = Phase.BRIDGED
+        self._host.call_changed(self)
 
     # ------------------------------------------------------------------ between agents
 
     def _ask_next(self, now: float) -> None:
-        instance = self._host.instances.pick(self.info.agent_id, without=self._tried)
+        instance = self._search.next()
         if instance is None:
-            self.end(now, *self._why_nobody())
+            self.end(now, *self._search.why_nobody())
             return
-        self._tried.add(instance)
-        self._offers += 1
         self._attempt = Attempt(self.call_id, instance)
         self.phase = Phase.OFFERING
         limits = self._host.limits
@@ -336,38 +426,27 @@ class GatewayCall:
         )
         self._host.call_changed(self)
 
-    def _why_nobody(self) -> tuple[EndReason, str]:
-        if self._failure is not None:
-            return self._failure
-        agent_id = self.info.agent_id
-        connected = self._host.instances.of(agent_id)
-        if not connected:
-            return EndReason.NO_AGENT, f"no instance of agent {agent_id!r} is connected"
-        return EndReason.BUSY, f"instances connected: {len(connected)}, and none took the call"
-
     def _retry(self, now: float, detail: str) -> None:
         """A callback failed before its answer: elsewhere, once."""
-        if self._retried:
+        if self._search.may_retry():
+            self._elsewhere(now, EndReason.ERROR, detail)
+        else:
             self.end(now, EndReason.ERROR, detail, by_agent=True)
-            return
-        self._retried = True
-        self._elsewhere(now, EndReason.ERROR, detail)
 
     def _recover(self, now: float, detail: str, *, tell: bool) -> None:
         """An agent was lost with the call: the caller stays on the line while another is asked."""
         if tell and self._attempt is not None:
             self._attempt.ended(EndReason.AGENT_LOST, detail)
-        if self._recoveries >= MAX_RECOVERIES:
-            self.end(now, EndReason.AGENT_LOST, f"{detail}, after {self._recoveries} others", by_agent=True)
-            return
-        self._recoveries += 1
-        self._elsewhere(now, EndReason.AGENT_LOST, detail)
+        if self._search.may_recover():
+            self._elsewhere(now, EndReason.AGENT_LOST, detail)
+        else:
+            after = f"{detail}, after {self._search.recoveries} others"
+            self.end(now, EndReason.AGENT_LOST, after, by_agent=True)
 
     def _elsewhere(self, now: float, reason: EndReason, detail: str) -> None:
         instance = self._attempt.instance if self._attempt else None
         self.log.warning("call {}: {} on instance {}", self.call_id, detail, self._last_instance_id)
-        self._failure = (reason, detail)
-        self._tried = {instance} if instance else set()
+        self._search.begin_again(instance, reason, detail)
         self._release()
         self._ask_next(now)
 
@@ -381,11 +460,18 @@ class GatewayCall:
         self._phase_deadline = None
         if self.answered_at is None:
             self.answered_at = now
-            self._duration_deadline = now + self._host.limits.max_duration_s
+            self._duration_deadline = now + self._max_duration_s
             self.leg.answer()
+            self.record(on=self._host.record if self.options.record is None else self.options.record)
         self._host.call_changed(self)
 
-    def _has(self, instance: Instance) -> bool:
+    @property
+    def _max_duration_s(self) -> float:
+        own = self.options.max_duration_s
+        return self._host.limits.max_duration_s if own is None else min(own, self._host.limits.max_duration_s)
+
+    def serves(self, instance: Instance) -> bool:
+        """Whether this instance has the call, or was offered it."""
         return self._attempt is not None and self._attempt.instance is instance
 
     def _carries(self, media: MediaPort) -> bool:

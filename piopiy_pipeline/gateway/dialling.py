@@ -6,12 +6,21 @@ rings, that somebody picked up, or that it came to nothing; exactly one of the l
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from piopiy_pipeline.gateway.legs.base import Leg, LegListener
 
-__all__ = ["DialFailure", "DialRefused", "DialRequest", "DialledListener", "Dialler", "NoDialler"]
+__all__ = [
+    "DialFailure",
+    "DialRefused",
+    "DialRequest",
+    "DialledLeg",
+    "DialledListener",
+    "Dialler",
+    "NoDialler",
+]
 
 DialFailure = Literal["no_answer", "busy", "declined", "unreachable", "failed"]
 """Why a dialled leg came to nothing: the words of `signaling.messages.TransferResult`."""
@@ -44,17 +53,28 @@ class DialledListener(LegListener, Protocol):
         """It came to nothing, and the leg is over."""
 
 
+class DialledLeg(Leg):
+    """A leg to somebody who is yet to pick up. `rate` counts from then on."""
+
+    @abstractmethod
+    def call(self, listener: DialledListener) -> None:
+        """Begin to call, once, and tell `listener` from then on; never from within this method.
+
+        `Leg.end` gives up what is not answered yet.
+        """
+
+
 class Dialler(Protocol):
     """Whoever can dial."""
 
-    def dial(self, request: DialRequest, listener: DialledListener) -> Leg:
-        """Begin to call. Raises `DialRefused`. `Leg.end` gives up a leg that is not answered yet."""
+    def dial(self, request: DialRequest) -> DialledLeg:
+        """The leg to call with. Raises `DialRefused`."""
 
 
 class NoDialler:
     """A gateway without a way out."""
 
-    def dial(self, request: DialRequest, listener: DialledListener) -> Leg:
+    def dial(self, request: DialRequest) -> DialledLeg:
         raise DialRefused(
             f"cannot call {request.to!r}: this gateway has no way out; configure a trunk in its sip section"
         )

@@ -14,9 +14,13 @@ __all__ = ["CallSnapshot", "InstanceSnapshot", "Phase", "Snapshot"]
 class Phase(StrEnum):
     """How far a call has come."""
 
+    DIALLING = "dialling"
+    """The gateway calls somebody, who has not picked up yet."""
     OFFERING = "offering"
     SETUP = "setup"
     LIVE = "live"
+    BRIDGED = "bridged"
+    """The caller was transferred, and talks to somebody through this gateway."""
     ENDED = "ended"
 
 

@@ -15,10 +15,12 @@ from itertools import count
 from loguru import logger
 
 from piopiy_pipeline.call import CallInfo, EndReason
-from piopiy_pipeline.gateway.calls import CallLimits, GatewayCall
+from piopiy_pipeline.gateway.calls import CallLimits, CallOptions, GatewayCall
+from piopiy_pipeline.gateway.dialling import Dialler, DialRefused, DialRequest, NoDialler
 from piopiy_pipeline.gateway.instances import AgentLink, Instance, Instances
 from piopiy_pipeline.gateway.legs.base import Leg
 from piopiy_pipeline.gateway.snapshots import CallSnapshot, InstanceSnapshot, Phase, Snapshot
+from piopiy_pipeline.gateway.soundpath import NoRecordings, Recordings
 from piopiy_pipeline.gateway.watch import CallChanged, CallEventTold, Watch
 from piopiy_pipeline.signaling.messages import (
     Accept,
@@ -26,11 +28,13 @@ from piopiy_pipeline.signaling.messages import (
     Answer,
     Cancel,
     Checkpoint,
+    Control,
     ConversationEvent,
     Hangup,
     Register,
     Reject,
     Status,
+    Transfer,
 )
 
 __all__ = ["Switchboard"]
@@ -49,9 +53,15 @@ class Switchboard:
         max_calls: int,
         on_change: Callable[[], None] = lambda: None,
         watch: Watch | None = None,
+        dialler: Dialler | None = None,
+        recordings: Recordings | None = None,
+        record: bool = False,
     ) -> None:
         self.limits = limits
         self.max_calls = max_calls
+        self.dialler = dialler or NoDialler()
+        self.recordings = recordings or NoRecordings()
+        self.record = record
         self.instances = Instances()
         self._on_change = on_change
         self._calls: dict[str, GatewayCall] = {}
@@ -65,18 +75,42 @@ class Switchboard:
 
     # ------------------------------------------------------------------ callers
 
-    def place(self, info: CallInfo, leg: Leg, now: float) -> GatewayCall:
+    def place(self, info: CallInfo, leg: Leg, now: float, options: CallOptions | None = None) -> GatewayCall:
         """A caller calls: ring, and look for an agent. The call may have ended when this returns."""
-        call = GatewayCall(info=info, leg=leg, host=self, now=now)
+        call = GatewayCall(info=info, leg=leg, host=self, now=now, options=options)
         leg.attach(call)
+        if self._takes(call, now):
+            call.place(now)
+        return call
+
+    def dial(
+        self,
+        info: CallInfo,
+        request: DialRequest,
+        *,
+        ring_timeout_s: float,
+        now: float,
+        options: CallOptions | None = None,
+    ) -> GatewayCall:
+        """Call somebody, and then an agent: raises `DialRefused` where that cannot be."""
+        if not any(instance.takes_calls for instance in self.instances.of(info.agent_id)):
+            # Whoever picks up is not to find nobody there.
+            raise DialRefused(f"no instance of agent {info.agent_id!r} is connected and free")
+        leg = self.dialler.dial(request)
+        call = GatewayCall(info=info, leg=leg, host=self, now=now, options=options)
+        if self._takes(call, now):
+            call.dial(leg, ring_timeout_s, now)
+        return call
+
+    def _takes(self, call: GatewayCall, now: float) -> bool:
         if self._closed:
             call.end(now, EndReason.SHUTDOWN, "the gateway is shutting down")
         elif len(self._calls) >= self.max_calls:
             call.end(now, EndReason.BUSY, f"{self.max_calls} calls are under way, and more are not taken")
         else:
             self._calls[call.call_id] = call
-            call.place(now)
-        return call
+            return True
+        return False
 
     def call(self, call_id: str) -> GatewayCall | None:
         """The call under way with this id."""
@@ -123,6 +157,10 @@ class Switchboard:
                 call.conversation(instance, message)
             case Hangup(reason=reason, detail=detail):
                 call.hangup(instance, reason, detail, now)
+            case Transfer() if call.serves(instance):
+                call.control.transfer(message, instance.link.send, now)
+            case Control(what=what, on=on) if call.serves(instance):
+                call.control.switch(what, on)
             case _:
                 logger.debug("instance {}: {} has no meaning here", instance.instance_id, message.type)
 
@@ -193,7 +231,7 @@ class Switchboard:
         if call.phase is Phase.ENDED:
             self._calls.pop(call.call_id, None)
             self._ended.append(call.snapshot())
-        if call.phase is Phase.LIVE:
+        if call.phase in (Phase.LIVE, Phase.BRIDGED):
             self._live[call.call_id] = call
         else:
             self._live.pop(call.call_id, None)

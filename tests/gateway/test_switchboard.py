@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from piopiy_pipeline.call import CallInfo, CallKind, EndReason
-from piopiy_pipeline.gateway.calls import MAX_RECOVERIES, MEDIA_GRACE_S, CallLimits, GatewayCall
+from piopiy_pipeline.gateway.calls import MEDIA_GRACE_S, CallLimits, GatewayCall
 from piopiy_pipeline.gateway.instances import Instance
 from piopiy_pipeline.gateway.legs.base import Leg, LegListener
+from piopiy_pipeline.gateway.search import MAX_RECOVERIES
 from piopiy_pipeline.gateway.snapshots import CallSnapshot, Phase
 from piopiy_pipeline.gateway.switchboard import Switchboard
 from piopiy_pipeline.signaling.messages import (

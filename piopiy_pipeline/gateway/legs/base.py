@@ -7,6 +7,7 @@ A leg owns its connection, and nothing of the call. It tells its call what the c
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from piopiy_pipeline.call import CallKind, EndReason
@@ -66,6 +67,13 @@ class Leg(ABC):
     @abstractmethod
     def dtmf(self, digits: str) -> None:
         """Send keys to the caller."""
+
+    def refer(self, to: str, done: Callable[[bool, str, float], None]) -> bool:
+        """Have the caller's own device call `to` instead, where it can do that: False if it cannot.
+
+        `done(accepted, detail, now)` is called later, once. The call ends for us when it was accepted.
+        """
+        return False
 
     @abstractmethod
     def data(self, data: dict[str, Any]) -> None:

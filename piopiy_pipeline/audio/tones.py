@@ -1,0 +1,51 @@
+"""What a line sounds like while nobody speaks: ringing at the other end, and on hold.
+
+Source: ITU-T E.180 (ringback 425 Hz, 1 s on and 4 s off, as in most of Europe and Asia); on hold, two
+short soft notes every 5 s, so that the caller knows that the line is alive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Literal
+
+import numpy as np
+
+from piopiy_pipeline.audio.playout import FRAME_MS
+
+__all__ = ["Tone", "ToneName"]
+
+ToneName = Literal["ringback", "hold"]
+_EDGE_S = 0.005
+_NOTES: dict[ToneName, list[tuple[float, float, float, float]]] = {  # start and length in s, Hz, level
+    "ringback": [(0.0, 1.0, 425.0, 0.12)],
+    "hold": [(0.0, 0.18, 523.25, 0.05), (0.24, 0.18, 659.25, 0.05)],
+}
+
+
+class Tone:
+    """A tone that repeats: 20 ms frames at `rate` Hz, PCM16 little-endian mono, without end."""
+
+    def __init__(self, name: ToneName, rate: int) -> None:
+        self._frames = _period(name, rate)
+        self._at = 0
+
+    def frame(self) -> bytes:
+        """The next 20 ms."""
+        frame = self._frames[self._at]
+        self._at = (self._at + 1) % len(self._frames)
+        return frame
+
+
+@cache
+def _period(name: ToneName, rate: int) -> Sequence[bytes]:
+    sound = np.zeros(5 * rate)
+    for start_s, length_s, hz, level in _NOTES[name]:
+        at = np.arange(int(length_s * rate)) / rate
+        edge = np.minimum(1, np.minimum(at, at[::-1]) / _EDGE_S)
+        start = int(start_s * rate)
+        sound[start : start + at.size] += level * edge * np.sin(2 * np.pi * hz * at)
+    pcm = (32767 * sound).astype("<i2").tobytes()
+    size = rate * FRAME_MS // 1000 * 2
+    return tuple(pcm[i : i + size] for i in range(0, len(pcm), size))

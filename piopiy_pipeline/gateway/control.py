@@ -1,0 +1,129 @@
+"""What can be done with a call in progress: hold, mute, record, and hand the caller to somebody. No I/O.
+
+Agents ask for it over signaling and operators over HTTP, in the same words (`signaling.messages.Control`
+and `Transfer`), and with the same answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, Protocol
+
+from piopiy_pipeline.call import CallInfo, EndReason
+from piopiy_pipeline.gateway.bridge import Bridge
+from piopiy_pipeline.gateway.dialling import Dialler
+from piopiy_pipeline.gateway.legs.base import Leg
+from piopiy_pipeline.gateway.snapshots import Phase
+from piopiy_pipeline.gateway.soundpath import SoundPath
+from piopiy_pipeline.gateway.transfers import TransferAttempt
+from piopiy_pipeline.signaling.messages import Transfer, TransferResult
+
+__all__ = ["CallControl", "Controlled"]
+
+
+class Controlled(Protocol):
+    """What the control needs of its call."""
+
+    info: CallInfo
+    leg: Leg
+    sound: SoundPath
+    phase: Phase
+
+    def record(self, *, on: bool) -> None: ...
+
+    def changed(self) -> None: ...
+
+    def leave_agent(self, detail: str) -> None: ...
+
+    def end(self, now: float, reason: EndReason, detail: str = "") -> None: ...
+
+
+class CallControl:
+    """Of one call. Implements `TransferHost` for its transfer: there is one at a time."""
+
+    def __init__(self, call: Controlled, dialler: Dialler) -> None:
+        self._call = call
+        self._dialler = dialler
+        self._transfer: TransferAttempt | None = None
+
+    # ------------------------------------------------------------------ what is asked
+
+    def switch(self, what: Literal["hold", "mute", "record"], on: bool) -> bool:
+        """Switch something on or off; False if the call is not in progress. Said twice, it is the same."""
+        if self._call.phase is not Phase.LIVE:
+            return False
+        if what == "mute":
+            self.sound.muted = on
+        elif what == "record":
+            self._call.record(on=on)
+        elif self._transfer is None:  # a transfer may hold the call itself
+            if on and not self.sound.held:
+                self.sound.hold()
+            elif not on:
+                self.sound.resume()
+        return True
+
+    def transfer(self, request: Transfer, reply: Callable[[TransferResult], None], now: float) -> None:
+        """Hand the caller to somebody. `reply` is told once what became of it."""
+        if self._call.phase is not Phase.LIVE or self._transfer is not None:
+            why = "another transfer is under way" if self._transfer else "the call is not in progress"
+            reply(
+                TransferResult(
+                    call_id=request.call_id, request_id=request.request_id, outcome="refused", detail=why
+                )
+            )
+            return
+        self._transfer = TransferAttempt(
+            request,
+            host=self,
+            dialler=self._dialler,
+            from_number=self._call.info.from_number,
+            reply=reply,
+        )
+        self._transfer.begin(now)
+        self._call.changed()
+
+    # ------------------------------------------------------------------ the call's side
+
+    @property
+    def deadline(self) -> float | None:
+        """When `tick` wants to be called next."""
+        return self._transfer.deadline if self._transfer else None
+
+    def tick(self, now: float) -> None:
+        """Act on the deadline, if it has passed."""
+        if self._transfer is not None:
+            self._transfer.tick(now)
+
+    def abandon(self, reason: EndReason) -> None:
+        """The call is over."""
+        if self._transfer is not None:
+            self._transfer.abandon(reason)
+
+    # ------------------------------------------------------------------ the transfer's side
+
+    @property
+    def leg(self) -> Leg:
+        return self._call.leg
+
+    @property
+    def sound(self) -> SoundPath:
+        return self._call.sound
+
+    def transfer_failed(self, now: float) -> None:
+        self._transfer = None
+        self._call.changed()
+
+    def transfer_joined(self, far: Leg, now: float) -> None:
+        self.sound.join(Bridge(self.leg, far))
+        self._call.leave_agent(f"transferred to {self._whom}")
+
+    def transfer_referred(self, to: str, now: float) -> None:
+        self._call.end(now, EndReason.TRANSFERRED, f"transferred to {to}")
+
+    def far_hangup(self, now: float, detail: str) -> None:
+        self._call.end(now, EndReason.TRANSFERRED, detail or f"{self._whom} hung up")
+
+    @property
+    def _whom(self) -> str:
+        return self._transfer.request.to if self._transfer else ""
