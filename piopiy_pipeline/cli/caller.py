@@ -43,6 +43,9 @@ _CATCH_UP_S = 1.0  # a process that slept longer than this does not send what it
 _LEAVE_S = 3.0  # how long the gateway may take to confirm a hang-up
 _ALIGN_S = 0.1  # a received frame this close to the end of the one before follows it without a gap
 
+_IN_PASSING = ("user_partial", "bot_partial", "latency")
+"""Events that nobody waits for: they tell nothing that is not heard, or told again."""
+
 
 class _State(Enum):
     DIALLING = auto()
@@ -86,7 +89,7 @@ class Caller:
         self._bot_finished = False  # its answer to the last turn, or its greeting
         self._bot_spoke = False
         self._event_at = -inf
-        self._tools_running: list[tuple[str, Any]] = []
+        self._tools_running: set[Any] = set()  # their numbers
         self._leave_by = inf
         self._timed_out = False
         self._messages: list[bytes | str] = [dump(start)]
@@ -328,7 +331,8 @@ class Caller:
 
     def _on_conversation(self, event: Conversation, now: float) -> None:
         data = event.data
-        self._event_at = now
+        if event.name not in _IN_PASSING:
+            self._event_at = now
         match event.name:
             case "user_turn":
                 self._report("user", now, text=str(data.get("text", "")))
@@ -340,6 +344,8 @@ class Caller:
                 self._report("bot", now, text=str(data.get("text", "")), interrupted=interrupted)
             case "tool":
                 self._on_tool(data, now)
+            case "tool_result":
+                self._tools_running.discard(data.get("number"))
             case "error":
                 self._report("error", now, **data)
 
@@ -347,14 +353,9 @@ class Caller:
         return self._current is not None and now < self._time_of(self._current.speech_end)
 
     def _on_tool(self, data: dict[str, Any], now: float) -> None:
-        """A tool is told when it is called, and may be told again with its result: one report."""
+        """A tool is called; `tool_result`, of the same number, tells that it has returned."""
         name, arguments = str(data.get("name", "")), data.get("arguments", {})
-        tool = (name, arguments)
-        if "result" in data and tool in self._tools_running:
-            self._tools_running.remove(tool)
-            return
-        if data.get("result") is None:
-            self._tools_running.append(tool)
+        self._tools_running.add(data.get("number"))
         self._bot_finished = False  # there is an answer to come that knows the result
         self._report("tool", now, name=name, arguments=arguments)
 

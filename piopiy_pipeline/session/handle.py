@@ -286,6 +286,11 @@ class Call:
         message = {"call_id": self.info.call_id, "at": self._at(), "event": event, "data": data}
         self._post(ConversationEvent.model_validate(message))
 
+    def _tell_live(self, event: str, data: dict[str, Any]) -> None:
+        """As `_tell`, for what is only told while the call goes on."""
+        if not self.ended:
+            self._tell(event, data)
+
     def _add_turn(self, turn: Turn) -> None:
         self._transcript.append(turn)
         if turn.role == "user":

@@ -25,9 +25,13 @@ from pipecat.frames.frames import (
 
 from piopiy_pipeline.call import ToolUse
 from piopiy_pipeline.session.handle import Call
+from piopiy_pipeline.session.live import LiveEvents
 from piopiy_pipeline.transports.frames import SpeechMarkFrame
 
 __all__ = ["CallMonitor", "arguments_of"]
+
+CANCELLED = "CANCELLED"
+"""The result of a tool that was cut off, as pipecat writes it into the context."""
 
 
 class CallMonitor:
@@ -37,6 +41,8 @@ class CallMonitor:
         self._call = call
         self.spoke_at = call._now()
         self.speaking = False
+        self.live = LiveEvents(call._tell_live, call._now)
+        """What is told of the conversation while it goes on."""
         self.interruption = asyncio.Event()
         """Set when an interruption has come down the whole chain; cleared by whoever waits for one."""
         self._see: dict[type[Frame], Callable[[Any, float], None]] = {
@@ -45,7 +51,7 @@ class CallMonitor:
             InterruptionFrame: self._interrupted,
             FunctionCallInProgressFrame: self._tool_started,
             FunctionCallResultFrame: self._tool_result,
-            FunctionCallCancelFrame: lambda frame, now: call._care.tool_ended(frame.tool_call_id, now),
+            FunctionCallCancelFrame: self._tool_cancelled,
             AggregatedTextFrame: self._sentence,
             SpeechMarkFrame: lambda frame, _: call._mark_made(frame.number),
             TTSTextFrame: self._activity,
@@ -65,12 +71,20 @@ class CallMonitor:
         now = self._call._now()
         self.spoke_at = now
         self._call._care.progressed(now)
+        self.live.audio_arrived()
 
     def speech_progressed(self, speaking: bool) -> None:
         now = self._call._now()
         self.spoke_at = now
         self.speaking = speaking
         self._call._care.progressed(now)
+        self.live.speech_progressed(speaking)
+
+    def text_heard(self, frame: TTSTextFrame) -> None:
+        self.live.heard(frame)
+
+    def sentence_progressed(self, text: str) -> None:
+        self.live.hearing(text)
 
     def mark_heard(self, number: int) -> None:
         self._call._mark_heard(number)
@@ -94,14 +108,19 @@ class CallMonitor:
         self.spoke_at = now
         self._call._care.tool_started(frame.tool_call_id, now)
         arguments = arguments_of(frame)
-        self._call._tell("tool", {"name": frame.function_name, "arguments": arguments})
+        self.live.tool_started(frame.tool_call_id, frame.function_name, arguments)
         self._call._events.emit("tool", ToolUse(frame.function_name, arguments))
 
     def _tool_result(self, frame: FunctionCallResultFrame, now: float) -> None:
         self.spoke_at = now
         self._call._care.tool_ended(frame.tool_call_id, now)
+        self.live.tool_ended(frame.tool_call_id, frame.function_name, frame.result)
         use = ToolUse(frame.function_name, arguments_of(frame), frame.result)
         self._call._events.emit("tool", use)
+
+    def _tool_cancelled(self, frame: FunctionCallCancelFrame, now: float) -> None:
+        self._call._care.tool_ended(frame.tool_call_id, now)
+        self.live.tool_ended(frame.tool_call_id, frame.function_name, CANCELLED)
 
 
 def arguments_of(frame: FunctionCallInProgressFrame | FunctionCallResultFrame) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from pipecat.processors.aggregators.llm_response_universal import (
     LLMUserAggregator,
 )
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+from pipecat.services.llm_service import LLMService
 from pipecat.services.stt_service import STTService
 from pipecat.services.tts_service import TTSService
 from pipecat.utils.errors import ErrorCategory
@@ -118,6 +119,7 @@ class PipelineRun:
         self._worker.add_event_handler("on_pipeline_started", self._started)
         self._worker.add_event_handler("on_pipeline_error", self._provider_error)
         self._listen_to_context()
+        self._listen_to_model()
         self._listen_to_tts()
 
     def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> None:
@@ -165,6 +167,7 @@ class PipelineRun:
             logger.error("the pipeline did not end when it was cancelled: a stage holds it up")
             running.cancel()
             await asyncio.wait({running}, timeout=CANCEL_S)
+        self._monitor.live.close()
         await close_clients(self._services())
 
     async def _started(self, worker: PipelineWorker, frame: Frame) -> None:
@@ -320,8 +323,15 @@ class PipelineRun:
         assistant = self.chain.find(LLMAssistantAggregator)
         if isinstance(user, LLMUserAggregator):
             user.add_event_handler("on_user_turn_stopped", self._user_turn)
+            user.add_event_handler("on_before_process_frame", self._monitor.live.reaches_context)
+            user.add_event_handler("on_before_push_frame", self._monitor.live.leaves_context)
         if isinstance(assistant, LLMAssistantAggregator):
             assistant.add_event_handler("on_assistant_turn_stopped", self._bot_turn)
+
+    def _listen_to_model(self) -> None:
+        for service in self._services():
+            if isinstance(service, LLMService):
+                service.add_event_handler("on_before_push_frame", self._monitor.live.leaves_model)
 
     def _listen_to_tts(self) -> None:
         """Hear of a failure before the mark behind the text passes, which would count as heard."""
@@ -349,11 +359,13 @@ class PipelineRun:
     async def _user_turn(self, user: LLMUserAggregator, strategy: Any, message: Any) -> None:
         if message.content:
             self._call._care.user_turn(self._call._now())
+            self._monitor.live.turn_over("user")
             self._call._add_turn(Turn("user", message.content, self._call._at()))
             self._call._checkpoint(user.context.get_messages())
 
     async def _bot_turn(self, assistant: LLMAssistantAggregator, message: Any) -> None:
         if message.content:
+            self._monitor.live.turn_over("bot")
             turn = Turn("bot", message.content, self._call._at(), interrupted=message.interrupted)
             self._call._add_turn(turn)
             self._call._checkpoint(assistant.context.get_messages())

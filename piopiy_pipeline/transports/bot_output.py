@@ -87,6 +87,12 @@ class SpeechMonitor(Protocol):
     def mark_heard(self, number: int) -> None:
         """Everything before this `SpeechMarkFrame` was heard."""
 
+    def text_heard(self, frame: TTSTextFrame) -> None:
+        """These words, or this sentence, were heard."""
+
+    def sentence_progressed(self, text: str) -> None:
+        """So much was heard of a sentence whose words have no times, by an estimate."""
+
     def frames_dropped(self, frames: list[Frame]) -> None:
         """An interruption came before these were heard."""
 
@@ -136,12 +142,22 @@ class BotOutput(BaseOutputTransport):
         self._due.extend(due)
         self._playing = not report.dry
         self._monitor.speech_progressed(self._playing)
+        self._tell_sentence()
         if self._quiet_timer is not None:
             self._quiet_timer.cancel()
             self._quiet_timer = None
         if report.dry and self._speaking:
             self._quiet_timer = self.get_event_loop().call_later(QUIET_S, self._wake.set)
         self._wake.set()
+
+    def _tell_sentence(self) -> None:
+        """How far the sentence that is being heard was heard; those with word times tell each word."""
+        if not self._sentences:
+            return
+        sentence = self._sentences[0]
+        identity = sentence.identity
+        if isinstance(identity, AggregatedTextFrame) and identity.context_id not in self._off_the_record:
+            self._monitor.sentence_progressed(sentence.heard(self._ledger.heard, self._ledger.queued))
 
     def on_cleared(self, answer: Cleared) -> None:
         """The playout clock has emptied itself."""
@@ -313,6 +329,7 @@ class BotOutput(BaseOutputTransport):
             await self._bot_speaks(False)
         if isinstance(frame, TTSTextFrame):
             self._forget_sentence(frame)
+            self._monitor.text_heard(frame)
             await self.push_frame(frame if isinstance(frame, HeardTextFrame) else HeardTextFrame.of(frame))
         elif isinstance(frame, SpeechMarkFrame):
             self._monitor.mark_heard(frame.number)

@@ -99,6 +99,11 @@ class SpeechLedger(Generic[T]):
         return self._sent + len(self._buffer) // BYTES_PER_SAMPLE
 
     @property
+    def heard(self) -> int:
+        """The position up to which this epoch was reported as heard."""
+        return self._heard
+
+    @property
     def unheard(self) -> int:
         """Samples said and not reported as heard."""
         return self.queued - self._heard

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pipecat.frames.frames import Frame
+from pipecat.frames.frames import Frame, TTSTextFrame
 from pipecat.transports.base_transport import TransportParams
 
 from piopiy_pipeline.audio.playout import FRAME_MS, Playout, Progress
@@ -183,5 +183,9 @@ class _Unwatched:
     def speech_progressed(self, speaking: bool) -> None: ...
 
     def mark_heard(self, number: int) -> None: ...
+
+    def text_heard(self, frame: TTSTextFrame) -> None: ...
+
+    def sentence_progressed(self, text: str) -> None: ...
 
     def frames_dropped(self, frames: list[Frame]) -> None: ...

@@ -176,9 +176,9 @@ def test_the_caller_waits_for_the_answer_that_follows_a_tool() -> None:
     call.bot_says(0.5)
     call.run(1.2)  # the first turn: 1.0 to 1.5
     call.bot_says(0.5, "one moment")
-    call.tell("tool", name="book", arguments={"people": 4})
+    call.tell("tool", number=1, name="book", arguments={"people": 4})
     call.run(2.0)
-    call.tell("tool", name="book", arguments={"people": 4}, result="ok")
+    call.tell("tool_result", number=1, name="book", result="ok")
     call.bot_says(0.5, "booked")
     finished = (call.now - DIALLED) + 0.5
     call.run(1.0)

@@ -1,0 +1,143 @@
+"""Where the time of an answer went: its parts, and the clock that takes them. Without I/O.
+
+Used by the agent, which tells whoever watches a live call, and by the test harness: one meaning of
+each part, wherever it is shown. On the ground floor, because both stand on it.
+
+An answer's time is cut at marks that follow each other, so that the parts sum to the whole by
+construction. A mark that is missing (a chain without that stage, a transcript that came before the
+speech was over) gives a part of zero length, and its time to the next one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from itertools import pairwise
+from typing import NamedTuple, Self
+
+__all__ = ["PARTS", "AnswerClock", "LatencyParts"]
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyParts:
+    """Where the time between the caller's last word and the bot's first went, in seconds."""
+
+    silence: float
+    """From the end of the caller's speech to the VAD's decision that it has ended."""
+    stt: float
+    """To the transcript, as far as it was waited for."""
+    turn: float
+    """To the end of the turn: the turn strategy is content, and the model is asked."""
+    llm: float
+    """Until the first token that is spoken came from the model, tools included."""
+    tts: float
+    """Until the first audio reached the output: the rest of the first sentence, and its synthesis."""
+    playout: float
+    """Until its first sample left the playout clock."""
+
+    @classmethod
+    def between(
+        cls,
+        spoke_until: float,
+        answered_at: float,
+        *,
+        vad_stop: float | None = None,
+        transcript: float | None = None,
+        turn_end: float | None = None,
+        token: float | None = None,
+        audio: float | None = None,
+    ) -> Self:
+        """Cut the time between two moments at these marks (seconds of one clock), as far as they are there."""
+        marks = [spoke_until]
+        for mark in (vad_stop, transcript, turn_end, token, audio, answered_at):
+            marks.append(marks[-1] if mark is None else max(marks[-1], min(mark, answered_at)))
+        return cls(*(late - early for early, late in pairwise(marks)))
+
+    @property
+    def voice_to_voice(self) -> float:
+        """The whole: what the caller waited."""
+        return sum((getattr(self, name) for name in PARTS), 0.0)
+
+    def told(self) -> dict[str, float]:
+        """As the `latency` event has it: ``{part}_s`` and ``total_s``, to the millisecond, and still a sum."""
+        parts = {f"{name}_s": round(getattr(self, name), 3) for name in PARTS}
+        return {**parts, "total_s": round(sum(parts.values()), 3)}
+
+
+PARTS = tuple(part.name for part in fields(LatencyParts))
+
+
+class AnswerClock:
+    """Takes the marks of one live call, and tells the parts of each answer when it begins to be heard.
+
+    All times are seconds of one clock. An answer is that to a turn of the caller: what the bot says of
+    its own accord, or behind speech that is still being heard, has no latency.
+    """
+
+    def __init__(self) -> None:
+        self._heard = _Heard()
+        self._question: tuple[_Heard, float] | None = None
+        self._token: float | None = None
+        self._audio: float | None = None
+
+    def speech_started(self) -> None:
+        """The VAD hears the caller: the turn goes on, or another begins."""
+        self._heard = _Heard()
+
+    def speech_stopped(self, now: float, silence_s: float) -> None:
+        """The VAD has decided that the caller stopped, `silence_s` ago."""
+        self._heard = _Heard(now - silence_s, now, self._heard.transcript)
+
+    def transcript(self, now: float) -> None:
+        """There is a final transcript; of several the last counts."""
+        self._heard = self._heard._replace(transcript=now)
+
+    def asked(self, now: float) -> None:
+        """The model is asked: the end of a turn, if the caller has said something."""
+        if self._heard.transcript is not None:
+            self._question = (self._heard, now)
+            self._heard = _Heard()
+            self._token = self._audio = None
+
+    def token(self, now: float) -> None:
+        """The model has written something that is spoken."""
+        if self._question is not None and self._token is None:
+            self._token = now
+
+    def audio(self, now: float, *, behind_other_speech: bool) -> None:
+        """There is audio to be said."""
+        if self._question is None or self._audio is not None:
+            return
+        if behind_other_speech:
+            self.cut()
+        else:
+            self._audio = now
+
+    def cut(self) -> None:
+        """An interruption: what was not heard of an answer by now will not be."""
+        self._question = self._token = self._audio = None
+
+    def played(self, now: float) -> LatencyParts | None:
+        """The playout clock plays. The parts of the answer, if this is its first sample."""
+        if self._question is None or self._audio is None:
+            return None
+        heard, asked = self._question
+        known = (heard.spoke_until, heard.transcript, asked)
+        parts = LatencyParts.between(
+            next(mark for mark in known if mark is not None),
+            now,
+            vad_stop=heard.vad_stop,
+            transcript=heard.transcript,
+            turn_end=asked,
+            token=self._token,
+            audio=self._audio,
+        )
+        self.cut()
+        return parts
+
+
+class _Heard(NamedTuple):
+    """The marks of a turn of the caller, as far as they are there."""
+
+    spoke_until: float | None = None
+    vad_stop: float | None = None
+    transcript: float | None = None
