@@ -1,0 +1,72 @@
+"""RTP packets: bytes to values and back, with the checks that a packet from a stranger must pass.
+
+Source: RFC 3550, section 5.1 and appendix A.1; RFC 5761, section 4 for telling RTCP apart on one port.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import NamedTuple
+
+__all__ = ["MAX_DATAGRAM", "RtpError", "RtpPacket", "build_rtp", "is_rtcp", "parse_rtp"]
+
+MAX_DATAGRAM = 2048
+"""Larger datagrams are cut off when they are read: no voice packet comes near."""
+
+_HEADER = Struct("!BBHII")
+_EXTENSION = Struct("!2xH")
+
+
+class RtpError(ValueError):
+    """A datagram that is no RTP or RTCP packet; says why."""
+
+
+class RtpPacket(NamedTuple):
+    """One packet. `sequence` counts modulo 2^16, `timestamp` modulo 2^32 in units of the payload's clock."""
+
+    payload_type: int
+    marker: bool
+    sequence: int
+    timestamp: int
+    ssrc: int
+    payload: bytes
+
+
+def is_rtcp(datagram: bytes) -> bool:
+    """Whether a datagram that came to a port of both is RTCP's."""
+    return len(datagram) >= 2 and 192 <= datagram[1] <= 223
+
+
+def parse_rtp(datagram: bytes) -> RtpPacket:
+    """The packet in `datagram`. Contributing sources and header extensions are passed over.
+
+    Raises `RtpError` where the version, the padding or a length cannot be right.
+    """
+    size = len(datagram)
+    if size < 12:
+        raise RtpError(f"{size} bytes: an RTP header has 12")
+    flags, kind, sequence, timestamp, ssrc = _HEADER.unpack_from(datagram)
+    if flags & 0xC0 != 0x80:
+        raise RtpError(f"version {flags >> 6}: RTP is version 2")
+    start = 12
+    if flags != 0x80:
+        start += 4 * (flags & 0x0F)
+        if flags & 0x10:
+            if size < start + 4:
+                raise RtpError("the header extension is cut off")
+            start += 4 + 4 * _EXTENSION.unpack_from(datagram, start)[0]
+        if flags & 0x20:
+            padding = datagram[-1]
+            if not 0 < padding <= size - start:
+                raise RtpError(f"padding of {padding} bytes in a packet of {size}")
+            size -= padding
+        if start > size:
+            raise RtpError("the header is longer than the packet")
+    return RtpPacket(kind & 0x7F, kind > 0x7F, sequence, timestamp, ssrc, datagram[start:size])
+
+
+def build_rtp(
+    payload_type: int, sequence: int, timestamp: int, ssrc: int, payload: bytes, *, marker: bool = False
+) -> bytes:
+    """A packet without padding, extension or contributing sources."""
+    return _HEADER.pack(0x80, payload_type | (marker << 7), sequence, timestamp, ssrc) + payload
