@@ -2,197 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from piopiy_pipeline.call import CallInfo, CallKind, EndReason
-from piopiy_pipeline.gateway.calls import MEDIA_GRACE_S, CallLimits, GatewayCall
-from piopiy_pipeline.gateway.instances import Instance
-from piopiy_pipeline.gateway.legs.base import Leg, LegListener
+from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.gateway.calls import MEDIA_GRACE_S
 from piopiy_pipeline.gateway.search import MAX_RECOVERIES
-from piopiy_pipeline.gateway.snapshots import CallSnapshot, Phase
-from piopiy_pipeline.gateway.switchboard import Switchboard
+from piopiy_pipeline.gateway.snapshots import Phase
 from piopiy_pipeline.signaling.messages import (
-    Accept,
-    Answer,
     Cancel,
     Checkpoint,
     Confirm,
     ConversationEvent,
     Ended,
-    GatewayMessage,
-    Hangup,
-    Offer,
-    Register,
-    Reject,
     Status,
 )
-
-LIMITS = CallLimits(offer_s=0.4, setup_s=10, max_duration_s=60)
-
-
-class NotedLeg(Leg):
-    kind: CallKind = "stream"
-
-    def __init__(self) -> None:
-        self.rate = 16000
-        self.notes: list[str] = []
-        self.ended: tuple[EndReason, str] | None = None
-
-    def attach(self, listener: LegListener) -> None:
-        self.listener = listener
-
-    def ring(self, call_id: str) -> None:
-        self.notes.append("ring")
-
-    def answer(self) -> None:
-        self.notes.append("answer")
-
-    def send(self, frame: bytes) -> None:
-        self.notes.append("frame")
-
-    def conversation(self, event: ConversationEvent) -> None:
-        self.notes.append(f"conversation {event.event}")
-
-    def dtmf(self, digits: str) -> None:
-        self.notes.append(f"dtmf {digits}")
-
-    def data(self, data: dict[str, Any]) -> None:
-        self.notes.append(f"data {data}")
-
-    def end(self, reason: EndReason, detail: str) -> None:
-        assert self.ended is None, "a leg is ended once"
-        self.ended = reason, detail
-
-
-class NotedMedia:
-    def __init__(self) -> None:
-        self.started = False
-        self.gaps = 0
-        self.worst_gap_s = 0.0
-        self.caller_dropped_s = 0.0
-        self.closed = False
-        self.notes: list[str] = []
-        self.fails = False
-
-    def caller_audio(self, pcm: bytes) -> None:
-        self.notes.append(f"audio {len(pcm)}")
-
-    def dtmf(self, digits: str) -> None:
-        self.notes.append(f"dtmf {digits}")
-
-    def data(self, data: dict[str, Any]) -> None:
-        self.notes.append(f"data {data}")
-
-    def play(self, now: float) -> list[bytes]:
-        if self.fails:
-            raise ZeroDivisionError
-        return [b"\0\0"]
-
-    def close(self) -> None:
-        self.closed = True
-
-
-class NotedAgent:
-    """An instance, with the moves of the protocol as methods."""
-
-    def __init__(self, room: Room, name: str, capacity: int) -> None:
-        self.room = room
-        self.sent: list[GatewayMessage] = []
-        self.replaced = False
-        self.let_go = False
-        self.instance: Instance = room.board.register(
-            Register(agent_id="desk", instance_id=name, capacity=capacity), self, room.now
-        )
-
-    def send(self, message: GatewayMessage) -> None:
-        self.sent.append(message)
-
-    def replace(self) -> None:
-        self.replaced = True
-
-    def shutdown(self) -> None:
-        self.let_go = True
-
-    @property
-    def offers(self) -> list[Offer]:
-        return [message for message in self.sent if isinstance(message, Offer)]
-
-    def last(self) -> GatewayMessage:
-        return self.sent[-1]
-
-    def say(self, message: Any) -> None:
-        self.room.board.receive(self.instance, message, self.room.now)
-
-    def open_media(self) -> NotedMedia:
-        offer = self.offers[-1]
-        call = self.room.board.call(offer.call_id)
-        assert call is not None
-        assert call.redeem(offer.media_token)
-        media = NotedMedia()
-        call.media_opened(media)
-        return media
-
-    def accept(self, offer: Offer | None = None) -> None:
-        offer = offer or self.offers[-1]
-        self.say(Accept(call_id=offer.call_id, offer_id=offer.offer_id))
-
-    def reject(self) -> None:
-        offer = self.offers[-1]
-        self.say(Reject(call_id=offer.call_id, offer_id=offer.offer_id, reason="full"))
-
-    def start_media(self, media: NotedMedia) -> None:
-        media.started = True
-        call = self.room.board.call(self.offers[-1].call_id)
-        assert call is not None
-        call.media_started(media, self.room.now)
-
-    def answer(self) -> None:
-        self.say(Answer(call_id=self.offers[-1].call_id))
-
-    def take(self) -> NotedMedia:
-        media = self.open_media()
-        self.accept()
-        assert isinstance(self.last(), Confirm)
-        self.start_media(media)
-        self.answer()
-        return media
-
-    def hangup(self, reason: EndReason, detail: str = "") -> None:
-        self.say(Hangup(call_id=self.offers[-1].call_id, reason=reason, detail=detail))
-
-    def lose(self) -> None:
-        self.room.board.lose(self.instance, self.room.now, "killed")
-
-
-class Room:
-    """A switchboard and its clock."""
-
-    def __init__(self, limits: CallLimits = LIMITS, max_calls: int = 10) -> None:
-        self.now = 100.0
-        self.board = Switchboard(limits=limits, max_calls=max_calls)
-        self.numbers = 0
-
-    def agent(self, name: str = "one", *, capacity: int = 4) -> NotedAgent:
-        return NotedAgent(self, name, capacity)
-
-    def call(self) -> tuple[GatewayCall, NotedLeg]:
-        self.numbers += 1
-        leg = NotedLeg()
-        info = CallInfo(agent_id="desk", call_id=f"call-{self.numbers}")
-        return self.board.place(info, leg, self.now), leg
-
-    def wait(self, seconds: float) -> None:
-        """Let time pass, with a tick at each moment that the switchboard asked for."""
-        end = self.now + seconds
-        while (wake_at := self.board.wake_at) is not None and wake_at <= end:
-            self.now = max(self.now, wake_at)
-            self.board.tick(self.now)
-        self.now = end
-
-    def ended(self) -> CallSnapshot:
-        return self.board.snapshot().ended[-1]
+from tests.support.switchboard import LIMITS, Room
 
 
 @pytest.fixture
