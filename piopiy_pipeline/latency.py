@@ -98,10 +98,12 @@ class AnswerClock:
             self._heard = _Heard()
             self._token = self._audio = None
 
-    def token(self, now: float) -> None:
-        """The model has written something that is spoken."""
-        if self._question is not None and self._token is None:
+    def token(self, now: float) -> bool:
+        """The model has written something that is spoken. Is it the first of this answer?"""
+        first = self._question is not None and self._token is None
+        if first:
             self._token = now
+        return first
 
     def audio(self, now: float, *, behind_other_speech: bool) -> None:
         """There is audio to be said."""

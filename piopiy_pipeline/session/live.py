@@ -112,8 +112,14 @@ class _Side:
 class LiveEvents:
     """Tells `user_partial`, `bot_partial`, `tool`, `tool_result` and `latency` of one call."""
 
-    def __init__(self, tell: Callable[[str, dict[str, Any]], None], now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        tell: Callable[[str, dict[str, Any]], None],
+        now: Callable[[], float],
+        on_mark: Callable[[str], None],
+    ) -> None:
         self._tell = tell
+        self._on_mark = on_mark
         self._now = now
         self._clock = AnswerClock()
         self._user = _Side("user_partial", tell)
@@ -147,8 +153,8 @@ class LiveEvents:
 
     def leaves_model(self, stage: Any, frame: Frame) -> None:
         """A frame leaves the LLM."""
-        if isinstance(frame, LLMTextFrame) and not frame.skip_tts:
-            self._clock.token(self._now())
+        if isinstance(frame, LLMTextFrame) and not frame.skip_tts and self._clock.token(self._now()):
+            self._on_mark("llm_token")
 
     # ------------------------------------------------------------------ told by the monitor
 
@@ -198,6 +204,7 @@ class LiveEvents:
     def _transcript(self, frame: TranscriptionFrame) -> None:
         if frame.text.strip():
             self._clock.transcript(self._now())
+            self._on_mark("transcript")
             self._user.add(frame.text, spaced=frame.includes_inter_frame_spaces)
 
 

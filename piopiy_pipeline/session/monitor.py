@@ -41,7 +41,7 @@ class CallMonitor:
         self._call = call
         self.spoke_at = call._now()
         self.speaking = False
-        self.live = LiveEvents(call._tell_live, call._now)
+        self.live = LiveEvents(call._tell_live, call._now, self.marked)
         """What is told of the conversation while it goes on."""
         self.interruption = asyncio.Event()
         """Set when an interruption has come down the whole chain; cleared by whoever waits for one."""
@@ -85,6 +85,9 @@ class CallMonitor:
 
     def sentence_progressed(self, text: str) -> None:
         self.live.hearing(text)
+
+    def marked(self, what: str) -> None:
+        """``transcript`` or ``llm_token``: a moment of an answer that nothing at the end of the chain tells."""
 
     def mark_heard(self, number: int) -> None:
         self._call._mark_heard(number)

@@ -136,6 +136,9 @@ class WatchedMonitor(CallMonitor):
             tell(frame)
         super().frame_arrived(frame)
 
+    def marked(self, what: str) -> None:
+        self._log.add(what)
+
     def audio_arrived(self) -> None:
         if not self._told_speech:
             self._told_speech = True

@@ -1,20 +1,18 @@
 """From a call's events to its turns, and where the time of each answer went. Without I/O or clock.
 
-A turn's time is cut at marks that follow each other, so the parts sum to the whole by construction:
-the end of the caller's speech, the VAD's decision, the end of the turn, the first sentence on its way
-to the TTS, its first audio, its first sample out of the playout clock. A mark that is missing (a chain
-without that stage) gives a part of zero length, and its time to the next one.
+The parts and what a missing mark means are `piopiy_pipeline.latency`, as in a live call. Here the end of
+the caller's speech is that of the recording, to the sample.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 from piopiy_pipeline.call import ToolUse
-from piopiy_pipeline.testing.values import Event, LatencyParts, TurnResult
+from piopiy_pipeline.latency import LatencyParts
+from piopiy_pipeline.testing.values import Event, TurnResult
 
 __all__ = ["turns_of"]
 
@@ -84,7 +82,7 @@ def _turn(
     answered_at = next((event.at for event in inside if event.kind == "bot_audio"), None)
     parts = None
     if answered_at is not None:
-        parts = _parts(spoke_until, stopped, at, inside, answered_at)
+        parts = _parts(spoke_until, stopped, at, earlier, inside, answered_at)
     return TurnResult(
         number,
         end.text,
@@ -99,15 +97,24 @@ def _turn(
 
 
 def _parts(
-    spoke_until: float, stopped: float | None, at: float, inside: Sequence[Event], answered_at: float
+    spoke_until: float,
+    stopped: float | None,
+    at: float,
+    earlier: Sequence[Event],
+    inside: Sequence[Event],
+    answered_at: float,
 ) -> LatencyParts:
     text = _first(inside, "llm_text", answered_at)
-    speech = _first(inside, "tts_started", answered_at, since=text)
-    marks = [spoke_until]
-    for mark in (stopped, at, text, speech, answered_at):
-        marks.append(marks[-1] if mark is None else max(marks[-1], min(mark, answered_at)))
-    silence, turn, llm, tts, playout = (late - early for early, late in pairwise(marks))
-    return LatencyParts(silence, turn, llm, tts, playout)
+    token = _first(inside, "llm_token", answered_at)
+    return LatencyParts.between(
+        spoke_until,
+        answered_at,
+        vad_stop=stopped,
+        transcript=_last(earlier, "transcript", at),
+        turn_end=at,
+        token=text if token is None else token,
+        audio=_first(inside, "tts_started", answered_at, since=text),
+    )
 
 
 def _first(events: Iterable[Event], kind: str, until: float, since: float | None = None) -> float | None:

@@ -37,9 +37,10 @@ AUDIO_LIMIT_BYTES = 24_000_000
 _SHORTEST_SCALE_S = 1.0
 _PART_MEANS = {
     "silence": "until the VAD has decided that the caller stopped",
-    "turn": "until the turn is over and its text is there",
-    "llm": "until the first sentence goes to the TTS",
-    "tts": "until its first audio is there",
+    "stt": "until the transcript is there, as far as it is waited for",
+    "turn": "until the turn is over",
+    "llm": "until the model’s first word",
+    "tts": "until the first audio is there",
     "playout": "until its first sample is heard",
 }
 

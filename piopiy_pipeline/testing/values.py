@@ -10,56 +10,34 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from piopiy_pipeline.call import EndReason, ToolUse
+from piopiy_pipeline.latency import PARTS, LatencyParts
 
-__all__ = ["Calls", "Event", "LatencyParts", "SimulatedCall", "TurnResult"]
+__all__ = ["PARTS", "Calls", "Event", "LatencyParts", "SimulatedCall", "TurnResult"]
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
     """One line of the call's log.
 
-    `kind` is one of: answered, user_speech (start, end, name), vad_started, vad_stopped, user_turn
-    (text), llm_started, llm_text (the first of an answer), tts_started, bot_audio (the first sample
-    of an answer leaves the playout clock), bot_stopped, interruption, bot_turn (text, interrupted),
-    tool (name, arguments, number), tool_result (name, result, number), error (stage, message), gap (seconds: silence
-    in mid-speech), packet_lost (direction, seq), dtmf (direction, digits), end (reason, detail).
+    `kind` is one of: answered, user_speech (start, end, name), vad_started, vad_stopped,
+    transcript (a final one reaches the context), user_turn (text), llm_started, llm_token (the first of
+    an answer), llm_text (its first sentence), tts_started, bot_audio (the first sample of an answer
+    leaves the playout clock), bot_stopped, interruption, bot_turn (text, interrupted), tool (name,
+    arguments, number), tool_result (name, result, number), error (stage, message), gap (seconds:
+    silence in mid-speech), packet_lost (direction, seq), dtmf (direction, digits), end (reason, detail).
     `data` is plain JSON.
     """
 
     at: float
     kind: str
     data: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class LatencyParts:
-    """Where the time between the caller's last word and the bot's first went, in seconds."""
-
-    silence: float
-    """From the end of the caller's speech, by the recording, to the VAD's decision that it has ended."""
-    turn: float
-    """To the end of the turn: the transcript is there and the turn strategy content."""
-    llm: float
-    """Until the first sentence went to the TTS, tools included."""
-    tts: float
-    """Until its first audio reached the output."""
-    playout: float
-    """Until its first sample left the playout clock."""
-
-    @property
-    def voice_to_voice(self) -> float:
-        """The whole: what the caller waited."""
-        return self.silence + self.turn + self.llm + self.tts + self.playout
-
-
-PARTS = tuple(part.name for part in fields(LatencyParts))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,14 @@ from numpy.typing import NDArray
 from piopiy_pipeline.audio.speech import speech_bounds
 from piopiy_pipeline.audio.wav import read_wav
 from piopiy_pipeline.call import EndReason, ToolUse
-from piopiy_pipeline.testing.values import Event, LatencyParts, SimulatedCall, TurnResult
+from piopiy_pipeline.latency import LatencyParts
+from piopiy_pipeline.testing.values import Event, SimulatedCall, TurnResult
 
 __all__ = ["booking_call"]
 
 RATE = 16000
 AUDIO = Path(__file__).parents[1] / "audio" / "booking"
-PARTS = LatencyParts(silence=0.22, turn=0.05, llm=0.24, tts=0.09, playout=0.02)
+PARTS = LatencyParts(silence=0.22, stt=0.03, turn=0.02, llm=0.24, tts=0.09, playout=0.02)
 
 CALLER = [
     "I would like to book a table for four people.",
@@ -57,14 +59,16 @@ def booking_call(*, slower: float = 0.0, lost: tuple[int, ...] = (), name: str =
         caller[int(at * RATE) : int(at * RATE) + pcm.size] = pcm
         start, end = at + bounds.start / RATE, at + bounds.end / RATE
         text = CALLER[number - 1]
-        parts = LatencyParts(PARTS.silence, PARTS.turn, PARTS.llm + slower * number, PARTS.tts, PARTS.playout)
+        parts = replace(PARTS, llm=PARTS.llm + slower * number)
         answer = end + parts.voice_to_voice
         events.append(Event(start, "user_speech", {"start": start, "end": end, "name": file.name}))
         events.append(Event(start + 0.12, "vad_started"))
         if number == 3:
             events.append(Event(start + 0.14, "interruption"))
         events.append(Event(end + parts.silence, "vad_stopped"))
-        events.append(Event(end + parts.silence + parts.turn, "user_turn", {"text": text}))
+        heard = end + parts.silence + parts.stt
+        events.append(Event(heard, "transcript"))
+        events.append(Event(heard + parts.turn, "user_turn", {"text": text}))
         tools: tuple[ToolUse, ...] = ()
         if number == 3:
             tools = (ToolUse("book_table", {"people": 4, "day": "Friday", "time": "19:00"}, {"ok": True}),)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import astuple
 from typing import Any
 
 import pytest
@@ -35,16 +36,17 @@ def test_the_parts_of_a_turn_sum_to_what_the_caller_waited() -> None:
         speech(1.0, 2.0),
         (1.1, "vad_started"),
         (2.2, "vad_stopped"),
+        (2.5, "transcript"),
         (2.8, "user_turn", {"text": "hello"}),
         (2.8, "llm_started"),
+        (3.1, "llm_token"),
         *answer(3.5, "Good day.", until=4.0),
     )
     (turn,) = turns_of(log)
     assert (turn.number, turn.user, turn.bot) == (1, "hello", "Good day.")
     assert (turn.spoke_at, turn.spoke_until, turn.answered_at) == (1.0, 2.0, 3.5)
     assert turn.parts is not None
-    shares = [turn.parts.silence, turn.parts.turn, turn.parts.llm, turn.parts.tts, turn.parts.playout]
-    assert shares == pytest.approx([0.2, 0.6, 0.4, 0.2, 0.1])
+    assert astuple(turn.parts) == pytest.approx([0.2, 0.3, 0.3, 0.3, 0.3, 0.1])
     assert turn.voice_to_voice == pytest.approx(turn.parts.voice_to_voice) == pytest.approx(1.5)
 
 

@@ -70,7 +70,7 @@ def test_one_page_tells_of_each_call_what_was_said_done_and_how_it_ended() -> No
         "(cut off by the caller)",
         "barge-in",
         "ended by agent hangup (the bot hung up)",
-        "silence 220 turn 50 llm 240 tts 90 playout 20",
+        "silence 220 stt 30 turn 20 llm 240 tts 90 playout 20",
         "median 620 ms",
         "1 call, 3 answers",
     ):
