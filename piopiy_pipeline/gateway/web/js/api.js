@@ -1,0 +1,160 @@
+/**
+ * The gateway's HTTP API, and the key that it may ask for. Addresses are relative to the page, so that
+ * the console also works below a path of a reverse proxy.
+ */
+
+const KEY = "piopiy-api-key";
+const PATIENCE_MS = 15_000;
+/** A connection that is lost in mid-call is set up again with the token that began it. */
+const TOKEN_S = 3600;
+
+/**
+ * A call, as /api/calls gives it; `heard_at` is this page's clock (performance.now) when it did.
+ * @typedef {{call_id: string, agent_id: string, instance_id: string|null, kind: string,
+ *   from_number: string|null, to_number: string|null, metadata: Object<string, any>|null,
+ *   phase: "offering"|"setup"|"live"|"ended", placed_at: string, answered_at: string|null,
+ *   ended_at: string|null, duration_s: number|null, reason: string|null, detail: string,
+ *   recorded: boolean, quality: Object<string, number>, heard_at: number}} CallRecord
+ */
+/** @typedef {{number: number, at: number, event: string, data: Object<string, any>}} CallEvent */
+/** @typedef {{agent_id: string, instances: number, active: number, capacity: number}} AgentSummary */
+/**
+ * @typedef {{version: string, console: "key"|"open", authorized: boolean, agents: AgentSummary[],
+ *   ice_servers: RTCIceServer[]}} ServerInfo
+ */
+
+/** The gateway refused, or could not be reached: then `status` is 0. */
+export class ApiError extends Error {
+  /** @param {number} status @param {string} message */
+  constructor(status, message) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/** @param {any} call @returns {CallRecord} */
+export function received(call) {
+  return { ...call, heard_at: performance.now() };
+}
+
+export class Api {
+  constructor() {
+    /** @type {string|null} */
+    this.key = null;
+    /** @type {() => void} called when the gateway does not accept the key any more */
+    this.onrefused = () => {};
+    try {
+      this.key = sessionStorage.getItem(KEY);
+    } catch {
+      // Without storage the key is asked for again after a reload.
+    }
+  }
+
+  /** @param {string|null} key */
+  remember(key) {
+    this.key = key;
+    try {
+      if (key) sessionStorage.setItem(KEY, key);
+      else sessionStorage.removeItem(KEY);
+    } catch {
+      // As above: it is then kept for as long as the page is open.
+    }
+  }
+
+  /** @returns {Promise<ServerInfo>} */
+  info() {
+    return this.#json("GET", "api/info");
+  }
+
+  /**
+   * A page of calls, the latest first.
+   * @param {{kind?: string, phase?: string, before?: string|null, limit?: number}} what
+   * @returns {Promise<{calls: CallRecord[], next: string|null}>}
+   */
+  async calls({ kind, phase, before, limit = 30 }) {
+    const query = new URLSearchParams({ limit: String(limit) });
+    if (kind) query.set("kind", kind);
+    if (phase) query.set("phase", phase);
+    if (before) query.set("before", before);
+    const page = await this.#json("GET", `api/calls?${query}`);
+    return { calls: page.calls.map(received), next: page.next };
+  }
+
+  /**
+   * @param {string} callId
+   * @returns {Promise<{call: CallRecord, events: CallEvent[]}>}
+   */
+  async call(callId) {
+    const detail = await this.#json("GET", `api/calls/${encodeURIComponent(callId)}`);
+    return { call: received(detail.call), events: detail.events };
+  }
+
+  /** @param {string} callId @returns {Promise<CallRecord>} */
+  async hangup(callId) {
+    return received(await this.#json("POST", `api/calls/${encodeURIComponent(callId)}/hangup`));
+  }
+
+  /** @param {string} callId @returns {string} */
+  recordingUrl(callId) {
+    return `api/calls/${encodeURIComponent(callId)}/recording`;
+  }
+
+  /**
+   * The recording's bytes as they come.
+   * @param {string} callId @param {AbortSignal} signal
+   * @returns {Promise<Response>}
+   */
+  async recording(callId, signal) {
+    return this.#fetch("GET", this.recordingUrl(callId), { signal });
+  }
+
+  /**
+   * A token with which this page may call the agent.
+   * @param {string} agentId
+   * @returns {Promise<string>}
+   */
+  async token(agentId) {
+    return (await this.#json("POST", "api/tokens", { body: { agent_id: agentId, ttl_s: TOKEN_S } })).token;
+  }
+
+  /**
+   * @param {string} token
+   * @param {Object<string, any>} offer
+   * @returns {Promise<{sdp: string, type: RTCSdpType, pc_id: string, call_id?: string}>}
+   */
+  offer(token, offer) {
+    return this.#json("POST", "api/offer", { body: offer, bearer: token });
+  }
+
+  /** @param {string} token @param {string} peerId @param {Object<string, any>[]} candidates */
+  async candidates(token, peerId, candidates) {
+    await this.#fetch("PATCH", "api/offer", { body: { pc_id: peerId, candidates }, bearer: token });
+  }
+
+  async #json(method, path, options = {}) {
+    const response = await this.#fetch(method, path, { signal: AbortSignal.timeout(PATIENCE_MS), ...options });
+    return response.json();
+  }
+
+  /** @returns {Promise<Response>} */
+  async #fetch(method, path, { body, bearer, signal } = {}) {
+    const headers = {};
+    const secret = bearer ?? this.key;
+    if (secret) headers.Authorization = `Bearer ${secret}`;
+    if (body) headers["Content-Type"] = "application/json";
+    let response;
+    try {
+      response = await fetch(path, {
+        method, headers, signal, cache: "no-store", body: body ? JSON.stringify(body) : undefined,
+      });
+    } catch (error) {
+      if (signal?.aborted && error.name === "AbortError") throw error;
+      throw new ApiError(0, "The gateway does not answer. Is it running?");
+    }
+    if (response.ok) return response;
+    const problem = await response.json().catch(() => null);
+    if (response.status === 401 && !bearer) this.onrefused();
+    const said = problem?.error ?? problem?.detail;
+    throw new ApiError(response.status, typeof said === "string" ? said : `The gateway answered ${response.status}.`);
+  }
+}

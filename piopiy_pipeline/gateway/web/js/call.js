@@ -1,0 +1,199 @@
+/**
+ * One call of this page: the peer connection, from the offer to its end. It speaks what Pipecat's
+ * clients speak to a small-WebRTC server: an offer by POST, candidates by PATCH as they are found, and
+ * a data channel.
+ */
+
+import { ApiError } from "./api.js";
+
+const PING_MS = 1_000;
+/** A network that comes back by itself does so within this. */
+const RESTART_AFTER_MS = 1_500;
+/** From the loss of the connection until it is given up. */
+const GIVE_UP_MS = 15_000;
+
+/** @typedef {"connecting"|"connected"|"interrupted"|"closed"} PeerState */
+
+export class BrowserCall {
+  /** @type {string|null} */ #peerId = null;
+  /** @type {RTCIceCandidate[]} */ #found = [];
+  #token = "";
+  #closed = false;
+  #sending = Promise.resolve();
+  /** @type {ReturnType<typeof setTimeout>|undefined} */ #restart;
+  /** @type {ReturnType<typeof setTimeout>|undefined} */ #giveUp;
+  /** @type {ReturnType<typeof setInterval>|undefined} */ #ping;
+
+  /**
+   * @param {{api: import("./api.js").Api, agentId: string, microphone: MediaStream,
+   *   iceServers: RTCIceServer[], onstate: (state: PeerState, why?: string) => void,
+   *   onspeech: (stream: MediaStream) => void}} options
+   */
+  constructor({ api, agentId, microphone, iceServers, onstate, onspeech }) {
+    this.api = api;
+    this.agentId = agentId;
+    this.onstate = onstate;
+    /** @type {string|null} the call's id, once the gateway has told it */
+    this.callId = null;
+    this.remoteStream = new MediaStream();
+    this.peer = new RTCPeerConnection({ iceServers });
+    this.channel = this.peer.createDataChannel("chat", { ordered: true });
+    const [track] = microphone.getAudioTracks();
+    this.sender = this.peer.addTransceiver(track, { direction: "sendrecv", streams: [microphone] }).sender;
+
+    this.peer.onicecandidate = ({ candidate }) => candidate && this.#tell(candidate);
+    this.peer.onconnectionstatechange = () => this.#changed();
+    this.peer.ontrack = ({ track: speech }) => {
+      this.remoteStream.addTrack(speech);
+      onspeech(this.remoteStream);
+    };
+    this.channel.onopen = () => {
+      this.#ping = setInterval(() => this.#say(`ping: ${Date.now()}`), PING_MS);
+    };
+    this.channel.onclose = () => this.close("the gateway ended the connection");
+    this.channel.onmessage = ({ data }) => this.#heard(data);
+  }
+
+  /**
+   * Call. Returns when the gateway has answered the offer; the connection follows.
+   * @throws {ApiError}
+   */
+  async start() {
+    this.onstate("connecting");
+    this.#token = await this.api.token(this.agentId);
+    await this.#offer({});
+  }
+
+  /** @param {boolean} muted */
+  mute(muted) {
+    if (this.sender.track) this.sender.track.enabled = !muted;
+  }
+
+  /** @param {MediaStream} microphone */
+  async useMicrophone(microphone) {
+    const [track] = microphone.getAudioTracks();
+    const before = this.sender.track;
+    track.enabled = before?.enabled ?? true;
+    await this.sender.replaceTrack(track);
+    before?.stop();
+  }
+
+  /** @param {string} digits @returns {boolean} whether they went out */
+  press(digits) {
+    return this.#say(JSON.stringify({ type: "dtmf", digits }));
+  }
+
+  /**
+   * End it; the gateway hears that the connection is closed. May be called more than once.
+   * @param {string} [why]
+   */
+  close(why = "") {
+    if (this.#closed) return;
+    this.#closed = true;
+    clearTimeout(this.#restart);
+    clearTimeout(this.#giveUp);
+    clearInterval(this.#ping);
+    this.channel.onclose = null;
+    this.sender.track?.stop();
+    this.peer.close();
+    this.onstate("closed", why);
+  }
+
+  /** @param {{pc_id?: string}} more `pc_id` for new candidates of the same connection (an ICE restart) */
+  async #offer(more) {
+    await this.peer.setLocalDescription(await this.peer.createOffer({ iceRestart: Boolean(more.pc_id) }));
+    if (this.#closed) return;
+    const { sdp, type } = this.peer.localDescription;
+    const answer = await this.api.offer(this.#token, { sdp, type, ...more });
+    if (this.#closed) return;
+    this.#peerId = answer.pc_id;
+    this.callId ??= answer.call_id ?? null;
+    await this.peer.setRemoteDescription({ sdp: answer.sdp, type: answer.type });
+    this.#flush();
+  }
+
+  /** @param {RTCIceCandidate} candidate */
+  #tell(candidate) {
+    this.#found.push(candidate);
+    if (this.#peerId) this.#flush();
+  }
+
+  /** Candidates found so far, in one request; those found meanwhile go with the next. */
+  #flush() {
+    this.#sending = this.#sending.then(async () => {
+      const found = this.#found.splice(0);
+      if (!found.length || this.#closed || !this.#peerId) return;
+      const candidates = found.map((one) => ({
+        candidate: one.candidate, sdp_mid: one.sdpMid, sdp_mline_index: one.sdpMLineIndex,
+      }));
+      try {
+        await this.api.candidates(this.#token, this.#peerId, candidates);
+      } catch (error) {
+        // The offer already named the first ones: the connection may well come about without these.
+        if (!(error instanceof ApiError)) throw error;
+        console.warn("candidates were not taken:", error.message);
+      }
+    });
+  }
+
+  #changed() {
+    if (this.#closed) return;
+    switch (this.peer.connectionState) {
+      case "connected":
+        clearTimeout(this.#restart);
+        clearTimeout(this.#giveUp);
+        this.#giveUp = undefined;
+        this.onstate("connected");
+        break;
+      case "disconnected":
+        this.#interrupted(RESTART_AFTER_MS);
+        break;
+      case "failed":
+        this.#interrupted(0);
+        break;
+      case "closed":
+        this.close("the connection was closed");
+        break;
+      default:
+        break; // "new" and "connecting" are what start() has said
+    }
+  }
+
+  /** @param {number} restartAfterMs */
+  #interrupted(restartAfterMs) {
+    this.onstate("interrupted");
+    this.#giveUp ??= setTimeout(() => this.close("the connection was lost"), GIVE_UP_MS);
+    clearTimeout(this.#restart);
+    this.#restart = setTimeout(() => this.#again(), restartAfterMs);
+  }
+
+  async #again() {
+    if (this.#closed || !this.#peerId || this.peer.connectionState === "connected") return;
+    try {
+      await this.#offer({ pc_id: this.#peerId });
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      if (error.status === 0) this.#restart = setTimeout(() => this.#again(), RESTART_AFTER_MS);
+      else this.close(error.message);
+    }
+  }
+
+  /** @param {any} data */
+  #heard(data) {
+    if (typeof data !== "string") return;
+    let message;
+    try {
+      message = JSON.parse(data);
+    } catch {
+      return; // an answer to a ping, or something for another client
+    }
+    if (message?.type === "signalling" && message.message?.type === "peerLeft") this.close();
+  }
+
+  /** @param {string} text @returns {boolean} */
+  #say(text) {
+    if (this.channel.readyState !== "open") return false;
+    this.channel.send(text);
+    return true;
+  }
+}

@@ -1,0 +1,212 @@
+/**
+ * The call that is looked at: who, how it stands, its latencies, transcript and recording. The record
+ * comes from the API, the rest of a call under way from the WebSocket.
+ */
+
+import { Conversation } from "./conversation.js";
+import { byId, el, say, setText } from "./dom.js";
+import { clock, durationOf, exactly, isFailure, phaseInWords, reasonInWords, whoToWhom } from "./format.js";
+import { Player } from "./player.js";
+import { TranscriptView } from "./transcript.js";
+import { overview, scaleOf } from "./waterfall.js";
+
+/** @typedef {import("./api.js").CallRecord} CallRecord */
+
+/** The record of a call is complete a moment after its end: its recording is closed by then. */
+const SETTLE_MS = [600, 3_000];
+const AGAIN_MS = 400;
+
+export class CallView {
+  /** @type {CallRecord|null} */ #call = null;
+  /** @type {string|null} */ #id = null;
+  #conversation = new Conversation();
+  /** @type {Player|null} */ #player = null;
+  /** @type {ReturnType<typeof setTimeout>[]} */ #timers = [];
+  #asked = 0;
+  #drawing = false;
+  #drawnLatencies = -1;
+  #following = true;
+
+  /**
+   * @param {import("./api.js").Api} api
+   * @param {(call: CallRecord) => void} onhangup the button that ends a call under way was pressed
+   */
+  constructor(api, onhangup) {
+    this.api = api;
+    this.onhangup = onhangup;
+    this.transcript = new TranscriptView(byId("transcript"), byId("spoken"), (item) => void this.#player?.playFrom(item));
+    this.end = byId("transcript-end");
+    this.latest = byId("latest");
+    this.latest.addEventListener("click", () => this.#toLatest());
+    new IntersectionObserver(([entry]) => {
+      this.#following = entry.isIntersecting;
+      this.#offerLatest();
+    }, { rootMargin: "0px 0px 120px 0px" }).observe(this.end);
+  }
+
+  get callId() {
+    return this.#id;
+  }
+
+  get call() {
+    return this.#call;
+  }
+
+  /**
+   * Look at a call; null: at none.
+   * @param {string|null} callId
+   * @param {CallRecord} [call] what is known of it already
+   */
+  open(callId, call) {
+    if (callId === this.#id) return;
+    this.#player?.close();
+    this.#player = null;
+    this.#timers.splice(0).forEach(clearTimeout);
+    this.#id = callId;
+    this.#call = call ?? null;
+    this.#conversation = new Conversation();
+    this.#drawnLatencies = -1;
+    this.#following = true;
+    this.transcript.clear();
+    byId("player").hidden = true;
+    byId("player").replaceChildren();
+    byId("overview").hidden = true;
+    byId("call-head").replaceChildren();
+    byId("welcome").hidden = callId !== null;
+    byId("call-view").hidden = callId === null;
+    if (callId) void this.refresh();
+    this.#draw();
+  }
+
+  /** Fetch the record anew: at the beginning, and whenever news may have been missed. */
+  async refresh() {
+    const [id, asked] = [this.#id, ++this.#asked];
+    if (!id) return;
+    try {
+      const { call, events } = await this.api.call(id);
+      if (id !== this.#id || asked !== this.#asked) return;
+      this.#conversation.add(events);
+      this.#take(call);
+    } catch (error) {
+      if (id !== this.#id) return;
+      if (error.status === 404 && this.#call?.phase !== "ended" && this.#call) this.#later(AGAIN_MS);
+      else if (!this.#call) say(byId("transcript-empty"), error.status === 404 ? "There is no such call (any more)." : error.message);
+    }
+  }
+
+  /** @param {CallRecord} call news of any call */
+  take(call) {
+    if (call.call_id !== this.#id) return;
+    const ended = call.phase === "ended" && this.#call?.phase !== "ended";
+    this.#take(call);
+    if (ended) SETTLE_MS.forEach((ms) => this.#later(ms));
+  }
+
+  /** @param {string} callId @param {import("./api.js").CallEvent} event */
+  hear(callId, event) {
+    if (callId !== this.#id) return;
+    if (this.#conversation.add([event])) this.#later(AGAIN_MS);
+    this.#draw();
+  }
+
+  /** Let the duration go on. Called once a second. */
+  tick() {
+    if (this.#call?.phase === "live") this.#drawLength();
+  }
+
+  /** @param {CallRecord} call */
+  #take(call) {
+    this.#call = call;
+    if (call.phase === "ended") this.#conversation.end();
+    this.#drawHead();
+    if (call.phase === "ended" && call.recorded && !this.#player) {
+      const place = byId("player");
+      place.hidden = false;
+      this.#player = new Player(place, this.api, call, (item) => this.transcript.mark(item));
+    }
+    this.#draw();
+  }
+
+  #later(ms) {
+    this.#timers.push(setTimeout(() => void this.refresh(), ms));
+  }
+
+  /** The conversation, at most once a frame. */
+  #draw() {
+    if (this.#drawing) return;
+    this.#drawing = true;
+    // A page in the background has no frames, and no reader.
+    requestAnimationFrame(() => {
+      this.#drawing = false;
+      const items = this.#conversation.items;
+      const live = this.#call?.phase === "live" || this.#call?.phase === "setup";
+      const follow = this.#following && live;
+      this.transcript.show(items, { live, seekable: this.#player !== null });
+      this.#drawLatencies();
+      this.#player?.marks(items);
+      if (this.#call) say(byId("transcript-empty"), items.length ? "" : live ? "Nothing was said yet." : this.#call.phase === "ended" ? "Nothing was said." : "");
+      if (follow) this.end.scrollIntoView({ block: "nearest" });
+      this.#offerLatest();
+    });
+  }
+
+  #drawLatencies() {
+    const latencies = this.#conversation.latencies;
+    if (latencies.length === this.#drawnLatencies) return;
+    this.#drawnLatencies = latencies.length;
+    const place = byId("overview");
+    place.hidden = !latencies.length;
+    byId("call-view").style.setProperty("--scale", String(scaleOf(latencies)));
+    if (latencies.length) place.replaceChildren(...overview(latencies, (index) => this.transcript.reveal(index)));
+  }
+
+  #drawHead() {
+    const call = this.#call;
+    const state = call.phase === "ended" ? `ended: ${reasonInWords(call.reason)}` : phaseInWords(call.phase);
+    const facts = [
+      ["Agent", call.agent_id], ["Instance", call.instance_id], ["From", call.from_number], ["To", call.to_number], ["Kind", call.kind],
+      ["Began", exactly(call.placed_at)], ["Answered", exactly(call.answered_at)], ["Ended", exactly(call.ended_at)],
+      ["Call id", call.call_id], ["Metadata", call.metadata && JSON.stringify(call.metadata)], ["Sound", quality(call.quality)],
+    ];
+    const opened = byId("call-head").querySelector("details")?.open ?? false;
+    const hadFocus = document.activeElement?.getAttribute("data-testid") === "call-hangup";
+    byId("call-head").replaceChildren(
+      el(
+        "div", { class: "call-line" },
+        el("h3", { class: "who", "data-testid": "call-title" }, whoToWhom(call)),
+        el("span", { class: "chip", "data-testid": "call-state", "data-phase": call.phase, "data-reason": call.reason ?? "", "data-failed": isFailure(call.reason) }, state),
+        el("span", { class: "length number", "data-testid": "call-length" }),
+        call.phase === "ended" ? null : el("button", { type: "button", class: "danger", "data-testid": "call-hangup", onclick: () => this.onhangup(call) }, "Hang up"),
+      ),
+      call.detail ? el("p", { class: "detail", "data-testid": "call-detail" }, call.detail) : "",
+      el("details", { class: "facts", open: opened }, el("summary", {}, "Details"),
+        el("dl", {}, ...facts.filter(([, value]) => value).flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]))),
+    );
+    if (hadFocus) byId("call-head").querySelector("[data-testid=call-hangup]")?.focus();
+    this.#drawLength();
+  }
+
+  #drawLength() {
+    const length = byId("call-head").querySelector(".length");
+    const seconds = this.#call && durationOf(this.#call);
+    if (length) setText(length, seconds === null ? "" : clock(seconds));
+  }
+
+  #toLatest() {
+    this.end.scrollIntoView({ block: "end" });
+  }
+
+  #offerLatest() {
+    this.latest.hidden = this.#following || this.#call?.phase !== "live" || !this.#conversation.items.length;
+  }
+}
+
+/** @param {Object<string, number>|null|undefined} sound @returns {string} */
+function quality(sound) {
+  if (!sound) return "";
+  const told = [];
+  if (sound.gaps) told.push(`${sound.gaps} gaps in the bot's speech, the longest ${Math.round(sound.worst_gap_s * 1000)} ms`);
+  if (sound.frames_dropped) told.push(`${sound.frames_dropped} frames to the caller dropped`);
+  if (sound.caller_dropped_s) told.push(`${sound.caller_dropped_s.toFixed(2)} s of the caller dropped`);
+  return told.join("; ") || "no gaps";
+}

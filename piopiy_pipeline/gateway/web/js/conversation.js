@@ -1,0 +1,164 @@
+/**
+ * A conversation, made of its events: turns with their latencies, tool calls, errors, in order. No
+ * element of the page is known here. Events come from two sources, the record and the WebSocket, in
+ * any order and more than once; their numbers tell them apart.
+ */
+
+/** @typedef {import("./api.js").CallEvent} CallEvent */
+
+/** Where the time of an answer goes, in order. */
+export const PARTS = [
+  { part: "silence", field: "silence_s", label: "Silence", says: "until it is certain that the caller stopped" },
+  { part: "stt", field: "stt_s", label: "Speech to text", says: "until the last words were recognised" },
+  { part: "turn", field: "turn_s", label: "Turn decision", says: "until it was decided that the turn is over" },
+  { part: "llm", field: "llm_s", label: "LLM first token", says: "until the model began to answer" },
+  { part: "tts", field: "tts_s", label: "TTS first audio", says: "until the voice had its first sound" },
+  { part: "playout", field: "playout_s", label: "Network + playout", says: "until that sound was played" },
+];
+
+/**
+ * Of one answer, in milliseconds. `parts` has every part of PARTS.
+ * @typedef {{total: number, parts: Object<string, number>}} Latency
+ */
+/**
+ * @typedef {{kind: "turn", role: "user"|"bot", text: string, partial: boolean, interrupted: boolean,
+ *   began: number|null, at: number, latency: Latency|null, version: number}} TurnItem
+ *   `began` is when its first word or sound came, if that is known; `at` when it was over
+ */
+/** @typedef {{kind: "tool", call: any, name: string, arguments: any, result: any, done: boolean, at: number, version: number}} ToolItem */
+/** @typedef {{kind: "error", stage: string, message: string, at: number, version: number}} ErrorItem */
+/** @typedef {TurnItem|ToolItem|ErrorItem} Item */
+
+export class Conversation {
+  /** @type {Map<number, CallEvent>} */ #events = new Map();
+  /** @type {{user: TurnItem|null, bot: TurnItem|null}} */ #open = { user: null, bot: null };
+  #last = 0;
+  #over = false;
+
+  constructor() {
+    /** @type {Item[]} */
+    this.items = [];
+  }
+
+  /**
+   * Take events in.
+   * @param {CallEvent[]} events
+   * @returns {boolean} whether one before them is missing: not of the record, which has no partial ones
+   */
+  add(events) {
+    let [late, gap] = [this.#over, false]; // what comes after the end belongs before it
+    for (const event of events) {
+      if (this.#events.has(event.number)) continue;
+      this.#events.set(event.number, event);
+      if (event.number < this.#last) late = true;
+      else {
+        gap ||= event.number > this.#last + 1;
+        this.#last = event.number;
+        if (!late) this.#apply(event);
+      }
+    }
+    if (late) this.#again();
+    return gap;
+  }
+
+  /** No more will come: words that are still partial stay as they are. */
+  end() {
+    this.#over = true;
+    for (const role of /** @type {const} */ (["user", "bot"])) {
+      const turn = this.#open[role];
+      if (turn) this.#change(turn, { partial: false });
+      this.#open[role] = null;
+    }
+  }
+
+  /** @returns {Latency[]} of each answer, in order */
+  get latencies() {
+    return this.items.flatMap((item) => (item.kind === "turn" && item.latency ? [item.latency] : []));
+  }
+
+  #again() {
+    this.items = [];
+    this.#open = { user: null, bot: null };
+    for (const number of [...this.#events.keys()].sort((a, b) => a - b)) this.#apply(this.#events.get(number));
+    if (this.#over) this.end();
+  }
+
+  /** @param {CallEvent} event */
+  #apply({ at, event, data }) {
+    switch (event) {
+      case "user_partial":
+      case "bot_partial": {
+        const turn = this.#turn(event === "user_partial" ? "user" : "bot", at);
+        this.#change(turn, { text: data.text, at, began: turn.began ?? at });
+        break;
+      }
+      case "user_turn":
+      case "bot_turn": {
+        const role = event === "user_turn" ? "user" : "bot";
+        this.#change(this.#turn(role, at), {
+          text: data.text, at, partial: false, interrupted: Boolean(data.interrupted),
+        });
+        this.#open[role] = null;
+        break;
+      }
+      case "latency": {
+        if (this.#open.bot?.latency) this.#change(this.#open.bot, { partial: false });
+        if (this.#open.bot?.latency) this.#open.bot = null;
+        const turn = this.#turn("bot", at);
+        this.#change(turn, { latency: latencyOf(data), began: turn.began ?? at });
+        break;
+      }
+      case "tool":
+        this.items.push({
+          kind: "tool", call: data.number, name: data.name, arguments: data.arguments ?? {},
+          result: null, done: false, at, version: 0,
+        });
+        break;
+      case "tool_result": {
+        const tool = this.items.findLast(
+          (item) => item.kind === "tool" && !item.done && (item.call ?? item.name) === (data.number ?? data.name),
+        );
+        if (tool) this.#change(tool, { result: data.result, done: true });
+        break;
+      }
+      case "error":
+        this.items.push({ kind: "error", stage: data.stage ?? "", message: data.message ?? "", at, version: 0 });
+        break;
+      default:
+        break; // a newer gateway may tell more
+    }
+  }
+
+  /** @param {"user"|"bot"} role @param {number} at @returns {TurnItem} the turn of this side that is under way */
+  #turn(role, at) {
+    const open = this.#open[role];
+    if (open) return open;
+    const turn = /** @type {TurnItem} */ ({
+      kind: "turn", role, text: "", partial: true, interrupted: false, began: null, at, latency: null, version: 0,
+    });
+    this.items.push(turn);
+    this.#open[role] = turn;
+    return turn;
+  }
+
+  #change(item, values) {
+    Object.assign(item, values);
+    item.version += 1;
+  }
+}
+
+/** @param {Object<string, number|null>} data seconds @returns {Latency} */
+export function latencyOf(data) {
+  const ms = (seconds) => Math.round((seconds ?? 0) * 1e6) / 1e3;
+  const parts = Object.fromEntries(PARTS.map(({ part, field }) => [part, ms(data[field])]));
+  const sum = Object.values(parts).reduce((a, b) => a + b, 0);
+  return { parts, total: data.total_s === undefined || data.total_s === null ? sum : ms(data.total_s) };
+}
+
+/** @param {number[]} values @returns {number} 0 of none */
+export function median(values) {
+  if (!values.length) return 0;
+  const sorted = [...values].sort((a, b) => a - b);
+  const half = Math.floor(sorted.length / 2);
+  return sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
+}

@@ -1,0 +1,100 @@
+/**
+ * The WebSocket of events: what happens to calls, while it happens. A connection that breaks is opened
+ * again, for ever, with growing pauses; whoever listens fetches what was missed when `onhello` comes.
+ */
+
+import { received } from "./api.js";
+
+const FIRST_PAUSE_MS = 400;
+const LONGEST_PAUSE_MS = 8_000;
+const HELLO_MS = 8_000;
+const POLICY = 1008;
+
+/** @typedef {"connecting"|"open"|"reconnecting"} LinkState */
+
+export class Events {
+  /** @type {WebSocket|null} */ #socket = null;
+  /** @type {ReturnType<typeof setTimeout>|undefined} */ #timer;
+  #pause = FIRST_PAUSE_MS;
+  #wanted = false;
+  /** @type {string[]} */ #calls = [];
+
+  /**
+   * @param {{key: () => string|null, oncall: (call: import("./api.js").CallRecord) => void,
+   *   onevent: (callId: string, event: import("./api.js").CallEvent) => void, onhello: () => void,
+   *   onrefused: () => void, onstate: (state: LinkState) => void}} listener
+   */
+  constructor(listener) {
+    this.listener = listener;
+    const hurry = () => {
+      if (this.#wanted && !this.#socket) this.#open();
+    };
+    addEventListener("online", hurry);
+    document.addEventListener("visibilitychange", () => document.hidden || hurry());
+  }
+
+  start() {
+    if (this.#wanted) return;
+    this.#wanted = true;
+    this.listener.onstate("connecting");
+    this.#open();
+  }
+
+  stop() {
+    this.#wanted = false;
+    clearTimeout(this.#timer);
+    const socket = this.#socket;
+    this.#socket = null;
+    socket?.close();
+  }
+
+  /**
+   * Be told what is said in these calls, and in no others. The gateway takes the choice at the
+   * beginning of a connection, so a new one takes over from the old.
+   * @param {string[]} callIds
+   */
+  watch(callIds) {
+    const calls = [...new Set(callIds)].sort();
+    if (calls.join() === this.#calls.join()) return;
+    this.#calls = calls;
+    if (this.#socket) this.#open();
+  }
+
+  #open() {
+    clearTimeout(this.#timer);
+    const before = this.#socket;
+    const address = new URL("api/events", document.baseURI);
+    address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
+    const socket = new WebSocket(address);
+    this.#socket = socket;
+    let greeted = false;
+    const patience = setTimeout(() => greeted || socket.close(), HELLO_MS);
+    socket.onopen = () =>
+      socket.send(JSON.stringify({ type: "watch", key: this.listener.key(), calls: this.#calls }));
+    socket.onmessage = ({ data }) => {
+      const message = JSON.parse(data);
+      if (message.type === "hello") {
+        greeted = true;
+        before?.close();
+        if (this.#socket !== socket) return;
+        this.#pause = FIRST_PAUSE_MS;
+        this.listener.onstate("open");
+        this.listener.onhello();
+      } else if (message.type === "call") {
+        this.listener.oncall(received(message.call));
+      } else if (message.type === "event") {
+        this.listener.onevent(message.call_id, message);
+      }
+    };
+    socket.onclose = ({ code }) => {
+      clearTimeout(patience);
+      if (this.#socket !== socket) return; // another took over, or nobody wants it any more
+      before?.close();
+      this.#socket = null;
+      if (code === POLICY && !greeted) this.listener.onrefused();
+      this.listener.onstate("reconnecting");
+      this.#timer = setTimeout(() => this.#open(), this.#pause * (0.75 + Math.random() / 2));
+      this.#pause = Math.min(this.#pause * 2, LONGEST_PAUSE_MS);
+    };
+  }
+}

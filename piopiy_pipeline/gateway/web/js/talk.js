@@ -1,0 +1,347 @@
+/**
+ * The panel from which this page calls the bot: its button, microphone, meters and keypad.
+ */
+
+import { BrowserCall } from "./call.js";
+import { byId, el, say, setText } from "./dom.js";
+import { clock, durationOf, reasonInWords } from "./format.js";
+import { Loudness, MicrophoneProblem, listMicrophones, openMicrophone } from "./microphone.js";
+
+/** @typedef {import("./api.js").CallRecord} CallRecord */
+/** @typedef {"idle"|"microphone"|"connecting"|"ringing"|"live"|"interrupted"|"ended"} TalkState */
+
+const STATES = {
+  idle: "Ready", microphone: "Waiting for the microphone…", connecting: "Connecting…", ringing: "Ringing…",
+  live: "In a call", interrupted: "Connection interrupted, trying again…", ended: "Ended",
+};
+const SILENT_HINT_S = 6;
+const KEYS = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "0", "#"];
+
+export class Talk {
+  /** @type {BrowserCall|null} */ #call = null;
+  /** @type {CallRecord|null} */ #record = null;
+  /** @type {TalkState} */ #state = "idle";
+  /** @type {Set<string>} calls that were there before ours */ #others = new Set();
+  /** @type {{you: Loudness|null, bot: Loudness|null}} */ #meters = { you: null, bot: null };
+  #connected = false;
+  #heardAt = 0;
+  /** @type {import("./api.js").ServerInfo|null} */ #info = null;
+  #reachable = true;
+
+  /**
+   * @param {import("./api.js").Api} api
+   * @param {{onbegin: () => void, oncall: (callId: string) => void}} listener `onbegin` before a call
+   *   is placed: events must be on their way by then; `oncall` once its id is known
+   */
+  constructor(api, listener) {
+    this.api = api;
+    this.listener = listener;
+    this.audio = byId("bot-audio");
+    this.agent = byId("agent");
+    this.microphone = byId("microphone");
+    byId("talk").addEventListener("click", () => void this.#begin());
+    byId("hangup").addEventListener("click", () => this.#hangup());
+    byId("mute").addEventListener("click", () => this.#toggleMute());
+    byId("unblock").addEventListener("click", () => void this.#play());
+    this.agent.addEventListener("change", () => this.#drawAgents());
+    this.microphone.addEventListener("change", () => void this.#changeMicrophone());
+    navigator.mediaDevices?.addEventListener("devicechange", () => void this.#drawMicrophones());
+    this.#makeKeypad();
+    document.addEventListener("keydown", (event) => this.#shortcut(event));
+    // A page that goes away, or is put to sleep, ends its call: the gateway hears the connection close.
+    addEventListener("pagehide", () => this.#call?.close("the page was left"));
+    void this.#drawMicrophones();
+    this.#show("idle");
+  }
+
+  get peer() {
+    return this.#call?.peer ?? null;
+  }
+
+  get remoteStream() {
+    return this.#call?.remoteStream ?? null;
+  }
+
+  /** @returns {string|null} the call of this page that is under way */
+  get callId() {
+    return this.#call?.callId ?? null;
+  }
+
+  /** @param {import("./api.js").ServerInfo|null} info null: the gateway does not answer */
+  inform(info) {
+    this.#reachable = info !== null;
+    if (info) this.#info = info;
+    this.#drawAgents();
+  }
+
+  /** @param {CallRecord} call a call of which nothing was known before is perhaps ours */
+  take(call) {
+    if (!this.#call) {
+      this.#others.add(call.call_id);
+      return;
+    }
+    if (!this.#call.callId && call.kind === "browser" && call.agent_id === this.#call.agentId && !this.#others.has(call.call_id)) {
+      this.#call.callId = call.call_id;
+      this.listener.oncall(call.call_id);
+    }
+    this.#others.add(call.call_id);
+    if (call.call_id !== this.#call.callId) return;
+    this.#record = call;
+    if (call.phase === "ended") this.#call.close();
+    else this.#progress();
+  }
+
+  /** The timer goes on. Called once a second. */
+  tick() {
+    const seconds = this.#record && this.#call && durationOf(this.#record);
+    if (typeof seconds === "number") setText(byId("timer"), clock(seconds));
+    this.#hintSilence();
+  }
+
+  async #begin() {
+    if (this.#state !== "idle" && this.#state !== "ended") return;
+    say(byId("talk-problem"), "");
+    say(byId("mic-problem"), "");
+    this.#record = null;
+    this.#connected = false;
+    this.#show("microphone");
+    this.listener.onbegin();
+    let microphone;
+    try {
+      microphone = await openMicrophone(this.microphone.value);
+    } catch (error) {
+      if (!(error instanceof MicrophoneProblem)) throw error;
+      byId("mic-problem").dataset.cause = error.cause;
+      say(byId("mic-problem"), error.message);
+      this.#show("idle");
+      return;
+    }
+    void this.#drawMicrophones(microphone);
+    this.#listen("you", microphone);
+    this.#call = new BrowserCall({
+      api: this.api, agentId: this.agent.value, microphone, iceServers: this.#info?.ice_servers ?? [],
+      onstate: (state, why) => this.#peerChanged(state, why),
+      onspeech: (stream) => {
+        this.audio.srcObject = stream;
+        this.#listen("bot", stream);
+        void this.#play();
+      },
+    });
+    this.#watchMicrophone(microphone);
+    this.#drawMute(false);
+    const call = this.#call;
+    try {
+      await call.start();
+      if (call.callId) this.listener.oncall(call.callId);
+    } catch (error) {
+      if (call !== this.#call) return; // it was hung up meanwhile
+      say(byId("talk-problem"), error.message);
+      call.close(error.message);
+    }
+  }
+
+  #hangup() {
+    this.#call?.close("you hung up");
+  }
+
+  /** @param {import("./call.js").PeerState} state @param {string} [why] */
+  #peerChanged(state, why) {
+    if (state === "connecting") this.#show("connecting");
+    else if (state === "connected") {
+      this.#connected = true;
+      this.#progress();
+    } else if (state === "interrupted") this.#show("interrupted");
+    else this.#ended(why ?? "");
+  }
+
+  /** What the peer connection and the gateway's record say together. */
+  #progress() {
+    if (!this.#call || (this.#state === "interrupted" && this.#call.peer.connectionState !== "connected")) return;
+    if (this.#record?.phase === "live" && this.#connected) {
+      if (this.#state !== "live") this.#heardAt = performance.now();
+      this.#show("live");
+      this.tick();
+    } else this.#show(this.#connected ? "ringing" : "connecting");
+  }
+
+  /** @param {string} why */
+  #ended(why) {
+    const record = this.#record;
+    const reason = record?.phase === "ended" ? reasonInWords(record.reason) : why;
+    if (record?.phase === "ended" && record.detail && record.reason !== "caller_hangup" && record.reason !== "agent_hangup") {
+      say(byId("talk-problem"), record.detail);
+    }
+    this.#call = null;
+    this.audio.srcObject = null;
+    this.#meters.you?.close();
+    this.#meters.bot?.close();
+    this.#meters = { you: null, bot: null };
+    this.#show("ended", reason ? `Ended: ${reason}` : "Ended");
+  }
+
+  /** @param {TalkState} state @param {string} [text] */
+  #show(state, text) {
+    this.#state = state;
+    const busy = state !== "idle" && state !== "ended";
+    const focused = document.activeElement;
+    byId("state").dataset.state = state;
+    setText(byId("state"), text ?? STATES[state]);
+    byId("talk").hidden = busy && state !== "microphone";
+    byId("hangup").hidden = !busy || state === "microphone";
+    byId("meters").hidden = !this.#call;
+    byId("in-call").hidden = state !== "live" && state !== "interrupted";
+    if (byId("in-call").hidden) this.#openKeypad(false);
+    byId("timer").hidden = state !== "live" && state !== "interrupted";
+    if (!busy) for (const id of ["hint", "unblock"]) byId(id).hidden = true;
+    this.agent.disabled = busy;
+    if (focused === byId("talk") && !byId("hangup").hidden) byId("hangup").focus();
+    if (focused === byId("hangup") && byId("hangup").hidden) byId("talk").focus();
+    this.#drawAgents();
+  }
+
+  // ------------------------------------------------------------------ what is heard
+
+  async #play() {
+    try {
+      await this.audio.play();
+      byId("unblock").hidden = true;
+    } catch (error) {
+      if (error.name === "NotAllowedError") byId("unblock").hidden = false;
+      else if (error.name !== "AbortError") say(byId("talk-problem"), `The bot cannot be heard: ${error.message}`);
+    }
+  }
+
+  /** @param {"you"|"bot"} who @param {MediaStream} stream */
+  #listen(who, stream) {
+    const running = this.#meters.you ?? this.#meters.bot;
+    this.#meters[who]?.close();
+    this.#meters[who] = new Loudness(stream);
+    if (!running) requestAnimationFrame(() => this.#drawMeters());
+  }
+
+  #drawMeters() {
+    const { you, bot } = this.#meters;
+    if (!you && !bot) return;
+    for (const [meter, id] of /** @type {const} */ ([[you, "level"], [bot, "bot-level"]])) {
+      const level = meter?.read() ?? 0;
+      if (meter === you && level > 0.02) this.#heardAt = performance.now();
+      byId(id).style.setProperty("--level", level.toFixed(3));
+      byId(id).setAttribute("aria-valuenow", String(Math.round(level * 100)));
+    }
+    requestAnimationFrame(() => this.#drawMeters());
+  }
+
+  #hintSilence() {
+    const muted = byId("mute").getAttribute("aria-pressed") === "true";
+    const silent = this.#state === "live" && !muted && performance.now() - this.#heardAt > SILENT_HINT_S * 1000;
+    say(byId("hint"), silent ? "Nothing comes from this microphone. Is it switched off, or is it another one?" : "");
+  }
+
+  // ------------------------------------------------------------------ microphone
+
+  /** @param {MediaStream} [current] the one that is open */
+  async #drawMicrophones(current) {
+    const microphones = await listMicrophones();
+    const chosen = current?.getAudioTracks()[0]?.getSettings().deviceId ?? this.microphone.value;
+    this.microphone.replaceChildren(...microphones.map(({ id, name }) => el("option", { value: id, selected: id === chosen }, name)));
+    byId("microphone-choice").hidden = microphones.length < 1;
+  }
+
+  async #changeMicrophone() {
+    const call = this.#call;
+    if (!call) return;
+    try {
+      const microphone = await openMicrophone(this.microphone.value);
+      if (call !== this.#call) microphone.getTracks().forEach((track) => track.stop());
+      else {
+        await call.useMicrophone(microphone);
+        this.#listen("you", microphone);
+        this.#watchMicrophone(microphone);
+        say(byId("mic-problem"), "");
+      }
+    } catch (error) {
+      if (!(error instanceof MicrophoneProblem)) throw error;
+      say(byId("mic-problem"), error.message);
+    }
+  }
+
+  /** @param {MediaStream} microphone */
+  #watchMicrophone(microphone) {
+    microphone.getAudioTracks()[0].addEventListener("ended", () => {
+      say(byId("mic-problem"), "The microphone is gone. Connect it again, or choose another one: the call goes on.");
+    });
+  }
+
+  #toggleMute() {
+    this.#drawMute(byId("mute").getAttribute("aria-pressed") !== "true");
+  }
+
+  /** @param {boolean} muted */
+  #drawMute(muted) {
+    this.#call?.mute(muted);
+    this.#heardAt = performance.now();
+    byId("mute").setAttribute("aria-pressed", String(muted));
+    setText(byId("mute").firstChild, muted ? "Muted " : "Mute ");
+    byId("level").classList.toggle("muted", muted);
+  }
+
+  // ------------------------------------------------------------------ agents
+
+  #drawAgents() {
+    const agents = this.#info?.agents ?? [];
+    const connected = agents.filter((agent) => agent.instances > 0);
+    const chosen = this.agent.value;
+    const shown = connected.map((agent) => agent.agent_id);
+    if ([...this.agent.options].map((option) => option.value).join("\n") !== shown.join("\n")) {
+      this.agent.replaceChildren(...shown.map((id) => el("option", { value: id, selected: id === chosen }, id)));
+    }
+    byId("agent-choice").hidden = connected.length < 2;
+    const free = this.#state === "idle" || this.#state === "ended";
+    byId("talk").disabled = !free || !connected.length || !this.#reachable;
+    const place = byId("no-agent");
+    place.hidden = !free || !this.#reachable || this.#info === null || connected.length > 0;
+    if (!place.hidden && !place.childElementCount) place.replaceChildren(...howToConnect(agents[0]?.agent_id));
+  }
+
+  // ------------------------------------------------------------------ keys
+
+  #makeKeypad() {
+    const keypad = byId("keypad");
+    for (const key of KEYS) keypad.append(el("button", { type: "button", "data-key": key, onclick: () => this.#press(key) }, key));
+    byId("keypad-toggle").addEventListener("click", () => this.#openKeypad(keypad.hidden));
+  }
+
+  /** @param {boolean} open */
+  #openKeypad(open) {
+    byId("keypad").hidden = !open;
+    byId("keypad-toggle").setAttribute("aria-expanded", String(open));
+    if (!open) byId("keypad-sent").value = "";
+  }
+
+  /** @param {string} key */
+  #press(key) {
+    if (this.#call?.press(key)) byId("keypad-sent").value = (byId("keypad-sent").value + key).slice(-24);
+  }
+
+  /** @param {KeyboardEvent} event */
+  #shortcut(event) {
+    const typing = event.target instanceof HTMLElement && event.target.closest("input, select, textarea, dialog");
+    if (typing || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+    if (event.key.toLowerCase() === "m" && !byId("in-call").hidden) this.#toggleMute();
+    else if (!byId("keypad").hidden && KEYS.includes(event.key)) this.#press(event.key);
+  }
+}
+
+/** @param {string|undefined} agentId one that may connect @returns {HTMLElement[]} */
+function howToConnect(agentId) {
+  const scheme = location.protocol === "https:" ? "wss" : "ws";
+  const command = `AGENT_TOKEN=… piopiy start BOT.py --url ${scheme}://${location.host} --agent-id ${agentId ?? "ID"}`;
+  return [
+    el("p", {}, el("b", {}, "No agent is connected.")),
+    el("p", {}, "On your own machine, this runs a gateway and a bot together:"),
+    el("code", { class: "command" }, "piopiy dev BOT.py"),
+    el("p", {}, "This connects a bot to this gateway:"),
+    el("code", { class: "command" }, command),
+    el("p", { class: "muted" }, "The page notices by itself when one is there."),
+  ];
+}

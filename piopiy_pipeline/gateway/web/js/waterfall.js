@@ -1,0 +1,125 @@
+/**
+ * Latencies, drawn: one bar per answer, in parts, all bars of a call on one scale; and the call's
+ * overview. Widths are style properties set from here, which the page's policy allows.
+ */
+
+import { PARTS, median } from "./conversation.js";
+import { el } from "./dom.js";
+import { milliseconds } from "./format.js";
+
+/** @typedef {import("./conversation.js").Latency} Latency */
+
+/**
+ * The end of the common scale: the longest answer, rounded up so that it does not move at every turn.
+ * @param {Latency[]} latencies
+ * @returns {number} ms
+ */
+export function scaleOf(latencies) {
+  const longest = Math.max(0, ...latencies.map((one) => one.total));
+  const step = longest > 4000 ? 1000 : longest > 1500 ? 500 : 250;
+  return Math.max(1000, Math.ceil(longest / step) * step);
+}
+
+/** @param {Latency} latency @returns {string} for those who do not see the bar */
+export function inWords(latency) {
+  const parts = PARTS.filter(({ part }) => latency.parts[part] > 0);
+  const list = parts.map(({ part, label }) => `${label} ${milliseconds(latency.parts[part])}`).join(", ");
+  return `Answered after ${milliseconds(latency.total)}${list ? `: ${list}` : ""}`;
+}
+
+/**
+ * One answer's bar, which opens to a table of its parts. `--scale` of an ancestor is the common scale.
+ * @param {Latency} latency
+ * @returns {HTMLElement}
+ */
+export function waterfall(latency) {
+  const bar = el("span", { class: "wf-bar", role: "img", "aria-label": inWords(latency) });
+  for (const { part, label } of PARTS) {
+    const ms = latency.parts[part];
+    const piece = el(
+      "span",
+      { class: "wf-part", "data-testid": "waterfall-part", "data-part": part, "data-ms": ms, title: `${label}: ${milliseconds(ms)}` },
+      el("span", {}, Math.round(ms)),
+    );
+    piece.style.setProperty("--ms", String(ms));
+    bar.append(piece);
+  }
+  const total = el(
+    "span",
+    { class: "wf-total", "data-testid": "waterfall-total", "data-ms": latency.total },
+    milliseconds(latency.total),
+  );
+  return el(
+    "details",
+    { class: "wf", "data-testid": "waterfall" },
+    el("summary", { class: "wf-line" }, total, el("span", { class: "wf-track" }, bar)),
+    partsTable(latency),
+  );
+}
+
+/** @param {Latency} latency */
+function partsTable(latency) {
+  let before = 0;
+  const rows = PARTS.map(({ part, label, says }) => {
+    const ms = latency.parts[part];
+    const step = el("span", { class: "wf-step", "data-part": part });
+    step.style.setProperty("--from", String(before));
+    step.style.setProperty("--ms", String(ms));
+    before += ms;
+    return el(
+      "tr",
+      {},
+      el("th", { scope: "row" }, el("i", { class: "swatch", "data-part": part }), label, el("small", {}, says)),
+      el("td", { class: "wf-steps", "aria-hidden": "true" }, step),
+      el("td", { class: "number" }, milliseconds(ms)),
+    );
+  });
+  const table = el("table", { class: "wf-table" }, el("caption", { class: "unseen" }, "Parts of this answer's latency"), el("tbody", {}, ...rows));
+  table.style.setProperty("--total", String(Math.max(1, before)));
+  return table;
+}
+
+/**
+ * All answers of a call: how many, median, worst, the median of each part (the legend), and a column
+ * for each answer.
+ * @param {Latency[]} latencies
+ * @param {(index: number) => void} onpick an answer's column was pressed
+ * @returns {HTMLElement[]}
+ */
+export function overview(latencies, onpick) {
+  const totals = latencies.map((one) => one.total);
+  const worst = Math.max(...totals);
+  const figure = (name, value, testid) =>
+    el("div", { class: "figure" }, el("dt", {}, name), el("dd", { "data-testid": testid, "data-ms": value }, milliseconds(value)));
+  const columns = el("div", { class: "columns", role: "group", "aria-label": "Answers of this call" });
+  columns.style.setProperty("--worst", String(worst || 1));
+  latencies.forEach((one, index) => {
+    const column = el("button", {
+      type: "button", class: "column", "aria-label": `Answer ${index + 1}. ${inWords(one)}`,
+      title: `Answer ${index + 1}: ${milliseconds(one.total)}`, onclick: () => onpick(index),
+    });
+    for (const { part } of PARTS) {
+      const piece = el("i", { "data-part": part });
+      piece.style.setProperty("--ms", String(one.parts[part]));
+      column.append(piece);
+    }
+    columns.append(column);
+  });
+  const legend = el(
+    "ul",
+    { class: "legend", "data-testid": "legend", "aria-label": "Parts of an answer's latency, median of this call" },
+    ...PARTS.map(({ part, label }) =>
+      el("li", {}, el("i", { class: "swatch", "data-part": part }), `${label} `, el("b", {}, milliseconds(median(latencies.map((one) => one.parts[part]))))),
+    ),
+  );
+  return [
+    el(
+      "div",
+      { class: "overview-head" },
+      el("dl", { class: "figures" }, figure("Median answer", median(totals), "latency-median"), figure("Worst", worst, "latency-worst"),
+        el("div", { class: "figure" }, el("dt", {}, "Answers"), el("dd", {}, totals.length))),
+      columns,
+    ),
+    legend,
+  ];
+}
