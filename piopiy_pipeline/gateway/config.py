@@ -85,8 +85,18 @@ class GatewayConfig(BaseModel):
     """Where records and recordings are kept. None: this user's own data folder."""
     database_url: str | None = Field(default=None, repr=False)
     """Where the records of calls are, as SQLAlchemy names it. None: an SQLite file in the data folder."""
+    records: bool = True
+    """Whether it is kept who called, what was said and how it ended. Without: the last calls, in memory."""
     record: bool = False
     """Whether calls are recorded, in stereo, on disk: the caller left, the bot right."""
+    keep_days: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Records and recordings of calls that ended longer ago are deleted. None: they are kept for ever."""
+
+    tls_certificate: Path | None = None
+    """A PEM file with the certificate chain: the port then speaks TLS. Browsers give pages of other
+    machines no microphone without."""
+    tls_key: Path | None = None
+    """The PEM file of its private key, without a passphrase."""
 
     @model_validator(mode="after")
     def _open_only_at_home(self) -> Self:
@@ -94,6 +104,12 @@ class GatewayConfig(BaseModel):
             raise ValueError(
                 f"console: 'open' asks nobody for a key, so not on host {self.host!r}: use 'key'"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _certificate_with_key(self) -> Self:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key: give both or neither")
         return self
 
     @classmethod

@@ -47,6 +47,8 @@ class CallSnapshot:
     caller_dropped_s: float
     reason: EndReason | None
     detail: str
+    recorded: bool = False
+    """Whether a recording was begun."""
 
     @property
     def duration_s(self) -> float:

@@ -1,0 +1,155 @@
+"""The way to the database: which one, with which settings, and what to tell an operator when it is not there.
+
+All waits are bounded here: those for a connection, for a lock, for an answer. A thread that waited
+for ever would keep the whole process from ending.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from piopiy_pipeline.gateway.config import GatewayConfig
+from piopiy_pipeline.gateway.errors import GatewayError
+from piopiy_pipeline.gateway.records.places import data_folder
+
+__all__ = ["clean", "explain", "open_engine", "where", "writing"]
+
+FILE_NAME = "calls.sqlite3"
+CONNECT_S = 5
+STATEMENT_S = 10
+BUSY_S = 5.0
+"""How long SQLite waits for another writer: a second gateway with the same data folder, a backup."""
+
+
+def where(config: GatewayConfig) -> URL:
+    """The database of the configuration. Raises `GatewayError` if it names none that can be used."""
+    if config.database_url is None:
+        return URL.create("sqlite", database=str(data_folder(config) / FILE_NAME))
+    try:
+        url = make_url(config.database_url)
+    except ArgumentError:
+        raise GatewayError(
+            "database_url: not a database's address. Write it as postgresql://user:password@host/name, "
+            "or leave it out for a file in the data folder"
+        ) from None
+    if url.drivername in ("postgres", "postgresql"):
+        url = url.set(drivername="postgresql+psycopg")
+    if url.get_backend_name() not in ("sqlite", "postgresql"):
+        raise GatewayError(
+            f"database_url: {url.drivername!r} is not supported: records are kept in SQLite or PostgreSQL"
+        )
+    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
+        raise GatewayError("database_url: SQLite needs a file here, as in sqlite:////var/lib/piopiy/calls.db")
+    return url
+
+
+def open_engine(url: URL) -> Engine:
+    """An engine for `url`, which has not connected yet. Raises `GatewayError`."""
+    if url.get_backend_name() == "sqlite":
+        _make_private(Path(str(url.database)))
+        engine = create_engine(
+            url, connect_args={"timeout": BUSY_S}, json_serializer=_dump, pool_timeout=CONNECT_S
+        )
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    try:
+        engine = create_engine(
+            url,
+            json_serializer=_dump,
+            pool_pre_ping=True,
+            pool_timeout=CONNECT_S,
+            connect_args={
+                "connect_timeout": CONNECT_S,
+                "keepalives_idle": STATEMENT_S,
+                "tcp_user_timeout": STATEMENT_S * 1000,
+                "application_name": "piopiy gateway",
+                "prepare_threshold": None,  # a pooler between us may not keep prepared statements
+            },
+        )
+    except ModuleNotFoundError as error:
+        raise GatewayError(
+            f"database_url: PostgreSQL needs the package {error.name}: pip install 'piopiy-pipeline[postgres]'"
+        ) from None
+    except (NoSuchModuleError, SQLAlchemyError) as error:
+        raise GatewayError(f"database_url: {error}") from None
+    event.listen(engine, "connect", _prepare_postgres)
+    return engine
+
+
+def writing(engine: Engine) -> Engine:
+    """The same engine for transactions that write: SQLite's take the lock when they begin, not in the middle."""
+    return engine.execution_options(begin="BEGIN IMMEDIATE")
+
+
+def explain(url: URL, error: SQLAlchemyError) -> str:
+    """What an operator is told: which database, what it said, what to look at. Never its password."""
+    said = str(getattr(error, "orig", None) or error).strip().splitlines()
+    text = said[0] if said else type(error).__name__
+    if url.get_backend_name() == "sqlite":
+        advice = "is the data folder (data_folder) writable, and is there room on the disk?"
+    else:
+        advice = "is it running, and may this user create tables in it? (database_url)"
+    return f"records of calls: {url.render_as_string(hide_password=True)}: {text}: {advice}"
+
+
+def clean(text: str) -> str:
+    """Text that every database takes: without zeros, and without halves of characters."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
+
+
+def _make_private(path: Path) -> None:
+    """The file with its folder, readable by this user alone: it holds what callers said."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise GatewayError(
+            f"records of calls: cannot write {path}: {error.strerror}: "
+            "make the folder writable, or set data_folder or database_url"
+        ) from None
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None  # transactions begin where `_begin_sqlite` says, also those of tables
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql(str(connection.get_execution_options().get("begin", "BEGIN")))
+
+
+def _prepare_postgres(connection: Any, _: ConnectionPoolEntry) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET statement_timeout = '{STATEMENT_S}s'")
+        cursor.execute(f"SET lock_timeout = '{STATEMENT_S}s'")
+    connection.commit()
+
+
+def _dump(value: Any) -> str:
+    """JSON that every database takes, and every reader: Python's own knows numbers that are none."""
+    try:
+        text = json.dumps(value, allow_nan=False)
+    except ValueError:
+        return json.dumps(_cleaned(value))
+    return json.dumps(_cleaned(value)) if "\\u0000" in text or "\\ud" in text else text
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, dict):
+        return {clean(str(key)): _cleaned(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_cleaned(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

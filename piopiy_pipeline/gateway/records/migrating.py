@@ -1,0 +1,53 @@
+"""Brings a database to the tables of this version, at the start of a gateway.
+
+Two gateways may start at once on one database: the second waits for the first, and finds it done.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, text
+
+from piopiy_pipeline.gateway.errors import GatewayError
+from piopiy_pipeline.gateway.records.database import writing
+
+__all__ = ["migrate"]
+
+WAIT_S = 60
+_LOCK = 0x70696F7069790001  # PostgreSQL's advisory locks are numbers: ours begins with our name
+
+
+def migrate(engine: Engine) -> None:
+    """Run what is missing, all or nothing.
+
+    Raises `GatewayError` if the database was made by a newer version, SQLAlchemy's errors otherwise.
+    """
+    with writing(engine).begin() as connection:
+        _wait_for_others(connection)
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        config.set_main_option("path_separator", "os")
+        config.attributes["connection"] = connection
+        scripts = ScriptDirectory.from_config(config)
+        known = {script.revision for script in scripts.walk_revisions()}
+        present = set(MigrationContext.configure(connection).get_current_heads())
+        if newer := present - known:
+            raise GatewayError(
+                f"records of calls: the database is of a newer version than this gateway "
+                f"(revision {', '.join(sorted(newer))}): upgrade the gateway, or use another database"
+            )
+        if present != set(scripts.get_heads()):
+            command.upgrade(config, "head")
+
+
+def _wait_for_others(connection: Connection) -> None:
+    """SQLite's transaction has the lock already. PostgreSQL's is given back with the transaction."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text(f"SET LOCAL lock_timeout = '{WAIT_S}s'"))
+        connection.execute(text("SET LOCAL statement_timeout = 0"))
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})

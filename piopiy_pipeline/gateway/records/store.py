@@ -1,0 +1,319 @@
+"""The records in their database. Blocking, for a thread: one store writes from one thread, and reads from any.
+
+Who has a call is said by `gateways`: every gateway renews its line there. A call that is open and
+whose gateway's line is older than `LEASE_S` was lost with it, and so was every call that an earlier
+run of this same gateway left open. A gateway that was only cut off from the database writes its calls
+again when it is back: whoever has the call knows best.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from loguru import logger
+from sqlalchemy import URL, Connection, Engine, Row, and_, delete, func, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
+
+from piopiy_pipeline.call import CallKind, EndReason
+from piopiy_pipeline.gateway.api.models import CallDetail, CallEvent, CallPage, CallQuality, CallRecord
+from piopiy_pipeline.gateway.config import GatewayConfig
+from piopiy_pipeline.gateway.records.backlog import Batch, EventRow
+from piopiy_pipeline.gateway.records.calendar import time_of_day
+from piopiy_pipeline.gateway.records.cursors import read_cursor, write_cursor
+from piopiy_pipeline.gateway.records.database import clean, explain, open_engine, where, writing
+from piopiy_pipeline.gateway.records.faults import RecordsUnavailable
+from piopiy_pipeline.gateway.records.migrating import migrate
+from piopiy_pipeline.gateway.records.places import recordings_folder
+from piopiy_pipeline.gateway.records.tables import calls, events, gateways
+from piopiy_pipeline.gateway.snapshots import Phase
+
+__all__ = ["LEASE_S", "MAX_EVENTS", "Store"]
+
+LEASE_S = 60.0
+"""A gateway that was not seen for this long has lost its calls."""
+MAX_EVENTS = 10_000
+"""The most events that `Store.detail` gives of one call: its first ones."""
+_FORGET_AT_ONCE = 200
+
+
+class Store:
+    """See the module. Every method raises `RecordsUnavailable` when the database does not answer."""
+
+    def __init__(self, config: GatewayConfig, gateway_id: str) -> None:
+        """Open the database, make or renew its tables, and close what was left open.
+
+        `gateway_id` names this gateway, the same after a restart. Raises `GatewayError`.
+        """
+        self.gateway_id = gateway_id
+        self._run_id = uuid.uuid4().hex
+        self._recordings = recordings_folder(config)
+        self._url: URL = where(config)
+        self._engine: Engine = open_engine(self._url)
+        self._writer = writing(self._engine)
+        self._insert: Callable[..., Any] = (
+            sqlite.insert if self._engine.dialect.name == "sqlite" else postgresql.insert
+        )
+        self._twin_told = False
+        try:
+            with self._errors():
+                migrate(self._engine)
+                self._begin()
+        except BaseException:
+            self._engine.dispose()
+            raise
+
+    @property
+    def place(self) -> str:
+        """Where the records are, without a password."""
+        return self._url.render_as_string(hide_password=True)
+
+    # ------------------------------------------------------------------ writing, from one thread
+
+    def write(self, batch: Batch) -> int:
+        """One transaction. A row that the database refuses is left out and logged; returns how many were."""
+        with self._errors():
+            try:
+                self._write(batch)
+            except _REFUSED as error:
+                if not _is_refusal(error):
+                    raise
+            else:
+                return 0
+            return self._write_singly(batch)
+
+    def renew(self) -> bool:
+        """Be seen, and close the calls of gateways that are not. Says whether this one was given up itself."""
+        with self._errors(), self._writer.begin() as connection:
+            now = _now(connection)
+            mine = connection.execute(
+                select(gateways.c.run_id, gateways.c.seen_at).where(gateways.c.gateway_id == self.gateway_id)
+            ).one_or_none()
+            self._be_seen(connection, now)
+            self._close_lost(connection, now)
+            if mine is not None and mine.run_id != self._run_id and not self._twin_told:
+                self._twin_told = True
+                logger.error(
+                    "records of calls: another gateway calls itself {} in the same database: "
+                    "give them different host names or ports, or each closes the other's calls",
+                    self.gateway_id,
+                )
+            return mine is None or mine.run_id != self._run_id or _too_old(mine.seen_at, now)
+
+    def forget(self, before: float) -> int:
+        """Delete calls that ended before this Unix time: some of them. Returns how many; 0: there are no more."""
+        with self._errors(), self._writer.begin() as connection:
+            old = connection.scalars(
+                select(calls.c.call_id).where(calls.c.ended_at < time_of_day(before)).limit(_FORGET_AT_ONCE)
+            ).all()
+            if old:
+                connection.execute(delete(calls).where(calls.c.call_id.in_(old)))
+            return len(old)
+
+    def close(self) -> None:
+        """Say goodbye, if the database hears it."""
+        try:
+            with self._writer.begin() as connection:
+                connection.execute(
+                    delete(gateways).where(
+                        gateways.c.gateway_id == self.gateway_id, gateways.c.run_id == self._run_id
+                    )
+                )
+        except SQLAlchemyError as error:
+            logger.debug("{}", explain(self._url, error))
+        finally:
+            self._engine.dispose()
+
+    # ------------------------------------------------------------------ reading, from any thread
+
+    def page(
+        self, limit: int, before: str | None, agent_id: str | None, kind: CallKind | None, phase: Phase | None
+    ) -> CallPage:
+        """`limit` calls, the latest first, beginning behind the cursor `before`. Raises `BadCursor`."""
+        query = select(calls).order_by(calls.c.placed_at.desc(), calls.c.call_id.desc()).limit(limit + 1)
+        if before is not None:
+            at, call_id = read_cursor(before)
+            same = and_(calls.c.placed_at == at, calls.c.call_id < call_id)
+            query = query.where(or_(calls.c.placed_at < at, same))
+        for column, value in ((calls.c.agent_id, agent_id), (calls.c.kind, kind), (calls.c.phase, phase)):
+            if value is not None:
+                query = query.where(column == clean(str(value)))
+        with self._errors(), self._engine.connect() as connection:
+            rows = connection.execute(query).all()
+        records = [self._record(row) for row in rows[:limit]]
+        more = len(rows) > limit
+        last = records[-1] if more else None
+        return CallPage(calls=records, next=write_cursor(last.placed_at, last.call_id) if last else None)
+
+    def detail(self, call_id: str) -> CallDetail | None:
+        """A call and its conversation, or None if there is no such call."""
+        with self._errors(), self._engine.connect() as connection:
+            row = connection.execute(select(calls).where(calls.c.call_id == clean(call_id))).one_or_none()
+            if row is None:
+                return None
+            told = connection.execute(
+                select(events)
+                .where(events.c.call_id == row.call_id)
+                .order_by(events.c.number)
+                .limit(MAX_EVENTS)
+            ).all()
+        happened = [
+            CallEvent(number=one.number, at=one.at, event=one.event, data=one.data or {}) for one in told
+        ]
+        return CallDetail(call=self._record(row), events=happened)
+
+    def recording_path(self, call_id: str) -> Path | None:
+        """The recording of a call, if there is one on this machine."""
+        with self._errors(), self._engine.connect() as connection:
+            name = connection.scalar(select(calls.c.recording).where(calls.c.call_id == clean(call_id)))
+        return self._path(name)
+
+    # ------------------------------------------------------------------ within
+
+    def _begin(self) -> None:
+        """This gateway is there, and what an earlier run of it left open is over."""
+        with self._writer.begin() as connection:
+            now = _now(connection)
+            # Whoever left calls open was alive until its line was last renewed: read that first.
+            self._close_lost(connection, now, also=self.gateway_id)
+            self._be_seen(connection, now)
+
+    def _be_seen(self, connection: Connection, now: datetime) -> None:
+        line = {"run_id": self._run_id, "seen_at": now}
+        insert = self._insert(gateways).values(gateway_id=self.gateway_id, **line)
+        connection.execute(insert.on_conflict_do_update(index_elements=["gateway_id"], set_=line))
+        connection.execute(delete(gateways).where(gateways.c.seen_at < now - timedelta(days=1)))
+
+    def _close_lost(self, connection: Connection, now: datetime, also: str | None = None) -> None:
+        seen = {row.gateway_id: row.seen_at for row in connection.execute(select(gateways))}
+        alive = {name for name, at in seen.items() if not _too_old(at, now) and name != also}
+        if also is None:
+            alive.add(self.gateway_id)
+        last_event = (
+            select(func.max(events.c.told_at)).where(events.c.call_id == calls.c.call_id).scalar_subquery()
+        )
+        lost = connection.execute(
+            select(calls, last_event.label("last_event")).where(
+                calls.c.ended_at.is_(None), calls.c.gateway_id.not_in(alive)
+            )
+        ).all()
+        for row in lost:
+            known = (row.placed_at, row.answered_at, row.last_event, seen.get(row.gateway_id))
+            connection.execute(
+                update(calls)
+                .where(calls.c.call_id == row.call_id)
+                .values(
+                    phase=Phase.ENDED.value,
+                    ended_at=max(at for at in known if at is not None),
+                    reason=EndReason.GATEWAY_LOST.value,
+                    detail=f"the gateway {row.gateway_id} was lost with the call",
+                    recording=row.recording or self._found(row.call_id),
+                )
+            )
+        if lost:
+            logger.warning("records of calls: {} calls were lost with their gateway", len(lost))
+
+    def _write(self, batch: Batch) -> None:
+        with self._writer.begin() as connection:
+            if batch.calls:
+                insert = self._insert(calls)
+                kept = ("call_id", "placed_at", "recording")
+                changed = {one.name: insert.excluded[one.name] for one in calls.c if one.name not in kept}
+                insert = insert.on_conflict_do_update(index_elements=["call_id"], set_=changed)
+                connection.execute(insert, [self._call_row(record) for record in batch.calls.values()])
+            if batch.events:
+                # Written twice when the answer to the first time was lost.
+                insert = self._insert(events).on_conflict_do_nothing()
+                connection.execute(insert, [_event_row(row) for row in batch.events])
+            for call_id, path in batch.recordings.items():
+                connection.execute(update(calls).where(calls.c.call_id == call_id).values(recording=path))
+
+    def _write_singly(self, batch: Batch) -> int:
+        refused = 0
+        singles = [Batch(calls={key: record}) for key, record in batch.calls.items()]
+        singles += [Batch(events=(row,)) for row in batch.events]
+        singles += [Batch(recordings={key: path}) for key, path in batch.recordings.items()]
+        for single in singles:
+            try:
+                self._write(single)
+            except _REFUSED as error:
+                if not _is_refusal(error):
+                    raise
+                refused += 1
+                logger.error("records of calls: the database refused a row: {}", error.orig or error)
+        return refused
+
+    def _call_row(self, record: CallRecord) -> dict[str, Any]:
+        row = record.model_dump(exclude={"quality", "duration_s", "recorded"})
+        row.update(record.quality.model_dump(), gateway_id=self.gateway_id, recording=None)
+        return {name: _plain(value) for name, value in row.items()}
+
+    def _record(self, row: Row[Any]) -> CallRecord:
+        columns = dict(row._mapping)
+        del columns["gateway_id"]
+        columns["quality"] = CallQuality(**{name: columns.pop(name) for name in CallQuality.model_fields})
+        columns["recorded"] = self._path(columns.pop("recording")) is not None
+        if row.answered_at is not None:
+            length = (row.ended_at or datetime.now(UTC)) - row.answered_at
+            columns["duration_s"] = max(0.0, length.total_seconds())
+        return CallRecord(**columns)
+
+    def _path(self, name: str | None) -> Path | None:
+        """Another gateway's recording is on another machine, and an old one may have been deleted."""
+        if name is None:
+            return None
+        path = self._recordings / name
+        return path if path.is_file() else None
+
+    def _found(self, call_id: str) -> str | None:
+        """The recording of a call whose gateway had no time to tell of it."""
+        found = next(self._recordings.glob(f"*/{call_id}.wav"), None)
+        return None if found is None else found.relative_to(self._recordings).as_posix()
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except SQLAlchemyError as error:
+            raise RecordsUnavailable(explain(self._url, error)) from error
+
+
+_REFUSED = (StatementError,)
+
+
+def _is_refusal(error: StatementError) -> bool:
+    """Whether it is the row that is wrong, and not the database that is away."""
+    return isinstance(error, DataError | IntegrityError) or not isinstance(error, DBAPIError)
+
+
+def _now(connection: Connection) -> datetime:
+    """The database's clock, because those of the gateways may differ."""
+    if connection.dialect.name == "sqlite":
+        return datetime.now(UTC)
+    now: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+    return now.astimezone(UTC)
+
+
+def _too_old(seen_at: datetime, now: datetime) -> bool:
+    return (now - seen_at).total_seconds() > LEASE_S
+
+
+def _event_row(row: EventRow) -> dict[str, Any]:
+    return {
+        "call_id": row.call_id,
+        "number": row.number,
+        "told_at": time_of_day(row.when),
+        "at": row.at,
+        "event": row.event,
+        "data": row.data,
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Enumerations are their words, and words are clean."""
+    return clean(str(value)) if isinstance(value, str) else value
