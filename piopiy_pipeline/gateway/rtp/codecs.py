@@ -24,7 +24,7 @@ from piopiy_pipeline.audio.resample import Resampler
 if TYPE_CHECKING:
     from av.audio.codeccontext import AudioCodecContext
 
-__all__ = ["CODECS", "Codec", "CodecError", "make_codec", "preload"]
+__all__ = ["CODECS", "LONGEST_MS", "Codec", "CodecError", "make_codec", "preload"]
 
 FRAME_MS = 20
 LONGEST_MS = 120
@@ -160,6 +160,24 @@ class _Opus(_Av):
         return self._narrow.process(super().decode(payload))
 
 
+class _AtRate(Codec):
+    """Another codec, in a call whose sound has another rate."""
+
+    def __init__(self, codec: Codec, rate: int) -> None:
+        self.name, self.rate, self.clock = codec.name, rate, codec.clock
+        self._codec = codec
+        self._in, self._out = Resampler(codec.rate, rate), Resampler(rate, codec.rate)
+
+    def encode(self, pcm: bytes) -> bytes:
+        return self._codec.encode(self._out.process(pcm))
+
+    def decode(self, payload: bytes) -> bytes:
+        return self._in.process(self._codec.decode(payload))
+
+    def silence(self) -> bytes:
+        return self._codec.silence()
+
+
 CODECS: dict[str, Callable[[], Codec]] = {
     "PCMU": lambda: _G711("PCMU", g711.ulaw_encode, g711.ulaw_decode, 0xFF),
     "PCMA": lambda: _G711("PCMA", g711.alaw_encode, g711.alaw_decode, 0xD5),
@@ -169,12 +187,16 @@ CODECS: dict[str, Callable[[], Codec]] = {
 """By the names of SDP, in capitals."""
 
 
-def make_codec(name: str) -> Codec:
-    """A codec for one call, by its name in SDP in any case. Raises `CodecError` for one that is not here."""
+def make_codec(name: str, rate: int | None = None) -> Codec:
+    """A codec for one call, by its name in SDP in any case. Raises `CodecError` for one that is not here.
+
+    With a `rate` that is not its own its sound is resampled: a call keeps its rate when its codec changes.
+    """
     try:
-        return CODECS[name.upper()]()
+        codec = CODECS[name.upper()]()
     except KeyError:
         raise CodecError(f"no codec {name!r}: there are {', '.join(CODECS)}") from None
+    return codec if rate in (None, codec.rate) else _AtRate(codec, rate)
 
 
 def preload() -> None:

@@ -1,0 +1,123 @@
+"""A call's media on its sockets: a thin shell around `RtpSession`.
+
+The sockets are read once a beat and not when a packet comes. Forty calls are two thousand packets a
+second; to be woken for each costs more than all that is done with them, and no voice would leave the
+jitter buffer before the beat anyway. The kernel tells when each of them came, so that a loop that was
+busy does not look like a network that is bad.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Iterator
+from struct import Struct
+
+from piopiy_pipeline.gateway.rtp.packet import MAX_DATAGRAM
+from piopiy_pipeline.gateway.rtp.ports import MediaSockets
+from piopiy_pipeline.gateway.rtp.receiver import Address
+from piopiy_pipeline.gateway.rtp.session import RtpSession
+from piopiy_pipeline.gateway.sip.sdp import AgreedMedia
+
+__all__ = ["RtpLine"]
+
+READS_PER_BEAT = 32
+"""More than a stall of the loop piles up; of a flood, the kernel drops the rest."""
+RTCP_BEATS = 10
+_ANCILLARY = socket.CMSG_SPACE(16)
+_TIMESPEC = Struct("@ll")
+
+
+class RtpLine:
+    """The media of one call, on `sockets`, which are closed with it. Needs a running loop."""
+
+    def __init__(self, sockets: MediaSockets) -> None:
+        self.session: RtpSession | None = None
+        """None until `open`."""
+        self.dropped = 0
+        """Packets that the network did not take."""
+        self._sockets = sockets
+        self._loop = asyncio.get_running_loop()
+        self._beats = 0
+        self._closed = False
+
+    @property
+    def port(self) -> int:
+        """Where the caller is to send."""
+        return self._sockets.port
+
+    def open(self, media: AgreedMedia, *, cname: str) -> RtpSession:
+        """Signalling has agreed: what came before is not heard."""
+        for one in (self._sockets.rtp, self._sockets.rtcp):
+            for _ in self._arrivals(one, 1000):
+                pass
+        now = self._loop.time()
+        self.session = RtpSession(media, now=now, wall_s=time.time() - now, cname=cname)
+        return self.session
+
+    def send(self, frame: bytes) -> None:
+        """20 ms of the bot's voice."""
+        if self.session is not None and not self._closed:
+            packet = self.session.voice(frame)
+            if packet is not None:
+                self._send(self._sockets.rtp, packet, self.session.destination)
+
+    def beat(self, now: float) -> tuple[bytes, str]:
+        """Every 20 ms, behind `send`: what the caller said in them, and the keys that were pressed."""
+        session = self.session
+        if session is None or self._closed:
+            return b"", ""
+        keys = ""
+        for datagram, source, arrived in self._arrivals(self._sockets.rtp, READS_PER_BEAT):
+            keys += session.receive(datagram, source, arrived)
+        self._beats += 1
+        if self._beats % RTCP_BEATS == 0:
+            for datagram, source, arrived in self._arrivals(self._sockets.rtcp, READS_PER_BEAT):
+                session.receive_rtcp(datagram, source, arrived)
+        pcm, rtp, rtcp = session.beat(now)
+        if rtp is not None:
+            self._send(self._sockets.rtp, rtp, session.destination)
+        if rtcp is not None:
+            self._report(session, rtcp)
+        return pcm, keys
+
+    def close(self) -> None:
+        """Say goodbye, and give the ports back. Once is enough."""
+        if self._closed:
+            return
+        self._closed = True
+        if self.session is not None:
+            self._report(self.session, self.session.goodbye(self._loop.time()))
+        self._sockets.close()
+
+    def _report(self, session: RtpSession, rtcp: bytes) -> None:
+        by = self._sockets.rtp if session.rtcp_mux else self._sockets.rtcp
+        self._send(by, rtcp, session.rtcp_destination)
+
+    def _send(self, by: socket.socket, datagram: bytes, to: Address | None) -> None:
+        if to is None:
+            return
+        try:
+            by.sendto(datagram, to)
+        except OSError:
+            # A network that is down or has no room: the voice goes on, and this piece of it is lost.
+            self.dropped += 1
+
+    def _arrivals(self, by: socket.socket, limit: int) -> Iterator[tuple[bytes, Address, float]]:
+        """What has come, at most `limit` datagrams, each with its source and the loop's time of its arrival."""
+        now = self._loop.time()
+        wall = time.time()
+        for _ in range(limit):
+            try:
+                datagram, ancillary, _flags, source = by.recvmsg(MAX_DATAGRAM, _ANCILLARY)
+            except BlockingIOError:
+                return
+            except OSError:
+                continue  # what an earlier packet of ours met at its destination, told here
+            arrived = now
+            if self._sockets.stamped and ancillary:
+                seconds, nanoseconds = _TIMESPEC.unpack(ancillary[0][2][: _TIMESPEC.size])
+                # A wall clock that was set in between must not make a packet come tomorrow.
+                arrived -= min(max(wall - seconds - nanoseconds * 1e-9, 0.0), 10.0)
+            yield datagram, source[:2], arrived

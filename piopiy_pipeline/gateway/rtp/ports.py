@@ -1,0 +1,97 @@
+"""The ports for voice: for each call an even one for RTP and the odd one above it for RTCP (RFC 3550, section 11).
+
+They are taken in turn, so that the last packets of one call do not come to the next one.
+"""
+
+from __future__ import annotations
+
+import errno
+import random
+import socket
+import sys
+from dataclasses import dataclass
+
+__all__ = ["MediaSockets", "NoPortError", "PortPool"]
+
+RECEIVE_BYTES = 128 << 10
+"""What may wait in a socket between two beats. The kernel counts a packet of 172 bytes as 768."""
+_MOST_TRIES = 64  # others may have taken some: so many in a row, and it is no accident
+_SO_TIMESTAMPNS = 35  # of Linux; the socket module does not name it
+
+
+class NoPortError(OSError):
+    """There is no free pair of ports."""
+
+
+@dataclass(frozen=True, slots=True)
+class MediaSockets:
+    """The two sockets of a call, bound and non-blocking. Where `stamped`, the kernel says when a packet came."""
+
+    rtp: socket.socket
+    rtcp: socket.socket
+    stamped: bool
+
+    @property
+    def port(self) -> int:
+        """RTP's: the even one."""
+        port: int = self.rtp.getsockname()[1]
+        return port
+
+    def close(self) -> None:
+        """Give the ports back."""
+        self.rtp.close()
+        self.rtcp.close()
+
+
+class PortPool:
+    """Pairs of ports on the interface `host`, from `first` to `last`. Raises `ValueError` where that is no pair."""
+
+    def __init__(self, host: str, first: int, last: int) -> None:
+        self.host = host
+        self._first = first + first % 2
+        self._pairs = (last + 1 - self._first) // 2
+        if self._pairs < 1:
+            raise ValueError(f"ports {first} to {last}: there is no even one with an odd one above it")
+        self._next = random.randrange(self._pairs)
+
+    def open(self) -> MediaSockets:
+        """The next pair that is free. Raises `NoPortError`, or `OSError` if `host` is none of this machine's."""
+        for _ in range(min(self._pairs, _MOST_TRIES)):
+            port = self._first + 2 * self._next
+            self._next = (self._next + 1) % self._pairs
+            pair = self._bind(port)
+            if pair is not None:
+                return pair
+        last = self._first + 2 * self._pairs - 1
+        raise NoPortError(
+            errno.EADDRINUSE, f"no ports for voice are free on {self.host}, {self._first} to {last}"
+        )
+
+    def _bind(self, port: int) -> MediaSockets | None:
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        sockets = []
+        try:
+            for each in (port, port + 1):
+                sockets.append(socket.socket(family, socket.SOCK_DGRAM))
+                sockets[-1].setblocking(False)
+                sockets[-1].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
+                sockets[-1].bind((self.host, each))
+        except OSError as error:
+            for one in sockets:
+                one.close()
+            if error.errno in (errno.EADDRINUSE, errno.EACCES):
+                return None
+            raise
+        rtp, rtcp = sockets
+        return MediaSockets(rtp, rtcp, stamped=_stamp(rtp) and _stamp(rtcp))
+
+
+def _stamp(one: socket.socket) -> bool:
+    """Ask the kernel for the times at which packets come. Not every system can tell."""
+    if sys.platform != "linux":
+        return False
+    try:
+        one.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+    except OSError:
+        return False
+    return True

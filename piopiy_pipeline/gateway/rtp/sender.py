@@ -1,0 +1,133 @@
+"""The bot's side of a call's RTP: a packet every 20 ms, of its voice, of silence, or of a key. No I/O.
+
+Towards a phone the stream goes on while the bot is silent: there are phones, and routers on the way to
+them, that take a stream which stops for a call that has ended. Silence is a payload made once.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from random import Random
+
+import numpy as np
+
+from piopiy_pipeline.gateway.rtp.codecs import Codec
+from piopiy_pipeline.gateway.rtp.dtmf import KEYS, KeySender
+from piopiy_pipeline.gateway.rtp.packet import build_rtp
+
+__all__ = ["RtpSender", "key_tone"]
+
+FRAME_MS = 20
+FRAME_S = FRAME_MS / 1000
+_ROWS, _COLUMNS = (697, 770, 852, 941), (1209, 1336, 1477, 1633)
+_PAD = "123A456B789C*0#D"
+_TONE_S, _PAUSE_S = 0.16, 0.08
+_TONE_PEAK = 8000.0  # of each of the two: -9 dBm0 or so together
+_MAX_TONE_FRAMES = 768  # of 64 keys
+
+
+class RtpSender:
+    """The outgoing stream of one call. Times are in seconds; one `beat` every 20 ms, behind its `voice`."""
+
+    def __init__(
+        self, *, codec: Codec, payload_type: int, event_type: int | None, dice: Random | None = None
+    ) -> None:
+        dice = dice or Random()
+        self.ssrc = dice.getrandbits(32)
+        self.packets = 0
+        self.octets = 0
+        """Of payload."""
+        self.held = False
+        """Whether the peer wants to hear nothing at present: then nothing is sent."""
+        self._sequence = dice.getrandbits(16)
+        self._base = dice.getrandbits(32)
+        self._origin: float | None = None
+        self._frames = 0  # since the origin: the time of the packet that was sent last
+        self._spoke = False
+        self._marker = True
+        self._tones: deque[bytes] = deque()
+        self._key_frame = 0
+        self.agree(codec=codec, payload_type=payload_type, event_type=event_type)
+
+    def agree(self, *, codec: Codec, payload_type: int, event_type: int | None) -> None:
+        """Signalling has agreed on these, for the first time or anew. Without `event_type` keys are tones.
+
+        Keys that were still to be sent are not.
+        """
+        self._tones.clear()
+        self.codec = codec
+        self._payload_type = payload_type
+        self._event_type = event_type
+        self._step = codec.clock * FRAME_MS // 1000
+        self._keys = KeySender(clock=codec.clock)
+
+    @property
+    def timestamp(self) -> int:
+        """Of the packet that was sent last, on the stream's clock, of 32 bits."""
+        return (self._base + self._frames * self._step) & 0xFFFFFFFF
+
+    def press(self, keys: str) -> None:
+        """Send keys, behind those that are being sent. Raises `ValueError` for what is none."""
+        if self._event_type is not None:
+            self._keys.press(keys)
+            return
+        for key in keys.upper():
+            if len(self._tones) < _MAX_TONE_FRAMES:
+                self._tones += key_tone(key, self.codec.rate)
+
+    def voice(self, pcm: bytes) -> bytes | None:
+        """20 ms of the bot's voice: the packet to send, or None while it may not be heard."""
+        if self.held or self._keys.busy or self._tones:
+            return None
+        self._spoke = True
+        self._frames += 1
+        return self._packet(self.codec.encode(pcm))
+
+    def beat(self, now: float) -> bytes | None:
+        """The packet of these 20 ms if the voice was none: a key, a tone, or silence."""
+        if self._origin is None:
+            self._origin = now - (self._frames or 1) * FRAME_S
+        if self._spoke:
+            self._spoke = False
+            return None
+        # Behind a stall of the loop, time has gone on all the same.
+        self._frames = max(self._frames + 1, round((now - self._origin) / FRAME_S))
+        if self.held:
+            self._marker = True
+            return None
+        key = self._keys.beat()
+        if key is not None and self._event_type is not None:
+            if key.first:
+                self._key_frame = self._frames
+            timestamp = self._base + self._key_frame * self._step
+            return self._packet(key.payload, self._event_type, timestamp, marker=key.first)
+        if self._tones:
+            return self._packet(self.codec.encode(self._tones.popleft()))
+        return self._packet(self.codec.silence())
+
+    def _packet(
+        self, payload: bytes, kind: int | None = None, timestamp: int | None = None, *, marker: bool = False
+    ) -> bytes:
+        if kind is None:
+            kind, timestamp = self._payload_type, self.timestamp
+            marker, self._marker = self._marker, False
+        assert timestamp is not None
+        self._sequence = (self._sequence + 1) & 0xFFFF
+        self.packets += 1
+        self.octets += len(payload)
+        return build_rtp(kind, self._sequence, timestamp & 0xFFFFFFFF, self.ssrc, payload, marker=marker)
+
+
+def key_tone(key: str, rate: int) -> list[bytes]:
+    """A key as the sound that a telephone makes (ITU-T Q.23), with a pause: frames of 20 ms at `rate` Hz.
+
+    Raises `ValueError` for what is no key.
+    """
+    if key not in KEYS:
+        raise ValueError(f"{key!r} is no key: there are {KEYS}")
+    row, column = divmod(_PAD.index(key), 4)
+    at = np.arange(int(_TONE_S * rate)) / rate
+    tone = np.sin(2 * np.pi * _ROWS[row] * at) + np.sin(2 * np.pi * _COLUMNS[column] * at)
+    sound = np.concatenate((tone * _TONE_PEAK, np.zeros(int(_PAUSE_S * rate)))).astype("<i2").tobytes()
+    size = rate * FRAME_MS // 1000 * 2
+    return [sound[start : start + size] for start in range(0, len(sound), size)]

@@ -1,0 +1,239 @@
+"""The media of one telephone call: its stream in, its stream out, and the reports of both. No I/O.
+
+Datagrams come in with their source and the time of their arrival; once every 20 ms `beat` says what the
+caller was heard to say and what is to be sent. Times are in seconds of one clock.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from random import Random
+from typing import NamedTuple
+
+from piopiy_pipeline.gateway.rtp.codecs import Codec, make_codec
+from piopiy_pipeline.gateway.rtp.packet import RtpError, is_rtcp, parse_rtp
+from piopiy_pipeline.gateway.rtp.receiver import Address, RtpReceiver
+from piopiy_pipeline.gateway.rtp.reports import Reporter
+from piopiy_pipeline.gateway.rtp.sender import RtpSender
+from piopiy_pipeline.gateway.sip.sdp import AgreedMedia
+
+__all__ = ["Beat", "RtpSession", "reachable"]
+
+
+class Beat(NamedTuple):
+    """What 20 ms came to: the caller's sound, and the packets to send."""
+
+    pcm: bytes
+    rtp: bytes | None
+    rtcp: bytes | None
+
+
+class RtpSession:
+    """See the module. `media` is what signalling has agreed on; `wall_s` is Unix time less `now`.
+
+    `rate` is that of the sound, both ways: the first codec's own, or the given one.
+    """
+
+    def __init__(
+        self,
+        media: AgreedMedia,
+        *,
+        now: float,
+        wall_s: float,
+        cname: str,
+        rate: int | None = None,
+        dice: Random | None = None,
+    ) -> None:
+        codec = make_codec(media.codec.name, rate)
+        self.rate = codec.rate
+        self.malformed = 0
+        """Datagrams that were neither RTP nor RTCP."""
+        self._media = media
+        self._silence = bytes(self.rate // 50 * 2)
+        self._rtcp_source: Address | None = None
+        self._heard_at = now
+        self._receiver = RtpReceiver(rate=self.rate)
+        events = media.events_out
+        self._sender = RtpSender(
+            codec=codec,
+            payload_type=media.codec.payload_type,
+            event_type=events.payload_type if events else None,
+            dice=dice,
+        )
+        self._reporter = Reporter(
+            ssrc=self._sender.ssrc, cname=cname, clock=codec.clock, now=now, wall_s=wall_s, dice=dice
+        )
+        self._agree(media, codec)
+
+    # ------------------------------------------------------------------ signalling's side
+
+    def agree(self, media: AgreedMedia, now: float) -> None:
+        """Signalling has agreed anew: another address, another codec, hold or resume."""
+        if media == self._media:
+            return
+        self._heard_at = now
+        codec = self._sender.codec
+        if media.codec != self._media.codec or media.events_out != self._media.events_out:
+            codec = make_codec(media.codec.name, self.rate)
+            events = media.events_out
+            self._sender.agree(
+                codec=codec,
+                payload_type=media.codec.payload_type,
+                event_type=events.payload_type if events else None,
+            )
+        self._agree(media, codec)
+
+    @property
+    def held(self) -> bool:
+        """Whether the peer neither speaks nor, for what it agreed to, has to."""
+        return not self._media.receives
+
+    @property
+    def destination(self) -> Address | None:
+        """Where the bot's voice is to be sent: where the caller's comes from, once that is known."""
+        return self._receiver.source or self._signalled
+
+    @property
+    def rtcp_mux(self) -> bool:
+        """Whether reports go by RTP's port."""
+        return self._media.rtcp_mux
+
+    @property
+    def rtcp_destination(self) -> Address | None:
+        """Where reports are to be sent."""
+        if self.rtcp_mux:
+            return self.destination
+        if self._rtcp_source is not None:
+            return self._rtcp_source
+        source = self.destination
+        if source is None or source == self._signalled:
+            return reachable(self._media.host, self._media.rtcp_port)
+        return (source[0], source[1] + 1) if source[1] < 65535 else None
+
+    def unheard_s(self, now: float) -> float:
+        """For how long nothing has come that is the caller's; 0 while the caller need not send."""
+        return 0.0 if self.held else now - self._heard_at
+
+    # ------------------------------------------------------------------ the network's side
+
+    def receive(self, datagram: bytes, source: Address, arrived: float) -> str:
+        """What came to the port of RTP. The key that the caller pressed with it, if any."""
+        if is_rtcp(datagram):
+            self.receive_rtcp(datagram, source, arrived)
+            return ""
+        try:
+            packet = parse_rtp(datagram)
+        except RtpError:
+            self.malformed += 1
+            return ""
+        key = self._receiver.receive(packet, source, arrived)
+        if key is None:
+            return ""
+        self._heard_at = arrived
+        return key
+
+    def receive_rtcp(self, datagram: bytes, source: Address, arrived: float) -> None:
+        """What came to the port of RTCP. Reports from elsewhere than the caller's address do not count."""
+        destination = self.destination
+        if destination is None or source[0] != destination[0]:
+            self._receiver.strangers += 1
+            return
+        try:
+            self._reporter.receive(datagram, arrived, sent=self._sender.packets)
+        except RtpError:
+            self.malformed += 1
+            return
+        self._heard_at = arrived
+        if not self.rtcp_mux:
+            self._rtcp_source = source
+
+    # ------------------------------------------------------------------ the bot's side
+
+    def voice(self, pcm: bytes) -> bytes | None:
+        """20 ms of the bot's voice: the packet to send, if any."""
+        return self._sender.voice(pcm)
+
+    def press(self, keys: str) -> None:
+        """Send keys to the caller. Raises `ValueError` for what is none."""
+        self._sender.press(keys)
+
+    def beat(self, now: float) -> Beat:
+        """To be called every 20 ms, behind the `voice` of these."""
+        pcm = self._receiver.take(now)
+        return Beat(
+            pcm if self._media.receives else self._silence,
+            self._sender.beat(now),
+            self._report(now) if self._reporter.due(now) else None,
+        )
+
+    def goodbye(self, now: float) -> bytes:
+        """The last report."""
+        return self._report(now, leaving=True)
+
+    def quality(self, now: float) -> dict[str, float]:
+        """How the line is, as far as it is known: parts of 1, milliseconds, and counts.
+
+        ``loss_in``, ``jitter_in_ms``, ``late_in`` and ``concealed_ms`` are what came in; ``loss_out``,
+        ``jitter_out_ms`` and ``round_trip_ms`` are what the other side reports, and missing until it does.
+        """
+        received, lost = self._receiver.received, self._receiver.lost
+        reception = self._receiver.reception
+        stats = self._receiver.stats(now)
+        quality = {
+            "packets_in": float(received),
+            "packets_out": float(self._sender.packets),
+            "loss_in": lost / (received + lost) if received else 0.0,
+            "jitter_in_ms": reception.jitter_s * 1000 if reception else 0.0,
+            "late_in": stats.late / received if received else 0.0,
+            "concealed_ms": stats.concealed_s * 1000,
+            "strangers": float(self._receiver.strangers),
+        }
+        if self._reporter.loss is not None:
+            quality["loss_out"] = self._reporter.loss
+        if self._reporter.jitter_s is not None:
+            quality["jitter_out_ms"] = self._reporter.jitter_s * 1000
+        if self._reporter.round_trip_s is not None:
+            quality["round_trip_ms"] = self._reporter.round_trip_s * 1000
+        return quality
+
+    # ------------------------------------------------------------------ within
+
+    def _agree(self, media: AgreedMedia, codec: Codec) -> None:
+        sends, taken = media.codec, {media.codec.payload_type: codec}
+        for format in media.receive:
+            if format.name == sends.name:
+                taken[format.payload_type] = codec
+            else:
+                taken[format.payload_type] = make_codec(format.name, self.rate)
+        events = {format.payload_type for format in (media.events_in, media.events_out) if format}
+        self._signalled = reachable(media.host, media.port)
+        self._rtcp_source = None
+        self._receiver.agree(codecs=taken, events=frozenset(events), signalled=self._signalled)
+        self._reporter.clock = codec.clock
+        self._sender.held = not media.sends
+        self._media = media
+
+    def _report(self, now: float, *, leaving: bool = False) -> bytes:
+        return self._reporter.report(
+            now,
+            reception=self._receiver.reception,
+            timestamp=self._sender.timestamp,
+            packets=self._sender.packets,
+            octets=self._sender.octets,
+            sending=self._media.sends,
+            leaving=leaving,
+        )
+
+
+def reachable(host: str, port: int) -> Address | None:
+    """The address, if it is one that a call's media may be sent to: an address of one machine, not a name.
+
+    A name would have to be looked up, with everybody waiting; and nobody's call goes to a whole network.
+    """
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return None
+    if address.is_multicast or address.is_unspecified or not 0 < port < 65536:
+        return None
+    return (str(address), port)
