@@ -157,7 +157,12 @@ async def ours(options: argparse.Namespace) -> None:
     from piopiy_pipeline.gateway.server import Gateway
 
     config = GatewayConfig(
-        port=0, agents={"benchmark": options.token}, caller_keys=[options.token], callers_may_watch=True
+        port=0,
+        agents={"benchmark": options.token},
+        caller_keys=[options.token],
+        callers_may_watch=True,
+        records=False,
+        webrtc_workers=0,
     )
     frames = caller_frames(options.rate)
     async with Gateway(config) as gateway:

@@ -1,4 +1,4 @@
-"""Who may come in, and to what: paths and bearer tokens, before a connection becomes a WebSocket. No I/O."""
+"""Who may come in, and to what: paths, tokens and origins, before a connection becomes a WebSocket. No I/O."""
 
 from __future__ import annotations
 
@@ -11,11 +11,27 @@ from urllib.parse import unquote, urlsplit
 from websockets.datastructures import Headers, MultipleValuesError
 
 from piopiy_pipeline import __version__
+from piopiy_pipeline.gateway.api.access import Access, AccessError, Header, header_of
 from piopiy_pipeline.gateway.calls import GatewayCall
 from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.switchboard import Switchboard
 
-__all__ = ["AgentVisit", "CallerVisit", "Entrance", "MediaVisit", "Refusal"]
+__all__ = [
+    "GREETING",
+    "AgentVisit",
+    "CallerVisit",
+    "Entrance",
+    "MediaVisit",
+    "Refusal",
+    "Visit",
+    "WatcherVisit",
+]
+
+GREETING = (
+    f"piopiy gateway {__version__}\n"
+    f"Agents connect to /agent, callers to /call/<agent id>, both with a bearer token.\n"
+    f"Try: piopiy call --say 'Hello'\n"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,30 +63,44 @@ class CallerVisit:
     agent_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class WatcherVisit:
+    """Somebody who wants to be told of calls, and will show a key for it."""
+
+    header: Header
+
+
+Visit = AgentVisit | MediaVisit | CallerVisit | WatcherVisit
+
+
 class Entrance:
     """Decides on each request, by path and ``Authorization: Bearer <token>``."""
 
     def __init__(self, config: GatewayConfig, switchboard: Switchboard) -> None:
+        self._access = Access(config)
         self._agents = config.agents
         self._caller_keys = config.caller_keys
         self._switchboard = switchboard
 
-    def admit(self, target: str, headers: Headers) -> AgentVisit | MediaVisit | CallerVisit | Refusal:
+    def admit(self, target: str, headers: Headers) -> Visit | Refusal:
         """What this request comes for, or why not."""
         kind, _, rest = urlsplit(target).path.removeprefix("/").partition("/")
         name = unquote(rest)
         match kind:
             case "" | "healthz" if not rest:
-                return Refusal(HTTPStatus.OK, _greeting())
+                return Refusal(HTTPStatus.OK, GREETING)
             case "agent" if not rest:
                 return self._agent(headers)
             case "media" if name:
                 return self._media(name, headers)
             case "call" if name:
                 return self._caller(name, headers)
+            case "api" if name == "events":
+                return self._watcher(headers)
         return Refusal(
             HTTPStatus.NOT_FOUND,
-            f"nothing is at {target!r:.200}: there are /agent, /media/<call id>, /call/<agent id>\n",
+            f"nothing is at {target!r:.200}:"
+            " there are /agent, /media/<call id>, /call/<agent id>, /api/events\n",
         )
 
     def _agent(self, headers: Headers) -> AgentVisit | Refusal:
@@ -101,6 +131,14 @@ class Entrance:
             return Refusal(HTTPStatus.NOT_FOUND, f"this gateway has no agent {agent_id!r:.200}\n")
         return CallerVisit(agent_id)
 
+    def _watcher(self, headers: Headers) -> WatcherVisit | Refusal:
+        header = header_of(list(headers.raw_items()))
+        try:
+            self._access.check_origin(header)
+        except AccessError as error:
+            return Refusal(HTTPStatus(error.status), f"{error.text}\n")
+        return WatcherVisit(header)
+
 
 def _bearer(headers: Headers) -> str | Refusal:
     try:
@@ -121,11 +159,3 @@ def _matching(token: str, known: Iterable[tuple[str, str]]) -> list[str]:
 
 def _unauthorized(why: str) -> Refusal:
     return Refusal(HTTPStatus.UNAUTHORIZED, f"{why}\n")
-
-
-def _greeting() -> str:
-    return (
-        f"piopiy gateway {__version__}\n"
-        f"Agents connect to /agent, callers to /call/<agent id>, both with a bearer token.\n"
-        f"Try: piopiy call --say 'Hello'\n"
-    )

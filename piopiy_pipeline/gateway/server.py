@@ -1,8 +1,8 @@
-"""The gateway's port: one WebSocket server for agents, their media streams, and callers.
+"""The gateway's port: agents, their media streams, callers, the API and the console come in here.
 
-A shell: who may come in is `entrance`'s matter, what a connection says is its own class's, who is on
-which call the `Switchboard`'s. Here are the sockets, the two timers, and the order in which all of it
-closes.
+A shell: which protocol a connection speaks is told at the door (`http`), who may come in is
+`entrance`'s matter, what a connection says is its own class's, who is on which call the
+`Switchboard`'s. Here are the sockets, the two timers, and the order in which all of it closes.
 """
 
 from __future__ import annotations
@@ -10,26 +10,41 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+import ssl
 import uuid
+from collections.abc import Callable
 from http import HTTPStatus
 from importlib import import_module
 from types import ModuleType, TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from loguru import logger
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.frames import CloseCode
 from websockets.http11 import Request, Response
+from websockets.server import ServerProtocol
 
 from piopiy_pipeline.call import CallInfo
 from piopiy_pipeline.gateway.agent_link import AgentConnection
 from piopiy_pipeline.gateway.calls import CallLimits
 from piopiy_pipeline.gateway.clock import Metronome
 from piopiy_pipeline.gateway.config import GatewayConfig
-from piopiy_pipeline.gateway.entrance import AgentVisit, CallerVisit, Entrance, MediaVisit, Refusal
+from piopiy_pipeline.gateway.entrance import (
+    GREETING,
+    AgentVisit,
+    CallerVisit,
+    Entrance,
+    MediaVisit,
+    Refusal,
+    Visit,
+    WatcherVisit,
+)
 from piopiy_pipeline.gateway.errors import GatewayError
+from piopiy_pipeline.gateway.http import Crowd, Doorway
+from piopiy_pipeline.gateway.legs.base import Leg
 from piopiy_pipeline.gateway.legs.stream import StreamLeg
 from piopiy_pipeline.gateway.media import MediaStream
+from piopiy_pipeline.gateway.site import GatewaySite
 from piopiy_pipeline.gateway.switchboard import Switchboard
 from piopiy_pipeline.offload import offload
 from piopiy_pipeline.signaling.caller import CallStart
@@ -43,7 +58,7 @@ OPEN_S = 10.0
 KEEPALIVE_S = 20.0
 """How often a caller's connection is asked for a sign of life. Agents have their own heartbeat."""
 SPARE_CONNECTIONS = 256
-"""Connections beyond those of `max_calls`: agents, health checks, refused ones."""
+"""Connections beyond those of `max_calls`: agents, consoles, health checks, refused ones."""
 
 
 class Gateway:
@@ -62,7 +77,8 @@ class Gateway:
             on_change=self._on_change,
         )
         self._entrance = Entrance(config, self.switchboard)
-        self._connections: set[_Connection] = set()
+        self._crowd: Crowd | None = None
+        self._site: GatewaySite | None = None
         self._server: Server | None = None
         self._metronome: Metronome | None = None
         self._timer: asyncio.Handle | None = None
@@ -80,13 +96,17 @@ class Gateway:
             raise GatewayError("this gateway has been started already")
         self._metronome = Metronome(self.switchboard.play)
         self._changed = asyncio.Event()
+        tls = await _tls(self.config)
+        crowd = Crowd(2 * self.config.max_calls + SPARE_CONNECTIONS)
+        site = GatewaySite(self.config, self.switchboard, crowd, self._place_leg)
         host, port = self.config.host, self.config.port
         try:
             self._server = await serve(
                 self._serve_connection,
                 host,
                 port,
-                create_connection=_connection_class(self._connections, self._limit),
+                # Called for its result, which is what asyncio is given to talk to.
+                create_connection=cast(type[ServerConnection], _door(crowd, site)),
                 process_request=self._process_request,
                 compression=None,  # audio does not shrink, and JSON on the way to it is short
                 server_header=None,
@@ -95,15 +115,24 @@ class Gateway:
                 ping_timeout=KEEPALIVE_S,
                 close_timeout=CLOSE_S,
                 max_size=MAX_MESSAGE_BYTES,
+                ssl=tls,
             )
         except socket.gaierror as error:
             raise GatewayError(f"cannot listen on host {host!r}: {error.strerror}") from None
         except OSError as error:
             raise GatewayError(_why_not(error, host, port)) from None
+        self._crowd, self._site = crowd, site
         self._port = next(iter(self._server.sockets)).getsockname()[1]
+        site.start(self._port)
         # Loaded while nobody waits for it, and not by the first call that needs it.
         self._preload = asyncio.create_task(offload(import_module, "piopiy_pipeline.audio.resample"))
         logger.info("gateway listening on {}", self.url)
+
+    async def ready(self) -> None:
+        """Wait until the API, the records and the browser leg are there too. Raises `GatewayError` if not."""
+        if self._site is None:
+            raise GatewayError("start the gateway first")
+        await self._site.ready()
 
     async def close(self) -> None:
         """End all calls with `shutdown`, let all agents go, and stop listening: in some seconds at most."""
@@ -144,10 +173,19 @@ class Gateway:
     @property
     def url(self) -> str:
         """Where agents and callers on this machine find it, as ``ws://host:port``."""
+        return f"{'wss' if self.config.tls_certificate else 'ws'}://{self._address}"
+
+    @property
+    def console_url(self) -> str:
+        """Where a browser on this machine finds the console, as ``http://host:port/``."""
+        return f"{'https' if self.config.tls_certificate else 'http'}://{self._address}/"
+
+    @property
+    def _address(self) -> str:
         host = self.config.host
         if host in ("", "0.0.0.0", "::"):
             host = "127.0.0.1"
-        return f"ws://[{host}]:{self.port}" if ":" in host else f"ws://{host}:{self.port}"
+        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
 
     async def wait_for_agent(self, agent_id: str, timeout_s: float) -> None:
         """Return when an instance of the agent is connected. Raises `GatewayError` after `timeout_s`."""
@@ -181,6 +219,10 @@ class Gateway:
                 call.media_opened(MediaStream(connection, call, leg_rate=call.leg.rate))
             case AgentVisit():
                 connection.ping_interval = None
+            case WatcherVisit() if self._site is None or self._site.events.full:
+                return connection.respond(
+                    HTTPStatus.SERVICE_UNAVAILABLE, "too many watch already: close another page\n"
+                )
         connection.visit = visit
         return None
 
@@ -197,6 +239,8 @@ class Gateway:
                     place=lambda leg, start: self._place(agent_id, leg, start),
                     may_watch=self.config.callers_may_watch,
                 )
+            case WatcherVisit(header=header) if self._site is not None:
+                self._site.events.admit(connection, header)
         await connection.wait_closed()
 
     def _place(self, agent_id: str, leg: StreamLeg, start: CallStart) -> None:
@@ -208,6 +252,9 @@ class Gateway:
             metadata=start.metadata,
             kind=leg.kind,
         )
+        self._place_leg(info, leg)
+
+    def _place_leg(self, info: CallInfo, leg: Leg) -> None:
         self.switchboard.place(info, leg, asyncio.get_running_loop().time())
 
     # ------------------------------------------------------------------ time
@@ -237,23 +284,21 @@ class Gateway:
 
     # ------------------------------------------------------------------ the end
 
-    @property
-    def _limit(self) -> int:
-        return 2 * self.config.max_calls + SPARE_CONNECTIONS
-
     async def _close(self, server: Server) -> None:
+        assert self._crowd is not None
+        assert self._site is not None
         server.close(close_connections=False)
         self.switchboard.shutdown(asyncio.get_running_loop().time())
-        for connection in tuple(self._connections):
-            connection.finish(CloseCode.GOING_AWAY, "the gateway is shutting down")
+        self._crowd.go_away()
+        await self._site.close_calls()
         try:
             async with asyncio.timeout(2 * CLOSE_S):
-                await server.wait_closed()
+                await self._crowd.gone()
         except TimeoutError:
-            logger.warning("{} connections did not close, and were cut", len(self._connections))
-            for connection in tuple(self._connections):
-                connection.transport.abort()
-            await server.wait_closed()
+            logger.warning("{} connections did not close, and were cut", len(self._crowd))
+            self._crowd.cut()
+        await server.wait_closed()
+        await self._site.close()
         if self._preload is not None:
             await self._preload
         if self._metronome is not None:
@@ -265,28 +310,49 @@ class Gateway:
 
 
 class _Connection(DirectServerConnection):
-    """A connection of this gateway, which is counted from the moment that TCP is up."""
+    """A WebSocket of this gateway."""
 
-    crowd: set[_Connection]
-    limit: int
-    visit: AgentVisit | MediaVisit | CallerVisit | None = None
+    crowd: Crowd
+    visit: Visit | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self.crowd.add(self)
-        if len(self.crowd) > self.limit:
-            logger.warning("more than {} connections: one was cut", self.limit)
-            self.transport.abort()
+        self.crowd.hand_over(self.transport, self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self.crowd.discard(self)
+        self.crowd.leave(self.transport)
+
+    def go_away(self) -> None:
+        self.finish(CloseCode.GOING_AWAY, "the gateway is shutting down")
 
 
-def _connection_class(crowd: set[_Connection], limit: int) -> type[_Connection]:
-    """websockets makes connections by their class: this one knows the gateway that it belongs to."""
-    members: dict[str, Any] = {"crowd": crowd, "limit": limit}
-    return type("GatewayConnection", (_Connection,), members)
+def _door(crowd: Crowd, site: GatewaySite) -> Callable[..., Doorway]:
+    """What websockets calls for a new connection: it is a WebSocket only if its first request says so."""
+
+    def open_door(protocol: ServerProtocol, server: Server, **settings: Any) -> Doorway:
+        def open_socket() -> _Connection:
+            connection = _Connection(protocol, server, **settings)
+            connection.crowd = crowd
+            return connection
+
+        return Doorway(crowd=crowd, site=site, open_socket=open_socket, greeting=GREETING)
+
+    return open_door
+
+
+async def _tls(config: GatewayConfig) -> ssl.SSLContext | None:
+    if config.tls_certificate is None or config.tls_key is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        # Without a password to ask for: a key that needs one would have the gateway wait for a keyboard.
+        await offload(context.load_cert_chain, config.tls_certificate, config.tls_key, "")
+    except OSError as error:  # ssl.SSLError is one
+        raise GatewayError(
+            f"tls_certificate {config.tls_certificate}, tls_key {config.tls_key}: cannot be used: {error}"
+        ) from None
+    return context
 
 
 def _why_not(error: OSError, host: str, port: int) -> str:

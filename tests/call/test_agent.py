@@ -37,7 +37,14 @@ async def talks(call: Call) -> None:
 
 
 def config(**settings: Any) -> GatewayConfig:
-    defaults = {"port": 0, "agents": {AGENT_ID: TOKEN}, "caller_keys": [KEY], "callers_may_watch": True}
+    defaults = {
+        "port": 0,
+        "agents": {AGENT_ID: TOKEN},
+        "caller_keys": [KEY],
+        "callers_may_watch": True,
+        "records": False,
+        "webrtc_workers": 0,
+    }
     return GatewayConfig(**{**defaults, **settings})
 
 

@@ -39,7 +39,14 @@ KEY = "caller-key"
 @asynccontextmanager
 async def running(example: str, folder: Path) -> AsyncIterator[tuple[Target, list[str]]]:
     """The example behind a gateway, and the lines that it prints."""
-    config = GatewayConfig(port=0, agents={example: "token"}, caller_keys=[KEY], callers_may_watch=True)
+    config = GatewayConfig(
+        port=0,
+        agents={example: "token"},
+        caller_keys=[KEY],
+        callers_may_watch=True,
+        records=False,
+        webrtc_workers=0,
+    )
     async with Gateway(config) as gateway:
         own = {
             "AGENT_ID": example,

@@ -74,10 +74,12 @@ def test_an_unknown_path_or_agent_is_404() -> None:
 def test_a_browser_at_the_address_is_told_what_is_here() -> None:
     async def story() -> None:
         async with Gateway(config()) as gateway:
-            for path in ("/", "/healthz"):
-                status, text = await asyncio.to_thread(fetch, gateway.port, path)
-                assert status == 200
-                assert text.startswith("piopiy gateway ")
+            status, text = await asyncio.to_thread(fetch, gateway.port, "/healthz")
+            assert status == 200
+            assert text.startswith("piopiy gateway ")
+            status, text = await asyncio.to_thread(fetch, gateway.port, "/")
+            assert status == 200
+            assert text.startswith("<!doctype html>")
 
     asyncio.run(story())
 
@@ -428,8 +430,9 @@ def test_the_gateway_loads_neither_pipecat_nor_onnxruntime_nor_the_agents_side()
         from piopiy_pipeline.gateway import Gateway, GatewayConfig
 
         async def main():
-            async with Gateway(GatewayConfig(port=0)):
-                pass
+            settings = GatewayConfig(port=0, records=False, webrtc_workers=0)
+            async with Gateway(settings) as gateway:
+                await gateway.ready()
 
         asyncio.run(main())
         print(json.dumps(sorted(sys.modules)))

@@ -124,9 +124,8 @@ async def apart(
     *, arguments: Sequence[str] = BOTS, capacity: int = 20, **settings: Any
 ) -> AsyncIterator[Apart]:
     """A gateway on a free port, and an agent of another process connected to it."""
-    config = GatewayConfig(
-        port=0, agents={AGENT_ID: TOKEN}, caller_keys=[KEY], callers_may_watch=True, **settings
-    )
+    settings = {"callers_may_watch": True, "records": False, "webrtc_workers": 0, **settings}
+    config = GatewayConfig(port=0, agents={AGENT_ID: TOKEN}, caller_keys=[KEY], **settings)
     async with Gateway(config) as gateway:
         process = await AgentProcess.start(gateway.url, arguments=arguments, capacity=capacity)
         try:

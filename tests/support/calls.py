@@ -130,8 +130,11 @@ class House:
 async def house(
     create_session: Callable[..., Any], *, capacity: int = 20, **settings: Any
 ) -> AsyncIterator[House]:
-    """A gateway on a free port with one agent connected to it; `settings` are of `GatewayConfig`."""
-    settings = {"callers_may_watch": True, **settings}
+    """A gateway on a free port with one agent connected to it; `settings` are of `GatewayConfig`.
+
+    Without more settings it keeps no records and takes no browsers' calls.
+    """
+    settings = {"callers_may_watch": True, "records": False, "webrtc_workers": 0, **settings}
     config = GatewayConfig(port=0, agents={AGENT_ID: TOKEN}, caller_keys=[KEY], **settings)
     async with Gateway(config) as gateway:
         agent = Agent(AGENT_ID, TOKEN, create_session, signaling_url=gateway.url, capacity=capacity)

@@ -27,6 +27,8 @@ def config(**settings: Any) -> GatewayConfig:
         "caller_keys": [CALLER_KEY],
         "offer_ms": 5000,
         "callers_may_watch": True,
+        "records": False,
+        "webrtc_workers": 0,
     }
     return GatewayConfig(**{**defaults, **settings})
 

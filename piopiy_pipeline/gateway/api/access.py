@@ -1,0 +1,121 @@
+"""Who may use the API: keys of operators, an open console, and pages of other origins. No I/O.
+
+One place for HTTP routes and for the WebSocket of events, which are served by different libraries.
+
+A browser sends the cookies and reaches the loopback addresses of whoever sits before it, for any page
+that asks. Against that stand two rules: a page of another origin is refused unless it is configured,
+and an open console, which asks for no key, answers only what is addressed to a loopback name, so that
+no foreign name can be pointed at it (DNS rebinding).
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Iterable
+from urllib.parse import urlsplit
+
+from piopiy_pipeline.gateway.config import GatewayConfig
+
+__all__ = ["Access", "AccessError", "Header", "bearer_token", "header_of"]
+
+LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
+
+Header = Callable[[str], str | None]
+"""Looks up a request's header by its name, in any case."""
+
+
+class AccessError(Exception):
+    """Not allowed. `status` is of HTTP, `text` a sentence that says what to do."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+        self.text = text
+
+
+class Access:
+    """Decides by a request's headers. Every method raises `AccessError` or lets pass."""
+
+    def __init__(self, config: GatewayConfig) -> None:
+        self._keys = tuple(config.api_keys)
+        self._open = config.console == "open"
+        self._origins = frozenset(origin.rstrip("/").lower() for origin in config.allowed_origins)
+
+    def check_origin(self, header: Header) -> None:
+        """Refuse the pages of origins that are neither the gateway's own nor configured."""
+        origin = header("origin")
+        if origin is None or _same_origin(origin, header("host")) or origin.lower() in self._origins:
+            return
+        raise AccessError(
+            403,
+            f"pages of {origin[:200]!r} may not use this gateway:"
+            " whoever runs it can add that to allowed_origins",
+        )
+
+    def is_operator(self, header: Header) -> bool:
+        """Whether an API key came along, or none is needed."""
+        token = bearer_token(header)
+        return self._is_key(token) or self._is_open_to(header)
+
+    def check_operator(self, header: Header) -> None:
+        """Refuse whoever may not see and do everything."""
+        token = bearer_token(header)
+        if self._is_key(token) or self._is_open_to(header):
+            return
+        if not self._keys and not self._open:
+            raise AccessError(401, "this gateway has no API key: set api_keys, and send one of them")
+        if token is not None:
+            raise AccessError(401, "this bearer token is no API key of this gateway")
+        raise AccessError(401, "send 'Authorization: Bearer <API key>'")
+
+    def check_watcher(self, key: str | None, header: Header) -> None:
+        """The same for a WebSocket, whose key comes as a message: browsers send no headers with one."""
+        if not (self._is_key(key) or self._is_open_to(header)):
+            text = "no API key was sent" if key is None else "this is no API key of this gateway"
+            raise AccessError(401, text)
+
+    def _is_key(self, presented: str | None) -> bool:
+        if presented is None:
+            return False
+        theirs = presented.encode(errors="replace")
+        # Every key is compared, each in constant time.
+        return sum(hmac.compare_digest(key.encode(), theirs) for key in self._keys) > 0
+
+    def _is_open_to(self, header: Header) -> bool:
+        if not self._open or _hostname(header("host")) not in LOOPBACK_NAMES:
+            return False
+        origin = header("origin")
+        if origin is not None:
+            return _same_origin(origin, header("host"))
+        # No origin comes with what a page merely embeds; what embedded it is told by this one.
+        return header("sec-fetch-site") in (None, "none", "same-origin")
+
+
+def bearer_token(header: Header) -> str | None:
+    """What follows ``Authorization: Bearer``; None without it."""
+    scheme, _, token = (header("authorization") or "").partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
+
+
+def _same_origin(origin: str, host: str | None) -> bool:
+    """Whether a page of `origin` came from `host`; the scheme may be that of a proxy before us."""
+    scheme, _, rest = origin.lower().partition("://")
+    if host is None or scheme not in ("http", "https"):
+        return False
+    default = ":443" if scheme == "https" else ":80"
+    return rest.removesuffix(default) == host.lower().removesuffix(default)
+
+
+def _hostname(host: str | None) -> str | None:
+    try:
+        return urlsplit(f"//{host}").hostname if host else None
+    except ValueError:
+        return None
+
+
+def header_of(items: Iterable[tuple[str, str]]) -> Header:
+    """Headers as pairs, to be looked up; one that came twice has its first value."""
+    known: dict[str, str] = {}
+    for name, value in items:
+        known.setdefault(name.lower(), value)
+    return known.get

@@ -1,0 +1,120 @@
+"""The API and the console as one ASGI application. Loads FastAPI, so it is imported in a thread."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.staticfiles import StaticFiles
+
+from piopiy_pipeline import __version__
+from piopiy_pipeline.gateway.api import calls, clients
+from piopiy_pipeline.gateway.api.access import AccessError
+from piopiy_pipeline.gateway.api.bounds import Bounds
+from piopiy_pipeline.gateway.api.models import Hello, WatchedCall, WatchedEvent, WatchKey
+from piopiy_pipeline.gateway.api.parts import ApiError, ApiParts
+
+__all__ = ["WEB", "build_app"]
+
+WEB = Path(__file__).parents[1] / "web"
+"""The console's files."""
+
+_WEBSOCKETS = ("/agent", "/call/", "/media/", "/api/events")
+_SUMMARY = "Calls of voice agents: tokens for browsers, offers, calls under way and past, their recordings."
+_EVENTS = """\
+A WebSocket: what happens to calls, while it happens. The client's first message is a `WatchKey`, within 5
+seconds; the answers are a `Hello`, a `WatchedCall` for each call under way, and from then on `WatchedCall` and
+`WatchedEvent` as they happen. Closed with 1008 and a sentence where something is wrong."""
+
+
+def build_app(parts: ApiParts) -> Bounds:
+    """The application of one gateway."""
+    app = FastAPI(
+        title="piopiy gateway",
+        version=__version__,
+        summary=_SUMMARY,
+        openapi_url="/openapi.json",
+        docs_url=None,  # those pages load their scripts from other hosts
+        redoc_url=None,
+    )
+    app.state.parts = parts
+    app.state.peer_owners = clients.PeerOwners()
+    app.include_router(clients.router)
+    app.include_router(calls.router)
+    app.add_exception_handler(ApiError, _api_error)
+    app.add_exception_handler(AccessError, _api_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.mount("/", StaticFiles(directory=WEB, html=True), name="console")
+    _describe_events(app)
+    if parts.config.allowed_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=[origin.rstrip("/") for origin in parts.config.allowed_origins],
+            allow_methods=["GET", "POST", "PATCH"],
+            allow_headers=["Authorization", "Content-Type", "Range"],
+            max_age=600,
+        )
+    return Bounds(app, parts.access)
+
+
+def _problem(status: int, text: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    if status == 401:
+        headers = {**(headers or {}), "WWW-Authenticate": "Bearer"}
+    return JSONResponse({"error": text}, status, headers)
+
+
+async def _api_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ApiError | AccessError)
+    return _problem(error.status, error.text)
+
+
+async def _validation_error(_: Request, error: Exception) -> JSONResponse:
+    """A sentence for each problem, without what was sent: that may be a secret."""
+    assert isinstance(error, RequestValidationError)
+    lines = [f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in error.errors()]
+    return _problem(422, "; ".join(lines[:10]))
+
+
+async def _http_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    text = str(error.detail)
+    if error.status_code == 404:
+        if request.url.path.startswith(_WEBSOCKETS):
+            return _problem(426, f"at {request.url.path!r:.200} is a WebSocket", {"Upgrade": "websocket"})
+        text = f"nothing is at {request.url.path!r:.200}: /openapi.json lists what there is"
+    elif error.status_code == 405:
+        text = f"{request.method} is not for {request.url.path!r:.200}: /openapi.json lists what there is"
+    return _problem(error.status_code, text, dict(error.headers or {}))
+
+
+def _describe_events(app: FastAPI) -> None:
+    """OpenAPI has no words for WebSockets: the path and the models of its messages are added by hand."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = generate()
+            models = schema["components"]["schemas"]
+            for model in (WatchKey, Hello, WatchedCall, WatchedEvent):
+                own = model.model_json_schema(ref_template="#/components/schemas/{model}")
+                models.update(own.pop("$defs", {}))
+                models[model.__name__] = own
+            schema["paths"]["/api/events"] = {
+                "get": {
+                    "tags": ["calls"],
+                    "summary": "A WebSocket of events",
+                    "description": _EVENTS,
+                    "operationId": "watch_events",
+                    "responses": {"101": {"description": "The connection is a WebSocket now."}},
+                }
+            }
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # as FastAPI's documentation extends it

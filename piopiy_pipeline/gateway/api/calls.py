@@ -1,0 +1,104 @@
+"""The routes of calls: those under way and those of the past, their conversations and recordings."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+from fastapi.responses import FileResponse
+
+from piopiy_pipeline.call import CallKind, EndReason
+from piopiy_pipeline.gateway.api.models import CallDetail, CallPage, CallRecord
+from piopiy_pipeline.gateway.api.parts import ApiError, Operator, Parts, problems
+from piopiy_pipeline.gateway.records.faults import BadCursor, RecordsUnavailable
+from piopiy_pipeline.gateway.snapshots import Phase
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/api/calls", tags=["calls"], dependencies=[Operator])
+
+CallId = Annotated[str, Path(max_length=128)]
+_AWAY = {503: "The database does not answer just now."}
+_UNKNOWN = {404: "There is no such call."}
+
+
+@router.get("", summary="Calls, the latest first", responses=problems(_AWAY))
+async def list_calls(
+    parts: Parts,
+    limit: Annotated[int, Query(ge=1, le=200, description="At most so many.")] = 50,
+    before: Annotated[str | None, Query(max_length=512, description="The `next` of the page before.")] = None,
+    agent_id: Annotated[str | None, Query(max_length=128, description="Calls of this agent only.")] = None,
+    kind: Annotated[CallKind | None, Query(description="Calls of this kind only.")] = None,
+    phase: Annotated[Phase | None, Query(description="Calls in this phase only.")] = None,
+) -> CallPage:
+    """Calls under way and past ones, of every kind."""
+    try:
+        return await parts.archive.page(limit=limit, before=before, agent_id=agent_id, kind=kind, phase=phase)
+    except BadCursor as error:
+        raise ApiError(422, str(error)) from None
+    except RecordsUnavailable as error:
+        raise ApiError(503, str(error)) from None
+
+
+@router.get("/{call_id}", summary="A call and its conversation", responses=problems(_AWAY | _UNKNOWN))
+async def get_call(parts: Parts, call_id: CallId) -> CallDetail:
+    """A call, with what was said and done in it, in order."""
+    try:
+        detail = await parts.archive.detail(call_id)
+    except RecordsUnavailable as error:
+        raise ApiError(503, str(error)) from None
+    if detail is not None:
+        return detail
+    # A call that was placed a moment ago may not be in the database yet.
+    record = parts.recent.find(call_id)
+    if record is None:
+        raise ApiError(404, f"there is no call {call_id!r}")
+    return CallDetail(call=record, events=[])
+
+
+@router.post(
+    "/{call_id}/hangup",
+    summary="Hang up",
+    responses=problems({404: _UNKNOWN[404], 409: "The call is over already."}),
+)
+async def hang_up(parts: Parts, call_id: CallId) -> CallRecord:
+    """End a call under way, with the reason `agent_hangup`."""
+    call = parts.switchboard.call(call_id)
+    if call is not None:
+        now = asyncio.get_running_loop().time()
+        call.end(now, EndReason.AGENT_HANGUP, "hung up from the console")
+        record = parts.recent.find(call_id)
+        assert record is not None, "the recent calls were told of its end"
+        return record
+    if parts.recent.find(call_id) is None:
+        try:
+            known = await parts.archive.detail(call_id)
+        except RecordsUnavailable:
+            known = None
+        if known is None:
+            raise ApiError(404, f"there is no call {call_id!r}")
+    raise ApiError(409, f"call {call_id!r} is over already")
+
+
+@router.get(
+    "/{call_id}/recording",
+    summary="The recording of a call",
+    response_class=FileResponse,
+    responses=problems(_AWAY | {404: "There is no such call, or it was not recorded."})
+    | {
+        200: {"content": {"audio/wav": {}}, "description": "The caller is left, the bot right."},
+        206: {"content": {"audio/wav": {}}, "description": "The part that the header `Range` asked for."},
+    },
+)
+async def get_recording(parts: Parts, call_id: CallId) -> FileResponse:
+    """A stereo WAV; `Range` is heeded, so that a player can jump."""
+    try:
+        path = await parts.archive.recording_path(call_id)
+    except RecordsUnavailable as error:
+        raise ApiError(503, str(error)) from None
+    if path is None:
+        raise ApiError(404, f"there is no recording of call {call_id!r}")
+    return FileResponse(
+        path, media_type="audio/wav", content_disposition_type="inline", filename=f"{call_id}.wav"
+    )

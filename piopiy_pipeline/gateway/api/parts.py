@@ -1,0 +1,86 @@
+"""What the routes hold in their hands: the gateway's parts, and who asks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Depends, Request, Security
+from fastapi.security import HTTPBearer
+
+from piopiy_pipeline.gateway.api.access import Access, AccessError
+from piopiy_pipeline.gateway.api.models import Problem
+from piopiy_pipeline.gateway.api.offers import BrowserCalls
+from piopiy_pipeline.gateway.api.recent import CallArchive, RecentCalls
+from piopiy_pipeline.gateway.api.tokens import Tokens
+from piopiy_pipeline.gateway.config import GatewayConfig
+from piopiy_pipeline.gateway.switchboard import Switchboard
+
+__all__ = ["PROBLEMS", "ApiError", "ApiParts", "Operator", "Parts"]
+
+
+@dataclass(frozen=True, slots=True)
+class ApiParts:
+    """The gateway as the API sees it. `browser` is None in a gateway that takes no browsers' calls."""
+
+    config: GatewayConfig
+    switchboard: Switchboard
+    access: Access
+    tokens: Tokens
+    recent: RecentCalls
+    archive: CallArchive
+    browser: BrowserCalls | None
+
+
+class ApiError(Exception):
+    """An answer that is a `Problem`."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+        self.text = text
+
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    401: {"model": Problem, "description": "No key or token, or one that is not valid."},
+    403: {"model": Problem, "description": "A page of an origin, or an agent, that is not allowed."},
+    413: {"model": Problem, "description": "The body is too large."},
+    422: {"model": Problem, "description": "The body or a parameter is not as described."},
+    500: {"model": Problem, "description": "A failure of the gateway's own."},
+}
+"""What every route may answer."""
+
+
+def problems(more: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
+    """`PROBLEMS`, and those of one route."""
+    return PROBLEMS | {status: {"model": Problem, "description": text} for status, text in more.items()}
+
+
+def _parts(request: Request) -> ApiParts:
+    parts = request.app.state.parts
+    assert isinstance(parts, ApiParts)
+    return parts
+
+
+Parts = Annotated[ApiParts, Depends(_parts)]
+
+_api_key = HTTPBearer(
+    auto_error=False, scheme_name="API key", description="One of api_keys. An open console needs none."
+)
+client_token = HTTPBearer(
+    auto_error=False,
+    scheme_name="client token",
+    description="From POST /api/tokens: good for calls, no more.",
+)
+
+
+async def _operator(request: Request, parts: Parts, _: Annotated[Any, Security(_api_key)]) -> None:
+    try:
+        parts.access.check_operator(request.headers.get)
+    except AccessError as error:
+        raise ApiError(error.status, error.text) from None
+
+
+Operator = Depends(_operator)
+"""A dependency of routes that are for operators alone."""
