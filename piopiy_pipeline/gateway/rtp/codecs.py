@@ -24,7 +24,7 @@ from piopiy_pipeline.audio.resample import Resampler
 if TYPE_CHECKING:
     from av.audio.codeccontext import AudioCodecContext
 
-__all__ = ["CODECS", "LONGEST_MS", "Codec", "CodecError", "make_codec", "preload"]
+__all__ = ["CODECS", "LONGEST_MS", "Codec", "CodecError", "codec_rate", "make_codec", "preload"]
 
 FRAME_MS = 20
 LONGEST_MS = 120
@@ -187,16 +187,21 @@ CODECS: dict[str, Callable[[], Codec]] = {
 """By the names of SDP, in capitals."""
 
 
+def codec_rate(name: str) -> int:
+    """The rate of a codec's sound in Hz, by its name in SDP. Raises `CodecError` for one that is not here."""
+    if name.upper() not in CODECS:
+        raise CodecError(f"no codec {name!r}: there are {', '.join(CODECS)}")
+    return 8000 if name.upper() in ("PCMU", "PCMA") else _Av.rate
+
+
 def make_codec(name: str, rate: int | None = None) -> Codec:
     """A codec for one call, by its name in SDP in any case. Raises `CodecError` for one that is not here.
 
     With a `rate` that is not its own its sound is resampled: a call keeps its rate when its codec changes.
     """
-    try:
-        codec = CODECS[name.upper()]()
-    except KeyError:
-        raise CodecError(f"no codec {name!r}: there are {', '.join(CODECS)}") from None
-    return codec if rate in (None, codec.rate) else _AtRate(codec, rate)
+    own = codec_rate(name)
+    codec = CODECS[name.upper()]()
+    return codec if rate is None or rate == own else _AtRate(codec, rate)
 
 
 def preload() -> None:

@@ -47,13 +47,13 @@ class RtpLine:
         """Where the caller is to send."""
         return self._sockets.port
 
-    def open(self, media: AgreedMedia, *, cname: str) -> RtpSession:
-        """Signalling has agreed: what came before is not heard."""
+    def open(self, media: AgreedMedia, *, rate: int, cname: str) -> RtpSession:
+        """Signalling has agreed: what came before is not heard. The sound has `rate` Hz, both ways."""
         for one in (self._sockets.rtp, self._sockets.rtcp):
             for _ in self._arrivals(one, 1000):
                 pass
         now = self._loop.time()
-        self.session = RtpSession(media, now=now, wall_s=time.time() - now, cname=cname)
+        self.session = RtpSession(media, now=now, wall_s=time.time() - now, cname=cname, rate=rate)
         return self.session
 
     def send(self, frame: bytes) -> None:

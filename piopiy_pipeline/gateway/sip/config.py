@@ -94,6 +94,8 @@ class SipConfig(BaseModel):
     """The address by which others reach this machine, when a NAT or cloud gives it another one."""
     rtp_ports: tuple[int, int] = (16_384, 32_766)
     """The first and the last port for voice."""
+    media_timeout_s: Seconds = 30.0
+    """A call whose phone is not heard for this long, and that is not on hold, is over."""
     codecs: Annotated[list[CodecName], Field(min_length=1)] = ["PCMU", "PCMA", "G722", "opus"]
     """Which codecs are taken, in the order in which calls of ours offer them."""
     users: dict[User, Password] = Field(default_factory=dict, repr=False)

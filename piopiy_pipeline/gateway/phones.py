@@ -1,0 +1,175 @@
+"""The telephones of a gateway: their calls become legs, legs are dialled, and all of them have one beat.
+
+Here signalling (`gateway.sip`), sound (`gateway.rtp`) and the legs (`legs.sip`) are put together. It is
+imported only by a gateway that has telephones: it brings numpy and the codecs with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from loguru import logger
+
+from piopiy_pipeline.call import CallInfo
+from piopiy_pipeline.gateway.dialling import DialledLeg, DialRefused, DialRequest
+from piopiy_pipeline.gateway.legs.base import Leg
+from piopiy_pipeline.gateway.legs.sip import DialledSipLeg, SipLeg
+from piopiy_pipeline.gateway.rtp.codecs import codec_rate, preload
+from piopiy_pipeline.gateway.rtp.line import RtpLine
+from piopiy_pipeline.gateway.rtp.ports import NoPortError, PortPool
+from piopiy_pipeline.gateway.sip.call import SipCall
+from piopiy_pipeline.gateway.sip.config import SipConfig
+from piopiy_pipeline.gateway.sip.sdp import CodecName, Negotiation, SdpRefused, SessionDescription
+from piopiy_pipeline.gateway.sip.transport import SipEndpoint
+from piopiy_pipeline.offload import offload
+
+__all__ = ["Phones"]
+
+_ANONYMOUS = ("", "anonymous")
+
+
+class Phones:
+    """See the module. Implements `UserAgentListener`, `Dialler` and the legs' `LegHost`.
+
+    `place` takes a call that came in to the switchboard; `on_change` is called when `active` has changed.
+    """
+
+    def __init__(
+        self,
+        config: SipConfig,
+        *,
+        place: Callable[[CallInfo, Leg, float], object],
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.config = config
+        self.media_timeout_s = config.media_timeout_s
+        self._place = place
+        self._on_change = on_change
+        self._ports = PortPool(config.host, *config.rtp_ports)
+        self._legs: dict[SipLeg, None] = {}  # in the order in which they came
+        self._endpoint: SipEndpoint | None = None
+        self._preload: asyncio.Task[None] | None = None
+
+    # ------------------------------------------------------------------ the gateway's side
+
+    async def open(self) -> None:
+        """Listen. Raises `GatewayError` when that cannot be."""
+        self._endpoint = await SipEndpoint.open(self.config, self)
+        if any(codec_rate(name) > 8000 for name in self.config.codecs):
+            self._preload = asyncio.create_task(offload(preload))
+
+    @property
+    def port(self) -> int:
+        """SIP's."""
+        return self.config.port if self._endpoint is None else self._endpoint.port
+
+    @property
+    def active(self) -> bool:
+        """Whether there are legs with sound, for which `beat` is to be called."""
+        return bool(self._legs)
+
+    def beat(self, now: float) -> None:
+        """Every 20 ms, behind the switchboard's. What goes wrong with one phone ends its call and no other."""
+        for leg in tuple(self._legs):
+            try:
+                leg.beat(now)
+            except Exception:
+                logger.exception("the sound of a phone failed")
+                leg.lose(now, "internal error of the gateway")
+
+    async def close(self) -> None:
+        """Hang up, and close."""
+        endpoint, self._endpoint = self._endpoint, None
+        if endpoint is not None:
+            await endpoint.close()
+        if self._preload is not None:
+            await self._preload
+
+    # ------------------------------------------------------------------ calls that come in
+
+    def incoming_call(self, call: SipCall, now: float) -> None:
+        """Somebody calls."""
+        try:
+            leg = self._leg(call)
+        except SdpRefused as error:
+            logger.info("a call of {} is refused: {}", call.from_user, error)
+            call.reject(488, "Not Acceptable Here", now)
+            return
+        except OSError as error:
+            logger.warning("a call of {} is refused: {}", call.from_user, error)
+            call.reject(503, "Service Unavailable", now)
+            return
+        info = CallInfo(
+            agent_id=call.agent_id,
+            call_id=str(uuid.uuid4()),
+            from_number=None if call.from_user.lower() in _ANONYMOUS else call.from_user,
+            to_number=call.to_user or None,
+            metadata=metadata(call),
+            kind=leg.kind,
+        )
+        self._place(info, leg, now)
+
+    def _leg(self, call: SipCall) -> SipLeg:
+        line = RtpLine(self._ports.open())
+        try:
+            # A phone that leaves the offer to us would choose after the agent was told the rate.
+            codecs = [name for name in self.config.codecs if call.offer or codec_rate(name) == 8000]
+            negotiation = self._negotiation(call.source[0], line.port, codecs or self.config.codecs)
+            return SipLeg(call, line, negotiation, self)
+        except BaseException:
+            line.close()
+            raise
+
+    # ------------------------------------------------------------------ calls that go out
+
+    def dial(self, request: DialRequest) -> DialledLeg:
+        """The leg to call with. Raises `DialRefused`."""
+        endpoint = self._endpoint
+        if endpoint is None:
+            raise DialRefused("the gateway is shutting down")
+        try:
+            line = RtpLine(self._ports.open())
+        except NoPortError as error:
+            raise DialRefused(f"cannot call {request.to!r}: {error.strerror}") from None
+
+        def invite(offer: SessionDescription, leg: SipLeg) -> SipCall:
+            return endpoint.invite(
+                request.to, offer, leg, from_user=request.from_number or "", headers=request.headers
+            )
+
+        negotiation = self._negotiation("", line.port, self.config.codecs)
+        return DialledSipLeg(line, negotiation, self, invite=invite)
+
+    # ------------------------------------------------------------------ the legs' side
+
+    def leg_opened(self, leg: SipLeg) -> None:
+        self._legs[leg] = None
+        self._on_change()
+
+    def leg_closed(self, leg: SipLeg) -> None:
+        if leg in self._legs:
+            del self._legs[leg]
+            self._on_change()
+
+    def _negotiation(self, peer: str, port: int, codecs: Sequence[CodecName]) -> Negotiation:
+        assert self._endpoint is not None, "open comes first"
+        return Negotiation(
+            host=self._endpoint.media_host(peer),
+            port=port,
+            codecs=codecs,
+            session_id=secrets.randbits(62),
+        )
+
+
+def metadata(call: SipCall) -> dict[str, Any]:
+    """What a bot is told of a call beside the numbers: its ``X-`` headers, and under ``sip`` the rest."""
+    own = {name: value for name, value in call.headers.items() if name[:2].upper() == "X-"}
+    rest = {name: value for name, value in call.headers.items() if name not in own}
+    sip: dict[str, Any] = {"call_id": call.call_id, "headers": rest}
+    if call.from_name:
+        sip["from_name"] = call.from_name
+    return {**own, "sip": sip}
