@@ -119,6 +119,7 @@ class GatewayCall:
         self._caller_dropped_s = 0.0
         self._last_instance_id: str | None = None
         self._events = 0
+        self._recorded = False
 
     # ------------------------------------------------------------------ the switchboard's side
 
@@ -219,6 +220,7 @@ class GatewayCall:
             caller_dropped_s=self._caller_dropped_s + (media.caller_dropped_s if media else 0.0),
             reason=self.reason,
             detail=self.detail,
+            recorded=self._recorded,
         )
 
     # ------------------------------------------------------------------ the agent's signaling
@@ -386,6 +388,7 @@ class GatewayCall:
         tap = self.sound.tap
         if on and tap is None:
             self.sound.tap = self._host.recordings.begin(self.info, self.leg.rate)
+            self._recorded = self._recorded or self.sound.tap is not None
         elif not on and tap is not None:
             self.sound.tap = None
             tap.close()

@@ -1,0 +1,93 @@
+"""One side of a recording: where on the time line each piece of sound belongs. No I/O.
+
+Pieces come as the network and the loop please: late, then many at once. A piece that follows the last
+one closely is joined to it, sample for sample, so that jitter is not heard. One that comes after a
+pause is put where it was heard, and the pause is silence. When a pause turns out to have been a stall,
+because what follows comes faster than it can have been said, the pause is closed up again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+__all__ = ["Piece", "Track"]
+
+Piece = tuple[int, bytes]
+"""Where it begins, in samples, and PCM16."""
+
+MOST_EARLY_S = 0.3
+"""A side whose clock runs fast gets this far ahead of ours; what is beyond it is left out."""
+
+
+class Track:
+    """See the module. `joins_s` is how long a silence before a piece is taken for jitter."""
+
+    def __init__(self, rate: int, *, joins_s: float) -> None:
+        self.dropped = 0
+        """Samples left out."""
+        self._joins = int(joins_s * rate)
+        self._most_early = int(MOST_EARLY_S * rate)
+        self._starts: deque[int] = deque()
+        self._sounds: deque[bytes] = deque()
+        self._cursor = 0  # where the last piece ends
+        self._taken = 0  # all before this is on its way to the disk
+        self._pause: int | None = None  # the piece after the last pause, of those that wait
+
+    def add(self, pcm: bytes, end: int) -> None:
+        """Sound that ended at the position `end` by the clock, if it came in time."""
+        samples = len(pcm) // 2
+        cursor = max(self._cursor, self._taken)
+        if end - samples - cursor > self._joins:
+            cursor = end - samples
+            self._pause = len(self._starts)
+        too_early = cursor + samples - end
+        if too_early > 0 and self._pause is not None:
+            moved = self._close_up(too_early)
+            cursor, too_early = cursor - moved, too_early - moved
+        if too_early > self._most_early:
+            keep = max(0, samples - (too_early - self._most_early))
+            self.dropped += samples - keep
+            pcm, samples = pcm[: 2 * keep], keep
+        if samples:
+            self._starts.append(cursor)
+            self._sounds.append(pcm)
+        self._cursor = cursor + samples
+
+    @property
+    def end(self) -> int:
+        """Where the last piece ends."""
+        return self._cursor
+
+    def take(self, upto: int) -> list[Piece]:
+        """The sound before `upto`. From now on nothing can be put there any more."""
+        pieces: list[Piece] = []
+        while self._starts and self._starts[0] < upto:
+            start, sound = self._starts.popleft(), self._sounds.popleft()
+            if self._pause is not None:
+                self._pause = self._pause - 1 if self._pause else None
+            if (left := start + len(sound) // 2 - upto) > 0:
+                self._starts.appendleft(upto)
+                self._sounds.appendleft(sound[-2 * left :])
+                sound = sound[: -2 * left]
+                if self._pause is not None:
+                    self._pause += 1
+            pieces.append((start, sound))
+        self.advance(upto)
+        return pieces
+
+    def advance(self, position: int) -> None:
+        """Nothing can be put before `position` any more."""
+        self._taken = max(self._taken, position)
+
+    def _close_up(self, samples: int) -> int:
+        """Shorten the last pause by so many samples, or as far as it goes. Returns by how many it was."""
+        assert self._pause is not None
+        if self._pause == len(self._starts):
+            return 0  # the piece after the pause is the one that comes now, and lies where it was heard
+        first = self._pause
+        before = self._starts[first - 1] + len(self._sounds[first - 1]) // 2 if first else 0
+        moved = min(samples, self._starts[first] - max(before, self._taken))
+        if moved > 0:
+            for index in range(first, len(self._starts)):
+                self._starts[index] -= moved
+        return max(0, moved)
