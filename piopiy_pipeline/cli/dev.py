@@ -1,7 +1,9 @@
 """`piopiy dev`: the gateway and a bot in one command, without keys and without an account.
 
 The gateway runs in this process and the bot in one of its own, from its own file, unchanged: what
-runs here runs in production with `piopiy gateway` and `piopiy start`.
+runs here runs in production with `piopiy gateway` and `piopiy start`. Its console asks for no key,
+because nobody but this machine reaches it. What was said in a bot's calls is kept, and recorded, in a
+folder of this bot's file, so that the console shows a project's calls and not those of all.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ from piopiy_pipeline.cli.errors import BadInput, Failed
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable
+
+    from piopiy_pipeline.gateway.server import Gateway
 
 __all__ = ["default_bot", "dev"]
 
@@ -45,6 +49,9 @@ def dev(
     llm: Annotated[
         str | None, typer.Option(metavar="NAME", help="The model, for bots that ask for it. [PIOPIY_LLM]")
     ] = None,
+    record: Annotated[
+        bool, typer.Option("--record/--no-record", help="Record the calls, for the console to play.")
+    ] = True,
 ) -> None:
     """Run a gateway on this machine and a bot behind it; reload the bot when its file changes.
 
@@ -68,7 +75,7 @@ def dev(
     _check_services(stt=stt, tts=tts, llm=llm)
     chosen = {"PIOPIY_STT": stt, "PIOPIY_TTS": tts, "PIOPIY_LLM": llm}
     services = {name: value for name, value in chosen.items() if value is not None}
-    asyncio.run(_dev(path.resolve(), port, services, is_default=bot is None))
+    asyncio.run(_dev(path.resolve(), port, services, is_default=bot is None, record=record))
 
 
 def _check_services(**names: str | None) -> None:
@@ -95,7 +102,9 @@ def default_bot() -> Path:
     raise BadInput("this installation has no example bot; give the path of a bot")
 
 
-async def _dev(path: Path, port: int, services: dict[str, str], *, is_default: bool) -> None:
+async def _dev(path: Path, port: int, services: dict[str, str], *, is_default: bool, record: bool) -> None:
+    import asyncio
+
     from piopiy_pipeline.cli.bot import BotKeeper
     from piopiy_pipeline.cli.credentials import (
         CredentialsError,
@@ -111,6 +120,7 @@ async def _dev(path: Path, port: int, services: dict[str, str], *, is_default: b
 
     log_to_stderr()
     credentials = DevCredentials.random(_agent_id(path))
+    folder = _data_folder(path)
     gateway = Gateway(
         GatewayConfig(
             host=HOST,
@@ -118,6 +128,9 @@ async def _dev(path: Path, port: int, services: dict[str, str], *, is_default: b
             agents={credentials.agent_id: credentials.agent_token},
             caller_keys=[credentials.caller_key],
             callers_may_watch=True,
+            console="open",
+            data_folder=folder,
+            record=record,
         )
     )
 
@@ -129,18 +142,21 @@ async def _dev(path: Path, port: int, services: dict[str, str], *, is_default: b
             await gateway.start()
         except GatewayError as error:
             raise Failed(f"{error} (--port)") from None
+        loading = asyncio.create_task(_load(gateway))
         try:
             try:
                 save_credentials(credentials, gateway.port)
             except CredentialsError as error:
                 raise Failed(str(error)) from None
             _say(f"gateway  {gateway.url}")
+            _say(f"console  {gateway.console_url}")
+            _say(f"records  {folder}{'' if record else ', without recordings'}")
             keeper = BotKeeper(
                 path,
                 _environment(credentials.agent_id, credentials.agent_token, gateway.url, services),
                 registered=registered,
                 say=lambda text: _say(f"dev      {text}"),
-                on_ready=lambda: _say(_ready(path, gateway.port, is_default)),
+                on_ready=lambda: _say(_ready(path, gateway, is_default)),
             )
             try:
                 await keeper.launch()
@@ -153,6 +169,28 @@ async def _dev(path: Path, port: int, services: dict[str, str], *, is_default: b
         finally:
             remove_credentials(credentials, gateway.port)
             await gateway.close()
+            await loading
+
+
+async def _load(gateway: Gateway) -> None:
+    """Say what of the gateway is missing, if something is: calls over a WebSocket go on without."""
+    from piopiy_pipeline.gateway.errors import GatewayError
+
+    try:
+        await gateway.ready()
+    except GatewayError as error:
+        _say(f"dev      {error}")
+
+
+def _data_folder(path: Path) -> Path:
+    """Where the records of this bot's calls are: in this user's data, by the bot's file."""
+    from hashlib import sha256
+
+    from platformdirs import user_data_path
+
+    return (
+        user_data_path("piopiy") / "dev" / f"{_agent_id(path)}-{sha256(str(path).encode()).hexdigest()[:8]}"
+    )
 
 
 async def _reload_on_change(path: Path, launch: Callable[[], Awaitable[None]], stop: asyncio.Event) -> None:
@@ -183,13 +221,13 @@ def _agent_id(path: Path) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", path.stem)[:64] or "bot"
 
 
-def _ready(path: Path, port: int, is_default: bool) -> str:
-    lines = [f"ready    {path.name} takes calls. From another terminal:"]
+def _ready(path: Path, gateway: Gateway, is_default: bool) -> str:
+    lines = [f"ready    {path.name} takes calls, at {gateway.console_url} or from another terminal:"]
     recordings = Path("tests/audio/booking")
     turns = (
         f"{recordings}/*.wav" if is_default and recordings.is_dir() else '--say "Hello, when are you open?"'
     )
-    url = "" if port == DEFAULT_PORT else f" --url ws://{HOST}:{port}"
+    url = "" if gateway.port == DEFAULT_PORT else f" --url {gateway.url}"
     lines.append(f"         {_command()} call{url} {turns}")
     return "\n".join(lines)
 

@@ -23,14 +23,34 @@ def gateway(
     port: Annotated[
         int | None, typer.Option(help="The port, whatever the file says. [7860]", show_default=False)
     ] = None,
+    webrtc_workers: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=0,
+            max=64,
+            help="Processes for browsers' calls, whatever the file says; 0 takes none. [1]",
+            show_default=False,
+        ),
+    ] = None,
+    record: Annotated[
+        bool | None,
+        typer.Option(
+            "--record/--no-record", help="Record calls, whatever the file says.", show_default=False
+        ),
+    ] = None,
 ) -> None:
     """Run the gateway until Ctrl-C or SIGTERM, with the settings of a file and of PIOPIY_GATEWAY_* variables.
+
+    Its console is at the address that it prints, for whoever has one of `api_keys`.
 
     A file looks like this:
 
       port = 7860
 
       caller_keys = ["..."]
+
+      api_keys = ["..."]
 
       [agents]
 
@@ -57,12 +77,14 @@ def gateway(
             "the gateway has no agents: list them with their tokens under [agents] in --config FILE,"
             " or as JSON in PIOPIY_GATEWAY_AGENTS"
         )
-    if port is not None:
-        settings = settings.model_copy(update={"port": port})
+    chosen = {"port": port, "webrtc_workers": webrtc_workers, "record": record}
+    settings = settings.model_copy(update={key: value for key, value in chosen.items() if value is not None})
     run(_serve(settings))
 
 
 async def _serve(settings: GatewayConfig) -> None:
+    import asyncio
+
     from piopiy_pipeline.cli.signals import stop_on_signals
     from piopiy_pipeline.gateway.errors import GatewayError
     from piopiy_pipeline.gateway.server import Gateway
@@ -76,7 +98,18 @@ async def _serve(settings: GatewayConfig) -> None:
         except GatewayError as error:
             raise Failed(f"{error} (--port)") from None
         try:
-            print(f"gateway  {server.url}", flush=True)
-            await stop.wait()
+            print(f"gateway  {server.url}\nconsole  {server.console_url}", flush=True)
+            ready, stopped = asyncio.create_task(server.ready()), asyncio.create_task(stop.wait())
+            try:
+                await asyncio.wait((ready, stopped), return_when=asyncio.FIRST_COMPLETED)
+                if ready.done():
+                    await ready
+                await stopped
+            except GatewayError as error:
+                raise Failed(str(error)) from None
+            finally:
+                ready.cancel()
+                stopped.cancel()
+                await asyncio.wait((ready, stopped))
         finally:
             await server.close()

@@ -30,7 +30,9 @@ from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.errors import GatewayError
 from piopiy_pipeline.gateway.http import Crowd
 from piopiy_pipeline.gateway.legs.base import Leg
+from piopiy_pipeline.gateway.recorder import Recorder
 from piopiy_pipeline.gateway.records import Records
+from piopiy_pipeline.gateway.records.places import recordings_folder
 from piopiy_pipeline.gateway.switchboard import Switchboard
 from piopiy_pipeline.offload import offload
 
@@ -58,6 +60,8 @@ class GatewaySite:
         watch.add(self.events.watcher)
         if self._records is not None:
             watch.add(self._records.watcher)
+        self._recorder = Recorder(recordings_folder(config), on_finished=self._recorded, wall=watch.wall)
+        switchboard.recordings, switchboard.record = self._recorder, config.record
         self._browser = _BrowserCallsToCome() if config.webrtc_workers else None
         self._http: HttpServer | None = None
         self.loaded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -96,10 +100,17 @@ class GatewaySite:
         await self._settle()
         if self._http is not None:
             await self._http.close()
+        await self._recorder.close()
         if self._records is not None:
             await self._records.close()
         if not self.loaded.done():
             self.loaded.cancel()
+
+    def _recorded(self, call_id: str, path: str) -> None:
+        """A call's recording is complete: `path` is below the folder of recordings."""
+        self._recent.recorded(call_id, self._recorder.folder / path)
+        if self._records is not None:
+            self._records.recorded(call_id, path)
 
     async def _settle(self) -> None:
         """What is being loaded is waited for: a thread cannot be stopped, and none of it takes long."""

@@ -56,7 +56,11 @@ class Dev:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env={**os.environ, "PIOPIY_CREDENTIALS": str(folder)},
+            env={
+                **os.environ,
+                "PIOPIY_CREDENTIALS": str(folder),
+                "XDG_DATA_HOME": str(folder.parent / "data"),
+            },
         )
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
@@ -125,12 +129,15 @@ def test_it_says_ready_when_the_bot_has_registered_and_leaves_nothing_behind(
 ) -> None:
     dev = start(BOT, "--llm", "ollama")
     url = dev.until("gateway  ws://127.0.0.1:").split()[1]
+    port = url.rsplit(":", 1)[1]
+    assert dev.until("console").split()[1] == f"http://127.0.0.1:{port}/"
+    assert str(tmp_path / "data") in dev.until("records")
     told = dev.until("bot ").split()
     assert told[2:] == ["my_bot", "ollama"]
     dev.until("ready    my bot.py")
     assert f"call --url {url} --say" in dev.until("piopiy")
     (file,) = (tmp_path / "credentials").iterdir()
-    assert file.name == f"dev-{url.rsplit(':', 1)[1]}.json"
+    assert file.name == f"dev-{port}.json"
     assert dev.interrupt() == 0
     assert not file.exists()
     assert not alive(int(told[1]))

@@ -49,6 +49,7 @@ class RecentCalls:
         self._wall = wall
         self._calendar = Calendar()
         self._ended: dict[str, CallRecord] = {}
+        self._recordings: dict[str, Path] = {}
 
     def watcher(self, news: News) -> CallRecord | None:
         """Take what happened. Returns the record of the call that changed, if one did."""
@@ -58,8 +59,15 @@ class RecentCalls:
         if record.phase is Phase.ENDED:
             self._ended[record.call_id] = record
             if len(self._ended) > ENDED_KEPT:
-                self._ended.pop(next(iter(self._ended)))
+                oldest = next(iter(self._ended))
+                del self._ended[oldest]
+                self._recordings.pop(oldest, None)
         return record
+
+    def recorded(self, call_id: str, path: Path) -> None:
+        """The recording of a call is complete."""
+        if self.find(call_id) is not None:
+            self._recordings[call_id] = path
 
     def under_way(self) -> list[CallRecord]:
         """The calls under way, the first placed first."""
@@ -104,5 +112,5 @@ class RecentCalls:
         return None if record is None else CallDetail(call=record, events=[])
 
     async def recording_path(self, call_id: str) -> Path | None:
-        """None: recordings are found through the database."""
-        return None
+        """As `CallArchive.recording_path`."""
+        return self._recordings.get(call_id)
