@@ -70,6 +70,7 @@ class Records:
         self._starting: asyncio.Future[Store] | None = None
         self._closed = False
         self._failing = False
+        self._failure: str | None = None  # why there will be no database
 
     # ------------------------------------------------------------------ life
 
@@ -83,7 +84,12 @@ class Records:
             raise GatewayError("these records have been started already")
         name = f"{socket.gethostname()}:{self._config.port if port is None else port}"
         self._starting = self._writing.submit(_open, self._config, name)
-        store = await asyncio.shield(self._starting)
+        try:
+            store = await asyncio.shield(self._starting)
+        except GatewayError as error:
+            self._failure = str(error)
+            self._ready.set()
+            raise
         if self._closed:
             return
         self._store = store
@@ -117,12 +123,12 @@ class Records:
 
     def watcher(self, news: News) -> None:
         """For `Watch.add`: keep this. Partial events are not kept."""
-        if not self._closed and self._backlog.tell(news):
+        if self._failure is None and not self._closed and self._backlog.tell(news):
             self._wake.set()
 
     def recorded(self, call_id: str, path: str) -> None:
         """A call's recording is finished: `path` is below the folder of recordings."""
-        if not self._closed and self._backlog.tell_recording(call_id, path):
+        if self._failure is None and not self._closed and self._backlog.tell_recording(call_id, path):
             self._wake.set()
 
     @property
@@ -174,6 +180,8 @@ class Records:
                 await self._ready.wait()
         except TimeoutError:
             raise RecordsUnavailable("records of calls: the database is still being opened") from None
+        if self._failure is not None:
+            raise RecordsUnavailable(self._failure)
         if self._store is None or self._closed:
             raise RecordsUnavailable("records of calls: the gateway is shutting down")
         # What waits goes with the next batch, and what is under way with the last that was begun.
