@@ -1,0 +1,1 @@
+"""The browser leg: peer connections in processes of their own, and what the gateway says to those."""

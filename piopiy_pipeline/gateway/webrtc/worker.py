@@ -1,0 +1,168 @@
+"""The process in which browsers' calls run: ``python -m piopiy_pipeline.gateway.webrtc.worker``.
+
+The gateway starts it with a socket as its standard input, and says there what is to be done. The end of
+that socket is the end of the process, however the gateway went. It knows of peers, never of calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+import socket
+import sys
+from collections.abc import Coroutine
+from functools import partial
+from typing import Any
+
+import aioice.ice
+import aiortc.rtcsctptransport
+from loguru import logger
+
+from piopiy_pipeline.gateway.webrtc import opus
+from piopiy_pipeline.gateway.webrtc.peer import PeerRefused, connections
+from piopiy_pipeline.gateway.webrtc.pipe import Pipe
+from piopiy_pipeline.gateway.webrtc.seat import Seat
+from piopiy_pipeline.gateway.webrtc.wire import (
+    AddCandidates,
+    Answered,
+    Census,
+    CensusTaken,
+    Close,
+    Configure,
+    Kind,
+    Negotiate,
+    Ready,
+    Refused,
+    Say,
+    WireError,
+    parse_to_worker,
+)
+
+__all__ = ["Worker", "main"]
+
+GATHER_S = 0.005
+"""Callers' sound waits so long for that of others, so that the gateway wakes up less often."""
+CLOSE_S = 3.0
+# What SCTP puts into a packet has to pass through tunnels of 1,280 bytes: aiortc's 1,200 do not.
+aiortc.rtcsctptransport.USERDATA_MAX_LENGTH = 1100
+
+
+class Worker:
+    """All seats of this process, and the socket to the gateway."""
+
+    def __init__(self) -> None:
+        self.finished = asyncio.Event()
+        self._pipe = Pipe(on_frame=self._on_frame, on_lost=self._on_lost, gather_s=GATHER_S)
+        self._settings: Configure | None = None
+        self._seats: dict[int, Seat] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._offers = asyncio.Semaphore(2)  # a flood of offers leaves room for the calls under way
+
+    async def run(self, connection: socket.socket) -> None:
+        """Serve until the gateway is gone."""
+        await asyncio.get_running_loop().create_connection(lambda: self._pipe, sock=connection)
+        self._pipe.event(0, Ready())
+        await self.finished.wait()
+        closing = [asyncio.ensure_future(seat.close(tell=True)) for seat in self._seats.values()]
+        if closing or self._tasks:
+            await asyncio.wait([*closing, *self._tasks], timeout=CLOSE_S)
+
+    def _on_lost(self, why: str) -> None:
+        self.finished.set()
+
+    def _on_frame(self, kind: int, number: int, body: bytes) -> None:
+        if kind == Kind.SOUND:
+            seat = self._seats.get(number)
+            if seat is not None:
+                seat.play(body)
+            return
+        message = parse_to_worker(body)
+        match message:
+            case Configure():
+                self._configure(message)
+            case Census():
+                gc.collect()
+                self._pipe.event(0, CensusTaken(peers=len(self._seats), connections=len(connections)))
+            case Negotiate():
+                self._spawn(self._negotiate(number, message))
+            case AddCandidates(candidates=candidates) if number in self._seats:
+                self._spawn(self._seats[number].add(candidates))
+            case Say(text=text) if number in self._seats:
+                self._seats[number].say(text)
+            case Close(tell=tell) if number in self._seats:
+                self._spawn(self._seats[number].close(tell=tell))
+            case _:
+                pass  # for a seat that was given up while this was on its way
+
+    def _configure(self, settings: Configure) -> None:
+        if self._settings is not None:
+            raise WireError("configured twice")
+        self._settings = settings
+        offer_addresses(settings.addresses)
+
+    async def _negotiate(self, number: int, message: Negotiate) -> None:
+        if self._settings is None:
+            raise WireError("an offer before the settings")
+        seat = self._seats.get(number)
+        fresh = seat is None
+        if seat is None:
+            seat = self._seats[number] = Seat(
+                self._settings,
+                tell=partial(self._pipe.event, number),
+                sound=partial(self._pipe.sound, number),
+                spawn=self._spawn,
+                on_gone=lambda: self._seats.pop(number, None),
+            )
+        try:
+            async with self._offers:
+                answer = await seat.negotiate(message.sdp, restart=message.restart)
+        except PeerRefused as refused:
+            self._pipe.event(number, Refused(status=refused.status, text=refused.text))
+            if fresh:
+                await seat.close()
+        else:
+            self._pipe.event(number, Answered(sdp=answer))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            logger.opt(exception=task.exception()).error("a browser's peer failed")
+
+
+def offer_addresses(addresses: list[str]) -> None:
+    """Have ICE offer these addresses of this machine; without any, all but loopback, or that if it is all."""
+    found = aioice.ice.get_host_addresses
+
+    def get_host_addresses(use_ipv4: bool, use_ipv6: bool) -> list[str]:
+        if not addresses:
+            return found(use_ipv4, use_ipv6) or ["127.0.0.1"]
+        return [one for one in addresses if (use_ipv6 if ":" in one else use_ipv4)]
+
+    aioice.ice.get_host_addresses = get_host_addresses
+
+
+def main() -> None:
+    """The process's main function: its standard input is the socket to the gateway."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is the gateway's to act on
+    opus.library()
+    run = asyncio.run
+    if sys.platform != "win32" and sys.implementation.name == "cpython":
+        import uvloop
+
+        run = uvloop.run
+    connection = socket.socket(fileno=sys.stdin.fileno())
+
+    async def serve() -> None:
+        await Worker().run(connection)
+
+    run(serve())
+
+
+if __name__ == "__main__":
+    main()

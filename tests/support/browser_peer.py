@@ -1,0 +1,170 @@
+"""A browser of a few lines: aiortc on the caller's side, over loopback, in the test's own process."""
+
+from __future__ import annotations
+
+import asyncio
+import fractions
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aioice.ice
+import numpy as np
+import pytest
+from aiortc import (
+    MediaStreamTrack,
+    RTCConfiguration,
+    RTCDataChannel,
+    RTCPeerConnection,
+    RTCSessionDescription,
+)
+from aiortc.mediastreams import MediaStreamError
+from av import AudioFrame
+from numpy.typing import NDArray
+
+from piopiy_pipeline.gateway import Gateway
+from piopiy_pipeline.gateway.api.offers import BrowserOffer, TokenClaims
+from piopiy_pipeline.gateway.webrtc.pool import WebRtcCalls
+from tests.support.gateway_peers import AGENT_ID
+
+RATE = 48000
+FRAME = RATE // 50
+CLAIMS = TokenClaims(
+    token_id="token-1", agent_id=AGENT_ID, identity="ada", to_number="shop", metadata={"table": 4}
+)
+
+
+@pytest.fixture
+def only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test's own peers offer loopback, which ICE otherwise leaves out, and nothing else."""
+    monkeypatch.setattr(aioice.ice, "get_host_addresses", lambda use_ipv4, use_ipv6: ["127.0.0.1"])
+
+
+class Microphone(MediaStreamTrack):
+    """Says what is put into it, in real time, and is silent otherwise."""
+
+    kind = "audio"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._pcm: NDArray[np.int16] = np.zeros(0, np.int16)
+        self._frames = 0
+        self._began: float | None = None
+
+    def say(self, pcm: NDArray[np.int16]) -> None:
+        """Speak, int16 of shape [samples] at 48 kHz."""
+        self._pcm = np.concatenate((self._pcm, pcm))
+
+    async def recv(self) -> AudioFrame:
+        if self.readyState != "live":
+            raise MediaStreamError
+        loop = asyncio.get_running_loop()
+        if self._began is None:
+            self._began = loop.time()
+        await asyncio.sleep(max(0.0, self._began + self._frames * 0.02 - loop.time()))
+        pcm, self._pcm = self._pcm[:FRAME], self._pcm[FRAME:]
+        frame = AudioFrame(format="s16", layout="mono", samples=FRAME)
+        frame.planes[0].update(np.pad(pcm, (0, FRAME - pcm.size)).astype("<i2").tobytes())
+        frame.sample_rate, frame.time_base = RATE, fractions.Fraction(1, RATE)
+        frame.pts = self._frames * FRAME
+        self._frames += 1
+        return frame
+
+
+class Browser:
+    """One page: a microphone, a loudspeaker, and the data channel of Pipecat's clients."""
+
+    def __init__(self) -> None:
+        self.connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self.microphone = Microphone()
+        self.heard: list[NDArray[np.int16]] = []
+        self.messages: list[dict[str, Any]] = []
+        self.pc_id: str | None = None
+        self.call_id: str | None = None
+        self.channel: RTCDataChannel = self.connection.createDataChannel("chat", ordered=True)
+        self.connection.addTrack(self.microphone)
+        self._listening: set[asyncio.Future[None]] = set()
+        self.channel.on("message", lambda text: self.messages.append(json.loads(text)))
+        self.connection.on("track", self._on_track)
+
+    def _on_track(self, track: MediaStreamTrack) -> None:
+        self._listening.add(asyncio.ensure_future(self._listen(track)))
+
+    async def _listen(self, track: MediaStreamTrack) -> None:
+        while True:
+            try:
+                frame = await track.recv()
+            except MediaStreamError:
+                return
+            assert isinstance(frame, AudioFrame)
+            pcm = frame.to_ndarray().reshape(-1, len(frame.layout.channels))[:, 0]
+            self.heard.append(pcm.astype(np.int16))
+
+    async def offer(self, *, pc_id: str | None = None, restart: bool | None = None) -> BrowserOffer:
+        """What this page would post."""
+        await self.connection.setLocalDescription(await self.connection.createOffer())
+        sdp = self.connection.localDescription.sdp
+        return BrowserOffer(sdp=sdp, type="offer", pc_id=pc_id, restart_pc=restart)
+
+    async def call(
+        self,
+        calls: WebRtcCalls,
+        claims: TokenClaims = CLAIMS,
+        *,
+        pc_id: str | None = None,
+        restart: bool | None = None,
+    ) -> None:
+        """Offer, and take the answer."""
+        answer = await calls.offer(await self.offer(pc_id=pc_id, restart=restart), claims)
+        self.pc_id, self.call_id = answer.pc_id, answer.call_id
+        await self.connection.setRemoteDescription(RTCSessionDescription(sdp=answer.sdp, type="answer"))
+
+    def say(self, message: dict[str, Any]) -> None:
+        """Send a message on the data channel."""
+        self.channel.send(json.dumps(message))
+
+    @property
+    def sound(self) -> NDArray[np.int16]:
+        """All that came out of the loudspeaker, at 48 kHz."""
+        return np.concatenate(self.heard) if self.heard else np.zeros(0, np.int16)
+
+    async def close(self) -> None:
+        """Close the tab."""
+        await self.connection.close()
+        for task in self._listening:
+            task.cancel()
+
+
+@asynccontextmanager
+async def browser_calls(gateway: Gateway, **settings: Any) -> AsyncIterator[WebRtcCalls]:
+    """The browser leg of a gateway, with one worker that is ready."""
+    loop = asyncio.get_running_loop()
+    settings = {"workers": 1, "addresses": ["127.0.0.1"], **settings}
+    calls = WebRtcCalls(place=lambda info, leg: gateway.switchboard.place(info, leg, loop.time()), **settings)
+    await calls.start()
+    try:
+        await until(lambda: all(worker.ready for worker in calls.workers))
+        yield calls
+    finally:
+        await calls.close()
+
+
+async def until(condition: Callable[[], object], timeout_s: float = 15.0) -> None:
+    """Wait for a condition that something on this loop makes true."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout_s
+    while not condition():
+        assert loop.time() < deadline, f"still not so after {timeout_s:g} s"
+        await asyncio.sleep(0.01)
+
+
+def tone(hz: float, seconds: float, rate: int = RATE) -> NDArray[np.int16]:
+    """A sine at a quarter of full scale."""
+    return (8000 * np.sin(2 * np.pi * hz * np.arange(int(seconds * rate)) / rate)).astype(np.int16)
+
+
+def loudest_hz(pcm: NDArray[np.int16], rate: int) -> float:
+    """The frequency that there is most of."""
+    spectrum = np.abs(np.fft.rfft(pcm.astype(np.float64) * np.hanning(pcm.size)))
+    return float(np.argmax(spectrum) * rate / pcm.size)
