@@ -7,12 +7,12 @@ import contextvars
 import difflib
 import inspect
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from loguru import logger
 
-__all__ = ["EVENTS", "CallError", "Emitter", "Handler"]
+__all__ = ["EVENTS", "CallError", "ClientMessage", "Emitter", "Handler"]
 
 Handler = Callable[[Any], Any]
 """A function or a coroutine function of one argument; what it returns does not matter."""
@@ -22,6 +22,7 @@ EVENTS = {
     "user_turn": "the caller has said something; a Turn",
     "bot_turn": "the bot has said something, as far as it was heard; a Turn",
     "tool": "the model uses a tool; a ToolUse, and once more with its result",
+    "message": "the client's application has sent something; a ClientMessage",
     "error": "a provider failed; a CallError",
     "end": "the call is over; the CallEnd",
 }
@@ -33,6 +34,25 @@ class CallError:
 
     stage: str
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClientMessage:
+    """What the application of a client has sent, in a browser or on a mobile device.
+
+    `data` is JSON. A client that speaks RTVI (Pipecat's SDKs do) gives its messages a `type`, and may
+    wait for a `reply`; of any other client, `type` is None and nobody waits.
+    """
+
+    data: Any
+    type: str | None = None
+    _reply: Callable[[Any], None] | None = field(default=None, repr=False)
+
+    def reply(self, data: Any) -> None:
+        """Answer this message, with JSON. Raises `RuntimeError` for one that cannot be answered."""
+        if self._reply is None:
+            raise RuntimeError("this client waits for no reply: use call.send_message(data)")
+        self._reply(data)
 
 
 class Emitter:

@@ -21,7 +21,7 @@ from piopiy_pipeline.call import CallEnd, CallInfo, EndReason, Turn
 from piopiy_pipeline.pipeline import CallPipeline, StageError
 from piopiy_pipeline.services.switch import ServiceSwitch
 from piopiy_pipeline.session.care import ResponseCare
-from piopiy_pipeline.session.events import Emitter, Handler
+from piopiy_pipeline.session.events import CallError, Emitter, Handler
 from piopiy_pipeline.signaling.messages import AgentMessage, Checkpoint, ConversationEvent
 from piopiy_pipeline.transports.bot_output import SpeechMonitor
 from piopiy_pipeline.transports.frames import SpeechMarkFrame
@@ -66,6 +66,16 @@ class RunOptions:
     observers: Sequence[BaseObserver]
 
 
+class Client(Protocol):
+    """The application at the caller's end, as far as a `Call` knows it."""
+
+    def on_message(self, data: dict[str, Any]) -> bool: ...
+
+    async def send_message(self, data: Any) -> None: ...
+
+    def error(self, message: str) -> None: ...
+
+
 class Run(Protocol):
     """A chain that runs, as far as a `Call` knows it."""
 
@@ -78,6 +88,9 @@ class Run(Protocol):
     async def drain(self, drain_s: float) -> None: ...
 
     def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> None: ...
+
+    @property
+    def client(self) -> Client: ...
 
 
 class MakeRun(Protocol):
@@ -156,7 +169,7 @@ class Call:
         return self._end.done()
 
     def on(self, event: str, handler: Handler) -> Callable[[], None]:
-        """Call `handler(argument)` at each `event`: answered, user_turn, bot_turn, tool, error, end.
+        """Call `handler(argument)` at each `event`: answered, user_turn, bot_turn, tool, message, error, end.
 
         Functions and coroutine functions will do. Returns a function that ends this. Raises
         `ValueError` for an event that there is not.
@@ -173,7 +186,11 @@ class Call:
         """
         if self._transport is None:
             self._transport = MediaStreamTransport(
-                self._link, self._make_monitor(self), params, on_lost=self._media_lost
+                self._link,
+                self._make_monitor(self),
+                params,
+                on_lost=self._media_lost,
+                on_message=self._client_sent,
             )
         elif params is not None:
             raise ValueError("the transport of this call exists already: give its parameters the first time")
@@ -254,6 +271,16 @@ class Call:
         if self._run is None or self._answered_at is None:
             raise RuntimeError("the call is not answered yet: wait for the 'answered' event")
         await self._run.respond()
+
+    async def send_message(self, data: Any) -> None:
+        """Send the application at the caller's end something: JSON, and a dict unless it speaks RTVI.
+
+        To a client that speaks RTVI it is a server message. A caller on a telephone never hears of it.
+        Raises `ValueError` or `TypeError` for what cannot be sent, and `RuntimeError` before the call is answered.
+        """
+        if self._run is None or self._answered_at is None:
+            raise RuntimeError("the call is not answered yet: wait for the 'answered' event")
+        await self._run.client.send_message(data)
 
     async def hangup(self, *, drain_s: float = 5) -> None:
         """End the call, when what the bot is saying was heard.
@@ -354,6 +381,16 @@ class Call:
         if everything:
             for line in self._take_unsaid():
                 line.done(False)
+
+    def _client_sent(self, data: dict[str, Any]) -> bool:
+        return self._run is not None and self._run.client.on_message(data)
+
+    def _failed(self, stage: str, message: str) -> None:
+        """Something went wrong: tell whoever watches, the client, and the author."""
+        self._tell("error", {"stage": stage, "message": message[:500]})
+        if self._run is not None:
+            self._run.client.error(f"{stage}: {message[:500]}")
+        self._events.emit("error", CallError(stage, message))
 
     def _media_lost(self) -> None:
         """The gateway tells why on its other connection, and that may come a little later."""

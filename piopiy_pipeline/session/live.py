@@ -17,6 +17,8 @@ from pipecat.frames.frames import (
     InterimTranscriptionFrame,
     InterruptionFrame,
     LLMContextFrame,
+    LLMFullResponseEndFrame,
+    LLMFullResponseStartFrame,
     LLMTextFrame,
     TranscriptionFrame,
     TTSTextFrame,
@@ -33,6 +35,8 @@ PARTIAL_EVERY_S = 0.25
 MAX_RESULT_BYTES = 2000
 MAX_PARTIAL_CHARACTERS = 2000
 """Of what is longer, the end is told."""
+
+_WRITES = (LLMFullResponseStartFrame, LLMTextFrame, LLMFullResponseEndFrame)
 
 
 class Partial:
@@ -126,6 +130,8 @@ class LiveEvents:
         self._bot = _Side("bot_partial", tell)
         self._tools: dict[str, int] = {}
         self._playing = False
+        self.pass_on: Callable[[Frame], None] | None = None
+        """Who else wants to see transcripts, what the model is asked, and what it writes."""
         self._reaches: dict[type[Frame], Callable[[Any], None]] = {
             InterimTranscriptionFrame: lambda frame: self._user.now_is(frame.text),
             TranscriptionFrame: self._transcript,
@@ -144,17 +150,25 @@ class LiveEvents:
         see = self._reaches.get(type(frame))
         if see is not None:
             see(frame)
+            if self.pass_on is not None and isinstance(
+                frame, (InterimTranscriptionFrame, TranscriptionFrame)
+            ):
+                self.pass_on(frame)
 
     def leaves_context(self, stage: Any, frame: Frame) -> None:
         """A frame leaves the user's side of the context."""
         see = self._leaves.get(type(frame))
         if see is not None:
             see(frame)
+            if self.pass_on is not None and isinstance(frame, LLMContextFrame):
+                self.pass_on(frame)
 
     def leaves_model(self, stage: Any, frame: Frame) -> None:
         """A frame leaves the LLM."""
         if isinstance(frame, LLMTextFrame) and not frame.skip_tts and self._clock.token(self._now()):
             self._on_mark("llm_token")
+        if self.pass_on is not None and isinstance(frame, _WRITES):
+            self.pass_on(frame)
 
     # ------------------------------------------------------------------ told by the monitor
 

@@ -8,30 +8,70 @@ from typing import Any
 
 from pipecat.frames.frames import (
     AggregatedTextFrame,
+    AggregatedTextProgressFrame,
+    BotStartedSpeakingFrame,
+    BotStoppedSpeakingFrame,
     Frame,
     FunctionCallCancelFrame,
     FunctionCallInProgressFrame,
     FunctionCallResultFrame,
+    FunctionCallsStartedFrame,
     InterruptionFrame,
     LLMFullResponseEndFrame,
     LLMFullResponseStartFrame,
+    MetricsFrame,
+    TTSStartedFrame,
+    TTSStoppedFrame,
     TTSTextFrame,
+    UserBackchannelFrame,
+    UserMuteStartedFrame,
+    UserMuteStoppedFrame,
     UserSpeakingFrame,
     UserStartedSpeakingFrame,
     UserStoppedSpeakingFrame,
     VADUserStartedSpeakingFrame,
     VADUserStoppedSpeakingFrame,
 )
+from pipecat.processors.frameworks.rtvi.frames import (
+    RTVIConfigureObserverFrame,
+    RTVIServerMessageFrame,
+    RTVIServerResponseFrame,
+    RTVIUICommandFrame,
+)
 
 from piopiy_pipeline.call import ToolUse
 from piopiy_pipeline.session.handle import Call
 from piopiy_pipeline.session.live import LiveEvents
+from piopiy_pipeline.session.rtvi import RtviClient
 from piopiy_pipeline.transports.frames import SpeechMarkFrame
 
 __all__ = ["CallMonitor", "arguments_of"]
 
 CANCELLED = "CANCELLED"
 """The result of a tool that was cut off, as pipecat writes it into the context."""
+
+_TOLD_TO_CLIENTS = (
+    UserStartedSpeakingFrame,
+    UserStoppedSpeakingFrame,
+    VADUserStartedSpeakingFrame,
+    VADUserStoppedSpeakingFrame,
+    UserMuteStartedFrame,
+    UserMuteStoppedFrame,
+    UserBackchannelFrame,
+    InterruptionFrame,
+    TTSStartedFrame,
+    TTSStoppedFrame,
+    MetricsFrame,
+    FunctionCallsStartedFrame,
+    FunctionCallInProgressFrame,
+    FunctionCallResultFrame,
+    FunctionCallCancelFrame,
+    RTVIConfigureObserverFrame,
+    RTVIServerMessageFrame,
+    RTVIServerResponseFrame,
+    RTVIUICommandFrame,
+)
+"""What has a meaning in RTVI and is seen at the end of the chain. What the model writes is told from there."""
 
 
 class CallMonitor:
@@ -43,6 +83,7 @@ class CallMonitor:
         self.speaking = False
         self.live = LiveEvents(call._tell_live, call._now, self.marked)
         """What is told of the conversation while it goes on."""
+        self._rtvi: RtviClient | None = None
         self.interruption = asyncio.Event()
         """Set when an interruption has come down the whole chain; cleared by whoever waits for one."""
         self._see: dict[type[Frame], Callable[[Any, float], None]] = {
@@ -62,10 +103,17 @@ class CallMonitor:
             VADUserStoppedSpeakingFrame: self._activity,
         }
 
+    def tell_client(self, client: RtviClient) -> None:
+        """From now on, a client that speaks RTVI is told what happens."""
+        self._rtvi = client
+        self.live.pass_on = client.saw
+
     def frame_arrived(self, frame: Frame) -> None:
         see = self._see.get(type(frame))
         if see is not None:
             see(frame, self._call._now())
+        if self._rtvi is not None and isinstance(frame, _TOLD_TO_CLIENTS):
+            self._rtvi.saw(frame)
 
     def audio_arrived(self) -> None:
         now = self._call._now()
@@ -80,8 +128,15 @@ class CallMonitor:
         self._call._care.progressed(now)
         self.live.speech_progressed(speaking)
 
-    def text_heard(self, frame: TTSTextFrame) -> None:
-        self.live.heard(frame)
+    def text_heard(self, frame: AggregatedTextFrame | AggregatedTextProgressFrame) -> None:
+        if isinstance(frame, TTSTextFrame):
+            self.live.heard(frame)
+        if self._rtvi is not None:
+            self._rtvi.saw(frame)
+
+    def bot_spoke(self, speaks: bool) -> None:
+        if self._rtvi is not None:
+            self._rtvi.saw(BotStartedSpeakingFrame() if speaks else BotStoppedSpeakingFrame())
 
     def sentence_progressed(self, text: str) -> None:
         self.live.hearing(text)

@@ -16,6 +16,7 @@ from pipecat.frames.frames import (
     LLMRunFrame,
 )
 from pipecat.observers.base_observer import BaseObserver
+from pipecat.pipeline.capabilities import BotCapabilities
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.aggregators.llm_response_universal import (
     LLMAssistantAggregator,
@@ -32,11 +33,12 @@ from piopiy_pipeline.call import EndReason, Turn
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.services.switch import ServiceSwitch
 from piopiy_pipeline.session.apology import canned_apology
+from piopiy_pipeline.session.application import ClientApplication
 from piopiy_pipeline.session.care import Remedy
 from piopiy_pipeline.session.clients import close_clients
-from piopiy_pipeline.session.events import CallError
 from piopiy_pipeline.session.handle import Call, RunOptions
 from piopiy_pipeline.session.monitor import CallMonitor
+from piopiy_pipeline.session.rtvi import RtviClient
 from piopiy_pipeline.signaling.messages import Answer
 
 __all__ = ["PipelineRun"]
@@ -116,6 +118,14 @@ class PipelineRun:
             cancel_timeout_secs=CANCEL_S,
             check_dangling_tasks=False,
         )
+        self.client = ClientApplication(
+            call._link,
+            self._transport,
+            self,
+            typed=self._typed,
+            told=lambda message: call._events.emit("message", message),
+            leave=call.hangup,
+        )
         self._worker.add_event_handler("on_pipeline_started", self._started)
         self._worker.add_event_handler("on_pipeline_error", self._provider_error)
         self._listen_to_context()
@@ -168,6 +178,7 @@ class PipelineRun:
             running.cancel()
             await asyncio.wait({running}, timeout=CANCEL_S)
         self._monitor.live.close()
+        self.client.close()
         await close_clients(self._services())
 
     async def _started(self, worker: PipelineWorker, frame: Frame) -> None:
@@ -193,7 +204,7 @@ class PipelineRun:
                 break
             await asyncio.sleep(0.05)
         if self._call._care.busy and not self._call._care.tools_running:
-            await self._interrupt()  # the end would queue behind an answer that does not begin
+            await self.interrupt()  # the end would queue behind an answer that does not begin
         await self._worker.queue_frame(EndFrame(reason="the bot hung up"))
         ending = quiet_since = loop.time()
         while (now := loop.time()) - quiet_since < END_S:  # cancelled when the pipeline has ended
@@ -234,8 +245,7 @@ class PipelineRun:
         if frame.category is ErrorCategory.APPLICATION:
             # A tool has raised, say: the model is told, and its answer is what the caller hears.
             logger.warning("{}: {}", culprit, frame.error)
-            self._call._tell("error", {"stage": culprit, "message": frame.error[:500]})
-            self._call._events.emit("error", CallError(culprit, frame.error))
+            self._call._failed(culprit, frame.error)
             return
         hopeless = stage is not None and not stage.is_usable and not self._has_another(stage)
         await self._deal_with(culprit, frame.error, hopeless=hopeless)
@@ -258,10 +268,9 @@ class PipelineRun:
             logger.debug("{} failed again: {}", culprit, message)
             return
         logger.warning("{} failed: {} ({})", culprit, message, remedy.value)
-        call._tell("error", {"stage": culprit, "message": message[:500]})
-        call._events.emit("error", CallError(culprit, message))
+        call._failed(culprit, message)
         if stuck or culprit == "tts":  # what hangs is cancelled by an interruption, and by nothing else
-            await self._interrupt()
+            await self.interrupt()
         if self._error_line is not None:
             await self._apologise(culprit, self._error_line if remedy is Remedy.RETRY else CLOSING_LINE)
         if remedy is Remedy.END:
@@ -271,7 +280,7 @@ class PipelineRun:
         else:
             await self._retry()
 
-    async def _interrupt(self) -> None:
+    async def interrupt(self) -> None:
         """Cut off all that is under way; what is queued afterwards is not."""
         self._monitor.interruption.clear()
         await self._worker.pipeline.queue_frame(InterruptionFrame())
@@ -293,6 +302,28 @@ class PipelineRun:
     async def _count_again(self) -> None:
         await asyncio.sleep(ECHO_S)
         self._call._care.retrying(self._call._now(), answer=False)
+
+    async def cut_in(self) -> None:
+        """Cut off all that is under way, and return when the context knows what was heard of it."""
+        await self.interrupt()
+        try:
+            async with asyncio.timeout(INTERRUPT_S):
+                await self._worker.flush_pipeline()
+        except TimeoutError:  # speech that must not be interrupted goes on, say
+            logger.debug("something is still under way behind an interruption")
+
+    async def queue(self, *frames: Frame) -> None:
+        """Put frames in at the beginning of the chain."""
+        await self._worker.queue_frames(frames)
+
+    @property
+    def capabilities(self) -> BotCapabilities:
+        """What a client may expect of this call."""
+        return self._worker.capabilities
+
+    def tell_client(self, client: RtviClient) -> None:
+        """From now on, a client that speaks RTVI is told what happens."""
+        self._monitor.tell_client(client)
 
     async def respond(self) -> None:
         """Have the model answer the conversation as it stands."""
@@ -362,6 +393,10 @@ class PipelineRun:
             self._monitor.live.turn_over("user")
             self._call._add_turn(Turn("user", message.content, self._call._at()))
             self._call._checkpoint(user.context.get_messages())
+
+    def _typed(self, text: str) -> None:
+        self._call._care.user_turn(self._call._now())
+        self._call._add_turn(Turn("user", text, self._call._at()))
 
     async def _bot_turn(self, assistant: LLMAssistantAggregator, message: Any) -> None:
         if message.content:

@@ -15,6 +15,7 @@ import numpy as np
 from loguru import logger
 from pipecat.frames.frames import (
     AggregatedTextFrame,
+    AggregatedTextProgressFrame,
     BotSpeakingFrame,
     BotStartedSpeakingFrame,
     BotStoppedSpeakingFrame,
@@ -87,8 +88,15 @@ class SpeechMonitor(Protocol):
     def mark_heard(self, number: int) -> None:
         """Everything before this `SpeechMarkFrame` was heard."""
 
-    def text_heard(self, frame: TTSTextFrame) -> None:
-        """These words, or this sentence, were heard."""
+    def text_heard(self, frame: AggregatedTextFrame | AggregatedTextProgressFrame) -> None:
+        """Text has come to its place in the speech.
+
+        A `TTSTextFrame` was heard, word or sentence; another `AggregatedTextFrame` begins now; a
+        progress frame says how far a sentence with word times has come.
+        """
+
+    def bot_spoke(self, speaks: bool) -> None:
+        """The bot has begun to speak, or has stopped."""
 
     def sentence_progressed(self, text: str) -> None:
         """So much was heard of a sentence whose words have no times, by an estimate."""
@@ -248,7 +256,12 @@ class BotOutput(BaseOutputTransport):
                 self._words.audio(frame.context_id, ledger.queued, self.get_clock().get_time())
                 position = self._words.word(frame.context_id, frame.pts, interruptible=frame.interruptible)
             self._sentence_told(frame, by_words=position is not None)
+        elif isinstance(frame, AggregatedTextProgressFrame):
+            if frame.pts:
+                position = self._words.place(frame.context_id, frame.pts)
         elif isinstance(frame, AggregatedTextFrame):
+            if frame.pts:  # the audio of this sentence may have come ahead of it
+                position = self._words.place(frame.context_id, frame.pts)
             if frame.will_be_spoken:
                 sentence = SpokenSentence(frame, frame.text, ledger.queued, ledger.rate)
                 self._sentences.append(sentence)
@@ -338,6 +351,8 @@ class BotOutput(BaseOutputTransport):
         elif isinstance(frame, OutputDTMFFrame):
             await self.write_dtmf(frame)
         else:
+            if isinstance(frame, (AggregatedTextFrame, AggregatedTextProgressFrame)):
+                self._monitor.text_heard(frame)
             await self.push_frame(frame)
 
     def _forget_sentence(self, frame: TTSTextFrame) -> None:
@@ -352,6 +367,7 @@ class BotOutput(BaseOutputTransport):
             return
         self._speaking = speaks
         self._spoke_at = self._now()
+        self._monitor.bot_spoke(speaks)
         if self._quiet_timer is not None:
             self._quiet_timer.cancel()
             self._quiet_timer = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from pipecat.transports.base_transport import BaseTransport, TransportParams
 
@@ -34,7 +35,8 @@ class MediaStreamTransport(BaseTransport):
 
     Of `TransportParams`, the sample rates may be None or those of the link, because they were
     agreed with the gateway before the pipeline was built. What this transport does not do is an
-    error that says what to do instead, never ignored.
+    error that says what to do instead, never ignored. `on_message` sees what the client's application
+    sends before the pipeline does, and says whether it was meant for it.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class MediaStreamTransport(BaseTransport):
         frame_ms: int = 40,
         lead_ms: int = 5000,
         on_lost: Callable[[], None] | None = None,
+        on_message: Callable[[dict[str, Any]], bool] | None = None,
     ) -> None:
         super().__init__()
         params = params or TransportParams()
@@ -64,6 +67,7 @@ class MediaStreamTransport(BaseTransport):
         self._input = CallerInput(params, frame_ms=frame_ms)
         self._output = BotOutput(params, link, monitor, lead_ms=lead_ms)
         self._on_lost = on_lost
+        self._on_message = on_message
 
     def input(self) -> CallerInput:
         """The first stage of the pipeline."""
@@ -91,7 +95,8 @@ class MediaStreamTransport(BaseTransport):
             case Dtmf():
                 self._input.keys(event.digits)
             case DataMessage():
-                self._input.message(event.data)
+                if self._on_message is None or not self._on_message(event.data):
+                    self._input.message(event.data)
             case MediaStop():
                 self.on_lost()
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pipecat.frames.frames import Frame, TTSTextFrame
+from pipecat.frames.frames import AggregatedTextFrame, AggregatedTextProgressFrame, Frame
 from pipecat.transports.base_transport import TransportParams
 
 from piopiy_pipeline.audio.playout import FRAME_MS, Playout, Progress
@@ -184,7 +184,9 @@ class _Unwatched:
 
     def mark_heard(self, number: int) -> None: ...
 
-    def text_heard(self, frame: TTSTextFrame) -> None: ...
+    def text_heard(self, frame: AggregatedTextFrame | AggregatedTextProgressFrame) -> None: ...
+
+    def bot_spoke(self, speaks: bool) -> None: ...
 
     def sentence_progressed(self, text: str) -> None: ...
 

@@ -32,6 +32,10 @@ class WordClock:
         self._last_pts = max(self._last_pts, pts)
         if not interruptible:
             self._last_kept_pts = max(self._last_kept_pts, pts)
+        return self.place(context, pts)
+
+    def place(self, context: str | None, pts: int) -> int | None:
+        """The position of what is stamped `pts` and is no word, or None in an unknown context."""
         if context is None or context not in self._contexts:
             return None
         start, origin = self._contexts[context]
