@@ -29,11 +29,13 @@ export class CallView {
 
   /**
    * @param {import("./api.js").Api} api
-   * @param {(call: CallRecord) => void} onhangup the button that ends a call under way was pressed
+   * @param {{onhangup: (call: CallRecord) => void, ownCall: () => string|null}} options `onhangup`: the button
+   *   that ends a call under way was pressed; this page's own call has its button elsewhere
    */
-  constructor(api, onhangup) {
+  constructor(api, { onhangup, ownCall }) {
     this.api = api;
     this.onhangup = onhangup;
+    this.ownCall = ownCall;
     this.transcript = new TranscriptView(byId("transcript"), byId("spoken"), (item) => void this.#player?.playFrom(item));
     this.end = byId("transcript-end");
     this.latest = byId("latest");
@@ -176,7 +178,7 @@ export class CallView {
         el("h3", { class: "who", "data-testid": "call-title" }, whoToWhom(call)),
         el("span", { class: "chip", "data-testid": "call-state", "data-phase": call.phase, "data-reason": call.reason ?? "", "data-failed": isFailure(call.reason) }, state),
         el("span", { class: "length number", "data-testid": "call-length" }),
-        call.phase === "ended" ? null : el("button", { type: "button", class: "danger", "data-testid": "call-hangup", onclick: () => this.onhangup(call) }, "Hang up"),
+        call.phase === "ended" || call.call_id === this.ownCall() ? null : el("button", { type: "button", class: "danger", "data-testid": "call-hangup", onclick: () => this.onhangup(call) }, "Hang up"),
       ),
       call.detail ? el("p", { class: "detail", "data-testid": "call-detail" }, call.detail) : "",
       el("details", { class: "facts", open: opened }, el("summary", {}, "Details"),

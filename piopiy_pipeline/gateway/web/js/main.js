@@ -18,7 +18,7 @@ const api = new Api();
 /** @type {Map<string, import("./api.js").CallRecord>} calls of which the gateway told since the page is open */
 const told = new Map();
 const list = new CallList(api, complain);
-const view = new CallView(api, (call) => void hangup(call));
+const view = new CallView(api, { onhangup: (call) => void hangup(call), ownCall: () => talk.callId });
 const talk = new Talk(api, {
   onbegin: () => watch(),
   oncall: (callId) => {
