@@ -81,6 +81,8 @@ class GatewayConfig(BaseModel):
     """STUN and TURN servers, for the gateway and for browsers."""
     webrtc_workers: Annotated[int, Field(ge=0, le=64)] = 1
     """Processes for browsers' calls; 0 takes none."""
+    webrtc_addresses: list[str] = Field(default_factory=list)
+    """This machine's addresses that browsers are told. Without any, all but loopback."""
     data_folder: Path | None = None
     """Where records and recordings are kept. None: this user's own data folder."""
     database_url: str | None = Field(default=None, repr=False)

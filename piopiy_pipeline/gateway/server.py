@@ -26,7 +26,7 @@ from websockets.server import ServerProtocol
 
 from piopiy_pipeline.call import CallInfo
 from piopiy_pipeline.gateway.agent_link import AgentConnection
-from piopiy_pipeline.gateway.calls import CallLimits
+from piopiy_pipeline.gateway.calls import CallLimits, GatewayCall
 from piopiy_pipeline.gateway.clock import Metronome
 from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.entrance import (
@@ -254,8 +254,8 @@ class Gateway:
         )
         self._place_leg(info, leg)
 
-    def _place_leg(self, info: CallInfo, leg: Leg) -> None:
-        self.switchboard.place(info, leg, asyncio.get_running_loop().time())
+    def _place_leg(self, info: CallInfo, leg: Leg) -> GatewayCall:
+        return self.switchboard.place(info, leg, asyncio.get_running_loop().time())
 
     # ------------------------------------------------------------------ time
 
@@ -290,7 +290,7 @@ class Gateway:
         server.close(close_connections=False)
         self.switchboard.shutdown(asyncio.get_running_loop().time())
         self._crowd.go_away()
-        await self._site.close_calls()
+        browsers = asyncio.create_task(self._site.close_calls())
         try:
             async with asyncio.timeout(2 * CLOSE_S):
                 await self._crowd.gone()
@@ -298,6 +298,7 @@ class Gateway:
             logger.warning("{} connections did not close, and were cut", len(self._crowd))
             self._crowd.cut()
         await server.wait_closed()
+        await browsers
         await self._site.close()
         if self._preload is not None:
             await self._preload

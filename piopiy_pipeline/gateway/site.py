@@ -26,6 +26,7 @@ from piopiy_pipeline.gateway.api.offers import (
 )
 from piopiy_pipeline.gateway.api.recent import CallArchive, RecentCalls
 from piopiy_pipeline.gateway.api.tokens import Tokens
+from piopiy_pipeline.gateway.calls import GatewayCall
 from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.errors import GatewayError
 from piopiy_pipeline.gateway.http import Crowd
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = ["GatewaySite"]
 
-Place = Callable[[CallInfo, Leg], None]
+Place = Callable[[CallInfo, Leg], GatewayCall]
 
 
 class GatewaySite:
@@ -163,7 +164,10 @@ class GatewaySite:
             from piopiy_pipeline.gateway.webrtc.pool import WebRtcCalls
 
             calls = WebRtcCalls(
-                workers=config.webrtc_workers, ice_servers=config.ice_servers, place=self._place
+                workers=config.webrtc_workers,
+                ice_servers=config.ice_servers,
+                addresses=config.webrtc_addresses,
+                place=self._place,
             )
             await calls.start()
         except Exception as error:
