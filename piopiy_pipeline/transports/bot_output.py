@@ -252,15 +252,15 @@ class BotOutput(BaseOutputTransport):
         ledger = self._ledger
         position: int | None = None
         if isinstance(frame, TTSTextFrame):
-            if frame.pts:  # the first words of a context come just ahead of its audio
+            if frame.pts is not None:  # the first words of a context come just ahead of its audio
                 self._words.audio(frame.context_id, ledger.queued, self.get_clock().get_time())
                 position = self._words.word(frame.context_id, frame.pts, interruptible=frame.interruptible)
             self._sentence_told(frame, by_words=position is not None)
         elif isinstance(frame, AggregatedTextProgressFrame):
-            if frame.pts:
+            if frame.pts is not None:
                 position = self._words.place(frame.context_id, frame.pts)
         elif isinstance(frame, AggregatedTextFrame):
-            if frame.pts:  # the audio of this sentence may have come ahead of it
+            if frame.pts is not None:  # the audio of this sentence may have come ahead of it
                 position = self._words.place(frame.context_id, frame.pts)
             if frame.will_be_spoken:
                 sentence = SpokenSentence(frame, frame.text, ledger.queued, ledger.rate)
