@@ -9,6 +9,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
+from loguru import logger
 from websockets.frames import CloseCode
 
 from piopiy_pipeline.audio.playout import FRAME_MS, Playout, PlayoutError
@@ -36,6 +37,11 @@ __all__ = ["MAX_MEDIA_BYTES", "MediaListener", "MediaStream"]
 MAX_MEDIA_BYTES = 64 << 10
 """The largest message on a media stream, audio or event."""
 EVENTS_PER_S = 100
+"""What an agent may send, messages to the caller's application left out; more is a fault."""
+MESSAGES_PER_S = 100
+"""Messages to the caller's application, in a budget of their own: more of them are left out, and never cost a clear."""
+FLOOD_PER_S = 500
+"""Events of whatever kind. An agent that sends more than this has lost its way."""
 BACKLOG_S = 5.0
 """So much of the caller's sound waits for an agent that is busy; of more, the oldest is dropped."""
 _IN_SOCKET_BYTES = (
@@ -70,7 +76,11 @@ class MediaStream:
         self._listener = listener
         self._leg_rate = leg_rate
         self._loop = asyncio.get_running_loop()
-        self._rate = Rate(EVENTS_PER_S, self._loop.time())
+        now = self._loop.time()
+        self._events = Rate(EVENTS_PER_S, now)
+        self._messages = Rate(MESSAGES_PER_S, now)
+        self._flood = Rate(FLOOD_PER_S, now)
+        self._told_of_messages = False
         self._playout: Playout | None = None
         self._to_leg: Resampler | None = None
         self._to_agent: Resampler | None = None
@@ -158,8 +168,8 @@ class MediaStream:
         if len(text) > MAX_MEDIA_BYTES:
             self._fault(f"an event of {len(text)} bytes: {MAX_MEDIA_BYTES} are the limit")
             return
-        if not self._rate.take(self._loop.time()):
-            self._fault(f"more than {EVENTS_PER_S} events a second")
+        if not self._flood.take(self._loop.time()):
+            self._fault(f"more than {FLOOD_PER_S} events a second")
             return
         try:
             self._on_event(parse_agent_media(text))
@@ -169,6 +179,11 @@ class MediaStream:
     def _on_event(self, event: MediaStart | Clear | Dtmf | DataMessage | MediaStop) -> None:
         if self._playout is None and not isinstance(event, MediaStart):
             raise ProtocolError(f"{event.event} before start: send start first")
+        if isinstance(event, DataMessage):
+            self._pass_on(event.data)
+            return
+        if not self._events.take(self._loop.time()):
+            raise ProtocolError(f"more than {EVENTS_PER_S} events a second")
         match event:
             case MediaStart():
                 self._start(event)
@@ -179,10 +194,15 @@ class MediaStream:
                 self._post(Cleared(epoch=epoch, position=position))
             case Dtmf(digits=digits):
                 self._listener.bot_dtmf(self, digits)
-            case DataMessage(data=data):
-                self._listener.bot_data(self, data)
             case _:  # stop: what was sent still plays, and the close or the hangup follows
                 pass
+
+    def _pass_on(self, data: dict[str, Any]) -> None:
+        if self._messages.take(self._loop.time()):
+            self._listener.bot_data(self, data)
+        elif not self._told_of_messages:
+            self._told_of_messages = True
+            logger.warning("more than {} messages a second to a caller: the rest is left out", MESSAGES_PER_S)
 
     def _start(self, start: MediaStart) -> None:
         if self._playout is not None:

@@ -10,7 +10,7 @@ from websockets.asyncio.client import connect
 
 from piopiy_pipeline.audio.playout import FRAME_MS
 from piopiy_pipeline.gateway import Gateway
-from piopiy_pipeline.gateway.media import MAX_MEDIA_BYTES
+from piopiy_pipeline.gateway.media import MAX_MEDIA_BYTES, MESSAGES_PER_S
 from tests.support.gateway_peers import Peer, agent, bearer, caller, config
 
 
@@ -123,6 +123,22 @@ def test_an_agent_that_breaks_the_rules_loses_the_stream_and_the_call(
             assert ended["reason"] == "error"
             assert told in ended["detail"]
             assert (await line.hear("ended"))["reason"] == "error"
+
+    asyncio.run(story())
+
+
+def test_a_flood_of_messages_is_left_out_in_part_and_never_costs_a_clear() -> None:
+    async def story() -> None:
+        async with Gateway(config()) as gateway, agent(gateway) as one, caller(gateway) as line:
+            _, media = await one.take(bot_rate=16000)
+            await line.hear("answered")
+            await media.socket.send(b"\x01\x00" * 16000)
+            for n in range(400):
+                await media.say(event="message", data={"n": n})
+            await media.say(event="clear", epoch=1)
+            assert (await media.hear("cleared"))["epoch"] == 1
+            passed = [(await line.hear("message"))["data"]["n"] for _ in range(2 * MESSAGES_PER_S)]
+            assert passed == list(range(2 * MESSAGES_PER_S)), "so many at once, the first ones, in order"
 
     asyncio.run(story())
 
