@@ -47,6 +47,11 @@ class RtpLine:
         """Where the caller is to send."""
         return self._sockets.port
 
+    @property
+    def stamped(self) -> bool:
+        """Whether the kernel tells when packets come."""
+        return self._sockets.stamped
+
     def open(self, media: AgreedMedia, *, rate: int, cname: str) -> RtpSession:
         """Signalling has agreed: what came before is not heard. The sound has `rate` Hz, both ways."""
         for one in (self._sockets.rtp, self._sockets.rtcp):

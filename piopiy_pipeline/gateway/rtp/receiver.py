@@ -29,6 +29,8 @@ Address = tuple[str, int]
 COMFORT_NOISE = 13
 REBIND_S = 1.0
 """A stream that goes on from another port is believed when the old one has been silent for this long."""
+MAX_CANDIDATES = 8
+"""Streams that may show that they are one, side by side; of more, the oldest is forgotten."""
 _QUIETEST = 0x7F
 
 
@@ -49,7 +51,7 @@ class RtpReceiver:
         self._signalled: Address | None = None
         self._source: Address | None = None
         self._locked = False
-        self._candidate: tuple[Address, Reception] | None = None
+        self._candidates: dict[tuple[Address, int], Reception] = {}
         self._lost_before = self._received_before = 0
         self._heard_at = float("-inf")
         self._splice = (0, 0, 0, 0)  # where a stream begins: its sequence and time, and those in the buffer
@@ -72,7 +74,7 @@ class RtpReceiver:
         self._codecs, self._events, self._signalled = codecs, events, signalled
         self._clock = next((codec.clock for codec in codecs.values()), self.rate)
         self._locked = False
-        self._candidate = None
+        self._candidates.clear()
 
     # ------------------------------------------------------------------ in
 
@@ -149,15 +151,19 @@ class RtpReceiver:
 
     def _try(self, packet: RtpPacket, source: Address, arrived: float) -> Position | None:
         """A packet of a stream that is not heard yet: it is, once it is known for one."""
-        if self._candidate is None or self._candidate[0] != source or self._candidate[1].ssrc != packet.ssrc:
+        reception = self._candidates.get((source, packet.ssrc))
+        if reception is None:
             trusted = not self._locked and source in (self._source, self._signalled)
-            self._candidate = (source, Reception(packet.ssrc, clock=self._clock, trusted=trusted))
-        reception = self._candidate[1]
+            reception = Reception(packet.ssrc, clock=self._clock, trusted=trusted)
+            if len(self._candidates) >= MAX_CANDIDATES:
+                del self._candidates[next(iter(self._candidates))]
+            self._candidates[source, packet.ssrc] = reception
         position = self._add(reception, packet, arrived)
         if position is None:
             return None
         self._begin(reception, position, arrived)
-        self._source, self._locked, self._candidate = source, True, None
+        self._source, self._locked = source, True
+        self._candidates.clear()
         return position
 
     def _add(self, reception: Reception, packet: RtpPacket, arrived: float) -> Position | None:

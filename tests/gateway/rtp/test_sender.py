@@ -1,0 +1,126 @@
+"""What is sent to a phone: a packet every 20 ms, without a hole, whatever the bot does."""
+
+from __future__ import annotations
+
+import itertools
+from random import Random
+
+import numpy as np
+import pytest
+
+from piopiy_pipeline.gateway.rtp.codecs import make_codec
+from piopiy_pipeline.gateway.rtp.packet import RtpPacket, parse_rtp
+from piopiy_pipeline.gateway.rtp.sender import RtpSender, key_tone
+
+SILENCE = b"\xff" * 160
+VOICE = (np.arange(160) * 100).astype("<i2").tobytes()
+
+
+def sender(event_type: int | None = 101, codec: str = "PCMU") -> RtpSender:
+    return RtpSender(codec=make_codec(codec), payload_type=0, event_type=event_type, dice=Random(1))
+
+
+def beats(one: RtpSender, count: int, *, start: float = 0.0, voice: bool = False) -> list[RtpPacket]:
+    packets = []
+    for beat in range(count):
+        said = one.voice(VOICE) if voice else None
+        quiet = one.beat(start + beat * 0.02)
+        assert (said is None) or (quiet is None)
+        if said or quiet:
+            packets.append(parse_rtp(said or quiet or b""))
+    return packets
+
+
+def steps(packets: list[RtpPacket]) -> list[tuple[int, int]]:
+    """How sequence and timestamp go on from packet to packet."""
+    return [
+        ((b.sequence - a.sequence) & 0xFFFF, (b.timestamp - a.timestamp) & 0xFFFFFFFF)
+        for a, b in itertools.pairwise(packets)
+    ]
+
+
+def test_voice_and_silence_are_one_stream() -> None:
+    one = sender()
+    packets = beats(one, 5) + beats(one, 5, start=0.1, voice=True) + beats(one, 5, start=0.2)
+    assert steps(packets) == [(1, 160)] * 14
+    assert [packet.payload == SILENCE for packet in packets] == [True] * 5 + [False] * 5 + [True] * 5
+    assert [packet.marker for packet in packets] == [True] + [False] * 14
+    assert (one.packets, one.octets) == (15, 2400)
+    assert one.timestamp == packets[-1].timestamp
+
+
+def test_the_voice_may_begin_before_the_first_beat() -> None:
+    one = sender()
+    packets = beats(one, 3, voice=True) + beats(one, 3, start=0.06)
+    assert steps(packets) == [(1, 160)] * 5
+
+
+def test_opus_counts_at_48_khz() -> None:
+    one = RtpSender(codec=make_codec("opus"), payload_type=111, event_type=None, dice=Random(1))
+    assert steps(beats(one, 3)) == [(1, 960)] * 2
+
+
+def test_behind_a_stall_the_time_has_gone_on() -> None:
+    one = sender()
+    packets = beats(one, 5) + beats(one, 2, start=0.38)
+    assert steps(packets) == [(1, 160)] * 4 + [(1, 15 * 160), (1, 160)]
+
+
+def test_frames_that_catch_up_are_one_stream_too() -> None:
+    one = sender()
+    packets = beats(one, 2)
+    packets += [parse_rtp(one.voice(VOICE) or b"") for _ in range(4)]
+    assert one.beat(0.1) is None
+    packets += beats(one, 2, start=0.12)
+    assert steps(packets) == [(1, 160)] * 7
+
+
+def test_while_the_peer_holds_us_nothing_is_sent_and_then_it_goes_on_with_a_marker() -> None:
+    one = sender()
+    before = beats(one, 2)
+    one.held = True
+    assert beats(one, 50, start=0.04, voice=True) == []
+    one.held = False
+    after = beats(one, 2, start=1.04)
+    assert steps([*before[1:], *after]) == [(1, 51 * 160), (1, 160)]
+    assert after[0].marker
+
+
+def test_a_key_takes_the_place_of_the_voice() -> None:
+    one = sender()
+    beats(one, 2)
+    one.press("7")
+    packets = beats(one, 20, start=0.04, voice=True)
+    keys = [packet for packet in packets if packet.payload_type == 101]
+    assert len(keys) == 10
+    assert [key.marker for key in keys] == [True] + [False] * 9
+    assert len({key.timestamp for key in keys}) == 1
+    assert [number for number, _ in steps(packets)] == [1] * 19
+    voices = [packet for packet in packets if packet.payload_type == 0]
+    assert voices[0].timestamp - keys[0].timestamp == 10 * 160
+
+
+def test_keys_are_tones_where_the_peer_takes_no_events() -> None:
+    one = sender(event_type=None)
+    one.press("5#")
+    packets = beats(one, 30)
+    assert {packet.payload_type for packet in packets} == {0}
+    assert [packet.payload != SILENCE for packet in packets] == ([True] * 8 + [False] * 4) * 2 + [False] * 6
+
+
+@pytest.mark.parametrize(
+    ("key", "hz"), [("1", (697, 1209)), ("5", (770, 1336)), ("#", (941, 1477)), ("D", (941, 1633))]
+)
+@pytest.mark.parametrize("rate", [8000, 16000])
+def test_a_key_has_its_two_tones(key: str, hz: tuple[int, int], rate: int) -> None:
+    tone = np.frombuffer(b"".join(key_tone(key, rate)[:8]), np.int16)
+    spectrum = np.abs(np.fft.rfft(tone * np.hanning(tone.size)))
+    low, high = (int(f * tone.size / rate + 0.5) for f in (1000, 2000))
+    assert abs(int(spectrum[:low].argmax()) * rate / tone.size - hz[0]) < 7
+    assert abs((int(spectrum[low:high].argmax()) + low) * rate / tone.size - hz[1]) < 7
+
+
+@pytest.mark.parametrize("event_type", [None, 101])
+def test_what_is_no_key_is_refused(event_type: int | None) -> None:
+    with pytest.raises(ValueError, match=r"no key|substring"):
+        sender(event_type).press("x")
