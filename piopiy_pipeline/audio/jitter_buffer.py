@@ -133,7 +133,7 @@ class JitterBuffer:
         self._last_sequence: int | None = None  # of the packet that was played last
         self._held = 0  # samples made up without `due` going on
         self._ready: NDArray[np.int16] = np.zeros(0, np.int16)  # behind `due`, and not taken yet
-        self._quick_at = float("-inf")  # when something was last taken out
+        self._quick_at = float("-inf")  # when something was last taken out, or was to be
 
     # ------------------------------------------------------------------ in
 
@@ -293,12 +293,13 @@ class JitterBuffer:
             if not self._queue or self._queue[0].timestamp != self._due:
                 return
             self._pull(now, self._frame)
+        # Also where it cannot be: a hiss will not do in 20 ms either, and to look for a pitch costs time.
+        self._quick_at = now
         shorter = shorten(self._ready, self.rate)
         if shorter is None or shorter.size < self._frame:
             return
         self._shortened += self._ready.size - shorter.size
         self._ready = shorter
-        self._quick_at = now
 
     # ------------------------------------------------------------------ how it goes
 

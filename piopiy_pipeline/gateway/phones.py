@@ -25,6 +25,7 @@ from piopiy_pipeline.gateway.sip.call import SipCall
 from piopiy_pipeline.gateway.sip.config import SipConfig
 from piopiy_pipeline.gateway.sip.sdp import CodecName, Negotiation, SdpRefused, SessionDescription
 from piopiy_pipeline.gateway.sip.transport import SipEndpoint
+from piopiy_pipeline.gateway.sip.uri import escaped_user
 from piopiy_pipeline.offload import offload
 
 __all__ = ["Phones"]
@@ -145,6 +146,16 @@ class Phones:
         return DialledSipLeg(line, negotiation, self, invite=invite)
 
     # ------------------------------------------------------------------ the legs' side
+
+    def refer_target(self, to: str, call: SipCall) -> str:
+        """A number is dialled where the phone is at home: here, if it gave a password, or at its PBX."""
+        if to.lower().startswith(("sip:", "sips:", "tel:")):
+            return to
+        assert self._endpoint is not None, "open comes first"
+        host, port = call.source
+        if call.user:
+            host, port = self._endpoint.media_host(host), self.port
+        return f"sip:{escaped_user(to)}@{f'[{host}]' if ':' in host else host}:{port}"
 
     def leg_opened(self, leg: SipLeg) -> None:
         self._legs[leg] = None

@@ -57,6 +57,9 @@ class LegHost(Protocol):
 
     media_timeout_s: float
 
+    def refer_target(self, to: str, call: SipCall) -> str:
+        """`to` as the other side of this call can dial it: a URI."""
+
     def leg_opened(self, leg: SipLeg) -> None:
         """Sound flows: `leg.beat` is wanted from now on."""
 
@@ -132,11 +135,12 @@ class SipLeg(Leg):
     def refer(self, to: str, done: Callable[[bool, str, float], None]) -> bool:
         if self._call is None or self._over or not self._answered or self._referred is not None:
             return False
-        self._referred = done
-        if not self._call.refer(to, self._loop.time()):
-            self._referred = None
-            return False
-        return True
+        try:
+            asked = self._call.refer(self._host.refer_target(to, self._call), self._loop.time())
+        except ValueError:
+            return False  # no address: whoever dials it will say so
+        self._referred = done if asked else None
+        return asked
 
     def end(self, reason: EndReason, detail: str) -> None:
         if self._over:
