@@ -31,9 +31,7 @@ class Ending(StrEnum):
     NO_ANSWER = "no_answer"
     """A call of ours rang until its ring timeout."""
     LOST = "lost"
-    """The other side no longer answers: no ACK, a timeout, a session that was not refreshed."""
-    SHUTDOWN = "shutdown"
-    """The user agent was closed."""
+    """The other side no longer answers, or cannot be reached: no ACK, a timeout, a session not refreshed."""
 
 
 class CallListener(Protocol):

@@ -112,7 +112,7 @@ class MalformedMessage(ValueError):
     `refusal` are the headers to refuse it with, None if it cannot even be refused (or was a response).
     """
 
-    def __init__(self, code: int, reason: str, refusal: Received | None = None) -> None:
+    def __init__(self, code: int, reason: str, refusal: Request | None = None) -> None:
         super().__init__(reason)
         self.code = code
         self.refusal = refusal

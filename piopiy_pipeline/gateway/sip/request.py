@@ -28,6 +28,8 @@ class OutgoingRequest:
     headers: tuple[tuple[str, str], ...]
     body: bytes = b""
     content_type: str = "application/sdp"
+    or_else: Flow | None = None
+    """Where to when the connection of `flow` is gone."""
 
     def __bytes__(self) -> bytes:
         lines = [
@@ -52,9 +54,10 @@ class OutgoingRequest:
         to = tuple((name, value) for name, value in self.headers if name.lower() == "to")
         return replace(self, method="CANCEL", headers=(*self._kept(), *to), body=b"")
 
-    def with_headers(self, *headers: tuple[str, str], branch: str) -> OutgoingRequest:
-        """The same again as a new transaction: 22.2."""
-        return replace(self, branch=branch, sequence=self.sequence + 1, headers=(*self.headers, *headers))
+    def again(self, name: str, value: str, *, branch: str) -> OutgoingRequest:
+        """The same as a new transaction, with this header in the place of any of its name: 22.2."""
+        kept = tuple(header for header in self.headers if header[0] != name)
+        return replace(self, branch=branch, sequence=self.sequence + 1, headers=(*kept, (name, value)))
 
     def _kept(self) -> tuple[tuple[str, str], ...]:
         return tuple((name, value) for name, value in self.headers if name.lower() in _OF_THE_TRANSACTION)

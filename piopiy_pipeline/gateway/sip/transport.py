@@ -1,32 +1,117 @@
-"""The sockets of SIP. (Interface; the body follows.)"""
+"""The sockets of SIP: UDP, TCP and TLS around a `SipUserAgent`, which decides everything.
+
+Source: RFC 3261, section 18.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import ssl
 from collections.abc import Mapping
-from typing import Self
+from typing import Any, Self, cast
 
+from loguru import logger
+
+from piopiy_pipeline.gateway.errors import GatewayError
+from piopiy_pipeline.gateway.sip.addresses import Addresses
 from piopiy_pipeline.gateway.sip.call import SipCall
 from piopiy_pipeline.gateway.sip.config import SipConfig
+from piopiy_pipeline.gateway.sip.framing import Framer, FramingError
 from piopiy_pipeline.gateway.sip.listeners import CallListener, UserAgentListener
+from piopiy_pipeline.gateway.sip.message import Flow, Transport
 from piopiy_pipeline.gateway.sip.sdp import SessionDescription
+from piopiy_pipeline.gateway.sip.stats import SipStats
+from piopiy_pipeline.gateway.sip.user_agent import CannotCall, Packet, SipUserAgent
 
-__all__ = ["SipEndpoint"]
+__all__ = ["CannotCall", "SipEndpoint"]
+
+_CONNECT_S = 5.0
+_FIRST_MESSAGE_S = 30.0
+_SWEEP_S = 10.0
+_MAX_UNSENT_BYTES = 256 * 1024
+_MAX_WAITING = 64  # packets for a connection or a name that is not there yet
+_BIND_TRIES = 20
+_CLOSE_S = 0.5
 
 
 class SipEndpoint:
-    """A user agent on its sockets."""
+    """A user agent on its sockets. Made with `open`, done with `close`."""
 
-    port: int
-    """Where UDP and TCP listen."""
+    def __init__(self, config: SipConfig, listener: UserAgentListener) -> None:
+        self._config = config
+        self._loop = asyncio.get_running_loop()
+        self._addresses = Addresses(config.host, config.external_host)
+        self._ports: dict[str, int] = {}
+        self._agent = SipUserAgent(
+            config,
+            listener,
+            address_for=self._addresses.ours_for,
+            ports=self._ports,
+            on_output=self._flush_soon,
+        )
+        self._udp: asyncio.DatagramTransport | None = None
+        self._servers: list[asyncio.Server] = []
+        self._streams: dict[Flow, _Stream] = {}
+        self._ways: dict[Flow, list[Packet]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._flushing = False
+        self._closed = False
 
     @classmethod
     async def open(cls, config: SipConfig, listener: UserAgentListener) -> Self:
         """Listen. Raises `GatewayError` when a port is taken or a certificate cannot be read."""
-        raise NotImplementedError
+        endpoint = cls(config, listener)
+        try:
+            await endpoint._listen()
+        except OSError as error:
+            await endpoint.close()
+            raise GatewayError(
+                f"sip: cannot listen on {config.host}, port {config.port}: {error.strerror or error}"
+            ) from None
+        except GatewayError:
+            await endpoint.close()
+            raise
+        endpoint._agent.begin_registrations(endpoint._loop.time())
+        endpoint._start(endpoint._trust_trunks())
+        endpoint._sweeper = endpoint._loop.call_later(_SWEEP_S, endpoint._sweep)
+        endpoint._flush()
+        return endpoint
+
+    @property
+    def port(self) -> int:
+        """Where UDP and TCP listen."""
+        return self._ports.get("udp") or self._ports.get("tcp", 0)
+
+    @property
+    def tls_port(self) -> int:
+        """Where TLS listens; 0 without a certificate."""
+        return self._ports.get("tls", 0)
+
+    @property
+    def stats(self) -> SipStats:
+        """What was seen so far."""
+        return self._agent.stats
+
+    @property
+    def calls(self) -> list[SipCall]:
+        """The calls that need messages still, also those that have just ended."""
+        return self._agent.calls
+
+    @property
+    def connections(self) -> int:
+        """TCP and TLS connections."""
+        return len(self._streams)
+
+    def registered(self, user: str) -> bool:
+        """Whether a phone of this user is here."""
+        return self._agent.registrar.find(user, self._loop.time()) is not None
 
     def media_host(self, peer: str) -> str:
         """The address to name in session descriptions for a peer at this address."""
-        raise NotImplementedError
+        return self._addresses.ours_for(peer)
 
     def invite(
         self,
@@ -34,16 +119,320 @@ class SipEndpoint:
         offer: SessionDescription,
         listener: CallListener,
         *,
+        trunk: str | None = None,
         from_user: str = "",
         from_name: str = "",
         headers: Mapping[str, str] | None = None,
         ring_timeout_s: float | None = None,
     ) -> SipCall:
-        """Call `to`: a registered phone's user, a number through the trunk, or a `sip:` URI.
+        """Call `to`: a registered phone's user, a `sip:` URI, or a number through a trunk (the first, or `trunk`).
 
         Raises `CannotCall` when nobody can be reached under it.
         """
-        raise NotImplementedError
+        return self._agent.invite(
+            to,
+            offer,
+            listener,
+            now=self._loop.time(),
+            trunk=trunk,
+            from_user=from_user,
+            from_name=from_name,
+            headers=headers,
+            ring_timeout_s=ring_timeout_s,
+        )
 
     async def close(self) -> None:
         """Hang up what is left, and close. Bounded in time, idempotent."""
+        if self._closed:
+            return
+        self._agent.close(self._loop.time())
+        self._flush()
+        self._closed = True
+        for timer in (self._timer, self._sweeper):
+            if timer is not None:
+                timer.cancel()
+        for server in self._servers:
+            server.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        streams = list(self._streams.values())
+        for stream in streams:
+            stream.close()
+        if streams:
+            await asyncio.wait([stream.gone for stream in streams], timeout=_CLOSE_S)
+        for stream in streams:
+            stream.abort()
+        if self._udp is not None:
+            self._udp.close()
+        await asyncio.sleep(0)  # the loop closes sockets in its next round
+
+    async def _listen(self) -> None:
+        config = self._config
+        for attempt in range(_BIND_TRIES):
+            try:
+                await self._bind(config.port)
+                break
+            except OSError:
+                # Only with port 0: what is free for UDP need not be free for TCP.
+                if config.port or attempt == _BIND_TRIES - 1:
+                    raise
+                if self._udp is not None:
+                    self._udp.close()
+                    self._udp = None
+        if config.tls_certificate is not None:
+            server = await self._serve("tls", config.tls_port, self._certificate())
+            self._ports["tls"] = server.sockets[0].getsockname()[1]
+
+    async def _bind(self, port: int) -> None:
+        if "udp" in self._config.transports:
+            transport, _ = await self._loop.create_datagram_endpoint(
+                lambda: _Datagrams(self), local_addr=(self._config.host, port)
+            )
+            self._udp = transport
+            port = transport.get_extra_info("sockname")[1]
+            self._ports["udp"] = port
+        if "tcp" in self._config.transports:
+            server = await self._serve("tcp", port, None)
+            self._ports["tcp"] = server.sockets[0].getsockname()[1]
+
+    async def _serve(self, kind: Transport, port: int, context: ssl.SSLContext | None) -> asyncio.Server:
+        server = await self._loop.create_server(
+            lambda: _Stream(self, kind), self._config.host, port, ssl=context
+        )
+        self._servers.append(server)
+        return server
+
+    def _certificate(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        path, key = self._config.tls_certificate, self._config.tls_key
+        try:
+            context.load_cert_chain(cast("Any", path), key)
+        except (OSError, ssl.SSLError) as error:
+            raise GatewayError(f"sip.tls_certificate: cannot use {path}: {error}") from None
+        return context
+
+    # What comes.
+
+    def received(self, data: bytes, source: Flow) -> None:
+        """A message came."""
+        if not self._closed:
+            self._agent.receive(data, source, self._loop.time())
+            self._flush()
+
+    def stream_opened(self, stream: _Stream, flow: Flow) -> bool:
+        """A connection is there. False: there are too many."""
+        if self._closed or len(self._streams) >= self._config.max_connections:
+            self._agent.stats.connections_refused += 1
+            return False
+        self._streams[flow] = stream
+        return True
+
+    def stream_closed(self, stream: _Stream, flow: Flow) -> None:
+        """A connection is gone."""
+        if self._streams.get(flow) is stream:
+            del self._streams[flow]
+
+    # What goes.
+
+    def _flush_soon(self) -> None:
+        if not self._flushing:
+            self._flushing = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = False
+        if self._closed:
+            return
+        while packets := self._agent.take_outbox():
+            for packet in packets:
+                self._send(packet)
+        self._arm()
+
+    def _arm(self) -> None:
+        at = self._agent.wake_at
+        if self._timer is not None:
+            if at is not None and self._timer.when() == at:
+                return
+            self._timer.cancel()
+            self._timer = None
+        if at is not None:
+            self._timer = self._loop.call_at(at, self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        at = self._agent.wake_at
+        # A timer may fire by the resolution of the loop's clock too early.
+        self._agent.wake(max(self._loop.time(), at or 0.0))
+        self._flush()
+
+    def _send(self, packet: Packet) -> None:
+        flow = packet.flow
+        stream = self._streams.get(flow)
+        if stream is not None:
+            stream.send(packet.data)
+            return
+        address = self._addresses.known(flow.host, self._loop.time())
+        if address is not None and not flow.reliable:
+            if self._udp is None:
+                self._undelivered(packet)
+            else:
+                self._udp.sendto(packet.data, (address, flow.port))
+            return
+        if address is not None and address != flow.host:
+            stream = self._streams.get(flow._replace(host=address))
+            if stream is not None:
+                stream.send(packet.data)
+                return
+        if flow.reliable and packet.key is None and packet.or_else is None and address == flow.host:
+            # A response whose connection is gone: nobody listens on the port that it came from.
+            self._agent.stats.unreachable += 1
+            return
+        waiting = self._ways.get(flow)
+        if waiting is not None:
+            if len(waiting) < _MAX_WAITING:
+                waiting.append(packet)
+            return
+        self._ways[flow] = [packet]
+        self._start(self._find_way(flow))
+
+    async def _find_way(self, flow: Flow) -> None:
+        """Resolve and connect, then send what waits."""
+        problem: Exception | None = None
+        address: str | None = None
+        stream: _Stream | None = None
+        try:
+            async with asyncio.timeout(_CONNECT_S):
+                address = await self._addresses.find(flow.host, self._loop.time())
+                if flow.reliable:
+                    stream = await self._connect(flow, address)
+        except (OSError, TimeoutError) as error:
+            problem = error
+        waiting = self._ways.pop(flow, [])
+        for packet in waiting:
+            if stream is not None:
+                stream.send(packet.data)
+            elif problem is None and address is not None and self._udp is not None:
+                self._udp.sendto(packet.data, (address, flow.port))
+            elif packet.or_else is not None:
+                self._send(packet._replace(flow=packet.or_else, or_else=None))
+            else:
+                logger.debug("sip: cannot reach {}: {}", flow, problem or "no socket")
+                self._undelivered(packet)
+        self._flush()
+
+    async def _connect(self, flow: Flow, address: str) -> _Stream:
+        context = None
+        if flow.transport == "tls":
+            context = await self._addresses.tls_context()
+        wanted = flow._replace(host=address)
+        _, stream = await self._loop.create_connection(
+            lambda: _Stream(self, flow.transport, wanted),
+            address,
+            flow.port,
+            ssl=context,
+            server_hostname=flow.host if context is not None else None,
+        )
+        if wanted not in self._streams:
+            raise ConnectionRefusedError("too many connections")
+        return stream
+
+    def _undelivered(self, packet: Packet) -> None:
+        if packet.key is not None:
+            self._agent.undelivered(packet.key, self._loop.time())
+            self._flush_soon()
+
+    def _start(self, work: Any) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _trust_trunks(self) -> None:
+        """Calls from a trunk that is configured by its name come from its addresses."""
+        for trunk in self._config.trunks.values():
+            with contextlib.suppress(OSError):
+                for address in await self._addresses.all(trunk.host):
+                    self._agent.doorman.trust(address)
+
+    def _sweep(self) -> None:
+        """Close connections on which a message never becomes whole, or none ever came."""
+        now = self._loop.time()
+        for stream in list(self._streams.values()):
+            stream.check(now)
+        self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
+
+
+class _Datagrams(asyncio.DatagramProtocol):
+    def __init__(self, endpoint: SipEndpoint) -> None:
+        self._endpoint = endpoint
+
+    def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
+        self._endpoint.received(data, Flow("udp", addr[0].partition("%")[0], addr[1]))
+
+    def error_received(self, exc: Exception) -> None:
+        logger.debug("sip: a datagram was not delivered: {}", exc)
+
+
+class _Stream(asyncio.Protocol):
+    """One connection. `wanted` is whom we connected to; None: somebody connected to us."""
+
+    def __init__(self, endpoint: SipEndpoint, kind: Transport, wanted: Flow | None = None) -> None:
+        self._endpoint, self._kind = endpoint, kind
+        self._framer = Framer()
+        self._transport: asyncio.Transport | None = None
+        self._flow = wanted or Flow(kind, "", 0)
+        self._ours = wanted is not None
+        self._deadline: float | None = None
+        self._loop = asyncio.get_running_loop()
+        self.gone: asyncio.Future[None] = self._loop.create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        if not self._ours:
+            peer = transport.get_extra_info("peername")
+            self._flow = Flow(self._kind, peer[0].partition("%")[0], peer[1])
+            self._deadline = self._loop.time() + _FIRST_MESSAGE_S
+        if not self._endpoint.stream_opened(self, self._flow):
+            self.abort()
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            messages = self._framer.feed(data)
+        except FramingError as error:
+            logger.debug("sip: {} closed: {}", self._flow, error)
+            self.abort()
+            return
+        if messages or self._framer.pings:
+            self._deadline = None
+        for _ in range(min(self._framer.pings, 4)):
+            self.send(b"\r\n")
+        self._framer.pings = 0
+        if self._framer.waiting and self._deadline is None:
+            self._deadline = self._loop.time() + _FIRST_MESSAGE_S
+        for message in messages:
+            self._endpoint.received(message, self._flow)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._endpoint.stream_closed(self, self._flow)
+        if not self.gone.done():
+            self.gone.set_result(None)
+
+    def send(self, data: bytes) -> None:
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self._transport.get_write_buffer_size() > _MAX_UNSENT_BYTES:
+            self.abort()  # whoever does not read is gone
+        else:
+            self._transport.write(data)
+
+    def check(self, now: float) -> None:
+        if self._deadline is not None and now > self._deadline:
+            self.abort()
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()

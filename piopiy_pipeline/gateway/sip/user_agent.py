@@ -1,0 +1,625 @@
+"""The SIP user agent: every message that comes finds its transaction, its call, or its refusal here. No I/O.
+
+It takes bytes and the time, and leaves in `take_outbox` what is to be sent; `wake_at` says when it wants to
+be woken. Sockets are `transport`'s. Everything that it holds is bounded by its configuration.
+
+Source: RFC 3261, sections 8.2, 9.2, 11, 12.2.2 and 17.2.3.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from piopiy_pipeline.gateway.errors import GatewayError
+from piopiy_pipeline.gateway.sip.call import SipCall
+from piopiy_pipeline.gateway.sip.config import SipConfig
+from piopiy_pipeline.gateway.sip.dialog import flow_of
+from piopiy_pipeline.gateway.sip.digest import Credentials
+from piopiy_pipeline.gateway.sip.doorman import Doorman, Refusal
+from piopiy_pipeline.gateway.sip.extras import ALLOW, KNOWN_METHODS, SUPPORTED
+from piopiy_pipeline.gateway.sip.incoming import IncomingCall
+from piopiy_pipeline.gateway.sip.line import OnLost, OnResponse
+from piopiy_pipeline.gateway.sip.listeners import CallListener, UserAgentListener
+from piopiy_pipeline.gateway.sip.message import (
+    Flow,
+    MalformedMessage,
+    Request,
+    Response,
+    parse,
+    reply,
+    reply_flow,
+)
+from piopiy_pipeline.gateway.sip.outgoing import OutgoingCall
+from piopiy_pipeline.gateway.sip.registrar import Registrar
+from piopiy_pipeline.gateway.sip.registration import Registration
+from piopiy_pipeline.gateway.sip.request import OutgoingRequest
+from piopiy_pipeline.gateway.sip.sdp import SdpError, SessionDescription, choose
+from piopiy_pipeline.gateway.sip.session_timer import SessionTimer
+from piopiy_pipeline.gateway.sip.stats import SipStats
+from piopiy_pipeline.gateway.sip.timers import Alarms, Sleeper
+from piopiy_pipeline.gateway.sip.transactions import (
+    ClientInvite,
+    ClientRequest,
+    ServerInvite,
+    ServerRequest,
+    Step,
+)
+from piopiy_pipeline.gateway.sip.uri import SipUri, UnknownScheme, escaped_user
+
+__all__ = ["CannotCall", "Packet", "SipUserAgent"]
+
+
+class CannotCall(GatewayError):
+    """Nobody can be reached under what was to be called, and why."""
+
+
+class Packet(NamedTuple):
+    """One message to be sent. Only requests may open a connection."""
+
+    data: bytes
+    flow: Flow
+    or_else: Flow | None = None
+    key: tuple[str, ...] | None = None
+    """What to tell `SipUserAgent.undelivered`; None: nobody waits for it."""
+
+
+class _Client:
+    """A transaction of ours, and who waits for it."""
+
+    def __init__(
+        self,
+        agent: SipUserAgent,
+        key: tuple[str, ...],
+        transaction: ClientInvite | ClientRequest,
+        on_response: OnResponse,
+        on_lost: OnLost,
+    ) -> None:
+        self.agent, self.key, self.transaction = agent, key, transaction
+        self.on_response, self.on_lost = on_response, on_lost
+
+    @property
+    def wake_at(self) -> float | None:
+        return self.transaction.wake_at
+
+    def wake(self, now: float) -> None:
+        self.agent._client_step(self, self.transaction.wake(now), now)
+
+
+class _Server:
+    """A transaction of somebody else's, and the call that it is about."""
+
+    def __init__(
+        self,
+        agent: SipUserAgent,
+        key: tuple[str, ...],
+        transaction: ServerInvite | ServerRequest,
+        request: Request,
+        source: Flow,
+    ) -> None:
+        self.agent, self.key, self.transaction = agent, key, transaction
+        self.request, self.source = request, source
+        self.call: IncomingCall | None = None
+
+    @property
+    def wake_at(self) -> float | None:
+        return self.transaction.wake_at
+
+    def wake(self, now: float) -> None:
+        step = self.transaction.wake(now)
+        self.agent._answer(self, step.send)
+        if self.transaction.done:
+            self.agent._servers.pop(self.key, None)
+
+
+class SipUserAgent:
+    """Server and client in one. `address_for(peer)` is the address by which that peer reaches us."""
+
+    def __init__(
+        self,
+        config: SipConfig,
+        listener: UserAgentListener,
+        *,
+        address_for: Callable[[str], str],
+        ports: Mapping[str, int],
+        token: Callable[[], str] = lambda: secrets.token_hex(10),
+        on_output: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.config = config
+        self.stats = SipStats()
+        self.doorman = Doorman(config)
+        self.registrar = Registrar()
+        self.token = token
+        self._listener = listener
+        self._address_for, self._ports = address_for, ports
+        self._on_output = on_output
+        self._secret = secrets.token_bytes(16)
+        self._alarms = Alarms()
+        self._outbox: list[Packet] = []
+        self._servers: dict[tuple[str, ...], _Server] = {}
+        self._clients: dict[tuple[str, ...], _Client] = {}
+        self._calls: dict[tuple[str, str], SipCall] = {}
+        self._offered: dict[tuple[str, str, int], IncomingCall] = {}
+        self._per_source: Counter[str] = Counter()
+        self._closing = False
+        self.registrations = {
+            name: Registration(self, name, trunk)
+            for name, trunk in config.trunks.items()
+            if trunk.register_there
+        }
+        self._methods: dict[str, Callable[[Request, Flow, float], None]] = {
+            "INVITE": self._invite_came,
+            "REGISTER": self._register_came,
+            "OPTIONS": self._options_came,
+        }
+
+    # Towards the sockets.
+
+    @property
+    def wake_at(self) -> float | None:
+        """When it wants to be woken."""
+        return self._alarms.next_at
+
+    def wake(self, now: float) -> None:
+        """Do what is due."""
+        self._alarms.ring(now)
+
+    def take_outbox(self) -> list[Packet]:
+        """What is to be sent, in order."""
+        outbox, self._outbox = self._outbox, []
+        return outbox
+
+    def receive(self, data: bytes, source: Flow, now: float) -> None:
+        """A message came."""
+        if not data.strip(b"\r\n\0 "):
+            return  # a keep-alive (RFC 5626, 3.5)
+        self.stats.received += 1
+        try:
+            message = parse(data, stream=source.reliable)
+        except MalformedMessage as error:
+            self.stats.malformed += 1
+            if error.refusal is not None and not self.doorman.flooding(source.host, now):
+                self.doorman.refused(source.host, now)
+                self._refuse(error.refusal, source, error.code, phrase=_phrase(str(error)))
+            return
+        if isinstance(message, Response):
+            self._response_came(message, source, now)
+        else:
+            self._request_came(message, source, now)
+
+    def undelivered(self, key: tuple[str, ...], now: float) -> None:
+        """A request of ours could not be sent: 17.1.4."""
+        self.stats.unreachable += 1
+        client = self._clients.pop(key, None)
+        if client is not None:
+            client.on_lost(503, now)
+
+    # Towards the gateway.
+
+    @property
+    def calls(self) -> list[SipCall]:
+        """All calls that need messages still, also those that have just ended."""
+        return list(self._calls.values())
+
+    @property
+    def transactions(self) -> int:
+        """How many transactions are held."""
+        return len(self._servers) + len(self._clients)
+
+    def begin_registrations(self, now: float) -> None:
+        """Register wherever the configuration says."""
+        for registration in self.registrations.values():
+            registration.begin(now)
+
+    def close(self, now: float) -> None:
+        """Hang up, unregister, and take no more calls."""
+        self._closing = True
+        for registration in self.registrations.values():
+            registration.stop(now)
+        for call in self.calls:
+            call.hangup(now)
+
+    def invite(
+        self,
+        to: str,
+        offer: SessionDescription,
+        listener: CallListener,
+        *,
+        now: float,
+        trunk: str | None = None,
+        from_user: str = "",
+        from_name: str = "",
+        headers: Mapping[str, str] | None = None,
+        ring_timeout_s: float | None = None,
+    ) -> SipCall:
+        """Call `to`: a registered phone's user, a `sip:` URI, or a number through a trunk (the first, or `trunk`).
+
+        Raises `CannotCall`, and `ValueError` for headers that may not be set.
+        """
+        if self._closing:
+            raise CannotCall("the gateway is shutting down")
+        uri, flow, credentials, host, own_user = self._way_to(to, trunk, now)
+        call = OutgoingCall(
+            self,
+            uri=uri,
+            flow=flow,
+            offer=offer,
+            listener=listener,
+            host=host,
+            from_user=from_user or own_user,
+            from_name=from_name,
+            headers=headers or {},
+            credentials=credentials,
+            ring_timeout_s=ring_timeout_s or self.config.ring_timeout_s,
+        )
+        self._keep(call)
+        self.stats.calls_out += 1
+        call.begin(now)
+        return call
+
+    def _way_to(
+        self, to: str, trunk: str | None, now: float
+    ) -> tuple[str, Flow, Credentials | None, str, str]:
+        if trunk is not None and trunk not in self.config.trunks:
+            raise CannotCall(f"there is no trunk {trunk!r}")
+        if trunk is None:
+            binding = self.registrar.find(to, now)
+            if binding is not None:
+                return binding.uri, binding.flow, None, self._address_for(binding.flow.host), ""
+            if to.lower().startswith(("sip:", "sips:")):
+                try:
+                    flow = flow_of(to, Flow("udp", "", 5060))
+                except ValueError as error:
+                    raise CannotCall(str(error)) from None
+                return to, flow, None, self._address_for(flow.host), ""
+            trunk = next(iter(self.config.trunks), None)
+        if trunk is None:
+            raise CannotCall(
+                f"{to!r} is neither a registered phone nor a sip: URI, and there is no trunk to call through"
+            )
+        way = self.config.trunks[trunk]
+        number = to[4:] if to.lower().startswith("tel:") else to
+        if not number or any(c.isspace() or not c.isprintable() for c in number) or len(number) > 128:
+            raise CannotCall(f"no number: {to[:60]!r}")
+        host = f"[{way.host}]" if ":" in way.host else way.host
+        transport = "" if way.transport == "udp" else f";transport={way.transport}"
+        credentials = Credentials(way.user, way.password) if way.user and way.password else None
+        return (
+            f"sip:{escaped_user(number)}@{host}:{way.port}{transport}",
+            Flow(way.transport, way.host, way.port),
+            credentials,
+            way.host,
+            way.user or "",
+        )
+
+    # Towards calls: the `Line`.
+
+    def contact(self, flow: Flow, user: str) -> str:
+        """Our Contact for peers on this flow."""
+        transport = "" if flow.transport == "udp" else f";transport={flow.transport}"
+        return f"<sip:{escaped_user(user)}{'@' if user else ''}{self.sent_by(flow)}{transport}>"
+
+    def sent_by(self, flow: Flow) -> str:
+        """Our address for Via."""
+        host = self._address_for(flow.host)
+        port = self._ports.get(flow.transport, 5060)
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def send(self, request: OutgoingRequest) -> None:
+        """Send outside of any transaction."""
+        self._put(Packet(bytes(request), request.flow, request.or_else))
+
+    def send_again(self, data: bytes, request: Request, source: Flow) -> None:
+        """Send a response outside of its transaction."""
+        self._put(Packet(data, reply_flow(request, source)))
+
+    def begin(self, request: OutgoingRequest, on_response: OnResponse, on_lost: OnLost, now: float) -> None:
+        """Send a request in a transaction of its own."""
+        if len(self._clients) >= self.config.max_transactions:
+            self.stats.over_limit += 1
+            on_lost(503, now)
+            return
+        key = (request.branch, request.method)
+        kind = ClientInvite if request.method == "INVITE" else ClientRequest
+        client = _Client(self, key, kind(request, now), on_response, on_lost)
+        self._clients[key] = client
+        self._client_step(client, client.transaction.begin(), now)
+
+    def give_up(self, request: OutgoingRequest, now: float) -> None:
+        """An INVITE of ours was cancelled."""
+        client = self._clients.get((request.branch, request.method))
+        if client is not None and isinstance(client.transaction, ClientInvite):
+            client.transaction.give_up(now)
+            self._alarms.set(client)
+
+    def reset_alarm(self, sleeper: Sleeper) -> None:
+        """Look at its `wake_at` again."""
+        self._alarms.set(sleeper)
+
+    def respond(
+        self,
+        request: Request,
+        source: Flow,
+        code: int,
+        phrase: str = "",
+        *,
+        to_tag: str = "",
+        headers: tuple[tuple[str, str], ...] = (),
+        body: bytes = b"",
+        now: float,
+    ) -> bytes:
+        """Respond in the request's transaction."""
+        data = reply(request, source, code, phrase, to_tag=to_tag, headers=headers, body=body)
+        server = self._servers.get(request.transaction_key())
+        if server is not None:
+            self._answer(server, server.transaction.respond(data, code, now).send)
+            self._alarms.set(server)
+        return data
+
+    # Transactions.
+
+    def _client_step(self, client: _Client, step: Step, now: float) -> None:
+        if client.transaction.done:
+            self._clients.pop(client.key, None)
+        request = client.transaction.request
+        if step.send is not None:
+            self._put(Packet(step.send, request.flow, request.or_else, client.key))
+        self._alarms.set(client)
+        if step.timed_out:
+            client.on_lost(408, now)
+
+    def _answer(self, server: _Server, data: bytes | None) -> None:
+        if data is not None:
+            self._put(Packet(data, reply_flow(server.request, server.source)))
+
+    def _put(self, packet: Packet) -> None:
+        self._outbox.append(packet)
+        if len(self._outbox) == 1:
+            self._on_output()
+
+    def _response_came(self, response: Response, source: Flow, now: float) -> None:
+        client = self._clients.get((response.via.branch, response.cseq.method))
+        if client is None:
+            self.stats.strays += 1
+            return
+        step = client.transaction.receive(response, now)
+        self._client_step(client, step, now)
+        if step.response is not None:
+            client.on_response(step.response, source, now)
+
+    def _request_came(self, request: Request, source: Flow, now: float) -> None:
+        server = self._servers.get(request.transaction_key())
+        if server is not None:
+            if request.method == "ACK":
+                transaction = server.transaction
+                if not (isinstance(transaction, ServerInvite) and transaction.ack(now)):
+                    self._ack_came(request, now)
+                self._alarms.set(server)
+            else:
+                self.stats.retransmissions += 1
+                self._answer(server, server.transaction.again().send)
+        elif request.method == "ACK":
+            self._ack_came(request, now)
+        elif request.method == "CANCEL":
+            self._cancel_came(request, source, now)
+        elif len(self._servers) >= self.config.max_transactions:
+            self.stats.over_limit += 1
+            self._refuse(request, source, 503, headers=(("Retry-After", "5"),))
+        elif request.to.tag:
+            self._within_a_call(request, source, now)
+        else:
+            self._begins_something(request, source, now)
+
+    def _open(self, request: Request, source: Flow) -> _Server:
+        key = request.transaction_key()
+        kind = ServerInvite if request.method == "INVITE" else ServerRequest
+        server = _Server(self, key, kind(reliable=source.reliable), request, source)
+        self._servers[key] = server
+        return server
+
+    def _ack_came(self, request: Request, now: float) -> None:
+        call = self._calls.get((request.call_id, request.to.tag))
+        if call is None or not call.owns(request):
+            self.stats.strays += 1
+        else:
+            call.acked(request, now)
+
+    def _cancel_came(self, request: Request, source: Flow, now: float) -> None:
+        """9.2: it is answered for itself; what it does to the INVITE is the call's matter."""
+        server = self._servers.get(request.transaction_key("INVITE"))
+        if server is None:
+            self.stats.strays += 1
+            self._refuse(request, source, 481)
+            return
+        self._open(request, source)
+        tag = server.call.local_tag if server.call is not None else self.token()
+        self.respond(request, source, 200, to_tag=tag, now=now)
+        if server.call is not None:
+            server.call.cancelled(now)
+
+    def _within_a_call(self, request: Request, source: Flow, now: float) -> None:
+        call = self._calls.get((request.call_id, request.to.tag))
+        if call is None or not call.owns(request):
+            self.stats.strays += 1
+            self._refuse(request, source, 481)
+            return
+        self._open(request, source)
+        missing = _unsupported(request)
+        if missing:
+            self.respond(request, source, 420, headers=(("Unsupported", missing),), now=now)
+        else:
+            call.receive(request, source, now)
+
+    def _begins_something(self, request: Request, source: Flow, now: float) -> None:
+        if self.doorman.flooding(source.host, now) and not self.doorman.trusts(source.host):
+            self.stats.floods_dropped += 1
+            return
+        handler = self._methods.get(request.method)
+        try:
+            SipUri.parse(request.uri)
+            missing = _unsupported(request)
+        except UnknownScheme:
+            self._refuse(request, source, 416)
+            return
+        except ValueError as error:
+            self.stats.malformed += 1
+            self._refuse(request, source, 400, phrase=_phrase(str(error)))
+            return
+        if handler is None:
+            code = 405 if request.method in KNOWN_METHODS else 501
+            self._refuse(request, source, code, headers=(("Allow", ALLOW),))
+        elif missing:
+            self._refuse(request, source, 420, headers=(("Unsupported", missing),))
+        else:
+            handler(request, source, now)
+
+    def _refuse(
+        self,
+        request: Request,
+        source: Flow,
+        code: int,
+        *,
+        phrase: str = "",
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        """Refuse without a transaction, the same way each time it comes again: 8.2.7."""
+        key = repr((request.vias[0], request.get("Call-ID"))).encode("utf-8", "surrogateescape")
+        tag = hashlib.blake2s(key, key=self._secret, digest_size=8).hexdigest()
+        data = reply(request, source, code, phrase, to_tag=tag, headers=headers)
+        self._put(Packet(data, reply_flow(request, source)))
+
+    def _turn_away(self, request: Request, source: Flow, refusal: Refusal, now: float) -> None:
+        if refusal.counts:
+            self.stats.wrong_passwords += 1
+            self.doorman.refused(source.host, now)
+        elif refusal.code == 401:
+            self.stats.challenges += 1
+        self._refuse(request, source, refusal.code, headers=refusal.headers)
+
+    # What begins here.
+
+    def _options_came(self, request: Request, source: Flow, now: float) -> None:
+        headers = (("Allow", ALLOW), ("Accept", "application/sdp"), ("Supported", SUPPORTED))
+        self._refuse(request, source, 503 if self._closing else 200, headers=headers)
+
+    def _register_came(self, request: Request, source: Flow, now: float) -> None:
+        verdict = self.doorman.phone(request, now)
+        if isinstance(verdict, Refusal):
+            self._turn_away(request, source, verdict, now)
+            return
+        try:
+            wanted = SipUri.parse(request.to.uri).user
+            if wanted != verdict.user:
+                self._turn_away(request, source, Refusal(403, counts=True), now)
+                return
+            self._open(request, source)
+            answer = self.registrar.register(request, verdict.user, source, now)
+        except ValueError as error:
+            self._open(request, source)
+            self.respond(request, source, 400, _phrase(str(error)), to_tag=self.token(), now=now)
+            return
+        self.stats.registrations += answer.code == 200
+        self.respond(request, source, answer.code, to_tag=self.token(), headers=answer.headers, now=now)
+
+    def _invite_came(self, request: Request, source: Flow, now: float) -> None:
+        verdict = self.doorman.caller(request, source.host, now)
+        if isinstance(verdict, Refusal):
+            self._turn_away(request, source, verdict, now)
+            return
+        agent_id = self.config.agent_for(SipUri.parse(request.uri).number)
+        if agent_id is None:
+            self.stats.unknown_numbers += 1
+            if not verdict.trusted:
+                self.doorman.refused(source.host, now)
+            self._refuse(request, source, 404)
+            return
+        early = sum(1 for call in self._offered.values() if call.unanswered)
+        if (
+            self._closing
+            or early >= self.config.max_pending_invites
+            or (not verdict.trusted and self._per_source[source.host] >= self.config.max_calls_per_source)
+        ):
+            self.stats.over_limit += 1
+            self._refuse(request, source, 503 if self._closing else 486, headers=(("Retry-After", "5"),))
+            return
+        merged = (request.call_id, request.from_.tag, request.cseq.sequence)
+        if merged in self._offered:  # 8.2.2.2: it came by two ways
+            self._refuse(request, source, 482)
+            return
+        wrong = self._unacceptable(request)
+        if wrong is not None:
+            self.stats.not_acceptable += 1
+            self._refuse(request, source, wrong[0], phrase=wrong[1], headers=wrong[2])
+            return
+        try:
+            call = IncomingCall(
+                self,
+                request,
+                source,
+                local_tag=self.token(),
+                agent_id=agent_id,
+                user=verdict.user,
+                trusted=verdict.trusted,
+                session_expires_s=self.config.session_expires_s,
+            )
+        except ValueError as error:
+            self.stats.malformed += 1
+            self._refuse(request, source, 400, phrase=_phrase(str(error)))
+            return
+        if call.timer_headers is None:
+            self._refuse(request, source, 422, headers=SessionTimer.MINIMUM)
+            return
+        self._open(request, source).call = call
+        self._offered[merged] = call
+        self._per_source[source.host] += 1
+        self._keep(call)
+        self.stats.calls_in += 1
+        self.respond(request, source, 100, now=now)
+        self._listener.incoming_call(call, now)
+
+    def _unacceptable(self, request: Request) -> tuple[int, str, tuple[tuple[str, str], ...]] | None:
+        """What is wrong with an INVITE's body: code, phrase, headers."""
+        accepts = (("Accept", "application/sdp"),)
+        wanted = request.headers.getlist("Accept")
+        if wanted and not any("application/" in w.lower() or "*/*" in w for w in wanted):
+            return 406, "", ()
+        if not request.body:
+            return None
+        if request.content_type != "application/sdp" or request.get("Content-Encoding"):
+            return 415, "", accepts
+        try:
+            offer = SessionDescription.parse(request.body)
+        except SdpError as error:
+            return 400, _phrase(str(error)), ()
+        if offer.audio is None or not offer.audio.port:
+            return 488, "No audio over RTP/AVP", ()
+        if choose(offer.audio.formats, self.config.codecs) is None:
+            return 488, "No codec in common", ()
+        return None
+
+    def _keep(self, call: SipCall) -> None:
+        self._calls[call.key] = call
+        call.on_over = self._forget
+
+    def _forget(self, call: SipCall) -> None:
+        self._calls.pop(call.key, None)
+        if isinstance(call, IncomingCall):
+            request = call.request
+            self._offered.pop((request.call_id, request.from_.tag, request.cseq.sequence), None)
+            self._per_source[call.source[0]] -= 1
+            if self._per_source[call.source[0]] <= 0:
+                del self._per_source[call.source[0]]
+
+
+def _unsupported(request: Request) -> str:
+    """The extensions that are required and not known here: 8.2.2.3. Raises `ValueError`."""
+    required = request.listed("Require")
+    return ", ".join(name for name in required if name.lower() != SUPPORTED)
+
+
+def _phrase(text: str) -> str:
+    """A reason for the status line: short, and without anything that could end the line."""
+    return "".join(c for c in text if c.isascii() and c.isprintable())[:100]
