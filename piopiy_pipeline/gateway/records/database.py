@@ -96,7 +96,9 @@ def explain(url: URL, error: SQLAlchemyError) -> str:
     said = str(getattr(error, "orig", None) or error).strip().splitlines()
     text = said[0] if said else type(error).__name__
     if url.get_backend_name() == "sqlite":
-        advice = "is the data folder (data_folder) writable, and is there room on the disk?"
+        advice = (
+            "is it a file of this gateway, may it write there, and is there room on the disk? (data_folder)"
+        )
     else:
         advice = "is it running, and may this user create tables in it? (database_url)"
     return f"records of calls: {url.render_as_string(hide_password=True)}: {text}: {advice}"

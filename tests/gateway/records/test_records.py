@@ -1,0 +1,281 @@
+"""Records as the gateway holds them: told at once, written by a thread, and patient with their database."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from loguru import logger
+
+from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.gateway.config import GatewayConfig
+from piopiy_pipeline.gateway.errors import GatewayError
+from piopiy_pipeline.gateway.records import BadCursor, Records, RecordsUnavailable
+from piopiy_pipeline.gateway.records import records as module
+from piopiy_pipeline.gateway.records.backlog import Batch
+from piopiy_pipeline.gateway.records.store import Store
+from piopiy_pipeline.gateway.snapshots import Phase
+from tests.support.calls import eventually
+from tests.support.news import NOON, Telling
+
+
+@asynccontextmanager
+async def opened(tmp_path: Path, **settings: Any) -> AsyncIterator[Records]:
+    records = Records(GatewayConfig(data_folder=tmp_path, **settings), wall=lambda: NOON + 1000)
+    await records.start()
+    try:
+        yield records
+    finally:
+        await records.close()
+
+
+def run(test: Callable[[], Awaitable[None]]) -> None:
+    async def bounded() -> None:
+        async with asyncio.timeout(30):
+            await test()
+
+    asyncio.run(bounded())
+
+
+def test_what_was_told_is_in_the_next_answer(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with opened(tmp_path) as records:
+            call = Telling()
+            for news in (call.placed(), call.answered(102), call.event(text="hello")):
+                records.watcher(news)
+            detail = await records.detail("call-1")
+            assert detail is not None
+            assert detail.call.phase is Phase.LIVE
+            assert [one.data for one in detail.events] == [{"text": "hello"}]
+            records.watcher(call.ended(105, EndReason.IDLE_TIMEOUT))
+            [record] = (await records.page(phase=Phase.ENDED)).calls
+            assert (record.reason, record.duration_s) == (EndReason.IDLE_TIMEOUT, 3.0)
+            assert await records.detail("another") is None
+
+    run(test)
+
+
+def test_what_was_told_before_the_database_is_open_is_kept(tmp_path: Path) -> None:
+    async def test() -> None:
+        records = Records(GatewayConfig(data_folder=tmp_path))
+        records.watcher(Telling().placed())
+        asked = asyncio.create_task(records.detail("call-1"))
+        await records.start()
+        assert await asked is not None
+        await records.close()
+
+    run(test)
+
+
+def test_what_is_still_to_be_written_is_written_at_the_end(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with opened(tmp_path) as records:
+            call = Telling()
+            records.watcher(call.placed())
+            for _ in range(2500):
+                records.watcher(call.event())
+        with pytest.raises(RecordsUnavailable, match="shutting down"):
+            await records.page()
+        records.watcher(call.ended(101))  # too late, and no error
+        await records.close()
+
+    run(test)
+    database = sqlite3.connect(tmp_path / "calls.sqlite3")
+    assert database.execute("SELECT count(*) FROM events").fetchone() == (2500,)
+    database.close()
+
+
+def test_each_turn_is_on_disk_before_the_next_is_told(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with opened(tmp_path) as records:
+            call = Telling()
+            records.watcher(call.placed())
+            database = sqlite3.connect(tmp_path / "calls.sqlite3")
+            written = 0
+
+            def another() -> bool:
+                return bool(database.execute("SELECT count(*) FROM events").fetchone() == (written + 1,))
+
+            for written in range(5):
+                records.watcher(call.event())
+                await eventually(another)
+            database.close()
+
+    run(test)
+
+
+class Failing:
+    """A store's `write` that fails until it is told otherwise."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+        self.error: Exception | None = error
+        self.asked = 0
+        self._write = Store.write
+        monkeypatch.setattr(Store, "write", lambda store, batch: self.write(store, batch))
+        monkeypatch.setattr(module, "RETRY_S", (0.01, 0.05))
+
+    def write(self, store: Store, batch: Batch) -> int:
+        self.asked += 1
+        if self.error is not None:
+            raise self.error
+        return self._write(store, batch)
+
+
+def test_a_database_that_fails_in_mid_run_is_tried_until_it_works_and_told_of_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing = Failing(monkeypatch, RecordsUnavailable("the disk is full"))
+    said: list[str] = []
+
+    async def test() -> None:
+        async with opened(tmp_path) as records:
+            call = Telling()
+            records.watcher(call.placed())
+            records.watcher(call.event())
+            await eventually(lambda: failing.asked >= 5)
+            assert records.failing
+            page = await records.page()
+            assert page.calls == [], "what the database has is better than no answer"
+            records.watcher(call.event())
+            records.watcher(call.ended(110))
+            failing.error = None
+            await eventually(lambda: not records.failing)
+            detail = await records.detail("call-1")
+            assert detail is not None
+            assert detail.call.phase is Phase.ENDED
+            assert [one.number for one in detail.events] == [1, 2]
+            assert records.lost == 0
+
+    handler = logger.add(said.append, level="INFO", filter="piopiy_pipeline.gateway.records")
+    try:
+        run(test)
+    finally:
+        logger.remove(handler)
+    assert len([line for line in said if "the disk is full. Calls go on" in line]) == 1
+    assert len([line for line in said if "written again; lost meanwhile: 0" in line]) == 1
+
+
+def test_a_batch_that_breaks_the_store_is_left_out_and_the_next_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing = Failing(monkeypatch, ZeroDivisionError("a bug"))
+
+    async def test() -> None:
+        async with opened(tmp_path) as records:
+            records.watcher(Telling("bad").placed())
+            await eventually(lambda: failing.asked == 1)
+            failing.error = None
+            records.watcher(Telling("good").placed())
+            assert [record.call_id for record in (await records.page()).calls] == ["good"]
+
+    run(test)
+
+
+def test_a_database_that_is_away_at_the_end_does_not_hold_the_gateway(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Failing(monkeypatch, RecordsUnavailable("away"))
+
+    async def test() -> None:
+        records = Records(GatewayConfig(data_folder=tmp_path))
+        await records.start()
+        records.watcher(Telling().placed())
+        loop = asyncio.get_running_loop()
+        before = loop.time()
+        await records.close()
+        assert loop.time() - before < module.FLUSH_S + 2
+
+    run(test)
+
+
+def test_a_gateway_that_was_given_up_writes_its_calls_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BEAT_S", 0.05)
+
+    async def test() -> None:
+        async with opened(tmp_path) as records:
+            records.watcher(Telling().placed())
+            await records.page()
+            database = sqlite3.connect(tmp_path / "calls.sqlite3", isolation_level=None)
+            database.execute("UPDATE calls SET phase = 'ended', reason = 'gateway_lost'")
+            database.execute("UPDATE gateways SET seen_at = '2020-01-01 00:00:00.000000'")
+
+            await eventually(
+                lambda: database.execute("SELECT phase, reason FROM calls").fetchone() == ("offering", None)
+            )
+            database.close()
+
+    run(test)
+
+
+def test_old_calls_and_recordings_are_forgotten_at_the_start(tmp_path: Path) -> None:
+    old = tmp_path / "recordings" / "2026-12-31" / "old.wav"
+    old.parent.mkdir(parents=True)
+    old.touch()
+    os.utime(old, (NOON - 90_000, NOON - 90_000))
+
+    async def test() -> None:
+        async with opened(tmp_path) as records:
+            for name, at in (("old", -90_000.0), ("young", 0.0)):
+                call = Telling(name, at=at)
+                records.watcher(call.placed())
+                records.watcher(call.ended(at + 10))
+        async with opened(tmp_path, keep_days=1) as records:
+            await eventually(lambda: not old.parent.exists())
+            assert [record.call_id for record in (await records.page()).calls] == ["young"]
+
+    run(test)
+
+
+def test_questions_that_make_no_sense_are_errors(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with opened(tmp_path) as records:
+            for limit in (0, 201):
+                with pytest.raises(ValueError, match="limit"):
+                    await records.page(limit=limit)
+            with pytest.raises(BadCursor):
+                await records.page(before="nonsense")
+            with pytest.raises(GatewayError, match="started already"):
+                await records.start()
+
+    run(test)
+
+
+def test_questions_to_records_that_could_not_be_opened_are_answered_at_once(tmp_path: Path) -> None:
+    (tmp_path / "calls.sqlite3").write_text("no database " * 100)
+
+    async def test() -> None:
+        records = Records(GatewayConfig(data_folder=tmp_path))
+        with pytest.raises(GatewayError):
+            await records.start()
+        records.watcher(Telling().placed())
+        with pytest.raises(RecordsUnavailable, match="not a database"):
+            await records.page()
+        await records.close()
+
+    run(test)
+
+
+def test_a_recording_is_on_the_record_once_it_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "recordings" / "day" / "call-1.wav"
+    path.parent.mkdir(parents=True)
+    path.touch()
+
+    async def test() -> None:
+        async with opened(tmp_path) as records:
+            call = Telling(recorded=True)
+            records.watcher(call.placed())
+            records.watcher(call.ended(101))
+            assert not (await records.page()).calls[0].recorded
+            records.recorded("call-1", "day/call-1.wav")
+            assert (await records.page()).calls[0].recorded
+            assert await records.recording_path("call-1") == path
+
+    run(test)
