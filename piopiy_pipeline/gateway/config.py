@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from piopiy_pipeline.gateway.errors import GatewayError
+from piopiy_pipeline.gateway.sip.config import SipConfig
 
 __all__ = ["ENV_PREFIX", "GatewayConfig", "IceServer"]
 
@@ -99,6 +100,8 @@ class GatewayConfig(BaseModel):
     machines no microphone without."""
     tls_key: Path | None = None
     """The PEM file of its private key, without a passphrase."""
+    sip: SipConfig | None = None
+    """Telephones: a table of its own. None: the gateway has none."""
 
     @model_validator(mode="after")
     def _open_only_at_home(self) -> Self:
@@ -156,7 +159,9 @@ def _explain(error: ValidationError, sources: Mapping[str, str]) -> str:
         setting = str(problem["loc"][0]) if problem["loc"] else ""
         where = f"{sources.get(setting, 'settings')}: {'.'.join(str(part) for part in problem['loc'])}"
         if problem["type"] == "extra_forbidden":
-            lines.append(f"{where}: no such setting. There are {', '.join(GatewayConfig.model_fields)}")
+            model = SipConfig if problem["loc"][:-1] == ("sip",) else GatewayConfig
+            known = f" There are {', '.join(model.model_fields)}" if len(problem["loc"]) < 3 else ""
+            lines.append(f"{where}: no such setting.{known}")
         else:
             lines.append(f"{where}: {problem['msg']}")
     return "\n".join(lines)

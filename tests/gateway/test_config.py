@@ -79,3 +79,23 @@ def test_secrets_are_in_no_message_and_no_representation(tmp_path: Path) -> None
     with pytest.raises(ValidationError) as raised:
         GatewayConfig(agents={"a": "very secret"})
     assert "very secret" not in str(raised.value)
+
+
+def test_telephones_have_a_table_of_their_own(tmp_path: Path) -> None:
+    assert GatewayConfig.load(None, {}).sip is None
+    path = written(
+        tmp_path,
+        "[sip]\nport = 5070\ndefault_agent = 'desk'\n[sip.users]\nalice = 'secret'\n"
+        "[[sip.routes]]\nto = '+1555*'\nagent = 'sales'\n",
+    )
+    sip = GatewayConfig.load(path, {}).sip
+    assert sip is not None
+    assert (sip.port, sip.users) == (5070, {"alice": "secret"})
+    assert (sip.agent_for("+15550100"), sip.agent_for("100")) == ("sales", "desk")
+    assert "secret" not in repr(sip)
+
+
+def test_a_mistake_in_the_table_of_telephones_is_told_with_its_own_keys(tmp_path: Path) -> None:
+    path = written(tmp_path, "[sip]\nprot = 5060\n")
+    told = complaint(path)
+    assert told.startswith(f"{path}: sip.prot: no such setting. There are host, port, transports")
