@@ -1,0 +1,145 @@
+"""A person at the console: talks to the bot of `make run`, and sees what happens.
+
+In real time, because a browser and its microphone know no other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.browser.conftest import Running
+from tests.browser.console import SHOTS, Turn, calls, photograph, talk, turns, until_said, waterfalls
+from tests.support.browser import RATE, Heard, chromium, listen, open_page, sounds, speech_s, spoken
+
+pytestmark = pytest.mark.realtime
+
+GREETING = "Olive and Thyme, good day. How can I help you?"
+PAGE_MS = 400.0
+"""By so much a latency heard in the page may differ from the one it shows: a network, two jitter buffers."""
+
+
+def test_a_caller_books_a_table_from_the_page_hears_the_bot_sees_it_all_and_hangs_up(
+    make_run: Running, tmp_path: Path
+) -> None:
+    microphone = spoken(
+        tmp_path / "booking.wav",
+        *(4.8, "booking/01-people.wav", 3.6, "booking/02-when.wav", 5.4, "booking/03-yes.wav"),
+    )
+    hosts: set[str] = set()
+    complaints: list[str] = []
+
+    async def visit() -> None:
+        async with chromium(microphone) as browser:
+            page = await open_page(browser, "about:blank", viewport={"width": 1280, "height": 900})
+            page.on("request", lambda request: hosts.add(re.sub(r"(?<=\w)/.*", "", request.url)))
+            page.on("pageerror", lambda error: complaints.append(str(error)))
+            page.on("console", lambda told: complaints.append(told.text) if told.type == "error" else None)
+            await page.goto(make_run.url)
+            await talk(page)
+            await until_said(page, "user", "four people")
+            await until_said(page, "bot", "A table for four, Friday at seven. Is that right?")
+            await photograph(page, "during")
+            await until_said(page, "bot", "is booked. Anything else?")
+            heard = await listen(page)
+            heard.save(SHOTS.parent / "browser-booking.wav")
+            await page.get_by_test_id("hangup").click()
+            await expect(page.get_by_test_id("state")).to_have_text("Ended: you hung up")
+
+            await the_transcript_tells_of_the_booking(page, make_run)
+            the_bot_was_heard_and_spoke_in_turn(heard)
+            await the_waterfalls_tell_where_the_time_went(page, heard)
+            call_id = await the_call_is_listed_as_ended(page)
+            await its_recording_plays(page, call_id)
+            await photograph(page, "after")
+
+    asyncio.run(visit())
+    assert hosts == {make_run.url.rstrip("/")}, "the page asks no other host"
+    assert complaints == []
+
+
+async def the_transcript_tells_of_the_booking(page: Page, run: Running) -> None:
+    said = await turns(page)
+    assert [turn.role for turn in said] == ["bot", "user", "bot", "user", "bot", "user", "bot"]
+    assert said[0] == Turn("bot", GREETING, interrupted=False)
+    assert said[3].text.lower().rstrip(".") == "on friday at seven in the evening"
+    assert "A table for four, Friday at seven" in said[6].text
+    assert not any(turn.interrupted for turn in said)
+    tool = page.get_by_test_id("tool")
+    await expect(tool).to_have_count(1)
+    await expect(tool).to_have_attribute("data-name", "book_table")
+    await expect(tool.get_by_test_id("tool-arguments")).to_contain_text("people: 4")
+    await expect(tool.get_by_test_id("tool-result")).to_contain_text("booked")
+    booking = json.loads(run.bookings.read_text().splitlines()[-1])
+    assert (booking["people"], booking["from"]) == (4, "browser")
+
+
+def the_bot_was_heard_and_spoke_in_turn(heard: Heard) -> None:
+    assert speech_s(heard.bot) > 6.0, "most of 11 s of it is voiced"
+    callers = sounds(heard.microphone, gap_s=1.0)
+    bots = sounds(heard.bot, gap_s=1.0)
+    assert len(callers) == 3
+    assert len(bots) == 4
+    order = [bots[0], callers[0], bots[1], callers[1], bots[2], callers[2], bots[3]]
+    assert order == sorted(order), "each waited for the other"
+
+
+async def the_waterfalls_tell_where_the_time_went(page: Page, heard: Heard) -> None:
+    shown = await waterfalls(page)
+    assert len(shown) == 3, "one for each answer; a greeting answers nobody"
+    for answer in shown:
+        assert set(answer.parts) == {"silence", "stt", "turn", "llm", "tts", "playout"}
+        assert min(answer.parts.values()) >= 0
+        assert sum(answer.parts.values()) == pytest.approx(answer.total, abs=1.0)
+    callers, bots = sounds(heard.microphone, gap_s=1.0), sounds(heard.bot, gap_s=1.0)
+    in_page = [1000 * (bot[0] - caller[1]) for caller, bot in zip(callers, bots[1:], strict=True)]
+    assert [answer.total for answer in shown] == pytest.approx(in_page, abs=PAGE_MS)
+
+
+async def the_call_is_listed_as_ended(page: Page) -> str:
+    (call,) = [call for call in await calls(page) if call["phase"] == "ended"][:1]
+    assert (call["kind"], call["reason"]) == ("browser", "caller_hangup")
+    assert (call["from_number"], call["to_number"]) == ("browser", "front_desk")
+    call_id: str = call["call_id"]
+    await expect(page.locator(f"[data-testid=call-row][data-call-id='{call_id}']")).to_be_visible()
+    await expect(page.get_by_test_id("call-state")).to_have_attribute("data-reason", "caller_hangup")
+    return call_id
+
+
+async def its_recording_plays(page: Page, call_id: str) -> None:
+    """The page's own player, and that both sides are in the file: the caller left, the bot right."""
+    await page.get_by_test_id("recording-play").click()
+    playing = "() => document.querySelector('[data-testid=recording]').currentTime > 0.3"
+    await page.wait_for_function(playing)
+    both: list[list[float]] = await page.evaluate(
+        f"""async () => {{
+          const file = await (await fetch("/api/calls/{call_id}/recording")).arrayBuffer();
+          const sound = await new OfflineAudioContext(2, 1, {RATE}).decodeAudioData(file);
+          return [0, 1].map((side) => Array.from(sound.getChannelData(side)));
+        }}"""
+    )
+    caller, bot = ((32767 * np.array(side)).astype(np.int16) for side in both)
+    assert len(sounds(caller, gap_s=1.0)) == 3
+    assert len(sounds(bot, gap_s=1.0)) == 4
+
+
+def test_a_microphone_that_was_refused_is_explained_and_no_call_is_made(make_run: Running) -> None:
+    async def visit() -> None:
+        async with chromium(allowed=False) as browser:
+            page = await open_page(browser, make_run.url)
+            before = len(await calls(page))
+            await page.get_by_test_id("talk").click()
+            problem = page.get_by_test_id("mic-problem")
+            await expect(problem).to_contain_text("allow the microphone there, then press Talk again")
+            await expect(problem).to_have_attribute("data-cause", "refused")
+            await expect(page.get_by_test_id("talk")).to_be_enabled()
+            await photograph(page, "refused")
+            assert len(await calls(page)) == before
+
+    asyncio.run(visit())
