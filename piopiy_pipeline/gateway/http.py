@@ -26,6 +26,8 @@ HEAD_S = 10.0
 """How long a client may take to send it."""
 SITE_S = 20.0
 """How long a request waits for the API to be loaded: it takes one second, on a busy machine some."""
+LINGER_S = 2.0
+"""How long a client that was refused may take to close."""
 
 _END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
 
@@ -190,6 +192,7 @@ class Doorway(asyncio.Protocol):
                 HTTPStatus.REQUEST_TIMEOUT, f"the head of the request did not come within {HEAD_S:g} s\n"
             )
         else:
+            self._stop()
             self._transport.abort()
 
     def _no_site(self) -> None:
@@ -199,7 +202,12 @@ class Doorway(asyncio.Protocol):
     def _answer(self, status: HTTPStatus, text: str, *, with_body: bool = True) -> None:
         self._stop()
         self._transport.write(http_answer(status, text, with_body=with_body))
-        self._transport.close()
+        if not self._transport.can_write_eof():  # over TLS
+            self._transport.close()
+            return
+        # Closing while the client still sends would be a reset, and could take the answer with it.
+        self._transport.write_eof()
+        self._timer = asyncio.get_running_loop().call_later(LINGER_S, self._transport.abort)
 
     def go_away(self) -> None:
         """The gateway closes: no request is in progress here."""

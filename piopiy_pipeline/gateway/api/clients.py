@@ -11,6 +11,7 @@ from collections import OrderedDict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Security
+from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from piopiy_pipeline import __version__
@@ -25,6 +26,7 @@ from piopiy_pipeline.gateway.api.offers import (
 )
 from piopiy_pipeline.gateway.api.parts import ApiError, ApiParts, Operator, Parts, client_token, problems
 from piopiy_pipeline.gateway.config import GatewayConfig, IceServer
+from piopiy_pipeline.gateway.entrance import GREETING
 
 __all__ = ["router"]
 
@@ -68,6 +70,12 @@ class Session(BaseModel):
 
 
 # ------------------------------------------------------------------ what there is
+
+
+@router.get("/healthz", tags=["clients"], summary="Whether it lives", response_class=PlainTextResponse)
+async def get_health() -> str:
+    """Answered at the door for a connection's first request, and here for those that follow on it."""
+    return GREETING
 
 
 @router.get("/api/info", tags=["clients"], summary="What this gateway is", responses=problems({}))
