@@ -24,7 +24,7 @@ from piopiy_pipeline.gateway.rtp.ports import NoPortError, PortPool
 from piopiy_pipeline.gateway.sip.call import SipCall
 from piopiy_pipeline.gateway.sip.config import SipConfig
 from piopiy_pipeline.gateway.sip.sdp import CodecName, Negotiation, SdpRefused, SessionDescription
-from piopiy_pipeline.gateway.sip.transport import SipEndpoint
+from piopiy_pipeline.gateway.sip.transport import CannotCall, SipEndpoint
 from piopiy_pipeline.gateway.sip.uri import escaped_user
 from piopiy_pipeline.offload import offload
 
@@ -43,7 +43,7 @@ class Phones:
         self,
         config: SipConfig,
         *,
-        place: Callable[[CallInfo, Leg, float], object],
+        place: Callable[[CallInfo, Leg], object],
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
         self.config = config
@@ -112,7 +112,7 @@ class Phones:
             metadata=metadata(call),
             kind=leg.kind,
         )
-        self._place(info, leg, now)
+        self._place(info, leg)
 
     def _leg(self, call: SipCall) -> SipLeg:
         line = RtpLine(self._ports.open())
@@ -138,9 +138,12 @@ class Phones:
             raise DialRefused(f"cannot call {request.to!r}: {error.strerror}") from None
 
         def invite(offer: SessionDescription, leg: SipLeg) -> SipCall:
-            return endpoint.invite(
-                request.to, offer, leg, from_user=request.from_number or "", headers=request.headers
-            )
+            try:
+                return endpoint.invite(
+                    request.to, offer, leg, from_user=request.from_number or "", headers=request.headers
+                )
+            except CannotCall as error:
+                raise DialRefused(f"cannot call {request.to!r}: {error}") from None
 
         negotiation = self._negotiation("", line.port, self.config.codecs)
         return DialledSipLeg(line, negotiation, self, invite=invite)

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from importlib import import_module
 from types import ModuleType, TracebackType
-from typing import Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from loguru import logger
 from websockets.asyncio.server import Server, ServerConnection, serve
@@ -50,6 +50,10 @@ from piopiy_pipeline.offload import offload
 from piopiy_pipeline.signaling.caller import CallStart
 from piopiy_pipeline.signaling.messages import MAX_MESSAGE_BYTES
 from piopiy_pipeline.signaling.sockets import CLOSE_S, DirectServerConnection
+
+if TYPE_CHECKING:
+    from piopiy_pipeline.gateway.phones import Phones
+    from piopiy_pipeline.gateway.sip.config import SipConfig
 
 __all__ = ["Gateway"]
 
@@ -86,6 +90,7 @@ class Gateway:
         self._changed: asyncio.Event | None = None
         self._closing: asyncio.Task[None] | None = None
         self._preload: asyncio.Task[ModuleType] | None = None
+        self._phones: Phones | None = None
         self._port = config.port
 
     # ------------------------------------------------------------------ life
@@ -94,7 +99,7 @@ class Gateway:
         """Listen. Raises `GatewayError`, which says what to do, if that cannot be."""
         if self._server is not None:
             raise GatewayError("this gateway has been started already")
-        self._metronome = Metronome(self.switchboard.play)
+        self._metronome = Metronome(self._on_beat)
         self._changed = asyncio.Event()
         tls = await _tls(self.config)
         crowd = Crowd(2 * self.config.max_calls + SPARE_CONNECTIONS)
@@ -124,9 +129,22 @@ class Gateway:
         self._crowd, self._site = crowd, site
         self._port = next(iter(self._server.sockets)).getsockname()[1]
         site.start(self._port)
+        if self.config.sip is not None:
+            await self._open_phones(self.config.sip)
         # Loaded while nobody waits for it, and not by the first call that needs it.
         self._preload = asyncio.create_task(offload(import_module, "piopiy_pipeline.audio.resample"))
         logger.info("gateway listening on {}", self.url)
+
+    async def _open_phones(self, config: SipConfig) -> None:
+        """Only for a gateway that has them: they bring numpy with them."""
+        module = await offload(import_module, "piopiy_pipeline.gateway.phones")
+        phones: Phones = module.Phones(config, place=self._place_leg, on_change=self._on_change)
+        try:
+            await phones.open()
+        except GatewayError:
+            await self.close()
+            raise
+        self._phones = self.switchboard.dialler = phones
 
     async def ready(self) -> None:
         """Wait until the API, the records and the browser leg are there too. Raises `GatewayError` if not."""
@@ -169,6 +187,11 @@ class Gateway:
     def port(self) -> int:
         """The port it listens on: the real one, if the configuration says 0."""
         return self._port
+
+    @property
+    def phones(self) -> Phones | None:
+        """The telephone side, if the configuration has one."""
+        return self._phones
 
     @property
     def url(self) -> str:
@@ -263,7 +286,7 @@ class Gateway:
         if self._changed is None or self._metronome is None:
             return
         self._changed.set()
-        if self.switchboard.playing:
+        if self.switchboard.playing or (self._phones is not None and self._phones.active):
             self._metronome.start()
         else:
             self._metronome.stop()
@@ -275,6 +298,11 @@ class Gateway:
         self._timer_at = wake_at
         loop = asyncio.get_running_loop()
         self._timer = None if wake_at is None else loop.call_at(wake_at, self._on_timer)
+
+    def _on_beat(self, now: float) -> None:
+        self.switchboard.play(now)
+        if self._phones is not None:
+            self._phones.beat(now)  # behind the bots' frames of this beat
 
     def _on_timer(self) -> None:
         self._timer = self._timer_at = None
@@ -298,6 +326,8 @@ class Gateway:
             logger.warning("{} connections did not close, and were cut", len(self._crowd))
             self._crowd.cut()
         await server.wait_closed()
+        if self._phones is not None:
+            await self._phones.close()
         await browsers
         await self._site.close()
         if self._preload is not None:
