@@ -16,6 +16,8 @@ export class CallList {
   /** @type {Map<string, {node: HTMLElement, update: (call: CallRecord) => void}>} */ #rows = new Map();
   /** @type {string|null} */ #next = null;
   /** @type {string|null} */ #selected = null;
+  /** Whether older calls than those of the first page were asked for. */
+  #deep = false;
   #asked = 0;
   #kept = KEPT;
 
@@ -33,6 +35,7 @@ export class CallList {
     for (const filter of [this.kind, this.phase]) {
       filter.addEventListener("change", () => {
         this.#calls.clear();
+        this.#deep = false;
         this.#kept = KEPT;
         void this.refresh();
       });
@@ -43,16 +46,19 @@ export class CallList {
   /** Fetch the latest page anew: at the beginning, and after news may have been missed. */
   async refresh() {
     const asked = ++this.#asked;
+    const began = performance.now();
     try {
       const page = await this.api.calls(this.#filter());
       if (asked !== this.#asked) return;
-      const oldest = page.calls.at(-1)?.placed_at ?? "";
-      // What is as recent as this page and not on it, is no more what the filter asks for.
+      const oldest = Date.parse(page.calls.at(-1)?.placed_at ?? "");
+      // What is as recent as this page and not on it, is gone; unless it was told of meanwhile.
       for (const [id, call] of this.#calls) {
-        if (!page.next || call.placed_at >= oldest) this.#calls.delete(id);
+        if (call.heard_at < began && (!page.next || Date.parse(call.placed_at) >= oldest)) this.#calls.delete(id);
       }
-      if (!this.#calls.size) this.#next = page.next;
-      for (const call of page.calls) this.#calls.set(call.call_id, call);
+      if (!this.#deep) this.#next = page.next;
+      for (const call of page.calls) {
+        if (!(this.#calls.get(call.call_id)?.heard_at > began)) this.#calls.set(call.call_id, call);
+      }
       this.#render();
     } catch (error) {
       this.onproblem(error);
@@ -94,6 +100,7 @@ export class CallList {
       if (asked !== this.#asked) return;
       for (const call of page.calls) this.#calls.set(call.call_id, call);
       this.#next = page.next;
+      this.#deep = true;
       this.#kept += page.calls.length;
       this.#render();
     } catch (error) {

@@ -22,6 +22,8 @@ export class CallView {
   #conversation = new Conversation();
   /** @type {Player|null} */ #player = null;
   /** @type {ReturnType<typeof setTimeout>[]} */ #timers = [];
+  /** Whether this is a call of this page that the gateway has yet to place: there is no record of it. */
+  #awaited = false;
   #asked = 0;
   #drawing = false;
   #drawnLatencies = -1;
@@ -66,6 +68,7 @@ export class CallView {
     this.#timers.splice(0).forEach(clearTimeout);
     this.#id = callId;
     this.#call = call ?? null;
+    this.#awaited = callId !== null && !call && callId === this.ownCall();
     this.#conversation = new Conversation();
     this.#drawnLatencies = -1;
     this.#following = true;
@@ -83,12 +86,13 @@ export class CallView {
   /** Fetch the record anew: at the beginning, and whenever news may have been missed. */
   async refresh() {
     const [id, asked] = [this.#id, ++this.#asked];
-    if (!id) return;
+    if (!id || this.#awaited) return;
+    const began = performance.now();
     try {
       const { call, events } = await this.api.call(id);
       if (id !== this.#id || asked !== this.#asked) return;
       this.#conversation.add(events);
-      this.#take(call);
+      this.#take(this.#call && this.#call.heard_at > began ? this.#call : call); // what was told meanwhile is newer
     } catch (error) {
       if (id !== this.#id) return;
       if (error.status === 404 && this.#call?.phase !== "ended" && this.#call) this.#later(AGAIN_MS);
@@ -99,6 +103,7 @@ export class CallView {
   /** @param {CallRecord} call news of any call */
   take(call) {
     if (call.call_id !== this.#id) return;
+    this.#awaited = false;
     const ended = call.phase === "ended" && this.#call?.phase !== "ended";
     this.#take(call);
     if (ended) SETTLE_MS.forEach((ms) => this.#later(ms));
@@ -180,7 +185,7 @@ export class CallView {
         el("span", { class: "length number", "data-testid": "call-length" }),
         call.phase === "ended" || call.call_id === this.ownCall() ? null : el("button", { type: "button", class: "danger", "data-testid": "call-hangup", onclick: () => this.onhangup(call) }, "Hang up"),
       ),
-      call.detail ? el("p", { class: "detail", "data-testid": "call-detail" }, call.detail) : "",
+      call.detail && call.detail !== reasonInWords(call.reason) ? el("p", { class: "detail", "data-testid": "call-detail" }, call.detail) : "",
       el("details", { class: "facts", open: opened }, el("summary", {}, "Details"),
         el("dl", {}, ...facts.filter(([, value]) => value).flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]))),
     );

@@ -83,7 +83,8 @@ export function durationOf(call) {
 
 /** @param {CallRecord} call @returns {string} "mira → front_desk" */
 export function whoToWhom(call) {
-  return `${call.from_number ?? "unknown"} → ${call.to_number ?? call.agent_id}`;
+  const nameless = call.kind === "phone" ? "withheld number" : call.kind;
+  return `${call.from_number ?? nameless} → ${call.to_number ?? call.agent_id}`;
 }
 
 /** @param {any} value @returns {string} JSON on one line, or as it is if it is text */

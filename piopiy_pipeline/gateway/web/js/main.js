@@ -74,6 +74,7 @@ async function inform() {
 function lock(problem) {
   opened = false;
   events.stop();
+  talk.end("the key is not accepted any more");
   byId("console").hidden = true;
   byId("link").hidden = true;
   byId("key-form").hidden = false;

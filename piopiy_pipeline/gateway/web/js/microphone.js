@@ -84,11 +84,13 @@ export async function listMicrophones() {
 /** How loud a stream is, on an audio context that all meters of the page share. */
 export class Loudness {
   /** @type {AudioContext|null} */ static #context = null;
+  static #inUse = 0;
 
   /** @param {MediaStream} stream */
   constructor(stream) {
     Loudness.#context ??= new AudioContext();
     void Loudness.#context.resume();
+    Loudness.#inUse += 1;
     this.source = Loudness.#context.createMediaStreamSource(stream);
     this.analyser = Loudness.#context.createAnalyser();
     this.analyser.fftSize = 1024;
@@ -105,7 +107,10 @@ export class Loudness {
     return Math.min(1, Math.max(0, (decibels + 60) / 60));
   }
 
+  /** To be called once. Between calls nothing is computed. */
   close() {
     this.source.disconnect();
+    Loudness.#inUse -= 1;
+    if (!Loudness.#inUse) void Loudness.#context.suspend();
   }
 }

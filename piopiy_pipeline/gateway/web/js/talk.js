@@ -22,6 +22,7 @@ export class Talk {
   /** @type {CallRecord|null} */ #record = null;
   /** @type {TalkState} */ #state = "idle";
   /** @type {Set<string>} calls that were there before ours */ #others = new Set();
+  /** @type {string|null} our last call, of whose end the gateway may tell after the connection is closed */ #before = null;
   /** @type {{you: Loudness|null, bot: Loudness|null}} */ #meters = { you: null, bot: null };
   #connected = false;
   #heardAt = 0;
@@ -78,6 +79,7 @@ export class Talk {
   take(call) {
     if (!this.#call) {
       this.#others.add(call.call_id);
+      if (call.call_id === this.#before && call.phase === "ended" && this.#state === "ended") this.#explain(call);
       return;
     }
     if (!this.#call.callId && call.kind === "browser" && call.agent_id === this.#call.agentId && !this.#others.has(call.call_id)) {
@@ -144,6 +146,11 @@ export class Talk {
     this.#call?.close("you hung up");
   }
 
+  /** End this page's call, if there is one. @param {string} why */
+  end(why) {
+    this.#call?.close(why);
+  }
+
   /** @param {import("./call.js").PeerState} state @param {string} [why] */
   #peerChanged(state, why) {
     if (state === "connecting") this.#show("connecting");
@@ -166,17 +173,21 @@ export class Talk {
 
   /** @param {string} why */
   #ended(why) {
-    const record = this.#record;
-    const reason = record?.phase === "ended" ? reasonInWords(record.reason) : why;
-    if (record?.phase === "ended" && record.detail && record.reason !== "caller_hangup" && record.reason !== "agent_hangup") {
-      say(byId("talk-problem"), record.detail);
-    }
+    this.#before = this.#call?.callId ?? null;
     this.#call = null;
     this.audio.srcObject = null;
     this.#meters.you?.close();
     this.#meters.bot?.close();
     this.#meters = { you: null, bot: null };
-    this.#show("ended", reason ? `Ended: ${reason}` : "Ended");
+    this.#show("ended", why ? `Ended: ${why}` : "Ended");
+    if (this.#record?.phase === "ended") this.#explain(this.#record);
+  }
+
+  /** @param {CallRecord} record of our call, that has ended */
+  #explain(record) {
+    if (record.reason === "caller_hangup" && byId("state").textContent !== STATES.ended) return; // we know it better
+    setText(byId("state"), `Ended: ${reasonInWords(record.reason)}`);
+    if (record.detail && record.reason !== "caller_hangup" && record.reason !== "agent_hangup") say(byId("talk-problem"), record.detail);
   }
 
   /** @param {TalkState} state @param {string} [text] */
