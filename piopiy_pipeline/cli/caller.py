@@ -346,6 +346,8 @@ class Caller:
                 self._on_tool(data, now)
             case "tool_result":
                 self._tools_running.discard(data.get("number"))
+            case "latency":
+                self._report("latency", now, **data)
             case "error":
                 self._report("error", now, **data)
 

@@ -54,7 +54,7 @@ class Pace:
 class Report:
     """Something to tell the user. `at` is in seconds since the caller dialled."""
 
-    event: Literal["ringing", "answered", "user", "bot", "turn", "tool", "error", "ended"]
+    event: Literal["ringing", "answered", "user", "bot", "turn", "tool", "latency", "error", "ended"]
     at: float
     data: dict[str, Any] = field(default_factory=dict)
 

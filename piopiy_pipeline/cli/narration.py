@@ -14,6 +14,7 @@ from rich.text import Text
 
 from piopiy_pipeline.cli.caller import Caller, Outcome, Report
 from piopiy_pipeline.cli.target import Target
+from piopiy_pipeline.latency import PARTS
 
 __all__ = ["ForPeople", "ForPrograms", "Narrator"]
 
@@ -121,6 +122,8 @@ class ForPeople:
                 self._say(report, "magenta", "tool", f"{data['name']}({arguments})")
             case "turn":
                 self._say(report, "dim", "", _latency(data))
+            case "latency":
+                self._say(report, "dim", "", _parts(data))
             case "error":
                 self._say(report, "red", "error", _error(data))
             case "ended" if outcome is not None:
@@ -153,6 +156,12 @@ def _latency(data: dict[str, Any]) -> str:
     if data.get("barge_in_ms") is not None:
         told += f", silent {data['barge_in_ms']} ms after the interruption"
     return f"turn {data['turn']} ({data['name']}): {told}"
+
+
+def _parts(data: dict[str, Any]) -> str:
+    """Where the agent says that the time of an answer went."""
+    parts = (f"{name} {round(data[f'{name}_s'] * 1000)}" for name in PARTS if data.get(f"{name}_s"))
+    return f"at the bot {round(data.get('total_s', 0) * 1000)} ms = {' + '.join(parts)}"
 
 
 def _error(data: dict[str, Any]) -> str:

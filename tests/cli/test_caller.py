@@ -379,3 +379,17 @@ def test_both_sides_of_the_recording_are_placed_by_time_and_without_jitter() -> 
     assert left == list(range(0, len(left) * 320, 320))
     assert np.diff(right).tolist() == [320, 320, 320]
     assert right[0] == pytest.approx(RATE, abs=2)
+
+
+def test_partial_words_are_no_sign_of_life_and_a_latency_is_told_with_its_parts() -> None:
+    call = Call([utterance(lead_s=0)])
+    call.answer()
+    call.bot_says(0.5)
+    call.run(2.0)
+    parts = {"silence_s": 0.2, "stt_s": 0.0, "turn_s": 0.4, "llm_s": 0.3, "tts_s": 0.1, "playout_s": 0.02}
+    call.tell("latency", **parts, total_s=1.02)
+    assert call.told("latency") == [{**parts, "total_s": 1.02}]
+    for _ in range(60):
+        call.tell("bot_partial", text="never to the end")
+        call.run(0.2)
+    assert hung_up(call), "nothing was heard and nothing was done"

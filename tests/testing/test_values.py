@@ -74,8 +74,8 @@ def test_percentiles_are_over_all_answers_of_all_calls() -> None:
     assert len(calls.latencies()) == 6
     assert calls.percentile("voice_to_voice", 0) == pytest.approx(0.62)
     assert calls.percentile("llm", 100) == pytest.approx(0.54)
-    with pytest.raises(ValueError, match="there is no latency 'stt'"):
-        calls.percentile("stt", 95)
+    with pytest.raises(ValueError, match="there is no latency 'network'"):
+        calls.percentile("network", 95)
     with pytest.raises(ValueError, match="no turn of 0 calls"):
         Calls().percentile("llm", 95)
 
@@ -91,4 +91,4 @@ def test_the_timeline_shows_who_did_what_and_where_the_time_went() -> None:
     text = booking_call().timeline()
     assert "caller  speaks '01-people.wav'" in text
     assert "bot  uses book_table(people=4, day='Friday', time='19:00')" in text
-    assert "turn 1: answered after 620 ms = silence 220 + turn 50 + llm 240 + tts 90 + playout 20" in text
+    assert "turn 1: answered after 620 ms = silence 220 + stt 30 + turn 20 + llm 240 + tts 90 + playout 20" in text
