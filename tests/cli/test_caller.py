@@ -382,7 +382,7 @@ def test_both_sides_of_the_recording_are_placed_by_time_and_without_jitter() -> 
 
 
 def test_partial_words_are_no_sign_of_life_and_a_latency_is_told_with_its_parts() -> None:
-    call = Call([utterance(lead_s=0)])
+    call = Call([utterance(lead_s=0)], hangup_after_s=5.0)
     call.answer()
     call.bot_says(0.5)
     call.run(2.0)
