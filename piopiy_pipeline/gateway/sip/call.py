@@ -126,6 +126,8 @@ class SipCall:
     @property
     def wake_at(self) -> float | None:
         """When it wants to be woken."""
+        if self._state == "over":
+            return None
         times = [self.session_timer.wake_at, self._unacked.wake_at if self._unacked else None]
         return min((at for at in times if at is not None), default=None)
 

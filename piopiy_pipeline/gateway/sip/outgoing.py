@@ -108,7 +108,7 @@ class OutgoingCall(SipCall):
     @property
     def wake_at(self) -> float | None:
         """When it wants to be woken."""
-        times = (super().wake_at, self._give_up_at)
+        times = (super().wake_at, None if self.ended else self._give_up_at)
         return min((at for at in times if at is not None), default=None)
 
     def wake(self, now: float) -> None:

@@ -33,6 +33,7 @@ class RegistrarAnswer:
 
     code: int
     headers: tuple[tuple[str, str], ...] = ()
+    phrase: str = ""
 
 
 class Registrar:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from dataclasses import dataclass, field
 from typing import Protocol
 
 __all__ = ["T1", "T2", "T4", "TIMEOUT", "Alarms", "Sleeper"]
@@ -29,39 +30,58 @@ class Sleeper(Protocol):
 
 
 class Alarms:
-    """Who is woken when. Entries are left in the heap when a sleeper changes its mind, and checked when due."""
+    """Who is woken when. A sleeper has one alarm at most, and is let go of as soon as it has none."""
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Sleeper]] = []
-        self._armed: dict[int, float] = {}
+        self._heap: list[_Alarm] = []
+        self._set: dict[int, _Alarm] = {}  # by id: sleepers need not be hashable
         self._count = 0
 
     def __len__(self) -> int:
-        return len(self._heap)
+        return len(self._set)
 
     @property
     def next_at(self) -> float | None:
         """The time of the next alarm."""
-        return self._heap[0][0] if self._heap else None
+        while self._heap and self._heap[0].sleeper is None:
+            heapq.heappop(self._heap)
+        return self._heap[0].at if self._heap else None
 
     def set(self, sleeper: Sleeper) -> None:
         """Look at its `wake_at` again, which may have changed."""
         at = sleeper.wake_at
-        if at is None:
+        alarm = self._set.get(id(sleeper))
+        if alarm is not None and alarm.at == at:
             return
-        armed = self._armed.get(id(sleeper))
-        if armed is None or at < armed:
-            self._armed[id(sleeper)] = at
+        self.forget(sleeper)
+        if at is not None:
             self._count += 1
-            heapq.heappush(self._heap, (at, self._count, sleeper))
+            alarm = _Alarm(at, self._count, sleeper)
+            self._set[id(sleeper)] = alarm
+            heapq.heappush(self._heap, alarm)
+
+    def forget(self, sleeper: Sleeper) -> None:
+        """It wants to be woken no more."""
+        alarm = self._set.pop(id(sleeper), None)
+        if alarm is not None:
+            alarm.sleeper = None
+            if len(self._heap) > 64 and len(self._heap) > 4 * len(self._set):
+                self._heap = [alarm for alarm in self._heap if alarm.sleeper is not None]
+                heapq.heapify(self._heap)
 
     def ring(self, now: float) -> None:
         """Wake everybody whose time has come."""
-        while self._heap and self._heap[0][0] <= now:
-            at, _, sleeper = heapq.heappop(self._heap)
-            if self._armed.get(id(sleeper)) == at:
-                del self._armed[id(sleeper)]
-            due = sleeper.wake_at
-            if due is not None and due <= now:
-                sleeper.wake(now)
+        while (at := self.next_at) is not None and at <= now:
+            alarm = heapq.heappop(self._heap)
+            sleeper = alarm.sleeper
+            assert sleeper is not None  # next_at has just looked
+            del self._set[id(sleeper)]
+            sleeper.wake(now)
             self.set(sleeper)
+
+
+@dataclass(slots=True, order=True)
+class _Alarm:
+    at: float
+    count: int
+    sleeper: Sleeper | None = field(compare=False)

@@ -263,8 +263,10 @@ class SipEndpoint:
         self._timer = None
         at = self._agent.wake_at
         # A timer may fire by the resolution of the loop's clock too early.
-        self._agent.wake(max(self._loop.time(), at or 0.0))
-        self._flush()
+        try:
+            self._agent.wake(max(self._loop.time(), at or 0.0))
+        finally:
+            self._flush()
 
     def _send(self, packet: Packet) -> None:
         flow = packet.flow

@@ -8,11 +8,11 @@ Source: RFC 3261, sections 8.2, 9.2, 11, 12.2.2 and 17.2.3.
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+
+from loguru import logger
 
 from piopiy_pipeline.gateway.errors import GatewayError
 from piopiy_pipeline.gateway.sip.call import SipCall
@@ -20,9 +20,9 @@ from piopiy_pipeline.gateway.sip.config import SipConfig
 from piopiy_pipeline.gateway.sip.dialog import flow_of
 from piopiy_pipeline.gateway.sip.digest import Credentials
 from piopiy_pipeline.gateway.sip.doorman import Doorman, Refusal
+from piopiy_pipeline.gateway.sip.exchange import Exchange, Packet
 from piopiy_pipeline.gateway.sip.extras import ALLOW, KNOWN_METHODS, SUPPORTED
 from piopiy_pipeline.gateway.sip.incoming import IncomingCall
-from piopiy_pipeline.gateway.sip.line import OnLost, OnResponse
 from piopiy_pipeline.gateway.sip.listeners import CallListener, UserAgentListener
 from piopiy_pipeline.gateway.sip.message import (
     Flow,
@@ -30,24 +30,14 @@ from piopiy_pipeline.gateway.sip.message import (
     Request,
     Response,
     parse,
-    reply,
-    reply_flow,
 )
 from piopiy_pipeline.gateway.sip.outgoing import OutgoingCall
-from piopiy_pipeline.gateway.sip.registrar import Registrar
+from piopiy_pipeline.gateway.sip.registrar import Registrar, RegistrarAnswer
 from piopiy_pipeline.gateway.sip.registration import Registration
-from piopiy_pipeline.gateway.sip.request import OutgoingRequest
 from piopiy_pipeline.gateway.sip.sdp import SdpError, SessionDescription, choose
 from piopiy_pipeline.gateway.sip.session_timer import SessionTimer
 from piopiy_pipeline.gateway.sip.stats import SipStats
-from piopiy_pipeline.gateway.sip.timers import Alarms, Sleeper
-from piopiy_pipeline.gateway.sip.transactions import (
-    ClientInvite,
-    ClientRequest,
-    ServerInvite,
-    ServerRequest,
-    Step,
-)
+from piopiy_pipeline.gateway.sip.transactions import ServerInvite
 from piopiy_pipeline.gateway.sip.uri import SipUri, UnknownScheme, escaped_user
 
 __all__ = ["CannotCall", "Packet", "SipUserAgent"]
@@ -55,64 +45,6 @@ __all__ = ["CannotCall", "Packet", "SipUserAgent"]
 
 class CannotCall(GatewayError):
     """Nobody can be reached under what was to be called, and why."""
-
-
-class Packet(NamedTuple):
-    """One message to be sent. Only requests may open a connection."""
-
-    data: bytes
-    flow: Flow
-    or_else: Flow | None = None
-    key: tuple[str, ...] | None = None
-    """What to tell `SipUserAgent.undelivered`; None: nobody waits for it."""
-
-
-class _Client:
-    """A transaction of ours, and who waits for it."""
-
-    def __init__(
-        self,
-        agent: SipUserAgent,
-        key: tuple[str, ...],
-        transaction: ClientInvite | ClientRequest,
-        on_response: OnResponse,
-        on_lost: OnLost,
-    ) -> None:
-        self.agent, self.key, self.transaction = agent, key, transaction
-        self.on_response, self.on_lost = on_response, on_lost
-
-    @property
-    def wake_at(self) -> float | None:
-        return self.transaction.wake_at
-
-    def wake(self, now: float) -> None:
-        self.agent._client_step(self, self.transaction.wake(now), now)
-
-
-class _Server:
-    """A transaction of somebody else's, and the call that it is about."""
-
-    def __init__(
-        self,
-        agent: SipUserAgent,
-        key: tuple[str, ...],
-        transaction: ServerInvite | ServerRequest,
-        request: Request,
-        source: Flow,
-    ) -> None:
-        self.agent, self.key, self.transaction = agent, key, transaction
-        self.request, self.source = request, source
-        self.call: IncomingCall | None = None
-
-    @property
-    def wake_at(self) -> float | None:
-        return self.transaction.wake_at
-
-    def wake(self, now: float) -> None:
-        step = self.transaction.wake(now)
-        self.agent._answer(self, step.send)
-        if self.transaction.done:
-            self.agent._servers.pop(self.key, None)
 
 
 class SipUserAgent:
@@ -132,21 +64,22 @@ class SipUserAgent:
         self.stats = SipStats()
         self.doorman = Doorman(config)
         self.registrar = Registrar()
-        self.token = token
         self._listener = listener
-        self._address_for, self._ports = address_for, ports
-        self._on_output = on_output
-        self._secret = secrets.token_bytes(16)
-        self._alarms = Alarms()
-        self._outbox: list[Packet] = []
-        self._servers: dict[tuple[str, ...], _Server] = {}
-        self._clients: dict[tuple[str, ...], _Client] = {}
+        self._address_for = address_for
+        self._exchange = Exchange(
+            self.stats,
+            max_transactions=config.max_transactions,
+            address_for=address_for,
+            ports=ports,
+            token=token,
+            on_output=on_output,
+        )
         self._calls: dict[tuple[str, str], SipCall] = {}
         self._offered: dict[tuple[str, str, int], IncomingCall] = {}
         self._per_source: Counter[str] = Counter()
         self._closing = False
         self.registrations = {
-            name: Registration(self, name, trunk)
+            name: Registration(self._exchange, name, trunk)
             for name, trunk in config.trunks.items()
             if trunk.register_there
         }
@@ -161,16 +94,19 @@ class SipUserAgent:
     @property
     def wake_at(self) -> float | None:
         """When it wants to be woken."""
-        return self._alarms.next_at
+        return self._exchange.alarms.next_at
 
     def wake(self, now: float) -> None:
         """Do what is due."""
-        self._alarms.ring(now)
+        self._exchange.alarms.ring(now)
 
     def take_outbox(self) -> list[Packet]:
         """What is to be sent, in order."""
-        outbox, self._outbox = self._outbox, []
-        return outbox
+        return self._exchange.take_outbox()
+
+    def undelivered(self, key: tuple[str, ...], now: float) -> None:
+        """A request of ours could not be sent: 17.1.4."""
+        self._exchange.undelivered(key, now)
 
     def receive(self, data: bytes, source: Flow, now: float) -> None:
         """A message came."""
@@ -183,19 +119,17 @@ class SipUserAgent:
             self.stats.malformed += 1
             if error.refusal is not None and not self.doorman.flooding(source.host, now):
                 self.doorman.refused(source.host, now)
-                self._refuse(error.refusal, source, error.code, phrase=_phrase(str(error)))
+                self._exchange.refuse(error.refusal, source, error.code, phrase=_phrase(str(error)))
             return
         if isinstance(message, Response):
-            self._response_came(message, source, now)
+            self._exchange.response_came(message, source, now)
         else:
-            self._request_came(message, source, now)
-
-    def undelivered(self, key: tuple[str, ...], now: float) -> None:
-        """A request of ours could not be sent: 17.1.4."""
-        self.stats.unreachable += 1
-        client = self._clients.pop(key, None)
-        if client is not None:
-            client.on_lost(503, now)
+            try:
+                self._request_came(message, source, now)
+            except Exception:
+                # Whoever listens failed. The other side is told, and no transaction stays open for ever.
+                logger.exception("sip: {} of {} failed", message.method, source)
+                self._exchange.respond(message, source, 500, to_tag=self._exchange.token(), now=now)
 
     # Towards the gateway.
 
@@ -207,7 +141,7 @@ class SipUserAgent:
     @property
     def transactions(self) -> int:
         """How many transactions are held."""
-        return len(self._servers) + len(self._clients)
+        return len(self._exchange.servers) + len(self._exchange.clients)
 
     def begin_registrations(self, now: float) -> None:
         """Register wherever the configuration says."""
@@ -243,7 +177,7 @@ class SipUserAgent:
             raise CannotCall("the gateway is shutting down")
         uri, flow, credentials, host, own_user = self._way_to(to, trunk, now)
         call = OutgoingCall(
-            self,
+            self._exchange,
             uri=uri,
             flow=flow,
             offer=offer,
@@ -295,130 +229,28 @@ class SipUserAgent:
             way.user or "",
         )
 
-    # Towards calls: the `Line`.
-
-    def contact(self, flow: Flow, user: str) -> str:
-        """Our Contact for peers on this flow."""
-        transport = "" if flow.transport == "udp" else f";transport={flow.transport}"
-        return f"<sip:{escaped_user(user)}{'@' if user else ''}{self.sent_by(flow)}{transport}>"
-
-    def sent_by(self, flow: Flow) -> str:
-        """Our address for Via."""
-        host = self._address_for(flow.host)
-        port = self._ports.get(flow.transport, 5060)
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-    def send(self, request: OutgoingRequest) -> None:
-        """Send outside of any transaction."""
-        self._put(Packet(bytes(request), request.flow, request.or_else))
-
-    def send_again(self, data: bytes, request: Request, source: Flow) -> None:
-        """Send a response outside of its transaction."""
-        self._put(Packet(data, reply_flow(request, source)))
-
-    def begin(self, request: OutgoingRequest, on_response: OnResponse, on_lost: OnLost, now: float) -> None:
-        """Send a request in a transaction of its own."""
-        if len(self._clients) >= self.config.max_transactions:
-            self.stats.over_limit += 1
-            on_lost(503, now)
-            return
-        key = (request.branch, request.method)
-        kind = ClientInvite if request.method == "INVITE" else ClientRequest
-        client = _Client(self, key, kind(request, now), on_response, on_lost)
-        self._clients[key] = client
-        self._client_step(client, client.transaction.begin(), now)
-
-    def give_up(self, request: OutgoingRequest, now: float) -> None:
-        """An INVITE of ours was cancelled."""
-        client = self._clients.get((request.branch, request.method))
-        if client is not None and isinstance(client.transaction, ClientInvite):
-            client.transaction.give_up(now)
-            self._alarms.set(client)
-
-    def reset_alarm(self, sleeper: Sleeper) -> None:
-        """Look at its `wake_at` again."""
-        self._alarms.set(sleeper)
-
-    def respond(
-        self,
-        request: Request,
-        source: Flow,
-        code: int,
-        phrase: str = "",
-        *,
-        to_tag: str = "",
-        headers: tuple[tuple[str, str], ...] = (),
-        body: bytes = b"",
-        now: float,
-    ) -> bytes:
-        """Respond in the request's transaction."""
-        data = reply(request, source, code, phrase, to_tag=to_tag, headers=headers, body=body)
-        server = self._servers.get(request.transaction_key())
-        if server is not None:
-            self._answer(server, server.transaction.respond(data, code, now).send)
-            self._alarms.set(server)
-        return data
-
-    # Transactions.
-
-    def _client_step(self, client: _Client, step: Step, now: float) -> None:
-        if client.transaction.done:
-            self._clients.pop(client.key, None)
-        request = client.transaction.request
-        if step.send is not None:
-            self._put(Packet(step.send, request.flow, request.or_else, client.key))
-        self._alarms.set(client)
-        if step.timed_out:
-            client.on_lost(408, now)
-
-    def _answer(self, server: _Server, data: bytes | None) -> None:
-        if data is not None:
-            self._put(Packet(data, reply_flow(server.request, server.source)))
-
-    def _put(self, packet: Packet) -> None:
-        self._outbox.append(packet)
-        if len(self._outbox) == 1:
-            self._on_output()
-
-    def _response_came(self, response: Response, source: Flow, now: float) -> None:
-        client = self._clients.get((response.via.branch, response.cseq.method))
-        if client is None:
-            self.stats.strays += 1
-            return
-        step = client.transaction.receive(response, now)
-        self._client_step(client, step, now)
-        if step.response is not None:
-            client.on_response(step.response, source, now)
-
     def _request_came(self, request: Request, source: Flow, now: float) -> None:
-        server = self._servers.get(request.transaction_key())
+        server = self._exchange.servers.get(request.transaction_key())
         if server is not None:
             if request.method == "ACK":
                 transaction = server.transaction
                 if not (isinstance(transaction, ServerInvite) and transaction.ack(now)):
                     self._ack_came(request, now)
-                self._alarms.set(server)
+                self._exchange.alarms.set(server)
             else:
                 self.stats.retransmissions += 1
-                self._answer(server, server.transaction.again().send)
+                self._exchange.came_again(server)
         elif request.method == "ACK":
             self._ack_came(request, now)
         elif request.method == "CANCEL":
             self._cancel_came(request, source, now)
-        elif len(self._servers) >= self.config.max_transactions:
+        elif self._exchange.full(source.host):
             self.stats.over_limit += 1
-            self._refuse(request, source, 503, headers=(("Retry-After", "5"),))
+            self._exchange.refuse(request, source, 503, headers=(("Retry-After", "5"),))
         elif request.to.tag:
             self._within_a_call(request, source, now)
         else:
             self._begins_something(request, source, now)
-
-    def _open(self, request: Request, source: Flow) -> _Server:
-        key = request.transaction_key()
-        kind = ServerInvite if request.method == "INVITE" else ServerRequest
-        server = _Server(self, key, kind(reliable=source.reliable), request, source)
-        self._servers[key] = server
-        return server
 
     def _ack_came(self, request: Request, now: float) -> None:
         call = self._calls.get((request.call_id, request.to.tag))
@@ -429,14 +261,14 @@ class SipUserAgent:
 
     def _cancel_came(self, request: Request, source: Flow, now: float) -> None:
         """9.2: it is answered for itself; what it does to the INVITE is the call's matter."""
-        server = self._servers.get(request.transaction_key("INVITE"))
+        server = self._exchange.servers.get(request.transaction_key("INVITE"))
         if server is None:
             self.stats.strays += 1
-            self._refuse(request, source, 481)
+            self._exchange.refuse(request, source, 481)
             return
-        self._open(request, source)
-        tag = server.call.local_tag if server.call is not None else self.token()
-        self.respond(request, source, 200, to_tag=tag, now=now)
+        self._exchange.open(request, source)
+        tag = server.call.local_tag if server.call is not None else self._exchange.token()
+        self._exchange.respond(request, source, 200, to_tag=tag, now=now)
         if server.call is not None:
             server.call.cancelled(now)
 
@@ -444,12 +276,12 @@ class SipUserAgent:
         call = self._calls.get((request.call_id, request.to.tag))
         if call is None or not call.owns(request):
             self.stats.strays += 1
-            self._refuse(request, source, 481)
+            self._exchange.refuse(request, source, 481)
             return
-        self._open(request, source)
+        self._exchange.open(request, source)
         missing = _unsupported(request)
         if missing:
-            self.respond(request, source, 420, headers=(("Unsupported", missing),), now=now)
+            self._exchange.respond(request, source, 420, headers=(("Unsupported", missing),), now=now)
         else:
             call.receive(request, source, now)
 
@@ -462,34 +294,19 @@ class SipUserAgent:
             SipUri.parse(request.uri)
             missing = _unsupported(request)
         except UnknownScheme:
-            self._refuse(request, source, 416)
+            self._exchange.refuse(request, source, 416)
             return
         except ValueError as error:
             self.stats.malformed += 1
-            self._refuse(request, source, 400, phrase=_phrase(str(error)))
+            self._exchange.refuse(request, source, 400, phrase=_phrase(str(error)))
             return
         if handler is None:
             code = 405 if request.method in KNOWN_METHODS else 501
-            self._refuse(request, source, code, headers=(("Allow", ALLOW),))
+            self._exchange.refuse(request, source, code, headers=(("Allow", ALLOW),))
         elif missing:
-            self._refuse(request, source, 420, headers=(("Unsupported", missing),))
+            self._exchange.refuse(request, source, 420, headers=(("Unsupported", missing),))
         else:
             handler(request, source, now)
-
-    def _refuse(
-        self,
-        request: Request,
-        source: Flow,
-        code: int,
-        *,
-        phrase: str = "",
-        headers: tuple[tuple[str, str], ...] = (),
-    ) -> None:
-        """Refuse without a transaction, the same way each time it comes again: 8.2.7."""
-        key = repr((request.vias[0], request.get("Call-ID"))).encode("utf-8", "surrogateescape")
-        tag = hashlib.blake2s(key, key=self._secret, digest_size=8).hexdigest()
-        data = reply(request, source, code, phrase, to_tag=tag, headers=headers)
-        self._put(Packet(data, reply_flow(request, source)))
 
     def _turn_away(self, request: Request, source: Flow, refusal: Refusal, now: float) -> None:
         if refusal.counts:
@@ -497,32 +314,39 @@ class SipUserAgent:
             self.doorman.refused(source.host, now)
         elif refusal.code == 401:
             self.stats.challenges += 1
-        self._refuse(request, source, refusal.code, headers=refusal.headers)
+        self._exchange.refuse(request, source, refusal.code, headers=refusal.headers)
 
     # What begins here.
 
     def _options_came(self, request: Request, source: Flow, now: float) -> None:
         headers = (("Allow", ALLOW), ("Accept", "application/sdp"), ("Supported", SUPPORTED))
-        self._refuse(request, source, 503 if self._closing else 200, headers=headers)
+        self._exchange.refuse(request, source, 503 if self._closing else 200, headers=headers)
 
     def _register_came(self, request: Request, source: Flow, now: float) -> None:
         verdict = self.doorman.phone(request, now)
         if isinstance(verdict, Refusal):
             self._turn_away(request, source, verdict, now)
             return
+        self._exchange.open(request, source)
         try:
-            wanted = SipUri.parse(request.to.uri).user
-            if wanted != verdict.user:
-                self._turn_away(request, source, Refusal(403, counts=True), now)
-                return
-            self._open(request, source)
-            answer = self.registrar.register(request, verdict.user, source, now)
+            if SipUri.parse(request.to.uri).user == verdict.user:
+                answer = self.registrar.register(request, verdict.user, source, now)
+            else:  # who has a password has it for one name
+                self.stats.wrong_passwords += 1
+                self.doorman.refused(source.host, now)
+                answer = RegistrarAnswer(403)
         except ValueError as error:
-            self._open(request, source)
-            self.respond(request, source, 400, _phrase(str(error)), to_tag=self.token(), now=now)
-            return
+            answer = RegistrarAnswer(400, phrase=_phrase(str(error)))
         self.stats.registrations += answer.code == 200
-        self.respond(request, source, answer.code, to_tag=self.token(), headers=answer.headers, now=now)
+        self._exchange.respond(
+            request,
+            source,
+            answer.code,
+            answer.phrase,
+            to_tag=self._exchange.token(),
+            headers=answer.headers,
+            now=now,
+        )
 
     def _invite_came(self, request: Request, source: Flow, now: float) -> None:
         verdict = self.doorman.caller(request, source.host, now)
@@ -534,7 +358,7 @@ class SipUserAgent:
             self.stats.unknown_numbers += 1
             if not verdict.trusted:
                 self.doorman.refused(source.host, now)
-            self._refuse(request, source, 404)
+            self._exchange.refuse(request, source, 404)
             return
         early = sum(1 for call in self._offered.values() if call.unanswered)
         if (
@@ -543,23 +367,25 @@ class SipUserAgent:
             or (not verdict.trusted and self._per_source[source.host] >= self.config.max_calls_per_source)
         ):
             self.stats.over_limit += 1
-            self._refuse(request, source, 503 if self._closing else 486, headers=(("Retry-After", "5"),))
+            self._exchange.refuse(
+                request, source, 503 if self._closing else 486, headers=(("Retry-After", "5"),)
+            )
             return
         merged = (request.call_id, request.from_.tag, request.cseq.sequence)
         if merged in self._offered:  # 8.2.2.2: it came by two ways
-            self._refuse(request, source, 482)
+            self._exchange.refuse(request, source, 482)
             return
         wrong = self._unacceptable(request)
         if wrong is not None:
             self.stats.not_acceptable += 1
-            self._refuse(request, source, wrong[0], phrase=wrong[1], headers=wrong[2])
+            self._exchange.refuse(request, source, wrong[0], phrase=wrong[1], headers=wrong[2])
             return
         try:
             call = IncomingCall(
-                self,
+                self._exchange,
                 request,
                 source,
-                local_tag=self.token(),
+                local_tag=self._exchange.token(),
                 agent_id=agent_id,
                 user=verdict.user,
                 trusted=verdict.trusted,
@@ -567,17 +393,17 @@ class SipUserAgent:
             )
         except ValueError as error:
             self.stats.malformed += 1
-            self._refuse(request, source, 400, phrase=_phrase(str(error)))
+            self._exchange.refuse(request, source, 400, phrase=_phrase(str(error)))
             return
         if call.timer_headers is None:
-            self._refuse(request, source, 422, headers=SessionTimer.MINIMUM)
+            self._exchange.refuse(request, source, 422, headers=SessionTimer.MINIMUM)
             return
-        self._open(request, source).call = call
+        self._exchange.open(request, source).call = call
         self._offered[merged] = call
         self._per_source[source.host] += 1
         self._keep(call)
         self.stats.calls_in += 1
-        self.respond(request, source, 100, now=now)
+        self._exchange.respond(request, source, 100, now=now)
         self._listener.incoming_call(call, now)
 
     def _unacceptable(self, request: Request) -> tuple[int, str, tuple[tuple[str, str], ...]] | None:
@@ -606,6 +432,7 @@ class SipUserAgent:
 
     def _forget(self, call: SipCall) -> None:
         self._calls.pop(call.key, None)
+        self._exchange.alarms.forget(call)
         if isinstance(call, IncomingCall):
             request = call.request
             self._offered.pop((request.call_id, request.from_.tag, request.cseq.sequence), None)
