@@ -69,6 +69,11 @@ class Phones:
         return self.config.port if self._endpoint is None else self._endpoint.port
 
     @property
+    def endpoint(self) -> SipEndpoint | None:
+        """Signalling's side: None before `open` and after `close`."""
+        return self._endpoint
+
+    @property
     def active(self) -> bool:
         """Whether there are legs with sound, for which `beat` is to be called."""
         return bool(self._legs)

@@ -1,0 +1,251 @@
+"""A real telephone for tests: baresip (https://github.com/baresip/baresip), without a screen or a sound card.
+
+It speaks what WAV files hold, records what it hears, and is told what to do over its `ctrl_tcp` module:
+netstrings of JSON on a port of loopback.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import tempfile
+import wave
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Baresip", "baresip", "free_port"]
+
+PATIENCE_S = 20.0
+PADDING_S = 300.0
+"""baresip hangs up when its recording ends: silence follows what it says."""
+
+_CONFIG = """\
+poll_method epoll
+sip_listen 127.0.0.1:{sip_port}
+sip_trans_def {transport}
+net_interface 127.0.0.1
+call_local_timeout 60
+call_max_calls 4
+audio_player aubridge,sink
+audio_source aufile,{quiet}
+audio_alert aubridge,alert
+ausrc_srate {rate}
+auplay_srate {rate}
+ausrc_channels 1
+auplay_channels 1
+audio_level no
+rtp_ports {rtp_ports}
+rtcp_mux {mux}
+jitter_buffer_type fixed
+jitter_buffer_delay 1-10
+module_path /usr/lib/baresip/modules
+module {codecs}
+module aufile.so
+module aubridge.so
+module sndfile.so
+module_app account.so
+module_app menu.so
+module_app ctrl_tcp.so
+ctrl_tcp_listen 127.0.0.1:{control_port}
+snd_path {folder}
+"""
+
+
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    """A port of loopback that nobody has just now."""
+    with socket.socket(socket.AF_INET, kind) as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
+
+
+class Baresip:
+    """A running telephone. `event` waits for what it tells; `say` has it speak; `heard` is its recording."""
+
+    def __init__(self, folder: Path, process: asyncio.subprocess.Process, rate: int, sip_port: int) -> None:
+        self.folder = folder
+        self.rate = rate
+        self.sip_port = sip_port
+        self.events: list[dict[str, Any]] = []
+        self._process = process
+        self._answers: dict[str, asyncio.Future[dict[str, Any]]] = {}
+        self._tokens = 0
+        self._news = asyncio.Event()
+        self._reading: asyncio.Task[None] | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._taken = 0
+        self._spoken = 0
+
+    # ------------------------------------------------------------------ what it does
+
+    async def command(self, name: str, params: str = "") -> str:
+        """Tell it to do something. Fails where it says that it cannot."""
+        assert self._writer is not None
+        self._tokens += 1
+        token = str(self._tokens)
+        answer = self._answers[token] = asyncio.get_running_loop().create_future()
+        text = json.dumps({"command": name, "params": params, "token": token})
+        self._writer.write(f"{len(text)}:{text},".encode())
+        async with asyncio.timeout(PATIENCE_S):
+            reply = await answer
+        assert reply["ok"], f"baresip: {name} {params}: {reply['data']}"
+        return str(reply["data"])
+
+    async def dial(self, uri: str) -> None:
+        """Call somebody, and wait until they have picked up."""
+        await self.command("dial", uri)
+        await self.event("CALL_ESTABLISHED")
+
+    async def press(self, keys: str) -> None:
+        """Press keys, one after the other."""
+        for key in keys:
+            await self.command("sndcode", key)
+            await asyncio.sleep(0.3)  # a finger's: baresip sends a key for as long as it is down
+            await self.command("sndcode", "\x04")  # and this lets it go
+
+    async def say(self, *wavs: Path) -> None:
+        """Speak these recordings, one behind the other, from now on."""
+        pcm = np.concatenate([_load(wav, self.rate) for wav in wavs])
+        self._spoken += 1
+        path = self.folder / f"says-{self._spoken}.wav"
+        _save(path, np.concatenate((pcm, np.zeros(int(PADDING_S * self.rate), np.int16))), self.rate)
+        await self.command("ausrc", f"aufile,{path}")
+
+    async def hang_up(self) -> None:
+        """End the call."""
+        await self.command("hangup")
+
+    # ------------------------------------------------------------------ what it notices
+
+    async def event(self, *kinds: str) -> dict[str, Any]:
+        """The next event of one of these kinds; others are passed over."""
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                while self._taken < len(self.events):
+                    self._taken += 1
+                    if self.events[self._taken - 1]["type"] in kinds:
+                        return self.events[self._taken - 1]
+                self._news.clear()
+                await self._news.wait()
+
+    def heard(self) -> NDArray[np.int16]:
+        """Its recording of the other side, at its rate."""
+        [recording] = self.folder.glob("dump-*-dec.wav")
+        return _load(recording, self.rate)
+
+    # ------------------------------------------------------------------ its life
+
+    async def connect(self, port: int) -> None:
+        """Find its control port, which is there when it has started."""
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                try:
+                    reader, self._writer = await asyncio.open_connection("127.0.0.1", port)
+                except ConnectionRefusedError:
+                    assert self._process.returncode is None, "baresip did not start"
+                    await asyncio.sleep(0.02)
+                else:
+                    break
+        self._reading = asyncio.create_task(self._read(reader))
+
+    async def quit(self) -> None:
+        """End it: politely, and after two seconds by force."""
+        if self._writer is not None:
+            self._writer.close()
+        if self._process.returncode is None:
+            self._process.terminate()
+            try:
+                async with asyncio.timeout(2):
+                    await self._process.wait()
+            except TimeoutError:
+                self._process.kill()
+                await self._process.wait()
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait([self._reading])
+
+    async def _read(self, reader: asyncio.StreamReader) -> None:
+        try:
+            while True:
+                size = int((await reader.readuntil(b":"))[:-1])
+                message = json.loads((await reader.readexactly(size + 1))[:-1])
+                if "event" in message:
+                    self.events.append(message)
+                    self._news.set()
+                elif (answer := self._answers.pop(message.get("token", ""), None)) is not None:
+                    answer.set_result(message)
+        except (asyncio.IncompleteReadError, ConnectionResetError):
+            return
+
+
+@asynccontextmanager
+async def baresip(
+    account: str,
+    *,
+    rate: int = 8000,
+    codecs: str = "g711.so",
+    transport: str = "udp",
+    mux: bool = False,
+    rtp_ports: str = "34000-39999",
+) -> AsyncIterator[Baresip]:
+    """A telephone with this account (a line of baresip's ``accounts`` file), for as long as the block lasts."""
+    with tempfile.TemporaryDirectory(prefix="baresip-") as name:
+        folder = Path(name)
+        quiet = folder / "quiet.wav"
+        _save(quiet, np.zeros(int(PADDING_S * rate), np.int16), rate)
+        control, sip_port = free_port(), free_port(socket.SOCK_DGRAM)
+        (folder / "config").write_text(
+            _CONFIG.format(
+                sip_port=sip_port,
+                transport=transport,
+                quiet=quiet,
+                rate=rate,
+                rtp_ports=rtp_ports,
+                mux="yes" if mux else "no",
+                codecs=codecs,
+                control_port=control,
+                folder=folder,
+            )
+        )
+        (folder / "accounts").write_text(account + "\n")
+        with (folder / "log").open("wb") as log:
+            process = await asyncio.create_subprocess_exec(
+                "baresip", "-f", str(folder), stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        phone = Baresip(folder, process, rate, sip_port)
+        try:
+            await phone.connect(control)
+            yield phone
+        except BaseException:
+            print((folder / "log").read_text(errors="replace"))
+            raise
+        finally:
+            await phone.quit()
+
+
+def _load(path: Path, rate: int) -> NDArray[np.int16]:
+    """A recording at `rate`, from the same or twice as much."""
+    with wave.open(str(path)) as recording:
+        pcm = np.frombuffer(recording.readframes(recording.getnframes()), np.int16)
+        if recording.getnchannels() == 2:
+            pcm = pcm[::2]
+        if recording.getframerate() == rate:
+            return pcm
+        from piopiy_pipeline.audio.resample import Resampler
+
+        whole = pcm[: pcm.size // 320 * 320].tobytes()
+        return np.frombuffer(Resampler(recording.getframerate(), rate).process(whole), np.int16)
+
+
+def _save(path: Path, pcm: NDArray[np.int16], rate: int) -> None:
+    with wave.open(str(path), "wb") as recording:
+        recording.setnchannels(1)
+        recording.setsampwidth(2)
+        recording.setframerate(rate)
+        recording.writeframes(pcm.tobytes())
