@@ -12,7 +12,7 @@ const TOKEN_S = 3600;
  * A call, as /api/calls gives it; `heard_at` is this page's clock (performance.now) when it did.
  * @typedef {{call_id: string, agent_id: string, instance_id: string|null, kind: string,
  *   from_number: string|null, to_number: string|null, metadata: Object<string, any>|null,
- *   phase: "offering"|"setup"|"live"|"ended", placed_at: string, answered_at: string|null,
+ *   phase: "dialling"|"offering"|"setup"|"live"|"bridged"|"ended", placed_at: string, answered_at: string|null,
  *   ended_at: string|null, duration_s: number|null, reason: string|null, detail: string,
  *   recorded: boolean, quality: Object<string, number>, heard_at: number}} CallRecord
  */

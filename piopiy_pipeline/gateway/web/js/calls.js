@@ -3,7 +3,7 @@
  */
 
 import { byId, el, say, setText } from "./dom.js";
-import { clock, durationOf, exactly, isFailure, phaseInWords, reasonInWords, when, whoToWhom } from "./format.js";
+import { clock, durationOf, exactly, isFailure, isTalking, phaseInWords, reasonInWords, when, whoToWhom } from "./format.js";
 
 /** @typedef {import("./api.js").CallRecord} CallRecord */
 
@@ -83,7 +83,7 @@ export class CallList {
   tick() {
     for (const [id, row] of this.#rows) {
       const call = this.#calls.get(id);
-      if (call?.phase === "live") row.update(call);
+      if (call && isTalking(call.phase)) row.update(call);
     }
   }
 

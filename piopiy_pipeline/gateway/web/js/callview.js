@@ -5,7 +5,7 @@
 
 import { Conversation } from "./conversation.js";
 import { byId, el, say, setText } from "./dom.js";
-import { clock, durationOf, exactly, isFailure, phaseInWords, reasonInWords, whoToWhom } from "./format.js";
+import { clock, durationOf, exactly, isFailure, isTalking, phaseInWords, reasonInWords, whoToWhom } from "./format.js";
 import { Player } from "./player.js";
 import { TranscriptView } from "./transcript.js";
 import { overview, scaleOf } from "./waterfall.js";
@@ -118,7 +118,7 @@ export class CallView {
 
   /** Let the duration go on. Called once a second. */
   tick() {
-    if (this.#call?.phase === "live") this.#drawLength();
+    if (this.#call && isTalking(this.#call.phase)) this.#drawLength();
   }
 
   /** @param {CallRecord} call */

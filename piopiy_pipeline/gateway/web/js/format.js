@@ -15,12 +15,18 @@ const REASONS = {
   no_agent: "no agent connected",
   busy: "every agent was busy",
   setup_timeout: "the bot was not ready in time",
+  no_answer: "nobody picked up",
+  callee_busy: "the line was busy",
+  unreachable: "could not be reached",
   shutdown: "shut down",
   gateway_lost: "the gateway was lost",
 };
-const PHASES = { offering: "ringing", setup: "being answered", live: "in progress", ended: "ended" };
+const PHASES = {
+  dialling: "dialling", offering: "ringing", setup: "being answered", live: "in progress", bridged: "transferred, talking",
+  ended: "ended",
+};
 /** Ends that nobody wanted. */
-const FAILURES = new Set(["error", "agent_lost", "no_agent", "busy", "setup_timeout", "gateway_lost"]);
+const FAILURES = new Set(["error", "agent_lost", "no_agent", "busy", "setup_timeout", "unreachable", "gateway_lost"]);
 
 /** @param {string|null} reason @returns {string} a reason in words; one that is new here as it is */
 export function reasonInWords(reason) {
@@ -30,6 +36,11 @@ export function reasonInWords(reason) {
 /** @param {string} phase */
 export function phaseInWords(phase) {
   return PHASES[phase] ?? phase;
+}
+
+/** @param {string} phase @returns {boolean} whether somebody talks to somebody, and the time counts */
+export function isTalking(phase) {
+  return phase === "live" || phase === "bridged";
 }
 
 /** @param {string|null} reason */

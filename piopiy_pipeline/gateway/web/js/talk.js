@@ -4,7 +4,7 @@
 
 import { BrowserCall } from "./call.js";
 import { byId, el, say, setText } from "./dom.js";
-import { clock, durationOf, reasonInWords } from "./format.js";
+import { clock, durationOf, isTalking, reasonInWords } from "./format.js";
 import { Loudness, MicrophoneProblem, listMicrophones, openMicrophone } from "./microphone.js";
 
 /** @typedef {import("./api.js").CallRecord} CallRecord */
@@ -164,7 +164,7 @@ export class Talk {
   /** What the peer connection and the gateway's record say together. */
   #progress() {
     if (!this.#call || (this.#state === "interrupted" && this.#call.peer.connectionState !== "connected")) return;
-    if (this.#record?.phase === "live" && this.#connected) {
+    if (this.#record && isTalking(this.#record.phase) && this.#connected) {
       if (this.#state !== "live") this.#heardAt = performance.now();
       this.#show("live");
       this.tick();

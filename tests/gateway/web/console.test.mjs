@@ -1,0 +1,148 @@
+// The console's parts that know no page: run by test_console.py, or by `node --test` alone.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+const js = new URL("../../../piopiy_pipeline/gateway/web/js/", import.meta.url);
+const { Conversation, PARTS, latencyOf, median } = await import(new URL("conversation.js", js));
+const { inWords, scaleOf } = await import(new URL("waterfall.js", js));
+const { WavOutline, beganBefore } = await import(new URL("wav.js", js));
+const { clock, durationOf, reasonInWords, whoToWhom } = await import(new URL("format.js", js));
+
+const LATENCY = { silence_s: 0.2, stt_s: 0.05, turn_s: 0.5, llm_s: 0.1, tts_s: 0.07, playout_s: 0.011, total_s: 0.931 };
+const SCRIPT = [
+  ["bot_partial", { text: "Hello" }], ["bot_turn", { text: "Hello there.", interrupted: false }],
+  ["user_partial", { text: "a table" }], ["user_turn", { text: "A table for four." }],
+  ["tool", { number: 1, name: "book", arguments: { people: 4 } }], ["tool_result", { number: 1, name: "book", result: { booked: true } }],
+  ["latency", LATENCY], ["bot_partial", { text: "It is" }], ["bot_turn", { text: "It is boo", interrupted: true }],
+].map(([event, data], index) => ({ number: index + 1, at: index + 0.5, event, data }));
+
+/** What a reader sees of each item. */
+function seen(conversation) {
+  return conversation.items.map((item) =>
+    item.kind === "turn"
+      ? [item.role, item.text, item.partial ? "partial" : "whole", item.interrupted ? "cut" : "", item.latency?.total ?? null]
+      : item.kind === "tool" ? ["tool", item.name, item.done] : ["error", item.message],
+  );
+}
+const WHOLE = [
+  ["bot", "Hello there.", "whole", "", null], ["user", "A table for four.", "whole", "", null],
+  ["tool", "book", true], ["bot", "It is boo", "whole", "cut", 931],
+];
+
+test("a turn takes the place of its partial words, a result belongs to its tool, a latency to its answer", () => {
+  const conversation = new Conversation();
+  for (const event of SCRIPT) assert.equal(conversation.add([event]), false);
+  assert.deepEqual(seen(conversation), WHOLE);
+});
+
+test("partial words are shown as such, and replace each other", () => {
+  const conversation = new Conversation();
+  conversation.add([
+    { number: 1, at: 1, event: "user_partial", data: { text: "a" } },
+    { number: 2, at: 2, event: "user_partial", data: { text: "a table" } },
+  ]);
+  assert.deepEqual(seen(conversation), [["user", "a table", "partial", "", null]]);
+});
+
+test("events that come late, twice or in disorder make the same conversation", () => {
+  const kept = SCRIPT.filter(({ event }) => !event.endsWith("_partial"));
+  const conversation = new Conversation();
+  conversation.add(SCRIPT.slice(6)); // told while the record was being fetched
+  conversation.add(kept);
+  conversation.add(SCRIPT);
+  assert.deepEqual(seen(conversation), WHOLE);
+});
+
+test("a hole in what is told is noticed", () => {
+  const conversation = new Conversation();
+  conversation.add(SCRIPT.slice(0, 2));
+  assert.equal(conversation.add(SCRIPT.slice(3, 4)), true);
+});
+
+test("a latency before its first word is an answer that begins", () => {
+  const conversation = new Conversation();
+  conversation.add([{ number: 1, at: 4, event: "latency", data: LATENCY }]);
+  assert.deepEqual(seen(conversation), [["bot", "", "partial", "", 931]]);
+  conversation.end();
+  assert.deepEqual(seen(conversation), [["bot", "", "whole", "", 931]]);
+});
+
+test("a turn that is told after the end of the call takes its place all the same", () => {
+  const conversation = new Conversation();
+  conversation.add(SCRIPT.slice(0, 1));
+  conversation.end();
+  conversation.add(SCRIPT.slice(1, 2));
+  assert.deepEqual(seen(conversation), [["bot", "Hello there.", "whole", "", null]]);
+});
+
+test("an event that this page does not know changes nothing", () => {
+  const conversation = new Conversation();
+  conversation.add([{ number: 1, at: 0, event: "weather", data: {} }]);
+  assert.deepEqual(seen(conversation), []);
+});
+
+test("the parts of a latency are all there, and sum to its total", () => {
+  const latency = latencyOf(LATENCY);
+  assert.deepEqual(Object.keys(latency.parts), PARTS.map(({ part }) => part));
+  const sum = Object.values(latency.parts).reduce((a, b) => a + b, 0);
+  assert.ok(Math.abs(sum - latency.total) < 0.001);
+  assert.match(inWords(latency), /^Answered after 931 ms: Silence 200 ms, Speech to text 50 ms/);
+  assert.equal(latencyOf({ llm_s: 0.2, tts_s: null }).total, 200);
+});
+
+test("the common scale holds the longest answer and moves in steps", () => {
+  const of = (...totals) => scaleOf(totals.map((total) => ({ total, parts: {} })));
+  assert.deepEqual([of(), of(640), of(1010, 300), of(1600), of(9100)], [1000, 1000, 1250, 2000, 10000]);
+  assert.deepEqual([median([]), median([3, 1, 2]), median([4, 1])], [0, 2, 2.5]);
+});
+
+/** A WAV of two sides at 1000 Hz: the caller speaks from 2 to 4 s, with a pause, the bot from 5 to 6. */
+function wav() {
+  const [rate, seconds] = [1000, 8];
+  const view = new DataView(new ArrayBuffer(44 + rate * seconds * 4));
+  const text = (at, letters) => [...letters].forEach((letter, index) => view.setUint8(at + index, letter.charCodeAt(0)));
+  text(0, "RIFF"); text(8, "WAVE"); text(12, "fmt "); text(36, "data");
+  view.setUint32(16, 16, true); view.setUint16(20, 1, true); view.setUint16(22, 2, true); view.setUint32(24, rate, true);
+  view.setUint16(34, 16, true); // the sizes are 0: the writer died before it knew them
+  const loud = (at) => [(at >= 2 && at < 2.8) || (at >= 3.2 && at < 4), at >= 5 && at < 6];
+  for (let frame = 0; frame < rate * seconds; frame += 1) {
+    loud(frame / rate).forEach((on, side) => view.setInt16(44 + 4 * frame + 2 * side, on ? 16384 : 0, true));
+  }
+  return new Uint8Array(view.buffer);
+}
+
+test("a recording's outline is the same however its bytes arrive", () => {
+  const file = wav();
+  const outlines = [7, 1001, file.length].map((size) => {
+    const outline = new WavOutline(file.length, 80);
+    for (let at = 0; at < file.length; at += size) outline.push(file.subarray(at, at + size));
+    return outline;
+  });
+  assert.equal(outlines[0].seconds, 8);
+  assert.deepEqual([...outlines[0].peaks[1]].map((peak) => peak > 0.4), Array.from({ length: 80 }, (_, at) => at >= 50 && at < 60));
+  for (const outline of outlines) assert.deepEqual(outline.peaks, outlines[0].peaks);
+});
+
+test("the beginning of a turn is found before its end, over a pause, and not before the turn before", () => {
+  const outline = new WavOutline(wav().length, 800);
+  outline.push(wav());
+  assert.equal(beganBefore(outline.peaks[0], 8, 4.6, 0), 2);
+  assert.ok(Math.abs(beganBefore(outline.peaks[0], 8, 4.6, 3) - 3.2) < 0.02);
+  assert.equal(beganBefore(outline.peaks[1], 8, 4.6, 1), 1); // nothing was loud there
+});
+
+test("what is no PCM of 16 bits has no outline", () => {
+  const outline = new WavOutline(100, 10);
+  outline.push(new TextEncoder().encode("OggS, which is something else"));
+  assert.equal(outline.unreadable, true);
+});
+
+test("calls are told in words", () => {
+  assert.deepEqual([clock(5), clock(65.9), clock(3605)], ["0:05", "1:05", "1:00:05"]);
+  assert.equal(reasonInWords("caller_hangup"), "the caller hung up");
+  assert.equal(reasonInWords("something_new"), "something new");
+  assert.equal(whoToWhom({ kind: "phone", from_number: null, to_number: null, agent_id: "desk" }), "withheld number → desk");
+  assert.equal(durationOf({ duration_s: null, phase: "offering" }), null);
+  assert.ok(durationOf({ duration_s: 3, phase: "live", heard_at: performance.now() - 2000 }) >= 5);
+});
