@@ -97,14 +97,15 @@ def test_each_turn_is_on_disk_before_the_next_is_told(tmp_path: Path) -> None:
             call = Telling()
             records.watcher(call.placed())
             database = sqlite3.connect(tmp_path / "calls.sqlite3")
-            written = 0
+            told = 0
 
-            def another() -> bool:
-                return bool(database.execute("SELECT count(*) FROM events").fetchone() == (written + 1,))
+            def written() -> bool:
+                return bool(database.execute("SELECT count(*) FROM events").fetchone() == (told,))
 
-            for written in range(5):
+            while told < 5:
+                told += 1
                 records.watcher(call.event())
-                await eventually(another)
+                await eventually(written)
             database.close()
 
     run(test)
