@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import itertools
 import json
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from piopiy_pipeline.pipeline import CallPipeline, StageError
 from piopiy_pipeline.services.switch import ServiceSwitch
 from piopiy_pipeline.session.care import ResponseCare
 from piopiy_pipeline.session.events import CallError, Emitter, Handler
+from piopiy_pipeline.session.lines import Line, Lines
 from piopiy_pipeline.signaling.messages import AgentMessage, Checkpoint, ConversationEvent
 from piopiy_pipeline.transports.bot_output import SpeechMonitor
 from piopiy_pipeline.transports.frames import SpeechMarkFrame
@@ -39,20 +39,6 @@ current_call: contextvars.ContextVar[Call | None] = contextvars.ContextVar("piop
 DEFAULT_ERROR_LINE = "I am sorry, something went wrong. One moment, please."
 MAX_CHECKPOINT_BYTES = 900_000
 MEDIA_GRACE_S = 0.3
-
-
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """Something to say, and who waits for it."""
-
-    text: str
-    interruptible: bool
-    into_context: bool
-    heard: asyncio.Future[bool]
-
-    def done(self, heard: bool) -> None:
-        if not self.heard.done():
-            self.heard.set_result(heard)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +119,7 @@ class Call:
         self._run_over = asyncio.Event()
         self._end: asyncio.Future[CallEnd] = asyncio.get_running_loop().create_future()
         self._care = ResponseCare()
-        self._marks = itertools.count(1)
-        self._waiting: dict[int, _Line] = {}
-        self._made: set[int] = set()  # marks of what has left the TTS
-        self._unsaid: list[_Line] = []
+        self._lines = Lines()
         self._hanging_up = False
         self._answered_at: float | None = None
         self._began_at = self._now()
@@ -248,16 +231,15 @@ class Call:
         if self.ended:
             heard.set_result(False)
         else:
-            self._speak(_Line(text, interruptible, into_context, heard))
+            self._speak(Line(text, interruptible, into_context, heard))
         return heard
 
-    def _speak(self, line: _Line) -> None:
+    def _speak(self, line: Line) -> None:
         assert self._run is not None
         tts = _voice_of(self._run.chain)
         if tts is None:
             raise StageError("nothing in this chain can say text: it has no TTS")
-        number = next(self._marks)
-        self._waiting[number] = line
+        number = self._lines.add(line)
         speak = TTSSpeakFrame(line.text, append_to_context=line.into_context)
         mark = SpeechMarkFrame(number=number)
         speak.interruptible = mark.interruptible = line.interruptible
@@ -342,46 +324,6 @@ class Call:
             return
         self._post(Checkpoint(call_id=self.info.call_id, state=state))
 
-    @property
-    def _owes_speech(self) -> bool:
-        """Whether there are lines that the TTS has not said yet."""
-        return any(number not in self._made for number in self._waiting)
-
-    def _mark_made(self, number: int) -> None:
-        self._made.add(number)
-
-    def _tts_switched(self) -> None:
-        """Another TTS speaks: what the one before had not said yet, nobody says, nor its mark."""
-        for number in [number for number in self._waiting if number not in self._made]:
-            self._waiting.pop(number).done(False)
-
-    def _mark_heard(self, number: int) -> None:
-        self._made.discard(number)
-        line = self._waiting.pop(number, None)
-        if line is not None:
-            line.done(True)
-
-    def _tts_failed(self) -> None:
-        """What waits to be heard may never have been spoken: its mark proves nothing any more."""
-        self._unsaid += self._waiting.values()
-        self._waiting.clear()
-
-    def _take_unsaid(self) -> list[_Line]:
-        """The lines that the TTS owes, to be said again or given up."""
-        lines, self._unsaid = self._unsaid, []
-        return lines
-
-    def _cut_off(self, *, everything: bool = False) -> None:
-        """An interruption, or the end: what is still waited for was not heard in full."""
-        for number, line in list(self._waiting.items()):
-            if line.interruptible or everything:
-                del self._waiting[number]
-                self._made.discard(number)
-                line.done(False)
-        if everything:
-            for line in self._take_unsaid():
-                line.done(False)
-
     def _client_sent(self, data: dict[str, Any]) -> bool:
         return self._run is not None and self._run.client.on_message(data)
 
@@ -401,7 +343,7 @@ class Call:
     def _over(self, end: CallEnd) -> None:
         if not self._end.done():
             self._end.set_result(end)
-            self._cut_off(everything=True)
+            self._lines.cut_off(everything=True)
             self._events.emit("end", end)
 
 

@@ -94,7 +94,7 @@ class CallMonitor:
             FunctionCallResultFrame: self._tool_result,
             FunctionCallCancelFrame: self._tool_cancelled,
             AggregatedTextFrame: self._sentence,
-            SpeechMarkFrame: lambda frame, _: call._mark_made(frame.number),
+            SpeechMarkFrame: lambda frame, _: call._lines.made(frame.number),
             TTSTextFrame: self._activity,
             UserSpeakingFrame: self._activity,
             UserStartedSpeakingFrame: self._activity,
@@ -145,10 +145,10 @@ class CallMonitor:
         """``transcript`` or ``llm_token``: a moment of an answer that nothing at the end of the chain tells."""
 
     def mark_heard(self, number: int) -> None:
-        self._call._mark_heard(number)
+        self._call._lines.heard(number)
 
     def frames_dropped(self, frames: list[Frame]) -> None:
-        self._call._cut_off()
+        self._call._lines.cut_off()
 
     def _activity(self, frame: Frame, now: float) -> None:
         self.spoke_at = now
@@ -156,7 +156,7 @@ class CallMonitor:
     def _interrupted(self, frame: Frame, now: float) -> None:
         self.interruption.set()
         self._call._care.interrupted(now)
-        self._call._cut_off()
+        self._call._lines.cut_off()
 
     def _sentence(self, frame: AggregatedTextFrame, now: float) -> None:
         if frame.will_be_spoken:
@@ -172,7 +172,8 @@ class CallMonitor:
     def _tool_result(self, frame: FunctionCallResultFrame, now: float) -> None:
         self.spoke_at = now
         self._call._care.tool_ended(frame.tool_call_id, now)
-        self.live.tool_ended(frame.tool_call_id, frame.function_name, frame.result)
+        if frame.properties is None or frame.properties.is_final:  # another result follows otherwise
+            self.live.tool_ended(frame.tool_call_id, frame.function_name, frame.result)
         use = ToolUse(frame.function_name, arguments_of(frame), frame.result)
         self._call._events.emit("tool", use)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Iterator
 from typing import Any
 
 from loguru import logger
@@ -15,14 +15,13 @@ from pipecat.frames.frames import (
     InterruptionFrame,
     LLMRunFrame,
 )
-from pipecat.observers.base_observer import BaseObserver
 from pipecat.pipeline.capabilities import BotCapabilities
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.aggregators.llm_response_universal import (
     LLMAssistantAggregator,
     LLMUserAggregator,
 )
-from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.services.llm_service import LLMService
 from pipecat.services.stt_service import STTService
 from pipecat.services.tts_service import TTSService
@@ -39,6 +38,7 @@ from piopiy_pipeline.session.clients import close_clients
 from piopiy_pipeline.session.handle import Call, RunOptions
 from piopiy_pipeline.session.monitor import CallMonitor
 from piopiy_pipeline.session.rtvi import RtviClient
+from piopiy_pipeline.session.worker import CallWorker
 from piopiy_pipeline.signaling.messages import Answer
 
 __all__ = ["PipelineRun"]
@@ -62,25 +62,6 @@ LONGEST_GOODBYE_S = 60.0
 CLOSING_LINE = "I am sorry, this does not work at the moment. Please call again later."
 
 
-class _Worker(PipelineWorker):
-    """pipecat's worker with nothing switched on that nobody asked for."""
-
-    def __init__(self, pipeline: Any, *, observers: Sequence[BaseObserver], **options: Any) -> None:
-        self.has_observers = bool(observers)
-        super().__init__(pipeline, observers=list(observers), **options)
-
-    async def _source_push_frame(self, frame: Frame, direction: FrameDirection) -> None:
-        """A fatal error is that of a service which takes no more work: the caller hears of it, too.
-
-        pipecat would cancel the pipeline on the spot, in silence.
-        """
-        if isinstance(frame, ErrorFrame) and frame.fatal:
-            frame.fatal = False
-            if frame.processor is not None:
-                await frame.processor.set_usable(False)
-        await super()._source_push_frame(frame, direction)
-
-
 def _why(task: asyncio.Task[None]) -> str:
     if task.cancelled():
         return "it was cancelled"
@@ -102,7 +83,7 @@ class PipelineRun:
         monitor = self._transport.monitor
         assert isinstance(monitor, CallMonitor)
         self._monitor = monitor
-        self._worker = _Worker(
+        self._worker = CallWorker(
             chain.freeze(),
             observers=options.observers,
             params=PipelineParams(
@@ -112,11 +93,7 @@ class PipelineRun:
                 enable_usage_metrics=options.enable_usage_metrics,
                 send_initial_empty_metrics=False,
             ),
-            enable_rtvi=False,
-            enable_turn_tracking=False,
-            idle_timeout_secs=None,
             cancel_timeout_secs=CANCEL_S,
-            check_dangling_tasks=False,
         )
         self.client = ClientApplication(
             call._link,
@@ -198,7 +175,7 @@ class PipelineRun:
                 quiet_since = now
                 if now - began > LONGEST_GOODBYE_S:
                     break
-            elif (self._call._care.busy or self._call._owes_speech) and now - began < drain_s:
+            elif (self._call._care.busy or self._call._lines.owed) and now - began < drain_s:
                 quiet_since = now
             elif now - quiet_since >= QUIET_S:
                 break
@@ -292,7 +269,7 @@ class PipelineRun:
 
     async def _retry(self) -> None:
         """Once more: what the TTS did not say, or else the model's answer."""
-        lines = self._call._take_unsaid()
+        lines = self._call._lines.take_unsaid()
         self._call._care.retrying(self._call._now(), answer=not lines)
         for line in lines:
             self._call._speak(line)
@@ -368,10 +345,10 @@ class PipelineRun:
         """Hear of a failure before the mark behind the text passes, which would count as heard."""
 
         async def failed(stage: FrameProcessor, error: ErrorFrame) -> None:
-            self._call._tts_failed()
+            self._call._lines.voice_failed()
 
         async def switched(switch: ServiceSwitch, service: FrameProcessor) -> None:
-            self._call._tts_switched()
+            self._call._lines.voice_changed()
 
         for service in self._services():
             if isinstance(service, TTSService):
