@@ -87,14 +87,14 @@ async def calls(page: Page) -> list[dict[str, Any]]:
     return found
 
 
-async def photograph(page: Page, moment: str) -> None:
-    """Keep pictures of the page as it is now: on a desk and on a phone, by day and by night."""
+async def photograph(page: Page, moment: str, *, whole: bool = False) -> None:
+    """Keep pictures of what is in view, or of the `whole` page: on a desk and on a phone, by day and by night."""
     SHOTS.mkdir(parents=True, exist_ok=True)
     before = page.viewport_size
     for look, (width, height, scheme) in _LOOKS.items():
         await page.set_viewport_size({"width": width, "height": height})
         await page.emulate_media(color_scheme=scheme)
-        await page.screenshot(path=SHOTS / f"{moment}-{look}.png", full_page=True)
+        await page.screenshot(path=SHOTS / f"{moment}-{look}.png", full_page=whole)
     await page.emulate_media(color_scheme=None)
     if before is not None:
         await page.set_viewport_size(before)

@@ -57,7 +57,7 @@ def test_a_caller_books_a_table_from_the_page_hears_the_bot_sees_it_all_and_hang
             await the_waterfalls_tell_where_the_time_went(page, heard)
             call_id = await the_call_is_listed_as_ended(page)
             await its_recording_plays(page, call_id)
-            await photograph(page, "after")
+            await photograph(page, "after", whole=True)
 
     asyncio.run(visit())
     assert hosts == {make_run.url.rstrip("/")}, "the page asks no other host"

@@ -112,7 +112,7 @@ def spoken(path: Path, *parts: float | str) -> Path:
     A browser plays it over and over: so there is a long silence after the last part.
     """
     pieces: list[NDArray[np.float32]] = []
-    for part in [*parts, 120.0]:
+    for part in [*parts, 60.0]:
         if isinstance(part, str):
             pcm, rate = soundfile.read(AUDIO / part, dtype="float32")
             pieces.append(soxr.resample(pcm, rate, _MICROPHONE_RATE).astype(np.float32))

@@ -1,0 +1,112 @@
+"""Calls from a page that goes away: it is closed, or loaded anew.
+
+In real time, because a browser knows no other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.browser.conftest import Running
+from tests.browser.console import talk
+from tests.support.browser import chromium, open_page, spoken
+from tests.support.calls import eventually
+
+pytestmark = pytest.mark.realtime
+
+END_S = 5.0
+"""By then a call must be over whose page went away."""
+
+
+async def the_call(client: httpx.AsyncClient) -> dict[str, Any]:
+    """The latest call of the gateway."""
+    answer = await client.get("/api/calls", params={"limit": 1})
+    call: dict[str, Any] = answer.raise_for_status().json()["calls"][0]
+    return call
+
+
+async def until_ended(client: httpx.AsyncClient, call_id: str) -> dict[str, Any]:
+    """That call, once it is over. It has to be soon."""
+    deadline = asyncio.get_running_loop().time() + END_S
+    while True:
+        call: dict[str, Any] = (await client.get(f"/api/calls/{call_id}")).raise_for_status().json()["call"]
+        if call["phase"] == "ended":
+            return call
+        assert asyncio.get_running_loop().time() < deadline, f"not over within {END_S} s: {call}"
+        await asyncio.sleep(0.05)
+
+
+async def in_a_call(page: Page, client: httpx.AsyncClient) -> str:
+    """Call from this page; the call's id, once the bot has answered."""
+    await talk(page)
+    call = await the_call(client)
+    assert call["phase"] == "live"
+    call_id: str = call["call_id"]
+    return call_id
+
+
+def test_a_tab_that_is_closed_ends_its_call_as_a_hangup_of_the_caller(
+    make_run: Running, tmp_path: Path
+) -> None:
+    async def visit() -> None:
+        async with (
+            chromium(spoken(tmp_path / "silence.wav")) as browser,
+            httpx.AsyncClient(base_url=make_run.url, trust_env=False) as client,
+        ):
+            page = await open_page(browser, make_run.url)
+            call_id = await in_a_call(page, client)
+            await page.close()
+            call = await until_ended(client, call_id)
+            assert call["reason"] == "caller_hangup"
+
+    asyncio.run(visit())
+
+
+def test_a_browser_that_crashes_ends_its_call_too(make_run: Running, tmp_path: Path) -> None:
+    async def visit() -> None:
+        async with (
+            chromium(spoken(tmp_path / "silence.wav")) as browser,
+            httpx.AsyncClient(base_url=make_run.url, trust_env=False) as client,
+        ):
+            page = await open_page(browser, make_run.url)
+            call_id = await in_a_call(page, client)
+            crashed: list[Page] = []
+            page.on("crash", lambda _: crashed.append(page))
+            crashing = asyncio.ensure_future(page.goto("chrome://crash"))
+            await eventually(lambda: crashed)
+            await asyncio.wait([crashing], timeout=5)
+            crashing.cancel()
+            await asyncio.gather(crashing, return_exceptions=True)
+            call = await until_ended(client, call_id)
+            assert call["reason"] == "caller_hangup"
+
+    asyncio.run(visit())
+
+
+def test_a_page_that_is_loaded_anew_during_a_call_shows_it_as_ended_and_can_call_again(
+    make_run: Running, tmp_path: Path
+) -> None:
+    async def visit() -> None:
+        async with (
+            chromium(spoken(tmp_path / "silence.wav")) as browser,
+            httpx.AsyncClient(base_url=make_run.url, trust_env=False) as client,
+        ):
+            page = await open_page(browser, make_run.url)
+            first = await in_a_call(page, client)
+            await page.reload()
+            call = await until_ended(client, first)
+            assert call["reason"] == "caller_hangup"
+            row = page.locator(f"[data-testid=call-row][data-call-id='{first}']")
+            await expect(row).to_contain_text("the caller hung up")
+            await expect(page.get_by_test_id("state")).to_have_attribute("data-state", "idle")
+            assert await in_a_call(page, client) != first
+            await page.get_by_test_id("hangup").click()
+            await expect(page.get_by_test_id("state")).to_have_text("Ended: you hung up")
+
+    asyncio.run(visit())
