@@ -19,6 +19,8 @@ export class BrowserCall {
   /** @type {RTCIceCandidate[]} */ #found = [];
   #token = "";
   #closed = false;
+  /** Whether an offer waits for its answer: candidates belong behind it. */
+  #offering = false;
   #sending = Promise.resolve();
   /** @type {ReturnType<typeof setTimeout>|undefined} */ #restart;
   /** @type {ReturnType<typeof setTimeout>|undefined} */ #giveUp;
@@ -104,7 +106,13 @@ export class BrowserCall {
     await this.peer.setLocalDescription(await this.peer.createOffer({ iceRestart: Boolean(more.pc_id) }));
     if (this.#closed) return;
     const { sdp, type } = this.peer.localDescription;
-    const answer = await this.api.offer(this.#token, { sdp, type, ...more });
+    this.#offering = true;
+    let answer;
+    try {
+      answer = await this.api.offer(this.#token, { sdp, type, ...more });
+    } finally {
+      this.#offering = false;
+    }
     if (this.#closed) return;
     this.#peerId = answer.pc_id;
     this.callId ??= answer.call_id ?? null;
@@ -115,14 +123,15 @@ export class BrowserCall {
   /** @param {RTCIceCandidate} candidate */
   #tell(candidate) {
     this.#found.push(candidate);
-    if (this.#peerId) this.#flush();
+    this.#flush();
   }
 
   /** Candidates found so far, in one request; those found meanwhile go with the next. */
   #flush() {
+    if (!this.#peerId || this.#offering) return; // when the answer is there
     this.#sending = this.#sending.then(async () => {
       const found = this.#found.splice(0);
-      if (!found.length || this.#closed || !this.#peerId) return;
+      if (!found.length || this.#closed) return;
       const candidates = found.map((one) => ({
         candidate: one.candidate, sdp_mid: one.sdpMid, sdp_mline_index: one.sdpMLineIndex,
       }));
@@ -173,7 +182,7 @@ export class BrowserCall {
       await this.#offer({ pc_id: this.#peerId });
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      if (error.status === 0) this.#restart = setTimeout(() => this.#again(), RESTART_AFTER_MS);
+      if (error.status === 0 || error.status >= 500) this.#restart = setTimeout(() => this.#again(), RESTART_AFTER_MS);
       else this.close(error.message);
     }
   }

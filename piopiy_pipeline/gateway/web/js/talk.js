@@ -25,6 +25,7 @@ export class Talk {
   /** @type {string|null} our last call, of whose end the gateway may tell after the connection is closed */ #before = null;
   /** @type {{you: Loudness|null, bot: Loudness|null}} */ #meters = { you: null, bot: null };
   #connected = false;
+  #hungUp = false;
   #heardAt = 0;
   /** @type {import("./api.js").ServerInfo|null} */ #info = null;
   #reachable = true;
@@ -106,6 +107,7 @@ export class Talk {
     say(byId("mic-problem"), "");
     this.#record = null;
     this.#connected = false;
+    this.#hungUp = false;
     this.#show("microphone");
     this.listener.onbegin();
     let microphone;
@@ -143,6 +145,7 @@ export class Talk {
   }
 
   #hangup() {
+    this.#hungUp = true;
     this.#call?.close("you hung up");
   }
 
@@ -185,9 +188,11 @@ export class Talk {
 
   /** @param {CallRecord} record of our call, that has ended */
   #explain(record) {
-    if (record.reason === "caller_hangup" && byId("state").textContent !== STATES.ended) return; // we know it better
-    setText(byId("state"), `Ended: ${reasonInWords(record.reason)}`);
-    if (record.detail && record.reason !== "caller_hangup" && record.reason !== "agent_hangup") say(byId("talk-problem"), record.detail);
+    if (this.#hungUp) return;
+    // A caller that was lost counts as one who hung up; we did not.
+    const lost = record.reason === "caller_hangup";
+    setText(byId("state"), `Ended: ${lost ? "the connection was lost" : reasonInWords(record.reason)}`);
+    if (record.detail && record.detail !== reasonInWords(record.reason)) say(byId("talk-problem"), record.detail);
   }
 
   /** @param {TalkState} state @param {string} [text] */
