@@ -15,7 +15,7 @@ from starlette.staticfiles import StaticFiles
 from piopiy_pipeline import __version__
 from piopiy_pipeline.gateway.api import calls, clients
 from piopiy_pipeline.gateway.api.access import AccessError
-from piopiy_pipeline.gateway.api.bounds import Bounds
+from piopiy_pipeline.gateway.api.bounds import INTERNAL_ERROR, Bounds
 from piopiy_pipeline.gateway.api.models import Hello, WatchedCall, WatchedEvent, WatchKey
 from piopiy_pipeline.gateway.api.parts import ApiError, ApiParts
 
@@ -50,6 +50,7 @@ def build_app(parts: ApiParts) -> Bounds:
     app.add_exception_handler(AccessError, _api_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _failure)  # Starlette would say it in plain text
     app.mount("/", StaticFiles(directory=WEB, html=True), name="console")
     _describe_events(app)
     if parts.config.allowed_origins:
@@ -91,6 +92,10 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
     elif error.status_code == 405:
         text = f"{request.method} is not for {request.url.path!r:.200}: /openapi.json lists what there is"
     return _problem(error.status_code, text, dict(error.headers or {}))
+
+
+async def _failure(_: Request, __: Exception) -> JSONResponse:
+    return _problem(500, INTERNAL_ERROR)
 
 
 def _describe_events(app: FastAPI) -> None:

@@ -21,6 +21,8 @@ BODY_LIMIT = 64 << 10
 BODY_S = 10.0
 """How long a client may take to send it."""
 
+INTERNAL_ERROR = "internal error: the gateway's log has it"
+
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -76,9 +78,8 @@ class Bounds:
             return
         except Exception:
             logger.exception("{} {} failed", scope["method"], scope["path"])
-            if started:
-                raise
-            await _answer(send_with_headers, 500, "internal error: the gateway's log has it")
+            if not started:  # else there is a whole answer, or uvicorn closes on half of one
+                await _answer(send_with_headers, 500, INTERNAL_ERROR)
 
 
 def _is_api(path: str) -> bool:

@@ -1,0 +1,159 @@
+"""The API as a whole: what it says of itself, its errors, its headers, and the console beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+
+import pytest
+
+from piopiy_pipeline.gateway import Gateway
+from piopiy_pipeline.gateway.api import app as app_module
+from piopiy_pipeline.gateway.api import calls, clients
+from piopiy_pipeline.gateway.api.models import ServerInfo
+from tests.support.gateway_peers import AGENT_ID, agent, bearer, config
+from tests.support.web import API_KEY, client
+
+ICE = [{"urls": ["turn:turn.example"], "username": "u", "credential": "secret"}]
+
+
+def test_info_tells_everybody_little_and_operators_all() -> None:
+    async def story() -> None:
+        settings = config(api_keys=[API_KEY], ice_servers=ICE)
+        async with Gateway(settings) as gateway, agent(gateway, capacity=3), client(gateway, key=None) as web:
+
+            async def info(**headers: str) -> ServerInfo:
+                return ServerInfo.model_validate((await web.get("/api/info", headers=headers)).json())
+
+            stranger = await info()
+            assert (stranger.authorized, stranger.agents, stranger.ice_servers) == (False, [], [])
+            assert stranger.console == "key"
+            operator = await info(**bearer(API_KEY))
+            assert operator.authorized
+            (one,) = operator.agents
+            assert (one.agent_id, one.instances, one.active, one.capacity) == (AGENT_ID, 1, 0, 3)
+            grant = await web.post("/api/tokens", json={"agent_id": AGENT_ID}, headers=bearer(API_KEY))
+            caller = await info(**bearer(grant.json()["token"]))
+            assert (caller.authorized, caller.agents) == (False, [])
+            assert caller.ice_servers == operator.ice_servers == settings.ice_servers
+
+    asyncio.run(story())
+
+
+def test_an_open_console_needs_no_key_and_foreign_pages_get_nothing() -> None:
+    async def story() -> None:
+        async with Gateway(config(console="open")) as gateway, client(gateway, key=None) as web:
+            assert (await web.get("/api/info")).json()["authorized"] is True
+            assert (await web.get("/api/calls")).status_code == 200
+            assert (await web.post("/api/tokens", json={"agent_id": AGENT_ID})).status_code == 200
+            for headers in ({"Host": f"evil.example:{gateway.port}"}, {"Sec-Fetch-Site": "cross-site"}):
+                assert (await web.get("/api/info", headers=headers)).json()["authorized"] is False
+                assert (await web.get("/api/calls", headers=headers)).status_code == 401
+            for origin in ("https://evil.example", "null", "http://127.0.0.1:1"):
+                answer = await web.post(
+                    "/api/tokens", json={"agent_id": AGENT_ID}, headers={"Origin": origin}
+                )
+                assert answer.status_code == 403
+                assert "access-control-allow-origin" not in answer.headers
+
+    asyncio.run(story())
+
+
+def test_openapi_names_every_route_and_the_messages_of_events() -> None:
+    async def story() -> None:
+        async with Gateway(config()) as gateway, client(gateway, key=None) as web:
+            schema = (await web.get("/openapi.json")).json()
+        told = {(method, path) for path, methods in schema["paths"].items() for method in methods}
+        routes = [*clients.router.routes, *calls.router.routes]
+        there = {(method.lower(), route.path) for route in routes for method in route.methods}  # type: ignore[attr-defined]
+        assert told == there | {("get", "/api/events")}
+        assert {"WatchKey", "Hello", "WatchedCall", "WatchedEvent", "CallRecord"} <= set(
+            schema["components"]["schemas"]
+        )
+        text = str(schema)
+        for reference in set(re.findall(r"#/components/schemas/(\w+)", text)):
+            assert reference in schema["components"]["schemas"], reference
+        for path, methods in schema["paths"].items():
+            for method, operation in methods.items():
+                assert operation["summary"], (method, path)
+
+    asyncio.run(story())
+
+
+def test_the_console_is_served_with_a_policy_that_lets_nothing_else_in() -> None:
+    async def story() -> None:
+        async with Gateway(config()) as gateway, client(gateway, key=None) as web:
+            page = await web.get("/")
+            assert page.headers["content-type"].startswith("text/html")
+            policy = page.headers["content-security-policy"]
+            assert policy.startswith("default-src 'self';")
+            assert "unsafe" not in policy
+            assert page.headers["x-content-type-options"] == "nosniff"
+            assert page.headers["cache-control"] == "no-cache"
+            again = await web.get("/", headers={"If-None-Match": page.headers["etag"]})
+            assert again.status_code == 304
+            assert (await web.head("/")).status_code == 200
+            for name in re.findall(r'(?:src|href)="([\w/.-]+)"', page.text):
+                file = await web.get(f"/{name}")
+                assert file.status_code == 200, name
+                if name.endswith(".js"):
+                    assert "javascript" in file.headers["content-type"]
+            for path in (
+                "/../server.py",
+                "/%2e%2e/server.py",
+                "/..%2f..%2fpyproject.toml",
+                "/js/../../server.py",
+            ):
+                assert (await web.get(path)).status_code == 404, path
+
+    asyncio.run(story())
+
+
+def test_every_error_is_a_problem_and_says_what_to_do() -> None:
+    async def story() -> None:
+        async with Gateway(config(api_keys=[API_KEY])) as gateway, client(gateway) as web:
+            for method, path, status, says in (
+                ("GET", "/nowhere", 404, "nothing is at '/nowhere': /openapi.json"),
+                ("GET", "/api/nowhere", 404, "/openapi.json"),
+                ("DELETE", "/api/calls", 405, "DELETE is not for '/api/calls'"),
+                ("POST", "/", 405, "POST is not for '/'"),
+                ("GET", "/agent", 426, "'/agent' is a WebSocket"),
+                ("GET", "/api/events", 426, "WebSocket"),
+                ("POST", "/api/tokens", 422, "body"),
+            ):
+                answer = await web.request(method, path)
+                assert answer.status_code == status, path
+                assert says in answer.json()["error"]
+                assert answer.headers["x-content-type-options"] == "nosniff"
+            answer = await web.post("/api/tokens", json={"agent_id": AGENT_ID, "colour": "secret-value"})
+            assert answer.json()["error"] == "body.colour: Extra inputs are not permitted"
+
+    asyncio.run(story())
+
+
+def test_a_failure_of_the_gateways_own_is_500_and_the_next_request_works(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def story() -> None:
+        async with Gateway(config(api_keys=[API_KEY])) as gateway, client(gateway) as web:
+            await gateway.ready()
+            assert gateway._site is not None
+
+            async def fail(*_: object, **__: object) -> None:
+                raise RuntimeError("a bug with a secret in it")
+
+            with monkeypatch.context() as patch:
+                patch.setattr(type(gateway._site._recent), "page", fail)
+                answer = await web.get("/api/calls")
+                assert (answer.status_code, "log has it" in answer.json()["error"]) == (500, True)
+                assert "secret" not in answer.text
+            assert (await web.get("/api/calls")).status_code == 200
+
+    asyncio.run(story())
+
+
+def test_the_console_and_the_migrations_are_part_of_the_package() -> None:
+    package = Path(app_module.__file__).parents[1]
+    assert (app_module.WEB / "index.html").is_file()
+    assert (package / "records" / "migrations" / "versions").is_dir()
