@@ -11,7 +11,7 @@ export const PARTS = [
   { part: "silence", field: "silence_s", label: "Silence", says: "until it is certain that the caller stopped" },
   { part: "stt", field: "stt_s", label: "Speech to text", says: "until the last words were recognised" },
   { part: "turn", field: "turn_s", label: "Turn decision", says: "until it was decided that the turn is over" },
-  { part: "llm", field: "llm_s", label: "LLM first token", says: "until the model began to answer" },
+  { part: "llm", field: "llm_s", label: "LLM first token", says: "until the model began to answer, tools included" },
   { part: "tts", field: "tts_s", label: "TTS first audio", says: "until the voice had its first sound" },
   { part: "playout", field: "playout_s", label: "Network + playout", says: "until that sound was played" },
 ];

@@ -16,6 +16,7 @@ const SPOKEN_KEPT = 4;
 export class TranscriptView {
   /** @type {Row[]} */ #rows = [];
   /** @type {WeakSet<Item>} */ #spoken = new WeakSet();
+  #seekable = false;
 
   /**
    * @param {HTMLElement} list
@@ -40,6 +41,10 @@ export class TranscriptView {
    */
   show(items, { live, seekable }) {
     this.list.classList.toggle("seekable", seekable);
+    if (seekable !== this.#seekable) {
+      this.#seekable = seekable;
+      for (const { node } of this.#rows) node.querySelector(".time").disabled = !seekable;
+    }
     items.forEach((item, index) => {
       let row = this.#rows[index];
       if (row?.item !== item) {
@@ -150,7 +155,7 @@ export class TranscriptView {
 
   /** @param {Item} item the time at the left, which is a button where there is a recording to play */
   #time(item) {
-    const node = el("button", { type: "button", class: "time", onclick: () => this.onseek(item) });
+    const node = el("button", { type: "button", class: "time", disabled: !this.#seekable, onclick: () => this.onseek(item) });
     const set = (seconds) => {
       setText(node, clock(seconds));
       node.setAttribute("aria-label", `Play from ${clock(seconds)}`);
