@@ -34,7 +34,7 @@ WAITING_S = 5.0
 CLOSE_S = 3.0
 CALLER_JOINS_S = 0.12
 BOT_JOINS_S = 0.04
-MAX_TAPES = 10_000
+MAX_TAPES = 2_000
 """So many calls are remembered, should they be recorded again."""
 _CALL_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 

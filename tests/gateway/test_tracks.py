@@ -5,6 +5,8 @@ from __future__ import annotations
 from array import array
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from piopiy_pipeline.gateway.tracks import MOST_EARLY_S, Track
 
@@ -113,3 +115,30 @@ def test_large_pieces_are_as_good_as_small_ones(track: Track) -> None:
         if number > 1:
             track.take(number * 900 - 1000)
     assert (track.end, track.dropped) == (4500, 0)
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 3), st.integers(1, 400), st.booleans()),
+        min_size=1,
+        max_size=60,
+    )
+)
+def test_whatever_comes_no_two_pieces_overlap_and_none_is_lost_unnoticed(
+    arrivals: list[tuple[float, int, bool]],
+) -> None:
+    track, now, added, position, kept = Track(RATE, joins_s=0.1), 0.0, 0, 0, 0
+    for wait, samples, write in arrivals:
+        now += wait
+        track.add(sound(1, samples), round(now * RATE))
+        added += samples
+        pieces = track.take(round((now - 1) * RATE) if write else 0) if now > 1 else []
+        for start, pcm in pieces:
+            assert start >= position
+            position = start + len(pcm) // 2
+            kept += len(pcm) // 2
+    for start, pcm in track.take(track.end):
+        assert start >= position
+        position = start + len(pcm) // 2
+        kept += len(pcm) // 2
+    assert kept + track.dropped == added

@@ -6,6 +6,7 @@ Two gateways may start at once on one database: the second waits for the first, 
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Lock
 
 from alembic import command
 from alembic.config import Config
@@ -20,6 +21,7 @@ __all__ = ["migrate"]
 
 WAIT_S = 60
 _LOCK = 0x70696F7069790001  # PostgreSQL's advisory locks are numbers: ours begins with our name
+_one_at_a_time = Lock()  # what a migration runs in is a global of Alembic's
 
 
 def migrate(engine: Engine) -> None:
@@ -42,7 +44,8 @@ def migrate(engine: Engine) -> None:
                 f"(revision {', '.join(sorted(newer))}): upgrade the gateway, or use another database"
             )
         if present != set(scripts.get_heads()):
-            command.upgrade(config, "head")
+            with _one_at_a_time:
+                command.upgrade(config, "head")
 
 
 def _wait_for_others(connection: Connection) -> None:

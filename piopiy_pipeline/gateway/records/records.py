@@ -77,12 +77,13 @@ class Records:
     async def start(self, port: int | None = None) -> None:
         """Open the database, make or renew its tables, and begin to write.
 
-        `port` is where the gateway listens, if the configuration leaves that open: host name and port
-        are the gateway's name in the database. Raises `GatewayError`, which says what to do.
+        `port` is where the gateway listens, if the configuration leaves that open: the machine's name,
+        address and port are the gateway's name in the database. Raises `GatewayError`, which says what to do.
         """
         if self._starting is not None:
             raise GatewayError("these records have been started already")
-        name = f"{socket.gethostname()}:{self._config.port if port is None else port}"
+        address = f"{self._config.host}:{self._config.port if port is None else port}"
+        name = f"{socket.gethostname()} {address}"
         self._starting = self._writing.submit(_open, self._config, name)
         try:
             store = await asyncio.shield(self._starting)

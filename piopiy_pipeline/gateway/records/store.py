@@ -40,6 +40,8 @@ LEASE_S = 60.0
 MAX_EVENTS = 10_000
 """The most events that `Store.detail` gives of one call: its first ones."""
 _FORGET_AT_ONCE = 200
+_LOST_DAYS = 7
+"""A gateway that comes back after longer than this does not look for the recordings of its lost calls."""
 
 
 class Store:
@@ -100,7 +102,7 @@ class Store:
                 self._twin_told = True
                 logger.error(
                     "records of calls: another gateway calls itself {} in the same database: "
-                    "give them different host names or ports, or each closes the other's calls",
+                    "give their machines different names, or each closes the other's calls",
                     self.gateway_id,
                 )
             return mine is None or mine.run_id != self._run_id or _too_old(mine.seen_at, now)
@@ -181,6 +183,7 @@ class Store:
             now = _now(connection)
             # Whoever left calls open was alive until its line was last renewed: read that first.
             self._close_lost(connection, now, also=self.gateway_id)
+            self._find_recordings(connection, now)
             self._be_seen(connection, now)
 
     def _be_seen(self, connection: Connection, now: datetime) -> None:
@@ -217,6 +220,20 @@ class Store:
             )
         if lost:
             logger.warning("records of calls: {} calls were lost with their gateway", len(lost))
+
+    def _find_recordings(self, connection: Connection, now: datetime) -> None:
+        """Of calls that this gateway lost, and that another closed meanwhile: their recordings are here."""
+        lost = connection.scalars(
+            select(calls.c.call_id).where(
+                calls.c.gateway_id == self.gateway_id,
+                calls.c.reason == EndReason.GATEWAY_LOST.value,
+                calls.c.recording.is_(None),
+                calls.c.ended_at > now - timedelta(days=_LOST_DAYS),
+            )
+        ).all()
+        for call_id in lost:
+            if (found := self._found(call_id)) is not None:
+                connection.execute(update(calls).where(calls.c.call_id == call_id).values(recording=found))
 
     def _write(self, batch: Batch) -> None:
         with self._writer.begin() as connection:

@@ -50,6 +50,17 @@ def test_gateways_that_start_at_once_make_the_tables_once(config: GatewayConfig)
         engine.dispose()
 
 
+def test_gateways_of_one_process_may_make_tables_in_different_databases_at_once(tmp_path: Path) -> None:
+    engines = [open_engine(where(GatewayConfig(data_folder=tmp_path / str(number)))) for number in range(6)]
+    with ThreadPoolExecutor(6) as threads:
+        for done in [threads.submit(migrate, engine) for engine in engines]:
+            done.result(30)
+    for engine in engines:
+        with engine.connect() as connection:
+            assert MigrationContext.configure(connection).get_current_heads() == ("0001",)
+        engine.dispose()
+
+
 def test_a_migration_that_fails_leaves_nothing_behind(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

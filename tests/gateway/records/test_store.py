@@ -16,6 +16,7 @@ from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.records.backlog import Backlog
 from piopiy_pipeline.gateway.records.calendar import time_of_day
+from piopiy_pipeline.gateway.records.database import where
 from piopiy_pipeline.gateway.records.faults import BadCursor, RecordsUnavailable
 from piopiy_pipeline.gateway.records.store import LEASE_S, Store
 from piopiy_pipeline.gateway.records.tables import gateways
@@ -286,6 +287,22 @@ def test_the_recording_of_a_call_that_was_lost_is_found(desk: Desk, desks: Desks
     path = _record(desk.config.data_folder, "2027-01-15/call-1.wav")
     desk.tell(Telling().placed())
     desk.die()
+    assert desks(desk.config).store.recording_path("call-1") == path
+
+
+def test_a_gateway_that_comes_back_finds_recordings_of_calls_that_another_closed(
+    desk: Desk, desks: Desks, tmp_path: Path
+) -> None:
+    assert desk.config.data_folder is not None
+    path = _record(desk.config.data_folder, "2027-01-15/call-1.wav")
+    just_now = time.time() - NOON
+    desk.tell(Telling(at=just_now).placed())
+    desk.unseen_for(LEASE_S + 1)
+    desk.die()
+    elsewhere = GatewayConfig(data_folder=tmp_path / "elsewhere", database_url=str(where(desk.config)))
+    other = desks(elsewhere, "two:7860")
+    assert other.page(phase=Phase.ENDED)[0] == ["call-1"]
+    assert other.store.recording_path("call-1") is None, "it is on another machine"
     assert desks(desk.config).store.recording_path("call-1") == path
 
 
