@@ -91,7 +91,7 @@ export function overview(latencies, onpick) {
   const worst = Math.max(...totals);
   const figure = (name, value, testid) =>
     el("div", { class: "figure" }, el("dt", {}, name), el("dd", { "data-testid": testid, "data-ms": value }, milliseconds(value)));
-  const columns = el("div", { class: "columns", role: "group", "aria-label": "Answers of this call" });
+  const columns = el("div", { class: latencies.length > 30 ? "columns many" : "columns", role: "group", "aria-label": "Answers of this call" });
   columns.style.setProperty("--worst", String(worst || 1));
   latencies.forEach((one, index) => {
     const column = el("button", {
