@@ -74,7 +74,7 @@ def test_what_is_missing_is_one_line_and_status_2(
 
 def test_a_gateway_serves_until_it_is_told_to_end(tmp_path: Path) -> None:
     config = tmp_path / "gateway.toml"
-    config.write_text('caller_keys = ["k"]\n[agents]\ndesk = "t"\n')
+    config.write_text('records = false\nwebrtc_workers = 0\ncaller_keys = ["k"]\n[agents]\ndesk = "t"\n')
     command = [*CLI, "gateway", "--config", str(config), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         try:

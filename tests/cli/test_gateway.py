@@ -1,0 +1,89 @@
+"""`piopiy gateway` as a process: what it prints, and what ends it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+WAIT_S = 40.0
+
+
+@contextmanager
+def running(folder: Path, *arguments: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
+    """The process on a free port, with one agent and its data in `folder`."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PIOPIY_")}
+    own = {
+        "PIOPIY_GATEWAY_AGENTS": json.dumps({"front_desk": "token"}),
+        "PIOPIY_GATEWAY_API_KEYS": json.dumps(["key"]),
+        "PIOPIY_GATEWAY_DATA_FOLDER": str(folder),
+        **variables,
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "piopiy_pipeline.cli", "gateway", "--port", "0", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment | own,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait(WAIT_S)
+        for pipe in (process.stdout, process.stderr):
+            assert pipe is not None
+            pipe.close()
+
+
+def test_it_prints_where_it_is_and_ends_with_a_signal(tmp_path: Path) -> None:
+    with running(tmp_path, "--webrtc-workers", "0", "--record") as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[1]
+        console = process.stdout.readline().split()[1]
+        assert console == url.replace("ws://", "http://") + "/"
+        answer = httpx.get(
+            f"{console}api/info", headers={"Authorization": "Bearer key"}, timeout=WAIT_S, trust_env=False
+        )
+        assert [one["agent_id"] for one in answer.json()["agents"]] == ["front_desk"]
+        assert httpx.get(f"{console}api/calls", timeout=WAIT_S, trust_env=False).status_code == 401
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(WAIT_S) == 0
+    assert list(tmp_path.glob("*.sqlite3"))
+
+
+def test_records_that_cannot_be_kept_are_one_line_and_the_end(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with running(tmp_path / "file" / "folder", "--webrtc-workers", "0") as process:
+        _, error = process.communicate(timeout=WAIT_S)
+        assert process.returncode == 1
+        assert error.splitlines()[-1].startswith("piopiy: ")
+        assert str(tmp_path / "file") in error.splitlines()[-1]
+        assert "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "says"),
+    [
+        (("--webrtc-workers", "65"), {}, "less than or equal to 64"),
+        ((), {"PIOPIY_GATEWAY_AGENTS": "{}"}, "the gateway has no agents"),
+        ((), {"PIOPIY_GATEWAY_TLS_KEY": "key.pem"}, "give both or neither"),
+        ((), {"PIOPIY_GATEWAY_CONSOLE": "open", "PIOPIY_GATEWAY_HOST": "0.0.0.0"}, "not on host '0.0.0.0'"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    arguments: tuple[str, ...], variables: dict[str, str], says: str, tmp_path: Path
+) -> None:
+    with running(tmp_path, *arguments, **variables) as process:
+        _, error = process.communicate(timeout=WAIT_S)
+        assert process.returncode == 2
+        assert says in error
+        assert "Traceback" not in error
