@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections import OrderedDict
 
+from piopiy_pipeline.gateway.sip.dialog import is_private
 from piopiy_pipeline.offload import offload
 
 __all__ = ["Addresses"]
@@ -26,7 +27,7 @@ class Addresses:
 
     def ours_for(self, peer: str) -> str:
         """The address by which `peer` reaches us: the external one, unless it is in our own network."""
-        if self._external is not None and not _is_near(peer):
+        if self._external is not None and not is_private(peer):
             return self._external
         if self._host not in ("0.0.0.0", "::", ""):
             return self._host
@@ -92,10 +93,3 @@ def _is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _is_near(host: str) -> bool:
-    try:
-        return not ipaddress.ip_address(host).is_global
-    except ValueError:
-        return False

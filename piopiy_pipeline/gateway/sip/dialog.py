@@ -13,7 +13,7 @@ from piopiy_pipeline.gateway.sip.request import OutgoingRequest
 from piopiy_pipeline.gateway.sip.timers import T1, T2, TIMEOUT
 from piopiy_pipeline.gateway.sip.uri import NameAddr, SipUri
 
-__all__ = ["Dialog", "Unacknowledged", "flow_of"]
+__all__ = ["Dialog", "Unacknowledged", "flow_of", "is_private"]
 
 
 def flow_of(uri: str, default: Flow) -> Flow:
@@ -35,12 +35,22 @@ def flow_of(uri: str, default: Flow) -> Flow:
     return Flow(transport, parsed.host, parsed.port or (5061 if transport == "tls" else 5060))
 
 
-def _is_private(host: str) -> bool | None:
-    """Whether an address is one that means nothing elsewhere; None for names."""
+_PRIVATE = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "127.0.0.0/8"),
+        *("::1/128", "fc00::/7", "fe80::/10"),
+    )
+)
+
+
+def is_private(host: str) -> bool | None:
+    """Whether an address is one that means nothing elsewhere (RFC 1918, 6598, 4193); None for names."""
     try:
-        return not ipaddress.ip_address(host).is_global
+        address = ipaddress.ip_address(host)
     except ValueError:
         return None
+    return any(address in network for network in _PRIVATE)
 
 
 @dataclass(slots=True)
@@ -189,8 +199,8 @@ class Dialog:
             return self.flow, None
         if self.flow.reliable and wanted.transport == self.flow.transport:
             return self.flow, wanted
-        private = _is_private(wanted.host)
-        if private is None or (private and wanted.host != self.flow.host and not _is_private(self.flow.host)):
+        private = is_private(wanted.host)
+        if private is None or (private and wanted.host != self.flow.host and not is_private(self.flow.host)):
             return self.flow, None
         return wanted, None
 

@@ -1,0 +1,237 @@
+"""A SIP user agent on a bench: no sockets, a clock that only tests move, and the other side written by hand."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from piopiy_pipeline.gateway.sip.call import SipCall
+from piopiy_pipeline.gateway.sip.config import SipConfig
+from piopiy_pipeline.gateway.sip.digest import Challenge, Credentials, answer
+from piopiy_pipeline.gateway.sip.listeners import Ending
+from piopiy_pipeline.gateway.sip.message import Flow, Request, Response, parse
+from piopiy_pipeline.gateway.sip.sdp import Negotiation, SdpRefused, SessionDescription
+from piopiy_pipeline.gateway.sip.user_agent import SipUserAgent
+
+OURS = "192.0.2.1"
+PHONE = Flow("udp", "192.0.2.9", 5060)
+SDP = (
+    "v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\n"
+    "m=audio 4000 RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000\r\n"
+)
+
+
+def offer_of(direction: str = "sendrecv", codecs: str = "0 101") -> str:
+    return SDP.replace("0 101", codecs) + f"a={direction}\r\n"
+
+
+def request(
+    method: str,
+    *,
+    branch: str = "b1",
+    call_id: str = "call-1",
+    cseq: int = 1,
+    cseq_method: str = "",
+    to_tag: str = "",
+    from_tag: str = "phone",
+    uri: str = "sip:100@192.0.2.1",
+    user: str = "alice",
+    headers: Iterable[str] = (),
+    body: str = "",
+    transport: str = "UDP",
+) -> bytes:
+    tag = f";tag={to_tag}" if to_tag else ""
+    lines = [
+        f"{method} {uri} SIP/2.0",
+        f"Via: SIP/2.0/{transport} 192.0.2.9:5060;branch=z9hG4bK{branch};rport",
+        f'From: "Alice A" <sip:{user}@192.0.2.9>;tag={from_tag}',
+        f"To: <{uri}>{tag}",
+        f"Call-ID: {call_id}",
+        f"CSeq: {cseq} {cseq_method or method}",
+        f"Contact: <sip:{user}@192.0.2.9:5060>",
+        "Max-Forwards: 70",
+        *headers,
+    ]
+    if body and not any(header.lower().startswith("content-type") for header in headers):
+        lines.append("Content-Type: application/sdp")
+    lines.append(f"Content-Length: {len(body.encode())}")
+    return ("\r\n".join(lines) + "\r\n\r\n" + body).encode()
+
+
+def response(
+    to: Request, code: int, phrase: str = "X", *, tag: str = "", body: str = "", **headers: str
+) -> bytes:
+    """A response to a request of ours, as a phone would write it."""
+    lines = [f"SIP/2.0 {code} {phrase}", *(f"Via: {via}" for via in to.vias)]
+    suffix = f";tag={tag}" if tag and not to.to.tag else ""
+    lines += [f"From: {to.get('From')}", f"To: {to.get('To')}{suffix}"]
+    lines += [f"Call-ID: {to.call_id}", f"CSeq: {to.get('CSeq')}"]
+    if 100 < code < 300:
+        lines.append("Contact: <sip:bob@192.0.2.9:5060>")
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    if body:
+        lines.append("Content-Type: application/sdp")
+    lines.append(f"Content-Length: {len(body.encode())}")
+    return ("\r\n".join(lines) + "\r\n\r\n" + body).encode()
+
+
+class Sent(NamedTuple):
+    at: float
+    message: Request | Response
+    flow: Flow
+
+
+class Leg:
+    """A leg that writes down what it is told, and answers offers like a real one."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.told: list[tuple[Any, ...]] = []
+        self.refuses = False
+        self.media = Negotiation(host=OURS, port=30_000, codecs=["PCMU", "PCMA"], session_id=7)
+
+    @property
+    def names(self) -> list[str]:
+        return [event[0] for event in self.told]
+
+    @property
+    def ending(self) -> tuple[Ending, int] | None:
+        return next(((event[1], event[2]) for event in self.told if event[0] == "ended"), None)
+
+    def call_ringing(self, now: float) -> None:
+        self.told.append(("ringing",))
+
+    def call_early_media(self, description: SessionDescription, now: float) -> None:
+        self.told.append(("early_media", description))
+
+    def call_answered(self, description: SessionDescription | None, now: float) -> None:
+        self.told.append(("answered", description))
+
+    def call_reoffered(self, offer: SessionDescription | None, now: float) -> SessionDescription | None:
+        self.told.append(("reoffered", offer))
+        if self.refuses:
+            raise SdpRefused("not now")
+        return self.media.answer(offer)[0] if offer is not None else self.media.offer()
+
+    def call_reanswered(self, description: SessionDescription, now: float) -> None:
+        self.told.append(("reanswered", description))
+
+    def call_reoffer_failed(self, code: int, phrase: str, now: float) -> None:
+        self.told.append(("reoffer_failed", code))
+
+    def call_dtmf(self, digits: str, now: float) -> None:
+        self.told.append(("dtmf", digits))
+
+    def call_transfer_progress(self, code: int, phrase: str, now: float) -> None:
+        self.told.append(("transfer", code))
+
+    def call_ended(self, ending: Ending, code: int, phrase: str, now: float) -> None:
+        self.told.append(("ended", ending, code, phrase))
+
+
+class Bench:
+    """The user agent, its clock, what it sent, and whom it was called by."""
+
+    def __init__(self, config: SipConfig | None = None) -> None:
+        self.now = 1000.0
+        counter = itertools.count(1)
+        self.agent = SipUserAgent(
+            config or SipConfig(callers="anyone", default_agent="desk"),
+            self,
+            address_for=lambda peer: OURS,
+            ports={"udp": 5060, "tcp": 5060},
+            token=lambda: f"t{next(counter)}",
+        )
+        self.calls: list[SipCall] = []
+        self.legs: list[Leg] = []
+        self.sent: list[Sent] = []
+
+    def incoming_call(self, call: SipCall, now: float) -> None:
+        leg = Leg(self)
+        call.attach(leg)
+        self.calls.append(call)
+        self.legs.append(leg)
+
+    def receive(self, data: bytes, source: Flow = PHONE) -> list[Request | Response]:
+        """A message comes; what is sent at once."""
+        self.agent.receive(data, source, self.now)
+        return self.take()
+
+    def take(self) -> list[Request | Response]:
+        """What was sent since."""
+        packets = self.agent.take_outbox()
+        found = [Sent(self.now, parse(packet.data), packet.flow) for packet in packets]
+        self.sent += found
+        return [sent.message for sent in found]
+
+    def run(self, seconds: float) -> list[tuple[float, Request | Response]]:
+        """Time passes; what is sent meanwhile, with seconds since its beginning."""
+        began, seen = self.now, []
+        until = self.now + seconds
+        while (at := self.agent.wake_at) is not None and at <= until:
+            self.now = max(self.now, at)
+            self.agent.wake(self.now)
+            seen += [(round(self.now - began, 3), message) for message in self.take()]
+        self.now = until
+        return seen
+
+    def register(
+        self,
+        user: str,
+        password: str,
+        source: Flow = PHONE,
+        *,
+        expires: int = 600,
+        contact: str = "",
+        n: int = 1,
+    ) -> list[Request | Response]:
+        """A phone registers: what it is told after it gave this password."""
+        transport = source.transport.upper()
+
+        def ask(branch: str, cseq: int, *headers: str) -> bytes:
+            uri = "sip:192.0.2.1"
+            data = request(
+                "REGISTER", branch=branch, cseq=cseq, uri=uri, user=user, transport=transport, call_id="reg",
+                headers=[f"Expires: {expires}", *headers],
+            )  # fmt: skip
+            data = data.replace(b"To: <sip:192.0.2.1>", f"To: <sip:{user}@192.0.2.1>".encode())
+            own = f"<sip:{user}@192.0.2.9:5060>".encode()
+            return data.replace(b"Contact: " + own, b"Contact: " + (contact.encode() or own))
+
+        (challenge,) = self.receive(ask(f"r{n}", 2 * n), source)
+        asked = Challenge.choose(challenge.headers.getlist("WWW-Authenticate"))
+        assert asked is not None
+        given = answer(asked, Credentials(user, password), method="REGISTER", uri="sip:192.0.2.1")
+        return self.receive(ask(f"s{n}", 2 * n + 1, f"Authorization: {given}"), source)
+
+    def ringing_call(self, **parts: Any) -> tuple[SipCall, Leg]:
+        """A call came in, and rings."""
+        self.receive(request("INVITE", **{"body": SDP, **parts}))
+        call, leg = self.calls[-1], self.legs[-1]
+        call.ring(self.now)
+        self.take()
+        return call, leg
+
+    def answered_call(self, **parts: Any) -> tuple[SipCall, Leg]:
+        """A call came in and was answered; its ACK came too."""
+        call, leg = self.ringing_call(**parts)
+        assert call.offer is not None
+        call.answer(leg.media.answer(call.offer)[0], self.now)
+        self.take()
+        cseq = parts.get("cseq", 1)
+        self.receive(request("ACK", branch="ack", to_tag=call.local_tag, cseq=cseq, call_id=call.call_id))
+        return call, leg
+
+    def dialled_call(self, to: str = "sip:bob@192.0.2.9", **options: Any) -> tuple[SipCall, Leg, Request]:
+        """A call of ours: the call, its leg, and the INVITE that went out."""
+        leg = Leg(self)
+        call = self.agent.invite(to, leg.media.offer(), leg, now=self.now, **options)
+        (invite,) = self.take()
+        assert isinstance(invite, Request)
+        return call, leg, invite
+
+
+def codes(messages: Iterable[Request | Response]) -> list[int | str]:
+    """Responses by their code, requests by their method."""
+    return [m.code if isinstance(m, Response) else m.method for m in messages]
