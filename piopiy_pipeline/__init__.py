@@ -18,6 +18,7 @@ _HOMES = {
     "CallEnd": "call",
     "CallInfo": "call",
     "CallPipeline": "pipeline",
+    "ClientMessage": "session",
     "EndReason": "call",
     "StageError": "pipeline",
     "Turn": "call",
@@ -31,6 +32,7 @@ __all__ = [
     "CallEnd",
     "CallInfo",
     "CallPipeline",
+    "ClientMessage",
     "EndReason",
     "StageError",
     "Turn",
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
     from piopiy_pipeline.agent import Agent, AuthenticationError
     from piopiy_pipeline.call import CallEnd, CallInfo, EndReason, Turn
     from piopiy_pipeline.pipeline import CallPipeline, StageError
-    from piopiy_pipeline.session import Call
+    from piopiy_pipeline.session import Call, ClientMessage
     from piopiy_pipeline.voice_agent import VoiceAgent
 
 

@@ -1,6 +1,16 @@
 """One call from offer to end: its handle (`Call`), its owner (`Session`), and what they are made of."""
 
+from piopiy_pipeline.session.events import ClientMessage
 from piopiy_pipeline.session.handle import DEFAULT_ERROR_LINE, Call, Post, current_call
 from piopiy_pipeline.session.session import Adapt, Callback, Session
 
-__all__ = ["DEFAULT_ERROR_LINE", "Adapt", "Call", "Callback", "Post", "Session", "current_call"]
+__all__ = [
+    "DEFAULT_ERROR_LINE",
+    "Adapt",
+    "Call",
+    "Callback",
+    "ClientMessage",
+    "Post",
+    "Session",
+    "current_call",
+]
