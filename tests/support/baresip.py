@@ -154,6 +154,10 @@ class Baresip:
                     break
         self._reading = asyncio.create_task(self._read(reader))
 
+    def die(self) -> None:
+        """As if somebody had pulled its plug."""
+        self._process.kill()
+
     async def quit(self) -> None:
         """End it: politely, and after two seconds by force."""
         if self._writer is not None:
@@ -230,7 +234,7 @@ async def baresip(
 
 
 def _load(path: Path, rate: int) -> NDArray[np.int16]:
-    """A recording at `rate`, from the same or twice as much."""
+    """A recording at `rate`, whatever it was made at."""
     with wave.open(str(path)) as recording:
         pcm = np.frombuffer(recording.readframes(recording.getnframes()), np.int16)
         if recording.getnchannels() == 2:

@@ -83,9 +83,11 @@ class KeySender:
         self._beat = 0
 
     @property
-    def busy(self) -> bool:
-        """Whether a key is being sent or waits for it."""
-        return self._code is not None or bool(self._waiting)
+    def next_is_key(self) -> bool:
+        """Whether the next 20 ms are a key's, and not the voice's."""
+        if self._code is None:
+            return bool(self._waiting)
+        return self._beat < _TONE_BEATS + _ENDS - 1
 
     def press(self, keys: str) -> int:
         """Send these behind those that wait; how many there was room for. Raises `ValueError` for what is no key."""

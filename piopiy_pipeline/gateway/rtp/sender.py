@@ -76,8 +76,8 @@ class RtpSender:
                 self._tones += key_tone(key, self.codec.rate)
 
     def voice(self, pcm: bytes) -> bytes | None:
-        """20 ms of the bot's voice: the packet to send, or None while it may not be heard."""
-        if self.held or self._keys.busy or self._tones:
+        """20 ms of the bot's voice: the packet to send, or None while a key takes its place, or nobody listens."""
+        if self.held or self._keys.next_is_key or self._tones:
             return None
         self._spoke = True
         self._frames += 1
@@ -89,6 +89,7 @@ class RtpSender:
             self._origin = now - (self._frames or 1) * FRAME_S
         if self._spoke:
             self._spoke = False
+            self._keys.beat()  # a pause between keys, which goes on
             return None
         # Behind a stall of the loop, time has gone on all the same.
         self._frames = max(self._frames + 1, round((now - self._origin) / FRAME_S))

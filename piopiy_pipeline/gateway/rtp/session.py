@@ -85,8 +85,8 @@ class RtpSession:
 
     @property
     def held(self) -> bool:
-        """Whether the peer neither speaks nor, for what it agreed to, has to."""
-        return not self._media.receives
+        """Whether one side has the other on hold. What a phone sends then is its music, and not for the bot."""
+        return not (self._media.sends and self._media.receives)
 
     @property
     def destination(self) -> Address | None:
@@ -161,7 +161,7 @@ class RtpSession:
         """To be called every 20 ms, behind the `voice` of these."""
         pcm = self._receiver.take(now)
         return Beat(
-            pcm if self._media.receives else self._silence,
+            self._silence if self.held else pcm,
             self._sender.beat(now),
             self._report(now) if self._reporter.due(now) else None,
         )

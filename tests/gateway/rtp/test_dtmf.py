@@ -68,7 +68,7 @@ def test_a_key_is_sent_with_growing_durations_and_its_end_three_times() -> None:
     assert [duration for _, _, duration in parsed] == [160 * n for n in range(1, 9)] + [1280, 1280]
     assert [flags & 0x80 for _, flags, _ in parsed] == [0] * 7 + [0x80] * 3
     assert {code for code, _, _ in parsed} == {5}
-    assert not sender.busy
+    assert not sender.next_is_key
 
 
 def test_keys_follow_each_other_with_a_pause_that_tells_them_apart() -> None:
@@ -88,13 +88,13 @@ def test_keys_follow_each_other_with_a_pause_that_tells_them_apart() -> None:
         told += receiver.receive(started, packet.payload)
     assert told == "11#A"
     assert gaps[1:] == [4, 4, 4]  # 80 ms; ETSI ES 201 235-2 asks for 65
-    assert not sender.busy
+    assert not sender.next_is_key
 
 
 def test_what_is_no_key_is_refused_and_a_flood_is_bounded() -> None:
     sender = KeySender(clock=8000)
     with pytest.raises(ValueError, match="substring"):
         sender.press("12x")
-    assert not sender.busy
+    assert not sender.next_is_key
     assert sender.press("1" * 200) == MAX_QUEUED
     assert sender.press("1") == 0

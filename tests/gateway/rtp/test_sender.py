@@ -100,6 +100,14 @@ def test_a_key_takes_the_place_of_the_voice() -> None:
     assert voices[0].timestamp - keys[0].timestamp == 10 * 160
 
 
+def test_the_voice_is_heard_in_the_pauses_between_keys() -> None:
+    one = sender()
+    one.press("12")
+    packets = beats(one, 40, voice=True)
+    assert [packet.payload_type for packet in packets] == ([101] * 10 + [0] * 4) * 2 + [0] * 12
+    assert len({packet.timestamp for packet in packets if packet.payload_type == 101}) == 2
+
+
 def test_keys_are_tones_where_the_peer_takes_no_events() -> None:
     one = sender(event_type=None)
     one.press("5#")

@@ -115,7 +115,7 @@ def test_whoever_holds_sends_and_hears_nothing_and_is_not_missed() -> None:
 
 
 def test_the_music_of_a_phone_that_holds_is_not_for_the_bot() -> None:
-    pair = Pair(there=media(HERE, receives=False))
+    pair = Pair(there=media(HERE, sends=False))
     pair.run(1.0)
     assert {level(pcm) for pcm in pair.heard} == {0}
 
