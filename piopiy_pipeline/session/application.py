@@ -42,7 +42,10 @@ class RunsChain(Protocol):
 
 
 class ClientApplication:
-    """The client's application in one call. It is an `RtviHost`: what a client asks for is done here."""
+    """The client's application in one call. It is an `RtviHost`: what a client asks for is done here.
+
+    With a `protocol`, it has been ready for another instance of the agent, in that version of RTVI.
+    """
 
     def __init__(
         self,
@@ -53,6 +56,7 @@ class ClientApplication:
         typed: Callable[[str], None],
         told: Callable[[ClientMessage], None],
         leave: Callable[[], Coroutine[Any, Any, None]],
+        protocol: str | None = None,
     ) -> None:
         self._link = link
         self._transport = transport
@@ -62,18 +66,28 @@ class ClientApplication:
         self._has_its_own = run.chain.find(RTVIProcessor) is not None
         self._rtvi: RtviClient | None = None
         self.typed = typed
+        if protocol is not None and not self._has_its_own:
+            self._serve(protocol)
 
     def on_message(self, data: dict[str, Any]) -> bool:
         """Something that it has sent. Was it dealt with, so that the chain need not see it?"""
         if speaks_rtvi(data) and not self._has_its_own:
             if self._rtvi is None and data.get("type") == "client-ready":
-                self._rtvi = RtviClient(self, self._transport.output())
-                self._run.tell_client(self._rtvi)
+                self._serve("0.0.0")  # it tells its version in this message
             if self._rtvi is not None:
                 self._rtvi.on_message(data)
                 return True
         self._told(ClientMessage(data))
         return False
+
+    @property
+    def protocol(self) -> str | None:
+        """The version of RTVI that it speaks, if it does: what another instance of the agent has to know."""
+        return None if self._rtvi is None else self._rtvi.protocol
+
+    def _serve(self, protocol: str) -> None:
+        self._rtvi = RtviClient(self, self._transport.output(), protocol=protocol)
+        self._run.tell_client(self._rtvi)
 
     async def send_message(self, data: Any) -> None:
         """Send it something. Raises `ValueError` or `TypeError` for what cannot be sent."""

@@ -55,6 +55,9 @@ class RunOptions:
 class Client(Protocol):
     """The application at the caller's end, as far as a `Call` knows it."""
 
+    @property
+    def protocol(self) -> str | None: ...
+
     def on_message(self, data: dict[str, Any]) -> bool: ...
 
     async def send_message(self, data: Any) -> None: ...
@@ -107,6 +110,7 @@ class Call:
         self.info = info
         self.state: dict[str, Any] = dict((resumed or {}).get("state") or {})
         self.resumed: list[dict[str, Any]] | None = (resumed or {}).get("messages")
+        self._client_protocol: str | None = (resumed or {}).get("rtvi")
         self._link = link
         self._post = post
         self._finish = finish
@@ -312,7 +316,10 @@ class Call:
     def _checkpoint(self, messages: list[Any]) -> None:
         """Hand the gateway what another instance would need to go on."""
         try:
-            state = json.loads(json.dumps({"messages": messages, "state": self.state}))
+            known: dict[str, Any] = {"messages": messages, "state": self.state}
+            if self._run is not None and (protocol := self._run.client.protocol) is not None:
+                known["rtvi"] = protocol
+            state = json.loads(json.dumps(known))
             size = len(json.dumps(state))
         except (TypeError, ValueError) as error:
             logger.warning(

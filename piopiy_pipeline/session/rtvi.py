@@ -79,16 +79,20 @@ class RtviHost(Protocol):
 
 
 class RtviClient:
-    """The client of one call, from its ``client-ready`` on."""
+    """The client of one call, from its ``client-ready`` on.
 
-    def __init__(self, host: RtviHost, output: FrameProcessor) -> None:
+    `protocol` is the version that it said to another instance of the agent, which has lost the call:
+    a client is ready once.
+    """
+
+    def __init__(self, host: RtviHost, output: FrameProcessor, *, protocol: str = "0.0.0") -> None:
         self._host = host
         self._output = output
         self._loop = asyncio.get_running_loop()
         self._outbox = Outbox(self._loop.time())
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
-        self.client_version = [0, 0, 0]
+        self.client_version = _version(protocol) or [0, 0, 0]
         self._teller = _Teller(self, self._tell)
         self._typing = asyncio.Lock()
         self._typed = 0
@@ -100,6 +104,11 @@ class RtviClient:
             "dtmf": self._dtmf,
             "llm-function-call-result": self._function_call_result,
         }
+
+    @property
+    def protocol(self) -> str:
+        """The version of the protocol that the client speaks."""
+        return ".".join(map(str, self.client_version))
 
     # ------------------------------------------------------------------ what the client is told
 

@@ -102,6 +102,7 @@ class PipelineRun:
             typed=self._typed,
             told=lambda message: call._events.emit("message", message),
             leave=call.hangup,
+            protocol=call._client_protocol,
         )
         self._worker.add_event_handler("on_pipeline_started", self._started)
         self._worker.add_event_handler("on_pipeline_error", self._provider_error)

@@ -13,9 +13,11 @@ from pipecat.services.llm_service import FunctionCallParams
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.session import Call
 from piopiy_pipeline.session.events import ClientMessage
+from piopiy_pipeline.signaling.messages import AgentMessage, Checkpoint
 from piopiy_pipeline.testing import CallerLine, SimulatedCall, simulate
+from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.bots import voice
-from tests.support.services import Reply, ToneTTS
+from tests.support.services import Reply, ScriptedLLM, ScriptedSTT, ToneTTS
 from tests.support.virtual import PEOPLE, texts
 
 Message = dict[str, Any]
@@ -335,6 +337,55 @@ def test_a_model_that_writes_faster_than_anybody_reads_costs_the_client_no_word(
     times = [event.at for event in call.of("message")]
     busiest = max(sum(at <= other < at + 1 for other in times) for at in times)
     assert busiest < 100, "what the gateway takes in a second, at the least"
+
+
+def test_another_instance_that_takes_the_call_over_goes_on_telling_the_client() -> None:
+    known: list[dict[str, Any]] = []
+
+    async def first(call: Call) -> None:
+        post = call._post
+
+        def keep(message: AgentMessage) -> None:
+            if isinstance(message, Checkpoint):
+                known.append(message.state)
+            post(message)
+
+        call._post = keep
+        await greets(call)
+
+    async def second(call: Call) -> None:
+        call._client_protocol = known[-1]["rtvi"]  # as a session does that resumes a call
+        await greets(call)
+
+    async def says_ready(line: CallerLine) -> None:
+        line.send(ready("1.4.0"))
+        await line.silence(2.0)
+
+    async def has_said_it_before(line: CallerLine) -> None:
+        await line.silence(2.0)
+
+    simulate(first, says_ready)
+    assert known[-1]["rtvi"] == "1.4.0"
+    assert in_order(["bot-started-speaking", "bot-output"], kinds(simulate(second, has_said_it_before)))
+
+
+def test_metrics_are_told_where_the_author_has_switched_them_on() -> None:
+    class MeasuredTTS(ToneTTS):
+        def can_generate_metrics(self) -> bool:
+            return True
+
+    async def bot(call: Call) -> None:
+        agent = VoiceAgent(instructions="Be brief.", greeting="Hello.", call=call)
+        await agent.Action(stt=ScriptedSTT([]), llm=ScriptedLLM([]), tts=MeasuredTTS(), enable_metrics=True)
+        await agent.start()
+
+    async def caller(line: CallerLine) -> None:
+        line.send(ready())
+        await line.silence(2.0)
+
+    call = simulate(bot, caller)
+    assert "ttfb" in {key for message in told(call, "metrics") for key in message["data"]}
+    assert told(call, "bot-ready")[0]["data"]["capabilities"]["metrics"] is True
 
 
 def test_a_bot_with_pipecats_own_processor_is_left_to_it() -> None:
