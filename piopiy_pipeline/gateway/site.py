@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 
 __all__ = ["GatewaySite"]
 
+SETTLE_S = 10.0
+"""How long the end of a gateway waits for what its beginning has begun."""
+
 Place = Callable[[CallInfo, Leg], GatewayCall]
 
 
@@ -58,31 +61,30 @@ class GatewaySite:
         self._recent = RecentCalls(watch.wall)
         self.events = EventsHub(self._access, self._recent)
         self._records = Records(config, wall=watch.wall) if config.records else None
-        watch.add(self.events.watcher)
-        if self._records is not None:
-            watch.add(self._records.watcher)
         self._recorder = Recorder(recordings_folder(config), on_finished=self._recorded, wall=watch.wall)
-        switchboard.recordings, switchboard.record = self._recorder, config.record
         self._browser = _BrowserCallsToCome() if config.webrtc_workers else None
         self._http: HttpServer | None = None
         self.loaded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._tasks: list[asyncio.Task[None]] = []
+        self._opening: asyncio.Task[None] | None = None
 
     def start(self, port: int) -> None:
         """Begin to load what a gateway on `port` has; what fails is logged, and raised by `ready`."""
+        watch = self._switchboard.watch
+        watch.add(self.events.watcher)
+        self._switchboard.recordings, self._switchboard.record = self._recorder, self._config.record
         self._tasks.append(asyncio.create_task(self._load_http(), name="load the HTTP side"))
         if self._records is not None:
-            self._tasks.append(
-                asyncio.create_task(self._start_records(self._records, port), name="open the records")
-            )
+            watch.add(self._records.watcher)
+            opening = self._start_records(self._records, port)
+            self._opening = asyncio.create_task(opening, name="open the records")
         if self._browser is not None:
-            self._tasks.append(
-                asyncio.create_task(self._start_browser(self._browser), name="start the browser leg")
-            )
+            starting = self._start_browser(self._browser)
+            self._tasks.append(asyncio.create_task(starting, name="start the browser leg"))
 
     async def ready(self) -> None:
         """Wait until all is there. Raises `GatewayError` if something will not be."""
-        for task in self._tasks:
+        for task in (*self._tasks, *([self._opening] if self._opening else [])):
             await asyncio.shield(task)
 
     def connect(self) -> HttpConnection:
@@ -114,8 +116,15 @@ class GatewaySite:
             self._records.recorded(call_id, path)
 
     async def _settle(self) -> None:
-        """What is being loaded is waited for: a thread cannot be stopped, and none of it takes long."""
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """What is being loaded is waited for, because a thread cannot be stopped: for a while."""
+        if self._opening is not None:
+            self._opening.cancel()  # a database may take minutes to answer; the records close on their own
+            await asyncio.gather(self._opening, return_exceptions=True)
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=SETTLE_S)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
     # ------------------------------------------------------------------ loading
 
