@@ -80,8 +80,11 @@ class Dialog:
     def of_request(
         cls, request: Request, source: Flow, *, local_tag: str, contact: str, sent_by: str
     ) -> Dialog:
-        """As the one who is called: 12.1.1. Raises `ValueError` without a usable Contact."""
-        contacts = request.addresses("Contact")
+        """As the one who is called: 12.1.1. Raises `ValueError` without a usable Contact.
+
+        With none at all (RFC 2543) it is where From says.
+        """
+        contacts = request.addresses("Contact") or [request.from_]
         if len(contacts) != 1:
             raise ValueError(f"one Contact is needed, {len(contacts)} came")
         SipUri.parse(contacts[0].uri)

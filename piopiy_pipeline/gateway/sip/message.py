@@ -194,10 +194,13 @@ def parse(data: bytes, *, stream: bool = False) -> Request | Response:
     # Bytes that are no UTF-8 go back as they came.
     lines = head.decode("utf-8", "surrogateescape").split("\r\n")
     headers, problem = _headers(lines[1:])
-    common = _common(headers, body)
     start = lines[0].split(" ")
     if lines[0].startswith("SIP/"):
-        return _response(lines[0], common, problem)
+        try:
+            return _response(lines[0], _common(headers, body), problem)
+        except MalformedMessage as error:
+            raise MalformedMessage(400, str(error)) from None  # nobody replies to a response
+    common = _common(headers, body)
     method = start[0]
     if not is_token(method) or "\0" in lines[0]:
         raise MalformedMessage(400, f"neither a request nor a response: {lines[0][:60]!r}")
@@ -247,7 +250,7 @@ def _headers(lines: Sequence[str]) -> tuple[Headers, str]:
     for line in unfolded:
         name, colon, value = line.partition(":")
         name = name.rstrip(" \t")
-        if any(c in "\r\n\0" for c in value):
+        if any(c in "\r\n" for c in value):
             raise MalformedMessage(400, "a control character in a header")
         if not colon or not is_token(name):
             problem = problem or f"no header: {line[:60]!r}"
@@ -305,8 +308,8 @@ def _via(text: str) -> Via:
     """``SIP/2.0/UDP host:port;branch=...`` with spaces wherever the grammar has them."""
     head, semicolon, parameters = text.partition(";")
     parts = [part.strip() for part in head.split("/", 2)]
-    if len(parts) != 3 or parts[0].upper() != "SIP" or parts[1] != "2.0":
-        raise ValueError(f"no Via of SIP/2.0: {text[:60]!r}")
+    if len(parts) != 3 or parts[0].upper() != "SIP":
+        raise ValueError(f"no Via of SIP: {text[:60]!r}")
     transport, _, sent_by = parts[2].partition(" ")
     host, port = parse_host_port(" ".join(sent_by.split()).replace(" :", ":").replace(": ", ":"))
     if not is_token(transport):
@@ -387,5 +390,6 @@ def _reached(request: Request, source: Flow) -> str:
 
 
 def clean(text: str) -> str:
-    """Text of a header for people and programs: always proper Unicode."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    """Text of a header for people, programs and databases: proper Unicode without control characters."""
+    proper = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return "".join(c if c.isprintable() else " " for c in proper)

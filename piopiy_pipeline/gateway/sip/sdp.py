@@ -424,7 +424,13 @@ class _Section:
         port = _number(parts[1].split("/")[0], "port", 65_536)
         return cls(parts[0].lower(), port, parts[2], tuple(parts[3:]))
 
+    @property
+    def voice(self) -> bool:
+        return self.kind == "audio" and self.protocol.upper() in _PLAIN_RTP
+
     def attribute(self, value: str) -> None:
+        if not self.voice:
+            return  # whatever it is, it is refused
         name, _, rest = value.partition(":")
         if value in _REVERSED:
             self._direction = value
@@ -456,7 +462,7 @@ class _Section:
 
     def finish(self, session_host: str, session_direction: Direction) -> MediaDescription:
         host = self.host if self.host is not None else session_host
-        voice = self.kind == "audio" and self.protocol.upper() in _PLAIN_RTP
+        voice = self.voice
         if voice and self.port and not host:
             raise SdpError("an audio stream without a connection address (c=)")
         formats = []
