@@ -144,7 +144,7 @@ async def browser_calls(gateway: Gateway, **settings: Any) -> AsyncIterator[WebR
     calls = WebRtcCalls(place=lambda info, leg: gateway.switchboard.place(info, leg, loop.time()), **settings)
     await calls.start()
     try:
-        await until(lambda: all(worker.ready for worker in calls.workers))
+        await asyncio.wait_for(calls.ready(), 20)
         yield calls
     finally:
         await calls.close()
@@ -168,3 +168,50 @@ def loudest_hz(pcm: NDArray[np.int16], rate: int) -> float:
     """The frequency that there is most of."""
     spectrum = np.abs(np.fft.rfft(pcm.astype(np.float64) * np.hanning(pcm.size)))
     return float(np.argmax(spectrum) * rate / pcm.size)
+
+
+class Cable:
+    """The browser's network: what is put into `drop` decides, packet by packet, what does not get out.
+
+    To be laid when the browser is connected.
+    """
+
+    def __init__(self, browser: Browser) -> None:
+        self.drop: Callable[[bytes], bool] = lambda data: False
+        transport = browser.connection.getSenders()[0].transport.transport
+        protocol = next(iter(transport._connection._nominated.values())).protocol
+        send = protocol.transport.sendto
+        receive = protocol.datagram_received
+
+        def sendto(data: bytes, address: Any = None) -> None:
+            if not self.drop(data):
+                send(data, address)
+
+        def datagram_received(data: bytes, address: Any) -> None:
+            if not self.drop(b""):
+                receive(data, address)
+
+        vars(protocol)["transport"] = _Transport(protocol.transport, sendto)
+        vars(protocol)["datagram_received"] = datagram_received
+
+    def pull(self) -> None:
+        """Nothing gets through any more, in either direction."""
+        self.drop = lambda data: True
+
+    def plug(self) -> None:
+        """All gets through again."""
+        self.drop = lambda data: False
+
+
+class _Transport:
+    def __init__(self, transport: Any, sendto: Callable[..., None]) -> None:
+        self._transport = transport
+        self.sendto = sendto
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+def is_rtp(data: bytes) -> bool:
+    """Whether a datagram is (encrypted) sound."""
+    return len(data) > 1 and 127 < data[0] < 192 and not 192 <= data[1] <= 223

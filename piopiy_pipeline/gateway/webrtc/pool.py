@@ -83,7 +83,7 @@ class WebRtcCalls:
         ice_servers: Sequence[IceServer] = (),
         addresses: Sequence[str] = (),
         connect_s: float = 15.0,
-        grace_s: float = 10.0,
+        grace_s: float = 8.0,
         max_half_open: int = MAX_HALF_OPEN,
     ) -> None:
         self._place = place
@@ -112,6 +112,13 @@ class WebRtcCalls:
         self._desks = [_Desk(self, number + 1, self._settings) for number in range(self._worker_count)]
         for desk in self._desks:
             desk.worker.start()
+
+    async def ready(self) -> None:
+        """Wait until every worker can take calls."""
+        assert self._changed is not None, "start it first"
+        while not all(desk.worker.ready for desk in self._desks):
+            self._changed.clear()
+            await self._changed.wait()
 
     async def close(self) -> None:
         """Take no more, and end all that there is: in some seconds at most."""

@@ -1,0 +1,102 @@
+"""The gateway's half of a browser's line, between a stub of its peer and a stub of its call."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.gateway.legs.webrtc import WebRtcLeg
+from piopiy_pipeline.gateway.webrtc.wire import Close, Heard, Say
+from piopiy_pipeline.signaling.messages import Message
+
+
+class Port:
+    """Remembers what was said to the peer."""
+
+    def __init__(self) -> None:
+        self.posted: list[Message] = []
+        self.sounds: list[bytes] = []
+
+    def post(self, message: Message) -> None:
+        self.posted.append(message)
+
+    def sound(self, pcm: bytes) -> None:
+        self.sounds.append(pcm)
+
+
+class Listener:
+    """Remembers what the leg told its call."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+
+    def caller_audio(self, pcm: bytes) -> None:
+        self.told.append(pcm)
+
+    def caller_dtmf(self, digits: str) -> None:
+        self.told.append(digits)
+
+    def caller_data(self, data: dict[str, Any]) -> None:
+        self.told.append(data)
+
+    def caller_hangup(self, now: float, detail: str = "") -> None:
+        self.told.append(("hangup", detail))
+
+
+async def line() -> tuple[WebRtcLeg, Port, Listener]:
+    port, listener = Port(), Listener()
+    leg = WebRtcLeg(port, rate=16000)
+    leg.attach(listener)
+    return leg, port, listener
+
+
+def test_the_callers_sound_counts_from_the_answer_on() -> None:
+    async def story() -> None:
+        leg, _, listener = await line()
+        leg.ring("call-1")
+        leg.peer_sound(b"early")
+        leg.answer()
+        leg.peer_sound(b"sound")
+        leg.peer_heard(Heard(digits="1"))
+        leg.peer_heard(Heard(data={"a": 1}))
+        assert listener.told == [b"sound", "1", {"a": 1}]
+
+    asyncio.run(story())
+
+
+def test_what_the_bot_says_sends_and_presses_goes_to_the_peer_until_the_end() -> None:
+    async def story() -> None:
+        leg, port, listener = await line()
+        leg.answer()
+        leg.send(b"frame")
+        leg.data({"b": 2})
+        leg.dtmf("#")
+        leg.end(EndReason.AGENT_HANGUP, "")
+        leg.send(b"late")
+        leg.data({"late": True})
+        leg.end(EndReason.AGENT_HANGUP, "")
+        leg.peer_gone("")
+        leg.peer_sound(b"late")
+        assert port.sounds == [b"frame"]
+        said = [json.loads(message.text) for message in port.posted if isinstance(message, Say)]
+        assert said == [{"b": 2}, {"type": "dtmf", "digits": "#"}]
+        assert [message for message in port.posted if isinstance(message, Close)] == [Close()]
+        assert listener.told == []
+
+    asyncio.run(story())
+
+
+def test_a_caller_who_is_gone_is_told_once_and_what_is_sent_then_goes_nowhere() -> None:
+    async def story() -> None:
+        leg, port, listener = await line()
+        leg.quality = {"frames_dropped": 3}
+        assert leg.frames_dropped == 3
+        leg.peer_gone("the network was lost")
+        leg.peer_gone("again")
+        leg.send(b"frame")
+        assert listener.told == [("hangup", "the network was lost")]
+        assert (port.sounds, port.posted) == ([], [])
+
+    asyncio.run(story())

@@ -1,0 +1,68 @@
+"""Opus by ctypes: voices survive it, gaps are made up, and rubbish is an error."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from piopiy_pipeline.gateway.webrtc.opus import Decoder, Encoder, OpusError
+from tests.support.browser_peer import loudest_hz, tone
+
+FRAME = 640
+
+
+def frames(hz: float, seconds: float) -> list[bytes]:
+    pcm = tone(hz, seconds, 16000).astype("<i2").tobytes()
+    return [pcm[at : at + FRAME] for at in range(0, len(pcm), FRAME)]
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 24000, 48000])
+def test_a_sound_comes_out_as_it_went_in_at_any_rate(rate: int) -> None:
+    encoder, decoder = Encoder(rate), Decoder(rate)
+    pcm = tone(440, 1, rate).astype("<i2").tobytes()
+    size = rate // 50 * 2
+    packets = [encoder.encode(pcm[at : at + size]) for at in range(0, len(pcm), size)]
+    assert sum(map(len, packets)) < 8000
+    heard = np.frombuffer(b"".join(decoder.decode(packet) for packet in packets), np.int16)
+    assert heard.size == rate
+    assert abs(loudest_hz(heard, rate) - 440) < 3
+
+
+def test_a_gap_is_made_up_from_what_came_before_and_fades() -> None:
+    encoder, decoder = Encoder(16000), Decoder(16000)
+    for frame in frames(200, 0.4):
+        heard = decoder.decode(encoder.encode(frame))
+    first = np.frombuffer(decoder.conceal(320), np.int16)
+    for _ in range(20):
+        last = np.frombuffer(decoder.conceal(320), np.int16)
+    assert first.size == 320
+    assert np.abs(first).max() > 0.3 * np.abs(np.frombuffer(heard, np.int16)).max()
+    assert np.abs(last).max() < 200
+
+
+def test_where_packets_get_lost_each_carries_a_spare_copy_of_the_one_before() -> None:
+    plain, careful = Encoder(16000), Encoder(16000)
+    careful.expect_loss(0.2)
+    voice = [frame for hz in (150, 300, 250, 180) for frame in frames(hz, 0.2)]
+    without = [plain.encode(frame) for frame in voice]
+    spared = [careful.encode(frame) for frame in voice]
+    assert without != spared
+    decoder = Decoder(16000)
+    for packet in spared[:-2]:
+        decoder.decode(packet)
+    assert decoder.duration(spared[-1]) == 320
+    assert len(decoder.recover(spared[-1], 320)) == FRAME
+    careful.expect_loss(0.0)
+
+
+def test_rubbish_is_an_error_and_no_crash() -> None:
+    decoder = Decoder(16000)
+    for rubbish in (b"", b"\xff", bytes(range(256)) * 8):
+        with pytest.raises(OpusError):
+            decoder.decode(rubbish)
+    with pytest.raises(OpusError, match="20 ms"):
+        Encoder(16000).encode(bytes(10))
+    with pytest.raises(OpusError):
+        Encoder(44100)
+    with pytest.raises(OpusError):
+        Decoder(44100)
