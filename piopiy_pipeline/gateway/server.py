@@ -8,21 +8,16 @@ A shell: which protocol a connection speaks is told at the door (`http`), who ma
 from __future__ import annotations
 
 import asyncio
-import errno
 import socket
-import ssl
 import uuid
-from collections.abc import Callable
 from http import HTTPStatus
 from importlib import import_module
 from types import ModuleType, TracebackType
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Self, cast
 
 from loguru import logger
 from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.frames import CloseCode
 from websockets.http11 import Request, Response
-from websockets.server import ServerProtocol
 
 from piopiy_pipeline.call import CallInfo
 from piopiy_pipeline.gateway.agent_link import AgentConnection
@@ -30,26 +25,25 @@ from piopiy_pipeline.gateway.calls import CallLimits, GatewayCall
 from piopiy_pipeline.gateway.clock import Metronome
 from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.entrance import (
-    GREETING,
     AgentVisit,
     CallerVisit,
     Entrance,
     MediaVisit,
     Refusal,
-    Visit,
     WatcherVisit,
 )
 from piopiy_pipeline.gateway.errors import GatewayError
-from piopiy_pipeline.gateway.http import Crowd, Doorway
+from piopiy_pipeline.gateway.http import Crowd
 from piopiy_pipeline.gateway.legs.base import Leg
 from piopiy_pipeline.gateway.legs.stream import StreamLeg
+from piopiy_pipeline.gateway.listening import GatewayConnection, make_door, tls_context, why_not
 from piopiy_pipeline.gateway.media import MediaStream
 from piopiy_pipeline.gateway.site import GatewaySite
 from piopiy_pipeline.gateway.switchboard import Switchboard
 from piopiy_pipeline.offload import offload
 from piopiy_pipeline.signaling.caller import CallStart
 from piopiy_pipeline.signaling.messages import MAX_MESSAGE_BYTES
-from piopiy_pipeline.signaling.sockets import CLOSE_S, DirectServerConnection
+from piopiy_pipeline.signaling.sockets import CLOSE_S
 
 if TYPE_CHECKING:
     from piopiy_pipeline.gateway.phones import Phones
@@ -101,7 +95,7 @@ class Gateway:
             raise GatewayError("this gateway has been started already")
         self._metronome = Metronome(self._on_beat)
         self._changed = asyncio.Event()
-        tls = await _tls(self.config)
+        tls = await tls_context(self.config)
         crowd = Crowd(2 * self.config.max_calls + SPARE_CONNECTIONS)
         site = GatewaySite(self.config, self.switchboard, crowd, self._place_leg)
         host, port = self.config.host, self.config.port
@@ -111,7 +105,7 @@ class Gateway:
                 host,
                 port,
                 # Called for its result, which is what asyncio is given to talk to.
-                create_connection=cast(type[ServerConnection], _door(crowd, site)),
+                create_connection=cast(type[ServerConnection], make_door(crowd, site)),
                 process_request=self._process_request,
                 compression=None,  # audio does not shrink, and JSON on the way to it is short
                 server_header=None,
@@ -125,7 +119,7 @@ class Gateway:
         except socket.gaierror as error:
             raise GatewayError(f"cannot listen on host {host!r}: {error.strerror}") from None
         except OSError as error:
-            raise GatewayError(_why_not(error, host, port)) from None
+            raise GatewayError(why_not(error, host, port)) from None
         self._crowd, self._site = crowd, site
         self._port = next(iter(self._server.sockets)).getsockname()[1]
         site.start(self._port)
@@ -227,7 +221,7 @@ class Gateway:
     # ------------------------------------------------------------------ connections
 
     def _process_request(self, connection: ServerConnection, request: Request) -> Response | None:
-        assert isinstance(connection, _Connection)
+        assert isinstance(connection, GatewayConnection)
         visit = self._entrance.admit(request.path, request.headers)
         match visit:
             case Refusal(status=status, text=text):
@@ -250,7 +244,7 @@ class Gateway:
         return None
 
     async def _serve_connection(self, connection: ServerConnection) -> None:
-        assert isinstance(connection, _Connection)
+        assert isinstance(connection, GatewayConnection)
         match connection.visit:
             case AgentVisit(agent_ids=agent_ids):
                 AgentConnection(
@@ -338,59 +332,3 @@ class Gateway:
             self._timer.cancel()
             self._timer = None
         logger.info("gateway on {} closed", self.url)
-
-
-class _Connection(DirectServerConnection):
-    """A WebSocket of this gateway."""
-
-    crowd: Crowd
-    visit: Visit | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self.crowd.hand_over(self.transport, self)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        self.crowd.leave(self.transport)
-
-    def go_away(self) -> None:
-        self.finish(CloseCode.GOING_AWAY, "the gateway is shutting down")
-
-
-def _door(crowd: Crowd, site: GatewaySite) -> Callable[..., Doorway]:
-    """What websockets calls for a new connection: it is a WebSocket only if its first request says so."""
-
-    def open_door(protocol: ServerProtocol, server: Server, **settings: Any) -> Doorway:
-        def open_socket() -> _Connection:
-            connection = _Connection(protocol, server, **settings)
-            connection.crowd = crowd
-            return connection
-
-        return Doorway(crowd=crowd, site=site, open_socket=open_socket, greeting=GREETING)
-
-    return open_door
-
-
-async def _tls(config: GatewayConfig) -> ssl.SSLContext | None:
-    if config.tls_certificate is None or config.tls_key is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        # Without a password to ask for: a key that needs one would have the gateway wait for a keyboard.
-        await offload(context.load_cert_chain, config.tls_certificate, config.tls_key, "")
-    except OSError as error:  # ssl.SSLError is one
-        raise GatewayError(
-            f"tls_certificate {config.tls_certificate}, tls_key {config.tls_key}: cannot be used: {error}"
-        ) from None
-    return context
-
-
-def _why_not(error: OSError, host: str, port: int) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return f"port {port} is in use on {host}: stop what uses it, or choose another port"
-    if error.errno == errno.EADDRNOTAVAIL:
-        return f"cannot listen on {host}: that is no address of this machine"
-    if error.errno == errno.EACCES:
-        return f"port {port} needs privileges on this machine: choose one above 1023"
-    return f"cannot listen on {host} port {port}: {error.strerror or error}"

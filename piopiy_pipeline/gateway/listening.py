@@ -1,0 +1,83 @@
+"""How the port is opened: certificates, the first words of a connection, and why it could not be.
+
+Every connection begins as a `Doorway`; what asks for a WebSocket becomes a `GatewayConnection`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+from websockets.asyncio.server import Server
+from websockets.frames import CloseCode
+from websockets.server import ServerProtocol
+
+from piopiy_pipeline.gateway.config import GatewayConfig
+from piopiy_pipeline.gateway.entrance import GREETING, Visit
+from piopiy_pipeline.gateway.errors import GatewayError
+from piopiy_pipeline.gateway.http import Crowd, Doorway, Site
+from piopiy_pipeline.offload import offload
+from piopiy_pipeline.signaling.sockets import DirectServerConnection
+
+__all__ = ["GatewayConnection", "make_door", "tls_context", "why_not"]
+
+
+class GatewayConnection(DirectServerConnection):
+    """A WebSocket of this gateway."""
+
+    crowd: Crowd
+    visit: Visit | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.crowd.hand_over(self.transport, self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.crowd.leave(self.transport)
+
+    def go_away(self) -> None:
+        self.finish(CloseCode.GOING_AWAY, "the gateway is shutting down")
+
+
+def make_door(crowd: Crowd, site: Site) -> Callable[..., Doorway]:
+    """What websockets calls for a new connection: it is a WebSocket only if its first request says so."""
+
+    def open_door(protocol: ServerProtocol, server: Server, **settings: Any) -> Doorway:
+        def open_socket() -> GatewayConnection:
+            connection = GatewayConnection(protocol, server, **settings)
+            connection.crowd = crowd
+            return connection
+
+        return Doorway(crowd=crowd, site=site, open_socket=open_socket, greeting=GREETING)
+
+    return open_door
+
+
+async def tls_context(config: GatewayConfig) -> ssl.SSLContext | None:
+    """With what the port speaks TLS, if it does. Raises `GatewayError` for files that cannot be used."""
+    if config.tls_certificate is None or config.tls_key is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        # Without a password to ask for: a key that needs one would have the gateway wait for a keyboard.
+        await offload(context.load_cert_chain, config.tls_certificate, config.tls_key, "")
+    except OSError as error:  # ssl.SSLError is one
+        raise GatewayError(
+            f"tls_certificate {config.tls_certificate}, tls_key {config.tls_key}: cannot be used: {error}"
+        ) from None
+    return context
+
+
+def why_not(error: OSError, host: str, port: int) -> str:
+    """Why the port could not be opened, and what to do."""
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} is in use on {host}: stop what uses it, or choose another port"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"cannot listen on {host}: that is no address of this machine"
+    if error.errno == errno.EACCES:
+        return f"port {port} needs privileges on this machine: choose one above 1023"
+    return f"cannot listen on {host} port {port}: {error.strerror or error}"
