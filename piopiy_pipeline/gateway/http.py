@@ -11,6 +11,7 @@ All connections are counted in one `Crowd`, from the moment that TCP (or TLS) is
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import Callable
 from http import HTTPStatus
@@ -138,7 +139,7 @@ class Doorway(asyncio.Protocol):
         if (end.start() if end else len(self._head)) > HEAD_LIMIT:
             self._answer(
                 HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-                f"the head of a request may have {HEAD_LIMIT} bytes\n",
+                f"the head of a request may have {HEAD_LIMIT} bytes",
             )
         elif end:
             self._let_in(bytes(self._head[: end.start()]))
@@ -189,14 +190,14 @@ class Doorway(asyncio.Protocol):
     def _too_slow(self) -> None:
         if self._head:
             self._answer(
-                HTTPStatus.REQUEST_TIMEOUT, f"the head of the request did not come within {HEAD_S:g} s\n"
+                HTTPStatus.REQUEST_TIMEOUT, f"the head of the request did not come within {HEAD_S:g} s"
             )
         else:
             self._stop()
             self._transport.abort()
 
     def _no_site(self) -> None:
-        text = "the gateway's HTTP side is not there: its log says why, if it was not just started\n"
+        text = "the gateway's HTTP side is not there: its log says why, if it was not just started"
         self._answer(HTTPStatus.SERVICE_UNAVAILABLE, text)
 
     def _answer(self, status: HTTPStatus, text: str, *, with_body: bool = True) -> None:
@@ -233,11 +234,14 @@ def is_websocket(head: bytes) -> bool:
 
 
 def http_answer(status: HTTPStatus, text: str, *, with_body: bool = True) -> bytes:
-    """A whole answer in plain text, after which the connection is closed."""
-    body = text.encode()
+    """A whole answer, after which the connection is closed: plain text, or for an error a `Problem`."""
+    if status >= HTTPStatus.BAD_REQUEST:
+        body, kind = json.dumps({"error": text}).encode(), "application/json"
+    else:
+        body, kind = text.encode(), "text/plain; charset=utf-8"
     head = (
         f"HTTP/1.1 {status.value} {status.phrase}\r\n"
-        f"Content-Type: text/plain; charset=utf-8\r\nContent-Length: {len(body)}\r\n"
+        f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
         f"Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n"
     )
     return head.encode() + (body if with_body else b"")

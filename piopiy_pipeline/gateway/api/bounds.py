@@ -77,13 +77,19 @@ class Bounds:
         except _Disconnected:
             return
         except Exception:
-            logger.exception("{} {} failed", scope["method"], scope["path"])
+            logger.exception("{} {} failed", scope["method"], _loggable(scope["path"]))
             if not started:  # else there is a whole answer, or uvicorn closes on half of one
                 await _answer(send_with_headers, 500, INTERNAL_ERROR)
 
 
 def _is_api(path: str) -> bool:
     return path.startswith(("/api/", "/sessions/")) or path in ("/start", "/openapi.json")
+
+
+def _loggable(path: str) -> str:
+    """A path without the client token that a session's has in it."""
+    first, _, rest = path.removeprefix("/").partition("/")
+    return f"/sessions/.../{rest.partition('/')[2]}" if first == "sessions" else path
 
 
 async def _whole_body(scope: MutableMapping[str, Any], receive: Receive) -> bytes:

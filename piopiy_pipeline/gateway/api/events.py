@@ -68,7 +68,7 @@ class EventsHub:
     def _greet(self, watcher: _Watcher) -> None:
         watcher.tell(Hello(version=__version__).model_dump_json(), None)
         for record in self._recent.under_way():
-            watcher.tell(WatchedCall(call=record).model_dump_json(), None)
+            watcher.tell(WatchedCall(call=record).model_dump_json(), None, greeting=True)
         self._welcome.add(watcher)
 
     def _forget(self, watcher: _Watcher) -> None:
@@ -84,6 +84,7 @@ class _Watcher:
         self._check = check
         self._calls: frozenset[str] | None = None
         self._known = False
+        self._may_wait = UNREAD_BYTES
         self._on_welcome: Callable[[_Watcher], None]
         self._on_gone: Callable[[_Watcher], None]
         loop = asyncio.get_running_loop()
@@ -99,11 +100,16 @@ class _Watcher:
             on_close=self._gone,
         )
 
-    def tell(self, text: str, call_id: str | None) -> None:
-        """Send this, if it is of no call (`call_id` is None) or of one that is watched."""
+    def tell(self, text: str, call_id: str | None, *, greeting: bool = False) -> None:
+        """Send this, if it is of no call (`call_id` is None) or of one that is watched.
+
+        A `greeting` comes all at once, before anybody could read it: it may wait beside the rest.
+        """
+        if greeting:
+            self._may_wait += len(text)
         if call_id is not None and self._calls is not None and call_id not in self._calls:
             return
-        if self._connection.write_buffer_size > UNREAD_BYTES:
+        if self._connection.write_buffer_size > self._may_wait:
             self._connection.transport.abort()
             return
         self._connection.post_text(text)

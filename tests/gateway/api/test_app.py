@@ -7,11 +7,13 @@ import re
 from pathlib import Path
 
 import pytest
+from loguru import logger
 
 from piopiy_pipeline.gateway import Gateway
 from piopiy_pipeline.gateway.api import app as app_module
 from piopiy_pipeline.gateway.api import calls, clients
 from piopiy_pipeline.gateway.api.models import ServerInfo
+from piopiy_pipeline.gateway.api.tokens import Tokens
 from tests.support.gateway_peers import AGENT_ID, agent, bearer, config
 from tests.support.web import API_KEY, client
 
@@ -151,6 +153,28 @@ def test_a_failure_of_the_gateways_own_is_500_and_the_next_request_works(
             assert (await web.get("/api/calls")).status_code == 200
 
     asyncio.run(story())
+
+
+def test_a_failure_in_a_session_logs_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[str] = []
+
+    async def story() -> None:
+        async with Gateway(config()) as gateway, client(gateway, key=None) as web:
+            await gateway.ready()
+
+            def fail(*_: object, **__: object) -> None:
+                raise RuntimeError("a bug")
+
+            monkeypatch.setattr(Tokens, "verify", fail)
+            answer = await web.post("/sessions/a-token/api/offer", json={"sdp": "v=0", "type": "offer"})
+            assert answer.status_code == 500
+
+    sink = logger.add(lambda line: lines.append(line.partition("\n")[0]), format="{message}", level="ERROR")
+    try:
+        asyncio.run(story())
+    finally:
+        logger.remove(sink)
+    assert lines == ["POST /sessions/.../api/offer failed"]
 
 
 def test_the_console_and_the_migrations_are_part_of_the_package() -> None:

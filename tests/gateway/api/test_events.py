@@ -134,6 +134,25 @@ def test_only_the_calls_that_are_watched_are_told_of() -> None:
     asyncio.run(story())
 
 
+def test_a_greeting_may_be_larger_than_what_may_wait_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "UNREAD_BYTES", 200)
+
+    async def story() -> None:
+        async with (
+            Gateway(config(api_keys=[API_KEY])) as gateway,
+            agent(gateway) as one,
+            AsyncExitStack() as lines,
+        ):
+            for _ in range(5):
+                line = await lines.enter_async_context(caller(gateway))
+                await one.take()
+                await line.hear("answered")
+            async with watching(gateway, key=API_KEY) as console:
+                assert len({(await record(console)).call_id for _ in range(5)}) == 5
+
+    asyncio.run(story())
+
+
 @pytest.mark.parametrize(
     ("first", "says"),
     [
