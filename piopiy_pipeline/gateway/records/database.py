@@ -9,9 +9,12 @@ from __future__ import annotations
 import json
 import math
 import os
+import socket
 import sqlite3
+import threading
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
@@ -21,13 +24,52 @@ from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.errors import GatewayError
 from piopiy_pipeline.gateway.records.places import data_folder
 
-__all__ = ["clean", "explain", "open_engine", "where", "writing"]
+__all__ = ["Lines", "clean", "explain", "open_engine", "where", "writing"]
 
 FILE_NAME = "calls.sqlite3"
 CONNECT_S = 5
 STATEMENT_S = 10
 BUSY_S = 5.0
 """How long SQLite waits for another writer: a second gateway with the same data folder, a backup."""
+
+
+class Lines:
+    """The connections of an engine, to be cut when their server does not answer.
+
+    PostgreSQL's own limits are kept by the server: when that stands still, nobody else ends the wait.
+    SQLite has no server, and waits for nothing but its lock and the disk.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._lock = threading.Lock()
+        self._lines: WeakSet[Any] = WeakSet()
+        self._errors: tuple[type[Exception], ...] = (OSError,)
+        if engine.dialect.name != "sqlite":
+            assert engine.dialect.dbapi is not None
+            self._errors = (OSError, engine.dialect.dbapi.Error)
+            event.listen(engine, "connect", self._add)
+
+    def cut(self) -> None:
+        """From any thread: whoever waits for an answer gets an error at once."""
+        with self._lock:
+            lines = tuple(self._lines)
+        for line in lines:
+            try:
+                copy = socket.socket(fileno=os.dup(line.fileno()))
+            except self._errors:
+                continue  # closed by itself
+            with copy:
+                self._shut(copy)
+
+    def _shut(self, line: socket.socket) -> None:
+        try:
+            line.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return  # the other side was quicker
+
+    def _add(self, connection: Any, _: ConnectionPoolEntry) -> None:
+        with self._lock:
+            self._lines.add(connection)
 
 
 def where(config: GatewayConfig) -> URL:

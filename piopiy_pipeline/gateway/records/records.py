@@ -41,6 +41,8 @@ BEAT_S = 15.0
 DAY_S = 86_400.0
 RETRY_S = (0.5, 30.0)
 """The first and the longest pause before a database that failed is tried again."""
+STUCK_S = 20.0
+"""A database that has not answered for this long stands still: its connections are cut."""
 FLUSH_S = 3.0
 """How long the end of the gateway waits for what is still to be written."""
 READY_S = 10.0
@@ -114,7 +116,11 @@ class Records:
             if self._starting.done() and not self._starting.cancelled() and not self._starting.exception():
                 store = self._starting.result()
         if store is not None:
-            await asyncio.wait((self._writing.submit(store.close),), timeout=FLUSH_S)
+            goodbye = self._writing.submit(store.close)
+            await asyncio.wait((goodbye,), timeout=FLUSH_S)
+            if not goodbye.done():
+                store.cut()  # or a thread that waits would keep the process from ending
+                await asyncio.wait((goodbye,), timeout=FLUSH_S)
         if left := len(self._backlog) + self._backlog.lost:
             logger.error("records of calls: {} calls and events could not be written", left)
         self._writing.close()
@@ -199,9 +205,18 @@ class Records:
 
     async def _ask(self, question: Callable[..., T], *args: object) -> T:
         try:
-            return await self._reading.run(question, *args)
+            return await self._in(self._reading, question, *args)
         except BlockingIOError:
             raise RecordsUnavailable("records of calls: too many questions at once") from None
+
+    async def _in(self, lane: Lane, work: Callable[..., T], *args: object) -> T:
+        """Have a thread do this, for `STUCK_S` at most."""
+        answer = lane.submit(work, *args)
+        await asyncio.wait((answer,), timeout=STUCK_S)
+        if not answer.done() and self._store is not None:
+            logger.warning("records of calls: no answer for {:g} s: the connections are cut", STUCK_S)
+            self._store.cut()
+        return await answer
 
     # ------------------------------------------------------------------ the one that writes
 
@@ -214,7 +229,7 @@ class Records:
             self._wake.clear()
             try:
                 if loop.time() >= beat_at:
-                    if await self._writing.run(store.renew):
+                    if await self._in(self._writing, store.renew):
                         self._backlog.tell_again(self._wall())
                     beat_at = loop.time() + BEAT_S
                 elif len(self._backlog):
@@ -242,7 +257,7 @@ class Records:
         batch = self._backlog.take()
         self._begun += 1
         try:
-            await self._writing.run(store.write, batch)
+            await self._in(self._writing, store.write, batch)
         except RecordsUnavailable:
             self._backlog.put_back(batch)
             self._begun -= 1
@@ -258,7 +273,7 @@ class Records:
         """Delete some of what is too old. Says whether that was all."""
         assert self._config.keep_days is not None
         before = self._wall() - self._config.keep_days * DAY_S
-        if await self._writing.run(store.forget, before):
+        if await self._in(self._writing, store.forget, before):
             return False
         await self._reading.run(delete_recordings, recordings_folder(self._config), before)
         return True

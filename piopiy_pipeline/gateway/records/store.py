@@ -26,7 +26,7 @@ from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.records.backlog import Batch, EventRow
 from piopiy_pipeline.gateway.records.calendar import time_of_day
 from piopiy_pipeline.gateway.records.cursors import read_cursor, write_cursor
-from piopiy_pipeline.gateway.records.database import clean, explain, open_engine, where, writing
+from piopiy_pipeline.gateway.records.database import Lines, clean, explain, open_engine, where, writing
 from piopiy_pipeline.gateway.records.faults import RecordsUnavailable
 from piopiy_pipeline.gateway.records.migrating import migrate
 from piopiy_pipeline.gateway.records.places import recordings_folder
@@ -58,6 +58,7 @@ class Store:
         self._url: URL = where(config)
         self._engine: Engine = open_engine(self._url)
         self._writer = writing(self._engine)
+        self._lines = Lines(self._engine)
         self._insert: Callable[..., Any] = (
             sqlite.insert if self._engine.dialect.name == "sqlite" else postgresql.insert
         )
@@ -130,6 +131,10 @@ class Store:
             logger.debug("{}", explain(self._url, error))
         finally:
             self._engine.dispose()
+
+    def cut(self) -> None:
+        """End every wait for a server that stands still: what waits raises `RecordsUnavailable`. From any thread."""
+        self._lines.cut()
 
     # ------------------------------------------------------------------ reading, from any thread
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -21,6 +22,7 @@ from piopiy_pipeline.gateway.records import records as module
 from piopiy_pipeline.gateway.records.backlog import Batch
 from piopiy_pipeline.gateway.records.store import Store
 from piopiy_pipeline.gateway.snapshots import Phase
+from tests.support import postgres
 from tests.support.calls import eventually
 from tests.support.news import NOON, Telling
 
@@ -193,6 +195,42 @@ def test_a_database_that_is_away_at_the_end_does_not_hold_the_gateway(
         assert loop.time() - before < module.FLUSH_S + 2
 
     run(test)
+
+
+def test_a_database_that_stands_still_is_cut_off_and_found_again(
+    postgres_server: postgres.Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its processes are halted, as by a machine that swaps: they take what is sent, and say nothing."""
+    monkeypatch.setattr(module, "STUCK_S", 0.3)
+    monkeypatch.setattr(module, "RETRY_S", (0.01, 0.05))
+    url = postgres_server.new_database()
+    halted: list[int] = []
+
+    async def test() -> None:
+        import psycopg
+
+        async with opened(tmp_path, database_url=url) as records:
+            call = Telling()
+            records.watcher(call.placed())
+            await records.page()
+            with psycopg.connect(url) as connection:
+                asked = (
+                    "SELECT pid, pg_backend_pid() FROM pg_stat_activity WHERE datname = current_database()"
+                )
+                halted.extend(pid for pid, own in connection.execute(asked).fetchall() if pid != own)
+            assert halted
+            for pid in halted:
+                os.kill(pid, signal.SIGSTOP)
+            records.watcher(call.event())
+            detail = await records.detail("call-1")
+            while detail is None or not detail.events:
+                detail = await records.detail("call-1")
+
+    try:
+        run(test)
+    finally:
+        for pid in halted:
+            os.kill(pid, signal.SIGCONT)
 
 
 def test_a_gateway_that_was_given_up_writes_its_calls_again(
