@@ -41,6 +41,14 @@ async def refused(calls: WebRtcCalls, sdp: str, pc_id: str | None = None) -> tup
     return raised.value.status, raised.value.text
 
 
+async def an_offer() -> str:
+    """The SDP of a browser that is closed again at once."""
+    browser = Browser()
+    sdp = (await browser.offer()).sdp
+    await browser.close()
+    return sdp
+
+
 async def all_closed(calls: WebRtcCalls, *, but: int = 0) -> None:
     """Wait until the worker has no more peers and connections than these; closing takes a moment."""
     for _ in range(100):
@@ -232,6 +240,7 @@ def test_a_browser_that_comes_again_has_its_call_still() -> None:
             other = TokenClaims(token_id="token-2", agent_id=AGENT_ID)
             with pytest.raises(OfferRefused, match="another token"):
                 await again.call(calls, other, pc_id=browser.pc_id, restart=True)
+            await again.close()
             again = Browser()
             again.microphone.say(tone(700, 5))
             await again.call(calls, pc_id=browser.pc_id, restart=True)
@@ -245,7 +254,7 @@ def test_a_browser_that_comes_again_has_its_call_still() -> None:
             await browser.close()
             await again.close()
             assert (await one.hear("ended"))["reason"] == "caller_hangup"
-            assert (await refused(calls, (await Browser().offer()).sdp, browser.pc_id))[0] == 404
+            assert (await refused(calls, await an_offer(), browser.pc_id))[0] == 404
 
     asyncio.run(story())
 
@@ -281,13 +290,15 @@ def test_candidates_may_come_behind_the_offer() -> None:
 def test_offers_that_cannot_be_answered_are_refused_with_a_sentence() -> None:
     async def story() -> None:
         async with Gateway(config()) as gateway, browser_calls(gateway) as calls:
-            good = (await Browser().offer()).sdp
+            good = await an_offer()
             silent = RTCPeerConnection(RTCConfiguration(iceServers=[]))
             silent.createDataChannel("chat")
             await silent.setLocalDescription(await silent.createOffer())
+            without_audio = silent.localDescription.sdp
+            await silent.close()
             cases = {
                 "hello": "does not begin with v=0",
-                silent.localDescription.sdp: "no audio",
+                without_audio: "no audio",
                 good.replace("m=audio", "m=audio x\r\nm=audio", 1): "cannot be read",
                 good.replace(" opus/48000/2", " speex/16000").replace("m=audio", "m=audio", 1): "no Opus",
                 good.replace("a=fingerprint", "a=finger"): "fingerprint",
@@ -324,7 +335,7 @@ def test_two_hundred_offers_that_nobody_follows_up_disturb_no_call_and_leave_not
             _, media = await one.take()
             browser.microphone.say(tone(700, 20))
             await media.hear_audio(5)
-            sdp = (await Browser().offer()).sdp
+            sdp = await an_offer()
             tries = [calls.offer(BrowserOffer(sdp=sdp), CLAIMS) for _ in range(200)]
             results = await asyncio.gather(*tries, return_exceptions=True)
             refusals = [one for one in results if isinstance(one, OfferRefused)]
