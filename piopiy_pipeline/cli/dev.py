@@ -162,14 +162,16 @@ async def _dev(path: Path, port: int, services: dict[str, str], *, is_default: b
                 await keeper.launch()
                 await _reload_on_change(path, keeper.launch, stop)
                 _say("dev      ending")
+                loading.cancel()
                 keeper.drain()  # before the gateway goes, so that no bot looks for a new one
                 await gateway.close()
             finally:
                 await keeper.close()
         finally:
             remove_credentials(credentials, gateway.port)
+            loading.cancel()
+            await asyncio.wait((loading,))
             await gateway.close()
-            await loading
 
 
 async def _load(gateway: Gateway) -> None:

@@ -85,7 +85,10 @@ class GatewaySite:
     async def ready(self) -> None:
         """Wait until all is there. Raises `GatewayError` if something will not be."""
         for task in (*self._tasks, *([self._opening] if self._opening else [])):
-            await asyncio.shield(task)
+            await asyncio.wait((task,))
+            if task.cancelled():
+                raise GatewayError("the gateway was closed before all of it was there")
+            await task
 
     def connect(self) -> HttpConnection:
         """A protocol for one more connection, once `loaded`."""

@@ -127,11 +127,13 @@ def alive(pid: int) -> bool:
 def test_it_says_ready_when_the_bot_has_registered_and_leaves_nothing_behind(
     start: Callable[..., Dev], tmp_path: Path
 ) -> None:
-    dev = start(BOT, "--llm", "ollama")
+    dev = start(BOT, "--llm", "ollama", "--no-record")
     url = dev.until("gateway  ws://127.0.0.1:").split()[1]
     port = url.rsplit(":", 1)[1]
     assert dev.until("console").split()[1] == f"http://127.0.0.1:{port}/"
-    assert str(tmp_path / "data") in dev.until("records")
+    records = dev.until("records")
+    assert str(tmp_path / "data") in records
+    assert records.endswith(", without recordings")
     told = dev.until("bot ").split()
     assert told[2:] == ["my_bot", "ollama"]
     dev.until("ready    my bot.py")

@@ -47,8 +47,11 @@ def test_a_database_that_does_not_answer_holds_up_neither_the_console_nor_the_cl
         async with Gateway(settings) as gateway, client(gateway) as web:
             await opening.wait()
             assert (await web.get("/api/info")).status_code == 200
+            waiting = asyncio.create_task(gateway.ready())
             async with asyncio.timeout(5):
                 await gateway.close()
+            with pytest.raises(GatewayError, match="closed before"):
+                await waiting
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
     asyncio.run(story())
