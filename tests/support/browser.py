@@ -12,6 +12,7 @@ the browser may use its loopback addresses for a call, beside those of its own n
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import shutil
 from collections.abc import AsyncIterator
@@ -76,8 +77,10 @@ def find_chromium() -> str:
 
 
 @asynccontextmanager
-async def chromium(microphone: Path | None = None, *, allowed: bool = True) -> AsyncIterator[Browser]:
-    """A browser of its own, ended in every case.
+async def chromium(
+    microphone: Path | None = None, *, allowed: bool = True, limit_s: float = 90.0
+) -> AsyncIterator[Browser]:
+    """A browser of its own, ended in every case, and after `limit_s` (with `TimeoutError`).
 
     `microphone` is a WAV of 48 kHz mono as `spoken` makes it: it begins when a page opens the microphone.
     None: a beep a second. `allowed` answers the question whether a page may have it.
@@ -88,7 +91,7 @@ async def chromium(microphone: Path | None = None, *, allowed: bool = True) -> A
     # The real question would wait for a person; what refuses it is the same code as a person's "Block".
     flags.append("--use-fake-ui-for-media-stream" if allowed else "--deny-permission-prompts")
     path = find_chromium()
-    async with async_playwright() as playwright:
+    async with asyncio.timeout(limit_s), async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=path, args=flags, timeout=30_000)
         try:
             yield browser

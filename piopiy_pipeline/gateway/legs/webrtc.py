@@ -13,6 +13,9 @@ from piopiy_pipeline.signaling.messages import ConversationEvent, Message
 
 __all__ = ["PeerPort", "WebRtcLeg"]
 
+EARLY_MESSAGES = 32
+"""So many messages of the caller's application wait for the answer; further ones are left out."""
+
 
 class PeerPort(Protocol):
     """The way to the leg's peer."""
@@ -37,6 +40,7 @@ class WebRtcLeg(Leg):
         self._loop = asyncio.get_running_loop()
         self._listener: LegListener | None = None
         self._answered = False
+        self._early: list[Heard] = []
         self._ended = False
 
     # ------------------------------------------------------------------ the call's side
@@ -44,6 +48,9 @@ class WebRtcLeg(Leg):
     @property
     def frames_dropped(self) -> int:
         return int(self.quality.get("frames_dropped", 0))
+
+    def line_quality(self) -> dict[str, Any]:
+        return self.quality
 
     def attach(self, listener: LegListener) -> None:
         self._listener = listener
@@ -53,6 +60,9 @@ class WebRtcLeg(Leg):
 
     def answer(self) -> None:
         self._answered = True
+        early, self._early = self._early, []
+        for heard in early:
+            self.peer_heard(heard)
 
     def send(self, frame: bytes) -> None:
         if not self._ended:
@@ -84,6 +94,11 @@ class WebRtcLeg(Leg):
     def peer_heard(self, heard: Heard) -> None:
         """The caller's application sent a message, or keys."""
         if self._listener is None:
+            return
+        if not self._answered:
+            # Pipecat's clients say that they are ready as soon as the data channel is open, and only once.
+            if len(self._early) < EARLY_MESSAGES:
+                self._early.append(heard)
             return
         if heard.digits:
             self._listener.caller_dtmf(heard.digits)

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from piopiy_pipeline.call import EndReason
-from piopiy_pipeline.gateway.legs.webrtc import WebRtcLeg
+from piopiy_pipeline.gateway.legs.webrtc import EARLY_MESSAGES, WebRtcLeg
 from piopiy_pipeline.gateway.webrtc.wire import Close, Heard, Say
 from piopiy_pipeline.signaling.messages import Message
 
@@ -62,6 +62,23 @@ def test_the_callers_sound_counts_from_the_answer_on() -> None:
         leg.peer_heard(Heard(digits="1"))
         leg.peer_heard(Heard(data={"a": 1}))
         assert listener.told == [b"sound", "1", {"a": 1}]
+
+    asyncio.run(story())
+
+
+def test_what_the_application_says_before_the_answer_waits_for_it_within_a_bound() -> None:
+    async def story() -> None:
+        leg, _, listener = await line()
+        leg.peer_heard(Heard(data={"type": "client-ready"}))
+        leg.peer_heard(Heard(digits="1"))
+        for number in range(100):
+            leg.peer_heard(Heard(data={"number": number}))
+        assert listener.told == []
+        leg.answer()
+        assert listener.told[:3] == [{"type": "client-ready"}, "1", {"number": 0}]
+        assert len(listener.told) == EARLY_MESSAGES
+        leg.peer_heard(Heard(data={"later": True}))
+        assert listener.told[-1] == {"later": True}
 
     asyncio.run(story())
 
