@@ -84,6 +84,8 @@ class GatewayConfig(BaseModel):
     """Processes for browsers' calls; 0 takes none."""
     webrtc_addresses: list[str] = Field(default_factory=list)
     """This machine's addresses that browsers are told. Without any, all but loopback."""
+    webrtc_grace_s: Seconds = 8.0
+    """A browser of which nothing is heard for this long has hung up: a closed tab, or a network that is gone."""
     data_folder: Path | None = None
     """Where records and recordings are kept. None: this user's own data folder."""
     database_url: str | None = Field(default=None, repr=False)

@@ -4,8 +4,8 @@ aiortc negotiates, connects and encrypts; its own way with sound is left aside. 
 media: per packet some tasks, a queue, a thread's hand-over, a resampler and 80 ms of waiting, 8% of a
 core for a call. Here a packet is one function call: unprotect, decode, hand over; and back. So two
 doors of aiortc are used that it does not call public: `RTCRtpSender.send` and `RTCRtpReceiver.receive`
-are replaced on this connection's own transceiver, and the datagrams of its ICE connection pass here
-first. pyproject.toml therefore holds aiortc's minor version, and tests with real peers watch it.
+are replaced on this connection's own transceiver, and the datagrams of its ICE sockets pass here first.
+pyproject.toml therefore holds aiortc's minor version, and tests with real peers watch it.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from piopiy_pipeline.gateway.webrtc.uplink import Uplink
 
 if TYPE_CHECKING:
     from aioice import Connection
+    from aioice.ice import StunProtocol
     from aiortc import RTCDtlsTransport
 
 __all__ = ["Voice"]
@@ -86,8 +87,8 @@ class Voice:
             self._closing.cancel()
             self._closing = None
         if self._ice is not None:
-            vars(self._ice).pop("data_received", None)
-            vars(self._ice).pop("request_received", None)
+            for protocol in self._ice._protocols:
+                vars(protocol).pop("datagram_received", None)
 
     def quality(self) -> dict[str, Any]:
         """How well sound got through: packets, and milliseconds. What nobody measured is None."""
@@ -128,22 +129,23 @@ class Voice:
         self._dtls = self._transceiver.receiver.transport
         ice = self._ice = self._dtls.transport._connection
         self.heard_at = self._loop.time()
-        keep, check = ice.data_received, ice.request_received
+        for protocol in ice._protocols:
+            self._listen_at(protocol)
 
-        def data_received(data: bytes, component: int) -> None:
-            if 127 < data[0] < 192:  # RFC 7983: RTP and RTCP; all else is DTLS, and aiortc's
+    def _listen_at(self, protocol: StunProtocol) -> None:
+        """See all that comes to one of our addresses: sound is for here, all else is aiortc's."""
+        pass_on = protocol.datagram_received
+
+        def datagram_received(data: bytes, address: Any) -> None:
+            if len(data) > 12 and 127 < data[0] < 192:  # RFC 7983: RTP and RTCP
                 self._datagram(data)
-            else:
-                keep(data, component)
+                return
+            pair = self._ice._nominated.get(1) if self._ice is not None else None
+            if pair is not None and address[:2] == pair.remote_addr[:2]:
+                self.heard_at = self._loop.time()  # STUN and DTLS: the browser is there, if silent
+            pass_on(data, address)
 
-        def request_received(message: Any, address: Any, protocol: Any) -> None:
-            pair = ice._nominated.get(1)
-            if pair is not None and tuple(address[:2]) == tuple(pair.remote_addr[:2]):
-                self.heard_at = self._loop.time()
-            check(message, address, protocol)
-
-        vars(ice)["data_received"] = data_received
-        vars(ice)["request_received"] = request_received
+        vars(protocol)["datagram_received"] = datagram_received
 
     def _datagram(self, data: bytes) -> None:
         assert self._dtls is not None
@@ -208,7 +210,7 @@ class Voice:
     def _send(self, datagram: bytes) -> None:
         assert self._ice is not None
         pair = self._ice._nominated.get(1)
-        if pair is not None and not pair.protocol.transport.is_closing():
+        if pair is not None and not self._closed:
             pair.protocol.transport.sendto(datagram, pair.remote_addr)
 
 

@@ -121,6 +121,11 @@ class Worker:
             self._pipe.event(number, Refused(status=refused.status, text=refused.text))
             if fresh:
                 await seat.close()
+        except Exception:
+            logger.exception("an offer could not be answered")
+            self._pipe.event(number, Refused(status=500, text="internal error of the gateway: see its log"))
+            if fresh:
+                await seat.close()
         else:
             self._pipe.event(number, Answered(sdp=answer))
 
