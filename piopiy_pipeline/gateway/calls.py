@@ -221,6 +221,7 @@ class GatewayCall:
             reason=self.reason,
             detail=self.detail,
             recorded=self._recorded,
+            line=self.leg.line_quality(),
         )
 
     # ------------------------------------------------------------------ the agent's signaling

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -49,6 +49,8 @@ class CallSnapshot:
     detail: str
     recorded: bool = False
     """Whether a recording was begun."""
+    line: dict[str, Any] = field(default_factory=dict)
+    """What is known of the caller's line: see `Leg.line_quality`."""
 
     @property
     def duration_s(self) -> float:

@@ -91,6 +91,8 @@ class CallQuality(Model):
     worst_gap_s: float = 0.0
     frames_dropped: int = 0
     caller_dropped_s: float = 0.0
+    line: dict[str, float | None] = Field(default_factory=dict)
+    """Of phones and browsers, what was measured: packets received, lost and sent, jitter, round trip."""
 
 
 class CallRecord(Model):

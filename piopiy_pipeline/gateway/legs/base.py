@@ -44,6 +44,10 @@ class Leg(ABC):
         """Frames that were left out because the caller's connection did not take them."""
         return 0
 
+    def line_quality(self) -> dict[str, Any]:
+        """What is known of the line: packets counted, times in milliseconds; empty where nothing is measured."""
+        return {}
+
     @abstractmethod
     def attach(self, listener: LegListener) -> None:
         """From now on, tell this call what the caller does."""

@@ -155,7 +155,7 @@ class SipLeg(Leg):
                 self._refuse(self._call, reason, now)
         self._close()
 
-    def quality(self) -> dict[str, float]:
+    def line_quality(self) -> dict[str, Any]:
         """See `RtpSession.quality`; empty before the answer."""
         session = self._line.session
         return {} if session is None else session.quality(self._loop.time())

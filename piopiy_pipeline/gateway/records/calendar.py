@@ -73,5 +73,6 @@ def _record(call: CallSnapshot, offset: float, when: float) -> CallRecord:
             worst_gap_s=call.worst_gap_s,
             frames_dropped=call.frames_dropped,
             caller_dropped_s=call.caller_dropped_s,
+            line=call.line,
         ),
     )

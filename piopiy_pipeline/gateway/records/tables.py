@@ -75,6 +75,7 @@ calls = Table(
     Column("worst_gap_s", Double, nullable=False),
     Column("frames_dropped", Integer, nullable=False),
     Column("caller_dropped_s", Double, nullable=False),
+    Column("line", JSON, nullable=False),  # as `Leg.line_quality` measured it
     Column("recording", Text),  # where below the folder of recordings, on the gateway's machine
     Index("calls_by_time", "placed_at", "call_id"),
     Index("calls_by_agent", "agent_id", "placed_at", "call_id"),

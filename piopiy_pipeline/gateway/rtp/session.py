@@ -171,29 +171,28 @@ class RtpSession:
         return self._report(now, leaving=True)
 
     def quality(self, now: float) -> dict[str, float]:
-        """How the line is, as far as it is known: parts of 1, milliseconds, and counts.
+        """How the line is, as far as it is known: packets counted, and milliseconds.
 
-        ``loss_in``, ``jitter_in_ms``, ``late_in`` and ``concealed_ms`` are what came in; ``loss_out``,
-        ``jitter_out_ms`` and ``round_trip_ms`` are what the other side reports, and missing until it does.
+        ``peer_lost`` (a part of 1), ``peer_jitter_ms`` and ``round_trip_ms`` are from what the other side
+        reports, and missing until it does.
         """
-        received, lost = self._receiver.received, self._receiver.lost
-        reception = self._receiver.reception
-        stats = self._receiver.stats(now)
+        receiver, reporter = self._receiver, self._reporter
+        stats = receiver.stats(now)
         quality = {
-            "packets_in": float(received),
-            "packets_out": float(self._sender.packets),
-            "loss_in": lost / (received + lost) if received else 0.0,
-            "jitter_in_ms": reception.jitter_s * 1000 if reception else 0.0,
-            "late_in": stats.late / received if received else 0.0,
-            "concealed_ms": stats.concealed_s * 1000,
-            "strangers": float(self._receiver.strangers),
+            "packets_received": receiver.received,
+            "packets_lost": receiver.lost,
+            "packets_late": stats.late,
+            "packets_strange": receiver.strangers + receiver.unknown + self.malformed,
+            "packets_sent": self._sender.packets,
+            "concealed_ms": round(1000 * stats.concealed_s),
+            "jitter_ms": round(1000 * receiver.reception.jitter_s, 1) if receiver.reception else 0.0,
         }
-        if self._reporter.loss is not None:
-            quality["loss_out"] = self._reporter.loss
-        if self._reporter.jitter_s is not None:
-            quality["jitter_out_ms"] = self._reporter.jitter_s * 1000
-        if self._reporter.round_trip_s is not None:
-            quality["round_trip_ms"] = self._reporter.round_trip_s * 1000
+        if reporter.loss is not None:
+            quality["peer_lost"] = round(reporter.loss, 4)
+        if reporter.jitter_s is not None:
+            quality["peer_jitter_ms"] = round(1000 * reporter.jitter_s, 1)
+        if reporter.round_trip_s is not None:
+            quality["round_trip_ms"] = round(1000 * reporter.round_trip_s, 1)
         return quality
 
     # ------------------------------------------------------------------ within

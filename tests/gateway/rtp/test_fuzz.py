@@ -89,5 +89,5 @@ def test_a_call_survives_whatever_comes(
         assert len(pcm) == one.rate // 50 * 2
         assert rtp is None or len(rtp) < 500
     quality = one.quality(now)
-    assert 0.0 <= quality["loss_in"] <= 1.0
+    assert all(value >= 0 for value in quality.values())
     assert len(one._receiver._candidates) <= MAX_CANDIDATES

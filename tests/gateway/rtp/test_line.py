@@ -80,10 +80,10 @@ def test_what_came_before_the_answer_is_not_heard() -> None:
         phone.speak(5)
         one = line.open(phone.media(), rate=8000, cname="test")
         line.beat(asyncio.get_running_loop().time())
-        assert one.quality(0.0)["packets_in"] == 0
+        assert one.quality(0.0)["packets_received"] == 0
         phone.speak(2)
         line.beat(asyncio.get_running_loop().time())
-        assert one.quality(0.0)["packets_in"] == 2
+        assert one.quality(0.0)["packets_received"] == 2
 
     story(of)
 
@@ -94,9 +94,9 @@ def test_a_flood_is_read_a_piece_at_a_time() -> None:
         phone.speak(READS_PER_BEAT + 5)
         now = asyncio.get_running_loop().time()
         line.beat(now)
-        assert one.quality(now)["packets_in"] == READS_PER_BEAT
+        assert one.quality(now)["packets_received"] == READS_PER_BEAT
         line.beat(now)
-        assert one.quality(now)["packets_in"] == READS_PER_BEAT + 5
+        assert one.quality(now)["packets_received"] == READS_PER_BEAT + 5
 
     story(of)
 
@@ -149,7 +149,7 @@ def test_a_busy_loop_does_not_look_like_a_bad_network(monkeypatch: pytest.Monkey
         phone.sockets.rtp.sendto(packet, ("127.0.0.1", phone.line_port))
         line.beat(loop.time())
         # ... so this packet came half a second before it was read: when the first one did, or so.
-        assert one.quality(loop.time())["jitter_in_ms"] == pytest.approx(
+        assert one.quality(loop.time())["jitter_ms"] == pytest.approx(
             abs(0.5 - 0.02 - (real() - sent_at)) / 16 * 1000, abs=5
         )
 
