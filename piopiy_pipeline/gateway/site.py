@@ -179,6 +179,7 @@ class GatewaySite:
                 workers=config.webrtc_workers,
                 ice_servers=config.ice_servers,
                 addresses=config.webrtc_addresses,
+                grace_s=config.webrtc_grace_s,
                 place=self._place,
             )
             await calls.start()
