@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
+from loguru import logger
+
 from piopiy_pipeline.gateway.sip.dialog import Dialog, Unacknowledged
 from piopiy_pipeline.gateway.sip.digest import Credentials
 from piopiy_pipeline.gateway.sip.extras import ALLOW, SUPPORTED, info_digits, sipfrag_status
@@ -102,6 +104,8 @@ class SipCall:
 
         Raises `ValueError` when `target` is no such URI.
         """
+        if not target.isascii():
+            raise ValueError(f"no URI: {target[:80]!r}")
         SipUri.parse(target)
         if self._dialog is None or self._state != "up" or self._unacked is not None or self._referring:
             return False
@@ -419,8 +423,13 @@ class SipCall:
             return
         self._state = "ending"
         self.session_timer.stop()
-        if self._listener is not None:
+        if self._listener is None:
+            return
+        try:
             self._listener.call_ended(ending, code, clean(phrase), now)
+        except Exception:
+            # The other side is to hear of the end all the same.
+            logger.exception("sip: the leg of {} failed at its end", self.call_id)
 
     def _over(self) -> None:
         self._state = "over"

@@ -77,11 +77,12 @@ class Doorman:
 
     def flooding(self, host: str, now: float) -> bool:
         """Whether this address was turned away so often that nothing of it is looked at any more."""
-        began, count = self._refusals.get(host, (now, 0))
+        began, count = self._refusals.get(_network(host), (now, 0))
         return now - began < _WINDOW_S and count >= self._config.max_refusals_per_minute
 
     def refused(self, host: str, now: float) -> None:
         """This address was turned away."""
+        host = _network(host)
         began, count = self._refusals.pop(host, (now, 0))
         if now - began >= _WINDOW_S:
             began, count = now, 0
@@ -116,6 +117,13 @@ class Doorman:
             return Refusal(403, counts=True)
         challenges = self._gate.challenges(now, stale=verdict.outcome == "stale")
         return Refusal(401, tuple(("WWW-Authenticate", value) for value in challenges))
+
+
+def _network(host: str) -> str:
+    """Who is counted: an address, of IPv6 its network, because there are as many addresses as one likes."""
+    if ":" not in host:
+        return host
+    return str(ipaddress.ip_network(f"{host}/64", strict=False))
 
 
 def _plain(users: Mapping[str, str]) -> dict[str, str]:

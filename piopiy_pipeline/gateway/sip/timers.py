@@ -6,6 +6,8 @@ import heapq
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from loguru import logger
+
 __all__ = ["T1", "T2", "T4", "TIMEOUT", "Alarms", "Sleeper"]
 
 T1 = 0.5
@@ -76,8 +78,13 @@ class Alarms:
             sleeper = alarm.sleeper
             assert sleeper is not None  # next_at has just looked
             del self._set[id(sleeper)]
-            sleeper.wake(now)
-            self.set(sleeper)
+            try:
+                sleeper.wake(now)
+            except Exception:
+                # The others are woken all the same; this one is not, lest it fail for ever.
+                logger.exception("sip: a timer failed")
+            else:
+                self.set(sleeper)
 
 
 @dataclass(slots=True, order=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import Mapping
 from typing import Any, Self, cast
@@ -190,6 +191,8 @@ class SipEndpoint:
                 lambda: _Datagrams(self), local_addr=(self._config.host, port)
             )
             self._udp = transport
+            with contextlib.suppress(OSError):  # room for the calls that come while the loop is busy
+                transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
             port = transport.get_extra_info("sockname")[1]
             self._ports["udp"] = port
         if "tcp" in self._config.transports:

@@ -121,14 +121,15 @@ class SipUserAgent:
                 self.doorman.refused(source.host, now)
                 self._exchange.refuse(error.refusal, source, error.code, phrase=_phrase(str(error)))
             return
-        if isinstance(message, Response):
-            self._exchange.response_came(message, source, now)
-        else:
-            try:
+        try:
+            if isinstance(message, Response):
+                self._exchange.response_came(message, source, now)
+            else:
                 self._request_came(message, source, now)
-            except Exception:
-                # Whoever listens failed. The other side is told, and no transaction stays open for ever.
-                logger.exception("sip: {} of {} failed", message.method, source)
+        except Exception:
+            # Whoever listens failed. No other call is to notice, and no transaction stays open for ever.
+            logger.exception("sip: a message of {} could not be handled", source)
+            if isinstance(message, Request):
                 self._exchange.respond(message, source, 500, to_tag=self._exchange.token(), now=now)
 
     # Towards the gateway.
@@ -205,6 +206,8 @@ class SipUserAgent:
                 return binding.uri, binding.flow, None, self._address_for(binding.flow.host), ""
             if to.lower().startswith(("sip:", "sips:")):
                 try:
+                    if not to.isascii():  # nothing else can be sent
+                        raise CannotCall(f"no URI: {to[:80]!r}")
                     flow = flow_of(to, Flow("udp", "", 5060))
                 except ValueError as error:
                     raise CannotCall(str(error)) from None
