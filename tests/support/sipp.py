@@ -1,48 +1,81 @@
-"""sipp, the load caller of Debian's `sip-tester`: runs a scenario of `tests/sip/scenarios` against a port."""
+"""Many telephones for tests: sipp (https://github.com/SIPp/sipp), which plays the scenarios under tests/sip.
+
+Their voice is a recording of a caller, which sipp streams over RTP for as long as a call lasts.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import shutil
+import csv
+import os
+from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
+import numpy as np
 
-__all__ = ["SCENARIOS", "needs_sipp", "run_sipp"]
+from piopiy_pipeline.audio.g711 import ulaw_encode
+from piopiy_pipeline.audio.wav import read_wav
 
-SCENARIOS = Path(__file__).parents[1] / "sip" / "scenarios"
-_LIMIT_S = 60.0
+__all__ = ["SCENARIOS", "SippResult", "sipp"]
 
-needs_sipp = pytest.mark.skipif(shutil.which("sipp") is None, reason="sipp is not installed (sip-tester)")
+TESTS = Path(__file__).parents[1]
+SCENARIOS = TESTS / "sip" / "scenarios"
+_VOICE = TESTS / "audio" / "booking" / "01-people.wav"
 
 
-async def run_sipp(
+@dataclass(frozen=True, slots=True)
+class SippResult:
+    """What sipp counted."""
+
+    successful: int
+    failed: int
+    retransmissions: int
+    most_at_once: int
+    errors: str
+    """Its log of errors, empty when there were none."""
+
+
+async def sipp(
     scenario: str,
     port: int,
+    *,
     folder: Path,
-    *options: str,
-    number: str = "100",
+    service: str = "5551234",
     calls: int = 1,
-    rate: int = 20,
-    transport: str = "u1",
-) -> None:
-    """Run to its end. Raises `AssertionError` with what went wrong, as sipp tells it."""
+    per_second: float = 10.0,
+    at_once: int = 100,
+    call_ms: int = 1000,
+    limit_s: float = 60.0,
+    first_port: int = 30_000,
+) -> SippResult:
+    """Play `scenario` (a file's name without its end) against the gateway at `port` of loopback.
+
+    `folder` is an empty one: sipp writes there what it counts.
+    """
+    (folder / "caller.ul").write_bytes(ulaw_encode(read_wav(_VOICE, 8000).astype(np.int16)).tobytes())
     process = await asyncio.create_subprocess_exec(
-        "sipp",
-        "127.0.0.1" if port == 0 else f"127.0.0.1:{port}",
-        *("-sf", str(SCENARIOS / f"{scenario}.xml"), "-i", "127.0.0.1", "-s", number, "-t", transport),
-        *("-m", str(calls), "-r", str(rate), "-nostdin", "-trace_err", "-error_file", "errors.log"),
-        *("-max_socket", "1000", "-timeout", "50", "-timeout_error", "-recv_timeout", "10000", *options),
-        cwd=folder,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-    )
+        "sipp", f"127.0.0.1:{port}", "-sf", str(SCENARIOS / f"{scenario}.xml"), "-s", service,
+        "-i", "127.0.0.1", "-mi", "127.0.0.1", "-mp", str(first_port),
+        "-m", str(calls), "-r", f"{per_second:g}", "-l", str(at_once), "-d", str(call_ms),
+        "-nostdin", "-trace_stat", "-stf", "stat.csv", "-fd", "1", "-trace_err", "-error_file", "errors.log",
+        "-timeout", f"{limit_s:g}", "-recv_timeout", "20000",
+        cwd=folder, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+        env={**os.environ, "TERM": "dumb"},
+    )  # fmt: skip
     try:
-        _, errors = await asyncio.wait_for(process.communicate(), _LIMIT_S)
-    except TimeoutError:
-        process.kill()
-        await process.wait()
-        raise AssertionError(f"{scenario}: sipp did not come to an end in {_LIMIT_S:.0f} s") from None
+        async with asyncio.timeout(limit_s + 10):
+            await process.wait()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    rows = list(csv.DictReader((folder / "stat.csv").read_text().splitlines(), delimiter=";"))
+    last = rows[-1]
     log = folder / "errors.log"
-    told = log.read_text(errors="replace") if log.exists() else errors.decode(errors="replace")
-    assert process.returncode == 0, f"{scenario}: sipp returned {process.returncode}:\n{told}"
+    return SippResult(
+        successful=int(last["SuccessfulCall(C)"]),
+        failed=int(last["FailedCall(C)"]),
+        retransmissions=int(last["Retransmissions(C)"]),
+        most_at_once=max(int(row["CurrentCall"]) for row in rows),
+        errors=log.read_text(errors="replace") if log.exists() else "",
+    )
