@@ -69,6 +69,10 @@ class Pipe(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
+    def abort(self) -> None:
+        """Close at once. `on_lost` follows."""
+        self._cut("the connection was cut")
+
     def _post(self, frame: bytes) -> None:
         if self._lost:
             return

@@ -21,6 +21,7 @@ from piopiy_pipeline.gateway.webrtc.wire import (
     Configure,
     FromWorker,
     Kind,
+    Ping,
     Ready,
     WireError,
     parse_from_worker,
@@ -35,6 +36,10 @@ CLOSE_S = 4.0
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 15.0
 """Before a worker that died is started again: doubled each time that it dies young."""
 YOUNG_S = 30.0
+START_S = 60.0
+"""How long a worker may take to load what it needs: a second, on a machine that is not busy."""
+PING_S, STUCK_S = 5.0, 20.0
+"""A worker is asked for a sign of life this often, and is ended when it gave none for so long."""
 
 
 class WorkerProcess:
@@ -69,6 +74,8 @@ class WorkerProcess:
         self._lost: asyncio.Event = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
         self._closing = False
+        self._loop = asyncio.get_running_loop()
+        self._heard_at = 0.0
 
     @property
     def pid(self) -> int | None:
@@ -137,18 +144,34 @@ class WorkerProcess:
             pipe = self._pipe = Pipe(on_frame=self._on_frame, on_lost=self._on_lost)
             await asyncio.get_running_loop().create_connection(lambda: pipe, sock=ours)
             pipe.event(0, self._settings)
-            await self._lost.wait()
+            await self._watch(pipe)
         was_ready, self.ready = self.ready, False
         self._pipe = None
-        await offload(_reap, process, CLOSE_S)
-        self._process = None
         if was_ready and not self._closing:
             self._on_died()
+        await offload(_reap, process, CLOSE_S)
+        self._process = None
+
+    async def _watch(self, pipe: Pipe) -> None:
+        """Until the worker is gone, or has not been heard of for so long that it may as well be."""
+        self._heard_at = self._loop.time()
+        while not self._lost.is_set():
+            try:
+                async with asyncio.timeout(PING_S):
+                    await self._lost.wait()
+            except TimeoutError:
+                silent_s = self._loop.time() - self._heard_at
+                if silent_s > (STUCK_S if self.ready else START_S):
+                    logger.error("browser worker {} hangs, and is ended", self.name)
+                    pipe.abort()
+                    await self._lost.wait()
+                pipe.event(0, Ping())
 
     def _on_lost(self, why: str) -> None:
         self._lost.set()
 
     def _on_frame(self, kind: int, peer: int, body: bytes) -> None:
+        self._heard_at = self._loop.time()
         if kind == Kind.SOUND:
             self._on_sound(peer, body)
             return

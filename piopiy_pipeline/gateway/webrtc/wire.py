@@ -31,6 +31,8 @@ __all__ = [
     "Kind",
     "Measured",
     "Negotiate",
+    "Ping",
+    "Pong",
     "Ready",
     "Refused",
     "Say",
@@ -123,6 +125,12 @@ class Census(Message):
     event: Literal["census"] = "census"
 
 
+class Ping(Message):
+    """Are you there?"""
+
+    event: Literal["ping"] = "ping"
+
+
 # ------------------------------------------------------------------ worker -> gateway
 
 
@@ -130,6 +138,12 @@ class Ready(Message):
     """Everything is loaded: peers may come."""
 
     event: Literal["ready"] = "ready"
+
+
+class Pong(Message):
+    """The answer to a `Ping`."""
+
+    event: Literal["pong"] = "pong"
 
 
 class Answered(Message):
@@ -183,8 +197,8 @@ class CensusTaken(Message):
     connections: int
 
 
-ToWorker = Configure | Negotiate | AddCandidates | Say | Close | Census
-FromWorker = Ready | Answered | Refused | Connected | Heard | Measured | Gone | CensusTaken
+ToWorker = Configure | Negotiate | AddCandidates | Say | Close | Census | Ping
+FromWorker = Ready | Pong | Answered | Refused | Connected | Heard | Measured | Gone | CensusTaken
 
 _TO_WORKER: TypeAdapter[ToWorker] = TypeAdapter(Annotated[ToWorker, Field(discriminator="event")])
 _FROM_WORKER: TypeAdapter[FromWorker] = TypeAdapter(Annotated[FromWorker, Field(discriminator="event")])

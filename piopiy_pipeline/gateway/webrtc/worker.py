@@ -32,6 +32,8 @@ from piopiy_pipeline.gateway.webrtc.wire import (
     Configure,
     Kind,
     Negotiate,
+    Ping,
+    Pong,
     Ready,
     Refused,
     Say,
@@ -81,6 +83,8 @@ class Worker:
         match message:
             case Configure():
                 self._configure(message)
+            case Ping():
+                self._pipe.event(0, Pong())
             case Census():
                 gc.collect()
                 self._pipe.event(0, CensusTaken(peers=len(self._seats), connections=len(connections)))

@@ -83,6 +83,19 @@ def test_what_the_application_says_before_the_answer_waits_for_it_within_a_bound
     asyncio.run(story())
 
 
+def test_what_the_application_says_before_the_answer_is_told_then_and_no_more_than_some_of_it() -> None:
+    async def story() -> None:
+        leg, _, listener = await line()
+        for number in range(100):
+            leg.peer_heard(Heard(data={"n": number}))
+        assert listener.told == []
+        leg.answer()
+        assert listener.told[0] == {"n": 0}
+        assert 10 < len(listener.told) < 100
+
+    asyncio.run(story())
+
+
 def test_what_the_bot_says_sends_and_presses_goes_to_the_peer_until_the_end() -> None:
     async def story() -> None:
         leg, port, listener = await line()

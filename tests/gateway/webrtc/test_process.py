@@ -14,6 +14,7 @@ import textwrap
 
 import pytest
 
+from piopiy_pipeline.gateway.webrtc import process
 from piopiy_pipeline.gateway.webrtc.process import WorkerProcess
 from piopiy_pipeline.gateway.webrtc.wire import Configure
 from tests.support.browser_peer import until
@@ -60,7 +61,14 @@ async def until_gone(pid: int) -> None:
     await until(lambda: gone(pid))
 
 
-def test_a_worker_that_dies_is_started_again_and_close_ends_it() -> None:
+@pytest.mark.parametrize("what", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_worker_that_dies_or_hangs_is_replaced_and_close_ends_it(
+    what: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "PING_S", 0.2)
+    monkeypatch.setattr(process, "STUCK_S", 3.0)
+    monkeypatch.setattr(process, "CLOSE_S", 1.0)
+
     async def story() -> None:
         ready, died = asyncio.Event(), asyncio.Event()
         worker = WorkerProcess(
@@ -76,7 +84,7 @@ def test_a_worker_that_dies_is_started_again_and_close_ends_it() -> None:
         first = worker.pid
         assert first is not None
         ready.clear()
-        os.kill(first, signal.SIGKILL)
+        os.kill(first, what)
         await asyncio.wait_for(died.wait(), 20)
         await asyncio.wait_for(ready.wait(), 20)
         second = worker.pid
