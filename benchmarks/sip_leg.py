@@ -1,8 +1,8 @@
 """What telephone calls cost the gateway: CPU and memory a call, gaps in what callers hear, and delay.
 
-    python benchmarks/sip_leg.py              40 calls for 20 s, 5 of them the warm-up
-    python benchmarks/sip_leg.py --calls 100
-    python benchmarks/sip_leg.py --json       one JSON object as the last line
+    python -m benchmarks.sip_leg              40 calls for 20 s, 5 of them the warm-up
+    python -m benchmarks.sip_leg --calls 100
+    python -m benchmarks.sip_leg --json       one JSON object as the last line
 
 The gateway runs in a process of its own, whose CPU clock is read; an agent that echoes, with no AI in
 it, in another; the callers in this one. They call over SIP, speak G.711 over RTP, and hear themselves.
@@ -18,19 +18,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import secrets
 import statistics
-import sys
-import tempfile
 import time
 from contextlib import AsyncExitStack
-from pathlib import Path
 from struct import Struct
 from typing import Any
 
 import numpy as np
 
+from benchmarks.sip_house import cpu_s, echo_house, memory_mb
 from piopiy_pipeline.gateway.rtp.packet import build_rtp, parse_rtp
 from piopiy_pipeline.gateway.rtp.ports import MediaSockets, PortPool
 from piopiy_pipeline.gateway.sip.call import SipCall
@@ -39,7 +36,6 @@ from piopiy_pipeline.gateway.sip.listeners import Ending
 from piopiy_pipeline.gateway.sip.sdp import AgreedMedia, Negotiation, SessionDescription
 from piopiy_pipeline.gateway.sip.transport import SipEndpoint
 
-ROOT = Path(__file__).resolve().parent.parent
 FRAME_S = 0.02
 CLICK_EVERY = 50
 LOUD = 4000
@@ -142,45 +138,6 @@ class Caller:
         self._sockets.close()
 
 
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _memory_mb(pid: int) -> float:
-    status = Path(f"/proc/{pid}/status").read_text().splitlines()
-    line = next(line for line in status if line.startswith("VmRSS"))
-    return int(line.split()[1]) / 1024
-
-
-async def _process(stack: AsyncExitStack, *command: str) -> asyncio.subprocess.Process:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", *command, cwd=ROOT, env=environment, stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-
-    async def end() -> None:
-        if process.returncode is None:
-            process.terminate()
-            await process.wait()
-
-    stack.push_async_callback(end)
-    return process
-
-
-async def _connects(port: int) -> None:
-    for _ in range(400):
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
-            await asyncio.sleep(0.05)
-        else:
-            writer.close()
-            return
-    raise RuntimeError("the gateway did not start within 20 s")
-
-
 class _Nobody:
     """Of the callers' own user agent: nobody calls them."""
 
@@ -191,24 +148,9 @@ class _Nobody:
 async def measure(calls: int, seconds: float, warm_up_s: float) -> dict[str, Any]:
     """The numbers of one run."""
     loop = asyncio.get_running_loop()
-    token, port, sip_port = secrets.token_hex(8), _free(), _free()
     async with AsyncExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        (folder / "gateway.toml").write_text(
-            f"port = {port}\nwebrtc_workers = 0\nrecords = false\nmax_calls = {calls + 10}\noffer_ms = 5000\n"
-            f'[agents]\necho = "{token}"\n'
-            f'[sip]\nport = {sip_port}\ncallers = "anyone"\ndefault_agent = "echo"\ncodecs = ["PCMU"]\n'
-            f"max_calls_per_source = {calls + 10}\n"
-        )
-        gateway = await _process(
-            stack, "piopiy_pipeline.cli", "gateway", "--config", str(folder / "gateway.toml")
-        )
-        await _connects(port)
-        agent = await _process(
-            stack, "benchmarks.echo_agent", "--url", f"ws://127.0.0.1:{port}", "--token", token,
-        )  # fmt: skip
-        await asyncio.sleep(1.0)
-        idle_mb = _memory_mb(gateway.pid)
+        house = await echo_house(stack, calls=calls + 10)
+        idle_mb = memory_mb(house.gateway)
         ends = await SipEndpoint.open(SipConfig(port=0, transports=["udp"], codecs=["PCMU"]), _Nobody())
         stack.push_async_callback(ends.close)
         ports = PortPool("127.0.0.1", 40_000, 59_999)
@@ -222,18 +164,20 @@ async def measure(calls: int, seconds: float, warm_up_s: float) -> dict[str, Any
         for _ in range(calls):
             caller = Caller(ports.open(), frames, click)
             stack.callback(caller.close)
-            sips.append(ends.invite(f"sip:bot@127.0.0.1:{sip_port}", caller.negotiation.offer(), caller))
+            sips.append(
+                ends.invite(f"sip:bot@127.0.0.1:{house.sip_port}", caller.negotiation.offer(), caller)
+            )
             callers.append(caller)
             await asyncio.wait_for(caller.answered, 20)
             await asyncio.sleep(CALL_RATE_S)
         await asyncio.sleep(warm_up_s)
         for caller in callers:
             caller.begin()
-        before = (_cpu_s(gateway.pid), _cpu_s(agent.pid), loop.time())
+        before = (cpu_s(house.gateway), cpu_s(house.agent), loop.time())
         await asyncio.sleep(seconds)
-        after = (_cpu_s(gateway.pid), _cpu_s(agent.pid), loop.time())
+        after = (cpu_s(house.gateway), cpu_s(house.agent), loop.time())
         took = after[2] - before[2]
-        memory_mb = _memory_mb(gateway.pid)
+        full_mb = memory_mb(house.gateway)
         for sip in sips:
             sip.hangup(loop.time())
         await asyncio.sleep(0.5)
@@ -244,8 +188,8 @@ async def measure(calls: int, seconds: float, warm_up_s: float) -> dict[str, Any
         "failed": sum(caller.ended is not None and "hung_up" not in caller.ended for caller in callers),
         "cpu_percent_per_call": 100 * (after[0] - before[0]) / took / calls,
         "agent_cpu_percent_per_call": 100 * (after[1] - before[1]) / took / calls,
-        "memory_mb_per_call": (memory_mb - idle_mb) / calls,
-        "memory_mb": memory_mb,
+        "memory_mb_per_call": (full_mb - idle_mb) / calls,
+        "memory_mb": full_mb,
         "worst_gap_ms": 1000 * max(gaps),
         "gaps_over_20_ms": sum(gap > FRAME_S for gap in gaps),
         "packets": len(gaps),
@@ -267,15 +211,6 @@ async def _beats(callers: list[Caller]) -> None:
         await asyncio.sleep(max(0.0, start + beat * FRAME_S / slots - loop.time()))
         for caller in callers[beat % slots :: slots]:
             caller.beat()
-
-
-def _free() -> int:
-    import socket
-
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
 
 
 def main() -> None:

@@ -1,0 +1,98 @@
+"""A gateway with telephones and an agent that echoes, each in a process of its own, to be measured."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+import sys
+import tempfile
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["EchoHouse", "cpu_s", "echo_house", "memory_mb"]
+
+ROOT = Path(__file__).resolve().parent.parent
+START_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class EchoHouse:
+    """The processes' ids, and where telephones call."""
+
+    gateway: int
+    agent: int
+    sip_port: int
+
+
+async def echo_house(stack: AsyncExitStack, *, calls: int) -> EchoHouse:
+    """Start both, for so many calls at once. They end with `stack`. Raises `RuntimeError` if they do not start."""
+    token, port, sip_port = secrets.token_hex(8), _free(), _free()
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    settings = folder / "gateway.toml"
+    settings.write_text(
+        f"port = {port}\nwebrtc_workers = 0\nrecords = false\nmax_calls = {calls}\noffer_ms = 5000\n"
+        f'[agents]\necho = "{token}"\n'
+        f'[sip]\nport = {sip_port}\ncallers = "anyone"\ndefault_agent = "echo"\ncodecs = ["PCMU"]\n'
+        f"max_calls_per_source = {calls}\n"
+    )
+    gateway = await _process(stack, "piopiy_pipeline.cli", "gateway", "--config", str(settings))
+    agent_options = ["--url", f"ws://127.0.0.1:{port}", "--token", token, "--capacity", str(calls)]
+    await _connects(port)
+    agent = await _process(stack, "benchmarks.echo_agent", *agent_options)
+    await asyncio.sleep(2.0)
+    if agent.returncode is not None:
+        raise RuntimeError("the agent did not start")
+    return EchoHouse(gateway.pid, agent.pid, sip_port)
+
+
+def cpu_s(pid: int) -> float:
+    """Seconds of CPU time that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def memory_mb(pid: int) -> float:
+    """What a process has in memory."""
+    status = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(line for line in status if line.startswith("VmRSS")).split()[1]) / 1024
+
+
+async def _process(stack: AsyncExitStack, *command: str) -> asyncio.subprocess.Process:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", *command, cwd=ROOT, env=environment, stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+
+    async def end() -> None:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+
+    stack.push_async_callback(end)
+    return process
+
+
+async def _connects(port: int) -> None:
+    try:
+        async with asyncio.timeout(START_S):
+            while True:
+                try:
+                    _, writer = await asyncio.open_connection("127.0.0.1", port)
+                except ConnectionRefusedError:
+                    await asyncio.sleep(0.05)
+                else:
+                    writer.close()
+                    return
+    except TimeoutError:
+        raise RuntimeError(f"the gateway did not start within {START_S:g} s") from None
+
+
+def _free() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
