@@ -5,6 +5,7 @@ Source: RFC 3261, sections 9.2 (CANCEL) and 13.3 (INVITE).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from piopiy_pipeline.gateway.sip.call import SipCall
@@ -13,10 +14,10 @@ from piopiy_pipeline.gateway.sip.extras import ALLOW
 from piopiy_pipeline.gateway.sip.line import Line
 from piopiy_pipeline.gateway.sip.listeners import Ending
 from piopiy_pipeline.gateway.sip.message import Flow, Request, clean
-from piopiy_pipeline.gateway.sip.sdp import SessionDescription
+from piopiy_pipeline.gateway.sip.sdp import SdpError, SessionDescription, choose
 from piopiy_pipeline.gateway.sip.uri import SipUri
 
-__all__ = ["IncomingCall"]
+__all__ = ["IncomingCall", "unacceptable"]
 
 _MAX_HEADERS = 32
 _MAX_VALUE = 512
@@ -140,6 +141,29 @@ class IncomingCall(SipCall):
 
     def _routes(self) -> tuple[tuple[str, str], ...]:
         return tuple(("Record-Route", value) for value in self._invite.headers.getlist("Record-Route"))
+
+
+def unacceptable(
+    request: Request, codecs: Sequence[str]
+) -> tuple[int, str, tuple[tuple[str, str], ...]] | None:
+    """What is wrong with an INVITE's body: code, phrase, headers."""
+    accepts = (("Accept", "application/sdp"),)
+    wanted = request.headers.getlist("Accept")
+    if wanted and not any("application/" in w.lower() or "*/*" in w for w in wanted):
+        return 406, "", ()
+    if not request.body:
+        return None
+    if request.content_type != "application/sdp" or request.get("Content-Encoding"):
+        return 415, "", accepts
+    try:
+        offer = SessionDescription.parse(request.body)
+    except SdpError as error:
+        return 400, str(error), ()
+    if offer.audio is None or not offer.audio.port:
+        return 488, "No audio over RTP/AVP", ()
+    if choose(offer.audio.formats, codecs) is None:
+        return 488, "No codec in common", ()
+    return None
 
 
 def _caller(request: Request) -> tuple[str, str]:

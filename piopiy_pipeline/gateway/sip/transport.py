@@ -18,19 +18,17 @@ from piopiy_pipeline.gateway.errors import GatewayError
 from piopiy_pipeline.gateway.sip.addresses import Addresses
 from piopiy_pipeline.gateway.sip.call import SipCall
 from piopiy_pipeline.gateway.sip.config import SipConfig
-from piopiy_pipeline.gateway.sip.framing import Framer, FramingError
 from piopiy_pipeline.gateway.sip.listeners import CallListener, UserAgentListener
 from piopiy_pipeline.gateway.sip.message import Flow, Transport
 from piopiy_pipeline.gateway.sip.sdp import SessionDescription
 from piopiy_pipeline.gateway.sip.stats import SipStats
+from piopiy_pipeline.gateway.sip.streams import Datagrams, Stream
 from piopiy_pipeline.gateway.sip.user_agent import CannotCall, Packet, SipUserAgent
 
 __all__ = ["CannotCall", "SipEndpoint"]
 
 _CONNECT_S = 5.0
-_FIRST_MESSAGE_S = 30.0
 _SWEEP_S = 10.0
-_MAX_UNSENT_BYTES = 256 * 1024
 _MAX_WAITING = 64  # packets for a connection or a name that is not there yet
 _BIND_TRIES = 20
 _CLOSE_S = 0.5
@@ -53,7 +51,7 @@ class SipEndpoint:
         )
         self._udp: asyncio.DatagramTransport | None = None
         self._servers: list[asyncio.Server] = []
-        self._streams: dict[Flow, _Stream] = {}
+        self._streams: dict[Flow, Stream] = {}
         self._ways: dict[Flow, list[Packet]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -188,7 +186,7 @@ class SipEndpoint:
     async def _bind(self, port: int) -> None:
         if "udp" in self._config.transports:
             transport, _ = await self._loop.create_datagram_endpoint(
-                lambda: _Datagrams(self), local_addr=(self._config.host, port)
+                lambda: Datagrams(self), local_addr=(self._config.host, port)
             )
             self._udp = transport
             with contextlib.suppress(OSError):  # room for the calls that come while the loop is busy
@@ -201,7 +199,7 @@ class SipEndpoint:
 
     async def _serve(self, kind: Transport, port: int, context: ssl.SSLContext | None) -> asyncio.Server:
         server = await self._loop.create_server(
-            lambda: _Stream(self, kind), self._config.host, port, ssl=context
+            lambda: Stream(self, kind), self._config.host, port, ssl=context
         )
         self._servers.append(server)
         return server
@@ -223,7 +221,7 @@ class SipEndpoint:
             self._agent.receive(data, source, self._loop.time())
             self._flush()
 
-    def stream_opened(self, stream: _Stream, flow: Flow) -> bool:
+    def stream_opened(self, stream: Stream, flow: Flow) -> bool:
         """A connection is there. False: there are too many."""
         if self._closed or len(self._streams) >= self._config.max_connections:
             self._agent.stats.connections_refused += 1
@@ -231,7 +229,7 @@ class SipEndpoint:
         self._streams[flow] = stream
         return True
 
-    def stream_closed(self, stream: _Stream, flow: Flow) -> None:
+    def stream_closed(self, stream: Stream, flow: Flow) -> None:
         """A connection is gone."""
         if self._streams.get(flow) is stream:
             del self._streams[flow]
@@ -305,7 +303,7 @@ class SipEndpoint:
         """Resolve and connect, then send what waits."""
         problem: Exception | None = None
         address: str | None = None
-        stream: _Stream | None = None
+        stream: Stream | None = None
         try:
             async with asyncio.timeout(_CONNECT_S):
                 address = await self._addresses.find(flow.host, self._loop.time())
@@ -326,13 +324,13 @@ class SipEndpoint:
                 self._undelivered(packet)
         self._flush()
 
-    async def _connect(self, flow: Flow, address: str) -> _Stream:
+    async def _connect(self, flow: Flow, address: str) -> Stream:
         context = None
         if flow.transport == "tls":
             context = await self._addresses.tls_context()
         wanted = flow._replace(host=address)
         _, stream = await self._loop.create_connection(
-            lambda: _Stream(self, flow.transport, wanted),
+            lambda: Stream(self, flow.transport, wanted),
             address,
             flow.port,
             ssl=context,
@@ -365,79 +363,3 @@ class SipEndpoint:
         for stream in list(self._streams.values()):
             stream.check(now)
         self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
-
-
-class _Datagrams(asyncio.DatagramProtocol):
-    def __init__(self, endpoint: SipEndpoint) -> None:
-        self._endpoint = endpoint
-
-    def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
-        self._endpoint.received(data, Flow("udp", addr[0].partition("%")[0], addr[1]))
-
-    def error_received(self, exc: Exception) -> None:
-        logger.debug("sip: a datagram was not delivered: {}", exc)
-
-
-class _Stream(asyncio.Protocol):
-    """One connection. `wanted` is whom we connected to; None: somebody connected to us."""
-
-    def __init__(self, endpoint: SipEndpoint, kind: Transport, wanted: Flow | None = None) -> None:
-        self._endpoint, self._kind = endpoint, kind
-        self._framer = Framer()
-        self._transport: asyncio.Transport | None = None
-        self._flow = wanted or Flow(kind, "", 0)
-        self._ours = wanted is not None
-        self._deadline: float | None = None
-        self._loop = asyncio.get_running_loop()
-        self.gone: asyncio.Future[None] = self._loop.create_future()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        if not self._ours:
-            peer = transport.get_extra_info("peername")
-            self._flow = Flow(self._kind, peer[0].partition("%")[0], peer[1])
-            self._deadline = self._loop.time() + _FIRST_MESSAGE_S
-        if not self._endpoint.stream_opened(self, self._flow):
-            self.abort()
-
-    def data_received(self, data: bytes) -> None:
-        try:
-            messages = self._framer.feed(data)
-        except FramingError as error:
-            logger.debug("sip: {} closed: {}", self._flow, error)
-            self.abort()
-            return
-        if messages or self._framer.pings:
-            self._deadline = None
-        for _ in range(min(self._framer.pings, 4)):
-            self.send(b"\r\n")
-        self._framer.pings = 0
-        if self._framer.waiting and self._deadline is None:
-            self._deadline = self._loop.time() + _FIRST_MESSAGE_S
-        for message in messages:
-            self._endpoint.received(message, self._flow)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._endpoint.stream_closed(self, self._flow)
-        if not self.gone.done():
-            self.gone.set_result(None)
-
-    def send(self, data: bytes) -> None:
-        if self._transport is None or self._transport.is_closing():
-            return
-        if self._transport.get_write_buffer_size() > _MAX_UNSENT_BYTES:
-            self.abort()  # whoever does not read is gone
-        else:
-            self._transport.write(data)
-
-    def check(self, now: float) -> None:
-        if self._deadline is not None and now > self._deadline:
-            self.abort()
-
-    def close(self) -> None:
-        if self._transport is not None:
-            self._transport.close()
-
-    def abort(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()

@@ -14,15 +14,13 @@ from collections.abc import Callable, Mapping
 
 from loguru import logger
 
-from piopiy_pipeline.gateway.errors import GatewayError
 from piopiy_pipeline.gateway.sip.call import SipCall
 from piopiy_pipeline.gateway.sip.config import SipConfig
-from piopiy_pipeline.gateway.sip.dialog import flow_of
-from piopiy_pipeline.gateway.sip.digest import Credentials
+from piopiy_pipeline.gateway.sip.directory import CannotCall, Directory
 from piopiy_pipeline.gateway.sip.doorman import Doorman, Refusal
 from piopiy_pipeline.gateway.sip.exchange import Exchange, Packet
 from piopiy_pipeline.gateway.sip.extras import ALLOW, KNOWN_METHODS, SUPPORTED
-from piopiy_pipeline.gateway.sip.incoming import IncomingCall
+from piopiy_pipeline.gateway.sip.incoming import IncomingCall, unacceptable
 from piopiy_pipeline.gateway.sip.listeners import CallListener, UserAgentListener
 from piopiy_pipeline.gateway.sip.message import (
     Flow,
@@ -34,17 +32,13 @@ from piopiy_pipeline.gateway.sip.message import (
 from piopiy_pipeline.gateway.sip.outgoing import OutgoingCall
 from piopiy_pipeline.gateway.sip.registrar import Registrar, RegistrarAnswer
 from piopiy_pipeline.gateway.sip.registration import Registration
-from piopiy_pipeline.gateway.sip.sdp import SdpError, SessionDescription, choose
+from piopiy_pipeline.gateway.sip.sdp import SessionDescription
 from piopiy_pipeline.gateway.sip.session_timer import SessionTimer
 from piopiy_pipeline.gateway.sip.stats import SipStats
 from piopiy_pipeline.gateway.sip.transactions import ServerInvite
-from piopiy_pipeline.gateway.sip.uri import SipUri, UnknownScheme, escaped_user
+from piopiy_pipeline.gateway.sip.uri import SipUri, UnknownScheme
 
 __all__ = ["CannotCall", "Packet", "SipUserAgent"]
-
-
-class CannotCall(GatewayError):
-    """Nobody can be reached under what was to be called, and why."""
 
 
 class SipUserAgent:
@@ -65,7 +59,7 @@ class SipUserAgent:
         self.doorman = Doorman(config)
         self.registrar = Registrar()
         self._listener = listener
-        self._address_for = address_for
+        self.directory = Directory(config, self.registrar, address_for)
         self._exchange = Exchange(
             self.stats,
             max_transactions=config.max_transactions,
@@ -176,18 +170,18 @@ class SipUserAgent:
         """
         if self._closing:
             raise CannotCall("the gateway is shutting down")
-        uri, flow, credentials, host, own_user = self._way_to(to, trunk, now)
+        way = self.directory.way_to(to, trunk, now)
         call = OutgoingCall(
             self._exchange,
-            uri=uri,
-            flow=flow,
+            uri=way.uri,
+            flow=way.flow,
             offer=offer,
             listener=listener,
-            host=host,
-            from_user=from_user or own_user,
+            host=way.host,
+            from_user=from_user or way.user,
             from_name=from_name,
             headers=headers or {},
-            credentials=credentials,
+            credentials=way.credentials,
             ring_timeout_s=ring_timeout_s or self.config.ring_timeout_s,
         )
         self._keep(call)
@@ -195,42 +189,7 @@ class SipUserAgent:
         call.begin(now)
         return call
 
-    def _way_to(
-        self, to: str, trunk: str | None, now: float
-    ) -> tuple[str, Flow, Credentials | None, str, str]:
-        if trunk is not None and trunk not in self.config.trunks:
-            raise CannotCall(f"there is no trunk {trunk!r}")
-        if trunk is None:
-            binding = self.registrar.find(to, now)
-            if binding is not None:
-                return binding.uri, binding.flow, None, self._address_for(binding.flow.host), ""
-            if to.lower().startswith(("sip:", "sips:")):
-                try:
-                    if not to.isascii():  # nothing else can be sent
-                        raise CannotCall(f"no URI: {to[:80]!r}")
-                    flow = flow_of(to, Flow("udp", "", 5060))
-                except ValueError as error:
-                    raise CannotCall(str(error)) from None
-                return to, flow, None, self._address_for(flow.host), ""
-            trunk = next(iter(self.config.trunks), None)
-        if trunk is None:
-            raise CannotCall(
-                f"{to!r} is neither a registered phone nor a sip: URI, and there is no trunk to call through"
-            )
-        way = self.config.trunks[trunk]
-        number = to[4:] if to.lower().startswith("tel:") else to
-        if not number or any(c.isspace() or not c.isprintable() for c in number) or len(number) > 128:
-            raise CannotCall(f"no number: {to[:60]!r}")
-        host = f"[{way.host}]" if ":" in way.host else way.host
-        transport = "" if way.transport == "udp" else f";transport={way.transport}"
-        credentials = Credentials(way.user, way.password) if way.user and way.password else None
-        return (
-            f"sip:{escaped_user(number)}@{host}:{way.port}{transport}",
-            Flow(way.transport, way.host, way.port),
-            credentials,
-            way.host,
-            way.user or "",
-        )
+    # Requests of others.
 
     def _request_came(self, request: Request, source: Flow, now: float) -> None:
         server = self._exchange.servers.get(request.transaction_key())
@@ -378,10 +337,10 @@ class SipUserAgent:
         if merged in self._offered:  # 8.2.2.2: it came by two ways
             self._exchange.refuse(request, source, 482)
             return
-        wrong = self._unacceptable(request)
+        wrong = unacceptable(request, self.config.codecs)
         if wrong is not None:
             self.stats.not_acceptable += 1
-            self._exchange.refuse(request, source, wrong[0], phrase=wrong[1], headers=wrong[2])
+            self._exchange.refuse(request, source, wrong[0], phrase=_phrase(wrong[1]), headers=wrong[2])
             return
         try:
             call = IncomingCall(
@@ -408,26 +367,6 @@ class SipUserAgent:
         self.stats.calls_in += 1
         self._exchange.respond(request, source, 100, now=now)
         self._listener.incoming_call(call, now)
-
-    def _unacceptable(self, request: Request) -> tuple[int, str, tuple[tuple[str, str], ...]] | None:
-        """What is wrong with an INVITE's body: code, phrase, headers."""
-        accepts = (("Accept", "application/sdp"),)
-        wanted = request.headers.getlist("Accept")
-        if wanted and not any("application/" in w.lower() or "*/*" in w for w in wanted):
-            return 406, "", ()
-        if not request.body:
-            return None
-        if request.content_type != "application/sdp" or request.get("Content-Encoding"):
-            return 415, "", accepts
-        try:
-            offer = SessionDescription.parse(request.body)
-        except SdpError as error:
-            return 400, _phrase(str(error)), ()
-        if offer.audio is None or not offer.audio.port:
-            return 488, "No audio over RTP/AVP", ()
-        if choose(offer.audio.formats, self.config.codecs) is None:
-            return 488, "No codec in common", ()
-        return None
 
     def _keep(self, call: SipCall) -> None:
         self._calls[call.key] = call

@@ -132,7 +132,7 @@ def test_connections_are_bounded() -> None:
 
 
 def test_a_connection_on_which_nothing_ever_comes_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("piopiy_pipeline.gateway.sip.transport._FIRST_MESSAGE_S", 0.05)
+    monkeypatch.setattr("piopiy_pipeline.gateway.sip.streams.FIRST_MESSAGE_S", 0.05)
     monkeypatch.setattr("piopiy_pipeline.gateway.sip.transport._SWEEP_S", 0.05)
 
     async def work() -> None:
