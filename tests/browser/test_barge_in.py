@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.conftest import Running
 from tests.browser.console import SHOTS, photograph, talk, turns, until_said
 from tests.support.browser import chromium, listen, open_page, sounds, spoken
+from tests.support.make_run import Running
 
 pytestmark = pytest.mark.realtime
 

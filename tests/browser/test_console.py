@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser.conftest import Running
 from tests.browser.console import SHOTS, Turn, calls, photograph, talk, turns, until_said, waterfalls
 from tests.support.browser import RATE, Heard, chromium, listen, open_page, sounds, speech_s, spoken
+from tests.support.make_run import Running
 
 pytestmark = pytest.mark.realtime
 

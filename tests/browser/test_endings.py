@@ -1,4 +1,4 @@
-"""Calls from a page that goes away: it is closed, or loaded anew.
+"""Calls from a page that goes away, is loaded anew, or loses its network.
 
 In real time, because a browser knows no other.
 """
@@ -13,10 +13,11 @@ import httpx
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser.conftest import Running
 from tests.browser.console import talk
-from tests.support.browser import chromium, open_page, spoken
+from tests.support.alone import run_alone
+from tests.support.browser import chromium, find_chromium, open_page, spoken
 from tests.support.calls import eventually
+from tests.support.make_run import Running
 
 pytestmark = pytest.mark.realtime
 
@@ -113,3 +114,14 @@ def test_a_page_that_is_loaded_anew_during_a_call_shows_it_as_ended_and_can_call
             await expect(page.get_by_test_id("state")).to_have_text("Ended: you hung up")
 
     asyncio.run(visit())
+
+
+def test_a_call_that_loses_its_network_for_five_seconds_goes_on(tmp_path: Path) -> None:
+    find_chromium()
+    seen = run_alone("tests.browser.lost_network", str(tmp_path), "5", timeout_s=120)
+    assert seen["came"] == 0, "it was lost indeed"
+    assert seen["during"] in ("live", "interrupted"), "a browser takes some seconds to tell"
+    assert (seen["phase"], seen["reason"]) == ("live", "caller_hangup")
+    assert [role for role, _ in seen["turns"]][:3] == ["bot", "user", "bot"]
+    ((_, asked_until),) = seen["callers"]
+    assert seen["bots"][-1][0] > asked_until, "and the bot is heard again"

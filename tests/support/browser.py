@@ -61,7 +61,6 @@ _FLAGS = (
     "--disable-features=MediaRouter,OptimizationHints,Translate",
     "--no-first-run",
     "--autoplay-policy=no-user-gesture-required",
-    "--allow-loopback-in-peer-connection",
     "--use-fake-device-for-media-stream",
 )
 
@@ -78,16 +77,19 @@ def find_chromium() -> str:
 
 @asynccontextmanager
 async def chromium(
-    microphone: Path | None = None, *, allowed: bool = True, limit_s: float = 90.0
+    microphone: Path | None = None, *, allowed: bool = True, loopback: bool = True, limit_s: float = 90.0
 ) -> AsyncIterator[Browser]:
     """A browser of its own, ended in every case, and after `limit_s` (with `TimeoutError`).
 
     `microphone` is a WAV of 48 kHz mono as `spoken` makes it: it begins when a page opens the microphone.
-    None: a beep a second. `allowed` answers the question whether a page may have it.
+    None: a beep a second. `allowed` answers the question whether a page may have it. `loopback`: whether
+    calls may use this machine's loopback addresses, which browsers leave out.
     """
     flags = [*_FLAGS]
     if microphone is not None:
         flags.append(f"--use-file-for-fake-audio-capture={microphone}")
+    if loopback:
+        flags.append("--allow-loopback-in-peer-connection")
     # The real question would wait for a person; what refuses it is the same code as a person's "Block".
     flags.append("--use-fake-ui-for-media-stream" if allowed else "--deny-permission-prompts")
     path = find_chromium()
