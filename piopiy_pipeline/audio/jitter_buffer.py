@@ -173,10 +173,14 @@ class JitterBuffer:
             return "late"
         if self._due is None and self._first_arrival is None:
             self._first_arrival = now
-        insort(
-            self._queue, _Queued(timestamp, sequence, np.frombuffer(packet.pcm, "<i2")), key=lambda q: q[:2]
-        )
-        self._bound()
+        queued = _Queued(timestamp, sequence, np.frombuffer(packet.pcm, "<i2"))
+        queue = self._queue
+        if not queue or queue[-1][:2] < (timestamp, sequence):  # as nearly all of them
+            queue.append(queued)
+        else:
+            insort(queue, queued, key=lambda one: one[:2])
+        if len(queue) > 1:
+            self._bound()
         return "queued"
 
     def _belongs(self, packet: MediaPacket, sequence: int, transit: float) -> bool:
@@ -223,15 +227,15 @@ class JitterBuffer:
         if self._due is None and not self._begin(now):
             return Taken(self._concealer.silence(self._frame).astype("<i2").tobytes(), "silence")
         kind: Literal["voice", "concealed", "silence"] = "voice"
-        while self._ready.size < self._frame:
-            how = self._pull(now, self._frame - self._ready.size)
+        while (size := self._ready.size) < self._frame:
+            how = self._pull(now, self._frame - size)
             kind = how if how != "voice" else kind
-        if kind == "voice":
+        if kind == "voice" and now - self._quick_at >= _SHORTEN_EVERY_S:
             self._catch_up(now)
         frame, self._ready = self._ready[: self._frame], self._ready[self._frame :]
         if self._held > self._max_s * self.rate:  # nothing comes any more: what does begins anew
             self._due, self._first_arrival, self._held = None, None, 0
-        return Taken(frame.astype("<i2").tobytes(), kind)
+        return Taken(frame.astype("<i2", copy=False).tobytes(), kind)
 
     def _begin(self, now: float) -> bool:
         """Whether the first packets have waited long enough to play them."""
@@ -287,7 +291,7 @@ class JitterBuffer:
 
     def _catch_up(self, now: float) -> None:
         """Take a little out when the sound is later than it needs to be."""
-        if now - self._quick_at < _SHORTEN_EVERY_S or self._delay_s(now) < self._target_s + FRAME_S:
+        if self._delay_s(now) < self._target_s + FRAME_S:
             return
         if self._ready.size < 2 * self._frame:
             if not self._queue or self._queue[0].timestamp != self._due:
