@@ -18,7 +18,7 @@ from piopiy_pipeline.gateway.sip.config import SipConfig
 from piopiy_pipeline.gateway.sip.listeners import Ending
 from piopiy_pipeline.gateway.sip.sdp import Negotiation, SessionDescription
 from piopiy_pipeline.gateway.sip.transport import SipEndpoint
-from tests.support.sipp import needs_sipp, run_sipp
+from tests.support.sip_scenarios import needs_sipp, run_sipp
 
 pytestmark = [needs_sipp, pytest.mark.realtime]
 

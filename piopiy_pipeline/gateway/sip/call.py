@@ -14,13 +14,13 @@ from loguru import logger
 
 from piopiy_pipeline.gateway.sip.dialog import Dialog, Unacknowledged
 from piopiy_pipeline.gateway.sip.digest import Credentials
-from piopiy_pipeline.gateway.sip.extras import ALLOW, SUPPORTED, info_digits, sipfrag_status
+from piopiy_pipeline.gateway.sip.extras import ALLOW, SUPPORTED, info_digits
 from piopiy_pipeline.gateway.sip.line import Attempt, Line
 from piopiy_pipeline.gateway.sip.listeners import CallListener, Ending
 from piopiy_pipeline.gateway.sip.message import Flow, Request, Response, clean
 from piopiy_pipeline.gateway.sip.sdp import SdpError, SdpRefused, SessionDescription
 from piopiy_pipeline.gateway.sip.session_timer import SessionTimer
-from piopiy_pipeline.gateway.sip.uri import SipUri
+from piopiy_pipeline.gateway.sip.transfer import Transfer, transfer_headers
 
 __all__ = ["SipCall"]
 
@@ -67,7 +67,7 @@ class SipCall:
         self._reinvite: Attempt | None = None
         self._refresh_only = False
         self._last_ack: tuple[int, bytes] | None = None
-        self._referring = False
+        self._transfer = Transfer()
         self.session_timer = SessionTimer()
         self.on_over: Callable[[SipCall], None] | None = None
         """Told when it needs no more messages; the user agent's."""
@@ -104,14 +104,11 @@ class SipCall:
 
         Raises `ValueError` when `target` is no such URI.
         """
-        if not target.isascii():
-            raise ValueError(f"no URI: {target[:80]!r}")
-        SipUri.parse(target)
-        if self._dialog is None or self._state != "up" or self._unacked is not None or self._referring:
+        headers = transfer_headers(target, self._dialog.contact if self._dialog is not None else "")
+        if self._dialog is None or self._state != "up" or self._unacked is not None:
             return False
-        self._referring = True
-        by = self._dialog.contact.strip("<>")
-        headers = (("Refer-To", f"<{target}>"), ("Referred-By", f"<{by}>"))
+        if not self._transfer.begin():
+            return False
         self._request("REFER", self._refer_response, now, headers=headers)
         return True
 
@@ -238,21 +235,16 @@ class SipCall:
             self._listener.call_dtmf(digits, now)
 
     def _notify(self, request: Request, source: Flow, now: float) -> None:
-        if request.get("Event").partition(";")[0].strip().lower() != "refer":
-            self._respond(request, source, 489, headers=(("Allow-Events", "refer"),), now=now)
-            return
-        if not self._referring:
-            self._respond(request, source, 481, now=now)
-            return
-        self._respond(request, source, 200, now=now)
-        status = sipfrag_status(request.body)
-        terminated = request.get("Subscription-State").strip().lower().startswith("terminated")
-        if terminated or (status is not None and status[0] >= 200):
-            self._referring = False
-        if status is None and terminated:
-            status = (503, "the transfer ended without saying how")
-        if status is not None and self._listener is not None:
-            self._listener.call_transfer_progress(*status, now)
+        code, headers, progress = self._transfer.notified(request)
+        self._respond(request, source, code, headers=headers, now=now)
+        self._tell_progress(progress, now)
+
+    def _refer_response(self, response: Response, source: Flow, now: float) -> None:
+        self._tell_progress(self._transfer.answered(response), now)
+
+    def _tell_progress(self, progress: tuple[int, str] | None, now: float) -> None:
+        if progress is not None and self._listener is not None and not self.ended:
+            self._listener.call_transfer_progress(*progress, now)
 
     def _reinvited(self, request: Request, source: Flow, now: float) -> None:
         """14.2; a 2xx that waits for its ACK counts as a transaction that is not over."""
@@ -391,17 +383,6 @@ class SipCall:
         assert self._dialog is not None
         self._last_ack = (sequence, b"")
         self._line.send(self._dialog.ack(sequence, branch="z9hG4bK" + self._line.token()))
-
-    def _refer_response(self, response: Response, source: Flow, now: float) -> None:
-        if response.code < 200 or self.ended:
-            return
-        if response.code < 300:
-            code, phrase = 100, "Trying"
-        else:
-            self._referring = False
-            code, phrase = response.code, clean(response.phrase)
-        if self._listener is not None:
-            self._listener.call_transfer_progress(code, phrase, now)
 
     # The end.
 

@@ -1,10 +1,10 @@
-"""Small bodies and lists: what we allow, keys by INFO, how a transfer fares."""
+"""Small bodies and lists: what we allow, keys by INFO."""
 
 from __future__ import annotations
 
 import re
 
-__all__ = ["ALLOW", "KNOWN_METHODS", "SUPPORTED", "info_digits", "sipfrag_status"]
+__all__ = ["ALLOW", "KNOWN_METHODS", "SUPPORTED", "info_digits"]
 
 ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, NOTIFY, REGISTER"
 SUPPORTED = "timer"
@@ -14,7 +14,6 @@ KNOWN_METHODS = frozenset((*ALLOW.split(", "), *_MORE))
 
 _SIGNAL = re.compile(rb"^\s*Signal\s*=\s*([0-9A-Da-d*#]|1[0-5])\s*$", re.MULTILINE)
 _PLAIN = re.compile(rb"\s*([0-9A-Da-d*#]{1,16})\s*")
-_STATUS = re.compile(rb"SIP/2\.0 ([1-6][0-9]{2})(?: ([^\r\n]{0,200}))?")
 _BY_NUMBER = {b"10": "*", b"11": "#", b"12": "A", b"13": "B", b"14": "C", b"15": "D"}
 
 
@@ -31,11 +30,3 @@ def info_digits(content_type: str, body: bytes) -> str | None:
         plain = _PLAIN.fullmatch(body)
         return plain.group(1).decode().upper() if plain else None
     return None
-
-
-def sipfrag_status(body: bytes) -> tuple[int, str] | None:
-    """The status line in the NOTIFY of a transfer (RFC 3515, 2.4.5); None: there is none."""
-    match = _STATUS.match(body.lstrip())
-    if match is None:
-        return None
-    return int(match.group(1)), (match.group(2) or b"").decode("utf-8", "replace").strip()

@@ -22,6 +22,7 @@ from piopiy_pipeline.gateway.sip.uri import SipUri, escaped_user, is_token, quot
 
 __all__ = ["OutgoingCall"]
 
+_MAX_FORKS = 16
 _RESERVED = frozenset(
     (
         *(
@@ -79,6 +80,7 @@ class OutgoingCall(SipCall):
         self._provisional = False
         self._cancel_sent = False
         self._acked: dict[str, bool] = {}
+        self._early: dict[str, SessionDescription] = {}
         request = OutgoingRequest(
             method="INVITE",
             uri=uri,
@@ -171,7 +173,8 @@ class OutgoingCall(SipCall):
                     description = SessionDescription.parse(response.body)
                 except SdpError:
                     description = None  # the answer's own description is the one that counts
-            if description is not None:
+            if description is not None and len(self._early) < _MAX_FORKS:
+                self._early[response.to.tag] = description
                 self._listener.call_early_media(description, now)
             else:
                 self._listener.call_ringing(now)
@@ -192,7 +195,7 @@ class OutgoingCall(SipCall):
             return
         first = not self._acked
         self._acked[response.to.tag] = True
-        if len(self._acked) > 16:
+        if len(self._acked) > _MAX_FORKS:
             return
         if not first:
             bye = dialog.request("BYE", branch="z9hG4bK" + self._line.token())
@@ -205,7 +208,9 @@ class OutgoingCall(SipCall):
             return
         self._state = "up"
         try:
-            description = SessionDescription.parse(response.body)
+            # Some say in the 183 alone what the answer should have said again (13.2.1).
+            early = self._early.get(response.to.tag) if not response.body else None
+            description = early or SessionDescription.parse(response.body)
         except SdpError as error:
             self._end_here(Ending.REFUSED, 488, f"the answer has no usable description: {error}", now)
             return

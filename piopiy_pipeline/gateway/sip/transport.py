@@ -23,6 +23,7 @@ from piopiy_pipeline.gateway.sip.message import Flow, Transport
 from piopiy_pipeline.gateway.sip.sdp import SessionDescription
 from piopiy_pipeline.gateway.sip.stats import SipStats
 from piopiy_pipeline.gateway.sip.streams import Datagrams, Stream
+from piopiy_pipeline.gateway.sip.timers import TIMEOUT
 from piopiy_pipeline.gateway.sip.user_agent import CannotCall, Packet, SipUserAgent
 
 __all__ = ["CannotCall", "SipEndpoint"]
@@ -139,6 +140,28 @@ class SipEndpoint:
             headers=headers,
             ring_timeout_s=ring_timeout_s,
         )
+
+    def peer_of(self, to: str, *, trunk: str | None = None) -> str:
+        """The address or name that a call to `to` goes to, for `media_host`. Raises `CannotCall`."""
+        return self._agent.directory.way_to(to, trunk, self._loop.time()).flow.host
+
+    async def ping(self, to: str, *, trunk: str | None = None) -> int:
+        """Ask whether anybody answers there (OPTIONS): the status, 408 for silence, 503 for no way.
+
+        At most 32 s. Raises `CannotCall`.
+        """
+        answer: asyncio.Future[int] = self._loop.create_future()
+
+        def done(code: int, phrase: str, now: float) -> None:
+            if not answer.done():
+                answer.set_result(code)
+
+        self._agent.ping(to, done, now=self._loop.time(), trunk=trunk)
+        try:
+            async with asyncio.timeout(TIMEOUT + 1):
+                return await answer
+        except TimeoutError:
+            return 408  # it was closed meanwhile
 
     async def close(self) -> None:
         """Hang up what is left, and close. Bounded in time, idempotent."""

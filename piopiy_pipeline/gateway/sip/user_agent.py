@@ -30,6 +30,7 @@ from piopiy_pipeline.gateway.sip.message import (
     parse,
 )
 from piopiy_pipeline.gateway.sip.outgoing import OutgoingCall
+from piopiy_pipeline.gateway.sip.ping import Answered, ask
 from piopiy_pipeline.gateway.sip.registrar import Registrar, RegistrarAnswer
 from piopiy_pipeline.gateway.sip.registration import Registration
 from piopiy_pipeline.gateway.sip.sdp import SessionDescription
@@ -188,6 +189,13 @@ class SipUserAgent:
         self.stats.calls_out += 1
         call.begin(now)
         return call
+
+    def ping(self, to: str, done: Answered, *, now: float, trunk: str | None = None) -> None:
+        """Ask whether anybody answers there (OPTIONS, 11). `done` is told the status: 408 for silence, 503 for no way.
+
+        Raises `CannotCall`.
+        """
+        ask(self._exchange, self.directory.way_to(to, trunk, now), done, now)
 
     # Requests of others.
 

@@ -263,3 +263,30 @@ def test_a_registered_phone_is_called_where_it_registered_from() -> None:
     assert codes(bench.register("bob", "pw", home)) == [200]
     _, _, invite = bench.dialled_call("bob")
     assert (invite.uri, bench.sent[-1].flow) == ("sip:bob@192.0.2.9:5060", home)
+
+
+def test_what_the_183_said_holds_for_an_answer_that_says_nothing() -> None:
+    bench = Bench()
+    _, leg, invite = bench.dialled_call()
+    bench.receive(response(invite, 183, tag="bob", body=SDP))
+    assert codes(bench.receive(response(invite, 200, tag="bob"))) == ["ACK"]
+    assert leg.names == ["early_media", "answered"]
+
+
+def test_a_trunk_is_asked_whether_it_is_there() -> None:
+    """11."""
+    bench = with_trunk()
+    told: list[int] = []
+
+    def done(code: int, phrase: str, now: float) -> None:
+        told.append(code)
+
+    bench.agent.ping("100", done, now=bench.now, trunk="main")
+    (options,) = bench.take()
+    assert isinstance(options, Request)
+    assert (options.method, options.uri) == ("OPTIONS", "sip:100@198.51.100.7:5060")
+    bench.receive(response(options, 100))
+    bench.receive(response(options, 200))
+    bench.agent.ping("100", done, now=bench.now)
+    bench.run(33.0)
+    assert told == [200, 408]

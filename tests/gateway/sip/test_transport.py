@@ -172,6 +172,16 @@ def test_a_call_to_a_name_is_sent_to_its_address() -> None:
     within(work)
 
 
+def test_two_gateways_see_each_other() -> None:
+    async def work() -> None:
+        async with listening() as (one, _), listening() as (other, _):
+            for way in ("", ";transport=tcp"):
+                assert await one.ping(f"sip:100@localhost:{other.port}{way}") == 200
+            assert one.peer_of("sip:100@198.51.100.7") == "198.51.100.7"
+
+    within(work)
+
+
 def test_closing_hangs_up_and_can_be_done_twice() -> None:
     async def work() -> None:
         async with listening() as (endpoint, told), peer(endpoint.port) as (transport, came):
