@@ -29,7 +29,7 @@ from piopiy_pipeline.gateway.legs.base import Leg
 from piopiy_pipeline.gateway.search import Search
 from piopiy_pipeline.gateway.snapshots import CallSnapshot, Phase
 from piopiy_pipeline.gateway.soundpath import Recordings, SoundPath
-from piopiy_pipeline.signaling.messages import Cancel, ConversationEvent
+from piopiy_pipeline.signaling.messages import Cancel, ConversationEvent, ConversationEventName
 
 __all__ = ["CallHost", "CallLimits", "CallOptions", "GatewayCall"]
 
@@ -76,7 +76,7 @@ class CallHost(Protocol):
         """The phase or a deadline of the call is another now."""
 
     def call_told(self, call: GatewayCall, number: int, event: ConversationEvent) -> None:
-        """The agent told something that happened in the conversation: the call's event of this number."""
+        """Something happened in the conversation: the call's event of this number."""
 
 
 class GatewayCall:
@@ -182,7 +182,7 @@ class GatewayCall:
                 self._attempt.cancel(f"the call is over: {reason.value}")
             else:
                 self._attempt.ended(reason, detail)
-        self.control.abandon(reason)
+        self.control.abandon(reason, now)
         self.record(on=False)
         self._release()
         self.phase, self.reason, self.detail, self.ended_at = Phase.ENDED, reason, detail, now
@@ -397,6 +397,13 @@ class GatewayCall:
     def changed(self) -> None:
         """A deadline of the control is another now."""
         self._host.call_changed(self)
+
+    def tell(self, event: ConversationEventName, data: dict[str, Any], now: float) -> None:
+        """Something happened that is the gateway's to tell: for whoever watches."""
+        at = 0.0 if self.answered_at is None else now - self.answered_at
+        self._events += 1
+        told = ConversationEvent(call_id=self.call_id, at=at, event=event, data=data)
+        self._host.call_told(self, self._events, told)
 
     def leave_agent(self, detail: str) -> None:
         """The caller is somebody else's now: the agent is told, and has the call no more."""

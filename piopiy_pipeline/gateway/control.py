@@ -7,7 +7,7 @@ and `Transfer`), and with the same answers.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from piopiy_pipeline.call import CallInfo, EndReason
 from piopiy_pipeline.gateway.bridge import Bridge
@@ -16,7 +16,7 @@ from piopiy_pipeline.gateway.legs.base import Leg
 from piopiy_pipeline.gateway.snapshots import Phase
 from piopiy_pipeline.gateway.soundpath import SoundPath
 from piopiy_pipeline.gateway.transfers import TransferAttempt
-from piopiy_pipeline.signaling.messages import Transfer, TransferResult
+from piopiy_pipeline.signaling.messages import ConversationEventName, Transfer, TransferResult
 
 __all__ = ["CallControl", "Controlled"]
 
@@ -32,6 +32,8 @@ class Controlled(Protocol):
     def record(self, *, on: bool) -> None: ...
 
     def changed(self) -> None: ...
+
+    def tell(self, event: ConversationEventName, data: dict[str, Any], now: float) -> None: ...
 
     def leave_agent(self, detail: str) -> None: ...
 
@@ -64,24 +66,43 @@ class CallControl:
         return True
 
     def transfer(self, request: Transfer, reply: Callable[[TransferResult], None], now: float) -> None:
-        """Hand the caller to somebody. `reply` is told once what became of it."""
-        if self._call.phase is not Phase.LIVE or self._transfer is not None:
-            why = "another transfer is under way" if self._transfer else "the call is not in progress"
-            reply(
-                TransferResult(
-                    call_id=request.call_id, request_id=request.request_id, outcome="refused", detail=why
-                )
+        """Hand the caller to somebody. `reply` is told once what became of it, and so is who watches."""
+        why = self.no_transfer_because
+        if why is not None:
+            refused = TransferResult(
+                call_id=request.call_id, request_id=request.request_id, outcome="refused", detail=why
             )
+            reply(refused)
+            self._tell(request, refused, now)
             return
+
+        def told(result: TransferResult, at: float) -> None:
+            reply(result)
+            self._tell(request, result, at)
+
         self._transfer = TransferAttempt(
             request,
             host=self,
             dialler=self._dialler,
             from_number=self._call.info.from_number,
-            reply=reply,
+            reply=told,
         )
         self._transfer.begin(now)
         self._call.changed()
+
+    @property
+    def transferring(self) -> bool:
+        """Whether a transfer is under way, or has been made."""
+        return self._transfer is not None
+
+    @property
+    def no_transfer_because(self) -> str | None:
+        """Why the caller cannot be handed to anybody just now; None if that can be tried."""
+        if self._call.phase is Phase.BRIDGED:
+            return "the caller was transferred already"
+        if self._call.phase is not Phase.LIVE:
+            return "the call is not in progress"
+        return "another transfer is under way" if self._transfer is not None else None
 
     # ------------------------------------------------------------------ the call's side
 
@@ -95,10 +116,21 @@ class CallControl:
         if self._transfer is not None:
             self._transfer.tick(now)
 
-    def abandon(self, reason: EndReason) -> None:
+    def abandon(self, reason: EndReason, now: float) -> None:
         """The call is over."""
-        if self._transfer is not None:
-            self._transfer.abandon(reason)
+        transfer = self._transfer
+        if transfer is None:
+            return
+        if transfer.pending:
+            request = transfer.request
+            over = TransferResult(
+                call_id=request.call_id,
+                request_id=request.request_id,
+                outcome="failed",
+                detail=f"the call was over before: {reason.value}",
+            )
+            self._tell(request, over, now)
+        transfer.abandon(reason)
 
     # ------------------------------------------------------------------ the transfer's side
 
@@ -123,6 +155,17 @@ class CallControl:
 
     def far_hangup(self, now: float, detail: str) -> None:
         self._call.end(now, EndReason.TRANSFERRED, detail or f"{self._whom} hung up")
+
+    def _tell(self, request: Transfer, result: TransferResult, now: float) -> None:
+        """Whoever watches, and the records, know of it whoever asked for it."""
+        data = {
+            "request_id": request.request_id,
+            "to": request.to,
+            "warm": request.warm,
+            "outcome": result.outcome,
+            "detail": result.detail,
+        }
+        self._call.tell("transfer", data, now)
 
     @property
     def _whom(self) -> str:

@@ -14,6 +14,7 @@ from piopiy_pipeline.gateway.legs.base import Leg, LegListener
 
 __all__ = [
     "DialFailure",
+    "DialObstacle",
     "DialRefused",
     "DialRequest",
     "DialledLeg",
@@ -26,8 +27,17 @@ DialFailure = Literal["no_answer", "busy", "declined", "unreachable", "failed"]
 """Why a dialled leg came to nothing: the words of `signaling.messages.TransferResult`."""
 
 
+DialObstacle = Literal["destination", "way", "room"]
+"""What stands in the way of dialling: the destination is none; the configuration has no way to any; there
+is no room just now, and later there may be."""
+
+
 class DialRefused(Exception):
-    """Nothing was dialled: the destination is none, or there is no way to it. The text says what to do."""
+    """Nothing was dialled: `obstacle` is why, and the text says what to do."""
+
+    def __init__(self, text: str, obstacle: DialObstacle = "destination") -> None:
+        super().__init__(text)
+        self.obstacle: DialObstacle = obstacle
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +48,8 @@ class DialRequest:
     from_number: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
     """More SIP headers for the invitation; their names begin with ``X-``."""
+    ring_timeout_s: float | None = None
+    """How long it may ring. None: as the dialler's configuration says."""
 
 
 class DialledListener(LegListener, Protocol):
@@ -76,5 +88,6 @@ class NoDialler:
 
     def dial(self, request: DialRequest) -> DialledLeg:
         raise DialRefused(
-            f"cannot call {request.to!r}: this gateway has no way out; configure a trunk in its sip section"
+            f"cannot call {request.to!r}: this gateway has no way out; configure a trunk in its sip section",
+            "way",
         )

@@ -136,16 +136,21 @@ class Phones:
         """The leg to call with. Raises `DialRefused`."""
         endpoint = self._endpoint
         if endpoint is None:
-            raise DialRefused("the gateway is shutting down")
+            raise DialRefused("the gateway is shutting down", "room")
         try:
             line = RtpLine(self._ports.open())
         except NoPortError as error:
-            raise DialRefused(f"cannot call {request.to!r}: {error.strerror}") from None
+            raise DialRefused(f"cannot call {request.to!r}: {error.strerror}", "room") from None
 
         def invite(offer: SessionDescription, leg: SipLeg) -> SipCall:
             try:
                 return endpoint.invite(
-                    request.to, offer, leg, from_user=request.from_number or "", headers=request.headers
+                    request.to,
+                    offer,
+                    leg,
+                    from_user=request.from_number or "",
+                    headers=request.headers,
+                    ring_timeout_s=request.ring_timeout_s,
                 )
             except CannotCall as error:
                 raise DialRefused(f"cannot call {request.to!r}: {error}") from None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
 
 from loguru import logger
@@ -93,13 +94,17 @@ class Switchboard:
         options: CallOptions | None = None,
     ) -> GatewayCall:
         """Call somebody, and then an agent: raises `DialRefused` where that cannot be."""
+        if self._closed:
+            raise DialRefused("the gateway is shutting down", "room")
+        if len(self._calls) >= self.max_calls:
+            raise DialRefused(f"{self.max_calls} calls are under way: try again later", "room")
         if not any(instance.takes_calls for instance in self.instances.of(info.agent_id)):
             # Whoever picks up is not to find nobody there.
-            raise DialRefused(f"no instance of agent {info.agent_id!r} is connected and free")
-        leg = self.dialler.dial(request)
+            raise DialRefused(f"no instance of agent {info.agent_id!r} is connected and free", "room")
+        leg = self.dialler.dial(replace(request, ring_timeout_s=ring_timeout_s))
         call = GatewayCall(info=info, leg=leg, host=self, now=now, options=options)
-        if self._takes(call, now):
-            call.dial(leg, ring_timeout_s, now)
+        self._calls[call.call_id] = call
+        call.dial(leg, ring_timeout_s, now)
         return call
 
     def _takes(self, call: GatewayCall, now: float) -> bool:

@@ -60,7 +60,7 @@ class TransferAttempt:
         host: TransferHost,
         dialler: Dialler,
         from_number: str | None,
-        reply: Callable[[TransferResult], None],
+        reply: Callable[[TransferResult, float], None],
     ) -> None:
         self.request = request
         self.deadline: float | None = None
@@ -73,6 +73,11 @@ class TransferAttempt:
         self._over = False
 
     # ------------------------------------------------------------------ the call's side
+
+    @property
+    def pending(self) -> bool:
+        """Whether nothing has become of it yet."""
+        return self.deadline is not None
 
     def begin(self, now: float) -> None:
         """Refer the caller's phone, or dial."""
@@ -99,7 +104,9 @@ class TransferAttempt:
         if self.request.summary:
             headers[SUMMARY_HEADER] = " ".join(self.request.summary.split())[:_SUMMARY_CHARS]
         try:
-            leg = self._dialler.dial(DialRequest(self.request.to, self._from_number, headers))
+            leg = self._dialler.dial(
+                DialRequest(self.request.to, self._from_number, headers, self.request.ring_timeout_s)
+            )
         except DialRefused as error:
             self._fail("unreachable", str(error), now)
             return
@@ -114,7 +121,7 @@ class TransferAttempt:
         if accepted:
             self._over = True
             self.deadline = None
-            self._tell("bridged", detail)
+            self._tell("bridged", detail, now)
             self._host.transfer_referred(self.request.to, now)
         else:
             self._dial(now)  # a phone that does not let itself be sent is connected from here
@@ -125,17 +132,18 @@ class TransferAttempt:
         self.abandon(EndReason.NO_ANSWER)
         if not self.request.warm:
             self._host.sound.resume()
-        self._tell(outcome, detail)
+        self._tell(outcome, detail, now)
         self._host.transfer_failed(now)
 
-    def _tell(self, outcome: Outcome, detail: str) -> None:
+    def _tell(self, outcome: Outcome, detail: str, now: float) -> None:
         self._reply(
             TransferResult(
                 call_id=self.request.call_id,
                 request_id=self.request.request_id,
                 outcome=outcome,
                 detail=detail,
-            )
+            ),
+            now,
         )
 
     # ------------------------------------------------------------------ what the dialled leg tells
@@ -148,7 +156,7 @@ class TransferAttempt:
             return
         self.joined = True
         self.deadline = None
-        self._tell("bridged", "")
+        self._tell("bridged", "", now)
         self._host.transfer_joined(self.far, now)
 
     def callee_failed(self, now: float, why: DialFailure, detail: str) -> None:

@@ -73,6 +73,7 @@ ConversationEventName = Literal[
     "tool_result",
     "latency",
     "error",
+    "transfer",
 ]
 """What can happen in a conversation: see `ConversationEvent`."""
 CallId = Annotated[str, Field(min_length=1, max_length=64)]
@@ -157,7 +158,8 @@ class ConversationEvent(Message):
     * ``tool`` (number, name, arguments) and ``tool_result`` (number, name, result): `number` joins the two;
     * ``latency`` (silence_s, stt_s, turn_s, llm_s, tts_s, playout_s, total_s): where the time of an answer
       went, told when its first sample was played; the parts sum to the total;
-    * ``error`` (stage, message).
+    * ``error`` (stage, message);
+    * ``transfer`` (request_id, to, warm, outcome, detail): what became of a `Transfer`. The gateway tells it.
 
     Partial ones come a few times a second at most, and are not kept on the record.
     """

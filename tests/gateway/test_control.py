@@ -10,6 +10,7 @@ from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.calls import CallOptions, GatewayCall
 from piopiy_pipeline.gateway.dialling import DialFailure, DialRefused
 from piopiy_pipeline.gateway.snapshots import Phase
+from piopiy_pipeline.gateway.watch import CallEventTold, News
 from piopiy_pipeline.signaling.messages import Control, Ended, Hangup, Transfer, TransferResult
 from tests.support.switchboard import NotedAgent, NotedFarLeg, NotedLeg, NotedMedia, Room
 
@@ -345,3 +346,73 @@ def test_a_call_may_be_shorter_than_the_gateways_limit_and_never_longer() -> Non
     room.wait(5.1)
     assert room.ended().reason is EndReason.MAX_DURATION
     assert room.ended().detail == "the limit of 5 s was reached"
+
+
+# ---------------------------------------------------------------------- what is told of a transfer
+
+
+def told_of(live: Live) -> list[CallEventTold]:
+    told: list[CallEventTold] = []
+
+    def watcher(news: News) -> None:
+        if isinstance(news, CallEventTold):
+            told.append(news)
+
+    live.room.board.watch.add(watcher)
+    return told
+
+
+def test_whoever_watches_is_told_what_became_of_a_transfer(live: Live) -> None:
+    told = told_of(live)
+    live.room.now += 7
+    live.transfer("200")
+    live.transfer("300")
+    live.far.dialled.callee_answered(live.room.now)
+    refused, bridged = told
+    assert (refused.event, refused.number, refused.at) == ("transfer", 1, 7)
+    assert (refused.data["to"], refused.data["outcome"]) == ("300", "refused")
+    assert bridged.number == 2
+    assert bridged.data == {
+        "request_id": "t1",
+        "to": "200",
+        "warm": True,
+        "outcome": "bridged",
+        "detail": "",
+    }
+
+
+def test_a_transfer_that_the_end_of_the_call_cut_off_is_told_too(live: Live) -> None:
+    told = told_of(live)
+    live.transfer()
+    live.leg.listener.caller_hangup(live.room.now)
+    [event] = told
+    assert event.data["outcome"] == "failed"
+    assert event.data["detail"] == "the call was over before: caller_hangup"
+
+
+def test_the_end_of_a_call_that_was_transferred_is_no_second_outcome(live: Live) -> None:
+    told = told_of(live)
+    live.transfer()
+    live.far.dialled.callee_answered(live.room.now)
+    live.leg.listener.caller_hangup(live.room.now)
+    assert [event.data["outcome"] for event in told] == ["bridged"]
+
+
+def test_what_is_dialled_rings_for_as_long_as_was_asked(live: Live) -> None:
+    live.transfer()
+    assert live.far.request.ring_timeout_s == 15
+    _, leg = live.room.dial("200", ring_timeout_s=90)
+    assert leg.request.ring_timeout_s == 90
+
+
+def test_nothing_is_dialled_that_there_is_no_room_for() -> None:
+    room = Room(max_calls=1)
+    room.agent()
+    room.call()
+    with pytest.raises(DialRefused, match="1 calls are under way") as refused:
+        room.dial("200")
+    assert refused.value.obstacle == "room"
+    assert room.dialler.legs == []
+    room.board.shutdown(room.now)
+    with pytest.raises(DialRefused, match="shutting down"):
+        room.dial("200")
