@@ -1,15 +1,35 @@
 #!/bin/sh
 # Programs that only the tests need: installed where that can be done, else named. Called by make test.
+#
+# Without flite, which speaks the sentences that the tests make up, hardly a test can run. Without one
+# of the others some tests are skipped, and say why.
 set -eu
 
-# flite speaks the sentences that the tests make up.
-command -v flite >/dev/null 2>&1 && exit 0
+needed="flite:flite"
+wanted="chromium:chromium npm:npm sipp:sip-tester baresip:baresip-core ip:iproute2 unshare:util-linux"
+
+missing_of() {
+    for pair in $1; do
+        command -v "${pair%%:*}" >/dev/null 2>&1 || printf '%s ' "${pair##*:}"
+    done
+}
+
+missing=$(missing_of "$needed $wanted")
+[ -z "$missing" ] && exit 0
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
-    echo "test: installing the Debian package flite ..."
+    echo "test: installing the Debian packages ${missing% } ..."
     apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq flite >/dev/null
-    exit 0
+    # One after the other: a package that this release does not have leaves the others installed.
+    for package in $missing; do
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" >/dev/null ||
+            echo "test: $package could not be installed: see above" >&2
+    done
 fi
-echo "test: the tests need flite: install it (Debian: sudo apt-get install flite, macOS: brew install flite), then run make test again" >&2
+
+missing=$(missing_of "$wanted")
+[ -z "$missing" ] || echo "test: tests are skipped that need ${missing% } (Debian: sudo apt-get install $missing)" >&2
+missing=$(missing_of "$needed")
+[ -z "$missing" ] && exit 0
+echo "test: the tests need ${missing% }: install it (Debian: sudo apt-get install ${missing% }, macOS: brew install ${missing% }), then run make test again" >&2
 exit 1

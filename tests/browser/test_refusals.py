@@ -24,7 +24,7 @@ from tests.support.make_run import Running
 
 pytestmark = pytest.mark.realtime
 
-SECRET = "what the gateway's client tokens are signed with"
+SECRET = "what-client-tokens-are-signed-with"
 AGENTS = {"front_desk": "agent-token", "kitchen": "agent-token"}
 OFFER = """async ([url, token]) => {
   const peer = new RTCPeerConnection();
