@@ -28,7 +28,7 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
 fi
 
 missing=$(missing_of "$wanted")
-[ -z "$missing" ] || echo "test: tests are skipped that need ${missing% } (Debian: sudo apt-get install $missing)" >&2
+[ -z "$missing" ] || echo "test: tests are skipped that need ${missing% } (Debian: sudo apt-get install ${missing% })" >&2
 missing=$(missing_of "$needed")
 [ -z "$missing" ] && exit 0
 echo "test: the tests need ${missing% }: install it (Debian: sudo apt-get install ${missing% }, macOS: brew install ${missing% }), then run make test again" >&2
