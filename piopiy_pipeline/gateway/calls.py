@@ -338,6 +338,11 @@ class GatewayCall:
         else:
             self.end(now, EndReason.ERROR, detail)
 
+    def bot_cleared(self, media: MediaPort) -> None:
+        """The bot was interrupted: also what a carrier has buffered of it is not to be heard."""
+        if self.phase is Phase.LIVE and self._carries(media) and not self.sound.held:
+            self.leg.clear()
+
     def bot_dtmf(self, media: MediaPort, digits: str) -> None:
         """The bot presses keys."""
         if self.phase is Phase.LIVE and self._carries(media):

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from piopiy_pipeline.gateway.carriers.config import CarriersConfig
 from piopiy_pipeline.gateway.errors import GatewayError
 from piopiy_pipeline.gateway.sip.config import SipConfig
 
@@ -104,6 +105,8 @@ class GatewayConfig(BaseModel):
     """The PEM file of its private key, without a passphrase."""
     sip: SipConfig | None = None
     """Telephones: a table of its own. None: the gateway has none."""
+    carriers: CarriersConfig | None = None
+    """Carriers' media streams: a table of its own, with one for each carrier. None: the gateway takes none."""
 
     @model_validator(mode="after")
     def _open_only_at_home(self) -> Self:
@@ -117,6 +120,13 @@ class GatewayConfig(BaseModel):
     def _certificate_with_key(self) -> Self:
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("tls_certificate and tls_key: give both or neither")
+        return self
+
+    @model_validator(mode="after")
+    def _carriers_have_agents(self) -> Self:
+        unknown = sorted((self.carriers.default_agents() if self.carriers else set()) - self.agents.keys())
+        if unknown:
+            raise ValueError(f"carriers: agent {unknown[0]!r} is none of agents")
         return self
 
     @classmethod
@@ -133,6 +143,13 @@ class GatewayConfig(BaseModel):
         except ValidationError as error:
             sources = {key: str(path) for key in from_file} | {key: name for name, key in variables.items()}
             raise GatewayError(_explain(error, sources)) from None
+
+
+_TABLES: Mapping[tuple[int | str, ...], type[BaseModel]] = {
+    (): GatewayConfig,
+    ("sip",): SipConfig,
+    ("carriers",): CarriersConfig,
+}
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -161,8 +178,8 @@ def _explain(error: ValidationError, sources: Mapping[str, str]) -> str:
         setting = str(problem["loc"][0]) if problem["loc"] else ""
         where = f"{sources.get(setting, 'settings')}: {'.'.join(str(part) for part in problem['loc'])}"
         if problem["type"] == "extra_forbidden":
-            model = SipConfig if problem["loc"][:-1] == ("sip",) else GatewayConfig
-            known = f" There are {', '.join(model.model_fields)}" if len(problem["loc"]) < 3 else ""
+            model = _TABLES.get(problem["loc"][:-1])
+            known = f" There are {', '.join(model.model_fields)}" if model else ""
             lines.append(f"{where}: no such setting.{known}")
         else:
             lines.append(f"{where}: {problem['msg']}")

@@ -6,6 +6,7 @@ import hmac
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from websockets.datastructures import Headers, MultipleValuesError
@@ -16,10 +17,14 @@ from piopiy_pipeline.gateway.calls import GatewayCall
 from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.switchboard import Switchboard
 
+if TYPE_CHECKING:
+    from piopiy_pipeline.gateway.carriers.desk import CarrierDesk, CarrierOpening
+
 __all__ = [
     "GREETING",
     "AgentVisit",
     "CallerVisit",
+    "CarrierVisit",
     "Entrance",
     "MediaVisit",
     "Refusal",
@@ -70,11 +75,21 @@ class WatcherVisit:
     header: Header
 
 
-Visit = AgentVisit | MediaVisit | CallerVisit | WatcherVisit
+@dataclass(frozen=True, slots=True)
+class CarrierVisit:
+    """A carrier's stream, whose signature or ticket was checked; the ticket is used up."""
+
+    opening: CarrierOpening
+
+
+Visit = AgentVisit | MediaVisit | CallerVisit | WatcherVisit | CarrierVisit
 
 
 class Entrance:
     """Decides on each request, by path and ``Authorization: Bearer <token>``."""
+
+    carriers: CarrierDesk | None = None
+    """Who decides on carriers' streams, in a gateway that takes them."""
 
     def __init__(self, config: GatewayConfig, switchboard: Switchboard) -> None:
         self._access = Access(config)
@@ -95,12 +110,14 @@ class Entrance:
                 return self._media(name, headers)
             case "call" if name:
                 return self._caller(name, headers)
+            case "carrier" if name:
+                return self._carrier(rest, target, headers)
             case "api" if name == "events":
                 return self._watcher(headers)
         return Refusal(
             HTTPStatus.NOT_FOUND,
             f"nothing is at {target!r:.200}:"
-            " there are /agent, /media/<call id>, /call/<agent id>, /api/events\n",
+            " there are /agent, /media/<call id>, /call/<agent id>, /carrier/<carrier>/<agent id>, /api/events\n",
         )
 
     def _agent(self, headers: Headers) -> AgentVisit | Refusal:
@@ -130,6 +147,19 @@ class Entrance:
         if agent_id not in self._agents:
             return Refusal(HTTPStatus.NOT_FOUND, f"this gateway has no agent {agent_id!r:.200}\n")
         return CallerVisit(agent_id)
+
+    def _carrier(self, rest: str, target: str, headers: Headers) -> CarrierVisit | Refusal:
+        names = [unquote(name) for name in rest.split("/")]
+        if self.carriers is None:
+            return Refusal(
+                HTTPStatus.NOT_FOUND, "this gateway takes no carriers' streams: it has no carriers\n"
+            )
+        if len(names) > 3 or "" in names:
+            return Refusal(HTTPStatus.NOT_FOUND, "a carrier's stream is at /carrier/<carrier>/<agent id>\n")
+        try:
+            return CarrierVisit(self.carriers.admit(names, target, header_of(list(headers.raw_items()))))
+        except AccessError as error:
+            return Refusal(HTTPStatus(error.status), f"{error.text}\n")
 
     def _watcher(self, headers: Headers) -> WatcherVisit | Refusal:
         header = header_of(list(headers.raw_items()))

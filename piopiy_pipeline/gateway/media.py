@@ -61,6 +61,9 @@ class MediaListener(Protocol):
     def media_fault(self, media: MediaStream, now: float, detail: str) -> None:
         """The agent broke the protocol; the stream closes."""
 
+    def bot_cleared(self, media: MediaStream) -> None:
+        """The bot was interrupted: what it said and nobody has heard yet is gone."""
+
     def bot_dtmf(self, media: MediaStream, digits: str) -> None:
         """The bot presses keys."""
 
@@ -191,6 +194,7 @@ class MediaStream:
                 position = self._playout.clear(epoch)
                 if self._to_leg is not None:
                     self._to_leg.reset()
+                self._listener.bot_cleared(self)
                 self._post(Cleared(epoch=epoch, position=position))
             case Dtmf(digits=digits):
                 self._listener.bot_dtmf(self, digits)

@@ -27,6 +27,7 @@ from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.entrance import (
     AgentVisit,
     CallerVisit,
+    CarrierVisit,
     Entrance,
     MediaVisit,
     Refusal,
@@ -46,6 +47,8 @@ from piopiy_pipeline.signaling.messages import MAX_MESSAGE_BYTES
 from piopiy_pipeline.signaling.sockets import CLOSE_S
 
 if TYPE_CHECKING:
+    from piopiy_pipeline.gateway.carriers.config import CarriersConfig
+    from piopiy_pipeline.gateway.carriers.desk import CarrierDesk
     from piopiy_pipeline.gateway.phones import Phones
     from piopiy_pipeline.gateway.sip.config import SipConfig
 
@@ -85,6 +88,7 @@ class Gateway:
         self._closing: asyncio.Task[None] | None = None
         self._preload: asyncio.Task[ModuleType] | None = None
         self._phones: Phones | None = None
+        self._carriers: CarrierDesk | None = None
         self._port = config.port
 
     # ------------------------------------------------------------------ life
@@ -96,8 +100,10 @@ class Gateway:
         self._metronome = Metronome(self._on_beat)
         self._changed = asyncio.Event()
         tls = await tls_context(self.config)
+        if self.config.carriers is not None:
+            self._carriers = self._entrance.carriers = await offload(self._make_desk, self.config.carriers)
         crowd = Crowd(2 * self.config.max_calls + SPARE_CONNECTIONS)
-        site = GatewaySite(self.config, self.switchboard, crowd, self._place_leg)
+        site = GatewaySite(self.config, self.switchboard, crowd, self._place_leg, self._carriers)
         host, port = self.config.host, self.config.port
         try:
             self._server = await serve(
@@ -128,6 +134,18 @@ class Gateway:
         # Loaded while nobody waits for it, and not by the first call that needs it.
         self._preload = asyncio.create_task(offload(import_module, "piopiy_pipeline.audio.resample"))
         logger.info("gateway listening on {}", self.url)
+
+    def _make_desk(self, carriers: CarriersConfig) -> CarrierDesk:
+        """In a thread, and only for a gateway that has carriers: numpy and more comes with them."""
+        from piopiy_pipeline.gateway.carriers.desk import CarrierDesk
+
+        return CarrierDesk(
+            carriers,
+            agents=self.config.agents,
+            token_secret=self.config.token_secret,
+            wall=self.switchboard.watch.wall,
+            place=self._place_leg,
+        )
 
     async def _open_phones(self, config: SipConfig) -> None:
         """Only for a gateway that has them: they bring numpy with them."""
@@ -256,6 +274,8 @@ class Gateway:
                     place=lambda leg, start: self._place(agent_id, leg, start),
                     may_watch=self.config.callers_may_watch,
                 )
+            case CarrierVisit(opening=opening) if self._carriers is not None:
+                self._carriers.open(connection, opening)
             case WatcherVisit(header=header) if self._site is not None:
                 self._site.events.admit(connection, header)
         await connection.wait_closed()
@@ -322,6 +342,8 @@ class Gateway:
         await server.wait_closed()
         if self._phones is not None:
             await self._phones.close()
+        if self._carriers is not None:
+            await self._carriers.close()
         await browsers
         await self._site.close()
         if self._preload is not None:

@@ -39,6 +39,7 @@ from piopiy_pipeline.offload import offload
 
 if TYPE_CHECKING:
     from piopiy_pipeline.gateway.api.serving import HttpConnection, HttpServer
+    from piopiy_pipeline.gateway.carriers.desk import CarrierDesk
 
 __all__ = ["GatewaySite"]
 
@@ -51,12 +52,20 @@ Place = Callable[[CallInfo, Leg], GatewayCall]
 class GatewaySite:
     """See the module; `http.Site` for the door. `start` returns at once, `ready` when all is there."""
 
-    def __init__(self, config: GatewayConfig, switchboard: Switchboard, crowd: Crowd, place: Place) -> None:
+    def __init__(
+        self,
+        config: GatewayConfig,
+        switchboard: Switchboard,
+        crowd: Crowd,
+        place: Place,
+        carriers: CarrierDesk | None = None,
+    ) -> None:
         watch = switchboard.watch
         self._config = config
         self._switchboard = switchboard
         self._crowd = crowd
         self._place = place
+        self._carriers = carriers
         self._access = Access(config)
         self._recent = RecentCalls(watch.wall)
         self.events = EventsHub(self._access, self._recent)
@@ -159,6 +168,7 @@ class GatewaySite:
             recent=self._recent,
             archive=archive,
             browser=self._browser,
+            carriers=self._carriers,
         )
         return HttpServer(build_app(parts), self._crowd)
 

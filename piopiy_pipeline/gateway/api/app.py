@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
 from piopiy_pipeline import __version__
-from piopiy_pipeline.gateway.api import calls, clients
+from piopiy_pipeline.gateway.api import calls, carriers, clients
 from piopiy_pipeline.gateway.api.access import AccessError
 from piopiy_pipeline.gateway.api.bounds import INTERNAL_ERROR, Bounds
 from piopiy_pipeline.gateway.api.models import Hello, WatchedCall, WatchedEvent, WatchKey
@@ -24,7 +24,7 @@ __all__ = ["WEB", "build_app"]
 WEB = Path(__file__).parents[1] / "web"
 """The console's files."""
 
-_WEBSOCKETS = ("/agent", "/call/", "/media/", "/api/events")
+_WEBSOCKETS = ("/agent", "/call/", "/media/", "/carrier/", "/api/events")
 _SUMMARY = "Calls of voice agents: tokens for browsers, offers, calls under way and past, their recordings."
 _EVENTS = """\
 A WebSocket: what happens to calls, while it happens. The client's first message is a `WatchKey`, within 5
@@ -46,6 +46,7 @@ def build_app(parts: ApiParts) -> Bounds:
     app.state.peer_owners = clients.PeerOwners()
     app.include_router(clients.router)
     app.include_router(calls.router)
+    app.include_router(carriers.router)
     app.add_exception_handler(ApiError, _api_error)
     app.add_exception_handler(AccessError, _api_error)
     app.add_exception_handler(RequestValidationError, _validation_error)

@@ -83,7 +83,7 @@ class Bounds:
 
 
 def _is_api(path: str) -> bool:
-    return path.startswith(("/api/", "/sessions/")) or path in ("/start", "/openapi.json")
+    return path.startswith(("/api/", "/sessions/", "/carrier/")) or path in ("/start", "/openapi.json")
 
 
 def _loggable(path: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPBearer
@@ -17,12 +17,16 @@ from piopiy_pipeline.gateway.api.tokens import Tokens
 from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.switchboard import Switchboard
 
+if TYPE_CHECKING:
+    from piopiy_pipeline.gateway.carriers.desk import CarrierDesk
+
 __all__ = ["PROBLEMS", "ApiError", "ApiParts", "Operator", "Parts"]
 
 
 @dataclass(frozen=True, slots=True)
 class ApiParts:
-    """The gateway as the API sees it. `browser` is None in a gateway that takes no browsers' calls."""
+    """The gateway as the API sees it. `browser` is None in a gateway that takes no browsers' calls, and
+    `carriers` in one that has none."""
 
     config: GatewayConfig
     switchboard: Switchboard
@@ -31,6 +35,7 @@ class ApiParts:
     recent: RecentCalls
     archive: CallArchive
     browser: BrowserCalls | None
+    carriers: CarrierDesk | None = None
 
 
 class ApiError(Exception):

@@ -64,6 +64,10 @@ class Leg(ABC):
     def send(self, frame: bytes) -> None:
         """20 ms of sound, to be played now. None comes while the bot is silent."""
 
+    def clear(self) -> None:
+        """The caller interrupted: what was sent and has not been heard yet is not to be. For lines that buffer."""
+        return
+
     @abstractmethod
     def conversation(self, event: ConversationEvent) -> None:
         """Something happened in the conversation: for callers that show it."""

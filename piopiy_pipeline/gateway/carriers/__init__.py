@@ -1,0 +1,1 @@
+"""Telephone carriers that stream a call's sound over a WebSocket: their messages, signatures and documents."""

@@ -1,0 +1,163 @@
+"""What an operator sets for carriers: secrets, sound formats, and which agent answers.
+
+A model of its own, free of everything else, so that the gateway's settings can hold it and a gateway
+without carriers starts without them.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+__all__ = [
+    "CARRIERS",
+    "CarrierName",
+    "CarriersConfig",
+    "ExotelConfig",
+    "PiopiyConfig",
+    "PlivoConfig",
+    "TelnyxConfig",
+    "TwilioConfig",
+    "VonageConfig",
+]
+
+CarrierName = Literal["twilio", "telnyx", "plivo", "exotel", "vonage", "piopiy"]
+CARRIERS: tuple[CarrierName, ...] = ("twilio", "telnyx", "plivo", "exotel", "vonage", "piopiy")
+
+Secret = Annotated[str, StringConstraints(min_length=1, pattern=r"^[\x21-\x7e]+$")]
+AgentId = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+
+
+class _Carrier(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    agent: AgentId | None = None
+    """Who answers where the address names no agent. None: it has to."""
+
+
+def _http_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("give an address as https://voice.example, without '?' and '#'")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("no user or password belongs in it")
+    return url.rstrip("/")
+
+
+class TwilioConfig(_Carrier):
+    """Twilio's Media Streams."""
+
+    auth_token: Secret = Field(repr=False)
+    """What Twilio signs its requests with; also the password of its API."""
+    account_sid: Secret | None = None
+    """With it, calls that the bot ends are also ended over Twilio's API."""
+    api_url: str = "https://api.twilio.com"
+    """Another one for another region or edge."""
+
+    _check_api_url = field_validator("api_url")(_http_url)
+
+
+class TelnyxConfig(_Carrier):
+    """Telnyx's media streaming."""
+
+    public_key: str
+    """The account's public key, in base64: what its webhooks are verified with."""
+    codec: Literal["PCMU", "PCMA", "L16"] = "PCMU"
+    """The sound of both directions. L16 is at 16 kHz."""
+    api_key: Secret | None = Field(default=None, repr=False)
+    """With it, calls that the bot ends are also ended over Telnyx's API."""
+    api_url: str = "https://api.telnyx.com"
+
+    _check_api_url = field_validator("api_url")(_http_url)
+
+    @field_validator("public_key")
+    @classmethod
+    def _is_a_key(cls, key: str) -> str:
+        try:
+            raw = base64.b64decode(key, validate=True)
+        except (binascii.Error, ValueError):
+            raw = b""
+        if len(raw) != 32:
+            raise ValueError("an Ed25519 public key has 32 bytes, in base64: the portal shows it")
+        return key
+
+
+class PlivoConfig(_Carrier):
+    """Plivo's audio streams."""
+
+    auth_token: Secret = Field(repr=False)
+    """What Plivo signs its requests with; also the password of its API."""
+    content_type: Literal["audio/x-mulaw;rate=8000", "audio/x-l16;rate=8000", "audio/x-l16;rate=16000"] = (
+        "audio/x-mulaw;rate=8000"
+    )
+    """The sound of both directions."""
+    auth_id: Secret | None = None
+    """With it, calls that the bot ends are also ended over Plivo's API."""
+    api_url: str = "https://api.plivo.com"
+
+    _check_api_url = field_validator("api_url")(_http_url)
+
+
+class ExotelConfig(_Carrier):
+    """Exotel's Voicebot applet."""
+
+    user: Annotated[str, StringConstraints(min_length=1, pattern=r"^[\x21-\x39\x3b-\x7e]+$")]
+    """The name in the address that the applet is given: ``wss://user:password@...``."""
+    password: Secret = Field(repr=False)
+    sample_rate: Literal[8000, 16000, 24000] = 8000
+    """What the answer to the applet's request for an address asks for, in Hz."""
+
+
+class VonageConfig(_Carrier):
+    """Vonage's Voice API."""
+
+    signature_secret: Secret = Field(repr=False)
+    """What Vonage signs its webhooks with."""
+    application_id: Secret | None = None
+    """Only webhooks of this application. None: of all that are signed with the secret."""
+    sample_rate: Literal[8000, 16000, 24000] = 16000
+    """The sound of both directions, in Hz."""
+
+
+class PiopiyConfig(_Carrier):
+    """Piopiy's PCMO ``stream`` action."""
+
+    answer_key: Secret = Field(repr=False)
+    """What the answer URL ends in: ``?key=...``. Piopiy signs nothing, so whoever knows it may call."""
+    sample_rate: Literal[8000, 16000] = 8000
+    """The sound of both directions, in Hz."""
+
+
+class CarriersConfig(BaseModel):
+    """The carriers of a gateway: those that have a table. Without any, there is none."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    public_url: str
+    """Where carriers reach this gateway, as ``https://voice.example``; behind a proxy, the proxy's address.
+
+    Signatures cover the address that the carrier used, so it has to be exactly the one it was given.
+    """
+    twilio: TwilioConfig | None = None
+    telnyx: TelnyxConfig | None = None
+    plivo: PlivoConfig | None = None
+    exotel: ExotelConfig | None = None
+    vonage: VonageConfig | None = None
+    piopiy: PiopiyConfig | None = None
+
+    _check_public_url = field_validator("public_url")(_http_url)
+
+    @model_validator(mode="after")
+    def _has_one(self) -> Self:
+        if all(getattr(self, name) is None for name in CARRIERS):
+            raise ValueError(f"name a carrier: there are {', '.join(CARRIERS)}")
+        return self
+
+    def default_agents(self) -> set[str]:
+        """The agents that the tables name."""
+        tables = (getattr(self, name) for name in CARRIERS)
+        return {table.agent for table in tables if table is not None and table.agent is not None}

@@ -1,0 +1,124 @@
+"""Tickets: what a carrier's stream shows to be let in, minted by our answer to the carrier's webhook.
+
+A JSON Web Token (RFC 7519, HS256) in the path of the stream's address. It binds the carrier, the agent
+and the call, is good for two minutes, and lets one stream in, once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import jwt
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from piopiy_pipeline.gateway.api.access import AccessError
+from piopiy_pipeline.gateway.carriers.carrier import IncomingCall
+
+__all__ = ["Once", "Ticket", "Tickets"]
+
+AUDIENCE = "piopiy-carrier-stream"
+TTL_S = 120
+"""How long a carrier may take from the webhook to the stream."""
+PARAMETERS_LIMIT = 1 << 10
+"""How many bytes the call's parameters may have as JSON: a ticket travels in an address of 2,048 at most."""
+ONCE_LIMIT = 50_000
+"""So many things are remembered at once; more tickets in two minutes than this are refused."""
+_REQUIRED = ["aud", "exp", "iat", "jti", "carrier", "agent"]
+
+
+class Ticket(BaseModel):
+    """What a ticket says."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    aud: str
+    exp: int
+    iat: int
+    jti: str
+    carrier: str
+    agent: str
+    call_id: str = ""
+    from_number: str | None = None
+    to_number: str | None = None
+    parameters: dict[str, str] = {}
+
+    @property
+    def call(self) -> IncomingCall:
+        return IncomingCall(self.call_id, self.from_number, self.to_number)
+
+
+class Once:
+    """Remembers names until their time is over, `limit` of them at most."""
+
+    def __init__(self, limit: int = ONCE_LIMIT) -> None:
+        self._limit = limit
+        self._until: dict[str, float] = {}
+
+    def take(self, name: str, until: float, now: float) -> bool:
+        """Whether this is the first time; False also if there is no room to remember it."""
+        if name in self._until and self._until[name] > now:
+            return False
+        if len(self._until) >= self._limit:
+            self._until = {name: until for name, until in self._until.items() if until > now}
+            if len(self._until) >= self._limit:
+                return False
+        self._until[name] = until
+        return True
+
+
+class Tickets:
+    """Mints tickets and takes them. `wall` is Unix time in seconds."""
+
+    def __init__(self, secret: str | None, *, wall: Callable[[], float]) -> None:
+        # The same words sign other tokens: a key of its own for each kind (HS256 wants 32 bytes).
+        words = secret or secrets.token_urlsafe(32)
+        self._key = hashlib.sha256(b"piopiy carrier stream\0" + words.encode()).digest()
+        self._wall = wall
+        self._once = Once()
+
+    def mint(self, carrier: str, agent: str, call: IncomingCall, parameters: dict[str, str]) -> str:
+        """A new ticket. Raises `AccessError` for too many parameters."""
+        if len(json.dumps(parameters).encode()) > PARAMETERS_LIMIT:
+            raise AccessError(422, f"the answer URL's parameters: at most {PARAMETERS_LIMIT} bytes as JSON")
+        now = int(self._wall())
+        payload: dict[str, Any] = {
+            "aud": AUDIENCE,
+            "iat": now,
+            "exp": now + TTL_S,
+            "jti": str(uuid.uuid4()),
+            "carrier": carrier,
+            "agent": agent,
+        }
+        said = {
+            "call_id": call.call_id[:256],
+            "from_number": call.from_number and call.from_number[:128],
+            "to_number": call.to_number and call.to_number[:128],
+            "parameters": parameters,
+        }
+        payload |= {name: value for name, value in said.items() if value}
+        return jwt.encode(payload, self._key, algorithm="HS256")
+
+    def take(self, token: str, *, carrier: str, agent: str) -> Ticket:
+        """What the ticket says, once. Raises `AccessError`: 401 if it is none or used, 403 if it is another's."""
+        try:
+            # Its expiry is checked below, on the clock that was given to us.
+            options: Any = {"require": _REQUIRED, "verify_exp": False, "verify_iat": False}
+            decoded = jwt.decode(token, self._key, algorithms=["HS256"], audience=AUDIENCE, options=options)
+            ticket = Ticket.model_validate(decoded)
+        except (jwt.PyJWTError, ValidationError):
+            raise AccessError(401, "this stream's ticket was not made by this gateway") from None
+        if (ticket.carrier, ticket.agent) != (carrier, agent):
+            raise AccessError(
+                403, f"this stream's ticket is for agent {ticket.agent!r} over {ticket.carrier}"
+            )
+        now = self._wall()
+        if now >= ticket.exp:
+            raise AccessError(401, f"this stream's ticket is older than {TTL_S} s")
+        if not self._once.take(ticket.jti, ticket.exp, now):
+            raise AccessError(401, "this stream's ticket was used before")
+        return ticket
