@@ -21,6 +21,7 @@ _HOMES = {
     "ClientMessage": "session",
     "EndReason": "call",
     "StageError": "pipeline",
+    "TransferOutcome": "session",
     "Turn": "call",
     "VoiceAgent": "voice_agent",
 }
@@ -35,6 +36,7 @@ __all__ = [
     "ClientMessage",
     "EndReason",
     "StageError",
+    "TransferOutcome",
     "Turn",
     "VoiceAgent",
     "__version__",
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
     from piopiy_pipeline.agent import Agent, AuthenticationError
     from piopiy_pipeline.call import CallEnd, CallInfo, EndReason, Turn
     from piopiy_pipeline.pipeline import CallPipeline, StageError
-    from piopiy_pipeline.session import Call, ClientMessage
+    from piopiy_pipeline.session import Call, ClientMessage, TransferOutcome
     from piopiy_pipeline.voice_agent import VoiceAgent
 
 

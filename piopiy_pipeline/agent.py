@@ -41,6 +41,7 @@ from piopiy_pipeline.signaling.messages import (
     Registered,
     Reject,
     Status,
+    TransferResult,
     dump,
 )
 from piopiy_pipeline.signaling.sockets import DirectClientConnection
@@ -274,6 +275,9 @@ class Agent:
             case Ended(call_id=call_id, reason=reason, detail=detail):
                 if session := self._sessions.get(call_id):
                     session.end(reason, detail, by_gateway=True)
+            case TransferResult(call_id=call_id):
+                if session := self._sessions.get(call_id):
+                    session.transfer_result(event)
 
     def _verdict(self, offer_id: str, confirmed: bool) -> None:
         verdict = self._verdicts.get(offer_id)

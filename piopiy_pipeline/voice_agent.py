@@ -29,7 +29,7 @@ from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from piopiy_pipeline.call import CallEnd, Turn
 from piopiy_pipeline.pipeline import CallPipeline, StageError, default_turns
 from piopiy_pipeline.services.switch import ServiceSwitch
-from piopiy_pipeline.session import DEFAULT_ERROR_LINE, Call, current_call
+from piopiy_pipeline.session import DEFAULT_ERROR_LINE, Call, TransferOutcome, current_call
 from piopiy_pipeline.session.events import Handler
 
 __all__ = ["VoiceAgent"]
@@ -276,6 +276,32 @@ class VoiceAgent:
     async def hangup(self, *, drain_s: float = 5) -> None:
         """End the call when what the bot is saying was heard. See `Call.hangup`."""
         await self.call.hangup(drain_s=drain_s)
+
+    async def transfer(
+        self, to: str, *, warm: bool = True, summary: str = "", ring_timeout_s: float = 30
+    ) -> TransferOutcome:
+        """Hand the caller to somebody, and wait for what becomes of it. See `Call.transfer`."""
+        return await self.call.transfer(to, warm=warm, summary=summary, ring_timeout_s=ring_timeout_s)
+
+    def hold(self, on: bool = True) -> None:
+        """Put the caller on hold, or take them off it. See `Call.hold`."""
+        self.call.hold(on)
+
+    def mute(self, on: bool = True) -> None:
+        """Hear nothing of the caller, or hear them again. See `Call.mute`."""
+        self.call.mute(on)
+
+    def start_recording(self) -> None:
+        """Have the gateway record the call. See `Call.start_recording`."""
+        self.call.start_recording()
+
+    def stop_recording(self) -> None:
+        """End the gateway's recording. See `Call.stop_recording`."""
+        self.call.stop_recording()
+
+    async def send_dtmf(self, digits: str, *, at_once: bool = False) -> None:
+        """Press keys. See `Call.send_dtmf`."""
+        await self.call.send_dtmf(digits, at_once=at_once)
 
     def on(self, event: str, handler: Handler) -> Callable[[], None]:
         """Call `handler` at each `event`. See `Call.on`."""

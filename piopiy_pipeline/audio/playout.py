@@ -109,6 +109,11 @@ class Playout:
         self._start = self._dry_at = None
         return reached
 
+    def pause(self) -> None:
+        """The caller is on hold: what waits goes on from here at the next `tick`, and that is no gap."""
+        if self._buffer:  # of a stretch that has come to its end, the next tick tells
+            self._start = self._dry_at = None
+
     def tick(self, now: float) -> Tick:
         """What is due by `now`, in frames of 20 ms; the last of a stretch is filled up with silence."""
         if self._start is None:

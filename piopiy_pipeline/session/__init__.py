@@ -1,5 +1,6 @@
 """One call from offer to end: its handle (`Call`), its owner (`Session`), and what they are made of."""
 
+from piopiy_pipeline.session.desk import TransferOutcome
 from piopiy_pipeline.session.events import ClientMessage
 from piopiy_pipeline.session.handle import DEFAULT_ERROR_LINE, Call, Post, current_call
 from piopiy_pipeline.session.session import Adapt, Callback, Session
@@ -12,5 +13,6 @@ __all__ = [
     "ClientMessage",
     "Post",
     "Session",
+    "TransferOutcome",
     "current_call",
 ]

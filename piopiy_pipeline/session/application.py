@@ -128,7 +128,7 @@ class ClientApplication:
         await self._run.queue(*frames)
 
     def press(self, digits: str) -> None:
-        self._transport.input().keys(digits)
+        self._transport.keys(digits)
 
     def client_message(self, message: ClientMessage) -> None:
         self._told(message)

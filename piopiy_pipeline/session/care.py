@@ -49,6 +49,11 @@ class ResponseCare:
         """Whether a tool has not returned yet."""
         return bool(self._tools)
 
+    @property
+    def text_waits(self) -> bool:
+        """Whether a sentence was announced of which there is no audio yet."""
+        return self._announced
+
     # ------------------------------------------------------------------ what happens
 
     def user_turn(self, now: float) -> None:
@@ -79,7 +84,7 @@ class ResponseCare:
 
     def interrupted(self, now: float) -> None:
         """The caller cut in: nothing more of this answer will come."""
-        self._open = False
+        self._open = self._announced = False
         self._progress_at = now
 
     def tool_started(self, call: str, now: float) -> None:
@@ -90,6 +95,10 @@ class ResponseCare:
     def tool_ended(self, call: str, now: float) -> None:
         """The tool has returned, or was cancelled."""
         self._tools.discard(call)
+        self._progress_at = now
+
+    def on_hold(self, now: float) -> None:
+        """The caller is on hold, and the bot's speech waits: nothing is late."""
         self._progress_at = now
 
     # ------------------------------------------------------------------ what goes wrong

@@ -22,7 +22,9 @@ EVENTS = {
     "user_turn": "the caller has said something; a Turn",
     "bot_turn": "the bot has said something, as far as it was heard; a Turn",
     "tool": "the model uses a tool; a ToolUse, and once more with its result",
+    "dtmf": "the caller has pressed keys; a string of 0-9, A-D, * and #",
     "message": "the client's application has sent something; a ClientMessage",
+    "transfer": "what became of a transfer; a TransferOutcome",
     "error": "a provider failed; a CallError",
     "end": "the call is over; the CallEnd",
 }

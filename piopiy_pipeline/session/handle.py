@@ -4,31 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import json
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 from loguru import logger
-from pipecat.frames.frames import TTSSpeakFrame
+from pipecat.frames.frames import OutputDTMFFrame, OutputDTMFUrgentFrame, TTSSpeakFrame
 from pipecat.observers.base_observer import BaseObserver
-from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
-from pipecat.services.tts_service import TTSService
 from pipecat.transports.base_transport import TransportParams
 
 from piopiy_pipeline.call import CallEnd, CallInfo, EndReason, Turn
 from piopiy_pipeline.pipeline import CallPipeline, StageError
-from piopiy_pipeline.services.switch import ServiceSwitch
 from piopiy_pipeline.session.care import ResponseCare
+from piopiy_pipeline.session.checkpoint import checkpoint_of
+from piopiy_pipeline.session.contracts import MakeRun, Run, RunOptions
+from piopiy_pipeline.session.control import CallControl
+from piopiy_pipeline.session.desk import TransferOutcome
 from piopiy_pipeline.session.events import CallError, Emitter, Handler
 from piopiy_pipeline.session.lines import Line, Lines
+from piopiy_pipeline.session.voice import queue_behind, voice_of
 from piopiy_pipeline.signaling.messages import AgentMessage, Checkpoint, ConversationEvent
 from piopiy_pipeline.transports.bot_output import SpeechMonitor
 from piopiy_pipeline.transports.frames import SpeechMarkFrame
 from piopiy_pipeline.transports.link import MediaLink
 from piopiy_pipeline.transports.media_stream import MediaStreamTransport
 
-__all__ = ["DEFAULT_ERROR_LINE", "Call", "MakeRun", "Post", "Run", "RunOptions", "current_call"]
+__all__ = ["DEFAULT_ERROR_LINE", "Call", "Post", "current_call"]
 
 Post = Callable[[AgentMessage], None]
 """Sends a message to the gateway, without waiting."""
@@ -37,55 +37,8 @@ current_call: contextvars.ContextVar[Call | None] = contextvars.ContextVar("piop
 """The call in which this code runs, or None outside of calls."""
 
 DEFAULT_ERROR_LINE = "I am sorry, something went wrong. One moment, please."
-MAX_CHECKPOINT_BYTES = 900_000
 MEDIA_GRACE_S = 0.3
-
-
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """How a chain is run: see `Call.run`."""
-
-    idle_timeout_s: float | None
-    error_line: str | None
-    enable_metrics: bool
-    enable_usage_metrics: bool
-    observers: Sequence[BaseObserver]
-
-
-class Client(Protocol):
-    """The application at the caller's end, as far as a `Call` knows it."""
-
-    @property
-    def protocol(self) -> str | None: ...
-
-    def on_message(self, data: dict[str, Any]) -> bool: ...
-
-    async def send_message(self, data: Any) -> None: ...
-
-    def error(self, message: str) -> None: ...
-
-
-class Run(Protocol):
-    """A chain that runs, as far as a `Call` knows it."""
-
-    chain: CallPipeline
-
-    async def run(self) -> None: ...
-
-    async def respond(self) -> None: ...
-
-    async def drain(self, drain_s: float) -> None: ...
-
-    def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> None: ...
-
-    @property
-    def client(self) -> Client: ...
-
-
-class MakeRun(Protocol):
-    """Makes the run of a chain; given by the session, which knows what runs and what watches."""
-
-    def __call__(self, call: Call, chain: CallPipeline, options: RunOptions) -> Run: ...
+_KEYS = frozenset("0123456789*#")
 
 
 class Call:
@@ -124,6 +77,7 @@ class Call:
         self._end: asyncio.Future[CallEnd] = asyncio.get_running_loop().create_future()
         self._care = ResponseCare()
         self._lines = Lines()
+        self._control = CallControl(info.call_id, post=post, told=self._transferred)
         self._hanging_up = False
         self._answered_at: float | None = None
         self._began_at = self._now()
@@ -156,7 +110,9 @@ class Call:
         return self._end.done()
 
     def on(self, event: str, handler: Handler) -> Callable[[], None]:
-        """Call `handler(argument)` at each `event`: answered, user_turn, bot_turn, tool, message, error, end.
+        """Call `handler(argument)` at each `event`.
+
+        There are answered, user_turn, bot_turn, tool, dtmf, message, transfer, error and end.
 
         Functions and coroutine functions will do. Returns a function that ends this. Raises
         `ValueError` for an event that there is not.
@@ -178,6 +134,7 @@ class Call:
                 params,
                 on_lost=self._media_lost,
                 on_message=self._client_sent,
+                on_keys=lambda digits: self._events.emit("dtmf", digits),
             )
         elif params is not None:
             raise ValueError("the transport of this call exists already: give its parameters the first time")
@@ -229,8 +186,7 @@ class Call:
     def _say(
         self, text: str, *, interruptible: bool = True, into_context: bool = True
     ) -> asyncio.Future[bool]:
-        if self._run is None or self._answered_at is None:
-            raise RuntimeError("the call is not answered yet: wait for the 'answered' event")
+        self._answered_run()
         heard: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         if self.ended:
             heard.set_result(False)
@@ -240,23 +196,22 @@ class Call:
 
     def _speak(self, line: Line) -> None:
         assert self._run is not None
-        tts = _voice_of(self._run.chain)
+        tts = voice_of(self._run.chain)
         if tts is None:
             raise StageError("nothing in this chain can say text: it has no TTS")
         number = self._lines.add(line)
         speak = TTSSpeakFrame(line.text, append_to_context=line.into_context)
         mark = SpeechMarkFrame(number=number)
         speak.interruptible = mark.interruptible = line.interruptible
-        self._run.spawn(_queue(tts, speak, mark), "say")
+        self._run.spawn(queue_behind(tts, speak, mark), "say")
 
-    async def respond(self) -> None:
+    async def respond(self, note: str | None = None) -> None:
         """Have the model speak now, on the conversation as it stands: to open a call without a greeting, say.
 
-        Raises `RuntimeError` before the call is answered.
+        A `note` goes into the conversation first, as a message that is not the caller's; then nobody's
+        sentence is cut off for it. Raises `RuntimeError` before the call is answered.
         """
-        if self._run is None or self._answered_at is None:
-            raise RuntimeError("the call is not answered yet: wait for the 'answered' event")
-        await self._run.respond()
+        await self._answered_run().respond(note)
 
     async def send_message(self, data: Any) -> None:
         """Send the application at the caller's end something: JSON, and a dict unless it speaks RTVI.
@@ -264,25 +219,111 @@ class Call:
         To a client that speaks RTVI it is a server message. A caller on a telephone never hears of it.
         Raises `ValueError` or `TypeError` for what cannot be sent, and `RuntimeError` before the call is answered.
         """
-        if self._run is None or self._answered_at is None:
-            raise RuntimeError("the call is not answered yet: wait for the 'answered' event")
-        await self._run.client.send_message(data)
+        await self._answered_run().client.send_message(data)
 
     async def hangup(self, *, drain_s: float = 5) -> None:
         """End the call, when what the bot is saying was heard.
 
         Returns at once, so that a tool can call it: the answer to the tool's result is still given.
-        What has not begun within `drain_s` is not waited for.
+        What has not begun within `drain_s` is not waited for. A caller on hold is taken off it, to
+        hear the last words.
         """
         if self._hanging_up or self.ended:
             return
         self._hanging_up = True
+        if self._answered_at is not None and self._control.on_hold:
+            self.hold(False)
         if self._run is None:
             self._finish(EndReason.AGENT_HANGUP, "the bot hung up")
         else:
             self._run.spawn(self._run.drain(drain_s), "hangup")
 
+    # ------------------------------------------------------------------ what the gateway does for the bot
+
+    async def transfer(
+        self, to: str, *, warm: bool = True, summary: str = "", ring_timeout_s: float = 30
+    ) -> TransferOutcome:
+        """Hand the caller to `to`: a number, a SIP URI, or a name that the gateway's configuration knows.
+
+        *Warm*, it rings there while the caller goes on talking to the bot, and the two are joined when
+        it is answered. *Blind* (``warm=False``), the bot leaves when what it is saying was heard, and the
+        caller hears it ring. Either way the bot's call ends with ``transferred`` when it comes about,
+        and otherwise the caller is back with the bot. `summary` is what whoever answers is to know.
+
+        Returns what became of it, ten seconds after `ring_timeout_s` (300 at most) at the latest. One at
+        a time: a second one is refused. Who is cancelled while waiting (a tool, by an interruption)
+        does not end the transfer; the `transfer` event tells. Raises `ValueError` for a destination that
+        cannot be one, and `RuntimeError` before the call is answered.
+        """
+        run = self._answered_run()
+        if not warm and not self.ended and not self._control.transferring:
+            await run.finish_speaking()
+        if self.ended:
+            return TransferOutcome(to, "failed", "the call is over")
+        return await asyncio.shield(
+            self._control.transfer(to, warm=warm, summary=summary, ring_timeout_s=ring_timeout_s)
+        )
+
+    @property
+    def transferring(self) -> bool:
+        """Whether a transfer is under way."""
+        return self._control.transferring
+
+    def hold(self, on: bool = True) -> None:
+        """Put the caller on hold, or (False) take them off it.
+
+        Meanwhile neither side hears the other, the caller hears the gateway's hold sound, and what the
+        bot says waits. Returns at once, as the three below. Raises `RuntimeError` before the answer.
+        """
+        self._switch("hold", on)
+
+    def mute(self, on: bool = True) -> None:
+        """Hear nothing of the caller from now on, or (False) hear them again. They hear the bot."""
+        self._switch("mute", on)
+
+    def start_recording(self) -> None:
+        """Have the gateway write the call to its disk from now on, if it keeps recordings."""
+        self._switch("record", True)
+
+    def stop_recording(self) -> None:
+        """End the gateway's recording of the call."""
+        self._switch("record", False)
+
+    async def send_dtmf(self, digits: str, *, at_once: bool = False) -> None:
+        """Press keys (0-9, *, #): behind what the bot is saying, or `at_once`. Nobody cuts them off.
+
+        Raises `ValueError` for keys that there are not, and `RuntimeError` before the call is answered.
+        """
+        if not digits or (wrong := set(digits) - _KEYS):
+            what = f"there is no key {min(wrong)!r}" if digits else "no keys"
+            raise ValueError(f"send_dtmf({digits!r}): {what}; a telephone has 0-9, * and #")
+        run = self._answered_run()
+        if self.ended:
+            return
+        output = self.transport().output()
+        if at_once:
+            await queue_behind(output, OutputDTMFUrgentFrame.from_string(digits))
+        else:
+            keys = OutputDTMFFrame.from_string(digits)
+            keys.interruptible = False  # a menu that talks would cut them off
+            run.spawn(queue_behind(voice_of(run.chain) or output, keys), "send_dtmf")
+
+    def _switch(self, what: Literal["hold", "mute", "record"], on: bool) -> None:
+        self._answered_run()
+        if not self.ended:
+            self._control.switch(what, on)
+
+    def _answered_run(self) -> Run:
+        if self._run is None or self._answered_at is None:
+            raise RuntimeError("the call is not answered yet: wait for the 'answered' event")
+        return self._run
+
     # ------------------------------------------------------------------ told by the run and the session
+
+    def _transferred(self, outcome: TransferOutcome) -> None:
+        how = f" ({outcome.detail})" if outcome.detail else ""
+        logger.info("the transfer to {}: {}{}", outcome.to, outcome.outcome, how)
+        self._events.emit("transfer", outcome)
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
@@ -315,21 +356,10 @@ class Call:
 
     def _checkpoint(self, messages: list[Any]) -> None:
         """Hand the gateway what another instance would need to go on."""
-        try:
-            known: dict[str, Any] = {"messages": messages, "state": self.state}
-            if self._run is not None and (protocol := self._run.client.protocol) is not None:
-                known["rtvi"] = protocol
-            state = json.loads(json.dumps(known))
-            size = len(json.dumps(state))
-        except (TypeError, ValueError) as error:
-            logger.warning(
-                "call.state or the context is not JSON, so this turn is not checkpointed: {}", error
-            )
-            return
-        if size > MAX_CHECKPOINT_BYTES:
-            logger.warning("the conversation is too long to be checkpointed: {} bytes", size)
-            return
-        self._post(Checkpoint(call_id=self.info.call_id, state=state))
+        protocol = None if self._run is None else self._run.client.protocol
+        state = checkpoint_of(messages, self.state, protocol)
+        if state is not None:
+            self._post(Checkpoint(call_id=self.info.call_id, state=state))
 
     def _client_sent(self, data: dict[str, Any]) -> bool:
         return self._run is not None and self._run.client.on_message(data)
@@ -350,26 +380,11 @@ class Call:
     def _over(self, end: CallEnd) -> None:
         if not self._end.done():
             self._end.set_result(end)
+            self._control.over(end)
             self._lines.cut_off(everything=True)
             self._events.emit("end", end)
-
-
-def _voice_of(chain: CallPipeline) -> FrameProcessor | None:
-    """The stage that says text: the one called so, a TTS, or a switch of some."""
-    if "tts" in chain:
-        return chain["tts"]
-    for name in chain.names:
-        stage = chain[name]
-        if isinstance(stage.active if isinstance(stage, ServiceSwitch) else stage, TTSService):
-            return stage
-    return None
 
 
 def _check_timeout(name: str, seconds: float | None, otherwise: str = "") -> None:
     if seconds is not None and not seconds > 0:
         raise ValueError(f"{name} must be more than 0 seconds{otherwise}, not {seconds!r}")
-
-
-async def _queue(stage: Any, *frames: Any) -> None:
-    for frame in frames:
-        await stage.queue_frame(frame, FrameDirection.DOWNSTREAM)

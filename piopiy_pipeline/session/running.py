@@ -13,6 +13,7 @@ from pipecat.frames.frames import (
     ErrorFrame,
     Frame,
     InterruptionFrame,
+    LLMMessagesAppendFrame,
     LLMRunFrame,
 )
 from pipecat.pipeline.capabilities import BotCapabilities
@@ -35,7 +36,8 @@ from piopiy_pipeline.session.apology import canned_apology
 from piopiy_pipeline.session.application import ClientApplication
 from piopiy_pipeline.session.care import Remedy
 from piopiy_pipeline.session.clients import close_clients
-from piopiy_pipeline.session.handle import Call, RunOptions
+from piopiy_pipeline.session.contracts import RunOptions
+from piopiy_pipeline.session.handle import Call
 from piopiy_pipeline.session.monitor import CallMonitor
 from piopiy_pipeline.session.rtvi import RtviClient
 from piopiy_pipeline.session.worker import CallWorker
@@ -57,6 +59,8 @@ ECHO_S = 1.0
 """So long the further errors of an STT belong to the first."""
 MAX_ERRORS = 200
 """A call with more errors than this ends at once: it costs the others their time."""
+FINISH_S = 15.0
+"""How long a blind transfer waits for what the bot is saying."""
 LONGEST_GOODBYE_S = 60.0
 """Speech under way is heard to its end when the bot hangs up, up to this."""
 CLOSING_LINE = "I am sorry, this does not work at the moment. Please call again later."
@@ -192,6 +196,21 @@ class PipelineRun:
         logger.error("a stage has swallowed the end of the call")
         self._call._finish(EndReason.AGENT_HANGUP, "the bot hung up; a stage held the end up")
 
+    async def finish_speaking(self) -> None:
+        """Wait until what the bot is saying was heard, in bounded time."""
+        loop = asyncio.get_running_loop()
+        began = quiet_since = loop.time()
+        while (now := loop.time()) - began < FINISH_S and not self._call.ended:
+            if self._monitor.speaking or not self._transport.output().settled or self._speech_is_due:
+                quiet_since = now
+            elif now - quiet_since >= QUIET_S:
+                break
+            await asyncio.sleep(0.05)
+
+    @property
+    def _speech_is_due(self) -> bool:
+        return self._call._lines.owed or self._call._care.text_waits
+
     # ------------------------------------------------------------------ what is watched
 
     async def _watch(self) -> None:
@@ -199,6 +218,10 @@ class PipelineRun:
         while True:
             await asyncio.sleep(TICK_S)
             now = loop.time()
+            if self._call._control.on_hold:  # what the bot says waits, and nothing is heard of the caller
+                self._call._care.on_hold(now)
+            if self._call._control.on_hold or self._call._control.transferring:
+                self._monitor.spoke_at = now  # somebody is waited for, and they are not
             culprit = self._call._care.overdue(now)
             if culprit is not None and not self._monitor.speaking:
                 patience = self._call._care.patience_s
@@ -303,9 +326,18 @@ class PipelineRun:
         """From now on, a client that speaks RTVI is told what happens."""
         self._monitor.tell_client(client)
 
-    async def respond(self) -> None:
-        """Have the model answer the conversation as it stands."""
-        await self._worker.queue_frame(LLMRunFrame())
+    async def respond(self, note: str | None = None) -> None:
+        """Have the model answer the conversation as it stands; behind a note, when nobody is speaking."""
+        if note is None:
+            await self._worker.queue_frame(LLMRunFrame())
+            return
+        told = LLMMessagesAppendFrame(messages=[{"role": "developer", "content": note}], run_llm=True)
+        told.interruptible = False  # what has happened has happened
+        assistant = self.chain.find(LLMAssistantAggregator)
+        if assistant is None:
+            await self._worker.queue_frame(told)
+        else:  # this side of the context knows who is speaking, and waits for them
+            await assistant.queue_frame(told)
 
     async def _apologise(self, culprit: str, line: str) -> None:
         speaks = any(isinstance(service, TTSService) for service in self._services())

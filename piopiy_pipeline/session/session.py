@@ -16,11 +16,12 @@ from loguru import logger
 
 from piopiy_pipeline.call import CallEnd, CallInfo, EndReason
 from piopiy_pipeline.pipeline import CallPipeline
-from piopiy_pipeline.session.handle import Call, Post, RunOptions, current_call
+from piopiy_pipeline.session.contracts import RunOptions
+from piopiy_pipeline.session.handle import Call, Post, current_call
 from piopiy_pipeline.session.monitor import CallMonitor
 from piopiy_pipeline.session.running import PipelineRun
 from piopiy_pipeline.session.tasks import CallTasks, current_tasks, track_tasks
-from piopiy_pipeline.signaling.messages import AgentMessage, Hangup
+from piopiy_pipeline.signaling.messages import AgentMessage, Hangup, TransferResult
 from piopiy_pipeline.transports.link import MediaLink
 
 __all__ = ["Adapt", "Callback", "Post", "Session"]
@@ -82,6 +83,10 @@ class Session:
         self.call._over(CallEnd(reason, detail, round(duration, 3)))
         if not by_gateway:
             self._post(Hangup(call_id=self.info.call_id, reason=reason, detail=detail[:500]))
+
+    def transfer_result(self, result: TransferResult) -> None:
+        """The gateway's word on a transfer that the bot has asked for."""
+        self.call._control.result(result)
 
     def _make_run(self, call: Call, chain: CallPipeline, options: RunOptions) -> PipelineRun:
         if self._adapt is not None:

@@ -99,6 +99,10 @@ class CallerLink:
         self.words = SpokenWords()
         self.ticks = 0
         """How many times 20 ms have passed since the answer."""
+        self.held = False
+        """Whether the caller is on hold: neither side hears the other, and the bot's speech waits."""
+        self.deaf = False
+        """Whether the bot has muted the caller."""
         self.on_tick: Callable[[float], None] | None = None
         """Called after every 20 ms with the loop's time."""
         self._log = log
@@ -252,6 +256,10 @@ class CallerLink:
 
     def _hear(self, now: float, listener: LinkListener) -> None:
         """The bot's next 20 ms leave the playout clock."""
+        if self.held:
+            self._playout.pause()
+            self._heard += self._silence
+            return
         played = self._playout.tick(now)
         frame = played.frames[0] if played.frames else None
         if played.frames:
@@ -296,7 +304,7 @@ class CallerLink:
         self._said += self._silence if muted else frame
         if self._to_bot is not None:
             frame = self._to_bot.carry(self._silence if muted else frame, now)
-        if not muted:
+        if not (muted or self.held or self.deaf):
             listener.on_audio(frame)
 
     def _voice(self, now: float) -> bytes:

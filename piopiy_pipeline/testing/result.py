@@ -73,6 +73,12 @@ _WORDS: dict[str, Callable[[Mapping[str, Any]], tuple[str, str]]] = {
     "gap": lambda d: ("bot", f"was silent in mid-speech for {d['seconds'] * 1000:.0f} ms"),
     "packet_lost": lambda d: ("", f"lost on the way {d['direction'].replace('_', ' ')}: packet {d['seq']}"),
     "dtmf": lambda d: (str(d["direction"]), f"presses {d['digits']}"),
+    "transfer": lambda d: ("bot", f"transfers the call to {d['to']}" + ("" if d["warm"] else " (blind)")),
+    "transfer_result": lambda d: (
+        "",
+        f"{d['to']}: {d['outcome']}" + (f" ({d['detail']})" if d["detail"] else ""),
+    ),
+    "control": lambda d: ("bot", f"{d['what']} {'on' if d['on'] else 'off'}"),
     "end": lambda d: ("", f"the call ends: {d['reason']}" + (f" ({d['detail']})" if d.get("detail") else "")),
 }
 

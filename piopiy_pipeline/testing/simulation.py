@@ -25,7 +25,7 @@ from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.preload import preload
 from piopiy_pipeline.recording import CallRecorder
 from piopiy_pipeline.session import Session
-from piopiy_pipeline.signaling.messages import AgentMessage
+from piopiy_pipeline.signaling.messages import AgentMessage, Control, Transfer
 from piopiy_pipeline.testing.botfile import load_bot
 from piopiy_pipeline.testing.callers import Caller, CallerCoroutine, CallerGaveUp, CallerLine, Habits
 from piopiy_pipeline.testing.clock import LimitReached, SimulationError, run_real, run_virtual
@@ -36,6 +36,7 @@ from piopiy_pipeline.testing.link import CallerLink
 from piopiy_pipeline.testing.providers import Providers
 from piopiy_pipeline.testing.stage_trace import StageTrace
 from piopiy_pipeline.testing.stuck import describe_tasks
+from piopiy_pipeline.testing.transfers import SimulatedGateway, Transfers
 from piopiy_pipeline.testing.values import Calls, SimulatedCall
 from piopiy_pipeline.testing.virtual_time import real_monotonic
 
@@ -67,6 +68,7 @@ class Setting:
     limit_s: float = 600.0
     record: Path | None = None
     progress: Progress | None = None
+    transfers: Transfers | None = None
 
     def __post_init__(self) -> None:
         if self.rate not in (8000, 16000):
@@ -89,6 +91,7 @@ def simulate(
     wall_limit_s: float = 60,
     record: Path | None = None,
     progress: Progress | None = None,
+    transfers: Transfers | None = None,
 ) -> SimulatedCall:
     """Have `caller` call `bot`, and return what happened.
 
@@ -98,7 +101,9 @@ def simulate(
     on all that is left to chance: the same seed gives the same events. With `clock="real"` the call
     takes its time. `limit_s` bounds the length of the call, `wall_limit_s` that of the simulation, in
     real time, under the virtual clock. `record` is a file ending in ``.zip``, or a folder. `progress`
-    is told how far it is.
+    is told how far it is. `transfers` says what becomes of a transfer, by its destination or as a
+    function of the request: an outcome such as ``"no_answer"``, or that and after how many seconds
+    (``("bridged", 8)``). Anybody else is unreachable.
 
     A call in which the bot fails ends with an error, as a real one does: see `SimulatedCall`. Raises
     `SimulationError` (with what there is of the call in `.call`) when the bot holds it up for ever,
@@ -113,6 +118,7 @@ def simulate(
         limit_s=limit_s,
         record=record,
         progress=progress,
+        transfers=transfers,
     )
     return _run(bot, [(caller, setting)], clock, wall_limit_s)[0]
 
@@ -129,6 +135,7 @@ def simulate_many(
     limit_s: float = 600,
     wall_limit_s: float = 600,
     progress: Progress | None = None,
+    transfers: Transfers | None = None,
 ) -> Calls:
     """Have all `callers` call at the same time, in one process, as an agent's calls are.
 
@@ -142,6 +149,7 @@ def simulate_many(
         providers=providers,
         limit_s=limit_s,
         progress=progress,
+        transfers=transfers,
     )
     calls = [(caller, replace(setting, seed=seed + n)) for n, caller in enumerate(callers)]
     return _run(bot, calls, clock, wall_limit_s)
@@ -229,6 +237,13 @@ class _Simulation:
             adapt=self._adapt,
             make_monitor=partial(WatchedMonitor, log=self._log),
         )
+        self._gateway = SimulatedGateway(
+            setting.transfers,
+            self._link,
+            self._log,
+            reply=self._session.transfer_result,
+            transferred=partial(self._session.end, EndReason.TRANSFERRED, by_gateway=True),
+        )
         self._log.follow(self._session.call)
         if self._recorder:
             self._recorder.follow(self._session.call)
@@ -251,6 +266,7 @@ class _Simulation:
             for timer in (limit, setup, self._ticks):
                 if timer is not None:
                     timer.cancel()
+            self._gateway.close()
             await _cancelled(caller)
             await _cancelled(session)
             if self._recorder:
@@ -285,7 +301,12 @@ class _Simulation:
         self._trace.watch(chain)
 
     def _post(self, message: AgentMessage) -> None:
-        """What a gateway would be told. The log has it all."""
+        """What a gateway would be told: the log has it all, and some of it is to be done."""
+        match message:
+            case Transfer():
+                self._gateway.transfer(message)
+            case Control():
+                self._gateway.control(message)
 
     def _hung_up(self) -> None:
         self._session.end(EndReason.CALLER_HANGUP, "the caller hung up", by_gateway=True)

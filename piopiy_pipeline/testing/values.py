@@ -163,6 +163,13 @@ class SimulatedCall:
         if self.end_reason != EndReason(reason):
             self._fail(f"the call ended with {self.end_reason.value} ({self.end_detail}), not {reason}")
 
+    def assert_transferred(self, to: str | None = None, *, outcome: str = "bridged") -> None:
+        """The bot handed the caller to `to` (None: to anybody), or tried to, with this outcome."""
+        results = [event.data for event in self.of("transfer_result")]
+        if not any(to in (None, data["to"]) and data["outcome"] == outcome for data in results):
+            tried = "; ".join(f"{data['to']}: {data['outcome']}" for data in results) or "nobody at all"
+            self._fail(f"the caller was not handed to {to or 'anybody'} ({outcome}). The bot tried: {tried}")
+
     def assert_no_gap(self, longest_s: float = 0.0) -> None:
         """The caller heard no silence in mid-speech that was longer than this."""
         gaps = [event for event in self.of("gap") if event.data["seconds"] > longest_s]

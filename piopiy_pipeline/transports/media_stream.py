@@ -36,7 +36,7 @@ class MediaStreamTransport(BaseTransport):
     Of `TransportParams`, the sample rates may be None or those of the link, because they were
     agreed with the gateway before the pipeline was built. What this transport does not do is an
     error that says what to do instead, never ignored. `on_message` sees what the client's application
-    sends before the pipeline does, and says whether it was meant for it.
+    sends before the pipeline does, and says whether it was meant for it; `on_keys` hears of keys.
     """
 
     def __init__(
@@ -49,6 +49,7 @@ class MediaStreamTransport(BaseTransport):
         lead_ms: int = 5000,
         on_lost: Callable[[], None] | None = None,
         on_message: Callable[[dict[str, Any]], bool] | None = None,
+        on_keys: Callable[[str], None] | None = None,
     ) -> None:
         super().__init__()
         params = params or TransportParams()
@@ -68,6 +69,7 @@ class MediaStreamTransport(BaseTransport):
         self._output = BotOutput(params, link, monitor, lead_ms=lead_ms)
         self._on_lost = on_lost
         self._on_message = on_message
+        self._on_keys = on_keys
 
     def input(self) -> CallerInput:
         """The first stage of the pipeline."""
@@ -93,12 +95,18 @@ class MediaStreamTransport(BaseTransport):
             case Cleared():
                 self._output.on_cleared(event)
             case Dtmf():
-                self._input.keys(event.digits)
+                self.keys(event.digits)
             case DataMessage():
                 if self._on_message is None or not self._on_message(event.data):
                     self._input.message(event.data)
             case MediaStop():
                 self.on_lost()
+
+    def keys(self, digits: str) -> None:
+        """The caller has pressed keys: on their telephone, or in their application."""
+        if self._on_keys is not None:
+            self._on_keys(digits)
+        self._input.keys(digits)
 
     def on_lost(self) -> None:
         if self._on_lost is not None:

@@ -1,0 +1,115 @@
+"""Whom a bot may hand its caller to in a simulated call, and what they do when it rings there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from piopiy_pipeline.session.desk import Outcome
+from piopiy_pipeline.signaling.messages import Control, Transfer, TransferResult
+from piopiy_pipeline.testing.events import EventLog
+from piopiy_pipeline.testing.link import CallerLink
+
+__all__ = ["SimulatedGateway", "TransferAnswer", "Transfers"]
+
+TransferAnswer = Outcome | tuple[Outcome, float]
+"""What becomes of it, or that and after how many seconds."""
+Transfers = Mapping[str, TransferAnswer] | Callable[[Transfer], TransferAnswer]
+"""By destination, or a function that is told of each request."""
+
+_TAKES_S: Mapping[Outcome, float] = {
+    "bridged": 4.0,
+    "busy": 0.5,
+    "declined": 2.0,
+    "unreachable": 0.1,
+    "refused": 0.0,
+    "failed": 0.5,
+}
+_DETAILS: Mapping[Outcome, str] = {
+    "bridged": "",
+    "busy": "the line is in use",
+    "unreachable": "there is no such number",
+    "declined": "they do not want to talk",
+    "refused": "not allowed",
+    "failed": "the network failed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    outcome: Outcome
+    after_s: float
+    detail: str
+
+
+class SimulatedGateway:
+    """What a gateway would do for the bot: transfers as the test says, hold and mute as they are.
+
+    `reply` takes the word on a transfer; `transferred` ends the call for the bot.
+    """
+
+    def __init__(
+        self,
+        transfers: Transfers | None,
+        link: CallerLink,
+        log: EventLog,
+        *,
+        reply: Callable[[TransferResult], None],
+        transferred: Callable[[str], None],
+    ) -> None:
+        self._transfers: Transfers = {} if transfers is None else transfers
+        self._link = link
+        self._log = log
+        self._reply = reply
+        self._transferred = transferred
+        self._timer: asyncio.TimerHandle | None = None
+
+    def control(self, control: Control) -> None:
+        """Hold, mute or record."""
+        self._log.add("control", what=control.what, on=control.on)
+        if control.what == "hold":
+            self._link.held = control.on
+        elif control.what == "mute":
+            self._link.deaf = control.on
+
+    def transfer(self, request: Transfer) -> None:
+        """It rings, or it does not."""
+        self._log.add("transfer", to=request.to, warm=request.warm, summary=request.summary)
+        self._link.held = self._link.held or not request.warm
+        ending = self._ending(request)
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(ending.after_s, self._end, request, ending)
+
+    def close(self) -> None:
+        """The call is over."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _ending(self, request: Transfer) -> _Ending:
+        answer = self._transfers(request) if callable(self._transfers) else self._transfers.get(request.to)
+        if answer is None:
+            return _Ending("unreachable", 0.1, f"this simulated call has nobody at {request.to}: transfers=")
+        outcome, after_s = (answer, None) if isinstance(answer, str) else answer
+        if outcome != "no_answer" and outcome not in _TAKES_S:
+            known = ", ".join((*_TAKES_S, "no_answer"))
+            raise ValueError(f"transfers: {request.to}: there is no outcome {outcome!r}, only {known}")
+        rings_s = request.ring_timeout_s
+        if outcome == "no_answer" or (after_s is not None and after_s > rings_s):
+            return _Ending("no_answer", rings_s, f"nobody answered within {rings_s:g} s")
+        return _Ending(outcome, _TAKES_S[outcome] if after_s is None else after_s, _DETAILS.get(outcome, ""))
+
+    def _end(self, request: Transfer, ending: _Ending) -> None:
+        self._log.add("transfer_result", to=request.to, outcome=ending.outcome, detail=ending.detail)
+        if ending.outcome != "bridged" and not request.warm:
+            self._link.held = False
+        self._reply(
+            TransferResult(
+                call_id=request.call_id,
+                request_id=request.request_id,
+                outcome=ending.outcome,
+                detail=ending.detail,
+            )
+        )
+        if ending.outcome == "bridged":
+            self._transferred(f"transferred to {request.to}")
