@@ -66,7 +66,7 @@ class EchoAgent:
             async for text in socket:
                 message = json.loads(text)
                 if message["type"] == "ping":
-                    await _say(socket, {"type": "pong"})
+                    await _say(socket, {"type": "pong", "n": message["n"]})
                 elif message["type"] == "offer":
                     task = asyncio.create_task(self._take(socket, message))
                     self._calls.add(task)

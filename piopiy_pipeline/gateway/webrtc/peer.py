@@ -208,6 +208,8 @@ def check_offer(sdp: str) -> str:
         raise PeerRefused(400, f"the offer's SDP cannot be read: {error or type(error).__name__}") from None
     if audio is None:
         raise PeerRefused(400, "the offer has no audio: add an audio transceiver before createOffer()")
+    if audio.direction == "inactive":
+        raise PeerRefused(400, "the offer's audio is inactive: nobody would hear or be heard")
     if len(media) > MAX_MEDIA:
         raise PeerRefused(400, f"the offer has {len(media)} media: {MAX_MEDIA} are the limit")
     if not any(codec.name.lower() == "opus" for codec in audio.rtp.codecs):

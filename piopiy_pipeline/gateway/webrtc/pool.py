@@ -52,7 +52,7 @@ __all__ = ["PlacedCall", "WebRtcCalls"]
 RATE = 16000
 """Of the sound between gateway and worker, both ways: Opus carries it whole, and no bot hears more."""
 MAX_HALF_OPEN = 64
-READY_S = 5.0
+READY_S = 15.0
 """How long an offer waits for a worker that is just starting."""
 ANSWER_S = 10.0
 """How long a worker may take to answer: it may ask a STUN or TURN server first."""
@@ -136,7 +136,7 @@ class WebRtcCalls:
             known = self._line(offer.pc_id)
             if known.caller.token_id != caller.token_id:
                 raise OfferRefused(403, "this peer connection belongs to another token")
-            sdp = await known.negotiate(offer.sdp, restart=bool(offer.restart_pc))
+            sdp = await known.negotiate(offer.sdp, restart=bool(offer.restart_pc), new=False)
             return BrowserAnswer(sdp=sdp, pc_id=offer.pc_id, call_id=known.call_id)
         if self._half_open >= self._max_half_open:
             raise OfferRefused(
@@ -150,7 +150,7 @@ class WebRtcCalls:
             line = _Line(self, desk, self._numbers, caller, _metadata(offer, caller))
             self._lines[line.pc_id] = line
             desk.lines[line.number] = line
-            sdp = await line.negotiate(offer.sdp, restart=False)
+            sdp = await line.negotiate(offer.sdp, restart=False, new=True)
         except BaseException:  # of a request that was given up as well
             if line is None:
                 self._half_open -= 1
@@ -178,6 +178,11 @@ class WebRtcCalls:
     def half_open(self) -> int:
         """Browsers that have offered and not connected yet."""
         return self._half_open
+
+    @property
+    def lines(self) -> int:
+        """Browsers that there are: connecting, on a call, or just leaving."""
+        return len(self._lines)
 
     @property
     def workers(self) -> list[WorkerProcess]:
@@ -308,10 +313,10 @@ class _Line:
     def sound(self, pcm: bytes) -> None:
         self.desk.worker.sound(self.number, pcm)
 
-    async def negotiate(self, sdp: str, *, restart: bool) -> str:
+    async def negotiate(self, sdp: str, *, restart: bool, new: bool) -> str:
         async with self.turn:
             self.answer = asyncio.get_running_loop().create_future()
-            self.post(Negotiate(sdp=sdp, restart=restart))
+            self.post(Negotiate(sdp=sdp, restart=restart, new=new))
             try:
                 async with asyncio.timeout(ANSWER_S):
                     return await self.answer
@@ -336,10 +341,8 @@ class _Line:
             case Measured(quality=quality):
                 self.leg.quality = quality
             case Gone(detail=detail):
-                if self.call is None:
-                    logger.info(
-                        "a browser that offered a call is gone: {}", detail or "it closed the connection"
-                    )
+                if self.call is None and detail:
+                    logger.info("a browser offered a call and did not get to it: {}", detail)
                 self._forget("the browser closed the connection")
                 self.leg.peer_gone(detail)
 

@@ -101,13 +101,14 @@ class Seat:
 
     async def close(self, *, tell: bool = False) -> None:
         """Leave, in bounded time; with `tell` the browser is told first. May be called more than once."""
-        self._end("", tell=False, was_asked=True)
+        self._give_up("")
         peer, self._peer = self._peer, None
-        if peer is not None:
-            if tell:
-                peer.say(_PEER_LEFT)
-                await asyncio.sleep(0)  # SCTP sends on the next turn of the loop
-            await peer.close()
+        if peer is None:
+            return
+        if tell:
+            peer.say(_PEER_LEFT)
+            await asyncio.sleep(0)  # SCTP sends on the next turn of the loop
+        await peer.close()
 
     # ------------------------------------------------------------------ the browser's side
 
@@ -190,15 +191,18 @@ class Seat:
         if silent_s > self._settings.grace_s:
             self._end(f"the network was lost: nothing was heard from the browser for {silent_s:.0f} s")
 
-    def _end(self, detail: str, *, tell: bool = True, was_asked: bool = False) -> None:
+    def _end(self, detail: str) -> None:
+        if not self._closed:
+            self._give_up(detail)
+            self._spawn(self.close())
+
+    def _give_up(self, detail: str) -> None:
+        """No more deadlines and messages; the gateway is told the last of it."""
         if self._closed:
             return
         self._closed = True
         self._timer.cancel()
         if self._peer is not None:
             self._tell(Measured(quality=self._peer.voice.quality()))
-        if not was_asked:
-            self._tell(Gone(detail=detail))
+        self._tell(Gone(detail=detail))
         self._on_gone()
-        if not was_asked:
-            self._spawn(self.close())

@@ -91,11 +91,12 @@ class Configure(Message):
 
 
 class Negotiate(Message):
-    """An offer, for a new peer or one that is there. With `restart` the browser began anew."""
+    """An offer, for a `new` peer or one that is there. With `restart` the browser began anew."""
 
     event: Literal["negotiate"] = "negotiate"
     sdp: str = Field(repr=False)
     restart: bool = False
+    new: bool
 
 
 class AddCandidates(Message):
@@ -183,7 +184,7 @@ class Measured(Message):
 
 
 class Gone(Message):
-    """The peer is closed; the detail is a sentence, or nothing when the caller left in good order."""
+    """The last of a peer; the detail is a sentence, or nothing when the caller left in good order."""
 
     event: Literal["gone"] = "gone"
     detail: str = ""

@@ -40,6 +40,7 @@ from piopiy_pipeline.gateway.webrtc.wire import (
     WireError,
     parse_to_worker,
 )
+from piopiy_pipeline.log import log_to_stderr
 
 __all__ = ["Worker", "main"]
 
@@ -109,7 +110,10 @@ class Worker:
         if self._settings is None:
             raise WireError("an offer before the settings")
         seat = self._seats.get(number)
-        fresh = seat is None
+        if seat is None and not message.new:
+            gone = "there is no such peer connection: its call is over"
+            self._pipe.event(number, Refused(status=404, text=gone))
+            return
         if seat is None:
             seat = self._seats[number] = Seat(
                 self._settings,
@@ -123,12 +127,12 @@ class Worker:
                 answer = await seat.negotiate(message.sdp, restart=message.restart)
         except PeerRefused as refused:
             self._pipe.event(number, Refused(status=refused.status, text=refused.text))
-            if fresh:
+            if message.new:
                 await seat.close()
         except Exception:
             logger.exception("an offer could not be answered")
             self._pipe.event(number, Refused(status=500, text="internal error of the gateway: see its log"))
-            if fresh:
+            if message.new:
                 await seat.close()
         else:
             self._pipe.event(number, Answered(sdp=answer))
@@ -159,11 +163,13 @@ def offer_addresses(addresses: list[str]) -> None:
 def main() -> None:
     """The process's main function: its standard input is the socket to the gateway."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is the gateway's to act on
+    log_to_stderr()
     opus.library()
-    run = asyncio.run
-    if sys.platform != "win32" and sys.implementation.name == "cpython":
+    try:
         import uvloop
-
+    except ImportError:
+        run = asyncio.run
+    else:
         run = uvloop.run
     connection = socket.socket(fileno=sys.stdin.fileno())
 

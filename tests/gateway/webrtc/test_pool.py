@@ -83,7 +83,7 @@ def test_a_browser_and_an_agent_hear_each_other_until_the_tab_is_closed() -> Non
             assert (await one.hear("ended"))["reason"] == "caller_hangup"
             assert loop.time() - closed_at < 2.0
             await all_closed(calls)
-            assert calls.half_open == 0
+            assert (calls.half_open, calls.lines) == (0, 0)
 
     asyncio.run(story())
 
@@ -178,6 +178,8 @@ def test_messages_and_keys_pass_and_signalling_does_not() -> None:
             await until(lambda: len(browser.messages) == 3)
             assert browser.messages[2] == {"type": "signalling", "message": {"type": "peerLeft"}}
             await until(lambda: browser.connection.connectionState == "closed")
+            await until(lambda: calls.lines == 0)
+            await all_closed(calls)
             await browser.close()
 
     asyncio.run(story())
@@ -301,6 +303,7 @@ def test_offers_that_cannot_be_answered_are_refused_with_a_sentence() -> None:
                 without_audio: "no audio",
                 good.replace("m=audio", "m=audio x\r\nm=audio", 1): "cannot be read",
                 good.replace(" opus/48000/2", " speex/16000").replace("m=audio", "m=audio", 1): "no Opus",
+                good.replace("a=sendrecv", "a=inactive"): "inactive",
                 good.replace("a=fingerprint", "a=finger"): "fingerprint",
                 good.replace("a=ice-ufrag", "a=ice-u"): "ICE user name",
                 good[:200] + "\nm=audio": "",
@@ -309,7 +312,7 @@ def test_offers_that_cannot_be_answered_are_refused_with_a_sentence() -> None:
                 status, text = await refused(calls, sdp)
                 assert (status, part in text) == (400, True), text
             await all_closed(calls)
-            assert calls.half_open == 0
+            assert (calls.half_open, calls.lines) == (0, 0)
             assert calls.workers[0].restarts == 0
 
     asyncio.run(story())

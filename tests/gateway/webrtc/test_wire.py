@@ -34,7 +34,7 @@ def test_frames_come_out_as_they_went_in(frames: list[tuple[Kind, int, bytes]], 
 
 
 def test_messages_come_out_as_they_went_in_and_others_are_refused() -> None:
-    offer = Negotiate(sdp="v=0", restart=True)
+    offer = Negotiate(sdp="v=0", restart=True, new=False)
     assert parse_to_worker(dump(offer).encode()) == offer
     heard = Heard(data={"a": [1]})
     assert parse_from_worker(dump(heard).encode()) == heard
