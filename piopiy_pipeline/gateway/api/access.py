@@ -5,7 +5,7 @@ One place for HTTP routes and for the WebSocket of events, which are served by d
 A browser sends the cookies and reaches the loopback addresses of whoever sits before it, for any page
 that asks. Against that stand two rules: a page of another origin is refused unless it is configured,
 and an open console, which asks for no key, answers only what is addressed to a loopback name, so that
-no foreign name can be pointed at it (DNS rebinding).
+no foreign name can be pointed at it (DNS rebinding), and nothing that a proxy passed on.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from piopiy_pipeline.gateway.config import GatewayConfig
 __all__ = ["Access", "AccessError", "Header", "bearer_token", "header_of"]
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
+
+_PROXY_HEADERS = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 
 Header = Callable[[str], str | None]
 """Looks up a request's header by its name, in any case."""
@@ -84,6 +86,8 @@ class Access:
     def _is_open_to(self, header: Header) -> bool:
         if not self._open or _hostname(header("host")) not in LOOPBACK_NAMES:
             return False
+        if any(header(name) is not None for name in _PROXY_HEADERS):
+            return False  # it came from elsewhere, through a proxy or a tunnel that gave it our name
         origin = header("origin")
         if origin is not None:
             return _same_origin(origin, header("host"))

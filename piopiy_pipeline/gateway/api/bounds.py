@@ -12,7 +12,8 @@ from typing import Any
 
 from loguru import logger
 
-from piopiy_pipeline.gateway.api.access import Access, AccessError, header_of
+from piopiy_pipeline.gateway.api.access import Access, AccessError, Header, header_of
+from piopiy_pipeline.gateway.api.strict_json import check_json
 
 __all__ = ["BODY_LIMIT", "BODY_S", "Bounds"]
 
@@ -69,8 +70,10 @@ class Bounds:
 
         try:
             pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
-            self._access.check_origin(header_of(pairs))
+            header = header_of(pairs)
+            self._access.check_origin(header)
             body = await _whole_body(scope, receive)
+            _check_body(body, header)
             await self._app(scope, _replay(body, receive), send_with_headers)
         except AccessError as error:
             await _answer(send_with_headers, error.status, error.text)
@@ -112,6 +115,16 @@ async def _whole_body(scope: MutableMapping[str, Any], receive: Receive) -> byte
                     return bytes(body)
     except TimeoutError:
         raise AccessError(408, f"the body of the request did not come within {BODY_S:g} s") from None
+
+
+def _check_body(body: bytes, header: Header) -> None:
+    """Raise `AccessError` for JSON that cannot be passed on. Without a type, a body is taken for JSON."""
+    if not body or "json" not in (header("content-type") or "json").lower():
+        return
+    try:
+        check_json(body)
+    except ValueError as error:
+        raise AccessError(422, f"body: no JSON that can be passed on: {error}") from None
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -15,11 +15,12 @@ from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from piopiy_pipeline.gateway.api.access import AccessError
 from piopiy_pipeline.gateway.api.models import TokenGrant, TokenRequest
 from piopiy_pipeline.gateway.api.offers import TokenClaims
+from piopiy_pipeline.gateway.api.strict_json import check_json
 
 __all__ = ["METADATA_LIMIT", "Tokens"]
 
@@ -94,8 +95,9 @@ class Tokens:
             # Expiry is asked for by `check_fresh`, on the clock that was given to us.
             options: Any = {"require": _REQUIRED, "verify_exp": False, "verify_iat": False}
             decoded = jwt.decode(token, self._key, algorithms=["HS256"], audience=AUDIENCE, options=options)
+            check_json(json.dumps(decoded))
             payload = _Payload.model_validate(decoded)
-        except (jwt.PyJWTError, ValidationError):
+        except (jwt.PyJWTError, ValueError, RecursionError):  # pydantic's errors are ValueErrors
             raise AccessError(
                 401,
                 "this is no client token of this gateway: it is incomplete, or was signed by somebody else",

@@ -65,6 +65,8 @@ def test_an_open_console_asks_for_no_key_at_a_loopback_name(host: str) -> None:
         {"host": "127.0.0.1:7860", "origin": "null"},
         {"host": "127.0.0.1:7860", "sec_fetch_site": "cross-site"},
         {"host": "127.0.0.1:7860", "sec_fetch_site": "same-site"},
+        {"host": "127.0.0.1:7860", "x_forwarded_for": "203.0.113.7"},  # a tunnel that gives out our name
+        {"host": "127.0.0.1:7860", "forwarded": "for=203.0.113.7"},
     ],
 )
 def test_an_open_console_is_not_open_to_others(headers: dict[str, str]) -> None:

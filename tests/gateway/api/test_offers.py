@@ -223,6 +223,10 @@ def test_what_the_leg_refuses_is_told_and_what_it_does_not_answer_ends(
         (b'{"sdp": "", "type": "offer"}', "body.sdp"),
         (b'{"sdp": "v=0", "type": "answer"}', "body.type"),
         (b'{"sdp": 7, "type": "offer"}', "body.sdp"),
+        # What no agent could be told, and no database take:
+        (b'{"sdp": "v=0", "request_data": {"half": "\\ud800"}}', "passed on"),
+        (b'{"sdp": "v=0", "request_data": {"none": NaN}}', "passed on"),
+        (b'{"sdp": "v=0", "request_data": {"deep": ' + b"[" * 300 + b"]" * 300 + b"}}", "passed on"),
     ],
 )
 def test_a_body_that_is_no_offer_is_422_and_says_where(

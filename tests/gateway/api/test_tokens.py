@@ -122,6 +122,14 @@ def test_a_payload_that_is_not_ours_is_no_token_even_if_the_signature_is(change:
     assert refusal(own, jwt.encode({**payload, **change}, own._key, algorithm="HS256"))[0] == 401
 
 
+@pytest.mark.parametrize("metadata", [{"half": "\ud800"}, {"none": float("nan")}])
+def test_metadata_that_cannot_be_passed_on_makes_no_token(metadata: dict[str, Any]) -> None:
+    own = tokens()
+    payload = jwt.decode(granted(own), options={"verify_signature": False})
+    signed = jwt.encode({**payload, "metadata": metadata}, own._key, algorithm="HS256")
+    assert refusal(own, signed)[0] == 401
+
+
 @pytest.mark.parametrize("missing", ["aud", "exp", "iat", "jti", "sub", "agent"])
 def test_a_payload_that_lacks_something_is_no_token(missing: str) -> None:
     own = tokens()

@@ -1,0 +1,20 @@
+"""JSON that can be passed on. No I/O.
+
+What a client sends here is told to agents, shown in consoles and kept in a database. Python reads more
+than these take: halves of characters, numbers that are none, a thousand brackets. It is refused where it
+comes in, because further in it would end whatever carries it.
+"""
+
+from __future__ import annotations
+
+from pydantic_core import from_json
+
+__all__ = ["check_json"]
+
+
+def check_json(data: bytes | str) -> None:
+    """Raise `ValueError`, which says what is wrong and where, for JSON that not everybody can read.
+
+    That is: lone surrogates, NaN and infinities, more than some 200 levels, and what is no JSON at all.
+    """
+    from_json(data, allow_inf_nan=False)
