@@ -155,7 +155,11 @@ class Phones:
             except CannotCall as error:
                 raise DialRefused(f"cannot call {request.to!r}: {error}") from None
 
-        negotiation = self._negotiation("", line.port, self.config.codecs)
+        try:
+            peer = endpoint.peer_of(request.to)
+        except CannotCall:
+            peer = ""  # the invitation will say so
+        negotiation = self._negotiation(peer, line.port, self.config.codecs)
         return DialledSipLeg(line, negotiation, self, invite=invite)
 
     # ------------------------------------------------------------------ the legs' side

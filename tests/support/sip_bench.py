@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from piopiy_pipeline.gateway.sip.call import SipCall
@@ -187,23 +187,39 @@ class Bench:
         n: int = 1,
     ) -> list[Request | Response]:
         """A phone registers: what it is told after it gave this password."""
-        transport = source.transport.upper()
+        ask = self.registering(user, source.transport.upper(), contact, expires=expires)
+        (challenge,) = self.receive(ask(2 * n), source)
+        return self.receive(ask(2 * n + 1, self.credentials(user, password, challenge)), source)
 
-        def ask(branch: str, cseq: int, *headers: str) -> bytes:
-            uri = "sip:192.0.2.1"
+    def registering(
+        self, user: str, transport: str, contact: str = "", *, expires: int = 600
+    ) -> Callable[..., bytes]:
+        """A function that makes this phone's REGISTER with a CSeq, and further headers."""
+        own = f"<sip:{user}@192.0.2.9:5060>"
+
+        def ask(cseq: int, *headers: str) -> bytes:
             data = request(
-                "REGISTER", branch=branch, cseq=cseq, uri=uri, user=user, transport=transport, call_id="reg",
+                "REGISTER",
+                branch=f"r{cseq}",
+                cseq=cseq,
+                uri="sip:192.0.2.1",
+                user=user,
+                transport=transport,
+                call_id="reg",
                 headers=[f"Expires: {expires}", *headers],
-            )  # fmt: skip
+            )
             data = data.replace(b"To: <sip:192.0.2.1>", f"To: <sip:{user}@192.0.2.1>".encode())
-            own = f"<sip:{user}@192.0.2.9:5060>".encode()
-            return data.replace(b"Contact: " + own, b"Contact: " + (contact.encode() or own))
+            return data.replace(f"Contact: {own}".encode(), f"Contact: {contact or own}".encode())
 
-        (challenge,) = self.receive(ask(f"r{n}", 2 * n), source)
+        return ask
+
+    @staticmethod
+    def credentials(user: str, password: str, challenge: Request | Response) -> str:
+        """The Authorization that answers a challenge of a registrar."""
         asked = Challenge.choose(challenge.headers.getlist("WWW-Authenticate"))
         assert asked is not None
         given = answer(asked, Credentials(user, password), method="REGISTER", uri="sip:192.0.2.1")
-        return self.receive(ask(f"s{n}", 2 * n + 1, f"Authorization: {given}"), source)
+        return f"Authorization: {given}"
 
     def ringing_call(self, **parts: Any) -> tuple[SipCall, Leg]:
         """A call came in, and rings."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass, field
 
-from piopiy_pipeline.gateway.sip.message import Flow, Request, Response
+from piopiy_pipeline.gateway.sip.message import Flow, Received, Request, Response
 from piopiy_pipeline.gateway.sip.request import OutgoingRequest
 from piopiy_pipeline.gateway.sip.timers import T1, T2, TIMEOUT
 from piopiy_pipeline.gateway.sip.uri import NameAddr, SipUri
@@ -51,6 +51,14 @@ def is_private(host: str) -> bool | None:
     except ValueError:
         return None
     return any(address in network for network in _PRIVATE)
+
+
+def _routes(message: Received) -> list[str]:
+    """The recorded route, as it was written. Raises `ValueError` when requests could not follow it."""
+    routes = message.listed("Record-Route")
+    for route in routes:
+        SipUri.parse(NameAddr.parse(route).uri)
+    return routes
 
 
 @dataclass(slots=True)
@@ -96,7 +104,7 @@ class Dialog:
             remote=request.get("From"),
             remote_tag=request.from_.tag,
             target=contacts[0].uri,
-            routes=request.listed("Record-Route"),
+            routes=_routes(request),
             flow=source,
             contact=contact,
             sent_by=sent_by,
@@ -118,7 +126,7 @@ class Dialog:
             remote=response.get("To"),
             remote_tag=response.to.tag,
             target=target,
-            routes=response.listed("Record-Route")[::-1],
+            routes=_routes(response)[::-1],
             flow=source,
             contact=contact,
             sent_by=invite.sent_by,

@@ -32,6 +32,8 @@ class Way(NamedTuple):
     """What From says behind the ``@``."""
     user: str
     """Who we are there, when a call names nobody."""
+    or_else: Flow | None = None
+    """Where to when the connection of `flow` is gone."""
 
 
 class Directory:
@@ -51,7 +53,9 @@ class Directory:
             return self._through(trunk, to)
         binding = self._registrar.find(to, now)
         if binding is not None:
-            return Way(binding.uri, binding.flow, None, self._address_for(binding.flow.host), "")
+            own = self._address_for(binding.flow.host)
+            or_else = flow_of(binding.uri, binding.flow) if binding.flow.reliable else None
+            return Way(binding.uri, binding.flow, None, own, "", or_else)
         if to.lower().startswith(("sip:", "sips:")):
             return self._straight(to)
         first = next(iter(self._trunks), None)

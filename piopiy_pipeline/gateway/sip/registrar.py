@@ -94,6 +94,8 @@ class Registrar:
     def _change(entry: str, default: int, request: Request, source: Flow, now: float) -> tuple[str, Binding]:
         contact = NameAddr.parse(entry)
         uri = SipUri.parse(contact.uri)
+        if not uri.host:
+            raise ValueError(f"a Contact that cannot be called: {contact.uri[:80]!r}")
         expires = _seconds(contact.parameters.get("expires", ""), default)
         key = f"{uri.scheme}:{uri.user}@{uri.host.lower()}:{uri.port}"
         text = contact.uri.partition("?")[0]

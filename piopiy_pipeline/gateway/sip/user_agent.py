@@ -167,24 +167,28 @@ class SipUserAgent:
     ) -> SipCall:
         """Call `to`: a registered phone's user, a `sip:` URI, or a number through a trunk (the first, or `trunk`).
 
-        Raises `CannotCall`, and `ValueError` for headers that may not be set.
+        Raises `CannotCall`, also for headers that may not be set.
         """
         if self._closing:
             raise CannotCall("the gateway is shutting down")
         way = self.directory.way_to(to, trunk, now)
-        call = OutgoingCall(
-            self._exchange,
-            uri=way.uri,
-            flow=way.flow,
-            offer=offer,
-            listener=listener,
-            host=way.host,
-            from_user=from_user or way.user,
-            from_name=from_name,
-            headers=headers or {},
-            credentials=way.credentials,
-            ring_timeout_s=ring_timeout_s or self.config.ring_timeout_s,
-        )
+        try:
+            call = OutgoingCall(
+                self._exchange,
+                uri=way.uri,
+                flow=way.flow,
+                or_else=way.or_else,
+                offer=offer,
+                listener=listener,
+                host=way.host,
+                from_user=from_user or way.user,
+                from_name=from_name,
+                headers=headers or {},
+                credentials=way.credentials,
+                ring_timeout_s=ring_timeout_s or self.config.ring_timeout_s,
+            )
+        except ValueError as error:
+            raise CannotCall(str(error)) from None
         self._keep(call)
         self.stats.calls_out += 1
         call.begin(now)

@@ -17,7 +17,7 @@ from piopiy_pipeline.gateway.sip.framing import Framer, FramingError
 from piopiy_pipeline.gateway.sip.listeners import Ending
 from piopiy_pipeline.gateway.sip.message import Flow, MalformedMessage, parse
 from piopiy_pipeline.gateway.sip.sdp import Negotiation, SdpError, SdpRefused, SessionDescription
-from tests.support.sip_bench import SDP, Bench, codes, request
+from tests.support.sip_bench import SDP, Bench, codes, request, response
 
 TORTURE = [path.read_bytes() for path in sorted((Path(__file__).parent / "torture").glob("*.dat"))]
 OWN = [
@@ -121,9 +121,17 @@ def test_mutated_messages_cost_no_call_and_leave_nothing_behind(seed: int) -> No
         )
     )
     call, leg = bench.answered_call(call_id="kept", branch="kept", from_tag="phone")
-    bench.dialled_call()
+    _, _, invite = bench.dialled_call()
+    challenge = 'Digest realm="r", nonce="n", algorithm=MD5, qop="auth"'
+    replies = [
+        response(invite, 100),
+        response(invite, 183, tag="b", body=SDP),
+        response(invite, 200, tag="b", body=SDP, Record_Route="<sip:p;lr>", Session_Expires="120"),
+        response(invite, 407, tag="b", Proxy_Authenticate=challenge),
+        response(invite, 503, tag="b"),
+    ]
     for _ in range(A_BATCH):
-        data = mutated(chance.choice(TORTURE + OWN), chance)
+        data = mutated(chance.choice(TORTURE + OWN + replies), chance)
         bench.agent.receive(data, Flow(chance.choice(("udp", "tcp")), "198.51.100.9", 5060), bench.now)
         bench.agent.take_outbox()
         bench.now += 0.01

@@ -22,6 +22,7 @@ from piopiy_pipeline.gateway.sip.addresses import Addresses
 from piopiy_pipeline.gateway.sip.call import SipCall
 from piopiy_pipeline.gateway.sip.config import SipConfig
 from piopiy_pipeline.gateway.sip.listeners import Ending
+from piopiy_pipeline.gateway.sip.message import Response, parse
 from piopiy_pipeline.gateway.sip.transport import SipEndpoint
 from tests.support.gateway_peers import until
 from tests.support.sip_bench import SDP, Bench, Leg, request
@@ -178,6 +179,40 @@ def test_two_gateways_see_each_other() -> None:
             for way in ("", ";transport=tcp"):
                 assert await one.ping(f"sip:100@localhost:{other.port}{way}") == 200
             assert one.peer_of("sip:100@198.51.100.7") == "198.51.100.7"
+
+    within(work)
+
+
+def test_a_phone_whose_connection_is_gone_is_called_where_it_says_it_is() -> None:
+    async def work() -> None:
+        bench = Bench()
+        async with listening(users={"bob": "pw"}) as (endpoint, _):
+            came: asyncio.Queue[bytes] = asyncio.Queue()
+
+            async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                came.put_nowait(await message(reader))
+                writer.close()
+
+            phone = await asyncio.start_server(take, "127.0.0.1", 0)
+            own = phone.sockets[0].getsockname()[1]
+            reader, writer = await asyncio.open_connection("127.0.0.1", endpoint.port)
+            contact = f"<sip:bob@127.0.0.1:{own};transport=tcp>"
+
+            async def exchange(data: bytes) -> Response:
+                writer.write(data)
+                read = parse(await message(reader))
+                assert isinstance(read, Response)
+                return read
+
+            ask = bench.registering("bob", "TCP", contact)
+            challenge = await exchange(ask(2))
+            assert (await exchange(ask(3, bench.credentials("bob", "pw", challenge)))).code == 200
+            writer.close()
+            await until(lambda: endpoint.connections == 0)
+            leg = Leg(bench)
+            endpoint.invite("bob", leg.media.offer(), leg)
+            assert (await came.get()).startswith(f"INVITE sip:bob@127.0.0.1:{own};transport=tcp ".encode())
+            phone.close()
 
     within(work)
 
