@@ -26,6 +26,7 @@ ENV_PREFIX = "PIOPIY_GATEWAY_"
 
 Secret = Annotated[str, StringConstraints(min_length=1, pattern=r"^[\x21-\x7e]+$")]
 AgentId = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+Origin = Annotated[str, StringConstraints(to_lower=True, pattern=r"(?i)^[a-z][a-z0-9+.-]*://[^/?#*\s]+/?$")]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -77,7 +78,7 @@ class GatewayConfig(BaseModel):
     """Whether the console asks for an API key. ``open`` asks nobody on this machine, and is refused on other hosts."""
     token_secret: Secret | None = Field(default=None, repr=False)
     """What client tokens are signed with. Without one, a new one at each start: older tokens are then void."""
-    allowed_origins: list[str] = Field(default_factory=list)
+    allowed_origins: list[Origin] = Field(default_factory=list)
     """Web pages (as ``https://shop.example``) whose scripts may call; the console's own always may."""
     ice_servers: list[IceServer] = Field(default_factory=list)
     """STUN and TURN servers, for the gateway and for browsers."""
@@ -114,6 +115,12 @@ class GatewayConfig(BaseModel):
             raise ValueError(
                 f"console: 'open' asks nobody for a key, so not on host {self.host!r}: use 'key'"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _kept_days_of_records(self) -> Self:
+        if self.keep_days is not None and not self.records:
+            raise ValueError("keep_days: without records nobody knows what is old: leave it out, or records on")
         return self
 
     @model_validator(mode="after")

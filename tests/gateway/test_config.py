@@ -81,6 +81,24 @@ def test_secrets_are_in_no_message_and_no_representation(tmp_path: Path) -> None
     assert "very secret" not in str(raised.value)
 
 
+@pytest.mark.parametrize("origin", ["*", "shop.example", "https://shop.example/cart", "https://*.shop.example"])
+def test_an_origin_that_no_browser_would_send_is_no_setting(origin: str, tmp_path: Path) -> None:
+    path = written(tmp_path, f'allowed_origins = ["{origin}"]\n')
+    assert complaint(path).startswith(f"{path}: allowed_origins.0: ")
+
+
+def test_origins_are_compared_as_browsers_write_them() -> None:
+    origins = ["https://Shop.example/", "capacitor://localhost"]
+    assert GatewayConfig(allowed_origins=origins).allowed_origins == [
+        "https://shop.example/",
+        "capacitor://localhost",
+    ]
+
+
+def test_days_are_not_counted_without_records(tmp_path: Path) -> None:
+    assert "keep_days" in complaint(written(tmp_path, "records = false\nkeep_days = 7\n"))
+
+
 def test_telephones_have_a_table_of_their_own(tmp_path: Path) -> None:
     assert GatewayConfig.load(None, {}).sip is None
     path = written(

@@ -41,7 +41,7 @@ class Access:
     def __init__(self, config: GatewayConfig) -> None:
         self._keys = tuple(config.api_keys)
         self._open = config.console == "open"
-        self._origins = frozenset(origin.rstrip("/").lower() for origin in config.allowed_origins)
+        self._origins = frozenset(origin.rstrip("/") for origin in config.allowed_origins)
 
     def check_origin(self, header: Header) -> None:
         """Refuse the pages of origins that are neither the gateway's own nor configured."""

@@ -62,7 +62,8 @@ def problems(more: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
     return PROBLEMS | {status: {"model": Problem, "description": text} for status, text in more.items()}
 
 
-def _parts(request: Request) -> ApiParts:
+async def _parts(request: Request) -> ApiParts:
+    # Not a plain function: FastAPI would ask a thread each time.
     parts = request.app.state.parts
     assert isinstance(parts, ApiParts)
     return parts
