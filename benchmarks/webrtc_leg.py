@@ -120,7 +120,9 @@ def measure(side: str, workers: int, calls: int, seconds: float, windows: int) -
                 found[name].append(100 * (after[name] - before[name]) / lasted / calls)
             heard.append((sum(heard_after) - sum(heard_before)) / lasted / calls)
         if min(heard) < 45:
-            raise Failed(f"{side}: in one window callers heard {min(heard):.1f} packets a second of 50")
+            raise Failed(
+                f"{side}: in one window callers heard {min(heard):.1f} packets a second of 50: too busy a machine?"
+            )
         total = [sum(window) for window in zip(*found.values(), strict=True)]
         return {
             "side": side,

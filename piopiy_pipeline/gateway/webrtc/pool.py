@@ -9,12 +9,8 @@ setup (some tens of milliseconds) that does not overlap ICE and DTLS.
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
-
-from loguru import logger
+from typing import Any
 
 from piopiy_pipeline.call import CallInfo, EndReason
 from piopiy_pipeline.gateway.api.offers import (
@@ -26,45 +22,25 @@ from piopiy_pipeline.gateway.api.offers import (
 )
 from piopiy_pipeline.gateway.config import IceServer
 from piopiy_pipeline.gateway.legs.base import Leg
-from piopiy_pipeline.gateway.legs.webrtc import WebRtcLeg
+from piopiy_pipeline.gateway.webrtc.line import ANSWER_S, RATE, Line, PlacedCall
 from piopiy_pipeline.gateway.webrtc.process import WorkerProcess
 from piopiy_pipeline.gateway.webrtc.wire import (
     AddCandidates,
-    Answered,
     Census,
     CensusTaken,
-    Close,
     Configure,
-    Connected,
     FromWorker,
-    Gone,
-    Heard,
     IceServerSetting,
-    Measured,
-    Negotiate,
-    Refused,
     Trickled,
 )
-from piopiy_pipeline.signaling.messages import Message
 
 __all__ = ["PlacedCall", "WebRtcCalls"]
 
-RATE = 16000
-"""Of the sound between gateway and worker, both ways: Opus carries it whole, and no bot hears more."""
 MAX_HALF_OPEN = 64
 READY_S = 15.0
 """How long an offer waits for a worker that is just starting."""
-ANSWER_S = 10.0
-"""How long a worker may take to answer: it may ask a STUN or TURN server first."""
 MAX_SDP = 60_000
 WORKER_LOST = "the browser leg's process was lost"
-
-
-class PlacedCall(Protocol):
-    """What is done here with a call, once the switchboard has it."""
-
-    def end(self, now: float, reason: EndReason, detail: str = "") -> None:
-        """End it. Later reasons do not count."""
 
 
 class WebRtcCalls:
@@ -88,7 +64,7 @@ class WebRtcCalls:
     ) -> None:
         self._place = place
         self._max_half_open = max_half_open
-        self._lines: dict[str, _Line] = {}
+        self._lines: dict[str, Line] = {}
         self._half_open = 0
         self._numbers = 0
         self._closed = False
@@ -143,11 +119,11 @@ class WebRtcCalls:
                 503, f"{self._half_open} browsers are connecting just now: try again in a moment"
             )
         self._half_open += 1  # before the first wait, or all of a crowd would pass
-        line: _Line | None = None
+        line: Line | None = None
         try:
             desk = await self._least_loaded()
             self._numbers += 1
-            line = _Line(self, desk, self._numbers, caller, _metadata(offer, caller))
+            line = Line(self, desk, self._numbers, caller, _metadata(offer, caller))
             self._lines[line.pc_id] = line
             desk.lines[line.number] = line
             sdp = await line.negotiate(offer.sdp, restart=False, new=True)
@@ -196,7 +172,7 @@ class WebRtcCalls:
 
     # ------------------------------------------------------------------ inside
 
-    def _line(self, pc_id: str) -> _Line:
+    def _line(self, pc_id: str) -> Line:
         line = self._lines.get(pc_id)
         if line is None:
             raise OfferRefused(404, "there is no such peer connection: its call is over")
@@ -225,12 +201,12 @@ class WebRtcCalls:
         if self._changed is not None:
             self._changed.set()
 
-    def connected(self, line: _Line) -> PlacedCall:
+    def connected(self, line: Line) -> PlacedCall:
         """A browser has connected: its call begins."""
         self._half_open -= 1
         return self._place(line.info, line.leg)
 
-    def forget(self, line: _Line) -> None:
+    def forget(self, line: Line) -> None:
         """A line is over."""
         if self._lines.pop(line.pc_id, None) is not None and line.call is None:
             self._half_open -= 1
@@ -240,7 +216,7 @@ class _Desk:
     """A worker, and the lines that it has."""
 
     def __init__(self, calls: WebRtcCalls, number: int, settings: Configure) -> None:
-        self.lines: dict[int, _Line] = {}
+        self.lines: dict[int, Line] = {}
         self._censuses: list[asyncio.Future[CensusTaken]] = []
         self.worker = WorkerProcess(
             str(number),
@@ -276,96 +252,6 @@ class _Desk:
     def _on_died(self) -> None:
         for line in tuple(self.lines.values()):
             line.fail(EndReason.ERROR, WORKER_LOST)
-
-
-@dataclass(eq=False)
-class _Line:
-    """One caller: from the offer on, through its call, to its end."""
-
-    calls: WebRtcCalls
-    desk: _Desk
-    number: int
-    caller: TokenClaims
-    metadata: dict[str, Any] | None
-    pc_id: str = field(default_factory=lambda: str(uuid.uuid4()))
-    call_id: str = field(default_factory=lambda: str(uuid.uuid4()))
-    call: PlacedCall | None = None
-    answer: asyncio.Future[str] | None = None
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-    def __post_init__(self) -> None:
-        self.leg = WebRtcLeg(self, rate=RATE)
-
-    @property
-    def info(self) -> CallInfo:
-        return CallInfo(
-            agent_id=self.caller.agent_id,
-            call_id=self.call_id,
-            from_number=self.caller.identity,
-            to_number=self.caller.to_number or self.caller.agent_id,
-            metadata=self.metadata,
-            kind="browser",
-        )
-
-    def post(self, message: Message) -> None:
-        self.desk.worker.post(self.number, message)
-
-    def sound(self, pcm: bytes) -> None:
-        self.desk.worker.sound(self.number, pcm)
-
-    async def negotiate(self, sdp: str, *, restart: bool, new: bool) -> str:
-        async with self.turn:
-            self.answer = asyncio.get_running_loop().create_future()
-            self.post(Negotiate(sdp=sdp, restart=restart, new=new))
-            try:
-                async with asyncio.timeout(ANSWER_S):
-                    return await self.answer
-            except TimeoutError:
-                raise OfferRefused(503, f"the offer was not answered within {ANSWER_S:g} s") from None
-            finally:
-                self.answer = None
-
-    def told(self, event: FromWorker) -> None:
-        """What the worker says of this line."""
-        match event:
-            case Answered(sdp=sdp):
-                if self.answer is not None and not self.answer.done():
-                    self.answer.set_result(sdp)
-            case Refused(status=status, text=text):
-                self._refuse(OfferRefused(status, text))
-            case Connected():
-                if self.call is None:
-                    self.call = self.calls.connected(self)
-            case Heard():
-                self.leg.peer_heard(event)
-            case Measured(quality=quality):
-                self.leg.quality = quality
-            case Gone(detail=detail):
-                if self.call is None and detail:
-                    logger.info("a browser offered a call and did not get to it: {}", detail)
-                self._forget("the browser closed the connection")
-                self.leg.peer_gone(detail)
-
-    def fail(self, reason: EndReason, detail: str) -> None:
-        """End what there is of it, for a reason of ours."""
-        call = self.call
-        self.leave()
-        if call is not None:
-            call.end(asyncio.get_running_loop().time(), reason, detail)
-
-    def leave(self) -> None:
-        """Close the peer; a call, if there is one, does not end by this."""
-        self.post(Close())
-        self._forget("the gateway closed the connection")
-
-    def _refuse(self, refused: OfferRefused) -> None:
-        if self.answer is not None and not self.answer.done():
-            self.answer.set_exception(refused)
-
-    def _forget(self, why: str) -> None:
-        self._refuse(OfferRefused(503, why))
-        self.desk.lines.pop(self.number, None)
-        self.calls.forget(self)
 
 
 def _metadata(offer: BrowserOffer, caller: TokenClaims) -> dict[str, Any] | None:

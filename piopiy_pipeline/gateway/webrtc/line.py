@@ -1,0 +1,150 @@
+"""One browser's caller as the gateway sees it: from the offer on, through the call, to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from loguru import logger
+
+from piopiy_pipeline.call import CallInfo, EndReason
+from piopiy_pipeline.gateway.api.offers import OfferRefused, TokenClaims
+from piopiy_pipeline.gateway.legs.webrtc import WebRtcLeg
+from piopiy_pipeline.gateway.webrtc.wire import (
+    Answered,
+    Close,
+    Connected,
+    FromWorker,
+    Gone,
+    Heard,
+    Measured,
+    Negotiate,
+    Refused,
+)
+from piopiy_pipeline.signaling.messages import Message
+
+if TYPE_CHECKING:
+    from piopiy_pipeline.gateway.webrtc.process import WorkerProcess
+
+__all__ = ["ANSWER_S", "RATE", "Desk", "Line", "Lines", "PlacedCall"]
+
+RATE = 16000
+"""Of the sound between gateway and worker, both ways: Opus carries it whole, and no bot hears more."""
+ANSWER_S = 10.0
+"""How long a worker may take to answer: it may ask a STUN or TURN server first."""
+
+
+class PlacedCall(Protocol):
+    """What is done here with a call, once the switchboard has it."""
+
+    def end(self, now: float, reason: EndReason, detail: str = "") -> None:
+        """End it. Later reasons do not count."""
+
+
+class Desk(Protocol):
+    """The worker that has the line, and its other lines by their numbers."""
+
+    worker: WorkerProcess
+    lines: dict[int, Line]
+
+
+class Lines(Protocol):
+    """All lines of the gateway."""
+
+    def connected(self, line: Line) -> PlacedCall:
+        """A browser has connected: its call begins."""
+
+    def forget(self, line: Line) -> None:
+        """A line is over."""
+
+
+@dataclass(eq=False)
+class Line:
+    """One caller: from the offer on, through its call, to its end."""
+
+    calls: Lines
+    desk: Desk
+    number: int
+    caller: TokenClaims
+    metadata: dict[str, Any] | None
+    pc_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    call_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    call: PlacedCall | None = None
+    answer: asyncio.Future[str] | None = None
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def __post_init__(self) -> None:
+        self.leg = WebRtcLeg(self, rate=RATE)
+
+    @property
+    def info(self) -> CallInfo:
+        return CallInfo(
+            agent_id=self.caller.agent_id,
+            call_id=self.call_id,
+            from_number=self.caller.identity,
+            to_number=self.caller.to_number or self.caller.agent_id,
+            metadata=self.metadata,
+            kind="browser",
+        )
+
+    def post(self, message: Message) -> None:
+        self.desk.worker.post(self.number, message)
+
+    def sound(self, pcm: bytes) -> None:
+        self.desk.worker.sound(self.number, pcm)
+
+    async def negotiate(self, sdp: str, *, restart: bool, new: bool) -> str:
+        async with self.turn:
+            self.answer = asyncio.get_running_loop().create_future()
+            self.post(Negotiate(sdp=sdp, restart=restart, new=new))
+            try:
+                async with asyncio.timeout(ANSWER_S):
+                    return await self.answer
+            except TimeoutError:
+                raise OfferRefused(503, f"the offer was not answered within {ANSWER_S:g} s") from None
+            finally:
+                self.answer = None
+
+    def told(self, event: FromWorker) -> None:
+        """What the worker says of this line."""
+        match event:
+            case Answered(sdp=sdp):
+                if self.answer is not None and not self.answer.done():
+                    self.answer.set_result(sdp)
+            case Refused(status=status, text=text):
+                self._refuse(OfferRefused(status, text))
+            case Connected():
+                if self.call is None:
+                    self.call = self.calls.connected(self)
+            case Heard():
+                self.leg.peer_heard(event)
+            case Measured(quality=quality):
+                self.leg.quality = quality
+            case Gone(detail=detail):
+                if self.call is None and detail:
+                    logger.info("a browser offered a call and did not get to it: {}", detail)
+                self._forget("the browser closed the connection")
+                self.leg.peer_gone(detail)
+
+    def fail(self, reason: EndReason, detail: str) -> None:
+        """End what there is of it, for a reason of ours."""
+        call = self.call
+        self.leave()
+        if call is not None:
+            call.end(asyncio.get_running_loop().time(), reason, detail)
+
+    def leave(self) -> None:
+        """Close the peer; a call, if there is one, does not end by this."""
+        self.post(Close())
+        self._forget("the gateway closed the connection")
+
+    def _refuse(self, refused: OfferRefused) -> None:
+        if self.answer is not None and not self.answer.done():
+            self.answer.set_exception(refused)
+
+    def _forget(self, why: str) -> None:
+        self._refuse(OfferRefused(503, why))
+        self.desk.lines.pop(self.number, None)
+        self.calls.forget(self)
