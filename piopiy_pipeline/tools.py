@@ -1,0 +1,200 @@
+"""Tools that a telephone's bot gives its model: hand the caller over, hang up, press keys.
+
+    tools=[transfer_call(to="+4930123456", when="the caller wants to speak to a human"), end_call()]
+
+Each is a pipecat `FunctionSchema` with its handler, for `VoiceAgent(tools=...)` or `LLMContext(tools=...)`.
+Where a caller may be sent is the author's decision, in code, because a model does what it is talked
+into by whoever is on the line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from loguru import logger
+from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
+from pipecat.frames.frames import FunctionCallResultProperties
+from pipecat.services.llm_service import FunctionCallParams
+
+from piopiy_pipeline.session import Call, TransferOutcome, current_call
+
+__all__ = ["end_call", "press_keys", "transfer_call"]
+
+_NUMBER = re.compile(r"\+?[0-9*#]{2,32}")
+_SILENTLY = FunctionCallResultProperties(run_llm=False)
+MAX_SUMMARY = 2000
+_UNDER_WAY: set[asyncio.Task[None]] = set()  # transfers whose outcome a model is still to be told
+
+
+def transfer_call(
+    to: str | None = None,
+    *,
+    destinations: Mapping[str, str] | None = None,
+    any_number: bool = False,
+    when: str = "the caller asks for a human, or needs what you cannot do",
+    warm: bool = True,
+    ring_timeout_s: float = 30,
+    name: str = "transfer_call",
+) -> FunctionSchema:
+    """A tool that hands the caller over: see `Call.transfer` for `warm` and `ring_timeout_s`.
+
+    Who gets the caller is one of three: `to`, a number, SIP URI or name that the gateway knows;
+    `destinations`, such as ``{"billing": "+4930123456", "sales": "+4930123457"}``, of which the model
+    names one and never sees the number; or `any_number`, with which it may dial what it likes. That
+    last one is a risk: a caller who talks the model into an expensive number calls it at your cost.
+    `when` tells the model what the tool is for.
+
+    A warm transfer's tool returns at once, so that the caller goes on talking to the bot while it
+    rings. When nobody answers, the model is told why, as a message in the conversation, and speaks.
+    Raises `ValueError` unless exactly one of the three is given.
+    """
+    if (to is not None) + (destinations is not None) + bool(any_number) != 1:
+        raise ValueError("transfer_call: say to whom, in one way: to=, destinations= or any_number=True")
+    if to is not None and not to.strip():
+        raise ValueError("transfer_call: to is empty")
+    if destinations is not None and not all(key and value for key, value in destinations.items()):
+        raise ValueError("transfer_call: a destination is a name and a number")
+    if destinations is not None and not destinations:
+        raise ValueError("transfer_call: destinations is empty")
+    properties: dict[str, Any] = {}
+    if destinations is not None:
+        properties["to"] = {"type": "string", "enum": list(destinations), "description": "Whom to call."}
+    elif any_number:
+        properties["to"] = {"type": "string", "description": "The telephone number, such as +4930123456."}
+    properties["summary"] = {
+        "type": "string",
+        "description": "What whoever answers needs to know: who calls, and what they want. One sentence.",
+    }
+
+    def number_of(arguments: Mapping[str, Any]) -> tuple[str, str]:
+        """The destination, and what the model calls it. Raises `ValueError`, with what to tell the model."""
+        if to is not None:
+            return to, "them"
+        wanted = str(arguments.get("to") or "").strip()
+        if destinations is not None:
+            if wanted not in destinations:
+                raise ValueError(f"there is no {wanted!r}, only {', '.join(destinations)}")
+            return destinations[wanted], wanted
+        number = re.sub(r"[\s().\-/]", "", wanted)
+        if not _NUMBER.fullmatch(number):
+            raise ValueError(f"{wanted!r} is no telephone number")
+        return number, wanted
+
+    async def handler(params: FunctionCallParams) -> None:
+        call = _call()
+        try:
+            number, whom = number_of(params.arguments)
+        except ValueError as error:
+            await params.result_callback({"error": str(error)})
+            return
+        if call.transferring:
+            await params.result_callback({"error": "another transfer is under way: wait for its outcome"})
+            return
+        summary = str(params.arguments.get("summary") or "")[:MAX_SUMMARY]
+        if warm:
+            told = {"ringing": True, "note": f"It rings at {whom}. Talk on until they answer."}
+            await params.result_callback(told)
+        else:  # the bot is about to leave: there is nothing to add to what it has said
+            await params.result_callback({"transferring": True}, properties=_SILENTLY)
+        transfer = call.transfer(number, warm=warm, summary=summary, ring_timeout_s=ring_timeout_s)
+        task = asyncio.create_task(
+            _see_through(call, transfer, name, whom), name=f"{call.info.call_id}::{name}"
+        )
+        _UNDER_WAY.add(task)
+        task.add_done_callback(_UNDER_WAY.discard)
+
+    ways = "It rings there while you go on talking." if warm else "You leave the call with it: say so first."
+    return FunctionSchema(
+        name=name,
+        description=f"Hand the caller over to somebody else. Use it when {when}. {ways}",
+        properties=properties,
+        required=list(properties),
+        handler=handler,
+    )
+
+
+async def _see_through(call: Call, transfer: Any, tool: str, whom: str) -> None:
+    """Wait for the outcome of a transfer, and tell the model of one that has come to nothing."""
+    try:
+        outcome: TransferOutcome = await transfer
+        if outcome.bridged or call.ended:
+            return
+        why = outcome.detail or outcome.outcome
+        note = {
+            "tool": tool,
+            "error": f"The transfer to {whom} came to nothing: {why} ({outcome.outcome}).",
+            "note": "The caller is still with you: tell them, and help them yourself or offer something else.",
+        }
+        await call.respond(json.dumps(note, ensure_ascii=False))
+    except (RuntimeError, ValueError) as error:
+        logger.error("the transfer to {} was not asked for: {}", whom, error)
+
+
+def end_call(
+    *,
+    when: str = "the caller is done, and everything is settled",
+    goodbye: str | None = None,
+    name: str = "end_call",
+) -> FunctionSchema:
+    """A tool that hangs up, when what the bot is saying was heard.
+
+    With `goodbye` the bot says that line, and the model nothing more; without, the model says it.
+    `when` tells the model what the tool is for.
+    """
+
+    async def handler(params: FunctionCallParams) -> None:
+        call = _call()
+        if goodbye is None:
+            await call.hangup()  # which waits for the model's answer to the result
+            await params.result_callback(
+                {"ending": True, "note": "Say goodbye now, unless you have just done so."}
+            )
+            return
+        await params.result_callback({"ending": True}, properties=_SILENTLY)
+        if not call.ended:
+            call._say(goodbye)
+        await call.hangup()
+
+    return FunctionSchema(
+        name=name,
+        description=f"End the call. Use it when {when}.",
+        properties={},
+        required=[],
+        handler=handler,
+    )
+
+
+def press_keys(
+    *,
+    when: str = "a recorded voice asks you to press a key",
+    name: str = "press_keys",
+) -> FunctionSchema:
+    """A tool with which the model presses keys of the telephone, for bots that call menus."""
+
+    async def handler(params: FunctionCallParams) -> None:
+        digits = str(params.arguments.get("digits") or "").replace(" ", "")
+        try:
+            await _call().send_dtmf(digits)
+        except ValueError as error:
+            await params.result_callback({"error": str(error)})
+        else:
+            await params.result_callback({"pressed": digits}, properties=_SILENTLY)
+
+    return FunctionSchema(
+        name=name,
+        description=f"Press keys of the telephone. Use it when {when}.",
+        properties={"digits": {"type": "string", "description": "The keys, of 0-9, * and #, such as 12#."}},
+        required=["digits"],
+        handler=handler,
+    )
+
+
+def _call() -> Call:
+    call = current_call.get()
+    if call is None:
+        raise RuntimeError("this tool is for calls: it runs within create_session")
+    return call

@@ -1,0 +1,290 @@
+"""What a bot has done to its call: transfer, hold, mute, recording, keys. In virtual time, and once over sockets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from piopiy_pipeline.call import CallEnd, EndReason
+from piopiy_pipeline.session import Call, TransferOutcome
+from piopiy_pipeline.testing import Caller, CallerLine, simulate
+from tests.support.bots import LONG, voice
+from tests.support.virtual import PEOPLE, YES, texts
+
+HUMAN = "+4930123456"
+
+
+class Handover:
+    """A bot that hands its caller over when they have said something."""
+
+    def __init__(self, *, warm: bool = True, replies: Any = None, **options: Any) -> None:
+        self.options = options
+        self.warm = warm
+        self.replies = replies or ["I see.", "Go on.", "All right."]
+        self.outcomes: list[TransferOutcome] = []
+        self.told: list[TransferOutcome] = []
+        self.end: CallEnd | None = None
+
+    async def __call__(self, call: Call) -> None:
+        agent = await voice(
+            call, greeting="Hello.", texts=["help", "yes", "yes"], replies=self.replies, **self.options
+        )
+
+        async def hand_over(_: object) -> None:
+            if len(call.transcript) < 3:
+                self.outcomes.append(
+                    await agent.transfer(HUMAN, warm=self.warm, summary="wants help", ring_timeout_s=20)
+                )
+
+        agent.on("user_turn", hand_over)
+        agent.on("transfer", self.told.append)
+        self.end = await agent.start()
+
+
+def test_the_caller_talks_to_the_bot_while_it_rings_and_is_then_somebody_elses() -> None:
+    bot = Handover()
+    call = simulate(bot, Caller().say(PEOPLE).say(YES).pause(60), transfers={HUMAN: ("bridged", 12)})
+    assert texts(call, "user") == ["help", "yes"]
+    assert texts(call, "bot") == ["Hello.", "I see.", "Go on."]
+    call.assert_transferred(to=HUMAN)
+    call.assert_ended(EndReason.TRANSFERRED)
+    assert call.of("transfer")[0].data == {"to": HUMAN, "warm": True, "summary": "wants help"}
+    assert bot.outcomes == bot.told == [TransferOutcome(HUMAN, "bridged", "")]
+    assert bot.outcomes[0].bridged
+    assert bot.end is not None
+    assert bot.end.reason is EndReason.TRANSFERRED
+
+
+@pytest.mark.parametrize("outcome", ["no_answer", "busy", "declined", "unreachable", "refused", "failed"])
+def test_when_it_comes_to_nothing_the_bot_knows_why_and_the_caller_is_still_there(outcome: str) -> None:
+    bot = Handover()
+    call = simulate(bot, Caller().say(PEOPLE).pause(25).say(YES), transfers=lambda request: outcome)  # type: ignore[arg-type]
+    assert [told.outcome for told in bot.outcomes] == [outcome]
+    assert bot.outcomes[0].detail
+    assert not bot.outcomes[0].bridged
+    call.assert_transferred(to=HUMAN, outcome=outcome)
+    assert texts(call, "user") == ["help", "yes"]
+    call.assert_ended(EndReason.CALLER_HANGUP)
+
+
+def test_nobody_is_at_a_number_of_which_the_test_says_nothing() -> None:
+    bot = Handover()
+    call = simulate(bot, Caller().say(PEOPLE).pause(3))
+    assert bot.outcomes[0].outcome == "unreachable"
+    assert "transfers=" in bot.outcomes[0].detail
+    with pytest.raises(AssertionError, match=r"was not handed to anybody.*unreachable"):
+        call.assert_transferred()
+
+
+def test_a_blind_transfer_waits_for_what_the_bot_says_and_then_the_caller_hears_no_bot() -> None:
+    bot = Handover(warm=False, replies=["I will put you through."])
+    call = simulate(bot, Caller().say(PEOPLE).pause(60), transfers={HUMAN: ("bridged", 8)})
+    call.assert_ended(EndReason.TRANSFERRED)
+    assert texts(call, "bot")[-1] == "I will put you through."
+    assert call.of("bot_stopped")[-1].at <= call.of("transfer")[0].at
+
+
+def test_back_from_a_blind_transfer_the_bot_hears_and_is_heard() -> None:
+    bot = Handover(warm=False)
+    call = simulate(bot, Caller().say(PEOPLE).pause(15).say(YES), transfers={HUMAN: ("busy", 6)})
+    assert texts(call, "user") == ["help", "yes"]
+    assert texts(call, "bot") == ["Hello.", "I see.", "Go on."]
+    call.assert_no_gap()
+
+
+@pytest.mark.parametrize("warm", [True, False])
+def test_somebody_who_is_waited_for_is_no_idle_call(warm: bool) -> None:
+    bot = Handover(warm=warm, idle_timeout_secs=3)
+    call = simulate(bot, Caller().say(PEOPLE).pause(60), transfers={HUMAN: "no_answer"})
+    call.assert_ended(EndReason.IDLE_TIMEOUT)
+    assert call.duration_s - call.of("transfer_result")[0].at == pytest.approx(3, abs=1)
+
+
+def test_a_second_transfer_meanwhile_is_refused_and_one_afterwards_is_not() -> None:
+    outcomes: list[TransferOutcome] = []
+
+    async def bot(call: Call) -> None:
+        agent = await voice(call, greeting="Hello.")
+
+        async def hand_over(_: object) -> None:
+            outcomes.append(await agent.transfer("100", ring_timeout_s=5))
+            outcomes.append(await agent.transfer("300"))
+
+        async def meanwhile(_: object) -> None:
+            assert call.transferring
+            outcomes.append(await agent.transfer("200"))
+            assert call.transferring
+
+        agent.on("answered", hand_over)
+        agent.on("bot_turn", meanwhile)
+        await agent.start()
+
+    call = simulate(
+        bot, Caller().pause(30), transfers={"100": "no_answer", "200": "bridged", "300": "bridged"}
+    )
+    assert [(each.to, each.outcome) for each in outcomes] == [
+        ("200", "refused"),
+        ("100", "no_answer"),
+        ("300", "bridged"),
+    ]
+    assert "another transfer is under way" in outcomes[0].detail
+    assert [event.data["to"] for event in call.of("transfer")] == ["100", "300"]
+
+
+def test_a_transfer_is_over_with_the_call() -> None:
+    bot = Handover()
+    simulate(bot, Caller().say(PEOPLE).pause(2), transfers={HUMAN: "no_answer"})
+    assert bot.outcomes == [TransferOutcome(HUMAN, "failed", "the call ended before: the caller hung up")]
+    assert bot.told == bot.outcomes
+
+
+def test_what_the_gateway_would_not_understand_is_said_at_once() -> None:
+    said: list[str] = []
+
+    async def bot(call: Call) -> None:
+        agent = await voice(call, greeting="Hello.")
+        for early in (agent.hold, agent.mute, agent.start_recording, agent.stop_recording):
+            with pytest.raises(RuntimeError, match="not answered yet"):
+                early()
+        with pytest.raises(RuntimeError, match="not answered yet"):
+            await agent.transfer("100")
+
+        async def wrong(_: object) -> None:
+            for to, options in ((" ", {}), ("1", {"ring_timeout_s": 0}), ("1", {"summary": "x" * 3000})):
+                with pytest.raises(ValueError, match="transfer") as failure:
+                    await agent.transfer(to, **options)
+                said.append(str(failure.value))
+            for keys in ("", "12x", "A"):
+                with pytest.raises(ValueError, match="send_dtmf") as failure:
+                    await agent.send_dtmf(keys)
+                said.append(str(failure.value))
+            assert not call.transferring
+
+        agent.on("answered", wrong)
+        await agent.start()
+
+    simulate(bot, Caller())
+    assert len(said) == 6
+    assert "transfer to whom?" in said[0]
+    assert "ring_timeout_s" in said[1]
+    assert "no key 'x'" in said[4]
+
+
+# ---------------------------------------------------------------------- hold, mute, recording
+
+
+def test_on_hold_the_bots_speech_waits_as_long_as_it_takes_and_nothing_of_it_is_lost() -> None:
+    async def bot(call: Call) -> None:
+        agent = await voice(call, greeting=LONG, texts=["yes"], idle_timeout_secs=4, reply_timeout_secs=2)
+        agent.on("dtmf", lambda key: agent.hold(key == "1"))
+        await agent.start()
+
+    async def caller(line: CallerLine) -> None:
+        await line.at(2)
+        await line.press("1")
+        await line.at(10)
+        await line.say(YES)
+        await line.at(32)
+        await line.press("2")
+        await line.at(45)
+
+    call = simulate(bot, caller)
+    call.assert_ended(EndReason.IDLE_TIMEOUT)
+    assert texts(call, "bot") == [LONG]
+    assert texts(call, "user") == [], "nobody hears a caller on hold"
+    call.assert_no_error()
+    call.assert_no_gap()
+    on, off = (event.at for event in call.of("control"))
+    assert not call.bot_audio[int(on * call.rate) + 400 : int(off * call.rate)].any()
+
+
+def test_a_bot_that_hangs_up_takes_the_caller_off_hold_to_say_goodbye() -> None:
+    async def bot(call: Call) -> None:
+        agent = await voice(call)
+
+        async def goodbye(_: object) -> None:
+            agent.hold()
+            call._say("Thank you, goodbye.")
+            await agent.hangup()
+
+        agent.on("answered", goodbye)
+        await agent.start()
+
+    call = simulate(bot, Caller().pause(60))
+    call.assert_ended(EndReason.AGENT_HANGUP)
+    assert texts(call, "bot") == ["Thank you, goodbye."]
+
+
+def test_a_muted_caller_is_not_understood_and_hears_the_bot() -> None:
+    async def bot(call: Call) -> None:
+        agent = await voice(call, greeting="Hello.", texts=["yes"], replies=["I see."])
+        agent.on("answered", lambda _: agent.mute())
+        agent.on("message", lambda _: agent.mute(False))
+        await agent.start()
+
+    async def caller(line: CallerLine) -> None:
+        await line.say(YES)
+        await line.pause(4)
+        line.send({"hear": "me"})
+        await line.say(YES)
+        await line.my_turn()
+
+    call = simulate(bot, caller)
+    assert texts(call, "user") == ["yes"]
+    assert texts(call, "bot") == ["Hello.", "I see."]
+    assert len(call.of("vad_started")) == 1
+
+
+def test_a_recording_is_asked_for_and_ended() -> None:
+    async def bot(call: Call) -> None:
+        agent = await voice(call, greeting="Hello.")
+        agent.on("answered", lambda _: agent.start_recording())
+        agent.on("bot_turn", lambda _: agent.stop_recording())
+        await agent.start()
+
+    call = simulate(bot, Caller())
+    assert [event.data for event in call.of("control")] == [
+        {"what": "record", "on": True},
+        {"what": "record", "on": False},
+    ]
+
+
+# ---------------------------------------------------------------------- keys
+
+
+def test_keys_are_pressed_behind_what_is_said_or_at_once_and_an_interruption_cuts_none_off() -> None:
+    async def bot(call: Call) -> None:
+        agent = await voice(call)
+
+        async def press(_: object) -> None:
+            call._say(LONG)
+            await agent.send_dtmf("12#")
+            await agent.send_dtmf("9", at_once=True)
+
+        agent.on("answered", press)
+        await agent.start()
+
+    call = simulate(bot, Caller().pause(10))
+    first, second = call.of("dtmf")
+    assert (first.data["digits"], second.data["digits"]) == ("9", "12#")
+    assert first.at < 0.1
+    assert second.at == pytest.approx(call.of("bot_stopped")[0].at, abs=0.3)
+    cut = simulate(bot, Caller().interrupt(PEOPLE, after=1.0).pause(3))
+    cut.assert_interrupted()
+    assert [event.data["digits"] for event in cut.of("dtmf")] == ["9", "12#"]
+
+
+def test_the_callers_keys_are_an_event() -> None:
+    pressed: list[str] = []
+
+    async def bot(call: Call) -> None:
+        agent = await voice(call, greeting="Hello.", idle_timeout_secs=5)
+        agent.on("dtmf", pressed.append)
+        await agent.start()
+
+    call = simulate(bot, Caller().pause(4).press("4A").pause(4).press("#"))
+    assert pressed == ["4", "A", "#"]
+    call.assert_ended(EndReason.IDLE_TIMEOUT)
+    assert call.duration_s - 8.2 == pytest.approx(5.0, abs=1.0), "who presses keys is there"
+    assert texts(call, "user") == []
