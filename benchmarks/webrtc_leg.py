@@ -119,7 +119,7 @@ def measure(side: str, workers: int, calls: int, seconds: float, windows: int) -
             for name in parts:
                 found[name].append(100 * (after[name] - before[name]) / lasted / calls)
             heard.append((sum(heard_after) - sum(heard_before)) / lasted / calls)
-        if min(heard) < 45:
+        if min(heard) < 30 or statistics.median(heard) < 45:
             raise Failed(
                 f"{side}: in one window callers heard {min(heard):.1f} packets a second of 50: too busy a machine?"
             )
