@@ -17,8 +17,9 @@ import pytest
 from numpy.typing import NDArray
 
 from examples import front_desk
-from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.call import CallInfo, EndReason
 from piopiy_pipeline.gateway import Gateway
+from piopiy_pipeline.gateway.dialling import DialRequest
 from piopiy_pipeline.gateway.phones import Phones
 from piopiy_pipeline.gateway.snapshots import CallSnapshot
 from piopiy_pipeline.gateway.watch import CallEventTold, News
@@ -234,6 +235,49 @@ def test_a_call_over_tcp_with_reports_on_the_port_of_the_voice() -> None:
             await one.hangup(offer)
             await phone.event("CALL_CLOSED")
             assert (await ended(gateway)).reason is EndReason.AGENT_HANGUP
+
+    asyncio.run(story())
+
+
+def test_the_gateway_calls_a_phone_and_an_agent_talks_to_whoever_picks_up() -> None:
+    async def story() -> None:
+        async with (
+            Gateway(config(sip=SIP)) as gateway,
+            agent(gateway) as one,
+            phone_of(gateway, account=";answermode=auto") as phone,
+        ):
+            info = CallInfo(AGENT_ID, "call-1", from_number="5550000", to_number="alice", kind="phone")
+            now = asyncio.get_running_loop().time()
+            gateway.switchboard.dial(info, DialRequest("alice", "5550000"), ring_timeout_s=10, now=now)
+            incoming = await phone.event("CALL_ESTABLISHED")
+            assert incoming["direction"] == "incoming"
+            assert "5550000" in incoming["peeruri"]
+            offer = await one.offer()
+            assert (offer["to_number"], offer["kind"]) == ("alice", "phone")
+            _, media = await one.take(offer, caller_rate=offer["caller_rate"], bot_rate=offer["caller_rate"])
+            await phone.say(AUDIO / "booking" / "01-people.wav")
+            while await loud(media) < 3000:
+                pass
+            await one.hangup(offer)
+            await phone.event("CALL_CLOSED")
+            assert (await ended(gateway)).reason is EndReason.AGENT_HANGUP
+
+    asyncio.run(story())
+
+
+def test_a_phone_that_does_not_pick_up_is_let_go_and_the_record_says_so() -> None:
+    async def story() -> None:
+        async with (
+            Gateway(config(sip=SIP)) as gateway,
+            agent(gateway),
+            phone_of(gateway, account=";answermode=manual") as phone,
+        ):
+            info = CallInfo(AGENT_ID, "call-1", to_number="alice", kind="phone")
+            now = asyncio.get_running_loop().time()
+            gateway.switchboard.dial(info, DialRequest("alice"), ring_timeout_s=0.5, now=now)
+            await phone.event("CALL_CLOSED")
+            assert (await ended(gateway)).reason is EndReason.NO_ANSWER
+            assert not phones_of(gateway).active
 
     asyncio.run(story())
 
