@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from piopiy_pipeline.gateway.carriers.config import CarriersConfig
 from piopiy_pipeline.gateway.errors import GatewayError
 from piopiy_pipeline.gateway.sip.config import SipConfig
+from piopiy_pipeline.gateway.webhooks.config import WebhookConfig
 
 __all__ = ["ENV_PREFIX", "GatewayConfig", "IceServer"]
 
@@ -98,6 +99,11 @@ class GatewayConfig(BaseModel):
     """Whether calls are recorded, in stereo, on disk: the caller left, the bot right."""
     keep_days: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """Records and recordings of calls that ended longer ago are deleted. None: they are kept for ever."""
+
+    dials_per_minute: Annotated[float, Field(gt=0, le=60_000, allow_inf_nan=False)] = 60
+    """How many calls an API key may have dialled (``POST /api/calls``) a minute, in the long run."""
+    webhooks: Annotated[list[WebhookConfig], Field(max_length=8)] = Field(default_factory=list)
+    """Addresses that are told of calls: a table each, ``[[webhooks]]``."""
 
     tls_certificate: Path | None = None
     """A PEM file with the certificate chain: the port then speaks TLS. Browsers give pages of other

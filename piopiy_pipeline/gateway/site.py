@@ -35,6 +35,7 @@ from piopiy_pipeline.gateway.recorder import Recorder
 from piopiy_pipeline.gateway.records import Records
 from piopiy_pipeline.gateway.records.places import recordings_folder
 from piopiy_pipeline.gateway.switchboard import Switchboard
+from piopiy_pipeline.gateway.webhooks.sender import Webhooks
 from piopiy_pipeline.offload import offload
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class GatewaySite:
         self.events = EventsHub(self._access, self._recent)
         self._records = Records(config, wall=watch.wall) if config.records else None
         self._recorder = Recorder(recordings_folder(config), on_finished=self._recorded, wall=watch.wall)
+        self._webhooks = Webhooks(config.webhooks, wall=watch.wall) if config.webhooks else None
         self._browser = _BrowserCallsToCome() if config.webrtc_workers else None
         self._http: HttpServer | None = None
         self.loaded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -87,6 +89,10 @@ class GatewaySite:
             watch.add(self._records.watcher)
             opening = self._start_records(self._records, port)
             self._opening = asyncio.create_task(opening, name="open the records")
+        if self._webhooks is not None:
+            watch.add(self._webhooks.watcher)
+            sending = self._webhooks.start()
+            self._tasks.append(asyncio.create_task(sending, name="begin to send webhooks"))
         if self._browser is not None:
             starting = self._start_browser(self._browser)
             self._tasks.append(asyncio.create_task(starting, name="start the browser leg"))
@@ -115,9 +121,12 @@ class GatewaySite:
         await self._settle()
         if self._http is not None:
             await self._http.close()
-        await self._recorder.close()
-        if self._records is not None:
-            await self._records.close()
+        async with asyncio.TaskGroup() as closing:
+            if self._webhooks is not None:
+                closing.create_task(self._webhooks.close())
+            await self._recorder.close()
+            if self._records is not None:
+                await self._records.close()
         if not self.loaded.done():
             self.loaded.cancel()
 

@@ -1,0 +1,75 @@
+"""What an operator sets for a webhook. Free of the sender's imports, as the gateway's settings need it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+__all__ = ["WebhookConfig", "WebhookEvent"]
+
+WebhookEvent = Literal["call.placed", "call.answered", "call.ended", "call.transfer", "call.turn"]
+"""What can be told: see docs/api.md."""
+
+_PREFIX = "whsec_"
+_HOW = f"{_PREFIX} and the base64 of 24 to 64 random bytes: echo {_PREFIX}$(openssl rand -base64 32)"
+
+
+class WebhookConfig(BaseModel):
+    """One address that is told of calls."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    url: Annotated[str, Field(max_length=2000, repr=False)]
+    """Where to POST to, ``http://`` or ``https://``. Redirections are not followed."""
+    secret: Annotated[str, Field(repr=False)]
+    """What messages are signed with: ``whsec_`` and the base64 of 24 to 64 random bytes."""
+    events: Annotated[list[WebhookEvent], Field(min_length=1)] = [
+        "call.placed",
+        "call.answered",
+        "call.ended",
+        "call.transfer",
+    ]
+    """What to tell."""
+
+    @field_validator("url")
+    @classmethod
+    def _is_an_address(cls, url: str) -> str:
+        if not url.isascii() or not url.isprintable() or " " in url:
+            raise ValueError(
+                "an address has neither spaces nor letters beyond ASCII in it: write them as %xx"
+            )
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("an address begins with http:// or https:// and names a host")
+        parts.hostname.encode("idna")  # a ValueError where a name is longer than names are
+        _ = parts.port  # the same for a port
+        return url
+
+    @field_validator("secret")
+    @classmethod
+    def _is_a_secret(cls, secret: str) -> str:
+        try:
+            key = base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
+        except (binascii.Error, ValueError):
+            key = b""
+        if not secret.startswith(_PREFIX) or not 24 <= len(key) <= 64:
+            raise ValueError(f"a secret is {_HOW}")
+        return secret
+
+    @property
+    def key(self) -> bytes:
+        """The secret as bytes."""
+        return base64.b64decode(self.secret.removeprefix(_PREFIX))
+
+    @property
+    def origin(self) -> str:
+        """The address as logs may have it: paths are secrets, with some."""
+        parts = urlsplit(self.url)
+        host = parts.hostname or ""
+        return (
+            f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{f':{parts.port}' if parts.port else ''}"
+        )

@@ -1,0 +1,219 @@
+"""Webhooks over real sockets: a receiver that checks what it is sent, as docs/api.md says."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from piopiy_pipeline.gateway import Gateway
+from piopiy_pipeline.gateway.webhooks import outbox, sender
+from piopiy_pipeline.gateway.webhooks.config import WebhookConfig
+from piopiy_pipeline.gateway.webhooks.sender import Webhooks, retry_after_s
+from tests.support.gateway_peers import agent, caller, config, until
+from tests.support.news import NOON, Telling
+
+SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
+DOCS = Path(__file__).parents[3] / "docs" / "api.md"
+
+
+def documented_verifier() -> Callable[..., Any]:
+    """`verify` of the page that receivers are told to copy it from."""
+    [code] = re.findall(r"```python\n(.*?def verify.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(compile(code, str(DOCS), "exec"), names)  # the documentation's own code is what is tested
+    verify: Callable[..., Any] = names["verify"]
+    return verify
+
+
+class Receiver:
+    """An operator's server: notes what comes, and answers with `answers`, then 204."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.heard: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
+        self.bodies: list[bytes] = []
+        self.answers: list[web.Response] = []
+        self.wait: asyncio.Event | None = None
+
+    async def handle(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        self.bodies.append(body)
+        self.headers.append({name.lower(): value for name, value in request.headers.items()})
+        self.heard.append(json.loads(body))
+        if self.wait is not None:
+            await self.wait.wait()
+        return self.answers.pop(0) if self.answers else web.Response(status=204)
+
+    @property
+    def types(self) -> list[str]:
+        return [one["type"] for one in self.heard]
+
+    def config(self, **more: Any) -> WebhookConfig:
+        return WebhookConfig(url=self.url, secret=SECRET, **more)
+
+
+@asynccontextmanager
+async def receiving() -> AsyncIterator[Receiver]:
+    receiver = Receiver()
+    app = web.Application()
+    app.router.add_post("/calls", receiver.handle)
+    runner = web.AppRunner(app, shutdown_timeout=1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    host, port = runner.addresses[0][:2]
+    receiver.url = f"http://{host}:{port}/calls"
+    try:
+        yield receiver
+    finally:
+        if receiver.wait is not None:
+            receiver.wait.set()
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def sending(*configs: WebhookConfig) -> AsyncIterator[Webhooks]:
+    hooks = Webhooks(configs, wall=lambda: NOON, chance=lambda: 0.5)
+    await hooks.start()
+    try:
+        yield hooks
+    finally:
+        await hooks.close()
+
+
+def test_a_receiver_that_verifies_as_documented_hears_of_a_whole_call_also_at_the_gateways_end() -> None:
+    async def story() -> None:
+        async with receiving() as receiver:
+            settings = config(webhooks=[receiver.config()])
+            async with Gateway(settings) as gateway, agent(gateway) as one:
+                await gateway.ready()
+                async with caller(gateway) as line:
+                    await one.take()
+                    await line.hear("answered")
+                    await until(lambda: len(receiver.heard) == 2)
+                    await gateway.close()
+            assert receiver.types == ["call.placed", "call.answered", "call.ended"]
+            assert receiver.heard[-1]["data"]["call"]["reason"] == "shutdown"
+            verify = documented_verifier()
+            for headers, body, heard in zip(receiver.headers, receiver.bodies, receiver.heard, strict=True):
+                assert headers["content-type"] == "application/json"
+                assert verify(SECRET, headers, body) == heard
+
+    asyncio.run(story())
+
+
+def test_the_documented_verifier_refuses_what_is_forged_changed_or_old() -> None:
+    async def story() -> Receiver:
+        async with receiving() as receiver, sending(receiver.config()) as hooks:
+            hooks.watcher(Telling().placed())
+            await until(lambda: len(receiver.heard) == 1)
+            return receiver
+
+    receiver = asyncio.run(story())
+    headers, body = receiver.headers[0], receiver.bodies[0]
+    verify = documented_verifier()
+    assert verify(SECRET, headers, body, now=NOON + 60)["type"] == "call.placed"
+    other = "whsec_" + base64.b64encode(b"z" * 32).decode()
+    for secret, changed, text, now in (
+        (other, {}, body, NOON),
+        (SECRET, {}, body + b" ", NOON),
+        (SECRET, {"webhook-id": "msg_other"}, body, NOON),
+        (SECRET, {"webhook-timestamp": str(int(NOON) + 1)}, body, NOON),
+        (SECRET, {"webhook-signature": "v1,AAAA"}, body, NOON),
+        (SECRET, {}, body, NOON + 3600),
+    ):
+        with pytest.raises(ValueError, match="webhook"):
+            verify(secret, {**headers, **changed}, text, now=now)
+
+
+def test_what_fails_is_sent_again_as_the_same_message_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox, "PAUSES_S", (0.01, 0.01, 0.01))
+
+    async def story() -> None:
+        async with receiving() as receiver, sending(receiver.config()) as hooks:
+            receiver.answers = [web.Response(status=500), web.Response(status=302)]
+            call = Telling()
+            hooks.watcher(call.placed())
+            hooks.watcher(call.ended(101.0))
+            await until(lambda: len(receiver.heard) == 4)
+            assert receiver.types == ["call.placed"] * 3 + ["call.ended"]
+            assert len({headers["webhook-id"] for headers in receiver.headers}) == 2
+            assert len(set(receiver.bodies)) == 2
+
+    asyncio.run(story())
+
+
+def test_410_is_heeded_and_other_receivers_go_on() -> None:
+    async def story() -> None:
+        async with receiving() as leaving, receiving() as staying:
+            leaving.answers = [web.Response(status=410)]
+            async with sending(leaving.config(), staying.config(events=["call.ended"])) as hooks:
+                call = Telling()
+                hooks.watcher(call.placed())
+                await until(lambda: len(leaving.heard) == 1)
+                hooks.watcher(call.answered(101.0))
+                hooks.watcher(call.ended(102.0))
+                await until(lambda: len(staying.heard) == 1)
+            assert leaving.types == ["call.placed"]
+            assert staying.types == ["call.ended"]
+
+    asyncio.run(story())
+
+
+def test_a_receiver_that_does_not_answer_holds_up_neither_another_nor_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sender, "DRAIN_S", 0.1)
+
+    async def story() -> None:
+        async with receiving() as stuck, receiving() as other:
+            stuck.wait = asyncio.Event()
+            async with sending(stuck.config(), other.config()) as hooks:
+                for number in range(20):
+                    hooks.watcher(Telling(f"call-{number}").placed())
+                await until(lambda: len(other.heard) == 20)
+                assert len(stuck.heard) <= sender.AT_ONCE
+                async with asyncio.timeout(5):
+                    await hooks.close()
+
+    asyncio.run(story())
+
+
+def test_a_receiver_that_is_not_there_is_no_failure_of_the_gateway() -> None:
+    async def story() -> None:
+        gone = WebhookConfig(url="http://127.0.0.1:1/calls", secret=SECRET)
+        async with sending(gone) as hooks:
+            hooks.watcher(Telling().placed())
+        await hooks.close()
+        early = Webhooks([gone])
+        await early.close()  # before it ever began
+        await early.start()
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        (None, None),
+        ("120", 120.0),
+        ("Fri, 15 Jan 2027 08:01:00 GMT", 60.0),
+        ("Fri, 15 Jan 2021 08:01:00 GMT", 0.0),
+        ("soon", None),
+        ("-5", None),
+        ("9" * 500, None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(header: str | None, seconds: float | None) -> None:
+    assert NOON == 1_800_000_000  # Fri, 15 Jan 2027 08:00:00 GMT
+    assert retry_after_s(header, NOON) == seconds
