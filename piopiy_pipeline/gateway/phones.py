@@ -138,7 +138,10 @@ class Phones:
         if endpoint is None:
             raise DialRefused("the gateway is shutting down", "room")
         try:
+            peer = endpoint.peer_of(request.to)
             line = RtpLine(self._ports.open())
+        except CannotCall as error:
+            raise DialRefused(f"cannot call {request.to!r}: {error}") from None
         except NoPortError as error:
             raise DialRefused(f"cannot call {request.to!r}: {error.strerror}", "room") from None
 
@@ -155,10 +158,6 @@ class Phones:
             except CannotCall as error:
                 raise DialRefused(f"cannot call {request.to!r}: {error}") from None
 
-        try:
-            peer = endpoint.peer_of(request.to)
-        except CannotCall:
-            peer = ""  # the invitation will say so
         negotiation = self._negotiation(peer, line.port, self.config.codecs)
         return DialledSipLeg(line, negotiation, self, invite=invite)
 
