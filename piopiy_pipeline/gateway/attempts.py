@@ -40,6 +40,9 @@ class MediaPort(Protocol):
     def play(self, now: float) -> list[bytes]:
         """The frames that are due for the caller, 20 ms each at the leg's rate."""
 
+    def pause(self) -> None:
+        """The caller hears something else for now: what waits is put off."""
+
     def close(self) -> None: ...
 
 

@@ -127,6 +127,11 @@ class MediaStream:
             frames.append(self._to_leg.flush().ljust(self._leg_rate * FRAME_MS // 1000 * 2, b"\0"))
         return frames
 
+    def pause(self) -> None:
+        """The caller is on hold: what waits goes on from here at the next `play`."""
+        if self._playout is not None:
+            self._playout.pause()
+
     def caller_audio(self, pcm: bytes) -> None:
         if self._playout is None or self._closed:
             return

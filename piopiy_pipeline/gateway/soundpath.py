@@ -102,5 +102,7 @@ class SoundPath:
             frame = self.bridge.beat()
             return () if frame is None else (frame,)
         if self._waiting is not None:
+            if media is not None:
+                media.pause()
             return (self._waiting.frame(),)
         return () if media is None else media.play(now)

@@ -147,3 +147,25 @@ def test_nor_is_speech_after_an_interruption() -> None:
     playout.write(pcm(FRAME))
     play(playout, begin=0.1, ticks=3)
     assert playout.gaps == 0
+
+
+def test_on_hold_speech_waits_and_goes_on_where_it_was_without_a_burst_or_a_gap() -> None:
+    playout = Playout(rate=RATE)
+    playout.write(pcm(20 * FRAME))
+    play(playout, begin=0.0, ticks=5)
+    for _ in range(100):
+        playout.pause()
+    frames, progress = play(playout, begin=30.0, ticks=16)
+    assert len(frames) == 15
+    assert progress[0] == Progress(0, 6 * FRAME)
+    assert progress[-1] == Progress(0, 20 * FRAME, dry=True)
+    assert playout.gaps == 0
+
+
+def test_speech_that_came_to_its_end_just_before_a_hold_is_told_as_heard() -> None:
+    playout = Playout(rate=RATE)
+    playout.write(pcm(2 * FRAME))
+    play(playout, begin=0.0, ticks=2)
+    playout.pause()
+    assert playout.tick(9.0).progress == (Progress(0, 2 * FRAME, dry=True),)
+    assert playout.tick(9.02).progress == ()

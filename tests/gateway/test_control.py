@@ -79,7 +79,7 @@ def test_on_hold_the_bots_speech_waits_and_the_caller_hears_that_the_line_is_ali
     live.leg.listener.caller_audio(FRAME)
     live.room.beat(3)
     assert live.media.notes == []
-    assert live.media.beats == 0
+    assert (live.media.beats, live.media.pauses) == (0, 3)
     assert live.leg.notes.count("frame") == 3
     live.control("hold", False)
     live.room.beat()

@@ -103,7 +103,7 @@ class NotedMedia:
         self.closed = False
         self.notes: list[str] = []
         self.fails = False
-        self.beats = 0
+        self.beats = self.pauses = 0
 
     def caller_audio(self, pcm: bytes) -> None:
         self.notes.append(f"audio {len(pcm)}")
@@ -119,6 +119,9 @@ class NotedMedia:
         if self.fails:
             raise ZeroDivisionError
         return [b"\0\0"]
+
+    def pause(self) -> None:
+        self.pauses += 1
 
     def close(self) -> None:
         self.closed = True
