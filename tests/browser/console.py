@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,11 +88,14 @@ async def calls(page: Page) -> list[dict[str, Any]]:
     return found
 
 
-async def photograph(page: Page, moment: str, *, whole: bool = False) -> None:
+async def photograph(
+    page: Page, moment: str, *, whole: bool = False, looks: Iterable[str] = tuple(_LOOKS)
+) -> None:
     """Keep pictures of what is in view, or of the `whole` page: on a desk and on a phone, by day and by night."""
     SHOTS.mkdir(parents=True, exist_ok=True)
     before = page.viewport_size
-    for look, (width, height, scheme) in _LOOKS.items():
+    for look in looks:
+        width, height, scheme = _LOOKS[look]
         await page.set_viewport_size({"width": width, "height": height})
         await page.emulate_media(color_scheme=scheme)
         await page.screenshot(path=SHOTS / f"{moment}-{look}.png", full_page=whole)

@@ -36,7 +36,7 @@ def test_the_bot_is_silent_in_the_page_within_half_a_second_of_the_callers_first
             await until_said(page, "bot", "A table for three")
             heard = await listen(page)
             heard.save(SHOTS.parent / "browser-barge-in.wav")
-            await photograph(page, "barge-in")
+            await photograph(page, "barge-in", looks=["light"])
             said = await turns(page)
             await page.get_by_test_id("hangup").click()
 

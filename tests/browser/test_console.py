@@ -6,12 +6,13 @@ In real time, because a browser and its microphone know no other.
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
+import soundfile
 from playwright.async_api import Page, expect
 
 from tests.browser.console import SHOTS, Turn, calls, photograph, talk, turns, until_said, waterfalls
@@ -56,7 +57,7 @@ def test_a_caller_books_a_table_from_the_page_hears_the_bot_sees_it_all_and_hang
             the_bot_was_heard_and_spoke_in_turn(heard)
             await the_waterfalls_tell_where_the_time_went(page, heard)
             call_id = await the_call_is_listed_as_ended(page)
-            await its_recording_plays(page, call_id)
+            await its_recording_plays(page, make_run, call_id)
             await photograph(page, "after", whole=True)
 
     asyncio.run(visit())
@@ -112,19 +113,15 @@ async def the_call_is_listed_as_ended(page: Page) -> str:
     return call_id
 
 
-async def its_recording_plays(page: Page, call_id: str) -> None:
+async def its_recording_plays(page: Page, run: Running, call_id: str) -> None:
     """The page's own player, and that both sides are in the file: the caller left, the bot right."""
     await page.get_by_test_id("recording-play").click()
     playing = "() => document.querySelector('[data-testid=recording]').currentTime > 0.3"
     await page.wait_for_function(playing)
-    both: list[list[float]] = await page.evaluate(
-        f"""async () => {{
-          const file = await (await fetch("/api/calls/{call_id}/recording")).arrayBuffer();
-          const sound = await new OfflineAudioContext(2, 1, {RATE}).decodeAudioData(file);
-          return [0, 1].map((side) => Array.from(sound.getChannelData(side)));
-        }}"""
-    )
-    caller, bot = ((32767 * np.array(side)).astype(np.int16) for side in both)
+    file = await page.request.get(f"{run.url}api/calls/{call_id}/recording")
+    sound, rate = soundfile.read(io.BytesIO(await file.body()), dtype="int16")
+    assert rate == RATE
+    caller, bot = sound.T
     assert len(sounds(caller, gap_s=1.0)) == 3
     assert len(sounds(bot, gap_s=1.0)) == 4
 
@@ -139,7 +136,26 @@ def test_a_microphone_that_was_refused_is_explained_and_no_call_is_made(make_run
             await expect(problem).to_contain_text("allow the microphone there, then press Talk again")
             await expect(problem).to_have_attribute("data-cause", "refused")
             await expect(page.get_by_test_id("talk")).to_be_enabled()
-            await photograph(page, "refused")
+            await photograph(page, "refused", looks=["phone"])
             assert len(await calls(page)) == before
+
+    asyncio.run(visit())
+
+
+def test_the_page_tells_that_the_bot_has_hung_up(make_run: Running, tmp_path: Path) -> None:
+    microphone = spoken(tmp_path / "goodbye.wav", 4.8, "booking_at_once/03-goodbye.wav")
+
+    async def visit() -> None:
+        async with chromium(microphone) as browser:
+            page = await open_page(browser, make_run.url)
+            await talk(page)
+            await until_said(page, "user", "goodbye")
+            await expect(page.get_by_test_id("state")).to_have_text("Ended: the bot hung up")
+            (call, *_) = await calls(page)
+            assert (call["phase"], call["reason"]) == ("ended", "agent_hangup")
+            assert "hang_up" in await page.get_by_test_id("tool").inner_text()
+            last = (await turns(page))[-1]
+            assert last.role == "bot"
+            assert not last.interrupted, "it said goodbye first"
 
     asyncio.run(visit())

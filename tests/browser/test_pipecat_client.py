@@ -24,7 +24,6 @@ pytestmark = pytest.mark.realtime
 HERE = Path(__file__).parent
 FRONT_DESK = ("examples/front_desk.py",)
 API_KEY = "operator-key"
-RECORDS = {"records": False}
 
 
 async def client_token(gateway: str, **request: Any) -> str:

@@ -26,7 +26,7 @@ import pytest
 import soundfile
 import soxr
 from numpy.typing import NDArray
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright, expect
 
 from piopiy_pipeline.processors.silero import load_model, window_shape
 
@@ -49,6 +49,7 @@ EAR = Path(__file__).with_name("ear.js")
 WAIT_MS = 15_000
 """The longest wait for anything in a page, unless it is said."""
 _MICROPHONE_RATE = 48_000
+expect.set_options(timeout=WAIT_MS)
 _FRAME_S = 0.01
 _FLAGS = (
     "--no-sandbox",

@@ -134,8 +134,8 @@ async def house(
 
     Without more settings it keeps no records and takes no browsers' calls.
     """
-    settings = {"callers_may_watch": True, "records": False, "webrtc_workers": 0, **settings}
-    config = GatewayConfig(port=0, agents={AGENT_ID: TOKEN}, caller_keys=[KEY], **settings)
+    settings = {"port": 0, "callers_may_watch": True, "records": False, "webrtc_workers": 0, **settings}
+    config = GatewayConfig(agents={AGENT_ID: TOKEN}, caller_keys=[KEY], **settings)
     async with Gateway(config) as gateway:
         agent = Agent(AGENT_ID, TOKEN, create_session, signaling_url=gateway.url, capacity=capacity)
         serving = asyncio.create_task(agent.connect())
