@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
@@ -28,6 +28,7 @@ from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
 from piopiy_pipeline.call import CallEnd, Turn
 from piopiy_pipeline.pipeline import CallPipeline, StageError, default_turns
+from piopiy_pipeline.processors.keys import KeyEntry, KeysToText
 from piopiy_pipeline.services.switch import ServiceSwitch
 from piopiy_pipeline.session import DEFAULT_ERROR_LINE, Call, TransferOutcome, current_call
 from piopiy_pipeline.session.events import Handler
@@ -47,7 +48,9 @@ class VoiceAgent:
     replaces the one that would be made of `instructions`; `tools` are added to it. In a call that
     another instance has lost, either goes on with what was said there. When a provider fails, the
     bot says `error_line` (None: nothing) and tries once more; an answer that makes no progress for
-    `reply_timeout_secs` is such a failure.
+    `reply_timeout_secs` is such a failure. Keys that the caller presses are the `dtmf` event; with
+    ``dtmf="text"`` they are the caller's turn as well, as text: an entry ends with `dtmf_terminator`
+    (None: no key does), or when nothing was pressed for `dtmf_timeout_secs`.
     """
 
     def __init__(
@@ -61,7 +64,13 @@ class VoiceAgent:
         context: LLMContext | None = None,
         error_line: str | None = DEFAULT_ERROR_LINE,
         reply_timeout_secs: float = 10,
+        dtmf: Literal["event", "text"] = "event",
+        dtmf_terminator: str | None = "#",
+        dtmf_timeout_secs: float = 2,
     ) -> None:
+        if dtmf not in ("event", "text"):
+            raise ValueError(f"dtmf={dtmf!r}: it is 'event' or 'text'")
+        KeyEntry(terminator=dtmf_terminator, timeout_s=dtmf_timeout_secs)  # raises what is wrong with them
         found = call or current_call.get()
         if found is None:
             raise RuntimeError(
@@ -74,6 +83,7 @@ class VoiceAgent:
         self._idle_timeout_secs = idle_timeout_secs
         self._error_line = error_line
         self._reply_timeout_secs = reply_timeout_secs
+        self._dtmf = (dtmf, dtmf_terminator, dtmf_timeout_secs)
         self._tools: list[Any] = []
         self._custom_tools: dict[Any, list[Any]] = {}
         self._handlers: dict[str, Callable[..., Any]] = {}
@@ -191,6 +201,10 @@ class VoiceAgent:
             vad=vad,
             turns=_turns(vad, allow_interruptions, interruption_strategy),
         )
+        dtmf, terminator, timeout_s = self._dtmf
+        if dtmf == "text":
+            keys = KeysToText(terminator=terminator, timeout_s=timeout_s, interrupts=allow_interruptions)
+            self._pipeline.insert("keys", keys, before="user_context", wants_audio=False)
         self._metrics = (enable_metrics, enable_usage_metrics)
         for name, handler in self._handlers.items():
             self._llm().register_function(name, handler)
