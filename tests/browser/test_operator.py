@@ -50,7 +50,7 @@ def test_an_operator_needs_the_key_sees_a_call_of_somebody_else_and_hangs_it_up(
             await expect(page.get_by_test_id("key-problem")).to_contain_text("not accepted")
             await page.get_by_test_id("key").fill(KEY)
             await page.get_by_test_id("key").press("Enter")
-            await expect(page.get_by_test_id("calls")).to_be_visible()
+            await expect(page.get_by_test_id("key-form")).to_be_hidden()
 
             calling = asyncio.ensure_future(place.call("booking/03-yes.wav", hangup_after_s=40.0))
             row = page.get_by_test_id("call-row").first
