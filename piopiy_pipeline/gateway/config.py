@@ -126,7 +126,9 @@ class GatewayConfig(BaseModel):
     @model_validator(mode="after")
     def _kept_days_of_records(self) -> Self:
         if self.keep_days is not None and not self.records:
-            raise ValueError("keep_days: without records nobody knows what is old: leave it out, or records on")
+            raise ValueError(
+                "keep_days: without records nobody knows what is old: leave it out, or records on"
+            )
         return self
 
     @model_validator(mode="after")

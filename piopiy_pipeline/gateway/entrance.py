@@ -45,6 +45,8 @@ class Refusal:
 
     status: HTTPStatus
     text: str
+    wrong_key: bool = False
+    """Whether it is for a key that somebody may be guessing. Media tokens are none: they are new each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,11 @@ class Entrance:
 
     def admit(self, target: str, headers: Headers) -> Visit | Refusal:
         """What this request comes for, or why not."""
-        kind, _, rest = urlsplit(target).path.removeprefix("/").partition("/")
+        try:
+            path = urlsplit(target).path
+        except ValueError:
+            return Refusal(HTTPStatus.BAD_REQUEST, f"{target!r:.200} is no address\n")
+        kind, _, rest = path.removeprefix("/").partition("/")
         name = unquote(rest)
         match kind:
             case "" | "healthz" if not rest:
@@ -126,7 +132,7 @@ class Entrance:
             return token
         agent_ids = frozenset(_matching(token, self._agents.items()))
         if not agent_ids:
-            return _unauthorized("this bearer token is that of no agent of this gateway")
+            return _unauthorized("this bearer token is that of no agent of this gateway", wrong_key=True)
         return AgentVisit(agent_ids)
 
     def _media(self, call_id: str, headers: Headers) -> MediaVisit | Refusal:
@@ -143,7 +149,7 @@ class Entrance:
         if isinstance(token, Refusal):
             return token
         if not _matching(token, ((key, key) for key in self._caller_keys)):
-            return _unauthorized("this bearer token is no caller key of this gateway")
+            return _unauthorized("this bearer token is no caller key of this gateway", wrong_key=True)
         if agent_id not in self._agents:
             return Refusal(HTTPStatus.NOT_FOUND, f"this gateway has no agent {agent_id!r:.200}\n")
         return CallerVisit(agent_id)
@@ -187,5 +193,5 @@ def _matching(token: str, known: Iterable[tuple[str, str]]) -> list[str]:
     return [name for name, secret in known if hmac.compare_digest(secret.encode(), presented)]
 
 
-def _unauthorized(why: str) -> Refusal:
-    return Refusal(HTTPStatus.UNAUTHORIZED, f"{why}\n")
+def _unauthorized(why: str, *, wrong_key: bool = False) -> Refusal:
+    return Refusal(HTTPStatus.UNAUTHORIZED, f"{why}\n", wrong_key)

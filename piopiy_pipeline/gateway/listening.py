@@ -31,6 +31,12 @@ class GatewayConnection(DirectServerConnection):
     crowd: Crowd
     visit: Visit | None = None
 
+    @property
+    def host(self) -> str | None:
+        """The address of whoever is at the other end."""
+        peer = self.transport.get_extra_info("peername")
+        return peer[0] if isinstance(peer, tuple) else None
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self.crowd.hand_over(self.transport, self)

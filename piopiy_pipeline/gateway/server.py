@@ -34,12 +34,13 @@ from piopiy_pipeline.gateway.entrance import (
     WatcherVisit,
 )
 from piopiy_pipeline.gateway.errors import GatewayError
-from piopiy_pipeline.gateway.http import Crowd
+from piopiy_pipeline.gateway.http import HEAD_S, Crowd
 from piopiy_pipeline.gateway.legs.base import Leg
 from piopiy_pipeline.gateway.legs.stream import StreamLeg
 from piopiy_pipeline.gateway.listening import GatewayConnection, make_door, tls_context, why_not
 from piopiy_pipeline.gateway.media import MediaStream
 from piopiy_pipeline.gateway.site import GatewaySite
+from piopiy_pipeline.gateway.sources import TOO_MANY, Sources
 from piopiy_pipeline.gateway.switchboard import Switchboard
 from piopiy_pipeline.offload import offload
 from piopiy_pipeline.signaling.caller import CallStart
@@ -78,6 +79,7 @@ class Gateway:
             on_change=self._on_change,
         )
         self._entrance = Entrance(config, self.switchboard)
+        self._sources = Sources()
         self._crowd: Crowd | None = None
         self._site: GatewaySite | None = None
         self._server: Server | None = None
@@ -103,7 +105,9 @@ class Gateway:
         if self.config.carriers is not None:
             self._carriers = self._entrance.carriers = await offload(self._make_desk, self.config.carriers)
         crowd = Crowd(2 * self.config.max_calls + SPARE_CONNECTIONS)
-        site = GatewaySite(self.config, self.switchboard, crowd, self._place_leg, self._carriers)
+        site = GatewaySite(
+            self.config, self.switchboard, crowd, self._place_leg, self._sources, self._carriers
+        )
         host, port = self.config.host, self.config.port
         try:
             self._server = await serve(
@@ -121,6 +125,7 @@ class Gateway:
                 close_timeout=CLOSE_S,
                 max_size=MAX_MESSAGE_BYTES,
                 ssl=tls,
+                ssl_handshake_timeout=HEAD_S if tls else None,
             )
         except socket.gaierror as error:
             raise GatewayError(f"cannot listen on host {host!r}: {error.strerror}") from None
@@ -240,9 +245,14 @@ class Gateway:
 
     def _process_request(self, connection: ServerConnection, request: Request) -> Response | None:
         assert isinstance(connection, GatewayConnection)
+        host, now = connection.host, asyncio.get_running_loop().time()
+        if self._sources.guesses(host, now) and not request.path.startswith("/media/"):
+            return connection.respond(HTTPStatus.TOO_MANY_REQUESTS, f"{TOO_MANY}\n")
         visit = self._entrance.admit(request.path, request.headers)
         match visit:
-            case Refusal(status=status, text=text):
+            case Refusal(status=status, text=text, wrong_key=wrong_key):
+                if wrong_key:
+                    self._sources.wrong(host, now)
                 response = connection.respond(status, text)
                 if status is HTTPStatus.UNAUTHORIZED:
                     response.headers["WWW-Authenticate"] = "Bearer"
@@ -277,7 +287,13 @@ class Gateway:
             case CarrierVisit(opening=opening) if self._carriers is not None:
                 self._carriers.open(connection, opening)
             case WatcherVisit(header=header) if self._site is not None:
-                self._site.events.admit(connection, header)
+                self._site.events.admit(
+                    connection,
+                    header,
+                    on_wrong_key=lambda: self._sources.wrong(
+                        connection.host, asyncio.get_running_loop().time()
+                    ),
+                )
         await connection.wait_closed()
 
     def _place(self, agent_id: str, leg: StreamLeg, start: CallStart) -> None:

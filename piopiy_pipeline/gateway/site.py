@@ -34,6 +34,7 @@ from piopiy_pipeline.gateway.legs.base import Leg
 from piopiy_pipeline.gateway.recorder import Recorder
 from piopiy_pipeline.gateway.records import Records
 from piopiy_pipeline.gateway.records.places import recordings_folder
+from piopiy_pipeline.gateway.sources import Sources
 from piopiy_pipeline.gateway.switchboard import Switchboard
 from piopiy_pipeline.gateway.webhooks.sender import Webhooks
 from piopiy_pipeline.offload import offload
@@ -59,6 +60,7 @@ class GatewaySite:
         switchboard: Switchboard,
         crowd: Crowd,
         place: Place,
+        sources: Sources,
         carriers: CarrierDesk | None = None,
     ) -> None:
         watch = switchboard.watch
@@ -66,6 +68,7 @@ class GatewaySite:
         self._switchboard = switchboard
         self._crowd = crowd
         self._place = place
+        self._sources = sources
         self._carriers = carriers
         self._access = Access(config)
         self._recent = RecentCalls(watch.wall)
@@ -173,6 +176,7 @@ class GatewaySite:
             config=config,
             switchboard=self._switchboard,
             access=self._access,
+            sources=self._sources,
             tokens=tokens,
             recent=self._recent,
             archive=archive,

@@ -81,7 +81,9 @@ def test_secrets_are_in_no_message_and_no_representation(tmp_path: Path) -> None
     assert "very secret" not in str(raised.value)
 
 
-@pytest.mark.parametrize("origin", ["*", "shop.example", "https://shop.example/cart", "https://*.shop.example"])
+@pytest.mark.parametrize(
+    "origin", ["*", "shop.example", "https://shop.example/cart", "https://*.shop.example"]
+)
 def test_an_origin_that_no_browser_would_send_is_no_setting(origin: str, tmp_path: Path) -> None:
     path = written(tmp_path, f'allowed_origins = ["{origin}"]\n')
     assert complaint(path).startswith(f"{path}: allowed_origins.0: ")

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from websockets.asyncio.client import connect
 
-from piopiy_pipeline.gateway import Gateway, GatewayError, http
+from piopiy_pipeline.gateway import Gateway, GatewayError, http, server
 from piopiy_pipeline.gateway.api import bounds, serving
 from piopiy_pipeline.gateway.site import GatewaySite
 from tests.support.gateway_peers import (
@@ -180,6 +180,15 @@ def test_what_is_no_http_is_400() -> None:
                 async with raw(gateway) as one:
                     await one.say(rubbish)
                     assert b"400 Bad Request" in await one.hear(), rubbish
+
+    asyncio.run(story())
+
+
+def test_a_websocket_at_what_is_no_address_is_400() -> None:
+    async def story() -> None:
+        async with Gateway(config()) as gateway, raw(gateway) as one:
+            await one.say(HANDSHAKE.replace(b"/agent", b"//["))
+            assert b"400 Bad Request" in await one.hear()
 
     asyncio.run(story())
 
@@ -407,6 +416,24 @@ def test_with_a_certificate_everything_is_spoken_over_tls(tmp_path: Path, loop: 
             async with raw(gateway) as plain:
                 await plain.say(INFO)
                 assert b"200" not in await plain.hear()
+
+    if loop == "uvloop":
+        pytest.importorskip("uvloop").run(story())
+    else:
+        asyncio.run(story())
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_who_does_not_finish_the_tls_handshake_is_cut(
+    loop: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "HEAD_S", 0.3)
+    chain, key = certificate(tmp_path)
+
+    async def story() -> None:
+        async with Gateway(config(tls_certificate=chain, tls_key=key)) as gateway, raw(gateway) as one:
+            await one.say(b"\x16\x03\x01")
+            assert await one.hear() == b""
 
     if loop == "uvloop":
         pytest.importorskip("uvloop").run(story())

@@ -68,6 +68,8 @@ def build_app(parts: ApiParts) -> Bounds:
 def _problem(status: int, text: str, headers: dict[str, str] | None = None) -> JSONResponse:
     if status == 401:
         headers = {**(headers or {}), "WWW-Authenticate": "Bearer"}
+    elif status == 429:
+        headers = {"Retry-After": "60"}
     return JSONResponse({"error": text}, status, headers)
 
 

@@ -24,7 +24,15 @@ from piopiy_pipeline.gateway.api.offers import (
     OfferRefused,
     TokenClaims,
 )
-from piopiy_pipeline.gateway.api.parts import ApiError, ApiParts, Operator, Parts, client_token, problems
+from piopiy_pipeline.gateway.api.parts import (
+    ApiError,
+    ApiParts,
+    KeyCheck,
+    Operator,
+    Parts,
+    client_token,
+    problems,
+)
 from piopiy_pipeline.gateway.config import GatewayConfig, IceServer
 from piopiy_pipeline.gateway.entrance import GREETING
 
@@ -81,13 +89,15 @@ async def get_health() -> str:
 @router.get("/api/info", tags=["clients"], summary="What this gateway is", responses=problems({}))
 async def get_info(request: Request, parts: Parts) -> ServerInfo:
     """What a page needs to know first. Agents are told to operators, ICE servers also to client tokens."""
+    key = KeyCheck(request, parts)
     operator = parts.access.is_operator(request.headers.get)
+    may_call = operator or _may_call(request, parts, key)
     return ServerInfo(
         version=__version__,
         console=parts.config.console,
         authorized=operator,
         agents=_agents(parts) if operator else [],
-        ice_servers=parts.config.ice_servers if operator or _may_call(request, parts) else [],
+        ice_servers=parts.config.ice_servers if may_call else [],
     )
 
 
@@ -104,12 +114,21 @@ def _agents(parts: ApiParts) -> list[AgentSummary]:
     ]
 
 
-def _may_call(request: Request, parts: ApiParts) -> bool:
+def _may_call(request: Request, parts: ApiParts, key: KeyCheck) -> bool:
     try:
-        parts.tokens.check_fresh(parts.tokens.verify(bearer_token(request.headers.get)))
+        parts.tokens.check_fresh(_claims(request, parts, key))
     except AccessError:
         return False
     return True
+
+
+def _claims(request: Request, parts: ApiParts, key: KeyCheck) -> TokenClaims:
+    """What the client token says that came where a key might have. Raises `AccessError`."""
+    try:
+        return parts.tokens.verify(bearer_token(request.headers.get))
+    except AccessError:
+        key.wrong()
+        raise
 
 
 # ------------------------------------------------------------------ tokens
@@ -138,11 +157,12 @@ async def start_session(
     request: Request, parts: Parts, wish: SessionRequest | None = None, _: Any = ClientToken
 ) -> Session:
     """As Pipecat's clients begin. With a client token, it is that token's session; operators need none."""
+    key = KeyCheck(request, parts)
     if parts.access.is_operator(request.headers.get):
         token = parts.tokens.grant(_token_request(parts.config, wish.body if wish else {})).token
     else:
+        parts.tokens.check_fresh(_claims(request, parts, key))
         token = bearer_token(request.headers.get) or ""
-        parts.tokens.check_fresh(parts.tokens.verify(token or None))
     servers = parts.config.ice_servers
     return Session(sessionId=token, iceConfig=IceConfig(iceServers=servers) if servers else None)
 

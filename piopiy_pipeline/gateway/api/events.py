@@ -59,9 +59,24 @@ class EventsHub:
         for one in tuple(self._welcome):
             one.tell(text, call_id)
 
-    def admit(self, connection: DirectServerConnection, header: Header) -> None:
+    def admit(
+        self,
+        connection: DirectServerConnection,
+        header: Header,
+        *,
+        on_wrong_key: Callable[[], None] = lambda: None,
+    ) -> None:
         """A connection on ``/api/events``, whose origin has been checked."""
-        watcher = _Watcher(connection, lambda key: self._access.check_watcher(key, header))
+
+        def check(key: str | None) -> None:
+            try:
+                self._access.check_watcher(key, header)
+            except AccessError:
+                if key is not None:
+                    on_wrong_key()
+                raise
+
+        watcher = _Watcher(connection, check)
         self._watchers.add(watcher)
         watcher.listen(on_welcome=self._greet, on_gone=self._forget)
 

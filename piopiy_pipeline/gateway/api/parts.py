@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,18 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPBearer
 
-from piopiy_pipeline.gateway.api.access import Access, AccessError
+from piopiy_pipeline.gateway.api.access import Access, AccessError, bearer_token
 from piopiy_pipeline.gateway.api.models import Problem
 from piopiy_pipeline.gateway.api.offers import BrowserCalls
 from piopiy_pipeline.gateway.api.recent import CallArchive, RecentCalls
 from piopiy_pipeline.gateway.api.tokens import Tokens
 from piopiy_pipeline.gateway.config import GatewayConfig
+from piopiy_pipeline.gateway.sources import TOO_MANY, Sources
 from piopiy_pipeline.gateway.switchboard import Switchboard
 
 if TYPE_CHECKING:
     from piopiy_pipeline.gateway.carriers.desk import CarrierDesk
 
-__all__ = ["PROBLEMS", "ApiError", "ApiParts", "Operator", "Parts"]
+__all__ = ["PROBLEMS", "ApiError", "ApiParts", "KeyCheck", "Operator", "Parts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class ApiParts:
     config: GatewayConfig
     switchboard: Switchboard
     access: Access
+    sources: Sources
     tokens: Tokens
     recent: RecentCalls
     archive: CallArchive
@@ -52,6 +55,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     403: {"model": Problem, "description": "A page of an origin, or an agent, that is not allowed."},
     413: {"model": Problem, "description": "The body is too large."},
     422: {"model": Problem, "description": "The body or a parameter is not as described."},
+    429: {"model": Problem, "description": "Too many wrong keys came from this address."},
     500: {"model": Problem, "description": "A failure of the gateway's own."},
 }
 """What every route may answer."""
@@ -81,11 +85,30 @@ client_token = HTTPBearer(
 )
 
 
+class KeyCheck:
+    """A look at the key of a request, which guessers get only so many of. Raises `AccessError` for one more."""
+
+    def __init__(self, request: Request, parts: ApiParts) -> None:
+        self._sources = parts.sources
+        self._shown = bearer_token(request.headers.get) is not None
+        self._host = request.client.host if request.client else None
+        self._now = asyncio.get_running_loop().time()
+        if self._shown and self._sources.guesses(self._host, self._now):
+            raise AccessError(429, TOO_MANY)
+
+    def wrong(self) -> None:
+        """It was no key, and nothing else of ours, if there was one at all."""
+        if self._shown:
+            self._sources.wrong(self._host, self._now)
+
+
 async def _operator(request: Request, parts: Parts, _: Annotated[Any, Security(_api_key)]) -> None:
+    key = KeyCheck(request, parts)
     try:
         parts.access.check_operator(request.headers.get)
-    except AccessError as error:
-        raise ApiError(error.status, error.text) from None
+    except AccessError:
+        key.wrong()
+        raise
 
 
 Operator = Depends(_operator)
