@@ -87,6 +87,7 @@ class SipLeg(Leg):
         self._listener: LegListener | None = None
         self._answered = False
         self._over = False
+        self._measured: dict[str, Any] = {}
         self._referred: Callable[[bool, str, float], None] | None = None
         self._ours: SessionDescription | None = None
         self._agreed: AgreedMedia | None = None
@@ -158,7 +159,7 @@ class SipLeg(Leg):
     def line_quality(self) -> dict[str, Any]:
         """See `RtpSession.quality`; empty before the answer."""
         session = self._line.session
-        return {} if session is None else session.quality(self._loop.time())
+        return self._measured if session is None else session.quality(self._loop.time())
 
     # ------------------------------------------------------------------ the beat
 
@@ -256,6 +257,8 @@ class SipLeg(Leg):
         self._host.leg_opened(self)
 
     def _close(self) -> None:
+        # Signalling keeps the call, and the call this leg, for half a minute: not the buffers, too.
+        self._measured = self.line_quality()
         self._line.close()
         self._host.leg_closed(self)
 

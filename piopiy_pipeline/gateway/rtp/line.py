@@ -34,7 +34,7 @@ class RtpLine:
 
     def __init__(self, sockets: MediaSockets) -> None:
         self.session: RtpSession | None = None
-        """None until `open`."""
+        """None until `open`, and after `close`."""
         self.dropped = 0
         """Packets that the network did not take."""
         self._sockets = sockets
@@ -94,6 +94,7 @@ class RtpLine:
         self._closed = True
         if self.session is not None:
             self._report(self.session, self.session.goodbye(self._loop.time()))
+            self.session = None
         self._sockets.close()
 
     def _report(self, session: RtpSession, rtcp: bytes) -> None:

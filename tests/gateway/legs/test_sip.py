@@ -275,6 +275,8 @@ def test_after_the_answer_it_ends_with_a_bye_and_everything_is_safe_to_call() ->
         leg.end(EndReason.AGENT_HANGUP, "")
         assert stage.call.noted[-1] == "hangup"
         assert stage.host.open == []
+        assert stage.line.session is None  # its buffers are not kept ...
+        assert leg.line_quality()["packets_received"] == 0  # ... but what was measured is
         noted = list(stage.call.noted)
         leg.ring("id")
         leg.answer()
