@@ -1,10 +1,12 @@
 """A restaurant's front desk, the bot that `make run` starts.
 
 It greets, takes a booking, corrects it when the caller changes their mind, tells the opening hours,
-says goodbye and hangs up. Without keys it hears, thinks and speaks offline, and what thinks is a
-playbook (front_desk.yaml), no language model; with OPENAI_API_KEY or LLM_BASE_URL it is one.
+puts those through who ask for a human, says goodbye and hangs up. Without keys it hears, thinks and
+speaks offline, and what thinks is a playbook (front_desk.yaml), no language model; with
+OPENAI_API_KEY or LLM_BASE_URL it is one.
 
     piopiy dev examples/front_desk.py
+    FRONT_DESK_HUMAN=+4930123456 piopiy dev examples/front_desk.py   # where the humans are
     piopiy call --say "A table for four on Friday at seven, please."
 """
 
@@ -17,16 +19,19 @@ from pathlib import Path
 from pipecat.services.llm_service import FunctionCallParams
 
 from piopiy.agent import Agent
+from piopiy.tools import transfer_call
 from piopiy.voice_agent import VoiceAgent
 from piopiy_pipeline.services.providers import from_environment, prepare
 
 PLAYBOOK = Path(__file__).with_name("front_desk.yaml")
+HUMAN = os.getenv("FRONT_DESK_HUMAN", "human")  # a number, or a name that the gateway knows
 BOOKINGS = Path(os.getenv("BOOKINGS", "bookings.jsonl"))
 
 INSTRUCTIONS = """You are the front desk of the restaurant Olive and Thyme, on the telephone.
 You take bookings: ask for what is missing of the number of people, the day and the time, repeat them,
 and call book_table once the caller has agreed. When they change their mind later, call it again.
 We are open from Tuesday to Sunday, from noon to ten in the evening, and closed on Mondays.
+Whoever asks for a human is transferred with transfer_call.
 Answer in one or two short sentences, as people speak. When the caller is done, say goodbye and
 call hang_up."""
 
@@ -64,7 +69,7 @@ async def on_new_session(
 
     voice_agent = VoiceAgent(
         instructions=INSTRUCTIONS,
-        tools=[book_table, hang_up],
+        tools=[book_table, hang_up, transfer_call(to=HUMAN, when="the caller asks for a human")],
         greeting="Olive and Thyme, good day. How can I help you?",
     )
     stt, llm, tts = from_environment(playbook=PLAYBOOK)

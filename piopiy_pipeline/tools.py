@@ -12,8 +12,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Coroutine, Mapping
+from typing import Any, TypeVar
 
 from loguru import logger
 from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
@@ -27,7 +27,12 @@ __all__ = ["end_call", "press_keys", "transfer_call"]
 _NUMBER = re.compile(r"\+?[0-9*#]{2,32}")
 _SILENTLY = FunctionCallResultProperties(run_llm=False)
 MAX_SUMMARY = 2000
-_UNDER_WAY: set[asyncio.Task[None]] = set()  # transfers whose outcome a model is still to be told
+_UNDER_WAY: set[asyncio.Task[Any]] = set()
+"""Transfers, and what a model is still to be told of them."""
+AT_ONCE_S = 0.3
+"""What is known of a transfer within this time is the tool's own result."""
+
+T = TypeVar("T")
 
 
 def transfer_call(
@@ -95,17 +100,23 @@ def transfer_call(
             await params.result_callback({"error": "another transfer is under way: wait for its outcome"})
             return
         summary = str(params.arguments.get("summary") or "")[:MAX_SUMMARY]
-        if warm:
-            told = {"ringing": True, "note": f"It rings at {whom}. Talk on until they answer."}
-            await params.result_callback(told)
-        else:  # the bot is about to leave: there is nothing to add to what it has said
-            await params.result_callback({"transferring": True}, properties=_SILENTLY)
-        transfer = call.transfer(number, warm=warm, summary=summary, ring_timeout_s=ring_timeout_s)
-        task = asyncio.create_task(
-            _see_through(call, transfer, name, whom), name=f"{call.info.call_id}::{name}"
+        transfer = _keep(
+            call.transfer(number, warm=warm, summary=summary, ring_timeout_s=ring_timeout_s), call, name
         )
-        _UNDER_WAY.add(task)
-        task.add_done_callback(_UNDER_WAY.discard)
+        known = False
+        try:
+            if not warm:  # the bot is about to leave: there is nothing to add to what it has said
+                await params.result_callback({"transferring": True}, properties=_SILENTLY)
+                return
+            known = bool((await asyncio.wait({transfer}, timeout=AT_ONCE_S))[0])
+            if known and not (outcome := transfer.result()).bridged:
+                await params.result_callback({"error": _failure(outcome, whom)})
+            else:
+                told = {"ringing": True, "note": f"It rings at {whom}. Talk on until they answer."}
+                await params.result_callback(told)
+        finally:  # also when the caller cuts in just now
+            if not known:
+                _keep(_see_through(call, transfer, name, whom), call, name)
 
     ways = "It rings there while you go on talking." if warm else "You leave the call with it: say so first."
     return FunctionSchema(
@@ -117,21 +128,29 @@ def transfer_call(
     )
 
 
-async def _see_through(call: Call, transfer: Any, tool: str, whom: str) -> None:
+async def _see_through(call: Call, transfer: asyncio.Task[TransferOutcome], tool: str, whom: str) -> None:
     """Wait for the outcome of a transfer, and tell the model of one that has come to nothing."""
     try:
-        outcome: TransferOutcome = await transfer
-        if outcome.bridged or call.ended:
-            return
-        why = outcome.detail or outcome.outcome
-        note = {
-            "tool": tool,
-            "error": f"The transfer to {whom} came to nothing: {why} ({outcome.outcome}).",
-            "note": "The caller is still with you: tell them, and help them yourself or offer something else.",
-        }
-        await call.respond(json.dumps(note, ensure_ascii=False))
+        outcome = await transfer
+        if not outcome.bridged and not call.ended:
+            told = "The caller is still with you: tell them, and help them yourself or offer something else."
+            note = {"tool": tool, "error": _failure(outcome, whom), "note": told}
+            await call.respond(json.dumps(note, ensure_ascii=False))
     except (RuntimeError, ValueError) as error:
         logger.error("the transfer to {} was not asked for: {}", whom, error)
+
+
+def _failure(outcome: TransferOutcome, whom: str) -> str:
+    why = f"{outcome.detail} ({outcome.outcome})" if outcome.detail else outcome.outcome
+    return f"The transfer to {whom} came to nothing: {why}."
+
+
+def _keep(work: Coroutine[Any, Any, T], call: Call, name: str) -> asyncio.Task[T]:
+    """Do this beside the tool, which an interruption may cancel. It ends with the call."""
+    task = asyncio.create_task(work, name=f"{call.info.call_id}::{name}")
+    _UNDER_WAY.add(task)
+    task.add_done_callback(_UNDER_WAY.discard)
+    return task
 
 
 def end_call(

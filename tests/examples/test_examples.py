@@ -151,6 +151,18 @@ def test_the_front_desk_takes_a_booking(
     assert booking["from"] == "+15550100"
 
 
+def test_the_front_desk_puts_those_through_who_ask_for_a_human() -> None:
+    asks = Caller().say("Can I speak to a human please?")
+    call = simulate(EXAMPLES / "front_desk.py", asks.pause(30), transfers={"human": "bridged"})
+    call.assert_transferred(to="human")
+    call.assert_ended(EndReason.TRANSFERRED)
+    alone = asks.pause(20).say(AUDIO / "hours/01-open.wav")
+    call = simulate(EXAMPLES / "front_desk.py", alone, transfers={"human": ("declined", 8)})
+    call.assert_said("It is ringing")
+    call.assert_said("nobody can come to the telephone")
+    call.assert_said("open from Tuesday")
+
+
 def test_the_same_bot_in_ten_lines_understands_what_nobody_recorded(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -81,7 +81,10 @@ class Dialogue:
             case "tool":
                 return self._result(state, content)
             case "developer":
-                # Somebody wants the bot to speak: nothing was understood, or the line is silent.
+                # Somebody wants the bot to speak: a tool has failed after all, nothing was understood,
+                # or the line is silent.
+                if late := self._late_failure(state, content):
+                    return state, late
                 return state, Action(self._reask(state) or state.last.text)
         return state, Action()
 
@@ -222,6 +225,16 @@ class Dialogue:
             )
         state = replace(state, stage=_Stage.DONE, again=True)
         return state, Action(self._fill(self._pick(intent.reply, state), state, result))
+
+    def _late_failure(self, state: _State, content: str) -> Action | None:
+        """What to say when `content` tells of the failure of a tool that had begun well, such as a transfer."""
+        result, failed = _result(content)
+        if not (failed and isinstance(result, Mapping) and "tool" in result):
+            return None
+        intents = (intent for intent in self.playbook.intents.values() if intent.tool == result["tool"])
+        intent = next(intents, None)
+        texts = (intent.failed if intent else None) or self.playbook.replies.failed
+        return Action(self._fill(self._pick(texts, state), state, result))
 
     def _reask(self, state: _State) -> str:
         """The question that is open, or nothing."""

@@ -186,6 +186,19 @@ def test_a_word_from_the_side_repeats_the_open_question(talk: Talk) -> None:
     assert "day" in talk.dialogue.next(talk.messages).text
 
 
+def test_a_tool_that_fails_after_all_has_the_words_of_its_failure(talk: Talk) -> None:
+    talk.result = {"ringing": True}
+    assert talk("can I speak to a human please").endswith(
+        "It is ringing. Is there anything else while we wait?"
+    )
+    assert "open from Tuesday" in talk("when are you open")
+    late = {"tool": "transfer_call", "error": "nobody answered"}
+    talk.messages.append({"role": "developer", "content": json.dumps(late)})
+    assert "nobody can come to the telephone" in talk.dialogue.next(talk.messages).text
+    talk.messages[-1]["content"] = json.dumps({"tool": "of another bot", "error": "it broke"})
+    assert talk.dialogue.next(talk.messages).text == "I am sorry, that did not work."
+
+
 def test_content_in_parts_is_read(dialogue: Dialogue) -> None:
     parts = [{"type": "text", "text": "when are"}, {"type": "text", "text": "you open"}]
     assert "Tuesday" in dialogue.next([{"role": "user", "content": parts}]).text
