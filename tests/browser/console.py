@@ -99,6 +99,6 @@ async def photograph(
         await page.set_viewport_size({"width": width, "height": height})
         await page.emulate_media(color_scheme=scheme)
         await page.screenshot(path=SHOTS / f"{moment}-{look}.png", full_page=whole)
-    await page.emulate_media(color_scheme=None)
+    await page.emulate_media(color_scheme="null")
     if before is not None:
         await page.set_viewport_size(before)

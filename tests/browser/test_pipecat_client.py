@@ -102,3 +102,33 @@ async def it_was_told_of_both_sides(page: Page) -> None:
     assert greeting["at"] < started["at"] < stopped["at"] < answer["at"]
     spoken_text = " ".join(one["data"]["text"] for one in await told(page, "botTranscript"))
     assert "A table for two" in spoken_text
+
+
+def test_the_official_client_begins_at_the_address_that_it_knows_from_its_own_servers(
+    somebodys_page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BOOKINGS", str(tmp_path / "bookings.jsonl"))
+
+    async def visit() -> None:
+        with served(somebodys_page) as origin:
+            settings: dict[str, Any] = {"allowed_origins": [origin], "api_keys": [API_KEY]}
+            async with (
+                apart(arguments=FRONT_DESK, webrtc_workers=1, **settings) as place,
+                chromium(spoken(tmp_path / "silence.wav")) as browser,
+            ):
+                gateway = place.gateway.console_url
+                page = await open_page(browser, origin)
+                begin = "([url, token]) => startAndConnect(url, token)"
+                token = await client_token(gateway, identity="grace")
+                answer = await page.evaluate(begin, [f"{gateway}start", token])
+                assert answer["ready"]["version"].startswith("2."), answer
+                (call,) = place.gateway.switchboard.snapshot().calls
+                assert call.from_number == "grace"
+                await until_told(page, "botStartedSpeaking")
+                await page.evaluate("client.disconnectBot()")
+                await until_told(page, "disconnected")
+                await eventually(lambda: place.ended())
+            (record,) = place.ended()
+            assert record.reason == "agent_hangup", "its client asked the bot to"
+
+    asyncio.run(visit())

@@ -22,10 +22,12 @@ client.on(RTVIEvent.TrackStarted, (track, participant) => {
 
 window.told = told;
 window.client = client;
-window.connect = (endpoint, token, requestData) =>
-  client
-    .connect({
-      webrtcRequestParams: { endpoint, headers: new Headers({ Authorization: `Bearer ${token}` }), requestData },
-    })
+const outcome = (connecting) =>
+  connecting
     .then((ready) => ({ ready }))
     .catch((error) => ({ name: error.name, message: error.message, status: error.status ?? null }));
+const bearer = (token) => new Headers({ Authorization: `Bearer ${token}` });
+window.connect = (endpoint, token) =>
+  outcome(client.connect({ webrtcRequestParams: { endpoint, headers: bearer(token) } }));
+window.startAndConnect = (endpoint, token) =>
+  outcome(client.startBotAndConnect({ endpoint, headers: bearer(token), requestData: {} }));

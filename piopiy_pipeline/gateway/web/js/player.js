@@ -54,6 +54,7 @@ export class Player {
     this.audio.addEventListener("error", () => this.audio.src && say(this.problem, "The recording could not be played."));
     this.resized = new ResizeObserver(() => this.draw());
     this.resized.observe(this.canvas);
+    document.addEventListener("themechange", () => this.draw(), { signal: this.#fetching.signal });
     if (!api.key) this.audio.src = api.recordingUrl(call.call_id);
     if (this.seconds <= AT_ONCE_S) void this.load();
     this.#moved();

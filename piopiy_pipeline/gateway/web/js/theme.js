@@ -29,6 +29,7 @@
 
   let theme = stored();
   show(theme);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => document.dispatchEvent(new Event("themechange")));
   document.addEventListener("DOMContentLoaded", () => {
     show(theme);
     document.getElementById("theme").addEventListener("click", () => {
