@@ -100,8 +100,8 @@ class GatewayConfig(BaseModel):
     keep_days: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """Records and recordings of calls that ended longer ago are deleted. None: they are kept for ever."""
 
-    dials_per_minute: Annotated[float, Field(gt=0, le=60_000, allow_inf_nan=False)] = 60
-    """How many calls an API key may have dialled (``POST /api/calls``) a minute, in the long run."""
+    dials_per_minute: Annotated[int, Field(gt=0, le=6000)] = 60
+    """How many calls an API key may have dialled (``POST /api/calls``) in any minute."""
     webhooks: Annotated[list[WebhookConfig], Field(max_length=8)] = Field(default_factory=list)
     """Addresses that are told of calls: a table each, ``[[webhooks]]``."""
 

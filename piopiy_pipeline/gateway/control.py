@@ -18,7 +18,10 @@ from piopiy_pipeline.gateway.soundpath import SoundPath
 from piopiy_pipeline.gateway.transfers import TransferAttempt
 from piopiy_pipeline.signaling.messages import ConversationEventName, Transfer, TransferResult
 
-__all__ = ["CallControl", "Controlled"]
+__all__ = ["CallControl", "Controlled", "Switchable"]
+
+Switchable = Literal["hold", "mute", "record"]
+"""What of a call can be switched on and off."""
 
 
 class Controlled(Protocol):
@@ -50,7 +53,7 @@ class CallControl:
 
     # ------------------------------------------------------------------ what is asked
 
-    def switch(self, what: Literal["hold", "mute", "record"], on: bool) -> bool:
+    def switch(self, what: Switchable, on: bool) -> bool:
         """Switch something on or off; False if the call is not in progress. Said twice, it is the same."""
         if self._call.phase is not Phase.LIVE:
             return False

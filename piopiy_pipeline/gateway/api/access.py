@@ -10,6 +10,7 @@ no foreign name can be pointed at it (DNS rebinding), and nothing that a proxy p
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
@@ -69,6 +70,11 @@ class Access:
         if token is not None:
             raise AccessError(401, "this bearer token is no API key of this gateway")
         raise AccessError(401, "send 'Authorization: Bearer <API key>'")
+
+    def who(self, header: Header) -> str:
+        """Which of the operators asks: a short hash of the API key, empty where none is needed."""
+        token = bearer_token(header)
+        return hashlib.sha256(token.encode()).hexdigest()[:16] if token and self._is_key(token) else ""
 
     def check_watcher(self, key: str | None, header: Header) -> None:
         """The same for a WebSocket, whose key comes as a message: browsers send no headers with one."""

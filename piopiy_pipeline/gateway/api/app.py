@@ -13,10 +13,11 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
 from piopiy_pipeline import __version__
-from piopiy_pipeline.gateway.api import calls, carriers, clients
+from piopiy_pipeline.gateway.api import calls, carriers, clients, control
 from piopiy_pipeline.gateway.api.access import AccessError
 from piopiy_pipeline.gateway.api.bounds import INTERNAL_ERROR, Bounds
 from piopiy_pipeline.gateway.api.models import Hello, WatchedCall, WatchedEvent, WatchKey
+from piopiy_pipeline.gateway.api.orders import Orders
 from piopiy_pipeline.gateway.api.parts import ApiError, ApiParts
 
 __all__ = ["WEB", "build_app"]
@@ -25,7 +26,7 @@ WEB = Path(__file__).parents[1] / "web"
 """The console's files."""
 
 _WEBSOCKETS = ("/agent", "/call/", "/media/", "/carrier/", "/api/events")
-_SUMMARY = "Calls of voice agents: tokens for browsers, offers, calls under way and past, their recordings."
+_SUMMARY = "Calls of voice agents: begun, watched, controlled, looked up, and their recordings."
 _EVENTS = """\
 A WebSocket: what happens to calls, while it happens. The client's first message is a `WatchKey`, within 5
 seconds; the answers are a `Hello`, a `WatchedCall` for each call under way, and from then on `WatchedCall` and
@@ -44,8 +45,10 @@ def build_app(parts: ApiParts) -> Bounds:
     )
     app.state.parts = parts
     app.state.peer_owners = clients.PeerOwners()
+    app.state.orders = Orders(parts.config.dials_per_minute)
     app.include_router(clients.router)
     app.include_router(calls.router)
+    app.include_router(control.router)
     app.include_router(carriers.router)
     app.add_exception_handler(ApiError, _api_error)
     app.add_exception_handler(AccessError, _api_error)
@@ -75,7 +78,7 @@ def _problem(status: int, text: str, headers: dict[str, str] | None = None) -> J
 
 async def _api_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ApiError | AccessError)
-    return _problem(error.status, error.text)
+    return _problem(error.status, error.text, error.headers if isinstance(error, ApiError) else None)
 
 
 async def _validation_error(_: Request, error: Exception) -> JSONResponse:

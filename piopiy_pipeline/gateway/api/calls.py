@@ -10,11 +10,12 @@ from fastapi.responses import FileResponse
 
 from piopiy_pipeline.call import CallKind, EndReason
 from piopiy_pipeline.gateway.api.models import CallDetail, CallPage, CallRecord
-from piopiy_pipeline.gateway.api.parts import ApiError, Operator, Parts, problems
+from piopiy_pipeline.gateway.api.parts import ApiError, ApiParts, Operator, Parts, problems
+from piopiy_pipeline.gateway.calls import GatewayCall
 from piopiy_pipeline.gateway.records.faults import BadCursor, RecordsUnavailable
 from piopiy_pipeline.gateway.snapshots import Phase
 
-__all__ = ["router"]
+__all__ = ["CallId", "call_under_way", "router"]
 
 router = APIRouter(prefix="/api/calls", tags=["calls"], dependencies=[Operator])
 
@@ -64,13 +65,18 @@ async def get_call(parts: Parts, call_id: CallId) -> CallDetail:
 )
 async def hang_up(parts: Parts, call_id: CallId) -> CallRecord:
     """End a call under way, with the reason `agent_hangup`."""
+    call = await call_under_way(parts, call_id)
+    call.end(asyncio.get_running_loop().time(), EndReason.AGENT_HANGUP, "hung up from the console")
+    record = parts.recent.find(call_id)
+    assert record is not None, "the recent calls were told of its end"
+    return record
+
+
+async def call_under_way(parts: ApiParts, call_id: str) -> GatewayCall:
+    """The call. Raises `ApiError` where it is over (409), or there is none (404)."""
     call = parts.switchboard.call(call_id)
     if call is not None:
-        now = asyncio.get_running_loop().time()
-        call.end(now, EndReason.AGENT_HANGUP, "hung up from the console")
-        record = parts.recent.find(call_id)
-        assert record is not None, "the recent calls were told of its end"
-        return record
+        return call
     if parts.recent.find(call_id) is None:
         try:
             known = await parts.archive.detail(call_id)

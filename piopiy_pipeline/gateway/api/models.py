@@ -5,10 +5,11 @@ Times of day are ISO 8601 in UTC, lengths of time seconds. Unknown keys are refu
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from piopiy_pipeline.call import CallKind, EndReason
 from piopiy_pipeline.gateway.config import IceServer
@@ -17,16 +18,22 @@ from piopiy_pipeline.signaling.messages import ConversationEventName
 
 __all__ = [
     "AgentSummary",
+    "AppMessage",
     "CallDetail",
     "CallEvent",
+    "CallOrder",
     "CallPage",
     "CallQuality",
     "CallRecord",
     "Hello",
+    "Keys",
     "Problem",
     "ServerInfo",
+    "Switch",
     "TokenGrant",
     "TokenRequest",
+    "TransferOrder",
+    "TransferTicket",
     "WatchKey",
     "WatchedCall",
     "WatchedEvent",
@@ -139,6 +146,72 @@ class CallPage(Model):
 
     calls: list[CallRecord]
     next: str | None = None
+
+
+# ------------------------------------------------------------------ calls that go out, and control
+
+
+Destination = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
+"""A number, a ``sip:`` URI, or the name of a registered phone."""
+
+
+class CallOrder(Model):
+    """Whom to call, and which agent is to talk to them."""
+
+    agent_id: Annotated[str, Field(min_length=1, max_length=128)]
+    to: Destination
+    """The bot's `to_number`."""
+    from_number: Annotated[Destination | None, Field(alias="from")] = None
+    """The number that is shown there, and the bot's `from_number`. None: as the trunk's configuration says."""
+    metadata: dict[str, Any] | None = None
+    """For the bot."""
+    max_duration_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """The longest it may last from its answer; the gateway's own limit holds too."""
+    ring_timeout_s: Annotated[float, Field(gt=0, le=300)] = 45
+    """How long it may ring."""
+    record: bool | None = None
+    """Whether to record it. None: as the gateway's configuration says."""
+
+    @field_validator("metadata")
+    @classmethod
+    def _is_json(cls, metadata: dict[str, Any] | None) -> dict[str, Any] | None:
+        json.dumps(metadata, allow_nan=False)  # a ValueError: databases would refuse it later
+        return metadata
+
+
+class TransferOrder(Model):
+    """Whom to hand the caller to: `signaling.messages.Transfer` says what *warm* means."""
+
+    to: Destination
+    warm: bool = True
+    summary: Annotated[str, Field(max_length=2000)] = ""
+    """What whoever answers is to know, if they have a display for it (the header ``X-Call-Summary``)."""
+    ring_timeout_s: Annotated[float, Field(gt=0, le=300)] = 30
+
+
+class TransferTicket(Model):
+    """A transfer has begun: the event ``transfer`` with this `request_id` tells what became of it."""
+
+    request_id: str
+
+
+class Keys(Model):
+    """Keys to be pressed, in this order."""
+
+    digits: Annotated[str, Field(pattern=r"^[0-9A-D*#]{1,64}$")]
+
+
+class Switch(Model):
+    """On, or off again. Said twice, it is the same."""
+
+    on: bool = True
+
+
+class AppMessage(Model):
+    """A message for the application of a caller, or for the bot as if it came from there."""
+
+    data: dict[str, Any]
+    to: Literal["caller", "bot"] = "caller"
 
 
 # ------------------------------------------------------------------ the WebSocket of events, /api/events

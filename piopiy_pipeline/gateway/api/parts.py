@@ -44,10 +44,11 @@ class ApiParts:
 class ApiError(Exception):
     """An answer that is a `Problem`."""
 
-    def __init__(self, status: int, text: str) -> None:
+    def __init__(self, status: int, text: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(text)
         self.status = status
         self.text = text
+        self.headers = dict(headers or {})
 
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
