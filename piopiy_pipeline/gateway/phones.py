@@ -7,6 +7,7 @@ imported only by a gateway that has telephones: it brings numpy and the codecs w
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import secrets
 import uuid
 from collections.abc import Callable, Sequence
@@ -23,6 +24,7 @@ from piopiy_pipeline.gateway.rtp.line import RtpLine
 from piopiy_pipeline.gateway.rtp.ports import NoPortError, PortPool
 from piopiy_pipeline.gateway.sip.call import SipCall
 from piopiy_pipeline.gateway.sip.config import SipConfig
+from piopiy_pipeline.gateway.sip.dial_plan import Destination, DialPlan
 from piopiy_pipeline.gateway.sip.sdp import CodecName, Negotiation, SdpRefused, SessionDescription
 from piopiy_pipeline.gateway.sip.transport import CannotCall, SipEndpoint
 from piopiy_pipeline.gateway.sip.uri import escaped_user
@@ -50,6 +52,7 @@ class Phones:
         self.media_timeout_s = config.media_timeout_s
         self._place = place
         self._on_change = on_change
+        self._plan = DialPlan(config)
         self._ports = PortPool(config.host, *config.rtp_ports)
         self._legs: dict[SipLeg, None] = {}  # in the order in which they came
         self._endpoint: SipEndpoint | None = None
@@ -60,6 +63,13 @@ class Phones:
     async def open(self) -> None:
         """Listen. Raises `GatewayError` when that cannot be."""
         self._endpoint = await SipEndpoint.open(self.config, self)
+        if self.config.callers == "anyone" and not _is_loopback(self.config.host):
+            logger.warning(
+                "sip: callers = 'anyone', so whoever reaches {} port {} can call the agents: "
+                "use 'known' unless a firewall stands before it",
+                self.config.host,
+                self.port,
+            )
         if any(codec_rate(name) > 8000 for name in self.config.codecs):
             self._preload = asyncio.create_task(offload(preload))
 
@@ -133,12 +143,14 @@ class Phones:
     # ------------------------------------------------------------------ calls that go out
 
     def dial(self, request: DialRequest) -> DialledLeg:
-        """The leg to call with. Raises `DialRefused`."""
+        """The leg to call with: see `DialPlan` for whom. Raises `DialRefused`."""
         endpoint = self._endpoint
         if endpoint is None:
             raise DialRefused("the gateway is shutting down", "room")
+        found = self._plan.find(request.to)
+        self._check_way(request.to, found, endpoint)
         try:
-            peer = endpoint.peer_of(request.to)
+            peer = endpoint.peer_of(found.to, trunk=found.trunk)
             line = RtpLine(self._ports.open())
         except CannotCall as error:
             raise DialRefused(f"cannot call {request.to!r}: {error}") from None
@@ -147,31 +159,50 @@ class Phones:
 
         def invite(offer: SessionDescription, leg: SipLeg) -> SipCall:
             try:
-                return endpoint.invite(
-                    request.to,
+                call = endpoint.invite(
+                    found.to,
                     offer,
                     leg,
-                    from_user=request.from_number or "",
+                    trunk=found.trunk,
+                    from_user=self._plan.caller_id(found, request.from_number),
                     headers=request.headers,
                     ring_timeout_s=request.ring_timeout_s,
                 )
             except CannotCall as error:
                 raise DialRefused(f"cannot call {request.to!r}: {error}") from None
+            call.user = found.to if found.kind == "phone" else ""
+            return call
 
         negotiation = self._negotiation(peer, line.port, self.config.codecs)
         return DialledSipLeg(line, negotiation, self, invite=invite)
 
+    def _check_way(self, to: str, found: Destination, endpoint: SipEndpoint) -> None:
+        if found.kind == "phone" and not endpoint.registered(found.to):
+            raise DialRefused(f"cannot call {to!r}: no phone of {found.to!r} is registered just now", "room")
+        if found.kind == "number" and found.trunk is None:
+            if not self.config.trunks:
+                raise DialRefused(f"cannot call {to!r}: numbers need a trunk, and sip.trunks has none", "way")
+            raise DialRefused(f"cannot call {to!r}: none of sip.trunks has a prefix for it", "way")
+
     # ------------------------------------------------------------------ the legs' side
 
-    def refer_target(self, to: str, call: SipCall) -> str:
-        """A number is dialled where the phone is at home: here, if it gave a password, or at its PBX."""
-        if to.lower().startswith(("sip:", "sips:", "tel:")):
-            return to
-        assert self._endpoint is not None, "open comes first"
+    def refer_target(self, to: str, call: SipCall) -> str | None:
+        """A number is dialled where the phone is at home. One that is at home here reaches agents, and no others."""
+        endpoint = self._endpoint
+        try:
+            found = self._plan.find(to)
+        except DialRefused:
+            return None  # to be told by whoever dials it
+        if found.kind == "uri":
+            return found.to
+        if found.kind == "phone" or endpoint is None:
+            return None
         host, port = call.source
         if call.user:
-            host, port = self._endpoint.media_host(host), self.port
-        return f"sip:{escaped_user(to)}@{f'[{host}]' if ':' in host else host}:{port}"
+            if self.config.agent_for(found.to) is None:
+                return None
+            host, port = endpoint.media_host(host), self.port
+        return f"sip:{escaped_user(found.to)}@{f'[{host}]' if ':' in host else host}:{port}"
 
     def leg_opened(self, leg: SipLeg) -> None:
         self._legs[leg] = None
@@ -190,6 +221,13 @@ class Phones:
             codecs=codecs,
             session_id=secrets.randbits(62),
         )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def metadata(call: SipCall) -> dict[str, Any]:

@@ -165,7 +165,7 @@ def test_when_all_ports_for_voice_are_taken_a_caller_is_told_to_come_later() -> 
 def test_whom_nobody_can_reach_is_refused_before_anything_is_opened() -> None:
     async def story() -> None:
         ports = one_pair()
-        async with place(rtp_ports=ports) as here:
+        async with place(rtp_ports=ports, allow_uris=True) as here:
             with pytest.raises(DialRefused, match="cannot call '\\+15550123'"):
                 here.phones.dial(DialRequest("+15550123"))
             PortPool("127.0.0.1", *ports).open().close()

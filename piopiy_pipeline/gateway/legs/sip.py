@@ -57,8 +57,8 @@ class LegHost(Protocol):
 
     media_timeout_s: float
 
-    def refer_target(self, to: str, call: SipCall) -> str:
-        """`to` as the other side of this call can dial it: a URI."""
+    def refer_target(self, to: str, call: SipCall) -> str | None:
+        """`to` as the other side of this call can dial it, a URI; None where it cannot."""
 
     def leg_opened(self, leg: SipLeg) -> None:
         """Sound flows: `leg.beat` is wanted from now on."""
@@ -136,8 +136,11 @@ class SipLeg(Leg):
     def refer(self, to: str, done: Callable[[bool, str, float], None]) -> bool:
         if self._call is None or self._over or not self._answered or self._referred is not None:
             return False
+        target = self._host.refer_target(to, self._call)
+        if target is None:
+            return False
         try:
-            asked = self._call.refer(self._host.refer_target(to, self._call), self._loop.time())
+            asked = self._call.refer(target, self._loop.time())
         except ValueError:
             return False  # no address: whoever dials it will say so
         self._referred = done if asked else None

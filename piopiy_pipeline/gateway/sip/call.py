@@ -43,7 +43,7 @@ class SipCall:
     to_user: str = ""
     """The number or name that was dialled, of the Request-URI."""
     user: str = ""
-    """Who gave the password (incoming): one of the configured users, or empty for trunks and anyone."""
+    """Whose phone it is, one of the configured users: who gave the password, or is called. Empty for all others."""
     headers: dict[str, str]
     """`X-` headers and a few of interest (User-Agent, P-Asserted-Identity, Diversion), names as sent."""
     source: tuple[str, int]

@@ -12,7 +12,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
+from piopiy_pipeline.gateway.sip.numbers import NumberPattern, dialled_number, matches
 from piopiy_pipeline.gateway.sip.sdp import CodecName
+from piopiy_pipeline.gateway.sip.uri import SipUri
 
 __all__ = ["SipConfig", "SipRoute", "SipTrunk"]
 
@@ -30,20 +32,13 @@ class SipRoute(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    to: Annotated[str, StringConstraints(min_length=1, max_length=128)]
+    to: NumberPattern
     """A number or name as it is dialled; with ``*`` at its end, all that begin so."""
     agent: Annotated[str, StringConstraints(min_length=1, max_length=128)]
 
-    @field_validator("to")
-    @classmethod
-    def _star_at_the_end(cls, to: str) -> str:
-        if "*" in to[:-1] and to.strip("*") != "":
-            raise ValueError("the only place for '*' is the end")
-        return to
-
     def matches(self, number: str) -> bool:
         """Whether this route takes `number`."""
-        return number.startswith(self.to[:-1]) if self.to.endswith("*") else number == self.to
+        return matches(self.to, number)
 
 
 class SipTrunk(BaseModel):
@@ -64,6 +59,23 @@ class SipTrunk(BaseModel):
     """How long a registration is asked to last."""
     sources: list[str] = Field(default_factory=list)
     """Addresses or networks (``203.0.113.0/24``) its calls come from. An address in `host` counts too."""
+    prefixes: list[Annotated[str, StringConstraints(pattern=r"^\+?[0-9*#]{1,32}$")]] = Field(
+        default_factory=list
+    )
+    """How numbers begin that go through it; of several trunks the one with the longest beginning that fits.
+    Empty: any number."""
+    caller_ids: list[NumberPattern] = Field(default_factory=list)
+    """The numbers that calls through it may show, the first one in full: it stands for all others.
+    Empty: whatever number a call has."""
+
+    @field_validator("caller_ids")
+    @classmethod
+    def _first_in_full(cls, caller_ids: list[str]) -> list[str]:
+        if caller_ids and dialled_number(caller_ids[0].removesuffix("*")) != caller_ids[0]:
+            raise ValueError(
+                f"the first is shown as it is, so it has to be a whole number, not {caller_ids[0]!r}"
+            )
+        return caller_ids
 
     @model_validator(mode="after")
     def _registers_as_somebody(self) -> Self:
@@ -115,6 +127,15 @@ class SipConfig(BaseModel):
     """Which number reaches which agent: the first that matches."""
     default_agent: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = None
     """Who takes numbers that no route names; None: they are not found."""
+    contacts: dict[Annotated[str, StringConstraints(min_length=1, max_length=128)], str] = Field(
+        default_factory=dict
+    )
+    """Names under which agents and operators may call somebody: a user, a number or a ``sip:`` URI each.
+    Capitals make no difference."""
+    dial_allowed: list[NumberPattern] = Field(default_factory=lambda: ["*"])
+    """Which numbers may be called, beside the contacts: ``+49*`` allows those that begin so."""
+    allow_uris: bool = False
+    """Whether any ``sip:`` URI may be called, beside those of the contacts."""
     max_calls_per_source: Annotated[int, Field(gt=0)] = 100
     """Calls at once from one address."""
     max_pending_invites: Annotated[int, Field(gt=0)] = 500
@@ -138,6 +159,23 @@ class SipConfig(BaseModel):
             )
         if self.tls_key is not None and self.tls_certificate is None:
             raise ValueError("tls_key: of no use without tls_certificate")
+        return self
+
+    @model_validator(mode="after")
+    def _contacts_can_be_called(self) -> Self:
+        names: set[str] = set()
+        for name, to in self.contacts.items():
+            if name.casefold() in names:
+                raise ValueError(f"contacts: {name!r} is there twice")
+            names.add(name.casefold())
+            if to in self.users or dialled_number(to) is not None:
+                continue
+            try:
+                host = SipUri.parse(to).host
+            except ValueError:
+                host = ""
+            if not host:
+                raise ValueError(f"contacts.{name}: neither one of users, nor a number, nor a sip: URI")
         return self
 
     def agent_for(self, number: str) -> str | None:

@@ -37,6 +37,12 @@ def test_the_first_route_that_matches_is_taken() -> None:
         ({"trunks": {"t": {"host": "x", "sources": ["nowhere"]}}}, "nowhere"),
         ({"users": {"a b": "c"}}, "users"),
         ({"codecs": []}, "codecs"),
+        ({"contacts": {"boss": "nobody"}}, "contacts.boss: neither"),
+        ({"contacts": {"boss": "tel:"}}, "contacts.boss: neither"),
+        ({"contacts": {"boss": "100", "Boss": "101"}}, "'Boss' is there twice"),
+        ({"dial_allowed": ["+49*0"]}, "only place for '\\*'"),
+        ({"trunks": {"t": {"host": "x", "prefixes": ["+49*x"]}}}, "prefixes"),
+        ({"trunks": {"t": {"host": "x", "caller_ids": ["+49*", "+4930"]}}}, "a whole number"),
         ({"prot": 1}, "prot"),
     ],
 )
