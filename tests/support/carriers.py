@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -15,12 +16,11 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from piopiy_pipeline.gateway import Gateway, GatewayConfig
-from tests.support.gateway_peers import AGENT_ID, Peer, config
+from tests.support.gateway_peers import PATIENCE_S, Peer, config
 
-__all__ = ["PUBLIC", "carrier_config", "level", "path_of", "payload", "refused", "stream"]
+__all__ = ["PUBLIC", "carrier_config", "hear_json", "level", "path_of", "payload", "refused", "stream"]
 
 PUBLIC = "https://voice.example"
-ANSWER = f"/carrier/{{}}/{AGENT_ID}/answer"
 
 
 def carrier_config(*, settings: Mapping[str, Any] | None = None, **tables: Any) -> GatewayConfig:
@@ -67,10 +67,14 @@ def level(pcm: bytes | NDArray[np.int16]) -> int:
     return int(np.median(samples))
 
 
-async def hear_json(peer: Peer, *kinds: str) -> dict[str, Any]:
-    """The next message whose ``event``, ``type`` or ``action`` is one of these."""
-    while True:
-        message = json.loads(await peer.socket.recv())
-        assert isinstance(message, dict)
-        if {message.get("event"), message.get("type"), message.get("action")} & set(kinds):
-            return message
+async def hear_json(peer: Peer, kind: str) -> dict[str, Any]:
+    """The next message whose ``event``, ``type`` or ``action`` is this. Sound is kept, others are skipped."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            message = await peer.socket.recv()
+            if isinstance(message, bytes):
+                peer.audio.append(message)
+                continue
+            said: dict[str, Any] = json.loads(message)
+            if kind in (said.get("event"), said.get("type"), said.get("action")):
+                return said

@@ -202,6 +202,10 @@ class JsonStream(CarrierStream):
         """The name in a mark that came back."""
         return _string(_object(message, "mark"), "name")
 
+    def decode(self, payload: bytes) -> bytes:
+        """The caller's sound as PCM16."""
+        return self.format.decode(payload)
+
     def ordered(self, media: dict[str, Any], pcm: bytes) -> Iterable[bytes]:
         """The sound to be heard now that this piece has come."""
         return (pcm,)
@@ -243,7 +247,7 @@ class JsonStream(CarrierStream):
             payload = base64.b64decode(_string(media, "payload"), validate=True)
         except (binascii.Error, ValueError):
             raise Malformed("media whose payload is not base64") from None
-        pcm = self.format.decode(payload)
+        pcm = self.decode(payload)
         return [Audio(piece) for piece in self.ordered(media, pcm) if piece]
 
     def audio(self, frame: bytes) -> list[Wire]:

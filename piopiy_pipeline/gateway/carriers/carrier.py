@@ -9,11 +9,12 @@ from __future__ import annotations
 import base64
 import hmac
 import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 from xml.sax.saxutils import escape, quoteattr
 
@@ -22,6 +23,8 @@ from piopiy_pipeline.gateway.carriers.base import CarrierStart, CarrierStream
 from piopiy_pipeline.gateway.carriers.config import CarrierName
 
 __all__ = ["Carrier", "CarrierRequest", "Document", "IncomingCall", "RestCall", "basic", "connect_stream"]
+
+_ID = re.compile(r"[A-Za-z0-9_:=+-]{1,512}")
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class CarrierRequest:
     @cached_property
     def query(self) -> list[tuple[str, str]]:
         """The parameters in the address, decoded, in order."""
-        return _pairs(urlsplit(self.url).query)
+        return pairs(urlsplit(self.url).query)
 
     @cached_property
     def form(self) -> list[tuple[str, str]]:
@@ -44,7 +47,12 @@ class CarrierRequest:
         kind = (self.header("content-type") or "").partition(";")[0].strip().lower()
         if kind != "application/x-www-form-urlencoded":
             return []
-        return _pairs(self.body.decode("utf-8", errors="replace"))
+        return pairs(self.body.decode("utf-8", errors="replace"))
+
+    @cached_property
+    def signed_fields(self) -> dict[str, str]:
+        """Of the form, or else of the query: what signatures over addresses and forms cover, and no more."""
+        return dict(self.form or self.query)
 
     @cached_property
     def fields(self) -> dict[str, str]:
@@ -60,7 +68,7 @@ class CarrierRequest:
             return {
                 str(name): str(value) for name, value in said.items() if isinstance(value, str | int | float)
             }
-        return dict(self.form or self.query)
+        return self.signed_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +104,9 @@ class Carrier(ABC):
     """One carrier of this gateway. The checks raise `AccessError`."""
 
     name: ClassVar[CarrierName]
-    signs_streams: ClassVar[bool] = False
-    """Whether `check_stream` is enough to let a stream in that has no ticket of ours."""
-    has_fields_in_query: ClassVar[bool] = False
-    """Whether a webhook without a body puts its own fields among the operator's in the address:
-    there they cannot be told apart."""
+    admission: ClassVar[Literal["signature", "ticket", "either"]] = "ticket"
+    """What lets a stream in: the carrier's signature (a ticket of ours is then checked where there is one),
+    a ticket, or either of the two."""
     own_query: ClassVar[frozenset[str]] = frozenset()
     """Parameters of the answer URL that are not the operator's for the call."""
 
@@ -114,8 +120,8 @@ class Carrier(ABC):
 
     def parameters(self, request: CarrierRequest) -> dict[str, str]:
         """The operator's own, which the answer URL was given after its ``?``: metadata of the call."""
-        if self.has_fields_in_query and not request.body:
-            return {}
+        if not request.body:
+            return {}  # the carrier's own fields are among them, and cannot be told apart
         return {name: value for name, value in request.query if name not in self.own_query}
 
     @abstractmethod
@@ -153,6 +159,11 @@ def same_as_any(presented: str, expected: Iterable[str]) -> bool:
 def basic(user: str, password: str) -> str:
     """The value of ``Authorization`` for these (RFC 7617)."""
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode("ascii")
+
+
+def is_id(text: str) -> bool:
+    """Whether this can be part of an address as it is."""
+    return _ID.fullmatch(text) is not None
 
 
 def with_scheme(url: str, *, websocket: bool) -> str:
@@ -202,7 +213,8 @@ def promoted(parameters: Mapping[str, Any]) -> tuple[str | None, str | None, dic
     return numbers[0], numbers[1], rest
 
 
-def _pairs(text: str) -> list[tuple[str, str]]:
+def pairs(text: str) -> list[tuple[str, str]]:
+    """A query or a form, decoded, in order. Raises `AccessError` for more than 200 parameters."""
     try:
         return parse_qsl(text, keep_blank_values=True, max_num_fields=200)
     except ValueError:

@@ -110,15 +110,17 @@ class CarrierDesk:
         """Let a stream in, at ``/carrier/<carrier>[/<agent>[/<ticket>]]``. Raises `AccessError`."""
         carrier = self._carrier(names[0])
         request = CarrierRequest("GET", self._config.public_url + target, header)
-        if len(names) < 3 and not carrier.signs_streams:
+        ticketed = len(names) > 2
+        if carrier.admission == "ticket" and not ticketed:
             raise AccessError(
-                401, f"a stream of {carrier.name} needs a ticket: have its webhook ask for .../answer"
+                401,
+                f"a stream of {carrier.name} needs a ticket: point its webhook to .../answer, which gives one",
             )
-        if carrier.signs_streams:
+        if carrier.admission == "signature" or not ticketed:
             carrier.check_stream(request)
         agent_id = self._agent(carrier, names[1] if len(names) > 1 else None)
         ticket = None
-        if len(names) > 2:
+        if ticketed:
             ticket = self._tickets.take(names[2], carrier=carrier.name, agent=agent_id)
         return CarrierOpening(
             carrier, agent_id, carrier.stream(request, ticket.call if ticket else None), ticket

@@ -35,6 +35,7 @@ from piopiy_pipeline.gateway.carriers.carrier import (
     RestCall,
     basic,
     connect_stream,
+    is_id,
     port_variants,
     promoted,
     same_as_any,
@@ -106,7 +107,7 @@ class Twilio(Carrier):
     """Signs webhooks and the requests that open streams alike."""
 
     name: ClassVar[CarrierName] = "twilio"
-    signs_streams = True
+    admission = "signature"
 
     def __init__(self, config: TwilioConfig, wall: Callable[[], float]) -> None:
         self._config = config
@@ -131,7 +132,7 @@ class Twilio(Carrier):
             )
 
     def incoming(self, request: CarrierRequest) -> IncomingCall:
-        said = request.fields
+        said = request.signed_fields
         return IncomingCall(said.get("CallSid", ""), said.get("From"), said.get("To"))
 
     def document(self, stream_url: str) -> Document:
@@ -142,7 +143,7 @@ class Twilio(Carrier):
 
     def hangup(self, start: CarrierStart) -> RestCall | None:
         config = self._config
-        if config.account_sid is None or not start.call_id.isalnum():
+        if config.account_sid is None or not is_id(start.call_id):
             return None
         return RestCall(
             "POST",
