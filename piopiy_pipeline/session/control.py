@@ -57,6 +57,11 @@ class CallControl:
             self._post(wish.request)
         return outcome
 
+    async def settled(self) -> None:
+        """Wait until no transfer is under way."""
+        if self._waiting is not None:
+            await asyncio.shield(self._waiting)
+
     def switch(self, what: Literal["hold", "mute", "record"], on: bool) -> None:
         """Ask for hold, mute or a recording, or for their end."""
         self._post(self._desk.switch(what, on))

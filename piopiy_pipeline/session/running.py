@@ -38,6 +38,7 @@ from piopiy_pipeline.session.care import Remedy
 from piopiy_pipeline.session.clients import close_clients
 from piopiy_pipeline.session.contracts import RunOptions
 from piopiy_pipeline.session.handle import Call
+from piopiy_pipeline.session.last_words import LONGEST_GOODBYE_S, LastWords
 from piopiy_pipeline.session.monitor import CallMonitor
 from piopiy_pipeline.session.rtvi import RtviClient
 from piopiy_pipeline.session.worker import CallWorker
@@ -49,8 +50,6 @@ TICK_S = 0.5
 """How often a call is looked at: is an answer overdue, has nobody spoken for too long?"""
 CANCEL_S = 2.0
 """How long a pipeline may take to notice that it was cancelled."""
-QUIET_S = 0.3
-"""A bot that has said nothing for so long, and has nothing under way, has finished."""
 END_S = 5.0
 """How long the end may take to travel down a chain that has nothing left to say."""
 INTERRUPT_S = 1.0
@@ -59,10 +58,6 @@ ECHO_S = 1.0
 """So long the further errors of an STT belong to the first."""
 MAX_ERRORS = 200
 """A call with more errors than this ends at once: it costs the others their time."""
-FINISH_S = 15.0
-"""How long a blind transfer waits for what the bot is saying."""
-LONGEST_GOODBYE_S = 60.0
-"""Speech under way is heard to its end when the bot hangs up, up to this."""
 CLOSING_LINE = "I am sorry, this does not work at the moment. Please call again later."
 
 
@@ -87,6 +82,7 @@ class PipelineRun:
         monitor = self._transport.monitor
         assert isinstance(monitor, CallMonitor)
         self._monitor = monitor
+        self._words = LastWords(call, monitor, self._transport.output())
         self._worker = CallWorker(
             chain.freeze(),
             observers=options.observers,
@@ -172,22 +168,11 @@ class PipelineRun:
 
     async def drain(self, drain_s: float) -> None:
         """Hang up when the bot has said what it had to say."""
-        loop = asyncio.get_running_loop()
-        began = quiet_since = loop.time()
-        while True:
-            now = loop.time()
-            if self._monitor.speaking or not self._transport.output().settled:
-                quiet_since = now
-                if now - began > LONGEST_GOODBYE_S:
-                    break
-            elif (self._call._care.busy or self._call._lines.owed) and now - began < drain_s:
-                quiet_since = now
-            elif now - quiet_since >= QUIET_S:
-                break
-            await asyncio.sleep(0.05)
+        await self._words.finished(drain_s)
         if self._call._care.busy and not self._call._care.tools_running:
             await self.interrupt()  # the end would queue behind an answer that does not begin
         await self._worker.queue_frame(EndFrame(reason="the bot hung up"))
+        loop = asyncio.get_running_loop()
         ending = quiet_since = loop.time()
         while (now := loop.time()) - quiet_since < END_S:  # cancelled when the pipeline has ended
             if self._monitor.speaking and now - ending < LONGEST_GOODBYE_S:
@@ -198,18 +183,7 @@ class PipelineRun:
 
     async def finish_speaking(self) -> None:
         """Wait until what the bot is saying was heard, in bounded time."""
-        loop = asyncio.get_running_loop()
-        began = quiet_since = loop.time()
-        while (now := loop.time()) - began < FINISH_S and not self._call.ended:
-            if self._monitor.speaking or not self._transport.output().settled or self._speech_is_due:
-                quiet_since = now
-            elif now - quiet_since >= QUIET_S:
-                break
-            await asyncio.sleep(0.05)
-
-    @property
-    def _speech_is_due(self) -> bool:
-        return self._call._lines.owed or self._call._care.text_waits
+        await self._words.spoken()
 
     # ------------------------------------------------------------------ what is watched
 
@@ -347,14 +321,11 @@ class PipelineRun:
             self._call._say(line, into_context=False)
 
     async def _give_up(self, detail: str) -> None:
-        """End with what was said heard, in bounded time."""
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        while loop.time() - began < 10:
-            await asyncio.sleep(0.1)
-            spoken = loop.time() - self._monitor.spoke_at
-            if self._transport.output().settled and not self._monitor.speaking and spoken > 1.0:
-                break
+        """End with what was said heard, in bounded time; somebody who is being called may still take over."""
+        if self._call._control.on_hold:
+            self._call.hold(False)
+        await self._words.apologised()
+        await self._call._control.settled()
         self._call._finish(EndReason.ERROR, detail[:500])
 
     # ------------------------------------------------------------------ what is written down

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 
 from piopiy_pipeline.call import CallEnd, EndReason
 from piopiy_pipeline.session import Call, TransferOutcome
 from piopiy_pipeline.testing import Caller, CallerLine, simulate
 from tests.support.bots import LONG, voice
+from tests.support.calls import CallLog, eventually, house, tone
+from tests.support.switchboard import NotedDialler
 from tests.support.virtual import PEOPLE, YES, texts
 
 HUMAN = "+4930123456"
@@ -130,6 +135,15 @@ def test_a_second_transfer_meanwhile_is_refused_and_one_afterwards_is_not() -> N
     ]
     assert "another transfer is under way" in outcomes[0].detail
     assert [event.data["to"] for event in call.of("transfer")] == ["100", "300"]
+
+
+@pytest.mark.parametrize(("outcome", "end"), [("bridged", "transferred"), ("busy", "error")])
+def test_a_bot_that_fails_leaves_its_caller_to_somebody_who_is_being_called(outcome: str, end: str) -> None:
+    bot = Handover(replies=[RuntimeError("429"), RuntimeError("429")])
+    call = simulate(bot, Caller().say(PEOPLE).pause(60), transfers={HUMAN: (outcome, 18)})  # type: ignore[dict-item]
+    assert len(call.of("error")) == 2
+    call.assert_ended(end)
+    assert call.duration_s >= call.of("transfer_result")[0].at
 
 
 def test_a_transfer_is_over_with_the_call() -> None:
@@ -288,3 +302,74 @@ def test_the_callers_keys_are_an_event() -> None:
     call.assert_ended(EndReason.IDLE_TIMEOUT)
     assert call.duration_s - 8.2 == pytest.approx(5.0, abs=1.0), "who presses keys is there"
     assert texts(call, "user") == []
+
+
+# ---------------------------------------------------------------------- over sockets, with a real gateway
+
+
+def grown(frames: list[bytes], than: int) -> bool:
+    return len(frames) > than
+
+
+@pytest.mark.realtime
+def test_over_sockets_a_caller_is_held_called_for_twice_and_handed_over() -> None:
+    """In real time, because gateway and agent meet over sockets, and the bridge's sound is clocked."""
+    outcomes: list[TransferOutcome] = []
+    ends: list[CallEnd] = []
+    ids: list[str] = []
+    dialler = NotedDialler()
+    answered = asyncio.Event()
+
+    async def bot(call: Call) -> None:
+        ids.append(call.info.call_id)
+        agent = await voice(call, greeting="Hello.", texts=["help"], replies=["Wait."])
+
+        async def hand_over(_: object) -> None:
+            agent.hold()
+            outcomes.append(await agent.transfer("bad"))
+            outcomes.append(await agent.transfer("100", ring_timeout_s=20))
+            agent.hold(False)
+            answered.set()
+            outcomes.append(await agent.transfer("200", summary="wants a table"))
+
+        agent.on("user_turn", hand_over)
+        ends.append(await agent.start())
+
+    async def scenario() -> CallLog:
+        async with house(bot) as there:
+            there.gateway.switchboard.dialler = dialler
+            loop = asyncio.get_running_loop()
+            hang_up = asyncio.Event()
+            log = CallLog(16000)
+            calling = asyncio.create_task(there.call("booking/01-people.wav", log=log, hang_up=hang_up))
+            await eventually(lambda: dialler.legs, 20)
+            call = there.gateway.switchboard.call(ids[0])
+            assert call is not None
+            await eventually(lambda: call.sound.held)
+            dialler.legs[0].dialled.callee_failed(loop.time(), "busy", "486 Busy Here")
+            await asyncio.wait_for(answered.wait(), 5)
+            await eventually(lambda: len(dialler.legs) == 2)
+            far = dialler.legs[1]
+            assert far.request.headers == {"X-Call-Summary": "wants a table"}
+            far.dialled.callee_answered(loop.time())
+            await eventually(lambda: ends)
+            human = tone(1.0, 8000, (700.0,)).tobytes()
+            for at in range(0, len(human), 320):
+                played = len(far.frames)
+                far.dialled.caller_audio(human[at : at + 320])
+                await eventually(partial(grown, far.frames, played))  # they hear the caller, too
+            far.dialled.caller_hangup(loop.time())
+            return await asyncio.wait_for(calling, 20)
+
+    log = asyncio.run(scenario())
+    assert [(each.to, each.outcome) for each in outcomes] == [
+        ("bad", "unreachable"),
+        ("100", "busy"),
+        ("200", "bridged"),
+    ]
+    assert outcomes[1].detail == "486 Busy Here"
+    assert log.reason is EndReason.TRANSFERRED
+    assert ends[0].reason is EndReason.TRANSFERRED
+    spectrum = np.abs(np.fft.rfft(log.heard[-16000:].astype(np.float64)))
+    hertz = np.fft.rfftfreq(min(16000, log.heard.size), 1 / 16000)
+    assert hertz[int(spectrum.argmax())] == pytest.approx(700, abs=15), "the last that was heard is the human"
