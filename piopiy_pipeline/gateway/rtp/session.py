@@ -19,9 +19,13 @@ from piopiy_pipeline.gateway.sip.sdp import AgreedMedia
 
 __all__ = ["Beat", "RtpSession", "reachable"]
 
+FRAME_S = 0.02
+MOST_BEATS = 20
+"""So many are caught up with: 400 ms, which is what the jitter buffer holds."""
+
 
 class Beat(NamedTuple):
-    """What 20 ms came to: the caller's sound, and the packets to send."""
+    """What 20 ms came to (more, behind a stall): the caller's sound, and the packets to send."""
 
     pcm: bytes
     rtp: bytes | None
@@ -52,6 +56,7 @@ class RtpSession:
         self._silence = bytes(self.rate // 50 * 2)
         self._rtcp_source: Address | None = None
         self._heard_at = now
+        self._beat_at: float | None = None
         self._receiver = RtpReceiver(rate=self.rate)
         events = media.events_out
         self._sender = RtpSender(
@@ -158,10 +163,17 @@ class RtpSession:
         self._sender.press(keys)
 
     def beat(self, now: float) -> Beat:
-        """To be called every 20 ms, behind the `voice` of these."""
-        pcm = self._receiver.take(now)
+        """To be called every 20 ms, behind the `voice` of these.
+
+        When some were left out, because the loop was busy, the caller's sound of all of them is in the next:
+        what waited would be heard late for the rest of the call.
+        """
+        beats = 1 if self._beat_at is None else round((now - self._beat_at) / FRAME_S)
+        beats = min(max(beats, 1), MOST_BEATS)
+        self._beat_at = now
+        pcm = b"".join([self._receiver.take(now - later * FRAME_S) for later in range(beats - 1, -1, -1)])
         return Beat(
-            self._silence if self.held else pcm,
+            self._silence * beats if self.held else pcm,
             self._sender.beat(now),
             self._report(now) if self._reporter.due(now) else None,
         )

@@ -86,7 +86,7 @@ def test_a_call_survives_whatever_comes(
         else:
             assert len(one.receive(datagram, source, now)) <= 1
         pcm, rtp, _ = one.beat(now)
-        assert len(pcm) == one.rate // 50 * 2
+        assert len(pcm) in [one.rate // 50 * 2 * beats for beats in (1, 2, 3)]
         assert rtp is None or len(rtp) < 500
     quality = one.quality(now)
     assert all(value >= 0 for value in quality.values())

@@ -177,6 +177,21 @@ def test_a_codec_that_may_come_beside_the_one_that_is_sent_is_heard() -> None:
     assert min(level(pcm) for pcm in pair.heard[10:]) > 7000
 
 
+def test_behind_a_stall_of_the_loop_the_caller_is_not_heard_late_for_the_rest_of_the_call() -> None:
+    one = session()
+    heard: list[tuple[float, bytes]] = []
+    for n in range(200):
+        now = n * 0.02
+        loud = b"\x80" * 160 if n == 150 else b"\xff" * 160
+        one.receive(build_rtp(0, n, n * 160, 7, loud), THERE, now)
+        if not 50 < n <= 60:  # 200 ms in which nothing was done
+            heard.append((now, one.beat(now + 0.005).pcm))
+    assert len(heard[51][1]) == 11 * 320
+    assert len(b"".join(pcm for _, pcm in heard)) == 200 * 320
+    click = next(now for now, pcm in heard if level(pcm) > 20_000)
+    assert click - 150 * 0.02 <= 0.041
+
+
 def test_the_last_report_says_goodbye() -> None:
     reports, goodbye = parse_rtcp(session().goodbye(3.0))
     assert goodbye
