@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import resource
 import ssl
 from collections.abc import Callable
 from typing import Any
 
+from loguru import logger
 from websockets.asyncio.server import Server
 from websockets.frames import CloseCode
 from websockets.server import ServerProtocol
@@ -22,7 +24,10 @@ from piopiy_pipeline.gateway.http import Crowd, Doorway, Site
 from piopiy_pipeline.offload import offload
 from piopiy_pipeline.signaling.sockets import DirectServerConnection
 
-__all__ = ["GatewayConnection", "make_door", "tls_context", "why_not"]
+__all__ = ["GatewayConnection", "make_door", "make_room", "tls_context", "why_not"]
+
+SPARE_FILES = 128
+"""Of the process itself: its database, its browsers' processes, its libraries."""
 
 
 class GatewayConnection(DirectServerConnection):
@@ -61,6 +66,28 @@ def make_door(crowd: Crowd, site: Site) -> Callable[..., Doorway]:
         return Doorway(crowd=crowd, site=site, open_socket=open_socket, greeting=GREETING)
 
     return open_door
+
+
+def make_room(config: GatewayConfig, connections: int) -> None:
+    """Have the system give this process as many open files as its calls may need: it begins with few.
+
+    A call has a recording, and a telephone's two sockets for each of two legs. Where that is not
+    allowed, it is said now, and not by the first call that finds no room.
+    """
+    files = connections + config.max_calls * (5 if config.sip else 1) + SPARE_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= files:
+        return
+    possible = files if hard == resource.RLIM_INFINITY else min(files, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (possible, hard))
+    if possible < files:
+        logger.warning(
+            "{} calls may need {} open files, and this process may have {}: "
+            "raise its limit (ulimit -n, LimitNOFILE=), or lower max_calls",
+            config.max_calls,
+            files,
+            possible,
+        )
 
 
 async def tls_context(config: GatewayConfig) -> ssl.SSLContext | None:

@@ -37,7 +37,7 @@ from piopiy_pipeline.gateway.errors import GatewayError
 from piopiy_pipeline.gateway.http import HEAD_S, Crowd
 from piopiy_pipeline.gateway.legs.base import Leg
 from piopiy_pipeline.gateway.legs.stream import StreamLeg
-from piopiy_pipeline.gateway.listening import GatewayConnection, make_door, tls_context, why_not
+from piopiy_pipeline.gateway.listening import GatewayConnection, make_door, make_room, tls_context, why_not
 from piopiy_pipeline.gateway.media import MediaStream
 from piopiy_pipeline.gateway.site import GatewaySite
 from piopiy_pipeline.gateway.sources import TOO_MANY, Sources
@@ -105,6 +105,7 @@ class Gateway:
         if self.config.carriers is not None:
             self._carriers = self._entrance.carriers = await offload(self._make_desk, self.config.carriers)
         crowd = Crowd(2 * self.config.max_calls + SPARE_CONNECTIONS)
+        make_room(self.config, crowd.limit)
         site = GatewaySite(
             self.config, self.switchboard, crowd, self._place_leg, self._sources, self._carriers
         )

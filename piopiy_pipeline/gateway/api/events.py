@@ -22,6 +22,8 @@ from piopiy_pipeline.signaling.sockets import DirectServerConnection
 __all__ = ["MAX_WATCHERS", "EventsHub"]
 
 MAX_WATCHERS = 64
+MAX_STRANGERS = 128
+"""Connections that have not shown their key yet: they take no watcher's place."""
 KEY_S = 5.0
 """How long a watcher may take to send its key."""
 KEY_BYTES = 64 << 10
@@ -41,7 +43,8 @@ class EventsHub:
     @property
     def full(self) -> bool:
         """Whether one more would be too many."""
-        return len(self._watchers) >= MAX_WATCHERS
+        strangers = len(self._watchers) - len(self._welcome)
+        return len(self._welcome) >= MAX_WATCHERS or strangers >= MAX_STRANGERS
 
     def watcher(self, news: News) -> None:
         """Tell those who watch."""
@@ -81,6 +84,9 @@ class EventsHub:
         watcher.listen(on_welcome=self._greet, on_gone=self._forget)
 
     def _greet(self, watcher: _Watcher) -> None:
+        if len(self._welcome) >= MAX_WATCHERS:
+            watcher.refuse("too many watch already: close another page")
+            return
         watcher.tell(Hello(version=__version__).model_dump_json(), None)
         for record in self._recent.under_way():
             watcher.tell(WatchedCall(call=record).model_dump_json(), None, greeting=True)
@@ -104,14 +110,14 @@ class _Watcher:
         self._on_gone: Callable[[_Watcher], None]
         loop = asyncio.get_running_loop()
         self._patience = loop.call_later(
-            KEY_S, self._refuse, f"send your key within {KEY_S:g} s: {{'type': 'watch', 'key': ...}}"
+            KEY_S, self.refuse, f"send your key within {KEY_S:g} s: {{'type': 'watch', 'key': ...}}"
         )
 
     def listen(self, *, on_welcome: Callable[[_Watcher], None], on_gone: Callable[[_Watcher], None]) -> None:
         self._on_welcome, self._on_gone = on_welcome, on_gone
         self._connection.listen(
             on_text=self._on_text,
-            on_binary=lambda _: self._refuse("messages here are JSON text"),
+            on_binary=lambda _: self.refuse("messages here are JSON text"),
             on_close=self._gone,
         )
 
@@ -131,27 +137,28 @@ class _Watcher:
 
     def _on_text(self, data: bytes) -> None:
         if self._known:
-            self._refuse("nothing is expected after the first message: connect anew to watch other calls")
+            self.refuse("nothing is expected after the first message: connect anew to watch other calls")
             return
         if len(data) > KEY_BYTES:
-            self._refuse(f"the first message may have {KEY_BYTES} bytes")
+            self.refuse(f"the first message may have {KEY_BYTES} bytes")
             return
         try:
             wish = WatchKey.model_validate_json(data)
             self._check(wish.key)
         except ValidationError as error:
             problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
-            self._refuse(f"{'.'.join(str(part) for part in problem['loc']) or 'message'}: {problem['msg']}")
+            self.refuse(f"{'.'.join(str(part) for part in problem['loc']) or 'message'}: {problem['msg']}")
             return
         except AccessError as error:
-            self._refuse(error.text)
+            self.refuse(error.text)
             return
         self._patience.cancel()
         self._known = True
         self._calls = None if wish.calls is None else frozenset(wish.calls)
         self._on_welcome(self)
 
-    def _refuse(self, why: str) -> None:
+    def refuse(self, why: str) -> None:
+        """Send this connection away."""
         self._patience.cancel()
         self._connection.finish(CloseCode.POLICY_VIOLATION, why)
 

@@ -43,6 +43,8 @@ RETRY_S = (0.5, 30.0)
 """The first and the longest pause before a database that failed is tried again."""
 STUCK_S = 20.0
 """A database that has not answered for this long stands still: its connections are cut."""
+ANSWER_S = STUCK_S + 5
+"""How long a question waits for its answer."""
 FLUSH_S = 3.0
 """How long the end of the gateway waits for what is still to be written."""
 READY_S = 10.0
@@ -205,7 +207,10 @@ class Records:
 
     async def _ask(self, question: Callable[..., T], *args: object) -> T:
         try:
-            return await self._in(self._reading, question, *args)
+            async with asyncio.timeout(ANSWER_S):
+                return await self._in(self._reading, question, *args)
+        except TimeoutError:  # a disk that stands still, too: there is nothing to cut
+            raise RecordsUnavailable("records of calls: the database does not answer") from None
         except BlockingIOError:
             raise RecordsUnavailable("records of calls: too many questions at once") from None
 

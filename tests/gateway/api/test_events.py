@@ -219,9 +219,8 @@ def test_one_watcher_too_many_is_503_until_another_leaves(monkeypatch: pytest.Mo
 
     async def story() -> None:
         async with Gateway(config(api_keys=[API_KEY])) as gateway, AsyncExitStack() as crowd:
-            first = await crowd.enter_async_context(watching(gateway, key=API_KEY))
-            for _ in range(2):
-                await crowd.enter_async_context(watching(gateway))
+            watchers = [await crowd.enter_async_context(watching(gateway, key=API_KEY)) for _ in range(3)]
+            first = watchers[0]
             assert gateway._site is not None
             hub = gateway._site.events
             await until(lambda: hub.full)
@@ -233,6 +232,32 @@ def test_one_watcher_too_many_is_503_until_another_leaves(monkeypatch: pytest.Mo
             await until(lambda: not hub.full)
             async with watching(gateway, key=API_KEY) as console:
                 assert (await console.hear())["type"] == "hello"
+
+    asyncio.run(story())
+
+
+def test_who_has_shown_no_key_takes_no_watchers_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "MAX_WATCHERS", 2)
+    monkeypatch.setattr(events, "MAX_STRANGERS", 5)
+
+    async def story() -> None:
+        async with Gateway(config(api_keys=[API_KEY])) as gateway, AsyncExitStack() as crowd:
+            strangers = [await crowd.enter_async_context(watching(gateway)) for _ in range(4)]
+            async with watching(gateway, key=API_KEY) as console:
+                assert (await console.hear())["type"] == "hello"
+            assert gateway._site is not None
+            hub = gateway._site.events
+            await until(lambda: len(hub._watchers) == 4)
+            await crowd.enter_async_context(watching(gateway))
+            await until(lambda: hub.full)
+            with pytest.raises(InvalidStatus):
+                async with watching(gateway):
+                    pass
+            for one in strangers[:2]:
+                await one.say(type="watch", key=API_KEY)
+                assert (await one.hear())["type"] == "hello"
+            await strangers[2].say(type="watch", key=API_KEY)
+            assert "too many watch" in (await strangers[2].closed())[1]
 
     asyncio.run(story())
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -231,6 +232,30 @@ def test_a_database_that_stands_still_is_cut_off_and_found_again(
     finally:
         for pid in halted:
             os.kill(pid, signal.SIGCONT)
+
+
+def test_a_question_to_a_disk_that_stands_still_is_answered_that_it_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "STUCK_S", 0.1)
+    monkeypatch.setattr(module, "ANSWER_S", 0.2)
+    moves = threading.Event()
+
+    def stand_still(*_: object) -> None:
+        assert moves.wait(30)
+
+    async def test() -> None:
+        async with opened(tmp_path) as records:
+            await records.page()
+            monkeypatch.setattr(Store, "page", stand_still)
+            with pytest.raises(RecordsUnavailable, match="does not answer"):
+                await records.page()
+            moves.set()
+
+    try:
+        run(test)
+    finally:
+        moves.set()
 
 
 def test_a_gateway_that_was_given_up_writes_its_calls_again(
