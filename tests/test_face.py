@@ -9,11 +9,14 @@ import pytest
 
 def test_the_published_imports_are_ours() -> None:
     import piopiy.agent
+    import piopiy.tools
     import piopiy.voice_agent
     import piopiy_pipeline
+    import piopiy_pipeline.tools
 
     assert piopiy.agent.Agent is piopiy_pipeline.Agent
     assert piopiy.voice_agent.VoiceAgent is piopiy_pipeline.VoiceAgent
+    assert piopiy.tools.transfer_call is piopiy_pipeline.tools.transfer_call
 
 
 def test_a_service_is_pipecats_own_class_under_either_name() -> None:
