@@ -1,0 +1,93 @@
+"""Calls between real telephones, gateways and scripted agents: what the stories of `tests/sip` have in common."""
+
+from __future__ import annotations
+
+import asyncio
+import wave
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from piopiy_pipeline.gateway import Gateway
+from piopiy_pipeline.gateway.phones import Phones
+from piopiy_pipeline.gateway.snapshots import CallSnapshot
+from tests.support.baresip import Baresip, baresip
+from tests.support.gateway_peers import Peer, ScriptedAgent, until
+
+__all__ = ["answered", "ended", "hears_tone", "loud", "phone_of", "phones_of", "tone_file"]
+
+WINDOW_S = 0.2
+
+
+def phones_of(gateway: Gateway) -> Phones:
+    assert gateway.phones is not None
+    return gateway.phones
+
+
+@asynccontextmanager
+async def phone_of(
+    gateway: Gateway, user: str = "alice", *, account: str = "", transport: str = "udp", **settings: Any
+) -> AsyncIterator[Baresip]:
+    """A user's telephone, registered at this gateway. `account` adds to the line of its account."""
+    phones = phones_of(gateway)
+    line = f"<sip:{user}@127.0.0.1:{phones.port};transport={transport}>;auth_pass=secret;regint=60"
+    async with baresip(line + account, transport=transport, **settings) as phone:
+        await until(lambda: phones.endpoint is not None and phones.endpoint.registered(user))
+        yield phone
+
+
+async def answered(gateway: Gateway, one: ScriptedAgent, phone: Baresip) -> tuple[dict[str, Any], Peer]:
+    """A call of the phone's that the scripted agent has taken: the offer, and its media stream."""
+    dialling = asyncio.create_task(phone.dial(f"sip:5551234@127.0.0.1:{phones_of(gateway).port}"))
+    offer = await one.offer()
+    taken = await one.take(offer, caller_rate=offer["caller_rate"], bot_rate=offer["caller_rate"])
+    await dialling
+    return taken
+
+
+async def ended(gateway: Gateway) -> CallSnapshot:
+    """The first call that is over."""
+    await until(lambda: bool(gateway.switchboard.snapshot().ended))
+    return gateway.switchboard.snapshot().ended[0]
+
+
+async def loud(media: Peer, pieces: int = 25) -> int:
+    """How loud the caller is in the next so many pieces."""
+    return int(np.abs(np.frombuffer(await media.hear_audio(pieces), np.int16).astype(np.int32)).max())
+
+
+def tone_file(folder: Path, hz: float, seconds: float = 60.0, rate: int = 8000) -> Path:
+    """A recording of a tone, for a phone to say."""
+    path = folder / f"tone-{hz:g}.wav"
+    pcm = (8000 * np.sin(2 * np.pi * hz * np.arange(int(seconds * rate)) / rate)).astype("<i2")
+    with wave.open(str(path), "wb") as recording:
+        recording.setnchannels(1)
+        recording.setsampwidth(2)
+        recording.setframerate(rate)
+        recording.writeframes(pcm.tobytes())
+    return path
+
+
+async def hears_tone(phone: Baresip, hz: float, seconds: float = 1.0) -> None:
+    """Wait until the phone's recording holds so much of this tone."""
+
+    def there() -> bool:
+        # It is still being written, and its header says nothing of its length.
+        written = [path.read_bytes() for path in phone.folder.glob("dump-*-dec.wav")]
+        found = [wav[wav.find(b"data") + 8 :] for wav in written if b"data" in wav]
+        return any(_seconds_of(np.frombuffer(pcm[: len(pcm) & ~1], "<i2"), hz) >= seconds for pcm in found)
+
+    await until(there)
+
+
+def _seconds_of(pcm: NDArray[np.int16], hz: float, rate: int = 8000) -> float:
+    size = int(WINDOW_S * rate)
+    windows = pcm[: pcm.size // size * size].reshape(-1, size).astype(np.float64)
+    spectrum = np.abs(np.fft.rfft(windows, axis=1)) / size * 2
+    strongest = spectrum.argmax(axis=1) / WINDOW_S
+    clear = (np.abs(strongest - hz) < 1.5 / WINDOW_S) & (spectrum.max(axis=1) > 1000)
+    return float(clear.sum()) * WINDOW_S
