@@ -26,8 +26,12 @@ KEY = "operator-key"
 
 def test_an_operator_needs_the_key_sees_a_call_of_somebody_else_and_hangs_it_up(tmp_path: Path) -> None:
     async def bot(call: Call) -> None:
-        async def look_up(params: Any) -> None:
-            """Look something up."""
+        async def look_up(params: Any, people: int) -> None:
+            """Look for a table.
+
+            Args:
+                people: How many people will come.
+            """
             await params.result_callback({"free": True})
 
         agent = await voice(
@@ -58,7 +62,9 @@ def test_an_operator_needs_the_key_sees_a_call_of_somebody_else_and_hangs_it_up(
             await row.press("Enter")
             words = page.locator("[data-testid=turn][data-role=bot]")
             await expect(words.last).to_contain_text("There is one by the window.")
-            await expect(page.get_by_test_id("tool")).to_contain_text("people: 4")
+            await expect(page.get_by_test_id("tool-arguments")).to_contain_text("people: 4")
+            await expect(page.get_by_test_id("tool-result")).to_contain_text("free")
+            await expect(page.get_by_test_id("error")).to_have_count(0)
             await photograph(page, "operator", looks=["light"])
             await page.get_by_test_id("call-hangup").press("Enter")
             await page.get_by_test_id("confirm-yes").press("Enter")
