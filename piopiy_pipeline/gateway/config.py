@@ -164,6 +164,7 @@ _TABLES: Mapping[tuple[int | str, ...], type[BaseModel]] = {
     (): GatewayConfig,
     ("sip",): SipConfig,
     ("carriers",): CarriersConfig,
+    ("webhooks",): WebhookConfig,
 }
 
 
@@ -193,7 +194,8 @@ def _explain(error: ValidationError, sources: Mapping[str, str]) -> str:
         setting = str(problem["loc"][0]) if problem["loc"] else ""
         where = f"{sources.get(setting, 'settings')}: {'.'.join(str(part) for part in problem['loc'])}"
         if problem["type"] == "extra_forbidden":
-            model = _TABLES.get(problem["loc"][:-1])
+            table = tuple(part for part in problem["loc"][:-1] if isinstance(part, str))
+            model = _TABLES.get(table)
             known = f" There are {', '.join(model.model_fields)}" if model else ""
             lines.append(f"{where}: no such setting.{known}")
         else:

@@ -36,12 +36,12 @@ from piopiy_pipeline.gateway.records import Records
 from piopiy_pipeline.gateway.records.places import recordings_folder
 from piopiy_pipeline.gateway.sources import Sources
 from piopiy_pipeline.gateway.switchboard import Switchboard
-from piopiy_pipeline.gateway.webhooks.sender import Webhooks
 from piopiy_pipeline.offload import offload
 
 if TYPE_CHECKING:
     from piopiy_pipeline.gateway.api.serving import HttpConnection, HttpServer
     from piopiy_pipeline.gateway.carriers.desk import CarrierDesk
+    from piopiy_pipeline.gateway.webhooks.sender import Webhooks
 
 __all__ = ["GatewaySite"]
 
@@ -75,7 +75,7 @@ class GatewaySite:
         self.events = EventsHub(self._access, self._recent)
         self._records = Records(config, wall=watch.wall) if config.records else None
         self._recorder = Recorder(recordings_folder(config), on_finished=self._recorded, wall=watch.wall)
-        self._webhooks = Webhooks(config.webhooks, wall=watch.wall) if config.webhooks else None
+        self._webhooks = _webhooks(config, watch.wall) if config.webhooks else None
         self._browser = _BrowserCallsToCome() if config.webrtc_workers else None
         self._http: HttpServer | None = None
         self.loaded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -211,6 +211,13 @@ class GatewaySite:
             browser.fail(str(error))
             raise GatewayError(f"the browser leg could not be started: {error}") from error
         browser.come(calls)
+
+
+def _webhooks(config: GatewayConfig, wall: Callable[[], float]) -> Webhooks:
+    """Only for a gateway that has them. They are to be told of all calls, so there is no waiting for a thread."""
+    from piopiy_pipeline.gateway.webhooks.sender import Webhooks
+
+    return Webhooks(config.webhooks, wall=wall)
 
 
 class _BrowserCallsToCome:

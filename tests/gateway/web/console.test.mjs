@@ -7,7 +7,7 @@ const js = new URL("../../../piopiy_pipeline/gateway/web/js/", import.meta.url);
 const { Conversation, PARTS, latencyOf, median } = await import(new URL("conversation.js", js));
 const { inWords, scaleOf } = await import(new URL("waterfall.js", js));
 const { WavOutline, beganBefore } = await import(new URL("wav.js", js));
-const { clock, durationOf, reasonInWords, whoToWhom } = await import(new URL("format.js", js));
+const { clock, durationOf, outcomeInWords, reasonInWords, whoToWhom } = await import(new URL("format.js", js));
 
 const LATENCY = { silence_s: 0.2, stt_s: 0.05, turn_s: 0.5, llm_s: 0.1, tts_s: 0.07, playout_s: 0.011, total_s: 0.931 };
 const SCRIPT = [
@@ -74,6 +74,17 @@ test("a turn that is told after the end of the call takes its place all the same
   conversation.end();
   conversation.add(SCRIPT.slice(1, 2));
   assert.deepEqual(seen(conversation), [["bot", "Hello there.", "whole", "", null]]);
+});
+
+test("what became of a transfer stands where it was told", () => {
+  const conversation = new Conversation();
+  conversation.add([
+    ...SCRIPT.slice(0, 2),
+    { number: 3, at: 2.5, event: "transfer", data: { request_id: "t", to: "200", warm: true, outcome: "busy", detail: "486" } },
+  ]);
+  const { kind, to, outcome, detail, at } = conversation.items[1];
+  assert.deepEqual([kind, to, outcome, detail, at], ["transfer", "200", "busy", "486", 2.5]);
+  assert.equal(outcomeInWords(outcome), "the line was busy");
 });
 
 test("an event that this page does not know changes nothing", () => {

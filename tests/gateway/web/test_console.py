@@ -10,12 +10,14 @@ import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 import piopiy_pipeline.gateway
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.snapshots import Phase
+from piopiy_pipeline.signaling.messages import TransferResult
 
 WEB = Path(piopiy_pipeline.gateway.__file__).parent / "web"
 SCRIPTS = sorted((WEB / "js").glob("*.js"))
@@ -93,6 +95,11 @@ def test_every_control_has_a_name() -> None:
 @pytest.mark.parametrize("reason", list(EndReason))
 def test_every_reason_of_an_end_has_its_words(reason: EndReason) -> None:
     assert f"{reason.value}:" in (WEB / "js" / "format.js").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("outcome", get_args(TransferResult.model_fields["outcome"].annotation))
+def test_every_outcome_of_a_transfer_has_its_words(outcome: str) -> None:
+    assert f"{outcome}:" in (WEB / "js" / "format.js").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("phase", list(Phase))

@@ -38,7 +38,7 @@ def test_a_table_for_each_receiver(tmp_path: Path) -> None:
         ("secret", "whsec_c2hvcnQ=", "24 to 64"),
         ("events", [], "at least 1"),
         ("events", ["call.begun"], "call.placed"),
-        ("retries", 3, "no such setting"),
+        ("retries", 3, "no such setting. There are url, secret, events"),
     ],
 )
 def test_a_mistake_is_told_without_the_secret(key: str, value: object, says: str, tmp_path: Path) -> None:

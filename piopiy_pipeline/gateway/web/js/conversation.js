@@ -27,7 +27,8 @@ export const PARTS = [
  */
 /** @typedef {{kind: "tool", call: any, name: string, arguments: any, result: any, done: boolean, at: number, version: number}} ToolItem */
 /** @typedef {{kind: "error", stage: string, message: string, at: number, version: number}} ErrorItem */
-/** @typedef {TurnItem|ToolItem|ErrorItem} Item */
+/** @typedef {{kind: "transfer", to: string, outcome: string, detail: string, at: number, version: number}} TransferItem */
+/** @typedef {TurnItem|ToolItem|ErrorItem|TransferItem} Item */
 
 export class Conversation {
   /** @type {Map<number, CallEvent>} */ #events = new Map();
@@ -123,6 +124,9 @@ export class Conversation {
       }
       case "error":
         this.items.push({ kind: "error", stage: data.stage ?? "", message: data.message ?? "", at, version: 0 });
+        break;
+      case "transfer":
+        this.items.push({ kind: "transfer", to: data.to ?? "", outcome: data.outcome ?? "", detail: data.detail ?? "", at, version: 0 });
         break;
       default:
         break; // a newer gateway may tell more

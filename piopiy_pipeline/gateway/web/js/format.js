@@ -25,8 +25,18 @@ const PHASES = {
   dialling: "dialling", offering: "ringing", setup: "being answered", live: "in progress", bridged: "transferred, talking",
   ended: "ended",
 };
+/** What became of a transfer. */
+const OUTCOMES = {
+  bridged: "they talk to each other", no_answer: "nobody picked up", busy: "the line was busy", declined: "turned down",
+  unreachable: "could not be reached", refused: "not possible just now", failed: "came to nothing",
+};
 /** Ends that nobody wanted. */
 const FAILURES = new Set(["error", "agent_lost", "no_agent", "busy", "setup_timeout", "unreachable", "gateway_lost"]);
+
+/** @param {string} outcome @returns {string} what became of a transfer in words; one that is new here as it is */
+export function outcomeInWords(outcome) {
+  return OUTCOMES[outcome] ?? outcome.replaceAll("_", " ");
+}
 
 /** @param {string|null} reason @returns {string} a reason in words; one that is new here as it is */
 export function reasonInWords(reason) {

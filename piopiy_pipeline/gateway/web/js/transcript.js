@@ -4,7 +4,7 @@
  */
 
 import { el, setText } from "./dom.js";
-import { clock, inline } from "./format.js";
+import { clock, inline, outcomeInWords } from "./format.js";
 import { waterfall } from "./waterfall.js";
 
 /** @typedef {import("./conversation.js").Item} Item */
@@ -84,8 +84,21 @@ export class TranscriptView {
 
   /** @param {Item} item @returns {Row} */
   #row(item) {
-    const made = item.kind === "turn" ? this.#turn(item) : item.kind === "tool" ? this.#tool(item) : this.#error(item);
-    return { item, version: -1, ...made };
+    return { item, version: -1, ...this.#made(item) };
+  }
+
+  /** @param {Item} item */
+  #made(item) {
+    switch (item.kind) {
+      case "turn":
+        return this.#turn(item);
+      case "tool":
+        return this.#tool(item);
+      case "transfer":
+        return this.#transfer(item);
+      default:
+        return this.#error(item);
+    }
   }
 
   /** @param {import("./conversation.js").TurnItem} item */
@@ -149,6 +162,19 @@ export class TranscriptView {
       { class: "row error", "data-testid": "error" },
       time.node,
       el("div", { class: "body" }, el("span", { class: "speaker" }, item.stage ? `Error in ${item.stage}` : "Error"), el("p", { class: "words" }, item.message)),
+    );
+    return { node, update: () => time.set(item.at) };
+  }
+
+  /** @param {import("./conversation.js").TransferItem} item */
+  #transfer(item) {
+    const time = this.#time(item);
+    const words = [`To ${item.to}: ${outcomeInWords(item.outcome)}`, item.detail].filter(Boolean).join(" – ");
+    const node = el(
+      "li",
+      { class: "row transfer", "data-testid": "transfer", "data-outcome": item.outcome },
+      time.node,
+      el("div", { class: "body" }, el("span", { class: "speaker" }, "Transfer"), el("p", { class: "words" }, words)),
     );
     return { node, update: () => time.set(item.at) };
   }
