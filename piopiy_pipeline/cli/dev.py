@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from piopiy_pipeline.gateway.server import Gateway
+    from piopiy_pipeline.gateway.sip.config import SipConfig
 
 __all__ = ["default_bot", "dev"]
 
@@ -52,6 +53,10 @@ def dev(
     record: Annotated[
         bool, typer.Option("--record/--no-record", help="Record the calls, for the console to play.")
     ] = True,
+    phone: Annotated[
+        str | None,
+        typer.Option(metavar="[HOST:]PORT", help="Let telephones call the bot, over SIP, at this address."),
+    ] = None,
 ) -> None:
     """Run a gateway on this machine and a bot behind it; reload the bot when its file changes.
 
@@ -62,6 +67,8 @@ def dev(
       piopiy dev
 
       piopiy dev my_bot.py --port 7900
+
+      piopiy dev --phone 5060
 
       piopiy dev my_bot.py --stt deepgram --tts cartesia --llm openai
     """
@@ -75,7 +82,16 @@ def dev(
     _check_services(stt=stt, tts=tts, llm=llm)
     chosen = {"PIOPIY_STT": stt, "PIOPIY_TTS": tts, "PIOPIY_LLM": llm}
     services = {name: value for name, value in chosen.items() if value is not None}
-    asyncio.run(_dev(path.resolve(), port, services, is_default=bot is None, record=record))
+    asyncio.run(
+        _dev(
+            path.resolve(),
+            port,
+            services,
+            is_default=bot is None,
+            record=record,
+            phone=None if phone is None else _phone_address(phone),
+        )
+    )
 
 
 def _check_services(**names: str | None) -> None:
@@ -102,7 +118,15 @@ def default_bot() -> Path:
     raise BadInput("this installation has no example bot; give the path of a bot")
 
 
-async def _dev(path: Path, port: int, services: dict[str, str], *, is_default: bool, record: bool) -> None:
+async def _dev(
+    path: Path,
+    port: int,
+    services: dict[str, str],
+    *,
+    is_default: bool,
+    record: bool,
+    phone: tuple[str, int] | None,
+) -> None:
     import asyncio
 
     from piopiy_pipeline.cli.bot import BotKeeper
@@ -131,6 +155,7 @@ async def _dev(path: Path, port: int, services: dict[str, str], *, is_default: b
             console="open",
             data_folder=folder,
             record=record,
+            sip=None if phone is None else _telephones(phone, credentials.agent_id),
         )
     )
 
@@ -141,7 +166,7 @@ async def _dev(path: Path, port: int, services: dict[str, str], *, is_default: b
         try:
             await gateway.start()
         except GatewayError as error:
-            raise Failed(f"{error} (--port)") from None
+            raise Failed(f"{error} ({'--port' if phone is None else '--port, --phone'})") from None
         loading = asyncio.create_task(_load(gateway))
         try:
             try:
@@ -150,6 +175,8 @@ async def _dev(path: Path, port: int, services: dict[str, str], *, is_default: b
                 raise Failed(str(error)) from None
             _say(f"gateway  {gateway.url}")
             _say(f"console  {gateway.console_url}")
+            if phone is not None and gateway.phones is not None:
+                _say(f"phone    sip:{credentials.agent_id}@{phone[0]}:{gateway.phones.port}")
             _say(f"records  {folder}{'' if record else ', without recordings'}")
             keeper = BotKeeper(
                 path,
@@ -172,6 +199,22 @@ async def _dev(path: Path, port: int, services: dict[str, str], *, is_default: b
             loading.cancel()
             await asyncio.wait((loading,))
             await gateway.close()
+
+
+def _phone_address(text: str) -> tuple[str, int]:
+    """``PORT`` or ``HOST:PORT``. Raises `BadInput`."""
+    host, _, port = text.rpartition(":")
+    if not port.isdecimal() or not 0 <= int(port) <= 65535:
+        raise BadInput(f"--phone {text}: it is a port, or HOST:PORT with an address of this machine")
+    return host.strip("[]") or HOST, int(port)
+
+
+def _telephones(address: tuple[str, int], agent_id: str) -> SipConfig:
+    """Whoever reaches the address may call the bot, whatever they dial; nobody is called from here."""
+    from piopiy_pipeline.gateway.sip.config import SipConfig
+
+    host, port = address
+    return SipConfig(host=host, port=port, callers="anyone", default_agent=agent_id)
 
 
 async def _load(gateway: Gateway) -> None:

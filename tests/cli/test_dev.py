@@ -145,6 +145,22 @@ def test_it_says_ready_when_the_bot_has_registered_and_leaves_nothing_behind(
     assert not alive(int(told[1]))
 
 
+def test_telephones_may_call_when_that_is_asked_for(start: Callable[..., Dev]) -> None:
+    dev = start(BOT, "--phone", "0")
+    host, port = dev.until("phone    sip:my_bot@").rpartition("@")[2].split(":")
+    request = (
+        f"OPTIONS sip:my_bot@{host}:{port} SIP/2.0\r\n"
+        "Via: SIP/2.0/UDP 127.0.0.1;rport;branch=z9hG4bK-1\r\n"
+        "From: <sip:me@127.0.0.1>;tag=1\r\nTo: <sip:my_bot@127.0.0.1>\r\n"
+        "Call-ID: 1@127.0.0.1\r\nCSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+    )
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as caller:
+        caller.settimeout(WAIT_S)
+        caller.sendto(request.encode(), (host, int(port)))
+        assert caller.recv(4096).startswith(b"SIP/2.0 200 ")
+    assert dev.interrupt() == 0
+
+
 def test_a_change_of_the_file_starts_a_new_bot_and_then_drains_the_old_one(
     start: Callable[..., Dev], tmp_path: Path
 ) -> None:
@@ -240,6 +256,8 @@ def test_what_cannot_be_started_is_one_line(
     path.write_text(BOT)
     assert main(["dev", str(path), "--port", "70000"]) == 2
     assert "--port 70000" in capsys.readouterr().err
+    assert main(["dev", str(path), "--phone", "somewhere"]) == 2
+    assert "--phone somewhere: it is a port, or HOST:PORT" in capsys.readouterr().err
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
