@@ -86,6 +86,19 @@ def test_on_hold_the_bots_speech_waits_and_the_caller_hears_that_the_line_is_ali
     assert live.media.beats == 1
 
 
+def test_a_bot_that_is_interrupted_is_cleared_on_the_line_too_but_not_under_the_sound_of_a_hold(
+    live: Live,
+) -> None:
+    live.call.bot_cleared(NotedMedia())
+    assert "clear" not in live.leg.notes
+    live.control("hold", True)
+    live.call.bot_cleared(live.media)
+    assert "clear" not in live.leg.notes
+    live.control("hold", False)
+    live.call.bot_cleared(live.media)
+    assert live.leg.notes.count("clear") == 1
+
+
 def test_a_recording_holds_both_sides_and_ends_with_the_call(live: Live) -> None:
     live.control("record", True)
     live.control("record", True)

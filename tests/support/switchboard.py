@@ -48,6 +48,9 @@ class NotedLeg(Leg):
     def send(self, frame: bytes) -> None:
         self.notes.append("frame")
 
+    def clear(self) -> None:
+        self.notes.append("clear")
+
     def conversation(self, event: ConversationEvent) -> None:
         self.notes.append(f"conversation {event.event}")
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import from_json
 
 from piopiy_pipeline.gateway.carriers.formats import SoundFormat
 
@@ -265,8 +266,9 @@ def dumps(message: Any) -> str:
 def parse_object(data: bytes) -> dict[str, Any]:
     """A JSON object. Raises `Malformed`."""
     try:
-        message = json.loads(data)
-    except (ValueError, RecursionError):  # not UTF-8, not JSON, numbers without end; or nested without end
+        # Strict: halves of characters and NaN could be passed on to nobody.
+        message = from_json(data, allow_inf_nan=False)
+    except ValueError:
         raise Malformed("a message that is not JSON") from None
     if not isinstance(message, dict):
         raise Malformed(f"a message that is no JSON object, but a {type(message).__name__}")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hmac
-import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
@@ -17,6 +16,8 @@ from functools import cached_property
 from typing import Any, ClassVar, Literal
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 from xml.sax.saxutils import escape, quoteattr
+
+from pydantic_core import from_json
 
 from piopiy_pipeline.gateway.api.access import AccessError, Header
 from piopiy_pipeline.gateway.carriers.base import CarrierStart, CarrierStream
@@ -60,8 +61,8 @@ class CarrierRequest:
         kind = (self.header("content-type") or "").partition(";")[0].strip().lower()
         if kind == "application/json" and self.body:
             try:
-                said = json.loads(self.body)
-            except (ValueError, RecursionError):
+                said = from_json(self.body, allow_inf_nan=False)
+            except ValueError:
                 raise AccessError(422, "the body of this webhook is not JSON, although it says so") from None
             if not isinstance(said, dict):
                 raise AccessError(422, "the body of this webhook is no JSON object")

@@ -1,16 +1,18 @@
 """The carriers of a gateway: their webhooks are answered here, their streams let in, their calls ended.
 
-Imported only by a gateway that has carriers: PyJWT, cryptography and aiohttp take half a second to load.
+Imported only by a gateway that has carriers: PyJWT and cryptography take a quarter of a second to load.
 """
 
 from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Collection, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from loguru import logger
@@ -30,6 +32,7 @@ from piopiy_pipeline.gateway.carriers.config import CARRIERS, CarriersConfig
 from piopiy_pipeline.gateway.carriers.tickets import Ticket, Tickets
 from piopiy_pipeline.gateway.legs.base import Leg
 from piopiy_pipeline.gateway.legs.carrier import CarrierLeg
+from piopiy_pipeline.offload import offload
 from piopiy_pipeline.signaling.sockets import DirectServerConnection
 
 if TYPE_CHECKING:
@@ -39,6 +42,8 @@ __all__ = ["CarrierDesk", "CarrierOpening"]
 
 REST_S = 5.0
 """How long a carrier's API may take to end a call."""
+TELL_EVERY_S = 10.0
+"""Refused requests of a carrier are logged this often; in between they are counted."""
 REST_LIMIT = 64
 """So many calls are being ended over an API at once; the streams of others are closed, and no more."""
 
@@ -84,6 +89,9 @@ class CarrierDesk:
         self._config = config
         self._agents = agents
         self._place = place
+        self._wall = wall
+        self._refused: Counter[str] = Counter()
+        self._told_at: dict[str, float] = {}
         self._tickets = Tickets(token_secret, wall=wall)
         self._carriers = _carriers(config, wall)
         self._session: aiohttp.ClientSession | None = None
@@ -97,6 +105,12 @@ class CarrierDesk:
     ) -> Document:
         """What the carrier is to do with a call. `target` is path and query. Raises `AccessError`."""
         carrier = self._carrier(name)
+        with self._telling(carrier):
+            return self._answer(carrier, agent_id, method, target, header, body)
+
+    def _answer(
+        self, carrier: Carrier, agent_id: str | None, method: str, target: str, header: Header, body: bytes
+    ) -> Document:
         request = CarrierRequest(method, self._config.public_url + target, header, body)
         carrier.check_answer(request)
         agent_id = self._agent(carrier, agent_id)
@@ -109,6 +123,10 @@ class CarrierDesk:
     def admit(self, names: Sequence[str], target: str, header: Header) -> CarrierOpening:
         """Let a stream in, at ``/carrier/<carrier>[/<agent>[/<ticket>]]``. Raises `AccessError`."""
         carrier = self._carrier(names[0])
+        with self._telling(carrier):
+            return self._admit(carrier, names, target, header)
+
+    def _admit(self, carrier: Carrier, names: Sequence[str], target: str, header: Header) -> CarrierOpening:
         request = CarrierRequest("GET", self._config.public_url + target, header)
         ticketed = len(names) > 2
         if carrier.admission == "ticket" and not ticketed:
@@ -155,6 +173,20 @@ class CarrierDesk:
             raise AccessError(404, f"this gateway has no agent {chosen!r:.200}")
         return str(chosen)
 
+    @contextmanager
+    def _telling(self, carrier: Carrier) -> Iterator[None]:
+        """A wrong setting is found by its log, and a flood does not fill it."""
+        try:
+            yield
+        except AccessError as error:
+            self._refused[carrier.name] += 1
+            now = self._wall()
+            if now - self._told_at.get(carrier.name, -TELL_EVERY_S) >= TELL_EVERY_S:
+                self._told_at[carrier.name] = now
+                count = self._refused.pop(carrier.name)
+                logger.warning("refused as of {} ({} since last told): {}", carrier.name, count, error.text)
+            raise
+
     # ------------------------------------------------------------------ ends
 
     def _hang_up(self, carrier: Carrier, start: CarrierStart) -> None:
@@ -170,6 +202,7 @@ class CarrierDesk:
         task.add_done_callback(self._hangups.discard)
 
     async def _ask(self, name: str, call: RestCall) -> None:
+        await offload(import_module, "aiohttp")  # half a second, the first time
         import aiohttp
 
         if self._session is None:
@@ -204,10 +237,4 @@ def _carriers(config: CarriersConfig, wall: Callable[[], float]) -> dict[str, Ca
         if settings is not None:
             module = import_module(f"piopiy_pipeline.gateway.carriers.{name}")
             found[name] = getattr(module, name.capitalize())(settings, wall)
-            if getattr(settings, "api_url", None) is not None and _has_credentials(settings):
-                import_module("aiohttp")  # now, and not in the first call
     return found
-
-
-def _has_credentials(settings: Any) -> bool:
-    return any(getattr(settings, key, None) for key in ("account_sid", "api_key", "auth_id"))

@@ -37,7 +37,7 @@ MESSAGES_PER_S = 1000
 MALFORMED_LIMIT = 50
 """So many messages that are none are left out; with one more, the carrier is something else."""
 BUFFER_BYTES = 64 << 10
-"""With more than this waiting for the carrier's connection (2 s and more), frames are left out."""
+"""With more than this waiting for the carrier's connection (a second and more), frames are left out."""
 STUCK_S = 10.0
 """A carrier whose connection took nothing for this long is gone."""
 GATHER_S = 0.06

@@ -11,6 +11,7 @@ import pytest
 from loguru import logger
 
 from piopiy_pipeline.gateway import Gateway
+from piopiy_pipeline.gateway.api.access import AccessError
 from piopiy_pipeline.gateway.carriers import desk as desk_module
 from piopiy_pipeline.gateway.carriers.base import CarrierStart
 from piopiy_pipeline.gateway.carriers.config import CarriersConfig
@@ -176,6 +177,27 @@ def test_an_api_that_is_not_there_and_too_many_ends_at_once_are_told(monkeypatch
         logger.remove(sink)
     assert any("one more is not" in one for one in told)
     assert any("could not be asked" in one for one in told)
+
+
+def test_refusals_are_told_with_their_reason_and_a_flood_of_them_is_counted() -> None:
+    told: list[str] = []
+    sink = logger.add(lambda message: told.append(message.record["message"]), level="WARNING")
+    clock = iter([0.0] * 100 + [10.0])
+    twilio = {"twilio": {"auth_token": "hush-hush"}}
+    config = CarriersConfig.model_validate({"public_url": PUBLIC, **twilio})
+    desk = CarrierDesk(config, agents=[], token_secret=None, wall=lambda: next(clock), place=lambda *_: None)
+    try:
+        for _ in range(101):
+            with pytest.raises(AccessError):
+                desk.admit(["twilio", AGENT_ID], "/carrier/twilio/x", lambda _: None)
+        with pytest.raises(AccessError):
+            desk.admit(["nobody"], "/carrier/nobody", lambda _: None)
+    finally:
+        logger.remove(sink)
+    assert told == [
+        "refused as of twilio (1 since last told): this request has no X-Twilio-Signature",
+        "refused as of twilio (100 since last told): this request has no X-Twilio-Signature",
+    ]
 
 
 @pytest.mark.parametrize("call_id", ["", "..", "../../x", "a/b", "a?b", "a%2fb"])

@@ -132,7 +132,7 @@ def check(heard: Heard) -> None:
             assert digits
             assert set(digits) <= set("0123456789ABCD*#")
         case CarrierStart():
-            json.dumps(heard.parameters)
+            json.dumps(heard.parameters, ensure_ascii=False, allow_nan=False).encode()
             assert isinstance(heard.call_id, str)
         case Marked(name=name):
             assert isinstance(name, str)
