@@ -183,12 +183,12 @@ class _Receiver:
             return Reply(None, detail=getattr(error, "strerror", None) or type(error).__name__)
 
     def _note(self, attempt: Attempt, reply: Reply, verdict: Verdict) -> None:
-        """One line when a receiver begins to fail and one when it is back, not one for each attempt."""
+        """One line when a receiver begins to fail and one when it has all it missed, not one for each attempt."""
         event, call_id = attempt.notice.event, attempt.notice.call_id
         if verdict == "delivered":
-            if self._failing or self._full:
+            if (self._failing or self._full) and not len(self._outbox):
                 logger.info("webhooks to {}: it takes them again", self.name)
-            self._failing = self._full = False
+                self._failing = self._full = False
         elif verdict == "gone":
             if reply.status == 410:
                 logger.error(

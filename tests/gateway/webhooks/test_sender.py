@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from loguru import logger
 
 from piopiy_pipeline.gateway import Gateway
 from piopiy_pipeline.gateway.webhooks import outbox, sender
@@ -151,6 +152,27 @@ def test_what_fails_is_sent_again_as_the_same_message_in_order(monkeypatch: pyte
             assert len(set(receiver.bodies)) == 2
 
     asyncio.run(story())
+
+
+def test_a_receiver_that_fails_now_and_then_fills_no_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox, "PAUSES_S", (0.01,) * 8)
+    lines: list[str] = []
+    sink = logger.add(lines.append, format="{message}", level="INFO")
+
+    async def story() -> None:
+        async with receiving() as receiver, sending(receiver.config()) as hooks:
+            receiver.answers = [web.Response(status=status) for status in (500, 204, 503, 204) * 5]
+            for number in range(20):
+                hooks.watcher(Telling(f"call-{number}").placed())
+            await until(lambda: len(receiver.heard) == 30)
+            assert len(set(receiver.bodies)) == 20
+
+    try:
+        asyncio.run(story())
+    finally:
+        logger.remove(sink)
+    told = [line.strip().partition(": ")[2] for line in lines if line.startswith("webhooks to")]
+    assert told == ["it answered 500; they are tried again for hours", "it takes them again"]
 
 
 def test_410_is_heeded_and_other_receivers_go_on() -> None:
