@@ -183,7 +183,7 @@ class Telnyx(Carrier):
         now = self._wall()
         if abs(now - sent_at) > TOLERANCE_S:
             raise AccessError(403, f"this request was signed more than {TOLERANCE_S} s ago, or is to be")
-        if not self._once.take(signature, sent_at + TOLERANCE_S, now):
+        if not self._once.take(raw.hex(), sent_at + TOLERANCE_S, now):
             raise AccessError(403, "this request was made before: its signature is used up")
 
     def incoming(self, request: CarrierRequest) -> IncomingCall:

@@ -110,7 +110,11 @@ class Tickets:
             options: Any = {"require": _REQUIRED, "verify_exp": False, "verify_iat": False}
             decoded = jwt.decode(token, self._key, algorithms=["HS256"], audience=AUDIENCE, options=options)
             ticket = Ticket.model_validate(decoded)
-        except (jwt.PyJWTError, ValidationError):
+        except (
+            jwt.PyJWTError,
+            ValidationError,
+            RecursionError,
+        ):  # PyJWT reads a nested header before all else
             raise AccessError(401, "this stream's ticket was not made by this gateway") from None
         if (ticket.carrier, ticket.agent) != (carrier, agent):
             raise AccessError(

@@ -139,7 +139,7 @@ class Vonage(Carrier):
             secret = self._config.signature_secret.encode().ljust(32, b"\0")
             claims: dict[str, Any] = jwt.decode(token, secret, algorithms=["HS256"], options=options)
             made_at, used = float(claims["iat"]), str(claims["jti"])
-        except (jwt.PyJWTError, ValueError, TypeError):
+        except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
             raise AccessError(
                 403,
                 "this request's signature is not Vonage's: see that carriers.vonage.signature_secret is right",
