@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hmac
 import secrets
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from piopiy_pipeline.call import CallInfo, EndReason
 from piopiy_pipeline.gateway.instances import Instance
 from piopiy_pipeline.signaling.messages import Cancel, Confirm, Ended, Offer
 
-__all__ = ["Attempt", "MediaPort"]
+__all__ = ["Attempt", "MediaFaults", "MediaPort"]
 
 
 class MediaPort(Protocol):
@@ -44,6 +45,25 @@ class MediaPort(Protocol):
         """The caller hears something else for now: what waits is put off."""
 
     def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class MediaFaults:
+    """What was wrong with the sound of a call, over all the agents that it was with."""
+
+    gaps: int = 0
+    worst_gap_s: float = 0.0
+    caller_dropped_s: float = 0.0
+
+    def plus(self, media: MediaPort | None) -> MediaFaults:
+        """With those of one more stream, if there is one."""
+        if media is None:
+            return self
+        return MediaFaults(
+            self.gaps + media.gaps,
+            max(self.worst_gap_s, media.worst_gap_s),
+            self.caller_dropped_s + media.caller_dropped_s,
+        )
 
 
 class Attempt:

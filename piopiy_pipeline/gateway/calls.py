@@ -15,68 +15,27 @@ that is outstanding.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal
 
 from loguru import logger
 
 from piopiy_pipeline.call import CallInfo, EndReason
-from piopiy_pipeline.gateway.attempts import Attempt, MediaPort
+from piopiy_pipeline.gateway.alarms import Alarms
+from piopiy_pipeline.gateway.attempts import Attempt, MediaFaults, MediaPort
 from piopiy_pipeline.gateway.control import CallControl
-from piopiy_pipeline.gateway.dialling import DialFailure, DialledLeg, Dialler
-from piopiy_pipeline.gateway.instances import Instance, Instances
+from piopiy_pipeline.gateway.dialling import DIAL_ENDS, DialFailure, DialledLeg
+from piopiy_pipeline.gateway.instances import Instance
 from piopiy_pipeline.gateway.legs.base import Leg
 from piopiy_pipeline.gateway.search import Search
 from piopiy_pipeline.gateway.snapshots import CallSnapshot, Phase
-from piopiy_pipeline.gateway.soundpath import Recordings, SoundPath
+from piopiy_pipeline.gateway.soundpath import SoundPath
+from piopiy_pipeline.gateway.terms import CallHost, CallOptions
 from piopiy_pipeline.signaling.messages import Cancel, ConversationEvent, ConversationEventName
 
-__all__ = ["CallHost", "CallLimits", "CallOptions", "GatewayCall"]
+__all__ = ["GatewayCall"]
 
 MEDIA_GRACE_S = 1.0
 """A hangup travels on another socket than the audio: so long it may come after the audio's end."""
-
-
-@dataclass(frozen=True, slots=True)
-class CallLimits:
-    """How long things may take, in seconds: see `GatewayConfig`."""
-
-    offer_s: float
-    setup_s: float
-    max_duration_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class CallOptions:
-    """What may differ from call to call. None: as the gateway's configuration says."""
-
-    max_duration_s: float | None = None
-    record: bool | None = None
-
-
-_DIAL_ENDS: dict[DialFailure, EndReason] = {
-    "no_answer": EndReason.NO_ANSWER,
-    "busy": EndReason.CALLEE_BUSY,
-    "declined": EndReason.CALLEE_BUSY,
-    "unreachable": EndReason.UNREACHABLE,
-    "failed": EndReason.UNREACHABLE,
-}
-
-
-class CallHost(Protocol):
-    """What a call needs of the switchboard."""
-
-    instances: Instances
-    limits: CallLimits
-    dialler: Dialler
-    recordings: Recordings
-    record: bool
-
-    def call_changed(self, call: GatewayCall) -> None:
-        """The phase or a deadline of the call is another now."""
-
-    def call_told(self, call: GatewayCall, number: int, event: ConversationEvent) -> None:
-        """Something happened in the conversation: the call's event of this number."""
 
 
 class GatewayCall:
@@ -110,16 +69,10 @@ class GatewayCall:
         self._host = host
         self._attempt: Attempt | None = None
         self._search = Search(info.agent_id, host.instances)
-        self._phase_deadline: float | None = None
-        self._media_deadline: float | None = None
-        self._duration_deadline: float | None = None
-        self._ring_timeout_s = 0.0
-        self._gaps = 0
-        self._worst_gap_s = 0.0
-        self._caller_dropped_s = 0.0
+        self._alarms: Alarms[Literal["phase", "media", "duration"]] = Alarms()
+        self._faults = MediaFaults()
         self._last_instance_id: str | None = None
         self._events = 0
-        self._recorded = False
 
     # ------------------------------------------------------------------ the switchboard's side
 
@@ -130,8 +83,7 @@ class GatewayCall:
     @property
     def wake_at(self) -> float | None:
         """When `tick` wants to be called next."""
-        own = (self._phase_deadline, self._media_deadline, self._duration_deadline)
-        deadlines = (*own, self.control.deadline)
+        deadlines = (self._alarms.next_at, self.control.deadline)
         return min((at for at in deadlines if at is not None), default=None)
 
     def place(self, now: float) -> None:
@@ -142,8 +94,10 @@ class GatewayCall:
     def dial(self, leg: DialledLeg, ring_timeout_s: float, now: float) -> None:
         """Call somebody; an agent is asked when they pick up."""
         self.phase = Phase.DIALLING
-        self._ring_timeout_s = ring_timeout_s
-        self._phase_deadline = now + ring_timeout_s
+        detail = f"nobody answered within {ring_timeout_s:g} s"
+        self._alarms.set(
+            "phase", now + ring_timeout_s, lambda now: self.end(now, EndReason.NO_ANSWER, detail)
+        )
         self._host.call_changed(self)
         leg.call(self)
 
@@ -152,26 +106,12 @@ class GatewayCall:
         if self.phase is Phase.ENDED:
             return
         self.control.tick(now)
-        if self._duration_deadline is not None and now >= self._duration_deadline:
-            limit = self._max_duration_s
-            self.end(now, EndReason.MAX_DURATION, f"the limit of {limit:g} s was reached")
-        elif self._media_deadline is not None and now >= self._media_deadline:
-            self._recover(now, "the media stream was lost", tell=True)
-        elif self._phase_deadline is not None and now >= self._phase_deadline:
-            if self.phase is Phase.DIALLING:
-                limit = self._ring_timeout_s
-                self.end(now, EndReason.NO_ANSWER, f"nobody answered within {limit:g} s")
-            elif self.phase is Phase.OFFERING:
-                self._withdraw("the offer's deadline passed")
-                self._ask_next(now)
-            else:
-                limit = self._host.limits.setup_s
-                self.end(now, EndReason.SETUP_TIMEOUT, f"the agent was not ready within {limit:g} s")
+        self._alarms.tick(now)
 
     def play(self, now: float) -> None:
         """Send the caller what is due."""
         if self.phase is Phase.LIVE or self.phase is Phase.BRIDGED:
-            self.sound.play(now, self._attempt.media if self._attempt else None)
+            self.sound.play(now, self._media)
 
     def end(self, now: float, reason: EndReason, detail: str = "", *, by_agent: bool = False) -> None:
         """End the call, once: later reasons do not count."""
@@ -186,7 +126,7 @@ class GatewayCall:
         self.record(on=False)
         self._release()
         self.phase, self.reason, self.detail, self.ended_at = Phase.ENDED, reason, detail, now
-        self._phase_deadline = self._media_deadline = self._duration_deadline = None
+        self._alarms.off()
         self.checkpoint = None
         self.leg.end(reason, detail)
         self.log.bind(reason=reason.value, instance_id=self._last_instance_id).info(
@@ -199,7 +139,7 @@ class GatewayCall:
         self._host.call_changed(self)
 
     def snapshot(self) -> CallSnapshot:
-        media = self._attempt.media if self._attempt else None
+        faults = self._faults.plus(self._media)
         return CallSnapshot(
             call_id=self.call_id,
             agent_id=self.info.agent_id,
@@ -214,13 +154,13 @@ class GatewayCall:
             ended_at=self.ended_at,
             offers=self._search.offers,
             recoveries=self._search.recoveries,
-            gaps=self._gaps + (media.gaps if media else 0),
-            worst_gap_s=max(self._worst_gap_s, media.worst_gap_s if media else 0.0),
+            gaps=faults.gaps,
+            worst_gap_s=faults.worst_gap_s,
             frames_dropped=self.leg.frames_dropped,
-            caller_dropped_s=self._caller_dropped_s + (media.caller_dropped_s if media else 0.0),
+            caller_dropped_s=faults.caller_dropped_s,
             reason=self.reason,
             detail=self.detail,
-            recorded=self._recorded,
+            recorded=self.sound.recorded,
             line=self.leg.line_quality(),
         )
 
@@ -240,7 +180,7 @@ class GatewayCall:
         else:
             self.phase = Phase.SETUP
             self._last_instance_id = instance.instance_id
-            self._phase_deadline = now + self._host.limits.setup_s
+            self._alarms.set("phase", now + self._host.limits.setup_s, self._not_ready)
             attempt.confirm()
             self._host.call_changed(self)
 
@@ -320,7 +260,7 @@ class GatewayCall:
         if self.phase is Phase.OFFERING and self._attempt:
             self._attempt.media_open = False  # an accept that comes now is refused
         else:
-            self._media_deadline = now + MEDIA_GRACE_S
+            self._alarms.set("media", now + MEDIA_GRACE_S, self._media_missing)
             self._host.call_changed(self)
 
     def media_fault(self, media: MediaPort, now: float, detail: str) -> None:
@@ -357,17 +297,17 @@ class GatewayCall:
 
     def caller_audio(self, pcm: bytes) -> None:
         if self.phase is Phase.LIVE or self.phase is Phase.BRIDGED:
-            self.sound.caller_audio(pcm, self._attempt.media if self._attempt else None)
+            self.sound.caller_audio(pcm, self._media)
 
     def caller_dtmf(self, digits: str) -> None:
         if self.sound.bridge is not None:
             self.sound.bridge.far.dtmf(digits)
-        elif self.phase is Phase.LIVE and self._attempt and self._attempt.media:
-            self._attempt.media.dtmf(digits)
+        elif self.phase is Phase.LIVE and self._media is not None:
+            self._media.dtmf(digits)
 
     def caller_data(self, data: dict[str, Any]) -> None:
-        if self.phase is Phase.LIVE and self._attempt and self._attempt.media:
-            self._attempt.media.data(data)
+        if self.phase is Phase.LIVE and self._media is not None:
+            self._media.data(data)
 
     def caller_hangup(self, now: float, detail: str = "") -> None:
         if self.phase is Phase.BRIDGED:
@@ -385,19 +325,16 @@ class GatewayCall:
 
     def callee_failed(self, now: float, why: DialFailure, detail: str) -> None:
         """Nobody did."""
-        self.end(now, _DIAL_ENDS[why], detail)
+        self.end(now, DIAL_ENDS[why], detail)
 
     # ------------------------------------------------------------------ what its control asks
 
     def record(self, *, on: bool) -> None:
         """Begin to record the call, or end that. Said twice, it is the same."""
-        tap = self.sound.tap
-        if on and tap is None:
-            self.sound.tap = self._host.recordings.begin(self.info, self.leg.rate)
-            self._recorded = self._recorded or self.sound.tap is not None
-        elif not on and tap is not None:
-            self.sound.tap = None
-            tap.close()
+        if on:
+            self.sound.record(self._host.recordings, self.info)
+        else:
+            self.sound.stop_recording()
 
     def changed(self) -> None:
         """A deadline of the control is another now."""
@@ -422,6 +359,22 @@ class GatewayCall:
         self.phase = Phase.BRIDGED
         self._host.call_changed(self)
 
+    # ------------------------------------------------------------------ deadlines
+
+    def _offer_expired(self, now: float) -> None:
+        self._withdraw("the offer's deadline passed")
+        self._ask_next(now)
+
+    def _not_ready(self, now: float) -> None:
+        limit = self._host.limits.setup_s
+        self.end(now, EndReason.SETUP_TIMEOUT, f"the agent was not ready within {limit:g} s")
+
+    def _media_missing(self, now: float) -> None:
+        self._recover(now, "the media stream was lost", tell=True)
+
+    def _too_long(self, now: float) -> None:
+        self.end(now, EndReason.MAX_DURATION, f"the limit of {self._max_duration_s:g} s was reached")
+
     # ------------------------------------------------------------------ between agents
 
     def _ask_next(self, now: float) -> None:
@@ -432,7 +385,7 @@ class GatewayCall:
         self._attempt = Attempt(self.call_id, instance)
         self.phase = Phase.OFFERING
         limits = self._host.limits
-        self._phase_deadline = now + limits.offer_s
+        self._alarms.set("phase", now + limits.offer_s, self._offer_expired)
         self._attempt.offer(
             self.info,
             caller_rate=self.leg.rate,
@@ -473,10 +426,10 @@ class GatewayCall:
         if attempt.media is None or not attempt.media.started:
             return
         self.phase = Phase.LIVE
-        self._phase_deadline = None
+        self._alarms.off("phase")
         if self.answered_at is None:
             self.answered_at = now
-            self._duration_deadline = now + self._max_duration_s
+            self._alarms.set("duration", now + self._max_duration_s, self._too_long)
             self.leg.answer()
             self.record(on=self._host.record if self.options.record is None else self.options.record)
         self._host.call_changed(self)
@@ -490,6 +443,11 @@ class GatewayCall:
         """Whether this instance has the call, or was offered it."""
         return self._attempt is not None and self._attempt.instance is instance
 
+    @property
+    def _media(self) -> MediaPort | None:
+        """The stream of the instance that has the call, if it has opened one."""
+        return None if self._attempt is None else self._attempt.media
+
     def _carries(self, media: MediaPort) -> bool:
         return self._attempt is not None and self._attempt.media is media
 
@@ -501,10 +459,7 @@ class GatewayCall:
     def _release(self) -> None:
         """The instance that has the call, or was offered it, has it no more."""
         attempt, self._attempt = self._attempt, None
-        self._phase_deadline = self._media_deadline = None
+        self._alarms.off("phase", "media")
         if attempt is not None:
-            if attempt.media is not None:
-                self._gaps += attempt.media.gaps
-                self._worst_gap_s = max(self._worst_gap_s, attempt.media.worst_gap_s)
-                self._caller_dropped_s += attempt.media.caller_dropped_s
+            self._faults = self._faults.plus(attempt.media)
             attempt.release()

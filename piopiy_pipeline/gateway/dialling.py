@@ -7,12 +7,15 @@ rings, that somebody picked up, or that it came to nothing; exactly one of the l
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.legs.base import Leg, LegListener
 
 __all__ = [
+    "DIAL_ENDS",
     "DialFailure",
     "DialObstacle",
     "DialRefused",
@@ -26,6 +29,14 @@ __all__ = [
 DialFailure = Literal["no_answer", "busy", "declined", "unreachable", "failed"]
 """Why a dialled leg came to nothing: the words of `signaling.messages.TransferResult`."""
 
+DIAL_ENDS: Mapping[DialFailure, EndReason] = {
+    "no_answer": EndReason.NO_ANSWER,
+    "busy": EndReason.CALLEE_BUSY,
+    "declined": EndReason.CALLEE_BUSY,
+    "unreachable": EndReason.UNREACHABLE,
+    "failed": EndReason.UNREACHABLE,
+}
+"""For what reason a call ends that was nothing but this dialling."""
 
 DialObstacle = Literal["destination", "way", "room"]
 """What stands in the way of dialling: the destination is none; the configuration has no way to any; there

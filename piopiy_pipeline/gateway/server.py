@@ -21,7 +21,7 @@ from websockets.http11 import Request, Response
 
 from piopiy_pipeline.call import CallInfo
 from piopiy_pipeline.gateway.agent_link import AgentConnection
-from piopiy_pipeline.gateway.calls import CallLimits, GatewayCall
+from piopiy_pipeline.gateway.calls import GatewayCall
 from piopiy_pipeline.gateway.clock import Metronome
 from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.entrance import (
@@ -42,6 +42,7 @@ from piopiy_pipeline.gateway.media import MediaStream
 from piopiy_pipeline.gateway.site import GatewaySite
 from piopiy_pipeline.gateway.sources import TOO_MANY, Sources
 from piopiy_pipeline.gateway.switchboard import Switchboard
+from piopiy_pipeline.gateway.terms import CallLimits
 from piopiy_pipeline.offload import offload
 from piopiy_pipeline.signaling.caller import CallStart
 from piopiy_pipeline.signaling.messages import MAX_MESSAGE_BYTES

@@ -59,6 +59,8 @@ class SoundPath:
     def __init__(self, leg: Leg) -> None:
         self.muted = False
         self.tap: Tap | None = None
+        self.recorded = False
+        """Whether there is a recording, of some of it at least."""
         self.bridge: Bridge | None = None
         self._leg = leg
         self._waiting: Tone | None = None
@@ -76,6 +78,18 @@ class SoundPath:
     def resume(self) -> None:
         """The hold is over."""
         self._waiting = None
+
+    def record(self, recordings: Recordings, info: CallInfo) -> None:
+        """Record from now on what both sides say. Said twice, it is the same."""
+        if self.tap is None:
+            self.tap = recordings.begin(info, self._leg.rate)
+            self.recorded = self.recorded or self.tap is not None
+
+    def stop_recording(self) -> None:
+        """The recording is over, unless it is begun again."""
+        tap, self.tap = self.tap, None
+        if tap is not None:
+            tap.close()
 
     def join(self, bridge: Bridge) -> None:
         """From now on the caller talks to the bridge's other leg, whatever was before."""

@@ -16,12 +16,13 @@ from itertools import count
 from loguru import logger
 
 from piopiy_pipeline.call import CallInfo, EndReason
-from piopiy_pipeline.gateway.calls import CallLimits, CallOptions, GatewayCall
+from piopiy_pipeline.gateway.calls import GatewayCall
 from piopiy_pipeline.gateway.dialling import Dialler, DialRefused, DialRequest, NoDialler
 from piopiy_pipeline.gateway.instances import AgentLink, Instance, Instances
 from piopiy_pipeline.gateway.legs.base import Leg
 from piopiy_pipeline.gateway.snapshots import CallSnapshot, InstanceSnapshot, Phase, Snapshot
 from piopiy_pipeline.gateway.soundpath import NoRecordings, Recordings
+from piopiy_pipeline.gateway.terms import CallLimits, CallOptions
 from piopiy_pipeline.gateway.watch import CallChanged, CallEventTold, Watch
 from piopiy_pipeline.signaling.messages import (
     Accept,

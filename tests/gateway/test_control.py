@@ -7,9 +7,10 @@ from collections.abc import Callable
 import pytest
 
 from piopiy_pipeline.call import EndReason
-from piopiy_pipeline.gateway.calls import CallOptions, GatewayCall
+from piopiy_pipeline.gateway.calls import GatewayCall
 from piopiy_pipeline.gateway.dialling import DialFailure, DialRefused
 from piopiy_pipeline.gateway.snapshots import Phase
+from piopiy_pipeline.gateway.terms import CallOptions
 from piopiy_pipeline.gateway.watch import CallEventTold, News
 from piopiy_pipeline.signaling.messages import Control, Ended, Hangup, Transfer, TransferResult
 from tests.support.switchboard import NotedAgent, NotedFarLeg, NotedLeg, NotedMedia, Room

@@ -27,10 +27,11 @@ from piopiy_pipeline.gateway.api.models import (
 )
 from piopiy_pipeline.gateway.api.orders import Orders, OtherOrder
 from piopiy_pipeline.gateway.api.parts import ApiError, ApiParts, Operator, Parts, problems
-from piopiy_pipeline.gateway.calls import CallOptions, GatewayCall
+from piopiy_pipeline.gateway.calls import GatewayCall
 from piopiy_pipeline.gateway.control import Switchable
 from piopiy_pipeline.gateway.dialling import DialObstacle, DialRefused, DialRequest
 from piopiy_pipeline.gateway.snapshots import Phase
+from piopiy_pipeline.gateway.terms import CallOptions
 from piopiy_pipeline.signaling.messages import Transfer, TransferResult
 
 __all__ = ["MESSAGE_LIMIT", "router"]
