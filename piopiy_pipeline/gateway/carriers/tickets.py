@@ -114,7 +114,7 @@ class Tickets:
             jwt.PyJWTError,
             ValidationError,
             RecursionError,
-        ):  # PyJWT reads a nested header before all else
+        ):  # the last of some PyJWTs, for nested headers
             raise AccessError(401, "this stream's ticket was not made by this gateway") from None
         if (ticket.carrier, ticket.agent) != (carrier, agent):
             raise AccessError(
