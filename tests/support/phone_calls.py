@@ -6,6 +6,7 @@ import asyncio
 import wave
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,21 @@ from numpy.typing import NDArray
 from piopiy_pipeline.gateway import Gateway
 from piopiy_pipeline.gateway.phones import Phones
 from piopiy_pipeline.gateway.snapshots import CallSnapshot
+from piopiy_pipeline.services.sphinx import SphinxSTTService
 from tests.support.baresip import Baresip, baresip
 from tests.support.gateway_peers import Peer, ScriptedAgent, until
+from tests.support.offline import Chain
 
-__all__ = ["answered", "ended", "hears_tone", "loud", "phone_of", "phones_of", "tone_file"]
+__all__ = [
+    "answered",
+    "ended",
+    "hears_tone",
+    "loud",
+    "phone_of",
+    "phones_of",
+    "recognised",
+    "tone_file",
+]
 
 WINDOW_S = 0.2
 
@@ -91,3 +103,35 @@ def _seconds_of(pcm: NDArray[np.int16], hz: float, rate: int = 8000) -> float:
     strongest = spectrum.argmax(axis=1) / WINDOW_S
     clear = (np.abs(strongest - hz) < 1.5 / WINDOW_S) & (spectrum.max(axis=1) > 1000)
     return float(clear.sum()) * WINDOW_S
+
+
+def _utterances(pcm: NDArray[np.int16], rate: int = 8000) -> list[NDArray[np.int16]]:
+    """What was said between pauses of more than a second."""
+    step = rate // 50
+    loud = np.abs(pcm[: pcm.size // step * step].reshape(-1, step)).max(axis=1) > 300
+    said, start, last = [], 0, -100
+    for at in np.flatnonzero(loud).tolist():
+        if at - last > 50:
+            start = at
+            said.append((start, at))
+        last = at
+        said[-1] = (start, last)
+    return [pcm[max(0, first - 5) * step : (last + 6) * step] for first, last in said]
+
+
+async def recognised(pcm: NDArray[np.int16]) -> list[str]:
+    """What the offline recogniser understands of the bot, which might have said any of many bookings."""
+    days = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+    people, times = ["two", "three", "four", "five", "six", "ten"], ["six", "seven", "eight", "nine"]
+    phrases = [
+        "Olive and Thyme, good day. How can I help you?",
+        "Which day would you like to come?",
+        "For which day?",
+        "Thank you for calling. Goodbye!",
+        "Thank you, see you soon. Goodbye!",
+    ]
+    for day, many, time in product(days, people, times):
+        phrases.append(f"A table for {many}, {day} at {time}. Is that right?")
+        phrases.append(f"A table for {many}, {day} at {time}, is booked. Anything else?")
+    async with Chain(SphinxSTTService(phrases), rate_in=8000) as chain:
+        return await chain.hear(*_utterances(pcm))
