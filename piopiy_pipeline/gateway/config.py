@@ -14,12 +14,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from piopiy_pipeline.gateway.carriers.config import CarriersConfig
 from piopiy_pipeline.gateway.errors import GatewayError
 from piopiy_pipeline.gateway.sip.config import SipConfig
 from piopiy_pipeline.gateway.webhooks.config import WebhookConfig
+from piopiy_pipeline.gateway.webrtc.addresses import Addresses
 
 __all__ = ["ENV_PREFIX", "GatewayConfig", "IceServer"]
 
@@ -29,6 +38,11 @@ Secret = Annotated[str, StringConstraints(min_length=1, pattern=r"^[\x21-\x7e]+$
 AgentId = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 Origin = Annotated[str, StringConstraints(to_lower=True, pattern=r"(?i)^[a-z][a-z0-9+.-]*://[^/?#*\s]+/?$")]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def _addresses(settings: list[str]) -> list[str]:
+    Addresses.parse(settings)
+    return settings
 
 
 class IceServer(BaseModel):
@@ -85,8 +99,9 @@ class GatewayConfig(BaseModel):
     """STUN and TURN servers, for the gateway and for browsers."""
     webrtc_workers: Annotated[int, Field(ge=0, le=64)] = 1
     """Processes for browsers' calls; 0 takes none."""
-    webrtc_addresses: list[str] = Field(default_factory=list)
-    """This machine's addresses that browsers are told. Without any, all but loopback."""
+    webrtc_addresses: Annotated[list[str], AfterValidator(_addresses)] = Field(default_factory=list)
+    """This machine's addresses that browsers are told. Without any, all but loopback. Behind a one-to-one
+    NAT, as most clouds have it, with the address that the world knows: ``10.0.0.5=203.0.113.7``."""
     webrtc_grace_s: Seconds = 8.0
     """A browser of which nothing is heard for this long has hung up: a closed tab, or a network that is gone."""
     data_folder: Path | None = None

@@ -6,6 +6,8 @@ import asyncio
 import json
 from typing import Any, Protocol
 
+from loguru import logger
+
 from piopiy_pipeline.call import CallKind, EndReason
 from piopiy_pipeline.gateway.legs.base import Leg, LegListener
 from piopiy_pipeline.gateway.webrtc.wire import Close, Heard, Say
@@ -15,6 +17,10 @@ __all__ = ["PeerPort", "WebRtcLeg"]
 
 EARLY_MESSAGES = 32
 """So many messages of the caller's application wait for the answer; further ones are left out."""
+
+
+MESSAGE_CHARACTERS = 256 << 10
+"""More than this no browser takes at once; agents send a quarter of it, which escapes can make longer."""
 
 
 class PeerPort(Protocol):
@@ -75,8 +81,14 @@ class WebRtcLeg(Leg):
         self.data({"type": "dtmf", "digits": digits})
 
     def data(self, data: dict[str, Any]) -> None:
-        if not self._ended:
-            self._port.post(Say(text=json.dumps(data)))
+        text = json.dumps(data)
+        if len(text) > MESSAGE_CHARACTERS:
+            logger.warning(
+                "a message of {} characters for a browser was left out: {} are the limit",
+                *(len(text), MESSAGE_CHARACTERS),
+            )
+        elif not self._ended:
+            self._port.post(Say(text=text))
 
     def end(self, reason: EndReason, detail: str) -> None:
         if not self._ended:

@@ -72,6 +72,8 @@ class Line:
     pc_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     call_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     call: PlacedCall | None = None
+    half_open: bool = True
+    """Whether it counts as one that has offered and not connected yet."""
     answer: asyncio.Future[str] | None = None
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 

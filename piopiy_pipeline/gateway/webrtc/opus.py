@@ -2,8 +2,8 @@
 
 PyAV decodes Opus at 48 kHz and in one way only. libopus itself decodes at the rate that is wanted,
 which saves the resampling; it makes up what is missing (`Decoder.conceal`), and finds a lost frame's
-spare copy in the packet behind it (`Decoder.recover`). The library is the one that PyAV brings along,
-or the system's.
+spare copy in the packet behind it (`Decoder.recover`). The library is the one that PyAV's wheels bring
+along, else that of Python's own environment (conda), else the system's.
 
 Sources: RFC 6716; RFC 7587 for RTP; the libopus 1.x API (opus.h, opus_defines.h).
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
+import sys
 from collections.abc import Iterator
 from functools import lru_cache
 from importlib.util import find_spec
@@ -40,13 +41,12 @@ def library() -> ctypes.CDLL:
     """libopus, with its signatures. Raises `OpusError` where there is none."""
     for name in _candidates():
         try:
-            library = ctypes.CDLL(name)
-        except OSError:
+            return _typed(ctypes.CDLL(name))
+        except (OSError, AttributeError):  # it cannot be loaded, or is of opus's kin and not itself
             continue
-        return _typed(library)
     raise OpusError(
-        "libopus was not found, neither with PyAV nor on this machine: install the system's (libopus0, "
-        "or 'opus' with Homebrew)"
+        "libopus was not found, neither with PyAV nor on this machine: install PyAV from its wheel, or the "
+        "system's library ('libopus0' with apt, 'opus' with apk, dnf and Homebrew)"
     )
 
 
@@ -56,9 +56,11 @@ def _candidates() -> Iterator[str]:
         package = Path(spec.origin).parent
         for folder in (package.parent / "av.libs", package / ".dylibs"):
             yield from (str(path) for path in sorted(folder.glob("*opus*")))
-    system = ctypes.util.find_library("opus")
-    if system:
-        yield system
+    for folder in (Path(sys.prefix) / "lib", Path("/opt/homebrew/lib")):
+        yield from (str(path) for path in sorted(folder.glob("libopus.*")))
+    system = ctypes.util.find_library("opus")  # asks ldconfig or a compiler, which small images lack
+    yield from ((system,) if system else ())
+    yield from ("libopus.so.0", "libopus.0.dylib")
 
 
 def _typed(library: ctypes.CDLL) -> ctypes.CDLL:
@@ -68,6 +70,8 @@ def _typed(library: ctypes.CDLL) -> ctypes.CDLL:
     library.opus_decoder_create.argtypes = [ctypes.c_int32, number, ctypes.POINTER(number)]
     library.opus_encoder_destroy.argtypes = library.opus_decoder_destroy.argtypes = [pointer]
     library.opus_encoder_destroy.restype = library.opus_decoder_destroy.restype = None
+    # Of a function with an open end the fixed part has to be told: some ABIs pass the rest elsewhere.
+    library.opus_encoder_ctl.argtypes = [pointer, number]
     library.opus_encode.argtypes = [pointer, ctypes.c_char_p, number, pointer, ctypes.c_int32]
     library.opus_decode.argtypes = [pointer, ctypes.c_char_p, ctypes.c_int32, pointer, number, number]
     library.opus_packet_get_nb_samples.argtypes = [ctypes.c_char_p, ctypes.c_int32, ctypes.c_int32]
@@ -152,6 +156,8 @@ class Decoder:
         return self._decode(None, samples, spare=0)
 
     def _decode(self, packet: bytes | None, samples: int, *, spare: int) -> bytes:
+        if samples > self._most:
+            raise OpusError(f"{samples} samples: {self._most} ({_MAX_MS} ms) are the most at a time")
         size = len(packet) if packet is not None else 0
         decoded = self._library.opus_decode(self._state, packet, size, self._pcm, samples, spare)
         _check(self._library, decoded)

@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import re
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from aiortc import (
+    InvalidAccessError,
     InvalidStateError,
     RTCBundlePolicy,
     RTCConfiguration,
@@ -22,9 +24,11 @@ from aiortc import (
     RTCRtpSender,
     RTCSessionDescription,
 )
+from aiortc.exceptions import OperationError
 from aiortc.sdp import SessionDescription, candidate_from_sdp
 from loguru import logger
 
+from piopiy_pipeline.gateway.webrtc.addresses import tell_public
 from piopiy_pipeline.gateway.webrtc.voice import Voice
 from piopiy_pipeline.gateway.webrtc.wire import IceServerSetting, Trickled
 
@@ -36,9 +40,14 @@ QUEUED_MESSAGES = 50
 """Messages that wait for the data channel to open."""
 CHANNEL_BYTES = 256 << 10
 """With more than this waiting in the data channel, messages are left out."""
+MAX_CANDIDATES = 64
+"""Of a browser's ways to be reached: each is tried from each of ours, and browsers name a dozen."""
 CLOSE_S = 5.0
-_UNREADABLE = (ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError)
-"""What aiortc's parsers raise on text that is no SDP."""
+_UNREADABLE = (
+    *(ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError),
+    *(InvalidAccessError, OperationError),
+)
+"""What aiortc raises on text that is no SDP, or asks for what it cannot do."""
 # The browser's encoder is told what is wanted here: mono, no more than wideband, spare copies on loss.
 _FORMAT = "minptime=10;useinbandfec=1;stereo=0;sprop-stereo=0;maxplaybackrate=16000"
 _OPUS_LINE = re.compile(r"^a=rtpmap:(\d+) opus/48000/2\r\n", re.MULTILINE | re.IGNORECASE)
@@ -73,8 +82,17 @@ class PeerEvents:
 class Peer:
     """See the module. Its methods must be called on one event loop."""
 
-    def __init__(self, *, ice_servers: Sequence[IceServerSetting], rate: int, events: PeerEvents) -> None:
+    def __init__(
+        self,
+        *,
+        ice_servers: Sequence[IceServerSetting],
+        rate: int,
+        events: PeerEvents,
+        public: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """`public`: the address that the world knows, for each of ours that stands behind one."""
         self._events = events
+        self._public = public
         self._connection = RTCPeerConnection(
             RTCConfiguration(
                 iceServers=[
@@ -95,6 +113,7 @@ class Peer:
         )
         self.voice = Voice(self._audio, rate=rate, on_sound=events.sound)
         self._fragment: str | None = None  # the browser's ICE user name
+        self._candidates = 0  # of the browser, so far
         self._channels: list[RTCDataChannel] = []
         self._queued: list[str] = []
         self._connected = False
@@ -120,9 +139,13 @@ class Peer:
             raise PeerRefused(
                 400, f"the offer's SDP cannot be answered: {error or type(error).__name__}"
             ) from None
-        return _OPUS_LINE.sub(
-            lambda line: f"{line[0]}a=fmtp:{line[1]} {_FORMAT}\r\n", self._connection.localDescription.sdp
-        )
+        answer = self._connection.localDescription.sdp
+        if "\r\na=candidate:" not in answer:
+            raise PeerRefused(
+                503, "the gateway has no address to be reached at: are its webrtc_addresses this machine's?"
+            )
+        answer = _OPUS_LINE.sub(lambda line: f"{line[0]}a=fmtp:{line[1]} {_FORMAT}\r\n", answer)
+        return tell_public(answer, self._public)
 
     def restarts_ice(self, sdp: str) -> bool:
         """Whether an offer begins ICE anew, which aiortc cannot do on a connection that there is."""
@@ -130,6 +153,9 @@ class Peer:
 
     async def add(self, candidate: Trickled) -> None:
         """One more way to reach the browser. Raises `PeerRefused` for one that cannot be read."""
+        self._candidates += 1
+        if self._candidates > MAX_CANDIDATES:
+            raise PeerRefused(400, f"more than {MAX_CANDIDATES} ICE candidates")
         try:
             if not candidate.candidate:
                 await self._connection.addIceCandidate(None)
@@ -137,6 +163,8 @@ class Peer:
             parsed = candidate_from_sdp(candidate.candidate.removeprefix("candidate:"))
             parsed.sdpMid, parsed.sdpMLineIndex = candidate.sdp_mid, candidate.sdp_mline_index
             await self._connection.addIceCandidate(parsed)
+        except InvalidStateError:
+            return  # it was closed meanwhile
         except _UNREADABLE as error:
             raise PeerRefused(400, f"an ICE candidate that cannot be read: {error}") from None
 
@@ -151,7 +179,10 @@ class Peer:
         elif channel.bufferedAmount + len(text) > CHANNEL_BYTES:
             logger.warning("a browser does not take its messages: one of {} bytes was left out", len(text))
         else:
-            channel.send(text)
+            try:
+                channel.send(text)
+            except ValueError as error:  # the browser's SDP says how much it takes at once, whatever it likes
+                logger.warning("a message for a browser was left out: {}", error)
 
     def _on_channel(self, channel: RTCDataChannel) -> None:
         if len(self._channels) >= MAX_CHANNELS:
@@ -166,6 +197,15 @@ class Peer:
     def _on_message(self, message: str | bytes) -> None:
         text = message if isinstance(message, str) else message.decode(errors="replace")
         self._events.message(text)
+
+    @property
+    def overrun(self) -> bool:
+        """Whether the browser sends more of a message than it was allowed to have under way.
+
+        aiortc tells a peer what it takes (1 MiB), and takes what comes.
+        """
+        sctp = self._connection.sctp
+        return sctp is not None and sctp._advertised_rwnd < 0
 
     # ------------------------------------------------------------------ life
 
@@ -210,6 +250,8 @@ def check_offer(sdp: str) -> str:
         raise PeerRefused(400, "the offer has no audio: add an audio transceiver before createOffer()")
     if audio.direction == "inactive":
         raise PeerRefused(400, "the offer's audio is inactive: nobody would hear or be heard")
+    if sum(len(one.ice_candidates) for one in media) > MAX_CANDIDATES * len(media):
+        raise PeerRefused(400, f"the offer has more than {MAX_CANDIDATES} ICE candidates for a medium")
     if len(media) > MAX_MEDIA:
         raise PeerRefused(400, f"the offer has {len(media)} media: {MAX_MEDIA} are the limit")
     if not any(codec.name.lower() == "opus" for codec in audio.rtp.codecs):

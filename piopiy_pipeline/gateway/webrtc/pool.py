@@ -12,6 +12,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from loguru import logger
+
 from piopiy_pipeline.call import CallInfo, EndReason
 from piopiy_pipeline.gateway.api.offers import (
     BrowserAnswer,
@@ -41,6 +43,7 @@ READY_S = 15.0
 """How long an offer waits for a worker that is just starting."""
 MAX_SDP = 60_000
 WORKER_LOST = "the browser leg's process was lost"
+INTERNAL_ERROR = "internal error of the gateway: see its log"
 
 
 class WebRtcCalls:
@@ -99,6 +102,7 @@ class WebRtcCalls:
     async def close(self) -> None:
         """Take no more, and end all that there is: in some seconds at most."""
         self._closed = True
+        self.became_ready()  # who waits for a worker need not
         for line in tuple(self._lines.values()):
             line.fail(EndReason.SHUTDOWN, "the gateway is shutting down")
         await asyncio.gather(*(desk.worker.close() for desk in self._desks))
@@ -203,12 +207,14 @@ class WebRtcCalls:
 
     def connected(self, line: Line) -> PlacedCall:
         """A browser has connected: its call begins."""
+        line.half_open = False
         self._half_open -= 1
         return self._place(line.info, line.leg)
 
     def forget(self, line: Line) -> None:
         """A line is over."""
-        if self._lines.pop(line.pc_id, None) is not None and line.call is None:
+        if self._lines.pop(line.pc_id, None) is not None and line.half_open:
+            line.half_open = False
             self._half_open -= 1
 
 
@@ -236,7 +242,11 @@ class _Desk:
     def _on_sound(self, number: int, pcm: bytes) -> None:
         line = self.lines.get(number)
         if line is not None:
-            line.leg.peer_sound(pcm)
+            try:
+                line.leg.peer_sound(pcm)
+            except Exception:  # of one call; the others of this worker go on
+                logger.exception("the sound of call {} could not be taken", line.call_id)
+                line.fail(EndReason.ERROR, INTERNAL_ERROR)
 
     def _on_event(self, number: int, event: FromWorker) -> None:
         if isinstance(event, CensusTaken):
@@ -247,7 +257,11 @@ class _Desk:
             return
         line = self.lines.get(number)
         if line is not None:
-            line.told(event)
+            try:
+                line.told(event)
+            except Exception:  # as above
+                logger.exception("what a browser did in call {} could not be taken", line.call_id)
+                line.fail(EndReason.ERROR, INTERNAL_ERROR)
 
     def _on_died(self) -> None:
         for line in tuple(self.lines.values()):

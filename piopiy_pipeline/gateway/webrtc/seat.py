@@ -14,17 +14,21 @@ from typing import Any
 
 from loguru import logger
 
+from piopiy_pipeline.gateway.api.strict_json import check_json
+from piopiy_pipeline.gateway.webrtc.addresses import Addresses
 from piopiy_pipeline.gateway.webrtc.peer import Peer, PeerEvents, PeerRefused
 from piopiy_pipeline.gateway.webrtc.wire import Configure, Connected, Gone, Heard, Measured, Trickled
 from piopiy_pipeline.signaling.gateway_protocol import Rate
-from piopiy_pipeline.signaling.messages import Message
+from piopiy_pipeline.signaling.messages import Message, dump
 
 __all__ = ["Seat"]
 
 TICK_S = 0.5
 MEASURE_S = 2.0
-MESSAGE_BYTES = 64 << 10
+MESSAGE_BYTES = 48 << 10
+"""What an agent takes, with room for what goes around it."""
 MESSAGES_PER_S = 50
+WRAPPINGS = 8
 MAX_DIGITS = 64
 _KEYS = frozenset("0123456789*#ABCDabcd")
 _PEER_LEFT = json.dumps({"type": "signalling", "message": {"type": "peerLeft"}})
@@ -68,7 +72,7 @@ class Seat:
             fresh = self._make_peer()
             try:
                 answer = await fresh.answer(sdp)
-            except PeerRefused:
+            except BaseException:  # nobody else knows of it yet
                 await fresh.close()
                 raise
             if self._closed:
@@ -93,6 +97,10 @@ class Seat:
         """A message for the browser's application."""
         if self._peer is not None:
             self._peer.say(text)
+
+    def fail(self) -> None:
+        """Something went wrong here: end this call, and no other."""
+        self._end("internal error of the gateway: see its log")
 
     def play(self, pcm: bytes) -> None:
         """20 ms of speech, to be heard now."""
@@ -120,6 +128,7 @@ class Seat:
         peer = Peer(
             ice_servers=self._settings.ice_servers,
             rate=self._settings.rate,
+            public=Addresses.parse(self._settings.addresses).public,
             events=PeerEvents(
                 connected=for_this(self._connected),
                 sound=self._sound,
@@ -146,8 +155,8 @@ class Seat:
     def _message(self, text: str) -> None:
         if self._closed:
             return
-        if len(text) > MESSAGE_BYTES:
-            self._end(f"the browser sent a message of {len(text)} characters: {MESSAGE_BYTES} are the limit")
+        if (size := len(text.encode(errors="replace"))) > MESSAGE_BYTES:
+            self._end(f"the browser sent a message of {size} bytes: {MESSAGE_BYTES} are the limit")
             return
         if not self._rate.take(self._loop.time()):
             self._end(f"the browser sent more than {MESSAGES_PER_S} messages a second")
@@ -155,11 +164,13 @@ class Seat:
         if text.startswith("ping"):  # the keep-alive of Pipecat's clients: RTP and STUN tell as much
             return
         try:
+            # It goes on inside of other messages, and each reader counts all levels: some are left for those.
+            check_json("[" * WRAPPINGS + text + "]" * WRAPPINGS)
             data = json.loads(text)
-        except (ValueError, RecursionError):
+        except ValueError:
             data = None
         if not isinstance(data, dict):
-            logger.debug("a browser's message that is no JSON object was left out")
+            logger.debug("a browser's message was left out: no JSON object that can be passed on")
         elif data.get("type") == "signalling":
             message = data.get("message")
             if isinstance(message, dict) and message.get("type") == "peerLeft":
@@ -169,7 +180,11 @@ class Seat:
             if isinstance(digits, str) and 0 < len(digits) <= MAX_DIGITS and _KEYS.issuperset(digits):
                 self._tell(Heard(digits=digits.upper()))
         else:
-            self._tell(Heard(data=data))
+            heard = Heard(data=data)
+            if len(dump(heard)) > MESSAGE_BYTES:  # written out, numbers can be longer than they came
+                logger.warning("a browser's message was left out: it is too large for an agent")
+            else:
+                self._tell(heard)
 
     # ------------------------------------------------------------------ time
 
@@ -184,6 +199,9 @@ class Seat:
                 self._end(f"the browser did not connect within {self._settings.connect_s:g} s")
             return
         peer.voice.tick(now)
+        if peer.overrun:
+            self._end("the browser sent a message without an end")
+            return
         if now - self._measured_at >= MEASURE_S:
             self._measured_at = now
             self._tell(Measured(quality=peer.voice.quality()))

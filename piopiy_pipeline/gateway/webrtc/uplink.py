@@ -22,6 +22,8 @@ MADE_UP_S = 0.1
 """So much of a gap is made up; the rest of it is silence."""
 FILLED_S = 1.0
 """Longer gaps are pauses: filled with silence up to this."""
+AHEAD_S = 3.0
+"""What a network held back comes at once. More sound than this ahead of the clock nobody spoke: it is left out."""
 
 
 class Uplink:
@@ -35,12 +37,16 @@ class Uplink:
         """Packets that came when their place was filled already, or twice."""
         self.broken = 0
         """Packets that held no Opus."""
+        self.flooded = 0
+        """Packets that were left out because nobody speaks so fast."""
         self._decoder = Decoder(rate)
         self._ratio = CLOCK // rate
         self._waiting: dict[int, tuple[int, bytes]] = {}  # by sequence number, extended
         self._waiting_since = 0.0
         self._next: Position | None = None
         self._concealed = 0
+        self._ahead = 0.0  # samples by which the sound is longer than the time that it took
+        self._ahead_at = 0.0
         self._lost_before = self._received_before = 0
 
     @property
@@ -74,7 +80,7 @@ class Uplink:
             self.late += 1
             return []
         if not self._waiting and position.sequence == self._next.sequence:
-            return self._play(position, payload)
+            return self._play(position, payload, now)
         if not self._waiting:
             self._waiting_since = now
         self._waiting[position.sequence] = (position.timestamp, payload)
@@ -102,12 +108,18 @@ class Uplink:
                     break
                 sequence = min(self._waiting)
             timestamp, payload = self._waiting.pop(sequence)
-            ready += self._play(Position(sequence, timestamp), payload)
+            ready += self._play(Position(sequence, timestamp), payload, now)
             self._waiting_since = now
         return ready
 
-    def _play(self, position: Position, payload: bytes) -> list[bytes]:
+    def _play(self, position: Position, payload: bytes, now: float) -> list[bytes]:
         assert self._next is not None
+        self._ahead = max(0.0, self._ahead - (now - self._ahead_at) * self.rate)
+        self._ahead_at = now
+        if self._ahead > AHEAD_S * self.rate:
+            self.flooded += 1
+            self._next = Position(position.sequence + 1, position.timestamp)
+            return []
         gap = (position.timestamp - self._next.timestamp) // self._ratio
         ready = self._fill(gap, payload, lost=position.sequence > self._next.sequence) if gap > 0 else []
         try:
@@ -118,6 +130,7 @@ class Uplink:
         self._next = Position(position.sequence + 1, position.timestamp + len(pcm) // 2 * self._ratio)
         if pcm:
             ready.append(pcm)
+        self._ahead += sum(map(len, ready)) // 2
         return ready
 
     def _fill(self, gap: int, behind: bytes, *, lost: bool) -> list[bytes]:
@@ -139,7 +152,10 @@ class Uplink:
             if silence > 0:
                 ready.append(bytes(2 * silence))
             if spare:
-                ready.append(self._decoder.recover(behind, spare))
+                try:
+                    ready.append(self._decoder.recover(behind, spare))
+                except OpusError:  # it began like Opus, and is none
+                    ready.append(bytes(2 * spare))
             self._concealed += gap
         else:
             ready.append(bytes(2 * gap))

@@ -97,6 +97,7 @@ class Voice:
             "packets_received": uplink.received,
             "packets_lost": uplink.lost,
             "packets_late": uplink.late,
+            "packets_flooded": uplink.flooded,
             "concealed_ms": round(1000 * uplink.concealed_s),
             "jitter_ms": round(1000 * uplink.reception.jitter_s, 1) if uplink.reception else None,
             "packets_sent": downlink.packets if downlink else 0,

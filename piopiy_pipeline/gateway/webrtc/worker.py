@@ -15,11 +15,12 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import Any
 
-import aioice.ice
 import aiortc.rtcsctptransport
 from loguru import logger
 
 from piopiy_pipeline.gateway.webrtc import opus
+from piopiy_pipeline.gateway.webrtc.addresses import Addresses
+from piopiy_pipeline.gateway.webrtc.gathering import gather_at
 from piopiy_pipeline.gateway.webrtc.peer import PeerRefused, connections
 from piopiy_pipeline.gateway.webrtc.pipe import Pipe
 from piopiy_pipeline.gateway.webrtc.seat import Seat
@@ -75,6 +76,16 @@ class Worker:
         self.finished.set()
 
     def _on_frame(self, kind: int, number: int, body: bytes) -> None:
+        try:
+            self._take(kind, number, body)
+        except WireError:
+            raise
+        except Exception:  # of one seat; the others of this process go on
+            logger.exception("a browser's peer failed")
+            if number in self._seats:
+                self._seats[number].fail()
+
+    def _take(self, kind: int, number: int, body: bytes) -> None:
         if kind == Kind.SOUND:
             seat = self._seats.get(number)
             if seat is not None:
@@ -104,7 +115,7 @@ class Worker:
         if self._settings is not None:
             raise WireError("configured twice")
         self._settings = settings
-        offer_addresses(settings.addresses)
+        gather_at(Addresses.parse(settings.addresses))
 
     async def _negotiate(self, number: int, message: Negotiate) -> None:
         if self._settings is None:
@@ -148,23 +159,15 @@ class Worker:
             logger.opt(exception=task.exception()).error("a browser's peer failed")
 
 
-def offer_addresses(addresses: list[str]) -> None:
-    """Have ICE offer these addresses of this machine; without any, all but loopback, or that if it is all."""
-    found = aioice.ice.get_host_addresses
-
-    def get_host_addresses(use_ipv4: bool, use_ipv6: bool) -> list[str]:
-        if not addresses:
-            return found(use_ipv4, use_ipv6) or ["127.0.0.1"]
-        return [one for one in addresses if (use_ipv6 if ":" in one else use_ipv4)]
-
-    aioice.ice.get_host_addresses = get_host_addresses
-
-
 def main() -> None:
     """The process's main function: its standard input is the socket to the gateway."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is the gateway's to act on
     log_to_stderr()
-    opus.library()
+    try:
+        opus.library()
+    except opus.OpusError as error:
+        logger.critical("no calls of browsers: {}", error)
+        sys.exit(1)
     try:
         import uvloop
     except ImportError:
