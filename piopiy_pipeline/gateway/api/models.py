@@ -5,11 +5,10 @@ Times of day are ISO 8601 in UTC, lengths of time seconds. Unknown keys are refu
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from piopiy_pipeline.call import CallKind, EndReason
 from piopiy_pipeline.gateway.config import IceServer
@@ -171,12 +170,6 @@ class CallOrder(Model):
     """How long it may ring."""
     record: bool | None = None
     """Whether to record it. None: as the gateway's configuration says."""
-
-    @field_validator("metadata")
-    @classmethod
-    def _is_json(cls, metadata: dict[str, Any] | None) -> dict[str, Any] | None:
-        json.dumps(metadata, allow_nan=False)  # a ValueError: databases would refuse it later
-        return metadata
 
 
 class TransferOrder(Model):
