@@ -167,6 +167,9 @@ def end_call(
 
     async def handler(params: FunctionCallParams) -> None:
         call = _call()
+        if call.transferring:  # which would end with the call
+            await params.result_callback({"error": "A transfer is under way: stay until somebody answers."})
+            return
         if goodbye is None:
             await call.hangup()  # which waits for the model's answer to the result
             await params.result_callback(

@@ -162,6 +162,20 @@ def test_a_goodbye_of_the_authors_own_is_the_last_word() -> None:
     call.assert_ended(EndReason.AGENT_HANGUP)
 
 
+def test_nobody_hangs_up_on_a_caller_for_whom_it_rings() -> None:
+    class Both(Bot):
+        async def __call__(self, call: Call) -> None:
+            self.llm = ScriptedLLM(self._replies)
+            agent = VoiceAgent(instructions="Be brief.", tools=[self._tool, end_call()])
+            await agent.Action(stt=ScriptedSTT(["help"]), llm=self.llm, tts=ToneTTS())
+            await agent.start()
+
+    bot = Both(transfer_call(to=HUMAN), ("transfer_call", {}), ("end_call", {}), "Stay on the line.")
+    call = bot.calls(Caller().say(PEOPLE).pause(30), {HUMAN: ("bridged", 10)})
+    assert "stay until somebody answers" in bot.results()[1]["error"]
+    call.assert_ended(EndReason.TRANSFERRED)
+
+
 def test_the_model_presses_keys_and_listens() -> None:
     bot = Bot(press_keys(), ("press_keys", {"digits": "1 2#"}), ("press_keys", {"digits": "x"}), "Oh.")
     call = bot.calls(Caller().say(PEOPLE).pause(3).say(YES))

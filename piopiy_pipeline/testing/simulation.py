@@ -242,7 +242,7 @@ class _Simulation:
             self._link,
             self._log,
             reply=self._session.transfer_result,
-            transferred=partial(self._session.end, EndReason.TRANSFERRED, by_gateway=True),
+            end=partial(self._session.end, by_gateway=True),
         )
         self._log.follow(self._session.call)
         if self._recorder:
@@ -271,6 +271,8 @@ class _Simulation:
             await _cancelled(session)
             if self._recorder:
                 await self._recorder.close()
+        if self._gateway.error is not None:
+            raise self._gateway.error
         call = self._result()
         self._raise_if_stuck(call)
         if not caller.cancelled() and (error := caller.exception()):

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.session.desk import Outcome
 from piopiy_pipeline.signaling.messages import Control, Transfer, TransferResult
 from piopiy_pipeline.testing.events import EventLog
@@ -46,8 +47,12 @@ class _Ending:
 class SimulatedGateway:
     """What a gateway would do for the bot: transfers as the test says, hold and mute as they are.
 
-    `reply` takes the word on a transfer; `transferred` ends the call for the bot.
+    `reply` takes the word on a transfer; `end` ends the call for the bot. Raises `ValueError` for an
+    outcome that there is not.
     """
+
+    error: Exception | None
+    """What the test's own function has raised; the call has ended with it."""
 
     def __init__(
         self,
@@ -56,13 +61,17 @@ class SimulatedGateway:
         log: EventLog,
         *,
         reply: Callable[[TransferResult], None],
-        transferred: Callable[[str], None],
+        end: Callable[[EndReason, str], None],
     ) -> None:
+        self.error = None
         self._transfers: Transfers = {} if transfers is None else transfers
+        if not callable(self._transfers):
+            for to, answer in self._transfers.items():
+                _checked(to, answer)
         self._link = link
         self._log = log
         self._reply = reply
-        self._transferred = transferred
+        self._end_call = end
         self._timer: asyncio.TimerHandle | None = None
 
     def control(self, control: Control) -> None:
@@ -77,7 +86,12 @@ class SimulatedGateway:
         """It rings, or it does not."""
         self._log.add("transfer", to=request.to, warm=request.warm, summary=request.summary)
         self._link.held = self._link.held or not request.warm
-        ending = self._ending(request)
+        try:
+            ending = self._ending(request)
+        except Exception as error:  # noqa: BLE001  whatever it is, it is the test's to see, and not the bot's
+            self.error = error
+            self._end_call(EndReason.ERROR, "the test failed")
+            return
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(ending.after_s, self._end, request, ending)
 
@@ -90,10 +104,7 @@ class SimulatedGateway:
         answer = self._transfers(request) if callable(self._transfers) else self._transfers.get(request.to)
         if answer is None:
             return _Ending("unreachable", 0.1, f"this simulated call has nobody at {request.to}: transfers=")
-        outcome, after_s = (answer, None) if isinstance(answer, str) else answer
-        if outcome != "no_answer" and outcome not in _TAKES_S:
-            known = ", ".join((*_TAKES_S, "no_answer"))
-            raise ValueError(f"transfers: {request.to}: there is no outcome {outcome!r}, only {known}")
+        outcome, after_s = _checked(request.to, answer)
         rings_s = request.ring_timeout_s
         if outcome == "no_answer" or (after_s is not None and after_s > rings_s):
             return _Ending("no_answer", rings_s, f"nobody answered within {rings_s:g} s")
@@ -112,4 +123,12 @@ class SimulatedGateway:
             )
         )
         if ending.outcome == "bridged":
-            self._transferred(f"transferred to {request.to}")
+            self._end_call(EndReason.TRANSFERRED, f"transferred to {request.to}")
+
+
+def _checked(to: str, answer: TransferAnswer) -> tuple[Outcome, float | None]:
+    outcome, after_s = (answer, None) if isinstance(answer, str) else answer
+    if outcome != "no_answer" and outcome not in _TAKES_S:
+        known = ", ".join((*_TAKES_S, "no_answer"))
+        raise ValueError(f"transfers: {to}: there is no outcome {outcome!r}, only {known}")
+    return outcome, after_s

@@ -11,6 +11,8 @@ import pytest
 
 from piopiy_pipeline.call import CallEnd, EndReason
 from piopiy_pipeline.session import Call, TransferOutcome
+from piopiy_pipeline.session.desk import Outcome
+from piopiy_pipeline.signaling.messages import Transfer
 from piopiy_pipeline.testing import Caller, CallerLine, simulate
 from tests.support.bots import LONG, voice
 from tests.support.calls import CallLog, eventually, house, tone
@@ -80,6 +82,18 @@ def test_nobody_is_at_a_number_of_which_the_test_says_nothing() -> None:
     assert "transfers=" in bot.outcomes[0].detail
     with pytest.raises(AssertionError, match=r"was not handed to anybody.*unreachable"):
         call.assert_transferred()
+
+
+def test_a_mistake_of_the_test_is_the_tests_to_see() -> None:
+    with pytest.raises(ValueError, match="no outcome 'answered', only bridged"):
+        simulate(Handover(), Caller(), transfers={HUMAN: "answered"})  # type: ignore[dict-item]
+
+    def asserts(request: Transfer) -> Outcome:
+        assert request.summary == "something else"
+        return "busy"
+
+    with pytest.raises(AssertionError, match="something else"):
+        simulate(Handover(), Caller().say(PEOPLE).pause(5), transfers=asserts)
 
 
 def test_a_blind_transfer_waits_for_what_the_bot_says_and_then_the_caller_hears_no_bot() -> None:
