@@ -120,6 +120,11 @@ class Exchange:
             1, self._max_transactions // 4
         )
 
+    @property
+    def unanswered(self) -> bool:
+        """Whether a request of ours still waits for its final response."""
+        return any(not client.transaction.answered for client in self.clients.values())
+
     def take_outbox(self) -> list[Packet]:
         """What is to be sent, in order."""
         outbox, self._outbox = self._outbox, []

@@ -146,6 +146,11 @@ class ClientInvite:
         return self.state == "terminated"
 
     @property
+    def answered(self) -> bool:
+        """Whether the final response has come."""
+        return self.state not in ("calling", "proceeding")
+
+    @property
     def wake_at(self) -> float | None:
         """When it wants to be woken."""
         times = [at for at in (self._repeat_at, self._end_at) if at is not None]
@@ -210,6 +215,11 @@ class ClientRequest:
     def done(self) -> bool:
         """Whether it can be forgotten."""
         return self.state == "terminated"
+
+    @property
+    def answered(self) -> bool:
+        """Whether the final response has come."""
+        return self.state not in ("trying", "proceeding")
 
     @property
     def wake_at(self) -> float | None:

@@ -33,6 +33,7 @@ _SWEEP_S = 10.0
 _MAX_WAITING = 64  # packets for a connection or a name that is not there yet
 _BIND_TRIES = 20
 _CLOSE_S = 0.5
+_LAST_WORDS_S = 0.7  # enough for an answer, a password, and one repetition
 
 
 class SipEndpoint:
@@ -59,6 +60,7 @@ class SipEndpoint:
         self._sweeper: asyncio.TimerHandle | None = None
         self._flushing = False
         self._closed = False
+        self._quiet: asyncio.Event | None = None
 
     @classmethod
     async def open(cls, config: SipConfig, listener: UserAgentListener) -> Self:
@@ -169,6 +171,7 @@ class SipEndpoint:
             return
         self._agent.close(self._loop.time())
         self._flush()
+        await self._last_words()
         self._closed = True
         for timer in (self._timer, self._sweeper):
             if timer is not None:
@@ -188,6 +191,15 @@ class SipEndpoint:
         if self._udp is not None:
             self._udp.close()
         await asyncio.sleep(0)  # the loop closes sockets in its next round
+
+    async def _last_words(self) -> None:
+        """Trunks want the password of those, too, who take their leave; and a BYE may get lost."""
+        if not self._agent.unanswered:
+            return
+        self._quiet = asyncio.Event()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_WORDS_S):
+                await self._quiet.wait()
 
     async def _listen(self) -> None:
         config = self._config
@@ -271,6 +283,8 @@ class SipEndpoint:
         while packets := self._agent.take_outbox():
             for packet in packets:
                 self._send(packet)
+        if self._quiet is not None and not self._agent.unanswered:
+            self._quiet.set()
         self._arm()
 
     def _arm(self) -> None:

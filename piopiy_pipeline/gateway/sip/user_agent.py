@@ -139,6 +139,11 @@ class SipUserAgent:
         """How many transactions are held."""
         return len(self._exchange.servers) + len(self._exchange.clients)
 
+    @property
+    def unanswered(self) -> bool:
+        """Whether a request of ours still waits for its final response."""
+        return self._exchange.unanswered
+
     def begin_registrations(self, now: float) -> None:
         """Register wherever the configuration says."""
         for registration in self.registrations.values():
