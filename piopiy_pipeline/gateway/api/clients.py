@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Security
@@ -19,6 +21,7 @@ from piopiy_pipeline.gateway.api.access import AccessError, bearer_token
 from piopiy_pipeline.gateway.api.models import AgentSummary, ServerInfo, TokenGrant, TokenRequest
 from piopiy_pipeline.gateway.api.offers import (
     BrowserAnswer,
+    BrowserCalls,
     BrowserCandidates,
     BrowserOffer,
     OfferRefused,
@@ -275,15 +278,8 @@ async def _answer(
         parts.tokens.check_fresh(caller)
         # A gateway that was started anew does not know the client's old connection: it is a new call.
         offered = offered.model_copy(update={"pc_id": None, "restart_pc": None})
-    if parts.browser is None:
-        raise ApiError(503, "this gateway takes no calls from browsers: webrtc_workers is 0")
-    try:
-        async with asyncio.timeout(OFFER_S):
-            answer = await parts.browser.offer(offered, caller)
-    except OfferRefused as refused:
-        raise ApiError(refused.status, refused.text) from None
-    except TimeoutError:
-        raise ApiError(504, f"the browser leg did not answer the offer within {OFFER_S:g} s") from None
+    async with _asked(parts, "did not answer the offer") as leg:
+        answer = await leg.offer(offered, caller)
     owners.add(answer.pc_id, caller)
     return answer
 
@@ -294,13 +290,20 @@ async def _add(request: Request, parts: ApiParts, token: str | None, added: Brow
     if not owners.knows(added.pc_id):
         raise ApiError(404, f"there is no peer connection {added.pc_id!r}")
     owners.check(added.pc_id, caller)
+    async with _asked(parts, "took no candidates") as leg:
+        await leg.candidates(added.pc_id, added.candidates)
+    return Added()
+
+
+@asynccontextmanager
+async def _asked(parts: ApiParts, what_if_late: str) -> AsyncIterator[BrowserCalls]:
+    """The browser leg, for one question. What it refuses, and its silence, are raised as `ApiError`."""
     if parts.browser is None:
         raise ApiError(503, "this gateway takes no calls from browsers: webrtc_workers is 0")
     try:
         async with asyncio.timeout(OFFER_S):
-            await parts.browser.candidates(added.pc_id, added.candidates)
+            yield parts.browser
     except OfferRefused as refused:
         raise ApiError(refused.status, refused.text) from None
     except TimeoutError:
-        raise ApiError(504, f"the browser leg took no candidates within {OFFER_S:g} s") from None
-    return Added()
+        raise ApiError(504, f"the browser leg {what_if_late} within {OFFER_S:g} s") from None
