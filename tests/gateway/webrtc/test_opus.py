@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from piopiy_pipeline.gateway.webrtc.opus import Decoder, Encoder, OpusError
+from piopiy_pipeline.gateway.webrtc import opus
+from piopiy_pipeline.gateway.webrtc.opus import Decoder, Encoder, OpusError, library
 from tests.support.browser_peer import loudest_hz, tone
 
 FRAME = 640
@@ -66,3 +67,23 @@ def test_rubbish_is_an_error_and_no_crash() -> None:
         Encoder(44100)
     with pytest.raises(OpusError):
         Decoder(44100)
+
+
+def test_no_more_is_asked_of_libopus_than_there_is_room_for() -> None:
+    decoder = Decoder(16000)
+    for ask in (lambda: decoder.conceal(16001), lambda: decoder.recover(b"\x00" * 9, 1 << 20)):
+        with pytest.raises(OpusError, match=r"1920 .120 ms. are the most"):
+            ask()
+    for odd in (-320, 0, 321):
+        with pytest.raises(OpusError):
+            decoder.conceal(odd)
+
+
+def test_without_libopus_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opus, "_candidates", lambda: iter(("libno-such-opus.so", "libm.so.6")))
+    library.cache_clear()
+    try:
+        with pytest.raises(OpusError, match=r"libopus was not found.*install"):
+            library()
+    finally:
+        library.cache_clear()

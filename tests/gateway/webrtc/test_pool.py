@@ -7,12 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
+from collections.abc import Coroutine, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
+from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway import Gateway
 from piopiy_pipeline.gateway.api.offers import BrowserOffer, Candidate, OfferRefused, TokenClaims
 from piopiy_pipeline.gateway.webrtc.pool import WebRtcCalls
@@ -32,6 +38,48 @@ from tests.support.gateway_peers import AGENT_ID, agent, config
 __all__ = ["only_loopback"]
 
 pytestmark = [pytest.mark.realtime, pytest.mark.usefixtures("only_loopback")]
+
+
+A_CANDIDATE = "a=candidate:1 1 udp 2130706431 192.0.2.1 9 typ host\r\n"
+
+
+@dataclass
+class House:
+    """A gateway and one worker that all tests of a module share, since a worker takes a second to start."""
+
+    runner: asyncio.Runner
+    gateway: Gateway
+    calls: WebRtcCalls
+
+    def run(self, story: Coroutine[Any, Any, None]) -> None:
+        """Run a test's story. Whatever it was, nothing may be left of it."""
+
+        async def whole() -> None:
+            try:
+                await story
+            except BaseException:  # the tests behind it begin with nothing too
+                for line in tuple(self.calls._lines.values()):
+                    line.fail(EndReason.ERROR, "the test failed")
+                raise
+            await until(lambda: not self.calls.lines and not self.gateway.switchboard.snapshot().calls)
+            await all_closed(self.calls)
+            assert (self.calls.half_open, self.calls.workers[0].restarts) == (0, 0)
+
+        self.runner.run(whole())
+
+
+@pytest.fixture(scope="module")
+def house() -> Iterator[House]:
+    stack = AsyncExitStack()
+
+    async def build() -> tuple[Gateway, WebRtcCalls]:
+        gateway = await stack.enter_async_context(Gateway(config()))
+        return gateway, await stack.enter_async_context(browser_calls(gateway))
+
+    with asyncio.Runner() as runner:
+        gateway, calls = runner.run(build())
+        yield House(runner, gateway, calls)
+        runner.run(stack.aclose())
 
 
 async def refused(calls: WebRtcCalls, sdp: str, pc_id: str | None = None) -> tuple[int, str]:
@@ -62,9 +110,11 @@ async def all_closed(calls: WebRtcCalls, *, but: int = 0) -> None:
 # ---------------------------------------------------------------------- sound
 
 
-def test_a_browser_and_an_agent_hear_each_other_until_the_tab_is_closed() -> None:
+def test_a_browser_and_an_agent_hear_each_other_until_the_tab_is_closed(house: House) -> None:
+    calls = house.calls
+
     async def story() -> None:
-        async with Gateway(config()) as gateway, agent(gateway) as one, browser_calls(gateway) as calls:
+        async with agent(house.gateway) as one:
             browser = Browser()
             await browser.call(calls)
             offer, media = await one.take()
@@ -85,12 +135,14 @@ def test_a_browser_and_an_agent_hear_each_other_until_the_tab_is_closed() -> Non
             await all_closed(calls)
             assert (calls.half_open, calls.lines) == (0, 0)
 
-    asyncio.run(story())
+    house.run(story())
 
 
-def test_a_clear_silences_the_browser_at_once() -> None:
+def test_a_clear_silences_the_browser_at_once(house: House) -> None:
+    calls = house.calls
+
     async def story() -> None:
-        async with Gateway(config()) as gateway, agent(gateway) as one, browser_calls(gateway) as calls:
+        async with agent(house.gateway) as one:
             browser = Browser()
             await browser.call(calls)
             _, media = await one.take()
@@ -106,12 +158,14 @@ def test_a_clear_silences_the_browser_at_once() -> None:
             assert abs(loudest_hz(browser.sound[-12000:], 48000) - 660) < 5
             await browser.close()
 
-    asyncio.run(story())
+    house.run(story())
 
 
-def test_lost_packets_are_concealed_and_the_time_line_does_not_shrink() -> None:
+def test_lost_packets_are_concealed_and_the_time_line_does_not_shrink(house: House) -> None:
+    calls = house.calls
+
     async def story() -> None:
-        async with Gateway(config()) as gateway, agent(gateway) as one, browser_calls(gateway) as calls:
+        async with agent(house.gateway) as one:
             browser = Browser()
             await browser.call(calls)
             _, media = await one.take()
@@ -136,17 +190,19 @@ def test_lost_packets_are_concealed_and_the_time_line_does_not_shrink() -> None:
             quiet = [piece for piece in np.split(heard, 50) if np.abs(piece).max() < 1000]
             assert len(quiet) <= 2
             await browser.close()
-            await until(lambda: calls.workers[0].ready and not gateway.switchboard.snapshot().calls)
+            await until(lambda: calls.workers[0].ready and not house.gateway.switchboard.snapshot().calls)
 
-    asyncio.run(story())
+    house.run(story())
 
 
 # ---------------------------------------------------------------------- messages
 
 
-def test_messages_and_keys_pass_and_signalling_does_not() -> None:
+def test_messages_and_keys_pass_and_signalling_does_not(house: House) -> None:
+    calls = house.calls
+
     async def story() -> None:
-        async with Gateway(config()) as gateway, agent(gateway) as one, browser_calls(gateway) as calls:
+        async with agent(house.gateway) as one:
             browser = Browser()
             await browser.call(calls)
             _, media = await one.take()
@@ -182,12 +238,14 @@ def test_messages_and_keys_pass_and_signalling_does_not() -> None:
             await all_closed(calls)
             await browser.close()
 
-    asyncio.run(story())
+    house.run(story())
 
 
-def test_a_flood_of_messages_ends_that_call_with_a_sentence() -> None:
+def test_a_flood_of_messages_ends_that_call_with_a_sentence(house: House) -> None:
+    calls = house.calls
+
     async def story() -> None:
-        async with Gateway(config()) as gateway, agent(gateway) as one, browser_calls(gateway) as calls:
+        async with agent(house.gateway) as one:
             browser = Browser()
             await browser.call(calls)
             await one.take()
@@ -198,7 +256,105 @@ def test_a_flood_of_messages_ends_that_call_with_a_sentence() -> None:
             assert (ended["reason"], "messages a second" in ended["detail"]) == ("caller_hangup", True)
             await browser.close()
 
-    asyncio.run(story())
+    house.run(story())
+
+
+def test_what_nobody_can_pass_on_is_left_out_and_harms_no_call(house: House) -> None:
+    calls = house.calls
+
+    async def story() -> None:
+        async with agent(house.gateway) as one:
+            browser, other = Browser(), Browser()
+            await browser.call(calls)
+            _, media = await one.take()
+            await other.call(calls)
+            await one.take()
+            await until(lambda: browser.channel.readyState == "open")
+            for depth in (195, 230, 900, 20_000):
+                browser.channel.send('{"a":' + depth * "[" + depth * "]" + "}")
+            browser.channel.send('{"a":"\\ud800"}')
+            browser.channel.send('{"a":NaN}')
+            browser.channel.send('{"a":[' + ",".join(9_000 * ["1e15"]) + "]}")
+            deep: dict[str, Any] = {"a": {}}
+            for _ in range(100):
+                deep = {"a": deep}
+            browser.say(deep)
+            browser.say({"the": "last"})
+            assert (await media.hear("message"))["data"] == deep
+            assert (await media.hear("message"))["data"] == {"the": "last"}
+            assert len(house.gateway.switchboard.snapshot().calls) == 2
+            await browser.close()
+            await other.close()
+
+    house.run(story())
+
+
+def test_a_browser_that_takes_only_short_messages_gets_those(house: House) -> None:
+    calls = house.calls
+
+    async def story() -> None:
+        async with agent(house.gateway) as one:
+            browser = Browser()
+            offer = await browser.offer()
+            sdp, changed = re.subn(r"a=max-message-size:\d+", "a=max-message-size:40", offer.sdp)
+            assert changed == 1
+            answer = await calls.offer(BrowserOffer(sdp=sdp), CLAIMS)
+            await browser.connection.setRemoteDescription(
+                RTCSessionDescription(sdp=answer.sdp, type="answer")
+            )
+            _, media = await one.take()
+            await until(lambda: browser.channel.readyState == "open")
+            await media.say(event="message", data={"long": "x" * 60})
+            await media.say(event="message", data={"short": "x"})
+            await until(lambda: browser.messages)
+            assert browser.messages == [{"short": "x"}]
+            await browser.close()
+
+    house.run(story())
+
+
+def test_a_message_that_is_too_long_ends_that_call_with_a_sentence(house: House) -> None:
+    calls = house.calls
+
+    async def story() -> None:
+        async with agent(house.gateway) as one:
+            browser = Browser()
+            await browser.call(calls)
+            await one.take()
+            await until(lambda: browser.channel.readyState == "open")
+            browser.channel.send("x" * 60_000)
+            ended = await one.hear("ended")
+            assert "a message of 60000 bytes" in ended["detail"]
+            await browser.close()
+
+    house.run(story())
+
+
+def test_a_failure_in_one_call_ends_that_and_no_other(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = house.calls
+
+    def fail(heard: object) -> None:
+        raise RuntimeError("a test's")
+
+    async def story() -> None:
+        async with agent(house.gateway) as one:
+            browser, other = Browser(), Browser()
+            await browser.call(calls)
+            offer, _ = await one.take()
+            await other.call(calls)
+            _, media = await one.take()
+            await until(lambda: browser.channel.readyState == "open" == other.channel.readyState)
+            leg = next(line.leg for line in calls._lines.values() if line.call_id == offer["call_id"])
+            monkeypatch.setattr(leg, "peer_heard", fail)
+            browser.say({})
+            ended = await one.hear("ended")
+            assert (ended["reason"], ended["call_id"]) == ("error", offer["call_id"])
+            other.say({"still": "here"})
+            assert (await media.hear("message"))["data"] == {"still": "here"}
+            await browser.close()
+            await other.close()
+
+    house.run(story())
 
 
 # ---------------------------------------------------------------------- bad networks
@@ -229,9 +385,11 @@ def test_a_short_loss_of_the_network_is_survived_and_a_long_one_ends_the_call() 
     asyncio.run(story())
 
 
-def test_a_browser_that_comes_again_has_its_call_still() -> None:
+def test_a_browser_that_comes_again_has_its_call_still(house: House) -> None:
+    calls = house.calls
+
     async def story() -> None:
-        async with Gateway(config()) as gateway, agent(gateway) as one, browser_calls(gateway) as calls:
+        async with agent(house.gateway) as one:
             browser = Browser()
             await browser.call(calls)
             _, media = await one.take()
@@ -258,12 +416,14 @@ def test_a_browser_that_comes_again_has_its_call_still() -> None:
             assert (await one.hear("ended"))["reason"] == "caller_hangup"
             assert (await refused(calls, await an_offer(), browser.pc_id))[0] == 404
 
-    asyncio.run(story())
+    house.run(story())
 
 
-def test_candidates_may_come_behind_the_offer() -> None:
+def test_candidates_may_come_behind_the_offer(house: House) -> None:
+    calls = house.calls
+
     async def story() -> None:
-        async with Gateway(config()) as gateway, agent(gateway) as one, browser_calls(gateway) as calls:
+        async with agent(house.gateway) as one:
             browser = Browser()
             offer = await browser.offer()
             lines = offer.sdp.splitlines(keepends=True)
@@ -283,39 +443,42 @@ def test_candidates_may_come_behind_the_offer() -> None:
                 await calls.candidates("somebody-else", [])
             await browser.close()
 
-    asyncio.run(story())
+    house.run(story())
 
 
 # ---------------------------------------------------------------------- what goes wrong
 
 
-def test_offers_that_cannot_be_answered_are_refused_with_a_sentence() -> None:
-    async def story() -> None:
-        async with Gateway(config()) as gateway, browser_calls(gateway) as calls:
-            good = await an_offer()
-            silent = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-            silent.createDataChannel("chat")
-            await silent.setLocalDescription(await silent.createOffer())
-            without_audio = silent.localDescription.sdp
-            await silent.close()
-            cases = {
-                "hello": "does not begin with v=0",
-                without_audio: "no audio",
-                good.replace("m=audio", "m=audio x\r\nm=audio", 1): "cannot be read",
-                good.replace(" opus/48000/2", " speex/16000").replace("m=audio", "m=audio", 1): "no Opus",
-                good.replace("a=sendrecv", "a=inactive"): "inactive",
-                good.replace("a=fingerprint", "a=finger"): "fingerprint",
-                good.replace("a=ice-ufrag", "a=ice-u"): "ICE user name",
-                good[:200] + "\nm=audio": "",
-            }
-            for sdp, part in cases.items():
-                status, text = await refused(calls, sdp)
-                assert (status, part in text) == (400, True), text
-            await all_closed(calls)
-            assert (calls.half_open, calls.lines) == (0, 0)
-            assert calls.workers[0].restarts == 0
+def test_offers_that_cannot_be_answered_are_refused_with_a_sentence(house: House) -> None:
+    calls = house.calls
 
-    asyncio.run(story())
+    async def story() -> None:
+        good = await an_offer()
+        silent = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        silent.createDataChannel("chat")
+        await silent.setLocalDescription(await silent.createOffer())
+        without_audio = silent.localDescription.sdp
+        await silent.close()
+        cases = {
+            "hello": "does not begin with v=0",
+            without_audio: "no audio",
+            good.replace("m=audio", "m=audio x\r\nm=audio", 1): "cannot be read",
+            good.replace(" opus/48000/2", " speex/16000").replace("m=audio", "m=audio", 1): "no Opus",
+            good.replace("a=sendrecv", "a=inactive"): "inactive",
+            good.replace("a=fingerprint", "a=finger"): "fingerprint",
+            good.replace("a=ice-ufrag", "a=ice-u"): "ICE user name",
+            good[:200] + "\nm=audio": "",
+            good.replace(" opus/48000/2", " opus/16000"): "cannot be answered",
+            good.replace("a=end-of-candidates", 300 * A_CANDIDATE + "a=end-of-candidates"): "more than 64",
+        }
+        for sdp, part in cases.items():
+            status, text = await refused(calls, sdp)
+            assert (status, part in text) == (400, True), text
+        await all_closed(calls)
+        assert (calls.half_open, calls.lines) == (0, 0)
+        assert calls.workers[0].restarts == 0
+
+    house.run(story())
 
 
 def test_without_workers_an_offer_is_503() -> None:

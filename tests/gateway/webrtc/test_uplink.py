@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import numpy as np
 
 from piopiy_pipeline.gateway.webrtc.opus import Encoder
-from piopiy_pipeline.gateway.webrtc.uplink import Uplink
+from piopiy_pipeline.gateway.webrtc.uplink import AHEAD_S, Uplink
 from tests.support.browser_peer import tone
 
 FRAME_BYTES = 640
@@ -106,3 +108,28 @@ def test_a_packet_without_opus_is_counted_and_leaves_its_gap_to_the_next() -> No
     sender.packets[1] = (*sender.packets[1][:2], b"\xff\xff")
     assert [sender.send(uplink, n) for n in range(3)] == [20, 0, 40]
     assert uplink.broken == 1
+
+
+def test_what_begins_like_opus_behind_a_gap_is_no_failure() -> None:
+    random, encoder, uplink = Random(1), Encoder(16000), Uplink(16000)
+    for number in range(2_000):
+        rubbish = random.randbytes(random.randrange(1, 60))
+        payload = rubbish if number % 3 else encoder.encode(bytes(FRAME_BYTES))
+        uplink.add(1, 2 * number & 0xFFFF, 1920 * number, payload, 0.04 * number)  # every other one is lost
+    assert uplink.broken > 100
+
+
+def test_nobody_speaks_faster_than_time_goes_but_what_a_network_held_back_may_come_at_once() -> None:
+    sender = Sender()
+    held_back = Uplink(16000)
+    assert sum(sender.send(held_back, n, now=5.0) for n in range(100)) == 2000
+    assert held_back.flooded == 0
+    flood, payload = Uplink(16000), sender.packets[0][2]
+    heard = sum(
+        milliseconds(flood.add(7, n & 0xFFFF, 48000 * n & 0xFFFFFFFF, payload, 0.001 * n))
+        for n in range(10_000)
+    )
+    assert heard < 1000 * (10 + AHEAD_S + 2)  # 10 s went by
+    assert flood.flooded > 9_000
+    sound = milliseconds(flood.add(7, 10_000, 48000 * 10_000, payload, 60.0))
+    assert sound >= 20  # and who comes to his senses is heard
