@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
 from piopiy_pipeline import __version__
-from piopiy_pipeline.gateway.api import calls, carriers, clients, control
+from piopiy_pipeline.gateway.api import calls, carriers, clients, control, phones
 from piopiy_pipeline.gateway.api.access import AccessError
 from piopiy_pipeline.gateway.api.bounds import INTERNAL_ERROR, Bounds
 from piopiy_pipeline.gateway.api.models import Hello, WatchedCall, WatchedEvent, WatchKey
@@ -49,6 +49,7 @@ def build_app(parts: ApiParts) -> Bounds:
     app.include_router(clients.router)
     app.include_router(calls.router)
     app.include_router(control.router)
+    app.include_router(phones.router)
     app.include_router(carriers.router)
     app.add_exception_handler(ApiError, _api_error)
     app.add_exception_handler(AccessError, _api_error)

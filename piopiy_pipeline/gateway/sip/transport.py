@@ -111,6 +111,11 @@ class SipEndpoint:
         """Whether a phone of this user is here."""
         return self._agent.registrar.find(user, self._loop.time()) is not None
 
+    @property
+    def registrations(self) -> dict[str, bool]:
+        """Of the trunks that we register with, whether they know us at present."""
+        return {name: one.registered for name, one in self._agent.registrations.items()}
+
     def media_host(self, peer: str) -> str:
         """The address to name in session descriptions for a peer at this address."""
         return self._addresses.ours_for(peer)

@@ -1,0 +1,70 @@
+"""The route of telephones: which are here, which trunks know us, and what the SIP port has seen."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, cast
+
+from fastapi import APIRouter
+
+from piopiy_pipeline.gateway.api.models import Model
+from piopiy_pipeline.gateway.api.parts import ApiError, Operator, Parts, problems
+from piopiy_pipeline.gateway.dialling import NoDialler
+
+if TYPE_CHECKING:
+    from piopiy_pipeline.gateway.phones import Phones
+
+__all__ = ["PhonesInfo", "TrunkInfo", "router"]
+
+router = APIRouter(tags=["phones"], dependencies=[Operator])
+
+
+class TrunkInfo(Model):
+    """A trunk. `registered` is None where the configuration does not want a registration."""
+
+    name: str
+    host: str
+    registered: bool | None
+
+
+class PhonesInfo(Model):
+    """The telephone side, just now; `seen` counts since the start."""
+
+    port: int
+    tls_port: int | None
+    registered: list[str]
+    """The users whose phone is here."""
+    trunks: list[TrunkInfo]
+    calls: int
+    connections: int
+    seen: dict[str, int]
+    """Messages, calls, wrong passwords, unknown numbers, what was dropped: see `gateway.sip.stats`."""
+
+
+@router.get(
+    "/api/phones",
+    summary="The telephone side",
+    responses=problems({404: "This gateway has no telephones.", 503: "They are not open yet, or no more."}),
+)
+async def get_phones(parts: Parts) -> PhonesInfo:
+    """Whose phone is registered, which trunks we are registered with, and counters for the operator."""
+    config = parts.config.sip
+    if config is None:
+        raise ApiError(404, "this gateway has no telephones: it has no sip section")
+    dialler = parts.switchboard.dialler
+    endpoint = None if isinstance(dialler, NoDialler) else cast("Phones", dialler).endpoint
+    if endpoint is None:
+        raise ApiError(503, "the telephones are not open just now")
+    registrations = endpoint.registrations
+    return PhonesInfo(
+        port=endpoint.port,
+        tls_port=endpoint.tls_port or None,
+        registered=[user for user in config.users if endpoint.registered(user)],
+        trunks=[
+            TrunkInfo(name=name, host=trunk.host, registered=registrations.get(name))
+            for name, trunk in config.trunks.items()
+        ],
+        calls=sum(1 for call in endpoint.calls if not call.ended),
+        connections=endpoint.connections,
+        seen=asdict(endpoint.stats),
+    )
