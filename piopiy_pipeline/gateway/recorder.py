@@ -67,7 +67,8 @@ class Recorder:
     def begin(self, info: CallInfo, rate: int) -> Tape | None:
         """Record a call at `rate` Hz from now on. Begun again, it goes on in the same file, after a silence."""
         if self._closed or not _CALL_ID.fullmatch(info.call_id):
-            logger.error("call {} is not recorded: its id makes no file name", info.call_id[:80])
+            why = "the gateway is shutting down" if self._closed else "its id makes no file name"
+            logger.error("call {} is not recorded: {}", info.call_id[:80], why)
             return None
         tape = self._tapes.get(info.call_id)
         if tape is None:

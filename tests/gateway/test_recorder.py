@@ -271,3 +271,29 @@ def test_a_call_that_was_recorded_is_on_record_with_its_recording(tmp_path: Path
     asyncio.run(test())
     pcm = read(tmp_path / "heard.wav")
     assert np.count_nonzero(pcm, axis=0).tolist() == [3200, 3200]
+
+
+@pytest.mark.parametrize(
+    ("call_id", "closed", "why"),
+    [("../../etc/passwd", False, "file name"), ("", False, "file name"), ("call-1", True, "shutting down")],
+)
+def test_what_cannot_be_recorded_is_told_with_the_reason(
+    call_id: str, closed: bool, why: str, tmp_path: Path
+) -> None:
+    said: list[str] = []
+
+    async def test() -> None:
+        recorder = Recorder(tmp_path / "recordings")
+        if closed:
+            await recorder.close()
+        assert recorder.begin(CallInfo("front-desk", call_id), RATE) is None
+        await recorder.close()
+
+    handler = logger.add(said.append, format="{message}")
+    try:
+        asyncio.run(test())
+    finally:
+        logger.remove(handler)
+    (line,) = said
+    assert why in line
+    assert list(tmp_path.iterdir()) == []
