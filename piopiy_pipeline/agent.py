@@ -35,6 +35,7 @@ from piopiy_pipeline.signaling.messages import (
     AgentMessage,
     Cancel,
     Confirm,
+    Control,
     Ended,
     GatewayMessage,
     Offer,
@@ -278,6 +279,9 @@ class Agent:
             case TransferResult(call_id=call_id):
                 if session := self._sessions.get(call_id):
                     session.transfer_result(event)
+            case Control(call_id=call_id):
+                if session := self._sessions.get(call_id):
+                    session.switched(event)
 
     def _verdict(self, offer_id: str, confirmed: bool) -> None:
         verdict = self._verdicts.get(offer_id)

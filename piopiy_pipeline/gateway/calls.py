@@ -30,7 +30,12 @@ from piopiy_pipeline.gateway.search import Search
 from piopiy_pipeline.gateway.snapshots import CallSnapshot, Phase
 from piopiy_pipeline.gateway.soundpath import SoundPath
 from piopiy_pipeline.gateway.terms import CallHost, CallOptions
-from piopiy_pipeline.signaling.messages import Cancel, ConversationEvent, ConversationEventName
+from piopiy_pipeline.signaling.messages import (
+    Cancel,
+    ConversationEvent,
+    ConversationEventName,
+    GatewayMessage,
+)
 
 __all__ = ["GatewayCall"]
 
@@ -182,6 +187,8 @@ class GatewayCall:
             self._last_instance_id = instance.instance_id
             self._alarms.set("phase", now + self._host.limits.setup_s, self._not_ready)
             attempt.confirm()
+            if self.sound.held:
+                self.control.tell_of_hold()
             self._host.call_changed(self)
 
     def reject(self, instance: Instance, offer_id: str, detail: str, now: float) -> None:
@@ -335,6 +342,11 @@ class GatewayCall:
             self.sound.record(self._host.recordings, self.info)
         else:
             self.sound.stop_recording()
+
+    def tell_agent(self, message: GatewayMessage) -> None:
+        """Send this to the instance that has the call just now, if one has it."""
+        if self._attempt is not None and self.phase in (Phase.SETUP, Phase.LIVE):
+            self._attempt.instance.link.send(message)
 
     def changed(self) -> None:
         """A deadline of the control is another now."""

@@ -7,7 +7,7 @@ and `Transfer`), and with the same answers.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from piopiy_pipeline.call import CallInfo, EndReason
 from piopiy_pipeline.gateway.bridge import Bridge
@@ -16,7 +16,16 @@ from piopiy_pipeline.gateway.legs.base import Leg
 from piopiy_pipeline.gateway.snapshots import Phase
 from piopiy_pipeline.gateway.soundpath import SoundPath
 from piopiy_pipeline.gateway.transfers import TransferAttempt
-from piopiy_pipeline.signaling.messages import ConversationEventName, Transfer, TransferResult
+from piopiy_pipeline.signaling.messages import (
+    Control,
+    ConversationEventName,
+    GatewayMessage,
+    Transfer,
+    TransferResult,
+)
+
+if TYPE_CHECKING:
+    from piopiy_pipeline.audio.tones import ToneName
 
 __all__ = ["CallControl", "Controlled", "Switchable"]
 
@@ -37,6 +46,8 @@ class Controlled(Protocol):
     def changed(self) -> None: ...
 
     def tell(self, event: ConversationEventName, data: dict[str, Any], now: float) -> None: ...
+
+    def tell_agent(self, message: GatewayMessage) -> None: ...
 
     def leave_agent(self, detail: str) -> None: ...
 
@@ -63,17 +74,36 @@ class CallControl:
             self._call.record(on=on)
         elif self._transfer is None:  # a transfer may hold the call itself
             if on and not self.sound.held:
-                self.sound.hold()
-            elif not on:
-                self.sound.resume()
+                self.hold()
+            elif not on and self.sound.held:
+                self.resume()
         return True
+
+    def hold(self, sound: ToneName = "hold") -> None:
+        """The caller hears `sound` from now on. The agent is told, whoever asked."""
+        self.sound.hold(sound)
+        self.tell_of_hold()
+
+    def resume(self) -> None:
+        """The hold is over."""
+        self.sound.resume()
+        self.tell_of_hold()
+
+    def tell_of_hold(self) -> None:
+        """Tell the agent how it stands: also one that has taken the call over."""
+        call_id = self._call.info.call_id
+        self._call.tell_agent(Control(call_id=call_id, what="hold", on=self.sound.held))
 
     def transfer(self, request: Transfer, reply: Callable[[TransferResult], None], now: float) -> None:
         """Hand the caller to somebody. `reply` is told once what became of it, and so is who watches."""
         why = self.no_transfer_because
         if why is not None:
             refused = TransferResult(
-                call_id=request.call_id, request_id=request.request_id, outcome="refused", detail=why
+                call_id=request.call_id,
+                request_id=request.request_id,
+                to=request.to,
+                outcome="refused",
+                detail=why,
             )
             reply(refused)
             self._tell(request, refused, now)
@@ -129,6 +159,7 @@ class CallControl:
             over = TransferResult(
                 call_id=request.call_id,
                 request_id=request.request_id,
+                to=request.to,
                 outcome="failed",
                 detail=f"the call was over before: {reason.value}",
             )

@@ -164,7 +164,7 @@ class Switchboard:
             case Hangup(reason=reason, detail=detail):
                 call.hangup(instance, reason, detail, now)
             case Transfer() if call.serves(instance):
-                call.control.transfer(message, instance.link.send, now)
+                call.control.transfer(message, call.tell_agent, now)
             case Control(what=what, on=on) if call.serves(instance):
                 call.control.switch(what, on)
             case _:

@@ -18,6 +18,7 @@ from piopiy_pipeline.gateway.legs.base import Leg
 from piopiy_pipeline.signaling.messages import Transfer, TransferResult
 
 if TYPE_CHECKING:
+    from piopiy_pipeline.audio.tones import ToneName
     from piopiy_pipeline.gateway.soundpath import SoundPath
 
 __all__ = ["Outcome", "TransferAttempt", "TransferHost"]
@@ -36,6 +37,12 @@ class TransferHost(Protocol):
 
     @property
     def sound(self) -> SoundPath: ...
+
+    def hold(self, sound: ToneName) -> None:
+        """The bot and the caller do not hear each other; the caller hears `sound`."""
+
+    def resume(self) -> None:
+        """They do again."""
 
     def transfer_failed(self, now: float) -> None:
         """It came to nothing: the bot has been told."""
@@ -112,7 +119,7 @@ class TransferAttempt:
             return
         self.far = leg
         if not self.request.warm:
-            self._host.sound.hold("ringback")
+            self._host.hold("ringback")
         leg.call(self)
 
     def _referred(self, accepted: bool, detail: str, now: float) -> None:
@@ -131,7 +138,7 @@ class TransferAttempt:
             return
         self.abandon(EndReason.NO_ANSWER)
         if not self.request.warm:
-            self._host.sound.resume()
+            self._host.resume()
         self._tell(outcome, detail, now)
         self._host.transfer_failed(now)
 
@@ -140,6 +147,7 @@ class TransferAttempt:
             TransferResult(
                 call_id=self.request.call_id,
                 request_id=self.request.request_id,
+                to=self.request.to,
                 outcome=outcome,
                 detail=detail,
             ),

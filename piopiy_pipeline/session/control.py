@@ -8,7 +8,7 @@ from typing import Literal
 
 from piopiy_pipeline.call import CallEnd
 from piopiy_pipeline.session.desk import Desk, TransferOutcome
-from piopiy_pipeline.signaling.messages import AgentMessage, TransferResult
+from piopiy_pipeline.signaling.messages import AgentMessage, Control, TransferResult
 
 __all__ = ["CallControl"]
 
@@ -66,9 +66,17 @@ class CallControl:
         """Ask for hold, mute or a recording, or for their end."""
         self._post(self._desk.switch(what, on))
 
-    def result(self, result: TransferResult) -> None:
-        """The gateway has answered."""
+    def switched(self, control: Control) -> None:
+        """The gateway tells what is on or off now."""
+        self._desk.switched(control)
+
+    def result(self, result: TransferResult) -> TransferOutcome | None:
+        """The gateway has answered. The outcome of a transfer that was not asked for here: by an instance
+        that had this call before, and whose place this one took; else None."""
+        if not self._desk.awaits(result):
+            return TransferOutcome(result.to, result.outcome, result.detail)
         self._resolve(self._desk.told(result))
+        return None
 
     def over(self, end: CallEnd) -> None:
         """The call is over."""

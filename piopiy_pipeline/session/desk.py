@@ -109,13 +109,22 @@ class Desk:
             self._on_hold = on
         return Control(call_id=self._call_id, what=what, on=on)
 
+    def switched(self, control: Control) -> None:
+        """The gateway tells how it stands, whoever asked for it."""
+        if control.what == "hold":
+            self._on_hold = control.on
+
     # ------------------------------------------------------------------ what comes of it
 
     def told(self, result: TransferResult) -> TransferOutcome | None:
         """The gateway's word on a transfer; None if nobody waits for it."""
-        if self._request is None or result.request_id != self._request.request_id:
+        if not self.awaits(result):
             return None
         return self._done(result.outcome, result.detail)
+
+    def awaits(self, result: TransferResult) -> bool:
+        """Whether this is the answer to the transfer that is under way."""
+        return self._request is not None and result.request_id == self._request.request_id
 
     def tick(self, now: float) -> TransferOutcome | None:
         """Call at `deadline`: a gateway that has said nothing by now will not."""

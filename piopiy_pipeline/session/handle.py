@@ -325,6 +325,22 @@ class Call:
         logger.info("the transfer to {}: {}{}", outcome.to, outcome.outcome, how)
         self._events.emit("transfer", outcome)
 
+    def _inherited(self, outcome: TransferOutcome) -> None:
+        """What became of a transfer that the instance which lost this call had asked for."""
+        self._transferred(outcome)
+        if outcome.bridged:
+            return
+        why = f"{outcome.detail} ({outcome.outcome})" if outcome.detail else outcome.outcome
+        note = f"The transfer came to nothing: {why}. The caller is still with you: tell them."
+
+        async def tell(_: object = None) -> None:
+            await self.respond(note)
+
+        if self._run is not None and self._answered_at is not None:
+            self._run.spawn(tell(), "transfer")
+        else:
+            self.on("answered", tell)
+
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
 

@@ -21,7 +21,7 @@ from piopiy_pipeline.session.handle import Call, Post, current_call
 from piopiy_pipeline.session.monitor import CallMonitor
 from piopiy_pipeline.session.running import PipelineRun
 from piopiy_pipeline.session.tasks import CallTasks, current_tasks, track_tasks
-from piopiy_pipeline.signaling.messages import AgentMessage, Hangup, TransferResult
+from piopiy_pipeline.signaling.messages import AgentMessage, Control, Hangup, TransferResult
 from piopiy_pipeline.transports.link import MediaLink
 
 __all__ = ["Adapt", "Callback", "Post", "Session"]
@@ -86,7 +86,13 @@ class Session:
 
     def transfer_result(self, result: TransferResult) -> None:
         """The gateway's word on a transfer that the bot has asked for."""
-        self.call._control.result(result)
+        orphan = self.call._control.result(result)
+        if orphan is not None:
+            self.call._inherited(orphan)
+
+    def switched(self, control: Control) -> None:
+        """The gateway tells what is on or off now, whoever asked for it."""
+        self.call._control.switched(control)
 
     def _make_run(self, call: Call, chain: CallPipeline, options: RunOptions) -> PipelineRun:
         if self._adapt is not None:

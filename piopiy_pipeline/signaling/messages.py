@@ -203,6 +203,9 @@ class Control(Message):
 
     ``hold``: neither side hears the other, the caller hears the gateway's hold sound; ``mute``: the
     bot does not hear the caller; ``record``: the call is written to disk at the gateway.
+
+    The gateway tells its agent of every ``hold`` in turn, whoever asked for it: what the bot says waits then,
+    and nobody is idle.
     """
 
     type: Literal["control"] = "control"
@@ -295,6 +298,7 @@ class TransferResult(Message):
     type: Literal["transfer_result"] = "transfer_result"
     call_id: CallId
     request_id: str
+    to: str = ""
     outcome: Literal["bridged", "no_answer", "busy", "declined", "unreachable", "refused", "failed"]
     detail: str = ""
 
@@ -324,7 +328,7 @@ AgentMessage = Annotated[
     Field(discriminator="type"),
 ]
 GatewayMessage = Annotated[
-    Registered | Offer | Confirm | Cancel | Ended | TransferResult | Ping | Pong | Fault,
+    Registered | Offer | Confirm | Cancel | Ended | Control | TransferResult | Ping | Pong | Fault,
     Field(discriminator="type"),
 ]
 

@@ -12,7 +12,7 @@ import pytest
 from piopiy_pipeline.call import CallEnd, EndReason
 from piopiy_pipeline.session import Call, TransferOutcome
 from piopiy_pipeline.session.desk import Outcome
-from piopiy_pipeline.signaling.messages import Transfer
+from piopiy_pipeline.signaling.messages import Transfer, TransferResult
 from piopiy_pipeline.testing import Caller, CallerLine, simulate
 from tests.support.bots import LONG, voice
 from tests.support.calls import CallLog, eventually, house, tone
@@ -387,3 +387,40 @@ def test_over_sockets_a_caller_is_held_called_for_twice_and_handed_over() -> Non
     spectrum = np.abs(np.fft.rfft(log.heard[-16000:].astype(np.float64)))
     hertz = np.fft.rfftfreq(min(16000, log.heard.size), 1 / 16000)
     assert hertz[int(spectrum.argmax())] == pytest.approx(700, abs=15), "the last that was heard is the human"
+
+
+@pytest.mark.realtime
+def test_over_sockets_a_bot_hears_of_what_others_have_asked_for() -> None:
+    """In real time, because gateway and agent meet over sockets."""
+    told: list[TransferOutcome] = []
+    calls: list[Call] = []
+
+    async def bot(call: Call) -> None:
+        calls.append(call)
+        agent = await voice(call, greeting="Hello.", texts=[], replies=["They are busy."])
+        agent.on("transfer", told.append)
+        await agent.start()
+
+    async def scenario() -> None:
+        async with house(bot) as there:
+            loop = asyncio.get_running_loop()
+            hang_up = asyncio.Event()
+            calling = asyncio.create_task(there.call(log=CallLog(16000), hang_up=hang_up))
+            await eventually(lambda: calls and calls[0].transcript, 20)  # the greeting was heard
+            call = there.gateway.switchboard.call(calls[0].info.call_id)
+            assert call is not None
+            call.control.switch("hold", True)  # an operator
+            await eventually(lambda: calls[0]._control.on_hold)
+            call.control.switch("hold", False)
+            await eventually(lambda: not calls[0]._control.on_hold)
+            call.tell_agent(  # asked for by an instance that had this call before
+                TransferResult(call_id=call.call_id, request_id="t9", to="200", outcome="busy", detail="486")
+            )
+            await eventually(lambda: len(calls[0].transcript) == 2, 20)
+            call.caller_hangup(loop.time())
+            hang_up.set()
+            await asyncio.wait_for(calling, 20)
+
+    asyncio.run(scenario())
+    assert told == [TransferOutcome("200", "busy", "486")]
+    assert calls[0].transcript[1].text == "They are busy."

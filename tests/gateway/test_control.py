@@ -246,6 +246,44 @@ def test_an_agent_controls_no_call_but_its_own(live: Live) -> None:
     assert not live.call.sound.muted
 
 
+def test_what_became_of_it_is_told_to_whoever_has_the_call_by_then() -> None:
+    live = Live()
+    second = live.room.agent("two")
+    live.transfer()
+    live.agent.lose()
+    second.take()
+    live.far.dialled.callee_failed(live.room.now, "busy", "486 Busy Here")
+    result = second.last()
+    assert isinstance(result, TransferResult)
+    assert (result.to, result.outcome, result.detail) == ("200", "busy", "486 Busy Here")
+    assert live.results == []
+
+
+def holds(agent: NotedAgent) -> list[bool]:
+    return [message.on for message in agent.sent if isinstance(message, Control) and message.what == "hold"]
+
+
+def test_an_agent_is_told_that_its_caller_is_on_hold_whoever_asked(live: Live) -> None:
+    live.call.control.switch("hold", True)
+    live.call.control.switch("hold", True)
+    assert holds(live.agent) == [True]
+    live.call.control.switch("hold", False)
+    assert holds(live.agent) == [True, False]
+    live.transfer(warm=False)
+    live.far.dialled.callee_failed(live.room.now, "busy", "")
+    assert holds(live.agent) == [True, False, True, False]
+
+
+def test_an_agent_that_takes_a_call_over_is_told_that_it_is_on_hold() -> None:
+    live = Live()
+    second = live.room.agent("two")
+    live.control("hold", True)
+    live.agent.lose()
+    second.open_media()
+    second.accept()
+    assert holds(second) == [True]
+
+
 # ---------------------------------------------------------------------- cold
 
 

@@ -111,3 +111,13 @@ def test_the_caller_is_on_hold_when_asked_for_and_in_a_blind_transfer() -> None:
     assert not desk.on_hold
     ask(desk, warm=False)
     assert desk.on_hold
+
+
+def test_the_gateways_word_on_a_hold_counts_whoever_asked_for_it() -> None:
+    desk = Desk("c")
+    desk.switched(Control(call_id="c", what="hold", on=True))
+    assert desk.on_hold
+    desk.switched(Control(call_id="c", what="mute", on=False))
+    assert desk.on_hold
+    desk.switched(Control(call_id="c", what="hold", on=False))
+    assert not desk.on_hold
