@@ -210,11 +210,13 @@ def _phone_address(text: str) -> tuple[str, int]:
 
 
 def _telephones(address: tuple[str, int], agent_id: str) -> SipConfig:
-    """Whoever reaches the address may call the bot, whatever they dial; nobody is called from here."""
+    """Whoever reaches the address may call the bot, whatever they dial. It may call phones of this machine
+    by their address, and nobody where others could have it do that."""
     from piopiy_pipeline.gateway.sip.config import SipConfig
 
     host, port = address
-    return SipConfig(host=host, port=port, callers="anyone", default_agent=agent_id)
+    at_home = host in ("127.0.0.1", "::1", "localhost")
+    return SipConfig(host=host, port=port, callers="anyone", default_agent=agent_id, allow_uris=at_home)
 
 
 async def _load(gateway: Gateway) -> None:

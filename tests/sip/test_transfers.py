@@ -16,7 +16,10 @@ import pytest
 
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway import Gateway
+from piopiy_pipeline.session import Call
 from tests.support.baresip import Baresip
+from tests.support.bots import voice
+from tests.support.calls import house
 from tests.support.gateway_peers import AGENT_ID, Peer, ScriptedAgent, agent, config
 from tests.support.phone_calls import answered, ended, hears_tone, loud, phone_of, phones_of, tone_file
 
@@ -184,5 +187,58 @@ def test_a_user_of_the_gateway_is_connected_from_here_and_the_caller_hears_it_ri
             await here.talk(tmp_path)
             await here.ann.hang_up()
             await here.bob.event("CALL_CLOSED")
+
+    asyncio.run(tell())
+
+
+def test_a_bot_hands_its_caller_over_when_it_is_asked_to_and_goes_on_while_nobody_has_time(
+    tmp_path: Path,
+) -> None:
+    """A bot of this library: a key has it ring in the kitchen."""
+    outcomes: list[str] = []
+
+    async def bot(call: Call) -> None:
+        talks = await voice(call, greeting="Hello.")
+
+        async def key(digits: str) -> None:
+            outcome = await talks.transfer(
+                "kitchen", summary="hungry", ring_timeout_s=2 if digits == "1" else 20
+            )
+            outcomes.append(outcome.outcome)
+            if not outcome.bridged:
+                await talks.say("Nobody is in the kitchen.")
+
+        talks.on("dtmf", key)
+        await talks.start()
+
+    async def tell() -> None:
+        sip = {
+            "port": 0,
+            "users": {"ann": "secret", "bob": "secret"},
+            "default_agent": "test-agent",
+            "contacts": {"kitchen": "bob"},
+        }
+        async with (
+            house(bot, sip=sip, offer_ms=5000) as here,
+            phone_of(here.gateway, "ann") as ann,
+            phone_of(here.gateway, "bob", account=";answermode=manual") as bob,
+        ):
+            await ann.dial(f"sip:kitchen@127.0.0.1:{phones_of(here.gateway).port}")
+            await hears_tone(ann, 300, 0.2)  # the greeting
+            await ann.press("1")
+            await bob.event("CALL_INCOMING")
+            await bob.event("CALL_CLOSED")
+            await hears_tone(ann, 300, 1.4)  # that nobody is there
+            await ann.press("2")
+            await bob.event("CALL_INCOMING")
+            await bob.command("accept")
+            await ann.say(tone_file(tmp_path, ANNS))
+            await bob.event("CALL_ESTABLISHED")
+            await bob.say(tone_file(tmp_path, BOBS))
+            await hears_tone(ann, BOBS)
+            await hears_tone(bob, ANNS)
+            await ann.hang_up()
+            await bob.event("CALL_CLOSED")
+            assert outcomes == ["no_answer", "bridged"]
 
     asyncio.run(tell())
