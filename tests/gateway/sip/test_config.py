@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -59,3 +62,10 @@ def test_passwords_are_never_shown() -> None:
     with pytest.raises(ValidationError) as raised:
         SipConfig.model_validate({"users": {"a": ["hush"]}})
     assert "hush" not in str(raised.value)
+
+
+def test_the_settings_of_the_documentation_are_settings() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "phones.md").read_text(encoding="utf-8")
+    [block] = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    config = SipConfig.model_validate(tomllib.loads(block)["sip"])
+    assert set(config.trunks) == {"carrier", "mobile"}
