@@ -95,7 +95,7 @@ async def the_waterfalls_tell_where_the_time_went(page: Page, heard: Heard) -> N
     shown = await waterfalls(page)
     assert len(shown) == 3, "one for each answer; a greeting answers nobody"
     for answer in shown:
-        assert set(answer.parts) == {"silence", "stt", "turn", "llm", "tts", "playout"}
+        assert set(answer.parts) == {"silence", "stt", "turn", "llm", "tts", "playout", "line"}
         assert min(answer.parts.values()) >= 0
         assert sum(answer.parts.values()) == pytest.approx(answer.total, abs=1.0)
     callers, bots = sounds(heard.microphone, gap_s=1.0), sounds(heard.bot, gap_s=1.0)

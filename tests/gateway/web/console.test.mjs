@@ -4,8 +4,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 const js = new URL("../../../piopiy_pipeline/gateway/web/js/", import.meta.url);
-const { Conversation, PARTS, latencyOf, median } = await import(new URL("conversation.js", js));
+const { Conversation, LINE, PARTS, latencyOf, median, partsOf } = await import(new URL("conversation.js", js));
 const { inWords, scaleOf } = await import(new URL("waterfall.js", js));
+const { LineMeter, lineMs, sounding } = await import(new URL("line.js", js));
 const { WavOutline, beganBefore } = await import(new URL("wav.js", js));
 const { clock, durationOf, outcomeInWords, reasonInWords, whoToWhom } = await import(new URL("format.js", js));
 
@@ -100,6 +101,59 @@ test("the parts of a latency are all there, and sum to its total", () => {
   assert.ok(Math.abs(sum - latency.total) < 0.001);
   assert.match(inWords(latency), /^Answered after 931 ms: Silence 200 ms, Speech to text 50 ms/);
   assert.equal(latencyOf({ llm_s: 0.2, tts_s: null }).total, 200);
+});
+
+test("our own line is one more part, and the gateway's total stays known", () => {
+  const latency = latencyOf(LATENCY, 85.5);
+  assert.deepEqual(partsOf([latencyOf(LATENCY), latency]), [...PARTS, LINE]);
+  assert.deepEqual(partsOf([latencyOf(LATENCY)]), PARTS);
+  assert.deepEqual([latency.parts.line, latency.total, latency.gateway], [85.5, 1016.5, 931]);
+  assert.match(inWords(latency), /^Answered after 1,017 ms: .*, Your line 86 ms$/);
+});
+
+test("a line that is measured after its answer changes that answer in place, and is known when all is made anew", () => {
+  const lines = new Map();
+  const conversation = new Conversation((number) => lines.get(number) ?? null);
+  conversation.add(SCRIPT);
+  const answer = conversation.items[3];
+  const before = answer.version;
+  lines.set(7, 69);
+  conversation.measured(7);
+  conversation.measured(99); // of another call
+  assert.equal(conversation.items[3], answer);
+  assert.deepEqual([answer.latency.total, answer.version], [1000, before + 1]);
+  conversation.end();
+  conversation.add([{ number: 10, at: 9, event: "error", data: {} }]);
+  assert.equal(conversation.items[3].latency.total, 1000);
+});
+
+/** As a browser's getStats has it: 20 ms to the gateway and back, `samples` that waited `delay` seconds in all. */
+const STATS = (samples, delay) => [
+  { id: "P1", type: "candidate-pair", nominated: true, state: "succeeded", currentRoundTripTime: 9 },
+  { id: "P2", type: "candidate-pair", nominated: true, state: "succeeded", currentRoundTripTime: 0.02 },
+  { id: "T", type: "transport", selectedCandidatePairId: "P2" },
+  { id: "V", type: "inbound-rtp", kind: "video" },
+  { id: "A", type: "inbound-rtp", kind: "audio", jitterBufferDelay: delay, jitterBufferEmittedCount: samples },
+];
+
+test("the line is the way there and back, and what this answer waited in the jitter buffer", () => {
+  const [before, after] = [sounding(STATS(48_000, 48_000 * 0.2)), sounding(STATS(96_000, 48_000 * 0.2 + 48_000 * 0.06))];
+  assert.equal(lineMs(before, after), 80);
+  assert.equal(lineMs(after, after), 150, "nothing of the answer came: the call's average");
+  assert.equal(lineMs(sounding([]), sounding([])), null, "a browser that tells nothing");
+  assert.equal(sounding(STATS(0, 0).filter(({ id }) => id !== "T")).roundTripMs, 9_000, "without transport: Firefox");
+});
+
+test("an answer's line is measured once, however often the answer is told", async () => {
+  let asked = 0;
+  const told = [];
+  const peer = { connectionState: "connected", getStats: async () => new Map(STATS(++asked * 48_000, asked * 48_000 * 0.05).map((one) => [one.id, one])) };
+  const meter = new LineMeter((...what) => told.push(what));
+  const first = meter.measure(peer, "call", 7);
+  await meter.measure(peer, "call", 7);
+  assert.equal(meter.of("call", 7), null);
+  await first;
+  assert.deepEqual([asked, told, meter.of("call", 7), meter.of("call", 8)], [2, [["call", 7]], 70, null]);
 });
 
 test("the common scale holds the longest answer and moves in steps", () => {

@@ -78,6 +78,7 @@ export class BrowserCall {
     track.enabled = before?.enabled ?? true;
     await this.sender.replaceTrack(track);
     before?.stop();
+    if (this.#closed) track.stop(); // while it was changed
   }
 
   /** @param {string} digits @returns {boolean} whether they went out */
@@ -178,9 +179,14 @@ export class BrowserCall {
 
   async #again() {
     if (this.#closed || !this.#peerId || this.peer.connectionState === "connected") return;
+    if (this.#offering) {
+      this.#restart = setTimeout(() => this.#again(), RESTART_AFTER_MS); // one answer at a time
+      return;
+    }
     try {
       await this.#offer({ pc_id: this.#peerId });
     } catch (error) {
+      if (this.#closed) return;
       if (!(error instanceof ApiError)) throw error;
       if (error.status === 0 || error.status >= 500) this.#restart = setTimeout(() => this.#again(), RESTART_AFTER_MS);
       else this.close(error.message);

@@ -26,18 +26,21 @@ export class CallView {
   #awaited = false;
   #asked = 0;
   #drawing = false;
-  #drawnLatencies = -1;
+  #drawnLatencies = "";
   #following = true;
 
   /**
    * @param {import("./api.js").Api} api
-   * @param {{onhangup: (call: CallRecord) => void, ownCall: () => string|null}} options `onhangup`: the button
-   *   that ends a call under way was pressed; this page's own call has its button elsewhere
+   * @param {{onhangup: (call: CallRecord) => void, ownCall: () => string|null,
+   *   lineOf: (callId: string, number: number) => number|null}} options `onhangup`: the button that ends a call
+   *   under way was pressed; this page's own call has its button elsewhere. `lineOf`: what the line of a call of
+   *   this page added to an answer, in ms
    */
-  constructor(api, { onhangup, ownCall }) {
+  constructor(api, { onhangup, ownCall, lineOf }) {
     this.api = api;
     this.onhangup = onhangup;
     this.ownCall = ownCall;
+    this.lineOf = lineOf;
     this.transcript = new TranscriptView(byId("transcript"), byId("spoken"), (item) => void this.#player?.playFrom(item));
     this.end = byId("transcript-end");
     this.latest = byId("latest");
@@ -69,8 +72,8 @@ export class CallView {
     this.#id = callId;
     this.#call = call ?? null;
     this.#awaited = callId !== null && !call && callId === this.ownCall();
-    this.#conversation = new Conversation();
-    this.#drawnLatencies = -1;
+    this.#conversation = new Conversation((number) => (callId === null ? null : this.lineOf(callId, number)));
+    this.#drawnLatencies = "";
     this.#following = true;
     this.transcript.clear();
     byId("player").hidden = true;
@@ -113,6 +116,13 @@ export class CallView {
   hear(callId, event) {
     if (callId !== this.#id) return;
     if (this.#conversation.add([event])) this.#later(AGAIN_MS);
+    this.#draw();
+  }
+
+  /** @param {string} callId @param {number} number the line was measured of the answer with this latency */
+  measured(callId, number) {
+    if (callId !== this.#id) return;
+    this.#conversation.measured(number);
     this.#draw();
   }
 
@@ -159,8 +169,9 @@ export class CallView {
 
   #drawLatencies() {
     const latencies = this.#conversation.latencies;
-    if (latencies.length === this.#drawnLatencies) return;
-    this.#drawnLatencies = latencies.length;
+    const drawn = latencies.map((one) => one.total).join();
+    if (drawn === this.#drawnLatencies) return;
+    this.#drawnLatencies = drawn;
     const place = byId("overview");
     place.hidden = !latencies.length;
     byId("call-view").style.setProperty("--scale", String(scaleOf(latencies)));

@@ -6,7 +6,7 @@
 
 /** @typedef {import("./api.js").CallEvent} CallEvent */
 
-/** Where the time of an answer goes, in order. */
+/** Where the time of an answer goes, in order: what the gateway knows. */
 export const PARTS = [
   { part: "silence", field: "silence_s", label: "Silence", says: "until it is certain that the caller stopped" },
   { part: "stt", field: "stt_s", label: "Speech to text", says: "until the last words were recognised" },
@@ -15,10 +15,13 @@ export const PARTS = [
   { part: "tts", field: "tts_s", label: "TTS first audio", says: "until the voice had its first sound" },
   { part: "playout", field: "playout_s", label: "Network + playout", says: "until that sound was played" },
 ];
+/** What comes on top in this page's own call: see line.js. */
+export const LINE = { part: "line", label: "Your line", says: "to the gateway, back, and through this browser's jitter buffer" };
 
 /**
- * Of one answer, in milliseconds. `parts` has every part of PARTS.
- * @typedef {{total: number, parts: Object<string, number>}} Latency
+ * Of one answer, in milliseconds. `parts` has every part of PARTS, and that of LINE where it was measured;
+ * their sum is `total`. `gateway` is the total without that: what is on record.
+ * @typedef {{total: number, gateway: number, parts: Object<string, number>}} Latency
  */
 /**
  * @typedef {{kind: "turn", role: "user"|"bot", text: string, partial: boolean, interrupted: boolean,
@@ -35,8 +38,12 @@ export class Conversation {
   /** @type {{user: TurnItem|null, bot: TurnItem|null}} */ #open = { user: null, bot: null };
   #last = 0;
   #over = false;
+  /** @type {Map<number, {turn: TurnItem, data: Object<string, number|null>}>} answers by the number of their latency */
+  #answers = new Map();
 
-  constructor() {
+  /** @param {(number: number) => number|null} [line] what our own line added to the answer with this latency, in ms */
+  constructor(line = () => null) {
+    this.line = line;
     /** @type {Item[]} */
     this.items = [];
   }
@@ -62,6 +69,12 @@ export class Conversation {
     return gap;
   }
 
+  /** Of the answer with this latency the line was measured. @param {number} number */
+  measured(number) {
+    const answer = this.#answers.get(number);
+    if (answer) this.#change(answer.turn, { latency: latencyOf(answer.data, this.line(number)) });
+  }
+
   /** No more will come: words that are still partial stay as they are. */
   end() {
     this.#over = true;
@@ -79,13 +92,14 @@ export class Conversation {
 
   #again() {
     this.items = [];
+    this.#answers.clear();
     this.#open = { user: null, bot: null };
     for (const number of [...this.#events.keys()].sort((a, b) => a - b)) this.#apply(this.#events.get(number));
     if (this.#over) this.end();
   }
 
   /** @param {CallEvent} event */
-  #apply({ at, event, data }) {
+  #apply({ number, at, event, data }) {
     switch (event) {
       case "user_partial":
       case "bot_partial": {
@@ -106,7 +120,8 @@ export class Conversation {
         if (this.#open.bot?.latency) this.#change(this.#open.bot, { partial: false });
         if (this.#open.bot?.latency) this.#open.bot = null;
         const turn = this.#turn("bot", at);
-        this.#change(turn, { latency: latencyOf(data), began: turn.began ?? at });
+        this.#answers.set(number, { turn, data });
+        this.#change(turn, { latency: latencyOf(data, this.line(number)), began: turn.began ?? at });
         break;
       }
       case "tool":
@@ -151,12 +166,23 @@ export class Conversation {
   }
 }
 
-/** @param {Object<string, number|null>} data seconds @returns {Latency} */
-export function latencyOf(data) {
+/**
+ * @param {Object<string, number|null>} data seconds, as the gateway tells them
+ * @param {number|null} [lineMs] what our own line added
+ * @returns {Latency}
+ */
+export function latencyOf(data, lineMs = null) {
   const ms = (seconds) => Math.round((seconds ?? 0) * 1e6) / 1e3;
   const parts = Object.fromEntries(PARTS.map(({ part, field }) => [part, ms(data[field])]));
   const sum = Object.values(parts).reduce((a, b) => a + b, 0);
-  return { parts, total: data.total_s === undefined || data.total_s === null ? sum : ms(data.total_s) };
+  const gateway = data.total_s === undefined || data.total_s === null ? sum : ms(data.total_s);
+  if (lineMs === null) return { parts, total: gateway, gateway };
+  return { parts: { ...parts, [LINE.part]: lineMs }, total: gateway + lineMs, gateway };
+}
+
+/** @param {Latency[]} latencies @returns {{part: string, label: string, says: string}[]} the parts that any of them has */
+export function partsOf(latencies) {
+  return latencies.some((one) => LINE.part in one.parts) ? [...PARTS, LINE] : PARTS;
 }
 
 /** @param {number[]} values @returns {number} 0 of none */

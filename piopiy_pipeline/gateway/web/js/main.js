@@ -9,6 +9,7 @@ import { CallView } from "./callview.js";
 import { byId, el, say, setText } from "./dom.js";
 import { Events } from "./events.js";
 import { whoToWhom } from "./format.js";
+import { LineMeter } from "./line.js";
 import { Talk } from "./talk.js";
 
 const INFO_MS = 4_000;
@@ -18,7 +19,10 @@ const api = new Api();
 /** @type {Map<string, import("./api.js").CallRecord>} calls of which the gateway told since the page is open */
 const told = new Map();
 const list = new CallList(api, complain);
-const view = new CallView(api, { onhangup: (call) => void hangup(call), ownCall: () => talk.callId });
+const line = new LineMeter((callId, number) => view.measured(callId, number));
+const view = new CallView(api, {
+  onhangup: (call) => void hangup(call), ownCall: () => talk.callId, lineOf: (callId, number) => line.of(callId, number),
+});
 const talk = new Talk(api, {
   onbegin: () => watch(),
   oncall: (callId) => {
@@ -35,7 +39,10 @@ const events = new Events({
     talk.take(call);
     view.take(call);
   },
-  onevent: (callId, event) => view.hear(callId, event),
+  onevent: (callId, event) => {
+    if (event.event === "latency" && callId === talk.callId && talk.peer) void line.measure(talk.peer, callId, event.number);
+    view.hear(callId, event);
+  },
   onhello: () => {
     void list.refresh();
     void view.refresh();

@@ -121,8 +121,15 @@ export class TranscriptView {
       cut.hidden = !item.interrupted;
       if (item.latency !== drawn) {
         drawn = item.latency;
-        node.querySelector(".wf")?.remove();
-        if (drawn) text.before(waterfall(drawn));
+        const before = node.querySelector(".wf");
+        const [opened, focused] = [before?.open ?? false, before?.contains(document.activeElement)];
+        before?.remove();
+        if (drawn) {
+          const bar = waterfall(drawn);
+          bar.open = opened;
+          text.before(bar);
+          if (focused) bar.querySelector("summary").focus({ preventScroll: true });
+        }
       }
     };
     return { node, update };

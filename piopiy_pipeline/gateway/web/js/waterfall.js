@@ -3,7 +3,7 @@
  * overview. Widths are style properties set from here, which the page's policy allows.
  */
 
-import { PARTS, median } from "./conversation.js";
+import { median, partsOf } from "./conversation.js";
 import { el } from "./dom.js";
 import { milliseconds } from "./format.js";
 
@@ -22,7 +22,7 @@ export function scaleOf(latencies) {
 
 /** @param {Latency} latency @returns {string} for those who do not see the bar */
 export function inWords(latency) {
-  const parts = PARTS.filter(({ part }) => latency.parts[part] > 0);
+  const parts = partsOf([latency]).filter(({ part }) => latency.parts[part] > 0);
   const list = parts.map(({ part, label }) => `${label} ${milliseconds(latency.parts[part])}`).join(", ");
   return `Answered after ${milliseconds(latency.total)}${list ? `: ${list}` : ""}`;
 }
@@ -34,7 +34,7 @@ export function inWords(latency) {
  */
 export function waterfall(latency) {
   const bar = el("span", { class: "wf-bar", role: "img", "aria-label": inWords(latency) });
-  for (const { part, label } of PARTS) {
+  for (const { part, label } of partsOf([latency])) {
     const ms = latency.parts[part];
     const piece = el(
       "span",
@@ -46,7 +46,7 @@ export function waterfall(latency) {
   }
   const total = el(
     "span",
-    { class: "wf-total", "data-testid": "waterfall-total", "data-ms": latency.total },
+    { class: "wf-total", "data-testid": "waterfall-total", "data-ms": latency.total, "data-gateway-ms": latency.gateway },
     milliseconds(latency.total),
   );
   return el(
@@ -60,7 +60,7 @@ export function waterfall(latency) {
 /** @param {Latency} latency */
 function partsTable(latency) {
   let before = 0;
-  const rows = PARTS.map(({ part, label, says }) => {
+  const rows = partsOf([latency]).map(({ part, label, says }) => {
     const ms = latency.parts[part];
     const step = el("span", { class: "wf-step", "data-part": part });
     step.style.setProperty("--from", String(before));
@@ -98,7 +98,7 @@ export function overview(latencies, onpick) {
       type: "button", class: "column", "aria-label": `Answer ${index + 1}. ${inWords(one)}`,
       title: `Answer ${index + 1}: ${milliseconds(one.total)}`, onclick: () => onpick(index),
     });
-    for (const { part } of PARTS) {
+    for (const { part } of partsOf([one])) {
       const piece = el("i", { "data-part": part });
       piece.style.setProperty("--ms", String(one.parts[part]));
       column.append(piece);
@@ -108,9 +108,10 @@ export function overview(latencies, onpick) {
   const legend = el(
     "ul",
     { class: "legend", "data-testid": "legend", "aria-label": "Parts of an answer's latency, median of this call" },
-    ...PARTS.map(({ part, label }) =>
-      el("li", {}, el("i", { class: "swatch", "data-part": part }), `${label} `, el("b", {}, milliseconds(median(latencies.map((one) => one.parts[part]))))),
-    ),
+    ...partsOf(latencies).map(({ part, label }) => {
+      const known = latencies.flatMap((one) => one.parts[part] ?? []);
+      return el("li", {}, el("i", { class: "swatch", "data-part": part }), `${label} `, el("b", {}, milliseconds(median(known))));
+    }),
   );
   return [
     el(
