@@ -25,6 +25,7 @@ from piopiy_pipeline.gateway.rtp.ports import NoPortError, PortPool
 from piopiy_pipeline.gateway.sip.call import SipCall
 from piopiy_pipeline.gateway.sip.config import SipConfig
 from piopiy_pipeline.gateway.sip.dial_plan import Destination, DialPlan
+from piopiy_pipeline.gateway.sip.message import clean
 from piopiy_pipeline.gateway.sip.sdp import CodecName, Negotiation, SdpRefused, SessionDescription
 from piopiy_pipeline.gateway.sip.transport import CannotCall, SipEndpoint
 from piopiy_pipeline.gateway.sip.uri import escaped_user
@@ -234,7 +235,7 @@ def metadata(call: SipCall) -> dict[str, Any]:
     """What a bot is told of a call beside the numbers: its ``X-`` headers, and under ``sip`` the rest."""
     own = {name: value for name, value in call.headers.items() if name[:2].upper() == "X-"}
     rest = {name: value for name, value in call.headers.items() if name not in own}
-    sip: dict[str, Any] = {"call_id": call.call_id, "headers": rest}
+    sip: dict[str, Any] = {"call_id": clean(call.call_id), "headers": rest}
     if call.from_name:
         sip["from_name"] = call.from_name
     return {**own, "sip": sip}

@@ -250,7 +250,7 @@ def _headers(lines: Sequence[str]) -> tuple[Headers, str]:
     for line in unfolded:
         name, colon, value = line.partition(":")
         name = name.rstrip(" \t")
-        if any(c in "\r\n" for c in value):
+        if "\r" in value or "\n" in value:
             raise MalformedMessage(400, "a control character in a header")
         if not colon or not is_token(name):
             problem = problem or f"no header: {line[:60]!r}"
@@ -392,4 +392,4 @@ def _reached(request: Request, source: Flow) -> str:
 def clean(text: str) -> str:
     """Text of a header for people, programs and databases: proper Unicode without control characters."""
     proper = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return "".join(c if c.isprintable() else " " for c in proper)
+    return proper if proper.isprintable() else "".join(c if c.isprintable() else " " for c in proper)

@@ -383,7 +383,12 @@ class SipUserAgent:
         self._keep(call)
         self.stats.calls_in += 1
         self._exchange.respond(request, source, 100, now=now)
-        self._listener.incoming_call(call, now)
+        try:
+            self._listener.incoming_call(call, now)
+        except Exception:
+            # Nobody else would end it, and it would ring, and be counted, for ever.
+            logger.exception("sip: the call {!r} could not be taken", call.call_id)
+            call.reject(500, "", now) if call.unanswered else call.hangup(now)
 
     def _keep(self, call: SipCall) -> None:
         self._calls[call.key] = call

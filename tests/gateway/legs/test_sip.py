@@ -566,3 +566,10 @@ def test_what_a_bot_is_told_of_a_call() -> None:
         "X-Order": "42",
         "sip": {"call_id": "id@phone", "from_name": "Alice", "headers": {"User-Agent": "Test 1"}},
     }
+
+
+def test_what_a_bot_is_told_of_a_call_can_be_written_down() -> None:
+    """A Call-ID may be of any bytes, and a record is of text."""
+    call = NotedCall(None)
+    call.call_id = b"a\xff\x1b[31m".decode("utf-8", "surrogateescape")
+    assert metadata(cast("SipCall", call))["sip"]["call_id"] == "a\N{REPLACEMENT CHARACTER} [31m"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from piopiy_pipeline.gateway.sip.call import SipCall
 from piopiy_pipeline.gateway.sip.config import SipConfig, SipRoute, SipTrunk
 from piopiy_pipeline.gateway.sip.listeners import Ending
 from piopiy_pipeline.gateway.sip.message import Flow, Request, Response
@@ -394,3 +395,19 @@ def test_a_leg_that_fails_costs_its_own_call_only() -> None:
     bench.incoming_call = fail  # type: ignore[method-assign]  # the gateway's side breaks
     assert codes(bench.receive(request("INVITE", body=SDP))) == [100, 500]
     assert codes(bench.receive(request("OPTIONS", branch="o"))) == [200]
+
+
+def test_a_call_that_nobody_could_take_is_over() -> None:
+    """It would be counted, and keep its ports, for ever."""
+
+    class Broken(Bench):
+        def incoming_call(self, call: SipCall, now: float) -> None:
+            super().incoming_call(call, now)
+            raise RuntimeError("no room in the book")
+
+    bench = Broken()
+    assert codes(bench.receive(request("INVITE", body=SDP))) == [100, 500]
+    assert bench.legs[0].ending == (Ending.HUNG_UP, 500)
+    bench.run(70.0)
+    assert (bench.agent.calls, bench.agent.transactions) == ([], 0)
+    assert codes(bench.receive(request("INVITE", branch="b2", body=SDP))) == [100, 500]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from piopiy_pipeline.gateway.sip.uri import NameAddr, SipUri, UnknownScheme, parse_parameters, split_list
@@ -108,3 +110,12 @@ def test_lists_are_split_outside_of_quotes_and_brackets() -> None:
 def test_parameters_are_bounded() -> None:
     with pytest.raises(ValueError, match="more than"):
         parse_parameters(";a=b" * 100)
+
+
+@pytest.mark.parametrize("piece", ['""', '"b" ', "<>", ";", "\\"])
+def test_a_long_list_takes_no_longer_than_it_is_long(piece: str) -> None:
+    """While one is read, the voices of all calls wait. With the square of its length, this would take minutes."""
+    text = "a" + piece * 200_000 + "b"
+    began = time.process_time()
+    assert split_list(text) == [text]
+    assert time.process_time() - began < 5
