@@ -2,8 +2,9 @@
 
 A call is fifty messages a second and direction. In websockets' own API each of them passes a queue,
 wakes a task, and takes a lock on its way out; here a message that arrives is one function call from
-the socket's callback, and one that leaves is one write. It stands with the protocol because gateway,
-agent and caller all carry it over these sockets.
+the socket's callback, and one that leaves is one write. A whole message in one frame, which is what
+sound comes in, is read and written here; everything else of RFC 6455 is websockets' own. It stands
+with the protocol because gateway, agent and caller all carry it over these sockets.
 
     async with connect(url, create_connection=DirectClientConnection, compression=None) as socket:
         socket.listen(on_text=..., on_binary=..., on_close=...)
@@ -19,14 +20,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from struct import Struct
+from types import GeneratorType
+from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.connection import Connection
 from websockets.asyncio.server import ServerConnection
 from websockets.frames import DATA_OPCODES, CloseCode, Frame, Opcode
-from websockets.protocol import OPEN, Event
+from websockets.protocol import OPEN, SERVER, Event
+
+if TYPE_CHECKING:
+    from websockets.utils import apply_mask
+else:
+    try:
+        from websockets.speedups import apply_mask
+    except ImportError:
+        from websockets.utils import apply_mask
 
 __all__ = ["CLOSE_S", "EARLY_LIMIT", "DirectClientConnection", "DirectConnection", "DirectServerConnection"]
 
@@ -36,6 +47,8 @@ TEXT_LIMIT_BYTES = 4 << 20
 """With more than this waiting to be sent, a text message is not queued: the connection is given up."""
 CLOSE_S = 2.0
 """How long the closing handshake may take before the connection is cut."""
+_WHOLE_TEXT, _WHOLE_BINARY = 0x80 | Opcode.TEXT, 0x80 | Opcode.BINARY
+_SHORT, _LONG = Struct("!BB"), Struct("!BBH")  # a frame's head, for up to 125 and up to 65,535 bytes
 
 
 def _ignore_message(_: bytes) -> None: ...
@@ -58,6 +71,8 @@ class DirectConnection(Connection):
         self._opcode = Opcode.BINARY
         self._fragments = bytearray()
         self._cut: asyncio.TimerHandle | None = None
+        self._server = self.protocol.side is SERVER
+        self._between_frames = False  # whether the next byte that comes is a frame's first
 
     # ------------------------------------------------------------------ receiving
 
@@ -82,6 +97,57 @@ class DirectConnection(Connection):
             self._deliver(text, data)
         if self.connection_lost_waiter.done():
             self._tell_closed()
+
+    def data_received(self, data: bytes) -> None:
+        """asyncio's hook: whole messages go straight to the listener, the rest by way of websockets."""
+        if self._between_frames:
+            data = self._take_whole(data)
+            if not data:
+                return
+        super().data_received(data)
+        self._between_frames = self._parser_waits_for_frame()
+
+    def _take_whole(self, data: bytes) -> bytes:
+        """Deliver the messages at the beginning of `data` that are one frame and all there; the rest of it."""
+        start, end = 0, len(data)
+        head = 6 if self._server else 2
+        limit = self.protocol.max_message_size
+        while end - start >= head and self.protocol.state is OPEN:
+            kind, size = data[start], data[start + 1]
+            if kind != _WHOLE_BINARY and kind != _WHOLE_TEXT:
+                break
+            if self._server:  # what a client sends is masked, and what a server sends is not: 5.1
+                size -= 0x80
+            body = start + head
+            if size == 126 and end > body + 2:
+                size = data[start + 2] << 8 | data[start + 3]
+                body += 2
+            elif not 0 <= size < 126:
+                break
+            if body + size > end or (limit is not None and size > limit):
+                break
+            payload = data[body : body + size]
+            if self._server:
+                payload = apply_mask(payload, data[body - 4 : body])
+            start = body + size
+            self._deliver(kind == _WHOLE_TEXT, payload)
+        return data[start:] if start else data
+
+    def _parser_waits_for_frame(self) -> bool:
+        """Whether websockets has read all that came, up to a frame's end, and there is no extension to undo.
+
+        Its parser is a generator that asks at the beginning of each frame, and nowhere else, whether anything
+        follows. Where that is not to be seen, or messages are in fragments, it goes on reading.
+        """
+        protocol = self.protocol
+        if protocol.state is not OPEN or protocol.extensions or protocol.debug:
+            return False
+        if protocol.current_size is not None or protocol.max_fragment_size is not None:
+            return False
+        waits: Any = protocol.parser
+        while isinstance(within := waits.gi_yieldfrom, GeneratorType):
+            waits = within
+        return not protocol.reader.buffer and waits.__name__ == "at_eof"
 
     def process_event(self, event: Event) -> None:
         """websockets' hook for each event: data frames go straight to the listener."""
@@ -153,10 +219,19 @@ class DirectConnection(Connection):
 
         False, and nothing is sent, if the connection is not open or more than `binary_limit_bytes` wait.
         """
-        if not self.is_open or self.write_buffer_size > self.binary_limit_bytes:
+        protocol, transport = self.protocol, self.transport
+        if protocol.state is not OPEN or transport.is_closing():
             return False
-        self.protocol.send_binary(data)
-        self.send_data()
+        if transport.get_write_buffer_size() > self.binary_limit_bytes:
+            return False
+        size = len(data)
+        if not self._server or size > 0xFFFF or protocol.extensions or protocol.debug or protocol.writes:
+            protocol.send_binary(data)
+            self.send_data()
+        elif size < 126:
+            transport.write(_SHORT.pack(_WHOLE_BINARY, size) + data)
+        else:
+            transport.write(_LONG.pack(_WHOLE_BINARY, 126, size) + data)
         return True
 
     # ------------------------------------------------------------------ closing

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.frames import CloseCode, Frame, Opcode
 
 from piopiy_pipeline.signaling import sockets
-from piopiy_pipeline.signaling.sockets import DirectClientConnection, DirectServerConnection
+from piopiy_pipeline.signaling.sockets import DirectClientConnection, DirectConnection, DirectServerConnection
 from tests.support.gateway_peers import until
 
 
@@ -40,6 +42,16 @@ async def pair() -> AsyncIterator[tuple[DirectServerConnection, DirectClientConn
             yield await arrived.get(), client
 
 
+def everything(end: DirectConnection) -> list[tuple[str, bytes]]:
+    """What `end` hears from now on."""
+    heard: list[tuple[str, bytes]] = []
+    end.listen(
+        on_text=lambda data: heard.append(("text", data)),
+        on_binary=lambda data: heard.append(("binary", data)),
+    )
+    return heard
+
+
 def test_messages_arrive_in_order_text_and_binary_whole_and_in_fragments() -> None:
     async def story() -> None:
         async with pair() as (server, client):
@@ -63,6 +75,52 @@ def test_messages_arrive_in_order_text_and_binary_whole_and_in_fragments() -> No
             ]
 
     asyncio.run(story())
+
+
+def test_a_stream_says_the_same_however_it_is_cut_into_pieces() -> None:
+    sizes = (0, 1, 125, 126, 320, 65_535, 65_536)
+    frames = [Frame(Opcode.BINARY, bytes(size)) for size in sizes]
+    frames += [Frame(Opcode.PING, b"alive"), Frame(Opcode.TEXT, b"{}")]
+    frames += [Frame(Opcode.BINARY, b"one ", fin=False), Frame(Opcode.PING, b""), Frame(Opcode.CONT, b"two")]
+    frames += [Frame(Opcode.BINARY, bytes(320))] * 3
+    expected = [("binary", bytes(size)) for size in sizes]
+    expected += [("text", b"{}"), ("binary", b"one two"), *[("binary", bytes(320))] * 3]
+    dice = random.Random(1)
+
+    async def story() -> None:
+        async with pair() as both:
+            for end, masked in zip(both, (True, False), strict=True):
+                stream = b"".join(frame.serialize(mask=masked) for frame in frames)
+                heard = everything(end)
+                for longest in (len(stream), 1000, 400, 40):
+                    rest, heard[:] = stream, []
+                    while rest:
+                        cut = dice.randint(1, longest) if longest < len(stream) else longest
+                        end.data_received(rest[:cut])
+                        rest = rest[cut:]
+                    assert heard == expected, (masked, longest)
+
+    asyncio.run(story())
+
+
+def test_a_frame_that_is_too_long_or_not_masked_is_refused_also_behind_others() -> None:
+    sound = Frame(Opcode.BINARY, bytes(320))
+    for bad, code in (
+        (sound.serialize(mask=False), CloseCode.PROTOCOL_ERROR),
+        (Frame(Opcode.BINARY, bytes(2 << 20)).serialize(mask=True), CloseCode.MESSAGE_TOO_BIG),
+    ):
+
+        async def story(bad: bytes = bad, code: CloseCode = code) -> None:
+            async with pair() as (server, client):
+                heard: list[bytes] = []
+                server.listen(on_binary=heard.append)
+                server.data_received(2 * sound.serialize(mask=True))
+                server.data_received(sound.serialize(mask=True) + bad)
+                assert heard == 3 * [bytes(320)]
+                await client.wait_closed()
+                assert client.close_code == code
+
+        asyncio.run(story())
 
 
 def test_what_came_before_listen_is_not_lost() -> None:
