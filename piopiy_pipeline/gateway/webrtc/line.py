@@ -35,6 +35,9 @@ RATE = 16000
 ANSWER_S = 10.0
 """How long a worker may take to answer: it may ask a STUN or TURN server first."""
 
+MAX_OFFERS = 3
+"""Of one browser at a time: one that gave up and came again may overtake itself."""
+
 
 class PlacedCall(Protocol):
     """What is done here with a call, once the switchboard has it."""
@@ -75,6 +78,8 @@ class Line:
     half_open: bool = True
     """Whether it counts as one that has offered and not connected yet."""
     answer: asyncio.Future[str] | None = None
+    offers: int = 0
+    """Those that wait for their answers."""
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
@@ -98,16 +103,26 @@ class Line:
         self.desk.worker.sound(self.number, pcm)
 
     async def negotiate(self, sdp: str, *, restart: bool, new: bool) -> str:
-        async with self.turn:
-            self.answer = asyncio.get_running_loop().create_future()
-            self.post(Negotiate(sdp=sdp, restart=restart, new=new))
-            try:
-                async with asyncio.timeout(ANSWER_S):
-                    return await self.answer
-            except TimeoutError:
-                raise OfferRefused(503, f"the offer was not answered within {ANSWER_S:g} s") from None
-            finally:
-                self.answer = None
+        """The answer to an offer. Raises `OfferRefused`."""
+        if self.offers >= MAX_OFFERS:
+            raise OfferRefused(409, "another offer for this peer connection is being answered: wait for that")
+        self.offers += 1
+        try:
+            async with self.turn:
+                return await self._negotiate(Negotiate(sdp=sdp, restart=restart, new=new))
+        finally:
+            self.offers -= 1
+
+    async def _negotiate(self, offer: Negotiate) -> str:
+        self.answer = asyncio.get_running_loop().create_future()
+        self.post(offer)
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                return await self.answer
+        except TimeoutError:
+            raise OfferRefused(503, f"the offer was not answered within {ANSWER_S:g} s") from None
+        finally:
+            self.answer = None
 
     def told(self, event: FromWorker) -> None:
         """What the worker says of this line."""

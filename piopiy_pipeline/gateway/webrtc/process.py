@@ -138,19 +138,31 @@ class WorkerProcess:
             raise
         finally:
             theirs.close()
-        if self._closing:
-            ours.close()
-        else:
-            pipe = self._pipe = Pipe(on_frame=self._on_frame, on_lost=self._on_lost)
-            await asyncio.get_running_loop().create_connection(lambda: pipe, sock=ours)
+        try:
+            if self._closing:
+                ours.close()
+            else:
+                await self._talk(ours)
+        finally:
+            was_ready, self.ready = self.ready, False
+            self._pipe = None
+            if was_ready and not self._closing:
+                self._on_died()
+            await offload(_reap, process, CLOSE_S)
+            self._process = None
+
+    async def _talk(self, connection: socket.socket) -> None:
+        pipe = self._pipe = Pipe(on_frame=self._on_frame, on_lost=self._on_lost)
+        try:
+            await self._loop.create_connection(lambda: pipe, sock=connection)
+        except OSError:
+            connection.close()
+            raise
+        try:
             pipe.event(0, self._settings)
             await self._watch(pipe)
-        was_ready, self.ready = self.ready, False
-        self._pipe = None
-        if was_ready and not self._closing:
-            self._on_died()
-        await offload(_reap, process, CLOSE_S)
-        self._process = None
+        finally:
+            pipe.abort()  # also when `close` came before there was anything to close
 
     async def _watch(self, pipe: Pipe) -> None:
         """Until the worker is gone, or has not been heard of for so long that it may as well be."""

@@ -481,6 +481,28 @@ def test_offers_that_cannot_be_answered_are_refused_with_a_sentence(house: House
     house.run(story())
 
 
+def test_offers_of_one_browser_do_not_pile_up(house: House) -> None:
+    calls = house.calls
+
+    async def story() -> None:
+        async with agent(house.gateway) as one:
+            browser = Browser()
+            await browser.call(calls)
+            await one.take()
+            sdp = await an_offer()
+            more = [
+                calls.offer(BrowserOffer(sdp=sdp, pc_id=browser.pc_id, restart_pc=True), CLAIMS)
+                for _ in range(20)
+            ]
+            results = await asyncio.gather(*more, return_exceptions=True)
+            refusals = [one for one in results if isinstance(one, OfferRefused)]
+            assert (len(refusals), {one.status for one in refusals}) == (17, {409})
+            await one.hangup({"call_id": browser.call_id})
+            await browser.close()
+
+    house.run(story())
+
+
 def test_without_workers_an_offer_is_503() -> None:
     async def story() -> None:
         async with Gateway(config()) as gateway, browser_calls(gateway, workers=0) as calls:

@@ -11,10 +11,12 @@ import signal
 import subprocess
 import sys
 import textwrap
+from typing import Any
 
 import pytest
 
 from piopiy_pipeline.gateway.webrtc import process
+from piopiy_pipeline.gateway.webrtc.pipe import Pipe
 from piopiy_pipeline.gateway.webrtc.process import WorkerProcess
 from piopiy_pipeline.gateway.webrtc.wire import Configure
 from tests.support.browser_peer import until
@@ -59,6 +61,41 @@ def test_a_worker_ends_with_its_gateway_even_if_that_is_killed() -> None:
 
 async def until_gone(pid: int) -> None:
     await until(lambda: gone(pid))
+
+
+def test_closed_while_it_begins_a_worker_goes_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends: list[int | None] = []
+    reap = process._reap
+
+    def watched(child: subprocess.Popen[bytes], timeout_s: float) -> None:
+        reap(child, 10 * timeout_s)
+        ends.append(child.returncode)
+
+    monkeypatch.setattr(process, "_reap", watched)
+
+    async def story() -> None:
+        worker = WorkerProcess(
+            "1",
+            Configure(rate=16000, connect_s=15, grace_s=8),
+            on_event=lambda peer, event: None,
+            on_sound=lambda peer, pcm: None,
+            on_ready=lambda: None,
+            on_died=lambda: None,
+        )
+
+        class Closed(Pipe):
+            def __init__(self, **settings: Any) -> None:
+                super().__init__(**settings)
+                closing.append(asyncio.ensure_future(worker.close()))
+
+        closing: list[asyncio.Future[None]] = []
+        monkeypatch.setattr(process, "Pipe", Closed)
+        worker.start()
+        await until(lambda: closing)
+        await asyncio.wait_for(closing[0], 20)
+
+    asyncio.run(story())
+    assert ends == [0]
 
 
 def test_a_worker_that_hangs_is_replaced_and_close_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
