@@ -23,7 +23,9 @@ from piopiy_pipeline.gateway.sip.sdp import AgreedMedia
 __all__ = ["RtpLine"]
 
 READS_PER_BEAT = 32
-"""More than a stall of the loop piles up; of a flood, the kernel drops the rest."""
+"""Of the caller: more than a stall of the loop piles up. Of a flood, the kernel drops the rest."""
+STRANGERS_PER_BEAT = 256
+"""Packets of others cost little, and must not keep the caller's waiting: so many, and those are lost after all."""
 RTCP_BEATS = 10
 _ANCILLARY = socket.CMSG_SPACE(16)
 _TIMESPEC = Struct("@ll")
@@ -74,8 +76,12 @@ class RtpLine:
         if session is None or self._closed:
             return b"", ""
         keys = ""
-        for datagram, source, arrived in self._arrivals(self._sockets.rtp, READS_PER_BEAT):
+        voices = 0
+        for datagram, source, arrived in self._arrivals(self._sockets.rtp, STRANGERS_PER_BEAT):
             keys += session.receive(datagram, source, arrived)
+            voices += source == session.destination
+            if voices >= READS_PER_BEAT:
+                break
         self._beats += 1
         if self._beats % RTCP_BEATS == 0:
             for datagram, source, arrived in self._arrivals(self._sockets.rtcp, READS_PER_BEAT):

@@ -101,6 +101,31 @@ def test_a_flood_is_read_a_piece_at_a_time() -> None:
     story(of)
 
 
+def test_strangers_who_flood_a_port_do_not_cut_out_the_callers_voice() -> None:
+    """Five thousand packets a second, which is what anybody can send."""
+
+    async def of(line: RtpLine, phone: Phone) -> None:
+        one = line.open(phone.media(), rate=8000, cname="gateway")
+        phone.speak(1)
+        line.beat(one_beat_later(0))
+        stranger = Phone(line.port)
+        try:
+            for beat in range(1, 50):
+                stranger.speak(50)
+                phone.speak(1)
+                stranger.speak(50)
+                line.beat(one_beat_later(beat))
+        finally:
+            stranger.sockets.close()
+        quality = one.quality(asyncio.get_running_loop().time())
+        assert (quality["packets_received"], quality["packets_strange"]) == (50, 4900)
+
+    def one_beat_later(beat: int) -> float:
+        return asyncio.get_running_loop().time() + beat * 0.02
+
+    story(of)
+
+
 def test_voice_and_silence_arrive_at_the_phone() -> None:
     async def of(line: RtpLine, phone: Phone) -> None:
         line.open(phone.media(), rate=8000, cname="test")
