@@ -330,6 +330,24 @@ def test_a_message_that_is_too_long_ends_that_call_with_a_sentence(house: House)
     house.run(story())
 
 
+def test_a_message_without_an_end_is_not_gathered_for_ever(house: House) -> None:
+    calls = house.calls
+
+    async def story() -> None:
+        async with agent(house.gateway) as one:
+            browser = Browser()
+            await browser.call(calls)
+            await one.take()
+            await until(lambda: browser.channel.readyState == "open")
+            assert browser.connection.sctp is not None
+            vars(browser.connection.sctp)["_remote_max_message_size"] = 0  # it does not care what we take
+            browser.channel.send("x" * 6_000_000)
+            assert (await one.hear("ended"))["detail"] == "the browser sent a message without an end"
+            await browser.close()
+
+    house.run(story())
+
+
 def test_a_failure_in_one_call_ends_that_and_no_other(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = house.calls
 
