@@ -20,6 +20,8 @@ from piopiy_pipeline.gateway.sip.sdp import AgreedMedia
 __all__ = ["Beat", "RtpSession", "reachable"]
 
 FRAME_S = 0.02
+UNPROVEN_S = 5.0
+"""So long somebody is sent the voice who has never been heard of."""
 MOST_BEATS = 20
 """So many are caught up with: 400 ms, which is what the jitter buffer holds."""
 
@@ -36,6 +38,9 @@ class RtpSession:
     """See the module. `media` is what signalling has agreed on; `wall_s` is Unix time less `now`.
 
     `rate` is that of the sound, both ways: the first codec's own, or the given one.
+
+    Whoever calls may write anybody's address into the description. So the voice goes there only while the
+    caller is `awaited`, and for no longer than `UNPROVEN_S` before something comes from there.
     """
 
     def __init__(
@@ -52,10 +57,13 @@ class RtpSession:
         self.rate = codec.rate
         self.malformed = 0
         """Datagrams that were neither RTP nor RTCP."""
+        self.awaited = True
+        """False: nobody is known to be there but who is heard, because a call may have a false sender."""
         self._media = media
         self._silence = bytes(self.rate // 50 * 2)
         self._rtcp_source: Address | None = None
-        self._heard_at = now
+        self._heard_at = self._agreed_at = now
+        self._proven = self._given_up = False
         self._beat_at: float | None = None
         self._receiver = RtpReceiver(rate=self.rate)
         events = media.events_out
@@ -77,6 +85,8 @@ class RtpSession:
         if media == self._media:
             return
         self._heard_at = now
+        if (media.host, media.port) != (self._media.host, self._media.port):
+            self._agreed_at, self._proven, self._given_up = now, False, False
         codec = self._sender.codec
         if media.codec != self._media.codec or media.events_out != self._media.events_out:
             codec = make_codec(media.codec.name, self.rate)
@@ -96,7 +106,8 @@ class RtpSession:
     @property
     def destination(self) -> Address | None:
         """Where the bot's voice is to be sent: where the caller's comes from, once that is known."""
-        return self._receiver.source or self._signalled
+        source = self._receiver.source
+        return self._signalled if source is None and self.awaited and not self._given_up else source
 
     @property
     def rtcp_mux(self) -> bool:
@@ -139,8 +150,8 @@ class RtpSession:
 
     def receive_rtcp(self, datagram: bytes, source: Address, arrived: float) -> None:
         """What came to the port of RTCP. Reports from elsewhere than the caller's address do not count."""
-        destination = self.destination
-        if destination is None or source[0] != destination[0]:
+        expected = self._receiver.source or self._signalled
+        if expected is None or source[0] != expected[0]:
             self._receiver.strangers += 1
             return
         try:
@@ -149,6 +160,7 @@ class RtpSession:
             self.malformed += 1
             return
         self._heard_at = arrived
+        self._proven, self._given_up = True, False
         if not self.rtcp_mux:
             self._rtcp_source = source
 
@@ -171,6 +183,8 @@ class RtpSession:
         beats = 1 if self._beat_at is None else round((now - self._beat_at) / FRAME_S)
         beats = min(max(beats, 1), MOST_BEATS)
         self._beat_at = now
+        if not self._proven:
+            self._given_up = now - self._agreed_at > UNPROVEN_S
         pcm = b"".join([self._receiver.take(now - later * FRAME_S) for later in range(beats - 1, -1, -1)])
         return Beat(
             self._silence * beats if self.held else pcm,
