@@ -19,6 +19,7 @@ from piopiy_pipeline.gateway.dialling import DialFailure, DialledLeg, DialledLis
 from piopiy_pipeline.gateway.legs.base import Leg, LegListener
 from piopiy_pipeline.gateway.rtp.codecs import codec_rate
 from piopiy_pipeline.gateway.rtp.line import RtpLine
+from piopiy_pipeline.gateway.rtp.session import RtpSession
 from piopiy_pipeline.gateway.sip.call import SipCall
 from piopiy_pipeline.gateway.sip.listeners import Ending
 from piopiy_pipeline.gateway.sip.sdp import AgreedMedia, Negotiation, SdpRefused, SessionDescription
@@ -117,7 +118,7 @@ class SipLeg(Leg):
             return
         self._answered = True
         if self._agreed is not None:
-            self._open(self._agreed)
+            self._open(self._agreed).awaited = self._call.present
         self._call.answer(self._ours, self._loop.time())
 
     def send(self, frame: bytes) -> None:
@@ -198,6 +199,8 @@ class SipLeg(Leg):
         """Of calls that go out."""
 
     def call_answered(self, description: SessionDescription | None, now: float) -> None:
+        if self._line.session is not None:
+            self._line.session.awaited = True
         if description is None or self._over:
             return
         try:
@@ -255,9 +258,10 @@ class SipLeg(Leg):
     def _refuse(self, call: SipCall, reason: EndReason, now: float) -> None:
         call.reject(*refusal(reason), now)
 
-    def _open(self, media: AgreedMedia) -> None:
-        self._line.open(media, rate=self.rate, cname=secrets.token_hex(12))
+    def _open(self, media: AgreedMedia) -> RtpSession:
+        session = self._line.open(media, rate=self.rate, cname=secrets.token_hex(12))
         self._host.leg_opened(self)
+        return session
 
     def _close(self) -> None:
         # Signalling keeps the call, and the call this leg, for half a minute: not the buffers, too.

@@ -44,6 +44,8 @@ class SipCall:
     """The number or name that was dialled, of the Request-URI."""
     user: str = ""
     """Whose phone it is, one of the configured users: who gave the password, or is called. Empty for all others."""
+    present: bool = True
+    """False: what came may have a false sender. Who acknowledges our answer got it, and is there."""
     headers: dict[str, str]
     """`X-` headers and a few of interest (User-Agent, P-Asserted-Identity, Diversion), names as sent."""
     source: tuple[str, int]

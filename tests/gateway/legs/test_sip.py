@@ -38,7 +38,7 @@ class NotedCall:
             "Alice",
             {"X-Order": "42", "User-Agent": "Test 1"},
         )
-        self.source, self.user = ("127.0.0.1", 5060), ""
+        self.source, self.user, self.present = ("127.0.0.1", 5060), "", True
 
     def attach(self, listener: CallListener) -> None:
         self.noted.append("attach")
@@ -208,6 +208,21 @@ def test_a_call_rings_is_answered_with_our_address_and_then_sound_flows_both_way
         assert any(stage.listener.sound)
         assert [payload == b"\xff" * 160 for payload in stage.hears()] == [False, True, True, True]
         assert leg.line_quality()["packets_received"] == 5
+
+    story(of)
+
+
+def test_who_may_have_a_false_sender_is_sent_no_voice_before_the_answer_was_acknowledged() -> None:
+    """Otherwise one datagram would have a call's worth of them sent to whomever it names."""
+
+    def of(stage: Stage) -> None:
+        stage.call.present = False
+        stage.leg.answer()
+        stage.leg.beat(stage.now)
+        assert stage.hears() == []
+        stage.leg.call_answered(None, stage.now)
+        stage.leg.beat(stage.now + 0.02)
+        assert len(stage.hears()) == 1
 
     story(of)
 

@@ -10,7 +10,7 @@ import pytest
 
 from piopiy_pipeline.gateway.rtp.packet import build_rtp, parse_rtp
 from piopiy_pipeline.gateway.rtp.rtcp import parse_rtcp
-from piopiy_pipeline.gateway.rtp.session import RtpSession, reachable
+from piopiy_pipeline.gateway.rtp.session import UNPROVEN_S, RtpSession, reachable
 from piopiy_pipeline.gateway.sip.sdp import CODECS, AgreedMedia, Format
 
 HERE, THERE = ("127.0.0.1", 20_000), ("127.0.0.1", 30_000)
@@ -143,6 +143,34 @@ def test_the_voice_goes_where_the_phones_own_comes_from() -> None:
     assert (one.destination, one.rtcp_destination) == (behind_nat, (behind_nat[0], 61_001))
     one.receive_rtcp(session(seed=2).goodbye(1.0), (behind_nat[0], 5), 1.0)
     assert one.rtcp_destination == (behind_nat[0], 5)
+
+
+def test_somebody_who_is_never_heard_of_is_not_sent_a_whole_call() -> None:
+    """A description may name anybody."""
+    one = session()
+    one.beat(UNPROVEN_S - 0.1)
+    assert one.destination == THERE
+    one.beat(UNPROVEN_S + 0.1)
+    assert one.destination is None  # reports still go: a few bytes, and they may be answered
+    one.receive_rtcp(session(media(HERE), seed=2).goodbye(6.0), (THERE[0], THERE[1] + 1), 6.0)
+    one.beat(60.0)
+    assert one.destination == THERE
+    one.agree(media(("192.0.2.66", 7)), 61.0)
+    one.beat(62.0)
+    assert one.destination == ("192.0.2.66", 7)
+    one.beat(61.0 + UNPROVEN_S + 0.1)
+    assert one.destination is None
+    one.receive(build_rtp(0, 1, 160, 1, bytes(160)), ("192.0.2.66", 7), 67.0)
+    one.beat(99.0)
+    assert one.destination == ("192.0.2.66", 7)
+
+
+def test_a_caller_who_may_not_be_there_gets_a_voice_once_heard() -> None:
+    one = session()
+    one.awaited = False
+    assert one.destination is None
+    one.receive(build_rtp(0, 1, 160, 1, bytes(160)), THERE, 0.02)
+    assert one.destination == THERE
 
 
 def test_reports_on_the_same_port_go_there_too() -> None:

@@ -411,3 +411,14 @@ def test_a_call_that_nobody_could_take_is_over() -> None:
     bench.run(70.0)
     assert (bench.agent.calls, bench.agent.transactions) == ([], 0)
     assert codes(bench.receive(request("INVITE", branch="b2", body=SDP))) == [100, 500]
+
+
+def test_whose_sender_may_be_false_is_known() -> None:
+    """A datagram may come from anybody; a connection, a password and a trunk's network speak for themselves."""
+    trunk = SipTrunk(host="198.51.100.9")
+    bench = Bench(SipConfig(callers="anyone", default_agent="desk", trunks={"t": trunk}))
+    assert not bench.ringing_call()[0].present
+    tcp, of_trunk = Flow("tcp", "192.0.2.9", 5060), Flow("udp", "198.51.100.9", 5060)
+    for n, source in enumerate((tcp, of_trunk)):
+        bench.receive(request("INVITE", body=SDP, branch=f"x{n}", call_id=f"x{n}"), source)
+        assert bench.calls[-1].present
