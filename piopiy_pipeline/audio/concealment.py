@@ -34,6 +34,7 @@ _VOICED = 0.5  # correlation of one period with the next
 _QUIET_RMS = 104.0  # -50 dBFS: nobody hears how this is put together
 _LOUDEST_FLOOR_RMS = 184.0  # -45 dBFS: a background louder than this is no background
 _FLOOR_RISE = 1.01  # a frame of 20 ms: 6 dB in 1.4 s
+_UNSEEN = 50  # frames, 1 s: so many are looked at together, because one at a time costs ten times as much
 
 
 class Pitch(NamedTuple):
@@ -100,16 +101,24 @@ class Concealer:
         self._floor = 0.0
         self._floor_known = False
         self._dice = np.random.default_rng(0)
+        self._unseen: list[bytes] = []  # what was played last, and not looked at yet
 
     @property
     def concealing(self) -> bool:
         """Whether what was played last was made here."""
         return self._cycle is not None
 
+    def passed(self, pcm: bytes) -> None:
+        """Sound that arrived and is played as it is: the same as `heard`, for where nothing was missing before."""
+        self._unseen.append(pcm)
+        if len(self._unseen) >= _UNSEEN:
+            self._look()
+
     def heard(self, pcm: Pcm) -> Pcm:
         """Sound that arrived. Behind a gap its beginning is blended with what stood in for it."""
+        self._look()
         samples = pcm.astype(np.float32)
-        self._follow_floor(samples)
+        self._follow_floor(_rms(samples))
         if self._cycle is None:
             self._remember(samples)
             return pcm
@@ -124,6 +133,7 @@ class Concealer:
 
     def conceal(self, samples: int) -> Pcm:
         """So many samples in the place of what did not arrive."""
+        self._look()
         if self._cycle is None:
             self._begin()
         made = self._make(samples)
@@ -132,6 +142,7 @@ class Concealer:
 
     def silence(self, samples: int) -> Pcm:
         """So many samples of the line's background, for a pause in which nothing was sent."""
+        self._look()
         made = self._noise(samples)
         self._cycle = None
         self._remember(made)
@@ -139,10 +150,29 @@ class Concealer:
 
     def forget(self) -> None:
         """Another voice begins: what came before says nothing about it."""
+        self._unseen.clear()
         self._recent.clear()
         self._recent_size = 0
         self._cycle = None
         self._floor_known = False
+
+    def _look(self) -> None:
+        """Catch up with what has `passed`."""
+        unseen, self._unseen = self._unseen, []
+        if not unseen:
+            return
+        size = len(unseen[0])
+        if any(len(pcm) != size for pcm in unseen):
+            for pcm in unseen:
+                samples = np.frombuffer(pcm, "<i2").astype(np.float32)
+                self._follow_floor(_rms(samples))
+                self._remember(samples)
+            return
+        frames = np.frombuffer(b"".join(unseen), "<i2").astype(np.float32).reshape(len(unseen), -1)
+        for level in np.sqrt(np.einsum("fs,fs->f", frames, frames) / frames.shape[1]).tolist():
+            self._follow_floor(level)
+        for samples in frames[-1 - 2 * self._history_size // size :]:
+            self._remember(samples.copy())
 
     def _begin(self) -> None:
         history = self._history()
@@ -184,8 +214,7 @@ class Concealer:
         level = min(self._floor, _LOUDEST_FLOOR_RMS)
         return self._dice.standard_normal(size, np.float32) * np.float32(level)
 
-    def _follow_floor(self, samples: Samples) -> None:
-        level = _rms(samples)
+    def _follow_floor(self, level: float) -> None:
         if not self._floor_known or level < self._floor:
             self._floor, self._floor_known = level, True
         else:

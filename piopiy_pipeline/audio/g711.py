@@ -4,6 +4,9 @@ ITU-T Recommendation G.711 defines both laws by tables of segments; here the tab
 once from their closed form and a whole array is looked up at a time. The laws take 14 bits (µ) and
 13 bits (A): of 16-bit samples the lowest 2 and 3 bits are cut off (arithmetic shift), as in the
 common implementations, so that the bytes are the same as theirs.
+
+Looked up with `take`, which is quicker than indexing by half; "wrap" only says that no index can be
+outside, which saves the look.
 """
 
 from __future__ import annotations
@@ -25,22 +28,22 @@ _ALAW_TOGGLE = 0x55  # every even bit is inverted on the line
 
 def ulaw_encode(pcm: Pcm) -> Codes:
     """16-bit linear samples of any shape as µ-law bytes of the same shape."""
-    return _ulaw_encode_table()[pcm.view(np.uint16)]
+    return _ulaw_encode_table().take(pcm.view(np.uint16), mode="wrap")
 
 
 def ulaw_decode(codes: Codes) -> Pcm:
     """µ-law bytes of any shape as 16-bit linear samples of the same shape."""
-    return _ulaw_decode_table()[codes]
+    return _ulaw_decode_table().take(codes, mode="wrap")
 
 
 def alaw_encode(pcm: Pcm) -> Codes:
     """16-bit linear samples of any shape as A-law bytes of the same shape."""
-    return _alaw_encode_table()[pcm.view(np.uint16)]
+    return _alaw_encode_table().take(pcm.view(np.uint16), mode="wrap")
 
 
 def alaw_decode(codes: Codes) -> Pcm:
     """A-law bytes of any shape as 16-bit linear samples of the same shape."""
-    return _alaw_decode_table()[codes]
+    return _alaw_decode_table().take(codes, mode="wrap")
 
 
 def _every_sample() -> NDArray[np.int32]:

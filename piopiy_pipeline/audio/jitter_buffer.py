@@ -4,6 +4,9 @@ It waits just long enough for the late ones: how long follows from how late pack
 What has not come in time is concealed; what comes too late, or twice, is dropped; a delay that is no
 longer needed is taken out of the speech again, where nobody hears it.
 
+Sound stays bytes on its way through, as long as nothing is to be done to it: forty calls are two
+thousand packets a second, and an array for each costs more than all else here.
+
 It knows neither sockets nor timers. Whoever owns it calls `add` when a packet arrives and `take` every
 20 ms, both with `now` in seconds of one clock. It stands on the audio floor because the legs that take
 calls over RTP and the harness that impairs them use the same one.
@@ -85,11 +88,8 @@ class JitterStats:
 class _Queued(NamedTuple):
     timestamp: int  # unwrapped
     sequence: int  # unwrapped
-    pcm: NDArray[np.int16]
-
-    @property
-    def end(self) -> int:
-        return self.timestamp + self.pcm.size
+    end: int  # the timestamp behind its last sample
+    pcm: bytes
 
 
 class JitterBuffer:
@@ -110,6 +110,7 @@ class JitterBuffer:
         self.rate = rate
         self._min_s, self._initial_s, self._max_s = min_ms / 1000, initial_ms / 1000, max_ms / 1000
         self._frame = rate * FRAME_MS // 1000
+        self._longest = int(0.12 * rate)
         self._concealer = Concealer(rate=rate)
         self._received = self._late = self._duplicate = self._reordered = self._dropped = 0
         self._restarts = self._concealed = self._shortened = 0
@@ -132,25 +133,27 @@ class JitterBuffer:
         self._due: int | None = None  # the timestamp of the next sample to be played
         self._last_sequence: int | None = None  # of the packet that was played last
         self._held = 0  # samples made up without `due` going on
-        self._ready: NDArray[np.int16] = np.zeros(0, np.int16)  # behind `due`, and not taken yet
+        self._ready = b""  # up to `due`, and not taken yet
         self._quick_at = float("-inf")  # when something was last taken out, or was to be
 
     # ------------------------------------------------------------------ in
 
     def add(self, packet: MediaPacket, now: float) -> Literal["queued", "late", "duplicate", "dropped"]:
         """A packet has arrived; what became of it. Raises `ValueError` for audio that is no whole samples."""
-        size = len(packet.pcm) // 2
-        if len(packet.pcm) % 2 or not 0 < size <= 0.12 * self.rate:
-            raise ValueError(f"a packet of {len(packet.pcm)} bytes: 16-bit samples for up to 120 ms, please")
+        pcm = packet.pcm
+        size = len(pcm) // 2
+        if len(pcm) % 2 or not 0 < size <= self._longest:
+            raise ValueError(f"a packet of {len(pcm)} bytes: 16-bit samples for up to 120 ms, please")
         self._received += 1
         if self._newest is None:
             self._first_sequence = self._newest_sequence = packet.sequence
             self._newest_timestamp = packet.timestamp
             self._newest = packet
-        sequence = self._newest_sequence + _signed(packet.sequence - self._newest.sequence, 16)
-        timestamp = self._newest_timestamp + _signed(packet.timestamp - self._newest.timestamp, 32)
+        ahead = _signed_16(packet.sequence - self._newest.sequence)
+        sequence = self._newest_sequence + ahead
+        timestamp = self._newest_timestamp + _signed_32(packet.timestamp - self._newest.timestamp)
         transit = now - timestamp / self.rate
-        if not self._belongs(packet, sequence, transit):
+        if not self._belongs(ahead, transit):
             if self._odd_sequence != packet.sequence:
                 self._odd_sequence = (packet.sequence + 1) & 0xFFFF
                 self._dropped += 1
@@ -164,16 +167,18 @@ class JitterBuffer:
             return "duplicate"
         self._see(sequence)
         self._measure(transit)
-        if sequence < self._newest_sequence:
+        if ahead < 0:
             self._reordered += 1
         else:
             self._newest, self._newest_sequence, self._newest_timestamp = packet, sequence, timestamp
-        if self._due is not None and timestamp + size <= self._due:
+        end = timestamp + size
+        if self._due is None:
+            if self._first_arrival is None:
+                self._first_arrival = now
+        elif end <= self._due:
             self._late += 1
             return "late"
-        if self._due is None and self._first_arrival is None:
-            self._first_arrival = now
-        queued = _Queued(timestamp, sequence, np.frombuffer(packet.pcm, "<i2"))
+        queued = _Queued(timestamp, sequence, end, pcm)
         queue = self._queue
         if not queue or queue[-1][:2] < (timestamp, sequence):  # as nearly all of them
             queue.append(queued)
@@ -183,8 +188,7 @@ class JitterBuffer:
             self._bound()
         return "queued"
 
-    def _belongs(self, packet: MediaPacket, sequence: int, transit: float) -> bool:
-        ahead = sequence - self._newest_sequence
+    def _belongs(self, ahead: int, transit: float) -> bool:
         in_order = -_MAX_MISORDER < ahead < _MAX_DROPOUT
         return in_order and (not self._sorted or abs(transit - self._sorted[0]) < _RESTART_S)
 
@@ -222,20 +226,30 @@ class JitterBuffer:
 
     # ------------------------------------------------------------------ out
 
+    @property
+    def supplied(self) -> bool:
+        """Whether the next 20 ms are here, and nothing is missing in them."""
+        due, queue = self._due, self._queue
+        if due is None or not queue or queue[0].timestamp > due:
+            return False
+        return queue[0].end - due + len(self._ready) // 2 >= self._frame
+
     def take(self, now: float) -> Taken:
         """The next 20 ms."""
         if self._due is None and not self._begin(now):
-            return Taken(self._concealer.silence(self._frame).astype("<i2").tobytes(), "silence")
+            return Taken(_bytes(self._concealer.silence(self._frame)), "silence")
         kind: Literal["voice", "concealed", "silence"] = "voice"
-        while (size := self._ready.size) < self._frame:
-            how = self._pull(now, self._frame - size)
-            kind = how if how != "voice" else kind
+        wanted = 2 * self._frame
+        while (size := len(self._ready)) < wanted:
+            how = self._pull(now, (wanted - size) // 2)
+            if how != "voice":
+                kind = how
         if kind == "voice" and now - self._quick_at >= _SHORTEN_EVERY_S:
             self._catch_up(now)
-        frame, self._ready = self._ready[: self._frame], self._ready[self._frame :]
+        frame, self._ready = self._ready[:wanted], self._ready[wanted:]
         if self._held > self._max_s * self.rate:  # nothing comes any more: what does begins anew
             self._due, self._first_arrival, self._held = None, None, 0
-        return Taken(frame.astype("<i2", copy=False).tobytes(), kind)
+        return Taken(frame, kind)
 
     def _begin(self, now: float) -> bool:
         """Whether the first packets have waited long enough to play them."""
@@ -263,13 +277,18 @@ class JitterBuffer:
         if gap > 0:
             if head.sequence == (self._last_sequence or 0) + 1:  # nothing is missing: nothing was sent
                 size = min(wanted, gap)
-                self._put(self._concealer.silence(size))
+                self._ready += _bytes(self._concealer.silence(size))
                 self._due += size
                 return "silence"
             short = self._delay_s(now) < self._target_s
             return self._make_up(wanted if short else min(wanted, gap), hold=short)
         self._queue.pop(0)
-        self._put(self._concealer.heard(head.pcm[-gap:]))
+        pcm = head.pcm[-2 * gap :] if gap else head.pcm
+        if self._concealer.concealing:
+            pcm = _bytes(self._concealer.heard(np.frombuffer(pcm, "<i2")))
+        else:
+            self._concealer.passed(pcm)
+        self._ready += pcm
         self._due = head.end
         self._last_sequence = head.sequence
         self._held = 0
@@ -278,7 +297,7 @@ class JitterBuffer:
     def _make_up(self, size: int, *, hold: bool) -> Literal["concealed"]:
         """Conceal; with `hold` what is missing may still come, and will be played then."""
         assert self._due is not None
-        self._put(self._concealer.conceal(size))
+        self._ready += _bytes(self._concealer.conceal(size))
         self._concealed += size
         if hold:
             self._held += size
@@ -286,24 +305,21 @@ class JitterBuffer:
             self._due += size
         return "concealed"
 
-    def _put(self, pcm: NDArray[np.int16]) -> None:
-        self._ready = np.concatenate((self._ready, pcm)) if self._ready.size else pcm
-
     def _catch_up(self, now: float) -> None:
         """Take a little out when the sound is later than it needs to be."""
         if self._delay_s(now) < self._target_s + FRAME_S:
             return
-        if self._ready.size < 2 * self._frame:
+        if len(self._ready) < 4 * self._frame:
             if not self._queue or self._queue[0].timestamp != self._due:
                 return
             self._pull(now, self._frame)
         # Also where it cannot be: a hiss will not do in 20 ms either, and to look for a pitch costs time.
         self._quick_at = now
-        shorter = shorten(self._ready, self.rate)
+        shorter = shorten(np.frombuffer(self._ready, "<i2"), self.rate)
         if shorter is None or shorter.size < self._frame:
             return
-        self._shortened += self._ready.size - shorter.size
-        self._ready = shorter
+        self._shortened += len(self._ready) // 2 - shorter.size
+        self._ready = _bytes(shorter)
 
     # ------------------------------------------------------------------ how it goes
 
@@ -311,7 +327,7 @@ class JitterBuffer:
         """How much later than the fastest packets the next sample is played, if it is played `now`."""
         if self._due is None or not self._sorted:
             return 0.0
-        return now + (self._ready.size - self._due) / self.rate - self._sorted[0]
+        return now + (len(self._ready) // 2 - self._due) / self.rate - self._sorted[0]
 
     @property
     def _target_s(self) -> float:
@@ -341,7 +357,15 @@ class JitterBuffer:
         )
 
 
-def _signed(difference: int, bits: int) -> int:
-    """The difference of two numbers that wrap at `bits`, as the shorter way round."""
-    half = 1 << (bits - 1)
-    return (difference + half) % (1 << bits) - half
+def _signed_16(difference: int) -> int:
+    """The difference of two numbers that wrap at 16 bits, as the shorter way round."""
+    return (difference + 0x8000 & 0xFFFF) - 0x8000
+
+
+def _signed_32(difference: int) -> int:
+    """The same of 32 bits."""
+    return (difference + 0x80000000 & 0xFFFFFFFF) - 0x80000000
+
+
+def _bytes(pcm: NDArray[np.int16]) -> bytes:
+    return pcm.astype("<i2", copy=False).tobytes()

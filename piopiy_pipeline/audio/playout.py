@@ -7,7 +7,7 @@ agent. It is on the audio floor because the gateway plays with it and tests meas
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["FRAME_MS", "Playout", "PlayoutError", "Progress", "Tick"]
 
@@ -20,8 +20,7 @@ class PlayoutError(ValueError):
     """The agent broke the rules of the media stream: too far ahead, half a sample, or an old epoch."""
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(NamedTuple):
     """`position` samples of `epoch` have left the clock; `dry` if nothing was left when the next was due."""
 
     epoch: int
@@ -29,8 +28,7 @@ class Progress:
     dry: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(NamedTuple):
     """What one call of `tick` is to cause: these frames go to the caller, and this to the agent."""
 
     frames: tuple[bytes, ...] = ()

@@ -13,6 +13,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from fractions import Fraction
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -70,7 +71,8 @@ class _G711(Codec):
         silence: int,
     ) -> None:
         self.name = name
-        self._encode, self._decode = encode, decode
+        self._encode = encode
+        self._low, self._high = _halves(decode)
         self._silence = bytes([silence]) * (self.rate * FRAME_MS // 1000)
 
     def encode(self, pcm: bytes) -> bytes:
@@ -79,10 +81,21 @@ class _G711(Codec):
     def decode(self, payload: bytes) -> bytes:
         if not 0 < len(payload) <= self._longest:
             raise CodecError(f"{self.name} of {len(payload)} bytes: 1 to {self._longest} are taken")
-        return self._decode(np.frombuffer(payload, np.uint8)).tobytes()
+        # Of 160 bytes, two translations are a quarter of what an array costs.
+        pcm = bytearray(2 * len(payload))
+        pcm[::2] = payload.translate(self._low)
+        pcm[1::2] = payload.translate(self._high)
+        return bytes(pcm)
 
     def silence(self) -> bytes:
         return self._silence
+
+
+@cache
+def _halves(decode: Callable[[NDArray[np.uint8]], NDArray[np.int16]]) -> tuple[bytes, bytes]:
+    """The lower and the upper byte of each code's sample."""
+    samples = decode(np.arange(256, dtype=np.uint8)).astype("<i2").view(np.uint8)
+    return samples[::2].tobytes(), samples[1::2].tobytes()
 
 
 class _Av(Codec):

@@ -86,21 +86,27 @@ class RtpReceiver:
     def receive(self, packet: RtpPacket, source: Address, arrived: float) -> str | None:
         """A packet from `source`. The key that it begins, if any; None if it is not the caller's."""
         kind = packet.payload_type
-        if not (kind in self._codecs or kind in self._events or kind == COMFORT_NOISE):
+        codec = self._codecs.get(kind)
+        if codec is None and kind not in self._events and kind != COMFORT_NOISE:
             self.unknown += 1
             return None
-        position = self._place(packet, source, arrived)
+        current = self.reception
+        position = None
+        if current is not None and self._locked and packet.ssrc == current.ssrc and source == self._source:
+            position = current.add(packet.sequence, packet.timestamp, arrived, sound=codec is not None)
+        if position is None:
+            position = self._place(packet, source, arrived)
         if position is None:
             self.strangers += 1
             return None
         self._heard_at = arrived
         if kind in self._events:
             return self._keys.receive(position.timestamp, packet.payload)
-        if kind == COMFORT_NOISE:
+        if codec is None or kind == COMFORT_NOISE:
             self._play(position, self._noise(packet.payload), arrived)
         elif packet.payload:
             try:
-                pcm = self._codecs[kind].decode(packet.payload)
+                pcm = codec.decode(packet.payload)
             except CodecError:
                 self.unknown += 1
                 return ""
@@ -110,6 +116,11 @@ class RtpReceiver:
     def take(self, now: float) -> bytes:
         """The next 20 ms of the caller, made up where they are missing."""
         return self._buffer.take(now).pcm
+
+    @property
+    def supplied(self) -> bool:
+        """Whether all of the next 20 ms is here."""
+        return self._buffer.supplied
 
     # ------------------------------------------------------------------ how it goes
 
@@ -130,12 +141,12 @@ class RtpReceiver:
     # ------------------------------------------------------------------ whose packet it is
 
     def _place(self, packet: RtpPacket, source: Address, arrived: float) -> Position | None:
+        """Of a packet that is not simply the caller's next."""
         current = self.reception
         if self._locked and source not in (self._source, self._signalled):
-            if not self._moved(packet, arrived):
+            if current is None or not self._moved(packet, arrived):
                 return None
             self._source = source
-        if current is not None and source == self._source and packet.ssrc == current.ssrc and self._locked:
             position = self._add(current, packet, arrived)
             if position is not None:
                 return position

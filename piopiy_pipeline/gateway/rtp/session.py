@@ -59,6 +59,8 @@ class RtpSession:
         """Datagrams that were neither RTP nor RTCP."""
         self.awaited = True
         """False: nobody is known to be there but who is heard, because a call may have a false sender."""
+        self.held = False
+        """Whether one side has the other on hold. What a phone sends then is its music, and not for the bot."""
         self._media = media
         self._silence = bytes(self.rate // 50 * 2)
         self._rtcp_source: Address | None = None
@@ -97,11 +99,6 @@ class RtpSession:
                 event_type=events.payload_type if events else None,
             )
         self._agree(media, codec)
-
-    @property
-    def held(self) -> bool:
-        """Whether one side has the other on hold. What a phone sends then is its music, and not for the bot."""
-        return not (self._media.sends and self._media.receives)
 
     @property
     def destination(self) -> Address | None:
@@ -180,17 +177,30 @@ class RtpSession:
         When some were left out, because the loop was busy, the caller's sound of all of them is in the next:
         what waited would be heard late for the rest of the call.
         """
-        beats = 1 if self._beat_at is None else round((now - self._beat_at) / FRAME_S)
-        beats = min(max(beats, 1), MOST_BEATS)
+        beats = 1 if self._on_time(now) else self._beats(now)
         self._beat_at = now
         if not self._proven:
             self._given_up = now - self._agreed_at > UNPROVEN_S
-        pcm = b"".join([self._receiver.take(now - later * FRAME_S) for later in range(beats - 1, -1, -1)])
-        return Beat(
-            self._silence * beats if self.held else pcm,
-            self._sender.beat(now),
-            self._report(now) if self._reporter.due(now) else None,
-        )
+        if beats == 1:
+            pcm = self._receiver.take(now)
+        else:
+            pcm = b"".join([self._receiver.take(now - later * FRAME_S) for later in range(beats - 1, -1, -1)])
+        if self.held:
+            pcm = self._silence * beats
+        rtp = self._sender.beat(now)
+        return Beat(pcm, rtp, self._report(now) if self._reporter.due(now) else None)
+
+    def can_wait(self, now: float) -> bool:
+        """Whether a `beat` at `now` has all that it needs: packets that have come since may be received later."""
+        return self._on_time(now) and self._receiver.supplied
+
+    def _on_time(self, now: float) -> bool:
+        return self._beat_at is not None and now - self._beat_at < 1.5 * FRAME_S
+
+    def _beats(self, now: float) -> int:
+        """How many 20 ms it is since the last."""
+        beats = 1 if self._beat_at is None else round((now - self._beat_at) / FRAME_S)
+        return min(max(beats, 1), MOST_BEATS)
 
     def goodbye(self, now: float) -> bytes:
         """The last report."""
@@ -236,6 +246,7 @@ class RtpSession:
         self._receiver.agree(codecs=taken, events=frozenset(events), signalled=self._signalled)
         self._reporter.clock = codec.clock
         self._sender.held = not media.sends
+        self.held = not (media.sends and media.receives)
         self._media = media
 
     def _report(self, now: float, *, leaving: bool = False) -> bytes:
