@@ -11,8 +11,7 @@ The delay is that of a click from the moment at which the caller sends it to the
 through the jitter buffer, to the agent, through the playout clock. That the agent's process has its part
 in it makes it longer than the gateway's own. The kernel says when packets came, so that this process does
 not measure itself; how unevenly it sends is told beside it, because the jitter buffer waits for that.
-An agent that never stops sending keeps what a stall has piled up: its playout does not run dry. So on a busy
-machine the delay grows with the first stall, and stays; a bot, which pauses, begins anew each time.
+What a stall piles up at the playout the agent leaves out within a second or two, as a bot does that pauses.
 A gap is what a caller hears as one: more than 20 ms between two packets beyond their usual distance.
 """
 
