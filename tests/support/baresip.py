@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 import socket
 import tempfile
 import wave
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Baresip", "baresip", "free_port"]
+__all__ = ["Baresip", "DidNotStart", "baresip", "free_port"]
 
 PATIENCE_S = 20.0
 PADDING_S = 300.0
@@ -63,6 +64,27 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
         one.bind(("127.0.0.1", 0))
         port: int = one.getsockname()[1]
         return port
+
+
+def _free_sip_port() -> int:
+    """A port for UDP and TCP, with the next one for TLS, all of which baresip wants whatever it is told.
+
+    Above those that this machine gives to connections, so that none of them comes in between.
+    """
+    while True:
+        port = 61_000 + 2 * secrets.randbelow(2000)
+        kinds = ((socket.SOCK_DGRAM, port), (socket.SOCK_STREAM, port), (socket.SOCK_STREAM, port + 1))
+        try:
+            for kind, number in kinds:
+                with socket.socket(socket.AF_INET, kind) as one:
+                    one.bind(("127.0.0.1", number))
+        except OSError:
+            continue
+        return port
+
+
+class DidNotStart(Exception):
+    """It ended at once: somebody else took one of its ports."""
 
 
 class Baresip:
@@ -148,7 +170,8 @@ class Baresip:
                 try:
                     reader, self._writer = await asyncio.open_connection("127.0.0.1", port)
                 except ConnectionRefusedError:
-                    assert self._process.returncode is None, "baresip did not start"
+                    if self._process.returncode is not None:
+                        raise DidNotStart from None
                     await asyncio.sleep(0.02)
                 else:
                     break
@@ -203,34 +226,46 @@ async def baresip(
         folder = Path(name)
         quiet = folder / "quiet.wav"
         _save(quiet, np.zeros(int(PADDING_S * rate), np.int16), rate)
-        control, sip_port = free_port(), free_port(socket.SOCK_DGRAM)
-        (folder / "config").write_text(
-            _CONFIG.format(
-                sip_port=sip_port,
-                transport=transport,
-                quiet=quiet,
-                rate=rate,
-                rtp_ports=rtp_ports,
-                mux="yes" if mux else "no",
-                codecs=codecs,
-                control_port=control,
-                folder=folder,
-            )
-        )
         (folder / "accounts").write_text(account + "\n")
-        with (folder / "log").open("wb") as log:
-            process = await asyncio.create_subprocess_exec(
-                "baresip", "-f", str(folder), stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
-            )
-        phone = Baresip(folder, process, rate, sip_port)
+        settings = {
+            "transport": transport,
+            "quiet": quiet,
+            "rate": rate,
+            "rtp_ports": rtp_ports,
+            "mux": "yes" if mux else "no",
+            "codecs": codecs,
+            "folder": folder,
+        }
+        phone = await _start(folder, settings)
         try:
-            await phone.connect(control)
             yield phone
         except BaseException:
             print((folder / "log").read_text(errors="replace"))
             raise
         finally:
             await phone.quit()
+
+
+async def _start(folder: Path, settings: dict[str, Any]) -> Baresip:
+    """Start it, with other ports where others were faster."""
+    for last in (False, False, True):
+        control, sip_port = free_port(), _free_sip_port()
+        (folder / "config").write_text(_CONFIG.format(sip_port=sip_port, control_port=control, **settings))
+        with (folder / "log").open("wb") as log:
+            process = await asyncio.create_subprocess_exec(
+                "baresip", "-f", str(folder), stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        phone = Baresip(folder, process, settings["rate"], sip_port)
+        try:
+            await phone.connect(control)
+        except BaseException as error:
+            await phone.quit()
+            if last or not isinstance(error, DidNotStart):
+                print((folder / "log").read_text(errors="replace"))
+                raise
+        else:
+            return phone
+    raise AssertionError("one of the attempts was the last")
 
 
 def _load(path: Path, rate: int) -> NDArray[np.int16]:
