@@ -142,7 +142,7 @@ class SipConfig(BaseModel):
     """Calls that ring at once."""
     max_transactions: Annotated[int, Field(gt=0)] = 10_000
     max_connections: Annotated[int, Field(gt=0)] = 500
-    """TCP and TLS connections at once."""
+    """TCP and TLS connections at once; a quarter of them from one address, unless it is a trunk's."""
     max_refusals_per_minute: Annotated[int, Field(gt=0)] = 60
     """Wrong passwords and unknown numbers from one address, before it hears nothing else for a while."""
     ring_timeout_s: Seconds = 60.0

@@ -22,7 +22,7 @@ from piopiy_pipeline.gateway.sip.listeners import CallListener, UserAgentListene
 from piopiy_pipeline.gateway.sip.message import Flow, Transport
 from piopiy_pipeline.gateway.sip.sdp import SessionDescription
 from piopiy_pipeline.gateway.sip.stats import SipStats
-from piopiy_pipeline.gateway.sip.streams import Datagrams, Stream
+from piopiy_pipeline.gateway.sip.streams import Datagrams, Stream, Turns
 from piopiy_pipeline.gateway.sip.timers import TIMEOUT
 from piopiy_pipeline.gateway.sip.user_agent import CannotCall, Packet, SipUserAgent
 
@@ -53,6 +53,7 @@ class SipEndpoint:
         )
         self._udp: asyncio.DatagramTransport | None = None
         self._servers: list[asyncio.Server] = []
+        self.turns = Turns(self.received)
         self._streams: dict[Flow, Stream] = {}
         self._ways: dict[Flow, list[Packet]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -262,8 +263,12 @@ class SipEndpoint:
             self._flush()
 
     def stream_opened(self, stream: Stream, flow: Flow) -> bool:
-        """A connection is there. False: there are too many."""
-        if self._closed or len(self._streams) >= self._config.max_connections:
+        """A connection is there. False: there are too many, or too many of this address."""
+        most = self._config.max_connections
+        full = self._closed or len(self._streams) >= most
+        if not full and not stream.ours and not self._agent.doorman.trusts(flow.host):
+            full = sum(other.host == flow.host for other in self._streams) >= max(1, most // 4)
+        if full:
             self._agent.stats.connections_refused += 1
             return False
         self._streams[flow] = stream

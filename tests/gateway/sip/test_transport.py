@@ -121,7 +121,8 @@ def test_what_is_no_sip_closes_the_connection() -> None:
 
 def test_connections_are_bounded() -> None:
     async def work() -> None:
-        async with listening(max_connections=2) as (endpoint, _):
+        trunks = {"t": {"host": "127.0.0.1"}}
+        async with listening(max_connections=2, trunks=trunks) as (endpoint, _):
             streams = [await asyncio.open_connection("127.0.0.1", endpoint.port) for _ in range(3)]
             assert await rest(streams[2][0]) == b""
             assert endpoint.connections == 2
@@ -130,6 +131,47 @@ def test_connections_are_bounded() -> None:
                 writer.close()
 
     within(work)
+
+
+def test_one_address_has_a_quarter_of_the_connections_unless_it_is_a_trunks() -> None:
+    async def work() -> None:
+        async with listening(max_connections=8) as (endpoint, _):
+            streams = [await asyncio.open_connection("127.0.0.1", endpoint.port) for _ in range(3)]
+            assert await rest(streams[2][0]) == b""
+            assert endpoint.connections == 2
+            local = ("127.0.0.2", 0)
+            streams.append(await asyncio.open_connection("127.0.0.1", endpoint.port, local_addr=local))
+            await until(lambda: endpoint.connections == 3)
+            for _, writer in streams:
+                writer.close()
+
+    within(work)
+
+
+def test_hundreds_of_messages_at_once_leave_room_for_the_voices_of_calls() -> None:
+    rounds = 0
+
+    async def work() -> None:
+        nonlocal rounds
+        async with listening() as (endpoint, _):
+            reader, writer = await asyncio.open_connection("127.0.0.1", endpoint.port)
+            messages = [request("OPTIONS", branch=f"b{n}", transport="TCP") for n in range(400)]
+            writer.write(b"".join(messages))
+            counting = asyncio.create_task(count())
+            for data in messages:
+                branch = data.split(b"branch=")[1].split(b";")[0]
+                assert branch in await message(reader)
+            counting.cancel()
+            writer.close()
+
+    async def count() -> None:
+        nonlocal rounds
+        while True:
+            rounds += 1
+            await asyncio.sleep(0)
+
+    within(work)
+    assert rounds >= 400 / 8
 
 
 def test_a_connection_on_which_nothing_ever_comes_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
