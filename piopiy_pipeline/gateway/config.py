@@ -102,6 +102,8 @@ class GatewayConfig(BaseModel):
     webrtc_addresses: Annotated[list[str], AfterValidator(_addresses)] = Field(default_factory=list)
     """This machine's addresses that browsers are told. Without any, all but loopback. Behind a one-to-one
     NAT, as most clouds have it, with the address that the world knows: ``10.0.0.5=203.0.113.7``."""
+    calls_per_token: Annotated[int, Field(gt=0)] = 4
+    """Calls at once that one client token may have: whoever has one is not to take them all."""
     webrtc_grace_s: Seconds = 8.0
     """A browser of which nothing is heard for this long has hung up: a closed tab, or a network that is gone."""
     data_folder: Path | None = None

@@ -203,6 +203,7 @@ class GatewaySite:
                 ice_servers=config.ice_servers,
                 addresses=config.webrtc_addresses,
                 grace_s=config.webrtc_grace_s,
+                calls_per_token=config.calls_per_token,
                 place=self._place,
             )
             await calls.start()

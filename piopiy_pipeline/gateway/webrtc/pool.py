@@ -51,7 +51,7 @@ class WebRtcCalls:
 
     `place` gives a call to the switchboard. `addresses` are those of this machine that browsers are
     told; without any, all but loopback. A browser has `connect_s` from its offer to its connection, and
-    `grace_s` to be heard of again. Without workers every offer is refused.
+    `grace_s` to be heard of again. A token has `calls_per_token` at once. Without workers every offer is refused.
     """
 
     def __init__(
@@ -64,9 +64,11 @@ class WebRtcCalls:
         connect_s: float = 15.0,
         grace_s: float = 8.0,
         max_half_open: int = MAX_HALF_OPEN,
+        calls_per_token: int | None = None,
     ) -> None:
         self._place = place
         self._max_half_open = max_half_open
+        self._calls_per_token = calls_per_token
         self._lines: dict[str, Line] = {}
         self._half_open = 0
         self._numbers = 0
@@ -126,6 +128,7 @@ class WebRtcCalls:
         line: Line | None = None
         try:
             desk = await self._least_loaded()
+            self._check_share(caller)
             self._numbers += 1
             line = Line(self, desk, self._numbers, caller, _metadata(offer, caller))
             self._lines[line.pc_id] = line
@@ -175,6 +178,15 @@ class WebRtcCalls:
             return list(await asyncio.gather(*(desk.census() for desk in self._desks)))
 
     # ------------------------------------------------------------------ inside
+
+    def _check_share(self, caller: TokenClaims) -> None:
+        """Raise `OfferRefused` for a token that has its share of calls: one visitor is not to take them all."""
+        share = self._calls_per_token
+        if share is None:
+            return
+        lines = sum(line.caller.token_id == caller.token_id for line in self._lines.values())
+        if lines >= share:
+            raise OfferRefused(429, f"calls of this token under way: {lines}, and more are not taken at once")
 
     def _line(self, pc_id: str) -> Line:
         line = self._lines.get(pc_id)

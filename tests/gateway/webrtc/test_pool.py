@@ -437,6 +437,31 @@ def test_a_browser_that_comes_again_has_its_call_still(house: House) -> None:
     house.run(story())
 
 
+def test_a_token_has_its_share_of_calls_and_no_more(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = house.calls
+    monkeypatch.setattr(calls, "_calls_per_token", 1)
+
+    async def story() -> None:
+        async with agent(house.gateway) as one:
+            browser = Browser()
+            await browser.call(calls)
+            await one.take()
+            status, said = await refused(calls, await an_offer())
+            assert (status, said) == (429, "calls of this token under way: 1, and more are not taken at once")
+            other = Browser()
+            await other.call(calls, TokenClaims(token_id="token-2", agent_id=AGENT_ID))
+            await one.take()
+            await other.close()
+            await browser.close()
+            await until(lambda: calls.lines == 0)
+            again = Browser()
+            await again.call(calls)
+            await one.take()
+            await again.close()
+
+    house.run(story())
+
+
 def test_candidates_may_come_behind_the_offer(house: House) -> None:
     calls = house.calls
 
