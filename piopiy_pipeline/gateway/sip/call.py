@@ -21,6 +21,7 @@ from piopiy_pipeline.gateway.sip.message import Flow, Request, Response, clean
 from piopiy_pipeline.gateway.sip.sdp import SdpError, SdpRefused, SessionDescription
 from piopiy_pipeline.gateway.sip.session_timer import SessionTimer
 from piopiy_pipeline.gateway.sip.transfer import Transfer, transfer_headers
+from piopiy_pipeline.gateway.sip.uri import SipUri
 
 __all__ = ["SipCall"]
 
@@ -259,9 +260,11 @@ class SipCall:
         try:
             offer = SessionDescription.parse(request.body) if request.body else None
             contacts = request.addresses("Contact")
+            for contact in contacts:
+                SipUri.parse(contact.uri)
             timer = self.session_timer.asked(request)
         except ValueError as error:
-            self._respond(request, source, 400, str(error), now=now)
+            self._respond(request, source, 400, clean(str(error))[:100], now=now)
             return
         if timer is None:
             self._respond(request, source, 422, headers=SessionTimer.MINIMUM, now=now)

@@ -45,7 +45,7 @@ class IncomingCall(SipCall):
         super().__init__(line, call_id=request.call_id, local_tag=local_tag, source=source)
         self.agent_id, self.user = agent_id, user
         self.present = trusted or bool(user) or source.reliable
-        self.to_user = clean(SipUri.parse(request.uri).number)
+        self.to_user = clean(SipUri.parse(request.uri).number)[:_MAX_VALUE]
         self.from_user, self.from_name = _caller(request)
         self.headers = _chosen(request, trusted)
         self.offer = SessionDescription.parse(request.body) if request.body else None

@@ -64,4 +64,4 @@ def _status(body: bytes) -> tuple[int, str] | None:
     match = _STATUS.match(body.lstrip())
     if match is None:
         return None
-    return int(match.group(1)), (match.group(2) or b"").decode("utf-8", "replace").strip()
+    return int(match.group(1)), clean((match.group(2) or b"").decode("utf-8", "replace")).strip()

@@ -44,6 +44,16 @@ def test_a_change_that_the_leg_refuses_leaves_everything_as_it_is() -> None:
     assert not call.ended
 
 
+def test_a_change_from_somebody_who_says_nowhere_to_answer_to_leaves_everything_as_it_is() -> None:
+    bench = Bench()
+    call, leg = bench.answered_call()
+    change = request("INVITE", branch="h", cseq=2, to_tag=call.local_tag, body=offer_of("sendonly"))
+    for n, uri in enumerate((b"sip:alice@192.%0.2.9", b"mailto:alice@x")):
+        broken = change.replace(b"Contact: <sip:alice@192.0.2.9:5060>", b"Contact: <" + uri + b">")
+        assert codes(bench.receive(broken.replace(b"z9hG4bKh", b"z9hG4bKh%d" % n))) == [400]
+    assert leg.names == ["answered"]
+
+
 def test_a_reinvite_without_an_offer_is_answered_with_ours() -> None:
     """14.2."""
     bench = Bench()

@@ -27,11 +27,29 @@ OWN = [
     ),
     request("CANCEL"),
     request("ACK", to_tag="t2"),
-    request("BYE", branch="b7", cseq=3, to_tag="t2", call_id="busy"),
-    request("INFO", to_tag="t2", body="Signal=1", headers=["Content-Type: application/dtmf-relay"]),
-    request("INVITE", to_tag="t2", call_id="busy", cseq=9, body=SDP),
-    request("NOTIFY", to_tag="t2", call_id="busy", cseq=9, body="SIP/2.0 200 OK", headers=["Event: refer"]),
+    request("BYE", branch="b7", cseq=3, to_tag="BUSY", call_id="busy"),
+    request(
+        "INFO",
+        branch="b8",
+        to_tag="BUSY",
+        call_id="busy",
+        cseq=9,
+        body="Signal=1",
+        headers=["Content-Type: application/dtmf-relay"],
+    ),
+    request("INVITE", branch="b9", to_tag="BUSY", call_id="busy", cseq=9, body=SDP),
+    request(
+        "NOTIFY",
+        branch="b10",
+        to_tag="BUSY",
+        call_id="busy",
+        cseq=9,
+        body="SIP/2.0 200 OK",
+        headers=["Event: refer"],
+    ),
 ]
+"""`BUSY` stands for our tag in the call ``busy``."""
+OWN_INFO = 5
 PIECES = [
     *(
         b"\r\n",
@@ -87,6 +105,12 @@ def failures() -> Iterator[list[str]]:
     assert logged == []
 
 
+def fresh(base: bytes, n: int) -> bytes:
+    """A request as another one of its kind: what has a branch that was seen is a retransmission, and not read."""
+    data = base.replace(b"branch=z9hG4bK", b"branch=z9hG4bK%d-" % n).replace(b"call-1", b"call-%d" % (n % 50))
+    return data.replace(b"CSeq: 9 ", b"CSeq: %d " % (9 + n))
+
+
 def mutated(base: bytes, chance: random.Random) -> bytes:
     data = bytearray(base)
     for _ in range(chance.randint(1, 6)):
@@ -121,6 +145,12 @@ def test_mutated_messages_cost_no_call_and_leave_nothing_behind(seed: int) -> No
         )
     )
     call, leg = bench.answered_call(call_id="kept", branch="kept", from_tag="phone")
+    busy, busy_leg = bench.answered_call(call_id="busy", branch="busy", from_tag="phone")
+    busy.refer("sip:x@y", bench.now)
+    bench.take()
+    own = [message.replace(b"BUSY", busy.local_tag.encode()) for message in OWN]
+    assert codes(bench.receive(fresh(own[OWN_INFO], 0))) == [200]  # it is within the dialog
+    assert busy_leg.names[-1] == "dtmf"
     _, _, invite = bench.dialled_call()
     challenge = 'Digest realm="r", nonce="n", algorithm=MD5, qop="auth"'
     replies = [
@@ -130,13 +160,14 @@ def test_mutated_messages_cost_no_call_and_leave_nothing_behind(seed: int) -> No
         response(invite, 407, tag="b", Proxy_Authenticate=challenge),
         response(invite, 503, tag="b"),
     ]
-    for _ in range(A_BATCH):
-        data = mutated(chance.choice(TORTURE + OWN + replies), chance)
+    for n in range(A_BATCH):
+        base = chance.choice(TORTURE + own + replies)
+        data = mutated(base if base in replies else fresh(base, n), chance)
         bench.agent.receive(data, Flow(chance.choice(("udp", "tcp")), "198.51.100.9", 5060), bench.now)
         bench.agent.take_outbox()
         bench.now += 0.01
     assert bench.agent.transactions <= 400
-    assert len(bench.agent.calls) <= 22
+    assert len(bench.agent.calls) <= 23
     for other in bench.agent.calls:
         if other is not call:
             other.hangup(bench.now)
