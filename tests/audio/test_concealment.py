@@ -61,6 +61,28 @@ def test_what_arrives_passes_unchanged_while_nothing_is_missing() -> None:
     assert np.array_equal(with_gaps(pcm, set(), Concealer(rate=RATE)), pcm)
 
 
+@pytest.mark.parametrize("before_gap", [1, 2, 49, 50, 51, 173])
+def test_what_only_passed_is_known_as_well_as_what_was_heard(before_gap: int) -> None:
+    """It is looked at later, and in one go: what stands in for the next packet is the same, its background too."""
+    pcm = read_wav(SPEECH, RATE)
+    one, other = Concealer(rate=RATE), Concealer(rate=RATE)
+    for at in range(0, before_gap * FRAME, FRAME):
+        one.heard(pcm[at : at + FRAME])
+        other.passed(pcm[at : at + FRAME].tobytes())
+    for _ in range(6):
+        made, also = one.conceal(FRAME).astype(np.int32), other.conceal(FRAME).astype(np.int32)
+        assert np.abs(made - also).max() <= 1
+
+
+def test_pieces_of_different_lengths_may_pass() -> None:
+    vowel = voice(20 * FRAME)
+    one, other = Concealer(rate=RATE), Concealer(rate=RATE)
+    for start, end in ((0, 7 * FRAME), (7 * FRAME, 10 * FRAME), (10 * FRAME, 20 * FRAME)):
+        one.heard(vowel[start:end])
+        other.passed(vowel[start:end].tobytes())
+    assert np.abs(one.conceal(FRAME).astype(int) - other.conceal(FRAME)).max() <= 1
+
+
 def test_a_steady_vowel_goes_on_through_a_lost_packet() -> None:
     pcm = voice(20 * FRAME)
     mended = with_gaps(pcm, {10}, Concealer(rate=RATE))

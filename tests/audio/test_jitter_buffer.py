@@ -79,6 +79,30 @@ def steady(count: int = 200) -> Callable[[int], MediaPacket]:
 # ---------------------------------------------------------------------- a good network
 
 
+def test_it_says_whether_the_next_20_ms_are_here() -> None:
+    buffer = JitterBuffer(rate=RATE, initial_ms=20)
+    assert not buffer.supplied
+    buffer.add(packet(0), 0.0)
+    assert not buffer.supplied, "it has not begun to play"
+    buffer.take(0.02)
+    assert not buffer.supplied, "what there was is played"
+    buffer.add(packet(2), 0.03)
+    assert not buffer.supplied, "the next is missing"
+    buffer.add(packet(1), 0.035)
+    assert buffer.supplied
+    assert buffer.take(0.04).kind == "voice"
+    assert buffer.supplied, "the one behind it is here, too"
+
+
+def test_half_of_the_next_20_ms_is_not_enough() -> None:
+    buffer = JitterBuffer(rate=RATE, initial_ms=20)
+    for n in range(2):
+        buffer.add(packet(n, samples=FRAME // 2), 0.01 * n)
+    buffer.take(0.02)
+    buffer.add(packet(2, samples=FRAME // 2), 0.02)
+    assert not buffer.supplied
+
+
 def test_on_a_perfect_network_every_sample_is_played_in_order_after_the_initial_delay() -> None:
     pcm = np.frombuffer(b"".join(steady()(n).pcm for n in range(200)), "<i2")
     heard = play(JitterBuffer(rate=RATE, initial_ms=40), stream(200, make=steady()), seconds=4.04)
