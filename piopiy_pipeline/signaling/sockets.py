@@ -210,8 +210,7 @@ class DirectConnection(Connection):
             self._deaf = True
             self.transport.abort()
             return False
-        self.protocol.send_text(message.encode() if isinstance(message, str) else message)
-        self.send_data()
+        self._write(_WHOLE_TEXT, message.encode() if isinstance(message, str) else message)
         return True
 
     def post_binary(self, data: bytes) -> bool:
@@ -219,20 +218,24 @@ class DirectConnection(Connection):
 
         False, and nothing is sent, if the connection is not open or more than `binary_limit_bytes` wait.
         """
-        protocol, transport = self.protocol, self.transport
-        if protocol.state is not OPEN or transport.is_closing():
+        if not self.is_open or self.write_buffer_size > self.binary_limit_bytes:
             return False
-        if transport.get_write_buffer_size() > self.binary_limit_bytes:
-            return False
-        size = len(data)
+        self._write(_WHOLE_BINARY, data)
+        return True
+
+    def _write(self, kind: int, data: bytes) -> None:
+        """Send a message on an open connection, as one frame."""
+        protocol, size = self.protocol, len(data)
         if not self._server or size > 0xFFFF or protocol.extensions or protocol.debug or protocol.writes:
-            protocol.send_binary(data)
+            if kind == _WHOLE_TEXT:
+                protocol.send_text(data)
+            else:
+                protocol.send_binary(data)
             self.send_data()
         elif size < 126:
-            transport.write(_SHORT.pack(_WHOLE_BINARY, size) + data)
+            self.transport.write(_SHORT.pack(kind, size) + data)
         else:
-            transport.write(_LONG.pack(_WHOLE_BINARY, 126, size) + data)
-        return True
+            self.transport.write(_LONG.pack(kind, 126, size) + data)
 
     # ------------------------------------------------------------------ closing
 
