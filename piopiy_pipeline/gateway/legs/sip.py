@@ -238,6 +238,9 @@ class SipLeg(Leg):
         if code >= 200 and self._referred is not None:
             done, self._referred = self._referred, None
             done(code < 300, f"{code} {phrase}", now)
+            if code < 300 and not self._over:
+                # Nobody waited for it any more. The caller talks to somebody else all the same.
+                self.lose(now, "the phone got where it was sent, after it had been given up")
 
     def call_ended(self, ending: Ending, code: int, phrase: str, now: float) -> None:
         if self._over:

@@ -71,8 +71,8 @@ class Host:
     def __init__(self) -> None:
         self.open: list[SipLeg] = []
 
-    def refer_target(self, to: str, call: SipCall) -> str:
-        return f"sip:{to}@pbx"
+    def refer_target(self, to: str, call: SipCall) -> str | None:
+        return None if to == "nowhere" else f"sip:{to}@pbx"
 
     def leg_opened(self, leg: SipLeg) -> None:
         self.open.append(leg)
@@ -424,6 +424,7 @@ def test_a_phone_can_be_sent_elsewhere_and_how_that_went_is_told_once() -> None:
         leg = stage.leg
         assert not leg.refer("12", lambda accepted, detail, now: None)  # not answered yet
         leg.answer()
+        assert not leg.refer("nowhere", lambda accepted, detail, now: None)
         assert leg.refer("12", lambda accepted, detail, now: went.append((accepted, detail)))
         assert stage.call.noted[-1] == "refer sip:12@pbx"
         assert not leg.refer("13", lambda accepted, detail, now: None)  # one at a time
@@ -433,6 +434,17 @@ def test_a_phone_can_be_sent_elsewhere_and_how_that_went_is_told_once() -> None:
         leg.call_transfer_progress(200, "OK", stage.now)
         leg.call_transfer_progress(200, "OK", stage.now)
         assert went == [(True, "200 OK")]
+
+    story(of)
+
+
+def test_a_phone_that_gets_where_it_was_sent_when_nobody_waits_any_more_has_left_us() -> None:
+    def of(stage: Stage) -> None:
+        stage.leg.answer()
+        assert stage.leg.refer("12", lambda accepted, detail, now: None)  # its transfer was given up
+        stage.leg.call_transfer_progress(200, "OK", stage.now)
+        assert stage.listener.told == ["hangup the phone got where it was sent, after it had been given up"]
+        assert stage.call.noted[-1] == "hangup"
 
     story(of)
 
