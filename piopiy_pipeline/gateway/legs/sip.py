@@ -263,6 +263,8 @@ class SipLeg(Leg):
 
     def _open(self, media: AgreedMedia) -> RtpSession:
         session = self._line.open(media, rate=self.rate, cname=secrets.token_hex(12))
+        if self._call is not None:
+            session.expect(self._call.source[0])
         self._host.leg_opened(self)
         return session
 

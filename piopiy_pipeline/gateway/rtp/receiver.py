@@ -29,6 +29,9 @@ Address = tuple[str, int]
 COMFORT_NOISE = 13
 REBIND_S = 1.0
 """A stream that goes on from another port is believed when the old one has been silent for this long."""
+ALIEN_S = 1.0
+"""So long a stream has to go on that comes neither from where the call came from nor from where the
+description says: whoever sprays a gateway's ports is first at the answer, and would get the bot's voice."""
 MAX_CANDIDATES = 8
 """Streams that may show that they are one, side by side; of more, the oldest is forgotten."""
 _QUIETEST = 0x7F
@@ -51,7 +54,10 @@ class RtpReceiver:
         self._signalled: Address | None = None
         self._source: Address | None = None
         self._locked = False
-        self._candidates: dict[tuple[Address, int], Reception] = {}
+        self.home: str | None = None
+        """The host where the call's signalling comes from. None: streams are the same wherever they come from."""
+        self._alien = False
+        self._candidates: dict[tuple[Address, int], tuple[Reception, float]] = {}
         self._lost_before = self._received_before = 0
         self._heard_at = float("-inf")
         self._splice = (0, 0, 0, 0)  # where a stream begins: its sequence and time, and those in the buffer
@@ -143,7 +149,11 @@ class RtpReceiver:
     def _place(self, packet: RtpPacket, source: Address, arrived: float) -> Position | None:
         """Of a packet that is not simply the caller's next."""
         current = self.reception
-        if self._locked and source not in (self._source, self._signalled):
+        if (
+            self._locked
+            and source not in (self._source, self._signalled)
+            and not (self._alien and self._at_home(source))
+        ):
             if current is None or not self._moved(packet, arrived):
                 return None
             self._source = source
@@ -162,20 +172,33 @@ class RtpReceiver:
 
     def _try(self, packet: RtpPacket, source: Address, arrived: float) -> Position | None:
         """A packet of a stream that is not heard yet: it is, once it is known for one."""
-        reception = self._candidates.get((source, packet.ssrc))
-        if reception is None:
+        known = self._candidates.get((source, packet.ssrc))
+        if known is None:
             trusted = not self._locked and source in (self._source, self._signalled)
-            reception = Reception(packet.ssrc, clock=self._clock, trusted=trusted)
+            known = Reception(packet.ssrc, clock=self._clock, trusted=trusted), arrived
             if len(self._candidates) >= MAX_CANDIDATES:
-                del self._candidates[next(iter(self._candidates))]
-            self._candidates[source, packet.ssrc] = reception
+                self._forget_a_candidate()
+            self._candidates[source, packet.ssrc] = known
+        reception, since = known
         position = self._add(reception, packet, arrived)
-        if position is None:
+        alien = not self._at_home(source)
+        if position is None or (alien and arrived - since < ALIEN_S):
             return None
         self._begin(reception, position, arrived)
-        self._source, self._locked = source, True
+        self._source, self._locked, self._alien = source, True, alien
         self._candidates.clear()
         return position
+
+    def _at_home(self, source: Address) -> bool:
+        """Whether a stream from there is the phone's by all that signalling says."""
+        if self.home is None or source[0] == self.home or source == self._source:
+            return True
+        return self._signalled is not None and source[0] == self._signalled[0]
+
+    def _forget_a_candidate(self) -> None:
+        """The oldest; but whoever sprays packets is not to push the phone out."""
+        oldest = next(iter(self._candidates))
+        del self._candidates[next((key for key in self._candidates if not self._at_home(key[0])), oldest)]
 
     def _add(self, reception: Reception, packet: RtpPacket, arrived: float) -> Position | None:
         sound = packet.payload_type in self._codecs

@@ -100,6 +100,11 @@ class RtpSession:
             )
         self._agree(media, codec)
 
+    def expect(self, host: str) -> None:
+        """Signalling comes from this address: see `RtpReceiver.home`. A name says nothing."""
+        if reachable(host, 1) is not None:
+            self._receiver.home = host
+
     @property
     def destination(self) -> Address | None:
         """Where the bot's voice is to be sent: where the caller's comes from, once that is known."""

@@ -108,6 +108,35 @@ def test_the_signalled_address_counts_above_one_that_was_learned() -> None:
     assert one.source == SIGNALLED
 
 
+def test_who_sprays_ports_before_the_phone_speaks_is_not_taken_for_it() -> None:
+    one = receiver()
+    one.home = BEHIND_NAT[0]
+    attackers = [Phone((ATTACKER[0], 5000 + n), ssrc=n) for n in range(20)]
+    for beat in range(20):
+        for attacker in attackers:
+            assert attacker.speak(one, beat * 0.02) is None
+    assert one.source is None
+    phone = Phone(BEHIND_NAT, ssrc=99)
+    phone.speak(one, 0.5)
+    for attacker in attackers:
+        attacker.speak(one, 0.51)
+    assert phone.speak(one, 0.52) == ""
+    assert one.source == BEHIND_NAT
+
+
+def test_a_phone_whose_voice_comes_from_somewhere_else_is_believed_after_a_while() -> None:
+    one = receiver()
+    one.home = "192.0.2.200"
+    far = Phone(("198.51.100.99", 7000))
+    heard = [far.speak(one, beat * 0.02) for beat in range(60)]
+    assert (heard[40], heard[-1]) == (None, "")
+    phone = Phone(("192.0.2.200", 4444), ssrc=5)
+    assert phone.speak(one, 1.3) is None
+    assert phone.speak(one, 1.32) == ""  # it was somebody else after all
+    assert far.speak(one, 1.34) is None
+    assert one.source == phone.source
+
+
 def test_a_stream_that_goes_on_from_another_port_is_followed_when_the_old_one_is_silent() -> None:
     one, phone = receiver(), Phone(BEHIND_NAT)
     loudness(one, phone, 10)
