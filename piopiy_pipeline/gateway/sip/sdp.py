@@ -70,8 +70,6 @@ class AgreedMedia:
     rtcp_port: int = 0
     """Where the peer wants RTCP; the same as `port` with `rtcp_mux`."""
     rtcp_mux: bool = False
-    comfort_noise: bool = False
-    """Whether the peer knows comfort noise (payload type 13, RFC 3389)."""
 
 
 class Negotiation:
@@ -201,7 +199,6 @@ class Negotiation:
             ptime_ms=theirs.ptime_ms or 20,
             rtcp_port=theirs.port if mux else theirs.rtcp_port or (theirs.port + 1 if theirs.port else 0),
             rtcp_mux=mux,
-            comfort_noise=any(format.name == "CN" for format in theirs.formats),
         )
 
 
