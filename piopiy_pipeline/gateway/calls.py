@@ -41,6 +41,8 @@ __all__ = ["GatewayCall"]
 
 MEDIA_GRACE_S = 1.0
 """A hangup travels on another socket than the audio: so long it may come after the audio's end."""
+DIALLED_OFFER_S = 2.0
+"""How long an instance may take to accept a call that somebody has picked up already, at least."""
 
 
 class GatewayCall:
@@ -63,6 +65,7 @@ class GatewayCall:
         self.sound = SoundPath(leg)
         self.control = CallControl(self, host.dialler)
         self.options = options or CallOptions()
+        self._dialled = False
         self.phase = Phase.OFFERING
         self.placed_at = now
         self.answered_at: float | None = None
@@ -99,6 +102,7 @@ class GatewayCall:
     def dial(self, leg: DialledLeg, ring_timeout_s: float, now: float) -> None:
         """Call somebody; an agent is asked when they pick up."""
         self.phase = Phase.DIALLING
+        self._dialled = True
         detail = f"nobody answered within {ring_timeout_s:g} s"
         self._alarms.set(
             "phase", now + ring_timeout_s, lambda now: self.end(now, EndReason.NO_ANSWER, detail)
@@ -397,11 +401,13 @@ class GatewayCall:
         self._attempt = Attempt(self.call_id, instance)
         self.phase = Phase.OFFERING
         limits = self._host.limits
-        self._alarms.set("phase", now + limits.offer_s, self._offer_expired)
+        # Whoever was called and picked up is not to be hung up on because an agent was busy for a moment.
+        offer_s = max(limits.offer_s, DIALLED_OFFER_S) if self._dialled else limits.offer_s
+        self._alarms.set("phase", now + offer_s, self._offer_expired)
         self._attempt.offer(
             self.info,
             caller_rate=self.leg.rate,
-            offer_s=limits.offer_s,
+            offer_s=offer_s,
             setup_s=limits.setup_s,
             checkpoint=self.checkpoint,
         )

@@ -361,6 +361,15 @@ def test_an_agent_is_asked_when_somebody_picks_up(dialled: Dialled) -> None:
     assert leg.ended == (EndReason.AGENT_HANGUP, "")
 
 
+def test_whoever_picked_up_is_not_hung_up_on_because_an_agent_is_slow_for_a_moment(dialled: Dialled) -> None:
+    room, agent, call, leg = dialled
+    leg.dialled.callee_answered(room.now)
+    assert agent.offers[0].deadline_ms == 2000
+    room.wait(1.9)
+    agent.take()
+    assert phase(call) is Phase.LIVE
+
+
 @pytest.mark.parametrize(
     ("why", "reason"),
     [("busy", EndReason.CALLEE_BUSY), ("declined", EndReason.CALLEE_BUSY), ("failed", EndReason.UNREACHABLE)],
