@@ -121,7 +121,7 @@ class Doorman:
 
 def _network(host: str) -> str:
     """Who is counted: an address, of IPv6 its network, because there are as many addresses as one likes."""
-    if ":" not in host:
+    if ":" not in host or " " in host:  # or one phone, which answers for itself
         return host
     return str(ipaddress.ip_network(f"{host}/64", strict=False))
 

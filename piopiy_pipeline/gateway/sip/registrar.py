@@ -13,6 +13,7 @@ from piopiy_pipeline.gateway.sip.uri import NameAddr, SipUri
 __all__ = ["Binding", "Registrar", "RegistrarAnswer"]
 
 _MAX_BINDINGS = 8
+_MAX_FLOWS = 10_000
 MIN_EXPIRES_S, MAX_EXPIRES_S, DEFAULT_EXPIRES_S = 30, 86_400, 3600
 
 
@@ -41,6 +42,7 @@ class Registrar:
 
     def __init__(self) -> None:
         self._bindings: dict[str, dict[str, Binding]] = {}
+        self._flows: dict[Flow, float] = {}
 
     def register(self, request: Request, user: str, source: Flow, now: float) -> RegistrarAnswer:
         """Add, refresh, remove or ask. Raises `ValueError` for what is no REGISTER."""
@@ -73,6 +75,7 @@ class Registrar:
             self._bindings[user] = held
         else:
             self._bindings.pop(user, None)
+        self._note(source, held, now)
         listed = tuple(
             ("Contact", f"<{b.uri}>;expires={max(1, round(b.expires_at - now))}") for b in held.values()
         )
@@ -83,12 +86,26 @@ class Registrar:
         held = self._live(user, now)
         return next(reversed(held.values()), None)
 
+    def here(self, flow: Flow, now: float) -> bool:
+        """Whether a phone is registered from there. It takes no longer with more phones."""
+        return self._flows.get(flow, now) > now
+
     def count(self, now: float) -> int:
         """How many phones are here."""
         return sum(len(self._live(user, now)) for user in list(self._bindings))
 
     def _live(self, user: str, now: float) -> dict[str, Binding]:
         return {k: b for k, b in self._bindings.get(user, {}).items() if b.expires_at > now}
+
+    def _note(self, source: Flow, held: dict[str, Binding], now: float) -> None:
+        self._flows.pop(source, None)
+        until = max((b.expires_at for b in held.values() if b.flow == source), default=now)
+        if until > now:
+            self._flows[source] = until
+        if len(self._flows) > _MAX_FLOWS:  # as behind a router that gives a phone another port each time
+            self._flows = {flow: at for flow, at in self._flows.items() if at > now}
+            while len(self._flows) > _MAX_FLOWS:
+                del self._flows[next(iter(self._flows))]
 
     @staticmethod
     def _change(entry: str, default: int, request: Request, source: Flow, now: float) -> tuple[str, Binding]:

@@ -112,8 +112,8 @@ class SipUserAgent:
             message = parse(data, stream=source.reliable)
         except MalformedMessage as error:
             self.stats.malformed += 1
-            if error.refusal is not None and not self.doorman.flooding(source.host, now):
-                self.doorman.refused(source.host, now)
+            if error.refusal is not None and not self.doorman.flooding(self._who(source, now), now):
+                self.doorman.refused(self._who(source, now), now)
                 self._exchange.refuse(error.refusal, source, error.code, phrase=_phrase(str(error)))
             return
         try:
@@ -265,7 +265,7 @@ class SipUserAgent:
             call.receive(request, source, now)
 
     def _begins_something(self, request: Request, source: Flow, now: float) -> None:
-        if self.doorman.flooding(source.host, now) and not self.doorman.trusts(source.host):
+        if self.doorman.flooding(self._who(source, now), now) and not self.doorman.trusts(source.host):
             self.stats.floods_dropped += 1
             return
         handler = self._methods.get(request.method)
@@ -287,10 +287,15 @@ class SipUserAgent:
         else:
             handler(request, source, now)
 
+    def _who(self, source: Flow, now: float) -> str:
+        """Whom refusals are counted against: a phone that is here answers for itself, not for its network."""
+        here = self.registrar.here(source, now)
+        return f"{source.host} port {source.port}" if here else source.host
+
     def _turn_away(self, request: Request, source: Flow, refusal: Refusal, now: float) -> None:
         if refusal.counts:
             self.stats.wrong_passwords += 1
-            self.doorman.refused(source.host, now)
+            self.doorman.refused(self._who(source, now), now)
         elif refusal.code == 401:
             self.stats.challenges += 1
         self._exchange.refuse(request, source, refusal.code, headers=refusal.headers)
@@ -312,7 +317,7 @@ class SipUserAgent:
                 answer = self.registrar.register(request, verdict.user, source, now)
             else:  # who has a password has it for one name
                 self.stats.wrong_passwords += 1
-                self.doorman.refused(source.host, now)
+                self.doorman.refused(self._who(source, now), now)
                 answer = RegistrarAnswer(403)
         except ValueError as error:
             answer = RegistrarAnswer(400, phrase=_phrase(str(error)))
@@ -336,7 +341,7 @@ class SipUserAgent:
         if agent_id is None:
             self.stats.unknown_numbers += 1
             if not verdict.trusted:
-                self.doorman.refused(source.host, now)
+                self.doorman.refused(self._who(source, now), now)
             self._exchange.refuse(request, source, 404)
             return
         early = sum(1 for call in self._offered.values() if call.unanswered)

@@ -108,6 +108,30 @@ def test_a_flood_of_wrong_passwords_is_dropped_unread_until_it_has_been_quiet() 
     assert codes(bench.receive(request("REGISTER", branch="w"))) == [401]
 
 
+def test_a_phone_that_is_here_does_not_pay_for_its_neighbours_wrong_passwords() -> None:
+    """Behind one router there may be an office. But its own it does pay for."""
+    bench = known_only(max_refusals_per_minute=5)
+    bench.register("bob", "pw")
+    neighbour = Flow("udp", PHONE.host, 61_000)
+    for n in range(5):
+        bench.register("alice", "guess", neighbour, n=n + 10)
+    assert bench.receive(request("REGISTER", branch="x"), neighbour) == []
+    assert codes(bench.receive(request("INVITE", branch="y", body=SDP))) == [401]
+    assert codes(bench.register("bob", "pw", n=50)) == [200]
+    for n in range(5):
+        bench.register("alice", "guess", n=n + 60)
+    assert bench.receive(request("INVITE", branch="z", body=SDP)) == []
+
+
+def test_a_phone_that_is_gone_is_one_of_its_network_again() -> None:
+    bench = known_only()
+    bench.register("bob", "pw", expires=60)
+    assert bench.agent.registrar.here(PHONE, bench.now)
+    assert not bench.agent.registrar.here(PHONE, bench.now + 61)
+    bench.register("bob", "pw", expires=0, n=2)
+    assert not bench.agent.registrar.here(PHONE, bench.now)
+
+
 def test_a_flood_from_ten_thousand_addresses_leaves_bounded_traces() -> None:
     bench = Bench(SipConfig(default_agent="desk"))
     data = request("REGISTER")
