@@ -10,6 +10,7 @@ import contextlib
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ from piopiy_pipeline.gateway.sip.config import SipConfig
 from piopiy_pipeline.gateway.sip.listeners import Ending
 from piopiy_pipeline.gateway.sip.sdp import Negotiation, SessionDescription
 from piopiy_pipeline.gateway.sip.transport import SipEndpoint
-from tests.support.sip_scenarios import needs_sipp, run_sipp
+from tests.support.sipp import needs_sipp, sipp
 
 pytestmark = [needs_sipp, pytest.mark.realtime]
 
@@ -110,6 +111,11 @@ def against(check: Callable[[Exchange], Awaitable[None]], **settings: object) ->
     return asyncio.run(run())
 
 
+async def play(scenario: str, exchange: Exchange, folder: Path, **settings: Any) -> None:
+    """Play it against the exchange; every call has to go as the scenario says."""
+    (await sipp(scenario, exchange.endpoint.port, folder=folder, **{"service": "100", **settings})).check()
+
+
 def free_port() -> int:
     """A port that was free just now, for a peer that cannot say which one it took."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
@@ -128,7 +134,7 @@ async def listens(port: int) -> None:
 
 def test_a_hundred_calls(tmp_path: Path) -> None:
     async def check(exchange: Exchange) -> None:
-        await run_sipp("call", exchange.endpoint.port, tmp_path, calls=100, rate=100)
+        await play("call", exchange, tmp_path, calls=100, per_second=100)
 
     exchange = against(check)
     assert len(exchange.legs) == 100
@@ -138,7 +144,7 @@ def test_a_hundred_calls(tmp_path: Path) -> None:
 @pytest.mark.parametrize("transport", ["t1", "tn"], ids=["one connection", "a connection each"])
 def test_calls_over_tcp(tmp_path: Path, transport: str) -> None:
     async def check(exchange: Exchange) -> None:
-        await run_sipp("call", exchange.endpoint.port, tmp_path, calls=20, rate=50, transport=transport)
+        await play("call", exchange, tmp_path, calls=20, per_second=50, transport=transport)
 
     assert against(check).endings() == {Ending.PEER_HUNG_UP}
 
@@ -156,7 +162,7 @@ def test_calls_over_tcp(tmp_path: Path, transport: str) -> None:
 )
 def test_what_phones_do(tmp_path: Path, scenario: str, number: str, ending: Ending) -> None:
     async def check(exchange: Exchange) -> None:
-        await run_sipp(scenario, exchange.endpoint.port, tmp_path, number=number, calls=5)
+        await play(scenario, exchange, tmp_path, service=number, calls=5)
 
     exchange = against(check)
     assert len(exchange.legs) == 5
@@ -168,7 +174,7 @@ def test_what_phones_do(tmp_path: Path, scenario: str, number: str, ending: Endi
 @pytest.mark.parametrize("scenario", ["malformed_sdp", "no_codec", "options"])
 def test_what_reaches_no_leg(tmp_path: Path, scenario: str) -> None:
     async def check(exchange: Exchange) -> None:
-        await run_sipp(scenario, exchange.endpoint.port, tmp_path, calls=5)
+        await play(scenario, exchange, tmp_path, calls=5)
         assert exchange.endpoint.calls == []
 
     assert against(check).legs == []
@@ -177,7 +183,7 @@ def test_what_reaches_no_leg(tmp_path: Path, scenario: str) -> None:
 @pytest.mark.parametrize("algorithms", [["MD5"], ["MD5", "SHA-256"]], ids="+".join)
 def test_a_phone_registers_with_its_password(tmp_path: Path, algorithms: list[str]) -> None:
     async def check(exchange: Exchange) -> None:
-        await run_sipp("register", exchange.endpoint.port, tmp_path)
+        await play("register", exchange, tmp_path)
         assert exchange.endpoint.registered("alice")
 
     against(check, users={"alice": "secret"}, digest_algorithms=algorithms)
@@ -185,7 +191,7 @@ def test_a_phone_registers_with_its_password(tmp_path: Path, algorithms: list[st
 
 def test_wrong_passwords_are_refused_and_counted(tmp_path: Path) -> None:
     async def check(exchange: Exchange) -> None:
-        await run_sipp("register_wrong", exchange.endpoint.port, tmp_path, calls=20, rate=100)
+        await play("register_wrong", exchange, tmp_path, calls=20, per_second=100)
         assert not exchange.endpoint.registered("alice")
         assert exchange.endpoint.stats.wrong_passwords == 20
 
@@ -197,7 +203,7 @@ def test_a_phone_is_called_and_hung_up_on(tmp_path: Path, transport: str) -> Non
     async def check(exchange: Exchange) -> None:
         port = free_port()
         phone = asyncio.create_task(
-            run_sipp("answers", 0, tmp_path, "-p", str(port), transport=transport, number="x")
+            sipp("answers", None, folder=tmp_path, own_port=port, transport=transport)
         )
         if transport == "t1":
             await listens(port)
@@ -209,6 +215,6 @@ def test_a_phone_is_called_and_hung_up_on(tmp_path: Path, transport: str) -> Non
         async with asyncio.timeout(20):
             await leg.answered.wait()
         call.hangup(asyncio.get_running_loop().time())
-        await phone
+        (await phone).check()
 
     assert against(check).endings() == {Ending.HUNG_UP}

@@ -30,7 +30,7 @@ FRAME = array("h", [5000] * 320).tobytes()
 
 @asynccontextmanager
 async def gateway_process(folder: Path, port: int) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A real gateway that listens; it is killed at the end, if it was not before."""
+    """A real gateway whose records are open; it is killed at the end, if it was not before."""
     settings = {
         "PORT": str(port),
         "AGENTS": json.dumps({AGENT_ID: AGENT_TOKEN}),
@@ -52,11 +52,19 @@ async def gateway_process(folder: Path, port: int) -> AsyncIterator[asyncio.subp
         async with asyncio.timeout(30):
             while not (line := await process.stdout.readline()).startswith(b"console"):
                 assert line, "the gateway did not start"
+            await records_open(port)
         yield process
     finally:
         if process.returncode is None:
             process.kill()
         await process.communicate()
+
+
+async def records_open(port: int) -> None:
+    """Until the database is there: a gateway listens first, and takes calls before it is."""
+    async with httpx.AsyncClient(headers=bearer(API_KEY), trust_env=False, timeout=20) as client:
+        while (await client.get(f"http://127.0.0.1:{port}/api/calls")).status_code == 503:
+            continue  # it has waited for the database before it said so
 
 
 def free_port() -> int:
