@@ -16,6 +16,7 @@ Source: RFC 3550, appendices A.1 (sequence numbers), A.3 (loss) and A.8 (jitter)
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left, insort
 from collections import deque
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ _WINDOW = 500  # packets, 10 s: so far back goes the memory of how late they com
 _COVERED = 0.98  # of the packets are to come in time
 _MARGIN_S = 0.005
 _MAX_DROPOUT, _MAX_MISORDER = 3000, 100  # RFC 3550, A.1
+_REMEMBERED = (1 << _MAX_MISORDER) - 1
 _RESTART_S = 2.0  # a packet that is so much earlier or later than the others belongs to another stream
 _SHORTEN_EVERY_S = 0.1
 
@@ -120,10 +122,9 @@ class JitterBuffer:
 
     def _begin_stream(self) -> None:
         self._queue: list[_Queued] = []  # by timestamp
-        self._seen: set[int] = set()
-        self._seen_order: deque[int] = deque()
+        self._seen = 0  # a bit for each of the latest numbers, the newest one's the lowest
         self._transits: deque[float] = deque()  # in the order of arrival
-        self._sorted: list[float] = []  # the same by size
+        self._sorted = array("d")  # the same by size; a list's floats would lie all over the memory
         self._newest: MediaPacket | None = None
         self._newest_sequence = self._newest_timestamp = 0  # of that packet, unwrapped
         self._first_sequence = 0
@@ -162,10 +163,9 @@ class JitterBuffer:
             self._received -= 1  # it is counted below
             return self.add(packet, now)
         self._odd_sequence = None
-        if sequence in self._seen:
+        if not self._see(ahead):
             self._duplicate += 1
             return "duplicate"
-        self._see(sequence)
         self._measure(transit)
         if ahead < 0:
             self._reordered += 1
@@ -198,12 +198,17 @@ class JitterBuffer:
         self._concealer.forget()
         self._begin_stream()
 
-    def _see(self, sequence: int) -> None:
+    def _see(self, ahead: int) -> bool:
+        """Whether the packet with this number, counted from the newest one's, is here for the first time."""
+        if ahead > 0:
+            self._seen = (self._seen << ahead | 1) & _REMEMBERED
+        else:
+            bit = 1 << -ahead
+            if self._seen & bit:
+                return False
+            self._seen |= bit
         self._unique += 1
-        self._seen.add(sequence)
-        self._seen_order.append(sequence)
-        if len(self._seen_order) > _WINDOW:
-            self._seen.discard(self._seen_order.popleft())
+        return True
 
     def _measure(self, transit: float) -> None:
         if self._last_transit is not None:
