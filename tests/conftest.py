@@ -1,4 +1,4 @@
-"""What holds for the whole suite.
+"""What holds for the whole suite: the order of the tests, who gets a second try, who stays together.
 
 Tests against the clock of the wall share their machine with whatever else runs on it: one that fails
 is tried once more, and the summary counts it as a rerun. All others have one try.
@@ -8,8 +8,22 @@ from __future__ import annotations
 
 import pytest
 
+SHARED = {"make_run": "browser", "recorded": "replay"}
+"""Fixtures that take seconds to make: all tests that want one run on the same worker, which makes it once.
+
+For browsers there is more to it: a page that is measured has no other browser beside it.
+"""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.get_closest_marker("realtime") is not None:
+        if _waits(item):
             item.add_marker(pytest.mark.flaky(reruns=1))
+        for name in SHARED.keys() & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.xdist_group(SHARED[name]))
+    # Those that wait begin, while there is other work for the processor: at the end all workers have some.
+    items.sort(key=_waits, reverse=True)
+
+
+def _waits(item: pytest.Item) -> bool:
+    return item.get_closest_marker("realtime") is not None
