@@ -15,6 +15,7 @@ For browsers there is more to it: a page that is measured has no other browser b
 """
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _waits(item):
