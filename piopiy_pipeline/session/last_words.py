@@ -15,6 +15,8 @@ QUIET_S = 0.3
 """A bot that has said nothing for so long, and has nothing under way, has finished."""
 LONGEST_GOODBYE_S = 60.0
 """Speech under way is heard to its end when the bot hangs up, up to this."""
+UNHEARD_S = 5.0
+"""Speech of which the playout clock has told nothing for so long is not waited for: nobody hears it."""
 FINISH_S = 15.0
 """How long a blind transfer waits for what the bot is saying."""
 APOLOGY_S = 10.0
@@ -66,5 +68,14 @@ class LastWords:
                 return
 
     @property
+    def is_heard(self) -> bool:
+        """Whether the caller is hearing the bot: the playout clock says so, and goes on saying so."""
+        return self._monitor.speaking and self._progresses
+
+    @property
     def _speaks(self) -> bool:
-        return self._monitor.speaking or not self._output.settled
+        return (self._monitor.speaking or not self._output.settled) and self._progresses
+
+    @property
+    def _progresses(self) -> bool:
+        return asyncio.get_running_loop().time() - self._monitor.spoke_at < UNHEARD_S

@@ -175,7 +175,7 @@ class PipelineRun:
         loop = asyncio.get_running_loop()
         ending = quiet_since = loop.time()
         while (now := loop.time()) - quiet_since < END_S:  # cancelled when the pipeline has ended
-            if self._monitor.speaking and now - ending < LONGEST_GOODBYE_S:
+            if self._words.is_heard and now - ending < LONGEST_GOODBYE_S:
                 quiet_since = now  # a TTS that was slow to begin says its last words before the end passes
             await asyncio.sleep(0.1)
         logger.error("a stage has swallowed the end of the call")

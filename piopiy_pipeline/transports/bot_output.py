@@ -274,6 +274,13 @@ class BotOutput(BaseOutputTransport):
             await self._release(frame)  # nothing was said that it could wait for
         else:
             self._send(ledger.item(frame, self._now(), position=position, interruptible=frame.interruptible))
+            # The last report may have come just before: on a busy loop, in between two frames of one speech.
+            self._now_due(ledger.take_due(ended=isinstance(frame, TTSStoppedFrame)))
+
+    def _now_due(self, frames: list[Frame]) -> None:
+        if frames:
+            self._due.extend(frames)
+            self._wake.set()
 
     def _sentence_told(self, frame: TTSTextFrame, *, by_words: bool) -> None:
         """The text of a sentence has come behind its audio, or word by word: it needs no guess any more."""
@@ -304,6 +311,7 @@ class BotOutput(BaseOutputTransport):
 
     async def _end_interruption(self, frame: InterruptionFrame, cut: Cut[Frame]) -> None:
         self._send(cut.resend)
+        self._now_due(self._ledger.take_due())  # kept, although the speech before it was not
         if cut.dropped:
             self._monitor.frames_dropped(cut.dropped)
         await self.push_frame(frame)

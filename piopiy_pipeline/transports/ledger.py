@@ -3,7 +3,8 @@
 Speech goes out ahead of time, so "sent" and "heard" are seconds apart. The ledger keeps positions,
 in samples since the last clear, of the audio and of everything that came between the audio: words,
 the end of a response, the end of the call. An item is due when the gateway reports that the playout
-clock has passed its position, and not before.
+clock has passed its position, and not before. When the playout clock has nothing left to report, no
+item may wait for a report: what comes then is due at once (`take_due`).
 
 After an interruption the gateway answers with the position that it reached. From that the ledger
 says which items were heard, which were not, and which audio has to be sent again because it must
@@ -124,6 +125,11 @@ class SpeechLedger(Generic[T]):
         return not self._clearing and not self._items and self.unheard <= 0
 
     @property
+    def resting(self) -> bool:
+        """Whether all was heard and the playout clock has run dry: it reports nothing until more is said."""
+        return not self._clearing and self._heard_at is None and self.unheard <= 0
+
+    @property
     def oldest_due(self) -> int | None:
         """The position of the item that is due next."""
         return self._items[0].position if self._items else None
@@ -180,6 +186,19 @@ class SpeechLedger(Generic[T]):
         while self._kept and self._kept[0].end <= self._heard:
             self._kept.popleft()
         return self._send(now), due
+
+    def take_due(self, *, ended: bool = False) -> list[T]:
+        """The items that are due without another report, because none will come: after `item()` and `cut()`.
+
+        A word whose audio is yet to come waits for it, unless speech has `ended`.
+        """
+        if not self.resting:
+            return []
+        if ended:
+            due = [item.what for item in self._items]
+            self._items.clear()
+            return due
+        return self._take_due()
 
     def _take_due(self) -> list[T]:
         n = 0

@@ -143,3 +143,43 @@ def test_a_gateway_that_stands_still_is_not_sent_more_than_it_holds(ledger: Spee
 def test_half_a_sample_is_refused(ledger: SpeechLedger[str]) -> None:
     with pytest.raises(ValueError, match="3 bytes"):
         ledger.audio(bytes(3), 0.0)
+
+
+def test_what_comes_behind_the_last_report_waits_for_no_other(ledger: SpeechLedger[str]) -> None:
+    ledger.audio(ms(200), 0.0)
+    ledger.item("text", 0.0)
+    assert ledger.played(0, samples(200), True, 0.2)[1] == ["text"]
+    ledger.item("late", 0.2)
+    ledger.item("word", 0.2, position=samples(100))
+    assert ledger.take_due() == ["word", "late"]
+    assert ledger.settled
+
+
+def test_what_comes_behind_speech_that_still_plays_waits_for_its_end(ledger: SpeechLedger[str]) -> None:
+    ledger.audio(ms(200), 0.0)
+    ledger.played(0, samples(200), False, 0.2)
+    ledger.item("late", 0.2)
+    assert ledger.take_due() == []
+    assert ledger.played(0, samples(200), True, 0.22)[1] == ["late"]
+
+
+def test_a_word_ahead_of_its_audio_waits_for_it_unless_speech_has_ended(ledger: SpeechLedger[str]) -> None:
+    ledger.item("ahead", 0.0, position=samples(0) + 1)
+    assert ledger.take_due() == []
+    ledger.audio(ms(200), 0.0)
+    assert ledger.played(0, samples(200), True, 0.2)[1] == ["ahead"]
+    ledger.item("beyond", 0.2, position=samples(900))
+    ledger.item("stopped", 0.2)
+    assert ledger.take_due() == []
+    assert ledger.take_due(ended=True) == ["beyond", "stopped"]
+
+
+def test_what_is_kept_of_speech_that_was_cut_off_waits_for_nobody(ledger: SpeechLedger[str]) -> None:
+    ledger.audio(ms(400), 0.0)
+    ledger.item("end", 0.0)
+    ledger.item("keys", 0.0, interruptible=False)
+    ledger.interrupt()
+    cut = ledger.cut(samples(100), 0.2)
+    assert (cut.dropped, cut.kept, cut.resend) == (["end"], ["keys"], [])
+    assert ledger.take_due() == ["keys"]
+    assert ledger.settled
