@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ __all__ = ["ADDRESS", "Cable", "run_alone"]
 ADDRESS = "10.66.0.1"
 """The address that can be cut off."""
 ROOT = Path(__file__).parent.parent.parent
+_END_S = 30.0
 _ALONE = ("unshare", "--user", "--map-root-user", "--net")
 _SET_UP = f"""set -e
 ip link set lo up
@@ -54,12 +56,27 @@ def run_alone(module: str, *arguments: str, timeout_s: float) -> Any:
     if tried.returncode:
         pytest.skip(f"this system makes no network for one program: {tried.stderr.strip()}")
     program = [sys.executable, "-m", module, *arguments]
-    done = subprocess.run(
+    with subprocess.Popen(
         [*_ALONE, "sh", "-c", _SET_UP + 'exec "$@"', "sh", *program],
         cwd=ROOT,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=timeout_s,
-    )
-    assert done.returncode == 0, f"{module} failed:\n{done.stdout}\n{done.stderr}"
-    return json.loads(done.stdout.splitlines()[-1])
+    ) as process:
+        try:
+            printed, log = process.communicate(timeout=timeout_s)
+        finally:
+            _end(process)
+    assert process.returncode == 0, f"{module} failed:\n{printed}\n{log}"
+    return json.loads(printed.splitlines()[-1])
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Where it has not ended: interrupted first, for it to end what it has started itself."""
+    if process.poll() is not None:
+        return
+    process.send_signal(signal.SIGINT)
+    try:
+        process.communicate(timeout=_END_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
