@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import numpy as np
 import pytest
 
 from piopiy_pipeline.call import EndReason
@@ -77,15 +78,29 @@ def test_a_callback_that_fails_or_a_caller_who_leaves_ends_one_call_with_its_rea
     asyncio.run(scenario())
 
 
+def logged(place: Apart, log: CallLog) -> list[str]:
+    """What the agent has logged with the call's id."""
+    call_id = log.of("ringing")[0]["call_id"]
+    return [line for line in place.process.log.splitlines() if call_id in line]
+
+
 async def in_the_log(place: Apart, log: CallLog, *words: str) -> None:
     """The agent has logged this, with the call's id."""
-    call_id = log.of("ringing")[0]["call_id"]
+    try:
+        await eventually(lambda: any(all(word in line for word in words) for line in logged(place, log)), 10)
+    except AssertionError:
+        raise AssertionError(f"no {words} in the agent's log\n{told_of(place, log)}") from None
 
-    def logged() -> bool:
-        lines = place.process.log.splitlines()
-        return any(call_id in line and all(word in line for word in words) for line in lines)
 
-    await eventually(logged, 10)
+def told_of(place: Apart, log: CallLog) -> str:
+    """What is known of a call at both ends, for whoever reads why a test has failed."""
+    noticed = [f"{report.at:8.3f} {report.event} {report.data}" for report in log.reports]
+    loud = np.flatnonzero(np.abs(log.heard.astype(np.int32)) > 500) / log.rate
+    heard = f"from {loud[0]:.2f} to {loud[-1]:.2f} s" if loud.size else "never"
+    lines = logged(place, log)
+    shown = lines if len(lines) <= 30 else [*lines[:15], f"... {len(lines) - 30} more ...", *lines[-15:]]
+    parts = ["the caller:", *noticed, f"the bot was heard: {heard}", f"outcome: {log.outcome}"]
+    return "\n".join([*parts, "the agent's log:", *shown])
 
 
 def test_a_constructor_that_blocks_the_loop_for_three_seconds_is_not_heard_on_another_call() -> None:
@@ -128,7 +143,7 @@ def test_after_fifty_calls_that_went_wrong_the_agent_holds_what_it_held_before()
                 await eventually(lambda: log.heard.size > 4000, 20)
                 hang_up.set()
             await call
-            assert log.reason is ENDS[bot], bot
+            assert log.reason is ENDS[bot], f"{bot}\n{told_of(place, log)}"
             assert ended_with(place, log)[0] is ENDS[bot], f"{bot}: on the record as the caller heard it"
             await in_the_log(place, log, f"call ended: {ENDS[bot].value}")
 
