@@ -301,6 +301,9 @@ def test_keys_are_pressed_behind_what_is_said_or_at_once_and_an_interruption_cut
     cut = simulate(bot, Caller().interrupt(PEOPLE, after=1.0).pause(3))
     cut.assert_interrupted()
     assert [event.data["digits"] for event in cut.of("dtmf")] == ["9", "12#"]
+    assert cut.of("dtmf")[1].at == pytest.approx(cut.of("interruption")[0].at, abs=0.1), (
+        "they wait for no speech"
+    )
 
 
 def test_the_callers_keys_are_an_event() -> None:
