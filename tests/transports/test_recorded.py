@@ -1,4 +1,7 @@
-"""A recording as the caller, through real pipecat stages, without a gateway."""
+"""A recording as the caller, through real pipecat stages, without a gateway.
+
+In virtual time: an echo on a loop that stood still for a third of a second is no longer the recording.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ from pipecat.pipeline.worker import PipelineWorker
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.workers.runner import WorkerRunner
 
+from piopiy_pipeline.testing import run_virtual
 from piopiy_pipeline.transports.recorded import RecordedTransport
 
 RATE = 16000
@@ -80,7 +84,7 @@ def test_an_echo_hears_the_recording_and_says_all_of_it() -> None:
         assert first / RATE < 0.3
         assert BotStartedSpeakingFrame in listener.kinds()
 
-    asyncio.run(scenario())
+    run_virtual(scenario, limit_s=60)
 
 
 class SaysThenInterrupts(FrameProcessor):
@@ -112,4 +116,4 @@ def test_an_interruption_is_silence_at_once() -> None:
         kinds = listener.kinds()
         assert kinds.index(InterruptionFrame) < kinds.index(BotStoppedSpeakingFrame)
 
-    asyncio.run(scenario())
+    run_virtual(scenario, limit_s=60)
