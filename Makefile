@@ -3,6 +3,8 @@
 PORT ?= 7860
 # The tests wait more than they compute: more at once than there are cores.
 JOBS ?= 4
+# Containers like to set it: then each of a bot's processes compiles pipecat anew, at every start.
+export PYTHONDONTWRITEBYTECODE =
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 

@@ -6,7 +6,15 @@ is tried once more, and the summary counts it as a rerun. All others have one tr
 
 from __future__ import annotations
 
+import os
+import sys
+
 import pytest
+
+# Many tests start processes, and each would compile pipecat again: two seconds of a core, and as much for
+# every worker's own tests. Containers like to have it so.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 SHARED = {"make_run": "browser", "recorded": "replay"}
 """Fixtures that take seconds to make: all tests that want one run on the same worker, which makes it once.

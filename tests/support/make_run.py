@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,9 @@ __all__ = ["Running", "make_run"]
 
 ROOT = Path(__file__).parent.parent.parent
 END_S = 20.0
-_COMMAND = (sys.executable, "-m", "piopiy_pipeline.cli", "dev", "--port", "0")
+_LEASH = ("setpriv", "--pdeathsig", "INT") if shutil.which("setpriv") else ()
+"""Before a command, on Linux: it is interrupted when the tests are killed, which end nothing then."""
+_COMMAND = (*_LEASH, sys.executable, "-m", "piopiy_pipeline.cli", "dev", "--port", "0")
 _KEYS = ("OPENAI_API_KEY", "LLM_BASE_URL", "PIOPIY_STT", "PIOPIY_TTS", "PIOPIY_LLM")
 
 
