@@ -6,12 +6,33 @@
 set -eu
 
 needed="flite:flite"
-wanted="chromium:chromium npm:npm sipp:sip-tester baresip:baresip-core ip:iproute2 unshare:util-linux"
+wanted="chromium:chromium npm:npm sipp:sip-tester baresip:baresip-core ip:iproute2 unshare:util-linux initdb:postgresql"
+
+is_there() {
+    # Debian keeps PostgreSQL's programs out of PATH.
+    command -v "$1" >/dev/null 2>&1 || ls /usr/lib/postgresql/*/bin/"$1" >/dev/null 2>&1
+}
 
 missing_of() {
     for pair in $1; do
-        command -v "${pair%%:*}" >/dev/null 2>&1 || printf '%s ' "${pair##*:}"
+        is_there "${pair%%:*}" || printf '%s ' "${pair##*:}"
     done
+}
+
+install() {
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1" >/dev/null
+}
+
+# PostgreSQL for the tests, which start their own: Debian would make a database and start a server for it.
+install_postgresql() {
+    settings=/etc/postgresql-common/createcluster.conf
+    install postgresql-common || return 1
+    cp -p $settings $settings.before-tests
+    printf '\ncreate_main_cluster = false\n' >>$settings
+    installed=0
+    install postgresql || installed=1
+    mv $settings.before-tests $settings
+    return $installed
 }
 
 missing=$(missing_of "$needed $wanted")
@@ -22,8 +43,10 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     apt-get update -qq
     # One after the other: a package that this release does not have leaves the others installed.
     for package in $missing; do
-        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" >/dev/null ||
-            echo "test: $package could not be installed: see above" >&2
+        case $package in
+        postgresql) install_postgresql ;;
+        *) install "$package" ;;
+        esac || echo "test: $package could not be installed: see above" >&2
     done
 fi
 

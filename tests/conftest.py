@@ -8,28 +8,44 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 # Many tests start processes, and each would compile pipecat again: two seconds of a core, and as much for
 # every worker's own tests. Containers like to have it so.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
-SHARED = {"make_run": "browser", "recorded": "replay"}
-"""Fixtures that take seconds to make: all tests that want one run on the same worker, which makes it once.
+TOGETHER = {
+    "tests/browser/test_barge_in.py": "browser",
+    "tests/browser/test_console.py": "browser",
+    "tests/browser/test_endings.py": "browser",
+    "tests/browser/test_refusals.py": "browser",
+    "tests/cli/test_replay.py": "replay",
+}
+"""Files whose tests share what takes seconds to make: a group runs on one worker, which makes it once."""
 
-For browsers there is more to it: a page that is measured has no other browser beside it.
-"""
+
+class Handout(LoadScopeScheduling):
+    """Hands tests out one at a time, but for groups, which begin first.
+
+    By the names of files, because the groups of xdist 3.8 (``--dist=loadgroup``) are none with pytest 9.2.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return TOGETHER.get(nodeid.partition("::")[0], nodeid)
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Handout:
+    return Handout(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _waits(item):
             item.add_marker(pytest.mark.flaky(reruns=1))
-        for name in SHARED.keys() & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.xdist_group(SHARED[name]))
     # Those that wait begin, while there is other work for the processor: at the end all workers have some.
     items.sort(key=_waits, reverse=True)
 
