@@ -91,4 +91,7 @@ def test_the_timeline_shows_who_did_what_and_where_the_time_went() -> None:
     text = booking_call().timeline()
     assert "caller  speaks '01-people.wav'" in text
     assert "bot  uses book_table(people=4, day='Friday', time='19:00')" in text
-    assert "turn 1: answered after 620 ms = silence 220 + stt 30 + turn 20 + llm 240 + tts 90 + playout 20" in text
+    assert (
+        "turn 1: answered after 620 ms = silence 220 + stt 30 + turn 20 + llm 240 + tts 90 + playout 20"
+        in text
+    )
