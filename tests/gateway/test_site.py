@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from piopiy_pipeline.gateway import Gateway, GatewayError
 from piopiy_pipeline.gateway.records import Records
+from piopiy_pipeline.gateway.webrtc import pool
 from tests.support.gateway_peers import agent, caller, config
 from tests.support.web import API_KEY, client
 
@@ -63,3 +65,22 @@ def test_a_gateway_must_be_started_before_it_is_ready() -> None:
             await Gateway(config()).ready()
 
     asyncio.run(story())
+
+
+def test_what_browsers_are_allowed_is_what_the_settings_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, object] = {}
+    real = pool.WebRtcCalls.__init__
+
+    def noted(self: pool.WebRtcCalls, **settings: Any) -> None:
+        given.update(settings)
+        real(self, **settings)
+
+    monkeypatch.setattr(pool.WebRtcCalls, "__init__", noted)
+    settings = config(webrtc_workers=1, webrtc_grace_s=3.5, calls_per_token=2)
+
+    async def story() -> None:
+        async with Gateway(settings) as gateway:
+            await gateway.ready()
+
+    asyncio.run(story())
+    assert (given["workers"], given["grace_s"], given["calls_per_token"]) == (1, 3.5, 2)

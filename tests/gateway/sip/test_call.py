@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from piopiy_pipeline.gateway.sip.config import SipConfig
 from piopiy_pipeline.gateway.sip.listeners import Ending
 from piopiy_pipeline.gateway.sip.message import Flow, Request
 from tests.support.sip_bench import SDP, Bench, codes, offer_of, request, response
@@ -228,6 +229,13 @@ def test_a_session_that_is_not_refreshed_ends() -> None:
     assert [(at, *codes([m])) for at, m in bench.run(90.0)][:1] == [(88.0, "BYE")]
     assert leg.ending == (Ending.LOST, 408)
     assert call.ended
+
+
+def test_a_phone_that_knows_timers_is_given_the_interval_that_is_configured() -> None:
+    bench = Bench(SipConfig(callers="anyone", default_agent="desk", session_expires_s=300))
+    bench.answered_call(headers=["Supported: timer"])
+    answer = next(s.message for s in bench.sent if codes([s.message]) == [200])
+    assert answer.get("Session-Expires") == "300;refresher=uac"
 
 
 def test_a_session_that_we_refresh_goes_on() -> None:

@@ -341,3 +341,23 @@ def test_the_address_that_others_reach_us_by_is_theirs_to_know() -> None:
     assert outside.ours_for("127.0.0.1") == "127.0.0.1"
     assert Addresses("127.0.0.1", None).ours_for("198.51.100.7") == "127.0.0.1"
     assert Addresses("0.0.0.0", None).ours_for("trunk.example") != "0.0.0.0"
+
+
+def test_the_external_host_of_the_settings_is_what_the_world_is_told() -> None:
+    async def story() -> None:
+        settings = SipConfig(port=0, external_host="203.0.113.1")
+        endpoint = await SipEndpoint.open(settings, NobodyHome())
+        try:
+            assert endpoint.media_host("198.51.100.7") == "203.0.113.1"
+            assert endpoint.media_host("127.0.0.1") == "127.0.0.1"
+        finally:
+            await endpoint.close()
+
+    asyncio.run(story())
+
+
+class NobodyHome:
+    """A listener that nobody calls."""
+
+    def incoming_call(self, call: SipCall, now: float) -> None:
+        raise AssertionError("nobody calls here")
