@@ -107,7 +107,7 @@ class Meter:
 
 async def ours(options: argparse.Namespace) -> None:
     """`Agent` and `VoiceAgent` as an author uses them, at a gateway in another process."""
-    from piopiy_pipeline.agent import Agent
+    from piopiy_pipeline.agent.agent import Agent
     from piopiy_pipeline.voice_agent import VoiceAgent
 
     tally = Tally()

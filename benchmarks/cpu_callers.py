@@ -21,7 +21,7 @@ from websockets.asyncio.client import connect
 from piopiy_pipeline.audio.wav import read_wav
 from piopiy_pipeline.signaling.caller import Answered, CallStart, Leave, parse_leg_event
 from piopiy_pipeline.signaling.messages import dump
-from piopiy_pipeline.signaling.sockets import DirectClientConnection
+from piopiy_pipeline.signaling.websocket import DirectClientConnection
 
 RECORDINGS = Path(__file__).parent.parent / "tests" / "audio"
 ROUND_S = 15.0

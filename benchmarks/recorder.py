@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from piopiy_pipeline.call import CallInfo
-from piopiy_pipeline.gateway.recorder import Recorder
+from piopiy_pipeline.gateway.recordings.recorder import GatewayRecorder
 
 FRAME_S = 0.02
 
@@ -24,7 +24,7 @@ async def measure(calls: int, seconds: float, rate: int) -> tuple[float, float]:
     """CPU in ms per call and second: on the loop's thread, and in the whole process without its idle beat."""
     frame = os.urandom(round(rate * FRAME_S) * 2)
     with tempfile.TemporaryDirectory() as folder:
-        recorder = Recorder(Path(folder))
+        recorder = GatewayRecorder(Path(folder))
         tapes = [recorder.begin(CallInfo("bench", f"call-{number}"), rate) for number in range(calls)]
         loop = asyncio.get_running_loop()
         begin, process = loop.time(), time.process_time()

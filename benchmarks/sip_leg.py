@@ -32,11 +32,11 @@ import numpy as np
 from benchmarks.sip_house import cpu_s, echo_house, memory_mb
 from piopiy_pipeline.gateway.rtp.packet import build_rtp, parse_rtp
 from piopiy_pipeline.gateway.rtp.ports import MediaSockets, PortPool
-from piopiy_pipeline.gateway.sip.call import SipCall
 from piopiy_pipeline.gateway.sip.config import SipConfig
-from piopiy_pipeline.gateway.sip.listeners import Ending
-from piopiy_pipeline.gateway.sip.sdp import AgreedMedia, Negotiation, SessionDescription
-from piopiy_pipeline.gateway.sip.transport import SipEndpoint
+from piopiy_pipeline.gateway.sip.dialog.listeners import Ending
+from piopiy_pipeline.gateway.sip.dialog.sip_call import SipCall
+from piopiy_pipeline.gateway.sip.sdp.negotiation import AgreedMedia, Negotiation, SessionDescription
+from piopiy_pipeline.gateway.sip.transport.endpoint import SipEndpoint
 
 FRAME_S = 0.02
 CLICK_EVERY = 50

@@ -21,7 +21,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from websockets.asyncio.client import ClientConnection, connect
 
 from benchmarks.webrtc_sides import AGENT_ID, TOKEN
-from piopiy_pipeline.gateway.webrtc.voice import Voice
+from piopiy_pipeline.gateway.webrtc.peer_audio import PeerAudio
 
 RECORDING = Path(__file__).resolve().parent.parent / "tests/audio/booking/01-people.wav"
 RATE = 16000
@@ -35,7 +35,7 @@ class Caller:
         self.heard = 0
         self.connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self.connection.createDataChannel("chat")
-        self.voice = Voice(self.connection.addTransceiver("audio"), rate=RATE, on_sound=self._hear)
+        self.voice = PeerAudio(self.connection.addTransceiver("audio"), rate=RATE, on_sound=self._hear)
 
     def _hear(self, pcm: bytes) -> None:
         self.heard += 1

@@ -29,8 +29,8 @@ async def serve(answer: Answer, hello: dict[str, Any]) -> None:
 async def ours(workers: int) -> None:
     """The gateway with its workers. The agent connects from elsewhere."""
     from piopiy_pipeline.gateway import Gateway, GatewayConfig
-    from piopiy_pipeline.gateway.api.offers import BrowserOffer, TokenClaims
-    from piopiy_pipeline.gateway.webrtc.pool import WebRtcCalls
+    from piopiy_pipeline.gateway.webrtc.browser_offers import BrowserOffer, TokenClaims
+    from piopiy_pipeline.gateway.webrtc.worker_pool import WebRtcCalls
 
     loop = asyncio.get_running_loop()
     config = GatewayConfig(port=0, agents={AGENT_ID: TOKEN}, webrtc_workers=0, offer_ms=5000)

@@ -1,5 +1,5 @@
 """`from piopiy.agent import Agent`."""
 
-from piopiy_pipeline.agent import ROOM_CTX, TOKEN_CTX, URL_CTX, Agent, AuthenticationError
+from piopiy_pipeline.agent.agent import ROOM_CTX, TOKEN_CTX, URL_CTX, Agent, AuthenticationError
 
 __all__ = ["ROOM_CTX", "TOKEN_CTX", "URL_CTX", "Agent", "AuthenticationError"]

@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from piopiy_pipeline.agent import Agent, AuthenticationError
+    from piopiy_pipeline.agent.agent import Agent, AuthenticationError
     from piopiy_pipeline.call import CallEnd, CallInfo, EndReason, Turn
     from piopiy_pipeline.pipeline import CallPipeline, StageError
     from piopiy_pipeline.session import Call, ClientMessage, TransferOutcome

@@ -74,18 +74,18 @@ class AnswerClock:
     """
 
     def __init__(self) -> None:
-        self._heard = _Heard()
-        self._question: tuple[_Heard, float] | None = None
+        self._heard = _TurnMarks()
+        self._question: tuple[_TurnMarks, float] | None = None
         self._token: float | None = None
         self._audio: float | None = None
 
     def speech_started(self) -> None:
         """The VAD hears the caller: the turn goes on, or another begins."""
-        self._heard = _Heard()
+        self._heard = _TurnMarks()
 
     def speech_stopped(self, now: float, silence_s: float) -> None:
         """The VAD has decided that the caller stopped, `silence_s` ago."""
-        self._heard = _Heard(now - silence_s, now, self._heard.transcript)
+        self._heard = _TurnMarks(now - silence_s, now, self._heard.transcript)
 
     def transcript(self, now: float) -> None:
         """There is a final transcript; of several the last counts."""
@@ -95,7 +95,7 @@ class AnswerClock:
         """The model is asked: the end of a turn, if the caller has said something."""
         if self._heard.transcript is not None:
             self._question = (self._heard, now)
-            self._heard = _Heard()
+            self._heard = _TurnMarks()
             self._token = self._audio = None
 
     def token(self, now: float) -> bool:
@@ -137,7 +137,7 @@ class AnswerClock:
         return parts
 
 
-class _Heard(NamedTuple):
+class _TurnMarks(NamedTuple):
     """The marks of a turn of the caller, as far as they are there."""
 
     spoke_until: float | None = None

@@ -9,7 +9,7 @@ import pytest
 
 PROGRAM = """
 from loguru import logger
-from piopiy_pipeline.agent import Agent
+from piopiy_pipeline.agent.agent import Agent
 
 async def bot(call_id): ...
 

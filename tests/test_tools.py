@@ -11,7 +11,7 @@ from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.session import Call
 from piopiy_pipeline.testing import Caller, SimulatedCall, simulate
-from piopiy_pipeline.testing.transfers import Transfers
+from piopiy_pipeline.testing.scripted.simulated_gateway import Transfers
 from piopiy_pipeline.tools import end_call, press_keys, transfer_call
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.services import Reply, ScriptedLLM, ScriptedSTT, ToneTTS

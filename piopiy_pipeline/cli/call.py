@@ -11,7 +11,7 @@ import typer
 from piopiy_pipeline.cli.errors import BadInput, Failed
 
 if TYPE_CHECKING:
-    from piopiy_pipeline.cli.caller import Caller
+    from piopiy_pipeline.cli.caller import ScriptedCaller
     from piopiy_pipeline.cli.narration import Narrator
     from piopiy_pipeline.cli.target import Target
 
@@ -83,7 +83,7 @@ def call(
     # Only here: `piopiy call --help` has no use for numpy, soundfile and pydantic.
     import asyncio
 
-    from piopiy_pipeline.cli.caller import Caller, Pace
+    from piopiy_pipeline.cli.caller import Pace, ScriptedCaller
     from piopiy_pipeline.cli.narration import ForPeople, ForPrograms
     from piopiy_pipeline.cli.target import find_target
     from piopiy_pipeline.cli.turns import load_script
@@ -109,8 +109,8 @@ def call(
     pace = Pace(interrupt_s=interrupt, hangup_after_s=hangup_after, limit_s=timeout)
     narrator: Narrator = ForPrograms() if json_lines else ForPeople()
 
-    def make_caller(now: float) -> Caller:
-        return Caller(script, start=start, now=now, pace=pace, telephone=telephone)
+    def make_caller(now: float) -> ScriptedCaller:
+        return ScriptedCaller(script, start=start, now=now, pace=pace, telephone=telephone)
 
     outcome = asyncio.run(_call(target, make_caller, narrator, (out, rate) if out else None)).outcome
     if outcome is not None and outcome.failure:
@@ -119,10 +119,10 @@ def call(
 
 async def _call(
     target: Target,
-    make_caller: Callable[[float], Caller],
+    make_caller: Callable[[float], ScriptedCaller],
     narrator: Narrator,
     out: tuple[Path, int] | None,
-) -> Caller:
+) -> ScriptedCaller:
     """Call with Ctrl-C and SIGTERM as the caller's hand on the hook; a second one cuts the line."""
     import asyncio
 

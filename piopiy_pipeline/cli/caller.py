@@ -22,8 +22,16 @@ import numpy as np
 
 from piopiy_pipeline.audio.g711 import ulaw_decode, ulaw_encode
 from piopiy_pipeline.call import EndReason
-from piopiy_pipeline.cli.caller_ear import Ear
-from piopiy_pipeline.cli.caller_values import Exchange, Outcome, Pace, Pcm, Report, Sound, Utterance
+from piopiy_pipeline.cli.caller_ear import SpeechDetector
+from piopiy_pipeline.cli.caller_values import (
+    CallOutcome,
+    CallReport,
+    Pace,
+    Pcm,
+    PlacedSound,
+    ScriptedUtterance,
+    TurnExchange,
+)
 from piopiy_pipeline.signaling.caller import (
     Answered,
     CallStart,
@@ -36,7 +44,15 @@ from piopiy_pipeline.signaling.caller import (
 )
 from piopiy_pipeline.signaling.messages import dump
 
-__all__ = ["FRAME_MS", "Caller", "Outcome", "Pace", "Report", "Sound", "Utterance"]
+__all__ = [
+    "FRAME_MS",
+    "CallOutcome",
+    "CallReport",
+    "Pace",
+    "PlacedSound",
+    "ScriptedCaller",
+    "ScriptedUtterance",
+]
 
 FRAME_MS = 20
 _CATCH_UP_S = 1.0  # a process that slept longer than this does not send what it slept through
@@ -47,14 +63,14 @@ _IN_PASSING = ("user_partial", "bot_partial", "latency")
 """Events that nobody waits for: they tell nothing that is not heard, or told again."""
 
 
-class _State(Enum):
+class _CallerState(Enum):
     DIALLING = auto()
     TALKING = auto()
     LEAVING = auto()
     OVER = auto()
 
 
-class Caller:
+class ScriptedCaller:
     """One scripted call; `now` is the loop's time in seconds throughout.
 
     `start` is the message that opens the call, and its rate is the rate of every utterance. With
@@ -63,7 +79,7 @@ class Caller:
 
     def __init__(
         self,
-        script: Sequence[Utterance],
+        script: Sequence[ScriptedUtterance],
         *,
         start: CallStart,
         now: float,
@@ -72,19 +88,19 @@ class Caller:
     ) -> None:
         self.pace = pace or Pace()
         self.rate = start.rate
-        self.outcome: Outcome | None = None
+        self.outcome: CallOutcome | None = None
         self._script = tuple(script)
         self._telephone = telephone
         self._dialled_at = now
         self._answered_at: float | None = None
         self._ended_at = now
-        self._state = _State.DIALLING
+        self._state = _CallerState.DIALLING
         self._zero = now  # when the first sample was spoken
         self._frame = self.rate * FRAME_MS // 1000
         self._sent = 0  # samples
-        self._ear = Ear(self.rate)
+        self._ear = SpeechDetector(self.rate)
         self._heard_end = 0  # where in the recording the last received audio ends
-        self._exchanges: list[Exchange] = []
+        self._exchanges: list[TurnExchange] = []
         self._greeting_began_at: float | None = None
         self._bot_finished = False  # its answer to the last turn, or its greeting
         self._bot_spoke = False
@@ -93,8 +109,8 @@ class Caller:
         self._leave_by = inf
         self._timed_out = False
         self._messages: list[bytes | str] = [dump(start)]
-        self._reports: list[Report] = []
-        self._sounds: list[Sound] = []
+        self._reports: list[CallReport] = []
+        self._sounds: list[PlacedSound] = []
         noise = np.random.default_rng(0).integers(-1, 2, self.rate, dtype=np.int16)
         self._dither = self._through_line(noise)
 
@@ -103,17 +119,21 @@ class Caller:
     @property
     def over(self) -> bool:
         """Whether nothing more will happen; `outcome` is there."""
-        return self._state is _State.OVER
+        return self._state is _CallerState.OVER
 
     @property
     def next_due(self) -> float:
         """When `tick` wants to be called next."""
-        if self._state is _State.OVER:
+        if self._state is _CallerState.OVER:
             return inf
-        if self._state is _State.LEAVING:
+        if self._state is _CallerState.LEAVING:
             return self._leave_by
         limit = self._dialled_at + self.pace.limit_s
-        return min(limit, self._time_of(self._sent + self._frame)) if self._state is _State.TALKING else limit
+        return (
+            min(limit, self._time_of(self._sent + self._frame))
+            if self._state is _CallerState.TALKING
+            else limit
+        )
 
     @property
     def position(self) -> int:
@@ -123,26 +143,26 @@ class Caller:
     def speaking(self) -> tuple[str, float, float] | None:
         """What the caller is saying: its name, the seconds that were said, and its length."""
         exchange = self._current
-        if exchange is None or self._state is not _State.TALKING or not self._mid_utterance:
+        if exchange is None or self._state is not _CallerState.TALKING or not self._mid_utterance:
             return None
         said, size = self._sent - exchange.position, exchange.utterance.pcm.size
         return exchange.utterance.name, said / self.rate, size / self.rate
 
     def bot_speaking(self, now: float) -> bool:
         """Whether the bot can be heard."""
-        return self._state is _State.TALKING and self._ear.sounding(now)
+        return self._state is _CallerState.TALKING and self._ear.sounding(now)
 
     def take_messages(self) -> list[bytes | str]:
         """What is to be sent now, in order."""
         messages, self._messages = self._messages, []
         return messages
 
-    def take_reports(self) -> list[Report]:
+    def take_reports(self) -> list[CallReport]:
         """What happened since the last time."""
         reports, self._reports = self._reports, []
         return reports
 
-    def take_sounds(self) -> list[Sound]:
+    def take_sounds(self) -> list[PlacedSound]:
         """What was said and heard since the last time, for the recording. Take it at least every second."""
         sounds, self._sounds = self._sounds, []
         return sounds
@@ -152,12 +172,12 @@ class Caller:
     def on_event(self, event: LegEvent, now: float) -> None:
         """A message of the gateway."""
         match event:
-            case _ if self._state is _State.OVER:
+            case _ if self._state is _CallerState.OVER:
                 return
             case Ringing():
                 self._report("ringing", now, call_id=event.call_id)
-            case Answered() if self._state is _State.DIALLING:
-                self._state = _State.TALKING
+            case Answered() if self._state is _CallerState.DIALLING:
+                self._state = _CallerState.TALKING
                 self._answered_at = self._zero = now
                 self._report("answered", now)
             case Conversation():
@@ -171,49 +191,49 @@ class Caller:
 
     def on_audio(self, data: bytes, now: float) -> None:
         """PCM16 little-endian mono from the gateway, to be heard from now on."""
-        if self._state not in (_State.TALKING, _State.LEAVING):
+        if self._state not in (_CallerState.TALKING, _CallerState.LEAVING):
             return
         pcm = self._through_line(np.frombuffer(data[: len(data) & ~1], "<i2").astype(np.int16, copy=False))
         arrived = round((now - self._zero) * self.rate)
         if abs(arrived - self._heard_end) < _ALIGN_S * self.rate:
             arrived = self._heard_end
         self._heard_end = arrived + pcm.size
-        self._sounds.append(Sound("right", arrived, pcm))
+        self._sounds.append(PlacedSound("right", arrived, pcm))
         new_stretch = self._ear.hear(pcm, now)
         self._judge(new_stretch)
 
     def on_lost(self, detail: str, now: float) -> None:
         """The connection is gone."""
-        if self._state is _State.LEAVING:
+        if self._state is _CallerState.LEAVING:
             self._end(EndReason.CALLER_HANGUP, "", now)
-        elif self._state is not _State.OVER:
+        elif self._state is not _CallerState.OVER:
             because = f" ({detail})" if detail else ""
             self._end(EndReason.ERROR, f"the connection to the gateway was lost{because}", now)
 
     def hang_up(self, now: float) -> None:
         """The caller hangs up; the gateway confirms it, within a limit."""
-        if self._state in (_State.DIALLING, _State.TALKING):
-            self._state = _State.LEAVING
+        if self._state in (_CallerState.DIALLING, _CallerState.TALKING):
+            self._state = _CallerState.LEAVING
             self._leave_by = now + _LEAVE_S
             self._messages.append(dump(Leave()))
 
     def tick(self, now: float) -> None:
         """Time has passed: send the frames that are due, speak, or give up."""
-        if self._state is _State.LEAVING:
+        if self._state is _CallerState.LEAVING:
             if now >= self._leave_by:
                 self._end(EndReason.CALLER_HANGUP, "the gateway did not confirm it", now)
             return
-        if self._state is not _State.OVER and now - self._dialled_at >= self.pace.limit_s:
+        if self._state is not _CallerState.OVER and now - self._dialled_at >= self.pace.limit_s:
             self._timed_out = True
             self.hang_up(now)
-        if self._state is not _State.TALKING:
+        if self._state is not _CallerState.TALKING:
             return
         late = now - self._time_of(self._sent + self._frame)
         if late > _CATCH_UP_S:
             self._zero += late
-        while self._state is _State.TALKING and (due := self._time_of(self._sent + self._frame)) <= now:
+        while self._state is _CallerState.TALKING and (due := self._time_of(self._sent + self._frame)) <= now:
             frame = self._next_frame(due)
-            self._sounds.append(Sound("left", self._sent, frame))
+            self._sounds.append(PlacedSound("left", self._sent, frame))
             self._messages.append(frame.astype("<i2", copy=False).tobytes())
             self._sent += self._frame
             if self._given_up(due):
@@ -222,7 +242,7 @@ class Caller:
     # ------------------------------------------------------------------ speaking
 
     @property
-    def _current(self) -> Exchange | None:
+    def _current(self) -> TurnExchange | None:
         return self._exchanges[-1] if self._exchanges else None
 
     @property
@@ -244,9 +264,9 @@ class Caller:
             frame[: part.size] = part
         return frame
 
-    def _begin(self, utterance: Utterance) -> None:
+    def _begin(self, utterance: ScriptedUtterance) -> None:
         self._close_exchange(self._time_of(self._sent))
-        self._exchanges.append(Exchange(len(self._exchanges) + 1, utterance, self._sent))
+        self._exchanges.append(TurnExchange(len(self._exchanges) + 1, utterance, self._sent))
         self._tools_running.clear()
         self._bot_finished = self._bot_spoke = False
 
@@ -317,12 +337,12 @@ class Caller:
             data["barge_in_ms"] = self._barge_in_ms(exchange)
         self._report("turn", now, **data)
 
-    def _voice_to_voice_ms(self, exchange: Exchange) -> int | None:
+    def _voice_to_voice_ms(self, exchange: TurnExchange) -> int | None:
         if exchange.answer_began_at is None:
             return None
         return round((exchange.answer_began_at - self._time_of(exchange.speech_end)) * 1000)
 
-    def _barge_in_ms(self, exchange: Exchange) -> int | None:
+    def _barge_in_ms(self, exchange: TurnExchange) -> int | None:
         if not exchange.barges_in:
             return None
         return round((exchange.bot_sound_until - self._time_of(exchange.speech_start)) * 1000)
@@ -362,17 +382,17 @@ class Caller:
         self._report("tool", now, name=name, arguments=arguments)
 
     def _report(self, event: Any, now: float, **data: Any) -> None:
-        self._reports.append(Report(event, round(now - self._dialled_at, 3), data))
+        self._reports.append(CallReport(event, round(now - self._dialled_at, 3), data))
 
     # ------------------------------------------------------------------ the end
 
     def _end(self, reason: EndReason, detail: str, now: float) -> None:
         self._close_exchange(now)
-        self._state = _State.OVER
+        self._state = _CallerState.OVER
         answered = self._answered_at
         voice_to_voice = tuple(ms for e in self._exchanges if (ms := self._voice_to_voice_ms(e)) is not None)
         barge_in = tuple(ms for e in self._exchanges if (ms := self._barge_in_ms(e)) is not None)
-        self.outcome = outcome = Outcome(
+        self.outcome = outcome = CallOutcome(
             reason=reason,
             detail=detail,
             answered=answered is not None,

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from piopiy_pipeline.audio.speech import first_sound, last_sound
 
-__all__ = ["PAUSE_S", "Ear"]
+__all__ = ["PAUSE_S", "SpeechDetector"]
 
 PAUSE_S = 0.3
 """Sound after less silence than this belongs to the same stretch: words are closer, answers are not."""
 
 
-class Ear:
+class SpeechDetector:
     """Listens without I/O: give it audio and the loop's time at which it came, in seconds.
 
     A frame that arrives at `now` is heard from `now` on, so its n-th sample sounds at

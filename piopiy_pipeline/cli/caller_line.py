@@ -1,4 +1,4 @@
-"""The shell that carries a `Caller` over a WebSocket, in real time, and saves what was said.
+"""The shell that carries a `ScriptedCaller` over a WebSocket, in real time, and saves what was said.
 
 There is nothing to decide here: see `caller` for what a caller does and when.
 """
@@ -17,22 +17,22 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketException
 
 from piopiy_pipeline.audio.wav import StereoWavWriter, WavError
-from piopiy_pipeline.cli.caller import Caller, Sound
+from piopiy_pipeline.cli.caller import PlacedSound, ScriptedCaller
 from piopiy_pipeline.cli.errors import BadInput, Failed
 from piopiy_pipeline.cli.target import Target
 from piopiy_pipeline.offload import Lane
 from piopiy_pipeline.signaling.caller import parse_leg_event
 from piopiy_pipeline.signaling.messages import MAX_MESSAGE_BYTES, ProtocolError
-from piopiy_pipeline.signaling.sockets import DirectClientConnection
+from piopiy_pipeline.signaling.websocket import DirectClientConnection
 
-__all__ = ["Recording", "place_call"]
+__all__ = ["StereoRecording", "place_call"]
 
 _CONNECT_S = 10.0
 _SAVE_EVERY_S = 1.0
 _SAVE_BEHIND_S = 2.0  # audio may still come for this long after its place in the recording has passed
 
 
-class Recording:
+class StereoRecording:
     """Both sides of a call on their way to a stereo WAV, written off the loop, a second at a time."""
 
     def __init__(self, path: Path, rate: int) -> None:
@@ -41,7 +41,7 @@ class Recording:
         self._behind = round(_SAVE_BEHIND_S * rate)
         self._lane = Lane("recording", threads=1, limit=100)
 
-    def save(self, sounds: list[Sound], position: int) -> asyncio.Future[None]:
+    def save(self, sounds: list[PlacedSound], position: int) -> asyncio.Future[None]:
         """Queue what was said and heard; `position` is how far the call has come, in samples."""
         return self._lane.submit(self._write, sounds, position - self._behind)
 
@@ -52,21 +52,21 @@ class Recording:
         finally:
             self._lane.close()
 
-    def _write(self, sounds: list[Sound], final: int) -> None:
+    def _write(self, sounds: list[PlacedSound], final: int) -> None:
         for side, position, pcm in sounds:
             self._writer.write(side, position, pcm)
         self._writer.advance(final)
 
 
-class _Line:
+class _CallerConnection:
     """One connection to a gateway, its caller, and the timer that makes the caller's frames."""
 
     def __init__(
         self,
         socket: DirectClientConnection,
-        caller: Caller,
-        tell: Callable[[Caller, float], None],
-        recording: Recording | None,
+        caller: ScriptedCaller,
+        tell: Callable[[ScriptedCaller, float], None],
+        recording: StereoRecording | None,
     ) -> None:
         self._socket = socket
         self._caller = caller
@@ -154,12 +154,12 @@ class _Line:
 
 async def place_call(
     target: Target,
-    make_caller: Callable[[float], Caller],
+    make_caller: Callable[[float], ScriptedCaller],
     *,
-    tell: Callable[[Caller, float], None],
+    tell: Callable[[ScriptedCaller, float], None],
     out: tuple[Path, int] | None = None,
     hang_up: asyncio.Event | None = None,
-) -> Caller:
+) -> ScriptedCaller:
     """Dial `target`, carry the call to its end, and return its caller, whose `outcome` is there.
 
     `make_caller` gets the loop's time at dialling. `tell` is called after everything that happens, at
@@ -168,12 +168,12 @@ async def place_call(
     connection, `BadInput` when `out` cannot be written.
     """
     try:
-        recording = Recording(*out) if out is not None else None
+        recording = StereoRecording(*out) if out is not None else None
     except WavError as error:
         raise BadInput(str(error)) from None
     try:
         caller = make_caller(asyncio.get_running_loop().time())
-        async with await _dial(target) as socket, _Line(socket, caller, tell, recording) as line:
+        async with await _dial(target) as socket, _CallerConnection(socket, caller, tell, recording) as line:
             ending = asyncio.ensure_future(line.wait_over())
             asked = asyncio.ensure_future((hang_up or asyncio.Event()).wait())
             try:

@@ -16,13 +16,13 @@ from piopiy_pipeline.audio.speech import SpeechBounds
 from piopiy_pipeline.audio.wav import Side
 from piopiy_pipeline.call import EndReason
 
-__all__ = ["Exchange", "Outcome", "Pace", "Pcm", "Report", "Sound", "Utterance"]
+__all__ = ["CallOutcome", "CallReport", "Pace", "Pcm", "PlacedSound", "ScriptedUtterance", "TurnExchange"]
 
 Pcm = NDArray[np.int16]
 
 
 @dataclass(frozen=True, slots=True)
-class Utterance:
+class ScriptedUtterance:
     """One turn of the script: mono PCM at the call's rate, and where in it somebody speaks."""
 
     name: str
@@ -51,7 +51,7 @@ class Pace:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class CallReport:
     """Something to tell the user. `at` is in seconds since the caller dialled."""
 
     event: Literal["ringing", "answered", "user", "bot", "turn", "tool", "latency", "error", "ended"]
@@ -59,7 +59,7 @@ class Report:
     data: dict[str, Any] = field(default_factory=dict)
 
 
-class Sound(NamedTuple):
+class PlacedSound(NamedTuple):
     """Audio of one side for the recording (left is the caller), its first sample at `position`."""
 
     side: Side
@@ -68,7 +68,7 @@ class Sound(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CallOutcome:
     """How the call went. `failure` says in a sentence why it does not count as a regular call."""
 
     reason: EndReason
@@ -82,11 +82,11 @@ class Outcome:
 
 
 @dataclass(slots=True)
-class Exchange:
+class TurnExchange:
     """One turn of the caller, and the bot's answer to it. Positions are in samples sent."""
 
     number: int
-    utterance: Utterance
+    utterance: ScriptedUtterance
     position: int
     barges_in: bool = False
     bot_sound_until: float = -inf  # the last sound of what the bot was saying when it was interrupted

@@ -129,7 +129,7 @@ async def _dev(
 ) -> None:
     import asyncio
 
-    from piopiy_pipeline.cli.bot import BotKeeper
+    from piopiy_pipeline.cli.bot_process import BotSupervisor
     from piopiy_pipeline.cli.credentials import (
         CredentialsError,
         DevCredentials,
@@ -178,7 +178,7 @@ async def _dev(
             if phone is not None and gateway.phones is not None:
                 _say(f"phone    sip:{credentials.agent_id}@{phone[0]}:{gateway.phones.port}")
             _say(f"records  {folder}{'' if record else ', without recordings'}")
-            keeper = BotKeeper(
+            keeper = BotSupervisor(
                 path,
                 _environment(credentials.agent_id, credentials.agent_token, gateway.url, services),
                 registered=registered,

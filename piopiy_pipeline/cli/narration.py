@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from piopiy_pipeline.cli.caller import Caller, Outcome, Report
+from piopiy_pipeline.cli.caller import CallOutcome, CallReport, ScriptedCaller
 from piopiy_pipeline.cli.target import Target
 from piopiy_pipeline.latency import PARTS
 
@@ -37,7 +37,7 @@ class Narrator(Protocol):
     """Somebody who tells what happens in a call."""
 
     def begin(self, target: Target) -> None: ...
-    def tell(self, caller: Caller, now: float) -> None: ...
+    def tell(self, caller: ScriptedCaller, now: float) -> None: ...
     def no_call(self, why: str, at: float) -> None: ...
     def close(self) -> None: ...
 
@@ -55,7 +55,7 @@ class ForPrograms:
     def begin(self, target: Target) -> None:
         """Nothing: `ringing` is the first line."""
 
-    def tell(self, caller: Caller, now: float) -> None:
+    def tell(self, caller: ScriptedCaller, now: float) -> None:
         for report in caller.take_reports():
             if report.event == "error":
                 print(f"piopiy: {_error(report.data)}", file=self._err, flush=True)
@@ -87,7 +87,7 @@ class ForPeople:
         if self._live is not None:
             self._live.start()
 
-    def tell(self, caller: Caller, now: float) -> None:
+    def tell(self, caller: ScriptedCaller, now: float) -> None:
         for report in caller.take_reports():
             self._print(report, caller.outcome)
         if self._live is not None and now >= self._refresh_at:
@@ -102,7 +102,7 @@ class ForPeople:
             self._live.stop()
             self._live = None
 
-    def _print(self, report: Report, outcome: Outcome | None) -> None:
+    def _print(self, report: CallReport, outcome: CallOutcome | None) -> None:
         data = report.data
         match report.event:
             case "ringing":
@@ -130,10 +130,10 @@ class ForPeople:
                 self.close()
                 self.console.print(_plain(_summary(outcome)), style="bold")
 
-    def _say(self, report: Report, style: str, who: str, text: str) -> None:
+    def _say(self, report: CallReport, style: str, who: str, text: str) -> None:
         self.console.print(f"[dim]{report.at:6.1f}[/] [{style}]{who:>5}  {_plain(text)}[/]")
 
-    def _progress(self, caller: Caller, now: float) -> Table | Text:
+    def _progress(self, caller: ScriptedCaller, now: float) -> Table | Text:
         speaking = caller.speaking()
         if speaking is None:
             return Text("   bot is speaking" if caller.bot_speaking(now) else "   …", style="dim")
@@ -169,7 +169,7 @@ def _error(data: dict[str, Any]) -> str:
     return f"{stage}: {message}" if stage else str(message or "the bot reported an error")
 
 
-def _summary(outcome: Outcome) -> str:
+def _summary(outcome: CallOutcome) -> str:
     why = _WHY.get(outcome.reason.value, "")
     if outcome.detail and outcome.detail != why:
         why = f"{why}: {outcome.detail}" if why else outcome.detail

@@ -15,8 +15,8 @@ import typer
 from piopiy_pipeline.cli.errors import BadInput, Failed
 
 if TYPE_CHECKING:
-    from piopiy_pipeline.recording import Recording
-    from piopiy_pipeline.testing.replaying import Replay
+    from piopiy_pipeline.capture import CapturedCall
+    from piopiy_pipeline.testing.replaying.replay import Replay
 
 __all__ = ["replay"]
 
@@ -62,12 +62,12 @@ def replay(
         if not 0 < value <= 86_400:  # also false for what is no number
             raise BadInput(f"{option} {value:g}: it is a number of seconds, more than 0")
     log_to_stderr(quiet=True)  # before pipecat is imported, which greets its reader
-    from piopiy_pipeline.recording import Recording, RecordingError
+    from piopiy_pipeline.capture import CapturedCall, CaptureError
 
     try:
-        recording = Recording(file)
+        recording = CapturedCall(file)
         _ = recording.events, recording.exchanges
-    except RecordingError as error:
+    except CaptureError as error:
         raise BadInput(str(error)) from None
     outcome = _run(recording, bot, tolerance, record, timeout)
     for difference in outcome.differences:
@@ -76,11 +76,11 @@ def replay(
         raise typer.Exit(1)
 
 
-def _run(recording: Recording, bot: Path, tolerance: float, record: Path | None, timeout: float) -> Replay:
-    from piopiy_pipeline.recording import RecordingError
-    from piopiy_pipeline.testing.clock import SimulationError
-    from piopiy_pipeline.testing.differences import Tolerance
-    from piopiy_pipeline.testing.replaying import replay as run_replay
+def _run(recording: CapturedCall, bot: Path, tolerance: float, record: Path | None, timeout: float) -> Replay:
+    from piopiy_pipeline.capture import CaptureError
+    from piopiy_pipeline.testing.replaying.differences import Tolerance
+    from piopiy_pipeline.testing.replaying.replay import replay as run_replay
+    from piopiy_pipeline.testing.virtual_time.virtual_loop import SimulationError
 
     try:
         # What a bot prints is not a difference.
@@ -93,7 +93,7 @@ def _run(recording: Recording, bot: Path, tolerance: float, record: Path | None,
                 wall_limit_s=timeout,
                 progress=progress,
             )
-    except RecordingError as error:
+    except CaptureError as error:
         raise BadInput(str(error)) from None
     except SimulationError as error:
         raise Failed(f"the replay did not come to its end: {error}") from None

@@ -15,7 +15,7 @@ from piopiy_pipeline.cli.errors import BadInput, Failed
 __all__ = ["run_bot"]
 
 _WORDS_ARE_ENOUGH = (
-    ("piopiy_pipeline.agent", "AuthenticationError"),
+    ("piopiy_pipeline.agent.agent", "AuthenticationError"),
     ("piopiy_pipeline.services.providers", "ProviderError"),
     ("piopiy_pipeline.services.playbook.model", "PlaybookError"),
 )

@@ -14,9 +14,9 @@ import typer
 from piopiy_pipeline.cli.errors import BadInput, Failed
 
 if TYPE_CHECKING:
-    from piopiy_pipeline.testing.callers import Caller
-    from piopiy_pipeline.testing.line import Line
-    from piopiy_pipeline.testing.values import Calls, SimulatedCall
+    from piopiy_pipeline.testing.line.callers import Caller
+    from piopiy_pipeline.testing.line.line import Line
+    from piopiy_pipeline.testing.report.simulated_call import Calls, SimulatedCall
 
 __all__ = ["simulate"]
 
@@ -127,8 +127,8 @@ def _check(bot: Path, rate: int, calls: int, record: Path | None, limit: float, 
 
 
 def _caller(wavs: list[Path], sentences: list[str], interrupt: float | None, rate: int) -> Caller:
-    from piopiy_pipeline.testing.callers import Caller
-    from piopiy_pipeline.testing.recordings import load_recording
+    from piopiy_pipeline.testing.line.callers import Caller
+    from piopiy_pipeline.testing.line.utterance_audio import load_recording
 
     caller = Caller()
     turns: list[Path | str] = [*wavs, *sentences]
@@ -142,8 +142,8 @@ def _caller(wavs: list[Path], sentences: list[str], interrupt: float | None, rat
 
 
 def _line(rate: int, noise: float | None, jitter: float, loss: float) -> Line:
-    from piopiy_pipeline.testing.impairment import GilbertElliott, Impairment
-    from piopiy_pipeline.testing.line import Line, Noise
+    from piopiy_pipeline.testing.line.impairment import GilbertElliott, Impairment
+    from piopiy_pipeline.testing.line.line import Line, Noise
 
     network = None
     try:
@@ -159,10 +159,10 @@ def _line(rate: int, noise: float | None, jitter: float, loss: float) -> Line:
 
 
 def _run(bot: Path, caller: Caller, calls: int, record: Path | None, options: dict[str, Any]) -> Calls:
-    from piopiy_pipeline.testing.clock import SimulationError
+    from piopiy_pipeline.testing.report.simulated_call import Calls
     from piopiy_pipeline.testing.simulation import simulate as one
     from piopiy_pipeline.testing.simulation import simulate_many
-    from piopiy_pipeline.testing.values import Calls
+    from piopiy_pipeline.testing.virtual_time.virtual_loop import SimulationError
 
     try:
         # What a bot prints is not a result.
@@ -244,7 +244,7 @@ def _summary(calls: Calls) -> str:
 
 
 def _write_report(calls: Calls, report: Path) -> None:
-    from piopiy_pipeline.testing.report import write_report
+    from piopiy_pipeline.testing.report.html_report import write_report
 
     try:
         write_report(report, calls)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from piopiy_pipeline.audio.g711 import ulaw_decode, ulaw_encode
 from piopiy_pipeline.audio.speech import speech_bounds
 from piopiy_pipeline.audio.wav import WavError, read_wav
-from piopiy_pipeline.cli.caller import Utterance
+from piopiy_pipeline.cli.caller import ScriptedUtterance
 from piopiy_pipeline.cli.errors import BadInput, Failed
 
 __all__ = ["find_voice", "load_script", "synthesize"]
@@ -28,7 +28,7 @@ _ESPEAK_VOICE, _ESPEAK_WORDS_A_MINUTE, _ESPEAK_PITCH = "en-us", 150, 50
 
 def load_script(
     wavs: Sequence[Path], sentences: Sequence[str], rate: int, *, telephone: bool
-) -> list[Utterance]:
+) -> list[ScriptedUtterance]:
     """The recordings and then the sentences, as utterances at `rate` Hz.
 
     With `telephone` each goes through G.711 µ-law. Raises `BadInput` for what cannot be spoken.
@@ -41,13 +41,13 @@ def load_script(
     return [_utterance(name, pcm, rate, telephone) for name, pcm in turns]
 
 
-def _utterance(name: str, pcm: NDArray[np.int16], rate: int, telephone: bool) -> Utterance:
+def _utterance(name: str, pcm: NDArray[np.int16], rate: int, telephone: bool) -> ScriptedUtterance:
     if telephone:
         pcm = ulaw_decode(ulaw_encode(pcm))
     speech = speech_bounds(pcm, rate)
     if speech is None:
         raise BadInput(f"{name}: there is nothing but silence in it")
-    return Utterance(name, pcm, speech)
+    return ScriptedUtterance(name, pcm, speech)
 
 
 def find_voice() -> str | None:

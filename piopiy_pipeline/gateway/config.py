@@ -28,7 +28,7 @@ from piopiy_pipeline.gateway.carriers.config import CarriersConfig
 from piopiy_pipeline.gateway.errors import GatewayError
 from piopiy_pipeline.gateway.sip.config import SipConfig
 from piopiy_pipeline.gateway.webhooks.config import WebhookConfig
-from piopiy_pipeline.gateway.webrtc.addresses import Addresses
+from piopiy_pipeline.gateway.webrtc.ice_addresses import IceAddresses
 
 __all__ = ["ENV_PREFIX", "GatewayConfig", "IceServer"]
 
@@ -41,7 +41,7 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 def _addresses(settings: list[str]) -> list[str]:
-    Addresses.parse(settings)
+    IceAddresses.parse(settings)
     return settings
 
 

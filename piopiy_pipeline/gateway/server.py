@@ -20,38 +20,44 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from piopiy_pipeline.call import CallInfo
-from piopiy_pipeline.gateway.agent_link import AgentConnection
-from piopiy_pipeline.gateway.calls import GatewayCall
-from piopiy_pipeline.gateway.clock import Metronome
+from piopiy_pipeline.gateway.access.failed_logins import TOO_MANY, FailedLogins
+from piopiy_pipeline.gateway.agents.agent_media import AgentMedia
+from piopiy_pipeline.gateway.agents.connection import AgentConnection
 from piopiy_pipeline.gateway.config import GatewayConfig
-from piopiy_pipeline.gateway.entrance import (
-    AgentVisit,
-    CallerVisit,
-    CarrierVisit,
-    Entrance,
-    MediaVisit,
-    Refusal,
-    WatcherVisit,
-)
+from piopiy_pipeline.gateway.core.call_terms import CallLimits
+from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
+from piopiy_pipeline.gateway.core.leg import Leg
+from piopiy_pipeline.gateway.core.switchboard import Switchboard
 from piopiy_pipeline.gateway.errors import GatewayError
-from piopiy_pipeline.gateway.http import HEAD_S, Crowd
-from piopiy_pipeline.gateway.legs.base import Leg
-from piopiy_pipeline.gateway.legs.stream import StreamLeg
-from piopiy_pipeline.gateway.listening import GatewayConnection, make_door, make_room, tls_context, why_not
-from piopiy_pipeline.gateway.media import MediaStream
-from piopiy_pipeline.gateway.site import GatewaySite
-from piopiy_pipeline.gateway.sources import TOO_MANY, Sources
-from piopiy_pipeline.gateway.switchboard import Switchboard
-from piopiy_pipeline.gateway.terms import CallLimits
+from piopiy_pipeline.gateway.frame_clock import FrameClock
+from piopiy_pipeline.gateway.port.first_request import HEAD_S, Connections
+from piopiy_pipeline.gateway.port.listening import (
+    GatewayConnection,
+    make_door,
+    make_room,
+    tls_context,
+    why_not,
+)
+from piopiy_pipeline.gateway.port.router import (
+    AgentRoute,
+    CallerRoute,
+    CarrierRoute,
+    MediaRoute,
+    RequestRefused,
+    Router,
+    WatcherRoute,
+)
+from piopiy_pipeline.gateway.port.stream_leg import StreamLeg
+from piopiy_pipeline.gateway.startup import GatewayServices
 from piopiy_pipeline.offload import offload
 from piopiy_pipeline.signaling.caller import CallStart
 from piopiy_pipeline.signaling.messages import MAX_MESSAGE_BYTES
-from piopiy_pipeline.signaling.sockets import CLOSE_S
+from piopiy_pipeline.signaling.websocket import CLOSE_S
 
 if TYPE_CHECKING:
+    from piopiy_pipeline.gateway.carriers.carrier_gateway import CarrierGateway
     from piopiy_pipeline.gateway.carriers.config import CarriersConfig
-    from piopiy_pipeline.gateway.carriers.desk import CarrierDesk
-    from piopiy_pipeline.gateway.phones import Phones
+    from piopiy_pipeline.gateway.phones.phones import Phones
     from piopiy_pipeline.gateway.sip.config import SipConfig
 
 __all__ = ["Gateway"]
@@ -79,19 +85,19 @@ class Gateway:
             max_calls=config.max_calls,
             on_change=self._on_change,
         )
-        self._entrance = Entrance(config, self.switchboard)
-        self._sources = Sources()
-        self._crowd: Crowd | None = None
-        self._site: GatewaySite | None = None
+        self._entrance = Router(config, self.switchboard)
+        self._sources = FailedLogins()
+        self._crowd: Connections | None = None
+        self._site: GatewayServices | None = None
         self._server: Server | None = None
-        self._metronome: Metronome | None = None
+        self._metronome: FrameClock | None = None
         self._timer: asyncio.Handle | None = None
         self._timer_at: float | None = None  # uvloop's handles cannot always be asked
         self._changed: asyncio.Event | None = None
         self._closing: asyncio.Task[None] | None = None
         self._preload: asyncio.Task[ModuleType] | None = None
         self._phones: Phones | None = None
-        self._carriers: CarrierDesk | None = None
+        self._carriers: CarrierGateway | None = None
         self._port = config.port
 
     # ------------------------------------------------------------------ life
@@ -100,14 +106,14 @@ class Gateway:
         """Listen. Raises `GatewayError`, which says what to do, if that cannot be."""
         if self._server is not None:
             raise GatewayError("this gateway has been started already")
-        self._metronome = Metronome(self._on_beat)
+        self._metronome = FrameClock(self._on_beat)
         self._changed = asyncio.Event()
         tls = await tls_context(self.config)
         if self.config.carriers is not None:
             self._carriers = self._entrance.carriers = await offload(self._make_desk, self.config.carriers)
-        crowd = Crowd(2 * self.config.max_calls + SPARE_CONNECTIONS)
+        crowd = Connections(2 * self.config.max_calls + SPARE_CONNECTIONS)
         make_room(self.config, crowd.limit)
-        site = GatewaySite(
+        site = GatewayServices(
             self.config, self.switchboard, crowd, self._place_leg, self._sources, self._carriers
         )
         host, port = self.config.host, self.config.port
@@ -142,11 +148,11 @@ class Gateway:
         self._preload = asyncio.create_task(offload(import_module, "piopiy_pipeline.audio.resample"))
         logger.info("gateway listening on {}", self.url)
 
-    def _make_desk(self, carriers: CarriersConfig) -> CarrierDesk:
+    def _make_desk(self, carriers: CarriersConfig) -> CarrierGateway:
         """In a thread, and only for a gateway that has carriers: numpy and more comes with them."""
-        from piopiy_pipeline.gateway.carriers.desk import CarrierDesk
+        from piopiy_pipeline.gateway.carriers.carrier_gateway import CarrierGateway
 
-        return CarrierDesk(
+        return CarrierGateway(
             carriers,
             agents=self.config.agents,
             token_secret=self.config.token_secret,
@@ -156,7 +162,7 @@ class Gateway:
 
     async def _open_phones(self, config: SipConfig) -> None:
         """Only for a gateway that has them: they bring numpy with them."""
-        module = await offload(import_module, "piopiy_pipeline.gateway.phones")
+        module = await offload(import_module, "piopiy_pipeline.gateway.phones.phones")
         phones: Phones = module.Phones(config, place=self._place_leg, on_change=self._on_change)
         try:
             await phones.open()
@@ -252,21 +258,21 @@ class Gateway:
             return connection.respond(HTTPStatus.TOO_MANY_REQUESTS, f"{TOO_MANY}\n")
         visit = self._entrance.admit(request.path, request.headers)
         match visit:
-            case Refusal(status=status, text=text, wrong_key=wrong_key):
+            case RequestRefused(status=status, text=text, wrong_key=wrong_key):
                 if wrong_key:
                     self._sources.wrong(host, now)
                 response = connection.respond(status, text)
                 if status is HTTPStatus.UNAUTHORIZED:
                     response.headers["WWW-Authenticate"] = "Bearer"
                 return response
-            case MediaVisit(call=call):
+            case MediaRoute(call=call):
                 # The agent may accept on its other connection before this one's handler has run:
                 # the stream counts as open from here on.
                 connection.ping_interval = None
-                call.media_opened(MediaStream(connection, call, leg_rate=call.leg.rate))
-            case AgentVisit():
+                call.media_opened(AgentMedia(connection, call, leg_rate=call.leg.rate))
+            case AgentRoute():
                 connection.ping_interval = None
-            case WatcherVisit() if self._site is None or self._site.events.full:
+            case WatcherRoute() if self._site is None or self._site.events.full:
                 return connection.respond(
                     HTTPStatus.SERVICE_UNAVAILABLE, "too many watch already: close another page\n"
                 )
@@ -276,19 +282,19 @@ class Gateway:
     async def _serve_connection(self, connection: ServerConnection) -> None:
         assert isinstance(connection, GatewayConnection)
         match connection.visit:
-            case AgentVisit(agent_ids=agent_ids):
+            case AgentRoute(agent_ids=agent_ids):
                 AgentConnection(
                     connection, self.switchboard, agent_ids=agent_ids, heartbeat_s=self.config.heartbeat_s
                 )
-            case CallerVisit(agent_id=agent_id):
+            case CallerRoute(agent_id=agent_id):
                 StreamLeg(
                     connection,
                     place=lambda leg, start: self._place(agent_id, leg, start),
                     may_watch=self.config.callers_may_watch,
                 )
-            case CarrierVisit(opening=opening) if self._carriers is not None:
+            case CarrierRoute(opening=opening) if self._carriers is not None:
                 self._carriers.open(connection, opening)
-            case WatcherVisit(header=header) if self._site is not None:
+            case WatcherRoute(header=header) if self._site is not None:
                 self._site.events.admit(
                     connection,
                     header,

@@ -91,7 +91,7 @@ class LoudnessMeter:
         return self._smoothed
 
 
-class _State(enum.Enum):
+class _SegmentState(enum.Enum):
     QUIET = enum.auto()
     STARTING = enum.auto()
     SPEAKING = enum.auto()
@@ -105,7 +105,7 @@ class Segmenter:
         """`window_s` is the duration of one window; `activity_s` the period of `ACTIVITY`, 0 for none."""
         self._window_s = window_s
         self._activity_windows = max(1, round(activity_s / window_s)) if activity_s > 0 else 0
-        self._state = _State.QUIET
+        self._state = _SegmentState.QUIET
         self._count = 0
         self._since_activity = 0
         self.apply(settings)
@@ -117,12 +117,12 @@ class Segmenter:
     @property
     def quiet(self) -> bool:
         """Neither speech nor the beginning of it."""
-        return self._state is _State.QUIET
+        return self._state is _SegmentState.QUIET
 
     @property
     def speaking(self) -> bool:
         """Between `STARTED` and `STOPPED`."""
-        return self._state in (_State.SPEAKING, _State.STOPPING)
+        return self._state in (_SegmentState.SPEAKING, _SegmentState.STOPPING)
 
     def apply(self, settings: VadSettings) -> None:
         """New settings from the next window on.
@@ -133,7 +133,7 @@ class Segmenter:
         self._start_windows = round(settings.start_secs / self._window_s)
         self._stop_windows = round(settings.stop_secs / self._window_s)
         self._count = 0
-        self._state = _State.SPEAKING if self.speaking else _State.QUIET
+        self._state = _SegmentState.SPEAKING if self.speaking else _SegmentState.QUIET
 
     def window(self, probability: float, power: float, volume: float | None = None) -> tuple[VadEvent, ...]:
         """Take one window and return what it changed.
@@ -148,7 +148,7 @@ class Segmenter:
     def force_stop(self) -> tuple[VadEvent, ...]:
         """The audio has ceased: `STOPPED` if there was speech."""
         was_speaking = self.speaking
-        self._state, self._count = _State.QUIET, 0
+        self._state, self._count = _SegmentState.QUIET, 0
         return (VadEvent.STOPPED,) if was_speaking else ()
 
     def _voiced(self, probability: float, power: float, volume: float | None) -> bool:
@@ -162,26 +162,26 @@ class Segmenter:
 
     def _on_voiced(self) -> tuple[VadEvent, ...]:
         if self.speaking:
-            self._state = _State.SPEAKING
+            self._state = _SegmentState.SPEAKING
             return self._activity()
-        if self._state is _State.QUIET:
-            self._state, self._count = _State.STARTING, 0
+        if self._state is _SegmentState.QUIET:
+            self._state, self._count = _SegmentState.STARTING, 0
         self._count += 1
         if self._count < self._start_windows:
             return ()
-        self._state, self._since_activity = _State.SPEAKING, 0
+        self._state, self._since_activity = _SegmentState.SPEAKING, 0
         return (VadEvent.STARTED, VadEvent.ACTIVITY) if self._activity_windows else (VadEvent.STARTED,)
 
     def _on_unvoiced(self) -> tuple[VadEvent, ...]:
         if not self.speaking:
-            self._state = _State.QUIET
+            self._state = _SegmentState.QUIET
             return ()
-        if self._state is _State.SPEAKING:
-            self._state, self._count = _State.STOPPING, 0
+        if self._state is _SegmentState.SPEAKING:
+            self._state, self._count = _SegmentState.STOPPING, 0
         self._count += 1
         if self._count < self._stop_windows:
             return self._activity()
-        self._state = _State.QUIET
+        self._state = _SegmentState.QUIET
         return (VadEvent.STOPPED,)
 
     def _activity(self) -> tuple[VadEvent, ...]:

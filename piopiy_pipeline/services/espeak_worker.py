@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from piopiy_pipeline.services.worker_process import serve
 
-__all__ = ["MAX_TEXT", "Speech", "Voice", "word_times"]
+__all__ = ["MAX_TEXT", "EspeakVoice", "Speech", "word_times"]
 
 MAX_TEXT = 2_000
 """Characters in one request."""
@@ -59,7 +59,7 @@ _Events = ctypes.POINTER(_Event)
 _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, _Events)
 
 
-class Voice:
+class EspeakVoice:
     """espeak-ng, of which there is one in a process. Raises `RuntimeError` when it cannot start."""
 
     def __init__(self) -> None:
@@ -130,7 +130,7 @@ def word_times(text: str, marks: Sequence[tuple[int, float]]) -> list[tuple[str,
 
 def main() -> None:
     """Serve until the parent is gone."""
-    serve({"speak": Voice().speak})
+    serve({"speak": EspeakVoice().speak})
 
 
 if __name__ == "__main__":

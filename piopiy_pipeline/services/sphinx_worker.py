@@ -50,7 +50,7 @@ class Recogniser:
 
     def __init__(self) -> None:
         self._grammars: OrderedDict[tuple[str, ...], _Grammar] = OrderedDict()
-        self._calls: dict[str, _Call] = {}
+        self._calls: dict[str, _CallDecoder] = {}
 
     def open(self, call: str, phrases: Sequence[str], rate: int) -> list[str]:
         """Make room for `call`, whose audio comes at `rate` Hz; the words whose pronunciation was guessed."""
@@ -61,7 +61,7 @@ class Recogniser:
             while len(self._grammars) > 16:
                 self._grammars.popitem(last=False)
         self._grammars.move_to_end(key)
-        self._calls[call] = _Call(grammar, rate, grammar.fresh_mean)
+        self._calls[call] = _CallDecoder(grammar, rate, grammar.fresh_mean)
         return grammar.guessed
 
     def feed(self, call: str, pcm: bytes) -> str:
@@ -139,7 +139,7 @@ class _Grammar:
 
 
 @dataclass(slots=True)
-class _Call:
+class _CallDecoder:
     """What is one call's own."""
 
     grammar: _Grammar

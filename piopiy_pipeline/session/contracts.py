@@ -11,7 +11,7 @@ from pipecat.observers.base_observer import BaseObserver
 from piopiy_pipeline.pipeline import CallPipeline
 
 if TYPE_CHECKING:
-    from piopiy_pipeline.session.handle import Call
+    from piopiy_pipeline.session.call import Call
 
 __all__ = ["Client", "MakeRun", "Run", "RunOptions"]
 

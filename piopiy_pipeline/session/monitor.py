@@ -41,8 +41,8 @@ from pipecat.processors.frameworks.rtvi.frames import (
 )
 
 from piopiy_pipeline.call import ToolUse
-from piopiy_pipeline.session.handle import Call
-from piopiy_pipeline.session.live import LiveEvents
+from piopiy_pipeline.session.call import Call
+from piopiy_pipeline.session.live_events import LiveEvents
 from piopiy_pipeline.session.rtvi import RtviClient
 from piopiy_pipeline.transports.frames import SpeechMarkFrame
 

@@ -31,7 +31,7 @@ from pydantic import BaseModel, ValidationError
 
 from piopiy_pipeline import __version__
 from piopiy_pipeline.session.events import ClientMessage
-from piopiy_pipeline.session.outbox import MESSAGES_PER_S, Outbox
+from piopiy_pipeline.session.paced_queue import MESSAGES_PER_S, PacedQueue
 from piopiy_pipeline.signaling.messages import DataMessage, dump
 
 __all__ = ["RtviClient", "RtviHost", "speaks_rtvi"]
@@ -89,7 +89,7 @@ class RtviClient:
         self._host = host
         self._output = output
         self._loop = asyncio.get_running_loop()
-        self._outbox = Outbox(self._loop.time())
+        self._outbox = PacedQueue(self._loop.time())
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
         self.client_version = _version(protocol) or [0, 0, 0]

@@ -16,10 +16,10 @@ from loguru import logger
 
 from piopiy_pipeline.call import CallEnd, CallInfo, EndReason
 from piopiy_pipeline.pipeline import CallPipeline
+from piopiy_pipeline.session.call import Call, Post, current_call
 from piopiy_pipeline.session.contracts import RunOptions
-from piopiy_pipeline.session.handle import Call, Post, current_call
 from piopiy_pipeline.session.monitor import CallMonitor
-from piopiy_pipeline.session.running import PipelineRun
+from piopiy_pipeline.session.pipeline_run import PipelineRun
 from piopiy_pipeline.session.tasks import CallTasks, current_tasks, track_tasks
 from piopiy_pipeline.signaling.messages import AgentMessage, Control, Hangup, TransferResult
 from piopiy_pipeline.transports.link import MediaLink

@@ -13,11 +13,11 @@ from piopiy_pipeline.signaling.messages import (
     MAX_MESSAGE_BYTES,
     PROTOCOL_VERSION,
     AgentMessage,
-    Fault,
     GatewayMessage,
     Ping,
     Pong,
     ProtocolError,
+    ProtocolFault,
     Register,
     Registered,
     parse_gateway_message,
@@ -99,7 +99,7 @@ class AgentProtocol:
         except ProtocolError as error:
             return self._fault(str(error))
         match message:
-            case Fault(code=code, detail=detail):
+            case ProtocolFault(code=code, detail=detail):
                 refused = code in ("unknown_agent", "duplicate_instance", "version")
                 return self._close(f"the gateway says: {detail}", refused=refused)
             case Ping(n=n):
@@ -136,7 +136,7 @@ class AgentProtocol:
 
     def _fault(self, detail: str) -> AgentStep:
         return self._close(
-            f"the gateway breaks the protocol: {detail}", Fault(code="protocol", detail=detail)
+            f"the gateway breaks the protocol: {detail}", ProtocolFault(code="protocol", detail=detail)
         )
 
     def _close(self, why: str, *last: AgentMessage, refused: bool = False) -> AgentStep:

@@ -4,7 +4,7 @@ It knows what an agent may say when, answers pings and asks for signs of life, a
 concerns calls. It knows no calls: that is the switchboard's part. The agent's side is in
 `agent_protocol`.
 
-Bytes and the time go in; a `Step` comes out, with what to send, what happened, and whether to close.
+Bytes and the time go in; a `GatewayStep` comes out, with what to send, what happened, and whether to close.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from piopiy_pipeline.signaling.messages import (
     MAX_MESSAGE_BYTES,
     PROTOCOL_VERSION,
     AgentMessage,
-    Fault,
     GatewayMessage,
     Ping,
     Pong,
     ProtocolError,
+    ProtocolFault,
     Register,
     Registered,
     parse_agent_message,
 )
 
-__all__ = ["GatewayProtocol", "Rate", "State", "Step"]
+__all__ = ["GatewayProtocol", "GatewayState", "GatewayStep", "TokenBucket"]
 
 FaultCode = Literal["protocol", "unknown_agent", "duplicate_instance", "version", "shutdown"]
 
 
-class State(Enum):
+class GatewayState(Enum):
     """Where the conversation with an agent stands."""
 
     NEW = auto()
@@ -45,7 +45,7 @@ class State(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class GatewayStep:
     """What one input causes: messages to send, in order; messages for the switchboard; the end.
 
     `close` is None, or why the connection is to be closed once `send` has gone out.
@@ -56,10 +56,10 @@ class Step:
     close: str | None = None
 
 
-_NOTHING = Step()
+_NOTHING = GatewayStep()
 
 
-class Rate:
+class TokenBucket:
     """A bound on how often something may happen: `per_s` in the long run, twice as many at once."""
 
     def __init__(self, per_s: float, now: float) -> None:
@@ -92,7 +92,7 @@ class GatewayProtocol:
     def __init__(
         self, *, agent_ids: Collection[str], now: float, heartbeat_s: float = 10.0, register_s: float = 5.0
     ) -> None:
-        self.state = State.NEW
+        self.state = GatewayState.NEW
         self.registration: Register | None = None
         """What the agent said of itself, once it did."""
         self._agent_ids = agent_ids
@@ -101,16 +101,16 @@ class GatewayProtocol:
         self._unanswered = 0  # pings since the last sign of life
         self._ping_at = now + register_s
         self._pings = 0
-        self._rate = Rate(self.MESSAGES_PER_S, now)
+        self._rate = TokenBucket(self.MESSAGES_PER_S, now)
 
     @property
     def wake_at(self) -> float | None:
         """When `tick` wants to be called next, in seconds; None once closed."""
-        return None if self.state is State.CLOSED else self._ping_at
+        return None if self.state is GatewayState.CLOSED else self._ping_at
 
-    def receive(self, text: bytes, now: float) -> Step:
+    def receive(self, text: bytes, now: float) -> GatewayStep:
         """A text message of the agent, as UTF-8."""
-        if self.state is State.CLOSED:
+        if self.state is GatewayState.CLOSED:
             return _NOTHING
         self._unanswered = 0
         if len(text) > MAX_MESSAGE_BYTES:
@@ -123,49 +123,49 @@ class GatewayProtocol:
             message = parse_agent_message(text)
         except ProtocolError as error:
             return self.fault("protocol", str(error))
-        if self.state is State.NEW:
+        if self.state is GatewayState.NEW:
             return self._register(message, now)
         match message:
             case Register():
                 return self.fault("protocol", "register: this connection is registered already")
             case Ping(n=n):
-                return Step(send=(Pong(n=n),))
+                return GatewayStep(send=(Pong(n=n),))
             case Pong():
                 return _NOTHING
-            case Fault(detail=detail):
+            case ProtocolFault(detail=detail):
                 return self._close(f"the agent reports a fault: {detail}")
             case _:
-                return Step(events=(message,))
+                return GatewayStep(events=(message,))
 
-    def receive_binary(self) -> Step:
+    def receive_binary(self) -> GatewayStep:
         """A binary message, of which there are none in signaling."""
         return self.fault("protocol", "a binary message: signaling is JSON text")
 
-    def tick(self, now: float) -> Step:
+    def tick(self, now: float) -> GatewayStep:
         """Call at `wake_at`."""
-        if self.state is State.CLOSED or now < self._ping_at:
+        if self.state is GatewayState.CLOSED or now < self._ping_at:
             return _NOTHING
-        if self.state is State.NEW:
+        if self.state is GatewayState.NEW:
             return self.fault("protocol", f"no register within {self._register_s:g} s")
         if self._unanswered == self._MISSED:
             return self._close(f"no sign of life after {self._MISSED} pings, {self._heartbeat_s:g} s apart")
         self._ping_at = now + self._heartbeat_s
         self._pings += 1
         self._unanswered += 1
-        return Step(send=(Ping(n=self._pings),))
+        return GatewayStep(send=(Ping(n=self._pings),))
 
-    def fault(self, code: FaultCode, detail: str) -> Step:
+    def fault(self, code: FaultCode, detail: str) -> GatewayStep:
         """End the connection, and tell the agent why."""
-        if self.state is State.CLOSED:
+        if self.state is GatewayState.CLOSED:
             return _NOTHING
-        return self._close(detail, Fault(code=code, detail=detail))
+        return self._close(detail, ProtocolFault(code=code, detail=detail))
 
     def lost(self) -> None:
         """The connection is gone."""
-        self.state = State.CLOSED
+        self.state = GatewayState.CLOSED
 
-    def _register(self, message: AgentMessage, now: float) -> Step:
-        if isinstance(message, Fault):
+    def _register(self, message: AgentMessage, now: float) -> GatewayStep:
+        if isinstance(message, ProtocolFault):
             return self._close(f"the agent reports a fault: {message.detail}")
         if not isinstance(message, Register):
             return self.fault("protocol", f"{message.type} before register: register first")
@@ -177,12 +177,12 @@ class GatewayProtocol:
             )
         if message.agent_id not in self._agent_ids:
             return self.fault("unknown_agent", f"this token is not that of agent {message.agent_id!r}")
-        self.state = State.REGISTERED
+        self.state = GatewayState.REGISTERED
         self.registration = message
         self._ping_at = now + self._heartbeat_s
-        self._rate = Rate(self.MESSAGES_PER_S * (1 + min(message.capacity, 1000)), now)
-        return Step(send=(Registered(heartbeat_s=self._heartbeat_s),), events=(message,))
+        self._rate = TokenBucket(self.MESSAGES_PER_S * (1 + min(message.capacity, 1000)), now)
+        return GatewayStep(send=(Registered(heartbeat_s=self._heartbeat_s),), events=(message,))
 
-    def _close(self, why: str, *last: GatewayMessage) -> Step:
-        self.state = State.CLOSED
-        return Step(send=last, close=why)
+    def _close(self, why: str, *last: GatewayMessage) -> GatewayStep:
+        self.state = GatewayState.CLOSED
+        return GatewayStep(send=last, close=why)

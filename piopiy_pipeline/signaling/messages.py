@@ -36,7 +36,6 @@ __all__ = [
     "DataMessage",
     "Dtmf",
     "Ended",
-    "Fault",
     "GatewayMediaEvent",
     "GatewayMessage",
     "Hangup",
@@ -47,6 +46,7 @@ __all__ = [
     "Played",
     "Pong",
     "ProtocolError",
+    "ProtocolFault",
     "Register",
     "Registered",
     "Reject",
@@ -303,7 +303,7 @@ class TransferResult(Message):
     detail: str = ""
 
 
-class Fault(Message):
+class ProtocolFault(Message):
     """The other side did something that ends the connection. Nothing follows it but the close."""
 
     type: Literal["fault"] = "fault"
@@ -324,11 +324,11 @@ AgentMessage = Annotated[
     | Control
     | Ping
     | Pong
-    | Fault,
+    | ProtocolFault,
     Field(discriminator="type"),
 ]
 GatewayMessage = Annotated[
-    Registered | Offer | Confirm | Cancel | Ended | Control | TransferResult | Ping | Pong | Fault,
+    Registered | Offer | Confirm | Cancel | Ended | Control | TransferResult | Ping | Pong | ProtocolFault,
     Field(discriminator="type"),
 ]
 

@@ -9,56 +9,56 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 _HOMES = {
-    "At": "stage",
-    "ByTurn": "latency_profiles",
+    "At": "stage.run_stage",
+    "ByTurn": "scripted.latency_profiles",
     "CallStuck": "simulation",
-    "Caller": "callers",
-    "CallerGaveUp": "callers",
-    "CallerLine": "callers",
-    "Calls": "values",
-    "Constant": "latency_profiles",
-    "Deadlock": "clock",
-    "Disconnects": "faults",
-    "Event": "values",
-    "Garbage": "faults",
-    "GilbertElliott": "impairment",
-    "Habits": "callers",
-    "Impairment": "impairment",
-    "LatencyParts": "values",
-    "LeftBehind": "stage_run",
-    "LimitReached": "clock",
-    "Line": "line",
-    "LossPattern": "impairment",
-    "Measured": "latency_profiles",
-    "Noise": "line",
-    "Percentiles": "latency_profiles",
-    "Providers": "providers",
-    "Refused": "faults",
-    "Replay": "replaying",
-    "Replies": "scripted_llm",
-    "ScriptedLLM": "scripted_llm",
-    "ScriptedSTT": "scripted_stt",
-    "ScriptedTTS": "scripted_tts",
-    "SimulatedCall": "values",
-    "SimulationError": "clock",
-    "SlowStart": "faults",
-    "StageRun": "stage_run",
-    "Stalls": "faults",
-    "TimesOut": "faults",
-    "Tool": "reply_script",
-    "Transcripts": "scripted_stt",
-    "TurnResult": "values",
-    "Upstream": "stage",
-    "Voice": "scripted_tts",
-    "Wait": "stage",
-    "WallLimitReached": "clock",
-    "replay": "replaying",
-    "run_chain": "stage",
-    "run_stage": "stage",
-    "run_virtual": "clock",
+    "Caller": "line.callers",
+    "CallerGaveUp": "line.callers",
+    "CallerLine": "line.callers",
+    "Calls": "report.simulated_call",
+    "Constant": "scripted.latency_profiles",
+    "Deadlock": "virtual_time.virtual_loop",
+    "Disconnects": "scripted.faults",
+    "Event": "report.simulated_call",
+    "Garbage": "scripted.faults",
+    "GilbertElliott": "line.impairment",
+    "Habits": "line.callers",
+    "Impairment": "line.impairment",
+    "LatencyParts": "report.simulated_call",
+    "LeftBehind": "stage.stage_run",
+    "LimitReached": "virtual_time.virtual_loop",
+    "Line": "line.line",
+    "LossPattern": "line.impairment",
+    "Measured": "scripted.latency_profiles",
+    "Noise": "line.line",
+    "Percentiles": "scripted.latency_profiles",
+    "Providers": "scripted.providers",
+    "Refused": "scripted.faults",
+    "Replay": "replaying.replay",
+    "Replies": "scripted.scripted_llm",
+    "ScriptedLLM": "scripted.scripted_llm",
+    "ScriptedSTT": "scripted.scripted_stt",
+    "ScriptedTTS": "scripted.scripted_tts",
+    "SimulatedCall": "report.simulated_call",
+    "SimulationError": "virtual_time.virtual_loop",
+    "SlowStart": "scripted.faults",
+    "StageRun": "stage.stage_run",
+    "Stalls": "scripted.faults",
+    "TimesOut": "scripted.faults",
+    "Tool": "scripted.reply_script",
+    "Transcripts": "scripted.scripted_stt",
+    "TurnResult": "report.simulated_call",
+    "Upstream": "stage.run_stage",
+    "Voice": "scripted.scripted_tts",
+    "Wait": "stage.run_stage",
+    "WallLimitReached": "virtual_time.virtual_loop",
+    "replay": "replaying.replay",
+    "run_chain": "stage.run_stage",
+    "run_stage": "stage.run_stage",
+    "run_virtual": "virtual_time.virtual_loop",
     "simulate": "simulation",
     "simulate_many": "simulation",
-    "write_report": "report",
+    "write_report": "report.html_report",
 }
 
 __all__ = [
@@ -115,29 +115,42 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from piopiy_pipeline.testing.callers import Caller, CallerGaveUp, CallerLine, Habits
-    from piopiy_pipeline.testing.clock import (
+    from piopiy_pipeline.testing.line.callers import Caller, CallerGaveUp, CallerLine, Habits
+    from piopiy_pipeline.testing.line.impairment import GilbertElliott, Impairment, LossPattern
+    from piopiy_pipeline.testing.line.line import Line, Noise
+    from piopiy_pipeline.testing.replaying.replay import Replay, replay
+    from piopiy_pipeline.testing.report.html_report import write_report
+    from piopiy_pipeline.testing.report.simulated_call import (
+        Calls,
+        Event,
+        LatencyParts,
+        SimulatedCall,
+        TurnResult,
+    )
+    from piopiy_pipeline.testing.scripted.faults import (
+        Disconnects,
+        Garbage,
+        Refused,
+        SlowStart,
+        Stalls,
+        TimesOut,
+    )
+    from piopiy_pipeline.testing.scripted.latency_profiles import ByTurn, Constant, Measured, Percentiles
+    from piopiy_pipeline.testing.scripted.providers import Providers
+    from piopiy_pipeline.testing.scripted.reply_script import Tool
+    from piopiy_pipeline.testing.scripted.scripted_llm import Replies, ScriptedLLM
+    from piopiy_pipeline.testing.scripted.scripted_stt import ScriptedSTT, Transcripts
+    from piopiy_pipeline.testing.scripted.scripted_tts import ScriptedTTS, Voice
+    from piopiy_pipeline.testing.simulation import CallStuck, simulate, simulate_many
+    from piopiy_pipeline.testing.stage.run_stage import At, Upstream, Wait, run_chain, run_stage
+    from piopiy_pipeline.testing.stage.stage_run import LeftBehind, StageRun
+    from piopiy_pipeline.testing.virtual_time.virtual_loop import (
         Deadlock,
         LimitReached,
         SimulationError,
         WallLimitReached,
         run_virtual,
     )
-    from piopiy_pipeline.testing.faults import Disconnects, Garbage, Refused, SlowStart, Stalls, TimesOut
-    from piopiy_pipeline.testing.impairment import GilbertElliott, Impairment, LossPattern
-    from piopiy_pipeline.testing.latency_profiles import ByTurn, Constant, Measured, Percentiles
-    from piopiy_pipeline.testing.line import Line, Noise
-    from piopiy_pipeline.testing.providers import Providers
-    from piopiy_pipeline.testing.replaying import Replay, replay
-    from piopiy_pipeline.testing.reply_script import Tool
-    from piopiy_pipeline.testing.report import write_report
-    from piopiy_pipeline.testing.scripted_llm import Replies, ScriptedLLM
-    from piopiy_pipeline.testing.scripted_stt import ScriptedSTT, Transcripts
-    from piopiy_pipeline.testing.scripted_tts import ScriptedTTS, Voice
-    from piopiy_pipeline.testing.simulation import CallStuck, simulate, simulate_many
-    from piopiy_pipeline.testing.stage import At, Upstream, Wait, run_chain, run_stage
-    from piopiy_pipeline.testing.stage_run import LeftBehind, StageRun
-    from piopiy_pipeline.testing.values import Calls, Event, LatencyParts, SimulatedCall, TurnResult
 
 
 def __getattr__(name: str) -> object:

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from piopiy_pipeline.callback import CreateSession, bind_callback
+from piopiy_pipeline.agent.callback import CreateSession, bind_callback
 
 __all__ = ["load_bot"]
 

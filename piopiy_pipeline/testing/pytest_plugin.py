@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from piopiy_pipeline.testing.report import Outcome, Section
-    from piopiy_pipeline.testing.values import Calls, SimulatedCall
+    from piopiy_pipeline.testing.report.html_report import Outcome, Section
+    from piopiy_pipeline.testing.report.simulated_call import Calls, SimulatedCall
 
 __all__ = ["pytest_addoption", "pytest_configure", "simulate", "simulate_many"]
 
@@ -141,7 +141,7 @@ class _Collector:
         return report
 
     def _keep(self, test: str, calls: list[SimulatedCall], outcome: Outcome, failure: str) -> None:
-        from piopiy_pipeline.testing.report import section
+        from piopiy_pipeline.testing.report.html_report import section
 
         for number, call in enumerate(calls, 1):
             name = test if len(calls) == 1 else f"{test}, call {number}"
@@ -154,7 +154,7 @@ class _Collector:
 
     def sections(self) -> Iterable[Section]:
         """All that is in the folder, by the names of the tests."""
-        from piopiy_pipeline.testing.report import Section
+        from piopiy_pipeline.testing.report.html_report import Section
 
         made = (
             Section.from_json(file.read_text(encoding="utf-8")) for file in sorted(self.folder.glob("*.json"))
@@ -177,7 +177,7 @@ class _Reporter(_Collector):
 
     @pytest.hookimpl(trylast=True)  # behind xdist, which waits for its workers here
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        from piopiy_pipeline.testing.report import write_report
+        from piopiy_pipeline.testing.report.html_report import write_report
 
         sections = list(self.sections())
         try:

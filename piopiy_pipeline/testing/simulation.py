@@ -18,27 +18,32 @@ from pathlib import Path
 from random import Random
 from typing import Any, Literal
 
+from piopiy_pipeline.agent.callback import CreateSession, bind_callback
+from piopiy_pipeline.agent.preload import preload
 from piopiy_pipeline.call import CallInfo, EndReason
-from piopiy_pipeline.callback import CreateSession, bind_callback
+from piopiy_pipeline.capture import CallCapture
 from piopiy_pipeline.log import log_to_stderr
 from piopiy_pipeline.pipeline import CallPipeline
-from piopiy_pipeline.preload import preload
-from piopiy_pipeline.recording import CallRecorder
 from piopiy_pipeline.session import Session
 from piopiy_pipeline.signaling.messages import AgentMessage, Control, Transfer
 from piopiy_pipeline.testing.botfile import load_bot
-from piopiy_pipeline.testing.callers import Caller, CallerCoroutine, CallerGaveUp, CallerLine, Habits
-from piopiy_pipeline.testing.clock import LimitReached, SimulationError, run_real, run_virtual
-from piopiy_pipeline.testing.events import EventLog, WatchedMonitor
-from piopiy_pipeline.testing.latency import turns_of
-from piopiy_pipeline.testing.line import Line
-from piopiy_pipeline.testing.link import CallerLink
-from piopiy_pipeline.testing.providers import Providers
-from piopiy_pipeline.testing.stage_trace import StageTrace
-from piopiy_pipeline.testing.stuck import describe_tasks
-from piopiy_pipeline.testing.transfers import SimulatedGateway, Transfers
-from piopiy_pipeline.testing.values import Calls, SimulatedCall
-from piopiy_pipeline.testing.virtual_time import real_monotonic
+from piopiy_pipeline.testing.line.caller_link import CallerLink
+from piopiy_pipeline.testing.line.callers import Caller, CallerCoroutine, CallerGaveUp, CallerLine, Habits
+from piopiy_pipeline.testing.line.line import Line
+from piopiy_pipeline.testing.report.event_log import EventLog, WatchedMonitor
+from piopiy_pipeline.testing.report.latency import turns_of
+from piopiy_pipeline.testing.report.simulated_call import Calls, SimulatedCall
+from piopiy_pipeline.testing.scripted.providers import Providers
+from piopiy_pipeline.testing.scripted.simulated_gateway import SimulatedGateway, Transfers
+from piopiy_pipeline.testing.stage.stage_trace import StageTrace
+from piopiy_pipeline.testing.virtual_time.stuck import describe_tasks
+from piopiy_pipeline.testing.virtual_time.time_module import real_monotonic
+from piopiy_pipeline.testing.virtual_time.virtual_loop import (
+    LimitReached,
+    SimulationError,
+    run_real,
+    run_virtual,
+)
 
 __all__ = ["Bot", "CallStuck", "Progress", "Setting", "simulate", "simulate_many"]
 
@@ -229,7 +234,7 @@ class _Simulation:
             habits=caller.habits if isinstance(caller, Caller) else Habits(),
             needs_words=providers is not None and providers.stt is not None,
         )
-        self._recorder = CallRecorder(setting.record, self._info) if setting.record else None
+        self._recorder = CallCapture(setting.record, self._info) if setting.record else None
         self._session = Session(
             self._info,
             self._recorder.wrap(self._link) if self._recorder else self._link,

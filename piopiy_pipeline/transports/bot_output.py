@@ -43,7 +43,7 @@ from pipecat.transports.base_transport import TransportParams
 from pipecat.utils.errors import ErrorCategory
 
 from piopiy_pipeline.audio.resample import Resampler
-from piopiy_pipeline.signaling.gateway_protocol import Rate
+from piopiy_pipeline.signaling.gateway_protocol import TokenBucket
 from piopiy_pipeline.signaling.messages import Clear, Cleared, DataMessage, Dtmf, Played, dump
 from piopiy_pipeline.transports.frames import HeardTextFrame, SpeechMarkFrame
 from piopiy_pipeline.transports.ledger import Cut, SpeechLedger
@@ -126,7 +126,7 @@ class BotOutput(BaseOutputTransport):
         self._room = asyncio.Event()
         self._room.set()
         self._due_task: asyncio.Task[None] | None = None
-        self._messages = Rate(MESSAGES_PER_S, 0.0)
+        self._messages = TokenBucket(MESSAGES_PER_S, 0.0)
         self._held: InterruptionFrame | None = None
         self._held_back: deque[Frame] = deque()
         self._hold_timer: asyncio.TimerHandle | None = None

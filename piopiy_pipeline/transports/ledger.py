@@ -55,7 +55,7 @@ class Cut(Generic[T]):
 
 
 @dataclass(slots=True)
-class _Kept:
+class _HeldAudio:
     """Uninterruptible audio, held until it was heard."""
 
     start: int
@@ -90,7 +90,7 @@ class SpeechLedger(Generic[T]):
         self._heard_at: float | None = None
         self._flush_to = 0  # what lies before this position goes out, however little it is
         self._items: list[Item[T]] = []
-        self._kept: deque[_Kept] = deque()
+        self._kept: deque[_HeldAudio] = deque()
 
     # ------------------------------------------------------------------ what was said
 
@@ -142,7 +142,7 @@ class SpeechLedger(Generic[T]):
             if self._kept and self._kept[-1].end == self.queued:
                 self._kept[-1].pcm += pcm
             else:
-                self._kept.append(_Kept(self.queued, bytearray(pcm)))
+                self._kept.append(_HeldAudio(self.queued, bytearray(pcm)))
         self._buffer += pcm
         return self._send(now)
 

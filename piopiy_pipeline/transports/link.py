@@ -21,7 +21,7 @@ from piopiy_pipeline.signaling.messages import (
     dump,
     parse_gateway_media,
 )
-from piopiy_pipeline.signaling.sockets import DirectClientConnection
+from piopiy_pipeline.signaling.websocket import DirectClientConnection
 
 __all__ = ["LinkListener", "MediaLink", "WebSocketLink"]
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from piopiy_pipeline.audio.jitter_buffer import JitterBuffer, JitterStats, MediaPacket, Taken
 from piopiy_pipeline.audio.wav import read_wav
-from piopiy_pipeline.testing.impairment import GilbertElliott, Impairment, LossPattern, impair
+from piopiy_pipeline.testing.line.impairment import GilbertElliott, Impairment, LossPattern, impair
 
 RATE = 16000
 FRAME = 320

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from playwright.async_api import Page
 
+from piopiy_pipeline.gateway.access.client_tokens import ClientTokens
 from piopiy_pipeline.gateway.api.models import TokenRequest
-from piopiy_pipeline.gateway.api.tokens import Tokens
 from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.server import Gateway
 from tests.browser.console import calls
@@ -54,7 +54,7 @@ WATCH = """(url) => new Promise((resolve) => {
 def token(
     *, secret: str = SECRET, agent_id: str = "front_desk", made_s_ago: float = 0.0, ttl_s: int = 600
 ) -> str:
-    tokens = Tokens(secret, AGENTS, wall=lambda: time.time() - made_s_ago)
+    tokens = ClientTokens(secret, AGENTS, wall=lambda: time.time() - made_s_ago)
     return tokens.grant(TokenRequest(agent_id=agent_id, ttl_s=ttl_s)).token
 
 

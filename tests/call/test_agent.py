@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from piopiy_pipeline.agent import Agent, AuthenticationError
+from piopiy_pipeline.agent.agent import Agent, AuthenticationError
 from piopiy_pipeline.call import CallEnd, EndReason
 from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.server import Gateway

@@ -11,7 +11,7 @@ import pytest
 
 from piopiy_pipeline.call import CallEnd, EndReason
 from piopiy_pipeline.session import Call, TransferOutcome
-from piopiy_pipeline.session.desk import Outcome
+from piopiy_pipeline.session.control_requests import Outcome
 from piopiy_pipeline.signaling.messages import Transfer, TransferResult
 from piopiy_pipeline.testing import Caller, CallerLine, simulate
 from tests.support.bots import LONG, voice

@@ -12,7 +12,7 @@ from pipecat.processors.frame_processor import FrameProcessor
 
 from piopiy_pipeline.call import CallEnd, EndReason
 from piopiy_pipeline.session import Call
-from piopiy_pipeline.session.running import CLOSING_LINE
+from piopiy_pipeline.session.pipeline_run import CLOSING_LINE
 from piopiy_pipeline.testing import (
     Caller,
     CallStuck,
@@ -27,7 +27,7 @@ from piopiy_pipeline.testing import (
     Voice,
     simulate,
 )
-from piopiy_pipeline.testing.faults import Fault
+from piopiy_pipeline.testing.scripted.faults import Fault
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.agents import logged
 from tests.support.bots import BOTS, LONG, ask, voice

@@ -18,7 +18,8 @@ from pipecat.turns.user_start import MinWordsUserTurnStartStrategy
 from piopiy_pipeline.call import CallEnd, EndReason
 from piopiy_pipeline.pipeline import CallPipeline, StageError
 from piopiy_pipeline.services.switch import ServiceSwitch
-from piopiy_pipeline.session import Call, running
+from piopiy_pipeline.session import Call
+from piopiy_pipeline.session import pipeline_run as running
 from piopiy_pipeline.testing import Caller, simulate
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.bots import ask, voice

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pipecat.services.llm_service import FunctionCallParams
 
-from piopiy_pipeline.callback import bind_callback
+from piopiy_pipeline.agent.callback import bind_callback
 from piopiy_pipeline.session import Call
 from piopiy_pipeline.signaling.messages import AgentMessage, ConversationEvent
 from piopiy_pipeline.testing import Caller, simulate

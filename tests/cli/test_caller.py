@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 
 from piopiy_pipeline.audio.speech import SpeechBounds
 from piopiy_pipeline.call import EndReason
-from piopiy_pipeline.cli.caller import FRAME_MS, Caller, Pace, Report, Sound, Utterance
+from piopiy_pipeline.cli.caller import (
+    FRAME_MS,
+    CallReport,
+    Pace,
+    PlacedSound,
+    ScriptedCaller,
+    ScriptedUtterance,
+)
 from piopiy_pipeline.signaling.caller import Answered, CallStart, Conversation, LegEnded, LegFault, Ringing
 
 RATE: Literal[16000] = 16000
@@ -21,25 +28,25 @@ DIALLED = 1000.0
 LOUD = np.full(RATE * FRAME_MS // 1000, 5000, np.int16)
 
 
-def utterance(speech_s: float = 1.0, *, lead_s: float = 0.2, tail_s: float = 0.3) -> Utterance:
+def utterance(speech_s: float = 1.0, *, lead_s: float = 0.2, tail_s: float = 0.3) -> ScriptedUtterance:
     lead, speech, tail = (round(s * RATE) for s in (lead_s, speech_s, tail_s))
     pcm = np.zeros(lead + speech + tail, np.int16)
     pcm[lead : lead + speech] = 8000
-    return Utterance("turn.wav", pcm, SpeechBounds(lead, lead + speech))
+    return ScriptedUtterance("turn.wav", pcm, SpeechBounds(lead, lead + speech))
 
 
 class Call:
     """A caller on a virtual clock, and the bot at the other end of its line."""
 
-    def __init__(self, script: list[Utterance], *, telephone: bool = False, **pace: Any) -> None:
+    def __init__(self, script: list[ScriptedUtterance], *, telephone: bool = False, **pace: Any) -> None:
         self.now = DIALLED
-        self.caller = Caller(
+        self.caller = ScriptedCaller(
             script, start=CallStart(rate=RATE), now=self.now, pace=Pace(**pace), telephone=telephone
         )
         self.messages: list[bytes | str] = []
         self.sent_at: list[float] = []
-        self.reports: list[Report] = []
-        self.sounds: list[Sound] = []
+        self.reports: list[CallReport] = []
+        self.sounds: list[PlacedSound] = []
         self.on_frame: Callable[[NDArray[np.int16]], None] = lambda _: None
         self.collect()
 

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from piopiy_pipeline.cli import bot as bot_module
+from piopiy_pipeline.cli import bot_process as bot_module
 from piopiy_pipeline.cli import main
-from piopiy_pipeline.cli.bot import Bot
+from piopiy_pipeline.cli.bot_process import BotProcess
 
 BOT = """
 import json, os, signal, sys
@@ -223,8 +223,8 @@ def test_a_bot_that_heeds_no_signal_is_killed_with_all_that_it_started(
         "signal.pause()\n"
     )
 
-    async def run() -> Bot:
-        bot = await Bot.start(stubborn, os.environ)
+    async def run() -> BotProcess:
+        bot = await BotProcess.start(stubborn, os.environ)
         try:
             async with asyncio.timeout(WAIT_S):
                 while not ready.exists():  # noqa: ASYNC110  another process makes it

@@ -20,7 +20,7 @@ from typing import Literal
 import pytest
 
 from piopiy_pipeline.call import EndReason
-from piopiy_pipeline.cli.caller import Caller as LiveCaller
+from piopiy_pipeline.cli.caller import ScriptedCaller as LiveCaller
 from piopiy_pipeline.cli.caller_line import place_call
 from piopiy_pipeline.cli.caller_values import Pace
 from piopiy_pipeline.cli.target import Target

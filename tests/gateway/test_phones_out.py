@@ -13,13 +13,13 @@ from loguru import logger
 
 from piopiy_pipeline.call import CallInfo, EndReason
 from piopiy_pipeline.gateway import Gateway
-from piopiy_pipeline.gateway.dialling import DialRefused, DialRequest
-from piopiy_pipeline.gateway.phones import Phones
-from piopiy_pipeline.gateway.sip.call import SipCall
+from piopiy_pipeline.gateway.core.dialling import DialRefused, DialRequest
+from piopiy_pipeline.gateway.phones.phones import Phones
 from piopiy_pipeline.gateway.sip.config import SipConfig
-from piopiy_pipeline.gateway.sip.listeners import Ending
-from piopiy_pipeline.gateway.sip.sdp import Negotiation, SessionDescription
-from piopiy_pipeline.gateway.sip.transport import SipEndpoint
+from piopiy_pipeline.gateway.sip.dialog.listeners import Ending
+from piopiy_pipeline.gateway.sip.dialog.sip_call import SipCall
+from piopiy_pipeline.gateway.sip.sdp.negotiation import Negotiation, SessionDescription
+from piopiy_pipeline.gateway.sip.transport.endpoint import SipEndpoint
 from tests.support.gateway_peers import AGENT_ID, ScriptedAgent, agent, config, until
 
 SIP: dict[str, Any] = {

@@ -18,7 +18,7 @@ from websockets.exceptions import InvalidStatus
 
 from piopiy_pipeline.call import CallInfo, EndReason
 from piopiy_pipeline.gateway import Gateway, GatewayError
-from piopiy_pipeline.gateway.legs.base import Leg
+from piopiy_pipeline.gateway.core.leg import Leg
 from tests.support.gateway_peers import (
     AGENT_ID,
     AGENT_TOKEN,

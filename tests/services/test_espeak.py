@@ -22,7 +22,7 @@ from pipecat.frames.frames import (
 )
 
 from piopiy_pipeline.services.espeak import EspeakTTSService, EspeakTTSSettings, clauses
-from piopiy_pipeline.services.espeak_worker import Voice, word_times
+from piopiy_pipeline.services.espeak_worker import EspeakVoice, word_times
 from piopiy_pipeline.services.workers import WorkerPool
 from tests.support.offline import Chain
 
@@ -30,8 +30,8 @@ TEXT = "Hello! A table for 12 people, on Friday at 7:30. Dr. Smith's café - oka
 
 
 @pytest.fixture(scope="module")
-def voice() -> Voice:
-    return Voice()
+def voice() -> EspeakVoice:
+    return EspeakVoice()
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def _response(text: str) -> list[Frame]:
     return [LLMFullResponseStartFrame(), *words, LLMFullResponseEndFrame()]
 
 
-def test_words_are_the_texts_own_and_their_times_never_go_back(voice: Voice) -> None:
+def test_words_are_the_texts_own_and_their_times_never_go_back(voice: EspeakVoice) -> None:
     pcm, words = voice.speak(TEXT, "en-us", 165, 50, 22_050)
     assert [word for word, _ in words] == TEXT.split()
     times = [second for _, second in words]
@@ -78,13 +78,13 @@ def test_words_are_the_texts_own_and_their_times_never_go_back(voice: Voice) -> 
 
 
 @pytest.mark.parametrize("rate", [8_000, 16_000, 22_050, 24_000])
-def test_the_length_is_that_of_speech_at_every_rate(voice: Voice, rate: int) -> None:
+def test_the_length_is_that_of_speech_at_every_rate(voice: EspeakVoice, rate: int) -> None:
     pcm, _ = voice.speak("A table for four people on Friday at seven.", "en-us", 165, 50, rate)
     assert 1.8 < len(pcm) / 2 / rate < 4.0
     assert np.abs(np.frombuffer(pcm, np.int16)).max() > 3_000
 
 
-def test_faster_is_shorter(voice: Voice) -> None:
+def test_faster_is_shorter(voice: EspeakVoice) -> None:
     slow, _ = voice.speak("A table for four people.", "en-us", 120, 50, 16_000)
     fast, _ = voice.speak("A table for four people.", "en-us", 240, 50, 16_000)
     assert len(fast) < 0.7 * len(slow)

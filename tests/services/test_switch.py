@@ -9,7 +9,7 @@ from pipecat.frames.frames import Frame, TextFrame
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
 from piopiy_pipeline.services.switch import ServiceSwitch
-from piopiy_pipeline.testing.stage import Wait, run_stage
+from piopiy_pipeline.testing.stage.run_stage import Wait, run_stage
 
 
 class Says(FrameProcessor):

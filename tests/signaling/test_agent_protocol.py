@@ -8,11 +8,11 @@ from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.signaling.agent_protocol import AgentProtocol, AgentState, Backoff
 from piopiy_pipeline.signaling.messages import (
     Ended,
-    Fault,
     GatewayMessage,
     Offer,
     Ping,
     Pong,
+    ProtocolFault,
     Register,
     Registered,
     dump,
@@ -69,13 +69,13 @@ def test_what_concerns_calls_is_passed_on(protocol: AgentProtocol) -> None:
 
 @pytest.mark.parametrize("code", ["unknown_agent", "duplicate_instance", "version"])
 def test_a_refusal_for_good_says_so(protocol: AgentProtocol, code: str) -> None:
-    step = protocol.receive(said(Fault.model_validate({"code": code, "detail": "not you"})), 0.1)
+    step = protocol.receive(said(ProtocolFault.model_validate({"code": code, "detail": "not you"})), 0.1)
     assert step.refused
     assert "not you" in (step.close or "")
 
 
 def test_a_gateway_that_shuts_down_may_come_back(protocol: AgentProtocol) -> None:
-    step = registered(protocol).receive(said(Fault(code="shutdown", detail="bye")), 1)
+    step = registered(protocol).receive(said(ProtocolFault(code="shutdown", detail="bye")), 1)
     assert step.close
     assert not step.refused
 
@@ -87,7 +87,7 @@ def test_a_message_that_fits_no_model_ends_the_connection_with_a_fault(
     protocol: AgentProtocol, text: bytes
 ) -> None:
     step = registered(protocol).receive(text, 1)
-    assert isinstance(step.send[0], Fault)
+    assert isinstance(step.send[0], ProtocolFault)
     assert "breaks the protocol" in (step.close or "")
 
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from piopiy_pipeline.signaling.gateway_protocol import GatewayProtocol, State, Step
+from piopiy_pipeline.signaling.gateway_protocol import GatewayProtocol, GatewayState, GatewayStep
 from piopiy_pipeline.signaling.messages import (
     MAX_MESSAGE_BYTES,
-    Fault,
     GatewayMessage,
     Ping,
     Pong,
+    ProtocolFault,
     Register,
     Registered,
     Status,
@@ -34,14 +34,14 @@ REGISTER = {"type": "register", "agent_id": "front-desk", "instance_id": "one", 
 def registered(**options: Any) -> GatewayProtocol:
     machine = protocol(**options)
     machine.receive(text(**REGISTER), 0.0)
-    assert machine.state is State.REGISTERED
+    assert machine.state is GatewayState.REGISTERED
     return machine
 
 
-def fault_of(step: Step) -> Fault:
+def fault_of(step: GatewayStep) -> ProtocolFault:
     assert step.close is not None
     [fault] = step.send
-    assert isinstance(fault, Fault)
+    assert isinstance(fault, ProtocolFault)
     return fault
 
 
@@ -90,7 +90,7 @@ def test_what_fits_no_model_is_a_fault_that_names_it(message: bytes, names: str)
     fault = fault_of(machine.receive(message, 0.0))
     assert fault.code == "protocol"
     assert names in fault.detail
-    assert machine.state is State.CLOSED
+    assert machine.state is GatewayState.CLOSED
 
 
 def test_a_binary_message_is_a_fault() -> None:
@@ -122,7 +122,7 @@ def test_a_ping_is_answered_with_its_number() -> None:
 def test_an_agent_that_does_not_register_in_time_is_sent_away() -> None:
     machine = protocol(register_s=5)
     assert machine.wake_at == 5
-    assert machine.tick(4.9) == Step()
+    assert machine.tick(4.9) == GatewayStep()
     assert "register within 5 s" in fault_of(machine.tick(5.0)).detail
 
 
@@ -157,9 +157,9 @@ def test_any_message_is_a_sign_of_life() -> None:
 def test_after_a_fault_nothing_is_heard_or_said_any_more() -> None:
     machine = registered()
     machine.fault("shutdown", "the gateway is shutting down")
-    assert machine.receive(text(type="ping", n=1), 0.0) == Step()
-    assert machine.fault("protocol", "again") == Step()
-    assert machine.tick(1e6) == Step()
+    assert machine.receive(text(type="ping", n=1), 0.0) == GatewayStep()
+    assert machine.fault("protocol", "again") == GatewayStep()
+    assert machine.tick(1e6) == GatewayStep()
 
 
 def test_a_fault_of_the_agent_closes_without_an_answer() -> None:

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from piopiy_pipeline.gateway import Gateway
-from piopiy_pipeline.gateway.snapshots import Phase
-from piopiy_pipeline.gateway.watch import CallEventTold, News
+from piopiy_pipeline.gateway.core.event_bus import BusEvent, ConversationTold
+from piopiy_pipeline.gateway.core.snapshots import Phase
 from tests.support.baresip import Baresip, baresip
 from tests.support.gateway_peers import AGENT_ID, ScriptedAgent, agent, caller, config, until
 from tests.support.offline import AUDIO
@@ -87,8 +87,8 @@ class Office:
         await self.phase(call_id, Phase.ENDED)
         return str((await self.web.get(f"/api/calls/{call_id}")).json()["call"]["reason"])
 
-    def _watch(self, news: News) -> None:
-        if isinstance(news, CallEventTold) and news.event == "transfer":
+    def _watch(self, news: BusEvent) -> None:
+        if isinstance(news, ConversationTold) and news.event == "transfer":
             self.outcomes.append(news.data)
 
 

@@ -14,9 +14,9 @@ import pytest
 from benchmarks.echo_agent import EchoAgent
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway import Gateway
-from piopiy_pipeline.gateway.legs.sip import SipLeg
-from piopiy_pipeline.gateway.snapshots import CallSnapshot
-from piopiy_pipeline.gateway.watch import CallChanged, News
+from piopiy_pipeline.gateway.core.event_bus import BusEvent, CallChanged
+from piopiy_pipeline.gateway.core.snapshots import CallSnapshot
+from piopiy_pipeline.gateway.phones.sip_leg import SipLeg
 from tests.support.gateway_peers import AGENT_ID, AGENT_TOKEN, config, until
 from tests.support.sipp import SippResult, needs_sipp, sipp
 
@@ -29,7 +29,7 @@ async def load(folder: Path, **settings: float) -> tuple[SippResult, list[CallSn
     """sipp's calls against a gateway with an echoing agent: what sipp counted, and the records of the calls."""
     records: list[CallSnapshot] = []
 
-    def watch(news: News) -> None:
+    def watch(news: BusEvent) -> None:
         if isinstance(news, CallChanged) and news.call.reason is not None:
             records.append(news.call)
 

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from piopiy_pipeline.gateway.sip.call import SipCall
 from piopiy_pipeline.gateway.sip.config import SipConfig
-from piopiy_pipeline.gateway.sip.listeners import Ending
-from piopiy_pipeline.gateway.sip.sdp import Negotiation, SessionDescription
-from piopiy_pipeline.gateway.sip.transport import SipEndpoint
+from piopiy_pipeline.gateway.sip.dialog.listeners import Ending
+from piopiy_pipeline.gateway.sip.dialog.sip_call import SipCall
+from piopiy_pipeline.gateway.sip.sdp.negotiation import Negotiation, SessionDescription
+from piopiy_pipeline.gateway.sip.transport.endpoint import SipEndpoint
 from tests.support.sipp import needs_sipp, sipp
 
 pytestmark = [needs_sipp, pytest.mark.realtime]

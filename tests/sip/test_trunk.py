@@ -16,7 +16,7 @@ import pytest
 
 from piopiy_pipeline.call import CallInfo, EndReason
 from piopiy_pipeline.gateway import Gateway
-from piopiy_pipeline.gateway.dialling import DialRequest
+from piopiy_pipeline.gateway.core.dialling import DialRequest
 from tests.support.gateway_peers import AGENT_ID, Peer, ScriptedAgent, agent, caller, config, until
 from tests.support.phone_calls import ended, loud, phones_of
 

@@ -29,7 +29,7 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.services.llm_service import FunctionCallParams
 from pipecat.services.openai.llm import OpenAILLMService
 
-from piopiy_pipeline.agent import Agent
+from piopiy_pipeline.agent.agent import Agent
 from piopiy_pipeline.call import CallEnd
 from piopiy_pipeline.processors.vad_engine import shared_engine
 from piopiy_pipeline.session import Call

@@ -24,8 +24,8 @@ from av import AudioFrame
 from numpy.typing import NDArray
 
 from piopiy_pipeline.gateway import Gateway
-from piopiy_pipeline.gateway.api.offers import BrowserOffer, TokenClaims
-from piopiy_pipeline.gateway.webrtc.pool import WebRtcCalls
+from piopiy_pipeline.gateway.webrtc.browser_offers import BrowserOffer, TokenClaims
+from piopiy_pipeline.gateway.webrtc.worker_pool import WebRtcCalls
 from tests.support.gateway_peers import AGENT_ID
 
 RATE = 48000

@@ -17,15 +17,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from piopiy_pipeline.agent import Agent
+from piopiy_pipeline.agent.agent import Agent
 from piopiy_pipeline.call import EndReason
-from piopiy_pipeline.cli.caller import Caller, Outcome, Pace, Report, Sound, Utterance
+from piopiy_pipeline.cli.caller import (
+    CallOutcome,
+    CallReport,
+    Pace,
+    PlacedSound,
+    ScriptedCaller,
+    ScriptedUtterance,
+)
 from piopiy_pipeline.cli.caller_line import place_call
 from piopiy_pipeline.cli.target import Target
 from piopiy_pipeline.cli.turns import load_script
 from piopiy_pipeline.gateway.config import GatewayConfig
+from piopiy_pipeline.gateway.core.snapshots import CallSnapshot
 from piopiy_pipeline.gateway.server import Gateway
-from piopiy_pipeline.gateway.snapshots import CallSnapshot
 from piopiy_pipeline.signaling.caller import CallStart
 
 __all__ = ["AUDIO", "CallLog", "House", "eventually", "house"]
@@ -49,9 +56,9 @@ class CallLog:
     """What one caller noticed."""
 
     rate: int
-    reports: list[Report] = field(default_factory=list)
-    sounds: list[Sound] = field(default_factory=list)
-    outcome: Outcome | None = None
+    reports: list[CallReport] = field(default_factory=list)
+    sounds: list[PlacedSound] = field(default_factory=list)
+    outcome: CallOutcome | None = None
 
     def of(self, event: str) -> list[dict[str, Any]]:
         """The data of all reports of one kind."""
@@ -99,7 +106,7 @@ class House:
         `log` is filled while the call lasts, for a test that wants to look in between.
         """
         log = log if log is not None else CallLog(rate)
-        script: list[Utterance] = []
+        script: list[ScriptedUtterance] = []
         for wav in wavs:
             script += load_script([AUDIO / wav], [], rate, telephone=rate == 8000)
         start = CallStart.model_validate(
@@ -107,10 +114,10 @@ class House:
         )
         pace = Pace(interrupt_s=interrupt_s, hangup_after_s=hangup_after_s, limit_s=limit_s)
 
-        def make(now: float) -> Caller:
-            return Caller(script, start=start, now=now, pace=pace, telephone=rate == 8000)
+        def make(now: float) -> ScriptedCaller:
+            return ScriptedCaller(script, start=start, now=now, pace=pace, telephone=rate == 8000)
 
-        def tell(caller: Caller, now: float) -> None:
+        def tell(caller: ScriptedCaller, now: float) -> None:
             log.reports += caller.take_reports()
             log.sounds += caller.take_sounds()
 

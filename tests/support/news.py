@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from piopiy_pipeline.call import EndReason
-from piopiy_pipeline.gateway.snapshots import CallSnapshot, Phase
-from piopiy_pipeline.gateway.watch import CallChanged, CallEventTold
+from piopiy_pipeline.gateway.core.event_bus import CallChanged, ConversationTold
+from piopiy_pipeline.gateway.core.snapshots import CallSnapshot, Phase
 from piopiy_pipeline.signaling.messages import ConversationEventName
 
 __all__ = ["NOON", "Telling"]
@@ -57,10 +57,10 @@ class Telling:
 
     def event(
         self, event: ConversationEventName = "user_turn", at: float = 1.0, **data: Any
-    ) -> CallEventTold:
+    ) -> ConversationTold:
         self._number += 1
         data = data or {"text": f"turn {self._number}"}
-        return CallEventTold(
+        return ConversationTold(
             NOON + self.state.placed_at + at, self.state.call_id, self._number, at, event, data
         )
 

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from piopiy_pipeline.gateway import Gateway
-from piopiy_pipeline.gateway.phones import Phones
-from piopiy_pipeline.gateway.snapshots import CallSnapshot
+from piopiy_pipeline.gateway.core.snapshots import CallSnapshot
+from piopiy_pipeline.gateway.phones.phones import Phones
 from piopiy_pipeline.services.sphinx import SphinxSTTService
 from tests.support.baresip import Baresip, baresip
 from tests.support.gateway_peers import Peer, ScriptedAgent, until

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from piopiy_pipeline.agent.callback import CreateSession, bind_callback
 from piopiy_pipeline.audio.wav import read_wav
 from piopiy_pipeline.call import CallEnd, CallInfo, ToolUse, Turn
-from piopiy_pipeline.callback import CreateSession, bind_callback
 from piopiy_pipeline.session import Session
 from piopiy_pipeline.session.events import CallError
-from piopiy_pipeline.testing.clock import run_virtual
-from piopiy_pipeline.testing.providers import Providers
-from piopiy_pipeline.testing.spoken import SpokenWords
+from piopiy_pipeline.testing.line.spoken_words import SpokenWords
+from piopiy_pipeline.testing.scripted.providers import Providers
+from piopiy_pipeline.testing.virtual_time.virtual_loop import run_virtual
 from piopiy_pipeline.transports.recorded import RecordedLink
 
 __all__ = ["AUDIO", "Heard", "Says", "call"]

@@ -12,7 +12,7 @@ from piopiy_pipeline.audio.speech import speech_bounds
 from piopiy_pipeline.audio.wav import read_wav
 from piopiy_pipeline.call import EndReason, ToolUse
 from piopiy_pipeline.latency import LatencyParts
-from piopiy_pipeline.testing.values import Event, SimulatedCall, TurnResult
+from piopiy_pipeline.testing.report.simulated_call import Event, SimulatedCall, TurnResult
 
 __all__ = ["booking_call"]
 

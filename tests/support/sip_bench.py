@@ -6,13 +6,13 @@ import itertools
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from piopiy_pipeline.gateway.sip.call import SipCall
+from piopiy_pipeline.gateway.sip.agent.digest import Challenge, Credentials, answer
+from piopiy_pipeline.gateway.sip.agent.user_agent import SipUserAgent
 from piopiy_pipeline.gateway.sip.config import SipConfig
-from piopiy_pipeline.gateway.sip.digest import Challenge, Credentials, answer
-from piopiy_pipeline.gateway.sip.listeners import Ending
-from piopiy_pipeline.gateway.sip.message import Flow, Request, Response, parse
-from piopiy_pipeline.gateway.sip.sdp import Negotiation, SdpRefused, SessionDescription
-from piopiy_pipeline.gateway.sip.user_agent import SipUserAgent
+from piopiy_pipeline.gateway.sip.dialog.listeners import Ending
+from piopiy_pipeline.gateway.sip.dialog.sip_call import SipCall
+from piopiy_pipeline.gateway.sip.sdp.negotiation import Negotiation, SdpRefused, SessionDescription
+from piopiy_pipeline.gateway.sip.syntax.message import Flow, SipRequest, SipResponse, parse
 
 OURS = "192.0.2.1"
 PHONE = Flow("udp", "192.0.2.9", 5060)
@@ -60,7 +60,7 @@ def request(
 
 
 def response(
-    to: Request, code: int, phrase: str = "X", *, tag: str = "", body: str = "", **headers: str
+    to: SipRequest, code: int, phrase: str = "X", *, tag: str = "", body: str = "", **headers: str
 ) -> bytes:
     """A response to a request of ours, as a phone would write it."""
     lines = [f"SIP/2.0 {code} {phrase}", *(f"Via: {via}" for via in to.vias)]
@@ -78,7 +78,7 @@ def response(
 
 class Sent(NamedTuple):
     at: float
-    message: Request | Response
+    message: SipRequest | SipResponse
     flow: Flow
 
 
@@ -153,19 +153,19 @@ class Bench:
         self.calls.append(call)
         self.legs.append(leg)
 
-    def receive(self, data: bytes, source: Flow = PHONE) -> list[Request | Response]:
+    def receive(self, data: bytes, source: Flow = PHONE) -> list[SipRequest | SipResponse]:
         """A message comes; what is sent at once."""
         self.agent.receive(data, source, self.now)
         return self.take()
 
-    def take(self) -> list[Request | Response]:
+    def take(self) -> list[SipRequest | SipResponse]:
         """What was sent since."""
         packets = self.agent.take_outbox()
         found = [Sent(self.now, parse(packet.data), packet.flow) for packet in packets]
         self.sent += found
         return [sent.message for sent in found]
 
-    def run(self, seconds: float) -> list[tuple[float, Request | Response]]:
+    def run(self, seconds: float) -> list[tuple[float, SipRequest | SipResponse]]:
         """Time passes; what is sent meanwhile, with seconds since its beginning."""
         began, seen = self.now, []
         until = self.now + seconds
@@ -185,7 +185,7 @@ class Bench:
         expires: int = 600,
         contact: str = "",
         n: int = 1,
-    ) -> list[Request | Response]:
+    ) -> list[SipRequest | SipResponse]:
         """A phone registers: what it is told after it gave this password."""
         ask = self.registering(user, source.transport.upper(), contact, expires=expires)
         (challenge,) = self.receive(ask(2 * n), source)
@@ -214,7 +214,7 @@ class Bench:
         return ask
 
     @staticmethod
-    def credentials(user: str, password: str, challenge: Request | Response) -> str:
+    def credentials(user: str, password: str, challenge: SipRequest | SipResponse) -> str:
         """The Authorization that answers a challenge of a registrar."""
         asked = Challenge.choose(challenge.headers.getlist("WWW-Authenticate"))
         assert asked is not None
@@ -239,15 +239,15 @@ class Bench:
         self.receive(request("ACK", branch="ack", to_tag=call.local_tag, cseq=cseq, call_id=call.call_id))
         return call, leg
 
-    def dialled_call(self, to: str = "sip:bob@192.0.2.9", **options: Any) -> tuple[SipCall, Leg, Request]:
+    def dialled_call(self, to: str = "sip:bob@192.0.2.9", **options: Any) -> tuple[SipCall, Leg, SipRequest]:
         """A call of ours: the call, its leg, and the INVITE that went out."""
         leg = Leg(self)
         call = self.agent.invite(to, leg.media.offer(), leg, now=self.now, **options)
         (invite,) = self.take()
-        assert isinstance(invite, Request)
+        assert isinstance(invite, SipRequest)
         return call, leg, invite
 
 
-def codes(messages: Iterable[Request | Response]) -> list[int | str]:
+def codes(messages: Iterable[SipRequest | SipResponse]) -> list[int | str]:
     """Responses by their code, requests by their method."""
-    return [m.code if isinstance(m, Response) else m.method for m in messages]
+    return [m.code if isinstance(m, SipResponse) else m.method for m in messages]

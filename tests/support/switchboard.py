@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from piopiy_pipeline.call import CallInfo, CallKind, EndReason
-from piopiy_pipeline.gateway.calls import GatewayCall
-from piopiy_pipeline.gateway.dialling import DialledLeg, DialledListener, DialRefused, DialRequest
-from piopiy_pipeline.gateway.instances import Instance
-from piopiy_pipeline.gateway.legs.base import Leg, LegListener
-from piopiy_pipeline.gateway.snapshots import CallSnapshot
-from piopiy_pipeline.gateway.switchboard import Switchboard
-from piopiy_pipeline.gateway.terms import CallLimits
+from piopiy_pipeline.gateway.core.call_terms import CallLimits
+from piopiy_pipeline.gateway.core.dialling import DialledLeg, DialledListener, DialRefused, DialRequest
+from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
+from piopiy_pipeline.gateway.core.instances import Instance
+from piopiy_pipeline.gateway.core.leg import Leg, LegListener
+from piopiy_pipeline.gateway.core.snapshots import CallSnapshot
+from piopiy_pipeline.gateway.core.switchboard import Switchboard
 from piopiy_pipeline.signaling.messages import (
     Accept,
     Answer,

@@ -17,7 +17,7 @@ from piopiy_pipeline.testing import (
     Voice,
     simulate,
 )
-from piopiy_pipeline.testing.report import section
+from piopiy_pipeline.testing.report.html_report import section
 
 ROOT = Path(__file__).parents[2]
 BURSTS = Line(

@@ -16,7 +16,7 @@ CONFTEST = """
     import sys, types
     import pytest
     from tests.support.simulated import booking_call
-    from piopiy_pipeline.testing.values import Calls
+    from piopiy_pipeline.testing.report.simulated_call import Calls
 
     def one(bot, caller=None, *, clock="virtual", fails=None):
         call = booking_call()

@@ -35,7 +35,7 @@ from piopiy_pipeline.testing import (
     simulate,
     simulate_many,
 )
-from piopiy_pipeline.testing.values import SimulatedCall
+from piopiy_pipeline.testing.report.simulated_call import SimulatedCall
 from tests.support.bots import CleanupHangs, SwallowsEnd, ask, hang_up_when_answered, voice
 from tests.support.scripted_bot import BOOKING, PROVIDERS, booking_caller, create_session, words_of
 

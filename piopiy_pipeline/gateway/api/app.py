@@ -13,12 +13,13 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
 from piopiy_pipeline import __version__
-from piopiy_pipeline.gateway.api import calls, carriers, clients, control, phones
-from piopiy_pipeline.gateway.api.access import AccessError
-from piopiy_pipeline.gateway.api.bounds import INTERNAL_ERROR, Bounds
+from piopiy_pipeline.gateway.access.access import AccessError
+from piopiy_pipeline.gateway.api import calls, carriers, control, phones
+from piopiy_pipeline.gateway.api import pipecat_clients as clients
+from piopiy_pipeline.gateway.api.dependencies import ApiDependencies, ApiError
+from piopiy_pipeline.gateway.api.idempotency import IdempotencyStore
 from piopiy_pipeline.gateway.api.models import Hello, WatchedCall, WatchedEvent, WatchKey
-from piopiy_pipeline.gateway.api.orders import Orders
-from piopiy_pipeline.gateway.api.parts import ApiError, ApiParts
+from piopiy_pipeline.gateway.api.request_limits import INTERNAL_ERROR, RequestLimits
 
 __all__ = ["WEB", "build_app"]
 
@@ -33,7 +34,7 @@ seconds; the answers are a `Hello`, a `WatchedCall` for each call under way, and
 `WatchedEvent` as they happen. Closed with 1008 and a sentence where something is wrong."""
 
 
-def build_app(parts: ApiParts) -> Bounds:
+def build_app(parts: ApiDependencies) -> RequestLimits:
     """The application of one gateway."""
     app = FastAPI(
         title="piopiy gateway",
@@ -45,7 +46,7 @@ def build_app(parts: ApiParts) -> Bounds:
     )
     app.state.parts = parts
     app.state.peer_owners = clients.PeerOwners()
-    app.state.orders = Orders(parts.config.dials_per_minute)
+    app.state.orders = IdempotencyStore(parts.config.dials_per_minute)
     app.include_router(clients.router)
     app.include_router(calls.router)
     app.include_router(control.router)
@@ -66,7 +67,7 @@ def build_app(parts: ApiParts) -> Bounds:
             allow_headers=["Authorization", "Content-Type", "Range"],
             max_age=600,
         )
-    return Bounds(app, parts.access)
+    return RequestLimits(app, parts.access)
 
 
 def _problem(status: int, text: str, headers: dict[str, str] | None = None) -> JSONResponse:

@@ -9,11 +9,11 @@ from fastapi import APIRouter, Path, Query
 from fastapi.responses import FileResponse
 
 from piopiy_pipeline.call import CallKind, EndReason
+from piopiy_pipeline.gateway.api.dependencies import ApiDependencies, ApiError, Operator, Parts, problems
 from piopiy_pipeline.gateway.api.models import CallDetail, CallPage, CallRecord
-from piopiy_pipeline.gateway.api.parts import ApiError, ApiParts, Operator, Parts, problems
-from piopiy_pipeline.gateway.calls import GatewayCall
-from piopiy_pipeline.gateway.records.faults import BadCursor, RecordsUnavailable
-from piopiy_pipeline.gateway.snapshots import Phase
+from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
+from piopiy_pipeline.gateway.core.snapshots import Phase
+from piopiy_pipeline.gateway.records.errors import BadCursor, RecordsUnavailable
 
 __all__ = ["CallId", "call_under_way", "router"]
 
@@ -72,7 +72,7 @@ async def hang_up(parts: Parts, call_id: CallId) -> CallRecord:
     return record
 
 
-async def call_under_way(parts: ApiParts, call_id: str) -> GatewayCall:
+async def call_under_way(parts: ApiDependencies, call_id: str) -> GatewayCall:
     """The call. Raises `ApiError` where it is over (409), or there is none (404)."""
     call = parts.switchboard.call(call_id)
     if call is not None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
 
-from piopiy_pipeline.gateway.api.parts import ApiError, Parts, problems
+from piopiy_pipeline.gateway.api.dependencies import ApiError, Parts, problems
 
 __all__ = ["router"]
 

@@ -16,22 +16,22 @@ from fastapi import APIRouter, Body, Header, Request, Response
 
 from piopiy_pipeline.call import CallInfo
 from piopiy_pipeline.gateway.api.calls import CallId, call_under_way
+from piopiy_pipeline.gateway.api.dependencies import ApiDependencies, ApiError, Operator, Parts, problems
+from piopiy_pipeline.gateway.api.idempotency import IdempotencyStore, KeyReused
 from piopiy_pipeline.gateway.api.models import (
     AppMessage,
     CallOrder,
     CallRecord,
-    Keys,
+    KeysOrder,
     Switch,
     TransferOrder,
     TransferTicket,
 )
-from piopiy_pipeline.gateway.api.orders import Orders, OtherOrder
-from piopiy_pipeline.gateway.api.parts import ApiError, ApiParts, Operator, Parts, problems
-from piopiy_pipeline.gateway.calls import GatewayCall
-from piopiy_pipeline.gateway.control import Switchable
-from piopiy_pipeline.gateway.dialling import DialObstacle, DialRefused, DialRequest
-from piopiy_pipeline.gateway.snapshots import Phase
-from piopiy_pipeline.gateway.terms import CallOptions
+from piopiy_pipeline.gateway.core.call_control import Switchable
+from piopiy_pipeline.gateway.core.call_terms import CallOptions
+from piopiy_pipeline.gateway.core.dialling import DialObstacle, DialRefused, DialRequest
+from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
+from piopiy_pipeline.gateway.core.snapshots import Phase
 from piopiy_pipeline.signaling.messages import Transfer, TransferResult
 
 __all__ = ["MESSAGE_LIMIT", "router"]
@@ -72,13 +72,13 @@ async def place_call(
     ] = None,
 ) -> CallRecord:
     """Dial, and connect an agent with whoever picks up. The answer comes while it is being dialled."""
-    orders = cast(Orders, request.app.state.orders)
+    orders = cast(IdempotencyStore, request.app.state.orders)
     who = parts.access.who(request.headers.get)
     now = asyncio.get_running_loop().time()
     if idempotency_key is not None:
         try:
             known = orders.answer(who, idempotency_key, order, now)
-        except OtherOrder:
+        except KeyReused:
             raise ApiError(422, "Idempotency-Key: it came with another body before: take a new one") from None
         if known is not None:
             response.headers["Idempotent-Replayed"] = "true"
@@ -97,7 +97,7 @@ async def place_call(
     return record
 
 
-def _dial(parts: ApiParts, order: CallOrder, now: float) -> CallRecord:
+def _dial(parts: ApiDependencies, order: CallOrder, now: float) -> CallRecord:
     info = CallInfo(
         agent_id=order.agent_id,
         call_id=str(uuid.uuid4()),
@@ -151,7 +151,7 @@ def _nobody_else(_: TransferResult) -> None:
 @router.post(
     "/{call_id}/dtmf", status_code=204, summary="Press keys for the caller", responses=problems(_NOT_NOW)
 )
-async def press_keys(parts: Parts, call_id: CallId, keys: Keys) -> None:
+async def press_keys(parts: Parts, call_id: CallId, keys: KeysOrder) -> None:
     """Send keys to the caller's line, as the bot can."""
     call = await _call_in(_TALKING, parts, call_id)
     call.leg.dtmf(keys.digits)
@@ -205,7 +205,7 @@ async def send_message(parts: Parts, call_id: CallId, message: AppMessage) -> No
         call.leg.data(message.data)
 
 
-async def _call_in(phases: tuple[Phase, ...], parts: ApiParts, call_id: str) -> GatewayCall:
+async def _call_in(phases: tuple[Phase, ...], parts: ApiDependencies, call_id: str) -> GatewayCall:
     """The call, if it is in one of these phases. Raises `ApiError`."""
     call = await call_under_way(parts, call_id)
     if call.phase not in phases:

@@ -13,11 +13,11 @@ from pydantic import ValidationError
 from websockets.frames import CloseCode
 
 from piopiy_pipeline import __version__
-from piopiy_pipeline.gateway.api.access import Access, AccessError, Header
+from piopiy_pipeline.gateway.access.access import Access, AccessError, Header
 from piopiy_pipeline.gateway.api.models import Hello, WatchedCall, WatchedEvent, WatchKey
-from piopiy_pipeline.gateway.api.recent import RecentCalls
-from piopiy_pipeline.gateway.watch import CallEventTold, News
-from piopiy_pipeline.signaling.sockets import DirectServerConnection
+from piopiy_pipeline.gateway.core.event_bus import BusEvent, ConversationTold
+from piopiy_pipeline.gateway.records.recent_calls import RecentCalls
+from piopiy_pipeline.signaling.websocket import DirectServerConnection
 
 __all__ = ["MAX_WATCHERS", "EventsHub"]
 
@@ -46,7 +46,7 @@ class EventsHub:
         strangers = len(self._watchers) - len(self._welcome)
         return len(self._welcome) >= MAX_WATCHERS or strangers >= MAX_STRANGERS
 
-    def watcher(self, news: News) -> None:
+    def watcher(self, news: BusEvent) -> None:
         """Tell those who watch."""
         record = self._recent.watcher(news)
         if not self._welcome:
@@ -54,7 +54,7 @@ class EventsHub:
         text, call_id = "", None
         if record is not None:
             text = WatchedCall(call=record).model_dump_json()
-        elif isinstance(news, CallEventTold):
+        elif isinstance(news, ConversationTold):
             call_id = news.call_id
             text = WatchedEvent(
                 call_id=call_id, number=news.number, at=news.at, event=news.event, data=news.data

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from piopiy_pipeline.call import CallKind, EndReason
 from piopiy_pipeline.gateway.config import IceServer
-from piopiy_pipeline.gateway.snapshots import Phase
+from piopiy_pipeline.gateway.core.snapshots import Phase
 from piopiy_pipeline.signaling.messages import ConversationEventName
 
 __all__ = [
@@ -25,7 +25,7 @@ __all__ = [
     "CallQuality",
     "CallRecord",
     "Hello",
-    "Keys",
+    "KeysOrder",
     "Problem",
     "ServerInfo",
     "Switch",
@@ -188,7 +188,7 @@ class TransferTicket(Model):
     request_id: str
 
 
-class Keys(Model):
+class KeysOrder(Model):
     """Keys to be pressed, in this order."""
 
     digits: Annotated[str, Field(pattern=r"^[0-9A-D*#]{1,64}$")]

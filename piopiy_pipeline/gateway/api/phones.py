@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, cast
 
 from fastapi import APIRouter
 
+from piopiy_pipeline.gateway.api.dependencies import ApiError, Operator, Parts, problems
 from piopiy_pipeline.gateway.api.models import Model
-from piopiy_pipeline.gateway.api.parts import ApiError, Operator, Parts, problems
-from piopiy_pipeline.gateway.dialling import NoDialler
+from piopiy_pipeline.gateway.core.dialling import NoDialler
 
 if TYPE_CHECKING:
-    from piopiy_pipeline.gateway.phones import Phones
+    from piopiy_pipeline.gateway.phones.phones import Phones
 
 __all__ = ["PhonesInfo", "TrunkInfo", "router"]
 

@@ -19,11 +19,11 @@ from xml.sax.saxutils import escape, quoteattr
 
 from pydantic_core import from_json
 
-from piopiy_pipeline.gateway.api.access import AccessError, Header
-from piopiy_pipeline.gateway.carriers.base import CarrierStart, CarrierStream
+from piopiy_pipeline.gateway.access.access import AccessError, Header
+from piopiy_pipeline.gateway.carriers.carrier_stream import CarrierStart, CarrierStream
 from piopiy_pipeline.gateway.carriers.config import CarrierName
 
-__all__ = ["Carrier", "CarrierRequest", "Document", "IncomingCall", "RestCall", "basic", "connect_stream"]
+__all__ = ["Carrier", "CarrierCall", "CarrierRequest", "Document", "RestCall", "basic", "connect_stream"]
 
 _ID = re.compile(r"[A-Za-z0-9_:=+-]{1,512}")
 
@@ -73,7 +73,7 @@ class CarrierRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class IncomingCall:
+class CarrierCall:
     """Who calls, as a webhook tells it."""
 
     call_id: str = ""
@@ -116,7 +116,7 @@ class Carrier(ABC):
         """That this webhook comes from the carrier."""
 
     @abstractmethod
-    def incoming(self, request: CarrierRequest) -> IncomingCall:
+    def incoming(self, request: CarrierRequest) -> CarrierCall:
         """Who calls, of a webhook that was checked."""
 
     def parameters(self, request: CarrierRequest) -> dict[str, str]:
@@ -134,7 +134,7 @@ class Carrier(ABC):
         return
 
     @abstractmethod
-    def stream(self, request: CarrierRequest, call: IncomingCall | None) -> CarrierStream:
+    def stream(self, request: CarrierRequest, call: CarrierCall | None) -> CarrierStream:
         """The machine of a stream that was let in; `call` is what its ticket says."""
 
     def hangup(self, start: CarrierStart) -> RestCall | None:

@@ -11,8 +11,18 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from piopiy_pipeline.gateway.api.access import AccessError
-from piopiy_pipeline.gateway.carriers.base import (
+from piopiy_pipeline.gateway.access.access import AccessError
+from piopiy_pipeline.gateway.carriers.audio_format import PCMU, l16
+from piopiy_pipeline.gateway.carriers.carrier import (
+    Carrier,
+    CarrierCall,
+    CarrierRequest,
+    Document,
+    basic,
+    promoted,
+    same,
+)
+from piopiy_pipeline.gateway.carriers.carrier_stream import (
     CarrierError,
     CarrierMessage,
     CarrierStart,
@@ -24,17 +34,7 @@ from piopiy_pipeline.gateway.carriers.base import (
     Wire,
     dumps,
 )
-from piopiy_pipeline.gateway.carriers.carrier import (
-    Carrier,
-    CarrierRequest,
-    Document,
-    IncomingCall,
-    basic,
-    promoted,
-    same,
-)
 from piopiy_pipeline.gateway.carriers.config import CarrierName, ExotelConfig
-from piopiy_pipeline.gateway.carriers.formats import PCMU, l16
 
 __all__ = ["Exotel", "ExotelStream"]
 
@@ -44,19 +44,19 @@ STEP_BYTES = 320
 """And every piece has a multiple of this."""
 
 
-class _Format(CarrierMessage):
+class _ExotelFormat(CarrierMessage):
     encoding: str = ""
     sample_rate: int | None = None
 
 
-class _Start(CarrierMessage):
+class _ExotelStart(CarrierMessage):
     call_sid: Name
     stream_sid: Name = ""
     account_sid: Name = ""
     from_number: Name | None = Field(default=None, alias="from")
     to_number: Name | None = Field(default=None, alias="to")
     custom_parameters: Parameters | None = None
-    media_format: _Format = Field(default_factory=_Format)
+    media_format: _ExotelFormat = Field(default_factory=_ExotelFormat)
 
 
 class ExotelStream(JsonStream):
@@ -76,7 +76,7 @@ class ExotelStream(JsonStream):
         self._gathered = bytearray()
 
     def start(self, message: dict[str, Any]) -> CarrierStart:
-        said = _Start.read(message.get("start"))
+        said = _ExotelStart.read(message.get("start"))
         told = said.media_format
         rate = told.sample_rate or self.format.rate
         if "mulaw" in told.encoding and rate == 8000:
@@ -151,14 +151,14 @@ class Exotel(Carrier):
     def check_stream(self, request: CarrierRequest) -> None:
         self.check_answer(request)
 
-    def incoming(self, request: CarrierRequest) -> IncomingCall:
+    def incoming(self, request: CarrierRequest) -> CarrierCall:
         said = request.fields
-        return IncomingCall(said.get("CallSid", ""), said.get("CallFrom"), said.get("CallTo"))
+        return CarrierCall(said.get("CallSid", ""), said.get("CallFrom"), said.get("CallTo"))
 
     def document(self, stream_url: str) -> Document:
         url = f"{stream_url}?sample-rate={self._config.sample_rate}"
         return Document("application/json", json.dumps({"url": url}))
 
-    def stream(self, request: CarrierRequest, call: IncomingCall | None) -> CarrierStream:
+    def stream(self, request: CarrierRequest, call: CarrierCall | None) -> CarrierStream:
         asked = dict(request.query).get("sample-rate", "8000")
         return ExotelStream(int(asked) if asked in ("8000", "16000", "24000") else 8000)

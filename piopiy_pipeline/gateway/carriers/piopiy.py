@@ -11,19 +11,19 @@ import json
 from collections.abc import Callable
 from typing import ClassVar
 
-from piopiy_pipeline.gateway.api.access import AccessError
-from piopiy_pipeline.gateway.carriers.base import (
-    Audio,
+from piopiy_pipeline.gateway.access.access import AccessError
+from piopiy_pipeline.gateway.carriers.audio_format import l16
+from piopiy_pipeline.gateway.carriers.carrier import Carrier, CarrierCall, CarrierRequest, Document, same
+from piopiy_pipeline.gateway.carriers.carrier_stream import (
+    CarrierAudio,
     CarrierStart,
     CarrierStream,
     Heard,
-    Malformed,
+    MalformedStreamMessage,
     Wire,
     dumps,
 )
-from piopiy_pipeline.gateway.carriers.carrier import Carrier, CarrierRequest, Document, IncomingCall, same
 from piopiy_pipeline.gateway.carriers.config import CarrierName, PiopiyConfig
-from piopiy_pipeline.gateway.carriers.formats import l16
 
 __all__ = ["Piopiy", "PiopiyStream"]
 
@@ -31,7 +31,7 @@ __all__ = ["Piopiy", "PiopiyStream"]
 class PiopiyStream(CarrierStream):
     """One stream. It begins without a word: `call` is what its ticket says."""
 
-    def __init__(self, rate: int, call: IncomingCall) -> None:
+    def __init__(self, rate: int, call: CarrierCall) -> None:
         self.format = l16(rate)
         self._call = call
 
@@ -44,8 +44,8 @@ class PiopiyStream(CarrierStream):
 
     def binary(self, data: bytes) -> list[Heard]:
         if len(data) % 2:
-            raise Malformed(f"sound of {len(data)} bytes, which is half a sample too much")
-        return [Audio(data)] if data else []
+            raise MalformedStreamMessage(f"sound of {len(data)} bytes, which is half a sample too much")
+        return [CarrierAudio(data)] if data else []
 
     def audio(self, frame: bytes) -> list[Wire]:
         data = {
@@ -78,9 +78,9 @@ class Piopiy(Carrier):
         if not same(keys[0], self._config.answer_key):
             raise AccessError(403, "the key in this answer URL is not carriers.piopiy.answer_key")
 
-    def incoming(self, request: CarrierRequest) -> IncomingCall:
+    def incoming(self, request: CarrierRequest) -> CarrierCall:
         said = request.fields
-        return IncomingCall(said.get("cmiuuid", ""), said.get("from"), said.get("to"))
+        return CarrierCall(said.get("cmiuuid", ""), said.get("from"), said.get("to"))
 
     def document(self, stream_url: str) -> Document:
         stream = {
@@ -92,5 +92,5 @@ class Piopiy(Carrier):
         }
         return Document("application/json", json.dumps([stream]))
 
-    def stream(self, request: CarrierRequest, call: IncomingCall | None) -> CarrierStream:
-        return PiopiyStream(self._config.sample_rate, call or IncomingCall())
+    def stream(self, request: CarrierRequest, call: CarrierCall | None) -> CarrierStream:
+        return PiopiyStream(self._config.sample_rate, call or CarrierCall())

@@ -15,24 +15,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from piopiy_pipeline.gateway.api.access import AccessError
-from piopiy_pipeline.gateway.carriers.base import (
-    CarrierError,
-    CarrierMessage,
-    CarrierStart,
-    CarrierStream,
-    Event,
-    JsonStream,
-    Malformed,
-    Name,
-    Wire,
-    dumps,
-)
+from piopiy_pipeline.gateway.access.access import AccessError
+from piopiy_pipeline.gateway.carriers.audio_format import PCMU, AudioFormat, l16
 from piopiy_pipeline.gateway.carriers.carrier import (
     Carrier,
+    CarrierCall,
     CarrierRequest,
     Document,
-    IncomingCall,
     RestCall,
     basic,
     element,
@@ -44,9 +33,20 @@ from piopiy_pipeline.gateway.carriers.carrier import (
     with_scheme,
     xml_document,
 )
+from piopiy_pipeline.gateway.carriers.carrier_stream import (
+    CarrierError,
+    CarrierMessage,
+    CarrierStart,
+    CarrierStream,
+    Event,
+    JsonStream,
+    MalformedStreamMessage,
+    Name,
+    Wire,
+    dumps,
+)
 from piopiy_pipeline.gateway.carriers.config import CarrierName, PlivoConfig
-from piopiy_pipeline.gateway.carriers.formats import PCMU, SoundFormat, l16
-from piopiy_pipeline.gateway.carriers.tickets import Once
+from piopiy_pipeline.gateway.carriers.tickets import ReplayGuard
 
 __all__ = ["Plivo", "PlivoStream", "plivo_signature"]
 
@@ -54,15 +54,15 @@ NONCE_S = 600
 """How long a nonce is remembered, so that a request cannot be made again."""
 
 
-class _Format(CarrierMessage):
+class _PlivoFormat(CarrierMessage):
     encoding: str
     sampleRate: int
 
 
-class _Start(CarrierMessage):
+class _PlivoStart(CarrierMessage):
     callId: Name
     streamId: Name
-    mediaFormat: _Format
+    mediaFormat: _PlivoFormat
     accountId: Name = ""
 
 
@@ -82,7 +82,7 @@ class PlivoStream(JsonStream):
         super().__init__(PCMU)
 
     def start(self, message: dict[str, Any]) -> CarrierStart:
-        said = _Start.read(message.get("start"))
+        said = _PlivoStart.read(message.get("start"))
         self.format = _format(said.mediaFormat)
         from_number, to_number, parameters = promoted(_extra_headers(message.get("extra_headers")))
         return CarrierStart(
@@ -97,7 +97,7 @@ class PlivoStream(JsonStream):
     def marked(self, message: dict[str, Any]) -> str:
         name = message.get("name")
         if not isinstance(name, str):
-            raise Malformed("a playedStream without name")
+            raise MalformedStreamMessage("a playedStream without name")
         return name
 
     def media(self, payload: str) -> dict[str, Any]:
@@ -115,7 +115,7 @@ class PlivoStream(JsonStream):
         return [dumps({"event": "sendDTMF", "dtmf": digits})]
 
 
-def _format(told: _Format) -> SoundFormat:
+def _format(told: _PlivoFormat) -> AudioFormat:
     if told.encoding == "audio/x-mulaw" and told.sampleRate == 8000:
         return PCMU
     if told.encoding == "audio/x-l16" and told.sampleRate in (8000, 16000):
@@ -139,7 +139,7 @@ class Plivo(Carrier):
     def __init__(self, config: PlivoConfig, wall: Callable[[], float]) -> None:
         self._config = config
         self._wall = wall
-        self._once = Once()
+        self._once = ReplayGuard()
 
     def check_answer(self, request: CarrierRequest) -> None:
         self._check(request, port_variants(request.url))
@@ -167,9 +167,9 @@ class Plivo(Carrier):
         if not self._once.take(nonce, now + NONCE_S, now):
             raise AccessError(403, "this request was made before: its nonce is used up")
 
-    def incoming(self, request: CarrierRequest) -> IncomingCall:
+    def incoming(self, request: CarrierRequest) -> CarrierCall:
         said = request.signed_fields
-        return IncomingCall(said.get("CallUUID", ""), said.get("From"), said.get("To"))
+        return CarrierCall(said.get("CallUUID", ""), said.get("From"), said.get("To"))
 
     def document(self, stream_url: str) -> Document:
         stream = element(
@@ -181,7 +181,7 @@ class Plivo(Carrier):
         )
         return xml_document(stream, "<Hangup/>")
 
-    def stream(self, request: CarrierRequest, call: IncomingCall | None) -> CarrierStream:
+    def stream(self, request: CarrierRequest, call: CarrierCall | None) -> CarrierStream:
         return PlivoStream()
 
     def hangup(self, start: CarrierStart) -> RestCall | None:

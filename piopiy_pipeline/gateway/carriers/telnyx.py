@@ -15,8 +15,19 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import Field
 
-from piopiy_pipeline.gateway.api.access import AccessError
-from piopiy_pipeline.gateway.carriers.base import (
+from piopiy_pipeline.gateway.access.access import AccessError
+from piopiy_pipeline.gateway.carriers.audio_format import PCMA, PCMU, AudioFormat
+from piopiy_pipeline.gateway.carriers.carrier import (
+    Carrier,
+    CarrierCall,
+    CarrierRequest,
+    Document,
+    RestCall,
+    connect_stream,
+    is_id,
+    promoted,
+)
+from piopiy_pipeline.gateway.carriers.carrier_stream import (
     CarrierError,
     CarrierMessage,
     CarrierStart,
@@ -28,46 +39,35 @@ from piopiy_pipeline.gateway.carriers.base import (
     Wire,
     dumps,
 )
-from piopiy_pipeline.gateway.carriers.carrier import (
-    Carrier,
-    CarrierRequest,
-    Document,
-    IncomingCall,
-    RestCall,
-    connect_stream,
-    is_id,
-    promoted,
-)
 from piopiy_pipeline.gateway.carriers.config import CarrierName, TelnyxConfig
-from piopiy_pipeline.gateway.carriers.formats import PCMA, PCMU, SoundFormat
-from piopiy_pipeline.gateway.carriers.tickets import Once
+from piopiy_pipeline.gateway.carriers.tickets import ReplayGuard
 
-__all__ = ["InOrder", "Telnyx", "TelnyxStream"]
+__all__ = ["ReorderBuffer", "Telnyx", "TelnyxStream"]
 
 TOLERANCE_S = 300
 """How old, or early, a webhook's timestamp may be."""
 WAIT_FOR = 3
 """So many later pieces of sound are held back for one that is missing."""
-_L16 = SoundFormat("L16BE", 16000)
-FORMATS: Mapping[str, SoundFormat] = {"PCMU": PCMU, "PCMA": PCMA, "L16": _L16}
+_L16 = AudioFormat("L16BE", 16000)
+FORMATS: Mapping[str, AudioFormat] = {"PCMU": PCMU, "PCMA": PCMA, "L16": _L16}
 
 
-class _Format(CarrierMessage):
+class _TelnyxFormat(CarrierMessage):
     encoding: str
     sample_rate: int
     channels: int = 1
 
 
-class _Start(CarrierMessage):
+class _TelnyxStart(CarrierMessage):
     call_control_id: Name
-    media_format: _Format
+    media_format: _TelnyxFormat
     user_id: Name = ""
     from_number: Name | None = Field(default=None, alias="from")
     to_number: Name | None = Field(default=None, alias="to")
     custom_parameters: Parameters | None = None
 
 
-class InOrder:
+class ReorderBuffer:
     """Puts numbered pieces in their order: waits for one that is missing until `WAIT_FOR` others have come."""
 
     def __init__(self) -> None:
@@ -112,10 +112,10 @@ class TelnyxStream(JsonStream):
     def __init__(self, codec: str) -> None:
         super().__init__(FORMATS[codec])
         self._caller = self.format
-        self._order = InOrder()
+        self._order = ReorderBuffer()
 
     def start(self, message: dict[str, Any]) -> CarrierStart:
-        said = _Start.read(message.get("start"))
+        said = _TelnyxStart.read(message.get("start"))
         told = FORMATS.get(said.media_format.encoding.upper())
         sound = (said.media_format.sample_rate, said.media_format.channels)
         if told is None or sound != (self.format.rate, 1) or told.rate != self.format.rate:
@@ -163,7 +163,7 @@ class Telnyx(Carrier):
         self._config = config
         self._key = Ed25519PublicKey.from_public_bytes(base64.b64decode(config.public_key))
         self._wall = wall
-        self._once = Once()
+        self._once = ReplayGuard()
 
     def check_answer(self, request: CarrierRequest) -> None:
         signature, timestamp = (
@@ -186,9 +186,9 @@ class Telnyx(Carrier):
         if not self._once.take(raw.hex(), sent_at + TOLERANCE_S, now):
             raise AccessError(403, "this request was made before: its signature is used up")
 
-    def incoming(self, request: CarrierRequest) -> IncomingCall:
+    def incoming(self, request: CarrierRequest) -> CarrierCall:
         said = dict(request.form)  # the query is not signed
-        return IncomingCall(said.get("CallSid", ""), said.get("From"), said.get("To"))
+        return CarrierCall(said.get("CallSid", ""), said.get("From"), said.get("To"))
 
     def document(self, stream_url: str) -> Document:
         codec = self._config.codec
@@ -201,7 +201,7 @@ class Telnyx(Carrier):
             bidirectionalSamplingRate=str(FORMATS[codec].rate),
         )
 
-    def stream(self, request: CarrierRequest, call: IncomingCall | None) -> CarrierStream:
+    def stream(self, request: CarrierRequest, call: CarrierCall | None) -> CarrierStream:
         return TelnyxStream(self._config.codec)
 
     def hangup(self, start: CarrierStart) -> RestCall | None:

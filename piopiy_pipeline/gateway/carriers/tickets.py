@@ -16,10 +16,10 @@ from typing import Any
 import jwt
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from piopiy_pipeline.gateway.api.access import AccessError
-from piopiy_pipeline.gateway.carriers.carrier import IncomingCall
+from piopiy_pipeline.gateway.access.access import AccessError
+from piopiy_pipeline.gateway.carriers.carrier import CarrierCall
 
-__all__ = ["Once", "Ticket", "Tickets"]
+__all__ = ["ReplayGuard", "Ticket", "Tickets"]
 
 AUDIENCE = "piopiy-carrier-stream"
 TTL_S = 120
@@ -48,11 +48,11 @@ class Ticket(BaseModel):
     parameters: dict[str, str] = {}
 
     @property
-    def call(self) -> IncomingCall:
-        return IncomingCall(self.call_id, self.from_number, self.to_number)
+    def call(self) -> CarrierCall:
+        return CarrierCall(self.call_id, self.from_number, self.to_number)
 
 
-class Once:
+class ReplayGuard:
     """Remembers names until their time is over, `limit` of them at most."""
 
     def __init__(self, limit: int = ONCE_LIMIT) -> None:
@@ -79,9 +79,9 @@ class Tickets:
         words = secret or secrets.token_urlsafe(32)
         self._key = hashlib.sha256(b"piopiy carrier stream\0" + words.encode()).digest()
         self._wall = wall
-        self._once = Once()
+        self._once = ReplayGuard()
 
-    def mint(self, carrier: str, agent: str, call: IncomingCall, parameters: dict[str, str]) -> str:
+    def mint(self, carrier: str, agent: str, call: CarrierCall, parameters: dict[str, str]) -> str:
         """A new ticket. Raises `AccessError` for too many parameters."""
         if len(json.dumps(parameters).encode()) > PARAMETERS_LIMIT:
             raise AccessError(422, f"the answer URL's parameters: at most {PARAMETERS_LIMIT} bytes as JSON")

@@ -14,8 +14,23 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from piopiy_pipeline.gateway.api.access import AccessError
-from piopiy_pipeline.gateway.carriers.base import (
+from piopiy_pipeline.gateway.access.access import AccessError
+from piopiy_pipeline.gateway.carriers.audio_format import PCMU
+from piopiy_pipeline.gateway.carriers.carrier import (
+    Carrier,
+    CarrierCall,
+    CarrierRequest,
+    Document,
+    RestCall,
+    basic,
+    connect_stream,
+    is_id,
+    port_variants,
+    promoted,
+    same_as_any,
+    with_scheme,
+)
+from piopiy_pipeline.gateway.carriers.carrier_stream import (
     CarrierError,
     CarrierMessage,
     CarrierStart,
@@ -27,38 +42,23 @@ from piopiy_pipeline.gateway.carriers.base import (
     Wire,
     dumps,
 )
-from piopiy_pipeline.gateway.carriers.carrier import (
-    Carrier,
-    CarrierRequest,
-    Document,
-    IncomingCall,
-    RestCall,
-    basic,
-    connect_stream,
-    is_id,
-    port_variants,
-    promoted,
-    same_as_any,
-    with_scheme,
-)
 from piopiy_pipeline.gateway.carriers.config import CarrierName, TwilioConfig
-from piopiy_pipeline.gateway.carriers.formats import PCMU
 
 __all__ = ["Twilio", "TwilioStream", "twilio_signature"]
 
 
-class _Format(CarrierMessage):
+class _TwilioFormat(CarrierMessage):
     encoding: str = "audio/x-mulaw"
     sampleRate: int = 8000
     channels: int = 1
 
 
-class _Start(CarrierMessage):
+class _TwilioStart(CarrierMessage):
     streamSid: Name
     callSid: Name
     accountSid: Name = ""
     customParameters: Parameters = Field(default_factory=dict)
-    mediaFormat: _Format = Field(default_factory=_Format)
+    mediaFormat: _TwilioFormat = Field(default_factory=_TwilioFormat)
 
 
 class TwilioStream(JsonStream):
@@ -77,7 +77,7 @@ class TwilioStream(JsonStream):
         super().__init__(PCMU)
 
     def start(self, message: dict[str, Any]) -> CarrierStart:
-        said = _Start.read(message.get("start"))
+        said = _TwilioStart.read(message.get("start"))
         sound = said.mediaFormat
         if (sound.encoding, sound.sampleRate, sound.channels) != ("audio/x-mulaw", 8000, 1):
             raise CarrierError(
@@ -131,14 +131,14 @@ class Twilio(Carrier):
                 " Twilio, see that carriers.public_url and carriers.twilio.auth_token are right",
             )
 
-    def incoming(self, request: CarrierRequest) -> IncomingCall:
+    def incoming(self, request: CarrierRequest) -> CarrierCall:
         said = request.signed_fields
-        return IncomingCall(said.get("CallSid", ""), said.get("From"), said.get("To"))
+        return CarrierCall(said.get("CallSid", ""), said.get("From"), said.get("To"))
 
     def document(self, stream_url: str) -> Document:
         return connect_stream(stream_url)
 
-    def stream(self, request: CarrierRequest, call: IncomingCall | None) -> CarrierStream:
+    def stream(self, request: CarrierRequest, call: CarrierCall | None) -> CarrierStream:
         return TwilioStream()
 
     def hangup(self, start: CarrierStart) -> RestCall | None:

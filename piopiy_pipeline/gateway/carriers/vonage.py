@@ -15,34 +15,34 @@ import jwt
 from pydantic import Field
 
 from piopiy_pipeline.audio.playout import FRAME_MS
-from piopiy_pipeline.gateway.api.access import AccessError, bearer_token
-from piopiy_pipeline.gateway.carriers.base import (
-    Audio,
+from piopiy_pipeline.gateway.access.access import AccessError, bearer_token
+from piopiy_pipeline.gateway.carriers.audio_format import l16
+from piopiy_pipeline.gateway.carriers.carrier import (
+    Carrier,
+    CarrierCall,
+    CarrierRequest,
+    Document,
+    promoted,
+    same,
+)
+from piopiy_pipeline.gateway.carriers.carrier_stream import (
+    CarrierAudio,
     CarrierError,
     CarrierMessage,
     CarrierStart,
     CarrierStream,
     Heard,
-    Malformed,
-    Marked,
-    Stopped,
+    MalformedStreamMessage,
+    MarkPlayed,
+    StreamStopped,
     Wire,
     check_parameters,
     dumps,
     keys,
     parse_object,
 )
-from piopiy_pipeline.gateway.carriers.carrier import (
-    Carrier,
-    CarrierRequest,
-    Document,
-    IncomingCall,
-    promoted,
-    same,
-)
 from piopiy_pipeline.gateway.carriers.config import CarrierName, VonageConfig
-from piopiy_pipeline.gateway.carriers.formats import l16
-from piopiy_pipeline.gateway.carriers.tickets import Once
+from piopiy_pipeline.gateway.carriers.tickets import ReplayGuard
 
 __all__ = ["Vonage", "VonageStream"]
 
@@ -58,7 +58,7 @@ class _Connected(CarrierMessage):
 class VonageStream(CarrierStream):
     """One stream. `call` is what its ticket says: the stream itself names no call."""
 
-    def __init__(self, rate: int, call: IncomingCall) -> None:
+    def __init__(self, rate: int, call: CarrierCall) -> None:
         self.format = l16(rate)
         self._call = call
         self._started = False
@@ -74,9 +74,9 @@ class VonageStream(CarrierStream):
             case "websocket:notify" if self._started:
                 payload = message.get("payload")
                 name = payload.get("mark") if isinstance(payload, dict) else None
-                return [Marked(name)] if isinstance(name, str) else []
+                return [MarkPlayed(name)] if isinstance(name, str) else []
             case "websocket:disconnected" | "websocket:closed":
-                return [Stopped()]
+                return [StreamStopped()]
         return []
 
     def _start(self, message: dict[str, Any]) -> CarrierStart:
@@ -99,8 +99,8 @@ class VonageStream(CarrierStream):
 
     def binary(self, data: bytes) -> list[Heard]:
         if len(data) % 2:
-            raise Malformed(f"sound of {len(data)} bytes, which is half a sample too much")
-        return [Audio(data)] if self._started and data else []
+            raise MalformedStreamMessage(f"sound of {len(data)} bytes, which is half a sample too much")
+        return [CarrierAudio(data)] if self._started and data else []
 
     def audio(self, frame: bytes) -> list[Wire]:
         # Pieces of another size are played with noise.
@@ -121,7 +121,7 @@ class Vonage(Carrier):
     def __init__(self, config: VonageConfig, wall: Callable[[], float]) -> None:
         self._config = config
         self._wall = wall
-        self._once = Once()
+        self._once = ReplayGuard()
 
     def check_answer(self, request: CarrierRequest) -> None:
         token = bearer_token(request.header)
@@ -161,9 +161,9 @@ class Vonage(Carrier):
         ):
             raise AccessError(403, "the body of this request is not the one that was signed")
 
-    def incoming(self, request: CarrierRequest) -> IncomingCall:
+    def incoming(self, request: CarrierRequest) -> CarrierCall:
         said = request.fields
-        return IncomingCall(said.get("uuid", ""), said.get("from"), said.get("to"))
+        return CarrierCall(said.get("uuid", ""), said.get("from"), said.get("to"))
 
     def document(self, stream_url: str) -> Document:
         endpoint = {
@@ -173,5 +173,5 @@ class Vonage(Carrier):
         }
         return Document("application/json", json.dumps([{"action": "connect", "endpoint": [endpoint]}]))
 
-    def stream(self, request: CarrierRequest, call: IncomingCall | None) -> CarrierStream:
-        return VonageStream(self._config.sample_rate, call or IncomingCall())
+    def stream(self, request: CarrierRequest, call: CarrierCall | None) -> CarrierStream:
+        return VonageStream(self._config.sample_rate, call or CarrierCall())

@@ -7,8 +7,8 @@ its own, after the gateway listens: `store`, `tables`, `migrating`, and the fold
 from __future__ import annotations
 
 from piopiy_pipeline.gateway.records.backlog import Backlog
-from piopiy_pipeline.gateway.records.calendar import Calendar
-from piopiy_pipeline.gateway.records.faults import BadCursor, RecordsUnavailable
+from piopiy_pipeline.gateway.records.errors import BadCursor, RecordsUnavailable
+from piopiy_pipeline.gateway.records.record_builder import RecordBuilder
 from piopiy_pipeline.gateway.records.records import Records
 
-__all__ = ["Backlog", "BadCursor", "Calendar", "Records", "RecordsUnavailable"]
+__all__ = ["Backlog", "BadCursor", "RecordBuilder", "Records", "RecordsUnavailable"]

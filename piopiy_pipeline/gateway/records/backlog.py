@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from piopiy_pipeline.gateway.api.models import CallRecord
-from piopiy_pipeline.gateway.records.calendar import Calendar
-from piopiy_pipeline.gateway.snapshots import Phase
-from piopiy_pipeline.gateway.watch import CallChanged, CallEventTold, News
+from piopiy_pipeline.gateway.core.event_bus import BusEvent, CallChanged, ConversationTold
+from piopiy_pipeline.gateway.core.snapshots import Phase
+from piopiy_pipeline.gateway.records.record_builder import RecordBuilder
 
-__all__ = ["Backlog", "Batch", "EventRow"]
+__all__ = ["Backlog", "EventRow", "RecordBatch"]
 
 BATCH_EVENTS = 1000
 """The most events of one transaction."""
@@ -38,7 +38,7 @@ class EventRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class RecordBatch:
     """What goes into one transaction: calls first, because events belong to them."""
 
     calls: dict[str, CallRecord] = field(default_factory=dict)
@@ -58,7 +58,7 @@ class Backlog:
     ) -> None:
         self.lost = 0
         self._max_calls, self._max_events, self._max_bytes = max_calls, max_events, max_bytes
-        self._calendar = Calendar()
+        self._calendar = RecordBuilder()
         self._calls: dict[str, CallRecord] = {}
         self._events: deque[EventRow] = deque()
         self._bytes = 0
@@ -68,7 +68,7 @@ class Backlog:
     def __len__(self) -> int:
         return len(self._calls) + len(self._events) + len(self._recordings)
 
-    def tell(self, news: News) -> bool:
+    def tell(self, news: BusEvent) -> bool:
         """Take what happened; says whether there is something to write now. Partial events are not kept."""
         if isinstance(news, CallChanged):
             return self._tell_call(news)
@@ -96,15 +96,15 @@ class Backlog:
         for record in self._calendar.under_way(when):
             self._add(record)
 
-    def take(self) -> Batch:
+    def take(self) -> RecordBatch:
         """What to write next."""
         calls, self._calls = self._calls, {}
         recordings, self._recordings = self._recordings, {}
         events = tuple(self._events.popleft() for _ in range(min(BATCH_EVENTS, len(self._events))))
         self._bytes -= sum(row.size for row in events)
-        return Batch(calls, events, recordings)
+        return RecordBatch(calls, events, recordings)
 
-    def put_back(self, batch: Batch) -> None:
+    def put_back(self, batch: RecordBatch) -> None:
         """A batch that could not be written: it is the next again. What came meanwhile is newer."""
         self._calls = {**batch.calls, **self._calls}
         self._recordings = {**batch.recordings, **self._recordings}
@@ -128,6 +128,6 @@ class Backlog:
         return True
 
 
-def _row(news: CallEventTold) -> EventRow:
+def _row(news: ConversationTold) -> EventRow:
     size = len(json.dumps(news.data, ensure_ascii=False, default=str)) + 100
     return EventRow(news.call_id, news.number, news.when, news.at, news.event, news.data, size)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from piopiy_pipeline.gateway.records.faults import BadCursor
+from piopiy_pipeline.gateway.records.errors import BadCursor
 
 __all__ = ["read_cursor", "write_cursor"]
 

@@ -22,9 +22,9 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.errors import GatewayError
-from piopiy_pipeline.gateway.records.places import data_folder
+from piopiy_pipeline.gateway.records.folders import data_folder
 
-__all__ = ["Lines", "clean", "explain", "open_engine", "where", "writing"]
+__all__ = ["EngineConnections", "clean", "explain", "open_engine", "where", "writing"]
 
 FILE_NAME = "calls.sqlite3"
 CONNECT_S = 5
@@ -33,7 +33,7 @@ BUSY_S = 5.0
 """How long SQLite waits for another writer: a second gateway with the same data folder, a backup."""
 
 
-class Lines:
+class EngineConnections:
     """The connections of an engine, to be cut when their server does not answer.
 
     PostgreSQL's own limits are kept by the server: when that stands still, nobody else ends the wait.

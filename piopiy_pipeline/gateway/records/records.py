@@ -19,13 +19,13 @@ from loguru import logger
 
 from piopiy_pipeline.call import CallKind
 from piopiy_pipeline.gateway.config import GatewayConfig
+from piopiy_pipeline.gateway.core.event_bus import BusEvent
+from piopiy_pipeline.gateway.core.snapshots import Phase
 from piopiy_pipeline.gateway.errors import GatewayError
 from piopiy_pipeline.gateway.records.backlog import Backlog
-from piopiy_pipeline.gateway.records.faults import RecordsUnavailable
-from piopiy_pipeline.gateway.records.places import recordings_folder
+from piopiy_pipeline.gateway.records.errors import RecordsUnavailable
+from piopiy_pipeline.gateway.records.folders import recordings_folder
 from piopiy_pipeline.gateway.records.retention import delete_recordings
-from piopiy_pipeline.gateway.snapshots import Phase
-from piopiy_pipeline.gateway.watch import News
 from piopiy_pipeline.offload import Lane
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class Records:
 
     # ------------------------------------------------------------------ what is told
 
-    def watcher(self, news: News) -> None:
+    def watcher(self, news: BusEvent) -> None:
         """For `Watch.add`: keep this. Partial events are not kept."""
         if self._failure is None and not self._closed and self._backlog.tell(news):
             self._wake.set()

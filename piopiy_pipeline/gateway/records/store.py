@@ -23,15 +23,22 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyErro
 from piopiy_pipeline.call import CallKind, EndReason
 from piopiy_pipeline.gateway.api.models import CallDetail, CallEvent, CallPage, CallQuality, CallRecord
 from piopiy_pipeline.gateway.config import GatewayConfig
-from piopiy_pipeline.gateway.records.backlog import Batch, EventRow
-from piopiy_pipeline.gateway.records.calendar import time_of_day
+from piopiy_pipeline.gateway.core.snapshots import Phase
+from piopiy_pipeline.gateway.records.backlog import EventRow, RecordBatch
 from piopiy_pipeline.gateway.records.cursors import read_cursor, write_cursor
-from piopiy_pipeline.gateway.records.database import Lines, clean, explain, open_engine, where, writing
-from piopiy_pipeline.gateway.records.faults import RecordsUnavailable
-from piopiy_pipeline.gateway.records.migrating import migrate
-from piopiy_pipeline.gateway.records.places import recordings_folder
+from piopiy_pipeline.gateway.records.database import (
+    EngineConnections,
+    clean,
+    explain,
+    open_engine,
+    where,
+    writing,
+)
+from piopiy_pipeline.gateway.records.errors import RecordsUnavailable
+from piopiy_pipeline.gateway.records.folders import recordings_folder
+from piopiy_pipeline.gateway.records.migration import migrate
+from piopiy_pipeline.gateway.records.record_builder import time_of_day
 from piopiy_pipeline.gateway.records.tables import calls, events, gateways
-from piopiy_pipeline.gateway.snapshots import Phase
 
 __all__ = ["LEASE_S", "MAX_EVENTS", "Store"]
 
@@ -58,7 +65,7 @@ class Store:
         self._url: URL = where(config)
         self._engine: Engine = open_engine(self._url)
         self._writer = writing(self._engine)
-        self._lines = Lines(self._engine)
+        self._lines = EngineConnections(self._engine)
         self._insert: Callable[..., Any] = (
             sqlite.insert if self._engine.dialect.name == "sqlite" else postgresql.insert
         )
@@ -78,7 +85,7 @@ class Store:
 
     # ------------------------------------------------------------------ writing, from one thread
 
-    def write(self, batch: Batch) -> int:
+    def write(self, batch: RecordBatch) -> int:
         """One transaction. A row that the database refuses is left out and logged; returns how many were."""
         with self._errors():
             try:
@@ -240,7 +247,7 @@ class Store:
             if (found := self._found(call_id)) is not None:
                 connection.execute(update(calls).where(calls.c.call_id == call_id).values(recording=found))
 
-    def _write(self, batch: Batch) -> None:
+    def _write(self, batch: RecordBatch) -> None:
         with self._writer.begin() as connection:
             if batch.calls:
                 insert = self._insert(calls)
@@ -255,11 +262,11 @@ class Store:
             for call_id, path in batch.recordings.items():
                 connection.execute(update(calls).where(calls.c.call_id == call_id).values(recording=path))
 
-    def _write_singly(self, batch: Batch) -> int:
+    def _write_singly(self, batch: RecordBatch) -> int:
         refused = 0
-        singles = [Batch(calls={key: record}) for key, record in batch.calls.items()]
-        singles += [Batch(events=(row,)) for row in batch.events]
-        singles += [Batch(recordings={key: path}) for key, path in batch.recordings.items()]
+        singles = [RecordBatch(calls={key: record}) for key, record in batch.calls.items()]
+        singles += [RecordBatch(events=(row,)) for row in batch.events]
+        singles += [RecordBatch(recordings={key: path}) for key, path in batch.recordings.items()]
         for single in singles:
             try:
                 self._write(single)

@@ -20,7 +20,7 @@ from piopiy_pipeline.audio.jitter_buffer import JitterBuffer, JitterStats, Media
 from piopiy_pipeline.gateway.rtp.codecs import LONGEST_MS, Codec, CodecError
 from piopiy_pipeline.gateway.rtp.dtmf import KeyReceiver
 from piopiy_pipeline.gateway.rtp.packet import RtpPacket
-from piopiy_pipeline.gateway.rtp.reception import Position, Reception
+from piopiy_pipeline.gateway.rtp.reception import Reception, StreamPosition
 
 __all__ = ["Address", "RtpReceiver"]
 
@@ -146,7 +146,7 @@ class RtpReceiver:
 
     # ------------------------------------------------------------------ whose packet it is
 
-    def _place(self, packet: RtpPacket, source: Address, arrived: float) -> Position | None:
+    def _place(self, packet: RtpPacket, source: Address, arrived: float) -> StreamPosition | None:
         """Of a packet that is not simply the caller's next."""
         current = self.reception
         if (
@@ -170,7 +170,7 @@ class RtpReceiver:
         ahead = (packet.sequence - current.highest) & 0xFFFF
         return 0 < ahead < 1000
 
-    def _try(self, packet: RtpPacket, source: Address, arrived: float) -> Position | None:
+    def _try(self, packet: RtpPacket, source: Address, arrived: float) -> StreamPosition | None:
         """A packet of a stream that is not heard yet: it is, once it is known for one."""
         known = self._candidates.get((source, packet.ssrc))
         if known is None:
@@ -200,11 +200,11 @@ class RtpReceiver:
         oldest = next(iter(self._candidates))
         del self._candidates[next((key for key in self._candidates if not self._at_home(key[0])), oldest)]
 
-    def _add(self, reception: Reception, packet: RtpPacket, arrived: float) -> Position | None:
+    def _add(self, reception: Reception, packet: RtpPacket, arrived: float) -> StreamPosition | None:
         sound = packet.payload_type in self._codecs
         return reception.add(packet.sequence, packet.timestamp, arrived, sound=sound)
 
-    def _begin(self, reception: Reception, position: Position, arrived: float) -> None:
+    def _begin(self, reception: Reception, position: StreamPosition, arrived: float) -> None:
         if self.reception is not None:
             self._lost_before, self._received_before = self.lost, self.received
             pause = max(0, int((arrived - self._newest_at) * self.rate))
@@ -215,7 +215,7 @@ class RtpReceiver:
 
     # ------------------------------------------------------------------ what it says
 
-    def _play(self, position: Position, pcm: bytes, arrived: float) -> None:
+    def _play(self, position: StreamPosition, pcm: bytes, arrived: float) -> None:
         sequence, timestamp, sequence_there, timestamp_there = self._splice
         sequence_there += position.sequence - sequence
         timestamp_there += (position.timestamp - timestamp) * self.rate // self._clock

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["Position", "Reception"]
+__all__ = ["Reception", "StreamPosition"]
 
 MAX_DROPOUT, MAX_MISORDER = 3000, 100
 MIN_SEQUENTIAL = 2
 _SEQUENCES, _TIMESTAMPS = 1 << 16, 1 << 32
 
 
-class Position(NamedTuple):
+class StreamPosition(NamedTuple):
     """Where a packet belongs in its source's stream: both numbers grow without wrapping."""
 
     sequence: int
@@ -55,7 +55,9 @@ class Reception:
         """The extended highest sequence number received, of 32 bits."""
         return self._highest & 0xFFFFFFFF
 
-    def add(self, sequence: int, timestamp: int, arrived: float, *, sound: bool = True) -> Position | None:
+    def add(
+        self, sequence: int, timestamp: int, arrived: float, *, sound: bool = True
+    ) -> StreamPosition | None:
         """A packet that arrived at `arrived` seconds. Only one of `sound` tells of jitter: a key's packets
         all have the time of its beginning.
 
@@ -71,7 +73,7 @@ class Reception:
         step = (timestamp - self._timestamp) & 0xFFFFFFFF
         if step >= _TIMESTAMPS >> 1:
             step -= _TIMESTAMPS
-        position = Position(self._highest + ahead, self._timestamp + step)
+        position = StreamPosition(self._highest + ahead, self._timestamp + step)
         if ahead > 0:
             self._highest, self._timestamp = position
         self.received += 1

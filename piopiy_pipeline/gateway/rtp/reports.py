@@ -10,7 +10,7 @@ from __future__ import annotations
 from random import Random
 
 from piopiy_pipeline.gateway.rtp.reception import Reception
-from piopiy_pipeline.gateway.rtp.rtcp import Report, ReportBlock, build_goodbye, build_report, parse_rtcp
+from piopiy_pipeline.gateway.rtp.rtcp import ReportBlock, RtcpReport, build_goodbye, build_report, parse_rtcp
 
 __all__ = ["Reporter"]
 
@@ -77,7 +77,7 @@ class Reporter:
                 ),
             )
         ntp = self._ntp(now) if sending else None
-        compound = build_report(Report(self._ssrc, ntp, timestamp, packets, octets, blocks), self._cname)
+        compound = build_report(RtcpReport(self._ssrc, ntp, timestamp, packets, octets, blocks), self._cname)
         return compound + build_goodbye(self._ssrc) if leaving else compound
 
     def receive(self, datagram: bytes, arrived: float, *, sent: int) -> None:

@@ -13,7 +13,7 @@ from struct import Struct
 
 from piopiy_pipeline.gateway.rtp.packet import RtpError
 
-__all__ = ["Report", "ReportBlock", "build_goodbye", "build_report", "parse_rtcp"]
+__all__ = ["ReportBlock", "RtcpReport", "build_goodbye", "build_report", "parse_rtcp"]
 
 _HEADER = Struct("!BBH")
 _SSRC = Struct("!I")
@@ -39,7 +39,7 @@ class ReportBlock:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class RtcpReport:
     """A sender's report, or a receiver's: then `ntp` is None.
 
     `ntp` is the wall clock as RTCP counts it (32 bits of seconds since 1900, 32 bits of fraction),
@@ -54,12 +54,12 @@ class Report:
     blocks: tuple[ReportBlock, ...] = ()
 
 
-def parse_rtcp(datagram: bytes) -> tuple[list[Report], bool]:
+def parse_rtcp(datagram: bytes) -> tuple[list[RtcpReport], bool]:
     """The reports in a compound packet, and whether it holds a goodbye.
 
     Raises `RtpError` where versions or lengths cannot be right; nothing of such a packet counts.
     """
-    reports: list[Report] = []
+    reports: list[RtcpReport] = []
     goodbye = False
     at = 0
     if not datagram:
@@ -80,7 +80,7 @@ def parse_rtcp(datagram: bytes) -> tuple[list[Report], bool]:
     return reports, goodbye
 
 
-def build_report(report: Report, cname: str) -> bytes:
+def build_report(report: RtcpReport, cname: str) -> bytes:
     """A compound packet: the report, and the name that section 6.1 asks for."""
     body = _SSRC.pack(report.ssrc)
     if report.ntp is not None:
@@ -118,7 +118,7 @@ def _packet(kind: int, count: int, body: bytes) -> bytes:
     return _HEADER.pack(0x80 | count, kind, len(body) // 4) + body
 
 
-def _parse_report(body: bytes, kind: int, count: int) -> Report:
+def _parse_report(body: bytes, kind: int, count: int) -> RtcpReport:
     start = 24 if kind == _SR else 4
     if len(body) < start + count * 24:
         raise RtpError(f"an RTCP report of {len(body)} bytes with {count} blocks")
@@ -139,6 +139,6 @@ def _parse_report(body: bytes, kind: int, count: int) -> Report:
         )
     ssrc = _SSRC.unpack_from(body)[0]
     if kind == _RR:
-        return Report(ssrc, blocks=tuple(blocks))
+        return RtcpReport(ssrc, blocks=tuple(blocks))
     seconds, fraction, timestamp, packets, octets = _SENDER.unpack_from(body, 4)
-    return Report(ssrc, seconds << 32 | fraction, timestamp, packets, octets, tuple(blocks))
+    return RtcpReport(ssrc, seconds << 32 | fraction, timestamp, packets, octets, tuple(blocks))

@@ -15,9 +15,9 @@ from piopiy_pipeline.gateway.rtp.packet import RtpError, is_rtcp, parse_rtp
 from piopiy_pipeline.gateway.rtp.receiver import Address, RtpReceiver
 from piopiy_pipeline.gateway.rtp.reports import Reporter
 from piopiy_pipeline.gateway.rtp.sender import RtpSender
-from piopiy_pipeline.gateway.sip.sdp import AgreedMedia
+from piopiy_pipeline.gateway.sip.sdp.negotiation import AgreedMedia
 
-__all__ = ["Beat", "RtpSession", "reachable"]
+__all__ = ["RtpSession", "RtpTick", "reachable"]
 
 FRAME_S = 0.02
 UNPROVEN_S = 5.0
@@ -26,7 +26,7 @@ MOST_BEATS = 20
 """So many are caught up with: 400 ms, which is what the jitter buffer holds."""
 
 
-class Beat(NamedTuple):
+class RtpTick(NamedTuple):
     """What 20 ms came to (more, behind a stall): the caller's sound, and the packets to send."""
 
     pcm: bytes
@@ -176,7 +176,7 @@ class RtpSession:
         """Send keys to the caller. Raises `ValueError` for what is none."""
         self._sender.press(keys)
 
-    def beat(self, now: float) -> Beat:
+    def beat(self, now: float) -> RtpTick:
         """To be called every 20 ms, behind the `voice` of these.
 
         When some were left out, because the loop was busy, the caller's sound of all of them is in the next:
@@ -193,7 +193,7 @@ class RtpSession:
         if self.held:
             pcm = self._silence * beats
         rtp = self._sender.beat(now)
-        return Beat(pcm, rtp, self._report(now) if self._reporter.due(now) else None)
+        return RtpTick(pcm, rtp, self._report(now) if self._reporter.due(now) else None)
 
     def can_wait(self, now: float) -> bool:
         """Whether a `beat` at `now` has all that it needs: packets that have come since may be received later."""

@@ -18,11 +18,16 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from piopiy_pipeline import __version__
-from piopiy_pipeline.gateway.watch import News
+from piopiy_pipeline.gateway.core.event_bus import BusEvent
 from piopiy_pipeline.gateway.webhooks.config import WebhookConfig
-from piopiy_pipeline.gateway.webhooks.notices import Notice, Notices
-from piopiy_pipeline.gateway.webhooks.outbox import Attempt, Outbox, Reply, Verdict
+from piopiy_pipeline.gateway.webhooks.delivery_queue import (
+    DeliveryAttempt,
+    DeliveryQueue,
+    DeliveryReply,
+    Verdict,
+)
 from piopiy_pipeline.gateway.webhooks.signature import signed_headers
+from piopiy_pipeline.gateway.webhooks.webhook_messages import WebhookMessage, WebhookMessages
 from piopiy_pipeline.offload import offload
 
 if TYPE_CHECKING:
@@ -51,13 +56,13 @@ class Webhooks:
         wall: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self._notices = Notices({event for config in configs for event in config.events})
+        self._notices = WebhookMessages({event for config in configs for event in config.events})
         self._receivers = [_Receiver(config, wall, chance) for config in configs]
         self._session: aiohttp.ClientSession | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._closed = False
 
-    def watcher(self, news: News) -> None:
+    def watcher(self, news: BusEvent) -> None:
         """Take what happened."""
         for notice in self._notices.tell(news):
             for receiver in self._receivers:
@@ -108,13 +113,13 @@ class _Receiver:
         self._events = frozenset(config.events)
         self._wall = wall
         self._loop = asyncio.get_running_loop()
-        self._outbox = Outbox(random=chance, at_once=AT_ONCE)
+        self._outbox = DeliveryQueue(random=chance, at_once=AT_ONCE)
         self._changed = asyncio.Event()
         self._finishing = False
         self._failing = False
         self._full = False
 
-    def tell(self, notice: Notice) -> None:
+    def tell(self, notice: WebhookMessage) -> None:
         if notice.event not in self._events:
             return
         if self._outbox.add(notice, self._loop.time()):
@@ -157,8 +162,8 @@ class _Receiver:
                 except TimeoutError:
                     continue
 
-    async def _try(self, session: aiohttp.ClientSession, attempt: Attempt) -> None:
-        reply = Reply(None, detail="internal error of the gateway")
+    async def _try(self, session: aiohttp.ClientSession, attempt: DeliveryAttempt) -> None:
+        reply = DeliveryReply(None, detail="internal error of the gateway")
         try:
             reply = await self._post(session, attempt.notice)
         except Exception:
@@ -166,7 +171,7 @@ class _Receiver:
         self._note(attempt, reply, self._outbox.reply(attempt, reply, self._loop.time()))
         self._changed.set()
 
-    async def _post(self, session: aiohttp.ClientSession, notice: Notice) -> Reply:
+    async def _post(self, session: aiohttp.ClientSession, notice: WebhookMessage) -> DeliveryReply:
         import aiohttp
 
         headers = signed_headers(self._config.key, notice.message_id, notice.body, self._wall())
@@ -175,14 +180,14 @@ class _Receiver:
                 self._config.url, data=notice.body, headers=headers, allow_redirects=False
             ) as response:
                 after_s = retry_after_s(response.headers.get("Retry-After"), self._wall())
-                return Reply(response.status, after_s)
+                return DeliveryReply(response.status, after_s)
         except TimeoutError:
-            return Reply(None, detail=f"it did not answer within {ATTEMPT_S:g} s")
+            return DeliveryReply(None, detail=f"it did not answer within {ATTEMPT_S:g} s")
         except (aiohttp.ClientError, OSError) as error:
             # Not the error's own text: some of them have the whole address in it.
-            return Reply(None, detail=getattr(error, "strerror", None) or type(error).__name__)
+            return DeliveryReply(None, detail=getattr(error, "strerror", None) or type(error).__name__)
 
-    def _note(self, attempt: Attempt, reply: Reply, verdict: Verdict) -> None:
+    def _note(self, attempt: DeliveryAttempt, reply: DeliveryReply, verdict: Verdict) -> None:
         """One line when a receiver begins to fail and one when it has all it missed, not one for each attempt."""
         event, call_id = attempt.notice.event, attempt.notice.call_id
         if verdict == "delivered":

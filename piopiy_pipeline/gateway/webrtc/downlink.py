@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import secrets
 
+from piopiy_pipeline.audio.opus import CLOCK, OpusEncoder
 from piopiy_pipeline.gateway.rtp.packet import build_rtp
-from piopiy_pipeline.gateway.webrtc.opus import CLOCK, Encoder
 
 __all__ = ["Downlink"]
 
@@ -36,7 +36,7 @@ class Downlink:
         self.octets = 0
         self.dropped = 0
         """Frames that were left out."""
-        self._encoder = Encoder(rate)
+        self._encoder = OpusEncoder(rate)
         self._payload_type = payload_type
         self._silence = bytes(rate // 50 * 2)
         self._began = now

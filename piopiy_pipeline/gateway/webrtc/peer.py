@@ -1,4 +1,4 @@
-"""One RTCPeerConnection of a caller's browser: offer and answer, ICE, the data channel, and its `Voice`.
+"""One RTCPeerConnection of a caller's browser: offer and answer, ICE, the data channel, and its `PeerAudio`.
 
 It lives in a worker process. What it means for the call that a connection came up, fell silent or was
 closed is for its `Seat` to say; here it is told.
@@ -28,9 +28,9 @@ from aiortc.exceptions import OperationError
 from aiortc.sdp import SessionDescription, candidate_from_sdp
 from loguru import logger
 
-from piopiy_pipeline.gateway.webrtc.addresses import tell_public
-from piopiy_pipeline.gateway.webrtc.voice import Voice
-from piopiy_pipeline.gateway.webrtc.wire import IceServerSetting, Trickled
+from piopiy_pipeline.gateway.webrtc.ice_addresses import tell_public
+from piopiy_pipeline.gateway.webrtc.peer_audio import PeerAudio
+from piopiy_pipeline.gateway.webrtc.worker_messages import IceServerSetting, Trickled
 
 __all__ = ["Peer", "PeerEvents", "PeerRefused", "connections"]
 
@@ -111,7 +111,7 @@ class Peer:
                 if one.mimeType.lower() == "audio/opus"
             ]
         )
-        self.voice = Voice(self._audio, rate=rate, on_sound=events.sound)
+        self.voice = PeerAudio(self._audio, rate=rate, on_sound=events.sound)
         self._fragment: str | None = None  # the browser's ICE user name
         self._candidates = 0  # of the browser, so far
         self._channels: list[RTCDataChannel] = []

@@ -9,8 +9,8 @@ second; a pause that is longer is one in which nothing was sent.
 
 from __future__ import annotations
 
-from piopiy_pipeline.gateway.rtp.reception import Position, Reception
-from piopiy_pipeline.gateway.webrtc.opus import CLOCK, Decoder, OpusError
+from piopiy_pipeline.audio.opus import CLOCK, OpusDecoder, OpusError
+from piopiy_pipeline.gateway.rtp.reception import Reception, StreamPosition
 
 __all__ = ["Uplink"]
 
@@ -39,11 +39,11 @@ class Uplink:
         """Packets that held no Opus."""
         self.flooded = 0
         """Packets that were left out because nobody speaks so fast."""
-        self._decoder = Decoder(rate)
+        self._decoder = OpusDecoder(rate)
         self._ratio = CLOCK // rate
         self._waiting: dict[int, tuple[int, bytes]] = {}  # by sequence number, extended
         self._waiting_since = 0.0
-        self._next: Position | None = None
+        self._next: StreamPosition | None = None
         self._concealed = 0
         self._ahead = 0.0  # samples by which the sound is longer than the time that it took
         self._ahead_at = 0.0
@@ -108,17 +108,17 @@ class Uplink:
                     break
                 sequence = min(self._waiting)
             timestamp, payload = self._waiting.pop(sequence)
-            ready += self._play(Position(sequence, timestamp), payload, now)
+            ready += self._play(StreamPosition(sequence, timestamp), payload, now)
             self._waiting_since = now
         return ready
 
-    def _play(self, position: Position, payload: bytes, now: float) -> list[bytes]:
+    def _play(self, position: StreamPosition, payload: bytes, now: float) -> list[bytes]:
         assert self._next is not None
         self._ahead = max(0.0, self._ahead - (now - self._ahead_at) * self.rate)
         self._ahead_at = now
         if self._ahead > AHEAD_S * self.rate:
             self.flooded += 1
-            self._next = Position(position.sequence + 1, position.timestamp)
+            self._next = StreamPosition(position.sequence + 1, position.timestamp)
             return []
         gap = (position.timestamp - self._next.timestamp) // self._ratio
         ready = self._fill(gap, payload, lost=position.sequence > self._next.sequence) if gap > 0 else []
@@ -127,7 +127,7 @@ class Uplink:
         except OpusError:
             self.broken += 1
             pcm = b""
-        self._next = Position(position.sequence + 1, position.timestamp + len(pcm) // 2 * self._ratio)
+        self._next = StreamPosition(position.sequence + 1, position.timestamp + len(pcm) // 2 * self._ratio)
         if pcm:
             ready.append(pcm)
         self._ahead += sum(map(len, ready)) // 2

@@ -18,32 +18,32 @@ from typing import Any
 import aiortc.rtcsctptransport
 from loguru import logger
 
-from piopiy_pipeline.gateway.webrtc import opus
-from piopiy_pipeline.gateway.webrtc.addresses import Addresses
-from piopiy_pipeline.gateway.webrtc.gathering import gather_at
+from piopiy_pipeline.audio import opus
+from piopiy_pipeline.gateway.webrtc.ice_addresses import IceAddresses
+from piopiy_pipeline.gateway.webrtc.ice_gathering import gather_at
 from piopiy_pipeline.gateway.webrtc.peer import PeerRefused, connections
-from piopiy_pipeline.gateway.webrtc.pipe import Pipe
-from piopiy_pipeline.gateway.webrtc.seat import Seat
-from piopiy_pipeline.gateway.webrtc.wire import (
+from piopiy_pipeline.gateway.webrtc.peer_session import PeerSession
+from piopiy_pipeline.gateway.webrtc.worker_messages import (
     AddCandidates,
-    Answered,
     Census,
     CensusTaken,
     Close,
     Configure,
     Kind,
     Negotiate,
-    Ping,
-    Pong,
+    NegotiateRefused,
+    OfferAnswered,
     Ready,
-    Refused,
     Say,
     WireError,
+    WorkerPing,
+    WorkerPong,
     parse_to_worker,
 )
+from piopiy_pipeline.gateway.webrtc.worker_pipe import WorkerPipe
 from piopiy_pipeline.log import log_to_stderr
 
-__all__ = ["Worker", "main"]
+__all__ = ["WebRtcWorker", "main"]
 
 GATHER_S = 0.005
 """Callers' sound waits so long for that of others, so that the gateway wakes up less often."""
@@ -52,14 +52,14 @@ CLOSE_S = 3.0
 aiortc.rtcsctptransport.USERDATA_MAX_LENGTH = 1100
 
 
-class Worker:
+class WebRtcWorker:
     """All seats of this process, and the socket to the gateway."""
 
     def __init__(self) -> None:
         self.finished = asyncio.Event()
-        self._pipe = Pipe(on_frame=self._on_frame, on_lost=self._on_lost, gather_s=GATHER_S)
+        self._pipe = WorkerPipe(on_frame=self._on_frame, on_lost=self._on_lost, gather_s=GATHER_S)
         self._settings: Configure | None = None
-        self._seats: dict[int, Seat] = {}
+        self._seats: dict[int, PeerSession] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._offers = asyncio.Semaphore(2)  # a flood of offers leaves room for the calls under way
 
@@ -95,8 +95,8 @@ class Worker:
         match message:
             case Configure():
                 self._configure(message)
-            case Ping():
-                self._pipe.event(0, Pong())
+            case WorkerPing():
+                self._pipe.event(0, WorkerPong())
             case Census():
                 gc.collect()
                 self._pipe.event(0, CensusTaken(peers=len(self._seats), connections=len(connections)))
@@ -115,7 +115,7 @@ class Worker:
         if self._settings is not None:
             raise WireError("configured twice")
         self._settings = settings
-        gather_at(Addresses.parse(settings.addresses))
+        gather_at(IceAddresses.parse(settings.addresses))
 
     async def _negotiate(self, number: int, message: Negotiate) -> None:
         if self._settings is None:
@@ -123,10 +123,10 @@ class Worker:
         seat = self._seats.get(number)
         if seat is None and not message.new:
             gone = "there is no such peer connection: its call is over"
-            self._pipe.event(number, Refused(status=404, text=gone))
+            self._pipe.event(number, NegotiateRefused(status=404, text=gone))
             return
         if seat is None:
-            seat = self._seats[number] = Seat(
+            seat = self._seats[number] = PeerSession(
                 self._settings,
                 tell=partial(self._pipe.event, number),
                 sound=partial(self._pipe.sound, number),
@@ -137,16 +137,18 @@ class Worker:
             async with self._offers:
                 answer = await seat.negotiate(message.sdp, restart=message.restart)
         except PeerRefused as refused:
-            self._pipe.event(number, Refused(status=refused.status, text=refused.text))
+            self._pipe.event(number, NegotiateRefused(status=refused.status, text=refused.text))
             if message.new:
                 await seat.close()
         except Exception:
             logger.exception("an offer could not be answered")
-            self._pipe.event(number, Refused(status=500, text="internal error of the gateway: see its log"))
+            self._pipe.event(
+                number, NegotiateRefused(status=500, text="internal error of the gateway: see its log")
+            )
             if message.new:
                 await seat.close()
         else:
-            self._pipe.event(number, Answered(sdp=answer))
+            self._pipe.event(number, OfferAnswered(sdp=answer))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
@@ -177,7 +179,7 @@ def main() -> None:
     connection = socket.socket(fileno=sys.stdin.fileno())
 
     async def serve() -> None:
-        await Worker().run(connection)
+        await WebRtcWorker().run(connection)
 
     run(serve())
 

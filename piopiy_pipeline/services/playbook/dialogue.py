@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Any
 
-from piopiy_pipeline.services.playbook.matching import Heard, Matcher
+from piopiy_pipeline.services.playbook.matching import Matcher, Understood
 from piopiy_pipeline.services.playbook.model import PLACEHOLDER, Intent, Playbook
 from piopiy_pipeline.services.playbook.values import Value
 
@@ -32,7 +32,7 @@ class Action:
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
-class _Stage(Enum):
+class _DialogueStage(Enum):
     OPEN = auto()  # nothing is under way
     ASKING = auto()  # a slot is missing
     CONFIRMING = auto()
@@ -42,8 +42,8 @@ class _Stage(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class _State:
-    stage: _Stage = _Stage.OPEN
+class _DialogueState:
+    stage: _DialogueStage = _DialogueStage.OPEN
     intent: str | None = None
     values: Mapping[str, Value] = field(default_factory=dict)
     asked: str | None = None
@@ -61,7 +61,7 @@ class Dialogue:
 
     def next(self, messages: Iterable[Mapping[str, Any]]) -> Action:
         """What to do after `messages`, which are all of the conversation so far."""
-        state = _State()
+        state = _DialogueState()
         action = Action()
         for message in messages:
             state, action = self._step(state, message)
@@ -69,14 +69,14 @@ class Dialogue:
                 state = replace(state, last=action)
         return action
 
-    def _step(self, state: _State, message: Mapping[str, Any]) -> tuple[_State, Action]:
+    def _step(self, state: _DialogueState, message: Mapping[str, Any]) -> tuple[_DialogueState, Action]:
         content = _text(message.get("content"))
         match message.get("role"):
             case "user" if content.strip():
                 return self._user(replace(state, turn=state.turn + 1), content)
             case "assistant" if message.get("tool_calls"):
-                if state.stage is _Stage.CALLING:
-                    state = replace(state, stage=_Stage.RUNNING)
+                if state.stage is _DialogueStage.CALLING:
+                    state = replace(state, stage=_DialogueStage.RUNNING)
                 return state, Action()
             case "tool":
                 return self._result(state, content)
@@ -90,26 +90,26 @@ class Dialogue:
 
     # ------------------------------------------------------------------ the caller speaks
 
-    def _user(self, state: _State, text: str) -> tuple[_State, Action]:
-        if state.stage is _Stage.CALLING:  # interrupted before the tool was called
-            state = replace(state, stage=_Stage.CONFIRMING)
-        under_way = state.intent if state.stage is not _Stage.OPEN else None
+    def _user(self, state: _DialogueState, text: str) -> tuple[_DialogueState, Action]:
+        if state.stage is _DialogueStage.CALLING:  # interrupted before the tool was called
+            state = replace(state, stage=_DialogueStage.CONFIRMING)
+        under_way = state.intent if state.stage is not _DialogueStage.OPEN else None
         in_reach = self.playbook.intents[under_way].slots if under_way else list(self.playbook.slots)
         heard = self._matcher.read(text, slots=in_reach, asked=state.asked)
         match state.stage:
-            case _Stage.RUNNING:
+            case _DialogueStage.RUNNING:
                 return state, self._say(state, self.playbook.replies.wait)
-            case _Stage.ASKING | _Stage.CONFIRMING:
+            case _DialogueStage.ASKING | _DialogueStage.CONFIRMING:
                 return self._answer(state, heard)
-            case _Stage.DONE:
+            case _DialogueStage.DONE:
                 return self._afterwards(state, heard, text)
         return self._open(state, heard)
 
-    def _answer(self, state: _State, heard: Heard) -> tuple[_State, Action]:
+    def _answer(self, state: _DialogueState, heard: Understood) -> tuple[_DialogueState, Action]:
         """The caller answers a question of ours, or does not."""
         assert state.intent is not None
         if heard.forget and not heard.values:
-            return _State(turn=state.turn), self._say(state, self.playbook.replies.forgotten)
+            return _DialogueState(turn=state.turn), self._say(state, self.playbook.replies.forgotten)
         if not heard.values and not heard.only_polarity and heard.intent not in (None, state.intent):
             return self._aside(state, heard)
         wrong, values = self._within(state, heard.values)
@@ -119,9 +119,9 @@ class Dialogue:
             return state, Action(f"{wrong} {self._reask(state)}".strip())
         if values:
             same = all(before.get(name) == value.value for name, value in values.items())
-            agreed = state.stage is _Stage.CONFIRMING and same and heard.polarity is True
+            agreed = state.stage is _DialogueStage.CONFIRMING and same and heard.polarity is True
             return self._proceed(state, agreed=agreed)
-        if state.stage is _Stage.CONFIRMING and heard.polarity is not None:
+        if state.stage is _DialogueStage.CONFIRMING and heard.polarity is not None:
             if heard.polarity:
                 return self._proceed(state, agreed=True)
             return state, self._say(state, self.playbook.replies.change)
@@ -130,15 +130,17 @@ class Dialogue:
         fallback = self._say(state, self.playbook.replies.fallback)
         return state, Action(f"{fallback.text} {self._reask(state)}".strip())
 
-    def _aside(self, state: _State, heard: Heard) -> tuple[_State, Action]:
+    def _aside(self, state: _DialogueState, heard: Understood) -> tuple[_DialogueState, Action]:
         """Another wish in the middle of this one: a question is answered, anything else takes over."""
         assert heard.intent is not None
         other = self.playbook.intents[heard.intent]
         if other.tool or other.slots:
-            return self._begin(_State(turn=state.turn), heard.intent, {})
+            return self._begin(_DialogueState(turn=state.turn), heard.intent, {})
         return state, Action(f"{self._pick(other.reply, state)} {self._reask(state)}".strip())
 
-    def _afterwards(self, state: _State, heard: Heard, text: str) -> tuple[_State, Action]:
+    def _afterwards(
+        self, state: _DialogueState, heard: Understood, text: str
+    ) -> tuple[_DialogueState, Action]:
         """Something was done just now: a change of mind, a "no, that is all", or something new."""
         if heard.only_polarity or heard.forget:
             return self._open(replace(state, values={}), heard)
@@ -153,33 +155,35 @@ class Dialogue:
         everything = self._matcher.read(text, slots=list(self.playbook.slots))
         return self._open(state, everything)
 
-    def _is_new(self, heard: Heard) -> bool:
+    def _is_new(self, heard: Understood) -> bool:
         """Whether it reads as a wish in full, which begins the same thing a second time."""
         return heard.intents[0][1] >= 85 and len(heard.values) > 1
 
-    def _open(self, state: _State, heard: Heard) -> tuple[_State, Action]:
+    def _open(self, state: _DialogueState, heard: Understood) -> tuple[_DialogueState, Action]:
         """Nothing is under way."""
         if heard.forget:
-            return _State(turn=state.turn), self._say(state, self.playbook.replies.forgotten)
+            return _DialogueState(turn=state.turn), self._say(state, self.playbook.replies.forgotten)
         if heard.only_polarity and heard.polarity is not None:
             if not heard.polarity and self.playbook.done and state.turn > 1:
-                return self._begin(_State(turn=state.turn), self.playbook.done, {})
+                return self._begin(_DialogueState(turn=state.turn), self.playbook.done, {})
             return state, self._say(state, self.playbook.replies.listening)
         if heard.intent is not None:
             intent = self.playbook.intents[heard.intent]
             if not intent.tool and not intent.slots:  # a question: what was done stays changeable
                 return state, Action(self._pick(intent.reply, state))
-            return self._begin(_State(turn=state.turn), heard.intent, heard.values)
+            return self._begin(_DialogueState(turn=state.turn), heard.intent, heard.values)
         wanting = [
             name
             for name, intent in self.playbook.intents.items()
             if heard.values and all(slot in intent.slots for slot in heard.values)
         ]
         if len(wanting) == 1:  # "four people on Friday" can only mean one thing
-            return self._begin(_State(turn=state.turn), wanting[0], heard.values)
+            return self._begin(_DialogueState(turn=state.turn), wanting[0], heard.values)
         return state, self._say(state, self.playbook.replies.fallback)
 
-    def _begin(self, state: _State, name: str, values: Mapping[str, Value]) -> tuple[_State, Action]:
+    def _begin(
+        self, state: _DialogueState, name: str, values: Mapping[str, Value]
+    ) -> tuple[_DialogueState, Action]:
         slots = self.playbook.intents[name].slots
         state = replace(state, intent=name)
         wrong, fitting = self._within(state, {slot: value for slot, value in values.items() if slot in slots})
@@ -188,45 +192,47 @@ class Dialogue:
 
     # ------------------------------------------------------------------ what is next
 
-    def _proceed(self, state: _State, *, agreed: bool) -> tuple[_State, Action]:
+    def _proceed(self, state: _DialogueState, *, agreed: bool) -> tuple[_DialogueState, Action]:
         """Ask for what is missing, then for a yes, then do it."""
         assert state.intent is not None
         intent = self.playbook.intents[state.intent]
         missing = next((slot for slot in intent.slots if slot not in state.values), None)
         if missing:
-            state = replace(state, stage=_Stage.ASKING, asked=missing)
+            state = replace(state, stage=_DialogueStage.ASKING, asked=missing)
             return state, Action(self._reask(state))
         state = replace(state, asked=None)
         if intent.confirm and not agreed:
-            state = replace(state, stage=_Stage.CONFIRMING)
+            state = replace(state, stage=_DialogueStage.CONFIRMING)
             return state, Action(self._reask(state))
         if intent.tool:
             arguments = {slot: state.values[slot].value for slot in intent.slots}
             said = self._fill(self._pick(intent.say, state), state, None)
-            return replace(state, stage=_Stage.CALLING), Action(said, intent.tool, arguments)
-        return replace(state, stage=_Stage.DONE), Action(
+            return replace(state, stage=_DialogueStage.CALLING), Action(said, intent.tool, arguments)
+        return replace(state, stage=_DialogueStage.DONE), Action(
             self._fill(self._pick(intent.reply, state), state, None)
         )
 
-    def _result(self, state: _State, content: str) -> tuple[_State, Action]:
+    def _result(self, state: _DialogueState, content: str) -> tuple[_DialogueState, Action]:
         """The tool has answered."""
-        if state.stage not in (_Stage.RUNNING, _Stage.CALLING) or state.intent is None:
+        if state.stage not in (_DialogueStage.RUNNING, _DialogueStage.CALLING) or state.intent is None:
             return state, Action()
         if content == _UNFINISHED:
             return state, Action()
         intent = self.playbook.intents[state.intent]
         if content == _CANCELLED:
-            return replace(state, stage=_Stage.CONFIRMING if intent.confirm else _Stage.DONE), Action()
+            return replace(
+                state, stage=_DialogueStage.CONFIRMING if intent.confirm else _DialogueStage.DONE
+            ), Action()
         result, failed = _result(content)
         if failed:
             texts = intent.failed or self.playbook.replies.failed
-            return replace(state, stage=_Stage.DONE), Action(
+            return replace(state, stage=_DialogueStage.DONE), Action(
                 self._fill(self._pick(texts, state), state, result)
             )
-        state = replace(state, stage=_Stage.DONE, again=True)
+        state = replace(state, stage=_DialogueStage.DONE, again=True)
         return state, Action(self._fill(self._pick(intent.reply, state), state, result))
 
-    def _late_failure(self, state: _State, content: str) -> Action | None:
+    def _late_failure(self, state: _DialogueState, content: str) -> Action | None:
         """What to say when `content` tells of the failure of a tool that had begun well, such as a transfer."""
         result, failed = _result(content)
         if not (failed and isinstance(result, Mapping) and "tool" in result):
@@ -236,18 +242,18 @@ class Dialogue:
         texts = (intent.failed if intent else None) or self.playbook.replies.failed
         return Action(self._fill(self._pick(texts, state), state, result))
 
-    def _reask(self, state: _State) -> str:
+    def _reask(self, state: _DialogueState) -> str:
         """The question that is open, or nothing."""
         if state.intent is None:
             return ""
         intent = self.playbook.intents[state.intent]
-        if state.stage is _Stage.ASKING and state.asked:
+        if state.stage is _DialogueStage.ASKING and state.asked:
             return self._pick(self.playbook.slots[state.asked].ask, state)
-        if state.stage is _Stage.CONFIRMING:
+        if state.stage is _DialogueStage.CONFIRMING:
             return self._fill(self._pick(_confirmation(intent, state.again), state), state, None)
         return ""
 
-    def _within(self, state: _State, values: Mapping[str, Value]) -> tuple[str, dict[str, Value]]:
+    def _within(self, state: _DialogueState, values: Mapping[str, Value]) -> tuple[str, dict[str, Value]]:
         """The values that their slots allow, and what to say about one that is not allowed."""
         fitting: dict[str, Value] = {}
         problem = ""
@@ -259,14 +265,14 @@ class Dialogue:
                 fitting[name] = value
         return problem, fitting
 
-    def _say(self, state: _State, texts: Sequence[str]) -> Action:
+    def _say(self, state: _DialogueState, texts: Sequence[str]) -> Action:
         return Action(self._pick(texts, state))
 
-    def _pick(self, texts: Sequence[str] | None, state: _State) -> str:
+    def _pick(self, texts: Sequence[str] | None, state: _DialogueState) -> str:
         """One of the alternatives: the same one for the same turn, whoever works it out again."""
         return texts[state.turn % len(texts)] if texts else ""
 
-    def _fill(self, text: str, state: _State, result: Any) -> str:
+    def _fill(self, text: str, state: _DialogueState, result: Any) -> str:
         def value(name: str) -> str:
             if name.startswith("result."):
                 return str(result.get(name[7:], "")) if isinstance(result, Mapping) else ""

@@ -1,4 +1,4 @@
-"""What a caller meant: which intent, which slots, yes or no. Words in, a `Heard` out; no state.
+"""What a caller meant: which intent, which slots, yes or no. Words in, a `Understood` out; no state.
 
 Phrases are compared with rapidfuzz after slots have been replaced by the kind of their value, so
 that "a table for nine on Sunday" is as near to `a table for {people} on {day}` as it can be.
@@ -16,7 +16,7 @@ from piopiy_pipeline.services.language_model import normalise
 from piopiy_pipeline.services.playbook.model import PLACEHOLDER, Playbook, Slot
 from piopiy_pipeline.services.playbook.values import Value, find_days, find_numbers, find_times
 
-__all__ = ["THRESHOLD", "Heard", "Matcher"]
+__all__ = ["THRESHOLD", "Matcher", "Understood"]
 
 THRESHOLD = 70.0
 """From this score (0 to 100) on, a sentence is taken for an intent's."""
@@ -52,7 +52,7 @@ _SHORT = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class Understood:
     """What one sentence says."""
 
     words: str
@@ -93,7 +93,7 @@ class Matcher:
             and (lead := normalise(phrase[: match.start()]))
         ]
 
-    def read(self, text: str, *, slots: Sequence[str], asked: str | None = None) -> Heard:
+    def read(self, text: str, *, slots: Sequence[str], asked: str | None = None) -> Understood:
         """What `text` says, where `slots` are in reach and `asked` is the one that was asked for."""
         words = normalise(text)
         ranked = self._rank(words)
@@ -104,7 +104,7 @@ class Matcher:
             # Off the subject, or misheard: a number by chance is no answer.
             values = {name: value for name, value in values.items() if value.sure}
         polarity, outright = _polarity(words)
-        return Heard(
+        return Understood(
             words=words,
             values=values,
             intents=ranked,

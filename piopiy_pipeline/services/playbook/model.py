@@ -7,7 +7,16 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-__all__ = ["PLACEHOLDER", "Intent", "Playbook", "PlaybookError", "Replies", "Slot", "SlotType", "Texts"]
+__all__ = [
+    "PLACEHOLDER",
+    "Intent",
+    "Playbook",
+    "PlaybookError",
+    "PlaybookReplies",
+    "Slot",
+    "SlotType",
+    "Texts",
+]
 
 PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 """A slot's name, or `result.field`, in a phrase or a reply."""
@@ -69,7 +78,7 @@ class Intent(_Strict):
     """Said when the tool failed."""
 
 
-class Replies(_Strict):
+class PlaybookReplies(_Strict):
     """What is said whatever the conversation is about."""
 
     fallback: Texts = ["Sorry, I did not understand that."]
@@ -85,6 +94,6 @@ class Playbook(_Strict):
 
     slots: dict[str, Slot] = Field(default_factory=dict)
     intents: Annotated[dict[str, Intent], Field(min_length=1)]
-    replies: Replies = Replies()
+    replies: PlaybookReplies = PlaybookReplies()
     done: str | None = None
     """The intent that a caller means who says no when nothing is open ("Anything else?" "No.")."""

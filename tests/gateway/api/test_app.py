@@ -10,10 +10,11 @@ import pytest
 from loguru import logger
 
 from piopiy_pipeline.gateway import Gateway
+from piopiy_pipeline.gateway.access.client_tokens import ClientTokens
 from piopiy_pipeline.gateway.api import app as app_module
-from piopiy_pipeline.gateway.api import calls, carriers, clients, control, phones
+from piopiy_pipeline.gateway.api import calls, carriers, control, phones
+from piopiy_pipeline.gateway.api import pipecat_clients as clients
 from piopiy_pipeline.gateway.api.models import ServerInfo
-from piopiy_pipeline.gateway.api.tokens import Tokens
 from tests.support.gateway_peers import AGENT_ID, agent, bearer, config
 from tests.support.web import API_KEY, client
 
@@ -167,7 +168,7 @@ def test_a_failure_in_a_session_logs_no_token(monkeypatch: pytest.MonkeyPatch) -
             def fail(*_: object, **__: object) -> None:
                 raise RuntimeError("a bug")
 
-            monkeypatch.setattr(Tokens, "verify", fail)
+            monkeypatch.setattr(ClientTokens, "verify", fail)
             answer = await web.post("/sessions/a-token/api/offer", json={"sdp": "v=0", "type": "offer"})
             assert answer.status_code == 500
 

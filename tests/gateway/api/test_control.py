@@ -13,10 +13,10 @@ import pytest
 
 from piopiy_pipeline.gateway import Gateway
 from piopiy_pipeline.gateway.api.control import MESSAGE_LIMIT
+from piopiy_pipeline.gateway.api.idempotency import KEPT, KEPT_S, IdempotencyStore, KeyReused
 from piopiy_pipeline.gateway.api.models import CallOrder, CallRecord
-from piopiy_pipeline.gateway.api.orders import KEPT, KEPT_S, Orders, OtherOrder
-from piopiy_pipeline.gateway.calls import GatewayCall
-from piopiy_pipeline.gateway.snapshots import Phase
+from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
+from piopiy_pipeline.gateway.core.snapshots import Phase
 from tests.support.gateway_peers import AGENT_ID, Peer, ScriptedAgent, agent, caller, config, until
 from tests.support.switchboard import NotedDialler, NotedFarLeg
 from tests.support.web import API_KEY, client
@@ -216,14 +216,14 @@ def test_a_key_dials_no_more_than_its_rate_and_is_told_when() -> None:
 
 
 def test_in_any_minute_no_more_are_dialled_than_the_limit_says() -> None:
-    orders = Orders(per_minute=2)
+    orders = IdempotencyStore(per_minute=2)
     assert [orders.wait_s("a", now) for now in (0.0, 20.0, 30.0, 59.0)] == [0, 0, 30, 1]
     assert orders.wait_s("b", 30.0) == 0
     assert [orders.wait_s("a", now) for now in (60.0, 61.0, 80.0)] == [0, 19, 0]
 
 
 def test_keys_are_remembered_for_a_day_and_no_more_of_them_than_there_is_room_for() -> None:
-    orders = Orders(per_minute=60)
+    orders = IdempotencyStore(per_minute=60)
     order, other = CallOrder(agent_id="a", to="1"), CallOrder(agent_id="a", to="2")
     record = CallRecord(
         call_id="c", agent_id="a", instance_id=None, kind="phone", from_number=None, to_number="1",
@@ -231,7 +231,7 @@ def test_keys_are_remembered_for_a_day_and_no_more_of_them_than_there_is_room_fo
     )  # fmt: skip
     orders.keep("w", "k", order, record, 0.0)
     assert orders.answer("w", "k", order, KEPT_S - 1) is record
-    with pytest.raises(OtherOrder):
+    with pytest.raises(KeyReused):
         orders.answer("w", "k", other, KEPT_S - 1)
     assert orders.answer("w", "k", other, KEPT_S) is None
     for number in range(KEPT + 1):

@@ -10,9 +10,10 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from piopiy_pipeline.gateway import Gateway, sources
+from piopiy_pipeline.gateway import Gateway
+from piopiy_pipeline.gateway.access import failed_logins as sources
+from piopiy_pipeline.gateway.access.client_tokens import ClientTokens
 from piopiy_pipeline.gateway.api.models import TokenRequest
-from piopiy_pipeline.gateway.api.tokens import Tokens
 from tests.support.gateway_peers import AGENT_ID, AGENT_TOKEN, bearer, config
 from tests.support.web import API_KEY, client
 
@@ -73,7 +74,7 @@ def test_who_guesses_is_refused_everywhere_for_a_while(guess: Guess) -> None:
 def test_an_expired_or_missing_credential_and_a_late_media_token_are_no_guesses() -> None:
     async def story() -> None:
         settings = config(api_keys=[API_KEY], token_secret="shared")
-        old = Tokens("shared", [AGENT_ID], wall=lambda: 1_700_000_000.0).grant(
+        old = ClientTokens("shared", [AGENT_ID], wall=lambda: 1_700_000_000.0).grant(
             TokenRequest(agent_id=AGENT_ID)
         )
         async with Gateway(settings) as gateway, client(gateway) as web:

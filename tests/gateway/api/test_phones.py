@@ -11,8 +11,8 @@ import httpx
 
 from piopiy_pipeline.gateway import Gateway
 from piopiy_pipeline.gateway.sip.config import SipConfig
-from piopiy_pipeline.gateway.sip.sdp import Negotiation
-from piopiy_pipeline.gateway.sip.transport import SipEndpoint
+from piopiy_pipeline.gateway.sip.sdp.negotiation import Negotiation
+from piopiy_pipeline.gateway.sip.transport.endpoint import SipEndpoint
 from tests.support.gateway_peers import config, until
 from tests.support.web import API_KEY, client
 

@@ -11,18 +11,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from piopiy_pipeline.gateway.carriers.base import (
-    Audio,
+from piopiy_pipeline.gateway.carriers.carrier import CarrierCall
+from piopiy_pipeline.gateway.carriers.carrier_stream import (
+    CarrierAudio,
     CarrierError,
     CarrierStart,
     CarrierStream,
     Heard,
-    Keys,
-    Malformed,
-    Marked,
-    Stopped,
+    KeysPressed,
+    MalformedStreamMessage,
+    MarkPlayed,
+    StreamStopped,
 )
-from piopiy_pipeline.gateway.carriers.carrier import IncomingCall
 from piopiy_pipeline.gateway.carriers.exotel import ExotelStream
 from piopiy_pipeline.gateway.carriers.piopiy import PiopiyStream
 from piopiy_pipeline.gateway.carriers.plivo import PlivoStream
@@ -35,8 +35,8 @@ MACHINES: dict[str, Callable[[], CarrierStream]] = {
     "telnyx": lambda: TelnyxStream("PCMU"),
     "plivo": PlivoStream,
     "exotel": lambda: ExotelStream(8000),
-    "vonage": lambda: VonageStream(16000, IncomingCall("1", "2", "3")),
-    "piopiy": lambda: PiopiyStream(8000, IncomingCall("1", "2", "3")),
+    "vonage": lambda: VonageStream(16000, CarrierCall("1", "2", "3")),
+    "piopiy": lambda: PiopiyStream(8000, CarrierCall("1", "2", "3")),
 }
 MESSAGES_EACH, SESSIONS = 100, 100
 
@@ -125,19 +125,19 @@ def message(randomness: random.Random) -> bytes | str:
 
 def check(heard: Heard) -> None:
     match heard:
-        case Audio(pcm=pcm):
+        case CarrierAudio(pcm=pcm):
             assert pcm
             assert len(pcm) % 2 == 0
-        case Keys(digits=digits):
+        case KeysPressed(digits=digits):
             assert digits
             assert set(digits) <= set("0123456789ABCD*#")
         case CarrierStart():
             json.dumps(heard.parameters, ensure_ascii=False, allow_nan=False).encode()
             assert isinstance(heard.call_id, str)
-        case Marked(name=name):
+        case MarkPlayed(name=name):
             assert isinstance(name, str)
         case _:
-            assert isinstance(heard, Stopped)
+            assert isinstance(heard, StreamStopped)
 
 
 @pytest.mark.parametrize("carrier", MACHINES)
@@ -161,8 +161,8 @@ def hear(machine: CarrierStream, sent: bytes | str) -> tuple[list[Heard], bool]:
     data = sent.encode(errors="surrogatepass") if isinstance(sent, str) else sent
     try:
         heard = (machine.text if isinstance(sent, str) else machine.binary)(data)
-    except Malformed:
+    except MalformedStreamMessage:
         return [], True
     except CarrierError:
         return [], False
-    return heard, not any(isinstance(one, Stopped) for one in heard)
+    return heard, not any(isinstance(one, StreamStopped) for one in heard)

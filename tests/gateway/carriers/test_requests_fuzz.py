@@ -8,9 +8,9 @@ import random
 
 import pytest
 
-from piopiy_pipeline.gateway.api.access import AccessError, header_of
+from piopiy_pipeline.gateway.access.access import AccessError, header_of
+from piopiy_pipeline.gateway.carriers.carrier_gateway import CarrierGateway
 from piopiy_pipeline.gateway.carriers.config import CARRIERS, CarriersConfig
-from piopiy_pipeline.gateway.carriers.desk import CarrierDesk
 from tests.gateway.carriers.test_telnyx import PUBLIC_KEY
 from tests.support.carriers import PUBLIC
 
@@ -65,7 +65,7 @@ QUERIES = [
 ]
 
 
-def a_desk() -> CarrierDesk:
+def a_desk() -> CarrierGateway:
     tables = {
         "twilio": {"auth_token": "t"},
         "telnyx": {"public_key": PUBLIC_KEY},
@@ -75,7 +75,7 @@ def a_desk() -> CarrierDesk:
         "piopiy": {"answer_key": "k-e-y"},
     }
     config = CarriersConfig.model_validate({"public_url": PUBLIC, **tables})
-    return CarrierDesk(config, agents=["desk"], token_secret=None, wall=lambda: 0.0, place=lambda *_: None)
+    return CarrierGateway(config, agents=["desk"], token_secret=None, wall=lambda: 0.0, place=lambda *_: None)
 
 
 @pytest.mark.parametrize("carrier", CARRIERS)

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from piopiy_pipeline.audio import g711
 from piopiy_pipeline.gateway import Gateway
-from piopiy_pipeline.gateway.carriers.telnyx import InOrder
+from piopiy_pipeline.gateway.carriers.telnyx import ReorderBuffer
 from tests.support.carriers import carrier_config, level, path_of, payload, refused, stream
 from tests.support.gateway_peers import AGENT_ID, Peer, agent, until
 from tests.support.web import client
@@ -202,12 +202,12 @@ def test_a_stream_needs_a_ticket_of_this_carrier_and_agent_once() -> None:
     ids=["in order", "swapped", "one lost", "twice and late", "counting begins anew"],
 )
 def test_pieces_are_put_in_order(come: list[int], due: list[int]) -> None:
-    order = InOrder()
+    order = ReorderBuffer()
     assert [piece[0] for number in come for piece in order.add(number, bytes([number]))] == due
 
 
 def test_no_order_of_pieces_holds_back_more_than_a_few() -> None:
-    order, randomness = InOrder(), random.Random(4)
+    order, randomness = ReorderBuffer(), random.Random(4)
     given = sum(len(order.add(randomness.randrange(-50, 50), b"x")) for _ in range(10_000))
     assert given > 1000
     assert len(order._early) <= 4

@@ -5,12 +5,12 @@ from __future__ import annotations
 import jwt
 import pytest
 
-from piopiy_pipeline.gateway.api.access import AccessError
-from piopiy_pipeline.gateway.carriers.carrier import IncomingCall
-from piopiy_pipeline.gateway.carriers.tickets import AUDIENCE, TTL_S, Once, Tickets
+from piopiy_pipeline.gateway.access.access import AccessError
+from piopiy_pipeline.gateway.carriers.carrier import CarrierCall
+from piopiy_pipeline.gateway.carriers.tickets import AUDIENCE, TTL_S, ReplayGuard, Tickets
 
 NOON = 1_800_000_000.0
-CALL = IncomingCall("CA1", "+15550100", "+15550199")
+CALL = CarrierCall("CA1", "+15550100", "+15550199")
 
 
 class Clock:
@@ -78,7 +78,7 @@ def test_more_parameters_than_an_address_can_carry_are_refused() -> None:
 
 
 def test_what_is_remembered_is_bounded() -> None:
-    once = Once(limit=3)
+    once = ReplayGuard(limit=3)
     assert [once.take(name, until=10, now=0) for name in "aabc"] == [True, False, True, True]
     assert not once.take("d", until=20, now=0), "no room: refused, and nobody is forgotten"
     assert once.take("d", until=20, now=10), "those whose time is over make room"

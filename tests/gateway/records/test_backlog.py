@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from piopiy_pipeline.gateway.core.snapshots import Phase
 from piopiy_pipeline.gateway.records.backlog import BATCH_EVENTS, Backlog
-from piopiy_pipeline.gateway.snapshots import Phase
 from tests.support.news import NOON, Telling
 
 

@@ -17,12 +17,12 @@ from loguru import logger
 
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.config import GatewayConfig
+from piopiy_pipeline.gateway.core.snapshots import Phase
 from piopiy_pipeline.gateway.errors import GatewayError
 from piopiy_pipeline.gateway.records import BadCursor, Records, RecordsUnavailable
 from piopiy_pipeline.gateway.records import records as module
-from piopiy_pipeline.gateway.records.backlog import Batch
+from piopiy_pipeline.gateway.records.backlog import RecordBatch
 from piopiy_pipeline.gateway.records.store import Store
-from piopiy_pipeline.gateway.snapshots import Phase
 from tests.support import postgres
 from tests.support.calls import eventually
 from tests.support.news import NOON, Telling
@@ -124,7 +124,7 @@ class Failing:
         monkeypatch.setattr(Store, "write", lambda store, batch: self.write(store, batch))
         monkeypatch.setattr(module, "RETRY_S", (0.01, 0.05))
 
-    def write(self, store: Store, batch: Batch) -> int:
+    def write(self, store: Store, batch: RecordBatch) -> int:
         self.asked += 1
         if self.error is not None:
             raise self.error

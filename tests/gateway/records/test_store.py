@@ -14,14 +14,14 @@ from sqlalchemy import create_engine, event, text, update
 
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.config import GatewayConfig
+from piopiy_pipeline.gateway.core.event_bus import BusEvent
+from piopiy_pipeline.gateway.core.snapshots import Phase
 from piopiy_pipeline.gateway.records.backlog import Backlog
-from piopiy_pipeline.gateway.records.calendar import time_of_day
 from piopiy_pipeline.gateway.records.database import where
-from piopiy_pipeline.gateway.records.faults import BadCursor, RecordsUnavailable
+from piopiy_pipeline.gateway.records.errors import BadCursor, RecordsUnavailable
+from piopiy_pipeline.gateway.records.record_builder import time_of_day
 from piopiy_pipeline.gateway.records.store import LEASE_S, Store
 from piopiy_pipeline.gateway.records.tables import gateways
-from piopiy_pipeline.gateway.snapshots import Phase
-from piopiy_pipeline.gateway.watch import News
 from tests.support import postgres
 from tests.support.news import NOON, Telling
 
@@ -34,7 +34,7 @@ class Desk:
         self.backlog = Backlog()
         self.store = Store(config, name)
 
-    def tell(self, *news: News) -> None:
+    def tell(self, *news: BusEvent) -> None:
         for one in news:
             self.backlog.tell(one)
         assert self.store.write(self.backlog.take()) == 0

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from piopiy_pipeline.gateway.rtp.packet import RtpError, build_rtp, parse_rtp
 from piopiy_pipeline.gateway.rtp.receiver import MAX_CANDIDATES
-from piopiy_pipeline.gateway.rtp.rtcp import Report, ReportBlock, build_report, parse_rtcp
+from piopiy_pipeline.gateway.rtp.rtcp import ReportBlock, RtcpReport, build_report, parse_rtcp
 from piopiy_pipeline.gateway.rtp.session import RtpSession
-from piopiy_pipeline.gateway.sip.sdp import CODECS, AgreedMedia, Format
+from piopiy_pipeline.gateway.sip.sdp.negotiation import CODECS, AgreedMedia, MediaFormat
 
-EVENTS = Format(101, "telephone-event", 8000)
+EVENTS = MediaFormat(101, "telephone-event", 8000)
 SOURCES = [("127.0.0.1", 30_000), ("127.0.0.1", 30_002), ("192.0.2.1", 5)]
-REPORT = build_report(Report(7, 1 << 40, 5, 6, 7, (ReportBlock(1, 0.5, 3, 4, 5, 6, 7),)), "phone")
+REPORT = build_report(RtcpReport(7, 1 << 40, 5, 6, 7, (ReportBlock(1, 0.5, 3, 4, 5, 6, 7),)), "phone")
 
 payloads = st.sampled_from(
     [b"", b"\xff" * 160, struct.pack("!BBH", 5, 10, 160), b"\xfc", bytes(3000)]

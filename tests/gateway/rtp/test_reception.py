@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from piopiy_pipeline.gateway.rtp.reception import Position, Reception
+from piopiy_pipeline.gateway.rtp.reception import Reception, StreamPosition
 
 
 def reception(*, trusted: bool = True) -> Reception:
@@ -24,7 +24,7 @@ def test_numbers_grow_without_wrapping() -> None:
     first = one.add(65534, 0xFFFFFF60, 0.0)
     positions = [one.add((65534 + n) % 65536, (0xFFFFFF60 + 160 * n) % 2**32, 0.02 * n) for n in range(1, 5)]
     assert first is not None
-    assert positions == [Position(first.sequence + n, first.timestamp + 160 * n) for n in range(1, 5)]
+    assert positions == [StreamPosition(first.sequence + n, first.timestamp + 160 * n) for n in range(1, 5)]
     assert one.highest == first.sequence + 4
     assert one.lost == 0
 
@@ -34,7 +34,7 @@ def test_a_packet_from_before_the_first_has_its_place_too() -> None:
     first = one.add(0, 160, 0.0)
     before = one.add(65535, 0, 0.001)
     assert first is not None
-    assert before == Position(first.sequence - 1, first.timestamp - 160)
+    assert before == StreamPosition(first.sequence - 1, first.timestamp - 160)
 
 
 def test_what_is_missing_is_counted_and_what_comes_late_makes_it_good() -> None:

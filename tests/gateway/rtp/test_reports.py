@@ -9,7 +9,7 @@ import pytest
 
 from piopiy_pipeline.gateway.rtp.reception import Reception
 from piopiy_pipeline.gateway.rtp.reports import Reporter
-from piopiy_pipeline.gateway.rtp.rtcp import Report, ReportBlock, build_goodbye, build_report, parse_rtcp
+from piopiy_pipeline.gateway.rtp.rtcp import ReportBlock, RtcpReport, build_goodbye, build_report, parse_rtcp
 
 WALL_S = 1_795_000_000.0
 
@@ -68,23 +68,23 @@ def test_the_round_trip_is_what_is_left_without_the_time_at_the_other_side() -> 
 def test_what_the_other_side_missed_counts_for_the_whole_call() -> None:
     one = reporter(1)
     block = ReportBlock(1, 0.5, 12, 100, 80, 0, 0)
-    one.receive(build_report(Report(2, blocks=(block,)), "other"), 9.0, sent=100)
+    one.receive(build_report(RtcpReport(2, blocks=(block,)), "other"), 9.0, sent=100)
     assert one.loss == pytest.approx(0.12)
     assert one.jitter_s == pytest.approx(0.01)
     assert one.round_trip_s is None
     stranger = ReportBlock(77, 1.0, 1000, 100, 80, 0, 0)
-    one.receive(build_report(Report(2, blocks=(stranger,)), "other"), 9.0, sent=100)
+    one.receive(build_report(RtcpReport(2, blocks=(stranger,)), "other"), 9.0, sent=100)
     assert one.loss == pytest.approx(0.12)
 
 
 def test_a_goodbye_is_noticed() -> None:
     one = reporter(1)
-    one.receive(build_report(Report(2), "other") + build_goodbye(2), 1.0, sent=0)
+    one.receive(build_report(RtcpReport(2), "other") + build_goodbye(2), 1.0, sent=0)
     assert one.goodbye
 
 
 def test_a_round_trip_of_hours_is_a_clock_that_was_set_and_no_measure() -> None:
     one = reporter(1)
     block = ReportBlock(1, 0.0, 0, 100, 0, 12345, 0)
-    one.receive(build_report(Report(2, blocks=(block,)), "other"), 9.0, sent=100)
+    one.receive(build_report(RtcpReport(2, blocks=(block,)), "other"), 9.0, sent=100)
     assert one.round_trip_s is None

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from piopiy_pipeline.gateway.rtp.packet import RtpError
-from piopiy_pipeline.gateway.rtp.rtcp import Report, ReportBlock, build_goodbye, build_report, parse_rtcp
+from piopiy_pipeline.gateway.rtp.rtcp import ReportBlock, RtcpReport, build_goodbye, build_report, parse_rtcp
 
 words = st.integers(0, 2**32 - 1)
 blocks = st.builds(
@@ -29,14 +29,14 @@ def test_what_is_built_is_read_again(
     ssrc: int, ntp: int | None, timestamp: int, packets: int, octets: int, lines: list[ReportBlock]
 ) -> None:
     sent = (timestamp, packets, octets) if ntp is not None else (0, 0, 0)
-    report = Report(ssrc, ntp, *sent, blocks=tuple(lines))
+    report = RtcpReport(ssrc, ntp, *sent, blocks=tuple(lines))
     built = build_report(report, "phone@gateway") + build_goodbye(ssrc)
     assert len(built) % 4 == 0
     assert parse_rtcp(built) == ([report], True)
 
 
 def test_a_report_is_followed_by_the_name_of_who_reports() -> None:
-    built = build_report(Report(0xCAFE), "me")
+    built = build_report(RtcpReport(0xCAFE), "me")
     assert built[:8] == struct.pack("!BBHI", 0x80, 201, 1, 0xCAFE)
     assert built[8:] == struct.pack("!BBHIBB", 0x81, 202, 2, 0xCAFE, 1, 2) + b"me" + b"\0" * 4 or built[
         8:
@@ -45,7 +45,7 @@ def test_a_report_is_followed_by_the_name_of_who_reports() -> None:
 
 @pytest.mark.parametrize("length", range(12))
 def test_names_of_any_length_end_on_a_word(length: int) -> None:
-    built = build_report(Report(1), "n" * length)
+    built = build_report(RtcpReport(1), "n" * length)
     _, kind, size = struct.unpack_from("!BBH", built, 8)
     assert kind == 202
     assert len(built) == 8 + 4 + 4 * size
@@ -55,7 +55,7 @@ def test_names_of_any_length_end_on_a_word(length: int) -> None:
 def test_what_a_report_has_beyond_our_knowledge_is_passed_over() -> None:
     extended = struct.pack("!BBH", 0x80, 207, 1) + bytes(4)
     receiver = struct.pack("!BBHI", 0x80, 201, 2, 7) + b"more"
-    assert parse_rtcp(receiver + extended) == ([Report(7)], False)
+    assert parse_rtcp(receiver + extended) == ([RtcpReport(7)], False)
 
 
 @pytest.mark.parametrize(

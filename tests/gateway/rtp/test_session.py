@@ -11,10 +11,10 @@ import pytest
 from piopiy_pipeline.gateway.rtp.packet import build_rtp, parse_rtp
 from piopiy_pipeline.gateway.rtp.rtcp import parse_rtcp
 from piopiy_pipeline.gateway.rtp.session import UNPROVEN_S, RtpSession, reachable
-from piopiy_pipeline.gateway.sip.sdp import CODECS, AgreedMedia, Format
+from piopiy_pipeline.gateway.sip.sdp.negotiation import CODECS, AgreedMedia, MediaFormat
 
 HERE, THERE = ("127.0.0.1", 20_000), ("127.0.0.1", 30_000)
-EVENTS = Format(101, "telephone-event", 8000)
+EVENTS = MediaFormat(101, "telephone-event", 8000)
 TONE = (8000 * np.sin(2 * np.pi * 400 * np.arange(160) / 8000)).astype("<i2").tobytes()
 
 
@@ -256,8 +256,10 @@ def test_a_phone_whose_address_is_a_name_is_answered_when_it_is_heard() -> None:
 
 
 def test_what_is_sent_has_the_payload_types_of_the_other_side() -> None:
-    theirs = Format(110, "opus", 48_000, 2)
-    one = session(media(codec="opus", events_out=Format(97, "telephone-event", 48_000), receive=(theirs,)))
+    theirs = MediaFormat(110, "opus", 48_000, 2)
+    one = session(
+        media(codec="opus", events_out=MediaFormat(97, "telephone-event", 48_000), receive=(theirs,))
+    )
     one.press("1")
     packets = [parse_rtp(one.beat(n * 0.02).rtp or b"") for n in range(14)]
     assert {packet.payload_type for packet in packets} == {96, 97}

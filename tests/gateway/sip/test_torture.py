@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from piopiy_pipeline.gateway.sip.config import SipConfig
-from piopiy_pipeline.gateway.sip.message import Flow, Request, parse
+from piopiy_pipeline.gateway.sip.syntax.message import Flow, SipRequest, parse
 from tests.support.sip_bench import Bench, codes, request
 
 FOLDER = Path(__file__).parent / "torture"
@@ -112,7 +112,7 @@ def test_over_a_connection_too(name: str) -> None:
 def test_a_short_tortuous_invite_is_read_as_it_was_meant() -> None:
     """3.1.1.1."""
     message = parse(MESSAGES["wsinv"])
-    assert isinstance(message, Request)
+    assert isinstance(message, SipRequest)
     assert (message.via.transport, message.via.host, message.via.branch) == ("UDP", "192.0.2.2", "")
     assert len(message.vias) == 3
     assert message.from_.name == 'J Rosenberg \\"'

@@ -16,7 +16,7 @@ import pytest
 
 import piopiy_pipeline.gateway
 from piopiy_pipeline.call import EndReason
-from piopiy_pipeline.gateway.snapshots import Phase
+from piopiy_pipeline.gateway.core.snapshots import Phase
 from piopiy_pipeline.signaling.messages import TransferResult
 
 WEB = Path(piopiy_pipeline.gateway.__file__).parent / "web"

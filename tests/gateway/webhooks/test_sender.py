@@ -16,7 +16,8 @@ from aiohttp import web
 from loguru import logger
 
 from piopiy_pipeline.gateway import Gateway
-from piopiy_pipeline.gateway.webhooks import outbox, sender
+from piopiy_pipeline.gateway.webhooks import delivery_queue as outbox
+from piopiy_pipeline.gateway.webhooks import sender
 from piopiy_pipeline.gateway.webhooks.config import WebhookConfig
 from piopiy_pipeline.gateway.webhooks.sender import Webhooks, retry_after_s
 from tests.support.gateway_peers import agent, caller, config, until

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from piopiy_pipeline.audio.opus import OpusDecoder
 from piopiy_pipeline.gateway.rtp.packet import RtpPacket, parse_rtp
 from piopiy_pipeline.gateway.webrtc.downlink import Downlink
-from piopiy_pipeline.gateway.webrtc.opus import Decoder
 from tests.support.browser_peer import tone
 
 FRAME = tone(440, 0.02, 16000).astype("<i2").tobytes()
@@ -41,7 +41,7 @@ def test_a_pause_is_in_the_timestamps_and_no_packet_is_missing() -> None:
     after = parsed(downlink.frame(FRAME, 102.0))
     assert after.timestamp - before.timestamp & 0xFFFFFFFF == 2 * 48000
     assert (after.sequence - before.sequence, after.marker) == (2, True)
-    decoder = Decoder(16000)
+    decoder = OpusDecoder(16000)
     decoder.decode(before.payload)
     assert len(decoder.decode(closing.payload)) == len(FRAME)
     assert downlink.timestamp(102.0) == after.timestamp

@@ -6,7 +6,7 @@ from random import Random
 
 import numpy as np
 
-from piopiy_pipeline.gateway.webrtc.opus import Encoder
+from piopiy_pipeline.audio.opus import OpusEncoder
 from piopiy_pipeline.gateway.webrtc.uplink import AHEAD_S, Uplink
 from tests.support.browser_peer import tone
 
@@ -18,7 +18,7 @@ class Sender:
 
     def __init__(self, first: int = 65530, timestamp: int = (1 << 32) - 4000) -> None:
         pcm = tone(300, 2, 16000).astype("<i2").tobytes()
-        encoder = Encoder(16000)
+        encoder = OpusEncoder(16000)
         encoder.expect_loss(0.2)
         self.packets = [
             (
@@ -111,7 +111,7 @@ def test_a_packet_without_opus_is_counted_and_leaves_its_gap_to_the_next() -> No
 
 
 def test_what_begins_like_opus_behind_a_gap_is_no_failure() -> None:
-    random, encoder, uplink = Random(1), Encoder(16000), Uplink(16000)
+    random, encoder, uplink = Random(1), OpusEncoder(16000), Uplink(16000)
     for number in range(2_000):
         rubbish = random.randbytes(random.randrange(1, 60))
         payload = rubbish if number % 3 else encoder.encode(bytes(FRAME_BYTES))

@@ -1,0 +1,107 @@
+"""What a network provider was asked, as JSON: the content by which `replay` finds the answer again.
+
+Only what decides on the answer, and only what is named here: messages, tools and a few settings.
+What differs from run to run and means nothing (the ids of tool calls) is numbered.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipecat.processors.aggregators.llm_context import LLMContext, LLMSpecificMessage
+from pipecat.services.ai_service import AIService
+from pipecat.services.llm_service import LLMService
+from pipecat.services.stt_service import STTService
+from pipecat.services.tts_service import TTSService
+from pipecat.utils.types import is_given
+from pydantic import BaseModel
+
+from piopiy_pipeline.capture.format import Kind
+
+__all__ = ["jsonable", "kind_of", "llm_content", "runs_locally", "tts_content"]
+
+_SETTINGS = {
+    "stt": ("model", "language"),
+    "llm": ("model", "system_instruction", "temperature", "max_tokens", "top_p", "top_k", "seed"),
+    "tts": ("model", "voice", "language", "speed", "rate", "pitch"),
+}
+LONG = 20_000
+"""A longer text (an image in base64, say) is written as its hash."""
+
+
+def kind_of(stage: object) -> Kind | None:
+    """Which kind of service a stage is, if it is one."""
+    if isinstance(stage, STTService):
+        return "stt"
+    if isinstance(stage, LLMService):
+        return "llm"
+    return "tts" if isinstance(stage, TTSService) else None
+
+
+def runs_locally(stage: object) -> bool:
+    """Whether a service computes on this machine, by the attribute `runs_locally` of its class.
+
+    Such a service is not recorded: at a replay it runs.
+    """
+    return bool(getattr(stage, "runs_locally", False))
+
+
+def llm_content(service: AIService, context: LLMContext) -> dict[str, Any]:
+    """What a model is asked: the messages so far, the tools it may use, and its settings."""
+    numbers: dict[str, str] = {}
+    messages = [_numbered(jsonable(message), numbers) for message in context.get_messages()]
+    content: dict[str, Any] = {"messages": messages, "settings": _settings(service, "llm")}
+    if is_given(context.tools):
+        content["tools"] = [jsonable(tool.to_default_dict()) for tool in context.tools.standard_tools]
+    return content
+
+
+def tts_content(service: AIService, text: str) -> dict[str, Any]:
+    """What a voice is asked: the text, and its settings."""
+    return {"text": text.strip(), "settings": _settings(service, "tts")}
+
+
+def _settings(service: AIService, kind: Kind) -> dict[str, Any]:
+    values = {name: getattr(service.settings, name, None) for name in _SETTINGS[kind]}
+    return {name: jsonable(value) for name, value in values.items() if value is not None and is_given(value)}
+
+
+def jsonable(value: Any) -> Any:
+    """A copy of `value` that is JSON: nothing in it changes any more. What is no JSON is named by its type."""
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, str):
+        text = str(value)
+        if len(text) <= LONG:
+            return text
+        return f"sha256:{hashlib.sha256(text.encode()).hexdigest()} ({len(text)} characters)"
+    if isinstance(value, Mapping):
+        return {str(key): jsonable(item) for key, item in value.items()}
+    if isinstance(value, LLMSpecificMessage):
+        return {"llm": value.llm, "message": jsonable(value.message)}
+    if isinstance(value, BaseModel):
+        return jsonable(value.model_dump(mode="json"))
+    if isinstance(value, (Sequence, set, frozenset)) and not isinstance(value, (bytes, bytearray)):
+        return [jsonable(item) for item in value]
+    return f"<{type(value).__name__}>"
+
+
+def _numbered(message: Any, numbers: dict[str, str]) -> Any:
+    """A message whose ids of tool calls are those of no provider: the first is call-1, wherever it stands."""
+
+    def number(identity: Any) -> str:
+        return numbers.setdefault(str(identity), f"call-{len(numbers) + 1}")
+
+    if not isinstance(message, dict):
+        return message
+    message = dict(message)
+    if "tool_call_id" in message:
+        message["tool_call_id"] = number(message["tool_call_id"])
+    if isinstance(calls := message.get("tool_calls"), list):
+        message["tool_calls"] = [
+            {**call, "id": number(call["id"])} if isinstance(call, dict) and "id" in call else call
+            for call in calls
+        ]
+    return message

@@ -1,0 +1,124 @@
+"""What a recorded call consists of: the names of its parts, and models of their lines.
+
+The models forbid what they do not know, so that a file that was made by something else, or by a
+version to come, is refused with a sentence and never half understood.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from piopiy_pipeline.call import CallInfo
+
+__all__ = [
+    "BOT",
+    "CALLER",
+    "EVENTS",
+    "EXCHANGES",
+    "FORMAT",
+    "META",
+    "VERSION",
+    "CaptureError",
+    "EventLine",
+    "ExchangeLine",
+    "Kind",
+    "Meta",
+    "StageLine",
+    "WhoCalls",
+    "speech_file",
+]
+
+FORMAT = "piopiy-call"
+VERSION = 1
+
+META = "meta.json"
+EVENTS = "events.jsonl"
+EXCHANGES = "exchanges.jsonl"
+CALLER = "caller.wav"
+BOT = "bot.wav"
+
+Kind = Literal["stt", "llm", "tts"]
+
+
+class CaptureError(ValueError):
+    """A recording that cannot be read or written; the message names the file."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(f"{path}: {problem}")
+
+
+def speech_file(rate: int) -> str:
+    """The name of the WAV with what network TTS providers sent at `rate` Hz."""
+    return f"speech-{rate}.wav"
+
+
+class _JsonLine(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class WhoCalls(_JsonLine):
+    """A `CallInfo`, as far as it is written down."""
+
+    agent_id: str
+    call_id: str
+    from_number: str | None = None
+    to_number: str | None = None
+    metadata: dict[str, Any] | None = None
+    kind: Literal["phone", "browser", "stream", "recorded"] = "stream"
+
+    def info(self) -> CallInfo:
+        """As the value that a session takes."""
+        return CallInfo(**self.model_dump())
+
+
+class StageLine(_JsonLine):
+    """A stage of the chain: its name, its class, and whether it asks a network provider."""
+
+    name: str
+    stage: str
+    network: bool = False
+
+
+class Meta(_JsonLine):
+    """`meta.json`: what the file is, and whose call it holds."""
+
+    format: Literal["piopiy-call"] = "piopiy-call"
+    version: int = VERSION
+    started_at: str
+    """When the call was answered, ISO 8601 in UTC."""
+    call: WhoCalls
+    caller_rate: int
+    bot_rate: int
+    software: dict[str, str] = {}
+    stages: list[StageLine] = []
+    resumed: dict[str, Any] | None = None
+    """The conversation that this call went on with, when another instance of the agent had been lost."""
+    complete: bool = False
+    """Whether the recorder saw the call to its end."""
+    problem: str = ""
+    """Why it did not, or what was left out."""
+
+
+class EventLine(_JsonLine):
+    """A line of `events.jsonl`. `at` is in seconds since the call was answered."""
+
+    at: float
+    kind: str
+    data: dict[str, Any] = {}
+
+
+class ExchangeLine(_JsonLine):
+    """A line of `exchanges.jsonl`: a request to a network provider, or a part of its answer.
+
+    `id` is that of the request, and 0 for a recogniser, which is sent audio all the time.
+    """
+
+    at: float
+    stage: Kind
+    service: str
+    id: int
+    kind: str
+    data: dict[str, Any] = {}

@@ -1,0 +1,189 @@
+"""Writes a recording to the disk as the call goes, and makes one file of it at the end.
+
+Everything here blocks, and runs in a worker thread, one batch of a call after the other. While the
+call lasts its parts grow in a folder beside the file to come; at the end they go into a zip, which
+takes the file's name only when it is whole. An agent that dies leaves the folder, which `Recording`
+reads as it reads a file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import struct
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from piopiy_pipeline.capture.format import BOT, CALLER, EVENTS, EXCHANGES, META, Meta
+from piopiy_pipeline.capture.redaction import Redaction, Side, redacted
+from piopiy_pipeline.capture.secrets import Scrubber
+
+__all__ = ["CaptureBatch", "CaptureWriter", "file_for"]
+
+_SIDES: dict[str, Side] = {CALLER: "caller", BOT: "bot"}
+_PART = ".part"
+_COPY = 1 << 20
+_WAV_HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")
+
+
+@dataclass(slots=True)
+class CaptureBatch:
+    """What has happened since the last batch."""
+
+    lines: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    """Pairs of a file's name and a line of it."""
+    audio: list[tuple[str, int, int, bytes]] = field(default_factory=list)
+    """File's name, rate in Hz, position of the first sample (-1: behind what is there), PCM16 mono."""
+    size: int = 0
+    """About how many bytes."""
+
+
+class CaptureWriter:
+    """One call's file, at `path`. Every method blocks; `OSError` when the disk fails."""
+
+    def __init__(self, path: Path, *, redaction: Redaction | None = None, scrubber: Scrubber) -> None:
+        self.path = path
+        self.folder = path.with_name(path.name + _PART)
+        self._redaction = redaction
+        self._scrubber = scrubber
+        self._files: dict[str, IO[bytes]] = {}
+        self._lengths: dict[str, int] = {}
+        self._rates: dict[str, int] = {}
+
+    def begin(self, meta: Meta) -> None:
+        """Make the folder, for its user alone: what people say on the telephone is in it."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self.folder.exists():
+            shutil.rmtree(self.folder)
+        self.folder.mkdir(mode=0o700)
+        self._write_meta(meta)
+        for name in (EVENTS, EXCHANGES):
+            self._file(name)
+        for name, rate in ((CALLER, meta.caller_rate), (BOT, meta.bot_rate)):
+            self._sound(name, rate)
+
+    def write(self, batch: CaptureBatch) -> None:
+        """Append a batch."""
+        for name, line in batch.lines:
+            self._file(name).write(self._line(line))
+        for name, rate, position, pcm in batch.audio:
+            self._append(name, rate, position, pcm)
+        for file in self._files.values():
+            file.flush()
+
+    def finish(self, meta: Meta) -> Path:
+        """Make one file of it all, and remove the folder."""
+        self._write_meta(meta)
+        for name, file in self._files.items():
+            if name in self._rates:
+                file.seek(0)
+                file.write(_wav_header(self._rates[name], self._lengths[name]))
+            file.close()
+        names = [META, *self._files]
+        self._files = {}
+        whole = self.folder.with_name(self.folder.name + ".zip")
+        descriptor = os.open(whole, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w+b") as out, zipfile.ZipFile(out, "w") as archive:
+            for name in names:
+                kind = zipfile.ZIP_STORED if name in self._rates else zipfile.ZIP_DEFLATED
+                archive.write(self.folder / name, name, compress_type=kind)
+        whole.replace(self.path)
+        shutil.rmtree(self.folder)
+        return self.path
+
+    def abandon(self) -> None:
+        """Close what is open, and leave on the disk what is there."""
+        files, self._files = self._files, {}
+        for file in files.values():
+            try:
+                file.close()
+            except OSError:  # it is a full disk that this is called for: what can be lost is lost already
+                continue
+
+    # ------------------------------------------------------------------ the parts
+
+    def _line(self, line: dict[str, Any]) -> bytes:
+        if self._redaction is not None:
+            line = {**line, "data": redacted(line["data"], self._redaction)}
+        line = {**line, "data": self._scrubber.value(line["data"])}
+        return json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+    def _write_meta(self, meta: Meta) -> None:
+        values = meta.model_dump(mode="json")
+        for name in ("call", "resumed", "problem"):
+            if self._redaction is not None and name != "problem":
+                values[name] = _redacted_call(values[name], self._redaction)
+            values[name] = self._scrubber.value(values[name])
+        text = json.dumps(values, ensure_ascii=False, indent=2)
+        (self.folder / META).write_text(text + "\n", encoding="utf-8")
+
+    def _file(self, name: str) -> IO[bytes]:
+        file = self._files.get(name)
+        if file is None:
+            file = self._files[name] = (self.folder / name).open("wb")
+        return file
+
+    def _sound(self, name: str, rate: int) -> IO[bytes]:
+        known = name in self._files
+        file = self._file(name)
+        if not known:
+            self._rates[name], self._lengths[name] = rate, 0
+            file.write(_wav_header(rate, 0))
+        return file
+
+    def _append(self, name: str, rate: int, position: int, pcm: bytes) -> None:
+        """Put samples at a position; what is between is silence, and what was written stays."""
+        file = self._sound(name, rate)
+        length = self._lengths[name]
+        if position < 0:
+            position = length
+        if position < length:
+            pcm = pcm[2 * (length - position) :]
+            position = length
+        side = _SIDES.get(name)
+        if self._redaction is not None and pcm:
+            samples = np.frombuffer(pcm, np.int16)
+            changed = self._redaction.audio(side or "bot", samples, rate, position / rate)
+            if changed.shape != samples.shape:
+                raise ValueError(
+                    f"{type(self._redaction).__name__}.audio() was given {samples.size} samples and returned "
+                    f"{changed.shape}: it must return as many"
+                )
+            pcm = changed.astype("<i2").tobytes()
+        for _ in range(position - length, 0, -_COPY):
+            gap = min(_COPY, position - self._lengths[name])
+            file.write(bytes(2 * gap))
+            self._lengths[name] += gap
+        file.write(pcm)
+        self._lengths[name] += len(pcm) // 2
+
+
+def file_for(path: Path, call_id: str, started: str) -> Path:
+    """The file of a call: `path` itself if it ends in ``.zip``, else one in that folder, named by time and call."""
+    if path.suffix == ".zip":
+        return path
+    stamp = re.sub(r"[^0-9T]", "", started.split(".")[0].split("+")[0])
+    return path / f"{stamp}-{re.sub(r'[^A-Za-z0-9_-]', '_', call_id)[:64]}.zip"
+
+
+def _redacted_call(value: Any, redaction: Redaction) -> Any:
+    """As `redacted`, but for what identifies the call and the agent, which is no person."""
+    if not isinstance(value, dict):
+        return redacted(value, redaction)
+    kept: Iterable[str] = ("agent_id", "call_id", "kind")
+    return {key: item if key in kept else redacted(item, redaction) for key, item in value.items()}
+
+
+def _wav_header(rate: int, samples: int) -> bytes:
+    """44 bytes in front of PCM16 mono (RIFF, Microsoft 1991)."""
+    size = min(2 * samples, 0xFFFFFFFF - 36)
+    return _WAV_HEADER.pack(
+        b"RIFF", size + 36, b"WAVE", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16, b"data", size
+    )  # fmt: skip

@@ -1,0 +1,198 @@
+"""A bot's process under `piopiy dev`: started from its own file, replaced when that changes, and ended for sure.
+
+Each process leads a group of its own: Ctrl-C reaches `piopiy dev` alone, which then ends its bots in
+order, and whatever a bot has started ends with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Self
+
+__all__ = ["DRAIN_LIMIT", "BotProcess", "BotSupervisor"]
+
+DRAIN_LIMIT = 4
+"""How many replaced bots may still be finishing their calls; the oldest beyond that is ended."""
+_END_S = 3.0  # a bot has this long after each SIGTERM: the first drains, the second ends its calls
+_KILLED_S = 5.0
+_POLL_S = 0.05
+_SLOW_S = 20.0
+
+
+class BotProcess:
+    """One process of a bot. Use `start`."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self.leaving = False
+        """Whether it was asked to end, so that its end is no news."""
+        self.instance_id: str | None = None
+        """What it registered as, once it has."""
+
+    @classmethod
+    async def start(cls, path: Path, environment: Mapping[str, str]) -> Self:
+        """Run the file in a process of its own, with its output passed through. Raises `OSError`."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "piopiy_pipeline.cli.run_bot",
+            str(path),
+            env=dict(environment),
+            stdin=asyncio.subprocess.DEVNULL,
+            process_group=0,
+        )
+        return cls(process)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def ended(self) -> bool:
+        return self._process.returncode is not None
+
+    async def wait(self) -> int:
+        """Wait for its end; returns the exit status, negative for a signal."""
+        return await self._process.wait()
+
+    def drain(self) -> None:
+        """Ask it to finish its calls and take no more: SIGTERM. A second time ends its calls."""
+        self.leaving = True
+        if not self.ended:
+            self._process.terminate()
+
+    async def end(self) -> None:
+        """See it ended, with all that it started: within seconds, whatever it does."""
+        for _ in range(2):
+            self.drain()
+            if await self._ended_within(_END_S):
+                break
+        self.kill_group()
+        await self._ended_within(_KILLED_S)
+
+    async def _ended_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def kill_group(self) -> None:
+        """Kill what is left of it and of what it started: it led its group, whose number is its own."""
+        try:
+            os.killpg(self.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):  # nobody is left in it (macOS says it the second way)
+            return
+
+
+class BotSupervisor:
+    """Keeps one bot serving: a new one takes over when it has registered, and the old one drains.
+
+    `registered` returns the ids of the instances that the gateway has; `say` tells the user.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        environment: Mapping[str, str],
+        *,
+        registered: Callable[[], set[str]],
+        say: Callable[[str], None],
+        on_ready: Callable[[], None],
+    ) -> None:
+        self._path = path
+        self._environment = environment
+        self._registered = registered
+        self._say = say
+        self._on_ready = on_ready
+        self._serving: BotProcess | None = None
+        self._starting: BotProcess | None = None
+        self._bots: dict[BotProcess, asyncio.Task[None]] = {}
+        self._instances: set[str] = set()
+        self._closing = False
+
+    async def launch(self) -> None:
+        """Start a bot from the file as it is now; one that is still starting is given up for it."""
+        if self._closing:
+            return
+        if self._starting is not None:
+            self._starting.drain()
+            self._starting = None
+        try:
+            bot = await BotProcess.start(self._path, self._environment)
+        except OSError as error:
+            self._say(f"{self._path} cannot be started: {error.strerror or error}")
+            return
+        self._starting = bot
+        self._bots[bot] = asyncio.create_task(self._follow(bot), name=f"bot {bot.pid}")
+
+    def drain(self) -> None:
+        """Ask all bots to end; `close` sees to it that they do."""
+        self._closing = True
+        for bot in self._bots:
+            bot.drain()
+
+    async def close(self) -> None:
+        """End every bot and wait until it has: bounded. May be called again."""
+        self._closing = True
+        bots = dict(self._bots)
+        await asyncio.gather(*(bot.end() for bot in bots))
+        for task in bots.values():
+            task.cancel()
+        await asyncio.gather(*bots.values(), return_exceptions=True)
+
+    async def _follow(self, bot: BotProcess) -> None:
+        """One bot, from its start to its end."""
+        exited = asyncio.create_task(bot.wait())
+        try:
+            await self._wait_registered(bot)
+            if bot.instance_id is not None:
+                self._take_over(bot)
+            status = await exited
+        finally:
+            exited.cancel()
+        bot.kill_group()
+        self._bots.pop(bot, None)
+        was_serving = bot is self._serving
+        if was_serving:
+            self._serving = None
+        if bot is self._starting:
+            self._starting = None
+        if bot.leaving or self._closing:
+            return
+        how = f"with exit status {status}" if status >= 0 else f"by signal {-status}"
+        rest = "" if self._serving is None else "; the one before it goes on taking calls"
+        self._say(f"the bot ended {how}{rest}. Waiting for a change of {self._path}")
+
+    async def _wait_registered(self, bot: BotProcess) -> None:
+        """Until the gateway has an instance that it did not have, or the process is gone."""
+        loop = asyncio.get_running_loop()
+        slow_at: float | None = loop.time() + _SLOW_S
+        while not (bot.ended or bot.leaving):
+            if fresh := self._registered() - self._instances:
+                self._instances |= fresh
+                bot.instance_id = min(fresh)
+                return
+            if slow_at is not None and loop.time() >= slow_at:
+                slow_at = None
+                self._say(
+                    f"{self._path} has not registered after {_SLOW_S:g} s; does it call agent.connect()?"
+                )
+            await asyncio.sleep(_POLL_S)
+
+    def _take_over(self, bot: BotProcess) -> None:
+        old, self._serving = self._serving, bot
+        if bot is self._starting:
+            self._starting = None
+        self._on_ready()
+        if old is not None:
+            old.drain()
+        draining = [other for other in self._bots if other.leaving and not other.ended]
+        for other in draining[: max(0, len(draining) - DRAIN_LIMIT)]:
+            other.drain()

@@ -1,0 +1,252 @@
+"""The media stream of one call: the agent's speech to the playout clock, the caller's sound to the agent.
+
+A thin shell between a socket, a `Playout` and a call. Its token was checked before it was made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Any, Protocol
+
+from loguru import logger
+from websockets.frames import CloseCode
+
+from piopiy_pipeline.audio.playout import FRAME_MS, Playout, PlayoutError
+from piopiy_pipeline.signaling.gateway_protocol import TokenBucket
+from piopiy_pipeline.signaling.messages import (
+    Clear,
+    Cleared,
+    DataMessage,
+    Dtmf,
+    MediaStart,
+    MediaStop,
+    Message,
+    Played,
+    ProtocolError,
+    dump,
+    parse_agent_media,
+)
+from piopiy_pipeline.signaling.websocket import DirectServerConnection
+
+if TYPE_CHECKING:
+    from piopiy_pipeline.audio.resample import Resampler
+
+__all__ = ["MAX_MEDIA_BYTES", "AgentMedia", "MediaListener"]
+
+MAX_MEDIA_BYTES = 64 << 10
+"""The largest message on a media stream, audio or event."""
+EVENTS_PER_S = 100
+"""What an agent may send, messages to the caller's application left out; more is a fault."""
+MESSAGES_PER_S = 100
+"""Messages to the caller's application, in a budget of their own: more of them are left out, and never cost a clear."""
+FLOOD_PER_S = 500
+"""Events of whatever kind. An agent that sends more than this has lost its way."""
+BACKLOG_S = 5.0
+"""So much of the caller's sound waits for an agent that is busy; of more, the oldest is dropped."""
+_IN_SOCKET_BYTES = (
+    64 << 10
+)  # more than this waiting in the socket, and sound waits here, where it can be dropped
+
+
+class MediaListener(Protocol):
+    """What a media stream tells its call. `now` is the event loop's time in seconds."""
+
+    def media_started(self, media: AgentMedia, now: float) -> None:
+        """The agent told its rates: sound can flow."""
+
+    def media_lost(self, media: AgentMedia, now: float) -> None:
+        """The connection is gone."""
+
+    def media_fault(self, media: AgentMedia, now: float, detail: str) -> None:
+        """The agent broke the protocol; the stream closes."""
+
+    def bot_cleared(self, media: AgentMedia) -> None:
+        """The bot was interrupted: what it said and nobody has heard yet is gone."""
+
+    def bot_dtmf(self, media: AgentMedia, digits: str) -> None:
+        """The bot presses keys."""
+
+    def bot_data(self, media: AgentMedia, data: dict[str, Any]) -> None:
+        """The bot sends the caller's application a message."""
+
+
+class AgentMedia:
+    """One connection on ``/media/{call_id}``, for a caller at `leg_rate` Hz."""
+
+    def __init__(self, connection: DirectServerConnection, listener: MediaListener, *, leg_rate: int) -> None:
+        self._connection = connection
+        self._listener = listener
+        self._leg_rate = leg_rate
+        self._loop = asyncio.get_running_loop()
+        now = self._loop.time()
+        self._events = TokenBucket(EVENTS_PER_S, now)
+        self._messages = TokenBucket(MESSAGES_PER_S, now)
+        self._flood = TokenBucket(FLOOD_PER_S, now)
+        self._told_of_messages = False
+        self._playout: Playout | None = None
+        self._to_leg: Resampler | None = None
+        self._to_agent: Resampler | None = None
+        self._backlog: deque[bytes] = deque()
+        self._backlog_bytes = 0
+        self._caller_rate = leg_rate
+        self._closed = False
+        self._dropped_bytes = 0
+        connection.binary_limit_bytes = _IN_SOCKET_BYTES
+        connection.listen(on_text=self._on_text, on_binary=self._on_binary, on_close=self._on_close)
+
+    # ------------------------------------------------------------------ the call's side
+
+    @property
+    def started(self) -> bool:
+        return self._playout is not None
+
+    @property
+    def gaps(self) -> int:
+        return self._playout.gaps if self._playout else 0
+
+    @property
+    def worst_gap_s(self) -> float:
+        return self._playout.worst_gap_s if self._playout else 0.0
+
+    @property
+    def caller_dropped_s(self) -> float:
+        return self._dropped_bytes / 2 / self._caller_rate
+
+    def play(self, now: float) -> list[bytes]:
+        """The frames that are due for the caller, 20 ms each at the leg's rate; the agent is told of them."""
+        if self._playout is None:
+            return []
+        tick = self._playout.tick(now)
+        for progress in tick.progress:
+            self._post(Played(epoch=progress.epoch, position=progress.position, dry=progress.dry))
+        if self._to_leg is None:
+            return list(tick.frames)
+        frames = [self._to_leg.process(frame) for frame in tick.frames]
+        if tick.progress and tick.progress[-1].dry:
+            frames.append(self._to_leg.flush().ljust(self._leg_rate * FRAME_MS // 1000 * 2, b"\0"))
+        return frames
+
+    def pause(self) -> None:
+        """The caller is on hold: what waits goes on from here at the next `play`."""
+        if self._playout is not None:
+            self._playout.pause()
+
+    def caller_audio(self, pcm: bytes) -> None:
+        if self._playout is None or self._closed:
+            return
+        if self._to_agent is not None:
+            pcm = self._to_agent.process(pcm)
+        if not self._backlog and (not pcm or self._connection.post_binary(pcm)):
+            return
+        self._backlog.append(pcm)
+        self._backlog_bytes += len(pcm)
+        while self._backlog and self._connection.post_binary(self._backlog[0]):
+            self._backlog_bytes -= len(self._backlog.popleft())
+        while self._backlog_bytes > BACKLOG_S * self._caller_rate * 2:
+            dropped = len(self._backlog.popleft())
+            self._backlog_bytes -= dropped
+            self._dropped_bytes += dropped
+
+    def dtmf(self, digits: str) -> None:
+        self._post(Dtmf(digits=digits))
+
+    def data(self, data: dict[str, Any]) -> None:
+        self._post(DataMessage(data=data))
+
+    def close(self) -> None:
+        if not self._closed:
+            self._post(MediaStop())
+            self._stop(CloseCode.NORMAL_CLOSURE, "the call left this agent")
+
+    # ------------------------------------------------------------------ the socket's side
+
+    def _on_binary(self, pcm: bytes) -> None:
+        if self._playout is None:
+            self._fault("audio before start: send start first")
+        elif len(pcm) > MAX_MEDIA_BYTES:
+            self._fault(f"a message of {len(pcm)} bytes: {MAX_MEDIA_BYTES} are the limit")
+        else:
+            try:
+                self._playout.write(pcm)
+            except PlayoutError as error:
+                self._fault(str(error))
+
+    def _on_text(self, text: bytes) -> None:
+        if len(text) > MAX_MEDIA_BYTES:
+            self._fault(f"an event of {len(text)} bytes: {MAX_MEDIA_BYTES} are the limit")
+            return
+        if not self._flood.take(self._loop.time()):
+            self._fault(f"more than {FLOOD_PER_S} events a second")
+            return
+        try:
+            self._on_event(parse_agent_media(text))
+        except (ProtocolError, PlayoutError) as error:
+            self._fault(str(error))
+
+    def _on_event(self, event: MediaStart | Clear | Dtmf | DataMessage | MediaStop) -> None:
+        if self._playout is None and not isinstance(event, MediaStart):
+            raise ProtocolError(f"{event.event} before start: send start first")
+        if isinstance(event, DataMessage):
+            self._pass_on(event.data)
+            return
+        if not self._events.take(self._loop.time()):
+            raise ProtocolError(f"more than {EVENTS_PER_S} events a second")
+        match event:
+            case MediaStart():
+                self._start(event)
+            case Clear(epoch=epoch) if self._playout is not None:
+                position = self._playout.clear(epoch)
+                if self._to_leg is not None:
+                    self._to_leg.reset()
+                self._listener.bot_cleared(self)
+                self._post(Cleared(epoch=epoch, position=position))
+            case Dtmf(digits=digits):
+                self._listener.bot_dtmf(self, digits)
+            case _:  # stop: what was sent still plays, and the close or the hangup follows
+                pass
+
+    def _pass_on(self, data: dict[str, Any]) -> None:
+        if self._messages.take(self._loop.time()):
+            self._listener.bot_data(self, data)
+        elif not self._told_of_messages:
+            self._told_of_messages = True
+            logger.warning("more than {} messages a second to a caller: the rest is left out", MESSAGES_PER_S)
+
+    def _start(self, start: MediaStart) -> None:
+        if self._playout is not None:
+            raise ProtocolError("start: this stream has started already")
+        self._playout = Playout(rate=start.bot_rate, played_every_ms=start.played_every_ms)
+        self._to_leg = _resampler(start.bot_rate, self._leg_rate)
+        self._to_agent = _resampler(self._leg_rate, start.caller_rate)
+        self._caller_rate = start.caller_rate
+        self._listener.media_started(self, self._loop.time())
+
+    def _fault(self, detail: str) -> None:
+        if not self._closed:
+            self._stop(CloseCode.POLICY_VIOLATION, detail)
+            self._listener.media_fault(self, self._loop.time(), detail)
+
+    def _stop(self, code: CloseCode, why: str) -> None:
+        self._closed = True
+        self._backlog.clear()
+        self._backlog_bytes = 0
+        self._connection.finish(code, why)
+
+    def _on_close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._listener.media_lost(self, self._loop.time())
+
+    def _post(self, message: Message) -> None:
+        if not self._closed:
+            self._connection.post_text(dump(message))
+
+
+def _resampler(rate_in: int, rate_out: int) -> Resampler | None:
+    """None where the rates are the same. Imported only here: numpy is a third of what the gateway loads."""
+    if rate_in == rate_out:
+        return None
+    from piopiy_pipeline.audio.resample import Resampler
+
+    return Resampler(rate_in, rate_out)

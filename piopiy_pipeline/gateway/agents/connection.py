@@ -1,0 +1,106 @@
+"""One agent's signaling connection: a thin shell between the socket, its protocol, and the switchboard."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+
+from loguru import logger
+from websockets.frames import CloseCode
+
+from piopiy_pipeline.gateway.core.instances import Instance
+from piopiy_pipeline.gateway.core.switchboard import Switchboard
+from piopiy_pipeline.signaling.gateway_protocol import GatewayProtocol, GatewayStep
+from piopiy_pipeline.signaling.messages import GatewayMessage, Register, dump
+from piopiy_pipeline.signaling.websocket import DirectServerConnection
+
+__all__ = ["AgentConnection"]
+
+REGISTER_S = 5.0
+"""How long an agent may take from the connection to `Register`."""
+
+
+class AgentConnection:
+    """One connection on ``/agent``, whose token is good for `agent_ids`. Implements `AgentLink`."""
+
+    def __init__(
+        self,
+        connection: DirectServerConnection,
+        switchboard: Switchboard,
+        *,
+        agent_ids: Collection[str],
+        heartbeat_s: float,
+    ) -> None:
+        self._connection = connection
+        self._switchboard = switchboard
+        self._loop = asyncio.get_running_loop()
+        self._instance: Instance | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._why_closed = "the connection closed"
+        self._protocol = GatewayProtocol(
+            agent_ids=agent_ids, now=self._loop.time(), heartbeat_s=heartbeat_s, register_s=REGISTER_S
+        )
+        self._arm()
+        connection.listen(on_text=self._on_text, on_binary=self._on_binary, on_close=self._on_close)
+
+    # ------------------------------------------------------------------ the switchboard's side
+
+    def send(self, message: GatewayMessage) -> None:
+        self._connection.post_text(dump(message))
+
+    def replace(self) -> None:
+        self._instance = None  # the switchboard knows already
+        self._carry_out(
+            self._protocol.fault("duplicate_instance", "another connection registered as this instance")
+        )
+
+    def shutdown(self) -> None:
+        self._carry_out(self._protocol.fault("shutdown", "the gateway is shutting down"))
+
+    # ------------------------------------------------------------------ the socket's side
+
+    def _on_text(self, text: bytes) -> None:
+        self._carry_out(self._protocol.receive(text, self._loop.time()))
+
+    def _on_binary(self, _: bytes) -> None:
+        self._carry_out(self._protocol.receive_binary())
+
+    def _on_close(self) -> None:
+        self._protocol.lost()
+        self._lose()
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._carry_out(self._protocol.tick(self._loop.time()))
+        self._arm()
+
+    def _carry_out(self, step: GatewayStep) -> None:
+        for message in step.send:
+            self.send(message)
+        for event in step.events:
+            now = self._loop.time()
+            if isinstance(event, Register):
+                self._instance = self._switchboard.register(event, self, now)
+            elif self._instance is not None:
+                self._switchboard.receive(self._instance, event, now)
+        if step.close is not None:
+            self._why_closed = step.close
+            registration = self._protocol.registration
+            who = f"agent {registration.agent_id}" if registration else "an agent that had not registered"
+            logger.warning("{}: connection closed: {}", who, step.close)
+            self._connection.finish(CloseCode.POLICY_VIOLATION, step.close)
+            self._lose()
+
+    def _lose(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        instance, self._instance = self._instance, None
+        if instance is not None:
+            self._switchboard.lose(instance, self._loop.time(), self._why_closed)
+
+    def _arm(self) -> None:
+        """One timer, at the time the protocol wants; an earlier one finds nothing to do and sets the next."""
+        wake_at = self._protocol.wake_at
+        if wake_at is not None and self._timer is None:
+            self._timer = self._loop.call_at(wake_at, self._on_timer)

@@ -1,0 +1,149 @@
+"""What surrounds every request, before and after the routes: bounds, origins, headers, failures.
+
+Plain ASGI, because each of these must hold for answers that FastAPI itself makes too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from loguru import logger
+
+from piopiy_pipeline.gateway.access.access import Access, AccessError, Header, header_of
+from piopiy_pipeline.gateway.access.strict_json import check_json
+
+__all__ = ["BODY_LIMIT", "BODY_S", "RequestLimits"]
+
+BODY_LIMIT = 64 << 10
+"""How many bytes the body of a request may have."""
+BODY_S = 10.0
+"""How long a client may take to send it."""
+
+INTERNAL_ERROR = "internal error: the gateway's log has it"
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+
+# `data:` is for the icons in a style sheet, `blob:` for recordings that were fetched with a key.
+_CONTENT_POLICY = (
+    "default-src 'self'; img-src 'self' data:; media-src 'self' blob:; object-src 'none';"
+    " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_EVERYWHERE = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"content-security-policy", _CONTENT_POLICY.encode()),
+]
+_NO_STORE = (b"cache-control", b"no-store")
+_REVALIDATE = (b"cache-control", b"no-cache")
+
+
+class _Disconnected(Exception):
+    """The client is gone: there is nobody to answer."""
+
+
+class RequestLimits:
+    """Reads the body within its bounds, checks the origin, and answers what fails."""
+
+    def __init__(self, app: App, access: Access) -> None:
+        self._app = app
+        self._access = access
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """ASGI's entry, for HTTP alone."""
+        started = False
+        is_page = not _is_api(scope["path"])
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                caching = _REVALIDATE if is_page else _NO_STORE
+                message["headers"] = [*message.get("headers", ()), *_EVERYWHERE, caching]
+            await send(message)
+
+        try:
+            pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
+            header = header_of(pairs)
+            self._access.check_origin(header)
+            body = await _whole_body(scope, receive)
+            _check_body(body, header)
+            await self._app(scope, _replay(body, receive), send_with_headers)
+        except AccessError as error:
+            await _answer(send_with_headers, error.status, error.text)
+        except _Disconnected:
+            return
+        except Exception:
+            logger.exception("{} {} failed", scope["method"], _loggable(scope["path"]))
+            if not started:  # else there is a whole answer, or uvicorn closes on half of one
+                await _answer(send_with_headers, 500, INTERNAL_ERROR)
+
+
+def _is_api(path: str) -> bool:
+    return path.startswith(("/api/", "/sessions/", "/carrier/")) or path in ("/start", "/openapi.json")
+
+
+def _loggable(path: str) -> str:
+    """A path without the client token that a session's has in it."""
+    first, _, rest = path.removeprefix("/").partition("/")
+    return f"/sessions/.../{rest.partition('/')[2]}" if first == "sessions" else path
+
+
+async def _whole_body(scope: MutableMapping[str, Any], receive: Receive) -> bytes:
+    """The body. Raises `AccessError` if it is too large or too slow."""
+    too_large = AccessError(413, f"the body of a request may have {BODY_LIMIT} bytes")
+    for name, value in scope["headers"]:
+        if name == b"content-length" and int(value) > BODY_LIMIT:
+            raise too_large
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_S):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise _Disconnected
+                body += message.get("body", b"")
+                if len(body) > BODY_LIMIT:
+                    raise too_large
+                if not message.get("more_body", False):
+                    return bytes(body)
+    except TimeoutError:
+        raise AccessError(408, f"the body of the request did not come within {BODY_S:g} s") from None
+
+
+def _check_body(body: bytes, header: Header) -> None:
+    """Raise `AccessError` for JSON that cannot be passed on. Without a type, a body is taken for JSON."""
+    if not body or "json" not in (header("content-type") or "json").lower():
+        return
+    try:
+        check_json(body)
+    except ValueError as error:
+        raise AccessError(422, f"body: no JSON that can be passed on: {error}") from None
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    given = False
+
+    async def replay() -> Message:
+        nonlocal given
+        if not given:
+            given = True
+            return {"type": "http.request", "body": body, "more_body": False}
+        return await receive()
+
+    return replay
+
+
+async def _answer(send: Send, status: int, text: str) -> None:
+    body = json.dumps({"error": text}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    if status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,137 @@
+"""One instance's chance at a call: the offer, the token of its media stream, and the stream. No I/O."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from piopiy_pipeline.call import CallInfo, EndReason
+from piopiy_pipeline.gateway.core.instances import Instance
+from piopiy_pipeline.signaling.messages import Cancel, Confirm, Ended, Offer
+
+__all__ = ["CallOffer", "MediaFaults", "MediaPort"]
+
+
+class MediaPort(Protocol):
+    """The media stream of one offer, seen from its call."""
+
+    @property
+    def started(self) -> bool:
+        """Whether the agent has said at which rates it hears and speaks."""
+
+    @property
+    def gaps(self) -> int: ...
+
+    @property
+    def worst_gap_s(self) -> float: ...
+
+    @property
+    def caller_dropped_s(self) -> float:
+        """How much of the caller's sound the agent never got, because it was busy for too long."""
+
+    def caller_audio(self, pcm: bytes) -> None:
+        """The caller's sound, at the leg's rate."""
+
+    def dtmf(self, digits: str) -> None: ...
+
+    def data(self, data: dict[str, Any]) -> None: ...
+
+    def play(self, now: float) -> list[bytes]:
+        """The frames that are due for the caller, 20 ms each at the leg's rate."""
+
+    def pause(self) -> None:
+        """The caller hears something else for now: what waits is put off."""
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class MediaFaults:
+    """What was wrong with the sound of a call, over all the agents that it was with."""
+
+    gaps: int = 0
+    worst_gap_s: float = 0.0
+    caller_dropped_s: float = 0.0
+
+    def plus(self, media: MediaPort | None) -> MediaFaults:
+        """With those of one more stream, if there is one."""
+        if media is None:
+            return self
+        return MediaFaults(
+            self.gaps + media.gaps,
+            max(self.worst_gap_s, media.worst_gap_s),
+            self.caller_dropped_s + media.caller_dropped_s,
+        )
+
+
+class CallOffer:
+    """From the offer to `instance` until it is withdrawn, or until the call leaves the instance."""
+
+    def __init__(self, call_id: str, instance: Instance) -> None:
+        self.call_id = call_id
+        self.instance = instance
+        self.offer_id = secrets.token_hex(8)
+        self.media: MediaPort | None = None
+        self.media_open = False
+        self.ready = False
+        """Whether the agent has said that it can hear and speak."""
+        self._token: str | None = secrets.token_urlsafe(32)
+        instance.calls.add(call_id)
+
+    def offer(
+        self,
+        info: CallInfo,
+        *,
+        caller_rate: int,
+        offer_s: float,
+        setup_s: float,
+        checkpoint: dict[str, Any] | None,
+    ) -> None:
+        """Send the offer."""
+        self.instance.link.send(
+            Offer(
+                call_id=self.call_id,
+                offer_id=self.offer_id,
+                agent_id=info.agent_id,
+                from_number=info.from_number,
+                to_number=info.to_number,
+                metadata=info.metadata,
+                kind=info.kind,
+                caller_rate=caller_rate,
+                deadline_ms=round(offer_s * 1000),
+                setup_s=setup_s,
+                media_path=f"/media/{self.call_id}",
+                media_token=self._token or "",
+                checkpoint=checkpoint,
+            )
+        )
+
+    def confirm(self) -> None:
+        """The accept came in time."""
+        self.instance.link.send(Confirm(call_id=self.call_id, offer_id=self.offer_id))
+
+    def cancel(self, detail: str) -> None:
+        """The offer is withdrawn."""
+        self.instance.link.send(Cancel(call_id=self.call_id, offer_id=self.offer_id, detail=detail))
+
+    def ended(self, reason: EndReason, detail: str) -> None:
+        """The call that was confirmed is over, for this instance at least."""
+        self.instance.link.send(Ended(call_id=self.call_id, reason=reason, detail=detail))
+
+    def redeem(self, token: str) -> bool:
+        """Whether this token opens the media stream. It does once."""
+        if self._token is None or not hmac.compare_digest(
+            self._token.encode(), token.encode(errors="replace")
+        ):
+            return False
+        self._token = None
+        return True
+
+    def release(self) -> None:
+        """The instance has nothing to do with the call any more."""
+        self.instance.calls.discard(self.call_id)
+        self._token = None
+        if self.media is not None:
+            self.media.close()

@@ -1,0 +1,188 @@
+"""One transfer of one call: whom the caller is handed to, and what became of it. No I/O.
+
+    warm:  the caller goes on talking to the bot -- it rings there --> joined | the bot is told why not
+    cold:  the caller's own phone is sent there (REFER), where its leg can do that;
+           else the caller hears it ring                           --> joined | back to the bot, told why
+
+A caller is never left alone: whatever fails, the bot is still there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.gateway.core.dialling import DialFailure, Dialler, DialRefused, DialRequest
+from piopiy_pipeline.gateway.core.leg import Leg
+from piopiy_pipeline.signaling.messages import Transfer, TransferResult
+
+if TYPE_CHECKING:
+    from piopiy_pipeline.audio.tones import ToneName
+    from piopiy_pipeline.gateway.core.media_path import MediaPath
+
+__all__ = ["CallTransfer", "TransferHost", "TransferOutcomeName"]
+
+TransferOutcomeName = Literal["bridged", "no_answer", "busy", "declined", "unreachable", "refused", "failed"]
+SUMMARY_HEADER = "X-Call-Summary"
+_SUMMARY_CHARS = 500
+"""A SIP message over UDP has to fit into a datagram."""
+
+
+class TransferHost(Protocol):
+    """What a transfer needs of its call."""
+
+    @property
+    def leg(self) -> Leg: ...
+
+    @property
+    def sound(self) -> MediaPath: ...
+
+    def hold(self, sound: ToneName) -> None:
+        """The bot and the caller do not hear each other; the caller hears `sound`."""
+
+    def resume(self) -> None:
+        """They do again."""
+
+    def transfer_failed(self, now: float) -> None:
+        """It came to nothing: the bot has been told."""
+
+    def transfer_joined(self, far: Leg, now: float) -> None:
+        """Somebody picked up: the caller is theirs from here on."""
+
+    def transfer_referred(self, to: str, now: float) -> None:
+        """The caller's own phone calls there: this call is over."""
+
+    def far_hangup(self, now: float, detail: str) -> None:
+        """Whom the caller was joined with hung up."""
+
+
+class CallTransfer:
+    """See the module. Implements `DialledListener` for the leg that it dials."""
+
+    def __init__(
+        self,
+        request: Transfer,
+        *,
+        host: TransferHost,
+        dialler: Dialler,
+        from_number: str | None,
+        reply: Callable[[TransferResult, float], None],
+    ) -> None:
+        self.request = request
+        self.deadline: float | None = None
+        self.far: Leg | None = None
+        self.joined = False
+        self._host = host
+        self._dialler = dialler
+        self._from_number = from_number
+        self._reply = reply
+        self._over = False
+
+    # ------------------------------------------------------------------ the call's side
+
+    @property
+    def pending(self) -> bool:
+        """Whether nothing has become of it yet."""
+        return self.deadline is not None
+
+    def begin(self, now: float) -> None:
+        """Refer the caller's phone, or dial."""
+        self.deadline = now + self.request.ring_timeout_s
+        if self.request.warm or not self._host.leg.refer(self.request.to, self._referred):
+            self._dial(now)
+
+    def tick(self, now: float) -> None:
+        """Give up when nobody answers in time."""
+        if self.deadline is not None and now >= self.deadline:
+            self._fail("no_answer", f"nobody answered within {self.request.ring_timeout_s:g} s", now)
+
+    def abandon(self, reason: EndReason) -> None:
+        """The call is over, or somebody else's: the dialled leg is too, joined or not."""
+        self._over = True
+        self.deadline = None
+        if self.far is not None:
+            self.far.end(reason, "")
+
+    # ------------------------------------------------------------------ how it goes
+
+    def _dial(self, now: float) -> None:
+        headers = {}
+        if self.request.summary:
+            headers[SUMMARY_HEADER] = " ".join(self.request.summary.split())[:_SUMMARY_CHARS]
+        try:
+            leg = self._dialler.dial(
+                DialRequest(self.request.to, self._from_number, headers, self.request.ring_timeout_s)
+            )
+        except DialRefused as error:
+            self._fail("unreachable", str(error), now)
+            return
+        self.far = leg
+        if not self.request.warm:
+            self._host.hold("ringback")
+        leg.call(self)
+
+    def _referred(self, accepted: bool, detail: str, now: float) -> None:
+        if self._over:
+            return
+        if accepted:
+            self._over = True
+            self.deadline = None
+            self._tell("bridged", detail, now)
+            self._host.transfer_referred(self.request.to, now)
+        else:
+            self._dial(now)  # a phone that does not let itself be sent is connected from here
+
+    def _fail(self, outcome: TransferOutcomeName, detail: str, now: float) -> None:
+        if self._over:
+            return
+        self.abandon(EndReason.NO_ANSWER)
+        if not self.request.warm:
+            self._host.resume()
+        self._tell(outcome, detail, now)
+        self._host.transfer_failed(now)
+
+    def _tell(self, outcome: TransferOutcomeName, detail: str, now: float) -> None:
+        self._reply(
+            TransferResult(
+                call_id=self.request.call_id,
+                request_id=self.request.request_id,
+                to=self.request.to,
+                outcome=outcome,
+                detail=detail,
+            ),
+            now,
+        )
+
+    # ------------------------------------------------------------------ what the dialled leg tells
+
+    def callee_ringing(self, now: float) -> None:
+        """Nothing to do: the bot talks on, or the caller hears it ring already."""
+
+    def callee_answered(self, now: float) -> None:
+        if self._over or self.far is None:
+            return
+        self.joined = True
+        self.deadline = None
+        self._tell("bridged", "", now)
+        self._host.transfer_joined(self.far, now)
+
+    def callee_failed(self, now: float, why: DialFailure, detail: str) -> None:
+        self._fail(why, detail, now)
+
+    def caller_audio(self, pcm: bytes) -> None:
+        if self._host.sound.bridge is not None and not self._over:
+            self._host.sound.bridge.far_audio(pcm)
+
+    def caller_dtmf(self, digits: str) -> None:
+        if self.joined and not self._over:
+            self._host.leg.dtmf(digits)
+
+    def caller_data(self, data: dict[str, Any]) -> None:
+        """A telephone has no application; what else may be dialled has nobody to tell."""
+
+    def caller_hangup(self, now: float, detail: str = "") -> None:
+        if self.joined and not self._over:
+            self._host.far_hangup(now, detail)
+        else:
+            self._fail("declined", detail or "they hung up", now)

@@ -1,0 +1,38 @@
+"""Deadlines of one thing, and what is done when they pass. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+__all__ = ["Deadlines"]
+
+Name = TypeVar("Name", bound=str)
+
+
+class Deadlines(Generic[Name]):
+    """One alarm of each name at a time. Every `now` is in seconds, of one clock."""
+
+    def __init__(self) -> None:
+        self._set: dict[Name, tuple[float, Callable[[float], None]]] = {}
+
+    @property
+    def next_at(self) -> float | None:
+        """When `tick` wants to be called next."""
+        return min((at for at, _ in self._set.values()), default=None)
+
+    def set(self, name: Name, at: float, act: Callable[[float], None]) -> None:
+        """Call `act` with the time when `at` has passed; an earlier alarm of this name is off."""
+        self._set[name] = at, act
+
+    def off(self, *names: Name) -> None:
+        """Not any more. Without names: none at all."""
+        for name in names or tuple(self._set):
+            self._set.pop(name, None)
+
+    def tick(self, now: float) -> None:
+        """Act on those that have passed, the earliest first; each may set others, or switch them off."""
+        for name, alarm in sorted(self._set.items(), key=lambda one: one[1][0]):
+            if alarm[0] <= now and self._set.get(name) is alarm:
+                del self._set[name]
+                alarm[1](now)

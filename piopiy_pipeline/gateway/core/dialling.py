@@ -1,0 +1,104 @@
+"""Calls that go out: what a gateway asks of whoever can dial, and what it is told. No I/O.
+
+A dialled leg is a `Leg` like any other once it is answered. Until then it tells its listener that it
+rings, that somebody picked up, or that it came to nothing; exactly one of the last two, once.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.gateway.core.leg import Leg, LegListener
+
+__all__ = [
+    "DIAL_ENDS",
+    "DialFailure",
+    "DialObstacle",
+    "DialRefused",
+    "DialRequest",
+    "DialledLeg",
+    "DialledListener",
+    "Dialler",
+    "NoDialler",
+]
+
+DialFailure = Literal["no_answer", "busy", "declined", "unreachable", "failed"]
+"""Why a dialled leg came to nothing: the words of `signaling.messages.TransferResult`."""
+
+DIAL_ENDS: Mapping[DialFailure, EndReason] = {
+    "no_answer": EndReason.NO_ANSWER,
+    "busy": EndReason.CALLEE_BUSY,
+    "declined": EndReason.CALLEE_BUSY,
+    "unreachable": EndReason.UNREACHABLE,
+    "failed": EndReason.UNREACHABLE,
+}
+"""For what reason a call ends that was nothing but this dialling."""
+
+DialObstacle = Literal["destination", "way", "room"]
+"""What stands in the way of dialling: the destination is none; the configuration has no way to any; there
+is no room just now, and later there may be."""
+
+
+class DialRefused(Exception):
+    """Nothing was dialled: `obstacle` is why, and the text says what to do."""
+
+    def __init__(self, text: str, obstacle: DialObstacle = "destination") -> None:
+        super().__init__(text)
+        self.obstacle: DialObstacle = obstacle
+
+
+@dataclass(frozen=True, slots=True)
+class DialRequest:
+    """Whom to call. `to` is a number, a ``sip:`` URI, or a name of the configuration."""
+
+    to: str
+    from_number: str | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    """More SIP headers for the invitation; their names begin with ``X-``."""
+    ring_timeout_s: float | None = None
+    """How long it may ring. None: as the dialler's configuration says."""
+
+
+class DialledListener(LegListener, Protocol):
+    """What a dialled leg tells: that of any leg, and how the dialling goes. `now` is the loop's time."""
+
+    def callee_ringing(self, now: float) -> None:
+        """It rings there. May come more than once."""
+
+    def callee_answered(self, now: float) -> None:
+        """Somebody picked up: sound flows from here on, and the leg's `rate` is known."""
+
+    def callee_failed(self, now: float, why: DialFailure, detail: str) -> None:
+        """It came to nothing, and the leg is over."""
+
+
+class DialledLeg(Leg):
+    """A leg to somebody who is yet to pick up. `rate` counts from then on."""
+
+    @abstractmethod
+    def call(self, listener: DialledListener) -> None:
+        """Begin to call, once, and tell `listener` from then on; never from within this method.
+
+        `Leg.end` gives up what is not answered yet.
+        """
+
+
+class Dialler(Protocol):
+    """Whoever can dial."""
+
+    def dial(self, request: DialRequest) -> DialledLeg:
+        """The leg to call with. Raises `DialRefused`."""
+
+
+class NoDialler:
+    """A gateway without a way out."""
+
+    def dial(self, request: DialRequest) -> DialledLeg:
+        raise DialRefused(
+            f"cannot call {request.to!r}: this gateway has no way out; configure a trunk in its sip section",
+            "way",
+        )

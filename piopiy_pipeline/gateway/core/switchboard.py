@@ -1,0 +1,278 @@
+"""Who is on which call: the connected agents, the calls under way, and the last ones that ended. No I/O.
+
+Agents and callers come in through their connections; each of them hands over a small interface
+(`AgentLink`, `Leg`, `MediaPort`), which is all that is known of sockets here. Time comes in as
+`now`; `wake_at` says when `tick` wants to be called.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import count
+
+from loguru import logger
+
+from piopiy_pipeline.call import CallInfo, EndReason
+from piopiy_pipeline.gateway.core.call_terms import CallLimits, CallOptions
+from piopiy_pipeline.gateway.core.dialling import Dialler, DialRefused, DialRequest, NoDialler
+from piopiy_pipeline.gateway.core.event_bus import CallChanged, ConversationTold, EventBus
+from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
+from piopiy_pipeline.gateway.core.instances import AgentLink, Instance, Instances
+from piopiy_pipeline.gateway.core.leg import Leg
+from piopiy_pipeline.gateway.core.media_path import NoRecordings, Recordings
+from piopiy_pipeline.gateway.core.snapshots import CallSnapshot, InstanceSnapshot, Phase, Snapshot
+from piopiy_pipeline.signaling.messages import (
+    Accept,
+    AgentMessage,
+    Answer,
+    Cancel,
+    Checkpoint,
+    Control,
+    ConversationEvent,
+    Hangup,
+    Register,
+    Reject,
+    Status,
+    Transfer,
+)
+
+__all__ = ["Switchboard"]
+
+ENDED_KEPT = 100
+SPARE_DEADLINES = 100
+
+
+class Switchboard:
+    """See the module. `on_change` is called when `wake_at`, `playing` or the instances may have changed."""
+
+    def __init__(
+        self,
+        *,
+        limits: CallLimits,
+        max_calls: int,
+        on_change: Callable[[], None] = lambda: None,
+        watch: EventBus | None = None,
+        dialler: Dialler | None = None,
+        recordings: Recordings | None = None,
+        record: bool = False,
+    ) -> None:
+        self.limits = limits
+        self.max_calls = max_calls
+        self.dialler = dialler or NoDialler()
+        self.recordings = recordings or NoRecordings()
+        self.record = record
+        self.instances = Instances()
+        self._on_change = on_change
+        self._calls: dict[str, GatewayCall] = {}
+        self._live: dict[str, GatewayCall] = {}
+        self._ended: deque[CallSnapshot] = deque(maxlen=ENDED_KEPT)
+        self._deadlines: list[tuple[float, int, str]] = []
+        self._order = count()
+        self._closed = False
+        self.watch = watch or EventBus()
+        self._told: dict[str, Phase] = {}  # of calls under way, what the watchers know
+
+    # ------------------------------------------------------------------ callers
+
+    def place(self, info: CallInfo, leg: Leg, now: float, options: CallOptions | None = None) -> GatewayCall:
+        """A caller calls: ring, and look for an agent. The call may have ended when this returns."""
+        call = GatewayCall(info=info, leg=leg, host=self, now=now, options=options)
+        leg.attach(call)
+        if self._takes(call, now):
+            call.place(now)
+        return call
+
+    def dial(
+        self,
+        info: CallInfo,
+        request: DialRequest,
+        *,
+        ring_timeout_s: float,
+        now: float,
+        options: CallOptions | None = None,
+    ) -> GatewayCall:
+        """Call somebody, and then an agent: raises `DialRefused` where that cannot be."""
+        if self._closed:
+            raise DialRefused("the gateway is shutting down", "room")
+        if len(self._calls) >= self.max_calls:
+            raise DialRefused(f"{self.max_calls} calls are under way: try again later", "room")
+        if not any(instance.takes_calls for instance in self.instances.of(info.agent_id)):
+            # Whoever picks up is not to find nobody there.
+            raise DialRefused(f"no instance of agent {info.agent_id!r} is connected and free", "room")
+        leg = self.dialler.dial(replace(request, ring_timeout_s=ring_timeout_s))
+        call = GatewayCall(info=info, leg=leg, host=self, now=now, options=options)
+        self._calls[call.call_id] = call
+        call.dial(leg, ring_timeout_s, now)
+        return call
+
+    def _takes(self, call: GatewayCall, now: float) -> bool:
+        if self._closed:
+            call.end(now, EndReason.SHUTDOWN, "the gateway is shutting down")
+        elif len(self._calls) >= self.max_calls:
+            call.end(now, EndReason.BUSY, f"{self.max_calls} calls are under way, and more are not taken")
+        else:
+            self._calls[call.call_id] = call
+            return True
+        return False
+
+    def call(self, call_id: str) -> GatewayCall | None:
+        """The call under way with this id."""
+        return self._calls.get(call_id)
+
+    # ------------------------------------------------------------------ agents
+
+    def register(self, registration: Register, link: AgentLink, now: float) -> Instance:
+        """An agent is connected. It takes the place of an older connection with the same names."""
+        instance, replaced = self.instances.add(registration, link)
+        logger.info(
+            "agent {} registered: instance {}, capacity {}",
+            instance.agent_id,
+            instance.instance_id,
+            instance.capacity,
+        )
+        if replaced is not None:
+            replaced.link.replace()
+            self._lose_calls(replaced, now)
+        self._on_change()
+        return instance
+
+    def receive(self, instance: Instance, message: AgentMessage, now: float) -> None:
+        """What an agent says about itself or a call. About calls that it does not have, it is not heard."""
+        if isinstance(message, Status):
+            instance.update(message)
+            return
+        call_id = getattr(message, "call_id", "")
+        call = self._calls.get(call_id)
+        if call is None:
+            if isinstance(message, Accept):
+                self._refuse_late(instance, message)
+            return
+        match message:
+            case Accept(offer_id=offer_id):
+                call.accept(instance, offer_id, now)
+            case Reject(offer_id=offer_id, reason=reason, detail=detail):
+                call.reject(instance, offer_id, f"{reason} {detail}".strip(), now)
+            case Answer():
+                call.answer(instance, now)
+            case Checkpoint(state=state):
+                call.keep(instance, state)
+            case ConversationEvent():
+                call.conversation(instance, message)
+            case Hangup(reason=reason, detail=detail):
+                call.hangup(instance, reason, detail, now)
+            case Transfer() if call.serves(instance):
+                call.control.transfer(message, call.tell_agent, now)
+            case Control(what=what, on=on) if call.serves(instance):
+                call.control.switch(what, on)
+            case _:
+                logger.debug("instance {}: {} has no meaning here", instance.instance_id, message.type)
+
+    def lose(self, instance: Instance, now: float, why: str) -> None:
+        """The connection to an agent is gone."""
+        self.instances.remove(instance)
+        logger.info("agent {} is gone: instance {}: {}", instance.agent_id, instance.instance_id, why)
+        self._lose_calls(instance, now)
+        self._on_change()
+
+    # ------------------------------------------------------------------ time
+
+    @property
+    def wake_at(self) -> float | None:
+        """When `tick` wants to be called next."""
+        return self._deadlines[0][0] if self._deadlines else None
+
+    @property
+    def playing(self) -> bool:
+        """Whether there are calls whose playout has to be ticked."""
+        return bool(self._live)
+
+    def tick(self, now: float) -> None:
+        """Act on the deadlines that have passed."""
+        while self._deadlines and self._deadlines[0][0] <= now:
+            call = self._calls.get(heapq.heappop(self._deadlines)[2])
+            if call is not None:  # what it once waited for may be over: a tick then does nothing
+                call.tick(now)
+
+    def play(self, now: float) -> None:
+        """Send every caller what is due. What goes wrong in one call ends that call."""
+        for call in tuple(self._live.values()):
+            try:
+                call.play(now)
+            except Exception:
+                call.log.exception("playing to the caller failed")
+                call.end(now, EndReason.ERROR, "internal error of the gateway")
+
+    def shutdown(self, now: float) -> None:
+        """End every call, let every agent go, and take no more."""
+        self._closed = True
+        for call in tuple(self._calls.values()):
+            call.end(now, EndReason.SHUTDOWN, "the gateway is shutting down")
+        for instance in self.instances.all():
+            instance.link.shutdown()
+
+    def snapshot(self) -> Snapshot:
+        """What there is to see just now."""
+        return Snapshot(
+            instances=tuple(
+                InstanceSnapshot(
+                    agent_id=one.agent_id,
+                    instance_id=one.instance_id,
+                    version=one.version,
+                    capacity=one.capacity,
+                    active=one.active,
+                    draining=one.draining,
+                )
+                for one in self.instances.all()
+            ),
+            calls=tuple(call.snapshot() for call in self._calls.values()),
+            ended=tuple(self._ended),
+        )
+
+    def call_changed(self, call: GatewayCall) -> None:
+        """A call tells that its phase or its deadlines are others now."""
+        self._tell_watchers(call)
+        if call.phase is Phase.ENDED:
+            self._calls.pop(call.call_id, None)
+            self._ended.append(call.snapshot())
+        if call.phase in (Phase.LIVE, Phase.BRIDGED):
+            self._live[call.call_id] = call
+        else:
+            self._live.pop(call.call_id, None)
+        wake_at = call.wake_at
+        if wake_at is not None:
+            heapq.heappush(self._deadlines, (wake_at, next(self._order), call.call_id))
+        elif len(self._deadlines) > SPARE_DEADLINES + 4 * len(self._calls):
+            # Those of calls that have ended would stay until the longest call could have lasted.
+            self._deadlines = [one for one in self._deadlines if one[2] in self._calls]
+            heapq.heapify(self._deadlines)
+        self._on_change()
+
+    def call_told(self, call: GatewayCall, number: int, event: ConversationEvent) -> None:
+        """A call passes on what happened in its conversation."""
+        self.watch.tell(
+            ConversationTold(self.watch.wall(), call.call_id, number, event.at, event.event, event.data)
+        )
+
+    def _tell_watchers(self, call: GatewayCall) -> None:
+        if self._told.get(call.call_id) is call.phase:
+            return
+        if call.phase is Phase.ENDED:
+            self._told.pop(call.call_id, None)
+        else:
+            self._told[call.call_id] = call.phase
+        self.watch.tell(CallChanged(self.watch.wall(), call.snapshot()))
+
+    def _lose_calls(self, instance: Instance, now: float) -> None:
+        for call_id in sorted(instance.calls):
+            call = self._calls.get(call_id)
+            if call is not None:
+                call.instance_lost(instance, now)
+
+    @staticmethod
+    def _refuse_late(instance: Instance, message: Accept) -> None:
+        instance.link.send(
+            Cancel(call_id=message.call_id, offer_id=message.offer_id, detail="the call is over")
+        )

@@ -1,0 +1,241 @@
+"""The telephones of a gateway: their calls become legs, legs are dialled, and all of them have one beat.
+
+Here signalling (`gateway.sip`), sound (`gateway.rtp`) and the legs (`legs.sip`) are put together. It is
+imported only by a gateway that has telephones: it brings numpy and the codecs with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import secrets
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from loguru import logger
+
+from piopiy_pipeline.call import CallInfo
+from piopiy_pipeline.gateway.core.dialling import DialledLeg, DialRefused, DialRequest
+from piopiy_pipeline.gateway.core.leg import Leg
+from piopiy_pipeline.gateway.phones.sip_leg import DialledSipLeg, SipLeg
+from piopiy_pipeline.gateway.rtp.codecs import codec_rate, preload
+from piopiy_pipeline.gateway.rtp.ports import NoPortError, PortPool
+from piopiy_pipeline.gateway.rtp.rtp_transport import RtpTransport
+from piopiy_pipeline.gateway.sip.agent.dial_plan import Destination, DialPlan
+from piopiy_pipeline.gateway.sip.config import SipConfig
+from piopiy_pipeline.gateway.sip.dialog.sip_call import SipCall
+from piopiy_pipeline.gateway.sip.sdp.negotiation import CodecName, Negotiation, SdpRefused, SessionDescription
+from piopiy_pipeline.gateway.sip.syntax.message import clean
+from piopiy_pipeline.gateway.sip.syntax.uri import escaped_user
+from piopiy_pipeline.gateway.sip.transport.endpoint import CannotCall, SipEndpoint
+from piopiy_pipeline.offload import offload
+
+__all__ = ["Phones"]
+
+_ANONYMOUS = ("", "anonymous")
+
+
+class Phones:
+    """See the module. Implements `UserAgentListener`, `Dialler` and the legs' `LegHost`.
+
+    `place` takes a call that came in to the switchboard; `on_change` is called when `active` has changed.
+    """
+
+    def __init__(
+        self,
+        config: SipConfig,
+        *,
+        place: Callable[[CallInfo, Leg], object],
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.config = config
+        self.media_timeout_s = config.media_timeout_s
+        self._place = place
+        self._on_change = on_change
+        self._plan = DialPlan(config)
+        self._ports = PortPool(config.host, *config.rtp_ports)
+        self._legs: dict[SipLeg, None] = {}  # in the order in which they came
+        self._endpoint: SipEndpoint | None = None
+        self._preload: asyncio.Task[None] | None = None
+
+    # ------------------------------------------------------------------ the gateway's side
+
+    async def open(self) -> None:
+        """Listen. Raises `GatewayError` when that cannot be."""
+        self._endpoint = await SipEndpoint.open(self.config, self)
+        if self.config.callers == "anyone" and not _is_loopback(self.config.host):
+            logger.warning(
+                "sip: callers = 'anyone', so whoever reaches {} port {} can call the agents: "
+                "use 'known' unless a firewall stands before it",
+                self.config.host,
+                self.port,
+            )
+        if any(codec_rate(name) > 8000 for name in self.config.codecs):
+            self._preload = asyncio.create_task(offload(preload))
+
+    @property
+    def port(self) -> int:
+        """SIP's."""
+        return self.config.port if self._endpoint is None else self._endpoint.port
+
+    @property
+    def endpoint(self) -> SipEndpoint | None:
+        """Signalling's side: None before `open` and after `close`."""
+        return self._endpoint
+
+    @property
+    def active(self) -> bool:
+        """Whether there are legs with sound, for which `beat` is to be called."""
+        return bool(self._legs)
+
+    def beat(self, now: float) -> None:
+        """Every 20 ms, behind the switchboard's. What goes wrong with one phone ends its call and no other."""
+        for leg in tuple(self._legs):
+            try:
+                leg.beat(now)
+            except Exception:
+                logger.exception("the sound of a phone failed")
+                leg.lose(now, "internal error of the gateway")
+
+    async def close(self) -> None:
+        """Hang up, and close."""
+        endpoint, self._endpoint = self._endpoint, None
+        if endpoint is not None:
+            await endpoint.close()
+        if self._preload is not None:
+            await self._preload
+
+    # ------------------------------------------------------------------ calls that come in
+
+    def incoming_call(self, call: SipCall, now: float) -> None:
+        """Somebody calls."""
+        try:
+            leg = self._leg(call)
+        except SdpRefused as error:
+            logger.info("a call of {} is refused: {}", call.from_user, error)
+            call.reject(488, "Not Acceptable Here", now)
+            return
+        except OSError as error:
+            logger.warning("a call of {} is refused: {}", call.from_user, error)
+            call.reject(503, "Service Unavailable", now)
+            return
+        info = CallInfo(
+            agent_id=call.agent_id,
+            call_id=str(uuid.uuid4()),
+            from_number=None if call.from_user.lower() in _ANONYMOUS else call.from_user,
+            to_number=call.to_user or None,
+            metadata=metadata(call),
+            kind=leg.kind,
+        )
+        self._place(info, leg)
+
+    def _leg(self, call: SipCall) -> SipLeg:
+        line = RtpTransport(self._ports.open())
+        try:
+            # A phone that leaves the offer to us would choose after the agent was told the rate.
+            codecs = [name for name in self.config.codecs if call.offer or codec_rate(name) == 8000]
+            negotiation = self._negotiation(call.source[0], line.port, codecs or self.config.codecs)
+            return SipLeg(call, line, negotiation, self)
+        except BaseException:
+            line.close()
+            raise
+
+    # ------------------------------------------------------------------ calls that go out
+
+    def dial(self, request: DialRequest) -> DialledLeg:
+        """The leg to call with: see `DialPlan` for whom. Raises `DialRefused`."""
+        endpoint = self._endpoint
+        if endpoint is None:
+            raise DialRefused("the gateway is shutting down", "room")
+        found = self._plan.find(request.to)
+        self._check_way(request.to, found, endpoint)
+        try:
+            peer = endpoint.peer_of(found.to, trunk=found.trunk)
+            line = RtpTransport(self._ports.open())
+        except CannotCall as error:
+            raise DialRefused(f"cannot call {request.to!r}: {error}") from None
+        except NoPortError as error:
+            raise DialRefused(f"cannot call {request.to!r}: {error.strerror}", "room") from None
+
+        def invite(offer: SessionDescription, leg: SipLeg) -> SipCall:
+            try:
+                call = endpoint.invite(
+                    found.to,
+                    offer,
+                    leg,
+                    trunk=found.trunk,
+                    from_user=self._plan.caller_id(found, request.from_number),
+                    headers=request.headers,
+                    ring_timeout_s=request.ring_timeout_s,
+                )
+            except CannotCall as error:
+                raise DialRefused(f"cannot call {request.to!r}: {error}") from None
+            call.user = found.to if found.kind == "phone" else ""
+            return call
+
+        negotiation = self._negotiation(peer, line.port, self.config.codecs)
+        return DialledSipLeg(line, negotiation, self, invite=invite)
+
+    def _check_way(self, to: str, found: Destination, endpoint: SipEndpoint) -> None:
+        if found.kind == "phone" and not endpoint.registered(found.to):
+            raise DialRefused(f"cannot call {to!r}: no phone of {found.to!r} is registered just now", "room")
+        if found.kind == "number" and found.trunk is None:
+            if not self.config.trunks:
+                raise DialRefused(f"cannot call {to!r}: numbers need a trunk, and sip.trunks has none", "way")
+            raise DialRefused(f"cannot call {to!r}: none of sip.trunks has a prefix for it", "way")
+
+    # ------------------------------------------------------------------ the legs' side
+
+    def refer_target(self, to: str, call: SipCall) -> str | None:
+        """A number is dialled where the phone is at home. One that is at home here reaches agents, and no others."""
+        endpoint = self._endpoint
+        try:
+            found = self._plan.find(to)
+        except DialRefused:
+            return None  # to be told by whoever dials it
+        if found.kind == "uri":
+            return found.to
+        if found.kind == "phone" or endpoint is None:
+            return None
+        host, port = call.source
+        if call.user:
+            if self.config.agent_for(found.to) is None:
+                return None
+            host, port = endpoint.media_host(host), self.port
+        return f"sip:{escaped_user(found.to)}@{f'[{host}]' if ':' in host else host}:{port}"
+
+    def leg_opened(self, leg: SipLeg) -> None:
+        self._legs[leg] = None
+        self._on_change()
+
+    def leg_closed(self, leg: SipLeg) -> None:
+        if leg in self._legs:
+            del self._legs[leg]
+            self._on_change()
+
+    def _negotiation(self, peer: str, port: int, codecs: Sequence[CodecName]) -> Negotiation:
+        assert self._endpoint is not None, "open comes first"
+        return Negotiation(
+            host=self._endpoint.media_host(peer),
+            port=port,
+            codecs=codecs,
+            session_id=secrets.randbits(62),
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def metadata(call: SipCall) -> dict[str, Any]:
+    """What a bot is told of a call beside the numbers: its ``X-`` headers, and under ``sip`` the rest."""
+    own = {name: value for name, value in call.headers.items() if name[:2].upper() == "X-"}
+    rest = {name: value for name, value in call.headers.items() if name not in own}
+    sip: dict[str, Any] = {"call_id": clean(call.call_id), "headers": rest}
+    if call.from_name:
+        sip["from_name"] = call.from_name
+    return {**own, "sip": sip}

@@ -1,0 +1,199 @@
+"""Who may come in, and to what: paths, tokens and origins, before a connection becomes a WebSocket. No I/O."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from websockets.datastructures import Headers, MultipleValuesError
+
+from piopiy_pipeline import __version__
+from piopiy_pipeline.gateway.access.access import Access, AccessError, Header, header_of
+from piopiy_pipeline.gateway.config import GatewayConfig
+from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
+from piopiy_pipeline.gateway.core.switchboard import Switchboard
+
+if TYPE_CHECKING:
+    from piopiy_pipeline.gateway.carriers.carrier_gateway import CarrierGateway, CarrierOpening
+
+__all__ = [
+    "GREETING",
+    "AgentRoute",
+    "CallerRoute",
+    "CarrierRoute",
+    "MediaRoute",
+    "RequestRefused",
+    "Router",
+    "Visit",
+    "WatcherRoute",
+]
+
+GREETING = (
+    f"piopiy gateway {__version__}\n"
+    f"Agents connect to /agent, callers to /call/<agent id>, both with a bearer token.\n"
+    f"Try: piopiy call --say 'Hello'\n"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRefused:
+    """An HTTP answer instead of a WebSocket; also how plain pages are answered."""
+
+    status: HTTPStatus
+    text: str
+    wrong_key: bool = False
+    """Whether it is for a key that somebody may be guessing. Media tokens are none: they are new each time."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentRoute:
+    """An agent, with a token that is good for `agent_ids`."""
+
+    agent_ids: Collection[str]
+
+
+@dataclass(frozen=True, slots=True)
+class MediaRoute:
+    """The media stream of `call`; its token is used up."""
+
+    call: GatewayCall
+
+
+@dataclass(frozen=True, slots=True)
+class CallerRoute:
+    """A caller for this agent."""
+
+    agent_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class WatcherRoute:
+    """Somebody who wants to be told of calls, and will show a key for it."""
+
+    header: Header
+
+
+@dataclass(frozen=True, slots=True)
+class CarrierRoute:
+    """A carrier's stream, whose signature or ticket was checked; the ticket is used up."""
+
+    opening: CarrierOpening
+
+
+Visit = AgentRoute | MediaRoute | CallerRoute | WatcherRoute | CarrierRoute
+
+
+class Router:
+    """Decides on each request, by path and ``Authorization: Bearer <token>``."""
+
+    carriers: CarrierGateway | None = None
+    """Who decides on carriers' streams, in a gateway that takes them."""
+
+    def __init__(self, config: GatewayConfig, switchboard: Switchboard) -> None:
+        self._access = Access(config)
+        self._agents = config.agents
+        self._caller_keys = config.caller_keys
+        self._switchboard = switchboard
+
+    def admit(self, target: str, headers: Headers) -> Visit | RequestRefused:
+        """What this request comes for, or why not."""
+        try:
+            path = urlsplit(target).path
+        except ValueError:
+            return RequestRefused(HTTPStatus.BAD_REQUEST, f"{target!r:.200} is no address\n")
+        kind, _, rest = path.removeprefix("/").partition("/")
+        name = unquote(rest)
+        match kind:
+            case "" | "healthz" if not rest:
+                return RequestRefused(HTTPStatus.OK, GREETING)
+            case "agent" if not rest:
+                return self._agent(headers)
+            case "media" if name:
+                return self._media(name, headers)
+            case "call" if name:
+                return self._caller(name, headers)
+            case "carrier" if name:
+                return self._carrier(rest, target, headers)
+            case "api" if name == "events":
+                return self._watcher(headers)
+        return RequestRefused(
+            HTTPStatus.NOT_FOUND,
+            f"nothing is at {target!r:.200}:"
+            " there are /agent, /media/<call id>, /call/<agent id>, /carrier/<carrier>/<agent id>, /api/events\n",
+        )
+
+    def _agent(self, headers: Headers) -> AgentRoute | RequestRefused:
+        token = _bearer(headers)
+        if isinstance(token, RequestRefused):
+            return token
+        agent_ids = frozenset(_matching(token, self._agents.items()))
+        if not agent_ids:
+            return _unauthorized("this bearer token is that of no agent of this gateway", wrong_key=True)
+        return AgentRoute(agent_ids)
+
+    def _media(self, call_id: str, headers: Headers) -> MediaRoute | RequestRefused:
+        token = _bearer(headers)
+        if isinstance(token, RequestRefused):
+            return token
+        call = self._switchboard.call(call_id)
+        if call is None or not call.redeem(token):
+            return _unauthorized("this media token is unknown, expired, or was used before")
+        return MediaRoute(call)
+
+    def _caller(self, agent_id: str, headers: Headers) -> CallerRoute | RequestRefused:
+        token = _bearer(headers)
+        if isinstance(token, RequestRefused):
+            return token
+        if not _matching(token, ((key, key) for key in self._caller_keys)):
+            return _unauthorized("this bearer token is no caller key of this gateway", wrong_key=True)
+        if agent_id not in self._agents:
+            return RequestRefused(HTTPStatus.NOT_FOUND, f"this gateway has no agent {agent_id!r:.200}\n")
+        return CallerRoute(agent_id)
+
+    def _carrier(self, rest: str, target: str, headers: Headers) -> CarrierRoute | RequestRefused:
+        names = [unquote(name) for name in rest.split("/")]
+        if self.carriers is None:
+            return RequestRefused(
+                HTTPStatus.NOT_FOUND, "this gateway takes no carriers' streams: it has no carriers\n"
+            )
+        if len(names) > 3 or "" in names:
+            return RequestRefused(
+                HTTPStatus.NOT_FOUND, "a carrier's stream is at /carrier/<carrier>/<agent id>\n"
+            )
+        try:
+            return CarrierRoute(self.carriers.admit(names, target, header_of(list(headers.raw_items()))))
+        except AccessError as error:
+            return RequestRefused(HTTPStatus(error.status), f"{error.text}\n")
+
+    def _watcher(self, headers: Headers) -> WatcherRoute | RequestRefused:
+        header = header_of(list(headers.raw_items()))
+        try:
+            self._access.check_origin(header)
+        except AccessError as error:
+            return RequestRefused(HTTPStatus(error.status), f"{error.text}\n")
+        return WatcherRoute(header)
+
+
+def _bearer(headers: Headers) -> str | RequestRefused:
+    try:
+        scheme, _, token = headers.get("Authorization", "").partition(" ")
+    except MultipleValuesError:
+        return _unauthorized("more than one Authorization header")
+    token = token.strip()
+    if scheme.lower() != "bearer" or not token:
+        return _unauthorized("send 'Authorization: Bearer <token>'")
+    return token
+
+
+def _matching(token: str, known: Iterable[tuple[str, str]]) -> list[str]:
+    """The names whose secret is `token`. Every one is compared, each in constant time."""
+    presented = token.encode(errors="replace")
+    return [name for name, secret in known if hmac.compare_digest(secret.encode(), presented)]
+
+
+def _unauthorized(why: str, *, wrong_key: bool = False) -> RequestRefused:
+    return RequestRefused(HTTPStatus.UNAUTHORIZED, f"{why}\n", wrong_key)

@@ -1,0 +1,189 @@
+"""A caller over a WebSocket: ``piopiy call``, tests, and anything else that speaks `signaling.caller`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from websockets.frames import CloseCode
+
+from piopiy_pipeline.call import CallKind, EndReason
+from piopiy_pipeline.gateway.core.leg import Leg, LegListener
+from piopiy_pipeline.signaling.caller import (
+    Answered,
+    CallStart,
+    Conversation,
+    Leave,
+    LegEnded,
+    LegFault,
+    Ringing,
+    parse_caller_event,
+)
+from piopiy_pipeline.signaling.gateway_protocol import TokenBucket
+from piopiy_pipeline.signaling.messages import (
+    ConversationEvent,
+    DataMessage,
+    Dtmf,
+    Message,
+    ProtocolError,
+    dump,
+)
+from piopiy_pipeline.signaling.websocket import DirectServerConnection
+
+__all__ = ["StreamLeg"]
+
+START_S = 5.0
+"""How long a caller may take from the connection to `CallStart`."""
+MAX_MESSAGE_BYTES = 64 << 10
+EVENTS_PER_S = 50
+BUFFER_S = 1.0
+"""So much sound may wait for a caller's connection; frames beyond that are left out."""
+STUCK_S = 10.0
+"""A caller whose connection took nothing for this long is gone."""
+
+
+class StreamLeg(Leg):
+    """One connection on ``/call/{agent_id}``.
+
+    `place` is called once, with the leg and what the caller said of the call, when that has come;
+    it is to attach a listener. Without `may_watch` the caller learns the reason of the end and no more.
+    """
+
+    kind: CallKind = "stream"
+
+    def __init__(
+        self,
+        connection: DirectServerConnection,
+        *,
+        place: Callable[[StreamLeg, CallStart], None],
+        may_watch: bool = False,
+    ) -> None:
+        self.rate = 16000
+        self._connection = connection
+        self._place = place
+        self._loop = asyncio.get_running_loop()
+        self._listener: LegListener | None = None
+        self._rate = TokenBucket(EVENTS_PER_S, self._loop.time())
+        self._started = False
+        self._answered = False
+        self._may_watch = may_watch
+        self._watch = False
+        self._ended = False
+        self._dropped = 0
+        self._stuck_since: float | None = None
+        self._start_timer = self._loop.call_later(START_S, self._no_start)
+        connection.listen(on_text=self._on_text, on_binary=self._on_binary, on_close=self._on_close)
+
+    # ------------------------------------------------------------------ the call's side
+
+    @property
+    def frames_dropped(self) -> int:
+        return self._dropped
+
+    def attach(self, listener: LegListener) -> None:
+        self._listener = listener
+
+    def ring(self, call_id: str) -> None:
+        self._post(Ringing(call_id=call_id))
+
+    def answer(self) -> None:
+        self._answered = True
+        self._post(Answered())
+
+    def send(self, frame: bytes) -> None:
+        if self._ended or self._connection.post_binary(frame):
+            self._stuck_since = None
+            return
+        self._dropped += 1
+        now = self._loop.time()
+        if self._stuck_since is None:
+            self._stuck_since = now
+        elif now - self._stuck_since > STUCK_S:
+            self._hang_up(f"the caller's connection took nothing for {STUCK_S:g} s")
+
+    def conversation(self, event: ConversationEvent) -> None:
+        if self._watch:
+            self._post(Conversation(at=event.at, name=event.event, data=event.data))
+
+    def dtmf(self, digits: str) -> None:
+        self._post(Dtmf(digits=digits))
+
+    def data(self, data: dict[str, Any]) -> None:
+        self._post(DataMessage(data=data))
+
+    def end(self, reason: EndReason, detail: str) -> None:
+        if not self._ended:
+            self._post(LegEnded(reason=reason, detail=detail if self._may_watch else ""))
+            self._finish(CloseCode.NORMAL_CLOSURE, reason.value)
+
+    # ------------------------------------------------------------------ the socket's side
+
+    def _on_text(self, text: bytes) -> None:
+        if len(text) > MAX_MESSAGE_BYTES:
+            self._fault(f"an event of {len(text)} bytes: {MAX_MESSAGE_BYTES} are the limit")
+            return
+        if not self._rate.take(self._loop.time()):
+            self._fault(f"more than {EVENTS_PER_S} events a second")
+            return
+        try:
+            self._on_event(parse_caller_event(text))
+        except ProtocolError as error:
+            self._fault(str(error))
+
+    def _on_event(self, event: CallStart | Leave | Dtmf | DataMessage) -> None:
+        if isinstance(event, CallStart):
+            if self._started:
+                raise ProtocolError("start: this call has started already")
+            self._started = True
+            self._start_timer.cancel()
+            self.rate, self._watch = event.rate, event.watch and self._may_watch
+            self._connection.binary_limit_bytes = int(BUFFER_S * event.rate) * 2
+            self._place(self, event)
+        elif not self._started or self._listener is None:
+            raise ProtocolError(f"{event.event} before start: send start first")
+        elif isinstance(event, Leave):
+            self._hang_up("")
+        elif isinstance(event, Dtmf):
+            self._listener.caller_dtmf(event.digits)
+        else:
+            self._listener.caller_data(event.data)
+
+    def _on_binary(self, pcm: bytes) -> None:
+        if not self._started or self._listener is None:
+            self._fault("audio before start: send start first")
+        elif len(pcm) > MAX_MESSAGE_BYTES or len(pcm) % 2:
+            self._fault(f"audio of {len(pcm)} bytes: whole 16-bit samples, {MAX_MESSAGE_BYTES} bytes at most")
+        elif self._answered:
+            self._listener.caller_audio(pcm)
+
+    def _no_start(self) -> None:
+        self._fault(f"no start within {START_S:g} s")
+
+    def _fault(self, detail: str) -> None:
+        self._post(LegFault(detail=detail))
+        self._finish(CloseCode.POLICY_VIOLATION, detail)
+        self._tell_hangup(f"the caller broke the protocol: {detail}")
+
+    def _on_close(self) -> None:
+        self._finish(CloseCode.NORMAL_CLOSURE, "")
+        self._tell_hangup("")
+
+    def _hang_up(self, detail: str) -> None:
+        """The listener ends the call, which ends this leg."""
+        self._tell_hangup(detail)
+        self._finish(CloseCode.NORMAL_CLOSURE, detail)
+
+    def _tell_hangup(self, detail: str) -> None:
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.caller_hangup(self._loop.time(), detail)
+
+    def _finish(self, code: CloseCode, why: str) -> None:
+        self._ended = True
+        self._start_timer.cancel()
+        self._connection.finish(code, why)
+
+    def _post(self, message: Message) -> None:
+        if not self._ended:
+            self._connection.post_text(dump(message))

@@ -1,0 +1,1 @@
+"""Recordings of calls as stereo WAV files, written while the call lasts."""

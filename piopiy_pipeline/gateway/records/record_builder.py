@@ -1,0 +1,78 @@
+"""Calls by the clock that people read. No I/O.
+
+A call's own times are of the event loop's clock, which begins anywhere and never jumps. Its record
+has times of day: that of its placing is read from the wall once, and all others are counted from it,
+so that a clock that is set in mid-call bends no call's length.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from piopiy_pipeline.gateway.api.models import CallQuality, CallRecord
+from piopiy_pipeline.gateway.core.event_bus import CallChanged
+from piopiy_pipeline.gateway.core.snapshots import CallSnapshot, Phase
+
+__all__ = ["RecordBuilder", "time_of_day"]
+
+
+def time_of_day(unix_s: float) -> datetime:
+    """Unix time in seconds as UTC."""
+    return datetime.fromtimestamp(unix_s, UTC)
+
+
+class RecordBuilder:
+    """Makes records of what calls tell. Remembers the calls under way, and no others."""
+
+    def __init__(self) -> None:
+        self._under_way: dict[str, tuple[CallSnapshot, float]] = {}
+
+    def record(self, news: CallChanged) -> CallRecord:
+        """The record of the call as it is now. Tell it every change of a call, in order."""
+        call = news.call
+        known = self._under_way.get(call.call_id)
+        offset = known[1] if known else news.when - _moment(call)
+        if call.phase is Phase.ENDED:
+            self._under_way.pop(call.call_id, None)
+        else:
+            self._under_way[call.call_id] = call, offset
+        return _record(call, offset, news.when)
+
+    def under_way(self, when: float) -> list[CallRecord]:
+        """The calls under way at the Unix time `when`, the first placed first."""
+        return [_record(call, offset, when) for call, offset in self._under_way.values()]
+
+
+def _moment(call: CallSnapshot) -> float:
+    """The loop's time at which a call became what it is, as far as it tells."""
+    if call.ended_at is not None:
+        return call.ended_at
+    return call.placed_at if call.answered_at is None else call.answered_at
+
+
+def _record(call: CallSnapshot, offset: float, when: float) -> CallRecord:
+    ended = when if call.ended_at is None else call.ended_at + offset
+    return CallRecord(
+        call_id=call.call_id,
+        agent_id=call.agent_id,
+        instance_id=call.instance_id,
+        kind=call.kind,
+        from_number=call.from_number,
+        to_number=call.to_number,
+        metadata=call.metadata,
+        phase=call.phase,
+        placed_at=time_of_day(call.placed_at + offset),
+        answered_at=None if call.answered_at is None else time_of_day(call.answered_at + offset),
+        ended_at=None if call.ended_at is None else time_of_day(ended),
+        duration_s=None if call.answered_at is None else max(0.0, ended - call.answered_at - offset),
+        reason=call.reason,
+        detail=call.detail,
+        recorded=call.recorded and call.phase is Phase.ENDED,
+        quality=CallQuality(
+            gaps=call.gaps,
+            worst_gap_s=call.worst_gap_s,
+            frames_dropped=call.frames_dropped,
+            caller_dropped_s=call.caller_dropped_s,
+            line=call.line,
+        ),
+    )

@@ -1,0 +1,92 @@
+"""Who can be called, and how: phones that are registered, URIs, and everybody else through a trunk. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from piopiy_pipeline.gateway.errors import GatewayError
+from piopiy_pipeline.gateway.sip.agent.digest import Credentials
+from piopiy_pipeline.gateway.sip.agent.registrar import Registrar
+from piopiy_pipeline.gateway.sip.config import SipConfig
+from piopiy_pipeline.gateway.sip.dialog.dialog import flow_of
+from piopiy_pipeline.gateway.sip.syntax.message import Flow
+from piopiy_pipeline.gateway.sip.syntax.uri import escaped_user
+
+__all__ = ["CannotCall", "LocationService", "NextHop"]
+
+_MAX_NUMBER = 128
+
+
+class CannotCall(GatewayError):
+    """Nobody can be reached under what was to be called, and why."""
+
+
+class NextHop(NamedTuple):
+    """How somebody is called."""
+
+    uri: str
+    flow: Flow
+    credentials: Credentials | None
+    host: str
+    """What From says behind the ``@``."""
+    user: str
+    """Who we are there, when a call names nobody."""
+    or_else: Flow | None = None
+    """Where to when the connection of `flow` is gone."""
+
+
+class LocationService:
+    """Finds the way to whoever is to be called. `address_for(peer)` is the address by which a peer reaches us."""
+
+    def __init__(self, config: SipConfig, registrar: Registrar, address_for: Callable[[str], str]) -> None:
+        self._trunks = config.trunks
+        self._registrar = registrar
+        self._address_for = address_for
+
+    def way_to(self, to: str, trunk: str | None, now: float) -> NextHop:
+        """To a registered phone's user, a `sip:` URI, or a number through a trunk (the first, or `trunk`).
+
+        Raises `CannotCall`.
+        """
+        if trunk is not None:
+            return self._through(trunk, to)
+        binding = self._registrar.find(to, now)
+        if binding is not None:
+            own = self._address_for(binding.flow.host)
+            or_else = flow_of(binding.uri, binding.flow) if binding.flow.reliable else None
+            return NextHop(binding.uri, binding.flow, None, own, "", or_else)
+        if to.lower().startswith(("sip:", "sips:")):
+            return self._straight(to)
+        first = next(iter(self._trunks), None)
+        if first is None:
+            raise CannotCall(
+                f"{to!r} is neither a registered phone nor a sip: URI, and there is no trunk to call through"
+            )
+        return self._through(first, to)
+
+    def _straight(self, uri: str) -> NextHop:
+        if not uri.isascii():  # nothing else can be sent
+            raise CannotCall(f"no URI: {uri[:80]!r}")
+        try:
+            flow = flow_of(uri, Flow("udp", "", 5060))
+        except ValueError as error:
+            raise CannotCall(str(error)) from None
+        return NextHop(uri, flow, None, self._address_for(flow.host), "")
+
+    def _through(self, name: str, to: str) -> NextHop:
+        trunk = self._trunks.get(name)
+        if trunk is None:
+            raise CannotCall(f"there is no trunk {name!r}")
+        number = to[4:] if to.lower().startswith("tel:") else to
+        if not number or any(c.isspace() or not c.isprintable() for c in number) or len(number) > _MAX_NUMBER:
+            raise CannotCall(f"no number: {to[:60]!r}")
+        host = f"[{trunk.host}]" if ":" in trunk.host else trunk.host
+        transport = "" if trunk.transport == "udp" else f";transport={trunk.transport}"
+        return NextHop(
+            f"sip:{escaped_user(number)}@{host}:{trunk.port}{transport}",
+            Flow(trunk.transport, trunk.host, trunk.port),
+            Credentials(trunk.user, trunk.password) if trunk.user and trunk.password else None,
+            trunk.host,
+            trunk.user or "",
+        )

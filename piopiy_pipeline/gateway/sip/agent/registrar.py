@@ -1,0 +1,136 @@
+"""Where phones are: they register, and calls to them go where they last were. No I/O.
+
+Source: RFC 3261, section 10.3; a phone is called back where its REGISTER came from, as NATs demand.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from piopiy_pipeline.gateway.sip.syntax.message import Flow, SipRequest
+from piopiy_pipeline.gateway.sip.syntax.uri import NameAddr, SipUri
+
+__all__ = ["Binding", "Registrar", "RegistrarAnswer"]
+
+_MAX_BINDINGS = 8
+_MAX_FLOWS = 10_000
+MIN_EXPIRES_S, MAX_EXPIRES_S, DEFAULT_EXPIRES_S = 30, 86_400, 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """One phone of a user."""
+
+    uri: str
+    flow: Flow
+    call_id: str
+    sequence: int
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrarAnswer:
+    """What to answer a REGISTER with."""
+
+    code: int
+    headers: tuple[tuple[str, str], ...] = ()
+    phrase: str = ""
+
+
+class Registrar:
+    """The phones of users who gave their password; who that is has been checked before."""
+
+    def __init__(self) -> None:
+        self._bindings: dict[str, dict[str, Binding]] = {}
+        self._flows: dict[Flow, float] = {}
+
+    def register(self, request: SipRequest, user: str, source: Flow, now: float) -> RegistrarAnswer:
+        """Add, refresh, remove or ask. Raises `ValueError` for what is no REGISTER."""
+        contacts = request.listed("Contact")
+        default = _seconds(request.get("Expires"), DEFAULT_EXPIRES_S)
+        held = self._live(user, now)
+        if contacts == ["*"]:
+            if default != 0:
+                raise ValueError("Contact: * goes with Expires: 0 only")
+            if any(not _newer(request, binding) for binding in held.values()):
+                return RegistrarAnswer(500)
+            held.clear()
+        else:
+            changes = [self._change(entry, default, request, source, now) for entry in contacts]
+            for key, binding in changes:
+                known = held.get(key)
+                if known is not None and not _newer(request, known):
+                    return RegistrarAnswer(500)
+                if 0 < binding.expires_at - now < MIN_EXPIRES_S:
+                    return RegistrarAnswer(423, (("Min-Expires", str(MIN_EXPIRES_S)),))
+            for key, binding in changes:
+                if binding.expires_at <= now:
+                    held.pop(key, None)
+                else:
+                    held.pop(key, None)  # the newest is the last
+                    held[key] = binding
+            while len(held) > _MAX_BINDINGS:
+                held.pop(next(iter(held)))
+        if held:
+            self._bindings[user] = held
+        else:
+            self._bindings.pop(user, None)
+        self._note(source, held, now)
+        listed = tuple(
+            ("Contact", f"<{b.uri}>;expires={max(1, round(b.expires_at - now))}") for b in held.values()
+        )
+        return RegistrarAnswer(200, listed)
+
+    def find(self, user: str, now: float) -> Binding | None:
+        """Where this user's phone was last; None: it is not here."""
+        held = self._live(user, now)
+        return next(reversed(held.values()), None)
+
+    def here(self, flow: Flow, now: float) -> bool:
+        """Whether a phone is registered from there. It takes no longer with more phones."""
+        return self._flows.get(flow, now) > now
+
+    def count(self, now: float) -> int:
+        """How many phones are here."""
+        return sum(len(self._live(user, now)) for user in list(self._bindings))
+
+    def _live(self, user: str, now: float) -> dict[str, Binding]:
+        return {k: b for k, b in self._bindings.get(user, {}).items() if b.expires_at > now}
+
+    def _note(self, source: Flow, held: dict[str, Binding], now: float) -> None:
+        self._flows.pop(source, None)
+        until = max((b.expires_at for b in held.values() if b.flow == source), default=now)
+        if until > now:
+            self._flows[source] = until
+        if len(self._flows) > _MAX_FLOWS:  # as behind a router that gives a phone another port each time
+            self._flows = {flow: at for flow, at in self._flows.items() if at > now}
+            while len(self._flows) > _MAX_FLOWS:
+                del self._flows[next(iter(self._flows))]
+
+    @staticmethod
+    def _change(
+        entry: str, default: int, request: SipRequest, source: Flow, now: float
+    ) -> tuple[str, Binding]:
+        contact = NameAddr.parse(entry)
+        uri = SipUri.parse(contact.uri)
+        if not uri.host:
+            raise ValueError(f"a Contact that cannot be called: {contact.uri[:80]!r}")
+        expires = _seconds(contact.parameters.get("expires", ""), default)
+        key = f"{uri.scheme}:{uri.user}@{uri.host.lower()}:{uri.port}"
+        text = contact.uri.partition("?")[0]
+        return key, Binding(text, source, request.call_id, request.cseq.sequence, now + expires)
+
+
+def _newer(request: SipRequest, binding: Binding) -> bool:
+    """10.3, 7: a REGISTER that was overtaken by a later one changes nothing."""
+    return request.call_id != binding.call_id or request.cseq.sequence > binding.sequence
+
+
+def _seconds(text: str, default: int) -> int:
+    """RFC 3261, 20.19: what is malformed counts as an hour."""
+    text = text.strip()
+    if not text:
+        return default
+    if not (text.isascii() and text.isdigit()):
+        return DEFAULT_EXPIRES_S
+    return min(int(text[:9]), MAX_EXPIRES_S)

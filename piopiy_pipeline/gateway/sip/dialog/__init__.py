@@ -1,0 +1,1 @@
+"""Dialogs and the calls within them (RFC 3261, sections 12 to 15)."""

@@ -1,0 +1,236 @@
+"""A call that goes out: INVITE, its password, ringing, the answer, giving up. No I/O.
+
+Source: RFC 3261, sections 9.1 (CANCEL), 13.2 (INVITE) and 22 (passwords).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from piopiy_pipeline.gateway.sip.agent.digest import Credentials
+from piopiy_pipeline.gateway.sip.dialog.dialog import Dialog
+from piopiy_pipeline.gateway.sip.dialog.listeners import CallListener, Ending
+from piopiy_pipeline.gateway.sip.dialog.sip_call import SipCall
+from piopiy_pipeline.gateway.sip.sdp.negotiation import SdpError, SessionDescription
+from piopiy_pipeline.gateway.sip.syntax.message import Flow, SipResponse, clean
+from piopiy_pipeline.gateway.sip.syntax.methods import ALLOW, SUPPORTED
+from piopiy_pipeline.gateway.sip.syntax.outgoing_request import OutgoingRequest
+from piopiy_pipeline.gateway.sip.syntax.uri import SipUri, escaped_user, is_token, quoted
+from piopiy_pipeline.gateway.sip.transaction.authenticated_request import (
+    AuthenticatedRequest,
+    TransactionUser,
+)
+from piopiy_pipeline.gateway.sip.transaction.timers import TIMEOUT
+
+__all__ = ["OutgoingCall"]
+
+_MAX_FORKS = 16
+_RESERVED = frozenset(
+    (
+        *(
+            "via",
+            "from",
+            "to",
+            "call-id",
+            "cseq",
+            "contact",
+            "max-forwards",
+            "route",
+            "record-route",
+            "require",
+        ),
+        *("content-length", "content-type", "allow", "supported", "authorization", "proxy-authorization"),
+    )
+)
+
+
+class OutgoingCall(SipCall):
+    """We call somebody. Raises `ValueError` for headers that may not be set."""
+
+    direction: Literal["in", "out"] = "out"
+
+    def __init__(
+        self,
+        line: TransactionUser,
+        *,
+        uri: str,
+        flow: Flow,
+        or_else: Flow | None,
+        offer: SessionDescription,
+        listener: CallListener,
+        host: str,
+        from_user: str,
+        from_name: str,
+        headers: Mapping[str, str],
+        credentials: Credentials | None,
+        ring_timeout_s: float,
+    ) -> None:
+        tag, call_id = line.token(), line.token()
+        super().__init__(line, call_id=call_id, local_tag=tag, source=flow)
+        self.attach(listener)
+        self._credentials = credentials
+        self._local = offer
+        self.offer = offer
+        self.from_user, self.from_name = from_user, from_name
+        self.to_user = SipUri.parse(uri).number
+        self._contact = line.contact(flow, from_user)
+        name = f"{quoted(from_name)} " if from_name else ""
+        user = f"{escaped_user(from_user)}@" if from_user else ""
+        shown = f"[{host}]" if ":" in host else host
+        self._from = f"{name}<sip:{user}{shown}>;tag={tag}"
+        self._ring_timeout_s = ring_timeout_s
+        self._give_up_at: float | None = None
+        self._provisional = False
+        self._cancel_sent = False
+        self._acked: dict[str, bool] = {}
+        self._early: dict[str, SessionDescription] = {}
+        request = OutgoingRequest(
+            method="INVITE",
+            uri=uri,
+            flow=flow,
+            or_else=or_else,
+            branch="z9hG4bK" + line.token(),
+            sent_by=line.sent_by(flow),
+            sequence=1,
+            headers=(
+                ("From", self._from),
+                ("To", f"<{uri}>"),
+                ("Call-ID", call_id),
+                ("Contact", self._contact),
+                ("Allow", ALLOW),
+                ("Supported", SUPPORTED),
+                *_checked(headers),
+            ),
+            body=bytes(offer),
+        )
+        self._attempt = AuthenticatedRequest(
+            line, request, credentials, self._invite_response, self._invite_lost
+        )
+
+    def begin(self, now: float) -> None:
+        """Send the INVITE."""
+        self._give_up_at = now + self._ring_timeout_s
+        self._attempt.begin(now)
+        self._line.reset_alarm(self)
+
+    @property
+    def wake_at(self) -> float | None:
+        """When it wants to be woken."""
+        times = (super().wake_at, None if self.ended else self._give_up_at)
+        return min((at for at in times if at is not None), default=None)
+
+    def wake(self, now: float) -> None:
+        """The time of `wake_at` has come."""
+        if self._give_up_at is not None and now >= self._give_up_at:
+            self._give_up_at = None
+            self._cancel(Ending.NO_ANSWER, 408, "no answer", now)
+        super().wake(now)
+
+    def hangup(self, now: float) -> None:
+        """BYE, or CANCEL before the answer."""
+        if self._state == "early":
+            self._cancel(Ending.CANCELLED, 487, "", now)
+        else:
+            super().hangup(now)
+
+    def _cancel(self, ending: Ending, code: int, phrase: str, now: float) -> None:
+        if self._state != "early":
+            return
+        self._give_up_at = None
+        self._attempt.given_up = True
+        self._tell_ended(ending, code, phrase, now)
+        if self._provisional:
+            self._send_cancel(now)
+        else:
+            self._line.give_up(self._attempt.request, now)  # 9.1: not before the other side has said anything
+
+    def _send_cancel(self, now: float) -> None:
+        if not self._cancel_sent:
+            self._cancel_sent = True
+            self._line.give_up(self._attempt.request, now)
+            self._line.begin(
+                self._attempt.request.cancel(), lambda *_: None, lambda *_: None, now
+            )  # what becomes of the call is told by the INVITE's own response
+
+    def _invite_lost(self, code: int, now: float) -> None:
+        phrase = f"no answer within {TIMEOUT:.0f} s" if code == 408 else "the other side cannot be reached"
+        self._give_up_at = None
+        self._tell_ended(Ending.LOST, code, phrase, now)
+        self._over()
+
+    def _invite_response(self, response: SipResponse, source: Flow, now: float) -> None:
+        if response.code < 200:
+            self._provisional_came(response, now)
+        elif response.code < 300:
+            self._answer_came(response, source, now)
+        else:
+            self._give_up_at = None
+            self._tell_ended(Ending.REFUSED, response.code, response.phrase, now)
+            self._over()
+
+    def _provisional_came(self, response: SipResponse, now: float) -> None:
+        self._provisional = True
+        if self._state != "early":
+            self._send_cancel(now)
+        elif response.code > 100 and self._listener is not None:
+            description: SessionDescription | None = None
+            if response.body and response.content_type == "application/sdp":
+                try:
+                    description = SessionDescription.parse(response.body)
+                except SdpError:
+                    description = None  # the answer's own description is the one that counts
+            if description is not None and len(self._early) < _MAX_FORKS:
+                self._early[response.to.tag] = description
+                self._listener.call_early_media(description, now)
+            else:
+                self._listener.call_ringing(now)
+
+    def _answer_came(self, response: SipResponse, source: Flow, now: float) -> None:
+        """13.2.2.4: every 2xx is acknowledged, whichever phone it comes from; the first is the call."""
+        try:
+            dialog = Dialog.of_response(
+                self._attempt.request, response, source, local=self._from, contact=self._contact
+            )
+        except ValueError as error:
+            self._tell_ended(Ending.LOST, 502, f"no usable answer: {error}", now)
+            self._over()
+            return
+        branch = "z9hG4bK" + self._line.token()
+        self._line.send(dialog.ack(response.cseq.sequence, branch=branch))
+        if response.to.tag in self._acked:
+            return
+        first = not self._acked
+        self._acked[response.to.tag] = True
+        if len(self._acked) > _MAX_FORKS:
+            return
+        if not first:
+            bye = dialog.request("BYE", branch="z9hG4bK" + self._line.token())
+            self._line.begin(bye, lambda *_: None, lambda *_: None, now)
+            return
+        self._give_up_at = None
+        self._dialog = dialog
+        if self._state != "early":  # it was answered while our CANCEL was under way
+            self._bye(now)
+            return
+        self._state = "up"
+        try:
+            # Some say in the 183 alone what the answer should have said again (13.2.1).
+            early = self._early.get(response.to.tag) if not response.body else None
+            description = early or SessionDescription.parse(response.body)
+        except SdpError as error:
+            self._end_here(Ending.REFUSED, 488, f"the answer has no usable description: {error}", now)
+            return
+        self.session_timer.answered(response, now)
+        self._line.reset_alarm(self)
+        if self._listener is not None:
+            self._listener.call_answered(description, now)
+
+
+def _checked(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    for name, value in headers.items():
+        if not is_token(name) or name.lower() in _RESERVED:
+            raise ValueError(f"a header that a call may not set: {name[:40]!r}")
+        if any(not c.isprintable() for c in value) or len(clean(value)) > 1024:
+            raise ValueError(f"{name}: a value of at most 1024 printable characters")
+    return tuple(headers.items())

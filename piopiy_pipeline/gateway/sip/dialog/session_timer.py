@@ -1,0 +1,103 @@
+"""Session timers: a call whose other side is gone without a word ends all the same. Source: RFC 4028."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from piopiy_pipeline.gateway.sip.syntax.message import SipMessage, SipRequest, SipResponse
+from piopiy_pipeline.gateway.sip.syntax.uri import parse_parameters
+
+__all__ = ["SessionTimer"]
+
+MIN_SE = 90
+
+
+class SessionTimer:
+    """When to refresh, or when to stop waiting for a refresh. Off until both sides agree on it."""
+
+    MINIMUM = (("Min-SE", str(MIN_SE)),)
+
+    def __init__(self, interval_s: int = 1800) -> None:
+        self._wanted = interval_s
+        self._interval: int | None = None
+        self._ours = False
+        self._at: float | None = None
+
+    @property
+    def wake_at(self) -> float | None:
+        """When it wants to be woken."""
+        return self._at
+
+    def stop(self) -> None:
+        """The call is over."""
+        self._at = self._interval = None
+
+    def asked(self, request: SipRequest) -> tuple[tuple[str, str], ...] | None:
+        """What an INVITE asks for: the headers of our 2xx; None: its interval is too short (422).
+
+        Raises `ValueError`.
+        """
+        supported = "timer" in [name.strip().lower() for name in request.listed("Supported")]
+        interval, refresher = _read(request)
+        if interval is None:
+            if not supported:
+                self._interval = None
+                return ()
+            interval = self._wanted
+        if interval < MIN_SE:
+            return None
+        self._interval = interval
+        # 9: a side that does not know of timers does not refresh either.
+        self._ours = refresher == "uas" or not supported
+        who = "uas" if self._ours else "uac"
+        required = (("Require", "timer"),) if supported else ()
+        return (("Session-Expires", f"{interval};refresher={who}"), *required)
+
+    def request_headers(self) -> tuple[tuple[str, str], ...]:
+        """What a re-INVITE of ours says: that we go on as agreed."""
+        if self._interval is None:
+            return ()
+        who = "uac" if self._ours else "uas"
+        return (("Session-Expires", f"{self._interval};refresher={who}"),)
+
+    def answered(self, response: SipResponse, now: float) -> None:
+        """The 2xx to an INVITE of ours says who refreshes, and how often."""
+        try:
+            interval, refresher = _read(response)
+        except ValueError:
+            interval, refresher = None, ""
+        self._interval = max(interval, MIN_SE) if interval is not None else None
+        self._ours = refresher != "uas"
+        self.started(now)
+
+    def started(self, now: float) -> None:
+        """The session was begun or refreshed: 10."""
+        if self._interval is None:
+            self._at = None
+        elif self._ours:
+            self._at = now + self._interval / 2
+        else:
+            self._at = now + self._interval - min(32.0, self._interval / 3)
+
+    def retry(self, now: float) -> None:
+        """It could not be refreshed just now."""
+        if self._interval is not None:
+            self._at = now + 5.0
+
+    def wake(self, now: float) -> Literal["", "refresh", "expired"]:
+        """What is due."""
+        if self._at is None or now < self._at:
+            return ""
+        self._at = None
+        return "refresh" if self._ours else "expired"
+
+
+def _read(message: SipMessage) -> tuple[int | None, str]:
+    value = message.get("Session-Expires")
+    if not value:
+        return None, ""
+    seconds, semicolon, parameters = value.partition(";")
+    seconds = seconds.strip()
+    if not (seconds.isascii() and seconds.isdigit() and len(seconds) <= 9):
+        raise ValueError("Session-Expires is no number")
+    return int(seconds), parse_parameters(semicolon + parameters).get("refresher", "").lower()

@@ -1,0 +1,401 @@
+"""SIP messages: read with suspicion, written exactly.
+
+sipmessage gives the store of headers, the short names and CSeq. Around it stands what a port that is
+open to the world needs: limits before any work is done, folded lines, repeated headers, and a copy of
+everything as it was written, because a reply must carry Via, From and To exactly as they came.
+
+Source: RFC 3261, sections 7, 8.1.1, 8.2.6, 18.2 and 20; RFC 3581 (rport); RFC 4475 (messages to be wary of).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from sipmessage import CSeq, Headers
+from sipmessage.message import COMPACT_FORMS
+
+from piopiy_pipeline.gateway.sip.syntax.uri import (
+    NameAddr,
+    is_token,
+    parse_host_port,
+    parse_parameters,
+    split_list,
+)
+
+__all__ = [
+    "MAX_MESSAGE_BYTES",
+    "PHRASES",
+    "Flow",
+    "MalformedMessage",
+    "SipMessage",
+    "SipRequest",
+    "SipResponse",
+    "Via",
+    "clean",
+    "parse",
+    "reply",
+]
+
+MAX_MESSAGE_BYTES = 65_535
+_MAX_HEADER_BYTES = 32 * 1024
+_MAX_HEADER_LINES = 256
+_MAX_LISTED = 64
+_COOKIE = "z9hG4bK"
+
+Transport = Literal["udp", "tcp", "tls"]
+
+PHRASES = {
+    100: "Trying",
+    180: "Ringing",
+    183: "Session Progress",
+    200: "OK",
+    202: "Accepted",
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    406: "Not Acceptable",
+    408: "Request Timeout",
+    415: "Unsupported Media Type",
+    416: "Unsupported URI Scheme",
+    420: "Bad Extension",
+    422: "Session Interval Too Small",
+    423: "Interval Too Brief",
+    480: "Temporarily Unavailable",
+    481: "Call/Transaction Does Not Exist",
+    482: "Loop Detected",
+    486: "Busy Here",
+    487: "Request Terminated",
+    488: "Not Acceptable Here",
+    489: "Bad Event",
+    491: "Request Pending",
+    500: "Server Internal Error",
+    501: "Not Implemented",
+    503: "Service Unavailable",
+    504: "Server Time-out",
+    505: "Version Not Supported",
+    513: "Message Too Large",
+    603: "Decline",
+}
+
+_UNIQUE = ("from", "to", "call-id", "cseq", "content-length", "max-forwards", "content-type", "expires")
+
+
+class Flow(NamedTuple):
+    """Where a message came from or goes to. `host` is an address, or a name that has yet to be resolved."""
+
+    transport: Transport
+    host: str
+    port: int
+
+    @property
+    def reliable(self) -> bool:
+        """Whether the transport repeats what is lost."""
+        return self.transport != "udp"
+
+
+class Via(NamedTuple):
+    """The topmost Via: who sent the message, and to which transaction it belongs."""
+
+    transport: str
+    host: str
+    port: int | None
+    parameters: dict[str, str]
+
+    @property
+    def branch(self) -> str:
+        """The transaction's id, empty when it is not one of RFC 3261."""
+        branch = self.parameters.get("branch", "")
+        return branch if branch.startswith(_COOKIE) and len(branch) > len(_COOKIE) else ""
+
+
+class MalformedMessage(ValueError):
+    """What came cannot be taken.
+
+    `refusal` are the headers to refuse it with, None if it cannot even be refused (or was a response).
+    """
+
+    def __init__(self, code: int, reason: str, refusal: SipRequest | None = None) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.refusal = refusal
+
+
+@dataclass(slots=True)
+class SipMessage:
+    """What every message has. Headers are looked up without regard to case, as they were written."""
+
+    headers: Headers
+    body: bytes
+    vias: list[str]
+    via: Via
+    call_id: str
+    cseq: CSeq
+    from_: NameAddr
+    to: NameAddr
+
+    def get(self, name: str) -> str:
+        """The first value of a header, empty when it is missing."""
+        return self.headers.get(name) or ""
+
+    def listed(self, name: str) -> list[str]:
+        """All entries of a header that is a list, over all of its lines. Raises `ValueError`."""
+        entries: list[str] = []
+        for line in self.headers.getlist(name):
+            if line.strip():
+                entries += split_list(line)
+        if len(entries) > _MAX_LISTED:
+            raise ValueError(f"more than {_MAX_LISTED} entries in {name}")
+        return entries
+
+    def addresses(self, name: str) -> list[NameAddr]:
+        """The entries of Contact, Record-Route and the like. Raises `ValueError`."""
+        return [NameAddr.parse(entry) for entry in self.listed(name)]
+
+    @property
+    def content_type(self) -> str:
+        """The body's type in lower case, without parameters."""
+        return self.get("Content-Type").partition(";")[0].strip().lower()
+
+
+@dataclass(slots=True)
+class SipRequest(SipMessage):
+    """A request as it came."""
+
+    method: str
+    uri: str
+
+    def transaction_key(self, method: str | None = None) -> tuple[str, ...]:
+        """What makes a retransmission one, and an ACK or CANCEL belong to its INVITE: RFC 3261, 17.2.3."""
+        method = method or ("INVITE" if self.method == "ACK" else self.method)
+        via = self.via
+        if via.branch:
+            return via.branch, via.host.lower(), str(via.port), method
+        return self.call_id, self.from_.tag, str(self.cseq.sequence), self.vias[0], method
+
+
+@dataclass(slots=True)
+class SipResponse(SipMessage):
+    """A response as it came."""
+
+    code: int
+    phrase: str
+
+
+def parse(data: bytes, *, stream: bool = False) -> SipRequest | SipResponse:
+    """Read one message, of a datagram or (`stream`) as framed by its Content-Length.
+
+    Raises `MalformedMessage`.
+    """
+    if len(data) > MAX_MESSAGE_BYTES:
+        raise MalformedMessage(513, f"a message of {len(data)} bytes")
+    head, separator, body = data.lstrip(b"\r\n").partition(b"\r\n\r\n")
+    if not separator:
+        raise MalformedMessage(400, "no empty line behind the headers")
+    if len(head) > _MAX_HEADER_BYTES:
+        raise MalformedMessage(400, f"headers of {len(head)} bytes")
+    # Bytes that are no UTF-8 go back as they came.
+    lines = head.decode("utf-8", "surrogateescape").split("\r\n")
+    headers, problem = _headers(lines[1:])
+    start = lines[0].split(" ")
+    if lines[0].startswith("SIP/"):
+        try:
+            return _response(lines[0], _common(headers, body), problem)
+        except MalformedMessage as error:
+            raise MalformedMessage(400, str(error)) from None  # nobody replies to a response
+    common = _common(headers, body)
+    method = start[0]
+    if not is_token(method) or "\0" in lines[0]:
+        raise MalformedMessage(400, f"neither a request nor a response: {lines[0][:60]!r}")
+    request = SipRequest(*common, method, start[1] if len(start) > 1 else "")
+    try:
+        _check(request, start, problem)
+        request.body = _body(request, stream)
+    except ValueError as error:
+        raise MalformedMessage(400, str(error), request if method != "ACK" else None) from None
+    if start[2].upper() != "SIP/2.0":
+        raise MalformedMessage(505, f"version {start[2][:20]!r}", request if method != "ACK" else None)
+    return request
+
+
+def _response(line: str, common: _Common, problem: str) -> SipResponse:
+    version, _, rest = line.partition(" ")
+    code, _, phrase = rest.partition(" ")
+    if version.upper() != "SIP/2.0" or len(code) != 3 or not (code.isascii() and code.isdigit()):
+        raise MalformedMessage(400, f"no status line: {line[:60]!r}")
+    response = SipResponse(*common, int(code), phrase.strip())
+    try:
+        response.body = _body(response, False)
+    except ValueError as error:
+        raise MalformedMessage(400, str(error)) from None
+    if problem or not 100 <= response.code <= 699:
+        raise MalformedMessage(400, problem or f"no status {code}")
+    return response
+
+
+_Common = tuple[Headers, bytes, list[str], Via, str, CSeq, NameAddr, NameAddr]
+
+
+def _headers(lines: Sequence[str]) -> tuple[Headers, str]:
+    """The headers, and what is wrong with them that does not keep the rest from being read."""
+    if len(lines) > _MAX_HEADER_LINES:
+        raise MalformedMessage(400, f"{len(lines)} lines of headers")
+    unfolded: list[str] = []
+    for line in lines:
+        if line[:1] in (" ", "\t"):
+            if not unfolded:
+                raise MalformedMessage(400, "headers begin with a folded line")
+            unfolded[-1] += " " + line.strip()
+        else:
+            unfolded.append(line)
+    headers = Headers()
+    problem = ""
+    for line in unfolded:
+        name, colon, value = line.partition(":")
+        name = name.rstrip(" \t")
+        if "\r" in value or "\n" in value:
+            raise MalformedMessage(400, "a control character in a header")
+        if not colon or not is_token(name):
+            problem = problem or f"no header: {line[:60]!r}"
+            continue
+        name = COMPACT_FORMS.get(name.lower(), name)
+        if name.lower() in _UNIQUE and headers.get(name) is not None:
+            problem = problem or f"{name} more than once"
+            continue
+        headers.add(name, value.strip(" \t"))
+    return headers, problem
+
+
+def _common(headers: Headers, body: bytes) -> _Common:
+    """What a reply needs. Without it there is none: raises `MalformedMessage` without a refusal."""
+    try:
+        vias, via = _vias(headers)
+        call_id = headers.get("Call-ID") or ""
+        cseq = CSeq.parse(headers.get("CSeq") or "")
+        from_ = NameAddr.parse(headers.get("From") or "")
+        to = NameAddr.parse(headers.get("To") or "")
+    except ValueError as error:
+        raise _unreadable(headers, str(error)) from None
+    if not call_id or len(call_id) > 512 or any(c.isspace() for c in call_id):
+        raise _unreadable(headers, "no usable Call-ID")
+    if not 0 <= cseq.sequence < 2**31:
+        raise _unreadable(headers, "CSeq out of range")
+    return headers, body, vias, via, call_id, cseq, from_, to
+
+
+def _vias(headers: Headers) -> tuple[list[str], Via]:
+    vias = [entry for line in headers.getlist("Via")[:_MAX_LISTED] for entry in split_list(line)]
+    if not vias or len(vias) > _MAX_LISTED:
+        raise ValueError(f"{len(vias)} Via entries")
+    return vias, _via(vias[0])
+
+
+_NOBODY = NameAddr("", "sip:anonymous@invalid", {})
+
+
+def _unreadable(headers: Headers, reason: str) -> MalformedMessage:
+    """A 400 where at least a Via says where to, and the rest can be sent back as it is."""
+    present = all(headers.get(name) for name in ("Via", "From", "To", "Call-ID", "CSeq"))
+    method = (headers.get("CSeq") or "").split()[-1:] or [""]
+    if not present or method[0] == "ACK" or not is_token(method[0]):
+        return MalformedMessage(400, reason)
+    try:
+        vias, via = _vias(headers)
+    except ValueError:
+        return MalformedMessage(400, reason)
+    remains = SipRequest(headers, b"", vias, via, "", CSeq(0, method[0]), _NOBODY, _NOBODY, method[0], "")
+    return MalformedMessage(400, reason, remains)
+
+
+def _via(text: str) -> Via:
+    """``SIP/2.0/UDP host:port;branch=...`` with spaces wherever the grammar has them."""
+    head, semicolon, parameters = text.partition(";")
+    parts = [part.strip() for part in head.split("/", 2)]
+    if len(parts) != 3 or parts[0].upper() != "SIP":
+        raise ValueError(f"no Via of SIP: {text[:60]!r}")
+    transport, _, sent_by = parts[2].partition(" ")
+    host, port = parse_host_port(" ".join(sent_by.split()).replace(" :", ":").replace(": ", ":"))
+    if not is_token(transport):
+        raise ValueError(f"no transport in Via: {text[:60]!r}")
+    return Via(transport.upper(), host, port, parse_parameters(semicolon + parameters))
+
+
+def _check(request: SipRequest, start: Sequence[str], problem: str) -> None:
+    if problem:
+        raise ValueError(problem)
+    if len(start) != 3 or not start[1]:
+        raise ValueError("the first line is not METHOD URI VERSION")
+    if request.cseq.method != request.method:
+        raise ValueError(f"CSeq is of {request.cseq.method[:20]!r}, the request of {request.method[:20]!r}")
+    hops = request.get("Max-Forwards")
+    if hops and not (hops.isascii() and hops.isdigit() and len(hops) <= 9 and int(hops) <= 255):
+        raise ValueError("Max-Forwards is no number up to 255")
+    if not request.uri or any(c in '<>"' for c in request.uri):
+        raise ValueError("no Request-URI")
+
+
+def _body(message: SipMessage, stream: bool) -> bytes:
+    """RFC 3261, 18.3: a datagram may be longer than its Content-Length says, never shorter."""
+    length = message.headers.get("Content-Length")
+    if length is None:
+        return b"" if stream else message.body
+    if not (length.isascii() and length.isdigit() and len(length) <= 6):
+        raise ValueError("Content-Length is no number")
+    if int(length) > len(message.body):
+        raise ValueError(f"Content-Length {length}, but {len(message.body)} bytes came")
+    return message.body[: int(length)]
+
+
+def reply_flow(request: SipRequest, source: Flow) -> Flow:
+    """Where replies go: RFC 3261, 18.2.2; RFC 3581."""
+    if source.reliable or "rport" in request.via.parameters:
+        return source
+    return Flow(source.transport, source.host, request.via.port or 5060)
+
+
+def reply(
+    request: SipRequest,
+    source: Flow,
+    code: int,
+    phrase: str = "",
+    *,
+    to_tag: str = "",
+    headers: Iterable[tuple[str, str]] = (),
+    content_type: str = "application/sdp",
+    body: bytes = b"",
+) -> bytes:
+    """A response with everything that has to come back as it was: RFC 3261, 8.2.6.2."""
+    lines = [f"SIP/2.0 {code} {phrase or PHRASES.get(code, 'Unknown')}"]
+    lines.append(f"Via: {_reached(request, source)}")
+    lines += [f"Via: {via}" for via in request.vias[1:]]
+    lines.append(f"From: {request.get('From')}")
+    tag = f";tag={to_tag}" if to_tag and not request.to.tag else ""
+    lines.append(f"To: {request.get('To')}{tag}")
+    lines.append(f"Call-ID: {request.get('Call-ID')}")
+    lines.append(f"CSeq: {request.get('CSeq')}")
+    lines += [f"{name}: {value}" for name, value in headers]
+    if body:
+        lines.append(f"Content-Type: {content_type}")
+    lines.append(f"Content-Length: {len(body)}")
+    return "\r\n".join(lines).encode("utf-8", "surrogateescape") + b"\r\n\r\n" + body
+
+
+def _reached(request: SipRequest, source: Flow) -> str:
+    """The topmost Via with where it really came from: RFC 3261, 18.2.1; RFC 3581, 4."""
+    head, *parameters = request.vias[0].split(";")
+    asks = "rport" in request.via.parameters
+    kept = [p for p in parameters if p.partition("=")[0].strip().lower() not in ("rport", "received")]
+    if asks:
+        kept.append(f"rport={source.port}")
+    if asks or request.via.host != source.host:
+        kept.append(f"received={source.host}")
+    return ";".join([head.rstrip(), *(p.strip() for p in kept)])
+
+
+def clean(text: str) -> str:
+    """Text of a header for people, programs and databases: proper Unicode without control characters."""
+    proper = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return proper if proper.isprintable() else "".join(c if c.isprintable() else " " for c in proper)

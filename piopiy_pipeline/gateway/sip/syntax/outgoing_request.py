@@ -1,0 +1,63 @@
+"""Requests of ours: as data, so that their ACK, their CANCEL and their second try with a password follow from them.
+
+Source: RFC 3261, sections 8.1.1, 9.1, 17.1.1.3 and 22.2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from piopiy_pipeline.gateway.sip.syntax.message import Flow, SipResponse
+
+__all__ = ["OutgoingRequest"]
+
+_OF_THE_TRANSACTION = ("from", "call-id", "route")
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingRequest:
+    """A request, and where it goes. `headers` are all but Via, CSeq, Max-Forwards and those of the body."""
+
+    method: str
+    uri: str
+    flow: Flow
+    branch: str
+    sent_by: str
+    """Our own address for Via, ``host:port``."""
+    sequence: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes = b""
+    content_type: str = "application/sdp"
+    or_else: Flow | None = None
+    """Where to when the connection of `flow` is gone."""
+
+    def __bytes__(self) -> bytes:
+        lines = [
+            f"{self.method} {self.uri} SIP/2.0",
+            f"Via: SIP/2.0/{self.flow.transport.upper()} {self.sent_by};branch={self.branch};rport",
+            "Max-Forwards: 70",
+            *(f"{name}: {value}" for name, value in self.headers),
+            f"CSeq: {self.sequence} {self.method}",
+        ]
+        if self.body:
+            lines.append(f"Content-Type: {self.content_type}")
+        lines.append(f"Content-Length: {len(self.body)}")
+        return "\r\n".join(lines).encode("utf-8", "surrogateescape") + b"\r\n\r\n" + self.body
+
+    def ack(self, response: SipResponse) -> bytes:
+        """The ACK of a refusal, which belongs to the transaction: 17.1.1.3."""
+        kept = self._kept()
+        return bytes(replace(self, method="ACK", headers=(*kept, ("To", response.get("To"))), body=b""))
+
+    def cancel(self) -> OutgoingRequest:
+        """The CANCEL of this request, with the same branch: 9.1."""
+        to = tuple((name, value) for name, value in self.headers if name.lower() == "to")
+        return replace(self, method="CANCEL", headers=(*self._kept(), *to), body=b"")
+
+    def again(self, name: str, value: str, *, branch: str) -> OutgoingRequest:
+        """The same as a new transaction, with this header in the place of any of its name: 22.2."""
+        kept = tuple(header for header in self.headers if header[0] != name)
+        return replace(self, branch=branch, sequence=self.sequence + 1, headers=(*kept, (name, value)))
+
+    def _kept(self) -> tuple[tuple[str, str], ...]:
+        return tuple((name, value) for name, value in self.headers if name.lower() in _OF_THE_TRANSACTION)

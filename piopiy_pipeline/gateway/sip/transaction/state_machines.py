@@ -1,0 +1,255 @@
+"""The four transactions of SIP: what is said again until it is heard, and what was heard already.
+
+Each is a state machine without I/O: it takes messages and the time, and returns the bytes to send now.
+`wake_at` says when it wants to be woken; `done` that it can be forgotten.
+
+Source: RFC 3261, section 17; RFC 6026 (the Accepted state, timers L and M).
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from piopiy_pipeline.gateway.sip.syntax.message import SipResponse
+from piopiy_pipeline.gateway.sip.syntax.outgoing_request import OutgoingRequest
+from piopiy_pipeline.gateway.sip.transaction.timers import T1, T2, T4, TIMEOUT
+
+__all__ = ["ClientInvite", "ClientRequest", "ServerInvite", "ServerRequest", "TransactionStep"]
+
+
+class TransactionStep(NamedTuple):
+    """What follows: bytes to send, a response to hand on, or that time has run out."""
+
+    send: bytes | None = None
+    response: SipResponse | None = None
+    timed_out: bool = False
+
+
+_NOTHING = TransactionStep()
+
+
+class ServerInvite:
+    """An INVITE that came: figure 7, with RFC 6026."""
+
+    def __init__(self, *, reliable: bool) -> None:
+        self._reliable = reliable
+        self.state: Literal["proceeding", "accepted", "completed", "confirmed", "terminated"] = "proceeding"
+        self._last: bytes | None = None
+        self._repeat_at: float | None = None  # timer G
+        self._interval = T1
+        self._end_at: float | None = None  # timers H, I and L
+
+    @property
+    def done(self) -> bool:
+        """Whether it can be forgotten."""
+        return self.state == "terminated"
+
+    @property
+    def wake_at(self) -> float | None:
+        """When it wants to be woken."""
+        times = [at for at in (self._repeat_at, self._end_at) if at is not None]
+        return min(times) if times else None
+
+    def respond(self, data: bytes, code: int, now: float) -> TransactionStep:
+        """Send a response of this code. A second final one is the first once more: there is only one."""
+        if self.state != "proceeding":
+            return _NOTHING
+        self._last = data
+        if 200 <= code < 300:
+            # 13.3.1.4: who answered repeats the 2xx until its ACK comes; here INVITEs are only absorbed.
+            self.state, self._end_at = "accepted", now + TIMEOUT
+        elif code >= 300:
+            self.state, self._end_at = "completed", now + TIMEOUT
+            self._repeat_at = None if self._reliable else now + self._interval
+        return TransactionStep(send=data)
+
+    def again(self) -> TransactionStep:
+        """The INVITE came once more."""
+        return TransactionStep(send=self._last) if self.state in ("proceeding", "completed") else _NOTHING
+
+    def ack(self, now: float) -> bool:
+        """An ACK came. True: it was for the refusal. False: it belongs to the dialog."""
+        if self.state in ("proceeding", "accepted"):
+            return False
+        if self.state == "completed":
+            self.state, self._repeat_at = "confirmed", None
+            self._end_at = now if self._reliable else now + T4
+        return True
+
+    def wake(self, now: float) -> TransactionStep:
+        """The time of `wake_at` has come."""
+        if self._end_at is not None and now >= self._end_at:
+            lost = self.state == "completed"
+            self.state, self._end_at, self._repeat_at = "terminated", None, None
+            return TransactionStep(timed_out=lost)
+        if self._repeat_at is not None and now >= self._repeat_at:
+            self._interval = min(self._interval * 2, T2)
+            self._repeat_at = now + self._interval
+            return TransactionStep(send=self._last)
+        return _NOTHING
+
+
+class ServerRequest:
+    """Any other request that came: figure 8."""
+
+    def __init__(self, *, reliable: bool) -> None:
+        self._reliable = reliable
+        self.state: Literal["trying", "completed", "terminated"] = "trying"
+        self._last: bytes | None = None
+        self._end_at: float | None = None  # timer J
+
+    @property
+    def done(self) -> bool:
+        """Whether it can be forgotten."""
+        return self.state == "terminated"
+
+    @property
+    def wake_at(self) -> float | None:
+        """When it wants to be woken."""
+        return self._end_at
+
+    def respond(self, data: bytes, code: int, now: float) -> TransactionStep:
+        """Send a response of this code; only the first final one counts."""
+        if self.state != "trying":
+            return _NOTHING
+        self._last = data
+        if code >= 200:
+            self.state, self._end_at = "completed", now if self._reliable else now + TIMEOUT
+        return TransactionStep(send=data)
+
+    def again(self) -> TransactionStep:
+        """The request came once more."""
+        return TransactionStep(send=self._last)
+
+    def wake(self, now: float) -> TransactionStep:
+        """The time of `wake_at` has come."""
+        if self._end_at is not None and now >= self._end_at:
+            self.state, self._end_at = "terminated", None
+        return _NOTHING
+
+
+class ClientInvite:
+    """An INVITE of ours: figure 5, with RFC 6026."""
+
+    def __init__(self, request: OutgoingRequest, now: float) -> None:
+        self.request = request
+        self._data = bytes(request)
+        self.state: Literal["calling", "proceeding", "accepted", "completed", "terminated"] = "calling"
+        self._interval = T1
+        self._repeat_at = None if request.flow.reliable else now + T1  # timer A
+        self._end_at: float | None = now + TIMEOUT  # timers B, D and M
+        self._ack: bytes | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether it can be forgotten."""
+        return self.state == "terminated"
+
+    @property
+    def answered(self) -> bool:
+        """Whether the final response has come."""
+        return self.state not in ("calling", "proceeding")
+
+    @property
+    def wake_at(self) -> float | None:
+        """When it wants to be woken."""
+        times = [at for at in (self._repeat_at, self._end_at) if at is not None]
+        return min(times) if times else None
+
+    def begin(self) -> TransactionStep:
+        """Send it for the first time."""
+        return TransactionStep(send=self._data)
+
+    def receive(self, response: SipResponse, now: float) -> TransactionStep:
+        """A response came."""
+        if self.state in ("calling", "proceeding"):
+            self._repeat_at = None
+            if response.code < 200:
+                # From here on it is the caller's patience that counts, not the transaction's.
+                self.state, self._end_at = "proceeding", None
+                return TransactionStep(response=response)
+            if response.code < 300:
+                self.state, self._end_at = "accepted", now + TIMEOUT
+                return TransactionStep(response=response)
+            self.state = "completed"
+            self._end_at = now if self.request.flow.reliable else now + TIMEOUT
+            self._ack = self.request.ack(response)
+            return TransactionStep(send=self._ack, response=response)
+        if self.state == "accepted" and 200 <= response.code < 300:
+            return TransactionStep(response=response)  # the same again, or another phone that answered too
+        if self.state == "completed" and response.code >= 300:
+            return TransactionStep(send=self._ack)
+        return _NOTHING
+
+    def give_up(self, now: float) -> None:
+        """It was cancelled: a final response is due within 64*T1 (9.1)."""
+        if self.state in ("calling", "proceeding"):
+            self._repeat_at = None
+            self._end_at = now + TIMEOUT
+
+    def wake(self, now: float) -> TransactionStep:
+        """The time of `wake_at` has come."""
+        if self._end_at is not None and now >= self._end_at:
+            lost = self.state in ("calling", "proceeding")
+            self.state, self._end_at, self._repeat_at = "terminated", None, None
+            return TransactionStep(timed_out=lost)
+        if self._repeat_at is not None and now >= self._repeat_at:
+            self._interval *= 2
+            self._repeat_at = now + self._interval
+            return TransactionStep(send=self._data)
+        return _NOTHING
+
+
+class ClientRequest:
+    """Any other request of ours: figure 6."""
+
+    def __init__(self, request: OutgoingRequest, now: float) -> None:
+        self.request = request
+        self._data = bytes(request)
+        self.state: Literal["trying", "proceeding", "completed", "terminated"] = "trying"
+        self._interval = T1
+        self._repeat_at = None if request.flow.reliable else now + T1  # timer E
+        self._end_at: float | None = now + TIMEOUT  # timers F and K
+
+    @property
+    def done(self) -> bool:
+        """Whether it can be forgotten."""
+        return self.state == "terminated"
+
+    @property
+    def answered(self) -> bool:
+        """Whether the final response has come."""
+        return self.state not in ("trying", "proceeding")
+
+    @property
+    def wake_at(self) -> float | None:
+        """When it wants to be woken."""
+        times = [at for at in (self._repeat_at, self._end_at) if at is not None]
+        return min(times) if times else None
+
+    def begin(self) -> TransactionStep:
+        """Send it for the first time."""
+        return TransactionStep(send=self._data)
+
+    def receive(self, response: SipResponse, now: float) -> TransactionStep:
+        """A response came."""
+        if self.state not in ("trying", "proceeding"):
+            return _NOTHING
+        if response.code < 200:
+            self.state = "proceeding"
+            return TransactionStep(response=response)
+        self.state, self._repeat_at = "completed", None
+        self._end_at = now if self.request.flow.reliable else now + T4
+        return TransactionStep(response=response)
+
+    def wake(self, now: float) -> TransactionStep:
+        """The time of `wake_at` has come."""
+        if self._end_at is not None and now >= self._end_at:
+            lost = self.state in ("trying", "proceeding")
+            self.state, self._end_at, self._repeat_at = "terminated", None, None
+            return TransactionStep(timed_out=lost)
+        if self._repeat_at is not None and now >= self._repeat_at:
+            self._interval = T2 if self.state == "proceeding" else min(self._interval * 2, T2)
+            self._repeat_at = now + self._interval
+            return TransactionStep(send=self._data)
+        return _NOTHING

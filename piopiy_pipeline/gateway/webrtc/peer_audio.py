@@ -1,0 +1,219 @@
+"""The sound of one peer connection: its RTP and RTCP between libsrtp, the socket and the call.
+
+aiortc negotiates, connects and encrypts; its own way with sound is left aside. That way is made for any
+media: per packet some tasks, a queue, a thread's hand-over, a resampler and 80 ms of waiting, 8% of a
+core for a call. Here a packet is one function call: unprotect, decode, hand over; and back. So two
+doors of aiortc are used that it does not call public: `RTCRtpSender.send` and `RTCRtpReceiver.receive`
+are replaced on this connection's own transceiver, and the datagrams of its ICE sockets pass here first.
+pyproject.toml therefore holds aiortc's minor version, and tests with real peers watch it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from aiortc import RTCRtpTransceiver
+from aiortc.rtcrtpparameters import RTCRtpReceiveParameters, RTCRtpSendParameters
+from pylibsrtp import Error as SrtpError
+
+from piopiy_pipeline.audio.opus import CLOCK
+from piopiy_pipeline.gateway.rtp.packet import RtpError, is_rtcp, parse_rtp
+from piopiy_pipeline.gateway.rtp.reports import Reporter
+from piopiy_pipeline.gateway.webrtc.downlink import Downlink
+from piopiy_pipeline.gateway.webrtc.uplink import Uplink
+
+if TYPE_CHECKING:
+    from aioice import Connection
+    from aioice.ice import StunProtocol
+    from aiortc import RTCDtlsTransport
+
+__all__ = ["PeerAudio"]
+
+_CNAME = "piopiy"
+
+
+class PeerAudio:
+    """Carries PCM16 mono at `rate` Hz over `transceiver`, from when aiortc has connected it."""
+
+    def __init__(
+        self, transceiver: RTCRtpTransceiver, *, rate: int, on_sound: Callable[[bytes], object]
+    ) -> None:
+        self.heard_at = 0.0
+        """When the browser last showed that it is there, on the event loop's clock."""
+        self._loop = asyncio.get_running_loop()
+        self._transceiver = transceiver
+        self._rate = rate
+        self._on_sound = on_sound
+        self._uplink = Uplink(rate)
+        self._downlink: Downlink | None = None
+        self._reporter: Reporter | None = None
+        self._payload_type: int | None = None  # of what the browser sends
+        self._dtls: RTCDtlsTransport | None = None
+        self._ice: Connection | None = None
+        self._closing: asyncio.TimerHandle | None = None
+        self._closed = False
+        vars(transceiver.sender)["send"] = self._start_sending
+        vars(transceiver.receiver)["receive"] = self._start_receiving
+
+    # ------------------------------------------------------------------ the call's side
+
+    def send(self, pcm: bytes) -> None:
+        """20 ms of the bot's speech, to be heard now. Nothing happens before the connection stands."""
+        downlink = self._downlink
+        if downlink is None or self._closed:
+            return
+        packet = downlink.frame(pcm, self._loop.time())
+        if packet is not None:
+            self._protect_and_send(packet)
+            if self._closing is None and downlink.close_at is not None:
+                self._closing = self._loop.call_at(downlink.close_at, self._close_stretch)
+
+    def tick(self, now: float) -> None:
+        """To be called every second or more often: reports, and what waited for packets that never came."""
+        for pcm in self._uplink.tick(now):
+            self._on_sound(pcm)
+        if self._reporter is not None and self._downlink is not None and self._reporter.due(now):
+            self._report(now)
+
+    def close(self) -> None:
+        """No more sound in either direction."""
+        if self._downlink is not None and self._reporter is not None and not self._closed:
+            self._report(self._loop.time(), leaving=True)
+        self._closed = True
+        if self._closing is not None:
+            self._closing.cancel()
+            self._closing = None
+        if self._ice is not None:
+            for protocol in self._ice._protocols:
+                vars(protocol).pop("datagram_received", None)
+
+    def quality(self) -> dict[str, Any]:
+        """How well sound got through: packets, and milliseconds. What nobody measured is None."""
+        uplink, downlink, reporter = self._uplink, self._downlink, self._reporter
+        return {
+            "packets_received": uplink.received,
+            "packets_lost": uplink.lost,
+            "packets_late": uplink.late,
+            "packets_flooded": uplink.flooded,
+            "concealed_ms": round(1000 * uplink.concealed_s),
+            "jitter_ms": round(1000 * uplink.reception.jitter_s, 1) if uplink.reception else None,
+            "packets_sent": downlink.packets if downlink else 0,
+            "frames_dropped": downlink.dropped if downlink else 0,
+            "browser_lost": round(reporter.loss, 4) if reporter and reporter.loss is not None else None,
+            "browser_jitter_ms": _ms(reporter.jitter_s if reporter else None),
+            "round_trip_ms": _ms(reporter.round_trip_s if reporter else None),
+        }
+
+    # ------------------------------------------------------------------ aiortc's side
+
+    async def _start_sending(self, parameters: RTCRtpSendParameters) -> None:
+        if self._downlink is not None:
+            return
+        now = self._loop.time()
+        ssrc: int = self._transceiver.sender._ssrc  # it stands in the answer
+        payload_type = parameters.codecs[0].payloadType
+        assert payload_type is not None
+        self._downlink = Downlink(self._rate, payload_type=payload_type, ssrc=ssrc, now=now)
+        self._reporter = Reporter(ssrc=ssrc, cname=_CNAME, clock=CLOCK, now=now, wall_s=time.time() - now)
+        self._listen()
+
+    async def _start_receiving(self, parameters: RTCRtpReceiveParameters) -> None:
+        self._payload_type = parameters.codecs[0].payloadType
+        self._listen()
+
+    def _listen(self) -> None:
+        if self._ice is not None or self._closed:
+            return
+        self._dtls = self._transceiver.receiver.transport
+        ice = self._ice = self._dtls.transport._connection
+        self.heard_at = self._loop.time()
+        for protocol in ice._protocols:
+            self._listen_at(protocol)
+
+    def _listen_at(self, protocol: StunProtocol) -> None:
+        """See all that comes to one of our addresses: sound is for here, all else is aiortc's."""
+        pass_on = protocol.datagram_received
+
+        def datagram_received(data: bytes, address: Any) -> None:
+            if len(data) > 12 and 127 < data[0] < 192:  # RFC 7983: RTP and RTCP
+                self._datagram(data)
+                return
+            pair = self._ice._nominated.get(1) if self._ice is not None else None
+            if pair is not None and address[:2] == pair.remote_addr[:2]:
+                self.heard_at = self._loop.time()  # STUN and DTLS: the browser is there, if silent
+            pass_on(data, address)
+
+        vars(protocol)["datagram_received"] = datagram_received
+
+    def _datagram(self, data: bytes) -> None:
+        assert self._dtls is not None
+        srtp = self._dtls._rx_srtp
+        if self._closed or srtp is None:
+            return
+        now = self._loop.time()
+        try:
+            if is_rtcp(data):
+                self._take_report(srtp.unprotect_rtcp(data), now)
+                return
+            packet = parse_rtp(srtp.unprotect(data))
+        except (SrtpError, RtpError):
+            return  # not from whom we talk to, or torn: as if it had not come
+        self.heard_at = now
+        if packet.payload_type != self._payload_type or not packet.payload:
+            return  # padding, as browsers send it to probe the bandwidth
+        for pcm in self._uplink.add(packet.ssrc, packet.sequence, packet.timestamp, packet.payload, now):
+            self._on_sound(pcm)
+
+    def _take_report(self, datagram: bytes, now: float) -> None:
+        self.heard_at = now
+        if self._reporter is None or self._downlink is None:
+            return
+        self._reporter.receive(datagram, now, sent=self._downlink.packets)
+        if self._reporter.loss is not None:
+            self._downlink.expect_loss(self._reporter.loss)
+
+    # ------------------------------------------------------------------ out
+
+    def _close_stretch(self) -> None:
+        self._closing = None
+        assert self._downlink is not None
+        close_at = self._downlink.close_at
+        if close_at is None or self._closed:
+            return
+        if close_at > self._loop.time() + 0.002:  # more was said since
+            self._closing = self._loop.call_at(close_at, self._close_stretch)
+        else:
+            self._protect_and_send(self._downlink.close())
+
+    def _report(self, now: float, *, leaving: bool = False) -> None:
+        downlink, reporter = self._downlink, self._reporter
+        assert downlink is not None
+        assert reporter is not None
+        report = reporter.report(
+            now,
+            reception=self._uplink.reception,
+            timestamp=downlink.timestamp(now),
+            packets=downlink.packets,
+            octets=downlink.octets,
+            sending=downlink.packets > 0,
+            leaving=leaving,
+        )
+        if self._dtls is not None and self._dtls._tx_srtp is not None:
+            self._send(self._dtls._tx_srtp.protect_rtcp(report))
+
+    def _protect_and_send(self, packet: bytes) -> None:
+        assert self._dtls is not None
+        self._send(self._dtls._tx_srtp.protect(packet))
+
+    def _send(self, datagram: bytes) -> None:
+        assert self._ice is not None
+        pair = self._ice._nominated.get(1)
+        if pair is not None and not self._closed:
+            pair.protocol.transport.sendto(datagram, pair.remote_addr)
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else round(1000 * seconds, 1)

@@ -1,0 +1,118 @@
+"""One end of the socket between gateway and worker: frames in, frames out, gathered into few writes.
+
+All that is said in one turn of the event loop (the frames of twenty calls on one beat) leaves in one
+write. Sound that finds the other end too busy is left out, because late sound is worth nothing; events
+never are, and an end that does not read them is cut off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import cast
+
+from piopiy_pipeline.gateway.webrtc.worker_messages import Kind, Splitter, WireError, pack
+from piopiy_pipeline.signaling.messages import Message, dump
+
+__all__ = ["WorkerPipe"]
+
+SOUND_BYTES = 128 << 10
+"""With more than this waiting, sound is left out."""
+MOST_BYTES = 8 << 20
+"""With more than this waiting, the other end is as good as dead."""
+
+
+class WorkerPipe(asyncio.Protocol):
+    """`on_frame(kind, peer, body)` for what comes, `on_lost()` once when the other end is gone.
+
+    With `gather_s` what is posted waits so long for more.
+    """
+
+    def __init__(
+        self,
+        *,
+        on_frame: Callable[[int, int, bytes], None],
+        on_lost: Callable[[str], None],
+        gather_s: float = 0.0,
+    ) -> None:
+        self._on_frame = on_frame
+        self._on_lost = on_lost
+        self._gather_s = gather_s
+        self._loop = asyncio.get_running_loop()
+        self._splitter = Splitter()
+        self._transport: asyncio.Transport | None = None
+        self._waiting: list[bytes] = []
+        self._flush: asyncio.Handle | None = None
+        self._lost = False
+        self._why = "the connection ended"
+
+    @property
+    def open(self) -> bool:
+        return self._transport is not None and not self._lost
+
+    def sound(self, peer: int, pcm: bytes) -> bool:
+        """Post sound of a peer. False if it was left out."""
+        if self._transport is None or self._transport.get_write_buffer_size() > SOUND_BYTES:
+            return False
+        self._post(pack(Kind.SOUND, peer, pcm))
+        return True
+
+    def event(self, peer: int, message: Message) -> None:
+        """Post an event of a peer, or of the process with 0."""
+        self._post(pack(Kind.EVENT, peer, dump(message).encode()))
+        if self._transport is not None and self._transport.get_write_buffer_size() > MOST_BYTES:
+            self._cut("the other end does not read")
+
+    def close(self) -> None:
+        """Send what waits, and close. `on_lost` follows."""
+        self._send()
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once. `on_lost` follows."""
+        self._cut("the connection was cut")
+
+    def _post(self, frame: bytes) -> None:
+        if self._lost:
+            return
+        self._waiting.append(frame)
+        if self._flush is None:
+            if self._gather_s:
+                self._flush = self._loop.call_later(self._gather_s, self._send)
+            else:
+                self._flush = self._loop.call_soon(self._send)
+
+    def _send(self) -> None:
+        if self._flush is not None:
+            self._flush.cancel()
+            self._flush = None
+        if self._waiting and self._transport is not None and not self._lost:
+            self._transport.write(b"".join(self._waiting))
+        self._waiting.clear()
+
+    def _cut(self, why: str) -> None:
+        self._why = why
+        if self._transport is not None:
+            self._transport.abort()
+
+    # ------------------------------------------------------------------ asyncio's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # Of uvloop, whose transports are of no class of asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for kind, peer, body in self._splitter.feed(data):
+                self._on_frame(kind, peer, body)
+        except WireError as error:
+            self._cut(str(error))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._flush is not None:
+            self._flush.cancel()
+            self._flush = None
+        if not self._lost:
+            self._lost = True
+            self._on_lost(self._why if exc is None else f"{self._why}: {exc}")

@@ -1,0 +1,356 @@
+"""The media link of a simulated call: a gateway's playout clock and a caller's telephone, in one process.
+
+Every 20 ms the caller's voice goes to the bot and the bot's speech leaves the playout clock, as over
+a gateway; either way may lead over an impaired path (`impairment`) and a jitter buffer. What the
+caller says comes from outside: `speak()`, `press()`, `mute()`. What the caller hears is in `ear`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from piopiy_pipeline.audio.playout import FRAME_MS, Playout
+from piopiy_pipeline.audio.speech import first_sound
+from piopiy_pipeline.signaling.messages import (
+    AgentMediaEvent,
+    Clear,
+    Cleared,
+    DataMessage,
+    Dtmf,
+    GatewayMediaEvent,
+    MediaStart,
+    MediaStop,
+    Played,
+)
+from piopiy_pipeline.testing.line.line import Line
+from piopiy_pipeline.testing.line.spoken_words import SpokenWords
+from piopiy_pipeline.testing.line.utterance_audio import Recording
+from piopiy_pipeline.testing.line.wire import Direction, Wire
+from piopiy_pipeline.testing.report.event_log import EventLog
+from piopiy_pipeline.transports.link import LinkListener
+
+__all__ = ["CallerLink", "Ear"]
+
+FRAME_S = FRAME_MS / 1000
+PAUSE_S = 0.3
+"""Sound after less silence than this belongs to the same stretch: words are closer, answers are not."""
+
+
+class Ear:
+    """What the caller hears: stretches of sound, by the clock of the call."""
+
+    def __init__(self) -> None:
+        self.began_at = float("-inf")
+        """When the sound that is heard now, or was last, began."""
+        self.last_sound_at = float("-inf")
+        self.stretches = 0
+        """How many there have been."""
+
+    def hear(self, frame: bytes, now: float) -> None:
+        """20 ms that are heard from `now` on."""
+        if first_sound(np.frombuffer(frame, "<i2")) is None:
+            return
+        if now - self.last_sound_at > PAUSE_S:
+            self.began_at = now
+            self.stretches += 1
+        self.last_sound_at = now + FRAME_S
+
+    def silent_for(self, now: float) -> float:
+        """Seconds since the last sound; infinite when there was none."""
+        return now - self.last_sound_at
+
+
+@dataclass(slots=True)
+class _OutgoingSpeech:
+    """A recording on its way out of the caller's mouth."""
+
+    recording: Recording
+    done: asyncio.Future[None]
+    began_at: float | None = None
+    place: int = 0  # in the log
+    position: int = 0  # bytes that were said
+
+
+class CallerLink:
+    """As `MediaLink`; both directions at `rate` Hz, 8000 or 16000.
+
+    `line` is what lies between the caller and the bot. `on_answer` is called when the call is
+    answered, `on_hangup` when the caller hangs up.
+    """
+
+    def __init__(
+        self,
+        rate: int,
+        log: EventLog,
+        *,
+        seed: int,
+        line: Line,
+        on_answer: Callable[[], None],
+        on_hangup: Callable[[], None],
+    ) -> None:
+        self.caller_rate = self.bot_rate = rate
+        self.ear = Ear()
+        self.words = SpokenWords()
+        self.ticks = 0
+        """How many times 20 ms have passed since the answer."""
+        self.held = False
+        """Whether the caller is on hold: neither side hears the other, and the bot's speech waits."""
+        self.deaf = False
+        """Whether the bot has muted the caller."""
+        self.on_tick: Callable[[float], None] | None = None
+        """Called after every 20 ms with the loop's time."""
+        self._log = log
+        self._frame_samples = rate * FRAME_MS // 1000
+        self._silence = bytes(self._frame_samples * 2)
+        self._to_bot = self._wire(line, "to_bot", seed)
+        self._to_caller = self._wire(line, "to_caller", seed)
+        self._on_answer, self._on_hangup = on_answer, on_hangup
+        self._playout = Playout(rate=rate, limit_s=120)
+        self._utterances: deque[_OutgoingSpeech] = deque()
+        self._muted_until = float("-inf")
+        self._said = bytearray()
+        self._heard = bytearray(self._silence)  # a frame that leaves the clock is heard from then on
+        self._listener: LinkListener | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._start = 0.0
+        self._closed = False
+        self._began_playing = False
+        self._ran_dry: tuple[float, int] | None = None  # when, and its place in the log
+        self._gaps = 0
+
+    def _wire(self, line: Line, direction: Direction, seed: int) -> Wire | None:
+        def lost(number: int) -> None:
+            self._log.add("packet_lost", direction=direction, seq=number)
+
+        wire = Wire(line, direction, rate=self.caller_rate, seed=seed, on_lost=lost)
+        return None if wire.perfect else wire
+
+    # ------------------------------------------------------------------ the caller
+
+    @property
+    def connected(self) -> bool:
+        """Whether the call is answered and not over."""
+        return self._listener is not None and not self._closed
+
+    @property
+    def speaking(self) -> bool:
+        """Whether the caller has something under way to say."""
+        return bool(self._utterances)
+
+    @property
+    def bot_playing(self) -> bool:
+        """Whether the playout clock has speech to play."""
+        return self._playout.playing or self._playout.buffered_s > 0
+
+    def speak(self, recording: Recording) -> asyncio.Future[None]:
+        """Say this, from the next 20 ms on, or behind what is being said. The future is done when it was."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self._closed:
+            done.set_result(None)
+        else:
+            self._utterances.append(_OutgoingSpeech(recording, done))
+        return done
+
+    def press(self, key: str) -> None:
+        """Press a key of the telephone."""
+        self._log.add("dtmf", direction="to_bot", digits=key)
+        self._tell(Dtmf(digits=key))
+
+    def message(self, data: dict[str, object]) -> None:
+        """Send the bot a message of the client's application."""
+        self._tell(DataMessage(data=data))
+
+    def mute(self, seconds: float) -> None:
+        """Send no audio at all from now on, for so long."""
+        self._muted_until = max(self._muted_until, asyncio.get_running_loop().time() + seconds)
+
+    def hang_up(self) -> None:
+        """The caller hangs up."""
+        if not self._closed:
+            self._stop()
+            self._on_hangup()
+
+    def voices(self, seconds: float) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
+        """What the caller said and heard, int16 of shape ``[samples]``, for so long after the answer."""
+        size = round(seconds * self.caller_rate)
+        said, heard = (np.frombuffer(bytes(pcm), np.int16) for pcm in (self._said, self._heard))
+        return _fitted(said, size), _fitted(heard, size)
+
+    # ------------------------------------------------------------------ MediaLink
+
+    def attach(self, listener: LinkListener) -> None:
+        loop = asyncio.get_running_loop()
+        self._listener = listener
+        self._start = loop.time()
+        self._timer = loop.call_at(self._start + FRAME_S, self._tick)
+        loop.call_soon(self._on_answer)
+
+    def send_audio(self, pcm: bytes) -> None:
+        if not self._closed:
+            self._playout.write(pcm)
+
+    def send_event(self, event: AgentMediaEvent) -> None:
+        match event:
+            case Clear(epoch=epoch):
+                self._clear(epoch)
+            case Dtmf(digits=digits):
+                self._log.add("dtmf", direction="to_caller", digits=digits)
+            case DataMessage(data=data):
+                self._log.add("message", direction="to_caller", data=data)
+            case MediaStop():
+                self._stop()
+            case MediaStart():
+                pass
+
+    async def close(self) -> None:
+        self._stop()
+
+    def _clear(self, epoch: int) -> None:
+        """An interruption: what has not left the clock never will."""
+        cut_off = self.bot_playing
+        position = self._playout.clear(epoch)
+        if cut_off:
+            self._log.add("interruption")
+        if self._began_playing:
+            self._began_playing = False
+            self._log.add("bot_stopped")
+        self._flush_stop()
+        answer = Cleared(epoch=epoch, position=position)
+        asyncio.get_running_loop().call_soon(self._tell, answer)
+
+    def _stop(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._listener = None
+        self._flush_stop()
+        now = self._log.now()
+        while self._utterances:
+            self._finish(self._utterances.popleft(), now)
+
+    def _tell(self, event: GatewayMediaEvent) -> None:
+        if self._listener is not None:
+            self._listener.on_event(event)
+
+    # ------------------------------------------------------------------ every 20 ms
+
+    def _tick(self) -> None:
+        listener = self._listener
+        if listener is None:
+            return
+        self.ticks += 1
+        now = self._start + self.ticks * FRAME_S
+        self._timer = asyncio.get_running_loop().call_at(now + FRAME_S, self._tick)
+        self._hear(now, listener)
+        self._say(now, listener)
+        if self.on_tick is not None:
+            self.on_tick(now)
+
+    def _hear(self, now: float, listener: LinkListener) -> None:
+        """The bot's next 20 ms leave the playout clock."""
+        if self.held:
+            self._playout.pause()
+            self._heard += self._silence
+            return
+        played = self._playout.tick(now)
+        frame = played.frames[0] if played.frames else None
+        if played.frames:
+            self._note_playing(now)
+        for progress in played.progress:
+            if progress.dry:
+                self._ran_dry, self._began_playing = (now, self._log.place()), False
+            listener.on_event(Played(epoch=progress.epoch, position=progress.position, dry=progress.dry))
+        if self._ran_dry is not None and now - self._ran_dry[0] > Playout.GAP_S:
+            self._flush_stop()
+        if self._to_caller is not None:
+            frame = self._to_caller.carry(frame or self._silence, now)
+        self._heard += frame or self._silence
+        if frame is not None:
+            self.ear.hear(frame, now)
+
+    def _note_playing(self, now: float) -> None:
+        if self._began_playing:
+            return
+        self._began_playing = True
+        gaps, self._gaps = self._gaps, self._playout.gaps
+        if gaps != self._playout.gaps and self._ran_dry is not None:
+            dry_at, place = self._ran_dry
+            if self._log.user_turn_at < dry_at:  # else it is another answer
+                self._ran_dry = None
+                self._log.add("gap", at=dry_at, place=place, seconds=round(now - dry_at, 3))
+                return
+        self._flush_stop()
+        self._log.add("bot_audio", at=now)
+
+    def _flush_stop(self) -> None:
+        """The bot had run dry, and that was not a gap."""
+        if self._ran_dry is not None:
+            at, place = self._ran_dry
+            self._ran_dry = None
+            self._log.add("bot_stopped", at=at, place=place)
+
+    def _say(self, now: float, listener: LinkListener) -> None:
+        """The caller's last 20 ms go out."""
+        frame = self._voice(now)
+        muted = now <= self._muted_until
+        self._said += self._silence if muted else frame
+        if self._to_bot is not None:
+            frame = self._to_bot.carry(self._silence if muted else frame, now)
+        if not (muted or self.held or self.deaf):
+            listener.on_audio(frame)
+
+    def _voice(self, now: float) -> bytes:
+        size = len(self._silence)
+        frame = self._silence
+        if self._utterances:
+            utterance = self._utterances[0]
+            pcm = utterance.recording.pcm
+            if utterance.began_at is None:
+                self._begin(utterance, now - FRAME_S)
+            frame = pcm[utterance.position : utterance.position + size]
+            utterance.position += size
+            if utterance.position >= len(pcm):
+                frame = frame.ljust(size, b"\0")
+                self._finish(self._utterances.popleft(), now)
+        return frame
+
+    def _begin(self, utterance: _OutgoingSpeech, at: float) -> None:
+        utterance.began_at = at
+        utterance.place = self._log.place()
+        recording = utterance.recording
+        start, end = (at + sample / self.caller_rate for sample in recording.speech)
+        if recording.text:
+            self.words.add(start, end, recording.text)
+
+    def _finish(self, utterance: _OutgoingSpeech, now: float) -> None:
+        """It was said, or as much of it as there was time for."""
+        if utterance.began_at is not None:
+            start, end = (
+                utterance.began_at + sample / self.caller_rate for sample in utterance.recording.speech
+            )
+            if start < now:
+                zero = self._start
+                self._log.add(
+                    "user_speech",
+                    at=start,
+                    place=utterance.place,
+                    start=round(start - zero, 6),
+                    end=round(min(end, now) - zero, 6),
+                    name=utterance.recording.name,
+                )
+            if end > now:
+                self.words.cut(now)
+        if not utterance.done.done():
+            utterance.done.set_result(None)
+
+
+def _fitted(pcm: NDArray[np.int16], size: int) -> NDArray[np.int16]:
+    return pcm[:size] if pcm.size >= size else np.pad(pcm, (0, size - pcm.size))

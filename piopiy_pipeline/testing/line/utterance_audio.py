@@ -1,0 +1,90 @@
+"""What callers say: recordings at the call's rate, with their words and where in them somebody speaks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from piopiy_pipeline.audio.speech import SpeechBounds, speech_bounds
+from piopiy_pipeline.audio.wav import read_wav
+from piopiy_pipeline.testing.virtual_time.time_module import real_time
+
+__all__ = ["Recording", "Spoken", "load_recording"]
+
+Spoken = Path | str | NDArray[np.int16]
+"""A WAV file, a sentence for a synthetic voice, or samples at the call's rate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One utterance: PCM16 little-endian mono, its words (as far as they are known), its speech in samples."""
+
+    name: str
+    pcm: bytes
+    text: str
+    speech: SpeechBounds
+
+
+def load_recording(
+    what: Spoken,
+    rate: int,
+    *,
+    text: str | None = None,
+    name: str | None = None,
+    through: Callable[[NDArray[np.int16]], NDArray[np.int16]] | None = None,
+) -> Recording:
+    """`what` as a caller at `rate` Hz says it, `through` a line.
+
+    A file's words are `text`, or those of the text file beside it (``yes.txt`` for ``yes.wav``). Raises
+    `ValueError` for what is not there, cannot be read or has nobody speaking in it.
+    """
+    if isinstance(what, Path):
+        loaded = _from_file(what, rate)
+    elif isinstance(what, str):
+        loaded = _from_sentence(what, rate)
+    else:
+        loaded = _recording("samples", np.ascontiguousarray(what, np.int16), "", rate)
+    if through is not None:
+        pcm = through(np.frombuffer(loaded.pcm, np.int16))
+        loaded = replace(
+            loaded, pcm=pcm.astype("<i2").tobytes()
+        )  # the speech is where it was, whatever the noise
+    return replace(loaded, text=loaded.text if text is None else text, name=name or loaded.name)
+
+
+@lru_cache(maxsize=256)
+def _from_file(path: Path, rate: int) -> Recording:
+    try:
+        pcm = read_wav(path, rate)
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror or error}") from None
+    beside = path.with_suffix(".txt")
+    text = beside.read_text(encoding="utf-8").strip() if beside.is_file() else ""
+    return _recording(path.name, pcm, text, rate)
+
+
+@lru_cache(maxsize=256)
+def _from_sentence(text: str, rate: int) -> Recording:
+    from piopiy_pipeline.cli.errors import CliError
+    from piopiy_pipeline.cli.turns import synthesize  # the one voice for callers; it is slow to load
+
+    if text.lower().endswith(".wav"):
+        raise ValueError(f"{text!r} would be read out: for a file, pass Path({text!r})")
+    try:
+        with real_time():  # it waits for a process, and a wait would move the clock of the simulation
+            pcm = synthesize(text, rate)
+    except CliError as error:
+        raise ValueError(f"{text!r} cannot be spoken: {error}") from None
+    return _recording(text, pcm, text, rate)
+
+
+def _recording(name: str, pcm: NDArray[np.int16], text: str, rate: int) -> Recording:
+    speech = speech_bounds(pcm, rate)
+    if speech is None:
+        raise ValueError(f"{name}: there is nothing but silence in it")
+    return Recording(name, pcm.astype("<i2").tobytes(), text, speech)

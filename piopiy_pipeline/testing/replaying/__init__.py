@@ -1,0 +1,1 @@
+"""A recorded call once more, with today's bot, and what differs."""

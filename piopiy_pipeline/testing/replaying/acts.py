@@ -1,0 +1,174 @@
+"""What the caller of a recorded call did, and what of the bot's each act followed.
+
+Without I/O. An act is something that was said, keys that were pressed, a message, or the end. It is
+anchored to the bot's event that it followed: the caller waited until the bot had spoken for the
+second time, or cut in 1.2 s after it had begun. A bot that speaks longer today is then waited for,
+and not cut off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from piopiy_pipeline.capture import CapturedCall
+from piopiy_pipeline.processors.silero import SileroModel, load_model, window_shape
+from piopiy_pipeline.processors.vad_segments import Segmenter, VadEvent, VadSettings
+
+__all__ = ["Act", "Anchor", "Stretch", "acts_of", "speech_in", "stretches_of"]
+
+MERGE_BOT_S = 0.35
+"""A shorter silence of the bot is one between two sentences."""
+MERGE_CALLER_S = 1.2
+"""A shorter silence of the caller, in which the bot did nothing, is one between two words."""
+START_S, STOP_S = 0.1, 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """The bot's voice was heard from `start` to `end`, seconds since the answer; infinite while it is."""
+
+    start: float
+    end: float = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """What an act followed: `delay_s` after the `count`-th such event since the act before began.
+
+    `answer` and `act` (the end of the one before) come once. `bot_started` is a barge-in.
+    """
+
+    after: Literal["answer", "act", "bot_started", "bot_stopped"]
+    delay_s: float
+    count: int = 1
+
+    def __str__(self) -> str:
+        times = {1: "", 2: "the second time ", 3: "the third time "}.get(
+            self.count, f"for the {self.count}th time "
+        )
+        what = {
+            "answer": "the call was answered",
+            "act": "the caller had last done something",
+            "bot_started": f"the bot had {times}begun to speak",
+            "bot_stopped": f"the bot had {times}finished speaking",
+        }[self.after]
+        return f"{self.delay_s:.1f} s after {what}"
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Something that the caller did, from `start` to `end`, seconds since the answer."""
+
+    kind: Literal["speech", "dtmf", "message", "hangup"]
+    start: float
+    end: float
+    anchor: Anchor
+    data: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def barges_in(self) -> bool:
+        return self.anchor.after == "bot_started"
+
+
+def acts_of(recording: CapturedCall) -> list[Act]:
+    """What the caller did, in order."""
+    stretches = stretches_of(recording)
+    speech = speech_in(recording.caller, recording.meta.caller_rate)
+    raw: list[tuple[float, float, Literal["speech", "dtmf", "message", "hangup"], dict[str, Any]]]
+    raw = [(start, end, "speech", {}) for start, end in _joined(speech, stretches)]
+    for event in recording.events:
+        if event.kind == "dtmf" or event.kind == "message":
+            raw.append((event.at, event.at, "dtmf" if event.kind == "dtmf" else "message", event.data))
+        elif event.kind == "end" and event.data.get("reason") == "caller_hangup":
+            raw.append((event.at, event.at, "hangup", {}))
+    raw.sort(key=lambda act: act[0])
+    acts: list[Act] = []
+    for start, end, kind, data in raw:
+        anchor = _anchor(start, acts[-1] if acts else None, stretches)
+        acts.append(Act(kind, start, end, anchor, data))
+    return acts
+
+
+def stretches_of(recording: CapturedCall) -> list[Stretch]:
+    """When the bot was heard, with what lies close together as one."""
+    stretches: list[Stretch] = []
+    for event in recording.events:
+        if event.kind == "bot_started":
+            if stretches and event.at - stretches[-1].end < MERGE_BOT_S:
+                stretches[-1] = Stretch(stretches[-1].start)
+            elif not stretches or stretches[-1].end < float("inf"):
+                stretches.append(Stretch(event.at))
+        elif event.kind == "bot_stopped" and stretches:
+            stretches[-1] = Stretch(stretches[-1].start, event.at)
+    return stretches
+
+
+def speech_in(
+    pcm: NDArray[np.int16], rate: int, *, model: SileroModel | None = None
+) -> list[tuple[float, float]]:
+    """Where somebody speaks in `pcm`, int16 of shape ``[samples]``: starts and ends in seconds.
+
+    By Silero, whatever the bot's own VAD is: today's may be another one than that of the recording.
+    """
+    if not pcm.size:
+        return []
+    model = model or load_model()
+    shape = window_shape(rate)
+    segmenter = Segmenter(
+        VadSettings(confidence=0.6, start_secs=START_S, stop_secs=STOP_S),
+        window_s=shape.seconds,
+        activity_s=0,
+    )
+    state, context = model.fresh_state(), bytes(shape.context_bytes)
+    data = pcm.astype("<i2").tobytes()
+    found: list[tuple[float, float]] = []
+    start: float | None = None
+    begun = round(START_S / shape.seconds) * shape.seconds
+    ended = round(STOP_S / shape.seconds) * shape.seconds
+    windows = len(data) // shape.window_bytes
+    for i in range(windows):
+        window = data[i * shape.window_bytes : (i + 1) * shape.window_bytes]
+        (probability,), (power,), state = model.score(shape, [context, window], [state])
+        context = window[-shape.context_bytes :]
+        now = (i + 1) * shape.seconds
+        for event in segmenter.window(probability, power):
+            if event is VadEvent.STARTED:
+                start = now - begun
+            elif event is VadEvent.STOPPED and start is not None:
+                found.append((start, now - ended))
+                start = None
+    if start is not None:
+        found.append((start, windows * shape.seconds))
+    return found
+
+
+def _joined(speech: Sequence[tuple[float, float]], stretches: Sequence[Stretch]) -> list[tuple[float, float]]:
+    """Utterances: speech with its pauses, in which the bot neither began nor ended."""
+    joined: list[tuple[float, float]] = []
+    for start, end in speech:
+        if joined:
+            before, last = joined[-1]
+            disturbed = any(last < at < start for stretch in stretches for at in (stretch.start, stretch.end))
+            if start - last < MERGE_CALLER_S and not disturbed:
+                joined[-1] = (before, end)
+                continue
+        joined.append((start, end))
+    return joined
+
+
+def _anchor(start: float, before: Act | None, stretches: Sequence[Stretch]) -> Anchor:
+    since = before.start if before else -1.0
+    heard = [stretch for stretch in stretches if since < stretch.start < start]
+    speaking = [stretch for stretch in heard if stretch.end > start]
+    if speaking:
+        return Anchor("bot_started", start - speaking[0].start, len(heard))
+    if heard:
+        return Anchor("bot_stopped", start - heard[-1].end, len(heard))
+    if before is not None:
+        return Anchor("act", start - before.end)
+    return Anchor("answer", start)

@@ -1,0 +1,250 @@
+"""The answers of a recording's network providers, found by the content of today's requests.
+
+Without I/O. A request that was never made is a divergence, with a name: what is different in it. It
+is then answered as the request that is nearest to it was, if that asked for the same thing (the same
+last words of the caller, the same sentence to speak), so that the rest of the call can be compared.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from piopiy_pipeline.capture.format import ExchangeLine, Kind
+
+__all__ = ["AnswerBook", "Divergence", "Part", "RecordedAnswer", "same_up_to_a_cut"]
+
+CUT_WORDS = 4
+"""An answer that was cut off may be cut off a few words earlier or later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of an answer, `after_s` seconds after the request."""
+
+    after_s: float
+    kind: str
+    data: dict[str, Any]
+
+
+@dataclass(slots=True)
+class RecordedAnswer:
+    """What a provider answered to one request. `cut`: the caller cut in; `whole`: all of it was there."""
+
+    number: int
+    content: dict[str, Any]
+    parts: list[Part] = field(default_factory=list)
+    cut: bool = False
+    whole: bool = False
+    used: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Divergence:
+    """Something that was not there when the call was recorded. `at` is in seconds since the answer."""
+
+    at: float
+    stage: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.stage} was asked what it had not been asked: {self.what}"
+
+
+class AnswerBook:
+    """Answers of one recording. `normalize` does to a request what the recording did to it."""
+
+    def __init__(
+        self,
+        exchanges: Iterable[ExchangeLine],
+        *,
+        now: Callable[[], float],
+        normalize: Callable[[Any], Any] = lambda content: content,
+    ) -> None:
+        self.divergences: list[Divergence] = []
+        self._now = now
+        self._normalize = normalize
+        self._answers: dict[str, list[RecordedAnswer]] = {"llm": answers_of(exchanges, "llm")}
+        self._answers["tts"] = answers_of(exchanges, "tts")
+
+    def llm(self, content: dict[str, Any]) -> RecordedAnswer | None:
+        """The model's answer; None if there is none to anything like it."""
+        content = self._normalize(content)
+        answers = self._answers["llm"]
+        if found := _next(each for each in answers if each.content == content):
+            return found
+        if found := _next(each for each in answers if _same_request(each.content, content)):
+            return found
+        nearest = _next(
+            sorted(
+                (each for each in answers if _question(each.content) == _question(content)),
+                key=lambda each: _distance(each.content, content),
+            )
+        )
+        self._diverged("the model", _difference(nearest, content) if nearest else _last_words(content))
+        return nearest
+
+    def tts(self, content: dict[str, Any]) -> RecordedAnswer | None:
+        """The voice's answer; None for a text that it never spoke."""
+        content = self._normalize(content)
+        answers = [each for each in self._answers["tts"] if each.parts]
+        if found := _next(each for each in answers if each.content == content):
+            return found
+        nearest = _next(each for each in answers if each.content["text"] == content["text"])
+        text = content["text"]
+        self._diverged("the voice", _difference(nearest, content) if nearest else f"to say {text!r}")
+        return nearest
+
+    @property
+    def voice(self) -> list[RecordedAnswer]:
+        """All answers of the network voices, in order."""
+        return self._answers["tts"]
+
+    def note(self, stage: str, what: str) -> None:
+        """Something else that the recording does not tell."""
+        self._diverged(stage, what)
+
+    def _diverged(self, stage: str, what: str) -> None:
+        self.divergences.append(Divergence(round(self._now(), 3), stage, what))
+
+
+def answers_of(exchanges: Iterable[ExchangeLine], stage: Kind) -> list[RecordedAnswer]:
+    """The requests of a kind of provider, in order, with their answers."""
+    answers: dict[int, RecordedAnswer] = {}
+    asked: dict[int, float] = {}
+    for line in exchanges:
+        if line.stage != stage or not line.id:
+            continue
+        if line.kind == "request":
+            answers[line.id] = RecordedAnswer(line.id, dict(line.data["content"]))
+            asked[line.id] = line.at
+        elif line.id in answers:
+            if line.kind == "cut":
+                answers[line.id].cut = True
+            elif line.kind == "end":
+                answers[line.id].whole = True
+            elif line.kind != "done":  # which says only that a voice's whole turn is over
+                after = max(0.0, line.at - asked[line.id])
+                answers[line.id].parts.append(Part(after, line.kind, line.data))
+    return list(answers.values())
+
+
+def _next(candidates: Iterable[RecordedAnswer]) -> RecordedAnswer | None:
+    """The first that was used least: the same question asked twice gets both answers in turn."""
+    found = min(candidates, key=lambda each: each.used, default=None)
+    if found is not None:
+        found.used += 1
+    return found
+
+
+# ---------------------------------------------------------------------- requests that are alike
+
+
+def same_up_to_a_cut(one: str, other: str, *, words: int = CUT_WORDS) -> bool:
+    """Whether two texts are the same but for where they were cut off: one begins with the other."""
+    first, second = sorted((one.split(), other.split()), key=len)
+    return second[: len(first)] == first and len(second) - len(first) <= words
+
+
+def _same_request(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two requests differ only in where the bot was cut off, which is a matter of milliseconds."""
+    if {**one, "messages": None} != {**other, "messages": None}:
+        return False
+    messages, others = one["messages"], other["messages"]
+    return len(messages) == len(others) and all(map(_same_message, messages, others))
+
+
+def _same_message(one: Any, other: Any) -> bool:
+    if one == other:
+        return True
+    if not (isinstance(one, dict) and isinstance(other, dict)):
+        return False
+    if one.get("role") != "assistant" or {**one, "content": None} != {**other, "content": None}:
+        return False
+    texts = (one.get("content"), other.get("content"))
+    return all(isinstance(text, str) for text in texts) and same_up_to_a_cut(*map(str, texts))
+
+
+def _question(content: dict[str, Any]) -> list[Any]:
+    """What the model is to answer: everything since it last said something."""
+    messages: Sequence[Any] = content["messages"]
+    start = 0
+    for i, message in enumerate(messages):
+        if isinstance(message, dict) and message.get("role") == "assistant" and message.get("content"):
+            start = i + 1
+    since = [message for message in messages[start:] if not _is_role(message, "system")]
+    return [_without_ids(message) for message in since]
+
+
+def _is_role(message: Any, role: str) -> bool:
+    return isinstance(message, dict) and message.get("role") == role
+
+
+def _without_ids(message: Any) -> Any:
+    """A message without the numbers of its tool calls, which count what was before it too."""
+    if not isinstance(message, dict):
+        return message
+    message = {key: value for key, value in message.items() if key != "tool_call_id"}
+    if isinstance(calls := message.get("tool_calls"), list):
+        message["tool_calls"] = [
+            {key: value for key, value in call.items() if key != "id"} if isinstance(call, dict) else call
+            for call in calls
+        ]
+    return message
+
+
+def _distance(one: dict[str, Any], other: dict[str, Any]) -> int:
+    """How many messages two requests do not share."""
+    first, second = one["messages"], other["messages"]
+    same = sum(1 for a, b in zip(first, second, strict=False) if a == b)
+    return int(len(first) + len(second) - 2 * same)
+
+
+# ---------------------------------------------------------------------- what is different, in words
+
+
+def _difference(answer: RecordedAnswer, content: dict[str, Any]) -> str:
+    found = _first_difference(answer.content, content, "")
+    where, before, now = found or ("nothing", None, None)
+    return f"{where} was {_shown(before)}, and is {_shown(now)}"
+
+
+_MISSING = object()
+
+
+def _first_difference(before: Any, now: Any, where: str) -> tuple[str, Any, Any] | None:
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in dict.fromkeys((*before, *now)):
+            name = f"{where}.{key}" if where else str(key)
+            found = _first_difference(before.get(key, _MISSING), now.get(key, _MISSING), name)
+            if found:
+                return found
+        return None
+    if isinstance(before, list) and isinstance(now, list):
+        for i in range(max(len(before), len(now))):
+            one = before[i] if i < len(before) else _MISSING
+            other = now[i] if i < len(now) else _MISSING
+            role = next(
+                (each["role"] for each in (other, one) if isinstance(each, dict) and "role" in each), ""
+            )
+            found = _first_difference(one, other, f"{where}[{i}]" + (f" ({role})" if role else ""))
+            if found:
+                return found
+        return None
+    return None if before == now else (where, before, now)
+
+
+def _shown(value: Any) -> str:
+    if value is _MISSING:
+        return "not there"
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return repr(text) if len(text) <= 120 else f"{text[:100]!r}… ({len(text)} characters)"
+
+
+def _last_words(content: dict[str, Any]) -> str:
+    question = _question(content)
+    last = question[-1] if question else None
+    text = last.get("content") if isinstance(last, dict) else None
+    return f"to answer {_shown(text if text is not None else last)}"

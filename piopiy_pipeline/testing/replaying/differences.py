@@ -1,0 +1,252 @@
+"""What differs between a recorded call and its replay: what was said, when, which tools, how it ended.
+
+Without I/O. Turns and tools are aligned, so that one turn more is one difference and not all that
+follow it. Times are compared where a caller would notice: from the end of what they said to the
+beginning of the answer.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from typing import Any, Literal, TypeVar
+
+from piopiy_pipeline.capture import CapturedCall
+from piopiy_pipeline.testing.replaying.acts import Act, Stretch, stretches_of
+from piopiy_pipeline.testing.replaying.answers import Divergence, same_up_to_a_cut
+
+__all__ = ["ComparedTurn", "Difference", "Tolerance", "differences_between", "said_in", "tools_in"]
+
+T = TypeVar("T")
+
+What = Literal["user", "bot", "tool", "answer", "end", "request", "caller"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How much later or earlier an answer may come. Seconds.
+
+    What computes on this machine takes no time in a replay, so that an answer may well come earlier
+    than it did live; a change of the bot that shows by being quicker shows by more than that.
+    """
+
+    later_s: float = 0.3
+    earlier_s: float = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedTurn:
+    """One turn, as it was understood or heard."""
+
+    at: float
+    text: str
+    interrupted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One difference. `at` is in seconds since the answer, in the replay if it is there and else in the recording.
+
+    `number` counts from 1: the turn of that side, the tool, the answer. `recorded` and `now` are what
+    to show of each; None where there is nothing.
+    """
+
+    what: What
+    at: float
+    number: int
+    recorded: str | None
+    now: str | None
+
+    def __str__(self) -> str:
+        title = _TITLES[self.what].format(number=self.number)
+        if self.what in ("request", "caller"):
+            return f"{self.at:7.2f} s  {title}: {self.now}"
+        lines = [f"{self.at:7.2f} s  {title}"]
+        lines += [f"             recorded: {'-' if self.recorded is None else self.recorded}"]
+        lines += [f"             now:      {'-' if self.now is None else self.now}"]
+        return "\n".join(lines)
+
+
+_TITLES: dict[What, str] = {
+    "user": "what the caller was understood to say (turn {number})",
+    "bot": "what the bot said (turn {number})",
+    "tool": "tool {number}",
+    "answer": "when answer {number} came",
+    "end": "how the call ended",
+    "request": "never recorded",
+    "caller": "the caller waited in vain",
+}
+
+
+def said_in(recording: CapturedCall, role: Literal["user", "bot"]) -> list[ComparedTurn]:
+    """What one side said, in order."""
+    return [
+        ComparedTurn(event.at, str(event.data["text"]), bool(event.data.get("interrupted", False)))
+        for event in recording.events
+        if event.kind == f"{role}_turn"
+    ]
+
+
+def tools_in(recording: CapturedCall) -> list[tuple[float, str]]:
+    """The uses of tools: their times, and names with arguments."""
+    return [
+        (event.at, _tool(event.data["name"], event.data["arguments"]))
+        for event in recording.events
+        if event.kind == "tool"
+    ]
+
+
+def differences_between(
+    before: CapturedCall,
+    after: CapturedCall,
+    *,
+    acts: Sequence[Act],
+    began: Sequence[float],
+    divergences: Sequence[Divergence] = (),
+    waits: Sequence[tuple[float, str]] = (),
+    tolerance: Tolerance | None = None,
+    stopped: bool = False,
+) -> list[Difference]:
+    """All differences, in the order of their times.
+
+    `acts` are what the caller did, and `began` when, in the replay. `waits` are the times at which
+    the caller waited in vain. `stopped`: the replay could not go on, so that its end means nothing.
+    """
+    found: list[Difference] = []
+    for role in ("user", "bot"):
+        found += _said(before, after, role)
+    found += _tools(before, after)
+    found += _answers(before, after, acts, began, tolerance or Tolerance())
+    if not stopped:
+        found += _ends(before, after)
+    found += _requests(divergences)
+    found += [Difference("caller", at, i, None, why) for i, (at, why) in enumerate(waits, 1)]
+    return sorted(found, key=lambda difference: difference.at)
+
+
+def _said(before: CapturedCall, after: CapturedCall, role: Literal["user", "bot"]) -> list[Difference]:
+    def same(one: ComparedTurn, other: ComparedTurn) -> bool:
+        if one.interrupted and other.interrupted:
+            return same_up_to_a_cut(one.text, other.text)
+        return one.text == other.text and one.interrupted == other.interrupted
+
+    return [
+        Difference(role, (now or then).at, number, _quoted(then), _quoted(now))  # type: ignore[union-attr]
+        for number, then, now in _changes(said_in(before, role), said_in(after, role), same)
+    ]
+
+
+def _tools(before: CapturedCall, after: CapturedCall) -> list[Difference]:
+    changes = _changes(tools_in(before), tools_in(after), lambda one, other: one[1] == other[1])
+    return [
+        Difference("tool", (now or then or (0.0, ""))[0], number, then and then[1], now and now[1])
+        for number, then, now in changes
+    ]
+
+
+def _answers(
+    before: CapturedCall,
+    after: CapturedCall,
+    acts: Sequence[Act],
+    began: Sequence[float],
+    tolerance: Tolerance,
+) -> list[Difference]:
+    then, now = stretches_of(before), stretches_of(after)
+    found: list[Difference] = []
+    for number, (act, at) in enumerate(zip(acts, began, strict=False), 1):
+        if act.kind != "speech":
+            continue
+        length = act.end - act.start
+        until = acts[number].start if number < len(acts) else float("inf")
+        until_now = began[number] if number < len(began) else float("inf")
+        was = _first_after(then, act.start + length, until)
+        is_now = _first_after(now, at + length, until_now)
+        if was is None or is_now is None:
+            continue  # then it is something that was said, or not
+        latency, latency_now = was - act.start - length, is_now - at - length
+        if latency_now - latency > tolerance.later_s or latency - latency_now > tolerance.earlier_s:
+            found.append(
+                Difference(
+                    "answer", is_now, number, f"{latency:.2f} s after the caller", f"{latency_now:.2f} s"
+                )
+            )
+    return found
+
+
+def _first_after(stretches: Sequence[Stretch], start: float, until: float) -> float | None:
+    return next((each.start for each in stretches if start <= each.start < until), None)
+
+
+def _ends(before: CapturedCall, after: CapturedCall) -> list[Difference]:
+    then, now = _end(before), _end(after)
+    if then is None or now is None or then[1] == now[1]:
+        return []
+    return [Difference("end", now[0], 1, then[1], now[1] + (f" ({now[2]})" if now[2] else ""))]
+
+
+def _end(recording: CapturedCall) -> tuple[float, str, str] | None:
+    return next(
+        (
+            (event.at, str(event.data["reason"]), str(event.data.get("detail", "")))
+            for event in recording.events
+            if event.kind == "end"
+        ),
+        None,
+    )
+
+
+def _requests(divergences: Sequence[Divergence]) -> list[Difference]:
+    """Each kind of divergence once: a prompt that was changed is in every request that follows."""
+    seen: dict[tuple[str, str], list[Divergence]] = {}
+    for divergence in divergences:
+        seen.setdefault((divergence.stage, divergence.what), []).append(divergence)
+    return [
+        Difference(
+            "request",
+            same[0].at,
+            number,
+            None,
+            str(same[0]) + (f" (and in {len(same) - 1} requests more)" if len(same) > 1 else ""),
+        )
+        for number, same in enumerate(seen.values(), 1)
+    ]
+
+
+def _changes(
+    before: Sequence[T], after: Sequence[T], same: Callable[[T, T], bool]
+) -> list[tuple[int, T | None, T | None]]:
+    """What was changed, left out or added, with its number in the longer list."""
+    names: list[T] = []
+
+    def name(item: T) -> int:
+        """Items that are the same have the same number."""
+        for i, known in enumerate(names):
+            if same(known, item):
+                return i
+        names.append(item)
+        return len(names) - 1
+
+    matcher = SequenceMatcher(a=[name(i) for i in before], b=[name(i) for i in after], autojunk=False)
+    changes: list[tuple[int, T | None, T | None]] = []
+    for kind, start, end, start_now, end_now in matcher.get_opcodes():
+        if kind == "equal":
+            continue
+        for i in range(max(end - start, end_now - start_now)):
+            then = before[start + i] if start + i < end else None
+            now = after[start_now + i] if start_now + i < end_now else None
+            number = (start_now + i if now is not None else start + i) + 1
+            changes.append((number, then, now))
+    return changes
+
+
+def _quoted(utterance: ComparedTurn | None) -> str | None:
+    if utterance is None:
+        return None
+    return json.dumps(utterance.text, ensure_ascii=False) + (" (cut off)" if utterance.interrupted else "")
+
+
+def _tool(name: Any, arguments: Any) -> str:
+    shown = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
+    return f"{name}({shown})"

@@ -1,0 +1,191 @@
+"""A recorded caller, once more: when they speak, now that the bot may say something else.
+
+A state machine without I/O. It is told when the bot is heard, and says every 20 ms what the caller
+is to be heard with. Between what they said there is the noise of their own line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from piopiy_pipeline.testing.replaying.acts import MERGE_BOT_S, Act, Stretch
+
+__all__ = ["Begun", "Reenactment", "ReenactmentStep"]
+
+LEAD_S = 0.3
+"""So much of what was heard before a word belongs to it: a recogniser needs the beginning of the sound."""
+PATIENCE_S = 8.0
+"""A caller who waited for something that does not come, and hears nothing at all, goes on after this."""
+LAST_PATIENCE_S = 15.0
+"""When they have done all that they did, and hear nothing, they hang up after this."""
+LONGEST_BOT_S = 120.0
+"""A bot that speaks without an end is cut off at last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """An act has begun: its speech begins at `at`. `in_vain` says what was waited for and did not come."""
+
+    number: int
+    act: Act
+    at: float
+    in_vain: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReenactmentStep:
+    """What is to happen now: audio for the bot, and acts that begin. `hang_up` ends the call."""
+
+    pcm: bytes
+    begun: tuple[Begun, ...] = ()
+    hang_up: bool = False
+
+
+@dataclass(slots=True)
+class _Playing:
+    """A piece of the recording that is played. Positions are samples."""
+
+    position: int
+    end: int
+    loop_from: int = -1  # -1: silence behind its end
+
+
+@dataclass(slots=True)
+class Reenactment:
+    """The caller of a recording. `pcm` is what came from them, placed in the time of the call, at `rate` Hz.
+
+    All times are seconds since the answer. `began` are the times at which the acts began.
+    """
+
+    acts: Sequence[Act]
+    pcm: NDArray[np.int16]
+    rate: int
+    began: list[float] = field(default_factory=list)
+    ended: list[float] = field(default_factory=list)
+    stretches: list[Stretch] = field(default_factory=list)
+    _playing: _Playing | None = None
+
+    def __post_init__(self) -> None:
+        first = self._audio_start(0) if self.acts else self.pcm.size
+        self._playing = _Playing(0, first, 0)
+
+    # ------------------------------------------------------------------ told
+
+    def bot_started(self, now: float) -> None:
+        """The bot is heard."""
+        if self.stretches and now - self.stretches[-1].end < MERGE_BOT_S:
+            self.stretches[-1] = Stretch(self.stretches[-1].start)
+        elif not self.bot_speaks:
+            self.stretches.append(Stretch(now))
+
+    def bot_stopped(self, now: float) -> None:
+        """The bot is not heard any more."""
+        if self.bot_speaks:
+            self.stretches[-1] = Stretch(self.stretches[-1].start, now)
+
+    @property
+    def bot_speaks(self) -> bool:
+        """Whether the bot is heard."""
+        return bool(self.stretches) and self.stretches[-1].end == float("inf")
+
+    # ------------------------------------------------------------------ every 20 ms
+
+    def step(self, now: float, samples: int) -> ReenactmentStep:
+        """The caller's next `samples`, which are heard from `now` on."""
+        begun: list[Begun] = []
+        while (next_act := self._due(now)) is not None:
+            begun.append(next_act)
+            if next_act.act.kind == "hangup":
+                return ReenactmentStep(b"", tuple(begun), hang_up=True)
+        return ReenactmentStep(self._take(samples), tuple(begun), self._given_up(now))
+
+    def _due(self, now: float) -> Begun | None:
+        number = len(self.began)
+        if number >= len(self.acts) or (self.ended and now < self.ended[-1]):
+            return None
+        act = self.acts[number]
+        lead = self._lead(number)
+        base = self._base(act.anchor.after, act.anchor.count)
+        in_vain = ""
+        if base is None or (self.bot_speaks and not act.barges_in):
+            quiet = self._quiet_since()
+            patience = max(PATIENCE_S, act.anchor.delay_s + PATIENCE_S / 2)
+            too_long = self.bot_speaks and now - self.stretches[-1].start > LONGEST_BOT_S
+            if not too_long and (self.bot_speaks or now - quiet < patience):
+                return None
+            in_vain = "the bot did not stop speaking" if too_long else f"it was {act.anchor}"
+        elif now < base + act.anchor.delay_s - lead:
+            return None
+        at = now + lead
+        self.began.append(at)
+        self.ended.append(at + act.end - act.start)
+        if act.kind == "speech":
+            self._play(number)
+        return Begun(number, act, at, in_vain)
+
+    def _base(self, after: str, count: int) -> float | None:
+        """When that happened which an act follows; None if it has not."""
+        if after == "answer":
+            return 0.0
+        if after == "act":
+            return self.ended[-1] if self.ended else 0.0
+        since = self.began[-1] if self.began else -1.0
+        heard = [stretch for stretch in self.stretches if stretch.start > since]
+        if after == "bot_started":
+            return heard[count - 1].start if len(heard) >= count else None
+        closed = [stretch for stretch in heard if stretch.end < float("inf")]
+        return closed[-1].end if len(closed) >= count else None
+
+    def _quiet_since(self) -> float:
+        ends = [stretch.end for stretch in self.stretches[-1:]] + self.ended[-1:]
+        return max(ends, default=0.0)
+
+    def _given_up(self, now: float) -> bool:
+        if len(self.began) < len(self.acts):
+            return False
+        if self.bot_speaks:
+            return now - self.stretches[-1].start > LONGEST_BOT_S
+        left = self.pcm.size / self.rate - (self.acts[-1].end if self.acts else 0.0)
+        return now - self._quiet_since() > max(LAST_PATIENCE_S, left + LAST_PATIENCE_S / 3)
+
+    # ------------------------------------------------------------------ the sound of it
+
+    def _lead(self, number: int) -> float:
+        act = self.acts[number]
+        if act.kind != "speech":
+            return 0.0
+        before = self.acts[number - 1].end if number else 0.0
+        return max(0.0, min(LEAD_S, act.start - before))
+
+    def _audio_start(self, number: int) -> int:
+        return round((self.acts[number].start - self._lead(number)) * self.rate)
+
+    def _play(self, number: int) -> None:
+        """The act's own audio, and behind it what was there until the next one, over and over."""
+        following = next(
+            (i for i in range(number + 1, len(self.acts)) if self.acts[i].kind == "speech"), None
+        )
+        end = self.pcm.size if following is None else self._audio_start(following)
+        self._playing = _Playing(self._audio_start(number), end, round(self.acts[number].end * self.rate))
+
+    def _take(self, samples: int) -> bytes:
+        playing = self._playing
+        pieces: list[NDArray[np.int16]] = []
+        left = samples
+        while left and playing is not None:
+            piece = self.pcm[playing.position : min(playing.end, playing.position + left)]
+            playing.position += piece.size
+            left -= piece.size
+            pieces.append(piece)
+            if left:
+                if (
+                    playing.end - playing.loop_from < self.rate // 2
+                ):  # too short to be repeated without a buzz
+                    break
+                playing.position = playing.loop_from
+        pieces.append(np.zeros(left, np.int16))
+        return np.concatenate(pieces).astype("<i2").tobytes()

@@ -1,0 +1,264 @@
+"""A bot's network services, answering from a recording: `put_recorded_providers(chain, ...)`.
+
+The service that the bot's callback has made stays the same object, with its tools, its event
+handlers, its text filters and its settings; only what its own class does, which is to talk to the
+provider, is taken from it. So nothing that holds the service notices, and nothing connects.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pipecat.frames.frames import (
+    CancelFrame,
+    EndFrame,
+    ErrorFrame,
+    Frame,
+    FunctionCallFromLLM,
+    InterimTranscriptionFrame,
+    LLMContextFrame,
+    LLMFullResponseEndFrame,
+    LLMFullResponseStartFrame,
+    StartFrame,
+    TranscriptionFrame,
+    TTSAudioRawFrame,
+)
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+from pipecat.services.llm_service import LLMService
+from pipecat.services.stt_service import STTService
+from pipecat.services.tts_service import TTSService
+from pipecat.transcriptions.language import Language
+from pipecat.utils.time import time_now_iso8601
+
+from piopiy_pipeline.capture.content import kind_of, llm_content, runs_locally, tts_content
+from piopiy_pipeline.capture.format import Kind
+from piopiy_pipeline.capture.provider_taps import services_in
+from piopiy_pipeline.pipeline import CallPipeline
+from piopiy_pipeline.testing.replaying.answers import AnswerBook, Part, RecordedAnswer
+from piopiy_pipeline.testing.replaying.replayed_speech import SpeechClip
+
+__all__ = ["RecordedEar", "put_recorded_providers"]
+
+CUT_WAIT_S = 2.0
+"""So long an answer that was cut off waits to be cut off again."""
+SECONDS_A_LETTER = 0.06
+"""How long a text takes that the voice never spoke."""
+CHUNK_S = 0.2
+
+
+class RecordedEar:
+    """Hands on what the recogniser of the recording said, when the replay's caller has said it again."""
+
+    def __init__(self) -> None:
+        self._listeners: list[Callable[[Part], None]] = []
+
+    def listen(self, listener: Callable[[Part], None]) -> None:
+        """Have `listener` told of each transcript."""
+        self._listeners.append(listener)
+
+    def tell(self, part: Part) -> None:
+        """The recogniser has said this."""
+        for listener in self._listeners:
+            listener(part)
+
+
+@dataclass(frozen=True, slots=True)
+class _Script:
+    """What the replayed services answer from."""
+
+    book: AnswerBook
+    ear: RecordedEar
+    give_up: Callable[[str], None]
+
+
+def put_recorded_providers(
+    chain: CallPipeline, book: AnswerBook, ear: RecordedEar, *, give_up: Callable[[str], None]
+) -> None:
+    """Have the network services of a chain that is about to run answer from a recording.
+
+    Those that run locally stay as they are. `give_up` is called with a sentence when the replay cannot
+    go on, because a model was asked what nobody knows the answer to.
+    """
+    script = _Script(book, ear, give_up)
+    for _, service in services_in(chain):
+        kind = kind_of(service)
+        if kind is None or runs_locally(service):
+            continue
+        service.__class__ = _CLASSES[kind]
+        service.replay_script = script  # type: ignore[attr-defined]  # its class has it now
+        if isinstance(service, ReplayedTTS):
+            service.take_over()
+
+
+class ReplayedSTT(STTService):
+    """Transcribes what was transcribed, when it was said."""
+
+    replay_script: _Script
+    _replay_queue: asyncio.Queue[Part] | None = None
+    _replay_task: asyncio.Task[None] | None = None
+
+    async def start(self, frame: StartFrame) -> None:
+        await super().start(frame)
+        if self._replay_task is None:
+            queue: asyncio.Queue[Part] = asyncio.Queue()
+            self._replay_queue = queue
+            self.replay_script.ear.listen(queue.put_nowait)
+            self._replay_task = self.create_task(self._transcribe(queue))
+
+    async def run_stt(self, audio: bytes) -> AsyncGenerator[Frame | None, None]:
+        yield None
+
+    async def _transcribe(self, queue: asyncio.Queue[Part]) -> None:
+        while True:
+            part = await queue.get()
+            if part.kind == "error":
+                await self.push_error(str(part.data["message"]))
+                continue
+            await self.push_frame(self._frame(part.data))
+
+    def _frame(self, data: dict[str, Any]) -> Frame:
+        language = Language(data["language"]) if data["language"] in set(Language) else None
+        if not data["final"]:
+            return InterimTranscriptionFrame(data["text"], self._user_id, time_now_iso8601(), language)
+        return TranscriptionFrame(
+            data["text"], self._user_id, time_now_iso8601(), language, finalized=bool(data["finalized"])
+        )
+
+    async def stop(self, frame: EndFrame) -> None:
+        await super().stop(frame)
+        await self._stop_replay()
+
+    async def cancel(self, frame: CancelFrame) -> None:
+        await super().cancel(frame)
+        await self._stop_replay()
+
+    async def cleanup(self) -> None:
+        await super().cleanup()
+        await self._stop_replay()
+
+    async def _stop_replay(self) -> None:
+        task, self._replay_task = self._replay_task, None
+        if task is not None:
+            await self.cancel_task(task)
+
+
+class ReplayedLLM(LLMService[Any]):
+    """Answers what was answered to the same question, at the same pace. Tools run."""
+
+    replay_script: _Script
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await super().process_frame(frame, direction)
+        if isinstance(frame, LLMContextFrame):
+            await self._replay(frame)
+        else:
+            await self.push_frame(frame, direction)
+
+    async def _replay(self, frame: LLMContextFrame) -> None:
+        answer = self.replay_script.book.llm(llm_content(self, frame.context))
+        if answer is None:
+            self.replay_script.give_up("the model's answer to this is not in the recording")
+            return
+        await self.push_frame(LLMFullResponseStartFrame())
+        try:
+            await self._give(answer, frame)
+        finally:
+            await self.push_frame(LLMFullResponseEndFrame())
+
+    async def _give(self, answer: RecordedAnswer, frame: LLMContextFrame) -> None:
+        async for part in _in_time(answer):
+            match part.kind:
+                case "text":
+                    await self._push_llm_text(str(part.data["text"]))
+                case "tool_calls":
+                    calls = [
+                        FunctionCallFromLLM(
+                            function_name=call["name"],
+                            tool_call_id=f"replayed-{answer.number}-{answer.used}-{i}",
+                            arguments=call["arguments"],
+                            context=frame.context,
+                        )
+                        for i, call in enumerate(part.data["calls"])
+                    ]
+                    await self.run_function_calls(calls)
+                case "error":
+                    await self.push_error(str(part.data["message"]))
+        if answer.cut and not answer.whole:
+            await asyncio.sleep(CUT_WAIT_S)
+            self.replay_script.book.note(
+                "the model", "for the rest of an answer that the caller cut off when it was recorded"
+            )
+
+
+class ReplayedTTS(TTSService):
+    """Says with the recorded audio what was said, and with a tone what never was."""
+
+    replay_script: _Script
+    _replay_spoken: dict[str, float]
+
+    def take_over(self) -> None:
+        """Leave the frames around the audio to the base class, whoever made them before."""
+        self._push_start_frame = self._push_stop_frames = True
+        self._pause_frame_processing = False
+        self._replay_spoken = {}
+
+    async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
+        answer = self.replay_script.book.tts(tts_content(self, text))
+        if answer is None:
+            answer = _tone(text, self.sample_rate)
+        start = self._replay_spoken.get(context_id, 0.0)
+        async for part in _in_time(answer):
+            match part.kind:
+                case "sound":
+                    sound = part.data["sound"]
+                    step = max(1, int(CHUNK_S * sound.rate))
+                    for at in range(0, sound.pcm.size, step):
+                        pcm = sound.pcm[at : at + step].tobytes()
+                        self._replay_spoken[context_id] = (
+                            self._replay_spoken.get(context_id, 0.0) + len(pcm) / 2 / sound.rate
+                        )
+                        yield TTSAudioRawFrame(pcm, sound.rate, 1, context_id=context_id)
+                case "word" if not self._push_text_frames:
+                    word = [(str(part.data["word"]), start + float(part.data["seconds"]))]
+                    spaced = bool(part.data.get("spaced"))
+                    await self.add_word_timestamps(word, context_id, includes_inter_frame_spaces=spaced)
+                case "error":
+                    yield ErrorFrame(error=str(part.data["message"]))
+
+    async def on_audio_context_interrupted(self, context_id: str) -> None:
+        self._replay_spoken.pop(context_id, None)
+        await super().on_audio_context_interrupted(context_id)
+
+    async def on_audio_context_completed(self, context_id: str) -> None:
+        self._replay_spoken.pop(context_id, None)
+        await super().on_audio_context_completed(context_id)
+
+
+_CLASSES: dict[Kind, type[FrameProcessor]] = {"stt": ReplayedSTT, "llm": ReplayedLLM, "tts": ReplayedTTS}
+
+
+async def _in_time(answer: RecordedAnswer) -> AsyncGenerator[Part, None]:
+    """The parts of an answer, each when it came."""
+    loop = asyncio.get_running_loop()
+    asked = loop.time()
+    for part in answer.parts:
+        wait_s = asked + part.after_s - loop.time()
+        if wait_s > 0:
+            await asyncio.sleep(wait_s)
+        yield part
+
+
+def _tone(text: str, rate: int) -> RecordedAnswer:
+    """A hum as long as the text would take, with the times of its words."""
+    letters = max(1, len(text.strip()))
+    time = np.arange(int(letters * SECONDS_A_LETTER * rate)) / rate
+    pcm = (5000 * np.sin(2 * np.pi * 220 * time)).astype(np.int16)
+    parts, at = [], 0
+    for word in text.split():
+        parts.append(Part(0.0, "word", {"word": word, "seconds": at * SECONDS_A_LETTER}))
+        at += len(word) + 1
+    return RecordedAnswer(0, {}, [*parts, Part(0.0, "sound", {"sound": SpeechClip(pcm, rate)})])

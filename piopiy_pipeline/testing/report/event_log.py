@@ -1,0 +1,180 @@
+"""The log of a simulated call: who writes what into it, and how it becomes the call's events.
+
+Times are kept as the loop's and become seconds since the answer when the call is over. What is
+written is plain JSON without anything that differs from run to run, such as the numbers that
+pipecat gives to its objects.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+from pipecat.frames.frames import (
+    AggregatedTextFrame,
+    Frame,
+    FunctionCallInProgressFrame,
+    FunctionCallResultFrame,
+    InterruptionFrame,
+    LLMFullResponseStartFrame,
+    VADUserStartedSpeakingFrame,
+    VADUserStoppedSpeakingFrame,
+)
+
+from piopiy_pipeline.call import CallEnd, CallInfo, Turn
+from piopiy_pipeline.session import Call
+from piopiy_pipeline.session.events import CallError
+from piopiy_pipeline.session.monitor import CallMonitor, arguments_of
+from piopiy_pipeline.testing.report.simulated_call import Event
+
+__all__ = ["EventLog", "WatchedMonitor"]
+
+_OBJECT_NUMBER = re.compile(r"(?<=\w)#\d+|\bat 0x[0-9a-f]+")
+MAX_EVENTS = 100_000
+"""A call that writes more than this goes round in circles; the rest is not kept."""
+
+
+class EventLog:
+    """What happened in one call, by the clock `now`."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self.now = now
+        self.answered_at: float | None = None
+        self.end: CallEnd | None = None
+        self.ended_at: float | None = None
+        self.user_turn_at = float("-inf")
+        """When the caller's last turn was over."""
+        self._entries: list[tuple[float, int, str, dict[str, Any]]] = []
+        self._places = 0
+        self._hears: list[Callable[[str, dict[str, Any]], None]] = []
+
+    def place(self) -> int:
+        """A place among the events of this moment, for one that is written down later."""
+        self._places += 1
+        return self._places
+
+    def add(self, kind: str, at: float | None = None, place: int | None = None, **data: Any) -> None:
+        """Write down that something happened: now, or at a time of the same clock, in that `place`."""
+        data = _plain(data)
+        if len(self._entries) < MAX_EVENTS:
+            self._entries.append(
+                (self.now() if at is None else at, self.place() if place is None else place, kind, data)
+            )
+        for hear in self._hears:
+            hear(kind, data)
+
+    def listen(self, hear: Callable[[str, dict[str, Any]], None]) -> None:
+        """Tell `hear(kind, data)` of everything that is written from now on."""
+        self._hears.append(hear)
+
+    def follow(self, call: Call) -> None:
+        """Write down what `call` tells its author."""
+        call.on("answered", self._answered)
+        call.on("user_turn", self._user_turn)
+        call.on("bot_turn", self._bot_turn)
+        call.on("error", self._error)
+        call.on("end", self._ended)
+
+    def events(self) -> list[Event]:
+        """All of them, in the order of their times, those of the same time as they happened."""
+        zero = self.zero
+        return [
+            Event(round(at - zero, 6), kind, data) for at, _, kind, data in sorted(self._entries, key=_order)
+        ]
+
+    @property
+    def zero(self) -> float:
+        """When the call was answered; without an answer, when the first thing happened."""
+        if self.answered_at is not None:
+            return self.answered_at
+        return min((entry[0] for entry in self._entries), default=self.now())
+
+    def _answered(self, info: CallInfo) -> None:
+        if self.answered_at is None:
+            self.answered_at = self.now()
+        self.add("answered")
+
+    def _user_turn(self, turn: Turn) -> None:
+        self.user_turn_at = self.now()
+        self.add("user_turn", text=turn.text)
+
+    def _bot_turn(self, turn: Turn) -> None:
+        self.add("bot_turn", text=turn.text, interrupted=turn.interrupted)
+
+    def _error(self, error: CallError) -> None:
+        self.add("error", stage=error.stage, message=error.message)
+
+    def _ended(self, end: CallEnd) -> None:
+        self.end = end
+        self.ended_at = self.now()
+        self.add("end", reason=end.reason.value, detail=end.detail)
+
+
+class WatchedMonitor(CallMonitor):
+    """The call's own monitor, that writes into a log what passes the end of the chain."""
+
+    def __init__(self, call: Call, log: EventLog) -> None:
+        super().__init__(call)
+        self._log = log
+        self._told_text = self._told_speech = False
+        self._tools: dict[str, int] = {}  # a provider's ids differ from run to run: they are counted
+        self._kinds: dict[type[Frame], Callable[[Any], None]] = {
+            VADUserStartedSpeakingFrame: lambda _: log.add("vad_started"),
+            VADUserStoppedSpeakingFrame: lambda _: log.add("vad_stopped"),
+            LLMFullResponseStartFrame: self._response,
+            AggregatedTextFrame: self._text,
+            InterruptionFrame: self._cut,
+            FunctionCallInProgressFrame: self._tool,
+            FunctionCallResultFrame: self._result,
+        }
+
+    def frame_arrived(self, frame: Frame) -> None:
+        tell = self._kinds.get(type(frame))
+        if tell is not None:
+            tell(frame)
+        super().frame_arrived(frame)
+
+    def marked(self, what: str) -> None:
+        self._log.add(what)
+
+    def audio_arrived(self) -> None:
+        if not self._told_speech:
+            self._told_speech = True
+            self._log.add("tts_started")
+        super().audio_arrived()
+
+    def _response(self, frame: LLMFullResponseStartFrame) -> None:
+        self._told_text = self._told_speech = False
+        self._log.add("llm_started")
+
+    def _text(self, frame: AggregatedTextFrame) -> None:
+        if frame.will_be_spoken and not self._told_text:
+            self._told_text = True
+            self._told_speech = False
+            self._log.add("llm_text", text=frame.text)
+
+    def _cut(self, frame: InterruptionFrame) -> None:
+        self._told_text = self._told_speech = False
+
+    def _tool(self, frame: FunctionCallInProgressFrame) -> None:
+        number = self._tools.setdefault(frame.tool_call_id, len(self._tools) + 1)
+        self._log.add("tool", name=frame.function_name, arguments=arguments_of(frame), number=number)
+
+    def _result(self, frame: FunctionCallResultFrame) -> None:
+        number = self._tools.setdefault(frame.tool_call_id, len(self._tools) + 1)
+        self._log.add("tool_result", name=frame.function_name, result=frame.result, number=number)
+
+
+def _order(entry: tuple[float, int, str, dict[str, Any]]) -> tuple[float, int]:
+    return entry[:2]
+
+
+def _plain(data: dict[str, Any]) -> dict[str, Any]:
+    """As JSON has it, without what changes from run to run."""
+    plain: dict[str, Any] = json.loads(json.dumps(data, default=repr))
+    return {
+        key: _OBJECT_NUMBER.sub("", value) if isinstance(value, str) else value
+        for key, value in plain.items()
+    }

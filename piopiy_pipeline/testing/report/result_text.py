@@ -1,0 +1,87 @@
+"""A simulated call in words: what an assertion shows when it fails, and `piopiy simulate` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import groupby
+from typing import Any
+
+from piopiy_pipeline.testing.report.simulated_call import PARTS, Event, SimulatedCall
+
+__all__ = ["timeline"]
+
+
+def timeline(call: SimulatedCall) -> str:
+    """The events of `call`, a line each, and its turns with the parts of their latency."""
+    head = f"{call.name or 'the call'}: {call.duration_s:.2f} s, seed {call.seed}"
+    lines = [
+        f"{head}, ended with {call.end_reason.value}" + (f" ({call.end_detail})" if call.end_detail else "")
+    ]
+    lines += [_line(event) for event in _with_runs_of_loss(call.events)]
+    for turn in call.turns:
+        if turn.parts is not None:
+            shares = " + ".join(f"{name} {getattr(turn.parts, name) * 1000:.0f}" for name in PARTS)
+            lines.append(
+                f"turn {turn.number}: answered after {turn.parts.voice_to_voice * 1000:.0f} ms = {shares}"
+            )
+    return "\n".join(lines)
+
+
+def _with_runs_of_loss(events: Iterable[Event]) -> Iterator[Event]:
+    """The events, with the packets that were lost in a row, and nothing else meanwhile, as one."""
+    for kind, run in groupby(events, key=lambda event: event.kind):
+        if kind != "packet_lost":
+            yield from run
+            continue
+        lost: dict[str, list[Event]] = {}
+        for event in run:
+            lost.setdefault(str(event.data["direction"]), []).append(event)
+        for direction, events_there in lost.items():
+            numbers = ", ".join(_ranges(event.data["seq"] for event in events_there))
+            yield Event(events_there[0].at, kind, {"direction": direction, "seq": numbers})
+
+
+def _ranges(numbers: Iterable[int]) -> Iterator[str]:
+    """``3, 4, 5, 9`` as ``3-5, 9``."""
+    for _, run in groupby(enumerate(sorted(numbers)), key=lambda pair: pair[1] - pair[0]):
+        inside = [number for _, number in run]
+        yield f"{inside[0]}" if len(inside) == 1 else f"{inside[0]}-{inside[-1]}"
+
+
+def _line(event: Event) -> str:
+    words = _WORDS.get(event.kind)
+    who, what = words(event.data) if words else ("", f"{event.kind} {dict(event.data) or ''}")
+    return f"{event.at:8.3f}  {who:>6}  {what}".rstrip()
+
+
+_WORDS: dict[str, Callable[[Mapping[str, Any]], tuple[str, str]]] = {
+    "answered": lambda _: ("", "the call is answered"),
+    "user_speech": lambda d: ("caller", f"speaks {d['name']!r} ({d['end'] - d['start']:.2f} s)"),
+    "vad_started": lambda _: ("", "the VAD hears the caller"),
+    "vad_stopped": lambda _: ("", "the VAD hears that the caller has stopped"),
+    "user_turn": lambda d: ("caller", f"is understood: {d['text']!r}"),
+    "llm_started": lambda _: ("", "the model answers"),
+    "llm_text": lambda d: ("", f"the first sentence: {d.get('text', '')!r}"),
+    "tts_started": lambda _: ("", "there is speech to send"),
+    "bot_audio": lambda _: ("bot", "is heard"),
+    "bot_stopped": lambda _: ("bot", "has stopped"),
+    "interruption": lambda _: ("caller", "cuts in"),
+    "bot_turn": lambda d: ("bot", f"{d['text']!r}" + (" (cut off)" if d.get("interrupted") else "")),
+    "tool": lambda d: ("bot", f"uses {d['name']}({_arguments(d['arguments'])})"),
+    "tool_result": lambda d: ("", f"{d['name']} returns {d.get('result')!r}"),
+    "error": lambda d: ("", f"{d['stage']} fails: {d['message']}"),
+    "gap": lambda d: ("bot", f"was silent in mid-speech for {d['seconds'] * 1000:.0f} ms"),
+    "packet_lost": lambda d: ("", f"lost on the way {d['direction'].replace('_', ' ')}: packet {d['seq']}"),
+    "dtmf": lambda d: (str(d["direction"]), f"presses {d['digits']}"),
+    "transfer": lambda d: ("bot", f"transfers the call to {d['to']}" + ("" if d["warm"] else " (blind)")),
+    "transfer_result": lambda d: (
+        "",
+        f"{d['to']}: {d['outcome']}" + (f" ({d['detail']})" if d["detail"] else ""),
+    ),
+    "control": lambda d: ("bot", f"{d['what']} {'on' if d['on'] else 'off'}"),
+    "end": lambda d: ("", f"the call ends: {d['reason']}" + (f" ({d['detail']})" if d.get("detail") else "")),
+}
+
+
+def _arguments(arguments: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}={value!r}" for key, value in arguments.items())

@@ -1,0 +1,1 @@
+"""Scripted STT, LLM and TTS providers, with latencies and faults as data."""

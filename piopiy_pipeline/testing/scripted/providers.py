@@ -1,0 +1,126 @@
+"""`Providers`: a bot's STT, LLM and TTS, scripted, without a change to the bot.
+
+    simulate(bot, caller, providers=Providers(
+        stt=Transcripts(latency=0.3),
+        llm=Replies("For how many?", (Tool("book", people=4), "Booked."), latency=Percentiles({50: 0.4, 95: 0.9})),
+        tts=Voice(latency=0.15, faults={2: Disconnects()}),
+    ))
+
+The bot's callback builds its services as ever, with whatever keys it has; before its chain runs, they
+are replaced in their places, those in a list of services (`Action(stt=[a, b])`) too. What is None stays
+the bot's own. The scripted services have pipecat's own base classes, so that the rest of the chain,
+tool calls, interruptions and word times are what they are in production.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from random import Random
+
+from pipecat.processors.frame_processor import FrameProcessor
+from pipecat.services.llm_service import LLMService
+from pipecat.services.stt_service import STTService
+from pipecat.services.tts_service import TTSService
+
+from piopiy_pipeline.pipeline import CallPipeline, StageError
+from piopiy_pipeline.services.switch import ServiceSwitch
+from piopiy_pipeline.session import Adapt
+from piopiy_pipeline.testing.line.spoken_words import Spoken
+from piopiy_pipeline.testing.scripted.faults import Fault, FaultPlan
+from piopiy_pipeline.testing.scripted.reply_script import Reply
+from piopiy_pipeline.testing.scripted.scripted_llm import Replies, ScriptedLLM
+from piopiy_pipeline.testing.scripted.scripted_stt import ScriptedSTT, Transcripts
+from piopiy_pipeline.testing.scripted.scripted_tts import ScriptedTTS, Voice
+
+__all__ = ["Providers"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Providers:
+    """What stands in for the bot's providers; None keeps the bot's own.
+
+    `llm` may be a plain list of replies. One `Providers` serves any number of calls.
+    """
+
+    stt: Transcripts | None = None
+    llm: Replies | Sequence[Reply] | None = None
+    tts: Voice | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.llm, (str, bytes)):
+            raise TypeError("Providers: llm is a list of replies, one a turn, or Replies(...), not one text")
+        self._replies()
+        for name, kind in (("stt", Transcripts), ("tts", Voice)):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, kind):
+                raise TypeError(f"Providers: {name} is a {kind.__name__}, not {value!r}")
+
+    def _replies(self) -> Replies | None:
+        return self.llm if self.llm is None or isinstance(self.llm, Replies) else Replies(*self.llm)
+
+    def bind(self, *, spoken: Spoken, seed: int = 0) -> Adapt:
+        """For one call: what changes its chain, to be given to its `Session` as `adapt`.
+
+        `spoken` tells what the caller says. The same seed gives the same latencies. The returned
+        function raises `StageError` when the chain has no stage of a kind that is scripted.
+        """
+        make: list[_Kind] = []
+        replies = self._replies()
+        if (stt := self.stt) is not None:
+            hears = partial(ScriptedSTT, stt, spoken=spoken)
+            make.append(_Kind("stt", STTService, hears, stt.faults))
+        if replies is not None:
+            make.append(_Kind("llm", LLMService, partial(ScriptedLLM, replies), replies.faults))
+        if (tts := self.tts) is not None:
+            make.append(_Kind("tts", TTSService, partial(ScriptedTTS, tts), tts.faults))
+
+        def adapt(chain: CallPipeline) -> None:
+            for kind in make:
+                _put_in(chain, kind, seed)
+
+        return adapt
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """One kind of provider that is scripted."""
+
+    name: str
+    base: type[FrameProcessor]
+    make: Callable[..., FrameProcessor]
+    faults: Mapping[int, Fault]
+
+
+def _put_in(chain: CallPipeline, kind: _Kind, seed: int) -> None:
+    services = _services(chain, kind.base)
+    if not services:
+        raise StageError(
+            f"Providers: there is no {kind.base.__name__} in {' -> '.join(chain.names)} "
+            f"that {kind.name} could stand for"
+        )
+    plan = FaultPlan(kind.faults)
+    for number, (place, service) in enumerate(services):
+        random = Random(f"{seed}:{kind.name}:{number}")
+        place(service, kind.make(random=random, plan=plan, original=service))
+
+
+Place = Callable[[FrameProcessor, FrameProcessor], object]
+"""Puts the second where the first is."""
+
+
+def _services(chain: CallPipeline, kind: type[FrameProcessor]) -> list[tuple[Place, FrameProcessor]]:
+    """The services of a kind in this chain, each with what puts another in its place."""
+    found: list[tuple[Place, FrameProcessor]] = []
+    for name in chain.names:
+        stage = chain[name]
+        if isinstance(stage, ServiceSwitch):
+            found += [(stage.replace, service) for service in stage.services if isinstance(service, kind)]
+        elif isinstance(stage, kind):
+            found.append((partial(_replace, chain, name), stage))
+    return found
+
+
+def _replace(chain: CallPipeline, name: str, old: FrameProcessor, other: FrameProcessor) -> None:
+    chain.replace(name, other)

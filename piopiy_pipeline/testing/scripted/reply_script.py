@@ -1,0 +1,149 @@
+"""Which reply a scripted language model gives to a request: a state machine without I/O.
+
+A request is the next turn, the rest of a turn whose tool has returned, or the same question once more
+because the answer to it failed. Only the conversation tells which, as it does for a real model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from pipecat.processors.aggregators.llm_context import LLMContext
+
+__all__ = ["Replier", "Reply", "ReplyScript", "ScriptOver", "ScriptedResponse", "Tool"]
+
+
+class Tool:
+    """The model uses a tool: ``Tool("book_table", people=4, day="Friday")``."""
+
+    __slots__ = ("arguments", "name")
+
+    def __init__(self, name: str, /, **arguments: Any) -> None:
+        self.name = name
+        self.arguments = arguments
+
+    def __repr__(self) -> str:
+        given = "".join(f", {key}={value!r}" for key, value in self.arguments.items())
+        return f"Tool({self.name!r}{given})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Tool) and (self.name, self.arguments) == (other.name, other.arguments)
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+
+Replier: TypeAlias = Callable[[LLMContext], "Reply"]
+"""A reply worked out from the conversation, at each request."""
+
+Reply: TypeAlias = "str | Tool | Replier | Sequence[str | Tool | Replier]"
+"""What the model does in a turn. What comes behind a tool in a sequence is said when the tool has returned."""
+
+
+class ScriptOver(RuntimeError):
+    """The model was asked more often than the script has replies."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptedResponse:
+    """The answer to one request: words to say, and tools to use behind them."""
+
+    turn: int
+    text: str
+    tools: tuple[Tool, ...]
+
+
+class ReplyScript:
+    """Goes through `turns` with one conversation; beyond them it gives `otherwise`, if there is one.
+
+    Ask `respond()` at each request, and say `completed()` when the answer was given in full.
+    Turns are numbered from 1.
+    """
+
+    def __init__(self, turns: Sequence[Reply], otherwise: Reply | None = None) -> None:
+        self._turns = turns
+        self._otherwise = otherwise
+        self._turn = 0
+        self._users = self._inputs = -1
+        self._steps: list[str | Tool | Replier] = []
+        self._at = 0  # the step that this response begins with
+        self._next = 0  # and the next one, once it is completed
+        self._awaits_tools = False
+
+    @staticmethod
+    def check(turns: Sequence[Reply]) -> None:
+        """Raise `TypeError` for a turn that is no reply."""
+        for turn in turns:
+            _steps(turn)
+
+    def respond(self, context: LLMContext) -> ScriptedResponse:
+        """The answer to this request. Raises `ScriptOver` when there is none."""
+        messages = [message for message in context.get_messages() if isinstance(message, Mapping)]
+        roles = [message.get("role") for message in messages]
+        users = roles.count("user")
+        inputs = users + roles.count("system") + roles.count("developer")
+        if self._awaits_tools and users == self._users:
+            self._at = self._next
+        elif inputs != self._inputs:
+            self._begin_turn(messages)
+        # else: the same question once more, so the same answer
+        self._users, self._inputs = users, inputs
+        self._awaits_tools = False
+        return self._response(context)
+
+    def completed(self, response: ScriptedResponse) -> None:
+        """The answer was given in full: what comes next follows it."""
+        self._awaits_tools = bool(response.tools)
+
+    def _begin_turn(self, messages: Sequence[Mapping[str, Any]]) -> None:
+        if self._turn < len(self._turns):
+            self._steps = _steps(self._turns[self._turn])
+        elif self._otherwise is not None:
+            self._steps = _steps(self._otherwise)
+        else:
+            asked = next((m.get("content") for m in reversed(messages) if m.get("role") == "user"), None)
+            raise ScriptOver(
+                f"the script of the LLM has {len(self._turns)} turns, and it was asked once more: {asked!r}. "
+                "Give it another reply, or otherwise=..."
+            )
+        self._turn += 1
+        self._at = self._next = 0
+
+    def _response(self, context: LLMContext) -> ScriptedResponse:
+        """The steps from here to the end of the next run of tools."""
+        words: list[str] = []
+        tools: list[Tool] = []
+        at = self._at
+        steps = self._steps[at:]
+        if not steps and self._steps and callable(self._steps[-1]):
+            at -= 1  # a function of the context is asked again with what its tool has returned
+            steps = self._steps[-1:]
+        for step in steps:
+            if tools and not isinstance(step, Tool):
+                break
+            at += 1
+            for part in _steps(step(context)) if callable(step) else [step]:
+                match part:
+                    case str():
+                        words.append(part)
+                    case Tool():
+                        tools.append(part)
+                    case _:
+                        raise TypeError(f"{step!r} returned {part!r}, which is neither text nor a Tool")
+            if callable(step) and tools:
+                break
+        self._next = at
+        return ScriptedResponse(self._turn, " ".join(words), tuple(tools))
+
+
+def _steps(reply: Reply) -> list[str | Tool | Replier]:
+    """Raises `TypeError` for what is no reply."""
+    parts: list[Any] = list(reply) if isinstance(reply, (list, tuple)) else [reply]
+    for part in parts:
+        if not isinstance(part, (str, Tool)) and not callable(part):
+            raise TypeError(
+                f"a reply is text, a Tool, a function of the context or several of them, not {part!r}"
+            )
+    return parts

@@ -1,0 +1,212 @@
+"""A language model that follows a script: behind pipecat's `LLMService`, with its real tool calls."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from random import Random
+from typing import Any
+
+from pipecat.adapters.llm.base_llm_adapter import BaseLLMAdapter
+from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
+from pipecat.frames.frames import (
+    Frame,
+    FunctionCallFromLLM,
+    LLMContextFrame,
+    LLMFullResponseEndFrame,
+    LLMFullResponseStartFrame,
+)
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.processors.frame_processor import FrameDirection
+from pipecat.services.llm_service import LLMService
+from pipecat.services.settings import LLMSettings
+
+from piopiy_pipeline.testing.scripted.faults import Fault, FaultPlan, Stalls, TimesOut
+from piopiy_pipeline.testing.scripted.latency_profiles import Latency, as_profile
+from piopiy_pipeline.testing.scripted.reply_script import Reply, ReplyScript, ScriptedResponse, ScriptOver
+from piopiy_pipeline.testing.scripted.stand_in import StandIn
+
+__all__ = ["Replies", "ScriptedLLM"]
+
+
+class Replies:
+    """What the model says and does, turn by turn.
+
+        Replies(
+            "For how many people?",
+            (Tool("book_table", people=4, day="Friday"), "Booked. Anything else?"),
+            lambda context: "Goodbye." if "bye" in context.get_messages()[-1]["content"] else "Pardon?",
+        )
+
+    Each question takes the next reply; the same question asked again, because the answer to it failed,
+    gets the same. A reply is text, a `Tool`, a function of pipecat's `LLMContext` that returns either, or
+    a sequence of these: what stands behind a tool is said when it has returned. `otherwise` is for every
+    turn beyond them; without it, one question too many ends the call with an error.
+
+    `latency` is the time to the first word, at each request; the words come at `words_per_s` (None: all
+    at once). `faults` are by turn, the first is 1.
+    """
+
+    def __init__(
+        self,
+        *turns: Reply,
+        otherwise: Reply | None = None,
+        latency: Latency = 0.0,
+        words_per_s: float | None = None,
+        faults: Mapping[int, Fault] | None = None,
+    ) -> None:
+        """Raises `TypeError` or `ValueError` for what is no reply, no latency or no fault."""
+        as_profile(latency)
+        FaultPlan(faults or {})
+        if words_per_s is not None and words_per_s <= 0:
+            raise ValueError(f"Replies: words_per_s must be more than 0, not {words_per_s!r}")
+        ReplyScript.check((*turns, *(() if otherwise is None else (otherwise,))))
+        self.turns: Sequence[Reply] = turns
+        self.otherwise = otherwise
+        self.latency = latency
+        self.words_per_s = words_per_s
+        self.faults = dict(faults or {})
+
+
+class _Adapter(BaseLLMAdapter[dict[str, Any]]):
+    """What `LLMService` wants to have; pipecat's default would import the OpenAI SDK."""
+
+    @property
+    def id_for_llm_specific_messages(self) -> str:
+        return "scripted"
+
+    async def get_llm_invocation_params(self, context: LLMContext, **kwargs: Any) -> dict[str, Any]:
+        return {"messages": context.get_messages()}
+
+    def to_provider_tools_format(self, tools_schema: ToolsSchema) -> list[Any]:
+        return [schema.to_default_dict() for schema in tools_schema.standard_tools]
+
+    def get_messages_for_logging(self, context: LLMContext) -> list[dict[str, Any]]:
+        return [dict(message) for message in context.get_messages() if isinstance(message, Mapping)]
+
+
+class ScriptedLLM(StandIn, LLMService[Any]):
+    """Answers by `script`. Tools and handlers are those of `original`, the service that it stands for."""
+
+    adapter_class = _Adapter
+
+    def __init__(
+        self,
+        script: Replies,
+        *,
+        random: Random | None = None,
+        plan: FaultPlan | None = None,
+        original: LLMService[Any] | None = None,
+    ) -> None:
+        if original is None:
+            super().__init__(settings=NO_SETTINGS.copy())
+        else:
+            super().__init__(
+                run_in_parallel=original._run_in_parallel,
+                group_parallel_tools=original._group_parallel_tools,
+                function_call_timeout_secs=original._function_call_timeout_secs,
+                settings=original._settings.copy(),
+            )
+            self.stand_for(original)
+            # The same objects: a tool that is registered with the author's service later counts too.
+            self._functions = original._functions
+            self._tool_cleanups = original._tool_cleanups
+            self._adapter = original._adapter
+            self._enable_async_tool_cancellation = original._enable_async_tool_cancellation
+            self._appended_system_instructions = original._appended_system_instructions
+        self._script = script
+        self._replies = ReplyScript(script.turns, script.otherwise)
+        self._plan = plan or FaultPlan(script.faults)
+        self._latency = as_profile(script.latency).sampler(random or Random(0))
+        self._calls = 0
+
+    def can_generate_metrics(self) -> bool:
+        """It reports the time to its first word."""
+        return True
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        """Answer a context; let everything else pass."""
+        await super().process_frame(frame, direction)
+        if isinstance(frame, LLMContextFrame):
+            await self._respond(frame.context)
+        else:
+            await self.push_frame(frame, direction)
+
+    async def _respond(self, context: LLMContext) -> None:
+        try:
+            response = self._replies.respond(context)
+        except ScriptOver as error:
+            # Permanent, so that the call ends here and says why, instead of trying once more.
+            await self.push_error(str(error), exception=error, force_treat_as_permanent=True)
+            return
+        self._plan.turn = response.turn
+        fault = self._plan.next()
+        await self.push_frame(LLMFullResponseStartFrame())
+        await self.start_processing_metrics()
+        try:
+            await self._stream(response, fault, context)
+        except TimeoutError as error:
+            await self._call_event_handler("on_completion_timeout")
+            await self.push_error("LLM completion timeout", exception=error)
+        finally:
+            await self.stop_processing_metrics()
+            await self.push_frame(LLMFullResponseEndFrame())
+
+    async def _stream(self, response: ScriptedResponse, fault: Fault | None, context: LLMContext) -> None:
+        await self.start_ttfb_metrics()
+        # A timeout is counted from the request; other faults come when the answer would have come.
+        latency = self._latency(response.turn)
+        delay = fault.delay_s if fault is not None else 0.0
+        await _sleep(delay if isinstance(fault, TimesOut) else latency + delay)
+        words = re.findall(r"\S+\s*", response.text)
+        if fault is not None:
+            words = words[: round(fault.share * len(words))]
+        for i, word in enumerate(words):
+            if i == 0:
+                await self.stop_ttfb_metrics()
+            elif self._script.words_per_s is not None:
+                await _sleep(1 / self._script.words_per_s)
+            await self._push_llm_text(word)
+        if fault is not None:
+            await self._fail(fault)
+        if fault is None or not (fault.error or isinstance(fault, Stalls)):
+            self._replies.completed(response)
+            await self._use_tools(response, context)
+
+    async def _fail(self, fault: Fault) -> None:
+        if isinstance(fault, Stalls):
+            await asyncio.Event().wait()  # until an interruption or the end cancels this
+        error = fault.error
+        if isinstance(error, TimeoutError):
+            raise error
+        if error is not None:
+            await self.push_error(f"Error during completion: {error}", exception=error)
+
+    async def _use_tools(self, response: ScriptedResponse, context: LLMContext) -> None:
+        calls = []
+        for tool in response.tools:
+            self._calls += 1
+            calls.append(FunctionCallFromLLM(tool.name, f"call_{self._calls}", dict(tool.arguments), context))
+        if calls:
+            await self.run_function_calls(calls)
+
+
+async def _sleep(seconds: float) -> None:
+    if seconds > 0:
+        await asyncio.sleep(seconds)
+
+
+NO_SETTINGS = LLMSettings(
+    model="scripted",
+    system_instruction=None,
+    temperature=None,
+    max_tokens=None,
+    top_p=None,
+    top_k=None,
+    frequency_penalty=None,
+    presence_penalty=None,
+    seed=None,
+    filter_incomplete_user_turns=None,
+    user_turn_completion_config=None,
+)

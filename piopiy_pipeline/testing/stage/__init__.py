@@ -1,0 +1,1 @@
+"""Frames into one stage or a chain, and what comes out."""

@@ -1,0 +1,106 @@
+"""What everything waits for: the words for a simulation that does not go on.
+
+Built from frames and tasks when something is wrong already; nothing here runs in a call that is well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sysconfig
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+__all__ = ["describe_tasks", "describe_thread", "where"]
+
+_PACKAGE = str(Path(__file__).resolve().parents[2])
+_LIBRARIES = tuple(
+    path for path in (sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+)
+MAX_TASKS = 60
+
+
+def describe_tasks(loop: asyncio.AbstractEventLoop) -> str:
+    """Each task of `loop` that is not done: its name, and the innermost place at which it waits.
+
+    Where that place is in a library, the author's own line that led there is named too; tasks that
+    wait in the author's code come first.
+    """
+    tasks = [
+        (task.get_name(), list(_suspended(task.get_coro())))
+        for task in asyncio.all_tasks(loop)
+        if not task.done()
+    ]
+    tasks.sort(key=lambda task: (not any(map(_is_authors, task[1])), _natural(task[0])))
+    lines = [f"  {name} waits at {_places(frames)}" for name, frames in tasks]
+    if len(lines) > MAX_TASKS:
+        lines[MAX_TASKS:] = [f"  and {len(lines) - MAX_TASKS} more tasks"]
+    return "\n".join(lines) or "  no task is left"
+
+
+def describe_thread(frame: FrameType) -> tuple[str, str]:
+    """Of a running thread: the author's line that it is in (or else the innermost), and the stack."""
+    frames: list[FrameType] = []
+    each: FrameType | None = frame
+    while each is not None:
+        frames.append(each)
+        each = each.f_back
+    culprit = next((each for each in frames if _is_authors(each)), frames[0])
+    return where(culprit), "\n".join(f"  {where(each)}" for each in frames[:40])
+
+
+def where(frame: FrameType) -> str:
+    """``path/bot.py:12 in on_new_session``"""
+    return f"{_short(frame.f_code.co_filename)}:{frame.f_lineno} in {frame.f_code.co_qualname}"
+
+
+def _natural(name: str) -> list[tuple[bool, int, str]]:
+    """So that Task-10 comes behind Task-9."""
+    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", name)]
+
+
+def _suspended(coroutine: Any) -> Iterator[FrameType]:
+    """The frames of a suspended coroutine, from the outermost to the innermost."""
+    seen = 0
+    while coroutine is not None and seen < 100:
+        seen += 1
+        for prefix in ("cr", "gi", "ag"):
+            frame = getattr(coroutine, f"{prefix}_frame", None)
+            if frame is not None:
+                yield frame
+                break
+        coroutine = next(
+            (
+                inner
+                for name in ("cr_await", "gi_yieldfrom", "ag_await")
+                if (inner := getattr(coroutine, name, None)) is not None
+            ),
+            None,
+        )
+
+
+def _places(stack: Sequence[FrameType]) -> str:
+    if not stack:
+        return "a place that is not Python"
+    innermost = stack[-1]
+    own = next((frame for frame in reversed(stack) if _is_authors(frame)), None)
+    if own is None or own is innermost:
+        return where(innermost)
+    return f"{where(own)} (in {where(innermost)})"
+
+
+def _is_authors(frame: FrameType) -> bool:
+    """Whether this is neither a library's code nor this package's."""
+    path = frame.f_code.co_filename
+    if path.startswith("<"):
+        return False
+    return not path.startswith((_PACKAGE, *_LIBRARIES)) and "site-packages" not in path
+
+
+def _short(path: str) -> str:
+    for root in (str(Path.cwd()), *_LIBRARIES, str(Path(_PACKAGE).parent)):
+        if path.startswith(root + "/"):
+            return path[len(root) + 1 :]
+    return path

@@ -1,0 +1,214 @@
+"""The media stream of a call over real sockets: positions, epochs, rates, and agents that misbehave."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+import pytest
+from websockets.asyncio.client import connect
+
+from piopiy_pipeline.audio.playout import FRAME_MS
+from piopiy_pipeline.gateway import Gateway
+from piopiy_pipeline.gateway.agents.agent_media import MAX_MEDIA_BYTES, MESSAGES_PER_S
+from tests.support.gateway_peers import Peer, agent, bearer, caller, config
+
+
+def test_played_cleared_and_played_again_to_the_sample() -> None:
+    async def story() -> None:
+        async with Gateway(config()) as gateway, agent(gateway) as one, caller(gateway) as line:
+            _, media = await one.take(bot_rate=16000, played_every_ms=100)
+            await line.hear("answered")
+            await media.socket.send(b"\x01\x00" * 16000)
+            assert await media.hear("played") == {
+                "event": "played",
+                "epoch": 0,
+                "position": 320,
+                "dry": False,
+            }
+            assert (await media.hear("played"))["position"] >= 320 + 1600
+            await media.say(event="clear", epoch=1)
+            cleared = await media.hear("cleared")
+            reached = cleared["position"]
+            assert cleared["epoch"] == 1
+            assert reached % 320 == 0
+            await media.socket.send(b"\x02\x00" * 330)
+            assert await media.hear("played") == {
+                "event": "played",
+                "epoch": 1,
+                "position": 320,
+                "dry": False,
+            }
+            assert await media.hear("played") == {"event": "played", "epoch": 1, "position": 330, "dry": True}
+
+            heard = np.frombuffer(await line.hear_audio(reached // 320 + 2), "<i2")
+            assert (heard == 1).sum() == reached, "what was reported is what the caller got"
+            assert (heard == 2).sum() == 330
+            assert (heard[:reached] == 1).all()
+
+    asyncio.run(story())
+
+
+def test_each_side_hears_at_its_own_rate() -> None:
+    async def story() -> None:
+        async with Gateway(config()) as gateway, agent(gateway) as one, caller(gateway, rate=8000) as line:
+            offer, media = await one.take(caller_rate=16000, bot_rate=24000)
+            assert offer["caller_rate"] == 8000
+            await line.hear("answered")
+            await line.socket.send(bytes(320))
+            assert len(await media.hear_audio(1)) == 640
+            await media.socket.send(bytes(960 * 3))
+            sound = await line.hear_audio(4)
+            assert len(sound) == 4 * 8000 * FRAME_MS // 1000 * 2, "three frames and the filter's end"
+
+    asyncio.run(story())
+
+
+def test_a_bots_silence_is_silence_on_the_line() -> None:
+    async def story() -> None:
+        async with Gateway(config()) as gateway, agent(gateway) as one, caller(gateway) as line:
+            offer, media = await one.take()
+            await line.hear("answered")
+            await media.socket.send(bytes(640))
+            while not (await media.hear("played"))["dry"]:
+                pass
+            await one.hangup(offer)
+            await line.hear("ended")
+            assert len(line.audio) == 1
+
+    asyncio.run(story())
+
+
+def test_speech_sent_before_the_answer_plays_after_it() -> None:
+    async def story() -> None:
+        async with Gateway(config()) as gateway, agent(gateway) as one, caller(gateway) as line:
+            offer = await one.offer()
+            media = await one.open_media(offer)
+            await media.socket.send(b"\x07\x00" * 320)
+            await one.accept(offer)
+            await one.hear("confirm")
+            await one.answer(offer)
+            await line.hear("answered")
+            assert await line.hear_audio(1) == b"\x07\x00" * 320
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        (['{"event": "clear", "epoch": 1, "why": "?"}'], "why"),
+        (['{"event": "start", "caller_rate": 16000, "bot_rate": 16000}'], "started already"),
+        (['{"event": "clear", "epoch": 1}', '{"event": "clear", "epoch": 1}'], "epochs must grow"),
+        ([b"\0" * 3], "16-bit"),
+        ([bytes(MAX_MEDIA_BYTES + 2)], "limit"),
+        ([bytes(MAX_MEDIA_BYTES)] * 6, "more than 10 s"),
+        (['{"event": "dtmf", "digits": "1"}'] * 300, "events a second"),
+    ],
+    ids=["unknown key", "second start", "old epoch", "half a sample", "too long", "too far ahead", "flood"],
+)
+def test_an_agent_that_breaks_the_rules_loses_the_stream_and_the_call(
+    sent: list[str | bytes], told: str
+) -> None:
+    async def story() -> None:
+        async with Gateway(config()) as gateway, agent(gateway) as one, caller(gateway) as line:
+            _, media = await one.take()
+            await line.hear("answered")
+            for message in sent:
+                await media.socket.send(message)
+            code, reason = await media.closed()
+            assert code == 1008
+            assert told in reason
+            ended = await one.hear("ended")
+            assert ended["reason"] == "error"
+            assert told in ended["detail"]
+            assert (await line.hear("ended"))["reason"] == "error"
+
+    asyncio.run(story())
+
+
+def test_a_flood_of_messages_is_left_out_in_part_and_never_costs_a_clear() -> None:
+    async def story() -> None:
+        async with Gateway(config()) as gateway, agent(gateway) as one, caller(gateway) as line:
+            _, media = await one.take(bot_rate=16000)
+            await line.hear("answered")
+            await media.socket.send(b"\x01\x00" * 16000)
+            for n in range(400):
+                await media.say(event="message", data={"n": n})
+            await media.say(event="clear", epoch=1)
+            assert (await media.hear("cleared"))["epoch"] == 1
+            passed = [(await line.hear("message"))["data"]["n"] for _ in range(2 * MESSAGES_PER_S)]
+            assert passed == list(range(2 * MESSAGES_PER_S)), "so many at once, the first ones, in order"
+
+    asyncio.run(story())
+
+
+def test_audio_before_start_is_refused_and_the_call_goes_to_another() -> None:
+    async def story() -> None:
+        async with (
+            Gateway(config()) as gateway,
+            agent(gateway, "hasty") as hasty,
+            agent(gateway, "good") as good,
+            caller(gateway) as line,
+        ):
+            offer = await hasty.offer()
+            async with connect(
+                gateway.url + offer["media_path"],
+                additional_headers=bearer(offer["media_token"]),
+                proxy=None,
+            ) as socket:
+                await socket.send(bytes(640))
+                assert "start first" in (await Peer(socket).closed())[1]
+            await hasty.hear("cancel")
+            await good.take()
+            await line.hear("answered")
+
+    asyncio.run(story())
+
+
+def test_a_stall_of_the_gateways_own_loop_is_caught_up_within_bounds() -> None:
+    async def story() -> None:
+        async with Gateway(config()) as gateway, agent(gateway) as one, caller(gateway) as line:
+            _, media = await one.take()
+            await line.hear("answered")
+            await media.socket.send(b"\x01\x00" * 32000)
+            await line.hear_audio(3)
+            loop = asyncio.get_running_loop()
+            before = len(line.audio)
+            until_then = loop.time() + 1.0
+            while loop.time() < until_then:  # the loop is blocked: nothing else runs
+                pass
+            await line.hear_audio(before + 12)
+            [call] = gateway.switchboard.snapshot().calls
+            assert call.gaps == 1
+            assert call.worst_gap_s == pytest.approx(0.8, abs=0.3)
+
+    asyncio.run(story())
+
+
+def test_an_agent_that_stops_reading_misses_the_oldest_of_what_waits_and_hears_the_newest() -> None:
+    half_a_second = 16000
+
+    async def story() -> None:
+        async with Gateway(config()) as gateway, agent(gateway) as one, caller(gateway) as line:
+            _, media = await one.take()
+            await line.hear("answered")
+            media.socket.transport.pause_reading()
+            sent = 0
+            while gateway.switchboard.snapshot().calls[0].caller_dropped_s < 2:
+                sent += 1
+                assert sent < 4000
+                await line.socket.send(sent.to_bytes(2, "little") * (half_a_second // 2))
+                await asyncio.sleep(0)
+            media.socket.transport.resume_reading()
+            heard: list[int] = []
+            while not heard or heard[-1] < sent:
+                await line.socket.send(bytes(2))  # what waits goes out with what comes
+                heard += [int.from_bytes((await media.hear_audio(1))[:2], "little")]
+                heard = [number for number in heard if number]
+            dropped_s = gateway.switchboard.snapshot().calls[0].caller_dropped_s
+            assert heard == sorted(heard)
+            assert heard[-8:] == list(range(sent - 7, sent + 1)), "the last seconds are whole"
+            assert (sent - len(heard)) * 0.5 == pytest.approx(dropped_s, abs=0.01)
+
+    asyncio.run(story())

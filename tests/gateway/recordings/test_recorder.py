@@ -1,0 +1,299 @@
+"""Recordings of calls: both sides where they were heard, and a disk that fails harms no call.
+
+In virtual time, except for the whole call and the process that is killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from array import array
+from collections.abc import Awaitable, Callable
+from itertools import pairwise
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+import soundfile
+from loguru import logger
+from numpy.typing import NDArray
+
+from piopiy_pipeline.call import CallInfo
+from piopiy_pipeline.gateway import Gateway
+from piopiy_pipeline.gateway.recordings.growing_wav import GrowingWav
+from piopiy_pipeline.gateway.recordings.recorder import WAITING_S, CallRecording, GatewayRecorder
+from piopiy_pipeline.gateway.recordings.tracks import Piece
+from piopiy_pipeline.testing.virtual_time.virtual_loop import run_virtual
+from tests.support.gateway_peers import agent, caller, config
+from tests.support.news import NOON
+
+RATE = 8000
+FRAME = 160
+INFO = CallInfo("front-desk", "call-1")
+NAME = "2027-01-15/call-1.wav"
+
+
+class Studio:
+    """A recorder with its folder, and what it told."""
+
+    def __init__(self, folder: Path, recorder: type[GatewayRecorder] = GatewayRecorder) -> None:
+        self.finished: list[tuple[str, str]] = []
+        self.recorder = recorder(
+            folder, on_finished=lambda *told: self.finished.append(told), wall=lambda: NOON
+        )
+
+    def begin(self, info: CallInfo = INFO) -> CallRecording:
+        tape = self.recorder.begin(info, RATE)
+        assert tape is not None
+        return tape
+
+
+def sound(value: int, samples: int = FRAME) -> bytes:
+    return array("h", [value] * samples).tobytes()
+
+
+async def speak(tape: CallRecording, seconds: float, *, caller: int = 0, bot: int = 0) -> None:
+    """So long, in frames of 20 ms: what the caller said comes at its end, what the bot says at its beginning."""
+    for _ in range(round(seconds / 0.02)):
+        if bot:
+            tape.bot(sound(bot))
+        await asyncio.sleep(0.02)
+        if caller:
+            tape.caller(sound(caller))
+
+
+def read(path: Path) -> NDArray[np.int16]:
+    samples, _ = soundfile.read(path, dtype="int16", always_2d=True)
+    pcm: NDArray[np.int16] = samples
+    return pcm
+
+
+def spans(side: NDArray[np.int16]) -> list[tuple[int, float, float]]:
+    """What a side holds besides silence: the value, and from when to when in seconds."""
+    edges = np.flatnonzero(np.diff(side.astype(np.int32), prepend=0, append=0))
+    found = [(int(side[start]), start / RATE, end / RATE) for start, end in pairwise(edges)]
+    return [span for span in found if span[0]]
+
+
+def run(test: Callable[[], Awaitable[None]]) -> None:
+    run_virtual(test, limit_s=100)
+
+
+@pytest.fixture
+def studio(tmp_path: Path) -> Studio:
+    return Studio(tmp_path)
+
+
+def test_both_sides_are_in_the_file_where_they_were_heard(studio: Studio, tmp_path: Path) -> None:
+    async def test() -> None:
+        tape = studio.begin()
+        await speak(tape, 1.0, bot=1)
+        await speak(tape, 2.0, caller=2)
+        await speak(tape, 0.5, caller=3, bot=4)  # a barge-in: both at once
+        await speak(tape, 1.5, caller=5)
+        tape.close()
+        await studio.recorder.close()
+
+    run(test)
+    assert studio.finished == [("call-1", NAME)]
+    pcm = read(tmp_path / NAME)
+    assert spans(pcm[:, 0]) == [(2, 1.0, 3.0), (3, 3.0, 3.5), (5, 3.5, 5.0)]
+    assert spans(pcm[:, 1]) == [(1, 0.0, 1.0), (4, 3.0, 3.5)]
+    assert len(pcm) / RATE == 5.0
+
+
+def test_the_file_is_whole_while_the_call_goes_on(studio: Studio, tmp_path: Path) -> None:
+    async def test() -> None:
+        tape = studio.begin()
+        for second in range(1, 6):
+            await speak(tape, 1.0, caller=second)
+            await asyncio.sleep(0.01)
+            if second > 2:
+                assert len(read(tmp_path / NAME)) / RATE >= second - 2
+        await studio.recorder.close()
+
+    run(test)
+    assert spans(read(tmp_path / NAME)[:, 0])[-1] == (5, 4.0, 5.0)
+
+
+def test_a_stall_of_the_network_or_the_loop_leaves_no_mark(studio: Studio, tmp_path: Path) -> None:
+    async def test() -> None:
+        tape = studio.begin()
+        await speak(tape, 1.0, caller=1)
+        await asyncio.sleep(0.6)
+        for _ in range(30):
+            tape.caller(sound(2))
+        for _ in range(30):  # the beats that were missed are played at once
+            tape.bot(sound(3))
+        await speak(tape, 1.0, caller=4, bot=5)
+        tape.close()
+        await studio.recorder.close()
+
+    run(test)
+    pcm = read(tmp_path / NAME)
+    assert spans(pcm[:, 0]) == [(1, 0.0, 1.0), (2, 1.0, 1.6), (4, 1.6, 2.6)]
+    [_, (_, begin, end)] = bot = spans(pcm[:, 1])
+    assert [value for value, *_ in bot] == [3, 5]
+    assert begin == pytest.approx(1.6, abs=0.35)
+    assert end - begin == pytest.approx(1.0)
+
+
+def test_a_recording_that_was_ended_goes_on_in_the_same_file(studio: Studio, tmp_path: Path) -> None:
+    async def test() -> None:
+        tape = studio.begin()
+        await speak(tape, 1.0, caller=1)
+        tape.close()
+        tape.close()
+        await speak(tape, 1.0, caller=2)  # a card number, say
+        again = studio.begin()
+        await speak(again, 1.0, caller=3)
+        again.close()
+        await studio.recorder.close()
+
+    run(test)
+    assert spans(read(tmp_path / NAME)[:, 0]) == [(1, 0.0, 1.0), (3, 2.0, 3.0)]
+    assert studio.finished == [("call-1", NAME)] * 2
+
+
+def test_calls_are_recorded_each_in_its_own_file_and_ended_with_the_gateway(
+    studio: Studio, tmp_path: Path
+) -> None:
+    async def test() -> None:
+        tapes = [studio.begin(CallInfo("front-desk", f"call-{number}")) for number in range(20)]
+        await asyncio.gather(*(speak(tape, 0.5, caller=7) for tape in tapes))
+        await studio.recorder.close()
+        assert studio.recorder.begin(CallInfo("front-desk", "late"), RATE) is None
+
+    run(test)
+    assert len(studio.finished) == 20
+    assert all(spans(read(tmp_path / path)[:, 0]) == [(7, 0.0, 0.5)] for _, path in studio.finished)
+
+
+def test_an_id_that_makes_no_file_name_is_not_recorded(studio: Studio, tmp_path: Path) -> None:
+    async def test() -> None:
+        assert studio.recorder.begin(CallInfo("front-desk", "../../etc/passwd"), RATE) is None
+
+    run(test)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_told_once_and_the_recording_goes_on_when_there_is_room(
+    studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = False
+    write = GrowingWav.write
+
+    def writes(file: GrowingWav, upto: int, left: list[Piece], right: list[Piece]) -> None:
+        if full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(file, upto, left, right)
+
+    monkeypatch.setattr(GrowingWav, "write", writes)
+    said: list[str] = []
+
+    async def test() -> None:
+        nonlocal full
+        tape = studio.begin()
+        await speak(tape, 3.0, caller=1)
+        full = True
+        await speak(tape, 4.0, caller=2)
+        full = False
+        await speak(tape, 4.0, caller=3)
+        tape.close()
+        await studio.recorder.close()
+
+    handler = logger.add(said.append, level="INFO", filter="piopiy_pipeline.gateway.recordings.recorder")
+    try:
+        run(test)
+    finally:
+        logger.remove(handler)
+    assert [("No space left on device" in line, "written again" in line) for line in said] == [
+        (True, False),
+        (False, True),
+    ]
+    assert studio.recorder.lost_s == pytest.approx(4, abs=0.2)
+    assert spans(read(tmp_path / NAME)[:, 0])[-1] == (3, 7.0, 11.0), "and what came later is in its place"
+
+
+class StalledRecorder(GatewayRecorder):
+    """A disk that never answers."""
+
+    waiting_s = 0.0
+
+    def write(
+        self, file: GrowingWav, upto: int, caller: list[Piece], bot: list[Piece], last: bool
+    ) -> asyncio.Future[None]:
+        self.waiting_s += sum(len(pcm) for _, pcm in caller) / 2 / RATE
+        return asyncio.get_running_loop().create_future()
+
+
+def test_a_disk_that_stalls_loses_sound_and_holds_neither_memory_nor_the_end(tmp_path: Path) -> None:
+    studio = Studio(tmp_path, StalledRecorder)
+
+    async def test() -> None:
+        loop = asyncio.get_running_loop()
+        tape = studio.begin()
+        await speak(tape, 30.0, caller=1)
+        before = loop.time()
+        await studio.recorder.close()
+        assert loop.time() - before < 5
+
+    run(test)
+    assert isinstance(studio.recorder, StalledRecorder)
+    assert studio.recorder.waiting_s < 2 * WAITING_S
+    assert studio.recorder.waiting_s + studio.recorder.lost_s == pytest.approx(30, abs=0.1)
+    assert studio.finished == []
+
+
+def test_a_call_that_was_recorded_is_on_record_with_its_recording(tmp_path: Path) -> None:
+    """Over real sockets, from the answer to the file."""
+
+    async def test() -> None:
+        settings = config(records=True, record=True, data_folder=tmp_path, console="open", webrtc_workers=0)
+        async with Gateway(settings) as gateway, agent(gateway) as bot:
+            async with caller(gateway) as person:
+                offer, media = await bot.take()
+                await person.hear("answered")
+                await person.socket.send(sound(1, 3200))
+                await media.hear_audio(1)
+                await media.socket.send(sound(2, 3200))
+                await person.hear_audio(10)
+            await gateway.ready()
+            address = f"http://127.0.0.1:{gateway.port}/api/calls/{offer['call_id']}"
+            async with httpx.AsyncClient() as client:
+                async with asyncio.timeout(10):
+                    while not (detail := (await client.get(address)).json())["call"]["recorded"]:
+                        assert detail["call"]["reason"] in (None, "caller_hangup")
+                recording = (await client.get(f"{address}/recording")).raise_for_status()
+        (tmp_path / "heard.wav").write_bytes(recording.content)
+
+    asyncio.run(test())
+    pcm = read(tmp_path / "heard.wav")
+    assert np.count_nonzero(pcm, axis=0).tolist() == [3200, 3200]
+
+
+@pytest.mark.parametrize(
+    ("call_id", "closed", "why"),
+    [("../../etc/passwd", False, "file name"), ("", False, "file name"), ("call-1", True, "shutting down")],
+)
+def test_what_cannot_be_recorded_is_told_with_the_reason(
+    call_id: str, closed: bool, why: str, tmp_path: Path
+) -> None:
+    said: list[str] = []
+
+    async def test() -> None:
+        recorder = GatewayRecorder(tmp_path / "recordings")
+        if closed:
+            await recorder.close()
+        assert recorder.begin(CallInfo("front-desk", call_id), RATE) is None
+        await recorder.close()
+
+    handler = logger.add(said.append, format="{message}")
+    try:
+        asyncio.run(test())
+    finally:
+        logger.remove(handler)
+    (line,) = said
+    assert why in line
+    assert list(tmp_path.iterdir()) == []

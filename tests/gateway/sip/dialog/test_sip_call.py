@@ -1,0 +1,268 @@
+"""What happens within a call: hold, media moves, keys, transfer, session timers. In virtual time."""
+
+from __future__ import annotations
+
+import pytest
+
+from piopiy_pipeline.gateway.sip.config import SipConfig
+from piopiy_pipeline.gateway.sip.dialog.listeners import Ending
+from piopiy_pipeline.gateway.sip.syntax.message import Flow, SipRequest
+from tests.support.sip_bench import SDP, Bench, codes, offer_of, request, response
+
+
+def test_a_phone_holds_and_resumes() -> None:
+    """RFC 3264, 8.4: sendonly is answered with recvonly."""
+    bench = Bench()
+    call, leg = bench.answered_call()
+    hold = request("INVITE", branch="h", cseq=2, to_tag=call.local_tag, body=offer_of("sendonly"))
+    (held,) = bench.receive(hold)
+    assert codes([held]) == [200]
+    assert b"a=recvonly" in held.body
+    bench.receive(request("ACK", branch="h2", cseq=2, to_tag=call.local_tag))
+    (resumed,) = bench.receive(request("INVITE", branch="r", cseq=3, to_tag=call.local_tag, body=offer_of()))
+    assert b"a=sendrecv" in resumed.body
+    assert leg.names == ["answered", "reoffered", "reoffered"]
+
+
+def test_the_200_of_a_reinvite_is_repeated_until_its_ack_comes() -> None:
+    """14.2, 13.3.1.4."""
+    bench = Bench()
+    call, _ = bench.answered_call()
+    bench.receive(request("INVITE", branch="h", cseq=2, to_tag=call.local_tag, body=offer_of("inactive")))
+    assert codes(m for _, m in bench.run(1.6)) == [200, 200]
+    bench.receive(request("ACK", branch="h2", cseq=2, to_tag=call.local_tag))
+    assert codes(m for _, m in bench.run(40)) == []
+
+
+def test_a_change_that_the_leg_refuses_leaves_everything_as_it_is() -> None:
+    bench = Bench()
+    call, leg = bench.answered_call()
+    leg.refuses = True
+    change = request("INVITE", branch="h", cseq=2, to_tag=call.local_tag, body=offer_of())
+    assert codes(bench.receive(change)) == [488]
+    broken = request("INVITE", branch="h3", cseq=3, to_tag=call.local_tag, body="v=1")
+    assert codes(bench.receive(broken)) == [400]
+    assert not call.ended
+
+
+def test_a_change_from_somebody_who_says_nowhere_to_answer_to_leaves_everything_as_it_is() -> None:
+    bench = Bench()
+    call, leg = bench.answered_call()
+    change = request("INVITE", branch="h", cseq=2, to_tag=call.local_tag, body=offer_of("sendonly"))
+    for n, uri in enumerate((b"sip:alice@192.%0.2.9", b"mailto:alice@x")):
+        broken = change.replace(b"Contact: <sip:alice@192.0.2.9:5060>", b"Contact: <" + uri + b">")
+        assert codes(bench.receive(broken.replace(b"z9hG4bKh", b"z9hG4bKh%d" % n))) == [400]
+    assert leg.names == ["answered"]
+
+
+def test_a_reinvite_without_an_offer_is_answered_with_ours() -> None:
+    """14.2."""
+    bench = Bench()
+    call, leg = bench.answered_call()
+    (offered,) = bench.receive(request("INVITE", branch="h", cseq=2, to_tag=call.local_tag))
+    assert b"m=audio 30000" in offered.body
+    bench.receive(request("ACK", branch="h2", cseq=2, to_tag=call.local_tag, body=SDP))
+    assert leg.names == ["answered", "reoffered", "reanswered"]
+
+
+def test_two_changes_at_once_are_refused_by_the_book() -> None:
+    """14.2: 500 while one waits for its ACK, 491 while ours is under way."""
+    bench = Bench()
+    call, leg = bench.answered_call()
+    bench.receive(request("INVITE", branch="h", cseq=2, to_tag=call.local_tag, body=offer_of()))
+    early = request("INVITE", branch="i", cseq=3, to_tag=call.local_tag, body=offer_of())
+    (refused,) = bench.receive(early)
+    assert (codes([refused]), refused.get("Retry-After")) == ([500], "2")
+    assert not call.reoffer(leg.media.offer(), bench.now)
+    bench.receive(request("ACK", branch="h2", cseq=2, to_tag=call.local_tag))
+    assert call.reoffer(leg.media.offer(direction="sendonly"), bench.now)
+    assert codes(bench.take()) == ["INVITE"]
+    glare = request("INVITE", branch="j", cseq=4, to_tag=call.local_tag, body=offer_of())
+    assert codes(bench.receive(glare)) == [491]
+
+
+def test_we_hold_the_other_side() -> None:
+    bench = Bench()
+    call, leg = bench.answered_call()
+    assert call.reoffer(leg.media.offer(direction="sendonly"), bench.now)
+    (ours,) = bench.take()
+    assert isinstance(ours, SipRequest)
+    assert b"a=sendonly" in ours.body
+    answer = response(ours, 200, body=offer_of("recvonly"))
+    assert codes(bench.receive(answer)) == ["ACK"]
+    assert codes(bench.receive(answer)) == ["ACK"]
+    assert leg.names == ["answered", "reanswered"]
+
+
+def test_a_change_of_ours_that_is_refused_is_told() -> None:
+    bench = Bench()
+    call, leg = bench.answered_call()
+    call.reoffer(leg.media.offer(), bench.now)
+    (ours,) = bench.take()
+    assert isinstance(ours, SipRequest)
+    bench.receive(response(ours, 488))
+    assert leg.told[-1] == ("reoffer_failed", 488)
+    assert not call.ended
+
+
+def test_who_does_not_know_the_call_any_more_has_left_it() -> None:
+    """12.2.1.2: 481 and silence end the dialog."""
+    bench = Bench()
+    call, leg = bench.answered_call()
+    call.reoffer(leg.media.offer(), bench.now)
+    (ours,) = bench.take()
+    assert isinstance(ours, SipRequest)
+    assert codes(bench.receive(response(ours, 481))) == ["ACK", "BYE"]
+    assert leg.ending == (Ending.LOST, 481)
+
+
+@pytest.mark.parametrize(
+    ("content", "body", "digits"),
+    [
+        ("application/dtmf-relay", "Signal=5\r\nDuration=160\r\n", "5"),
+        ("application/dtmf-relay", "Signal= 11\r\n", "#"),
+        ("application/dtmf-relay", "Duration=1\r\nSignal=*\r\n", "*"),
+        ("application/dtmf", "7", "7"),
+    ],
+)
+def test_keys_come_by_info_too(content: str, body: str, digits: str) -> None:
+    bench = Bench()
+    call, leg = bench.answered_call()
+    info = request(
+        "INFO", branch="i", cseq=2, to_tag=call.local_tag, body=body, headers=[f"Content-Type: {content}"]
+    )
+    assert codes(bench.receive(info)) == [200]
+    assert codes(bench.receive(info)) == [200]
+    assert leg.told[1:] == [("dtmf", digits)]
+
+
+def test_an_info_about_something_else_is_refused() -> None:
+    bench = Bench()
+    call, leg = bench.answered_call()
+    info = request("INFO", branch="i", cseq=2, to_tag=call.local_tag, body="x", headers=["Content-Type: a/b"])
+    assert codes(bench.receive(info)) == [415]
+    empty = request("INFO", branch="j", cseq=3, to_tag=call.local_tag)
+    assert codes(bench.receive(empty)) == [200]
+    assert leg.names == ["answered"]
+
+
+def notify(bench: Bench, tag: str, cseq: int, body: str, state: str = "active") -> list[int | str]:
+    headers = ["Event: refer", f"Subscription-State: {state}", "Content-Type: message/sipfrag;version=2.0"]
+    data = request("NOTIFY", branch=f"n{cseq}", cseq=cseq, to_tag=tag, body=body, headers=headers)
+    return codes(bench.receive(data))
+
+
+def test_a_transfer_is_told_how_it_fares() -> None:
+    """RFC 3515."""
+    bench = Bench()
+    call, leg = bench.answered_call()
+    assert call.refer("sip:200@192.0.2.1", bench.now)
+    assert not call.refer("sip:201@192.0.2.1", bench.now)
+    (refer,) = bench.take()
+    assert isinstance(refer, SipRequest)
+    assert refer.get("Refer-To") == "<sip:200@192.0.2.1>"
+    bench.receive(response(refer, 202))
+    assert notify(bench, call.local_tag, 2, "SIP/2.0 180 Ringing\r\n") == [200]
+    assert notify(bench, call.local_tag, 3, "SIP/2.0 200 OK\r\n", "terminated;reason=noresource") == [200]
+    assert [event[1] for event in leg.told if event[0] == "transfer"] == [100, 180, 200]
+    assert notify(bench, call.local_tag, 4, "SIP/2.0 200 OK\r\n") == [481]
+
+
+def test_a_transfer_that_is_refused_can_be_tried_again() -> None:
+    bench = Bench()
+    call, leg = bench.answered_call()
+    call.refer("tel:+15550100", bench.now)
+    (refer,) = bench.take()
+    assert isinstance(refer, SipRequest)
+    bench.receive(response(refer, 603, "Decline"))
+    assert leg.told[-1] == ("transfer", 603)
+    assert call.refer("tel:+15550101", bench.now)
+    with pytest.raises(ValueError, match="URI"):
+        call.refer("nobody", bench.now)
+
+
+def test_notifications_of_nothing_are_refused() -> None:
+    bench = Bench()
+    call, _ = bench.answered_call()
+    assert notify(bench, call.local_tag, 2, "SIP/2.0 200 OK\r\n") == [481]
+    other = request("NOTIFY", branch="m", cseq=3, to_tag=call.local_tag, headers=["Event: presence"])
+    assert codes(bench.receive(other)) == [489]
+
+
+@pytest.mark.parametrize("method", ["UPDATE", "PRACK", "REFER", "MESSAGE"])
+def test_what_is_not_served_within_a_call_is_refused_politely(method: str) -> None:
+    bench = Bench()
+    call, _ = bench.answered_call()
+    assert codes(bench.receive(request(method, branch="u", cseq=2, to_tag=call.local_tag))) == [405]
+    required = request("INFO", branch="v", cseq=3, to_tag=call.local_tag, headers=["Require: 100rel"])
+    assert codes(bench.receive(required)) == [420]
+    assert not call.ended
+
+
+def test_options_within_a_call_are_a_sign_of_life() -> None:
+    bench = Bench()
+    call, _ = bench.answered_call()
+    assert codes(bench.receive(request("OPTIONS", branch="o", cseq=2, to_tag=call.local_tag))) == [200]
+
+
+def test_a_phone_that_moves_is_followed() -> None:
+    """12.2.2: the Contact of a re-INVITE is the new target; messages go where it now speaks from."""
+    bench = Bench()
+    call, _ = bench.answered_call()
+    elsewhere = Flow("udp", "192.0.2.77", 5080)
+    move = request("INVITE", branch="h", cseq=2, to_tag=call.local_tag, body=offer_of())
+    move = move.replace(b"Contact: <sip:alice@192.0.2.9:5060>", b"Contact: <sip:alice@192.0.2.77:5080>")
+    bench.receive(move, elsewhere)
+    bench.receive(request("ACK", branch="h2", cseq=2, to_tag=call.local_tag), elsewhere)
+    call.hangup(bench.now)
+    (bye,) = bench.take()
+    assert isinstance(bye, SipRequest)
+    assert (bye.uri, bench.sent[-1].flow) == ("sip:alice@192.0.2.77:5080", elsewhere)
+
+
+def test_a_session_that_is_not_refreshed_ends() -> None:
+    """RFC 4028, 10: the side that does not refresh sends BYE shortly before the interval is over."""
+    bench = Bench()
+    call, leg = bench.answered_call(headers=["Supported: timer", "Session-Expires: 120;refresher=uac"])
+    answer = next(s.message for s in bench.sent if codes([s.message]) == [200])
+    assert (answer.get("Session-Expires"), answer.get("Require")) == ("120;refresher=uac", "timer")
+    assert [(at, *codes([m])) for at, m in bench.run(90.0)][:1] == [(88.0, "BYE")]
+    assert leg.ending == (Ending.LOST, 408)
+    assert call.ended
+
+
+def test_a_phone_that_knows_timers_is_given_the_interval_that_is_configured() -> None:
+    bench = Bench(SipConfig(callers="anyone", default_agent="desk", session_expires_s=300))
+    bench.answered_call(headers=["Supported: timer"])
+    answer = next(s.message for s in bench.sent if codes([s.message]) == [200])
+    assert answer.get("Session-Expires") == "300;refresher=uac"
+
+
+def test_a_session_that_we_refresh_goes_on() -> None:
+    """RFC 4028, 10: at half of the interval."""
+    bench = Bench()
+    call, _ = bench.answered_call(headers=["Session-Expires: 120"])  # a phone behind a proxy that wants it
+    for _ in range(3):
+        ((at, refresh),) = bench.run(60.0)
+        assert isinstance(refresh, SipRequest)
+        assert (at, refresh.method, refresh.get("Session-Expires")) == (60.0, "INVITE", "120;refresher=uac")
+        bench.receive(response(refresh, 200, body=SDP, Session_Expires="120;refresher=uac"))
+    assert not call.ended
+
+
+def test_a_refresh_that_nobody_answers_ends_the_call() -> None:
+    bench = Bench()
+    _, leg = bench.answered_call(headers=["Session-Expires: 120"])
+    bench.run(60.0 + 33.0)
+    assert leg.ending == (Ending.LOST, 408)
+
+
+def test_closing_hangs_up_on_everybody() -> None:
+    bench = Bench()
+    bench.answered_call()
+    bench.ringing_call(call_id="c2", branch="b2")
+    _, _, invite = bench.dialled_call()
+    bench.receive(response(invite, 180, tag="bob"))
+    bench.agent.close(bench.now)
+    assert sorted(map(str, codes(bench.take()))) == ["480", "BYE", "CANCEL"]
+    assert codes(bench.receive(request("INVITE", call_id="c3", branch="b3", body=SDP))) == [503]

@@ -1,0 +1,69 @@
+"""Who is woken when, and that nobody is held on to who need not be woken."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+from piopiy_pipeline.gateway.sip.transaction.timers import TimerQueue
+
+
+class Someone:
+    def __init__(self, at: float | None) -> None:
+        self.wake_at = at
+        self.woken: list[float] = []
+        self.then: float | None = None
+
+    def wake(self, now: float) -> None:
+        self.woken.append(now)
+        self.wake_at = self.then
+
+
+def test_everybody_is_woken_in_time_and_in_order() -> None:
+    alarms = TimerQueue()
+    late, early = Someone(3.0), Someone(1.0)
+    for someone in (late, early):
+        alarms.set(someone)
+    assert alarms.next_at == 1.0
+    alarms.ring(2.0)
+    assert (early.woken, late.woken, alarms.next_at) == ([2.0], [], 3.0)
+
+
+def test_who_changes_the_time_is_woken_at_the_new_one_only() -> None:
+    alarms, someone = TimerQueue(), Someone(1.0)
+    alarms.set(someone)
+    someone.wake_at = 5.0
+    alarms.set(someone)
+    alarms.ring(4.0)
+    assert someone.woken == []
+    someone.then = 7.0
+    alarms.ring(6.0)
+    assert (someone.woken, alarms.next_at, len(alarms)) == ([6.0], 7.0, 1)
+
+
+def test_who_has_no_alarm_any_more_is_let_go_of_at_once() -> None:
+    alarms = TimerQueue()
+    gone = [Someone(1000.0 + n) for n in range(500)]
+    for someone in gone:
+        alarms.set(someone)
+    seen = weakref.ref(gone[250])
+    for someone in gone:
+        alarms.forget(someone)
+    del gone, someone
+    gc.collect()
+    assert seen() is None
+    assert (len(alarms), alarms.next_at) == (0, None)
+    assert len(alarms._heap) <= 64
+
+
+def test_one_that_fails_keeps_nobody_else_asleep() -> None:
+    class Failing(Someone):
+        def wake(self, now: float) -> None:
+            raise RuntimeError("a bug")
+
+    alarms, other = TimerQueue(), Someone(1.0)
+    alarms.set(Failing(0.5))
+    alarms.set(other)
+    alarms.ring(1.0)
+    assert other.woken == [1.0]
+    assert len(alarms) == 0

@@ -1,0 +1,52 @@
+"""Frames between gateway and worker, in whatever pieces the socket brings them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from piopiy_pipeline.gateway.webrtc.worker_messages import (
+    BrowserSent,
+    Kind,
+    Negotiate,
+    Splitter,
+    WireError,
+    pack,
+    parse_from_worker,
+    parse_to_worker,
+)
+from piopiy_pipeline.signaling.messages import dump
+
+
+@given(
+    frames=st.lists(st.tuples(st.sampled_from(Kind), st.integers(0, 2**32 - 1), st.binary(max_size=50))),
+    cuts=st.lists(st.integers(1, 40)),
+)
+def test_frames_come_out_as_they_went_in(frames: list[tuple[Kind, int, bytes]], cuts: list[int]) -> None:
+    data = b"".join(pack(*frame) for frame in frames)
+    splitter, found, at = Splitter(), [], 0
+    for cut in [*cuts, len(data)]:
+        found += list(splitter.feed(data[at : at + cut]))
+        at += cut
+    found += list(splitter.feed(data[at:]))
+    assert found == frames
+
+
+def test_messages_come_out_as_they_went_in_and_others_are_refused() -> None:
+    offer = Negotiate(sdp="v=0", restart=True, new=False)
+    assert parse_to_worker(dump(offer).encode()) == offer
+    heard = BrowserSent(data={"a": [1]})
+    assert parse_from_worker(dump(heard).encode()) == heard
+    for rubbish in (b"", b"{}", b'{"event": "negotiate"}', b'{"event": "say", "text": "a", "more": 1}'):
+        with pytest.raises(WireError):
+            parse_to_worker(rubbish)
+        with pytest.raises(WireError):
+            parse_from_worker(rubbish)
+
+
+def test_a_frame_beyond_the_limit_is_refused_on_both_ends() -> None:
+    with pytest.raises(WireError):
+        pack(Kind.SOUND, 1, bytes((1 << 20) + 1))
+    with pytest.raises(WireError):
+        list(Splitter().feed(b"\xff\xff\xff\xff\x00\x00\x00\x00\x00"))

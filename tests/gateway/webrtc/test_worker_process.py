@@ -1,0 +1,133 @@
+"""The worker process by itself: it ends when its gateway is gone, and a dead one is started again.
+
+They run against the wall clock, which is the only one that another process knows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from typing import Any
+
+import pytest
+
+from piopiy_pipeline.gateway.webrtc import worker_process as process
+from piopiy_pipeline.gateway.webrtc.worker_messages import Configure
+from piopiy_pipeline.gateway.webrtc.worker_pipe import WorkerPipe
+from piopiy_pipeline.gateway.webrtc.worker_process import WebRtcWorkerProcess
+from tests.support.browser_peer import until
+
+pytestmark = pytest.mark.realtime
+
+GATEWAY = textwrap.dedent(
+    """
+    import asyncio
+    from piopiy_pipeline.gateway.webrtc.worker_pool import WebRtcCalls
+
+    async def main():
+        calls = WebRtcCalls(workers=1, place=lambda info, leg: None, addresses=["127.0.0.1"])
+        await calls.start()
+        await calls.ready()
+        print(calls.workers[0].pid, flush=True)
+        await asyncio.sleep(60)
+
+    asyncio.run(main())
+    """
+)
+
+
+def gone(pid: int) -> bool:
+    """Whether a process that is no child of ours has ended."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def test_a_worker_ends_with_its_gateway_even_if_that_is_killed() -> None:
+    gateway = subprocess.Popen([sys.executable, "-c", GATEWAY], stdout=subprocess.PIPE, text=True)
+    with gateway:
+        assert gateway.stdout is not None
+        worker = int(gateway.stdout.readline())
+        assert not gone(worker)
+        gateway.send_signal(signal.SIGKILL)
+    asyncio.run(until_gone(worker))
+
+
+async def until_gone(pid: int) -> None:
+    await until(lambda: gone(pid))
+
+
+def test_closed_while_it_begins_a_worker_goes_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends: list[int | None] = []
+    reap = process._reap
+
+    def watched(child: subprocess.Popen[bytes], timeout_s: float) -> None:
+        reap(child, 10 * timeout_s)
+        ends.append(child.returncode)
+
+    monkeypatch.setattr(process, "_reap", watched)
+
+    async def story() -> None:
+        worker = WebRtcWorkerProcess(
+            "1",
+            Configure(rate=16000, connect_s=15, grace_s=8),
+            on_event=lambda peer, event: None,
+            on_sound=lambda peer, pcm: None,
+            on_ready=lambda: None,
+            on_died=lambda: None,
+        )
+
+        class Closed(WorkerPipe):
+            def __init__(self, **settings: Any) -> None:
+                super().__init__(**settings)
+                closing.append(asyncio.ensure_future(worker.close()))
+
+        closing: list[asyncio.Future[None]] = []
+        monkeypatch.setattr(process, "WorkerPipe", Closed)
+        worker.start()
+        await until(lambda: closing)
+        await asyncio.wait_for(closing[0], 20)
+
+    asyncio.run(story())
+    assert ends == [0]
+
+
+def test_a_worker_that_hangs_is_replaced_and_close_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "PING_S", 0.1)
+
+    async def story() -> None:
+        ready, died = asyncio.Event(), asyncio.Event()
+        worker = WebRtcWorkerProcess(
+            "1",
+            Configure(rate=16000, connect_s=15, grace_s=8),
+            on_event=lambda peer, event: None,
+            on_sound=lambda peer, pcm: None,
+            on_ready=ready.set,
+            on_died=died.set,
+        )
+        worker.start()
+        await asyncio.wait_for(ready.wait(), 20)
+        first = worker.pid
+        assert first is not None
+        ready.clear()
+        os.kill(first, signal.SIGSTOP)
+        with monkeypatch.context() as hurry:
+            hurry.setattr(process, "STUCK_S", 0.3)
+            hurry.setattr(process, "CLOSE_S", 0.1)
+            await asyncio.wait_for(died.wait(), 20)
+            await until(lambda: worker.pid is None)
+        await asyncio.wait_for(ready.wait(), 20)
+        second = worker.pid
+        assert second is not None
+        assert (second != first, worker.restarts, gone(first)) == (True, 1, True)
+        await asyncio.wait_for(worker.close(), 10)
+        await worker.close()
+        assert gone(second)
+
+    asyncio.run(story())

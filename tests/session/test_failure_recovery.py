@@ -1,0 +1,76 @@
+"""The care for failing providers, with no pipeline and no clock."""
+
+from __future__ import annotations
+
+import pytest
+
+from piopiy_pipeline.session.failure_recovery import FailureRecovery, RecoveryAction
+
+
+@pytest.fixture
+def care() -> FailureRecovery:
+    return FailureRecovery(patience_s=8)
+
+
+def test_an_answer_that_makes_no_progress_is_overdue_after_the_patience(care: FailureRecovery) -> None:
+    care.user_turn(0)
+    care.response_started(1)
+    assert care.overdue(8.9) is None
+    assert care.overdue(9) == "llm"
+
+
+def test_every_piece_of_audio_is_progress(care: FailureRecovery) -> None:
+    care.response_started(0)
+    care.progressed(7)
+    assert care.overdue(14.9) is None
+    assert care.overdue(15) == "llm"
+
+
+def test_a_sentence_without_audio_is_the_tts_that_is_waited_for(care: FailureRecovery) -> None:
+    care.response_started(0)
+    care.text_announced(1)
+    assert care.overdue(9) == "tts"
+
+
+def test_a_tool_may_take_its_time(care: FailureRecovery) -> None:
+    care.response_started(0)
+    care.tool_started("a", 1)
+    assert care.overdue(100) is None
+    assert care.busy
+    care.tool_ended("a", 100)
+    assert care.overdue(108) == "llm"
+
+
+@pytest.mark.parametrize("ending", ["response_ended", "interrupted"])
+def test_nothing_is_overdue_once_the_answer_is_over(care: FailureRecovery, ending: str) -> None:
+    care.response_started(0)
+    getattr(care, ending)(1)
+    assert care.overdue(1000) is None
+    assert not care.busy
+
+
+def test_the_first_failure_of_a_turn_is_retried_and_the_second_ends_the_call(care: FailureRecovery) -> None:
+    care.user_turn(0)
+    assert care.failed(1) is RecoveryAction.RETRY
+    care.retrying(1.5, answer=True)
+    assert care.failed(2) is RecoveryAction.END
+    assert care.failed(3) is RecoveryAction.NOTHING, "it is ending already"
+
+
+def test_until_the_retry_has_begun_more_failures_are_an_echo_of_the_first(care: FailureRecovery) -> None:
+    assert care.failed(1) is RecoveryAction.RETRY
+    assert care.failed(1.1) is RecoveryAction.NOTHING
+    care.retrying(2, answer=True)
+    assert care.overdue(13) == "llm", "an answer that was asked for and does not begin"
+    assert care.failed(13) is RecoveryAction.END
+
+
+def test_each_turn_has_a_retry_of_its_own(care: FailureRecovery) -> None:
+    care.user_turn(0)
+    assert care.failed(1) is RecoveryAction.RETRY
+    care.user_turn(10)
+    assert care.failed(11) is RecoveryAction.RETRY
+
+
+def test_a_provider_that_takes_no_more_work_is_not_asked_again(care: FailureRecovery) -> None:
+    assert care.failed(1, hopeless=True) is RecoveryAction.END

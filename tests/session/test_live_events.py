@@ -1,0 +1,49 @@
+"""Texts that grow, told in part; and results that are bounded."""
+
+from __future__ import annotations
+
+from piopiy_pipeline.session.live_events import MAX_PARTIAL_CHARACTERS, Partial, bounded
+
+
+def test_the_first_words_are_told_at_once_and_the_next_when_it_is_their_time() -> None:
+    partial = Partial(every_s=0.25)
+    partial.now_is("a")
+    assert partial.take(10.0) == "a"
+    partial.now_is("a table")
+    assert partial.take(10.1) is None
+    assert partial.due() == 10.25
+    partial.now_is("a table for")
+    assert partial.take(10.25) == "a table for"
+
+
+def test_nothing_is_told_twice_nor_behind_the_whole() -> None:
+    partial = Partial()
+    partial.now_is("a")
+    partial.take(1.0)
+    partial.now_is("a")
+    assert partial.due() is None
+    partial.now_is("a table")
+    partial.clear()
+    assert partial.due() is None
+    assert partial.take(9.0) is None
+
+
+def test_of_an_endless_turn_the_end_is_told() -> None:
+    partial = Partial()
+    partial.now_is("x" * 5000 + "y")
+    told = partial.take(0.0)
+    assert told is not None
+    assert len(told) == MAX_PARTIAL_CHARACTERS
+    assert told.endswith("y")
+
+
+def test_a_result_is_told_as_json_has_it() -> None:
+    assert bounded({"at": (1, 2), "ok": None}) == {"at": [1, 2], "ok": None}
+    assert bounded(object).startswith("<class")
+
+
+def test_of_a_long_result_the_beginning_is_told_within_the_limit_in_bytes() -> None:
+    told = bounded({"text": "ä" * 5000}, limit=2000)
+    assert isinstance(told, str)
+    assert told.startswith('{"text": "ää')
+    assert len(told.encode()) <= 2000

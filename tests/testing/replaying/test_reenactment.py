@@ -1,0 +1,97 @@
+"""A recorded caller, once more: when they speak, now that the bot may say something else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from piopiy_pipeline.testing.replaying.acts import Act, Anchor
+from piopiy_pipeline.testing.replaying.reenactment import Begun, Reenactment
+
+RATE = 1000
+FRAME = 0.02
+
+
+def reenacted(
+    acts: Sequence[Act], *bot: tuple[float, float], until: float = 60.0
+) -> tuple[list[Begun], np.ndarray, float | None]:
+    """What begins, what is heard of the caller, and when they hang up, if the bot is heard from and to."""
+    pcm = np.full(20 * RATE, 1, np.int16)  # the noise of their line
+    for number, act in enumerate(acts):
+        if act.kind == "speech":
+            pcm[round(act.start * RATE) : round(act.end * RATE)] = 100 * (number + 1)
+    caller = Reenactment(acts, pcm, RATE)
+    begun: list[Begun] = []
+    heard = b""
+    changes = sorted((at, edge) for stretch in bot for edge, at in enumerate(stretch))
+    for tick in range(round(until / FRAME)):
+        now = tick * FRAME
+        while changes and changes[0][0] <= now:
+            at, edge = changes.pop(0)
+            (caller.bot_started, caller.bot_stopped)[edge](at)
+        step = caller.step(now, round(FRAME * RATE))
+        begun += step.begun
+        if step.hang_up:
+            return begun, np.frombuffer(heard, np.int16), now
+        heard += step.pcm
+    return begun, np.frombuffer(heard, np.int16), None
+
+
+def said(start: float, after: Anchor, length: float = 1.0) -> Act:
+    return Act("speech", start, start + length, after)
+
+
+ANSWER = said(4.0, Anchor("bot_stopped", 1.0))
+HANGUP = Act("hangup", 8.0, 8.0, Anchor("bot_stopped", 2.0))
+
+
+def test_the_same_bot_gets_the_same_call() -> None:
+    begun, heard, _ = reenacted([ANSWER, HANGUP], (0.5, 3.0), (5.5, 6.0))
+    assert [round(each.at, 2) for each in begun] == [4.0, 8.0]
+    assert np.flatnonzero(heard == 100)[0] in range(3980, 4021)
+    assert np.count_nonzero(heard == 100) == 1000
+
+
+def test_a_longer_answer_does_not_become_a_barge_in() -> None:
+    begun, _, _ = reenacted([ANSWER], (0.5, 9.0), until=20)
+    assert round(begun[0].at, 2) == 10.0
+
+
+def test_a_shorter_answer_is_answered_sooner() -> None:
+    begun, _, _ = reenacted([ANSWER], (0.5, 1.0), until=20)
+    assert round(begun[0].at, 2) == 2.0
+
+
+def test_a_pause_for_breath_is_not_taken_for_the_end() -> None:
+    begun, _, _ = reenacted([said(3.5, Anchor("bot_stopped", 0.1))], (0.5, 3.0), (3.2, 6.0), until=20)
+    assert begun[0].at < 3.4, "who answers within 0.1 s cannot know"
+    begun, _, _ = reenacted([ANSWER], (0.5, 3.0), (3.5, 6.0), until=20)
+    assert round(begun[0].at, 2) == 7.0, "the bot spoke on, before the caller would have"
+
+
+def test_a_barge_in_comes_as_far_into_the_answer_as_it_did() -> None:
+    begun, _, _ = reenacted([said(2.0, Anchor("bot_started", 1.5))], (4.0, 9.0), until=20)
+    assert round(begun[0].at, 2) == 5.5
+
+
+def test_a_bot_that_says_nothing_is_spoken_to_all_the_same_and_that_is_noted() -> None:
+    begun, _, _ = reenacted([ANSWER], until=30)
+    assert 8.0 <= begun[0].at <= 8.6
+    assert "1.0 s after the bot had finished speaking" in begun[0].in_vain
+
+
+def test_the_noise_of_the_line_fills_the_longer_wait() -> None:
+    _, heard, _ = reenacted([ANSWER], (0.5, 12.0), until=20)
+    assert (heard[: 12 * RATE] == 1).all()
+
+
+def test_a_bot_that_does_not_hang_up_is_hung_up_on() -> None:
+    _, _, hung_up = reenacted([ANSWER], (0.5, 3.0), (5.5, 6.0))
+    assert hung_up is not None
+    assert 20.0 < hung_up < 27.0
+
+
+def test_a_bot_that_never_stops_speaking_is_cut_off_at_last() -> None:
+    begun, _, _ = reenacted([ANSWER], (0.5, 1000.0), until=200)
+    assert begun[0].in_vain == "the bot did not stop speaking"

@@ -1,0 +1,97 @@
+"""Questions to a call, and what they say when the answer is no."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from piopiy_pipeline.testing.report.simulated_call import Calls, Event
+from tests.support.simulated import booking_call
+
+
+def test_what_was_said_is_found_whatever_its_case_and_spacing() -> None:
+    call = booking_call()
+    call.assert_said("your TABLE  is booked")
+    call.assert_said(re.compile("table is b.oked"), turn=3)
+    call.assert_not_said("goodbye")
+    call.assert_understood("four people")
+    for wrong in (
+        lambda: call.assert_said("booked", turn=1),
+        lambda: call.assert_said("no such thing"),
+        lambda: call.assert_not_said("booked"),
+        lambda: call.assert_understood("five people"),
+    ):
+        with pytest.raises(AssertionError, match=r"(?s)bot.*ended with agent_hangup"):
+            wrong()
+
+
+def test_a_tool_is_found_by_some_of_its_arguments() -> None:
+    call = booking_call()
+    assert call.assert_tool("book_table", people=4).result == {"ok": True}
+    call.assert_no_tool("hang_up")
+    with pytest.raises(
+        AssertionError, match=r"never used book_table\(people=5\). It used: book_table\(people=4"
+    ):
+        call.assert_tool("book_table", people=5)
+    with pytest.raises(AssertionError, match="used book_table"):
+        call.assert_no_tool()
+
+
+def test_the_end_of_the_call_and_its_errors() -> None:
+    call = booking_call()
+    call.assert_ended("agent_hangup")
+    call.assert_no_error()
+    with pytest.raises(AssertionError, match="not caller_hangup"):
+        call.assert_ended("caller_hangup")
+    with pytest.raises(ValueError, match="hung_up"):
+        call.assert_ended("hung_up")
+    call.events.append(Event(1.0, "error", {"stage": "llm", "message": "429"}))
+    with pytest.raises(AssertionError, match="1 errors, the first of llm: 429"):
+        call.assert_no_error()
+
+
+def test_a_gap_is_found_if_it_is_longer_than_allowed() -> None:
+    call = booking_call()
+    call.assert_no_gap()
+    call.events.append(Event(1.0, "gap", {"seconds": 0.08}))
+    call.assert_no_gap(longest_s=0.1)
+    with pytest.raises(AssertionError, match=r"1 gaps, the worst of 80 ms at 1\.00 s"):
+        call.assert_no_gap()
+
+
+def test_a_latency_budget_is_an_assertion() -> None:
+    call = booking_call(slower=0.5)
+    call.assert_latency(below=3)
+    call.assert_latency(below=0.3, part="silence")
+    with pytest.raises(AssertionError, match=r"voice_to_voice was 1.\d+ s in turn 1, not below 0.5 s"):
+        call.assert_latency(below=0.5)
+
+
+def test_percentiles_are_over_all_answers_of_all_calls() -> None:
+    calls = Calls([booking_call(), booking_call(slower=0.1)])
+    assert len(calls.latencies()) == 6
+    assert calls.percentile("voice_to_voice", 0) == pytest.approx(0.62)
+    assert calls.percentile("llm", 100) == pytest.approx(0.54)
+    with pytest.raises(ValueError, match="there is no latency 'network'"):
+        calls.percentile("network", 95)
+    with pytest.raises(ValueError, match="no turn of 0 calls"):
+        Calls().percentile("llm", 95)
+
+
+def test_the_hash_is_of_the_events_to_the_microsecond() -> None:
+    call, same, later = booking_call(), booking_call(name="another name"), booking_call()
+    assert call.event_hash() == same.event_hash()
+    later.events[0] = replace(later.events[0], at=0.000_002)
+    assert later.event_hash() != call.event_hash()
+
+
+def test_the_timeline_shows_who_did_what_and_where_the_time_went() -> None:
+    text = booking_call().timeline()
+    assert "caller  speaks '01-people.wav'" in text
+    assert "bot  uses book_table(people=4, day='Friday', time='19:00')" in text
+    assert (
+        "turn 1: answered after 620 ms = silence 220 + stt 30 + turn 20 + llm 240 + tts 90 + playout 20"
+        in text
+    )
