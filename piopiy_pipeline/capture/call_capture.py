@@ -1,6 +1,6 @@
 """`CallCapture`: records one call, in a live agent or in the harness.
 
-    recorder = CallRecorder(path, info)
+    recorder = CallCapture(path, info)
     session = Session(info, recorder.wrap(link), post=post, adapt=recorder.adapt)
     recorder.follow(session.call)
     await session.run(callback)

@@ -14,7 +14,7 @@ from piopiy_pipeline.audio.wav import read_wav
 from piopiy_pipeline.testing.line.line import Line, LineSound, Noise, NoiseKind, speech_level, to_level
 
 RATE = 16000
-SPEECH = Path(__file__).parents[1] / "audio" / "booking" / "01-people.wav"
+SPEECH = Path(__file__).parents[2] / "audio" / "booking" / "01-people.wav"
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from piopiy_pipeline.testing.line.wire import Direction, Wire
 
 RATE = 16000
 FRAME = 320
-SPEECH = read_wav(Path(__file__).parents[1] / "audio" / "booking" / "01-people.wav", RATE)
+SPEECH = read_wav(Path(__file__).parents[2] / "audio" / "booking" / "01-people.wav", RATE)
 BAD = Line(network=Impairment(delay_ms=30, jitter_ms=40, loss=GilbertElliott.bursts(loss=0.05)))
 
 

@@ -147,7 +147,7 @@ def test_a_redacted_call_is_replayed_with_the_same_redaction(tmp_path: Path) -> 
         return CallCapture(*args, **options, redact=Hide())
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("piopiy_pipeline.testing.simulation.CallRecorder", recorder)
+        patch.setattr("piopiy_pipeline.testing.simulation.CallCapture", recorder)
         simulate(bot(), Caller().say(BOOK).interrupt(WHEN, after=1.2).say(YES).pause(3).hangup(), record=path)
     assert "four" not in str(CapturedCall(path).exchanges)
     replay(path, bot(live=False), redact=Hide()).assert_same()

@@ -15,7 +15,7 @@ from piopiy_pipeline.testing.stage.run_stage import run_stage
 from piopiy_pipeline.testing.stage.stage_run import StageRun
 from tests.support.services import ToneTTS
 
-WAV = Path(__file__).parent.parent / "audio" / "booking" / "03-yes.wav"
+WAV = Path(__file__).parents[2] / "audio" / "booking" / "03-yes.wav"
 
 
 def say(text: str, voice: Voice, *, rate: int = 16000) -> StageRun:

@@ -35,7 +35,7 @@ from piopiy_pipeline.testing.scripted.scripted_tts import ScriptedTTS
 from piopiy_pipeline.testing.stage.run_stage import At, Upstream, Wait, run_chain, run_stage
 from piopiy_pipeline.testing.stage.stage_run import LeftBehind
 
-AUDIO = Path(__file__).parent.parent / "audio"
+AUDIO = Path(__file__).parents[2] / "audio"
 
 
 class Plain(FrameProcessor):
