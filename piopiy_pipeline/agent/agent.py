@@ -22,8 +22,8 @@ from loguru import logger
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus, WebSocketException
 
-from piopiy_pipeline import __version__
-from piopiy_pipeline.agent.callback import CreateSession, bind_callback, info_of
+from piopiy_pipeline._version import __version__
+from piopiy_pipeline.agent.callback import CreateSession, bind_callback
 from piopiy_pipeline.agent.preload import preload
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.capture import CallCapture, Redaction
@@ -337,7 +337,7 @@ class Agent:
         ROOM_CTX.set(offer.call_id)
         recorder = self._recorder(offer)
         session = Session(
-            info_of(offer),
+            offer.info(),
             recorder.wrap(link) if recorder else link,
             post=self._post,
             resumed=offer.checkpoint,
@@ -360,7 +360,7 @@ class Agent:
             return None
         return CallCapture(
             self._record,
-            info_of(offer),
+            offer.info(),
             redact=self._redact,
             secrets={self._token, offer.media_token},
             resumed=offer.checkpoint,

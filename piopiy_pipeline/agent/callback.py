@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from piopiy_pipeline.call import CallInfo
 from piopiy_pipeline.session import Call, Callback
 
-__all__ = ["CreateSession", "bind_callback", "parsed_metadata"]
+__all__ = ["CreateSession", "bind_callback"]
 
 CreateSession = Callable[..., Awaitable[Any]]
 _OF_THE_CALL = ("agent_id", "call_id", "from_number", "to_number", "metadata")
@@ -51,31 +49,3 @@ def bind_callback(create_session: CreateSession) -> Callback:
         await create_session(**{name: values[name] for name in values if name in wanted})
 
     return callback
-
-
-def parsed_metadata(metadata: dict[str, Any] | str | None) -> dict[str, Any] | None:
-    """Metadata as `create_session` gets it: a dict or None. JSON text is parsed.
-
-    Text that is no JSON, and JSON that is no object, comes as ``{"value": ...}``.
-    """
-    if metadata is None or isinstance(metadata, dict):
-        return metadata
-    if not metadata.strip():
-        return None
-    try:
-        value = json.loads(metadata)
-    except ValueError:
-        return {"value": metadata}
-    return value if isinstance(value, dict) or value is None else {"value": value}
-
-
-def info_of(offer: Any) -> CallInfo:
-    """The `CallInfo` in an offer."""
-    return CallInfo(
-        agent_id=offer.agent_id,
-        call_id=offer.call_id,
-        from_number=offer.from_number,
-        to_number=offer.to_number,
-        metadata=parsed_metadata(offer.metadata),
-        kind=offer.kind,
-    )

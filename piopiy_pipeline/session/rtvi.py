@@ -29,7 +29,7 @@ from pipecat.processors.frameworks.rtvi.frames import RTVIClientMessageFrame, RT
 from pipecat.processors.frameworks.rtvi.observer import RTVIObserver
 from pydantic import BaseModel, ValidationError
 
-from piopiy_pipeline import __version__
+from piopiy_pipeline._version import __version__
 from piopiy_pipeline.session.events import ClientMessage
 from piopiy_pipeline.session.paced_queue import MESSAGES_PER_S, PacedQueue
 from piopiy_pipeline.signaling.messages import DataMessage, dump

@@ -11,12 +11,13 @@ A message that fits no model raises `ProtocolError`, with what was wrong in a se
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from piopiy_pipeline.call import CallKind, EndReason
+from piopiy_pipeline.call import CallInfo, CallKind, EndReason
 
 __all__ = [
     "MAX_MESSAGE_BYTES",
@@ -259,6 +260,33 @@ class Offer(Message):
     media_path: str
     media_token: str
     checkpoint: dict[str, Any] | None = None
+
+    def info(self) -> CallInfo:
+        """Who calls whom, as the agent's side holds it: with metadata that is a dict, or None.
+
+        Metadata that came as text is parsed. Text that is not JSON, and JSON that is not an object,
+        becomes ``{"value": ...}``; empty text becomes None.
+        """
+        return CallInfo(
+            agent_id=self.agent_id,
+            call_id=self.call_id,
+            from_number=self.from_number,
+            to_number=self.to_number,
+            metadata=_parsed_metadata(self.metadata),
+            kind=self.kind,
+        )
+
+
+def _parsed_metadata(metadata: dict[str, Any] | str | None) -> dict[str, Any] | None:
+    if metadata is None or isinstance(metadata, dict):
+        return metadata
+    if not metadata.strip():
+        return None
+    try:
+        value = json.loads(metadata)
+    except ValueError:
+        return {"value": metadata}
+    return value if isinstance(value, dict) or value is None else {"value": value}
 
 
 class Confirm(Message):

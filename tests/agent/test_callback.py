@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from piopiy_pipeline.agent.callback import bind_callback, parsed_metadata
+from piopiy_pipeline.agent.callback import bind_callback
 from piopiy_pipeline.call import CallInfo
 
 INFO = CallInfo("desk", "c1", "+1", "+2", {"k": 1})
@@ -85,19 +85,3 @@ async def wants_more(call_id: str, tenant: str) -> None:
 def test_what_cannot_be_called_is_an_error_before_the_first_call(wrong: Any, says: str) -> None:
     with pytest.raises(TypeError, match=says):
         bind_callback(wrong)
-
-
-@pytest.mark.parametrize(
-    ("given", "parsed"),
-    [
-        (None, None),
-        ({"a": 1}, {"a": 1}),
-        ('{"a": 1}', {"a": 1}),
-        ("", None),
-        ("null", None),
-        ("[1]", {"value": [1]}),
-        ("plain text", {"value": "plain text"}),
-    ],
-)
-def test_metadata_is_a_dict_or_none(given: Any, parsed: Any) -> None:
-    assert parsed_metadata(given) == parsed

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
-from piopiy_pipeline import __version__
+from piopiy_pipeline._version import __version__
 from piopiy_pipeline.gateway.access.access import AccessError
 from piopiy_pipeline.gateway.api import calls, carriers, control, phones
 from piopiy_pipeline.gateway.api import pipecat_clients as clients

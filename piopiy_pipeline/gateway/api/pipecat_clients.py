@@ -16,7 +16,7 @@ from fastapi import APIRouter, Path, Query, Request, Security
 from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from piopiy_pipeline import __version__
+from piopiy_pipeline._version import __version__
 from piopiy_pipeline.gateway.access.access import AccessError, bearer_token
 from piopiy_pipeline.gateway.api.dependencies import (
     ApiDependencies,

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from websockets.datastructures import Headers, MultipleValuesError
 
-from piopiy_pipeline import __version__
+from piopiy_pipeline._version import __version__
 from piopiy_pipeline.gateway.access.access import Access, AccessError, Header, header_of
 from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.core.gateway_call import GatewayCall

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
-from piopiy_pipeline import __version__
+from piopiy_pipeline._version import __version__
 from piopiy_pipeline.gateway.core.event_bus import BusEvent
 from piopiy_pipeline.gateway.webhooks.config import WebhookConfig
 from piopiy_pipeline.gateway.webhooks.delivery_queue import (

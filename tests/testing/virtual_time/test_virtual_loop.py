@@ -192,7 +192,9 @@ def test_a_deadlock_is_an_error_that_says_what_each_task_waits_for() -> None:
     async def scenario() -> None:
         await asyncio.create_task(waits_for_godot(), name="vladimir")
 
-    with pytest.raises(Deadlock, match=r"vladimir waits at \S*test_virtual_loop\.py:\d+ in \S*waits_for_godot"):
+    with pytest.raises(
+        Deadlock, match=r"vladimir waits at \S*test_virtual_loop\.py:\d+ in \S*waits_for_godot"
+    ):
         run_virtual(scenario)
 
 
@@ -214,7 +216,9 @@ def test_a_busy_wait_is_named_with_its_line() -> None:
     async def scenario() -> None:
         spins()
 
-    with pytest.raises(WallLimitReached, match=r"test_virtual_loop\.py:\d+ in \S*spins blocks the event loop"):
+    with pytest.raises(
+        WallLimitReached, match=r"test_virtual_loop\.py:\d+ in \S*spins blocks the event loop"
+    ):
         run_virtual(scenario, wall_limit_s=0.2)
     assert time.monotonic.__name__ == "monotonic"
 
