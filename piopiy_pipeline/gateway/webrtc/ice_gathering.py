@@ -12,9 +12,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-import aioice.ice
 from loguru import logger
 
+from piopiy_pipeline.compat import aiortc as compat
 from piopiy_pipeline.gateway.webrtc.ice_addresses import IceAddresses
 
 __all__ = ["IceServerBackoff", "gather_at"]
@@ -62,23 +62,22 @@ class IceServerBackoff:
 
 def gather_at(addresses: IceAddresses) -> None:
     """Have aioice gather at these from now on: without any, at all but loopback, or at that if it is all."""
-    found = aioice.ice.get_host_addresses
-    reflexive, relayed = aioice.ice.server_reflexive_candidate, aioice.ice.relayed_candidate
-    patience = IceServerBackoff()
+    own = compat.candidate_gathering()
+    backoff = IceServerBackoff()
 
     def get_host_addresses(use_ipv4: bool, use_ipv6: bool) -> list[str]:
         if not addresses.own:
-            return found(use_ipv4, use_ipv6) or ["127.0.0.1"]
+            return own.host_addresses(use_ipv4=use_ipv4, use_ipv6=use_ipv6) or ["127.0.0.1"]
         return [one for one in addresses.own if (use_ipv6 if ":" in one else use_ipv4)]
 
     async def server_reflexive_candidate(protocol: Any, stun_server: tuple[str, int]) -> Any:
         who = (f"{stun_server[0]}:{stun_server[1]}", protocol.local_candidate.host)
-        return await patience.ask(who, STUN_S, lambda: reflexive(protocol, stun_server))
+        return await backoff.ask(who, STUN_S, lambda: own.server_reflexive(protocol, stun_server))
 
     async def relayed_candidate(*, turn_server: tuple[str, int], **settings: Any) -> Any:
         who = (f"{turn_server[0]}:{turn_server[1]}",)
-        return await patience.ask(who, TURN_S, lambda: relayed(turn_server=turn_server, **settings))
+        return await backoff.ask(who, TURN_S, lambda: own.relayed(turn_server=turn_server, **settings))
 
-    aioice.ice.get_host_addresses = get_host_addresses
-    aioice.ice.server_reflexive_candidate = server_reflexive_candidate
-    aioice.ice.relayed_candidate = relayed_candidate
+    compat.replace_gathering(
+        compat.CandidateGathering(get_host_addresses, server_reflexive_candidate, relayed_candidate)
+    )

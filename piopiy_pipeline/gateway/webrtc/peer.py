@@ -28,6 +28,7 @@ from aiortc.exceptions import OperationError
 from aiortc.sdp import SessionDescription, candidate_from_sdp
 from loguru import logger
 
+from piopiy_pipeline.compat import aiortc as compat
 from piopiy_pipeline.gateway.webrtc.ice_addresses import tell_public
 from piopiy_pipeline.gateway.webrtc.peer_audio import PeerAudio
 from piopiy_pipeline.gateway.webrtc.worker_messages import IceServerSetting, Trickled
@@ -205,7 +206,7 @@ class Peer:
         aiortc tells a peer what it takes (1 MiB), and takes what comes.
         """
         sctp = self._connection.sctp
-        return sctp is not None and sctp._advertised_rwnd < 0
+        return sctp is not None and compat.receive_window(sctp) < 0
 
     # ------------------------------------------------------------------ life
 

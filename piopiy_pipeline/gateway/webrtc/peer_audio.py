@@ -1,11 +1,9 @@
-"""The sound of one peer connection: its RTP and RTCP between libsrtp, the socket and the call.
+"""The audio of one peer connection: its RTP and RTCP between libsrtp, the socket and the call.
 
-aiortc negotiates, connects and encrypts; its own way with sound is left aside. That way is made for any
-media: per packet some tasks, a queue, a thread's hand-over, a resampler and 80 ms of waiting, 8% of a
-core for a call. Here a packet is one function call: unprotect, decode, hand over; and back. So two
-doors of aiortc are used that it does not call public: `RTCRtpSender.send` and `RTCRtpReceiver.receive`
-are replaced on this connection's own transceiver, and the datagrams of its ICE sockets pass here first.
-pyproject.toml therefore holds aiortc's minor version, and tests with real peers watch it.
+aiortc negotiates, connects and encrypts, but its media path is not used. That path is made for any
+media: some tasks for each packet, a queue, a thread's hand-over, a resampler and 80 ms of waiting, which is 8% of a
+core for a call. Here a packet is one function call: decrypt, decode, hand over; and the same in the other
+direction. `compat.aiortc` has what this needs of aiortc's inside.
 """
 
 from __future__ import annotations
@@ -20,6 +18,7 @@ from aiortc.rtcrtpparameters import RTCRtpReceiveParameters, RTCRtpSendParameter
 from pylibsrtp import Error as SrtpError
 
 from piopiy_pipeline.audio.opus import CLOCK
+from piopiy_pipeline.compat import aiortc as compat
 from piopiy_pipeline.gateway.rtp.packet import RtpError, is_rtcp, parse_rtp
 from piopiy_pipeline.gateway.rtp.reports import Reporter
 from piopiy_pipeline.gateway.webrtc.downlink import Downlink
@@ -27,7 +26,6 @@ from piopiy_pipeline.gateway.webrtc.uplink import Uplink
 
 if TYPE_CHECKING:
     from aioice import Connection
-    from aioice.ice import StunProtocol
     from aiortc import RTCDtlsTransport
 
 __all__ = ["PeerAudio"]
@@ -55,8 +53,7 @@ class PeerAudio:
         self._ice: Connection | None = None
         self._closing: asyncio.TimerHandle | None = None
         self._closed = False
-        vars(transceiver.sender)["send"] = self._start_sending
-        vars(transceiver.receiver)["receive"] = self._start_receiving
+        compat.replace_media_path(transceiver, send=self._start_sending, receive=self._start_receiving)
 
     # ------------------------------------------------------------------ the call's side
 
@@ -87,8 +84,7 @@ class PeerAudio:
             self._closing.cancel()
             self._closing = None
         if self._ice is not None:
-            for protocol in self._ice._protocols:
-                vars(protocol).pop("datagram_received", None)
+            compat.stop_listening(self._ice)
 
     def quality(self) -> dict[str, Any]:
         """How well sound got through: packets, and milliseconds. What nobody measured is None."""
@@ -113,7 +109,7 @@ class PeerAudio:
         if self._downlink is not None:
             return
         now = self._loop.time()
-        ssrc: int = self._transceiver.sender._ssrc  # it stands in the answer
+        ssrc = compat.sender_ssrc(self._transceiver.sender)
         payload_type = parameters.codecs[0].payloadType
         assert payload_type is not None
         self._downlink = Downlink(self._rate, payload_type=payload_type, ssrc=ssrc, now=now)
@@ -128,29 +124,23 @@ class PeerAudio:
         if self._ice is not None or self._closed:
             return
         self._dtls = self._transceiver.receiver.transport
-        ice = self._ice = self._dtls.transport._connection
+        self._ice = compat.ice_connection(self._dtls)
         self.heard_at = self._loop.time()
-        for protocol in ice._protocols:
-            self._listen_at(protocol)
+        compat.listen(self._ice, self._on_datagram)
 
-    def _listen_at(self, protocol: StunProtocol) -> None:
-        """See all that comes to one of our addresses: sound is for here, all else is aiortc's."""
-        pass_on = protocol.datagram_received
+    def _on_datagram(self, data: bytes, address: tuple[Any, ...]) -> bool:
+        """Take RTP and RTCP; leave STUN and DTLS, which return False, to aiortc."""
+        if len(data) > 12 and 127 < data[0] < 192:  # RFC 7983: RTP and RTCP
+            self._receive(data)
+            return True
+        remote = compat.remote_address(self._ice) if self._ice is not None else None
+        if remote is not None and address[:2] == remote[:2]:
+            self.heard_at = self._loop.time()  # STUN or DTLS: the browser is there, although it is silent
+        return False
 
-        def datagram_received(data: bytes, address: Any) -> None:
-            if len(data) > 12 and 127 < data[0] < 192:  # RFC 7983: RTP and RTCP
-                self._datagram(data)
-                return
-            pair = self._ice._nominated.get(1) if self._ice is not None else None
-            if pair is not None and address[:2] == pair.remote_addr[:2]:
-                self.heard_at = self._loop.time()  # STUN and DTLS: the browser is there, if silent
-            pass_on(data, address)
-
-        vars(protocol)["datagram_received"] = datagram_received
-
-    def _datagram(self, data: bytes) -> None:
+    def _receive(self, data: bytes) -> None:
         assert self._dtls is not None
-        srtp = self._dtls._rx_srtp
+        srtp = compat.srtp_receiver(self._dtls)
         if self._closed or srtp is None:
             return
         now = self._loop.time()
@@ -201,18 +191,19 @@ class PeerAudio:
             sending=downlink.packets > 0,
             leaving=leaving,
         )
-        if self._dtls is not None and self._dtls._tx_srtp is not None:
-            self._send(self._dtls._tx_srtp.protect_rtcp(report))
+        srtp = compat.srtp_sender(self._dtls) if self._dtls is not None else None
+        if srtp is not None:
+            self._send(srtp.protect_rtcp(report))
 
     def _protect_and_send(self, packet: bytes) -> None:
         assert self._dtls is not None
-        self._send(self._dtls._tx_srtp.protect(packet))
+        srtp = compat.srtp_sender(self._dtls)
+        assert srtp is not None, "aiortc starts media when DTLS has finished"
+        self._send(srtp.protect(packet))
 
     def _send(self, datagram: bytes) -> None:
-        assert self._ice is not None
-        pair = self._ice._nominated.get(1)
-        if pair is not None and not self._closed:
-            pair.protocol.transport.sendto(datagram, pair.remote_addr)
+        if self._ice is not None and not self._closed:
+            compat.send_datagram(self._ice, datagram)
 
 
 def _ms(seconds: float | None) -> float | None:

@@ -15,10 +15,10 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import Any
 
-import aiortc.rtcsctptransport
 from loguru import logger
 
 from piopiy_pipeline.audio import opus
+from piopiy_pipeline.compat import aiortc as compat
 from piopiy_pipeline.gateway.webrtc.ice_addresses import IceAddresses
 from piopiy_pipeline.gateway.webrtc.ice_gathering import gather_at
 from piopiy_pipeline.gateway.webrtc.peer import PeerRefused, connections
@@ -48,8 +48,8 @@ __all__ = ["WebRtcWorker", "main"]
 GATHER_S = 0.005
 """Callers' sound waits so long for that of others, so that the gateway wakes up less often."""
 CLOSE_S = 3.0
-# What SCTP puts into a packet has to pass through tunnels of 1,280 bytes: aiortc's 1,200 do not.
-aiortc.rtcsctptransport.USERDATA_MAX_LENGTH = 1100
+SCTP_PAYLOAD = 1100
+"""Bytes of a data channel message in one packet. aiortc's 1,200 do not pass through tunnels of 1,280 bytes."""
 
 
 class WebRtcWorker:
@@ -165,6 +165,7 @@ def main() -> None:
     """The process's main function: its standard input is the socket to the gateway."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is the gateway's to act on
     log_to_stderr()
+    compat.set_sctp_payload(SCTP_PAYLOAD)
     try:
         opus.library()
     except opus.OpusError as error:
