@@ -20,7 +20,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from piopiy_pipeline.call import CallInfo
-from piopiy_pipeline.gateway.access.failed_logins import TOO_MANY, FailedLogins
+from piopiy_pipeline.gateway.access.failure_limiter import TOO_MANY, FailureLimiter
 from piopiy_pipeline.gateway.agents.agent_media import AgentMedia
 from piopiy_pipeline.gateway.agents.connection import AgentConnection
 from piopiy_pipeline.gateway.config import GatewayConfig
@@ -86,7 +86,7 @@ class Gateway:
             on_change=self._on_change,
         )
         self._entrance = Router(config, self.switchboard)
-        self._sources = FailedLogins()
+        self._failures = FailureLimiter()
         self._crowd: Connections | None = None
         self._site: GatewayServices | None = None
         self._server: Server | None = None
@@ -114,7 +114,7 @@ class Gateway:
         crowd = Connections(2 * self.config.max_calls + SPARE_CONNECTIONS)
         make_room(self.config, crowd.limit)
         site = GatewayServices(
-            self.config, self.switchboard, crowd, self._place_leg, self._sources, self._carriers
+            self.config, self.switchboard, crowd, self._place_leg, self._failures, self._carriers
         )
         host, port = self.config.host, self.config.port
         try:
@@ -254,13 +254,13 @@ class Gateway:
     def _process_request(self, connection: ServerConnection, request: Request) -> Response | None:
         assert isinstance(connection, GatewayConnection)
         host, now = connection.host, asyncio.get_running_loop().time()
-        if self._sources.guesses(host, now) and not request.path.startswith("/media/"):
+        if self._failures.blocks(host, now) and not request.path.startswith("/media/"):
             return connection.respond(HTTPStatus.TOO_MANY_REQUESTS, f"{TOO_MANY}\n")
         visit = self._entrance.admit(request.path, request.headers)
         match visit:
             case RequestRefused(status=status, text=text, wrong_key=wrong_key):
                 if wrong_key:
-                    self._sources.wrong(host, now)
+                    self._failures.failed(host, now)
                 response = connection.respond(status, text)
                 if status is HTTPStatus.UNAUTHORIZED:
                     response.headers["WWW-Authenticate"] = "Bearer"
@@ -298,7 +298,7 @@ class Gateway:
                 self._site.events.admit(
                     connection,
                     header,
-                    on_wrong_key=lambda: self._sources.wrong(
+                    on_wrong_key=lambda: self._failures.failed(
                         connection.host, asyncio.get_running_loop().time()
                     ),
                 )

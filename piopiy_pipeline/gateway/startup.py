@@ -16,7 +16,7 @@ from loguru import logger
 from piopiy_pipeline.call import CallInfo
 from piopiy_pipeline.gateway.access.access import Access
 from piopiy_pipeline.gateway.access.client_tokens import ClientTokens
-from piopiy_pipeline.gateway.access.failed_logins import FailedLogins
+from piopiy_pipeline.gateway.access.failure_limiter import FailureLimiter
 from piopiy_pipeline.gateway.api.events import EventsHub
 from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
@@ -60,7 +60,7 @@ class GatewayServices:
         switchboard: Switchboard,
         crowd: Connections,
         place: Place,
-        sources: FailedLogins,
+        failures: FailureLimiter,
         carriers: CarrierGateway | None = None,
     ) -> None:
         watch = switchboard.watch
@@ -68,7 +68,7 @@ class GatewayServices:
         self._switchboard = switchboard
         self._crowd = crowd
         self._place = place
-        self._sources = sources
+        self._failures = failures
         self._carriers = carriers
         self._access = Access(config)
         self._recent = RecentCalls(watch.wall)
@@ -178,7 +178,7 @@ class GatewayServices:
             config=config,
             switchboard=self._switchboard,
             access=self._access,
-            sources=self._sources,
+            failures=self._failures,
             tokens=tokens,
             recent=self._recent,
             archive=archive,

@@ -12,7 +12,7 @@ from fastapi.security import HTTPBearer
 
 from piopiy_pipeline.gateway.access.access import Access, AccessError, bearer_token
 from piopiy_pipeline.gateway.access.client_tokens import ClientTokens
-from piopiy_pipeline.gateway.access.failed_logins import TOO_MANY, FailedLogins
+from piopiy_pipeline.gateway.access.failure_limiter import TOO_MANY, FailureLimiter
 from piopiy_pipeline.gateway.api.models import Problem
 from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.core.switchboard import Switchboard
@@ -33,7 +33,7 @@ class ApiDependencies:
     config: GatewayConfig
     switchboard: Switchboard
     access: Access
-    sources: FailedLogins
+    failures: FailureLimiter
     tokens: ClientTokens
     recent: RecentCalls
     archive: CallArchive
@@ -90,17 +90,17 @@ class KeyCheck:
     """A look at the key of a request, which guessers get only so many of. Raises `AccessError` for one more."""
 
     def __init__(self, request: Request, parts: ApiDependencies) -> None:
-        self._sources = parts.sources
+        self._failures = parts.failures
         self._shown = bearer_token(request.headers.get) is not None
         self._host = request.client.host if request.client else None
         self._now = asyncio.get_running_loop().time()
-        if self._shown and self._sources.guesses(self._host, self._now):
+        if self._shown and self._failures.blocks(self._host, self._now):
             raise AccessError(429, TOO_MANY)
 
     def wrong(self) -> None:
         """It was no key, and nothing else of ours, if there was one at all."""
         if self._shown:
-            self._sources.wrong(self._host, self._now)
+            self._failures.failed(self._host, self._now)
 
 
 async def _operator(request: Request, parts: Parts, _: Annotated[Any, Security(_api_key)]) -> None:

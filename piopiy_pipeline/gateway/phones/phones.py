@@ -7,7 +7,6 @@ imported only by a gateway that has telephones: it brings numpy and the codecs w
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import secrets
 import uuid
 from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ from typing import Any
 from loguru import logger
 
 from piopiy_pipeline.call import CallInfo
+from piopiy_pipeline.gateway.access.networks import is_loopback
 from piopiy_pipeline.gateway.core.dialling import DialledLeg, DialRefused, DialRequest
 from piopiy_pipeline.gateway.core.leg import Leg
 from piopiy_pipeline.gateway.phones.sip_leg import DialledSipLeg, SipLeg
@@ -64,7 +64,9 @@ class Phones:
     async def open(self) -> None:
         """Listen. Raises `GatewayError` when that cannot be."""
         self._endpoint = await SipEndpoint.open(self.config, self)
-        if self.config.callers == "anyone" and not _is_loopback(self.config.host):
+        if self.config.callers == "anyone" and not (
+            self.config.host == "localhost" or is_loopback(self.config.host)
+        ):
             logger.warning(
                 "sip: callers = 'anyone', so whoever reaches {} port {} can call the agents: "
                 "use 'known' unless a firewall stands before it",
@@ -222,13 +224,6 @@ class Phones:
             codecs=codecs,
             session_id=secrets.randbits(62),
         )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def metadata(call: SipCall) -> dict[str, Any]:

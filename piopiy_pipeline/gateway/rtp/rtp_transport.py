@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from struct import Struct
 
+from piopiy_pipeline.gateway.access.networks import canonical_host, socket_host
 from piopiy_pipeline.gateway.rtp.packet import MAX_DATAGRAM
 from piopiy_pipeline.gateway.rtp.ports import MediaSockets
 from piopiy_pipeline.gateway.rtp.receiver import Address
@@ -45,6 +46,7 @@ class RtpTransport:
         self.dropped = 0
         """Packets that the network did not take."""
         self._sockets = sockets
+        self._ipv6 = sockets.rtp.family == socket.AF_INET6
         self._loop = asyncio.get_running_loop()
         self._beats = 0
         self._read_at = 0.0
@@ -121,7 +123,7 @@ class RtpTransport:
         if to is None:
             return
         try:
-            by.sendto(datagram, to)
+            by.sendto(datagram, (socket_host(to[0], ipv6=self._ipv6), to[1]))
         except OSError:
             # A network that is down or has no room: the voice goes on, and this piece of it is lost.
             self.dropped += 1
@@ -142,7 +144,7 @@ class RtpTransport:
             if stamped and ancillary:
                 seconds, nanoseconds = _TIMESPEC.unpack_from(ancillary[0][2])
                 arrived -= min(max(wall - seconds - nanoseconds * 1e-9, 0.0), _LONGEST_WAIT_S)
-            yield datagram, source[:2], arrived
+            yield datagram, (canonical_host(source[0]), source[1]), arrived
 
     def _ahead(self, wall: float) -> float:
         """How far ahead of the loop's clock the wall clock is, by which the kernel stamps.

@@ -6,10 +6,10 @@ caller was heard to say and what is to be sent. Times are in seconds of one cloc
 
 from __future__ import annotations
 
-import ipaddress
 from random import Random
 from typing import NamedTuple
 
+from piopiy_pipeline.gateway.access.networks import canonical_host, parse_address
 from piopiy_pipeline.gateway.rtp.codecs import Codec, make_codec
 from piopiy_pipeline.gateway.rtp.packet import RtpError, is_rtcp, parse_rtp
 from piopiy_pipeline.gateway.rtp.receiver import Address, RtpReceiver
@@ -103,7 +103,7 @@ class RtpSession:
     def expect(self, host: str) -> None:
         """Signalling comes from this address: see `RtpReceiver.home`. A name says nothing."""
         if reachable(host, 1) is not None:
-            self._receiver.home = host
+            self._receiver.home = canonical_host(host)
 
     @property
     def destination(self) -> Address | None:
@@ -271,10 +271,7 @@ def reachable(host: str, port: int) -> Address | None:
 
     A name would have to be looked up, with everybody waiting; and nobody's call goes to a whole network.
     """
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return None
-    if address.is_multicast or address.is_unspecified or not 0 < port < 65536:
+    address = parse_address(host)
+    if address is None or address.is_multicast or address.is_unspecified or not 0 < port < 65536:
         return None
     return (str(address), port)

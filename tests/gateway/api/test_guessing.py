@@ -11,7 +11,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from piopiy_pipeline.gateway import Gateway
-from piopiy_pipeline.gateway.access import failed_logins as sources
+from piopiy_pipeline.gateway.access import failure_limiter
 from piopiy_pipeline.gateway.access.client_tokens import ClientTokens
 from piopiy_pipeline.gateway.api.models import TokenRequest
 from tests.support.gateway_peers import AGENT_ID, AGENT_TOKEN, bearer, config
@@ -24,7 +24,7 @@ WRONG = bearer("wrong")
 @pytest.fixture(autouse=True)
 def loopback_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests have no other address."""
-    monkeypatch.setattr(sources, "network_of", lambda host: host or "")
+    monkeypatch.setattr(failure_limiter, "is_loopback", lambda host: False)
 
 
 async def socket_status(url: str, key: str) -> int:
@@ -57,7 +57,7 @@ async def watch(gateway: Gateway, key: str) -> None:
 def test_who_guesses_is_refused_everywhere_for_a_while(guess: Guess) -> None:
     async def story() -> None:
         async with Gateway(config(api_keys=[API_KEY])) as gateway, client(gateway) as web:
-            for _ in range(sources.MAX_PER_MINUTE):
+            for _ in range(failure_limiter.MAX_PER_MINUTE):
                 assert (await web.get("/api/calls")).status_code == 200
                 await guess(gateway, web)
             refused = await web.get("/api/calls")
@@ -78,7 +78,7 @@ def test_an_expired_or_missing_credential_and_a_late_media_token_are_no_guesses(
             TokenRequest(agent_id=AGENT_ID)
         )
         async with Gateway(settings) as gateway, client(gateway) as web:
-            for _ in range(sources.MAX_PER_MINUTE):
+            for _ in range(failure_limiter.MAX_PER_MINUTE):
                 assert (await web.get("/api/calls", headers={"Authorization": ""})).status_code == 401
                 assert (await web.post("/start", headers=bearer(old.token))).status_code == 401
                 assert (await web.get("/api/info", headers=bearer(old.token))).status_code == 200

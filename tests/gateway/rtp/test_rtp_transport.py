@@ -140,6 +140,27 @@ def test_voice_and_silence_arrive_at_the_phone() -> None:
     story(of)
 
 
+def test_on_sockets_for_both_families_an_ipv4_phone_is_heard_and_hears() -> None:
+    """It is at the address that its description names, and not at the mapped one that the socket shows."""
+
+    async def of(_: RtpTransport, phone: Phone) -> None:
+        line = RtpTransport(PortPool("::", 40_000, 60_000).open())
+        phone.line_port = line.port
+        session = line.open(phone.media(), rate=8000, cname="test")
+        session.expect("::ffff:127.0.0.1")
+        phone.speak(5)
+        now = asyncio.get_running_loop().time()
+        for frame in range(10):
+            line.send(b"\x00\x20" * 160)
+            line.beat(now + frame * 0.02)
+        assert session.destination == ("127.0.0.1", phone.sockets.port)
+        assert line.dropped == 0
+        assert len(phone.hear()) == 10
+        line.close()
+
+    story(of)
+
+
 def test_reports_go_out_by_their_own_port_and_the_last_one_says_goodbye() -> None:
     async def of(line: RtpTransport, phone: Phone) -> None:
         line.open(phone.media(), rate=8000, cname="test")

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 
 from loguru import logger
 
+from piopiy_pipeline.gateway.access.networks import client_network
 from piopiy_pipeline.gateway.sip.agent.admission import AdmissionControl, RequestDenied
 from piopiy_pipeline.gateway.sip.agent.location import CannotCall, LocationService
 from piopiy_pipeline.gateway.sip.agent.options_ping import Answered, ask
@@ -112,8 +113,8 @@ class SipUserAgent:
             message = parse(data, stream=source.reliable)
         except MalformedMessage as error:
             self.stats.malformed += 1
-            if error.refusal is not None and not self.doorman.flooding(self._who(source, now), now):
-                self.doorman.refused(self._who(source, now), now)
+            if error.refusal is not None and not self._floods(source, now):
+                self._refused(source, now)
                 self._exchange.refuse(error.refusal, source, error.code, phrase=_phrase(str(error)))
             return
         try:
@@ -265,7 +266,7 @@ class SipUserAgent:
             call.receive(request, source, now)
 
     def _begins_something(self, request: SipRequest, source: Flow, now: float) -> None:
-        if self.doorman.flooding(self._who(source, now), now) and not self.doorman.trusts(source.host):
+        if self._floods(source, now) and not self.doorman.trusts(source.host):
             self.stats.floods_dropped += 1
             return
         handler = self._methods.get(request.method)
@@ -287,15 +288,25 @@ class SipUserAgent:
         else:
             handler(request, source, now)
 
-    def _who(self, source: Flow, now: float) -> str:
-        """Whom refusals are counted against: a phone that is here answers for itself, not for its network."""
-        here = self.registrar.here(source, now)
-        return f"{source.host} port {source.port}" if here else source.host
+    def _calls_of(self, source: Flow) -> int:
+        return self._per_source[client_network(source.host)]
+
+    def _floods(self, source: Flow, now: float) -> bool:
+        """Whether this peer was turned away so often that nothing of it is looked at any more."""
+        return self.doorman.failures.blocks(source.host, now, port=self._own_port(source, now))
+
+    def _refused(self, source: Flow, now: float) -> None:
+        """Count that this peer was turned away."""
+        self.doorman.failures.failed(source.host, now, port=self._own_port(source, now))
+
+    def _own_port(self, source: Flow, now: float) -> int | None:
+        """The port of a phone that is registered from there: it is counted apart from its network."""
+        return source.port if self.registrar.here(source, now) else None
 
     def _turn_away(self, request: SipRequest, source: Flow, refusal: RequestDenied, now: float) -> None:
         if refusal.counts:
             self.stats.wrong_passwords += 1
-            self.doorman.refused(self._who(source, now), now)
+            self._refused(source, now)
         elif refusal.code == 401:
             self.stats.challenges += 1
         self._exchange.refuse(request, source, refusal.code, headers=refusal.headers)
@@ -317,7 +328,7 @@ class SipUserAgent:
                 answer = self.registrar.register(request, verdict.user, source, now)
             else:  # who has a password has it for one name
                 self.stats.wrong_passwords += 1
-                self.doorman.refused(self._who(source, now), now)
+                self._refused(source, now)
                 answer = RegistrarAnswer(403)
         except ValueError as error:
             answer = RegistrarAnswer(400, phrase=_phrase(str(error)))
@@ -341,14 +352,17 @@ class SipUserAgent:
         if agent_id is None:
             self.stats.unknown_numbers += 1
             if not verdict.trusted:
-                self.doorman.refused(self._who(source, now), now)
+                self._refused(source, now)
             self._exchange.refuse(request, source, 404)
             return
         early = sum(1 for call in self._offered.values() if call.unanswered)
         if (
             self._closing
             or early >= self.config.max_pending_invites
-            or (not verdict.trusted and self._per_source[source.host] >= self.config.max_calls_per_source)
+            or (
+                not verdict.trusted
+                and self._per_source[client_network(source.host)] >= self.config.max_calls_per_source
+            )
         ):
             self.stats.over_limit += 1
             self._exchange.refuse(
@@ -384,7 +398,7 @@ class SipUserAgent:
             return
         self._exchange.open(request, source).call = call
         self._offered[merged] = call
-        self._per_source[source.host] += 1
+        self._per_source[client_network(source.host)] += 1
         self._keep(call)
         self.stats.calls_in += 1
         self._exchange.respond(request, source, 100, now=now)
@@ -405,9 +419,10 @@ class SipUserAgent:
         if isinstance(call, IncomingCall):
             request = call.request
             self._offered.pop((request.call_id, request.from_.tag, request.cseq.sequence), None)
-            self._per_source[call.source[0]] -= 1
-            if self._per_source[call.source[0]] <= 0:
-                del self._per_source[call.source[0]]
+            network = client_network(call.source[0])
+            self._per_source[network] -= 1
+            if self._per_source[network] <= 0:
+                del self._per_source[network]
 
 
 def _unsupported(request: SipRequest) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass, field
 
+from piopiy_pipeline.gateway.access.networks import in_networks, parse_address
 from piopiy_pipeline.gateway.sip.syntax.message import Flow, SipMessage, SipRequest, SipResponse
 from piopiy_pipeline.gateway.sip.syntax.outgoing_request import OutgoingRequest
 from piopiy_pipeline.gateway.sip.syntax.uri import NameAddr, SipUri
@@ -46,11 +47,7 @@ _PRIVATE = tuple(
 
 def is_private(host: str) -> bool | None:
     """Whether an address is one that means nothing elsewhere (RFC 1918, 6598, 4193); None for names."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return None
-    return any(address in network for network in _PRIVATE)
+    return None if parse_address(host) is None else in_networks(host, _PRIVATE)
 
 
 def _routes(message: SipMessage) -> list[str]:

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from piopiy_pipeline.gateway.access.networks import client_network
 from piopiy_pipeline.gateway.sip.agent.stats import SipStats
 from piopiy_pipeline.gateway.sip.dialog.incoming_call import IncomingCall
 from piopiy_pipeline.gateway.sip.syntax.message import Flow, SipRequest, SipResponse, reply, reply_flow
@@ -116,7 +117,7 @@ class TransactionLayer:
 
     def full(self, host: str) -> bool:
         """Whether there are too many requests of others, or of this one."""
-        return len(self.servers) >= self._max_transactions or self._per_source[host] >= max(
+        return len(self.servers) >= self._max_transactions or self._per_source[client_network(host)] >= max(
             1, self._max_transactions // 4
         )
 
@@ -242,15 +243,16 @@ class TransactionLayer:
         kind = ServerInvite if request.method == "INVITE" else ServerRequest
         server = ServerTransaction(self, key, kind(reliable=source.reliable), request, source)
         self.servers[key] = server
-        self._per_source[source.host] += 1
+        self._per_source[client_network(source.host)] += 1
         return server
 
     def close(self, server: ServerTransaction) -> None:
         """A transaction of somebody else's is over."""
         if self.servers.pop(server.key, None) is not None:
-            self._per_source[server.source.host] -= 1
-            if not self._per_source[server.source.host]:
-                del self._per_source[server.source.host]
+            network = client_network(server.source.host)
+            self._per_source[network] -= 1
+            if not self._per_source[network]:
+                del self._per_source[network]
 
     def refuse(
         self,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 import ssl
 from collections import OrderedDict
 
+from piopiy_pipeline.gateway.access.networks import parse_address
 from piopiy_pipeline.gateway.sip.dialog.dialog import is_private
 from piopiy_pipeline.offload import offload
 
@@ -41,7 +41,7 @@ class SipAddresses:
 
     def known(self, host: str, now: float) -> str | None:
         """The address of `host`, if it is one or was looked up of late."""
-        if _is_address(host):
+        if parse_address(host) is not None:
             return host
         found = self._names.get(host)
         return found[1] if found is not None and now < found[0] else None
@@ -77,7 +77,7 @@ def _resolve(host: str) -> list[str]:
 
 
 def _routed(peer: str) -> str:
-    target = peer if _is_address(peer) else _ANYWHERE
+    target = peer if parse_address(peer) is not None else _ANYWHERE
     family = socket.AF_INET6 if ":" in target else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
         try:
@@ -85,11 +85,3 @@ def _routed(peer: str) -> str:
         except OSError:
             return "127.0.0.1"  # no network but our own
         return str(probe.getsockname()[0])
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True

@@ -14,6 +14,7 @@ from typing import Any, Self, cast
 
 from loguru import logger
 
+from piopiy_pipeline.gateway.access.networks import client_network, socket_host
 from piopiy_pipeline.gateway.errors import GatewayError
 from piopiy_pipeline.gateway.sip.agent.stats import SipStats
 from piopiy_pipeline.gateway.sip.agent.user_agent import CannotCall, OutgoingMessage, SipUserAgent
@@ -267,7 +268,9 @@ class SipEndpoint:
         most = self._config.max_connections
         full = self._closed or len(self._streams) >= most
         if not full and not stream.ours and not self._agent.doorman.trusts(flow.host):
-            full = sum(other.host == flow.host for other in self._streams) >= max(1, most // 4)
+            network = client_network(flow.host)
+            same = sum(client_network(other.host) == network for other in self._streams)
+            full = same >= max(1, most // 4)
         if full:
             self._agent.stats.connections_refused += 1
             return False
@@ -296,6 +299,11 @@ class SipEndpoint:
         if self._quiet is not None and not self._agent.unanswered:
             self._quiet.set()
         self._arm()
+
+    @staticmethod
+    def _send_datagram(udp: asyncio.DatagramTransport, data: bytes, address: str, port: int) -> None:
+        ipv6 = udp.get_extra_info("socket").family == socket.AF_INET6
+        udp.sendto(data, (socket_host(address, ipv6=ipv6), port))
 
     def _arm(self) -> None:
         at = self._agent.wake_at
@@ -327,7 +335,7 @@ class SipEndpoint:
             if self._udp is None:
                 self._undelivered(packet)
             else:
-                self._udp.sendto(packet.data, (address, flow.port))
+                self._send_datagram(self._udp, packet.data, address, flow.port)
             return
         if address is not None and address != flow.host:
             stream = self._streams.get(flow._replace(host=address))
@@ -363,7 +371,7 @@ class SipEndpoint:
             if stream is not None:
                 stream.send(packet.data)
             elif problem is None and address is not None and self._udp is not None:
-                self._udp.sendto(packet.data, (address, flow.port))
+                self._send_datagram(self._udp, packet.data, address, flow.port)
             elif packet.or_else is not None:
                 self._send(packet._replace(flow=packet.or_else, or_else=None))
             else:

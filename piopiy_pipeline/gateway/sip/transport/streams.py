@@ -12,6 +12,7 @@ from typing import Any, Protocol, cast
 
 from loguru import logger
 
+from piopiy_pipeline.gateway.access.networks import canonical_host
 from piopiy_pipeline.gateway.sip.syntax.framing import Framer, FramingError
 from piopiy_pipeline.gateway.sip.syntax.message import Flow, Transport
 
@@ -76,7 +77,7 @@ class SipDatagrams(asyncio.DatagramProtocol):
         self._owner = owner
 
     def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
-        self._owner.received(data, Flow("udp", addr[0].partition("%")[0], addr[1]))
+        self._owner.received(data, Flow("udp", canonical_host(addr[0]), addr[1]))
 
     def error_received(self, exc: Exception) -> None:
         logger.debug("sip: a datagram was not delivered: {}", exc)
@@ -101,7 +102,7 @@ class SipConnection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         if not self.ours:
             peer = transport.get_extra_info("peername")
-            self.flow = Flow(self._kind, peer[0].partition("%")[0], peer[1])
+            self.flow = Flow(self._kind, canonical_host(peer[0]), peer[1])
             self._deadline = self._loop.time() + FIRST_MESSAGE_S
         if not self._owner.stream_opened(self, self.flow):
             self.abort()

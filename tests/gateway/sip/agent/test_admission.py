@@ -139,7 +139,36 @@ def test_a_flood_from_ten_thousand_addresses_leaves_bounded_traces() -> None:
         bench.agent.receive(data, Flow("udp", f"10.0.{n >> 8}.{n & 255}", 5060), bench.now)
     assert len(bench.take()) == 10_000
     assert bench.agent.transactions == 0
-    assert len(bench.agent.doorman._refusals) <= 4096
+    assert len(bench.agent.doorman.failures) <= 4096
+
+
+def test_phones_of_a_socket_for_both_families_are_locked_out_one_by_one() -> None:
+    """A socket on ``::`` shows IPv4 phones as IPv4-mapped addresses, which are of no common network."""
+    bench = known_only(max_refusals_per_minute=5)
+    guesser, other = Flow("udp", "::ffff:192.0.2.9", 5060), Flow("udp", "::ffff:192.0.2.10", 5060)
+    for n in range(5):
+        bench.register("bob", "guess", guesser, n=n + 1)
+    assert bench.receive(request("REGISTER", branch="x"), guesser) == []
+    assert bench.receive(request("REGISTER", branch="y"), Flow("udp", "192.0.2.9", 5060)) == []
+    assert codes(bench.receive(request("REGISTER", branch="z"), other)) == [401]
+    assert codes(bench.register("bob", "pw", other, n=20)) == [200]
+
+
+def test_a_trunk_is_trusted_in_both_ways_to_write_its_address() -> None:
+    trunk = SipTrunk(host="198.51.100.1", sources=["203.0.113.0/24"])
+    bench = Bench(SipConfig(default_agent="desk", trunks={"t": trunk}))
+    for n, host in enumerate(["::ffff:198.51.100.1", "::ffff:203.0.113.9"]):
+        call = request("INVITE", body=SDP, branch=f"t{n}", call_id=f"t{n}")
+        assert codes(bench.receive(call, Flow("udp", host, 5060))) == [100]
+    call = request("INVITE", body=SDP, branch="n", call_id="n")
+    assert codes(bench.receive(call, Flow("udp", "::ffff:198.51.100.2", 5060))) == [403]
+
+
+def test_one_network_of_ipv6_has_as_many_calls_as_one_address() -> None:
+    bench = Bench(SipConfig(callers="anyone", default_agent="desk", max_calls_per_source=1))
+    for n, (host, code) in enumerate([("2001:db8::1", 100), ("2001:db8::2", 486), ("2001:db8:0:1::1", 100)]):
+        call = request("INVITE", body=SDP, branch=f"v{n}", call_id=f"v{n}")
+        assert codes(bench.receive(call, Flow("udp", host, 5060))) == [code]
 
 
 def test_calls_in_progress_go_on_during_a_flood_of_the_same_address() -> None:

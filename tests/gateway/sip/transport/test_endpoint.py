@@ -67,9 +67,13 @@ class Datagrams(asyncio.DatagramProtocol):
 
 
 @asynccontextmanager
-async def peer(port: int) -> AsyncIterator[tuple[asyncio.DatagramTransport, asyncio.Queue[bytes]]]:
+async def peer(
+    port: int, host: str = "127.0.0.1"
+) -> AsyncIterator[tuple[asyncio.DatagramTransport, asyncio.Queue[bytes]]]:
     loop = asyncio.get_running_loop()
-    transport, protocol = await loop.create_datagram_endpoint(Datagrams, remote_addr=("127.0.0.1", port))
+    transport, protocol = await loop.create_datagram_endpoint(
+        Datagrams, local_addr=(host, 0), remote_addr=("127.0.0.1", port)
+    )
     try:
         yield transport, protocol.came
     finally:
@@ -104,6 +108,32 @@ def test_requests_over_udp_and_tcp_reach_one_user_agent() -> None:
             assert await reader.readexactly(2) == b"\r\n"
             assert [call.call_id for call in told.calls] == ["call-1", "c2"]
             writer.close()
+
+    within(work)
+
+
+def test_on_a_socket_for_both_families_ipv4_phones_are_locked_out_one_by_one_and_trunks_trusted() -> None:
+    """With the host ``::`` IPv4 peers come as IPv4-mapped addresses, and are answered as IPv4 peers."""
+
+    async def work() -> None:
+        settings = {"callers": "known", "max_refusals_per_minute": 1, "trunks": {"t": {"host": "127.0.0.3"}}}
+        async with (
+            listening(host="::", transports=["udp"], **settings) as (endpoint, told),
+            peer(endpoint.port, "127.0.0.1") as (guesser, to_guesser),
+            peer(endpoint.port, "127.0.0.2") as (phone, to_phone),
+            peer(endpoint.port, "127.0.0.3") as (trunk, to_trunk),
+        ):
+            guesser.sendto(request("REGISTER", branch="g1"))
+            assert (await to_guesser.get()).startswith(b"SIP/2.0 403 ")
+            guesser.sendto(request("REGISTER", branch="g2"))
+            await until(lambda: endpoint.stats.floods_dropped == 1)
+            phone.sendto(request("REGISTER", branch="p1"))
+            assert (await to_phone.get()).startswith(b"SIP/2.0 403 ")
+            trunk.sendto(request("INVITE", body=SDP, branch="t1", call_id="trunk"))
+            trying = await to_trunk.get()
+            assert trying.startswith(b"SIP/2.0 100 ")
+            assert b"::ffff:" not in trying
+            assert [call.call_id for call in told.calls] == ["trunk"]
 
     within(work)
 
