@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -29,11 +30,14 @@ async def serve(answer: Answer, hello: dict[str, Any]) -> None:
 async def ours(workers: int) -> None:
     """The gateway with its workers. The agent connects from elsewhere."""
     from piopiy_pipeline.gateway import Gateway, GatewayConfig
-    from piopiy_pipeline.gateway.webrtc.browser_offers import BrowserOffer, TokenClaims
+    from piopiy_pipeline.gateway.access.client_tokens import ClientTokens, TokenRequest
+    from piopiy_pipeline.gateway.webrtc.browser_offers import BrowserOffer
     from piopiy_pipeline.gateway.webrtc.worker_pool import WebRtcCalls
 
     loop = asyncio.get_running_loop()
     config = GatewayConfig(port=0, agents={AGENT_ID: TOKEN}, webrtc_workers=0, offer_ms=5000)
+    tokens = ClientTokens(None, [AGENT_ID], wall=time.time)
+    claims = tokens.verify(tokens.grant(TokenRequest(agent_id=AGENT_ID)).token)
     async with Gateway(config) as gateway:
         calls = WebRtcCalls(
             workers=workers,
@@ -45,7 +49,6 @@ async def ours(workers: int) -> None:
             await calls.ready()
 
             async def answer(sdp: str) -> str:
-                claims = TokenClaims(token_id="benchmark", agent_id=AGENT_ID)
                 return (await calls.offer(BrowserOffer(sdp=sdp), claims)).sdp
 
             pids = {"gateway": [os.getpid()], "workers": [worker.pid for worker in calls.workers]}

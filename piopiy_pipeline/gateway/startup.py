@@ -15,7 +15,7 @@ from loguru import logger
 
 from piopiy_pipeline.call import CallInfo
 from piopiy_pipeline.gateway.access.access import Access
-from piopiy_pipeline.gateway.access.client_tokens import ClientTokens
+from piopiy_pipeline.gateway.access.client_tokens import ClientTokens, TokenClaims
 from piopiy_pipeline.gateway.access.failure_limiter import FailureLimiter
 from piopiy_pipeline.gateway.api.events import EventsHub
 from piopiy_pipeline.gateway.config import GatewayConfig
@@ -34,7 +34,6 @@ from piopiy_pipeline.gateway.webrtc.browser_offers import (
     BrowserOffer,
     Candidate,
     OfferRefused,
-    TokenClaims,
 )
 from piopiy_pipeline.offload import offload
 

@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Page
 
-from piopiy_pipeline.gateway.access.client_tokens import ClientTokens
-from piopiy_pipeline.gateway.api.models import TokenRequest
+from piopiy_pipeline.gateway.access.client_tokens import ClientTokens, TokenRequest
 from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.server import Gateway
 from tests.browser.console import calls

@@ -24,14 +24,22 @@ from av import AudioFrame
 from numpy.typing import NDArray
 
 from piopiy_pipeline.gateway import Gateway
-from piopiy_pipeline.gateway.webrtc.browser_offers import BrowserOffer, TokenClaims
+from piopiy_pipeline.gateway.access.client_tokens import TokenClaims
+from piopiy_pipeline.gateway.webrtc.browser_offers import BrowserOffer
 from piopiy_pipeline.gateway.webrtc.worker_pool import WebRtcCalls
 from tests.support.gateway_peers import AGENT_ID
 
 RATE = 48000
 FRAME = RATE // 50
 CLAIMS = TokenClaims(
-    token_id="token-1", agent_id=AGENT_ID, identity="ada", to_number="shop", metadata={"table": 4}
+    audience="piopiy-call",
+    issued_at=1_800_000_000,
+    expires_at=1_800_000_600,
+    token_id="token-1",
+    identity="ada",
+    agent_id=AGENT_ID,
+    to_number="shop",
+    metadata={"table": 4},
 )
 
 

@@ -1,8 +1,9 @@
-"""Client tokens: what a browser or an app shows to begin a call. JSON Web Tokens (RFC 7519), HS256.
+"""Client tokens: what a browser or an app shows to begin a call. They are JSON Web Tokens (RFC 7519), HS256.
 
-An operator's own server asks for one (``POST /api/tokens``) and hands it to its page; so no page ever
-holds an API key. A token binds the agent, the caller's identity, the metadata and an expiry. PyJWT is
-loaded at its first use, which is not at the gateway's start.
+An operator's own server asks the gateway for a token (``POST /api/tokens``) and hands it to its page, so
+that no page ever holds an API key. A token binds the agent, the caller's identity, the metadata and an
+expiry. `TokenClaims` is the one model of what a token says: its field names are used in this code, its
+aliases are the names of the claims in the token.
 """
 
 from __future__ import annotations
@@ -13,40 +14,80 @@ import secrets
 import uuid
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from jwt import PyJWS, PyJWTError
+from pydantic import BaseModel, ConfigDict, Field
 
 from piopiy_pipeline.gateway.access.access import AccessError
 from piopiy_pipeline.gateway.access.strict_json import check_json
-from piopiy_pipeline.gateway.api.models import TokenGrant, TokenRequest
-from piopiy_pipeline.gateway.webrtc.browser_offers import TokenClaims
 
-__all__ = ["METADATA_LIMIT", "ClientTokens"]
+__all__ = ["METADATA_LIMIT", "ClientTokens", "TokenClaims", "TokenGrant", "TokenRequest"]
 
-AUDIENCE = "piopiy-call"
 METADATA_LIMIT = 4 << 10
 """How many bytes a token's metadata may have as JSON: a token travels in a header."""
-_REQUIRED = ["aud", "exp", "iat", "jti", "sub", "agent"]
+
+_ALGORITHM = "HS256"
+_SIGNATURES = PyJWS(algorithms=[_ALGORITHM])
 
 
-class _Payload(BaseModel):
-    """What is signed. Signed by us, or by whoever else was given the secret: so it is checked."""
+class TokenRequest(BaseModel):
+    """Who may call whom, and for how long the token can be used to begin a call."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
-    aud: str
-    exp: int
-    iat: int
-    jti: str
-    sub: str
-    agent: str
-    to: str | None = None
+    agent_id: Annotated[str, Field(min_length=1, max_length=128)]
+    identity: Annotated[str, Field(min_length=1, max_length=128)] = "browser"
+    """The bot's `from_number`."""
+    to_number: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    """The bot's `to_number`. None: the agent's id."""
+    metadata: dict[str, Any] | None = None
+    ttl_s: Annotated[int, Field(ge=1, le=86_400)] = 600
+
+
+class TokenGrant(BaseModel):
+    """A client token: send it as ``Authorization: Bearer <token>`` with the offer."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    token: str
+    agent_id: str
+    expires_at: datetime
+
+
+class TokenClaims(BaseModel):
+    """What a client token says. This gateway signed it, or somebody else who was given the secret.
+
+    The order of the fields is the order of the claims in a token.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, validate_by_name=True, validate_by_alias=True
+    )
+
+    audience: Annotated[Literal["piopiy-call"], Field(alias="aud")]
+    issued_at: Annotated[int, Field(alias="iat")]
+    """Unix time in seconds."""
+    expires_at: Annotated[int, Field(alias="exp")]
+    """Unix time in seconds. A token can begin a call until then; a call in progress may outlast it."""
+    token_id: Annotated[str, Field(alias="jti")]
+    identity: Annotated[str, Field(alias="sub")]
+    """The caller: the bot's `from_number`."""
+    agent_id: Annotated[str, Field(alias="agent")]
+    to_number: Annotated[str | None, Field(alias="to")] = None
+    """The bot's `to_number`. None: the agent's id."""
     metadata: dict[str, Any] | None = None
 
 
 class ClientTokens:
-    """Makes client tokens and verifies them. `wall` is Unix time in seconds."""
+    """Makes client tokens and verifies them.
+
+    Args:
+        secret: What tokens are signed with, of any length. Gateways that share it accept each other's
+            tokens. None: a new random secret, so that tokens end with this process.
+        agents: The ids of the agents that tokens may be made for.
+        wall: The clock that people read: Unix time in seconds.
+    """
 
     def __init__(self, secret: str | None, agents: Collection[str], *, wall: Callable[[], float]) -> None:
         # HS256 wants 32 bytes (RFC 7518, 3.2), and the same words may be used elsewhere for something else.
@@ -56,9 +97,11 @@ class ClientTokens:
         self._wall = wall
 
     def grant(self, request: TokenRequest) -> TokenGrant:
-        """A new token. Raises `AccessError` for an agent that there is not, or too much metadata."""
-        import jwt
+        """Make a new token.
 
+        Raises:
+            AccessError: There is no such agent (404), or the metadata is too large (422).
+        """
         if request.agent_id not in self._agents:
             raise AccessError(404, f"this gateway has no agent {request.agent_id!r}")
         if len(json.dumps(request.metadata).encode()) > METADATA_LIMIT:
@@ -66,58 +109,57 @@ class ClientTokens:
                 422, f"metadata: at most {METADATA_LIMIT} bytes as JSON: send a key to more of it"
             )
         now = int(self._wall())
-        payload = {
-            "aud": AUDIENCE,
-            "iat": now,
-            "exp": now + request.ttl_s,
-            "jti": str(uuid.uuid4()),
-            "sub": request.identity,
-            "agent": request.agent_id,
-            "to": request.to_number,
-            "metadata": request.metadata,
-        }
-        return TokenGrant(
-            token=jwt.encode(payload, self._key, algorithm="HS256"),
+        claims = TokenClaims(
+            audience="piopiy-call",
+            issued_at=now,
+            expires_at=now + request.ttl_s,
+            token_id=str(uuid.uuid4()),
+            identity=request.identity,
             agent_id=request.agent_id,
-            expires_at=datetime.fromtimestamp(now + request.ttl_s, UTC),
+            to_number=request.to_number,
+            metadata=request.metadata,
+        )
+        payload = claims.model_dump_json(by_alias=True).encode()
+        return TokenGrant(
+            token=_SIGNATURES.encode(payload, self._key, algorithm=_ALGORITHM),
+            agent_id=request.agent_id,
+            expires_at=datetime.fromtimestamp(claims.expires_at, UTC),
         )
 
     def verify(self, token: str | None, *, agent_id: str | None = None) -> TokenClaims:
-        """What a token says, if it is one of ours and `agent_id` (if given) is its agent.
+        """Read a token. Its expiry is not looked at here: `check_fresh` does that.
 
-        Its expiry is another question: see `check_fresh`. Raises `AccessError`.
+        Args:
+            token: The token, or None if the request had none.
+            agent_id: The agent that is meant. None: whichever the token names.
+
+        Raises:
+            AccessError: It is no token of this gateway's (401), or it is for another agent (403).
         """
-        import jwt
-
         if token is None:
             raise AccessError(401, "send 'Authorization: Bearer <client token>': POST /api/tokens makes one")
         try:
-            # Expiry is asked for by `check_fresh`, on the clock that was given to us.
-            options: Any = {"require": _REQUIRED, "verify_exp": False, "verify_iat": False}
-            decoded = jwt.decode(token, self._key, algorithms=["HS256"], audience=AUDIENCE, options=options)
-            check_json(json.dumps(decoded))
-            payload = _Payload.model_validate(decoded)
-        except (jwt.PyJWTError, ValueError, RecursionError):  # pydantic's errors are ValueErrors
+            payload = _SIGNATURES.decode(token, self._key, algorithms=[_ALGORITHM])
+            check_json(payload)
+            claims = TokenClaims.model_validate_json(payload, by_alias=True, by_name=False)
+        except (PyJWTError, ValueError, RecursionError):  # pydantic's errors are ValueErrors
             raise AccessError(
                 401,
                 "this is no client token of this gateway: it is incomplete, or was signed by somebody else",
             ) from None
-        if agent_id is not None and agent_id != payload.agent:
+        if agent_id is not None and agent_id != claims.agent_id:
             raise AccessError(
-                403, f"this client token is for agent {payload.agent!r}, not for {agent_id!r:.200}"
+                403, f"this client token is for agent {claims.agent_id!r}, not for {agent_id!r:.200}"
             )
-        if payload.agent not in self._agents:
-            raise AccessError(403, f"this client token is for agent {payload.agent!r}, which is not here")
-        return TokenClaims(
-            token_id=payload.jti,
-            agent_id=payload.agent,
-            identity=payload.sub,
-            to_number=payload.to,
-            metadata=payload.metadata,
-            expires_at=payload.exp,
-        )
+        if claims.agent_id not in self._agents:
+            raise AccessError(403, f"this client token is for agent {claims.agent_id!r}, which is not here")
+        return claims
 
     def check_fresh(self, claims: TokenClaims) -> None:
-        """Refuse a token whose time is over: a new call needs a new one. Raises `AccessError`."""
+        """Refuse a token that has expired: a new call needs a new one.
+
+        Raises:
+            AccessError: The token has expired (401).
+        """
         if self._wall() >= claims.expires_at:
             raise AccessError(401, "this client token has expired: ask for a new one with POST /api/tokens")

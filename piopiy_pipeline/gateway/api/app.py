@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ __all__ = ["WEB", "build_app"]
 WEB = Path(__file__).parents[1] / "web"
 """The console's files."""
 
+_PUBLISHED_NAMES = {"CandidatesAdded": "Added", "KeysOrder": "Keys", "StartedSession": "Session"}
+"""Models whose classes have other names than their schemas, which clients may have been generated from."""
 _WEBSOCKETS = ("/agent", "/call/", "/media/", "/carrier/", "/api/events")
 _SUMMARY = "Calls of voice agents: begun, watched, controlled, looked up, and their recordings."
 _EVENTS = """\
@@ -58,7 +61,7 @@ def build_app(parts: ApiDependencies) -> RequestLimits:
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _failure)  # Starlette would say it in plain text
     app.mount("/", StaticFiles(directory=WEB, html=True), name="console")
-    _describe_events(app)
+    _complete_openapi(app)
     if parts.config.allowed_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -106,13 +109,13 @@ async def _failure(_: Request, __: Exception) -> JSONResponse:
     return _problem(500, INTERNAL_ERROR)
 
 
-def _describe_events(app: FastAPI) -> None:
-    """OpenAPI has no words for WebSockets: the path and the models of its messages are added by hand."""
+def _complete_openapi(app: FastAPI) -> None:
+    """Give models their published names, and describe the WebSocket of events, for which OpenAPI has no words."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            schema = generate()
+            schema = _with_published_names(generate())
             models = schema["components"]["schemas"]
             for model in (WatchKey, Hello, WatchedCall, WatchedEvent):
                 own = model.model_json_schema(ref_template="#/components/schemas/{model}")
@@ -131,3 +134,15 @@ def _describe_events(app: FastAPI) -> None:
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # as FastAPI's documentation extends it
+
+
+def _with_published_names(schema: dict[str, Any]) -> dict[str, Any]:
+    text = json.dumps(schema)
+    for name, published in _PUBLISHED_NAMES.items():
+        text = text.replace(f'"#/components/schemas/{name}"', f'"#/components/schemas/{published}"')
+    renamed: dict[str, Any] = json.loads(text)
+    models = renamed["components"]["schemas"]
+    for name, published in _PUBLISHED_NAMES.items():
+        models[published] = models.pop(name) | {"title": published}
+    renamed["components"]["schemas"] = dict(sorted(models.items()))
+    return renamed

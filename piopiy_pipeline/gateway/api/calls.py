@@ -10,10 +10,15 @@ from fastapi.responses import FileResponse
 
 from piopiy_pipeline.call import CallKind, EndReason
 from piopiy_pipeline.gateway.api.dependencies import ApiDependencies, ApiError, Operator, Parts, problems
-from piopiy_pipeline.gateway.api.models import CallDetail, CallPage, CallRecord
 from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
 from piopiy_pipeline.gateway.core.snapshots import Phase
-from piopiy_pipeline.gateway.records.errors import BadCursor, RecordsUnavailable
+from piopiy_pipeline.gateway.records.models import (
+    BadCursor,
+    CallDetail,
+    CallPage,
+    CallRecord,
+    RecordsUnavailable,
+)
 
 __all__ = ["CallId", "call_under_way", "router"]
 

@@ -21,7 +21,6 @@ from piopiy_pipeline.gateway.api.idempotency import IdempotencyStore, KeyReused
 from piopiy_pipeline.gateway.api.models import (
     AppMessage,
     CallOrder,
-    CallRecord,
     KeysOrder,
     Switch,
     TransferOrder,
@@ -32,6 +31,7 @@ from piopiy_pipeline.gateway.core.call_terms import CallOptions
 from piopiy_pipeline.gateway.core.dialling import DialObstacle, DialRefused, DialRequest
 from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
 from piopiy_pipeline.gateway.core.snapshots import Phase
+from piopiy_pipeline.gateway.records.models import CallRecord
 from piopiy_pipeline.signaling.messages import Transfer, TransferResult
 
 __all__ = ["MESSAGE_LIMIT", "router"]

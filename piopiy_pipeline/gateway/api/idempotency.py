@@ -12,7 +12,8 @@ import json
 from collections import OrderedDict, deque
 from dataclasses import dataclass
 
-from piopiy_pipeline.gateway.api.models import CallOrder, CallRecord
+from piopiy_pipeline.gateway.api.models import CallOrder
+from piopiy_pipeline.gateway.records.models import CallRecord
 
 __all__ = ["KEPT", "KEPT_S", "IdempotencyStore", "KeyReused"]
 

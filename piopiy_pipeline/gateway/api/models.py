@@ -5,32 +5,23 @@ Times of day are ISO 8601 in UTC, lengths of time seconds. Unknown keys are refu
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from piopiy_pipeline.call import CallKind, EndReason
 from piopiy_pipeline.gateway.config import IceServer
-from piopiy_pipeline.gateway.core.snapshots import Phase
+from piopiy_pipeline.gateway.records.models import CallRecord
 from piopiy_pipeline.signaling.messages import ConversationEventName
 
 __all__ = [
     "AgentSummary",
     "AppMessage",
-    "CallDetail",
-    "CallEvent",
     "CallOrder",
-    "CallPage",
-    "CallQuality",
-    "CallRecord",
     "Hello",
     "KeysOrder",
     "Problem",
     "ServerInfo",
     "Switch",
-    "TokenGrant",
-    "TokenRequest",
     "TransferOrder",
     "TransferTicket",
     "WatchKey",
@@ -68,83 +59,6 @@ class ServerInfo(Model):
     authorized: bool
     agents: list[AgentSummary] = Field(default_factory=list)
     ice_servers: list[IceServer] = Field(default_factory=list)
-
-
-class TokenRequest(Model):
-    """Who may call whom, and for how long the token can be used to begin a call."""
-
-    agent_id: Annotated[str, Field(min_length=1, max_length=128)]
-    identity: Annotated[str, Field(min_length=1, max_length=128)] = "browser"
-    """The bot's `from_number`."""
-    to_number: Annotated[str, Field(min_length=1, max_length=128)] | None = None
-    """The bot's `to_number`: the agent's id if there is none."""
-    metadata: dict[str, Any] | None = None
-    ttl_s: Annotated[int, Field(ge=1, le=86_400)] = 600
-
-
-class TokenGrant(Model):
-    """A client token: send it as ``Authorization: Bearer <token>`` with the offer."""
-
-    token: str
-    agent_id: str
-    expires_at: datetime
-
-
-class CallQuality(Model):
-    """How well it sounded, as far as the gateway can tell."""
-
-    gaps: int = 0
-    worst_gap_s: float = 0.0
-    frames_dropped: int = 0
-    caller_dropped_s: float = 0.0
-    line: dict[str, float | None] = Field(default_factory=dict)
-    """Of phones and browsers, what was measured: packets received, lost and sent, jitter, round trip."""
-
-
-class CallRecord(Model):
-    """A call, past or present."""
-
-    call_id: str
-    agent_id: str
-    instance_id: str | None
-    kind: CallKind
-    from_number: str | None
-    to_number: str | None
-    metadata: dict[str, Any] | None = None
-    phase: Phase
-    placed_at: datetime
-    answered_at: datetime | None = None
-    ended_at: datetime | None = None
-    duration_s: float | None = None
-    """From the answer to the end, or to now. None if it was never answered."""
-    reason: EndReason | None = None
-    detail: str = ""
-    recorded: bool = False
-    """Whether ``/api/calls/{call_id}/recording`` has a recording."""
-    quality: CallQuality = CallQuality()
-
-
-class CallEvent(Model):
-    """Something that happened in a conversation: `signaling.messages.ConversationEvent` lists what."""
-
-    number: int
-    at: float
-    event: ConversationEventName
-    data: dict[str, Any]
-
-
-class CallDetail(Model):
-    """A call, and its conversation in order."""
-
-    call: CallRecord
-    events: list[CallEvent]
-
-
-class CallPage(Model):
-    """Some calls, the latest first; `next` is what to give as `before` for those before them."""
-
-    calls: list[CallRecord]
-    next: str | None = None
 
 
 # ------------------------------------------------------------------ calls that go out, and control

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from piopiy_pipeline._version import __version__
 from piopiy_pipeline.gateway.access.access import AccessError, bearer_token
+from piopiy_pipeline.gateway.access.client_tokens import TokenClaims, TokenGrant, TokenRequest
 from piopiy_pipeline.gateway.api.dependencies import (
     ApiDependencies,
     ApiError,
@@ -27,7 +28,7 @@ from piopiy_pipeline.gateway.api.dependencies import (
     client_token,
     problems,
 )
-from piopiy_pipeline.gateway.api.models import AgentSummary, ServerInfo, TokenGrant, TokenRequest
+from piopiy_pipeline.gateway.api.models import AgentSummary, ServerInfo
 from piopiy_pipeline.gateway.config import GatewayConfig, IceServer
 from piopiy_pipeline.gateway.port.router import GREETING
 from piopiy_pipeline.gateway.webrtc.browser_offers import (
@@ -36,7 +37,6 @@ from piopiy_pipeline.gateway.webrtc.browser_offers import (
     BrowserCandidates,
     BrowserOffer,
     OfferRefused,
-    TokenClaims,
 )
 
 __all__ = ["router"]

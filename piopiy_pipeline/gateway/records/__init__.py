@@ -7,7 +7,7 @@ its own, after the gateway listens: `store`, `tables`, `migrating`, and the fold
 from __future__ import annotations
 
 from piopiy_pipeline.gateway.records.backlog import Backlog
-from piopiy_pipeline.gateway.records.errors import BadCursor, RecordsUnavailable
+from piopiy_pipeline.gateway.records.models import BadCursor, RecordsUnavailable
 from piopiy_pipeline.gateway.records.record_builder import RecordBuilder
 from piopiy_pipeline.gateway.records.records import Records
 

@@ -12,9 +12,9 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from piopiy_pipeline.gateway.api.models import CallRecord
 from piopiy_pipeline.gateway.core.event_bus import BusEvent, CallChanged, ConversationTold
 from piopiy_pipeline.gateway.core.snapshots import Phase
+from piopiy_pipeline.gateway.records.models import CallRecord
 from piopiy_pipeline.gateway.records.record_builder import RecordBuilder
 
 __all__ = ["Backlog", "EventRow", "RecordBatch"]

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Protocol
 
 from piopiy_pipeline.call import CallKind
-from piopiy_pipeline.gateway.api.models import CallDetail, CallPage, CallRecord
 from piopiy_pipeline.gateway.core.event_bus import BusEvent, CallChanged
 from piopiy_pipeline.gateway.core.snapshots import Phase
-from piopiy_pipeline.gateway.records.errors import BadCursor
+from piopiy_pipeline.gateway.records.models import BadCursor, CallDetail, CallPage, CallRecord
 from piopiy_pipeline.gateway.records.record_builder import RecordBuilder
 
 __all__ = ["CallArchive", "RecentCalls"]

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from piopiy_pipeline.gateway.api.models import CallQuality, CallRecord
 from piopiy_pipeline.gateway.core.event_bus import CallChanged
 from piopiy_pipeline.gateway.core.snapshots import CallSnapshot, Phase
+from piopiy_pipeline.gateway.records.models import CallQuality, CallRecord
 
 __all__ = ["RecordBuilder", "time_of_day"]
 

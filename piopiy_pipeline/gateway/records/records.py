@@ -23,13 +23,12 @@ from piopiy_pipeline.gateway.core.event_bus import BusEvent
 from piopiy_pipeline.gateway.core.snapshots import Phase
 from piopiy_pipeline.gateway.errors import GatewayError
 from piopiy_pipeline.gateway.records.backlog import Backlog
-from piopiy_pipeline.gateway.records.errors import RecordsUnavailable
-from piopiy_pipeline.gateway.records.folders import recordings_folder
-from piopiy_pipeline.gateway.records.retention import delete_recordings
+from piopiy_pipeline.gateway.records.folders import delete_recordings, recordings_folder
+from piopiy_pipeline.gateway.records.models import RecordsUnavailable
 from piopiy_pipeline.offload import Lane
 
 if TYPE_CHECKING:
-    from piopiy_pipeline.gateway.api.models import CallDetail, CallPage
+    from piopiy_pipeline.gateway.records.models import CallDetail, CallPage
     from piopiy_pipeline.gateway.records.store import Store
 
 __all__ = ["Records"]

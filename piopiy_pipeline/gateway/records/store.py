@@ -21,11 +21,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
 
 from piopiy_pipeline.call import CallKind, EndReason
-from piopiy_pipeline.gateway.api.models import CallDetail, CallEvent, CallPage, CallQuality, CallRecord
 from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.core.snapshots import Phase
 from piopiy_pipeline.gateway.records.backlog import EventRow, RecordBatch
-from piopiy_pipeline.gateway.records.cursors import read_cursor, write_cursor
 from piopiy_pipeline.gateway.records.database import (
     EngineConnections,
     clean,
@@ -34,9 +32,17 @@ from piopiy_pipeline.gateway.records.database import (
     where,
     writing,
 )
-from piopiy_pipeline.gateway.records.errors import RecordsUnavailable
 from piopiy_pipeline.gateway.records.folders import recordings_folder
 from piopiy_pipeline.gateway.records.migration import migrate
+from piopiy_pipeline.gateway.records.models import (
+    BadCursor,
+    CallDetail,
+    CallEvent,
+    CallPage,
+    CallQuality,
+    CallRecord,
+    RecordsUnavailable,
+)
 from piopiy_pipeline.gateway.records.record_builder import time_of_day
 from piopiy_pipeline.gateway.records.tables import calls, events, gateways
 
@@ -151,7 +157,7 @@ class Store:
         """`limit` calls, the latest first, beginning behind the cursor `before`. Raises `BadCursor`."""
         query = select(calls).order_by(calls.c.placed_at.desc(), calls.c.call_id.desc()).limit(limit + 1)
         if before is not None:
-            at, call_id = read_cursor(before)
+            at, call_id = _read_cursor(before)
             same = and_(calls.c.placed_at == at, calls.c.call_id < call_id)
             query = query.where(or_(calls.c.placed_at < at, same))
         for column, value in ((calls.c.agent_id, agent_id), (calls.c.kind, kind), (calls.c.phase, phase)):
@@ -162,7 +168,7 @@ class Store:
         records = [self._record(row) for row in rows[:limit]]
         more = len(rows) > limit
         last = records[-1] if more else None
-        return CallPage(calls=records, next=write_cursor(last.placed_at, last.call_id) if last else None)
+        return CallPage(calls=records, next=_write_cursor(last.placed_at, last.call_id) if last else None)
 
     def detail(self, call_id: str) -> CallDetail | None:
         """A call and its conversation, or None if there is no such call."""
@@ -310,6 +316,25 @@ class Store:
             yield
         except SQLAlchemyError as error:
             raise RecordsUnavailable(explain(self._url, error)) from error
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _write_cursor(placed_at: datetime, call_id: str) -> str:
+    """Where a page of calls ends, as one word for a URL: microseconds since 1970, and the id of its last call."""
+    return f"{(placed_at - _EPOCH) // timedelta(microseconds=1)}.{call_id}"
+
+
+def _read_cursor(cursor: str) -> tuple[datetime, str]:
+    """The time and the id in a cursor. Raises `BadCursor`."""
+    digits, _, call_id = cursor.partition(".")
+    if not (0 < len(call_id) <= 64 and len(digits) <= 18 and digits.isascii() and digits.isdigit()):
+        raise BadCursor(f"before: {cursor[:80]!r} is not the `next` of a page")
+    try:
+        return _EPOCH + timedelta(microseconds=int(digits)), call_id
+    except OverflowError:
+        raise BadCursor(f"before: {cursor[:80]!r} is not the `next` of a page") from None
 
 
 _REFUSED = (StatementError,)

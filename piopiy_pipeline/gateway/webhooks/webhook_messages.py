@@ -10,9 +10,9 @@ import uuid
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from piopiy_pipeline.gateway.api.models import CallEvent, CallRecord
 from piopiy_pipeline.gateway.core.event_bus import BusEvent, CallChanged, ConversationTold
 from piopiy_pipeline.gateway.core.snapshots import Phase
+from piopiy_pipeline.gateway.records.models import CallEvent, CallRecord
 from piopiy_pipeline.gateway.records.record_builder import RecordBuilder, time_of_day
 from piopiy_pipeline.gateway.webhooks.config import WebhookEvent
 

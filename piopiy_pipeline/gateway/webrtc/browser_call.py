@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from loguru import logger
 
 from piopiy_pipeline.call import CallInfo, EndReason
-from piopiy_pipeline.gateway.webrtc.browser_offers import OfferRefused, TokenClaims
+from piopiy_pipeline.gateway.access.client_tokens import TokenClaims
+from piopiy_pipeline.gateway.webrtc.browser_offers import OfferRefused
 from piopiy_pipeline.gateway.webrtc.webrtc_leg import WebRtcLeg
 from piopiy_pipeline.gateway.webrtc.worker_messages import (
     BrowserSent,

@@ -7,10 +7,11 @@ without the other, and a gateway without browsers loads none of it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+
+from piopiy_pipeline.gateway.access.client_tokens import TokenClaims
 
 __all__ = [
     "BrowserAnswer",
@@ -19,22 +20,9 @@ __all__ = [
     "BrowserOffer",
     "Candidate",
     "OfferRefused",
-    "TokenClaims",
 ]
 
 PcId = Annotated[str, Field(min_length=1, max_length=256)]
-
-
-@dataclass(frozen=True, slots=True)
-class TokenClaims:
-    """What a verified client token says. `token_id` names it; `expires_at` is Unix time in seconds."""
-
-    token_id: str
-    agent_id: str
-    identity: str = "browser"
-    to_number: str | None = None
-    metadata: dict[str, Any] | None = None
-    expires_at: float = 0.0
 
 
 class _ClientModel(BaseModel):

@@ -15,16 +15,11 @@ from typing import Any
 from loguru import logger
 
 from piopiy_pipeline.call import CallInfo, EndReason
+from piopiy_pipeline.gateway.access.client_tokens import TokenClaims
 from piopiy_pipeline.gateway.config import IceServer
 from piopiy_pipeline.gateway.core.leg import Leg
 from piopiy_pipeline.gateway.webrtc.browser_call import ANSWER_S, RATE, BrowserCall, PlacedCall
-from piopiy_pipeline.gateway.webrtc.browser_offers import (
-    BrowserAnswer,
-    BrowserOffer,
-    Candidate,
-    OfferRefused,
-    TokenClaims,
-)
+from piopiy_pipeline.gateway.webrtc.browser_offers import BrowserAnswer, BrowserOffer, Candidate, OfferRefused
 from piopiy_pipeline.gateway.webrtc.worker_messages import (
     AddCandidates,
     Census,

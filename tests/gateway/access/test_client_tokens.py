@@ -10,11 +10,22 @@ import jwt
 import pytest
 
 from piopiy_pipeline.gateway.access.access import AccessError
-from piopiy_pipeline.gateway.access.client_tokens import METADATA_LIMIT, ClientTokens
-from piopiy_pipeline.gateway.api.models import TokenRequest
-from piopiy_pipeline.gateway.webrtc.browser_offers import TokenClaims
+from piopiy_pipeline.gateway.access.client_tokens import (
+    METADATA_LIMIT,
+    ClientTokens,
+    TokenClaims,
+    TokenRequest,
+)
 
 NOON = 1_800_000_000.0
+RECORDED = (
+    "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9."
+    "eyJhdWQiOiJwaW9waXktY2FsbCIsImlhdCI6MTgwMDAwMDAwMCwiZXhwIjoxODAwMDAwMDYwLCJqdGkiOiIyNTA0OGZiOC1kMzY0LTQy"
+    "NTEtOWUzYS1kOTczNmQ1NzlmY2EiLCJzdWIiOiIrMTU1NTAxMDAiLCJhZ2VudCI6InNhbGVzIiwidG8iOiIrMTU1NTAxOTkiLCJtZXRh"
+    "ZGF0YSI6eyJjYXJ0IjpbMV0sIm5hbWUiOiJab1x1MDBlYiJ9fQ."
+    "eT_qHBeQVrGSNKdDdr2tneC1_Vn0-hX9FBFMnrTf37k"
+)
+"""A token that version 0.1.0 signed with the secret "a shared secret"."""
 
 
 class Clock:
@@ -48,10 +59,38 @@ def test_a_token_brings_back_what_it_binds() -> None:
     assert grant.expires_at.timestamp() == NOON + 60
     claims = own.verify(grant.token, agent_id="sales")
     assert claims == TokenClaims(
-        claims.token_id, "sales", "+15550100", "+15550199", {"cart": [1]}, expires_at=NOON + 60
+        audience="piopiy-call",
+        issued_at=int(NOON),
+        expires_at=int(NOON) + 60,
+        token_id=claims.token_id,
+        identity="+15550100",
+        agent_id="sales",
+        to_number="+15550199",
+        metadata={"cart": [1]},
     )
     assert own.verify(granted(own)).identity == "browser"
     assert own.verify(granted(own)).token_id != own.verify(granted(own)).token_id
+
+
+def test_a_token_that_an_earlier_version_signed_is_still_good() -> None:
+    claims = tokens().verify(RECORDED)
+    assert claims.model_dump(by_alias=True) == {
+        "aud": "piopiy-call",
+        "iat": NOON,
+        "exp": NOON + 60,
+        "jti": "25048fb8-d364-4251-9e3a-d9736d579fca",
+        "sub": "+15550100",
+        "agent": "sales",
+        "to": "+15550199",
+        "metadata": {"cart": [1], "name": "Zoë"},
+    }
+
+
+def test_a_token_has_the_claims_that_earlier_versions_read() -> None:
+    claims = jwt.decode(granted(tokens(), ttl_s=60), options={"verify_signature": False})
+    assert list(claims) == ["aud", "iat", "exp", "jti", "sub", "agent", "to", "metadata"]
+    assert (claims["aud"], claims["iat"], claims["exp"]) == ("piopiy-call", NOON, NOON + 60)
+    assert (claims["sub"], claims["agent"], claims["to"]) == ("browser", "front-desk", None)
 
 
 def test_a_token_is_fresh_until_its_expiry() -> None:
@@ -114,7 +153,15 @@ def test_what_was_changed_or_signed_otherwise_is_no_token() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"aud": "other"}, {"agent": 7}, {"sub": None}, {"extra": 1}, {"metadata": "text"}, {"exp": "soon"}],
+    [
+        {"aud": "other"},
+        {"agent": 7},
+        {"agent_id": "sales"},
+        {"sub": None},
+        {"extra": 1},
+        {"metadata": "text"},
+        {"exp": "soon"},
+    ],
 )
 def test_a_payload_that_is_not_ours_is_no_token_even_if_the_signature_is(change: dict[str, Any]) -> None:
     own = tokens()
@@ -145,3 +192,9 @@ def test_nothing_is_granted_for_an_unknown_agent_or_with_too_much_metadata() -> 
     with pytest.raises(AccessError, match=f"at most {METADATA_LIMIT} bytes") as refused:
         tokens().grant(TokenRequest(agent_id="sales", metadata={"essay": "x" * METADATA_LIMIT}))
     assert refused.value.status == 422
+
+
+def test_a_payload_with_our_own_names_for_the_claims_is_no_token() -> None:
+    own = tokens()
+    claims = own.verify(granted(own)).model_dump()
+    assert refusal(own, jwt.encode(claims, own._key, algorithm="HS256"))[0] == 401

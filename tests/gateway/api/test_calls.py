@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from piopiy_pipeline.gateway import Gateway
-from piopiy_pipeline.gateway.api.models import CallDetail, CallPage, CallRecord
+from piopiy_pipeline.gateway.records.models import CallDetail, CallPage, CallRecord
 from tests.support.gateway_peers import AGENT_ID, Peer, ScriptedAgent, agent, bearer, caller, config
 from tests.support.web import API_KEY, client
 

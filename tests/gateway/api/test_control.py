@@ -14,9 +14,10 @@ import pytest
 from piopiy_pipeline.gateway import Gateway
 from piopiy_pipeline.gateway.api.control import MESSAGE_LIMIT
 from piopiy_pipeline.gateway.api.idempotency import KEPT, KEPT_S, IdempotencyStore, KeyReused
-from piopiy_pipeline.gateway.api.models import CallOrder, CallRecord
+from piopiy_pipeline.gateway.api.models import CallOrder
 from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
 from piopiy_pipeline.gateway.core.snapshots import Phase
+from piopiy_pipeline.gateway.records.models import CallRecord
 from tests.support.gateway_peers import AGENT_ID, Peer, ScriptedAgent, agent, caller, config, until
 from tests.support.switchboard import NotedDialler, NotedFarLeg
 from tests.support.web import API_KEY, client

@@ -14,7 +14,7 @@ from websockets.exceptions import InvalidStatus
 
 from piopiy_pipeline.gateway import Gateway
 from piopiy_pipeline.gateway.api import events
-from piopiy_pipeline.gateway.api.models import CallRecord
+from piopiy_pipeline.gateway.records.models import CallRecord
 from piopiy_pipeline.session import Call
 from tests.support.bots import voice
 from tests.support.calls import KEY as CALLER_KEY

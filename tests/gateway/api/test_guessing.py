@@ -12,8 +12,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from piopiy_pipeline.gateway import Gateway
 from piopiy_pipeline.gateway.access import failure_limiter
-from piopiy_pipeline.gateway.access.client_tokens import ClientTokens
-from piopiy_pipeline.gateway.api.models import TokenRequest
+from piopiy_pipeline.gateway.access.client_tokens import ClientTokens, TokenRequest
 from tests.support.gateway_peers import AGENT_ID, AGENT_TOKEN, bearer, config
 from tests.support.web import API_KEY, client
 

@@ -18,7 +18,7 @@ from piopiy_pipeline.gateway.core.event_bus import BusEvent
 from piopiy_pipeline.gateway.core.snapshots import Phase
 from piopiy_pipeline.gateway.records.backlog import Backlog
 from piopiy_pipeline.gateway.records.database import where
-from piopiy_pipeline.gateway.records.errors import BadCursor, RecordsUnavailable
+from piopiy_pipeline.gateway.records.models import BadCursor, RecordsUnavailable
 from piopiy_pipeline.gateway.records.record_builder import time_of_day
 from piopiy_pipeline.gateway.records.store import LEASE_S, Store
 from piopiy_pipeline.gateway.records.tables import gateways

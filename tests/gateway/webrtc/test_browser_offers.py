@@ -12,14 +12,9 @@ import httpx
 import pytest
 
 from piopiy_pipeline.gateway import Gateway
+from piopiy_pipeline.gateway.access.client_tokens import TokenClaims
 from piopiy_pipeline.gateway.api import pipecat_clients as clients
-from piopiy_pipeline.gateway.webrtc.browser_offers import (
-    BrowserAnswer,
-    BrowserOffer,
-    Candidate,
-    OfferRefused,
-    TokenClaims,
-)
+from piopiy_pipeline.gateway.webrtc.browser_offers import BrowserAnswer, BrowserOffer, Candidate, OfferRefused
 from tests.support.gateway_peers import AGENT_ID, bearer, config
 from tests.support.web import API_KEY, client
 

@@ -20,7 +20,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway import Gateway
-from piopiy_pipeline.gateway.webrtc.browser_offers import BrowserOffer, Candidate, OfferRefused, TokenClaims
+from piopiy_pipeline.gateway.webrtc.browser_offers import BrowserOffer, Candidate, OfferRefused
 from piopiy_pipeline.gateway.webrtc.worker_pool import WebRtcCalls
 from tests.support.browser_peer import (
     CLAIMS,
@@ -33,7 +33,7 @@ from tests.support.browser_peer import (
     tone,
     until,
 )
-from tests.support.gateway_peers import AGENT_ID, agent, config
+from tests.support.gateway_peers import agent, config
 
 __all__ = ["only_loopback"]
 
@@ -415,7 +415,7 @@ def test_a_browser_that_comes_again_has_its_call_still(house: House) -> None:
             Cable(browser).pull()
             again = Browser()
             again.microphone.say(tone(700, 5))
-            other = TokenClaims(token_id="token-2", agent_id=AGENT_ID)
+            other = CLAIMS.model_copy(update={"token_id": "token-2"})
             with pytest.raises(OfferRefused, match="another token"):
                 await again.call(calls, other, pc_id=browser.pc_id, restart=True)
             await again.close()
@@ -449,7 +449,7 @@ def test_a_token_has_its_share_of_calls_and_no_more(house: House, monkeypatch: p
             status, said = await refused(calls, await an_offer())
             assert (status, said) == (429, "calls of this token under way: 1, and more are not taken at once")
             other = Browser()
-            await other.call(calls, TokenClaims(token_id="token-2", agent_id=AGENT_ID))
+            await other.call(calls, CLAIMS.model_copy(update={"token_id": "token-2"}))
             await one.take()
             await other.close()
             await browser.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from piopiy_pipeline.gateway.records.retention import delete_recordings
+from piopiy_pipeline.gateway.records.folders import delete_recordings
 
 
 def _file(folder: Path, name: str, modified: float) -> Path:

@@ -1,0 +1,97 @@
+"""The records of calls as values: what the database keeps, what the API returns, what webhooks send.
+
+Times of day are ISO 8601 in UTC, lengths of time are seconds. Unknown keys are refused.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from piopiy_pipeline.call import CallKind, EndReason
+from piopiy_pipeline.gateway.core.snapshots import Phase
+from piopiy_pipeline.gateway.errors import GatewayError
+from piopiy_pipeline.signaling.messages import ConversationEventName
+
+__all__ = [
+    "BadCursor",
+    "CallDetail",
+    "CallEvent",
+    "CallPage",
+    "CallQuality",
+    "CallRecord",
+    "RecordsUnavailable",
+]
+
+
+class RecordsUnavailable(GatewayError):
+    """The database does not answer just now: ask again later."""
+
+
+class BadCursor(ValueError):
+    """The cursor given as `before` is not the `next` of any page."""
+
+
+class _RecordModel(BaseModel):
+    """The settings that all models of records share."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CallQuality(_RecordModel):
+    """How well it sounded, as far as the gateway can tell."""
+
+    gaps: int = 0
+    worst_gap_s: float = 0.0
+    frames_dropped: int = 0
+    caller_dropped_s: float = 0.0
+    line: dict[str, float | None] = Field(default_factory=dict)
+    """Of phones and browsers, what was measured: packets received, lost and sent, jitter, round trip."""
+
+
+class CallRecord(_RecordModel):
+    """A call, past or present."""
+
+    call_id: str
+    agent_id: str
+    instance_id: str | None
+    kind: CallKind
+    from_number: str | None
+    to_number: str | None
+    metadata: dict[str, Any] | None = None
+    phase: Phase
+    placed_at: datetime
+    answered_at: datetime | None = None
+    ended_at: datetime | None = None
+    duration_s: float | None = None
+    """From the answer to the end, or to now. None if it was never answered."""
+    reason: EndReason | None = None
+    detail: str = ""
+    recorded: bool = False
+    """Whether ``/api/calls/{call_id}/recording`` has a recording."""
+    quality: CallQuality = CallQuality()
+
+
+class CallEvent(_RecordModel):
+    """Something that happened in a conversation: `signaling.messages.ConversationEvent` lists what."""
+
+    number: int
+    at: float
+    event: ConversationEventName
+    data: dict[str, Any]
+
+
+class CallDetail(_RecordModel):
+    """A call, and its conversation in order."""
+
+    call: CallRecord
+    events: list[CallEvent]
+
+
+class CallPage(_RecordModel):
+    """Some calls, the latest first; `next` is what to give as `before` for those before them."""
+
+    calls: list[CallRecord]
+    next: str | None = None
