@@ -1,9 +1,8 @@
-"""A media link that lets a recorder hear what passes: between the call's own link and its transport."""
+"""A media link that notes what passes through it, between the call's own link and its transport."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from piopiy_pipeline.capture.capture_log import CaptureLog
 from piopiy_pipeline.signaling.messages import (
     AgentMediaEvent,
     Clear,
@@ -15,41 +14,43 @@ from piopiy_pipeline.signaling.messages import (
 )
 from piopiy_pipeline.transports.link import LinkListener, MediaLink
 
-if TYPE_CHECKING:
-    from piopiy_pipeline.capture.call_capture import CallCapture
-
 __all__ = ["CaptureLink"]
 
 
 class CaptureLink:
-    """A `MediaLink` around another, and that one's listener. It changes nothing."""
+    """A `MediaLink` around another one. It passes everything on unchanged, in both directions.
 
-    def __init__(self, inner: MediaLink, recorder: CallCapture) -> None:
+    Args:
+        inner: The call's own link, to which this one is the listener.
+        log: Where what passes is noted.
+    """
+
+    def __init__(self, inner: MediaLink, log: CaptureLog) -> None:
         self.caller_rate = inner.caller_rate
         self.bot_rate = inner.bot_rate
         self._inner = inner
-        self._recorder = recorder
+        self._log = log
         self._listener: LinkListener | None = None
 
     # ------------------------------------------------------------------ MediaLink
 
     def attach(self, listener: LinkListener) -> None:
         self._listener = listener
-        self._recorder.attached()
+        self._log.answered()
         self._inner.attach(self)
 
     def send_audio(self, pcm: bytes) -> None:
-        self._recorder.bot_audio(pcm)
+        self._log.bot_audio(pcm)
         self._inner.send_audio(pcm)
 
     def send_event(self, event: AgentMediaEvent) -> None:
         match event:
             case Clear(epoch=epoch):
-                self._recorder.clearing(epoch)
+                self._log.clearing(epoch)
             case Dtmf(digits=digits):
-                self._recorder.event("bot_dtmf", {"digits": digits})
+                self._log.event("bot_dtmf", {"digits": digits})
             case DataMessage(data=data):
-                self._recorder.event("bot_message", {"data": data})
+                self._log.event("bot_message", {"data": data})
         self._inner.send_event(event)
 
     async def close(self) -> None:
@@ -59,24 +60,24 @@ class CaptureLink:
     # ------------------------------------------------------------------ LinkListener
 
     def on_audio(self, pcm: bytes) -> None:
-        self._recorder.caller_audio(pcm)
+        self._log.caller_audio(pcm)
         if self._listener is not None:
             self._listener.on_audio(pcm)
 
     def on_event(self, event: GatewayMediaEvent) -> None:
         match event:
             case Played():
-                self._recorder.played(event.epoch, event.position, event.dry)
+                self._log.played(event.epoch, event.position, event.dry)
             case Cleared():
-                self._recorder.cleared(event.epoch, event.position)
+                self._log.cleared(event.epoch, event.position)
             case Dtmf(digits=digits):
-                self._recorder.caller_event("dtmf", {"digits": digits})
+                self._log.event("dtmf", {"digits": digits})
             case DataMessage(data=data):
-                self._recorder.caller_event("message", {"data": data})
+                self._log.event("message", {"data": data})
         if self._listener is not None:
             self._listener.on_event(event)
 
     def on_lost(self) -> None:
-        self._recorder.event("media_lost")
+        self._log.event("media_lost")
         if self._listener is not None:
             self._listener.on_lost()

@@ -1,7 +1,7 @@
-"""What a network provider was asked, as JSON: the content by which `replay` finds the answer again.
+"""The content of a request to a network provider as JSON, by which `replay` finds the answer again.
 
-Only what decides on the answer, and only what is named here: messages, tools and a few settings.
-What differs from run to run and means nothing (the ids of tool calls) is numbered.
+It holds only what decides on the answer, and only what is named here: messages, tools and a few settings.
+The ids of tool calls differ from run to run and mean nothing, so they are replaced by numbers.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _SETTINGS = {
     "tts": ("model", "voice", "language", "speed", "rate", "pitch"),
 }
 LONG = 20_000
-"""A longer text (an image in base64, say) is written as its hash."""
+"""A longer text (for example an image in base64) is written as its hash."""
 
 
 def kind_of(stage: object) -> Kind | None:
-    """Which kind of service a stage is, if it is one."""
+    """Return which kind of service a stage is, or None if it is no service."""
     if isinstance(stage, STTService):
         return "stt"
     if isinstance(stage, LLMService):
@@ -41,15 +41,15 @@ def kind_of(stage: object) -> Kind | None:
 
 
 def runs_locally(stage: object) -> bool:
-    """Whether a service computes on this machine, by the attribute `runs_locally` of its class.
+    """Return whether a service computes on this machine: whether its class says ``runs_locally = True``.
 
-    Such a service is not recorded: at a replay it runs.
+    The exchanges with such a service are not captured, because it runs again at a replay.
     """
     return bool(getattr(stage, "runs_locally", False))
 
 
 def llm_content(service: AIService, context: LLMContext) -> dict[str, Any]:
-    """What a model is asked: the messages so far, the tools it may use, and its settings."""
+    """Return what an LLM is asked: the messages so far, the tools it may use, and its settings."""
     numbers: dict[str, str] = {}
     messages = [_numbered(jsonable(message), numbers) for message in context.get_messages()]
     content: dict[str, Any] = {"messages": messages, "settings": _settings(service, "llm")}
@@ -59,7 +59,7 @@ def llm_content(service: AIService, context: LLMContext) -> dict[str, Any]:
 
 
 def tts_content(service: AIService, text: str) -> dict[str, Any]:
-    """What a voice is asked: the text, and its settings."""
+    """Return what a TTS is asked: the text and its settings."""
     return {"text": text.strip(), "settings": _settings(service, "tts")}
 
 
@@ -69,7 +69,7 @@ def _settings(service: AIService, kind: Kind) -> dict[str, Any]:
 
 
 def jsonable(value: Any) -> Any:
-    """A copy of `value` that is JSON: nothing in it changes any more. What is no JSON is named by its type."""
+    """Return a copy of `value` that is JSON. A value that JSON does not have becomes the name of its type."""
     if value is None or isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, str):
@@ -89,7 +89,7 @@ def jsonable(value: Any) -> Any:
 
 
 def _numbered(message: Any, numbers: dict[str, str]) -> Any:
-    """A message whose ids of tool calls are those of no provider: the first is call-1, wherever it stands."""
+    """Return a message with numbered tool call ids instead of the provider's: the first is ``call-1``."""
 
     def number(identity: Any) -> str:
         return numbers.setdefault(str(identity), f"call-{len(numbers) + 1}")

@@ -1,7 +1,7 @@
-"""What a recorded call consists of: the names of its parts, and models of their lines.
+"""What a captured call consists of: the names of its parts, and the models of their lines.
 
-The models forbid what they do not know, so that a file that was made by something else, or by a
-version to come, is refused with a sentence and never half understood.
+The models forbid unknown keys. So a file made by something else, or by a later version, is refused with an
+error message instead of being half understood.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ __all__ = [
     "META",
     "VERSION",
     "CaptureError",
+    "CapturedCallInfo",
     "EventLine",
     "ExchangeLine",
     "Kind",
     "Meta",
     "StageLine",
-    "WhoCalls",
     "speech_file",
 ]
 
@@ -44,14 +44,14 @@ Kind = Literal["stt", "llm", "tts"]
 
 
 class CaptureError(ValueError):
-    """A recording that cannot be read or written; the message names the file."""
+    """A capture cannot be read or written. The message names the file."""
 
     def __init__(self, path: Path, problem: str) -> None:
         super().__init__(f"{path}: {problem}")
 
 
 def speech_file(rate: int) -> str:
-    """The name of the WAV with what network TTS providers sent at `rate` Hz."""
+    """Return the name of the WAV with the audio that network TTS providers sent at `rate` Hz."""
     return f"speech-{rate}.wav"
 
 
@@ -59,8 +59,8 @@ class _JsonLine(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class WhoCalls(_JsonLine):
-    """A `CallInfo`, as far as it is written down."""
+class CapturedCallInfo(_JsonLine):
+    """A `CallInfo` as it is written."""
 
     agent_id: str
     call_id: str
@@ -70,7 +70,7 @@ class WhoCalls(_JsonLine):
     kind: Literal["phone", "browser", "stream", "recorded"] = "stream"
 
     def info(self) -> CallInfo:
-        """As the value that a session takes."""
+        """Return it as the value that a session takes."""
         return CallInfo(**self.model_dump())
 
 
@@ -89,7 +89,7 @@ class Meta(_JsonLine):
     version: int = VERSION
     started_at: str
     """When the call was answered, ISO 8601 in UTC."""
-    call: WhoCalls
+    call: CapturedCallInfo
     caller_rate: int
     bot_rate: int
     software: dict[str, str] = {}
@@ -97,9 +97,9 @@ class Meta(_JsonLine):
     resumed: dict[str, Any] | None = None
     """The conversation that this call went on with, when another instance of the agent had been lost."""
     complete: bool = False
-    """Whether the recorder saw the call to its end."""
+    """Whether the call was captured to its end."""
     problem: str = ""
-    """Why it did not, or what was left out."""
+    """Why it was not, or what was left out."""
 
 
 class EventLine(_JsonLine):
@@ -113,7 +113,7 @@ class EventLine(_JsonLine):
 class ExchangeLine(_JsonLine):
     """A line of `exchanges.jsonl`: a request to a network provider, or a part of its answer.
 
-    `id` is that of the request, and 0 for a recogniser, which is sent audio all the time.
+    `id` is the number of the request; it is 0 for an STT, which is sent audio all the time.
     """
 
     at: float

@@ -1,7 +1,7 @@
-"""Which of the bot's samples were heard, and when: from what was sent and what the playout clock reports.
+"""Works out which of the bot's samples were heard and when, from what was sent and what the playout clock reports.
 
-A state machine without I/O. The agent sends speech ahead of time; the clock at the other end reports
-positions. Put together, they give the audio as it was heard, to the sample within a stretch of speech.
+A state machine without I/O. The agent sends speech ahead of time, and the playout clock at the other end
+reports positions. Together they give the audio as it was heard, exact to the sample within a stretch of speech.
 """
 
 from __future__ import annotations
@@ -13,12 +13,16 @@ from piopiy_pipeline.audio.playout import FRAME_S
 __all__ = ["HeardSpeech", "PlayedSpeech"]
 
 KEPT_S = 120
-"""Speech that was sent and never reported is forgotten beyond this; the link allows far less."""
+"""Speech that was sent and never reported is forgotten beyond this many seconds; the link allows far less."""
 
 
 @dataclass(frozen=True, slots=True)
 class HeardSpeech:
-    """What a report tells: `pcm` was heard from `at` on. `began` and `stopped` are the ends of its stretch."""
+    """What one report of the playout clock tells.
+
+    `pcm` (PCM16 mono) was heard from `at` on, in seconds since the answer. `began` and `stopped` are set where a
+    stretch of speech begins or ends with it; `cut` says that an interruption ended it.
+    """
 
     at: float
     pcm: bytes
@@ -28,7 +32,11 @@ class HeardSpeech:
 
 
 class PlayedSpeech:
-    """The bot's speech of one call, PCM16 mono at `rate` Hz. Times are seconds of the caller's choice."""
+    """The bot's speech of one call. All times are in seconds of one clock, which the user of this class chooses.
+
+    Args:
+        rate: The sample rate of the bot's speech in Hz; it is PCM16 mono.
+    """
 
     def __init__(self, rate: int) -> None:
         self._rate = rate
@@ -40,19 +48,29 @@ class PlayedSpeech:
         self._heard = 0  # samples of the stretch
 
     def sent(self, pcm: bytes) -> None:
-        """The agent has sent this."""
+        """The agent has sent this speech."""
         waiting = self._waiting[self._sending]
         waiting += pcm
         if len(waiting) > KEPT_S * self._rate * 2:
             del waiting[: len(waiting) - KEPT_S * self._rate * 2]
 
     def clearing(self, epoch: int) -> None:
-        """The agent has asked for a clear; what it sends from now on is of `epoch`."""
+        """The agent has asked for a clear; what it sends from now on belongs to `epoch`."""
         self._sending = epoch
         self._waiting[epoch] = bytearray()
 
     def played(self, epoch: int, position: int, dry: bool, now: float) -> HeardSpeech | None:
-        """The clock reports that `position` samples of `epoch` have left, the last frame of them at `now`."""
+        """The playout clock reports how far it has played.
+
+        Args:
+            epoch: The epoch that plays.
+            position: How many samples of this epoch were played.
+            dry: Whether there is nothing left to play.
+            now: When the last frame of them was played.
+
+        Returns:
+            What was heard since the last report; None if that was nothing.
+        """
         if epoch < self._epoch or epoch not in self._waiting:
             return None
         if epoch > self._epoch:  # the answer to the clear was lost
@@ -60,7 +78,7 @@ class PlayedSpeech:
         return self._take(position, now, ends=dry)
 
     def cleared(self, epoch: int, position: int, now: float) -> HeardSpeech | None:
-        """The clock was emptied when `position` samples of the epoch before had left."""
+        """The playout clock was emptied at `now`, after `position` samples of the previous epoch; `epoch` begins."""
         if epoch <= self._epoch:
             return None
         speaking = self._start is not None

@@ -1,15 +1,15 @@
-"""Listens to the stages that ask network providers: what they were asked, and what they answered, when.
+"""Notes what network providers were asked, and what they answered and when.
 
-No stage is added to the chain. A model and a recogniser tell by pipecat's own events around the
-frames that they take and push. A voice's answers go through `append_to_audio_context`, in which the
-base class gathers audio and words of all providers alike, so that is where one listens: before the
-audio waits for its turn.
+No stage is added to the chain. An LLM and an STT are observed by pipecat's own events around the frames
+that they take and push. A TTS puts its answers through `append_to_audio_context`, where pipecat's base
+class gathers the audio and words of all providers. The tap listens there, before the audio waits for its
+turn.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipecat.frames.frames import (
     ErrorFrame,
@@ -29,28 +29,35 @@ from pipecat.services.stt_service import STTService
 from pipecat.services.tts_service import TTSService
 from pipecat.utils.context.word_timestamp_tracker import WordTimestamp
 
+from piopiy_pipeline.capture.capture_log import CaptureLog
 from piopiy_pipeline.capture.content import kind_of, llm_content, runs_locally, tts_content
 from piopiy_pipeline.capture.format import StageLine
 from piopiy_pipeline.capture.secrets import Scrubber, secrets_of
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.services.switch import ServiceSwitch
 
-if TYPE_CHECKING:
-    from piopiy_pipeline.capture.call_capture import CallCapture
-
-__all__ = ["listen_to_providers", "services_in"]
+__all__ = ["services_in", "tap_providers"]
 
 
 def services_in(chain: CallPipeline) -> Iterator[tuple[str, FrameProcessor]]:
-    """All stages with their names, and of a switch those that are in it."""
+    """Yield the name and the stage of everything in `chain`; for a switch, the services in it."""
     for name in chain.names:
         stage = chain[name]
         for service in stage.services if isinstance(stage, ServiceSwitch) else (stage,):
             yield name, service
 
 
-def listen_to_providers(chain: CallPipeline, recorder: CallCapture, scrubber: Scrubber) -> list[StageLine]:
-    """Have `recorder` hear of every exchange with a network provider. Returns what the chain is made of."""
+def tap_providers(chain: CallPipeline, log: CaptureLog, scrubber: Scrubber) -> list[StageLine]:
+    """Write every exchange with a network provider into `log`.
+
+    Args:
+        chain: The chain, before it runs.
+        log: Where the exchanges are noted.
+        scrubber: Learns the secrets that the services hold.
+
+    Returns:
+        What the chain is made of, a line a service.
+    """
     stages = []
     for name, service in services_in(chain):
         network = kind_of(service) is not None and not runs_locally(service)
@@ -59,19 +66,19 @@ def listen_to_providers(chain: CallPipeline, recorder: CallCapture, scrubber: Sc
             continue
         scrubber.learn(secrets_of(service))
         if isinstance(service, STTService):
-            _Ear(service, recorder)
+            _STTTap(service, log)
         elif isinstance(service, LLMService):
-            _Mind(service, recorder)
+            _LLMTap(service, log)
         elif isinstance(service, TTSService):
-            _Voice(service, recorder)
+            _TTSTap(service, log)
     return stages
 
 
-class _Ear:
-    """A recogniser: audio goes in all the time, transcripts come out."""
+class _STTTap:
+    """An STT: audio goes in all the time, and transcripts come out."""
 
-    def __init__(self, service: STTService, recorder: CallCapture) -> None:
-        self._recorder = recorder
+    def __init__(self, service: STTService, log: CaptureLog) -> None:
+        self._log = log
         self._name = type(service).__name__
         service.add_event_handler("on_before_push_frame", self._pushed)
 
@@ -83,18 +90,18 @@ class _Ear:
                     "final": isinstance(frame, TranscriptionFrame),
                     "finalized": getattr(frame, "finalized", False),
                     "language": None if frame.language is None else str(frame.language),
-                    "position": self._recorder.caller_samples,
+                    "position": self._log.caller_samples,
                 }
-                self._recorder.exchange("stt", self._name, 0, "transcript", data)
+                self._log.exchange("stt", self._name, 0, "transcript", data)
             case ErrorFrame() if frame.processor is service:
-                self._recorder.exchange("stt", self._name, 0, "error", {"message": frame.error})
+                self._log.exchange("stt", self._name, 0, "error", {"message": frame.error})
 
 
-class _Mind:
-    """A language model: a context goes in, text and calls of tools come out."""
+class _LLMTap:
+    """An LLM: a context goes in, and text and tool calls come out."""
 
-    def __init__(self, service: LLMService[Any], recorder: CallCapture) -> None:
-        self._recorder = recorder
+    def __init__(self, service: LLMService[Any], log: CaptureLog) -> None:
+        self._log = log
         self._name = type(service).__name__
         self._request = 0  # that is being answered
         service.add_event_handler("on_before_process_frame", self._processing)
@@ -102,7 +109,7 @@ class _Mind:
 
     def _processing(self, service: LLMService[Any], frame: Frame) -> None:
         if isinstance(frame, LLMContextFrame):
-            self._request = self._recorder.new_request()
+            self._request = self._log.new_request()
             self._tell("request", {"content": llm_content(service, frame.context)})
         elif isinstance(frame, InterruptionFrame) and self._request:
             self._tell("cut", {})
@@ -127,18 +134,18 @@ class _Mind:
                 self._request = 0
 
     def _first_sibling(self, frame: Frame) -> bool:
-        """A frame that is broadcast is pushed twice, down and up: the first counts."""
+        """Whether this frame counts: a broadcast frame is pushed twice, downstream and upstream."""
         return frame.broadcast_sibling_id is None or frame.broadcast_sibling_id > frame.id
 
     def _tell(self, kind: str, data: dict[str, Any]) -> None:
-        self._recorder.exchange("llm", self._name, self._request, kind, data)
+        self._log.exchange("llm", self._name, self._request, kind, data)
 
 
-class _Voice:
-    """A voice: text goes in, audio and the times of words come out, at once or over a socket later."""
+class _TTSTap:
+    """A TTS: text goes in, and audio and word times come out, at once or later over a socket."""
 
-    def __init__(self, service: TTSService, recorder: CallCapture) -> None:
-        self._recorder = recorder
+    def __init__(self, service: TTSService, log: CaptureLog) -> None:
+        self._log = log
         self._service = service
         self._name = type(service).__name__
         self._run_tts = service.run_tts
@@ -152,8 +159,8 @@ class _Voice:
         service.add_event_handler("on_before_process_frame", self._processing)
 
     async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
-        """The service's own, listened to."""
-        request = self._recorder.new_request()
+        """Do what the service's own method does, and note it."""
+        request = self._log.new_request()
         if context_id not in self._contexts:
             self._forget()
             self._contexts[context_id] = []
@@ -172,7 +179,7 @@ class _Voice:
             self._inline.pop(context_id, None)
 
     async def append(self, context_id: str | None, frame: Frame | WordTimestamp | None) -> None:
-        """The service's own, listened to."""
+        """Do what the service's own method does, and note it."""
         if context_id in self._contexts and self._service.audio_context_available(context_id):
             self._appended(context_id, frame)
         await self._append(context_id, frame)
@@ -183,7 +190,7 @@ class _Voice:
         request = self._inline.get(context_id, requests[0])
         match frame:
             case TTSAudioRawFrame():
-                place = self._recorder.speech(frame.audio, frame.sample_rate)
+                place = self._log.speech(frame.audio, frame.sample_rate)
                 self._tell(request, "audio", {**place, "inline": inline})
             case WordTimestamp():
                 word = {"word": frame.word, "seconds": round(frame.timestamp, 4), "inline": inline}
@@ -208,7 +215,7 @@ class _Voice:
             del self._contexts[context_id]
 
     def _tell(self, request: int, kind: str, data: dict[str, Any]) -> None:
-        self._recorder.exchange("tts", self._name, request, kind, data)
+        self._log.exchange("tts", self._name, request, kind, data)
 
 
 def _plain(arguments: Any) -> Any:

@@ -1,4 +1,4 @@
-"""`CapturedCall`: reads a recorded call, from its zip or from the folder that a lost agent has left."""
+"""`CapturedCall`: reads a captured call, from its zip or from the folder that a lost agent has left."""
 
 from __future__ import annotations
 
@@ -39,7 +39,15 @@ LONGEST_S = 24 * 3600
 
 
 class CapturedCall:
-    """A recorded call. Raises `CaptureError` for what is none, or is of a version to come."""
+    """A captured call. What is not needed is not read.
+
+    Args:
+        path: The zip file, or the folder that a lost agent has left.
+
+    Raises:
+        CaptureError: It is not a captured call, or it is of a later version. The properties raise it, too, for
+            a part that is missing or broken.
+    """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -48,12 +56,12 @@ class CapturedCall:
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
-        """Read the recording at `path`."""
+        """Read the capture at `path`. Raises `CaptureError`."""
         return cls(path)
 
     @cached_property
     def events(self) -> list[EventLine]:
-        """The call's log, in the order of its times."""
+        """The events of the call, in the order of their times."""
         return sorted(self._lines(EVENTS, EventLine), key=lambda line: line.at)
 
     @cached_property
@@ -63,24 +71,27 @@ class CapturedCall:
 
     @cached_property
     def caller(self) -> NDArray[np.int16]:
-        """What arrived from the caller, int16 of shape ``[samples]`` at `meta.caller_rate` Hz.
+        """The caller's audio, int16 of shape ``[samples]`` at `meta.caller_rate` Hz.
 
-        Placed in the time of the call: the first sample is that of the answer.
+        It is placed in the time of the call: the first sample is at the moment of the answer.
         """
         return _placed(self._samples(CALLER), self.arrivals, self.meta.caller_rate)
 
     @cached_property
     def arrivals(self) -> list[tuple[float, int]]:
-        """When the caller's samples arrived: pairs of a time, s, and the sample that was due then."""
+        """When the caller's samples arrived: pairs of a time in seconds and the sample that was due then."""
         return [(line.at, int(line.data["position"])) for line in self.events if line.kind == "caller_audio"]
 
     @cached_property
     def bot(self) -> NDArray[np.int16]:
-        """What was played to the caller, int16 of shape ``[samples]`` at `meta.bot_rate` Hz, from the answer on."""
+        """The audio played to the caller, int16 of shape ``[samples]`` at `meta.bot_rate` Hz, from the answer on."""
         return self._samples(BOT)
 
     def speech(self, rate: int) -> NDArray[np.int16]:
-        """All that network TTS providers sent at `rate` Hz; places in it are in `exchanges`."""
+        """All audio that network TTS providers sent at `rate` Hz, int16 of shape ``[samples]``.
+
+        `exchanges` says which part of it answered which request.
+        """
         return self._samples(speech_file(rate))
 
     # ------------------------------------------------------------------ the parts
@@ -137,14 +148,14 @@ class CapturedCall:
 
 
 class _Head(BaseModel):
-    """What every version has."""
+    """The keys that every version has."""
 
     format: str
     version: int
 
 
 def _parts(path: Path) -> Path | str:
-    """The folder, or the name of the zip."""
+    """Return the folder, or the name of the zip."""
     if path.is_dir():
         return path
     if not path.exists():
@@ -155,10 +166,10 @@ def _parts(path: Path) -> Path | str:
 
 
 def _placed(samples: NDArray[np.int16], arrivals: list[tuple[float, int]], rate: int) -> NDArray[np.int16]:
-    """The samples in the time of the call.
+    """Place the samples in the time of the call.
 
-    What a network or a busy machine adds to an arrival is only ever a delay. So the place of a run is
-    that of the earliest run behind it, and what is later than that was held up, and has no gap before it.
+    A network or a busy machine can only delay an arrival. So a run is placed by the earliest run that follows
+    it; a run that arrived later than that was delayed, and no gap is put before it.
     """
     if not arrivals or not samples.size:
         return samples
@@ -179,7 +190,7 @@ def _placed(samples: NDArray[np.int16], arrivals: list[tuple[float, int]], rate:
 
 
 def _first(error: ValidationError) -> str:
-    """The first thing that is wrong, in a sentence."""
+    """Say the first thing that is wrong in a sentence."""
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     return f"{where}: {first['msg']}" if where else str(first["msg"])

@@ -1,4 +1,4 @@
-"""What must not be in a recording is taken out before it is written: an author's hook."""
+"""An author's hook that changes what is written into a capture."""
 
 from __future__ import annotations
 
@@ -15,26 +15,38 @@ Side = Literal["caller", "bot"]
 class Redaction:
     """Changes what is written of a call. Subclass it, and pass an instance as `redact=`.
 
-    Both methods are called in a worker thread, before anything reaches the disk, for one call after
-    the other and not at the same time. What they raise ends the recording, and nothing else.
-    `replay` needs the same redaction: it finds an answer by the content of its request.
+    Both methods are called in a worker thread before anything reaches the disk, and never at the same time for
+    the same call. An exception in them ends the capture, and the call goes on. `replay` needs the same
+    redaction, because it finds an answer by the content of its request.
     """
 
     def text(self, text: str) -> str:
-        """What is written in the place of `text`: transcripts, prompts, answers, arguments of tools, numbers."""
+        """Return what is written instead of a text.
+
+        Args:
+            text: A transcript, a prompt, an answer, an argument or a result of a tool, or a number.
+        """
         return text
 
     def audio(self, side: Side, pcm: NDArray[np.int16], rate: int, at_s: float) -> NDArray[np.int16]:
-        """What is written in the place of `pcm`, int16 of shape ``[samples]`` at `rate` Hz; as many samples.
+        """Return what is written instead of a piece of audio.
 
-        `at_s` is the time of its first sample, in seconds since the call was answered. It comes in
-        order, in pieces of up to a few seconds.
+        The pieces come in the order of their times and are up to a few seconds long.
+
+        Args:
+            side: Who was heard: the caller or the bot.
+            pcm: int16 of shape ``[samples]``.
+            rate: The sample rate in Hz.
+            at_s: The time of the first sample, in seconds since the call was answered.
+
+        Returns:
+            As many samples as there are in `pcm`.
         """
         return pcm
 
 
 def redacted(value: Any, redaction: Redaction) -> Any:
-    """A JSON value with every text in it redacted. Keys stay as they are."""
+    """Return a JSON value with every text in it redacted. Keys stay as they are."""
     if isinstance(value, str):
         return redaction.text(value)
     if isinstance(value, dict):

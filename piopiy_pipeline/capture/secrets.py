@@ -1,9 +1,9 @@
-"""Keys, tokens and passwords never enter a recording, wherever they come from.
+"""Keeps keys, tokens and passwords out of a capture.
 
-Nothing is written of a service but the settings that are named in `content.py`. That leaves what
-people and providers put into texts: an error message that quotes a key, a header in a tool's
-arguments. Such values are known by where they come from (the environment, the attributes of the
-services), by their look, and by the name they stand under.
+Of a service only the settings named in `content.py` are written. That leaves what people and providers put
+into texts: an error message that quotes a key, or a header in a tool's arguments. Such values are recognised
+by where they come from (the environment, the attributes of the services), by their look, and by the name
+under which they stand.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["HIDDEN", "Scrubber", "secrets_of", "secrets_of_environment"]
 
 HIDDEN = "[secret]"
 SHORTEST = 10
-"""A shorter value is no secret that could be told from an ordinary word."""
+"""A shorter value cannot be told from an ordinary word, so it is not treated as a secret."""
 
 _NAME = re.compile(
     r"(api|access|auth|private|secret|caller|account|agent)[_-]?(key|token)|secret|passw(or)?d"
@@ -35,7 +35,11 @@ _LOOKS = (
 
 
 class Scrubber:
-    """Takes secrets out of JSON values. `secrets` are values that are known to be some."""
+    """Replaces secrets in JSON values by `HIDDEN`.
+
+    Args:
+        secrets: Values that are known to be secrets.
+    """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._known: set[str] = set()
@@ -43,13 +47,13 @@ class Scrubber:
         self.learn(secrets)
 
     def learn(self, secrets: Iterable[str]) -> None:
-        """From now on, these are secrets too."""
+        """Treat these values as secrets, too, from now on."""
         self._known |= {secret for secret in secrets if _can_be_secret(secret)}
         ordered = sorted(self._known, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, ordered))) if ordered else None
 
     def text(self, text: str) -> str:
-        """`text` without what is known, or looks, like a secret."""
+        """Return `text` with every known secret, and everything that looks like one, replaced."""
         if self._pattern is not None:
             text = self._pattern.sub(HIDDEN, text)
         for look in _LOOKS:
@@ -57,7 +61,7 @@ class Scrubber:
         return text
 
     def value(self, value: Any) -> Any:
-        """A JSON value without secrets, and without what stands under the name of one."""
+        """Return a JSON value with its secrets replaced, and with every text under the name of a secret replaced."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, dict):
@@ -71,13 +75,13 @@ class Scrubber:
 
 
 def secrets_of_environment(environment: Mapping[str, str] | None = None) -> set[str]:
-    """The values of variables that are named like a key, a token or a password."""
+    """Return the values of environment variables that are named like a key, a token or a password."""
     found = os.environ if environment is None else environment
     return {value for name, value in found.items() if _is_name(name)}
 
 
 def secrets_of(service: object) -> set[str]:
-    """The values of a service's attributes that are named so, and of the client that it holds."""
+    """Return the values of attributes named like a secret, of a service and of the client that it holds."""
     found: set[str] = set()
     for owner in (service, getattr(service, "_client", None)):
         for name, value in getattr(owner, "__dict__", {}).items():

@@ -1,9 +1,8 @@
-"""Writes a recording to the disk as the call goes, and makes one file of it at the end.
+"""Writes a capture to the disk while the call goes on, and makes one file of it at the end.
 
-Everything here blocks, and runs in a worker thread, one batch of a call after the other. While the
-call lasts its parts grow in a folder beside the file to come; at the end they go into a zip, which
-takes the file's name only when it is whole. An agent that dies leaves the folder, which `Recording`
-reads as it reads a file.
+Everything here blocks and runs in a worker thread, one batch of a call after the other. During the call the
+parts grow in a folder beside the final file. At the end they go into a zip, which gets the final name only
+when it is complete. An agent that dies leaves the folder, which `CapturedCall` reads as it reads a file.
 """
 
 from __future__ import annotations
@@ -35,18 +34,24 @@ _WAV_HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")
 
 @dataclass(slots=True)
 class CaptureBatch:
-    """What has happened since the last batch."""
+    """What was noted since the last batch."""
 
     lines: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-    """Pairs of a file's name and a line of it."""
+    """Pairs: the name of a file, and a line for it."""
     audio: list[tuple[str, int, int, bytes]] = field(default_factory=list)
-    """File's name, rate in Hz, position of the first sample (-1: behind what is there), PCM16 mono."""
+    """Name of the file, rate in Hz, position of the first sample (-1: at the end), PCM16 mono."""
     size: int = 0
-    """About how many bytes."""
+    """Its size in bytes, roughly."""
 
 
 class CaptureWriter:
-    """One call's file, at `path`. Every method blocks; `OSError` when the disk fails."""
+    """Writes the file of one call. Every method blocks, and raises `OSError` when the disk fails.
+
+    Args:
+        path: The file that will be there at the end.
+        redaction: Changes texts and audio before they are written.
+        scrubber: Takes out secrets before they are written.
+    """
 
     def __init__(self, path: Path, *, redaction: Redaction | None = None, scrubber: Scrubber) -> None:
         self.path = path
@@ -58,7 +63,7 @@ class CaptureWriter:
         self._rates: dict[str, int] = {}
 
     def begin(self, meta: Meta) -> None:
-        """Make the folder, for its user alone: what people say on the telephone is in it."""
+        """Make the folder. Only its user may read it, because it holds what people say on the telephone."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if self.folder.exists():
             shutil.rmtree(self.folder)
@@ -70,7 +75,7 @@ class CaptureWriter:
             self._sound(name, rate)
 
     def write(self, batch: CaptureBatch) -> None:
-        """Append a batch."""
+        """Append a batch to the parts. Raises what a redaction raises, and `ValueError` if it changes the length."""
         for name, line in batch.lines:
             self._file(name).write(self._line(line))
         for name, rate, position, pcm in batch.audio:
@@ -79,7 +84,7 @@ class CaptureWriter:
             file.flush()
 
     def finish(self, meta: Meta) -> Path:
-        """Make one file of it all, and remove the folder."""
+        """Make one file of all parts, remove the folder, and return the path of the file."""
         self._write_meta(meta)
         for name, file in self._files.items():
             if name in self._rates:
@@ -99,7 +104,7 @@ class CaptureWriter:
         return self.path
 
     def abandon(self) -> None:
-        """Close what is open, and leave on the disk what is there."""
+        """Close the open files and leave the folder on the disk."""
         files, self._files = self._files, {}
         for file in files.values():
             try:
@@ -139,7 +144,7 @@ class CaptureWriter:
         return file
 
     def _append(self, name: str, rate: int, position: int, pcm: bytes) -> None:
-        """Put samples at a position; what is between is silence, and what was written stays."""
+        """Put samples at a position. A gap before it becomes silence; samples that are written already stay."""
         file = self._sound(name, rate)
         length = self._lengths[name]
         if position < 0:
@@ -166,7 +171,7 @@ class CaptureWriter:
 
 
 def file_for(path: Path, call_id: str, started: str) -> Path:
-    """The file of a call: `path` itself if it ends in ``.zip``, else one in that folder, named by time and call."""
+    """Return the file of a call: `path` if it ends in ``.zip``, else a file in that folder, named by time and call."""
     if path.suffix == ".zip":
         return path
     stamp = re.sub(r"[^0-9T]", "", started.split(".")[0].split("+")[0])
@@ -174,7 +179,7 @@ def file_for(path: Path, call_id: str, started: str) -> Path:
 
 
 def _redacted_call(value: Any, redaction: Redaction) -> Any:
-    """As `redacted`, but for what identifies the call and the agent, which is no person."""
+    """As `redacted`, but keep what identifies the call and the agent: those are not about a person."""
     if not isinstance(value, dict):
         return redacted(value, redaction)
     kept: Iterable[str] = ("agent_id", "call_id", "kind")
@@ -182,7 +187,7 @@ def _redacted_call(value: Any, redaction: Redaction) -> Any:
 
 
 def _wav_header(rate: int, samples: int) -> bytes:
-    """44 bytes in front of PCM16 mono (RIFF, Microsoft 1991)."""
+    """Make the 44 bytes in front of PCM16 mono at `rate` Hz (RIFF, Microsoft 1991)."""
     size = min(2 * samples, 0xFFFFFFFF - 36)
     return _WAV_HEADER.pack(
         b"RIFF", size + 36, b"WAVE", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16, b"data", size

@@ -12,14 +12,14 @@ import pytest
 from numpy.typing import NDArray
 
 from piopiy_pipeline.capture import CapturedCall, CaptureError, Redaction
-from piopiy_pipeline.capture.format import EVENTS, Meta, WhoCalls
+from piopiy_pipeline.capture.format import EVENTS, CapturedCallInfo, Meta
 from piopiy_pipeline.capture.redaction import Side
 from piopiy_pipeline.capture.secrets import Scrubber
 from piopiy_pipeline.capture.writer import CaptureBatch, CaptureWriter, file_for
 
 META = Meta(
     started_at="2026-01-02T03:04:05.678+00:00",
-    call=WhoCalls(agent_id="desk", call_id="c-1", from_number="+1555010023"),
+    call=CapturedCallInfo(agent_id="desk", call_id="c-1", from_number="+1555010023"),
     caller_rate=8000,
     bot_rate=16000,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from piopiy_pipeline.capture.arrivals import Arrivals
+from piopiy_pipeline.capture.capture_log import Arrivals
 from piopiy_pipeline.capture.reader import _placed
 
 RATE = 8000
