@@ -35,6 +35,7 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	-$(BIN)/python scripts/check_names.py
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .

@@ -1,0 +1,227 @@
+"""Checks what a linter does not know: names, and the size of files. Run by `make lint`.
+
+It fails, with file and line, when below ``piopiy_pipeline/``
+
+- two classes have the same name, private ones too;
+- two modules have the same file name, except those in ``SHARED_FILE_NAMES`` and the folders in ``NAMED_BY_VERB``;
+- a retired word of ``docs/glossary.md`` comes back;
+- a file is longer than 450 lines;
+- a file other than the owner's reads a private attribute of a call (``call._x``).
+
+Usage: ``python scripts/check_names.py [ROOT]``
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import sys
+import tokenize
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+MAX_LINES = 450
+
+SHARED_FILE_NAMES = {"__init__.py", "__main__.py", "config.py", "errors.py", "models.py"}
+"""What many packages have, and what is always read with its package's name."""
+
+NAMED_BY_VERB = ("cli", "gateway/api")
+"""Folders whose files are named after a verb of the command line, or a resource of the API."""
+
+ALLOWED_FILE_NAMES = {
+    "call.py",
+    "call_control.py",
+    "caller.py",
+    "events.py",
+    "latency.py",
+    "phones.py",
+    "providers.py",
+    "replay.py",
+    "sender.py",
+    "session.py",
+    "worker_process.py",
+}
+
+Problem = tuple[Path, int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class RetiredWord:
+    """One row of the glossary's table of retired words."""
+
+    words: tuple[str, ...]  # ("last", "words")
+    scope: str  # "classes", "names" or "text"
+    today: str
+    allowed: tuple[str, ...] = field(default=())  # names that may keep it
+
+    @property
+    def is_class_name(self) -> bool:
+        return self.scope == "classes"
+
+
+def split_words(name: str) -> tuple[str, ...]:
+    """The words of a name in CamelCase or snake_case, in lower case."""
+    return tuple(word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name))
+
+
+def read_glossary(text: str) -> list[RetiredWord]:
+    """Reads the table below the heading "Retired words".
+
+    Raises:
+        ValueError: The table is missing, or a row has another form than the four columns.
+    """
+    _, found, section = text.partition("## Retired words")
+    rows = [line for line in section.splitlines() if line.startswith("|")][2:]
+    if not found or not rows:
+        raise ValueError('docs/glossary.md has no table below "## Retired words"')
+    retired = []
+    for row in rows:
+        columns = [column.strip() for column in row.strip("|").split("|")]
+        if len(columns) != 4 or columns[1] not in ("classes", "names", "text"):
+            raise ValueError(f"docs/glossary.md: not a row of the retired words: {row}")
+        allowed = tuple(re.findall(r"`([^`]+)`", columns[3]))
+        retired += [
+            RetiredWord(split_words(word), columns[1], columns[2], allowed)
+            for word in re.findall(r"`([^`]+)`", columns[0])
+        ]
+    return retired
+
+
+def definitions(tree: ast.Module) -> Iterator[tuple[str, str, int]]:
+    """Every name that a module gives: its kind (class, function or variable), the name, the line."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.ClassDef():
+                yield "class", node.name, node.lineno
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                yield "function", node.name, node.lineno
+            case ast.arg():
+                yield "parameter", node.arg, node.lineno
+            case ast.Attribute(ctx=ast.Store()):
+                yield "attribute", node.attr, node.lineno
+            case ast.Name(ctx=ast.Store()):
+                yield "variable", node.id, node.lineno
+
+
+def _has(words: tuple[str, ...], name: tuple[str, ...]) -> bool:
+    return any(name[i : i + len(words)] == words for i in range(len(name) - len(words) + 1))
+
+
+def retired_words(
+    path: Path, text: str, names: list[tuple[str, str, int]], retired: list[RetiredWord]
+) -> Iterator[Problem]:
+    """Where a retired word stands in a file: its name, its definitions and, for some words, its text."""
+    named = [("file", path.stem, 1), *names]
+    for kind, name, line in named:
+        words = split_words(name)
+        for word in retired:
+            if name in word.allowed:
+                continue
+            comes_back = (
+                kind == "class" and words == word.words if word.is_class_name else _has(word.words, words)
+            )
+            if comes_back:
+                yield path, line, f"{kind} {name!r}: the word is now {word.today}"
+    in_text = [word for word in retired if word.scope == "text"]
+    for number, line_text in prose(text):
+        words = split_words(line_text)
+        for word in in_text:
+            if _has(word.words, words):
+                yield (
+                    path,
+                    number,
+                    f"{' '.join(word.words)!r} in a comment or text: the word is now {word.today}",
+                )
+
+
+def prose(text: str) -> Iterator[tuple[int, str]]:
+    """The comments and string literals of a source, line by line."""
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type in (tokenize.COMMENT, tokenize.STRING):
+            for offset, line in enumerate(token.string.splitlines()):
+                yield token.start[0] + offset, line
+
+
+def private_reads(path: Path, tree: ast.Module) -> Iterator[Problem]:
+    """Where a file reads ``call._x`` or ``self.call._x``."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Attribute) or not node.attr.startswith("_") or node.attr.startswith("__"):
+            continue
+        owner = node.value
+        name = (
+            owner.id
+            if isinstance(owner, ast.Name)
+            else owner.attr
+            if isinstance(owner, ast.Attribute)
+            else ""
+        )
+        if name.lstrip("_") == "call":
+            yield (
+                path,
+                node.lineno,
+                f"call.{node.attr}: another class's private; give the call a plain name for it",
+            )
+
+
+def doubled_classes(classes: dict[str, list[tuple[Path, int]]]) -> Iterator[Problem]:
+    for name, places in classes.items():
+        for path, line in places[1:]:
+            yield path, line, f"class {name!r} exists already, in {places[0][0].name}"
+
+
+def doubled_files(files: list[Path], package: Path) -> Iterator[Problem]:
+    seen: dict[str, Path] = {}
+    for path in files:
+        folder = path.parent.relative_to(package).as_posix()
+        if (
+            path.name in SHARED_FILE_NAMES | ALLOWED_FILE_NAMES
+            or folder in NAMED_BY_VERB
+            or "versions" in path.parts
+        ):
+            continue
+        if path.name in seen:
+            yield (
+                path,
+                1,
+                f"{seen[path.name].relative_to(package.parent)} has the same file name: tell them apart",
+            )
+        seen.setdefault(path.name, path)
+
+
+def check(root: Path) -> list[Problem]:
+    """All problems of the tree below `root`, sorted by file and line."""
+    package = root / "piopiy_pipeline"
+    retired = read_glossary((root / "docs" / "glossary.md").read_text(encoding="utf-8"))
+    files = sorted(package.rglob("*.py"))
+    problems = list(doubled_files(files, package))
+    classes: dict[str, list[tuple[Path, int]]] = defaultdict(list)
+    for path in files:
+        text = path.read_text(encoding="utf-8")
+        tree = ast.parse(text)
+        names = list(definitions(tree))
+        for kind, name, line in names:
+            if kind == "class":
+                classes[name].append((path, line))
+        problems += retired_words(path, text, names, retired)
+        problems += private_reads(path, tree)
+        if (lines := text.count("\n")) > MAX_LINES:
+            problems.append(
+                (path, MAX_LINES, f"{lines} lines: above {MAX_LINES}, give a concept its own file")
+            )
+    problems += doubled_classes(classes)
+    return sorted(problems)
+
+
+def main() -> int:
+    root = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[1]
+    problems = check(root)
+    for path, line, problem in problems:
+        print(f"{path.relative_to(root)}:{line}: {problem}")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
