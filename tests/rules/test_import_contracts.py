@@ -67,7 +67,7 @@ def tree(tmp_path: Path) -> Path:
 
 def _lint(tree: Path, *contracts: str) -> subprocess.CompletedProcess[str]:
     only = [part for contract in contracts for part in ("--contract", contract)]
-    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache", *only]
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache", *only]
     return subprocess.run(command, cwd=tree, capture_output=True, text=True, timeout=60, check=False)
 
 
