@@ -1,7 +1,7 @@
-"""Plain HTTP over a connection that the door has handed on: uvicorn's protocol, bounded in time.
+"""Plain HTTP over connections whose first request was read elsewhere (`gateway.port.first_request`).
 
 uvicorn is used as a protocol and not as a server: the port, the count of connections and the order of
-closing are the gateway's own. This module loads uvicorn, so it is imported in a thread.
+closing are the gateway's own.
 """
 
 from __future__ import annotations
@@ -9,10 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
-from uvicorn.config import Config
-from uvicorn.protocols.http.h11_impl import H11Protocol
-from uvicorn.server import ServerState
-
+from piopiy_pipeline.compat.uvicorn import Config, HttpProtocol, ServerState
 from piopiy_pipeline.gateway.port.first_request import HEAD_LIMIT, HEAD_S, Connections
 
 __all__ = ["HttpConnection", "HttpServer"]
@@ -20,16 +17,21 @@ __all__ = ["HttpConnection", "HttpServer"]
 KEEP_ALIVE_S = 5
 """How long a connection may idle between two requests."""
 STALL_S = 30.0
-"""A client that takes nothing of an answer for this long is cut off."""
+"""A client that reads nothing of an answer for this long is cut off."""
 END_S = 1.0
 """How long requests in progress may take when the gateway closes."""
 
 
 class HttpServer:
-    """The connections that speak HTTP, and the requests in progress on them."""
+    """The connections that speak HTTP, and the requests in progress on them.
 
-    def __init__(self, app: Any, crowd: Connections) -> None:
-        self.crowd = crowd
+    Args:
+        app: The ASGI application.
+        connections: All connections of the gateway. Each one here is entered there already.
+    """
+
+    def __init__(self, app: Any, connections: Connections) -> None:
+        self.connections = connections
         self._config = Config(
             app,
             http=HttpConnection,
@@ -48,11 +50,14 @@ class HttpServer:
         self._state = ServerState()
 
     def connect(self) -> HttpConnection:
-        """A protocol for one more connection."""
-        return HttpConnection(self._config, self._state, {}, server=self)
+        """Make a protocol for one more connection."""
+        return HttpConnection(self._config, self._state, self.connections)
 
     async def close(self) -> None:
-        """After the connections have gone: wait for what still runs for them, and end it."""
+        """Wait for the requests in progress, and cancel those that take too long.
+
+        Call this after the connections have gone: a request may outlast its connection.
+        """
         tasks = tuple(self._state.tasks)
         if not tasks:
             return
@@ -62,66 +67,58 @@ class HttpServer:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-class HttpConnection(H11Protocol):
-    """uvicorn's protocol, with bounds on how slowly a client may send heads and take answers."""
+class HttpConnection(HttpProtocol):
+    """An HTTP connection with limits on how slowly a client may send requests and read answers."""
 
-    def __init__(self, config: Config, state: ServerState, app_state: dict[str, Any], *, server: HttpServer):
-        super().__init__(config, state, app_state, asyncio.get_running_loop())
-        self._server = server
-        self._slow_head: asyncio.TimerHandle | None = None
-        self._stalled: asyncio.TimerHandle | None = None
+    def __init__(self, config: Config, state: ServerState, connections: Connections) -> None:
+        super().__init__(config, state)
+        self._connections = connections
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._stall_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast(asyncio.Transport, transport))
-        self._server.crowd.hand_over(self.transport, self)
+        self._connections.hand_over(self.transport, self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self._unset_keepalive_if_required()
-        self._stop(self._slow_head)
-        self._stop(self._stalled)
-        self._server.crowd.leave(self.transport)
+        self._stop_head_timer()
+        self._stop_stall_timer()
+        self._connections.leave(self.transport)
 
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return
         super().data_received(data)
-        if self._is_busy():
-            self._stop(self._slow_head)
-            self._slow_head = None
-        elif self._slow_head is None:
-            # It is sending the head of its next request, or a body that nobody wants any more.
-            self._slow_head = self.loop.call_later(HEAD_S, self._cut)
+        if self.is_answering:
+            self._stop_head_timer()
+        elif self._head_timer is None:
+            # The client sends the head of its next request, or a body that nobody reads any more.
+            self._head_timer = self.loop.call_later(HEAD_S, self.transport.abort)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        self._stop(self._slow_head)
-        self._slow_head = None
+        self._stop_head_timer()
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._stop(self._stalled)
-        self._stalled = self.loop.call_later(STALL_S, self._cut)
+        self._stop_stall_timer()
+        self._stall_timer = self.loop.call_later(STALL_S, self.transport.abort)
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._stop(self._stalled)
-        self._stalled = None
+        self._stop_stall_timer()
 
     def go_away(self) -> None:
-        """The gateway closes: the answer in progress is the last."""
-        if self._is_busy():
-            self.cycle.keep_alive = False
-        else:
-            self.transport.close()
+        """Close after the answer in progress: the gateway closes."""
+        self.close_gracefully()
 
-    def _is_busy(self) -> bool:
-        return self.cycle is not None and not self.cycle.response_complete
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
 
-    def _cut(self) -> None:
-        self.transport.abort()
-
-    @staticmethod
-    def _stop(timer: asyncio.TimerHandle | None) -> None:
-        if timer is not None:
-            timer.cancel()
+    def _stop_stall_timer(self) -> None:
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+            self._stall_timer = None
