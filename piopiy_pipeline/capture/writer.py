@@ -11,7 +11,6 @@ import json
 import os
 import re
 import shutil
-import struct
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from piopiy_pipeline.audio.growing_wav import GrowingWav
 from piopiy_pipeline.capture.format import BOT, CALLER, EVENTS, EXCHANGES, META, Meta
 from piopiy_pipeline.capture.redaction import Redaction, Side, redacted
 from piopiy_pipeline.capture.secrets import Scrubber
@@ -28,8 +28,6 @@ __all__ = ["CaptureBatch", "CaptureWriter", "file_for"]
 
 _SIDES: dict[str, Side] = {CALLER: "caller", BOT: "bot"}
 _PART = ".part"
-_COPY = 1 << 20
-_WAV_HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")
 
 
 @dataclass(slots=True)
@@ -59,8 +57,7 @@ class CaptureWriter:
         self._redaction = redaction
         self._scrubber = scrubber
         self._files: dict[str, IO[bytes]] = {}
-        self._lengths: dict[str, int] = {}
-        self._rates: dict[str, int] = {}
+        self._sounds: dict[str, GrowingWav] = {}
 
     def begin(self, meta: Meta) -> None:
         """Make the folder. Only its user may read it, because it holds what people say on the telephone."""
@@ -72,7 +69,7 @@ class CaptureWriter:
         for name in (EVENTS, EXCHANGES):
             self._file(name)
         for name, rate in ((CALLER, meta.caller_rate), (BOT, meta.bot_rate)):
-            self._sound(name, rate)
+            self._sound(name, rate).write(0)
 
     def write(self, batch: CaptureBatch) -> None:
         """Append a batch to the parts. Raises what a redaction raises, and `ValueError` if it changes the length."""
@@ -86,18 +83,14 @@ class CaptureWriter:
     def finish(self, meta: Meta) -> Path:
         """Make one file of all parts, remove the folder, and return the path of the file."""
         self._write_meta(meta)
-        for name, file in self._files.items():
-            if name in self._rates:
-                file.seek(0)
-                file.write(_wav_header(self._rates[name], self._lengths[name]))
+        for file in self._open_files():
             file.close()
-        names = [META, *self._files]
-        self._files = {}
+        names = [META, *self._files, *self._sounds]
         whole = self.folder.with_name(self.folder.name + ".zip")
         descriptor = os.open(whole, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w+b") as out, zipfile.ZipFile(out, "w") as archive:
             for name in names:
-                kind = zipfile.ZIP_STORED if name in self._rates else zipfile.ZIP_DEFLATED
+                kind = zipfile.ZIP_STORED if name in self._sounds else zipfile.ZIP_DEFLATED
                 archive.write(self.folder / name, name, compress_type=kind)
         whole.replace(self.path)
         shutil.rmtree(self.folder)
@@ -105,8 +98,7 @@ class CaptureWriter:
 
     def abandon(self) -> None:
         """Close the open files and leave the folder on the disk."""
-        files, self._files = self._files, {}
-        for file in files.values():
+        for file in self._open_files():
             try:
                 file.close()
             except OSError:  # it is a full disk that this is called for: what can be lost is lost already
@@ -135,23 +127,23 @@ class CaptureWriter:
             file = self._files[name] = (self.folder / name).open("wb")
         return file
 
-    def _sound(self, name: str, rate: int) -> IO[bytes]:
-        known = name in self._files
-        file = self._file(name)
-        if not known:
-            self._rates[name], self._lengths[name] = rate, 0
-            file.write(_wav_header(rate, 0))
-        return file
+    def _open_files(self) -> list[IO[bytes] | GrowingWav]:
+        return [*self._files.values(), *self._sounds.values()]
+
+    def _sound(self, name: str, rate: int) -> GrowingWav:
+        sound = self._sounds.get(name)
+        if sound is None:
+            sound = self._sounds[name] = GrowingWav(self.folder / name, rate, channels=1)
+        return sound
 
     def _append(self, name: str, rate: int, position: int, pcm: bytes) -> None:
-        """Put samples at a position. A gap before it becomes silence; samples that are written already stay."""
-        file = self._sound(name, rate)
-        length = self._lengths[name]
+        """Put samples at a position; what is between is silence, and what was written stays."""
+        sound = self._sound(name, rate)
         if position < 0:
-            position = length
-        if position < length:
-            pcm = pcm[2 * (length - position) :]
-            position = length
+            position = sound.frames
+        if position < sound.frames:
+            pcm = pcm[2 * (sound.frames - position) :]
+            position = sound.frames
         side = _SIDES.get(name)
         if self._redaction is not None and pcm:
             samples = np.frombuffer(pcm, np.int16)
@@ -162,12 +154,7 @@ class CaptureWriter:
                     f"{changed.shape}: it must return as many"
                 )
             pcm = changed.astype("<i2").tobytes()
-        for _ in range(position - length, 0, -_COPY):
-            gap = min(_COPY, position - self._lengths[name])
-            file.write(bytes(2 * gap))
-            self._lengths[name] += gap
-        file.write(pcm)
-        self._lengths[name] += len(pcm) // 2
+        sound.write(position + len(pcm) // 2, [(position, pcm)] if pcm else [])
 
 
 def file_for(path: Path, call_id: str, started: str) -> Path:
@@ -184,11 +171,3 @@ def _redacted_call(value: Any, redaction: Redaction) -> Any:
         return redacted(value, redaction)
     kept: Iterable[str] = ("agent_id", "call_id", "kind")
     return {key: item if key in kept else redacted(item, redaction) for key, item in value.items()}
-
-
-def _wav_header(rate: int, samples: int) -> bytes:
-    """Make the 44 bytes in front of PCM16 mono at `rate` Hz (RIFF, Microsoft 1991)."""
-    size = min(2 * samples, 0xFFFFFFFF - 36)
-    return _WAV_HEADER.pack(
-        b"RIFF", size + 36, b"WAVE", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16, b"data", size
-    )  # fmt: skip

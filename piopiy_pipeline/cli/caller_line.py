@@ -16,7 +16,8 @@ from typing import Self
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketException
 
-from piopiy_pipeline.audio.wav import StereoWavWriter, WavError
+from piopiy_pipeline.audio.growing_wav import GrowingWav, Piece
+from piopiy_pipeline.audio.wav import WavError
 from piopiy_pipeline.cli.caller import PlacedSound, ScriptedCaller
 from piopiy_pipeline.cli.errors import BadInput, Failed
 from piopiy_pipeline.cli.target import Target
@@ -36,9 +37,11 @@ class StereoRecording:
     """Both sides of a call on their way to a stereo WAV, written off the loop, a second at a time."""
 
     def __init__(self, path: Path, rate: int) -> None:
-        """Creates the file. Raises `WavError`."""
-        self._writer = StereoWavWriter(path, rate)
+        """Create the file at once, so that a bad path is an error before the call. Raises `WavError`."""
+        self._file = GrowingWav(path, rate, replace=True, mode=0o666)
+        self._waiting: dict[str, list[Piece]] = {"left": [], "right": []}
         self._behind = round(_SAVE_BEHIND_S * rate)
+        self._write([], 0)
         self._lane = Lane("recording", threads=1, limit=100)
 
     def save(self, sounds: list[PlacedSound], position: int) -> asyncio.Future[None]:
@@ -48,14 +51,33 @@ class StereoRecording:
     async def close(self) -> None:
         """Write the rest and close the file. Raises `WavError` when the disk is full, say."""
         try:
-            await self._lane.run(self._writer.close)
+            await self._lane.run(self._finish)
         finally:
             self._lane.close()
 
     def _write(self, sounds: list[PlacedSound], final: int) -> None:
+        """Write what lies before the position `final`; hold back the rest, which may still change."""
         for side, position, pcm in sounds:
-            self._writer.write(side, position, pcm)
-        self._writer.advance(final)
+            self._waiting[side].append((position, pcm.astype("<i2").tobytes()))
+        due = [[piece for piece in pieces if piece[0] < final] for pieces in self._waiting.values()]
+        try:
+            self._file.write(final, *due)
+        except OSError as error:
+            raise WavError(f"{self._file.path}: cannot be written ({error.strerror or error})") from None
+        for pieces in self._waiting.values():
+            pieces[:] = [piece for piece in pieces if _end(piece) > final]
+
+    def _finish(self) -> None:
+        ends = [_end(piece) for pieces in self._waiting.values() for piece in pieces]
+        try:
+            self._write([], max(ends, default=0))
+        finally:
+            self._file.close()
+
+
+def _end(piece: Piece) -> int:
+    position, pcm = piece
+    return position + len(pcm) // 2
 
 
 class _CallerConnection:

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from piopiy_pipeline.audio.speech import SpeechBounds
-from piopiy_pipeline.audio.wav import Side
 from piopiy_pipeline.call import EndReason
 
 __all__ = ["CallOutcome", "CallReport", "Pace", "Pcm", "PlacedSound", "ScriptedUtterance", "TurnExchange"]
@@ -62,7 +61,7 @@ class CallReport:
 class PlacedSound(NamedTuple):
     """Audio of one side for the recording (left is the caller), its first sample at `position`."""
 
-    side: Side
+    side: Literal["left", "right"]
     position: int
     pcm: Pcm
 

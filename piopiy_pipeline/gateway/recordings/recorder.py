@@ -17,10 +17,10 @@ from pathlib import Path
 
 from loguru import logger
 
+from piopiy_pipeline.audio.growing_wav import GrowingWav, Piece
 from piopiy_pipeline.audio.playout import FRAME_MS
 from piopiy_pipeline.call import CallInfo
-from piopiy_pipeline.gateway.recordings.growing_wav import GrowingWav
-from piopiy_pipeline.gateway.recordings.tracks import Piece, Track
+from piopiy_pipeline.gateway.recordings.tracks import Track
 from piopiy_pipeline.offload import Lane
 
 __all__ = ["CallRecording", "GatewayRecorder"]
@@ -233,6 +233,8 @@ class CallRecording:
 
 def _write(file: GrowingWav, upto: int, caller: list[Piece], bot: list[Piece], last: bool) -> None:
     try:
+        if not file.frames:
+            file.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         file.write(upto, caller, bot)
     finally:
         if last:

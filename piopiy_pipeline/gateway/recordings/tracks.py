@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from collections import deque
 
-__all__ = ["Piece", "Track"]
+from piopiy_pipeline.audio.growing_wav import Piece
 
-Piece = tuple[int, bytes]
-"""Where it begins, in samples, and PCM16."""
+__all__ = ["Track"]
 
 MOST_EARLY_S = 0.3
 """A side whose clock runs fast gets this far ahead of ours; what is beyond it is left out."""

@@ -19,11 +19,10 @@ import soundfile
 from loguru import logger
 from numpy.typing import NDArray
 
+from piopiy_pipeline.audio.growing_wav import GrowingWav, Piece
 from piopiy_pipeline.call import CallInfo
 from piopiy_pipeline.gateway import Gateway
-from piopiy_pipeline.gateway.recordings.growing_wav import GrowingWav
 from piopiy_pipeline.gateway.recordings.recorder import WAITING_S, CallRecording, GatewayRecorder
-from piopiy_pipeline.gateway.recordings.tracks import Piece
 from piopiy_pipeline.testing.virtual_time.virtual_loop import run_virtual
 from tests.support.gateway_peers import agent, caller, config
 from tests.support.news import NOON

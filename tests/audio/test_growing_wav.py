@@ -11,7 +11,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from piopiy_pipeline.gateway.recordings.growing_wav import GrowingWav
+from piopiy_pipeline.audio.growing_wav import GrowingWav
 
 
 def sound(value: int, samples: int) -> bytes:
@@ -26,7 +26,7 @@ def read(path: Path) -> NDArray[np.int16]:
 
 
 def test_both_sides_are_where_they_were_put_after_every_write(tmp_path: Path) -> None:
-    file = GrowingWav(tmp_path / "day" / "call.wav", 8000)
+    file = GrowingWav(tmp_path / "call.wav", 8000)
     file.write(100, [(10, sound(1, 20))], [(50, sound(2, 50))])
     first = read(file.path)
     assert first.shape == (100, 2)
@@ -90,6 +90,32 @@ def test_it_can_be_closed_and_go_on_later_but_takes_no_file_that_was_there(tmp_p
         GrowingWav(tmp_path / "call.wav", 8000).write(10, [], [])
 
 
+def test_a_file_that_was_there_can_be_replaced_for_all_to_read(tmp_path: Path) -> None:
+    path = tmp_path / "call.wav"
+    soundfile.write(path, np.ones(100, np.int16), 8000)
+    file = GrowingWav(path, 8000, replace=True, mode=0o666)
+    file.write(0)
+    assert read(path).shape == (0, 2)
+    file.write(10, [(0, sound(1, 10))])
+    file.close()
+    assert read(path).tolist() == [[1, 0]] * 10
+
+
+def test_of_two_pieces_at_one_place_the_later_one_stays(tmp_path: Path) -> None:
+    file = GrowingWav(tmp_path / "call.wav", 8000)
+    file.write(10, [(0, sound(1, 10)), (4, sound(2, 3))], [])
+    file.close()
+    assert read(file.path)[:, 0].tolist() == [1] * 4 + [2] * 3 + [1] * 3
+
+
+def test_one_channel_is_enough(tmp_path: Path) -> None:
+    file = GrowingWav(tmp_path / "call.wav", 8000, channels=1)
+    file.write(10, [(5, sound(1, 5))])
+    file.write(20, [(10, sound(2, 10))])
+    file.close()
+    assert read(file.path).tolist() == [[0]] * 5 + [[1]] * 5 + [[2]] * 10
+
+
 def test_more_than_a_wav_file_holds_is_an_error(tmp_path: Path) -> None:
     file = GrowingWav(tmp_path / "call.wav", 8000)
     with pytest.raises(OSError, match="4 GiB"):
@@ -98,8 +124,7 @@ def test_more_than_a_wav_file_holds_is_an_error(tmp_path: Path) -> None:
 
 
 def test_only_this_user_can_read_it(tmp_path: Path) -> None:
-    file = GrowingWav(tmp_path / "day" / "call.wav", 8000)
+    file = GrowingWav(tmp_path / "call.wav", 8000)
     file.write(10, [], [])
     file.close()
     assert file.path.stat().st_mode & 0o077 == 0
-    assert file.path.parent.stat().st_mode & 0o077 == 0
