@@ -86,15 +86,15 @@ class GatewayServices:
     def start(self, port: int) -> None:
         """Begin to load what a gateway on `port` has; what fails is logged, and raised by `ready`."""
         watch = self._switchboard.watch
-        watch.add(self.events.watcher)
+        watch.add(self.events.on_event)
         self._switchboard.recordings, self._switchboard.record = self._recorder, self._config.record
         self._tasks.append(asyncio.create_task(self._load_http(), name="load the HTTP side"))
         if self._records is not None:
-            watch.add(self._records.watcher)
+            watch.add(self._records.on_event)
             opening = self._start_records(self._records, port)
             self._opening = asyncio.create_task(opening, name="open the records")
         if self._webhooks is not None:
-            watch.add(self._webhooks.watcher)
+            watch.add(self._webhooks.on_event)
             sending = self._webhooks.start()
             self._tasks.append(asyncio.create_task(sending, name="begin to send webhooks"))
         if self._browser is not None:

@@ -1,7 +1,7 @@
-"""The WebSocket of events: what happens to calls, told to consoles while it happens.
+"""The WebSocket ``/api/events``: what happens to calls, sent to consoles and other clients while it happens.
 
-A message is made once, however many watch. None of them holds up a call: a watcher that does not read
-what it is sent is cut off, and the next connection begins with what is under way then.
+A message is written once, for all clients. No client holds up a call: one that does not read what it is sent
+is cut off. When it connects again, it begins with the calls that are under way then.
 """
 
 from __future__ import annotations
@@ -12,55 +12,60 @@ from collections.abc import Callable
 from pydantic import ValidationError
 from websockets.frames import CloseCode
 
-from piopiy_pipeline._version import __version__
+from piopiy_pipeline import __version__
 from piopiy_pipeline.gateway.access.access import Access, AccessError, Header
 from piopiy_pipeline.gateway.api.models import Hello, WatchedCall, WatchedEvent, WatchKey
 from piopiy_pipeline.gateway.core.event_bus import BusEvent, ConversationTold
 from piopiy_pipeline.gateway.records.recent_calls import RecentCalls
 from piopiy_pipeline.signaling.websocket import DirectServerConnection
 
-__all__ = ["MAX_WATCHERS", "EventsHub"]
+__all__ = ["MAX_CLIENTS", "EventsHub"]
 
-MAX_WATCHERS = 64
-MAX_STRANGERS = 128
-"""Connections that have not shown their key yet: they take no watcher's place."""
+MAX_CLIENTS = 64
+MAX_UNKNOWN = 128
+"""The most connections that have not sent their key yet. They take no client's place."""
 KEY_S = 5.0
-"""How long a watcher may take to send its key."""
+"""How long a client may take to send its key."""
 KEY_BYTES = 64 << 10
 UNREAD_BYTES = 1 << 20
-"""A watcher for which this much waits has stopped reading."""
+"""A client for which this much waits has stopped reading."""
 
 
 class EventsHub:
-    """All watchers. `watcher` is to be told of everything, and also keeps the recent calls."""
+    """All connections on ``/api/events``. `on_event` must get every event of the bus.
+
+    Args:
+        access: Decides whose key is good.
+        recent: The recent calls. They get every event from here.
+    """
 
     def __init__(self, access: Access, recent: RecentCalls) -> None:
         self._access = access
         self._recent = recent
-        self._watchers: set[_Watcher] = set()
-        self._welcome: set[_Watcher] = set()
+        self._connections: set[_EventsConnection] = set()
+        self._clients: set[_EventsConnection] = set()  # those of them whose key was good
 
     @property
     def full(self) -> bool:
-        """Whether one more would be too many."""
-        strangers = len(self._watchers) - len(self._welcome)
-        return len(self._welcome) >= MAX_WATCHERS or strangers >= MAX_STRANGERS
+        """Whether one more connection would be too many."""
+        unknown = len(self._connections) - len(self._clients)
+        return len(self._clients) >= MAX_CLIENTS or unknown >= MAX_UNKNOWN
 
-    def watcher(self, news: BusEvent) -> None:
-        """Tell those who watch."""
-        record = self._recent.watcher(news)
-        if not self._welcome:
+    def on_event(self, event: BusEvent) -> None:
+        """Send an event of the bus to all clients."""
+        record = self._recent.on_event(event)
+        if not self._clients:
             return
         text, call_id = "", None
         if record is not None:
             text = WatchedCall(call=record).model_dump_json()
-        elif isinstance(news, ConversationTold):
-            call_id = news.call_id
+        elif isinstance(event, ConversationTold):
+            call_id = event.call_id
             text = WatchedEvent(
-                call_id=call_id, number=news.number, at=news.at, event=news.event, data=news.data
+                call_id=call_id, number=event.number, at=event.at, event=event.event, data=event.data
             ).model_dump_json()
-        for one in tuple(self._welcome):
-            one.tell(text, call_id)
+        for client in tuple(self._clients):
+            client.send(text, call_id)
 
     def admit(
         self,
@@ -69,7 +74,13 @@ class EventsHub:
         *,
         on_wrong_key: Callable[[], None] = lambda: None,
     ) -> None:
-        """A connection on ``/api/events``, whose origin has been checked."""
+        """Take over a connection, whose origin has been checked. Its first message must be a `WatchKey`.
+
+        Args:
+            connection: The WebSocket, after its handshake.
+            header: The headers of the handshake.
+            on_wrong_key: Called if the client sends a key that is not good.
+        """
 
         def check(key: str | None) -> None:
             try:
@@ -79,52 +90,63 @@ class EventsHub:
                     on_wrong_key()
                 raise
 
-        watcher = _Watcher(connection, check)
-        self._watchers.add(watcher)
-        watcher.listen(on_welcome=self._greet, on_gone=self._forget)
+        client = _EventsConnection(connection, check, on_accepted=self._greet, on_gone=self._forget)
+        self._connections.add(client)
+        client.listen()  # last, because messages that came already are handled at once
 
-    def _greet(self, watcher: _Watcher) -> None:
-        if len(self._welcome) >= MAX_WATCHERS:
-            watcher.refuse("too many watch already: close another page")
+    def _greet(self, client: _EventsConnection) -> None:
+        if len(self._clients) >= MAX_CLIENTS:
+            client.refuse("too many watch already: close another page")
             return
-        watcher.tell(Hello(version=__version__).model_dump_json(), None)
+        client.send(Hello(version=__version__).model_dump_json(), None)
         for record in self._recent.under_way():
-            watcher.tell(WatchedCall(call=record).model_dump_json(), None, greeting=True)
-        self._welcome.add(watcher)
+            client.send(WatchedCall(call=record).model_dump_json(), None, greeting=True)
+        self._clients.add(client)
 
-    def _forget(self, watcher: _Watcher) -> None:
-        self._watchers.discard(watcher)
-        self._welcome.discard(watcher)
+    def _forget(self, connection: _EventsConnection) -> None:
+        self._connections.discard(connection)
+        self._clients.discard(connection)
 
 
-class _Watcher:
-    """One connection."""
+class _EventsConnection:
+    """One connection: `check` decides about its key, `on_accepted` is called when that is good."""
 
-    def __init__(self, connection: DirectServerConnection, check: Callable[[str | None], None]) -> None:
+    def __init__(
+        self,
+        connection: DirectServerConnection,
+        check: Callable[[str | None], None],
+        *,
+        on_accepted: Callable[[_EventsConnection], None],
+        on_gone: Callable[[_EventsConnection], None],
+    ) -> None:
         self._connection = connection
         self._check = check
-        self._calls: frozenset[str] | None = None
-        self._known = False
+        self._on_accepted = on_accepted
+        self._on_gone = on_gone
+        self._calls: frozenset[str] | None = None  # the calls whose events it gets; None: all
+        self._accepted = False
         self._may_wait = UNREAD_BYTES
-        self._on_welcome: Callable[[_Watcher], None]
-        self._on_gone: Callable[[_Watcher], None]
-        loop = asyncio.get_running_loop()
-        self._patience = loop.call_later(
+        self._key_timer = asyncio.get_running_loop().call_later(
             KEY_S, self.refuse, f"send your key within {KEY_S:g} s: {{'type': 'watch', 'key': ...}}"
         )
 
-    def listen(self, *, on_welcome: Callable[[_Watcher], None], on_gone: Callable[[_Watcher], None]) -> None:
-        self._on_welcome, self._on_gone = on_welcome, on_gone
+    def listen(self) -> None:
+        """Begin to take messages."""
         self._connection.listen(
             on_text=self._on_text,
             on_binary=lambda _: self.refuse("messages here are JSON text"),
-            on_close=self._gone,
+            on_close=self._on_close,
         )
 
-    def tell(self, text: str, call_id: str | None, *, greeting: bool = False) -> None:
-        """Send this, if it is of no call (`call_id` is None) or of one that is watched.
+    def send(self, text: str, call_id: str | None, *, greeting: bool = False) -> None:
+        """Send a message.
 
-        A `greeting` comes all at once, before anybody could read it: it may wait beside the rest.
+        Args:
+            text: The message as JSON.
+            call_id: The call whose conversation it is about: it is left out unless the client asked for that call.
+                None: it is sent in any case.
+            greeting: The messages of the greeting come all at once, before any client could read them. So
+                they may wait beside the `UNREAD_BYTES` of later ones.
         """
         if greeting:
             self._may_wait += len(text)
@@ -135,16 +157,21 @@ class _Watcher:
             return
         self._connection.post_text(text)
 
+    def refuse(self, text: str) -> None:
+        """Close the connection, with a sentence that says why."""
+        self._key_timer.cancel()
+        self._connection.finish(CloseCode.POLICY_VIOLATION, text)
+
     def _on_text(self, data: bytes) -> None:
-        if self._known:
+        if self._accepted:
             self.refuse("nothing is expected after the first message: connect anew to watch other calls")
             return
         if len(data) > KEY_BYTES:
             self.refuse(f"the first message may have {KEY_BYTES} bytes")
             return
         try:
-            wish = WatchKey.model_validate_json(data)
-            self._check(wish.key)
+            message = WatchKey.model_validate_json(data)
+            self._check(message.key)
         except ValidationError as error:
             problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
             self.refuse(f"{'.'.join(str(part) for part in problem['loc']) or 'message'}: {problem['msg']}")
@@ -152,16 +179,11 @@ class _Watcher:
         except AccessError as error:
             self.refuse(error.text)
             return
-        self._patience.cancel()
-        self._known = True
-        self._calls = None if wish.calls is None else frozenset(wish.calls)
-        self._on_welcome(self)
+        self._key_timer.cancel()
+        self._accepted = True
+        self._calls = None if message.calls is None else frozenset(message.calls)
+        self._on_accepted(self)
 
-    def refuse(self, why: str) -> None:
-        """Send this connection away."""
-        self._patience.cancel()
-        self._connection.finish(CloseCode.POLICY_VIOLATION, why)
-
-    def _gone(self) -> None:
-        self._patience.cancel()
+    def _on_close(self) -> None:
+        self._key_timer.cancel()
         self._on_gone(self)

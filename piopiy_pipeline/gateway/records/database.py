@@ -1,7 +1,7 @@
-"""The way to the database: which one, with which settings, and what to tell an operator when it is not there.
+"""Opens the database: which one, with which settings, and what to tell an operator when it does not answer.
 
-All waits are bounded here: those for a connection, for a lock, for an answer. A thread that waited
-for ever would keep the whole process from ending.
+Every wait has a limit here: for a connection, for a lock, for an answer. A thread that waits for ever would
+keep the whole process from ending.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import socket
 import sqlite3
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet
@@ -24,7 +25,7 @@ from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.errors import GatewayError
 from piopiy_pipeline.gateway.records.folders import data_folder
 
-__all__ = ["EngineConnections", "clean", "explain", "open_engine", "where", "writing"]
+__all__ = ["EngineConnections", "clean", "database_address", "explain", "open_engine", "writing"]
 
 FILE_NAME = "calls.sqlite3"
 CONNECT_S = 5
@@ -34,15 +35,15 @@ BUSY_S = 5.0
 
 
 class EngineConnections:
-    """The connections of an engine, to be cut when their server does not answer.
+    """The connections of an engine, which can be cut when their server does not answer.
 
-    PostgreSQL's own limits are kept by the server: when that stands still, nobody else ends the wait.
-    SQLite has no server, and waits for nothing but its lock and the disk.
+    PostgreSQL's server keeps its time limits itself. When the server stands still, nobody else ends the wait.
+    SQLite has no server: it waits only for its lock and for the disk, so nothing is cut.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._lock = threading.Lock()
-        self._lines: WeakSet[Any] = WeakSet()
+        self._connections: WeakSet[Any] = WeakSet()
         self._errors: tuple[type[Exception], ...] = (OSError,)
         if engine.dialect.name != "sqlite":
             assert engine.dialect.dbapi is not None
@@ -50,30 +51,28 @@ class EngineConnections:
             event.listen(engine, "connect", self._add)
 
     def cut(self) -> None:
-        """From any thread: whoever waits for an answer gets an error at once."""
+        """Shut all connections down: whatever waits for an answer gets an error at once. From any thread."""
         with self._lock:
-            lines = tuple(self._lines)
-        for line in lines:
+            connections = tuple(self._connections)
+        for connection in connections:
             try:
-                copy = socket.socket(fileno=os.dup(line.fileno()))
+                copy = socket.socket(fileno=os.dup(connection.fileno()))
             except self._errors:
-                continue  # closed by itself
-            with copy:
-                self._shut(copy)
-
-    def _shut(self, line: socket.socket) -> None:
-        try:
-            line.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            return  # the other side was quicker
+                continue  # it is closed already
+            with copy, suppress(OSError):  # the other side may close it first
+                copy.shutdown(socket.SHUT_RDWR)
 
     def _add(self, connection: Any, _: ConnectionPoolEntry) -> None:
         with self._lock:
-            self._lines.add(connection)
+            self._connections.add(connection)
 
 
-def where(config: GatewayConfig) -> URL:
-    """The database of the configuration. Raises `GatewayError` if it names none that can be used."""
+def database_address(config: GatewayConfig) -> URL:
+    """The address of the database that the configuration names.
+
+    Raises:
+        GatewayError: It names none that can be used. The message says what to write.
+    """
     if config.database_url is None:
         return URL.create("sqlite", database=str(data_folder(config) / FILE_NAME))
     try:
@@ -95,7 +94,11 @@ def where(config: GatewayConfig) -> URL:
 
 
 def open_engine(url: URL) -> Engine:
-    """An engine for `url`, which has not connected yet. Raises `GatewayError`."""
+    """An engine for `url`, which has not connected yet.
+
+    Raises:
+        GatewayError: The file cannot be written, or the driver is not installed.
+    """
     if url.get_backend_name() == "sqlite":
         _make_private(Path(str(url.database)))
         engine = create_engine(
@@ -129,12 +132,12 @@ def open_engine(url: URL) -> Engine:
 
 
 def writing(engine: Engine) -> Engine:
-    """The same engine for transactions that write: SQLite's take the lock when they begin, not in the middle."""
+    """The same engine for transactions that write. In SQLite they take the lock when they begin."""
     return engine.execution_options(begin="BEGIN IMMEDIATE")
 
 
 def explain(url: URL, error: SQLAlchemyError) -> str:
-    """What an operator is told: which database, what it said, what to look at. Never its password."""
+    """A sentence for the operator: which database, what it said, what to check. It never has the password."""
     said = str(getattr(error, "orig", None) or error).strip().splitlines()
     text = said[0] if said else type(error).__name__
     if url.get_backend_name() == "sqlite":
@@ -147,12 +150,12 @@ def explain(url: URL, error: SQLAlchemyError) -> str:
 
 
 def clean(text: str) -> str:
-    """Text that every database takes: without zeros, and without halves of characters."""
+    """Text that every database takes: without NUL characters and lone surrogates."""
     return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 def _make_private(path: Path) -> None:
-    """The file with its folder, readable by this user alone: it holds what callers said."""
+    """Create the file and its folder, readable by this user only: it holds what callers said."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
@@ -164,7 +167,7 @@ def _make_private(path: Path) -> None:
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
-    connection.isolation_level = None  # transactions begin where `_begin_sqlite` says, also those of tables
+    connection.isolation_level = None  # only `_begin_sqlite` begins transactions, those that alter tables too
     for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}").close()
 
@@ -181,7 +184,7 @@ def _prepare_postgres(connection: Any, _: ConnectionPoolEntry) -> None:
 
 
 def _dump(value: Any) -> str:
-    """JSON that every database takes, and every reader: Python's own knows numbers that are none."""
+    """JSON that every database and every reader takes. Python's own may have NaN, which JSON does not."""
     try:
         text = json.dumps(value, allow_nan=False)
     except ValueError:

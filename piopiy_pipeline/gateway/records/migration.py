@@ -1,6 +1,6 @@
-"""Brings a database to the tables of this version, at the start of a gateway.
+"""Migrates a database to the tables of this version, at the start of a gateway.
 
-Two gateways may start at once on one database: the second waits for the first, and finds it done.
+Two gateways may start at once on one database. The second one waits for the first, and has nothing to do then.
 """
 
 from __future__ import annotations
@@ -21,13 +21,15 @@ __all__ = ["migrate"]
 
 WAIT_S = 60
 _LOCK = 0x70696F7069790001  # PostgreSQL's advisory locks are numbers: ours begins with our name
-_one_at_a_time = Lock()  # what a migration runs in is a global of Alembic's
+_one_at_a_time = Lock()  # Alembic keeps the migration that runs in a global variable
 
 
 def migrate(engine: Engine) -> None:
-    """Run what is missing, all or nothing.
+    """Run the migrations that are missing, all of them or none.
 
-    Raises `GatewayError` if the database was made by a newer version, SQLAlchemy's errors otherwise.
+    Raises:
+        GatewayError: The database was made by a newer version.
+        SQLAlchemyError: The database does not answer, or refuses.
     """
     with writing(engine).begin() as connection:
         _wait_for_others(connection)
@@ -49,7 +51,7 @@ def migrate(engine: Engine) -> None:
 
 
 def _wait_for_others(connection: Connection) -> None:
-    """SQLite's transaction has the lock already. PostgreSQL's is given back with the transaction."""
+    """Take PostgreSQL's lock for migrations, which ends with the transaction. SQLite's transaction is a lock."""
     if connection.dialect.name == "postgresql":
         connection.execute(text(f"SET LOCAL lock_timeout = '{WAIT_S}s'"))
         connection.execute(text("SET LOCAL statement_timeout = 0"))

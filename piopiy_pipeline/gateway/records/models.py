@@ -41,14 +41,14 @@ class _RecordModel(BaseModel):
 
 
 class CallQuality(_RecordModel):
-    """How well it sounded, as far as the gateway can tell."""
+    """The quality of the audio, as far as the gateway can measure it."""
 
     gaps: int = 0
     worst_gap_s: float = 0.0
     frames_dropped: int = 0
     caller_dropped_s: float = 0.0
     line: dict[str, float | None] = Field(default_factory=dict)
-    """Of phones and browsers, what was measured: packets received, lost and sent, jitter, round trip."""
+    """What was measured on a phone's or browser's line: packets received, lost and sent, jitter, round trip."""
 
 
 class CallRecord(_RecordModel):
@@ -66,7 +66,7 @@ class CallRecord(_RecordModel):
     answered_at: datetime | None = None
     ended_at: datetime | None = None
     duration_s: float | None = None
-    """From the answer to the end, or to now. None if it was never answered."""
+    """Seconds from the answer to the end, or to now. None: it was never answered."""
     reason: EndReason | None = None
     detail: str = ""
     recorded: bool = False
@@ -75,7 +75,10 @@ class CallRecord(_RecordModel):
 
 
 class CallEvent(_RecordModel):
-    """Something that happened in a conversation: `signaling.messages.ConversationEvent` lists what."""
+    """An event of a conversation, `at` seconds after the answer.
+
+    `signaling.messages.ConversationEvent` lists the events.
+    """
 
     number: int
     at: float
@@ -84,14 +87,14 @@ class CallEvent(_RecordModel):
 
 
 class CallDetail(_RecordModel):
-    """A call, and its conversation in order."""
+    """A call, and the events of its conversation in order."""
 
     call: CallRecord
     events: list[CallEvent]
 
 
 class CallPage(_RecordModel):
-    """Some calls, the latest first; `next` is what to give as `before` for those before them."""
+    """Some calls, the latest first. `next` is the parameter `before` of the next page, if there is one."""
 
     calls: list[CallRecord]
     next: str | None = None

@@ -1,6 +1,6 @@
-"""The calls under way and the last ones that ended, from memory: what there is without a database.
+"""The calls under way and the last ones that ended, kept in memory: what a gateway without a database knows.
 
-Also the seam to the database: the routes ask a `CallArchive`, and `gateway.records.Records` is one.
+`CallArchive` is what the API asks for calls. `RecentCalls` and `gateway.records.Records` implement it.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from piopiy_pipeline.gateway.records.record_builder import RecordBuilder
 __all__ = ["CallArchive", "RecentCalls"]
 
 ENDED_KEPT = 200
+"""How many calls that ended are kept."""
 
 
 class CallArchive(Protocol):
-    """Where calls are looked up."""
+    """Where calls under way and past calls are looked up."""
 
     async def page(
         self,
@@ -32,29 +33,53 @@ class CallArchive(Protocol):
         kind: CallKind | None = None,
         phase: Phase | None = None,
     ) -> CallPage:
-        """Some calls, the latest first. Raises `BadCursor` for a `before` that is none."""
+        """Some calls, the latest first.
+
+        Args:
+            limit: The most calls to return, from 1 to 200.
+            before: The `next` of the page before this one. None: the first page.
+            agent_id: Only calls of this agent.
+            kind: Only calls of this kind.
+            phase: Only calls in this phase.
+
+        Raises:
+            BadCursor: `before` is not the `next` of a page.
+            RecordsUnavailable: The database does not answer.
+        """
 
     async def detail(self, call_id: str) -> CallDetail | None:
-        """A call and its conversation."""
+        """A call and its conversation, or None if there is no such call.
+
+        Raises:
+            RecordsUnavailable: The database does not answer.
+        """
 
     async def recording_path(self, call_id: str) -> Path | None:
-        """The file of its recording."""
+        """The file of a call's recording, or None if there is none on this machine.
+
+        Raises:
+            RecordsUnavailable: The database does not answer.
+        """
 
 
 class RecentCalls:
-    """See the module. `watcher` is to be told of everything. `wall` is Unix time in seconds."""
+    """The calls under way and the last `ENDED_KEPT` that ended. `on_event` must get every event of the bus.
+
+    Args:
+        wall: The clock that people read: Unix time in seconds.
+    """
 
     def __init__(self, wall: Callable[[], float]) -> None:
         self._wall = wall
-        self._calendar = RecordBuilder()
+        self._records = RecordBuilder()
         self._ended: dict[str, CallRecord] = {}
         self._recordings: dict[str, Path] = {}
 
-    def watcher(self, news: BusEvent) -> CallRecord | None:
-        """Take what happened. Returns the record of the call that changed, if one did."""
-        if not isinstance(news, CallChanged):
+    def on_event(self, event: BusEvent) -> CallRecord | None:
+        """Note a change of a call. Returns the call's record, or None for an event of a conversation."""
+        if not isinstance(event, CallChanged):
             return None
-        record = self._calendar.record(news)
+        record = self._records.record(event)
         if record.phase is Phase.ENDED:
             self._ended[record.call_id] = record
             if len(self._ended) > ENDED_KEPT:
@@ -64,16 +89,16 @@ class RecentCalls:
         return record
 
     def recorded(self, call_id: str, path: Path) -> None:
-        """The recording of a call is complete."""
+        """Note that the recording of a call is complete, and its file."""
         if self.find(call_id) is not None:
             self._recordings[call_id] = path
 
     def under_way(self) -> list[CallRecord]:
         """The calls under way, the first placed first."""
-        return self._calendar.under_way(self._wall())
+        return self._records.under_way(self._wall())
 
     def find(self, call_id: str) -> CallRecord | None:
-        """A call of these."""
+        """A call under way or one of the last that ended."""
         if (ended := self._ended.get(call_id)) is not None:
             return ended
         return next((one for one in self.under_way() if one.call_id == call_id), None)
@@ -87,7 +112,7 @@ class RecentCalls:
         kind: CallKind | None = None,
         phase: Phase | None = None,
     ) -> CallPage:
-        """As `CallArchive.page`: a cursor is the id of the last call before it."""
+        """As `CallArchive.page`. A cursor is here the id of the last call of the page before."""
         every = [*self._ended.values(), *self.under_way()]
         every.sort(key=lambda one: (one.placed_at, one.call_id), reverse=True)
         if before is not None:
@@ -106,7 +131,7 @@ class RecentCalls:
         return CallPage(calls=page, next=page[-1].call_id if len(wanted) > limit else None)
 
     async def detail(self, call_id: str) -> CallDetail | None:
-        """As `CallArchive.detail`; what was said is not kept here."""
+        """As `CallArchive.detail`. Conversations are not kept in memory, so the detail has no events."""
         record = self.find(call_id)
         return None if record is None else CallDetail(call=record, events=[])
 

@@ -1,8 +1,8 @@
-"""Calls by the clock that people read. No I/O.
+"""Makes the record of a call from what the event bus says of it. No I/O.
 
-A call's own times are of the event loop's clock, which begins anywhere and never jumps. Its record
-has times of day: that of its placing is read from the wall once, and all others are counted from it,
-so that a clock that is set in mid-call bends no call's length.
+A call's own times are on the event loop's clock, which begins anywhere and never jumps. Its record has
+times of day. The time of day at which the call was placed is read from the wall clock once, and all other
+times are counted from it. So a wall clock that is set during a call does not change the call's length.
 """
 
 from __future__ import annotations
@@ -17,34 +17,34 @@ __all__ = ["RecordBuilder", "time_of_day"]
 
 
 def time_of_day(unix_s: float) -> datetime:
-    """Unix time in seconds as UTC."""
+    """The time in UTC for a Unix time in seconds."""
     return datetime.fromtimestamp(unix_s, UTC)
 
 
 class RecordBuilder:
-    """Makes records of what calls tell. Remembers the calls under way, and no others."""
+    """Makes records of calls. It remembers the calls under way, and no others."""
 
     def __init__(self) -> None:
         self._under_way: dict[str, tuple[CallSnapshot, float]] = {}
 
-    def record(self, news: CallChanged) -> CallRecord:
-        """The record of the call as it is now. Tell it every change of a call, in order."""
-        call = news.call
+    def record(self, event: CallChanged) -> CallRecord:
+        """The record of a call as it is now. Call this for every change of a call, in order."""
+        call = event.call
         known = self._under_way.get(call.call_id)
-        offset = known[1] if known else news.when - _moment(call)
+        offset = known[1] if known else event.when - _changed_at(call)
         if call.phase is Phase.ENDED:
             self._under_way.pop(call.call_id, None)
         else:
             self._under_way[call.call_id] = call, offset
-        return _record(call, offset, news.when)
+        return _record(call, offset, event.when)
 
     def under_way(self, when: float) -> list[CallRecord]:
-        """The calls under way at the Unix time `when`, the first placed first."""
+        """The records of the calls under way at the Unix time `when`, the first placed first."""
         return [_record(call, offset, when) for call, offset in self._under_way.values()]
 
 
-def _moment(call: CallSnapshot) -> float:
-    """The loop's time at which a call became what it is, as far as it tells."""
+def _changed_at(call: CallSnapshot) -> float:
+    """The loop's time of the latest change of a call that its snapshot has a time for."""
     if call.ended_at is not None:
         return call.ended_at
     return call.placed_at if call.answered_at is None else call.answered_at

@@ -1,17 +1,17 @@
-"""The records of a gateway's calls, as the event loop sees them: nothing here waits for a disk.
+"""The records of a gateway's calls, as the event loop uses them: nothing here waits for a disk.
 
-What happens is told to `watcher` and waits in a bounded backlog; one thread writes it, at once, and
-what came meanwhile goes into the next transaction. A database that fails in mid-run is tried again
-with growing pauses, for as long as the gateway lives; calls do not notice.
+What happens to calls waits in a bounded queue. One thread writes it, at once; what came meanwhile goes into
+the next transaction. A database that fails while the gateway runs is tried again with growing pauses, for
+as long as the gateway lives. Calls are not affected.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 import time
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -22,66 +22,76 @@ from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.core.event_bus import BusEvent
 from piopiy_pipeline.gateway.core.snapshots import Phase
 from piopiy_pipeline.gateway.errors import GatewayError
-from piopiy_pipeline.gateway.records.backlog import Backlog
 from piopiy_pipeline.gateway.records.folders import delete_recordings, recordings_folder
-from piopiy_pipeline.gateway.records.models import RecordsUnavailable
+from piopiy_pipeline.gateway.records.models import CallDetail, CallPage, RecordsUnavailable
+from piopiy_pipeline.gateway.records.write_queue import WriteQueue
 from piopiy_pipeline.offload import Lane
 
 if TYPE_CHECKING:
-    from piopiy_pipeline.gateway.records.models import CallDetail, CallPage
     from piopiy_pipeline.gateway.records.store import Store
 
 __all__ = ["Records"]
 
 T = TypeVar("T")
 
-BEAT_S = 15.0
-"""How often this gateway says in the database that it lives: four times in `store.LEASE_S`."""
+LEASE_RENEWAL_S = 15.0
+"""How often this gateway renews its lease in the database: four times in `store.LEASE_S`."""
 DAY_S = 86_400.0
 RETRY_S = (0.5, 30.0)
 """The first and the longest pause before a database that failed is tried again."""
 STUCK_S = 20.0
-"""A database that has not answered for this long stands still: its connections are cut."""
+"""The connections to a database that has not answered for this long are cut."""
 ANSWER_S = STUCK_S + 5
-"""How long a question waits for its answer."""
+"""How long a query waits for its answer."""
 FLUSH_S = 3.0
 """How long the end of the gateway waits for what is still to be written."""
 READY_S = 10.0
-"""How long a question waits for a database that is being opened."""
+"""How long a query waits for a database that is being opened."""
 FRESH_S = 0.5
-"""How long a question waits for what was told before it."""
+"""How long a query waits until what happened before it is written."""
 MAX_PAGE = 200
-MAX_QUESTIONS = 64
+MAX_QUERIES = 64
 
 
 class Records:
-    """See the module. `start` opens the database, and may be called when calls are already coming in."""
+    """The records of calls in a database. Implements `CallArchive`; `on_event` must get every event of the bus.
+
+    Events may come before `start` has opened the database: they wait.
+
+    Args:
+        config: Where the database and the recordings are, and for how many days they are kept.
+        wall: The clock that people read: Unix time in seconds.
+    """
 
     def __init__(self, config: GatewayConfig, *, wall: Callable[[], float] = time.time) -> None:
         self._config = config
         self._wall = wall
-        self._backlog = Backlog()
+        self._queue = WriteQueue()
         self._writing = Lane("records", threads=1)
-        self._reading = Lane("records-read", threads=2, ordered=False, limit=MAX_QUESTIONS)
+        self._reading = Lane("records-read", threads=2, ordered=False, limit=MAX_QUERIES)
         self._store: Store | None = None
         self._wake = asyncio.Event()
         self._ready = asyncio.Event()
         self._written = asyncio.Event()  # replaced by another after each transaction
         self._begun = 0  # batches, of which the last may be under way
         self._done = 0
-        self._worker: asyncio.Task[None] | None = None
+        self._writer: asyncio.Task[None] | None = None
         self._starting: asyncio.Future[Store] | None = None
         self._closed = False
         self._failing = False
         self._failure: str | None = None  # why there will be no database
 
-    # ------------------------------------------------------------------ life
+    # ------------------------------------------------------------------ start and end
 
     async def start(self, port: int | None = None) -> None:
-        """Open the database, make or renew its tables, and begin to write.
+        """Open the database, create or migrate its tables, and begin to write.
 
-        `port` is where the gateway listens, if the configuration leaves that open: the machine's name,
-        address and port are the gateway's name in the database. Raises `GatewayError`, which says what to do.
+        Args:
+            port: The port on which the gateway listens, if the configuration leaves that open. The machine's
+                name, the address and the port are the gateway's name in the database.
+
+        Raises:
+            GatewayError: The database cannot be used. The message says what to do.
         """
         if self._starting is not None:
             raise GatewayError("these records have been started already")
@@ -97,59 +107,59 @@ class Records:
         if self._closed:
             return
         self._store = store
-        self._worker = asyncio.create_task(self._work(store))
+        self._writer = asyncio.create_task(self._write_all(store))
         self._ready.set()
         logger.info("records of calls are kept in {}", store.place)
 
     async def close(self) -> None:
-        """Write what waits, for a few seconds at most, and let the database go. May be called again."""
+        """Write what waits, for a few seconds at most, and close the database. May be called again."""
         if self._closed:
             return
         self._closed = True
         self._wake.set()
         store = self._store
-        if self._worker is not None:
-            await asyncio.wait((self._worker,), timeout=FLUSH_S)
-            self._worker.cancel()
-            await asyncio.wait((self._worker,))
+        if self._writer is not None:
+            await asyncio.wait((self._writer,), timeout=FLUSH_S)
+            self._writer.cancel()
+            await asyncio.wait((self._writer,))
         elif self._starting is not None:
             await asyncio.wait((self._starting,), timeout=READY_S)
             if self._starting.done() and not self._starting.cancelled() and not self._starting.exception():
                 store = self._starting.result()
         if store is not None:
-            goodbye = self._writing.submit(store.close)
-            await asyncio.wait((goodbye,), timeout=FLUSH_S)
-            if not goodbye.done():
+            closing = self._writing.submit(store.close)
+            await asyncio.wait((closing,), timeout=FLUSH_S)
+            if not closing.done():
                 store.cut()  # or a thread that waits would keep the process from ending
-                await asyncio.wait((goodbye,), timeout=FLUSH_S)
-        if left := len(self._backlog) + self._backlog.lost:
+                await asyncio.wait((closing,), timeout=FLUSH_S)
+        if left := len(self._queue) + self._queue.lost:
             logger.error("records of calls: {} calls and events could not be written", left)
         self._writing.close()
         self._reading.close()
 
-    # ------------------------------------------------------------------ what is told
+    # ------------------------------------------------------------------ what is to be written
 
-    def watcher(self, news: BusEvent) -> None:
-        """For `Watch.add`: keep this. Partial events are not kept."""
-        if self._failure is None and not self._closed and self._backlog.tell(news):
+    def on_event(self, event: BusEvent) -> None:
+        """Queue an event of the bus to be written. Partial events of conversations are left out."""
+        if self._failure is None and not self._closed and self._queue.add(event):
             self._wake.set()
 
     def recorded(self, call_id: str, path: str) -> None:
-        """A call's recording is finished: `path` is below the folder of recordings."""
-        if self._failure is None and not self._closed and self._backlog.tell_recording(call_id, path):
+        """Queue that a call's recording is finished. `path` is its file below the folder of recordings."""
+        if self._failure is None and not self._closed and self._queue.add_recording(call_id, path):
             self._wake.set()
 
     @property
     def lost(self) -> int:
-        """Calls, events and recordings that found no room while the database was away."""
-        return self._backlog.lost
+        """How many calls, events and recordings found no room while the database was away."""
+        return self._queue.lost
 
     @property
     def failing(self) -> bool:
-        """Whether the database was away when it was last written to."""
+        """Whether the last attempt to write failed."""
         return self._failing
 
-    # ------------------------------------------------------------------ what is asked
+    # ------------------------------------------------------------------ queries
 
     async def page(
         self,
@@ -160,31 +170,32 @@ class Records:
         kind: CallKind | None = None,
         phase: Phase | None = None,
     ) -> CallPage:
-        """Calls, the latest first, those under way among them. `before` is the `next` of another page.
+        """As `CallArchive.page`: calls under way and past ones.
 
-        Raises `BadCursor`, `ValueError` for a `limit` that is not 1 to 200, `RecordsUnavailable`.
+        Raises:
+            ValueError: `limit` is not from 1 to 200.
+            BadCursor: `before` is not the `next` of a page.
+            RecordsUnavailable: The database does not answer.
         """
         if not 1 <= limit <= MAX_PAGE:
             raise ValueError(f"limit: {limit} is not between 1 and {MAX_PAGE}")
         store = await self._opened()
-        return await self._ask(store.page, limit, before, agent_id, kind, phase)
+        return await self._query(store.page, limit, before, agent_id, kind, phase)
 
     async def detail(self, call_id: str) -> CallDetail | None:
-        """A call and what happened in it, or None if there is none. Raises `RecordsUnavailable`."""
+        """As `CallArchive.detail`."""
         store = await self._opened()
-        return await self._ask(store.detail, call_id)
+        return await self._query(store.detail, call_id)
 
     async def recording_path(self, call_id: str) -> Path | None:
-        """The call's recording, if there is one here. Raises `RecordsUnavailable`."""
+        """As `CallArchive.recording_path`."""
         store = await self._opened()
-        return await self._ask(store.recording_path, call_id)
+        return await self._query(store.recording_path, call_id)
 
     async def _opened(self) -> Store:
-        """The store, when it knows what was told so far, or when that takes too long."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + READY_S
+        """The store, as soon as everything that happened before is written, or that takes too long."""
         try:
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout(READY_S):
                 await self._ready.wait()
         except TimeoutError:
             raise RecordsUnavailable("records of calls: the database is still being opened") from None
@@ -193,7 +204,7 @@ class Records:
         if self._store is None or self._closed:
             raise RecordsUnavailable("records of calls: the gateway is shutting down")
         # What waits goes with the next batch, and what is under way with the last that was begun.
-        await self._wait_for(self._begun + (1 if len(self._backlog) else 0))
+        await self._wait_for(self._begun + (1 if len(self._queue) else 0))
         return self._store
 
     async def _wait_for(self, batch: int) -> None:
@@ -204,17 +215,17 @@ class Records:
         except TimeoutError:
             logger.debug("records of calls: answering with what is written so far")
 
-    async def _ask(self, question: Callable[..., T], *args: object) -> T:
+    async def _query(self, query: Callable[..., T], *args: object) -> T:
         try:
             async with asyncio.timeout(ANSWER_S):
-                return await self._in(self._reading, question, *args)
-        except TimeoutError:  # a disk that stands still, too: there is nothing to cut
+                return await self._run(self._reading, query, *args)
+        except TimeoutError:  # a disk that does not answer has no connection that could be cut
             raise RecordsUnavailable("records of calls: the database does not answer") from None
         except BlockingIOError:
             raise RecordsUnavailable("records of calls: too many questions at once") from None
 
-    async def _in(self, lane: Lane, work: Callable[..., T], *args: object) -> T:
-        """Have a thread do this, for `STUCK_S` at most."""
+    async def _run(self, lane: Lane, work: Callable[..., T], *args: object) -> T:
+        """Run this in a thread. After `STUCK_S` the connections are cut, so that it fails."""
         answer = lane.submit(work, *args)
         await asyncio.wait((answer,), timeout=STUCK_S)
         if not answer.done() and self._store is not None:
@@ -222,27 +233,28 @@ class Records:
             self._store.cut()
         return await answer
 
-    # ------------------------------------------------------------------ the one that writes
+    # ------------------------------------------------------------------ the task that writes
 
-    async def _work(self, store: Store) -> None:
+    async def _write_all(self, store: Store) -> None:
+        """Write, renew the lease and delete what is too old, until `close` and until nothing waits."""
         loop = asyncio.get_running_loop()
-        beat_at = loop.time() + BEAT_S
-        clean_at = loop.time() if self._config.keep_days is not None else float("inf")
+        renew_at = loop.time() + LEASE_RENEWAL_S
+        delete_at = loop.time() if self._config.keep_days is not None else math.inf
         pause = RETRY_S[0]
-        while not self._closed or len(self._backlog):
+        while not self._closed or len(self._queue):
             self._wake.clear()
             try:
-                if loop.time() >= beat_at:
-                    if await self._in(self._writing, store.renew):
-                        self._backlog.tell_again(self._wall())
-                    beat_at = loop.time() + BEAT_S
-                elif len(self._backlog):
-                    await self._write(store)
-                elif loop.time() >= clean_at:
-                    if await self._forget(store):
-                        clean_at = loop.time() + DAY_S
+                if loop.time() >= renew_at:
+                    if await self._run(self._writing, store.renew_lease):
+                        self._queue.add_calls_under_way(self._wall())
+                    renew_at = loop.time() + LEASE_RENEWAL_S
+                elif len(self._queue):
+                    await self._write_batch(store)
+                elif loop.time() >= delete_at:
+                    if await self._delete_old(store):
+                        delete_at = loop.time() + DAY_S
                 else:
-                    await self._sleep(min(beat_at, clean_at) - loop.time())
+                    await self._wait_for_work(min(renew_at, delete_at) - loop.time())
                     continue
             except RecordsUnavailable as error:
                 if self._closed:
@@ -250,55 +262,55 @@ class Records:
                 if not self._failing:
                     logger.error("{}. Calls go on, and it is tried again until it works", error)
                 self._failing = True
-                await self._rest(pause)
+                await self._pause(pause)
                 pause = min(2 * pause, RETRY_S[1])
             else:
                 if self._failing:
-                    logger.info("records of calls are written again; lost meanwhile: {}", self._backlog.lost)
+                    logger.info("records of calls are written again; lost meanwhile: {}", self._queue.lost)
                 self._failing, pause = False, RETRY_S[0]
 
-    async def _write(self, store: Store) -> None:
-        batch = self._backlog.take()
+    async def _write_batch(self, store: Store) -> None:
+        batch = self._queue.take()
         self._begun += 1
         try:
-            await self._in(self._writing, store.write, batch)
+            await self._run(self._writing, store.write, batch)
         except RecordsUnavailable:
-            self._backlog.put_back(batch)
+            self._queue.put_back(batch)
             self._begun -= 1
             raise
         except Exception:
-            # Not again: what broke this once would break it for ever, and all that waits behind it.
+            # The batch is not tried again: it would fail again, and everything would wait behind it.
             logger.exception("records of calls: {} rows could not be written", len(batch))
         self._done = self._begun
         done, self._written = self._written, asyncio.Event()
         done.set()
 
-    async def _forget(self, store: Store) -> bool:
-        """Delete some of what is too old. Says whether that was all."""
+    async def _delete_old(self, store: Store) -> bool:
+        """Delete some of the calls that are too old, or if there are none the recordings. Says whether that was all."""
         assert self._config.keep_days is not None
         before = self._wall() - self._config.keep_days * DAY_S
-        if await self._in(self._writing, store.forget, before):
+        if await self._run(self._writing, store.delete_calls, before):
             return False
         await self._reading.run(delete_recordings, recordings_folder(self._config), before)
         return True
 
-    async def _sleep(self, seconds: float) -> None:
-        """Until there is something to do."""
+    async def _wait_for_work(self, seconds: float) -> None:
         try:
             async with asyncio.timeout(max(0.0, min(seconds, DAY_S))):
                 await self._wake.wait()
         except TimeoutError:
             return
 
-    async def _rest(self, seconds: float) -> None:
-        """So long, whatever comes; but not beyond the end."""
+    async def _pause(self, seconds: float) -> None:
+        """Wait this long, whatever is queued meanwhile, but not beyond `close`."""
         deadline = asyncio.get_running_loop().time() + seconds
         while not self._closed and (left := deadline - asyncio.get_running_loop().time()) > 0:
-            await self._sleep(left)
+            await self._wait_for_work(left)
             self._wake.clear()
 
 
 def _open(config: GatewayConfig, name: str) -> Store:
-    """In the writing thread, because what this imports takes half a second."""
-    store: Store = import_module("piopiy_pipeline.gateway.records.store").Store(config, name)
-    return store
+    """Open the database, in the writing thread."""
+    from piopiy_pipeline.gateway.records.store import Store  # SQLAlchemy takes half a second to import
+
+    return Store(config, name)

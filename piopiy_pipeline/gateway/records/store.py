@@ -1,9 +1,9 @@
-"""The records in their database. Blocking, for a thread: one store writes from one thread, and reads from any.
+"""The records in their database. Every method blocks: one thread writes, and any thread may read.
 
-Who has a call is said by `gateways`: every gateway renews its line there. A call that is open and
-whose gateway's line is older than `LEASE_S` was lost with it, and so was every call that an earlier
-run of this same gateway left open. A gateway that was only cut off from the database writes its calls
-again when it is back: whoever has the call knows best.
+The table `gateways` has a lease for each gateway: the time at which it was last renewed. A call that is open
+and whose gateway's lease is older than `LEASE_S` was lost with its gateway. So was every call that an
+earlier run of this same gateway left open. A gateway that was only cut off from the database writes its calls
+again when it is back, because it knows their state best.
 """
 
 from __future__ import annotations
@@ -23,13 +23,12 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyErro
 from piopiy_pipeline.call import CallKind, EndReason
 from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.core.snapshots import Phase
-from piopiy_pipeline.gateway.records.backlog import EventRow, RecordBatch
 from piopiy_pipeline.gateway.records.database import (
     EngineConnections,
     clean,
+    database_address,
     explain,
     open_engine,
-    where,
     writing,
 )
 from piopiy_pipeline.gateway.records.folders import recordings_folder
@@ -45,37 +44,45 @@ from piopiy_pipeline.gateway.records.models import (
 )
 from piopiy_pipeline.gateway.records.record_builder import time_of_day
 from piopiy_pipeline.gateway.records.tables import calls, events, gateways
+from piopiy_pipeline.gateway.records.write_queue import EventRow, RecordBatch
 
 __all__ = ["LEASE_S", "MAX_EVENTS", "Store"]
 
 LEASE_S = 60.0
-"""A gateway that was not seen for this long has lost its calls."""
+"""A gateway that did not renew its lease for this long has lost its calls."""
 MAX_EVENTS = 10_000
-"""The most events that `Store.detail` gives of one call: its first ones."""
-_FORGET_AT_ONCE = 200
+"""The most events of one call that `Store.detail` returns: the first ones."""
+_DELETE_AT_ONCE = 200
 _LOST_DAYS = 7
-"""A gateway that comes back after longer than this does not look for the recordings of its lost calls."""
+"""How long after the loss of a call its gateway still looks for the call's recording."""
 
 
 class Store:
-    """See the module. Every method raises `RecordsUnavailable` when the database does not answer."""
+    """The records of calls in SQLite or PostgreSQL.
+
+    To construct it opens the database, creates or migrates its tables, and closes the calls that an earlier
+    run of this gateway left open. Every method raises `RecordsUnavailable` when the database does not answer.
+
+    Args:
+        config: Where the database and the recordings are.
+        gateway_id: The name of this gateway, the same after a restart.
+
+    Raises:
+        GatewayError: The database cannot be used. The message says what to do.
+    """
 
     def __init__(self, config: GatewayConfig, gateway_id: str) -> None:
-        """Open the database, make or renew its tables, and close what was left open.
-
-        `gateway_id` names this gateway, the same after a restart. Raises `GatewayError`.
-        """
         self.gateway_id = gateway_id
         self._run_id = uuid.uuid4().hex
         self._recordings = recordings_folder(config)
-        self._url: URL = where(config)
+        self._url: URL = database_address(config)
         self._engine: Engine = open_engine(self._url)
         self._writer = writing(self._engine)
-        self._lines = EngineConnections(self._engine)
+        self._connections = EngineConnections(self._engine)
         self._insert: Callable[..., Any] = (
             sqlite.insert if self._engine.dialect.name == "sqlite" else postgresql.insert
         )
-        self._twin_told = False
+        self._twin_logged = False
         try:
             with self._errors():
                 migrate(self._engine)
@@ -86,13 +93,17 @@ class Store:
 
     @property
     def place(self) -> str:
-        """Where the records are, without a password."""
+        """The address of the database, without a password."""
         return self._url.render_as_string(hide_password=True)
 
     # ------------------------------------------------------------------ writing, from one thread
 
     def write(self, batch: RecordBatch) -> int:
-        """One transaction. A row that the database refuses is left out and logged; returns how many were."""
+        """Write a batch in one transaction.
+
+        Returns:
+            How many rows the database refused. They are left out, and logged.
+        """
         with self._errors():
             try:
                 self._write(batch)
@@ -103,36 +114,44 @@ class Store:
                 return 0
             return self._write_singly(batch)
 
-    def renew(self) -> bool:
-        """Be seen, and close the calls of gateways that are not. Says whether this one was given up itself."""
+    def renew_lease(self) -> bool:
+        """Renew this gateway's lease, and close the calls of gateways whose lease has expired.
+
+        Returns:
+            Whether another gateway may have closed this one's calls, because its lease had expired.
+        """
         with self._errors(), self._writer.begin() as connection:
             now = _now(connection)
             mine = connection.execute(
                 select(gateways.c.run_id, gateways.c.seen_at).where(gateways.c.gateway_id == self.gateway_id)
             ).one_or_none()
-            self._be_seen(connection, now)
+            self._write_lease(connection, now)
             self._close_lost(connection, now)
-            if mine is not None and mine.run_id != self._run_id and not self._twin_told:
-                self._twin_told = True
+            if mine is not None and mine.run_id != self._run_id and not self._twin_logged:
+                self._twin_logged = True
                 logger.error(
                     "records of calls: another gateway calls itself {} in the same database: "
                     "give their machines different names, or each closes the other's calls",
                     self.gateway_id,
                 )
-            return mine is None or mine.run_id != self._run_id or _too_old(mine.seen_at, now)
+            return mine is None or mine.run_id != self._run_id or _expired(mine.seen_at, now)
 
-    def forget(self, before: float) -> int:
-        """Delete calls that ended before this Unix time: some of them. Returns how many; 0: there are no more."""
+    def delete_calls(self, before: float) -> int:
+        """Delete some of the calls that ended before this Unix time in seconds.
+
+        Returns:
+            How many were deleted; 0 if there are no more.
+        """
         with self._errors(), self._writer.begin() as connection:
             old = connection.scalars(
-                select(calls.c.call_id).where(calls.c.ended_at < time_of_day(before)).limit(_FORGET_AT_ONCE)
+                select(calls.c.call_id).where(calls.c.ended_at < time_of_day(before)).limit(_DELETE_AT_ONCE)
             ).all()
             if old:
                 connection.execute(delete(calls).where(calls.c.call_id.in_(old)))
             return len(old)
 
     def close(self) -> None:
-        """Say goodbye, if the database hears it."""
+        """Give the lease back, if the database answers, and close the connections."""
         try:
             with self._writer.begin() as connection:
                 connection.execute(
@@ -146,15 +165,15 @@ class Store:
             self._engine.dispose()
 
     def cut(self) -> None:
-        """End every wait for a server that stands still: what waits raises `RecordsUnavailable`. From any thread."""
-        self._lines.cut()
+        """Cut the connections, so that whatever waits for the server raises `RecordsUnavailable`. From any thread."""
+        self._connections.cut()
 
     # ------------------------------------------------------------------ reading, from any thread
 
     def page(
         self, limit: int, before: str | None, agent_id: str | None, kind: CallKind | None, phase: Phase | None
     ) -> CallPage:
-        """`limit` calls, the latest first, beginning behind the cursor `before`. Raises `BadCursor`."""
+        """As `CallArchive.page`. A cursor has the time and the id of the last call of the page before."""
         query = select(calls).order_by(calls.c.placed_at.desc(), calls.c.call_id.desc()).limit(limit + 1)
         if before is not None:
             at, call_id = _read_cursor(before)
@@ -171,24 +190,27 @@ class Store:
         return CallPage(calls=records, next=_write_cursor(last.placed_at, last.call_id) if last else None)
 
     def detail(self, call_id: str) -> CallDetail | None:
-        """A call and its conversation, or None if there is no such call."""
+        """As `CallArchive.detail`. Of the conversation only the first `MAX_EVENTS` events."""
         with self._errors(), self._engine.connect() as connection:
             row = connection.execute(select(calls).where(calls.c.call_id == clean(call_id))).one_or_none()
             if row is None:
                 return None
-            told = connection.execute(
+            conversation = connection.execute(
                 select(events)
                 .where(events.c.call_id == row.call_id)
                 .order_by(events.c.number)
                 .limit(MAX_EVENTS)
             ).all()
-        happened = [
-            CallEvent(number=one.number, at=one.at, event=one.event, data=one.data or {}) for one in told
-        ]
-        return CallDetail(call=self._record(row), events=happened)
+        return CallDetail(
+            call=self._record(row),
+            events=[
+                CallEvent(number=one.number, at=one.at, event=one.event, data=one.data or {})
+                for one in conversation
+            ],
+        )
 
     def recording_path(self, call_id: str) -> Path | None:
-        """The recording of a call, if there is one on this machine."""
+        """As `CallArchive.recording_path`."""
         with self._errors(), self._engine.connect() as connection:
             name = connection.scalar(select(calls.c.recording).where(calls.c.call_id == clean(call_id)))
         return self._path(name)
@@ -196,23 +218,24 @@ class Store:
     # ------------------------------------------------------------------ within
 
     def _begin(self) -> None:
-        """This gateway is there, and what an earlier run of it left open is over."""
+        """Close the calls that an earlier run left open, and write the first lease of this run."""
         with self._writer.begin() as connection:
             now = _now(connection)
-            # Whoever left calls open was alive until its line was last renewed: read that first.
+            # The end of calls that were left open is the last renewal of the lease: read it before it is replaced.
             self._close_lost(connection, now, also=self.gateway_id)
             self._find_recordings(connection, now)
-            self._be_seen(connection, now)
+            self._write_lease(connection, now)
 
-    def _be_seen(self, connection: Connection, now: datetime) -> None:
-        line = {"run_id": self._run_id, "seen_at": now}
-        insert = self._insert(gateways).values(gateway_id=self.gateway_id, **line)
-        connection.execute(insert.on_conflict_do_update(index_elements=["gateway_id"], set_=line))
+    def _write_lease(self, connection: Connection, now: datetime) -> None:
+        lease = {"run_id": self._run_id, "seen_at": now}
+        insert = self._insert(gateways).values(gateway_id=self.gateway_id, **lease)
+        connection.execute(insert.on_conflict_do_update(index_elements=["gateway_id"], set_=lease))
         connection.execute(delete(gateways).where(gateways.c.seen_at < now - timedelta(days=1)))
 
     def _close_lost(self, connection: Connection, now: datetime, also: str | None = None) -> None:
+        """Close the open calls of gateways whose lease has expired, and those of the gateway `also`."""
         seen = {row.gateway_id: row.seen_at for row in connection.execute(select(gateways))}
-        alive = {name for name, at in seen.items() if not _too_old(at, now) and name != also}
+        alive = {name for name, at in seen.items() if not _expired(at, now) and name != also}
         if also is None:
             alive.add(self.gateway_id)
         last_event = (
@@ -233,14 +256,14 @@ class Store:
                     ended_at=max(at for at in known if at is not None),
                     reason=EndReason.GATEWAY_LOST.value,
                     detail=f"the gateway {row.gateway_id} was lost with the call",
-                    recording=row.recording or self._found(row.call_id),
+                    recording=row.recording or self._find_recording(row.call_id),
                 )
             )
         if lost:
             logger.warning("records of calls: {} calls were lost with their gateway", len(lost))
 
     def _find_recordings(self, connection: Connection, now: datetime) -> None:
-        """Of calls that this gateway lost, and that another closed meanwhile: their recordings are here."""
+        """Find the recordings of calls that this gateway lost and that another gateway closed meanwhile."""
         lost = connection.scalars(
             select(calls.c.call_id).where(
                 calls.c.gateway_id == self.gateway_id,
@@ -250,7 +273,7 @@ class Store:
             )
         ).all()
         for call_id in lost:
-            if (found := self._found(call_id)) is not None:
+            if (found := self._find_recording(call_id)) is not None:
                 connection.execute(update(calls).where(calls.c.call_id == call_id).values(recording=found))
 
     def _write(self, batch: RecordBatch) -> None:
@@ -262,7 +285,7 @@ class Store:
                 insert = insert.on_conflict_do_update(index_elements=["call_id"], set_=changed)
                 connection.execute(insert, [self._call_row(record) for record in batch.calls.values()])
             if batch.events:
-                # Written twice when the answer to the first time was lost.
+                # Events come twice if the answer to the first transaction was lost.
                 insert = self._insert(events).on_conflict_do_nothing()
                 connection.execute(insert, [_event_row(row) for row in batch.events])
             for call_id, path in batch.recordings.items():
@@ -299,14 +322,14 @@ class Store:
         return CallRecord(**columns)
 
     def _path(self, name: str | None) -> Path | None:
-        """Another gateway's recording is on another machine, and an old one may have been deleted."""
+        """The file of a recording, if it is here: it may be on another machine, or deleted."""
         if name is None:
             return None
         path = self._recordings / name
         return path if path.is_file() else None
 
-    def _found(self, call_id: str) -> str | None:
-        """The recording of a call whose gateway had no time to tell of it."""
+    def _find_recording(self, call_id: str) -> str | None:
+        """The path, below the folder of recordings, of a recording that the call's record does not name."""
         found = next(self._recordings.glob(f"*/{call_id}.wav"), None)
         return None if found is None else found.relative_to(self._recordings).as_posix()
 
@@ -341,19 +364,19 @@ _REFUSED = (StatementError,)
 
 
 def _is_refusal(error: StatementError) -> bool:
-    """Whether it is the row that is wrong, and not the database that is away."""
+    """Whether the row is wrong. Otherwise the database does not answer."""
     return isinstance(error, DataError | IntegrityError) or not isinstance(error, DBAPIError)
 
 
 def _now(connection: Connection) -> datetime:
-    """The database's clock, because those of the gateways may differ."""
+    """The time of the database's clock, because the clocks of gateways may differ."""
     if connection.dialect.name == "sqlite":
         return datetime.now(UTC)
     now: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
     return now.astimezone(UTC)
 
 
-def _too_old(seen_at: datetime, now: datetime) -> bool:
+def _expired(seen_at: datetime, now: datetime) -> bool:
     return (now - seen_at).total_seconds() > LEASE_S
 
 
@@ -369,5 +392,5 @@ def _event_row(row: EventRow) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Enumerations are their words, and words are clean."""
+    """A value as the database takes it: enumerations are written as their text, and text is cleaned."""
     return clean(str(value)) if isinstance(value, str) else value

@@ -1,7 +1,7 @@
-"""The tables of the records. A change here wants a migration: `migrations/versions`.
+"""The tables of the records. A change here needs a migration in `migrations/versions`.
 
-Columns are what SQLite and PostgreSQL both do well. Ids and names are text without a limit of their
-own, because whoever sent them was bounded already, and a limit here would only lose a record.
+The types of columns are those that SQLite and PostgreSQL both have. Ids and names are text without a limit:
+they were limited where they came in, and a limit here would only lose a record.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["UtcTime", "calls", "events", "gateways", "metadata"]
 
 
 class UtcTime(TypeDecorator[datetime]):
-    """A time of day with its zone, to the microsecond. SQLite keeps none, so there it is UTC by agreement."""
+    """A time with its time zone, to the microsecond. SQLite keeps no time zone: there it is always UTC."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -50,8 +50,8 @@ gateways = Table(
     "gateways",
     metadata,
     Column("gateway_id", Text, primary_key=True),
-    Column("run_id", Text, nullable=False),  # another with every start
-    Column("seen_at", UtcTime, nullable=False),  # by the database's clock
+    Column("run_id", Text, nullable=False),  # a new one with every start
+    Column("seen_at", UtcTime, nullable=False),  # when the lease was renewed, by the database's clock
 )
 
 calls = Table(
@@ -76,7 +76,7 @@ calls = Table(
     Column("frames_dropped", Integer, nullable=False),
     Column("caller_dropped_s", Double, nullable=False),
     Column("line", JSON, nullable=False),  # as `Leg.line_quality` measured it
-    Column("recording", Text),  # where below the folder of recordings, on the gateway's machine
+    Column("recording", Text),  # path below the folder of recordings on the gateway's machine
     Index("calls_by_time", "placed_at", "call_id"),
     Index("calls_by_agent", "agent_id", "placed_at", "call_id"),
     Index("calls_by_end", "ended_at"),

@@ -1,6 +1,6 @@
-"""Webhooks: what happens to calls, POSTed to the operator's own servers, signed, and tried again.
+"""Webhooks: what happens to calls, POSTed to the operator's own servers, signed, and tried again when it fails.
 
-What is told is made of what calls tell their watchers (`notices`), waits in a bounded queue (`outbox`,
-the part that decides), and is sent by `sender`, which is all that knows of sockets. The format of the
-messages and of their signatures is that of Standard Webhooks (https://www.standardwebhooks.com), version 1.
+`webhook_messages` makes the messages from the events of the bus. `delivery_queue` keeps them and decides when
+each is tried. `sender` is the only module with sockets. The messages and their signatures have the
+format of Standard Webhooks (https://www.standardwebhooks.com), version 1.
 """

@@ -1,4 +1,4 @@
-"""What an operator sets for a webhook. Free of the sender's imports, as the gateway's settings need it."""
+"""The settings of a webhook. The gateway's settings import this module, so it does not import the sender."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 __all__ = ["WebhookConfig", "WebhookEvent"]
 
 WebhookEvent = Literal["call.placed", "call.answered", "call.ended", "call.transfer", "call.turn"]
-"""What can be told: see docs/api.md."""
+"""The events that a webhook may ask for: see docs/api.md."""
 
 _PREFIX = "whsec_"
 _HOW = f"{_PREFIX} and the base64 of 24 to 64 random bytes: echo {_PREFIX}$(openssl rand -base64 32)"
 
 
 class WebhookConfig(BaseModel):
-    """One address that is told of calls."""
+    """A receiver of messages about calls."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     url: Annotated[str, Field(max_length=2000, repr=False)]
-    """Where to POST to, ``http://`` or ``https://``. Redirections are not followed."""
+    """The address that gets POST requests, ``http://`` or ``https://``. Redirections are not followed."""
     secret: Annotated[str, Field(repr=False)]
-    """What messages are signed with: ``whsec_`` and the base64 of 24 to 64 random bytes."""
+    """The key of the signatures: ``whsec_`` and the base64 of 24 to 64 random bytes."""
     events: Annotated[list[WebhookEvent], Field(min_length=1)] = [
         "call.placed",
         "call.answered",
         "call.ended",
         "call.transfer",
     ]
-    """What to tell."""
+    """The events that it gets."""
 
     @field_validator("url")
     @classmethod
@@ -62,12 +62,12 @@ class WebhookConfig(BaseModel):
 
     @property
     def key(self) -> bytes:
-        """The secret as bytes."""
+        """The key of the signatures as bytes."""
         return base64.b64decode(self.secret.removeprefix(_PREFIX))
 
     @property
     def origin(self) -> str:
-        """The address as logs may have it: paths are secrets, with some."""
+        """The address without its path, for logs: with some receivers the path is a secret."""
         parts = urlsplit(self.url)
         host = parts.hostname or ""
         return (

@@ -1,8 +1,8 @@
-"""What one receiver is still to be told, and when to try. No I/O.
+"""The messages that one receiver has not got yet, and when each is tried. No I/O.
 
-Messages of a call are delivered in their order: the next is tried when the one before was delivered, or
-given up. Calls do not wait for each other. What fails is tried again after pauses that grow, over hours.
-All of it is bounded: where there is no room, what waits stays, and what comes is lost and counted.
+The messages of one call are delivered in order: the next one is tried when the one before was delivered or
+given up. Calls do not wait for each other. A message that fails is tried again after growing pauses, for hours.
+The queue is bounded: when there is no room, what waits stays, and what comes is lost and counted.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ __all__ = ["PAUSES_S", "DeliveryAttempt", "DeliveryQueue", "DeliveryReply", "Ver
 PAUSES_S = (5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 7200.0, 14_400.0)
 """How long to wait after each attempt that failed: nine attempts in eight hours."""
 JITTER = 0.2
-"""Pauses differ by so much of themselves to both sides, so that not all calls are tried again at once."""
+"""Each pause is longer or shorter by up to this share of it, so that not all calls are tried again at once."""
 
 Verdict = Literal["delivered", "again", "given_up", "gone"]
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryReply:
-    """What came of an attempt: a status of HTTP, or None and why there was none."""
+    """What an attempt got for an answer: an HTTP status, or None and in `detail` why there was none."""
 
     status: int | None
     retry_after_s: float | None = None
     detail: str = ""
 
     @property
-    def taken(self) -> bool:
+    def is_success(self) -> bool:
         """Whether the message was delivered."""
         return self.status is not None and 200 <= self.status < 300
 
@@ -45,59 +45,65 @@ class DeliveryReply:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryAttempt:
-    """To be made now: the `number`-th for this message, counted from 1."""
+    """An attempt to deliver a message. `number` counts the attempts of this message from 1."""
 
-    notice: WebhookMessage
+    message: WebhookMessage
     number: int
 
 
 class DeliveryQueue:
-    """See the module. Every `now` is in seconds, of one clock; `random` gives numbers from 0 to 1.
+    """The messages of one receiver. Every `now` is in seconds, on one clock.
 
-    `lost` counts what there was no room for, `given_up` what failed too often, `dropped` what the
-    receiver, who is `gone`, did not want any more.
+    `lost` counts the messages for which there was no room, `given_up` those that failed too often, `dropped`
+    those that the receiver no longer wanted (410).
+
+    Args:
+        random: Returns numbers from 0 to 1, for the pauses.
+        max_messages: The most messages that wait.
+        max_bytes: The most bytes of messages that wait.
+        at_once: The most attempts under way.
     """
 
     def __init__(
         self,
         *,
         random: Callable[[], float],
-        max_notices: int = 10_000,
+        max_messages: int = 10_000,
         max_bytes: int = 32 << 20,
         at_once: int = 8,
     ) -> None:
         self.lost = self.given_up = self.dropped = 0
         self.gone = False
-        """Whether the receiver said that it wants no more (410)."""
+        """Whether the receiver answered that it wants no more messages (410)."""
         self._random = random
-        self._max_notices, self._max_bytes, self._at_once = max_notices, max_bytes, at_once
+        self._max_messages, self._max_bytes, self._at_once = max_messages, max_bytes, at_once
         self._calls: dict[str, deque[WebhookMessage]] = {}
-        self._tries: dict[str, int] = {}  # of each call's first message
+        self._tries: dict[str, int] = {}  # attempts of the first message of each call
         self._due: list[tuple[float, int, str]] = []
         self._order = count()
         self._under_way: set[str] = set()
         self._waiting = self._bytes = 0
 
     def __len__(self) -> int:
-        """How many messages are not delivered yet, those under way too."""
+        """How many messages are not delivered yet, including those under way."""
         return self._waiting
 
-    def add(self, notice: WebhookMessage, now: float) -> bool:
-        """One more to be told; False if it is lost."""
+    def add(self, message: WebhookMessage, now: float) -> bool:
+        """Queue a message. Returns False if it is lost or dropped."""
         if self.gone:
             self.dropped += 1
             return False
-        if self._waiting >= self._max_notices or self._bytes + len(notice.body) > self._max_bytes:
+        if self._waiting >= self._max_messages or self._bytes + len(message.body) > self._max_bytes:
             self.lost += 1
             return False
         self._waiting += 1
-        self._bytes += len(notice.body)
-        queue = self._calls.get(notice.call_id)
+        self._bytes += len(message.body)
+        queue = self._calls.get(message.call_id)
         if queue is None:
-            self._calls[notice.call_id] = deque([notice])
-            self._schedule(notice.call_id, now)
+            self._calls[message.call_id] = deque([message])
+            self._schedule(message.call_id, now)
         else:
-            queue.append(notice)
+            queue.append(message)
         return True
 
     @property
@@ -107,13 +113,13 @@ class DeliveryQueue:
 
     @property
     def wake_at(self) -> float | None:
-        """When `next` is to be asked; None: not before something is added or replied."""
+        """When to call `next`. None: not before the next call of `add` or `reply`."""
         if len(self._under_way) >= self._at_once or not self._due:
             return None
         return self._due[0][0]
 
     def next(self, now: float) -> DeliveryAttempt | None:
-        """What to send now. `reply` is to be told what came of it."""
+        """The attempt to make now, if one is due. Pass its result to `reply`."""
         wake_at = self.wake_at
         if wake_at is None or wake_at > now:
             return None
@@ -123,16 +129,16 @@ class DeliveryQueue:
         return DeliveryAttempt(self._calls[call_id][0], self._tries[call_id])
 
     def reply(self, attempt: DeliveryAttempt, reply: DeliveryReply, now: float) -> Verdict:
-        """What came of an attempt, and what that means."""
-        call_id = attempt.notice.call_id
+        """Note the answer to an attempt. Returns what becomes of the message."""
+        call_id = attempt.message.call_id
         self._under_way.discard(call_id)
-        if self.gone:  # another attempt's reply said so
+        if self.gone:  # the reply to another attempt was 410
             return "gone"
         if reply.status == 410:
             self._leave()
             return "gone"
         verdict: Verdict = "delivered"
-        if not reply.taken:
+        if not reply.is_success:
             if attempt.number <= len(PAUSES_S):
                 self._schedule(call_id, now + self._pause_s(attempt.number, reply))
                 return "again"

@@ -1,20 +1,24 @@
-"""Sends webhooks: for each receiver one task, which makes a few attempts at once. Nothing waits for it.
+"""Sends webhooks: one task for each receiver, which makes a few attempts at once. No call waits for it.
 
-A shell around `notices` and `outbox`. aiohttp is loaded at the start, in a thread.
+Messages are signed by the scheme of Standard Webhooks, version 1, with a secret that the receiver knows. The
+signature is the HMAC-SHA256 of ``<id>.<timestamp>.<body>``: nobody can forge a message without the secret,
+and a receiver recognises an old message that is repeated by its time.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
+import hmac
 import math
 import random
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from importlib import import_module
-from typing import TYPE_CHECKING
 
+import aiohttp
 from loguru import logger
 
 from piopiy_pipeline._version import __version__
@@ -26,27 +30,25 @@ from piopiy_pipeline.gateway.webhooks.delivery_queue import (
     DeliveryReply,
     Verdict,
 )
-from piopiy_pipeline.gateway.webhooks.signature import signed_headers
 from piopiy_pipeline.gateway.webhooks.webhook_messages import WebhookMessage, WebhookMessages
-from piopiy_pipeline.offload import offload
 
-if TYPE_CHECKING:
-    import aiohttp
-
-__all__ = ["Webhooks", "retry_after_s"]
+__all__ = ["Webhooks", "retry_after_s", "signed_headers"]
 
 ATTEMPT_S = 10.0
 """How long a receiver may take to answer."""
 AT_ONCE = 8
-"""How many attempts are under way at one receiver at most."""
+"""The most attempts under way at one receiver."""
 DRAIN_S = 3.0
 """How long the end of the gateway waits for what can be delivered at once."""
 
 
 class Webhooks:
-    """All receivers of a gateway. `watcher` is to be told of everything, from before `start` on.
+    """All receivers of a gateway. `on_event` must get every event of the bus, also before `start`.
 
-    `wall` is Unix time in seconds, `chance` gives numbers from 0 to 1.
+    Args:
+        configs: The receivers.
+        wall: The clock that people read: Unix time in seconds.
+        chance: Returns numbers from 0 to 1, for the pauses between attempts.
     """
 
     def __init__(
@@ -56,23 +58,20 @@ class Webhooks:
         wall: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self._notices = WebhookMessages({event for config in configs for event in config.events})
+        self._messages = WebhookMessages({event for config in configs for event in config.events})
         self._receivers = [_Receiver(config, wall, chance) for config in configs]
         self._session: aiohttp.ClientSession | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._closed = False
 
-    def watcher(self, news: BusEvent) -> None:
-        """Take what happened."""
-        for notice in self._notices.tell(news):
+    def on_event(self, event: BusEvent) -> None:
+        """Queue the messages about an event of the bus."""
+        for message in self._messages.messages_for(event):
             for receiver in self._receivers:
-                receiver.tell(notice)
+                receiver.add(message)
 
     async def start(self) -> None:
-        """Begin to send. What was told before waits until now."""
-        await offload(import_module, "aiohttp")
-        import aiohttp
-
+        """Begin to send. Messages of earlier events have waited until now."""
         if self._closed:
             return
         self._session = aiohttp.ClientSession(
@@ -87,7 +86,7 @@ class Webhooks:
             )
 
     async def close(self) -> None:
-        """Send what can be sent within `DRAIN_S`; the rest is lost, and the log says how much."""
+        """Send what can be sent within `DRAIN_S`. The rest is lost, and the log says how much."""
         if self._closed:
             return
         self._closed = True
@@ -105,7 +104,7 @@ class Webhooks:
 
 
 class _Receiver:
-    """One address, what it is still to be told, and the attempts under way."""
+    """One receiver: its queue, and the attempts under way."""
 
     def __init__(self, config: WebhookConfig, wall: Callable[[], float], chance: Callable[[], float]) -> None:
         self.name = config.origin
@@ -113,48 +112,47 @@ class _Receiver:
         self._events = frozenset(config.events)
         self._wall = wall
         self._loop = asyncio.get_running_loop()
-        self._outbox = DeliveryQueue(random=chance, at_once=AT_ONCE)
+        self._queue = DeliveryQueue(random=chance, at_once=AT_ONCE)
         self._changed = asyncio.Event()
         self._finishing = False
         self._failing = False
         self._full = False
 
-    def tell(self, notice: WebhookMessage) -> None:
-        if notice.event not in self._events:
+    def add(self, message: WebhookMessage) -> None:
+        if message.event not in self._events:
             return
-        if self._outbox.add(notice, self._loop.time()):
+        if self._queue.add(message, self._loop.time()):
             self._changed.set()
-        elif not self._full and not self._outbox.gone:
+        elif not self._full and not self._queue.gone:
             self._full = True
-            logger.error("webhooks to {}: {} wait, and more are lost", self.name, len(self._outbox))
+            logger.error("webhooks to {}: {} wait, and more are lost", self.name, len(self._queue))
 
     def finish(self) -> None:
-        """Return from `run` as soon as nothing can be sent at once."""
+        """Let `run` return as soon as nothing can be sent at once."""
         self._finishing = True
         self._changed.set()
 
     def report(self) -> None:
-        """Say what will never be delivered."""
-        outbox = self._outbox
-        unsent = len(outbox) + outbox.lost + outbox.given_up
+        """Log how many messages will never be delivered."""
+        unsent = len(self._queue) + self._queue.lost + self._queue.given_up
         if unsent:
             logger.warning(
                 "webhooks to {}: {} were not delivered ({} for want of room, {} given up)",
                 self.name,
                 unsent,
-                outbox.lost,
-                outbox.given_up,
+                self._queue.lost,
+                self._queue.given_up,
             )
 
     async def run(self, session: aiohttp.ClientSession) -> None:
         async with asyncio.TaskGroup() as attempts:
             while True:
                 now = self._loop.time()
-                while (attempt := self._outbox.next(now)) is not None:
+                while (attempt := self._queue.next(now)) is not None:
                     attempts.create_task(self._try(session, attempt))
                 self._changed.clear()
-                wake_at = self._outbox.wake_at
-                if self._finishing and (wake_at is None or wake_at > now) and not self._outbox.busy:
+                wake_at = self._queue.wake_at
+                if self._finishing and (wake_at is None or wake_at > now) and not self._queue.busy:
                     return
                 try:
                     async with asyncio.timeout_at(wake_at):
@@ -165,33 +163,31 @@ class _Receiver:
     async def _try(self, session: aiohttp.ClientSession, attempt: DeliveryAttempt) -> None:
         reply = DeliveryReply(None, detail="internal error of the gateway")
         try:
-            reply = await self._post(session, attempt.notice)
+            reply = await self._post(session, attempt.message)
         except Exception:
             logger.exception("a webhook to {} failed", self.name)
-        self._note(attempt, reply, self._outbox.reply(attempt, reply, self._loop.time()))
+        self._log(attempt, reply, self._queue.reply(attempt, reply, self._loop.time()))
         self._changed.set()
 
-    async def _post(self, session: aiohttp.ClientSession, notice: WebhookMessage) -> DeliveryReply:
-        import aiohttp
-
-        headers = signed_headers(self._config.key, notice.message_id, notice.body, self._wall())
+    async def _post(self, session: aiohttp.ClientSession, message: WebhookMessage) -> DeliveryReply:
+        headers = signed_headers(self._config.key, message.message_id, message.body, self._wall())
         try:
             async with session.post(
-                self._config.url, data=notice.body, headers=headers, allow_redirects=False
+                self._config.url, data=message.body, headers=headers, allow_redirects=False
             ) as response:
                 after_s = retry_after_s(response.headers.get("Retry-After"), self._wall())
                 return DeliveryReply(response.status, after_s)
         except TimeoutError:
             return DeliveryReply(None, detail=f"it did not answer within {ATTEMPT_S:g} s")
         except (aiohttp.ClientError, OSError) as error:
-            # Not the error's own text: some of them have the whole address in it.
+            # The error's own text is not logged: some errors have the whole address in it.
             return DeliveryReply(None, detail=getattr(error, "strerror", None) or type(error).__name__)
 
-    def _note(self, attempt: DeliveryAttempt, reply: DeliveryReply, verdict: Verdict) -> None:
-        """One line when a receiver begins to fail and one when it has all it missed, not one for each attempt."""
-        event, call_id = attempt.notice.event, attempt.notice.call_id
+    def _log(self, attempt: DeliveryAttempt, reply: DeliveryReply, verdict: Verdict) -> None:
+        """Log one line when a receiver begins to fail and one when it has got everything, not one for each attempt."""
+        event, call_id = attempt.message.event, attempt.message.call_id
         if verdict == "delivered":
-            if (self._failing or self._full) and not len(self._outbox):
+            if (self._failing or self._full) and not len(self._queue):
                 logger.info("webhooks to {}: it takes them again", self.name)
                 self._failing = self._full = False
         elif verdict == "gone":
@@ -206,8 +202,34 @@ class _Receiver:
             logger.warning("webhooks to {}: {}; they are tried again for hours", self.name, reply)
 
 
+def signed_headers(key: bytes, message_id: str, body: bytes, unix_s: float) -> dict[str, str]:
+    """The headers that identify and sign a message.
+
+    Args:
+        key: The secret that the receiver knows.
+        message_id: The same at every attempt.
+        body: What is POSTed.
+        unix_s: The Unix time of the attempt in seconds.
+    """
+    timestamp = str(int(unix_s))
+    digest = hmac.new(key, f"{message_id}.{timestamp}.".encode() + body, hashlib.sha256).digest()
+    return {
+        "webhook-id": message_id,
+        "webhook-timestamp": timestamp,
+        "webhook-signature": f"v1,{base64.b64encode(digest).decode()}",
+    }
+
+
 def retry_after_s(value: str | None, unix_s: float) -> float | None:
-    """A header ``Retry-After`` (RFC 9110, 10.2.3), seconds or a date, in seconds from the Unix time `unix_s`."""
+    """How long to wait by a header ``Retry-After`` (RFC 9110, 10.2.3), which has seconds or a date.
+
+    Args:
+        value: The header, or None without one.
+        unix_s: The Unix time of the answer in seconds.
+
+    Returns:
+        Seconds from then, or None if the header says nothing that can be read.
+    """
     if value is None:
         return None
     text = value.strip()

@@ -1,7 +1,7 @@
-"""What webhooks tell, made of what calls tell their watchers. No I/O.
+"""Makes the messages of webhooks from the events of the bus. No I/O.
 
-A message is written once, however many it goes to. What was said in a call is kept until its end, as
-the JSON that it will be, within bounds: `call.ended` has the whole of it, without asking a database.
+A message is written once, for all its receivers. The events of a conversation are kept until the call ends, as
+the JSON that they will be, up to a limit. So `call.ended` has all of them without a query to a database.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from piopiy_pipeline.gateway.webhooks.config import WebhookEvent
 __all__ = ["CONVERSATION_LIMIT", "WebhookMessage", "WebhookMessages"]
 
 CONVERSATION_LIMIT = 256 << 10
-"""How many bytes the events of one `call.ended` may have; those that come when it is full are left out."""
+"""How many bytes the events of one `call.ended` may have. Events that come when it is full are left out."""
 
 _OF_EVENTS: dict[str, WebhookEvent] = {
     "user_turn": "call.turn",
@@ -30,7 +30,7 @@ _OF_EVENTS: dict[str, WebhookEvent] = {
 
 @dataclass(frozen=True, slots=True)
 class WebhookMessage:
-    """A message: the same `message_id` and `body` at every attempt, and for every receiver."""
+    """A message: the same `message_id` and `body` at every attempt and for every receiver."""
 
     message_id: str
     call_id: str
@@ -40,7 +40,7 @@ class WebhookMessage:
 
 @dataclass(slots=True)
 class _CallUnderWay:
-    """A call under way, as far as it was told."""
+    """What was sent of a call under way, and the events of its conversation as JSON."""
 
     answered: bool = False
     events: list[str] = field(default_factory=list)
@@ -49,7 +49,12 @@ class _CallUnderWay:
 
 
 class WebhookMessages:
-    """See the module. Tell it everything, in order. `wanted` are the events that anybody wants."""
+    """Makes the messages that at least one receiver wants. `messages_for` must get every event, in order.
+
+    Args:
+        wanted: The webhook events that receivers want.
+        new_id: Makes the ids of messages.
+    """
 
     def __init__(
         self,
@@ -59,37 +64,37 @@ class WebhookMessages:
     ) -> None:
         self._wanted = frozenset(wanted)
         self._new_id = new_id
-        self._calendar = RecordBuilder()
+        self._records = RecordBuilder()
         self._calls: dict[str, _CallUnderWay] = {}
 
-    def tell(self, news: BusEvent) -> list[WebhookMessage]:
-        """What is to be told of this."""
-        if isinstance(news, CallChanged):
-            return self._changed(news)
-        return self._happened(news)
+    def messages_for(self, event: BusEvent) -> list[WebhookMessage]:
+        """The messages to send because of an event of the bus; often none."""
+        if isinstance(event, CallChanged):
+            return self._call_changed(event)
+        return self._conversation_event(event)
 
-    def _changed(self, news: CallChanged) -> list[WebhookMessage]:
-        record = self._calendar.record(news)
+    def _call_changed(self, event: CallChanged) -> list[WebhookMessage]:
+        record = self._records.record(event)
         known = self._calls.get(record.call_id)
         if record.phase is Phase.ENDED:
             self._calls.pop(record.call_id, None)
-            return self._notice("call.ended", news, _ended(record, known or _CallUnderWay()))
-        about = f'{{"call":{record.model_dump_json()}}}'
-        notices: list[WebhookMessage] = []
+            return self._message("call.ended", event, _ended(record, known or _CallUnderWay()))
+        data = f'{{"call":{record.model_dump_json()}}}'
+        messages: list[WebhookMessage] = []
         if known is None:
             known = self._calls[record.call_id] = _CallUnderWay()
-            notices += self._notice("call.placed", news, about)
+            messages += self._message("call.placed", event, data)
         if record.answered_at is not None and not known.answered:
             known.answered = True
-            notices += self._notice("call.answered", news, about)
-        return notices
+            messages += self._message("call.answered", event, data)
+        return messages
 
-    def _happened(self, news: ConversationTold) -> list[WebhookMessage]:
-        call = self._calls.get(news.call_id)
-        if call is None or news.partial:
+    def _conversation_event(self, event: ConversationTold) -> list[WebhookMessage]:
+        call = self._calls.get(event.call_id)
+        if call is None or event.partial:
             return []
-        event = CallEvent(number=news.number, at=news.at, event=news.event, data=news.data)
-        text = event.model_dump_json()
+        model = CallEvent(number=event.number, at=event.at, event=event.event, data=event.data)
+        text = model.model_dump_json()
         if "call.ended" in self._wanted:
             size = len(text.encode())
             if call.size + size > CONVERSATION_LIMIT:
@@ -97,18 +102,18 @@ class WebhookMessages:
             else:
                 call.size += size
                 call.events.append(text)
-        name = _OF_EVENTS.get(news.event)
+        name = _OF_EVENTS.get(event.event)
         if name is None:
             return []
-        return self._notice(name, news, f'{{"call_id":"{news.call_id}","event":{text}}}')
+        return self._message(name, event, f'{{"call_id":"{event.call_id}","event":{text}}}')
 
-    def _notice(self, event: WebhookEvent, news: BusEvent, data: str) -> list[WebhookMessage]:
-        if event not in self._wanted:
+    def _message(self, name: WebhookEvent, event: BusEvent, data: str) -> list[WebhookMessage]:
+        if name not in self._wanted:
             return []
-        call_id = news.call.call_id if isinstance(news, CallChanged) else news.call_id
-        when = time_of_day(news.when).isoformat().replace("+00:00", "Z")
-        body = f'{{"type":"{event}","timestamp":"{when}","data":{data}}}'
-        return [WebhookMessage(self._new_id(), call_id, event, body.encode())]
+        call_id = event.call.call_id if isinstance(event, CallChanged) else event.call_id
+        when = time_of_day(event.when).isoformat().replace("+00:00", "Z")
+        body = f'{{"type":"{name}","timestamp":"{when}","data":{data}}}'
+        return [WebhookMessage(self._new_id(), call_id, name, body.encode())]
 
 
 def _ended(record: CallRecord, call: _CallUnderWay) -> str:

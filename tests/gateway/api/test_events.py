@@ -215,7 +215,7 @@ def test_an_open_console_watches_without_a_key_and_only_from_its_own_page() -> N
 
 
 def test_one_watcher_too_many_is_503_until_another_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "MAX_WATCHERS", 3)
+    monkeypatch.setattr(events, "MAX_CLIENTS", 3)
 
     async def story() -> None:
         async with Gateway(config(api_keys=[API_KEY])) as gateway, AsyncExitStack() as crowd:
@@ -237,8 +237,8 @@ def test_one_watcher_too_many_is_503_until_another_leaves(monkeypatch: pytest.Mo
 
 
 def test_who_has_shown_no_key_takes_no_watchers_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "MAX_WATCHERS", 2)
-    monkeypatch.setattr(events, "MAX_STRANGERS", 5)
+    monkeypatch.setattr(events, "MAX_CLIENTS", 2)
+    monkeypatch.setattr(events, "MAX_UNKNOWN", 5)
 
     async def story() -> None:
         async with Gateway(config(api_keys=[API_KEY])) as gateway, AsyncExitStack() as crowd:
@@ -247,7 +247,7 @@ def test_who_has_shown_no_key_takes_no_watchers_place(monkeypatch: pytest.Monkey
                 assert (await console.hear())["type"] == "hello"
             assert gateway._site is not None
             hub = gateway._site.events
-            await until(lambda: len(hub._watchers) == 4)
+            await until(lambda: len(hub._connections) == 4)
             await crowd.enter_async_context(watching(gateway))
             await until(lambda: hub.full)
             with pytest.raises(InvalidStatus):
@@ -282,13 +282,13 @@ def test_a_watcher_that_does_not_read_is_cut_and_the_call_goes_on(monkeypatch: p
             hub = gateway._site.events
             text = "x" * 30_000
             for number in range(1000):
-                if len(hub._watchers) == 1:
+                if len(hub._connections) == 1:
                     break
                 await one.say(
                     type="event", call_id=offer["call_id"], at=1, event="bot_turn", data={"text": text}
                 )
                 assert (await reads.hear("event"))["number"] == number + 1
-            assert len(hub._watchers) == 1
+            assert len(hub._connections) == 1
             deaf.die()
             await one.hangup(offer)
             await line.hear("ended")

@@ -24,8 +24,8 @@ from piopiy_pipeline.call import CallInfo
 from piopiy_pipeline.gateway import Gateway
 from piopiy_pipeline.gateway.recordings.recorder import WAITING_S, CallRecording, GatewayRecorder
 from piopiy_pipeline.testing.virtual_time.virtual_loop import run_virtual
+from tests.support.call_events import NOON
 from tests.support.gateway_peers import agent, caller, config
-from tests.support.news import NOON
 
 RATE = 8000
 FRAME = 160

@@ -15,7 +15,7 @@ from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.errors import GatewayError
 from piopiy_pipeline.gateway.records import Records
 from piopiy_pipeline.gateway.records import migration as migrating
-from piopiy_pipeline.gateway.records.database import open_engine, where
+from piopiy_pipeline.gateway.records.database import database_address, open_engine
 from piopiy_pipeline.gateway.records.migration import migrate
 from piopiy_pipeline.gateway.records.tables import metadata
 
@@ -25,7 +25,7 @@ HEAD = max(path.name[1:5] for path in (Path(migrating.__file__).parent / "migrat
 
 @pytest.fixture
 def engine(config: GatewayConfig) -> Engine:
-    return open_engine(where(config))
+    return open_engine(database_address(config))
 
 
 def test_the_migrations_make_the_tables_that_the_code_knows(engine: Engine) -> None:
@@ -44,7 +44,7 @@ def test_a_second_start_changes_nothing(engine: Engine) -> None:
 
 
 def test_gateways_that_start_at_once_make_the_tables_once(config: GatewayConfig) -> None:
-    engines = [open_engine(where(config)) for _ in range(4)]
+    engines = [open_engine(database_address(config)) for _ in range(4)]
     with ThreadPoolExecutor(4) as threads:
         for done in [threads.submit(migrate, engine) for engine in engines]:
             done.result(30)
@@ -55,7 +55,10 @@ def test_gateways_that_start_at_once_make_the_tables_once(config: GatewayConfig)
 
 
 def test_gateways_of_one_process_may_make_tables_in_different_databases_at_once(tmp_path: Path) -> None:
-    engines = [open_engine(where(GatewayConfig(data_folder=tmp_path / str(number)))) for number in range(6)]
+    engines = [
+        open_engine(database_address(GatewayConfig(data_folder=tmp_path / str(number))))
+        for number in range(6)
+    ]
     with ThreadPoolExecutor(6) as threads:
         for done in [threads.submit(migrate, engine) for engine in engines]:
             done.result(30)

@@ -21,11 +21,11 @@ from piopiy_pipeline.gateway.core.snapshots import Phase
 from piopiy_pipeline.gateway.errors import GatewayError
 from piopiy_pipeline.gateway.records import BadCursor, Records, RecordsUnavailable
 from piopiy_pipeline.gateway.records import records as module
-from piopiy_pipeline.gateway.records.backlog import RecordBatch
 from piopiy_pipeline.gateway.records.store import Store
+from piopiy_pipeline.gateway.records.write_queue import RecordBatch
 from tests.support import postgres
+from tests.support.call_events import NOON, CallEvents
 from tests.support.calls import eventually
-from tests.support.news import NOON, Telling
 
 
 @asynccontextmanager
@@ -49,14 +49,14 @@ def run(test: Callable[[], Awaitable[None]]) -> None:
 def test_what_was_told_is_in_the_next_answer(tmp_path: Path) -> None:
     async def test() -> None:
         async with opened(tmp_path) as records:
-            call = Telling()
-            for news in (call.placed(), call.answered(102), call.event(text="hello")):
-                records.watcher(news)
+            call = CallEvents()
+            for event in (call.placed(), call.answered(102), call.event(text="hello")):
+                records.on_event(event)
             detail = await records.detail("call-1")
             assert detail is not None
             assert detail.call.phase is Phase.LIVE
             assert [one.data for one in detail.events] == [{"text": "hello"}]
-            records.watcher(call.ended(105, EndReason.IDLE_TIMEOUT))
+            records.on_event(call.ended(105, EndReason.IDLE_TIMEOUT))
             [record] = (await records.page(phase=Phase.ENDED)).calls
             assert (record.reason, record.duration_s) == (EndReason.IDLE_TIMEOUT, 3.0)
             assert await records.detail("another") is None
@@ -67,7 +67,7 @@ def test_what_was_told_is_in_the_next_answer(tmp_path: Path) -> None:
 def test_what_was_told_before_the_database_is_open_is_kept(tmp_path: Path) -> None:
     async def test() -> None:
         records = Records(GatewayConfig(data_folder=tmp_path))
-        records.watcher(Telling().placed())
+        records.on_event(CallEvents().placed())
         asked = asyncio.create_task(records.detail("call-1"))
         await records.start()
         assert await asked is not None
@@ -79,13 +79,13 @@ def test_what_was_told_before_the_database_is_open_is_kept(tmp_path: Path) -> No
 def test_what_is_still_to_be_written_is_written_at_the_end(tmp_path: Path) -> None:
     async def test() -> None:
         async with opened(tmp_path) as records:
-            call = Telling()
-            records.watcher(call.placed())
+            call = CallEvents()
+            records.on_event(call.placed())
             for _ in range(2500):
-                records.watcher(call.event())
+                records.on_event(call.event())
         with pytest.raises(RecordsUnavailable, match="shutting down"):
             await records.page()
-        records.watcher(call.ended(101))  # too late, and no error
+        records.on_event(call.ended(101))  # too late, and no error
         await records.close()
 
     run(test)
@@ -97,8 +97,8 @@ def test_what_is_still_to_be_written_is_written_at_the_end(tmp_path: Path) -> No
 def test_each_turn_is_on_disk_before_the_next_is_told(tmp_path: Path) -> None:
     async def test() -> None:
         async with opened(tmp_path) as records:
-            call = Telling()
-            records.watcher(call.placed())
+            call = CallEvents()
+            records.on_event(call.placed())
             database = sqlite3.connect(tmp_path / "calls.sqlite3")
             told = 0
 
@@ -107,7 +107,7 @@ def test_each_turn_is_on_disk_before_the_next_is_told(tmp_path: Path) -> None:
 
             while told < 5:
                 told += 1
-                records.watcher(call.event())
+                records.on_event(call.event())
                 await eventually(written)
             database.close()
 
@@ -139,15 +139,15 @@ def test_a_database_that_fails_in_mid_run_is_tried_until_it_works_and_told_of_on
 
     async def test() -> None:
         async with opened(tmp_path) as records:
-            call = Telling()
-            records.watcher(call.placed())
-            records.watcher(call.event())
+            call = CallEvents()
+            records.on_event(call.placed())
+            records.on_event(call.event())
             await eventually(lambda: failing.asked >= 5)
             assert records.failing
             page = await records.page()
             assert page.calls == [], "what the database has is better than no answer"
-            records.watcher(call.event())
-            records.watcher(call.ended(110))
+            records.on_event(call.event())
+            records.on_event(call.ended(110))
             failing.error = None
             await eventually(lambda: not records.failing)
             detail = await records.detail("call-1")
@@ -172,10 +172,10 @@ def test_a_batch_that_breaks_the_store_is_left_out_and_the_next_is_written(
 
     async def test() -> None:
         async with opened(tmp_path) as records:
-            records.watcher(Telling("bad").placed())
+            records.on_event(CallEvents("bad").placed())
             await eventually(lambda: failing.asked == 1)
             failing.error = None
-            records.watcher(Telling("good").placed())
+            records.on_event(CallEvents("good").placed())
             assert [record.call_id for record in (await records.page()).calls] == ["good"]
 
     run(test)
@@ -189,7 +189,7 @@ def test_a_database_that_is_away_at_the_end_does_not_hold_the_gateway(
     async def test() -> None:
         records = Records(GatewayConfig(data_folder=tmp_path))
         await records.start()
-        records.watcher(Telling().placed())
+        records.on_event(CallEvents().placed())
         loop = asyncio.get_running_loop()
         before = loop.time()
         await records.close()
@@ -211,8 +211,8 @@ def test_a_database_that_stands_still_is_cut_off_and_found_again(
         import psycopg
 
         async with opened(tmp_path, database_url=url) as records:
-            call = Telling()
-            records.watcher(call.placed())
+            call = CallEvents()
+            records.on_event(call.placed())
             await records.page()
             with psycopg.connect(url) as connection:
                 asked = (
@@ -222,7 +222,7 @@ def test_a_database_that_stands_still_is_cut_off_and_found_again(
             assert halted
             for pid in halted:
                 os.kill(pid, signal.SIGSTOP)
-            records.watcher(call.event())
+            records.on_event(call.event())
             detail = await records.detail("call-1")
             while detail is None or not detail.events:
                 detail = await records.detail("call-1")
@@ -261,11 +261,11 @@ def test_a_question_to_a_disk_that_stands_still_is_answered_that_it_does(
 def test_a_gateway_that_was_given_up_writes_its_calls_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "BEAT_S", 0.05)
+    monkeypatch.setattr(module, "LEASE_RENEWAL_S", 0.05)
 
     async def test() -> None:
         async with opened(tmp_path) as records:
-            records.watcher(Telling().placed())
+            records.on_event(CallEvents().placed())
             await records.page()
             database = sqlite3.connect(tmp_path / "calls.sqlite3", isolation_level=None)
             database.execute("UPDATE calls SET phase = 'ended', reason = 'gateway_lost'")
@@ -288,9 +288,9 @@ def test_old_calls_and_recordings_are_forgotten_at_the_start(tmp_path: Path) -> 
     async def test() -> None:
         async with opened(tmp_path) as records:
             for name, at in (("old", -90_000.0), ("young", 0.0)):
-                call = Telling(name, at=at)
-                records.watcher(call.placed())
-                records.watcher(call.ended(at + 10))
+                call = CallEvents(name, at=at)
+                records.on_event(call.placed())
+                records.on_event(call.ended(at + 10))
         async with opened(tmp_path, keep_days=1) as records:
             await eventually(lambda: not old.parent.exists())
             assert [record.call_id for record in (await records.page()).calls] == ["young"]
@@ -319,7 +319,7 @@ def test_questions_to_records_that_could_not_be_opened_are_answered_at_once(tmp_
         records = Records(GatewayConfig(data_folder=tmp_path))
         with pytest.raises(GatewayError):
             await records.start()
-        records.watcher(Telling().placed())
+        records.on_event(CallEvents().placed())
         with pytest.raises(RecordsUnavailable, match="not a database"):
             await records.page()
         await records.close()
@@ -334,9 +334,9 @@ def test_a_recording_is_on_the_record_once_it_is_told(tmp_path: Path) -> None:
 
     async def test() -> None:
         async with opened(tmp_path) as records:
-            call = Telling(recorded=True)
-            records.watcher(call.placed())
-            records.watcher(call.ended(101))
+            call = CallEvents(recorded=True)
+            records.on_event(call.placed())
+            records.on_event(call.ended(101))
             assert not (await records.page()).calls[0].recorded
             records.recorded("call-1", "day/call-1.wav")
             assert (await records.page()).calls[0].recorded

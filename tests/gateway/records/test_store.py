@@ -16,35 +16,35 @@ from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.core.event_bus import BusEvent
 from piopiy_pipeline.gateway.core.snapshots import Phase
-from piopiy_pipeline.gateway.records.backlog import Backlog
-from piopiy_pipeline.gateway.records.database import where
+from piopiy_pipeline.gateway.records.database import database_address
 from piopiy_pipeline.gateway.records.models import BadCursor, RecordsUnavailable
 from piopiy_pipeline.gateway.records.record_builder import time_of_day
 from piopiy_pipeline.gateway.records.store import LEASE_S, Store
 from piopiy_pipeline.gateway.records.tables import gateways
+from piopiy_pipeline.gateway.records.write_queue import WriteQueue
 from tests.support import postgres
-from tests.support.news import NOON, Telling
+from tests.support.call_events import NOON, CallEvents
 
 
-class Desk:
-    """A gateway's store, told of calls."""
+class Gateway:
+    """A gateway as its store sees it: its events are written to the store."""
 
     def __init__(self, config: GatewayConfig, name: str = "one:7860") -> None:
         self.config = config
-        self.backlog = Backlog()
+        self.queue = WriteQueue()
         self.store = Store(config, name)
 
-    def tell(self, *news: BusEvent) -> None:
-        for one in news:
-            self.backlog.tell(one)
-        assert self.store.write(self.backlog.take()) == 0
+    def write(self, *events: BusEvent) -> None:
+        for one in events:
+            self.queue.add(one)
+        assert self.store.write(self.queue.take()) == 0
 
     def die(self) -> None:
-        """As if the process had been killed: nobody says goodbye."""
+        """As if the process had been killed: the lease is not given back."""
         self.store._engine.dispose()
 
-    def unseen_for(self, seconds: float) -> None:
-        """Let the last sign of life have been so long ago."""
+    def not_renewed_for(self, seconds: float) -> None:
+        """Let the lease have been renewed so many seconds ago."""
         with self.store._engine.begin() as connection:
             now = time_of_day(time.time() - seconds)
             connection.execute(
@@ -56,33 +56,35 @@ class Desk:
         return [record.call_id for record in page.calls], page.next
 
 
-Desks = Callable[..., Desk]
+Gateways = Callable[..., Gateway]
 
 
 @pytest.fixture
-def desks() -> Iterator[Desks]:
-    """Makes desks, and closes them."""
-    made: list[Desk] = []
+def new_gateway() -> Iterator[Gateways]:
+    """Makes gateways, and closes them."""
+    made: list[Gateway] = []
 
-    def make(config: GatewayConfig, name: str = "one:7860") -> Desk:
-        made.append(Desk(config, name))
+    def make(config: GatewayConfig, name: str = "one:7860") -> Gateway:
+        made.append(Gateway(config, name))
         return made[-1]
 
     yield make
-    for desk in made:
-        desk.die()
+    for gateway in made:
+        gateway.die()
 
 
 @pytest.fixture
-def desk(config: GatewayConfig, desks: Desks) -> Desk:
-    return desks(config)
+def gateway(config: GatewayConfig, new_gateway: Gateways) -> Gateway:
+    return new_gateway(config)
 
 
-def test_a_call_and_its_conversation_are_read_as_they_were_told(desk: Desk) -> None:
-    call = Telling()
-    desk.tell(call.placed(), call.answered(102), call.event(text="Grüß Gott 😀"), call.event("bot_turn", 2.5))
-    desk.tell(call.ended(110.25, EndReason.AGENT_HANGUP, detail="bye", gaps=1, worst_gap_s=0.125))
-    detail = desk.store.detail("call-1")
+def test_a_call_and_its_conversation_are_read_as_they_were_told(gateway: Gateway) -> None:
+    call = CallEvents()
+    gateway.write(
+        call.placed(), call.answered(102), call.event(text="Grüß Gott 😀"), call.event("bot_turn", 2.5)
+    )
+    gateway.write(call.ended(110.25, EndReason.AGENT_HANGUP, detail="bye", gaps=1, worst_gap_s=0.125))
+    detail = gateway.store.detail("call-1")
     assert detail is not None
     record = detail.call
     assert (record.agent_id, record.instance_id, record.kind) == ("front-desk", "one", "stream")
@@ -98,32 +100,32 @@ def test_a_call_and_its_conversation_are_read_as_they_were_told(desk: Desk) -> N
         (1, 1.0, "user_turn", {"text": "Grüß Gott 😀"}),
         (2, 2.5, "bot_turn", {"text": "turn 2"}),
     ]
-    assert desk.store.detail("another") is None
+    assert gateway.store.detail("another") is None
 
 
-def test_a_call_without_metadata_has_none(desk: Desk) -> None:
-    desk.tell(Telling(metadata=None, from_number=None).placed())
-    detail = desk.store.detail("call-1")
+def test_a_call_without_metadata_has_none(gateway: Gateway) -> None:
+    gateway.write(CallEvents(metadata=None, from_number=None).placed())
+    detail = gateway.store.detail("call-1")
     assert detail is not None
     assert (detail.call.metadata, detail.call.from_number) == (None, None)
 
 
-def test_what_is_written_twice_is_there_once(desk: Desk) -> None:
-    call = Telling()
+def test_what_is_written_twice_is_there_once(gateway: Gateway) -> None:
+    call = CallEvents()
     news = (call.placed(), call.event(), call.event())
-    desk.tell(*news)
+    gateway.write(*news)
     for one in news:
-        desk.backlog.tell(one)
-    desk.store.write(desk.backlog.take())
-    detail = desk.store.detail("call-1")
+        gateway.queue.add(one)
+    gateway.store.write(gateway.queue.take())
+    detail = gateway.store.detail("call-1")
     assert detail is not None
     assert [one.number for one in detail.events] == [1, 2]
 
 
-def test_text_that_no_database_takes_is_made_fit(desk: Desk) -> None:
-    call = Telling(from_number="a\0b\ud800", metadata={"\0k": ["\ud800", float("nan"), {"deep": "\0"}]})
-    desk.tell(call.placed(), call.event(text="one\0two", n=float("inf")))
-    detail = desk.store.detail("call-1")
+def test_text_that_no_database_takes_is_made_fit(gateway: Gateway) -> None:
+    call = CallEvents(from_number="a\0b\ud800", metadata={"\0k": ["\ud800", float("nan"), {"deep": "\0"}]})
+    gateway.write(call.placed(), call.event(text="one\0two", n=float("inf")))
+    detail = gateway.store.detail("call-1")
     assert detail is not None
     assert detail.call.from_number == "ab?"
     assert detail.call.metadata == {"k": ["?", None, {"deep": ""}]}
@@ -131,22 +133,22 @@ def test_text_that_no_database_takes_is_made_fit(desk: Desk) -> None:
     assert detail.model_dump_json(), "and it can be sent"
 
 
-def test_a_row_that_the_database_refuses_takes_no_other_with_it(desk: Desk) -> None:
-    call = Telling()
+def test_a_row_that_the_database_refuses_takes_no_other_with_it(gateway: Gateway) -> None:
+    call = CallEvents()
     said: list[str] = []
     handler = logger.add(said.append, level="ERROR")
     try:
         bad = replace(call.event(), call_id="never placed")
-        backlog = desk.backlog
-        for news in (call.placed(), call.event()):
-            backlog.tell(news)
-        backlog._known.add("never placed")
-        backlog.tell(bad)
-        backlog.tell(call.event())
-        assert desk.store.write(backlog.take()) == 1
+        queue = gateway.queue
+        for event in (call.placed(), call.event()):
+            queue.add(event)
+        queue._known.add("never placed")
+        queue.add(bad)
+        queue.add(call.event())
+        assert gateway.store.write(queue.take()) == 1
     finally:
         logger.remove(handler)
-    detail = desk.store.detail("call-1")
+    detail = gateway.store.detail("call-1")
     assert detail is not None
     assert [one.number for one in detail.events] == [2, 3]
     assert len(said) == 1
@@ -156,48 +158,50 @@ def test_a_row_that_the_database_refuses_takes_no_other_with_it(desk: Desk) -> N
 # ---------------------------------------------------------------------- pages
 
 
-def test_pages_hold_the_latest_calls_first_and_follow_on_each_other(desk: Desk) -> None:
+def test_pages_hold_the_latest_calls_first_and_follow_on_each_other(gateway: Gateway) -> None:
     # Calls 3 and 4 were placed at the same moment: then the id decides.
     for number, at in enumerate([10, 20, 30, 40, 40, 50]):
-        desk.tell(Telling(f"call-{number}", at=at).placed())
-    first, cursor = desk.page(limit=2)
+        gateway.write(CallEvents(f"call-{number}", at=at).placed())
+    first, cursor = gateway.page(limit=2)
     assert first == ["call-5", "call-4"]
-    second, cursor = desk.page(limit=2, before=cursor)
+    second, cursor = gateway.page(limit=2, before=cursor)
     assert second == ["call-3", "call-2"]
-    desk.tell(Telling("call-9", at=60).placed())
-    third, cursor = desk.page(limit=2, before=cursor)
+    gateway.write(CallEvents("call-9", at=60).placed())
+    third, cursor = gateway.page(limit=2, before=cursor)
     assert (third, cursor) == (["call-1", "call-0"], None)
 
 
-def test_pages_can_be_of_one_agent_kind_or_phase(desk: Desk) -> None:
-    phone = Telling("phone", at=1, kind="phone")
-    desk.tell(phone.placed(), Telling("other", at=2, agent_id="back-office").placed())
-    desk.tell(Telling("live", at=3).answered(4))
-    assert desk.page(agent_id="back-office")[0] == ["other"]
-    assert desk.page(kind="phone")[0] == ["phone"]
-    assert desk.page(phase=Phase.LIVE)[0] == ["live"]
-    assert desk.page(agent_id="front-desk", phase=Phase.OFFERING)[0] == ["phone"]
-    assert desk.page(agent_id="nobody\0") == ([], None)
+def test_pages_can_be_of_one_agent_kind_or_phase(gateway: Gateway) -> None:
+    phone = CallEvents("phone", at=1, kind="phone")
+    gateway.write(phone.placed(), CallEvents("other", at=2, agent_id="back-office").placed())
+    gateway.write(CallEvents("live", at=3).answered(4))
+    assert gateway.page(agent_id="back-office")[0] == ["other"]
+    assert gateway.page(kind="phone")[0] == ["phone"]
+    assert gateway.page(phase=Phase.LIVE)[0] == ["live"]
+    assert gateway.page(agent_id="front-desk", phase=Phase.OFFERING)[0] == ["phone"]
+    assert gateway.page(agent_id="nobody\0") == ([], None)
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "12", "12.", ".id", "-1.id", "9" * 30 + ".id", "٣.id"])
-def test_a_cursor_that_is_none_is_an_error(desks: Desks, tmp_path: Path, cursor: str) -> None:
-    desk = desks(GatewayConfig(data_folder=tmp_path))
+def test_a_cursor_that_is_none_is_an_error(new_gateway: Gateways, tmp_path: Path, cursor: str) -> None:
+    gateway = new_gateway(GatewayConfig(data_folder=tmp_path))
     with pytest.raises(BadCursor, match="is not the `next` of a page"):
-        desk.page(before=cursor)
+        gateway.page(before=cursor)
 
 
 # ---------------------------------------------------------------------- gateways that die
 
 
-def test_calls_that_a_dead_gateway_left_open_end_when_it_starts_again(desk: Desk, desks: Desks) -> None:
-    call, over = Telling(), Telling("call-2")
-    desk.tell(over.placed(), over.ended(105), call.placed(), call.answered(102), call.event(at=4))
-    desk.unseen_for(
+def test_calls_that_a_dead_gateway_left_open_end_when_it_starts_again(
+    gateway: Gateway, new_gateway: Gateways
+) -> None:
+    call, over = CallEvents(), CallEvents("call-2")
+    gateway.write(over.placed(), over.ended(105), call.placed(), call.answered(102), call.event(at=4))
+    gateway.not_renewed_for(
         86_000 + time.time() - NOON
     )  # long before the last event: the event is the last sign of life
-    desk.die()
-    again = desks(desk.config)
+    gateway.die()
+    again = new_gateway(gateway.config)
     detail = again.store.detail("call-1")
     assert detail is not None
     assert (detail.call.phase, detail.call.reason) == (Phase.ENDED, EndReason.GATEWAY_LOST)
@@ -207,49 +211,51 @@ def test_calls_that_a_dead_gateway_left_open_end_when_it_starts_again(desk: Desk
     assert again.store.page(50, None, None, None, None).calls[0].reason is EndReason.CALLER_HANGUP
 
 
-def test_a_gateway_leaves_the_calls_of_others_alone_while_they_are_seen(desk: Desk, desks: Desks) -> None:
-    desk.tell(Telling().placed())
-    other = desks(desk.config, "two:7860")
+def test_a_gateway_leaves_calls_alone_while_their_lease_lasts(
+    gateway: Gateway, new_gateway: Gateways
+) -> None:
+    gateway.write(CallEvents().placed())
+    other = new_gateway(gateway.config, "two:7860")
     assert other.page(phase=Phase.OFFERING)[0] == ["call-1"]
-    assert not other.store.renew()
+    assert not other.store.renew_lease()
     assert other.page(phase=Phase.OFFERING)[0] == ["call-1"]
-    desk.unseen_for(LEASE_S + 1)
-    assert not other.store.renew()
+    gateway.not_renewed_for(LEASE_S + 1)
+    assert not other.store.renew_lease()
     assert other.page(phase=Phase.ENDED)[0] == ["call-1"]
 
 
-def test_a_gateway_that_was_only_cut_off_has_its_calls_back(desk: Desk, desks: Desks) -> None:
-    call = Telling()
-    desk.tell(call.placed(), call.answered(101))
-    other = desks(desk.config, "two:7860")
-    desk.unseen_for(LEASE_S + 1)
-    other.store.renew()
-    assert desk.page(phase=Phase.ENDED)[0] == ["call-1"]
-    assert desk.store.renew(), "it is told that it was given up"
-    desk.backlog.tell_again(NOON + 200)
-    desk.tell()
-    assert desk.page(phase=Phase.LIVE)[0] == ["call-1"]
-    detail = desk.store.detail("call-1")
+def test_a_gateway_that_was_only_cut_off_has_its_calls_back(gateway: Gateway, new_gateway: Gateways) -> None:
+    call = CallEvents()
+    gateway.write(call.placed(), call.answered(101))
+    other = new_gateway(gateway.config, "two:7860")
+    gateway.not_renewed_for(LEASE_S + 1)
+    other.store.renew_lease()
+    assert gateway.page(phase=Phase.ENDED)[0] == ["call-1"]
+    assert gateway.store.renew_lease(), "it is told that it was given up"
+    gateway.queue.add_calls_under_way(NOON + 200)
+    gateway.write()
+    assert gateway.page(phase=Phase.LIVE)[0] == ["call-1"]
+    detail = gateway.store.detail("call-1")
     assert detail is not None
     assert (detail.call.reason, detail.call.ended_at, detail.call.detail) == (None, None, "")
 
 
-def test_two_gateways_of_one_name_are_told_so_once(desk: Desk, desks: Desks) -> None:
+def test_two_gateways_of_one_name_are_told_so_once(gateway: Gateway, new_gateway: Gateways) -> None:
     said: list[str] = []
     handler = logger.add(said.append, level="ERROR")
     try:
-        twin = desks(desk.config)
-        assert desk.store.renew()
-        assert twin.store.renew()
-        desk.store.renew()
+        twin = new_gateway(gateway.config)
+        assert gateway.store.renew_lease()
+        assert twin.store.renew_lease()
+        gateway.store.renew_lease()
     finally:
         logger.remove(handler)
     assert [("another gateway calls itself one:7860" in line) for line in said] == [True, True]
 
 
-def test_a_gateway_that_says_goodbye_is_no_longer_there(desk: Desk, desks: Desks) -> None:
-    other = desks(desk.config, "two:7860")
-    desk.store.close()
+def test_a_gateway_that_says_goodbye_is_no_longer_there(gateway: Gateway, new_gateway: Gateways) -> None:
+    other = new_gateway(gateway.config, "two:7860")
+    gateway.store.close()
     with other.store._engine.connect() as connection:
         assert connection.execute(text("SELECT gateway_id FROM gateways")).scalars().all() == ["two:7860"]
 
@@ -264,55 +270,57 @@ def _record(folder: Path, name: str) -> Path:
     return path
 
 
-def test_a_recording_is_found_by_its_call_while_its_file_is_there(desk: Desk) -> None:
-    assert desk.config.data_folder is not None
-    path = _record(desk.config.data_folder, "2027-01-15/call-1.wav")
-    call = Telling()
-    desk.tell(call.placed(), call.ended(101))
-    desk.backlog.tell_recording("call-1", "2027-01-15/call-1.wav")
-    desk.tell()
-    detail = desk.store.detail("call-1")
+def test_a_recording_is_found_by_its_call_while_its_file_is_there(gateway: Gateway) -> None:
+    assert gateway.config.data_folder is not None
+    path = _record(gateway.config.data_folder, "2027-01-15/call-1.wav")
+    call = CallEvents()
+    gateway.write(call.placed(), call.ended(101))
+    gateway.queue.add_recording("call-1", "2027-01-15/call-1.wav")
+    gateway.write()
+    detail = gateway.store.detail("call-1")
     assert detail is not None
     assert detail.call.recorded
-    assert desk.store.recording_path("call-1") == path
-    desk.backlog.tell_again(NOON)
+    assert gateway.store.recording_path("call-1") == path
+    gateway.queue.add_calls_under_way(NOON)
     path.unlink()
-    assert desk.store.recording_path("call-1") is None
-    assert not desk.store.page(1, None, None, None, None).calls[0].recorded
-    assert desk.store.recording_path("call-2") is None
+    assert gateway.store.recording_path("call-1") is None
+    assert not gateway.store.page(1, None, None, None, None).calls[0].recorded
+    assert gateway.store.recording_path("call-2") is None
 
 
-def test_the_recording_of_a_call_that_was_lost_is_found(desk: Desk, desks: Desks) -> None:
-    assert desk.config.data_folder is not None
-    path = _record(desk.config.data_folder, "2027-01-15/call-1.wav")
-    desk.tell(Telling().placed())
-    desk.die()
-    assert desks(desk.config).store.recording_path("call-1") == path
+def test_the_recording_of_a_call_that_was_lost_is_found(gateway: Gateway, new_gateway: Gateways) -> None:
+    assert gateway.config.data_folder is not None
+    path = _record(gateway.config.data_folder, "2027-01-15/call-1.wav")
+    gateway.write(CallEvents().placed())
+    gateway.die()
+    assert new_gateway(gateway.config).store.recording_path("call-1") == path
 
 
 def test_a_gateway_that_comes_back_finds_recordings_of_calls_that_another_closed(
-    desk: Desk, desks: Desks, tmp_path: Path
+    gateway: Gateway, new_gateway: Gateways, tmp_path: Path
 ) -> None:
-    assert desk.config.data_folder is not None
-    path = _record(desk.config.data_folder, "2027-01-15/call-1.wav")
+    assert gateway.config.data_folder is not None
+    path = _record(gateway.config.data_folder, "2027-01-15/call-1.wav")
     just_now = time.time() - NOON
-    desk.tell(Telling(at=just_now).placed())
-    desk.unseen_for(LEASE_S + 1)
-    desk.die()
-    elsewhere = GatewayConfig(data_folder=tmp_path / "elsewhere", database_url=str(where(desk.config)))
-    other = desks(elsewhere, "two:7860")
+    gateway.write(CallEvents(at=just_now).placed())
+    gateway.not_renewed_for(LEASE_S + 1)
+    gateway.die()
+    elsewhere = GatewayConfig(
+        data_folder=tmp_path / "elsewhere", database_url=str(database_address(gateway.config))
+    )
+    other = new_gateway(elsewhere, "two:7860")
     assert other.page(phase=Phase.ENDED)[0] == ["call-1"]
     assert other.store.recording_path("call-1") is None, "it is on another machine"
-    assert desks(desk.config).store.recording_path("call-1") == path
+    assert new_gateway(gateway.config).store.recording_path("call-1") == path
 
 
-def test_calls_are_forgotten_with_all_that_was_said_when_they_ended_long_ago(desk: Desk) -> None:
-    old, young, live = Telling("old", at=0), Telling("young", at=50), Telling("live", at=1)
-    desk.tell(old.placed(), old.event(), old.ended(20), young.placed(), young.ended(90), live.placed())
-    assert desk.store.forget(NOON + 30) == 1
-    assert desk.store.forget(NOON + 30) == 0
-    assert desk.page()[0] == ["young", "live"]
-    with desk.store._engine.connect() as connection:
+def test_calls_are_forgotten_with_all_that_was_said_when_they_ended_long_ago(gateway: Gateway) -> None:
+    old, young, live = CallEvents("old", at=0), CallEvents("young", at=50), CallEvents("live", at=1)
+    gateway.write(old.placed(), old.event(), old.ended(20), young.placed(), young.ended(90), live.placed())
+    assert gateway.store.delete_calls(NOON + 30) == 1
+    assert gateway.store.delete_calls(NOON + 30) == 0
+    assert gateway.page()[0] == ["young", "live"]
+    with gateway.store._engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM events")).scalar() == 0
 
 
@@ -320,43 +328,47 @@ def test_calls_are_forgotten_with_all_that_was_said_when_they_ended_long_ago(des
 
 
 def test_a_database_that_goes_away_says_so_and_takes_all_when_it_is_back(
-    postgres_server: postgres.Cluster, tmp_path: Path, desks: Desks
+    postgres_server: postgres.Cluster, tmp_path: Path, new_gateway: Gateways
 ) -> None:
-    desk = desks(GatewayConfig(data_folder=tmp_path, database_url=postgres_server.new_database()))
-    call = Telling()
-    desk.tell(call.placed())
-    desk.backlog.tell(call.event())
-    batch = desk.backlog.take()
+    gateway = new_gateway(GatewayConfig(data_folder=tmp_path, database_url=postgres_server.new_database()))
+    call = CallEvents()
+    gateway.write(call.placed())
+    gateway.queue.add(call.event())
+    batch = gateway.queue.take()
     postgres_server.stop()
     try:
-        for work in (lambda: desk.store.write(batch), desk.store.renew, lambda: desk.store.detail("call-1")):
+        for work in (
+            lambda: gateway.store.write(batch),
+            gateway.store.renew_lease,
+            lambda: gateway.store.detail("call-1"),
+        ):
             with pytest.raises(RecordsUnavailable, match="is it running"):
                 work()
     finally:
         postgres_server.start()
-    assert desk.store.write(batch) == 0
-    detail = desk.store.detail("call-1")
+    assert gateway.store.write(batch) == 0
+    detail = gateway.store.detail("call-1")
     assert detail is not None
     assert len(detail.events) == 1
 
 
 def test_a_file_that_is_locked_says_so_after_a_while(
-    desks: Desks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    new_gateway: Gateways, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("piopiy_pipeline.gateway.records.database.BUSY_S", 0.05)
-    desk = desks(GatewayConfig(data_folder=tmp_path))
+    gateway = new_gateway(GatewayConfig(data_folder=tmp_path))
     other = create_engine(f"sqlite:///{tmp_path}/calls.sqlite3")
     event.listen(other, "connect", lambda connection, _: setattr(connection, "isolation_level", None))
     with other.connect() as connection:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
-        desk.backlog.tell(Telling().placed())
+        gateway.queue.add(CallEvents().placed())
         with pytest.raises(RecordsUnavailable, match="locked"):
-            desk.store.write(desk.backlog.take())
+            gateway.store.write(gateway.queue.take())
     other.dispose()
 
 
-def test_only_this_user_can_read_the_file(desks: Desks, tmp_path: Path) -> None:
-    desk = desks(GatewayConfig(data_folder=tmp_path / "new" / "data"))
-    desk.tell(Telling().placed())
+def test_only_this_user_can_read_the_file(new_gateway: Gateways, tmp_path: Path) -> None:
+    gateway = new_gateway(GatewayConfig(data_folder=tmp_path / "new" / "data"))
+    gateway.write(CallEvents().placed())
     assert (tmp_path / "new" / "data").stat().st_mode & 0o077 == 0
     assert all(path.stat().st_mode & 0o077 == 0 for path in (tmp_path / "new" / "data").iterdir())

@@ -18,11 +18,11 @@ TAKEN = DeliveryReply(204)
 FAILED = DeliveryReply(500)
 
 
-def notice(call_id: str, number: int = 1, size: int = 10) -> WebhookMessage:
+def message(call_id: str, number: int = 1, size: int = 10) -> WebhookMessage:
     return WebhookMessage(f"{call_id}.{number}", call_id, "call.placed", b"x" * size)
 
 
-def outbox(**settings: int) -> DeliveryQueue:
+def queue(**settings: int) -> DeliveryQueue:
     """Without jitter: `random` is in the middle."""
     return DeliveryQueue(random=lambda: 0.5, **settings)
 
@@ -34,13 +34,13 @@ def due(box: DeliveryQueue, now: float) -> DeliveryAttempt:
 
 
 def name(attempt: DeliveryAttempt) -> str:
-    return attempt.notice.message_id
+    return attempt.message.message_id
 
 
 def test_what_comes_is_due_at_once_and_gone_when_it_is_taken() -> None:
-    box = outbox()
+    box = queue()
     assert box.wake_at is None
-    assert box.add(notice("a"), 7)
+    assert box.add(message("a"), 7)
     assert box.wake_at == 7
     attempt = due(box, 7)
     assert box.next(7) is None
@@ -50,8 +50,8 @@ def test_what_comes_is_due_at_once_and_gone_when_it_is_taken() -> None:
 
 
 def test_the_messages_of_a_call_keep_their_order_and_calls_do_not_wait_for_each_other() -> None:
-    box = outbox()
-    for one in (notice("a", 1), notice("a", 2), notice("b", 1)):
+    box = queue()
+    for one in (message("a", 1), message("a", 2), message("b", 1)):
         box.add(one, 0)
     first, other = due(box, 0), due(box, 0)
     assert (name(first), name(other)) == ("a.1", "b.1")
@@ -65,9 +65,9 @@ def test_the_messages_of_a_call_keep_their_order_and_calls_do_not_wait_for_each_
 
 
 def test_pauses_grow_and_in_the_end_a_message_is_given_up_for_the_next() -> None:
-    box = outbox()
-    box.add(notice("a", 1), 0)
-    box.add(notice("a", 2), 0)
+    box = queue()
+    box.add(message("a", 1), 0)
+    box.add(message("a", 2), 0)
     now, verdicts = 0.0, list[Verdict]()
     for pause_s in PAUSES_S:
         verdicts.append(box.reply(due(box, now), FAILED, now))
@@ -85,43 +85,43 @@ def test_pauses_grow_and_in_the_end_a_message_is_given_up_for_the_next() -> None
 @pytest.mark.parametrize(("chance", "factor"), [(0.0, 1 - JITTER), (1.0, 1 + JITTER)])
 def test_pauses_are_jittered(chance: float, factor: float) -> None:
     box = DeliveryQueue(random=lambda: chance)
-    box.add(notice("a"), 0)
+    box.add(message("a"), 0)
     box.reply(due(box, 0), FAILED, 0)
     assert box.wake_at == pytest.approx(PAUSES_S[0] * factor)
 
 
 @pytest.mark.parametrize(("asked_for", "waits"), [(60.0, 60.0), (1.0, PAUSES_S[0]), (1e9, PAUSES_S[-1])])
 def test_a_receiver_may_ask_for_a_longer_pause_within_bounds(asked_for: float, waits: float) -> None:
-    box = outbox()
-    box.add(notice("a"), 0)
+    box = queue()
+    box.add(message("a"), 0)
     box.reply(due(box, 0), DeliveryReply(503, retry_after_s=asked_for), 0)
     assert box.wake_at == pytest.approx(waits)
 
 
 def test_a_redirection_or_a_refusal_is_a_failure_like_any() -> None:
-    box = outbox()
+    box = queue()
     for status in (302, 400, 404, 429):
-        box.add(notice(f"call-{status}"), 0)
+        box.add(message(f"call-{status}"), 0)
         assert box.reply(due(box, 0), DeliveryReply(status), 0) == "again"
 
 
 def test_410_ends_it_for_what_waits_what_is_under_way_and_what_comes() -> None:
-    box = outbox()
-    for one in (notice("a", 1), notice("a", 2), notice("b", 1), notice("c", 1)):
+    box = queue()
+    for one in (message("a", 1), message("a", 2), message("b", 1), message("c", 1)):
         box.add(one, 0)
     first, second = due(box, 0), due(box, 0)
     assert box.reply(first, DeliveryReply(410), 1) == "gone"
     assert box.gone
     assert box.reply(second, FAILED, 1) == "gone"
     assert (len(box), box.busy, box.wake_at, box.next(1e6)) == (0, False, None, None)
-    assert not box.add(notice("d"), 2)
+    assert not box.add(message("d"), 2)
     assert box.dropped == 5
 
 
 def test_no_more_than_so_many_attempts_are_under_way() -> None:
-    box = outbox(at_once=2)
+    box = queue(at_once=2)
     for number in range(3):
-        box.add(notice(f"call-{number}"), 0)
+        box.add(message(f"call-{number}"), 0)
     first = due(box, 0)
     due(box, 0)
     assert box.wake_at is None
@@ -131,19 +131,19 @@ def test_no_more_than_so_many_attempts_are_under_way() -> None:
     assert name(due(box, 1)) == "call-2.1"
 
 
-@pytest.mark.parametrize("bounds", [{"max_notices": 3}, {"max_bytes": 30}])
+@pytest.mark.parametrize("bounds", [{"max_messages": 3}, {"max_bytes": 30}])
 def test_where_there_is_no_room_what_comes_is_lost_and_counted(bounds: dict[str, int]) -> None:
-    box = outbox(**bounds)
-    assert [box.add(notice(f"call-{number}"), 0) for number in range(5)] == [True] * 3 + [False] * 2
+    box = queue(**bounds)
+    assert [box.add(message(f"call-{number}"), 0) for number in range(5)] == [True] * 3 + [False] * 2
     assert (len(box), box.lost) == (3, 2)
     box.reply(due(box, 0), TAKEN, 0)
-    assert box.add(notice("late"), 0)
+    assert box.add(message("late"), 0)
 
 
 def test_every_call_of_a_receiver_that_is_down_is_tried_nine_times_and_then_left() -> None:
-    box = outbox(max_notices=2000)
+    box = queue(max_messages=2000)
     for number in range(2000):
-        box.add(notice(f"call-{number}"), 0)
+        box.add(message(f"call-{number}"), 0)
     now, tries = 0.0, 0
     while (wake_at := box.wake_at) is not None:
         now = max(now, wake_at)

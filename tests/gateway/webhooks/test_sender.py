@@ -20,8 +20,8 @@ from piopiy_pipeline.gateway.webhooks import delivery_queue as outbox
 from piopiy_pipeline.gateway.webhooks import sender
 from piopiy_pipeline.gateway.webhooks.config import WebhookConfig
 from piopiy_pipeline.gateway.webhooks.sender import Webhooks, retry_after_s
+from tests.support.call_events import NOON, CallEvents
 from tests.support.gateway_peers import agent, caller, config, until
-from tests.support.news import NOON, Telling
 
 SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
 DOCS = Path(__file__).parents[3] / "docs" / "api.md"
@@ -117,7 +117,7 @@ def test_a_receiver_that_verifies_as_documented_hears_of_a_whole_call_also_at_th
 def test_the_documented_verifier_refuses_what_is_forged_changed_or_old() -> None:
     async def story() -> Receiver:
         async with receiving() as receiver, sending(receiver.config()) as hooks:
-            hooks.watcher(Telling().placed())
+            hooks.on_event(CallEvents().placed())
             await until(lambda: len(receiver.heard) == 1)
             return receiver
 
@@ -144,9 +144,9 @@ def test_what_fails_is_sent_again_as_the_same_message_in_order(monkeypatch: pyte
     async def story() -> None:
         async with receiving() as receiver, sending(receiver.config()) as hooks:
             receiver.answers = [web.Response(status=500), web.Response(status=302)]
-            call = Telling()
-            hooks.watcher(call.placed())
-            hooks.watcher(call.ended(101.0))
+            call = CallEvents()
+            hooks.on_event(call.placed())
+            hooks.on_event(call.ended(101.0))
             await until(lambda: len(receiver.heard) == 4)
             assert receiver.types == ["call.placed"] * 3 + ["call.ended"]
             assert len({headers["webhook-id"] for headers in receiver.headers}) == 2
@@ -164,7 +164,7 @@ def test_a_receiver_that_fails_now_and_then_fills_no_log(monkeypatch: pytest.Mon
         async with receiving() as receiver, sending(receiver.config()) as hooks:
             receiver.answers = [web.Response(status=status) for status in (500, 204, 503, 204) * 5]
             for number in range(20):
-                hooks.watcher(Telling(f"call-{number}").placed())
+                hooks.on_event(CallEvents(f"call-{number}").placed())
             await until(lambda: len(receiver.heard) == 30)
             assert len(set(receiver.bodies)) == 20
 
@@ -181,11 +181,11 @@ def test_410_is_heeded_and_other_receivers_go_on() -> None:
         async with receiving() as leaving, receiving() as staying:
             leaving.answers = [web.Response(status=410)]
             async with sending(leaving.config(), staying.config(events=["call.ended"])) as hooks:
-                call = Telling()
-                hooks.watcher(call.placed())
+                call = CallEvents()
+                hooks.on_event(call.placed())
                 await until(lambda: len(leaving.heard) == 1)
-                hooks.watcher(call.answered(101.0))
-                hooks.watcher(call.ended(102.0))
+                hooks.on_event(call.answered(101.0))
+                hooks.on_event(call.ended(102.0))
                 await until(lambda: len(staying.heard) == 1)
             assert leaving.types == ["call.placed"]
             assert staying.types == ["call.ended"]
@@ -203,7 +203,7 @@ def test_a_receiver_that_does_not_answer_holds_up_neither_another_nor_the_end(
             stuck.wait = asyncio.Event()
             async with sending(stuck.config(), other.config()) as hooks:
                 for number in range(20):
-                    hooks.watcher(Telling(f"call-{number}").placed())
+                    hooks.on_event(CallEvents(f"call-{number}").placed())
                 await until(lambda: len(other.heard) == 20)
                 assert len(stuck.heard) <= sender.AT_ONCE
                 async with asyncio.timeout(5):
@@ -216,7 +216,7 @@ def test_a_receiver_that_is_not_there_is_no_failure_of_the_gateway() -> None:
     async def story() -> None:
         gone = WebhookConfig(url="http://127.0.0.1:1/calls", secret=SECRET)
         async with sending(gone) as hooks:
-            hooks.watcher(Telling().placed())
+            hooks.on_event(CallEvents().placed())
         await hooks.close()
         early = Webhooks([gone])
         await early.close()  # before it ever began

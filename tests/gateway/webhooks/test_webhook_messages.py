@@ -1,4 +1,4 @@
-"""What webhooks tell, made of what calls tell."""
+"""The messages of webhooks, made from the events of the bus."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from piopiy_pipeline.gateway.core.event_bus import BusEvent
 from piopiy_pipeline.gateway.core.snapshots import Phase
 from piopiy_pipeline.gateway.webhooks.config import WebhookEvent
 from piopiy_pipeline.gateway.webhooks.webhook_messages import CONVERSATION_LIMIT, WebhookMessages
-from tests.support.news import Telling
+from tests.support.call_events import CallEvents
 
 EVERY: tuple[WebhookEvent, ...] = get_args(WebhookEvent)
 
 
-def told(*news: BusEvent, wanted: tuple[WebhookEvent, ...] = EVERY) -> list[dict[str, Any]]:
+def bodies_of(*events: BusEvent, wanted: tuple[WebhookEvent, ...] = EVERY) -> list[dict[str, Any]]:
     numbers = count(1)
-    notices = WebhookMessages(wanted, new_id=lambda: f"msg_{next(numbers)}")
+    maker = WebhookMessages(wanted, new_id=lambda: f"msg_{next(numbers)}")
     bodies = []
-    for one in news:
-        for notice in notices.tell(one):
-            body = json.loads(notice.body)
-            assert body["type"] == notice.event
+    for one in events:
+        for message in maker.messages_for(one):
+            body = json.loads(message.body)
+            assert body["type"] == message.event
             assert body["timestamp"].endswith("Z")
             bodies.append(body)
     return bodies
@@ -33,15 +33,15 @@ def types(bodies: list[dict[str, Any]]) -> list[str]:
 
 
 def test_a_call_is_placed_answered_and_ended_once_each() -> None:
-    call = Telling()
-    news: list[BusEvent] = [
+    call = CallEvents()
+    events: list[BusEvent] = [
         call.placed(),
         call.answered(102.0),
         call._changed(103.0, phase=Phase.OFFERING),  # its agent was lost, and another is asked
         call._changed(104.0, phase=Phase.LIVE),
         call.ended(110.0),
     ]
-    bodies = told(*news)
+    bodies = bodies_of(*events)
     assert types(bodies) == ["call.placed", "call.answered", "call.ended"]
     assert [body["data"]["call"]["phase"] for body in bodies] == ["offering", "live", "ended"]
     record = bodies[-1]["data"]["call"]
@@ -50,8 +50,8 @@ def test_a_call_is_placed_answered_and_ended_once_each() -> None:
 
 
 def test_the_end_has_the_whole_conversation_without_partial_words() -> None:
-    call = Telling()
-    news: list[BusEvent] = [
+    call = CallEvents()
+    events: list[BusEvent] = [
         call.placed(),
         call.answered(101.0),
         call.event("user_partial", 1.0, text="a ta"),
@@ -59,7 +59,7 @@ def test_the_end_has_the_whole_conversation_without_partial_words() -> None:
         call.event("tool", 2.5, number=1, name="book", arguments={"guests": 4}),
         call.ended(110.0),
     ]
-    data = told(*news, wanted=("call.ended",))[0]["data"]
+    data = bodies_of(*events, wanted=("call.ended",))[0]["data"]
     assert data["events_left_out"] == 0
     assert data["events"] == [
         {"number": 2, "at": 2.0, "event": "user_turn", "data": {"text": "A “table”\n"}},
@@ -73,9 +73,9 @@ def test_the_end_has_the_whole_conversation_without_partial_words() -> None:
 
 
 def test_turns_and_transfers_are_told_as_they_happen() -> None:
-    call = Telling()
+    call = CallEvents()
     outcome = {"request_id": "r", "to": "200", "warm": True, "outcome": "busy", "detail": ""}
-    bodies = told(
+    bodies = bodies_of(
         call.placed(),
         call.event("user_turn", 2.0, text="Hello?"),
         call.event("latency", 2.5, total_s=0.5),
@@ -96,23 +96,23 @@ def test_turns_and_transfers_are_told_as_they_happen() -> None:
 
 
 def test_nothing_is_told_that_nobody_wants() -> None:
-    call = Telling()
-    news: list[BusEvent] = [call.placed(), call.event("user_turn"), call.answered(101.0), call.ended(102.0)]
-    assert types(told(*news, wanted=("call.answered",))) == ["call.answered"]
+    call = CallEvents()
+    events: list[BusEvent] = [call.placed(), call.event("user_turn"), call.answered(101.0), call.ended(102.0)]
+    assert types(bodies_of(*events, wanted=("call.answered",))) == ["call.answered"]
 
 
 def test_a_call_that_was_refused_at_once_has_only_its_end() -> None:
-    assert types(told(Telling().ended(100.0))) == ["call.ended"]
+    assert types(bodies_of(CallEvents().ended(100.0))) == ["call.ended"]
 
 
 def test_what_is_said_of_a_call_that_is_not_known_is_not_told() -> None:
-    assert told(Telling().event("user_turn")) == []
+    assert bodies_of(CallEvents().event("user_turn")) == []
 
 
 def test_a_conversation_that_is_too_long_is_told_from_its_beginning_and_how_much_is_left_out() -> None:
-    call = Telling()
+    call = CallEvents()
     long = "x" * (CONVERSATION_LIMIT // 10)
     events = [call.event("user_turn", float(n), text=long) for n in range(12)]
-    data = told(call.placed(), *events, call.ended(200.0), wanted=("call.ended",))[0]["data"]
+    data = bodies_of(call.placed(), *events, call.ended(200.0), wanted=("call.ended",))[0]["data"]
     assert len(data["events"]) == 9
     assert data["events_left_out"] == 3

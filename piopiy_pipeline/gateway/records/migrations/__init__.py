@@ -1,1 +1,1 @@
-"""Alembic's folder: `env` runs the scripts of `versions`; `migrating` calls it."""
+"""The folder of Alembic: `env` runs the scripts in `versions`. `gateway.records.migration` calls Alembic."""

@@ -1,4 +1,4 @@
-"""What Alembic runs for every command: on the connection that `migrating` opened, in its transaction."""
+"""Alembic runs this for every command, on the connection and in the transaction that `migrate` opened."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from piopiy_pipeline.gateway.records.tables import metadata
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=metadata,
-    transactional_ddl=True,  # SQLite can, too, when somebody begins the transaction
+    transactional_ddl=True,  # SQLite can do that too, once a transaction has begun
     render_as_batch=True,  # SQLite alters tables by copying them
 )
 with context.begin_transaction():

@@ -1,8 +1,8 @@
-"""What is to be written to the records and is not yet. No I/O.
+"""What waits to be written to the records. No I/O.
 
-Of a call the latest state counts, so that a database that is away for an hour costs one row a call.
-Events are kept in order. Both are bounded: when there is no room, what is there already stays, and
-what comes is lost and counted, because the beginning of a conversation explains more than its end.
+Only the latest state of a call is kept, so that a database that is away for an hour costs one row for each
+call. Events are kept in order. Both are bounded. When there is no room, what waits already stays, and what
+comes is lost and counted: the beginning of a conversation explains more than its end.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from piopiy_pipeline.gateway.core.snapshots import Phase
 from piopiy_pipeline.gateway.records.models import CallRecord
 from piopiy_pipeline.gateway.records.record_builder import RecordBuilder
 
-__all__ = ["Backlog", "EventRow", "RecordBatch"]
+__all__ = ["EventRow", "RecordBatch", "WriteQueue"]
 
 BATCH_EVENTS = 1000
 """The most events of one transaction."""
@@ -25,7 +25,10 @@ BATCH_EVENTS = 1000
 
 @dataclass(frozen=True, slots=True)
 class EventRow:
-    """An event of a conversation, as it is written."""
+    """An event of a conversation, as it is written.
+
+    `when` is Unix time in seconds, `at` seconds since the answer, `size` about how many bytes it takes.
+    """
 
     call_id: str
     number: int
@@ -34,31 +37,38 @@ class EventRow:
     event: str
     data: dict[str, Any]
     size: int
-    """About so many bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordBatch:
-    """What goes into one transaction: calls first, because events belong to them."""
+    """What is written in one transaction: calls first, because events refer to them."""
 
     calls: dict[str, CallRecord] = field(default_factory=dict)
     events: tuple[EventRow, ...] = ()
     recordings: dict[str, str] = field(default_factory=dict)
-    """Call ids, and where below the folder of recordings their files are."""
+    """Call ids, and the paths of their files below the folder of recordings."""
 
     def __len__(self) -> int:
         return len(self.calls) + len(self.events) + len(self.recordings)
 
 
-class Backlog:
-    """See the module. `lost` counts the events, calls and recordings for which there was no room."""
+class WriteQueue:
+    """The calls, events and recordings that are not written yet.
+
+    `lost` counts those for which there was no room.
+
+    Args:
+        max_calls: The most calls that wait, and the most recordings.
+        max_events: The most events that wait.
+        max_bytes: The most bytes of events that wait.
+    """
 
     def __init__(
         self, *, max_calls: int = 10_000, max_events: int = 20_000, max_bytes: int = 32 << 20
     ) -> None:
         self.lost = 0
         self._max_calls, self._max_events, self._max_bytes = max_calls, max_events, max_bytes
-        self._calendar = RecordBuilder()
+        self._records = RecordBuilder()
         self._calls: dict[str, CallRecord] = {}
         self._events: deque[EventRow] = deque()
         self._bytes = 0
@@ -68,13 +78,17 @@ class Backlog:
     def __len__(self) -> int:
         return len(self._calls) + len(self._events) + len(self._recordings)
 
-    def tell(self, news: BusEvent) -> bool:
-        """Take what happened; says whether there is something to write now. Partial events are not kept."""
-        if isinstance(news, CallChanged):
-            return self._tell_call(news)
-        if news.partial:
+    def add(self, event: BusEvent) -> bool:
+        """Queue the new state of a call or an event of its conversation. Partial events are left out.
+
+        Returns:
+            Whether something was queued.
+        """
+        if isinstance(event, CallChanged):
+            return self._add_change(event)
+        if event.partial:
             return False
-        row = _row(news)
+        row = _row(event)
         full = len(self._events) >= self._max_events or self._bytes + row.size > self._max_bytes
         if full or row.call_id not in self._known:
             self.lost += 1
@@ -83,21 +97,21 @@ class Backlog:
         self._bytes += row.size
         return True
 
-    def tell_recording(self, call_id: str, path: str) -> bool:
-        """A recording is finished: `path` is below the folder of recordings."""
+    def add_recording(self, call_id: str, path: str) -> bool:
+        """Queue the `path`, below the folder of recordings, of a finished recording. Says whether it was queued."""
         if len(self._recordings) >= self._max_calls:
             self.lost += 1
             return False
         self._recordings[call_id] = path
         return True
 
-    def tell_again(self, when: float) -> None:
-        """Write the calls under way once more: somebody may have written over them."""
-        for record in self._calendar.under_way(when):
-            self._add(record)
+    def add_calls_under_way(self, when: float) -> None:
+        """Queue the calls under way at the Unix time `when` once more: somebody may have overwritten them."""
+        for record in self._records.under_way(when):
+            self._add_call(record)
 
     def take(self) -> RecordBatch:
-        """What to write next."""
+        """Remove what is to be written next from the queue."""
         calls, self._calls = self._calls, {}
         recordings, self._recordings = self._recordings, {}
         events = tuple(self._events.popleft() for _ in range(min(BATCH_EVENTS, len(self._events))))
@@ -105,21 +119,21 @@ class Backlog:
         return RecordBatch(calls, events, recordings)
 
     def put_back(self, batch: RecordBatch) -> None:
-        """A batch that could not be written: it is the next again. What came meanwhile is newer."""
+        """Queue a batch that could not be written before everything else. What came meanwhile is newer."""
         self._calls = {**batch.calls, **self._calls}
         self._recordings = {**batch.recordings, **self._recordings}
         self._events.extendleft(reversed(batch.events))
         self._bytes += sum(row.size for row in batch.events)
 
-    def _tell_call(self, news: CallChanged) -> bool:
-        record = self._calendar.record(news)
-        added = self._add(record)
+    def _add_change(self, event: CallChanged) -> bool:
+        record = self._records.record(event)
+        added = self._add_call(record)
         if record.phase is Phase.ENDED:
             self._known.discard(record.call_id)
         return added
 
-    def _add(self, record: CallRecord) -> bool:
-        """Calls that wait already stay, with their latest state; a new one needs room."""
+    def _add_call(self, record: CallRecord) -> bool:
+        """Replace the state of a call that waits already. A call that does not wait needs room."""
         if record.call_id not in self._calls and len(self._calls) >= self._max_calls:
             self.lost += 1
             return False
@@ -128,6 +142,6 @@ class Backlog:
         return True
 
 
-def _row(news: ConversationTold) -> EventRow:
-    size = len(json.dumps(news.data, ensure_ascii=False, default=str)) + 100
-    return EventRow(news.call_id, news.number, news.when, news.at, news.event, news.data, size)
+def _row(event: ConversationTold) -> EventRow:
+    size = len(json.dumps(event.data, ensure_ascii=False, default=str)) + 100
+    return EventRow(event.call_id, event.number, event.when, event.at, event.event, event.data, size)

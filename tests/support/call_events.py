@@ -1,4 +1,4 @@
-"""What calls tell their watchers, for tests of who listens: `Telling` is one call."""
+"""The events that calls publish on the event bus, for tests of its subscribers."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from piopiy_pipeline.gateway.core.event_bus import CallChanged, ConversationTold
 from piopiy_pipeline.gateway.core.snapshots import CallSnapshot, Phase
 from piopiy_pipeline.signaling.messages import ConversationEventName
 
-__all__ = ["NOON", "Telling"]
+__all__ = ["NOON", "CallEvents"]
 
 NOON = 1_800_000_000.0
 """The time of day at the loop's time 0 of these calls: some day in January 2027."""
 
 
-class Telling:
-    """A call, placed at the loop's time `at`; each method is what it would tell then."""
+class CallEvents:
+    """The events of one call, placed at the loop's time `at`. Each method is what the call publishes then."""
 
     def __init__(self, call_id: str = "call-1", *, at: float = 100.0, **fields: Any) -> None:
         self.state = CallSnapshot(
