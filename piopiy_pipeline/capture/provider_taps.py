@@ -33,6 +33,7 @@ from piopiy_pipeline.capture.capture_log import CaptureLog
 from piopiy_pipeline.capture.content import kind_of, llm_content, runs_locally, tts_content
 from piopiy_pipeline.capture.format import StageLine
 from piopiy_pipeline.capture.secrets import Scrubber, secrets_of
+from piopiy_pipeline.compat.pipecat import intercept_tts
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.services.switch import ServiceSwitch
 
@@ -148,14 +149,11 @@ class _TTSTap:
         self._log = log
         self._service = service
         self._name = type(service).__name__
-        self._run_tts = service.run_tts
-        self._append = service.append_to_audio_context
         self._contexts: dict[str, list[int]] = {}
         """The requests of each audio context, in order."""
         self._inline: dict[str, int] = {}
         """The request whose generator runs, by context: what comes now is its answer and nobody else's."""
-        service.run_tts = self.run_tts  # type: ignore[method-assign]
-        service.append_to_audio_context = self.append  # type: ignore[method-assign]
+        self._run_tts, self._append = intercept_tts(service, run_tts=self.run_tts, append=self.append)
         service.add_event_handler("on_before_process_frame", self._processing)
 
     async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:

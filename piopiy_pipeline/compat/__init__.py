@@ -10,9 +10,12 @@ side may import `compat.pipecat`.
 
 from __future__ import annotations
 
+import dis
 import inspect
 from collections.abc import Iterable
+from functools import cache
 from importlib import metadata
+from types import FunctionType
 
 __all__ = ["CompatError", "check_attributes", "check_parameters"]
 
@@ -83,7 +86,13 @@ def _has(owner: object, name: str) -> bool:
     if not inspect.isclass(owner):
         return False
     makers = (vars(base).get("__init__") for base in owner.__mro__)
-    return any(name in maker.__code__.co_names for maker in makers if inspect.isfunction(maker))
+    return any(name in _assigned(maker) for maker in makers if inspect.isfunction(maker))
+
+
+@cache
+def _assigned(function: FunctionType) -> frozenset[str]:
+    """The names of the attributes that a function assigns, of whatever object."""
+    return frozenset(step.argval for step in dis.get_instructions(function) if step.opname == "STORE_ATTR")
 
 
 def _name(owner: object) -> str:

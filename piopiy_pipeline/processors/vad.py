@@ -39,6 +39,7 @@ from pipecat.processors.frame_processor import (
     FrameProcessorSetup,
 )
 
+from piopiy_pipeline.compat.pipecat import is_cancelling, is_observed
 from piopiy_pipeline.processors.silero import window_shape
 from piopiy_pipeline.processors.vad_engine import VadEngine, VadStream, shared_engine
 from piopiy_pipeline.processors.vad_segments import Segmenter, VadEvent, VadSettings
@@ -112,14 +113,14 @@ class VadStage(FrameProcessor):
         direction: FrameDirection = FrameDirection.DOWNSTREAM,
         callback: FrameCallback | None = None,
     ) -> None:
-        following = self._next
+        following = self.next
         if (
             isinstance(frame, InputAudioRawFrame)
             and direction is FrameDirection.DOWNSTREAM
             and callback is None
             and following is not None
-            and not self._cancelling
-            and not (self._setup and self._setup.observer)
+            and not is_cancelling(self)
+            and not is_observed(self)
         ):
             # Where nobody observes the push, the way through the base class would cost more than the VAD.
             await self._feed_frame(frame)
@@ -268,7 +269,7 @@ class VadStage(FrameProcessor):
 
     async def _flush_input(self) -> None:
         """The transcription must have all of the speech before it is told that the speech has ended."""
-        flush = getattr(self._prev, "flush", None)
+        flush = getattr(self.previous, "flush", None)
         if flush is not None:
             pushed = flush()
             if inspect.isawaitable(pushed):

@@ -30,6 +30,7 @@ from pipecat.services.stt_service import STTService
 from pipecat.transcriptions.language import Language
 from pipecat.utils.time import time_now_iso8601
 
+from piopiy_pipeline.compat.pipecat import user_id
 from piopiy_pipeline.services.workers import Lease, WorkerFailed, WorkerLost, WorkerPool, shared_pool
 
 __all__ = ["SphinxSTTService", "sphinx_pool"]
@@ -252,7 +253,7 @@ class SphinxSTTService(STTService):
 
     async def _interim(self, text: str) -> None:
         await self.push_frame(
-            InterimTranscriptionFrame(text, self._user_id, time_now_iso8601(), Language.EN_US)
+            InterimTranscriptionFrame(text, user_id(self), time_now_iso8601(), Language.EN_US)
         )
 
     async def _final(self, text: str, confidence: float, piece: _Piece) -> None:
@@ -264,7 +265,7 @@ class SphinxSTTService(STTService):
         await self.push_frame(
             TranscriptionFrame(
                 text,
-                self._user_id,
+                user_id(self),
                 time_now_iso8601(),
                 Language.EN_US,
                 result={"confidence": round(confidence, 3)},

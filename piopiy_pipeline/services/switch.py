@@ -30,6 +30,8 @@ from pipecat.processors.frame_processor import (
     FrameProcessorSetup,
 )
 
+from piopiy_pipeline.compat.pipecat import is_set_up
+
 __all__ = ["ServiceSwitch"]
 
 START_S = 10.0
@@ -73,7 +75,7 @@ class ServiceSwitch(FrameProcessor):
         """
         if service not in self.services:
             raise ValueError(f"{service} is not in this switch")
-        if self._setup is not None:
+        if is_set_up(self):
             raise RuntimeError("the switch is set up: its services cannot be replaced any more")
         self.services = tuple(other if each is service else each for each in self.services)
         self._replaced[service] = other
@@ -102,7 +104,7 @@ class ServiceSwitch(FrameProcessor):
         async with self._switching:
             if service is self.active:
                 return False
-            if self._setup is not None and service not in self._ready:
+            if is_set_up(self) and service not in self._ready:
                 async with asyncio.timeout(START_S):
                     await self._start(service)
             before, self.active = self.active, service

@@ -7,13 +7,13 @@ from typing import Any
 
 from pipecat.frames.frames import ErrorFrame, Frame
 from pipecat.observers.base_observer import BaseObserver
-from pipecat.pipeline.worker import PipelineWorker
-from pipecat.processors.frame_processor import FrameDirection
+
+from piopiy_pipeline.compat.pipecat import SourceHookWorker
 
 __all__ = ["CallWorker"]
 
 
-class CallWorker(PipelineWorker):
+class CallWorker(SourceHookWorker):
     """`has_observers` tells the stages whether anything has to be built for observers."""
 
     def __init__(self, pipeline: Any, *, observers: Sequence[BaseObserver], **options: Any) -> None:
@@ -28,7 +28,7 @@ class CallWorker(PipelineWorker):
             **options,
         )
 
-    async def _source_push_frame(self, frame: Frame, direction: FrameDirection) -> None:
+    async def frame_left_upstream(self, frame: Frame) -> None:
         """A fatal error is that of a service which takes no more work: the caller hears of it, too.
 
         pipecat would cancel the pipeline on the spot, in silence.
@@ -37,4 +37,3 @@ class CallWorker(PipelineWorker):
             frame.fatal = False
             if frame.processor is not None:
                 await frame.processor.set_usable(False)
-        await super()._source_push_frame(frame, direction)

@@ -7,11 +7,12 @@ collector happens to come by. The session owns what was opened in a call, and so
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Iterable
 from typing import Any
 
 from loguru import logger
+
+from piopiy_pipeline.compat.pipecat import openai_clients
 
 __all__ = ["close_clients"]
 
@@ -24,12 +25,7 @@ async def close_clients(stages: Iterable[Any]) -> None:
     A service makes its own client and lives for one call, so nobody else uses it. Clients of other
     SDKs may have been handed in by the author, and are the author's to close.
     """
-    openai = sys.modules.get("openai")  # not loaded: nobody has a client of it
-    if openai is None:
-        return
-    clients = [
-        stage._client for stage in stages if isinstance(getattr(stage, "_client", None), openai.AsyncOpenAI)
-    ]
+    clients = openai_clients(stages)
     if not clients:
         return
     try:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import pipecat.processors.frameworks.rtvi.models as rtvi
 from loguru import logger
@@ -22,14 +22,13 @@ from pipecat.frames.frames import (
     LLMConfigureOutputFrame,
     LLMMessagesAppendFrame,
 )
-from pipecat.observers.base_observer import FramePushed
 from pipecat.pipeline.capabilities import BotCapabilities
-from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.processors.frameworks.rtvi.frames import RTVIClientMessageFrame, RTVISendTextFrame
-from pipecat.processors.frameworks.rtvi.observer import RTVIObserver
 from pydantic import BaseModel, ValidationError
 
 from piopiy_pipeline._version import __version__
+from piopiy_pipeline.compat.pipecat import RtviTranslator
 from piopiy_pipeline.session.events import ClientMessage
 from piopiy_pipeline.session.paced_queue import MESSAGES_PER_S, PacedQueue
 from piopiy_pipeline.signaling.messages import DataMessage, dump
@@ -93,7 +92,7 @@ class RtviClient:
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
         self.client_version = _version(protocol) or [0, 0, 0]
-        self._teller = _Teller(self, self._tell)
+        self._translator = RtviTranslator(self, self._tell)
         self._typing = asyncio.Lock()
         self._typed = 0
         self._answers: dict[str, Callable[[str, dict[str, Any]], None]] = {
@@ -114,14 +113,7 @@ class RtviClient:
 
     def saw(self, frame: Frame) -> None:
         """A frame passes a place where it has a meaning in the protocol, for the first time."""
-        data = FramePushed(
-            source=self._output,  # text counts as said when it is the output that passes it on
-            destination=self._output,
-            frame=frame,
-            direction=FrameDirection.DOWNSTREAM,
-            timestamp=0,
-        )
-        _at_once(self._teller.on_push_frame(data))
+        self._translator.translate(frame, self._output)
 
     def error(self, message: str) -> None:
         """Something went wrong in the call, which goes on."""
@@ -260,27 +252,6 @@ class RtviClient:
             result=result.result,
         )
         self._host.spawn(self._host.queue(frame), "function_call_result")
-
-
-class _Teller(RTVIObserver):
-    """pipecat's translation of frames into messages, which come to us."""
-
-    def __init__(self, client: RtviClient, tell: Callable[[BaseModel], None]) -> None:
-        super().__init__(cast(Any, client))  # of its RTVIProcessor it reads the client's version
-        self._tell_client = tell
-
-    async def send_rtvi_message(self, model: BaseModel, exclude_none: bool = True) -> None:
-        self._tell_client(model)
-
-
-def _at_once(work: Coroutine[Any, Any, None]) -> None:
-    """Run a coroutine that waits for nothing, here and now: messages come in the order of the frames."""
-    try:
-        work.send(None)
-    except StopIteration:
-        return
-    work.close()
-    raise RuntimeError("the translation of a frame into RTVI waits for something")
 
 
 def _plain(model: BaseModel) -> dict[str, Any]:

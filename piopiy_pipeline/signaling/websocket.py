@@ -21,8 +21,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from struct import Struct
-from types import GeneratorType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from loguru import logger
 from websockets.asyncio.client import ClientConnection
@@ -31,13 +30,12 @@ from websockets.asyncio.server import ServerConnection
 from websockets.frames import DATA_OPCODES, CloseCode, Frame, Opcode
 from websockets.protocol import OPEN, SERVER, Event
 
-if TYPE_CHECKING:
-    from websockets.utils import apply_mask
-else:
-    try:
-        from websockets.speedups import apply_mask
-    except ImportError:
-        from websockets.utils import apply_mask
+from piopiy_pipeline.compat.websockets import (
+    apply_mask,
+    can_write_past,
+    max_message_size,
+    parser_waits_for_frame,
+)
 
 __all__ = ["CLOSE_S", "EARLY_LIMIT", "DirectClientConnection", "DirectConnection", "DirectServerConnection"]
 
@@ -105,13 +103,13 @@ class DirectConnection(Connection):
             if not data:
                 return
         super().data_received(data)
-        self._between_frames = self._parser_waits_for_frame()
+        self._between_frames = parser_waits_for_frame(self.protocol)
 
     def _take_whole(self, data: bytes) -> bytes:
         """Deliver the messages at the beginning of `data` that are one frame and all there; the rest of it."""
         start, end = 0, len(data)
         head = 6 if self._server else 2
-        limit = self.protocol.max_message_size
+        limit = max_message_size(self.protocol)
         while end - start >= head and self.protocol.state is OPEN:
             kind, size = data[start], data[start + 1]
             if kind != _WHOLE_BINARY and kind != _WHOLE_TEXT:
@@ -132,22 +130,6 @@ class DirectConnection(Connection):
             start = body + size
             self._deliver(kind == _WHOLE_TEXT, payload)
         return data[start:] if start else data
-
-    def _parser_waits_for_frame(self) -> bool:
-        """Whether websockets has read all that came, up to a frame's end, and there is no extension to undo.
-
-        Its parser is a generator that asks at the beginning of each frame, and nowhere else, whether anything
-        follows. Where that is not to be seen, or messages are in fragments, it goes on reading.
-        """
-        protocol = self.protocol
-        if protocol.state is not OPEN or protocol.extensions or protocol.debug:
-            return False
-        if protocol.current_size is not None or protocol.max_fragment_size is not None:
-            return False
-        waits: Any = protocol.parser
-        while isinstance(within := waits.gi_yieldfrom, GeneratorType):
-            waits = within
-        return not protocol.reader.buffer and waits.__name__ == "at_eof"
 
     def process_event(self, event: Event) -> None:
         """websockets' hook for each event: data frames go straight to the listener."""
@@ -226,7 +208,7 @@ class DirectConnection(Connection):
     def _write(self, kind: int, data: bytes) -> None:
         """Send a message on an open connection, as one frame."""
         protocol, size = self.protocol, len(data)
-        if not self._server or size > 0xFFFF or protocol.extensions or protocol.debug or protocol.writes:
+        if not self._server or size > 0xFFFF or not can_write_past(protocol):
             if kind == _WHOLE_TEXT:
                 protocol.send_text(data)
             else:

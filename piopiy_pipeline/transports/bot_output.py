@@ -37,12 +37,13 @@ from pipecat.frames.frames import (
     TTSStoppedFrame,
     TTSTextFrame,
 )
-from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+from pipecat.processors.frame_processor import FrameDirection
 from pipecat.transports.base_output import BaseOutputTransport
 from pipecat.transports.base_transport import TransportParams
 from pipecat.utils.errors import ErrorCategory
 
 from piopiy_pipeline.audio.resample import Resampler
+from piopiy_pipeline.compat.pipecat import process_as_plain_stage
 from piopiy_pipeline.signaling.gateway_protocol import TokenBucket
 from piopiy_pipeline.signaling.messages import Clear, Cleared, DataMessage, Dtmf, Played, dump
 from piopiy_pipeline.transports.frames import HeardTextFrame, SpeechMarkFrame
@@ -212,12 +213,12 @@ class BotOutput(BaseOutputTransport):
         if not isinstance(frame, OutputAudioRawFrame):
             self._monitor.frame_arrived(frame)
         if isinstance(frame, InterruptionFrame):
-            await FrameProcessor.process_frame(self, frame, direction)
+            await process_as_plain_stage(self, frame, direction)
             await self._in_turn(frame)
         elif isinstance(frame, (SystemFrame, EndFrame, StopFrame)):
             await super().process_frame(frame, direction)
         else:
-            await FrameProcessor.process_frame(self, frame, direction)
+            await process_as_plain_stage(self, frame, direction)
             await self._in_turn(frame)
 
     async def _in_turn(self, frame: Frame) -> None:

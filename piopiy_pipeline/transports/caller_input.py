@@ -25,6 +25,7 @@ from pipecat.processors.frame_processor import FrameDirection
 from pipecat.transports.base_input import BaseInputTransport
 from pipecat.transports.base_transport import TransportParams
 
+from piopiy_pipeline.compat.pipecat import is_observed
 from piopiy_pipeline.transports.frames import CallerAudioFrame
 
 __all__ = ["CallerInput"]
@@ -54,7 +55,7 @@ class CallerInput(BaseInputTransport):
 
     def audio(self, pcm: bytes) -> None:
         """Take the caller's audio, of any length. Dropped before the pipeline has started."""
-        if not self._frame_bytes or self._paused:
+        if not self._frame_bytes:
             return
         if self._tap is not None:
             self._tap(pcm)
@@ -112,7 +113,7 @@ class CallerInput(BaseInputTransport):
         pcm = bytes(self._pcm)
         self._pcm.clear()
         frame = CallerAudioFrame(pcm, self.sample_rate, scored=self._tap is not None)
-        if self.next is not None and self.processor_setup.observer is None:
+        if self.next is not None and not is_observed(self):
             await self.next.queue_frame(frame, FrameDirection.DOWNSTREAM)
         else:
             await self.push_frame(frame)
@@ -125,7 +126,7 @@ class CallerInput(BaseInputTransport):
         await self._halt()
 
     async def pause(self, frame: StopFrame) -> None:
-        self._paused = True
+        self._frame_bytes = 0  # audio is dropped until the next start
         self._pcm.clear()
 
     async def cancel(self, frame: CancelFrame) -> None:

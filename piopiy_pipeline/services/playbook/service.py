@@ -26,6 +26,7 @@ from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.llm_service import LLMService
 from pipecat.services.settings import LLMSettings
 
+from piopiy_pipeline.compat.pipecat import push_llm_text
 from piopiy_pipeline.services.playbook.dialogue import Dialogue
 from piopiy_pipeline.services.playbook.loading import load_playbook
 from piopiy_pipeline.services.playbook.model import Playbook
@@ -108,7 +109,7 @@ class PlaybookLLMService(LLMService[_PlaybookAdapter]):
         await self.push_frame(LLMFullResponseStartFrame())
         try:
             for word in re.findall(r"\S+\s*", action.text):
-                await self._push_llm_text(word)
+                await push_llm_text(self, word)
             if action.tool is not None:
                 call = FunctionCallFromLLM(
                     function_name=action.tool,

@@ -37,6 +37,7 @@ from pipecat.utils.time import time_now_iso8601
 from piopiy_pipeline.capture.content import kind_of, llm_content, runs_locally, tts_content
 from piopiy_pipeline.capture.format import Kind
 from piopiy_pipeline.capture.provider_taps import services_in
+from piopiy_pipeline.compat.pipecat import makes_text_frames, push_llm_text, user_id, wrap_audio_in_frames
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.testing.replaying.answers import AnswerBook, Part, RecordedAnswer
 from piopiy_pipeline.testing.replaying.replayed_speech import SpeechClip
@@ -123,9 +124,9 @@ class ReplayedSTT(STTService):
     def _frame(self, data: dict[str, Any]) -> Frame:
         language = Language(data["language"]) if data["language"] in set(Language) else None
         if not data["final"]:
-            return InterimTranscriptionFrame(data["text"], self._user_id, time_now_iso8601(), language)
+            return InterimTranscriptionFrame(data["text"], user_id(self), time_now_iso8601(), language)
         return TranscriptionFrame(
-            data["text"], self._user_id, time_now_iso8601(), language, finalized=bool(data["finalized"])
+            data["text"], user_id(self), time_now_iso8601(), language, finalized=bool(data["finalized"])
         )
 
     async def stop(self, frame: EndFrame) -> None:
@@ -173,7 +174,7 @@ class ReplayedLLM(LLMService[Any]):
         async for part in _in_time(answer):
             match part.kind:
                 case "text":
-                    await self._push_llm_text(str(part.data["text"]))
+                    await push_llm_text(self, str(part.data["text"]))
                 case "tool_calls":
                     calls = [
                         FunctionCallFromLLM(
@@ -202,8 +203,7 @@ class ReplayedTTS(TTSService):
 
     def take_over(self) -> None:
         """Leave the frames around the audio to the base class, whoever made them before."""
-        self._push_start_frame = self._push_stop_frames = True
-        self._pause_frame_processing = False
+        wrap_audio_in_frames(self)
         self._replay_spoken = {}
 
     async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
@@ -222,7 +222,7 @@ class ReplayedTTS(TTSService):
                             self._replay_spoken.get(context_id, 0.0) + len(pcm) / 2 / sound.rate
                         )
                         yield TTSAudioRawFrame(pcm, sound.rate, 1, context_id=context_id)
-                case "word" if not self._push_text_frames:
+                case "word" if not makes_text_frames(self):
                     word = [(str(part.data["word"]), start + float(part.data["seconds"]))]
                     spaced = bool(part.data.get("spaced"))
                     await self.add_word_timestamps(word, context_id, includes_inter_frame_spaces=spaced)

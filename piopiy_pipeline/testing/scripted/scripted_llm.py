@@ -22,6 +22,7 @@ from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.llm_service import LLMService
 from pipecat.services.settings import LLMSettings
 
+from piopiy_pipeline.compat.pipecat import constructor_options, push_llm_text, share_tools
 from piopiy_pipeline.testing.scripted.faults import Fault, FaultPlan, Stalls, TimesOut
 from piopiy_pipeline.testing.scripted.latency_profiles import Latency, as_profile
 from piopiy_pipeline.testing.scripted.reply_script import Reply, ReplyScript, ScriptedResponse, ScriptOver
@@ -102,19 +103,9 @@ class ScriptedLLM(StandIn, LLMService[Any]):
         if original is None:
             super().__init__(settings=NO_SETTINGS.copy())
         else:
-            super().__init__(
-                run_in_parallel=original._run_in_parallel,
-                group_parallel_tools=original._group_parallel_tools,
-                function_call_timeout_secs=original._function_call_timeout_secs,
-                settings=original._settings.copy(),
-            )
+            super().__init__(**constructor_options(original))
             self.stand_for(original)
-            # The same objects: a tool that is registered with the author's service later counts too.
-            self._functions = original._functions
-            self._tool_cleanups = original._tool_cleanups
-            self._adapter = original._adapter
-            self._enable_async_tool_cancellation = original._enable_async_tool_cancellation
-            self._appended_system_instructions = original._appended_system_instructions
+            share_tools(self, original)
         self._script = script
         self._replies = ReplyScript(script.turns, script.otherwise)
         self._plan = plan or FaultPlan(script.faults)
@@ -167,7 +158,7 @@ class ScriptedLLM(StandIn, LLMService[Any]):
                 await self.stop_ttfb_metrics()
             elif self._script.words_per_s is not None:
                 await _sleep(1 / self._script.words_per_s)
-            await self._push_llm_text(word)
+            await push_llm_text(self, word)
         if fault is not None:
             await self._fail(fault)
         if fault is None or not (fault.error or isinstance(fault, Stalls)):

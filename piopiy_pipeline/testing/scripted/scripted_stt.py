@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 from pipecat.frames.frames import (
     CancelFrame,
@@ -27,6 +27,7 @@ from pipecat.services.settings import STTSettings
 from pipecat.services.stt_service import STTService
 from pipecat.utils.time import time_now_iso8601
 
+from piopiy_pipeline.compat.pipecat import constructor_options, user_id
 from piopiy_pipeline.pipeline import StageError
 from piopiy_pipeline.testing.line.spoken_words import Spoken
 from piopiy_pipeline.testing.scripted.faults import Fault, FaultPlan, Garbage, Stalls
@@ -89,15 +90,10 @@ class ScriptedSTT(StandIn, STTService):
 
         Raises `StageError` for one that decides by itself when a turn ends.
         """
-        settings = STTSettings(model=None, language=None)
-        if original is not None:
-            settings = original._settings.copy()
-        super().__init__(
-            settings=settings,
-            sample_rate=original._init_sample_rate if original is not None else None,
-            ttfs_p99_latency=original._ttfs_p99_latency if original is not None else 0.0,
-            audio_passthrough=original._audio_passthrough if original is not None else True,
-        )
+        if original is None:
+            super().__init__(settings=STTSettings(model=None, language=None), ttfs_p99_latency=0.0)
+        else:
+            super().__init__(**constructor_options(original))
         if original is not None:
             if original.service_metadata_frame().user_turn_strategies is not None:
                 raise StageError(
@@ -169,10 +165,10 @@ class ScriptedSTT(StandIn, STTService):
         while True:
             await asyncio.sleep(every_s)
             text = self._spoken(begun, self._now())
-            if text and text != said and not self._muted:
+            if text and text != said and not self.is_muted:
                 said = text
                 await self.push_frame(
-                    InterimTranscriptionFrame(text, self._user_id, time_now_iso8601(), self._language())
+                    InterimTranscriptionFrame(text, user_id(self), time_now_iso8601(), self._language())
                 )
 
     async def _answer(self) -> None:
@@ -196,15 +192,15 @@ class ScriptedSTT(StandIn, STTService):
         await self._final(text, last=not isinstance(fault, Stalls))
 
     async def _final(self, text: str, *, last: bool) -> None:
-        if not text or self._muted:
+        if not text or self.is_muted:
             return
         if last:
             self.confirm_finalize()
-        await self.push_frame(TranscriptionFrame(text, self._user_id, time_now_iso8601(), self._language()))
+        await self.push_frame(TranscriptionFrame(text, user_id(self), time_now_iso8601(), self._language()))
         await self.emit_stt_usage_metrics()
 
     def _language(self) -> Any:
-        return self._settings.language or None
+        return cast(STTSettings, self.settings).language or None
 
     # ------------------------------------------------------------------ its life
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ from pipecat.services.settings import TTSSettings
 from pipecat.services.tts_service import TTSService
 
 from piopiy_pipeline.audio.wav import read_wav
+from piopiy_pipeline.compat.pipecat import constructor_options, makes_text_frames, share_text_rules
 from piopiy_pipeline.offload import offload
 from piopiy_pipeline.testing.scripted.faults import Fault, FaultPlan, Garbage, Stalls, TimesOut
 from piopiy_pipeline.testing.scripted.latency_profiles import Latency, as_profile
@@ -86,23 +88,14 @@ class ScriptedTTS(StandIn, TTSService):
         self._script = script = script or Voice()
         words = script.words
         if words is None:
-            words = original is None or not original._push_text_frames
-        settings = TTSSettings(model=None, voice=None, language=None)
+            words = original is None or not makes_text_frames(original)
+        options: dict[str, Any] = {"settings": TTSSettings(model=None, voice=None, language=None)}
         if original is not None:
-            settings = original._settings.copy()
-        super().__init__(
-            push_start_frame=True,
-            push_stop_frames=True,
-            push_text_frames=not words,
-            sample_rate=original._init_sample_rate if original is not None else None,
-            settings=settings,
-        )
+            options = constructor_options(original)
+        super().__init__(push_start_frame=True, push_stop_frames=True, push_text_frames=not words, **options)
         if original is not None:
             self.stand_for(original)
-            self._text_transforms = original._text_transforms
-            self._text_filters = original._text_filters
-            self._skip_text_types = original._skip_text_types
-            self._transport_destination = original._transport_destination
+            share_text_rules(self, original)
         self._tells_words = words
         self._plan = plan or FaultPlan(script.faults)
         self._random = random or Random(0)

@@ -12,6 +12,7 @@ from typing import Any
 from pipecat.frames.frames import Frame, ServiceUpdateSettingsFrame
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
+from piopiy_pipeline.compat.pipecat import share_event_handlers
 from piopiy_pipeline.session.provider_clients import close_clients
 
 __all__ = ["StandIn"]
@@ -25,12 +26,7 @@ class StandIn(FrameProcessor):
     def stand_for(self, original: FrameProcessor) -> None:
         """Take over what was given to `original`, now and later."""
         self._stands_for = original
-        for name, event in original._event_handlers.items():
-            mine = self._event_handlers.get(name)
-            if mine is not None:
-                mine.handlers = event.handlers  # the same list: a handler that is added later counts too
-            else:  # an event of its own: it never comes, but asking for it is no error
-                self._event_handlers[name] = event
+        share_event_handlers(self, original)
         for method in ("queue_frame", "push_frame", "broadcast_frame"):
             setattr(original, method, getattr(self, method))
 
