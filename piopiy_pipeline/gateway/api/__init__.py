@@ -1,1 +1,1 @@
-"""The gateway's HTTP side: client tokens, offers of browsers, calls past and present, and the console's files."""
+"""The HTTP API: calls under way and past, call control, client tokens, offers of browsers, and the console's files."""

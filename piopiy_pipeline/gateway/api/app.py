@@ -1,4 +1,4 @@
-"""The API and the console as one ASGI application. Loads FastAPI, so it is imported in a thread."""
+"""The API and the console as one ASGI application."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from piopiy_pipeline.gateway.api.request_limits import INTERNAL_ERROR, RequestLi
 __all__ = ["WEB", "build_app"]
 
 WEB = Path(__file__).parents[1] / "web"
-"""The console's files."""
+"""The folder with the console's files."""
 
 _PUBLISHED_NAMES = {"CandidatesAdded": "Added", "KeysOrder": "Keys", "StartedSession": "Session"}
 """Models whose classes have other names than their schemas, which clients may have been generated from."""
@@ -37,8 +37,8 @@ seconds; the answers are a `Hello`, a `WatchedCall` for each call under way, and
 `WatchedEvent` as they happen. Closed with 1008 and a sentence where something is wrong."""
 
 
-def build_app(parts: ApiDependencies) -> RequestLimits:
-    """The application of one gateway."""
+def build_app(deps: ApiDependencies) -> RequestLimits:
+    """The ASGI application of one gateway."""
     app = FastAPI(
         title="piopiy gateway",
         version=__version__,
@@ -47,9 +47,9 @@ def build_app(parts: ApiDependencies) -> RequestLimits:
         docs_url=None,  # those pages load their scripts from other hosts
         redoc_url=None,
     )
-    app.state.parts = parts
+    app.state.deps = deps
     app.state.peer_owners = clients.PeerOwners()
-    app.state.orders = IdempotencyStore(parts.config.dials_per_minute)
+    app.state.idempotency = IdempotencyStore(deps.config.dials_per_minute)
     app.include_router(clients.router)
     app.include_router(calls.router)
     app.include_router(control.router)
@@ -59,18 +59,18 @@ def build_app(parts: ApiDependencies) -> RequestLimits:
     app.add_exception_handler(AccessError, _api_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(Exception, _failure)  # Starlette would say it in plain text
+    app.add_exception_handler(Exception, _failure)  # Starlette would answer in plain text
     app.mount("/", StaticFiles(directory=WEB, html=True), name="console")
     _complete_openapi(app)
-    if parts.config.allowed_origins:
+    if deps.config.allowed_origins:
         app.add_middleware(
             CORSMiddleware,
-            allow_origins=[origin.rstrip("/") for origin in parts.config.allowed_origins],
+            allow_origins=[origin.rstrip("/") for origin in deps.config.allowed_origins],
             allow_methods=["GET", "POST", "PATCH"],
             allow_headers=["Authorization", "Content-Type", "Range"],
             max_age=600,
         )
-    return RequestLimits(app, parts.access)
+    return RequestLimits(app, deps.access)
 
 
 def _problem(status: int, text: str, headers: dict[str, str] | None = None) -> JSONResponse:
@@ -87,9 +87,9 @@ async def _api_error(_: Request, error: Exception) -> JSONResponse:
 
 
 async def _validation_error(_: Request, error: Exception) -> JSONResponse:
-    """A sentence for each problem, without what was sent: that may be a secret."""
+    """Answer with a sentence for each problem. What was sent is left out, because it may be a secret."""
     assert isinstance(error, RequestValidationError)
-    lines = [f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in error.errors()]
+    lines = [f"{'.'.join(str(key) for key in one['loc'])}: {one['msg']}" for one in error.errors()]
     return _problem(422, "; ".join(lines[:10]))
 
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Query
 from fastapi.responses import FileResponse
 
 from piopiy_pipeline.call import CallKind, EndReason
-from piopiy_pipeline.gateway.api.dependencies import ApiDependencies, ApiError, Operator, Parts, problems
+from piopiy_pipeline.gateway.api.dependencies import ApiDependencies, ApiError, Deps, Operator, problems
 from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
 from piopiy_pipeline.gateway.core.snapshots import Phase
 from piopiy_pipeline.gateway.records.models import (
@@ -31,16 +31,16 @@ _UNKNOWN = {404: "There is no such call."}
 
 @router.get("", summary="Calls, the latest first", responses=problems(_AWAY))
 async def list_calls(
-    parts: Parts,
+    deps: Deps,
     limit: Annotated[int, Query(ge=1, le=200, description="At most so many.")] = 50,
     before: Annotated[str | None, Query(max_length=512, description="The `next` of the page before.")] = None,
     agent_id: Annotated[str | None, Query(max_length=128, description="Calls of this agent only.")] = None,
     kind: Annotated[CallKind | None, Query(description="Calls of this kind only.")] = None,
     phase: Annotated[Phase | None, Query(description="Calls in this phase only.")] = None,
 ) -> CallPage:
-    """Calls under way and past ones, of every kind."""
+    """Calls under way and past calls of every kind."""
     try:
-        return await parts.archive.page(limit=limit, before=before, agent_id=agent_id, kind=kind, phase=phase)
+        return await deps.archive.page(limit=limit, before=before, agent_id=agent_id, kind=kind, phase=phase)
     except BadCursor as error:
         raise ApiError(422, str(error)) from None
     except RecordsUnavailable as error:
@@ -48,16 +48,16 @@ async def list_calls(
 
 
 @router.get("/{call_id}", summary="A call and its conversation", responses=problems(_AWAY | _UNKNOWN))
-async def get_call(parts: Parts, call_id: CallId) -> CallDetail:
-    """A call, with what was said and done in it, in order."""
+async def get_call(deps: Deps, call_id: CallId) -> CallDetail:
+    """A call and the events of its conversation, in order."""
     try:
-        detail = await parts.archive.detail(call_id)
+        detail = await deps.archive.detail(call_id)
     except RecordsUnavailable as error:
         raise ApiError(503, str(error)) from None
     if detail is not None:
         return detail
     # A call that was placed a moment ago may not be in the database yet.
-    record = parts.recent.find(call_id)
+    record = deps.recent.find(call_id)
     if record is None:
         raise ApiError(404, f"there is no call {call_id!r}")
     return CallDetail(call=record, events=[])
@@ -68,23 +68,27 @@ async def get_call(parts: Parts, call_id: CallId) -> CallDetail:
     summary="Hang up",
     responses=problems({404: _UNKNOWN[404], 409: "The call is over already."}),
 )
-async def hang_up(parts: Parts, call_id: CallId) -> CallRecord:
+async def hang_up(deps: Deps, call_id: CallId) -> CallRecord:
     """End a call under way, with the reason `agent_hangup`."""
-    call = await call_under_way(parts, call_id)
+    call = await call_under_way(deps, call_id)
     call.end(asyncio.get_running_loop().time(), EndReason.AGENT_HANGUP, "hung up from the console")
-    record = parts.recent.find(call_id)
-    assert record is not None, "the recent calls were told of its end"
+    record = deps.recent.find(call_id)
+    assert record is not None, "the recent calls get every change of a call"
     return record
 
 
-async def call_under_way(parts: ApiDependencies, call_id: str) -> GatewayCall:
-    """The call. Raises `ApiError` where it is over (409), or there is none (404)."""
-    call = parts.switchboard.call(call_id)
+async def call_under_way(deps: ApiDependencies, call_id: str) -> GatewayCall:
+    """A call under way.
+
+    Raises:
+        ApiError: The call is over (409), or there is no such call (404).
+    """
+    call = deps.switchboard.call(call_id)
     if call is not None:
         return call
-    if parts.recent.find(call_id) is None:
+    if deps.recent.find(call_id) is None:
         try:
-            known = await parts.archive.detail(call_id)
+            known = await deps.archive.detail(call_id)
         except RecordsUnavailable:
             known = None
         if known is None:
@@ -102,10 +106,10 @@ async def call_under_way(parts: ApiDependencies, call_id: str) -> GatewayCall:
         206: {"content": {"audio/wav": {}}, "description": "The part that the header `Range` asked for."},
     },
 )
-async def get_recording(parts: Parts, call_id: CallId) -> FileResponse:
-    """A stereo WAV; `Range` is heeded, so that a player can jump."""
+async def get_recording(deps: Deps, call_id: CallId) -> FileResponse:
+    """A stereo WAV file. A player may ask for a part of it with the header `Range`."""
     try:
-        path = await parts.archive.recording_path(call_id)
+        path = await deps.archive.recording_path(call_id)
     except RecordsUnavailable as error:
         raise ApiError(503, str(error)) from None
     if path is None:

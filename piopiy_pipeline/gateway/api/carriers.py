@@ -1,4 +1,4 @@
-"""The routes that carriers ask what to do with a call: the answer has them stream it to this gateway."""
+"""The routes where carriers ask what to do with a call. The answer makes them stream it to this gateway."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
 
-from piopiy_pipeline.gateway.api.dependencies import ApiError, Parts, problems
+from piopiy_pipeline.gateway.api.dependencies import ApiError, Deps, problems
 
 __all__ = ["router"]
 
@@ -27,31 +27,31 @@ CarrierName = Annotated[str, Path(max_length=32)]
     "/carrier/{carrier}/{agent_id}/answer", summary="A carrier's call for an agent", responses=_ANSWERS
 )
 async def answer_for_agent(
-    request: Request, parts: Parts, carrier: CarrierName, agent_id: Annotated[str, Path(max_length=128)]
+    request: Request, deps: Deps, carrier: CarrierName, agent_id: Annotated[str, Path(max_length=128)]
 ) -> Response:
-    """What the carrier is to do with a call: stream it here, with a ticket that is good for this call.
+    """The document that makes the carrier stream a call to this gateway, with a ticket for this one call.
 
-    The request carries the carrier's own signature. Parameters after the ``?`` become metadata of the call.
+    The request has the carrier's own signature. Parameters after the ``?`` become metadata of the call.
     """
-    return await _answer(request, parts, carrier, agent_id)
+    return await _answer(request, deps, carrier, agent_id)
 
 
 @router.get("/carrier/{carrier}/answer", include_in_schema=False)
 @router.post(
     "/carrier/{carrier}/answer", summary="A carrier's call for its default agent", responses=_ANSWERS
 )
-async def answer_for_default(request: Request, parts: Parts, carrier: CarrierName) -> Response:
-    """The same for the agent that the carrier's settings name."""
-    return await _answer(request, parts, carrier, None)
+async def answer_for_default(request: Request, deps: Deps, carrier: CarrierName) -> Response:
+    """The same document, for the agent that the carrier's settings name."""
+    return await _answer(request, deps, carrier, None)
 
 
-async def _answer(request: Request, parts: Parts, carrier: str, agent_id: str | None) -> Response:
-    if parts.carriers is None:
+async def _answer(request: Request, deps: Deps, carrier: str, agent_id: str | None) -> Response:
+    if deps.carriers is None:
         raise ApiError(404, "this gateway takes no carriers' streams: it has no carriers")
-    # As it was sent: a signature covers the address to the letter.
+    # The address exactly as it was sent, because the signature covers it.
     target = request.scope["raw_path"].decode("ascii")
     query = request.scope["query_string"].decode("latin-1")
-    document = parts.carriers.answer(
+    document = deps.carriers.answer(
         carrier,
         agent_id,
         request.method,

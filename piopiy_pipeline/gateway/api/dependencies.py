@@ -1,4 +1,4 @@
-"""What the routes hold in their hands: the gateway's parts, and who asks."""
+"""What every route needs: the objects of the gateway, errors as answers, and the check of API keys."""
 
 from __future__ import annotations
 
@@ -22,13 +22,15 @@ from piopiy_pipeline.gateway.webrtc.browser_offers import BrowserCalls
 if TYPE_CHECKING:
     from piopiy_pipeline.gateway.carriers.carrier_gateway import CarrierGateway
 
-__all__ = ["PROBLEMS", "ApiDependencies", "ApiError", "KeyCheck", "Operator", "Parts"]
+__all__ = ["PROBLEMS", "ApiDependencies", "ApiError", "Deps", "KeyCheck", "Operator"]
 
 
 @dataclass(frozen=True, slots=True)
 class ApiDependencies:
-    """The gateway as the API sees it. `browser` is None in a gateway that takes no browsers' calls, and
-    `carriers` in one that has none."""
+    """The objects of the gateway that routes use.
+
+    `browser` is None in a gateway that takes no calls from browsers, `carriers` in one that has no carriers.
+    """
 
     config: GatewayConfig
     switchboard: Switchboard
@@ -42,7 +44,13 @@ class ApiDependencies:
 
 
 class ApiError(Exception):
-    """An answer that is a `Problem`."""
+    """Answers the request with a `Problem`.
+
+    Args:
+        status: The HTTP status.
+        text: A sentence that says what was wrong and what to do.
+        headers: Further headers of the answer.
+    """
 
     def __init__(self, status: int, text: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(text)
@@ -59,22 +67,22 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     429: {"model": Problem, "description": "Too many wrong keys came from this address."},
     500: {"model": Problem, "description": "A failure of the gateway's own."},
 }
-"""What every route may answer."""
+"""The errors that every route may answer."""
 
 
 def problems(more: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
-    """`PROBLEMS`, and those of one route."""
+    """`PROBLEMS` and the errors of one route, as FastAPI wants them: a description for each HTTP status."""
     return PROBLEMS | {status: {"model": Problem, "description": text} for status, text in more.items()}
 
 
-async def _parts(request: Request) -> ApiDependencies:
-    # Not a plain function: FastAPI would ask a thread each time.
-    parts = request.app.state.parts
-    assert isinstance(parts, ApiDependencies)
-    return parts
+async def _deps(request: Request) -> ApiDependencies:
+    # A coroutine, because FastAPI runs plain functions in a thread.
+    deps = request.app.state.deps
+    assert isinstance(deps, ApiDependencies)
+    return deps
 
 
-Parts = Annotated[ApiDependencies, Depends(_parts)]
+Deps = Annotated[ApiDependencies, Depends(_deps)]
 
 _api_key = HTTPBearer(
     auto_error=False, scheme_name="API key", description="One of api_keys. An open console needs none."
@@ -87,10 +95,14 @@ client_token = HTTPBearer(
 
 
 class KeyCheck:
-    """A look at the key of a request, which guessers get only so many of. Raises `AccessError` for one more."""
+    """Limits how many wrong keys may come from one address. Make one before the key of a request is checked.
 
-    def __init__(self, request: Request, parts: ApiDependencies) -> None:
-        self._failures = parts.failures
+    Raises:
+        AccessError: Too many wrong keys came from this address (429).
+    """
+
+    def __init__(self, request: Request, deps: ApiDependencies) -> None:
+        self._failures = deps.failures
         self._shown = bearer_token(request.headers.get) is not None
         self._host = request.client.host if request.client else None
         self._now = asyncio.get_running_loop().time()
@@ -98,19 +110,19 @@ class KeyCheck:
             raise AccessError(429, TOO_MANY)
 
     def wrong(self) -> None:
-        """It was no key, and nothing else of ours, if there was one at all."""
+        """Count the key of this request, if it has one, as wrong."""
         if self._shown:
             self._failures.failed(self._host, self._now)
 
 
-async def _operator(request: Request, parts: Parts, _: Annotated[Any, Security(_api_key)]) -> None:
-    key = KeyCheck(request, parts)
+async def _operator(request: Request, deps: Deps, _: Annotated[Any, Security(_api_key)]) -> None:
+    key = KeyCheck(request, deps)
     try:
-        parts.access.check_operator(request.headers.get)
+        deps.access.check_operator(request.headers.get)
     except AccessError:
         key.wrong()
         raise
 
 
 Operator = Depends(_operator)
-"""A dependency of routes that are for operators alone."""
+"""A dependency of routes that only operators may use."""

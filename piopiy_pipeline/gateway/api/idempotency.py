@@ -1,8 +1,8 @@
-"""Calls that were ordered over HTTP: how many a key may order, and that none is dialled twice. No I/O.
+"""Outbound calls over HTTP: no order is dialled twice, and each API key may dial so many a minute. No I/O.
 
-Whoever does not hear an answer asks again, with the same ``Idempotency-Key``, and is given the answer of
-the first time. Kept in memory, within bounds: a gateway that is started anew knows nothing of before.
-Only calls that were dialled are remembered: what was refused may be tried again with the same key.
+A client that gets no answer sends its order again with the same ``Idempotency-Key``, and gets the answer of the
+first time. Answers are kept in memory, within limits: a gateway that is started again has none. Only calls
+that were dialled are kept: an order that was refused may be sent again with the same key.
 """
 
 from __future__ import annotations
@@ -18,33 +18,45 @@ from piopiy_pipeline.gateway.records.models import CallRecord
 __all__ = ["KEPT", "KEPT_S", "IdempotencyStore", "KeyReused"]
 
 KEPT = 10_000
+"""How many answers are kept."""
 KEPT_S = 86_400.0
-"""So many keys are remembered, for a day at most."""
+"""How long an answer is kept."""
 _MINUTE_S = 60.0
 
 
 class KeyReused(Exception):
-    """The same key came with another body before."""
+    """The same idempotency key came with another body before."""
 
 
 @dataclass(frozen=True, slots=True)
 class _StoredAnswer:
-    print: bytes
+    fingerprint: bytes
     record: CallRecord
     until: float
 
 
 class IdempotencyStore:
-    """See the module. `who` is whoever orders, `key` the ``Idempotency-Key``; `now` is in seconds."""
+    """The answers to orders, by the API key and the idempotency key; and the limit of calls a minute.
+
+    In all methods `operator` names the API key (`Access.who`), `key` is the ``Idempotency-Key``, and `now` is
+    in seconds on one clock.
+
+    Args:
+        per_minute: How many calls each API key may dial in any minute.
+    """
 
     def __init__(self, per_minute: int) -> None:
         self.per_minute = per_minute
         self._kept: OrderedDict[tuple[str, str], _StoredAnswer] = OrderedDict()
         self._dialled: dict[str, deque[float]] = {}
 
-    def wait_s(self, who: str, now: float) -> float:
-        """Count one more; how long to wait instead, where that is more in a minute than is allowed, else 0."""
-        times = self._dialled.setdefault(who, deque())
+    def wait_s(self, operator: str, now: float) -> float:
+        """Count one more call, if the limit allows it.
+
+        Returns:
+            0.0 if the call was counted, or else how many seconds to wait.
+        """
+        times = self._dialled.setdefault(operator, deque())
         while times and times[0] <= now - _MINUTE_S:
             times.popleft()
         if len(times) >= self.per_minute:
@@ -52,25 +64,29 @@ class IdempotencyStore:
         times.append(now)
         return 0.0
 
-    def answer(self, who: str, key: str, order: CallOrder, now: float) -> CallRecord | None:
-        """What was answered to this order before. Raises `KeyReused`."""
+    def answer(self, operator: str, key: str, order: CallOrder, now: float) -> CallRecord | None:
+        """The answer that this order got before, or None.
+
+        Raises:
+            KeyReused: The key came with another order.
+        """
         while self._kept and next(iter(self._kept.values())).until <= now:
             self._kept.popitem(last=False)
-        kept = self._kept.get((who, key))
+        kept = self._kept.get((operator, key))
         if kept is None:
             return None
-        if kept.print != _print(order):
+        if kept.fingerprint != _fingerprint(order):
             raise KeyReused
         return kept.record
 
-    def keep(self, who: str, key: str, order: CallOrder, record: CallRecord, now: float) -> None:
-        """Remember what was answered."""
-        self._kept[who, key] = _StoredAnswer(_print(order), record, now + KEPT_S)
+    def keep(self, operator: str, key: str, order: CallOrder, record: CallRecord, now: float) -> None:
+        """Keep the answer to an order."""
+        self._kept[operator, key] = _StoredAnswer(_fingerprint(order), record, now + KEPT_S)
         if len(self._kept) > KEPT:
             self._kept.popitem(last=False)
 
 
-def _print(order: CallOrder) -> bytes:
-    """The same for the same order, however it was written."""
+def _fingerprint(order: CallOrder) -> bytes:
+    """A hash that is the same for the same order, in whatever order its JSON has the keys."""
     text = json.dumps(order.model_dump(mode="json"), sort_keys=True)
     return hashlib.sha256(text.encode()).digest()

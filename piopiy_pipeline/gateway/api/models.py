@@ -1,6 +1,7 @@
-"""What the HTTP API takes and gives, as models; OpenAPI is made of them.
+"""The requests and answers of the HTTP API as models, from which the OpenAPI document is made.
 
-Times of day are ISO 8601 in UTC, lengths of time seconds. Unknown keys are refused.
+Times of day are ISO 8601 in UTC, lengths of time are seconds. Unknown keys are refused. The models of calls are
+those of the records (`gateway.records.models`).
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ __all__ = [
 
 
 class Model(BaseModel):
-    """What every model of the API is."""
+    """The settings that all models of the API share."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -43,7 +44,7 @@ class Problem(Model):
 
 
 class AgentSummary(Model):
-    """An agent that this gateway knows, and how much of it is connected."""
+    """An agent of this gateway: how many instances are connected, and their calls."""
 
     agent_id: str
     instances: int
@@ -52,7 +53,7 @@ class AgentSummary(Model):
 
 
 class ServerInfo(Model):
-    """What a page needs to know before anything else. Asks for no key; without one `agents` is left out."""
+    """What a page needs to know first. It needs no key, but without a key `agents` is empty."""
 
     version: str
     console: Literal["key", "open"]
@@ -65,57 +66,57 @@ class ServerInfo(Model):
 
 
 Destination = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
-"""A number, a ``sip:`` URI, or the name of a registered phone."""
+"""A phone number, a ``sip:`` URI, or the name of a registered phone."""
 
 
 class CallOrder(Model):
-    """Whom to call, and which agent is to talk to them."""
+    """Whom to call, and which agent talks to them."""
 
     agent_id: Annotated[str, Field(min_length=1, max_length=128)]
     to: Destination
     """The bot's `to_number`."""
     from_number: Annotated[Destination | None, Field(alias="from")] = None
-    """The number that is shown there, and the bot's `from_number`. None: as the trunk's configuration says."""
+    """The number that the called phone shows, and the bot's `from_number`. None: the trunk's own."""
     metadata: dict[str, Any] | None = None
     """For the bot."""
     max_duration_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    """The longest it may last from its answer; the gateway's own limit holds too."""
+    """The longest the call may last from its answer, in seconds. The gateway's own limit holds too."""
     ring_timeout_s: Annotated[float, Field(gt=0, le=300)] = 45
-    """How long it may ring."""
+    """How long the phone may ring, in seconds."""
     record: bool | None = None
-    """Whether to record it. None: as the gateway's configuration says."""
+    """Whether to record the call. None: as the gateway's configuration says."""
 
 
 class TransferOrder(Model):
-    """Whom to hand the caller to: `signaling.messages.Transfer` says what *warm* means."""
+    """Whom to transfer the caller to. `signaling.messages.Transfer` says what a warm transfer is."""
 
     to: Destination
     warm: bool = True
     summary: Annotated[str, Field(max_length=2000)] = ""
-    """What whoever answers is to know, if they have a display for it (the header ``X-Call-Summary``)."""
+    """A text for the person who answers, if their phone can show it (the header ``X-Call-Summary``)."""
     ring_timeout_s: Annotated[float, Field(gt=0, le=300)] = 30
 
 
 class TransferTicket(Model):
-    """A transfer has begun: the event ``transfer`` with this `request_id` tells what became of it."""
+    """A transfer has begun. The event ``transfer`` with this `request_id` says how it ended."""
 
     request_id: str
 
 
 class KeysOrder(Model):
-    """Keys to be pressed, in this order."""
+    """Keys (DTMF) to press, in this order."""
 
     digits: Annotated[str, Field(pattern=r"^[0-9A-D*#]{1,64}$")]
 
 
 class Switch(Model):
-    """On, or off again. Said twice, it is the same."""
+    """Switches something on or off. To send it twice changes nothing."""
 
     on: bool = True
 
 
 class AppMessage(Model):
-    """A message for the application of a caller, or for the bot as if it came from there."""
+    """A message for the caller's application, or for the bot as if it came from that application."""
 
     data: dict[str, Any]
     to: Literal["caller", "bot"] = "caller"
@@ -125,30 +126,30 @@ class AppMessage(Model):
 
 
 class WatchKey(Model):
-    """The first message of a watcher, within 5 seconds. `key` is not needed where the console is open."""
+    """The first message of a client, within 5 seconds. `key` is not needed if the console is open."""
 
     type: Literal["watch"] = "watch"
     key: str | None = None
     calls: list[str] | None = None
-    """Events of these calls only; None: of all. Changes of calls are told in any case."""
+    """Send the events of these conversations only. None: of all. Changes of calls are always sent."""
 
 
 class Hello(Model):
-    """The answer to `WatchKey`. A `WatchedCall` for each call under way follows."""
+    """The answer to `WatchKey`. A `WatchedCall` follows for each call under way."""
 
     type: Literal["hello"] = "hello"
     version: str
 
 
 class WatchedCall(Model):
-    """A call was placed, answered, or ended: what it is now."""
+    """A call was placed, answered, or ended: its record as it is now."""
 
     type: Literal["call"] = "call"
     call: CallRecord
 
 
 class WatchedEvent(Model):
-    """Something happened in a conversation."""
+    """An event of a conversation, `at` seconds after the answer."""
 
     type: Literal["event"] = "event"
     call_id: str

@@ -1,4 +1,4 @@
-"""The route of telephones: which are here, which trunks know us, and what the SIP port has seen."""
+"""The route of telephones: which are registered, which trunks are connected, and what the SIP port has counted."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from fastapi import APIRouter
 
-from piopiy_pipeline.gateway.api.dependencies import ApiError, Operator, Parts, problems
+from piopiy_pipeline.gateway.api.dependencies import ApiError, Deps, Operator, problems
 from piopiy_pipeline.gateway.api.models import Model
 from piopiy_pipeline.gateway.core.dialling import NoDialler
 
@@ -20,7 +20,7 @@ router = APIRouter(tags=["phones"], dependencies=[Operator])
 
 
 class TrunkInfo(Model):
-    """A trunk. `registered` is None where the configuration does not want a registration."""
+    """A trunk. `registered` is None if the configuration asks for no registration there."""
 
     name: str
     host: str
@@ -28,17 +28,17 @@ class TrunkInfo(Model):
 
 
 class PhonesInfo(Model):
-    """The telephone side, just now; `seen` counts since the start."""
+    """The telephones and trunks as they are now. `seen` counts since the start of the gateway."""
 
     port: int
     tls_port: int | None
     registered: list[str]
-    """The users whose phone is here."""
+    """The users whose phone is registered."""
     trunks: list[TrunkInfo]
     calls: int
     connections: int
     seen: dict[str, int]
-    """Messages, calls, wrong passwords, unknown numbers, what was dropped: see `gateway.sip.stats`."""
+    """Counts of messages, calls, wrong passwords, unknown numbers and dropped packets: see `gateway.sip`."""
 
 
 @router.get(
@@ -46,12 +46,12 @@ class PhonesInfo(Model):
     summary="The telephone side",
     responses=problems({404: "This gateway has no telephones.", 503: "They are not open yet, or no more."}),
 )
-async def get_phones(parts: Parts) -> PhonesInfo:
-    """Whose phone is registered, which trunks we are registered with, and counters for the operator."""
-    config = parts.config.sip
+async def get_phones(deps: Deps) -> PhonesInfo:
+    """Which phones are registered, with which trunks this gateway is registered, and counters for the operator."""
+    config = deps.config.sip
     if config is None:
         raise ApiError(404, "this gateway has no telephones: it has no sip section")
-    dialler = parts.switchboard.dialler
+    dialler = deps.switchboard.dialler
     endpoint = None if isinstance(dialler, NoDialler) else cast("Phones", dialler).endpoint
     if endpoint is None:
         raise ApiError(503, "the telephones are not open just now")

@@ -1,7 +1,7 @@
-"""The routes of clients: what there is to call, tokens to call it with, and the offers that begin a call.
+"""The routes of clients: what the gateway offers, client tokens, and the WebRTC offers that begin a call.
 
-``/start`` and ``/sessions/{session_id}/api/offer`` are how Pipecat's client SDKs begin with a server that
-they do not know yet. A session is nothing that is kept here: its id is the client token.
+Pipecat's client SDKs begin with ``/start`` and ``/sessions/{session_id}/api/offer`` when they know only the
+address of a server. The gateway keeps no sessions: the id of a session is a client token.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request, Security
+from fastapi import APIRouter, Body, Path, Query, Request, Security
 from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -22,9 +22,9 @@ from piopiy_pipeline.gateway.access.client_tokens import TokenClaims, TokenGrant
 from piopiy_pipeline.gateway.api.dependencies import (
     ApiDependencies,
     ApiError,
+    Deps,
     KeyCheck,
     Operator,
-    Parts,
     client_token,
     problems,
 )
@@ -44,7 +44,7 @@ __all__ = ["router"]
 OFFER_S = 15.0
 """How long the browser leg may take to answer an offer."""
 PEERS_KEPT = 10_000
-"""Of so many peer connections it is remembered which token began them."""
+"""For how many peer connections it is kept which token began them."""
 
 router = APIRouter()
 _TOO_FEW = {503: "Browsers' calls are not taken, or no more of them."}
@@ -59,18 +59,21 @@ class CandidatesAdded(BaseModel):
 
 
 class SessionRequest(BaseModel):
-    """What Pipecat's clients send to begin; of its other keys, which ask for other transports, none counts."""
+    """What Pipecat's clients send to begin. Their other keys ask for other transports, and are ignored."""
 
     model_config = ConfigDict(extra="ignore")
 
     body: dict[str, Any] = Field(default_factory=dict)
-    """`agent_id` names the agent, which a gateway of one agent need not be told. All else is metadata."""
+    """`agent_id` names the agent; a gateway with one agent needs no name. All other keys become metadata."""
+
+
+SessionBody = Annotated[SessionRequest | None, Body(title="Wish")]  # the published document has this title
 
 
 class IceConfig(BaseModel):
-    """As the W3C's RTCConfiguration names them."""
+    """ICE servers, named as in the W3C's RTCConfiguration."""
 
-    iceServers: list[IceServer]  # the name is the client's
+    iceServers: list[IceServer]  # the client's own name for it
 
 
 class StartedSession(BaseModel):
@@ -80,32 +83,32 @@ class StartedSession(BaseModel):
     iceConfig: IceConfig | None = None
 
 
-# ------------------------------------------------------------------ what there is
+# ------------------------------------------------------------------ the gateway itself
 
 
 @router.get("/healthz", tags=["clients"], summary="Whether it lives", response_class=PlainTextResponse)
 async def get_health() -> str:
-    """Answered at the door for a connection's first request, and here for those that follow on it."""
+    """Whether the gateway is alive. This route answers the later requests of a connection; the port the first."""
     return GREETING
 
 
 @router.get("/api/info", tags=["clients"], summary="What this gateway is", responses=problems({}))
-async def get_info(request: Request, parts: Parts) -> ServerInfo:
-    """What a page needs to know first. Agents are told to operators, ICE servers also to client tokens."""
-    key = KeyCheck(request, parts)
-    operator = parts.access.is_operator(request.headers.get)
-    may_call = operator or _may_call(request, parts, key)
+async def get_info(request: Request, deps: Deps) -> ServerInfo:
+    """What a page needs to know first. Operators get the agents, and clients with a token get the ICE servers."""
+    key = KeyCheck(request, deps)
+    operator = deps.access.is_operator(request.headers.get)
+    may_call = operator or _may_call(request, deps, key)
     return ServerInfo(
         version=__version__,
-        console=parts.config.console,
+        console=deps.config.console,
         authorized=operator,
-        agents=_agents(parts) if operator else [],
-        ice_servers=parts.config.ice_servers if may_call else [],
+        agents=_agents(deps) if operator else [],
+        ice_servers=deps.config.ice_servers if may_call else [],
     )
 
 
-def _agents(parts: ApiDependencies) -> list[AgentSummary]:
-    instances = parts.switchboard.snapshot().instances
+def _agents(deps: ApiDependencies) -> list[AgentSummary]:
+    instances = deps.switchboard.snapshot().instances
     return [
         AgentSummary(
             agent_id=agent_id,
@@ -113,22 +116,22 @@ def _agents(parts: ApiDependencies) -> list[AgentSummary]:
             active=sum(one.active for one in instances if one.agent_id == agent_id),
             capacity=sum(one.capacity for one in instances if one.agent_id == agent_id),
         )
-        for agent_id in parts.config.agents
+        for agent_id in deps.config.agents
     ]
 
 
-def _may_call(request: Request, parts: ApiDependencies, key: KeyCheck) -> bool:
+def _may_call(request: Request, deps: ApiDependencies, key: KeyCheck) -> bool:
     try:
-        parts.tokens.check_fresh(_claims(request, parts, key))
+        deps.tokens.check_fresh(_claims(request, deps, key))
     except AccessError:
         return False
     return True
 
 
-def _claims(request: Request, parts: ApiDependencies, key: KeyCheck) -> TokenClaims:
-    """What the client token says that came where a key might have. Raises `AccessError`."""
+def _claims(request: Request, deps: ApiDependencies, key: KeyCheck) -> TokenClaims:
+    """The claims of the client token in the header. Raises `AccessError`, and counts a wrong token."""
     try:
-        return parts.tokens.verify(bearer_token(request.headers.get))
+        return deps.tokens.verify(bearer_token(request.headers.get))
     except AccessError:
         key.wrong()
         raise
@@ -144,9 +147,9 @@ def _claims(request: Request, parts: ApiDependencies, key: KeyCheck) -> TokenCla
     dependencies=[Operator],
     responses=problems({404: "There is no such agent."}),
 )
-async def make_token(parts: Parts, wish: TokenRequest) -> TokenGrant:
-    """A token with which a browser or an app can call one agent, for a while. For operators' servers."""
-    return parts.tokens.grant(wish)
+async def make_token(deps: Deps, token_request: TokenRequest) -> TokenGrant:
+    """A token with which a browser or an app can call one agent until it expires. For the servers of operators."""
+    return deps.tokens.grant(token_request)
 
 
 @router.post(
@@ -157,16 +160,16 @@ async def make_token(parts: Parts, wish: TokenRequest) -> TokenGrant:
     responses=problems({404: "There is no such agent."}),
 )
 async def start_session(
-    request: Request, parts: Parts, wish: SessionRequest | None = None, _: Any = ClientToken
+    request: Request, deps: Deps, session: SessionBody = None, _: Any = ClientToken
 ) -> StartedSession:
-    """As Pipecat's clients begin. With a client token, it is that token's session; operators need none."""
-    key = KeyCheck(request, parts)
-    if parts.access.is_operator(request.headers.get):
-        token = parts.tokens.grant(_token_request(parts.config, wish.body if wish else {})).token
+    """Where Pipecat's clients begin. With a client token it is the session of that token; operators need no token."""
+    key = KeyCheck(request, deps)
+    if deps.access.is_operator(request.headers.get):
+        token = deps.tokens.grant(_token_request(deps.config, session.body if session else {})).token
     else:
-        parts.tokens.check_fresh(_claims(request, parts, key))
+        deps.tokens.check_fresh(_claims(request, deps, key))
         token = bearer_token(request.headers.get) or ""
-    servers = parts.config.ice_servers
+    servers = deps.config.ice_servers
     return StartedSession(sessionId=token, iceConfig=IceConfig(iceServers=servers) if servers else None)
 
 
@@ -184,7 +187,7 @@ def _token_request(config: GatewayConfig, body: dict[str, Any]) -> TokenRequest:
 
 
 class PeerOwners:
-    """Which token began which peer connection: no other may renegotiate it or add candidates."""
+    """Keeps which token began which peer connection: no other token may renegotiate it or add candidates."""
 
     def __init__(self) -> None:
         self._token_ids: OrderedDict[str, str] = OrderedDict()
@@ -224,20 +227,20 @@ SessionId = Annotated[str, Path(description="From POST /start.", max_length=16_0
     responses=_offer_problems,
 )
 async def offer(
-    request: Request, parts: Parts, offered: BrowserOffer, agent_id: AgentId = None, _: Any = ClientToken
+    request: Request, deps: Deps, offered: BrowserOffer, agent_id: AgentId = None, _: Any = ClientToken
 ) -> BrowserAnswer:
-    """The offer of a small-WebRTC client, with a client token. With `pc_id`, one more of the same call."""
-    return await _answer(request, parts, bearer_token(request.headers.get), offered, agent_id)
+    """The offer of a small-WebRTC client, with a client token. With `pc_id` it renegotiates the same call."""
+    return await _answer(request, deps, bearer_token(request.headers.get), offered, agent_id)
 
 
 @router.patch(
     "/api/offer", tags=["clients"], summary="Add trickled candidates", responses=_candidate_problems
 )
 async def add_candidates(
-    request: Request, parts: Parts, added: BrowserCandidates, _: Any = ClientToken
+    request: Request, deps: Deps, added: BrowserCandidates, _: Any = ClientToken
 ) -> CandidatesAdded:
-    """ICE candidates of a small-WebRTC client, with the token of its offer."""
-    return await _add(request, parts, bearer_token(request.headers.get), added)
+    """More ICE candidates of a small-WebRTC client, with the token of its offer."""
+    return await _add(request, deps, bearer_token(request.headers.get), added)
 
 
 @router.post(
@@ -248,10 +251,10 @@ async def add_candidates(
     responses=_offer_problems,
 )
 async def session_offer(
-    request: Request, parts: Parts, session_id: SessionId, offered: BrowserOffer
+    request: Request, deps: Deps, session_id: SessionId, offered: BrowserOffer
 ) -> BrowserAnswer:
-    """As ``POST /api/offer``, with the session for a token."""
-    return await _answer(request, parts, session_id, offered, None)
+    """As ``POST /api/offer``, with the session instead of a token."""
+    return await _answer(request, deps, session_id, offered, None)
 
 
 @router.patch(
@@ -261,50 +264,50 @@ async def session_offer(
     responses=_candidate_problems,
 )
 async def session_candidates(
-    request: Request, parts: Parts, session_id: SessionId, added: BrowserCandidates
+    request: Request, deps: Deps, session_id: SessionId, added: BrowserCandidates
 ) -> CandidatesAdded:
-    """As ``PATCH /api/offer``, with the session for a token."""
-    return await _add(request, parts, session_id, added)
+    """As ``PATCH /api/offer``, with the session instead of a token."""
+    return await _add(request, deps, session_id, added)
 
 
 async def _answer(
-    request: Request, parts: ApiDependencies, token: str | None, offered: BrowserOffer, agent_id: str | None
+    request: Request, deps: ApiDependencies, token: str | None, offered: BrowserOffer, agent_id: str | None
 ) -> BrowserAnswer:
-    caller = parts.tokens.verify(token, agent_id=agent_id)
+    caller = deps.tokens.verify(token, agent_id=agent_id)
     owners: PeerOwners = request.app.state.peer_owners
     if offered.pc_id is not None and owners.knows(offered.pc_id):
         owners.check(offered.pc_id, caller)  # a call in progress may outlast its token
     else:
-        parts.tokens.check_fresh(caller)
-        # A gateway that was started anew does not know the client's old connection: it is a new call.
+        deps.tokens.check_fresh(caller)
+        # A gateway that was started again does not know the client's old connection: this is a new call.
         offered = offered.model_copy(update={"pc_id": None, "restart_pc": None})
-    async with _asked(parts, "did not answer the offer") as leg:
+    async with _browser_leg(deps, "did not answer the offer") as leg:
         answer = await leg.offer(offered, caller)
     owners.add(answer.pc_id, caller)
     return answer
 
 
 async def _add(
-    request: Request, parts: ApiDependencies, token: str | None, added: BrowserCandidates
+    request: Request, deps: ApiDependencies, token: str | None, added: BrowserCandidates
 ) -> CandidatesAdded:
-    caller = parts.tokens.verify(token)
+    caller = deps.tokens.verify(token)
     owners: PeerOwners = request.app.state.peer_owners
     if not owners.knows(added.pc_id):
         raise ApiError(404, f"there is no peer connection {added.pc_id!r}")
     owners.check(added.pc_id, caller)
-    async with _asked(parts, "took no candidates") as leg:
+    async with _browser_leg(deps, "took no candidates") as leg:
         await leg.candidates(added.pc_id, added.candidates)
     return CandidatesAdded()
 
 
 @asynccontextmanager
-async def _asked(parts: ApiDependencies, what_if_late: str) -> AsyncIterator[BrowserCalls]:
-    """The browser leg, for one question. What it refuses, and its silence, are raised as `ApiError`."""
-    if parts.browser is None:
+async def _browser_leg(deps: ApiDependencies, what_if_late: str) -> AsyncIterator[BrowserCalls]:
+    """The browser leg, for one request. Its refusals, and an answer that comes too late, are raised as `ApiError`."""
+    if deps.browser is None:
         raise ApiError(503, "this gateway takes no calls from browsers: webrtc_workers is 0")
     try:
         async with asyncio.timeout(OFFER_S):
-            yield parts.browser
+            yield deps.browser
     except OfferRefused as refused:
         raise ApiError(refused.status, refused.text) from None
     except TimeoutError:

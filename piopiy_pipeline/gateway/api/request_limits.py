@@ -1,6 +1,6 @@
-"""What surrounds every request, before and after the routes: bounds, origins, headers, failures.
+"""What holds for every request: limits of its body, the check of its origin, headers of the answer, failures.
 
-Plain ASGI, because each of these must hold for answers that FastAPI itself makes too.
+It is a plain ASGI middleware, because all of it must also hold for answers that FastAPI itself makes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["BODY_LIMIT", "BODY_S", "RequestLimits"]
 BODY_LIMIT = 64 << 10
 """How many bytes the body of a request may have."""
 BODY_S = 10.0
-"""How long a client may take to send it."""
+"""How long a client may take to send the body."""
 
 INTERNAL_ERROR = "internal error: the gateway's log has it"
 
@@ -29,7 +29,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
-# `data:` is for the icons in a style sheet, `blob:` for recordings that were fetched with a key.
+# `data:` is for the icons in the style sheets, `blob:` for recordings that the page fetched with a key.
 _CONTENT_POLICY = (
     "default-src 'self'; img-src 'self' data:; media-src 'self' blob:; object-src 'none';"
     " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -45,18 +45,23 @@ _REVALIDATE = (b"cache-control", b"no-cache")
 
 
 class _Disconnected(Exception):
-    """The client is gone: there is nobody to answer."""
+    """The client has closed the connection: there is nobody to answer."""
 
 
 class RequestLimits:
-    """Reads the body within its bounds, checks the origin, and answers what fails."""
+    """ASGI middleware that reads the body within its limits, checks the origin, and answers failures.
+
+    Args:
+        app: The ASGI application behind it.
+        access: Decides which origins are allowed.
+    """
 
     def __init__(self, app: App, access: Access) -> None:
         self._app = app
         self._access = access
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        """ASGI's entry, for HTTP alone."""
+        """Handle an HTTP request, by the ASGI interface."""
         started = False
         is_page = not _is_api(scope["path"])
 
@@ -81,7 +86,9 @@ class RequestLimits:
             return
         except Exception:
             logger.exception("{} {} failed", scope["method"], _loggable(scope["path"]))
-            if not started:  # else there is a whole answer, or uvicorn closes on half of one
+            if (
+                not started
+            ):  # if it has, the answer is complete, or uvicorn closes the connection in the middle of it
                 await _answer(send_with_headers, 500, INTERNAL_ERROR)
 
 
@@ -90,13 +97,13 @@ def _is_api(path: str) -> bool:
 
 
 def _loggable(path: str) -> str:
-    """A path without the client token that a session's has in it."""
+    """A path without the client token, which is part of a session's path."""
     first, _, rest = path.removeprefix("/").partition("/")
     return f"/sessions/.../{rest.partition('/')[2]}" if first == "sessions" else path
 
 
 async def _whole_body(scope: MutableMapping[str, Any], receive: Receive) -> bytes:
-    """The body. Raises `AccessError` if it is too large or too slow."""
+    """Read the body. Raises `AccessError` if it is too large (413) or comes too slowly (408)."""
     too_large = AccessError(413, f"the body of a request may have {BODY_LIMIT} bytes")
     for name, value in scope["headers"]:
         if name == b"content-length" and int(value) > BODY_LIMIT:
@@ -118,7 +125,7 @@ async def _whole_body(scope: MutableMapping[str, Any], receive: Receive) -> byte
 
 
 def _check_body(body: bytes, header: Header) -> None:
-    """Raise `AccessError` for JSON that cannot be passed on. Without a type, a body is taken for JSON."""
+    """Raise `AccessError` (422) for JSON that others could not read. A body without a type is taken for JSON."""
     if not body or "json" not in (header("content-type") or "json").lower():
         return
     try:

@@ -1,8 +1,8 @@
-"""What the HTTP side asks of the browser leg: an offer, its answer, trickled candidates.
+"""What the API asks of the browser leg: to answer an offer, and to add trickled candidates.
 
-The JSON is the one that Pipecat's client SDKs speak to a small-WebRTC server. The leg behind it
-(`gateway/webrtc/`) is known here by the `BrowserCalls` protocol alone, so that either side is tested
-without the other, and a gateway without browsers loads none of it.
+The JSON is what Pipecat's client SDKs exchange with a small-WebRTC server. The API knows the browser leg only
+as the protocol `BrowserCalls`, so that each side is tested without the other, and so that a gateway that takes
+no calls from browsers does not import aiortc.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ PcId = Annotated[str, Field(min_length=1, max_length=256)]
 
 
 class _ClientModel(BaseModel):
-    """Newer clients of that protocol, which is not ours, may send more: it is left out."""
+    """The settings of what clients send. The format is not ours: unknown keys of newer clients are ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True)
 
 
 class BrowserOffer(_ClientModel):
-    """A session description. With `pc_id` it is one more for that peer connection."""
+    """A session description. With `pc_id` it renegotiates that peer connection."""
 
     sdp: Annotated[str, Field(min_length=1, max_length=60_000)]
     type: Literal["offer"] = "offer"
     pc_id: PcId | None = None
     restart_pc: bool | None = None
-    """With `pc_id`: the client began anew with a fresh RTCPeerConnection."""
+    """With `pc_id`: the client has made a new RTCPeerConnection for the same call."""
     request_data: Any | None = Field(
         default=None, validation_alias=AliasChoices("request_data", "requestData")
     )
-    """The client's own data. It becomes the call's metadata only where the token has none, if it is an object."""
+    """The client's own data. If it is an object and the token has no metadata, it becomes the call's metadata."""
 
 
 class BrowserAnswer(BaseModel):
-    """The gateway's session description. `call_id` is that of the call, as soon as there is one."""
+    """The gateway's session description. `call_id` is the id of the call, if it has begun."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -57,7 +57,7 @@ class BrowserAnswer(BaseModel):
 
 
 class Candidate(_ClientModel):
-    """A trickled ICE candidate: its line of SDP, empty for the end of candidates (RFC 8840)."""
+    """A trickled ICE candidate as a line of SDP. An empty line is the end of candidates (RFC 8840)."""
 
     candidate: Annotated[str, Field(max_length=2048)]
     sdp_mid: Annotated[str, Field(max_length=256)] | None = Field(
@@ -76,7 +76,12 @@ class BrowserCandidates(_ClientModel):
 
 
 class OfferRefused(Exception):
-    """The leg takes no such call. `status` is of HTTP, `text` a sentence for whoever wrote the client."""
+    """The browser leg refuses an offer or candidates.
+
+    Args:
+        status: The HTTP status to answer with.
+        text: A sentence for the author of the client.
+    """
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
@@ -85,17 +90,25 @@ class OfferRefused(Exception):
 
 
 class BrowserCalls(Protocol):
-    """The browser leg. Its methods return in bounded time; `close` may be called more than once.
+    """The browser leg. Its methods return in bounded time. `close` may be called more than once.
 
-    Tokens and origins have been checked: `caller` is who the token says, and for an offer with
-    `pc_id` and for candidates it is known that the same token began that peer connection here.
+    The API has checked tokens and origins. For an offer with `pc_id` and for candidates it has also checked that
+    the same token began that peer connection at this gateway.
     """
 
     async def offer(self, offer: BrowserOffer, caller: TokenClaims) -> BrowserAnswer:
-        """Answer an offer. Raises `OfferRefused`."""
+        """Answer an offer. `caller` is what the client token says.
+
+        Raises:
+            OfferRefused: The offer cannot be used, or there is no room for another call.
+        """
 
     async def candidates(self, pc_id: str, candidates: list[Candidate]) -> None:
-        """Add candidates. Raises `OfferRefused`."""
+        """Add trickled candidates to a peer connection.
+
+        Raises:
+            OfferRefused: A candidate cannot be used, or the peer connection is gone.
+        """
 
     async def close(self) -> None:
-        """End all, processes included."""
+        """End all calls, and the worker processes."""
