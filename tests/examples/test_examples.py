@@ -116,7 +116,19 @@ def test_the_front_desk_takes_a_booking_from_two_callers_at_once(tmp_path: Path)
 
 
 @pytest.mark.realtime
-@pytest.mark.parametrize("example", ["ten_lines", "mask_digits", "own_chain"])
+@pytest.mark.parametrize(
+    "example",
+    [
+        "ten_lines",
+        "mask_digits",
+        "own_chain",
+        "own_turns",
+        "own_provider",
+        "transfer",
+        "multilingual",
+        "outbound_call",
+    ],
+)
 def test_each_example_is_a_program_that_serves_its_agent_until_it_is_told_to_end(
     tmp_path: Path, example: str
 ) -> None:
