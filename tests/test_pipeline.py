@@ -19,8 +19,8 @@ from piopiy_pipeline.pipeline import CallPipeline, StageError
 from piopiy_pipeline.processors.audio_stop import InputAudioStop
 from piopiy_pipeline.processors.vad import VadStage
 from piopiy_pipeline.session import Call, Session
-from piopiy_pipeline.transports.recorded import RecordedLink
 from piopiy_pipeline.voice_agent import VoiceAgent
+from tests.support.recorded_caller import RecordedLink
 from tests.support.services import ScriptedLLM, ScriptedSTT, ToneTTS
 
 Build = Callable[[Call], Any]

@@ -3,17 +3,16 @@
 It keeps the whole contract of pipecat's `VADProcessor`, so any transcription service or turn
 strategy works behind it, and differs in what it costs: the windows of all calls are scored together
 (`vad_engine`), samples reach it by a plain function call, and input audio passes through it without
-a queue. It stands directly behind the input transport, so that its `feed` is what the transport
-calls and `flush` is what it calls back.
+a queue. Directly behind the input transport it is given the samples as they arrive (`sample_path`);
+anywhere else it takes them from the frames that reach it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import difflib
-import inspect
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -40,6 +39,7 @@ from pipecat.processors.frame_processor import (
 )
 
 from piopiy_pipeline.compat.pipecat import is_cancelling, is_observed
+from piopiy_pipeline.processors.sample_path import CallerAudioFrame, SampleSink
 from piopiy_pipeline.processors.silero import window_shape
 from piopiy_pipeline.processors.vad_engine import VadEngine, VadStream, shared_engine
 from piopiy_pipeline.processors.vad_segments import Segmenter, VadEvent, VadSettings
@@ -50,12 +50,22 @@ _MAX_EVENTS = 64
 _LATE_S = 0.05
 
 
-class VadStage(FrameProcessor):
+class VadStage(FrameProcessor, SampleSink):
     """Broadcasts `VADUserStartedSpeakingFrame`, `VADUserStoppedSpeakingFrame` and `UserSpeakingFrame`.
 
-    Input audio must be mono PCM16 at 8000 or 16000 Hz (`setup` raises `ValueError` otherwise). A
-    transport may hand samples to `feed` itself; the frames that it then pushes carry `scored = True`
-    and are passed on without being scored again.
+    Input audio must be mono PCM16 at 8000 or 16000 Hz (`setup` raises `ValueError` otherwise). Frames
+    whose samples were given to `feed` are passed on without being scored again.
+
+    Args:
+        settings: when speech begins and stops; default is `VadSettings()`.
+        speech_activity_period: seconds between two `UserSpeakingFrame`s while there is speech, 0 for none.
+            (pipecat: 0.2. They travel through every stage, both ways, and feed timeouts of many seconds.)
+        audio_idle_timeout: seconds without audio after which speech counts as stopped, 0 for never.
+        engine: what scores the audio; default is the process's own.
+        **kwargs: of `FrameProcessor`.
+
+    Raises:
+        ModelMissing: the Silero model is not installed.
     """
 
     def __init__(
@@ -67,12 +77,6 @@ class VadStage(FrameProcessor):
         engine: VadEngine | None = None,
         **kwargs: Any,
     ) -> None:
-        """
-        `speech_activity_period`: seconds between two `UserSpeakingFrame`s while there is speech, 0 for none.
-        (pipecat: 0.2. They travel through every stage, both ways, and feed timeouts of many seconds.)
-        `audio_idle_timeout`: seconds without audio after which speech counts as stopped, 0 for never.
-        `engine`: default is the process's own. Raises `ModelMissing` where there is no model.
-        """
         super().__init__(enable_direct_mode=True, **kwargs)
         self._vad_settings = settings or VadSettings()
         self._activity_s = speech_activity_period
@@ -88,6 +92,7 @@ class VadStage(FrameProcessor):
         self._teller: asyncio.Task[None] | None = None
         self._in_trouble = False
         self._refused_audio = False
+        self._flush_transport: Callable[[], Awaitable[None]] | None = None
 
     @property
     def settings(self) -> VadSettings:
@@ -100,6 +105,10 @@ class VadStage(FrameProcessor):
         return self._segmenter is not None and self._segmenter.speaking
 
     # -- audio in
+
+    def take_samples_from(self, flush: Callable[[], Awaitable[None]]) -> None:
+        """The input transport stands directly before this stage; see `SampleSink`."""
+        self._flush_transport = flush
 
     def feed(self, pcm: bytes) -> None:
         """Take any number of samples, PCM16 mono at the pipeline's input rate. Ignored before the start."""
@@ -142,7 +151,7 @@ class VadStage(FrameProcessor):
             await self._stop_listening()
 
     async def _feed_frame(self, frame: InputAudioRawFrame) -> None:
-        if getattr(frame, "scored", False) or self._stream is None:
+        if self._stream is None or (isinstance(frame, CallerAudioFrame) and frame.fed_to is self):
             return
         rate = self._stream.shape.sample_rate
         if frame.sample_rate == rate and frame.num_channels == 1:
@@ -259,21 +268,16 @@ class VadStage(FrameProcessor):
             await self.broadcast_frame(VADUserStartedSpeakingFrame, start_secs=self._vad_settings.start_secs)
         elif event is VadEvent.STOPPED:
             logger.debug(f"{self}: user stopped speaking")
-            await self._flush_input()
+            if self._flush_transport is not None:
+                await (
+                    self._flush_transport()
+                )  # the transcription has all of the speech before its end is told
             await self.broadcast_frame(VADUserStoppedSpeakingFrame, stop_secs=self._vad_settings.stop_secs)
         elif event is VadEvent.ACTIVITY:
             await self.broadcast_frame(UserSpeakingFrame)
         elif isinstance(event, BaseException):
             cause = event if isinstance(event, Exception) else None
             await self.push_error(f"{self} could not score the caller's audio: {event}", exception=cause)
-
-    async def _flush_input(self) -> None:
-        """The transcription must have all of the speech before it is told that the speech has ended."""
-        flush = getattr(self.previous, "flush", None)
-        if flush is not None:
-            pushed = flush()
-            if inspect.isawaitable(pushed):
-                await pushed
 
     # -- audio that ceases in mid-word (a muted microphone): the turn must not hang
 

@@ -26,7 +26,7 @@ from pipecat.transports.base_input import BaseInputTransport
 from pipecat.transports.base_transport import TransportParams
 
 from piopiy_pipeline.compat.pipecat import is_observed
-from piopiy_pipeline.transports.frames import CallerAudioFrame
+from piopiy_pipeline.processors.sample_path import CallerAudioFrame, SampleSink
 
 __all__ = ["CallerInput"]
 
@@ -44,7 +44,7 @@ class CallerInput(BaseInputTransport):
         self._frame_bytes = 0
         self._backlog_bytes = 0
         self._pcm = bytearray()
-        self._tap: Callable[[bytes], None] | None = None
+        self._sink: SampleSink | None = None
         self._frames: asyncio.Queue[Frame] = asyncio.Queue(maxsize=256)
         self._wake = asyncio.Event()
         self._pump_task: asyncio.Task[None] | None = None
@@ -57,8 +57,8 @@ class CallerInput(BaseInputTransport):
         """Take the caller's audio, of any length. Dropped before the pipeline has started."""
         if not self._frame_bytes:
             return
-        if self._tap is not None:
-            self._tap(pcm)
+        if self._sink is not None:
+            self._sink.feed(pcm)
         self._pcm += pcm
         if len(self._pcm) >= self._frame_bytes:
             if len(self._pcm) > self._backlog_bytes:
@@ -88,8 +88,9 @@ class CallerInput(BaseInputTransport):
         await super().start(frame)
         self._frame_bytes = self.sample_rate * self._frame_ms // 1000 * 2
         self._backlog_bytes = self.sample_rate * BACKLOG_S * 2
-        # The VAD takes the samples themselves: no frame, no queue, no task in between.
-        self._tap = getattr(self.next, "feed", None)
+        if isinstance(self.next, SampleSink):
+            self._sink = self.next
+            self._sink.take_samples_from(self.flush)
         if self._pump_task is None:
             self._pump_task = self.create_task(self._pump(), "transport_in::pump")
         if self.on_start is not None:
@@ -112,7 +113,7 @@ class CallerInput(BaseInputTransport):
     async def _push_audio(self) -> None:
         pcm = bytes(self._pcm)
         self._pcm.clear()
-        frame = CallerAudioFrame(pcm, self.sample_rate, scored=self._tap is not None)
+        frame = CallerAudioFrame(pcm, self.sample_rate, fed_to=self._sink)
         if self.next is not None and not is_observed(self):
             await self.next.queue_frame(frame, FrameDirection.DOWNSTREAM)
         else:
@@ -139,7 +140,7 @@ class CallerInput(BaseInputTransport):
 
     async def _halt(self) -> None:
         self._frame_bytes = 0  # audio that still arrives is dropped
-        self._tap = None
+        self._sink = None
         task, self._pump_task = self._pump_task, None
         if task is not None:
             await self.cancel_task(task)

@@ -4,35 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipecat.frames.frames import ControlFrame, InputAudioRawFrame, SystemFrame, TTSTextFrame
-from pipecat.utils.utils import obj_id
+from pipecat.frames.frames import ControlFrame, SystemFrame, TTSTextFrame
 
-__all__ = ["CallerAudioFrame", "HeardTextFrame", "SpeechMarkFrame"]
-
-
-class CallerAudioFrame(InputAudioRawFrame):
-    """The caller's audio: PCM16 mono at `sample_rate`.
-
-    A frame like pipecat's own, cheaper to make and to print: pipecat formats each frame that it
-    pushes, 25 of them a second and stage. `scored` tells a VAD stage that it has had these samples.
-    """
-
-    def __init__(self, audio: bytes, sample_rate: int, *, scored: bool = False) -> None:
-        self.id = obj_id()
-        self.name = "CallerAudioFrame"
-        self.pts = None
-        self.broadcast_sibling_id = None
-        self.metadata = {}
-        self.transport_source = None
-        self.transport_destination = None
-        self.audio = audio
-        self.sample_rate = sample_rate
-        self.num_channels = 1
-        self.num_frames = len(audio) // 2
-        self.scored = scored
-
-    def __str__(self) -> str:
-        return self.name
+__all__ = ["HeardTextFrame", "SpeechMarkFrame"]
 
 
 @dataclass

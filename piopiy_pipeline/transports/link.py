@@ -1,7 +1,7 @@
 """The agent's end of a media stream: audio and events each way, without saying what carries them.
 
 A transport talks to a `MediaLink`. In production that is `WebSocketLink`, the agent's side of
-``/media/{call_id}``; `recorded.py` has one that plays recordings within the process.
+``/media/{call_id}``; `testing` has others, within one process.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from pipecat.frames.frames import (
     InputAudioRawFrame,
     InterruptionFrame,
     SpeechControlParamsFrame,
+    StartFrame,
     TranscriptionFrame,
     UserSpeakingFrame,
     UserStartedSpeakingFrame,
@@ -37,6 +38,7 @@ from pipecat.turns.user_start import VADUserTurnStartStrategy
 from pipecat.turns.user_stop import SpeechTimeoutUserTurnStopStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
+from piopiy_pipeline.processors.sample_path import CallerAudioFrame
 from piopiy_pipeline.processors.silero import SileroModel
 from piopiy_pipeline.processors.vad import VadStage, make_vad
 from piopiy_pipeline.processors.vad_engine import VadEngine
@@ -92,7 +94,7 @@ def test_the_same_recording_gives_the_frames_of_pipecats_own_stage(
     assert siblings == {frame.id for frame in ours.downstream.of(STARTED, STOPPED)}
 
 
-def test_samples_may_come_by_a_function_call_and_scored_frames_are_not_scored_again(
+def test_samples_may_come_by_a_function_call_and_their_frames_are_not_scored_again(
     conversation: Recording, run_chain: RunChain
 ) -> None:
     pcm = conversation(16000)
@@ -100,9 +102,8 @@ def test_samples_may_come_by_a_function_call_and_scored_frames_are_not_scored_ag
     async def talk(chain: Any) -> None:
         for at in range(0, len(pcm), 333):
             chain.stages[0].feed(pcm[at : at + 333].tobytes())
-            frame = InputAudioRawFrame(pcm[at : at + 333].tobytes(), 16000, 1)
-            frame.scored = True  # type: ignore[attr-defined]  # how an input transport marks its frames
-            await chain.send(frame)
+            vad = chain.stages[0]
+            await chain.send(CallerAudioFrame(pcm[at : at + 333].tobytes(), 16000, fed_to=vad))
             if at % (333 * 40) == 0:
                 await chain.rest()
         await chain.downstream.until(lambda: turns(2)(chain.downstream))
@@ -126,13 +127,14 @@ class Input(FrameProcessor):
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         await super().process_frame(frame, direction)
+        if isinstance(frame, StartFrame) and isinstance(self.next, VadStage):
+            self.next.take_samples_from(self.flush)
         await self.push_frame(frame, direction)
 
     async def flush(self) -> None:
         self.flushed += 1
-        rest = InputAudioRawFrame(bytes(2 * 77), 16000, 1)
-        rest.scored = True  # type: ignore[attr-defined]  # as above
-        await self.push_frame(rest)
+        assert isinstance(self.next, VadStage)
+        await self.push_frame(CallerAudioFrame(bytes(2 * 77), 16000, fed_to=self.next))
 
 
 def test_the_end_of_speech_is_told_behind_the_last_of_its_audio(
@@ -149,9 +151,7 @@ def test_the_end_of_speech_is_told_behind_the_last_of_its_audio(
     assert chain.stages[0].flushed == stops
     assert chain.downstream.samples == len(pcm) // 320 * 320 + 77 * stops
     order = chain.downstream.order
-    assert all(
-        order[i - 1] == "InputAudioRawFrame" for i, name in enumerate(order) if name == STOPPED.__name__
-    )
+    assert all(order[i - 1] == "CallerAudioFrame" for i, name in enumerate(order) if name == STOPPED.__name__)
 
 
 def test_audio_that_ceases_in_mid_word_stops_speech(conversation: Recording, run_chain: RunChain) -> None:

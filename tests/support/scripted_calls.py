@@ -19,7 +19,7 @@ from piopiy_pipeline.session.events import CallError
 from piopiy_pipeline.testing.line.spoken_words import SpokenWords
 from piopiy_pipeline.testing.scripted.providers import Providers
 from piopiy_pipeline.testing.virtual_time.virtual_loop import run_virtual
-from piopiy_pipeline.transports.recorded import RecordedLink
+from tests.support.recorded_caller import RecordedLink
 
 __all__ = ["AUDIO", "Heard", "Says", "call"]
 
@@ -72,7 +72,7 @@ def call(
         words = SpokenWords()
 
         def spoken(start: float, end: float) -> str:
-            return words(start - link._start, end - link._start)
+            return words(start - link.start, end - link.start)
 
         for each in says:
             sound = read_wav(AUDIO / each.wav, RATE)
@@ -82,8 +82,8 @@ def call(
         heard = Heard()
 
         async def listened(call: Any) -> None:
-            call.on("user_turn", lambda turn: heard.turns.append((loop.time() - link._start, turn)))
-            call.on("bot_turn", lambda turn: heard.turns.append((loop.time() - link._start, turn)))
+            call.on("user_turn", lambda turn: heard.turns.append((loop.time() - link.start, turn)))
+            call.on("bot_turn", lambda turn: heard.turns.append((loop.time() - link.start, turn)))
             call.on("tool", heard.tools.append)
             call.on("error", heard.errors.append)
             await bind_callback(bot)(call)

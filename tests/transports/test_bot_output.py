@@ -25,8 +25,8 @@ from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.workers.runner import WorkerRunner
 
-from piopiy_pipeline.signaling.messages import AgentMediaEvent, DataMessage, Dtmf
-from piopiy_pipeline.transports.recorded import RecordedLink, RecordedTransport
+from piopiy_pipeline.signaling.messages import DataMessage, Dtmf
+from tests.support.recorded_caller import RecordedLink, RecordedTransport
 
 RATE = 16000
 
@@ -53,13 +53,11 @@ class Says(FrameProcessor):
                 self.keys.append(button)
 
 
-def run(frames: Sequence[Frame], *, keys: str = "") -> tuple[RecordedLink, Says, list[AgentMediaEvent]]:
+def run(frames: Sequence[Frame], *, keys: str = "") -> tuple[RecordedLink, Says, list[Dtmf | DataMessage]]:
     """Say `frames` into a line that lasts for a second."""
 
-    async def scenario() -> tuple[RecordedLink, Says, list[AgentMediaEvent]]:
-        events: list[AgentMediaEvent] = []
+    async def scenario() -> tuple[RecordedLink, Says, list[Dtmf | DataMessage]]:
         transport = RecordedTransport(np.zeros(RATE, np.int16), hangup_after_s=0)
-        transport.link._on_event = events.append
         says = Says(frames)
         worker = PipelineWorker(
             Pipeline([transport.input(), says, transport.output()]),
@@ -82,7 +80,7 @@ def run(frames: Sequence[Frame], *, keys: str = "") -> tuple[RecordedLink, Says,
         runner = WorkerRunner(handle_sigint=False)
         await runner.add_workers(worker)
         await asyncio.wait_for(runner.run(), 20)
-        return transport.link, says, events
+        return transport.link, says, transport.link.events
 
     return asyncio.run(scenario())
 

@@ -12,9 +12,9 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.utils.errors import ErrorCategory
 from pipecat.workers.runner import WorkerRunner
 
-from piopiy_pipeline.signaling.messages import AgentMediaEvent, DataMessage
+from piopiy_pipeline.signaling.messages import DataMessage
 from piopiy_pipeline.transports.bot_output import MESSAGES_PER_S
-from piopiy_pipeline.transports.recorded import RecordedLink, RecordedTransport
+from tests.support.recorded_caller import RecordedLink, RecordedTransport
 
 
 class Complaints(FrameProcessor):
@@ -32,12 +32,8 @@ class Complaints(FrameProcessor):
 
 
 def test_a_flood_of_messages_is_cut_to_what_the_gateway_takes_and_told_to_the_author() -> None:
-    sent: list[AgentMediaEvent] = []
-
-    async def scenario() -> list[ErrorFrame]:
+    async def scenario() -> tuple[list[ErrorFrame], RecordedLink]:
         transport = RecordedTransport(np.zeros(1600, np.int16))
-        assert isinstance(transport.link, RecordedLink)
-        transport.link._on_event = sent.append
         complaints = Complaints()
         worker = PipelineWorker(
             Pipeline([transport.input(), complaints, transport.output()]), enable_rtvi=False
@@ -47,10 +43,10 @@ def test_a_flood_of_messages_is_cut_to_what_the_gateway_takes_and_told_to_the_au
         await worker.queue_frames([OutputTransportMessageUrgentFrame({"n": n}) for n in range(300)])
         await worker.queue_frame(EndFrame())
         await asyncio.wait_for(runner.run(), 20)
-        return complaints.heard
+        return complaints.heard, transport.link
 
-    heard = asyncio.run(scenario())
-    messages = [event for event in sent if isinstance(event, DataMessage)]
+    heard, link = asyncio.run(scenario())
+    messages = [event for event in link.events if isinstance(event, DataMessage)]
     assert 2 * MESSAGES_PER_S <= len(messages) < 200
     assert len(messages) + len(heard) == 300
     assert {error.category for error in heard} == {ErrorCategory.APPLICATION}

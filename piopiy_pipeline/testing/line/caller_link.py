@@ -15,19 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from piopiy_pipeline.audio.playout import FRAME_MS, Playout
+from piopiy_pipeline.audio.frame import FRAME_S, frame_bytes
+from piopiy_pipeline.audio.playout import Playout
 from piopiy_pipeline.audio.speech import first_sound
-from piopiy_pipeline.signaling.messages import (
-    AgentMediaEvent,
-    Clear,
-    Cleared,
-    DataMessage,
-    Dtmf,
-    GatewayMediaEvent,
-    MediaStart,
-    MediaStop,
-    Played,
-)
+from piopiy_pipeline.signaling.messages import DataMessage, Dtmf
+from piopiy_pipeline.testing.line.in_process_link import InProcessLink
 from piopiy_pipeline.testing.line.line import Line
 from piopiy_pipeline.testing.line.spoken_words import SpokenWords
 from piopiy_pipeline.testing.line.utterance_audio import Recording
@@ -37,7 +29,6 @@ from piopiy_pipeline.transports.link import LinkListener
 
 __all__ = ["CallerLink", "Ear"]
 
-FRAME_S = FRAME_MS / 1000
 PAUSE_S = 0.3
 """Sound after less silence than this belongs to the same stretch: words are closer, answers are not."""
 
@@ -77,11 +68,16 @@ class _OutgoingSpeech:
     position: int = 0  # bytes that were said
 
 
-class CallerLink:
-    """As `MediaLink`; both directions at `rate` Hz, 8000 or 16000.
+class CallerLink(InProcessLink):
+    """A caller on the telephone.
 
-    `line` is what lies between the caller and the bot. `on_answer` is called when the call is
-    answered, `on_hangup` when the caller hangs up.
+    Args:
+        rate: sample rate of both directions in Hz, 8000 or 16000.
+        log: takes what happens on the line.
+        seed: of what the line does by chance.
+        line: what lies between the caller and the bot.
+        on_answer: is called when the call is answered.
+        on_hangup: is called when the caller hangs up.
     """
 
     def __init__(
@@ -94,11 +90,9 @@ class CallerLink:
         on_answer: Callable[[], None],
         on_hangup: Callable[[], None],
     ) -> None:
-        self.caller_rate = self.bot_rate = rate
+        super().__init__(caller_rate=rate, bot_rate=rate)
         self.ear = Ear()
         self.words = SpokenWords()
-        self.ticks = 0
-        """How many times 20 ms have passed since the answer."""
         self.held = False
         """Whether the caller is on hold: neither side hears the other, and the bot's speech waits."""
         self.deaf = False
@@ -106,20 +100,14 @@ class CallerLink:
         self.on_tick: Callable[[float], None] | None = None
         """Called after every 20 ms with the loop's time."""
         self._log = log
-        self._frame_samples = rate * FRAME_MS // 1000
-        self._silence = bytes(self._frame_samples * 2)
+        self._silence = bytes(frame_bytes(rate))
         self._to_bot = self._wire(line, "to_bot", seed)
         self._to_caller = self._wire(line, "to_caller", seed)
         self._on_answer, self._on_hangup = on_answer, on_hangup
-        self._playout = Playout(rate=rate, limit_s=120)
         self._utterances: deque[_OutgoingSpeech] = deque()
         self._muted_until = float("-inf")
         self._said = bytearray()
         self._heard = bytearray(self._silence)  # a frame that leaves the clock is heard from then on
-        self._listener: LinkListener | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._start = 0.0
-        self._closed = False
         self._began_playing = False
         self._ran_dry: tuple[float, int] | None = None  # when, and its place in the log
         self._gaps = 0
@@ -136,7 +124,7 @@ class CallerLink:
     @property
     def connected(self) -> bool:
         """Whether the call is answered and not over."""
-        return self._listener is not None and not self._closed
+        return self.listener is not None
 
     @property
     def speaking(self) -> bool:
@@ -146,12 +134,12 @@ class CallerLink:
     @property
     def bot_playing(self) -> bool:
         """Whether the playout clock has speech to play."""
-        return self._playout.playing or self._playout.buffered_s > 0
+        return self.playout.playing or self.playout.buffered_s > 0
 
     def speak(self, recording: Recording) -> asyncio.Future[None]:
         """Say this, from the next 20 ms on, or behind what is being said. The future is done when it was."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if self._closed:
+        if self.closed:
             done.set_result(None)
         else:
             self._utterances.append(_OutgoingSpeech(recording, done))
@@ -160,11 +148,11 @@ class CallerLink:
     def press(self, key: str) -> None:
         """Press a key of the telephone."""
         self._log.add("dtmf", direction="to_bot", digits=key)
-        self._tell(Dtmf(digits=key))
+        self.tell(Dtmf(digits=key))
 
     def message(self, data: dict[str, object]) -> None:
         """Send the bot a message of the client's application."""
-        self._tell(DataMessage(data=data))
+        self.tell(DataMessage(data=data))
 
     def mute(self, seconds: float) -> None:
         """Send no audio at all from now on, for so long."""
@@ -172,8 +160,8 @@ class CallerLink:
 
     def hang_up(self) -> None:
         """The caller hangs up."""
-        if not self._closed:
-            self._stop()
+        if not self.closed:
+            self.stop()
             self._on_hangup()
 
     def voices(self, seconds: float) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
@@ -182,92 +170,49 @@ class CallerLink:
         said, heard = (np.frombuffer(bytes(pcm), np.int16) for pcm in (self._said, self._heard))
         return _fitted(said, size), _fitted(heard, size)
 
-    # ------------------------------------------------------------------ MediaLink
+    # ------------------------------------------------------------------ told by the link
 
     def attach(self, listener: LinkListener) -> None:
-        loop = asyncio.get_running_loop()
-        self._listener = listener
-        self._start = loop.time()
-        self._timer = loop.call_at(self._start + FRAME_S, self._tick)
-        loop.call_soon(self._on_answer)
+        """Answer the call."""
+        super().attach(listener)
+        asyncio.get_running_loop().call_soon(self._on_answer)
 
-    def send_audio(self, pcm: bytes) -> None:
-        if not self._closed:
-            self._playout.write(pcm)
+    def on_agent_event(self, event: Dtmf | DataMessage) -> None:
+        if isinstance(event, Dtmf):
+            self._log.add("dtmf", direction="to_caller", digits=event.digits)
+        else:
+            self._log.add("message", direction="to_caller", data=event.data)
 
-    def send_event(self, event: AgentMediaEvent) -> None:
-        match event:
-            case Clear(epoch=epoch):
-                self._clear(epoch)
-            case Dtmf(digits=digits):
-                self._log.add("dtmf", direction="to_caller", digits=digits)
-            case DataMessage(data=data):
-                self._log.add("message", direction="to_caller", data=data)
-            case MediaStop():
-                self._stop()
-            case MediaStart():
-                pass
-
-    async def close(self) -> None:
-        self._stop()
-
-    def _clear(self, epoch: int) -> None:
+    def on_clear(self) -> None:
         """An interruption: what has not left the clock never will."""
-        cut_off = self.bot_playing
-        position = self._playout.clear(epoch)
-        if cut_off:
+        if self.bot_playing:
             self._log.add("interruption")
         if self._began_playing:
             self._began_playing = False
             self._log.add("bot_stopped")
         self._flush_stop()
-        answer = Cleared(epoch=epoch, position=position)
-        asyncio.get_running_loop().call_soon(self._tell, answer)
 
-    def _stop(self) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        if self._timer is not None:
-            self._timer.cancel()
-        self._listener = None
+    def on_closed(self) -> None:
         self._flush_stop()
         now = self._log.now()
         while self._utterances:
             self._finish(self._utterances.popleft(), now)
 
-    def _tell(self, event: GatewayMediaEvent) -> None:
-        if self._listener is not None:
-            self._listener.on_event(event)
-
     # ------------------------------------------------------------------ every 20 ms
 
-    def _tick(self) -> None:
-        listener = self._listener
-        if listener is None:
-            return
-        self.ticks += 1
-        now = self._start + self.ticks * FRAME_S
-        self._timer = asyncio.get_running_loop().call_at(now + FRAME_S, self._tick)
-        self._hear(now, listener)
-        self._say(now, listener)
+    def on_frame_tick(self, now: float) -> None:
+        self._hear(now)
+        self._say(now)
         if self.on_tick is not None:
             self.on_tick(now)
 
-    def _hear(self, now: float, listener: LinkListener) -> None:
+    def _hear(self, now: float) -> None:
         """The bot's next 20 ms leave the playout clock."""
         if self.held:
-            self._playout.pause()
+            self.playout.pause()
             self._heard += self._silence
             return
-        played = self._playout.tick(now)
-        frame = played.frames[0] if played.frames else None
-        if played.frames:
-            self._note_playing(now)
-        for progress in played.progress:
-            if progress.dry:
-                self._ran_dry, self._began_playing = (now, self._log.place()), False
-            listener.on_event(Played(epoch=progress.epoch, position=progress.position, dry=progress.dry))
+        frame = self.play(now)
         if self._ran_dry is not None and now - self._ran_dry[0] > Playout.GAP_S:
             self._flush_stop()
         if self._to_caller is not None:
@@ -276,12 +221,15 @@ class CallerLink:
         if frame is not None:
             self.ear.hear(frame, now)
 
-    def _note_playing(self, now: float) -> None:
+    def on_bot_ran_dry(self, now: float) -> None:
+        self._ran_dry, self._began_playing = (now, self._log.place()), False
+
+    def on_bot_plays(self, now: float) -> None:
         if self._began_playing:
             return
         self._began_playing = True
-        gaps, self._gaps = self._gaps, self._playout.gaps
-        if gaps != self._playout.gaps and self._ran_dry is not None:
+        gaps, self._gaps = self._gaps, self.playout.gaps
+        if gaps != self.playout.gaps and self._ran_dry is not None:
             dry_at, place = self._ran_dry
             if self._log.user_turn_at < dry_at:  # else it is another answer
                 self._ran_dry = None
@@ -297,15 +245,15 @@ class CallerLink:
             self._ran_dry = None
             self._log.add("bot_stopped", at=at, place=place)
 
-    def _say(self, now: float, listener: LinkListener) -> None:
+    def _say(self, now: float) -> None:
         """The caller's last 20 ms go out."""
         frame = self._voice(now)
         muted = now <= self._muted_until
         self._said += self._silence if muted else frame
         if self._to_bot is not None:
             frame = self._to_bot.carry(self._silence if muted else frame, now)
-        if not (muted or self.held or self.deaf):
-            listener.on_audio(frame)
+        if self.listener is not None and not (muted or self.held or self.deaf):
+            self.listener.on_audio(frame)
 
     def _voice(self, now: float) -> bytes:
         size = len(self._silence)
@@ -337,7 +285,7 @@ class CallerLink:
                 utterance.began_at + sample / self.caller_rate for sample in utterance.recording.speech
             )
             if start < now:
-                zero = self._start
+                zero = self.start
                 self._log.add(
                     "user_speech",
                     at=start,

@@ -1,4 +1,4 @@
-"""A recording as the caller, through real pipecat stages, without a gateway.
+"""A call through real pipecat stages, without a gateway, whose caller is a recording.
 
 In virtual time: an echo on a loop that stood still for a third of a second is no longer the recording.
 """
@@ -23,7 +23,7 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.workers.runner import WorkerRunner
 
 from piopiy_pipeline.testing import run_virtual
-from piopiy_pipeline.transports.recorded import RecordedTransport
+from tests.support.recorded_caller import RecordedTransport
 
 RATE = 16000
 

@@ -1,0 +1,66 @@
+"""How the caller's samples reach the stage behind the input transport without becoming frames.
+
+The input transport calls a `SampleSink` with every chunk of audio as it arrives, and pushes longer
+frames for whoever wants audio. The frames say which stage has had their samples, so that no stage takes
+them twice. Only the stage that stands directly behind the transport is called: where an author's stage
+stands between the two, the samples go through that stage, in frames, as its author expects.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
+
+from pipecat.frames.frames import InputAudioRawFrame
+from pipecat.utils.utils import obj_id
+
+__all__ = ["CallerAudioFrame", "SampleSink"]
+
+
+class SampleSink(ABC):
+    """A stage that takes the caller's samples by a function call, if it stands behind the transport."""
+
+    @abstractmethod
+    def take_samples_from(self, flush: Callable[[], Awaitable[None]]) -> None:
+        """The transport stands directly before this stage, and will call `feed` from now on.
+
+        Args:
+            flush: pushes, as a frame, the samples that were fed and are in no frame yet. To be awaited
+                before anything is told that must come behind those samples.
+        """
+
+    @abstractmethod
+    def feed(self, pcm: bytes) -> None:
+        """Take samples.
+
+        Args:
+            pcm: PCM16 little-endian mono, at the pipeline's input rate, of any length.
+        """
+
+
+class CallerAudioFrame(InputAudioRawFrame):
+    """The caller's audio, PCM16 mono at `sample_rate`, as the input transport pushes it.
+
+    A frame like pipecat's own, cheaper to make and to print: pipecat formats each frame that it
+    pushes, 25 of them a second and stage.
+    """
+
+    fed_to: SampleSink | None
+    """The stage that was given these samples by `SampleSink.feed` already, and must not take them again."""
+
+    def __init__(self, audio: bytes, sample_rate: int, *, fed_to: SampleSink | None = None) -> None:
+        self.id = obj_id()
+        self.name = "CallerAudioFrame"
+        self.pts = None
+        self.broadcast_sibling_id = None
+        self.metadata = {}
+        self.transport_source = None
+        self.transport_destination = None
+        self.audio = audio
+        self.sample_rate = sample_rate
+        self.num_channels = 1
+        self.num_frames = len(audio) // 2
+        self.fed_to = fed_to
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,150 @@
+"""A call's media stream within one process: no gateway and no socket, but the same playout clock.
+
+`InProcessLink` keeps the time of the line. Every 20 ms of the event loop's clock it calls
+`on_frame_tick`, in which its owner plays the bot's speech (`play`) and sends the caller's. Under a loop
+whose time is virtual this is as fast as the bot can think.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from piopiy_pipeline.audio.frame import FRAME_S
+from piopiy_pipeline.audio.playout import Playout
+from piopiy_pipeline.signaling.messages import (
+    AgentMediaEvent,
+    Clear,
+    Cleared,
+    DataMessage,
+    Dtmf,
+    GatewayMediaEvent,
+    MediaStart,
+    MediaStop,
+    Played,
+)
+from piopiy_pipeline.transports.link import LinkListener
+
+__all__ = ["InProcessLink"]
+
+LIMIT_S = 120
+"""Speech that the bot may send ahead of what was played: a mistake in the bot's pacing is not what is tested."""
+
+
+class InProcessLink:
+    """A `MediaLink` whose other end is a subclass of it.
+
+    Args:
+        caller_rate: sample rate of the caller's audio in Hz.
+        bot_rate: sample rate of the bot's audio in Hz.
+    """
+
+    ticks: int
+    """How many frames of 20 ms have passed since the answer."""
+    start: float
+    """The loop's time of the answer, in seconds."""
+    closed: bool
+    """Whether the call is over."""
+
+    def __init__(self, *, caller_rate: int, bot_rate: int) -> None:
+        self.caller_rate = caller_rate
+        self.bot_rate = bot_rate
+        self.ticks = 0
+        self.start = 0.0
+        self.closed = False
+        self.playout = Playout(rate=bot_rate, limit_s=LIMIT_S)
+        self.listener: LinkListener | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    # ------------------------------------------------------------------ for the subclass
+
+    def on_frame_tick(self, now: float) -> None:
+        """Another 20 ms of the line are over, at `now` of the loop's clock. To be overridden."""
+        raise NotImplementedError
+
+    def on_bot_plays(self, now: float) -> None:
+        """A frame of the bot's speech leaves the playout clock."""
+
+    def on_bot_ran_dry(self, now: float) -> None:
+        """The playout clock has nothing left to play."""
+
+    def on_clear(self) -> None:
+        """The bot was interrupted; called before its speech is dropped."""
+
+    def on_agent_event(self, event: Dtmf | DataMessage) -> None:
+        """The bot has pressed keys, or sent the client's application a message."""
+
+    def on_closed(self) -> None:
+        """The call is over; called once."""
+
+    def play(self, now: float) -> bytes | None:
+        """Take the bot's next 20 ms from the playout clock, and tell the bot how far it has played.
+
+        Args:
+            now: the loop's time in seconds.
+
+        Returns:
+            PCM16 mono of one frame at `bot_rate`, or None if the bot says nothing.
+        """
+        played = self.playout.tick(now)
+        if played.frames:
+            self.on_bot_plays(now)
+        for progress in played.progress:
+            if progress.dry:
+                self.on_bot_ran_dry(now)
+            self.tell(Played(epoch=progress.epoch, position=progress.position, dry=progress.dry))
+        return played.frames[0] if played.frames else None
+
+    def tell(self, event: GatewayMediaEvent) -> None:
+        """Tell the bot something, unless the call is over."""
+        if self.listener is not None:
+            self.listener.on_event(event)
+
+    def stop(self) -> None:
+        """End the call: the line is silent from now on."""
+        if self.closed:
+            return
+        self.closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self.listener = None
+        self.on_closed()
+
+    # ------------------------------------------------------------------ MediaLink
+
+    def attach(self, listener: LinkListener) -> None:
+        """Answer the call: time begins to pass."""
+        loop = asyncio.get_running_loop()
+        self.listener = listener
+        self.start = loop.time()
+        self._timer = loop.call_at(self.start + FRAME_S, self._tick)
+
+    def send_audio(self, pcm: bytes) -> None:
+        """Queue the bot's speech, PCM16 mono at `bot_rate`."""
+        if not self.closed:
+            self.playout.write(pcm)
+
+    def send_event(self, event: AgentMediaEvent) -> None:
+        """Do what the bot says."""
+        match event:
+            case Clear(epoch=epoch):
+                self.on_clear()
+                answer = Cleared(epoch=epoch, position=self.playout.clear(epoch))
+                asyncio.get_running_loop().call_soon(self.tell, answer)
+            case Dtmf() | DataMessage():
+                self.on_agent_event(event)
+            case MediaStop():
+                self.stop()
+            case MediaStart():
+                pass
+
+    async def close(self) -> None:
+        """End the call."""
+        self.stop()
+
+    def _tick(self) -> None:
+        if self.listener is None:
+            return
+        self.ticks += 1
+        now = self.start + self.ticks * FRAME_S
+        self._timer = asyncio.get_running_loop().call_at(now + FRAME_S, self._tick)
+        self.on_frame_tick(now)
