@@ -2,7 +2,7 @@
 
 Not to be started by hand. Writes a JSON line per offer, reads one per answer; then, whenever it reads
 ``{"count": true}``, tells how many packets of sound each caller has heard so far. Callers speak a
-recording all the time, 20 ms a packet, with the voice of our own leg: light, so that many fit beside
+recording all the time, 20 ms a packet, with the audio path of our own leg: light, so that many fit beside
 what is measured.
 """
 
@@ -35,7 +35,7 @@ class Caller:
         self.heard = 0
         self.connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self.connection.createDataChannel("chat")
-        self.voice = PeerAudio(self.connection.addTransceiver("audio"), rate=RATE, on_sound=self._hear)
+        self.audio = PeerAudio(self.connection.addTransceiver("audio"), rate=RATE, on_caller_audio=self._hear)
 
     def _hear(self, pcm: bytes) -> None:
         self.heard += 1
@@ -97,7 +97,7 @@ async def talk(callers: list[Caller]) -> None:
     began, beat = loop.time(), 0
     while True:
         for number, caller in enumerate(callers):
-            caller.voice.send(frames[(beat + 17 * number) % len(frames)])
+            caller.audio.send_audio(frames[(beat + 17 * number) % len(frames)])
         beat += 1
         await asyncio.sleep(max(0.0, began + beat * 0.02 - loop.time()))
 
@@ -126,7 +126,7 @@ async def main() -> None:
     if agent is not None:
         agent.cancel()
     for caller in callers:
-        caller.voice.close()
+        caller.audio.close()
         await caller.connection.close()
 
 

@@ -1,16 +1,18 @@
-"""One browser's caller as the gateway sees it: from the offer on, through the call, to its end."""
+"""One browser's call as the gateway sees it: from the offer, through the call, to its end."""
 
 from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
 from piopiy_pipeline.call import CallInfo, EndReason
 from piopiy_pipeline.gateway.access.client_tokens import TokenClaims
+from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
 from piopiy_pipeline.gateway.webrtc.browser_offers import OfferRefused
 from piopiy_pipeline.gateway.webrtc.webrtc_leg import WebRtcLeg
 from piopiy_pipeline.gateway.webrtc.worker_messages import (
@@ -18,10 +20,10 @@ from piopiy_pipeline.gateway.webrtc.worker_messages import (
     Close,
     Connected,
     FromWorker,
-    Gone,
     Negotiate,
     NegotiateRefused,
     OfferAnswered,
+    PeerClosed,
     QualityMeasured,
 )
 from piopiy_pipeline.signaling.messages import Message
@@ -29,65 +31,47 @@ from piopiy_pipeline.signaling.messages import Message
 if TYPE_CHECKING:
     from piopiy_pipeline.gateway.webrtc.worker_process import WebRtcWorkerProcess
 
-__all__ = ["ANSWER_S", "RATE", "BrowserCall", "BrowserCallHost", "PlacedCall", "WorkerPort"]
+__all__ = ["ANSWER_S", "RATE", "BrowserCall"]
 
 RATE = 16000
-"""Of the sound between gateway and worker, both ways: Opus carries it whole, and no bot hears more."""
+"""Sample rate between gateway and worker in both directions, in Hz. Opus carries all of it."""
 ANSWER_S = 10.0
-"""How long a worker may take to answer: it may ask a STUN or TURN server first."""
-
+"""How long a worker may take to answer an offer. It may have to ask a STUN or TURN server first."""
 MAX_OFFERS = 3
-"""Of one browser at a time: one that gave up and came again may overtake itself."""
+"""How many offers of one browser may wait at a time. A browser that gave up and tries again sends a second one."""
 
 
-class PlacedCall(Protocol):
-    """What is done here with a call, once the switchboard has it."""
+@dataclass(eq=False, kw_only=True)
+class BrowserCall:
+    """One browser, known to its worker by `number` and to the browser by `pc_id`.
 
-    def end(self, now: float, reason: EndReason, detail: str = "") -> None:
-        """End it. Later reasons do not count."""
-
-
-class WorkerPort(Protocol):
-    """The worker that has the line, and its other lines by their numbers."""
+    The call is placed when the browser has connected, not when it makes its offer; until then
+    `gateway_call` is None.
+    """
 
     worker: WebRtcWorkerProcess
-    lines: dict[int, BrowserCall]
-
-
-class BrowserCallHost(Protocol):
-    """All lines of the gateway."""
-
-    def connected(self, line: BrowserCall) -> PlacedCall:
-        """A browser has connected: its call begins."""
-
-    def forget(self, line: BrowserCall) -> None:
-        """A line is over."""
-
-
-@dataclass(eq=False)
-class BrowserCall:
-    """One caller: from the offer on, through its call, to its end."""
-
-    calls: BrowserCallHost
-    desk: WorkerPort
     number: int
     caller: TokenClaims
     metadata: dict[str, Any] | None
+    on_connected: Callable[[BrowserCall], GatewayCall]
+    """Called once, when the browser has connected. It places the call."""
+    on_closed: Callable[[BrowserCall], None]
+    """Called when the peer connection is over. It may be called more than once."""
     pc_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     call_id: str = field(default_factory=lambda: str(uuid.uuid4()))
-    call: PlacedCall | None = None
+    gateway_call: GatewayCall | None = None
     half_open: bool = True
-    """Whether it counts as one that has offered and not connected yet."""
-    answer: asyncio.Future[str] | None = None
-    offers: int = 0
-    """Those that wait for their answers."""
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Whether it counts among the browsers that have made an offer and not connected yet."""
+    _answer: asyncio.Future[str] | None = None
+    _offers: int = 0
+    _negotiation: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
         self.leg = WebRtcLeg(self, rate=RATE)
 
     @property
     def info(self) -> CallInfo:
+        """Who calls whom, from the claims of the client token."""
         return CallInfo(
             agent_id=self.caller.agent_id,
             call_id=self.call_id,
@@ -97,72 +81,91 @@ class BrowserCall:
             kind="browser",
         )
 
-    def post(self, message: Message) -> None:
-        self.desk.worker.post(self.number, message)
+    # ------------------------------------------------------------------ to the worker
 
-    def sound(self, pcm: bytes) -> None:
-        self.desk.worker.sound(self.number, pcm)
+    def post(self, message: Message) -> None:
+        """Send a message to the peer."""
+        self.worker.post(self.number, message)
+
+    def send_audio(self, pcm: bytes) -> None:
+        """Send 20 ms of PCM16 mono at `RATE` Hz to the peer, to be played at once."""
+        self.worker.send_audio(self.number, pcm)
 
     async def negotiate(self, sdp: str, *, restart: bool, new: bool) -> str:
-        """The answer to an offer. Raises `OfferRefused`."""
-        if self.offers >= MAX_OFFERS:
+        """Have the worker answer an offer.
+
+        Args:
+            sdp: The browser's offer.
+            restart: Whether the browser began again with a fresh RTCPeerConnection.
+            new: Whether this is the first offer.
+
+        Returns:
+            The SDP of the answer.
+
+        Raises:
+            OfferRefused: The offer cannot be answered, or was not answered in time.
+        """
+        if self._offers >= MAX_OFFERS:
             raise OfferRefused(409, "another offer for this peer connection is being answered: wait for that")
-        self.offers += 1
+        self._offers += 1
         try:
-            async with self.turn:
+            async with self._negotiation:
                 return await self._negotiate(Negotiate(sdp=sdp, restart=restart, new=new))
         finally:
-            self.offers -= 1
+            self._offers -= 1
 
     async def _negotiate(self, offer: Negotiate) -> str:
-        self.answer = asyncio.get_running_loop().create_future()
+        self._answer = asyncio.get_running_loop().create_future()
         self.post(offer)
         try:
             async with asyncio.timeout(ANSWER_S):
-                return await self.answer
+                return await self._answer
         except TimeoutError:
             raise OfferRefused(503, f"the offer was not answered within {ANSWER_S:g} s") from None
         finally:
-            self.answer = None
+            self._answer = None
 
-    def told(self, event: FromWorker) -> None:
-        """What the worker says of this line."""
+    # ------------------------------------------------------------------ from the worker
+
+    def on_event(self, event: FromWorker) -> None:
+        """Handle an event of this call's peer."""
         match event:
             case OfferAnswered(sdp=sdp):
-                if self.answer is not None and not self.answer.done():
-                    self.answer.set_result(sdp)
+                if self._answer is not None and not self._answer.done():
+                    self._answer.set_result(sdp)
             case NegotiateRefused(status=status, text=text):
                 self._refuse(OfferRefused(status, text))
             case Connected():
-                if self.call is None:
-                    self.call = self.calls.connected(self)
+                if self.gateway_call is None:
+                    self.gateway_call = self.on_connected(self)
             case BrowserSent():
-                self.leg.peer_heard(event)
+                self.leg.browser_sent(event)
             case QualityMeasured(quality=quality):
                 self.leg.quality = quality
-            case Gone(detail=detail):
-                if self.call is None and detail:
-                    logger.info("a browser offered a call and did not get to it: {}", detail)
-                self._forget("the browser closed the connection")
-                self.leg.peer_gone(detail)
+            case PeerClosed(detail=detail):
+                if self.gateway_call is None and detail:
+                    logger.info("a browser made an offer and its call did not begin: {}", detail)
+                self._close("the browser closed the connection")
+                self.leg.peer_closed(detail)
+
+    # ------------------------------------------------------------------ the end
 
     def fail(self, reason: EndReason, detail: str) -> None:
-        """End what there is of it, for a reason of ours."""
-        call = self.call
-        self.leave()
+        """Close the peer, and end the call if there is one, for a reason on the gateway's side."""
+        call = self.gateway_call
+        self.close_peer()
         if call is not None:
             call.end(asyncio.get_running_loop().time(), reason, detail)
 
-    def leave(self) -> None:
-        """Close the peer; a call, if there is one, does not end by this."""
+    def close_peer(self) -> None:
+        """Close the peer. A call, if there is one, does not end by this."""
         self.post(Close())
-        self._forget("the gateway closed the connection")
+        self._close("the gateway closed the connection")
 
     def _refuse(self, refused: OfferRefused) -> None:
-        if self.answer is not None and not self.answer.done():
-            self.answer.set_exception(refused)
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(refused)
 
-    def _forget(self, why: str) -> None:
+    def _close(self, why: str) -> None:
         self._refuse(OfferRefused(503, why))
-        self.desk.lines.pop(self.number, None)
-        self.calls.forget(self)
+        self.on_closed(self)

@@ -1,12 +1,12 @@
-"""The bot's voice: 20 ms frames as the gateway paces them, to RTP packets. No I/O.
+"""The bot's audio to a browser: 20 ms frames, paced by the gateway, become RTP packets. No I/O.
 
-While the bot is silent nothing is sent at all: a browser's jitter buffer (NetEq) fills a pause by
-itself, as it does for DTX, and half of the packets of a call are saved. Timestamps go on with the wall
-clock across a pause, so that it is one and no loss. What the browser would stretch over the pause's
-beginning is silence: one frame of it closes each stretch of speech, whether it ended or was cut off.
+While the bot is silent nothing is sent. A browser's jitter buffer (NetEq) fills a pause by itself, as it does
+for DTX, and this saves half of the packets of a call. Timestamps advance with the clock during a
+pause, so the browser does not take the pause for loss. NetEq stretches the last audio that it got into the
+beginning of a pause, so one frame of silence closes each stretch of speech, whether it ended or was interrupted.
 
-Frames that come in a bunch, because a process was late, are sent at once up to a bound; beyond it they
-are left out, since delay would stay for the rest of the call.
+Frames that arrive in a burst, because a process was late, are sent at once up to a bound. Further ones are
+dropped, because the delay would stay for the rest of the call.
 """
 
 from __future__ import annotations
@@ -20,22 +20,28 @@ __all__ = ["Downlink"]
 
 FRAME = CLOCK // 50
 AHEAD_S = 0.1
-"""Sound that is further ahead of the clock than this is left out."""
+"""Audio that is further ahead of the clock than this is dropped."""
 BEHIND_S = 0.05
-"""A frame that comes this much later than the end of the one before it begins a new stretch."""
+"""A frame that comes this long after the end of the one before it begins a new stretch of speech."""
 CLOSE_S = 0.03
-"""So long after the last frame the stretch is closed."""
+"""How long after the last frame a stretch of speech is closed."""
 
 
 class Downlink:
-    """PCM16 mono at `rate` Hz to unprotected RTP packets of one source. Times are in seconds of one clock."""
+    """Makes unencrypted RTP packets of one source from PCM. All times are in seconds of one clock."""
 
     def __init__(self, rate: int, *, payload_type: int, ssrc: int, now: float) -> None:
+        """Args:
+        rate: Sample rate of the PCM, in Hz.
+        payload_type: The negotiated RTP payload type of Opus.
+        ssrc: The SSRC of the packets.
+        now: The time that RTP timestamps count from.
+        """
         self.ssrc = ssrc
         self.packets = 0
         self.octets = 0
         self.dropped = 0
-        """Frames that were left out."""
+        """Frames that were dropped."""
         self._encoder = OpusEncoder(rate)
         self._payload_type = payload_type
         self._silence = bytes(rate // 50 * 2)
@@ -46,15 +52,15 @@ class Downlink:
         self._last_at: float | None = None  # when the last frame of the present stretch was sent
 
     def timestamp(self, now: float) -> int:
-        """The stream's time of this moment, as reports tell it."""
+        """The RTP timestamp of this moment, for sender reports."""
         return (self._origin + int((now - self._began) * CLOCK)) & 0xFFFFFFFF
 
     def expect_loss(self, fraction: float) -> None:
-        """The browser misses this part of the packets."""
+        """Set the fraction of packets (0 to 1) that the browser loses; the encoder adds FEC for it."""
         self._encoder.expect_loss(fraction)
 
-    def frame(self, pcm: bytes, now: float) -> bytes | None:
-        """20 ms of speech: the packet to send, or None when there is too much already."""
+    def send_audio(self, pcm: bytes, now: float) -> bytes | None:
+        """Return the packet for 20 ms of PCM16 mono, or None if the audio is too far ahead and is dropped."""
         clock = int((now - self._began) * CLOCK)
         begins = self._last_at is None or self._next < clock - int(BEHIND_S * CLOCK)
         if begins:
@@ -67,13 +73,13 @@ class Downlink:
 
     @property
     def close_at(self) -> float | None:
-        """When `close` is due, if nothing more is said until then."""
+        """When `close` is due if no more audio comes until then; None between stretches of speech."""
         if self._last_at is None:
             return None
         return max(self._last_at + CLOSE_S, self._began + self._next / CLOCK)
 
     def close(self) -> bytes:
-        """The end of a stretch: its last packet, of silence."""
+        """End a stretch of speech. Returns its last packet, which holds silence."""
         self._last_at = None
         return self._packet(self._silence, marker=False)
 

@@ -1,4 +1,4 @@
-"""At which addresses browsers are told to find us. No I/O, and nothing of aioice: the settings ask here too."""
+"""The addresses at which browsers reach this machine. No I/O and no aioice, because the settings use it too."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
-__all__ = ["IceAddresses", "tell_public"]
+__all__ = ["IceAddresses", "with_public_addresses"]
 
 _CANDIDATE = re.compile(r"^(a=candidate:\S+ \d+ \S+ \d+ )(\S+)( \d+ typ host\b)", re.MULTILINE)
 _CONNECTION = re.compile(r"^(c=IN IP[46] )(\S+)$", re.MULTILINE)
@@ -15,22 +15,28 @@ _CONNECTION = re.compile(r"^(c=IN IP[46] )(\S+)$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class IceAddresses:
-    """`own` are this machine's that are used, none for all; `public` what the world calls some of them."""
+    """Which addresses of this machine are used, and by which addresses the world knows them."""
 
     own: Sequence[str] = ()
+    """Addresses of this machine. Empty: all of them."""
     public: Mapping[str, str] = field(default_factory=dict)
+    """The public address of each own address that is behind a one-to-one NAT."""
 
     @classmethod
     def parse(cls, settings: Sequence[str]) -> IceAddresses:
-        """Of ``10.0.0.5``, or ``10.0.0.5=203.0.113.7`` behind a one-to-one NAT. Raises `ValueError`."""
+        """Parse addresses such as ``10.0.0.5``, or ``10.0.0.5=203.0.113.7`` behind a one-to-one NAT.
+
+        Raises:
+            ValueError: A text is no address. The message says what to write.
+        """
         own: list[str] = []
         public: dict[str, str] = {}
         for setting in settings:
-            mine, equals, theirs = (part.strip() for part in setting.partition("="))
+            inside, equals, outside = (part.strip() for part in setting.partition("="))
             try:
-                address = str(ip_address(mine))
+                address = str(ip_address(inside))
                 if equals:
-                    public[address] = str(ip_address(theirs))
+                    public[address] = str(ip_address(outside))
             except ValueError:
                 raise ValueError(
                     f"{setting!r} is no address: write 10.0.0.5, or 10.0.0.5=203.0.113.7 where the world"
@@ -40,13 +46,13 @@ class IceAddresses:
         return cls(tuple(own), public)
 
 
-def tell_public(sdp: str, public: Mapping[str, str]) -> str:
-    """An answer in which our own addresses have their public names."""
+def with_public_addresses(sdp: str, public: Mapping[str, str]) -> str:
+    """Replace each own address in an SDP's host candidates and ``c=`` lines by its public address."""
 
-    def named(line: re.Match[str]) -> str:
+    def replaced(line: re.Match[str]) -> str:
         return line[1] + public.get(line[2], line[2]) + (line[3] if line.re is _CANDIDATE else "")
 
     if not public:
         return sdp
     lines = sdp.replace("\r\n", "\n")
-    return _CONNECTION.sub(named, _CANDIDATE.sub(named, lines)).replace("\n", "\r\n")
+    return _CONNECTION.sub(replaced, _CANDIDATE.sub(replaced, lines)).replace("\n", "\r\n")

@@ -1,7 +1,7 @@
 """One RTCPeerConnection of a caller's browser: offer and answer, ICE, the data channel, and its `PeerAudio`.
 
-It lives in a worker process. What it means for the call that a connection came up, fell silent or was
-closed is for its `Seat` to say; here it is told.
+It lives in a worker process. It reports that the connection came up, failed or was closed; its `PeerSession`
+decides what that means for the call.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from aiortc.sdp import SessionDescription, candidate_from_sdp
 from loguru import logger
 
 from piopiy_pipeline.compat import aiortc as compat
-from piopiy_pipeline.gateway.webrtc.ice_addresses import tell_public
+from piopiy_pipeline.gateway.webrtc.ice_addresses import with_public_addresses
 from piopiy_pipeline.gateway.webrtc.peer_audio import PeerAudio
 from piopiy_pipeline.gateway.webrtc.worker_messages import IceServerSetting, Trickled
 
@@ -38,27 +38,27 @@ __all__ = ["Peer", "PeerEvents", "PeerRefused", "connections"]
 MAX_MEDIA = 16
 MAX_CHANNELS = 8
 QUEUED_MESSAGES = 50
-"""Messages that wait for the data channel to open."""
+"""How many messages wait for the data channel to open. Further ones are dropped."""
 CHANNEL_BYTES = 256 << 10
-"""With more than this waiting in the data channel, messages are left out."""
+"""With more bytes than this waiting in the data channel, messages are dropped."""
 MAX_CANDIDATES = 64
-"""Of a browser's ways to be reached: each is tried from each of ours, and browsers name a dozen."""
+"""ICE candidates of one browser. Each is tried from each of our addresses, and browsers have about a dozen."""
 CLOSE_S = 5.0
 _UNREADABLE = (
     *(ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError),
     *(InvalidAccessError, OperationError),
 )
-"""What aiortc raises on text that is no SDP, or asks for what it cannot do."""
-# The browser's encoder is told what is wanted here: mono, no more than wideband, spare copies on loss.
+"""What aiortc raises for text that is no SDP, or that asks for something aiortc cannot do."""
+# Tells the browser's encoder to send mono, at most wideband, and in-band FEC when packets are lost (RFC 7587).
 _FORMAT = "minptime=10;useinbandfec=1;stereo=0;sprop-stereo=0;maxplaybackrate=16000"
 _OPUS_LINE = re.compile(r"^a=rtpmap:(\d+) opus/48000/2\r\n", re.MULTILINE | re.IGNORECASE)
 
 connections: weakref.WeakSet[RTCPeerConnection] = weakref.WeakSet()
-"""All that exist in this process: none may be left when no call is."""
+"""All connections in this process. Tests check that none is left when no call is."""
 
 
 class PeerRefused(Exception):
-    """An offer that cannot be answered: an HTTP status, and a sentence."""
+    """An offer or a candidate cannot be taken. It carries an HTTP status and a sentence."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
@@ -68,20 +68,21 @@ class PeerRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class PeerEvents:
-    """Whom a peer tells."""
+    """What a peer calls."""
 
     connected: Callable[[], None]
-    sound: Callable[[bytes], object]
+    caller_audio: Callable[[bytes], object]
+    """The caller's audio arrived: PCM16 mono at the rate of the peer."""
     message: Callable[[str], None]
-    """A message on a data channel, of any size and content."""
+    """A message arrived on a data channel, of any size and content."""
     failed: Callable[[], None]
-    """No way was found, or the one there was is lost."""
-    left: Callable[[], None]
+    """ICE or DTLS failed: no path was found, or the path was lost."""
+    closed: Callable[[], None]
     """The browser closed the connection."""
 
 
 class Peer:
-    """See the module. Its methods must be called on one event loop."""
+    """One RTCPeerConnection. Its methods must be called on one event loop."""
 
     def __init__(
         self,
@@ -91,7 +92,12 @@ class Peer:
         events: PeerEvents,
         public: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """`public`: the address that the world knows, for each of ours that stands behind one."""
+        """Args:
+        ice_servers: STUN and TURN servers.
+        rate: Sample rate of audio in both directions, in Hz.
+        events: What to call.
+        public: For each of our addresses that is behind a one-to-one NAT, its public address.
+        """
         self._events = events
         self._public = public
         self._connection = RTCPeerConnection(
@@ -104,15 +110,15 @@ class Peer:
             )
         )
         connections.add(self._connection)
-        self._audio = self._connection.addTransceiver("audio", direction="sendrecv")
-        self._audio.setCodecPreferences(
+        self._transceiver = self._connection.addTransceiver("audio", direction="sendrecv")
+        self._transceiver.setCodecPreferences(
             [
                 one
                 for one in RTCRtpSender.getCapabilities("audio").codecs
                 if one.mimeType.lower() == "audio/opus"
             ]
         )
-        self.voice = PeerAudio(self._audio, rate=rate, on_sound=events.sound)
+        self.audio = PeerAudio(self._transceiver, rate=rate, on_caller_audio=events.caller_audio)
         self._fragment: str | None = None  # the browser's ICE user name
         self._candidates = 0  # of the browser, so far
         self._channels: list[RTCDataChannel] = []
@@ -125,13 +131,13 @@ class Peer:
     # ------------------------------------------------------------------ negotiation
 
     async def answer(self, sdp: str) -> str:
-        """The answer to an offer. Raises `PeerRefused`."""
+        """Answer an offer. Returns the SDP of the answer; raises `PeerRefused`."""
         self._fragment = check_offer(sdp)
         try:
             await self._connection.setRemoteDescription(RTCSessionDescription(sdp=sdp, type="offer"))
             for transceiver in self._connection.getTransceivers():
-                if transceiver is not self._audio:
-                    transceiver.direction = "inactive"  # video is not seen here
+                if transceiver is not self._transceiver:
+                    transceiver.direction = "inactive"  # video is not received
             await self._connection.setLocalDescription(await self._connection.createAnswer())
         except InvalidStateError as error:
             raise PeerRefused(409, f"this peer connection takes no offer now: {error}") from None
@@ -146,14 +152,14 @@ class Peer:
                 503, "the gateway has no address to be reached at: are its webrtc_addresses this machine's?"
             )
         answer = _OPUS_LINE.sub(lambda line: f"{line[0]}a=fmtp:{line[1]} {_FORMAT}\r\n", answer)
-        return tell_public(answer, self._public)
+        return with_public_addresses(answer, self._public)
 
     def restarts_ice(self, sdp: str) -> bool:
-        """Whether an offer begins ICE anew, which aiortc cannot do on a connection that there is."""
+        """Whether an offer restarts ICE, which aiortc cannot do on an existing connection. Raises `PeerRefused`."""
         return check_offer(sdp) != self._fragment
 
-    async def add(self, candidate: Trickled) -> None:
-        """One more way to reach the browser. Raises `PeerRefused` for one that cannot be read."""
+    async def add_candidate(self, candidate: Trickled) -> None:
+        """Add an ICE candidate of the browser. Raises `PeerRefused` if it cannot be read or is one too many."""
         self._candidates += 1
         if self._candidates > MAX_CANDIDATES:
             raise PeerRefused(400, f"more than {MAX_CANDIDATES} ICE candidates")
@@ -165,25 +171,25 @@ class Peer:
             parsed.sdpMid, parsed.sdpMLineIndex = candidate.sdp_mid, candidate.sdp_mline_index
             await self._connection.addIceCandidate(parsed)
         except InvalidStateError:
-            return  # it was closed meanwhile
+            return  # the connection was closed meanwhile
         except _UNREADABLE as error:
             raise PeerRefused(400, f"an ICE candidate that cannot be read: {error}") from None
 
     # ------------------------------------------------------------------ the data channel
 
-    def say(self, text: str) -> None:
-        """Send a message, now or when the data channel opens; too many or too much at once is left out."""
+    def send_message(self, text: str) -> None:
+        """Send a message, now or when the data channel opens. Messages beyond the bounds are dropped and logged."""
         channel = next((one for one in reversed(self._channels) if one.readyState == "open"), None)
         if channel is None:
             if len(self._queued) < QUEUED_MESSAGES and not self._closed:
                 self._queued.append(text)
         elif channel.bufferedAmount + len(text) > CHANNEL_BYTES:
-            logger.warning("a browser does not take its messages: one of {} bytes was left out", len(text))
+            logger.warning("a browser does not read its messages: one of {} bytes was dropped", len(text))
         else:
             try:
                 channel.send(text)
-            except ValueError as error:  # the browser's SDP says how much it takes at once, whatever it likes
-                logger.warning("a message for a browser was left out: {}", error)
+            except ValueError as error:  # the browser's SDP limits the size of a message
+                logger.warning("a message for a browser was dropped: {}", error)
 
     def _on_channel(self, channel: RTCDataChannel) -> None:
         if len(self._channels) >= MAX_CHANNELS:
@@ -193,7 +199,7 @@ class Peer:
         channel.on("message", self._on_message)
         queued, self._queued = self._queued, []
         for text in queued:
-            self.say(text)
+            self.send_message(text)
 
     def _on_message(self, message: str | bytes) -> None:
         text = message if isinstance(message, str) else message.decode(errors="replace")
@@ -201,9 +207,9 @@ class Peer:
 
     @property
     def overrun(self) -> bool:
-        """Whether the browser sends more of a message than it was allowed to have under way.
+        """Whether the browser sent more of a message than the receive window allows.
 
-        aiortc tells a peer what it takes (1 MiB), and takes what comes.
+        aiortc tells the browser its window (1 MiB) and does not enforce it.
         """
         sctp = self._connection.sctp
         return sctp is not None and compat.receive_window(sctp) < 0
@@ -224,14 +230,14 @@ class Peer:
         elif state == "failed":
             self._events.failed()
         elif state == "closed":
-            self._events.left()
+            self._events.closed()
 
     async def close(self) -> None:
         """Close the connection, in bounded time. May be called more than once."""
         if not self._closed:
             self._closed = True
             self._queued.clear()
-            self.voice.close()
+            self.audio.close()
         try:
             async with asyncio.timeout(CLOSE_S):
                 await self._connection.close()
@@ -240,7 +246,7 @@ class Peer:
 
 
 def check_offer(sdp: str) -> str:
-    """The ICE user name of an offer that could be answered. Raises `PeerRefused`, which says what is wrong."""
+    """Check that an offer can be answered. Returns its ICE user name; raises `PeerRefused`, which says why not."""
     try:
         description = SessionDescription.parse(sdp)
         media = description.media

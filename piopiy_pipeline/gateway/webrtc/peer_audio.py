@@ -34,17 +34,22 @@ _CNAME = "piopiy"
 
 
 class PeerAudio:
-    """Carries PCM16 mono at `rate` Hz over `transceiver`, from when aiortc has connected it."""
+    """Carries audio over a transceiver, from the moment that aiortc has connected it."""
 
     def __init__(
-        self, transceiver: RTCRtpTransceiver, *, rate: int, on_sound: Callable[[bytes], object]
+        self, transceiver: RTCRtpTransceiver, *, rate: int, on_caller_audio: Callable[[bytes], object]
     ) -> None:
+        """Args:
+        transceiver: The audio transceiver of the connection.
+        rate: Sample rate of PCM in both directions, in Hz.
+        on_caller_audio: Called with the browser's audio: PCM16 mono, in pieces of any length.
+        """
         self.heard_at = 0.0
-        """When the browser last showed that it is there, on the event loop's clock."""
+        """When something last arrived from the browser, in seconds of the event loop's clock."""
         self._loop = asyncio.get_running_loop()
         self._transceiver = transceiver
         self._rate = rate
-        self._on_sound = on_sound
+        self._on_caller_audio = on_caller_audio
         self._uplink = Uplink(rate)
         self._downlink: Downlink | None = None
         self._reporter: Reporter | None = None
@@ -55,28 +60,28 @@ class PeerAudio:
         self._closed = False
         compat.replace_media_path(transceiver, send=self._start_sending, receive=self._start_receiving)
 
-    # ------------------------------------------------------------------ the call's side
+    # ------------------------------------------------------------------ from the session
 
-    def send(self, pcm: bytes) -> None:
-        """20 ms of the bot's speech, to be heard now. Nothing happens before the connection stands."""
+    def send_audio(self, pcm: bytes) -> None:
+        """Send 20 ms of PCM16 mono, to be played at once. Before the connection is up, it is dropped."""
         downlink = self._downlink
         if downlink is None or self._closed:
             return
-        packet = downlink.frame(pcm, self._loop.time())
+        packet = downlink.send_audio(pcm, self._loop.time())
         if packet is not None:
             self._protect_and_send(packet)
             if self._closing is None and downlink.close_at is not None:
                 self._closing = self._loop.call_at(downlink.close_at, self._close_stretch)
 
     def tick(self, now: float) -> None:
-        """To be called every second or more often: reports, and what waited for packets that never came."""
+        """Send due reports, and stop waiting for missing packets. To be called once a second or more often."""
         for pcm in self._uplink.tick(now):
-            self._on_sound(pcm)
+            self._on_caller_audio(pcm)
         if self._reporter is not None and self._downlink is not None and self._reporter.due(now):
             self._report(now)
 
     def close(self) -> None:
-        """No more sound in either direction."""
+        """Stop audio in both directions."""
         if self._downlink is not None and self._reporter is not None and not self._closed:
             self._report(self._loop.time(), leaving=True)
         self._closed = True
@@ -87,7 +92,7 @@ class PeerAudio:
             compat.stop_listening(self._ice)
 
     def quality(self) -> dict[str, Any]:
-        """How well sound got through: packets, and milliseconds. What nobody measured is None."""
+        """How well audio gets through: counts of packets, and times in ms. What was not measured is None."""
         uplink, downlink, reporter = self._uplink, self._downlink, self._reporter
         return {
             "packets_received": uplink.received,
@@ -103,7 +108,7 @@ class PeerAudio:
             "round_trip_ms": _ms(reporter.round_trip_s if reporter else None),
         }
 
-    # ------------------------------------------------------------------ aiortc's side
+    # ------------------------------------------------------------------ from aiortc
 
     async def _start_sending(self, parameters: RTCRtpSendParameters) -> None:
         if self._downlink is not None:
@@ -150,12 +155,12 @@ class PeerAudio:
                 return
             packet = parse_rtp(srtp.unprotect(data))
         except (SrtpError, RtpError):
-            return  # not from whom we talk to, or torn: as if it had not come
+            return  # forged or damaged: it counts as lost
         self.heard_at = now
         if packet.payload_type != self._payload_type or not packet.payload:
-            return  # padding, as browsers send it to probe the bandwidth
+            return  # padding that browsers send to probe the bandwidth
         for pcm in self._uplink.add(packet.ssrc, packet.sequence, packet.timestamp, packet.payload, now):
-            self._on_sound(pcm)
+            self._on_caller_audio(pcm)
 
     def _take_report(self, datagram: bytes, now: float) -> None:
         self.heard_at = now
@@ -165,7 +170,7 @@ class PeerAudio:
         if self._reporter.loss is not None:
             self._downlink.expect_loss(self._reporter.loss)
 
-    # ------------------------------------------------------------------ out
+    # ------------------------------------------------------------------ to the browser
 
     def _close_stretch(self) -> None:
         self._closing = None
@@ -173,7 +178,7 @@ class PeerAudio:
         close_at = self._downlink.close_at
         if close_at is None or self._closed:
             return
-        if close_at > self._loop.time() + 0.002:  # more was said since
+        if close_at > self._loop.time() + 0.002:  # more audio was sent since
             self._closing = self._loop.call_at(close_at, self._close_stretch)
         else:
             self._protect_and_send(self._downlink.close())

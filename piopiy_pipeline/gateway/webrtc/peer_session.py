@@ -1,8 +1,8 @@
-"""One caller's place in a worker: the peer connection of now, its deadlines, and what its messages mean.
+"""One caller's session in a worker: its current peer connection, its deadlines, and what its messages mean.
 
-A browser that lost its network may come again with a fresh connection for the same call (what Pipecat's
-clients do, and what an ICE restart is here): the seat stays, its peer is another. A seat that nothing
-was heard from for the grace period, or whose peer never connected, is given up.
+A browser that lost its network may come again with a fresh connection for the same call. Pipecat's clients do
+this, and an ICE restart is treated as the same. The session stays and gets another peer. A session ends when
+nothing was heard from the browser for the grace period, or when its peer did not connect in time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from piopiy_pipeline.gateway.webrtc.worker_messages import (
     BrowserSent,
     Configure,
     Connected,
-    Gone,
+    PeerClosed,
     QualityMeasured,
     Trickled,
 )
@@ -33,34 +33,42 @@ __all__ = ["PeerSession"]
 TICK_S = 0.5
 MEASURE_S = 2.0
 MESSAGE_BYTES = 48 << 10
-"""What an agent takes, with room for what goes around it."""
+"""The longest message of a browser. An agent takes as much, with room for what is wrapped around it."""
 MESSAGES_PER_S = 50
 WRAPPINGS = 8
+"""A message is passed on inside of other messages. So many levels of JSON nesting are left for those."""
 MAX_DIGITS = 64
 _KEYS = frozenset("0123456789*#ABCDabcd")
 _PEER_LEFT = json.dumps({"type": "signalling", "message": {"type": "peerLeft"}})
 
 
 class PeerSession:
-    """`tell` posts an event to the gateway, `sound` the caller's PCM; `spawn` runs what takes a while."""
+    """The session of one caller, from the first offer to the end of its call."""
 
     def __init__(
         self,
         settings: Configure,
         *,
-        tell: Callable[[Message], None],
-        sound: Callable[[bytes], object],
+        on_event: Callable[[Message], None],
+        on_caller_audio: Callable[[bytes], object],
         spawn: Callable[[Coroutine[Any, Any, None]], None],
-        on_gone: Callable[[], object],
+        on_closed: Callable[[], object],
     ) -> None:
+        """Args:
+        settings: The settings of the worker.
+        on_event: Called with each event for the gateway.
+        on_caller_audio: Called with the caller's audio: PCM16 mono at the rate of the settings.
+        spawn: Runs a coroutine as a task of the process.
+        on_closed: Called once, when the session is over.
+        """
         self._settings = settings
-        self._tell = tell
-        self._sound = sound
+        self._on_event = on_event
+        self._on_caller_audio = on_caller_audio
         self._spawn = spawn
-        self._on_gone = on_gone
+        self._on_closed = on_closed
         self._loop = asyncio.get_running_loop()
         self._rate = TokenBucket(MESSAGES_PER_S, self._loop.time())
-        self._turn = asyncio.Lock()  # one negotiation at a time
+        self._negotiation = asyncio.Lock()
         self._peer: Peer | None = None
         self._deadline = self._loop.time() + settings.connect_s
         self._been_connected = False
@@ -68,18 +76,29 @@ class PeerSession:
         self._closed = False
         self._timer = self._loop.call_later(TICK_S, self._tick)
 
-    # ------------------------------------------------------------------ the gateway's side
+    # ------------------------------------------------------------------ from the gateway
 
     async def negotiate(self, sdp: str, *, restart: bool) -> str:
-        """The answer to an offer. Raises `PeerRefused`."""
-        async with self._turn:
+        """Answer an offer, with the current peer or with a fresh one.
+
+        Args:
+            sdp: The browser's offer.
+            restart: Whether the browser made a fresh RTCPeerConnection.
+
+        Returns:
+            The SDP of the answer.
+
+        Raises:
+            PeerRefused: The offer cannot be answered.
+        """
+        async with self._negotiation:
             peer = self._peer
             if peer is not None and not restart and not peer.restarts_ice(sdp):
                 return await peer.answer(sdp)
             fresh = self._make_peer()
             try:
                 answer = await fresh.answer(sdp)
-            except BaseException:  # nobody else knows of it yet
+            except BaseException:  # nothing else refers to it yet, so it is closed here
                 await fresh.close()
                 raise
             if self._closed:
@@ -91,57 +110,61 @@ class PeerSession:
                 self._spawn(peer.close())
             return answer
 
-    async def add(self, candidates: list[Trickled]) -> None:
-        """Candidates for the peer of now. One that cannot be read is left out, and logged."""
+    async def add_candidates(self, candidates: list[Trickled]) -> None:
+        """Add ICE candidates to the current peer. One that cannot be read is skipped and logged."""
         for candidate in candidates:
             if self._peer is not None:
                 try:
-                    await self._peer.add(candidate)
+                    await self._peer.add_candidate(candidate)
                 except PeerRefused as refused:
                     logger.warning("{}", refused.text)
 
-    def say(self, text: str) -> None:
-        """A message for the browser's application."""
+    def send_message(self, text: str) -> None:
+        """Send a message to the browser's application."""
         if self._peer is not None:
-            self._peer.say(text)
+            self._peer.send_message(text)
 
     def fail(self) -> None:
-        """Something went wrong here: end this call, and no other."""
+        """End this call, and no other, after an error of the worker."""
         self._end("internal error of the gateway: see its log")
 
-    def play(self, pcm: bytes) -> None:
-        """20 ms of speech, to be heard now."""
+    def send_audio(self, pcm: bytes) -> None:
+        """Send 20 ms of PCM16 mono to the browser, to be played at once."""
         if self._peer is not None:
-            self._peer.voice.send(pcm)
+            self._peer.audio.send_audio(pcm)
 
-    async def close(self, *, tell: bool = False) -> None:
-        """Leave, in bounded time; with `tell` the browser is told first. May be called more than once."""
+    async def close(self, *, notify: bool = False) -> None:
+        """Close the peer in bounded time. May be called more than once.
+
+        Args:
+            notify: Send the browser a message that its peer left.
+        """
         self._give_up("")
         peer, self._peer = self._peer, None
         if peer is None:
             return
-        if tell:
-            peer.say(_PEER_LEFT)
+        if notify:
+            peer.send_message(_PEER_LEFT)
             await asyncio.sleep(0)  # SCTP sends on the next turn of the loop
         await peer.close()
 
-    # ------------------------------------------------------------------ the browser's side
+    # ------------------------------------------------------------------ from the browser
 
     def _make_peer(self) -> Peer:
-        def for_this(what: Callable[[], None]) -> Callable[[], None]:
-            """Only while it is the peer of now: what it replaced has no more say."""
-            return lambda: what() if self._peer is peer else None
+        def while_current(handler: Callable[[], None]) -> Callable[[], None]:
+            """Ignore what a peer says after another has replaced it."""
+            return lambda: handler() if self._peer is peer else None
 
         peer = Peer(
             ice_servers=self._settings.ice_servers,
             rate=self._settings.rate,
             public=IceAddresses.parse(self._settings.addresses).public,
             events=PeerEvents(
-                connected=for_this(self._connected),
-                sound=self._sound,
+                connected=while_current(self._connected),
+                caller_audio=self._on_caller_audio,
                 message=self._message,
-                failed=for_this(self._failed),
-                left=for_this(self._left),
+                failed=while_current(self._failed),
+                closed=while_current(self._browser_closed),
             ),
         )
         return peer
@@ -149,14 +172,14 @@ class PeerSession:
     def _connected(self) -> None:
         if not self._been_connected and not self._closed:
             self._been_connected = True
-            self._tell(Connected())
+            self._on_event(Connected())
 
     def _failed(self) -> None:
         if not self._been_connected:
             self._end("no way between the browser and the gateway was found (ICE or DTLS failed)")
-        # A connection that stood may come again: the deadline of `_tick` decides.
+        # A connection that was lost may come back. The grace period in `_tick` decides.
 
-    def _left(self) -> None:
+    def _browser_closed(self) -> None:
         self._end("")
 
     def _message(self, text: str) -> None:
@@ -168,30 +191,29 @@ class PeerSession:
         if not self._rate.take(self._loop.time()):
             self._end(f"the browser sent more than {MESSAGES_PER_S} messages a second")
             return
-        if text.startswith("ping"):  # the keep-alive of Pipecat's clients: RTP and STUN tell as much
+        if text.startswith("ping"):  # the keep-alive of Pipecat's clients is not needed beside RTP and STUN
             return
         try:
-            # It goes on inside of other messages, and each reader counts all levels: some are left for those.
             check_json("[" * WRAPPINGS + text + "]" * WRAPPINGS)
             data = json.loads(text)
         except ValueError:
             data = None
         if not isinstance(data, dict):
-            logger.debug("a browser's message was left out: no JSON object that can be passed on")
+            logger.debug("a browser's message was dropped: no JSON object that can be passed on")
         elif data.get("type") == "signalling":
             message = data.get("message")
             if isinstance(message, dict) and message.get("type") == "peerLeft":
-                self._left()
+                self._browser_closed()
         elif data.get("type") == "dtmf" and "label" not in data:
             digits = data.get("digits")
             if isinstance(digits, str) and 0 < len(digits) <= MAX_DIGITS and _KEYS.issuperset(digits):
-                self._tell(BrowserSent(digits=digits.upper()))
+                self._on_event(BrowserSent(digits=digits.upper()))
         else:
-            heard = BrowserSent(data=data)
-            if len(dump(heard)) > MESSAGE_BYTES:  # written out, numbers can be longer than they came
-                logger.warning("a browser's message was left out: it is too large for an agent")
+            sent = BrowserSent(data=data)
+            if len(dump(sent)) > MESSAGE_BYTES:  # a number can be longer when it is written again
+                logger.warning("a browser's message was dropped: it is too large for an agent")
             else:
-                self._tell(heard)
+                self._on_event(sent)
 
     # ------------------------------------------------------------------ time
 
@@ -205,14 +227,14 @@ class PeerSession:
             if now >= self._deadline:
                 self._end(f"the browser did not connect within {self._settings.connect_s:g} s")
             return
-        peer.voice.tick(now)
+        peer.audio.tick(now)
         if peer.overrun:
             self._end("the browser sent a message without an end")
             return
         if now - self._measured_at >= MEASURE_S:
             self._measured_at = now
-            self._tell(QualityMeasured(quality=peer.voice.quality()))
-        silent_s = now - peer.voice.heard_at
+            self._on_event(QualityMeasured(quality=peer.audio.quality()))
+        silent_s = now - peer.audio.heard_at
         if silent_s > self._settings.grace_s:
             self._end(f"the network was lost: nothing was heard from the browser for {silent_s:.0f} s")
 
@@ -222,12 +244,12 @@ class PeerSession:
             self._spawn(self.close())
 
     def _give_up(self, detail: str) -> None:
-        """No more deadlines and messages; the gateway is told the last of it."""
+        """Stop deadlines and messages, and send the gateway the last events."""
         if self._closed:
             return
         self._closed = True
         self._timer.cancel()
         if self._peer is not None:
-            self._tell(QualityMeasured(quality=self._peer.voice.quality()))
-        self._tell(Gone(detail=detail))
-        self._on_gone()
+            self._on_event(QualityMeasured(quality=self._peer.audio.quality()))
+        self._on_event(PeerClosed(detail=detail))
+        self._on_closed()

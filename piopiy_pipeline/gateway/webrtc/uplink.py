@@ -1,10 +1,10 @@
-"""The caller's voice: Opus packets as they arrive, PCM in order and without holes. No I/O.
+"""The caller's audio from a browser: Opus packets become PCM in order and without gaps. No I/O.
 
-Nothing is held back that is in order: what hears it (a VAD, a recogniser) wants it soon, and does not
-mind if it comes unevenly, so there is no playout clock here. Behind a missing packet the next ones
-wait a little, in case it comes yet; then its sound is taken from the spare copy in the packet behind
-it, or made up. The time line never shrinks: a gap of timestamps is as long in what comes out, up to a
-second; a pause that is longer is one in which nothing was sent.
+A packet that is in order is decoded at once. The VAD and the recogniser want audio soon and do not
+mind if it comes unevenly, so there is no playout clock here. When a packet is missing, the next ones
+wait a little for it. If it does not come, its audio is rebuilt from the FEC copy in the packet after
+it, or concealed. The timeline never shrinks: a gap in the timestamps has the same length in the result, up to one
+second. A longer gap is a pause in which the browser sent nothing.
 """
 
 from __future__ import annotations
@@ -15,43 +15,44 @@ from piopiy_pipeline.gateway.rtp.reception import Reception, StreamPosition
 __all__ = ["Uplink"]
 
 WAITING = 3
-"""Packets that may wait for a missing one: 60 ms as browsers send."""
+"""How many packets may wait for a missing one. Browsers send 20 ms in each, so 60 ms."""
 WAIT_S = 0.1
-"""And no longer than this, if no more come."""
-MADE_UP_S = 0.1
-"""So much of a gap is made up; the rest of it is silence."""
+"""How long packets wait for a missing one when no further packets come."""
+CONCEALED_S = 0.1
+"""How much of a gap is concealed. The rest of it is silence."""
 FILLED_S = 1.0
-"""Longer gaps are pauses: filled with silence up to this."""
+"""How much of a longer gap is filled with silence."""
 AHEAD_S = 3.0
-"""What a network held back comes at once. More sound than this ahead of the clock nobody spoke: it is left out."""
+"""How far audio may be ahead of the clock, because a network delivers what it held back at once. What is further
+ahead cannot have been spoken, and is dropped."""
 
 
 class Uplink:
-    """One caller's packets to PCM16 little-endian mono at `rate` Hz. Times are in seconds of one clock."""
+    """Makes PCM16 little-endian mono at `rate` Hz from the packets of one caller. Times are seconds of one clock."""
 
     def __init__(self, rate: int) -> None:
         self.rate = rate
         self.reception: Reception | None = None
-        """The source that is heard now: its packets, loss and jitter."""
+        """Statistics of the current RTP source: packets, loss and jitter."""
         self.late = 0
-        """Packets that came when their place was filled already, or twice."""
+        """Packets that came after their place was filled, or twice."""
         self.broken = 0
-        """Packets that held no Opus."""
+        """Packets that hold no valid Opus."""
         self.flooded = 0
-        """Packets that were left out because nobody speaks so fast."""
+        """Packets that were dropped because more audio came than can have been spoken."""
         self._decoder = OpusDecoder(rate)
         self._ratio = CLOCK // rate
         self._waiting: dict[int, tuple[int, bytes]] = {}  # by sequence number, extended
         self._waiting_since = 0.0
         self._next: StreamPosition | None = None
         self._concealed = 0
-        self._ahead = 0.0  # samples by which the sound is longer than the time that it took
+        self._ahead = 0.0  # samples by which the audio is longer than the time in which it came
         self._ahead_at = 0.0
         self._lost_before = self._received_before = 0
 
     @property
     def concealed_s(self) -> float:
-        """Sound that was made up."""
+        """Seconds of audio that were concealed."""
         return self._concealed / self.rate
 
     @property
@@ -65,12 +66,23 @@ class Uplink:
         return self._lost_before + (max(0, self.reception.lost) if self.reception else 0)
 
     def add(self, ssrc: int, sequence: int, timestamp: int, payload: bytes, now: float) -> list[bytes]:
-        """A packet has arrived. Returns the sound that is ready, in order."""
+        """Take an RTP packet.
+
+        Args:
+            ssrc: The packet's source.
+            sequence: Its sequence number (16 bits).
+            timestamp: Its timestamp (32 bits, 48 kHz).
+            payload: Its Opus frame.
+            now: The time of its arrival, in seconds.
+
+        Returns:
+            The PCM that is now ready, in order.
+        """
         if self.reception is None or self.reception.ssrc != ssrc:
             self._begin(ssrc)
         assert self.reception is not None
         position = self.reception.add(sequence, timestamp, now)
-        if position is None:  # so far off that it is another stream under the same name
+        if position is None:  # so far off that it is another stream with the same SSRC
             self._begin(ssrc)
             position = self.reception.add(sequence, timestamp, now)
             assert position is not None
@@ -80,14 +92,14 @@ class Uplink:
             self.late += 1
             return []
         if not self._waiting and position.sequence == self._next.sequence:
-            return self._play(position, payload, now)
+            return self._decode(position, payload, now)
         if not self._waiting:
             self._waiting_since = now
         self._waiting[position.sequence] = (position.timestamp, payload)
         return self._release(now)
 
     def tick(self, now: float) -> list[bytes]:
-        """Time has passed; the sound that need not wait any longer."""
+        """Return the PCM that need not wait for missing packets any longer."""
         return self._release(now) if self._waiting else []
 
     def _begin(self, ssrc: int) -> None:
@@ -108,11 +120,11 @@ class Uplink:
                     break
                 sequence = min(self._waiting)
             timestamp, payload = self._waiting.pop(sequence)
-            ready += self._play(StreamPosition(sequence, timestamp), payload, now)
+            ready += self._decode(StreamPosition(sequence, timestamp), payload, now)
             self._waiting_since = now
         return ready
 
-    def _play(self, position: StreamPosition, payload: bytes, now: float) -> list[bytes]:
+    def _decode(self, position: StreamPosition, payload: bytes, now: float) -> list[bytes]:
         assert self._next is not None
         self._ahead = max(0.0, self._ahead - (now - self._ahead_at) * self.rate)
         self._ahead_at = now
@@ -134,28 +146,28 @@ class Uplink:
         return ready
 
     def _fill(self, gap: int, behind: bytes, *, lost: bool) -> list[bytes]:
-        """Sound for `gap` samples before the packet `behind`."""
+        """PCM for a gap of `gap` samples before the packet `behind`."""
         ready: list[bytes] = []
         gap = min(gap, int(FILLED_S * self.rate))
         step = self.rate // 400  # libopus works in 2.5 ms
         if lost:
             try:
-                spare = min(self._decoder.duration(behind), gap) // step * step
+                rebuilt = min(self._decoder.duration(behind), gap) // step * step
             except OpusError:
-                spare = 0
-            made_up = min(gap - spare, int(MADE_UP_S * self.rate)) // step * step
+                rebuilt = 0
+            concealed = min(gap - rebuilt, int(CONCEALED_S * self.rate)) // step * step
             piece = self.rate // 50
             ready += [
-                self._decoder.conceal(min(piece, made_up - start)) for start in range(0, made_up, piece)
+                self._decoder.conceal(min(piece, concealed - start)) for start in range(0, concealed, piece)
             ]
-            silence = gap - spare - made_up
+            silence = gap - rebuilt - concealed
             if silence > 0:
                 ready.append(bytes(2 * silence))
-            if spare:
+            if rebuilt:
                 try:
-                    ready.append(self._decoder.recover(behind, spare))
-                except OpusError:  # it began like Opus, and is none
-                    ready.append(bytes(2 * spare))
+                    ready.append(self._decoder.recover(behind, rebuilt))
+                except OpusError:  # its first bytes looked like Opus
+                    ready.append(bytes(2 * rebuilt))
             self._concealed += gap
         else:
             ready.append(bytes(2 * gap))

@@ -1,4 +1,4 @@
-"""A caller in a browser or an app: the gateway's half of a leg whose peer connection is in a worker."""
+"""A caller in a browser or an app: the gateway's half of a leg whose peer connection is in a worker process."""
 
 from __future__ import annotations
 
@@ -10,38 +10,36 @@ from loguru import logger
 
 from piopiy_pipeline.call import CallKind, EndReason
 from piopiy_pipeline.gateway.core.leg import Leg, LegListener
-from piopiy_pipeline.gateway.webrtc.worker_messages import BrowserSent, Close, Say
+from piopiy_pipeline.gateway.webrtc.worker_messages import AppMessage, BrowserSent, Close
 from piopiy_pipeline.signaling.messages import ConversationEvent, Message
 
 __all__ = ["PeerPort", "WebRtcLeg"]
 
 EARLY_MESSAGES = 32
-"""So many messages of the caller's application wait for the answer; further ones are left out."""
-
-
+"""How many messages of the caller's application wait until the call is answered. Further ones are dropped."""
 MESSAGE_CHARACTERS = 256 << 10
-"""More than this no browser takes at once; agents send a quarter of it, which escapes can make longer."""
+"""The longest message for a browser. Agents send a quarter of it, which JSON's escapes can make longer."""
 
 
 class PeerPort(Protocol):
-    """The way to the leg's peer."""
+    """The way from the leg to its peer connection. A protocol, because tests of the leg stand in for the peer."""
 
     def post(self, message: Message) -> None:
-        """Say something to the peer."""
+        """Send a message to the peer."""
 
-    def sound(self, pcm: bytes) -> None:
-        """20 ms for the peer, to be heard now."""
+    def send_audio(self, pcm: bytes) -> None:
+        """Send 20 ms of PCM16 mono to the peer, to be played at once."""
 
 
 class WebRtcLeg(Leg):
-    """One browser's line, at `rate` Hz in both directions. See `Leg`."""
+    """The leg of one browser, at `rate` Hz in both directions. `Leg` says what its methods mean."""
 
     kind: CallKind = "browser"
 
     def __init__(self, port: PeerPort, *, rate: int) -> None:
         self.rate = rate
         self.quality: dict[str, Any] = {}
-        """How well sound got through so far, as `Voice.quality` names it."""
+        """The last measurement of the connection: what `PeerAudio.quality` returns."""
         self._port = port
         self._loop = asyncio.get_running_loop()
         self._listener: LegListener | None = None
@@ -49,7 +47,7 @@ class WebRtcLeg(Leg):
         self._early: list[BrowserSent] = []
         self._ended = False
 
-    # ------------------------------------------------------------------ the call's side
+    # ------------------------------------------------------------------ from the call
 
     @property
     def frames_dropped(self) -> int:
@@ -62,20 +60,20 @@ class WebRtcLeg(Leg):
         self._listener = listener
 
     def ring(self, call_id: str) -> None:
-        """Nothing: the browser has the call's id from the answer to its offer."""
+        """Do nothing: the browser has the call's id from the answer to its offer."""
 
     def answer(self) -> None:
         self._answered = True
         early, self._early = self._early, []
-        for heard in early:
-            self.peer_heard(heard)
+        for sent in early:
+            self.browser_sent(sent)
 
     def send(self, frame: bytes) -> None:
         if not self._ended:
-            self._port.sound(frame)
+            self._port.send_audio(frame)
 
     def conversation(self, event: ConversationEvent) -> None:
-        """Nothing: what a client shows it gets from the agent, as data; operators watch by the API."""
+        """Do nothing: the agent sends a client what it shows, as data. Operators watch through the API."""
 
     def dtmf(self, digits: str) -> None:
         self.data({"type": "dtmf", "digits": digits})
@@ -84,11 +82,11 @@ class WebRtcLeg(Leg):
         text = json.dumps(data)
         if len(text) > MESSAGE_CHARACTERS:
             logger.warning(
-                "a message of {} characters for a browser was left out: {} are the limit",
+                "a message of {} characters for a browser was dropped: {} are the limit",
                 *(len(text), MESSAGE_CHARACTERS),
             )
         elif not self._ended:
-            self._port.post(Say(text=text))
+            self._port.post(AppMessage(text=text))
 
     def end(self, reason: EndReason, detail: str) -> None:
         if not self._ended:
@@ -96,29 +94,29 @@ class WebRtcLeg(Leg):
             self._listener = None
             self._port.post(Close())
 
-    # ------------------------------------------------------------------ the peer's side
+    # ------------------------------------------------------------------ from the peer
 
-    def peer_sound(self, pcm: bytes) -> None:
-        """The caller's sound, as it comes."""
+    def caller_audio(self, pcm: bytes) -> None:
+        """The caller's audio arrived: PCM16 mono at `rate` Hz, of any length. It counts from the answer on."""
         if self._answered and self._listener is not None:
             self._listener.caller_audio(pcm)
 
-    def peer_heard(self, heard: BrowserSent) -> None:
-        """The caller's application sent a message, or keys."""
+    def browser_sent(self, sent: BrowserSent) -> None:
+        """The caller's application sent a message or DTMF digits."""
         if self._listener is None:
             return
         if not self._answered:
             # Pipecat's clients say that they are ready as soon as the data channel is open, and only once.
             if len(self._early) < EARLY_MESSAGES:
-                self._early.append(heard)
+                self._early.append(sent)
             return
-        if heard.digits:
-            self._listener.caller_dtmf(heard.digits)
+        if sent.digits:
+            self._listener.caller_dtmf(sent.digits)
         else:
-            self._listener.caller_data(heard.data)
+            self._listener.caller_data(sent.data)
 
-    def peer_gone(self, detail: str) -> None:
-        """The peer is closed: the caller left, or was lost."""
+    def peer_closed(self, detail: str) -> None:
+        """The peer connection is closed: the caller hung up, or was lost (`detail` then says how)."""
         self._ended = True
         listener, self._listener = self._listener, None
         if listener is not None:

@@ -1,7 +1,7 @@
-"""The process in which browsers' calls run: ``python -m piopiy_pipeline.gateway.webrtc.worker``.
+"""The worker process, which has the peer connections: ``python -m piopiy_pipeline.gateway.webrtc.worker``.
 
-The gateway starts it with a socket as its standard input, and says there what is to be done. The end of
-that socket is the end of the process, however the gateway went. It knows of peers, never of calls.
+The gateway starts it with a socket as its standard input and sends its messages there. The process ends when
+that socket is closed, whatever happened to the gateway. It knows peers and no calls.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from piopiy_pipeline.gateway.webrtc.peer import PeerRefused, connections
 from piopiy_pipeline.gateway.webrtc.peer_session import PeerSession
 from piopiy_pipeline.gateway.webrtc.worker_messages import (
     AddCandidates,
+    AppMessage,
     Census,
     CensusTaken,
     Close,
     Configure,
-    Kind,
+    FrameKind,
     Negotiate,
     NegotiateRefused,
     OfferAnswered,
     Ready,
-    Say,
     WireError,
     WorkerPing,
     WorkerPong,
@@ -46,29 +46,29 @@ from piopiy_pipeline.log import log_to_stderr
 __all__ = ["WebRtcWorker", "main"]
 
 GATHER_S = 0.005
-"""Callers' sound waits so long for that of others, so that the gateway wakes up less often."""
+"""How long callers' audio waits for that of others, so that the gateway wakes up less often."""
 CLOSE_S = 3.0
 SCTP_PAYLOAD = 1100
 """Bytes of a data channel message in one packet. aiortc's 1,200 do not pass through tunnels of 1,280 bytes."""
 
 
 class WebRtcWorker:
-    """All seats of this process, and the socket to the gateway."""
+    """The peer sessions of this process, and the socket to the gateway."""
 
     def __init__(self) -> None:
         self.finished = asyncio.Event()
         self._pipe = WorkerPipe(on_frame=self._on_frame, on_lost=self._on_lost, gather_s=GATHER_S)
         self._settings: Configure | None = None
-        self._seats: dict[int, PeerSession] = {}
+        self._sessions: dict[int, PeerSession] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._offers = asyncio.Semaphore(2)  # a flood of offers leaves room for the calls under way
+        self._offers = asyncio.Semaphore(2)  # a flood of offers must leave CPU for the calls under way
 
     async def run(self, connection: socket.socket) -> None:
-        """Serve until the gateway is gone."""
+        """Serve until the gateway has closed `connection`."""
         await asyncio.get_running_loop().create_connection(lambda: self._pipe, sock=connection)
-        self._pipe.event(0, Ready())
+        self._pipe.send_event(0, Ready())
         await self.finished.wait()
-        closing = [asyncio.ensure_future(seat.close(tell=True)) for seat in self._seats.values()]
+        closing = [asyncio.ensure_future(session.close(notify=True)) for session in self._sessions.values()]
         if closing or self._tasks:
             await asyncio.wait([*closing, *self._tasks], timeout=CLOSE_S)
 
@@ -80,36 +80,36 @@ class WebRtcWorker:
             self._take(kind, number, body)
         except WireError:
             raise
-        except Exception:  # of one seat; the others of this process go on
+        except Exception:  # of one peer; the others of this process go on
             logger.exception("a browser's peer failed")
-            if number in self._seats:
-                self._seats[number].fail()
+            if number in self._sessions:
+                self._sessions[number].fail()
 
     def _take(self, kind: int, number: int, body: bytes) -> None:
-        if kind == Kind.SOUND:
-            seat = self._seats.get(number)
-            if seat is not None:
-                seat.play(body)
+        if kind == FrameKind.AUDIO:
+            session = self._sessions.get(number)
+            if session is not None:
+                session.send_audio(body)
             return
         message = parse_to_worker(body)
         match message:
             case Configure():
                 self._configure(message)
             case WorkerPing():
-                self._pipe.event(0, WorkerPong())
+                self._pipe.send_event(0, WorkerPong())
             case Census():
                 gc.collect()
-                self._pipe.event(0, CensusTaken(peers=len(self._seats), connections=len(connections)))
+                self._pipe.send_event(0, CensusTaken(peers=len(self._sessions), connections=len(connections)))
             case Negotiate():
                 self._spawn(self._negotiate(number, message))
-            case AddCandidates(candidates=candidates) if number in self._seats:
-                self._spawn(self._seats[number].add(candidates))
-            case Say(text=text) if number in self._seats:
-                self._seats[number].say(text)
-            case Close(tell=tell) if number in self._seats:
-                self._spawn(self._seats[number].close(tell=tell))
+            case AddCandidates(candidates=candidates) if number in self._sessions:
+                self._spawn(self._sessions[number].add_candidates(candidates))
+            case AppMessage(text=text) if number in self._sessions:
+                self._sessions[number].send_message(text)
+            case Close(notify=notify) if number in self._sessions:
+                self._spawn(self._sessions[number].close(notify=notify))
             case _:
-                pass  # for a seat that was given up while this was on its way
+                pass  # its session was closed while this message was on its way
 
     def _configure(self, settings: Configure) -> None:
         if self._settings is not None:
@@ -120,35 +120,35 @@ class WebRtcWorker:
     async def _negotiate(self, number: int, message: Negotiate) -> None:
         if self._settings is None:
             raise WireError("an offer before the settings")
-        seat = self._seats.get(number)
-        if seat is None and not message.new:
-            gone = "there is no such peer connection: its call is over"
-            self._pipe.event(number, NegotiateRefused(status=404, text=gone))
+        session = self._sessions.get(number)
+        if session is None and not message.new:
+            text = "there is no such peer connection: its call is over"
+            self._pipe.send_event(number, NegotiateRefused(status=404, text=text))
             return
-        if seat is None:
-            seat = self._seats[number] = PeerSession(
+        if session is None:
+            session = self._sessions[number] = PeerSession(
                 self._settings,
-                tell=partial(self._pipe.event, number),
-                sound=partial(self._pipe.sound, number),
+                on_event=partial(self._pipe.send_event, number),
+                on_caller_audio=partial(self._pipe.send_audio, number),
                 spawn=self._spawn,
-                on_gone=lambda: self._seats.pop(number, None),
+                on_closed=lambda: self._sessions.pop(number, None),
             )
         try:
             async with self._offers:
-                answer = await seat.negotiate(message.sdp, restart=message.restart)
+                answer = await session.negotiate(message.sdp, restart=message.restart)
         except PeerRefused as refused:
-            self._pipe.event(number, NegotiateRefused(status=refused.status, text=refused.text))
+            self._pipe.send_event(number, NegotiateRefused(status=refused.status, text=refused.text))
             if message.new:
-                await seat.close()
+                await session.close()
         except Exception:
             logger.exception("an offer could not be answered")
-            self._pipe.event(
+            self._pipe.send_event(
                 number, NegotiateRefused(status=500, text="internal error of the gateway: see its log")
             )
             if message.new:
-                await seat.close()
+                await session.close()
         else:
-            self._pipe.event(number, OfferAnswered(sdp=answer))
+            self._pipe.send_event(number, OfferAnswered(sdp=answer))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
@@ -162,8 +162,10 @@ class WebRtcWorker:
 
 
 def main() -> None:
-    """The process's main function: its standard input is the socket to the gateway."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is the gateway's to act on
+    """Run the process. Its standard input is the socket to the gateway."""
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C in a terminal reaches all processes; the gateway acts on it
     log_to_stderr()
     compat.set_sctp_payload(SCTP_PAYLOAD)
     try:

@@ -1,8 +1,8 @@
-"""What the gateway and a worker process say to each other, over one stream socket. No I/O.
+"""The messages between the gateway and a worker process, over one stream socket. No I/O.
 
-A frame is its body's length (4 bytes), its kind (1) and the peer that it is of (4; 0 for the process),
-little-endian, and the body: PCM16 mono for sound, JSON for all else. Both ends are of one release and
-one machine; models still forbid what they do not know, because a misspelt message is a call that hangs.
+A frame is the length of its body (4 bytes), its kind (1) and the number of its peer (4; 0 for the process),
+little-endian, and then the body: PCM16 mono for audio, JSON for events. Both ends are of one release and run on
+one machine. Models still forbid unknown keys, because a call would hang on a misspelt message.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from piopiy_pipeline.signaling.messages import Message
 
 __all__ = [
     "AddCandidates",
+    "AppMessage",
     "BrowserSent",
     "Census",
     "CensusTaken",
     "Close",
     "Configure",
     "Connected",
+    "FrameKind",
     "FromWorker",
-    "Gone",
     "IceServerSetting",
-    "Kind",
     "Negotiate",
     "NegotiateRefused",
     "OfferAnswered",
+    "PeerClosed",
     "QualityMeasured",
     "Ready",
-    "Say",
     "Splitter",
     "ToWorker",
     "Trickled",
@@ -50,13 +50,13 @@ _HEADER = Struct("<IBI")
 
 
 class WireError(ValueError):
-    """Bytes that are no frame, or a frame that is no message: the other end is not what it should be."""
+    """The other end sent bytes that are no frame, or a frame that holds no message."""
 
 
-class Kind(IntEnum):
-    """What a frame's body is."""
+class FrameKind(IntEnum):
+    """What the body of a frame is."""
 
-    SOUND = 0
+    AUDIO = 0
     EVENT = 1
 
 
@@ -69,7 +69,7 @@ class IceServerSetting(Message):
 
 
 class Trickled(Message):
-    """An ICE candidate's line of SDP, and the medium that it is of."""
+    """An ICE candidate (its line of SDP) and the media section that it belongs to."""
 
     candidate: str
     sdp_mid: str | None = None
@@ -80,7 +80,10 @@ class Trickled(Message):
 
 
 class Configure(Message):
-    """The first message: what all peers share. `rate` is of the sound on this wire, in Hz."""
+    """The first message: the settings that all peers share.
+
+    `rate` is the sample rate of audio frames in Hz; the other fields are those of `WebRtcCalls`.
+    """
 
     event: Literal["configure"] = "configure"
     rate: int
@@ -91,7 +94,7 @@ class Configure(Message):
 
 
 class Negotiate(Message):
-    """An offer, for a `new` peer or one that is there. With `restart` the browser began anew."""
+    """An offer, for a `new` peer or one that is there. With `restart` the browser made a fresh connection."""
 
     event: Literal["negotiate"] = "negotiate"
     sdp: str = Field(repr=False)
@@ -100,13 +103,13 @@ class Negotiate(Message):
 
 
 class AddCandidates(Message):
-    """The browser found ways to be reached."""
+    """ICE candidates of the browser."""
 
     event: Literal["candidates"] = "candidates"
     candidates: list[Trickled]
 
 
-class Say(Message):
+class AppMessage(Message):
     """A message for the browser's application, as JSON text."""
 
     event: Literal["say"] = "say"
@@ -114,20 +117,20 @@ class Say(Message):
 
 
 class Close(Message):
-    """The call is over. With `tell` the browser is told that its peer left."""
+    """The call is over. With `notify` the browser gets a message that its peer left."""
 
     event: Literal["close"] = "close"
-    tell: bool = True
+    notify: bool = True
 
 
 class Census(Message):
-    """How much is there?"""
+    """Count the peers and connections, for tests. The answer is `CensusTaken`."""
 
     event: Literal["census"] = "census"
 
 
 class WorkerPing(Message):
-    """Are you there?"""
+    """A sign of life is wanted. The answer is `WorkerPong`."""
 
     event: Literal["ping"] = "ping"
 
@@ -136,7 +139,7 @@ class WorkerPing(Message):
 
 
 class Ready(Message):
-    """Everything is loaded: peers may come."""
+    """The process has loaded everything and can take peers."""
 
     event: Literal["ready"] = "ready"
 
@@ -155,7 +158,7 @@ class OfferAnswered(Message):
 
 
 class NegotiateRefused(Message):
-    """A `Negotiate` that cannot be answered: an HTTP status, and a sentence. A new peer is gone with it."""
+    """A `Negotiate` cannot be answered: an HTTP status and a sentence. A new peer is closed by it."""
 
     event: Literal["refused"] = "refused"
     status: int
@@ -163,13 +166,13 @@ class NegotiateRefused(Message):
 
 
 class Connected(Message):
-    """Sound can flow."""
+    """The browser is connected, and audio can flow."""
 
     event: Literal["connected"] = "connected"
 
 
 class BrowserSent(Message):
-    """The browser's application sent a message, or pressed keys."""
+    """The browser's application sent a message (`data`) or DTMF digits (`digits`)."""
 
     event: Literal["heard"] = "heard"
     data: dict[str, Any] = Field(default_factory=dict)
@@ -177,28 +180,28 @@ class BrowserSent(Message):
 
 
 class QualityMeasured(Message):
-    """How well it goes: see `Peer.quality`."""
+    """A measurement of the connection: what `PeerAudio.quality` returns."""
 
     event: Literal["measured"] = "measured"
     quality: dict[str, Any]
 
 
-class Gone(Message):
-    """The last of a peer; the detail is a sentence, or nothing when the caller left in good order."""
+class PeerClosed(Message):
+    """The last message of a peer. `detail` is a sentence, or empty when the caller hung up."""
 
     event: Literal["gone"] = "gone"
     detail: str = ""
 
 
 class CensusTaken(Message):
-    """`peers` that have a call or may get one, and `connections` that exist in memory at all."""
+    """The number of `peers` that have a call or may get one, and of `connections` that exist in memory."""
 
     event: Literal["census"] = "census"
     peers: int
     connections: int
 
 
-ToWorker = Configure | Negotiate | AddCandidates | Say | Close | Census | WorkerPing
+ToWorker = Configure | Negotiate | AddCandidates | AppMessage | Close | Census | WorkerPing
 FromWorker = (
     Ready
     | WorkerPong
@@ -207,7 +210,7 @@ FromWorker = (
     | Connected
     | BrowserSent
     | QualityMeasured
-    | Gone
+    | PeerClosed
     | CensusTaken
 )
 
@@ -216,7 +219,7 @@ _FROM_WORKER: TypeAdapter[FromWorker] = TypeAdapter(Annotated[FromWorker, Field(
 
 
 def parse_to_worker(body: bytes) -> ToWorker:
-    """Raises `WireError`."""
+    """Parse the body of an event for a worker. Raises `WireError`."""
     try:
         return _TO_WORKER.validate_json(body)
     except ValidationError as error:
@@ -224,28 +227,35 @@ def parse_to_worker(body: bytes) -> ToWorker:
 
 
 def parse_from_worker(body: bytes) -> FromWorker:
-    """Raises `WireError`."""
+    """Parse the body of an event from a worker. Raises `WireError`."""
     try:
         return _FROM_WORKER.validate_json(body)
     except ValidationError as error:
         raise WireError(f"no message of a worker: {error.errors(include_input=False)}") from None
 
 
-def pack(kind: Kind, peer: int, body: bytes) -> bytes:
-    """A frame. Raises `WireError` for a body that the other end would not take."""
+def pack(kind: FrameKind, peer: int, body: bytes) -> bytes:
+    """Make a frame. Raises `WireError` for a body that the other end would refuse."""
     if len(body) > MAX_BODY:
         raise WireError(f"a message of {len(body)} bytes: {MAX_BODY} are the limit")
     return _HEADER.pack(len(body), kind, peer) + body
 
 
 class Splitter:
-    """Bytes as they come off the socket, to frames."""
+    """Splits the bytes of the socket into frames."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> Iterator[tuple[int, int, bytes]]:
-        """The frames that are complete now: kind, peer, body. Raises `WireError`."""
+        """Take bytes and yield the frames that are now complete.
+
+        Yields:
+            The kind, the number of the peer, and the body.
+
+        Raises:
+            WireError: A frame is longer than allowed.
+        """
         self._buffer += data
         at, size = 0, len(self._buffer)
         try:

@@ -1,8 +1,8 @@
 """One end of the socket between gateway and worker: frames in, frames out, gathered into few writes.
 
-All that is said in one turn of the event loop (the frames of twenty calls on one beat) leaves in one
-write. Sound that finds the other end too busy is left out, because late sound is worth nothing; events
-never are, and an end that does not read them is cut off.
+Everything that is posted in one turn of the event loop (the frames of twenty calls on one frame tick) leaves in one
+write. Audio is dropped when the other end is too busy to read it, because late audio is worth nothing. Events
+are never dropped; the connection to an end that does not read them is closed.
 """
 
 from __future__ import annotations
@@ -11,22 +11,19 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
-from piopiy_pipeline.gateway.webrtc.worker_messages import Kind, Splitter, WireError, pack
+from piopiy_pipeline.gateway.webrtc.worker_messages import FrameKind, Splitter, WireError, pack
 from piopiy_pipeline.signaling.messages import Message, dump
 
 __all__ = ["WorkerPipe"]
 
-SOUND_BYTES = 128 << 10
-"""With more than this waiting, sound is left out."""
+AUDIO_BYTES = 128 << 10
+"""With more bytes than this waiting to be sent, audio is dropped."""
 MOST_BYTES = 8 << 20
-"""With more than this waiting, the other end is as good as dead."""
+"""With more bytes than this waiting to be sent, the other end counts as dead."""
 
 
 class WorkerPipe(asyncio.Protocol):
-    """`on_frame(kind, peer, body)` for what comes, `on_lost()` once when the other end is gone.
-
-    With `gather_s` what is posted waits so long for more.
-    """
+    """Sends and receives frames. All callbacks come on the event loop."""
 
     def __init__(
         self,
@@ -35,6 +32,11 @@ class WorkerPipe(asyncio.Protocol):
         on_lost: Callable[[str], None],
         gather_s: float = 0.0,
     ) -> None:
+        """Args:
+        on_frame: Called with the kind, the number of the peer and the body of each frame that arrives.
+        on_lost: Called once, with a reason, when the connection is over.
+        gather_s: How long a frame waits for others to share one write, in seconds.
+        """
         self._on_frame = on_frame
         self._on_lost = on_lost
         self._gather_s = gather_s
@@ -50,27 +52,27 @@ class WorkerPipe(asyncio.Protocol):
     def open(self) -> bool:
         return self._transport is not None and not self._lost
 
-    def sound(self, peer: int, pcm: bytes) -> bool:
-        """Post sound of a peer. False if it was left out."""
-        if self._transport is None or self._transport.get_write_buffer_size() > SOUND_BYTES:
+    def send_audio(self, peer: int, pcm: bytes) -> bool:
+        """Send audio of a peer. Returns False if it was dropped."""
+        if self._transport is None or self._transport.get_write_buffer_size() > AUDIO_BYTES:
             return False
-        self._post(pack(Kind.SOUND, peer, pcm))
+        self._post(pack(FrameKind.AUDIO, peer, pcm))
         return True
 
-    def event(self, peer: int, message: Message) -> None:
-        """Post an event of a peer, or of the process with 0."""
-        self._post(pack(Kind.EVENT, peer, dump(message).encode()))
+    def send_event(self, peer: int, message: Message) -> None:
+        """Send an event of a peer, or of the process with 0."""
+        self._post(pack(FrameKind.EVENT, peer, dump(message).encode()))
         if self._transport is not None and self._transport.get_write_buffer_size() > MOST_BYTES:
             self._cut("the other end does not read")
 
     def close(self) -> None:
-        """Send what waits, and close. `on_lost` follows."""
+        """Send what waits, and close the connection. `on_lost` follows."""
         self._send()
         if self._transport is not None:
             self._transport.close()
 
     def abort(self) -> None:
-        """Close at once. `on_lost` follows."""
+        """Close the connection at once. `on_lost` follows."""
         self._cut("the connection was cut")
 
     def _post(self, frame: bytes) -> None:
@@ -96,10 +98,10 @@ class WorkerPipe(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    # ------------------------------------------------------------------ asyncio's side
+    # ------------------------------------------------------------------ asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # Of uvloop, whose transports are of no class of asyncio's.
+        # A cast, because uvloop's transports are no subclasses of asyncio's.
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:

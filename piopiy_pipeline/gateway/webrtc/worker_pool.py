@@ -1,9 +1,9 @@
-"""Browsers' calls: which worker takes the next one, and what becomes of them when a worker dies.
+"""All calls of browsers: which worker takes the next one, and what happens to its calls when a worker dies.
 
-An offer is answered by a worker at once; the call is placed when the browser has connected, not
-before. So offers that nobody follows up cost an agent nothing and are on no record, nobody speaks to a
-line that is still dead, and a call's length is that of the conversation. What that costs is an agent's
-setup (some tens of milliseconds) that does not overlap ICE and DTLS.
+A worker answers an offer at once. The call is placed when the browser has connected, not before. So an offer
+that nobody follows up costs an agent nothing and makes no record, no bot speaks before it can be heard,
+and a call's length is the length of the conversation. The price is that an agent's
+setup (some tens of milliseconds) does not overlap with ICE and DTLS.
 """
 
 from __future__ import annotations
@@ -17,9 +17,15 @@ from loguru import logger
 from piopiy_pipeline.call import CallInfo, EndReason
 from piopiy_pipeline.gateway.access.client_tokens import TokenClaims
 from piopiy_pipeline.gateway.config import IceServer
+from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
 from piopiy_pipeline.gateway.core.leg import Leg
-from piopiy_pipeline.gateway.webrtc.browser_call import ANSWER_S, RATE, BrowserCall, PlacedCall
-from piopiy_pipeline.gateway.webrtc.browser_offers import BrowserAnswer, BrowserOffer, Candidate, OfferRefused
+from piopiy_pipeline.gateway.webrtc.browser_call import ANSWER_S, RATE, BrowserCall
+from piopiy_pipeline.gateway.webrtc.browser_offers import (
+    BrowserAnswer,
+    BrowserOffer,
+    Candidate,
+    OfferRefused,
+)
 from piopiy_pipeline.gateway.webrtc.worker_messages import (
     AddCandidates,
     Census,
@@ -31,29 +37,24 @@ from piopiy_pipeline.gateway.webrtc.worker_messages import (
 )
 from piopiy_pipeline.gateway.webrtc.worker_process import WebRtcWorkerProcess
 
-__all__ = ["PlacedCall", "WebRtcCalls"]
+__all__ = ["WebRtcCalls"]
 
 MAX_HALF_OPEN = 64
 READY_S = 15.0
-"""How long an offer waits for a worker that is just starting."""
+"""How long an offer waits for a worker that is starting."""
 MAX_SDP = 60_000
 WORKER_LOST = "the browser leg's process was lost"
 INTERNAL_ERROR = "internal error of the gateway: see its log"
 
 
 class WebRtcCalls:
-    """Implements `BrowserCalls`. Needs a running event loop from `start` on.
-
-    `place` gives a call to the switchboard. `addresses` are those of this machine that browsers are
-    told; without any, all but loopback. A browser has `connect_s` from its offer to its connection, and
-    `grace_s` to be heard of again. A token has `calls_per_token` at once. Without workers every offer is refused.
-    """
+    """Implements `BrowserCalls`. Needs a running event loop from `start` on."""
 
     def __init__(
         self,
         *,
         workers: int,
-        place: Callable[[CallInfo, Leg], PlacedCall],
+        place: Callable[[CallInfo, Leg], GatewayCall],
         ice_servers: Sequence[IceServer] = (),
         addresses: Sequence[str] = (),
         connect_s: float = 15.0,
@@ -61,56 +62,77 @@ class WebRtcCalls:
         max_half_open: int = MAX_HALF_OPEN,
         calls_per_token: int | None = None,
     ) -> None:
+        """Args:
+        workers: The number of processes. With 0, every offer is refused.
+        place: Places a call with the switchboard.
+        ice_servers: STUN and TURN servers that the workers use.
+        addresses: The addresses of this machine that browsers are told, see `IceAddresses.parse`. Without
+            any: all but loopback.
+        connect_s: How long a browser may take from its offer to its connection.
+        grace_s: How long nothing may be heard from a browser before its call ends.
+        max_half_open: How many browsers may be connecting at a time.
+        calls_per_token: How many calls a client token may have at a time; None for no limit.
+        """
         self._place = place
         self._max_half_open = max_half_open
         self._calls_per_token = calls_per_token
-        self._lines: dict[str, BrowserCall] = {}
+        self._calls: dict[str, BrowserCall] = {}  # by pc_id
         self._half_open = 0
         self._numbers = 0
         self._closed = False
         self._changed: asyncio.Event | None = None
-        settings = Configure(
+        self._settings = Configure(
             rate=RATE,
             ice_servers=[IceServerSetting(**server.model_dump()) for server in ice_servers],
             addresses=list(addresses),
             connect_s=connect_s,
             grace_s=grace_s,
         )
-        self._settings = settings
-        self._desks: list[_WorkerSlot] = []
+        self._slots: list[_WorkerSlot] = []
         self._worker_count = workers
 
     # ------------------------------------------------------------------ life
 
     async def start(self) -> None:
-        """Start the workers, in the background: they need a second, and offers wait for them."""
+        """Start the workers in the background. They need a second, and offers wait for them."""
         self._changed = asyncio.Event()
-        self._desks = [_WorkerSlot(self, number + 1, self._settings) for number in range(self._worker_count)]
-        for desk in self._desks:
-            desk.worker.start()
+        self._slots = [
+            _WorkerSlot(number + 1, self._settings, on_ready=self._notify_ready)
+            for number in range(self._worker_count)
+        ]
+        for slot in self._slots:
+            slot.worker.start()
 
     async def ready(self) -> None:
         """Wait until every worker can take calls."""
         assert self._changed is not None, "start it first"
-        while not all(desk.worker.ready for desk in self._desks):
+        while not all(slot.worker.ready for slot in self._slots):
             self._changed.clear()
             await self._changed.wait()
 
     async def close(self) -> None:
-        """Take no more, and end all that there is: in some seconds at most."""
+        """Take no more calls and end all, processes included, within some seconds. May be called more than once."""
         self._closed = True
-        self.became_ready()  # who waits for a worker need not
-        for line in tuple(self._lines.values()):
-            line.fail(EndReason.SHUTDOWN, "the gateway is shutting down")
-        await asyncio.gather(*(desk.worker.close() for desk in self._desks))
+        self._notify_ready()  # offers that wait for a worker are refused
+        for call in tuple(self._calls.values()):
+            call.fail(EndReason.SHUTDOWN, "the gateway is shutting down")
+        await asyncio.gather(*(slot.worker.close() for slot in self._slots))
 
     # ------------------------------------------------------------------ BrowserCalls
 
     async def offer(self, offer: BrowserOffer, caller: TokenClaims) -> BrowserAnswer:
-        """Answer an offer: a new call's, or one more of a call that there is. Raises `OfferRefused`."""
+        """Answer an offer, of a new call or of one that is there.
+
+        Args:
+            offer: The browser's offer. With `pc_id` it is for that peer connection.
+            caller: The claims of the client token, which was verified.
+
+        Raises:
+            OfferRefused: The offer cannot be answered. It carries an HTTP status and a sentence.
+        """
         _check(offer.sdp)
         if offer.pc_id is not None:
-            known = self._line(offer.pc_id)
+            known = self._call(offer.pc_id)
             if known.caller.token_id != caller.token_id:
                 raise OfferRefused(403, "this peer connection belongs to another token")
             sdp = await known.negotiate(offer.sdp, restart=bool(offer.restart_pc), new=False)
@@ -119,27 +141,24 @@ class WebRtcCalls:
             raise OfferRefused(
                 503, f"{self._half_open} browsers are connecting just now: try again in a moment"
             )
-        self._half_open += 1  # before the first wait, or all of a crowd would pass
-        line: BrowserCall | None = None
+        self._half_open += 1  # before the first wait, or all offers of a crowd would pass the check
+        call: BrowserCall | None = None
         try:
-            desk = await self._least_loaded()
+            slot = await self._least_loaded()
             self._check_share(caller)
-            self._numbers += 1
-            line = BrowserCall(self, desk, self._numbers, caller, _metadata(offer, caller))
-            self._lines[line.pc_id] = line
-            desk.lines[line.number] = line
-            sdp = await line.negotiate(offer.sdp, restart=False, new=True)
-        except BaseException:  # of a request that was given up as well
-            if line is None:
+            call = self._make_call(slot, caller, _metadata(offer, caller))
+            sdp = await call.negotiate(offer.sdp, restart=False, new=True)
+        except BaseException:  # also when the HTTP request was cancelled
+            if call is None:
                 self._half_open -= 1
             else:
-                line.leave()
+                call.close_peer()
             raise
-        return BrowserAnswer(sdp=sdp, pc_id=line.pc_id, call_id=line.call_id)
+        return BrowserAnswer(sdp=sdp, pc_id=call.pc_id, call_id=call.call_id)
 
     async def candidates(self, pc_id: str, candidates: list[Candidate]) -> None:
-        """More ways to reach the browser. Raises `OfferRefused` where there is no such peer connection."""
-        self._line(pc_id).post(
+        """Pass on ICE candidates of the browser. Raises `OfferRefused` where there is no such peer connection."""
+        self._call(pc_id).post(
             AddCandidates(
                 candidates=[
                     Trickled(
@@ -154,47 +173,76 @@ class WebRtcCalls:
 
     @property
     def half_open(self) -> int:
-        """Browsers that have offered and not connected yet."""
+        """The number of browsers that have made an offer and not connected yet."""
         return self._half_open
 
     @property
-    def lines(self) -> int:
-        """Browsers that there are: connecting, on a call, or just leaving."""
-        return len(self._lines)
+    def open_calls(self) -> int:
+        """The number of browsers that are connecting, on a call, or just leaving."""
+        return len(self._calls)
 
     @property
     def workers(self) -> list[WebRtcWorkerProcess]:
-        """The processes, whether they run just now or not."""
-        return [desk.worker for desk in self._desks]
+        """The worker processes, whether they run at the moment or not."""
+        return [slot.worker for slot in self._slots]
 
     async def census(self) -> list[CensusTaken]:
-        """What every worker counts. Raises `TimeoutError` where one does not answer."""
+        """What each worker counts, for tests. Raises `TimeoutError` where one does not answer."""
         async with asyncio.timeout(ANSWER_S):
-            return list(await asyncio.gather(*(desk.census() for desk in self._desks)))
+            return list(await asyncio.gather(*(slot.census() for slot in self._slots)))
 
     # ------------------------------------------------------------------ inside
 
+    def _make_call(
+        self, slot: _WorkerSlot, caller: TokenClaims, metadata: dict[str, Any] | None
+    ) -> BrowserCall:
+        def closed(call: BrowserCall) -> None:
+            slot.calls.pop(call.number, None)
+            if self._calls.pop(call.pc_id, None) is not None:
+                self._leave_half_open(call)
+
+        self._numbers += 1
+        call = BrowserCall(
+            worker=slot.worker,
+            number=self._numbers,
+            caller=caller,
+            metadata=metadata,
+            on_connected=self._connected,
+            on_closed=closed,
+        )
+        self._calls[call.pc_id] = slot.calls[call.number] = call
+        return call
+
+    def _connected(self, call: BrowserCall) -> GatewayCall:
+        self._leave_half_open(call)
+        return self._place(call.info, call.leg)
+
+    def _leave_half_open(self, call: BrowserCall) -> None:
+        if call.half_open:
+            call.half_open = False
+            self._half_open -= 1
+
     def _check_share(self, caller: TokenClaims) -> None:
-        """Raise `OfferRefused` for a token that has its share of calls: one visitor is not to take them all."""
+        """Refuse a token that has its share of calls already, so that one visitor cannot take all."""
         share = self._calls_per_token
         if share is None:
             return
-        lines = sum(line.caller.token_id == caller.token_id for line in self._lines.values())
-        if lines >= share:
-            raise OfferRefused(429, f"calls of this token under way: {lines}, and more are not taken at once")
+        calls = sum(call.caller.token_id == caller.token_id for call in self._calls.values())
+        if calls >= share:
+            raise OfferRefused(429, f"calls of this token under way: {calls}, and more are not taken at once")
 
-    def _line(self, pc_id: str) -> BrowserCall:
-        line = self._lines.get(pc_id)
-        if line is None:
+    def _call(self, pc_id: str) -> BrowserCall:
+        call = self._calls.get(pc_id)
+        if call is None:
             raise OfferRefused(404, "there is no such peer connection: its call is over")
-        return line
+        return call
 
     async def _least_loaded(self) -> _WorkerSlot:
-        if not self._desks or self._changed is None:
+        if not self._slots or self._changed is None:
             raise OfferRefused(503, "this gateway takes no calls from browsers: webrtc_workers is 0")
         try:
             async with asyncio.timeout(READY_S):
-                while not (ready := [desk for desk in self._desks if desk.worker.ready]):
+                while not (ready := [slot for slot in self._slots if slot.worker.ready]):
                     self._changed.clear()
                     await self._changed.wait()
                     if self._closed:
@@ -205,38 +253,25 @@ class WebRtcCalls:
             ) from None
         if self._closed:
             raise OfferRefused(503, "the gateway is shutting down")
-        return min(ready, key=lambda desk: len(desk.lines))
+        return min(ready, key=lambda slot: len(slot.calls))
 
-    def became_ready(self) -> None:
-        """A worker can take peers."""
+    def _notify_ready(self) -> None:
         if self._changed is not None:
             self._changed.set()
 
-    def connected(self, line: BrowserCall) -> PlacedCall:
-        """A browser has connected: its call begins."""
-        line.half_open = False
-        self._half_open -= 1
-        return self._place(line.info, line.leg)
-
-    def forget(self, line: BrowserCall) -> None:
-        """A line is over."""
-        if self._lines.pop(line.pc_id, None) is not None and line.half_open:
-            line.half_open = False
-            self._half_open -= 1
-
 
 class _WorkerSlot:
-    """A worker, and the lines that it has."""
+    """One worker process and the calls that it has, by their numbers."""
 
-    def __init__(self, calls: WebRtcCalls, number: int, settings: Configure) -> None:
-        self.lines: dict[int, BrowserCall] = {}
+    def __init__(self, number: int, settings: Configure, *, on_ready: Callable[[], None]) -> None:
+        self.calls: dict[int, BrowserCall] = {}
         self._censuses: list[asyncio.Future[CensusTaken]] = []
         self.worker = WebRtcWorkerProcess(
             str(number),
             settings,
             on_event=self._on_event,
-            on_sound=self._on_sound,
-            on_ready=calls.became_ready,
+            on_caller_audio=self._on_caller_audio,
+            on_ready=on_ready,
             on_died=self._on_died,
         )
 
@@ -246,14 +281,14 @@ class _WorkerSlot:
         self.worker.post(0, Census())
         return await answer
 
-    def _on_sound(self, number: int, pcm: bytes) -> None:
-        line = self.lines.get(number)
-        if line is not None:
+    def _on_caller_audio(self, number: int, pcm: bytes) -> None:
+        call = self.calls.get(number)
+        if call is not None:
             try:
-                line.leg.peer_sound(pcm)
+                call.leg.caller_audio(pcm)
             except Exception:  # of one call; the others of this worker go on
-                logger.exception("the sound of call {} could not be taken", line.call_id)
-                line.fail(EndReason.ERROR, INTERNAL_ERROR)
+                logger.exception("the audio of call {} could not be handled", call.call_id)
+                call.fail(EndReason.ERROR, INTERNAL_ERROR)
 
     def _on_event(self, number: int, event: FromWorker) -> None:
         if isinstance(event, CensusTaken):
@@ -262,17 +297,17 @@ class _WorkerSlot:
                     answer.set_result(event)
             self._censuses.clear()
             return
-        line = self.lines.get(number)
-        if line is not None:
+        call = self.calls.get(number)
+        if call is not None:
             try:
-                line.told(event)
+                call.on_event(event)
             except Exception:  # as above
-                logger.exception("what a browser did in call {} could not be taken", line.call_id)
-                line.fail(EndReason.ERROR, INTERNAL_ERROR)
+                logger.exception("an event of call {} could not be handled", call.call_id)
+                call.fail(EndReason.ERROR, INTERNAL_ERROR)
 
     def _on_died(self) -> None:
-        for line in tuple(self.lines.values()):
-            line.fail(EndReason.ERROR, WORKER_LOST)
+        for call in tuple(self.calls.values()):
+            call.fail(EndReason.ERROR, WORKER_LOST)
 
 
 def _metadata(offer: BrowserOffer, caller: TokenClaims) -> dict[str, Any] | None:
@@ -282,7 +317,7 @@ def _metadata(offer: BrowserOffer, caller: TokenClaims) -> dict[str, Any] | None
 
 
 def _check(sdp: str) -> None:
-    """What can be told without a worker. Raises `OfferRefused`."""
+    """Refuse what needs no worker to be refused. Raises `OfferRefused`."""
     if len(sdp) > MAX_SDP:
         raise OfferRefused(413, f"an offer of {len(sdp)} characters: {MAX_SDP} are the limit")
     if not sdp.startswith("v=0"):

@@ -1,8 +1,8 @@
-"""One worker process as the gateway sees it: started, spoken to, missed when it dies, started again.
+"""One worker process as the gateway sees it: it is started, supervised, and started again when it dies.
 
-Its connection is a socket pair of which the other half is the process's standard input, so there is no
-port, no path and no secret on a command line; and when the gateway dies, however, the worker reads the
-end of it.
+The connection is a socket pair whose other half is the standard input of the process. So there is no
+port, no path and no secret on a command line, and the worker reads the end of its input when the gateway dies
+in any way.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from loguru import logger
 
 from piopiy_pipeline.gateway.webrtc.worker_messages import (
     Configure,
+    FrameKind,
     FromWorker,
-    Kind,
     Ready,
     WireError,
     WorkerPing,
@@ -34,20 +34,17 @@ __all__ = ["WebRtcWorkerProcess"]
 CLOSE_S = 4.0
 """How long a worker may take to close its peers."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 15.0
-"""Before a worker that died is started again: doubled each time that it dies young."""
+"""The wait before a worker that died is started again. It doubles each time that a worker dies young."""
 YOUNG_S = 30.0
+"""A worker that lived longer than this did not die young."""
 START_S = 60.0
-"""How long a worker may take to load what it needs: a second, on a machine that is not busy."""
+"""How long a worker may take until it is ready. On an idle machine it takes a second."""
 PING_S, STUCK_S = 5.0, 20.0
-"""A worker is asked for a sign of life this often, and is ended when it gave none for so long."""
+"""A worker gets a ping this often, and is killed when nothing was heard from it for so long."""
 
 
 class WebRtcWorkerProcess:
-    """Keeps one worker running from `start` to `close`. All callbacks come on the event loop.
-
-    `on_event(peer, event)` and `on_sound(peer, pcm)` for what it says, `on_ready` whenever it can take
-    peers, `on_died` whenever all its peers are gone with it.
-    """
+    """Keeps one worker running from `start` to `close`. All callbacks come on the event loop."""
 
     def __init__(
         self,
@@ -55,59 +52,67 @@ class WebRtcWorkerProcess:
         settings: Configure,
         *,
         on_event: Callable[[int, FromWorker], None],
-        on_sound: Callable[[int, bytes], None],
+        on_caller_audio: Callable[[int, bytes], None],
         on_ready: Callable[[], None],
         on_died: Callable[[], None],
     ) -> None:
+        """Args:
+        name: What logs call it.
+        settings: What the process is told first.
+        on_event: Called with the number of a peer and its event.
+        on_caller_audio: Called with the number of a peer and PCM16 mono at the rate of the settings.
+        on_ready: Called whenever the process can take peers.
+        on_died: Called whenever the process died after it was ready. All its peers are lost.
+        """
         self.name = name
         self.ready = False
         self.restarts = 0
-        self.sound_dropped = 0
-        """Frames that were left out because the worker did not read them."""
+        self.frames_dropped = 0
+        """Frames of audio that were dropped because the worker did not read them."""
         self._settings = settings
         self._on_event = on_event
-        self._on_sound = on_sound
+        self._on_caller_audio = on_caller_audio
         self._on_ready = on_ready
         self._on_died = on_died
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: WorkerPipe | None = None
         self._lost: asyncio.Event = asyncio.Event()
-        self._keeper: asyncio.Task[None] | None = None
+        self._supervisor: asyncio.Task[None] | None = None
         self._closing = False
         self._loop = asyncio.get_running_loop()
         self._heard_at = 0.0
 
     @property
     def pid(self) -> int | None:
-        """The process's id, while there is one."""
+        """The id of the process, or None while there is none."""
         return self._process.pid if self._process is not None else None
 
     def start(self) -> None:
-        """Begin to keep it running; returns at once."""
-        self._keeper = asyncio.create_task(self._keep())
+        """Start the process and its supervision. Returns at once."""
+        self._supervisor = asyncio.create_task(self._supervise())
 
     def post(self, peer: int, message: Message) -> None:
-        """Say something. To a worker that is not there nothing is said: its peers are gone."""
+        """Send a message to a peer, or to the process with 0. Without a process nothing is sent."""
         if self._pipe is not None:
-            self._pipe.event(peer, message)
+            self._pipe.send_event(peer, message)
 
-    def sound(self, peer: int, pcm: bytes) -> None:
-        """20 ms of speech for a peer, to be heard now."""
-        if self._pipe is not None and not self._pipe.sound(peer, pcm):
-            self.sound_dropped += 1
+    def send_audio(self, peer: int, pcm: bytes) -> None:
+        """Send 20 ms of PCM16 mono to a peer, to be played at once."""
+        if self._pipe is not None and not self._pipe.send_audio(peer, pcm):
+            self.frames_dropped += 1
 
     async def close(self) -> None:
-        """End the process: in some seconds at most. May be called more than once."""
+        """End the process within some seconds. May be called more than once."""
         self._closing = True
         if self._pipe is not None:
             self._pipe.close()
-        if self._keeper is not None:
+        if self._supervisor is not None:
             self._lost.set()
-            await asyncio.shield(self._keeper)
+            await asyncio.shield(self._supervisor)
 
-    # ------------------------------------------------------------------ keeping it running
+    # ------------------------------------------------------------------ supervision
 
-    async def _keep(self) -> None:
+    async def _supervise(self) -> None:
         loop = asyncio.get_running_loop()
         wait_s = FIRST_WAIT_S
         while not self._closing:
@@ -142,7 +147,7 @@ class WebRtcWorkerProcess:
             if self._closing:
                 ours.close()
             else:
-                await self._talk(ours)
+                await self._serve(ours)
         finally:
             was_ready, self.ready = self.ready, False
             self._pipe = None
@@ -151,7 +156,7 @@ class WebRtcWorkerProcess:
             await offload(_reap, process, CLOSE_S)
             self._process = None
 
-    async def _talk(self, connection: socket.socket) -> None:
+    async def _serve(self, connection: socket.socket) -> None:
         pipe = self._pipe = WorkerPipe(on_frame=self._on_frame, on_lost=self._on_lost)
         try:
             await self._loop.create_connection(lambda: pipe, sock=connection)
@@ -159,13 +164,13 @@ class WebRtcWorkerProcess:
             connection.close()
             raise
         try:
-            pipe.event(0, self._settings)
+            pipe.send_event(0, self._settings)
             await self._watch(pipe)
         finally:
             pipe.abort()  # also when `close` came before there was anything to close
 
     async def _watch(self, pipe: WorkerPipe) -> None:
-        """Until the worker is gone, or has not been heard of for so long that it may as well be."""
+        """Return when the connection is lost. A worker that is silent for too long is cut off first."""
         self._heard_at = self._loop.time()
         while not self._lost.is_set():
             try:
@@ -174,18 +179,18 @@ class WebRtcWorkerProcess:
             except TimeoutError:
                 silent_s = self._loop.time() - self._heard_at
                 if silent_s > (STUCK_S if self.ready else START_S):
-                    logger.error("browser worker {} hangs, and is ended", self.name)
+                    logger.error("browser worker {} does not answer, and is killed", self.name)
                     pipe.abort()
                     await self._lost.wait()
-                pipe.event(0, WorkerPing())
+                pipe.send_event(0, WorkerPing())
 
     def _on_lost(self, why: str) -> None:
         self._lost.set()
 
     def _on_frame(self, kind: int, peer: int, body: bytes) -> None:
         self._heard_at = self._loop.time()
-        if kind == Kind.SOUND:
-            self._on_sound(peer, body)
+        if kind == FrameKind.AUDIO:
+            self._on_caller_audio(peer, body)
             return
         event = parse_from_worker(body)
         if isinstance(event, Ready):

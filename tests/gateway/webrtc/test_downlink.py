@@ -23,7 +23,7 @@ def parsed(packet: bytes | None) -> RtpPacket:
 
 def test_frames_in_a_row_have_timestamps_in_a_row_however_unevenly_they_come() -> None:
     downlink = make()
-    packets = [parsed(downlink.frame(FRAME, at)) for at in (100.0, 100.021, 100.048, 100.052, 100.08)]
+    packets = [parsed(downlink.send_audio(FRAME, at)) for at in (100.0, 100.021, 100.048, 100.052, 100.08)]
     steps = [(b.timestamp - a.timestamp) & 0xFFFFFFFF for a, b in pairwise(packets)]
     assert steps == [960] * 4
     assert [packet.marker for packet in packets] == [True, False, False, False, False]
@@ -32,13 +32,13 @@ def test_frames_in_a_row_have_timestamps_in_a_row_however_unevenly_they_come() -
 
 def test_a_pause_is_in_the_timestamps_and_no_packet_is_missing() -> None:
     downlink = make()
-    before = parsed(downlink.frame(FRAME, 100.0))
+    before = parsed(downlink.send_audio(FRAME, 100.0))
     close_at = downlink.close_at
     assert close_at is not None
     assert 100.02 <= close_at <= 100.04
     closing = parsed(downlink.close())
     assert downlink.close_at is None
-    after = parsed(downlink.frame(FRAME, 102.0))
+    after = parsed(downlink.send_audio(FRAME, 102.0))
     assert after.timestamp - before.timestamp & 0xFFFFFFFF == 2 * 48000
     assert (after.sequence - before.sequence, after.marker) == (2, True)
     decoder = OpusDecoder(16000)
@@ -49,7 +49,7 @@ def test_a_pause_is_in_the_timestamps_and_no_packet_is_missing() -> None:
 
 def test_a_bunch_of_late_frames_is_bounded() -> None:
     downlink = make()
-    parsed(downlink.frame(FRAME, 100.0))
-    sent = [downlink.frame(FRAME, 101.0) for _ in range(50)]
+    parsed(downlink.send_audio(FRAME, 100.0))
+    sent = [downlink.send_audio(FRAME, 101.0) for _ in range(50)]
     assert 4 <= sum(packet is not None for packet in sent) <= 7
     assert downlink.dropped == sum(packet is None for packet in sent)

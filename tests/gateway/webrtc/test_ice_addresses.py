@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from piopiy_pipeline.gateway.config import GatewayConfig
-from piopiy_pipeline.gateway.webrtc.ice_addresses import IceAddresses, tell_public
+from piopiy_pipeline.gateway.webrtc.ice_addresses import IceAddresses, with_public_addresses
 
 ANSWER = "\r\n".join(
     (
@@ -23,14 +23,14 @@ ANSWER = "\r\n".join(
 def test_an_address_behind_a_nat_is_told_by_its_public_name_and_no_other_is_changed() -> None:
     addresses = IceAddresses.parse(["10.0.0.5=203.0.113.7", "10.0.0.50"])
     assert addresses.own == ("10.0.0.5", "10.0.0.50")
-    told = tell_public(ANSWER, addresses.public)
+    told = with_public_addresses(ANSWER, addresses.public)
     assert told.split("\r\n")[1:4] == [
         "c=IN IP4 203.0.113.7",
         "a=candidate:aa 1 udp 2130706431 203.0.113.7 40000 typ host",
         "a=candidate:bb 1 udp 2130706431 10.0.0.50 40001 typ host",
     ]
     assert told.split("\r\n")[4:] == ANSWER.split("\r\n")[4:]
-    assert tell_public(ANSWER, {}) == ANSWER
+    assert with_public_addresses(ANSWER, {}) == ANSWER
 
 
 @pytest.mark.parametrize(

@@ -28,15 +28,15 @@ def test_who_is_silent_is_waited_for_once_and_then_left_alone_for_a_while(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def story() -> None:
-        patience, loop = IceServerBackoff(), asyncio.get_running_loop()
+        backoff, loop = IceServerBackoff(), asyncio.get_running_loop()
         with pytest.raises(TimeoutError):
-            await patience.ask(("stun", "10.0.0.5"), 0.01, nothing)
+            await backoff.ask(("stun", "10.0.0.5"), 0.01, nothing)
         with pytest.raises(TimeoutError, match="a moment ago"):
-            await patience.ask(("stun", "10.0.0.5"), 60.0, something)
-        assert await patience.ask(("stun", "10.0.0.6"), 60.0, something) == "here"
+            await backoff.ask(("stun", "10.0.0.5"), 60.0, something)
+        assert await backoff.ask(("stun", "10.0.0.6"), 60.0, something) == "here"
         later = loop.time() + gathering.SILENT_S + 1.0
         monkeypatch.setattr(loop, "time", lambda: later)
-        assert await patience.ask(("stun", "10.0.0.5"), 60.0, something) == "here"
+        assert await backoff.ask(("stun", "10.0.0.5"), 60.0, something) == "here"
 
     asyncio.run(story())
 

@@ -20,10 +20,10 @@ pytestmark = pytest.mark.usefixtures("only_loopback")
 def a_peer(public: Mapping[str, str]) -> Peer:
     events = PeerEvents(
         connected=lambda: None,
-        sound=lambda pcm: None,
+        caller_audio=lambda pcm: None,
         message=lambda text: None,
         failed=lambda: None,
-        left=lambda: None,
+        closed=lambda: None,
     )
     return Peer(ice_servers=[], rate=16000, events=events, public=public)
 
@@ -66,12 +66,12 @@ def test_candidates_are_taken_up_to_a_number_and_none_of_a_peer_that_is_closed()
         await peer.answer(await an_offer())
         for port in range(1, 65):
             line = f"candidate:1 1 udp 2130706431 192.0.2.1 {port} typ host"
-            await peer.add(Trickled(candidate=line, sdp_mid="0"))
+            await peer.add_candidate(Trickled(candidate=line, sdp_mid="0"))
         with pytest.raises(PeerRefused, match="more than 64"):
-            await peer.add(Trickled(candidate=line, sdp_mid="0"))
+            await peer.add_candidate(Trickled(candidate=line, sdp_mid="0"))
         await peer.close()
         closed = a_peer({})
         await closed.close()
-        await closed.add(Trickled(candidate=line, sdp_mid="0"))
+        await closed.add_candidate(Trickled(candidate=line, sdp_mid="0"))
 
     asyncio.run(story())

@@ -8,7 +8,7 @@ from typing import Any
 
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.webrtc.webrtc_leg import EARLY_MESSAGES, WebRtcLeg
-from piopiy_pipeline.gateway.webrtc.worker_messages import BrowserSent, Close, Say
+from piopiy_pipeline.gateway.webrtc.worker_messages import AppMessage, BrowserSent, Close
 from piopiy_pipeline.signaling.messages import Message
 
 
@@ -17,13 +17,13 @@ class Port:
 
     def __init__(self) -> None:
         self.posted: list[Message] = []
-        self.sounds: list[bytes] = []
+        self.audio: list[bytes] = []
 
     def post(self, message: Message) -> None:
         self.posted.append(message)
 
-    def sound(self, pcm: bytes) -> None:
-        self.sounds.append(pcm)
+    def send_audio(self, pcm: bytes) -> None:
+        self.audio.append(pcm)
 
 
 class Listener:
@@ -56,11 +56,11 @@ def test_the_callers_sound_counts_from_the_answer_on() -> None:
     async def story() -> None:
         leg, _, listener = await line()
         leg.ring("call-1")
-        leg.peer_sound(b"early")
+        leg.caller_audio(b"early")
         leg.answer()
-        leg.peer_sound(b"sound")
-        leg.peer_heard(BrowserSent(digits="1"))
-        leg.peer_heard(BrowserSent(data={"a": 1}))
+        leg.caller_audio(b"sound")
+        leg.browser_sent(BrowserSent(digits="1"))
+        leg.browser_sent(BrowserSent(data={"a": 1}))
         assert listener.told == [b"sound", "1", {"a": 1}]
 
     asyncio.run(story())
@@ -69,15 +69,15 @@ def test_the_callers_sound_counts_from_the_answer_on() -> None:
 def test_what_the_application_says_before_the_answer_waits_for_it_within_a_bound() -> None:
     async def story() -> None:
         leg, _, listener = await line()
-        leg.peer_heard(BrowserSent(data={"type": "client-ready"}))
-        leg.peer_heard(BrowserSent(digits="1"))
+        leg.browser_sent(BrowserSent(data={"type": "client-ready"}))
+        leg.browser_sent(BrowserSent(digits="1"))
         for number in range(100):
-            leg.peer_heard(BrowserSent(data={"number": number}))
+            leg.browser_sent(BrowserSent(data={"number": number}))
         assert listener.told == []
         leg.answer()
         assert listener.told[:3] == [{"type": "client-ready"}, "1", {"number": 0}]
         assert len(listener.told) == EARLY_MESSAGES
-        leg.peer_heard(BrowserSent(data={"later": True}))
+        leg.browser_sent(BrowserSent(data={"later": True}))
         assert listener.told[-1] == {"later": True}
 
     asyncio.run(story())
@@ -87,7 +87,7 @@ def test_what_the_application_says_before_the_answer_is_told_then_and_no_more_th
     async def story() -> None:
         leg, _, listener = await line()
         for number in range(100):
-            leg.peer_heard(BrowserSent(data={"n": number}))
+            leg.browser_sent(BrowserSent(data={"n": number}))
         assert listener.told == []
         leg.answer()
         assert listener.told[0] == {"n": 0}
@@ -107,10 +107,10 @@ def test_what_the_bot_says_sends_and_presses_goes_to_the_peer_until_the_end() ->
         leg.send(b"late")
         leg.data({"late": True})
         leg.end(EndReason.AGENT_HANGUP, "")
-        leg.peer_gone("")
-        leg.peer_sound(b"late")
-        assert port.sounds == [b"frame"]
-        said = [json.loads(message.text) for message in port.posted if isinstance(message, Say)]
+        leg.peer_closed("")
+        leg.caller_audio(b"late")
+        assert port.audio == [b"frame"]
+        said = [json.loads(message.text) for message in port.posted if isinstance(message, AppMessage)]
         assert said == [{"b": 2}, {"type": "dtmf", "digits": "#"}]
         assert [message for message in port.posted if isinstance(message, Close)] == [Close()]
         assert listener.told == []
@@ -123,10 +123,10 @@ def test_a_caller_who_is_gone_is_told_once_and_what_is_sent_then_goes_nowhere() 
         leg, port, listener = await line()
         leg.quality = {"frames_dropped": 3}
         assert leg.frames_dropped == 3
-        leg.peer_gone("the network was lost")
-        leg.peer_gone("again")
+        leg.peer_closed("the network was lost")
+        leg.peer_closed("again")
         leg.send(b"frame")
         assert listener.told == [("hangup", "the network was lost")]
-        assert (port.sounds, port.posted) == ([], [])
+        assert (port.audio, port.posted) == ([], [])
 
     asyncio.run(story())

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from piopiy_pipeline.gateway.webrtc.worker_messages import (
     BrowserSent,
-    Kind,
+    FrameKind,
     Negotiate,
     Splitter,
     WireError,
@@ -20,10 +20,10 @@ from piopiy_pipeline.signaling.messages import dump
 
 
 @given(
-    frames=st.lists(st.tuples(st.sampled_from(Kind), st.integers(0, 2**32 - 1), st.binary(max_size=50))),
+    frames=st.lists(st.tuples(st.sampled_from(FrameKind), st.integers(0, 2**32 - 1), st.binary(max_size=50))),
     cuts=st.lists(st.integers(1, 40)),
 )
-def test_frames_come_out_as_they_went_in(frames: list[tuple[Kind, int, bytes]], cuts: list[int]) -> None:
+def test_frames_come_out_as_they_went_in(frames: list[tuple[FrameKind, int, bytes]], cuts: list[int]) -> None:
     data = b"".join(pack(*frame) for frame in frames)
     splitter, found, at = Splitter(), [], 0
     for cut in [*cuts, len(data)]:
@@ -47,6 +47,6 @@ def test_messages_come_out_as_they_went_in_and_others_are_refused() -> None:
 
 def test_a_frame_beyond_the_limit_is_refused_on_both_ends() -> None:
     with pytest.raises(WireError):
-        pack(Kind.SOUND, 1, bytes((1 << 20) + 1))
+        pack(FrameKind.AUDIO, 1, bytes((1 << 20) + 1))
     with pytest.raises(WireError):
         list(Splitter().feed(b"\xff\xff\xff\xff\x00\x00\x00\x00\x00"))

@@ -58,10 +58,10 @@ class House:
             try:
                 await story
             except BaseException:  # the tests behind it begin with nothing too
-                for line in tuple(self.calls._lines.values()):
-                    line.fail(EndReason.ERROR, "the test failed")
+                for call in tuple(self.calls._calls.values()):
+                    call.fail(EndReason.ERROR, "the test failed")
                 raise
-            await until(lambda: not self.calls.lines and not self.gateway.switchboard.snapshot().calls)
+            await until(lambda: not self.calls.open_calls and not self.gateway.switchboard.snapshot().calls)
             await all_closed(self.calls)
             assert (self.calls.half_open, self.calls.workers[0].restarts) == (0, 0)
 
@@ -133,7 +133,7 @@ def test_a_browser_and_an_agent_hear_each_other_until_the_tab_is_closed(house: H
             assert (await one.hear("ended"))["reason"] == "caller_hangup"
             assert loop.time() - closed_at < 2.0
             await all_closed(calls)
-            assert (calls.half_open, calls.lines) == (0, 0)
+            assert (calls.half_open, calls.open_calls) == (0, 0)
 
     house.run(story())
 
@@ -234,7 +234,7 @@ def test_messages_and_keys_pass_and_signalling_does_not(house: House) -> None:
             await until(lambda: len(browser.messages) == 3)
             assert browser.messages[2] == {"type": "signalling", "message": {"type": "peerLeft"}}
             await until(lambda: browser.connection.connectionState == "closed")
-            await until(lambda: calls.lines == 0)
+            await until(lambda: calls.open_calls == 0)
             await all_closed(calls)
             await browser.close()
 
@@ -362,8 +362,8 @@ def test_a_failure_in_one_call_ends_that_and_no_other(house: House, monkeypatch:
             await other.call(calls)
             _, media = await one.take()
             await until(lambda: browser.channel.readyState == "open" == other.channel.readyState)
-            leg = next(line.leg for line in calls._lines.values() if line.call_id == offer["call_id"])
-            monkeypatch.setattr(leg, "peer_heard", fail)
+            leg = next(line.leg for line in calls._calls.values() if line.call_id == offer["call_id"])
+            monkeypatch.setattr(leg, "browser_sent", fail)
             browser.say({})
             ended = await one.hear("ended")
             assert (ended["reason"], ended["call_id"]) == ("error", offer["call_id"])
@@ -453,7 +453,7 @@ def test_a_token_has_its_share_of_calls_and_no_more(house: House, monkeypatch: p
             await one.take()
             await other.close()
             await browser.close()
-            await until(lambda: calls.lines == 0)
+            await until(lambda: calls.open_calls == 0)
             again = Browser()
             await again.call(calls)
             await one.take()
@@ -518,7 +518,7 @@ def test_offers_that_cannot_be_answered_are_refused_with_a_sentence(house: House
             status, text = await refused(calls, sdp)
             assert (status, part in text) == (400, True), text
         await all_closed(calls)
-        assert (calls.half_open, calls.lines) == (0, 0)
+        assert (calls.half_open, calls.open_calls) == (0, 0)
         assert calls.workers[0].restarts == 0
 
     house.run(story())

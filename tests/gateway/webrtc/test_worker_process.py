@@ -78,7 +78,7 @@ def test_closed_while_it_begins_a_worker_goes_by_itself(monkeypatch: pytest.Monk
             "1",
             Configure(rate=16000, connect_s=15, grace_s=8),
             on_event=lambda peer, event: None,
-            on_sound=lambda peer, pcm: None,
+            on_caller_audio=lambda peer, pcm: None,
             on_ready=lambda: None,
             on_died=lambda: None,
         )
@@ -107,7 +107,7 @@ def test_a_worker_that_hangs_is_replaced_and_close_ends_it(monkeypatch: pytest.M
             "1",
             Configure(rate=16000, connect_s=15, grace_s=8),
             on_event=lambda peer, event: None,
-            on_sound=lambda peer, pcm: None,
+            on_caller_audio=lambda peer, pcm: None,
             on_ready=ready.set,
             on_died=died.set,
         )
