@@ -22,6 +22,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyErro
 
 from piopiy_pipeline.call import CallKind, EndReason
 from piopiy_pipeline.gateway.config import GatewayConfig
+from piopiy_pipeline.gateway.core.event_bus import ConversationTold
 from piopiy_pipeline.gateway.core.snapshots import Phase
 from piopiy_pipeline.gateway.records.database import (
     EngineConnections,
@@ -44,7 +45,7 @@ from piopiy_pipeline.gateway.records.models import (
 )
 from piopiy_pipeline.gateway.records.record_builder import time_of_day
 from piopiy_pipeline.gateway.records.tables import calls, events, gateways
-from piopiy_pipeline.gateway.records.write_queue import EventRow, RecordBatch
+from piopiy_pipeline.gateway.records.write_queue import RecordBatch
 
 __all__ = ["LEASE_S", "MAX_EVENTS", "Store"]
 
@@ -287,14 +288,14 @@ class Store:
             if batch.events:
                 # Events come twice if the answer to the first transaction was lost.
                 insert = self._insert(events).on_conflict_do_nothing()
-                connection.execute(insert, [_event_row(row) for row in batch.events])
+                connection.execute(insert, [_event_row(event) for event in batch.events])
             for call_id, path in batch.recordings.items():
                 connection.execute(update(calls).where(calls.c.call_id == call_id).values(recording=path))
 
     def _write_singly(self, batch: RecordBatch) -> int:
         refused = 0
         singles = [RecordBatch(calls={key: record}) for key, record in batch.calls.items()]
-        singles += [RecordBatch(events=(row,)) for row in batch.events]
+        singles += [RecordBatch(events=(event,)) for event in batch.events]
         singles += [RecordBatch(recordings={key: path}) for key, path in batch.recordings.items()]
         for single in singles:
             try:
@@ -380,14 +381,14 @@ def _expired(seen_at: datetime, now: datetime) -> bool:
     return (now - seen_at).total_seconds() > LEASE_S
 
 
-def _event_row(row: EventRow) -> dict[str, Any]:
+def _event_row(event: ConversationTold) -> dict[str, Any]:
     return {
-        "call_id": row.call_id,
-        "number": row.number,
-        "told_at": time_of_day(row.when),
-        "at": row.at,
-        "event": row.event,
-        "data": row.data,
+        "call_id": event.call_id,
+        "number": event.number,
+        "told_at": time_of_day(event.when),
+        "at": event.at,
+        "event": event.event,
+        "data": event.data,
     }
 
 

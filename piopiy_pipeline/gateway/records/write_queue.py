@@ -10,33 +10,16 @@ from __future__ import annotations
 import json
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any
 
 from piopiy_pipeline.gateway.core.event_bus import BusEvent, CallChanged, ConversationTold
 from piopiy_pipeline.gateway.core.snapshots import Phase
 from piopiy_pipeline.gateway.records.models import CallRecord
 from piopiy_pipeline.gateway.records.record_builder import RecordBuilder
 
-__all__ = ["EventRow", "RecordBatch", "WriteQueue"]
+__all__ = ["RecordBatch", "WriteQueue"]
 
 BATCH_EVENTS = 1000
 """The most events of one transaction."""
-
-
-@dataclass(frozen=True, slots=True)
-class EventRow:
-    """An event of a conversation, as it is written.
-
-    `when` is Unix time in seconds, `at` seconds since the answer, `size` about how many bytes it takes.
-    """
-
-    call_id: str
-    number: int
-    when: float
-    at: float
-    event: str
-    data: dict[str, Any]
-    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +27,7 @@ class RecordBatch:
     """What is written in one transaction: calls first, because events refer to them."""
 
     calls: dict[str, CallRecord] = field(default_factory=dict)
-    events: tuple[EventRow, ...] = ()
+    events: tuple[ConversationTold, ...] = ()
     recordings: dict[str, str] = field(default_factory=dict)
     """Call ids, and the paths of their files below the folder of recordings."""
 
@@ -70,7 +53,7 @@ class WriteQueue:
         self._max_calls, self._max_events, self._max_bytes = max_calls, max_events, max_bytes
         self._records = RecordBuilder()
         self._calls: dict[str, CallRecord] = {}
-        self._events: deque[EventRow] = deque()
+        self._events: deque[tuple[ConversationTold, int]] = deque()  # with their sizes in bytes
         self._bytes = 0
         self._recordings: dict[str, str] = {}
         self._known: set[str] = set()  # calls under way whose row was written, or will be
@@ -88,13 +71,13 @@ class WriteQueue:
             return self._add_change(event)
         if event.partial:
             return False
-        row = _row(event)
-        full = len(self._events) >= self._max_events or self._bytes + row.size > self._max_bytes
-        if full or row.call_id not in self._known:
+        size = _size(event)
+        full = len(self._events) >= self._max_events or self._bytes + size > self._max_bytes
+        if full or event.call_id not in self._known:
             self.lost += 1
             return False
-        self._events.append(row)
-        self._bytes += row.size
+        self._events.append((event, size))
+        self._bytes += size
         return True
 
     def add_recording(self, call_id: str, path: str) -> bool:
@@ -114,16 +97,17 @@ class WriteQueue:
         """Remove what is to be written next from the queue."""
         calls, self._calls = self._calls, {}
         recordings, self._recordings = self._recordings, {}
-        events = tuple(self._events.popleft() for _ in range(min(BATCH_EVENTS, len(self._events))))
-        self._bytes -= sum(row.size for row in events)
-        return RecordBatch(calls, events, recordings)
+        events = [self._events.popleft() for _ in range(min(BATCH_EVENTS, len(self._events)))]
+        self._bytes -= sum(size for _, size in events)
+        return RecordBatch(calls, tuple(event for event, _ in events), recordings)
 
     def put_back(self, batch: RecordBatch) -> None:
         """Queue a batch that could not be written before everything else. What came meanwhile is newer."""
         self._calls = {**batch.calls, **self._calls}
         self._recordings = {**batch.recordings, **self._recordings}
-        self._events.extendleft(reversed(batch.events))
-        self._bytes += sum(row.size for row in batch.events)
+        events = [(event, _size(event)) for event in batch.events]
+        self._events.extendleft(reversed(events))
+        self._bytes += sum(size for _, size in events)
 
     def _add_change(self, event: CallChanged) -> bool:
         record = self._records.record(event)
@@ -142,6 +126,6 @@ class WriteQueue:
         return True
 
 
-def _row(event: ConversationTold) -> EventRow:
-    size = len(json.dumps(event.data, ensure_ascii=False, default=str)) + 100
-    return EventRow(event.call_id, event.number, event.when, event.at, event.event, event.data, size)
+def _size(event: ConversationTold) -> int:
+    """About how many bytes an event takes."""
+    return len(json.dumps(event.data, ensure_ascii=False, default=str)) + 100

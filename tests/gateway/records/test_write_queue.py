@@ -23,7 +23,7 @@ def test_events_are_kept_in_order_and_partial_ones_are_not_kept() -> None:
     assert not queue.add(call.event("user_partial", text="tw"))
     assert not queue.add(call.event("bot_partial", text="th"))
     assert queue.add(call.event("bot_turn", text="two"))
-    assert [(row.number, row.data["text"]) for row in queue.take().events] == [(1, "one"), (4, "two")]
+    assert [(event.number, event.data["text"]) for event in queue.take().events] == [(1, "one"), (4, "two")]
 
 
 def test_a_batch_that_was_put_back_is_the_next_but_newer_states_win() -> None:
@@ -40,7 +40,7 @@ def test_a_batch_that_was_put_back_is_the_next_but_newer_states_win() -> None:
         ("call-1", Phase.ENDED),
         ("call-2", Phase.OFFERING),
     ]
-    assert [row.number for row in batch.events] == [1, 2]
+    assert [event.number for event in batch.events] == [1, 2]
     assert batch.recordings == {"call-0": "day/call-0.wav"}
 
 
@@ -49,7 +49,7 @@ def test_when_there_is_no_room_the_first_events_stay_and_the_rest_is_counted() -
     queue.add(call.placed())
     assert [queue.add(call.event()) for _ in range(5)] == [True, True, True, False, False]
     assert queue.lost == 2
-    assert [row.number for row in queue.take().events] == [1, 2, 3]
+    assert [event.number for event in queue.take().events] == [1, 2, 3]
     assert queue.add(call.event()), "there is room again"
 
 
