@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from piopiy_pipeline.signaling.gateway_protocol import TokenBucket
+from piopiy_pipeline.token_bucket import TokenBucket
 
 __all__ = ["MESSAGES_PER_S", "PacedQueue"]
 

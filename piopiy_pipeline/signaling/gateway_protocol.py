@@ -27,8 +27,9 @@ from piopiy_pipeline.signaling.messages import (
     Registered,
     parse_agent_message,
 )
+from piopiy_pipeline.token_bucket import TokenBucket
 
-__all__ = ["GatewayProtocol", "GatewayState", "GatewayStep", "TokenBucket"]
+__all__ = ["GatewayProtocol", "GatewayState", "GatewayStep"]
 
 FaultCode = Literal["protocol", "unknown_agent", "duplicate_instance", "version", "shutdown"]
 
@@ -57,24 +58,6 @@ class GatewayStep:
 
 
 _NOTHING = GatewayStep()
-
-
-class TokenBucket:
-    """A bound on how often something may happen: `per_s` in the long run, twice as many at once."""
-
-    def __init__(self, per_s: float, now: float) -> None:
-        self.per_s = per_s
-        self._tokens = 2 * per_s
-        self._at = now
-
-    def take(self, now: float) -> bool:
-        """Count one. False if that is more than the rate allows."""
-        self._tokens = min(2 * self.per_s, self._tokens + (now - self._at) * self.per_s)
-        self._at = now
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True
 
 
 class GatewayProtocol:

@@ -44,8 +44,8 @@ from pipecat.utils.errors import ErrorCategory
 
 from piopiy_pipeline.audio.resample import Resampler
 from piopiy_pipeline.compat.pipecat import process_as_plain_stage
-from piopiy_pipeline.signaling.gateway_protocol import TokenBucket
 from piopiy_pipeline.signaling.messages import Clear, Cleared, DataMessage, Dtmf, Played, dump
+from piopiy_pipeline.token_bucket import TokenBucket
 from piopiy_pipeline.transports.frames import HeardTextFrame, SpeechMarkFrame
 from piopiy_pipeline.transports.ledger import Cut, SpeechLedger
 from piopiy_pipeline.transports.link import MediaLink

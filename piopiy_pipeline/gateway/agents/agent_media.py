@@ -13,7 +13,6 @@ from loguru import logger
 from websockets.frames import CloseCode
 
 from piopiy_pipeline.audio.playout import FRAME_MS, Playout, PlayoutError
-from piopiy_pipeline.signaling.gateway_protocol import TokenBucket
 from piopiy_pipeline.signaling.messages import (
     Clear,
     Cleared,
@@ -28,6 +27,7 @@ from piopiy_pipeline.signaling.messages import (
     parse_agent_media,
 )
 from piopiy_pipeline.signaling.websocket import DirectServerConnection
+from piopiy_pipeline.token_bucket import TokenBucket
 
 if TYPE_CHECKING:
     from piopiy_pipeline.audio.resample import Resampler

@@ -23,9 +23,9 @@ from piopiy_pipeline.gateway.carriers.carrier_stream import (
     Wire,
 )
 from piopiy_pipeline.gateway.core.leg import Leg, LegListener
-from piopiy_pipeline.signaling.gateway_protocol import TokenBucket
 from piopiy_pipeline.signaling.messages import ConversationEvent
 from piopiy_pipeline.signaling.websocket import DirectServerConnection
+from piopiy_pipeline.token_bucket import TokenBucket
 
 __all__ = ["CarrierLeg"]
 

@@ -20,7 +20,6 @@ from piopiy_pipeline.signaling.caller import (
     Ringing,
     parse_caller_event,
 )
-from piopiy_pipeline.signaling.gateway_protocol import TokenBucket
 from piopiy_pipeline.signaling.messages import (
     ConversationEvent,
     DataMessage,
@@ -30,6 +29,7 @@ from piopiy_pipeline.signaling.messages import (
     dump,
 )
 from piopiy_pipeline.signaling.websocket import DirectServerConnection
+from piopiy_pipeline.token_bucket import TokenBucket
 
 __all__ = ["StreamLeg"]
 

@@ -25,8 +25,8 @@ from piopiy_pipeline.gateway.webrtc.worker_messages import (
     QualityMeasured,
     Trickled,
 )
-from piopiy_pipeline.signaling.gateway_protocol import TokenBucket
 from piopiy_pipeline.signaling.messages import Message, dump
+from piopiy_pipeline.token_bucket import TokenBucket
 
 __all__ = ["PeerSession"]
 
