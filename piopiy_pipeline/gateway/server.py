@@ -24,8 +24,7 @@ from piopiy_pipeline.gateway.access.failure_limiter import TOO_MANY, FailureLimi
 from piopiy_pipeline.gateway.agents.agent_media import AgentMedia
 from piopiy_pipeline.gateway.agents.connection import AgentConnection
 from piopiy_pipeline.gateway.config import GatewayConfig
-from piopiy_pipeline.gateway.core.call_terms import CallLimits
-from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
+from piopiy_pipeline.gateway.core.gateway_call import CallLimits, GatewayCall
 from piopiy_pipeline.gateway.core.leg import Leg
 from piopiy_pipeline.gateway.core.switchboard import Switchboard
 from piopiy_pipeline.gateway.errors import GatewayError
@@ -156,7 +155,7 @@ class Gateway:
             carriers,
             agents=self.config.agents,
             token_secret=self.config.token_secret,
-            wall=self.switchboard.watch.wall,
+            wall=self.switchboard.event_bus.wall,
             place=self._place_leg,
         )
 
@@ -269,7 +268,7 @@ class Gateway:
                 # The agent may accept on its other connection before this one's handler has run:
                 # the stream counts as open from here on.
                 connection.ping_interval = None
-                call.media_opened(AgentMedia(connection, call, leg_rate=call.leg.rate))
+                call.agent.media_opened(AgentMedia(connection, call.agent, leg_rate=call.leg.rate))
             case AgentRoute():
                 connection.ping_interval = None
             case WatcherRoute() if self._site is None or self._site.events.full:
@@ -338,7 +337,7 @@ class Gateway:
         self._timer = None if wake_at is None else loop.call_at(wake_at, self._on_timer)
 
     def _on_beat(self, now: float) -> None:
-        self.switchboard.play(now)
+        self.switchboard.on_frame_tick(now)
         if self._phones is not None:
             self._phones.beat(now)  # behind the bots' frames of this beat
 

@@ -62,7 +62,7 @@ class GatewayServices:
         failures: FailureLimiter,
         carriers: CarrierGateway | None = None,
     ) -> None:
-        watch = switchboard.watch
+        watch = switchboard.event_bus
         self._config = config
         self._switchboard = switchboard
         self._crowd = crowd
@@ -85,16 +85,16 @@ class GatewayServices:
 
     def start(self, port: int) -> None:
         """Begin to load what a gateway on `port` has; what fails is logged, and raised by `ready`."""
-        watch = self._switchboard.watch
-        watch.add(self.events.on_event)
+        watch = self._switchboard.event_bus
+        watch.subscribe(self.events.on_event)
         self._switchboard.recordings, self._switchboard.record = self._recorder, self._config.record
         self._tasks.append(asyncio.create_task(self._load_http(), name="load the HTTP side"))
         if self._records is not None:
-            watch.add(self._records.on_event)
+            watch.subscribe(self._records.on_event)
             opening = self._start_records(self._records, port)
             self._opening = asyncio.create_task(opening, name="open the records")
         if self._webhooks is not None:
-            watch.add(self._webhooks.on_event)
+            watch.subscribe(self._webhooks.on_event)
             sending = self._webhooks.start()
             self._tasks.append(asyncio.create_task(sending, name="begin to send webhooks"))
         if self._browser is not None:
@@ -171,7 +171,7 @@ class GatewayServices:
         from piopiy_pipeline.gateway.api.http_server import HttpServer
 
         config = self._config
-        tokens = ClientTokens(config.token_secret, config.agents, wall=self._switchboard.watch.wall)
+        tokens = ClientTokens(config.token_secret, config.agents, wall=self._switchboard.event_bus.wall)
         archive: CallArchive = self._recent if self._records is None else self._records
         parts = ApiDependencies(
             config=config,

@@ -362,7 +362,7 @@ def test_over_sockets_a_caller_is_held_called_for_twice_and_handed_over() -> Non
             await eventually(lambda: dialler.legs, 20)
             call = there.gateway.switchboard.call(ids[0])
             assert call is not None
-            await eventually(lambda: call.sound.held)
+            await eventually(lambda: call.media_path.held)
             dialler.legs[0].dialled.callee_failed(loop.time(), "busy", "486 Busy Here")
             await asyncio.wait_for(answered.wait(), 5)
             await eventually(lambda: len(dialler.legs) == 2)
@@ -416,7 +416,7 @@ def test_over_sockets_a_bot_hears_of_what_others_have_asked_for() -> None:
             await eventually(lambda: calls[0]._control.on_hold)
             call.control.switch("hold", False)
             await eventually(lambda: not calls[0]._control.on_hold)
-            call.tell_agent(  # asked for by an instance that had this call before
+            call.agent.send(  # asked for by an instance that had this call before
                 TransferResult(call_id=call.call_id, request_id="t9", to="200", outcome="busy", detail="486")
             )
             await eventually(lambda: len(calls[0].transcript) == 2, 20)

@@ -57,7 +57,7 @@ def test_the_bot_calls_a_phone_and_a_table_is_booked_by_whoever_picks_up(
             client(place.gateway) as web,
         ):
             await place.gateway.ready()
-            place.gateway.switchboard.watch.add(watch)
+            place.gateway.switchboard.event_bus.subscribe(watch)
             order = {
                 "agent_id": "test-agent",
                 "to": "alice at home",

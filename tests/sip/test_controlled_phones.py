@@ -41,7 +41,7 @@ class Office:
         self.agent = one
         self.web = web
         self.outcomes: list[dict[str, Any]] = []
-        gateway.switchboard.watch.add(self._watch)
+        gateway.switchboard.event_bus.subscribe(self._watch)
 
     @asynccontextmanager
     async def phone(self, user: str, answers: str = "auto") -> AsyncIterator[Baresip]:

@@ -36,7 +36,7 @@ async def load(folder: Path, **settings: float) -> tuple[SippResult, list[CallSn
     async with Gateway(config(sip=SIP)) as gateway:
         assert gateway.phones is not None
         assert gateway.phones.endpoint is not None
-        gateway.switchboard.watch.add(watch)
+        gateway.switchboard.event_bus.subscribe(watch)
         agent = asyncio.create_task(EchoAgent(gateway.url, AGENT_ID, AGENT_TOKEN).serve())
         await gateway.wait_for_agent(AGENT_ID, 10)
         found = await sipp("uac_media", gateway.phones.port, folder=folder, **settings)  # type: ignore[arg-type]  # numbers only

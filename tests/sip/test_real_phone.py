@@ -51,7 +51,7 @@ def test_a_phone_books_a_table_hears_the_confirmation_and_is_hung_up_on_politely
         await prepare(playbook=front_desk.PLAYBOOK)
         settings = {**SIP, "routes": [{"to": "555*", "agent": "test-agent"}]}
         async with house(front_desk.on_new_session, sip=settings) as place, phone_of(place.gateway) as phone:
-            place.gateway.switchboard.watch.add(watch)
+            place.gateway.switchboard.event_bus.subscribe(watch)
             await phone.dial(f"sip:5551234@127.0.0.1:{phones_of(place.gateway).port}")
             for number, wav in enumerate(("01-people", "02-when", "03-yes", "04-goodbye"), 1):
                 await until(lambda number=number: turns() >= number)  # type: ignore[misc]

@@ -181,7 +181,7 @@ def test_a_user_of_the_gateway_is_connected_from_here_and_the_caller_hears_it_ri
             await here.transfer("bob", warm=False)
             await here.bob.event("CALL_INCOMING")
             [call] = here.gateway.switchboard._calls.values()
-            assert call.sound.held
+            assert call.media_path.held
             await here.bob.command("accept")
             assert await here.outcome() == "bridged"
             await here.talk(tmp_path)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from piopiy_pipeline.audio.playout import Progress, Tick
 from piopiy_pipeline.call import CallInfo, CallKind, EndReason
-from piopiy_pipeline.gateway.core.call_terms import CallLimits
 from piopiy_pipeline.gateway.core.dialling import DialledLeg, DialledListener, DialRefused, DialRequest
-from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
+from piopiy_pipeline.gateway.core.gateway_call import CallLimits, GatewayCall
 from piopiy_pipeline.gateway.core.instances import Instance
 from piopiy_pipeline.gateway.core.leg import Leg, LegListener
 from piopiy_pipeline.gateway.core.snapshots import CallSnapshot
@@ -46,7 +47,7 @@ class NotedLeg(Leg):
     def answer(self) -> None:
         self.notes.append("answer")
 
-    def send(self, frame: bytes) -> None:
+    def send_audio(self, pcm: bytes) -> None:
         self.notes.append("frame")
 
     def clear(self) -> None:
@@ -81,8 +82,8 @@ class NotedFarLeg(NotedLeg, DialledLeg):
         self.notes.append("call")
         self.dialled = listener
 
-    def send(self, frame: bytes) -> None:
-        self.frames.append(frame)
+    def send_audio(self, pcm: bytes) -> None:
+        self.frames.append(pcm)
 
 
 class NotedDialler:
@@ -107,7 +108,7 @@ class NotedMedia:
         self.closed = False
         self.notes: list[str] = []
         self.fails = False
-        self.beats = self.pauses = 0
+        self.frame_ticks = self.pauses = 0
 
     def caller_audio(self, pcm: bytes) -> None:
         self.notes.append(f"audio {len(pcm)}")
@@ -118,11 +119,14 @@ class NotedMedia:
     def data(self, data: dict[str, Any]) -> None:
         self.notes.append(f"data {data}")
 
-    def play(self, now: float) -> list[bytes]:
-        self.beats += 1
+    def due_audio(self, now: float) -> Tick:
+        self.frame_ticks += 1
         if self.fails:
             raise ZeroDivisionError
-        return [b"\0\0"]
+        return Tick((b"\0\0",))
+
+    def report_progress(self, progress: Sequence[Progress]) -> None:
+        """Nothing to report to: the progress is in `Tick`."""
 
     def pause(self) -> None:
         self.pauses += 1
@@ -166,9 +170,9 @@ class NotedAgent:
         offer = self.offers[-1]
         call = self.room.board.call(offer.call_id)
         assert call is not None
-        assert call.redeem(offer.media_token)
+        assert call.agent.redeem(offer.media_token)
         media = NotedMedia()
-        call.media_opened(media)
+        call.agent.media_opened(media)
         return media
 
     def accept(self, offer: Offer | None = None) -> None:
@@ -183,7 +187,7 @@ class NotedAgent:
         media.started = True
         call = self.room.board.call(self.offers[-1].call_id)
         assert call is not None
-        call.media_started(media, self.room.now)
+        call.agent.media_started(media, self.room.now)
 
     def answer(self) -> None:
         self.say(Answer(call_id=self.offers[-1].call_id))
@@ -256,11 +260,11 @@ class Room:
         call = self.board.dial(info, request, ring_timeout_s=ring_timeout_s, now=self.now)
         return call, self.dialler.legs[-1]
 
-    def beat(self, times: int = 1) -> None:
+    def frame_tick(self, times: int = 1) -> None:
         """Let 20 ms pass, with what is played in them."""
         for _ in range(times):
             self.now += 0.02
-            self.board.play(self.now)
+            self.board.on_frame_tick(self.now)
 
     def wait(self, seconds: float) -> None:
         """Let time pass, with a tick at each moment that the switchboard asked for."""

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from loguru import logger
 from websockets.frames import CloseCode
 
-from piopiy_pipeline.audio.playout import FRAME_MS, Playout, PlayoutError
+from piopiy_pipeline.audio.playout import FRAME_MS, Playout, PlayoutError, Progress, Tick
 from piopiy_pipeline.signaling.messages import (
     Clear,
     Cleared,
@@ -113,22 +114,23 @@ class AgentMedia:
     def caller_dropped_s(self) -> float:
         return self._dropped_bytes / 2 / self._caller_rate
 
-    def play(self, now: float) -> list[bytes]:
-        """The frames that are due for the caller, 20 ms each at the leg's rate; the agent is told of them."""
+    def due_audio(self, now: float) -> Tick:
         if self._playout is None:
-            return []
+            return Tick()
         tick = self._playout.tick(now)
-        for progress in tick.progress:
-            self._post(Played(epoch=progress.epoch, position=progress.position, dry=progress.dry))
         if self._to_leg is None:
-            return list(tick.frames)
+            return tick
         frames = [self._to_leg.process(frame) for frame in tick.frames]
         if tick.progress and tick.progress[-1].dry:
             frames.append(self._to_leg.flush().ljust(self._leg_rate * FRAME_MS // 1000 * 2, b"\0"))
-        return frames
+        return Tick(tuple(frames), tick.progress)
+
+    def report_progress(self, progress: Sequence[Progress]) -> None:
+        for heard in progress:
+            self._post(Played(epoch=heard.epoch, position=heard.position, dry=heard.dry))
 
     def pause(self) -> None:
-        """The caller is on hold: what waits goes on from here at the next `play`."""
+        """The caller is on hold: what waits goes on from here at the next `due_audio`."""
         if self._playout is not None:
             self._playout.pause()
 

@@ -27,9 +27,8 @@ from piopiy_pipeline.gateway.api.models import (
     TransferTicket,
 )
 from piopiy_pipeline.gateway.core.call_control import Switchable
-from piopiy_pipeline.gateway.core.call_terms import CallOptions
 from piopiy_pipeline.gateway.core.dialling import DialObstacle, DialRefused, DialRequest
-from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
+from piopiy_pipeline.gateway.core.gateway_call import CallOptions, GatewayCall
 from piopiy_pipeline.gateway.core.snapshots import Phase
 from piopiy_pipeline.gateway.records.models import CallRecord
 from piopiy_pipeline.signaling.messages import Transfer, TransferResult
@@ -182,7 +181,7 @@ async def record(deps: Deps, call_id: CallId, switch: Annotated[Switch, Body()] 
     """Begin to record the call, or end the recording."""
     call = await _call_in(_LIVE, deps, call_id)
     _switch(call, "record", switch)
-    if switch.on and call.sound.tap is None:
+    if switch.on and call.media_path.tap is None:
         raise ApiError(503, "the recording could not be begun: the gateway's log says why")
 
 

@@ -110,7 +110,7 @@ class CarrierLeg(Leg):
     def answer(self) -> None:
         self._answered = True
 
-    def send(self, frame: bytes) -> None:
+    def send_audio(self, pcm: bytes) -> None:
         if self._ended or self._leaving:
             return
         now = self._loop.time()
@@ -119,7 +119,7 @@ class CarrierLeg(Leg):
             return
         self._stuck_since = None
         self._sounding, self._sent_at = True, now
-        self._post(self._stream.audio(frame))
+        self._post(self._stream.audio(pcm))
         if self._stream.gathers and self._gather_timer is None:
             self._gather_timer = self._loop.call_at(now + GATHER_S, self._send_rest)
 

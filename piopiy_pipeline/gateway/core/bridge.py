@@ -72,11 +72,11 @@ class Bridge:
         """The far side's sound, at its leg's rate."""
         self._to_near.add(pcm)
 
-    def beat(self) -> bytes | None:
+    def on_frame_tick(self) -> bytes | None:
         """Send the far side what is due, and return what is due to the near side: its call sends it."""
         frame = self._to_far.frame()
         if frame is not None:
-            self.far.send(frame)
+            self.far.send_audio(frame)
         return self._to_near.frame()
 
     @property

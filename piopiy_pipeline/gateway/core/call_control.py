@@ -7,57 +7,35 @@ and `Transfer`), and with the same answers.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
-from piopiy_pipeline.call import CallInfo, EndReason
+from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.core.bridge import Bridge
 from piopiy_pipeline.gateway.core.call_transfer import CallTransfer
 from piopiy_pipeline.gateway.core.dialling import Dialler
 from piopiy_pipeline.gateway.core.leg import Leg
-from piopiy_pipeline.gateway.core.media_path import MediaPath
-from piopiy_pipeline.gateway.core.snapshots import Phase
-from piopiy_pipeline.signaling.messages import (
-    Control,
-    ConversationEventName,
-    GatewayMessage,
-    Transfer,
-    TransferResult,
-)
+from piopiy_pipeline.gateway.core.phases import Phase
+from piopiy_pipeline.signaling.messages import Control, Transfer, TransferResult
 
 if TYPE_CHECKING:
     from piopiy_pipeline.audio.tones import ToneName
+    from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
 
-__all__ = ["Controlled", "GatewayCallControl", "Switchable"]
+__all__ = ["GatewayCallControl", "Switchable"]
 
 Switchable = Literal["hold", "mute", "record"]
 """What of a call can be switched on and off."""
 
 
-class Controlled(Protocol):
-    """What the control needs of its call."""
-
-    info: CallInfo
-    leg: Leg
-    sound: MediaPath
-    phase: Phase
-
-    def record(self, *, on: bool) -> None: ...
-
-    def changed(self) -> None: ...
-
-    def tell(self, event: ConversationEventName, data: dict[str, Any], now: float) -> None: ...
-
-    def tell_agent(self, message: GatewayMessage) -> None: ...
-
-    def leave_agent(self, detail: str) -> None: ...
-
-    def end(self, now: float, reason: EndReason, detail: str = "") -> None: ...
-
-
 class GatewayCallControl:
-    """Of one call. Implements `TransferHost` for its transfer: there is one at a time."""
+    """Carries out what agents and operators ask of one call. There is one transfer at a time.
 
-    def __init__(self, call: Controlled, dialler: Dialler) -> None:
+    Args:
+        call: The call.
+        dialler: Dials whom the caller is transferred to.
+    """
+
+    def __init__(self, call: GatewayCall, dialler: Dialler) -> None:
         self._call = call
         self._dialler = dialler
         self._transfer: CallTransfer | None = None
@@ -69,30 +47,30 @@ class GatewayCallControl:
         if self._call.phase is not Phase.LIVE:
             return False
         if what == "mute":
-            self.sound.muted = on
+            self._call.media_path.muted = on
         elif what == "record":
             self._call.record(on=on)
         elif self._transfer is None:  # a transfer may hold the call itself
-            if on and not self.sound.held:
+            if on and not self._call.media_path.held:
                 self.hold()
-            elif not on and self.sound.held:
+            elif not on and self._call.media_path.held:
                 self.resume()
         return True
 
-    def hold(self, sound: ToneName = "hold") -> None:
-        """The caller hears `sound` from now on. The agent is told, whoever asked."""
-        self.sound.hold(sound)
+    def hold(self, tone: ToneName = "hold") -> None:
+        """The caller hears `tone` from now on. The agent is told, whoever asked."""
+        self._call.media_path.hold(tone)
         self.tell_of_hold()
 
     def resume(self) -> None:
         """The hold is over."""
-        self.sound.resume()
+        self._call.media_path.resume()
         self.tell_of_hold()
 
     def tell_of_hold(self) -> None:
         """Tell the agent how it stands: also one that has taken the call over."""
         call_id = self._call.info.call_id
-        self._call.tell_agent(Control(call_id=call_id, what="hold", on=self.sound.held))
+        self._call.agent.send(Control(call_id=call_id, what="hold", on=self._call.media_path.held))
 
     def transfer(self, request: Transfer, reply: Callable[[TransferResult], None], now: float) -> None:
         """Hand the caller to somebody. `reply` is told once what became of it, and so is who watches."""
@@ -106,19 +84,19 @@ class GatewayCallControl:
                 detail=why,
             )
             reply(refused)
-            self._tell(request, refused, now)
+            self._publish(request, refused, now)
             return
 
-        def told(result: TransferResult, at: float) -> None:
+        def on_result(result: TransferResult, at: float) -> None:
             reply(result)
-            self._tell(request, result, at)
+            self._publish(request, result, at)
 
         self._transfer = CallTransfer(
             request,
-            host=self,
+            control=self,
             dialler=self._dialler,
             from_number=self._call.info.from_number,
-            reply=told,
+            on_result=on_result,
         )
         self._transfer.begin(now)
         self._call.changed()
@@ -163,34 +141,40 @@ class GatewayCallControl:
                 outcome="failed",
                 detail=f"the call was over before: {reason.value}",
             )
-            self._tell(request, over, now)
+            self._publish(request, over, now)
         transfer.abandon(reason)
 
     # ------------------------------------------------------------------ the transfer's side
 
     @property
     def leg(self) -> Leg:
+        """The caller's leg."""
         return self._call.leg
 
     @property
-    def sound(self) -> MediaPath:
-        return self._call.sound
+    def bridge(self) -> Bridge | None:
+        """The bridge between the caller and whom it was transferred to, once there is one."""
+        return self._call.media_path.bridge
 
     def transfer_failed(self, now: float) -> None:
+        """The transfer came to nothing, and the bot has been told."""
         self._transfer = None
         self._call.changed()
 
     def transfer_joined(self, far: Leg, now: float) -> None:
-        self.sound.join(Bridge(self.leg, far))
-        self._call.leave_agent(f"transferred to {self._whom}")
+        """Somebody picked up: from here on the caller talks to them, and not to the bot."""
+        self._call.media_path.join(Bridge(self.leg, far))
+        self._call.bridged(f"transferred to {self._whom}")
 
     def transfer_referred(self, to: str, now: float) -> None:
+        """The caller's own phone calls `to`: this call is over."""
         self._call.end(now, EndReason.TRANSFERRED, f"transferred to {to}")
 
     def far_hangup(self, now: float, detail: str) -> None:
+        """Whom the caller was joined with hung up."""
         self._call.end(now, EndReason.TRANSFERRED, detail or f"{self._whom} hung up")
 
-    def _tell(self, request: Transfer, result: TransferResult, now: float) -> None:
+    def _publish(self, request: Transfer, result: TransferResult, now: float) -> None:
         """Whoever watches, and the records, know of it whoever asked for it."""
         data = {
             "request_id": request.request_id,
@@ -199,7 +183,7 @@ class GatewayCallControl:
             "outcome": result.outcome,
             "detail": result.detail,
         }
-        self._call.tell("transfer", data, now)
+        self._call.publish("transfer", data, now)
 
     @property
     def _whom(self) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hmac
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from piopiy_pipeline.audio.playout import Progress, Tick
 from piopiy_pipeline.call import CallInfo, EndReason
 from piopiy_pipeline.gateway.core.instances import Instance
 from piopiy_pipeline.signaling.messages import Cancel, Confirm, Ended, Offer
@@ -38,8 +40,11 @@ class MediaPort(Protocol):
 
     def data(self, data: dict[str, Any]) -> None: ...
 
-    def play(self, now: float) -> list[bytes]:
-        """The frames that are due for the caller, 20 ms each at the leg's rate."""
+    def due_audio(self, now: float) -> Tick:
+        """Return the frames that are due for the caller, 20 ms each at the leg's rate, and the playout's progress."""
+
+    def report_progress(self, progress: Sequence[Progress]) -> None:
+        """Tell the agent how far the caller has heard its speech."""
 
     def pause(self) -> None:
         """The caller hears something else for now: what waits is put off."""
@@ -80,7 +85,7 @@ class CallOffer:
         self._token: str | None = secrets.token_urlsafe(32)
         instance.calls.add(call_id)
 
-    def offer(
+    def send_offer(
         self,
         info: CallInfo,
         *,

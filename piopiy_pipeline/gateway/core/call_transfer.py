@@ -10,7 +10,7 @@ A caller is never left alone: whatever fails, the bot is still there.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.core.dialling import DialFailure, Dialler, DialRefused, DialRequest
@@ -18,10 +18,9 @@ from piopiy_pipeline.gateway.core.leg import Leg
 from piopiy_pipeline.signaling.messages import Transfer, TransferResult
 
 if TYPE_CHECKING:
-    from piopiy_pipeline.audio.tones import ToneName
-    from piopiy_pipeline.gateway.core.media_path import MediaPath
+    from piopiy_pipeline.gateway.core.call_control import GatewayCallControl
 
-__all__ = ["CallTransfer", "TransferHost", "TransferOutcomeName"]
+__all__ = ["CallTransfer", "TransferOutcomeName"]
 
 TransferOutcomeName = Literal["bridged", "no_answer", "busy", "declined", "unreachable", "refused", "failed"]
 SUMMARY_HEADER = "X-Call-Summary"
@@ -29,54 +28,34 @@ _SUMMARY_CHARS = 500
 """A SIP message over UDP has to fit into a datagram."""
 
 
-class TransferHost(Protocol):
-    """What a transfer needs of its call."""
-
-    @property
-    def leg(self) -> Leg: ...
-
-    @property
-    def sound(self) -> MediaPath: ...
-
-    def hold(self, sound: ToneName) -> None:
-        """The bot and the caller do not hear each other; the caller hears `sound`."""
-
-    def resume(self) -> None:
-        """They do again."""
-
-    def transfer_failed(self, now: float) -> None:
-        """It came to nothing: the bot has been told."""
-
-    def transfer_joined(self, far: Leg, now: float) -> None:
-        """Somebody picked up: the caller is theirs from here on."""
-
-    def transfer_referred(self, to: str, now: float) -> None:
-        """The caller's own phone calls there: this call is over."""
-
-    def far_hangup(self, now: float, detail: str) -> None:
-        """Whom the caller was joined with hung up."""
-
-
 class CallTransfer:
-    """See the module. Implements `DialledListener` for the leg that it dials."""
+    """One transfer, from the request to what became of it. Implements `DialledListener` for the leg that it dials.
+
+    Args:
+        request: Whom to transfer to, and how.
+        control: The call's control: holds the caller, joins the legs, and learns how the transfer ended.
+        dialler: Dials the leg to whom the caller is transferred.
+        from_number: The number that is shown there, if any.
+        on_result: Called once, with the result and the time in seconds.
+    """
 
     def __init__(
         self,
         request: Transfer,
         *,
-        host: TransferHost,
+        control: GatewayCallControl,
         dialler: Dialler,
         from_number: str | None,
-        reply: Callable[[TransferResult, float], None],
+        on_result: Callable[[TransferResult, float], None],
     ) -> None:
         self.request = request
         self.deadline: float | None = None
         self.far: Leg | None = None
         self.joined = False
-        self._host = host
+        self._control = control
         self._dialler = dialler
         self._from_number = from_number
-        self._reply = reply
+        self._on_result = on_result
         self._over = False
 
     # ------------------------------------------------------------------ the call's side
@@ -89,7 +68,7 @@ class CallTransfer:
     def begin(self, now: float) -> None:
         """Refer the caller's phone, or dial."""
         self.deadline = now + self.request.ring_timeout_s
-        if self.request.warm or not self._host.leg.refer(self.request.to, self._referred):
+        if self.request.warm or not self._control.leg.refer(self.request.to, self._referred):
             self._dial(now)
 
     def tick(self, now: float) -> None:
@@ -119,7 +98,7 @@ class CallTransfer:
             return
         self.far = leg
         if not self.request.warm:
-            self._host.hold("ringback")
+            self._control.hold("ringback")
         leg.call(self)
 
     def _referred(self, accepted: bool, detail: str, now: float) -> None:
@@ -128,8 +107,8 @@ class CallTransfer:
         if accepted:
             self._over = True
             self.deadline = None
-            self._tell("bridged", detail, now)
-            self._host.transfer_referred(self.request.to, now)
+            self._report("bridged", detail, now)
+            self._control.transfer_referred(self.request.to, now)
         else:
             self._dial(now)  # a phone that does not let itself be sent is connected from here
 
@@ -138,12 +117,12 @@ class CallTransfer:
             return
         self.abandon(EndReason.NO_ANSWER)
         if not self.request.warm:
-            self._host.resume()
-        self._tell(outcome, detail, now)
-        self._host.transfer_failed(now)
+            self._control.resume()
+        self._report(outcome, detail, now)
+        self._control.transfer_failed(now)
 
-    def _tell(self, outcome: TransferOutcomeName, detail: str, now: float) -> None:
-        self._reply(
+    def _report(self, outcome: TransferOutcomeName, detail: str, now: float) -> None:
+        self._on_result(
             TransferResult(
                 call_id=self.request.call_id,
                 request_id=self.request.request_id,
@@ -164,25 +143,25 @@ class CallTransfer:
             return
         self.joined = True
         self.deadline = None
-        self._tell("bridged", "", now)
-        self._host.transfer_joined(self.far, now)
+        self._report("bridged", "", now)
+        self._control.transfer_joined(self.far, now)
 
     def callee_failed(self, now: float, why: DialFailure, detail: str) -> None:
         self._fail(why, detail, now)
 
     def caller_audio(self, pcm: bytes) -> None:
-        if self._host.sound.bridge is not None and not self._over:
-            self._host.sound.bridge.far_audio(pcm)
+        if self._control.bridge is not None and not self._over:
+            self._control.bridge.far_audio(pcm)
 
     def caller_dtmf(self, digits: str) -> None:
         if self.joined and not self._over:
-            self._host.leg.dtmf(digits)
+            self._control.leg.dtmf(digits)
 
     def caller_data(self, data: dict[str, Any]) -> None:
         """A telephone has no application; what else may be dialled has nobody to tell."""
 
     def caller_hangup(self, now: float, detail: str = "") -> None:
         if self.joined and not self._over:
-            self._host.far_hangup(now, detail)
+            self._control.far_hangup(now, detail)
         else:
             self._fail("declined", detail or "they hung up", now)

@@ -1,8 +1,8 @@
-"""Who watches: what happens to calls, told to whoever shows it or keeps it. No I/O.
+"""The event bus: what happens to calls is told to whoever shows it or keeps it. No I/O.
 
-A call tells what it became (`CallChanged`) and what was said in it (`ConversationTold`). Watchers are
-functions that take it at once and never wait: the records put it into a queue of their own, the
-console's connections into theirs. One that raises is logged, and neither the call nor the others notice.
+A call publishes what it became (`CallChanged`) and what was said in it (`ConversationTold`). Subscribers are
+functions that take an event at once and never wait: the records put it into a queue of their own, the
+console's connections into theirs. If one raises, neither the call nor the other subscribers notice.
 """
 
 from __future__ import annotations
@@ -53,26 +53,30 @@ Subscriber = Callable[[BusEvent], None]
 
 
 class EventBus:
-    """The watchers of a gateway. `wall` is the clock that people read: Unix time in seconds."""
+    """Tells the subscribers of a gateway what happens to its calls.
+
+    Args:
+        wall: The clock that people read: returns Unix time in seconds.
+    """
 
     def __init__(self, *, wall: Callable[[], float] = time.time) -> None:
         self.wall = wall
-        self._watchers: list[Subscriber] = []
+        self._subscribers: list[Subscriber] = []
 
-    def add(self, watcher: Subscriber) -> Callable[[], None]:
-        """Tell `watcher` of everything from now on, until the function that this returns is called."""
-        self._watchers.append(watcher)
+    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
+        """Tell `subscriber` of every event from now on. Returns the function that ends it."""
+        self._subscribers.append(subscriber)
 
-        def remove() -> None:
-            if watcher in self._watchers:
-                self._watchers.remove(watcher)
+        def unsubscribe() -> None:
+            if subscriber in self._subscribers:
+                self._subscribers.remove(subscriber)
 
-        return remove
+        return unsubscribe
 
-    def tell(self, news: BusEvent) -> None:
-        """Tell every watcher."""
-        for watcher in tuple(self._watchers):
+    def publish(self, event: BusEvent) -> None:
+        """Tell every subscriber. One that raises is logged, and the others are told nevertheless."""
+        for subscriber in tuple(self._subscribers):
             try:
-                watcher(news)
+                subscriber(event)
             except Exception:
-                logger.exception("a watcher of calls failed")
+                logger.exception("a subscriber to the events of calls failed")

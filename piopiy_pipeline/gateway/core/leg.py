@@ -61,7 +61,7 @@ class Leg(ABC):
         """The bot can hear and speak: audio may flow in both directions."""
 
     @abstractmethod
-    def send(self, frame: bytes) -> None:
+    def send_audio(self, pcm: bytes) -> None:
         """20 ms of sound, to be played now. None comes while the bot is silent."""
 
     def clear(self) -> None:

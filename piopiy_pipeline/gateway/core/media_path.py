@@ -6,7 +6,6 @@ another leg, and tapped for a recording.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
 from loguru import logger
@@ -63,21 +62,21 @@ class MediaPath:
         """Whether there is a recording, of some of it at least."""
         self.bridge: Bridge | None = None
         self._leg = leg
-        self._waiting: Tone | None = None
+        self._hold_tone: Tone | None = None
 
     @property
     def held(self) -> bool:
-        return self._waiting is not None
+        return self._hold_tone is not None
 
     def hold(self, sound: ToneName = "hold") -> None:
         """Neither side hears the other from now on; the caller hears `sound`."""
         from piopiy_pipeline.audio.tones import Tone
 
-        self._waiting = Tone(sound, self._leg.rate)
+        self._hold_tone = Tone(sound, self._leg.rate)
 
     def resume(self) -> None:
         """The hold is over."""
-        self._waiting = None
+        self._hold_tone = None
 
     def record(self, recordings: Recordings, info: CallInfo) -> None:
         """Record from now on what both sides say. Said twice, it is the same."""
@@ -93,7 +92,7 @@ class MediaPath:
 
     def join(self, bridge: Bridge) -> None:
         """From now on the caller talks to the bridge's other leg, whatever was before."""
-        self.bridge, self._waiting, self.muted = bridge, None, False
+        self.bridge, self._hold_tone, self.muted = bridge, None, False
 
     def caller_audio(self, pcm: bytes, media: MediaPort | None) -> None:
         """The caller's sound, at the leg's rate."""
@@ -104,19 +103,23 @@ class MediaPath:
         elif media is not None and not self.muted and not self.held:
             media.caller_audio(pcm)
 
-    def play(self, now: float, media: MediaPort | None) -> None:
-        """A beat: send the caller what is due."""
-        for frame in self._due(now, media):
-            self._leg.send(frame)
-            if self.tap is not None:
-                self.tap.bot(frame)
-
-    def _due(self, now: float, media: MediaPort | None) -> Iterable[bytes]:
+    def on_frame_tick(self, now: float, media: MediaPort | None) -> None:
+        """Send the caller what is due in these 20 ms. `media` is the agent's stream, None without an agent."""
         if self.bridge is not None:
-            frame = self.bridge.beat()
-            return () if frame is None else (frame,)
-        if self._waiting is not None:
+            frame = self.bridge.on_frame_tick()
+            if frame is not None:
+                self._send(frame)
+        elif self._hold_tone is not None:
             if media is not None:
                 media.pause()
-            return (self._waiting.frame(),)
-        return () if media is None else media.play(now)
+            self._send(self._hold_tone.frame())
+        elif media is not None:
+            due = media.due_audio(now)
+            for frame in due.frames:
+                self._send(frame)
+            media.report_progress(due.progress)
+
+    def _send(self, frame: bytes) -> None:
+        self._leg.send_audio(frame)
+        if self.tap is not None:
+            self.tap.bot(frame)

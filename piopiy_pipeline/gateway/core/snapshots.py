@@ -3,25 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
 from piopiy_pipeline.call import CallKind, EndReason
+from piopiy_pipeline.gateway.core.phases import Phase
 
 __all__ = ["CallSnapshot", "InstanceSnapshot", "Phase", "Snapshot"]
-
-
-class Phase(StrEnum):
-    """How far a call has come."""
-
-    DIALLING = "dialling"
-    """The gateway calls somebody, who has not picked up yet."""
-    OFFERING = "offering"
-    SETUP = "setup"
-    LIVE = "live"
-    BRIDGED = "bridged"
-    """The caller was transferred, and talks to somebody through this gateway."""
-    ENDED = "ended"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,14 +16,14 @@ from itertools import count
 from loguru import logger
 
 from piopiy_pipeline.call import CallInfo, EndReason
-from piopiy_pipeline.gateway.core.call_terms import CallLimits, CallOptions
 from piopiy_pipeline.gateway.core.dialling import Dialler, DialRefused, DialRequest, NoDialler
 from piopiy_pipeline.gateway.core.event_bus import CallChanged, ConversationTold, EventBus
-from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
+from piopiy_pipeline.gateway.core.gateway_call import CallLimits, CallOptions, GatewayCall
 from piopiy_pipeline.gateway.core.instances import AgentLink, Instance, Instances
 from piopiy_pipeline.gateway.core.leg import Leg
 from piopiy_pipeline.gateway.core.media_path import NoRecordings, Recordings
-from piopiy_pipeline.gateway.core.snapshots import CallSnapshot, InstanceSnapshot, Phase, Snapshot
+from piopiy_pipeline.gateway.core.phases import Phase
+from piopiy_pipeline.gateway.core.snapshots import CallSnapshot, InstanceSnapshot, Snapshot
 from piopiy_pipeline.signaling.messages import (
     Accept,
     AgentMessage,
@@ -54,7 +54,7 @@ class Switchboard:
         limits: CallLimits,
         max_calls: int,
         on_change: Callable[[], None] = lambda: None,
-        watch: EventBus | None = None,
+        event_bus: EventBus | None = None,
         dialler: Dialler | None = None,
         recordings: Recordings | None = None,
         record: bool = False,
@@ -72,14 +72,14 @@ class Switchboard:
         self._deadlines: list[tuple[float, int, str]] = []
         self._order = count()
         self._closed = False
-        self.watch = watch or EventBus()
-        self._told: dict[str, Phase] = {}  # of calls under way, what the watchers know
+        self.event_bus = event_bus or EventBus()
+        self._published: dict[str, Phase] = {}  # of calls under way, the phase that the subscribers know
 
     # ------------------------------------------------------------------ callers
 
     def place(self, info: CallInfo, leg: Leg, now: float, options: CallOptions | None = None) -> GatewayCall:
         """A caller calls: ring, and look for an agent. The call may have ended when this returns."""
-        call = GatewayCall(info=info, leg=leg, host=self, now=now, options=options)
+        call = GatewayCall(info=info, leg=leg, board=self, now=now, options=options)
         leg.attach(call)
         if self._takes(call, now):
             call.place(now)
@@ -103,7 +103,7 @@ class Switchboard:
             # Whoever picks up is not to find nobody there.
             raise DialRefused(f"no instance of agent {info.agent_id!r} is connected and free", "room")
         leg = self.dialler.dial(replace(request, ring_timeout_s=ring_timeout_s))
-        call = GatewayCall(info=info, leg=leg, host=self, now=now, options=options)
+        call = GatewayCall(info=info, leg=leg, board=self, now=now, phase=Phase.DIALLING, options=options)
         self._calls[call.call_id] = call
         call.dial(leg, ring_timeout_s, now)
         return call
@@ -152,20 +152,20 @@ class Switchboard:
             return
         match message:
             case Accept(offer_id=offer_id):
-                call.accept(instance, offer_id, now)
+                call.agent.accept(instance, offer_id, now)
             case Reject(offer_id=offer_id, reason=reason, detail=detail):
-                call.reject(instance, offer_id, f"{reason} {detail}".strip(), now)
+                call.agent.reject(instance, offer_id, f"{reason} {detail}".strip(), now)
             case Answer():
-                call.answer(instance, now)
+                call.agent.answer(instance, now)
             case Checkpoint(state=state):
-                call.keep(instance, state)
+                call.agent.save_checkpoint(instance, state)
             case ConversationEvent():
-                call.conversation(instance, message)
+                call.agent.conversation(instance, message)
             case Hangup(reason=reason, detail=detail):
-                call.hangup(instance, reason, detail, now)
-            case Transfer() if call.serves(instance):
-                call.control.transfer(message, call.tell_agent, now)
-            case Control(what=what, on=on) if call.serves(instance):
+                call.agent.hangup(instance, reason, detail, now)
+            case Transfer() if call.agent.serves(instance):
+                call.control.transfer(message, call.agent.send, now)
+            case Control(what=what, on=on) if call.agent.serves(instance):
                 call.control.switch(what, on)
             case _:
                 logger.debug("instance {}: {} has no meaning here", instance.instance_id, message.type)
@@ -196,11 +196,11 @@ class Switchboard:
             if call is not None:  # what it once waited for may be over: a tick then does nothing
                 call.tick(now)
 
-    def play(self, now: float) -> None:
-        """Send every caller what is due. What goes wrong in one call ends that call."""
+    def on_frame_tick(self, now: float) -> None:
+        """Send every caller what is due: called every 20 ms. What goes wrong in one call ends that call."""
         for call in tuple(self._live.values()):
             try:
-                call.play(now)
+                call.on_frame_tick(now)
             except Exception:
                 call.log.exception("playing to the caller failed")
                 call.end(now, EndReason.ERROR, "internal error of the gateway")
@@ -233,7 +233,7 @@ class Switchboard:
 
     def call_changed(self, call: GatewayCall) -> None:
         """A call tells that its phase or its deadlines are others now."""
-        self._tell_watchers(call)
+        self._publish_change(call)
         if call.phase is Phase.ENDED:
             self._calls.pop(call.call_id, None)
             self._ended.append(call.snapshot())
@@ -250,26 +250,26 @@ class Switchboard:
             heapq.heapify(self._deadlines)
         self._on_change()
 
-    def call_told(self, call: GatewayCall, number: int, event: ConversationEvent) -> None:
+    def call_event(self, call: GatewayCall, number: int, event: ConversationEvent) -> None:
         """A call passes on what happened in its conversation."""
-        self.watch.tell(
-            ConversationTold(self.watch.wall(), call.call_id, number, event.at, event.event, event.data)
+        self.event_bus.publish(
+            ConversationTold(self.event_bus.wall(), call.call_id, number, event.at, event.event, event.data)
         )
 
-    def _tell_watchers(self, call: GatewayCall) -> None:
-        if self._told.get(call.call_id) is call.phase:
+    def _publish_change(self, call: GatewayCall) -> None:
+        if self._published.get(call.call_id) is call.phase:
             return
         if call.phase is Phase.ENDED:
-            self._told.pop(call.call_id, None)
+            self._published.pop(call.call_id, None)
         else:
-            self._told[call.call_id] = call.phase
-        self.watch.tell(CallChanged(self.watch.wall(), call.snapshot()))
+            self._published[call.call_id] = call.phase
+        self.event_bus.publish(CallChanged(self.event_bus.wall(), call.snapshot()))
 
     def _lose_calls(self, instance: Instance, now: float) -> None:
         for call_id in sorted(instance.calls):
             call = self._calls.get(call_id)
             if call is not None:
-                call.instance_lost(instance, now)
+                call.agent.instance_lost(instance, now)
 
     @staticmethod
     def _refuse_late(instance: Instance, message: Accept) -> None:

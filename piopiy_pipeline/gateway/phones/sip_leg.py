@@ -128,8 +128,8 @@ class SipLeg(Leg):
             self._open(self._agreed).awaited = self._call.present
         self._call.answer(self._ours, self._loop.time())
 
-    def send(self, frame: bytes) -> None:
-        self._line.send(frame)
+    def send_audio(self, pcm: bytes) -> None:
+        self._line.send(pcm)
 
     def conversation(self, event: ConversationEvent) -> None:
         """A telephone shows nothing."""

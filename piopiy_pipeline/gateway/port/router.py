@@ -140,7 +140,7 @@ class Router:
         if isinstance(token, RequestRefused):
             return token
         call = self._switchboard.call(call_id)
-        if call is None or not call.redeem(token):
+        if call is None or not call.agent.redeem(token):
             return _unauthorized("this media token is unknown, expired, or was used before")
         return MediaRoute(call)
 

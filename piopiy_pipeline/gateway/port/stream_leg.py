@@ -91,8 +91,8 @@ class StreamLeg(Leg):
         self._answered = True
         self._post(Answered())
 
-    def send(self, frame: bytes) -> None:
-        if self._ended or self._connection.post_binary(frame):
+    def send_audio(self, pcm: bytes) -> None:
+        if self._ended or self._connection.post_binary(pcm):
             self._stuck_since = None
             return
         self._dropped += 1

@@ -68,9 +68,9 @@ class WebRtcLeg(Leg):
         for sent in early:
             self.browser_sent(sent)
 
-    def send(self, frame: bytes) -> None:
+    def send_audio(self, pcm: bytes) -> None:
         if not self._ended:
-            self._port.send_audio(frame)
+            self._port.send_audio(pcm)
 
     def conversation(self, event: ConversationEvent) -> None:
         """Do nothing: the agent sends a client what it shows, as data. Operators watch through the API."""

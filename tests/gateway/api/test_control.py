@@ -290,7 +290,7 @@ def test_hold_mute_and_record_are_switched_on_and_off(tmp_path: Path) -> None:
     async def story() -> None:
         async with place(data_folder=tmp_path) as here, caller(here.gateway) as line:
             call_id, _ = await here.answered(line)
-            sound = here.call(call_id).sound
+            sound = here.call(call_id).media_path
             for what in ("hold", "mute", "record"):
                 bare = await here.web.post(f"/api/calls/{call_id}/{what}")
                 assert (bare.status_code, bare.content) == (204, b"")

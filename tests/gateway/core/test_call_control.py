@@ -7,10 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from piopiy_pipeline.call import EndReason
-from piopiy_pipeline.gateway.core.call_terms import CallOptions
 from piopiy_pipeline.gateway.core.dialling import DialFailure, DialRefused
 from piopiy_pipeline.gateway.core.event_bus import BusEvent, ConversationTold
-from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
+from piopiy_pipeline.gateway.core.gateway_call import CallOptions, GatewayCall
 from piopiy_pipeline.gateway.core.snapshots import Phase
 from piopiy_pipeline.signaling.messages import Control, Ended, Hangup, Transfer, TransferResult
 from tests.support.switchboard import NotedAgent, NotedFarLeg, NotedLeg, NotedMedia, Room
@@ -67,7 +66,7 @@ def test_a_muted_caller_is_not_heard_by_the_bot_and_hears_it(live: Live) -> None
     live.control("mute", True)
     live.leg.listener.caller_audio(FRAME)
     assert live.media.notes == []
-    live.room.beat()
+    live.room.frame_tick()
     assert "frame" in live.leg.notes
     live.control("mute", False)
     live.leg.listener.caller_audio(FRAME)
@@ -78,25 +77,25 @@ def test_on_hold_the_bots_speech_waits_and_the_caller_hears_that_the_line_is_ali
     live.control("hold", True)
     live.control("hold", True)
     live.leg.listener.caller_audio(FRAME)
-    live.room.beat(3)
+    live.room.frame_tick(3)
     assert live.media.notes == []
-    assert (live.media.beats, live.media.pauses) == (0, 3)
+    assert (live.media.frame_ticks, live.media.pauses) == (0, 3)
     assert live.leg.notes.count("frame") == 3
     live.control("hold", False)
-    live.room.beat()
-    assert live.media.beats == 1
+    live.room.frame_tick()
+    assert live.media.frame_ticks == 1
 
 
 def test_a_bot_that_is_interrupted_is_cleared_on_the_line_too_but_not_under_the_sound_of_a_hold(
     live: Live,
 ) -> None:
-    live.call.bot_cleared(NotedMedia())
+    live.call.agent.bot_cleared(NotedMedia())
     assert "clear" not in live.leg.notes
     live.control("hold", True)
-    live.call.bot_cleared(live.media)
+    live.call.agent.bot_cleared(live.media)
     assert "clear" not in live.leg.notes
     live.control("hold", False)
-    live.call.bot_cleared(live.media)
+    live.call.agent.bot_cleared(live.media)
     assert live.leg.notes.count("clear") == 1
 
 
@@ -106,7 +105,7 @@ def test_a_recording_holds_both_sides_and_ends_with_the_call(live: Live) -> None
     [tap] = live.room.recordings.taps
     assert tap.rate == live.leg.rate
     live.leg.listener.caller_audio(FRAME)
-    live.room.beat()
+    live.room.frame_tick()
     assert [side for side, _ in tap.heard] == ["caller", "bot"]
     live.leg.listener.caller_hangup(live.room.now)
     assert tap.closed
@@ -144,7 +143,7 @@ def test_while_it_rings_the_caller_goes_on_talking_to_the_bot(live: Live) -> Non
     assert live.far.request.headers == {"X-Call-Summary": "wants a table for four"}
     live.far.dialled.callee_ringing(live.room.now)
     live.leg.listener.caller_audio(FRAME)
-    live.room.beat()
+    live.room.frame_tick()
     assert live.media.notes == [f"audio {len(FRAME)}"]
     assert live.leg.notes[-1] == "frame"
     assert live.results == []
@@ -163,7 +162,7 @@ def test_when_it_is_answered_the_two_talk_and_the_agent_is_let_go(live: Live) ->
     for _ in range(5):
         live.leg.listener.caller_audio(FRAME)
         live.far.dialled.caller_audio(b"\2\0" * 160)
-        live.room.beat()
+        live.room.frame_tick()
     assert live.far.frames
     assert len(live.far.frames[0]) == 320  # 20 ms at the far leg's 8 kHz
     assert live.leg.notes.count("frame") == len(live.far.frames)
@@ -243,7 +242,7 @@ def test_an_agent_controls_no_call_but_its_own(live: Live) -> None:
     other.say(Transfer(call_id=live.call.call_id, request_id="x", to="200"))
     other.say(Control(call_id=live.call.call_id, what="mute", on=True))
     assert live.room.dialler.legs == []
-    assert not live.call.sound.muted
+    assert not live.call.media_path.muted
 
 
 def test_what_became_of_it_is_told_to_whoever_has_the_call_by_then() -> None:
@@ -290,7 +289,7 @@ def test_an_agent_that_takes_a_call_over_is_told_that_it_is_on_hold() -> None:
 def test_a_cold_transfer_rings_in_the_callers_ear_and_the_bot_is_silent(live: Live) -> None:
     live.transfer(warm=False)
     live.leg.listener.caller_audio(FRAME)
-    live.room.beat(2)
+    live.room.frame_tick(2)
     assert live.media.notes == []
     assert live.leg.notes.count("frame") == 2
     live.far.dialled.callee_failed(live.room.now, "busy", "")
@@ -419,7 +418,7 @@ def told_of(live: Live) -> list[ConversationTold]:
         if isinstance(news, ConversationTold):
             told.append(news)
 
-    live.room.board.watch.add(watcher)
+    live.room.board.event_bus.subscribe(watcher)
     return told
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from piopiy_pipeline.call import EndReason
-from piopiy_pipeline.gateway.core.gateway_call import MEDIA_GRACE_S
-from piopiy_pipeline.gateway.core.instance_search import MAX_RECOVERIES
+from piopiy_pipeline.gateway.core.agent_assignment import MAX_RECOVERIES
+from piopiy_pipeline.gateway.core.agent_side import MEDIA_GRACE_S
 from piopiy_pipeline.gateway.core.snapshots import Phase
 from piopiy_pipeline.signaling.messages import (
     Cancel,
@@ -141,7 +141,7 @@ def test_an_accept_without_an_open_media_stream_counts_as_a_refusal(room: Room) 
 def test_so_does_one_whose_media_stream_has_closed_again(room: Room) -> None:
     one = room.agent()
     call, leg = room.call()
-    call.media_lost(one.open_media(), room.now)
+    call.agent.media_lost(one.open_media(), room.now)
     one.accept()
     assert leg.ended is not None
     assert leg.ended[0] is EndReason.BUSY
@@ -151,12 +151,12 @@ def test_a_media_token_works_once_and_only_while_the_offer_stands(room: Room) ->
     one = room.agent()
     call, _ = room.call()
     token = one.offers[0].media_token
-    assert not call.redeem("forged")
-    assert call.redeem(token)
-    assert not call.redeem(token)
+    assert not call.agent.redeem("forged")
+    assert call.agent.redeem(token)
+    assert not call.agent.redeem(token)
     _ = room.agent("two")
     room.wait(0.5)
-    assert not call.redeem(token)
+    assert not call.agent.redeem(token)
 
 
 def test_more_calls_than_the_gateway_takes_are_busy() -> None:
@@ -233,9 +233,9 @@ def test_sound_keys_and_messages_pass_while_the_call_is_live_and_only_then(room:
     call.caller_audio(b"1234")
     call.caller_dtmf("1")
     call.caller_data({"a": 1})
-    call.bot_dtmf(media, "2")
-    call.bot_data(media, {"b": 2})
-    room.board.play(room.now)
+    call.agent.bot_dtmf(media, "2")
+    call.agent.bot_data(media, {"b": 2})
+    room.board.on_frame_tick(room.now)
     call.caller_hangup(room.now)
     call.caller_audio(b"1234")
     assert media.notes == ["audio 4", "dtmf 1", "data {'a': 1}"]
@@ -299,7 +299,7 @@ def test_a_failure_in_one_call_ends_that_call_alone(room: Room) -> None:
     one.take().fails = True
     _, second_leg = room.call()
     one.take()
-    room.board.play(room.now)
+    room.board.on_frame_tick(room.now)
     assert first.reason is EndReason.ERROR
     assert first_leg.ended is not None
     assert second_leg.ended is None
@@ -382,7 +382,7 @@ def test_the_limit_on_a_calls_length_goes_on_while_it_changes_agents(room: Room)
 def test_a_media_stream_that_closes_just_before_the_hangup_is_no_loss(room: Room) -> None:
     one = room.agent()
     call, leg = room.call()
-    call.media_lost(one.take(), room.now)
+    call.agent.media_lost(one.take(), room.now)
     room.wait(MEDIA_GRACE_S / 2)
     one.hangup(EndReason.AGENT_HANGUP)
     assert leg.ended == (EndReason.AGENT_HANGUP, "")
@@ -391,7 +391,7 @@ def test_a_media_stream_that_closes_just_before_the_hangup_is_no_loss(room: Room
 def test_one_that_closes_without_a_hangup_is(room: Room) -> None:
     one, two = room.agent("one"), room.agent("two")
     call, leg = room.call()
-    call.media_lost(one.take(), room.now)
+    call.agent.media_lost(one.take(), room.now)
     room.wait(MEDIA_GRACE_S + 0.1)
     assert isinstance(one.last(), Ended)
     assert leg.ended is None
@@ -401,7 +401,7 @@ def test_one_that_closes_without_a_hangup_is(room: Room) -> None:
 def test_an_agent_that_breaks_the_media_protocol_ends_its_call_with_error(room: Room) -> None:
     one = room.agent()
     call, leg = room.call()
-    call.media_fault(one.take(), room.now, "too far ahead")
+    call.agent.media_fault(one.take(), room.now, "too far ahead")
     assert leg.ended == (EndReason.ERROR, "media stream: too far ahead")
     assert isinstance(one.last(), Ended)
 

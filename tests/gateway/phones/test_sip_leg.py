@@ -200,7 +200,7 @@ def test_a_call_rings_is_answered_with_our_address_and_then_sound_flows_both_way
         assert stage.call.answered_with.audio.port == stage.line.port
         assert stage.host.open == [leg]
         stage.speaks(5)
-        leg.send(b"\x00\x20" * 160)
+        leg.send_audio(b"\x00\x20" * 160)
         now = stage.now
         for beat in range(4):
             leg.beat(now + beat * 0.02)
@@ -295,7 +295,7 @@ def test_after_the_answer_it_ends_with_a_bye_and_everything_is_safe_to_call() ->
         noted = list(stage.call.noted)
         leg.ring("id")
         leg.answer()
-        leg.send(bytes(320))
+        leg.send_audio(bytes(320))
         leg.dtmf("1")
         leg.beat(stage.now)
         leg.call_dtmf("1", stage.now)
@@ -348,7 +348,7 @@ def test_on_hold_the_bot_hears_silence_the_phone_nothing_and_nobody_is_given_up(
         assert answer.audio is not None
         assert answer.audio.direction == "recvonly"
         stage.speaks(5)
-        leg.send(b"\x00\x20" * 160)
+        leg.send_audio(b"\x00\x20" * 160)
         later = stage.now + 60
         for beat in range(5):
             leg.beat(later + beat * 0.02)
@@ -356,7 +356,7 @@ def test_on_hold_the_bot_hears_silence_the_phone_nothing_and_nobody_is_given_up(
         assert stage.listener.sound == bytes(5 * 320)
         assert stage.listener.told == []
         leg.call_reoffered(stage.theirs.offer(), stage.now)
-        leg.send(b"\x00\x20" * 160)
+        leg.send_audio(b"\x00\x20" * 160)
         assert len(stage.hears()) == 1
 
     story(of)

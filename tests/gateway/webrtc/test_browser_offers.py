@@ -65,7 +65,7 @@ async def place(
     monkeypatch.setattr("piopiy_pipeline.gateway.webrtc.worker_pool.WebRtcCalls", StubLeg)
     settings = {"agents": AGENTS, "api_keys": [API_KEY], "webrtc_workers": 2, **settings}
     gateway = Gateway(config(**settings))
-    gateway.switchboard.watch.wall = wall
+    gateway.switchboard.event_bus.wall = wall
     async with gateway, client(gateway, key=None) as web:
         await gateway.ready()
         yield StubLeg.made[-1], web, gateway

@@ -100,11 +100,11 @@ def test_what_the_bot_says_sends_and_presses_goes_to_the_peer_until_the_end() ->
     async def story() -> None:
         leg, port, listener = await line()
         leg.answer()
-        leg.send(b"frame")
+        leg.send_audio(b"frame")
         leg.data({"b": 2})
         leg.dtmf("#")
         leg.end(EndReason.AGENT_HANGUP, "")
-        leg.send(b"late")
+        leg.send_audio(b"late")
         leg.data({"late": True})
         leg.end(EndReason.AGENT_HANGUP, "")
         leg.peer_closed("")
@@ -125,7 +125,7 @@ def test_a_caller_who_is_gone_is_told_once_and_what_is_sent_then_goes_nowhere() 
         assert leg.frames_dropped == 3
         leg.peer_closed("the network was lost")
         leg.peer_closed("again")
-        leg.send(b"frame")
+        leg.send_audio(b"frame")
         assert listener.told == [("hangup", "the network was lost")]
         assert (port.audio, port.posted) == ([], [])
 

@@ -1,0 +1,132 @@
+"""Which instance of its agent has one call: it is looked for, offered the call, and let go of again. No I/O.
+
+At any time one instance at most has the call: an offer is withdrawn before the next one is made. An instance
+is asked once, until the call has been with another one and was lost there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from piopiy_pipeline.call import CallInfo, EndReason
+from piopiy_pipeline.gateway.core.call_offer import CallOffer, MediaFaults, MediaPort
+from piopiy_pipeline.gateway.core.instances import Instance, Instances
+
+__all__ = ["MAX_RECOVERIES", "AgentAssignment"]
+
+MAX_RECOVERIES = 3
+"""A call that has lost this many agents is more likely their cause than their victim."""
+
+
+class AgentAssignment:
+    """The instance that has a call or was offered it, and the search for the next one.
+
+    Args:
+        info: The call: its `agent_id` says whose instances are asked.
+        instances: All instances that are connected to the gateway.
+    """
+
+    def __init__(self, info: CallInfo, instances: Instances) -> None:
+        self.offer: CallOffer | None = None
+        """The offer that is outstanding, or by which an instance has the call."""
+        self.offers = 0
+        """How many offers were made."""
+        self.recoveries = 0
+        """How many instances were lost with the call."""
+        self.checkpoint: dict[str, Any] | None = None
+        """What the next instance needs in order to go on with the conversation."""
+        self.last_instance_id: str | None = None
+        """The instance that accepted the call last."""
+        self._info = info
+        self._instances = instances
+        self._tried: set[Instance] = set()
+        self._retried = False
+        self._failure: tuple[EndReason, str] | None = None  # why another instance is being looked for
+        self._faults = MediaFaults()
+
+    # ------------------------------------------------------------------ who has the call
+
+    def offered_to(self, instance: Instance) -> bool:
+        """Whether this instance has the call, or was offered it."""
+        return self.offer is not None and self.offer.instance is instance
+
+    def outstanding(self, instance: Instance, offer_id: str) -> CallOffer | None:
+        """Return the current offer, if it was made to this instance under this id."""
+        offer = self.offer
+        return offer if offer and offer.instance is instance and offer.offer_id == offer_id else None
+
+    def carried_by(self, media: MediaPort) -> bool:
+        """Whether this is the media stream of the current offer."""
+        return self.offer is not None and self.offer.media is media
+
+    @property
+    def media(self) -> MediaPort | None:
+        """The media stream of the current offer, if the instance has opened one."""
+        return None if self.offer is None else self.offer.media
+
+    @property
+    def media_faults(self) -> MediaFaults:
+        """What was wrong with the sound, over all instances that the call was with."""
+        return self._faults.plus(self.media)
+
+    # ------------------------------------------------------------------ from one instance to the next
+
+    def offer_next(self, *, caller_rate: int, offer_s: float, setup_s: float) -> bool:
+        """Offer the call to the next instance.
+
+        Args:
+            caller_rate: The sample rate of the caller's leg in Hz.
+            offer_s: How long the instance may take to accept, in seconds.
+            setup_s: How long its callback may take to answer after that, in seconds.
+
+        Returns:
+            False if nobody is left to ask: `why_nobody` says why.
+        """
+        instance = self._instances.pick(self._info.agent_id, without=self._tried)
+        if instance is None:
+            return False
+        self._tried.add(instance)
+        self.offers += 1
+        self.offer = CallOffer(self._info.call_id, instance)
+        self.offer.send_offer(
+            self._info,
+            caller_rate=caller_rate,
+            offer_s=offer_s,
+            setup_s=setup_s,
+            checkpoint=self.checkpoint,
+        )
+        return True
+
+    def release(self) -> None:
+        """Take the call from the instance that has it, or was offered it: its media stream closes."""
+        offer, self.offer = self.offer, None
+        if offer is not None:
+            self._faults = self._faults.plus(offer.media)
+            offer.release()
+
+    def may_retry(self) -> bool:
+        """Whether a callback that failed before its answer may be tried elsewhere: once per call."""
+        first, self._retried = not self._retried, True
+        return first
+
+    def may_recover(self) -> bool:
+        """Whether the call, whose instance was lost, may go to another. Counts the loss."""
+        if self.recoveries >= MAX_RECOVERIES:
+            return False
+        self.recoveries += 1
+        return True
+
+    def begin_again(self, reason: EndReason, detail: str) -> None:
+        """Release the call, and look for any other instance; if there is none, the call ends for this reason."""
+        self._failure = (reason, detail)
+        self._tried = {self.offer.instance} if self.offer else set()
+        self.release()
+
+    def why_nobody(self) -> tuple[EndReason, str]:
+        """Return the reason and detail with which the call ends when nobody is left to ask."""
+        if self._failure is not None:
+            return self._failure
+        connected = self._instances.of(self._info.agent_id)
+        if not connected:
+            return EndReason.NO_AGENT, f"no instance of agent {self._info.agent_id!r} is connected"
+        return EndReason.BUSY, f"instances connected: {len(connected)}, and none took the call"

@@ -1,0 +1,272 @@
+"""The agent's side of one call: what the instance says, its media stream, and the way from one instance to the next.
+
+A call has a caller's side, which stays, and an agent's side, which may be with several instances one after
+another. What an instance says counts only while it has the call; which one that is, `AgentAssignment` knows.
+No I/O. Its tests are those of the switchboard (`tests/gateway/core/test_switchboard.py`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.gateway.core.agent_assignment import AgentAssignment
+from piopiy_pipeline.gateway.core.call_offer import MediaPort
+from piopiy_pipeline.gateway.core.instances import Instance, Instances
+from piopiy_pipeline.gateway.core.phases import Phase
+from piopiy_pipeline.signaling.messages import Cancel, ConversationEvent, GatewayMessage
+
+if TYPE_CHECKING:
+    from piopiy_pipeline.gateway.core.gateway_call import CallLimits, GatewayCall
+
+__all__ = ["AgentSide"]
+
+MEDIA_GRACE_S = 1.0
+"""A hangup travels on another socket than the audio: so long it may come after the audio's end."""
+DIALLED_OFFER_S = 2.0
+"""How long an instance may take to accept a call that somebody has picked up already, at least."""
+
+
+class AgentSide:
+    """What happens between one call and its agent. Implements `MediaListener` for the agent's media stream.
+
+    Every `now` is in seconds, of one clock.
+    """
+
+    def __init__(self, call: GatewayCall, instances: Instances, limits: CallLimits) -> None:
+        self.assignment = AgentAssignment(call.info, instances)
+        self._call = call
+        self._limits = limits
+
+    # ------------------------------------------------------------------ the call's side
+
+    @property
+    def media(self) -> MediaPort | None:
+        """The media stream of the instance that has the call, if it has opened one."""
+        return self.assignment.media
+
+    def serves(self, instance: Instance) -> bool:
+        """Whether this instance has the call, or was offered it."""
+        return self.assignment.offered_to(instance)
+
+    def send(self, message: GatewayMessage) -> None:
+        """Send this to the instance that has the call, if one has it."""
+        offer = self.assignment.offer
+        if offer is not None and self._call.phase in (Phase.SETUP, Phase.LIVE):
+            offer.instance.link.send(message)
+
+    def dismiss(self, reason: EndReason, detail: str, *, cancel: str) -> None:
+        """Tell the instance that the call is over for it, or that the offer is withdrawn because of `cancel`."""
+        offer = self.assignment.offer
+        if offer is None:
+            return
+        if self._call.phase is Phase.OFFERING:
+            offer.cancel(cancel)
+        else:
+            offer.ended(reason, detail)
+
+    def let_go(self) -> None:
+        """The call needs no agent any more."""
+        self._release()
+        self.assignment.checkpoint = None
+
+    # ------------------------------------------------------------------ the agent's signaling
+
+    def accept(self, instance: Instance, offer_id: str, now: float) -> None:
+        """The instance takes the call: confirmed if this is the outstanding offer and its media is open."""
+        offer = self.assignment.outstanding(instance, offer_id)
+        if offer is None:
+            detail = "the accept came too late"
+            instance.link.send(Cancel(call_id=self._call.call_id, offer_id=offer_id, detail=detail))
+        elif self._call.phase is not Phase.OFFERING:
+            self._call.log.debug("instance {} accepted twice", instance.instance_id)
+        elif not offer.media_open:
+            self._withdraw("accepted without an open media stream: open it first")
+            self.ask_next(now)
+        else:
+            self._call.enter(Phase.SETUP)
+            self.assignment.last_instance_id = instance.instance_id
+            self._call.deadlines.set("phase", now + self._limits.setup_s, self._not_ready)
+            offer.confirm()
+            if self._call.media_path.held:
+                self._call.control.tell_of_hold()
+            self._call.changed()
+
+    def reject(self, instance: Instance, offer_id: str, detail: str, now: float) -> None:
+        """The instance does not take the call."""
+        if self._call.phase is Phase.OFFERING and self.assignment.outstanding(instance, offer_id) is not None:
+            self._call.log.debug("instance {} rejected the call: {}", instance.instance_id, detail)
+            self._release()
+            self.ask_next(now)
+
+    def answer(self, instance: Instance, now: float) -> None:
+        """The instance can hear and speak."""
+        offer = self.assignment.offer
+        if self._call.phase is Phase.SETUP and offer is not None and offer.instance is instance:
+            offer.ready = True
+            self._go_live(now)
+
+    def hangup(self, instance: Instance, reason: EndReason, detail: str, now: float) -> None:
+        """The instance ends the call."""
+        if not self.serves(instance):
+            return
+        if self._call.phase is Phase.OFFERING:
+            self._release()
+            self.ask_next(now)
+        elif self._call.phase is Phase.SETUP and reason is EndReason.ERROR:
+            self._retry(now, detail)
+        else:
+            self._call.end(now, reason, detail, by_agent=True)
+
+    def save_checkpoint(self, instance: Instance, checkpoint: dict[str, Any]) -> None:
+        """Keep what another instance would need in order to go on."""
+        if self._call.phase in (Phase.SETUP, Phase.LIVE) and self.serves(instance):
+            self.assignment.checkpoint = checkpoint
+
+    def conversation(self, instance: Instance, event: ConversationEvent) -> None:
+        """The instance reports what happened in the conversation: the leg and the subscribers are told."""
+        if self._call.phase in (Phase.SETUP, Phase.LIVE) and self.serves(instance):
+            self._call.conversation(event)
+
+    def instance_lost(self, instance: Instance, now: float) -> None:
+        """The instance's connection is gone."""
+        if not self.serves(instance):
+            return
+        if self._call.phase is Phase.OFFERING:
+            self._release()
+            self.ask_next(now)
+        else:
+            self._recover(now, "the connection to the agent was lost", tell=False)
+
+    # ------------------------------------------------------------------ the agent's media stream
+
+    def redeem(self, token: str) -> bool:
+        """Whether this token opens the media stream. It does once, and only for the outstanding offer."""
+        offer = self.assignment.offer
+        return self._call.phase is Phase.OFFERING and offer is not None and offer.redeem(token)
+
+    def media_opened(self, media: MediaPort) -> None:
+        """The stream whose token was redeemed just now."""
+        offer = self.assignment.offer
+        if offer is not None:
+            offer.media, offer.media_open = media, True
+
+    def media_started(self, media: MediaPort, now: float) -> None:
+        """The agent told its rates."""
+        if self.assignment.carried_by(media):
+            self._go_live(now)
+
+    def media_lost(self, media: MediaPort, now: float) -> None:
+        """The stream's connection is gone. A hangup on the other socket may still be on its way."""
+        if not self.assignment.carried_by(media):
+            return
+        if self._call.phase is Phase.OFFERING and self.assignment.offer:
+            self.assignment.offer.media_open = False  # an accept that comes now is refused
+        else:
+            self._call.deadlines.set("media", now + MEDIA_GRACE_S, self._media_missing)
+            self._call.changed()
+
+    def media_fault(self, media: MediaPort, now: float, detail: str) -> None:
+        """The agent sent what the media protocol forbids."""
+        offer = self.assignment.offer
+        if offer is None or offer.media is not media:
+            return
+        detail = f"media stream: {detail}"
+        if self._call.phase is Phase.OFFERING:
+            self._withdraw(detail)
+            self.ask_next(now)
+        elif self._call.phase is Phase.SETUP:
+            offer.ended(EndReason.ERROR, detail)
+            self._retry(now, detail)
+        else:
+            self._call.end(now, EndReason.ERROR, detail)
+
+    def bot_cleared(self, media: MediaPort) -> None:
+        """The bot was interrupted: also what a carrier has buffered of it is not to be heard."""
+        if (
+            self._call.phase is Phase.LIVE
+            and self.assignment.carried_by(media)
+            and not self._call.media_path.held
+        ):
+            self._call.leg.clear()
+
+    def bot_dtmf(self, media: MediaPort, digits: str) -> None:
+        """The bot presses keys."""
+        if self._call.phase is Phase.LIVE and self.assignment.carried_by(media):
+            self._call.leg.dtmf(digits)
+
+    def bot_data(self, media: MediaPort, data: dict[str, Any]) -> None:
+        """The bot sends the caller's application a message."""
+        if self._call.phase is Phase.LIVE and self.assignment.carried_by(media):
+            self._call.leg.data(data)
+
+    # ------------------------------------------------------------------ from one instance to the next
+
+    def ask_next(self, now: float) -> None:
+        """Offer the call to the next instance, or end it if nobody is left to ask."""
+        limits = self._limits
+        # Whoever was called and picked up is not to be hung up on because an agent was busy for a moment.
+        offer_s = max(limits.offer_s, DIALLED_OFFER_S) if self._call.dialled else limits.offer_s
+        if not self.assignment.offer_next(
+            caller_rate=self._call.leg.rate, offer_s=offer_s, setup_s=limits.setup_s
+        ):
+            self._call.end(now, *self.assignment.why_nobody())
+            return
+        self._call.enter(Phase.OFFERING)
+        self._call.deadlines.set("phase", now + offer_s, self._offer_expired)
+        self._call.changed()
+
+    def _retry(self, now: float, detail: str) -> None:
+        """A callback failed before its answer: the call goes elsewhere, once."""
+        if self.assignment.may_retry():
+            self._elsewhere(now, EndReason.ERROR, detail)
+        else:
+            self._call.end(now, EndReason.ERROR, detail, by_agent=True)
+
+    def _recover(self, now: float, detail: str, *, tell: bool) -> None:
+        """An agent was lost with the call: the caller stays on the line while another is asked."""
+        if tell and self.assignment.offer is not None:
+            self.assignment.offer.ended(EndReason.AGENT_LOST, detail)
+        if self.assignment.may_recover():
+            self._elsewhere(now, EndReason.AGENT_LOST, detail)
+        else:
+            after = f"{detail}, after {self.assignment.recoveries} others"
+            self._call.end(now, EndReason.AGENT_LOST, after, by_agent=True)
+
+    def _elsewhere(self, now: float, reason: EndReason, detail: str) -> None:
+        self._call.log.warning(
+            "call {}: {} on instance {}", self._call.call_id, detail, self.assignment.last_instance_id
+        )
+        self._call.deadlines.off("phase", "media")
+        self.assignment.begin_again(reason, detail)
+        self.ask_next(now)
+
+    def _go_live(self, now: float) -> None:
+        offer = self.assignment.offer
+        if self._call.phase is not Phase.SETUP or offer is None or not offer.ready:
+            return
+        if offer.media is not None and offer.media.started:
+            self._call.go_live(now)
+
+    # ------------------------------------------------------------------ deadlines
+
+    def _offer_expired(self, now: float) -> None:
+        self._withdraw("the offer's deadline passed")
+        self.ask_next(now)
+
+    def _not_ready(self, now: float) -> None:
+        limit = self._limits.setup_s
+        self._call.end(now, EndReason.SETUP_TIMEOUT, f"the agent was not ready within {limit:g} s")
+
+    def _media_missing(self, now: float) -> None:
+        self._recover(now, "the media stream was lost", tell=True)
+
+    def _withdraw(self, detail: str) -> None:
+        if self.assignment.offer is not None:
+            self.assignment.offer.cancel(detail)
+        self._release()
+
+    def _release(self) -> None:
+        """The instance that has the call, or was offered it, has it no more."""
+        self._call.deadlines.off("phase", "media")
+        self.assignment.release()
