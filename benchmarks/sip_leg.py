@@ -33,7 +33,8 @@ from benchmarks.sip_house import cpu_s, echo_house, memory_mb
 from piopiy_pipeline.gateway.rtp.packet import build_rtp, parse_rtp
 from piopiy_pipeline.gateway.rtp.ports import MediaSockets, PortPool
 from piopiy_pipeline.gateway.sip.config import SipConfig
-from piopiy_pipeline.gateway.sip.dialog.listeners import Ending
+from piopiy_pipeline.gateway.sip.dialog.call_listener import Ending
+from piopiy_pipeline.gateway.sip.dialog.incoming_call import IncomingCall
 from piopiy_pipeline.gateway.sip.dialog.sip_call import SipCall
 from piopiy_pipeline.gateway.sip.sdp.negotiation import AgreedMedia, Negotiation, SessionDescription
 from piopiy_pipeline.gateway.sip.transport.endpoint import SipEndpoint
@@ -89,8 +90,6 @@ class Caller:
     def call_reoffered(self, offer: SessionDescription | None, now: float) -> None: ...
 
     def call_reanswered(self, description: SessionDescription, now: float) -> None: ...
-
-    def call_reoffer_failed(self, code: int, phrase: str, now: float) -> None: ...
 
     def call_dtmf(self, digits: str, now: float) -> None: ...
 
@@ -149,7 +148,7 @@ class Caller:
 class _Nobody:
     """Of the callers' own user agent: nobody calls them."""
 
-    def incoming_call(self, call: SipCall, now: float) -> None:
+    def incoming_call(self, call: IncomingCall, now: float) -> None:
         call.reject(486, "Busy Here", now)
 
 

@@ -339,7 +339,7 @@ class Gateway:
     def _on_beat(self, now: float) -> None:
         self.switchboard.on_frame_tick(now)
         if self._phones is not None:
-            self._phones.beat(now)  # behind the bots' frames of this beat
+            self._phones.on_frame_tick(now)  # behind the bots' frames of this beat
 
     def _on_timer(self) -> None:
         self._timer = self._timer_at = None

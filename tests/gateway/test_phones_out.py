@@ -16,7 +16,8 @@ from piopiy_pipeline.gateway import Gateway
 from piopiy_pipeline.gateway.core.dialling import DialRefused, DialRequest
 from piopiy_pipeline.gateway.phones.phones import Phones
 from piopiy_pipeline.gateway.sip.config import SipConfig
-from piopiy_pipeline.gateway.sip.dialog.listeners import Ending
+from piopiy_pipeline.gateway.sip.dialog.call_listener import Ending
+from piopiy_pipeline.gateway.sip.dialog.incoming_call import IncomingCall
 from piopiy_pipeline.gateway.sip.dialog.sip_call import SipCall
 from piopiy_pipeline.gateway.sip.sdp.negotiation import Negotiation, SessionDescription
 from piopiy_pipeline.gateway.sip.transport.endpoint import SipEndpoint
@@ -42,7 +43,7 @@ class Person:
         self.answered = False
         self.ended: Ending | None = None
 
-    def called(self, call: SipCall, now: float) -> None:
+    def called(self, call: IncomingCall, now: float) -> None:
         self.call = call
         call.attach(self)
         call.ring(now)
@@ -65,8 +66,6 @@ class Person:
 
     def call_reanswered(self, description: SessionDescription, now: float) -> None: ...
 
-    def call_reoffer_failed(self, code: int, phrase: str, now: float) -> None: ...
-
     def call_dtmf(self, digits: str, now: float) -> None: ...
 
     def call_transfer_progress(self, code: int, phrase: str, now: float) -> None: ...
@@ -81,7 +80,7 @@ class Place:
         self.agent: ScriptedAgent
         self.outside: SipEndpoint
 
-    def incoming_call(self, call: SipCall, now: float) -> None:
+    def incoming_call(self, call: IncomingCall, now: float) -> None:
         self.people[call.to_user].called(call, now)
 
     @property

@@ -20,7 +20,7 @@ from examples import front_desk
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway import Gateway
 from piopiy_pipeline.gateway.core.event_bus import BusEvent, ConversationTold
-from piopiy_pipeline.gateway.phones.sip_leg import DialledSipLeg
+from piopiy_pipeline.gateway.phones.dialled_sip_leg import DialledSipLeg
 from piopiy_pipeline.services.providers import prepare
 from tests.support.baresip import Baresip
 from tests.support.calls import house

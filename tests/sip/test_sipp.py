@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from piopiy_pipeline.gateway.sip.config import SipConfig
-from piopiy_pipeline.gateway.sip.dialog.listeners import Ending
-from piopiy_pipeline.gateway.sip.dialog.sip_call import SipCall
+from piopiy_pipeline.gateway.sip.dialog.call_listener import Ending
+from piopiy_pipeline.gateway.sip.dialog.incoming_call import IncomingCall
 from piopiy_pipeline.gateway.sip.sdp.negotiation import Negotiation, SessionDescription
 from piopiy_pipeline.gateway.sip.transport.endpoint import SipEndpoint
 from tests.support.sipp import needs_sipp, sipp
@@ -27,7 +27,7 @@ pytestmark = [needs_sipp, pytest.mark.realtime]
 class SilentLeg:
     """Answers by the number that was dialled: 101 at once, 102 never, others after a moment; 103 hangs up again."""
 
-    def __init__(self, call: SipCall | None) -> None:
+    def __init__(self, call: IncomingCall | None) -> None:
         self._call = call
         self.answered = asyncio.Event()
         self.ending: Ending | None = None
@@ -65,8 +65,6 @@ class SilentLeg:
 
     def call_reanswered(self, description: SessionDescription, now: float) -> None: ...
 
-    def call_reoffer_failed(self, code: int, phrase: str, now: float) -> None: ...
-
     def call_dtmf(self, digits: str, now: float) -> None: ...
 
     def call_transfer_progress(self, code: int, phrase: str, now: float) -> None: ...
@@ -83,7 +81,7 @@ class Exchange:
         self.legs: list[SilentLeg] = []
         self.endpoint: SipEndpoint
 
-    def incoming_call(self, call: SipCall, now: float) -> None:
+    def incoming_call(self, call: IncomingCall, now: float) -> None:
         leg = SilentLeg(call)
         self.legs.append(leg)
         leg.begin(now)

@@ -6,13 +6,15 @@ import itertools
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from piopiy_pipeline.gateway.sip.agent.digest import Challenge, Credentials, answer
 from piopiy_pipeline.gateway.sip.agent.user_agent import SipUserAgent
 from piopiy_pipeline.gateway.sip.config import SipConfig
-from piopiy_pipeline.gateway.sip.dialog.listeners import Ending
+from piopiy_pipeline.gateway.sip.dialog.call_listener import Ending
+from piopiy_pipeline.gateway.sip.dialog.incoming_call import IncomingCall
 from piopiy_pipeline.gateway.sip.dialog.sip_call import SipCall
 from piopiy_pipeline.gateway.sip.sdp.negotiation import Negotiation, SdpRefused, SessionDescription
-from piopiy_pipeline.gateway.sip.syntax.message import Flow, SipRequest, SipResponse, parse
+from piopiy_pipeline.gateway.sip.syntax.digest import Challenge, Credentials, answer
+from piopiy_pipeline.gateway.sip.syntax.flow import Flow
+from piopiy_pipeline.gateway.sip.syntax.message import SipRequest, SipResponse, parse
 
 OURS = "192.0.2.1"
 PHONE = Flow("udp", "192.0.2.9", 5060)
@@ -117,9 +119,6 @@ class Leg:
     def call_reanswered(self, description: SessionDescription, now: float) -> None:
         self.told.append(("reanswered", description))
 
-    def call_reoffer_failed(self, code: int, phrase: str, now: float) -> None:
-        self.told.append(("reoffer_failed", code))
-
     def call_dtmf(self, digits: str, now: float) -> None:
         self.told.append(("dtmf", digits))
 
@@ -143,11 +142,11 @@ class Bench:
             ports={"udp": 5060, "tcp": 5060},
             token=lambda: f"t{next(counter)}",
         )
-        self.calls: list[SipCall] = []
+        self.calls: list[IncomingCall] = []
         self.legs: list[Leg] = []
         self.sent: list[Sent] = []
 
-    def incoming_call(self, call: SipCall, now: float) -> None:
+    def incoming_call(self, call: IncomingCall, now: float) -> None:
         leg = Leg(self)
         call.attach(leg)
         self.calls.append(call)
@@ -221,7 +220,7 @@ class Bench:
         given = answer(asked, Credentials(user, password), method="REGISTER", uri="sip:192.0.2.1")
         return f"Authorization: {given}"
 
-    def ringing_call(self, **parts: Any) -> tuple[SipCall, Leg]:
+    def ringing_call(self, **parts: Any) -> tuple[IncomingCall, Leg]:
         """A call came in, and rings."""
         self.receive(request("INVITE", **{"body": SDP, **parts}))
         call, leg = self.calls[-1], self.legs[-1]
@@ -229,7 +228,7 @@ class Bench:
         self.take()
         return call, leg
 
-    def answered_call(self, **parts: Any) -> tuple[SipCall, Leg]:
+    def answered_call(self, **parts: Any) -> tuple[IncomingCall, Leg]:
         """A call came in and was answered; its ACK came too."""
         call, leg = self.ringing_call(**parts)
         assert call.offer is not None

@@ -1,7 +1,7 @@
-"""The telephones of a gateway: their calls become legs, legs are dialled, and all of them have one beat.
+"""The telephones of a gateway: incoming calls become legs, legs are dialled, and all of them get the frame tick.
 
-Here signalling (`gateway.sip`), sound (`gateway.rtp`) and the legs (`legs.sip`) are put together. It is
-imported only by a gateway that has telephones: it brings numpy and the codecs with it.
+Signalling (`gateway.sip`), audio (`gateway.rtp`) and the legs are put together here. Only a gateway that has
+telephones imports this module: it brings numpy and the codecs with it.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ from piopiy_pipeline.call import CallInfo
 from piopiy_pipeline.gateway.access.networks import is_loopback
 from piopiy_pipeline.gateway.core.dialling import DialledLeg, DialRefused, DialRequest
 from piopiy_pipeline.gateway.core.leg import Leg
-from piopiy_pipeline.gateway.phones.sip_leg import DialledSipLeg, SipLeg
+from piopiy_pipeline.gateway.phones.dial_plan import Destination, DialPlan
+from piopiy_pipeline.gateway.phones.dialled_sip_leg import DialledSipLeg
+from piopiy_pipeline.gateway.phones.sip_leg import IncomingSipLeg, SipLeg
 from piopiy_pipeline.gateway.rtp.codecs import codec_rate, preload
 from piopiy_pipeline.gateway.rtp.ports import NoPortError, PortPool
 from piopiy_pipeline.gateway.rtp.rtp_transport import RtpTransport
-from piopiy_pipeline.gateway.sip.agent.dial_plan import Destination, DialPlan
 from piopiy_pipeline.gateway.sip.config import SipConfig
+from piopiy_pipeline.gateway.sip.dialog.incoming_call import IncomingCall
 from piopiy_pipeline.gateway.sip.dialog.sip_call import SipCall
 from piopiy_pipeline.gateway.sip.sdp.negotiation import CodecName, Negotiation, SdpRefused, SessionDescription
 from piopiy_pipeline.gateway.sip.syntax.message import clean
@@ -37,9 +39,12 @@ _ANONYMOUS = ("", "anonymous")
 
 
 class Phones:
-    """See the module. Implements `UserAgentListener`, `Dialler` and the legs' `LegHost`.
+    """The telephone side of a gateway. Implements `UserAgentListener`, `Dialler` and the `LegHost` of the legs.
 
-    `place` takes a call that came in to the switchboard; `on_change` is called when `active` has changed.
+    Args:
+        config: the ``sip`` section of the gateway's configuration.
+        place: gives an incoming call to the switchboard.
+        on_change: called when `active` has changed.
     """
 
     def __init__(
@@ -59,10 +64,10 @@ class Phones:
         self._endpoint: SipEndpoint | None = None
         self._preload: asyncio.Task[None] | None = None
 
-    # ------------------------------------------------------------------ the gateway's side
+    # ------------------------------------------------------------------ used by the gateway
 
     async def open(self) -> None:
-        """Listen. Raises `GatewayError` when that cannot be."""
+        """Listen, and load the codecs in a thread. Raises `GatewayError` when a port or certificate cannot be used."""
         self._endpoint = await SipEndpoint.open(self.config, self)
         if self.config.callers == "anyone" and not (
             self.config.host == "localhost" or is_loopback(self.config.host)
@@ -78,40 +83,44 @@ class Phones:
 
     @property
     def port(self) -> int:
-        """SIP's."""
+        """The port of SIP over UDP and TCP."""
         return self.config.port if self._endpoint is None else self._endpoint.port
 
     @property
     def endpoint(self) -> SipEndpoint | None:
-        """Signalling's side: None before `open` and after `close`."""
+        """The SIP endpoint; None before `open` and after `close`."""
         return self._endpoint
 
     @property
     def active(self) -> bool:
-        """Whether there are legs with sound, for which `beat` is to be called."""
+        """Whether there are legs with audio, for which `on_frame_tick` is to be called."""
         return bool(self._legs)
 
-    def beat(self, now: float) -> None:
-        """Every 20 ms, behind the switchboard's. What goes wrong with one phone ends its call and no other."""
+    def on_frame_tick(self, now: float) -> None:
+        """20 ms have passed, and the bots' frames for them were sent. A failure ends the call of one phone only.
+
+        Args:
+            now: the event loop's time in seconds.
+        """
         for leg in tuple(self._legs):
             try:
-                leg.beat(now)
+                leg.on_frame_tick(now)
             except Exception:
-                logger.exception("the sound of a phone failed")
+                logger.exception("the audio of a phone failed")
                 leg.lose(now, "internal error of the gateway")
 
     async def close(self) -> None:
-        """Hang up, and close."""
+        """Hang up all calls, and close the ports."""
         endpoint, self._endpoint = self._endpoint, None
         if endpoint is not None:
             await endpoint.close()
         if self._preload is not None:
             await self._preload
 
-    # ------------------------------------------------------------------ calls that come in
+    # ------------------------------------------------------------------ incoming calls
 
-    def incoming_call(self, call: SipCall, now: float) -> None:
-        """Somebody calls."""
+    def incoming_call(self, call: IncomingCall, now: float) -> None:
+        """Give a call to the switchboard, or refuse it."""
         try:
             leg = self._leg(call)
         except SdpRefused as error:
@@ -132,29 +141,36 @@ class Phones:
         )
         self._place(info, leg)
 
-    def _leg(self, call: SipCall) -> SipLeg:
-        line = RtpTransport(self._ports.open())
+    def _leg(self, call: IncomingCall) -> SipLeg:
+        transport = RtpTransport(self._ports.open())
         try:
-            # A phone that leaves the offer to us would choose after the agent was told the rate.
+            # A phone that leaves the offer to us would choose the codec after the agent was told the rate.
             codecs = [name for name in self.config.codecs if call.offer or codec_rate(name) == 8000]
-            negotiation = self._negotiation(call.source[0], line.port, codecs or self.config.codecs)
-            return SipLeg(call, line, negotiation, self)
+            negotiation = self._negotiation(call.source[0], transport.port, codecs or self.config.codecs)
+            return IncomingSipLeg(call, transport, negotiation, self)
         except BaseException:
-            line.close()
+            transport.close()
             raise
 
-    # ------------------------------------------------------------------ calls that go out
+    # ------------------------------------------------------------------ outgoing calls
 
     def dial(self, request: DialRequest) -> DialledLeg:
-        """The leg to call with: see `DialPlan` for whom. Raises `DialRefused`."""
+        """Make the leg of a call to somebody.
+
+        Args:
+            request: whom to call; `DialPlan` says who may be called.
+
+        Raises:
+            DialRefused: nothing is dialled; the text says what to do.
+        """
         endpoint = self._endpoint
         if endpoint is None:
             raise DialRefused("the gateway is shutting down", "room")
         found = self._plan.find(request.to)
-        self._check_way(request.to, found, endpoint)
+        self._check_reachable(request.to, found, endpoint)
         try:
             peer = endpoint.peer_of(found.to, trunk=found.trunk)
-            line = RtpTransport(self._ports.open())
+            transport = RtpTransport(self._ports.open())
         except CannotCall as error:
             raise DialRefused(f"cannot call {request.to!r}: {error}") from None
         except NoPortError as error:
@@ -176,10 +192,10 @@ class Phones:
             call.user = found.to if found.kind == "phone" else ""
             return call
 
-        negotiation = self._negotiation(peer, line.port, self.config.codecs)
-        return DialledSipLeg(line, negotiation, self, invite=invite)
+        negotiation = self._negotiation(peer, transport.port, self.config.codecs)
+        return DialledSipLeg(transport, negotiation, self, invite=invite)
 
-    def _check_way(self, to: str, found: Destination, endpoint: SipEndpoint) -> None:
+    def _check_reachable(self, to: str, found: Destination, endpoint: SipEndpoint) -> None:
         if found.kind == "phone" and not endpoint.registered(found.to):
             raise DialRefused(f"cannot call {to!r}: no phone of {found.to!r} is registered just now", "room")
         if found.kind == "number" and found.trunk is None:
@@ -187,15 +203,19 @@ class Phones:
                 raise DialRefused(f"cannot call {to!r}: numbers need a trunk, and sip.trunks has none", "way")
             raise DialRefused(f"cannot call {to!r}: none of sip.trunks has a prefix for it", "way")
 
-    # ------------------------------------------------------------------ the legs' side
+    # ------------------------------------------------------------------ used by the legs
 
     def refer_target(self, to: str, call: SipCall) -> str | None:
-        """A number is dialled where the phone is at home. One that is at home here reaches agents, and no others."""
+        """The URI by which a phone can call `to` in a blind transfer; None: the gateway has to call it.
+
+        A number is dialled at the server that the phone belongs to. A phone that is registered here can reach the
+        numbers of agents, and no others.
+        """
         endpoint = self._endpoint
         try:
             found = self._plan.find(to)
         except DialRefused:
-            return None  # to be told by whoever dials it
+            return None  # dialling it reports why
         if found.kind == "uri":
             return found.to
         if found.kind == "phone" or endpoint is None:
@@ -208,16 +228,18 @@ class Phones:
         return f"sip:{escaped_user(found.to)}@{f'[{host}]' if ':' in host else host}:{port}"
 
     def leg_opened(self, leg: SipLeg) -> None:
+        """See `LegHost`."""
         self._legs[leg] = None
         self._on_change()
 
     def leg_closed(self, leg: SipLeg) -> None:
+        """See `LegHost`."""
         if leg in self._legs:
             del self._legs[leg]
             self._on_change()
 
     def _negotiation(self, peer: str, port: int, codecs: Sequence[CodecName]) -> Negotiation:
-        assert self._endpoint is not None, "open comes first"
+        assert self._endpoint is not None, "`open` comes first"
         return Negotiation(
             host=self._endpoint.media_host(peer),
             port=port,
@@ -227,7 +249,7 @@ class Phones:
 
 
 def metadata(call: SipCall) -> dict[str, Any]:
-    """What a bot is told of a call beside the numbers: its ``X-`` headers, and under ``sip`` the rest."""
+    """The metadata of a call: its ``X-`` headers, and under ``sip`` the Call-ID, the name and the other headers."""
     own = {name: value for name, value in call.headers.items() if name[:2].upper() == "X-"}
     rest = {name: value for name, value in call.headers.items() if name not in own}
     sip: dict[str, Any] = {"call_id": clean(call.call_id), "headers": rest}

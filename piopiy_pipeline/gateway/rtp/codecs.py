@@ -1,11 +1,11 @@
-"""The codecs of a telephone line, 20 ms at a time: G.711 of our own, G.722 and Opus of PyAV (FFmpeg).
+"""The codecs of a telephone line, 20 ms at a time: G.711 of our own, G.722 of PyAV (FFmpeg), Opus of libopus.
 
-The clock of RTP is not always the rate of the sound: G.722 counts at 8 kHz for sound at 16 (RFC 3551,
-section 4.5.2, keeps an old mistake), Opus always at 48 (RFC 7587, section 4.1). Opus runs at 16 kHz
-here: no bot hears more.
+The RTP clock is not always the sample rate of the sound: G.722 counts at 8 kHz for sound at 16 kHz (RFC 3551,
+section 4.5.2, keeps an old mistake), Opus always counts at 48 kHz (RFC 7587, section 4.1). Opus runs at 16 kHz
+here, because no speech recogniser uses more.
 
-PyAV takes a fifth of a second to import, so it is imported when the first call needs it;
-`preload` does that ahead of time, off the loop.
+PyAV takes a fifth of a second to import, so it is imported when the first call needs it; `preload` does that
+ahead of time, in a thread.
 """
 
 from __future__ import annotations
@@ -14,49 +14,48 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from fractions import Fraction
 from functools import cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from piopiy_pipeline.audio import g711
+from piopiy_pipeline.audio.opus import CLOCK, OpusDecoder, OpusEncoder, OpusError
 from piopiy_pipeline.audio.resample import Resampler
 
-if TYPE_CHECKING:
-    from av.audio.codeccontext import AudioCodecContext
-
-__all__ = ["CODECS", "LONGEST_MS", "Codec", "CodecError", "codec_rate", "make_codec", "preload"]
+__all__ = ["CODECS", "LONGEST_MS", "Codec", "CodecError", "OpusCodec", "codec_rate", "make_codec", "preload"]
 
 FRAME_MS = 20
 LONGEST_MS = 120
-"""RFC 7587 allows no longer packets, and nobody sends longer ones of the others."""
+"""The longest packet: RFC 7587 allows no longer ones of Opus, and nobody sends longer ones of the others."""
+WIDEBAND = 16000
+"""The sample rate of G.722 and Opus here, in Hz."""
 
 
 class CodecError(ValueError):
-    """A payload that is none of this codec's."""
+    """A payload that this codec cannot decode, or a codec that is not here."""
 
 
 class Codec(ABC):
-    """One direction's memory each for coding and decoding: a call has its own. PCM16 little-endian mono."""
+    """An encoder and a decoder with their state: every call has its own. PCM is 16-bit little-endian mono."""
 
     name: str
-    """As SDP has it."""
+    """Its name in SDP."""
     rate: int
-    """Of the sound, in Hz."""
+    """The sample rate of the sound in Hz."""
     clock: int
-    """Of RTP's timestamps, in Hz."""
+    """The rate of RTP timestamps in Hz."""
 
     @abstractmethod
     def encode(self, pcm: bytes) -> bytes:
-        """20 ms of sound as a payload."""
+        """Encode exactly 20 ms of sound at `rate`."""
 
     @abstractmethod
     def decode(self, payload: bytes) -> bytes:
-        """The sound of a payload, up to 120 ms. Raises `CodecError`."""
+        """Decode a payload of up to 120 ms. Raises `CodecError` for one that is none of this codec's."""
 
     @abstractmethod
     def silence(self) -> bytes:
-        """The payload of 20 ms of silence."""
+        """Encode 20 ms of silence."""
 
 
 class _G711(Codec):
@@ -81,7 +80,7 @@ class _G711(Codec):
     def decode(self, payload: bytes) -> bytes:
         if not 0 < len(payload) <= self._longest:
             raise CodecError(f"{self.name} of {len(payload)} bytes: 1 to {self._longest} are taken")
-        # Of 160 bytes, two translations are a quarter of what an array costs.
+        # For 160 bytes, two translations cost a quarter of what an array costs.
         pcm = bytearray(2 * len(payload))
         pcm[::2] = payload.translate(self._low)
         pcm[1::2] = payload.translate(self._high)
@@ -98,31 +97,27 @@ def _halves(decode: Callable[[NDArray[np.uint8]], NDArray[np.int16]]) -> tuple[b
     return samples[::2].tobytes(), samples[1::2].tobytes()
 
 
-class _Av(Codec):
-    """A codec of FFmpeg's that runs at 16 kHz."""
+class _G722(Codec):
+    """FFmpeg's G.722, at 64 kbit/s."""
 
-    rate = 16000
+    name, rate, clock = "G722", 16000, 8000
     _frame = rate * FRAME_MS // 1000
-    _encoder: AudioCodecContext
-    _decoder: AudioCodecContext
 
-    def _open(self, codec: str, *, decoded_rate: int, options: dict[str, str], bit_rate: int) -> None:
+    def __init__(self) -> None:
         from av.audio.codeccontext import AudioCodecContext
 
-        encoder = AudioCodecContext.create(codec, "w")
-        decoder = AudioCodecContext.create(codec, "r")
+        encoder = AudioCodecContext.create("g722", "w")
+        decoder = AudioCodecContext.create("g722", "r")
         assert isinstance(encoder, AudioCodecContext)
         assert isinstance(decoder, AudioCodecContext)
         encoder.sample_rate, encoder.layout = self.rate, "mono"
         encoder.format, encoder.time_base = "s16", Fraction(1, self.rate)
-        encoder.bit_rate = bit_rate
-        encoder.options = options
+        encoder.bit_rate = 64_000
         encoder.open()
-        decoder.sample_rate, decoder.layout = decoded_rate, "mono"
+        decoder.sample_rate, decoder.layout = self.rate, "mono"
         decoder.open()
         self._encoder, self._decoder = encoder, decoder
         self._encoded = 0
-        self._quiet = bytes(2 * self._frame)
 
     def encode(self, pcm: bytes) -> bytes:
         from av.audio.frame import AudioFrame
@@ -137,44 +132,67 @@ class _Av(Codec):
         from av.error import FFmpegError
         from av.packet import Packet
 
-        if not payload:
-            raise CodecError(f"an empty payload of {self.name}")
+        longest = self.clock * LONGEST_MS // 1000
+        if not 0 < len(payload) <= longest:
+            raise CodecError(f"G722 of {len(payload)} bytes: 1 to {longest} are taken")
         try:
             frames = self._decoder.decode(Packet(payload))
         except FFmpegError as error:
-            raise CodecError(f"{self.name}: {error.strerror}") from None
+            raise CodecError(f"G722: {error.strerror}") from None
         return b"".join(bytes(frame.planes[0])[: 2 * frame.samples] for frame in frames)
 
     def silence(self) -> bytes:
-        return self.encode(self._quiet)
+        return self.encode(bytes(2 * self._frame))
 
 
-class _G722(_Av):
-    name, clock = "G722", 8000
+class OpusCodec(Codec):
+    """Opus at the rate of the call: 8, 12, 16, 24 or 48 kHz. It can rebuild and conceal lost packets."""
 
-    def __init__(self) -> None:
-        self._open("g722", decoded_rate=self.rate, options={}, bit_rate=64_000)
+    name, clock = "opus", CLOCK
 
-    def decode(self, payload: bytes) -> bytes:
-        if len(payload) > self.clock * LONGEST_MS // 1000:
-            raise CodecError(f"{self.name} of {len(payload)} bytes are more than {LONGEST_MS} ms")
-        return super().decode(payload)
+    def __init__(self, rate: int = WIDEBAND) -> None:
+        self.rate = rate
+        self._encoder, self._decoder = OpusEncoder(rate, bit_rate=24_000), OpusDecoder(rate)
+        self._quiet = bytes(2 * (rate * FRAME_MS // 1000))
 
-
-class _Opus(_Av):
-    name, clock = "opus", 48000
-
-    def __init__(self) -> None:
-        options = {"application": "voip", "frame_duration": str(FRAME_MS), "compression_level": "5"}
-        self._open("libopus", decoded_rate=48000, options=options, bit_rate=24_000)
-        self._narrow = Resampler(48000, self.rate)
+    def encode(self, pcm: bytes) -> bytes:
+        return self._encoder.encode(pcm)
 
     def decode(self, payload: bytes) -> bytes:
-        return self._narrow.process(super().decode(payload))
+        try:
+            return self._decoder.decode(payload)
+        except OpusError as error:
+            raise CodecError(f"opus: {error}") from None
+
+    def silence(self) -> bytes:
+        return self._encoder.encode(self._quiet)
+
+    def recover(self, payload: bytes, samples: int) -> bytes:
+        """Rebuild the lost packet before this one from the copy in it, or conceal it when there is no copy.
+
+        Args:
+            payload: the packet behind the lost one; it has not been decoded yet.
+            samples: the length of the lost packet, a multiple of 2.5 ms.
+
+        Raises:
+            CodecError: `payload` is no Opus.
+        """
+        try:
+            return self._decoder.recover(payload, samples)
+        except OpusError as error:
+            raise CodecError(f"opus: {error}") from None
+
+    def conceal(self, samples: int) -> bytes:
+        """Make sound for a lost packet of `samples`, a multiple of 2.5 ms, from the sound before it."""
+        return self._decoder.conceal(samples)
+
+    def expect_loss(self, fraction: float) -> None:
+        """The peer misses this fraction (0.0 to 1.0) of our packets: from 2% on they carry copies of the one before."""
+        self._encoder.expect_loss(fraction)
 
 
 class _AtRate(Codec):
-    """Another codec, in a call whose sound has another rate."""
+    """Another codec, resampled for a call whose sound has another rate."""
 
     def __init__(self, codec: Codec, rate: int) -> None:
         self.name, self.rate, self.clock = codec.name, rate, codec.clock
@@ -195,30 +213,42 @@ CODECS: dict[str, Callable[[], Codec]] = {
     "PCMU": lambda: _G711("PCMU", g711.ulaw_encode, g711.ulaw_decode, 0xFF),
     "PCMA": lambda: _G711("PCMA", g711.alaw_encode, g711.alaw_decode, 0xD5),
     "G722": _G722,
-    "OPUS": _Opus,
+    "OPUS": OpusCodec,
 }
-"""By the names of SDP, in capitals."""
+"""The codecs by their names in SDP, in capitals."""
 
 
 def codec_rate(name: str) -> int:
-    """The rate of a codec's sound in Hz, by its name in SDP. Raises `CodecError` for one that is not here."""
+    """The sample rate of a codec's sound in Hz, by its name in SDP in any case.
+
+    Raises:
+        CodecError: there is no such codec here.
+    """
     if name.upper() not in CODECS:
         raise CodecError(f"no codec {name!r}: there are {', '.join(CODECS)}")
-    return 8000 if name.upper() in ("PCMU", "PCMA") else _Av.rate
+    return 8000 if name.upper() in ("PCMU", "PCMA") else WIDEBAND
 
 
 def make_codec(name: str, rate: int | None = None) -> Codec:
-    """A codec for one call, by its name in SDP in any case. Raises `CodecError` for one that is not here.
+    """Make a codec for one call.
 
-    With a `rate` that is not its own its sound is resampled: a call keeps its rate when its codec changes.
+    Args:
+        name: its name in SDP, in any case.
+        rate: the sample rate of the sound in Hz; None: the codec's own. A call keeps its rate when its codec changes,
+            so the sound of most codecs is resampled for another one; Opus runs at it.
+
+    Raises:
+        CodecError: there is no such codec here.
     """
     own = codec_rate(name)
+    if name.upper() == "OPUS":
+        return OpusCodec(rate or own)
     codec = CODECS[name.upper()]()
     return codec if rate is None or rate == own else _AtRate(codec, rate)
 
 
 def preload() -> None:
-    """Load the libraries and tables of all codecs: some tenths of a second, for a thread."""
+    """Load the libraries and tables of all codecs. It takes some tenths of a second: call it in a thread."""
     for make in CODECS.values():
         codec = make()
         codec.decode(codec.silence())

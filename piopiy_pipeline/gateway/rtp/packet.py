@@ -1,4 +1,4 @@
-"""RTP packets: bytes to values and back, with the checks that a packet from a stranger must pass.
+"""RTP packets: parsing with checks, because anybody can send them, and building. No I/O.
 
 Source: RFC 3550, section 5.1 and appendix A.1; RFC 5761, section 4 for telling RTCP apart on one port.
 """
@@ -11,14 +11,14 @@ from typing import NamedTuple
 __all__ = ["MAX_DATAGRAM", "RtpError", "RtpPacket", "build_rtp", "is_rtcp", "parse_rtp"]
 
 MAX_DATAGRAM = 2048
-"""Larger datagrams are cut off when they are read: no voice packet comes near."""
+"""Datagrams are cut off at this many bytes when they are read; no audio packet is nearly as long."""
 
 _HEADER = Struct("!BBHII")
 _EXTENSION = Struct("!2xH")
 
 
 class RtpError(ValueError):
-    """A datagram that is no RTP or RTCP packet; says why."""
+    """A datagram that is no RTP or RTCP packet; the text says why."""
 
 
 class RtpPacket(NamedTuple):
@@ -33,14 +33,15 @@ class RtpPacket(NamedTuple):
 
 
 def is_rtcp(datagram: bytes) -> bool:
-    """Whether a datagram that came to a port of both is RTCP's."""
+    """Whether a datagram that came to a port for both is RTCP (RFC 5761, section 4)."""
     return len(datagram) >= 2 and 192 <= datagram[1] <= 223
 
 
 def parse_rtp(datagram: bytes) -> RtpPacket:
-    """The packet in `datagram`. Contributing sources and header extensions are passed over.
+    """Parse a datagram. Contributing sources and header extensions are skipped.
 
-    Raises `RtpError` where the version, the padding or a length cannot be right.
+    Raises:
+        RtpError: the version, the padding or a length is wrong.
     """
     size = len(datagram)
     if size < 12:
@@ -68,5 +69,5 @@ def parse_rtp(datagram: bytes) -> RtpPacket:
 def build_rtp(
     payload_type: int, sequence: int, timestamp: int, ssrc: int, payload: bytes, *, marker: bool = False
 ) -> bytes:
-    """A packet without padding, extension or contributing sources."""
+    """Build a packet without padding, header extension or contributing sources."""
     return _HEADER.pack(0x80, payload_type | (marker << 7), sequence, timestamp, ssrc) + payload

@@ -1,6 +1,6 @@
-"""The ports for voice: for each call an even one for RTP and the odd one above it for RTCP (RFC 3550, section 11).
+"""The media ports: for each call an even port for RTP and the odd one above it for RTCP (RFC 3550, section 11).
 
-They are taken in turn, so that the last packets of one call do not come to the next one.
+They are used in turn, so that the last packets of one call do not reach the next one.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from dataclasses import dataclass
 __all__ = ["MediaSockets", "NoPortError", "PortPool"]
 
 RECEIVE_BYTES = 128 << 10
-"""What may wait in a socket between two beats. The kernel counts a packet of 172 bytes as 768."""
-_MOST_TRIES = 64  # others may have taken some: so many in a row, and it is no accident
+"""The receive buffer of a socket between two reads. The kernel counts a packet of 172 bytes as 768."""
+_MOST_TRIES = 64  # others may use some of the ports; so many in a row are no accident
 _SO_TIMESTAMPNS = 35  # of Linux; the socket module does not name it
 
 
 class NoPortError(OSError):
-    """There is no free pair of ports."""
+    """No pair of ports is free."""
 
 
 @dataclass(frozen=True, slots=True)
 class MediaSockets:
-    """The two sockets of a call, bound and non-blocking. Where `stamped`, the kernel says when a packet came."""
+    """The two sockets of a call, bound and non-blocking. When `stamped`, the kernel says when a packet came."""
 
     rtp: socket.socket
     rtcp: socket.socket
@@ -33,18 +33,27 @@ class MediaSockets:
 
     @property
     def port(self) -> int:
-        """RTP's: the even one."""
+        """The port of RTP, the even one."""
         port: int = self.rtp.getsockname()[1]
         return port
 
     def close(self) -> None:
-        """Give the ports back."""
+        """Close both sockets."""
         self.rtp.close()
         self.rtcp.close()
 
 
 class PortPool:
-    """Pairs of ports on the interface `host`, from `first` to `last`. Raises `ValueError` where that is no pair."""
+    """The pairs of ports of one interface.
+
+    Args:
+        host: the address of the interface.
+        first: the first port.
+        last: the last port.
+
+    Raises:
+        ValueError: there is no pair between `first` and `last`.
+    """
 
     def __init__(self, host: str, first: int, last: int) -> None:
         self.host = host
@@ -55,7 +64,12 @@ class PortPool:
         self._next = random.randrange(self._pairs)
 
     def open(self) -> MediaSockets:
-        """The next pair that is free. Raises `NoPortError`, or `OSError` if `host` is none of this machine's."""
+        """Bind the next free pair.
+
+        Raises:
+            NoPortError: no pair is free.
+            OSError: `host` is no address of this machine.
+        """
         for _ in range(min(self._pairs, _MOST_TRIES)):
             port = self._first + 2 * self._next
             self._next = (self._next + 1) % self._pairs
@@ -87,7 +101,7 @@ class PortPool:
 
 
 def _stamp(one: socket.socket) -> bool:
-    """Ask the kernel for the times at which packets come. Not every system can tell."""
+    """Ask the kernel for the times of arrival. Returns False on systems that cannot say them."""
     if sys.platform != "linux":
         return False
     try:

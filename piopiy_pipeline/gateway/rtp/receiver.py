@@ -1,13 +1,12 @@
-"""The caller's side of a call's RTP: which packets are the caller's, and what they say. No I/O.
+"""The incoming RTP of a call: which packets are the caller's, and their sound. No I/O.
 
-Phones behind a router send from another address than they wrote into their SDP. So the first source
-that sends two packets in order is taken for the phone, and locked: what others send later is not heard,
-until signalling moves the media. The address that was signalled counts above one that was learned. The
-same stream may go on from another port, which is a router that forgot, not a stranger, who would have
-to guess its numbers.
+Phones behind a router send from another address than they wrote into their SDP. So the first source that sends two
+packets in order counts as the phone, and is locked: what others send later is ignored until signalling moves
+the media. The address in the SDP counts above one that was learned. The same stream may continue from another port:
+that is a router that forgot its binding, and not a stranger, who would have to guess the sequence numbers.
 
-A voice goes through the jitter buffer; of one stream after another it sees a single one, so that a
-new source or codec in mid-call is a short gap and no more.
+All sound goes through one jitter buffer, which sees the streams that follow each other as a single one. So a new
+source or codec during a call is a short gap and no more.
 """
 
 from __future__ import annotations
@@ -17,8 +16,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from piopiy_pipeline.audio.jitter_buffer import JitterBuffer, JitterStats, MediaPacket
-from piopiy_pipeline.gateway.rtp.codecs import LONGEST_MS, Codec, CodecError
+from piopiy_pipeline.gateway.rtp.codecs import LONGEST_MS, Codec, CodecError, OpusCodec
 from piopiy_pipeline.gateway.rtp.dtmf import KeyReceiver
+from piopiy_pipeline.gateway.rtp.opus_receiver import DecodedPacket, OpusReceiver
 from piopiy_pipeline.gateway.rtp.packet import RtpPacket
 from piopiy_pipeline.gateway.rtp.reception import Reception, StreamPosition
 
@@ -30,24 +30,28 @@ COMFORT_NOISE = 13
 REBIND_S = 1.0
 """A stream that goes on from another port is believed when the old one has been silent for this long."""
 ALIEN_S = 1.0
-"""So long a stream has to go on that comes neither from where the call came from nor from where the
-description says: whoever sprays a gateway's ports is first at the answer, and would get the bot's voice."""
+"""How long a stream must last that comes neither from the host of the signalling nor from the address in the SDP.
+Without this, whoever sprays packets at all ports of a gateway would be first, and would get the bot's speech."""
 MAX_CANDIDATES = 8
-"""Streams that may show that they are one, side by side; of more, the oldest is forgotten."""
+"""Streams that are examined at the same time; of more, the oldest is forgotten."""
 _QUIETEST = 0x7F
 
 
 class RtpReceiver:
-    """The incoming stream of one call, whose sound has `rate` Hz. Nothing is heard before `agree`."""
+    """The incoming stream of one call. Nothing is heard before `agree`.
+
+    Args:
+        rate: the sample rate of the sound in Hz.
+    """
 
     def __init__(self, *, rate: int) -> None:
         self.rate = rate
         self.reception: Reception | None = None
-        """Of the stream that is heard at present."""
+        """The counters of the stream that is heard at present."""
         self.strangers = 0
         """Packets that came from elsewhere than the caller, or belong to no stream."""
         self.unknown = 0
-        """Packets of a payload that was not agreed on, or that is none of its codec's."""
+        """Packets whose payload type was not agreed on, or whose payload its codec cannot decode."""
         self._codecs: Mapping[int, Codec] = {}
         self._events: frozenset[int] = frozenset()
         self._clock = rate
@@ -65,15 +69,18 @@ class RtpReceiver:
         self._newest_at = 0.0
         self._buffer = JitterBuffer(rate=rate)
         self._keys = KeyReceiver()
-        self._dice = np.random.default_rng(0)
+        self._rng = np.random.default_rng(0)
+        self._opus: OpusReceiver | None = None
 
     def agree(
         self, *, codecs: Mapping[int, Codec], events: frozenset[int], signalled: Address | None
     ) -> None:
-        """Signalling has agreed on these, for the first time or anew.
+        """Take what signalling has agreed on, for the first time or anew.
 
-        `codecs` are those that may come, by payload type; `events` are the payload types of keys;
-        `signalled` is where the peer's description says that it listens, None if it does not say.
+        Args:
+            codecs: the codecs that may come, by payload type.
+            events: the payload types of telephone events.
+            signalled: the address in the peer's session description; None if it names none.
         """
         if signalled != self._signalled:
             self._source = None
@@ -86,11 +93,20 @@ class RtpReceiver:
 
     @property
     def source(self) -> Address | None:
-        """Where the caller's packets come from; None until that is known, and when signalling moved it."""
+        """Where the caller's packets come from; None until that is known, and after signalling has moved it."""
         return self._source
 
     def receive(self, packet: RtpPacket, source: Address, arrived: float) -> str | None:
-        """A packet from `source`. The key that it begins, if any; None if it is not the caller's."""
+        """Take a packet.
+
+        Args:
+            packet: the packet.
+            source: the address that it came from.
+            arrived: the time of its arrival in seconds.
+
+        Returns:
+            The key that the packet begins, or "". None if it is not the caller's packet.
+        """
         kind = packet.payload_type
         codec = self._codecs.get(kind)
         if codec is None and kind not in self._events and kind != COMFORT_NOISE:
@@ -107,47 +123,60 @@ class RtpReceiver:
             return None
         self._heard_at = arrived
         if kind in self._events:
+            if self._opus is not None:
+                self._enqueue_all(self._opus.add(position, None, arrived))
             return self._keys.receive(position.timestamp, packet.payload)
         if codec is None or kind == COMFORT_NOISE:
-            self._play(position, self._noise(packet.payload), arrived)
+            self._enqueue(position, self._noise(packet.payload), arrived)
+        elif isinstance(codec, OpusCodec):
+            self._decode_opus(codec, position, packet.payload, arrived)
         elif packet.payload:
+            self._opus = None
             try:
                 pcm = codec.decode(packet.payload)
             except CodecError:
                 self.unknown += 1
                 return ""
-            self._play(position, pcm, arrived)
+            self._enqueue(position, pcm, arrived)
         return ""
 
     def take(self, now: float) -> bytes:
-        """The next 20 ms of the caller, made up where they are missing."""
+        """Take the next 20 ms of PCM at `rate`; what is missing in them is concealed. `now` is in seconds."""
+        opus = self._opus
+        if opus is not None and opus.waiting and not self._buffer.supplied:
+            self._enqueue_all(opus.release())
         return self._buffer.take(now).pcm
 
     @property
     def supplied(self) -> bool:
-        """Whether all of the next 20 ms is here."""
+        """Whether all of the next 20 ms has arrived."""
         return self._buffer.supplied
 
     # ------------------------------------------------------------------ how it goes
 
     @property
     def received(self) -> int:
-        """Packets that counted."""
+        """How many packets of the caller have come."""
         return self._received_before + (self.reception.received if self.reception else 0)
 
     @property
     def lost(self) -> int:
-        """Packets that have not come."""
+        """How many packets of the caller are missing."""
         return self._lost_before + (max(0, self.reception.lost) if self.reception else 0)
 
     def stats(self, now: float) -> JitterStats:
-        """What the jitter buffer has to tell."""
+        """The counters of the jitter buffer."""
         return self._buffer.stats(now)
+
+    @property
+    def late(self) -> int:
+        """How many Opus packets arrived when they were rebuilt already; those of the jitter buffer are in `stats`."""
+        return self._opus.late if self._opus is not None else 0
 
     # ------------------------------------------------------------------ whose packet it is
 
     def _place(self, packet: RtpPacket, source: Address, arrived: float) -> StreamPosition | None:
-        """Of a packet that is not simply the caller's next."""
+        """Find the place of a packet that is not simply the next one of the locked stream."""
         current = self.reception
         if (
             self._locked
@@ -163,7 +192,7 @@ class RtpReceiver:
         return self._try(packet, source, arrived)
 
     def _moved(self, packet: RtpPacket, arrived: float) -> bool:
-        """Whether a packet from elsewhere goes on with the very stream that has fallen silent."""
+        """Whether a packet from another address continues the very stream that has fallen silent."""
         current = self.reception
         if current is None or packet.ssrc != current.ssrc or arrived - self._heard_at < REBIND_S:
             return False
@@ -171,7 +200,7 @@ class RtpReceiver:
         return 0 < ahead < 1000
 
     def _try(self, packet: RtpPacket, source: Address, arrived: float) -> StreamPosition | None:
-        """A packet of a stream that is not heard yet: it is, once it is known for one."""
+        """Examine a stream that is not heard yet. It is heard once enough of it has come."""
         known = self._candidates.get((source, packet.ssrc))
         if known is None:
             trusted = not self._locked and source in (self._source, self._signalled)
@@ -190,13 +219,13 @@ class RtpReceiver:
         return position
 
     def _at_home(self, source: Address) -> bool:
-        """Whether a stream from there is the phone's by all that signalling says."""
+        """Whether signalling names this host as the phone's."""
         if self.home is None or source[0] == self.home or source == self._source:
             return True
         return self._signalled is not None and source[0] == self._signalled[0]
 
     def _forget_a_candidate(self) -> None:
-        """The oldest; but whoever sprays packets is not to push the phone out."""
+        """Forget the oldest candidate; but one from elsewhere first, so that spraying does not push the phone out."""
         oldest = next(iter(self._candidates))
         del self._candidates[next((key for key in self._candidates if not self._at_home(key[0])), oldest)]
 
@@ -211,11 +240,24 @@ class RtpReceiver:
             self._newest = (self._newest[0] + 1, self._newest[1] + pause)
         self.reception = reception
         self._keys.forget()
+        self._opus = None
         self._splice = (position.sequence, position.timestamp, self._newest[0], self._newest[1])
 
     # ------------------------------------------------------------------ what it says
 
-    def _play(self, position: StreamPosition, pcm: bytes, arrived: float) -> None:
+    def _decode_opus(
+        self, codec: OpusCodec, position: StreamPosition, payload: bytes, arrived: float
+    ) -> None:
+        if self._opus is None or self._opus.codec is not codec:
+            self._opus = OpusReceiver(codec)
+        self._enqueue_all(self._opus.add(position, payload or None, arrived))
+
+    def _enqueue_all(self, packets: list[DecodedPacket]) -> None:
+        for packet in packets:
+            self._enqueue(*packet)
+
+    def _enqueue(self, position: StreamPosition, pcm: bytes, arrived: float) -> None:
+        """Put the sound of a packet into the jitter buffer."""
         sequence, timestamp, sequence_there, timestamp_there = self._splice
         sequence_there += position.sequence - sequence
         timestamp_there += (position.timestamp - timestamp) * self.rate // self._clock
@@ -228,9 +270,9 @@ class RtpReceiver:
             self.unknown += 1
 
     def _noise(self, payload: bytes) -> bytes:
-        """20 ms of the noise that RFC 3389 describes: its level is in -dBov; its spectrum is left out."""
+        """20 ms of comfort noise at the level of RFC 3389, which is in -dBov; its spectrum is not used."""
         level = payload[0] & 0x7F if payload else _QUIETEST
         rms = 32768 * 10 ** (-level / 20)
-        noise = self._dice.standard_normal(self.rate // 50, np.float32) * np.float32(rms)
+        noise = self._rng.standard_normal(self.rate // 50, np.float32) * np.float32(rms)
         pcm: bytes = np.clip(noise, -32768, 32767).astype("<i2").tobytes()
         return pcm

@@ -1,4 +1,4 @@
-"""How one source is received: which packets are its own, how many are missing, how unevenly they come.
+"""The reception of one source: which packets are its own, how many are missing, and their jitter. No I/O.
 
 Source: RFC 3550, appendices A.1 (sequence numbers), A.3 (loss) and A.8 (jitter).
 """
@@ -15,24 +15,27 @@ _SEQUENCES, _TIMESTAMPS = 1 << 16, 1 << 32
 
 
 class StreamPosition(NamedTuple):
-    """Where a packet belongs in its source's stream: both numbers grow without wrapping."""
+    """The place of a packet in its stream: the sequence number and the timestamp, extended so that they never wrap."""
 
     sequence: int
     timestamp: int
 
 
 class Reception:
-    """The packets of one synchronization source `ssrc`, whose timestamps run at `clock` Hz.
+    """The packets of one synchronization source.
 
-    A source that is not `trusted` has to send two packets in order before the first counts.
+    Args:
+        ssrc: its number.
+        clock: the rate of its timestamps in Hz.
+        trusted: whether its first packet counts at once; otherwise it has to send two packets in order before.
     """
 
     def __init__(self, ssrc: int, *, clock: int, trusted: bool) -> None:
         self.ssrc = ssrc
         self.received = 0
-        """Packets that counted, duplicates too."""
+        """How many packets counted, duplicates too."""
         self.jitter_s = 0.0
-        """Interarrival jitter, A.8."""
+        """The interarrival jitter in seconds (A.8)."""
         self._clock = clock
         self._probation = 0 if trusted else MIN_SEQUENTIAL - 1
         self._base = self._highest = -1  # extended: with the number of times that it wrapped
@@ -42,26 +45,33 @@ class Reception:
 
     @property
     def expected(self) -> int:
-        """Packets that were sent, by their numbers."""
+        """How many packets were sent, by their sequence numbers."""
         return self._highest - self._base + 1 if self.received else 0
 
     @property
     def lost(self) -> int:
-        """Packets that are missing; negative where more came twice than are missing, as in A.3."""
+        """How many packets are missing (A.3); negative when there were more duplicates than losses."""
         return self.expected - self.received
 
     @property
     def highest(self) -> int:
-        """The extended highest sequence number received, of 32 bits."""
+        """The extended highest sequence number received, modulo 2^32."""
         return self._highest & 0xFFFFFFFF
 
     def add(
         self, sequence: int, timestamp: int, arrived: float, *, sound: bool = True
     ) -> StreamPosition | None:
-        """A packet that arrived at `arrived` seconds. Only one of `sound` tells of jitter: a key's packets
-        all have the time of its beginning.
+        """Count a packet.
 
-        None for one that does not count: of a source on probation, or with a number that is far off.
+        Args:
+            sequence: its sequence number.
+            timestamp: its timestamp.
+            arrived: the time of its arrival in seconds.
+            sound: whether it tells of jitter; all packets of a key have the timestamp of the key's beginning.
+
+        Returns:
+            Its place in the stream; None when it does not count, because the source is on probation or the sequence
+            number is far off.
         """
         if not self.received and not self._admit(sequence, timestamp):
             return None
@@ -86,13 +96,13 @@ class Reception:
         return position
 
     def fraction_lost(self) -> float:
-        """Of the packets expected since the last call of this, how many are missing: 0.0 to 1.0."""
+        """The fraction (0.0 to 1.0) of packets that are missing since this was called last."""
         expected, received = self.expected - self._expected_told, self.received - self._received_told
         self._expected_told, self._received_told = self.expected, self.received
         return max(0.0, (expected - received) / expected) if expected > 0 else 0.0
 
     def _admit(self, sequence: int, timestamp: int) -> bool:
-        """The first packets: whether this one is the first that counts."""
+        """Whether this packet is the first one that counts."""
         if self._probation:
             in_order = sequence == (self._highest + 1) & 0xFFFF and self._highest >= 0
             self._probation = self._probation - 1 if in_order else MIN_SEQUENTIAL - 1

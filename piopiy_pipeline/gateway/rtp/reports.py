@@ -1,6 +1,4 @@
-"""What both sides of a call report to each other of how they receive: when to, and what it says.
-
-No I/O: times are seconds of one clock, and `wall_s` is what is to be added to it for the Unix time.
+"""The RTCP reports of a call: when we send them, what they say, and what the peer's reports say. No I/O.
 
 Source: RFC 3550, sections 6.2 to 6.4 (intervals, reports, round trip) and appendix A.7.
 """
@@ -20,24 +18,33 @@ _UNIX_TO_NTP_S = 2_208_988_800
 
 
 class Reporter:
-    """The reports of one call, in both directions. `ssrc` is ours, `clock` the stream's rate in Hz."""
+    """The reports of one call, in both directions. Times are in seconds of one clock.
+
+    Args:
+        ssrc: that of our stream.
+        cname: the name of our end (RFC 3550, section 6.5.1).
+        clock: the rate of the stream's timestamps in Hz.
+        now: the time.
+        wall_s: the difference from `now` to the Unix time.
+        rng: varies the intervals; None: a random one.
+    """
 
     def __init__(
-        self, *, ssrc: int, cname: str, clock: int, now: float, wall_s: float, dice: Random | None = None
+        self, *, ssrc: int, cname: str, clock: int, now: float, wall_s: float, rng: Random | None = None
     ) -> None:
         self.clock = clock
         self.loss: float | None = None
-        """Of what we sent, the part that the peer missed: all of the call's. None until it reports."""
+        """The fraction of our packets that the peer has missed since the call began; None until it reports."""
         self.jitter_s: float | None = None
-        """The jitter that the peer measured last."""
+        """The jitter that the peer measured last, in seconds."""
         self.round_trip_s: float | None = None
-        """The shortest that was measured."""
+        """The shortest round trip that was measured, in seconds."""
         self.goodbye = False
-        """Whether the peer's stream has said that it ends."""
+        """Whether the peer has said that its stream ends."""
         self._ssrc = ssrc
         self._cname = cname
         self._wall_s = wall_s
-        self._dice = dice or Random()
+        self._rng = rng or Random()
         self._due = now + self._wait_s() / 2  # the first one earlier, 6.2
         self._peer_report: tuple[int, int, float] | None = None  # its source, middle NTP, and its arrival
 
@@ -56,8 +63,17 @@ class Reporter:
         sending: bool = True,
         leaving: bool = False,
     ) -> bytes:
-        """The compound packet to send `now`: what was sent, with the stream's `timestamp` of this moment,
-        and how the peer's stream is received."""
+        """Build the compound packet to send.
+
+        Args:
+            now: the time.
+            reception: the counters of the peer's stream, if there is one.
+            timestamp: that of our stream at this time.
+            packets: how many we have sent.
+            octets: the bytes of payload that we have sent.
+            sending: whether we send at all; otherwise it is a receiver report.
+            leaving: whether a goodbye follows.
+        """
         self._due = now + self._wait_s()
         blocks: tuple[ReportBlock, ...] = ()
         if reception is not None and reception.received:
@@ -81,9 +97,15 @@ class Reporter:
         return compound + build_goodbye(self._ssrc) if leaving else compound
 
     def receive(self, datagram: bytes, arrived: float, *, sent: int) -> None:
-        """What the peer reports; `sent` are the packets that it could have received.
+        """Take a report of the peer.
 
-        Raises `RtpError` for what is no RTCP.
+        Args:
+            datagram: the compound packet.
+            arrived: the time of its arrival.
+            sent: how many packets the peer could have received.
+
+        Raises:
+            RtpError: it is no RTCP.
         """
         reports, goodbye = parse_rtcp(datagram)
         self.goodbye = self.goodbye or goodbye
@@ -107,4 +129,4 @@ class Reporter:
         return int((now + self._wall_s + _UNIX_TO_NTP_S) * (1 << 32)) & 0xFFFFFFFFFFFFFFFF
 
     def _wait_s(self) -> float:
-        return INTERVAL_S * self._dice.uniform(0.5, 1.5) / _COMPENSATION
+        return INTERVAL_S * self._rng.uniform(0.5, 1.5) / _COMPENSATION

@@ -1,7 +1,6 @@
-"""RTCP packets: the reports of both sides, to bytes and back.
+"""RTCP packets: parsing and building of the reports of both sides. No I/O.
 
-Of what a peer sends, sender and receiver reports and goodbyes are read; names, applications' packets and
-feedback are passed over.
+Sender reports, receiver reports and goodbyes are parsed; names, application packets and feedback are skipped.
 
 Source: RFC 3550, section 6 and appendix A.2.
 """
@@ -25,7 +24,7 @@ _CNAME = 1
 
 @dataclass(frozen=True, slots=True)
 class ReportBlock:
-    """How one source is received. `jitter` and `highest` as they stand in the packet, times in 1/65536 s."""
+    """The reception of one source. `jitter` is in units of the stream's clock, times are in 1/65536 s."""
 
     ssrc: int
     fraction_lost: float
@@ -33,14 +32,14 @@ class ReportBlock:
     highest: int
     jitter: int
     last_report: int
-    """The middle of the time stamp of the last sender report that came from the source; 0: none came."""
+    """The middle 32 bits of the NTP time of the last sender report of the source; 0: none came."""
     delay: int
-    """The time since then."""
+    """The time since that report arrived."""
 
 
 @dataclass(frozen=True, slots=True)
 class RtcpReport:
-    """A sender's report, or a receiver's: then `ntp` is None.
+    """A sender report, or, when `ntp` is None, a receiver report.
 
     `ntp` is the wall clock as RTCP counts it (32 bits of seconds since 1900, 32 bits of fraction),
     `timestamp` the same moment on the stream's own clock.
@@ -55,9 +54,13 @@ class RtcpReport:
 
 
 def parse_rtcp(datagram: bytes) -> tuple[list[RtcpReport], bool]:
-    """The reports in a compound packet, and whether it holds a goodbye.
+    """Parse a compound packet.
 
-    Raises `RtpError` where versions or lengths cannot be right; nothing of such a packet counts.
+    Returns:
+        Its reports, and whether it has a goodbye.
+
+    Raises:
+        RtpError: a version or a length is wrong; then nothing of the packet counts.
     """
     reports: list[RtcpReport] = []
     goodbye = False
@@ -81,7 +84,7 @@ def parse_rtcp(datagram: bytes) -> tuple[list[RtcpReport], bool]:
 
 
 def build_report(report: RtcpReport, cname: str) -> bytes:
-    """A compound packet: the report, and the name that section 6.1 asks for."""
+    """Build a compound packet: the report, and the name that section 6.1 demands."""
     body = _SSRC.pack(report.ssrc)
     if report.ntp is not None:
         body += _SENDER.pack(
@@ -110,7 +113,7 @@ def build_report(report: RtcpReport, cname: str) -> bytes:
 
 
 def build_goodbye(ssrc: int) -> bytes:
-    """What stands behind the last report of a source that leaves."""
+    """Build the packet that follows the last report of a source."""
     return _packet(_BYE, 1, _SSRC.pack(ssrc))
 
 

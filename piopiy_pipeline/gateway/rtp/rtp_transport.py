@@ -1,11 +1,10 @@
-"""A call's media on its sockets: a thin shell around `RtpSession`.
+"""The RTP and RTCP sockets of a call: a thin shell around `RtpSession`.
 
-The sockets are read once a beat and not when a packet comes. Forty calls are two thousand packets a
-second; to be woken for each costs more than all that is done with them, and no voice would leave the
-jitter buffer before the beat anyway. The kernel tells when each of them came, so that a loop that was
-busy does not look like a network that is bad. Nor is it asked whether there is another where none can be
-missing: a packet that came within the last 20 ms, in a call that has what this beat needs, is nearly
-always the last one, and what follows it is read with the next beat, and has its own time.
+The sockets are read once every 20 ms, and not when a packet comes. Forty calls are two thousand packets a second; to
+be woken for each of them costs more than their handling, and no sound would leave the jitter buffer before the next
+frame tick anyway. The kernel says when each packet came, so that a busy event loop does not look like a bad network.
+Reading stops early where no packet can be missing: a packet that came within the last 20 ms, in a call that has all
+the sound for this frame, is nearly always the last one. What follows it is read at the next tick.
 """
 
 from __future__ import annotations
@@ -25,46 +24,57 @@ from piopiy_pipeline.gateway.sip.sdp.negotiation import AgreedMedia
 
 __all__ = ["RtpTransport"]
 
-READS_PER_BEAT = 32
-"""Of the caller: more than a stall of the loop piles up. Of a flood, the kernel drops the rest."""
-STRANGERS_PER_BEAT = 256
-"""Packets of others cost little, and must not keep the caller's waiting: so many, and those are lost after all."""
-RTCP_BEATS = 10
+READS_PER_TICK = 32
+"""Packets of the caller that are read at once: more than a stall of the loop piles up. The kernel drops a flood."""
+STRANGERS_PER_TICK = 256
+"""Packets of any source that are read at once: those of others cost little, and must not delay the caller's."""
+RTCP_TICKS = 10
+"""The RTCP socket is read at every tenth tick."""
 FRAME_S = 0.02
-_LONGEST_WAIT_S = 10.0  # in a socket: a wall clock that was set in between must not make it come tomorrow
-_DRIFT_S = 1e-5  # a reading: faster than two clocks of one machine go apart
+_LONGEST_WAIT_S = 10.0  # of a packet in a socket: a wall clock that is set must not make it days
+_DRIFT_S = 1e-5  # for each reading: two clocks of one machine drift apart more slowly
 _ANCILLARY = socket.CMSG_SPACE(16)
 _TIMESPEC = Struct("@ll")
 
 
 class RtpTransport:
-    """The media of one call, on `sockets`, which are closed with it. Needs a running loop."""
+    """The media of one call on its sockets. It needs a running event loop.
+
+    Args:
+        sockets: the bound sockets; they are closed with the transport.
+    """
 
     def __init__(self, sockets: MediaSockets) -> None:
         self.session: RtpSession | None = None
-        """None until `open`, and after `close`."""
+        """The session; None until `open`, and after `close`."""
         self.dropped = 0
-        """Packets that the network did not take."""
+        """Packets that the socket did not take."""
         self._sockets = sockets
         self._ipv6 = sockets.rtp.family == socket.AF_INET6
         self._loop = asyncio.get_running_loop()
-        self._beats = 0
+        self._ticks = 0
         self._read_at = 0.0
-        self._ahead_s = float("inf")  # the wall clock, of the loop's
+        self._ahead_s = float("inf")  # of the wall clock, relative to the loop's
         self._closed = False
 
     @property
     def port(self) -> int:
-        """Where the caller is to send."""
+        """The port to which the caller is to send RTP."""
         return self._sockets.port
 
     @property
     def stamped(self) -> bool:
-        """Whether the kernel tells when packets come."""
+        """Whether the kernel says when packets came."""
         return self._sockets.stamped
 
     def open(self, media: AgreedMedia, *, rate: int, cname: str) -> RtpSession:
-        """Signalling has agreed: what came before is not heard. The sound has `rate` Hz, both ways."""
+        """Begin the session. What came to the sockets before is thrown away.
+
+        Args:
+            media: what signalling has agreed on.
+            rate: the sample rate of the sound in Hz, both ways.
+            cname: the name of our end in reports.
+        """
         for one in (self._sockets.rtp, self._sockets.rtcp):
             for _ in self._arrivals(one, 1000):
                 pass
@@ -73,32 +83,39 @@ class RtpTransport:
         return self.session
 
     def send(self, frame: bytes) -> None:
-        """20 ms of the bot's voice."""
+        """Send 20 ms of the bot's speech, PCM at the rate of the session."""
         if self.session is not None and not self._closed:
-            packet = self.session.voice(frame)
+            packet = self.session.speech(frame)
             if packet is not None:
                 self._send(self._sockets.rtp, packet, self.session.destination)
 
-    def beat(self, now: float) -> tuple[bytes, str]:
-        """Every 20 ms, behind `send`: what the caller said in them, and the keys that were pressed."""
+    def poll(self, now: float) -> tuple[bytes, str]:
+        """Read what came, and send what is due. To be called every 20 ms, after `send`.
+
+        Args:
+            now: the event loop's time in seconds.
+
+        Returns:
+            The caller's PCM of these 20 ms, and the keys that were pressed.
+        """
         session = self.session
         if session is None or self._closed:
             return b"", ""
         keys = ""
-        voices, first = 0, True  # where strangers send too, the caller's next packet is looked for
-        for datagram, source, arrived in self._arrivals(self._sockets.rtp, STRANGERS_PER_BEAT):
+        of_caller, first = 0, True  # where strangers send, too, the caller's next packet is looked for
+        for datagram, source, arrived in self._arrivals(self._sockets.rtp, STRANGERS_PER_TICK):
             keys += session.receive(datagram, source, arrived)
             if source == session.destination:
-                voices += 1
+                of_caller += 1
                 recent = self.stamped and self._read_at - arrived < FRAME_S
-                if voices >= READS_PER_BEAT or (first and recent and session.can_wait(now)):
+                if of_caller >= READS_PER_TICK or (first and recent and session.can_wait(now)):
                     break
             first = False
-        self._beats += 1
-        if self._beats % RTCP_BEATS == 0:
-            for datagram, source, arrived in self._arrivals(self._sockets.rtcp, READS_PER_BEAT):
+        self._ticks += 1
+        if self._ticks % RTCP_TICKS == 0:
+            for datagram, source, arrived in self._arrivals(self._sockets.rtcp, READS_PER_TICK):
                 session.receive_rtcp(datagram, source, arrived)
-        pcm, rtp, rtcp = session.beat(now)
+        pcm, rtp, rtcp = session.tick(now)
         if rtp is not None:
             self._send(self._sockets.rtp, rtp, session.destination)
         if rtcp is not None:
@@ -106,7 +123,7 @@ class RtpTransport:
         return pcm, keys
 
     def close(self) -> None:
-        """Say goodbye, and give the ports back. Once is enough."""
+        """Send a goodbye, and close the sockets. A second call does nothing."""
         if self._closed:
             return
         self._closed = True
@@ -125,11 +142,11 @@ class RtpTransport:
         try:
             by.sendto(datagram, (socket_host(to[0], ipv6=self._ipv6), to[1]))
         except OSError:
-            # A network that is down or has no room: the voice goes on, and this piece of it is lost.
+            # The network is down or has no room: this packet is lost, and the speech goes on.
             self.dropped += 1
 
     def _arrivals(self, by: socket.socket, limit: int) -> Iterator[tuple[bytes, Address, float]]:
-        """What has come, at most `limit` datagrams, each with its source and the loop's time of its arrival."""
+        """At most `limit` datagrams that have come, each with its source and the loop's time of its arrival."""
         wall = time.time()
         now = self._read_at = wall - self._ahead(wall)
         stamped = self._sockets.stamped
@@ -139,7 +156,7 @@ class RtpTransport:
             except BlockingIOError:
                 return
             except OSError:
-                continue  # what an earlier packet of ours met at its destination, told here
+                continue  # an ICMP error about an earlier packet of ours
             arrived = now
             if stamped and ancillary:
                 seconds, nanoseconds = _TIMESPEC.unpack_from(ancillary[0][2])
@@ -147,10 +164,10 @@ class RtpTransport:
             yield datagram, (canonical_host(source[0]), source[1]), arrived
 
     def _ahead(self, wall: float) -> float:
-        """How far ahead of the loop's clock the wall clock is, by which the kernel stamps.
+        """How many seconds the wall clock, which the kernel stamps with, is ahead of the loop's clock.
 
-        Some loops tell at what time their present turn began, and a beat is a long turn. So the least
-        that was ever read is nearest to the truth, but for what the clocks go apart, and for one being set.
+        Some loops return the time at which their present turn began, and a turn with a frame tick is long. So the
+        least difference that was ever read is nearest to the truth, except for drift, and for a clock that is set.
         """
         ahead = wall - self._loop.time()
         if self._ahead_s < ahead < self._ahead_s + 1.0:

@@ -1,7 +1,7 @@
-"""The bot's side of a call's RTP: a packet every 20 ms, of its voice, of silence, or of a key. No I/O.
+"""The outgoing RTP of a call: a packet every 20 ms, with the bot's speech, silence, or a key. No I/O.
 
-Towards a phone the stream goes on while the bot is silent: there are phones, and routers on the way to
-them, that take a stream which stops for a call that has ended. Silence is a payload made once.
+The stream to a phone continues while the bot is silent: there are phones, and routers on the way to them, that
+treat a stream which stops as a call that has ended.
 """
 
 from __future__ import annotations
@@ -22,25 +22,32 @@ FRAME_S = FRAME_MS / 1000
 _ROWS, _COLUMNS = (697, 770, 852, 941), (1209, 1336, 1477, 1633)
 _PAD = "123A456B789C*0#D"
 _TONE_S, _PAUSE_S = 0.16, 0.08
-_TONE_PEAK = 8000.0  # of each of the two: -9 dBm0 or so together
-_MAX_TONE_FRAMES = 768  # of 64 keys
+_TONE_PEAK = 8000.0  # of each of the two tones: about -9 dBm0 together
+_MAX_TONE_FRAMES = 768  # those of 64 keys
 
 
 class RtpSender:
-    """The outgoing stream of one call. Times are in seconds; one `beat` every 20 ms, behind its `voice`."""
+    """The outgoing stream of one call: every 20 ms `speech`, if there is any, and then `filler`.
+
+    Args:
+        codec: what the peer takes.
+        payload_type: its payload type.
+        event_type: the payload type of telephone events; None: the peer takes none, and keys are sent as tones.
+        rng: gives the SSRC and the first numbers; None: a random one.
+    """
 
     def __init__(
-        self, *, codec: Codec, payload_type: int, event_type: int | None, dice: Random | None = None
+        self, *, codec: Codec, payload_type: int, event_type: int | None, rng: Random | None = None
     ) -> None:
-        dice = dice or Random()
-        self.ssrc = dice.getrandbits(32)
+        rng = rng or Random()
+        self.ssrc = rng.getrandbits(32)
         self.packets = 0
         self.octets = 0
-        """Of payload."""
+        """The bytes of payload that were sent."""
         self.held = False
-        """Whether the peer wants to hear nothing at present: then nothing is sent."""
-        self._sequence = dice.getrandbits(16)
-        self._base = dice.getrandbits(32)
+        """Whether the peer has us on hold: then nothing is sent."""
+        self._sequence = rng.getrandbits(16)
+        self._base = rng.getrandbits(32)
         self._origin: float | None = None
         self._frames = 0  # since the origin: the time of the packet that was sent last
         self._spoke = False
@@ -63,11 +70,11 @@ class RtpSender:
 
     @property
     def timestamp(self) -> int:
-        """Of the packet that was sent last, on the stream's clock, of 32 bits."""
+        """The timestamp of the packet that was sent last, on the stream's clock, modulo 2^32."""
         return (self._base + self._frames * self._step) & 0xFFFFFFFF
 
     def press(self, keys: str) -> None:
-        """Send keys, behind those that are being sent. Raises `ValueError` for what is none."""
+        """Queue keys to be sent. Raises `ValueError` for a character that is no key."""
         if self._event_type is not None:
             self._keys.press(keys)
             return
@@ -75,28 +82,28 @@ class RtpSender:
             if len(self._tones) < _MAX_TONE_FRAMES:
                 self._tones += key_tone(key, self.codec.rate)
 
-    def voice(self, pcm: bytes) -> bytes | None:
-        """20 ms of the bot's voice: the packet to send, or None while a key takes its place, or nobody listens."""
+    def speech(self, pcm: bytes) -> bytes | None:
+        """The packet of 20 ms of PCM at the codec's rate; None while a key takes its place, and on hold."""
         if self.held or self._keys.next_is_key or self._tones:
             return None
         self._spoke = True
         self._frames += 1
         return self._packet(self.codec.encode(pcm))
 
-    def beat(self, now: float) -> bytes | None:
-        """The packet of these 20 ms if the voice was none: a key, a tone, or silence."""
+    def filler(self, now: float) -> bytes | None:
+        """The packet of these 20 ms if there was no `speech`: a key, a tone, or silence. `now` is in seconds."""
         if self._origin is None:
             self._origin = now - (self._frames or 1) * FRAME_S
         if self._spoke:
             self._spoke = False
-            self._keys.beat()  # a pause between keys, which goes on
+            self._keys.next_packet()  # the pause between keys goes on
             return None
-        # Behind a stall of the loop, time has gone on all the same.
+        # After a stall of the event loop the timestamps have to follow the time.
         self._frames = max(self._frames + 1, round((now - self._origin) / FRAME_S))
         if self.held:
             self._marker = True
             return None
-        key = self._keys.beat()
+        key = self._keys.next_packet()
         if key is not None and self._event_type is not None:
             if key.first:
                 self._key_frame = self._frames
@@ -120,9 +127,17 @@ class RtpSender:
 
 
 def key_tone(key: str, rate: int) -> list[bytes]:
-    """A key as the sound that a telephone makes (ITU-T Q.23), with a pause: frames of 20 ms at `rate` Hz.
+    """Make the tone of a key (ITU-T Q.23), followed by a pause.
 
-    Raises `ValueError` for what is no key.
+    Args:
+        key: one of `KEYS`.
+        rate: the sample rate in Hz.
+
+    Returns:
+        Frames of 20 ms of PCM.
+
+    Raises:
+        ValueError: `key` is no key.
     """
     if key not in KEYS:
         raise ValueError(f"{key!r} is no key: there are {KEYS}")

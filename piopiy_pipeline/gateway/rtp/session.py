@@ -1,7 +1,7 @@
-"""The media of one telephone call: its stream in, its stream out, and the reports of both. No I/O.
+"""The RTP session of a telephone call: the incoming stream, the outgoing stream, and the reports of both. No I/O.
 
-Datagrams come in with their source and the time of their arrival; once every 20 ms `beat` says what the
-caller was heard to say and what is to be sent. Times are in seconds of one clock.
+Datagrams come in with their source and the time of their arrival. Once every 20 ms `tick` returns the caller's sound
+and what is to be sent. Times are in seconds of one clock.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from random import Random
 from typing import NamedTuple
 
 from piopiy_pipeline.gateway.access.networks import canonical_host, parse_address
-from piopiy_pipeline.gateway.rtp.codecs import Codec, make_codec
+from piopiy_pipeline.gateway.rtp.codecs import Codec, OpusCodec, make_codec
 from piopiy_pipeline.gateway.rtp.packet import RtpError, is_rtcp, parse_rtp
 from piopiy_pipeline.gateway.rtp.receiver import Address, RtpReceiver
 from piopiy_pipeline.gateway.rtp.reports import Reporter
@@ -21,13 +21,15 @@ __all__ = ["RtpSession", "RtpTick", "reachable"]
 
 FRAME_S = 0.02
 UNPROVEN_S = 5.0
-"""So long somebody is sent the voice who has never been heard of."""
-MOST_BEATS = 20
-"""So many are caught up with: 400 ms, which is what the jitter buffer holds."""
+"""How long speech is sent to an address from which nothing has come."""
+MOST_FRAMES = 20
+"""How many frames are caught up with after a stall: 400 ms, which is what the jitter buffer holds."""
+FEC_PARAMETER = "useinbandfec=1"
+"""By which a peer says that it makes use of in-band FEC (RFC 7587, section 6.1)."""
 
 
 class RtpTick(NamedTuple):
-    """What 20 ms came to (more, behind a stall): the caller's sound, and the packets to send."""
+    """The caller's sound of 20 ms (of more after a stall), and the packets to send."""
 
     pcm: bytes
     rtp: bytes | None
@@ -35,12 +37,18 @@ class RtpTick(NamedTuple):
 
 
 class RtpSession:
-    """See the module. `media` is what signalling has agreed on; `wall_s` is Unix time less `now`.
+    """Both streams of one call.
 
-    `rate` is that of the sound, both ways: the first codec's own, or the given one.
+    A caller may write anybody's address into the session description. So speech goes there only while the caller is
+    `awaited`, and for no longer than `UNPROVEN_S` before something comes from there.
 
-    Whoever calls may write anybody's address into the description. So the voice goes there only while the
-    caller is `awaited`, and for no longer than `UNPROVEN_S` before something comes from there.
+    Args:
+        media: what signalling has agreed on.
+        now: the time.
+        wall_s: the difference from `now` to the Unix time.
+        cname: the name of our end in reports.
+        rate: the sample rate of the sound in Hz, both ways; None: that of the first codec.
+        rng: gives the first numbers of the stream and varies the intervals of reports; None: a random one.
     """
 
     def __init__(
@@ -51,39 +59,39 @@ class RtpSession:
         wall_s: float,
         cname: str,
         rate: int | None = None,
-        dice: Random | None = None,
+        rng: Random | None = None,
     ) -> None:
         codec = make_codec(media.codec.name, rate)
         self.rate = codec.rate
         self.malformed = 0
         """Datagrams that were neither RTP nor RTCP."""
         self.awaited = True
-        """False: nobody is known to be there but who is heard, because a call may have a false sender."""
+        """Whether speech may go to the signalled address: not while the call may have a false source address."""
         self.held = False
-        """Whether one side has the other on hold. What a phone sends then is its music, and not for the bot."""
+        """Whether one side has the other on hold. What a phone sends then is its hold music, and not for the bot."""
         self._media = media
         self._silence = bytes(self.rate // 50 * 2)
         self._rtcp_source: Address | None = None
         self._heard_at = self._agreed_at = now
         self._proven = self._given_up = False
-        self._beat_at: float | None = None
+        self._ticked_at: float | None = None
         self._receiver = RtpReceiver(rate=self.rate)
         events = media.events_out
         self._sender = RtpSender(
             codec=codec,
             payload_type=media.codec.payload_type,
             event_type=events.payload_type if events else None,
-            dice=dice,
+            rng=rng,
         )
         self._reporter = Reporter(
-            ssrc=self._sender.ssrc, cname=cname, clock=codec.clock, now=now, wall_s=wall_s, dice=dice
+            ssrc=self._sender.ssrc, cname=cname, clock=codec.clock, now=now, wall_s=wall_s, rng=rng
         )
         self._agree(media, codec)
 
-    # ------------------------------------------------------------------ signalling's side
+    # ------------------------------------------------------------------ used by signalling
 
     def agree(self, media: AgreedMedia, now: float) -> None:
-        """Signalling has agreed anew: another address, another codec, hold or resume."""
+        """Take what signalling has agreed on anew: another address, another codec, hold or resume."""
         if media == self._media:
             return
         self._heard_at = now
@@ -101,19 +109,19 @@ class RtpSession:
         self._agree(media, codec)
 
     def expect(self, host: str) -> None:
-        """Signalling comes from this address: see `RtpReceiver.home`. A name says nothing."""
+        """Signalling comes from this address: see `RtpReceiver.home`. A name is ignored."""
         if reachable(host, 1) is not None:
             self._receiver.home = canonical_host(host)
 
     @property
     def destination(self) -> Address | None:
-        """Where the bot's voice is to be sent: where the caller's comes from, once that is known."""
+        """Where speech is to be sent: to where the caller's packets come from, once that is known."""
         source = self._receiver.source
         return self._signalled if source is None and self.awaited and not self._given_up else source
 
     @property
     def rtcp_mux(self) -> bool:
-        """Whether reports go by RTP's port."""
+        """Whether reports go by the port of RTP."""
         return self._media.rtcp_mux
 
     @property
@@ -129,13 +137,13 @@ class RtpSession:
         return (source[0], source[1] + 1) if source[1] < 65535 else None
 
     def unheard_s(self, now: float) -> float:
-        """For how long nothing has come that is the caller's; 0 while the caller need not send."""
+        """For how many seconds nothing of the caller has come; 0 while the caller need not send."""
         return 0.0 if self.held else now - self._heard_at
 
-    # ------------------------------------------------------------------ the network's side
+    # ------------------------------------------------------------------ datagrams
 
     def receive(self, datagram: bytes, source: Address, arrived: float) -> str:
-        """What came to the port of RTP. The key that the caller pressed with it, if any."""
+        """Take a datagram of the RTP port. Returns the key that it begins, or ""."""
         if is_rtcp(datagram):
             self.receive_rtcp(datagram, source, arrived)
             return ""
@@ -151,7 +159,7 @@ class RtpSession:
         return key
 
     def receive_rtcp(self, datagram: bytes, source: Address, arrived: float) -> None:
-        """What came to the port of RTCP. Reports from elsewhere than the caller's address do not count."""
+        """Take a datagram of the RTCP port. Reports from another host than the caller's are ignored."""
         expected = self._receiver.source or self._signalled
         if expected is None or source[0] != expected[0]:
             self._receiver.strangers += 1
@@ -161,68 +169,77 @@ class RtpSession:
         except RtpError:
             self.malformed += 1
             return
+        codec = self._sender.codec
+        if (
+            self._reporter.loss is not None
+            and isinstance(codec, OpusCodec)
+            and FEC_PARAMETER in self._media.codec.fmtp.replace(" ", "")
+        ):
+            codec.expect_loss(self._reporter.loss)
         self._heard_at = arrived
         self._proven, self._given_up = True, False
         if not self.rtcp_mux:
             self._rtcp_source = source
 
-    # ------------------------------------------------------------------ the bot's side
+    # ------------------------------------------------------------------ sound
 
-    def voice(self, pcm: bytes) -> bytes | None:
-        """20 ms of the bot's voice: the packet to send, if any."""
-        return self._sender.voice(pcm)
+    def speech(self, pcm: bytes) -> bytes | None:
+        """The packet of 20 ms of the bot's speech, PCM at `rate`; None when it is not to be sent."""
+        return self._sender.speech(pcm)
 
     def press(self, keys: str) -> None:
-        """Send keys to the caller. Raises `ValueError` for what is none."""
+        """Send keys to the caller. Raises `ValueError` for a character that is no key."""
         self._sender.press(keys)
 
-    def beat(self, now: float) -> RtpTick:
-        """To be called every 20 ms, behind the `voice` of these.
+    def tick(self, now: float) -> RtpTick:
+        """20 ms have passed. To be called every 20 ms, after the `speech` of them.
 
-        When some were left out, because the loop was busy, the caller's sound of all of them is in the next:
-        what waited would be heard late for the rest of the call.
+        When ticks were left out because the loop was busy, the next one returns the caller's sound of all of them:
+        otherwise it would be heard late for the rest of the call.
         """
-        beats = 1 if self._on_time(now) else self._beats(now)
-        self._beat_at = now
+        frames = 1 if self._on_time(now) else self._frames_since(now)
+        self._ticked_at = now
         if not self._proven:
             self._given_up = now - self._agreed_at > UNPROVEN_S
-        if beats == 1:
+        if frames == 1:
             pcm = self._receiver.take(now)
         else:
-            pcm = b"".join([self._receiver.take(now - later * FRAME_S) for later in range(beats - 1, -1, -1)])
+            pcm = b"".join(
+                [self._receiver.take(now - later * FRAME_S) for later in range(frames - 1, -1, -1)]
+            )
         if self.held:
-            pcm = self._silence * beats
-        rtp = self._sender.beat(now)
+            pcm = self._silence * frames
+        rtp = self._sender.filler(now)
         return RtpTick(pcm, rtp, self._report(now) if self._reporter.due(now) else None)
 
     def can_wait(self, now: float) -> bool:
-        """Whether a `beat` at `now` has all that it needs: packets that have come since may be received later."""
+        """Whether a `tick` at `now` has all the sound it needs, so that further datagrams may be read later."""
         return self._on_time(now) and self._receiver.supplied
 
     def _on_time(self, now: float) -> bool:
-        return self._beat_at is not None and now - self._beat_at < 1.5 * FRAME_S
+        return self._ticked_at is not None and now - self._ticked_at < 1.5 * FRAME_S
 
-    def _beats(self, now: float) -> int:
-        """How many 20 ms it is since the last."""
-        beats = 1 if self._beat_at is None else round((now - self._beat_at) / FRAME_S)
-        return min(max(beats, 1), MOST_BEATS)
+    def _frames_since(self, now: float) -> int:
+        """How many frames of 20 ms the last tick is ago."""
+        frames = 1 if self._ticked_at is None else round((now - self._ticked_at) / FRAME_S)
+        return min(max(frames, 1), MOST_FRAMES)
 
     def goodbye(self, now: float) -> bytes:
-        """The last report."""
+        """The last report, with a goodbye."""
         return self._report(now, leaving=True)
 
     def quality(self, now: float) -> dict[str, float]:
-        """How the line is, as far as it is known: packets counted, and milliseconds.
+        """The quality of the line so far: counted packets, and times in milliseconds.
 
-        ``peer_lost`` (a part of 1), ``peer_jitter_ms`` and ``round_trip_ms`` are from what the other side
-        reports, and missing until it does.
+        ``peer_lost`` (0.0 to 1.0), ``peer_jitter_ms`` and ``round_trip_ms`` come from the reports of the other
+        side; they are missing until it reports.
         """
         receiver, reporter = self._receiver, self._reporter
         stats = receiver.stats(now)
         quality = {
             "packets_received": receiver.received,
             "packets_lost": receiver.lost,
-            "packets_late": stats.late,
+            "packets_late": stats.late + receiver.late,
             "packets_strange": receiver.strangers + receiver.unknown + self.malformed,
             "packets_sent": self._sender.packets,
             "concealed_ms": round(1000 * stats.concealed_s),
@@ -267,9 +284,9 @@ class RtpSession:
 
 
 def reachable(host: str, port: int) -> Address | None:
-    """The address, if it is one that a call's media may be sent to: an address of one machine, not a name.
+    """The address, if media may be sent there: the address of one machine, and not a name; otherwise None.
 
-    A name would have to be looked up, with everybody waiting; and nobody's call goes to a whole network.
+    To resolve a name would take time, and media must not go to a multicast group.
     """
     address = parse_address(host)
     if address is None or address.is_multicast or address.is_unspecified or not 0 < port < 65536:

@@ -12,8 +12,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
-from piopiy_pipeline.gateway.sip.agent.phone_numbers import NumberPattern, dialled_number, matches
 from piopiy_pipeline.gateway.sip.sdp.negotiation import CodecName
+from piopiy_pipeline.gateway.sip.syntax.phone_numbers import NumberPattern, dialled_number, matches
 from piopiy_pipeline.gateway.sip.syntax.uri import SipUri
 
 __all__ = ["SipConfig", "SipRoute", "SipTrunk"]

@@ -17,7 +17,8 @@ from piopiy_pipeline.gateway.phones.phones import Phones
 from piopiy_pipeline.gateway.phones.sip_leg import SipLeg
 from piopiy_pipeline.gateway.rtp.ports import PortPool
 from piopiy_pipeline.gateway.sip.config import SipConfig
-from piopiy_pipeline.gateway.sip.dialog.listeners import Ending
+from piopiy_pipeline.gateway.sip.dialog.call_listener import Ending
+from piopiy_pipeline.gateway.sip.dialog.incoming_call import IncomingCall
 from piopiy_pipeline.gateway.sip.dialog.sip_call import SipCall
 from piopiy_pipeline.gateway.sip.sdp.negotiation import CodecName, Negotiation, SessionDescription
 from piopiy_pipeline.gateway.sip.transport.endpoint import SipEndpoint
@@ -56,8 +57,6 @@ class Caller:
 
     def call_reanswered(self, description: SessionDescription, now: float) -> None: ...
 
-    def call_reoffer_failed(self, code: int, phrase: str, now: float) -> None: ...
-
     def call_dtmf(self, digits: str, now: float) -> None: ...
 
     def call_transfer_progress(self, code: int, phrase: str, now: float) -> None: ...
@@ -71,7 +70,7 @@ class Caller:
 class Nobody:
     """Of the callers' own user agent: nobody calls them."""
 
-    def incoming_call(self, call: SipCall, now: float) -> None:
+    def incoming_call(self, call: IncomingCall, now: float) -> None:
         raise AssertionError("nobody calls the callers")
 
 
@@ -185,14 +184,14 @@ def test_what_goes_wrong_with_one_phone_ends_its_call_and_no_other(monkeypatch: 
             await here.answered(broken)
             [leg] = here.phones._legs
             await here.answered(sound)
-            beat = SipLeg.beat
+            tick = SipLeg.on_frame_tick
 
             def fails(self: SipLeg, now: float) -> None:
                 if self is leg:
                     raise ZeroDivisionError
-                beat(self, now)
+                tick(self, now)
 
-            monkeypatch.setattr(SipLeg, "beat", fails)
+            monkeypatch.setattr(SipLeg, "on_frame_tick", fails)
             assert (await broken.until_ended())[0] is Ending.PEER_HUNG_UP
             [record] = here.gateway.switchboard.snapshot().ended
             assert record.detail == "internal error of the gateway"

@@ -12,12 +12,14 @@ import pytest
 
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.core.dialling import DialFailure, DialRefused
+from piopiy_pipeline.gateway.phones.dialled_sip_leg import DialledSipLeg
 from piopiy_pipeline.gateway.phones.phones import metadata
-from piopiy_pipeline.gateway.phones.sip_leg import DialledSipLeg, SipLeg, refusal
+from piopiy_pipeline.gateway.phones.sip_leg import IncomingSipLeg, SipLeg, refusal
 from piopiy_pipeline.gateway.rtp.packet import build_rtp, parse_rtp
 from piopiy_pipeline.gateway.rtp.ports import PortPool
 from piopiy_pipeline.gateway.rtp.rtp_transport import RtpTransport
-from piopiy_pipeline.gateway.sip.dialog.listeners import CallListener, Ending
+from piopiy_pipeline.gateway.sip.dialog.call_listener import CallListener, Ending
+from piopiy_pipeline.gateway.sip.dialog.incoming_call import IncomingCall
 from piopiy_pipeline.gateway.sip.dialog.sip_call import SipCall
 from piopiy_pipeline.gateway.sip.sdp.negotiation import CodecName, Negotiation, SdpRefused, SessionDescription
 
@@ -135,7 +137,7 @@ class Stage:
         if dialled:
             self.leg: SipLeg = DialledSipLeg(self.line, ours, self.host, invite=self._invite)
         else:
-            self.leg = SipLeg(cast("SipCall", self.call), self.line, ours, self.host)
+            self.leg = IncomingSipLeg(cast("IncomingCall", self.call), self.line, ours, self.host)
             self.leg.attach(self.listener)
         self.listener.leg = self.leg
 
@@ -202,8 +204,8 @@ def test_a_call_rings_is_answered_with_our_address_and_then_sound_flows_both_way
         stage.speaks(5)
         leg.send_audio(b"\x00\x20" * 160)
         now = stage.now
-        for beat in range(4):
-            leg.beat(now + beat * 0.02)
+        for tick in range(4):
+            leg.on_frame_tick(now + tick * 0.02)
         assert len(stage.listener.sound) == 4 * 320
         assert any(stage.listener.sound)
         assert [payload == b"\xff" * 160 for payload in stage.hears()] == [False, True, True, True]
@@ -218,10 +220,10 @@ def test_who_may_have_a_false_sender_is_sent_no_voice_before_the_answer_was_ackn
     def of(stage: Stage) -> None:
         stage.call.present = False
         stage.leg.answer()
-        stage.leg.beat(stage.now)
+        stage.leg.on_frame_tick(stage.now)
         assert stage.hears() == []
         stage.leg.call_answered(None, stage.now)
-        stage.leg.beat(stage.now + 0.02)
+        stage.leg.on_frame_tick(stage.now + 0.02)
         assert len(stage.hears()) == 1
 
     story(of)
@@ -241,7 +243,7 @@ def test_an_offer_without_a_codec_of_ours_is_refused() -> None:
         offer = Negotiation(host="127.0.0.1", port=9, codecs=["opus"], session_id=3).offer()
         ours = Negotiation(host="127.0.0.1", port=9, codecs=CODECS, session_id=4)
         with pytest.raises(SdpRefused, match="none of G722, PCMU"):
-            SipLeg(cast("SipCall", NotedCall(offer)), stage.line, ours, stage.host)
+            IncomingSipLeg(cast("IncomingCall", NotedCall(offer)), stage.line, ours, stage.host)
 
     story(of)
 
@@ -297,7 +299,7 @@ def test_after_the_answer_it_ends_with_a_bye_and_everything_is_safe_to_call() ->
         leg.answer()
         leg.send_audio(bytes(320))
         leg.dtmf("1")
-        leg.beat(stage.now)
+        leg.on_frame_tick(stage.now)
         leg.call_dtmf("1", stage.now)
         leg.call_ended(Ending.PEER_HUNG_UP, 200, "", stage.now)
         assert not leg.refer("12", lambda accepted, detail, now: None)
@@ -330,9 +332,9 @@ def test_a_phone_that_is_not_heard_for_too_long_is_given_up() -> None:
     def of(stage: Stage) -> None:
         stage.leg.answer()
         start = stage.now
-        stage.leg.beat(start + 29.9)
+        stage.leg.on_frame_tick(start + 29.9)
         assert stage.listener.told == []
-        stage.leg.beat(start + 30.1)
+        stage.leg.on_frame_tick(start + 30.1)
         assert stage.listener.told == ["hangup media lost: nothing was heard of the phone for 30 s"]
         assert stage.call.noted[-1] == "hangup"
 
@@ -350,8 +352,8 @@ def test_on_hold_the_bot_hears_silence_the_phone_nothing_and_nobody_is_given_up(
         stage.speaks(5)
         leg.send_audio(b"\x00\x20" * 160)
         later = stage.now + 60
-        for beat in range(5):
-            leg.beat(later + beat * 0.02)
+        for tick in range(5):
+            leg.on_frame_tick(later + tick * 0.02)
         assert stage.hears() == []
         assert stage.listener.sound == bytes(5 * 320)
         assert stage.listener.told == []
@@ -373,7 +375,6 @@ def test_a_reinvite_without_an_offer_is_answered_with_ours() -> None:
         leg.call_reanswered(answer, stage.now)
         assert stage.line.session is not None
         assert stage.line.session.held
-        leg.call_reoffer_failed(491, "Request Pending", stage.now)
 
     story(of)
 
@@ -408,8 +409,8 @@ def test_keys_of_the_bot_go_out() -> None:
     def of(stage: Stage) -> None:
         stage.leg.answer()
         stage.leg.dtmf("5")
-        for beat in range(3):
-            stage.leg.beat(stage.now + beat * 0.02)
+        for tick in range(3):
+            stage.leg.on_frame_tick(stage.now + tick * 0.02)
         assert [payload[0] for payload in stage.hears()] == [5, 5, 5]
 
     story(of)
@@ -507,7 +508,7 @@ def test_a_dialled_phone_rings_answers_and_speaks() -> None:
         leg.call_answered(answer, stage.now)
         assert leg.rate == 16000
         stage.speaks(3)
-        leg.beat(stage.now)
+        leg.on_frame_tick(stage.now)
         assert stage.listener.told == ["rings", "answered"]
         assert len(stage.listener.sound) == 640
         leg.call_ended(Ending.PEER_HUNG_UP, 200, "", stage.now)

@@ -62,7 +62,7 @@ def test_a_payload_that_is_none_presses_nothing(payload: bytes) -> None:
 def test_a_key_is_sent_with_growing_durations_and_its_end_three_times() -> None:
     sender = KeySender(clock=8000)
     sender.press("5")
-    packets = [packet for packet in (sender.beat() for _ in range(20)) if packet is not None]
+    packets = [packet for packet in (sender.next_packet() for _ in range(20)) if packet is not None]
     assert [packet.first for packet in packets] == [True] + [False] * 9
     parsed = [struct.unpack("!BBH", packet.payload) for packet in packets]
     assert [duration for _, _, duration in parsed] == [160 * n for n in range(1, 9)] + [1280, 1280]
@@ -76,13 +76,13 @@ def test_keys_follow_each_other_with_a_pause_that_tells_them_apart() -> None:
     receiver = KeyReceiver()
     sender.press("11#a")
     told, started, gaps, quiet = "", 0, [], 0
-    for beat in range(100):
-        packet = sender.beat()
+    for tick in range(100):
+        packet = sender.next_packet()
         if packet is None:
             quiet += 1
             continue
         if packet.first:
-            started = beat * 160
+            started = tick * 160
             gaps.append(quiet)
         quiet = 0
         told += receiver.receive(started, packet.payload)

@@ -77,7 +77,7 @@ def test_a_call_survives_whatever_comes(
         receives=True,
         rtcp_port=SOURCES[0][1] + 1,
     )
-    one = RtpSession(agreed, now=0.0, wall_s=0.0, cname="fuzz", dice=Random(1))
+    one = RtpSession(agreed, now=0.0, wall_s=0.0, cname="fuzz", rng=Random(1))
     now = 0.0
     for datagram, source, later, rtcp in coming:
         now += later
@@ -85,8 +85,8 @@ def test_a_call_survives_whatever_comes(
             one.receive_rtcp(datagram, source, now)
         else:
             assert len(one.receive(datagram, source, now)) <= 1
-        pcm, rtp, _ = one.beat(now)
-        assert len(pcm) in [one.rate // 50 * 2 * beats for beats in (1, 2, 3)]
+        pcm, rtp, _ = one.tick(now)
+        assert len(pcm) in [one.rate // 50 * 2 * ticks for ticks in (1, 2, 3)]
         assert rtp is None or len(rtp) < 500
     quality = one.quality(now)
     assert all(value >= 0 for value in quality.values())

@@ -52,12 +52,12 @@ def level(pcm: bytes) -> int:
 
 
 def loudness(
-    one: RtpReceiver, phone: Phone, beats: int, *, start: float = 0.0, payload: bytes = LOUD
+    one: RtpReceiver, phone: Phone, ticks: int, *, start: float = 0.0, payload: bytes = LOUD
 ) -> list[int]:
-    """What is heard of so many packets, a beat behind each."""
+    """What is heard of so many packets, a tick behind each."""
     levels = []
-    for beat in range(beats):
-        now = start + beat * 0.02
+    for tick in range(ticks):
+        now = start + tick * 0.02
         phone.speak(one, now, payload)
         levels.append(level(one.take(now + 0.005)))
     return levels
@@ -81,10 +81,10 @@ def test_a_phone_behind_a_router_is_found_by_two_packets_in_order() -> None:
 
 def test_after_that_nobody_else_is_heard() -> None:
     one, phone, attacker = receiver(), Phone(BEHIND_NAT), Phone(ATTACKER, ssrc=6)
-    for beat in range(100):
-        phone.speak(one, beat * 0.02, FAINT)
-        assert attacker.speak(one, beat * 0.02 + 0.001) is None
-        assert level(one.take(beat * 0.02 + 0.005)) < 1000
+    for tick in range(100):
+        phone.speak(one, tick * 0.02, FAINT)
+        assert attacker.speak(one, tick * 0.02 + 0.001) is None
+        assert level(one.take(tick * 0.02 + 0.005)) < 1000
     assert one.source == BEHIND_NAT
     assert one.strangers == 101  # and the phone's first, before it was known
 
@@ -112,9 +112,9 @@ def test_who_sprays_ports_before_the_phone_speaks_is_not_taken_for_it() -> None:
     one = receiver()
     one.home = BEHIND_NAT[0]
     attackers = [Phone((ATTACKER[0], 5000 + n), ssrc=n) for n in range(20)]
-    for beat in range(20):
+    for tick in range(20):
         for attacker in attackers:
-            assert attacker.speak(one, beat * 0.02) is None
+            assert attacker.speak(one, tick * 0.02) is None
     assert one.source is None
     phone = Phone(BEHIND_NAT, ssrc=99)
     phone.speak(one, 0.5)
@@ -128,7 +128,7 @@ def test_a_phone_whose_voice_comes_from_somewhere_else_is_believed_after_a_while
     one = receiver()
     one.home = "192.0.2.200"
     far = Phone(("198.51.100.99", 7000))
-    heard = [far.speak(one, beat * 0.02) for beat in range(60)]
+    heard = [far.speak(one, tick * 0.02) for tick in range(60)]
     assert (heard[40], heard[-1]) == (None, "")
     phone = Phone(("192.0.2.200", 4444), ssrc=5)
     assert phone.speak(one, 1.3) is None
@@ -186,8 +186,8 @@ def test_another_codec_in_mid_call_is_a_short_gap_and_no_more() -> None:
     wide = make_codec("G722")
     frame = (8000 * np.sin(2 * np.pi * 400 * np.arange(320) / 16000)).astype("<i2").tobytes()
     levels = []
-    for beat in range(100):
-        now = 1.0 + beat * 0.02
+    for tick in range(100):
+        now = 1.0 + tick * 0.02
         one.receive(phone.packet(wide.encode(frame), 9), SIGNALLED, now)
         levels.append(level(one.take(now + 0.005)))
     assert min(levels[10:]) > 6000
@@ -199,8 +199,8 @@ def test_opus_is_heard_through_its_own_clock_also_when_that_wraps() -> None:
     one, phone = receiver("opus", 111), Phone(time=2**32 - 48_000)
     frame = (8000 * np.sin(2 * np.pi * 400 * np.arange(320) / 16000)).astype("<i2").tobytes()
     levels = []
-    for beat in range(150):
-        now = beat * 0.02
+    for tick in range(150):
+        now = tick * 0.02
         one.receive(phone.packet(codec.encode(frame), 111, step=960), SIGNALLED, now)
         levels.append(level(one.take(now + 0.005)))
     assert min(levels[10:]) > 6000
@@ -225,7 +225,7 @@ def test_comfort_noise_is_heard_at_its_level_and_the_pause_is_no_loss() -> None:
     loudness(one, phone, 20, payload=FAINT)
     one.receive(phone.packet(bytes([50]), 13), SIGNALLED, 0.4)
     phone.time += 24 * 160
-    levels = [level(one.take(0.405 + beat * 0.02)) for beat in range(25)]
+    levels = [level(one.take(0.405 + tick * 0.02)) for tick in range(25)]
     assert levels[-1] < 1500
     loudness(one, phone, 5, start=0.9, payload=FAINT)
     assert one.lost == 0
@@ -245,9 +245,9 @@ def test_lost_packets_are_made_up_and_counted() -> None:
     one, phone = receiver(), Phone()
     loudness(one, phone, 20)
     levels = []
-    for beat in range(100):
-        now = 0.4 + beat * 0.02
-        if beat % 20 == 10:
+    for tick in range(100):
+        now = 0.4 + tick * 0.02
+        if tick % 20 == 10:
             phone.packet()
         else:
             phone.speak(one, now)

@@ -15,7 +15,7 @@ WALL_S = 1_795_000_000.0
 
 
 def reporter(ssrc: int = 1, seed: int = 0) -> Reporter:
-    return Reporter(ssrc=ssrc, cname="one", clock=8000, now=0.0, wall_s=WALL_S, dice=Random(seed))
+    return Reporter(ssrc=ssrc, cname="one", clock=8000, now=0.0, wall_s=WALL_S, rng=Random(seed))
 
 
 def sent(one: Reporter, now: float, reception: Reception | None = None) -> bytes:

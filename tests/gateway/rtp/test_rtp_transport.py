@@ -1,4 +1,4 @@
-"""A call's media on real sockets: read once a beat, with the times at which the kernel got them."""
+"""A call's media on real sockets: read once a tick, with the times at which the kernel got them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from piopiy_pipeline.gateway.rtp.packet import build_rtp, parse_rtp
 from piopiy_pipeline.gateway.rtp.ports import PortPool
 from piopiy_pipeline.gateway.rtp.rtcp import parse_rtcp
-from piopiy_pipeline.gateway.rtp.rtp_transport import READS_PER_BEAT, RtpTransport
+from piopiy_pipeline.gateway.rtp.rtp_transport import READS_PER_TICK, RtpTransport
 from piopiy_pipeline.gateway.sip.sdp.negotiation import CODECS, AgreedMedia
 
 LOUD = bytes([0x80 + 20]) * 160
@@ -79,10 +79,10 @@ def test_what_came_before_the_answer_is_not_heard() -> None:
     async def of(line: RtpTransport, phone: Phone) -> None:
         phone.speak(5)
         one = line.open(phone.media(), rate=8000, cname="test")
-        line.beat(asyncio.get_running_loop().time())
+        line.poll(asyncio.get_running_loop().time())
         assert one.quality(0.0)["packets_received"] == 0
         phone.speak(2)
-        line.beat(asyncio.get_running_loop().time())
+        line.poll(asyncio.get_running_loop().time())
         assert one.quality(0.0)["packets_received"] == 2
 
     story(of)
@@ -91,12 +91,12 @@ def test_what_came_before_the_answer_is_not_heard() -> None:
 def test_a_flood_is_read_a_piece_at_a_time() -> None:
     async def of(line: RtpTransport, phone: Phone) -> None:
         one = line.open(phone.media(), rate=8000, cname="test")
-        phone.speak(READS_PER_BEAT + 5)
+        phone.speak(READS_PER_TICK + 5)
         now = asyncio.get_running_loop().time()
-        line.beat(now)
-        assert one.quality(now)["packets_received"] == READS_PER_BEAT
-        line.beat(now)
-        assert one.quality(now)["packets_received"] == READS_PER_BEAT + 5
+        line.poll(now)
+        assert one.quality(now)["packets_received"] == READS_PER_TICK
+        line.poll(now)
+        assert one.quality(now)["packets_received"] == READS_PER_TICK + 5
 
     story(of)
 
@@ -107,21 +107,21 @@ def test_strangers_who_flood_a_port_do_not_cut_out_the_callers_voice() -> None:
     async def of(line: RtpTransport, phone: Phone) -> None:
         one = line.open(phone.media(), rate=8000, cname="gateway")
         phone.speak(1)
-        line.beat(one_beat_later(0))
+        line.poll(one_frame_later(0))
         stranger = Phone(line.port)
         try:
-            for beat in range(1, 50):
+            for tick in range(1, 50):
                 stranger.speak(50)
                 phone.speak(1)
                 stranger.speak(50)
-                line.beat(one_beat_later(beat))
+                line.poll(one_frame_later(tick))
         finally:
             stranger.sockets.close()
         quality = one.quality(asyncio.get_running_loop().time())
         assert (quality["packets_received"], quality["packets_strange"]) == (50, 4900)
 
-    def one_beat_later(beat: int) -> float:
-        return asyncio.get_running_loop().time() + beat * 0.02
+    def one_frame_later(tick: int) -> float:
+        return asyncio.get_running_loop().time() + tick * 0.02
 
     story(of)
 
@@ -131,8 +131,8 @@ def test_voice_and_silence_arrive_at_the_phone() -> None:
         line.open(phone.media(), rate=8000, cname="test")
         now = asyncio.get_running_loop().time()
         line.send(b"\x00\x20" * 160)
-        line.beat(now)
-        line.beat(now + 0.02)
+        line.poll(now)
+        line.poll(now + 0.02)
         voice, silence = (parse_rtp(packet) for packet in phone.hear())
         assert voice.payload != silence.payload == b"\xff" * 160
         assert silence.timestamp - voice.timestamp == 160
@@ -152,7 +152,7 @@ def test_on_sockets_for_both_families_an_ipv4_phone_is_heard_and_hears() -> None
         now = asyncio.get_running_loop().time()
         for frame in range(10):
             line.send(b"\x00\x20" * 160)
-            line.beat(now + frame * 0.02)
+            line.poll(now + frame * 0.02)
         assert session.destination == ("127.0.0.1", phone.sockets.port)
         assert line.dropped == 0
         assert len(phone.hear()) == 10
@@ -164,7 +164,7 @@ def test_on_sockets_for_both_families_an_ipv4_phone_is_heard_and_hears() -> None
 def test_reports_go_out_by_their_own_port_and_the_last_one_says_goodbye() -> None:
     async def of(line: RtpTransport, phone: Phone) -> None:
         line.open(phone.media(), rate=8000, cname="test")
-        line.beat(asyncio.get_running_loop().time() + 5)
+        line.poll(asyncio.get_running_loop().time() + 5)
         [report] = phone.hear(phone.sockets.rtcp)
         assert parse_rtcp(report)[1] is False
         line.close()
@@ -172,7 +172,7 @@ def test_reports_go_out_by_their_own_port_and_the_last_one_says_goodbye() -> Non
         [report] = phone.hear(phone.sockets.rtcp)
         assert parse_rtcp(report)[1] is True
         line.send(bytes(320))
-        assert line.beat(asyncio.get_running_loop().time()) == (b"", "")
+        assert line.poll(asyncio.get_running_loop().time()) == (b"", "")
 
     story(of)
 
@@ -186,13 +186,13 @@ def test_a_busy_loop_does_not_look_like_a_bad_network(monkeypatch: pytest.Monkey
             pytest.skip("this system does not tell when a packet came")
         loop = asyncio.get_running_loop()
         phone.speak(1)
-        line.beat(loop.time())
+        line.poll(loop.time())
         packet = build_rtp(0, 2, 160, 1, LOUD)
         phone.sockets.rtp.sendto(packet, ("127.0.0.1", phone.line_port))
         wall, turn = time.time, loop.time
         monkeypatch.setattr(time, "time", lambda: wall() + 0.5)
         monkeypatch.setattr(loop, "time", lambda: turn() + 0.5)
-        line.beat(loop.time())
+        line.poll(loop.time())
         # Half a second that is not the network's would be 30 ms of jitter.
         assert one.quality(loop.time())["jitter_ms"] < 15
 
@@ -206,26 +206,26 @@ def test_a_long_turn_of_the_loop_does_not_make_packets_early(monkeypatch: pytest
         one = line.open(phone.media(), rate=8000, cname="test")
         loop = asyncio.get_running_loop()
         phone.speak(1)
-        line.beat(loop.time())
+        line.poll(loop.time())
         packet = build_rtp(0, 2, 160, 1, LOUD)
         phone.sockets.rtp.sendto(packet, ("127.0.0.1", phone.line_port))
         turn = loop.time
         monkeypatch.setattr(loop, "time", lambda: turn() - 0.4)
-        line.beat(loop.time())
+        line.poll(loop.time())
         assert one.quality(turn())["jitter_ms"] < 15
 
     story(of)
 
 
-def test_what_a_beat_does_not_need_is_read_with_the_next_and_none_is_lost() -> None:
+def test_what_a_tick_does_not_need_is_read_with_the_next_and_none_is_lost() -> None:
     async def of(line: RtpTransport, phone: Phone) -> None:
         one = line.open(phone.media(), rate=8000, cname="test")
         at = asyncio.get_running_loop().time()
-        for beat in range(50):
-            phone.speak((1, 2, 0, 1)[beat % 4])  # as a network that is a little uneven has it
-            line.beat(at + beat * 0.02)
-        for beat in range(50, 53):
-            line.beat(at + beat * 0.02)
+        for tick in range(50):
+            phone.speak((1, 2, 0, 1)[tick % 4])  # as a network that is a little uneven has it
+            line.poll(at + tick * 0.02)
+        for tick in range(50, 53):
+            line.poll(at + tick * 0.02)
         assert one.quality(at)["packets_received"] == phone.sent
         assert one.quality(at)["packets_late"] == 0
 
@@ -237,8 +237,8 @@ def test_a_phone_that_is_gone_costs_packets_and_nothing_else() -> None:
         line.open(phone.media(), rate=8000, cname="test")
         phone.sockets.close()
         now = asyncio.get_running_loop().time()
-        for beat in range(20):
+        for tick in range(20):
             line.send(bytes(320))
-            assert len(line.beat(now + beat * 0.02)[0]) == 320
+            assert len(line.poll(now + tick * 0.02)[0]) == 320
 
     story(of)

@@ -17,14 +17,14 @@ VOICE = (np.arange(160) * 100).astype("<i2").tobytes()
 
 
 def sender(event_type: int | None = 101, codec: str = "PCMU") -> RtpSender:
-    return RtpSender(codec=make_codec(codec), payload_type=0, event_type=event_type, dice=Random(1))
+    return RtpSender(codec=make_codec(codec), payload_type=0, event_type=event_type, rng=Random(1))
 
 
-def beats(one: RtpSender, count: int, *, start: float = 0.0, voice: bool = False) -> list[RtpPacket]:
+def ticks(one: RtpSender, count: int, *, start: float = 0.0, voice: bool = False) -> list[RtpPacket]:
     packets = []
-    for beat in range(count):
-        said = one.voice(VOICE) if voice else None
-        quiet = one.beat(start + beat * 0.02)
+    for tick in range(count):
+        said = one.speech(VOICE) if voice else None
+        quiet = one.filler(start + tick * 0.02)
         assert (said is None) or (quiet is None)
         if said or quiet:
             packets.append(parse_rtp(said or quiet or b""))
@@ -41,7 +41,7 @@ def steps(packets: list[RtpPacket]) -> list[tuple[int, int]]:
 
 def test_voice_and_silence_are_one_stream() -> None:
     one = sender()
-    packets = beats(one, 5) + beats(one, 5, start=0.1, voice=True) + beats(one, 5, start=0.2)
+    packets = ticks(one, 5) + ticks(one, 5, start=0.1, voice=True) + ticks(one, 5, start=0.2)
     assert steps(packets) == [(1, 160)] * 14
     assert [packet.payload == SILENCE for packet in packets] == [True] * 5 + [False] * 5 + [True] * 5
     assert [packet.marker for packet in packets] == [True] + [False] * 14
@@ -49,48 +49,48 @@ def test_voice_and_silence_are_one_stream() -> None:
     assert one.timestamp == packets[-1].timestamp
 
 
-def test_the_voice_may_begin_before_the_first_beat() -> None:
+def test_the_voice_may_begin_before_the_first_tick() -> None:
     one = sender()
-    packets = beats(one, 3, voice=True) + beats(one, 3, start=0.06)
+    packets = ticks(one, 3, voice=True) + ticks(one, 3, start=0.06)
     assert steps(packets) == [(1, 160)] * 5
 
 
 def test_opus_counts_at_48_khz() -> None:
-    one = RtpSender(codec=make_codec("opus"), payload_type=111, event_type=None, dice=Random(1))
-    assert steps(beats(one, 3)) == [(1, 960)] * 2
+    one = RtpSender(codec=make_codec("opus"), payload_type=111, event_type=None, rng=Random(1))
+    assert steps(ticks(one, 3)) == [(1, 960)] * 2
 
 
 def test_behind_a_stall_the_time_has_gone_on() -> None:
     one = sender()
-    packets = beats(one, 5) + beats(one, 2, start=0.38)
+    packets = ticks(one, 5) + ticks(one, 2, start=0.38)
     assert steps(packets) == [(1, 160)] * 4 + [(1, 15 * 160), (1, 160)]
 
 
 def test_frames_that_catch_up_are_one_stream_too() -> None:
     one = sender()
-    packets = beats(one, 2)
-    packets += [parse_rtp(one.voice(VOICE) or b"") for _ in range(4)]
-    assert one.beat(0.1) is None
-    packets += beats(one, 2, start=0.12)
+    packets = ticks(one, 2)
+    packets += [parse_rtp(one.speech(VOICE) or b"") for _ in range(4)]
+    assert one.filler(0.1) is None
+    packets += ticks(one, 2, start=0.12)
     assert steps(packets) == [(1, 160)] * 7
 
 
 def test_while_the_peer_holds_us_nothing_is_sent_and_then_it_goes_on_with_a_marker() -> None:
     one = sender()
-    before = beats(one, 2)
+    before = ticks(one, 2)
     one.held = True
-    assert beats(one, 50, start=0.04, voice=True) == []
+    assert ticks(one, 50, start=0.04, voice=True) == []
     one.held = False
-    after = beats(one, 2, start=1.04)
+    after = ticks(one, 2, start=1.04)
     assert steps([*before[1:], *after]) == [(1, 51 * 160), (1, 160)]
     assert after[0].marker
 
 
 def test_a_key_takes_the_place_of_the_voice() -> None:
     one = sender()
-    beats(one, 2)
+    ticks(one, 2)
     one.press("7")
-    packets = beats(one, 20, start=0.04, voice=True)
+    packets = ticks(one, 20, start=0.04, voice=True)
     keys = [packet for packet in packets if packet.payload_type == 101]
     assert len(keys) == 10
     assert [key.marker for key in keys] == [True] + [False] * 9
@@ -103,7 +103,7 @@ def test_a_key_takes_the_place_of_the_voice() -> None:
 def test_the_voice_is_heard_in_the_pauses_between_keys() -> None:
     one = sender()
     one.press("12")
-    packets = beats(one, 40, voice=True)
+    packets = ticks(one, 40, voice=True)
     assert [packet.payload_type for packet in packets] == ([101] * 10 + [0] * 4) * 2 + [0] * 12
     assert len({packet.timestamp for packet in packets if packet.payload_type == 101}) == 2
 
@@ -111,7 +111,7 @@ def test_the_voice_is_heard_in_the_pauses_between_keys() -> None:
 def test_keys_are_tones_where_the_peer_takes_no_events() -> None:
     one = sender(event_type=None)
     one.press("5#")
-    packets = beats(one, 30)
+    packets = ticks(one, 30)
     assert {packet.payload_type for packet in packets} == {0}
     assert [packet.payload != SILENCE for packet in packets] == ([True] * 8 + [False] * 4) * 2 + [False] * 6
 

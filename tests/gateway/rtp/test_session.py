@@ -34,7 +34,7 @@ def media(peer: tuple[str, int] = THERE, codec: str = "PCMU", **changes: object)
 
 
 def session(agreed: AgreedMedia | None = None, *, seed: int = 1) -> RtpSession:
-    return RtpSession(agreed or media(), now=0.0, wall_s=1e9, cname="test", dice=Random(seed))
+    return RtpSession(agreed or media(), now=0.0, wall_s=1e9, cname="test", rng=Random(seed))
 
 
 class Pair:
@@ -51,15 +51,15 @@ class Pair:
     def run(self, seconds: float, *, says: bytes | None = TONE, loses: frozenset[int] = frozenset()) -> None:
         for _ in range(round(seconds * 50)):
             self.now += 0.02
-            voice = self.here.voice(says) if says is not None else None
-            _, rtp, rtcp = self.here.beat(self.now)
+            voice = self.here.speech(says) if says is not None else None
+            _, rtp, rtcp = self.here.tick(self.now)
             if voice or rtp:
                 if self.sent not in loses:
                     self.keys += self.there.receive(voice or rtp or b"", HERE, self.now + 0.01)
                 self.sent += 1
             if rtcp:
                 self.there.receive_rtcp(rtcp, (HERE[0], HERE[1] + 1), self.now + 0.01)
-            pcm, rtp, rtcp = self.there.beat(self.now + 0.015)
+            pcm, rtp, rtcp = self.there.tick(self.now + 0.015)
             self.heard.append(pcm)
             if rtp:
                 self.here.receive(rtp, THERE, self.now + 0.025)
@@ -148,20 +148,20 @@ def test_the_voice_goes_where_the_phones_own_comes_from() -> None:
 def test_somebody_who_is_never_heard_of_is_not_sent_a_whole_call() -> None:
     """A description may name anybody."""
     one = session()
-    one.beat(UNPROVEN_S - 0.1)
+    one.tick(UNPROVEN_S - 0.1)
     assert one.destination == THERE
-    one.beat(UNPROVEN_S + 0.1)
+    one.tick(UNPROVEN_S + 0.1)
     assert one.destination is None  # reports still go: a few bytes, and they may be answered
     one.receive_rtcp(session(media(HERE), seed=2).goodbye(6.0), (THERE[0], THERE[1] + 1), 6.0)
-    one.beat(60.0)
+    one.tick(60.0)
     assert one.destination == THERE
     one.agree(media(("192.0.2.66", 7)), 61.0)
-    one.beat(62.0)
+    one.tick(62.0)
     assert one.destination == ("192.0.2.66", 7)
-    one.beat(61.0 + UNPROVEN_S + 0.1)
+    one.tick(61.0 + UNPROVEN_S + 0.1)
     assert one.destination is None
     one.receive(build_rtp(0, 1, 160, 1, bytes(160)), ("192.0.2.66", 7), 67.0)
-    one.beat(99.0)
+    one.tick(99.0)
     assert one.destination == ("192.0.2.66", 7)
 
 
@@ -213,7 +213,7 @@ def test_behind_a_stall_of_the_loop_the_caller_is_not_heard_late_for_the_rest_of
         loud = b"\x80" * 160 if n == 150 else b"\xff" * 160
         one.receive(build_rtp(0, n, n * 160, 7, loud), THERE, now)
         if not 50 < n <= 60:  # 200 ms in which nothing was done
-            heard.append((now, one.beat(now + 0.005).pcm))
+            heard.append((now, one.tick(now + 0.005).pcm))
     assert len(heard[51][1]) == 11 * 320
     assert len(b"".join(pcm for _, pcm in heard)) == 200 * 320
     click = next(now for now, pcm in heard if level(pcm) > 20_000)
@@ -261,5 +261,18 @@ def test_what_is_sent_has_the_payload_types_of_the_other_side() -> None:
         media(codec="opus", events_out=MediaFormat(97, "telephone-event", 48_000), receive=(theirs,))
     )
     one.press("1")
-    packets = [parse_rtp(one.beat(n * 0.02).rtp or b"") for n in range(14)]
+    packets = [parse_rtp(one.tick(n * 0.02).rtp or b"") for n in range(14)]
     assert {packet.payload_type for packet in packets} == {96, 97}
+
+
+def test_opus_carries_copies_for_a_peer_that_loses_packets_and_can_use_them() -> None:
+    """RFC 7587, 6.1: useinbandfec says what the peer can make use of."""
+    rng = np.random.default_rng(1)
+    hum = [(rng.normal(0, 3000, 320).cumsum() / 8).astype("<i2").tobytes() for _ in range(50)]
+    sizes = {}
+    for fmtp in ("useinbandfec=1", ""):
+        here = replace(media(codec="opus"), codec=replace(CODECS["opus"], fmtp=fmtp))
+        pair = Pair(here, media(HERE, codec="opus"))
+        pair.run(15.0, says=hum[0], loses=frozenset(range(0, 750, 5)))
+        sizes[fmtp] = sum(len(pair.here.speech(frame) or b"") for frame in hum)
+    assert sizes["useinbandfec=1"] != sizes[""]

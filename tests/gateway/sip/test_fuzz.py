@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from loguru import logger
 
 from piopiy_pipeline.gateway.sip.config import SipConfig
-from piopiy_pipeline.gateway.sip.dialog.listeners import Ending
+from piopiy_pipeline.gateway.sip.dialog.call_listener import Ending
 from piopiy_pipeline.gateway.sip.sdp.negotiation import Negotiation, SdpError, SdpRefused, SessionDescription
+from piopiy_pipeline.gateway.sip.syntax.flow import Flow
 from piopiy_pipeline.gateway.sip.syntax.framing import Framer, FramingError
-from piopiy_pipeline.gateway.sip.syntax.message import Flow, MalformedMessage, parse
+from piopiy_pipeline.gateway.sip.syntax.message import MalformedMessage, parse
 from tests.support.sip_bench import SDP, Bench, codes, request, response
 
 TORTURE = [path.read_bytes() for path in sorted((Path(__file__).parent / "torture").glob("*.dat"))]

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from piopiy_pipeline.gateway.sip.config import SipConfig
-from piopiy_pipeline.gateway.sip.syntax.message import Flow, SipRequest, parse
+from piopiy_pipeline.gateway.sip.syntax.flow import Flow
+from piopiy_pipeline.gateway.sip.syntax.message import SipRequest, parse
 from tests.support.sip_bench import Bench, codes, request
 
 FOLDER = Path(__file__).parent / "torture"

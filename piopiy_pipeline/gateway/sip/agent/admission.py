@@ -16,7 +16,7 @@ from piopiy_pipeline.gateway.access.networks import (
     parse_address,
     parse_network,
 )
-from piopiy_pipeline.gateway.sip.agent.digest import DigestGate
+from piopiy_pipeline.gateway.sip.agent.digest_gate import DigestGate
 from piopiy_pipeline.gateway.sip.config import SipConfig
 from piopiy_pipeline.gateway.sip.syntax.message import SipRequest
 

@@ -1,4 +1,4 @@
-"""Who can be called, and how: phones that are registered, URIs, and everybody else through a trunk. No I/O."""
+"""The location service: where a phone, a URI or a number is reached. No I/O. Source: RFC 3261, section 10."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from piopiy_pipeline.gateway.errors import GatewayError
-from piopiy_pipeline.gateway.sip.agent.digest import Credentials
 from piopiy_pipeline.gateway.sip.agent.registrar import Registrar
 from piopiy_pipeline.gateway.sip.config import SipConfig
-from piopiy_pipeline.gateway.sip.dialog.dialog import flow_of
-from piopiy_pipeline.gateway.sip.syntax.message import Flow
+from piopiy_pipeline.gateway.sip.syntax.digest import Credentials
+from piopiy_pipeline.gateway.sip.syntax.flow import Flow, flow_of
 from piopiy_pipeline.gateway.sip.syntax.uri import escaped_user
 
 __all__ = ["CannotCall", "LocationService", "NextHop"]
@@ -19,35 +18,48 @@ _MAX_NUMBER = 128
 
 
 class CannotCall(GatewayError):
-    """Nobody can be reached under what was to be called, and why."""
+    """What was to be called cannot be reached; the text says why."""
 
 
 class NextHop(NamedTuple):
-    """How somebody is called."""
+    """Where an INVITE goes, and what it says."""
 
     uri: str
+    """The Request-URI."""
     flow: Flow
     credentials: Credentials | None
     host: str
-    """What From says behind the ``@``."""
+    """The host of our From."""
     user: str
-    """Who we are there, when a call names nobody."""
+    """The user of our From when the call names none."""
     or_else: Flow | None = None
-    """Where to when the connection of `flow` is gone."""
+    """Where the INVITE goes when the connection of `flow` is gone."""
 
 
 class LocationService:
-    """Finds the way to whoever is to be called. `address_for(peer)` is the address by which a peer reaches us."""
+    """Finds the next hop of calls.
+
+    Args:
+        config: names the trunks.
+        registrar: knows the phones that are registered.
+        address_for: gives the address by which the peer at an address reaches us.
+    """
 
     def __init__(self, config: SipConfig, registrar: Registrar, address_for: Callable[[str], str]) -> None:
         self._trunks = config.trunks
         self._registrar = registrar
         self._address_for = address_for
 
-    def way_to(self, to: str, trunk: str | None, now: float) -> NextHop:
-        """To a registered phone's user, a `sip:` URI, or a number through a trunk (the first, or `trunk`).
+    def next_hop(self, to: str, trunk: str | None, now: float) -> NextHop:
+        """Find where a call goes.
 
-        Raises `CannotCall`.
+        Args:
+            to: the user of a registered phone, a ``sip:`` URI, or a number.
+            trunk: the name of the trunk to call through; None: the first one, where a trunk is needed.
+            now: the time in seconds.
+
+        Raises:
+            CannotCall: `to` cannot be reached.
         """
         if trunk is not None:
             return self._through(trunk, to)
@@ -57,7 +69,7 @@ class LocationService:
             or_else = flow_of(binding.uri, binding.flow) if binding.flow.reliable else None
             return NextHop(binding.uri, binding.flow, None, own, "", or_else)
         if to.lower().startswith(("sip:", "sips:")):
-            return self._straight(to)
+            return self._direct(to)
         first = next(iter(self._trunks), None)
         if first is None:
             raise CannotCall(
@@ -65,7 +77,7 @@ class LocationService:
             )
         return self._through(first, to)
 
-    def _straight(self, uri: str) -> NextHop:
+    def _direct(self, uri: str) -> NextHop:
         if not uri.isascii():  # nothing else can be sent
             raise CannotCall(f"no URI: {uri[:80]!r}")
         try:

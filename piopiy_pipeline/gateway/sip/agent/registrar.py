@@ -1,4 +1,4 @@
-"""Where phones are: they register, and calls to them go where they last were. No I/O.
+"""The registrar: phones register here, and calls to a user go to the phone that registered last. No I/O.
 
 Source: RFC 3261, section 10.3; a phone is called back where its REGISTER came from, as NATs demand.
 """
@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from piopiy_pipeline.gateway.sip.syntax.message import Flow, SipRequest
+from piopiy_pipeline.gateway.sip.syntax.flow import Flow
+from piopiy_pipeline.gateway.sip.syntax.message import SipRequest
 from piopiy_pipeline.gateway.sip.syntax.uri import NameAddr, SipUri
 
 __all__ = ["Binding", "Registrar", "RegistrarAnswer"]
@@ -19,7 +20,7 @@ MIN_EXPIRES_S, MAX_EXPIRES_S, DEFAULT_EXPIRES_S = 30, 86_400, 3600
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """One phone of a user."""
+    """The registered address of one phone. `expires_at` is in seconds of the event loop's clock."""
 
     uri: str
     flow: Flow
@@ -30,7 +31,7 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class RegistrarAnswer:
-    """What to answer a REGISTER with."""
+    """The response to a REGISTER."""
 
     code: int
     headers: tuple[tuple[str, str], ...] = ()
@@ -38,14 +39,24 @@ class RegistrarAnswer:
 
 
 class Registrar:
-    """The phones of users who gave their password; who that is has been checked before."""
+    """The phones of users. Their passwords have been checked before."""
 
     def __init__(self) -> None:
         self._bindings: dict[str, dict[str, Binding]] = {}
         self._flows: dict[Flow, float] = {}
 
     def register(self, request: SipRequest, user: str, source: Flow, now: float) -> RegistrarAnswer:
-        """Add, refresh, remove or ask. Raises `ValueError` for what is no REGISTER."""
+        """Handle a REGISTER: add, refresh, remove or list the phones of a user.
+
+        Args:
+            request: the REGISTER.
+            user: the user who gave the password.
+            source: where the request came from: calls to this phone go there.
+            now: the time in seconds.
+
+        Raises:
+            ValueError: a header of the request cannot be used.
+        """
         contacts = request.listed("Contact")
         default = _seconds(request.get("Expires"), DEFAULT_EXPIRES_S)
         held = self._live(user, now)
@@ -67,7 +78,7 @@ class Registrar:
                 if binding.expires_at <= now:
                     held.pop(key, None)
                 else:
-                    held.pop(key, None)  # the newest is the last
+                    held.pop(key, None)  # so that the newest is the last
                     held[key] = binding
             while len(held) > _MAX_BINDINGS:
                 held.pop(next(iter(held)))
@@ -82,16 +93,16 @@ class Registrar:
         return RegistrarAnswer(200, listed)
 
     def find(self, user: str, now: float) -> Binding | None:
-        """Where this user's phone was last; None: it is not here."""
+        """The phone of this user that registered last; None if no phone is registered."""
         held = self._live(user, now)
         return next(reversed(held.values()), None)
 
     def here(self, flow: Flow, now: float) -> bool:
-        """Whether a phone is registered from there. It takes no longer with more phones."""
+        """Whether a phone is registered from this flow. The time for this does not depend on the number of phones."""
         return self._flows.get(flow, now) > now
 
     def count(self, now: float) -> int:
-        """How many phones are here."""
+        """How many phones are registered."""
         return sum(len(self._live(user, now)) for user in list(self._bindings))
 
     def _live(self, user: str, now: float) -> dict[str, Binding]:
@@ -122,12 +133,12 @@ class Registrar:
 
 
 def _newer(request: SipRequest, binding: Binding) -> bool:
-    """10.3, 7: a REGISTER that was overtaken by a later one changes nothing."""
+    """Section 10.3, step 7: a REGISTER that was overtaken by a later one changes nothing."""
     return request.call_id != binding.call_id or request.cseq.sequence > binding.sequence
 
 
 def _seconds(text: str, default: int) -> int:
-    """RFC 3261, 20.19: what is malformed counts as an hour."""
+    """Section 20.19: a malformed value counts as an hour."""
     text = text.strip()
     if not text:
         return default

@@ -1,4 +1,4 @@
-"""We register with a trunk or PBX, so that its calls reach us, and again before that runs out. No I/O.
+"""Our registration with a trunk or PBX, which is renewed before it expires, so that calls reach us. No I/O.
 
 Source: RFC 3261, section 10.2.
 """
@@ -9,15 +9,14 @@ import random
 
 from loguru import logger
 
-from piopiy_pipeline.gateway.sip.agent.digest import Credentials
 from piopiy_pipeline.gateway.sip.config import SipTrunk
-from piopiy_pipeline.gateway.sip.syntax.message import Flow, SipResponse, clean
+from piopiy_pipeline.gateway.sip.syntax.digest import Credentials
+from piopiy_pipeline.gateway.sip.syntax.flow import Flow
+from piopiy_pipeline.gateway.sip.syntax.message import SipResponse, clean
 from piopiy_pipeline.gateway.sip.syntax.outgoing_request import OutgoingRequest
 from piopiy_pipeline.gateway.sip.syntax.uri import escaped_user
-from piopiy_pipeline.gateway.sip.transaction.authenticated_request import (
-    AuthenticatedRequest,
-    TransactionUser,
-)
+from piopiy_pipeline.gateway.sip.transaction.authenticated_request import AuthenticatedRequest
+from piopiy_pipeline.gateway.sip.transaction.transaction_layer import TransactionLayer
 
 __all__ = ["Registration"]
 
@@ -25,31 +24,37 @@ _FIRST_RETRY_S, _LAST_RETRY_S = 5.0, 300.0
 
 
 class Registration:
-    """One registration of ours, kept alive until `stop`."""
+    """One registration of ours, which is renewed until `stop`.
 
-    def __init__(self, line: TransactionUser, name: str, trunk: SipTrunk) -> None:
-        assert trunk.user is not None  # what register_there demands
-        self._line, self._name, self._trunk = line, name, trunk
+    Args:
+        transactions: sends the requests.
+        name: the name of the trunk in the configuration, for log lines.
+        trunk: where to register, and as whom.
+    """
+
+    def __init__(self, transactions: TransactionLayer, name: str, trunk: SipTrunk) -> None:
+        assert trunk.user is not None  # the configuration demands it with register_there
+        self._transactions, self._name, self._trunk = transactions, name, trunk
         self._user = escaped_user(trunk.user)
         self._credentials = Credentials(trunk.user, trunk.password) if trunk.password else None
         self._flow = Flow(trunk.transport, trunk.host, trunk.port)
-        self._call_id, self._tag = line.token(), line.token()
+        self._call_id, self._tag = transactions.token(), transactions.token()
         self._sequence = 0
         self._expires = trunk.expires_s
         self._at: float | None = None
         self._failures = 0
-        self._attempt: AuthenticatedRequest | None = None
+        self._request: AuthenticatedRequest | None = None
         self._stopped = False
         self.registered = False
-        """Whether the trunk sends us calls at present."""
+        """Whether the trunk knows us at present."""
 
     @property
     def wake_at(self) -> float | None:
-        """When it wants to be woken."""
+        """When to call `wake`, in seconds; None: not at all."""
         return self._at
 
     def begin(self, now: float) -> None:
-        """Register."""
+        """Send a REGISTER."""
         self._at = None
         self._send(self._expires, now)
 
@@ -59,7 +64,7 @@ class Registration:
             self.begin(now)
 
     def stop(self, now: float) -> None:
-        """Unregister; the answer is not waited for."""
+        """Unregister, and renew no more. `registered` is False at once."""
         self._stopped, self._at = True, None
         if self.registered:
             self.registered = False
@@ -73,27 +78,27 @@ class Registration:
             method="REGISTER",
             uri=f"sip:{host}",
             flow=self._flow,
-            branch="z9hG4bK" + self._line.token(),
-            sent_by=self._line.sent_by(self._flow),
+            branch=self._transactions.branch(),
+            sent_by=self._transactions.sent_by(self._flow),
             sequence=self._sequence,
             headers=(
                 ("From", f"{own};tag={self._tag}"),
                 ("To", own),
                 ("Call-ID", self._call_id),
-                ("Contact", self._line.contact(self._flow, self._trunk.user or "")),
+                ("Contact", self._transactions.contact(self._flow, self._trunk.user or "")),
                 ("Expires", str(expires)),
             ),
         )
-        self._attempt = AuthenticatedRequest(
-            self._line, request, self._credentials, self._response, self._lost
+        self._request = AuthenticatedRequest(
+            self._transactions, request, self._credentials, self._response, self._lost
         )
-        self._attempt.begin(now)
+        self._request.begin(now)
 
     def _response(self, response: SipResponse, source: Flow, now: float) -> None:
         if response.code < 200:
             return
-        if self._attempt is not None:
-            self._sequence = max(self._sequence, self._attempt.request.sequence)
+        if self._request is not None:
+            self._sequence = max(self._sequence, self._request.request.sequence)
         if self._stopped:
             return
         if response.code < 300:
@@ -134,10 +139,10 @@ class Registration:
 
     def _again(self, now: float, wait: float) -> None:
         self._at = now + wait
-        self._line.reset_alarm(self)
+        self._transactions.set_timer(self)
 
     def _granted(self, response: SipResponse) -> float:
-        """How long the registrar keeps us: by our Contact, or else by Expires."""
+        """How long the registration lasts in seconds: as our Contact says, or else as Expires says."""
         texts = [response.get("Expires")]
         try:
             texts[:0] = [

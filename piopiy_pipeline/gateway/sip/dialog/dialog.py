@@ -1,57 +1,23 @@
-"""The dialog: who talks to whom, by which route, and what number the next request has.
+"""The dialog: the two parties, the route between them, and the numbers of their requests. No I/O.
 
 Source: RFC 3261, sections 12 (dialogs), 13.3.1.4 (a 200 is repeated until its ACK comes), 16.12.1.2 (strict routers).
 """
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass, field
 
-from piopiy_pipeline.gateway.access.networks import in_networks, parse_address
-from piopiy_pipeline.gateway.sip.syntax.message import Flow, SipMessage, SipRequest, SipResponse
+from piopiy_pipeline.gateway.sip.syntax.flow import Flow, flow_of, is_private
+from piopiy_pipeline.gateway.sip.syntax.message import SipMessage, SipRequest, SipResponse
 from piopiy_pipeline.gateway.sip.syntax.outgoing_request import OutgoingRequest
 from piopiy_pipeline.gateway.sip.syntax.uri import NameAddr, SipUri
 from piopiy_pipeline.gateway.sip.transaction.timers import T1, T2, TIMEOUT
 
-__all__ = ["Dialog", "Unacknowledged", "flow_of", "is_private"]
-
-
-def flow_of(uri: str, default: Flow) -> Flow:
-    """Where a request to this URI goes: its own transport and port, or those of `default`'s transport.
-
-    No NAPTR and no SRV records are asked for (RFC 3263): a name is one of the DNS's addresses. Raises `ValueError`.
-    """
-    parsed = SipUri.parse(uri)
-    named = parsed.parameters.get("transport", "").lower()
-    transport = default.transport
-    if parsed.scheme == "sips" or named == "tls":
-        transport = "tls"
-    elif named == "tcp":
-        transport = "tcp"
-    elif named == "udp":
-        transport = "udp"
-    if not parsed.host:
-        raise ValueError(f"no host to send to: {uri[:80]!r}")
-    return Flow(transport, parsed.host, parsed.port or (5061 if transport == "tls" else 5060))
-
-
-_PRIVATE = tuple(
-    ipaddress.ip_network(network)
-    for network in (
-        *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "127.0.0.0/8"),
-        *("::1/128", "fc00::/7", "fe80::/10"),
-    )
-)
-
-
-def is_private(host: str) -> bool | None:
-    """Whether an address is one that means nothing elsewhere (RFC 1918, 6598, 4193); None for names."""
-    return None if parse_address(host) is None else in_networks(host, _PRIVATE)
+__all__ = ["Dialog", "Unacknowledged"]
 
 
 def _routes(message: SipMessage) -> list[str]:
-    """The recorded route, as it was written. Raises `ValueError` when requests could not follow it."""
+    """The Record-Route headers as they were written. Raises `ValueError` when requests could not follow them."""
     routes = message.listed("Record-Route")
     for route in routes:
         SipUri.parse(NameAddr.parse(route).uri)
@@ -60,20 +26,20 @@ def _routes(message: SipMessage) -> list[str]:
 
 @dataclass(slots=True)
 class Dialog:
-    """One dialog, confirmed or early."""
+    """One dialog, early or confirmed (section 12)."""
 
     call_id: str
     local: str
     """Our From: a URI in brackets and our tag."""
     local_tag: str
     remote: str
-    """The other side's, as it wrote it."""
+    """The URI and tag of the other side, as it wrote them."""
     remote_tag: str
     target: str
-    """The other side's Contact, where requests are addressed."""
+    """The remote target: the Contact of the other side, to which requests are addressed."""
     routes: list[str]
     flow: Flow
-    """Where its messages came from."""
+    """Where the messages of the other side came from."""
     contact: str
     sent_by: str
     sequence: int = 0
@@ -85,9 +51,17 @@ class Dialog:
     def of_request(
         cls, request: SipRequest, source: Flow, *, local_tag: str, contact: str, sent_by: str
     ) -> Dialog:
-        """As the one who is called: 12.1.1. Raises `ValueError` without a usable Contact.
+        """The dialog of an INVITE that came (section 12.1.1). Without a Contact (RFC 2543), From is the target.
 
-        With none at all (RFC 2543) it is where From says.
+        Args:
+            request: the INVITE.
+            source: where it came from.
+            local_tag: our tag.
+            contact: our Contact, in angle brackets.
+            sent_by: our address for Via, ``host:port``.
+
+        Raises:
+            ValueError: the Contact or the Record-Route cannot be used.
         """
         contacts = request.addresses("Contact") or [request.from_]
         if len(contacts) != 1:
@@ -112,7 +86,18 @@ class Dialog:
     def of_response(
         cls, invite: OutgoingRequest, response: SipResponse, source: Flow, *, local: str, contact: str
     ) -> Dialog:
-        """As the one who calls: 12.1.2. Raises `ValueError` without a usable Contact."""
+        """The dialog of a 2xx to an INVITE of ours (section 12.1.2).
+
+        Args:
+            invite: our INVITE.
+            response: the 2xx.
+            source: where the response came from.
+            local: our From, with its tag.
+            contact: our Contact, in angle brackets.
+
+        Raises:
+            ValueError: the Contact or the Record-Route cannot be used.
+        """
         contacts = response.addresses("Contact")
         target = contacts[0].uri if contacts else invite.uri
         SipUri.parse(target)
@@ -131,15 +116,15 @@ class Dialog:
             credentials=[h for h in invite.headers if h[0] in ("Authorization", "Proxy-Authorization")],
         )
 
-    def takes(self, request: SipRequest) -> bool:
-        """Whether a request is new and in order (12.2.2); then its Contact is the new target."""
+    def accepts(self, request: SipRequest) -> bool:
+        """Whether a request is in order (section 12.2.2); if it is, its number is remembered."""
         if self.remote_sequence is not None and request.cseq.sequence < self.remote_sequence:
             return False
         self.remote_sequence = request.cseq.sequence
         return True
 
     def retarget(self, contacts: list[NameAddr]) -> None:
-        """A re-INVITE or its answer says where the other side is now. Raises `ValueError`."""
+        """Take the target from the Contact of a re-INVITE or of its 2xx. Raises `ValueError` when it cannot be read."""
         if contacts:
             SipUri.parse(contacts[0].uri)
             self.target = contacts[0].uri
@@ -153,12 +138,12 @@ class Dialog:
         body: bytes = b"",
         content_type: str = "application/sdp",
     ) -> OutgoingRequest:
-        """The next request within the dialog: 12.2.1.1."""
+        """Build the next request within the dialog (section 12.2.1.1). `branch` is that of its Via."""
         self.sequence += 1
         return self._request(method, self.sequence, branch, headers, body, content_type)
 
     def ack(self, sequence: int, *, branch: str) -> OutgoingRequest:
-        """The ACK of a 2xx: 13.2.2.4."""
+        """Build the ACK of the 2xx to the INVITE with this number (section 13.2.2.4)."""
         return self._request("ACK", sequence, branch, tuple(self.credentials), b"", "")
 
     def _request(
@@ -195,10 +180,10 @@ class Dialog:
         )
 
     def _next_hop(self) -> tuple[Flow, Flow | None]:
-        """Where to, and where else if a connection is gone.
+        """Where the next request goes, and where it goes if the connection there is gone.
 
-        By the book it is the first route or the target. But a connection that is there is used, and a phone
-        behind a NAT, whose Contact means nothing here, is reached where its messages come from.
+        The RFC names the first route or the target. But an existing connection is used, and a phone behind
+        a NAT, whose Contact is a private address, is reached where its messages come from.
         """
         hop = NameAddr.parse(self.routes[0]).uri if self.routes else self.target
         try:
@@ -214,21 +199,28 @@ class Dialog:
 
 
 class Unacknowledged:
-    """A 2xx of ours that is repeated until its ACK comes, over every transport: 13.3.1.4."""
+    """A 2xx of ours, which is repeated over every transport until its ACK comes (section 13.3.1.4).
 
-    def __init__(self, data: bytes, sequence: int, now: float) -> None:
-        self.data, self.sequence = data, sequence
+    Args:
+        data: the 2xx as it was sent.
+        request: the INVITE that it answers.
+        source: where the INVITE came from.
+        now: the time in seconds at which the 2xx was sent.
+    """
+
+    def __init__(self, data: bytes, request: SipRequest, source: Flow, now: float) -> None:
+        self.data, self.request, self.source = data, request, source
         self._interval = T1
         self._repeat_at = now + T1
         self._end_at = now + TIMEOUT
 
     @property
     def wake_at(self) -> float:
-        """When it wants to be woken."""
+        """When to call `wake`, in seconds."""
         return min(self._repeat_at, self._end_at)
 
     def wake(self, now: float) -> bytes | None:
-        """What to send again; None: no ACK will come any more."""
+        """Return the bytes to send again, nothing if it is too early, or None when no ACK can come any more."""
         if now >= self._end_at:
             return None
         if now >= self._repeat_at:

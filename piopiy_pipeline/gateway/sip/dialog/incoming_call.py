@@ -1,4 +1,4 @@
-"""A call that comes in: from its INVITE to the answer, the refusal, or the caller's change of mind. No I/O.
+"""An incoming call: from its INVITE to the answer, the refusal, or the CANCEL. No I/O.
 
 Source: RFC 3261, sections 9.2 (CANCEL) and 13.3 (INVITE).
 """
@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from piopiy_pipeline.gateway.sip.dialog.call_listener import Ending
 from piopiy_pipeline.gateway.sip.dialog.dialog import Dialog
-from piopiy_pipeline.gateway.sip.dialog.listeners import Ending
 from piopiy_pipeline.gateway.sip.dialog.sip_call import SipCall
 from piopiy_pipeline.gateway.sip.sdp.negotiation import SdpError, SessionDescription, choose
-from piopiy_pipeline.gateway.sip.syntax.message import Flow, SipRequest, clean
+from piopiy_pipeline.gateway.sip.syntax.flow import Flow
+from piopiy_pipeline.gateway.sip.syntax.message import SipRequest, clean
 from piopiy_pipeline.gateway.sip.syntax.methods import ALLOW
 from piopiy_pipeline.gateway.sip.syntax.uri import SipUri
-from piopiy_pipeline.gateway.sip.transaction.authenticated_request import TransactionUser
+from piopiy_pipeline.gateway.sip.transaction.transaction_layer import TransactionLayer
 
 __all__ = ["IncomingCall", "unacceptable"]
 
@@ -26,13 +27,27 @@ _OF_TRUNKS = frozenset(["p-asserted-identity", "remote-party-id", "privacy", "p-
 
 
 class IncomingCall(SipCall):
-    """Somebody calls us. Raises `ValueError` for an INVITE that cannot be answered."""
+    """A call that somebody else began.
+
+    Args:
+        transactions: sends the requests and responses of this call.
+        request: the INVITE.
+        source: where it came from.
+        local_tag: our tag.
+        agent_id: the agent that is to answer.
+        user: the configured user who gave the password; empty for everybody else.
+        trusted: whether the INVITE comes from a trunk.
+        session_expires_s: the session interval in seconds that we propose.
+
+    Raises:
+        ValueError: the INVITE cannot be answered.
+    """
 
     direction: Literal["in", "out"] = "in"
 
     def __init__(
         self,
-        line: TransactionUser,
+        transactions: TransactionLayer,
         request: SipRequest,
         source: Flow,
         *,
@@ -42,7 +57,13 @@ class IncomingCall(SipCall):
         trusted: bool,
         session_expires_s: int,
     ) -> None:
-        super().__init__(line, call_id=request.call_id, local_tag=local_tag, source=source)
+        super().__init__(
+            transactions,
+            call_id=request.call_id,
+            local_tag=local_tag,
+            source=source,
+            session_expires_s=session_expires_s,
+        )
         self.agent_id, self.user = agent_id, user
         self.present = trusted or bool(user) or source.reliable
         self.to_user = clean(SipUri.parse(request.uri).number)[:_MAX_VALUE]
@@ -53,49 +74,47 @@ class IncomingCall(SipCall):
             request,
             source,
             local_tag=local_tag,
-            contact=line.contact(source, self.to_user),
-            sent_by=line.sent_by(source),
+            contact=transactions.contact(source, self.to_user),
+            sent_by=transactions.sent_by(source),
         )
-        self._invite, self._came_from = request, source
-        self.session_timer = type(self.session_timer)(session_expires_s)
-        self.timer_headers = self.session_timer.asked(request)
-        """What the 2xx says of session timers; None: the interval is too short (422)."""
-
-    @property
-    def request(self) -> SipRequest:
+        self.request = request
         """The INVITE."""
-        return self._invite
+        self._came_from = source
+        self._answer_reported = False
+        self.timer_headers = self.session_timer.asked(request)
+        """The headers of the 2xx about session timers; None: the interval is too short (422)."""
 
     @property
     def unanswered(self) -> bool:
-        """Whether it still rings."""
+        """Whether the INVITE has had no final response."""
         return self._state == "early"
 
     def ring(self, now: float) -> None:
-        """180 Ringing."""
-        self._provisional(180, None, now)
-
-    def progress(self, description: SessionDescription, now: float) -> None:
-        """183 Session Progress with early media."""
-        self._provisional(183, description, now)
-
-    def _provisional(self, code: int, description: SessionDescription | None, now: float) -> None:
+        """Send 180 Ringing."""
         if self._state == "early" and self._dialog is not None:
-            routes = self._routes()
-            body = bytes(description) if description is not None else b""
+            routes = (("Record-Route", value) for value in self.request.headers.getlist("Record-Route"))
             headers = (*routes, ("Contact", self._dialog.contact))
-            self._respond(self._invite, self._came_from, code, headers=headers, body=body, now=now)
+            self._respond(self.request, self._came_from, 180, headers=headers, now=now)
 
     def answer(self, description: SessionDescription, now: float) -> None:
-        """200 OK."""
+        """Send 200 OK with our description. `call_answered` follows with the ACK; sound may flow at once."""
         if self._state != "early":
             return
         self._state = "up"
         self._offered_by_us = "" if self.offer is not None else "answer"
-        self._accept(self._invite, self._came_from, description, self.timer_headers or (), now)
+        self._accept(self.request, self._came_from, description, self.timer_headers or (), now)
 
     def reject(self, code: int, phrase: str, now: float) -> None:
-        """Refuse with a final status (300-699). Raises `ValueError` for another."""
+        """Refuse the call before it is answered.
+
+        Args:
+            code: the final status, 300 to 699.
+            phrase: the reason phrase; that of RFC 3261 if it is empty.
+            now: the time in seconds.
+
+        Raises:
+            ValueError: `code` is no refusal.
+        """
         if not 300 <= code <= 699:
             raise ValueError(f"a call is refused with 300-699, not {code}")
         if self._state != "early":
@@ -105,7 +124,7 @@ class IncomingCall(SipCall):
         self._over()
 
     def cancelled(self, now: float) -> None:
-        """CANCEL came. After the answer it changes nothing: 9.2."""
+        """Handle a CANCEL. After the answer it changes nothing (section 9.2)."""
         if self._state != "early":
             return
         self._refuse(487, "", now)
@@ -113,41 +132,44 @@ class IncomingCall(SipCall):
         self._over()
 
     def hangup(self, now: float) -> None:
-        """BYE, or 480 before the answer."""
+        """Send BYE, or refuse with 480 before the answer."""
         if self._state == "early":
             self.reject(480, "", now)
         else:
             super().hangup(now)
 
     def _bye_came(self, request: SipRequest, source: Flow, now: float) -> None:
-        early = self._state == "early"  # 15.1.2: whoever calls may give up with BYE, too
+        early = self._state == "early"  # 15.1.2: the caller may give up with BYE, too
         super()._bye_came(request, source, now)
         if early:
             self._refuse(487, "", now)
 
     def _confirmed(self, awaited: str, description: SessionDescription | None, now: float) -> None:
-        if awaited == "reinvite" or self._told_answered:
+        if awaited == "reinvite" or self._answer_reported:
             super()._confirmed(awaited, description, now)
         else:
-            self._told_answered = True
+            self._answer_reported = True
             if self._listener is not None:
                 self._listener.call_answered(description, now)
-
-    _told_answered = False
 
     def _refuse(self, code: int, phrase: str, now: float) -> None:
         clean_phrase = "".join(c for c in phrase if c.isprintable())[:100]
         headers = (("Allow", ALLOW),) if code == 405 else ()
-        self._respond(self._invite, self._came_from, code, clean_phrase, headers=headers, now=now)
-
-    def _routes(self) -> tuple[tuple[str, str], ...]:
-        return tuple(("Record-Route", value) for value in self._invite.headers.getlist("Record-Route"))
+        self._respond(self.request, self._came_from, code, clean_phrase, headers=headers, now=now)
 
 
 def unacceptable(
     request: SipRequest, codecs: Sequence[str]
 ) -> tuple[int, str, tuple[tuple[str, str], ...]] | None:
-    """What is wrong with an INVITE's body: code, phrase, headers."""
+    """Check the body of an INVITE.
+
+    Args:
+        request: the INVITE.
+        codecs: the names of the codecs that are allowed.
+
+    Returns:
+        The status, phrase and headers to refuse it with; None when the body can be answered.
+    """
     accepts = (("Accept", "application/sdp"),)
     wanted = request.headers.getlist("Accept")
     if wanted and not any("application/" in w.lower() or "*/*" in w for w in wanted):
@@ -168,7 +190,7 @@ def unacceptable(
 
 
 def _caller(request: SipRequest) -> tuple[str, str]:
-    """Number and name of who calls; both empty for those who will not say (RFC 3323)."""
+    """The number and the name of the caller; both are empty for anonymous callers (RFC 3323)."""
     try:
         uri = SipUri.parse(request.from_.uri)
     except ValueError:
@@ -179,7 +201,7 @@ def _caller(request: SipRequest) -> tuple[str, str]:
 
 
 def _chosen(request: SipRequest, trusted: bool) -> dict[str, str]:
-    """The headers that a bot may read. What a network asserts is believed only of a trunk (RFC 3325)."""
+    """The headers that a bot may read. Asserted identities are believed from a trunk only (RFC 3325)."""
     chosen: dict[str, str] = {}
     for name in request.headers.keys():  # noqa: SIM118 - sipmessage's Headers cannot be iterated
         low = name.lower()

@@ -1,4 +1,4 @@
-"""A call that goes out: INVITE, its password, ringing, the answer, giving up. No I/O.
+"""An outgoing call: INVITE, password, ringing, the answer, and giving up. No I/O.
 
 Source: RFC 3261, sections 9.1 (CANCEL), 13.2 (INVITE) and 22 (passwords).
 """
@@ -8,20 +8,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from piopiy_pipeline.gateway.sip.agent.digest import Credentials
+from piopiy_pipeline.gateway.sip.dialog.call_listener import CallListener, Ending
 from piopiy_pipeline.gateway.sip.dialog.dialog import Dialog
-from piopiy_pipeline.gateway.sip.dialog.listeners import CallListener, Ending
 from piopiy_pipeline.gateway.sip.dialog.sip_call import SipCall
 from piopiy_pipeline.gateway.sip.sdp.negotiation import SdpError, SessionDescription
-from piopiy_pipeline.gateway.sip.syntax.message import Flow, SipResponse, clean
+from piopiy_pipeline.gateway.sip.syntax.digest import Credentials
+from piopiy_pipeline.gateway.sip.syntax.flow import Flow
+from piopiy_pipeline.gateway.sip.syntax.message import SipResponse, clean
 from piopiy_pipeline.gateway.sip.syntax.methods import ALLOW, SUPPORTED
 from piopiy_pipeline.gateway.sip.syntax.outgoing_request import OutgoingRequest
 from piopiy_pipeline.gateway.sip.syntax.uri import SipUri, escaped_user, is_token, quoted
-from piopiy_pipeline.gateway.sip.transaction.authenticated_request import (
-    AuthenticatedRequest,
-    TransactionUser,
-)
+from piopiy_pipeline.gateway.sip.transaction.authenticated_request import AuthenticatedRequest
 from piopiy_pipeline.gateway.sip.transaction.timers import TIMEOUT
+from piopiy_pipeline.gateway.sip.transaction.transaction_layer import TransactionLayer
 
 __all__ = ["OutgoingCall"]
 
@@ -46,13 +45,31 @@ _RESERVED = frozenset(
 
 
 class OutgoingCall(SipCall):
-    """We call somebody. Raises `ValueError` for headers that may not be set."""
+    """A call of ours.
+
+    Args:
+        transactions: sends the requests and responses of this call.
+        uri: the Request-URI.
+        flow: where the INVITE goes.
+        or_else: where it goes when the connection of `flow` is gone.
+        offer: our session description.
+        listener: what to report to.
+        host: the host in our From.
+        from_user: the number or name in our From; empty for none.
+        from_name: the display name in our From; empty for none.
+        headers: further headers of the INVITE.
+        credentials: the password to give when one is asked for.
+        ring_timeout_s: how long it may ring, in seconds.
+
+    Raises:
+        ValueError: `headers` has one that may not be set, or `uri` cannot be read.
+    """
 
     direction: Literal["in", "out"] = "out"
 
     def __init__(
         self,
-        line: TransactionUser,
+        transactions: TransactionLayer,
         *,
         uri: str,
         flow: Flow,
@@ -66,15 +83,15 @@ class OutgoingCall(SipCall):
         credentials: Credentials | None,
         ring_timeout_s: float,
     ) -> None:
-        tag, call_id = line.token(), line.token()
-        super().__init__(line, call_id=call_id, local_tag=tag, source=flow)
+        tag, call_id = transactions.token(), transactions.token()
+        super().__init__(transactions, call_id=call_id, local_tag=tag, source=flow)
         self.attach(listener)
         self._credentials = credentials
         self._local = offer
         self.offer = offer
         self.from_user, self.from_name = from_user, from_name
         self.to_user = SipUri.parse(uri).number
-        self._contact = line.contact(flow, from_user)
+        self._contact = transactions.contact(flow, from_user)
         name = f"{quoted(from_name)} " if from_name else ""
         user = f"{escaped_user(from_user)}@" if from_user else ""
         shown = f"[{host}]" if ":" in host else host
@@ -83,15 +100,15 @@ class OutgoingCall(SipCall):
         self._give_up_at: float | None = None
         self._provisional = False
         self._cancel_sent = False
-        self._acked: dict[str, bool] = {}
+        self._acked: set[str] = set()  # the To tags of every phone that answered
         self._early: dict[str, SessionDescription] = {}
         request = OutgoingRequest(
             method="INVITE",
             uri=uri,
             flow=flow,
             or_else=or_else,
-            branch="z9hG4bK" + line.token(),
-            sent_by=line.sent_by(flow),
+            branch=transactions.branch(),
+            sent_by=transactions.sent_by(flow),
             sequence=1,
             headers=(
                 ("From", self._from),
@@ -104,19 +121,19 @@ class OutgoingCall(SipCall):
             ),
             body=bytes(offer),
         )
-        self._attempt = AuthenticatedRequest(
-            line, request, credentials, self._invite_response, self._invite_lost
+        self._invite = AuthenticatedRequest(
+            transactions, request, credentials, self._invite_response, self._invite_lost
         )
 
     def begin(self, now: float) -> None:
         """Send the INVITE."""
         self._give_up_at = now + self._ring_timeout_s
-        self._attempt.begin(now)
-        self._line.reset_alarm(self)
+        self._invite.begin(now)
+        self._transactions.set_timer(self)
 
     @property
     def wake_at(self) -> float | None:
-        """When it wants to be woken."""
+        """When to call `wake`, in seconds; None: not at all."""
         times = (super().wake_at, None if self.ended else self._give_up_at)
         return min((at for at in times if at is not None), default=None)
 
@@ -128,7 +145,7 @@ class OutgoingCall(SipCall):
         super().wake(now)
 
     def hangup(self, now: float) -> None:
-        """BYE, or CANCEL before the answer."""
+        """Send BYE, or CANCEL before the answer."""
         if self._state == "early":
             self._cancel(Ending.CANCELLED, 487, "", now)
         else:
@@ -138,20 +155,22 @@ class OutgoingCall(SipCall):
         if self._state != "early":
             return
         self._give_up_at = None
-        self._attempt.given_up = True
+        self._invite.given_up = True
         self._tell_ended(ending, code, phrase, now)
         if self._provisional:
             self._send_cancel(now)
         else:
-            self._line.give_up(self._attempt.request, now)  # 9.1: not before the other side has said anything
+            self._transactions.give_up(
+                self._invite.request, now
+            )  # 9.1: no CANCEL before a provisional response
 
     def _send_cancel(self, now: float) -> None:
         if not self._cancel_sent:
             self._cancel_sent = True
-            self._line.give_up(self._attempt.request, now)
-            self._line.begin(
-                self._attempt.request.cancel(), lambda *_: None, lambda *_: None, now
-            )  # what becomes of the call is told by the INVITE's own response
+            self._transactions.give_up(self._invite.request, now)
+            self._transactions.begin(
+                self._invite.request.cancel(), lambda *_: None, lambda *_: None, now
+            )  # the INVITE's own response decides what becomes of the call
 
     def _invite_lost(self, code: int, now: float) -> None:
         phrase = f"no answer within {TIMEOUT:.0f} s" if code == 408 else "the other side cannot be reached"
@@ -161,15 +180,15 @@ class OutgoingCall(SipCall):
 
     def _invite_response(self, response: SipResponse, source: Flow, now: float) -> None:
         if response.code < 200:
-            self._provisional_came(response, now)
+            self._on_provisional(response, now)
         elif response.code < 300:
-            self._answer_came(response, source, now)
+            self._on_answer(response, source, now)
         else:
             self._give_up_at = None
             self._tell_ended(Ending.REFUSED, response.code, response.phrase, now)
             self._over()
 
-    def _provisional_came(self, response: SipResponse, now: float) -> None:
+    def _on_provisional(self, response: SipResponse, now: float) -> None:
         self._provisional = True
         if self._state != "early":
             self._send_cancel(now)
@@ -179,34 +198,34 @@ class OutgoingCall(SipCall):
                 try:
                     description = SessionDescription.parse(response.body)
                 except SdpError:
-                    description = None  # the answer's own description is the one that counts
+                    description = None  # the description in the 2xx is the one that counts
             if description is not None and len(self._early) < _MAX_FORKS:
                 self._early[response.to.tag] = description
                 self._listener.call_early_media(description, now)
             else:
                 self._listener.call_ringing(now)
 
-    def _answer_came(self, response: SipResponse, source: Flow, now: float) -> None:
-        """13.2.2.4: every 2xx is acknowledged, whichever phone it comes from; the first is the call."""
+    def _on_answer(self, response: SipResponse, source: Flow, now: float) -> None:
+        """Section 13.2.2.4: every 2xx is acknowledged, from whichever phone; the first one is the call."""
         try:
             dialog = Dialog.of_response(
-                self._attempt.request, response, source, local=self._from, contact=self._contact
+                self._invite.request, response, source, local=self._from, contact=self._contact
             )
         except ValueError as error:
             self._tell_ended(Ending.LOST, 502, f"no usable answer: {error}", now)
             self._over()
             return
-        branch = "z9hG4bK" + self._line.token()
-        self._line.send(dialog.ack(response.cseq.sequence, branch=branch))
+        branch = self._transactions.branch()
+        self._transactions.send(dialog.ack(response.cseq.sequence, branch=branch))
         if response.to.tag in self._acked:
             return
         first = not self._acked
-        self._acked[response.to.tag] = True
+        self._acked.add(response.to.tag)
         if len(self._acked) > _MAX_FORKS:
             return
         if not first:
-            bye = dialog.request("BYE", branch="z9hG4bK" + self._line.token())
-            self._line.begin(bye, lambda *_: None, lambda *_: None, now)
+            bye = dialog.request("BYE", branch=self._transactions.branch())
+            self._transactions.begin(bye, lambda *_: None, lambda *_: None, now)
             return
         self._give_up_at = None
         self._dialog = dialog
@@ -215,14 +234,14 @@ class OutgoingCall(SipCall):
             return
         self._state = "up"
         try:
-            # Some say in the 183 alone what the answer should have said again (13.2.1).
+            # Some phones send their description in the 183 only, and not again in the 2xx (13.2.1).
             early = self._early.get(response.to.tag) if not response.body else None
             description = early or SessionDescription.parse(response.body)
         except SdpError as error:
             self._end_here(Ending.REFUSED, 488, f"the answer has no usable description: {error}", now)
             return
         self.session_timer.answered(response, now)
-        self._line.reset_alarm(self)
+        self._transactions.set_timer(self)
         if self._listener is not None:
             self._listener.call_answered(description, now)
 

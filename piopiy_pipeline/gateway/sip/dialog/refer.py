@@ -1,4 +1,4 @@
-"""A blind transfer within a call: REFER, and the NOTIFYs that tell how it fares. No I/O. Source: RFC 3515."""
+"""A blind transfer within a call: REFER, and the NOTIFYs that report its progress. No I/O. Source: RFC 3515."""
 
 from __future__ import annotations
 
@@ -15,7 +15,15 @@ _STATUS = re.compile(rb"SIP/2\.0 ([1-6][0-9]{2})(?: ([^\r\n]{0,200}))?")
 
 
 def transfer_headers(target: str, contact: str) -> tuple[tuple[str, str], ...]:
-    """The headers of a REFER to `target`. Raises `ValueError` when that is no URI that can be called."""
+    """The headers of a REFER.
+
+    Args:
+        target: the ``sip:`` or ``tel:`` URI to call.
+        contact: our Contact, in angle brackets.
+
+    Raises:
+        ValueError: `target` is no URI that can be called.
+    """
     if not target.isascii():
         raise ValueError(f"no URI: {target[:80]!r}")
     SipUri.parse(target)
@@ -23,20 +31,20 @@ def transfer_headers(target: str, contact: str) -> tuple[tuple[str, str], ...]:
 
 
 class ReferTransfer:
-    """One transfer at a time."""
+    """The state of the transfers within one call, one at a time."""
 
     def __init__(self) -> None:
         self._under_way = False
 
     def begin(self) -> bool:
-        """REFER is about to be sent. False: one is under way."""
+        """Note that REFER is about to be sent. Returns False when a transfer is under way."""
         if self._under_way:
             return False
         self._under_way = True
         return True
 
     def answered(self, response: SipResponse) -> Progress | None:
-        """The response to our REFER; what there is to tell."""
+        """Read the response to our REFER; returns the progress to report, if any."""
         if response.code < 200:
             return None
         if response.code < 300:
@@ -45,7 +53,7 @@ class ReferTransfer:
         return response.code, clean(response.phrase)
 
     def notified(self, request: SipRequest) -> tuple[int, tuple[tuple[str, str], ...], Progress | None]:
-        """A NOTIFY: what to answer it with, and what there is to tell."""
+        """Read a NOTIFY; returns the status and headers to answer it with, and the progress to report, if any."""
         if request.get("Event").partition(";")[0].strip().lower() != "refer":
             return 489, (("Allow-Events", "refer"),), None
         if not self._under_way:
@@ -60,7 +68,7 @@ class ReferTransfer:
 
 
 def _status(body: bytes) -> tuple[int, str] | None:
-    """The status line in the NOTIFY of a transfer (RFC 3515, 2.4.5); None: there is none."""
+    """The status line in the body of a NOTIFY (RFC 3515, section 2.4.5); None if there is none."""
     match = _STATUS.match(body.lstrip())
     if match is None:
         return None

@@ -1,4 +1,4 @@
-"""Session timers: a call whose other side is gone without a word ends all the same. Source: RFC 4028."""
+"""Session timers: they end a call whose other side has disappeared without a BYE. No I/O. Source: RFC 4028."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ MIN_SE = 90
 
 
 class SessionTimer:
-    """When to refresh, or when to stop waiting for a refresh. Off until both sides agree on it."""
+    """When to refresh a session, or when to stop waiting for a refresh. Off until both sides agree on it.
+
+    Args:
+        interval_s: the session interval in seconds that we propose.
+    """
 
     MINIMUM = (("Min-SE", str(MIN_SE)),)
 
@@ -25,7 +29,7 @@ class SessionTimer:
 
     @property
     def wake_at(self) -> float | None:
-        """When it wants to be woken."""
+        """When to call `wake`, in seconds; None: the timer is off."""
         return self._at
 
     def stop(self) -> None:
@@ -33,9 +37,13 @@ class SessionTimer:
         self._at = self._interval = None
 
     def asked(self, request: SipRequest) -> tuple[tuple[str, str], ...] | None:
-        """What an INVITE asks for: the headers of our 2xx; None: its interval is too short (422).
+        """Agree to what an INVITE or re-INVITE asks for.
 
-        Raises `ValueError`.
+        Returns:
+            The headers of our 2xx; None when the interval is too short (422, with `MINIMUM`).
+
+        Raises:
+            ValueError: Session-Expires cannot be read.
         """
         supported = "timer" in [name.strip().lower() for name in request.listed("Supported")]
         interval, refresher = _read(request)
@@ -54,14 +62,14 @@ class SessionTimer:
         return (("Session-Expires", f"{interval};refresher={who}"), *required)
 
     def request_headers(self) -> tuple[tuple[str, str], ...]:
-        """What a re-INVITE of ours says: that we go on as agreed."""
+        """The headers of a re-INVITE of ours, which keep what was agreed."""
         if self._interval is None:
             return ()
         who = "uac" if self._ours else "uas"
         return (("Session-Expires", f"{self._interval};refresher={who}"),)
 
     def answered(self, response: SipResponse, now: float) -> None:
-        """The 2xx to an INVITE of ours says who refreshes, and how often."""
+        """Read from the 2xx to an INVITE of ours who refreshes, and how often."""
         try:
             interval, refresher = _read(response)
         except ValueError:
@@ -71,7 +79,7 @@ class SessionTimer:
         self.started(now)
 
     def started(self, now: float) -> None:
-        """The session was begun or refreshed: 10."""
+        """The session was begun or refreshed (section 10)."""
         if self._interval is None:
             self._at = None
         elif self._ours:
@@ -80,12 +88,12 @@ class SessionTimer:
             self._at = now + self._interval - min(32.0, self._interval / 3)
 
     def retry(self, now: float) -> None:
-        """It could not be refreshed just now."""
+        """The session could not be refreshed at present: try again in 5 s."""
         if self._interval is not None:
             self._at = now + 5.0
 
     def wake(self, now: float) -> Literal["", "refresh", "expired"]:
-        """What is due."""
+        """Return what is due: to send a refresh, to end the call because no refresh came, or nothing."""
         if self._at is None or now < self._at:
             return ""
         self._at = None

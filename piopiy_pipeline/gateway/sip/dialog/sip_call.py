@@ -1,6 +1,6 @@
-"""A telephone call as SIP sees it, once it is there: changes of its media, keys, transfer, its end. No I/O.
+"""A SIP call and its dialog: changes of the media, keys, a transfer, and the end of the call. No I/O.
 
-How it comes about is in `incoming` and `outgoing`.
+How a call begins is in `incoming_call` and `outgoing_call`.
 
 Source: RFC 3261, sections 12, 14 and 15; RFC 3515 (REFER); RFC 4028 (session timers).
 """
@@ -12,53 +12,69 @@ from typing import Literal
 
 from loguru import logger
 
-from piopiy_pipeline.gateway.sip.agent.digest import Credentials
+from piopiy_pipeline.gateway.sip.dialog.call_listener import CallListener, Ending
 from piopiy_pipeline.gateway.sip.dialog.dialog import Dialog, Unacknowledged
-from piopiy_pipeline.gateway.sip.dialog.listeners import CallListener, Ending
+from piopiy_pipeline.gateway.sip.dialog.info import info_digits
 from piopiy_pipeline.gateway.sip.dialog.refer import ReferTransfer, transfer_headers
 from piopiy_pipeline.gateway.sip.dialog.session_timer import SessionTimer
 from piopiy_pipeline.gateway.sip.sdp.negotiation import SdpError, SdpRefused, SessionDescription
-from piopiy_pipeline.gateway.sip.syntax.message import Flow, SipRequest, SipResponse, clean
-from piopiy_pipeline.gateway.sip.syntax.methods import ALLOW, SUPPORTED, info_digits
+from piopiy_pipeline.gateway.sip.syntax.digest import Credentials
+from piopiy_pipeline.gateway.sip.syntax.flow import Flow
+from piopiy_pipeline.gateway.sip.syntax.message import SipRequest, SipResponse, clean
+from piopiy_pipeline.gateway.sip.syntax.methods import ALLOW, CAPABILITIES, SUPPORTED
 from piopiy_pipeline.gateway.sip.syntax.uri import SipUri
-from piopiy_pipeline.gateway.sip.transaction.authenticated_request import (
-    AuthenticatedRequest,
-    TransactionUser,
-)
+from piopiy_pipeline.gateway.sip.transaction.authenticated_request import AuthenticatedRequest
+from piopiy_pipeline.gateway.sip.transaction.transaction_layer import TransactionLayer
 
 __all__ = ["SipCall"]
 
 
 class SipCall:
-    """One call. Nothing here waits; after the end everything is safe to call and does nothing.
+    """What incoming and outgoing calls have in common. Nothing here waits.
 
-    `now` is the event loop's time in seconds. What is to be sent is sent by whoever owns the user agent.
+    After the end of the call every method is safe to call and does nothing. `now` is the event loop's time in
+    seconds. What is to be sent lies in the transaction layer until the owner of the user agent takes it.
+
+    Args:
+        transactions: sends the requests and responses of this call.
+        call_id: the Call-ID.
+        local_tag: our tag.
+        source: where the first message came from, or where it goes.
+        session_expires_s: the session interval in seconds that we propose (RFC 4028).
     """
 
     direction: Literal["in", "out"]
     call_id: str
-    """SIP's Call-ID."""
+    """The Call-ID header."""
     agent_id: str = ""
-    """Who is to answer, by the configured routes (incoming)."""
+    """The agent that is to answer, by the configured routes (incoming calls)."""
     from_user: str = ""
-    """The caller's number or name, as in From; empty for anonymous callers."""
+    """The caller's number or name in From; empty for anonymous callers."""
     from_name: str = ""
     """The caller's display name; empty when there is none."""
     to_user: str = ""
     """The number or name that was dialled, of the Request-URI."""
     user: str = ""
-    """Whose phone it is, one of the configured users: who gave the password, or is called. Empty for all others."""
+    """The configured user who gave the password, or who is called. Empty for everybody else."""
     present: bool = True
-    """False: what came may have a false sender. Who acknowledges our answer got it, and is there."""
+    """False when the INVITE may have a false source address. An ACK of our 2xx proves that the source is right."""
     headers: dict[str, str]
-    """`X-` headers and a few of interest (User-Agent, P-Asserted-Identity, Diversion), names as sent."""
+    """`X-` headers and a few others (User-Agent, P-Asserted-Identity, Diversion); names as they were sent."""
     source: tuple[str, int]
-    """The address from which the first message came, or to which it goes."""
+    """The address and port that the first message came from, or that it goes to."""
     offer: SessionDescription | None = None
-    """The caller's offer; None when the caller leaves it to us (then `answer` carries ours)."""
+    """The caller's offer; None when the INVITE had none (then the 2xx carries ours)."""
 
-    def __init__(self, line: TransactionUser, *, call_id: str, local_tag: str, source: Flow) -> None:
-        self._line = line
+    def __init__(
+        self,
+        transactions: TransactionLayer,
+        *,
+        call_id: str,
+        local_tag: str,
+        source: Flow,
+        session_expires_s: int = 1800,
+    ) -> None:
+        self._transactions = transactions
         self.call_id, self.local_tag = call_id, local_tag
         self.source = (source.host, source.port)
         self.headers = {}
@@ -67,48 +83,40 @@ class SipCall:
         self._credentials: Credentials | None = None
         self._state: Literal["early", "up", "ending", "over"] = "early"
         self._unacked: Unacknowledged | None = None
-        self._unacked_request: tuple[SipRequest, Flow] | None = None
         self._offered_by_us: Literal["", "answer", "reinvite"] = ""
         self._local: SessionDescription | None = None
         self._reinvite: AuthenticatedRequest | None = None
-        self._refresh_only = False
-        self._last_ack: tuple[int, bytes] | None = None
+        self._last_acked: int | None = (
+            None  # the number of the re-INVITE of ours whose 2xx was acknowledged last
+        )
         self._transfer = ReferTransfer()
-        self.session_timer = SessionTimer()
+        self.session_timer = SessionTimer(session_expires_s)
         self.on_over: Callable[[SipCall], None] | None = None
-        """Told when it needs no more messages; the user agent's."""
+        """Called when the call needs no more messages; set by the user agent."""
 
     def attach(self, listener: CallListener) -> None:
-        """From now on, tell this leg what the other side does."""
+        """Report to this listener from now on."""
         self._listener = listener
 
-    def ring(self, now: float) -> None:
-        """Incoming: 180 Ringing."""
-
-    def progress(self, description: SessionDescription, now: float) -> None:
-        """Incoming: 183 Session Progress with early media."""
-
-    def answer(self, description: SessionDescription, now: float) -> None:
-        """Incoming: 200 OK. `call_answered` follows with the ACK; sound may flow at once."""
-
-    def reject(self, code: int, phrase: str, now: float) -> None:
-        """Incoming, before the answer: refuse with a final status (300-699)."""
-
     def hangup(self, now: float) -> None:
-        """End it as its state wants: BYE, CANCEL (outgoing), or 480 (incoming, unanswered).
+        """End the call as its state demands: BYE, CANCEL (outgoing), or 480 (incoming, unanswered).
 
-        `call_ended` is told at once (HUNG_UP or CANCELLED): the dialog's last messages need no leg.
+        `call_ended` is called at once (HUNG_UP or CANCELLED): the last messages of the dialog need no listener.
         """
         self._end_here(Ending.HUNG_UP, 200, "", now)
 
-    def reoffer(self, description: SessionDescription, now: float) -> bool:
-        """Change the media by a re-INVITE (hold, resume). False: not now, another is under way."""
-        return self._send_reinvite(description, now, refresh=False)
-
     def refer(self, target: str, now: float) -> bool:
-        """Blind transfer: ask the other side to call `target` (a `sip:` or `tel:` URI). False: not now.
+        """Ask the other side to call somebody else (blind transfer).
 
-        Raises `ValueError` when `target` is no such URI.
+        Args:
+            target: the ``sip:`` or ``tel:`` URI to call.
+            now: the time in seconds.
+
+        Returns:
+            False when that is not possible at present. After True, `call_transfer_progress` reports the result.
+
+        Raises:
+            ValueError: `target` is no such URI.
         """
         headers = transfer_headers(target, self._dialog.contact if self._dialog is not None else "")
         if self._dialog is None or self._state != "up" or self._unacked is not None:
@@ -123,16 +131,16 @@ class SipCall:
         """Whether the call is over."""
         return self._state in ("ending", "over")
 
-    # What the user agent calls.
+    # ------------------------------------------------------------------ used by the user agent
 
     @property
     def key(self) -> tuple[str, str]:
-        """Which requests within a dialog are its own: their Call-ID and To tag."""
+        """The Call-ID and the To tag of the requests that belong to this call."""
         return self.call_id, self.local_tag
 
     @property
     def wake_at(self) -> float | None:
-        """When it wants to be woken."""
+        """When to call `wake`, in seconds; None: not at all."""
         if self._state == "over":
             return None
         times = [self.session_timer.wake_at, self._unacked.wake_at if self._unacked else None]
@@ -141,29 +149,30 @@ class SipCall:
     def wake(self, now: float) -> None:
         """The time of `wake_at` has come."""
         if self._unacked is not None and now >= self._unacked.wake_at:
-            data = self._unacked.wake(now)
+            unacked = self._unacked
+            data = unacked.wake(now)
             if data is None:
                 self._unacked = None
                 if self._state == "ending":
                     self._bye(now)
                 else:
                     self._end_here(Ending.LOST, 408, "no ACK", now)
-            elif data and self._unacked_request is not None:
-                self._line.send_again(data, *self._unacked_request)
+            elif data:
+                self._transactions.send_again(data, unacked.request, unacked.source)
         if self._state == "up":
             due = self.session_timer.wake(now)
-            if due == "refresh" and not (self._local and self._send_reinvite(self._local, now, refresh=True)):
+            if due == "refresh" and not self._refresh(now):
                 self.session_timer.retry(now)
             elif due == "expired":
                 self._end_here(Ending.LOST, 408, "the session was not refreshed", now)
 
     def owns(self, request: SipRequest) -> bool:
-        """Whether a request with this call's key is of the other side of its dialog."""
+        """Whether a request with this call's key comes from the other side of its dialog."""
         return self._dialog is not None and request.from_.tag == self._dialog.remote_tag
 
     def receive(self, request: SipRequest, source: Flow, now: float) -> None:
-        """A request within the dialog, other than ACK."""
-        if self._dialog is None or not self._dialog.takes(request):
+        """Handle a request within the dialog, other than ACK."""
+        if self._dialog is None or not self._dialog.accepts(request):
             self._respond(request, source, 500, "CSeq out of order", now=now)
             return
         handler = {
@@ -182,10 +191,10 @@ class SipCall:
             handler(request, source, now)
 
     def acked(self, request: SipRequest, now: float) -> None:
-        """An ACK within the dialog."""
-        if self._unacked is None or request.cseq.sequence != self._unacked.sequence:
+        """Handle an ACK within the dialog."""
+        if self._unacked is None or request.cseq.sequence != self._unacked.request.cseq.sequence:
             return
-        self._unacked = self._unacked_request = None
+        self._unacked = None
         awaited, self._offered_by_us = self._offered_by_us, ""
         if self._state == "ending":  # 15: our BYE had to wait for this
             self._bye(now)
@@ -200,11 +209,11 @@ class SipCall:
         self._confirmed(awaited, description, now)
 
     def _confirmed(self, awaited: str, description: SessionDescription | None, now: float) -> None:
-        """Our 2xx was acknowledged, with the answer to our offer if that was awaited."""
+        """Our 2xx was acknowledged; `description` is the answer to our offer if one was awaited."""
         if description is not None and self._listener is not None:
             self._listener.call_reanswered(description, now)
 
-    # Requests of the other side.
+    # ------------------------------------------------------------------ requests of the other side
 
     def _respond(
         self,
@@ -218,7 +227,7 @@ class SipCall:
         now: float,
     ) -> bytes:
         tag = self.local_tag if code > 100 else ""
-        return self._line.respond(
+        return self._transactions.respond(
             request, source, code, phrase, to_tag=tag, headers=headers, body=body, now=now
         )
 
@@ -228,8 +237,7 @@ class SipCall:
         self._over()
 
     def _options(self, request: SipRequest, source: Flow, now: float) -> None:
-        headers = (("Allow", ALLOW), ("Accept", "application/sdp"), ("Supported", SUPPORTED))
-        self._respond(request, source, 200, headers=headers, now=now)
+        self._respond(request, source, 200, headers=CAPABILITIES, now=now)
 
     def _info(self, request: SipRequest, source: Flow, now: float) -> None:
         digits = info_digits(request.content_type, request.body)
@@ -253,7 +261,7 @@ class SipCall:
             self._listener.call_transfer_progress(*progress, now)
 
     def _reinvited(self, request: SipRequest, source: Flow, now: float) -> None:
-        """14.2; a 2xx that waits for its ACK counts as a transaction that is not over."""
+        """Section 14.2. A 2xx that waits for its ACK counts as a transaction that is not over."""
         if self._unacked is not None or self._state != "up":
             self._respond(request, source, 500, headers=(("Retry-After", "2"),), now=now)
             return
@@ -295,18 +303,17 @@ class SipCall:
         timer: tuple[tuple[str, str], ...],
         now: float,
     ) -> None:
-        """200 with our description, until its ACK comes."""
+        """Send 200 with our description, and repeat it until its ACK comes."""
         assert self._dialog is not None
         self._local = ours
         routes = tuple(("Record-Route", value) for value in request.headers.getlist("Record-Route"))
         own = (("Contact", self._dialog.contact), ("Allow", ALLOW), ("Supported", SUPPORTED))
         data = self._respond(request, source, 200, headers=(*routes, *own, *timer), body=bytes(ours), now=now)
-        self._unacked = Unacknowledged(data, request.cseq.sequence, now)
-        self._unacked_request = (request, source)
+        self._unacked = Unacknowledged(data, request, source, now)
         self.session_timer.started(now)
-        self._line.reset_alarm(self)
+        self._transactions.set_timer(self)
 
-    # Requests of ours.
+    # ------------------------------------------------------------------ requests of ours
 
     def _request(
         self,
@@ -319,83 +326,79 @@ class SipCall:
     ) -> AuthenticatedRequest:
         assert self._dialog is not None
         dialog = self._dialog
-        branch = "z9hG4bK" + self._line.token()
+        branch = self._transactions.branch()
         request = dialog.request(method, branch=branch, headers=headers, body=body)
 
         def response(response: SipResponse, source: Flow, now: float) -> None:
-            dialog.sequence = max(dialog.sequence, attempt.request.sequence)
+            dialog.sequence = max(dialog.sequence, sent.request.sequence)
             on_response(response, source, now)
 
         def lost(code: int, now: float) -> None:
             self._lost(method, code, now)
 
-        attempt = AuthenticatedRequest(self._line, request, self._credentials, response, lost)
-        attempt.begin(now)
-        return attempt
+        sent = AuthenticatedRequest(self._transactions, request, self._credentials, response, lost)
+        sent.begin(now)
+        return sent
 
     def _lost(self, method: str, code: int, now: float) -> None:
-        """12.2.1.2: whoever does not answer within a dialog has left it."""
+        """Section 12.2.1.2: a side that does not answer within a dialog has left it."""
         if method == "INVITE":
             self._reinvite = None
         if method != "BYE":
             self._end_here(Ending.LOST, code, f"no answer to {method}", now)
 
-    def _send_reinvite(self, description: SessionDescription, now: float, *, refresh: bool) -> bool:
-        if (
-            self._dialog is None
-            or self._state != "up"
-            or self._unacked is not None
-            or self._reinvite is not None
-        ):
+    def _refresh(self, now: float) -> bool:
+        """Send a re-INVITE that changes nothing (RFC 4028, section 7.4). Returns False when that cannot be now."""
+        if self._local is None or self._unacked is not None or self._reinvite is not None:
             return False
-        self._local, self._refresh_only = description, refresh
         headers = (("Allow", ALLOW), ("Supported", SUPPORTED), *self.session_timer.request_headers())
         self._reinvite = self._request(
-            "INVITE", self._reinvite_response, now, headers=headers, body=bytes(description)
+            "INVITE", self._reinvite_response, now, headers=headers, body=bytes(self._local)
         )
         return True
 
     def _reinvite_response(self, response: SipResponse, source: Flow, now: float) -> None:
         if response.code < 200 or self._dialog is None:
             return
-        sequence = response.cseq.sequence
         if response.code < 300:
-            if self._last_ack is not None and self._last_ack[0] == sequence:
-                self._acknowledge(sequence)  # the same again: its ACK was lost
-                return
-            try:
-                self._dialog.retarget(response.addresses("Contact"))
-                description = SessionDescription.parse(response.body)
-            except ValueError as error:
-                self._acknowledge(sequence)
-                self._reinvite = None
-                self._end_here(Ending.HUNG_UP, 488, f"no usable answer: {error}", now)
-                return
-            self._acknowledge(sequence)
-            self._reinvite = None
-            self.session_timer.answered(response, now)
-            self._line.reset_alarm(self)
-            if self._listener is not None and not self.ended:
-                self._listener.call_reanswered(description, now)
+            self._reinvite_accepted(self._dialog, response, now)
             return
-        refresh, self._reinvite = self._refresh_only, None
+        self._reinvite = None
         if response.code in (408, 481):
             self._end_here(Ending.LOST, response.code, response.phrase, now)
-        elif refresh:
+        else:
             self.session_timer.retry(now)
-            self._line.reset_alarm(self)
-        elif self._listener is not None and not self.ended:
-            self._listener.call_reoffer_failed(response.code, clean(response.phrase), now)
+            self._transactions.set_timer(self)
 
-    def _acknowledge(self, sequence: int) -> None:
-        assert self._dialog is not None
-        self._last_ack = (sequence, b"")
-        self._line.send(self._dialog.ack(sequence, branch="z9hG4bK" + self._line.token()))
+    def _reinvite_accepted(self, dialog: Dialog, response: SipResponse, now: float) -> None:
+        sequence = response.cseq.sequence
+        repeated = self._last_acked == sequence  # the ACK was lost
+        self._last_acked = sequence
+        try:
+            if not repeated:
+                dialog.retarget(response.addresses("Contact"))
+                description = SessionDescription.parse(response.body)
+        except ValueError as error:
+            self._acknowledge(dialog, sequence)
+            self._reinvite = None
+            self._end_here(Ending.HUNG_UP, 488, f"no usable answer: {error}", now)
+            return
+        self._acknowledge(dialog, sequence)
+        if repeated:
+            return
+        self._reinvite = None
+        self.session_timer.answered(response, now)
+        self._transactions.set_timer(self)
+        if self._listener is not None and not self.ended:
+            self._listener.call_reanswered(description, now)
 
-    # The end.
+    def _acknowledge(self, dialog: Dialog, sequence: int) -> None:
+        self._transactions.send(dialog.ack(sequence, branch=self._transactions.branch()))
+
+    # ------------------------------------------------------------------ the end
 
     def _end_here(self, ending: Ending, code: int, phrase: str, now: float) -> None:
-        """End it from our side, whatever its state is; told at once."""
+        """End the call from our side, whatever its state is, and report that at once."""
         if self.ended:
             return
         self._tell_ended(ending, code, phrase, now)
@@ -422,7 +425,7 @@ class SipCall:
 
     def _over(self) -> None:
         self._state = "over"
-        self._unacked = self._unacked_request = None
+        self._unacked = None
         if self.on_over is not None:
             on_over, self.on_over = self.on_over, None
             on_over(self)

@@ -1,17 +1,17 @@
-"""SIP messages: read with suspicion, written exactly.
+"""SIP messages that came: parsed with limits and checks, because anybody can send them. No I/O.
 
-sipmessage gives the store of headers, the short names and CSeq. Around it stands what a port that is
-open to the world needs: limits before any work is done, folded lines, repeated headers, and a copy of
-everything as it was written, because a reply must carry Via, From and To exactly as they came.
+sipmessage gives the store of headers, the short names and CSeq. This module adds what a port that is open to
+the world needs: limits before any work is done, folded lines, repeated headers, and a copy of everything as it
+was written, because a response must carry Via, From and To exactly as they came.
 
-Source: RFC 3261, sections 7, 8.1.1, 8.2.6, 18.2 and 20; RFC 3581 (rport); RFC 4475 (messages to be wary of).
+Source: RFC 3261, sections 7, 18.3 and 20; RFC 4475 (torture test messages).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from sipmessage import CSeq, Headers
 from sipmessage.message import COMPACT_FORMS
@@ -26,8 +26,6 @@ from piopiy_pipeline.gateway.sip.syntax.uri import (
 
 __all__ = [
     "MAX_MESSAGE_BYTES",
-    "PHRASES",
-    "Flow",
     "MalformedMessage",
     "SipMessage",
     "SipRequest",
@@ -35,7 +33,6 @@ __all__ = [
     "Via",
     "clean",
     "parse",
-    "reply",
 ]
 
 MAX_MESSAGE_BYTES = 65_535
@@ -44,57 +41,7 @@ _MAX_HEADER_LINES = 256
 _MAX_LISTED = 64
 _COOKIE = "z9hG4bK"
 
-Transport = Literal["udp", "tcp", "tls"]
-
-PHRASES = {
-    100: "Trying",
-    180: "Ringing",
-    183: "Session Progress",
-    200: "OK",
-    202: "Accepted",
-    400: "Bad Request",
-    401: "Unauthorized",
-    403: "Forbidden",
-    404: "Not Found",
-    405: "Method Not Allowed",
-    406: "Not Acceptable",
-    408: "Request Timeout",
-    415: "Unsupported Media Type",
-    416: "Unsupported URI Scheme",
-    420: "Bad Extension",
-    422: "Session Interval Too Small",
-    423: "Interval Too Brief",
-    480: "Temporarily Unavailable",
-    481: "Call/Transaction Does Not Exist",
-    482: "Loop Detected",
-    486: "Busy Here",
-    487: "Request Terminated",
-    488: "Not Acceptable Here",
-    489: "Bad Event",
-    491: "Request Pending",
-    500: "Server Internal Error",
-    501: "Not Implemented",
-    503: "Service Unavailable",
-    504: "Server Time-out",
-    505: "Version Not Supported",
-    513: "Message Too Large",
-    603: "Decline",
-}
-
 _UNIQUE = ("from", "to", "call-id", "cseq", "content-length", "max-forwards", "content-type", "expires")
-
-
-class Flow(NamedTuple):
-    """Where a message came from or goes to. `host` is an address, or a name that has yet to be resolved."""
-
-    transport: Transport
-    host: str
-    port: int
-
-    @property
-    def reliable(self) -> bool:
-        """Whether the transport repeats what is lost."""
-        return self.transport != "udp"
 
 
 class Via(NamedTuple):
@@ -113,9 +60,12 @@ class Via(NamedTuple):
 
 
 class MalformedMessage(ValueError):
-    """What came cannot be taken.
+    """A message that cannot be processed.
 
-    `refusal` are the headers to refuse it with, None if it cannot even be refused (or was a response).
+    Args:
+        code: the status to refuse it with.
+        reason: what is wrong with it.
+        refusal: the request to refuse, as far as it could be read; None if no response can be sent to it.
     """
 
     def __init__(self, code: int, reason: str, refusal: SipRequest | None = None) -> None:
@@ -126,7 +76,7 @@ class MalformedMessage(ValueError):
 
 @dataclass(slots=True)
 class SipMessage:
-    """What every message has. Headers are looked up without regard to case, as they were written."""
+    """What requests and responses have in common. Header names are looked up without regard to case."""
 
     headers: Headers
     body: bytes
@@ -163,13 +113,17 @@ class SipMessage:
 
 @dataclass(slots=True)
 class SipRequest(SipMessage):
-    """A request as it came."""
+    """A request that was received."""
 
     method: str
     uri: str
 
     def transaction_key(self, method: str | None = None) -> tuple[str, ...]:
-        """What makes a retransmission one, and an ACK or CANCEL belong to its INVITE: RFC 3261, 17.2.3."""
+        """The key by which a request finds its server transaction (RFC 3261, section 17.2.3).
+
+        Args:
+            method: the method to match, for a CANCEL that looks for its INVITE. An ACK always looks for its INVITE.
+        """
         method = method or ("INVITE" if self.method == "ACK" else self.method)
         via = self.via
         if via.branch:
@@ -179,16 +133,21 @@ class SipRequest(SipMessage):
 
 @dataclass(slots=True)
 class SipResponse(SipMessage):
-    """A response as it came."""
+    """A response that was received."""
 
     code: int
     phrase: str
 
 
 def parse(data: bytes, *, stream: bool = False) -> SipRequest | SipResponse:
-    """Read one message, of a datagram or (`stream`) as framed by its Content-Length.
+    """Parse one message.
 
-    Raises `MalformedMessage`.
+    Args:
+        data: the whole message.
+        stream: True for a message of a connection, which was framed by its Content-Length; False for a datagram.
+
+    Raises:
+        MalformedMessage: it cannot be processed; says whether and how to refuse it.
     """
     if len(data) > MAX_MESSAGE_BYTES:
         raise MalformedMessage(513, f"a message of {len(data)} bytes")
@@ -240,7 +199,7 @@ _Common = tuple[Headers, bytes, list[str], Via, str, CSeq, NameAddr, NameAddr]
 
 
 def _headers(lines: Sequence[str]) -> tuple[Headers, str]:
-    """The headers, and what is wrong with them that does not keep the rest from being read."""
+    """The headers, and the first fault in them that does not keep the rest from being read; "" if there is none."""
     if len(lines) > _MAX_HEADER_LINES:
         raise MalformedMessage(400, f"{len(lines)} lines of headers")
     unfolded: list[str] = []
@@ -270,7 +229,7 @@ def _headers(lines: Sequence[str]) -> tuple[Headers, str]:
 
 
 def _common(headers: Headers, body: bytes) -> _Common:
-    """What a reply needs. Without it there is none: raises `MalformedMessage` without a refusal."""
+    """The fields that a response needs. Raises `MalformedMessage`, without a refusal if no response can be built."""
     try:
         vias, via = _vias(headers)
         call_id = headers.get("Call-ID") or ""
@@ -297,7 +256,7 @@ _NOBODY = NameAddr("", "sip:anonymous@invalid", {})
 
 
 def _unreadable(headers: Headers, reason: str) -> MalformedMessage:
-    """A 400 where at least a Via says where to, and the rest can be sent back as it is."""
+    """The error for unreadable fields: refused with 400 where a Via says where to send that."""
     present = all(headers.get(name) for name in ("Via", "From", "To", "Call-ID", "CSeq"))
     method = (headers.get("CSeq") or "").split()[-1:] or [""]
     if not present or method[0] == "ACK" or not is_token(method[0]):
@@ -349,53 +308,7 @@ def _body(message: SipMessage, stream: bool) -> bytes:
     return message.body[: int(length)]
 
 
-def reply_flow(request: SipRequest, source: Flow) -> Flow:
-    """Where replies go: RFC 3261, 18.2.2; RFC 3581."""
-    if source.reliable or "rport" in request.via.parameters:
-        return source
-    return Flow(source.transport, source.host, request.via.port or 5060)
-
-
-def reply(
-    request: SipRequest,
-    source: Flow,
-    code: int,
-    phrase: str = "",
-    *,
-    to_tag: str = "",
-    headers: Iterable[tuple[str, str]] = (),
-    content_type: str = "application/sdp",
-    body: bytes = b"",
-) -> bytes:
-    """A response with everything that has to come back as it was: RFC 3261, 8.2.6.2."""
-    lines = [f"SIP/2.0 {code} {phrase or PHRASES.get(code, 'Unknown')}"]
-    lines.append(f"Via: {_reached(request, source)}")
-    lines += [f"Via: {via}" for via in request.vias[1:]]
-    lines.append(f"From: {request.get('From')}")
-    tag = f";tag={to_tag}" if to_tag and not request.to.tag else ""
-    lines.append(f"To: {request.get('To')}{tag}")
-    lines.append(f"Call-ID: {request.get('Call-ID')}")
-    lines.append(f"CSeq: {request.get('CSeq')}")
-    lines += [f"{name}: {value}" for name, value in headers]
-    if body:
-        lines.append(f"Content-Type: {content_type}")
-    lines.append(f"Content-Length: {len(body)}")
-    return "\r\n".join(lines).encode("utf-8", "surrogateescape") + b"\r\n\r\n" + body
-
-
-def _reached(request: SipRequest, source: Flow) -> str:
-    """The topmost Via with where it really came from: RFC 3261, 18.2.1; RFC 3581, 4."""
-    head, *parameters = request.vias[0].split(";")
-    asks = "rport" in request.via.parameters
-    kept = [p for p in parameters if p.partition("=")[0].strip().lower() not in ("rport", "received")]
-    if asks:
-        kept.append(f"rport={source.port}")
-    if asks or request.via.host != source.host:
-        kept.append(f"received={source.host}")
-    return ";".join([head.rstrip(), *(p.strip() for p in kept)])
-
-
 def clean(text: str) -> str:
-    """Text of a header for people, programs and databases: proper Unicode without control characters."""
+    """Make the text of a header safe for people, programs and databases: valid Unicode without control characters."""
     proper = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return proper if proper.isprintable() else "".join(c if c.isprintable() else " " for c in proper)

@@ -1,32 +1,24 @@
-"""Small bodies and lists: what we allow, keys by INFO."""
+"""The methods and extensions that this user agent knows. No I/O. Source: RFC 3261, sections 8.2.1 and 8.2.2.3."""
 
 from __future__ import annotations
 
-import re
+from piopiy_pipeline.gateway.sip.syntax.message import SipRequest
 
-__all__ = ["ALLOW", "KNOWN_METHODS", "SUPPORTED", "info_digits"]
+__all__ = ["ALLOW", "CAPABILITIES", "KNOWN_METHODS", "SUPPORTED", "unsupported"]
 
 ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, NOTIFY, REGISTER"
 SUPPORTED = "timer"
-_MORE = ("REFER", "UPDATE", "PRACK", "SUBSCRIBE", "PUBLISH", "MESSAGE")
-KNOWN_METHODS = frozenset((*ALLOW.split(", "), *_MORE))
+CAPABILITIES = (("Allow", ALLOW), ("Accept", "application/sdp"), ("Supported", SUPPORTED))
+"""The headers of a response to OPTIONS (section 11.2)."""
+_NOT_ALLOWED = ("REFER", "UPDATE", "PRACK", "SUBSCRIBE", "PUBLISH", "MESSAGE")
+KNOWN_METHODS = frozenset((*ALLOW.split(", "), *_NOT_ALLOWED))
 """Methods that are refused with 405 rather than 501 where they are not allowed."""
 
-_SIGNAL = re.compile(rb"^\s*Signal\s*=\s*([0-9A-Da-d*#]|1[0-5])\s*$", re.MULTILINE)
-_PLAIN = re.compile(rb"\s*([0-9A-Da-d*#]{1,16})\s*")
-_BY_NUMBER = {b"10": "*", b"11": "#", b"12": "A", b"13": "B", b"14": "C", b"15": "D"}
 
+def unsupported(request: SipRequest) -> str:
+    """The extensions that a request requires and that are not known here, as a list with commas (section 8.2.2.3).
 
-def info_digits(content_type: str, body: bytes) -> str | None:
-    """The keys in an INFO: "" when it has no body, None when it is about something else."""
-    if not body.strip():
-        return ""
-    if content_type == "application/dtmf-relay":
-        signal = _SIGNAL.search(body)
-        if signal is None:
-            return None
-        return _BY_NUMBER.get(signal.group(1), signal.group(1).decode().upper())
-    if content_type == "application/dtmf":
-        plain = _PLAIN.fullmatch(body)
-        return plain.group(1).decode().upper() if plain else None
-    return None
+    Raises:
+        ValueError: the Require header cannot be read.
+    """
+    return ", ".join(name for name in request.listed("Require") if name.lower() != SUPPORTED)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from piopiy_pipeline.gateway.sip.syntax.message import Flow, SipResponse
+from piopiy_pipeline.gateway.sip.syntax.flow import Flow
+from piopiy_pipeline.gateway.sip.syntax.message import SipResponse
 
 __all__ = ["OutgoingRequest"]
 

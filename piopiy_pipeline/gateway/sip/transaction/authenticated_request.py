@@ -1,92 +1,52 @@
-"""What calls and registrations need of the user agent: transactions, names, and being woken.
+"""A request of ours that is sent once more with a password when the other side asks for one. No I/O.
 
-It stands between them so that a call knows neither sockets nor other calls.
+Source: RFC 3261, section 22.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
-
-from piopiy_pipeline.gateway.sip.agent.digest import Challenge, Credentials, answer
-from piopiy_pipeline.gateway.sip.syntax.message import Flow, SipRequest, SipResponse
+from piopiy_pipeline.gateway.sip.syntax.digest import Challenge, Credentials, answer
+from piopiy_pipeline.gateway.sip.syntax.flow import Flow
+from piopiy_pipeline.gateway.sip.syntax.message import SipResponse
 from piopiy_pipeline.gateway.sip.syntax.outgoing_request import OutgoingRequest
-from piopiy_pipeline.gateway.sip.transaction.timers import TimerOwner
+from piopiy_pipeline.gateway.sip.transaction.transaction_layer import OnLost, OnResponse, TransactionLayer
 
-__all__ = ["AuthenticatedRequest", "TransactionUser"]
-
-OnResponse = Callable[[SipResponse, Flow, float], None]
-OnLost = Callable[[int, float], None]
-"""Called with 408 when nobody answered, and 503 when nothing could be sent."""
+__all__ = ["AuthenticatedRequest"]
 
 _MAX_CHALLENGES = 3  # 407 of a proxy, 401 behind it, and one stale nonce
 
 
-class TransactionUser(Protocol):
-    """The user agent, as a call sees it."""
-
-    def token(self) -> str:
-        """Something that nobody can guess, for tags and branches."""
-
-    def contact(self, flow: Flow, user: str) -> str:
-        """Our Contact for peers on this flow, in brackets."""
-
-    def sent_by(self, flow: Flow) -> str:
-        """Our address for Via, ``host:port``."""
-
-    def send(self, request: OutgoingRequest) -> None:
-        """Send outside of any transaction: an ACK."""
-
-    def send_again(self, data: bytes, request: SipRequest, source: Flow) -> None:
-        """Send a response again outside of its transaction: a 2xx."""
-
-    def begin(self, request: OutgoingRequest, on_response: OnResponse, on_lost: OnLost, now: float) -> None:
-        """Send a request in a transaction of its own."""
-
-    def respond(
-        self,
-        request: SipRequest,
-        source: Flow,
-        code: int,
-        phrase: str = "",
-        *,
-        to_tag: str = "",
-        headers: tuple[tuple[str, str], ...] = (),
-        body: bytes = b"",
-        now: float,
-    ) -> bytes:
-        """Respond in the request's transaction. Returns what was sent."""
-
-    def give_up(self, request: OutgoingRequest, now: float) -> None:
-        """An INVITE of ours was cancelled: its transaction may wait no longer than 64*T1."""
-
-    def reset_alarm(self, sleeper: TimerOwner) -> None:
-        """Look at its `wake_at` again."""
-
-
 class AuthenticatedRequest:
-    """A request of ours and, when somebody asks for a password, the same once more."""
+    """One request, and its repetitions with a password.
+
+    Args:
+        transactions: sends it.
+        request: what to send first.
+        credentials: the password to give; None: a challenge is a response like any other.
+        on_response: called with each response that is not a challenge we answer.
+        on_lost: called when there is no response.
+    """
 
     def __init__(
         self,
-        line: TransactionUser,
+        transactions: TransactionLayer,
         request: OutgoingRequest,
         credentials: Credentials | None,
         on_response: OnResponse,
         on_lost: OnLost,
     ) -> None:
         self.request = request
-        """What was sent last: what an ACK or CANCEL refers to."""
-        self._line, self._credentials = line, credentials
+        """The request that was sent last: an ACK or a CANCEL refers to this one."""
+        self.given_up = False
+        """Whether the result is no longer wanted: then it is not sent again."""
+        self._transactions, self._credentials = transactions, credentials
         self._on_response, self._on_lost = on_response, on_lost
         self._challenges = 0
         self._answered: set[str] = set()
-        self.given_up = False
-        """Nobody wants it any more: it is not sent again."""
 
     def begin(self, now: float) -> None:
-        """Send it."""
-        self._line.begin(self.request, self._response, self._on_lost, now)
+        """Send the request. `now` is in seconds."""
+        self._transactions.begin(self.request, self._response, self._on_lost, now)
 
     def _response(self, response: SipResponse, source: Flow, now: float) -> None:
         if response.code in (401, 407) and self._credentials is not None and not self.given_up:
@@ -111,4 +71,4 @@ class AuthenticatedRequest:
             return None  # the password is wrong, and stays so
         self._answered.add(given)
         value = answer(challenge, self._credentials, method=self.request.method, uri=self.request.uri)
-        return self.request.again(given, value, branch="z9hG4bK" + self._line.token())
+        return self.request.again(given, value, branch=self._transactions.branch())

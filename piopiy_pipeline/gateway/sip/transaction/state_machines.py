@@ -1,7 +1,7 @@
-"""The four transactions of SIP: what is said again until it is heard, and what was heard already.
+"""The four transactions of SIP: they repeat what was not answered, and absorb what was received already.
 
-Each is a state machine without I/O: it takes messages and the time, and returns the bytes to send now.
-`wake_at` says when it wants to be woken; `done` that it can be forgotten.
+Each is a state machine without I/O: it takes messages and the time in seconds, and returns the bytes to send now.
+`wake_at` is the time at which `wake` is to be called; `done` says that the transaction can be forgotten.
 
 Source: RFC 3261, section 17; RFC 6026 (the Accepted state, timers L and M).
 """
@@ -18,7 +18,7 @@ __all__ = ["ClientInvite", "ClientRequest", "ServerInvite", "ServerRequest", "Tr
 
 
 class TransactionStep(NamedTuple):
-    """What follows: bytes to send, a response to hand on, or that time has run out."""
+    """What a transaction asks for: bytes to send, a response to hand on, or to report that time has run out."""
 
     send: bytes | None = None
     response: SipResponse | None = None
@@ -29,7 +29,7 @@ _NOTHING = TransactionStep()
 
 
 class ServerInvite:
-    """An INVITE that came: figure 7, with RFC 6026."""
+    """The server transaction of an INVITE: figure 7, with RFC 6026. `reliable` is the transport's."""
 
     def __init__(self, *, reliable: bool) -> None:
         self._reliable = reliable
@@ -41,17 +41,17 @@ class ServerInvite:
 
     @property
     def done(self) -> bool:
-        """Whether it can be forgotten."""
+        """Whether the transaction can be forgotten."""
         return self.state == "terminated"
 
     @property
     def wake_at(self) -> float | None:
-        """When it wants to be woken."""
+        """When to call `wake`, in seconds; None: not at all."""
         times = [at for at in (self._repeat_at, self._end_at) if at is not None]
         return min(times) if times else None
 
     def respond(self, data: bytes, code: int, now: float) -> TransactionStep:
-        """Send a response of this code. A second final one is the first once more: there is only one."""
+        """Send a response with this status. Only the first final response counts."""
         if self.state != "proceeding":
             return _NOTHING
         self._last = data
@@ -64,11 +64,11 @@ class ServerInvite:
         return TransactionStep(send=data)
 
     def again(self) -> TransactionStep:
-        """The INVITE came once more."""
+        """The INVITE was received once more."""
         return TransactionStep(send=self._last) if self.state in ("proceeding", "completed") else _NOTHING
 
     def ack(self, now: float) -> bool:
-        """An ACK came. True: it was for the refusal. False: it belongs to the dialog."""
+        """An ACK was received. Returns True if it acknowledges a refusal, False if it belongs to the dialog."""
         if self.state in ("proceeding", "accepted"):
             return False
         if self.state == "completed":
@@ -90,7 +90,7 @@ class ServerInvite:
 
 
 class ServerRequest:
-    """Any other request that came: figure 8."""
+    """The server transaction of any other request: figure 8. `reliable` is the transport's."""
 
     def __init__(self, *, reliable: bool) -> None:
         self._reliable = reliable
@@ -100,16 +100,16 @@ class ServerRequest:
 
     @property
     def done(self) -> bool:
-        """Whether it can be forgotten."""
+        """Whether the transaction can be forgotten."""
         return self.state == "terminated"
 
     @property
     def wake_at(self) -> float | None:
-        """When it wants to be woken."""
+        """When to call `wake`, in seconds; None: not at all."""
         return self._end_at
 
     def respond(self, data: bytes, code: int, now: float) -> TransactionStep:
-        """Send a response of this code; only the first final one counts."""
+        """Send a response with this status. Only the first final response counts."""
         if self.state != "trying":
             return _NOTHING
         self._last = data
@@ -118,7 +118,7 @@ class ServerRequest:
         return TransactionStep(send=data)
 
     def again(self) -> TransactionStep:
-        """The request came once more."""
+        """The request was received once more."""
         return TransactionStep(send=self._last)
 
     def wake(self, now: float) -> TransactionStep:
@@ -129,7 +129,7 @@ class ServerRequest:
 
 
 class ClientInvite:
-    """An INVITE of ours: figure 5, with RFC 6026."""
+    """The client transaction of an INVITE: figure 5, with RFC 6026."""
 
     def __init__(self, request: OutgoingRequest, now: float) -> None:
         self.request = request
@@ -142,7 +142,7 @@ class ClientInvite:
 
     @property
     def done(self) -> bool:
-        """Whether it can be forgotten."""
+        """Whether the transaction can be forgotten."""
         return self.state == "terminated"
 
     @property
@@ -152,20 +152,20 @@ class ClientInvite:
 
     @property
     def wake_at(self) -> float | None:
-        """When it wants to be woken."""
+        """When to call `wake`, in seconds; None: not at all."""
         times = [at for at in (self._repeat_at, self._end_at) if at is not None]
         return min(times) if times else None
 
     def begin(self) -> TransactionStep:
-        """Send it for the first time."""
+        """Send the request for the first time."""
         return TransactionStep(send=self._data)
 
     def receive(self, response: SipResponse, now: float) -> TransactionStep:
-        """A response came."""
+        """A response was received."""
         if self.state in ("calling", "proceeding"):
             self._repeat_at = None
             if response.code < 200:
-                # From here on it is the caller's patience that counts, not the transaction's.
+                # From here on the ring timeout of the call decides, and not the transaction's.
                 self.state, self._end_at = "proceeding", None
                 return TransactionStep(response=response)
             if response.code < 300:
@@ -182,7 +182,7 @@ class ClientInvite:
         return _NOTHING
 
     def give_up(self, now: float) -> None:
-        """It was cancelled: a final response is due within 64*T1 (9.1)."""
+        """The INVITE was cancelled: a final response is due within 64*T1 (section 9.1)."""
         if self.state in ("calling", "proceeding"):
             self._repeat_at = None
             self._end_at = now + TIMEOUT
@@ -201,7 +201,7 @@ class ClientInvite:
 
 
 class ClientRequest:
-    """Any other request of ours: figure 6."""
+    """The client transaction of any other request: figure 6."""
 
     def __init__(self, request: OutgoingRequest, now: float) -> None:
         self.request = request
@@ -213,7 +213,7 @@ class ClientRequest:
 
     @property
     def done(self) -> bool:
-        """Whether it can be forgotten."""
+        """Whether the transaction can be forgotten."""
         return self.state == "terminated"
 
     @property
@@ -223,16 +223,16 @@ class ClientRequest:
 
     @property
     def wake_at(self) -> float | None:
-        """When it wants to be woken."""
+        """When to call `wake`, in seconds; None: not at all."""
         times = [at for at in (self._repeat_at, self._end_at) if at is not None]
         return min(times) if times else None
 
     def begin(self) -> TransactionStep:
-        """Send it for the first time."""
+        """Send the request for the first time."""
         return TransactionStep(send=self._data)
 
     def receive(self, response: SipResponse, now: float) -> TransactionStep:
-        """A response came."""
+        """A response was received."""
         if self.state not in ("trying", "proceeding"):
             return _NOTHING
         if response.code < 200:

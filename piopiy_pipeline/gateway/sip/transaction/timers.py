@@ -1,4 +1,4 @@
-"""The times of SIP in seconds, and who is woken next. Source: RFC 3261, 17.1.1.1 and table 4."""
+"""The timer values of SIP in seconds, and the queue of timers. No I/O. Source: RFC 3261, 17.1.1.1 and table 4."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ TIMEOUT = 64 * T1
 
 
 class TimerOwner(Protocol):
-    """Something that wants to be woken."""
+    """Something that is to be woken at a time: a transaction, a dialog, a registration."""
 
     @property
     def wake_at(self) -> float | None:
-        """When; None: not at all."""
+        """The time in seconds; None: it is not to be woken."""
 
     def wake(self, now: float) -> None:
-        """It is time."""
+        """The time of `wake_at` has come."""
 
 
 class TimerQueue:
-    """Who is woken when. A sleeper has one alarm at most, and is let go of as soon as it has none."""
+    """Timers by their time. An owner has one timer at most, and is not referred to once it has none."""
 
     def __init__(self) -> None:
         self._heap: list[_Timer] = []
-        self._set: dict[int, _Timer] = {}  # by id: sleepers need not be hashable
+        self._set: dict[int, _Timer] = {}  # by id: owners need not be hashable
         self._count = 0
 
     def __len__(self) -> int:
@@ -44,51 +44,51 @@ class TimerQueue:
 
     @property
     def next_at(self) -> float | None:
-        """The time of the next alarm."""
-        while self._heap and self._heap[0].sleeper is None:
+        """The time of the next timer in seconds; None: there is none."""
+        while self._heap and self._heap[0].owner is None:
             heapq.heappop(self._heap)
         return self._heap[0].at if self._heap else None
 
-    def set(self, sleeper: TimerOwner) -> None:
-        """Look at its `wake_at` again, which may have changed."""
-        at = sleeper.wake_at
-        alarm = self._set.get(id(sleeper))
-        if alarm is not None and alarm.at == at:
+    def set(self, owner: TimerOwner) -> None:
+        """Read the owner's `wake_at` again, because it may have changed."""
+        at = owner.wake_at
+        timer = self._set.get(id(owner))
+        if timer is not None and timer.at == at:
             return
-        self.forget(sleeper)
+        self.forget(owner)
         if at is not None:
             self._count += 1
-            alarm = _Timer(at, self._count, sleeper)
-            self._set[id(sleeper)] = alarm
-            heapq.heappush(self._heap, alarm)
+            timer = _Timer(at, self._count, owner)
+            self._set[id(owner)] = timer
+            heapq.heappush(self._heap, timer)
 
-    def forget(self, sleeper: TimerOwner) -> None:
-        """It wants to be woken no more."""
-        alarm = self._set.pop(id(sleeper), None)
-        if alarm is not None:
-            alarm.sleeper = None
+    def forget(self, owner: TimerOwner) -> None:
+        """Take the owner's timer out."""
+        timer = self._set.pop(id(owner), None)
+        if timer is not None:
+            timer.owner = None
             if len(self._heap) > 64 and len(self._heap) > 4 * len(self._set):
-                self._heap = [alarm for alarm in self._heap if alarm.sleeper is not None]
+                self._heap = [timer for timer in self._heap if timer.owner is not None]
                 heapq.heapify(self._heap)
 
-    def ring(self, now: float) -> None:
-        """Wake everybody whose time has come."""
+    def run_due(self, now: float) -> None:
+        """Wake every owner whose time has come."""
         while (at := self.next_at) is not None and at <= now:
-            alarm = heapq.heappop(self._heap)
-            sleeper = alarm.sleeper
-            assert sleeper is not None  # next_at has just looked
-            del self._set[id(sleeper)]
+            timer = heapq.heappop(self._heap)
+            owner = timer.owner
+            assert owner is not None  # next_at has just looked
+            del self._set[id(owner)]
             try:
-                sleeper.wake(now)
+                owner.wake(now)
             except Exception:
-                # The others are woken all the same; this one is not, lest it fail for ever.
+                # The others are woken all the same. This one is not set again, or it would fail for ever.
                 logger.exception("sip: a timer failed")
             else:
-                self.set(sleeper)
+                self.set(owner)
 
 
 @dataclass(slots=True, order=True)
 class _Timer:
     at: float
     count: int
-    sleeper: TimerOwner | None = field(compare=False)
+    owner: TimerOwner | None = field(compare=False)

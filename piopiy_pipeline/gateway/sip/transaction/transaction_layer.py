@@ -1,6 +1,6 @@
-"""Transactions, kept: every message that goes out leaves through here, every reply finds who waits for it. No I/O.
+"""The transaction layer: it sends every message of ours, and finds for every response who waits for it. No I/O.
 
-It stands between the user agent, which decides, and the sockets, which carry; calls see it as their `Line`.
+It stands between the dialogs and the registrations, which use transactions, and the sockets, which carry messages.
 
 Source: RFC 3261, sections 8.2.6, 8.2.7, 17 and 18.
 """
@@ -14,12 +14,12 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from piopiy_pipeline.gateway.access.networks import client_network
-from piopiy_pipeline.gateway.sip.agent.stats import SipStats
-from piopiy_pipeline.gateway.sip.dialog.incoming_call import IncomingCall
-from piopiy_pipeline.gateway.sip.syntax.message import Flow, SipRequest, SipResponse, reply, reply_flow
+from piopiy_pipeline.gateway.sip.stats import SipStats
+from piopiy_pipeline.gateway.sip.syntax.flow import Flow
+from piopiy_pipeline.gateway.sip.syntax.message import SipRequest, SipResponse
 from piopiy_pipeline.gateway.sip.syntax.outgoing_request import OutgoingRequest
+from piopiy_pipeline.gateway.sip.syntax.outgoing_response import reply, reply_flow
 from piopiy_pipeline.gateway.sip.syntax.uri import escaped_user
-from piopiy_pipeline.gateway.sip.transaction.authenticated_request import OnLost, OnResponse
 from piopiy_pipeline.gateway.sip.transaction.state_machines import (
     ClientInvite,
     ClientRequest,
@@ -29,7 +29,12 @@ from piopiy_pipeline.gateway.sip.transaction.state_machines import (
 )
 from piopiy_pipeline.gateway.sip.transaction.timers import TimerOwner, TimerQueue
 
-__all__ = ["OutgoingMessage", "ServerTransaction", "TransactionLayer"]
+__all__ = ["OnLost", "OnResponse", "OutgoingMessage", "ServerTransaction", "TransactionLayer"]
+
+OnResponse = Callable[[SipResponse, Flow, float], None]
+"""Called with a response to a request of ours, where it came from, and the time in seconds."""
+OnLost = Callable[[int, float], None]
+"""Called with 408 when nobody answered, and 503 when nothing could be sent; and with the time in seconds."""
 
 
 class OutgoingMessage(NamedTuple):
@@ -38,22 +43,23 @@ class OutgoingMessage(NamedTuple):
     data: bytes
     flow: Flow
     or_else: Flow | None = None
+    """Where to send it when the connection of `flow` is gone."""
     key: tuple[str, ...] | None = None
-    """What to tell `SipUserAgent.undelivered`; None: nobody waits for it."""
+    """The argument of `TransactionLayer.undelivered`; None when nobody waits for the message."""
 
 
 class ClientTransaction:
-    """A transaction of ours, and who waits for it."""
+    """A transaction of ours, and who waits for its responses."""
 
     def __init__(
         self,
-        exchange: TransactionLayer,
+        layer: TransactionLayer,
         key: tuple[str, ...],
         transaction: ClientInvite | ClientRequest,
         on_response: OnResponse,
         on_lost: OnLost,
     ) -> None:
-        self.exchange, self.key, self.transaction = exchange, key, transaction
+        self.layer, self.key, self.transaction = layer, key, transaction
         self.on_response, self.on_lost = on_response, on_lost
 
     @property
@@ -61,23 +67,26 @@ class ClientTransaction:
         return self.transaction.wake_at
 
     def wake(self, now: float) -> None:
-        self.exchange.client_step(self, self.transaction.wake(now), now)
+        self.layer.client_step(self, self.transaction.wake(now), now)
 
 
 class ServerTransaction:
-    """A transaction of somebody else's, and the call that it is about."""
+    """A transaction that somebody else began."""
 
     def __init__(
         self,
-        exchange: TransactionLayer,
+        layer: TransactionLayer,
         key: tuple[str, ...],
         transaction: ServerInvite | ServerRequest,
         request: SipRequest,
         source: Flow,
     ) -> None:
-        self.exchange, self.key, self.transaction = exchange, key, transaction
+        self.layer, self.key, self.transaction = layer, key, transaction
         self.request, self.source = request, source
-        self.call: IncomingCall | None = None
+        self.to_tag = ""
+        """The tag of our responses, once the transaction belongs to a dialog."""
+        self.on_cancel: Callable[[float], None] | None = None
+        """Called with the time in seconds when the other side cancels its INVITE."""
 
     @property
     def wake_at(self) -> float | None:
@@ -85,13 +94,22 @@ class ServerTransaction:
 
     def wake(self, now: float) -> None:
         step = self.transaction.wake(now)
-        self.exchange.put_reply(self, step.send)
+        self.layer.put_reply(self, step.send)
         if self.transaction.done:
-            self.exchange.close(self)
+            self.layer.close(self)
 
 
 class TransactionLayer:
-    """See the module. Implements `Line`. `max_transactions` bounds each direction."""
+    """All transactions of a user agent. Times are in seconds of the event loop's clock.
+
+    Args:
+        stats: what is counted.
+        max_transactions: the bound of each direction.
+        address_for: gives the address by which the peer at an address reaches us.
+        ports: our port for each transport; they may become known later.
+        token: makes text that nobody can guess, for tags and branches.
+        on_output: called when `take_outbox` has something to give.
+    """
 
     def __init__(
         self,
@@ -104,62 +122,52 @@ class TransactionLayer:
         on_output: Callable[[], None],
     ) -> None:
         self.token = token
-        self.alarms = TimerQueue()
+        """Makes text that nobody can guess, for tags and branches."""
+        self.timers = TimerQueue()
         self.servers: dict[tuple[str, ...], ServerTransaction] = {}
         self.clients: dict[tuple[str, ...], ClientTransaction] = {}
         self._stats = stats
         self._max_transactions = max_transactions
         self._address_for, self._ports = address_for, ports
         self._on_output = on_output
-        self._per_source: Counter[str] = Counter()
+        self._per_network: Counter[str] = Counter()
         self._secret = secrets.token_bytes(16)
         self._outbox: list[OutgoingMessage] = []
 
-    def full(self, host: str) -> bool:
-        """Whether there are too many requests of others, or of this one."""
-        return len(self.servers) >= self._max_transactions or self._per_source[client_network(host)] >= max(
-            1, self._max_transactions // 4
-        )
+    # ------------------------------------------------------------------ used by dialogs and registrations
 
-    @property
-    def unanswered(self) -> bool:
-        """Whether a request of ours still waits for its final response."""
-        return any(not client.transaction.answered for client in self.clients.values())
-
-    def take_outbox(self) -> list[OutgoingMessage]:
-        """What is to be sent, in order."""
-        outbox, self._outbox = self._outbox, []
-        return outbox
-
-    def undelivered(self, key: tuple[str, ...], now: float) -> None:
-        """A request of ours could not be sent: 17.1.4."""
-        self._stats.unreachable += 1
-        client = self.clients.pop(key, None)
-        if client is not None:
-            self.alarms.forget(client)
-            client.on_lost(503, now)
+    def branch(self) -> str:
+        """A new branch for the Via of a request."""
+        return "z9hG4bK" + self.token()
 
     def contact(self, flow: Flow, user: str) -> str:
-        """Our Contact for peers on this flow."""
+        """Our Contact for peers on this flow, in angle brackets."""
         transport = "" if flow.transport == "udp" else f";transport={flow.transport}"
         return f"<sip:{escaped_user(user)}{'@' if user else ''}{self.sent_by(flow)}{transport}>"
 
     def sent_by(self, flow: Flow) -> str:
-        """Our address for Via."""
+        """Our address for the Via of requests on this flow, ``host:port``."""
         host = self._address_for(flow.host)
         port = self._ports.get(flow.transport, 5060)
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def send(self, request: OutgoingRequest) -> None:
-        """Send outside of any transaction."""
+        """Send a request outside of any transaction: an ACK."""
         self._put(OutgoingMessage(bytes(request), request.flow, request.or_else))
 
     def send_again(self, data: bytes, request: SipRequest, source: Flow) -> None:
-        """Send a response outside of its transaction."""
+        """Send a response once more, outside of its transaction: a 2xx to `request`, which came from `source`."""
         self._put(OutgoingMessage(data, reply_flow(request, source)))
 
     def begin(self, request: OutgoingRequest, on_response: OnResponse, on_lost: OnLost, now: float) -> None:
-        """Send a request in a transaction of its own."""
+        """Send a request in a transaction of its own.
+
+        Args:
+            request: what to send.
+            on_response: called with each response that counts.
+            on_lost: called instead when there is none. It is called at once when there are too many transactions.
+            now: the time in seconds.
+        """
         if len(self.clients) >= self._max_transactions:
             self._stats.over_limit += 1
             on_lost(503, now)
@@ -171,15 +179,11 @@ class TransactionLayer:
         self.client_step(client, client.transaction.begin(), now)
 
     def give_up(self, request: OutgoingRequest, now: float) -> None:
-        """An INVITE of ours was cancelled."""
+        """Bound the wait for an INVITE of ours that was cancelled to 64*T1 (section 9.1)."""
         client = self.clients.get((request.branch, request.method))
         if client is not None and isinstance(client.transaction, ClientInvite):
             client.transaction.give_up(now)
-            self.alarms.set(client)
-
-    def reset_alarm(self, sleeper: TimerOwner) -> None:
-        """Look at its `wake_at` again."""
-        self.alarms.set(sleeper)
+            self.timers.set(client)
 
     def respond(
         self,
@@ -193,41 +197,50 @@ class TransactionLayer:
         body: bytes = b"",
         now: float,
     ) -> bytes:
-        """Respond in the request's transaction."""
+        """Respond in the transaction of a request; the arguments are those of `reply`.
+
+        Returns:
+            The response as it was sent.
+        """
         data = reply(request, source, code, phrase, to_tag=to_tag, headers=headers, body=body)
         server = self.servers.get(request.transaction_key())
         if server is not None:
             self.put_reply(server, server.transaction.respond(data, code, now).send)
-            self.alarms.set(server)
+            self.timers.set(server)
         return data
 
-    def client_step(self, client: ClientTransaction, step: TransactionStep, now: float) -> None:
-        """Do what a transaction of ours wants done."""
-        if client.transaction.done:
-            self.clients.pop(client.key, None)
-        request = client.transaction.request
-        if step.send is not None:
-            self._put(OutgoingMessage(step.send, request.flow, request.or_else, client.key))
-        self.alarms.set(client)
-        if step.timed_out:
-            client.on_lost(408, now)
+    def set_timer(self, owner: TimerOwner) -> None:
+        """Read the `wake_at` of a dialog or registration again, because it may have changed."""
+        self.timers.set(owner)
 
-    def put_reply(self, server: ServerTransaction, data: bytes | None) -> None:
-        """Send this reply, if there is one."""
-        if data is not None:
-            self._put(OutgoingMessage(data, reply_flow(server.request, server.source)))
+    # ------------------------------------------------------------------ used by the user agent
 
-    def came_again(self, server: ServerTransaction) -> None:
-        """A request came that has been here before."""
-        self.put_reply(server, server.transaction.again().send)
+    def full(self, host: str) -> bool:
+        """Whether there are too many transactions that others began, or too many of this address or IPv6 network."""
+        return len(self.servers) >= self._max_transactions or self._per_network[client_network(host)] >= max(
+            1, self._max_transactions // 4
+        )
 
-    def _put(self, packet: OutgoingMessage) -> None:
-        self._outbox.append(packet)
-        if len(self._outbox) == 1:
-            self._on_output()
+    @property
+    def unanswered(self) -> bool:
+        """Whether a request of ours still waits for its final response."""
+        return any(not client.transaction.answered for client in self.clients.values())
+
+    def take_outbox(self) -> list[OutgoingMessage]:
+        """Take the messages that are to be sent, in order."""
+        outbox, self._outbox = self._outbox, []
+        return outbox
+
+    def undelivered(self, key: tuple[str, ...], now: float) -> None:
+        """The message with this key could not be sent (section 17.1.4)."""
+        self._stats.unreachable += 1
+        client = self.clients.pop(key, None)
+        if client is not None:
+            self.timers.forget(client)
+            client.on_lost(503, now)
 
     def response_came(self, response: SipResponse, source: Flow, now: float) -> None:
-        """A response came: to a transaction of ours, or to nothing."""
+        """Give a response to the transaction that it belongs to, if there is one."""
         client = self.clients.get((response.via.branch, response.cseq.method))
         if client is None:
             self._stats.strays += 1
@@ -237,22 +250,26 @@ class TransactionLayer:
         if step.response is not None:
             client.on_response(step.response, source, now)
 
+    def came_again(self, server: ServerTransaction) -> None:
+        """The request of this transaction was received once more."""
+        self.put_reply(server, server.transaction.again().send)
+
     def open(self, request: SipRequest, source: Flow) -> ServerTransaction:
-        """A request of somebody else's begins a transaction."""
+        """Begin a transaction for a request of somebody else."""
         key = request.transaction_key()
         kind = ServerInvite if request.method == "INVITE" else ServerRequest
         server = ServerTransaction(self, key, kind(reliable=source.reliable), request, source)
         self.servers[key] = server
-        self._per_source[client_network(source.host)] += 1
+        self._per_network[client_network(source.host)] += 1
         return server
 
     def close(self, server: ServerTransaction) -> None:
-        """A transaction of somebody else's is over."""
+        """Forget a transaction of somebody else."""
         if self.servers.pop(server.key, None) is not None:
             network = client_network(server.source.host)
-            self._per_source[network] -= 1
-            if not self._per_source[network]:
-                del self._per_source[network]
+            self._per_network[network] -= 1
+            if not self._per_network[network]:
+                del self._per_network[network]
 
     def refuse(
         self,
@@ -263,8 +280,31 @@ class TransactionLayer:
         phrase: str = "",
         headers: tuple[tuple[str, str], ...] = (),
     ) -> None:
-        """Refuse without a transaction, the same way each time it comes again: 8.2.7."""
+        """Refuse without a transaction, in the same way each time the request comes again (section 8.2.7)."""
         key = repr((request.vias[0], request.get("Call-ID"))).encode("utf-8", "surrogateescape")
         tag = hashlib.blake2s(key, key=self._secret, digest_size=8).hexdigest()
         data = reply(request, source, code, phrase, to_tag=tag, headers=headers)
         self._put(OutgoingMessage(data, reply_flow(request, source)))
+
+    # ------------------------------------------------------------------ used by the transactions
+
+    def client_step(self, client: ClientTransaction, step: TransactionStep, now: float) -> None:
+        """Carry out what a transaction of ours asks for."""
+        if client.transaction.done:
+            self.clients.pop(client.key, None)
+        request = client.transaction.request
+        if step.send is not None:
+            self._put(OutgoingMessage(step.send, request.flow, request.or_else, client.key))
+        self.timers.set(client)
+        if step.timed_out:
+            client.on_lost(408, now)
+
+    def put_reply(self, server: ServerTransaction, data: bytes | None) -> None:
+        """Send this response, if there is one."""
+        if data is not None:
+            self._put(OutgoingMessage(data, reply_flow(server.request, server.source)))
+
+    def _put(self, message: OutgoingMessage) -> None:
+        self._outbox.append(message)
+        if len(self._outbox) == 1:
+            self._on_output()

@@ -1,4 +1,4 @@
-"""Which address a peer reaches us by, and which addresses a name has."""
+"""Our own address as a peer reaches it, and the addresses of names."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import ssl
 from collections import OrderedDict
 
 from piopiy_pipeline.gateway.access.networks import parse_address
-from piopiy_pipeline.gateway.sip.dialog.dialog import is_private
+from piopiy_pipeline.gateway.sip.syntax.flow import is_private
 from piopiy_pipeline.offload import offload
 
 __all__ = ["SipAddresses"]
@@ -18,7 +18,12 @@ _ANYWHERE = "192.0.2.1"  # RFC 5737: nothing is sent there; it only asks for the
 
 
 class SipAddresses:
-    """Ours and theirs. `host` is the interface we listen on, `external` the address that a NAT gives us."""
+    """Our addresses, and those of others.
+
+    Args:
+        host: the interface on which we listen.
+        external: the address that a NAT or a cloud gives us; None: there is none.
+    """
 
     def __init__(self, host: str, external: str | None) -> None:
         self._host, self._external = host, external
@@ -26,7 +31,7 @@ class SipAddresses:
         self._names: OrderedDict[str, tuple[float, str]] = OrderedDict()
 
     def ours_for(self, peer: str) -> str:
-        """The address by which `peer` reaches us: the external one, unless it is in our own network."""
+        """The address by which `peer` reaches us: the external one, unless the peer is in a private network."""
         if self._external is not None and not is_private(peer):
             return self._external
         if self._host not in ("0.0.0.0", "::", ""):
@@ -40,14 +45,14 @@ class SipAddresses:
         return found
 
     def known(self, host: str, now: float) -> str | None:
-        """The address of `host`, if it is one or was looked up of late."""
+        """The address of `host` if it is an address, or was resolved within the last minute; otherwise None."""
         if parse_address(host) is not None:
             return host
         found = self._names.get(host)
         return found[1] if found is not None and now < found[0] else None
 
     async def find(self, host: str, now: float) -> str:
-        """The address of `host`. Raises `OSError`."""
+        """Resolve `host` to one address. Raises `OSError`."""
         known = self.known(host, now)
         if known is not None:
             return known
@@ -59,11 +64,11 @@ class SipAddresses:
         return address
 
     async def all(self, host: str) -> list[str]:
-        """All addresses of `host`. Raises `OSError`."""
+        """Resolve `host` to all of its addresses, IPv4 first. Raises `OSError`."""
         return await offload(_resolve, host)
 
     async def tls_context(self) -> ssl.SSLContext:
-        """For connections of ours: the other side's certificate is checked. Reads files, so off the loop."""
+        """The context for connections of ours, which checks certificates. It is made in a thread: it reads files."""
         return await offload(ssl.create_default_context)
 
 

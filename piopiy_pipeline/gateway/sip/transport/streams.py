@@ -1,6 +1,6 @@
-"""One socket each: datagrams, and a connection over which messages come one behind the other.
+"""The sockets of SIP: datagrams, and connections over which messages come one after the other.
 
-They cut what comes into messages and carry out what they are told; whoever owns them decides.
+They divide what comes into messages and send what they are given. What a message means is decided elsewhere.
 """
 
 from __future__ import annotations
@@ -8,52 +8,40 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from loguru import logger
 
-from piopiy_pipeline.gateway.access.networks import canonical_host
+from piopiy_pipeline.gateway.access.networks import canonical_host, client_network
+from piopiy_pipeline.gateway.sip.syntax.flow import Flow, Transport
 from piopiy_pipeline.gateway.sip.syntax.framing import Framer, FramingError
-from piopiy_pipeline.gateway.sip.syntax.message import Flow, Transport
 
-__all__ = ["FairReader", "SipConnection", "SipDatagrams", "SocketOwner"]
+__all__ = ["ConnectionTable", "FairReader", "SipConnection", "SipDatagrams"]
 
 FIRST_MESSAGE_S = 30.0
+"""How long a connection may take for a whole message."""
 _MAX_UNSENT_BYTES = 256 * 1024
 _MESSAGES_A_ROUND = 8
 
-
-class SocketOwner(Protocol):
-    """Whose sockets they are."""
-
-    turns: FairReader
-    """By which the messages of connections are received."""
-
-    def received(self, data: bytes, source: Flow) -> None:
-        """A message came."""
-
-    def stream_opened(self, stream: SipConnection, flow: Flow) -> bool:
-        """A connection is there. False: there are too many."""
-
-    def stream_closed(self, stream: SipConnection, flow: Flow) -> None:
-        """A connection is gone."""
+Receive = Callable[[bytes, Flow], None]
+"""Called with a message and where it came from."""
 
 
 class FairReader:
-    """Messages of all connections, one of each in turn, and only so many in one round of the loop.
+    """Hands on the messages of all connections, one of each in turn, and only so many in one round of the loop.
 
-    A read may bring hundreds; taken all at once, they would hold up the voices of all calls.
+    A single read may bring hundreds of messages; handled all at once, they would delay the audio of all calls.
     """
 
-    def __init__(self, receive: Callable[[bytes, Flow], None]) -> None:
+    def __init__(self, receive: Receive) -> None:
         self._receive = receive
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[SipConnection] = deque()
         self._planned = False
 
-    def join(self, stream: SipConnection) -> None:
-        """Its messages wait from now on, until there are none left."""
-        self._waiting.append(stream)
+    def join(self, connection: SipConnection) -> None:
+        """Take part in the turns until no message of this connection waits."""
+        self._waiting.append(connection)
         if not self._planned:
             self._planned = True
             self._loop.call_soon(self._round)
@@ -61,42 +49,121 @@ class FairReader:
     def _round(self) -> None:
         try:
             for _ in range(min(_MESSAGES_A_ROUND, len(self._waiting))):
-                stream = self._waiting.popleft()
-                message, last = stream.next_message()
+                connection = self._waiting.popleft()
+                message, last = connection.next_message()
                 if not last:
-                    self._waiting.append(stream)
-                self._receive(message, stream.flow)
+                    self._waiting.append(connection)
+                self._receive(message, connection.flow)
         finally:
             self._planned = bool(self._waiting)
             if self._planned:
                 self._loop.call_soon(self._round)
 
 
+class ConnectionTable:
+    """All connections by their flow, within the limits of the configuration.
+
+    Args:
+        receive: called with each message of a connection.
+        most: how many connections there may be; a quarter of them from one address (or IPv6
+            network) that is not trusted.
+        trusts: tells whether connections from an address count as a trunk's.
+        on_refused: called when a connection was refused because of the limits.
+    """
+
+    def __init__(
+        self,
+        receive: Receive,
+        *,
+        most: int,
+        trusts: Callable[[str], bool],
+        on_refused: Callable[[], None],
+    ) -> None:
+        self.reader = FairReader(receive)
+        self._most = most
+        self._trusts = trusts
+        self._on_refused = on_refused
+        self._connections: dict[Flow, SipConnection] = {}
+        self._closed = False
+
+    def __len__(self) -> int:
+        return len(self._connections)
+
+    def get(self, flow: Flow) -> SipConnection | None:
+        """The connection of this flow, if there is one."""
+        return self._connections.get(flow)
+
+    def opened(self, connection: SipConnection) -> bool:
+        """Keep a new connection. Returns False when there are too many, or too many from its address."""
+        host = connection.flow.host
+        full = self._closed or len(self._connections) >= self._most
+        if not full and not connection.ours and not self._trusts(host):
+            network = client_network(host)
+            same = sum(client_network(flow.host) == network for flow in self._connections)
+            full = same >= max(1, self._most // 4)
+        if full:
+            self._on_refused()
+            return False
+        self._connections[connection.flow] = connection
+        return True
+
+    def lost(self, connection: SipConnection) -> None:
+        """Forget a connection that is gone."""
+        if self._connections.get(connection.flow) is connection:
+            del self._connections[connection.flow]
+
+    def check(self, now: float) -> None:
+        """Close the connections whose message never becomes whole, and those on which none ever came."""
+        for connection in list(self._connections.values()):
+            connection.check(now)
+
+    async def close(self, timeout_s: float) -> None:
+        """Close all connections, and abort those that are not closed within the timeout."""
+        self._closed = True
+        connections = list(self._connections.values())
+        for connection in connections:
+            connection.close()
+        if connections:
+            await asyncio.wait([connection.gone for connection in connections], timeout=timeout_s)
+        for connection in connections:
+            connection.abort()
+
+
 class SipDatagrams(asyncio.DatagramProtocol):
-    def __init__(self, owner: SocketOwner) -> None:
-        self._owner = owner
+    """The UDP socket. `receive` is called with each datagram."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
 
     def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
-        self._owner.received(data, Flow("udp", canonical_host(addr[0]), addr[1]))
+        self._receive(data, Flow("udp", canonical_host(addr[0]), addr[1]))
 
     def error_received(self, exc: Exception) -> None:
         logger.debug("sip: a datagram was not delivered: {}", exc)
 
 
 class SipConnection(asyncio.Protocol):
-    """One connection. `wanted` is whom we connected to; None: somebody connected to us."""
+    """One TCP or TLS connection.
 
-    def __init__(self, owner: SocketOwner, kind: Transport, wanted: Flow | None = None) -> None:
-        self._owner, self._kind = owner, kind
+    Args:
+        table: keeps this connection while it lasts.
+        kind: the transport.
+        wanted: where we connected to; None: the other side connected to us.
+    """
+
+    def __init__(self, table: ConnectionTable, kind: Transport, wanted: Flow | None = None) -> None:
+        self._table, self._kind = table, kind
         self._framer = Framer()
         self._transport: asyncio.Transport | None = None
         self.flow = wanted or Flow(kind, "", 0)
+        """The address of the other side."""
         self.ours = wanted is not None
         """Whether we connected."""
         self._messages: deque[bytes] = deque()
         self._deadline: float | None = None
         self._loop = asyncio.get_running_loop()
         self.gone: asyncio.Future[None] = self._loop.create_future()
+        """Done when the connection is closed."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -104,7 +171,7 @@ class SipConnection(asyncio.Protocol):
             peer = transport.get_extra_info("peername")
             self.flow = Flow(self._kind, canonical_host(peer[0]), peer[1])
             self._deadline = self._loop.time() + FIRST_MESSAGE_S
-        if not self._owner.stream_opened(self, self.flow):
+        if not self._table.opened(self):
             self.abort()
 
     def data_received(self, data: bytes) -> None:
@@ -123,39 +190,43 @@ class SipConnection(asyncio.Protocol):
             self._deadline = self._loop.time() + FIRST_MESSAGE_S
         if messages:
             if not self._messages:
-                self._owner.turns.join(self)
+                self._table.reader.join(self)
             self._messages += messages
             if len(self._messages) > 1 and self._transport is not None and not self._transport.is_closing():
                 self._transport.pause_reading()
 
     def next_message(self) -> tuple[bytes, bool]:
-        """The message whose turn it is, and whether it is the last that waits."""
+        """Take the next message; the second value says whether it was the last one that waits."""
         message = self._messages.popleft()
         if not self._messages and self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
         return message, not self._messages
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._owner.stream_closed(self, self.flow)
+        self._table.lost(self)
         if not self.gone.done():
             self.gone.set_result(None)
 
     def send(self, data: bytes) -> None:
+        """Send a message. A peer that does not read what it is sent is disconnected."""
         if self._transport is None or self._transport.is_closing():
             return
         if self._transport.get_write_buffer_size() > _MAX_UNSENT_BYTES:
-            self.abort()  # whoever does not read is gone
+            self.abort()
         else:
             self._transport.write(data)
 
     def check(self, now: float) -> None:
+        """Abort the connection when a whole message has been awaited for too long. `now` is in seconds."""
         if self._deadline is not None and now > self._deadline:
             self.abort()
 
     def close(self) -> None:
+        """Close the connection when everything is sent."""
         if self._transport is not None:
             self._transport.close()
 
     def abort(self) -> None:
+        """Close the connection at once."""
         if self._transport is not None:
             self._transport.abort()

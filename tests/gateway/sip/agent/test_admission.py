@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from piopiy_pipeline.gateway.sip.config import SipConfig, SipTrunk
-from piopiy_pipeline.gateway.sip.syntax.message import Flow
+from piopiy_pipeline.gateway.sip.syntax.flow import Flow
 from tests.support.sip_bench import PHONE, SDP, Bench, codes, request
 
 USERS = {"bob": "pw", "alice": "secret"}
@@ -91,7 +91,7 @@ def test_a_trunk_calls_from_its_addresses_without_a_password() -> None:
     call = request("INVITE", body=SDP, branch="b2", call_id="c2")
     assert codes(bench.receive(call, Flow("udp", "2001:db8::1", 5060))) == [100]
     assert codes(bench.receive(request("INVITE", body=SDP, branch="b3", call_id="c3"))) == [403]
-    bench.agent.doorman.trust("192.0.2.9")  # what trunk.example resolves to
+    bench.agent.admission.trust("192.0.2.9")  # what trunk.example resolves to
     assert codes(bench.receive(request("INVITE", body=SDP, branch="b4", call_id="c4"))) == [100]
 
 
@@ -139,7 +139,7 @@ def test_a_flood_from_ten_thousand_addresses_leaves_bounded_traces() -> None:
         bench.agent.receive(data, Flow("udp", f"10.0.{n >> 8}.{n & 255}", 5060), bench.now)
     assert len(bench.take()) == 10_000
     assert bench.agent.transactions == 0
-    assert len(bench.agent.doorman.failures) <= 4096
+    assert len(bench.agent.admission.failures) <= 4096
 
 
 def test_phones_of_a_socket_for_both_families_are_locked_out_one_by_one() -> None:

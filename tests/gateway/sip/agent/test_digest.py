@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from piopiy_pipeline.gateway.sip.agent.digest import Challenge, Credentials, DigestGate, answer
+from piopiy_pipeline.gateway.sip.agent.digest_gate import DigestGate
+from piopiy_pipeline.gateway.sip.syntax.digest import Challenge, Credentials, answer
 
 USERS = {"alice": "wonder:land"}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from piopiy_pipeline.gateway.sip.agent.digest import DigestGate
+from piopiy_pipeline.gateway.sip.agent.digest_gate import DigestGate
 from piopiy_pipeline.gateway.sip.config import SipConfig, SipTrunk
 from piopiy_pipeline.gateway.sip.syntax.message import SipRequest
 from tests.support.sip_bench import Bench, codes, response

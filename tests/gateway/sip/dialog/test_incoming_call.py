@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from piopiy_pipeline.gateway.sip.config import SipConfig, SipRoute, SipTrunk
-from piopiy_pipeline.gateway.sip.dialog.listeners import Ending
-from piopiy_pipeline.gateway.sip.dialog.sip_call import SipCall
-from piopiy_pipeline.gateway.sip.syntax.message import Flow, SipRequest, SipResponse
+from piopiy_pipeline.gateway.sip.dialog.call_listener import Ending
+from piopiy_pipeline.gateway.sip.dialog.incoming_call import IncomingCall
+from piopiy_pipeline.gateway.sip.syntax.flow import Flow
+from piopiy_pipeline.gateway.sip.syntax.message import SipRequest, SipResponse
 from tests.support.sip_bench import PHONE, SDP, Bench, codes, offer_of, request, response
 
 
@@ -229,16 +230,6 @@ def test_an_ack_without_the_answer_that_is_due_ends_the_call() -> None:
     assert leg.ending == (Ending.HUNG_UP, 488)
 
 
-def test_early_media_is_a_183_with_a_description() -> None:
-    bench = Bench()
-    call, leg = bench.ringing_call()
-    assert call.offer is not None
-    call.progress(leg.media.answer(call.offer)[0], bench.now)
-    (progress,) = bench.take()
-    assert codes([progress]) == [183]
-    assert progress.body
-
-
 def test_an_invite_that_came_by_two_ways_is_refused_the_second_time() -> None:
     """8.2.2.2."""
     bench = Bench()
@@ -401,7 +392,7 @@ def test_a_call_that_nobody_could_take_is_over() -> None:
     """It would be counted, and keep its ports, for ever."""
 
     class Broken(Bench):
-        def incoming_call(self, call: SipCall, now: float) -> None:
+        def incoming_call(self, call: IncomingCall, now: float) -> None:
             super().incoming_call(call, now)
             raise RuntimeError("no room in the book")
 

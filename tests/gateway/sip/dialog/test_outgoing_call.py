@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from piopiy_pipeline.gateway.sip.agent.digest import DigestGate
+from piopiy_pipeline.gateway.sip.agent.digest_gate import DigestGate
 from piopiy_pipeline.gateway.sip.agent.user_agent import CannotCall
 from piopiy_pipeline.gateway.sip.config import SipConfig, SipTrunk
-from piopiy_pipeline.gateway.sip.dialog.listeners import Ending
-from piopiy_pipeline.gateway.sip.syntax.message import Flow, SipRequest
+from piopiy_pipeline.gateway.sip.dialog.call_listener import Ending
+from piopiy_pipeline.gateway.sip.syntax.flow import Flow
+from piopiy_pipeline.gateway.sip.syntax.message import SipRequest
 from tests.support.sip_bench import SDP, Bench, codes, response
 
 TRUNK = SipTrunk(host="198.51.100.7", user="acme", password="secret")
@@ -271,22 +272,3 @@ def test_what_the_183_said_holds_for_an_answer_that_says_nothing() -> None:
     bench.receive(response(invite, 183, tag="bob", body=SDP))
     assert codes(bench.receive(response(invite, 200, tag="bob"))) == ["ACK"]
     assert leg.names == ["early_media", "answered"]
-
-
-def test_a_trunk_is_asked_whether_it_is_there() -> None:
-    """11."""
-    bench = with_trunk()
-    told: list[int] = []
-
-    def done(code: int, phrase: str, now: float) -> None:
-        told.append(code)
-
-    bench.agent.ping("100", done, now=bench.now, trunk="main")
-    (options,) = bench.take()
-    assert isinstance(options, SipRequest)
-    assert (options.method, options.uri) == ("OPTIONS", "sip:100@198.51.100.7:5060")
-    bench.receive(response(options, 100))
-    bench.receive(response(options, 200))
-    bench.agent.ping("100", done, now=bench.now)
-    bench.run(33.0)
-    assert told == [200, 408]

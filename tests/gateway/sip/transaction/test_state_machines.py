@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from piopiy_pipeline.gateway.sip.syntax.message import Flow, SipResponse, parse
+from piopiy_pipeline.gateway.sip.syntax.flow import Flow
+from piopiy_pipeline.gateway.sip.syntax.message import SipResponse, parse
 from piopiy_pipeline.gateway.sip.syntax.outgoing_request import OutgoingRequest
 from piopiy_pipeline.gateway.sip.transaction.state_machines import (
     ClientInvite,

@@ -20,40 +20,40 @@ class Someone:
 
 
 def test_everybody_is_woken_in_time_and_in_order() -> None:
-    alarms = TimerQueue()
+    timers = TimerQueue()
     late, early = Someone(3.0), Someone(1.0)
     for someone in (late, early):
-        alarms.set(someone)
-    assert alarms.next_at == 1.0
-    alarms.ring(2.0)
-    assert (early.woken, late.woken, alarms.next_at) == ([2.0], [], 3.0)
+        timers.set(someone)
+    assert timers.next_at == 1.0
+    timers.run_due(2.0)
+    assert (early.woken, late.woken, timers.next_at) == ([2.0], [], 3.0)
 
 
 def test_who_changes_the_time_is_woken_at_the_new_one_only() -> None:
-    alarms, someone = TimerQueue(), Someone(1.0)
-    alarms.set(someone)
+    timers, someone = TimerQueue(), Someone(1.0)
+    timers.set(someone)
     someone.wake_at = 5.0
-    alarms.set(someone)
-    alarms.ring(4.0)
+    timers.set(someone)
+    timers.run_due(4.0)
     assert someone.woken == []
     someone.then = 7.0
-    alarms.ring(6.0)
-    assert (someone.woken, alarms.next_at, len(alarms)) == ([6.0], 7.0, 1)
+    timers.run_due(6.0)
+    assert (someone.woken, timers.next_at, len(timers)) == ([6.0], 7.0, 1)
 
 
-def test_who_has_no_alarm_any_more_is_let_go_of_at_once() -> None:
-    alarms = TimerQueue()
+def test_who_has_no_timer_any_more_is_let_go_of_at_once() -> None:
+    timers = TimerQueue()
     gone = [Someone(1000.0 + n) for n in range(500)]
     for someone in gone:
-        alarms.set(someone)
+        timers.set(someone)
     seen = weakref.ref(gone[250])
     for someone in gone:
-        alarms.forget(someone)
+        timers.forget(someone)
     del gone, someone
     gc.collect()
     assert seen() is None
-    assert (len(alarms), alarms.next_at) == (0, None)
-    assert len(alarms._heap) <= 64
+    assert (len(timers), timers.next_at) == (0, None)
+    assert len(timers._heap) <= 64
 
 
 def test_one_that_fails_keeps_nobody_else_asleep() -> None:
@@ -61,9 +61,9 @@ def test_one_that_fails_keeps_nobody_else_asleep() -> None:
         def wake(self, now: float) -> None:
             raise RuntimeError("a bug")
 
-    alarms, other = TimerQueue(), Someone(1.0)
-    alarms.set(Failing(0.5))
-    alarms.set(other)
-    alarms.ring(1.0)
+    timers, other = TimerQueue(), Someone(1.0)
+    timers.set(Failing(0.5))
+    timers.set(other)
+    timers.run_due(1.0)
     assert other.woken == [1.0]
-    assert len(alarms) == 0
+    assert len(timers) == 0

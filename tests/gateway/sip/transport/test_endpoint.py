@@ -19,8 +19,8 @@ from cryptography.x509.oid import NameOID
 
 from piopiy_pipeline.gateway.errors import GatewayError
 from piopiy_pipeline.gateway.sip.config import SipConfig
-from piopiy_pipeline.gateway.sip.dialog.listeners import Ending
-from piopiy_pipeline.gateway.sip.dialog.sip_call import SipCall
+from piopiy_pipeline.gateway.sip.dialog.call_listener import Ending
+from piopiy_pipeline.gateway.sip.dialog.incoming_call import IncomingCall
 from piopiy_pipeline.gateway.sip.syntax.message import SipResponse, parse
 from piopiy_pipeline.gateway.sip.transport.addresses import SipAddresses
 from piopiy_pipeline.gateway.sip.transport.endpoint import SipEndpoint
@@ -32,9 +32,9 @@ LIMIT_S = 10.0
 
 class Told:
     def __init__(self) -> None:
-        self.calls: list[SipCall] = []
+        self.calls: list[IncomingCall] = []
 
-    def incoming_call(self, call: SipCall, now: float) -> None:
+    def incoming_call(self, call: IncomingCall, now: float) -> None:
         call.attach(Leg(Bench()))
         self.calls.append(call)
 
@@ -247,9 +247,11 @@ def test_a_call_to_a_name_is_sent_to_its_address() -> None:
 
 def test_two_gateways_see_each_other() -> None:
     async def work() -> None:
-        async with listening() as (one, _), listening() as (other, _):
-            for way in ("", ";transport=tcp"):
-                assert await one.ping(f"sip:100@localhost:{other.port}{way}") == 200
+        async with listening() as (one, _), listening() as (other, told):
+            legs = [Leg(Bench()), Leg(Bench())]
+            for leg, way in zip(legs, ("", ";transport=tcp"), strict=True):
+                one.invite(f"sip:100@localhost:{other.port}{way}", leg.media.offer(), leg)
+            await until(lambda: len(told.calls) == 2)
             assert one.peer_of("sip:100@198.51.100.7") == "198.51.100.7"
 
     within(work)
@@ -389,5 +391,5 @@ def test_the_external_host_of_the_settings_is_what_the_world_is_told() -> None:
 class NobodyHome:
     """A listener that nobody calls."""
 
-    def incoming_call(self, call: SipCall, now: float) -> None:
+    def incoming_call(self, call: IncomingCall, now: float) -> None:
         raise AssertionError("nobody calls here")

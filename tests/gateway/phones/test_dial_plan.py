@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from piopiy_pipeline.gateway.core.dialling import DialRefused
-from piopiy_pipeline.gateway.sip.agent.dial_plan import Destination, DialPlan
+from piopiy_pipeline.gateway.phones.dial_plan import Destination, DialPlan
 from piopiy_pipeline.gateway.sip.config import SipConfig
 
 TRUNKS: dict[str, Any] = {

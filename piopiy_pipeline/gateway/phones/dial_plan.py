@@ -1,8 +1,7 @@
-"""Whom an agent or an operator may have called, and under which number of ours. No I/O.
+"""The dial plan: whom an agent or an operator may call, and which number of ours is shown. No I/O.
 
-Between them and the telephone network stands what the configuration allows: a language model that
-was talked into it, or a key that was lost, is not to call whom it likes at the operator's expense.
-`directory` then finds the way to whoever passed.
+The configuration limits this, because a language model that was talked into it, or a stolen key, must not call
+anybody it likes at the operator's expense. `sip.agent.location` then finds the next hop of what is allowed.
 """
 
 from __future__ import annotations
@@ -10,8 +9,8 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from piopiy_pipeline.gateway.core.dialling import DialRefused
-from piopiy_pipeline.gateway.sip.agent.phone_numbers import dialled_number, matches_any
 from piopiy_pipeline.gateway.sip.config import SipConfig
+from piopiy_pipeline.gateway.sip.syntax.phone_numbers import dialled_number, matches_any
 from piopiy_pipeline.gateway.sip.syntax.uri import SipUri
 
 __all__ = ["Destination", "DialPlan"]
@@ -24,18 +23,25 @@ class Destination(NamedTuple):
     to: str
     """A user whose phone registers here, a ``sip:`` URI, or a number."""
     trunk: str | None = None
-    """Of numbers: the trunk that takes it. None: there is none that does."""
+    """For a number: the trunk that takes it; None: no trunk takes it."""
 
 
 class DialPlan:
-    """Reads ``to``: a contact, a user of ours, a ``sip:`` URI, or a number, in this order."""
+    """Reads ``to`` as a contact, a user of the configuration, a ``sip:`` URI, or a number, in this order."""
 
     def __init__(self, config: SipConfig) -> None:
         self._config = config
         self._contacts = {name.casefold(): to for name, to in config.contacts.items()}
 
     def find(self, to: str) -> Destination:
-        """Who that is. Raises `DialRefused`, also for those whom the configuration does not allow."""
+        """Find the destination.
+
+        Args:
+            to: whom to call, as an agent or an operator wrote it.
+
+        Raises:
+            DialRefused: `to` is no destination, or the configuration does not allow it.
+        """
         contact = self._contacts.get(to.strip().casefold())
         found = self._read(to.strip() if contact is None else contact)
         if found is None:
@@ -47,7 +53,16 @@ class DialPlan:
         return found
 
     def caller_id(self, destination: Destination, from_number: str | None) -> str:
-        """The number to show; empty: the trunk's own user, or none."""
+        """The number to show to the callee.
+
+        Args:
+            destination: who is called.
+            from_number: the number that was asked for.
+
+        Returns:
+            `from_number` if the trunk allows it, otherwise the first number of the trunk. An empty text stands
+            for the trunk's own user, or for no number.
+        """
         trunk = None if destination.trunk is None else self._config.trunks[destination.trunk]
         if trunk is None or not trunk.caller_ids:
             return from_number or ""
@@ -66,14 +81,14 @@ class DialPlan:
         return None if number is None else Destination("number", number, self._trunk_for(number))
 
     def _address(self, uri: SipUri) -> Destination:
-        """Who is at home at a trunk is called through it, with its password."""
+        """An address at the host of a trunk is called through that trunk, with its password."""
         for name, trunk in self._config.trunks.items():
             if uri.user and uri.host.lower() == trunk.host.lower() and uri.port in (None, trunk.port):
                 return Destination("number", uri.user, name)
         return Destination("uri", uri.text)
 
     def _trunk_for(self, number: str) -> str | None:
-        """The longest prefix that fits decides, and then the order of the configuration."""
+        """The trunk with the longest prefix that fits; of equal ones the first in the configuration."""
         best, found = -1, None
         for name, trunk in self._config.trunks.items():
             for prefix in trunk.prefixes or [""]:

@@ -1,0 +1,132 @@
+"""Opus packets to sound in order: a lost packet is rebuilt from the one behind it, or concealed by libopus. No I/O.
+
+An Opus decoder has a state, so packets are decoded in the order in which they were sent. Behind a missing one
+the next ones wait until the jitter buffer has nothing left to play (`release`). Then the last missing packet is
+rebuilt from the copy that the packet behind it may carry (in-band FEC), and those before it are concealed. When no
+packet waits at that time, nobody knows whether one is missing: then the jitter buffer conceals by itself.
+
+Source: RFC 6716, sections 2.1.7 (FEC) and 4.4 (concealment); RFC 7587, section 4.2 (timestamps of lost packets).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from piopiy_pipeline.gateway.rtp.codecs import CodecError, OpusCodec
+from piopiy_pipeline.gateway.rtp.reception import StreamPosition
+
+__all__ = ["DecodedPacket", "OpusReceiver"]
+
+MOST_WAITING = 16
+"""Packets that may wait for a missing one: 320 ms of them, which is less than the jitter buffer holds."""
+MOST_CONCEALED = 5
+"""Packets in a row that are concealed, 100 ms as a rule: what is missing beyond that is left to the jitter buffer."""
+_LONGEST_MS = 60  # of a packet with a copy of the one before it
+
+
+class DecodedPacket(NamedTuple):
+    """The sound of one packet. `pcm` is empty when the packet held no Opus."""
+
+    position: StreamPosition
+    pcm: bytes
+    arrived: float
+    """When it arrived, or would have, in seconds."""
+
+
+class _Waiting(NamedTuple):
+    timestamp: int
+    payload: bytes | None  # None: a packet of the stream without sound, as those of keys
+    arrived: float
+
+
+class OpusReceiver:
+    """The Opus packets of one stream, decoded with `codec`."""
+
+    def __init__(self, codec: OpusCodec) -> None:
+        self.codec = codec
+        self.late = 0
+        """Packets that arrived when their place was filled already, or twice."""
+        self.rebuilt = 0
+        """Lost packets whose sound was taken from the packet behind them, or concealed."""
+        self._ratio = codec.clock // codec.rate
+        self._sequence: int | None = None  # of the packet that is to be decoded next
+        self._timestamp: int | None = None  # of that packet; None: unknown
+        self._waiting: dict[int, _Waiting] = {}
+
+    @property
+    def waiting(self) -> bool:
+        """Whether packets wait for a missing one."""
+        return bool(self._waiting)
+
+    def add(self, position: StreamPosition, payload: bytes | None, arrived: float) -> list[DecodedPacket]:
+        """A packet has arrived.
+
+        Args:
+            position: its place in the stream; the timestamp counts at 48 kHz.
+            payload: the Opus packet; None for a packet of the same stream without sound.
+            arrived: the time of arrival in seconds.
+
+        Returns:
+            The sound that is ready, in order.
+        """
+        if self._sequence is None:
+            self._sequence = position.sequence
+        if position.sequence < self._sequence or position.sequence in self._waiting:
+            self.late += 1
+            return []
+        self._waiting[position.sequence] = _Waiting(position.timestamp, payload, arrived)
+        ready = self._decode_in_order()
+        while len(self._waiting) > MOST_WAITING:
+            ready += self.release()
+        return ready
+
+    def release(self) -> list[DecodedPacket]:
+        """Wait no longer for the packets that are missing now. Returns their sound, and that of those behind them."""
+        if not self._waiting or self._sequence is None:
+            return []
+        behind = min(self._waiting)
+        ready = self._rebuild(self._sequence, behind)
+        self._sequence = behind
+        return ready + self._decode_in_order()
+
+    def _decode_in_order(self) -> list[DecodedPacket]:
+        ready: list[DecodedPacket] = []
+        assert self._sequence is not None
+        while (packet := self._waiting.pop(self._sequence, None)) is not None:
+            position = StreamPosition(self._sequence, packet.timestamp)
+            self._sequence += 1
+            self._timestamp = None
+            if packet.payload is None:
+                continue
+            try:
+                pcm = self.codec.decode(packet.payload)
+                self._timestamp = packet.timestamp + len(pcm) // 2 * self._ratio
+            except CodecError:
+                pcm = b""
+            ready.append(DecodedPacket(position, pcm, packet.arrived))
+        return ready
+
+    def _rebuild(self, first: int, behind: int) -> list[DecodedPacket]:
+        """The sound of the missing packets from `first` up to the one before `behind`."""
+        packet, count = self._waiting[behind], behind - first
+        if self._timestamp is None or packet.payload is None:
+            return []
+        samples, rest = divmod((packet.timestamp - self._timestamp) // self._ratio, count)
+        step = self.codec.rate // 400  # libopus works in units of 2.5 ms
+        if rest or samples % step or not 0 < samples <= self.codec.rate * _LONGEST_MS // 1000:
+            return []  # there was a pause, too
+        length = samples * self._ratio
+        ready: list[DecodedPacket] = []
+        try:
+            for n in range(min(count - 1, MOST_CONCEALED)):
+                position = StreamPosition(first + n, self._timestamp + n * length)
+                # As if it had come like the packet behind: its lateness is no measure of the network's jitter.
+                on_time = packet.arrived - (packet.timestamp - position.timestamp) / self.codec.clock
+                ready.append(DecodedPacket(position, self.codec.conceal(samples), on_time))
+            # A copy comes one packet late, and the jitter buffer has to learn that.
+            position = StreamPosition(behind - 1, packet.timestamp - length)
+            ready.append(DecodedPacket(position, self.codec.recover(packet.payload, samples), packet.arrived))
+        except CodecError:  # it began like Opus, and is none
+            pass
+        self.rebuilt += len(ready)
+        return ready

@@ -1,0 +1,65 @@
+"""Where messages come from and go to: a transport, an address and a port. No I/O.
+
+Source: RFC 3261, sections 18 and 19.1.2; RFC 3263 is not followed: neither NAPTR nor SRV records are asked for.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from piopiy_pipeline.gateway.access.networks import in_networks, parse_address, parse_network
+from piopiy_pipeline.gateway.sip.syntax.uri import SipUri
+
+__all__ = ["Flow", "Transport", "flow_of", "is_private"]
+
+Transport = Literal["udp", "tcp", "tls"]
+
+_PRIVATE = tuple(
+    parse_network(network)
+    for network in (
+        *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "127.0.0.0/8"),
+        *("::1/128", "fc00::/7", "fe80::/10"),
+    )
+)
+
+
+class Flow(NamedTuple):
+    """Where a message came from or goes to. `host` is an address, or a name that has yet to be resolved."""
+
+    transport: Transport
+    host: str
+    port: int
+
+    @property
+    def reliable(self) -> bool:
+        """Whether the transport repeats what is lost."""
+        return self.transport != "udp"
+
+
+def flow_of(uri: str, default: Flow) -> Flow:
+    """Find where a request to a URI goes.
+
+    Args:
+        uri: a ``sip:`` or ``sips:`` URI. A name in it stands for one of its addresses in the DNS.
+        default: gives the transport when the URI names none.
+
+    Raises:
+        ValueError: `uri` cannot be read, or has no host.
+    """
+    parsed = SipUri.parse(uri)
+    named = parsed.parameters.get("transport", "").lower()
+    transport = default.transport
+    if parsed.scheme == "sips" or named == "tls":
+        transport = "tls"
+    elif named == "tcp":
+        transport = "tcp"
+    elif named == "udp":
+        transport = "udp"
+    if not parsed.host:
+        raise ValueError(f"no host to send to: {uri[:80]!r}")
+    return Flow(transport, parsed.host, parsed.port or (5061 if transport == "tls" else 5060))
+
+
+def is_private(host: str) -> bool | None:
+    """Whether an address is valid in a private network only (RFC 1918, 6598, 4193); None for a name."""
+    return None if parse_address(host) is None else in_networks(host, _PRIVATE)
