@@ -1,15 +1,15 @@
 /**
- * The gateway's HTTP API, and the key that it may ask for. Addresses are relative to the page, so that
+ * The client of the gateway's HTTP API, which keeps the API key. Addresses are relative to the page, so that
  * the console also works below a path of a reverse proxy.
  */
 
 const KEY = "piopiy-api-key";
 const PATIENCE_MS = 15_000;
-/** A connection that is lost in mid-call is set up again with the token that began it. */
+/** How long a token is good. A connection that is lost during a call is set up again with the same token. */
 const TOKEN_S = 3600;
 
 /**
- * A call, as /api/calls gives it; `heard_at` is this page's clock (performance.now) when it did.
+ * A call as /api/calls returns it. `heard_at` is the time of this page's clock (performance.now) when it came.
  * @typedef {{call_id: string, agent_id: string, instance_id: string|null, kind: string,
  *   from_number: string|null, to_number: string|null, metadata: Object<string, any>|null,
  *   phase: "dialling"|"offering"|"setup"|"live"|"bridged"|"ended", placed_at: string, answered_at: string|null,
@@ -23,7 +23,7 @@ const TOKEN_S = 3600;
  *   ice_servers: RTCIceServer[]}} ServerInfo
  */
 
-/** The gateway refused, or could not be reached: then `status` is 0. */
+/** The gateway refused a request, or could not be reached (`status` is 0). */
 export class ApiError extends Error {
   /** @param {number} status @param {string} message */
   constructor(status, message) {
@@ -46,7 +46,7 @@ export class Api {
     try {
       this.key = sessionStorage.getItem(KEY);
     } catch {
-      // Without storage the key is asked for again after a reload.
+      // Without storage the page asks for the key again after a reload.
     }
   }
 
@@ -57,7 +57,7 @@ export class Api {
       if (key) sessionStorage.setItem(KEY, key);
       else sessionStorage.removeItem(KEY);
     } catch {
-      // As above: it is then kept for as long as the page is open.
+      // Without storage the key is kept as long as the page is open.
     }
   }
 
@@ -100,7 +100,7 @@ export class Api {
   }
 
   /**
-   * The recording's bytes as they come.
+   * The recording as a stream of bytes.
    * @param {string} callId @param {AbortSignal} signal
    * @returns {Promise<Response>}
    */

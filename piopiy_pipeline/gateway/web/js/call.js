@@ -1,15 +1,14 @@
 /**
- * One call of this page: the peer connection, from the offer to its end. It speaks what Pipecat's
- * clients speak to a small-WebRTC server: an offer by POST, candidates by PATCH as they are found, and
- * a data channel.
+ * One call of this page: its peer connection, from the offer to the end. It uses the protocol of Pipecat's
+ * clients with a small-WebRTC server: an offer by POST, each new candidate by PATCH, and a data channel.
  */
 
 import { ApiError } from "./api.js";
 
 const PING_MS = 1_000;
-/** A network that comes back by itself does so within this. */
+/** How long to wait for the network to come back by itself before ICE is restarted. */
 const RESTART_AFTER_MS = 1_500;
-/** From the loss of the connection until it is given up. */
+/** How long after the loss of the connection the call is given up. */
 const GIVE_UP_MS = 15_000;
 
 /** @typedef {"connecting"|"connected"|"interrupted"|"closed"} PeerState */
@@ -19,7 +18,7 @@ export class BrowserCall {
   /** @type {RTCIceCandidate[]} */ #found = [];
   #token = "";
   #closed = false;
-  /** Whether an offer waits for its answer: candidates belong behind it. */
+  /** Whether an offer waits for its answer. Candidates are sent after the answer. */
   #offering = false;
   #sending = Promise.resolve();
   /** @type {ReturnType<typeof setTimeout>|undefined} */ #restart;
@@ -57,7 +56,7 @@ export class BrowserCall {
   }
 
   /**
-   * Call. Returns when the gateway has answered the offer; the connection follows.
+   * Begin the call. Returns when the gateway has answered the offer, before the connection is made.
    * @throws {ApiError}
    */
   async start() {
@@ -78,7 +77,7 @@ export class BrowserCall {
     track.enabled = before?.enabled ?? true;
     await this.sender.replaceTrack(track);
     before?.stop();
-    if (this.#closed) track.stop(); // while it was changed
+    if (this.#closed) track.stop(); // the call ended while the microphone was changed
   }
 
   /** @param {string} digits @returns {boolean} whether they went out */
@@ -87,7 +86,7 @@ export class BrowserCall {
   }
 
   /**
-   * End it; the gateway hears that the connection is closed. May be called more than once.
+   * End the call. The gateway sees that the connection is closed. May be called more than once.
    * @param {string} [why]
    */
   close(why = "") {
@@ -127,9 +126,9 @@ export class BrowserCall {
     this.#flush();
   }
 
-  /** Candidates found so far, in one request; those found meanwhile go with the next. */
+  /** Send the candidates found so far in one request. Those found meanwhile go with the next request. */
   #flush() {
-    if (!this.#peerId || this.#offering) return; // when the answer is there
+    if (!this.#peerId || this.#offering) return; // they are sent when the answer has come
     this.#sending = this.#sending.then(async () => {
       const found = this.#found.splice(0);
       if (!found.length || this.#closed) return;
@@ -139,7 +138,7 @@ export class BrowserCall {
       try {
         await this.api.candidates(this.#token, this.#peerId, candidates);
       } catch (error) {
-        // The offer already named the first ones: the connection may well come about without these.
+        // The offer has the first candidates already: the connection may succeed without these.
         if (!(error instanceof ApiError)) throw error;
         console.warn("candidates were not taken:", error.message);
       }
@@ -165,7 +164,7 @@ export class BrowserCall {
         this.close("the connection was closed");
         break;
       default:
-        break; // "new" and "connecting" are what start() has said
+        break; // start() has already reported "new" and "connecting"
     }
   }
 
@@ -180,7 +179,7 @@ export class BrowserCall {
   async #again() {
     if (this.#closed || !this.#peerId || this.peer.connectionState === "connected") return;
     if (this.#offering) {
-      this.#restart = setTimeout(() => this.#again(), RESTART_AFTER_MS); // one answer at a time
+      this.#restart = setTimeout(() => this.#again(), RESTART_AFTER_MS); // the offer before is not answered yet
       return;
     }
     try {
@@ -200,7 +199,7 @@ export class BrowserCall {
     try {
       message = JSON.parse(data);
     } catch {
-      return; // an answer to a ping, or something for another client
+      return; // the answer to a ping, or a message for another client
     }
     if (message?.type === "signalling" && message.message?.type === "peerLeft") this.close();
   }

@@ -1,5 +1,5 @@
 /**
- * The list of calls: pages of the past from the API, what happens now from the WebSocket.
+ * The list of calls. Past calls come from the API in pages, changes of calls from the WebSocket.
  */
 
 import { byId, el, say, setText } from "./dom.js";
@@ -8,7 +8,7 @@ import { clock, durationOf, exactly, isFailure, isTalking, phaseInWords, reasonI
 /** @typedef {import("./api.js").CallRecord} CallRecord */
 
 const KINDS = { browser: "Browser", phone: "Phone", stream: "Stream", recorded: "Recorded" };
-/** The list is kept to this many of the latest, until older ones are asked for. */
+/** The list keeps this many of the latest calls, until the user asks for older ones. */
 const KEPT = 200;
 
 export class CallList {
@@ -16,7 +16,7 @@ export class CallList {
   /** @type {Map<string, {node: HTMLElement, update: (call: CallRecord) => void}>} */ #rows = new Map();
   /** @type {string|null} */ #next = null;
   /** @type {string|null} */ #selected = null;
-  /** Whether older calls than those of the first page were asked for. */
+  /** Whether the user asked for older calls than those of the first page. */
   #deep = false;
   #asked = 0;
   #kept = KEPT;
@@ -43,7 +43,7 @@ export class CallList {
     this.older.addEventListener("click", () => void this.#fetchOlder());
   }
 
-  /** Fetch the latest page anew: at the beginning, and after news may have been missed. */
+  /** Fetch the latest page again: at the beginning, and whenever events may have been missed. */
   async refresh() {
     const asked = ++this.#asked;
     const began = performance.now();
@@ -51,7 +51,7 @@ export class CallList {
       const page = await this.api.calls(this.#filter());
       if (asked !== this.#asked) return;
       const oldest = Date.parse(page.calls.at(-1)?.placed_at ?? "");
-      // What is as recent as this page and not on it, is gone; unless it was told of meanwhile.
+      // A call that is as recent as this page but not on it is gone, unless an event named it meanwhile.
       for (const [id, call] of this.#calls) {
         if (call.heard_at < began && (!page.next || Date.parse(call.placed_at) >= oldest)) this.#calls.delete(id);
       }
@@ -79,7 +79,7 @@ export class CallList {
     this.#mark();
   }
 
-  /** Let the durations of calls under way go on. Called once a second. */
+  /** Update the durations of calls under way. Called once a second. */
   tick() {
     for (const [id, row] of this.#rows) {
       const call = this.#calls.get(id);

@@ -1,6 +1,6 @@
 /**
- * The call that is looked at: who, how it stands, its latencies, transcript and recording. The record
- * comes from the API, the rest of a call under way from the WebSocket.
+ * The view of the selected call: its record, latencies, transcript and recording. The record comes from the
+ * API. For a call under way, the events come from the WebSocket.
  */
 
 import { Conversation } from "./conversation.js";
@@ -12,7 +12,7 @@ import { overview, scaleOf } from "./waterfall.js";
 
 /** @typedef {import("./api.js").CallRecord} CallRecord */
 
-/** The record of a call is complete a moment after its end: its recording is closed by then. */
+/** When to fetch the record after the end of a call: its recording is complete a moment later. */
 const SETTLE_MS = [600, 3_000];
 const AGAIN_MS = 400;
 
@@ -22,7 +22,7 @@ export class CallView {
   #conversation = new Conversation();
   /** @type {Player|null} */ #player = null;
   /** @type {ReturnType<typeof setTimeout>[]} */ #timers = [];
-  /** Whether this is a call of this page that the gateway has yet to place: there is no record of it. */
+  /** Whether this is a call of this page that the gateway has not placed yet, so that it has no record. */
   #awaited = false;
   #asked = 0;
   #drawing = false;
@@ -60,7 +60,7 @@ export class CallView {
   }
 
   /**
-   * Look at a call; null: at none.
+   * Select a call; null selects none.
    * @param {string|null} callId
    * @param {CallRecord} [call] what is known of it already
    */
@@ -86,7 +86,7 @@ export class CallView {
     this.#draw();
   }
 
-  /** Fetch the record anew: at the beginning, and whenever news may have been missed. */
+  /** Fetch the record again: at the beginning, and whenever events may have been missed. */
   async refresh() {
     const [id, asked] = [this.#id, ++this.#asked];
     if (!id || this.#awaited) return;
@@ -95,7 +95,7 @@ export class CallView {
       const { call, events } = await this.api.call(id);
       if (id !== this.#id || asked !== this.#asked) return;
       this.#conversation.add(events);
-      this.#take(this.#call && this.#call.heard_at > began ? this.#call : call); // what was told meanwhile is newer
+      this.#take(this.#call && this.#call.heard_at > began ? this.#call : call); // an event that came meanwhile is newer
     } catch (error) {
       if (id !== this.#id) return;
       if (error.status === 404 && this.#call?.phase !== "ended" && this.#call) this.#later(AGAIN_MS);
@@ -126,7 +126,7 @@ export class CallView {
     this.#draw();
   }
 
-  /** Let the duration go on. Called once a second. */
+  /** Update the duration. Called once a second. */
   tick() {
     if (this.#call && isTalking(this.#call.phase)) this.#drawLength();
   }
@@ -148,11 +148,11 @@ export class CallView {
     this.#timers.push(setTimeout(() => void this.refresh(), ms));
   }
 
-  /** The conversation, at most once a frame. */
+  /** Draw the conversation, at most once in each animation frame. */
   #draw() {
     if (this.#drawing) return;
     this.#drawing = true;
-    // A page in the background has no frames, and no reader.
+    // A page in the background gets no animation frames, and nobody reads it.
     requestAnimationFrame(() => {
       this.#drawing = false;
       const items = this.#conversation.items;

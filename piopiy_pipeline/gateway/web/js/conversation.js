@@ -1,12 +1,12 @@
 /**
- * A conversation, made of its events: turns with their latencies, tool calls, errors, in order. No
- * element of the page is known here. Events come from two sources, the record and the WebSocket, in
- * any order and more than once; their numbers tell them apart.
+ * Makes a conversation from its events: turns with their latencies, tool calls and errors, in order. This file
+ * knows no element of the page. Events come from the record and from the WebSocket, in any order and more than
+ * once. Their numbers tell them apart.
  */
 
 /** @typedef {import("./api.js").CallEvent} CallEvent */
 
-/** Where the time of an answer goes, in order: what the gateway knows. */
+/** The parts of an answer's latency, in order, as the gateway measures them. */
 export const PARTS = [
   { part: "silence", field: "silence_s", label: "Silence", says: "until it is certain that the caller stopped" },
   { part: "stt", field: "stt_s", label: "Speech to text", says: "until the last words were recognised" },
@@ -15,18 +15,18 @@ export const PARTS = [
   { part: "tts", field: "tts_s", label: "TTS first audio", says: "until the voice had its first sound" },
   { part: "playout", field: "playout_s", label: "Network + playout", says: "until that sound was played" },
 ];
-/** What comes on top in this page's own call: see line.js. */
+/** The further part that this page measures in its own call: see line.js. */
 export const LINE = { part: "line", label: "Your line", says: "to the gateway, back, and through this browser's jitter buffer" };
 
 /**
- * Of one answer, in milliseconds. `parts` has every part of PARTS, and that of LINE where it was measured;
- * their sum is `total`. `gateway` is the total without that: what is on record.
+ * The latency of one answer, in milliseconds. `parts` has every part of PARTS, and LINE if it was measured.
+ * Their sum is `total`. `gateway` is the sum without LINE, which is what the record has.
  * @typedef {{total: number, gateway: number, parts: Object<string, number>}} Latency
  */
 /**
  * @typedef {{kind: "turn", role: "user"|"bot", text: string, partial: boolean, interrupted: boolean,
  *   began: number|null, at: number, latency: Latency|null, version: number}} TurnItem
- *   `began` is when its first word or sound came, if that is known; `at` when it was over
+ *   `began` is when its first word or sound came, if that is known; `at` is when it ended
  */
 /** @typedef {{kind: "tool", call: any, name: string, arguments: any, result: any, done: boolean, at: number, version: number}} ToolItem */
 /** @typedef {{kind: "error", stage: string, message: string, at: number, version: number}} ErrorItem */
@@ -49,12 +49,12 @@ export class Conversation {
   }
 
   /**
-   * Take events in.
+   * Add events.
    * @param {CallEvent[]} events
    * @returns {boolean} whether one before them is missing: not of the record, which has no partial ones
    */
   add(events) {
-    let [late, gap] = [this.#over, false]; // what comes after the end belongs before it
+    let [late, gap] = [this.#over, false]; // an event that comes after the end belongs before it
     for (const event of events) {
       if (this.#events.has(event.number)) continue;
       this.#events.set(event.number, event);
@@ -75,7 +75,7 @@ export class Conversation {
     if (answer) this.#change(answer.turn, { latency: latencyOf(answer.data, this.line(number)) });
   }
 
-  /** No more will come: words that are still partial stay as they are. */
+  /** No more events will come: partial words stay as they are. */
   end() {
     this.#over = true;
     for (const role of /** @type {const} */ (["user", "bot"])) {
@@ -144,7 +144,7 @@ export class Conversation {
         this.items.push({ kind: "transfer", to: data.to ?? "", outcome: data.outcome ?? "", detail: data.detail ?? "", at, version: 0 });
         break;
       default:
-        break; // a newer gateway may tell more
+        break; // a newer gateway may send other events
     }
   }
 

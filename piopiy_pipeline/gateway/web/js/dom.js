@@ -1,5 +1,5 @@
 /**
- * Making and finding elements. Text is always text here: nothing in this console parses data as HTML.
+ * Makes and finds elements. Text is always set as text: nothing in this console parses data as HTML.
  */
 
 /**
@@ -35,7 +35,7 @@ export function el(tag, attributes = {}, ...children) {
 }
 
 /**
- * Set an attribute, or text, only where it differs: screen readers and transitions notice writes.
+ * Set an attribute or a text only if it differs, because screen readers and transitions react to every write.
  * @param {Element} element
  * @param {string} text
  */
@@ -44,7 +44,7 @@ export function setText(element, text) {
 }
 
 /**
- * Show a sentence, or hide its place when there is none.
+ * Show a sentence, or hide its element if there is none.
  * @param {HTMLElement} element
  * @param {string|null|undefined} text
  */

@@ -1,6 +1,6 @@
 /**
- * The WebSocket of events: what happens to calls, while it happens. A connection that breaks is opened
- * again, for ever, with growing pauses; whoever listens fetches what was missed when `onhello` comes.
+ * The client of the WebSocket /api/events. A connection that breaks is opened again, without end and with growing
+ * pauses. The listener fetches what it missed when `onhello` is called.
  */
 
 import { received } from "./api.js";
@@ -49,8 +49,8 @@ export class Events {
   }
 
   /**
-   * Be told what is said in these calls, and in no others. The gateway takes the choice at the
-   * beginning of a connection, so a new one takes over from the old.
+   * Get the events of these conversations, and of no others. The gateway takes the choice at the
+   * beginning of a connection, so a new connection replaces the old one.
    * @param {string[]} callIds
    */
   watch(callIds) {
@@ -88,7 +88,7 @@ export class Events {
     };
     socket.onclose = ({ code }) => {
       clearTimeout(patience);
-      if (this.#socket !== socket) return; // another took over, or nobody wants it any more
+      if (this.#socket !== socket) return; // another connection replaced it, or it was closed
       before?.close();
       this.#socket = null;
       if (code === POLICY && !greeted) this.listener.onrefused();

@@ -1,5 +1,5 @@
 /**
- * Times, lengths and names, as people read them.
+ * Formats times, durations and names for people.
  */
 
 /** @typedef {import("./api.js").CallRecord} CallRecord */
@@ -25,12 +25,12 @@ const PHASES = {
   dialling: "dialling", offering: "ringing", setup: "being answered", live: "in progress", bridged: "transferred, talking",
   ended: "ended",
 };
-/** What became of a transfer. */
+/** The outcomes of a transfer. */
 const OUTCOMES = {
   bridged: "they talk to each other", no_answer: "nobody picked up", busy: "the line was busy", declined: "turned down",
   unreachable: "could not be reached", refused: "not possible just now", failed: "came to nothing",
 };
-/** Ends that nobody wanted. */
+/** The end reasons that are failures. */
 const FAILURES = new Set(["error", "agent_lost", "no_agent", "busy", "setup_timeout", "unreachable", "gateway_lost"]);
 
 /** @param {string} outcome @returns {string} what became of a transfer in words; one that is new here as it is */
@@ -92,8 +92,8 @@ export function exactly(iso) {
 }
 
 /**
- * Seconds from the answer to the end or to now. The gateway's clock and this one's may differ, so a
- * call under way is counted on from what the gateway said last.
+ * Seconds from the answer to the end, or to now. The gateway's clock and this page's may differ, so the duration
+ * of a call under way is counted on from the gateway's latest value.
  * @param {CallRecord} call
  * @returns {number|null} null if it was never answered
  */

@@ -1,10 +1,10 @@
 /**
- * The line of this page's own call, as only the page can measure it. The gateway counts an answer from
- * when the caller's last words reached it until its first sound left; what comes on top for this caller
- * is the way to the gateway and back, and the browser's jitter buffer.
+ * Measures what the network and the browser add to the latency of this page's own call. The gateway measures an
+ * answer from the arrival of the caller's last words until its first audio leaves. This caller also waits for the
+ * way to the gateway and back, and for the browser's jitter buffer.
  */
 
-/** So much of an answer's beginning is listened to: the jitter buffer is what it is just then. */
+/** For how long the beginning of an answer is measured, because the jitter buffer changes later. */
 const ANSWER_MS = 1_000;
 const KEPT = 500;
 
@@ -30,7 +30,7 @@ export function sounding(stats) {
 }
 
 /**
- * What the line added to an answer.
+ * What the network and the browser added to an answer.
  * @param {Sounding} before when the answer began
  * @param {Sounding} after a moment later; samples that came between tell of this answer, else all of the call
  * @returns {number|null} ms; null where the browser does not tell
@@ -63,12 +63,12 @@ export class LineMeter {
    */
   async measure(peer, callId, number) {
     const key = `${callId} ${number}`;
-    if (this.#measured.has(key)) return; // it was told twice
+    if (this.#measured.has(key)) return; // the event came twice
     this.#measured.set(key, null);
     if (this.#measured.size > KEPT) this.#measured.delete(this.#measured.keys().next().value);
     const before = sounding((await peer.getStats()).values());
     await new Promise((resolve) => setTimeout(resolve, ANSWER_MS));
-    if (peer.connectionState === "closed") return; // too short an answer to tell
+    if (peer.connectionState === "closed") return; // the answer was too short to measure
     const ms = lineMs(before, sounding((await peer.getStats()).values()));
     if (ms === null) return;
     this.#measured.set(key, ms);

@@ -1,6 +1,6 @@
 /**
- * The console as a whole: it asks who may look, connects the parts, and follows the address, in which
- * the call that is looked at stands (#/call/ID).
+ * The console as a whole: it asks for the API key if one is needed, connects the parts, and follows the address,
+ * which has the id of the selected call (#/call/ID).
  */
 
 import { Api, ApiError } from "./api.js";
@@ -58,7 +58,7 @@ const events = new Events({
 let opened = false;
 let attempted = false;
 
-/** Ask the gateway who it is, whether it knows us, and which agents are connected. */
+/** Ask the gateway for its version, whether our key is good, and which agents are connected. */
 async function inform() {
   try {
     const info = await api.info();
@@ -106,16 +106,16 @@ function unlock() {
 /** @param {Error} error */
 function complain(error) {
   if (!(error instanceof ApiError)) throw error;
-  if (error.status === 401) return; // the form for the key says it
+  if (error.status === 401) return; // the form for the key shows it
   say(byId("notice"), error.status === 0 ? "The gateway does not answer. It may have been stopped; this page goes on as soon as it is back." : error.message);
 }
 
-/** What is said in the call that is looked at, and in our own. */
+/** Ask for the events of the selected call and of this page's own call. */
 function watch() {
   events.watch([view.callId, talk.callId].filter((id) => id !== null));
 }
 
-/** Show the call that stands in the address. */
+/** Show the call whose id is in the address. */
 function route() {
   const callId = decodeURIComponent(/^#\/call\/(.+)$/.exec(location.hash)?.[1] ?? "") || null;
   const changed = callId !== view.callId;
@@ -171,7 +171,7 @@ setInterval(() => {
 setInterval(() => {
   if (!document.hidden && byId("key-form").hidden) void inform();
 }, INFO_MS);
-// For tests and for whoever looks: the connection of this page's own call.
+// For tests and for debugging: the peer connection of this page's own call.
 Object.defineProperty(window, "piopiy", {
   value: Object.freeze({
     get peer() {

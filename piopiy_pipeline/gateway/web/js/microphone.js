@@ -1,5 +1,5 @@
 /**
- * The microphone: opening it, which there are, how loud it is, and what to do where there is none.
+ * The microphone: how to open it, which ones there are, how loud it is, and what to do if there is none.
  */
 
 /** @type {MediaTrackConstraints} */
@@ -70,7 +70,7 @@ function problemOf(error) {
 }
 
 /**
- * The microphones that this page may choose from; names only after one was allowed.
+ * The microphones that this page may choose from. They have names only after the user allowed one.
  * @returns {Promise<{id: string, name: string}[]>}
  */
 export async function listMicrophones() {
@@ -107,7 +107,7 @@ export class Loudness {
     return Math.min(1, Math.max(0, (decibels + 60) / 60));
   }
 
-  /** To be called once. Between calls nothing is computed. */
+  /** End the meter. Call this once. Between calls nothing is computed. */
   close() {
     this.source.disconnect();
     Loudness.#inUse -= 1;

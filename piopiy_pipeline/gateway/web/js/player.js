@@ -1,7 +1,7 @@
 /**
- * A call's recording: both sides as an outline with the turns marked on it, and an audio element.
- * An audio element cannot send an API key; where the console asks for one, the file is fetched and
- * played from memory. Longer recordings are fetched only when somebody wants to hear them.
+ * The player of a call's recording: an outline of both sides with the turns marked on it, and an audio element.
+ * An audio element cannot send an API key. If the console needs one, the file is fetched and played from memory.
+ * Long recordings are fetched only when the user plays them.
  */
 
 import { el, say, setText } from "./dom.js";
@@ -60,7 +60,7 @@ export class Player {
     this.#moved();
   }
 
-  /** Stop, and let go of everything. */
+  /** Stop, and release everything. */
   close() {
     this.#fetching.abort();
     this.resized.disconnect();
@@ -77,7 +77,7 @@ export class Player {
     this.draw();
   }
 
-  /** Fetch the recording, once: for its outline, and to be played where a key is needed. */
+  /** Fetch the recording once: for its outline, and to play it if a key is needed. */
   load() {
     this.#loaded ??= this.#fetch().catch((error) => {
       if (error.name === "AbortError") return;
@@ -164,7 +164,7 @@ export class Player {
     return side ? beganBefore(side, this.seconds, item.at, earliest) : Math.max(earliest, (item.began ?? item.at) - 2);
   }
 
-  /** Draw the outline, the turns' marks and the place that is played. */
+  /** Draw the outline, the marks of the turns and the playing position. */
   draw() {
     const { clientWidth: width, clientHeight: height } = this.canvas;
     if (!width || !height) return;

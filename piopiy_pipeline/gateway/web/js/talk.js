@@ -50,7 +50,7 @@ export class Talk {
     navigator.mediaDevices?.addEventListener("devicechange", () => void this.#drawMicrophones());
     this.#makeKeypad();
     document.addEventListener("keydown", (event) => this.#shortcut(event));
-    // A page that goes away, or is put to sleep, ends its call: the gateway hears the connection close.
+    // A page that is closed or put to sleep ends its call: the gateway sees the connection close.
     addEventListener("pagehide", () => this.#call?.close("the page was left"));
     void this.#drawMicrophones();
     this.#show("idle");
@@ -94,7 +94,7 @@ export class Talk {
     else this.#progress();
   }
 
-  /** The timer goes on. Called once a second. */
+  /** Update the timer. Called once a second. */
   tick() {
     const seconds = this.#record && this.#call && durationOf(this.#record);
     if (typeof seconds === "number") setText(byId("timer"), clock(seconds));
@@ -138,7 +138,7 @@ export class Talk {
       await call.start();
       if (call.callId) this.listener.oncall(call.callId);
     } catch (error) {
-      if (call !== this.#call) return; // it was hung up meanwhile
+      if (call !== this.#call) return; // the call was hung up meanwhile
       say(byId("talk-problem"), error.message);
       call.close(error.message);
     }
@@ -164,7 +164,7 @@ export class Talk {
     else this.#ended(why ?? "");
   }
 
-  /** What the peer connection and the gateway's record say together. */
+  /** Show the state of the call, from the peer connection and from the gateway's record. */
   #progress() {
     if (!this.#call || (this.#state === "interrupted" && this.#call.peer.connectionState !== "connected")) return;
     if (this.#record && isTalking(this.#record.phase) && this.#connected) {
@@ -189,7 +189,7 @@ export class Talk {
   /** @param {CallRecord} record of our call, that has ended */
   #explain(record) {
     if (this.#hungUp) return;
-    // A caller that was lost counts as one who hung up; we did not.
+    // The gateway counts a caller whose connection was lost as one who hung up, but the user did not.
     const lost = record.reason === "caller_hangup";
     setText(byId("state"), `Ended: ${lost ? "the connection was lost" : reasonInWords(record.reason)}`);
     if (record.detail && record.detail !== reasonInWords(record.reason)) say(byId("talk-problem"), record.detail);
@@ -215,7 +215,7 @@ export class Talk {
     this.#drawAgents();
   }
 
-  // ------------------------------------------------------------------ what is heard
+  // ------------------------------------------------------------------ playback
 
   async #play() {
     try {

@@ -1,5 +1,5 @@
 /**
- * Dark, light, or as the system has it. A classic script in the head, so that the page is never
+ * The colours: dark, light, or the system's. This is a classic script in the head, so that the page is never
  * painted in the wrong colours first.
  */
 (() => {

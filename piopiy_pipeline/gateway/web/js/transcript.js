@@ -1,6 +1,6 @@
 /**
- * The transcript on the page. Only what changed is written, so that an open table stays open, a
- * selection stays selected, and a long call costs no more per word than a short one.
+ * The transcript on the page. Only what changed is written. So an open table stays open, a selection stays
+ * selected, and a long call costs no more for each word than a short one.
  */
 
 import { el, setText } from "./dom.js";

@@ -1,6 +1,6 @@
 /**
- * Latencies, drawn: one bar per answer, in parts, all bars of a call on one scale; and the call's
- * overview. Widths are style properties set from here, which the page's policy allows.
+ * Draws latencies: a bar for each answer with its parts, all bars of a call on one scale, and the overview of
+ * the call. Widths are style properties that are set here, which the page's content policy allows.
  */
 
 import { median, partsOf } from "./conversation.js";
@@ -28,7 +28,7 @@ export function inWords(latency) {
 }
 
 /**
- * One answer's bar, which opens to a table of its parts. `--scale` of an ancestor is the common scale.
+ * The bar of one answer, which opens to a table of its parts. `--scale` of an ancestor is the common scale.
  * @param {Latency} latency
  * @returns {HTMLElement}
  */
@@ -80,7 +80,7 @@ function partsTable(latency) {
 }
 
 /**
- * All answers of a call: how many, median, worst, the median of each part (the legend), and a column
+ * The overview of all answers: how many, median, worst, the median of each part (the legend), and a column
  * for each answer.
  * @param {Latency[]} latencies
  * @param {(index: number) => void} onpick an answer's column was pressed

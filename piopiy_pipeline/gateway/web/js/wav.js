@@ -1,6 +1,6 @@
 /**
- * The outline of a WAV file, made while it arrives: the loudest sample of each side in each of many
- * short stretches. The file itself may be larger than memory should hold.
+ * Makes the outline of a WAV file while it arrives: the loudest sample of each side in each of many short
+ * stretches. The file itself may be larger than what memory should hold.
  */
 
 const HEADER_LIMIT = 64 * 1024;
@@ -22,7 +22,7 @@ export class WavOutline {
     /** @type {Float32Array[]} of each channel, 0 to 1 */
     this.peaks = [];
     this.seconds = 0;
-    /** Whether this is no PCM of 16 bits, and has no outline. */
+    /** Whether the file is not 16-bit PCM, so that it has no outline. */
     this.unreadable = false;
   }
 
@@ -82,7 +82,7 @@ export class WavOutline {
 }
 
 /**
- * When the stretch of speech began that was over at `end`: pauses shorter than `pause_s` belong to it.
+ * When the stretch of speech that ended at `end` began. Pauses shorter than `pause_s` belong to it.
  * @param {Float32Array} peaks of the speaker's side
  * @param {number} seconds the whole recording
  * @param {number} end @param {number} earliest both in seconds
