@@ -1,6 +1,6 @@
-"""How carriers write sound: µ-law, A-law and 16-bit samples, from and to the PCM16 of a leg. No I/O.
+"""The audio formats of carriers: µ-law, A-law and 16-bit samples, from and to the PCM16 of a leg. No I/O.
 
-A format without memory each way: a message is decoded on its own, so one that is lost costs nothing else.
+The formats have no state: each message is decoded on its own, so a lost one affects no other.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class AudioFormat:
     rate: int
 
     def decode(self, payload: bytes) -> bytes:
-        """PCM16 little-endian. Half a sample at the end is left out."""
+        """Decode to PCM16 little-endian. Half a sample at the end is dropped."""
         match self.coding:
             case "PCMU":
                 return g711.ulaw_decode(np.frombuffer(payload, np.uint8)).astype("<i2").tobytes()
@@ -37,7 +37,7 @@ class AudioFormat:
                 return np.frombuffer(payload[: len(payload) & ~1], ">i2").astype("<i2").tobytes()
 
     def encode(self, pcm: bytes) -> bytes:
-        """The payload of this much PCM16 little-endian, of whole samples."""
+        """Encode PCM16 little-endian of whole samples."""
         match self.coding:
             case "PCMU":
                 return g711.ulaw_encode(np.frombuffer(pcm, "<i2").astype(np.int16)).tobytes()

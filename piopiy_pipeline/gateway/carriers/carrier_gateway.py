@@ -1,6 +1,6 @@
-"""The carriers of a gateway: their webhooks are answered here, their streams let in, their calls ended.
+"""The carriers of a gateway: it answers their webhooks, admits their streams, and ends their calls.
 
-Imported only by a gateway that has carriers: PyJWT and cryptography take a quarter of a second to load.
+Only a gateway that has carriers imports it, because PyJWT and cryptography take a quarter of a second to load.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from loguru import logger
@@ -25,11 +25,11 @@ from piopiy_pipeline.gateway.carriers.carrier import (
     CarrierRequest,
     Document,
     RestCall,
-    with_scheme,
 )
 from piopiy_pipeline.gateway.carriers.carrier_leg import CarrierLeg
 from piopiy_pipeline.gateway.carriers.carrier_stream import CarrierStart, CarrierStream
 from piopiy_pipeline.gateway.carriers.config import CARRIERS, CarriersConfig
+from piopiy_pipeline.gateway.carriers.kit import with_scheme
 from piopiy_pipeline.gateway.carriers.tickets import Ticket, Tickets
 from piopiy_pipeline.gateway.core.leg import Leg
 from piopiy_pipeline.offload import offload
@@ -41,24 +41,24 @@ if TYPE_CHECKING:
 __all__ = ["CarrierGateway", "CarrierOpening"]
 
 REST_S = 5.0
-"""How long a carrier's API may take to end a call."""
-TELL_EVERY_S = 10.0
-"""Refused requests of a carrier are logged this often; in between they are counted."""
+"""How long a carrier's API may take to end a call, in seconds."""
+LOG_EVERY_S = 10.0
+"""How often refused requests of a carrier are logged, at most. In between they are counted."""
 REST_LIMIT = 64
-"""So many calls are being ended over an API at once; the streams of others are closed, and no more."""
+"""How many calls are being ended over an API at a time. Of further calls only the stream is closed."""
 
 
 @dataclass(frozen=True, slots=True)
 class CarrierOpening:
-    """A stream that was let in."""
+    """A stream that was admitted and whose connection is about to open."""
 
-    carrier: Carrier
+    carrier: Carrier[Any]
     agent_id: str
     stream: CarrierStream
     ticket: Ticket | None
 
     def call_info(self, start: CarrierStart) -> CallInfo:
-        """The call. Its metadata are the operator's parameters, and under ``carrier`` what the carrier calls it."""
+        """Who calls whom. Metadata are the operator's parameters, and under ``carrier`` the carrier's own ids."""
         call = self.ticket.call if self.ticket else CarrierCall()
         ids = {"call_id": start.call_id, "stream_id": start.stream_id, "account_id": start.account_id}
         carrier = {"name": self.carrier.name} | {name: value for name, value in ids.items() if value}
@@ -66,7 +66,7 @@ class CarrierOpening:
         return CallInfo(
             agent_id=self.agent_id,
             call_id=str(uuid.uuid4()),
-            # Those of the webhook first, because they were signed.
+            # The numbers of the webhook come first, because they were signed.
             from_number=call.from_number or start.from_number,
             to_number=call.to_number or start.to_number,
             metadata={**parameters, "carrier": carrier},
@@ -75,7 +75,7 @@ class CarrierOpening:
 
 
 class CarrierGateway:
-    """See the module. `wall` is Unix time in seconds; `place` takes a call that came in to the switchboard."""
+    """All carriers of a gateway. Runs on the gateway's event loop."""
 
     def __init__(
         self,
@@ -86,12 +86,19 @@ class CarrierGateway:
         wall: Callable[[], float],
         place: Callable[[CallInfo, Leg], object],
     ) -> None:
+        """Args:
+        config: The settings of all carriers.
+        agents: The ids of the agents that this gateway knows.
+        token_secret: The secret that tickets are signed with.
+        wall: Unix time, in seconds.
+        place: Places a call with the switchboard.
+        """
         self._config = config
         self._agents = agents
         self._place = place
         self._wall = wall
         self._refused: Counter[str] = Counter()
-        self._told_at: dict[str, float] = {}
+        self._logged_at: dict[str, float] = {}
         self._tickets = Tickets(token_secret, wall=wall)
         self._carriers = _carriers(config, wall)
         self._session: aiohttp.ClientSession | None = None
@@ -103,13 +110,34 @@ class CarrierGateway:
     def answer(
         self, name: str, agent_id: str | None, method: str, target: str, header: Header, body: bytes
     ) -> Document:
-        """What the carrier is to do with a call. `target` is path and query. Raises `AccessError`."""
+        """Answer the webhook of a call.
+
+        Args:
+            name: The carrier's name.
+            agent_id: The agent that the URL names; None for the one of the settings.
+            method: The HTTP method.
+            target: Path and query of the URL.
+            header: Looks up a header of the request.
+            body: The body of the request.
+
+        Returns:
+            What tells the carrier to stream the call to this gateway.
+
+        Raises:
+            AccessError: The request is refused. It carries an HTTP status and a sentence.
+        """
         carrier = self._carrier(name)
-        with self._telling(carrier):
+        with self._logging_refusals(carrier):
             return self._answer(carrier, agent_id, method, target, header, body)
 
     def _answer(
-        self, carrier: Carrier, agent_id: str | None, method: str, target: str, header: Header, body: bytes
+        self,
+        carrier: Carrier[Any],
+        agent_id: str | None,
+        method: str,
+        target: str,
+        header: Header,
+        body: bytes,
     ) -> Document:
         request = CarrierRequest(method, self._config.public_url + target, header, body)
         carrier.check_answer(request)
@@ -121,12 +149,23 @@ class CarrierGateway:
         return carrier.document(with_scheme(self._config.public_url, websocket=True) + path)
 
     def admit(self, names: Sequence[str], target: str, header: Header) -> CarrierOpening:
-        """Let a stream in, at ``/carrier/<carrier>[/<agent>[/<ticket>]]``. Raises `AccessError`."""
+        """Admit a stream, or refuse it before its WebSocket is open.
+
+        Args:
+            names: The parts of the path behind ``/carrier``: carrier, and maybe agent and ticket.
+            target: Path and query of the URL.
+            header: Looks up a header of the request.
+
+        Raises:
+            AccessError: The stream is refused. It carries an HTTP status and a sentence.
+        """
         carrier = self._carrier(names[0])
-        with self._telling(carrier):
+        with self._logging_refusals(carrier):
             return self._admit(carrier, names, target, header)
 
-    def _admit(self, carrier: Carrier, names: Sequence[str], target: str, header: Header) -> CarrierOpening:
+    def _admit(
+        self, carrier: Carrier[Any], names: Sequence[str], target: str, header: Header
+    ) -> CarrierOpening:
         request = CarrierRequest("GET", self._config.public_url + target, header)
         ticketed = len(names) > 2
         if carrier.admission == "ticket" and not ticketed:
@@ -145,7 +184,7 @@ class CarrierGateway:
         )
 
     def open(self, connection: DirectServerConnection, opening: CarrierOpening) -> None:
-        """The stream's connection is a WebSocket now."""
+        """Make the leg of an admitted stream, whose connection is a WebSocket now."""
 
         def place(leg: CarrierLeg, start: CarrierStart) -> None:
             self._place(opening.call_info(start), leg)
@@ -158,14 +197,14 @@ class CarrierGateway:
             hang_up=lambda start: self._hang_up(opening.carrier, start),
         )
 
-    def _carrier(self, name: str) -> Carrier:
+    def _carrier(self, name: str) -> Carrier[Any]:
         carrier = self._carriers.get(name)
         if carrier is None:
             known = ", ".join(self._carriers)
             raise AccessError(404, f"this gateway has no carrier {name!r:.100}: there is {known}")
         return carrier
 
-    def _agent(self, carrier: Carrier, agent_id: str | None) -> str:
+    def _agent(self, carrier: Carrier[Any], agent_id: str | None) -> str:
         chosen = agent_id or getattr(self._config, carrier.name).agent
         if chosen is None:
             raise AccessError(404, f"name an agent in the address, or set carriers.{carrier.name}.agent")
@@ -174,23 +213,28 @@ class CarrierGateway:
         return str(chosen)
 
     @contextmanager
-    def _telling(self, carrier: Carrier) -> Iterator[None]:
-        """A wrong setting is found by its log, and a flood does not fill it."""
+    def _logging_refusals(self, carrier: Carrier[Any]) -> Iterator[None]:
+        """Log refusals, so that an operator finds a wrong setting, but not so many that a flood fills the log."""
         try:
             yield
         except AccessError as error:
             self._refused[carrier.name] += 1
             now = self._wall()
-            if now - self._told_at.get(carrier.name, -TELL_EVERY_S) >= TELL_EVERY_S:
-                self._told_at[carrier.name] = now
+            if now - self._logged_at.get(carrier.name, -LOG_EVERY_S) >= LOG_EVERY_S:
+                self._logged_at[carrier.name] = now
                 count = self._refused.pop(carrier.name)
-                logger.warning("refused as of {} ({} since last told): {}", carrier.name, count, error.text)
+                logger.warning(
+                    "a request as of {} was refused ({} since last logged): {}",
+                    carrier.name,
+                    count,
+                    error.text,
+                )
             raise
 
     # ------------------------------------------------------------------ ends
 
-    def _hang_up(self, carrier: Carrier, start: CarrierStart) -> None:
-        """End a call over the carrier's API, where that is set up, without waiting."""
+    def _hang_up(self, carrier: Carrier[Any], start: CarrierStart) -> None:
+        """End a call over the carrier's API, if that is set up, without waiting for it."""
         call = carrier.hangup(start)
         if call is None or self._closed:
             return
@@ -229,9 +273,9 @@ class CarrierGateway:
             await session.close()
 
 
-def _carriers(config: CarriersConfig, wall: Callable[[], float]) -> dict[str, Carrier]:
-    """Those that have settings; the file of each is loaded only then."""
-    found: dict[str, Carrier] = {}
+def _carriers(config: CarriersConfig, wall: Callable[[], float]) -> dict[str, Carrier[Any]]:
+    """Make the carriers that have settings. The class `Twilio` is in the file ``twilio.py``, and so on."""
+    found: dict[str, Carrier[Any]] = {}
     for name in CARRIERS:
         settings = getattr(config, name)
         if settings is not None:

@@ -1,9 +1,9 @@
-"""What the carriers' media streams have in common, as a state machine without I/O.
+"""What the media streams of all carriers have in common, as a state machine without I/O.
 
-A carrier connects and says who calls (start); then come the caller's sound and keys, until it says stop
-or closes. It is sent sound, a word to forget what it has buffered, and, where it knows such a thing, a
-mark that it sends back when all sound before it has been played. What differs from carrier to carrier
-is how that is written: a subclass each.
+A carrier connects and says who calls (start). Then it sends the caller's audio and DTMF digits until it sends stop
+or closes the connection. The gateway sends it audio, a message that clears its buffer, and, where the carrier knows
+marks, a mark, which the carrier sends back when it has played all audio before it. A subclass for each carrier says
+how these messages look.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
@@ -28,37 +28,40 @@ __all__ = [
     "CarrierMessage",
     "CarrierStart",
     "CarrierStream",
-    "Heard",
     "JsonStream",
     "KeysPressed",
     "MalformedStreamMessage",
     "MarkPlayed",
-    "Name",
     "Number",
     "Parameters",
+    "StreamEvent",
     "StreamStopped",
+    "Text",
     "Wire",
+    "check_parameters",
+    "parse_digits",
+    "parse_object",
 ]
 
-Wire = str | bytes
-"""What goes over the socket: text or binary."""
+Wire = dict[str, Any] | bytes
+"""A message to the carrier: an object, which is sent as JSON text, or a binary message."""
 PARAMETERS_LIMIT = 8 << 10
-"""How many bytes the custom parameters of a call may have as JSON."""
+"""The largest size of a call's custom parameters, in bytes of JSON."""
 
-_KEYS = re.compile(r"[0-9A-D*#]{1,64}")
+_DIGITS = re.compile(r"[0-9A-D*#]{1,64}")
 
 
 class CarrierError(Exception):
-    """This stream cannot go on. The text is a sentence for whoever set it up."""
+    """This stream cannot go on. The text is a sentence for the operator who set it up."""
 
 
 class MalformedStreamMessage(ValueError):
-    """A message that is none: it is left out. A stream of nothing else is given up by whoever reads it."""
+    """A message that cannot be read. It is skipped; `CarrierLeg` closes a stream that has too many of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class CarrierStart:
-    """A call, as its carrier tells it. Ids are the carrier's own; `parameters` are the operator's."""
+    """The call has begun. Ids are the carrier's own; `parameters` are the operator's."""
 
     call_id: str
     stream_id: str = ""
@@ -70,77 +73,83 @@ class CarrierStart:
 
 @dataclass(frozen=True, slots=True)
 class CarrierAudio:
-    """The caller's sound: PCM16 little-endian mono at the stream's rate."""
+    """The caller's audio: PCM16 little-endian mono at the rate of the stream's format."""
 
     pcm: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class KeysPressed:
-    """The caller pressed these."""
+    """The caller pressed these DTMF digits."""
 
     digits: str
 
 
 @dataclass(frozen=True, slots=True)
 class MarkPlayed:
-    """The sound before the mark of this name has been played."""
+    """The carrier has played all audio before the mark of this name."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class StreamStopped:
-    """The call is over, or its stream is."""
+    """The call or its stream is over."""
 
 
-Heard = CarrierStart | CarrierAudio | KeysPressed | MarkPlayed | StreamStopped
+StreamEvent = CarrierStart | CarrierAudio | KeysPressed | MarkPlayed | StreamStopped
 
 
 class CarrierStream(ABC):
-    """One stream. `format` is that of both directions, and final once a `CarrierStart` was heard."""
+    """One stream. Methods that build messages return a list of them, which may be empty."""
 
     format: AudioFormat
+    """The format of both directions. It is final once a `CarrierStart` was returned."""
 
-    def opened(self) -> list[Heard]:
-        """What the connection alone tells: a start, where the carrier sends none."""
+    def opened(self) -> list[StreamEvent]:
+        """The events that the connection itself means: a start, if the carrier sends no message for it."""
         return []
 
     @abstractmethod
-    def text(self, data: bytes) -> list[Heard]:
-        """A text message. Raises `MalformedStreamMessage`, or `CarrierError` where the stream cannot go on."""
+    def receive_text(self, data: bytes) -> list[StreamEvent]:
+        """Parse a text message.
+
+        Raises:
+            MalformedStreamMessage: The message cannot be read.
+            CarrierError: The stream cannot go on.
+        """
 
     @abstractmethod
-    def binary(self, data: bytes) -> list[Heard]:
-        """A binary message. Raises as `text` does."""
+    def receive_binary(self, data: bytes) -> list[StreamEvent]:
+        """Parse a binary message. Raises as `receive_text` does."""
 
     @abstractmethod
-    def audio(self, frame: bytes) -> list[Wire]:
-        """20 ms for the caller, as PCM16. Sound that a carrier wants in larger pieces is gathered: see `rest`."""
+    def send_audio(self, pcm: bytes) -> list[Wire]:
+        """Send the caller 20 ms of PCM16. A carrier that wants larger pieces gets them when one is full."""
 
-    def rest(self) -> list[Wire]:
-        """The sound that was gathered: no more follows for now."""
+    def flush(self) -> list[Wire]:
+        """Send the audio that waits for a full piece: no more follows for now."""
         return []
 
     @property
-    def gathers(self) -> bool:
-        """Whether `rest` has something."""
+    def waiting(self) -> bool:
+        """Whether audio waits for a full piece."""
         return False
 
     def clear(self) -> list[Wire]:
-        """Forget the sound that has not been played yet, also what was gathered here."""
+        """Drop the audio that was not played yet, here and at the carrier."""
         return []
 
     def mark(self, name: str) -> list[Wire]:
-        """Ask for `MarkPlayed` after the sound so far; nothing where the carrier knows no marks."""
+        """Ask for `MarkPlayed` after the audio so far. Empty if the carrier knows no marks."""
         return []
 
     def dtmf(self, digits: str) -> list[Wire]:
-        """Send keys; nothing where the carrier cannot."""
+        """Send DTMF digits to the caller. Empty if the carrier cannot."""
         return []
 
-    def farewell(self) -> list[Wire]:
-        """What is said before the stream is closed from here."""
+    def closing(self) -> list[Wire]:
+        """The messages to send before the gateway closes the stream."""
         return []
 
 
@@ -148,8 +157,8 @@ def _to_text(value: Any) -> Any:
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
-Name = Annotated[str, BeforeValidator(_to_text), Field(max_length=512)]
-"""An id or a number; some carriers send numbers as numbers."""
+Text = Annotated[str, BeforeValidator(_to_text), Field(max_length=512)]
+"""An id or a telephone number. Some carriers send them as JSON numbers."""
 Number = Annotated[int, Field(ge=0, le=10**15)]
 Parameters = dict[Annotated[str, Field(max_length=512)], Any]
 
@@ -157,13 +166,13 @@ M = TypeVar("M", bound="CarrierMessage")
 
 
 class CarrierMessage(BaseModel):
-    """A part of a carrier's message. The protocol is not ours: what is not known is left out."""
+    """A part of a carrier's message. Unknown fields are ignored, because the carrier may add some."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     @classmethod
     def read(cls: type[M], value: Any) -> M:
-        """Raises `CarrierError`, naming the field."""
+        """Read a part of a message. Raises `CarrierError`, which names the field that is wrong."""
         try:
             return cls.model_validate(value)
         except ValidationError as error:
@@ -174,50 +183,52 @@ class CarrierMessage(BaseModel):
             ) from None
 
 
-Event = Literal["connected", "start", "media", "dtmf", "mark", "stop", "error", "other"]
-
-
 class JsonStream(CarrierStream):
-    """A stream whose messages are JSON objects with an ``event``, and whose sound is base64 within them."""
+    """A stream whose messages are JSON objects with an ``event``, and whose audio is base64 in them.
 
-    EVENTS: ClassVar[Mapping[str, Event]]
-    """What each event of the carrier's is. Others are left out."""
+    It handles the events ``start``, ``media``, ``dtmf``, ``mark`` and ``stop``, and ignores others.
+    """
 
-    def __init__(self, sound: AudioFormat) -> None:
-        self.format = sound
+    MARK_EVENT: ClassVar[str] = "mark"
+    """The carrier's event for a mark that it has played."""
+    ERROR_EVENT: ClassVar[str | None] = None
+    """The carrier's event for an error, which ends the stream."""
+
+    def __init__(self, audio_format: AudioFormat) -> None:
+        self.format = audio_format
         self.stream_id = ""
         self._started = False
         self._stopped = False
 
-    # ------------------------------------------------------------------ what differs
+    # ------------------------------------------------------------------ for each carrier to define
 
     @abstractmethod
     def start(self, message: dict[str, Any]) -> CarrierStart:
-        """The call, of the start message; sets `format`. Raises `CarrierError`."""
+        """Read the start message, and set `format` if it says one. Raises `CarrierError`."""
 
     @abstractmethod
     def media(self, payload: str) -> dict[str, Any]:
-        """The message with this sound."""
+        """Build the message that carries this base64 audio."""
 
-    def marked(self, message: dict[str, Any]) -> str:
-        """The name in a mark that came back."""
+    def mark_name(self, message: dict[str, Any]) -> str:
+        """The name in a mark that was played."""
         return _string(_object(message, "mark"), "name")
 
     def decode(self, payload: bytes) -> bytes:
-        """The caller's sound as PCM16."""
+        """Decode the caller's audio to PCM16."""
         return self.format.decode(payload)
 
-    def ordered(self, media: dict[str, Any], pcm: bytes) -> Iterable[bytes]:
-        """The sound to be heard now that this piece has come."""
+    def reorder(self, media: dict[str, Any], pcm: bytes) -> Iterable[bytes]:
+        """The pieces of audio that are due now that this piece has come."""
         return (pcm,)
 
-    # ------------------------------------------------------------------ what does not
+    # ------------------------------------------------------------------ CarrierStream
 
-    def text(self, data: bytes) -> list[Heard]:
+    def receive_text(self, data: bytes) -> list[StreamEvent]:
         message = parse_object(data)
         if self._stopped:
             return []
-        match self.EVENTS.get(_string(message, "event"), "other"):
+        match _string(message, "event"):
             case "start":
                 if self._started:
                     raise CarrierError("a second start on one stream")
@@ -228,45 +239,40 @@ class JsonStream(CarrierStream):
             case "media" if self._started:
                 return self._media(_object(message, "media"))
             case "dtmf" if self._started:
-                return keys(_object(message, "dtmf").get("digit"))
-            case "mark" if self._started:
-                return [MarkPlayed(self.marked(message))]
+                return parse_digits(_object(message, "dtmf").get("digit"))
+            case self.MARK_EVENT if self._started:
+                return [MarkPlayed(self.mark_name(message))]
             case "stop":
                 self._stopped = True
                 return [StreamStopped()]
-            case "error":
+            case self.ERROR_EVENT:
                 raise CarrierError(f"the carrier reports an error: {json.dumps(message)[:500]}")
         return []
 
-    def binary(self, data: bytes) -> list[Heard]:
+    def receive_binary(self, data: bytes) -> list[StreamEvent]:
         raise MalformedStreamMessage(f"a binary message of {len(data)} bytes, where all is text")
 
-    def _media(self, media: dict[str, Any]) -> list[Heard]:
+    def _media(self, media: dict[str, Any]) -> list[StreamEvent]:
         if media.get("track", "inbound") not in ("inbound", "inbound_track"):
-            return []  # the bot's own voice
+            return []  # the bot's own audio
         try:
             payload = base64.b64decode(_string(media, "payload"), validate=True)
         except (binascii.Error, ValueError):
             raise MalformedStreamMessage("media whose payload is not base64") from None
         pcm = self.decode(payload)
-        return [CarrierAudio(piece) for piece in self.ordered(media, pcm) if piece]
+        return [CarrierAudio(piece) for piece in self.reorder(media, pcm) if piece]
 
-    def audio(self, frame: bytes) -> list[Wire]:
-        return [dumps(self.media(base64.b64encode(self.format.encode(frame)).decode("ascii")))]
+    def send_audio(self, pcm: bytes) -> list[Wire]:
+        return [self.media(base64.b64encode(self.format.encode(pcm)).decode("ascii"))]
 
 
 # ---------------------------------------------------------------------- for the carriers' files
 
 
-def dumps(message: Any) -> str:
-    """JSON as it goes over the wire."""
-    return json.dumps(message, separators=(",", ":"))
-
-
 def parse_object(data: bytes) -> dict[str, Any]:
-    """A JSON object. Raises `MalformedStreamMessage`."""
+    """Parse a JSON object. Raises `MalformedStreamMessage`."""
     try:
-        # Strict: halves of characters and NaN could be passed on to nobody.
+        # Strict, because lone surrogates and NaN cannot be passed on as JSON.
         message = from_json(data, allow_inf_nan=False)
     except ValueError:
         raise MalformedStreamMessage("a message that is not JSON") from None
@@ -275,16 +281,16 @@ def parse_object(data: bytes) -> dict[str, Any]:
     return message
 
 
-def keys(digit: Any) -> list[Heard]:
-    """The keys of a message. Raises `MalformedStreamMessage` if they are none."""
+def parse_digits(digit: Any) -> list[StreamEvent]:
+    """Read the DTMF digits of a message. Raises `MalformedStreamMessage` if they are none."""
     digits = str(digit).upper() if isinstance(digit, str | int) and not isinstance(digit, bool) else ""
-    if not _KEYS.fullmatch(digits):
+    if not _DIGITS.fullmatch(digits):
         raise MalformedStreamMessage("keys that are none")
     return [KeysPressed(digits)]
 
 
 def check_parameters(parameters: Mapping[str, Any]) -> None:
-    """Refuse custom parameters that are too large. Raises `CarrierError`."""
+    """Check the size of custom parameters. Raises `CarrierError` if they are too large."""
     size = len(json.dumps(parameters))
     if size > PARAMETERS_LIMIT:
         raise CarrierError(f"custom parameters of {size} bytes: {PARAMETERS_LIMIT} are the limit")

@@ -1,7 +1,7 @@
-"""What an operator sets for carriers: secrets, sound formats, and which agent answers.
+"""The settings of carriers: secrets, audio formats, and which agent answers.
 
-A model of its own, free of everything else, so that the gateway's settings can hold it and a gateway
-without carriers starts without them.
+It imports nothing else of the gateway, so that the gateway's settings can contain it and a gateway
+without carriers does not load them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class _Carrier(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     agent: AgentId | None = None
-    """Who answers where the address names no agent. None: it has to."""
+    """The agent that answers when the URL names none. None: the URL has to name one."""
 
 
 def _http_url(url: str) -> str:
@@ -56,7 +56,7 @@ class TwilioConfig(_Carrier):
     account_sid: Secret | None = None
     """With it, calls that the bot ends are also ended over Twilio's API."""
     api_url: str = "https://api.twilio.com"
-    """Another one for another region or edge."""
+    """Set another one for another region or edge."""
 
     _check_api_url = field_validator("api_url")(_http_url)
 
@@ -67,7 +67,7 @@ class TelnyxConfig(_Carrier):
     public_key: str
     """The account's public key, in base64: what its webhooks are verified with."""
     codec: Literal["PCMU", "PCMA", "L16"] = "PCMU"
-    """The sound of both directions. L16 is at 16 kHz."""
+    """The audio of both directions. L16 is at 16 kHz."""
     api_key: Secret | None = Field(default=None, repr=False)
     """With it, calls that the bot ends are also ended over Telnyx's API."""
     api_url: str = "https://api.telnyx.com"
@@ -94,7 +94,7 @@ class PlivoConfig(_Carrier):
     content_type: Literal["audio/x-mulaw;rate=8000", "audio/x-l16;rate=8000", "audio/x-l16;rate=16000"] = (
         "audio/x-mulaw;rate=8000"
     )
-    """The sound of both directions."""
+    """The audio of both directions."""
     auth_id: Secret | None = None
     """With it, calls that the bot ends are also ended over Plivo's API."""
     api_url: str = "https://api.plivo.com"
@@ -106,10 +106,10 @@ class ExotelConfig(_Carrier):
     """Exotel's Voicebot applet."""
 
     user: Annotated[str, StringConstraints(min_length=1, pattern=r"^[\x21-\x39\x3b-\x7e]+$")]
-    """The name in the address that the applet is given: ``wss://user:password@...``."""
+    """The user in the URL that the applet has: ``wss://user:password@...``."""
     password: Secret = Field(repr=False)
     sample_rate: Literal[8000, 16000, 24000] = 8000
-    """What the answer to the applet's request for an address asks for, in Hz."""
+    """The sample rate that the stream's URL asks for, in Hz."""
 
 
 class VonageConfig(_Carrier):
@@ -118,9 +118,9 @@ class VonageConfig(_Carrier):
     signature_secret: Secret = Field(repr=False)
     """What Vonage signs its webhooks with."""
     application_id: Secret | None = None
-    """Only webhooks of this application. None: of all that are signed with the secret."""
+    """Take webhooks of this application only. None: of all that are signed with the secret."""
     sample_rate: Literal[8000, 16000, 24000] = 16000
-    """The sound of both directions, in Hz."""
+    """The sample rate of both directions, in Hz."""
 
 
 class PiopiyConfig(_Carrier):
@@ -129,18 +129,18 @@ class PiopiyConfig(_Carrier):
     answer_key: Secret = Field(repr=False)
     """What the answer URL ends in: ``?key=...``. Piopiy signs nothing, so whoever knows it may call."""
     sample_rate: Literal[8000, 16000] = 8000
-    """The sound of both directions, in Hz."""
+    """The sample rate of both directions, in Hz."""
 
 
 class CarriersConfig(BaseModel):
-    """The carriers of a gateway: those that have a table. Without any, there is none."""
+    """The carriers of a gateway: one table for each."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     public_url: str
-    """Where carriers reach this gateway, as ``https://voice.example``; behind a proxy, the proxy's address.
+    """The URL at which carriers reach this gateway, such as ``https://voice.example``; behind a proxy, the proxy's.
 
-    Signatures cover the address that the carrier used, so it has to be exactly the one it was given.
+    Signatures cover the URL that the carrier used, so it has to be exactly the one that the carrier was given.
     """
     twilio: TwilioConfig | None = None
     telnyx: TelnyxConfig | None = None

@@ -15,60 +15,36 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import Field
 
-from piopiy_pipeline.gateway.access.access import AccessError
-from piopiy_pipeline.gateway.carriers.audio_format import PCMA, PCMU, AudioFormat
-from piopiy_pipeline.gateway.carriers.carrier import (
-    Carrier,
-    CarrierCall,
-    CarrierRequest,
-    Document,
-    RestCall,
-    connect_stream,
-    is_id,
-    promoted,
-)
-from piopiy_pipeline.gateway.carriers.carrier_stream import (
-    CarrierError,
-    CarrierMessage,
-    CarrierStart,
-    CarrierStream,
-    Event,
-    JsonStream,
-    Name,
-    Parameters,
-    Wire,
-    dumps,
-)
+from piopiy_pipeline.gateway.carriers import kit
 from piopiy_pipeline.gateway.carriers.config import CarrierName, TelnyxConfig
-from piopiy_pipeline.gateway.carriers.tickets import ReplayGuard
 
 __all__ = ["ReorderBuffer", "Telnyx", "TelnyxStream"]
 
 TOLERANCE_S = 300
 """How old, or early, a webhook's timestamp may be."""
 WAIT_FOR = 3
-"""So many later pieces of sound are held back for one that is missing."""
-_L16 = AudioFormat("L16BE", 16000)
-FORMATS: Mapping[str, AudioFormat] = {"PCMU": PCMU, "PCMA": PCMA, "L16": _L16}
+"""How many later pieces of audio wait for a missing one."""
+_L16 = kit.AudioFormat("L16BE", 16000)
+FORMATS: Mapping[str, kit.AudioFormat] = {"PCMU": kit.PCMU, "PCMA": kit.PCMA, "L16": _L16}
 
 
-class _TelnyxFormat(CarrierMessage):
+class _TelnyxFormat(kit.CarrierMessage):
     encoding: str
     sample_rate: int
     channels: int = 1
 
 
-class _TelnyxStart(CarrierMessage):
-    call_control_id: Name
+class _TelnyxStart(kit.CarrierMessage):
+    call_control_id: kit.Text
     media_format: _TelnyxFormat
-    user_id: Name = ""
-    from_number: Name | None = Field(default=None, alias="from")
-    to_number: Name | None = Field(default=None, alias="to")
-    custom_parameters: Parameters | None = None
+    user_id: kit.Text = ""
+    from_number: kit.Text | None = Field(default=None, alias="from")
+    to_number: kit.Text | None = Field(default=None, alias="to")
+    custom_parameters: kit.Parameters | None = None
 
 
 class ReorderBuffer:
-    """Puts numbered pieces in their order: waits for one that is missing until `WAIT_FOR` others have come."""
+    """Puts numbered pieces into order. It waits for a missing one until `WAIT_FOR` others have come."""
 
     def __init__(self) -> None:
         self._next: int | None = None
@@ -76,7 +52,11 @@ class ReorderBuffer:
         self._late = 0
 
     def add(self, number: int, piece: bytes) -> list[bytes]:
-        """What is due now. A piece that comes too late, or twice, is left out; many of them begin anew."""
+        """Take a piece and return those that are due.
+
+        A piece that comes too late, or twice, is dropped. After many of those in a row the numbering
+        has begun again, and counting follows it.
+        """
         if self._next is None:
             self._next = number
         if number < self._next or number in self._early:
@@ -96,48 +76,41 @@ class ReorderBuffer:
         return due
 
 
-class TelnyxStream(JsonStream):
-    """One stream, sent in the codec of the settings; the caller's is told by the start."""
+class TelnyxStream(kit.JsonStream):
+    """One stream. The bot's audio has the codec of the settings; the start message says the caller's."""
 
-    EVENTS: ClassVar[Mapping[str, Event]] = {
-        "connected": "connected",
-        "start": "start",
-        "media": "media",
-        "dtmf": "dtmf",
-        "mark": "mark",
-        "stop": "stop",
-        "error": "error",
-    }
+    ERROR_EVENT = "error"
 
     def __init__(self, codec: str) -> None:
         super().__init__(FORMATS[codec])
         self._caller = self.format
         self._order = ReorderBuffer()
 
-    def start(self, message: dict[str, Any]) -> CarrierStart:
-        said = _TelnyxStart.read(message.get("start"))
-        told = FORMATS.get(said.media_format.encoding.upper())
-        sound = (said.media_format.sample_rate, said.media_format.channels)
-        if told is None or sound != (self.format.rate, 1) or told.rate != self.format.rate:
-            raise CarrierError(
-                f"a stream of {said.media_format.encoding} at {sound[0]} Hz: the settings ask for"
+    def start(self, message: dict[str, Any]) -> kit.CarrierStart:
+        start = _TelnyxStart.read(message.get("start"))
+        media = start.media_format
+        known = FORMATS.get(media.encoding.upper())
+        rate = self.format.rate
+        if known is None or (media.sample_rate, media.channels) != (rate, 1) or known.rate != rate:
+            raise kit.CarrierError(
+                f"a stream of {media.encoding} at {media.sample_rate} Hz: the settings ask for"
                 f" {self.format.coding.removesuffix('BE')} at {self.format.rate}; see carriers.telnyx.codec"
             )
-        self._caller = told
-        from_number, to_number, parameters = promoted(said.custom_parameters or {})
-        return CarrierStart(
-            call_id=said.call_control_id,
+        self._caller = known
+        from_number, to_number, parameters = kit.split_numbers(start.custom_parameters or {})
+        return kit.CarrierStart(
+            call_id=start.call_control_id,
             stream_id=str(message.get("stream_id", ""))[:512],
-            account_id=said.user_id,
-            from_number=said.from_number or from_number,
-            to_number=said.to_number or to_number,
+            account_id=start.user_id,
+            from_number=start.from_number or from_number,
+            to_number=start.to_number or to_number,
             parameters=parameters,
         )
 
     def decode(self, payload: bytes) -> bytes:
         return self._caller.decode(payload)
 
-    def ordered(self, media: dict[str, Any], pcm: bytes) -> Iterable[bytes]:
+    def reorder(self, media: dict[str, Any], pcm: bytes) -> Iterable[bytes]:
         try:
             number = int(str(media.get("chunk"))[:16])
         except ValueError:
@@ -147,68 +120,67 @@ class TelnyxStream(JsonStream):
     def media(self, payload: str) -> dict[str, Any]:
         return {"event": "media", "media": {"payload": payload}}
 
-    def clear(self) -> list[Wire]:
-        return [dumps({"event": "clear"})]
+    def clear(self) -> list[kit.Wire]:
+        return [{"event": "clear"}]
 
-    def mark(self, name: str) -> list[Wire]:
-        return [dumps({"event": "mark", "mark": {"name": name}})]
+    def mark(self, name: str) -> list[kit.Wire]:
+        return [{"event": "mark", "mark": {"name": name}}]
 
 
-class Telnyx(Carrier):
-    """Signs webhooks. Streams are let in by tickets."""
+class Telnyx(kit.Carrier[TelnyxConfig]):
+    """Telnyx signs webhooks. Streams are admitted by tickets."""
 
     name: ClassVar[CarrierName] = "telnyx"
 
     def __init__(self, config: TelnyxConfig, wall: Callable[[], float]) -> None:
-        self._config = config
+        super().__init__(config, wall)
         self._key = Ed25519PublicKey.from_public_bytes(base64.b64decode(config.public_key))
-        self._wall = wall
-        self._once = ReplayGuard()
+        self._once = kit.ReplayGuard()
 
-    def check_answer(self, request: CarrierRequest) -> None:
+    def check_answer(self, request: kit.CarrierRequest) -> None:
         signature, timestamp = (
             request.header("telnyx-signature-ed25519"),
             request.header("telnyx-timestamp"),
         )
         if signature is None or timestamp is None:
-            raise AccessError(401, "this request has no telnyx-signature-ed25519 and telnyx-timestamp")
+            raise kit.AccessError(401, "this request has no telnyx-signature-ed25519 and telnyx-timestamp")
         try:
             raw = base64.b64decode(signature, validate=True)
             self._key.verify(raw, timestamp.encode() + b"|" + request.body)
             sent_at = int(timestamp)
         except (InvalidSignature, binascii.Error, ValueError):
-            raise AccessError(
+            raise kit.AccessError(
                 403, "this request's signature is not Telnyx's: see that carriers.telnyx.public_key is right"
             ) from None
         now = self._wall()
         if abs(now - sent_at) > TOLERANCE_S:
-            raise AccessError(403, f"this request was signed more than {TOLERANCE_S} s ago, or is to be")
+            raise kit.AccessError(403, f"this request was signed more than {TOLERANCE_S} s ago, or is to be")
         if not self._once.take(raw.hex(), sent_at + TOLERANCE_S, now):
-            raise AccessError(403, "this request was made before: its signature is used up")
+            raise kit.AccessError(403, "this request was made before: its signature is used up")
 
-    def incoming(self, request: CarrierRequest) -> CarrierCall:
-        said = dict(request.form)  # the query is not signed
-        return CarrierCall(said.get("CallSid", ""), said.get("From"), said.get("To"))
+    def incoming(self, request: kit.CarrierRequest) -> kit.CarrierCall:
+        fields = dict(request.form)  # the query is not signed
+        return kit.CarrierCall(fields.get("CallSid", ""), fields.get("From"), fields.get("To"))
 
-    def document(self, stream_url: str) -> Document:
+    def document(self, stream_url: str) -> kit.Document:
         codec = self._config.codec
-        return connect_stream(
+        return kit.connect_stream(
             stream_url,
             track="inbound_track",
             codec=codec,
-            bidirectionalMode="rtp",  # without it, what the bot says is dropped
+            bidirectionalMode="rtp",  # without it, Telnyx drops the bot's audio
             bidirectionalCodec=codec,
             bidirectionalSamplingRate=str(FORMATS[codec].rate),
         )
 
-    def stream(self, request: CarrierRequest, call: CarrierCall | None) -> CarrierStream:
+    def stream(self, request: kit.CarrierRequest, call: kit.CarrierCall | None) -> kit.CarrierStream:
         return TelnyxStream(self._config.codec)
 
-    def hangup(self, start: CarrierStart) -> RestCall | None:
+    def hangup(self, start: kit.CarrierStart) -> kit.RestCall | None:
         config = self._config
-        if config.api_key is None or not is_id(start.call_id):
+        if config.api_key is None or not kit.is_plain_id(start.call_id):
             return None
-        return RestCall(
+        return kit.RestCall(
             "POST",
             f"{config.api_url}/v2/calls/{start.call_id}/actions/hangup",
             headers={"Authorization": f"Bearer {config.api_key}"},

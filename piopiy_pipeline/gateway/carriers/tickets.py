@@ -1,7 +1,7 @@
-"""Tickets: what a carrier's stream shows to be let in, minted by our answer to the carrier's webhook.
+"""Tickets: what a carrier's stream presents to be admitted. The answer to the carrier's webhook contains it.
 
-A JSON Web Token (RFC 7519, HS256) in the path of the stream's address. It binds the carrier, the agent
-and the call, is good for two minutes, and lets one stream in, once.
+A ticket is a JSON Web Token (RFC 7519, HS256) in the path of the stream's URL. It binds the carrier, the agent
+and the call, is valid for two minutes, and admits one stream.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ __all__ = ["ReplayGuard", "Ticket", "Tickets"]
 
 AUDIENCE = "piopiy-carrier-stream"
 TTL_S = 120
-"""How long a carrier may take from the webhook to the stream."""
+"""How long a carrier may take from the webhook to the stream, in seconds."""
 PARAMETERS_LIMIT = 1 << 10
-"""How many bytes the call's parameters may have as JSON: a ticket travels in an address of 2,048 at most."""
+"""The largest size of a call's parameters, in bytes of JSON. A ticket is part of a URL of at most 2,048."""
 ONCE_LIMIT = 50_000
-"""So many things are remembered at once; more tickets in two minutes than this are refused."""
+"""How many names are remembered at a time. More tickets in two minutes than this are refused."""
 _REQUIRED = ["aud", "exp", "iat", "jti", "carrier", "agent"]
 
 
 class Ticket(BaseModel):
-    """What a ticket says."""
+    """The claims of a ticket."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -53,14 +53,14 @@ class Ticket(BaseModel):
 
 
 class ReplayGuard:
-    """Remembers names until their time is over, `limit` of them at most."""
+    """Remembers names until their time is over, so that nothing is accepted twice."""
 
     def __init__(self, limit: int = ONCE_LIMIT) -> None:
         self._limit = limit
         self._until: dict[str, float] = {}
 
     def take(self, name: str, until: float, now: float) -> bool:
-        """Whether this is the first time; False also if there is no room to remember it."""
+        """Remember a name until a time. Returns False if it is remembered already, or if there is no room for it."""
         if name in self._until and self._until[name] > now:
             return False
         if len(self._until) >= self._limit:
@@ -72,7 +72,7 @@ class ReplayGuard:
 
 
 class Tickets:
-    """Mints tickets and takes them. `wall` is Unix time in seconds."""
+    """Makes tickets and accepts each of them once."""
 
     def __init__(self, secret: str | None, *, wall: Callable[[], float]) -> None:
         # The same words sign other tokens: a key of its own for each kind (HS256 wants 32 bytes).
@@ -94,19 +94,23 @@ class Tickets:
             "carrier": carrier,
             "agent": agent,
         }
-        said = {
+        claims = {
             "call_id": call.call_id[:256],
             "from_number": call.from_number and call.from_number[:128],
             "to_number": call.to_number and call.to_number[:128],
             "parameters": parameters,
         }
-        payload |= {name: value for name, value in said.items() if value}
+        payload |= {name: value for name, value in claims.items() if value}
         return jwt.encode(payload, self._key, algorithm="HS256")
 
     def take(self, token: str, *, carrier: str, agent: str) -> Ticket:
-        """What the ticket says, once. Raises `AccessError`: 401 if it is none or used, 403 if it is another's."""
+        """Accept a ticket once, and return its claims.
+
+        Raises:
+            AccessError: 401 if it is not valid or was used, 403 if it is for another carrier or agent.
+        """
         try:
-            # Its expiry is checked below, on the clock that was given to us.
+            # The expiry is checked below, with the clock that was passed in.
             options: Any = {"require": _REQUIRED, "verify_exp": False, "verify_iat": False}
             decoded = jwt.decode(token, self._key, algorithms=["HS256"], audience=AUDIENCE, options=options)
             ticket = Ticket.model_validate(decoded)

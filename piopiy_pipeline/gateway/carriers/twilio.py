@@ -9,85 +9,48 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from pydantic import Field
 
-from piopiy_pipeline.gateway.access.access import AccessError
-from piopiy_pipeline.gateway.carriers.audio_format import PCMU
-from piopiy_pipeline.gateway.carriers.carrier import (
-    Carrier,
-    CarrierCall,
-    CarrierRequest,
-    Document,
-    RestCall,
-    basic,
-    connect_stream,
-    is_id,
-    port_variants,
-    promoted,
-    same_as_any,
-    with_scheme,
-)
-from piopiy_pipeline.gateway.carriers.carrier_stream import (
-    CarrierError,
-    CarrierMessage,
-    CarrierStart,
-    CarrierStream,
-    Event,
-    JsonStream,
-    Name,
-    Parameters,
-    Wire,
-    dumps,
-)
+from piopiy_pipeline.gateway.carriers import kit
 from piopiy_pipeline.gateway.carriers.config import CarrierName, TwilioConfig
 
 __all__ = ["Twilio", "TwilioStream", "twilio_signature"]
 
 
-class _TwilioFormat(CarrierMessage):
+class _TwilioFormat(kit.CarrierMessage):
     encoding: str = "audio/x-mulaw"
     sampleRate: int = 8000
     channels: int = 1
 
 
-class _TwilioStart(CarrierMessage):
-    streamSid: Name
-    callSid: Name
-    accountSid: Name = ""
-    customParameters: Parameters = Field(default_factory=dict)
+class _TwilioStart(kit.CarrierMessage):
+    streamSid: kit.Text
+    callSid: kit.Text
+    accountSid: kit.Text = ""
+    customParameters: kit.Parameters = Field(default_factory=dict)
     mediaFormat: _TwilioFormat = Field(default_factory=_TwilioFormat)
 
 
-class TwilioStream(JsonStream):
-    """One stream. It tells no numbers of its own: they come with the ticket, or as custom parameters."""
-
-    EVENTS: ClassVar[Mapping[str, Event]] = {
-        "connected": "connected",
-        "start": "start",
-        "media": "media",
-        "dtmf": "dtmf",
-        "mark": "mark",
-        "stop": "stop",
-    }
+class TwilioStream(kit.JsonStream):
+    """One stream. Twilio sends no numbers in it: they come with the ticket, or as custom parameters."""
 
     def __init__(self) -> None:
-        super().__init__(PCMU)
+        super().__init__(kit.PCMU)
 
-    def start(self, message: dict[str, Any]) -> CarrierStart:
-        said = _TwilioStart.read(message.get("start"))
-        sound = said.mediaFormat
-        if (sound.encoding, sound.sampleRate, sound.channels) != ("audio/x-mulaw", 8000, 1):
-            raise CarrierError(
-                f"a stream of {sound.encoding} at {sound.sampleRate} Hz: only µ-law at 8000 is known"
+    def start(self, message: dict[str, Any]) -> kit.CarrierStart:
+        start = _TwilioStart.read(message.get("start"))
+        media = start.mediaFormat
+        if (media.encoding, media.sampleRate, media.channels) != ("audio/x-mulaw", 8000, 1):
+            raise kit.CarrierError(
+                f"a stream of {media.encoding} at {media.sampleRate} Hz: only µ-law at 8000 is known"
             )
-        from_number, to_number, parameters = promoted(said.customParameters)
-        return CarrierStart(
-            call_id=said.callSid,
-            stream_id=said.streamSid,
-            account_id=said.accountSid,
+        from_number, to_number, parameters = kit.split_numbers(start.customParameters)
+        return kit.CarrierStart(
+            call_id=start.callSid,
+            stream_id=start.streamSid,
+            account_id=start.accountSid,
             from_number=from_number,
             to_number=to_number,
             parameters=parameters,
@@ -96,66 +59,62 @@ class TwilioStream(JsonStream):
     def media(self, payload: str) -> dict[str, Any]:
         return {"event": "media", "streamSid": self.stream_id, "media": {"payload": payload}}
 
-    def clear(self) -> list[Wire]:
-        return [dumps({"event": "clear", "streamSid": self.stream_id})]
+    def clear(self) -> list[kit.Wire]:
+        return [{"event": "clear", "streamSid": self.stream_id}]
 
-    def mark(self, name: str) -> list[Wire]:
-        return [dumps({"event": "mark", "streamSid": self.stream_id, "mark": {"name": name}})]
+    def mark(self, name: str) -> list[kit.Wire]:
+        return [{"event": "mark", "streamSid": self.stream_id, "mark": {"name": name}}]
 
 
-class Twilio(Carrier):
-    """Signs webhooks and the requests that open streams alike."""
+class Twilio(kit.Carrier[TwilioConfig]):
+    """Twilio signs webhooks and the requests that open streams in the same way."""
 
     name: ClassVar[CarrierName] = "twilio"
     admission = "signature"
 
-    def __init__(self, config: TwilioConfig, wall: Callable[[], float]) -> None:
-        self._config = config
+    def check_answer(self, request: kit.CarrierRequest) -> None:
+        self._check(request, kit.port_variants(request.url))
 
-    def check_answer(self, request: CarrierRequest) -> None:
-        self._check(request, port_variants(request.url))
+    def check_stream(self, request: kit.CarrierRequest) -> None:
+        url = kit.with_scheme(request.url, websocket=True)
+        self._check(request, kit.port_variants(url) | kit.port_variants(f"{url}/"))
 
-    def check_stream(self, request: CarrierRequest) -> None:
-        url = with_scheme(request.url, websocket=True)
-        self._check(request, port_variants(url) | port_variants(f"{url}/"))
-
-    def _check(self, request: CarrierRequest, urls: set[str]) -> None:
+    def _check(self, request: kit.CarrierRequest, urls: set[str]) -> None:
         presented = request.header("x-twilio-signature")
         if presented is None:
-            raise AccessError(401, "this request has no X-Twilio-Signature")
+            raise kit.AccessError(401, "this request has no X-Twilio-Signature")
         token = self._config.auth_token
-        if not same_as_any(presented, (twilio_signature(token, url, request.form) for url in urls)):
-            raise AccessError(
+        if not kit.is_one_of(presented, (twilio_signature(token, url, request.form) for url in urls)):
+            raise kit.AccessError(
                 403,
                 "this request's X-Twilio-Signature is not Twilio's for this address: if it did come from"
                 " Twilio, see that carriers.public_url and carriers.twilio.auth_token are right",
             )
 
-    def incoming(self, request: CarrierRequest) -> CarrierCall:
-        said = request.signed_fields
-        return CarrierCall(said.get("CallSid", ""), said.get("From"), said.get("To"))
+    def incoming(self, request: kit.CarrierRequest) -> kit.CarrierCall:
+        fields = request.signed_fields
+        return kit.CarrierCall(fields.get("CallSid", ""), fields.get("From"), fields.get("To"))
 
-    def document(self, stream_url: str) -> Document:
-        return connect_stream(stream_url)
+    def document(self, stream_url: str) -> kit.Document:
+        return kit.connect_stream(stream_url)
 
-    def stream(self, request: CarrierRequest, call: CarrierCall | None) -> CarrierStream:
+    def stream(self, request: kit.CarrierRequest, call: kit.CarrierCall | None) -> kit.CarrierStream:
         return TwilioStream()
 
-    def hangup(self, start: CarrierStart) -> RestCall | None:
+    def hangup(self, start: kit.CarrierStart) -> kit.RestCall | None:
         config = self._config
-        if config.account_sid is None or not is_id(start.call_id):
+        if config.account_sid is None or not kit.is_plain_id(start.call_id):
             return None
-        return RestCall(
+        return kit.RestCall(
             "POST",
             f"{config.api_url}/2010-04-01/Accounts/{config.account_sid}/Calls/{start.call_id}.json",
-            headers={"Authorization": basic(config.account_sid, config.auth_token)},
+            headers={"Authorization": kit.basic_auth(config.account_sid, config.auth_token)},
             form={"Status": "completed"},
         )
 
 
 def twilio_signature(auth_token: str, url: str, form: list[tuple[str, str]]) -> str:
-    """HMAC-SHA1 over the address and, sorted, each field's name and value."""
-    said = url + "".join(f"{name}{value}" for name, value in sorted(set(form)))
-    return base64.b64encode(hmac.new(auth_token.encode(), said.encode(), hashlib.sha1).digest()).decode(
-        "ascii"
-    )
+    """Twilio's signature: HMAC-SHA1 over the URL and the name and value of each field, sorted."""
+    signed = url + "".join(f"{name}{value}" for name, value in sorted(set(form)))
+    digest = hmac.new(auth_token.encode(), signed.encode(), hashlib.sha1).digest()
+    return base64.b64encode(digest).decode("ascii")

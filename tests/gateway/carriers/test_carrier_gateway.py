@@ -12,7 +12,7 @@ from loguru import logger
 
 from piopiy_pipeline.gateway import Gateway
 from piopiy_pipeline.gateway.access.access import AccessError
-from piopiy_pipeline.gateway.carriers import carrier_gateway as desk_module
+from piopiy_pipeline.gateway.carriers import carrier_gateway as gateway_module
 from piopiy_pipeline.gateway.carriers.carrier_gateway import CarrierGateway
 from piopiy_pipeline.gateway.carriers.carrier_stream import CarrierStart
 from piopiy_pipeline.gateway.carriers.config import CarriersConfig
@@ -138,7 +138,7 @@ def hang_up(desk: CarrierGateway, call_id: str = "CA1") -> None:
 def test_what_the_api_answers_is_waited_for_within_bounds_and_failures_are_told(
     status: int | None, warned: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(desk_module, "REST_S", 0.3)
+    monkeypatch.setattr(gateway_module, "REST_S", 0.3)
     told: list[str] = []
     sink = logger.add(lambda message: told.append(message.record["message"]), level="WARNING")
 
@@ -163,7 +163,7 @@ def test_what_the_api_answers_is_waited_for_within_bounds_and_failures_are_told(
 
 
 def test_an_api_that_is_not_there_and_too_many_ends_at_once_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(desk_module, "REST_LIMIT", 1)
+    monkeypatch.setattr(gateway_module, "REST_LIMIT", 1)
     told: list[str] = []
     sink = logger.add(lambda message: told.append(message.record["message"]), level="WARNING")
 
@@ -199,8 +199,8 @@ def test_refusals_are_told_with_their_reason_and_a_flood_of_them_is_counted() ->
     finally:
         logger.remove(sink)
     assert told == [
-        "refused as of twilio (1 since last told): this request has no X-Twilio-Signature",
-        "refused as of twilio (100 since last told): this request has no X-Twilio-Signature",
+        "a request as of twilio was refused (1 since last logged): this request has no X-Twilio-Signature",
+        "a request as of twilio was refused (100 since last logged): this request has no X-Twilio-Signature",
     ]
 
 

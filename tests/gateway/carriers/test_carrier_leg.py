@@ -12,12 +12,12 @@ from loguru import logger
 
 from piopiy_pipeline.gateway import Gateway, GatewayConfig
 from piopiy_pipeline.gateway.carriers import carrier_leg
-from piopiy_pipeline.gateway.carriers.carrier import basic
+from piopiy_pipeline.gateway.carriers.kit import basic_auth
 from tests.support.carriers import carrier_config, level, payload, refused, stream
 from tests.support.gateway_peers import AGENT_ID, Peer, ScriptedAgent, agent, config, until
 from tests.support.web import client
 
-KEY = {"Authorization": basic("exotel", "secret")}
+KEY = {"Authorization": basic_auth("exotel", "secret")}
 PATH = f"/carrier/exotel/{AGENT_ID}"
 
 
@@ -132,7 +132,7 @@ def test_a_call_that_nobody_takes_ends_the_stream() -> None:
 def test_a_carrier_that_does_not_say_that_the_last_words_were_played_is_not_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(carrier_leg, "LAST_WORDS_S", 0.1)
+    monkeypatch.setattr(carrier_leg, "DRAIN_S", 0.1)
 
     async def story() -> None:
         async with (
@@ -185,8 +185,8 @@ def test_keys_that_a_stream_cannot_carry_are_told_once() -> None:
         asyncio.run(story())
     finally:
         logger.remove(sink)
-    assert [one for one in told if "keys" in one] == [
-        "the bot pressed keys, but streams of exotel carry none to the caller"
+    assert [one for one in told if "DTMF" in one] == [
+        "the bot sent DTMF, but streams of exotel carry none to the caller"
     ]
 
 

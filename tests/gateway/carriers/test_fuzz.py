@@ -17,10 +17,10 @@ from piopiy_pipeline.gateway.carriers.carrier_stream import (
     CarrierError,
     CarrierStart,
     CarrierStream,
-    Heard,
     KeysPressed,
     MalformedStreamMessage,
     MarkPlayed,
+    StreamEvent,
     StreamStopped,
 )
 from piopiy_pipeline.gateway.carriers.exotel import ExotelStream
@@ -123,7 +123,7 @@ def message(randomness: random.Random) -> bytes | str:
     return json.dumps(value(randomness))
 
 
-def check(heard: Heard) -> None:
+def check(heard: StreamEvent) -> None:
     match heard:
         case CarrierAudio(pcm=pcm):
             assert pcm
@@ -151,16 +151,16 @@ def test_whatever_comes_is_understood_left_out_or_ends_this_stream(carrier: str,
             check(one)
             starts += isinstance(one, CarrierStart)
         assert starts <= 1
-        assert len(machine.audio(bytes(machine.format.rate // 50 * 2))) <= 1
+        assert len(machine.send_audio(bytes(machine.format.rate // 50 * 2))) <= 1
         if not goes_on:
             machine, starts = MACHINES[carrier](), 0
 
 
-def hear(machine: CarrierStream, sent: bytes | str) -> tuple[list[Heard], bool]:
+def hear(machine: CarrierStream, sent: bytes | str) -> tuple[list[StreamEvent], bool]:
     """What was heard, and whether the stream goes on. Whatever else is raised fails the test."""
     data = sent.encode(errors="surrogatepass") if isinstance(sent, str) else sent
     try:
-        heard = (machine.text if isinstance(sent, str) else machine.binary)(data)
+        heard = (machine.receive_text if isinstance(sent, str) else machine.receive_binary)(data)
     except MalformedStreamMessage:
         return [], True
     except CarrierError:
