@@ -23,7 +23,6 @@ from pipecat.services.llm_service import LLMService
 from pipecat.services.stt_service import STTService
 from pipecat.services.tts_service import TTSService
 from pipecat.transports.base_input import BaseInputTransport
-from pipecat.transports.base_output import BaseOutputTransport
 from pipecat.utils.base_object import BaseObject
 from pipecat.utils.context.word_timestamp_tracker import WordTimestamp
 from pydantic import BaseModel
@@ -58,7 +57,6 @@ SUBCLASS_HOOKS: dict[type, tuple[str, ...]] = {
     BaseObject: ("_register_event_handler", "_call_event_handler"),
     AIService: ("_update_settings",),
     BaseInputTransport: ("_create_audio_task",),
-    BaseOutputTransport: ("_supports_native_dtmf", "_write_dtmf_native"),
 }
 """Methods with an underscore that pipecat's own subclasses call or override, and this project's do, too."""
 

@@ -129,11 +129,6 @@ class SpeechLedger(Generic[T]):
         """Whether all was heard and the playout clock has run dry: it reports nothing until more is said."""
         return not self._clearing and self._heard_at is None and self.unheard <= 0
 
-    @property
-    def oldest_due(self) -> int | None:
-        """The position of the item that is due next."""
-        return self._items[0].position if self._items else None
-
     def audio(self, pcm: bytes, now: float, *, interruptible: bool = True) -> list[bytes]:
         """Say PCM16 mono. Returns the messages to send now. Raises `ValueError` for half a sample."""
         if len(pcm) % BYTES_PER_SAMPLE:

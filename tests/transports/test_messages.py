@@ -13,7 +13,7 @@ from pipecat.utils.errors import ErrorCategory
 from pipecat.workers.runner import WorkerRunner
 
 from piopiy_pipeline.signaling.messages import DataMessage
-from piopiy_pipeline.transports.bot_output import MESSAGES_PER_S
+from piopiy_pipeline.transports.outgoing_events import MESSAGES_PER_S
 from tests.support.recorded_caller import RecordedLink, RecordedTransport
 
 

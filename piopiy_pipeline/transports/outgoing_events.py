@@ -1,0 +1,62 @@
+"""What the bot sends the caller beside speech: messages to the client's application, and keys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from piopiy_pipeline.token_bucket import TokenBucket
+from piopiy_pipeline.signaling.messages import DataMessage, Dtmf, dump
+from piopiy_pipeline.transports.link import MediaLink
+
+__all__ = ["MESSAGES_PER_S", "MessageRefused", "OutgoingEvents"]
+
+MESSAGES_PER_S = 40
+"""Messages to the client's application in the long run, twice as many at once: fewer than the gateway takes."""
+MAX_EVENT_BYTES = 64 * 1024
+"""How many bytes of JSON the gateway takes in one event."""
+MAX_KEYS = 64
+"""How many keys one event holds."""
+
+
+class MessageRefused(ValueError):
+    """A message that the gateway would not take: it would end the call for it."""
+
+
+class OutgoingEvents:
+    """Sends events over a media link, within the gateway's limits.
+
+    Args:
+        link: the call's media link.
+    """
+
+    def __init__(self, link: MediaLink) -> None:
+        self._link = link
+        self._rate = TokenBucket(MESSAGES_PER_S, 0.0)
+
+    def send_message(self, message: Any, now: float) -> None:
+        """Send a message to the client's application.
+
+        Args:
+            message: a dict that can be written as JSON.
+            now: the time in seconds, of a clock that does not go backwards.
+
+        Raises:
+            MessageRefused: it is no such dict, it is too long, or too many were sent.
+        """
+        if not isinstance(message, dict):
+            raise MessageRefused(f"a transport message must be a dict, not {type(message).__name__}")
+        try:
+            event = DataMessage(data=message)
+            size = len(dump(event).encode())
+        except ValueError as error:  # pydantic's, of whichever kind
+            raise MessageRefused(f"a transport message must be JSON: {error}") from None
+        if size > MAX_EVENT_BYTES:
+            raise MessageRefused(f"a transport message of {size} bytes: {MAX_EVENT_BYTES} are the limit")
+        if not self._rate.take(now):
+            raise MessageRefused(f"more than {MESSAGES_PER_S} transport messages a second: one is left out")
+        self._link.send_event(event)
+
+    def send_keys(self, digits: str) -> None:
+        """Press keys of a telephone: any number of ``0-9*#A-D``."""
+        for i in range(0, len(digits), MAX_KEYS):
+            self._link.send_event(Dtmf(digits=digits[i : i + MAX_KEYS]))

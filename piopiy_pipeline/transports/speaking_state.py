@@ -1,0 +1,58 @@
+"""Whether the bot counts as speaking. Without I/O: time is a parameter, in seconds of one clock."""
+
+from __future__ import annotations
+
+__all__ = ["QUIET_S", "SPEAKING_EVERY_S", "SpeakingState"]
+
+QUIET_S = 0.35
+"""A bot that has nothing left to play, and did not say that its speech ended, has stopped after this."""
+SPEAKING_EVERY_S = 1.0
+"""How often `BotSpeakingFrame` tells that the bot still speaks."""
+_EARLY_S = 0.001  # a timer that fires this early is on time
+
+
+class SpeakingState:
+    """What the playout clock reports, and what the pipeline was told of it."""
+
+    def __init__(self) -> None:
+        self.playing = False
+        """Whether the playout clock has something to play, as it last reported."""
+        self.speaking = False
+        """Whether the pipeline was told that the bot speaks."""
+        self.quiet_at: float | None = None
+        """When a bot that has run dry counts as silent; None if it has not run dry."""
+        self._told_at = 0.0
+
+    def played(self, *, dry: bool, now: float) -> None:
+        """The playout clock has reported; `dry` if it has nothing left to play."""
+        self.playing = not dry
+        self.quiet_at = now + QUIET_S if dry and self.speaking else None
+
+    def cleared(self) -> None:
+        """The playout clock was cleared, which it does not report as running dry."""
+        self.playing = False
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the bot is heard and the pipeline was not told."""
+        return self.playing and not self.speaking
+
+    def goes_on(self, now: float) -> bool:
+        """Whether it is time to tell once more that the bot speaks. True counts as told."""
+        if not (self.playing and self.speaking) or now - self._told_at < SPEAKING_EVERY_S:
+            return False
+        self._told_at = now
+        return True
+
+    def is_quiet(self, now: float) -> bool:
+        """Whether the bot has been silent for so long that it has stopped."""
+        return self.quiet_at is not None and self.quiet_at <= now + _EARLY_S
+
+    def change(self, speaking: bool, now: float) -> bool:
+        """The bot has begun or stopped to speak. False if the pipeline was told so already."""
+        if speaking == self.speaking:
+            return False
+        self.speaking = speaking
+        self._told_at = now
+        self.quiet_at = None
+        return True

@@ -1,0 +1,50 @@
+"""The bot's speech in the format of the media stream: whole samples, mono, at the stream's rate."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from piopiy_pipeline.audio.resample import Resampler
+
+__all__ = ["SpeechFormat"]
+
+
+class SpeechFormat:
+    """Converts what services make. Keeps the state of each conversion from one piece of audio to the next.
+
+    Args:
+        rate: sample rate of the media stream in Hz.
+    """
+
+    def __init__(self, rate: int) -> None:
+        self._rate = rate
+        self._rest = b""  # of a sample that a piece of audio has cut in two
+        self._context: str | None = None  # that it belongs to
+        self._resamplers: dict[int, Resampler] = {}
+
+    def convert(self, pcm: bytes, *, rate: int, channels: int, context_id: str | None = None) -> bytes:
+        """Convert the next piece of audio.
+
+        A service that passes on what it reads from a socket cuts where the network did: what is left of
+        a sample is kept for the next piece of the same context.
+
+        Args:
+            pcm: PCM16 little-endian, interleaved.
+            rate: its sample rate in Hz.
+            channels: how many channels it has; they are averaged.
+            context_id: of the speech that it belongs to; None for audio that is no speech.
+
+        Returns:
+            PCM16 mono at the stream's rate; it may be empty.
+        """
+        if context_id == self._context:
+            pcm = self._rest + pcm
+        whole = len(pcm) - len(pcm) % (2 * channels)
+        pcm, self._rest, self._context = pcm[:whole], pcm[whole:], context_id
+        if channels > 1:
+            pcm = np.frombuffer(pcm, np.int16).reshape(-1, channels).mean(axis=1).astype(np.int16).tobytes()
+        if rate == self._rate:
+            return pcm
+        if rate not in self._resamplers:
+            self._resamplers[rate] = Resampler(rate, self._rate)
+        return self._resamplers[rate].process(pcm)

@@ -1,0 +1,236 @@
+"""Where each text lies in the audio of the bot's speech, and how much of it was heard.
+
+Speech is sent far ahead of the moment at which it is heard. A voice with word times says where each word
+lies (`WordClock`); for one without, the words of a sentence are placed in proportion to its audio
+(`SpokenSentence`). `SpokenText` keeps both for the output transport. It has no clock and no I/O.
+"""
+
+from __future__ import annotations
+
+import re
+
+from pipecat.frames.frames import (
+    AggregatedTextFrame,
+    AggregatedTextProgressFrame,
+    Frame,
+    TTSStartedFrame,
+    TTSStoppedFrame,
+    TTSTextFrame,
+)
+
+from piopiy_pipeline.transports.frames import HeardTextFrame
+
+__all__ = ["SpokenSentence", "SpokenText", "WordClock", "heard_words"]
+
+_WORD = re.compile(r"\S+\s*")
+_TYPICAL_S_PER_CHARACTER = 1 / 15
+"""The pace of a voice that is not known yet: slower than most, so that an estimate errs towards fewer words."""
+
+
+def heard_words(text: str, fraction: float) -> str:
+    """The words of a sentence that had been said when this share of its audio had been heard.
+
+    In proportion to the letters. The word that was cut off is left out: it is the one word that may be
+    missing, and no word is claimed that was not said.
+
+    Args:
+        text: the sentence.
+        fraction: the share of its audio, 0.0 to 1.0.
+    """
+    end = max(0.0, min(1.0, fraction)) * len(text)
+    kept = 0
+    for match in _WORD.finditer(text):
+        if match.start() + len(match.group().rstrip()) > end:
+            break
+        kept = match.end()
+    return text[:kept].rstrip()
+
+
+class SpokenSentence:
+    """A sentence without word times, and where its audio lies.
+
+    Args:
+        text: the sentence.
+        start: the position of its first sample.
+        rate: sample rate of the audio in Hz.
+    """
+
+    __slots__ = ("end", "rate", "start", "text")
+
+    def __init__(self, text: str, start: int, rate: int) -> None:
+        self.text = text
+        self.start = start
+        self.end: int | None = None  # not known while its audio is still being made
+        self.rate = rate
+
+    def heard(self, position: int, queued: int) -> str:
+        """What was heard of it when `position` of the `queued` samples had been played.
+
+        While its audio is still being made its length is not known: it is then at least what is
+        there, and at least what a voice needs for so many letters.
+        """
+        if position <= self.start:
+            return ""
+        if self.end is not None and position >= self.end:
+            return self.text
+        typical = int(len(self.text) * _TYPICAL_S_PER_CHARACTER * self.rate)
+        length = self.end - self.start if self.end is not None else max(queued - self.start, typical)
+        return heard_words(self.text, (position - self.start) / max(length, 1))
+
+
+class WordClock:
+    """From a word's presentation time to its place in the audio.
+
+    pipecat stamps words with the clock of the pipeline, counted from the moment at which the first
+    audio of their context passed the TTS service, or from the last word before it if that is later
+    (`WordTimestampTracker`). These times say nothing about the playout, but their distance from that
+    origin is the word's place in the audio of its context. This class keeps the same origins, in
+    nanoseconds of the pipeline's clock, and the position at which each context's audio began.
+
+    Args:
+        rate: sample rate of the audio in Hz.
+    """
+
+    def __init__(self, rate: int) -> None:
+        self._rate = rate
+        self._contexts: dict[str, tuple[int, int]] = {}
+        self._last_pts = 0
+        self._last_kept_pts = 0
+
+    def audio(self, context: str | None, position: int, clock_ns: int) -> None:
+        """Audio of `context` begins at `position`, if this is its first."""
+        if context is not None and context not in self._contexts:
+            self._contexts[context] = (position, max(self._last_pts, clock_ns))
+
+    def word(self, context: str | None, pts: int, *, interruptible: bool = True) -> int | None:
+        """The position at which the word stamped `pts` has begun, or None in an unknown context."""
+        self._last_pts = max(self._last_pts, pts)
+        if not interruptible:
+            self._last_kept_pts = max(self._last_kept_pts, pts)
+        return self.place(context, pts)
+
+    def place(self, context: str | None, pts: int) -> int | None:
+        """The position of what is stamped `pts` and is no word, or None in an unknown context."""
+        if context is None or context not in self._contexts:
+            return None
+        start, origin = self._contexts[context]
+        return start + max(0, pts - origin) * self._rate // 1_000_000_000 + 1
+
+    def ended(self, context: str | None) -> None:
+        """No more words of this context will come."""
+        if context is not None:
+            self._contexts.pop(context, None)
+
+    def interrupted(self) -> None:
+        """Forget the contexts; words that may not be interrupted go on counting."""
+        self._contexts.clear()
+        self._last_pts = self._last_kept_pts
+
+
+class SpokenText:
+    """The texts that belong to one call's outgoing speech.
+
+    Positions are samples of the speech in the current epoch; `queued` is the position behind everything
+    that was said so far.
+
+    Args:
+        rate: sample rate of the speech in Hz.
+    """
+
+    def __init__(self, rate: int) -> None:
+        self._rate = rate
+        self._words = WordClock(rate)
+        self._sentences: dict[int, tuple[AggregatedTextFrame, SpokenSentence]] = {}
+        """Those without word times that were not heard to their end, by the id of their frame, in order."""
+        self._not_for_context: set[str | None] = set()
+        """The contexts whose words the model is not to know."""
+
+    def audio(self, context_id: str | None, queued: int, clock_ns: int) -> None:
+        """Speech of this context comes next, at the position `queued`; `clock_ns` is the pipeline's clock."""
+        self._words.audio(context_id, queued, clock_ns)
+
+    def place(self, frame: Frame, queued: int, clock_ns: int) -> int | None:
+        """Take note of a frame that is no audio.
+
+        Args:
+            frame: any frame that goes to the output transport.
+            queued: the position behind everything that was said so far.
+            clock_ns: the time of the pipeline's clock in nanoseconds.
+
+        Returns:
+            The position at which the frame is due, or None if it is due behind everything said so far.
+        """
+        position: int | None = None
+        match frame:
+            case TTSTextFrame():
+                if frame.pts is not None:  # the first words of a context come just ahead of its audio
+                    self._words.audio(frame.context_id, queued, clock_ns)
+                    position = self._words.word(
+                        frame.context_id, frame.pts, interruptible=frame.interruptible
+                    )
+                self._end_sentence(frame, queued, by_words=position is not None)
+            case AggregatedTextProgressFrame():
+                if frame.pts is not None:
+                    position = self._words.place(frame.context_id, frame.pts)
+            case AggregatedTextFrame():
+                if frame.pts is not None:  # the audio of this sentence may have come ahead of it
+                    position = self._words.place(frame.context_id, frame.pts)
+                if frame.will_be_spoken:
+                    self._sentences[frame.id] = frame, SpokenSentence(frame.text, queued, self._rate)
+            case TTSStartedFrame() if not frame.append_to_context:
+                self._not_for_context.add(frame.context_id)
+            case TTSStoppedFrame():
+                self._words.ended(frame.context_id)
+        return position
+
+    def _end_sentence(self, frame: TTSTextFrame, queued: int, *, by_words: bool) -> None:
+        """The text of a sentence has come behind its audio, or word by word: no guess is needed any more."""
+        if frame.segment_id not in self._sentences:
+            return
+        if by_words:
+            del self._sentences[frame.segment_id]
+        else:
+            self._sentences[frame.segment_id][1].end = queued
+
+    def sentence_progress(self, heard: int, queued: int) -> str | None:
+        """How much of the sentence that is being heard was heard, by an estimate.
+
+        None if no sentence is under way whose words have no times, or if the model is not to know it.
+        """
+        if not self._sentences:
+            return None
+        frame, sentence = next(iter(self._sentences.values()))
+        return None if frame.context_id in self._not_for_context else sentence.heard(heard, queued)
+
+    def heard(self, frame: TTSTextFrame) -> None:
+        """This text was heard to its end."""
+        if frame.segment_id is not None:
+            self._sentences.pop(frame.segment_id, None)
+
+    def stopped(self, frame: TTSStoppedFrame) -> None:
+        """The speech of a context was heard to its end."""
+        self._not_for_context.discard(frame.context_id)
+
+    def interrupted(self) -> None:
+        """An interruption was begun: the word times that come from now on belong to new speech."""
+        self._words.interrupted()
+
+    def cut(self, position: int, queued: int) -> list[HeardTextFrame]:
+        """End an interruption: `position` of the `queued` samples were heard.
+
+        Returns:
+            What was heard of the sentences that had no word times, in order.
+        """
+        parts = []
+        for frame, sentence in self._sentences.values():
+            if text := sentence.heard(position, queued):
+                parts.append(_heard_part(frame, text, known=frame.context_id not in self._not_for_context))
+        self._sentences.clear()
+        return parts
+
+
+def _heard_part(sentence: AggregatedTextFrame, text: str, *, known: bool) -> HeardTextFrame:
+    heard = HeardTextFrame(text, sentence.text_type, context_id=sentence.context_id, segment_id=sentence.id)
+    heard.will_be_spoken = True
+    heard.append_to_context = known  # the announcement's own is always False
+    return heard
