@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from piopiy_pipeline.token_bucket import TokenBucket
 from piopiy_pipeline.signaling.messages import DataMessage, Dtmf, dump
+from piopiy_pipeline.token_bucket import TokenBucket
 from piopiy_pipeline.transports.link import MediaLink
 
 __all__ = ["MESSAGES_PER_S", "MessageRefused", "OutgoingEvents"]
