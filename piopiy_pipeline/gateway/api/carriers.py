@@ -1,4 +1,7 @@
-"""The routes where carriers ask what to do with a call. The answer makes them stream it to this gateway."""
+"""The routes where carriers ask what to do with a call. The answer makes them stream it to this gateway.
+
+Tested with each carrier, in ``tests/gateway/carriers``.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Plain HTTP over connections whose first request was read elsewhere (`gateway.port.first_request`).
 
 uvicorn is used as a protocol and not as a server: the port, the count of connections and the order of
-closing are the gateway's own.
+closing are the gateway's own. Tested over real connections in ``tests/gateway/port/test_first_request.py``.
 """
 
 from __future__ import annotations

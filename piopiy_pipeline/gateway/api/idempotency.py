@@ -3,6 +3,7 @@
 A client that gets no answer sends its order again with the same ``Idempotency-Key``, and gets the answer of the
 first time. Answers are kept in memory, within limits: a gateway that is started again has none. Only calls
 that were dialled are kept: an order that was refused may be sent again with the same key.
+Tested in ``tests/gateway/api/test_control.py``.
 """
 
 from __future__ import annotations

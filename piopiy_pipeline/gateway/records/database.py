@@ -1,7 +1,7 @@
 """Opens the database: which one, with which settings, and what to tell an operator when it does not answer.
 
 Every wait has a limit here: for a connection, for a lock, for an answer. A thread that waits for ever would
-keep the whole process from ending.
+keep the whole process from ending. Tested with both databases in ``tests/gateway/records/test_store.py``.
 """
 
 from __future__ import annotations

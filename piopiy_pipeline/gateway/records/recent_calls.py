@@ -1,6 +1,7 @@
 """The calls under way and the last ones that ended, kept in memory: what a gateway without a database knows.
 
 `CallArchive` is what the API asks for calls. `RecentCalls` and `gateway.records.Records` implement it.
+Tested through the API, in ``tests/gateway/api/test_calls.py`` and ``test_events.py``.
 """
 
 from __future__ import annotations
