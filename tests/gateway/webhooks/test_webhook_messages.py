@@ -116,3 +116,23 @@ def test_a_conversation_that_is_too_long_is_told_from_its_beginning_and_how_much
     data = bodies_of(call.placed(), *events, call.ended(200.0), wanted=("call.ended",))[0]["data"]
     assert len(data["events"]) == 9
     assert data["events_left_out"] == 3
+
+
+ENDED = (
+    '{"type":"call.ended","timestamp":"2027-01-15T08:01:50.250000Z","data":{"call":{"call_id":"call-1",'
+    '"agent_id":"front-desk","instance_id":"one","kind":"stream","from_number":"+15550100",'
+    '"to_number":"+15550199","metadata":{"table":7},"phase":"ended","placed_at":"2027-01-15T08:01:40Z",'
+    '"answered_at":"2027-01-15T08:01:42Z","ended_at":"2027-01-15T08:01:50.250000Z","duration_s":8.25,'
+    '"reason":"caller_hangup","detail":"","recorded":false,"quality":{"gaps":1,"worst_gap_s":0.125,'
+    '"frames_dropped":0,"caller_dropped_s":0.0,"line":{"packets_lost":2.0,"jitter_ms":null}}},'
+    '"events":[{"number":1,"at":1.5,"event":"user_turn","data":{"text":"Grüß Gott"}}],"events_left_out":0}}'
+)
+"""What version 0.1.0 sent for this call. The API's JSON of calls has the same models."""
+
+
+def test_the_json_of_a_call_is_the_one_of_earlier_versions_to_the_byte() -> None:
+    maker, call = WebhookMessages(["call.ended"]), CallEvents(line={"packets_lost": 2.0, "jitter_ms": None})
+    for event in (call.placed(), call.answered(102.0), call.event("user_turn", 1.5, text="Grüß Gott")):
+        maker.messages_for(event)
+    (message,) = maker.messages_for(call.ended(110.25, gaps=1, worst_gap_s=0.125))
+    assert message.body.decode() == ENDED
