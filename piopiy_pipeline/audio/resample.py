@@ -17,7 +17,7 @@ from math import ceil, gcd
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Resampler"]
+__all__ = ["Resampler", "resampler_between"]
 
 _CROSSINGS = 24  # zero crossings of the sinc on each side, counted at the lower of the two rates
 _CUTOFF = 0.92  # of the lower rate's Nyquist frequency: flat to 3.35 kHz of 4, 70 dB down at 4.0
@@ -94,6 +94,11 @@ class Resampler:
 
 
 @lru_cache(maxsize=64)
+def resampler_between(rate_in: int, rate_out: int) -> Resampler | None:
+    """Return a resampler from `rate_in` to `rate_out` Hz, or None where the rates are the same."""
+    return None if rate_in == rate_out else Resampler(rate_in, rate_out)
+
+
 def _matrix(step: int, phases: int, half: int) -> NDArray[np.float32]:
     """[inputs a block needs, outputs it makes]: the filter once for each output, shifted to its place.
 

@@ -1,8 +1,8 @@
-"""The gateway's port: agents, their media streams, callers, the API and the console come in here.
+"""The gateway's port: agents, their media streams, callers, the API and the console connect here.
 
-A shell: which protocol a connection speaks is told at the door (`http`), who may come in is
-`entrance`'s matter, what a connection says is its own class's, who is on which call the
-`Switchboard`'s. Here are the sockets, the two timers, and the order in which all of it closes.
+This is a shell. `port.first_request` tells WebSockets from plain HTTP, `port.router` decides who may connect to
+what, each kind of connection has its own class, and the `Switchboard` knows who is on which call. Here are the
+socket, the two timers, and the order in which all of it closes.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ import asyncio
 import socket
 import uuid
 from http import HTTPStatus
-from importlib import import_module
-from types import ModuleType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Self, cast
 
 from loguru import logger
@@ -32,10 +31,10 @@ from piopiy_pipeline.gateway.frame_clock import FrameClock
 from piopiy_pipeline.gateway.port.first_request import HEAD_S, Connections
 from piopiy_pipeline.gateway.port.listening import (
     GatewayConnection,
-    make_door,
-    make_room,
+    bind_error,
+    first_request_factory,
+    raise_open_file_limit,
     tls_context,
-    why_not,
 )
 from piopiy_pipeline.gateway.port.router import (
     AgentRoute,
@@ -48,7 +47,6 @@ from piopiy_pipeline.gateway.port.router import (
 )
 from piopiy_pipeline.gateway.port.stream_leg import StreamLeg
 from piopiy_pipeline.gateway.startup import GatewayServices
-from piopiy_pipeline.offload import offload
 from piopiy_pipeline.signaling.caller import CallStart
 from piopiy_pipeline.signaling.messages import MAX_MESSAGE_BYTES
 from piopiy_pipeline.signaling.websocket import CLOSE_S
@@ -84,17 +82,16 @@ class Gateway:
             max_calls=config.max_calls,
             on_change=self._on_change,
         )
-        self._entrance = Router(config, self.switchboard)
+        self._router = Router(config, self.switchboard)
         self._failures = FailureLimiter()
-        self._crowd: Connections | None = None
-        self._site: GatewayServices | None = None
+        self._connections: Connections | None = None
+        self._services: GatewayServices | None = None
         self._server: Server | None = None
-        self._metronome: FrameClock | None = None
+        self._frame_clock: FrameClock | None = None
         self._timer: asyncio.Handle | None = None
         self._timer_at: float | None = None  # uvloop's handles cannot always be asked
         self._changed: asyncio.Event | None = None
         self._closing: asyncio.Task[None] | None = None
-        self._preload: asyncio.Task[ModuleType] | None = None
         self._phones: Phones | None = None
         self._carriers: CarrierGateway | None = None
         self._port = config.port
@@ -105,15 +102,20 @@ class Gateway:
         """Listen. Raises `GatewayError`, which says what to do, if that cannot be."""
         if self._server is not None:
             raise GatewayError("this gateway has been started already")
-        self._metronome = FrameClock(self._on_beat)
+        self._frame_clock = FrameClock(self._on_frame_tick)
         self._changed = asyncio.Event()
         tls = await tls_context(self.config)
         if self.config.carriers is not None:
-            self._carriers = self._entrance.carriers = await offload(self._make_desk, self.config.carriers)
-        crowd = Connections(2 * self.config.max_calls + SPARE_CONNECTIONS)
-        make_room(self.config, crowd.limit)
-        site = GatewayServices(
-            self.config, self.switchboard, crowd, self._place_leg, self._failures, self._carriers
+            self._carriers = self._router.carriers = self._make_carriers(self.config.carriers)
+        connections = Connections(2 * self.config.max_calls + SPARE_CONNECTIONS)
+        raise_open_file_limit(self.config, connections.limit)
+        services = GatewayServices(
+            self.config,
+            self.switchboard,
+            connections=connections,
+            place=self._place_leg,
+            failures=self._failures,
+            carriers=self._carriers,
         )
         host, port = self.config.host, self.config.port
         try:
@@ -122,7 +124,9 @@ class Gateway:
                 host,
                 port,
                 # Called for its result, which is what asyncio is given to talk to.
-                create_connection=cast(type[ServerConnection], make_door(crowd, site)),
+                create_connection=cast(
+                    type[ServerConnection], first_request_factory(connections, services.http.connect)
+                ),
                 process_request=self._process_request,
                 compression=None,  # audio does not shrink, and JSON on the way to it is short
                 server_header=None,
@@ -137,18 +141,16 @@ class Gateway:
         except socket.gaierror as error:
             raise GatewayError(f"cannot listen on host {host!r}: {error.strerror}") from None
         except OSError as error:
-            raise GatewayError(why_not(error, host, port)) from None
-        self._crowd, self._site = crowd, site
+            raise GatewayError(bind_error(error, host, port)) from None
+        self._connections, self._services = connections, services
         self._port = next(iter(self._server.sockets)).getsockname()[1]
-        site.start(self._port)
+        await services.start(self._port)
         if self.config.sip is not None:
             await self._open_phones(self.config.sip)
-        # Loaded while nobody waits for it, and not by the first call that needs it.
-        self._preload = asyncio.create_task(offload(import_module, "piopiy_pipeline.audio.resample"))
         logger.info("gateway listening on {}", self.url)
 
-    def _make_desk(self, carriers: CarriersConfig) -> CarrierGateway:
-        """In a thread, and only for a gateway that has carriers: numpy and more comes with them."""
+    def _make_carriers(self, carriers: CarriersConfig) -> CarrierGateway:
+        """Imported only by a gateway that has carriers."""
         from piopiy_pipeline.gateway.carriers.carrier_gateway import CarrierGateway
 
         return CarrierGateway(
@@ -160,9 +162,10 @@ class Gateway:
         )
 
     async def _open_phones(self, config: SipConfig) -> None:
-        """Only for a gateway that has them: they bring numpy with them."""
-        module = await offload(import_module, "piopiy_pipeline.gateway.phones.phones")
-        phones: Phones = module.Phones(config, place=self._place_leg, on_change=self._on_change)
+        """Imported only by a gateway that has telephones."""
+        from piopiy_pipeline.gateway.phones.phones import Phones
+
+        phones = Phones(config, place=self._place_leg, on_change=self._on_change)
         try:
             await phones.open()
         except GatewayError:
@@ -171,10 +174,10 @@ class Gateway:
         self._phones = self.switchboard.dialler = phones
 
     async def ready(self) -> None:
-        """Wait until the API, the records and the browser leg are there too. Raises `GatewayError` if not."""
-        if self._site is None:
+        """Wait until the records are open too. Raises `GatewayError` if they cannot be."""
+        if self._services is None:
             raise GatewayError("start the gateway first")
-        await self._site.ready()
+        await self._services.ready()
 
     async def close(self) -> None:
         """End all calls with `shutdown`, let all agents go, and stop listening: in some seconds at most."""
@@ -255,8 +258,8 @@ class Gateway:
         host, now = connection.host, asyncio.get_running_loop().time()
         if self._failures.blocks(host, now) and not request.path.startswith("/media/"):
             return connection.respond(HTTPStatus.TOO_MANY_REQUESTS, f"{TOO_MANY}\n")
-        visit = self._entrance.admit(request.path, request.headers)
-        match visit:
+        route = self._router.admit(request.path, request.headers)
+        match route:
             case RequestRefused(status=status, text=text, wrong_key=wrong_key):
                 if wrong_key:
                     self._failures.failed(host, now)
@@ -271,16 +274,16 @@ class Gateway:
                 call.agent.media_opened(AgentMedia(connection, call.agent, leg_rate=call.leg.rate))
             case AgentRoute():
                 connection.ping_interval = None
-            case WatcherRoute() if self._site is None or self._site.events.full:
+            case WatcherRoute() if self._services is None or self._services.events.full:
                 return connection.respond(
                     HTTPStatus.SERVICE_UNAVAILABLE, "too many watch already: close another page\n"
                 )
-        connection.visit = visit
+        connection.route = route
         return None
 
     async def _serve_connection(self, connection: ServerConnection) -> None:
         assert isinstance(connection, GatewayConnection)
-        match connection.visit:
+        match connection.route:
             case AgentRoute(agent_ids=agent_ids):
                 AgentConnection(
                     connection, self.switchboard, agent_ids=agent_ids, heartbeat_s=self.config.heartbeat_s
@@ -293,8 +296,8 @@ class Gateway:
                 )
             case CarrierRoute(opening=opening) if self._carriers is not None:
                 self._carriers.open(connection, opening)
-            case WatcherRoute(header=header) if self._site is not None:
-                self._site.events.admit(
+            case WatcherRoute(header=header) if self._services is not None:
+                self._services.events.admit(
                     connection,
                     header,
                     on_wrong_key=lambda: self._failures.failed(
@@ -320,13 +323,13 @@ class Gateway:
     # ------------------------------------------------------------------ time
 
     def _on_change(self) -> None:
-        if self._changed is None or self._metronome is None:
+        if self._changed is None or self._frame_clock is None:
             return
         self._changed.set()
         if self.switchboard.playing or (self._phones is not None and self._phones.active):
-            self._metronome.start()
+            self._frame_clock.start()
         else:
-            self._metronome.stop()
+            self._frame_clock.stop()
         wake_at = self.switchboard.wake_at
         if wake_at == self._timer_at:
             return
@@ -336,10 +339,10 @@ class Gateway:
         loop = asyncio.get_running_loop()
         self._timer = None if wake_at is None else loop.call_at(wake_at, self._on_timer)
 
-    def _on_beat(self, now: float) -> None:
+    def _on_frame_tick(self, now: float) -> None:
         self.switchboard.on_frame_tick(now)
         if self._phones is not None:
-            self._phones.on_frame_tick(now)  # behind the bots' frames of this beat
+            self._phones.on_frame_tick(now)  # after the bots' frames of this frame tick
 
     def _on_timer(self) -> None:
         self._timer = self._timer_at = None
@@ -350,29 +353,27 @@ class Gateway:
     # ------------------------------------------------------------------ the end
 
     async def _close(self, server: Server) -> None:
-        assert self._crowd is not None
-        assert self._site is not None
+        assert self._connections is not None
+        assert self._services is not None
         server.close(close_connections=False)
         self.switchboard.shutdown(asyncio.get_running_loop().time())
-        self._crowd.go_away()
-        browsers = asyncio.create_task(self._site.close_calls())
+        self._connections.close_all()
+        browsers = asyncio.create_task(self._services.close_calls())
         try:
             async with asyncio.timeout(2 * CLOSE_S):
-                await self._crowd.gone()
+                await self._connections.wait_closed()
         except TimeoutError:
-            logger.warning("{} connections did not close, and were cut", len(self._crowd))
-            self._crowd.cut()
+            logger.warning("{} connections did not close, and were cut", len(self._connections))
+            self._connections.abort_all()
         await server.wait_closed()
         if self._phones is not None:
             await self._phones.close()
         if self._carriers is not None:
             await self._carriers.close()
         await browsers
-        await self._site.close()
-        if self._preload is not None:
-            await self._preload
-        if self._metronome is not None:
-            self._metronome.stop()
+        await self._services.close()
+        if self._frame_clock is not None:
+            self._frame_clock.stop()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -33,63 +33,63 @@ def on_hand_loop(story: Callable[[HandLoop], Coroutine[Any, Any, None]]) -> None
         loop.close()
 
 
-def test_beats_lie_on_a_grid_however_late_each_was() -> None:
-    beats: list[float] = []
+def test_ticks_lie_on_a_grid_however_late_each_was() -> None:
+    ticks: list[float] = []
 
     async def story(loop: HandLoop) -> None:
-        metronome = FrameClock(beats.append)
-        metronome.start()
+        clock = FrameClock(ticks.append)
+        clock.start()
         for lateness in (0.005, -0.003, 0.009, -0.008):
             await loop.advance(0.02 + lateness)
-        metronome.stop()
+        clock.stop()
 
     on_hand_loop(story)
-    assert beats == pytest.approx([1000.02, 1000.04, 1000.06, 1000.08])
+    assert ticks == pytest.approx([1000.02, 1000.04, 1000.06, 1000.08])
 
 
 def test_after_a_stall_there_is_one_beat_with_the_latest_time() -> None:
-    beats: list[float] = []
+    ticks: list[float] = []
 
     async def story(loop: HandLoop) -> None:
-        metronome = FrameClock(beats.append)
-        metronome.start()
+        clock = FrameClock(ticks.append)
+        clock.start()
         await loop.advance(0.02)
         await loop.advance(2.013)
         await loop.advance(0.010)
-        metronome.stop()
+        clock.stop()
 
     on_hand_loop(story)
-    assert beats == pytest.approx([1000.02, 1002.02, 1002.04])
+    assert ticks == pytest.approx([1000.02, 1002.02, 1002.04])
 
 
-def test_starting_twice_beats_once_and_after_stop_there_is_silence() -> None:
-    beats: list[float] = []
+def test_starting_twice_ticks_once_and_after_stop_there_is_silence() -> None:
+    ticks: list[float] = []
 
     async def story(loop: HandLoop) -> None:
-        metronome = FrameClock(beats.append)
-        metronome.start()
-        metronome.start()
+        clock = FrameClock(ticks.append)
+        clock.start()
+        clock.start()
         await loop.advance(0.02)
-        metronome.stop()
-        metronome.stop()
+        clock.stop()
+        clock.stop()
         await loop.advance(1.0)
 
     on_hand_loop(story)
-    assert len(beats) == 1
+    assert len(ticks) == 1
 
 
-def test_the_beat_may_stop_the_metronome() -> None:
-    beats: list[float] = []
+def test_the_beat_may_stop_the_clock() -> None:
+    ticks: list[float] = []
 
     async def story(loop: HandLoop) -> None:
         def once(now: float) -> None:
-            beats.append(now)
-            metronome.stop()
+            ticks.append(now)
+            clock.stop()
 
-        metronome = FrameClock(once)
-        metronome.start()
+        clock = FrameClock(once)
+        clock.start()
         await loop.advance(0.02)
         await loop.advance(0.1)
 
     on_hand_loop(story)
-    assert len(beats) == 1
+    assert len(ticks) == 1

@@ -1,4 +1,4 @@
-"""What is loaded behind the port: none of it holds up a call, the start, or the end."""
+"""The services behind the port: a database that fails or does not answer holds up neither calls nor the end."""
 
 from __future__ import annotations
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from loguru import logger
 from websockets.frames import CloseCode
 
 from piopiy_pipeline.audio.playout import FRAME_MS, Playout, PlayoutError, Progress, Tick
+from piopiy_pipeline.audio.resample import Resampler, resampler_between
 from piopiy_pipeline.signaling.messages import (
     Clear,
     Cleared,
@@ -29,9 +30,6 @@ from piopiy_pipeline.signaling.messages import (
 )
 from piopiy_pipeline.signaling.websocket import DirectServerConnection
 from piopiy_pipeline.token_bucket import TokenBucket
-
-if TYPE_CHECKING:
-    from piopiy_pipeline.audio.resample import Resampler
 
 __all__ = ["MAX_MEDIA_BYTES", "AgentMedia", "MediaListener"]
 
@@ -84,7 +82,7 @@ class AgentMedia:
         self._events = TokenBucket(EVENTS_PER_S, now)
         self._messages = TokenBucket(MESSAGES_PER_S, now)
         self._flood = TokenBucket(FLOOD_PER_S, now)
-        self._told_of_messages = False
+        self._warned_of_messages = False
         self._playout: Playout | None = None
         self._to_leg: Resampler | None = None
         self._to_agent: Resampler | None = None
@@ -211,16 +209,16 @@ class AgentMedia:
     def _pass_on(self, data: dict[str, Any]) -> None:
         if self._messages.take(self._loop.time()):
             self._listener.bot_data(self, data)
-        elif not self._told_of_messages:
-            self._told_of_messages = True
+        elif not self._warned_of_messages:
+            self._warned_of_messages = True
             logger.warning("more than {} messages a second to a caller: the rest is left out", MESSAGES_PER_S)
 
     def _start(self, start: MediaStart) -> None:
         if self._playout is not None:
             raise ProtocolError("start: this stream has started already")
         self._playout = Playout(rate=start.bot_rate, played_every_ms=start.played_every_ms)
-        self._to_leg = _resampler(start.bot_rate, self._leg_rate)
-        self._to_agent = _resampler(self._leg_rate, start.caller_rate)
+        self._to_leg = resampler_between(start.bot_rate, self._leg_rate)
+        self._to_agent = resampler_between(self._leg_rate, start.caller_rate)
         self._caller_rate = start.caller_rate
         self._listener.media_started(self, self._loop.time())
 
@@ -243,12 +241,3 @@ class AgentMedia:
     def _post(self, message: Message) -> None:
         if not self._closed:
             self._connection.post_text(dump(message))
-
-
-def _resampler(rate_in: int, rate_out: int) -> Resampler | None:
-    """None where the rates are the same. Imported only here: numpy is a third of what the gateway loads."""
-    if rate_in == rate_out:
-        return None
-    from piopiy_pipeline.audio.resample import Resampler
-
-    return Resampler(rate_in, rate_out)

@@ -84,7 +84,7 @@ class HttpConnection(HttpProtocol):
         super().connection_lost(exc)
         self._stop_head_timer()
         self._stop_stall_timer()
-        self._connections.leave(self.transport)
+        self._connections.remove(self.transport)
 
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
@@ -108,10 +108,6 @@ class HttpConnection(HttpProtocol):
     def resume_writing(self) -> None:
         super().resume_writing()
         self._stop_stall_timer()
-
-    def go_away(self) -> None:
-        """Close after the answer in progress: the gateway closes."""
-        self.close_gracefully()
 
     def _stop_head_timer(self) -> None:
         if self._head_timer is not None:

@@ -30,7 +30,6 @@ from piopiy_pipeline.gateway.api.dependencies import (
 )
 from piopiy_pipeline.gateway.api.models import AgentSummary, ServerInfo
 from piopiy_pipeline.gateway.config import GatewayConfig, IceServer
-from piopiy_pipeline.gateway.port.router import GREETING
 from piopiy_pipeline.gateway.webrtc.browser_offers import (
     BrowserAnswer,
     BrowserCalls,
@@ -45,6 +44,12 @@ OFFER_S = 15.0
 """How long the browser leg may take to answer an offer."""
 PEERS_KEPT = 10_000
 """For how many peer connections it is kept which token began them."""
+
+GREETING = (
+    f"piopiy gateway {__version__}\n"
+    f"Agents connect to /agent, callers to /call/<agent id>, both with a bearer token.\n"
+    f"Try: piopiy call --say 'Hello'\n"
+)
 
 router = APIRouter()
 _TOO_FEW = {503: "Browsers' calls are not taken, or no more of them."}
@@ -86,9 +91,10 @@ class StartedSession(BaseModel):
 # ------------------------------------------------------------------ the gateway itself
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz", tags=["clients"], summary="Whether it lives", response_class=PlainTextResponse)
 async def get_health() -> str:
-    """Whether the gateway is alive. This route answers the later requests of a connection; the port the first."""
+    """Whether the gateway is alive."""
     return GREETING
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
+from piopiy_pipeline.audio.tones import ToneName
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.core.bridge import Bridge
 from piopiy_pipeline.gateway.core.call_transfer import CallTransfer
@@ -18,7 +19,6 @@ from piopiy_pipeline.gateway.core.phases import Phase
 from piopiy_pipeline.signaling.messages import Control, Transfer, TransferResult
 
 if TYPE_CHECKING:
-    from piopiy_pipeline.audio.tones import ToneName
     from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
 
 __all__ = ["GatewayCallControl", "Switchable"]

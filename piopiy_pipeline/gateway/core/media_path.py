@@ -6,17 +6,15 @@ another leg, and tapped for a recording.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from loguru import logger
 
+from piopiy_pipeline.audio.tones import Tone, ToneName
 from piopiy_pipeline.call import CallInfo
 from piopiy_pipeline.gateway.core.bridge import Bridge
 from piopiy_pipeline.gateway.core.call_offer import MediaPort
 from piopiy_pipeline.gateway.core.leg import Leg
-
-if TYPE_CHECKING:
-    from piopiy_pipeline.audio.tones import Tone, ToneName
 
 __all__ = ["MediaPath", "NoRecordings", "RecordingTap", "Recordings"]
 
@@ -70,8 +68,6 @@ class MediaPath:
 
     def hold(self, sound: ToneName = "hold") -> None:
         """Neither side hears the other from now on; the caller hears `sound`."""
-        from piopiy_pipeline.audio.tones import Tone
-
         self._hold_tone = Tone(sound, self._leg.rate)
 
     def resume(self) -> None:

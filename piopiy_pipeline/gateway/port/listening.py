@@ -1,4 +1,4 @@
-"""How the port is opened: certificates, the first words of a connection, and why it could not be.
+"""How the port is opened: certificates, the limit of open files, what a new connection begins as, and errors.
 
 Every connection begins as a `FirstRequest`; what asks for a WebSocket becomes a `GatewayConnection`.
 """
@@ -19,12 +19,18 @@ from websockets.server import ServerProtocol
 
 from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.errors import GatewayError
-from piopiy_pipeline.gateway.port.first_request import Connections, FirstRequest, Site
-from piopiy_pipeline.gateway.port.router import GREETING, Visit
+from piopiy_pipeline.gateway.port.first_request import Connections, FirstRequest
+from piopiy_pipeline.gateway.port.router import Route
 from piopiy_pipeline.offload import offload
 from piopiy_pipeline.signaling.websocket import DirectServerConnection
 
-__all__ = ["GatewayConnection", "make_door", "make_room", "tls_context", "why_not"]
+__all__ = [
+    "GatewayConnection",
+    "bind_error",
+    "first_request_factory",
+    "raise_open_file_limit",
+    "tls_context",
+]
 
 SPARE_FILES = 128
 """Of the process itself: its database, its browsers' processes, its libraries."""
@@ -33,8 +39,8 @@ SPARE_FILES = 128
 class GatewayConnection(DirectServerConnection):
     """A WebSocket of this gateway."""
 
-    crowd: Connections
-    visit: Visit | None = None
+    connections: Connections
+    route: Route | None = None
 
     @property
     def host(self) -> str | None:
@@ -44,35 +50,47 @@ class GatewayConnection(DirectServerConnection):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self.crowd.hand_over(self.transport, self)
+        self.connections.hand_over(self.transport, self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self.crowd.leave(self.transport)
+        self.connections.remove(self.transport)
 
-    def go_away(self) -> None:
+    def close_gracefully(self) -> None:
+        """Close with the code for a server that shuts down."""
         self.finish(CloseCode.GOING_AWAY, "the gateway is shutting down")
 
 
-def make_door(crowd: Connections, site: Site) -> Callable[..., FirstRequest]:
-    """What websockets calls for a new connection: it is a WebSocket only if its first request says so."""
+def first_request_factory(
+    connections: Connections, open_http: Callable[[], asyncio.Protocol]
+) -> Callable[..., FirstRequest]:
+    """Return what websockets calls for a new connection: it becomes a WebSocket if its first request says so.
 
-    def open_door(protocol: ServerProtocol, server: Server, **settings: Any) -> FirstRequest:
-        def open_socket() -> GatewayConnection:
+    Args:
+        connections: Counts all connections of the gateway.
+        open_http: Makes the protocol of a connection that speaks plain HTTP.
+    """
+
+    def open_first_request(protocol: ServerProtocol, server: Server, **settings: Any) -> FirstRequest:
+        def open_websocket() -> GatewayConnection:
             connection = GatewayConnection(protocol, server, **settings)
-            connection.crowd = crowd
+            connection.connections = connections
             return connection
 
-        return FirstRequest(crowd=crowd, site=site, open_socket=open_socket, greeting=GREETING)
+        return FirstRequest(connections=connections, open_websocket=open_websocket, open_http=open_http)
 
-    return open_door
+    return open_first_request
 
 
-def make_room(config: GatewayConfig, connections: int) -> None:
-    """Have the system give this process as many open files as its calls may need: it begins with few.
+def raise_open_file_limit(config: GatewayConfig, connections: int) -> None:
+    """Raise this process's limit of open files to what its calls may need, as far as the system allows it.
 
-    A call has a recording, and a telephone's two sockets for each of two legs. Where that is not
-    allowed, it is said now, and not by the first call that finds no room.
+    A call has a recording, and a telephone has two sockets for each of two legs. If the limit cannot be raised
+    far enough, a warning says so now, and not the first call that fails.
+
+    Args:
+        config: `max_calls`, and whether there are telephones.
+        connections: How many connections the port may have.
     """
     files = connections + config.max_calls * (5 if config.sip else 1) + SPARE_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -91,7 +109,7 @@ def make_room(config: GatewayConfig, connections: int) -> None:
 
 
 async def tls_context(config: GatewayConfig) -> ssl.SSLContext | None:
-    """With what the port speaks TLS, if it does. Raises `GatewayError` for files that cannot be used."""
+    """Return the TLS context of the port, None without TLS. Raises `GatewayError` for files that cannot be used."""
     if config.tls_certificate is None or config.tls_key is None:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -105,8 +123,8 @@ async def tls_context(config: GatewayConfig) -> ssl.SSLContext | None:
     return context
 
 
-def why_not(error: OSError, host: str, port: int) -> str:
-    """Why the port could not be opened, and what to do."""
+def bind_error(error: OSError, host: str, port: int) -> str:
+    """Return a sentence that says why the port could not be opened, and what to do."""
     if error.errno == errno.EADDRINUSE:
         return f"port {port} is in use on {host}: stop what uses it, or choose another port"
     if error.errno == errno.EADDRNOTAVAIL:

@@ -1,4 +1,4 @@
-"""Who may come in, and to what: paths, tokens and origins, before a connection becomes a WebSocket. No I/O."""
+"""Routes WebSocket handshakes by their path, and checks their tokens and origins before they are accepted. No I/O."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from websockets.datastructures import Headers, MultipleValuesError
+from websockets.datastructures import Headers
 
-from piopiy_pipeline._version import __version__
-from piopiy_pipeline.gateway.access.access import Access, AccessError, Header, header_of
+from piopiy_pipeline.gateway.access.access import Access, AccessError, Header, bearer_token, header_of
 from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
 from piopiy_pipeline.gateway.core.switchboard import Switchboard
@@ -21,32 +20,25 @@ if TYPE_CHECKING:
     from piopiy_pipeline.gateway.carriers.carrier_gateway import CarrierGateway, CarrierOpening
 
 __all__ = [
-    "GREETING",
     "AgentRoute",
     "CallerRoute",
     "CarrierRoute",
     "MediaRoute",
     "RequestRefused",
+    "Route",
     "Router",
-    "Visit",
     "WatcherRoute",
 ]
-
-GREETING = (
-    f"piopiy gateway {__version__}\n"
-    f"Agents connect to /agent, callers to /call/<agent id>, both with a bearer token.\n"
-    f"Try: piopiy call --say 'Hello'\n"
-)
 
 
 @dataclass(frozen=True, slots=True)
 class RequestRefused:
-    """An HTTP answer instead of a WebSocket; also how plain pages are answered."""
+    """The HTTP answer to a handshake that is refused."""
 
     status: HTTPStatus
     text: str
     wrong_key: bool = False
-    """Whether it is for a key that somebody may be guessing. Media tokens are none: they are new each time."""
+    """Whether a wrong key was sent, which counts as a guess. Media tokens do not count: each is used once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +76,14 @@ class CarrierRoute:
     opening: CarrierOpening
 
 
-Visit = AgentRoute | MediaRoute | CallerRoute | WatcherRoute | CarrierRoute
+Route = AgentRoute | MediaRoute | CallerRoute | WatcherRoute | CarrierRoute
 
 
 class Router:
-    """Decides on each request, by path and ``Authorization: Bearer <token>``."""
+    """Decides on each handshake, by its path and ``Authorization: Bearer <token>``."""
 
     carriers: CarrierGateway | None = None
-    """Who decides on carriers' streams, in a gateway that takes them."""
+    """Decides on carriers' streams; None in a gateway that takes none."""
 
     def __init__(self, config: GatewayConfig, switchboard: Switchboard) -> None:
         self._access = Access(config)
@@ -99,8 +91,13 @@ class Router:
         self._caller_keys = config.caller_keys
         self._switchboard = switchboard
 
-    def admit(self, target: str, headers: Headers) -> Visit | RequestRefused:
-        """What this request comes for, or why not."""
+    def admit(self, target: str, headers: Headers) -> Route | RequestRefused:
+        """Return where this handshake goes, or the refusal.
+
+        Args:
+            target: The target of the request: path and query.
+            headers: Its headers.
+        """
         try:
             path = urlsplit(target).path
         except ValueError:
@@ -108,8 +105,6 @@ class Router:
         kind, _, rest = path.removeprefix("/").partition("/")
         name = unquote(rest)
         match kind:
-            case "" | "healthz" if not rest:
-                return RequestRefused(HTTPStatus.OK, GREETING)
             case "agent" if not rest:
                 return self._agent(headers)
             case "media" if name:
@@ -179,14 +174,9 @@ class Router:
 
 
 def _bearer(headers: Headers) -> str | RequestRefused:
-    try:
-        scheme, _, token = headers.get("Authorization", "").partition(" ")
-    except MultipleValuesError:
+    if len(headers.get_all("Authorization")) > 1:
         return _unauthorized("more than one Authorization header")
-    token = token.strip()
-    if scheme.lower() != "bearer" or not token:
-        return _unauthorized("send 'Authorization: Bearer <token>'")
-    return token
+    return bearer_token(headers.get) or _unauthorized("send 'Authorization: Bearer <token>'")
 
 
 def _matching(token: str, known: Iterable[tuple[str, str]]) -> list[str]:

@@ -165,13 +165,13 @@ def test_a_failure_of_the_gateways_own_is_500_and_the_next_request_works(
     async def story() -> None:
         async with Gateway(config(api_keys=[API_KEY])) as gateway, client(gateway) as web:
             await gateway.ready()
-            assert gateway._site is not None
+            assert gateway._services is not None
 
             async def fail(*_: object, **__: object) -> None:
                 raise RuntimeError("a bug with a secret in it")
 
             with monkeypatch.context() as patch:
-                patch.setattr(type(gateway._site._recent), "page", fail)
+                patch.setattr(type(gateway._services.recent), "page", fail)
                 answer = await web.get("/api/calls")
                 assert (answer.status_code, "log has it" in answer.json()["error"]) == (500, True)
                 assert "secret" not in answer.text

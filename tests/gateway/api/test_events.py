@@ -221,8 +221,8 @@ def test_one_watcher_too_many_is_503_until_another_leaves(monkeypatch: pytest.Mo
         async with Gateway(config(api_keys=[API_KEY])) as gateway, AsyncExitStack() as crowd:
             watchers = [await crowd.enter_async_context(watching(gateway, key=API_KEY)) for _ in range(3)]
             first = watchers[0]
-            assert gateway._site is not None
-            hub = gateway._site.events
+            assert gateway._services is not None
+            hub = gateway._services.events
             await until(lambda: hub.full)
             with pytest.raises(InvalidStatus) as refused:
                 async with watching(gateway):
@@ -245,8 +245,8 @@ def test_who_has_shown_no_key_takes_no_watchers_place(monkeypatch: pytest.Monkey
             strangers = [await crowd.enter_async_context(watching(gateway)) for _ in range(4)]
             async with watching(gateway, key=API_KEY) as console:
                 assert (await console.hear())["type"] == "hello"
-            assert gateway._site is not None
-            hub = gateway._site.events
+            assert gateway._services is not None
+            hub = gateway._services.events
             await until(lambda: len(hub._connections) == 4)
             await crowd.enter_async_context(watching(gateway))
             await until(lambda: hub.full)
@@ -278,8 +278,8 @@ def test_a_watcher_that_does_not_read_is_cut_and_the_call_goes_on(monkeypatch: p
             await reads.hear("hello")
             await deaf.hear("hello")
             deaf.socket.transport.pause_reading()
-            assert gateway._site is not None
-            hub = gateway._site.events
+            assert gateway._services is not None
+            hub = gateway._services.events
             text = "x" * 30_000
             for number in range(1000):
                 if len(hub._connections) == 1:

@@ -1,4 +1,4 @@
-"""The door of the port: which protocol a connection speaks, and how long it may take to say so."""
+"""The first request of a connection: which protocol a connection speaks, and how long it may take to say so."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import datetime
 import gc
 import ipaddress
 import ssl
-import threading
 from pathlib import Path
 
 import httpx
@@ -21,7 +20,6 @@ from piopiy_pipeline.gateway import Gateway, GatewayError, server
 from piopiy_pipeline.gateway.api import http_server as serving
 from piopiy_pipeline.gateway.api import request_limits as bounds
 from piopiy_pipeline.gateway.port import first_request as http
-from piopiy_pipeline.gateway.startup import GatewayServices
 from tests.support.gateway_peers import (
     AGENT_ID,
     AGENT_TOKEN,
@@ -78,60 +76,14 @@ def test_both_protocols_are_understood_byte_by_byte_and_in_one_piece() -> None:
     asyncio.run(story())
 
 
-def test_a_request_that_comes_before_the_api_is_loaded_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = threading.Event()
-    build = GatewayServices._build
-
-    def build_later(site: GatewayServices) -> object:
-        assert asked.wait(20)
-        return build(site)
-
-    monkeypatch.setattr(GatewayServices, "_build", build_later)
-
-    async def story() -> None:
-        async with (
-            Gateway(config()) as gateway,
-            raw(gateway) as early,
-            raw(gateway) as gone,
-            client(gateway) as web,
-        ):
-            await early.say(INFO[:20])
-            await gone.say(INFO)
-            assert (await web.get("/healthz")).text.startswith("piopiy gateway"), "needs nothing to be loaded"
-            async with agent(gateway) as one, caller(gateway) as line:
-                await one.take()
-                await line.hear("answered")
-            await early.say(INFO[20:] + INFO)
-            gone.writer.transport.abort()
-            asked.set()
-            assert [(await early.answer())[0] for _ in range(2)] == [200, 200]
-
-    asyncio.run(story())
-
-
-@pytest.mark.parametrize("why", ["too slow", "broken"])
-def test_without_the_api_a_request_is_503_and_calls_go_on(why: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    closing = threading.Event()
-
-    def build(_: GatewayServices) -> object:
-        if why == "broken":
-            raise RuntimeError("no such library")
-        closing.wait(20)
-        raise RuntimeError("too late")
-
-    monkeypatch.setattr(GatewayServices, "_build", build)
-    monkeypatch.setattr(http, "SITE_S", 0.05 if why == "too slow" else 20)
-
+def test_the_first_request_finds_the_api_and_the_health_check_answers_get_and_head() -> None:
     async def story() -> None:
         async with Gateway(config()) as gateway, client(gateway) as web:
-            answer = await web.get("/api/info")
-            assert (answer.status_code, "log says why" in answer.json()["error"]) == (503, True)
-            async with agent(gateway) as one, caller(gateway) as line:
-                await one.take()
-                await line.hear("answered")
-            closing.set()
-            with pytest.raises(GatewayError, match="HTTP side could not be loaded"):
-                await gateway.ready()
+            assert (await web.get("/api/info")).status_code == 200
+            health = await web.get("/healthz")
+            assert (health.status_code, health.text.startswith("piopiy gateway")) == (200, True)
+            head = await web.head("/healthz")
+            assert (head.status_code, head.text) == (200, "")
 
     asyncio.run(story())
 
@@ -236,10 +188,10 @@ def test_a_client_that_takes_no_answer_is_cut(monkeypatch: pytest.MonkeyPatch, t
             await gateway.ready()
             one.reader._transport.pause_reading()  # type: ignore[attr-defined]  # the writer's, by its full type
             await one.say(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert gateway._crowd is not None
-            crowd = gateway._crowd
-            await until(lambda: len(crowd) == 1)
-            await until(lambda: len(crowd) == 0)
+            assert gateway._connections is not None
+            connections = gateway._connections
+            await until(lambda: len(connections) == 1)
+            await until(lambda: len(connections) == 0)
 
     asyncio.run(story())
 
@@ -256,9 +208,9 @@ def test_100_idle_connections_hinder_nobody_and_are_let_go(monkeypatch: pytest.M
             async with agent(gateway) as one, caller(gateway) as line:
                 await one.take()
                 await line.hear("answered")
-            assert gateway._crowd is not None
-            crowd = gateway._crowd
-            await until(lambda: len(crowd) == 0)
+            assert gateway._connections is not None
+            connections = gateway._connections
+            await until(lambda: len(connections) == 0)
 
     asyncio.run(story())
 
@@ -270,13 +222,13 @@ def test_http_and_websockets_are_counted_together() -> None:
             client(gateway, limits=httpx.Limits(max_connections=300)) as web,
         ):
             await gateway.ready()
-            assert gateway._crowd is not None
+            assert gateway._connections is not None
             sockets = [
                 await connect(f"{gateway.url}/agent", additional_headers=bearer(AGENT_TOKEN), proxy=None)
                 for _ in range(3)
             ]
             idle = [await asyncio.open_connection("127.0.0.1", gateway.port) for _ in range(254)]
-            await until(lambda: len(gateway._crowd or ()) == 257)
+            await until(lambda: len(gateway._connections or ()) == 257)
             assert (await web.get("/api/info")).status_code == 200
             with pytest.raises(httpx.TransportError):
                 async with client(gateway) as other:
@@ -285,7 +237,7 @@ def test_http_and_websockets_are_counted_together() -> None:
                 await socket.close()
             for _, writer in idle:
                 writer.close()
-            await until(lambda: len(gateway._crowd or ()) == 1)
+            await until(lambda: len(gateway._connections or ()) == 1)
 
     asyncio.run(story())
 
@@ -300,7 +252,7 @@ def test_closing_lets_an_answer_in_progress_end_and_cuts_idle_connections(
         gateway = Gateway(config(api_keys=[API_KEY]))
         await gateway.start()
         await gateway.ready()
-        assert gateway._site is not None
+        assert gateway._services is not None
         reached, go_on = asyncio.Event(), asyncio.Event()
 
         async def slow_page(**_: object) -> object:
@@ -308,8 +260,8 @@ def test_closing_lets_an_answer_in_progress_end_and_cuts_idle_connections(
             await go_on.wait()
             return await real_page(limit=1)
 
-        real_page = gateway._site._recent.page
-        monkeypatch.setattr(type(gateway._site._recent), "page", lambda _, **how: slow_page(**how))
+        real_page = gateway._services.recent.page
+        monkeypatch.setattr(type(gateway._services.recent), "page", lambda _, **how: slow_page(**how))
         async with client(gateway) as web, raw(gateway) as idle, raw(gateway) as fresh:
             await idle.say(INFO)
             await idle.answer()
@@ -334,14 +286,14 @@ def test_a_request_that_never_ends_does_not_hold_up_the_close(monkeypatch: pytes
     async def story() -> None:
         async with Gateway(config(api_keys=[API_KEY])) as gateway:
             await gateway.ready()
-            assert gateway._site is not None
+            assert gateway._services is not None
             reached = asyncio.Event()
 
             async def never(**_: object) -> None:
                 reached.set()
                 await asyncio.Event().wait()
 
-            monkeypatch.setattr(type(gateway._site._recent), "page", lambda _, **how: never(**how))
+            monkeypatch.setattr(type(gateway._services.recent), "page", lambda _, **how: never(**how))
             async with raw(gateway) as one:
                 head = f"GET /api/calls HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {API_KEY}\r\n\r\n"
                 await one.say(head.encode())

@@ -1,4 +1,4 @@
-"""How the port is opened: room for as many open files as there may be calls."""
+"""How the port is opened: as many open files as there may be calls."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from loguru import logger
 
 from piopiy_pipeline.gateway.config import GatewayConfig
-from piopiy_pipeline.gateway.port.listening import make_room
+from piopiy_pipeline.gateway.port.listening import raise_open_file_limit
 
 UNLIMITED = resource.RLIM_INFINITY
 
@@ -39,7 +39,7 @@ def test_as_many_files_as_the_calls_may_need_are_asked_for(
     monkeypatch.setattr(resource, "getrlimit", lambda _: allowed)
     monkeypatch.setattr(resource, "setrlimit", lambda _, limits: asked.append(limits))
     with warnings() as told:
-        make_room(GatewayConfig(max_calls=600), 1600)
+        raise_open_file_limit(GatewayConfig(max_calls=600), 1600)
     assert asked == ([] if then is None else [then])
     assert told == []
 
@@ -49,7 +49,7 @@ def test_where_there_is_not_enough_room_the_operator_is_told(monkeypatch: pytest
     monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 1024))
     monkeypatch.setattr(resource, "setrlimit", lambda _, limits: asked.append(limits))
     with warnings() as told:
-        make_room(GatewayConfig(max_calls=600), 1600)
+        raise_open_file_limit(GatewayConfig(max_calls=600), 1600)
     assert asked == [(1024, 1024)]
     assert "600 calls may need 2328 open files" in told[0]
     assert "max_calls" in told[0]
