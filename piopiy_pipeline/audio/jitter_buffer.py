@@ -26,11 +26,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from piopiy_pipeline.audio.concealment import Concealer, shorten
-from piopiy_pipeline.audio.playout import FRAME_MS
+from piopiy_pipeline.audio.frame import FRAME_S, frame_samples
 
 __all__ = ["JitterBuffer", "JitterStats", "MediaPacket", "Taken"]
 
-FRAME_S = FRAME_MS / 1000
 _WINDOW = 500  # packets, 10 s: so far back goes the memory of how late they come
 _COVERED = 0.98  # of the packets are to come in time
 _MARGIN_S = 0.005
@@ -111,7 +110,7 @@ class JitterBuffer:
             )
         self.rate = rate
         self._min_s, self._initial_s, self._max_s = min_ms / 1000, initial_ms / 1000, max_ms / 1000
-        self._frame = rate * FRAME_MS // 1000
+        self._frame = frame_samples(rate)
         self._longest = int(0.12 * rate)
         self._concealer = Concealer(rate=rate)
         self._received = self._late = self._duplicate = self._reordered = self._dropped = 0

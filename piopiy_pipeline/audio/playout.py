@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from piopiy_pipeline.audio.frame import FRAME_MS, FRAME_S, frame_bytes
+
 __all__ = ["FRAME_MS", "Playout", "PlayoutError", "Progress", "Tick"]
 
-FRAME_MS = 20
-FRAME_S = FRAME_MS / 1000
 _EARLY_S = 0.001  # a timer that fires this early is on time
 
 
@@ -67,7 +67,7 @@ class Playout:
         self.position = 0
         self.gaps = 0
         self.worst_gap_s = 0.0
-        self._frame_bytes = rate * FRAME_MS // 1000 * 2
+        self._frame_bytes = frame_bytes(rate)
         self._limit_bytes = int(limit_s * rate) * 2
         self._report_samples = rate * played_every_ms // 1000
         self._catch_up = max(1, catch_up_ms // FRAME_MS)

@@ -16,7 +16,7 @@ __all__ = ["SILENCE_PEAK", "SpeechBounds", "first_sound", "last_sound", "speech_
 SILENCE_PEAK = 100
 """A received sample is silence below this (-50 dBFS): codecs, resamplers and dither stay under it."""
 
-_FRAME_S = 0.005
+_WINDOW_S = 0.005
 _FLOOR_DBFS = -60.0
 _BELOW_PEAK_DB = 36.0
 _ABOVE_NOISE_DB = 9.0
@@ -37,7 +37,7 @@ def speech_bounds(pcm: NDArray[np.int16], rate: int) -> SpeechBounds | None:
     Speech is what lies within 36 dB of the loudest 5 ms and stands 9 dB out of the recording's own
     noise; bursts shorter than 20 ms are clicks. None when there is none.
     """
-    size = max(1, int(rate * _FRAME_S))
+    size = max(1, int(rate * _WINDOW_S))
     count = -(-pcm.size // size)
     if count == 0:
         return None

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from piopiy_pipeline.audio.playout import FRAME_MS
+from piopiy_pipeline.audio.frame import frame_bytes
 
 __all__ = ["Tone", "ToneName"]
 
@@ -47,5 +47,5 @@ def _period(name: ToneName, rate: int) -> Sequence[bytes]:
         start = int(start_s * rate)
         sound[start : start + at.size] += level * edge * np.sin(2 * np.pi * hz * at)
     pcm = (32767 * sound).astype("<i2").tobytes()
-    size = rate * FRAME_MS // 1000 * 2
+    size = frame_bytes(rate)
     return tuple(pcm[i : i + size] for i in range(0, len(pcm), size))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from piopiy_pipeline.audio.playout import FRAME_S
+from piopiy_pipeline.audio.frame import FRAME_S
 
 __all__ = ["HeardSpeech", "PlayedSpeech"]
 

@@ -21,7 +21,7 @@ from piopiy_pipeline.services.workers import WorkerFailed, WorkerLost, WorkerPoo
 
 __all__ = ["EspeakTTSService", "EspeakTTSSettings", "clauses", "espeak_pool"]
 
-FRAME_S = 0.2
+CHUNK_S = 0.2
 """Audio in one frame."""
 PAUSE_S = 0.25
 """Silence between two sentences of one turn."""
@@ -99,7 +99,7 @@ class EspeakTTSService(TTSService):
                     pcm = bytes(2 * pause) + pcm
                     words = [(word, second + pause / rate) for word, second in words]
                 self._spoken_s[context_id] = start + len(pcm) / 2 / rate
-                step = int(FRAME_S * rate) * 2
+                step = int(CHUNK_S * rate) * 2
                 for at in range(0, len(pcm), step):
                     ends = (at + step) / 2 / rate
                     begun = [(word, start + second) for word, second in words if second < ends]

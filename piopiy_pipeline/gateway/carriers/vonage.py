@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import jwt
 from pydantic import Field
 
-from piopiy_pipeline.audio.playout import FRAME_MS
+from piopiy_pipeline.audio.frame import frame_bytes
 from piopiy_pipeline.gateway.carriers import kit
 from piopiy_pipeline.gateway.carriers.config import CarrierName, VonageConfig
 
@@ -80,7 +80,7 @@ class VonageStream(kit.CarrierStream):
 
     def send_audio(self, pcm: bytes) -> list[kit.Wire]:
         # Vonage plays pieces of another size with noise.
-        return [pcm.ljust(self.format.rate * FRAME_MS // 1000 * 2, b"\0")]
+        return [pcm.ljust(frame_bytes(self.format.rate), b"\0")]
 
     def clear(self) -> list[kit.Wire]:
         return [{"action": "clear"}]

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from loguru import logger
 
+from piopiy_pipeline.audio.frame import frame_samples
 from piopiy_pipeline.audio.growing_wav import GrowingWav, Piece
-from piopiy_pipeline.audio.playout import FRAME_MS
 from piopiy_pipeline.call import CallInfo
 from piopiy_pipeline.gateway.recordings.tracks import Track
 from piopiy_pipeline.offload import Lane
@@ -150,7 +150,7 @@ class CallRecording:
         self._file = GrowingWav(recorder.folder / path, rate)
         self._caller = Track(rate, joins_s=CALLER_JOINS_S)
         self._bot = Track(rate, joins_s=BOT_JOINS_S)
-        self._frame = rate * FRAME_MS // 1000
+        self._frame = frame_samples(rate)
         self._sent = 0  # all before this position was handed over
         self._write_at = 0.0
         self._running = False

@@ -19,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from piopiy_pipeline.audio import g711
+from piopiy_pipeline.audio.frame import frame_bytes, frame_samples
 from piopiy_pipeline.audio.opus import CLOCK, OpusDecoder, OpusEncoder, OpusError
 from piopiy_pipeline.audio.resample import Resampler
 
 __all__ = ["CODECS", "LONGEST_MS", "Codec", "CodecError", "OpusCodec", "codec_rate", "make_codec", "preload"]
 
-FRAME_MS = 20
 LONGEST_MS = 120
 """The longest packet: RFC 7587 allows no longer ones of Opus, and nobody sends longer ones of the others."""
 WIDEBAND = 16000
@@ -72,7 +72,7 @@ class _G711(Codec):
         self.name = name
         self._encode = encode
         self._low, self._high = _halves(decode)
-        self._silence = bytes([silence]) * (self.rate * FRAME_MS // 1000)
+        self._silence = bytes([silence]) * frame_samples(self.rate)
 
     def encode(self, pcm: bytes) -> bytes:
         return self._encode(np.frombuffer(pcm, "<i2")).tobytes()
@@ -101,7 +101,7 @@ class _G722(Codec):
     """FFmpeg's G.722, at 64 kbit/s."""
 
     name, rate, clock = "G722", 16000, 8000
-    _frame = rate * FRAME_MS // 1000
+    _frame = frame_samples(rate)
 
     def __init__(self) -> None:
         from av.audio.codeccontext import AudioCodecContext
@@ -153,7 +153,7 @@ class OpusCodec(Codec):
     def __init__(self, rate: int = WIDEBAND) -> None:
         self.rate = rate
         self._encoder, self._decoder = OpusEncoder(rate, bit_rate=24_000), OpusDecoder(rate)
-        self._quiet = bytes(2 * (rate * FRAME_MS // 1000))
+        self._quiet = bytes(frame_bytes(rate))
 
     def encode(self, pcm: bytes) -> bytes:
         return self._encoder.encode(pcm)

@@ -12,6 +12,8 @@ from collections import deque
 from struct import Struct
 from typing import NamedTuple
 
+from piopiy_pipeline.audio.frame import frame_samples
+
 __all__ = ["KEYS", "MAX_QUEUED", "KeyPacket", "KeyReceiver", "KeySender"]
 
 KEYS = "0123456789*#ABCD"
@@ -25,7 +27,6 @@ _VOLUME = 10  # -10 dBm0, as telephones send
 _LONGEST = 0xFFFF
 _LATE = 1 << 16  # a timestamp that is further back is from a sender with another clock, and not late
 _TONE_FRAMES, _PAUSE_FRAMES, _ENDS = 8, 4, 3
-_FRAME_MS = 20
 
 
 class KeyReceiver:
@@ -87,7 +88,7 @@ class KeySender:
     """
 
     def __init__(self, *, clock: int) -> None:
-        self._step = clock * _FRAME_MS // 1000
+        self._step = frame_samples(clock)
         self._waiting: deque[int] = deque()
         self._code: int | None = None
         self._frame = 0

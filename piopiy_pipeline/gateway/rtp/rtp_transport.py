@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from struct import Struct
 
+from piopiy_pipeline.audio.frame import FRAME_S
 from piopiy_pipeline.gateway.access.networks import canonical_host, socket_host
 from piopiy_pipeline.gateway.rtp.packet import MAX_DATAGRAM
 from piopiy_pipeline.gateway.rtp.ports import MediaSockets
@@ -30,7 +31,6 @@ STRANGERS_PER_TICK = 256
 """Packets of any source that are read at once: those of others cost little, and must not delay the caller's."""
 RTCP_TICKS = 10
 """The RTCP socket is read at every tenth tick."""
-FRAME_S = 0.02
 _LONGEST_WAIT_S = 10.0  # of a packet in a socket: a wall clock that is set must not make it days
 _DRIFT_S = 1e-5  # for each reading: two clocks of one machine drift apart more slowly
 _ANCILLARY = socket.CMSG_SPACE(16)

@@ -11,14 +11,13 @@ from random import Random
 
 import numpy as np
 
+from piopiy_pipeline.audio.frame import FRAME_S, frame_bytes, frame_samples
 from piopiy_pipeline.gateway.rtp.codecs import Codec
 from piopiy_pipeline.gateway.rtp.dtmf import KEYS, KeySender
 from piopiy_pipeline.gateway.rtp.packet import build_rtp
 
 __all__ = ["RtpSender", "key_tone"]
 
-FRAME_MS = 20
-FRAME_S = FRAME_MS / 1000
 _ROWS, _COLUMNS = (697, 770, 852, 941), (1209, 1336, 1477, 1633)
 _PAD = "123A456B789C*0#D"
 _TONE_S, _PAUSE_S = 0.16, 0.08
@@ -65,7 +64,7 @@ class RtpSender:
         self.codec = codec
         self._payload_type = payload_type
         self._event_type = event_type
-        self._step = codec.clock * FRAME_MS // 1000
+        self._step = frame_samples(codec.clock)
         self._keys = KeySender(clock=codec.clock)
 
     @property
@@ -145,5 +144,5 @@ def key_tone(key: str, rate: int) -> list[bytes]:
     at = np.arange(int(_TONE_S * rate)) / rate
     tone = np.sin(2 * np.pi * _ROWS[row] * at) + np.sin(2 * np.pi * _COLUMNS[column] * at)
     sound = np.concatenate((tone * _TONE_PEAK, np.zeros(int(_PAUSE_S * rate)))).astype("<i2").tobytes()
-    size = rate * FRAME_MS // 1000 * 2
+    size = frame_bytes(rate)
     return [sound[start : start + size] for start in range(0, len(sound), size)]

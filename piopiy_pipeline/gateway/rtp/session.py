@@ -9,6 +9,7 @@ from __future__ import annotations
 from random import Random
 from typing import NamedTuple
 
+from piopiy_pipeline.audio.frame import FRAME_S
 from piopiy_pipeline.gateway.access.networks import canonical_host, parse_address
 from piopiy_pipeline.gateway.rtp.codecs import Codec, OpusCodec, make_codec
 from piopiy_pipeline.gateway.rtp.packet import RtpError, is_rtcp, parse_rtp
@@ -19,7 +20,6 @@ from piopiy_pipeline.gateway.sip.sdp.negotiation import AgreedMedia
 
 __all__ = ["RtpSession", "RtpTick", "reachable"]
 
-FRAME_S = 0.02
 UNPROVEN_S = 5.0
 """How long speech is sent to an address from which nothing has come."""
 MOST_FRAMES = 20

@@ -11,8 +11,8 @@ import heapq
 from collections.abc import Callable
 from typing import Literal
 
+from piopiy_pipeline.audio.frame import frame_bytes
 from piopiy_pipeline.audio.jitter_buffer import JitterBuffer, JitterStats, MediaPacket
-from piopiy_pipeline.audio.playout import FRAME_MS
 from piopiy_pipeline.testing.line.impairment import ImpairedPath
 from piopiy_pipeline.testing.line.line import Line, LineSound
 
@@ -41,7 +41,7 @@ class Wire:
     ) -> None:
         self.rate = rate
         self.direction = direction
-        self._frame_bytes = rate * FRAME_MS // 1000 * 2
+        self._frame_bytes = frame_bytes(rate)
         noisy = direction == "to_bot" and line.noise is not None
         self._sound = LineSound(line, rate=rate, seed=seed, noise=noisy) if noisy or line.narrow else None
         own = line.to_bot if direction == "to_bot" else line.to_caller

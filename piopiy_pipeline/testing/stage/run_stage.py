@@ -24,6 +24,7 @@ from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.workers.runner import WorkerRunner
 
+from piopiy_pipeline.audio.frame import FRAME_S, frame_bytes
 from piopiy_pipeline.audio.wav import read_wav
 from piopiy_pipeline.testing.stage.stage_run import Moment, StageRun
 from piopiy_pipeline.testing.virtual_time.stuck import where
@@ -31,7 +32,6 @@ from piopiy_pipeline.testing.virtual_time.virtual_loop import run_virtual
 
 __all__ = ["At", "Item", "Stage", "Upstream", "Wait", "run_chain", "run_stage"]
 
-FRAME_S = 0.02
 """Audio in one frame of a recording."""
 START_S = 10.0
 """How long a chain may take to start, of its own time."""
@@ -170,7 +170,7 @@ def _schedule(items: Iterable[Item], *, rate: int, gap_s: float) -> list[_Due]:
 
 
 def _audio(pcm: NDArray[np.int16], rate: int) -> list[InputAudioRawFrame]:
-    step = int(rate * FRAME_S) * 2
+    step = frame_bytes(rate)
     data = pcm.tobytes()
     pieces = (data[i : i + step].ljust(step, b"\0") for i in range(0, len(data), step))
     return [InputAudioRawFrame(audio=piece, sample_rate=rate, num_channels=1) for piece in pieces]
