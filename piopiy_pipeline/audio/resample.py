@@ -93,12 +93,12 @@ class Resampler:
         return tail[: 2 * ceil(held * self._phases / self._step)]
 
 
-@lru_cache(maxsize=64)
 def resampler_between(rate_in: int, rate_out: int) -> Resampler | None:
-    """Return a resampler from `rate_in` to `rate_out` Hz, or None where the rates are the same."""
+    """Return a new resampler from `rate_in` to `rate_out` Hz, or None where the rates are the same."""
     return None if rate_in == rate_out else Resampler(rate_in, rate_out)
 
 
+@lru_cache(maxsize=64)
 def _matrix(step: int, phases: int, half: int) -> NDArray[np.float32]:
     """[inputs a block needs, outputs it makes]: the filter once for each output, shifted to its place.
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from piopiy_pipeline.audio.resample import Resampler
+from piopiy_pipeline.audio.resample import Resampler, resampler_between
 
 PAIRS = [
     (24000, 16000),
@@ -104,3 +104,13 @@ def test_half_a_sample_and_rates_without_a_simple_ratio_are_errors() -> None:
         Resampler(16001, 16000)
     with pytest.raises(ValueError, match="positive"):
         Resampler(0, 16000)
+
+
+def test_two_streams_of_the_same_rates_do_not_share_what_came_before() -> None:
+    one, other = resampler_between(8000, 16000), resampler_between(8000, 16000)
+    assert one is not None
+    assert other is not None
+    expected = Resampler(8000, 16000).process(bytes(320))
+    one.process(b"\xff\x3f" * 160)
+    assert other.process(bytes(320)) == expected
+    assert resampler_between(8000, 8000) is None
