@@ -1,9 +1,9 @@
-"""Recordings of calls: both sides, as they were heard, on disk while the call goes on.
+"""Recordings of calls: stereo WAV files of both sides, written while the call goes on.
 
-The caller is on the left, as its sound arrived; the bot on the right, as it left the playout clock.
+The caller is on the left channel, as the audio arrived. The bot is on the right, as it left the playout clock.
 Both are placed by the gateway's clock, so that what overlapped in the call overlaps in the file.
-Pieces of a second go to a thread, and nothing else ever waits for the disk: one that stalls or is full
-loses sound, which is counted and logged, and the call goes on.
+A thread writes one second at a time, and nothing else ever waits for the disk. A disk that stalls or is full
+loses audio, which is counted and logged, and the call goes on.
 """
 
 from __future__ import annotations
@@ -26,24 +26,26 @@ from piopiy_pipeline.offload import Lane
 __all__ = ["CallRecording", "GatewayRecorder"]
 
 WRITE_S = 1.0
-"""How often the sound of a call goes to disk."""
+"""How often the audio of a call is written."""
 HOLD_S = 1.0
-"""The last second is held back, because what comes after a stall belongs before it."""
+"""How much of the end is held back, because audio that comes after a stall belongs before it."""
 WAITING_S = 5.0
-"""More sound than this does not wait for a disk that stalls."""
+"""How much audio waits for a disk that stalls. More than this is lost."""
 CLOSE_S = 3.0
+"""How long `GatewayRecorder.close` waits for the disk."""
 CALLER_JOINS_S = 0.12
+"""A gap in the caller's audio up to this is taken for network jitter. See `Track`."""
 BOT_JOINS_S = 0.04
-MAX_TAPES = 2_000
-"""So many calls are remembered, should they be recorded again."""
+"""A gap in the bot's audio up to this is taken for jitter of the frame clock."""
+MAX_RECORDINGS = 2_000
+"""How many calls are remembered, so that a recording can be begun again and go on in its file."""
 _CALL_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class GatewayRecorder:
-    """Records calls into `folder`, one file a call, in a folder for each day (UTC).
+    """Records calls, each into a file of its own, in a folder for each day (UTC).
 
-    Implements `soundpath.Recordings`. `on_finished` is called with a call's id and its file's path below `folder` when
-    a recording is complete. `wall` is Unix time in seconds. Calls of one event loop.
+    Implements `media_path.Recordings`. All its calls run on one event loop.
     """
 
     def __init__(
@@ -53,40 +55,53 @@ class GatewayRecorder:
         on_finished: Callable[[str, str], None] = lambda call_id, path: None,
         wall: Callable[[], float] = time.time,
     ) -> None:
+        """Args:
+        folder: Where recordings are written.
+        on_finished: Called with a call's id and the path of its file below `folder` when a recording is complete.
+        wall: Unix time, in seconds.
+        """
         self.folder = folder
         self.lost_s = 0.0
-        """Sound that the disk did not take, in seconds of calls."""
+        """Audio that could not be written, in seconds."""
         self._on_finished = on_finished
         self._wall = wall
         self._lane = Lane("recorder", threads=1)
-        self._tapes: dict[str, CallRecording] = {}
+        self._recordings: dict[str, CallRecording] = {}
         self._open: set[CallRecording] = set()
         self._failing = False
         self._closed = False
 
     def begin(self, info: CallInfo, rate: int) -> CallRecording | None:
-        """Record a call at `rate` Hz from now on. Begun again, it goes on in the same file, after a silence."""
+        """Record a call from now on. Begun again, it goes on in the same file, after silence.
+
+        Args:
+            info: The call. Its id becomes the name of the file.
+            rate: The sample rate of the call's leg, in Hz.
+
+        Returns:
+            What takes the audio; None, with a log line, if the call cannot be recorded.
+        """
         if self._closed or not _CALL_ID.fullmatch(info.call_id):
             why = "the gateway is shutting down" if self._closed else "its id makes no file name"
             logger.error("call {} is not recorded: {}", info.call_id[:80], why)
             return None
-        tape = self._tapes.get(info.call_id)
-        if tape is None:
+        recording = self._recordings.get(info.call_id)
+        if recording is None:
             day = datetime.fromtimestamp(self._wall(), UTC).date().isoformat()
-            tape = CallRecording(self, info.call_id, f"{day}/{info.call_id}.wav", rate)
-            self._tapes[info.call_id] = tape
+            recording = CallRecording(self, info.call_id, f"{day}/{info.call_id}.wav", rate)
+            self._recordings[info.call_id] = recording
             self._forget_oldest()
-        tape.resume()
-        self._open.add(tape)
-        return tape
+        recording.resume()
+        self._open.add(recording)
+        return recording
 
     async def close(self) -> None:
-        """End every recording, and wait some seconds at most until that is on disk. May be called again."""
+        """End all recordings, and wait at most `CLOSE_S` for the disk. May be called more than once."""
         self._closed = True
-        for tape in tuple(self._open):
-            tape.close()
+        for recording in tuple(self._open):
+            recording.close()
         deadline = asyncio.get_running_loop().time() + CLOSE_S
-        while jobs := [job for tape in self._open for job in tape.jobs]:
+        while jobs := [job for recording in self._open for job in recording.jobs]:
             left = deadline - asyncio.get_running_loop().time()
             if left <= 0:
                 break
@@ -95,54 +110,54 @@ class GatewayRecorder:
             logger.error("{} recordings could not be completed: the disk does not answer", len(self._open))
         self._lane.close()
 
-    # ------------------------------------------------------------------ for tapes
+    # ------------------------------------------------------------------ for `CallRecording`
 
     def write(
         self, file: GrowingWav, upto: int, caller: list[Piece], bot: list[Piece], last: bool
     ) -> asyncio.Future[None]:
-        """Have a tape's sound written. Raises `BlockingIOError` when far too much waits."""
+        """Have the audio of a recording written. Raises `BlockingIOError` when far too much waits."""
         return self._lane.submit(_write, file, upto, caller, bot, last)
 
-    def written(self, tape: CallRecording, error: BaseException | None, seconds: float) -> None:
-        """A tape's sound is on disk, or is not."""
+    def written(self, recording: CallRecording, error: BaseException | None, seconds: float) -> None:
+        """Note that audio of a recording was written, or was lost because of `error`."""
         if error is not None:
-            self.lose(seconds, f"cannot write {tape.path}: {getattr(error, 'strerror', None) or error}")
+            self.lose(seconds, f"cannot write {recording.path}: {getattr(error, 'strerror', None) or error}")
         elif self._failing:
             self._failing = False
             logger.info("recordings are written again; lost so far: {:.0f} s", self.lost_s)
 
     def lose(self, seconds: float, why: str) -> None:
-        """Sound that will not be on disk. Told once until it works again."""
+        """Count audio that is lost. It is logged once until writing works again."""
         self.lost_s += seconds
         if not self._failing:
             self._failing = True
-            logger.error("recordings: {}. Calls go on, and their sound is lost until it works again", why)
+            logger.error("recordings: {}. Calls go on, and their audio is lost until it works again", why)
 
-    def finished(self, tape: CallRecording) -> None:
-        """All of a tape that was closed is on disk."""
-        self._open.discard(tape)
-        if tape.exists:
-            self._on_finished(tape.call_id, tape.path)
+    def finished(self, recording: CallRecording) -> None:
+        """Note that a recording that was closed is completely on disk."""
+        self._open.discard(recording)
+        if recording.exists:
+            self._on_finished(recording.call_id, recording.path)
 
     def _forget_oldest(self) -> None:
-        while len(self._tapes) > MAX_TAPES:
-            oldest = next((one for one in self._tapes.values() if one not in self._open), None)
+        while len(self._recordings) > MAX_RECORDINGS:
+            oldest = next((one for one in self._recordings.values() if one not in self._open), None)
             if oldest is None:
                 return
-            del self._tapes[oldest.call_id]
+            del self._recordings[oldest.call_id]
 
 
 class CallRecording:
-    """The recording of one call. Implements `soundpath.Tap`: nothing here waits."""
+    """The recording of one call. Implements `media_path.RecordingTap`. Nothing here waits."""
 
     def __init__(self, recorder: GatewayRecorder, call_id: str, path: str, rate: int) -> None:
         self.call_id = call_id
         self.path = path
-        """Below the recorder's folder."""
+        """The path of the file, below the recorder's folder."""
         self.exists = False
-        """Whether there is a file."""
+        """Whether the file exists."""
         self.jobs: list[asyncio.Future[None]] = []
-        """What is on its way to the disk."""
+        """The writes that are under way."""
         self._recorder = recorder
         self._rate = rate
         self._loop = asyncio.get_running_loop()
@@ -151,12 +166,12 @@ class CallRecording:
         self._caller = Track(rate, joins_s=CALLER_JOINS_S)
         self._bot = Track(rate, joins_s=BOT_JOINS_S)
         self._frame = frame_samples(rate)
-        self._sent = 0  # all before this position was handed over
+        self._sent = 0  # audio before this position was handed over
         self._write_at = 0.0
         self._running = False
 
     def resume(self) -> None:
-        """From now on, whatever comes is recorded."""
+        """Record what comes from now on."""
         if not self._running:
             self._running = True
             start = self._position(self._loop.time())
@@ -166,7 +181,7 @@ class CallRecording:
             self._write_at = self._loop.time() + WRITE_S
 
     def caller(self, pcm: bytes) -> None:
-        """What the caller said, as it came."""
+        """Take the caller's audio, as it arrives: PCM16 mono of any length."""
         if self._running:
             now = self._loop.time()
             self._caller.add(pcm, self._position(now))
@@ -174,7 +189,7 @@ class CallRecording:
                 self._write(now)
 
     def bot(self, frame: bytes) -> None:
-        """20 ms that leave now: the caller hears them until 20 ms from now."""
+        """Take 20 ms of the bot's audio, which leaves now and lasts until 20 ms from now."""
         if self._running:
             now = self._loop.time()
             self._bot.add(frame, self._position(now) + self._frame)
@@ -182,7 +197,7 @@ class CallRecording:
                 self._write(now)
 
     def close(self) -> None:
-        """Nothing follows, unless the recording is begun again."""
+        """End the recording. It can be begun again."""
         if not self._running:
             return
         self._running = False
@@ -213,7 +228,7 @@ class CallRecording:
             job.add_done_callback(lambda done: self._on_written(done, seconds))
 
     def _take(self, upto: int) -> tuple[float, list[Piece], list[Piece]]:
-        """How many seconds there are up to that position, and what both sides hold of them."""
+        """The length up to a position that was not handed over, in seconds, and its pieces of both sides."""
         seconds = max(0, upto - self._sent) / self._rate
         self._sent = max(upto, self._sent)
         return seconds, self._caller.take(self._sent), self._bot.take(self._sent)

@@ -1,9 +1,9 @@
-"""One side of a recording: where on the time line each piece of sound belongs. No I/O.
+"""One side of a recording: where on the timeline each piece of audio belongs. No I/O.
 
-Pieces come as the network and the loop please: late, then many at once. A piece that follows the last
-one closely is joined to it, sample for sample, so that jitter is not heard. One that comes after a
-pause is put where it was heard, and the pause is silence. When a pause turns out to have been a stall,
-because what follows comes faster than it can have been said, the pause is closed up again.
+Pieces arrive unevenly: late, then many at once. A piece that follows the last
+one closely is joined to it, sample for sample, so that jitter is not heard. A piece that comes after a
+pause is placed where it was heard, and the pause is silence. When more audio comes after a pause than can
+have been spoken since, the pause was a stall, and it is shortened again.
 """
 
 from __future__ import annotations
@@ -15,25 +15,29 @@ from piopiy_pipeline.audio.growing_wav import Piece
 __all__ = ["Track"]
 
 MOST_EARLY_S = 0.3
-"""A side whose clock runs fast gets this far ahead of ours; what is beyond it is left out."""
+"""How far a side whose clock runs fast may get ahead of ours. Audio beyond that is dropped."""
 
 
 class Track:
-    """See the module. `joins_s` is how long a silence before a piece is taken for jitter."""
+    """One side of a recording. All positions are in samples."""
 
     def __init__(self, rate: int, *, joins_s: float) -> None:
+        """Args:
+        rate: Sample rate, in Hz.
+        joins_s: A gap before a piece up to this is taken for jitter, and the piece is joined to the last one.
+        """
         self.dropped = 0
-        """Samples left out."""
+        """Samples that were dropped."""
         self._joins = int(joins_s * rate)
         self._most_early = int(MOST_EARLY_S * rate)
         self._starts: deque[int] = deque()
         self._sounds: deque[bytes] = deque()
         self._cursor = 0  # where the last piece ends
-        self._taken = 0  # all before this is on its way to the disk
-        self._pause: int | None = None  # the piece after the last pause, of those that wait
+        self._taken = 0  # audio before this was taken to be written
+        self._pause: int | None = None  # the index of the piece after the last pause, among those that wait
 
     def add(self, pcm: bytes, end: int) -> None:
-        """Sound that ended at the position `end` by the clock, if it came in time."""
+        """Add PCM16 that ends at the position `end` by the clock, if it came in time."""
         samples = len(pcm) // 2
         cursor = max(self._cursor, self._taken)
         if end - samples - cursor > self._joins:
@@ -54,11 +58,11 @@ class Track:
 
     @property
     def end(self) -> int:
-        """Where the last piece ends."""
+        """The position at which the last piece ends."""
         return self._cursor
 
     def take(self, upto: int) -> list[Piece]:
-        """The sound before `upto`. From now on nothing can be put there any more."""
+        """Remove and return the pieces before `upto`. Nothing can be placed there any more."""
         pieces: list[Piece] = []
         while self._starts and self._starts[0] < upto:
             start, sound = self._starts.popleft(), self._sounds.popleft()
@@ -75,14 +79,14 @@ class Track:
         return pieces
 
     def advance(self, position: int) -> None:
-        """Nothing can be put before `position` any more."""
+        """Place nothing before `position` from now on."""
         self._taken = max(self._taken, position)
 
     def _close_up(self, samples: int) -> int:
-        """Shorten the last pause by so many samples, or as far as it goes. Returns by how many it was."""
+        """Shorten the last pause by so many samples, or as far as possible. Returns by how many it was shortened."""
         assert self._pause is not None
         if self._pause == len(self._starts):
-            return 0  # the piece after the pause is the one that comes now, and lies where it was heard
+            return 0  # the piece after the pause is the one that comes now, and is placed where it was heard
         first = self._pause
         before = self._starts[first - 1] + len(self._sounds[first - 1]) // 2 if first else 0
         moved = min(samples, self._starts[first] - max(before, self._taken))

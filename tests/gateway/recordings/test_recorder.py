@@ -43,23 +43,23 @@ class Studio:
         )
 
     def begin(self, info: CallInfo = INFO) -> CallRecording:
-        tape = self.recorder.begin(info, RATE)
-        assert tape is not None
-        return tape
+        recording = self.recorder.begin(info, RATE)
+        assert recording is not None
+        return recording
 
 
 def sound(value: int, samples: int = FRAME) -> bytes:
     return array("h", [value] * samples).tobytes()
 
 
-async def speak(tape: CallRecording, seconds: float, *, caller: int = 0, bot: int = 0) -> None:
+async def speak(recording: CallRecording, seconds: float, *, caller: int = 0, bot: int = 0) -> None:
     """So long, in frames of 20 ms: what the caller said comes at its end, what the bot says at its beginning."""
     for _ in range(round(seconds / 0.02)):
         if bot:
-            tape.bot(sound(bot))
+            recording.bot(sound(bot))
         await asyncio.sleep(0.02)
         if caller:
-            tape.caller(sound(caller))
+            recording.caller(sound(caller))
 
 
 def read(path: Path) -> NDArray[np.int16]:
@@ -86,12 +86,12 @@ def studio(tmp_path: Path) -> Studio:
 
 def test_both_sides_are_in_the_file_where_they_were_heard(studio: Studio, tmp_path: Path) -> None:
     async def test() -> None:
-        tape = studio.begin()
-        await speak(tape, 1.0, bot=1)
-        await speak(tape, 2.0, caller=2)
-        await speak(tape, 0.5, caller=3, bot=4)  # a barge-in: both at once
-        await speak(tape, 1.5, caller=5)
-        tape.close()
+        recording = studio.begin()
+        await speak(recording, 1.0, bot=1)
+        await speak(recording, 2.0, caller=2)
+        await speak(recording, 0.5, caller=3, bot=4)  # a barge-in: both at once
+        await speak(recording, 1.5, caller=5)
+        recording.close()
         await studio.recorder.close()
 
     run(test)
@@ -104,9 +104,9 @@ def test_both_sides_are_in_the_file_where_they_were_heard(studio: Studio, tmp_pa
 
 def test_the_file_is_whole_while_the_call_goes_on(studio: Studio, tmp_path: Path) -> None:
     async def test() -> None:
-        tape = studio.begin()
+        recording = studio.begin()
         for second in range(1, 6):
-            await speak(tape, 1.0, caller=second)
+            await speak(recording, 1.0, caller=second)
             await asyncio.sleep(0.01)
             if second > 2:
                 assert len(read(tmp_path / NAME)) / RATE >= second - 2
@@ -118,15 +118,15 @@ def test_the_file_is_whole_while_the_call_goes_on(studio: Studio, tmp_path: Path
 
 def test_a_stall_of_the_network_or_the_loop_leaves_no_mark(studio: Studio, tmp_path: Path) -> None:
     async def test() -> None:
-        tape = studio.begin()
-        await speak(tape, 1.0, caller=1)
+        recording = studio.begin()
+        await speak(recording, 1.0, caller=1)
         await asyncio.sleep(0.6)
         for _ in range(30):
-            tape.caller(sound(2))
+            recording.caller(sound(2))
         for _ in range(30):  # the beats that were missed are played at once
-            tape.bot(sound(3))
-        await speak(tape, 1.0, caller=4, bot=5)
-        tape.close()
+            recording.bot(sound(3))
+        await speak(recording, 1.0, caller=4, bot=5)
+        recording.close()
         await studio.recorder.close()
 
     run(test)
@@ -140,11 +140,11 @@ def test_a_stall_of_the_network_or_the_loop_leaves_no_mark(studio: Studio, tmp_p
 
 def test_a_recording_that_was_ended_goes_on_in_the_same_file(studio: Studio, tmp_path: Path) -> None:
     async def test() -> None:
-        tape = studio.begin()
-        await speak(tape, 1.0, caller=1)
-        tape.close()
-        tape.close()
-        await speak(tape, 1.0, caller=2)  # a card number, say
+        recording = studio.begin()
+        await speak(recording, 1.0, caller=1)
+        recording.close()
+        recording.close()
+        await speak(recording, 1.0, caller=2)  # a card number, say
         again = studio.begin()
         await speak(again, 1.0, caller=3)
         again.close()
@@ -159,8 +159,8 @@ def test_calls_are_recorded_each_in_its_own_file_and_ended_with_the_gateway(
     studio: Studio, tmp_path: Path
 ) -> None:
     async def test() -> None:
-        tapes = [studio.begin(CallInfo("front-desk", f"call-{number}")) for number in range(20)]
-        await asyncio.gather(*(speak(tape, 0.5, caller=7) for tape in tapes))
+        recordings = [studio.begin(CallInfo("front-desk", f"call-{number}")) for number in range(20)]
+        await asyncio.gather(*(speak(recording, 0.5, caller=7) for recording in recordings))
         await studio.recorder.close()
         assert studio.recorder.begin(CallInfo("front-desk", "late"), RATE) is None
 
@@ -193,13 +193,13 @@ def test_a_full_disk_is_told_once_and_the_recording_goes_on_when_there_is_room(
 
     async def test() -> None:
         nonlocal full
-        tape = studio.begin()
-        await speak(tape, 3.0, caller=1)
+        recording = studio.begin()
+        await speak(recording, 3.0, caller=1)
         full = True
-        await speak(tape, 4.0, caller=2)
+        await speak(recording, 4.0, caller=2)
         full = False
-        await speak(tape, 4.0, caller=3)
-        tape.close()
+        await speak(recording, 4.0, caller=3)
+        recording.close()
         await studio.recorder.close()
 
     handler = logger.add(said.append, level="INFO", filter="piopiy_pipeline.gateway.recordings.recorder")
@@ -232,8 +232,8 @@ def test_a_disk_that_stalls_loses_sound_and_holds_neither_memory_nor_the_end(tmp
 
     async def test() -> None:
         loop = asyncio.get_running_loop()
-        tape = studio.begin()
-        await speak(tape, 30.0, caller=1)
+        recording = studio.begin()
+        await speak(recording, 30.0, caller=1)
         before = loop.time()
         await studio.recorder.close()
         assert loop.time() - before < 5
