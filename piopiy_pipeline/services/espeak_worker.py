@@ -19,7 +19,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from piopiy_pipeline.services.worker_process import serve
+from piopiy_pipeline.services.worker_loop import serve
 
 __all__ = ["MAX_TEXT", "EspeakVoice", "Speech", "word_times"]
 

@@ -25,7 +25,7 @@ from pocketsphinx import Decoder, NGramModel, get_model_path
 from piopiy_pipeline.audio.resample import Resampler
 from piopiy_pipeline.services.language_model import COMMON_PHRASES, arpa, normalise
 from piopiy_pipeline.services.lexicon import pronunciations
-from piopiy_pipeline.services.worker_process import serve
+from piopiy_pipeline.services.worker_loop import serve
 
 __all__ = ["Recogniser", "Widen", "narrowband"]
 

@@ -1,12 +1,11 @@
-"""Worker processes for native libraries that must not share the agent's process, reached by request and response.
+"""Worker processes for native libraries that must not share the agent's process, used by request and response.
 
-pocketsphinx holds the interpreter's lock while it decodes, and espeak-ng's state is global: in the
-agent's process the one would stop every call's audio and the other would crash. A worker is
-`python -m MODULE` on two pipes; `multiprocessing` is not used, because its children import the
-author's main script again, which in the ten-line style would start a second agent.
+pocketsphinx holds the interpreter's lock while it decodes, and espeak-ng has global state. In the
+agent's process, one would stop the audio of every call and the other would crash. A worker is
+``python -m MODULE`` on two pipes; `worker_loop` is its other side.
 
-A worker never pushes: it answers requests, in order. When it dies, whoever waits gets
-`WorkerLost`, and the next request starts another. It ends by itself when its parent is gone.
+A worker sends nothing but answers, in the order of the requests. When it dies, the requests that wait fail with
+`WorkerLost`, and the next request starts another process. It ends by itself when its parent is gone.
 """
 
 from __future__ import annotations
@@ -18,46 +17,48 @@ import pickle
 import select
 import struct
 import subprocess
-import sys
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 from loguru import logger
 
 from piopiy_pipeline.offload import Lane
+from piopiy_pipeline.worker_process import end_worker, start_worker
 
 __all__ = ["Lease", "Worker", "WorkerFailed", "WorkerLost", "WorkerPool", "close_pools", "shared_pool"]
 
 MAX_MESSAGE = 64 * 1024 * 1024
-"""Bytes of the largest message either way. A length beyond it means that the stream is out of step."""
+"""The largest message in either direction, in bytes. A length beyond it means that the stream is out of step."""
 
 _LENGTH = struct.Struct("<I")
-_ROOT = Path(__file__).resolve().parents[2]
 
 
 class WorkerLost(RuntimeError):
-    """The worker process died, or did not answer in time and was killed. State that it held is gone."""
+    """The worker process died, or did not answer in time and was killed. Its state is lost."""
 
 
 class WorkerFailed(RuntimeError):
-    """The worker is well and refused the request; the message says why."""
+    """The method raised an error in the worker, which still runs. The message says what it was."""
 
 
 class Worker:
-    """One worker process, started by the first request and again by the first one after its death.
+    """One worker process, started by the first request, and again by the first request after its death.
 
-    Requests of all callers go through one lane, so the process sees one at a time. `reply_timeout_s`
-    bounds each: a worker that is silent for longer is killed.
+    Requests of all callers go through one lane, so the process sees one at a time.
     """
 
     def __init__(self, module: str, *, name: str, reply_timeout_s: float = 15.0) -> None:
+        """Args:
+        module: The module to run, which calls `worker_loop.serve`.
+        name: What errors and logs call it.
+        reply_timeout_s: A worker that takes longer to answer is killed, in seconds.
+        """
         self.module = module
         self.name = name
         self.reply_timeout_s = reply_timeout_s
         self.generation = 0
-        """How many processes there have been. State in the worker is only as old as its generation."""
+        """How many processes there have been. State in a worker is lost when this changes."""
         self._lane = Lane(name, threads=1, limit=5_000)
         self._process: subprocess.Popen[bytes] | None = None
         self._closed = False
@@ -70,21 +71,27 @@ class Worker:
         return process.pid if process is not None and process.poll() is None else None
 
     async def call(self, method: str, *args: Any) -> Any:
-        """Have the worker run `method(*args)`; its result.
+        """Have the worker run a method, and return its result.
 
-        Raises `WorkerLost` when the process dies first, `WorkerFailed` when the method raises, and
-        `BlockingIOError` when too many requests wait already.
+        Args:
+            method: The name of the method.
+            args: Its arguments, which are pickled.
+
+        Raises:
+            WorkerLost: The process died, or did not answer in time.
+            WorkerFailed: The method raised an error.
+            BlockingIOError: Too many requests wait already.
         """
         return await self._lane.run(self.request, method, *args)
 
     def post(self, method: str, *args: Any) -> None:
-        """As `call`, for whoever does not wait: clean-up that may find the worker gone."""
+        """Have the worker run a method without waiting for it, for clean-up. Errors are only logged."""
         if self._closed or self.pid is None:
             return
         self._lane.submit(self.request, method, *args).add_done_callback(_note)
 
     def request(self, method: str, *args: Any) -> Any:
-        """As `call`, blocking: for threads that have no event loop."""
+        """Do as `call` does, but block: for threads that have no event loop."""
         with self._lock:
             process = self._running()
             try:
@@ -106,7 +113,7 @@ class Worker:
         return answer
 
     def close(self) -> None:
-        """End the process and take no more requests. Safe to call twice."""
+        """End the process and refuse further requests. May be called more than once."""
         self._closed = True
         self._lane.close()
         process = self._process
@@ -120,33 +127,30 @@ class Worker:
             if self._process.poll() is None:
                 return self._process
             self._end(self._process)
-        path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
-        self._process = subprocess.Popen(
-            # -P: a file in the author's folder must not shadow the standard library in here
-            [sys.executable, "-P", "-m", self.module],
+        self._process = start_worker(
+            self.module,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"},
+            environment={"OPENBLAS_NUM_THREADS": "1"},
         )
         self.generation += 1
         logger.debug("worker {} started as process {}", self.name, self._process.pid)
         return self._process
 
     def _end(self, process: subprocess.Popen[bytes]) -> None:
-        process.kill()
-        process.wait(timeout=5)
+        end_worker(process)
         for pipe in (process.stdin, process.stdout):
             try:
                 if pipe is not None:
                     pipe.close()
-            except OSError:  # what was still to be written has nobody left to read it
+            except OSError:  # what was still to be written has no reader any more
                 logger.trace("worker {}: its pipe broke", self.name)
         if self._process is process:
             self._process = None
 
 
 class Lease:
-    """A caller's place on one worker of a pool. `release` gives it back; twice is as good as once."""
+    """A caller's place on one worker of a pool. `release` gives it back, and may be called more than once."""
 
     def __init__(self, pool: WorkerPool, worker: Worker) -> None:
         self.worker = worker
@@ -159,7 +163,7 @@ class Lease:
 
 
 class WorkerPool:
-    """A few workers of one kind, shared by all calls of the process: a lease goes to the least used."""
+    """Some workers of one module, shared by all calls of the process. A lease goes to the least used one."""
 
     def __init__(self, module: str, *, name: str, size: int) -> None:
         if size < 1:
@@ -168,22 +172,22 @@ class WorkerPool:
         self._leases = dict.fromkeys(range(size), 0)
 
     def lease(self) -> Lease:
-        """A place on the worker that has the fewest."""
+        """Take a place on the worker that has the fewest."""
         number = min(self._leases, key=lambda each: (self._leases[each], each))
         self._leases[number] += 1
         return Lease(self, self.workers[number])
 
     def give_back(self, worker: Worker) -> None:
-        """What `Lease.release` calls."""
+        """Give a place back. `Lease.release` calls it."""
         self._leases[self.workers.index(worker)] -= 1
 
     @property
     def leases(self) -> int:
-        """How many places are taken."""
+        """The number of places that are taken."""
         return sum(self._leases.values())
 
     def close(self) -> None:
-        """End all workers. Safe to call twice."""
+        """End all workers. May be called more than once."""
         for worker in self.workers:
             worker.close()
 
@@ -192,7 +196,7 @@ _pools: dict[str, WorkerPool] = {}
 
 
 def shared_pool(module: str, *, name: str, size: int) -> WorkerPool:
-    """The process's pool of `module` workers; the first who asks decides on its size."""
+    """Return this process's pool of workers of a module. The first call decides on its size."""
     pool = _pools.get(module)
     if pool is None:
         pool = _pools[module] = WorkerPool(module, name=name, size=size)
@@ -201,7 +205,7 @@ def shared_pool(module: str, *, name: str, size: int) -> WorkerPool:
 
 @atexit.register
 def close_pools() -> None:
-    """End every shared worker. Whoever asks for a pool afterwards gets a fresh one."""
+    """End all shared workers. A later `shared_pool` makes a fresh pool."""
     while _pools:
         _pools.popitem()[1].close()
 
@@ -212,7 +216,7 @@ def _note(answer: asyncio.Future[Any]) -> None:
 
 
 def _read(fd: int, size: int, until: float) -> bytes:
-    """Exactly `size` bytes from `fd` by `until` (of `time.monotonic`)."""
+    """Read exactly `size` bytes from `fd` before the time `until` (of `time.monotonic`)."""
     if size > MAX_MESSAGE:
         raise OSError(f"a message of {size} bytes")
     poll = select.poll()

@@ -29,7 +29,7 @@ from piopiy_pipeline.gateway.webrtc.worker_messages import (
 from piopiy_pipeline.signaling.messages import Message
 
 if TYPE_CHECKING:
-    from piopiy_pipeline.gateway.webrtc.worker_process import WebRtcWorkerProcess
+    from piopiy_pipeline.gateway.webrtc.worker_supervisor import WorkerSupervisor
 
 __all__ = ["ANSWER_S", "RATE", "BrowserCall"]
 
@@ -49,7 +49,7 @@ class BrowserCall:
     `gateway_call` is None.
     """
 
-    worker: WebRtcWorkerProcess
+    worker: WorkerSupervisor
     number: int
     caller: TokenClaims
     metadata: dict[str, Any] | None

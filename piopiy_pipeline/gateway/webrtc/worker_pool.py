@@ -35,7 +35,7 @@ from piopiy_pipeline.gateway.webrtc.worker_messages import (
     IceServerSetting,
     Trickled,
 )
-from piopiy_pipeline.gateway.webrtc.worker_process import WebRtcWorkerProcess
+from piopiy_pipeline.gateway.webrtc.worker_supervisor import WorkerSupervisor
 
 __all__ = ["WebRtcCalls"]
 
@@ -182,7 +182,7 @@ class WebRtcCalls:
         return len(self._calls)
 
     @property
-    def workers(self) -> list[WebRtcWorkerProcess]:
+    def workers(self) -> list[WorkerSupervisor]:
         """The worker processes, whether they run at the moment or not."""
         return [slot.worker for slot in self._slots]
 
@@ -266,7 +266,7 @@ class _WorkerSlot:
     def __init__(self, number: int, settings: Configure, *, on_ready: Callable[[], None]) -> None:
         self.calls: dict[int, BrowserCall] = {}
         self._censuses: list[asyncio.Future[CensusTaken]] = []
-        self.worker = WebRtcWorkerProcess(
+        self.worker = WorkerSupervisor(
             str(number),
             settings,
             on_event=self._on_event,

@@ -1,7 +1,7 @@
-"""The child's side of `workers.py`: read a request, run it, answer. No pipecat, no event loop.
+"""The child's side of `workers.py`: it reads a request, runs it, and answers. No pipecat and no event loop.
 
-Standard output is the pipe to the parent, so it is moved away before any native library can print
-into it; what they print goes to standard error.
+Standard output is the pipe to the parent. It is moved to another descriptor before a native library can print
+into it, so that such output goes to standard error. Tested in ``tests/services/test_workers.py``.
 """
 
 from __future__ import annotations
@@ -20,8 +20,14 @@ _LENGTH = struct.Struct("<I")
 
 
 def serve(methods: Mapping[str, Callable[..., Any]]) -> None:
-    """Answer requests for `methods` until the parent closes the pipe or dies."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    """Answer requests until the parent closes the pipe or dies.
+
+    Args:
+        methods: What a request may call, by name. Arguments and results are pickled.
+    """
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C in a terminal reaches all processes; the parent acts on it
     requests = sys.stdin.buffer
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
@@ -29,7 +35,7 @@ def serve(methods: Mapping[str, Callable[..., Any]]) -> None:
         method, args = pickle.loads(message)
         try:
             answer = (True, methods[method](*args))
-        except Exception as error:  # noqa: BLE001 - it goes to the parent, which raises it
+        except Exception as error:  # noqa: BLE001 - the parent raises it
             answer = (False, f"{type(error).__name__}: {error}")
         body = pickle.dumps(answer, protocol=pickle.HIGHEST_PROTOCOL)
         try:

@@ -8,10 +8,8 @@ in any way.
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import subprocess
-import sys
 from collections.abc import Callable
 
 from loguru import logger
@@ -28,8 +26,9 @@ from piopiy_pipeline.gateway.webrtc.worker_messages import (
 from piopiy_pipeline.gateway.webrtc.worker_pipe import WorkerPipe
 from piopiy_pipeline.offload import offload
 from piopiy_pipeline.signaling.messages import Message
+from piopiy_pipeline.worker_process import end_worker, start_worker
 
-__all__ = ["WebRtcWorkerProcess"]
+__all__ = ["WorkerSupervisor"]
 
 CLOSE_S = 4.0
 """How long a worker may take to close its peers."""
@@ -43,7 +42,7 @@ PING_S, STUCK_S = 5.0, 20.0
 """A worker gets a ping this often, and is killed when nothing was heard from it for so long."""
 
 
-class WebRtcWorkerProcess:
+class WorkerSupervisor:
     """Keeps one worker running from `start` to `close`. All callbacks come on the event loop."""
 
     def __init__(
@@ -137,7 +136,7 @@ class WebRtcWorkerProcess:
         self._lost.clear()
         ours, theirs = socket.socketpair()
         try:
-            process = self._process = await offload(_spawn, theirs)
+            process = self._process = await offload(_start, theirs)
         except OSError:
             ours.close()
             raise
@@ -153,7 +152,7 @@ class WebRtcWorkerProcess:
             self._pipe = None
             if was_ready and not self._closing:
                 self._on_died()
-            await offload(_reap, process, CLOSE_S)
+            await offload(end_worker, process, CLOSE_S)
             self._process = None
 
     async def _serve(self, connection: socket.socket) -> None:
@@ -202,16 +201,5 @@ class WebRtcWorkerProcess:
             self._on_event(peer, event)
 
 
-def _spawn(stdin: socket.socket) -> subprocess.Popen[bytes]:
-    # -P: the folder that the gateway was started in is no place to import from.
-    command = [sys.executable, "-P", "-m", "piopiy_pipeline.gateway.webrtc.worker"]
-    path = os.pathsep.join(one for one in sys.path if one)
-    return subprocess.Popen(command, stdin=stdin.fileno(), env={**os.environ, "PYTHONPATH": path})
-
-
-def _reap(process: subprocess.Popen[bytes], timeout_s: float) -> None:
-    try:
-        process.wait(timeout_s)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+def _start(stdin: socket.socket) -> subprocess.Popen[bytes]:
+    return start_worker("piopiy_pipeline.gateway.webrtc.worker", stdin=stdin.fileno())

@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 
-from piopiy_pipeline.gateway.webrtc import worker_process as process
+from piopiy_pipeline.gateway.webrtc import worker_supervisor as supervisor
 from piopiy_pipeline.gateway.webrtc.worker_messages import Configure
 from piopiy_pipeline.gateway.webrtc.worker_pipe import WorkerPipe
-from piopiy_pipeline.gateway.webrtc.worker_process import WebRtcWorkerProcess
+from piopiy_pipeline.gateway.webrtc.worker_supervisor import WorkerSupervisor
+from piopiy_pipeline.worker_process import end_worker
 from tests.support.browser_peer import until
 
 pytestmark = pytest.mark.realtime
@@ -65,16 +66,15 @@ async def until_gone(pid: int) -> None:
 
 def test_closed_while_it_begins_a_worker_goes_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     ends: list[int | None] = []
-    reap = process._reap
 
-    def watched(child: subprocess.Popen[bytes], timeout_s: float) -> None:
-        reap(child, 10 * timeout_s)
+    def watched(child: subprocess.Popen[bytes], grace_s: float) -> None:
+        end_worker(child, 10 * grace_s)
         ends.append(child.returncode)
 
-    monkeypatch.setattr(process, "_reap", watched)
+    monkeypatch.setattr(supervisor, "end_worker", watched)
 
     async def story() -> None:
-        worker = WebRtcWorkerProcess(
+        worker = WorkerSupervisor(
             "1",
             Configure(rate=16000, connect_s=15, grace_s=8),
             on_event=lambda peer, event: None,
@@ -89,7 +89,7 @@ def test_closed_while_it_begins_a_worker_goes_by_itself(monkeypatch: pytest.Monk
                 closing.append(asyncio.ensure_future(worker.close()))
 
         closing: list[asyncio.Future[None]] = []
-        monkeypatch.setattr(process, "WorkerPipe", Closed)
+        monkeypatch.setattr(supervisor, "WorkerPipe", Closed)
         worker.start()
         await until(lambda: closing)
         await asyncio.wait_for(closing[0], 20)
@@ -99,11 +99,11 @@ def test_closed_while_it_begins_a_worker_goes_by_itself(monkeypatch: pytest.Monk
 
 
 def test_a_worker_that_hangs_is_replaced_and_close_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "PING_S", 0.1)
+    monkeypatch.setattr(supervisor, "PING_S", 0.1)
 
     async def story() -> None:
         ready, died = asyncio.Event(), asyncio.Event()
-        worker = WebRtcWorkerProcess(
+        worker = WorkerSupervisor(
             "1",
             Configure(rate=16000, connect_s=15, grace_s=8),
             on_event=lambda peer, event: None,
@@ -118,8 +118,8 @@ def test_a_worker_that_hangs_is_replaced_and_close_ends_it(monkeypatch: pytest.M
         ready.clear()
         os.kill(first, signal.SIGSTOP)
         with monkeypatch.context() as hurry:
-            hurry.setattr(process, "STUCK_S", 0.3)
-            hurry.setattr(process, "CLOSE_S", 0.1)
+            hurry.setattr(supervisor, "STUCK_S", 0.3)
+            hurry.setattr(supervisor, "CLOSE_S", 0.1)
             await asyncio.wait_for(died.wait(), 20)
             await until(lambda: worker.pid is None)
         await asyncio.wait_for(ready.wait(), 20)

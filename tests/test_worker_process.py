@@ -1,0 +1,38 @@
+"""Worker processes are started without the author's folder, and end in bounded time.
+
+What the two kinds of workers do beyond that is tested in ``tests/services/test_workers.py`` and
+``tests/gateway/webrtc/test_worker_supervisor.py``.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from piopiy_pipeline.worker_process import end_worker, start_worker
+
+MODULE = "piopiy_pipeline.services.espeak_worker"
+
+
+def test_a_file_in_the_authors_folder_shadows_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "struct.py").write_text("raise SystemExit('shadowed')\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    process = start_worker(MODULE, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    end_worker(process, 20.0)
+    assert process.returncode == 0
+
+
+def test_a_process_that_does_not_end_by_itself_is_killed() -> None:
+    process = start_worker(MODULE, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    began = time.monotonic()
+    with process:
+        end_worker(process)
+        assert time.monotonic() - began < 5.0
+        assert process.returncode == -9
+        end_worker(process)
