@@ -14,7 +14,6 @@ from loguru import logger
 
 from piopiy_pipeline.call import CallInfo
 from piopiy_pipeline.gateway.access.access import Access
-from piopiy_pipeline.gateway.access.client_tokens import ClientTokens
 from piopiy_pipeline.gateway.access.failure_limiter import FailureLimiter
 from piopiy_pipeline.gateway.api.events import EventsHub
 from piopiy_pipeline.gateway.config import GatewayConfig
@@ -141,6 +140,7 @@ class GatewayServices:
         carriers: CarrierGateway | None,
     ) -> HttpServer:
         # Imported here and not above: the browser leg's processes import this package, and need no HTTP server.
+        from piopiy_pipeline.gateway.access.client_tokens import ClientTokens
         from piopiy_pipeline.gateway.api.app import build_app
         from piopiy_pipeline.gateway.api.dependencies import ApiDependencies
         from piopiy_pipeline.gateway.api.http_server import HttpServer
