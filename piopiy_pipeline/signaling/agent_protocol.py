@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from piopiy_pipeline.signaling.json_messages import ProtocolError
 from piopiy_pipeline.signaling.messages import (
     MAX_MESSAGE_BYTES,
     PROTOCOL_VERSION,
@@ -16,7 +17,6 @@ from piopiy_pipeline.signaling.messages import (
     GatewayMessage,
     Ping,
     Pong,
-    ProtocolError,
     ProtocolFault,
     Register,
     Registered,

@@ -14,7 +14,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from piopiy_pipeline.call import EndReason
-from piopiy_pipeline.signaling.messages import ConversationEventName, DataMessage, Dtmf, Message, parser
+from piopiy_pipeline.signaling.json_messages import Message, parser
+from piopiy_pipeline.signaling.media_events import DataMessage, Dtmf
+from piopiy_pipeline.signaling.messages import ConversationEventName
 
 __all__ = [
     "Answered",

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Literal
 
+from piopiy_pipeline.signaling.json_messages import ProtocolError
 from piopiy_pipeline.signaling.messages import (
     MAX_MESSAGE_BYTES,
     PROTOCOL_VERSION,
@@ -21,7 +22,6 @@ from piopiy_pipeline.signaling.messages import (
     GatewayMessage,
     Ping,
     Pong,
-    ProtocolError,
     ProtocolFault,
     Register,
     Registered,

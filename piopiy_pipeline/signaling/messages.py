@@ -1,12 +1,8 @@
-"""What gateway and agent say to each other, as models that forbid what they do not know.
+"""What gateway and agent say to each other over signaling, as models that forbid what they do not know.
 
-Two conversations, both JSON:
-
-* **signaling**, one WebSocket per agent (``/agent``): `AgentMessage` up, `GatewayMessage` down;
-* **media events**, text messages between the binary audio of one call (``/media/{call_id}``):
-  `AgentMediaEvent` up, `GatewayMediaEvent` down.
-
-A message that fits no model raises `ProtocolError`, with what was wrong in a sentence.
+Signaling is one WebSocket per agent (``/agent``), JSON in text messages: `AgentMessage` goes to the gateway,
+`GatewayMessage` to the agent. The events of a call's media stream are in `media_events` and can be
+imported from here as well: gateway and agent share one protocol.
 """
 
 from __future__ import annotations
@@ -15,9 +11,23 @@ import json
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import Field
 
 from piopiy_pipeline.call import CallInfo, CallKind, EndReason
+from piopiy_pipeline.signaling.json_messages import Message, ProtocolError, dump, parser
+from piopiy_pipeline.signaling.media_events import (
+    AgentMediaEvent,
+    Clear,
+    Cleared,
+    DataMessage,
+    Dtmf,
+    GatewayMediaEvent,
+    MediaStart,
+    MediaStop,
+    Played,
+    parse_agent_media,
+    parse_gateway_media,
+)
 
 __all__ = [
     "MAX_MESSAGE_BYTES",
@@ -42,6 +52,7 @@ __all__ = [
     "Hangup",
     "MediaStart",
     "MediaStop",
+    "Message",
     "Offer",
     "Ping",
     "Played",
@@ -79,16 +90,6 @@ ConversationEventName = Literal[
 """What can happen in a conversation: see `ConversationEvent`."""
 CallId = Annotated[str, Field(min_length=1, max_length=64)]
 Positive = Annotated[int, Field(gt=0)]
-
-
-class ProtocolError(ValueError):
-    """A message that fits no model of the protocol."""
-
-
-class Message(BaseModel):
-    """What every message is: frozen, and strict about unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 # ------------------------------------------------------------------ agent -> gateway
@@ -361,104 +362,7 @@ GatewayMessage = Annotated[
 ]
 
 
-# ------------------------------------------------------------------ media events
-
-
-class MediaStart(Message):
-    """The agent's first event: the rates of the two directions in Hz, and how often it wants `Played`.
-
-    `caller_rate` is what it hears at (8 or 16 kHz), `bot_rate` what it speaks at (8, 16 or 24 kHz).
-    The gateway resamples between these and the caller's own rate.
-    """
-
-    event: Literal["start"] = "start"
-    caller_rate: Literal[8000, 16000]
-    bot_rate: Literal[8000, 16000, 24000]
-    played_every_ms: Annotated[int, Field(ge=20, le=1000)] = 200
-
-
-class Clear(Message):
-    """Drop what is not played yet. Audio that follows this message belongs to `epoch`."""
-
-    event: Literal["clear"] = "clear"
-    epoch: Annotated[int, Field(gt=0)]
-
-
-class Cleared(Message):
-    """The answer to `Clear`: `position` samples of the epoch before `epoch` were played, and no more will be."""
-
-    event: Literal["cleared"] = "cleared"
-    epoch: int
-    position: Annotated[int, Field(ge=0)]
-
-
-class Played(Message):
-    """`position` samples of `epoch` have left the playout clock, at the agent's `bot_rate`.
-
-    Sent with the first sample of each stretch of speech, every `played_every_ms` while it plays,
-    and with `dry` true when nothing is left to play.
-    """
-
-    event: Literal["played"] = "played"
-    epoch: int
-    position: Annotated[int, Field(ge=0)]
-    dry: bool = False
-
-
-class Dtmf(Message):
-    """Keys, pressed by the caller or to be sent to them."""
-
-    event: Literal["dtmf"] = "dtmf"
-    digits: Annotated[str, Field(pattern=r"^[0-9A-D*#]{1,64}$")]
-
-
-class DataMessage(Message):
-    """A message between a client's application and the bot, passed on as it is."""
-
-    event: Literal["message"] = "message"
-    data: dict[str, Any]
-
-
-class MediaStop(Message):
-    """No more audio in this direction."""
-
-    event: Literal["stop"] = "stop"
-
-
-AgentMediaEvent = Annotated[MediaStart | Clear | Dtmf | DataMessage | MediaStop, Field(discriminator="event")]
-GatewayMediaEvent = Annotated[Played | Cleared | Dtmf | DataMessage | MediaStop, Field(discriminator="event")]
-
-
-def parser(union: Any) -> Callable[[str | bytes], Any]:
-    """A function that reads JSON text as one of a union of messages, and raises `ProtocolError`."""
-    adapter: TypeAdapter[Any] = TypeAdapter(union)
-
-    def parse(text: str | bytes) -> Any:
-        try:
-            return adapter.validate_json(text)
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_context=False)[0]
-            where = ".".join(str(part) for part in first["loc"]) or "message"
-            raise ProtocolError(f"{where}: {first['msg']} in {_beginning(text)}") from None
-
-    return parse
-
-
 parse_agent_message: Callable[[str | bytes], AgentMessage] = parser(AgentMessage)
 """A signaling message of an agent. Raises `ProtocolError`."""
 parse_gateway_message: Callable[[str | bytes], GatewayMessage] = parser(GatewayMessage)
 """A signaling message of a gateway. Raises `ProtocolError`."""
-parse_agent_media: Callable[[str | bytes], AgentMediaEvent] = parser(AgentMediaEvent)
-"""An event that an agent sent on a media stream. Raises `ProtocolError`."""
-parse_gateway_media: Callable[[str | bytes], GatewayMediaEvent] = parser(GatewayMediaEvent)
-"""An event that a gateway sent on a media stream. Raises `ProtocolError`."""
-
-
-def dump(message: Message) -> str:
-    """The message as JSON text."""
-    return message.model_dump_json()
-
-
-def _beginning(message: str | bytes, limit: int = 200) -> str:
-    text = message if isinstance(message, str) else message[: limit * 4].decode("utf-8", "replace")
-    return text if len(text) <= limit else f"{text[:limit]}…"

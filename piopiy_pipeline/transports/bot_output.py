@@ -45,7 +45,7 @@ from pipecat.transports.base_transport import TransportParams
 from pipecat.utils.errors import ErrorCategory
 
 from piopiy_pipeline.compat.pipecat import process_as_plain_stage
-from piopiy_pipeline.signaling.messages import Clear, Cleared, Played
+from piopiy_pipeline.signaling.media_events import Clear, Cleared, Played
 from piopiy_pipeline.transports.frames import HeardTextFrame, SpeechMarkFrame
 from piopiy_pipeline.transports.held_interruption import HeldInterruption
 from piopiy_pipeline.transports.ledger import Cut, SpeechLedger

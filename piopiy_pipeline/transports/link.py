@@ -13,12 +13,11 @@ from typing import Protocol
 from loguru import logger
 from websockets.asyncio.client import connect
 
-from piopiy_pipeline.signaling.messages import (
+from piopiy_pipeline.signaling.json_messages import ProtocolError, dump
+from piopiy_pipeline.signaling.media_events import (
     AgentMediaEvent,
     GatewayMediaEvent,
     MediaStart,
-    ProtocolError,
-    dump,
     parse_gateway_media,
 )
 from piopiy_pipeline.signaling.websocket import DirectClientConnection

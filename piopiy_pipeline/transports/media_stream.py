@@ -7,7 +7,7 @@ from typing import Any
 
 from pipecat.transports.base_transport import BaseTransport, TransportParams
 
-from piopiy_pipeline.signaling.messages import (
+from piopiy_pipeline.signaling.media_events import (
     Cleared,
     DataMessage,
     Dtmf,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from piopiy_pipeline.signaling.messages import DataMessage, Dtmf, dump
+from piopiy_pipeline.signaling.json_messages import dump
+from piopiy_pipeline.signaling.media_events import DataMessage, Dtmf
 from piopiy_pipeline.token_bucket import TokenBucket
 from piopiy_pipeline.transports.link import MediaLink
 

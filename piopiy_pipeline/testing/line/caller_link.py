@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from piopiy_pipeline.audio.frame import FRAME_S, frame_bytes
 from piopiy_pipeline.audio.playout import Playout
 from piopiy_pipeline.audio.speech import first_sound
-from piopiy_pipeline.signaling.messages import DataMessage, Dtmf
+from piopiy_pipeline.signaling.media_events import DataMessage, Dtmf
 from piopiy_pipeline.testing.line.in_process_link import InProcessLink
 from piopiy_pipeline.testing.line.line import Line
 from piopiy_pipeline.testing.line.spoken_words import SpokenWords

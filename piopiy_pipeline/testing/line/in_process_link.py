@@ -11,7 +11,7 @@ import asyncio
 
 from piopiy_pipeline.audio.frame import FRAME_S
 from piopiy_pipeline.audio.playout import Playout
-from piopiy_pipeline.signaling.messages import (
+from piopiy_pipeline.signaling.media_events import (
     AgentMediaEvent,
     Clear,
     Cleared,

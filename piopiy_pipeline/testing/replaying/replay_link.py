@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from piopiy_pipeline.audio.frame import FRAME_S, frame_samples
-from piopiy_pipeline.signaling.messages import DataMessage, Dtmf
+from piopiy_pipeline.signaling.media_events import DataMessage, Dtmf
 from piopiy_pipeline.testing.line.in_process_link import InProcessLink
 from piopiy_pipeline.testing.replaying.reenactment import Begun, Reenactment
 

@@ -1,0 +1,55 @@
+"""What every message between gateway, agent and caller is: JSON that a model describes, and nothing else.
+
+A message that fits no model raises `ProtocolError`, with what is wrong with it in a sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+__all__ = ["Message", "ProtocolError", "dump", "parser"]
+
+
+class ProtocolError(ValueError):
+    """A message that fits no model of the protocol."""
+
+
+class Message(BaseModel):
+    """The base of all messages: frozen, and strict about unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def parser(union: Any) -> Callable[[str | bytes], Any]:
+    """Make a function that reads JSON text as one of a union of messages.
+
+    Args:
+        union: the annotated union, with its discriminator.
+
+    Returns:
+        A function of text (`bytes` are UTF-8) that returns a message, or raises `ProtocolError`.
+    """
+    adapter: TypeAdapter[Any] = TypeAdapter(union)
+
+    def parse(text: str | bytes) -> Any:
+        try:
+            return adapter.validate_json(text)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_context=False)[0]
+            where = ".".join(str(part) for part in first["loc"]) or "message"
+            raise ProtocolError(f"{where}: {first['msg']} in {_beginning(text)}") from None
+
+    return parse
+
+
+def dump(message: Message) -> str:
+    """The message as JSON text."""
+    return message.model_dump_json()
+
+
+def _beginning(message: str | bytes, limit: int = 200) -> str:
+    text = message if isinstance(message, str) else message[: limit * 4].decode("utf-8", "replace")
+    return text if len(text) <= limit else f"{text[:limit]}…"

@@ -1,0 +1,98 @@
+"""The events of one call's media stream (``/media/{call_id}``), as text messages between its binary audio.
+
+`AgentMediaEvent` goes from the agent to the gateway, `GatewayMediaEvent` the other way. Positions are
+samples at the agent's `bot_rate`; an epoch is the speech between two `Clear`s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from piopiy_pipeline.signaling.json_messages import Message, parser
+
+__all__ = [
+    "AgentMediaEvent",
+    "Clear",
+    "Cleared",
+    "DataMessage",
+    "Dtmf",
+    "GatewayMediaEvent",
+    "MediaStart",
+    "MediaStop",
+    "Played",
+    "parse_agent_media",
+    "parse_gateway_media",
+]
+
+
+class MediaStart(Message):
+    """The agent's first event: the rates of the two directions in Hz, and how often it wants `Played`.
+
+    `caller_rate` is what it hears at (8 or 16 kHz), `bot_rate` what it speaks at (8, 16 or 24 kHz).
+    The gateway resamples between these and the caller's own rate.
+    """
+
+    event: Literal["start"] = "start"
+    caller_rate: Literal[8000, 16000]
+    bot_rate: Literal[8000, 16000, 24000]
+    played_every_ms: Annotated[int, Field(ge=20, le=1000)] = 200
+
+
+class Clear(Message):
+    """Drop what is not played yet. Audio that follows this message belongs to `epoch`."""
+
+    event: Literal["clear"] = "clear"
+    epoch: Annotated[int, Field(gt=0)]
+
+
+class Cleared(Message):
+    """The answer to `Clear`: `position` samples of the epoch before `epoch` were played, and no more will be."""
+
+    event: Literal["cleared"] = "cleared"
+    epoch: int
+    position: Annotated[int, Field(ge=0)]
+
+
+class Played(Message):
+    """`position` samples of `epoch` have left the playout clock, at the agent's `bot_rate`.
+
+    Sent with the first sample of each stretch of speech, every `played_every_ms` while it plays,
+    and with `dry` true when nothing is left to play.
+    """
+
+    event: Literal["played"] = "played"
+    epoch: int
+    position: Annotated[int, Field(ge=0)]
+    dry: bool = False
+
+
+class Dtmf(Message):
+    """Keys, pressed by the caller or to be sent to them."""
+
+    event: Literal["dtmf"] = "dtmf"
+    digits: Annotated[str, Field(pattern=r"^[0-9A-D*#]{1,64}$")]
+
+
+class DataMessage(Message):
+    """A message between a client's application and the bot, passed on as it is."""
+
+    event: Literal["message"] = "message"
+    data: dict[str, Any]
+
+
+class MediaStop(Message):
+    """No more audio in this direction."""
+
+    event: Literal["stop"] = "stop"
+
+
+AgentMediaEvent = Annotated[MediaStart | Clear | Dtmf | DataMessage | MediaStop, Field(discriminator="event")]
+GatewayMediaEvent = Annotated[Played | Cleared | Dtmf | DataMessage | MediaStop, Field(discriminator="event")]
+
+parse_agent_media: Callable[[str | bytes], AgentMediaEvent] = parser(AgentMediaEvent)
+"""An event that an agent sent on a media stream. Raises `ProtocolError`."""
+parse_gateway_media: Callable[[str | bytes], GatewayMediaEvent] = parser(GatewayMediaEvent)
+"""An event that a gateway sent on a media stream. Raises `ProtocolError`."""
