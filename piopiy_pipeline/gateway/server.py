@@ -23,7 +23,8 @@ from piopiy_pipeline.gateway.access.failure_limiter import TOO_MANY, FailureLimi
 from piopiy_pipeline.gateway.agents.agent_media import AgentMedia
 from piopiy_pipeline.gateway.agents.connection import AgentConnection
 from piopiy_pipeline.gateway.config import GatewayConfig
-from piopiy_pipeline.gateway.core.gateway_call import CallLimits, GatewayCall
+from piopiy_pipeline.gateway.core.call_state import CallLimits
+from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
 from piopiy_pipeline.gateway.core.leg import Leg
 from piopiy_pipeline.gateway.core.switchboard import Switchboard
 from piopiy_pipeline.gateway.errors import GatewayError
@@ -171,7 +172,7 @@ class Gateway:
         except GatewayError:
             await self.close()
             raise
-        self._phones = self.switchboard.dialler = phones
+        self._phones = self.switchboard.resources.dialler = phones
 
     async def ready(self) -> None:
         """Wait until the records are open too. Raises `GatewayError` if they cannot be."""

@@ -69,7 +69,7 @@ class GatewayServices:
         self._recorder = GatewayRecorder(
             recordings_folder(config), on_finished=self._on_recorded, wall=bus.wall
         )
-        switchboard.recordings, switchboard.record = self._recorder, config.record
+        switchboard.resources.recordings, switchboard.resources.record = self._recorder, config.record
         self._records = Records(config, wall=bus.wall) if config.records else None
         if self._records is not None:
             bus.subscribe(self._records.on_event)

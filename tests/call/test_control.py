@@ -354,7 +354,7 @@ def test_over_sockets_a_caller_is_held_called_for_twice_and_handed_over() -> Non
 
     async def scenario() -> CallLog:
         async with house(bot) as there:
-            there.gateway.switchboard.dialler = dialler
+            there.gateway.switchboard.resources.dialler = dialler
             loop = asyncio.get_running_loop()
             hang_up = asyncio.Event()
             log = CallLog(16000)

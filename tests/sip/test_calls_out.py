@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from examples import front_desk
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway import Gateway
-from piopiy_pipeline.gateway.core.event_bus import BusEvent, ConversationTold
+from piopiy_pipeline.gateway.core.event_bus import BusEvent, ConversationReported
 from piopiy_pipeline.gateway.phones.dialled_sip_leg import DialledSipLeg
 from piopiy_pipeline.services.providers import prepare
 from tests.support.baresip import Baresip
@@ -40,10 +40,10 @@ def test_the_bot_calls_a_phone_and_a_table_is_booked_by_whoever_picks_up(
     for key in ("OPENAI_API_KEY", "LLM_BASE_URL"):
         monkeypatch.delenv(key, raising=False)
     monkeypatch.setattr(front_desk, "BOOKINGS", tmp_path / "bookings.jsonl")
-    told: list[ConversationTold] = []
+    told: list[ConversationReported] = []
 
     def watch(news: BusEvent) -> None:
-        if isinstance(news, ConversationTold) and not news.partial:
+        if isinstance(news, ConversationReported) and not news.partial:
             told.append(news)
 
     def turns() -> int:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from piopiy_pipeline.gateway import Gateway
-from piopiy_pipeline.gateway.core.event_bus import BusEvent, ConversationTold
+from piopiy_pipeline.gateway.core.event_bus import BusEvent, ConversationReported
 from piopiy_pipeline.gateway.core.snapshots import Phase
 from tests.support.baresip import Baresip, baresip
 from tests.support.gateway_peers import AGENT_ID, ScriptedAgent, agent, caller, config, until
@@ -88,7 +88,7 @@ class Office:
         return str((await self.web.get(f"/api/calls/{call_id}")).json()["call"]["reason"])
 
     def _watch(self, news: BusEvent) -> None:
-        if isinstance(news, ConversationTold) and news.event == "transfer":
+        if isinstance(news, ConversationReported) and news.event == "transfer":
             self.outcomes.append(news.data)
 
 

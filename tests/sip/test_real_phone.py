@@ -17,7 +17,7 @@ from examples import front_desk
 from piopiy_pipeline.call import CallInfo, EndReason
 from piopiy_pipeline.gateway import Gateway
 from piopiy_pipeline.gateway.core.dialling import DialRequest
-from piopiy_pipeline.gateway.core.event_bus import BusEvent, ConversationTold
+from piopiy_pipeline.gateway.core.event_bus import BusEvent, ConversationReported
 from piopiy_pipeline.services.providers import prepare
 from tests.support.calls import house
 from tests.support.gateway_peers import AGENT_ID, agent, config, until
@@ -38,10 +38,10 @@ def test_a_phone_books_a_table_hears_the_confirmation_and_is_hung_up_on_politely
     for key in ("OPENAI_API_KEY", "LLM_BASE_URL"):
         monkeypatch.delenv(key, raising=False)
     monkeypatch.setattr(front_desk, "BOOKINGS", tmp_path / "bookings.jsonl")
-    told: list[ConversationTold] = []
+    told: list[ConversationReported] = []
 
     def watch(news: BusEvent) -> None:
-        if isinstance(news, ConversationTold) and not news.partial:
+        if isinstance(news, ConversationReported) and not news.partial:
             told.append(news)
 
     def turns() -> int:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from piopiy_pipeline.call import EndReason
-from piopiy_pipeline.gateway.core.event_bus import CallChanged, ConversationTold
+from piopiy_pipeline.gateway.core.event_bus import CallChanged, ConversationReported
 from piopiy_pipeline.gateway.core.snapshots import CallSnapshot, Phase
 from piopiy_pipeline.signaling.messages import ConversationEventName
 
@@ -57,10 +57,10 @@ class CallEvents:
 
     def event(
         self, event: ConversationEventName = "user_turn", at: float = 1.0, **data: Any
-    ) -> ConversationTold:
+    ) -> ConversationReported:
         self._number += 1
         data = data or {"text": f"turn {self._number}"}
-        return ConversationTold(
+        return ConversationReported(
             NOON + self.state.placed_at + at, self.state.call_id, self._number, at, event, data
         )
 

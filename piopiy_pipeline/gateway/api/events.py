@@ -15,7 +15,7 @@ from websockets.frames import CloseCode
 from piopiy_pipeline import __version__
 from piopiy_pipeline.gateway.access.access import Access, AccessError, Header
 from piopiy_pipeline.gateway.api.models import Hello, WatchedCall, WatchedEvent, WatchKey
-from piopiy_pipeline.gateway.core.event_bus import BusEvent, ConversationTold
+from piopiy_pipeline.gateway.core.event_bus import BusEvent, ConversationReported
 from piopiy_pipeline.gateway.records.recent_calls import RecentCalls
 from piopiy_pipeline.signaling.websocket import DirectServerConnection
 
@@ -59,7 +59,7 @@ class EventsHub:
         text, call_id = "", None
         if record is not None:
             text = WatchedCall(call=record).model_dump_json()
-        elif isinstance(event, ConversationTold):
+        elif isinstance(event, ConversationReported):
             call_id = event.call_id
             text = WatchedEvent(
                 call_id=call_id, number=event.number, at=event.at, event=event.event, data=event.data

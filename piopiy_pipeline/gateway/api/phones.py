@@ -51,7 +51,7 @@ async def get_phones(deps: Deps) -> PhonesInfo:
     config = deps.config.sip
     if config is None:
         raise ApiError(404, "this gateway has no telephones: it has no sip section")
-    dialler = deps.switchboard.dialler
+    dialler = deps.switchboard.resources.dialler
     endpoint = None if isinstance(dialler, NoDialler) else cast("Phones", dialler).endpoint
     if endpoint is None:
         raise ApiError(503, "the telephones are not open just now")

@@ -7,17 +7,16 @@ No I/O. Its tests are those of the switchboard (`tests/gateway/core/test_switchb
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.core.agent_assignment import AgentAssignment
 from piopiy_pipeline.gateway.core.call_offer import MediaPort
-from piopiy_pipeline.gateway.core.instances import Instance, Instances
+from piopiy_pipeline.gateway.core.call_state import CallState
+from piopiy_pipeline.gateway.core.instances import Instance
 from piopiy_pipeline.gateway.core.phases import Phase
-from piopiy_pipeline.signaling.messages import Cancel, ConversationEvent, GatewayMessage
-
-if TYPE_CHECKING:
-    from piopiy_pipeline.gateway.core.gateway_call import CallLimits, GatewayCall
+from piopiy_pipeline.signaling.messages import Cancel, Control, ConversationEvent, GatewayMessage
 
 __all__ = ["AgentSide"]
 
@@ -31,12 +30,17 @@ class AgentSide:
     """What happens between one call and its agent. Implements `MediaListener` for the agent's media stream.
 
     Every `now` is in seconds, of one clock.
+
+    Args:
+        call: The call's state.
+        on_live: Called with the time when the bot can hear and speak.
     """
 
-    def __init__(self, call: GatewayCall, instances: Instances, limits: CallLimits) -> None:
-        self.assignment = AgentAssignment(call.info, instances)
+    def __init__(self, call: CallState, *, on_live: Callable[[float], None]) -> None:
+        self.assignment = AgentAssignment(call.info, call.resources.instances)
         self._call = call
-        self._limits = limits
+        self._limits = call.resources.limits
+        self._on_live = on_live
 
     # ------------------------------------------------------------------ the call's side
 
@@ -54,6 +58,10 @@ class AgentSide:
         offer = self.assignment.offer
         if offer is not None and self._call.phase in (Phase.SETUP, Phase.LIVE):
             offer.instance.link.send(message)
+
+    def send_hold(self) -> None:
+        """Tell the instance whether the caller is on hold: also one that has taken the call over."""
+        self.send(Control(call_id=self._call.call_id, what="hold", on=self._call.media_path.held))
 
     def dismiss(self, reason: EndReason, detail: str, *, cancel: str) -> None:
         """Tell the instance that the call is over for it, or that the offer is withdrawn because of `cancel`."""
@@ -89,7 +97,7 @@ class AgentSide:
             self._call.deadlines.set("phase", now + self._limits.setup_s, self._not_ready)
             offer.confirm()
             if self._call.media_path.held:
-                self._call.control.tell_of_hold()
+                self.send_hold()
             self._call.changed()
 
     def reject(self, instance: Instance, offer_id: str, detail: str, now: float) -> None:
@@ -126,7 +134,8 @@ class AgentSide:
     def conversation(self, instance: Instance, event: ConversationEvent) -> None:
         """The instance reports what happened in the conversation: the leg and the subscribers are told."""
         if self._call.phase in (Phase.SETUP, Phase.LIVE) and self.serves(instance):
-            self._call.conversation(event)
+            self._call.leg.conversation(event)
+            self._call.publish(event)
 
     def instance_lost(self, instance: Instance, now: float) -> None:
         """The instance's connection is gone."""
@@ -246,7 +255,7 @@ class AgentSide:
         if self._call.phase is not Phase.SETUP or offer is None or not offer.ready:
             return
         if offer.media is not None and offer.media.started:
-            self._call.go_live(now)
+            self._on_live(now)
 
     # ------------------------------------------------------------------ deadlines
 

@@ -1,25 +1,22 @@
 """What can be done with a call in progress: hold, mute, record, and hand the caller to somebody. No I/O.
 
-Agents ask for it over signaling and operators over HTTP, in the same words (`signaling.messages.Control`
-and `Transfer`), and with the same answers.
+Agents ask for it over signaling and operators over HTTP, in the same words (`signaling.messages.Control` and
+`Transfer`), and with the same answers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from piopiy_pipeline.audio.tones import ToneName
 from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.gateway.core.agent_side import AgentSide
 from piopiy_pipeline.gateway.core.bridge import Bridge
+from piopiy_pipeline.gateway.core.call_state import CallState
 from piopiy_pipeline.gateway.core.call_transfer import CallTransfer
-from piopiy_pipeline.gateway.core.dialling import Dialler
-from piopiy_pipeline.gateway.core.leg import Leg
 from piopiy_pipeline.gateway.core.phases import Phase
-from piopiy_pipeline.signaling.messages import Control, Transfer, TransferResult
-
-if TYPE_CHECKING:
-    from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
+from piopiy_pipeline.signaling.messages import Transfer, TransferResult
 
 __all__ = ["GatewayCallControl", "Switchable"]
 
@@ -30,50 +27,58 @@ Switchable = Literal["hold", "mute", "record"]
 class GatewayCallControl:
     """Carries out what agents and operators ask of one call. There is one transfer at a time.
 
+    Every `now` is in seconds, of one clock.
+
     Args:
-        call: The call.
-        dialler: Dials whom the caller is transferred to.
+        call: The call's state.
+        agent: The agent's side of the call: it is told of a hold, and let go of after a transfer.
     """
 
-    def __init__(self, call: GatewayCall, dialler: Dialler) -> None:
+    def __init__(self, call: CallState, agent: AgentSide) -> None:
         self._call = call
-        self._dialler = dialler
+        self._agent = agent
         self._transfer: CallTransfer | None = None
 
     # ------------------------------------------------------------------ what is asked
 
     def switch(self, what: Switchable, on: bool) -> bool:
-        """Switch something on or off; False if the call is not in progress. Said twice, it is the same."""
+        """Switch something on or off. Doing it twice changes nothing.
+
+        Returns:
+            False if the call is not in progress.
+        """
         if self._call.phase is not Phase.LIVE:
             return False
+        media_path = self._call.media_path
         if what == "mute":
-            self._call.media_path.muted = on
+            media_path.muted = on
         elif what == "record":
             self._call.record(on=on)
         elif self._transfer is None:  # a transfer may hold the call itself
-            if on and not self._call.media_path.held:
+            if on and not media_path.held:
                 self.hold()
-            elif not on and self._call.media_path.held:
+            elif not on and media_path.held:
                 self.resume()
         return True
 
     def hold(self, tone: ToneName = "hold") -> None:
-        """The caller hears `tone` from now on. The agent is told, whoever asked."""
+        """Put the caller on hold: the caller hears `tone`, and the agent is told, whoever asked for it."""
         self._call.media_path.hold(tone)
-        self.tell_of_hold()
+        self._agent.send_hold()
 
     def resume(self) -> None:
-        """The hold is over."""
+        """End the hold."""
         self._call.media_path.resume()
-        self.tell_of_hold()
-
-    def tell_of_hold(self) -> None:
-        """Tell the agent how it stands: also one that has taken the call over."""
-        call_id = self._call.info.call_id
-        self._call.agent.send(Control(call_id=call_id, what="hold", on=self._call.media_path.held))
+        self._agent.send_hold()
 
     def transfer(self, request: Transfer, reply: Callable[[TransferResult], None], now: float) -> None:
-        """Hand the caller to somebody. `reply` is told once what became of it, and so is who watches."""
+        """Hand the caller to somebody.
+
+        Args:
+            request: Whom to transfer to, and how.
+            reply: Called once with what became of it. The subscribers of the event bus are told too.
+            now: The time.
+        """
         why = self.no_transfer_because
         if why is not None:
             refused = TransferResult(
@@ -90,13 +95,15 @@ class GatewayCallControl:
         def on_result(result: TransferResult, at: float) -> None:
             reply(result)
             self._publish(request, result, at)
+            self._on_result(result, at)
 
         self._transfer = CallTransfer(
             request,
-            control=self,
-            dialler=self._dialler,
-            from_number=self._call.info.from_number,
+            call=self._call,
+            hold=self.hold,
+            resume=self.resume,
             on_result=on_result,
+            on_far_hangup=self._on_far_hangup,
         )
         self._transfer.begin(now)
         self._call.changed()
@@ -108,7 +115,7 @@ class GatewayCallControl:
 
     @property
     def no_transfer_because(self) -> str | None:
-        """Why the caller cannot be handed to anybody just now; None if that can be tried."""
+        """Why the caller cannot be transferred just now; None if that can be tried."""
         if self._call.phase is Phase.BRIDGED:
             return "the caller was transferred already"
         if self._call.phase is not Phase.LIVE:
@@ -128,7 +135,7 @@ class GatewayCallControl:
             self._transfer.tick(now)
 
     def abandon(self, reason: EndReason, now: float) -> None:
-        """The call is over."""
+        """The call is over: give up a transfer that is under way, and end the leg that it dialled."""
         transfer = self._transfer
         if transfer is None:
             return
@@ -146,36 +153,27 @@ class GatewayCallControl:
 
     # ------------------------------------------------------------------ the transfer's side
 
-    @property
-    def leg(self) -> Leg:
-        """The caller's leg."""
-        return self._call.leg
+    def _on_result(self, result: TransferResult, now: float) -> None:
+        transfer = self._transfer
+        if result.outcome != "bridged" or transfer is None:
+            self._transfer = None
+            self._call.changed()
+        elif transfer.far is None:  # the caller's own phone calls there
+            self._call.end(now, EndReason.TRANSFERRED, f"transferred to {result.to}")
+        else:
+            self._call.media_path.join(Bridge(self._call.leg, transfer.far))
+            detail = f"transferred to {result.to}"
+            self._agent.dismiss(EndReason.TRANSFERRED, detail, cancel=detail)
+            self._agent.let_go()
+            self._call.enter(Phase.BRIDGED)
+            self._call.changed()
 
-    @property
-    def bridge(self) -> Bridge | None:
-        """The bridge between the caller and whom it was transferred to, once there is one."""
-        return self._call.media_path.bridge
-
-    def transfer_failed(self, now: float) -> None:
-        """The transfer came to nothing, and the bot has been told."""
-        self._transfer = None
-        self._call.changed()
-
-    def transfer_joined(self, far: Leg, now: float) -> None:
-        """Somebody picked up: from here on the caller talks to them, and not to the bot."""
-        self._call.media_path.join(Bridge(self.leg, far))
-        self._call.bridged(f"transferred to {self._whom}")
-
-    def transfer_referred(self, to: str, now: float) -> None:
-        """The caller's own phone calls `to`: this call is over."""
-        self._call.end(now, EndReason.TRANSFERRED, f"transferred to {to}")
-
-    def far_hangup(self, now: float, detail: str) -> None:
-        """Whom the caller was joined with hung up."""
-        self._call.end(now, EndReason.TRANSFERRED, detail or f"{self._whom} hung up")
+    def _on_far_hangup(self, now: float, detail: str) -> None:
+        whom = self._transfer.request.to if self._transfer else ""
+        self._call.end(now, EndReason.TRANSFERRED, detail or f"{whom} hung up")
 
     def _publish(self, request: Transfer, result: TransferResult, now: float) -> None:
-        """Whoever watches, and the records, know of it whoever asked for it."""
+        """The subscribers learn of a transfer whoever asked for it."""
         data = {
             "request_id": request.request_id,
             "to": request.to,
@@ -183,8 +181,4 @@ class GatewayCallControl:
             "outcome": result.outcome,
             "detail": result.detail,
         }
-        self._call.publish("transfer", data, now)
-
-    @property
-    def _whom(self) -> str:
-        return self._transfer.request.to if self._transfer else ""
+        self._call.publish_own("transfer", data, now)

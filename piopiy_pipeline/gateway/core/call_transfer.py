@@ -10,15 +10,14 @@ A caller is never left alone: whatever fails, the bot is still there.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+from piopiy_pipeline.audio.tones import ToneName
 from piopiy_pipeline.call import EndReason
-from piopiy_pipeline.gateway.core.dialling import DialFailure, Dialler, DialRefused, DialRequest
+from piopiy_pipeline.gateway.core.call_state import CallState
+from piopiy_pipeline.gateway.core.dialling import DialFailure, DialRefused, DialRequest
 from piopiy_pipeline.gateway.core.leg import Leg
 from piopiy_pipeline.signaling.messages import Transfer, TransferResult
-
-if TYPE_CHECKING:
-    from piopiy_pipeline.gateway.core.call_control import GatewayCallControl
 
 __all__ = ["CallTransfer", "TransferOutcomeName"]
 
@@ -33,29 +32,32 @@ class CallTransfer:
 
     Args:
         request: Whom to transfer to, and how.
-        control: The call's control: holds the caller, joins the legs, and learns how the transfer ended.
-        dialler: Dials the leg to whom the caller is transferred.
-        from_number: The number that is shown there, if any.
+        call: The state of the call whose caller is transferred.
+        hold: Puts the caller on hold, who hears this tone.
+        resume: Ends that.
         on_result: Called once, with the result and the time in seconds.
+        on_far_hangup: Called with the time and a detail when the person whom the caller was joined with hangs up.
     """
 
     def __init__(
         self,
         request: Transfer,
         *,
-        control: GatewayCallControl,
-        dialler: Dialler,
-        from_number: str | None,
+        call: CallState,
+        hold: Callable[[ToneName], None],
+        resume: Callable[[], None],
         on_result: Callable[[TransferResult, float], None],
+        on_far_hangup: Callable[[float, str], None],
     ) -> None:
         self.request = request
         self.deadline: float | None = None
         self.far: Leg | None = None
         self.joined = False
-        self._control = control
-        self._dialler = dialler
-        self._from_number = from_number
+        self._call = call
+        self._hold = hold
+        self._resume = resume
         self._on_result = on_result
+        self._on_far_hangup = on_far_hangup
         self._over = False
 
     # ------------------------------------------------------------------ the call's side
@@ -68,7 +70,7 @@ class CallTransfer:
     def begin(self, now: float) -> None:
         """Refer the caller's phone, or dial."""
         self.deadline = now + self.request.ring_timeout_s
-        if self.request.warm or not self._control.leg.refer(self.request.to, self._referred):
+        if self.request.warm or not self._call.leg.refer(self.request.to, self._referred):
             self._dial(now)
 
     def tick(self, now: float) -> None:
@@ -90,15 +92,17 @@ class CallTransfer:
         if self.request.summary:
             headers[SUMMARY_HEADER] = " ".join(self.request.summary.split())[:_SUMMARY_CHARS]
         try:
-            leg = self._dialler.dial(
-                DialRequest(self.request.to, self._from_number, headers, self.request.ring_timeout_s)
+            leg = self._call.resources.dialler.dial(
+                DialRequest(
+                    self.request.to, self._call.info.from_number, headers, self.request.ring_timeout_s
+                )
             )
         except DialRefused as error:
             self._fail("unreachable", str(error), now)
             return
         self.far = leg
         if not self.request.warm:
-            self._control.hold("ringback")
+            self._hold("ringback")
         leg.call(self)
 
     def _referred(self, accepted: bool, detail: str, now: float) -> None:
@@ -108,7 +112,6 @@ class CallTransfer:
             self._over = True
             self.deadline = None
             self._report("bridged", detail, now)
-            self._control.transfer_referred(self.request.to, now)
         else:
             self._dial(now)  # a phone that does not let itself be sent is connected from here
 
@@ -117,9 +120,8 @@ class CallTransfer:
             return
         self.abandon(EndReason.NO_ANSWER)
         if not self.request.warm:
-            self._control.resume()
+            self._resume()
         self._report(outcome, detail, now)
-        self._control.transfer_failed(now)
 
     def _report(self, outcome: TransferOutcomeName, detail: str, now: float) -> None:
         self._on_result(
@@ -144,24 +146,24 @@ class CallTransfer:
         self.joined = True
         self.deadline = None
         self._report("bridged", "", now)
-        self._control.transfer_joined(self.far, now)
 
     def callee_failed(self, now: float, why: DialFailure, detail: str) -> None:
         self._fail(why, detail, now)
 
     def caller_audio(self, pcm: bytes) -> None:
-        if self._control.bridge is not None and not self._over:
-            self._control.bridge.far_audio(pcm)
+        bridge = self._call.media_path.bridge
+        if bridge is not None and not self._over:
+            bridge.far_audio(pcm)
 
     def caller_dtmf(self, digits: str) -> None:
         if self.joined and not self._over:
-            self._control.leg.dtmf(digits)
+            self._call.leg.dtmf(digits)
 
     def caller_data(self, data: dict[str, Any]) -> None:
         """A telephone has no application; what else may be dialled has nobody to tell."""
 
     def caller_hangup(self, now: float, detail: str = "") -> None:
         if self.joined and not self._over:
-            self._control.far_hangup(now, detail)
+            self._on_far_hangup(now, detail)
         else:
             self._fail("declined", detail or "they hung up", now)

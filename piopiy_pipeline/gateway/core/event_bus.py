@@ -1,6 +1,6 @@
 """The event bus: what happens to calls is told to whoever shows it or keeps it. No I/O.
 
-A call publishes what it became (`CallChanged`) and what was said in it (`ConversationTold`). Subscribers are
+A call publishes what it became (`CallChanged`) and what was said in it (`ConversationReported`). Subscribers are
 functions that take an event at once and never wait: the records put it into a queue of their own, the
 console's connections into theirs. If one raises, neither the call nor the other subscribers notice.
 """
@@ -17,7 +17,7 @@ from loguru import logger
 from piopiy_pipeline.gateway.core.snapshots import CallSnapshot
 from piopiy_pipeline.signaling.messages import ConversationEventName
 
-__all__ = ["BusEvent", "CallChanged", "ConversationTold", "EventBus", "Subscriber"]
+__all__ = ["BusEvent", "CallChanged", "ConversationReported", "EventBus", "Subscriber"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class CallChanged:
 
 
 @dataclass(frozen=True, slots=True)
-class ConversationTold:
+class ConversationReported:
     """Something happened in a conversation: see `signaling.messages.ConversationEvent`.
 
     `number` counts the events of the call from 1, the partial ones too.
@@ -48,7 +48,7 @@ class ConversationTold:
         return self.event in ("user_partial", "bot_partial")
 
 
-BusEvent = CallChanged | ConversationTold
+BusEvent = CallChanged | ConversationReported
 Subscriber = Callable[[BusEvent], None]
 
 

@@ -1,43 +1,29 @@
 """One call at the gateway: from the caller's first ring to the one reason for which it ended. No I/O.
 
 The caller's leg stays through all of it; agents come and go. `phases` says which phase may follow on which,
-`agent_side` is what happens between the call and its agent, and `call_control` is what agents and operators can
-have done with a call in progress.
+`call_state` is what the parts of a call share, `agent_side` is what happens between the call and its agent, and
+`call_control` is what agents and operators can have done with a call in progress.
 
 Its tests are those of the switchboard (`tests/gateway/core/test_switchboard.py`, `test_call_control.py`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
-
-from loguru import logger
+from typing import Any
 
 from piopiy_pipeline.call import CallInfo, EndReason
 from piopiy_pipeline.gateway.core.agent_side import AgentSide
 from piopiy_pipeline.gateway.core.call_control import GatewayCallControl
-from piopiy_pipeline.gateway.core.deadlines import Deadlines
+from piopiy_pipeline.gateway.core.call_state import CallResources, CallState
 from piopiy_pipeline.gateway.core.dialling import DIAL_ENDS, DialFailure, DialledLeg
 from piopiy_pipeline.gateway.core.leg import Leg
 from piopiy_pipeline.gateway.core.media_path import MediaPath
-from piopiy_pipeline.gateway.core.phases import Phase, next_phase
+from piopiy_pipeline.gateway.core.phases import Phase
 from piopiy_pipeline.gateway.core.snapshots import CallSnapshot
-from piopiy_pipeline.signaling.messages import ConversationEvent, ConversationEventName
 
-if TYPE_CHECKING:
-    from piopiy_pipeline.gateway.core.switchboard import Switchboard
-
-__all__ = ["CallLimits", "CallOptions", "GatewayCall"]
-
-
-@dataclass(frozen=True, slots=True)
-class CallLimits:
-    """How long things may take, in seconds: see `GatewayConfig`."""
-
-    offer_s: float
-    setup_s: float
-    max_duration_s: float
+__all__ = ["CallOptions", "GatewayCall"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +35,16 @@ class CallOptions:
 
 
 class GatewayCall:
-    """The state of one call. Implements `LegListener` for the caller, `DialledListener` for whom it calls.
+    """One call. Implements `LegListener` for the caller, and `DialledListener` for whom it calls.
 
     Every `now` is in seconds, of one clock.
 
     Args:
         info: Who calls whom.
-        board: The switchboard that the call belongs to: it is told of every change, and knows the limits,
-            the connected instances, the dialler and the recordings.
-        now: When the call was placed.
         leg: The caller, or the person who is called.
+        now: When the call was placed.
+        resources: What all calls use.
+        on_change: Called with the call when its phase or a deadline is another.
         phase: OFFERING for a call that comes in, DIALLING for one that goes out.
         options: What differs from other calls.
     """
@@ -67,40 +53,60 @@ class GatewayCall:
         self,
         *,
         info: CallInfo,
-        board: Switchboard,
-        now: float,
         leg: Leg,
+        now: float,
+        resources: CallResources,
+        on_change: Callable[[GatewayCall], None],
         phase: Phase = Phase.OFFERING,
         options: CallOptions | None = None,
     ) -> None:
-        self.info = info
-        self.leg = leg
-        self.media_path = MediaPath(leg)
-        self.control = GatewayCallControl(self, board.dialler)
+        self.state = CallState(
+            info=info,
+            leg=leg,
+            phase=phase,
+            resources=resources,
+            end=self.end,
+            changed=lambda: on_change(self),
+        )
+        self.agent = AgentSide(self.state, on_live=self._go_live)
+        self.control = GatewayCallControl(self.state, self.agent)
         self.options = options or CallOptions()
-        self.phase = phase
         self.placed_at = now
-        self.answered_at: float | None = None
         self.ended_at: float | None = None
         self.reason: EndReason | None = None
         self.detail = ""
-        self.log = logger.bind(call_id=info.call_id, agent_id=info.agent_id)
-        self._board = board
-        self.dialled = phase is Phase.DIALLING
-        self.agent = AgentSide(self, board.instances, board.limits)
-        self.deadlines: Deadlines[Literal["phase", "media", "duration"]] = Deadlines()
-        self._events = 0
+
+    @property
+    def info(self) -> CallInfo:
+        return self.state.info
+
+    @property
+    def call_id(self) -> str:
+        return self.state.call_id
+
+    @property
+    def leg(self) -> Leg:
+        return self.state.leg
+
+    @property
+    def phase(self) -> Phase:
+        return self.state.phase
+
+    @property
+    def media_path(self) -> MediaPath:
+        return self.state.media_path
+
+    @property
+    def answered_at(self) -> float | None:
+        """When the bot could hear and speak for the first time; None before that."""
+        return self.state.answered_at
 
     # ------------------------------------------------------------------ the switchboard's side
 
     @property
-    def call_id(self) -> str:
-        return self.info.call_id
-
-    @property
     def wake_at(self) -> float | None:
         """When `tick` wants to be called next."""
-        deadlines = (self.deadlines.next_at, self.control.deadline)
+        deadlines = (self.state.deadlines.next_at, self.control.deadline)
         return min((at for at in deadlines if at is not None), default=None)
 
     def place(self, now: float) -> None:
@@ -111,10 +117,10 @@ class GatewayCall:
     def dial(self, leg: DialledLeg, ring_timeout_s: float, now: float) -> None:
         """Call somebody; an agent is asked when they pick up."""
         detail = f"nobody answered within {ring_timeout_s:g} s"
-        self.deadlines.set(
+        self.state.deadlines.set(
             "phase", now + ring_timeout_s, lambda now: self.end(now, EndReason.NO_ANSWER, detail)
         )
-        self._board.call_changed(self)
+        self.state.changed()
         leg.call(self)
 
     def tick(self, now: float) -> None:
@@ -122,7 +128,7 @@ class GatewayCall:
         if self.phase is Phase.ENDED:
             return
         self.control.tick(now)
-        self.deadlines.tick(now)
+        self.state.deadlines.tick(now)
 
     def on_frame_tick(self, now: float) -> None:
         """Send the caller what is due: called every 20 ms while the call is LIVE or BRIDGED."""
@@ -136,20 +142,20 @@ class GatewayCall:
         if not by_agent:
             self.agent.dismiss(reason, detail, cancel=f"the call is over: {reason.value}")
         self.control.abandon(reason, now)
-        self.record(on=False)
+        self.state.record(on=False)
         self.agent.let_go()
-        self.enter(Phase.ENDED)
+        self.state.enter(Phase.ENDED)
         self.reason, self.detail, self.ended_at = reason, detail, now
-        self.deadlines.off()
+        self.state.deadlines.off()
         self.leg.end(reason, detail)
-        self.log.bind(reason=reason.value, instance_id=self.agent.assignment.last_instance_id).info(
+        self.state.log.bind(reason=reason.value, instance_id=self.agent.assignment.last_instance_id).info(
             "gateway: call of agent {} ended: {} after {:.1f} s{}",
             self.info.agent_id,
             reason.value,
             0.0 if self.answered_at is None else now - self.answered_at,
             f" ({detail})" if detail else "",
         )
-        self._board.call_changed(self)
+        self.state.changed()
 
     def snapshot(self) -> CallSnapshot:
         agent = self.agent.assignment
@@ -212,63 +218,24 @@ class GatewayCall:
         """Nobody did."""
         self.end(now, DIAL_ENDS[why], detail)
 
-    # ------------------------------------------------------------------ what its control asks
+    # ------------------------------------------------------------------ the agent's side
 
-    def record(self, *, on: bool) -> None:
-        """Begin to record the call, or end that. Said twice, it is the same."""
-        if on:
-            self.media_path.record(self._board.recordings, self.info)
-        else:
-            self.media_path.stop_recording()
-
-    def changed(self) -> None:
-        """A deadline of the control is another now."""
-        self._board.call_changed(self)
-
-    def publish(self, event: ConversationEventName, data: dict[str, Any], now: float) -> None:
-        """Tell the subscribers of an event that the gateway itself knows of."""
-        at = 0.0 if self.answered_at is None else now - self.answered_at
-        self._publish(ConversationEvent(call_id=self.call_id, at=at, event=event, data=data))
-
-    def bridged(self, detail: str) -> None:
-        """The caller is somebody else's now: the agent is told, and has the call no more."""
-        self.agent.dismiss(EndReason.TRANSFERRED, detail, cancel=detail)
-        self.agent.let_go()
-        self.enter(Phase.BRIDGED)
-        self._board.call_changed(self)
-
-    # ------------------------------------------------------------------ deadlines
+    def _go_live(self, now: float) -> None:
+        """The bot can hear and speak: audio flows from here on."""
+        state = self.state
+        state.enter(Phase.LIVE)
+        state.deadlines.off("phase")
+        if state.answered_at is None:
+            state.answered_at = now
+            state.deadlines.set("duration", now + self._max_duration_s, self._too_long)
+            state.leg.answer()
+            state.record(on=state.resources.record if self.options.record is None else self.options.record)
+        state.changed()
 
     def _too_long(self, now: float) -> None:
         self.end(now, EndReason.MAX_DURATION, f"the limit of {self._max_duration_s:g} s was reached")
 
-    # ------------------------------------------------------------------ what the agent's side asks
-
-    def enter(self, phase: Phase) -> None:
-        """Change the phase. Every change is made here: `phases` says which are allowed."""
-        self.phase = next_phase(self.phase, phase)
-
-    def go_live(self, now: float) -> None:
-        """The bot can hear and speak: audio flows from here on."""
-        self.enter(Phase.LIVE)
-        self.deadlines.off("phase")
-        if self.answered_at is None:
-            self.answered_at = now
-            self.deadlines.set("duration", now + self._max_duration_s, self._too_long)
-            self.leg.answer()
-            self.record(on=self._board.record if self.options.record is None else self.options.record)
-        self._board.call_changed(self)
-
-    def conversation(self, event: ConversationEvent) -> None:
-        """Tell the leg and the subscribers what happened in the conversation."""
-        self.leg.conversation(event)
-        self._publish(event)
-
-    def _publish(self, event: ConversationEvent) -> None:
-        self._events += 1
-        self._board.call_event(self, self._events, event)
-
     @property
     def _max_duration_s(self) -> float:
-        own, limit = self.options.max_duration_s, self._board.limits.max_duration_s
+        own, limit = self.options.max_duration_s, self.state.resources.limits.max_duration_s
         return limit if own is None else min(own, limit)

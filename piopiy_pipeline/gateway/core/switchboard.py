@@ -16,9 +16,10 @@ from itertools import count
 from loguru import logger
 
 from piopiy_pipeline.call import CallInfo, EndReason
+from piopiy_pipeline.gateway.core.call_state import CallLimits, CallResources
 from piopiy_pipeline.gateway.core.dialling import Dialler, DialRefused, DialRequest, NoDialler
-from piopiy_pipeline.gateway.core.event_bus import CallChanged, ConversationTold, EventBus
-from piopiy_pipeline.gateway.core.gateway_call import CallLimits, CallOptions, GatewayCall
+from piopiy_pipeline.gateway.core.event_bus import CallChanged, ConversationReported, EventBus
+from piopiy_pipeline.gateway.core.gateway_call import CallOptions, GatewayCall
 from piopiy_pipeline.gateway.core.instances import AgentLink, Instance, Instances
 from piopiy_pipeline.gateway.core.leg import Leg
 from piopiy_pipeline.gateway.core.media_path import NoRecordings, Recordings
@@ -59,12 +60,17 @@ class Switchboard:
         recordings: Recordings | None = None,
         record: bool = False,
     ) -> None:
-        self.limits = limits
         self.max_calls = max_calls
-        self.dialler = dialler or NoDialler()
-        self.recordings = recordings or NoRecordings()
-        self.record = record
         self.instances = Instances()
+        self.resources = CallResources(
+            limits=limits,
+            instances=self.instances,
+            dialler=dialler or NoDialler(),
+            recordings=recordings or NoRecordings(),
+            record=record,
+            on_event=self._on_call_event,
+        )
+        """What all calls use: its dialler and recordings may be set later."""
         self._on_change = on_change
         self._calls: dict[str, GatewayCall] = {}
         self._live: dict[str, GatewayCall] = {}
@@ -79,7 +85,14 @@ class Switchboard:
 
     def place(self, info: CallInfo, leg: Leg, now: float, options: CallOptions | None = None) -> GatewayCall:
         """A caller calls: ring, and look for an agent. The call may have ended when this returns."""
-        call = GatewayCall(info=info, leg=leg, board=self, now=now, options=options)
+        call = GatewayCall(
+            info=info,
+            leg=leg,
+            resources=self.resources,
+            on_change=self._on_call_change,
+            now=now,
+            options=options,
+        )
         leg.attach(call)
         if self._takes(call, now):
             call.place(now)
@@ -102,11 +115,32 @@ class Switchboard:
         if not any(instance.takes_calls for instance in self.instances.of(info.agent_id)):
             # Whoever picks up is not to find nobody there.
             raise DialRefused(f"no instance of agent {info.agent_id!r} is connected and free", "room")
-        leg = self.dialler.dial(replace(request, ring_timeout_s=ring_timeout_s))
-        call = GatewayCall(info=info, leg=leg, board=self, now=now, phase=Phase.DIALLING, options=options)
+        leg = self.resources.dialler.dial(replace(request, ring_timeout_s=ring_timeout_s))
+        call = GatewayCall(
+            info=info,
+            leg=leg,
+            resources=self.resources,
+            on_change=self._on_call_change,
+            now=now,
+            phase=Phase.DIALLING,
+            options=options,
+        )
         self._calls[call.call_id] = call
         call.dial(leg, ring_timeout_s, now)
         return call
+
+    def _make_call(
+        self, info: CallInfo, leg: Leg, now: float, phase: Phase, options: CallOptions | None
+    ) -> GatewayCall:
+        return GatewayCall(
+            info=info,
+            leg=leg,
+            now=now,
+            resources=self.resources,
+            on_change=self._on_call_change,
+            phase=phase,
+            options=options,
+        )
 
     def _takes(self, call: GatewayCall, now: float) -> bool:
         if self._closed:
@@ -202,7 +236,7 @@ class Switchboard:
             try:
                 call.on_frame_tick(now)
             except Exception:
-                call.log.exception("playing to the caller failed")
+                call.state.log.exception("playing to the caller failed")
                 call.end(now, EndReason.ERROR, "internal error of the gateway")
 
     def shutdown(self, now: float) -> None:
@@ -231,8 +265,8 @@ class Switchboard:
             ended=tuple(self._ended),
         )
 
-    def call_changed(self, call: GatewayCall) -> None:
-        """A call tells that its phase or its deadlines are others now."""
+    def _on_call_change(self, call: GatewayCall) -> None:
+        """A call's phase or its deadlines are others now."""
         self._publish_change(call)
         if call.phase is Phase.ENDED:
             self._calls.pop(call.call_id, None)
@@ -250,10 +284,10 @@ class Switchboard:
             heapq.heapify(self._deadlines)
         self._on_change()
 
-    def call_event(self, call: GatewayCall, number: int, event: ConversationEvent) -> None:
-        """A call passes on what happened in its conversation."""
+    def _on_call_event(self, call_id: str, number: int, event: ConversationEvent) -> None:
+        """Something happened in the conversation of a call."""
         self.event_bus.publish(
-            ConversationTold(self.event_bus.wall(), call.call_id, number, event.at, event.event, event.data)
+            ConversationReported(self.event_bus.wall(), call_id, number, event.at, event.event, event.data)
         )
 
     def _publish_change(self, call: GatewayCall) -> None:

@@ -22,7 +22,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyErro
 
 from piopiy_pipeline.call import CallKind, EndReason
 from piopiy_pipeline.gateway.config import GatewayConfig
-from piopiy_pipeline.gateway.core.event_bus import ConversationTold
+from piopiy_pipeline.gateway.core.event_bus import ConversationReported
 from piopiy_pipeline.gateway.core.snapshots import Phase
 from piopiy_pipeline.gateway.records.database import (
     EngineConnections,
@@ -381,7 +381,7 @@ def _expired(seen_at: datetime, now: datetime) -> bool:
     return (now - seen_at).total_seconds() > LEASE_S
 
 
-def _event_row(event: ConversationTold) -> dict[str, Any]:
+def _event_row(event: ConversationReported) -> dict[str, Any]:
     return {
         "call_id": event.call_id,
         "number": event.number,

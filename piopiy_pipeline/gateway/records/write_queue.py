@@ -11,7 +11,7 @@ import json
 from collections import deque
 from dataclasses import dataclass, field
 
-from piopiy_pipeline.gateway.core.event_bus import BusEvent, CallChanged, ConversationTold
+from piopiy_pipeline.gateway.core.event_bus import BusEvent, CallChanged, ConversationReported
 from piopiy_pipeline.gateway.core.snapshots import Phase
 from piopiy_pipeline.gateway.records.models import CallRecord
 from piopiy_pipeline.gateway.records.record_builder import RecordBuilder
@@ -27,7 +27,7 @@ class RecordBatch:
     """What is written in one transaction: calls first, because events refer to them."""
 
     calls: dict[str, CallRecord] = field(default_factory=dict)
-    events: tuple[ConversationTold, ...] = ()
+    events: tuple[ConversationReported, ...] = ()
     recordings: dict[str, str] = field(default_factory=dict)
     """Call ids, and the paths of their files below the folder of recordings."""
 
@@ -53,7 +53,7 @@ class WriteQueue:
         self._max_calls, self._max_events, self._max_bytes = max_calls, max_events, max_bytes
         self._records = RecordBuilder()
         self._calls: dict[str, CallRecord] = {}
-        self._events: deque[tuple[ConversationTold, int]] = deque()  # with their sizes in bytes
+        self._events: deque[tuple[ConversationReported, int]] = deque()  # with their sizes in bytes
         self._bytes = 0
         self._recordings: dict[str, str] = {}
         self._known: set[str] = set()  # calls under way whose row was written, or will be
@@ -126,6 +126,6 @@ class WriteQueue:
         return True
 
 
-def _size(event: ConversationTold) -> int:
+def _size(event: ConversationReported) -> int:
     """About how many bytes an event takes."""
     return len(json.dumps(event.data, ensure_ascii=False, default=str)) + 100

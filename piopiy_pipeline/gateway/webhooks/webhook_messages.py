@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from piopiy_pipeline.gateway.core.event_bus import BusEvent, CallChanged, ConversationTold
+from piopiy_pipeline.gateway.core.event_bus import BusEvent, CallChanged, ConversationReported
 from piopiy_pipeline.gateway.core.snapshots import Phase
 from piopiy_pipeline.gateway.records.models import CallEvent, CallRecord
 from piopiy_pipeline.gateway.records.record_builder import RecordBuilder, time_of_day
@@ -89,7 +89,7 @@ class WebhookMessages:
             messages += self._message("call.answered", event, data)
         return messages
 
-    def _conversation_event(self, event: ConversationTold) -> list[WebhookMessage]:
+    def _conversation_event(self, event: ConversationReported) -> list[WebhookMessage]:
         call = self._calls.get(event.call_id)
         if call is None or event.partial:
             return []

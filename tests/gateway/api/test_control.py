@@ -33,7 +33,7 @@ class Place:
         self.agent = one
         self.web = web
         self.dialler = NotedDialler()
-        gateway.switchboard.dialler = self.dialler
+        gateway.switchboard.resources.dialler = self.dialler
 
     @property
     def now(self) -> float:
@@ -146,7 +146,7 @@ def test_who_cannot_be_called_is_told_with_a_sentence() -> None:
             assert problem(await here.order(to="bad")) == (422, "'bad' is no number")
             status, text = problem(await here.order(agent_id="nobody"))
             assert (status, text) == (404, "this gateway has no agent 'nobody'")
-            here.gateway.switchboard.dialler = Gateway(config()).switchboard.dialler
+            here.gateway.switchboard.resources.dialler = Gateway(config()).switchboard.resources.dialler
             status, text = problem(await here.order())
             assert status == 409
             assert "configure a trunk" in text
@@ -311,7 +311,7 @@ def test_a_recording_that_cannot_be_begun_is_told() -> None:
                 def begin(self, info: object, rate: int) -> None:
                     return None
 
-            here.gateway.switchboard.recordings = Full()
+            here.gateway.switchboard.resources.recordings = Full()
             assert problem(await here.ask(call_id, "record"))[0] == 503
 
     asyncio.run(story())

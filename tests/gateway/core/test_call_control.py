@@ -8,7 +8,7 @@ import pytest
 
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.core.dialling import DialFailure, DialRefused
-from piopiy_pipeline.gateway.core.event_bus import BusEvent, ConversationTold
+from piopiy_pipeline.gateway.core.event_bus import BusEvent, ConversationReported
 from piopiy_pipeline.gateway.core.gateway_call import CallOptions, GatewayCall
 from piopiy_pipeline.gateway.core.snapshots import Phase
 from piopiy_pipeline.signaling.messages import Control, Ended, Hangup, Transfer, TransferResult
@@ -125,7 +125,7 @@ def test_a_recording_can_be_ended_and_begun_again(live: Live) -> None:
 @pytest.mark.parametrize(("record", "taps"), [(True, 1), (False, 0), (None, 1)])
 def test_a_call_may_be_recorded_from_its_answer_on(record: bool | None, taps: int) -> None:
     room = Room()
-    room.board.record = True
+    room.board.resources.record = True
     agent = room.agent()
     leg = NotedLeg()
     info = room.call()[0].info
@@ -309,7 +309,7 @@ class ReferringLeg(NotedLeg):
 @pytest.fixture
 def referring(live: Live) -> tuple[Live, ReferringLeg]:
     leg = ReferringLeg()
-    live.call.leg = leg
+    live.call.state.leg = leg
     return live, leg
 
 
@@ -411,11 +411,11 @@ def test_a_call_may_be_shorter_than_the_gateways_limit_and_never_longer() -> Non
 # ---------------------------------------------------------------------- what is told of a transfer
 
 
-def told_of(live: Live) -> list[ConversationTold]:
-    told: list[ConversationTold] = []
+def told_of(live: Live) -> list[ConversationReported]:
+    told: list[ConversationReported] = []
 
     def watcher(news: BusEvent) -> None:
-        if isinstance(news, ConversationTold):
+        if isinstance(news, ConversationReported):
             told.append(news)
 
     live.room.board.event_bus.subscribe(watcher)

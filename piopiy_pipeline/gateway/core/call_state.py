@@ -1,0 +1,116 @@
+"""What the parts of one call at the gateway share: its values, its phase, its deadlines. No I/O.
+
+`GatewayCall` makes it, and its parts (`AgentSide`, `GatewayCallControl`, `CallTransfer`) work on it, so that they
+need not know the call that they belong to, nor the switchboard. Tested by `tests/gateway/core/test_switchboard.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from loguru import logger
+
+from piopiy_pipeline.call import CallInfo, EndReason
+from piopiy_pipeline.gateway.core.deadlines import Deadlines
+from piopiy_pipeline.gateway.core.dialling import Dialler
+from piopiy_pipeline.gateway.core.instances import Instances
+from piopiy_pipeline.gateway.core.leg import Leg
+from piopiy_pipeline.gateway.core.media_path import MediaPath, Recordings
+from piopiy_pipeline.gateway.core.phases import Phase, next_phase
+from piopiy_pipeline.signaling.messages import ConversationEvent, ConversationEventName
+
+__all__ = ["CallLimits", "CallResources", "CallState", "EndCall"]
+
+
+@dataclass(frozen=True, slots=True)
+class CallLimits:
+    """How long things may take, in seconds: see `GatewayConfig`."""
+
+    offer_s: float
+    setup_s: float
+    max_duration_s: float
+
+
+@dataclass(slots=True)
+class CallResources:
+    """What all calls of a switchboard use. The dialler and the recordings are set once they are there."""
+
+    limits: CallLimits
+    instances: Instances
+    dialler: Dialler
+    recordings: Recordings
+    record: bool
+    """Whether calls are recorded unless their options say otherwise."""
+    on_event: Callable[[str, int, ConversationEvent], None]
+    """Called with the call's id, the event's number in the call, and the event."""
+
+
+class EndCall(Protocol):
+    """Ends a call, once: later reasons do not count. `by_agent`: the agent knows of it already."""
+
+    def __call__(
+        self, now: float, reason: EndReason, detail: str = "", *, by_agent: bool = False
+    ) -> None: ...
+
+
+class CallState:
+    """The state of one call that its parts share.
+
+    Args:
+        info: Who calls whom.
+        leg: The caller, or the person who is called.
+        phase: OFFERING for a call that comes in, DIALLING for one that goes out.
+        resources: What all calls use.
+        end: Ends the call.
+        changed: Tells the switchboard that the phase or a deadline of the call is another now.
+    """
+
+    def __init__(
+        self,
+        *,
+        info: CallInfo,
+        leg: Leg,
+        phase: Phase,
+        resources: CallResources,
+        end: EndCall,
+        changed: Callable[[], None],
+    ) -> None:
+        self.info = info
+        self.leg = leg
+        self.media_path = MediaPath(leg)
+        self.phase = phase
+        self.dialled = phase is Phase.DIALLING
+        self.answered_at: float | None = None
+        self.deadlines: Deadlines[Literal["phase", "media", "duration"]] = Deadlines()
+        self.resources = resources
+        self.end = end
+        self.changed = changed
+        self.log = logger.bind(call_id=info.call_id, agent_id=info.agent_id)
+        self._events = 0
+
+    @property
+    def call_id(self) -> str:
+        return self.info.call_id
+
+    def enter(self, phase: Phase) -> None:
+        """Change the phase. Every change is made here: `phases` says which are allowed."""
+        self.phase = next_phase(self.phase, phase)
+
+    def record(self, *, on: bool) -> None:
+        """Begin to record the call, or end the recording. Doing either twice changes nothing."""
+        if on:
+            self.media_path.record(self.resources.recordings, self.info)
+        else:
+            self.media_path.stop_recording()
+
+    def publish(self, event: ConversationEvent) -> None:
+        """Tell the subscribers of an event in the conversation."""
+        self._events += 1
+        self.resources.on_event(self.call_id, self._events, event)
+
+    def publish_own(self, event: ConversationEventName, data: dict[str, Any], now: float) -> None:
+        """Tell the subscribers of an event that the gateway itself knows of."""
+        at = 0.0 if self.answered_at is None else now - self.answered_at
+        self.publish(ConversationEvent(call_id=self.call_id, at=at, event=event, data=data))
