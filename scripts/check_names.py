@@ -42,7 +42,6 @@ ALLOWED_FILE_NAMES = {
     "replay.py",
     "sender.py",
     "session.py",
-    "worker_process.py",
 }
 
 Problem = tuple[Path, int, str]

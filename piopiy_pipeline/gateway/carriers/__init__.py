@@ -1,1 +1,1 @@
-"""Telephone carriers that stream a call's sound over a WebSocket: their messages, signatures and documents."""
+"""Telephone carriers that stream a call's audio over a WebSocket: their messages, signatures and documents."""

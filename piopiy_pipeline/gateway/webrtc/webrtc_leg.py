@@ -10,7 +10,7 @@ from loguru import logger
 
 from piopiy_pipeline.call import CallKind, EndReason
 from piopiy_pipeline.gateway.core.leg import Leg, LegListener
-from piopiy_pipeline.gateway.webrtc.worker_messages import AppMessage, BrowserSent, Close
+from piopiy_pipeline.gateway.webrtc.worker_messages import BrowserMessage, BrowserSent, Close
 from piopiy_pipeline.signaling.messages import ConversationEvent, Message
 
 __all__ = ["PeerPort", "WebRtcLeg"]
@@ -86,7 +86,7 @@ class WebRtcLeg(Leg):
                 *(len(text), MESSAGE_CHARACTERS),
             )
         elif not self._ended:
-            self._port.post(AppMessage(text=text))
+            self._port.post(BrowserMessage(text=text))
 
     def end(self, reason: EndReason, detail: str) -> None:
         if not self._ended:

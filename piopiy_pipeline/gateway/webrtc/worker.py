@@ -25,7 +25,7 @@ from piopiy_pipeline.gateway.webrtc.peer import PeerRefused, connections
 from piopiy_pipeline.gateway.webrtc.peer_session import PeerSession
 from piopiy_pipeline.gateway.webrtc.worker_messages import (
     AddCandidates,
-    AppMessage,
+    BrowserMessage,
     Census,
     CensusTaken,
     Close,
@@ -104,7 +104,7 @@ class WebRtcWorker:
                 self._spawn(self._negotiate(number, message))
             case AddCandidates(candidates=candidates) if number in self._sessions:
                 self._spawn(self._sessions[number].add_candidates(candidates))
-            case AppMessage(text=text) if number in self._sessions:
+            case BrowserMessage(text=text) if number in self._sessions:
                 self._sessions[number].send_message(text)
             case Close(notify=notify) if number in self._sessions:
                 self._spawn(self._sessions[number].close(notify=notify))

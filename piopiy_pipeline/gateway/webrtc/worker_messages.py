@@ -18,7 +18,7 @@ from piopiy_pipeline.signaling.messages import Message
 
 __all__ = [
     "AddCandidates",
-    "AppMessage",
+    "BrowserMessage",
     "BrowserSent",
     "Census",
     "CensusTaken",
@@ -109,7 +109,7 @@ class AddCandidates(Message):
     candidates: list[Trickled]
 
 
-class AppMessage(Message):
+class BrowserMessage(Message):
     """A message for the browser's application, as JSON text."""
 
     event: Literal["say"] = "say"
@@ -201,7 +201,7 @@ class CensusTaken(Message):
     connections: int
 
 
-ToWorker = Configure | Negotiate | AddCandidates | AppMessage | Close | Census | WorkerPing
+ToWorker = Configure | Negotiate | AddCandidates | BrowserMessage | Close | Census | WorkerPing
 FromWorker = (
     Ready
     | WorkerPong

@@ -8,7 +8,7 @@ from typing import Any
 
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.webrtc.webrtc_leg import EARLY_MESSAGES, WebRtcLeg
-from piopiy_pipeline.gateway.webrtc.worker_messages import AppMessage, BrowserSent, Close
+from piopiy_pipeline.gateway.webrtc.worker_messages import BrowserMessage, BrowserSent, Close
 from piopiy_pipeline.signaling.messages import Message
 
 
@@ -110,7 +110,7 @@ def test_what_the_bot_says_sends_and_presses_goes_to_the_peer_until_the_end() ->
         leg.peer_closed("")
         leg.caller_audio(b"late")
         assert port.audio == [b"frame"]
-        said = [json.loads(message.text) for message in port.posted if isinstance(message, AppMessage)]
+        said = [json.loads(message.text) for message in port.posted if isinstance(message, BrowserMessage)]
         assert said == [{"b": 2}, {"type": "dtmf", "digits": "#"}]
         assert [message for message in port.posted if isinstance(message, Close)] == [Close()]
         assert listener.told == []
