@@ -41,7 +41,7 @@ class Reception:
         self._base = self._highest = -1  # extended: with the number of times that it wrapped
         self._timestamp = 0  # of the packet with the highest number, extended likewise
         self._transit: float | None = None
-        self._expected_told = self._received_told = 0
+        self._expected_before = self._received_before = 0
 
     @property
     def expected(self) -> int:
@@ -97,8 +97,8 @@ class Reception:
 
     def fraction_lost(self) -> float:
         """The fraction (0.0 to 1.0) of packets that are missing since this was called last."""
-        expected, received = self.expected - self._expected_told, self.received - self._received_told
-        self._expected_told, self._received_told = self.expected, self.received
+        expected, received = self.expected - self._expected_before, self.received - self._received_before
+        self._expected_before, self._received_before = self.expected, self.received
         return max(0.0, (expected - received) / expected) if expected > 0 else 0.0
 
     def _admit(self, sequence: int, timestamp: int) -> bool:

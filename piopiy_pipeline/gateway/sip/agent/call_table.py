@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 from piopiy_pipeline.gateway.access.networks import client_network
 from piopiy_pipeline.gateway.sip.dialog.incoming_call import IncomingCall
@@ -13,9 +14,14 @@ __all__ = ["CallTable"]
 
 
 class CallTable:
-    """Every call that still needs messages, also those that have just ended."""
+    """Every call that still needs messages, also those that have just ended.
 
-    def __init__(self) -> None:
+    Args:
+        on_removed: called with a call that needs no more messages.
+    """
+
+    def __init__(self, *, on_removed: Callable[[SipCall], None]) -> None:
+        self._on_removed = on_removed
         self._calls: dict[tuple[str, str], SipCall] = {}
         self._incoming: dict[tuple[str, str, int], IncomingCall] = {}
         self._per_network: Counter[str] = Counter()
@@ -43,14 +49,15 @@ class CallTable:
         return call if call is not None and call.owns(request) else None
 
     def add(self, call: SipCall) -> None:
-        """Keep a call until `remove`."""
+        """Keep a call until it needs no more messages."""
+        call.on_over = self._remove
         self._calls[call.key] = call
         if isinstance(call, IncomingCall):
             self._incoming[_invite_key(call.request)] = call
             self._per_network[client_network(call.source[0])] += 1
 
-    def remove(self, call: SipCall) -> None:
-        """Forget a call that was added, once."""
+    def _remove(self, call: SipCall) -> None:
+        self._on_removed(call)
         self._calls.pop(call.key, None)
         if isinstance(call, IncomingCall):
             self._incoming.pop(_invite_key(call.request), None)

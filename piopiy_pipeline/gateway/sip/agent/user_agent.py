@@ -12,45 +12,33 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
-from typing import Protocol
 
 from loguru import logger
 
-from piopiy_pipeline.gateway.sip.agent.admission import AdmissionControl, RequestDenied
+from piopiy_pipeline.gateway.sip.agent.admission import AdmissionControl
 from piopiy_pipeline.gateway.sip.agent.call_table import CallTable
 from piopiy_pipeline.gateway.sip.agent.location import CannotCall, LocationService
-from piopiy_pipeline.gateway.sip.agent.registrar import Registrar, RegistrarAnswer
+from piopiy_pipeline.gateway.sip.agent.registrar import Registrar
 from piopiy_pipeline.gateway.sip.agent.registration import Registration
+from piopiy_pipeline.gateway.sip.agent.user_agent_server import UserAgentListener, UserAgentServer
 from piopiy_pipeline.gateway.sip.config import SipConfig
 from piopiy_pipeline.gateway.sip.dialog.call_listener import CallListener
-from piopiy_pipeline.gateway.sip.dialog.incoming_call import IncomingCall, unacceptable
 from piopiy_pipeline.gateway.sip.dialog.outgoing_call import OutgoingCall
-from piopiy_pipeline.gateway.sip.dialog.session_timer import SessionTimer
 from piopiy_pipeline.gateway.sip.dialog.sip_call import SipCall
 from piopiy_pipeline.gateway.sip.sdp.negotiation import SessionDescription
 from piopiy_pipeline.gateway.sip.stats import SipStats
 from piopiy_pipeline.gateway.sip.syntax.flow import Flow
 from piopiy_pipeline.gateway.sip.syntax.message import MalformedMessage, SipRequest, SipResponse, parse
-from piopiy_pipeline.gateway.sip.syntax.methods import ALLOW, CAPABILITIES, KNOWN_METHODS, unsupported
-from piopiy_pipeline.gateway.sip.syntax.uri import SipUri, UnknownScheme
+from piopiy_pipeline.gateway.sip.syntax.methods import unsupported
+from piopiy_pipeline.gateway.sip.syntax.outgoing_response import reason_phrase
 from piopiy_pipeline.gateway.sip.transaction.state_machines import ServerInvite
 from piopiy_pipeline.gateway.sip.transaction.transaction_layer import OutgoingMessage, TransactionLayer
 
-__all__ = ["CannotCall", "OutgoingMessage", "SipUserAgent", "UserAgentListener"]
-
-
-class UserAgentListener(Protocol):
-    """What the user agent reports."""
-
-    def incoming_call(self, call: IncomingCall, now: float) -> None:
-        """Somebody calls, and 100 was sent.
-
-        The listener attaches a `CallListener`, and calls `ring`, `answer` or `reject`, now or later.
-        """
+__all__ = ["CannotCall", "OutgoingMessage", "SipUserAgent"]
 
 
 class SipUserAgent:
-    """User agent server and client in one.
+    """A user agent: client and server in one. Requests outside of dialogs are for the `UserAgentServer`.
 
     Args:
         config: who may call, which number reaches which agent, and the limits.
@@ -75,7 +63,6 @@ class SipUserAgent:
         self.stats = SipStats()
         self.admission = AdmissionControl(config)
         self.registrar = Registrar()
-        self._listener = listener
         self.location = LocationService(config, self.registrar, address_for)
         self._transactions = TransactionLayer(
             self.stats,
@@ -85,17 +72,20 @@ class SipUserAgent:
             token=token,
             on_output=on_output,
         )
-        self._calls = CallTable()
-        self._closing = False
+        self._calls = CallTable(on_removed=self._transactions.timers.forget)
+        self._server = UserAgentServer(
+            config,
+            listener,
+            transactions=self._transactions,
+            calls=self._calls,
+            admission=self.admission,
+            registrar=self.registrar,
+            stats=self.stats,
+        )
         self.registrations = {
             name: Registration(self._transactions, name, trunk)
             for name, trunk in config.trunks.items()
             if trunk.register_there
-        }
-        self._methods: dict[str, Callable[[SipRequest, Flow, float], None]] = {
-            "INVITE": self._invite_came,
-            "REGISTER": self._register_came,
-            "OPTIONS": self._options_came,
         }
 
     # ------------------------------------------------------------------ used by the transport
@@ -132,9 +122,9 @@ class SipUserAgent:
             message = parse(data, stream=source.reliable)
         except MalformedMessage as error:
             self.stats.malformed += 1
-            if error.refusal is not None and not self._flooding(source, now):
-                self._refused(source, now)
-                self._transactions.refuse(error.refusal, source, error.code, phrase=_phrase(str(error)))
+            if error.refusal is not None and not self._server.flooding(source, now):
+                self._server.count_refusal(source, now)
+                self._transactions.refuse(error.refusal, source, error.code, phrase=reason_phrase(str(error)))
             return
         try:
             if isinstance(message, SipResponse):
@@ -171,7 +161,7 @@ class SipUserAgent:
 
     def close(self, now: float) -> None:
         """Hang up all calls, unregister, and refuse further calls."""
-        self._closing = True
+        self._server.closing = True
         for registration in self.registrations.values():
             registration.stop(now)
         for call in self.calls:
@@ -206,7 +196,7 @@ class SipUserAgent:
         Raises:
             CannotCall: `to` cannot be reached, or `headers` has one that may not be set.
         """
-        if self._closing:
+        if self._server.closing:
             raise CannotCall("the gateway is shutting down")
         hop = self.location.next_hop(to, trunk, now)
         try:
@@ -226,12 +216,12 @@ class SipUserAgent:
             )
         except ValueError as error:
             raise CannotCall(str(error)) from None
-        self._add(call)
+        self._calls.add(call)
         self.stats.calls_out += 1
         call.begin(now)
         return call
 
-    # ------------------------------------------------------------------ requests of others
+    # ------------------------------------------------------------------ requests that came
 
     def _request_came(self, request: SipRequest, source: Flow, now: float) -> None:
         server = self._transactions.servers.get(request.transaction_key())
@@ -254,7 +244,7 @@ class SipUserAgent:
         elif request.to.tag:
             self._within_dialog(request, source, now)
         else:
-            self._outside_dialog(request, source, now)
+            self._server.handle(request, source, now)
 
     def _ack_came(self, request: SipRequest, now: float) -> None:
         call = self._calls.owner_of(request)
@@ -288,152 +278,3 @@ class SipUserAgent:
             self._transactions.respond(request, source, 420, headers=(("Unsupported", missing),), now=now)
         else:
             call.receive(request, source, now)
-
-    def _outside_dialog(self, request: SipRequest, source: Flow, now: float) -> None:
-        if self._flooding(source, now) and not self.admission.trusts(source.host):
-            self.stats.floods_dropped += 1
-            return
-        handler = self._methods.get(request.method)
-        try:
-            SipUri.parse(request.uri)
-            missing = unsupported(request)
-        except UnknownScheme:
-            self._transactions.refuse(request, source, 416)
-            return
-        except ValueError as error:
-            self.stats.malformed += 1
-            self._transactions.refuse(request, source, 400, phrase=_phrase(str(error)))
-            return
-        if handler is None:
-            code = 405 if request.method in KNOWN_METHODS else 501
-            self._transactions.refuse(request, source, code, headers=(("Allow", ALLOW),))
-        elif missing:
-            self._transactions.refuse(request, source, 420, headers=(("Unsupported", missing),))
-        else:
-            handler(request, source, now)
-
-    def _flooding(self, source: Flow, now: float) -> bool:
-        """Whether so many requests of this peer were refused that further ones are not even read."""
-        return self.admission.failures.blocks(source.host, now, port=self._own_port(source, now))
-
-    def _refused(self, source: Flow, now: float) -> None:
-        """Count that a request of this peer was refused."""
-        self.admission.failures.failed(source.host, now, port=self._own_port(source, now))
-
-    def _own_port(self, source: Flow, now: float) -> int | None:
-        """The port of a phone that is registered from there: it is counted apart from its network."""
-        return source.port if self.registrar.here(source, now) else None
-
-    def _deny(self, request: SipRequest, source: Flow, denied: RequestDenied, now: float) -> None:
-        if denied.counts:
-            self.stats.wrong_passwords += 1
-            self._refused(source, now)
-        elif denied.code == 401:
-            self.stats.challenges += 1
-        self._transactions.refuse(request, source, denied.code, headers=denied.headers)
-
-    # ------------------------------------------------------------------ requests outside of dialogs
-
-    def _options_came(self, request: SipRequest, source: Flow, now: float) -> None:
-        self._transactions.refuse(request, source, 503 if self._closing else 200, headers=CAPABILITIES)
-
-    def _register_came(self, request: SipRequest, source: Flow, now: float) -> None:
-        verdict = self.admission.phone(request, now)
-        if isinstance(verdict, RequestDenied):
-            self._deny(request, source, verdict, now)
-            return
-        self._transactions.open(request, source)
-        try:
-            if SipUri.parse(request.to.uri).user == verdict.user:
-                answer = self.registrar.register(request, verdict.user, source, now)
-            else:  # a password is valid for its own user only
-                self.stats.wrong_passwords += 1
-                self._refused(source, now)
-                answer = RegistrarAnswer(403)
-        except ValueError as error:
-            answer = RegistrarAnswer(400, phrase=_phrase(str(error)))
-        self.stats.registrations += answer.code == 200
-        self._transactions.respond(
-            request,
-            source,
-            answer.code,
-            answer.phrase,
-            to_tag=self._transactions.token(),
-            headers=answer.headers,
-            now=now,
-        )
-
-    def _invite_came(self, request: SipRequest, source: Flow, now: float) -> None:
-        verdict = self.admission.caller(request, source.host, now)
-        if isinstance(verdict, RequestDenied):
-            self._deny(request, source, verdict, now)
-            return
-        agent_id = self.config.agent_for(SipUri.parse(request.uri).number)
-        if agent_id is None:
-            self.stats.unknown_numbers += 1
-            if not verdict.trusted:
-                self._refused(source, now)
-            self._transactions.refuse(request, source, 404)
-            return
-        if (
-            self._closing
-            or self._calls.unanswered >= self.config.max_pending_invites
-            or (
-                not verdict.trusted and self._calls.of_source(source.host) >= self.config.max_calls_per_source
-            )
-        ):
-            self.stats.over_limit += 1
-            self._transactions.refuse(
-                request, source, 503 if self._closing else 486, headers=(("Retry-After", "5"),)
-            )
-            return
-        if self._calls.merged(request):
-            self._transactions.refuse(request, source, 482)
-            return
-        wrong = unacceptable(request, self.config.codecs)
-        if wrong is not None:
-            self.stats.not_acceptable += 1
-            self._transactions.refuse(request, source, wrong[0], phrase=_phrase(wrong[1]), headers=wrong[2])
-            return
-        try:
-            call = IncomingCall(
-                self._transactions,
-                request,
-                source,
-                local_tag=self._transactions.token(),
-                agent_id=agent_id,
-                user=verdict.user,
-                trusted=verdict.trusted,
-                session_expires_s=self.config.session_expires_s,
-            )
-        except ValueError as error:
-            self.stats.malformed += 1
-            self._transactions.refuse(request, source, 400, phrase=_phrase(str(error)))
-            return
-        if call.timer_headers is None:
-            self._transactions.refuse(request, source, 422, headers=SessionTimer.MINIMUM)
-            return
-        transaction = self._transactions.open(request, source)
-        transaction.to_tag, transaction.on_cancel = call.local_tag, call.cancelled
-        self._add(call)
-        self.stats.calls_in += 1
-        self._transactions.respond(request, source, 100, now=now)
-        try:
-            self._listener.incoming_call(call, now)
-        except Exception:
-            # Nothing else would end the call: it would ring, and be counted, for ever.
-            logger.exception("sip: the call {!r} could not be taken", call.call_id)
-            call.reject(500, "", now) if call.unanswered else call.hangup(now)
-
-    def _add(self, call: SipCall) -> None:
-        self._calls.add(call)
-        call.on_over = self._forget
-
-    def _forget(self, call: SipCall) -> None:
-        self._calls.remove(call)
-        self._transactions.timers.forget(call)
-
-
-def _phrase(text: str) -> str:
-    """A reason phrase for the status line: at most 100 printable ASCII characters."""
-    return "".join(c for c in text if c.isascii() and c.isprintable())[:100]

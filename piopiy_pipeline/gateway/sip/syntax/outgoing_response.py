@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from piopiy_pipeline.gateway.sip.syntax.flow import Flow
 from piopiy_pipeline.gateway.sip.syntax.message import SipRequest
 
-__all__ = ["reply", "reply_flow"]
+__all__ = ["reason_phrase", "reply", "reply_flow"]
 
 _PHRASES = {
     100: "Trying",
@@ -106,3 +106,8 @@ def _reached(request: SipRequest, source: Flow) -> str:
     if asks or request.via.host != source.host:
         kept.append(f"received={source.host}")
     return ";".join([head.rstrip(), *(p.strip() for p in kept)])
+
+
+def reason_phrase(text: str) -> str:
+    """Make a reason phrase for the status line: at most 100 printable ASCII characters of `text`."""
+    return "".join(c for c in text if c.isascii() and c.isprintable())[:100]

@@ -13,12 +13,8 @@ from collections.abc import Mapping
 from typing import Any, Self, cast
 
 from piopiy_pipeline.gateway.errors import GatewayError
-from piopiy_pipeline.gateway.sip.agent.user_agent import (
-    CannotCall,
-    OutgoingMessage,
-    SipUserAgent,
-    UserAgentListener,
-)
+from piopiy_pipeline.gateway.sip.agent.user_agent import CannotCall, OutgoingMessage, SipUserAgent
+from piopiy_pipeline.gateway.sip.agent.user_agent_server import UserAgentListener
 from piopiy_pipeline.gateway.sip.config import SipConfig
 from piopiy_pipeline.gateway.sip.dialog.call_listener import CallListener
 from piopiy_pipeline.gateway.sip.dialog.sip_call import SipCall
