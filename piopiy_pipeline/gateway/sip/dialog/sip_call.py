@@ -16,6 +16,7 @@ from piopiy_pipeline.gateway.sip.dialog.call_listener import CallListener, Endin
 from piopiy_pipeline.gateway.sip.dialog.dialog import Dialog, Unacknowledged
 from piopiy_pipeline.gateway.sip.dialog.info import info_digits
 from piopiy_pipeline.gateway.sip.dialog.refer import ReferTransfer, transfer_headers
+from piopiy_pipeline.gateway.sip.dialog.session_refresh import RefreshFailure, SessionRefresh
 from piopiy_pipeline.gateway.sip.dialog.session_timer import SessionTimer
 from piopiy_pipeline.gateway.sip.sdp.negotiation import SdpError, SdpRefused, SessionDescription
 from piopiy_pipeline.gateway.sip.syntax.digest import Credentials
@@ -85,12 +86,9 @@ class SipCall:
         self._unacked: Unacknowledged | None = None
         self._offered_by_us: Literal["", "answer", "reinvite"] = ""
         self._local: SessionDescription | None = None
-        self._reinvite: AuthenticatedRequest | None = None
-        self._last_acked: int | None = (
-            None  # the number of the re-INVITE of ours whose 2xx was acknowledged last
-        )
         self._transfer = ReferTransfer()
         self.session_timer = SessionTimer(session_expires_s)
+        self._refresh = SessionRefresh(transactions, self.session_timer)
         self.on_over: Callable[[SipCall], None] | None = None
         """Called when the call needs no more messages; set by the user agent."""
 
@@ -161,7 +159,7 @@ class SipCall:
                 self._transactions.send_again(data, unacked.request, unacked.source)
         if self._state == "up":
             due = self.session_timer.wake(now)
-            if due == "refresh" and not self._refresh(now):
+            if due == "refresh" and not self._refresh_session(now):
                 self.session_timer.retry(now)
             elif due == "expired":
                 self._end_here(Ending.LOST, 408, "the session was not refreshed", now)
@@ -265,7 +263,7 @@ class SipCall:
         if self._unacked is not None or self._state != "up":
             self._respond(request, source, 500, headers=(("Retry-After", "2"),), now=now)
             return
-        if self._reinvite is not None:
+        if self._refresh.under_way:
             self._respond(request, source, 491, now=now)
             return
         try:
@@ -323,7 +321,7 @@ class SipCall:
         *,
         headers: tuple[tuple[str, str], ...] = (),
         body: bytes = b"",
-    ) -> AuthenticatedRequest:
+    ) -> None:
         assert self._dialog is not None
         dialog = self._dialog
         branch = self._transactions.branch()
@@ -338,62 +336,31 @@ class SipCall:
 
         sent = AuthenticatedRequest(self._transactions, request, self._credentials, response, lost)
         sent.begin(now)
-        return sent
 
     def _lost(self, method: str, code: int, now: float) -> None:
         """Section 12.2.1.2: a side that does not answer within a dialog has left it."""
         if method == "INVITE":
-            self._reinvite = None
+            self._refresh.under_way = False
         if method != "BYE":
             self._end_here(Ending.LOST, code, f"no answer to {method}", now)
 
-    def _refresh(self, now: float) -> bool:
-        """Send a re-INVITE that changes nothing (RFC 4028, section 7.4). Returns False when that cannot be now."""
-        if self._local is None or self._unacked is not None or self._reinvite is not None:
+    def _refresh_session(self, now: float) -> bool:
+        """Send a re-INVITE that changes nothing. Returns False when that is not possible at present."""
+        if self._local is None or self._unacked is not None or self._refresh.under_way:
             return False
-        headers = (("Allow", ALLOW), ("Supported", SUPPORTED), *self.session_timer.request_headers())
-        self._reinvite = self._request(
-            "INVITE", self._reinvite_response, now, headers=headers, body=bytes(self._local)
-        )
+        headers, body = self._refresh.begin(), bytes(self._local)
+        self._request("INVITE", self._refresh_response, now, headers=headers, body=body)
         return True
 
-    def _reinvite_response(self, response: SipResponse, source: Flow, now: float) -> None:
-        if response.code < 200 or self._dialog is None:
+    def _refresh_response(self, response: SipResponse, source: Flow, now: float) -> None:
+        if self._dialog is None:
             return
-        if response.code < 300:
-            self._reinvite_accepted(self._dialog, response, now)
-            return
-        self._reinvite = None
-        if response.code in (408, 481):
-            self._end_here(Ending.LOST, response.code, response.phrase, now)
-        else:
-            self.session_timer.retry(now)
-            self._transactions.set_timer(self)
-
-    def _reinvite_accepted(self, dialog: Dialog, response: SipResponse, now: float) -> None:
-        sequence = response.cseq.sequence
-        repeated = self._last_acked == sequence  # the ACK was lost
-        self._last_acked = sequence
-        try:
-            if not repeated:
-                dialog.retarget(response.addresses("Contact"))
-                description = SessionDescription.parse(response.body)
-        except ValueError as error:
-            self._acknowledge(dialog, sequence)
-            self._reinvite = None
-            self._end_here(Ending.HUNG_UP, 488, f"no usable answer: {error}", now)
-            return
-        self._acknowledge(dialog, sequence)
-        if repeated:
-            return
-        self._reinvite = None
-        self.session_timer.answered(response, now)
+        result = self._refresh.receive(self._dialog, response, now)
         self._transactions.set_timer(self)
-        if self._listener is not None and not self.ended:
-            self._listener.call_reanswered(description, now)
-
-    def _acknowledge(self, dialog: Dialog, sequence: int) -> None:
-        self._transactions.send(dialog.ack(sequence, branch=self._transactions.branch()))
+        if isinstance(result, RefreshFailure):
+            self._end_here(*result, now)
+        elif result is not None and self._listener is not None and not self.ended:
+            self._listener.call_reanswered(result, now)
 
     # ------------------------------------------------------------------ the end
 
