@@ -1,9 +1,9 @@
-"""Opus at the call's own rate, in mono: libopus by ctypes, with what PyAV's wrapper leaves out.
+"""Opus at the sample rate of the call, in mono: libopus by ctypes. Phones and browsers use it.
 
-PyAV decodes Opus at 48 kHz and in one way only. libopus itself decodes at the rate that is wanted,
-which saves the resampling; it makes up what is missing (`OpusDecoder.conceal`), and finds a lost frame's
-spare copy in the packet behind it (`OpusDecoder.recover`). The library is the one that PyAV's wheels bring
-along, else that of Python's own environment (conda), else the system's.
+PyAV decodes Opus at 48 kHz only, and has neither concealment nor FEC. libopus decodes at the rate that is wanted,
+which saves a resampler; it conceals a lost packet (`OpusDecoder.conceal`), and rebuilds one from the copy in the
+packet behind it (`OpusDecoder.recover`). The library is the one in PyAV's wheels, or else that of Python's own
+environment (conda), or else the system's.
 
 Sources: RFC 6716; RFC 7587 for RTP; the libopus 1.x API (opus.h, opus_defines.h).
 """
@@ -21,7 +21,7 @@ from pathlib import Path
 __all__ = ["CLOCK", "OpusDecoder", "OpusEncoder", "OpusError", "library"]
 
 CLOCK = 48000
-"""Timestamps of Opus in RTP count at 48 kHz, whatever the sound's rate is: RFC 7587, 4.1."""
+"""RTP timestamps of Opus count at 48 kHz, whatever the sample rate is (RFC 7587, section 4.1)."""
 
 _VOIP = 2048
 _OK = 0
@@ -33,16 +33,16 @@ _MAX_MS = 120
 
 
 class OpusError(Exception):
-    """libopus is missing, or did not take what it was given."""
+    """libopus is missing, or refused what it was given."""
 
 
 @lru_cache(maxsize=1)
 def library() -> ctypes.CDLL:
-    """libopus, with its signatures. Raises `OpusError` where there is none."""
+    """Load libopus once, and declare its functions. Raises `OpusError` when it is not found."""
     for name in _candidates():
         try:
             return _typed(ctypes.CDLL(name))
-        except (OSError, AttributeError):  # it cannot be loaded, or is of opus's kin and not itself
+        except (OSError, AttributeError):  # it cannot be loaded, or is another library of the Opus family
             continue
     raise OpusError(
         "libopus was not found, neither with PyAV nor on this machine: install PyAV from its wheel, or the "
@@ -70,7 +70,7 @@ def _typed(library: ctypes.CDLL) -> ctypes.CDLL:
     library.opus_decoder_create.argtypes = [ctypes.c_int32, number, ctypes.POINTER(number)]
     library.opus_encoder_destroy.argtypes = library.opus_decoder_destroy.argtypes = [pointer]
     library.opus_encoder_destroy.restype = library.opus_decoder_destroy.restype = None
-    # Of a function with an open end the fixed part has to be told: some ABIs pass the rest elsewhere.
+    # The fixed part of a variadic function has to be declared: some ABIs pass the rest in another place.
     library.opus_encoder_ctl.argtypes = [pointer, number]
     library.opus_encode.argtypes = [pointer, ctypes.c_char_p, number, pointer, ctypes.c_int32]
     library.opus_decode.argtypes = [pointer, ctypes.c_char_p, ctypes.c_int32, pointer, number, number]
@@ -80,7 +80,16 @@ def _typed(library: ctypes.CDLL) -> ctypes.CDLL:
 
 
 class OpusEncoder:
-    """20 ms of PCM16 mono at `rate` Hz (8, 12, 16, 24 or 48 thousand) to a packet."""
+    """Encodes 20 ms of 16-bit little-endian mono PCM at a time.
+
+    Args:
+        rate: the sample rate in Hz: 8000, 12000, 16000, 24000 or 48000.
+        bit_rate: in bits a second.
+        complexity: 0 to 10; more costs more time.
+
+    Raises:
+        OpusError: libopus is missing, or `rate` is none of these.
+    """
 
     def __init__(self, rate: int, *, bit_rate: int = 28_000, complexity: int = 5) -> None:
         self._library = library()
@@ -99,7 +108,7 @@ class OpusEncoder:
             self._library.opus_encoder_destroy(self._state)
 
     def encode(self, pcm: bytes) -> bytes:
-        """The packet of exactly 20 ms. Raises `OpusError` for any other length."""
+        """Encode exactly 20 ms of PCM to a packet. Raises `OpusError` for any other length."""
         if len(pcm) != 2 * self._samples:
             raise OpusError(f"{len(pcm)} bytes of sound: 20 ms are {2 * self._samples}")
         size = self._library.opus_encode(self._state, pcm, self._samples, self._packet, _MAX_PACKET)
@@ -107,7 +116,12 @@ class OpusEncoder:
         return self._packet.raw[:size]
 
     def expect_loss(self, fraction: float) -> None:
-        """The peer misses this part of the packets: from 2% on each carries a spare copy of the one before."""
+        """Adapt to packet loss (in-band FEC).
+
+        Args:
+            fraction: how many of our packets the peer misses, 0.0 to 1.0. From 0.02 on, each packet carries a copy of
+                the one before.
+        """
         percent = min(round(100 * fraction), 30)
         percent = 0 if percent < 2 else max(5, 5 * round(percent / 5))
         if percent != self._loss:
@@ -120,7 +134,14 @@ class OpusEncoder:
 
 
 class OpusDecoder:
-    """Packets to PCM16 little-endian mono at `rate` Hz; stereo is mixed down."""
+    """Decodes packets to 16-bit little-endian mono PCM; stereo is mixed down.
+
+    Args:
+        rate: the sample rate in Hz: 8000, 12000, 16000, 24000 or 48000.
+
+    Raises:
+        OpusError: libopus is missing, or `rate` is none of these.
+    """
 
     def __init__(self, rate: int) -> None:
         self._library = library()
@@ -136,30 +157,38 @@ class OpusDecoder:
             self._library.opus_decoder_destroy(self._state)
 
     def duration(self, packet: bytes) -> int:
-        """The samples in a packet, at this decoder's rate. Raises `OpusError` for what is no packet."""
+        """How many samples a packet has at this decoder's rate. Raises `OpusError` when it is no Opus packet."""
         samples: int = self._library.opus_packet_get_nb_samples(packet, len(packet), self._rate)
         _check(self._library, samples)
         return samples
 
     def decode(self, packet: bytes) -> bytes:
-        """The sound of a packet. Raises `OpusError` for what is none."""
+        """Decode a packet of up to 120 ms. Raises `OpusError` when it is no Opus packet."""
         if not packet:
             raise OpusError("an empty packet")
-        return self._decode(packet, self._most, spare=0)
+        return self._decode(packet, self._most, fec=0)
 
     def recover(self, packet: bytes, samples: int) -> bytes:
-        """The lost sound of `samples` right before `packet`: its spare copy, or as made up as `conceal`'s."""
-        return self._decode(packet, samples, spare=1)
+        """Rebuild the lost packet before `packet` from the copy in it, or conceal it when there is no copy.
+
+        Args:
+            packet: the packet behind the lost one; it is decoded afterwards.
+            samples: the length of the lost packet, a multiple of 2.5 ms.
+
+        Raises:
+            OpusError: `packet` is no Opus packet, or `samples` is more than 120 ms.
+        """
+        return self._decode(packet, samples, fec=1)
 
     def conceal(self, samples: int) -> bytes:
-        """Sound for a gap of `samples`, a multiple of 2.5 ms: what came before goes on, and fades."""
-        return self._decode(None, samples, spare=0)
+        """Make sound for a gap of `samples`, a multiple of 2.5 ms: the sound before it continues, and fades."""
+        return self._decode(None, samples, fec=0)
 
-    def _decode(self, packet: bytes | None, samples: int, *, spare: int) -> bytes:
+    def _decode(self, packet: bytes | None, samples: int, *, fec: int) -> bytes:
         if samples > self._most:
             raise OpusError(f"{samples} samples: {self._most} ({_MAX_MS} ms) are the most at a time")
         size = len(packet) if packet is not None else 0
-        decoded = self._library.opus_decode(self._state, packet, size, self._pcm, samples, spare)
+        decoded = self._library.opus_decode(self._state, packet, size, self._pcm, samples, fec)
         _check(self._library, decoded)
         return self._pcm.raw[: 2 * decoded]
 

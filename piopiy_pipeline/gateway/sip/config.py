@@ -1,7 +1,7 @@
-"""What an operator sets for telephones: ports, who may call, and which number reaches which agent.
+"""The ``sip`` section of the configuration: ports, who may call, and which number reaches which agent.
 
-A model of its own, and free of the user agent's imports, so that the gateway's settings can hold it
-and a gateway without telephones starts without them.
+It imports nothing of the user agent, so that the gateway's configuration can hold it, and a gateway without
+telephones starts without their code.
 """
 
 from __future__ import annotations
@@ -28,45 +28,45 @@ Host = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=r"
 
 
 class SipRoute(BaseModel):
-    """Numbers, and the agent that answers them."""
+    """A number or a range of numbers, and the agent that answers them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     to: NumberPattern
-    """A number or name as it is dialled; with ``*`` at its end, all that begin so."""
+    """A number or name as it is dialled; with ``*`` at its end it stands for all that begin so."""
     agent: Annotated[str, StringConstraints(min_length=1, max_length=128)]
 
     def matches(self, number: str) -> bool:
-        """Whether this route takes `number`."""
+        """Whether `number` belongs to this route."""
         return matches(self.to, number)
 
 
 class SipTrunk(BaseModel):
-    """A provider or PBX: calls go out through it, and come in from its addresses without a password."""
+    """A provider or PBX: calls go out through it, and those from its addresses need no password."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     host: Host
-    """Its name or address."""
+    """Its host name or address."""
     port: Annotated[int, Field(ge=1, le=65535)] = 5060
     transport: Transport = "udp"
     user: User | None = None
-    """Who we are there; also the caller's number of calls that name none."""
+    """Our user there; also the number that is shown by calls that name none."""
     password: Password | None = Field(default=None, repr=False)
     register_there: bool = False
     """Whether to register as `user`, so that calls reach us there."""
     expires_s: Annotated[int, Field(ge=60, le=86_400)] = 600
-    """How long a registration is asked to last."""
+    """How long a registration is to last, in seconds."""
     sources: list[str] = Field(default_factory=list)
-    """Addresses or networks (``203.0.113.0/24``) its calls come from. An address in `host` counts too."""
+    """Addresses or networks (``203.0.113.0/24``) that its calls come from. An address in `host` counts, too."""
     prefixes: list[Annotated[str, StringConstraints(pattern=r"^\+?[0-9*#]{1,32}$")]] = Field(
         default_factory=list
     )
-    """How numbers begin that go through it; of several trunks the one with the longest beginning that fits.
-    Empty: any number."""
+    """The beginnings of the numbers that are called through it; of several trunks, the one with the longest beginning
+    that fits is used. Empty: any number."""
     caller_ids: list[NumberPattern] = Field(default_factory=list)
-    """The numbers that calls through it may show, the first one in full: it stands for all others.
-    Empty: whatever number a call has."""
+    """The numbers that calls through it may show; the first one, in full, replaces every other.
+    Empty: calls may show any number."""
 
     @field_validator("caller_ids")
     @classmethod
@@ -87,33 +87,33 @@ class SipTrunk(BaseModel):
 
 
 class SipConfig(BaseModel):
-    """The telephone side of a gateway. Without it, there is none."""
+    """The telephone side of a gateway. A gateway without this section has no telephones."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     host: str = "127.0.0.1"
-    """The interface to listen on, for signalling and for voice."""
+    """The address of the interface to listen on, for SIP and for RTP."""
     port: Annotated[int, Field(ge=0, le=65535)] = 5060
     """The port for UDP and TCP; 0 takes any that is free."""
     transports: Annotated[list[Literal["udp", "tcp"]], Field(min_length=1)] = ["udp", "tcp"]
     tls_port: Annotated[int, Field(ge=0, le=65535)] = 5061
     """The port for TLS, which is on when there is a certificate."""
     tls_certificate: Path | None = None
-    """A PEM file with the certificate and those that vouch for it."""
+    """A PEM file with the certificate and its chain."""
     tls_key: Path | None = None
     """A PEM file with the certificate's key; None: it is in the same file."""
     external_host: Host | None = None
     """The address by which others reach this machine, when a NAT or cloud gives it another one."""
     rtp_ports: tuple[int, int] = (16_384, 32_766)
-    """The first and the last port for voice."""
+    """The first and the last port for RTP."""
     media_timeout_s: Seconds = 30.0
-    """A call whose phone is not heard for this long, and that is not on hold, is over."""
+    """After so many seconds without audio of the phone a call ends, unless it is on hold."""
     codecs: Annotated[list[CodecName], Field(min_length=1)] = ["PCMU", "PCMA", "G722", "opus"]
-    """Which codecs are taken, in the order in which calls of ours offer them."""
+    """The allowed codecs, in the order in which our calls offer them."""
     users: dict[User, Password] = Field(default_factory=dict, repr=False)
     """Phones that may register and call, with the password of each."""
     callers: Literal["known", "anyone"] = "known"
-    """Who may call: phones with a password and trunks, or anybody who reaches the port."""
+    """Who may call: phones with a password and trunks, or everybody who can reach the port."""
     realm: Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r'^[^"\\\x00-\x1f]+$')] = (
         "piopiy"
     )
@@ -126,14 +126,14 @@ class SipConfig(BaseModel):
     routes: list[SipRoute] = Field(default_factory=list)
     """Which number reaches which agent: the first that matches."""
     default_agent: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = None
-    """Who takes numbers that no route names; None: they are not found."""
+    """The agent for numbers without a route; None: they are refused with 404."""
     contacts: dict[Annotated[str, StringConstraints(min_length=1, max_length=128)], str] = Field(
         default_factory=dict
     )
     """Names under which agents and operators may call somebody: a user, a number or a ``sip:`` URI each.
     Capitals make no difference."""
     dial_allowed: list[NumberPattern] = Field(default_factory=lambda: ["*"])
-    """Which numbers may be called, beside the contacts: ``+49*`` allows those that begin so."""
+    """The numbers that may be called beside the contacts: ``+49*`` allows those that begin so."""
     allow_uris: bool = False
     """Whether any ``sip:`` URI may be called, beside those of the contacts."""
     max_calls_per_source: Annotated[int, Field(gt=0)] = 100
@@ -141,14 +141,15 @@ class SipConfig(BaseModel):
     max_pending_invites: Annotated[int, Field(gt=0)] = 500
     """Calls that ring at once."""
     max_transactions: Annotated[int, Field(gt=0)] = 10_000
+    """SIP transactions at once in each direction; a quarter of them from one address."""
     max_connections: Annotated[int, Field(gt=0)] = 500
     """TCP and TLS connections at once; a quarter of them from one address, unless it is a trunk's."""
     max_refusals_per_minute: Annotated[int, Field(gt=0)] = 60
-    """Wrong passwords and unknown numbers from one address, before it hears nothing else for a while."""
+    """Wrong passwords and unknown numbers from one address; beyond that its requests are dropped for a while."""
     ring_timeout_s: Seconds = 60.0
-    """How long a call of ours rings."""
+    """How long a call of ours rings, in seconds."""
     session_expires_s: Annotated[int, Field(ge=90, le=86_400)] = 1800
-    """Calls whose other side supports it (RFC 4028) are checked this often."""
+    """The session interval in seconds for calls whose other side supports session timers (RFC 4028)."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -179,5 +180,5 @@ class SipConfig(BaseModel):
         return self
 
     def agent_for(self, number: str) -> str | None:
-        """Who answers when `number` is dialled; None: nobody here has that number."""
+        """The agent that answers `number`; None: no agent has that number."""
         return next((route.agent for route in self.routes if route.matches(number)), self.default_agent)

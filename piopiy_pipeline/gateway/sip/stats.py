@@ -1,4 +1,4 @@
-"""What the SIP port has seen: counters for the operator, and for those who look for an attack."""
+"""The counters of the SIP port, for operators, and for those who look for an attack. No I/O."""
 
 from __future__ import annotations
 
@@ -12,30 +12,32 @@ class SipStats:
     """Counts since the start."""
 
     received: int = 0
-    """Messages of any kind."""
+    """Messages of any kind that were received."""
     malformed: int = 0
-    """Messages that could not be read."""
+    """Messages that could not be parsed."""
     retransmissions: int = 0
-    """Requests that came more than once."""
+    """Requests that were received more than once."""
     strays: int = 0
-    """Responses, ACKs and requests within calls that belong to nothing here."""
+    """Responses, ACKs and requests within dialogs that belong to nothing here."""
     calls_in: int = 0
     """Calls that were offered to an agent."""
     calls_out: int = 0
+    """Calls of ours."""
     registrations: int = 0
     """REGISTERs that were accepted."""
     challenges: int = 0
     """Requests that were asked for a password."""
     wrong_passwords: int = 0
-    """Requests that gave a wrong one, or none where there is none to give."""
+    """Requests with a wrong password, or from where no password is valid."""
     unknown_numbers: int = 0
+    """Calls to a number that no agent has."""
     not_acceptable: int = 0
-    """Calls with a session description that is broken or cannot be met."""
+    """Calls with a session description that cannot be parsed or met."""
     over_limit: int = 0
-    """Requests that were turned away because there is too much of everything."""
+    """Requests that were refused because of a limit on calls or transactions."""
     floods_dropped: int = 0
-    """Requests of an address that was turned away too often, dropped unread."""
+    """Requests that were dropped unread because their address was refused too often."""
     unreachable: int = 0
     """Messages that could not be sent."""
     connections_refused: int = 0
-    """TCP and TLS connections beyond the limit."""
+    """TCP and TLS connections that were refused because of a limit."""

@@ -1,7 +1,9 @@
-"""Who may call and register, and who has been turned away too often. No I/O, and cheap: it stands first.
+"""Admission control: who may call and register, and which peers were refused too often. No I/O.
 
-Source: RFC 3261, section 22.1; what is refused here is refused without a transaction (8.2.7), so that
-a flood of it leaves nothing behind.
+It is cheap, because every request outside of a dialog passes it first. What it denies is refused without a
+transaction (section 8.2.7), so that a flood of requests leaves nothing behind.
+
+Source: RFC 3261, section 22.1.
 """
 
 from __future__ import annotations
@@ -25,25 +27,31 @@ __all__ = ["AdmissionControl", "RequestAdmitted", "RequestDenied"]
 
 @dataclass(frozen=True, slots=True)
 class RequestAdmitted:
-    """Come in."""
+    """The request is admitted."""
 
     user: str
-    """Who gave the password, empty for trunks and where anyone may call."""
+    """The user who gave the password; empty for trunks, and where anyone may call."""
     trusted: bool
+    """Whether it comes from a trunk."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestDenied:
-    """Not like this."""
+    """The request is denied: with a challenge (401), or because of a wrong password or source (403)."""
 
     code: int
+    """The status of the response."""
     headers: tuple[tuple[str, str], ...] = ()
     counts: bool = False
-    """Whether it tells against the source."""
+    """Whether it counts as a failure of the source."""
 
 
 class AdmissionControl:
-    """Decides on requests that begin something."""
+    """Decides on requests that begin a call or a registration.
+
+    Args:
+        config: users, trunks, and the limits.
+    """
 
     def __init__(self, config: SipConfig) -> None:
         self._config = config
@@ -68,7 +76,13 @@ class AdmissionControl:
         return canonical_host(host) in self._trusted or in_networks(host, self._networks)
 
     def caller(self, request: SipRequest, host: str, now: float) -> RequestAdmitted | RequestDenied:
-        """Whether this INVITE may call."""
+        """Decide on an INVITE.
+
+        Args:
+            request: the INVITE.
+            host: the address that it came from.
+            now: the time in seconds.
+        """
         if self.trusts(host):
             return RequestAdmitted("", True)
         given = request.headers.getlist("Authorization")
@@ -81,7 +95,7 @@ class AdmissionControl:
         return self._password(request, now)
 
     def phone(self, request: SipRequest, now: float) -> RequestAdmitted | RequestDenied:
-        """Whether this REGISTER comes from one of our phones."""
+        """Decide on a REGISTER. `now` is in seconds."""
         if not self._config.users:
             return RequestDenied(403, counts=True)
         return self._password(request, now)

@@ -1,6 +1,6 @@
-"""Offers and answers: which codec, where to, and in which directions the voice of a call flows. No I/O.
+"""Offer and answer: which codec the audio of a call has, where it is sent, and in which directions. No I/O.
 
-One audio stream over plain RTP. The leg says on which address it listens, and learns where it has to send.
+A call has one audio stream over plain RTP. The leg says on which address it listens, and learns where it has to send.
 
 Source: RFC 3264.
 """
@@ -45,38 +45,44 @@ _REVERSED: dict[Direction, Direction] = {
 
 
 class SdpRefused(Exception):
-    """A proper session description that cannot be met here: 488 Not Acceptable Here, with the reason."""
+    """A valid session description that cannot be met here (488 Not Acceptable Here); the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class AgreedMedia:
-    """What both sides have agreed on: everything that the media of a call needs to know."""
+    """What both sides have agreed on: all that the media of a call needs to know."""
 
     host: str
-    """Where to send, until symmetric RTP knows better. Empty when the stream is refused."""
+    """Where to send until packets of the peer show another address. Empty when there is no usable address."""
     port: int
     codec: MediaFormat
-    """What we send, under the peer's payload type."""
+    """The codec in which we send, with the peer's payload type and parameters."""
     receive: tuple[MediaFormat, ...]
-    """What may arrive, under our payload types."""
+    """The codecs that may arrive, with our payload types."""
     events_out: MediaFormat | None
-    """telephone-event (RFC 4733) as the peer takes it; None: it takes none."""
+    """The format of telephone events (RFC 4733) that the peer takes; None: it takes none."""
     events_in: MediaFormat | None
+    """The format of telephone events that may arrive; None: there are none."""
     sends: bool
-    """Whether we may send: not while the peer holds us."""
+    """Whether we may send: not while the peer has us on hold."""
     receives: bool
     """Whether the peer sends."""
     ptime_ms: int = 20
+    """How much audio the peer wants in a packet, in milliseconds."""
     rtcp_port: int = 0
-    """Where the peer wants RTCP; the same as `port` with `rtcp_mux`."""
+    """The port to which RTCP is sent; the same as `port` with `rtcp_mux`."""
     rtcp_mux: bool = False
 
 
 class Negotiation:
-    """Our side of a call's offers and answers: one audio stream, over plain RTP.
+    """Our side of the offers and answers of a call. An answer takes the first allowed codec of the offer, and no other.
 
-    `host` and `port` are where we listen for RTP; `codecs` are those allowed, in the order in which
-    they are offered. An answer takes the peer's first that is allowed, and that one alone.
+    Args:
+        host: our address for RTP.
+        port: our port for RTP.
+        codecs: the allowed codecs, in the order in which they are offered.
+        session_id: the number of our session in SDP.
+        rtcp_mux: whether RTCP may share the port of RTP.
     """
 
     def __init__(
@@ -91,9 +97,17 @@ class Negotiation:
     def answer(
         self, offer: SessionDescription, *, direction: Direction = "sendrecv"
     ) -> tuple[SessionDescription, AgreedMedia]:
-        """Answer an offer; `direction` is what we want of our own accord. Raises `SdpRefused`.
+        """Answer an offer. A later offer with port 0 is answered with port 0: nothing flows then.
 
-        A later offer with port 0 is answered in kind: nothing flows.
+        Args:
+            offer: what the peer offers.
+            direction: what we want.
+
+        Returns:
+            Our answer, and what both sides have agreed on.
+
+        Raises:
+            SdpRefused: the offer cannot be met.
         """
         theirs = offer.audio
         if theirs is None:
@@ -122,16 +136,16 @@ class Negotiation:
             if not taken and section is theirs:
                 taken = True
                 media.append(ours)
-            else:  # RFC 3264, 6: what is not wanted is refused in its place
+            else:  # RFC 3264, 6: a stream that is not wanted is refused in its place
                 media.append(replace(section, port=0, formats=()))
         return self._described(tuple(media)), self._agreed(theirs, codec, (codec,), events, ours)
 
     def offer(self, *, direction: Direction = "sendrecv") -> SessionDescription:
-        """What we offer: all allowed codecs, keys as telephone-event."""
+        """Make an offer: all allowed codecs, and telephone events."""
         return self._described((self._offered(direction),))
 
     def accept(self, answer: SessionDescription) -> AgreedMedia:
-        """What the peer's answer to our latest offer makes of it. Raises `SdpRefused`."""
+        """Take the peer's answer to our latest offer. Raises `SdpRefused` when it cannot be met."""
         ours = self._last.audio if self._last is not None else None
         theirs = answer.audio
         if ours is None:
@@ -146,7 +160,7 @@ class Negotiation:
         return self._agreed(theirs, codec, receive, _events(theirs.formats, codec.rate), ours)
 
     def moved(self, *, host: str, port: int) -> None:
-        """We listen somewhere else from now on."""
+        """We listen at another address from now on."""
         self._host, self._port = host, port
 
     def _offered(self, direction: Direction) -> MediaDescription:
@@ -166,7 +180,7 @@ class Negotiation:
         )
 
     def _described(self, media: tuple[MediaDescription, ...]) -> SessionDescription:
-        """RFC 3264, 8: the version grows with each change, and with none else."""
+        """Our next description. The version grows with each change, and only then (RFC 3264, section 8)."""
         described = SessionDescription(media, self._host, self._session_id, 1)
         if self._last is not None:
             described = replace(described, version=self._last.version)
@@ -203,7 +217,7 @@ class Negotiation:
 
 
 def choose(formats: Iterable[MediaFormat], allowed: Sequence[str]) -> MediaFormat | None:
-    """The first of `formats` that is allowed, in the offerer's order (RFC 3264, 6.1)."""
+    """The first of `formats` whose codec is allowed, in the order of the offer (RFC 3264, 6.1), or None."""
     names = {name.lower(): name for name in allowed}
     for format in formats:
         known = CODECS.get(names.get(format.name.lower(), ""))
@@ -213,12 +227,12 @@ def choose(formats: Iterable[MediaFormat], allowed: Sequence[str]) -> MediaForma
 
 
 def _events(formats: Iterable[MediaFormat], rate: int) -> MediaFormat | None:
-    """RFC 4733, 2.1: the keys that run on the clock of the voice."""
+    """The telephone events that run on the clock of the audio (RFC 4733, section 2.1)."""
     return next((f for f in formats if f.name.lower() == _EVENTS.name and f.rate == rate), None)
 
 
 def _effective(media: MediaDescription) -> Direction:
-    """A connection address of zero is the hold of old (RFC 3264, 8.4): it takes nothing in."""
+    """The direction of a stream; the address 0.0.0.0 is the old way to hold (RFC 3264, section 8.4)."""
     if media.port == 0:
         return "inactive"
     if media.host in ("0.0.0.0", "::"):
@@ -227,7 +241,7 @@ def _effective(media: MediaDescription) -> Direction:
 
 
 def _narrowed(a: Direction, b: Direction) -> Direction:
-    """What is left when both must agree."""
+    """The direction that is left when both sides must agree."""
     send = a in ("sendrecv", "sendonly") and b in ("sendrecv", "sendonly")
     receive = a in ("sendrecv", "recvonly") and b in ("sendrecv", "recvonly")
     if send:

@@ -1,6 +1,8 @@
-"""Session descriptions as they are written: which media, in which codecs, where. Source: RFC 4566.
+"""Session descriptions (SDP): parsing with limits and checks, because anybody can send them, and writing. No I/O.
 
-Read with suspicion, because they come from anywhere; written as `sdp`, which negotiates with them, wants them.
+The installed aiortc has an SDP parser, too; this one is stricter, and says which line is wrong.
+
+Source: RFC 8866; RFC 3551 (payload types); RFC 5761 (rtcp-mux).
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ _PLAIN_RTP = ("RTP/AVP", "RTP/AVPF")
 
 
 class SdpError(ValueError):
-    """What came is no session description: 400 Bad Request, with the reason."""
+    """What came is no session description (400 Bad Request); the text says what is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ CODECS: dict[str, MediaFormat] = {
     "G722": MediaFormat(9, "G722", 8000),
     "opus": MediaFormat(96, "opus", 48_000, 2, "useinbandfec=1"),
 }
-"""What can be offered, with the payload types that are offered."""
+"""The codecs that can be offered, with the payload types that we offer."""
 
 _STATIC = {format.payload_type: format for format in CODECS.values() if format.payload_type < 96}
 _STATIC[13] = MediaFormat(13, "CN", 8000)
@@ -64,15 +66,15 @@ _DIRECTIONS: dict[str, Direction] = {
 
 @dataclass(frozen=True, slots=True)
 class MediaDescription:
-    """One `m=` section. `host` is its own connection address or else the session's; port 0 means refused."""
+    """One `m=` section. `host` is its connection address, or else the session's; port 0 means refused."""
 
     kind: str
     port: int
     protocol: str
     payload_types: tuple[str, ...]
-    """As written: numbers for RTP, anything for other protocols."""
+    """As they were written: numbers for RTP, anything for other protocols."""
     formats: tuple[MediaFormat, ...] = ()
-    """Those payload types that are known, in the order of preference."""
+    """The payload types with a known codec, in the order of preference."""
     host: str = ""
     direction: Direction = "sendrecv"
     ptime_ms: int | None = None
@@ -82,7 +84,7 @@ class MediaDescription:
 
 @dataclass(frozen=True, slots=True)
 class SessionDescription:
-    """What one side of a call has to say about its media. `bytes()` of it is what goes on the wire."""
+    """The media of one side of a call. `bytes()` of it is what goes on the wire."""
 
     media: tuple[MediaDescription, ...]
     host: str = ""
@@ -92,12 +94,12 @@ class SessionDescription:
 
     @property
     def audio(self) -> MediaDescription | None:
-        """The first audio stream over plain RTP, also one that is refused (port 0)."""
+        """The first audio stream over plain RTP, also when it is refused (port 0); None if there is none."""
         return next((m for m in self.media if _is_voice(m)), None)
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
-        """Read a description. Raises `SdpError` with the line that is wrong."""
+        """Parse a description. Raises `SdpError`, whose text quotes the line that is wrong."""
         lines = _lines(data)
         user, session_id, version = "-", 0, 0
         session_host = ""
@@ -126,7 +128,7 @@ class SessionDescription:
         return cls(media, session_host, session_id, version, user)
 
     def __bytes__(self) -> bytes:
-        """The description as SDP, with CRLF line ends."""
+        """Write the description as SDP, with CRLF line ends."""
         family = "IP6" if ":" in self.host else "IP4"
         out = [
             "v=0",
@@ -163,7 +165,7 @@ def _written(media: MediaDescription) -> list[str]:
 
 
 def _lines(data: bytes) -> list[tuple[str, str]]:
-    """`key=value` of every line. Only what can make no sense at all is an error."""
+    """The key and the value of every line. Only lines that cannot mean anything are an error."""
     if len(data) > _MAX_BYTES:
         raise SdpError(f"session description of {len(data)} bytes; at most {_MAX_BYTES}")
     text = data.decode("utf-8", "replace")
@@ -201,7 +203,7 @@ def _number(text: str, what: str, limit: int) -> int:
 
 
 class _Section:
-    """An `m=` section while it is read."""
+    """An `m=` section while it is parsed."""
 
     def __init__(self, kind: str, port: int, protocol: str, payload_types: tuple[str, ...]) -> None:
         self.kind, self.port, self.protocol, self.payload_types = kind, port, protocol, payload_types
@@ -229,7 +231,7 @@ class _Section:
 
     def attribute(self, value: str) -> None:
         if not self.voice:
-            return  # whatever it is, it is refused
+            return  # streams of other kinds are refused as a whole
         name, _, rest = value.partition(":")
         if value in _DIRECTIONS:
             self._direction = _DIRECTIONS[value]

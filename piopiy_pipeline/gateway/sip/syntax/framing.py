@@ -1,4 +1,4 @@
-"""Where one message ends and the next begins on a connection: by Content-Length. No I/O.
+"""Framing: where one message ends and the next begins on a connection, by Content-Length. No I/O.
 
 Source: RFC 3261, 18.3; RFC 5626, 4.4.1 (keep-alives).
 """
@@ -16,24 +16,31 @@ _LENGTH = re.compile(rb"^(?:content-length|l)[ \t]*:[ \t]*(\d{1,6})[ \t]*\r?$", 
 
 
 class FramingError(ValueError):
-    """What came on a connection cannot be divided into messages: it is to be closed."""
+    """What came on a connection cannot be divided into messages: the connection has to be closed."""
 
 
 class Framer:
-    """Takes bytes as they come, and gives whole messages. It never holds more than one message's worth."""
+    """Takes bytes as they come, and gives whole messages. It never holds more than the bytes of one message."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
         self.pings = 0
-        """Double line ends since somebody last looked: each wants a single one in return."""
+        """Keep-alives (double line ends) since this was last set to 0: each is answered with a single line end."""
 
     @property
     def waiting(self) -> bool:
-        """Whether a message has begun that is not whole."""
+        """Whether a part of a message waits for the rest."""
         return bool(self._buffer)
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The messages that are whole now. Raises `FramingError`."""
+        """Take bytes.
+
+        Returns:
+            The messages that are whole now.
+
+        Raises:
+            FramingError: what came cannot be divided into messages.
+        """
         self._buffer += data
         messages: list[bytes] = []
         while True:

@@ -1,4 +1,4 @@
-"""Requests of ours: as data, so that their ACK, their CANCEL and their second try with a password follow from them.
+"""Requests of ours as data, from which their ACK, their CANCEL and their repetition with a password follow. No I/O.
 
 Source: RFC 3261, sections 8.1.1, 9.1, 17.1.1.3 and 22.2.
 """
@@ -17,7 +17,7 @@ _OF_THE_TRANSACTION = ("from", "call-id", "route")
 
 @dataclass(frozen=True, slots=True)
 class OutgoingRequest:
-    """A request, and where it goes. `headers` are all but Via, CSeq, Max-Forwards and those of the body."""
+    """A request and its destination. `headers` has all headers but Via, CSeq, Max-Forwards and those of the body."""
 
     method: str
     uri: str
@@ -30,7 +30,7 @@ class OutgoingRequest:
     body: bytes = b""
     content_type: str = "application/sdp"
     or_else: Flow | None = None
-    """Where to when the connection of `flow` is gone."""
+    """Where it goes when the connection of `flow` is gone."""
 
     def __bytes__(self) -> bytes:
         lines = [
@@ -46,17 +46,23 @@ class OutgoingRequest:
         return "\r\n".join(lines).encode("utf-8", "surrogateescape") + b"\r\n\r\n" + self.body
 
     def ack(self, response: SipResponse) -> bytes:
-        """The ACK of a refusal, which belongs to the transaction: 17.1.1.3."""
+        """Build the ACK of a refusal, which belongs to the transaction (section 17.1.1.3)."""
         kept = self._kept()
         return bytes(replace(self, method="ACK", headers=(*kept, ("To", response.get("To"))), body=b""))
 
     def cancel(self) -> OutgoingRequest:
-        """The CANCEL of this request, with the same branch: 9.1."""
+        """Build the CANCEL of this request, with the same branch (section 9.1)."""
         to = tuple((name, value) for name, value in self.headers if name.lower() == "to")
         return replace(self, method="CANCEL", headers=(*self._kept(), *to), body=b"")
 
     def again(self, name: str, value: str, *, branch: str) -> OutgoingRequest:
-        """The same as a new transaction, with this header in the place of any of its name: 22.2."""
+        """Build the same request for a new transaction (section 22.2).
+
+        Args:
+            name: the header that is set or replaced.
+            value: its value.
+            branch: the branch of the new transaction.
+        """
         kept = tuple(header for header in self.headers if header[0] != name)
         return replace(self, branch=branch, sequence=self.sequence + 1, headers=(*kept, (name, value)))
 

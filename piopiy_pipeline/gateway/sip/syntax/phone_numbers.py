@@ -23,20 +23,20 @@ def _star_at_the_end(pattern: str) -> str:
 NumberPattern = Annotated[
     str, StringConstraints(min_length=1, max_length=128), AfterValidator(_star_at_the_end)
 ]
-"""A number; with ``*`` at its end, all that begin so."""
+"""A number; with ``*`` at its end it stands for all numbers that begin so."""
 
 
 def matches(pattern: str, number: str) -> bool:
-    """Whether a `NumberPattern` takes `number`."""
+    """Whether `number` fits a `NumberPattern`."""
     return number.startswith(pattern[:-1]) if pattern.endswith("*") else number == pattern
 
 
 def matches_any(patterns: Iterable[str], number: str) -> bool:
-    """Whether one of these takes `number`."""
+    """Whether `number` fits one of these patterns."""
     return any(matches(pattern, number) for pattern in patterns)
 
 
 def dialled_number(text: str) -> str | None:
-    """`text` as it is dialled, ``+1 (555) 0-1`` as ``+155501``; None for what is no number."""
+    """The number in `text` as it is dialled, ``+1 (555) 0-1`` as ``+155501``; None if it is no number."""
     number = _READ_ONLY.sub("", text.removeprefix("tel:"))
     return number if len(text) <= 64 and _NUMBER.fullmatch(number) else None

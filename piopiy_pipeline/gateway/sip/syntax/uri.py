@@ -1,7 +1,7 @@
-"""Addresses of SIP: `sip:`, `sips:` and `tel:` URIs, name-addr and parameters.
+"""Addresses: `sip:`, `sips:` and `tel:` URIs, name-addr and parameters. No I/O.
 
-Read here rather than with sipmessage, whose host names may not end in a digit (``pbx1``), and which
-writes parameters anew with other escapes: what a peer sent must go back to it as it was.
+They are parsed here and not with sipmessage, because its host names cannot end in a digit (``pbx1``), and because
+it writes parameters with other escapes: what a peer sent must go back to it as it was.
 
 Source: RFC 3261, sections 19.1, 20.10 and 25.1; RFC 3966.
 """
@@ -38,12 +38,12 @@ _USER_SAFE = "-_.!~*'()&=+$,;?/"
 
 
 class UnknownScheme(ValueError):
-    """A URI of another kind than `sip`, `sips` or `tel`: 416 where it is the one that is asked for."""
+    """A URI of another scheme than `sip`, `sips` or `tel`: 416 when it is the Request-URI."""
 
 
 @dataclass(frozen=True, slots=True)
 class SipUri:
-    """A URI. `text` is as it was written; `user` without escapes; `host` is empty for `tel`."""
+    """A URI. `text` is as it was written; `user` has no escapes; `host` is empty for `tel`."""
 
     scheme: str
     user: str
@@ -54,7 +54,7 @@ class SipUri:
 
     @property
     def number(self) -> str:
-        """The user as a number: without what only people read, ``+1 (555) 0-1`` as ``+155501``."""
+        """The user as a number without visual separators: ``+1-(555)0-1`` as ``+155501``."""
         user = self.user.split(";")[0]
         return (
             _SEPARATORS.sub("", user) if _NUMBER.fullmatch(user) and any(c.isdigit() for c in user) else user
@@ -62,7 +62,12 @@ class SipUri:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Raises `UnknownScheme`, or `ValueError` for what is no URI."""
+        """Parse a URI.
+
+        Raises:
+            UnknownScheme: the scheme is neither `sip`, `sips` nor `tel`.
+            ValueError: it is no URI.
+        """
         match = _SCHEME.match(text)
         if match is None:
             raise ValueError(f"no URI: {text[:80]!r}")
@@ -89,7 +94,7 @@ class SipUri:
 
 @dataclass(frozen=True, slots=True)
 class NameAddr:
-    """An entry of From, To, Contact, Route ...: a display name, a URI as written, and parameters."""
+    """An entry of From, To, Contact, Route and the like: a display name, a URI as written, and parameters."""
 
     name: str
     uri: str
@@ -97,12 +102,12 @@ class NameAddr:
 
     @property
     def tag(self) -> str:
-        """The dialog's tag of this side, empty without one."""
+        """The tag parameter; empty when there is none."""
         return self.parameters.get("tag", "")
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Raises `ValueError`."""
+        """Parse an entry, with or without angle brackets. Raises `ValueError` when it is malformed."""
         text = text.strip()
         name = ""
         if text.startswith('"'):
@@ -118,7 +123,7 @@ class NameAddr:
             if closed < 0:
                 raise ValueError("an angle bracket that is never closed")
             uri, rest = text[bracket + 1 : closed], text[closed + 1 :]
-        else:  # RFC 3261, 20.10: without brackets, parameters are the header's, and some characters may not be
+        else:  # RFC 3261, 20.10: without brackets the parameters are the header's, and some characters are forbidden
             uri, semicolon, parameters = text.partition(";")
             uri, rest = uri.strip(), semicolon + parameters
             if "?" in uri or "," in uri:
@@ -129,7 +134,7 @@ class NameAddr:
 
 
 def parse_host_port(text: str) -> tuple[str, int | None]:
-    """``host``, ``host:port``, ``[v6]:port``; the host without brackets. Raises `ValueError`."""
+    """Parse ``host``, ``host:port`` or ``[v6]:port``. Returns the host without brackets. Raises `ValueError`."""
     if text.startswith("["):
         match = _IPV6.match(text)
         if match is None:
@@ -153,7 +158,7 @@ def parse_host_port(text: str) -> tuple[str, int | None]:
 
 
 def parse_parameters(text: str) -> dict[str, str]:
-    """``;a=b;c="d"``: names in lower case, values without quotes, "" for those without. Raises `ValueError`."""
+    """Parse ``;a=b;c="d";e``: names in lower case, values without quotes, "" without a value. Raises `ValueError`."""
     text = text.strip()
     if not text:
         return {}
@@ -173,7 +178,7 @@ def parse_parameters(text: str) -> dict[str, str]:
 
 
 def split_list(text: str) -> list[str]:
-    """The entries of a header that lists them with commas. Raises `ValueError`."""
+    """Split a header into its entries at commas. Raises `ValueError` for an empty entry or an open quote."""
     parts = [part.strip() for part in _split(text, ",")]
     if not all(parts):
         raise ValueError("an empty entry in a list")
@@ -181,7 +186,7 @@ def split_list(text: str) -> list[str]:
 
 
 def _split(text: str, separator: str) -> list[str]:
-    """Split outside of quotes and angle brackets, in time that grows no faster than the text."""
+    """Split outside of quotes and angle brackets, in linear time."""
     if '"' not in text and "<" not in text:
         return text.split(separator)
     parts: list[str] = []
@@ -210,7 +215,7 @@ def _quoted_string(text: str) -> tuple[str, int]:
 
 
 def unquoted(text: str) -> str:
-    """A value without its quotes, if it has any. Raises `ValueError` when they do not match."""
+    """Take the quotes off a value, if it has any. Raises `ValueError` when they do not match."""
     if not text.startswith('"'):
         return text
     value, end = _quoted_string(text)
@@ -220,16 +225,16 @@ def unquoted(text: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """`text` as a quoted string, without the characters that could break out of a header."""
+    """Write `text` as a quoted string, without the characters that could end a header."""
     plain = "".join(c if c.isprintable() else " " for c in text)
     return '"' + plain.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def escaped_user(user: str) -> str:
-    """`user` as the part of a URI before the ``@``."""
+    """Write `user` with the escapes that the part of a URI before the ``@`` needs."""
     return quote(user, safe=_USER_SAFE)
 
 
 def is_token(text: str) -> bool:
-    """Whether it is a token of RFC 3261."""
+    """Whether `text` is a token (section 25.1)."""
     return _TOKEN.fullmatch(text) is not None
