@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,9 +10,11 @@ import typer
 from piopiy_pipeline.cli.errors import BadInput, Failed
 
 if TYPE_CHECKING:
-    from piopiy_pipeline.cli.caller import ScriptedCaller
+    from piopiy_pipeline.cli.call_report import CallOutcome
     from piopiy_pipeline.cli.narration import Narrator
     from piopiy_pipeline.cli.target import Target
+    from piopiy_pipeline.signaling.caller import CallStart
+    from piopiy_pipeline.testing.line.callers import Caller
 
 __all__ = ["call"]
 
@@ -83,12 +84,12 @@ def call(
     # Only here: `piopiy call --help` has no use for numpy, soundfile and pydantic.
     import asyncio
 
-    from piopiy_pipeline.cli.caller import Pace, ScriptedCaller
     from piopiy_pipeline.cli.narration import ForPeople, ForPrograms
     from piopiy_pipeline.cli.target import find_target
     from piopiy_pipeline.cli.turns import load_script
     from piopiy_pipeline.log import log_to_stderr
     from piopiy_pipeline.signaling.caller import CallStart
+    from piopiy_pipeline.testing.line.turn_taking import Habits
 
     if rate not in (8000, 16000):
         raise BadInput(f"--rate {rate}: it is 8000 or 16000")
@@ -103,30 +104,23 @@ def call(
         metadata=_metadata(metadata),
     )
     log_to_stderr()
-    telephone = rate == 8000
-    script = load_script(wavs or [], say or [], rate, telephone=telephone)
+    habits = Habits(hangup_after_s=hangup_after)
+    caller = load_script(wavs or [], say or [], rate, interrupt_s=interrupt, habits=habits, quote=True)
     target = find_target(url, agent, key)
-    pace = Pace(interrupt_s=interrupt, hangup_after_s=hangup_after, limit_s=timeout)
     narrator: Narrator = ForPrograms() if json_lines else ForPeople()
-
-    def make_caller(now: float) -> ScriptedCaller:
-        return ScriptedCaller(script, start=start, now=now, pace=pace, telephone=telephone)
-
-    outcome = asyncio.run(_call(target, make_caller, narrator, (out, rate) if out else None)).outcome
-    if outcome is not None and outcome.failure:
+    options = {"limit_s": timeout, "tells_barge_in": interrupt is not None, "out": out}
+    outcome = asyncio.run(_call(target, caller, start, narrator, options))
+    if outcome.failure:
         raise Failed(outcome.failure)
 
 
 async def _call(
-    target: Target,
-    make_caller: Callable[[float], ScriptedCaller],
-    narrator: Narrator,
-    out: tuple[Path, int] | None,
-) -> ScriptedCaller:
-    """Call with Ctrl-C and SIGTERM as the caller's hand on the hook; a second one cuts the line."""
+    target: Target, caller: Caller, start: CallStart, narrator: Narrator, options: dict[str, Any]
+) -> CallOutcome:
+    """Call, and hang up on Ctrl-C or SIGTERM; a second signal ends the program at once."""
     import asyncio
 
-    from piopiy_pipeline.cli.caller_line import place_call
+    from piopiy_pipeline.cli.place_call import place_call
     from piopiy_pipeline.cli.signals import stop_on_signals
 
     loop = asyncio.get_running_loop()
@@ -134,7 +128,7 @@ async def _call(
     narrator.begin(target)
     try:
         with stop_on_signals() as hang_up:
-            return await place_call(target, make_caller, tell=narrator.tell, out=out, hang_up=hang_up)
+            return await place_call(target, caller, start, tell=narrator.tell, hang_up=hang_up, **options)
     except Failed as error:
         narrator.no_call(str(error), loop.time() - began)
         raise

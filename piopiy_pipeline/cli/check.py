@@ -164,7 +164,7 @@ def _extras() -> Iterator[Finding]:
 
 
 def _voice() -> Finding:
-    from piopiy_pipeline.cli.turns import find_voice
+    from piopiy_pipeline.services.speech_synthesis import find_voice
 
     voice = find_voice()
     if voice is None:

@@ -12,7 +12,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from piopiy_pipeline.cli.caller import CallOutcome, CallReport, ScriptedCaller
+from piopiy_pipeline.cli.call_report import CallOutcome, CallReport
+from piopiy_pipeline.cli.gateway_link import GatewayLink
 from piopiy_pipeline.cli.target import Target
 from piopiy_pipeline.latency import PARTS
 
@@ -37,7 +38,7 @@ class Narrator(Protocol):
     """Somebody who tells what happens in a call."""
 
     def begin(self, target: Target) -> None: ...
-    def tell(self, caller: ScriptedCaller, now: float) -> None: ...
+    def tell(self, link: GatewayLink) -> None: ...
     def no_call(self, why: str, at: float) -> None: ...
     def close(self) -> None: ...
 
@@ -55,8 +56,8 @@ class ForPrograms:
     def begin(self, target: Target) -> None:
         """Nothing: `ringing` is the first line."""
 
-    def tell(self, caller: ScriptedCaller, now: float) -> None:
-        for report in caller.take_reports():
+    def tell(self, link: GatewayLink) -> None:
+        for report in link.take_reports():
             if report.event == "error":
                 print(f"piopiy: {_error(report.data)}", file=self._err, flush=True)
             else:
@@ -87,12 +88,12 @@ class ForPeople:
         if self._live is not None:
             self._live.start()
 
-    def tell(self, caller: ScriptedCaller, now: float) -> None:
-        for report in caller.take_reports():
-            self._print(report, caller.outcome)
-        if self._live is not None and now >= self._refresh_at:
+    def tell(self, link: GatewayLink) -> None:
+        for report in link.take_reports():
+            self._print(report, link.outcome)
+        if self._live is not None and (now := link.now()) >= self._refresh_at:
             self._refresh_at = now + _REFRESH_S
-            self._live.update(self._progress(caller, now), refresh=True)
+            self._live.update(self._progress(link), refresh=True)
 
     def no_call(self, why: str, at: float) -> None:
         """Nothing: the command says it on stderr."""
@@ -133,10 +134,10 @@ class ForPeople:
     def _say(self, report: CallReport, style: str, who: str, text: str) -> None:
         self.console.print(f"[dim]{report.at:6.1f}[/] [{style}]{who:>5}  {_plain(text)}[/]")
 
-    def _progress(self, caller: ScriptedCaller, now: float) -> Table | Text:
-        speaking = caller.speaking()
+    def _progress(self, link: GatewayLink) -> Table | Text:
+        speaking = link.progress()
         if speaking is None:
-            return Text("   bot is speaking" if caller.bot_speaking(now) else "   …", style="dim")
+            return Text("   bot is speaking" if link.bot_speaking() else "   …", style="dim")
         name, said, length = speaking
         line = Table.grid(padding=(0, 1))
         times = Text(f"{said:.1f}/{length:.1f} s")

@@ -89,7 +89,9 @@ def simulate(
     from piopiy_pipeline.log import log_to_stderr
 
     log_to_stderr(quiet=True)  # before pipecat is imported, which greets its reader
-    caller = _caller(wavs or [], say or [], interrupt, rate)
+    from piopiy_pipeline.cli.turns import load_script
+
+    caller = load_script(wavs or [], say or [], rate, interrupt_s=interrupt)
     options: dict[str, Any] = {
         "seed": seed,
         "rate": rate,
@@ -124,21 +126,6 @@ def _check(bot: Path, rate: int, calls: int, record: Path | None, limit: float, 
     for option, seconds in (("--limit", limit), ("--timeout", timeout)):
         if not 0 < seconds <= 86_400:  # also false for what is no number
             raise BadInput(f"{option} {seconds:g}: it is a number of seconds, more than 0")
-
-
-def _caller(wavs: list[Path], sentences: list[str], interrupt: float | None, rate: int) -> Caller:
-    from piopiy_pipeline.testing.line.callers import Caller
-    from piopiy_pipeline.testing.line.utterance_audio import load_recording
-
-    caller = Caller()
-    turns: list[Path | str] = [*wavs, *sentences]
-    for what in turns:
-        try:
-            load_recording(what, rate)  # what is wrong with it is told before anybody calls
-        except ValueError as error:
-            raise BadInput(str(error)) from None
-        caller = caller.say(what) if interrupt is None else caller.interrupt(what, after=interrupt)
-    return caller
 
 
 def _line(rate: int, noise: float | None, jitter: float, loss: float) -> Line:

@@ -22,7 +22,7 @@ _HOMES = {
     "Event": "report.simulated_call",
     "Garbage": "scripted.faults",
     "GilbertElliott": "line.impairment",
-    "Habits": "line.callers",
+    "Habits": "line.turn_taking",
     "Impairment": "line.impairment",
     "LatencyParts": "report.simulated_call",
     "LeftBehind": "stage.stage_run",
@@ -115,9 +115,10 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from piopiy_pipeline.testing.line.callers import Caller, CallerGaveUp, CallerLine, Habits
+    from piopiy_pipeline.testing.line.callers import Caller, CallerGaveUp, CallerLine
     from piopiy_pipeline.testing.line.impairment import GilbertElliott, Impairment, LossPattern
     from piopiy_pipeline.testing.line.line import Line, Noise
+    from piopiy_pipeline.testing.line.turn_taking import Habits
     from piopiy_pipeline.testing.replaying.replay import Replay, replay
     from piopiy_pipeline.testing.report.html_report import write_report
     from piopiy_pipeline.testing.report.simulated_call import (

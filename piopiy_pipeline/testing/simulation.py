@@ -28,7 +28,7 @@ from piopiy_pipeline.session import Session
 from piopiy_pipeline.signaling.messages import AgentMessage, Control, Transfer
 from piopiy_pipeline.testing.botfile import load_bot
 from piopiy_pipeline.testing.line.caller_link import CallerLink
-from piopiy_pipeline.testing.line.callers import Caller, CallerCoroutine, CallerGaveUp, CallerLine, Habits
+from piopiy_pipeline.testing.line.callers import Caller, CallerCoroutine, CallerGaveUp, CallerLine
 from piopiy_pipeline.testing.line.line import Line
 from piopiy_pipeline.testing.report.event_log import EventLog, WatchedMonitor
 from piopiy_pipeline.testing.report.latency import turns_of
@@ -226,14 +226,6 @@ class _Simulation:
         )
         providers = setting.providers
         self._replace = providers.bind(spoken=self._link.words, seed=setting.seed) if providers else None
-        self._line = CallerLine(
-            self._link,
-            self._log,
-            rate=setting.rate,
-            line=setting.line,
-            habits=caller.habits if isinstance(caller, Caller) else Habits(),
-            needs_words=providers is not None and providers.stt is not None,
-        )
         self._recorder = CallCapture(setting.record, self._info) if setting.record else None
         self._session = Session(
             self._info,
@@ -290,7 +282,9 @@ class _Simulation:
 
     async def _call(self) -> None:
         await self._answered.wait()
-        await self._caller(self._line)
+        providers = self._setting.providers
+        needs_words = providers is not None and providers.stt is not None
+        await self._caller(CallerLine(self._link, needs_words=needs_words))
 
     # ------------------------------------------------------------------ told by the session and the link
 

@@ -20,15 +20,14 @@ from typing import Literal
 import pytest
 
 from piopiy_pipeline.call import EndReason
-from piopiy_pipeline.cli.caller import ScriptedCaller as LiveCaller
-from piopiy_pipeline.cli.caller_line import place_call
-from piopiy_pipeline.cli.caller_values import Pace
+from piopiy_pipeline.cli.gateway_link import GatewayLink
+from piopiy_pipeline.cli.place_call import place_call
 from piopiy_pipeline.cli.target import Target
 from piopiy_pipeline.cli.turns import load_script
 from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.server import Gateway
 from piopiy_pipeline.signaling.caller import CallStart
-from piopiy_pipeline.testing import Caller, SimulatedCall, simulate
+from piopiy_pipeline.testing import Caller, Habits, SimulatedCall, simulate
 from tests.support.calls import AUDIO, CallLog
 from tests.support.virtual import texts
 
@@ -80,18 +79,13 @@ async def running(example: str, folder: Path) -> AsyncIterator[tuple[Target, lis
 
 async def call(target: Target, *wavs: str, rate: int = 16000, say: tuple[str, ...] = ()) -> CallLog:
     log = CallLog(rate)
-    script = load_script([AUDIO / wav for wav in wavs], say, rate, telephone=rate == 8000)
+    caller = load_script([AUDIO / wav for wav in wavs], say, rate, habits=Habits(hangup_after_s=5))
     start = CallStart.model_validate({"rate": rate, "from_number": "+15550100"})
 
-    def make(now: float) -> LiveCaller:
-        return LiveCaller(script, start=start, now=now, pace=Pace(hangup_after_s=5), telephone=rate == 8000)
+    def tell(link: GatewayLink) -> None:
+        log.reports += link.take_reports()
 
-    def tell(caller: LiveCaller, now: float) -> None:
-        log.reports += caller.take_reports()
-
-    caller = await place_call(target, make, tell=tell)
-    log.reports += caller.take_reports()
-    log.outcome = caller.outcome
+    log.outcome = await place_call(target, caller, start, tell=tell)
     return log
 
 

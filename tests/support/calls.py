@@ -19,21 +19,16 @@ from numpy.typing import NDArray
 
 from piopiy_pipeline.agent.agent import Agent
 from piopiy_pipeline.call import EndReason
-from piopiy_pipeline.cli.caller import (
-    CallOutcome,
-    CallReport,
-    Pace,
-    PlacedSound,
-    ScriptedCaller,
-    ScriptedUtterance,
-)
-from piopiy_pipeline.cli.caller_line import place_call
+from piopiy_pipeline.cli.call_report import CallOutcome, CallReport, PlacedSound
+from piopiy_pipeline.cli.gateway_link import GatewayLink
+from piopiy_pipeline.cli.place_call import place_call
 from piopiy_pipeline.cli.target import Target
 from piopiy_pipeline.cli.turns import load_script
 from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.core.snapshots import CallSnapshot
 from piopiy_pipeline.gateway.server import Gateway
 from piopiy_pipeline.signaling.caller import CallStart
+from piopiy_pipeline.testing import Caller, Habits
 
 __all__ = ["AUDIO", "CallLog", "House", "eventually", "house"]
 
@@ -106,27 +101,32 @@ class House:
         `log` is filled while the call lasts, for a test that wants to look in between.
         """
         log = log if log is not None else CallLog(rate)
-        script: list[ScriptedUtterance] = []
-        for wav in wavs:
-            script += load_script([AUDIO / wav], [], rate, telephone=rate == 8000)
-        start = CallStart.model_validate(
-            {"rate": rate, "from_number": "+15550100", "to_number": "+15550199", "metadata": metadata}
+        habits = Habits(hangup_after_s=hangup_after_s)
+        caller = load_script([AUDIO / wav for wav in wavs], [], rate, interrupt_s=interrupt_s, habits=habits)
+        await self.place(
+            caller,
+            log,
+            metadata=metadata,
+            limit_s=limit_s,
+            tells_barge_in=interrupt_s is not None,
+            hang_up=hang_up,
         )
-        pace = Pace(interrupt_s=interrupt_s, hangup_after_s=hangup_after_s, limit_s=limit_s)
+        return log
 
-        def make(now: float) -> ScriptedCaller:
-            return ScriptedCaller(script, start=start, now=now, pace=pace, telephone=rate == 8000)
+    async def place(
+        self, caller: Caller, log: CallLog, *, metadata: dict[str, Any] | None = None, **options: Any
+    ) -> None:
+        """Have `caller` call the agent, and write into `log` what they noticed; `options` of `place_call`."""
+        start = CallStart.model_validate(
+            {"rate": log.rate, "from_number": "+15550100", "to_number": "+15550199", "metadata": metadata}
+        )
 
-        def tell(caller: ScriptedCaller, now: float) -> None:
-            log.reports += caller.take_reports()
-            log.sounds += caller.take_sounds()
+        def tell(link: GatewayLink) -> None:
+            log.reports += link.take_reports()
+            log.sounds += link.take_sounds()
 
         target = Target(self.gateway.url, AGENT_ID, KEY)
-        caller = await place_call(target, make, tell=tell, hang_up=hang_up)
-        log.reports += caller.take_reports()
-        log.sounds += caller.take_sounds()
-        log.outcome = caller.outcome
-        return log
+        log.outcome = await place_call(target, caller, start, tell=tell, **options)
 
     def ended(self) -> tuple[CallSnapshot, ...]:
         """The calls that are over, as the gateway saw them."""

@@ -2,7 +2,7 @@
 
 Every 20 ms the caller's voice goes to the bot and the bot's speech leaves the playout clock, as over
 a gateway; either way may lead over an impaired path (`impairment`) and a jitter buffer. What the
-caller says comes from outside: `speak()`, `press()`, `mute()`. What the caller hears is in `ear`.
+caller says comes from outside: `speak()`, `press()`, `mute()`. `detector` follows what the caller hears.
 """
 
 from __future__ import annotations
@@ -11,50 +11,24 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from piopiy_pipeline.audio.frame import FRAME_S, frame_bytes
 from piopiy_pipeline.audio.playout import Playout
-from piopiy_pipeline.audio.speech import first_sound
 from piopiy_pipeline.signaling.media_events import DataMessage, Dtmf
 from piopiy_pipeline.testing.line.in_process_link import InProcessLink
 from piopiy_pipeline.testing.line.line import Line
+from piopiy_pipeline.testing.line.speech_detector import SpeechDetector
 from piopiy_pipeline.testing.line.spoken_words import SpokenWords
 from piopiy_pipeline.testing.line.utterance_audio import Recording
 from piopiy_pipeline.testing.line.wire import Direction, Wire
 from piopiy_pipeline.testing.report.event_log import EventLog
 from piopiy_pipeline.transports.link import LinkListener
 
-__all__ = ["CallerLink", "Ear"]
-
-PAUSE_S = 0.3
-"""Sound after less silence than this belongs to the same stretch: words are closer, answers are not."""
-
-
-class Ear:
-    """What the caller hears: stretches of sound, by the clock of the call."""
-
-    def __init__(self) -> None:
-        self.began_at = float("-inf")
-        """When the sound that is heard now, or was last, began."""
-        self.last_sound_at = float("-inf")
-        self.stretches = 0
-        """How many there have been."""
-
-    def hear(self, frame: bytes, now: float) -> None:
-        """20 ms that are heard from `now` on."""
-        if first_sound(np.frombuffer(frame, "<i2")) is None:
-            return
-        if now - self.last_sound_at > PAUSE_S:
-            self.began_at = now
-            self.stretches += 1
-        self.last_sound_at = now + FRAME_S
-
-    def silent_for(self, now: float) -> float:
-        """Seconds since the last sound; infinite when there was none."""
-        return now - self.last_sound_at
+__all__ = ["CallerLink"]
 
 
 @dataclass(slots=True)
@@ -91,7 +65,8 @@ class CallerLink(InProcessLink):
         on_hangup: Callable[[], None],
     ) -> None:
         super().__init__(caller_rate=rate, bot_rate=rate)
-        self.ear = Ear()
+        self.line = line
+        self.detector = SpeechDetector(rate)
         self.words = SpokenWords()
         self.held = False
         """Whether the caller is on hold: neither side hears the other, and the bot's speech waits."""
@@ -99,13 +74,16 @@ class CallerLink(InProcessLink):
         """Whether the bot has muted the caller."""
         self.on_tick: Callable[[float], None] | None = None
         """Called after every 20 ms with the loop's time."""
+        self.on_event: Callable[[str, dict[str, Any]], None] | None = None
+        """Called with the kind and the data of everything that is written into the log."""
         self._log = log
+        log.listen(self._noted)
         self._silence = bytes(frame_bytes(rate))
         self._to_bot = self._wire(line, "to_bot", seed)
         self._to_caller = self._wire(line, "to_caller", seed)
         self._on_answer, self._on_hangup = on_answer, on_hangup
         self._utterances: deque[_OutgoingSpeech] = deque()
-        self._muted_until = float("-inf")
+        self._spoke_until = self._muted_until = float("-inf")
         self._said = bytearray()
         self._heard = bytearray(self._silence)  # a frame that leaves the clock is heard from then on
         self._began_playing = False
@@ -122,14 +100,28 @@ class CallerLink(InProcessLink):
     # ------------------------------------------------------------------ the caller
 
     @property
+    def answered_at(self) -> float:
+        """When the call was answered, by the loop's clock."""
+        return self._log.zero
+
+    def now(self) -> float:
+        """The loop's time, in seconds."""
+        return self._log.now()
+
+    @property
+    def speaks_until(self) -> float:
+        """When the speech under way ends, or the last one has ended; infinite while it has not begun."""
+        if not self._utterances:
+            return self._spoke_until
+        last = self._utterances[-1]
+        if last.began_at is None:
+            return float("inf")
+        return last.began_at + last.recording.speech.end / self.caller_rate
+
+    @property
     def connected(self) -> bool:
         """Whether the call is answered and not over."""
         return self.listener is not None
-
-    @property
-    def speaking(self) -> bool:
-        """Whether the caller has something under way to say."""
-        return bool(self._utterances)
 
     @property
     def bot_playing(self) -> bool:
@@ -169,6 +161,10 @@ class CallerLink(InProcessLink):
         size = round(seconds * self.caller_rate)
         said, heard = (np.frombuffer(bytes(pcm), np.int16) for pcm in (self._said, self._heard))
         return _fitted(said, size), _fitted(heard, size)
+
+    def _noted(self, kind: str, data: dict[str, Any]) -> None:
+        if self.on_event is not None:
+            self.on_event(kind, data)
 
     # ------------------------------------------------------------------ told by the link
 
@@ -219,7 +215,7 @@ class CallerLink(InProcessLink):
             frame = self._to_caller.carry(frame or self._silence, now)
         self._heard += frame or self._silence
         if frame is not None:
-            self.ear.hear(frame, now)
+            self.detector.hear(np.frombuffer(frame, "<i2"), now)
 
     def on_bot_ran_dry(self, now: float) -> None:
         self._ran_dry, self._began_playing = (now, self._log.place()), False
@@ -284,6 +280,7 @@ class CallerLink(InProcessLink):
             start, end = (
                 utterance.began_at + sample / self.caller_rate for sample in utterance.recording.speech
             )
+            self._spoke_until = min(end, now)
             if start < now:
                 zero = self.start
                 self._log.add(

@@ -7,7 +7,8 @@
         if "how many" in await line.heard():
             await line.say(Path("four.wav"))
 
-A caller knows what a person would: what was said, as far as it was heard, and when the bot was silent.
+The same callers call in a simulation (`caller_link`) and over a gateway (`piopiy call`): each end of a call is a
+`CallerEnd`. Nothing here needs pipecat, so that `piopiy call` starts quickly.
 """
 
 from __future__ import annotations
@@ -16,129 +17,176 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from piopiy_pipeline.testing.line.caller_link import CallerLink
 from piopiy_pipeline.testing.line.line import Line
+from piopiy_pipeline.testing.line.speech_detector import SpeechDetector
+from piopiy_pipeline.testing.line.turn_taking import Habits, TurnTaking
 from piopiy_pipeline.testing.line.utterance_audio import Recording, Spoken, load_recording
-from piopiy_pipeline.testing.report.event_log import EventLog
 from piopiy_pipeline.testing.report.simulated_call import SimulatedCall
 
-__all__ = ["Caller", "CallerCoroutine", "CallerGaveUp", "CallerLine", "Habits"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Habits:
-    """When a caller takes the word, in seconds.
-
-    They speak `settle_s` after the bot's last sound, once its answer is complete; if it never is,
-    after `patience_s` in which nothing is heard. When nothing was said at all they speak after
-    `no_greeting_s` at the beginning of the call and after `no_answer_s` later on. They wait for what
-    the bot is to say (`until`) for `until_s`. After the last step of a script they hang up when
-    nothing was heard for `hangup_after_s`.
-    """
-
-    settle_s: float = 0.5
-    patience_s: float = 2.5
-    no_greeting_s: float = 4.0
-    no_answer_s: float = 8.0
-    until_s: float = 60.0
-    hangup_after_s: float = 8.0
+__all__ = ["Caller", "CallerCoroutine", "CallerEnd", "CallerGaveUp", "CallerLine", "Habits"]
 
 
 class CallerGaveUp(AssertionError):
     """The caller waited for something that did not come."""
 
     call: SimulatedCall | None = None
-    """The call up to where they gave up."""
+    """The call up to where they gave up, if it was simulated."""
+
+
+class CallerEnd(Protocol):
+    """The caller's end of a call, over whatever the call is carried. Times are seconds of the loop's clock."""
+
+    caller_rate: int
+    """The sample rate in Hz, of both directions."""
+    line: Line
+    """What lies between the caller and the bot."""
+    detector: SpeechDetector
+    """Follows what the caller hears."""
+    on_tick: Callable[[float], None] | None
+    """Called after every 20 ms of the call, with their time."""
+    on_event: Callable[[str, dict[str, Any]], None] | None
+    """Called with the kind and the data of every event of the conversation."""
+
+    @property
+    def answered_at(self) -> float:
+        """When the call was answered."""
+        ...
+
+    @property
+    def speaks_until(self) -> float:
+        """When the speech that is being said ends, or has ended; infinite while it has not begun."""
+        ...
+
+    def now(self) -> float:
+        """The time."""
+        ...
+
+    def speak(self, recording: Recording) -> asyncio.Future[None]:
+        """Say this from the next 20 ms on, or after what is being said. The future is done when it was said."""
+        ...
+
+    def press(self, key: str) -> None:
+        """Press one key."""
+        ...
+
+    def message(self, data: dict[str, object]) -> None:
+        """Send a message of the client's application."""
+        ...
+
+    def mute(self, seconds: float) -> None:
+        """Send no audio for so long."""
+        ...
+
+    def hang_up(self) -> None:
+        """Hang up."""
+        ...
 
 
 class CallerLine:
-    """The caller's end of the line: what a caller can do and hear. Times are of the call's clock."""
+    """What a caller can do and hear in a call. Times are seconds since the call was answered.
 
-    def __init__(
-        self,
-        link: CallerLink,
-        log: EventLog,
-        *,
-        rate: int,
-        line: Line,
-        habits: Habits,
-        needs_words: bool = False,
-    ) -> None:
-        self.habits = habits
-        self._link = link
-        self._log = log
-        self._rate = rate
-        self._line = line
+    Args:
+        end: The caller's end of the call. It is answered already.
+        habits: When the caller speaks and gives up.
+        needs_words: Whether the words of every recording must be known, because a scripted STT tells them.
+    """
+
+    def __init__(self, end: CallerEnd, *, habits: Habits | None = None, needs_words: bool = False) -> None:
+        self._end = end
         self._needs_words = needs_words
+        self._turns = TurnTaking(end.detector, answered_at=end.answered_at, habits=habits or Habits())
         self._waiting: list[tuple[Callable[[float], bool], asyncio.Future[None]]] = []
         self._said: list[str] = []  # the bot's turns, as heard
         self._read = 0  # so many of them the caller has reacted to
-        self._spoke_until = float("-inf")
-        self._stretches = 0  # that the bot had begun when the caller last spoke
-        self._answers = 0  # the bot's complete turns since then
-        self._tools = 0
-        self._event_at = log.now()
-        log.listen(self._noted)
-        link.on_tick = self._ticked
+        self._speaking = 0  # recordings that are being said, or wait for that
+        end.on_event = self._on_event
+        end.on_tick = self._on_tick
+
+    @property
+    def habits(self) -> Habits:
+        """When the caller speaks and gives up. May be changed during the call."""
+        return self._turns.habits
+
+    @habits.setter
+    def habits(self, habits: Habits) -> None:
+        self._turns.habits = habits
 
     # ------------------------------------------------------------------ doing
 
     async def say(
         self, what: Spoken, *, text: str | None = None, name: str | None = None, wait: bool = True
     ) -> None:
-        """Say this now: a WAV file, a sentence (in a synthetic voice), or samples.
+        """Say this now, whoever speaks.
 
-        Returns when it was said; with `wait=False` at once. `text` are its words. Raises `ValueError`
-        for what cannot be said.
+        Args:
+            what: The path of a WAV file, a sentence for a synthetic voice, or samples: int16 of shape
+                ``[samples]`` at the rate of the call.
+            text: Its words. If they are not given, a file's words are in a text file beside it
+                (``yes.txt`` for ``yes.wav``).
+            name: Its name in events and reports.
+            wait: Whether to return when it was said, instead of at once.
+
+        Raises:
+            ValueError: It cannot be read or spoken, nobody speaks in it, or its words must be known and are
+                not.
         """
         recording = self._load(what, text, name)
-        self._took_the_word()
-        spoken = self._link.speak(recording)
-        spoken.add_done_callback(lambda _: self._took_the_word())
+        self._turns.takes_turn()
+        spoken = self._end.speak(recording)
+        self._speaking += 1
+        spoken.add_done_callback(self._has_spoken)
         if wait:
             await spoken
 
     async def pause(self, seconds: float) -> None:
-        """Do nothing for so long."""
+        """Do nothing for so many seconds."""
         await asyncio.sleep(seconds)
 
     async def at(self, seconds: float) -> None:
-        """Wait until so many seconds after the answer; when they are over already, go on."""
+        """Wait until so many seconds after the answer. Returns at once if they are over."""
         await asyncio.sleep(max(0.0, seconds - self.now))
 
     async def press(self, keys: str) -> None:
-        """Press these keys (0-9, *, #), five a second."""
+        """Press keys of the telephone, five a second.
+
+        Args:
+            keys: Of ``0-9``, ``*``, ``#`` and ``A-D``, in order.
+
+        Raises:
+            ValueError: A telephone has no such key.
+        """
         if wrong := set(keys) - set("0123456789*#ABCD"):
             raise ValueError(f"press({keys!r}): a telephone has no key {sorted(wrong)[0]!r}")
+        self._turns.takes_turn()
         for n, key in enumerate(keys):
             if n:
                 await asyncio.sleep(0.2)
-            self._link.press(key)
-        self._took_the_word()
+            self._end.press(key)
+        self._turns.acts_until(self._end.now())
 
     def send(self, data: dict[str, object]) -> None:
-        """Send a message of the client's application."""
-        self._link.message(data)
+        """Send a message of the client's application: a JSON object."""
+        self._end.message(data)
 
     def mute(self, seconds: float) -> None:
-        """From now on no audio leaves the telephone for so long, whatever is said. Returns at once."""
-        self._link.mute(seconds)
+        """Let no audio leave the telephone for so many seconds, whatever is said. Returns at once."""
+        self._end.mute(seconds)
 
     def hangup(self) -> None:
         """Hang up."""
-        self._link.hang_up()
+        self._end.hang_up()
 
     # ------------------------------------------------------------------ listening
 
     @property
     def now(self) -> float:
         """Seconds since the call was answered."""
-        return self._log.now() - self._log.zero
+        return self._end.now() - self._end.answered_at
 
     @property
     def transcript(self) -> tuple[str, ...]:
@@ -148,68 +196,92 @@ class CallerLine:
     @property
     def bot_speaking(self) -> bool:
         """Whether the bot can be heard."""
-        return self._link.ear.silent_for(self._log.now()) <= 0.3
+        return self._end.detector.sounding(self._end.now())
 
     async def heard(self) -> str:
-        """Wait until it is the caller's turn to speak, and return what the bot has said since the last time."""
+        """Wait until it is the caller's turn to speak.
+
+        Returns:
+            What the bot has said since the last `heard` or `until`.
+        """
         await self.my_turn()
         unread, self._read = self._said[self._read :], len(self._said)
         return " ".join(unread)
 
     async def my_turn(self) -> None:
-        """Wait until the bot has answered and is silent, or does not answer at all."""
-        await self.when(self._may_speak)
+        """Wait until the bot has answered and is silent, or does not answer at all: see `Habits`."""
+        await self.when(self._turns.may_speak)
 
     async def until(self, wanted: str | re.Pattern[str], *, timeout_s: float | None = None) -> str:
-        """Wait until the bot has said something that matches `wanted`, and return all of that turn.
+        """Wait until the bot has said something. What it said before the last `until` or `heard` does not count.
 
-        What was said before the last `until` or `heard` does not count. Raises `CallerGaveUp`.
+        Args:
+            wanted: A pattern, searched for in each turn; in a text, case does not matter.
+            timeout_s: How long to wait at most, in seconds; None is `Habits.until_s`.
+
+        Returns:
+            All of the turn that matched.
+
+        Raises:
+            CallerGaveUp: The bot did not say it in time.
         """
         pattern = re.compile(wanted, re.IGNORECASE) if isinstance(wanted, str) else wanted
         limit = self.habits.until_s if timeout_s is None else timeout_s
 
-        def said() -> int | None:
-            return next(
-                (n for n in range(self._read, len(self._said)) if pattern.search(self._said[n])), None
-            )
+        def matching() -> int | None:
+            numbers = range(self._read, len(self._said))
+            return next((n for n in numbers if pattern.search(self._said[n])), None)
 
         try:
-            await self.when(lambda _: said() is not None, timeout_s=limit)
+            await self.when(lambda _: matching() is not None, timeout_s=limit)
         except TimeoutError:
-            told = "; ".join(map(repr, self._said[self._read :])) or "nothing"
+            said = "; ".join(map(repr, self._said[self._read :])) or "nothing"
             raise CallerGaveUp(
-                f"the caller waited {limit:g} s for the bot to say /{pattern.pattern}/; it said {told}"
+                f"the caller waited {limit:g} s for the bot to say /{pattern.pattern}/; it said {said}"
             ) from None
-        at = said()
+        at = matching()
         assert at is not None
         self._read = at + 1
         return self._said[at]
 
     async def speech(self, *, after: float = 0.0, timeout_s: float | None = None) -> None:
-        """Wait until the bot has been speaking for `after` seconds. Raises `CallerGaveUp`."""
+        """Wait until the bot speaks, and has begun its answer `after` seconds ago.
+
+        Args:
+            after: Seconds since the beginning of the answer to what the caller said or did last.
+            timeout_s: How long to wait at most, in seconds; None is `Habits.until_s`.
+
+        Raises:
+            CallerGaveUp: No answer was that long.
+        """
         limit = self.habits.until_s if timeout_s is None else timeout_s
-        ear = self._link.ear
-
-        def spoken(now: float) -> bool:
-            return (
-                ear.stretches > self._stretches and ear.silent_for(now) <= 0.3 and now - ear.began_at >= after
-            )
-
         try:
-            await self.when(spoken, timeout_s=limit)
+            await self.when(lambda now: self._turns.may_interrupt(now, after), timeout_s=limit)
         except TimeoutError:
             raise CallerGaveUp(
                 f"the caller waited {limit:g} s to interrupt the bot after {after:g} s of an answer, and it "
                 "never spoke for so long"
             ) from None
 
+    async def speech_or_my_turn(self, *, after: float = 0.0) -> None:
+        """Wait as `speech` does, or until it is the caller's turn because the answer was shorter."""
+        await self.when(lambda now: self._turns.may_interrupt(now, after) or self._turns.may_speak(now))
+
     async def silence(self, seconds: float) -> None:
-        """Wait until nobody has spoken, and nothing has happened, for so long."""
-        await self.when(lambda now: now - self._quiet_since(now) >= seconds)
+        """Wait until nobody has spoken, and the bot has shown no sign of life, for so many seconds."""
+        await self.when(lambda now: self._turns.silent_for(now) >= seconds)
 
     async def when(self, true: Callable[[float], bool], *, timeout_s: float | None = None) -> None:
-        """Wait until `true(now)`, asked every 20 ms. Raises `TimeoutError`."""
-        if true(self._log.now()):
+        """Wait until a condition holds.
+
+        Args:
+            true: The condition. It is asked every 20 ms, with the loop's time.
+            timeout_s: How long to wait at most, in seconds; None is without limit.
+
+        Raises:
+            TimeoutError: It did not hold in time.
+        """
+        if true(self._end.now()):
             return
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         entry = (true, done)
@@ -224,7 +296,10 @@ class CallerLine:
     # ------------------------------------------------------------------ inside
 
     def _load(self, what: Spoken, text: str | None, name: str | None) -> Recording:
-        recording = load_recording(what, self._rate, text=text, name=name, through=self._through)
+        def through(pcm: NDArray[np.int16]) -> NDArray[np.int16]:
+            return self._end.line.recording(pcm, self._end.caller_rate)
+
+        recording = load_recording(what, self._end.caller_rate, text=text, name=name, through=through)
         if self._needs_words and not recording.text:
             raise ValueError(
                 f"a scripted STT does not know the words of {recording.name}: say(..., text=...), or write "
@@ -232,70 +307,42 @@ class CallerLine:
             )
         return recording
 
-    def _through(self, pcm: NDArray[np.int16]) -> NDArray[np.int16]:
-        return self._line.recording(pcm, self._rate)
+    def _has_spoken(self, _: object) -> None:
+        self._speaking -= 1
+        self._turns.acts_until(self._end.speaks_until)
 
-    def _took_the_word(self) -> None:
-        self._spoke_until = self._log.now()
-        self._stretches = self._link.ear.stretches
-        self._answers = 0
-
-    def _ticked(self, now: float) -> None:
+    def _on_tick(self, now: float) -> None:
+        if self._speaking:
+            self._turns.acts_until(self._end.speaks_until)
+        self._turns.heard()
         for entry in list(self._waiting):
             true, done = entry
             if not done.done() and true(now):
                 self._waiting.remove(entry)
                 done.set_result(None)
 
-    def _noted(self, kind: str, data: dict[str, Any]) -> None:
-        match kind:
-            case "bot_turn":
-                self._said.append(str(data["text"]))
-                if not data.get("interrupted") and not self._link.speaking:
-                    self._answers += 1
-            case "tool":
-                self._tools += 1
-                self._answers = 0  # there is an answer to come that knows the result
-            case "tool_result":
-                self._tools -= 1
-            case "user_turn" | "error":
-                pass
-            case _:
-                return
-        self._event_at = self._log.now()
-
-    def _quiet_since(self, now: float) -> float:
-        if self._link.speaking:
-            return now
-        return max(self._spoke_until, self._link.ear.last_sound_at, self._event_at)
-
-    def _may_speak(self, now: float) -> bool:
-        if self._link.speaking:
-            return False
-        silent = self._link.ear.silent_for(now)
-        if self._answers and silent >= self.habits.settle_s and not self._link.bot_playing:
-            return True
-        if self._link.ear.stretches > self._stretches and not self._tools:
-            patience = self.habits.patience_s
-        elif self._spoke_until == float("-inf"):
-            patience = self.habits.no_greeting_s
-        else:
-            patience = self.habits.no_answer_s
-        return now - self._quiet_since(now) >= patience
+    def _on_event(self, kind: str, data: dict[str, Any]) -> None:
+        if kind == "bot_turn":
+            self._said.append(str(data.get("text", "")))
+        self._turns.noted(kind, data, self._end.now())
 
 
 CallerCoroutine = Callable[[CallerLine], Awaitable[Any]]
-"""A caller that reacts. When it returns, it has hung up."""
+"""A caller that reacts: a coroutine function of a `CallerLine`. When it returns, the caller hangs up."""
 
 Step = Callable[[CallerLine], Awaitable[None]]
 
 
 @dataclass(frozen=True)
 class Caller:
-    """A script. Every step returns a longer one; a script may be used for many calls.
+    """A script of what a caller does. A value: every step returns a longer script.
 
-    Steps follow each other: `say` waits until it is the caller's turn. Behind the last one the caller
-    listens to the answer and hangs up, unless the bot has done so.
+    Steps follow each other; `say` waits until it is the caller's turn. After the last step the caller listens to
+    the answer and hangs up, unless the bot has hung up before. One script may be used for many calls.
+
+    Attributes:
+        steps: What the caller does, in order.
+        habits: When the caller speaks and gives up.
     """
 
     steps: tuple[Step, ...] = ()
@@ -304,7 +351,7 @@ class Caller:
     def say(
         self, what: Spoken, *, text: str | None = None, name: str | None = None, wait: bool = True
     ) -> Self:
-        """When it is the caller's turn, say this. As `CallerLine.say`."""
+        """Wait until it is the caller's turn, and say this. The arguments are those of `CallerLine.say`."""
 
         async def step(line: CallerLine) -> None:
             await line.my_turn()
@@ -313,26 +360,44 @@ class Caller:
         return self._then(step)
 
     def interrupt(
-        self, what: Spoken, *, after: float = 1.0, text: str | None = None, name: str | None = None
+        self,
+        what: Spoken,
+        *,
+        after: float = 1.0,
+        text: str | None = None,
+        name: str | None = None,
+        insist: bool = True,
     ) -> Self:
-        """Cut in with this, `after` seconds into the bot's answer."""
+        """Interrupt the bot's answer with this.
+
+        Args:
+            what: What to say, as in `CallerLine.say`; `text` and `name` too.
+            after: Seconds since the beginning of the answer.
+            text: Its words.
+            name: Its name in events and reports.
+            insist: Whether the caller gives up (`CallerGaveUp`) when no answer is that long. If not, they
+                speak when it is their turn.
+        """
 
         async def step(line: CallerLine) -> None:
-            await line.speech(after=after)
+            if insist:
+                await line.speech(after=after)
+            else:
+                await line.speech_or_my_turn(after=after)
             await line.say(what, text=text, name=name)
 
         return self._then(step)
 
     def pause(self, seconds: float) -> Self:
-        """Do nothing for so long."""
+        """Do nothing for so many seconds."""
         return self._then(lambda line: line.pause(seconds))
 
     def press(self, keys: str) -> Self:
-        """Press keys of the telephone: ``"123#"``. It does not wait for the bot."""
+        """Press keys of the telephone, such as ``"123#"``, without waiting for the bot."""
         return self._then(lambda line: line.press(keys))
 
     def mute(self, seconds: float) -> Self:
-        """From here on no audio leaves the telephone for so long; the script goes on meanwhile."""
+        """Let no audio leave the telephone for so many seconds. The script goes on meanwhile."""
 
         async def step(line: CallerLine) -> None:
             line.mute(seconds)
@@ -340,7 +405,7 @@ class Caller:
         return self._then(step)
 
     def until(self, wanted: str | re.Pattern[str], *, timeout_s: float | None = None) -> Self:
-        """Wait until the bot has said something that matches this pattern."""
+        """Wait until the bot has said something. The arguments are those of `CallerLine.until`."""
 
         async def step(line: CallerLine) -> None:
             await line.until(wanted, timeout_s=timeout_s)
@@ -359,7 +424,7 @@ class Caller:
         return type(self)((*self.steps, step), self.habits)
 
     async def __call__(self, line: CallerLine) -> None:
-        """Go through the script."""
+        """Go through the script, in the call that `line` belongs to."""
         line.habits = self.habits
         for step in self.steps:
             await step(line)

@@ -1,4 +1,4 @@
-"""What callers say: recordings at the call's rate, with their words and where in them somebody speaks."""
+"""Loads what callers say: recordings at the call's rate, with their words and the bounds of their speech."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from piopiy_pipeline.audio.speech import SpeechBounds, speech_bounds
 from piopiy_pipeline.audio.wav import read_wav
+from piopiy_pipeline.services.speech_synthesis import synthesize
 from piopiy_pipeline.testing.virtual_time.time_module import real_time
 
 __all__ = ["Recording", "Spoken", "load_recording"]
@@ -22,7 +23,14 @@ Spoken = Path | str | NDArray[np.int16]
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """One utterance: PCM16 little-endian mono, its words (as far as they are known), its speech in samples."""
+    """One utterance of a caller.
+
+    Attributes:
+        name: Its name in events and reports.
+        pcm: PCM16 little-endian mono, at the rate of the call.
+        text: Its words; empty if they are not known.
+        speech: Where in it somebody speaks, in samples.
+    """
 
     name: str
     pcm: bytes
@@ -38,10 +46,20 @@ def load_recording(
     name: str | None = None,
     through: Callable[[NDArray[np.int16]], NDArray[np.int16]] | None = None,
 ) -> Recording:
-    """`what` as a caller at `rate` Hz says it, `through` a line.
+    """Load an utterance. Files and sentences are kept for the next time.
 
-    A file's words are `text`, or those of the text file beside it (``yes.txt`` for ``yes.wav``). Raises
-    `ValueError` for what is not there, cannot be read or has nobody speaking in it.
+    Args:
+        what: The path of a WAV file, a sentence for a synthetic voice, or samples: int16 of shape ``[samples]``
+            at `rate`.
+        rate: The sample rate of the call in Hz.
+        text: Its words. If they are not given, a file's words are in a text file beside it (``yes.txt`` for
+            ``yes.wav``), and a sentence's are its own.
+        name: Its name, instead of that of the file or the sentence itself.
+        through: Changes the samples, for example to the level of a line.
+
+    Raises:
+        ValueError: It is not there, it cannot be read or spoken, or nobody speaks in it.
+        SynthesisError: (a `ValueError`) There is no voice for a sentence, or it has failed.
     """
     if isinstance(what, Path):
         loaded = _from_file(what, rate)
@@ -70,16 +88,13 @@ def _from_file(path: Path, rate: int) -> Recording:
 
 @lru_cache(maxsize=256)
 def _from_sentence(text: str, rate: int) -> Recording:
-    from piopiy_pipeline.cli.errors import CliError
-    from piopiy_pipeline.cli.turns import synthesize  # the one voice for callers; it is slow to load
-
     if text.lower().endswith(".wav"):
         raise ValueError(f"{text!r} would be read out: for a file, pass Path({text!r})")
     try:
         with real_time():  # it waits for a process, and a wait would move the clock of the simulation
             pcm = synthesize(text, rate)
-    except CliError as error:
-        raise ValueError(f"{text!r} cannot be spoken: {error}") from None
+    except ValueError as error:
+        raise type(error)(f"{text!r} cannot be spoken: {error}") from None
     return _recording(text, pcm, text, rate)
 
 

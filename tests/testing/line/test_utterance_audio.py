@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from piopiy_pipeline.cli import turns
 from piopiy_pipeline.testing import run_virtual
+from piopiy_pipeline.testing.line import utterance_audio
 from piopiy_pipeline.testing.line.utterance_audio import load_recording
 from tests.support.calls import tone
 
@@ -20,7 +20,7 @@ def test_a_voice_that_takes_its_time_does_not_move_the_clock(monkeypatch: pytest
         time.sleep(0.01)  # as `subprocess` waits for a program
         return tone(0.5, rate)
 
-    monkeypatch.setattr(turns, "synthesize", slow_voice)
+    monkeypatch.setattr(utterance_audio, "synthesize", slow_voice)
 
     async def scenario() -> tuple[float, int]:
         began = asyncio.get_running_loop().time()

@@ -1,26 +1,27 @@
-"""The scripted caller, driven by a virtual clock against a bot of a few lines."""
+"""A caller's script over a gateway link, driven by a virtual clock against a bot of a few lines.
+
+The pacing rule (`testing.line.turn_taking`) and the speech detector are tested here too: the same callers speak
+in simulated calls.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from piopiy_pipeline.audio.speech import SpeechBounds
+from piopiy_pipeline.audio.playout import FRAME_MS
 from piopiy_pipeline.call import EndReason
-from piopiy_pipeline.cli.caller import (
-    FRAME_MS,
-    CallReport,
-    Pace,
-    PlacedSound,
-    ScriptedCaller,
-    ScriptedUtterance,
-)
+from piopiy_pipeline.cli.call_report import CallOutcome, CallReport, PlacedSound
+from piopiy_pipeline.cli.gateway_link import GatewayLink
 from piopiy_pipeline.signaling.caller import Answered, CallStart, Conversation, LegEnded, LegFault, Ringing
+from piopiy_pipeline.testing import Caller, CallerLine, Habits
+from piopiy_pipeline.testing.virtual_time.virtual_loop import VirtualLoop
 
 RATE: Literal[16000] = 16000
 FRAME_S = FRAME_MS / 1000
@@ -28,43 +29,102 @@ DIALLED = 1000.0
 LOUD = np.full(RATE * FRAME_MS // 1000, 5000, np.int16)
 
 
-def utterance(speech_s: float = 1.0, *, lead_s: float = 0.2, tail_s: float = 0.3) -> ScriptedUtterance:
+def utterance(speech_s: float = 1.0, *, lead_s: float = 0.2, tail_s: float = 0.3) -> NDArray[np.int16]:
     lead, speech, tail = (round(s * RATE) for s in (lead_s, speech_s, tail_s))
     pcm = np.zeros(lead + speech + tail, np.int16)
     pcm[lead : lead + speech] = 8000
-    return ScriptedUtterance("turn.wav", pcm, SpeechBounds(lead, lead + speech))
+    return pcm
+
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    yield
+    for call in Call.made:
+        call.close()
+    Call.made.clear()
 
 
 class Call:
     """A caller on a virtual clock, and the bot at the other end of its line."""
 
-    def __init__(self, script: list[ScriptedUtterance], *, telephone: bool = False, **pace: Any) -> None:
-        self.now = DIALLED
-        self.caller = ScriptedCaller(
-            script, start=CallStart(rate=RATE), now=self.now, pace=Pace(**pace), telephone=telephone
-        )
+    made: ClassVar[list[Call]] = []
+
+    def __init__(
+        self,
+        script: list[NDArray[np.int16]],
+        *,
+        rate: Literal[8000, 16000] = RATE,
+        interrupt_s: float | None = None,
+        limit_s: float = 300.0,
+        **habits: Any,
+    ) -> None:
+        self.made.append(self)
+        self.loop = VirtualLoop(limit_s=1000)
+        caller = Caller(habits=Habits(**{"hangup_after_s": 15.0, **habits}))
+        for turn in script:
+            if interrupt_s is None:
+                caller = caller.say(turn, name="turn.wav")
+            else:
+                caller = caller.interrupt(turn, after=interrupt_s, name="turn.wav", insist=False)
         self.messages: list[bytes | str] = []
         self.sent_at: list[float] = []
         self.reports: list[CallReport] = []
         self.sounds: list[PlacedSound] = []
         self.on_frame: Callable[[NDArray[np.int16]], None] = lambda _: None
+        self.loop.run_until_complete(self._dial(caller, rate, limit_s, interrupt_s is not None))
         self.collect()
 
+    async def _dial(
+        self, caller: Caller, rate: Literal[8000, 16000], limit_s: float, barges_in: bool
+    ) -> None:
+        self.link = GatewayLink(CallStart(rate=rate), limit_s=limit_s, tells_barge_in=barges_in)
+
+        async def calling() -> None:
+            await self.link.answered.wait()
+            await caller(CallerLine(self.link))
+            self.link.hang_up()
+
+        self.calling = asyncio.create_task(calling())
+
+    def close(self) -> None:
+        self.calling.cancel()
+        self.settle()
+        self.loop.close()
+
+    def settle(self) -> None:
+        """Let the caller do what they can do now."""
+        for _ in range(5):
+            self.loop.run_until_complete(asyncio.sleep(0))
+
+    @property
+    def now(self) -> float:
+        return self.loop.now
+
+    @now.setter
+    def now(self, now: float) -> None:
+        self.loop.now = now
+
+    @property
+    def outcome(self) -> CallOutcome:
+        assert self.link.outcome is not None, "the call is not over"
+        return self.link.outcome
+
     def collect(self) -> None:
-        for message in self.caller.take_messages():
+        self.settle()
+        for message in self.link.take_messages():
             self.messages.append(message)
             if isinstance(message, bytes):
                 self.sent_at.append(self.now)
                 self.on_frame(np.frombuffer(message, np.int16))
-        self.reports += self.caller.take_reports()
-        self.sounds += self.caller.take_sounds()
+        self.reports += self.link.take_reports()
+        self.sounds += self.link.take_sounds()
 
     def answer(self) -> None:
         self.event(Ringing(call_id="c1"))
         self.event(Answered())
 
     def event(self, event: Any) -> None:
-        self.caller.on_event(event, self.now)
+        self.link.on_message(event)
         self.collect()
 
     def tell(self, event: Any, /, **data: Any) -> None:
@@ -74,10 +134,11 @@ class Call:
         """Time passes, 10 ms at a time; with `bot`, that frame comes every 20 ms."""
         for step in range(round(seconds * 100)):
             if bot is not None and step % 2 == 0:
-                self.caller.on_audio(bot.tobytes(), self.now)
+                self.link.on_audio(bot.tobytes())
             self.now += 0.01
-            if self.now >= self.caller.next_due - 1e-9:
-                self.caller.tick(self.now + 1e-9)
+            if self.now >= self.link.next_due - 1e-9:
+                self.now += 1e-9
+                self.link.tick()
             self.collect()
 
     def bot_says(self, seconds: float, text: str = "hello", *, interrupted: bool = False) -> None:
@@ -117,8 +178,8 @@ def test_frames_never_drift_however_late_the_ticks_are() -> None:
     call.answer()
     answered = call.now
     for late in (0.021, 0.027, 0.033, 0.5, 0.001, 0.022) * 20:
-        call.now = max(call.now, call.caller.next_due) + late
-        call.caller.tick(call.now)
+        call.now = max(call.now, call.link.next_due) + late
+        call.link.tick()
         call.collect()
         assert abs(len(call.sent_at) - (call.now - answered) / FRAME_S) <= 1
 
@@ -128,7 +189,7 @@ def test_what_a_suspended_process_slept_through_is_not_sent() -> None:
     call.answer()
     call.run(1.0)
     call.now += 10.0
-    call.caller.tick(call.now)
+    call.link.tick()
     call.collect()
     assert len(call.sent_at) <= 52
     call.run(1.0)
@@ -201,7 +262,7 @@ def test_the_latency_runs_from_the_last_sample_of_speech_to_the_first_of_the_ans
     call.run(0.3)
     late = LOUD.copy()
     late[:160] = 0
-    call.caller.on_audio(late.tobytes(), call.now)
+    call.link.on_audio(late.tobytes())
     call.collect()
     begins = call.now - DIALLED + 0.01
     (turn,) = call.told("turn")
@@ -262,22 +323,21 @@ def test_after_the_last_turn_the_caller_hangs_up_when_nobody_speaks() -> None:
     assert not hung_up(call)
     call.run(0.2)
     assert hung_up(call)
-    assert not call.caller.over
+    assert not call.link.over
     call.event(LegEnded(reason=EndReason.CALLER_HANGUP))
-    outcome = call.caller.outcome
-    assert outcome is not None
+    outcome = call.outcome
     assert (outcome.reason, outcome.failure, outcome.turns) == (EndReason.CALLER_HANGUP, None, 1)
 
 
 def test_a_gateway_that_does_not_confirm_a_hang_up_is_not_waited_for() -> None:
     call = Call([])
     call.answer()
-    call.caller.hang_up(call.now)
+    call.link.hang_up()
     call.collect()
     call.run(2.9)
-    assert not call.caller.over
+    assert not call.link.over
     call.run(0.2)
-    assert call.caller.over
+    assert call.link.over
 
 
 def test_the_bot_hangs_up_and_the_summary_is_told() -> None:
@@ -287,8 +347,7 @@ def test_the_bot_hangs_up_and_the_summary_is_told() -> None:
     call.run(1.5)
     call.run(0.2, bot=LOUD)
     call.event(LegEnded(reason=EndReason.AGENT_HANGUP, detail="goodbye"))
-    outcome = call.caller.outcome
-    assert outcome is not None
+    outcome = call.outcome
     assert outcome.failure is None
     assert len(outcome.voice_to_voice_ms) == 1
     assert outcome.duration_s == pytest.approx(2.2, abs=0.02)
@@ -302,8 +361,7 @@ def test_a_call_that_is_not_answered_has_failed(reason: EndReason) -> None:
     call = Call([utterance()])
     call.event(Ringing(call_id="c1"))
     call.event(LegEnded(reason=reason, detail="why"))
-    assert call.caller.outcome is not None
-    assert call.caller.outcome.failure == f"the call was not answered ({reason.value}: why)"
+    assert call.outcome.failure == f"the call was not answered ({reason.value}: why)"
 
 
 @pytest.mark.parametrize("reason", [EndReason.ERROR, EndReason.AGENT_LOST, EndReason.IDLE_TIMEOUT])
@@ -311,19 +369,16 @@ def test_a_call_that_ended_for_another_reason_has_failed(reason: EndReason) -> N
     call = Call([utterance()])
     call.answer()
     call.event(LegEnded(reason=reason))
-    assert call.caller.outcome is not None
-    assert call.caller.outcome.failure == f"the call ended with {reason.value}"
+    assert call.outcome.failure == f"the call ended with {reason.value}"
 
 
 def test_a_lost_connection_and_a_fault_are_errors_with_their_detail() -> None:
     lost, faulty = Call([]), Call([])
     lost.answer()
-    lost.caller.on_lost("going away", lost.now)
+    lost.link.on_lost("going away")
     faulty.event(LegFault(detail="rate: 7"))
-    assert lost.caller.outcome is not None
-    assert "connection to the gateway was lost (going away)" in (lost.caller.outcome.failure or "")
-    assert faulty.caller.outcome is not None
-    assert "rate: 7" in (faulty.caller.outcome.failure or "")
+    assert "connection to the gateway was lost (going away)" in (lost.outcome.failure or "")
+    assert "rate: 7" in (faulty.outcome.failure or "")
 
 
 def test_no_call_takes_longer_than_its_limit() -> None:
@@ -334,8 +389,7 @@ def test_no_call_takes_longer_than_its_limit() -> None:
     call.run(0.2)
     assert hung_up(call)
     call.event(LegEnded(reason=EndReason.CALLER_HANGUP))
-    assert call.caller.outcome is not None
-    assert "--timeout" in (call.caller.outcome.failure or "")
+    assert "--timeout" in (call.outcome.failure or "")
 
 
 def test_nothing_happens_after_the_end() -> None:
@@ -343,10 +397,11 @@ def test_nothing_happens_after_the_end() -> None:
     call.answer()
     call.event(LegEnded(reason=EndReason.AGENT_HANGUP))
     count = len(call.messages)
-    call.caller.on_audio(LOUD.tobytes(), call.now)
-    call.caller.on_lost("", call.now)
-    call.caller.hang_up(call.now)
-    call.caller.tick(call.now + 1000)
+    call.link.on_audio(LOUD.tobytes())
+    call.link.on_lost("")
+    call.link.hang_up()
+    call.now += 500
+    call.link.tick()
     call.event(LegEnded(reason=EndReason.ERROR))
     assert len(call.messages) == count
     assert len(call.told("ended")) == 1
@@ -362,11 +417,11 @@ def test_between_turns_the_line_carries_faint_noise_and_no_digital_silence() -> 
 
 
 def test_the_telephone_line_is_g711_in_both_directions() -> None:
-    call = Call([], telephone=True)
+    call = Call([], rate=8000)
     call.answer()
     call.run(0.1)
     ramp = np.arange(-16000, 16000, 100, dtype=np.int16)
-    call.caller.on_audio(ramp.tobytes(), call.now)
+    call.link.on_audio(ramp.tobytes())
     call.collect()
     heard = next(sound.pcm for sound in call.sounds if sound.side == "right")
     assert heard.tolist() != ramp.tolist()
@@ -379,7 +434,9 @@ def test_both_sides_of_the_recording_are_placed_by_time_and_without_jitter() -> 
     call.answer()
     call.run(1.0)
     for jitter in (0.0, 0.013, -0.009, 0.004):
-        call.caller.on_audio(LOUD.tobytes(), call.now + jitter)
+        call.now += jitter
+        call.link.on_audio(LOUD.tobytes())
+        call.now -= jitter
         call.run(0.02)
     left = [s.position for s in call.sounds if s.side == "left"]
     right = [s.position for s in call.sounds if s.side == "right"]

@@ -1,6 +1,7 @@
-"""The shell that carries a `ScriptedCaller` over a WebSocket, in real time, and saves what was said.
+"""Places a call of `piopiy call`: a caller and their `GatewayLink` over a WebSocket, in real time.
 
-There is nothing to decide here: see `caller` for what a caller does and when.
+There is nothing to decide here. The link knows what is sent and heard; `testing.line.callers` knows what a caller
+does and when. What was said is saved as a stereo WAV.
 """
 
 from __future__ import annotations
@@ -18,13 +19,15 @@ from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketExce
 
 from piopiy_pipeline.audio.growing_wav import GrowingWav, Piece
 from piopiy_pipeline.audio.wav import WavError
-from piopiy_pipeline.cli.caller import PlacedSound, ScriptedCaller
+from piopiy_pipeline.cli.call_report import CallOutcome, PlacedSound
 from piopiy_pipeline.cli.errors import BadInput, Failed
+from piopiy_pipeline.cli.gateway_link import GatewayLink
 from piopiy_pipeline.cli.target import Target
 from piopiy_pipeline.offload import Lane
-from piopiy_pipeline.signaling.caller import parse_leg_event
+from piopiy_pipeline.signaling.caller import CallStart, parse_leg_event
 from piopiy_pipeline.signaling.messages import MAX_MESSAGE_BYTES, ProtocolError
 from piopiy_pipeline.signaling.websocket import DirectClientConnection
+from piopiy_pipeline.testing.line.callers import Caller, CallerLine
 
 __all__ = ["StereoRecording", "place_call"]
 
@@ -81,17 +84,17 @@ def _end(piece: Piece) -> int:
 
 
 class _CallerConnection:
-    """One connection to a gateway, its caller, and the timer that makes the caller's frames."""
+    """One connection to a gateway, its link, and the timer that makes the caller's frames."""
 
     def __init__(
         self,
         socket: DirectClientConnection,
-        caller: ScriptedCaller,
-        tell: Callable[[ScriptedCaller, float], None],
+        link: GatewayLink,
+        tell: Callable[[GatewayLink], None],
         recording: StereoRecording | None,
     ) -> None:
         self._socket = socket
-        self._caller = caller
+        self._link = link
         self._tell = tell
         self._recording = recording
         self._loop = asyncio.get_running_loop()
@@ -111,63 +114,63 @@ class _CallerConnection:
             self._timer.cancel()
         await self._socket.close()
         if self._recording is not None:
-            self._recording.save(self._caller.take_sounds(), self._caller.position)
+            self._recording.save(self._link.take_sounds(), self._link.position)
 
     async def wait_over(self) -> None:
         """Wait until the call has ended. What failed while it was carried is raised here."""
         await asyncio.shield(self._over)
 
     def hang_up(self) -> None:
-        self._carry(self._caller.hang_up)
+        self._carry(self._link.hang_up)
 
     def _on_text(self, data: bytes) -> None:
         try:
             event = parse_leg_event(data)
         except ProtocolError as error:
-            self._carry(partial(self._caller.on_lost, f"it sent something unknown: {error}"))
+            self._carry(partial(self._link.on_lost, f"it sent something unknown: {error}"))
         else:
-            self._carry(partial(self._caller.on_event, event))
+            self._carry(partial(self._link.on_message, event))
 
     def _on_binary(self, data: bytes) -> None:
-        self._carry(partial(self._caller.on_audio, data))
+        self._carry(partial(self._link.on_audio, data))
 
     def _on_close(self) -> None:
-        self._carry(partial(self._caller.on_lost, self._socket.close_reason or ""))
+        self._carry(partial(self._link.on_lost, self._socket.close_reason or ""))
 
     def _turn(self) -> None:
-        self._carry(self._caller.tick)
+        self._carry(self._link.tick)
 
-    def _carry(self, happen: Callable[[float], None]) -> None:
-        """Let something happen to the caller, then do what it asks."""
+    def _carry(self, happen: Callable[[], None]) -> None:
+        """Let something happen to the link, then send what it asks for."""
         if self._over.done():
             return
         try:
             now = self._loop.time()
-            happen(now)
-            for message in self._caller.take_messages():
+            happen()
+            for message in self._link.take_messages():
                 if isinstance(message, str):
                     self._socket.post_text(message)
                 else:
                     self._socket.post_binary(message)
-            self._tell(self._caller, now)
+            self._tell(self._link)
             self._save(now)
         except Exception as error:  # noqa: BLE001  raised where the call is awaited
             self._over.set_exception(error)
             return
         if self._timer is not None:
             self._timer.cancel()
-        if self._caller.over:
+        if self._link.over:
             self._over.set_result(None)
         else:
-            self._timer = self._loop.call_at(self._caller.next_due, self._turn)
+            self._timer = self._loop.call_at(self._link.next_due, self._turn)
 
     def _save(self, now: float) -> None:
         if now < self._save_at:
             return
         self._save_at = now + _SAVE_EVERY_S
-        sounds = self._caller.take_sounds()
+        sounds = self._link.take_sounds()
         if self._recording is not None:
-            self._recording.save(sounds, self._caller.position).add_done_callback(self._saved)
+            self._recording.save(sounds, self._link.position).add_done_callback(self._saved)
 
     def _saved(self, future: asyncio.Future[None]) -> None:
         if not future.cancelled() and (error := future.exception()) and not self._over.done():
@@ -176,42 +179,68 @@ class _CallerConnection:
 
 async def place_call(
     target: Target,
-    make_caller: Callable[[float], ScriptedCaller],
+    caller: Caller,
+    start: CallStart,
     *,
-    tell: Callable[[ScriptedCaller, float], None],
-    out: tuple[Path, int] | None = None,
+    tell: Callable[[GatewayLink], None],
+    limit_s: float = 300.0,
+    tells_barge_in: bool = False,
+    out: Path | None = None,
     hang_up: asyncio.Event | None = None,
-) -> ScriptedCaller:
-    """Dial `target`, carry the call to its end, and return its caller, whose `outcome` is there.
+) -> CallOutcome:
+    """Dial, carry the call to its end, and say how it went.
 
-    `make_caller` gets the loop's time at dialling. `tell` is called after everything that happens, at
-    least once a frame, with the caller and the loop's time; it must be quick. `out` is the path and the
-    rate of a recording. Setting `hang_up` makes the caller hang up. Raises `Failed` when there is no
-    connection, `BadInput` when `out` cannot be written.
+    Args:
+        target: The gateway, the agent and the caller's key.
+        caller: What is said and done once the call is answered.
+        start: The message that opens the call.
+        tell: Called after everything that happens, at least once a frame; it must be quick.
+        limit_s: The longest that the call may take, in seconds since dialling.
+        tells_barge_in: Whether reports say how long the bot spoke on after an interruption.
+        out: Where to save both sides, as a stereo WAV at the rate of the call.
+        hang_up: Setting it makes the caller hang up.
+
+    Raises:
+        Failed: There is no connection, or the recording cannot be written any more.
+        BadInput: `out` cannot be written.
+        CallerGaveUp: The caller waited for something that did not come.
     """
     try:
-        recording = StereoRecording(*out) if out is not None else None
+        recording = StereoRecording(out, start.rate) if out is not None else None
     except WavError as error:
         raise BadInput(str(error)) from None
     try:
-        caller = make_caller(asyncio.get_running_loop().time())
-        async with await _dial(target) as socket, _CallerConnection(socket, caller, tell, recording) as line:
-            ending = asyncio.ensure_future(line.wait_over())
+        link = GatewayLink(start, limit_s=limit_s, tells_barge_in=tells_barge_in)
+        async with (
+            await _dial(target) as socket,
+            _CallerConnection(socket, link, tell, recording) as connection,
+        ):
+            ending = asyncio.ensure_future(connection.wait_over())
+            calling = asyncio.ensure_future(_call(link, caller))
             asked = asyncio.ensure_future((hang_up or asyncio.Event()).wait())
             try:
-                await asyncio.wait({ending, asked}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({ending, calling, asked}, return_when=asyncio.FIRST_COMPLETED)
                 if not ending.done():
-                    line.hang_up()
+                    connection.hang_up()
                 await ending
+                if calling.done():
+                    calling.result()
             finally:
-                asked.cancel()
-                ending.cancel()
+                for task in (asked, calling, ending):
+                    task.cancel()
+                await asyncio.wait({asked, calling, ending})
     except WavError as error:
         raise Failed(str(error)) from None
     finally:
         if recording is not None:
             await recording.close()
-    return caller
+    assert link.outcome is not None
+    return link.outcome
+
+
+async def _call(link: GatewayLink, caller: Caller) -> None:
+    await link.answered.wait()
+    await caller(CallerLine(link))
 
 
 async def _dial(target: Target) -> DirectClientConnection:
