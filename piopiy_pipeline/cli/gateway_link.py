@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from piopiy_pipeline.audio.playout import FRAME_MS
+from piopiy_pipeline.audio.frame import frame_samples
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.cli.call_report import AnswerTimes, CallOutcome, CallReport, PlacedSound, TurnExchange
 from piopiy_pipeline.signaling.caller import (
@@ -81,7 +81,7 @@ class GatewayLink:
         self._timed_out = False
         self._leave_by = inf
         self._zero = inf  # when the first sample was spoken
-        self._frame = rate * FRAME_MS // 1000
+        self._frame = frame_samples(rate)
         self._sent = 0  # samples
         self._heard_end = 0  # where in the recording the last received audio ends
         self._muted_until = -inf

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from piopiy_pipeline.audio.playout import FRAME_MS
+from piopiy_pipeline.audio.frame import FRAME_S, frame_samples
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.cli.call_report import CallOutcome, CallReport, PlacedSound
 from piopiy_pipeline.cli.gateway_link import GatewayLink
@@ -24,9 +24,8 @@ from piopiy_pipeline.testing import Caller, CallerLine, Habits
 from piopiy_pipeline.testing.virtual_time.virtual_loop import VirtualLoop
 
 RATE: Literal[16000] = 16000
-FRAME_S = FRAME_MS / 1000
 DIALLED = 1000.0
-LOUD = np.full(RATE * FRAME_MS // 1000, 5000, np.int16)
+LOUD = np.full(frame_samples(RATE), 5000, np.int16)
 
 
 def utterance(speech_s: float = 1.0, *, lead_s: float = 0.2, tail_s: float = 0.3) -> NDArray[np.int16]:
