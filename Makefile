@@ -8,13 +8,15 @@ export PYTHONDONTWRITEBYTECODE =
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help install run test lint format
+.PHONY: help install run test test-lowest lint format docs
 
 help:
 	@echo "make run [PORT=N]   the gateway and a bot: call it with $(BIN)/piopiy call"
 	@echo "make test           everything that must pass: linter, types, tests"
 	@echo "make install        set up .venv, and no more"
-	@echo "make lint           linter and types"
+	@echo "make test-lowest    tests with the lowest versions that pyproject.toml allows"
+	@echo "make lint           linter, types, import contracts, names"
+	@echo "make docs           the documentation as a site, in site/"
 	@echo "make format         put the sources into shape"
 
 install: $(INSTALLED)
@@ -30,13 +32,20 @@ test: $(INSTALLED)
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/pytest -n $(JOBS)
 
+test-lowest: $(INSTALLED)
+	@JOBS=$(JOBS) sh scripts/lowest_versions.sh
+
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports --no-logo
+	$(BIN)/lint-imports
 	-$(BIN)/python scripts/check_names.py
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(INSTALLED)
+	@$(BIN)/python -c 'import mkdocs, mkdocstrings' 2>/dev/null || $(BIN)/uv pip install --quiet --python $(BIN)/python -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

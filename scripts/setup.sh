@@ -18,8 +18,8 @@ has_uv() { uv --version >/dev/null 2>&1; } # a shim may be on PATH with no uv be
 has_apt() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; }
 
 find_python() {
-    # 3.11 first: it is what the tests run on.
-    for name in python3.11 python3.12 python3.13 python3; do
+    # 3.11 first: it is what the tests run on. PIOPIY_PYTHON names another.
+    for name in ${PIOPIY_PYTHON:+"$PIOPIY_PYTHON"} python3.11 python3.12 python3.13 python3; do
         if command -v "$name" >/dev/null 2>&1 && is_recent "$name"; then
             command -v "$name"
             return 0

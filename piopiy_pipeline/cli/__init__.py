@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 
 import typer
 
@@ -41,17 +40,6 @@ def _verbs() -> None:
     """Voice agents for phone and browser, on your own machines."""
 
 
-def _usage_error() -> type[Exception]:
-    """typer's own exception for what was typed wrong: click's, before typer parted from it."""
-    own: type[Exception] | None = getattr(typer, "TyperException", None)
-    return own or _click_exception()
-
-
-def _click_exception() -> type[Exception]:
-    exception: type[Exception] = import_module("click").ClickException
-    return exception
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb and return the exit status; `arguments` are those of the process by default."""
     try:
@@ -60,9 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     except CliError as error:
         return _fail(str(error), error.exit_code)
-    except _usage_error() as error:
-        message = getattr(error, "format_message", error.__str__)()
-        return _fail(message or "see piopiy --help", getattr(error, "exit_code", 2))
+    except typer.TyperException as error:
+        return _fail(error.format_message() or "see piopiy --help", error.exit_code)
     except (typer.Abort, KeyboardInterrupt):
         return 130
     except BrokenPipeError:  # whoever read the output has seen enough

@@ -5,6 +5,7 @@ A contract that no import can break proves nothing: a copy of the tree gets one 
 
 from __future__ import annotations
 
+import ast
 import shutil
 import subprocess
 import sys
@@ -92,12 +93,33 @@ def test_a_wrong_import_turns_its_contract_red(tree: Path, contract: str, file: 
     assert "Contracts: 0 kept, 1 broken." in result.stdout
 
 
-@pytest.mark.xfail(reason="several packages are being laid out anew")
-def test_at_most_five_imports_point_up(contracts: list[dict[str, object]]) -> None:
-    """Those that stay are named in pyproject.toml with their reason, and no list of exceptions grows in silence."""
-    exceptions: set[str] = set()
+def _exceptions(contracts: list[dict[str, object]], kinds: set[str]) -> set[str]:
+    found: set[str] = set()
     for contract in contracts:
         ignored = contract.get("ignore_imports", [])
         assert isinstance(ignored, list)
-        exceptions.update(ignored)
+        if contract["type"] in kinds:
+            found.update(ignored)
+    return found
+
+
+def test_at_most_five_imports_point_up(contracts: list[dict[str, object]]) -> None:
+    """Those that stay are named in pyproject.toml with their reason: no list of exceptions grows in silence."""
+    exceptions = _exceptions(contracts, {"layers", "forbidden"})
     assert len(exceptions) <= 5, sorted(exceptions)
+
+
+@pytest.mark.xfail(reason="several packages are being laid out anew")
+def test_a_circle_is_allowed_for_types_alone(contracts: list[dict[str, object]]) -> None:
+    """What is excepted from the rule against circles and points up nowhere is an import `if TYPE_CHECKING`."""
+    for exception in _exceptions(contracts, {"acyclic_siblings"}) - _exceptions(contracts, {"layers"}):
+        importer, imported = exception.split(" -> ")
+        tree = ast.parse((ROOT / importer.replace(".", "/")).with_suffix(".py").read_text())
+        at_run_time = {
+            node.module
+            for statement in tree.body
+            if not (isinstance(statement, ast.If) and ast.unparse(statement.test) == "TYPE_CHECKING")
+            for node in ast.walk(statement)
+            if isinstance(node, ast.ImportFrom)
+        }
+        assert imported not in at_run_time, exception

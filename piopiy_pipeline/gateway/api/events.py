@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pydantic import ValidationError
 from websockets.frames import CloseCode
 
-from piopiy_pipeline import __version__
+from piopiy_pipeline._version import __version__
 from piopiy_pipeline.gateway.access.access import Access, AccessError, Header
 from piopiy_pipeline.gateway.api.models import Hello, WatchedCall, WatchedEvent, WatchKey
 from piopiy_pipeline.gateway.core.event_bus import BusEvent, ConversationReported
