@@ -1,6 +1,6 @@
-"""One way to log: loguru, with the call's id on every line of a call, pipecat's lines included.
+"""The one way to log: loguru, with the call's id on every line of a call, pipecat's lines included.
 
-The id is bound once, by the session (`logger.contextualize`); whatever runs for the call inherits it.
+The session binds the id once (`logger.contextualize`); everything that runs for the call inherits it.
 """
 
 from __future__ import annotations
@@ -21,8 +21,11 @@ _handler = 0  # loguru's own, until ours takes its place
 def log_to_stderr(*, debug: bool = False, quiet: bool = False) -> None:
     """Log to stderr in this project's format, unless the program has set up loguru itself.
 
-    Without `debug`: what an operator wants to know, and of pipecat only what went wrong; with `quiet`
-    what went wrong and nothing else.
+    The default level is INFO, and of pipecat WARNING.
+
+    Args:
+        debug: log everything.
+        quiet: log warnings and errors only.
     """
     global _handler
     try:
@@ -41,7 +44,7 @@ def log_to_stderr(*, debug: bool = False, quiet: bool = False) -> None:
 
 
 def _write(message: str) -> None:
-    sys.stderr.write(message)  # as it is now: whoever captures it replaces it
+    sys.stderr.write(message)  # looked up at each line: a program that captures stderr replaces it
     sys.stderr.flush()
 
 

@@ -1,10 +1,10 @@
 """The one way to run work off the event loop.
 
-A request goes out, its response comes back; workers never push. Completions of one `Lane` are
-delivered in the order of submission. That keeps the loop free in production, and because
-`in_flight()` knows of every request that has not been answered, a virtual clock can hold still
-while anything computes. A loop may have a `Courier`, which decides when answers are delivered: a
-virtual clock's delivers those of all lanes in one order, so that a run can be repeated.
+Work is submitted to a `Lane`, and its result is delivered on the loop that submitted it, in the order of
+submission. This keeps the loop free. `in_flight()` counts the requests that have not been answered, so that
+a virtual clock can stand still while anything computes. A loop may have a `Courier`, which decides when
+answers are delivered: the one of a virtual clock delivers those of all lanes in one order, so that a run
+can be repeated.
 
     lane = Lane("vad", threads=1)
     probabilities = await lane.run(score, batch)
@@ -32,14 +32,19 @@ def in_flight(loop: asyncio.AbstractEventLoop) -> int:
 
 
 class Courier(Protocol):
-    """Whoever decides, for one loop, when the answers of its requests are delivered."""
+    """Decides, for one loop, when the answers of its requests are delivered."""
 
     def submitted(
         self, job: Future[Any], deliver: Callable[[], None], what: str, do: Callable[[], None] | None
     ) -> None:
-        """`job` is under way. Call `deliver` once on the loop, when `job` is done. `what` names it.
+        """A request was submitted.
 
-        With `do`, nobody works on it: it is brief, and the courier calls `do` itself before it delivers.
+        Args:
+            job: is done when the result is there.
+            deliver: to be called once on the loop, when `job` is done.
+            what: names the request.
+            do: None if a worker does the work. Otherwise the work is brief, and the courier calls this itself
+                before it delivers.
         """
 
 
@@ -56,14 +61,18 @@ def use_courier(loop: asyncio.AbstractEventLoop, courier: Courier | None) -> Non
 
 
 class Lane:
-    """A queue in front of some workers; completions come back in the order of submission.
+    """A queue in front of some workers.
 
-    With `ordered=False` each comes back as soon as it is there: for work of calls that must not
-    wait for each other. `executor` may be any `concurrent.futures` executor (a process pool, say); without one, the
-    lane has `threads` threads of its own, which start with the first request. `limit` bounds the
-    requests that wait: one more raises `BlockingIOError` at once, because a queue that only grows
-    is an outage that nobody has noticed yet. `brief` says that the work takes a millisecond or so,
-    waits for nothing and may run in any thread: then a courier may do it, and no thread is woken.
+    Args:
+        name: of the lane, for its threads and messages.
+        threads: how many threads it has, if there is no `executor`. They start with the first request.
+        executor: any `concurrent.futures` executor, such as a process pool, to use instead of threads.
+        ordered: whether results are delivered in the order of submission. False is for the work of
+            calls that must not wait for each other.
+        limit: how many requests may wait. One more raises `BlockingIOError` at once, because a queue that
+            only grows is an outage that nobody has noticed yet.
+        brief: the work takes about a millisecond, waits for nothing and may run in any thread. A courier
+            may then do it, and no thread is woken.
     """
 
     def __init__(
@@ -85,7 +94,14 @@ class Lane:
         self._waiting: dict[asyncio.AbstractEventLoop, deque[_Request]] = {}
 
     def submit(self, work: Callable[..., T], *args: Any) -> asyncio.Future[T]:
-        """Queue `work(*args)`; the future resolves on the calling loop. Raises `BlockingIOError` when full."""
+        """Queue `work(*args)`.
+
+        Returns:
+            A future of the running loop, with the result or the exception of the work.
+
+        Raises:
+            BlockingIOError: `limit` requests wait already.
+        """
         loop = asyncio.get_running_loop()
         if loop not in self._waiting:
             for gone in [each for each in self._waiting if each.is_closed()]:
@@ -117,12 +133,16 @@ class Lane:
         return await self.submit(work, *args)
 
     def close(self, *, wait: bool = False) -> None:
-        """Take no more requests. Those that run are finished, those that wait are cancelled."""
+        """Take no more requests. Those that run are finished, those that wait are cancelled.
+
+        Args:
+            wait: whether to block until those that run are finished.
+        """
         if self._owns_executor:
             self._executor.shutdown(wait=wait, cancel_futures=True)
 
     def _wake(self, loop: asyncio.AbstractEventLoop, request: _Request) -> None:
-        """In the worker's thread: have the loop deliver. A loop that is closed has nobody left to tell."""
+        """Called in the worker's thread: have the loop deliver. A loop that is closed needs no answer."""
         try:
             loop.call_soon_threadsafe(self._deliver, loop, request)
         except RuntimeError:
@@ -171,7 +191,7 @@ class _Request:
 
 
 def _do(job: Future[Any], work: Callable[..., Any], args: tuple[Any, ...]) -> None:
-    """What an executor would do."""
+    """Do the work as an executor would."""
     if not job.set_running_or_notify_cancel():
         return
     try:

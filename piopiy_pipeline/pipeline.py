@@ -34,7 +34,7 @@ from pipecat.turns.user_start import TranscriptionUserTurnStartStrategy, VADUser
 from pipecat.turns.user_stop import SpeechTimeoutUserTurnStopStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
-from piopiy_pipeline.processors.audio_stop import InputAudioStop
+from piopiy_pipeline.processors.caller_audio import InputAudioStop
 from piopiy_pipeline.processors.vad import make_vad
 
 __all__ = ["CallPipeline", "StageError", "default_turns"]

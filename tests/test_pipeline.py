@@ -16,7 +16,7 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
 from piopiy_pipeline.call import CallInfo
 from piopiy_pipeline.pipeline import CallPipeline, StageError
-from piopiy_pipeline.processors.audio_stop import InputAudioStop
+from piopiy_pipeline.processors.caller_audio import InputAudioStop
 from piopiy_pipeline.processors.vad import VadStage
 from piopiy_pipeline.session import Call, Session
 from piopiy_pipeline.voice_agent import VoiceAgent

@@ -1,8 +1,8 @@
-"""The playout clock: speech comes in ahead of time, and leaves 20 ms at a time, at the time it is due.
+"""The playout clock: speech comes in ahead of time, and leaves 20 ms at a time, when it is due. No I/O.
 
-What left this clock counts as heard. It knows neither sockets nor timers: whoever owns it calls
-`tick(now)` about every 20 ms, sends the frames that come back, and passes the progress on to the
-agent. It is on the audio floor because the gateway plays with it and tests measure with it.
+What has left this clock counts as heard. It has neither sockets nor timers: its owner calls `tick(now)`
+about every 20 ms, sends the frames that are returned, and reports the progress to the agent. It stands on
+the audio floor because the gateway plays with it and tests measure with it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _EARLY_S = 0.001  # a timer that fires this early is on time
 
 
 class PlayoutError(ValueError):
-    """The agent broke the rules of the media stream: too far ahead, half a sample, or an old epoch."""
+    """The agent broke the rules of the media stream: it sent too far ahead, half a sample, or an old epoch."""
 
 
 class Progress(NamedTuple):
@@ -29,7 +29,7 @@ class Progress(NamedTuple):
 
 
 class Tick(NamedTuple):
-    """What one call of `tick` is to cause: these frames go to the caller, and this to the agent."""
+    """The result of one `tick`: frames of PCM16 mono for the caller, and reports for the agent."""
 
     frames: tuple[bytes, ...] = ()
     progress: tuple[Progress, ...] = ()
@@ -39,13 +39,16 @@ _NOTHING = Tick()
 
 
 class Playout:
-    """The speech of one call on its way to the caller: PCM16 little-endian mono at `rate` Hz.
+    """The speech of one call on its way to the caller: PCM16 little-endian mono.
 
-    `played_every_ms` is how often progress is told while something plays. More than `limit_s` of
-    speech ahead is a fault of the agent. When the clock's owner was late, at most `catch_up_ms`
-    leave at once and the rest is put off; that is counted as a gap, because it was heard as one.
+    Every `now` is in seconds, of one clock that does not go backwards.
 
-    Every method takes `now` in seconds, of one clock that does not go backwards.
+    Args:
+        rate: sample rate in Hz.
+        played_every_ms: how often progress is reported while something plays.
+        limit_s: how many seconds of speech the agent may send ahead.
+        catch_up_ms: how much may leave at once when the clock's owner was late. The rest is put off, and
+            that is counted as a gap, because the caller heard it as one.
     """
 
     epoch: int
@@ -88,7 +91,11 @@ class Playout:
         return self._start is not None
 
     def write(self, pcm: bytes) -> None:
-        """Queue speech of the current epoch. Raises `PlayoutError`."""
+        """Queue speech of the current epoch.
+
+        Raises:
+            PlayoutError: `pcm` ends in the middle of a sample, or more than `limit_s` would wait.
+        """
         if len(pcm) % 2:
             raise PlayoutError(f"audio of {len(pcm)} bytes: no whole number of 16-bit samples")
         if len(self._buffer) + len(pcm) > self._limit_bytes:
@@ -97,7 +104,14 @@ class Playout:
         self._buffer += pcm
 
     def clear(self, epoch: int) -> int:
-        """Drop what has not left the clock, begin `epoch`, and return the position the old one reached."""
+        """Drop what has not left the clock, and begin another epoch.
+
+        Returns:
+            The position that the old epoch has reached, in samples.
+
+        Raises:
+            PlayoutError: `epoch` is not greater than the current one.
+        """
         if epoch <= self.epoch:
             raise PlayoutError(f"clear with epoch {epoch} after epoch {self.epoch}: epochs must grow")
         reached = self.position
@@ -108,12 +122,12 @@ class Playout:
         return reached
 
     def pause(self) -> None:
-        """The caller is on hold: what waits goes on from here at the next `tick`, and that is no gap."""
-        if self._buffer:  # of a stretch that has come to its end, the next tick tells
+        """The caller is on hold: what waits is played from here at the next `tick`, and that counts as no gap."""
+        if self._buffer:  # if the stretch has come to its end, the next tick reports that
             self._start = self._dry_at = None
 
     def tick(self, now: float) -> Tick:
-        """What is due by `now`, in frames of 20 ms; the last of a stretch is filled up with silence."""
+        """Take what is due by `now`, in frames of 20 ms. The last frame of a stretch is filled up with silence."""
         if self._start is None:
             if not self._buffer:
                 return _NOTHING

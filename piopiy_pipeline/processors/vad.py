@@ -1,9 +1,9 @@
-"""The VAD stage: tells the pipeline when the caller begins and stops to speak.
+"""The VAD stage: when the caller begins and stops to speak.
 
 It keeps the whole contract of pipecat's `VADProcessor`, so any transcription service or turn
 strategy works behind it, and differs in what it costs: the windows of all calls are scored together
 (`vad_engine`), samples reach it by a plain function call, and input audio passes through it without
-a queue. Directly behind the input transport it is given the samples as they arrive (`sample_path`);
+a queue. Directly behind the input transport it is given the samples as they arrive (`caller_audio`);
 anywhere else it takes them from the frames that reach it.
 """
 
@@ -39,7 +39,7 @@ from pipecat.processors.frame_processor import (
 )
 
 from piopiy_pipeline.compat.pipecat import is_cancelling, is_observed
-from piopiy_pipeline.processors.sample_path import CallerAudioFrame, SampleSink
+from piopiy_pipeline.processors.caller_audio import CallerAudioFrame, SampleSink
 from piopiy_pipeline.processors.silero import window_shape
 from piopiy_pipeline.processors.vad_engine import VadEngine, VadStream, shared_engine
 from piopiy_pipeline.processors.vad_segments import Segmenter, VadEvent, VadSettings

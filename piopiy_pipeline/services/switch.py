@@ -39,7 +39,16 @@ START_S = 10.0
 
 
 class ServiceSwitch(FrameProcessor):
-    """An ordered set of services, the first active. Raises `ValueError` without any, or with one twice."""
+    """An ordered set of services of one kind, of which one is active; the first one to begin with.
+
+    The event `on_switched` is called with the service that has become active.
+
+    Args:
+        services: in the order in which they replace each other.
+
+    Raises:
+        ValueError: there is no service, or one stands in the list twice.
+    """
 
     def __init__(self, services: Sequence[FrameProcessor]) -> None:
         super().__init__(enable_direct_mode=True)
@@ -68,10 +77,17 @@ class ServiceSwitch(FrameProcessor):
         return service in self.services or service in self._replaced
 
     def replace(self, service: FrameProcessor, other: FrameProcessor) -> None:
-        """Put `other` in the place of a service, before the switch is set up.
+        """Put another service in the place of one, before the switch is set up.
 
-        `switch_to` goes on to take the one that was replaced: an author who holds it need not know.
-        Raises `ValueError` for a service that is not in the set, and `RuntimeError` when it is too late.
+        `switch_to` accepts the replaced service as well: an author who holds it need not know.
+
+        Args:
+            service: one of the set.
+            other: takes its place.
+
+        Raises:
+            ValueError: `service` is not in the set.
+            RuntimeError: the switch is set up already.
         """
         if service not in self.services:
             raise ValueError(f"{service} is not in this switch")
@@ -89,10 +105,14 @@ class ServiceSwitch(FrameProcessor):
         return list(self.services)
 
     async def switch_to(self, service: FrameProcessor) -> None:
-        """Make `service` the active one, starting it if it is not. What the other was saying is cut off.
+        """Make a service the active one, and start it if it is not started. The other one is interrupted.
 
-        Raises `ValueError` for a service that is not in the set, and `TimeoutError` if it does not start;
-        then the one that was active stays so. The event `on_switched` tells of it, with the service.
+        Args:
+            service: one of the set.
+
+        Raises:
+            ValueError: it is not in the set.
+            TimeoutError: it did not start within `START_S`. The other one stays active.
         """
         if await self._switch(service):
             await self._call_event_handler("on_switched", self.active)
@@ -154,7 +174,7 @@ class ServiceSwitch(FrameProcessor):
             await service.cleanup()
 
     async def came_out(self, service: FrameProcessor, frame: Frame, direction: FrameDirection) -> None:
-        """A service has pushed a frame. Called by its ports."""
+        """A service has pushed a frame. Called by the two ends of that service (`_Port`)."""
         if service is not self.active:
             return
         if isinstance(frame, StartFrame) and frame is not self._start_frame:
@@ -175,7 +195,7 @@ class ServiceSwitch(FrameProcessor):
         return self._failover is not None and not self._failover.done()
 
     async def _switch_from(self, usable: list[FrameProcessor]) -> None:
-        """Go on with the first of these that starts. What came meanwhile waits for it, `START_S` each at most."""
+        """Switch to the first of these that starts, each within `START_S`. Frames that come meanwhile wait."""
         try:
             await self._take_first(usable)
         finally:
@@ -196,7 +216,7 @@ class ServiceSwitch(FrameProcessor):
 
 
 class _Port(FrameProcessor):
-    """One end of a service: hands what comes out there to the switch."""
+    """One end of a service: what the service pushes there goes to the switch."""
 
     def __init__(self, switch: ServiceSwitch, service: FrameProcessor, end: FrameDirection) -> None:
         super().__init__(enable_direct_mode=True)

@@ -1,7 +1,7 @@
 """The agent's side of the signaling connection, as a state machine without I/O.
 
-It registers, answers pings, notices a gateway that has gone silent, and passes on what concerns
-calls. The gateway's side is in `gateway_protocol`.
+It registers, answers pings, notices a gateway that has gone silent, and passes on the messages about
+calls. The gateway's side is in `gateway_protocol`. Every time is in seconds of one clock.
 """
 
 from __future__ import annotations
@@ -39,24 +39,31 @@ class AgentState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class AgentStep:
-    """What one input causes: messages to send, in order; messages for the agent; the end.
-
-    `close` is None, or why the connection is to be closed once `send` has gone out. `refused` tells
-    that it makes no sense to come back: the gateway will not have this agent.
-    """
+    """What one input causes."""
 
     send: tuple[AgentMessage, ...] = ()
+    """The messages to send, in order."""
     events: tuple[GatewayMessage, ...] = ()
+    """The messages that are for the agent."""
     close: str | None = None
+    """Why the connection is to be closed once `send` has gone out; None if it stays open."""
     refused: bool = False
+    """Whether the gateway refuses this agent, so that connecting again makes no sense."""
 
 
 _NOTHING = AgentStep()
 
 
 class AgentProtocol:
-    """One connection. The gateway must answer the registration within `register_s`, and then be heard
-    of within three of the heartbeats that it announced.
+    """One connection. After the registration, something must come from the gateway within three heartbeats.
+
+    Args:
+        agent_id: of the agent; its instances share its calls.
+        instance_id: of this instance.
+        capacity: how many calls it takes at once.
+        version: of the agent's software, for the gateway's log.
+        now: the time in seconds.
+        register_s: how long the gateway may take to answer the registration.
     """
 
     _MISSED = 3
@@ -88,7 +95,7 @@ class AgentProtocol:
         return None if self.state is AgentState.CLOSED else self._deadline
 
     def receive(self, text: bytes, now: float) -> AgentStep:
-        """A text message of the gateway, as UTF-8."""
+        """Take a text message of the gateway, as UTF-8."""
         if self.state is AgentState.CLOSED:
             return _NOTHING
         self._deadline = now + self._silence_s
@@ -147,8 +154,12 @@ class AgentProtocol:
 class Backoff:
     """How long to wait before the next attempt to connect: longer each time, up to `longest_s`.
 
-    `random` gives numbers in [0, 1): with it a fleet that lost its gateway does not come back as one.
     An agent takes calls within two seconds of its gateway's start, so the longest wait is short.
+
+    Args:
+        first_s: the first wait in seconds.
+        longest_s: the longest wait in seconds.
+        factor: by which each wait is longer than the one before.
     """
 
     def __init__(self, *, first_s: float = 0.1, longest_s: float = 1.5, factor: float = 1.7) -> None:
@@ -158,7 +169,11 @@ class Backoff:
         self._next_s = first_s
 
     def wait(self, random: float) -> float:
-        """Seconds to wait now."""
+        """Seconds to wait now: half to all of the wait that is due.
+
+        Args:
+            random: a number in [0, 1), which keeps a fleet from coming back to its gateway all at once.
+        """
         wait_s = self._next_s * (0.5 + random / 2)
         self._next_s = min(self._next_s * self._factor, self._longest_s)
         return wait_s

@@ -34,9 +34,9 @@ __all__ = [
 
 
 class CallStart(Message):
-    """The first message of a caller. `rate` is of both directions, in Hz.
+    """The first message of a caller. `rate` is the sample rate of both directions in Hz.
 
-    With `watch`, the conversation (what was said, which tools ran) is told as `Conversation` events.
+    With `watch`, the conversation (what was said, which tools ran) comes as `Conversation` events.
     """
 
     event: Literal["start"] = "start"

@@ -1,10 +1,9 @@
 """The gateway's side of one agent's signaling connection, as a state machine without I/O.
 
-It knows what an agent may say when, answers pings and asks for signs of life, and passes on what
-concerns calls. It knows no calls: that is the switchboard's part. The agent's side is in
-`agent_protocol`.
+It checks what an agent may say when, answers pings, sends pings, and passes on the messages about calls.
+It knows no calls: that is the switchboard's part. The agent's side is in `agent_protocol`.
 
-Bytes and the time go in; a `GatewayStep` comes out, with what to send, what happened, and whether to close.
+Bytes and the time (in seconds of one clock) go in; a `GatewayStep` comes out.
 """
 
 from __future__ import annotations
@@ -47,25 +46,30 @@ class GatewayState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class GatewayStep:
-    """What one input causes: messages to send, in order; messages for the switchboard; the end.
-
-    `close` is None, or why the connection is to be closed once `send` has gone out.
-    """
+    """What one input causes."""
 
     send: tuple[GatewayMessage, ...] = ()
+    """The messages to send, in order."""
     events: tuple[AgentMessage, ...] = ()
+    """The messages that are for the switchboard."""
     close: str | None = None
+    """Why the connection is to be closed once `send` has gone out; None if it stays open."""
 
 
 _NOTHING = GatewayStep()
 
 
 class GatewayProtocol:
-    """One agent's connection. `agent_ids` are those that the presented token is good for.
+    """One agent's connection.
 
-    The agent must register within `register_s`. Every `heartbeat_s` it is asked for a sign of life,
-    which any message is; when three have gone unanswered, it counts as lost. More messages than an
-    agent of its capacity has any use for are a fault.
+    Every `heartbeat_s` the agent is sent a ping, which any message answers; when three have gone
+    unanswered, the agent counts as lost. More messages than an agent of its capacity needs are a fault.
+
+    Args:
+        agent_ids: those that the presented token is good for.
+        now: the time in seconds.
+        heartbeat_s: seconds between two pings.
+        register_s: how long the agent may take to register.
     """
 
     MESSAGES_PER_S = 50
@@ -92,7 +96,7 @@ class GatewayProtocol:
         return None if self.state is GatewayState.CLOSED else self._ping_at
 
     def receive(self, text: bytes, now: float) -> GatewayStep:
-        """A text message of the agent, as UTF-8."""
+        """Take a text message of the agent, as UTF-8."""
         if self.state is GatewayState.CLOSED:
             return _NOTHING
         self._unanswered = 0
@@ -121,7 +125,7 @@ class GatewayProtocol:
                 return GatewayStep(events=(message,))
 
     def receive_binary(self) -> GatewayStep:
-        """A binary message, of which there are none in signaling."""
+        """A binary message has come, which is a fault: signaling is JSON text."""
         return self.fault("protocol", "a binary message: signaling is JSON text")
 
     def tick(self, now: float) -> GatewayStep:
@@ -138,7 +142,7 @@ class GatewayProtocol:
         return GatewayStep(send=(Ping(n=self._pings),))
 
     def fault(self, code: FaultCode, detail: str) -> GatewayStep:
-        """End the connection, and tell the agent why."""
+        """End the connection, and send the agent the reason."""
         if self.state is GatewayState.CLOSED:
             return _NOTHING
         return self._close(detail, ProtocolFault(code=code, detail=detail))

@@ -159,9 +159,9 @@ class ConversationEvent(Message):
     * ``bot_turn`` (text, interrupted): the bot's turn, as far as it was heard;
     * ``tool`` (number, name, arguments) and ``tool_result`` (number, name, result): `number` joins the two;
     * ``latency`` (silence_s, stt_s, turn_s, llm_s, tts_s, playout_s, total_s): where the time of an answer
-      went, told when its first sample was played; the parts sum to the total;
+      went, sent when its first sample was played; the parts sum to the total;
     * ``error`` (stage, message);
-    * ``transfer`` (request_id, to, warm, outcome, detail): what became of a `Transfer`. The gateway tells it.
+    * ``transfer`` (request_id, to, warm, outcome, detail): what became of a `Transfer`. The gateway makes it.
 
     Partial ones come a few times a second at most, and are not kept on the record.
     """
@@ -206,8 +206,8 @@ class Control(Message):
     ``hold``: neither side hears the other, the caller hears the gateway's hold sound; ``mute``: the
     bot does not hear the caller; ``record``: the call is written to disk at the gateway.
 
-    The gateway tells its agent of every ``hold`` in turn, whoever asked for it: what the bot says waits then,
-    and nobody is idle.
+    The gateway sends its agent every ``hold`` in turn, whoever asked for it: the bot's speech waits then,
+    and neither side counts as idle.
     """
 
     type: Literal["control"] = "control"
@@ -217,13 +217,15 @@ class Control(Message):
 
 
 class Ping(Message):
-    """Are you there? Either side may ask; the other answers with the same number."""
+    """Asks whether the other side is there. Either side may send it; the other answers with the same number."""
 
     type: Literal["ping"] = "ping"
     n: int
 
 
 class Pong(Message):
+    """The answer to a `Ping`."""
+
     type: Literal["pong"] = "pong"
     n: int
 

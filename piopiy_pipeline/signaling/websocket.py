@@ -11,9 +11,10 @@ with the protocol because gateway, agent and caller all carry it over these sock
         socket.post_binary(pcm)
         await socket.wait_closed()
 
-The price is that nobody holds the peer back: whoever listens must take every message at once. What
-is bounded are the size of a message (websockets' ``max_size``), what waits to be sent (`post_text`,
-`post_binary`), what came before `listen` (`EARLY_LIMIT`), and the time that closing takes.
+The price is that nothing holds the peer back: the listener must take every message at once. Bounded are
+the size of a message (websockets' ``max_size``), what waits to be sent (`post_text`, `post_binary`), what
+came before `listen` (`EARLY_LIMIT`), and the time that closing takes. What this needs of websockets beyond
+its documented interface is in `compat.websockets`.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ class DirectConnection(Connection):
         self._on_binary: Callable[[bytes], None] = _ignore_message
         self._on_close: Callable[[], None] | None = None
         self._listening = False
-        self._deaf = False  # nobody wants to hear what still comes in
+        self._discards = False  # whether what still comes in is dropped
         self._early: list[tuple[bool, bytes]] = []
         self._opcode = Opcode.BINARY
         self._fragments = bytearray()
@@ -83,10 +84,13 @@ class DirectConnection(Connection):
     ) -> None:
         """From now on, call these with every message, in order; earlier ones are delivered at once.
 
-        `on_text` receives the UTF-8 of a text message (unchecked), `on_binary` a binary message.
-        `on_close` is called once, when the connection is gone; at once if it is gone already. A
-        function that raises closes the connection (1011) and is logged. May be called again to
-        hand the connection over.
+        A function that raises an exception closes the connection (1011), and the exception is logged.
+        May be called again, to hand the connection to another listener.
+
+        Args:
+            on_text: is called with the UTF-8 of a text message, which is not checked.
+            on_binary: is called with a binary message.
+            on_close: is called once, when the connection is gone; at once if it is gone already.
         """
         self._on_text, self._on_binary, self._on_close = on_text, on_binary, on_close
         self._listening = True
@@ -94,7 +98,7 @@ class DirectConnection(Connection):
         for text, data in early:
             self._deliver(text, data)
         if self.connection_lost_waiter.done():
-            self._tell_closed()
+            self._report_closed()
 
     def data_received(self, data: bytes) -> None:
         """asyncio's hook: whole messages go straight to the listener, the rest by way of websockets."""
@@ -148,7 +152,7 @@ class DirectConnection(Connection):
             self._deliver(self._opcode is Opcode.TEXT, data)
 
     def _deliver(self, text: bool, data: bytes) -> None:
-        if self._deaf:
+        if self._discards:
             return
         if not self._listening:
             self._early.append((text, data))
@@ -178,10 +182,15 @@ class DirectConnection(Connection):
         return self.transport.get_write_buffer_size()
 
     def post_text(self, message: str | bytes) -> bool:
-        """Send a text message (`bytes` are UTF-8) without waiting. False if the connection is not open.
+        """Send a text message without waiting.
 
-        Text carries the protocol, so none is ever left out: a peer that has stopped reading until
-        4 MiB wait for it is cut off.
+        Text carries the protocol, so no message is left out: a peer for which 4 MiB wait is cut off.
+
+        Args:
+            message: text; `bytes` are UTF-8.
+
+        Returns:
+            Whether the connection is open.
         """
         if not self.is_open:
             return False
@@ -189,7 +198,7 @@ class DirectConnection(Connection):
             logger.warning(
                 "a peer does not read what it is sent ({} bytes wait): cut off", self.write_buffer_size
             )
-            self._deaf = True
+            self._discards = True
             self.transport.abort()
             return False
         self._write(_WHOLE_TEXT, message.encode() if isinstance(message, str) else message)
@@ -198,7 +207,8 @@ class DirectConnection(Connection):
     def post_binary(self, data: bytes) -> bool:
         """Send a binary message without waiting.
 
-        False, and nothing is sent, if the connection is not open or more than `binary_limit_bytes` wait.
+        Returns:
+            False, and nothing was sent, if the connection is not open or more than `binary_limit_bytes` wait.
         """
         if not self.is_open or self.write_buffer_size > self.binary_limit_bytes:
             return False
@@ -224,9 +234,13 @@ class DirectConnection(Connection):
     def finish(self, code: CloseCode | int = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
         """Begin to close, without waiting: nothing more is received, what was sent before goes out.
 
-        The connection is cut if the peer has not closed as well after `CLOSE_S`. Safe to call at any time.
+        The connection is cut if the peer has not closed as well after `CLOSE_S`. May be called at any time.
+
+        Args:
+            code: of the close frame (RFC 6455, 7.4).
+            reason: a sentence for the peer; what is longer than 123 bytes is cut off.
         """
-        self._deaf = True
+        self._discards = True
         if self._cut is not None or self.connection_lost_waiter.done():
             return
         if self.is_open:
@@ -246,9 +260,9 @@ class DirectConnection(Connection):
         if self._cut is not None:
             self._cut.cancel()
         if self._listening:
-            self._tell_closed()
+            self._report_closed()
 
-    def _tell_closed(self) -> None:
+    def _report_closed(self) -> None:
         on_close, self._on_close = self._on_close, None
         self._on_text = self._on_binary = _ignore_message  # and with them the references they hold
         if on_close is None:

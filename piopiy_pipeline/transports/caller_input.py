@@ -1,8 +1,8 @@
 """The first stage of a pipeline: the caller's audio, keys and messages.
 
-It is fed by function calls. Every sample goes to the stage behind it at once (the VAD, if that
-stage has a `feed()`), and frames of `frame_ms` go down the pipeline for whoever wants audio: fewer
-and longer frames are cheaper for everybody, and the turn does not wait for them.
+It is fed by function calls. If the stage directly behind it is a `SampleSink` (the VAD is one), that stage is
+given every chunk of samples at once. Frames of `frame_ms` go down the pipeline for all stages that want audio:
+fewer and longer frames are cheaper, and the end of a turn does not wait for them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pipecat.transports.base_input import BaseInputTransport
 from pipecat.transports.base_transport import TransportParams
 
 from piopiy_pipeline.compat.pipecat import is_observed
-from piopiy_pipeline.processors.sample_path import CallerAudioFrame, SampleSink
+from piopiy_pipeline.processors.caller_audio import CallerAudioFrame, SampleSink
 
 __all__ = ["CallerInput"]
 
@@ -36,7 +36,12 @@ BACKLOG_S = 10
 
 
 class CallerInput(BaseInputTransport):
-    """Fed with `audio()`, `keys()` and `message()`; PCM16 mono at the pipeline's input rate."""
+    """The input transport of a call.
+
+    Args:
+        params: pipecat's transport parameters.
+        frame_ms: length of a frame in milliseconds.
+    """
 
     def __init__(self, params: TransportParams, *, frame_ms: int = 40) -> None:
         super().__init__(params, enable_direct_mode=True, name="transport_in")
@@ -54,7 +59,10 @@ class CallerInput(BaseInputTransport):
     # ------------------------------------------------------------------ fed by the link
 
     def audio(self, pcm: bytes) -> None:
-        """Take the caller's audio, of any length. Dropped before the pipeline has started."""
+        """Take the caller's audio: PCM16 little-endian mono at the pipeline's input rate, of any length.
+
+        Audio that comes before the pipeline has started is dropped.
+        """
         if not self._frame_bytes:
             return
         if self._sink is not None:
@@ -97,7 +105,7 @@ class CallerInput(BaseInputTransport):
             self.on_start()
 
     async def flush(self) -> None:
-        """Push what is left of a frame: all audio before the end of a turn goes ahead of that end."""
+        """Push the samples that are in no frame yet: the end of a turn must come behind all of its audio."""
         if self._pcm:
             await self._push_audio()
 

@@ -1,10 +1,10 @@
-"""What was said, what was heard, and what waits behind it: the agent's output without I/O.
+"""The ledger of the bot's speech: what was sent, what the caller has heard, and what waits behind it. No I/O.
 
 Speech goes out ahead of time, so "sent" and "heard" are seconds apart. The ledger keeps positions,
 in samples since the last clear, of the audio and of everything that came between the audio: words,
 the end of a response, the end of the call. An item is due when the gateway reports that the playout
-clock has passed its position, and not before. When the playout clock has nothing left to report, no
-item may wait for a report: what comes then is due at once (`take_due`).
+clock has passed its position, and not before. When the playout clock has played everything, it reports
+nothing until more is sent; so an item that comes then is due at once (`take_due`).
 
 After an interruption the gateway answers with the position that it reached. From that the ledger
 says which items were heard, which were not, and which audio has to be sent again because it must
@@ -30,7 +30,7 @@ play on: a gateway that stands still must not be sent more than it holds."""
 
 @dataclass(slots=True, order=True)
 class Item(Generic[T]):
-    """Something that is due when `position` samples of the epoch were played."""
+    """Something that is due when `position` samples of the epoch were played; `number` keeps the order."""
 
     position: int
     number: int
@@ -40,18 +40,18 @@ class Item(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Cut(Generic[T]):
-    """The outcome of an interruption.
-
-    `position` is what was heard of the old epoch, in samples. `due` are the items that the caller
-    heard before the cut, `kept` those that must not be interrupted and follow the audio in
-    `resend`, `dropped` the rest.
-    """
+    """The outcome of an interruption."""
 
     position: int
+    """How much of the old epoch was heard, in samples."""
     due: list[T]
+    """The items that the caller heard before the interruption."""
     dropped: list[T]
+    """The items that the caller did not hear, and never will."""
     kept: list[T]
+    """The items that must not be interrupted; they follow the audio in `resend`."""
     resend: list[bytes]
+    """The audio that must not be interrupted and was not heard: messages of PCM16 mono, to be sent now."""
 
 
 @dataclass(slots=True)
@@ -67,10 +67,15 @@ class _HeldAudio:
 
 
 class SpeechLedger(Generic[T]):
-    """The books of one call's outgoing speech. All positions are in samples at `rate` (Hz).
+    """The positions of one call's outgoing speech, in samples of the current epoch.
 
-    `lead_ms` bounds what is under way: sent, and not heard yet. `chunk_ms` is the size of a message
-    once there is enough; the first of a stretch goes out however small it is.
+    Every `now` is in seconds of one clock. Audio is PCM16 little-endian mono.
+
+    Args:
+        rate: sample rate of the speech in Hz.
+        lead_ms: how much speech may be sent and not heard yet.
+        chunk_ms: the size of a message once there is enough; the first of a stretch of speech is sent
+            however small it is.
     """
 
     def __init__(self, rate: int, *, lead_ms: int = 5000, chunk_ms: int = 200) -> None:
@@ -130,7 +135,19 @@ class SpeechLedger(Generic[T]):
         return not self._clearing and self._heard_at is None and self.unheard <= 0
 
     def audio(self, pcm: bytes, now: float, *, interruptible: bool = True) -> list[bytes]:
-        """Say PCM16 mono. Returns the messages to send now. Raises `ValueError` for half a sample."""
+        """Add speech behind everything said so far.
+
+        Args:
+            pcm: PCM16 mono at `rate`.
+            now: the time in seconds.
+            interruptible: whether an interruption may drop it.
+
+        Returns:
+            The messages to send now, each PCM16 mono.
+
+        Raises:
+            ValueError: `pcm` ends in the middle of a sample.
+        """
         if len(pcm) % BYTES_PER_SAMPLE:
             raise ValueError(f"audio of {len(pcm)} bytes: no whole number of 16-bit samples")
         if not interruptible:
@@ -144,10 +161,17 @@ class SpeechLedger(Generic[T]):
     def item(
         self, what: T, now: float, *, position: int | None = None, interruptible: bool = True
     ) -> list[bytes]:
-        """Something that is due when `position` was heard (everything said so far, without one).
+        """Add an item that is due when the caller has heard up to its position.
 
-        Returns the messages to send now: what waits for the end of the audio must not wait for
-        more audio to fill a chunk.
+        Args:
+            what: the item.
+            now: the time in seconds.
+            position: in samples; None is behind everything said so far.
+            interruptible: whether an interruption may drop it.
+
+        Returns:
+            The messages to send now: an item at the end of the audio must not wait until more audio has
+            filled a chunk.
         """
         if position is None:
             position = max(self.queued, self._items[-1].position if self._items else 0)
@@ -158,7 +182,7 @@ class SpeechLedger(Generic[T]):
         return self._send(now)
 
     def estimate(self, now: float) -> int:
-        """The position that the playout clock has reached by now, as far as this side can tell."""
+        """Estimate the position that the playout clock has reached at `now`, from its last report."""
         if self._heard_at is None:
             return self._heard
         since_s = min(now - self._heard_at, SILENT_S)
@@ -167,7 +191,17 @@ class SpeechLedger(Generic[T]):
     # ------------------------------------------------------------------ what was heard
 
     def played(self, epoch: int, position: int, dry: bool, now: float) -> tuple[list[bytes], list[T]]:
-        """A report of the playout clock. Returns the messages to send, and the items that are due."""
+        """Take a report of the playout clock.
+
+        Args:
+            epoch: that it reports on; another than the current one is ignored.
+            position: how many samples of the epoch were played.
+            dry: whether it has nothing left to play.
+            now: the time in seconds.
+
+        Returns:
+            The messages to send now, and the items that are due.
+        """
         if epoch != self.epoch or self._clearing:  # of speech that was cleared in the meantime
             return [], []
         if position >= self._heard:
@@ -183,9 +217,10 @@ class SpeechLedger(Generic[T]):
         return self._send(now), due
 
     def take_due(self, *, ended: bool = False) -> list[T]:
-        """The items that are due without another report, because none will come: after `item()` and `cut()`.
+        """Take the items that are due now because no report will come. Call it after `item()` and `cut()`.
 
-        A word whose audio is yet to come waits for it, unless speech has `ended`.
+        Args:
+            ended: no more audio comes, so that words whose audio has not come are due as well.
         """
         if not self.resting:
             return []
@@ -206,9 +241,10 @@ class SpeechLedger(Generic[T]):
     # ------------------------------------------------------------------ interruptions
 
     def interrupt(self) -> int | None:
-        """Begin an interruption. Returns the epoch to clear with, or None when nothing is under way.
+        """Begin an interruption. Until `cut()` is called, nothing is sent.
 
-        Until `cut()` nothing is sent, and what is said waits.
+        Returns:
+            The epoch to send with `Clear`, or None if there is nothing to interrupt.
         """
         if self._clearing or (self._sent <= self._heard and not self._buffer and not self._items):
             return None
@@ -217,10 +253,14 @@ class SpeechLedger(Generic[T]):
         return self.epoch
 
     def cut(self, position: int, now: float) -> Cut[T]:
-        """End the interruption: `position` samples of the old epoch were heard.
+        """End the interruption. Do not add audio or items between `interrupt()` and this.
 
-        Items said since `interrupt()` belong to the new epoch already only if they were given to
-        the caller of this method afterwards; hold them back until it returns.
+        Args:
+            position: how many samples of the old epoch were heard.
+            now: the time in seconds.
+
+        Returns:
+            Which items were heard and which were not, and the audio to send again.
         """
         heard = max(min(position, self._sent), 0)
         items, audio = self._items, list(self._kept)

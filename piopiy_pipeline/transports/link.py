@@ -28,13 +28,13 @@ MAX_MEDIA_MESSAGE_BYTES = 64 * 1024
 
 
 class LinkListener(Protocol):
-    """Who is told what arrives. All three are plain function calls on the event loop."""
+    """What a media link calls when something arrives. All three are plain function calls on the event loop."""
 
     def on_audio(self, pcm: bytes) -> None:
-        """The caller's audio: PCM16 mono at the link's `caller_rate`, a chunk of any length."""
+        """The caller's audio has come: PCM16 little-endian mono at the link's `caller_rate`, of any length."""
 
     def on_event(self, event: GatewayMediaEvent) -> None:
-        """What the playout clock, the keypad or the client's application has to say."""
+        """The playout clock has reported, or the caller has pressed keys or sent a message."""
 
     def on_lost(self) -> None:
         """The stream is gone, and nothing more will arrive."""
@@ -44,19 +44,21 @@ class MediaLink(Protocol):
     """One call's audio and media events. Sending never waits: what is under way is bounded by the lead."""
 
     caller_rate: int
+    """Sample rate of the caller's audio in Hz."""
     bot_rate: int
+    """Sample rate of the bot's speech in Hz."""
 
     def attach(self, listener: LinkListener) -> None:
-        """Say who is told. What arrived before is delivered at once, in order."""
+        """Call this listener from now on. What arrived before is delivered at once, in order."""
 
     def send_audio(self, pcm: bytes) -> None:
-        """Send the bot's speech: PCM16 mono at `bot_rate`."""
+        """Send the bot's speech: PCM16 little-endian mono at `bot_rate`."""
 
     def send_event(self, event: AgentMediaEvent) -> None:
         """Send an event, in order with the audio."""
 
     async def close(self) -> None:
-        """Let go of the stream. Bounded in time, and safe to call twice."""
+        """Close the stream. Takes a bounded time, and may be called twice."""
 
 
 class WebSocketLink:
@@ -80,8 +82,17 @@ class WebSocketLink:
     ) -> WebSocketLink:
         """Open the stream of one call and announce the rates.
 
-        Raises `OSError`, `TimeoutError` or websockets' `WebSocketException` when the gateway is not
-        there, does not answer in `timeout_s`, or refuses the token.
+        Args:
+            url: of the stream, with ``ws://`` or ``wss://``.
+            token: the media token of the call's offer.
+            caller_rate: sample rate at which the agent hears, 8000 or 16000 Hz.
+            bot_rate: sample rate at which the agent speaks, 8000, 16000 or 24000 Hz.
+            timeout_s: how long opening may take, in seconds.
+
+        Raises:
+            OSError: the gateway is not there.
+            TimeoutError: it did not answer in time.
+            websockets.WebSocketException: it refused the token.
         """
         async with asyncio.timeout(timeout_s):
             socket = await connect(
@@ -103,8 +114,8 @@ class WebSocketLink:
     def attach(self, listener: LinkListener) -> None:
         self._listener = listener
         early, self._early = self._early, []
-        for tell in early:
-            tell(listener)
+        for deliver in early:
+            deliver(listener)
 
     def send_audio(self, pcm: bytes) -> None:
         if not self._socket.post_binary(pcm) and not self._lost:
@@ -119,18 +130,18 @@ class WebSocketLink:
         self._early.clear()
         await self._socket.close()
 
-    def _tell(self, tell: Callable[[LinkListener], None]) -> None:
+    def _deliver(self, deliver: Callable[[LinkListener], None]) -> None:
         if self._listener is not None:
-            tell(self._listener)
+            deliver(self._listener)
         elif not self._lost:
-            self._early.append(tell)
+            self._early.append(deliver)
             del self._early[: -self.EARLY_CHUNKS]
 
     def _on_binary(self, pcm: bytes) -> None:
-        if self._listener is not None:  # 50 times a second and call: no detour
+        if self._listener is not None:  # 50 times a second and call: no closure is made
             self._listener.on_audio(pcm)
         else:
-            self._tell(lambda listener: listener.on_audio(pcm))
+            self._deliver(lambda listener: listener.on_audio(pcm))
 
     def _on_text(self, text: bytes) -> None:
         try:
@@ -138,8 +149,8 @@ class WebSocketLink:
         except ProtocolError as error:
             logger.error("the gateway sent a media event that fits no model: {}", error)
             return
-        self._tell(lambda listener: listener.on_event(event))
+        self._deliver(lambda listener: listener.on_event(event))
 
     def _on_close(self) -> None:
-        self._tell(lambda listener: listener.on_lost())
+        self._deliver(lambda listener: listener.on_lost())
         self._lost = True

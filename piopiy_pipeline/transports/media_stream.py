@@ -33,10 +33,20 @@ _NOT_HERE = {
 class MediaStreamTransport(BaseTransport):
     """Input and output of one call on a `MediaLink`.
 
-    Of `TransportParams`, the sample rates may be None or those of the link, because they were
-    agreed with the gateway before the pipeline was built. What this transport does not do is an
-    error that says what to do instead, never ignored. `on_message` sees what the client's application
-    sends before the pipeline does, and says whether it was meant for it; `on_keys` hears of keys.
+    Args:
+        link: the call's media link.
+        monitor: is called as the bot's speech goes on.
+        params: pipecat's parameters. The sample rates may be None or those of the link, because they
+            were agreed with the gateway before the pipeline was built.
+        frame_ms: length of the frames of the caller's audio, in milliseconds.
+        lead_ms: how much speech may be on its way and not heard, in milliseconds.
+        on_lost: is called when the stream is gone.
+        on_message: is called with each message of the client's application before the pipeline gets it.
+            It returns whether it has dealt with the message, which then goes no further.
+        on_keys: is called with the keys that the caller presses.
+
+    Raises:
+        ValueError: `params` ask for something that this transport does not do, or for another rate.
     """
 
     def __init__(
@@ -80,7 +90,7 @@ class MediaStreamTransport(BaseTransport):
         return self._output
 
     def open(self) -> None:
-        """Begin to listen. Called when the pipeline has started: nothing is heard before."""
+        """Begin to listen. To be called when the pipeline has started: nothing is heard before."""
         self._link.attach(self)
 
     # ------------------------------------------------------------------ LinkListener

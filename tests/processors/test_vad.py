@@ -38,7 +38,7 @@ from pipecat.turns.user_start import VADUserTurnStartStrategy
 from pipecat.turns.user_stop import SpeechTimeoutUserTurnStopStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
-from piopiy_pipeline.processors.sample_path import CallerAudioFrame
+from piopiy_pipeline.processors.caller_audio import CallerAudioFrame
 from piopiy_pipeline.processors.silero import SileroModel
 from piopiy_pipeline.processors.vad import VadStage, make_vad
 from piopiy_pipeline.processors.vad_engine import VadEngine

@@ -13,7 +13,7 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.workers.runner import WorkerRunner
 
 from piopiy_pipeline.pipeline import CallPipeline
-from piopiy_pipeline.processors.sample_path import CallerAudioFrame
+from piopiy_pipeline.processors.caller_audio import CallerAudioFrame
 from piopiy_pipeline.processors.vad import VadStage
 from piopiy_pipeline.testing import run_virtual
 from tests.support.recorded_caller import RecordedTransport

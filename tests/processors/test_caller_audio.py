@@ -7,7 +7,7 @@ from typing import Any
 
 from pipecat.frames.frames import InputAudioRawFrame, TextFrame
 
-from piopiy_pipeline.processors.audio_stop import InputAudioStop
+from piopiy_pipeline.processors.caller_audio import InputAudioStop
 
 
 def test_input_audio_goes_no_further_and_other_frames_do(run_chain: Callable[..., Any]) -> None:
