@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 CarrierName = Literal["twilio", "telnyx", "plivo", "exotel", "vonage", "piopiy"]
-CARRIERS: tuple[CarrierName, ...] = ("twilio", "telnyx", "plivo", "exotel", "vonage", "piopiy")
+CARRIERS: tuple[CarrierName, ...] = get_args(CarrierName)
 
 Secret = Annotated[str, StringConstraints(min_length=1, pattern=r"^[\x21-\x7e]+$")]
 AgentId = Annotated[str, StringConstraints(min_length=1, max_length=128)]

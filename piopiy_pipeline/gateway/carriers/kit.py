@@ -157,8 +157,8 @@ def connect_stream(url: str, **attributes: str) -> Document:
 
 def element(name: str, text: str, **attributes: str) -> str:
     """An XML element with text. Text and attributes are escaped."""
-    said = "".join(f" {key}={quoteattr(value)}" for key, value in attributes.items())
-    return f"<{name}{said}>{escape(text)}</{name}>"
+    written = "".join(f" {key}={quoteattr(value)}" for key, value in attributes.items())
+    return f"<{name}{written}>{escape(text)}</{name}>"
 
 
 def split_numbers(parameters: Mapping[str, Any]) -> tuple[str | None, str | None, dict[str, Any]]:

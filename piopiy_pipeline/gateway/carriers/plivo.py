@@ -101,7 +101,7 @@ class Plivo(kit.Carrier[PlivoConfig]):
 
     def __init__(self, config: PlivoConfig, wall: Callable[[], float]) -> None:
         super().__init__(config, wall)
-        self._once = kit.ReplayGuard()
+        self._replays = kit.ReplayGuard()
 
     def check_answer(self, request: kit.CarrierRequest) -> None:
         self._check(request, kit.port_variants(request.url))
@@ -128,7 +128,7 @@ class Plivo(kit.Carrier[PlivoConfig]):
                 " Plivo, see that carriers.public_url and carriers.plivo.auth_token are right",
             )
         now = self._wall()
-        if not self._once.take(nonce, now + NONCE_S, now):
+        if not self._replays.take(nonce, now + NONCE_S, now):
             raise kit.AccessError(403, "this request was made before: its nonce is used up")
 
     def incoming(self, request: kit.CarrierRequest) -> kit.CarrierCall:

@@ -135,7 +135,7 @@ class Telnyx(kit.Carrier[TelnyxConfig]):
     def __init__(self, config: TelnyxConfig, wall: Callable[[], float]) -> None:
         super().__init__(config, wall)
         self._key = Ed25519PublicKey.from_public_bytes(base64.b64decode(config.public_key))
-        self._once = kit.ReplayGuard()
+        self._replays = kit.ReplayGuard()
 
     def check_answer(self, request: kit.CarrierRequest) -> None:
         signature, timestamp = (
@@ -155,7 +155,7 @@ class Telnyx(kit.Carrier[TelnyxConfig]):
         now = self._wall()
         if abs(now - sent_at) > TOLERANCE_S:
             raise kit.AccessError(403, f"this request was signed more than {TOLERANCE_S} s ago, or is to be")
-        if not self._once.take(raw.hex(), sent_at + TOLERANCE_S, now):
+        if not self._replays.take(raw.hex(), sent_at + TOLERANCE_S, now):
             raise kit.AccessError(403, "this request was made before: its signature is used up")
 
     def incoming(self, request: kit.CarrierRequest) -> kit.CarrierCall:

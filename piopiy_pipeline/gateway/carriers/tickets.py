@@ -79,7 +79,7 @@ class Tickets:
         words = secret or secrets.token_urlsafe(32)
         self._key = hashlib.sha256(b"piopiy carrier stream\0" + words.encode()).digest()
         self._wall = wall
-        self._once = ReplayGuard()
+        self._replays = ReplayGuard()
 
     def mint(self, carrier: str, agent: str, call: CarrierCall, parameters: dict[str, str]) -> str:
         """A new ticket. Raises `AccessError` for too many parameters."""
@@ -127,6 +127,6 @@ class Tickets:
         now = self._wall()
         if now >= ticket.exp:
             raise AccessError(401, f"this stream's ticket is older than {TTL_S} s")
-        if not self._once.take(ticket.jti, ticket.exp, now):
+        if not self._replays.take(ticket.jti, ticket.exp, now):
             raise AccessError(401, "this stream's ticket was used before")
         return ticket

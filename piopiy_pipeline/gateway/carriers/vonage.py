@@ -96,7 +96,7 @@ class Vonage(kit.Carrier[VonageConfig]):
 
     def __init__(self, config: VonageConfig, wall: Callable[[], float]) -> None:
         super().__init__(config, wall)
-        self._once = kit.ReplayGuard()
+        self._replays = kit.ReplayGuard()
 
     def check_answer(self, request: kit.CarrierRequest) -> None:
         token = kit.bearer_token(request.header)
@@ -123,7 +123,7 @@ class Vonage(kit.Carrier[VonageConfig]):
         now = self._wall()
         if not abs(now - made_at) <= TOLERANCE_S:
             raise kit.AccessError(403, f"this request was signed more than {TOLERANCE_S} s ago, or is to be")
-        if not self._once.take(used, made_at + TOLERANCE_S, now):
+        if not self._replays.take(used, made_at + TOLERANCE_S, now):
             raise kit.AccessError(403, "this request was made before: its signature is used up")
 
     def _check_claims(self, claims: dict[str, Any], request: kit.CarrierRequest) -> None:

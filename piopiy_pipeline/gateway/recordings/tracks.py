@@ -31,7 +31,7 @@ class Track:
         self._joins = int(joins_s * rate)
         self._most_early = int(MOST_EARLY_S * rate)
         self._starts: deque[int] = deque()
-        self._sounds: deque[bytes] = deque()
+        self._pcm: deque[bytes] = deque()
         self._cursor = 0  # where the last piece ends
         self._taken = 0  # audio before this was taken to be written
         self._pause: int | None = None  # the index of the piece after the last pause, among those that wait
@@ -53,7 +53,7 @@ class Track:
             pcm, samples = pcm[: 2 * keep], keep
         if samples:
             self._starts.append(cursor)
-            self._sounds.append(pcm)
+            self._pcm.append(pcm)
         self._cursor = cursor + samples
 
     @property
@@ -65,16 +65,16 @@ class Track:
         """Remove and return the pieces before `upto`. Nothing can be placed there any more."""
         pieces: list[Piece] = []
         while self._starts and self._starts[0] < upto:
-            start, sound = self._starts.popleft(), self._sounds.popleft()
+            start, pcm = self._starts.popleft(), self._pcm.popleft()
             if self._pause is not None:
                 self._pause = self._pause - 1 if self._pause else None
-            if (left := start + len(sound) // 2 - upto) > 0:
+            if (left := start + len(pcm) // 2 - upto) > 0:
                 self._starts.appendleft(upto)
-                self._sounds.appendleft(sound[-2 * left :])
-                sound = sound[: -2 * left]
+                self._pcm.appendleft(pcm[-2 * left :])
+                pcm = pcm[: -2 * left]
                 if self._pause is not None:
                     self._pause += 1
-            pieces.append((start, sound))
+            pieces.append((start, pcm))
         self.advance(upto)
         return pieces
 
@@ -88,7 +88,7 @@ class Track:
         if self._pause == len(self._starts):
             return 0  # the piece after the pause is the one that comes now, and is placed where it was heard
         first = self._pause
-        before = self._starts[first - 1] + len(self._sounds[first - 1]) // 2 if first else 0
+        before = self._starts[first - 1] + len(self._pcm[first - 1]) // 2 if first else 0
         moved = min(samples, self._starts[first] - max(before, self._taken))
         if moved > 0:
             for index in range(first, len(self._starts)):

@@ -264,7 +264,7 @@ def check_offer(sdp: str) -> str:
     if not any(codec.name.lower() == "opus" for codec in audio.rtp.codecs):
         raise PeerRefused(400, "the offer's audio has no Opus, which is what is spoken here")
     if audio.dtls is None or not audio.dtls.fingerprints:
-        raise PeerRefused(400, "the offer has no DTLS fingerprint: sound is taken encrypted only")
+        raise PeerRefused(400, "the offer has no DTLS fingerprint: audio must be encrypted")
     fragment = audio.ice.usernameFragment if audio.ice and audio.ice.password else None
     if not fragment:
         raise PeerRefused(400, "the offer has no ICE user name and password")

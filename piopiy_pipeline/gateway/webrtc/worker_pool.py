@@ -66,7 +66,7 @@ class WebRtcCalls:
         workers: The number of processes. With 0, every offer is refused.
         place: Places a call with the switchboard.
         ice_servers: STUN and TURN servers that the workers use.
-        addresses: The addresses of this machine that browsers are told, see `IceAddresses.parse`. Without
+        addresses: The addresses of this machine that answers name, see `IceAddresses.parse`. Without
             any: all but loopback.
         connect_s: How long a browser may take from its offer to its connection.
         grace_s: How long nothing may be heard from a browser before its call ends.

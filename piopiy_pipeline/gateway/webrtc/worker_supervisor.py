@@ -57,7 +57,7 @@ class WorkerSupervisor:
     ) -> None:
         """Args:
         name: What logs call it.
-        settings: What the process is told first.
+        settings: The first message to the process.
         on_event: Called with the number of a peer and its event.
         on_caller_audio: Called with the number of a peer and PCM16 mono at the rate of the settings.
         on_ready: Called whenever the process can take peers.
