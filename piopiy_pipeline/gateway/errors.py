@@ -6,4 +6,4 @@ __all__ = ["GatewayError"]
 
 
 class GatewayError(Exception):
-    """What is wrong, where, and what to do about it: a sentence to show without a traceback."""
+    """Something that the operator can put right. The text says what is wrong, where, and what to do about it."""

@@ -63,7 +63,7 @@ __all__ = ["Gateway"]
 OPEN_S = 10.0
 """How long a connection may take to become a WebSocket."""
 KEEPALIVE_S = 20.0
-"""How often a caller's connection is asked for a sign of life. Agents have their own heartbeat."""
+"""How often a caller's connection is asked for a sign of life, in seconds. Agents have their own heartbeat."""
 SPARE_CONNECTIONS = 256
 """Connections beyond those of `max_calls`: agents, consoles, health checks, refused ones."""
 
@@ -71,7 +71,13 @@ SPARE_CONNECTIONS = 256
 class Gateway:
     """The gateway as a whole: `async with Gateway(config) as gateway:` listens, and closes at the end.
 
-    Raises `GatewayError` where it cannot listen. Needs a running event loop from `start` on.
+    It needs a running event loop from `start` on.
+
+    Args:
+        config: The settings.
+
+    Raises:
+        GatewayError: `start` cannot listen. The text says what to do.
     """
 
     def __init__(self, config: GatewayConfig) -> None:
@@ -100,7 +106,7 @@ class Gateway:
     # ------------------------------------------------------------------ life
 
     async def start(self) -> None:
-        """Listen. Raises `GatewayError`, which says what to do, if that cannot be."""
+        """Load what the configuration asks for, and listen. Raises `GatewayError` if that is not possible."""
         if self._server is not None:
             raise GatewayError("this gateway has been started already")
         self._frame_clock = FrameClock(self._on_frame_tick)

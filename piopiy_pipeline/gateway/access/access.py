@@ -1,4 +1,4 @@
-"""Who may use the API: keys of operators, an open console, and pages of other origins. No I/O.
+"""Access control of the API: operators' keys, an open console, and pages of other origins. No I/O.
 
 One place for HTTP routes and for the WebSocket of events, which are served by different libraries.
 
@@ -28,7 +28,12 @@ Header = Callable[[str], str | None]
 
 
 class AccessError(Exception):
-    """Not allowed. `status` is of HTTP, `text` a sentence that says what to do."""
+    """Access is refused.
+
+    Args:
+        status: The HTTP status.
+        text: A sentence that says what to do.
+    """
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
@@ -37,7 +42,11 @@ class AccessError(Exception):
 
 
 class Access:
-    """Decides by a request's headers. Every method raises `AccessError` or lets pass."""
+    """Decides by the headers of a request. The methods that check raise `AccessError` or return nothing.
+
+    Args:
+        config: `api_keys`, `console` and `allowed_origins`.
+    """
 
     def __init__(self, config: GatewayConfig) -> None:
         self._keys = tuple(config.api_keys)
@@ -45,7 +54,7 @@ class Access:
         self._origins = frozenset(origin.rstrip("/") for origin in config.allowed_origins)
 
     def check_origin(self, header: Header) -> None:
-        """Refuse the pages of origins that are neither the gateway's own nor configured."""
+        """Raise `AccessError` for pages of an origin that is neither the gateway's own nor configured."""
         origin = header("origin")
         if origin is None or _same_origin(origin, header("host")) or origin.lower() in self._origins:
             return
@@ -56,12 +65,12 @@ class Access:
         )
 
     def is_operator(self, header: Header) -> bool:
-        """Whether an API key came along, or none is needed."""
+        """Whether the request has an API key, or needs none."""
         token = bearer_token(header)
         return self._is_key(token) or self._is_open_to(header)
 
     def check_operator(self, header: Header) -> None:
-        """Refuse whoever may not see and do everything."""
+        """Raise `AccessError` if the request has no API key and needs one."""
         token = bearer_token(header)
         if self._is_key(token) or self._is_open_to(header):
             return
@@ -72,12 +81,12 @@ class Access:
         raise AccessError(401, "send 'Authorization: Bearer <API key>'")
 
     def who(self, header: Header) -> str:
-        """Which of the operators asks: a short hash of the API key, empty where none is needed."""
+        """Return a short hash of the request's API key, which tells operators apart; empty without a key."""
         token = bearer_token(header)
         return hashlib.sha256(token.encode()).hexdigest()[:16] if token and self._is_key(token) else ""
 
     def check_watcher(self, key: str | None, header: Header) -> None:
-        """The same for a WebSocket, whose key comes as a message: browsers send no headers with one."""
+        """Raise `AccessError` if a WebSocket may not watch: its key comes as a message, as browsers send no headers."""
         if not (self._is_key(key) or self._is_open_to(header)):
             text = "no API key was sent" if key is None else "this is no API key of this gateway"
             raise AccessError(401, text)
@@ -97,12 +106,12 @@ class Access:
         origin = header("origin")
         if origin is not None:
             return _same_origin(origin, header("host"))
-        # No origin comes with what a page merely embeds; what embedded it is told by this one.
+        # What a page embeds is requested without an origin; this header says what kind of page it is.
         return header("sec-fetch-site") in (None, "none", "same-origin")
 
 
 def bearer_token(header: Header) -> str | None:
-    """What follows ``Authorization: Bearer``; None without it."""
+    """Return the token that follows ``Authorization: Bearer``, or None without one."""
     scheme, _, token = (header("authorization") or "").partition(" ")
     return token.strip() or None if scheme.lower() == "bearer" else None
 
@@ -124,7 +133,7 @@ def _hostname(host: str | None) -> str | None:
 
 
 def header_of(items: Iterable[tuple[str, str]]) -> Header:
-    """Headers as pairs, to be looked up; one that came twice has its first value."""
+    """Return a look-up of headers from pairs of name and value. Of a header that came twice, it gives the first."""
     known: dict[str, str] = {}
     for name, value in items:
         known.setdefault(name.lower(), value)

@@ -1,8 +1,7 @@
 """JSON that can be passed on. No I/O.
 
-What a client sends here is told to agents, shown in consoles and kept in a database. Python reads more
-than these take: halves of characters, numbers that are none, a thousand brackets. It is refused where it
-comes in, because further in it would end whatever carries it.
+What a client sends is passed on to agents, consoles and a database. Python reads JSON that these do not take:
+lone surrogates, NaN, a thousand brackets. It is refused where it comes in, before it can break any of them.
 """
 
 from __future__ import annotations

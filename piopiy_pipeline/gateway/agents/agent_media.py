@@ -1,6 +1,6 @@
-"""The media stream of one call: the agent's speech to the playout clock, the caller's sound to the agent.
+"""The media stream between the gateway and an agent for one call: the bot's speech comes in, the caller's goes out.
 
-A thin shell between a socket, a `Playout` and a call. Its token was checked before it was made.
+A thin shell between a socket, a `Playout` and the agent's side of a call. The stream's token was checked before.
 """
 
 from __future__ import annotations
@@ -38,21 +38,20 @@ MAX_MEDIA_BYTES = 64 << 10
 EVENTS_PER_S = 100
 """What an agent may send, messages to the caller's application left out; more is a fault."""
 MESSAGES_PER_S = 100
-"""Messages to the caller's application, in a budget of their own: more of them are left out, and never cost a clear."""
+"""Messages to the caller's application. They have a limit of their own, so that they never keep out a clear."""
 FLOOD_PER_S = 500
-"""Events of whatever kind. An agent that sends more than this has lost its way."""
+"""Events of all kinds together; more is a fault."""
 BACKLOG_S = 5.0
-"""So much of the caller's sound waits for an agent that is busy; of more, the oldest is dropped."""
-_IN_SOCKET_BYTES = (
-    64 << 10
-)  # more than this waiting in the socket, and sound waits here, where it can be dropped
+"""So many seconds of the caller's audio wait for an agent that is busy; beyond that the oldest is dropped."""
+_IN_SOCKET_BYTES = 64 << 10
+"""With more than this in the socket, audio waits here, where it can be dropped."""
 
 
 class MediaListener(Protocol):
     """What a media stream tells its call. `now` is the event loop's time in seconds."""
 
     def media_started(self, media: AgentMedia, now: float) -> None:
-        """The agent told its rates: sound can flow."""
+        """The agent has said at which rates it hears and speaks: audio can flow."""
 
     def media_lost(self, media: AgentMedia, now: float) -> None:
         """The connection is gone."""
@@ -71,7 +70,13 @@ class MediaListener(Protocol):
 
 
 class AgentMedia:
-    """One connection on ``/media/{call_id}``, for a caller at `leg_rate` Hz."""
+    """One connection on ``/media/{call_id}``. Implements `MediaPort`.
+
+    Args:
+        connection: The WebSocket.
+        listener: The agent's side of the call.
+        leg_rate: The sample rate of the caller's leg in Hz.
+    """
 
     def __init__(self, connection: DirectServerConnection, listener: MediaListener, *, leg_rate: int) -> None:
         self._connection = connection

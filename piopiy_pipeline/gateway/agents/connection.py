@@ -21,7 +21,14 @@ REGISTER_S = 5.0
 
 
 class AgentConnection:
-    """One connection on ``/agent``, whose token is good for `agent_ids`. Implements `AgentLink`."""
+    """One connection on ``/agent``. Implements `AgentLink`.
+
+    Args:
+        connection: The WebSocket.
+        switchboard: Learns of the agent and of what it says.
+        agent_ids: The agents that the connection's token is good for.
+        heartbeat_s: How often the agent is asked for a sign of life, in seconds.
+    """
 
     def __init__(
         self,

@@ -31,10 +31,10 @@ class MediaPort(Protocol):
 
     @property
     def caller_dropped_s(self) -> float:
-        """How much of the caller's sound the agent never got, because it was busy for too long."""
+        """Seconds of the caller's audio that were dropped because the agent was busy for too long."""
 
     def caller_audio(self, pcm: bytes) -> None:
-        """The caller's sound, at the leg's rate."""
+        """Send the agent what the caller said: PCM16 mono at the leg's rate."""
 
     def dtmf(self, digits: str) -> None: ...
 
@@ -47,21 +47,21 @@ class MediaPort(Protocol):
         """Tell the agent how far the caller has heard its speech."""
 
     def pause(self) -> None:
-        """The caller hears something else for now: what waits is put off."""
+        """The caller hears something else for now: speech that waits goes on at the next `due_audio`."""
 
     def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class MediaFaults:
-    """What was wrong with the sound of a call, over all the agents that it was with."""
+    """What was wrong with the audio of a call, over all the agents that it was with."""
 
     gaps: int = 0
     worst_gap_s: float = 0.0
     caller_dropped_s: float = 0.0
 
     def plus(self, media: MediaPort | None) -> MediaFaults:
-        """With those of one more stream, if there is one."""
+        """Return the sum of these faults and those of one more stream, if there is one."""
         if media is None:
             return self
         return MediaFaults(
@@ -94,7 +94,15 @@ class CallOffer:
         setup_s: float,
         checkpoint: dict[str, Any] | None,
     ) -> None:
-        """Send the offer."""
+        """Send the offer.
+
+        Args:
+            info: The call.
+            caller_rate: The sample rate of the caller's leg in Hz.
+            offer_s: How long the instance may take to accept, in seconds.
+            setup_s: How long its callback may take to answer after that, in seconds.
+            checkpoint: What an instance needs to go on with a conversation that another one began.
+        """
         self.instance.link.send(
             Offer(
                 call_id=self.call_id,
@@ -114,19 +122,19 @@ class CallOffer:
         )
 
     def confirm(self) -> None:
-        """The accept came in time."""
+        """Confirm that the accept came in time."""
         self.instance.link.send(Confirm(call_id=self.call_id, offer_id=self.offer_id))
 
     def cancel(self, detail: str) -> None:
-        """The offer is withdrawn."""
+        """Withdraw the offer."""
         self.instance.link.send(Cancel(call_id=self.call_id, offer_id=self.offer_id, detail=detail))
 
     def ended(self, reason: EndReason, detail: str) -> None:
-        """The call that was confirmed is over, for this instance at least."""
+        """Tell the instance that the confirmed call is over for it."""
         self.instance.link.send(Ended(call_id=self.call_id, reason=reason, detail=detail))
 
     def redeem(self, token: str) -> bool:
-        """Whether this token opens the media stream. It does once."""
+        """Whether this token opens the media stream. Each token is good for one time."""
         if self._token is None or not hmac.compare_digest(
             self._token.encode(), token.encode(errors="replace")
         ):

@@ -1,4 +1,4 @@
-"""One transfer of one call: whom the caller is handed to, and what became of it. No I/O.
+"""The transfer of one call: whom the caller is handed to, and what became of it. No I/O.
 
     warm:  the caller goes on talking to the bot -- it rings there --> joined | the bot is told why not
     cold:  the caller's own phone is sent there (REFER), where its leg can do that;
@@ -64,7 +64,7 @@ class CallTransfer:
 
     @property
     def pending(self) -> bool:
-        """Whether nothing has become of it yet."""
+        """Whether the outcome is still open."""
         return self.deadline is not None
 
     def begin(self, now: float) -> None:
@@ -113,7 +113,7 @@ class CallTransfer:
             self.deadline = None
             self._report("bridged", detail, now)
         else:
-            self._dial(now)  # a phone that does not let itself be sent is connected from here
+            self._dial(now)  # the phone refused to be referred: its caller is connected from here
 
     def _fail(self, outcome: TransferOutcomeName, detail: str, now: float) -> None:
         if self._over:
@@ -160,7 +160,7 @@ class CallTransfer:
             self._call.leg.dtmf(digits)
 
     def caller_data(self, data: dict[str, Any]) -> None:
-        """A telephone has no application; what else may be dialled has nobody to tell."""
+        """Ignored: whom the caller is joined with has no application."""
 
     def caller_hangup(self, now: float, detail: str = "") -> None:
         if self.joined and not self._over:

@@ -1,4 +1,4 @@
-"""Deadlines of one thing, and what is done when they pass. No I/O."""
+"""Named deadlines, and what is done when they pass. No I/O."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Name = TypeVar("Name", bound=str)
 
 
 class Deadlines(Generic[Name]):
-    """One alarm of each name at a time. Every `now` is in seconds, of one clock."""
+    """One deadline of each name at a time. Every `now` is in seconds, of one clock."""
 
     def __init__(self) -> None:
         self._set: dict[Name, tuple[float, Callable[[float], None]]] = {}
@@ -22,17 +22,17 @@ class Deadlines(Generic[Name]):
         return min((at for at, _ in self._set.values()), default=None)
 
     def set(self, name: Name, at: float, act: Callable[[float], None]) -> None:
-        """Call `act` with the time when `at` has passed; an earlier alarm of this name is off."""
+        """Call `act` with the time when `at` has passed; an earlier deadline of this name is removed."""
         self._set[name] = at, act
 
     def off(self, *names: Name) -> None:
-        """Not any more. Without names: none at all."""
+        """Remove the deadlines of these names; without names, all of them."""
         for name in names or tuple(self._set):
             self._set.pop(name, None)
 
     def tick(self, now: float) -> None:
-        """Act on those that have passed, the earliest first; each may set others, or switch them off."""
-        for name, alarm in sorted(self._set.items(), key=lambda one: one[1][0]):
-            if alarm[0] <= now and self._set.get(name) is alarm:
+        """Act on the deadlines that have passed, the earliest first. Each may set or remove others."""
+        for name, deadline in sorted(self._set.items(), key=lambda one: one[1][0]):
+            if deadline[0] <= now and self._set.get(name) is deadline:
                 del self._set[name]
-                alarm[1](now)
+                deadline[1](now)

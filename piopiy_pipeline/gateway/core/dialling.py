@@ -1,4 +1,4 @@
-"""Calls that go out: what a gateway asks of whoever can dial, and what it is told. No I/O.
+"""Outgoing calls: what the gateway asks of a dialler, and what a dialled leg reports. No I/O.
 
 A dialled leg is a `Leg` like any other once it is answered. Until then it tells its listener that it
 rings, that somebody picked up, or that it came to nothing; exactly one of the last two, once.
@@ -39,12 +39,12 @@ DIAL_ENDS: Mapping[DialFailure, EndReason] = {
 """For what reason a call ends that was nothing but this dialling."""
 
 DialObstacle = Literal["destination", "way", "room"]
-"""What stands in the way of dialling: the destination is none; the configuration has no way to any; there
-is no room just now, and later there may be."""
+"""Why nothing can be dialled: `destination`: nobody can be reached under it; `way`: the configuration has no trunk;
+`room`: too many calls are under way, and it may be possible later."""
 
 
 class DialRefused(Exception):
-    """Nothing was dialled: `obstacle` is why, and the text says what to do."""
+    """Nothing was dialled. `obstacle` is the reason, and the text says what to do."""
 
     def __init__(self, text: str, obstacle: DialObstacle = "destination") -> None:
         super().__init__(text)
@@ -70,14 +70,14 @@ class DialledListener(LegListener, Protocol):
         """It rings there. May come more than once."""
 
     def callee_answered(self, now: float) -> None:
-        """Somebody picked up: sound flows from here on, and the leg's `rate` is known."""
+        """Somebody picked up: audio flows from here on, and the leg's `rate` is known."""
 
     def callee_failed(self, now: float, why: DialFailure, detail: str) -> None:
-        """It came to nothing, and the leg is over."""
+        """Nobody was reached because of `why`, and the leg is over."""
 
 
 class DialledLeg(Leg):
-    """A leg to somebody who is yet to pick up. `rate` counts from then on."""
+    """A leg to somebody who has not picked up yet. Its `rate` is known from then on."""
 
     @abstractmethod
     def call(self, listener: DialledListener) -> None:
@@ -88,14 +88,14 @@ class DialledLeg(Leg):
 
 
 class Dialler(Protocol):
-    """Whoever can dial."""
+    """Makes legs that call somebody."""
 
     def dial(self, request: DialRequest) -> DialledLeg:
-        """The leg to call with. Raises `DialRefused`."""
+        """Return a leg that can call. Raises `DialRefused` if the destination cannot be called."""
 
 
 class NoDialler:
-    """A gateway without a way out."""
+    """The dialler of a gateway without a trunk: it refuses everything."""
 
     def dial(self, request: DialRequest) -> DialledLeg:
         raise DialRefused(

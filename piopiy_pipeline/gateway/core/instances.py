@@ -1,4 +1,4 @@
-"""The agents that are connected: how much each can take, and which is to be asked first. No I/O."""
+"""The connected instances of agents: how many calls each takes, and which one is asked first. No I/O."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["AgentLink", "Instance", "Instances"]
 
 
 class AgentLink(Protocol):
-    """The way to an agent: its signaling connection, seen from the switchboard."""
+    """An agent's signaling connection, as the switchboard sees it."""
 
     def send(self, message: GatewayMessage) -> None:
         """Queue a message, without waiting. One for a connection that is gone is dropped."""
@@ -50,7 +50,7 @@ class Instance:
         return not self.draining and self.active < self.capacity
 
     def update(self, status: Status) -> None:
-        """What the agent says of itself now."""
+        """Take over what the agent reports of itself."""
         self.reported = status.active
         self.capacity = status.capacity
         self.draining = status.state == "draining"
@@ -64,7 +64,7 @@ class Instances:
         self._asked = 0
 
     def add(self, registration: Register, link: AgentLink) -> tuple[Instance, Instance | None]:
-        """The new instance, and the one of the same name that it takes the place of.
+        """Add an instance. Returns it, and the older connection of the same instance that it replaces, if any.
 
         The newer connection wins: an agent whose network broke comes back before its old
         connection is known to be dead.

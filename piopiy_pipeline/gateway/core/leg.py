@@ -1,4 +1,4 @@
-"""What every kind of caller looks like to the gateway: a leg that rings, is answered, carries audio, ends.
+"""The protocol of a leg: whatever kind of caller it is, it rings, is answered, carries audio, and ends.
 
 A leg owns its connection, and nothing of the call. It tells its call what the caller does through a
 `LegListener`; the call tells it what to do through the methods of `Leg`, none of which waits.
@@ -20,7 +20,7 @@ class LegListener(Protocol):
     """What a leg tells its call. Audio is PCM16 little-endian mono at the leg's rate."""
 
     def caller_audio(self, pcm: bytes) -> None:
-        """The caller's sound, in pieces of any size of whole samples."""
+        """The caller spoke: PCM16 of whole samples, in pieces of any size."""
 
     def caller_dtmf(self, digits: str) -> None:
         """The caller pressed keys."""
@@ -33,7 +33,7 @@ class LegListener(Protocol):
 
 
 class Leg(ABC):
-    """One caller's line. Nothing here waits, and everything is safe to call after the end."""
+    """The connection of one caller. No method waits, and every method is safe to call after the end."""
 
     kind: CallKind
     rate: int
@@ -45,7 +45,7 @@ class Leg(ABC):
         return 0
 
     def line_quality(self) -> dict[str, Any]:
-        """What is known of the line: packets counted, times in milliseconds; empty where nothing is measured."""
+        """Return what was measured on the line: counts of packets, times in milliseconds; empty where nothing is."""
         return {}
 
     @abstractmethod
@@ -62,24 +62,33 @@ class Leg(ABC):
 
     @abstractmethod
     def send_audio(self, pcm: bytes) -> None:
-        """20 ms of sound, to be played now. None comes while the bot is silent."""
+        """Play 20 ms to the caller now.
+
+        Args:
+            pcm: PCM16 little-endian mono at the leg's rate. While the bot is silent, nothing is sent.
+        """
 
     def clear(self) -> None:
-        """The caller interrupted: what was sent and has not been heard yet is not to be. For lines that buffer."""
+        """Drop audio that was sent and not heard yet: the caller interrupted. For lines that buffer."""
         return
 
     @abstractmethod
     def conversation(self, event: ConversationEvent) -> None:
-        """Something happened in the conversation: for callers that show it."""
+        """Show the caller an event of the conversation, if the caller can show it."""
 
     @abstractmethod
     def dtmf(self, digits: str) -> None:
         """Send keys to the caller."""
 
     def refer(self, to: str, done: Callable[[bool, str, float], None]) -> bool:
-        """Have the caller's own device call `to` instead, where it can do that: False if it cannot.
+        """Have the caller's own device call somebody else instead. The call ends here when that was accepted.
 
-        `done(accepted, detail, now)` is called later, once. The call ends for us when it was accepted.
+        Args:
+            to: Whom the device is to call.
+            done: Called once, later, with whether the device accepted, a detail, and the time in seconds.
+
+        Returns:
+            False if the device cannot do that: then `done` is not called.
         """
         return False
 
@@ -89,4 +98,4 @@ class Leg(ABC):
 
     @abstractmethod
     def end(self, reason: EndReason, detail: str) -> None:
-        """The call is over: tell the caller, and close. Called once, also when the caller hung up."""
+        """Tell the caller that the call is over, and close. Called once, also when the caller hung up."""

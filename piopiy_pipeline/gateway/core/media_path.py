@@ -1,7 +1,7 @@
-"""Who hears whom in a call: the caller and the agent, the caller and somebody else, or nobody. No I/O.
+"""The media path: who hears whom in a call, the caller and the agent, two callers, or nobody. No I/O.
 
-All sound of a call passes here, both ways, once: so this is where it is held, muted, joined with
-another leg, and tapped for a recording.
+All audio of a call passes here once, in both directions. So a call is held, muted, joined with another leg, and
+tapped for a recording here.
 """
 
 from __future__ import annotations
@@ -20,27 +20,35 @@ __all__ = ["MediaPath", "NoRecordings", "RecordingTap", "Recordings"]
 
 
 class RecordingTap(Protocol):
-    """Whoever listens in: a recording. PCM16 mono at the leg's rate."""
+    """Receives the audio of a call for a recording: PCM16 mono at the leg's rate."""
 
     def caller(self, pcm: bytes) -> None:
-        """What the caller said, as it came."""
+        """The caller spoke: a piece of any size."""
 
     def bot(self, frame: bytes) -> None:
-        """20 ms of what the caller hears, as it leaves."""
+        """20 ms were sent to the caller."""
 
     def close(self) -> None:
-        """Nothing follows."""
+        """The recording is over."""
 
 
 class Recordings(Protocol):
-    """Whoever keeps recordings."""
+    """Begins recordings."""
 
     def begin(self, info: CallInfo, rate: int) -> RecordingTap | None:
-        """Record a call whose leg has this sample rate, from now on. None if that cannot be: it says so itself."""
+        """Begin a recording of this call.
+
+        Args:
+            info: The call.
+            rate: The sample rate of its leg in Hz.
+
+        Returns:
+            What is to be given the audio, or None if the call cannot be recorded: that has been logged.
+        """
 
 
 class NoRecordings:
-    """A gateway that keeps none."""
+    """Recordings of a gateway that keeps none."""
 
     def begin(self, info: CallInfo, rate: int) -> RecordingTap | None:
         logger.warning("call {} is not recorded: this gateway has no folder for it", info.call_id)
@@ -48,16 +56,19 @@ class NoRecordings:
 
 
 class MediaPath:
-    """The way of the sound between `leg` and whoever is at the other end.
+    """Carries the audio between a leg and whoever is at the other end.
 
-    While the call is on hold, the agent's speech waits where it is: what the bot says after that is heard.
+    While the call is on hold, the agent's speech waits where it is, and goes on after the hold.
+
+    Args:
+        leg: The caller.
     """
 
     def __init__(self, leg: Leg) -> None:
         self.muted = False
         self.tap: RecordingTap | None = None
         self.recorded = False
-        """Whether there is a recording, of some of it at least."""
+        """Whether a recording was begun."""
         self.bridge: Bridge | None = None
         self._leg = leg
         self._hold_tone: Tone | None = None
@@ -66,32 +77,37 @@ class MediaPath:
     def held(self) -> bool:
         return self._hold_tone is not None
 
-    def hold(self, sound: ToneName = "hold") -> None:
-        """Neither side hears the other from now on; the caller hears `sound`."""
-        self._hold_tone = Tone(sound, self._leg.rate)
+    def hold(self, tone: ToneName = "hold") -> None:
+        """Neither side hears the other from now on. The caller hears `tone`."""
+        self._hold_tone = Tone(tone, self._leg.rate)
 
     def resume(self) -> None:
         """The hold is over."""
         self._hold_tone = None
 
     def record(self, recordings: Recordings, info: CallInfo) -> None:
-        """Record from now on what both sides say. Said twice, it is the same."""
+        """Record both sides from now on. Doing it twice changes nothing."""
         if self.tap is None:
             self.tap = recordings.begin(info, self._leg.rate)
             self.recorded = self.recorded or self.tap is not None
 
     def stop_recording(self) -> None:
-        """The recording is over, unless it is begun again."""
+        """End the recording. It may be begun again."""
         tap, self.tap = self.tap, None
         if tap is not None:
             tap.close()
 
     def join(self, bridge: Bridge) -> None:
-        """From now on the caller talks to the bridge's other leg, whatever was before."""
+        """Let the caller talk to the bridge's other leg from now on. A hold and a mute end."""
         self.bridge, self._hold_tone, self.muted = bridge, None, False
 
     def caller_audio(self, pcm: bytes, media: MediaPort | None) -> None:
-        """The caller's sound, at the leg's rate."""
+        """The caller spoke.
+
+        Args:
+            pcm: PCM16 mono at the leg's rate.
+            media: The agent's media stream, None without an agent.
+        """
         if self.tap is not None:
             self.tap.caller(pcm)
         if self.bridge is not None:

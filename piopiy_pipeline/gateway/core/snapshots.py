@@ -1,4 +1,4 @@
-"""What a console, a test or a record shows of the gateway: values, taken at one moment."""
+"""What a console, a test or a record shows of the gateway: values of one moment."""
 
 from __future__ import annotations
 

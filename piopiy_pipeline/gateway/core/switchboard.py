@@ -1,8 +1,7 @@
-"""Who is on which call: the connected agents, the calls under way, and the last ones that ended. No I/O.
+"""The switchboard knows who is on which call: connected agents, calls under way, the last calls that ended. No I/O.
 
-Agents and callers come in through their connections; each of them hands over a small interface
-(`AgentLink`, `Leg`, `MediaPort`), which is all that is known of sockets here. Time comes in as
-`now`; `wake_at` says when `tick` wants to be called.
+The connections of agents and callers are known here only by small interfaces (`AgentLink`, `Leg`, `MediaPort`).
+Time is an argument, `now`, in seconds; `wake_at` says when `tick` wants to be called.
 """
 
 from __future__ import annotations
@@ -47,7 +46,17 @@ SPARE_DEADLINES = 100
 
 
 class Switchboard:
-    """See the module. `on_change` is called when `wake_at`, `playing` or the instances may have changed."""
+    """All calls and agents of one gateway.
+
+    Args:
+        limits: How long things may take.
+        max_calls: How many calls there may be at a time. One more ends at once with `busy`.
+        on_change: Called when `wake_at`, `playing` or the connected instances may have changed.
+        event_bus: Tells subscribers of calls.
+        dialler: Makes calls that go out.
+        recordings: Begins recordings.
+        record: Whether calls are recorded unless their options say otherwise.
+    """
 
     def __init__(
         self,
@@ -84,7 +93,17 @@ class Switchboard:
     # ------------------------------------------------------------------ callers
 
     def place(self, info: CallInfo, leg: Leg, now: float, options: CallOptions | None = None) -> GatewayCall:
-        """A caller calls: ring, and look for an agent. The call may have ended when this returns."""
+        """Take a caller's call: ring, and look for an agent.
+
+        Args:
+            info: Who calls whom.
+            leg: The caller.
+            now: The time.
+            options: What differs from other calls.
+
+        Returns:
+            The call, which may have ended already.
+        """
         call = GatewayCall(
             info=info,
             leg=leg,
@@ -107,7 +126,18 @@ class Switchboard:
         now: float,
         options: CallOptions | None = None,
     ) -> GatewayCall:
-        """Call somebody, and then an agent: raises `DialRefused` where that cannot be."""
+        """Call somebody, and ask an agent when they pick up.
+
+        Args:
+            info: Who is called by which agent.
+            request: Whom to dial.
+            ring_timeout_s: How long it may ring, in seconds.
+            now: The time.
+            options: What differs from other calls.
+
+        Raises:
+            DialRefused: The call cannot be made now, or not at all.
+        """
         if self._closed:
             raise DialRefused("the gateway is shutting down", "room")
         if len(self._calls) >= self.max_calls:
@@ -159,7 +189,16 @@ class Switchboard:
     # ------------------------------------------------------------------ agents
 
     def register(self, registration: Register, link: AgentLink, now: float) -> Instance:
-        """An agent is connected. It takes the place of an older connection with the same names."""
+        """An instance of an agent is connected. It replaces an older connection of the same instance.
+
+        Args:
+            registration: What the agent says of itself.
+            link: Its signaling connection.
+            now: The time.
+
+        Returns:
+            The instance, to be given to `receive` and `lose`.
+        """
         instance, replaced = self.instances.add(registration, link)
         logger.info(
             "agent {} registered: instance {}, capacity {}",
@@ -174,7 +213,7 @@ class Switchboard:
         return instance
 
     def receive(self, instance: Instance, message: AgentMessage, now: float) -> None:
-        """What an agent says about itself or a call. About calls that it does not have, it is not heard."""
+        """Act on what an instance says of itself or of a call. Messages on calls that it does not have are ignored."""
         if isinstance(message, Status):
             instance.update(message)
             return
@@ -205,7 +244,7 @@ class Switchboard:
                 logger.debug("instance {}: {} has no meaning here", instance.instance_id, message.type)
 
     def lose(self, instance: Instance, now: float, why: str) -> None:
-        """The connection to an agent is gone."""
+        """The connection to an instance is gone, because of `why`."""
         self.instances.remove(instance)
         logger.info("agent {} is gone: instance {}: {}", instance.agent_id, instance.instance_id, why)
         self._lose_calls(instance, now)
@@ -220,7 +259,7 @@ class Switchboard:
 
     @property
     def playing(self) -> bool:
-        """Whether there are calls whose playout has to be ticked."""
+        """Whether there are calls that need frame ticks."""
         return bool(self._live)
 
     def tick(self, now: float) -> None:
@@ -248,7 +287,7 @@ class Switchboard:
             instance.link.shutdown()
 
     def snapshot(self) -> Snapshot:
-        """What there is to see just now."""
+        """Return the instances, the calls under way, and the last calls that ended."""
         return Snapshot(
             instances=tuple(
                 InstanceSnapshot(

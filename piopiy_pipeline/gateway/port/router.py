@@ -43,7 +43,7 @@ class RequestRefused:
 
 @dataclass(frozen=True, slots=True)
 class AgentRoute:
-    """An agent, with a token that is good for `agent_ids`."""
+    """An agent. Its token is good for `agent_ids`."""
 
     agent_ids: Collection[str]
 
@@ -64,7 +64,7 @@ class CallerRoute:
 
 @dataclass(frozen=True, slots=True)
 class WatcherRoute:
-    """Somebody who wants to be told of calls, and will show a key for it."""
+    """Somebody who wants the events of calls, and will send an API key as a message."""
 
     header: Header
 

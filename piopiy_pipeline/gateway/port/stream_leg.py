@@ -38,7 +38,7 @@ START_S = 5.0
 MAX_MESSAGE_BYTES = 64 << 10
 EVENTS_PER_S = 50
 BUFFER_S = 1.0
-"""So much sound may wait for a caller's connection; frames beyond that are left out."""
+"""So many seconds of audio may wait for a caller's connection; frames beyond that are dropped."""
 STUCK_S = 10.0
 """A caller whose connection took nothing for this long is gone."""
 
@@ -46,8 +46,11 @@ STUCK_S = 10.0
 class StreamLeg(Leg):
     """One connection on ``/call/{agent_id}``.
 
-    `place` is called once, with the leg and what the caller said of the call, when that has come;
-    it is to attach a listener. Without `may_watch` the caller learns the reason of the end and no more.
+    Args:
+        connection: The WebSocket.
+        place: Called once with the leg and the caller's first message. It attaches a listener.
+        may_watch: Whether the caller is told of the conversation, if it asks for that, and of the detail of an
+            end. Otherwise it learns only the reason of the end.
     """
 
     kind: CallKind = "stream"
@@ -68,7 +71,7 @@ class StreamLeg(Leg):
         self._started = False
         self._answered = False
         self._may_watch = may_watch
-        self._watch = False
+        self._wants_conversation = False
         self._ended = False
         self._dropped = 0
         self._stuck_since: float | None = None
@@ -103,7 +106,7 @@ class StreamLeg(Leg):
             self._hang_up(f"the caller's connection took nothing for {STUCK_S:g} s")
 
     def conversation(self, event: ConversationEvent) -> None:
-        if self._watch:
+        if self._wants_conversation:
             self._post(Conversation(at=event.at, name=event.event, data=event.data))
 
     def dtmf(self, digits: str) -> None:
@@ -137,7 +140,7 @@ class StreamLeg(Leg):
                 raise ProtocolError("start: this call has started already")
             self._started = True
             self._start_timer.cancel()
-            self.rate, self._watch = event.rate, event.watch and self._may_watch
+            self.rate, self._wants_conversation = event.rate, event.watch and self._may_watch
             self._connection.binary_limit_bytes = int(BUFFER_S * event.rate) * 2
             self._place(self, event)
         elif not self._started or self._listener is None:
