@@ -1,8 +1,8 @@
-"""What an operator sets: a TOML file, the environment (``PIOPIY_GATEWAY_*``), or arguments.
+"""The gateway's configuration: a TOML file, the environment (``PIOPIY_GATEWAY_*``), or arguments.
 
-The environment wins over the file. A key that is none is an error that names the file and the key,
-because a setting that is silently ignored is an outage in waiting. The environment is read here in a
-few lines, without pydantic-settings, whose import is a fifth of the gateway's start.
+The environment wins over the file. An unknown key is an error that names the file and the key, because a
+setting that is silently ignored becomes an outage later. The environment is read here in a few lines, without
+pydantic-settings, whose import would take a fifth of the gateway's start.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class IceServer(BaseModel):
 class GatewayConfig(BaseModel):
     """The gateway's settings. In the environment, `agents` and `caller_keys` are JSON.
 
-    `load` reads file and environment, and raises `GatewayError`; the constructor is for code, reads
-    nothing but its arguments, and raises pydantic's `ValidationError`.
+    `load` reads file and environment, and raises `GatewayError`. The constructor reads only its arguments, and
+    raises pydantic's `ValidationError`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -67,7 +67,7 @@ class GatewayConfig(BaseModel):
     host: str = "127.0.0.1"
     """The interface to listen on."""
     port: Annotated[int, Field(ge=0, le=65535)] = 7860
-    """The port of everything; 0 takes any that is free."""
+    """The one port of the gateway; 0 takes any free port."""
     agents: dict[AgentId, Secret] = Field(default_factory=dict, repr=False)
     """The agents that may register, and the token of each."""
     caller_keys: list[Secret] = Field(default_factory=list, repr=False)
@@ -80,11 +80,11 @@ class GatewayConfig(BaseModel):
     offer_ms: Annotated[int, Field(ge=50, le=30_000)] = 400
     """How long an instance may take to accept a call."""
     setup_s: Seconds = 10.0
-    """How long it may take from then until it can hear and speak."""
+    """How long the instance may take after that until it can hear and speak."""
     max_duration_s: Seconds = 3600.0
     """The longest a call may last from its answer."""
     heartbeat_s: Seconds = 10.0
-    """How often agents are asked for a sign of life; lost after three of these."""
+    """How often agents are asked for a sign of life. An agent that misses three is lost."""
     max_calls: Annotated[int, Field(gt=0)] = 200
     """More calls than this at once are refused as busy."""
     api_keys: list[Secret] = Field(default_factory=list, repr=False)
@@ -92,7 +92,7 @@ class GatewayConfig(BaseModel):
     console: Literal["key", "open"] = "key"
     """Whether the console asks for an API key. ``open`` asks nobody on this machine, and is refused on other hosts."""
     token_secret: Secret | None = Field(default=None, repr=False)
-    """What client tokens are signed with. Without one, a new one at each start: older tokens are then void."""
+    """Signs client tokens. Without it, each start makes a new one, and older tokens are no longer valid."""
     allowed_origins: list[Origin] = Field(default_factory=list)
     """Web pages (as ``https://shop.example``) whose scripts may call; the console's own always may."""
     ice_servers: list[IceServer] = Field(default_factory=list)
@@ -103,15 +103,15 @@ class GatewayConfig(BaseModel):
     """This machine's addresses that browsers are told. Without any, all but loopback. Behind a one-to-one
     NAT, as most clouds have it, with the address that the world knows: ``10.0.0.5=203.0.113.7``."""
     calls_per_token: Annotated[int, Field(gt=0)] = 4
-    """Calls at once that one client token may have: whoever has one is not to take them all."""
+    """How many calls one client token may have at a time, so that one client cannot take all of them."""
     webrtc_grace_s: Seconds = 8.0
-    """A browser of which nothing is heard for this long has hung up: a closed tab, or a network that is gone."""
+    """A browser that sends nothing for this long has hung up: its tab was closed, or its network is gone."""
     data_folder: Path | None = None
     """Where records and recordings are kept. None: this user's own data folder."""
     database_url: str | None = Field(default=None, repr=False)
     """Where the records of calls are, as SQLAlchemy names it. None: an SQLite file in the data folder."""
     records: bool = True
-    """Whether it is kept who called, what was said and how it ended. Without: the last calls, in memory."""
+    """Whether records are kept of who called, what was said and how it ended. Without: the last calls, in memory."""
     record: bool = False
     """Whether calls are recorded, in stereo, on disk: the caller left, the bot right."""
     keep_days: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
@@ -120,11 +120,11 @@ class GatewayConfig(BaseModel):
     dials_per_minute: Annotated[int, Field(gt=0, le=6000)] = 60
     """How many calls an API key may have dialled (``POST /api/calls``) in any minute."""
     webhooks: Annotated[list[WebhookConfig], Field(max_length=8)] = Field(default_factory=list)
-    """Addresses that are told of calls: a table each, ``[[webhooks]]``."""
+    """Addresses that receive the events of calls: a table each, ``[[webhooks]]``."""
 
     tls_certificate: Path | None = None
-    """A PEM file with the certificate chain: the port then speaks TLS. Browsers give pages of other
-    machines no microphone without."""
+    """A PEM file with the certificate chain: the port then speaks TLS. Without TLS, browsers
+    give the pages of other machines no microphone."""
     tls_key: Path | None = None
     """The PEM file of its private key, without a passphrase."""
     sip: SipConfig | None = None

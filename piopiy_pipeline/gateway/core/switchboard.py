@@ -104,14 +104,7 @@ class Switchboard:
         Returns:
             The call, which may have ended already.
         """
-        call = GatewayCall(
-            info=info,
-            leg=leg,
-            resources=self.resources,
-            on_change=self._on_call_change,
-            now=now,
-            options=options,
-        )
+        call = self._make_call(info, leg, now, Phase.OFFERING, options)
         leg.attach(call)
         if self._takes(call, now):
             call.place(now)
@@ -146,15 +139,7 @@ class Switchboard:
             # Whoever picks up is not to find nobody there.
             raise DialRefused(f"no instance of agent {info.agent_id!r} is connected and free", "room")
         leg = self.resources.dialler.dial(replace(request, ring_timeout_s=ring_timeout_s))
-        call = GatewayCall(
-            info=info,
-            leg=leg,
-            resources=self.resources,
-            on_change=self._on_call_change,
-            now=now,
-            phase=Phase.DIALLING,
-            options=options,
-        )
+        call = self._make_call(info, leg, now, Phase.DIALLING, options)
         self._calls[call.call_id] = call
         call.dial(leg, ring_timeout_s, now)
         return call
