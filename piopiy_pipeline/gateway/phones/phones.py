@@ -144,7 +144,7 @@ class Phones:
     def _leg(self, call: IncomingCall) -> SipLeg:
         transport = RtpTransport(self._ports.open())
         try:
-            # A phone that leaves the offer to us would choose the codec after the agent was told the rate.
+            # A phone that leaves the offer to us would choose the codec after the agent has learned the rate.
             codecs = [name for name in self.config.codecs if call.offer or codec_rate(name) == 8000]
             negotiation = self._negotiation(call.source[0], transport.port, codecs or self.config.codecs)
             return IncomingSipLeg(call, transport, negotiation, self)

@@ -31,7 +31,7 @@ REBIND_S = 1.0
 """A stream that goes on from another port is believed when the old one has been silent for this long."""
 ALIEN_S = 1.0
 """How long a stream must last that comes neither from the host of the signalling nor from the address in the SDP.
-Without this, whoever sprays packets at all ports of a gateway would be first, and would get the bot's speech."""
+Without this, whoever sprays packets at all ports of a gateway could be first, and would get the bot's speech."""
 MAX_CANDIDATES = 8
 """Streams that are examined at the same time; of more, the oldest is forgotten."""
 _QUIETEST = 0x7F
@@ -152,7 +152,7 @@ class RtpReceiver:
         """Whether all of the next 20 ms has arrived."""
         return self._buffer.supplied
 
-    # ------------------------------------------------------------------ how it goes
+    # ------------------------------------------------------------------ counters
 
     @property
     def received(self) -> int:
@@ -243,7 +243,7 @@ class RtpReceiver:
         self._opus = None
         self._splice = (position.sequence, position.timestamp, self._newest[0], self._newest[1])
 
-    # ------------------------------------------------------------------ what it says
+    # ------------------------------------------------------------------ its sound
 
     def _decode_opus(
         self, codec: OpusCodec, position: StreamPosition, payload: bytes, arrived: float

@@ -56,9 +56,12 @@ class RtpSender:
         self.agree(codec=codec, payload_type=payload_type, event_type=event_type)
 
     def agree(self, *, codec: Codec, payload_type: int, event_type: int | None) -> None:
-        """Signalling has agreed on these, for the first time or anew. Without `event_type` keys are tones.
+        """Take what signalling has agreed on, for the first time or anew. Keys that still wait are dropped.
 
-        Keys that were still to be sent are not.
+        Args:
+            codec: what the peer takes.
+            payload_type: its payload type.
+            event_type: the payload type of telephone events; None: keys are sent as tones.
         """
         self._tones.clear()
         self.codec = codec

@@ -1,4 +1,7 @@
-"""The calls of a user agent, found by what their messages carry, and counted by where they come from. No I/O."""
+"""The calls of a user agent, found by what their messages carry, and counted by where they come from. No I/O.
+
+Its tests are those of the calls and of the admission.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Digest authentication as it is written in headers: reading challenges and computing responses. No I/O.
 
 It stands below the transactions, because a request that is challenged is sent again with the answer.
-The checking of other people's credentials is `agent.digest_gate`.
+Passwords of others are checked in `agent.digest_gate`, with whose tests those of this module stand.
 
 Source: RFC 3261, section 22; RFC 2617 and 7616; RFC 8760 (SHA-256 for SIP).
 """

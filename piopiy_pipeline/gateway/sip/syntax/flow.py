@@ -1,5 +1,7 @@
 """Where messages come from and go to: a transport, an address and a port. No I/O.
 
+Its tests are those of the calls (`tests/gateway/sip/dialog`) and of the endpoint.
+
 Source: RFC 3261, sections 18 and 19.1.2; RFC 3263 is not followed: neither NAPTR nor SRV records are asked for.
 """
 

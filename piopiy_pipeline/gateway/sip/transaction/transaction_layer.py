@@ -2,6 +2,8 @@
 
 It stands between the dialogs and the registrations, which use transactions, and the sockets, which carry messages.
 
+Its tests are those of the calls (`tests/gateway/sip/dialog`), which go through it.
+
 Source: RFC 3261, sections 8.2.6, 8.2.7, 17 and 18.
 """
 

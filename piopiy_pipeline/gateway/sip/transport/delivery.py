@@ -1,5 +1,7 @@
 """Delivery of outgoing messages: a name is resolved and a connection opened first where that is needed.
 
+Its tests are those of the endpoint: `tests/gateway/sip/transport/test_endpoint.py`.
+
 Source: RFC 3261, section 18.1.1.
 """
 
