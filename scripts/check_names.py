@@ -52,13 +52,20 @@ class RetiredWord:
     """One row of the glossary's table of retired words."""
 
     words: tuple[str, ...]  # ("last", "words")
-    scope: str  # "classes", "names" or "text"
+    scope: str  # "exact", "classes", "names" or "text"
     today: str
-    allowed: tuple[str, ...] = field(default=())  # names that may keep it
+    allowed: tuple[str, ...] = field(default=())  # names and files that may keep it
 
-    @property
-    def is_class_name(self) -> bool:
-        return self.scope == "classes"
+    def comes_back(self, kind: str, name: str, path: Path) -> bool:
+        """Whether a name in this file is, or contains, the word."""
+        if name in self.allowed or any(path.as_posix().endswith(f"/{file}") for file in self.allowed):
+            return False
+        words = split_words(name)
+        if self.scope == "exact":
+            return words == self.words
+        if self.scope == "classes":
+            return kind == "class" and words == self.words
+        return _has(self.words, words)
 
 
 def split_words(name: str) -> tuple[str, ...]:
@@ -79,7 +86,7 @@ def read_glossary(text: str) -> list[RetiredWord]:
     retired = []
     for row in rows:
         columns = [column.strip() for column in row.strip("|").split("|")]
-        if len(columns) != 4 or columns[1] not in ("classes", "names", "text"):
+        if len(columns) != 4 or columns[1] not in ("exact", "classes", "names", "text"):
             raise ValueError(f"docs/glossary.md: not a row of the retired words: {row}")
         allowed = tuple(re.findall(r"`([^`]+)`", columns[3]))
         retired += [
@@ -113,16 +120,9 @@ def retired_words(
     path: Path, text: str, names: list[tuple[str, str, int]], retired: list[RetiredWord]
 ) -> Iterator[Problem]:
     """Where a retired word stands in a file: its name, its definitions and, for some words, its text."""
-    named = [("file", path.stem, 1), *names]
-    for kind, name, line in named:
-        words = split_words(name)
+    for kind, name, line in [("file", path.stem, 1), *names]:
         for word in retired:
-            if name in word.allowed:
-                continue
-            comes_back = (
-                kind == "class" and words == word.words if word.is_class_name else _has(word.words, words)
-            )
-            if comes_back:
+            if word.comes_back(kind, name, path):
                 yield path, line, f"{kind} {name!r}: the word is now {word.today}"
     in_text = [word for word in retired if word.scope == "text"]
     for number, line_text in prose(text):

@@ -20,6 +20,8 @@ GLOSSARY = """
 | `Line` | classes | browser call | |
 | `seat`, `last_words` | names | peer session, speech drain | `keep_seat` |
 | `doorman` | text | admission control | |
+| `told` | exact | on_... | |
+| `Tape` | classes | recording | `session/tape.py` |
 """
 
 
@@ -61,6 +63,8 @@ def test_the_tree_has_no_fault() -> None:
         ({"a.py": "x.last_words = 1\n"}, "a.py:1: attribute 'last_words'"),
         ({"seat.py": ""}, "seat.py:1: file 'seat'"),
         ({"a.py": '"""It asks\nthe doorman."""\n'}, "a.py:2: 'doorman' in a comment or text"),
+        ({"a.py": "def f(told): ...\n"}, "a.py:1: parameter 'told'"),
+        ({"a.py": "class Tape: ...\n"}, "a.py:1: class 'Tape'"),
         ({"a.py": "x = 1  # Doorman\n"}, "a.py:1: 'doorman' in a comment or text"),
         ({"a.py": "x = 1\n" * 451}, "a.py:450: 451 lines"),
         ({"a.py": "def f(call):\n    return call._now()\n"}, "a.py:2: call._now: another class's private"),
@@ -79,7 +83,13 @@ def test_names_that_only_look_alike_pass(tree: Path) -> None:
         "def keep_seat(seated, lastwords): ...\n"
         "def f(call):\n    return call.now(), call.__class__, calls._x\n"
     )
-    assert _problems(tree, {"a.py": source, "config.py": "", "session/config.py": ""}) == []
+    files = {
+        "a.py": source,
+        "config.py": "",
+        "session/config.py": "",
+        "session/tape.py": "class Tape: told_at = 1\n",
+    }
+    assert _problems(tree, files) == []
 
 
 def test_the_script_says_where_and_fails(tree: Path) -> None:
