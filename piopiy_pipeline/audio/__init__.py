@@ -1,1 +1,1 @@
-"""What both sides of a call do to sound: pure functions and state machines over PCM, without I/O."""
+"""What gateway and agent do with audio: pure functions and state machines over PCM, without I/O."""

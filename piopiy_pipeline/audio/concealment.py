@@ -1,8 +1,8 @@
-"""What the ear is given where a packet is missing, and how a little time is taken out of speech.
+"""Packet loss concealment, and how a little time is taken out of speech. No I/O.
 
 Both rest on the pitch: speech repeats itself from period to period, so that one period more, or one
-less, is hardly heard. A gap is filled with the last period, over and over, fading out; a delay that
-has become needlessly long is shortened by letting two periods run into one.
+less, is hardly heard. A gap is filled with the last period, which is repeated and fades out; a delay that
+has become needlessly long is shortened by blending two periods into one.
 
 It works on samples alone. The jitter buffer uses it; a decoder that conceals by itself does not need it.
 
@@ -27,25 +27,33 @@ Samples = NDArray[np.float32]
 SHORTEST_S, LONGEST_S = 0.005, 0.015  # one period of a deep voice, two or three of a high one
 _TEMPLATE_S = 0.02
 _HISTORY_S = _TEMPLATE_S + LONGEST_S + 0.005
-_HOLD_S = 0.01  # so long at full level
-_FADE_S = 0.05  # and then down to nothing
+_HOLD_S = 0.01  # a gap is filled at full level for this long
+_FADE_S = 0.05  # and fades out in this time
 _CROSSFADE_S, _LONGEST_CROSSFADE_S = 0.004, 0.01
 _VOICED = 0.5  # correlation of one period with the next
-_QUIET_RMS = 104.0  # -50 dBFS: nobody hears how this is put together
-_LOUDEST_FLOOR_RMS = 184.0  # -45 dBFS: a background louder than this is no background
+_QUIET_RMS = 104.0  # -50 dBFS: too quiet for a seam to be heard
+_LOUDEST_FLOOR_RMS = 184.0  # -45 dBFS: louder sound is not taken for background noise
 _FLOOR_RISE = 1.01  # a frame of 20 ms: 6 dB in 1.4 s
-_UNSEEN = 50  # frames, 1 s: so many are looked at together, because one at a time costs ten times as much
+_UNSEEN = 50  # frames (1 s) that are analysed together: one at a time costs ten times as much
 
 
 class Pitch(NamedTuple):
-    """The lag in samples at which sound resembles itself most, and how much: 1.0 is perfectly."""
+    """The lag in samples at which sound resembles itself most, and the correlation there (at most 1.0)."""
 
     period: int
     correlation: float
 
 
 def find_pitch(samples: Samples, rate: int) -> Pitch:
-    """The period, of 5 to 15 ms, at the end of `samples` (shape ``[n]``, at least 35 ms at `rate` Hz)."""
+    """Find the period, of 5 to 15 ms, at the end of a sound.
+
+    Args:
+        samples: float32 of shape ``[n]``, at least 35 ms.
+        rate: sample rate in Hz.
+
+    Raises:
+        ValueError: there are too few samples.
+    """
     shortest, longest = int(SHORTEST_S * rate), int(LONGEST_S * rate)
     size = int(_TEMPLATE_S * rate)
     if samples.size < size + longest:
@@ -62,10 +70,17 @@ def find_pitch(samples: Samples, rate: int) -> Pitch:
 
 
 def shorten(pcm: Pcm, rate: int, *, alike: float = 0.85) -> Pcm | None:
-    """`pcm` (shape ``[n]``) without one of its periods, 5 to 15 ms less; None where it would be heard.
+    """Take one period, 5 to 15 ms, out of a sound.
 
-    It is not heard in what is quiet, nor where two periods resemble each other by `alike`. Both ends
-    stay as they are. Needs 35 ms, and returns None for less.
+    This is not heard in quiet sound, nor where two periods resemble each other. Both ends stay as they are.
+
+    Args:
+        pcm: int16 of shape ``[n]``.
+        rate: sample rate in Hz.
+        alike: the correlation of two periods from which on they count as resembling, 0 to 1.
+
+    Returns:
+        The shorter sound, or None if it would be heard or `pcm` is shorter than 35 ms.
     """
     if pcm.size < int((_TEMPLATE_S + LONGEST_S) * rate):
         return None
@@ -83,11 +98,14 @@ def shorten(pcm: Pcm, rate: int, *, alike: float = 0.85) -> Pcm | None:
 
 
 class Concealer:
-    """Follows one voice at `rate` Hz, and goes on in its place where something is missing.
+    """Follows one voice, and replaces what is missing of it.
 
-    Everything that is played passes `heard` or comes from `conceal`, in the order in which it is played.
-    Behind the fading voice there is noise at the level of the line's own background, because a line
-    that falls silent altogether sounds as if it were dead.
+    All sound that is played must go through `passed` or `heard`, or come from `conceal` or `silence`, in the
+    order in which it is played. When the voice has faded out there is noise at the level of the call's own
+    background, because complete silence sounds like a call that was cut off.
+
+    Args:
+        rate: sample rate in Hz.
     """
 
     def __init__(self, *, rate: int) -> None:
@@ -100,22 +118,29 @@ class Concealer:
         self._made = 0  # samples made since the voice was last heard
         self._floor = 0.0
         self._floor_known = False
-        self._dice = np.random.default_rng(0)
+        self._rng = np.random.default_rng(0)
         self._unseen: list[bytes] = []  # what was played last, and not looked at yet
 
     @property
     def concealing(self) -> bool:
-        """Whether what was played last was made here."""
+        """Whether the sound that was played last came from `conceal`."""
         return self._cycle is not None
 
     def passed(self, pcm: bytes) -> None:
-        """Sound that arrived and is played as it is: the same as `heard`, for where nothing was missing before."""
+        """Take sound that arrived and is played as it is, where nothing was missing before: PCM16 mono.
+
+        Cheaper than `heard`, which is for the sound behind a gap.
+        """
         self._unseen.append(pcm)
         if len(self._unseen) >= _UNSEEN:
             self._look()
 
     def heard(self, pcm: Pcm) -> Pcm:
-        """Sound that arrived. Behind a gap its beginning is blended with what stood in for it."""
+        """Take sound that arrived, int16 of shape ``[n]``.
+
+        Returns:
+            The sound to play. Behind a gap its beginning is blended with what was made up for the gap.
+        """
         self._look()
         samples = pcm.astype(np.float32)
         self._follow_floor(_rms(samples))
@@ -132,7 +157,7 @@ class Concealer:
         return _pcm(samples)
 
     def conceal(self, samples: int) -> Pcm:
-        """So many samples in the place of what did not arrive."""
+        """Make up this many samples in the place of sound that did not arrive: int16 of shape ``[samples]``."""
         self._look()
         if self._cycle is None:
             self._begin()
@@ -141,7 +166,7 @@ class Concealer:
         return _pcm(made)
 
     def silence(self, samples: int) -> Pcm:
-        """So many samples of the line's background, for a pause in which nothing was sent."""
+        """Make this many samples of background noise, for a pause in which nothing was sent."""
         self._look()
         made = self._noise(samples)
         self._cycle = None
@@ -149,7 +174,7 @@ class Concealer:
         return _pcm(made)
 
     def forget(self) -> None:
-        """Another voice begins: what came before says nothing about it."""
+        """Forget the voice: another one begins."""
         self._unseen.clear()
         self._recent.clear()
         self._recent_size = 0
@@ -157,7 +182,7 @@ class Concealer:
         self._floor_known = False
 
     def _look(self) -> None:
-        """Catch up with what has `passed`."""
+        """Analyse the sound that has `passed` and was not analysed yet."""
         unseen, self._unseen = self._unseen, []
         if not unseen:
             return
@@ -212,7 +237,7 @@ class Concealer:
         if not self._floor_known or self._floor < 1.0:
             return np.zeros(size, np.float32)
         level = min(self._floor, _LOUDEST_FLOOR_RMS)
-        return self._dice.standard_normal(size, np.float32) * np.float32(level)
+        return self._rng.standard_normal(size, np.float32) * np.float32(level)
 
     def _follow_floor(self, level: float) -> None:
         if not self._floor_known or level < self._floor:

@@ -1,15 +1,15 @@
-"""The jitter buffer: packets come in when the network pleases, and leave 20 ms at a time, in order.
+"""The jitter buffer: packets come in as the network delivers them, and leave 20 ms at a time, in order.
 
-It waits just long enough for the late ones: how long follows from how late packets have been of late.
-What has not come in time is concealed; what comes too late, or twice, is dropped; a delay that is no
-longer needed is taken out of the speech again, where nobody hears it.
+It waits just long enough for late packets: the delay follows from how late the recent packets were.
+A packet that has not come in time is concealed; one that comes too late, or twice, is dropped. A delay that
+is no longer needed is taken out of the speech again, where nobody hears it.
 
-Sound stays bytes on its way through, as long as nothing is to be done to it: forty calls are two
-thousand packets a second, and an array for each costs more than all else here.
+Audio stays `bytes` as long as it is not changed: forty calls are two thousand packets a second, and an
+array for each would cost more than everything else here.
 
-It knows neither sockets nor timers. Whoever owns it calls `add` when a packet arrives and `take` every
-20 ms, both with `now` in seconds of one clock. It stands on the audio floor because the legs that take
-calls over RTP and the harness that impairs them use the same one.
+It has neither sockets nor timers. Its owner calls `add` when a packet arrives and `take` every 20 ms, both
+with `now` in seconds of one clock. It stands on the audio floor because the legs that take calls over RTP
+and the simulated network of the tests use the same one.
 
 Source: RFC 3550, appendices A.1 (sequence numbers), A.3 (loss) and A.8 (jitter).
 """
@@ -30,8 +30,8 @@ from piopiy_pipeline.audio.frame import FRAME_S, frame_samples
 
 __all__ = ["JitterBuffer", "JitterStats", "MediaPacket", "Taken"]
 
-_WINDOW = 500  # packets, 10 s: so far back goes the memory of how late they come
-_COVERED = 0.98  # of the packets are to come in time
+_WINDOW = 500  # packets (10 s) whose lateness is remembered
+_COVERED = 0.98  # the share of the packets that the delay is to cover
 _MARGIN_S = 0.005
 _MAX_DROPOUT, _MAX_MISORDER = 3000, 100  # RFC 3550, A.1
 _REMEMBERED = (1 << _MAX_MISORDER) - 1
@@ -40,18 +40,18 @@ _SHORTEN_EVERY_S = 0.1
 
 
 class MediaPacket(NamedTuple):
-    """One packet of a voice, decoded: `pcm` is PCM16 little-endian mono, of any length up to 120 ms.
-
-    `sequence` counts packets modulo 2^16 and `timestamp` samples modulo 2^32, as in RTP.
-    """
+    """One packet of a voice, decoded."""
 
     sequence: int
+    """Counts packets modulo 2^16, as in RTP."""
     timestamp: int
+    """Counts samples modulo 2^32, as in RTP."""
     pcm: bytes
+    """PCM16 little-endian mono, of any length up to 120 ms."""
 
 
 class Taken(NamedTuple):
-    """The next 20 ms, and what they are: the caller's, made up in part or as a whole, or a pause."""
+    """The next 20 ms as PCM16 mono: the caller's voice, in part or wholly concealed, or a pause."""
 
     pcm: bytes
     kind: Literal["voice", "concealed", "silence"]
@@ -68,6 +68,7 @@ class JitterStats:
     late: int
     """Packets that arrived when their time was over, and were dropped."""
     duplicate: int
+    """Packets that arrived a second time."""
     reordered: int
     """Packets that arrived behind one that was sent later."""
     dropped: int
@@ -75,13 +76,13 @@ class JitterStats:
     restarts: int
     """How often another stream began in the place of the one before."""
     concealed_s: float
-    """Sound that was made up."""
+    """How much sound was made up."""
     shortened_s: float
-    """Sound that was taken out, to get rid of delay."""
+    """How much sound was taken out, to shorten the delay."""
     delay_s: float
-    """How much later than the fastest packet sound leaves the buffer."""
+    """How much later than with the fastest packet the sound leaves the buffer."""
     target_s: float
-    """How much later it would have to be."""
+    """What that delay is to become."""
     jitter_s: float
     """Interarrival jitter, RFC 3550 A.8."""
 
@@ -94,10 +95,16 @@ class _Queued(NamedTuple):
 
 
 class JitterBuffer:
-    """The incoming voice of one call, at `rate` Hz.
+    """The incoming voice of one call.
 
-    `initial_ms` is the delay to begin with, `min_ms` and `max_ms` bound what it becomes. More than
-    `max_ms` of sound never waits: the oldest is dropped.
+    Args:
+        rate: sample rate in Hz.
+        initial_ms: the delay to begin with.
+        min_ms: the shortest delay.
+        max_ms: the longest delay. More sound than this never waits: the oldest is dropped.
+
+    Raises:
+        ValueError: the three delays are not in order.
     """
 
     def __init__(
@@ -139,7 +146,14 @@ class JitterBuffer:
     # ------------------------------------------------------------------ in
 
     def add(self, packet: MediaPacket, now: float) -> Literal["queued", "late", "duplicate", "dropped"]:
-        """A packet has arrived; what became of it. Raises `ValueError` for audio that is no whole samples."""
+        """Take a packet that has arrived at `now`.
+
+        Returns:
+            What became of it.
+
+        Raises:
+            ValueError: its audio ends in the middle of a sample, is empty, or is longer than 120 ms.
+        """
         pcm = packet.pcm
         size = len(pcm) // 2
         if len(pcm) % 2 or not 0 < size <= self._longest:
@@ -198,7 +212,7 @@ class JitterBuffer:
         self._begin_stream()
 
     def _see(self, ahead: int) -> bool:
-        """Whether the packet with this number, counted from the newest one's, is here for the first time."""
+        """Note a packet by its number, counted from the newest one's. False if it was here before."""
         if ahead > 0:
             self._seen = (self._seen << ahead | 1) & _REMEMBERED
         else:
@@ -232,14 +246,14 @@ class JitterBuffer:
 
     @property
     def supplied(self) -> bool:
-        """Whether the next 20 ms are here, and nothing is missing in them."""
+        """Whether the next 20 ms have arrived, with nothing missing."""
         due, queue = self._due, self._queue
         if due is None or not queue or queue[0].timestamp > due:
             return False
         return queue[0].end - due + len(self._ready) // 2 >= self._frame
 
     def take(self, now: float) -> Taken:
-        """The next 20 ms."""
+        """Take the next 20 ms, which are due at `now`."""
         if self._due is None and not self._begin(now):
             return Taken(_bytes(self._concealer.silence(self._frame)), "silence")
         kind: Literal["voice", "concealed", "silence"] = "voice"
@@ -341,7 +355,7 @@ class JitterBuffer:
         return min(max(late + _MARGIN_S, self._min_s), self._max_s)
 
     def stats(self, now: float) -> JitterStats:
-        """Everything counted so far."""
+        """What has happened so far, as of `now`."""
         expected = self._expected_before
         if self._newest is not None:
             expected += self._newest_sequence - self._first_sequence + 1
@@ -367,7 +381,7 @@ def _signed_16(difference: int) -> int:
 
 
 def _signed_32(difference: int) -> int:
-    """The same of 32 bits."""
+    """The difference of two numbers that wrap at 32 bits, as the shorter way round."""
     return (difference + 0x80000000 & 0xFFFFFFFF) - 0x80000000
 
 

@@ -1,9 +1,9 @@
 """Resampling of live audio, a piece at a time, without holding any of it back.
 
-A live call has to hear twenty milliseconds out for twenty milliseconds in. soxr's streams, which are
-the choice for recordings, work in blocks: 8 to 16 kHz at its medium quality lets nothing out for
-115 ms. So this is a plain polyphase FIR filter (windowed sinc, Kaiser) as one matrix product a
-piece; its delay is the filter's own, 1.5 to 3 ms, and a piece of 20 ms costs some 20 µs.
+A live call needs 20 ms of output for 20 ms of input. soxr's streams, which are the choice for recordings,
+work in blocks: from 8 to 16 kHz at its medium quality, nothing comes out for the first 115 ms. So this is a
+polyphase FIR filter (windowed sinc, Kaiser) as one matrix product for each piece; its delay is the filter's
+own, 1.5 to 3 ms, and a piece of 20 ms costs about 20 µs.
 
 Source: Crochiere and Rabiner, Multirate Digital Signal Processing, 1983, chapter 4; Kaiser's
 formulas for the window as in Oppenheim and Schafer, Discrete-Time Signal Processing, section 7.5.
@@ -26,11 +26,15 @@ _MAX_PHASES = 1000
 
 
 class Resampler:
-    """A stateful stream from `rate_in` to `rate_out`: PCM16 little-endian mono bytes in and out.
+    """One stream of PCM16 little-endian mono. With equal rates it passes the bytes through.
 
-    With equal rates it passes the bytes through. Raises `ValueError` for rates whose ratio is not
-    made of small numbers (44,100 to 16,000 Hz is fine; 16,001 to 16,000 is not), and for a piece
-    that cuts a sample in two.
+    Args:
+        rate_in: sample rate of the input in Hz.
+        rate_out: sample rate of the output in Hz.
+
+    Raises:
+        ValueError: a rate is not positive, or the ratio of the two is not made of small numbers (44,100
+            to 16,000 Hz is; 16,001 to 16,000 Hz is not).
     """
 
     def __init__(self, rate_in: int, rate_out: int) -> None:
@@ -54,15 +58,19 @@ class Resampler:
 
     @property
     def delay_s(self) -> float:
-        """By how much what comes out lags behind what went in."""
+        """How many seconds the output lags behind the input."""
         return self._half / self.rate_in
 
     def reset(self) -> None:
-        """Forget what came before: the next piece begins a new stretch of sound."""
+        """Forget what came before: the next piece begins a new stretch of audio."""
         self._pending: NDArray[np.float32] = np.zeros(2 * self._half, dtype=np.float32)
 
     def process(self, pcm: bytes) -> bytes:
-        """The next piece. Pieces of a whole number of milliseconds come out at their exact length."""
+        """Resample the next piece. One of a whole number of milliseconds comes out at its exact length.
+
+        Raises:
+            ValueError: `pcm` ends in the middle of a sample.
+        """
         if len(pcm) % 2:
             raise ValueError(f"{len(pcm)} bytes are no whole number of 16-bit samples")
         if self._matrix is None:
@@ -83,7 +91,7 @@ class Resampler:
         return samples.astype("<i2").tobytes()
 
     def flush(self) -> bytes:
-        """The end of a stretch: what the filter's delay still holds. The next piece begins a new one."""
+        """End a stretch of audio: return what the filter still holds. The next piece begins a new stretch."""
         if self._matrix is None:
             return b""
         unfinished = (len(self._pending) - 2 * self._half) % self._step
@@ -100,7 +108,7 @@ def resampler_between(rate_in: int, rate_out: int) -> Resampler | None:
 
 @lru_cache(maxsize=64)
 def _matrix(step: int, phases: int, half: int) -> NDArray[np.float32]:
-    """[inputs a block needs, outputs it makes]: the filter once for each output, shifted to its place.
+    """The filter once for each output, shifted to its place: shape ``[inputs, outputs]`` of a block.
 
     Output `k` of a block lies at `half + k * step / phases` of the block's inputs.
     """

@@ -1,7 +1,7 @@
 """Where in a recording somebody speaks, by its energy alone.
 
-Latencies are measured from the last sample of speech, and a recording rarely ends with it. This is
-for recordings, which can be looked at as a whole; whoever listens live wants the VAD.
+Latencies are measured from the last sample of speech, and a recording rarely ends with it. This is for
+recordings, which are analysed as a whole; live audio needs the VAD.
 """
 
 from __future__ import annotations
@@ -32,10 +32,17 @@ class SpeechBounds(NamedTuple):
 
 
 def speech_bounds(pcm: NDArray[np.int16], rate: int) -> SpeechBounds | None:
-    """Where speech begins and ends in mono `pcm` of shape ``[samples]`` at `rate` Hz, to 5 ms.
+    """Find where speech begins and ends in a recording, to 5 ms.
 
-    Speech is what lies within 36 dB of the loudest 5 ms and stands 9 dB out of the recording's own
-    noise; bursts shorter than 20 ms are clicks. None when there is none.
+    Speech is within 36 dB of the loudest 5 ms and 9 dB above the recording's own noise; bursts shorter than
+    20 ms are clicks.
+
+    Args:
+        pcm: int16 mono of shape ``[samples]``.
+        rate: sample rate in Hz.
+
+    Returns:
+        The bounds, or None if there is no speech.
     """
     size = max(1, int(rate * _WINDOW_S))
     count = -(-pcm.size // size)

@@ -1,7 +1,7 @@
-"""What a line sounds like while nobody speaks: ringing at the other end, and on hold.
+"""Call progress tones: ringback, and the sound of a call on hold.
 
 Source: ITU-T E.180 (ringback 425 Hz, 1 s on and 4 s off, as in most of Europe and Asia); on hold, two
-short soft notes every 5 s, so that the caller knows that the line is alive.
+short soft notes every 5 s, so that the caller knows that the call goes on.
 """
 
 from __future__ import annotations
@@ -25,14 +25,19 @@ _NOTES: dict[ToneName, list[tuple[float, float, float, float]]] = {  # start and
 
 
 class Tone:
-    """A tone that repeats: 20 ms frames at `rate` Hz, PCM16 little-endian mono, without end."""
+    """A tone that repeats without end, in frames of 20 ms.
+
+    Args:
+        name: which tone.
+        rate: sample rate in Hz.
+    """
 
     def __init__(self, name: ToneName, rate: int) -> None:
         self._frames = _period(name, rate)
         self._at = 0
 
     def frame(self) -> bytes:
-        """The next 20 ms."""
+        """The next 20 ms: PCM16 little-endian mono."""
         frame = self._frames[self._at]
         self._at = (self._at + 1) % len(self._frames)
         return frame

@@ -1,8 +1,9 @@
-"""Keys as words: what a caller types on their telephone becomes a turn of the conversation.
+"""What a caller types on their telephone becomes a turn of the conversation.
 
-It stands behind the STT, where transcripts come from. The keys of one entry are gathered until the
-terminator or a pause, and go on as one transcript. pipecat's `DTMFAggregator` does the like; this one
-leaves the terminator out of the text, can do without one, and cuts the bot off only where callers may.
+The stage stands behind the STT, where transcripts come from. The keys of one entry are gathered until the
+terminator or a pause, and are pushed as one transcript. It differs from pipecat's `DTMFAggregator`: the
+terminator is not part of the text, there need not be one, and the bot is interrupted only if callers may
+interrupt it.
 """
 
 from __future__ import annotations
@@ -16,13 +17,18 @@ from pipecat.utils.time import time_now_iso8601
 __all__ = ["KeyEntry", "KeysToText"]
 
 MAX_KEYS = 64
-"""An entry that is longer goes on in parts."""
+"""A longer entry is pushed in parts."""
 
 
 class KeyEntry:
-    """Gathers the keys of one entry; without I/O. All times are seconds of one clock.
+    """Gathers the keys of one entry. No I/O: times are in seconds of one clock.
 
-    `terminator` ends an entry at once (None: nothing does), and `timeout_s` without a key does, too.
+    Args:
+        terminator: the key that ends an entry at once; None if there is none.
+        timeout_s: so many seconds without a key end an entry as well.
+
+    Raises:
+        ValueError: the terminator is not one key of ``0-9*#``, or the timeout is not positive.
     """
 
     def __init__(self, *, terminator: str | None = "#", timeout_s: float = 2.0) -> None:
@@ -42,7 +48,11 @@ class KeyEntry:
         return bool(self._keys)
 
     def press(self, key: str, now: float) -> str | None:
-        """A key was pressed. Returns the entry that it completes: the terminator alone is one."""
+        """Take a key.
+
+        Returns:
+            The entry that it completes, or None. The terminator alone is an entry, too.
+        """
         if key == self._terminator:
             return self.take() or key
         self._keys += key
@@ -50,19 +60,26 @@ class KeyEntry:
         return self.take() if len(self._keys) >= MAX_KEYS else None
 
     def tick(self, now: float) -> str | None:
-        """Call at `deadline`. Returns the entry that is complete because nothing followed."""
+        """Call at `deadline`. Returns the entry that is complete because no key has followed, or None."""
         return self.take() if self.deadline is not None and now >= self.deadline else None
 
     def take(self) -> str:
-        """What there is of an entry, which is over with that."""
+        """Return the keys of the entry so far, and begin another entry."""
         keys, self._keys, self.deadline = self._keys, "", None
         return keys
 
 
 class KeysToText(FrameProcessor):
-    """Makes a finalized `TranscriptionFrame` of each entry: `prefix`, and the keys.
+    """Makes a finalized `TranscriptionFrame` of each entry. The keys' own frames pass.
 
-    The keys' own frames pass. With `interrupts` the first key of an entry cuts the bot off.
+    Args:
+        terminator: the key that ends an entry at once; None if there is none.
+        timeout_s: so many seconds without a key end an entry as well.
+        prefix: stands before the keys in the text.
+        interrupts: whether the first key of an entry interrupts the bot.
+
+    Raises:
+        ValueError: as `KeyEntry`.
     """
 
     def __init__(
@@ -89,7 +106,7 @@ class KeysToText(FrameProcessor):
             await self._press(frame.button.value)
 
     async def cleanup(self) -> None:
-        """Nothing is waited for any more."""
+        """Drop the entry that is under way."""
         await super().cleanup()
         await self._halt()
 
@@ -98,19 +115,19 @@ class KeysToText(FrameProcessor):
             await self.broadcast_interruption()
         entry = self._entry.press(key, self._now())
         if entry:
-            await self._tell(entry)
+            await self._push_entry(entry)
         elif self._waiter is None:
             self._waiter = self.create_task(self._wait(), "keys::timeout")
 
     async def _wait(self) -> None:
-        """Until the entry is complete: keys that come meanwhile move its deadline."""
+        """Wait until the entry is complete. Keys that come meanwhile move its deadline."""
         while (deadline := self._entry.deadline) is not None:
             await asyncio.sleep(max(0.0, deadline - self._now()))
             if entry := self._entry.tick(self._now()):
-                await self._tell(entry)
+                await self._push_entry(entry)
         self._waiter = None
 
-    async def _tell(self, entry: str) -> None:
+    async def _push_entry(self, entry: str) -> None:
         await self.push_frame(
             TranscriptionFrame(f"{self._prefix}{entry}", "", time_now_iso8601(), finalized=True)
         )

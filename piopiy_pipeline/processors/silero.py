@@ -1,9 +1,9 @@
 """The Silero VAD model as an ONNX file: where it is found, and how a batch of windows is scored with it.
 
-One session a process serves every call, because each further one costs megabytes and tens of
-milliseconds; therefore everything a call must remember (the recurrent state, the samples that are
-prepended to the next window) is passed in and handed back, and nothing is kept here. The
-`silero-vad` package is looked up but never imported: importing it requires torch.
+One session serves all calls of a process, because each further one costs megabytes and tens of
+milliseconds. So nothing of a call is kept here: its recurrent state and the samples that are prepended to
+its next window are passed in and returned. The `silero-vad` package is looked up but never imported:
+importing it requires torch.
 
 The layout of the inputs follows pipecat's `SileroOnnxModel` (`pipecat/audio/vad/silero.py`), and
 the probabilities are the same to the bit, at any batch size.
@@ -46,20 +46,25 @@ class WindowShape:
     """How much audio one score is about, at one sample rate. Both rates have windows of 32 ms."""
 
     sample_rate: int
+    """In Hz."""
     samples: int
+    """New samples of a window."""
     context: int
     """Samples of the window before, which the model expects in front of the new ones."""
 
     @property
     def seconds(self) -> float:
+        """How long a window lasts."""
         return self.samples / self.sample_rate
 
     @property
     def window_bytes(self) -> int:
+        """Bytes of PCM16 in a window."""
         return self.samples * 2
 
     @property
     def context_bytes(self) -> int:
+        """Bytes of PCM16 in the context."""
         return self.context * 2
 
 
@@ -68,7 +73,11 @@ SAMPLE_RATES = tuple(sorted(_SHAPES))
 
 
 def window_shape(sample_rate: int) -> WindowShape:
-    """The window of this rate. Raises `ValueError` for a rate that the model was not trained on."""
+    """The window of a sample rate in Hz.
+
+    Raises:
+        ValueError: the model was not trained on this rate.
+    """
     shape = _SHAPES.get(sample_rate)
     if shape is None:
         raise ValueError(
@@ -79,9 +88,12 @@ def window_shape(sample_rate: int) -> WindowShape:
 
 
 def find_model() -> Path:
-    """The model of an installed `silero-vad`, else the same file inside pipecat-ai.
+    """The path of the model in an installed `silero-vad`, or else of the same file inside pipecat-ai.
 
-    Raises `ModelMissing` when neither has it. Imports neither package.
+    Neither package is imported.
+
+    Raises:
+        ModelMissing: neither package contains the model.
     """
     looked: list[str] = []
     for package, folder in _PLACES:
@@ -98,11 +110,14 @@ def find_model() -> Path:
 
 
 class SileroModel:
-    """One onnxruntime session (one thread of its own work, CPU) that scores batches at either rate.
+    """One onnxruntime session, on one CPU thread, that scores batches at either rate.
 
-    `score` is a pure function of its arguments and may be called from any thread. Digital silence is
-    what a muted caller, many gateways and most of a simulation send; the model's answers to a run of it
-    from a fresh state on are always the same ones, so they are asked for once and remembered.
+    `score` is a pure function of its arguments and may be called from any thread. A muted caller, many
+    gateways and most of a simulation send digital silence. The model's answers to a run of silence from a
+    fresh state on are always the same, so they are computed once and remembered.
+
+    Args:
+        path: of the ONNX file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -126,9 +141,14 @@ class SileroModel:
     ) -> tuple[list[float], list[float], FloatArray]:
         """Score one window of each of n streams.
 
-        `audio` has, for each stream in turn, its context and its window (PCM16 little-endian mono,
-        so 2n pieces); `states` has n arrays `[2, 1, 128]`. Returns n speech probabilities, n mean
-        powers of the window (1.0 is a full-scale square wave), and the states after it, `[2, n, 128]`.
+        Args:
+            shape: of the windows, which all have the same rate.
+            audio: 2n pieces of PCM16 little-endian mono: for each stream its context, then its window.
+            states: n recurrent states of shape ``[2, 1, 128]``.
+
+        Returns:
+            n speech probabilities; n mean powers of the window, where 1.0 is a full-scale square wave; and
+            the states after it, of shape ``[2, n, 128]``.
         """
         silence = self._silence[shape.sample_rate]
         known = [silence.answer(audio[2 * i], audio[2 * i + 1], state) for i, state in enumerate(states)]
@@ -152,7 +172,7 @@ class SileroModel:
     def _score(
         self, shape: WindowShape, audio: Sequence[bytes], states: Sequence[FloatArray]
     ) -> tuple[list[float], list[float], FloatArray]:
-        """Ask the model."""
+        """Run the model."""
         count = len(states)
         samples = np.frombuffer(b"".join(audio), dtype="<i2").reshape(count, shape.context + shape.samples)
         signal = samples.astype(np.float32)
@@ -181,13 +201,13 @@ class _Silence:
         self._states = {SileroModel.fresh_state().tobytes()}  # those that silence from the beginning leads to
 
     def answer(self, context: bytes, window: bytes, state: FloatArray) -> _Answer | None:
-        """What the model says of this window, if it is known."""
+        """The model's answer to this window, or None if it is not known."""
         if window != self._window or context != self._context:
             return None
         return self._answers.get(state.tobytes())
 
     def learn(self, context: bytes, window: bytes, state: FloatArray, answer: _Answer) -> None:
-        """Remember what the model said of this window, if it may come again."""
+        """Remember the model's answer to this window, if the same may come again."""
         if window != self._window or context != self._context or len(self._answers) >= self.STEPS:
             return
         before = state.tobytes()
@@ -206,7 +226,14 @@ _loading = threading.Lock()
 
 
 def load_model(path: Path | None = None) -> SileroModel:
-    """The process's one session for this file (default: `find_model()`). The first call takes about 30 ms."""
+    """The process's one model for a file. The first call takes about 30 ms.
+
+    Args:
+        path: of the ONNX file; the default is `find_model()`.
+
+    Raises:
+        ModelMissing: no installed package contains the model.
+    """
     path = path or find_model()
     with _loading:
         model = _models.get(path)

@@ -89,19 +89,19 @@ class VadStage(FrameProcessor, SampleSink):
         self._idle_timer: asyncio.TimerHandle | None = None
         self._events: deque[VadEvent | BaseException] = deque()
         self._wake = asyncio.Event()
-        self._teller: asyncio.Task[None] | None = None
+        self._event_task: asyncio.Task[None] | None = None
         self._in_trouble = False
         self._refused_audio = False
         self._flush_transport: Callable[[], Awaitable[None]] | None = None
 
     @property
     def settings(self) -> VadSettings:
-        """What is in force now."""
+        """The settings that are in force."""
         return self._vad_settings
 
     @property
     def speaking(self) -> bool:
-        """Is the caller speaking, as far as the audio scored until now says?"""
+        """Whether the caller is speaking, by the audio that was scored until now."""
         return self._segmenter is not None and self._segmenter.speaking
 
     # -- audio in
@@ -111,7 +111,7 @@ class VadStage(FrameProcessor, SampleSink):
         self._flush_transport = flush
 
     def feed(self, pcm: bytes) -> None:
-        """Take any number of samples, PCM16 mono at the pipeline's input rate. Ignored before the start."""
+        """Score samples: PCM16 little-endian mono at the pipeline's input rate. Ignored before the start."""
         if self._stream is not None and self._loop is not None:
             self._last_audio = self._loop.time()
             self._stream.feed(pcm)
@@ -185,7 +185,7 @@ class VadStage(FrameProcessor, SampleSink):
                 self,
                 measure_volume=bool(self._vad_settings.min_volume),
             )
-            self._teller = self.create_task(self._tell(), "vad")
+            self._event_task = self.create_task(self._push_events(), "vad")
         await self._announce_params()
 
     async def _stop_listening(self) -> None:
@@ -194,11 +194,11 @@ class VadStage(FrameProcessor, SampleSink):
             stream.close()
         self._watch_idle(False)
         self._events.clear()
-        teller, self._teller = self._teller, None
-        if teller is asyncio.current_task():
+        task, self._event_task = self._event_task, None
+        if task is asyncio.current_task():
             self._wake.set()  # the end reached us through a frame of our own: it ends by itself
-        elif teller is not None:
-            await self.cancel_task(teller)
+        elif task is not None:
+            await self.cancel_task(task)
 
     async def _apply(self, params: VADParams) -> None:
         # pipecat's parameters cannot say "no loudness gate": a gate nobody asked for is left out.
@@ -219,7 +219,7 @@ class VadStage(FrameProcessor, SampleSink):
         values["min_volume"] = values["min_volume"] or 0.0
         await self.broadcast_frame(SpeechControlParamsFrame, vad_params=VADParams(**values))
 
-    # -- what the engine says (`VadListener`), on the loop
+    # -- called by the engine (`VadListener`), on the loop
 
     @property
     def quiet(self) -> bool:
@@ -255,14 +255,14 @@ class VadStage(FrameProcessor, SampleSink):
         events.append(event)
         self._wake.set()
 
-    async def _tell(self) -> None:
+    async def _push_events(self) -> None:
         while self._stream is not None:
             await self._wake.wait()
             self._wake.clear()
             while self._events:
-                await self._say(self._events.popleft())
+                await self._push_event(self._events.popleft())
 
-    async def _say(self, event: VadEvent | BaseException) -> None:
+    async def _push_event(self, event: VadEvent | BaseException) -> None:
         if event is VadEvent.STARTED:
             logger.debug(f"{self}: user started speaking")
             await self.broadcast_frame(VADUserStartedSpeakingFrame, start_secs=self._vad_settings.start_secs)
@@ -314,11 +314,16 @@ class VadStage(FrameProcessor, SampleSink):
 
 
 def make_vad(vad: bool | Mapping[str, Any] | VADAnalyzer | None) -> FrameProcessor | None:
-    """The VAD stage for what an author wrote.
+    """Make the VAD stage that an author asks for.
 
-    True: `VadStage` with its defaults. False or None: no stage. A mapping: `confidence, start_secs,
-    stop_secs, min_volume`, each optional. An analyzer: pipecat's `VADProcessor` around it. Raises
-    `ValueError` for an unknown key or a value out of range, `TypeError` for anything else.
+    Args:
+        vad: True for a `VadStage` with its defaults; False or None for no stage; a mapping of
+            `confidence, start_secs, stop_secs, min_volume`, each optional, for a `VadStage` with these
+            settings; an analyzer for pipecat's `VADProcessor` around it.
+
+    Raises:
+        ValueError: an unknown key, or a value out of range.
+        TypeError: something else.
     """
     if vad is None or vad is False:
         return None

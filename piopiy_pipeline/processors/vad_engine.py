@@ -1,13 +1,13 @@
 """One engine scores the windows of every call in the process, many at a time.
 
-A window alone costs more than twice what it costs in a batch of eight, and a thread a call costs
-more than the model. So windows are gathered for a few milliseconds on a loop timer and go through
-one `offload.Lane` together; a batch's results are delivered on the loop that fed it. Nothing here
-sleeps in a thread, so a virtual clock holds.
+A window alone costs more than twice what it costs in a batch of eight, and a thread for each call costs
+more than the model. So windows are gathered for a few milliseconds on a loop timer and go through one
+`offload.Lane` together. The results of a batch are delivered on the loop that fed it. Nothing here sleeps
+in a thread, so a virtual clock works.
 
-What a call remembers between windows is the stream's, never the worker's: a batch carries copies in
-and hands new states back, and one batch a loop and rate is under way at a time. Hence a stream can
-close at any moment, and an error in one batch leaves every other as it was.
+The stream keeps what a call must remember between windows, and the worker keeps nothing: a batch takes
+copies in and gives new states back, and each loop and rate has at most one batch under way. So a stream
+can be closed at any moment, and an error in one batch changes nothing in the others.
 """
 
 from __future__ import annotations
@@ -51,14 +51,20 @@ _RESET_LOW_WINDOWS = 5
 
 
 class VadListener(Protocol):
-    """Whoever follows a stream. Called on the stream's loop, in the context in which it was opened."""
+    """Receives the scores of a stream, on the stream's loop and in the context in which it was opened."""
 
     @property
     def quiet(self) -> bool:
-        """No speech and no beginning of it: only then may the model's state be cleared."""
+        """Whether there is no speech and no beginning of it: only then may the model's state be cleared."""
 
     def on_window(self, probability: float, power: float, volume: float | None) -> None:
-        """One window in order: speech probability, mean power (1.0 at full scale), volume where measured."""
+        """A window was scored, in order.
+
+        Args:
+            probability: of speech, 0 to 1.
+            power: mean power, 1.0 at full scale.
+            volume: smoothed loudness, 0 to 1; None where it is not measured.
+        """
 
     def on_error(self, error: BaseException) -> None:
         """A window of this stream could not be scored; the stream goes on with the next."""
@@ -70,8 +76,15 @@ _Scores = tuple[list[float], list[float], FloatArray, list[float | None]]
 class VadEngine:
     """Scores the streams of all calls, on any number of event loops, with one model and one worker thread.
 
-    The model is loaded by the worker at the first batch, or ahead of time by `load()`. Raises
-    `ModelMissing` when constructed where there is no model.
+    The model is loaded by the worker at the first batch, or ahead of time by `load()`.
+
+    Args:
+        gather_s: how many seconds a window waits for those of other calls.
+        model_path: of the ONNX file; the default is `find_model()`.
+        load: reads the model.
+
+    Raises:
+        ModelMissing: there is no model.
     """
 
     def __init__(
@@ -90,6 +103,7 @@ class VadEngine:
 
     @property
     def closed(self) -> bool:
+        """Whether `close` was called."""
         return self._closed
 
     @property
@@ -107,7 +121,17 @@ class VadEngine:
         await self._lane.run(self._load, self._path)
 
     def open(self, sample_rate: int, listener: VadListener, *, measure_volume: bool = False) -> VadStream:
-        """A stream on the running loop. Raises `ValueError` for a rate that is neither 8000 nor 16000."""
+        """Open a stream on the running loop.
+
+        Args:
+            sample_rate: of its audio, 8000 or 16000 Hz.
+            listener: receives its scores.
+            measure_volume: whether to measure the smoothed loudness, too.
+
+        Raises:
+            ValueError: another sample rate.
+            RuntimeError: the engine was closed.
+        """
         if self._closed:
             raise RuntimeError("this VAD engine has been closed")
         shape = window_shape(sample_rate)
@@ -120,7 +144,7 @@ class VadEngine:
         return VadStream(batcher, shape, listener, measure_volume=measure_volume)
 
     def close(self) -> None:
-        """Close the streams that are still open, and let go of the worker. Call it on the streams' loop."""
+        """Close the streams that are still open, and end the worker. To be called on the streams' loop."""
         self._closed = True
         for batcher in list(self._batchers.values()):
             for stream in list(batcher.streams):
@@ -131,7 +155,7 @@ class VadEngine:
         return self._lane.submit(self._score, batch)
 
     def _score(self, batch: _Batch) -> _Scores:
-        """In the worker."""
+        """Score a batch. Called in the worker."""
         probabilities, powers, states = self._load(self._path).score(batch.shape, batch.audio, batch.states)
         windows = batch.audio[1::2]
         volumes = [
@@ -145,7 +169,7 @@ class VadEngine:
 
 
 class VadStream:
-    """One call's audio on its way through the engine. Use it on the loop that opened it."""
+    """One call's audio on its way through the engine. To be used on the loop that opened it."""
 
     def __init__(
         self, batcher: _Batcher, shape: WindowShape, listener: VadListener, *, measure_volume: bool
@@ -167,13 +191,13 @@ class VadStream:
         batcher.streams.add(self)
 
     def feed(self, pcm: bytes) -> None:
-        """Take any amount of PCM16 mono at the stream's rate. Returns at once; the listener is told."""
+        """Take any amount of PCM16 mono at the stream's rate. The listener is called later, with the scores."""
         if self._closed:
             return
         buffer, size = self._buffer, self.shape.window_bytes
         buffer += pcm
         while len(buffer) >= size:
-            self._wait_in_line(bytes(buffer[:size]))
+            self._enqueue(bytes(buffer[:size]))
             del buffer[:size]
 
     @property
@@ -182,21 +206,21 @@ class VadStream:
         return len(self._waiting)
 
     def measure_volume(self, wanted: bool) -> None:
-        """Whether the listener is told the smoothed volume too; that costs more than the model does."""
+        """Measure the smoothed loudness from now on, or stop it. Measuring costs more than the model does."""
         if not wanted:
             self._meter = None
         elif self._meter is None:
             self._meter = LoudnessMeter(self.shape.sample_rate)
 
     def close(self) -> None:
-        """The listener hears nothing more. Idempotent."""
+        """Close the stream: the listener is not called any more. May be called twice."""
         if self._closed:
             return
         self._closed = True
         self._waiting.clear()
         self._batcher.leave(self)
 
-    def _wait_in_line(self, window: bytes) -> None:
+    def _enqueue(self, window: bytes) -> None:
         if len(self._waiting) == self._waiting.maxlen:
             if not self.dropped:
                 logger.warning(
@@ -257,7 +281,7 @@ class _Batcher:
         self.shape = shape
         self.streams: set[VadStream] = set()
         self._engine = engine
-        self._in_line: dict[VadStream, None] = {}
+        self._queue: dict[VadStream, None] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._under_way = 0
         # The timer serves every call, so it must not run in the context of the one that armed it.
@@ -270,12 +294,12 @@ class _Batcher:
 
     def join(self, stream: VadStream) -> None:
         """This stream has a window that waits."""
-        self._in_line[stream] = None
+        self._queue[stream] = None
         self._arm()
 
     def leave(self, stream: VadStream) -> None:
         self.streams.discard(stream)
-        self._in_line.pop(stream, None)
+        self._queue.pop(stream, None)
         if not self.streams:
             self.stop()
             self._engine._retire(self)
@@ -284,7 +308,7 @@ class _Batcher:
         if self._timer:
             self._timer.cancel()
             self._timer = None
-        self._in_line.clear()
+        self._queue.clear()
 
     def _arm(self) -> None:
         if self._timer is None and not self._under_way:
@@ -292,18 +316,18 @@ class _Batcher:
 
     def _send(self) -> None:
         self._timer = None
-        streams = list(self._in_line)[:MAX_BATCH]
+        streams = list(self._queue)[:MAX_BATCH]
         if not streams:
             return
         for stream in streams:
-            del self._in_line[stream]
+            del self._queue[stream]
         batch = _Batch(self.shape, streams)
         self._under_way = len(streams)
         try:
             answer = self._engine._submit(batch)
         except (BlockingIOError, RuntimeError) as error:  # the lane is full, or closed
             self._under_way = 0
-            self._tell(streams, [partial(stream._failed, error) for stream in streams])
+            self._call_listeners(streams, [partial(stream._failed, error) for stream in streams])
             return
         answer.add_done_callback(partial(self._deliver, batch), context=self._context)
 
@@ -313,10 +337,10 @@ class _Batcher:
         if answer.cancelled():  # the engine was closed
             return
         if error := answer.exception():
-            self._tell(streams, [partial(stream._failed, error) for stream in streams])
+            self._call_listeners(streams, [partial(stream._failed, error) for stream in streams])
         else:
             probabilities, powers, states, volumes = answer.result()
-            self._tell(
+            self._call_listeners(
                 streams,
                 [
                     partial(stream._scored, probabilities[i], powers[i], states[:, i : i + 1], volumes[i])
@@ -324,16 +348,16 @@ class _Batcher:
                 ],
             )
         backlog = [stream for stream in streams if stream._waiting]
-        self._in_line.update(dict.fromkeys(backlog))
+        self._queue.update(dict.fromkeys(backlog))
         if backlog and self._timer is None and not self._under_way:
-            self._send()  # who is behind does not wait for company
-        elif self._in_line:
+            self._send()  # a stream that is behind does not wait for windows of others
+        elif self._queue:
             self._arm()
 
-    def _tell(self, streams: list[VadStream], news: list[Callable[[], None]]) -> None:
-        for stream, tell in zip(streams, news, strict=True):
+    def _call_listeners(self, streams: list[VadStream], calls: list[Callable[[], None]]) -> None:
+        for stream, call in zip(streams, calls, strict=True):
             try:
-                stream._context.run(tell)
+                stream._context.run(call)
             except Exception as error:  # noqa: BLE001 - one call's listener must not deprive the others of theirs
                 self.loop.call_exception_handler(
                     {"message": "a VAD listener failed", "exception": error, "listener": stream._listener}
@@ -345,7 +369,7 @@ _sharing = threading.Lock()
 
 
 def shared_engine() -> VadEngine:
-    """The process's engine; made at the first call, and anew after it was closed."""
+    """The process's engine. It is made at the first call, and again after it was closed."""
     global _shared
     with _sharing:
         if _shared is None or _shared.closed:

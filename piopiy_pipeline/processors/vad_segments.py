@@ -1,11 +1,11 @@
 """Where speech begins and ends, from one probability and one level per window: a state machine without I/O.
 
 The rule is pipecat's own (`pipecat/audio/vad/vad_analyzer.py`): speech starts when `start_secs` of
-windows in a row are voiced, and has stopped when `stop_secs` of windows in a row are not. What
-differs is what silences a window that the model believes in. pipecat asks for a smoothed loudness
-over 400 ms, which costs 100-200 ms at every start of speech and prevented nothing in our
-measurements; here that gate applies only where `min_volume` is given, and otherwise the window must
-merely not be digital silence or line hum.
+windows in a row are voiced, and has stopped when `stop_secs` of windows in a row are not. The difference is
+when a window does not count although the model takes it for speech. pipecat requires a smoothed loudness
+over 400 ms, which costs 100-200 ms at every start of speech and prevented nothing in our measurements.
+Here that gate applies only where `min_volume` is given; otherwise the window must only be louder than
+digital silence or the hum of a telephone line.
 
 Time is counted in windows of audio, not by a clock, so the result depends on the audio alone.
 """
@@ -22,7 +22,7 @@ from pipecat.audio.volume import AudioVolumeTracker
 __all__ = ["LoudnessMeter", "Segmenter", "VadEvent", "VadSettings"]
 
 FLOOR_DBFS = -50.0
-"""Below this mean level a window is not speech, whatever the model says of it."""
+"""A window below this mean level is not speech, whatever the model says."""
 
 _FLOOR_POWER = 10 ** (FLOOR_DBFS / 10)
 _RANGES = {
@@ -39,14 +39,15 @@ class VadEvent(enum.Enum):
     STARTED = "started"
     STOPPED = "stopped"
     ACTIVITY = "activity"
-    """Speech goes on; told at the start and then once a period."""
+    """Speech goes on; returned at the start and then once a period."""
 
 
 @dataclass(frozen=True, slots=True)
 class VadSettings:
-    """When a window counts as speech, and how many must agree.
+    """When a window counts as speech, and how many windows it takes.
 
-    Raises `ValueError` that names the value out of range.
+    Raises:
+        ValueError: a value is out of range; the message names it.
     """
 
     confidence: float = 0.7
@@ -75,6 +76,9 @@ class LoudnessMeter:
     """pipecat's smoothed volume (BS.1770 over the last 400 ms, then exponential smoothing), window by window.
 
     A measurement takes a few hundred microseconds, so it belongs off the event loop.
+
+    Args:
+        sample_rate: of the audio in Hz.
     """
 
     SMOOTHING = 0.2
@@ -99,10 +103,15 @@ class _SegmentState(enum.Enum):
 
 
 class Segmenter:
-    """One stream's segmentation. Feed it every window in order; act on the events it returns."""
+    """The segmentation of one stream, which is given every window in order.
+
+    Args:
+        settings: when speech begins and stops.
+        window_s: the duration of one window in seconds.
+        activity_s: the period of `VadEvent.ACTIVITY` in seconds, 0 for none.
+    """
 
     def __init__(self, settings: VadSettings, *, window_s: float, activity_s: float = 0.2) -> None:
-        """`window_s` is the duration of one window; `activity_s` the period of `ACTIVITY`, 0 for none."""
         self._window_s = window_s
         self._activity_windows = max(1, round(activity_s / window_s)) if activity_s > 0 else 0
         self._state = _SegmentState.QUIET
@@ -112,22 +121,23 @@ class Segmenter:
 
     @property
     def settings(self) -> VadSettings:
+        """The settings that are in force."""
         return self._settings
 
     @property
     def quiet(self) -> bool:
-        """Neither speech nor the beginning of it."""
+        """Whether there is neither speech nor the beginning of it."""
         return self._state is _SegmentState.QUIET
 
     @property
     def speaking(self) -> bool:
-        """Between `STARTED` and `STOPPED`."""
+        """Whether speech has started and not stopped."""
         return self._state in (_SegmentState.SPEAKING, _SegmentState.STOPPING)
 
     def apply(self, settings: VadSettings) -> None:
-        """New settings from the next window on.
+        """Apply new settings from the next window on.
 
-        Speech under way goes on; what was being counted is counted afresh.
+        Speech under way goes on; the count of windows in a row begins again.
         """
         self._settings = settings
         self._start_windows = round(settings.start_secs / self._window_s)
@@ -136,17 +146,22 @@ class Segmenter:
         self._state = _SegmentState.SPEAKING if self.speaking else _SegmentState.QUIET
 
     def window(self, probability: float, power: float, volume: float | None = None) -> tuple[VadEvent, ...]:
-        """Take one window and return what it changed.
+        """Take one window.
 
-        `probability` is the model's, 0 to 1; `power` the mean power, 1.0 at full scale; `volume` the
-        smoothed loudness, 0 to 1, where it is measured.
+        Args:
+            probability: that it is speech, 0 to 1.
+            power: its mean power, 1.0 at full scale.
+            volume: the smoothed loudness, 0 to 1; None where it is not measured.
+
+        Returns:
+            What the window changed, in order.
         """
         if self._voiced(probability, power, volume):
             return self._on_voiced()
         return self._on_unvoiced()
 
     def force_stop(self) -> tuple[VadEvent, ...]:
-        """The audio has ceased: `STOPPED` if there was speech."""
+        """The audio has ceased. Returns `STOPPED` if there was speech."""
         was_speaking = self.speaking
         self._state, self._count = _SegmentState.QUIET, 0
         return (VadEvent.STOPPED,) if was_speaking else ()
@@ -157,7 +172,7 @@ class Segmenter:
         gate = self._settings.min_volume
         if gate is None:
             return power >= _FLOOR_POWER
-        # Until the meter answers for a gate that was asked for a moment ago, nothing has passed it.
+        # Right after a gate was asked for there is no volume yet: no window passes it.
         return gate == 0 or (volume is not None and volume >= gate)
 
     def _on_voiced(self) -> tuple[VadEvent, ...]:
