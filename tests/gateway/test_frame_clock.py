@@ -1,4 +1,4 @@
-"""The beat of all playouts, on a loop whose clock stands under the test's hand."""
+"""The frame clock, on a loop whose clock stands under the test's hand."""
 
 from __future__ import annotations
 

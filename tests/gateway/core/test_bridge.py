@@ -19,8 +19,8 @@ def test_pieces_of_any_size_leave_as_frames_of_20_ms(piece_ms: int) -> None:
     relay = Relay(8000, 8000)
     sound = tone(1.2, 8000)
     heard, at = b"", 0
-    for beat in range(60):
-        while at <= beat * FRAME_MS:
+    for tick in range(60):
+        while at <= tick * FRAME_MS:
             relay.add(sound[at * 16 : (at + piece_ms) * 16])
             at += piece_ms
         frame = relay.frame()
