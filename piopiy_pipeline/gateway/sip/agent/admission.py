@@ -8,7 +8,6 @@ Source: RFC 3261, section 22.1.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from piopiy_pipeline.gateway.access.failure_limiter import FailureLimiter
@@ -55,9 +54,7 @@ class AdmissionControl:
 
     def __init__(self, config: SipConfig) -> None:
         self._config = config
-        self._gate = DigestGate(
-            realm=config.realm, users=_plain(config.users), algorithms=config.digest_algorithms
-        )
+        self._gate = DigestGate(realm=config.realm, users=config.users, algorithms=config.digest_algorithms)
         self._networks = [
             parse_network(source) for trunk in config.trunks.values() for source in trunk.sources
         ]
@@ -86,13 +83,9 @@ class AdmissionControl:
         if self.trusts(host):
             return RequestAdmitted("", True)
         given = request.headers.getlist("Authorization")
-        if self._config.callers == "anyone" and not given:
+        if self._config.callers == "anyone" and not (given and self._config.users):
             return RequestAdmitted("", False)
-        if not self._config.users:
-            if self._config.callers == "anyone":
-                return RequestAdmitted("", False)
-            return RequestDenied(403, counts=True)
-        return self._password(request, now)
+        return self.phone(request, now)
 
     def phone(self, request: SipRequest, now: float) -> RequestAdmitted | RequestDenied:
         """Decide on a REGISTER. `now` is in seconds."""
@@ -108,7 +101,3 @@ class AdmissionControl:
             return RequestDenied(403, counts=True)
         challenges = self._gate.challenges(now, stale=verdict.outcome == "stale")
         return RequestDenied(401, tuple(("WWW-Authenticate", value) for value in challenges))
-
-
-def _plain(users: Mapping[str, str]) -> dict[str, str]:
-    return dict(users)
