@@ -1,9 +1,9 @@
-"""What can be imported, and how it is called, is what it was: names and parameters of an earlier version still serve.
+"""Names and parameters of an earlier version still serve: what can be imported, and how it is called.
 
 ``published/public_api.json`` was recorded from the version of commit c5a3850. A name that must change keeps an alias
 with a `DeprecationWarning` for one release; then its line goes from the file, with a line in CHANGELOG.md.
-Constructors that only the harness calls (`CallerLine`) are left out. ``EXPORTS`` is what each package offers today: a new
-export is a decision, and its line here the place to make it.
+Constructors that only the harness calls (`CallerLine`) are left out. ``EXPORTS`` is what each package offers today: a
+new export is a decision, and its line here the place to make it.
 """
 
 from __future__ import annotations
