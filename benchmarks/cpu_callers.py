@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from websockets.asyncio.client import connect
 
+from piopiy_pipeline.audio.frame import FRAME_S
 from piopiy_pipeline.audio.wav import read_wav
 from piopiy_pipeline.signaling.caller import Answered, CallStart, Leave, parse_leg_event
 from piopiy_pipeline.signaling.messages import dump
@@ -27,7 +28,6 @@ RECORDINGS = Path(__file__).parent.parent / "tests" / "audio"
 ROUND_S = 15.0
 STAGGER_S = 0.37
 """Between two calls: callers do not speak in chorus."""
-FRAME_S = 0.02
 
 
 def caller_frames(rate: int) -> list[bytes]:

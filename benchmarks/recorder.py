@@ -14,10 +14,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from piopiy_pipeline.audio.frame import FRAME_S
 from piopiy_pipeline.call import CallInfo
 from piopiy_pipeline.gateway.recordings.recorder import GatewayRecorder
-
-FRAME_S = 0.02
 
 
 async def measure(calls: int, seconds: float, rate: int) -> tuple[float, float]:

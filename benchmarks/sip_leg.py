@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.sip_house import cpu_s, echo_house, memory_mb
+from piopiy_pipeline.audio.frame import FRAME_S
 from piopiy_pipeline.gateway.rtp.packet import build_rtp, parse_rtp
 from piopiy_pipeline.gateway.rtp.ports import MediaSockets, PortPool
 from piopiy_pipeline.gateway.sip.config import SipConfig
@@ -39,7 +40,6 @@ from piopiy_pipeline.gateway.sip.dialog.sip_call import SipCall
 from piopiy_pipeline.gateway.sip.sdp.negotiation import AgreedMedia, Negotiation, SessionDescription
 from piopiy_pipeline.gateway.sip.transport.endpoint import SipEndpoint
 
-FRAME_S = 0.02
 CLICK_EVERY = 50
 LOUD = 4000
 CALL_RATE_S = 0.05

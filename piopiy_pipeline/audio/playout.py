@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from piopiy_pipeline.audio.frame import FRAME_MS, FRAME_S, frame_bytes
 
-__all__ = ["FRAME_MS", "Playout", "PlayoutError", "Progress", "Tick"]
+__all__ = ["Playout", "PlayoutError", "Progress", "Tick"]
 
 _EARLY_S = 0.001  # a timer that fires this early is on time
 

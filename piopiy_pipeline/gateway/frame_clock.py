@@ -10,11 +10,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from piopiy_pipeline.audio.playout import FRAME_MS
+from piopiy_pipeline.audio.frame import FRAME_S
 
 __all__ = ["FrameClock"]
 
-_TICK_S = FRAME_MS / 1000
 _EARLY_S = 0.001  # timers may fire by the resolution of the loop's clock too early
 
 
@@ -46,10 +45,10 @@ class FrameClock:
             self._timer = None
 
     def _arm(self) -> None:
-        self._timer = self._loop.call_at(self._origin + (self._ticks + 1) * _TICK_S, self._on_timer)
+        self._timer = self._loop.call_at(self._origin + (self._ticks + 1) * FRAME_S, self._on_timer)
 
     def _on_timer(self) -> None:
-        passed = int((self._loop.time() - self._origin + _EARLY_S) / _TICK_S)
+        passed = int((self._loop.time() - self._origin + _EARLY_S) / FRAME_S)
         self._ticks = max(passed, self._ticks + 1)
         self._arm()
-        self._on_frame_tick(self._origin + self._ticks * _TICK_S)
+        self._on_frame_tick(self._origin + self._ticks * FRAME_S)

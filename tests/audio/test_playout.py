@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from piopiy_pipeline.audio.frame import FRAME_S
 from piopiy_pipeline.audio.playout import Playout, PlayoutError, Progress
 
 RATE = 16000
 FRAME = 320
-FRAME_S = 0.02
 
 
 def pcm(samples: int, value: int = 1) -> bytes:

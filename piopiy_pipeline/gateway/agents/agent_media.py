@@ -13,7 +13,8 @@ from typing import Any, Protocol
 from loguru import logger
 from websockets.frames import CloseCode
 
-from piopiy_pipeline.audio.playout import FRAME_MS, Playout, PlayoutError, Progress, Tick
+from piopiy_pipeline.audio.frame import frame_bytes
+from piopiy_pipeline.audio.playout import Playout, PlayoutError, Progress, Tick
 from piopiy_pipeline.audio.resample import Resampler, resampler_between
 from piopiy_pipeline.signaling.messages import (
     Clear,
@@ -125,7 +126,7 @@ class AgentMedia:
             return tick
         frames = [self._to_leg.process(frame) for frame in tick.frames]
         if tick.progress and tick.progress[-1].dry:
-            frames.append(self._to_leg.flush().ljust(self._leg_rate * FRAME_MS // 1000 * 2, b"\0"))
+            frames.append(self._to_leg.flush().ljust(frame_bytes(self._leg_rate), b"\0"))
         return Tick(tuple(frames), tick.progress)
 
     def report_progress(self, progress: Sequence[Progress]) -> None:

@@ -7,7 +7,7 @@ direction evens that out, and never lets delay pile up.
 
 from __future__ import annotations
 
-from piopiy_pipeline.audio.playout import FRAME_MS
+from piopiy_pipeline.audio.frame import FRAME_MS
 from piopiy_pipeline.audio.resample import resampler_between
 from piopiy_pipeline.gateway.core.leg import Leg
 

@@ -29,7 +29,7 @@ NoiseKind = Literal["white", "pink", "hum", "babble"]
 NOMINAL_DBFS = -26.0
 """The level of speech on a telephone line, below full scale (ITU-T P.56's active speech level, as in P.830)."""
 
-_FRAME_S = 0.02
+_WINDOW_S = 0.02
 _ACTIVE_DB = 30.0  # what lies further below the loudest 20 ms is a pause
 _LOOP_S = 20.0
 _TELEPHONE_RATE = 8000
@@ -41,7 +41,7 @@ def speech_level(pcm: Pcm, rate: int) -> float:
 
     ``-inf`` for silence. Speech is every 20 ms within 30 dB of the loudest.
     """
-    size = max(1, int(rate * _FRAME_S))
+    size = max(1, int(rate * _WINDOW_S))
     padded = np.zeros(-(-pcm.size // size) * size)
     padded[: pcm.size] = pcm
     power = np.square(padded.reshape(-1, size)).mean(axis=1)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from websockets.asyncio.client import connect
 
-from piopiy_pipeline.audio.playout import FRAME_MS
+from piopiy_pipeline.audio.frame import frame_bytes
 from piopiy_pipeline.gateway import Gateway
 from piopiy_pipeline.gateway.agents.agent_media import MAX_MEDIA_BYTES, MESSAGES_PER_S
 from tests.support.gateway_peers import Peer, agent, bearer, caller, config
@@ -59,7 +59,7 @@ def test_each_side_hears_at_its_own_rate() -> None:
             assert len(await media.hear_audio(1)) == 640
             await media.socket.send(bytes(960 * 3))
             sound = await line.hear_audio(4)
-            assert len(sound) == 4 * 8000 * FRAME_MS // 1000 * 2, "three frames and the filter's end"
+            assert len(sound) == 4 * frame_bytes(8000), "three frames and the filter's end"
 
     asyncio.run(story())
 

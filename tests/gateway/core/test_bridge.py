@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from piopiy_pipeline.audio.playout import FRAME_MS
+from piopiy_pipeline.audio.frame import FRAME_MS, FRAME_S
 from piopiy_pipeline.gateway.core.bridge import MOST_MS, PREFILL_MS, Relay
 
 
@@ -34,7 +34,7 @@ def test_pieces_of_any_size_leave_as_frames_of_20_ms(piece_ms: int) -> None:
 
 def test_the_first_frame_waits_for_a_little_more_than_itself() -> None:
     relay = Relay(8000, 8000)
-    relay.add(tone(FRAME_MS / 1000, 8000))
+    relay.add(tone(FRAME_S, 8000))
     assert relay.frame() is None
     relay.add(tone((PREFILL_MS - FRAME_MS) / 1000, 8000))
     assert relay.frame() is not None
