@@ -9,10 +9,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
-__all__ = ["CallEnd", "CallInfo", "CallKind", "EndReason", "ToolUse", "Turn"]
+__all__ = ["CallEnd", "CallInfo", "CallKind", "EndReason", "ToolUse", "TransferOutcomeName", "Turn"]
 
 CallKind = Literal["phone", "browser", "stream", "recorded"]
 """Where the caller sits. ``stream`` is a caller over a WebSocket (``piopiy call``), ``recorded`` a recording."""
+
+TransferOutcomeName = Literal["bridged", "no_answer", "busy", "declined", "unreachable", "refused", "failed"]
+"""What became of a transfer, on the wire and in Python. The one list for the agent and the gateway."""
 
 
 class EndReason(StrEnum):

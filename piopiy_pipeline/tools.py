@@ -21,6 +21,7 @@ from pipecat.frames.frames import FunctionCallResultProperties
 from pipecat.services.llm_service import FunctionCallParams
 
 from piopiy_pipeline.session import Call, TransferOutcome, current_call
+from piopiy_pipeline.session.call_control import failure_text
 
 __all__ = ["end_call", "press_keys", "transfer_call"]
 
@@ -140,9 +141,15 @@ async def _see_through(call: Call, transfer: asyncio.Task[TransferOutcome], tool
         logger.error("the transfer to {} was not asked for: {}", whom, error)
 
 
+async def _say(call: Call, text: str) -> None:
+    try:
+        await call.say(text)
+    except (RuntimeError, ValueError) as error:
+        logger.error("the goodbye was not said: {}", error)
+
+
 def _failure(outcome: TransferOutcome, whom: str) -> str:
-    why = f"{outcome.detail} ({outcome.outcome})" if outcome.detail else outcome.outcome
-    return f"The transfer to {whom} came to nothing: {why}."
+    return f"The transfer to {whom} came to nothing: {failure_text(outcome)}."
 
 
 def _keep(work: Coroutine[Any, Any, T], call: Call, name: str) -> asyncio.Task[T]:
@@ -178,8 +185,8 @@ def end_call(
             return
         await params.result_callback({"ending": True}, properties=_SILENTLY)
         if not call.ended:
-            call._say(goodbye)
-        await call.hangup()
+            _keep(_say(call, goodbye), call, name)
+        await call.hangup()  # its task comes after the one that says goodbye
 
     return FunctionSchema(
         name=name,

@@ -28,7 +28,7 @@ from piopiy_pipeline.agent.preload import preload
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.capture import CallCapture, Redaction
 from piopiy_pipeline.log import log_to_stderr
-from piopiy_pipeline.session import Session
+from piopiy_pipeline.session import ResumableState, Session, resumable_from
 from piopiy_pipeline.signaling.agent_protocol import AgentProtocol, AgentStep, Backoff
 from piopiy_pipeline.signaling.messages import (
     Accept,
@@ -278,10 +278,10 @@ class Agent:
                     session.end(reason, detail, by_gateway=True)
             case TransferResult(call_id=call_id):
                 if session := self._sessions.get(call_id):
-                    session.transfer_result(event)
+                    session.on_transfer_result(event)
             case Control(call_id=call_id):
                 if session := self._sessions.get(call_id):
-                    session.switched(event)
+                    session.on_switched(event)
 
     def _verdict(self, offer_id: str, confirmed: bool) -> None:
         verdict = self._verdicts.get(offer_id)
@@ -335,13 +335,14 @@ class Agent:
         URL_CTX.set(url)
         TOKEN_CTX.set(offer.media_token)
         ROOM_CTX.set(offer.call_id)
-        recorder = self._recorder(offer)
+        resumed = resumable_from(offer.checkpoint)
+        recorder = self._recorder(offer, resumed)
         session = Session(
             offer.info(),
             recorder.wrap(link) if recorder else link,
             post=self._post,
-            resumed=offer.checkpoint,
-            adapt=recorder.adapt if recorder else None,
+            resumed=resumed,
+            pipeline_hook=recorder.adapt if recorder else None,
         )
         if recorder:
             recorder.follow(session.call)
@@ -355,7 +356,7 @@ class Agent:
             if recorder:
                 await asyncio.shield(recorder.close())
 
-    def _recorder(self, offer: Offer) -> CallCapture | None:
+    def _recorder(self, offer: Offer, resumed: ResumableState | None) -> CallCapture | None:
         if self._record is None:
             return None
         return CallCapture(
@@ -363,7 +364,7 @@ class Agent:
             offer.info(),
             redact=self._redact,
             secrets={self._token, offer.media_token},
-            resumed=offer.checkpoint,
+            resumed=None if resumed is None else resumed.to_checkpoint(),
         )
 
     async def _confirmed(self, offer: Offer, timeout_s: float) -> bool:

@@ -1,7 +1,7 @@
 """`CallCapture`: captures one call in a file that `replay` reads, in a live agent or in the harness.
 
     capture = CallCapture(path, info)
-    session = Session(info, capture.wrap(link), post=post, adapt=capture.adapt)
+    session = Session(info, capture.wrap(link), post=post, pipeline_hook=capture.adapt)
     capture.follow(session.call)
     await session.run(callback)
     await capture.close()

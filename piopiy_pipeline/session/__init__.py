@@ -1,18 +1,35 @@
-"""One call from offer to end: its handle (`Call`), its owner (`Session`), and what they are made of."""
+"""One call from offer to end: the author's handle (`Call`), its owner (`Session`), and what they are made of."""
 
-from piopiy_pipeline.session.call import DEFAULT_ERROR_LINE, Call, Post, current_call
-from piopiy_pipeline.session.control_requests import TransferOutcome
-from piopiy_pipeline.session.events import ClientMessage
-from piopiy_pipeline.session.session import Adapt, Callback, Session
+from __future__ import annotations
+
+import warnings
+
+from piopiy_pipeline.session.call import DEFAULT_ERROR_LINE, Call, PipelineHook, current_call
+from piopiy_pipeline.session.call_control import TransferOutcome
+from piopiy_pipeline.session.call_state import CallState, Post
+from piopiy_pipeline.session.events import CallError, ClientMessage
+from piopiy_pipeline.session.resumable_state import ResumableState, resumable_from
+from piopiy_pipeline.session.session import Callback, Session
 
 __all__ = [
     "DEFAULT_ERROR_LINE",
-    "Adapt",
     "Call",
+    "CallError",
+    "CallState",
     "Callback",
     "ClientMessage",
+    "PipelineHook",
     "Post",
+    "ResumableState",
     "Session",
     "TransferOutcome",
     "current_call",
+    "resumable_from",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name == "Adapt":  # until the next release
+        warnings.warn("session.Adapt is now session.PipelineHook", DeprecationWarning, stacklevel=2)
+        return PipelineHook
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

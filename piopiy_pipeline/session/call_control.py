@@ -1,98 +1,180 @@
-"""The shell of the `ControlRequests`: it sends what the desk writes, keeps its deadline, and wakes whoever waits."""
+"""What the bot asks of the gateway about its own call: transfers, hold, mute and recording.
+
+The caller's leg ends at the gateway, so the gateway does these things. This class writes the requests,
+remembers what was asked, and stops waiting for an answer in time: a gateway that says nothing must not
+hold up a bot.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
-from piopiy_pipeline.call import CallEnd
-from piopiy_pipeline.session.control_requests import ControlRequests, TransferOutcome
-from piopiy_pipeline.signaling.messages import AgentMessage, Control, TransferResult
+from pydantic import ValidationError
 
-__all__ = ["CallControl"]
+from piopiy_pipeline.call import CallEnd, EndReason, TransferOutcomeName
+from piopiy_pipeline.signaling.messages import AgentMessage, Control, Transfer, TransferResult
+
+__all__ = ["ANSWER_S", "CallControl", "TransferOutcome", "failure_text"]
+
+ANSWER_S = 10.0
+"""The gateway's answer to a transfer is waited for this much longer than the destination may ring, in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransferOutcome:
+    """What became of a transfer.
+
+    Attributes:
+        to: The destination, as it was given to `Call.transfer`.
+        outcome: ``bridged`` (the caller talks to the destination, and the bot's part of the call ends with
+            the reason `transferred`), ``no_answer``, ``busy``, ``declined``, ``unreachable``, ``refused``
+            (not allowed, or another transfer is under way) or ``failed``.
+        detail: Why, in a sentence for people. May be empty.
+    """
+
+    to: str
+    outcome: TransferOutcomeName
+    detail: str = ""
+
+    @property
+    def bridged(self) -> bool:
+        """Whether the caller was handed over. If not, the caller is still with the bot."""
+        return self.outcome == "bridged"
+
+
+def failure_text(outcome: TransferOutcome) -> str:
+    """Why a transfer failed, in words that can be given to a language model."""
+    return f"{outcome.detail} ({outcome.outcome})" if outcome.detail else outcome.outcome
 
 
 class CallControl:
-    """Of one call. `post` sends to the gateway; `told` hears of every transfer's outcome, once."""
+    """The requests of one call, and their answers.
+
+    Args:
+        call_id: The call's id.
+        post: Sends a message to the gateway, without waiting.
+        on_transfer: Called with the outcome of each transfer, once.
+    """
 
     def __init__(
         self,
         call_id: str,
         *,
         post: Callable[[AgentMessage], None],
-        told: Callable[[TransferOutcome], None],
+        on_transfer: Callable[[TransferOutcome], None],
     ) -> None:
-        self._desk = ControlRequests(call_id)
+        self._call_id = call_id
         self._post = post
-        self._told = told
-        self._waiting: asyncio.Future[TransferOutcome] | None = None
+        self._on_transfer = on_transfer
+        self._transfers = 0
+        self._request: Transfer | None = None
+        self._outcome: asyncio.Future[TransferOutcome] | None = None
         self._timer: asyncio.TimerHandle | None = None
-
-    @property
-    def on_hold(self) -> bool:
-        """Whether the caller does not hear the bot, nor the bot the caller."""
-        return self._desk.on_hold
+        self._on_hold = False
 
     @property
     def transferring(self) -> bool:
-        """Whether somebody is being called for a transfer."""
-        return self._desk.transferring
+        """Whether a transfer is under way."""
+        return self._request is not None
+
+    @property
+    def on_hold(self) -> bool:
+        """Whether caller and bot do not hear each other. A blind transfer puts the caller on hold, too."""
+        return self._on_hold or (self._request is not None and not self._request.warm)
 
     def transfer(
         self, to: str, *, warm: bool, summary: str, ring_timeout_s: float
     ) -> asyncio.Future[TransferOutcome]:
-        """Ask for a transfer. The future is always resolved, in bounded time. Raises `ValueError`."""
+        """Ask for a transfer. See `Call.transfer` for the parameters.
+
+        Returns:
+            A future that always gets a result, `ANSWER_S` after `ring_timeout_s` at the latest.
+
+        Raises:
+            ValueError: The gateway would not understand this request.
+        """
+        to = to.strip()
+        if not to:
+            raise ValueError("transfer to whom? Give a number, a SIP URI, or a name the gateway knows")
+        if not math.isfinite(ring_timeout_s):
+            raise ValueError(f"ring_timeout_s={ring_timeout_s}: it must be a number of seconds")
         loop = asyncio.get_running_loop()
         outcome: asyncio.Future[TransferOutcome] = loop.create_future()
-        wish = self._desk.transfer(
-            to, warm=warm, summary=summary, ring_timeout_s=ring_timeout_s, now=loop.time()
-        )
-        if wish.refused is not None:
-            outcome.set_result(wish.refused)
-            self._told(wish.refused)
-        elif wish.request is not None and self._desk.deadline is not None:
-            self._waiting = outcome
-            self._timer = loop.call_at(self._desk.deadline, self._due)
-            self._post(wish.request)
+        if self._request is not None:
+            why = f"another transfer is under way, to {self._request.to}"
+            refused = TransferOutcome(to, "refused", why)
+            outcome.set_result(refused)
+            self._on_transfer(refused)
+            return outcome
+        try:
+            request = Transfer(
+                call_id=self._call_id,
+                request_id=f"t{self._transfers + 1}",
+                to=to,
+                warm=warm,
+                summary=summary,
+                ring_timeout_s=ring_timeout_s,
+            )
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_context=False)[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise ValueError(f"transfer: {where}: {first['msg']}") from None
+        self._transfers += 1
+        self._request, self._outcome = request, outcome
+        waits_s = ring_timeout_s + ANSWER_S
+        no_answer = f"the gateway did not say what became of it within {waits_s:g} s"
+        self._timer = loop.call_later(waits_s, self._finish, "failed", no_answer)
+        self._post(request)
         return outcome
 
-    async def settled(self) -> None:
+    async def wait_for_transfer(self) -> None:
         """Wait until no transfer is under way."""
-        if self._waiting is not None:
-            await asyncio.shield(self._waiting)
+        if self._outcome is not None:
+            await asyncio.shield(self._outcome)
 
     def switch(self, what: Literal["hold", "mute", "record"], on: bool) -> None:
-        """Ask for hold, mute or a recording, or for their end."""
-        self._post(self._desk.switch(what, on))
+        """Ask the gateway to switch hold, mute or recording on or off. To ask twice changes nothing."""
+        if what == "hold":
+            self._on_hold = on
+        self._post(Control(call_id=self._call_id, what=what, on=on))
 
-    def switched(self, control: Control) -> None:
-        """The gateway tells what is on or off now."""
-        self._desk.switched(control)
+    def on_switched(self, control: Control) -> None:
+        """The gateway says what is on or off now, whoever asked for it."""
+        if control.what == "hold":
+            self._on_hold = control.on
 
-    def result(self, result: TransferResult) -> TransferOutcome | None:
-        """The gateway has answered. The outcome of a transfer that was not asked for here: by an instance
-        that had this call before, and whose place this one took; else None."""
-        if not self._desk.awaits(result):
+    def on_result(self, result: TransferResult) -> TransferOutcome | None:
+        """The gateway says what became of a transfer.
+
+        Returns:
+            None for the transfer that is under way here. The outcome, if the transfer was asked for by the
+            instance of the agent that had this call before.
+        """
+        if self._request is None or result.request_id != self._request.request_id:
             return TransferOutcome(result.to, result.outcome, result.detail)
-        self._resolve(self._desk.told(result))
+        self._finish(result.outcome, result.detail)
         return None
 
-    def over(self, end: CallEnd) -> None:
-        """The call is over."""
-        self._resolve(self._desk.over(end))
+    def on_end(self, end: CallEnd) -> None:
+        """The call is over, and so is the transfer that was under way."""
+        if end.reason is EndReason.TRANSFERRED:
+            self._finish("bridged", end.detail)
+        else:
+            self._finish("failed", f"the call ended before: {end.detail or end.reason.value}")
 
-    def _due(self) -> None:
-        self._timer = None
-        self._resolve(self._desk.tick(asyncio.get_running_loop().time()))
-
-    def _resolve(self, outcome: TransferOutcome | None) -> None:
-        if outcome is None:
+    def _finish(self, outcome: TransferOutcomeName, detail: str) -> None:
+        request, self._request = self._request, None
+        if request is None:
             return
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        waiting, self._waiting = self._waiting, None
+        waiting, self._outcome = self._outcome, None
+        finished = TransferOutcome(request.to, outcome, detail)
         if waiting is not None and not waiting.done():
-            waiting.set_result(outcome)
-        self._told(outcome)
+            waiting.set_result(finished)
+        self._on_transfer(finished)

@@ -1,8 +1,8 @@
-"""When a provider fails, the caller hears of it: a state machine without I/O.
+"""`FailureRecovery`: what to do when a provider fails, as a state machine without I/O.
 
-Told what comes out of the pipeline, it knows whether an answer is under way, and notices one that
-has stopped coming. A failure is answered with an apology and one retry of the same turn; a second
-failure in that turn ends the call. Never silence.
+It is told what comes out of the pipeline, so it knows whether an answer is under way, and notices an answer
+that makes no progress. After a failure the bot apologises and tries the same turn once more. A second failure
+in that turn ends the call. The caller never meets silence. `ProviderFailures` carries out what is decided here.
 """
 
 from __future__ import annotations
@@ -13,20 +13,21 @@ __all__ = ["FailureRecovery", "RecoveryAction"]
 
 
 class RecoveryAction(Enum):
-    """What to do about a failure."""
+    """What to do after a failure."""
 
     RETRY = "retry"
     """Apologise, and ask for the answer once more."""
     END = "end"
-    """Say that it does not work, and end the call."""
+    """Say that the bot does not work, and end the call."""
     NOTHING = "nothing"
-    """It is being dealt with already."""
+    """An earlier failure is being dealt with: do nothing."""
 
 
 class FailureRecovery:
-    """Watches over the answers of one call. `patience_s` is how long an answer may make no progress.
+    """Watches the answers of one call. All times are seconds of one clock.
 
-    All times are seconds of one clock.
+    Args:
+        patience_s: How long an answer may make no progress.
     """
 
     def __init__(self, *, patience_s: float = 10.0) -> None:
@@ -50,11 +51,11 @@ class FailureRecovery:
         return bool(self._tools)
 
     @property
-    def text_waits(self) -> bool:
-        """Whether a sentence was announced of which there is no audio yet."""
+    def sentence_announced(self) -> bool:
+        """Whether a sentence is on its way to the TTS, and there is no audio of it yet."""
         return self._announced
 
-    # ------------------------------------------------------------------ what happens
+    # ------------------------------------------------------------------ progress
 
     def user_turn(self, now: float) -> None:
         """The caller has said something: a new turn, with a retry of its own."""
@@ -68,12 +69,12 @@ class FailureRecovery:
         self._progress_at = now
 
     def text_announced(self, now: float) -> None:
-        """A sentence is about to be spoken: from here on it is the TTS that is waited for."""
+        """A sentence is on its way to the TTS: from here on the TTS is waited for."""
         self._announced = True
         self._progress_at = now
 
     def progressed(self, now: float) -> None:
-        """There is audio, or the caller is hearing some."""
+        """Audio was made, or the caller has heard some."""
         self._announced = False
         self._progress_at = now
 
@@ -83,7 +84,7 @@ class FailureRecovery:
         self._progress_at = now
 
     def interrupted(self, now: float) -> None:
-        """The caller cut in: nothing more of this answer will come."""
+        """The caller cut in: no more of this answer will come."""
         self._open = self._announced = False
         self._progress_at = now
 
@@ -97,16 +98,16 @@ class FailureRecovery:
         self._tools.discard(call)
         self._progress_at = now
 
-    def on_hold(self, now: float) -> None:
-        """The caller is on hold, and the bot's speech waits: nothing is late."""
+    def held(self, now: float) -> None:
+        """The caller is on hold and the bot's speech waits, so nothing is overdue."""
         self._progress_at = now
 
-    # ------------------------------------------------------------------ what goes wrong
+    # ------------------------------------------------------------------ failures
 
     def overdue(self, now: float) -> str | None:
-        """What has been waited for longer than the patience: ``"llm"``, ``"tts"``, or None.
+        """What has been waited for longer than `patience_s`: ``"llm"``, ``"tts"``, or None.
 
-        A tool may take its time: it is the author's own code, and the idle timeout is for it.
+        Tools may take longer: they are the author's own code, and the idle timeout limits them.
         """
         if not self._open or self._tools or self._ending:
             return None
@@ -115,10 +116,16 @@ class FailureRecovery:
         return "tts" if self._announced else "llm"
 
     def failed(self, now: float, *, hopeless: bool = False) -> RecoveryAction:
-        """A provider has failed, by its own word or by `overdue()`. Says what to do about it.
+        """A provider has failed: it reported an error, or it is overdue.
 
-        `hopeless` means that it takes no more work, so that a retry would be met with silence. Until
-        the retry has begun (`retrying()`), more failures are the echo of the one that is dealt with.
+        Until the retry has begun (`retrying()`), more failures count as an echo of the first one.
+
+        Args:
+            now: The time, in seconds.
+            hopeless: The provider takes no more work, so that a retry would be met with silence.
+
+        Returns:
+            What to do.
         """
         if self._ending or (self._recovering and not hopeless):
             return RecoveryAction.NOTHING
@@ -132,7 +139,7 @@ class FailureRecovery:
         return RecoveryAction.RETRY
 
     def retrying(self, now: float, *, answer: bool) -> None:
-        """The second attempt has begun. `answer`: the model was asked for it, so something has to come."""
+        """The second attempt has begun. With `answer`, the model was asked, so an answer has to come."""
         self._recovering = False
         self._open = self._open or answer
         self._progress_at = now

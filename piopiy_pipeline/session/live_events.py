@@ -1,8 +1,8 @@
-"""What is told of a conversation while it goes on: partial words of both sides, tools, latencies.
+"""The events of a conversation while it goes on: partial words of both sides, tools, latencies.
 
-The agent does not know whether somebody watches, so this has to cost next to nothing: it hangs on two
-stages by plain function calls, looks a frame's type up in a table, and tells a few times a second at
-most. It observes nothing, and no frame waits for it.
+The agent does not know whether somebody watches, so this must cost almost nothing. It is called by event
+handlers of two stages, looks up a frame's type in a table, and reports a few times a second at most. It is
+no observer of the pipeline, and no frame waits for it.
 """
 
 from __future__ import annotations
@@ -34,66 +34,66 @@ __all__ = ["LiveEvents", "Partial", "bounded"]
 PARTIAL_EVERY_S = 0.25
 MAX_RESULT_BYTES = 2000
 MAX_PARTIAL_CHARACTERS = 2000
-"""Of what is longer, the end is told."""
+"""Of a longer text, the end is reported."""
 
 _WRITES = (LLMFullResponseStartFrame, LLMTextFrame, LLMFullResponseEndFrame)
 
 
 class Partial:
-    """A text that grows, told at most every `every_s`, and never twice the same. Without I/O."""
+    """A text that grows, to be reported every `every_s` seconds at most, and never twice the same. Without I/O."""
 
     def __init__(self, every_s: float = PARTIAL_EVERY_S) -> None:
         self._every_s = every_s
         self._text = ""
-        self._told = ""
+        self._reported = ""
         self._next_at = float("-inf")
 
-    def now_is(self, text: str) -> None:
+    def update(self, text: str) -> None:
         """The text so far."""
         self._text = text[-MAX_PARTIAL_CHARACTERS:]
 
     def clear(self) -> None:
-        """The turn is told in full: nothing of it is told in part any more."""
-        self._text = self._told = ""
+        """The whole turn was reported: report no part of it any more."""
+        self._text = self._reported = ""
 
     def due(self) -> float | None:
-        """When `take` has something to tell: a moment that may have passed; None for nothing."""
-        return self._next_at if self._text and self._text != self._told else None
+        """When `take` will return the text, in seconds; it may be in the past. None if there is nothing new."""
+        return self._next_at if self._text and self._text != self._reported else None
 
     def take(self, now: float) -> str | None:
-        """What is to be told now."""
+        """The text, if it is to be reported now. `now` is in seconds of one clock."""
         due = self.due()
         if due is None or now < due:
             return None
         self._next_at = now + self._every_s
-        self._told = self._text
+        self._reported = self._text
         return self._text
 
 
-class _Side:
-    """One side's partial words, and the timer for those that came too soon after the last."""
+class _PartialTurn:
+    """The turn that one side is speaking, and the timer for words that came too soon after the last report."""
 
-    def __init__(self, event: str, tell: Callable[[str, dict[str, Any]], None]) -> None:
+    def __init__(self, event: str, report: Callable[[str, dict[str, Any]], None]) -> None:
         self._event = event
-        self._tell = tell
+        self._report = report
         self._partial = Partial()
         self._timer: asyncio.TimerHandle | None = None
         self._parts: list[TextPartForConcatenation] = []
 
     def add(self, text: str, *, spaced: bool) -> None:
-        """This much is certain."""
+        """Add words that are certain."""
         self._parts.append(TextPartForConcatenation(text, spaced))
-        self.now_is("")
+        self.update("")
 
-    def now_is(self, rest: str) -> None:
-        """What is certain so far, and `rest`, which is not yet."""
-        parts = [*self._parts, TextPartForConcatenation(rest, False)]
-        self._partial.now_is(concatenate_aggregated_text(parts).strip())
+    def update(self, uncertain: str) -> None:
+        """The turn is what is certain so far, and `uncertain` words behind it."""
+        parts = [*self._parts, TextPartForConcatenation(uncertain, False)]
+        self._partial.update(concatenate_aggregated_text(parts).strip())
         if self._timer is None:
-            self._look()
+            self._report_if_due()
 
     def over(self) -> None:
-        """The turn was told."""
+        """The whole turn was reported."""
         self._parts.clear()
         self._partial.clear()
 
@@ -102,97 +102,103 @@ class _Side:
             self._timer.cancel()
             self._timer = None
 
-    def _look(self) -> None:
+    def _report_if_due(self) -> None:
         self._timer = None
         loop = asyncio.get_running_loop()
         now = loop.time()
         text = self._partial.take(now)
         if text is not None:
-            self._tell(self._event, {"text": text})
+            self._report(self._event, {"text": text})
         elif (due := self._partial.due()) is not None:
-            self._timer = loop.call_at(due, self._look)
+            self._timer = loop.call_at(due, self._report_if_due)
 
 
 class LiveEvents:
-    """Tells `user_partial`, `bot_partial`, `tool`, `tool_result` and `latency` of one call."""
+    """Reports `user_partial`, `bot_partial`, `tool`, `tool_result` and `latency` of one call.
+
+    Args:
+        report: Takes the name of an event and its data.
+        now: The time of the call's clock, in seconds.
+        on_mark: Called with ``transcript`` or ``llm_token`` at these moments of an answer.
+    """
 
     def __init__(
         self,
-        tell: Callable[[str, dict[str, Any]], None],
+        report: Callable[[str, dict[str, Any]], None],
         now: Callable[[], float],
         on_mark: Callable[[str], None],
     ) -> None:
-        self._tell = tell
+        self._report = report
         self._on_mark = on_mark
         self._now = now
         self._clock = AnswerClock()
-        self._user = _Side("user_partial", tell)
-        self._bot = _Side("bot_partial", tell)
+        self._user = _PartialTurn("user_partial", report)
+        self._bot = _PartialTurn("bot_partial", report)
         self._tools: dict[str, int] = {}
         self._playing = False
         self.pass_on: Callable[[Frame], None] | None = None
-        """Who else wants to see transcripts, what the model is asked, and what it writes."""
-        self._reaches: dict[type[Frame], Callable[[Any], None]] = {
-            InterimTranscriptionFrame: lambda frame: self._user.now_is(frame.text),
+        """Called with transcripts, the context that the model gets, and what the model writes."""
+        self._into_context: dict[type[Frame], Callable[[Any], None]] = {
+            InterimTranscriptionFrame: lambda frame: self._user.update(frame.text),
             TranscriptionFrame: self._transcript,
             VADUserStartedSpeakingFrame: lambda _: self._clock.speech_started(),
             VADUserStoppedSpeakingFrame: lambda frame: self._clock.speech_stopped(now(), frame.stop_secs),
         }
-        self._leaves: dict[type[Frame], Callable[[Any], None]] = {
+        self._from_context: dict[type[Frame], Callable[[Any], None]] = {
             InterruptionFrame: lambda _: self._clock.cut(),
             LLMContextFrame: lambda _: self._clock.asked(now()),
         }
 
     # ------------------------------------------------------------------ handlers of pipecat's stages
 
-    def reaches_context(self, stage: Any, frame: Frame) -> None:
-        """A frame reaches the user's side of the context: behind every stage that changes transcripts."""
-        see = self._reaches.get(type(frame))
-        if see is not None:
-            see(frame)
+    def on_context_input(self, stage: Any, frame: Frame) -> None:
+        """A frame reaches the user's side of the context, behind every stage that changes transcripts."""
+        handler = self._into_context.get(type(frame))
+        if handler is not None:
+            handler(frame)
             if self.pass_on is not None and isinstance(
                 frame, (InterimTranscriptionFrame, TranscriptionFrame)
             ):
                 self.pass_on(frame)
 
-    def leaves_context(self, stage: Any, frame: Frame) -> None:
+    def on_context_output(self, stage: Any, frame: Frame) -> None:
         """A frame leaves the user's side of the context."""
-        see = self._leaves.get(type(frame))
-        if see is not None:
-            see(frame)
+        handler = self._from_context.get(type(frame))
+        if handler is not None:
+            handler(frame)
             if self.pass_on is not None and isinstance(frame, LLMContextFrame):
                 self.pass_on(frame)
 
-    def leaves_model(self, stage: Any, frame: Frame) -> None:
+    def on_model_output(self, stage: Any, frame: Frame) -> None:
         """A frame leaves the LLM."""
         if isinstance(frame, LLMTextFrame) and not frame.skip_tts and self._clock.token(self._now()):
             self._on_mark("llm_token")
         if self.pass_on is not None and isinstance(frame, _WRITES):
             self.pass_on(frame)
 
-    # ------------------------------------------------------------------ told by the monitor
+    # ------------------------------------------------------------------ called by the monitor
 
     def audio_arrived(self) -> None:
-        """There is audio to be said."""
+        """Audio of the bot has reached the output."""
         self._clock.audio(self._now(), behind_other_speech=self._playing)
 
     def speech_progressed(self, playing: bool) -> None:
         """The playout clock has reported."""
         self._playing = playing
         if playing and (parts := self._clock.played(self._now())) is not None:
-            self._tell("latency", parts.told())
+            self._report("latency", parts.told())
 
-    def heard(self, frame: TTSTextFrame) -> None:
-        """These words were heard."""
+    def on_heard(self, frame: TTSTextFrame) -> None:
+        """The caller has heard these words."""
         if frame.append_to_context:
             self._bot.add(frame.raw_text or frame.text, spaced=frame.includes_inter_frame_spaces)
 
-    def hearing(self, text: str) -> None:
-        """So much of a sentence whose words have no times was heard, by an estimate."""
-        self._bot.now_is(text)
+    def on_partly_heard(self, text: str) -> None:
+        """The caller has heard this part of a sentence whose words have no times, by an estimate."""
+        self._bot.update(text)
 
     def turn_over(self, role: str) -> None:
-        """A turn was told in full."""
+        """A whole turn of ``user`` or ``bot`` was reported."""
         (self._user if role == "user" else self._bot).over()
 
     def tool_started(self, call_id: str, name: str, arguments: dict[str, Any]) -> None:
@@ -200,19 +206,21 @@ class LiveEvents:
         arguments = bounded(arguments)
         if not isinstance(arguments, dict):
             arguments = {"value": arguments}
-        self._tell("tool", {"number": self._number(call_id), "name": name, "arguments": arguments})
+        self._report("tool", {"number": self._number(call_id), "name": name, "arguments": arguments})
 
     def tool_ended(self, call_id: str, name: str, result: Any) -> None:
         """The tool has returned."""
-        self._tell("tool_result", {"number": self._number(call_id), "name": name, "result": bounded(result)})
+        self._report(
+            "tool_result", {"number": self._number(call_id), "name": name, "result": bounded(result)}
+        )
 
     def close(self) -> None:
-        """Nothing is told any more."""
+        """Report nothing any more."""
         self._user.close()
         self._bot.close()
 
     def _number(self, call_id: str) -> int:
-        """Providers' ids are long, and not always unique: uses of tools are counted."""
+        """The number of this use of a tool: the ids of providers are long, and not always unique."""
         return self._tools.setdefault(call_id, len(self._tools) + 1)
 
     def _transcript(self, frame: TranscriptionFrame) -> None:
@@ -223,7 +231,7 @@ class LiveEvents:
 
 
 def bounded(value: Any, limit: int = MAX_RESULT_BYTES) -> Any:
-    """The value as JSON has it; of one whose JSON is longer than `limit` bytes the beginning, as text."""
+    """The value as JSON. If its JSON is longer than `limit` bytes, the beginning of it as text."""
     text = json.dumps(value, default=repr, ensure_ascii=False)
     if len(text.encode()) <= limit:
         return json.loads(text)

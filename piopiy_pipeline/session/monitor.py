@@ -1,8 +1,7 @@
-"""What a session sees of its chain: `CallMonitor` watches the stage that speaks, and keeps the books."""
+"""`CallMonitor`: what the session sees at the end of the pipeline, and what it notes in the state of the call."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -41,7 +40,7 @@ from pipecat.processors.frameworks.rtvi.frames import (
 )
 
 from piopiy_pipeline.call import ToolUse
-from piopiy_pipeline.session.call import Call
+from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.live_events import LiveEvents
 from piopiy_pipeline.session.rtvi import RtviClient
 from piopiy_pipeline.transports.frames import SpeechMarkFrame
@@ -49,9 +48,9 @@ from piopiy_pipeline.transports.frames import SpeechMarkFrame
 __all__ = ["CallMonitor", "arguments_of"]
 
 CANCELLED = "CANCELLED"
-"""The result of a tool that was cut off, as pipecat writes it into the context."""
+"""The result of a tool that was cancelled, as pipecat writes it into the context."""
 
-_TOLD_TO_CLIENTS = (
+_RTVI_FRAMES = (
     UserStartedSpeakingFrame,
     UserStoppedSpeakingFrame,
     VADUserStartedSpeakingFrame,
@@ -72,30 +71,30 @@ _TOLD_TO_CLIENTS = (
     RTVIServerResponseFrame,
     RTVIUICommandFrame,
 )
-"""What has a meaning in RTVI and is seen at the end of the chain. What the model writes is told from there."""
+"""Frames with a meaning in RTVI that are seen at the end of the pipeline. `LiveEvents` sees what the model writes."""
 
 
 class CallMonitor:
-    """Sees what reaches the end of the chain (`SpeechMonitor`), and keeps the books of the call."""
+    """A `SpeechMonitor`: sees what reaches the end of the pipeline, and updates the state of the call."""
 
-    def __init__(self, call: Call) -> None:
-        self._call = call
-        self.spoke_at = call._now()
+    def __init__(self, state: CallState) -> None:
+        self._state = state
+        self.spoke_at = state.now()
+        """When either side was last heard, by the loop's clock in seconds."""
         self.speaking = False
-        self.live = LiveEvents(call._tell_live, call._now, self.marked)
-        """What is told of the conversation while it goes on."""
+        """Whether the caller hears the bot, as far as the playout clock has reported."""
+        self.live = LiveEvents(state.report_live, state.now, self.on_answer_mark)
+        """Reports the conversation while it goes on."""
         self._rtvi: RtviClient | None = None
-        self.interruption = asyncio.Event()
-        """Set when an interruption has come down the whole chain; cleared by whoever waits for one."""
-        self._see: dict[type[Frame], Callable[[Any, float], None]] = {
-            LLMFullResponseStartFrame: lambda _, now: call._care.response_started(now),
-            LLMFullResponseEndFrame: lambda _, now: call._care.response_ended(now),
+        self._handlers: dict[type[Frame], Callable[[Any, float], None]] = {
+            LLMFullResponseStartFrame: lambda _, now: state.recovery.response_started(now),
+            LLMFullResponseEndFrame: lambda _, now: state.recovery.response_ended(now),
             InterruptionFrame: self._interrupted,
             FunctionCallInProgressFrame: self._tool_started,
             FunctionCallResultFrame: self._tool_result,
             FunctionCallCancelFrame: self._tool_cancelled,
             AggregatedTextFrame: self._sentence,
-            SpeechMarkFrame: lambda frame, _: call._lines.made(frame.number),
+            SpeechMarkFrame: lambda frame, _: state.utterances.synthesised(frame.number),
             TTSTextFrame: self._activity,
             InputDTMFFrame: self._activity,
             UserSpeakingFrame: self._activity,
@@ -105,87 +104,87 @@ class CallMonitor:
             VADUserStoppedSpeakingFrame: self._activity,
         }
 
-    def tell_client(self, client: RtviClient) -> None:
-        """From now on, a client that speaks RTVI is told what happens."""
+    def serve_rtvi(self, client: RtviClient) -> None:
+        """Give what happens from now on to a client that speaks RTVI."""
         self._rtvi = client
-        self.live.pass_on = client.saw
+        self.live.pass_on = client.on_frame
 
     def frame_arrived(self, frame: Frame) -> None:
-        see = self._see.get(type(frame))
-        if see is not None:
-            see(frame, self._call._now())
-        if self._rtvi is not None and isinstance(frame, _TOLD_TO_CLIENTS):
-            self._rtvi.saw(frame)
+        handler = self._handlers.get(type(frame))
+        if handler is not None:
+            handler(frame, self._state.now())
+        if self._rtvi is not None and isinstance(frame, _RTVI_FRAMES):
+            self._rtvi.on_frame(frame)
 
     def audio_arrived(self) -> None:
-        now = self._call._now()
+        now = self._state.now()
         self.spoke_at = now
-        self._call._care.progressed(now)
+        self._state.recovery.progressed(now)
         self.live.audio_arrived()
 
     def speech_progressed(self, speaking: bool) -> None:
-        now = self._call._now()
+        now = self._state.now()
         self.spoke_at = now
         self.speaking = speaking
-        self._call._care.progressed(now)
+        self._state.recovery.progressed(now)
         self.live.speech_progressed(speaking)
 
     def text_heard(self, frame: AggregatedTextFrame | AggregatedTextProgressFrame) -> None:
         if isinstance(frame, TTSTextFrame):
-            self.live.heard(frame)
+            self.live.on_heard(frame)
         if self._rtvi is not None:
-            self._rtvi.saw(frame)
+            self._rtvi.on_frame(frame)
 
     def bot_spoke(self, speaks: bool) -> None:
         if self._rtvi is not None:
-            self._rtvi.saw(BotStartedSpeakingFrame() if speaks else BotStoppedSpeakingFrame())
+            self._rtvi.on_frame(BotStartedSpeakingFrame() if speaks else BotStoppedSpeakingFrame())
 
     def sentence_progressed(self, text: str) -> None:
-        self.live.hearing(text)
+        self.live.on_partly_heard(text)
 
-    def marked(self, what: str) -> None:
-        """``transcript`` or ``llm_token``: a moment of an answer that nothing at the end of the chain tells."""
+    def on_answer_mark(self, mark: str) -> None:
+        """A moment of an answer that nothing at the end of the pipeline shows: ``transcript`` or ``llm_token``."""
 
     def mark_heard(self, number: int) -> None:
-        self._call._lines.heard(number)
+        self._state.utterances.heard(number)
 
     def frames_dropped(self, frames: list[Frame]) -> None:
-        self._call._lines.cut_off()
+        self._state.utterances.cut_off()
 
     def _activity(self, frame: Frame, now: float) -> None:
         self.spoke_at = now
 
     def _interrupted(self, frame: Frame, now: float) -> None:
-        self.interruption.set()
-        self._call._care.interrupted(now)
-        self._call._lines.cut_off()
+        self._state.interruption_passed.set()
+        self._state.recovery.interrupted(now)
+        self._state.utterances.cut_off()
 
     def _sentence(self, frame: AggregatedTextFrame, now: float) -> None:
         if frame.will_be_spoken:
-            self._call._care.text_announced(now)
+            self._state.recovery.text_announced(now)
 
     def _tool_started(self, frame: FunctionCallInProgressFrame, now: float) -> None:
         self.spoke_at = now
-        self._call._care.tool_started(frame.tool_call_id, now)
+        self._state.recovery.tool_started(frame.tool_call_id, now)
         arguments = arguments_of(frame)
         self.live.tool_started(frame.tool_call_id, frame.function_name, arguments)
-        self._call._events.emit("tool", ToolUse(frame.function_name, arguments))
+        self._state.events.emit("tool", ToolUse(frame.function_name, arguments))
 
     def _tool_result(self, frame: FunctionCallResultFrame, now: float) -> None:
         self.spoke_at = now
-        self._call._care.tool_ended(frame.tool_call_id, now)
+        self._state.recovery.tool_ended(frame.tool_call_id, now)
         if frame.properties is None or frame.properties.is_final:  # another result follows otherwise
             self.live.tool_ended(frame.tool_call_id, frame.function_name, frame.result)
         use = ToolUse(frame.function_name, arguments_of(frame), frame.result)
-        self._call._events.emit("tool", use)
+        self._state.events.emit("tool", use)
 
     def _tool_cancelled(self, frame: FunctionCallCancelFrame, now: float) -> None:
-        self._call._care.tool_ended(frame.tool_call_id, now)
+        self._state.recovery.tool_ended(frame.tool_call_id, now)
         self.live.tool_ended(frame.tool_call_id, frame.function_name, CANCELLED)
 
 
 def arguments_of(frame: FunctionCallInProgressFrame | FunctionCallResultFrame) -> dict[str, Any]:
-    """A model's arguments should be an object; what else it writes comes as ``{"value": ...}``."""
+    """The arguments of a tool as an object. What a model writes that is no object becomes ``{"value": ...}``."""
     arguments: Any = frame.arguments
     if isinstance(arguments, Mapping):
         return dict(arguments)

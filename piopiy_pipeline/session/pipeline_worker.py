@@ -1,23 +1,35 @@
-"""pipecat's worker as a call wants it: with nothing switched on that nobody asked for."""
+"""pipecat's worker as a call wants it: nothing is switched on that nobody asked for."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from pipecat.frames.frames import ErrorFrame, Frame
+from loguru import logger
+from pipecat.frames.frames import ErrorFrame, Frame, InterruptionFrame
 from pipecat.observers.base_observer import BaseObserver
 
 from piopiy_pipeline.compat.pipecat import SourceHookWorker
+from piopiy_pipeline.session.call_state import CallState
 
 __all__ = ["CallWorker"]
 
+INTERRUPT_S = 1.0
+"""How long an interruption may take down the pipeline before the call goes on without waiting for it, in seconds."""
+
 
 class CallWorker(SourceHookWorker):
-    """`has_observers` tells the stages whether anything has to be built for observers."""
+    """Runs the pipeline of one call.
 
-    def __init__(self, pipeline: Any, *, observers: Sequence[BaseObserver], **options: Any) -> None:
+    `has_observers` tells the stages whether they have to build anything for observers.
+    """
+
+    def __init__(
+        self, state: CallState, pipeline: Any, *, observers: Sequence[BaseObserver], **options: Any
+    ) -> None:
         self.has_observers = bool(observers)
+        self._state_of_call = state  # a name that pipecat's classes do not use
         super().__init__(
             pipeline,
             observers=list(observers),
@@ -28,10 +40,30 @@ class CallWorker(SourceHookWorker):
             **options,
         )
 
-    async def frame_left_upstream(self, frame: Frame) -> None:
-        """A fatal error is that of a service which takes no more work: the caller hears of it, too.
+    async def interrupt(self) -> None:
+        """Cut off everything that is under way. What is queued afterwards is not cut off."""
+        passed = self._state_of_call.interruption_passed
+        passed.clear()
+        await self.pipeline.queue_frame(InterruptionFrame())
+        try:
+            async with asyncio.timeout(INTERRUPT_S):
+                await passed.wait()
+        except TimeoutError:
+            logger.warning("a stage does not let an interruption pass")
 
-        pipecat would cancel the pipeline on the spot, in silence.
+    async def interrupt_and_settle(self) -> None:
+        """Cut off everything that is under way, and return when the context knows what was heard of it."""
+        await self.interrupt()
+        try:
+            async with asyncio.timeout(INTERRUPT_S):
+                await self.flush_pipeline()
+        except TimeoutError:  # speech that must not be interrupted goes on, for example
+            logger.debug("something is still under way behind an interruption")
+
+    async def frame_left_upstream(self, frame: Frame) -> None:
+        """Let a fatal error pass as an ordinary one, of a service that takes no more work.
+
+        pipecat would cancel the pipeline at once and in silence, and the caller would not hear of it.
         """
         if isinstance(frame, ErrorFrame) and frame.fatal:
             frame.fatal = False

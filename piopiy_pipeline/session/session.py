@@ -1,8 +1,12 @@
 """`Session`: the owner of one call, from the confirmed offer until nothing of it is left.
 
-It runs the author's callback under the call's own context, decides on the one reason for which the
-call ends, and then takes everything down in bounded time: the pipeline, the callback, every task
-that was created for the call, the media stream, and what was given to it to close.
+It runs the author's callback in the call's own context, decides on the one reason for which the call ends,
+and then takes everything down in bounded time: the pipeline, the callback, every task that was created for
+the call, and the media link.
+
+The rest of this package, in the order in which it reads best: `call` (the author's handle), `call_state`
+(what is known of the call), `pipeline_run` (the pipeline from start to end), `speaker`, `provider_failures`
+and `client_application` (what speaks in it), and the small state machines that these use.
 """
 
 from __future__ import annotations
@@ -15,19 +19,16 @@ from typing import Any
 from loguru import logger
 
 from piopiy_pipeline.call import CallEnd, CallInfo, EndReason
-from piopiy_pipeline.pipeline import CallPipeline
-from piopiy_pipeline.session.call import Call, Post, current_call
-from piopiy_pipeline.session.contracts import RunOptions
+from piopiy_pipeline.session.call import Call, PipelineHook, current_call
+from piopiy_pipeline.session.call_control import TransferOutcome, failure_text
+from piopiy_pipeline.session.call_state import CallState, Post
 from piopiy_pipeline.session.monitor import CallMonitor
-from piopiy_pipeline.session.pipeline_run import PipelineRun
+from piopiy_pipeline.session.resumable_state import ResumableState
 from piopiy_pipeline.session.tasks import CallTasks, current_tasks, track_tasks
 from piopiy_pipeline.signaling.messages import AgentMessage, Control, Hangup, TransferResult
 from piopiy_pipeline.transports.link import MediaLink
 
-__all__ = ["Adapt", "Callback", "Post", "Session"]
-
-Adapt = Callable[[CallPipeline], None]
-"""Changes the author's chain just before it runs: other providers for a test, say."""
+__all__ = ["Callback", "Session"]
 
 Callback = Callable[[Call], Awaitable[Any]]
 """The author's `create_session`, with its parameters bound."""
@@ -36,15 +37,26 @@ CALLBACK_GRACE_S = 5.0
 TEAR_DOWN_S = 3.0
 """How long what is left of a call may take to end when it is cancelled."""
 RUN_DOWN_S = 5.0
-"""How long a chain may take to close its stages."""
+"""How long a pipeline may take to close its stages."""
 
 
 class Session:
-    """One call's owner. `run()` once; `end()` from outside at any time.
+    """The owner of one call. Await `run()` once; call `end()` from outside at any time.
 
-    `adapt` is given the chain that the callback has built, after its last change and before it is
-    checked. What it raises ends the call, as if the callback had. `make_monitor` makes what watches
-    the end of the chain, for those who want to watch it too.
+    Args:
+        info: Who calls whom.
+        link: The media link of the call. The session closes it.
+        post: Sends a message to the gateway, without waiting.
+        resumed: What to go on with, if another instance of the agent had this call and was lost.
+        pipeline_hook: Is given the pipeline that the callback has built, after its last change and before
+            it is checked. An exception in it ends the call, like one in the callback.
+        make_monitor: Makes what watches the end of the pipeline, for those who want to watch it too.
+
+    Example:
+        ```python
+        session = Session(offer.info(), link, post=post)
+        end = await session.run(bind_callback(create_session))
+        ```
     """
 
     def __init__(
@@ -53,69 +65,82 @@ class Session:
         link: MediaLink,
         *,
         post: Post,
-        resumed: dict[str, Any] | None = None,
-        adapt: Adapt | None = None,
-        make_monitor: Callable[[Call], CallMonitor] = CallMonitor,
+        resumed: ResumableState | None = None,
+        pipeline_hook: PipelineHook | None = None,
+        make_monitor: Callable[[CallState], CallMonitor] = CallMonitor,
     ) -> None:
         self.info = info
-        self.call = Call(
-            info,
-            link,
-            post=self._post_unless_ended,
-            finish=self.end,
-            make_run=self._make_run,
-            make_monitor=make_monitor,
-            resumed=resumed,
-        )
-        self._link = link
+        self._state = CallState(info, link, post=self._post_unless_ended, finish=self.end, resumed=resumed)
+        self.call = Call(self._state, pipeline_hook=pipeline_hook, make_monitor=make_monitor)
         self._post = post
-        self._adapt = adapt
         self._tasks = CallTasks(info.call_id)
         self._ended_by_gateway = False
         self._log = logger.bind(call_id=info.call_id, agent_id=info.agent_id)
 
     def end(self, reason: EndReason, detail: str = "", *, by_gateway: bool = False) -> None:
-        """The call is over. The first reason counts; the rest is taken down by `run()`."""
-        if self.call.ended:
+        """End the call. The first reason counts; `run()` takes the rest down.
+
+        Args:
+            reason: Why the call ends.
+            detail: The same in a sentence.
+            by_gateway: The gateway has ended the call, or is gone: nothing more is sent to it.
+        """
+        if self._state.ended:
             return
         self._ended_by_gateway = by_gateway
-        duration = self.call._now() - self.call._answered_at if self.call._answered_at else 0.0
-        self.call._over(CallEnd(reason, detail, round(duration, 3)))
+        answered_at = self._state.answered_at
+        duration_s = self._state.now() - answered_at if answered_at else 0.0
+        self._state.close(CallEnd(reason, detail, round(duration_s, 3)))
         if not by_gateway:
             self._post(Hangup(call_id=self.info.call_id, reason=reason, detail=detail[:500]))
 
-    def transfer_result(self, result: TransferResult) -> None:
-        """The gateway's word on a transfer that the bot has asked for."""
-        orphan = self.call._control.result(result)
-        if orphan is not None:
-            self.call._inherited(orphan)
+    def on_transfer_result(self, result: TransferResult) -> None:
+        """The gateway says what became of a transfer."""
+        inherited = self._state.control.on_result(result)
+        if inherited is not None:
+            self._inherit_transfer(inherited)
 
-    def switched(self, control: Control) -> None:
-        """The gateway tells what is on or off now, whoever asked for it."""
-        self.call._control.switched(control)
+    def on_switched(self, control: Control) -> None:
+        """The gateway says what is on or off now, whoever asked for it."""
+        self._state.control.on_switched(control)
 
-    def _make_run(self, call: Call, chain: CallPipeline, options: RunOptions) -> PipelineRun:
-        if self._adapt is not None:
-            self._adapt(chain)
-        return PipelineRun(call, chain, options)
+    def _inherit_transfer(self, outcome: TransferOutcome) -> None:
+        """A transfer has ended that was asked for by the instance which had this call before."""
+        self._state.transfer_finished(outcome)
+        if outcome.bridged:
+            return
+        why = failure_text(outcome)
+        note = f"The transfer came to nothing: {why}. The caller is still with you: tell them."
+
+        async def respond(_: object = None) -> None:
+            await self.call.respond(note)
+
+        if self._state.answered_at is not None:
+            self._state.spawn(respond(), "transfer")
+        else:
+            self._state.events.on("answered", respond)
 
     def _post_unless_ended(self, message: AgentMessage) -> None:
         if not self._ended_by_gateway:
             self._post(message)
 
     async def run(self, callback: Callback) -> CallEnd:
-        """Run the author's callback and take the call down. Raises nothing but cancellation."""
+        """Run the author's callback, and take the call down when it has ended.
+
+        Returns:
+            How the call has ended. An exception in the callback is such an end, with the reason `error`.
+        """
         track_tasks(asyncio.get_running_loop())
         with logger.contextualize(call_id=self.info.call_id):
             context = contextvars.copy_context()  # in here, so that what the author logs names the call
             context.run(current_tasks.set, self._tasks)
             context.run(current_call.set, self.call)
-            self.call._events.context = context
+            self._state.events.context = context
             author = asyncio.get_running_loop().create_task(
                 self._author(callback), name=f"{self.info.call_id}::callback", context=context
             )
             try:
-                waits: set[asyncio.Future[Any]] = {author, self.call._end}
+                waits: set[asyncio.Future[Any]] = {author, self._state.end}
                 await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
                 if not author.done():
                     await asyncio.wait({author}, timeout=CALLBACK_GRACE_S)
@@ -124,7 +149,7 @@ class Session:
                 raise
             finally:
                 await asyncio.shield(self._tear_down(author))
-        end = self.call._end.result()
+        end = self._state.end.result()
         self._log.info(
             "call ended: {} after {:.1f} s{}",
             end.reason.value,
@@ -154,10 +179,10 @@ class Session:
             author.cancel()
             await asyncio.wait({author}, timeout=TEAR_DOWN_S)
         if self.call.running:  # it closes its stages in order; what is cancelled in between closes nothing
-            await _bounded(self.call._run_over.wait(), RUN_DOWN_S)
-        await self.call._events.settle(CALLBACK_GRACE_S)  # those of the end may write a note, too
+            await _bounded(self._state.run_over.wait(), RUN_DOWN_S)
+        await self._state.events.settle(CALLBACK_GRACE_S)  # those of the end may write a note, too
         await self._tasks.cancel_all(timeout_s=TEAR_DOWN_S)
-        await self._link.close()
+        await self._state.link.close()
 
 
 async def _bounded(waiting: Awaitable[Any], timeout_s: float) -> None:

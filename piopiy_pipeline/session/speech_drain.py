@@ -1,38 +1,44 @@
-"""Waiting for a bot to have said what it has to say, in bounded time: before a goodbye, or before it steps aside."""
+"""Waiting, in bounded time, until the bot has finished speaking: before it hangs up, or before it hands over."""
 
 from __future__ import annotations
 
 import asyncio
 
-from piopiy_pipeline.session.call import Call
+from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.monitor import CallMonitor
 from piopiy_pipeline.transports.bot_output import BotOutput
 
 __all__ = ["LONGEST_GOODBYE_S", "SpeechDrain"]
 
-EVERY_S = 0.05
+POLL_S = 0.05
 QUIET_S = 0.3
-"""A bot that has said nothing for so long, and has nothing under way, has finished."""
+"""A bot that has said nothing for this long, and has nothing under way, has finished."""
 LONGEST_GOODBYE_S = 60.0
-"""Speech under way is heard to its end when the bot hangs up, up to this."""
+"""When the bot hangs up, speech under way is heard to its end, up to this."""
 UNHEARD_S = 5.0
-"""Speech of which the playout clock has told nothing for so long is not waited for: nobody hears it."""
+"""Speech is not waited for when the playout clock has reported nothing for this long: nobody hears it."""
 FINISH_S = 15.0
 """How long a blind transfer waits for what the bot is saying."""
 APOLOGY_S = 10.0
-"""How long a call that has failed goes on, for the caller to hear why."""
+"""How long a call that has failed goes on, so that the caller hears why."""
 
 
 class SpeechDrain:
-    """Of one run: what the monitor has seen, and what the output has not let go of yet."""
+    """Watches what one pipeline still has to say.
 
-    def __init__(self, call: Call, monitor: CallMonitor, output: BotOutput) -> None:
-        self._call = call
+    Args:
+        state: The call.
+        monitor: Knows what was heard.
+        output: Knows what waits to be played.
+    """
+
+    def __init__(self, state: CallState, monitor: CallMonitor, output: BotOutput) -> None:
+        self._state = state
         self._monitor = monitor
         self._output = output
 
-    async def finished(self, drain_s: float) -> None:
-        """The bot has said everything, and what had not begun within `drain_s` is not waited for."""
+    async def wait_until_finished(self, drain_s: float) -> None:
+        """Wait until the bot has said everything that it begins within `drain_s` seconds."""
         loop = asyncio.get_running_loop()
         began = quiet_since = loop.time()
         while True:
@@ -41,25 +47,26 @@ class SpeechDrain:
                 quiet_since = now
                 if now - began > LONGEST_GOODBYE_S:
                     return
-            elif (self._call._care.busy or self._call._lines.owed) and now - began < drain_s:
+            elif (self._state.recovery.busy or self._state.utterances.pending) and now - began < drain_s:
                 quiet_since = now
             elif now - quiet_since >= QUIET_S:
                 return
-            await asyncio.sleep(EVERY_S)
+            await asyncio.sleep(POLL_S)
 
-    async def spoken(self) -> None:
-        """What the bot is saying was heard. A tool may run on: it may be the one that waits here."""
+    async def wait_until_spoken(self) -> None:
+        """Wait until what the bot is saying was heard. A tool may run on: it may be what waits here."""
+        state = self._state
         loop = asyncio.get_running_loop()
         began = quiet_since = loop.time()
-        while (now := loop.time()) - began < FINISH_S and not self._call.ended:
-            if self._speaks or self._call._lines.owed or self._call._care.text_waits:
+        while (now := loop.time()) - began < FINISH_S and not state.ended:
+            if self._speaks or state.utterances.pending or state.recovery.sentence_announced:
                 quiet_since = now
             elif now - quiet_since >= QUIET_S:
                 return
-            await asyncio.sleep(EVERY_S)
+            await asyncio.sleep(POLL_S)
 
-    async def apologised(self) -> None:
-        """What is said at the end of a call that has failed was heard."""
+    async def wait_until_apologised(self) -> None:
+        """Wait until the caller has heard what is said at the end of a call that has failed."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         while loop.time() - began < APOLOGY_S:

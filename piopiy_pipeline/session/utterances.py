@@ -1,7 +1,7 @@
-"""What a bot was told to say, and who waits until it was heard.
+"""What the bot was told to say, and who waits until it was heard.
 
-A line is followed by a mark on its way through the TTS. That the mark was heard proves that the line
-was, as long as the TTS did not fail in between: then the line is owed.
+On its way through the TTS, an utterance is followed by a mark. When the mark was heard, the utterance was
+heard too, unless the TTS failed in between: then the utterance is unsaid.
 """
 
 from __future__ import annotations
@@ -15,7 +15,14 @@ __all__ = ["PendingUtterances", "Utterance"]
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """Something to say, and who waits for it."""
+    """A text to say.
+
+    Attributes:
+        text: The text.
+        interruptible: Whether the caller can cut it off.
+        into_context: Whether the conversation of the model holds it, once it was heard.
+        heard: Gets the result True if the text was heard in full, else False.
+    """
 
     text: str
     interruptible: bool
@@ -23,64 +30,64 @@ class Utterance:
     heard: asyncio.Future[bool]
 
     def done(self, heard: bool) -> None:
-        """Tell whoever waits whether it was heard in full."""
+        """Tell whoever waits whether the text was heard in full."""
         if not self.heard.done():
             self.heard.set_result(heard)
 
 
 class PendingUtterances:
-    """The lines of one call that nobody has heard yet, by the numbers of their marks."""
+    """The utterances of one call that nobody has heard yet, by the numbers of their marks."""
 
     def __init__(self) -> None:
         self._numbers = itertools.count(1)
         self._waiting: dict[int, Utterance] = {}
-        self._made: set[int] = set()  # marks of what has left the TTS
+        self._synthesised: set[int] = set()
         self._unsaid: list[Utterance] = []
 
     @property
-    def owed(self) -> bool:
-        """Whether there are lines that the TTS has not said yet."""
-        return any(number not in self._made for number in self._waiting)
+    def pending(self) -> bool:
+        """Whether there are utterances that have not left the TTS."""
+        return any(number not in self._synthesised for number in self._waiting)
 
-    def add(self, line: Utterance) -> int:
-        """A line is on its way to the TTS. Returns the number of its mark."""
+    def add(self, utterance: Utterance) -> int:
+        """An utterance is on its way to the TTS. Returns the number of its mark."""
         number = next(self._numbers)
-        self._waiting[number] = line
+        self._waiting[number] = utterance
         return number
 
-    def made(self, number: int) -> None:
-        """The mark has left the TTS, so the line has."""
-        self._made.add(number)
+    def synthesised(self, number: int) -> None:
+        """The mark has left the TTS, and so the utterance has."""
+        self._synthesised.add(number)
 
     def heard(self, number: int) -> None:
         """The mark was heard."""
-        self._made.discard(number)
-        line = self._waiting.pop(number, None)
-        if line is not None:
-            line.done(True)
+        self._synthesised.discard(number)
+        utterance = self._waiting.pop(number, None)
+        if utterance is not None:
+            utterance.done(True)
 
-    def voice_changed(self) -> None:
-        """Another TTS speaks: what the one before had not said yet, nobody says, nor its mark."""
-        for number in [number for number in self._waiting if number not in self._made]:
+    def tts_changed(self) -> None:
+        """Another TTS is active: nobody says what the one before had not said yet."""
+        for number in [number for number in self._waiting if number not in self._synthesised]:
             self._waiting.pop(number).done(False)
 
-    def voice_failed(self) -> None:
+    def tts_failed(self) -> None:
         """What waits to be heard may never have been spoken: its mark proves nothing any more."""
         self._unsaid += self._waiting.values()
         self._waiting.clear()
 
     def take_unsaid(self) -> list[Utterance]:
-        """The lines that the TTS owes, to be said again or given up."""
-        lines, self._unsaid = self._unsaid, []
-        return lines
+        """The utterances that a failed TTS did not say, to be said again or given up."""
+        unsaid, self._unsaid = self._unsaid, []
+        return unsaid
 
     def cut_off(self, *, everything: bool = False) -> None:
-        """An interruption, or the end: what is still waited for was not heard in full."""
-        for number, line in list(self._waiting.items()):
-            if line.interruptible or everything:
+        """An interruption, or the end of the call: what is still waited for was not heard in full."""
+        for number, utterance in list(self._waiting.items()):
+            if utterance.interruptible or everything:
                 del self._waiting[number]
-                self._made.discard(number)
-                line.done(False)
+                self._synthesised.discard(number)
+                utterance.done(False)
         if everything:
-            for line in self.take_unsaid():
-                line.done(False)
+            for utterance in self.take_unsaid():
+                utterance.done(False)

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from piopiy_pipeline.call import CallInfo, CallKind, EndReason
+from piopiy_pipeline.call import CallInfo, CallKind, EndReason, TransferOutcomeName
 from piopiy_pipeline.signaling.json_messages import Message, ProtocolError, dump, parser
 from piopiy_pipeline.signaling.media_events import (
     AgentMediaEvent,
@@ -330,7 +330,7 @@ class TransferResult(Message):
     call_id: CallId
     request_id: str
     to: str = ""
-    outcome: Literal["bridged", "no_answer", "busy", "declined", "unreachable", "refused", "failed"]
+    outcome: TransferOutcomeName
     detail: str = ""
 
 

@@ -231,14 +231,14 @@ class _Simulation:
             self._info,
             self._recorder.wrap(self._link) if self._recorder else self._link,
             post=self._post,
-            adapt=self._adapt,
+            pipeline_hook=self._adapt,
             make_monitor=partial(WatchedMonitor, log=self._log),
         )
         self._gateway = SimulatedGateway(
             setting.transfers,
             self._link,
             self._log,
-            reply=self._session.transfer_result,
+            reply=self._session.on_transfer_result,
             end=partial(self._session.end, by_gateway=True),
         )
         self._log.follow(self._session.call)

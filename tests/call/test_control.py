@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from piopiy_pipeline.call import CallEnd, EndReason
+from piopiy_pipeline.call import CallEnd, EndReason, TransferOutcomeName
 from piopiy_pipeline.session import Call, TransferOutcome
-from piopiy_pipeline.session.control_requests import Outcome
 from piopiy_pipeline.signaling.messages import Transfer, TransferResult
 from piopiy_pipeline.testing import Caller, CallerLine, simulate
 from tests.support.bots import LONG, voice
+from tests.support.call_state import state_of
 from tests.support.calls import CallLog, eventually, house, tone
 from tests.support.switchboard import NotedDialler
 from tests.support.virtual import PEOPLE, YES, texts
@@ -88,7 +88,7 @@ def test_a_mistake_of_the_test_is_the_tests_to_see() -> None:
     with pytest.raises(ValueError, match="no outcome 'answered', only bridged"):
         simulate(Handover(), Caller(), transfers={HUMAN: "answered"})  # type: ignore[dict-item]
 
-    def asserts(request: Transfer) -> Outcome:
+    def asserts(request: Transfer) -> TransferOutcomeName:
         assert request.summary == "something else"
         return "busy"
 
@@ -233,8 +233,9 @@ def test_a_bot_that_hangs_up_takes_the_caller_off_hold_to_say_goodbye() -> None:
 
         async def goodbye(_: object) -> None:
             agent.hold()
-            call._say("Thank you, goodbye.")
+            saying = asyncio.create_task(call.say("Thank you, goodbye."))
             await agent.hangup()
+            await saying
 
         agent.on("answered", goodbye)
         await agent.start()
@@ -286,9 +287,11 @@ def test_keys_are_pressed_behind_what_is_said_or_at_once_and_an_interruption_cut
         agent = await voice(call)
 
         async def press(_: object) -> None:
-            call._say(LONG)
+            saying = asyncio.create_task(call.say(LONG))
+            await asyncio.sleep(0)  # until it is on its way to the TTS
             await agent.send_dtmf("12#")
             await agent.send_dtmf("9", at_once=True)
+            await saying
 
         agent.on("answered", press)
         await agent.start()
@@ -413,9 +416,9 @@ def test_over_sockets_a_bot_hears_of_what_others_have_asked_for() -> None:
             call = there.gateway.switchboard.call(calls[0].info.call_id)
             assert call is not None
             call.control.switch("hold", True)  # an operator
-            await eventually(lambda: calls[0]._control.on_hold)
+            await eventually(lambda: state_of(calls[0]).control.on_hold)
             call.control.switch("hold", False)
-            await eventually(lambda: not calls[0]._control.on_hold)
+            await eventually(lambda: not state_of(calls[0]).control.on_hold)
             call.agent.send(  # asked for by an instance that had this call before
                 TransferResult(call_id=call.call_id, request_id="t9", to="200", outcome="busy", detail="486")
             )

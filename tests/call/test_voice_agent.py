@@ -18,11 +18,12 @@ from pipecat.turns.user_start import MinWordsUserTurnStartStrategy
 from piopiy_pipeline.call import CallEnd, EndReason
 from piopiy_pipeline.pipeline import CallPipeline, StageError
 from piopiy_pipeline.services.switch import ServiceSwitch
-from piopiy_pipeline.session import Call
+from piopiy_pipeline.session import Call, ResumableState
 from piopiy_pipeline.session import pipeline_run as running
 from piopiy_pipeline.testing import Caller, simulate
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.bots import ask, voice
+from tests.support.call_state import state_of
 from tests.support.calls import house
 from tests.support.services import ScriptedLLM, ScriptedSTT, ToneTTS
 from tests.support.virtual import YES, spoken_s, texts
@@ -317,7 +318,8 @@ def test_a_context_of_one_s_own_goes_on_with_what_another_instance_was_told() ->
     llm = ScriptedLLM(["I go on."])
 
     async def bot(call: Call) -> None:
-        call.resumed = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "book it"}]
+        said = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "book it"}]
+        state_of(call).resumed = ResumableState(messages=said, state={})
         context = LLMContext([{"role": "system", "content": "Be long."}])
         agent = await made(call, {"llm": llm}, context=context)
         agent.on("bot_turn", lambda _: agent.hangup())

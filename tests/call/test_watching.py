@@ -14,6 +14,7 @@ from piopiy_pipeline.session import Call
 from piopiy_pipeline.signaling.messages import AgentMessage, ConversationEvent
 from piopiy_pipeline.testing import Caller, simulate
 from tests.support.bots import voice
+from tests.support.call_state import hear_posts
 from tests.support.scripted_bot import PROVIDERS, booking_caller, create_session
 from tests.support.services import Reply, ToneTTS
 from tests.support.virtual import PEOPLE, texts
@@ -32,14 +33,11 @@ class Watcher:
         self.told: list[ConversationEvent] = []
 
     async def __call__(self, call: Call) -> None:
-        post = call._post
-
         def watch(message: AgentMessage) -> None:
             if isinstance(message, ConversationEvent):
                 self.told.append(message)
-            post(message)
 
-        call._post = watch
+        hear_posts(call, watch)
         await bind_callback(self._bot)(call)
 
     def of(self, event: str) -> list[dict[str, Any]]:

@@ -33,8 +33,8 @@ EXPORTS: dict[str, list[str]] = {
     "piopiy_pipeline.compat": ["CompatError", "check_attributes", "check_parameters"],
     "piopiy_pipeline.gateway": ["Gateway", "GatewayConfig", "GatewayError"],
     "piopiy_pipeline.session": [
-        "Adapt", "Call", "Callback", "ClientMessage", "DEFAULT_ERROR_LINE", "Post", "Session", "TransferOutcome",
-        "current_call",
+        "Call", "CallError", "CallState", "Callback", "ClientMessage", "DEFAULT_ERROR_LINE", "PipelineHook", "Post",
+        "ResumableState", "Session", "TransferOutcome", "current_call", "resumable_from",
     ],
     "piopiy_pipeline.testing": RECORDED["names"]["piopiy_pipeline.testing"],
 }  # fmt: skip

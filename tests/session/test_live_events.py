@@ -7,22 +7,22 @@ from piopiy_pipeline.session.live_events import MAX_PARTIAL_CHARACTERS, Partial,
 
 def test_the_first_words_are_told_at_once_and_the_next_when_it_is_their_time() -> None:
     partial = Partial(every_s=0.25)
-    partial.now_is("a")
+    partial.update("a")
     assert partial.take(10.0) == "a"
-    partial.now_is("a table")
+    partial.update("a table")
     assert partial.take(10.1) is None
     assert partial.due() == 10.25
-    partial.now_is("a table for")
+    partial.update("a table for")
     assert partial.take(10.25) == "a table for"
 
 
 def test_nothing_is_told_twice_nor_behind_the_whole() -> None:
     partial = Partial()
-    partial.now_is("a")
+    partial.update("a")
     partial.take(1.0)
-    partial.now_is("a")
+    partial.update("a")
     assert partial.due() is None
-    partial.now_is("a table")
+    partial.update("a table")
     partial.clear()
     assert partial.due() is None
     assert partial.take(9.0) is None
@@ -30,7 +30,7 @@ def test_nothing_is_told_twice_nor_behind_the_whole() -> None:
 
 def test_of_an_endless_turn_the_end_is_told() -> None:
     partial = Partial()
-    partial.now_is("x" * 5000 + "y")
+    partial.update("x" * 5000 + "y")
     told = partial.take(0.0)
     assert told is not None
     assert len(told) == MAX_PARTIAL_CHARACTERS

@@ -11,12 +11,13 @@ from pipecat.processors.frameworks.rtvi.frames import RTVIClientMessageFrame, RT
 from pipecat.services.llm_service import FunctionCallParams
 
 from piopiy_pipeline.call import EndReason
-from piopiy_pipeline.session import Call
+from piopiy_pipeline.session import Call, ResumableState
 from piopiy_pipeline.session.events import ClientMessage
 from piopiy_pipeline.signaling.messages import AgentMessage, Checkpoint
 from piopiy_pipeline.testing import CallerLine, SimulatedCall, simulate
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.bots import voice
+from tests.support.call_state import hear_posts, state_of
 from tests.support.services import Reply, ScriptedLLM, ScriptedSTT, ToneTTS
 from tests.support.virtual import PEOPLE, texts
 
@@ -343,18 +344,16 @@ def test_another_instance_that_takes_the_call_over_goes_on_telling_the_client() 
     known: list[dict[str, Any]] = []
 
     async def first(call: Call) -> None:
-        post = call._post
-
         def keep(message: AgentMessage) -> None:
             if isinstance(message, Checkpoint):
                 known.append(message.state)
-            post(message)
 
-        call._post = keep
+        hear_posts(call, keep)
         await greets(call)
 
     async def second(call: Call) -> None:
-        call._client_protocol = known[-1]["rtvi"]  # as a session does that resumes a call
+        known_version = ResumableState(messages=[], state={}, rtvi=known[-1]["rtvi"])
+        state_of(call).resumed = known_version  # as a session does that resumes a call
         await greets(call)
 
     async def says_ready(line: CallerLine) -> None:

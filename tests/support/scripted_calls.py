@@ -92,7 +92,7 @@ def call(
             CallInfo("a", "00000000-0000-0000-0000-000000000001"),
             link,
             post=lambda _: None,
-            adapt=providers.bind(spoken=spoken, seed=seed),
+            pipeline_hook=providers.bind(spoken=spoken, seed=seed),
         )
         heard.end = await session.run(listened)
         heard.said = link.said

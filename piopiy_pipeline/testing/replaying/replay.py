@@ -25,7 +25,7 @@ from piopiy_pipeline.capture.provider_taps import services_in
 from piopiy_pipeline.capture.redaction import redacted
 from piopiy_pipeline.capture.secrets import Scrubber, secrets_of, secrets_of_environment
 from piopiy_pipeline.pipeline import CallPipeline
-from piopiy_pipeline.session import Session
+from piopiy_pipeline.session import Session, resumable_from
 from piopiy_pipeline.signaling.messages import AgentMessage
 from piopiy_pipeline.testing.botfile import load_bot
 from piopiy_pipeline.testing.replaying.acts import Act, acts_of
@@ -188,7 +188,11 @@ class _Run:
             recorder.adapt(chain)
 
         self._session = Session(
-            info, recorder.wrap(self._link), post=_nobody, resumed=meta.resumed, adapt=adapt
+            info,
+            recorder.wrap(self._link),
+            post=_nobody,
+            resumed=resumable_from(meta.resumed),
+            pipeline_hook=adapt,
         )
         recorder.follow(self._session.call)
         self._session.call.on("answered", self._answered)

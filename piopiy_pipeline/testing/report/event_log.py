@@ -24,7 +24,7 @@ from pipecat.frames.frames import (
 )
 
 from piopiy_pipeline.call import CallEnd, CallInfo, Turn
-from piopiy_pipeline.session import Call
+from piopiy_pipeline.session import Call, CallState
 from piopiy_pipeline.session.events import CallError
 from piopiy_pipeline.session.monitor import CallMonitor, arguments_of
 from piopiy_pipeline.testing.report.simulated_call import Event
@@ -115,8 +115,8 @@ class EventLog:
 class WatchedMonitor(CallMonitor):
     """The call's own monitor, that writes into a log what passes the end of the chain."""
 
-    def __init__(self, call: Call, log: EventLog) -> None:
-        super().__init__(call)
+    def __init__(self, state: CallState, log: EventLog) -> None:
+        super().__init__(state)
         self._log = log
         self._told_text = self._told_speech = False
         self._tools: dict[str, int] = {}  # a provider's ids differ from run to run: they are counted
@@ -136,8 +136,8 @@ class WatchedMonitor(CallMonitor):
             tell(frame)
         super().frame_arrived(frame)
 
-    def marked(self, what: str) -> None:
-        self._log.add(what)
+    def on_answer_mark(self, mark: str) -> None:
+        self._log.add(mark)
 
     def audio_arrived(self) -> None:
         if not self._told_speech:

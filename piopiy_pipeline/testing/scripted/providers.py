@@ -26,7 +26,7 @@ from pipecat.services.tts_service import TTSService
 
 from piopiy_pipeline.pipeline import CallPipeline, StageError
 from piopiy_pipeline.services.switch import ServiceSwitch
-from piopiy_pipeline.session import Adapt
+from piopiy_pipeline.session import PipelineHook
 from piopiy_pipeline.testing.line.spoken_words import Spoken
 from piopiy_pipeline.testing.scripted.faults import Fault, FaultPlan
 from piopiy_pipeline.testing.scripted.reply_script import Reply
@@ -60,8 +60,8 @@ class Providers:
     def _replies(self) -> Replies | None:
         return self.llm if self.llm is None or isinstance(self.llm, Replies) else Replies(*self.llm)
 
-    def bind(self, *, spoken: Spoken, seed: int = 0) -> Adapt:
-        """For one call: what changes its chain, to be given to its `Session` as `adapt`.
+    def bind(self, *, spoken: Spoken, seed: int = 0) -> PipelineHook:
+        """For one call: what changes its chain, to be given to its `Session` as `pipeline_hook`.
 
         `spoken` tells what the caller says. The same seed gives the same latencies. The returned
         function raises `StageError` when the chain has no stage of a kind that is scripted.

@@ -6,20 +6,19 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from piopiy_pipeline.call import EndReason
-from piopiy_pipeline.session.control_requests import Outcome
+from piopiy_pipeline.call import EndReason, TransferOutcomeName
 from piopiy_pipeline.signaling.messages import Control, Transfer, TransferResult
 from piopiy_pipeline.testing.line.caller_link import CallerLink
 from piopiy_pipeline.testing.report.event_log import EventLog
 
 __all__ = ["SimulatedGateway", "TransferAnswer", "Transfers"]
 
-TransferAnswer = Outcome | tuple[Outcome, float]
+TransferAnswer = TransferOutcomeName | tuple[TransferOutcomeName, float]
 """What becomes of it, or that and after how many seconds."""
 Transfers = Mapping[str, TransferAnswer] | Callable[[Transfer], TransferAnswer]
 """By destination, or a function that is told of each request."""
 
-_TAKES_S: Mapping[Outcome, float] = {
+_TAKES_S: Mapping[TransferOutcomeName, float] = {
     "bridged": 4.0,
     "busy": 0.5,
     "declined": 2.0,
@@ -27,7 +26,7 @@ _TAKES_S: Mapping[Outcome, float] = {
     "refused": 0.0,
     "failed": 0.5,
 }
-_DETAILS: Mapping[Outcome, str] = {
+_DETAILS: Mapping[TransferOutcomeName, str] = {
     "bridged": "",
     "busy": "the line is in use",
     "unreachable": "there is no such number",
@@ -39,7 +38,7 @@ _DETAILS: Mapping[Outcome, str] = {
 
 @dataclass(frozen=True, slots=True)
 class _Ending:
-    outcome: Outcome
+    outcome: TransferOutcomeName
     after_s: float
     detail: str
 
@@ -126,7 +125,7 @@ class SimulatedGateway:
             self._end_call(EndReason.TRANSFERRED, f"transferred to {request.to}")
 
 
-def _checked(to: str, answer: TransferAnswer) -> tuple[Outcome, float | None]:
+def _checked(to: str, answer: TransferAnswer) -> tuple[TransferOutcomeName, float | None]:
     outcome, after_s = (answer, None) if isinstance(answer, str) else answer
     if outcome != "no_answer" and outcome not in _TAKES_S:
         known = ", ".join((*_TAKES_S, "no_answer"))

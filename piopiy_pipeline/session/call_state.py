@@ -1,0 +1,149 @@
+"""`CallState`: everything that is known of one call in progress, and the small acts that change it.
+
+One object per call, made by the `Session`. Whoever works on the call shares it: `Call` (the author's
+handle), the run of the pipeline, the monitor of its end, the client's application. It knows none of them,
+so that they need not know each other. It runs nothing by itself, and every field has a plain name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from loguru import logger
+
+from piopiy_pipeline.call import CallEnd, CallInfo, EndReason, Turn
+from piopiy_pipeline.session.call_control import CallControl, TransferOutcome
+from piopiy_pipeline.session.events import Emitter
+from piopiy_pipeline.session.failure_recovery import FailureRecovery
+from piopiy_pipeline.session.resumable_state import ResumableState
+from piopiy_pipeline.session.utterances import PendingUtterances
+from piopiy_pipeline.signaling.messages import AgentMessage, ConversationEvent
+from piopiy_pipeline.transports.link import MediaLink
+
+__all__ = ["CallState", "Post"]
+
+Post = Callable[[AgentMessage], None]
+"""Sends a message to the gateway, without waiting."""
+
+
+class CallState:
+    """The state of one call.
+
+    Args:
+        info: Who calls whom.
+        link: The media link of the call.
+        post: Sends a message to the gateway.
+        finish: Ends the call, with a reason and a sentence. The first reason counts.
+        resumed: What to go on with, when another instance of the agent had this call and was lost.
+    """
+
+    def __init__(
+        self,
+        info: CallInfo,
+        link: MediaLink,
+        *,
+        post: Post,
+        finish: Callable[[EndReason, str], None],
+        resumed: ResumableState | None = None,
+    ) -> None:
+        self.info = info
+        self.link = link
+        self.post = post
+        self.finish = finish
+        self.resumed = resumed
+        self.author_state: dict[str, Any] = {} if resumed is None else resumed.state
+        """`Call.state`: the author's own JSON."""
+        self.transcript: list[Turn] = []
+        self.events = Emitter()
+        self.recovery = FailureRecovery()
+        self.utterances = PendingUtterances()
+        self.control = CallControl(info.call_id, post=post, on_transfer=self.transfer_finished)
+        self.answered_at: float | None = None
+        """When the call was answered, by the loop's clock in seconds."""
+        self.end: asyncio.Future[CallEnd] = asyncio.get_running_loop().create_future()
+        self.run_over = asyncio.Event()
+        """Set when the pipeline has run and is torn down."""
+        self.interruption_passed = asyncio.Event()
+        """Set when an interruption has come down the whole pipeline; cleared by whoever waits for one."""
+        self._began_at = self.now()
+        self._background: set[asyncio.Task[Any]] = set()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the call is over."""
+        return self.end.done()
+
+    @staticmethod
+    def now() -> float:
+        """The time of the loop's clock, in seconds."""
+        return asyncio.get_running_loop().time()
+
+    def elapsed_s(self) -> float:
+        """Seconds since the answer, to the millisecond; before the answer, since the call began here."""
+        return round(self.now() - (self.answered_at or self._began_at), 3)
+
+    def require_answered(self) -> None:
+        """Raise `RuntimeError` if the call is not answered yet."""
+        if self.answered_at is None:
+            raise RuntimeError("the call is not answered yet: wait for the 'answered' event")
+
+    # ------------------------------------------------------------------ tasks beside the pipeline
+
+    def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> None:
+        """Run `work` beside the pipeline. It is cancelled when the pipeline is torn down."""
+        task = asyncio.create_task(work, name=f"{self.info.call_id}::{name}")
+        self._background.add(task)
+        task.add_done_callback(self._spawned_done)
+
+    def cancel_spawned(self) -> None:
+        """Cancel what was spawned and still runs."""
+        for task in list(self._background):
+            task.cancel()
+
+    def _spawned_done(self, task: asyncio.Task[Any]) -> None:
+        self._background.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            logger.opt(exception=error).error("{} failed", task.get_name())
+
+    # ------------------------------------------------------------------ what happens in the call
+
+    def answer(self) -> None:
+        """The pipeline can hear and speak: the call is answered."""
+        self.answered_at = self.now()
+        self.events.emit("answered", self.info)
+
+    def add_turn(self, turn: Turn) -> None:
+        """Add a turn to the transcript, and report it to the gateway and to the author."""
+        self.transcript.append(turn)
+        data: dict[str, Any] = {"text": turn.text}
+        if turn.role == "bot":
+            data["interrupted"] = turn.interrupted
+        self.report(f"{turn.role}_turn", data)
+        self.events.emit(f"{turn.role}_turn", turn)
+
+    def transfer_finished(self, outcome: TransferOutcome) -> None:
+        """A transfer was answered, or it failed."""
+        detail = f" ({outcome.detail})" if outcome.detail else ""
+        logger.info("the transfer to {}: {}{}", outcome.to, outcome.outcome, detail)
+        self.events.emit("transfer", outcome)
+
+    def close(self, end: CallEnd) -> None:
+        """The call is over. To be called once, by the session."""
+        self.end.set_result(end)
+        self.control.on_end(end)
+        self.utterances.cut_off(everything=True)
+        self.events.emit("end", end)
+
+    # ------------------------------------------------------------------ reports to the gateway
+
+    def report(self, event: str, data: dict[str, Any]) -> None:
+        """Send the gateway an event of the conversation, for whoever watches the call."""
+        message = {"call_id": self.info.call_id, "at": self.elapsed_s(), "event": event, "data": data}
+        self.post(ConversationEvent.model_validate(message))
+
+    def report_live(self, event: str, data: dict[str, Any]) -> None:
+        """As `report`, for events that have a meaning only while the call goes on."""
+        if not self.ended:
+            self.report(event, data)

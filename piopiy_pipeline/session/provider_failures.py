@@ -1,0 +1,201 @@
+"""`ProviderFailures`: what the caller hears, and what the call does, when a provider fails or hangs.
+
+The shell of `FailureRecovery`, which decides: this carries out the apology, the retry and the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import wave
+from functools import lru_cache
+from importlib.resources import files
+
+from loguru import logger
+from pipecat.frames.frames import ErrorFrame, OutputAudioRawFrame
+from pipecat.pipeline.worker import PipelineWorker
+from pipecat.processors.frame_processor import FrameProcessor
+from pipecat.services.stt_service import STTService
+from pipecat.services.tts_service import TTSService
+from pipecat.utils.errors import ErrorCategory
+
+from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.pipeline import CallPipeline
+from piopiy_pipeline.services.switch import ServiceSwitch
+from piopiy_pipeline.session.call_state import CallState
+from piopiy_pipeline.session.client_application import ClientApplication
+from piopiy_pipeline.session.events import CallError
+from piopiy_pipeline.session.failure_recovery import RecoveryAction
+from piopiy_pipeline.session.monitor import CallMonitor
+from piopiy_pipeline.session.pipeline_worker import CallWorker
+from piopiy_pipeline.session.speaker import Speaker
+from piopiy_pipeline.session.speech_drain import SpeechDrain
+from piopiy_pipeline.transports.bot_output import BotOutput
+
+__all__ = ["CLOSING_LINE", "ProviderFailures", "services_of"]
+
+ECHO_S = 1.0
+"""Further errors of an STT belong to the first one for this long, in seconds."""
+MAX_ERRORS = 200
+"""A call with this many errors ends at once: it takes CPU time from the others."""
+CLOSING_LINE = "I am sorry, this does not work at the moment. Please call again later."
+
+
+def services_of(pipeline: CallPipeline) -> list[FrameProcessor]:
+    """All stages of a pipeline, with the services of each switch in the place of the switch."""
+    services: list[FrameProcessor] = []
+    for name in pipeline.names:
+        stage = pipeline[name]
+        services += stage.services if isinstance(stage, ServiceSwitch) else (stage,)
+    return services
+
+
+class ProviderFailures:
+    """Deals with the failures of one pipeline's providers.
+
+    Args:
+        state: The call.
+        pipeline: The pipeline of the call.
+        worker: Runs the pipeline; an interruption cuts off a stage that hangs.
+        speaker: Says the apology and asks the model once more.
+        output: Plays the recorded apology, when the TTS is what fails.
+        monitor: Knows whether the bot is heard.
+        drain: Waits until the last words were heard.
+        client: Is told of errors if it speaks RTVI.
+        error_line: What the bot says before it tries once more; None for nothing.
+    """
+
+    def __init__(
+        self,
+        state: CallState,
+        pipeline: CallPipeline,
+        worker: CallWorker,
+        *,
+        speaker: Speaker,
+        output: BotOutput,
+        monitor: CallMonitor,
+        drain: SpeechDrain,
+        client: ClientApplication,
+        error_line: str | None,
+    ) -> None:
+        self._state = state
+        self._pipeline = pipeline
+        self._worker = worker
+        self._speaker = speaker
+        self._output = output
+        self._monitor = monitor
+        self._drain = drain
+        self._client = client
+        self._error_line = error_line
+        self._errors = 0
+
+    async def on_error(self, worker: PipelineWorker, frame: ErrorFrame) -> None:
+        """A stage has reported an error (pipecat's `on_pipeline_error`)."""
+        stage = frame.processor
+        culprit = self._name_of(stage)
+        self._errors += 1
+        if self._errors == MAX_ERRORS:
+            detail = f"{culprit}: {self._errors} errors, the last: {frame.error[:400]}"
+            self._state.finish(EndReason.ERROR, detail)
+        if frame.category is ErrorCategory.APPLICATION:
+            # A tool has raised, for example: the model is told, and its answer is what the caller hears.
+            logger.warning("{}: {}", culprit, frame.error)
+            self._report(culprit, frame.error)
+            return
+        hopeless = stage is not None and not stage.is_usable and not self._has_another(stage)
+        await self._recover(culprit, frame.error, hopeless=hopeless)
+
+    async def check_overdue(self, now: float) -> None:
+        """Call this from time to time: an answer that makes no progress is a failure too."""
+        culprit = self._state.recovery.overdue(now)
+        if culprit is not None and not self._monitor.speaking:
+            patience_s = self._state.recovery.patience_s
+            await self._recover(culprit, f"no progress for {patience_s:g} s", stuck=True)
+
+    def _name_of(self, stage: FrameProcessor | None) -> str:
+        if isinstance(stage, TTSService):
+            return "tts"
+        if isinstance(stage, STTService):
+            return "stt"
+        return next((name for name in self._pipeline.names if self._pipeline[name] is stage), str(stage))
+
+    def _has_another(self, service: FrameProcessor) -> bool:
+        """Whether a switch can go on with another service."""
+        for name in self._pipeline.names:
+            stage = self._pipeline[name]
+            if isinstance(stage, ServiceSwitch) and service in stage.services:
+                return any(other.is_usable for other in stage.services)
+        return False
+
+    def _report(self, culprit: str, message: str) -> None:
+        """Report an error to whoever watches the call, to the client and to the author."""
+        self._state.report("error", {"stage": culprit, "message": message[:500]})
+        self._client.send_error(f"{culprit}: {message[:500]}")
+        self._state.events.emit("error", CallError(culprit, message))
+
+    async def _recover(
+        self, culprit: str, message: str, *, stuck: bool = False, hopeless: bool = False
+    ) -> None:
+        """Apologise and try once more, or say that it does not work and end the call."""
+        action = self._state.recovery.failed(self._state.now(), hopeless=hopeless)
+        if (
+            action is RecoveryAction.NOTHING
+        ):  # an echo: a provider that fails in a loop must not flood anybody
+            logger.debug("{} failed again: {}", culprit, message)
+            return
+        logger.warning("{} failed: {} ({})", culprit, message, action.value)
+        self._report(culprit, message)
+        if stuck or culprit == "tts":  # nothing but an interruption cancels a stage that hangs
+            await self._worker.interrupt()
+        if self._error_line is not None:
+            await self._apologise(
+                culprit, self._error_line if action is RecoveryAction.RETRY else CLOSING_LINE
+            )
+        if action is RecoveryAction.END:
+            self._state.spawn(self._give_up(f"{culprit}: {message}"), "give_up")
+        elif culprit == "stt":  # the next utterance of the caller is its retry
+            self._state.spawn(self._end_echo(), "end_echo")
+        else:
+            await self._retry()
+
+    async def _apologise(self, culprit: str, line: str) -> None:
+        speaks = any(isinstance(service, TTSService) for service in services_of(self._pipeline))
+        if culprit == "tts" or not speaks:  # the bot has no voice to apologise with
+            await self._output.queue_frame(recorded_apology())
+            return
+        self._state.require_answered()
+        self._speaker.say(line, into_context=False)
+
+    async def _retry(self) -> None:
+        """Try once more what the TTS did not say, or else the answer of the model."""
+        unsaid = self._state.utterances.take_unsaid()
+        self._state.recovery.retrying(self._state.now(), answer=not unsaid)
+        for utterance in unsaid:
+            self._speaker.repeat(utterance)
+        if not unsaid:
+            await self._speaker.respond()
+
+    async def _end_echo(self) -> None:
+        await asyncio.sleep(ECHO_S)
+        self._state.recovery.retrying(self._state.now(), answer=False)
+
+    async def _give_up(self, detail: str) -> None:
+        """End the call when the last words were heard. A transfer that is under way may still come about."""
+        if self._state.control.on_hold and not self._state.ended:
+            self._state.control.switch("hold", False)
+        await self._drain.wait_until_apologised()
+        await self._state.control.wait_for_transfer()
+        self._state.finish(EndReason.ERROR, detail[:500])
+
+
+@lru_cache(maxsize=1)
+def _apology() -> tuple[bytes, int]:
+    with (files(__package__) / "apology.wav").open("rb") as file, wave.open(file) as recording:
+        return recording.readframes(recording.getnframes()), recording.getframerate()
+
+
+def recorded_apology() -> OutputAudioRawFrame:
+    """A recorded "I am sorry, something went wrong", for the call whose TTS fails: about 2 s, PCM16 mono."""
+    pcm, rate = _apology()
+    frame = OutputAudioRawFrame(pcm, rate, 1)
+    frame.interruptible = False
+    return frame

@@ -1,0 +1,113 @@
+"""How a call speaks by itself: text, answers of the model, and telephone keys, in order with what is said."""
+
+from __future__ import annotations
+
+import asyncio
+
+from pipecat.frames.frames import (
+    Frame,
+    LLMMessagesAppendFrame,
+    LLMRunFrame,
+    OutputDTMFFrame,
+    OutputDTMFUrgentFrame,
+    TTSSpeakFrame,
+)
+from pipecat.processors.aggregators.llm_response_universal import LLMAssistantAggregator
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+from pipecat.services.tts_service import TTSService
+
+from piopiy_pipeline.pipeline import CallPipeline, StageError
+from piopiy_pipeline.services.switch import ServiceSwitch
+from piopiy_pipeline.session.call_state import CallState
+from piopiy_pipeline.session.pipeline_worker import CallWorker
+from piopiy_pipeline.session.utterances import Utterance
+from piopiy_pipeline.transports.bot_output import BotOutput
+from piopiy_pipeline.transports.frames import SpeechMarkFrame
+
+__all__ = ["Speaker"]
+
+
+class Speaker:
+    """Puts speech, requests to the model and keys into the pipeline of one call."""
+
+    def __init__(
+        self, state: CallState, pipeline: CallPipeline, worker: CallWorker, output: BotOutput
+    ) -> None:
+        self._state = state
+        self._pipeline = pipeline
+        self._worker = worker
+        self._output = output
+
+    def say(
+        self, text: str, *, interruptible: bool = True, into_context: bool = True
+    ) -> asyncio.Future[bool]:
+        """Say `text` now, ahead of what the model says later.
+
+        Returns:
+            A future that tells whether the text was heard in full.
+
+        Raises:
+            StageError: The pipeline has no TTS.
+        """
+        heard: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        if self._state.ended:
+            heard.set_result(False)
+        else:
+            self.repeat(Utterance(text, interruptible, into_context, heard))
+        return heard
+
+    def repeat(self, utterance: Utterance) -> None:
+        """Say an utterance, once more perhaps.
+
+        Raises:
+            StageError: The pipeline has no TTS.
+        """
+        tts = self._tts()
+        if tts is None:
+            raise StageError("nothing in this chain can say text: it has no TTS")
+        number = self._state.utterances.add(utterance)
+        speak = TTSSpeakFrame(utterance.text, append_to_context=utterance.into_context)
+        mark = SpeechMarkFrame(number=number)
+        speak.interruptible = mark.interruptible = utterance.interruptible
+        self._state.spawn(_queue(tts, speak, mark), "say")
+
+    async def respond(self, note: str | None = None) -> None:
+        """Have the model answer the conversation as it stands.
+
+        With a `note`, the note goes into the conversation first, and the model answers when nobody speaks.
+        """
+        if note is None:
+            await self._worker.queue_frame(LLMRunFrame())
+            return
+        append = LLMMessagesAppendFrame(messages=[{"role": "developer", "content": note}], run_llm=True)
+        append.interruptible = False  # what has happened has happened
+        assistant = self._pipeline.find(LLMAssistantAggregator)
+        if assistant is None:
+            await self._worker.queue_frame(append)
+        else:  # the assistant's side of the context knows who is speaking, and waits for them
+            await assistant.queue_frame(append)
+
+    async def press_keys(self, digits: str, *, at_once: bool) -> None:
+        """Send telephone keys: behind what the bot is saying, or `at_once`."""
+        if at_once:
+            await _queue(self._output, OutputDTMFUrgentFrame.from_string(digits))
+        else:
+            keys = OutputDTMFFrame.from_string(digits)
+            keys.interruptible = False  # a recorded menu that talks would cut them off
+            self._state.spawn(_queue(self._tts() or self._output, keys), "send_dtmf")
+
+    def _tts(self) -> FrameProcessor | None:
+        """The stage that says text: the one named ``tts``, else the first TTS or switch of TTS services."""
+        if "tts" in self._pipeline:
+            return self._pipeline["tts"]
+        for name in self._pipeline.names:
+            stage = self._pipeline[name]
+            if isinstance(stage.active if isinstance(stage, ServiceSwitch) else stage, TTSService):
+                return stage
+        return None
+
+
+async def _queue(stage: FrameProcessor, *frames: Frame) -> None:
+    """Give frames to a stage, behind what waits there."""
+    for frame in frames:
+        await stage.queue_frame(frame, FrameDirection.DOWNSTREAM)
