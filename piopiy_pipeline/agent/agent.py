@@ -1,7 +1,9 @@
-"""`Agent`: registers with a gateway, accepts calls, runs one `Session` per call.
+"""`Agent`: registers with a gateway, accepts its offers, and runs one `Session` per call.
 
-agent = Agent(agent_id=..., agent_token=..., create_session=on_new_session)
-await agent.connect()
+    agent = Agent(agent_id=..., agent_token=..., create_session=on_new_session)
+    await agent.connect()
+
+The connection itself is `GatewayConnection`'s.
 """
 
 from __future__ import annotations
@@ -9,30 +11,27 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import os
-import random
 import signal
 import sys
 import threading
 import uuid
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit, urlunsplit
 
 from loguru import logger
-from websockets.asyncio.client import connect
-from websockets.exceptions import InvalidStatus, WebSocketException
+from websockets.exceptions import WebSocketException
 
 from piopiy_pipeline._version import __version__
 from piopiy_pipeline.agent.callback import CreateSession, bind_callback
+from piopiy_pipeline.agent.gateway_connection import AuthenticationError, GatewayConnection, gateway_url
 from piopiy_pipeline.agent.preload import preload
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.capture import CallCapture, Redaction
 from piopiy_pipeline.log import log_to_stderr
 from piopiy_pipeline.session import ResumableState, Session, resumable_from
-from piopiy_pipeline.signaling.agent_protocol import AgentProtocol, AgentStep, Backoff
+from piopiy_pipeline.signaling.agent_protocol import AgentProtocol
 from piopiy_pipeline.signaling.messages import (
     Accept,
-    AgentMessage,
     Cancel,
     Confirm,
     Control,
@@ -43,38 +42,60 @@ from piopiy_pipeline.signaling.messages import (
     Reject,
     Status,
     TransferResult,
-    dump,
 )
-from piopiy_pipeline.signaling.websocket import DirectClientConnection
 from piopiy_pipeline.transports.link import WebSocketLink
 
 __all__ = ["ROOM_CTX", "TOKEN_CTX", "URL_CTX", "Agent", "AuthenticationError"]
 
 DEFAULT_URL = "ws://127.0.0.1:7860"
 CONFIRM_S = 2.0
-"""How long after the offer's deadline the gateway's word on an accept is waited for."""
+"""How long after the offer's deadline the agent waits for the gateway to confirm, in seconds."""
 SHUTDOWN_S = 10.0
+"""How long the calls in progress may take to end at a shutdown, and again when they are cancelled."""
 
 URL_CTX: contextvars.ContextVar[str] = contextvars.ContextVar("piopiy_url")
 """The address of the call's media stream, within a callback."""
 TOKEN_CTX: contextvars.ContextVar[str] = contextvars.ContextVar("piopiy_token")
-"""The token of the call's media stream, within a callback. It works once, and has been used."""
+"""The token of the call's media stream, within a callback. It worked once, and has been used."""
 ROOM_CTX: contextvars.ContextVar[str] = contextvars.ContextVar("piopiy_room")
 """The call's id, within a callback."""
 
 
-class AuthenticationError(Exception):
-    """The gateway will not have this agent: its token or its id is wrong. Trying again would not help."""
-
-
 class Agent:
-    """An agent of `agent_id` in this process. Instances with the same id share its calls.
+    """One instance of an agent, in this process. Instances with the same `agent_id` share its calls.
 
-    `create_session` is the author's callback, one call of it per call of a caller. `signaling_url` is
-    the gateway's address (``PIOPIY_URL``, or ``ws://127.0.0.1:7860``). `debug` logs everything, pipecat
-    included. `capacity` is how many calls this process takes at once. `record` (``PIOPIY_RECORD``) is a
-    folder in which each call leaves one file (docs/recording-format.md); `redact` changes what is
-    written there. Raises `TypeError` and `ValueError` for what cannot work.
+    Args:
+        agent_id: The agent's id, as the gateway knows it.
+        agent_token: The agent's credential.
+        create_session: The author's callback, an async function that is called once per call. It receives
+            those of `agent_id, call_id, from_number, to_number, metadata` and `call` that it names.
+        signaling_url: The gateway's address. By default the environment's ``PIOPIY_URL``, else
+            ``ws://127.0.0.1:7860``.
+        debug: Whether to log everything, pipecat included.
+        capacity: How many calls this process takes at once. Further offers are rejected, and the gateway
+            offers those calls to other instances.
+        record: A folder in which each call leaves one file that can be replayed (docs/recording-format.md).
+            By default the environment's ``PIOPIY_RECORD``; None for no files.
+        redact: Changes what is written there.
+
+    Raises:
+        TypeError: `create_session` cannot be called with what a call has.
+        ValueError: The id or the token is missing, or another argument cannot work.
+
+    Example:
+        ```python
+        async def on_new_session(agent_id, call_id, from_number, to_number, metadata=None):
+            voice_agent = VoiceAgent(instructions="You are an advanced voice AI.", greeting="Hello!")
+            await voice_agent.Action(stt=stt, llm=llm, tts=tts)
+            await voice_agent.start()
+
+        agent = Agent(
+            agent_id=os.getenv("AGENT_ID"),
+            agent_token=os.getenv("AGENT_TOKEN"),
+            create_session=on_new_session,
+        )
+        asyncio.run(agent.connect())
+        ```
     """
 
     def __init__(
@@ -99,18 +120,23 @@ class Agent:
         self.capacity = capacity
         self._token = agent_token
         self._callback = bind_callback(create_session)
-        self._url = _checked_url(signaling_url or os.environ.get("PIOPIY_URL") or DEFAULT_URL)
+        self._url = gateway_url(signaling_url or os.environ.get("PIOPIY_URL") or DEFAULT_URL)
         self._record = _checked_folder(record or os.environ.get("PIOPIY_RECORD"))
         self._redact = redact
-        self._socket: DirectClientConnection | None = None
-        self._protocol: AgentProtocol | None = None
-        self._verdicts: dict[str, asyncio.Future[bool]] = {}
+        self._connection = GatewayConnection(
+            self._url,
+            agent_token,
+            agent_id,
+            make_protocol=self._make_protocol,
+            on_message=self._on_message,
+            on_lost=self._lose_sessions,
+            on_closing=self._end_sessions,
+        )
+        self._confirmations: dict[str, asyncio.Future[bool]] = {}
         self._sessions: dict[str, Session] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._draining = False
         self._closing: asyncio.Event | None = None
-        self._refused: str | None = None
-        self._backoff = Backoff()
         log_to_stderr(debug=debug)
 
     # ------------------------------------------------------------------ public
@@ -123,8 +149,11 @@ class Agent:
     async def connect(self) -> None:
         """Serve calls until `shutdown()`, or until a SIGTERM and the end of the last call.
 
-        A gateway that is not there is waited for, for ever. Raises `AuthenticationError` at once when
-        the gateway refuses the token or the id, and `RuntimeError` when it is called twice.
+        A gateway that cannot be reached is tried again for ever, with pauses of 1.5 s at most.
+
+        Raises:
+            AuthenticationError: The gateway refuses the token or the id.
+            RuntimeError: It was called before.
         """
         if self._closing is not None:
             raise RuntimeError("connect() was called before: make another Agent to connect again")
@@ -135,14 +164,18 @@ class Agent:
         has_signals = self._handle_sigterm(loop)
         try:
             await preload()
-            await self._serve()
+            await self._connection.serve(self._closing)
         finally:
             if has_signals:
                 loop.remove_signal_handler(signal.SIGTERM)
             await self._close_everything()
 
     async def shutdown(self, *, drain_s: float = 0) -> None:
-        """End: take no more calls, give those in progress `drain_s`, then end them and return from `connect()`."""
+        """Take no more calls, end those in progress, and make `connect()` return.
+
+        Args:
+            drain_s: How long the calls in progress may go on, in seconds.
+        """
         self.drain()
         if drain_s and self._tasks:
             await asyncio.wait(set(self._tasks.values()), timeout=drain_s)
@@ -154,125 +187,35 @@ class Agent:
         if not self._draining:
             self._draining = True
             logger.info("draining: {} calls in progress, no new ones", self.active)
-            self._report()
+            self._report_status()
             self._maybe_done()
 
-    # ------------------------------------------------------------------ the connection
-
-    async def _serve(self) -> None:
-        assert self._closing is not None
-        missing = False
-        while not self._closing.is_set():
-            try:
-                await self._connection()
-                missing = False
-            except InvalidStatus as error:
-                body = (error.response.body or b"").decode("utf-8", "replace").strip()[:200]
-                if error.response.status_code in (401, 403):
-                    raise AuthenticationError(
-                        f"{self._url}: the gateway refuses agent {self.agent_id!r}: {body or 'wrong token'}"
-                    ) from None
-                if not missing:
-                    status = error.response.status_code
-                    logger.warning("no gateway at {} (HTTP {}: {}): trying on", self._url, status, body)
-                missing = True
-            except (OSError, TimeoutError, WebSocketException) as error:
-                if not missing:
-                    logger.warning("no gateway at {} ({}): trying until there is one", self._url, error)
-                missing = True
-            if self._refused:
-                raise AuthenticationError(f"{self._url}: {self._refused}")
-            if not self._closing.is_set():
-                await self._pause(self._backoff.wait(random.random()))
-
-    async def _pause(self, seconds: float) -> None:
-        assert self._closing is not None
-        try:
-            async with asyncio.timeout(seconds):
-                await self._closing.wait()
-        except TimeoutError:
-            pass
-
-    async def _connection(self) -> None:
-        """One connection, from the handshake until it is gone."""
-        assert self._closing is not None
-        loop = asyncio.get_running_loop()
-        socket = await connect(
-            f"{self._url}/agent",
-            create_connection=DirectClientConnection,
-            additional_headers={"Authorization": f"Bearer {self._token}"},
-            compression=None,
-            proxy=None,
-            open_timeout=5,
-            ping_interval=None,
-        )
-        assert isinstance(socket, DirectClientConnection)
-        self._socket = socket
-        protocol = self._protocol = AgentProtocol(
+    def _make_protocol(self, now: float) -> AgentProtocol:
+        return AgentProtocol(
             agent_id=self.agent_id,
             instance_id=self.instance_id,
             capacity=self.capacity,
             version=__version__,
-            now=loop.time(),
+            now=now,
         )
-        gone = asyncio.Event()
-        socket.listen(on_text=lambda text: self._do(protocol.receive(text, loop.time())), on_close=gone.set)
-        self._do(protocol.start())
-        closing = asyncio.ensure_future(self._closing.wait())
-        waiting = asyncio.ensure_future(gone.wait())
-        try:
-            while not (gone.is_set() or self._closing.is_set()) and protocol.wake_at is not None:
-                wait_s = max(0.01, protocol.wake_at - loop.time())
-                await asyncio.wait({closing, waiting}, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
-                self._do(protocol.tick(loop.time()))
-            if not self._closing.is_set():
-                self._lose_sessions()
-        finally:
-            closing.cancel()
-            waiting.cancel()
-            if self._closing.is_set():
-                self._end_sessions()  # as long as there is somebody to tell why
-            protocol.lost()
-            self._socket = self._protocol = None
-            await socket.close()
-        if not self._closing.is_set():
-            logger.warning("the connection to {} is gone: connecting again", self._url)
 
-    def _do(self, step: AgentStep) -> None:
-        for message in step.send:
-            self._post(message)
-        for event in step.events:
-            self._on_event(event)
-        if step.close is not None:
-            logger.warning("closing the connection to the gateway: {}", step.close)
-            if step.refused:
-                self._refused = step.close
-            if self._socket is not None:
-                self._socket.finish(reason=step.close[:100])
-
-    def _post(self, message: AgentMessage) -> None:
-        """Send if there is a connection; without one nobody is left to tell."""
-        if self._socket is not None:
-            self._socket.post_text(dump(message))
-
-    def _report(self) -> None:
+    def _report_status(self) -> None:
         state: Literal["draining", "serving"] = "draining" if self._draining else "serving"
-        self._post(Status(active=self.active, capacity=self.capacity, state=state))
+        self._connection.post(Status(active=self.active, capacity=self.capacity, state=state))
 
     # ------------------------------------------------------------------ calls
 
-    def _on_event(self, event: GatewayMessage) -> None:
+    def _on_message(self, event: GatewayMessage) -> None:
         match event:
             case Registered():
-                self._backoff.reset()
                 logger.info("registered as {} at {}", self.agent_id, self._url)
-                self._report()
+                self._report_status()
             case Offer():
                 self._on_offer(event)
             case Confirm(offer_id=offer_id):
-                self._verdict(offer_id, True)
+                self._confirm(offer_id, True)
             case Cancel(offer_id=offer_id):
-                self._verdict(offer_id, False)
+                self._confirm(offer_id, False)
             case Ended(call_id=call_id, reason=reason, detail=detail):
                 if session := self._sessions.get(call_id):
                     session.end(reason, detail, by_gateway=True)
@@ -283,33 +226,33 @@ class Agent:
                 if session := self._sessions.get(call_id):
                     session.on_switched(event)
 
-    def _verdict(self, offer_id: str, confirmed: bool) -> None:
-        verdict = self._verdicts.get(offer_id)
-        if verdict is not None and not verdict.done():
-            verdict.set_result(confirmed)
+    def _confirm(self, offer_id: str, confirmed: bool) -> None:
+        confirmation = self._confirmations.get(offer_id)
+        if confirmation is not None and not confirmation.done():
+            confirmation.set_result(confirmed)
 
     def _on_offer(self, offer: Offer) -> None:
         if self._draining or self.active >= self.capacity:
             reason: Literal["draining", "full"] = "draining" if self._draining else "full"
-            self._post(Reject(call_id=offer.call_id, offer_id=offer.offer_id, reason=reason))
+            self._connection.post(Reject(call_id=offer.call_id, offer_id=offer.offer_id, reason=reason))
             return
-        self._verdicts[offer.offer_id] = asyncio.get_running_loop().create_future()
-        task = asyncio.create_task(self._take(offer), name=f"{offer.call_id}::session")
+        self._confirmations[offer.offer_id] = asyncio.get_running_loop().create_future()
+        task = asyncio.create_task(self._serve_call(offer), name=f"{offer.call_id}::session")
         self._tasks[offer.offer_id] = task
         task.add_done_callback(lambda _: self._call_done(offer.offer_id))
-        self._report()
+        self._report_status()
 
     def _call_done(self, offer_id: str) -> None:
         self._tasks.pop(offer_id, None)
-        self._verdicts.pop(offer_id, None)
-        self._report()
+        self._confirmations.pop(offer_id, None)
+        self._report_status()
         self._maybe_done()
 
     def _maybe_done(self) -> None:
         if self._draining and not self._tasks and self._closing is not None:
             self._closing.set()
 
-    async def _take(self, offer: Offer) -> None:
+    async def _serve_call(self, offer: Offer) -> None:
         """Open the media stream, accept, and run the call if the gateway confirms."""
         log = logger.bind(call_id=offer.call_id)
         url = f"{self._url}{offer.media_path}"
@@ -325,9 +268,11 @@ class Agent:
         except (OSError, TimeoutError, WebSocketException) as error:
             log.warning("the media stream of a call did not open: {}", error or "timeout")
             detail = f"media stream: {error or 'timeout'}"[:200]
-            self._post(Reject(call_id=offer.call_id, offer_id=offer.offer_id, reason="error", detail=detail))
+            self._connection.post(
+                Reject(call_id=offer.call_id, offer_id=offer.offer_id, reason="error", detail=detail)
+            )
             return
-        self._post(Accept(call_id=offer.call_id, offer_id=offer.offer_id))
+        self._connection.post(Accept(call_id=offer.call_id, offer_id=offer.offer_id))
         if not await self._confirmed(offer, deadline_s + CONFIRM_S):
             log.info("the call went elsewhere before the accept counted")
             await link.close()
@@ -340,7 +285,7 @@ class Agent:
         session = Session(
             offer.info(),
             recorder.wrap(link) if recorder else link,
-            post=self._post,
+            post=self._connection.post,
             resumed=resumed,
             pipeline_hook=recorder.adapt if recorder else None,
         )
@@ -370,7 +315,7 @@ class Agent:
     async def _confirmed(self, offer: Offer, timeout_s: float) -> bool:
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._verdicts[offer.offer_id]
+                return await self._confirmations[offer.offer_id]
         except TimeoutError:
             return False
 
@@ -390,7 +335,7 @@ class Agent:
         return True
 
     def _lose_sessions(self) -> None:
-        """The gateway gives the calls of a lost connection to others: nothing more is said about them."""
+        """The gateway gives the calls of a lost connection to other instances: end them here, and send nothing."""
         for session in list(self._sessions.values()):
             session.end(EndReason.AGENT_LOST, "the connection to the gateway was lost", by_gateway=True)
 
@@ -410,27 +355,10 @@ class Agent:
 
 
 def _checked_folder(record: str | Path | None) -> Path | None:
-    """Where calls are recorded. Raises `ValueError`."""
+    """The folder for captured calls. Raises `ValueError` for a path that is no folder."""
     if not record:
         return None
     folder = Path(record)
     if folder.suffix == ".zip" or (folder.exists() and not folder.is_dir()):
         raise ValueError(f"record={str(folder)!r}: an agent takes many calls, so this must be a folder")
     return folder
-
-
-def _checked_url(url: str) -> str:
-    """The gateway's address without a path. Raises `ValueError`."""
-    parts = urlsplit(url)
-    scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
-    if "@" in parts.netloc:
-        raise ValueError(
-            "leave user and password out of the gateway's address: agent_token is the credential"
-        )
-    if scheme not in ("ws", "wss") or not parts.hostname:
-        raise ValueError(f"the gateway's address must look like ws://host:port, not {url!r}")
-    try:
-        _ = parts.port
-    except ValueError as error:
-        raise ValueError(f"the gateway's address {url!r}: {error}") from None
-    return urlunsplit((scheme, parts.netloc, parts.path.rstrip("/"), "", ""))

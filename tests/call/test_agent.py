@@ -98,7 +98,8 @@ def test_a_gateway_that_is_not_there_is_waited_for_and_said_to_be_missing_once()
 
 def waits_its_longest(agent: Agent) -> Callable[[], bool]:
     """The agent has tried for so long that it waits as long as it ever does between two attempts."""
-    return lambda: agent._backoff._next_s >= agent._backoff._longest_s
+    backoff = agent._connection._backoff
+    return lambda: backoff._next_s >= backoff._longest_s
 
 
 def missing(lines: list[tuple[str | None, str]]) -> list[str]:
@@ -264,8 +265,9 @@ def test_a_lost_connection_to_the_gateway_is_the_reason_that_the_author_learns()
             log = CallLog(16000)
             calling = asyncio.create_task(place.call(log=log))
             await eventually(lambda: log.heard.size > 0, 10)
-            assert place.agent._socket is not None
-            place.agent._socket.transport.abort()
+            socket = place.agent._connection._socket
+            assert socket is not None
+            socket.transport.abort()
             await calling
             assert log.reason is EndReason.AGENT_LOST
             await eventually(lambda: ends, 10)

@@ -1,0 +1,180 @@
+"""`GatewayConnection`: the agent's connection to its gateway, made again whenever it is lost.
+
+The shell of `AgentProtocol`, which is the conversation without I/O. What the messages mean for calls is the
+`Agent`'s business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from urllib.parse import urlsplit, urlunsplit
+
+from loguru import logger
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus, WebSocketException
+
+from piopiy_pipeline.signaling.agent_protocol import AgentProtocol, AgentStep, Backoff
+from piopiy_pipeline.signaling.messages import AgentMessage, GatewayMessage, Registered, dump
+from piopiy_pipeline.signaling.websocket import DirectClientConnection
+
+__all__ = ["AuthenticationError", "GatewayConnection", "gateway_url"]
+
+
+class AuthenticationError(Exception):
+    """The gateway refuses this agent: its token or its id is wrong. To try again would not help."""
+
+
+class GatewayConnection:
+    """Connects, registers, and connects again.
+
+    Args:
+        url: The gateway's address, as `gateway_url` returns it.
+        token: The agent's token.
+        agent_id: The agent's id, for the log.
+        make_protocol: Makes the conversation of one connection, which begins at a time in seconds.
+        on_message: Called with each message about registration and calls.
+        on_lost: Called when a connection is lost.
+        on_closing: Called before the connection is closed, while messages can still be sent.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        agent_id: str,
+        *,
+        make_protocol: Callable[[float], AgentProtocol],
+        on_message: Callable[[GatewayMessage], None],
+        on_lost: Callable[[], None],
+        on_closing: Callable[[], None],
+    ) -> None:
+        self._url = url
+        self._token = token
+        self._agent_id = agent_id
+        self._make_protocol = make_protocol
+        self._on_message = on_message
+        self._on_lost = on_lost
+        self._on_closing = on_closing
+        self._socket: DirectClientConnection | None = None
+        self._refused: str | None = None
+        self._backoff = Backoff()
+
+    async def serve(self, closing: asyncio.Event) -> None:
+        """Keep a connection until `closing` is set.
+
+        Raises:
+            AuthenticationError: The gateway refuses the agent.
+        """
+        gateway_missing = False
+        while not closing.is_set():
+            try:
+                await self._serve_once(closing)
+                gateway_missing = False
+            except InvalidStatus as error:
+                body = (error.response.body or b"").decode("utf-8", "replace").strip()[:200]
+                status = error.response.status_code
+                if status in (401, 403):
+                    raise AuthenticationError(
+                        f"{self._url}: the gateway refuses agent {self._agent_id!r}: {body or 'wrong token'}"
+                    ) from None
+                if not gateway_missing:
+                    logger.warning("no gateway at {} (HTTP {}: {}): trying on", self._url, status, body)
+                gateway_missing = True
+            except (OSError, TimeoutError, WebSocketException) as error:
+                if not gateway_missing:
+                    logger.warning("no gateway at {} ({}): trying until there is one", self._url, error)
+                gateway_missing = True
+            if self._refused:
+                raise AuthenticationError(f"{self._url}: {self._refused}")
+            if not closing.is_set():
+                await _wait(closing, self._backoff.wait(random.random()))
+
+    def post(self, message: AgentMessage) -> None:
+        """Send a message without waiting. Without a connection, there is nobody to receive it."""
+        if self._socket is not None:
+            self._socket.post_text(dump(message))
+
+    async def _serve_once(self, closing: asyncio.Event) -> None:
+        """Serve one connection, from the handshake until it is gone."""
+        loop = asyncio.get_running_loop()
+        socket = await connect(
+            f"{self._url}/agent",
+            create_connection=DirectClientConnection,
+            additional_headers={"Authorization": f"Bearer {self._token}"},
+            compression=None,
+            proxy=None,
+            open_timeout=5,
+            ping_interval=None,
+        )
+        assert isinstance(socket, DirectClientConnection)
+        self._socket = socket
+        protocol = self._make_protocol(loop.time())
+        gone = asyncio.Event()
+        socket.listen(on_text=lambda text: self._do(protocol.receive(text, loop.time())), on_close=gone.set)
+        self._do(protocol.start())
+        wait_closing = asyncio.ensure_future(closing.wait())
+        wait_gone = asyncio.ensure_future(gone.wait())
+        try:
+            while not (gone.is_set() or closing.is_set()) and protocol.wake_at is not None:
+                wait_s = max(0.01, protocol.wake_at - loop.time())
+                await asyncio.wait(
+                    {wait_closing, wait_gone}, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED
+                )
+                self._do(protocol.tick(loop.time()))
+            if not closing.is_set():
+                self._on_lost()
+        finally:
+            wait_closing.cancel()
+            wait_gone.cancel()
+            if closing.is_set():
+                self._on_closing()
+            protocol.lost()
+            self._socket = None
+            await socket.close()
+        if not closing.is_set():
+            logger.warning("the connection to {} is gone: connecting again", self._url)
+
+    def _do(self, step: AgentStep) -> None:
+        for message in step.send:
+            self.post(message)
+        for event in step.events:
+            if isinstance(event, Registered):
+                self._backoff.reset()
+            self._on_message(event)
+        if step.close is not None:
+            logger.warning("closing the connection to the gateway: {}", step.close)
+            if step.refused:
+                self._refused = step.close
+            if self._socket is not None:
+                self._socket.finish(reason=step.close[:100])
+
+
+async def _wait(event: asyncio.Event, timeout_s: float) -> None:
+    try:
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
+    except TimeoutError:
+        pass
+
+
+def gateway_url(url: str) -> str:
+    """The gateway's address, with a WebSocket scheme and without a slash at the end.
+
+    Raises:
+        ValueError: It is no such address, or it holds a user or a password.
+    """
+    parts = urlsplit(url)
+    scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
+    if "@" in parts.netloc:
+        raise ValueError(
+            "leave user and password out of the gateway's address: agent_token is the credential"
+        )
+    if scheme not in ("ws", "wss") or not parts.hostname:
+        raise ValueError(f"the gateway's address must look like ws://host:port, not {url!r}")
+    try:
+        _ = parts.port
+    except ValueError as error:
+        raise ValueError(f"the gateway's address {url!r}: {error}") from None
+    return urlunsplit((scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
