@@ -2,12 +2,18 @@
 
 Tests against the clock of the wall share their machine with whatever else runs on it: one that fails
 is tried once more, and the summary counts it as a rerun. All others have one try.
+
+What a test leaves behind (a coroutine that nobody awaited, a socket that nobody closed) fails that test. Python
+finds such things only when it collects garbage. Without the fixture below, that may be in a later test which
+allocates much, and pytest then fails that innocent test, depending on the order of the tests.
 """
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -40,6 +46,18 @@ class Handout(LoadScopeScheduling):
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Handout:
     return Handout(config, log)
+
+
+def pytest_collection_finish() -> None:
+    gc.collect()
+    gc.freeze()  # what was imported stays, and is not looked through after every test
+
+
+@pytest.fixture(autouse=True)
+def own_garbage() -> Iterator[None]:
+    """Collect what the test has left behind, so that a warning about it fails this test and no other."""
+    yield
+    gc.collect()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
