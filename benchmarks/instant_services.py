@@ -6,33 +6,21 @@ pipeline: to a caller's first turn a long answer, to the next (a barge-in) a too
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pipecat.frames.frames import (
-    Frame,
-    FunctionCallFromLLM,
-    LLMContextFrame,
-    LLMFullResponseEndFrame,
-    LLMFullResponseStartFrame,
-    TranscriptionFrame,
-    TTSAudioRawFrame,
-    VADUserStoppedSpeakingFrame,
-)
+from pipecat.frames.frames import Frame, TTSAudioRawFrame
 from pipecat.processors.aggregators.llm_context import LLMContext
-from pipecat.processors.frame_processor import FrameDirection
-from pipecat.services.llm_service import FunctionCallParams, LLMService
-from pipecat.services.settings import LLMSettings, STTSettings, TTSSettings
-from pipecat.services.stt_service import STTService
+from pipecat.services.llm_service import FunctionCallParams
+from pipecat.services.settings import TTSSettings
 from pipecat.services.tts_service import TTSService
-from pipecat.utils.time import time_now_iso8601
 
 from piopiy_pipeline.audio.wav import read_wav
+from piopiy_pipeline.testing import Replies, ScriptedLLM, ScriptedSTT, Tool, Transcripts
 
 __all__ = ["InstantLLM", "InstantSTT", "InstantTTS", "Tally", "book_table"]
 
@@ -70,79 +58,37 @@ async def book_table(params: FunctionCallParams, people: int) -> None:
     await params.result_callback({"booked": True, "people": people})
 
 
-class InstantSTT(STTService):
+class InstantSTT(ScriptedSTT):
     """Has a final transcript in the moment in which the VAD says that the caller stopped."""
 
     def __init__(self, tally: Tally) -> None:
-        super().__init__(ttfs_p99_latency=0.0, settings=STTSettings(model=None, language=None))
-        self._tally = tally
+        super().__init__(Transcripts(texts=self._texts_of_turns(tally)))
 
-    async def run_stt(self, audio: bytes) -> AsyncGenerator[Frame | None, None]:
-        yield None  # a streaming service: transcripts come by another way
-
-    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
-        await super().process_frame(frame, direction)
-        if isinstance(frame, VADUserStoppedSpeakingFrame):
-            self._tally.utterances += 1
-            self.request_finalize()
-            self.confirm_finalize()
-            await self.push_frame(TranscriptionFrame("A table for two.", "caller", time_now_iso8601()))
+    @staticmethod
+    def _texts_of_turns(tally: Tally) -> Iterator[str]:
+        while True:
+            tally.utterances += 1
+            yield "A table for two."
 
 
-class InstantLLM(LLMService[Any]):
+class InstantLLM(ScriptedLLM):
     """Streams the script's next answer word by word, without a pause."""
 
     def __init__(self, tally: Tally) -> None:
-        super().__init__(
-            settings=LLMSettings(
-                model=None,
-                system_instruction=None,
-                temperature=None,
-                max_tokens=None,
-                top_p=None,
-                top_k=None,
-                frequency_penalty=None,
-                presence_penalty=None,
-                seed=None,
-                filter_incomplete_user_turns=None,
-                user_turn_completion_config=None,
-            )
-        )
+        super().__init__(Replies(otherwise=self._reply))
         self._tally = tally
-        self._asked = 0
         self._turns = 0
         self._tool_called = False
 
-    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
-        await super().process_frame(frame, direction)
-        if isinstance(frame, LLMContextFrame):
-            await self._answer(frame.context)
-        else:
-            await self.push_frame(frame, direction)
-
-    async def _answer(self, context: LLMContext) -> None:
-        self._asked += 1
+    def _reply(self, context: LLMContext) -> str | Tool:
         after_tool, self._tool_called = self._tool_called, False
-        if not after_tool:
-            self._turns += 1
-        await self.push_frame(LLMFullResponseStartFrame())
-        try:
-            if after_tool:
-                await self._say(SHORT)
-            elif self._turns % 2:
-                await self._say(LONG)
-            else:
-                self._tally.tools += 1
-                self._tool_called = True
-                call = FunctionCallFromLLM("book_table", f"call-{self._asked}", {"people": 4}, context)
-                await self.run_function_calls([call])
-        finally:
-            await self.push_frame(LLMFullResponseEndFrame())
-
-    async def _say(self, text: str) -> None:
+        self._turns += not after_tool
+        if not after_tool and self._turns % 2 == 0:
+            self._tally.tools += 1
+            self._tool_called = True
+            return Tool("book_table", people=4)
         self._tally.answers += 1
-        for i, word in enumerate(text.split(" ")):
-            await self._push_llm_text(word if i == 0 else f" {word}")
+        return SHORT if after_tool else LONG
 
 
 class InstantTTS(TTSService):

@@ -237,7 +237,7 @@ def test_what_a_tts_had_yet_to_say_when_another_took_over_was_not_heard() -> Non
 
 
 class Fatal(ScriptedLLM):
-    async def _answer(self, context: LLMContext) -> None:
+    async def _respond(self, context: LLMContext) -> None:
         error = ErrorFrame("the account is closed")
         error.fatal = True
         await self.push_error_frame(error)

@@ -1,29 +1,19 @@
-"""Services that follow a script, behind pipecat's real base classes. They answer at once."""
+"""The scripted services of the harness, with scripts as short as tests want them. They answer at once."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from pipecat.frames.frames import (
-    Frame,
-    FunctionCallFromLLM,
-    LLMContextFrame,
-    LLMFullResponseEndFrame,
-    LLMFullResponseStartFrame,
-    TranscriptionFrame,
-    TTSAudioRawFrame,
-    VADUserStoppedSpeakingFrame,
-)
+from pipecat.frames.frames import Frame, TTSAudioRawFrame
 from pipecat.processors.aggregators.llm_context import LLMContext
-from pipecat.processors.frame_processor import FrameDirection
-from pipecat.services.llm_service import LLMService
-from pipecat.services.settings import LLMSettings, STTSettings, TTSSettings
-from pipecat.services.stt_service import STTService
+from pipecat.services.settings import TTSSettings
 from pipecat.services.tts_service import TTSService
-from pipecat.utils.time import time_now_iso8601
+
+from piopiy_pipeline import testing
+from piopiy_pipeline.testing.scripted.faults import Fault
 
 SECONDS_A_CHARACTER = 0.06
 
@@ -31,59 +21,55 @@ Reply = str | tuple[str, dict[str, Any]] | Exception | None
 """What the LLM does for one turn: says a text, calls a tool, fails, or (None) never answers."""
 
 
-class ScriptedSTT(STTService):
+class ScriptedSTT(testing.ScriptedSTT):
     """Hears the next text of the script each time the VAD says that the caller stopped."""
 
     def __init__(self, texts: Sequence[str]) -> None:
-        super().__init__(ttfs_p99_latency=0.0, settings=STTSettings(model=None, language=None))
-        self._texts = list(texts)
+        super().__init__(testing.Transcripts(texts=texts))
         self.heard_bytes = 0
 
     async def run_stt(self, audio: bytes) -> AsyncGenerator[Frame | None, None]:
         self.heard_bytes += len(audio)
-        yield None
-
-    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
-        await super().process_frame(frame, direction)
-        if isinstance(frame, VADUserStoppedSpeakingFrame) and self._texts:
-            self.request_finalize()
-            self.confirm_finalize()
-            await self.push_frame(TranscriptionFrame(self._texts.pop(0), "caller", time_now_iso8601()))
+        async for frame in super().run_stt(audio):
+            yield frame
 
 
-class ScriptedLLM(LLMService[Any]):
-    """Gives the next reply of the script to each request, word by word."""
+class ScriptedLLM(testing.ScriptedLLM):
+    """Gives the next reply of the script to each request, word by word, and keeps what it was asked."""
 
     def __init__(self, replies: Sequence[Reply]) -> None:
-        super().__init__(settings=NO_LLM_SETTINGS)
-        self._replies = list(replies)
+        super().__init__(testing.Replies(otherwise=self._reply_to))
+        self._left = list(replies)
         self.asked: list[list[Any]] = []
 
-    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
-        await super().process_frame(frame, direction)
-        if isinstance(frame, LLMContextFrame):
-            await self._answer(frame.context)
-        else:
-            await self.push_frame(frame, direction)
-
-    async def _answer(self, context: LLMContext) -> None:
+    def _reply_to(self, context: LLMContext) -> str | testing.Tool | Fault:
         self.asked.append(list(context.get_messages()))
-        reply = self._replies.pop(0) if self._replies else "I have nothing more to say."
-        await self.push_frame(LLMFullResponseStartFrame())
-        try:
-            match reply:
-                case None:
-                    await asyncio.Event().wait()
-                case Exception():
-                    await self.push_error(f"scripted failure: {reply}", exception=reply)
-                case (name, arguments):
-                    calls = [FunctionCallFromLLM(name, f"call-{len(self.asked)}", arguments, context)]
-                    await self.run_function_calls(calls)
-                case str():
-                    for i, word in enumerate(reply.split(" ")):
-                        await self._push_llm_text(word if i == 0 else f" {word}")
-        finally:
-            await self.push_frame(LLMFullResponseEndFrame())
+        match self._left.pop(0) if self._left else "I have nothing more to say.":
+            case None:
+                return testing.Stalls()
+            case Exception() as error:
+                return Fails(error)
+            case (name, arguments):
+                tool = testing.Tool(name)
+                tool.arguments = arguments  # as a model may send them: not always an object
+                return tool
+            case str() as text:
+                return text
+
+
+@dataclass(frozen=True, slots=True)
+class Fails(Fault):
+    """The request fails with this error."""
+
+    reason: Exception
+
+    @property
+    def share(self) -> float:
+        return 0.0
+
+    @property
+    def error(self) -> Exception:
+        return self.reason
 
 
 class ToneTTS(TTSService):
@@ -119,18 +105,3 @@ def _word_times(text: str) -> list[tuple[str, float]]:
         times.append((word, at * SECONDS_A_CHARACTER))
         at += len(word) + 1
     return times
-
-
-NO_LLM_SETTINGS = LLMSettings(
-    model=None,
-    system_instruction=None,
-    temperature=None,
-    max_tokens=None,
-    top_p=None,
-    top_k=None,
-    frequency_penalty=None,
-    presence_penalty=None,
-    seed=None,
-    filter_incomplete_user_turns=None,
-    user_turn_completion_config=None,
-)

@@ -1,10 +1,9 @@
-"""What goes wrong with a provider, as data: which fault, in which turn, how often.
+"""What goes wrong with a provider, as data: which fault, in which turn, and how often.
 
     Replies("Certainly.", "Done.", faults={2: Refused(429)})
 
-A fault meets the first requests of its turn, `times` of them, and then the provider works again: so
-a test shows whether the bot gets over it. With `times` above what the bot tries, it shows how the
-call ends.
+A fault meets the first requests of its turn, `times` of them; then the provider works again. So a test shows
+whether the bot recovers. If `times` is more than the bot tries, the test shows how the call ends.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ __all__ = [
 
 
 class ProviderFailure(Exception):
-    """What a scripted provider fails with. `status_code` is an HTTP status, where it answered with one."""
+    """The error of a scripted provider. `status_code` is the HTTP status, if it answered with one."""
 
     def __init__(self, message: str, status_code: int | None = None) -> None:
         super().__init__(message)
@@ -29,7 +28,7 @@ class ProviderFailure(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """Something that goes wrong, for the first `times` requests of a turn."""
+    """Something that goes wrong, for the first `times` requests of a turn. The base of all faults."""
 
     times: int = 1
 
@@ -39,25 +38,25 @@ class Fault:
 
     @property
     def delay_s(self) -> float:
-        """How much later than usual the answer begins, or the failure comes."""
+        """How many seconds later than usual the answer begins, or the failure comes."""
         return 0.0
 
     @property
     def share(self) -> float:
-        """How much of the answer comes before it, 0 to 1."""
+        """How much of the answer comes before the fault, 0 to 1."""
         return 1.0
 
     @property
     def error(self) -> Exception | None:
-        """What the provider's client raises, if it raises."""
+        """What the provider's client raises; None if it does not raise."""
         return None
 
 
 @dataclass(frozen=True, slots=True)
 class Refused(Fault):
-    """The provider answers with an HTTP status instead: 429 is too many requests, 401 a wrong key.
+    """The provider answers with an HTTP status: 429 is too many requests, 401 a wrong key.
 
-    pipecat takes 400, 401, 403, 404 and 422 for permanent, and gives the service no more work.
+    pipecat treats 400, 401, 403, 404 and 422 as permanent, and gives the service no more work.
     """
 
     status: int = 429
@@ -78,7 +77,7 @@ class Refused(Fault):
 
 @dataclass(frozen=True, slots=True)
 class TimesOut(Fault):
-    """No answer: the provider's client gives up `after_s` seconds."""
+    """The provider does not answer, and its client gives up after `after_s` seconds."""
 
     after_s: float = 5.0
 
@@ -97,7 +96,7 @@ class TimesOut(Fault):
 
 @dataclass(frozen=True, slots=True)
 class Disconnects(Fault):
-    """The connection breaks off when `after` of the answer has come, 0 to 1."""
+    """The connection is lost when a share of the answer has come: `after`, 0 to 1."""
 
     after: float = 0.5
 
@@ -116,10 +115,10 @@ class Disconnects(Fault):
 
 @dataclass(frozen=True, slots=True)
 class Garbage(Fault):
-    """What comes makes no sense.
+    """The provider answers with nonsense.
 
-    An LLM's stream ends in something that is no JSON, when `after` of the answer has come; an STT
-    understands nonsense; a TTS sends noise instead of speech.
+    An LLM's stream ends in something that is no JSON when a share of the answer has come (`after`, 0 to 1). An STT
+    understands nonsense. A TTS sends noise instead of speech.
     """
 
     after: float = 0.0
@@ -139,7 +138,7 @@ class Garbage(Fault):
 
 @dataclass(frozen=True, slots=True)
 class SlowStart(Fault):
-    """The answer is right, and begins `by_s` seconds late."""
+    """The answer is right, but begins `by_s` seconds late."""
 
     by_s: float = 3.0
 
@@ -150,7 +149,7 @@ class SlowStart(Fault):
 
 @dataclass(frozen=True, slots=True)
 class Stalls(Fault):
-    """When `after` of the answer has come, 0 to 1, nothing more does, and no error either."""
+    """When a share of the answer has come (`after`, 0 to 1), nothing more comes, not even an error."""
 
     after: float = 0.0
 
@@ -164,13 +163,19 @@ class Stalls(Fault):
 
 
 class FaultPlan:
-    """The faults of one kind of provider in one call, by turn; each is used up `times` times.
+    """The faults of one kind of provider in one call, by turn. Each is used `times` times.
 
-    Several services of a kind, of which one stands in for another, share a plan and so the count of turns.
+    Several services of one kind, of which one replaces another, share a plan, and with it the count of turns.
+
+    Args:
+        faults: The faults by the number of the turn.
+
+    Raises:
+        TypeError: Something is no fault.
     """
 
     turn: int
-    """The turn that is under way; whoever makes requests counts it."""
+    """The number of the current turn. The service that makes requests counts it."""
 
     def __init__(self, faults: Mapping[int, Fault]) -> None:
         for turn, fault in faults.items():
@@ -181,7 +186,7 @@ class FaultPlan:
         self._met: dict[int, int] = {}
 
     def next(self) -> Fault | None:
-        """The fault that the next request of this turn meets, if any."""
+        """Return the fault that the next request of this turn meets; None if it meets none."""
         turn = self.turn
         fault = self._faults.get(turn)
         met = self._met.get(turn, 0)

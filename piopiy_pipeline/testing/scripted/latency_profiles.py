@@ -1,7 +1,7 @@
-"""How long a provider takes to answer, as data: a number, a table of percentiles, or what was measured.
+"""How long a provider takes to answer: a number, a table of percentiles, or what was measured.
 
-A profile is a value and may be shared by many calls. Each call and provider draws from it with a
-random generator of its own, so that a call has the same latencies whatever runs beside it.
+A profile is a value and may be shared by many calls. Each call and provider draws from it with its own random
+generator, so that a call has the same latencies whatever other calls run at the same time.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ Sampler = Callable[[int], float]
 
 
 class LatencyProfile(Protocol):
-    """What a latency is drawn from."""
+    """What a latency is drawn from. Write one of your own for other distributions."""
 
     def sampler(self, random: Random) -> Sampler:
-        """Start drawing, for one provider of one call."""
+        """Start drawing for one provider of one call, with its random generator."""
 
 
 Latency = LatencyProfile | float
@@ -41,7 +41,7 @@ Latency = LatencyProfile | float
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """Always the same: `seconds`, at least 0."""
+    """Always the same number of seconds, at least 0."""
 
     seconds: float
 
@@ -56,9 +56,14 @@ class Constant:
 class Percentiles:
     """Drawn from a table such as a provider publishes: ``Percentiles({50: 0.35, 95: 0.8, 99: 1.4})``.
 
-    `table` maps percentiles (0 to 100) to seconds, which must not fall. Between two of them the
-    latency is interpolated; below the lowest and above the highest it is theirs, so give 0 and 100
-    where the extremes matter. Raises `ValueError` for a table that is none.
+    Between two percentiles the latency is interpolated. Below the lowest and above the highest it is theirs, so
+    give 0 and 100 if the extremes matter.
+
+    Attributes:
+        table: Percentiles (0 to 100), and seconds that do not fall.
+
+    Raises:
+        ValueError: The table is empty, falls, or has other percentiles.
     """
 
     table: Mapping[float, float]
@@ -79,7 +84,7 @@ class Percentiles:
             before = seconds
 
     def at(self, percentile: float) -> float:
-        """The latency at a percentile, in seconds."""
+        """Return the latency at a percentile (0 to 100), in seconds."""
         marks = sorted(self.table)
         above = bisect_right(marks, percentile)
         if above == 0:
@@ -97,7 +102,7 @@ class Percentiles:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Drawn from `seconds` that were measured: any of them, or `in_order`, over and over."""
+    """Drawn from `seconds` that were measured: at random, or `in_order` and from the beginning again."""
 
     seconds: Sequence[float]
     in_order: bool = False
@@ -123,7 +128,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class ByTurn:
-    """Another latency in some turns: ``ByTurn({2: 3.0}, otherwise=0.3)``."""
+    """Another latency in some turns: ``ByTurn({2: 3.0}, otherwise=0.3)``. `turns` is by the number of the turn."""
 
     turns: Mapping[int, Latency]
     otherwise: Latency = 0.0
@@ -135,7 +140,7 @@ class ByTurn:
 
 
 def as_profile(latency: Latency) -> LatencyProfile:
-    """`latency` as a profile. Raises `TypeError` for what is neither a profile nor a number."""
+    """Return `latency` as a profile. Raises `TypeError` for what is neither a profile nor a number."""
     if isinstance(latency, (int, float)):
         return Constant(float(latency))
     if not hasattr(latency, "sampler"):

@@ -6,10 +6,9 @@
         tts=Voice(latency=0.15, faults={2: Disconnects()}),
     ))
 
-The bot's callback builds its services as ever, with whatever keys it has; before its chain runs, they
-are replaced in their places, those in a list of services (`Action(stt=[a, b])`) too. What is None stays
-the bot's own. The scripted services have pipecat's own base classes, so that the rest of the chain,
-tool calls, interruptions and word times are what they are in production.
+The bot's callback makes its services as always, with any keys. Before its chain runs they are replaced, also those
+in a list of services (`Action(stt=[a, b])`). What is None stays the bot's own. The scripted services have pipecat's
+own base classes, so that the rest of the chain, tool calls, interruptions and word times are as in production.
 """
 
 from __future__ import annotations
@@ -39,9 +38,15 @@ __all__ = ["Providers"]
 
 @dataclass(frozen=True, kw_only=True)
 class Providers:
-    """What stands in for the bot's providers; None keeps the bot's own.
+    """What stands in for the bot's providers. A value: it serves any number of calls.
 
-    `llm` may be a plain list of replies. One `Providers` serves any number of calls.
+    Attributes:
+        stt: How the caller is transcribed; None keeps the bot's own STT.
+        llm: What the LLM says and does, as `Replies` or a list of replies; None keeps the bot's own LLM.
+        tts: How the bot sounds; None keeps the bot's own TTS.
+
+    Raises:
+        TypeError: Something is of another type.
     """
 
     stt: Transcripts | None = None
@@ -61,10 +66,16 @@ class Providers:
         return self.llm if self.llm is None or isinstance(self.llm, Replies) else Replies(*self.llm)
 
     def bind(self, *, spoken: Spoken, seed: int = 0) -> PipelineHook:
-        """For one call: what changes its chain, to be given to its `Session` as `pipeline_hook`.
+        """Prepare one call.
 
-        `spoken` tells what the caller says. The same seed gives the same latencies. The returned
-        function raises `StageError` when the chain has no stage of a kind that is scripted.
+        Args:
+            spoken: Tells what the caller says.
+            seed: The same seed gives the same latencies.
+
+        Returns:
+            What replaces the services in the call's chain, for its `Session` as
+                `pipeline_hook`. It raises
+            `StageError` if the chain has no service of a kind that is scripted.
         """
         make: list[_Kind] = []
         replies = self._replies()

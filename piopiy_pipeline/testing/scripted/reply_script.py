@@ -12,6 +12,8 @@ from typing import Any, TypeAlias
 
 from pipecat.processors.aggregators.llm_context import LLMContext
 
+from piopiy_pipeline.testing.scripted.faults import Fault
+
 __all__ = ["Replier", "Reply", "ReplyScript", "ScriptOver", "ScriptedResponse", "Tool"]
 
 
@@ -35,8 +37,8 @@ class Tool:
         return hash(self.name)
 
 
-Replier: TypeAlias = Callable[[LLMContext], "Reply"]
-"""A reply worked out from the conversation, at each request."""
+Replier: TypeAlias = Callable[[LLMContext], "Reply | Fault"]
+"""A reply worked out from the conversation at each request, or a fault that this request meets."""
 
 Reply: TypeAlias = "str | Tool | Replier | Sequence[str | Tool | Replier]"
 """What the model does in a turn. What comes behind a tool in a sequence is said when the tool has returned."""
@@ -53,6 +55,8 @@ class ScriptedResponse:
     turn: int
     text: str
     tools: tuple[Tool, ...]
+    fault: Fault | None = None
+    """What goes wrong with this request, if a function of the context said so."""
 
 
 class ReplyScript:
@@ -124,7 +128,10 @@ class ReplyScript:
             if tools and not isinstance(step, Tool):
                 break
             at += 1
-            for part in _steps(step(context)) if callable(step) else [step]:
+            found = step(context) if callable(step) else step
+            if isinstance(found, Fault):
+                return ScriptedResponse(self._turn, " ".join(words), (), found)
+            for part in _steps(found):
                 match part:
                     case str():
                         words.append(part)

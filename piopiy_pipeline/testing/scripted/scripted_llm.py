@@ -1,10 +1,11 @@
-"""A language model that follows a script: behind pipecat's `LLMService`, with its real tool calls."""
+"""An LLM that follows a script: a `LLMService` of pipecat's, with its real tool calls."""
 
 from __future__ import annotations
 
 import asyncio
 import re
 from collections.abc import Mapping, Sequence
+from copy import copy
 from random import Random
 from typing import Any
 
@@ -32,7 +33,7 @@ __all__ = ["Replies", "ScriptedLLM"]
 
 
 class Replies:
-    """What the model says and does, turn by turn.
+    """What the LLM says and does, turn by turn. A value: it serves any number of calls.
 
         Replies(
             "For how many people?",
@@ -40,13 +41,20 @@ class Replies:
             lambda context: "Goodbye." if "bye" in context.get_messages()[-1]["content"] else "Pardon?",
         )
 
-    Each question takes the next reply; the same question asked again, because the answer to it failed,
-    gets the same. A reply is text, a `Tool`, a function of pipecat's `LLMContext` that returns either, or
-    a sequence of these: what stands behind a tool is said when it has returned. `otherwise` is for every
-    turn beyond them; without it, one question too many ends the call with an error.
+    Each question takes the next reply. A question that is asked again, because its answer failed, gets the same
+    reply. A reply is text, a `Tool`, a function of pipecat's `LLMContext` that returns either of them or a fault, or
+    a sequence of these: what follows a tool is said when the tool has returned.
 
-    `latency` is the time to the first word, at each request; the words come at `words_per_s` (None: all
-    at once). `faults` are by turn, the first is 1.
+    Args:
+        *turns: The replies, in order.
+        otherwise: The reply to every question after them. None: such a question ends the call with an error.
+        latency: Seconds to the first word of each request.
+        words_per_s: How fast the words come; None: all at once.
+        faults: What goes wrong, by the number of the turn, from 1.
+
+    Raises:
+        TypeError: Something is no reply, no latency or no fault.
+        ValueError: `words_per_s` or a latency is out of range.
     """
 
     def __init__(
@@ -57,7 +65,6 @@ class Replies:
         words_per_s: float | None = None,
         faults: Mapping[int, Fault] | None = None,
     ) -> None:
-        """Raises `TypeError` or `ValueError` for what is no reply, no latency or no fault."""
         as_profile(latency)
         FaultPlan(faults or {})
         if words_per_s is not None and words_per_s <= 0:
@@ -71,7 +78,7 @@ class Replies:
 
 
 class _Adapter(BaseLLMAdapter[dict[str, Any]]):
-    """What `LLMService` wants to have; pipecat's default would import the OpenAI SDK."""
+    """The adapter that `LLMService` requires. pipecat's default would import the OpenAI SDK."""
 
     @property
     def id_for_llm_specific_messages(self) -> str:
@@ -88,7 +95,14 @@ class _Adapter(BaseLLMAdapter[dict[str, Any]]):
 
 
 class ScriptedLLM(StandIn, LLMService[Any]):
-    """Answers by `script`. Tools and handlers are those of `original`, the service that it stands for."""
+    """An LLM for tests.
+
+    Args:
+        script: What it says and does.
+        random: Decides on the latencies.
+        plan: The faults; by default those of the script.
+        original: The service that this one stands for. Its tools and handlers count here, too.
+    """
 
     adapter_class = _Adapter
 
@@ -132,7 +146,7 @@ class ScriptedLLM(StandIn, LLMService[Any]):
             await self.push_error(str(error), exception=error, force_treat_as_permanent=True)
             return
         self._plan.turn = response.turn
-        fault = self._plan.next()
+        fault = response.fault or self._plan.next()
         await self.push_frame(LLMFullResponseStartFrame())
         await self.start_processing_metrics()
         try:
@@ -178,7 +192,7 @@ class ScriptedLLM(StandIn, LLMService[Any]):
         calls = []
         for tool in response.tools:
             self._calls += 1
-            calls.append(FunctionCallFromLLM(tool.name, f"call_{self._calls}", dict(tool.arguments), context))
+            calls.append(FunctionCallFromLLM(tool.name, f"call_{self._calls}", copy(tool.arguments), context))
         if calls:
             await self.run_function_calls(calls)
 

@@ -1,13 +1,13 @@
-"""A speech-to-text provider that knows what the caller says: behind pipecat's `STTService`.
+"""An STT for tests that knows what the caller says: an `STTService` of pipecat's.
 
-It transcribes what came through the VAD and nothing else, so that a VAD that is too deaf, too keen or
-too quick to end shows in the conversation as it would with a provider on the network.
+It transcribes only what came through the VAD. So a VAD that misses speech, starts on noise or ends too early shows
+in the conversation, as it would with a provider on the network.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, cast
@@ -45,19 +45,29 @@ MAX_WAITING = 32
 
 @dataclass(frozen=True, kw_only=True)
 class Transcripts:
-    """How the caller is transcribed: word for word, in this time, with these faults.
+    """How the caller is transcribed. A value: it serves any number of calls.
 
-    `latency` counts from the end of the caller's speech to the final transcript, as pipecat's metrics
-    do for an STT (a transcript never comes before the VAD's stop). While the caller speaks, the words
-    so far come as an interim every `interim_s` seconds (None: never). With `finalizes` the transcript
-    is marked as the last of its utterance, so that a turn strategy need not wait for more. `faults` are
-    by turn: the number of the utterance, from 1; one without words does not count.
+    Attributes:
+        latency: Seconds from the end of the caller's speech to the final transcript, as pipecat's metrics count
+            for an STT. A transcript never comes before the VAD's stop.
+        interim_s: While the caller speaks, the words so far come as an interim this often, in seconds; None:
+            never.
+        finalizes: Whether the transcript is marked as the last of its utterance, so that a turn strategy need
+            not wait for more.
+        faults: What goes wrong, by the number of the utterance, from 1. One without words does not count.
+        texts: What is heard of each utterance in order, whatever the caller says, and then nothing more;
+            without interims. None: what the caller says, word for word.
+
+    Raises:
+        TypeError: Something is no latency or no fault.
+        ValueError: `interim_s` is too short.
     """
 
     latency: Latency = 0.0
     interim_s: float | None = 0.5
     finalizes: bool = True
     faults: Mapping[int, Fault] = field(default_factory=dict)
+    texts: Iterable[str] | None = None
 
     def __post_init__(self) -> None:
         as_profile(self.latency)
@@ -74,22 +84,34 @@ class _HeardUtterance:
     latency: float
 
 
+def _nothing(start: float, end: float) -> str:
+    return ""
+
+
 class ScriptedSTT(StandIn, STTService):
-    """Transcribes `spoken`, by `script`. Needs a VAD in front of it."""
+    """An STT for tests. Needs a VAD in front of it.
+
+    Args:
+        script: How the caller is transcribed.
+        spoken: Tells the words that the caller has said. Not needed if the script has texts.
+        random: Decides on the latencies.
+        plan: The faults; by default those of the script.
+        original: The service that this one stands for.
+
+    Raises:
+        StageError: `original` decides by itself when a turn ends.
+        TypeError: There are neither texts nor `spoken`.
+    """
 
     def __init__(
         self,
         script: Transcripts | None = None,
         *,
-        spoken: Spoken,
+        spoken: Spoken | None = None,
         random: Random | None = None,
         plan: FaultPlan | None = None,
         original: STTService | None = None,
     ) -> None:
-        """`original` is the service that this one stands for.
-
-        Raises `StageError` for one that decides by itself when a turn ends.
-        """
         if original is None:
             super().__init__(settings=STTSettings(model=None, language=None), ttfs_p99_latency=0.0)
         else:
@@ -102,7 +124,10 @@ class ScriptedSTT(StandIn, STTService):
                 )
             self.stand_for(original)
         self._script = script = script or Transcripts()
-        self._spoken = spoken
+        self._texts: Iterator[str] | None = None if script.texts is None else iter(script.texts)
+        if spoken is None and self._texts is None:
+            raise TypeError("ScriptedSTT: give Transcripts(texts=...), or spoken=, which tells the words")
+        self._spoken = spoken or _nothing
         self._plan = plan or FaultPlan(script.faults)
         self._latency = as_profile(script.latency).sampler(random or Random(0))
         self._begun: float | None = None  # where the utterance under way begins, in the loop's seconds
@@ -136,7 +161,7 @@ class ScriptedSTT(StandIn, STTService):
         if self._begun is not None:
             return
         self._begun = max(self._taken, self._now() - start_s - PREROLL_S)
-        if self._script.interim_s is not None:
+        if self._script.interim_s is not None and self._texts is None:
             self._listening = self.create_task(
                 self._tell_interims(self._begun, self._script.interim_s), "interim"
             )
@@ -147,7 +172,7 @@ class ScriptedSTT(StandIn, STTService):
             return
         await self._stop_listening()
         now = self._now()
-        text = self._spoken(begun, now)
+        text = self._spoken(begun, now) if self._texts is None else next(self._texts, "")
         self._taken = now
         if not text:
             return

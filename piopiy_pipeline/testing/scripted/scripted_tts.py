@@ -1,4 +1,4 @@
-"""A voice that needs nobody: recordings or tones, with the time of each word, behind pipecat's `TTSService`."""
+"""A TTS for tests: it speaks recordings or tones, with the time of each word, as a `TTSService` of pipecat's."""
 
 from __future__ import annotations
 
@@ -40,14 +40,21 @@ CHUNK_S = 0.2
 
 @dataclass(frozen=True, kw_only=True)
 class Voice:
-    """How the bot's words sound.
+    """How the bot's words sound. A value: it serves any number of calls.
 
-    A sentence that stands in `recordings` (case and punctuation do not matter) is that WAV; others are
-    tones, one a word, `seconds_per_character` long for each letter and blank. With `words` the time of
-    each word is told, as some providers do; None does as the service that is replaced does.
+    Attributes:
+        recordings: WAV files by the sentence that they speak; case and punctuation do not matter. Other sentences
+            are tones, one for each word.
+        seconds_per_character: How long a tone is for each letter and blank.
+        words: Whether the time of each word is told, as some providers do. None: as the replaced service does.
+        latency: Seconds to the first audio of a sentence.
+        speed: The rest comes so many times faster than it is spoken; None: at once.
+        faults: What goes wrong, by the number of the turn; they meet its first sentences. Turn 0 is the greeting.
 
-    `latency` is the time to a sentence's first audio; the rest comes `speed` times faster than it is
-    spoken (None: at once). `faults` are by turn, and meet its first sentences; turn 0 is the greeting.
+    Raises:
+        TypeError: Something is no latency or no fault.
+        ValueError: A value is out of range.
+        WavError: A recording cannot be read.
     """
 
     recordings: Mapping[str, Path | str] = field(default_factory=dict)
@@ -58,7 +65,6 @@ class Voice:
     faults: Mapping[int, Fault] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Raises `ValueError` or `TypeError`, and `WavError` for a recording that cannot be read."""
         for path in self.recordings.values():
             read_wav(path, 8000)  # any rate: that of the call is not known yet, and a mistake is told now
         as_profile(self.latency)
@@ -72,9 +78,13 @@ class Voice:
 
 
 class ScriptedTTS(StandIn, TTSService):
-    """Speaks by `script`, at the sample rate and with the text rules of `original`, if it stands for one.
+    """A TTS for tests. It speaks whole sentences, even if the original would take single tokens.
 
-    Sentences are spoken whole, also where the original would take single tokens.
+    Args:
+        script: How it sounds.
+        random: Decides on the latencies.
+        plan: The faults; by default those of the script.
+        original: The service that this one stands for. Its sample rate and its text rules hold here, too.
     """
 
     def __init__(
@@ -123,7 +133,7 @@ class ScriptedTTS(StandIn, TTSService):
         await super().process_frame(frame, direction)
 
     async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
-        """Speak `text`: audio frames, and the words ahead of the audio in which they begin."""
+        """Speak `text`: yield audio frames, and tell each word before the audio in which it begins."""
         fault = self._plan.next()
         latency = self._latency(self._plan.turn)
         delay = fault.delay_s if fault is not None else 0.0
