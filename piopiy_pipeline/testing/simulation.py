@@ -50,20 +50,20 @@ __all__ = ["Bot", "CallStuck", "Progress", "Setting", "simulate", "simulate_many
 Bot = CreateSession | Path
 """An author's `create_session`, or the file of a bot."""
 Progress = Callable[[int, float], None]
-"""Told the seed of a call and how many of its seconds are over, once in such a second."""
+"""Called once in a second of a call, with the seed of the call and its seconds that are over."""
 SETUP_S = 10.0
-"""How long the bot may take to answer: what a gateway allows."""
+"""How long the bot may take to answer, as at a gateway."""
 MARGIN_S = 60.0
-"""How much longer than a call its simulation may take by its own clock, to end and to tidy up."""
+"""How much longer than the call a simulation may take by its own clock, to end and to clean up."""
 
 
 class CallStuck(SimulationError):
-    """A part of the bot held the call up for ever: the message names it."""
+    """A part of the bot held the call up for ever. The message names that part."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """Everything about a simulated call but the bot and the caller; see `simulate`."""
+    """All arguments of `simulate` that belong to one call, but the bot and the caller."""
 
     seed: int = 0
     rate: int = 16000
@@ -98,21 +98,37 @@ def simulate(
     progress: Progress | None = None,
     transfers: Transfers | None = None,
 ) -> SimulatedCall:
-    """Have `caller` call `bot`, and return what happened.
+    """Have a caller call a bot in virtual time, and return what happened.
 
-    `bot` is the `create_session` that an `Agent` would be given, or the file of a bot, which is
-    imported without running its main. `rate` is that of the line, both ways; `line` says what it
-    sounds like and how its network behaves; `providers` stand in for those of the bot. `seed` decides
-    on all that is left to chance: the same seed gives the same events. With `clock="real"` the call
-    takes its time. `limit_s` bounds the length of the call, `wall_limit_s` that of the simulation, in
-    real time, under the virtual clock. `record` is a file ending in ``.zip``, or a folder. `progress`
-    is told how far it is. `transfers` says what becomes of a transfer, by its destination or as a
-    function of the request: an outcome such as ``"no_answer"``, or that and after how many seconds
-    (``("bridged", 8)``). Anybody else is unreachable.
+    The bot's own callback runs unchanged. A call in which the bot fails ends with an error, as a real call does.
 
-    A call in which the bot fails ends with an error, as a real one does: see `SimulatedCall`. Raises
-    `SimulationError` (with what there is of the call in `.call`) when the bot holds it up for ever,
-    `AssertionError` when the caller waited in vain, and what a caller's coroutine raises.
+    Args:
+        bot: The `create_session` that an `Agent` would be given, or the path of a bot's file. The file is
+            imported; its main part does not run.
+        caller: A script, or a coroutine function of a `CallerLine`.
+        seed: Decides everything that is left to chance. The same seed gives the same events.
+        rate: The sample rate of the line in Hz, in both directions: 8000 or 16000.
+        line: What the line sounds like, and how its network behaves. None: a perfect line.
+        info: Who calls whom. None: a call id that follows the seed, and numbers that belong to nobody.
+        providers: Stand in for the bot's STT, LLM and TTS. None: the bot's own.
+        clock: ``"virtual"``, or ``"real"`` for a call that takes as long as it takes.
+        limit_s: The longest that the call may last, in seconds of its own clock.
+        wall_limit_s: The longest that the simulation may take, in real seconds; for the virtual clock only.
+        record: Captures the call for `replay`, in this file (``.zip``) or in this folder.
+        progress: Called once in a second of the call, with the seed and the seconds that are over.
+        transfers: What becomes of a transfer, by its destination or as a function of the request: an outcome
+            such as ``"no_answer"``, or an outcome and the seconds until then (``("bridged", 8)``). Everybody
+            else is unreachable.
+
+    Returns:
+        The turns, the events and both voices, with assertions about them.
+
+    Raises:
+        SimulationError: The bot holds the call up for ever, or a limit is reached. `call` of the error has
+            what there is of the call.
+        CallerGaveUp: (an `AssertionError`) The caller waited for something that did not come.
+        ValueError: `rate` or a limit is out of range, or a recording cannot be read.
+        Exception: What a caller's coroutine raises.
     """
     setting = Setting(
         seed=seed,
@@ -142,10 +158,28 @@ def simulate_many(
     progress: Progress | None = None,
     transfers: Transfers | None = None,
 ) -> Calls:
-    """Have all `callers` call at the same time, in one process, as an agent's calls are.
+    """Have several callers call at the same time, in one process, as the calls of an agent are.
 
-    The n-th has seed ``seed + n``, counted from 0. The rest as `simulate`; the first call that cannot
-    be simulated raises.
+    All arguments but `callers` are those of `simulate`; the n-th call has the seed ``seed + n``, from 0 on.
+
+    Args:
+        bot: The bot, for all calls.
+        callers: A caller for each call.
+        seed: The seed of the first call.
+        rate: The sample rate of all lines in Hz.
+        line: The line of every call.
+        providers: Stand in for the bot's providers; every call has its own.
+        clock: ``"virtual"`` or ``"real"``.
+        limit_s: The longest that each call may last, in seconds of its own clock.
+        wall_limit_s: The longest that all of them may take together, in real seconds.
+        progress: Called with the seed of a call and its seconds that are over.
+        transfers: What becomes of transfers.
+
+    Returns:
+        The calls, in the order of their callers.
+
+    Raises:
+        SimulationError: A call cannot be simulated: the first of them, as in `simulate`.
     """
     setting = Setting(
         seed=seed,
@@ -199,7 +233,7 @@ def _run(
 
 
 class _Simulation:
-    """One call: its session, its caller, and what is noted of it."""
+    """One call: its session, its caller, and its log."""
 
     def __init__(
         self, create_session: CreateSession, caller: Caller | CallerCoroutine, setting: Setting
@@ -246,7 +280,7 @@ class _Simulation:
             self._recorder.follow(self._session.call)
 
     async def run(self) -> SimulatedCall:
-        """The call, from the offer to its end."""
+        """Run the call from the offer to its end, and return what happened. Raises as `simulate` does."""
         self._tell_progress()
         limit = self._loop.call_later(self._setting.limit_s, self._over_limit)
         setup = self._loop.call_later(SETUP_S, self._not_answered)
@@ -283,7 +317,7 @@ class _Simulation:
     async def _call(self) -> None:
         await self._answered.wait()
         providers = self._setting.providers
-        needs_words = providers is not None and providers.stt is not None
+        needs_words = providers is not None and providers.stt is not None and providers.stt.texts is None
         await self._caller(CallerLine(self._link, needs_words=needs_words))
 
     # ------------------------------------------------------------------ told by the session and the link
@@ -302,7 +336,7 @@ class _Simulation:
         self._trace.watch(chain)
 
     def _post(self, message: AgentMessage) -> None:
-        """What a gateway would be told: the log has it all, and some of it is to be done."""
+        """Do what the bot asks the gateway for."""
         match message:
             case Transfer():
                 self._gateway.transfer(message)
@@ -353,7 +387,7 @@ class _Simulation:
         )
 
     def _raise_if_stuck(self, call: SimulatedCall) -> None:
-        """A part of the bot that never lets go is an error of the test, however tidily the call ended."""
+        """Raise if a part of the bot holds something up for ever, even if the call has ended regularly."""
         if call.end_reason is not EndReason.CALLER_HANGUP and (kept := self._trace.kept_end):
             raise _with(
                 call, CallStuck(f"{kept} does not pass the EndFrame on, and holds up the end of the call")
@@ -386,7 +420,7 @@ async def _cancelled(task: asyncio.Future[Any]) -> None:
 
 
 def _info(seed: int) -> CallInfo:
-    """Somebody calls: an id that follows the seed, and numbers that belong to nobody."""
+    """Make the info of a call: an id that follows the seed, and numbers that belong to nobody."""
     call_id = str(uuid.UUID(int=Random(f"call {seed}").getrandbits(128), version=4))
     return CallInfo(
         agent_id="simulated", call_id=call_id, from_number="+15550100", to_number="+15550199", kind="recorded"

@@ -1,12 +1,12 @@
-"""What a network does to the packets of a call, as data: delay, jitter, reordering, duplicates, loss.
+"""What a network does to the packets of a call: delay, jitter, reordering, duplicates, loss.
 
-An `Impairment` is a value that says how bad a path is; an `ImpairedPath` is one direction of one call
-over it. Neither knows clocks or sockets: a packet goes in with the time at which it was sent, and its
-arrivals come out with theirs. It stands in front of the jitter buffer (`audio.jitter_buffer`) on the
-caller's way to the bot, and behind the playout clock on the way back.
+An `Impairment` is a value that says how bad a path is. An `ImpairedPath` is one direction of one call over it.
+Neither has a clock or a socket: a packet goes in with the time at which it was sent, and its arrivals come out with
+their times. In the direction to the bot it stands in front of the jitter buffer (`audio.jitter_buffer`), in the
+direction to the caller after the playout clock.
 
-Everything random comes from the seed, and each effect has a generator of its own: with the same seed
-the same packets are lost whether or not there is jitter as well.
+Everything random comes from the seed, and each effect has a generator of its own. With the same seed the same
+packets are lost, whether or not there is jitter, too.
 """
 
 from __future__ import annotations
@@ -27,11 +27,18 @@ _SAME_MOMENT_S = 1e-6  # packets that a queue holds up leave it one after the ot
 
 @dataclass(frozen=True, slots=True)
 class GilbertElliott:
-    """Loss in bursts: a path that is now good, now bad (Gilbert 1960, Elliott 1963).
+    """Loss in bursts: a path that is good at times and bad at others (Gilbert 1960, Elliott 1963).
 
-    Before each packet a good path turns bad with probability `to_bad`, and a bad one good with
-    `to_good`; a packet is then lost with probability `loss_in_good` or `loss_in_bad`. A path begins
-    good. The mean length of a bad stretch is ``1 / to_good`` packets.
+    A path begins good. The mean length of a bad stretch is ``1 / to_good`` packets. All values are probabilities.
+
+    Attributes:
+        to_bad: That a good path turns bad, before each packet.
+        to_good: That a bad path turns good, before each packet.
+        loss_in_bad: That a packet is lost while the path is bad.
+        loss_in_good: That a packet is lost while the path is good.
+
+    Raises:
+        ValueError: A value is no probability, or a bad path would stay bad for ever.
     """
 
     to_bad: float
@@ -47,9 +54,14 @@ class GilbertElliott:
 
     @classmethod
     def bursts(cls, *, loss: float, mean_burst: float = 4.0) -> GilbertElliott:
-        """The path that loses `loss` of its packets in the long run, on average `mean_burst` in a row.
+        """Return a path that loses packets in bursts.
 
-        Raises `ValueError` for bursts shorter than a packet, and for a loss that such bursts cannot make.
+        Args:
+            loss: The share of packets that is lost in the long run, 0 to 1.
+            mean_burst: How many packets are lost in a row, on average; at least 1.
+
+        Raises:
+            ValueError: A burst is shorter than a packet, or such bursts cannot make that loss.
         """
         _probability("GilbertElliott.bursts(loss)", loss)
         if mean_burst < 1:
@@ -63,9 +75,14 @@ class GilbertElliott:
 
 @dataclass(frozen=True, slots=True)
 class LossPattern:
-    """Loss that is given packet by packet: ``"..x.xx"``, or booleans, true where a packet is lost.
+    """Loss that is given packet by packet.
 
-    Behind its end nothing more is lost, or it begins again (`repeat`).
+    Attributes:
+        lost: ``"..x.xx"``, or booleans: ``x`` or True where a packet is lost.
+        repeat: Whether the pattern begins again at its end; else nothing more is lost then.
+
+    Raises:
+        ValueError: The pattern is empty, or has another character.
     """
 
     lost: str | Sequence[bool]
@@ -80,7 +97,7 @@ class LossPattern:
             raise ValueError("a loss pattern must not be empty")
 
     def loses(self, index: int) -> bool:
-        """Whether the packet at `index`, from 0, is lost."""
+        """Return whether the packet at `index`, from 0, is lost."""
         if index >= len(self.lost):
             if not self.repeat:
                 return False
@@ -92,15 +109,22 @@ class LossPattern:
 class Impairment:
     """How bad one direction of a network path is. The default is a perfect one.
 
-    - `delay_ms`: what every packet takes.
-    - `jitter_ms`: what a packet takes beyond that. ``"uniform"``: anything from 0 to `jitter_ms`;
-      ``"exponential"``: `jitter_ms` on average, seldom several times that, as behind a busy router.
-    - `keep_order`: whether jitter comes from a queue, in which nobody overtakes (the rule); without
-      it each packet goes a way of its own, and jitter of more than 20 ms changes the order.
-    - `reorder`: the probability that a packet is held up by `reorder_ms` while the next ones pass.
-    - `duplicate`: the probability that a packet arrives twice, the second `duplicate_ms` behind.
-    - `loss`: a probability for each packet by itself, or `GilbertElliott`, or a `LossPattern`.
-    - `outages`: stretches of ``(from, to)`` seconds since the path began in which all is lost.
+    Attributes:
+        delay_ms: How long every packet takes, in milliseconds.
+        jitter_ms: How much longer a packet takes, in milliseconds.
+        jitter: ``"uniform"``: anything from 0 to `jitter_ms`; ``"exponential"``: `jitter_ms` on average, seldom
+            several times that, as behind a busy router.
+        keep_order: Whether jitter comes from a queue, in which no packet overtakes another, as is common. If not,
+            each packet goes its own way, and jitter of more than 20 ms changes the order.
+        reorder: The probability that a packet is delayed while the next ones pass.
+        reorder_ms: By how many milliseconds it is delayed.
+        duplicate: The probability that a packet arrives twice.
+        duplicate_ms: How many milliseconds later the second one arrives.
+        loss: A probability for each packet by itself, or `GilbertElliott`, or a `LossPattern`.
+        outages: Stretches of ``(from, to)`` seconds since the path began in which everything is lost.
+
+    Raises:
+        ValueError: A value is out of range.
     """
 
     delay_ms: float = 0.0
@@ -141,8 +165,9 @@ class Arrival(NamedTuple, Generic[P]):
 class ImpairedPath(Generic[P]):
     """One direction of one call over an impaired path. Packets may be of any kind.
 
-    `seed` may be a number or a text; give the two directions of a call different ones
-    (``f"{seed}/to_bot"``). Times are seconds of the sender's clock.
+    Args:
+        impairment: How bad the path is.
+        seed: A number or a text. Give the two directions of a call different ones (``f"{seed}/to_bot"``).
     """
 
     sent: int
@@ -154,27 +179,32 @@ class ImpairedPath(Generic[P]):
         self.impairment = impairment
         self.sent = 0
         self.lost = 0
-        self._loss_dice = random.Random(f"{seed}/loss")
-        self._jitter_dice = random.Random(f"{seed}/jitter")
-        self._reorder_dice = random.Random(f"{seed}/reorder")
-        self._duplicate_dice = random.Random(f"{seed}/duplicate")
+        self._loss_rng = random.Random(f"{seed}/loss")
+        self._jitter_rng = random.Random(f"{seed}/jitter")
+        self._reorder_rng = random.Random(f"{seed}/reorder")
+        self._duplicate_rng = random.Random(f"{seed}/duplicate")
         self._bad = False
         self._began: float | None = None
         self._queue_empty_at = float("-inf")
 
     def send(self, packet: P, sent_at: float) -> tuple[Arrival[P], ...]:
-        """Send one packet; its arrivals: none when it is lost, two when the network doubles it.
+        """Send one packet.
 
-        Packets must be sent in the order of their times.
+        Args:
+            packet: The packet.
+            sent_at: When it is sent, in seconds of the sender's clock, never earlier than the one before.
+
+        Returns:
+            Its arrivals: none if it is lost, two if the network duplicates it.
         """
         how = self.impairment
         if self._began is None:
             self._began = sent_at
-        # All dice are thrown for every packet: what happens to one changes nothing for the next.
+        # Every packet draws from all generators, so that what happens to one changes nothing for the next.
         lost = self._loses(self.sent)
         extra_s = self._jitter_s()
-        overtaken = self._reorder_dice.random() < how.reorder
-        doubled = self._duplicate_dice.random() < how.duplicate
+        overtaken = self._reorder_rng.random() < how.reorder
+        doubled = self._duplicate_rng.random() < how.duplicate
         self.sent += 1
         since = sent_at - self._began
         if lost or any(begin <= since < end for begin, end in how.outages):
@@ -192,30 +222,30 @@ class ImpairedPath(Generic[P]):
         return (Arrival(at, packet),)
 
     def _loses(self, index: int) -> bool:
-        dice = self._loss_dice.random(), self._loss_dice.random()
+        draws = self._loss_rng.random(), self._loss_rng.random()
         match self.impairment.loss:
             case LossPattern() as pattern:
                 return pattern.loses(index)
             case GilbertElliott() as model:
                 turns = model.to_good if self._bad else model.to_bad
-                if dice[0] < turns:
+                if draws[0] < turns:
                     self._bad = not self._bad
-                return dice[1] < (model.loss_in_bad if self._bad else model.loss_in_good)
+                return draws[1] < (model.loss_in_bad if self._bad else model.loss_in_good)
             case probability:
-                return dice[0] < probability
+                return draws[0] < probability
 
     def _jitter_s(self) -> float:
-        dice = self._jitter_dice.random()
+        draw = self._jitter_rng.random()
         mean_s = self.impairment.jitter_ms / 1000
         if mean_s == 0 or self.impairment.jitter == "uniform":
-            return dice * mean_s
-        return min(-math.log1p(-dice), _LONGEST_JITTER) * mean_s
+            return draw * mean_s
+        return min(-math.log1p(-draw), _LONGEST_JITTER) * mean_s
 
 
 def impair(
     packets: Iterable[tuple[float, P]], impairment: Impairment, *, seed: int | str
 ) -> list[Arrival[P]]:
-    """A whole stream at once: ``(sent_at, packet)`` in, arrivals in the order of their times out."""
+    """Send a whole stream of ``(sent_at, packet)``, and return the arrivals in the order of their times."""
     path = ImpairedPath[P](impairment, seed=seed)
     arrivals = [arrival for sent_at, packet in packets for arrival in path.send(packet, sent_at)]
     return sorted(arrivals, key=lambda arrival: arrival.at)

@@ -1,8 +1,8 @@
-"""The line between a caller and the bot: what it does to the sound, and to the packets.
+"""`Line`: the telephone line between a caller and the bot, with what it does to the sound and to the packets.
 
-A `Line` is a value that a test gives to `simulate`; the recordings stay clean and are used again on the
-next line. The effects are also there as functions of a recording, for a test of an STT, say, without a
-call. `wire.Wire` carries a call's audio over a line, 20 ms at a time.
+A `Line` is a value that a test gives to `simulate`. The recordings stay clean, and are used again on other lines.
+`Line.apply` changes a recording without a call, for example to test an STT. `wire.Wire` carries the audio of a
+call over a line, 20 ms at a time.
 """
 
 from __future__ import annotations
@@ -37,9 +37,14 @@ _TALKERS = 6
 
 
 def speech_level(pcm: Pcm, rate: int) -> float:
-    """The level of the speech in a recording (shape ``[samples]``), without its pauses, in dBFS.
+    """Measure the level of the speech in a recording, without its pauses.
 
-    ``-inf`` for silence. Speech is every 20 ms within 30 dB of the loudest.
+    Args:
+        pcm: int16 of shape ``[samples]``. Speech is every 20 ms within 30 dB of the loudest.
+        rate: The sample rate in Hz.
+
+    Returns:
+        The level in dBFS; ``-inf`` for silence.
     """
     size = max(1, int(rate * _WINDOW_S))
     padded = np.zeros(-(-pcm.size // size) * size)
@@ -52,7 +57,7 @@ def speech_level(pcm: Pcm, rate: int) -> float:
 
 
 def to_level(pcm: Pcm, dbfs: float, rate: int) -> Pcm:
-    """The recording with its speech at `dbfs`; peaks beyond full scale are clipped, as on any line."""
+    """Return the recording with its speech at `dbfs`. Peaks beyond full scale are clipped."""
     level = speech_level(pcm, rate)
     if level == float("-inf"):
         return pcm
@@ -61,11 +66,13 @@ def to_level(pcm: Pcm, dbfs: float, rate: int) -> Pcm:
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """What sounds behind the caller for the whole call, `snr_db` below the speech.
+    """What sounds behind the caller for the whole call.
 
-    `sound` is ``"white"``, ``"pink"`` (a fan, rain), ``"hum"`` (50 Hz mains and its harmonics),
-    ``"babble"`` (six voices' worth of noise with the spectrum and the syllables of speech, but no
-    words), or a recording, which is played in a loop.
+    Attributes:
+        sound: ``"white"``, ``"pink"`` (a fan, rain), ``"hum"`` (50 Hz mains and its harmonics), ``"babble"`` (the
+            noise of six voices, with the spectrum and the syllables of speech but no words), or the path of a
+            recording, which is played in a loop.
+        snr_db: How far it lies below the level of the speech, in dB.
     """
 
     sound: NoiseKind | Path
@@ -85,13 +92,19 @@ class Line:
         Line(codec="pcmu", noise=Noise("babble", snr_db=15))
         Line(network=Impairment(jitter_ms=40, loss=GilbertElliott.bursts(loss=0.05)))
 
-    - `level_dbfs`: the level of the caller's speech; None leaves the recordings as they are, but
-      `noise` brings them to the nominal -26 dBFS, or its distance would mean nothing.
-    - `noise`: behind the caller, also while they are silent.
-    - `codec`: ``"pcmu"`` and ``"pcma"`` are G.711, in both directions, and narrow.
-    - `band`: ``"narrow"`` is 8 kHz: nothing above 3.4 kHz gets through, in either direction.
-    - `network`: what happens to packets in both directions; `to_bot` and `to_caller` replace it in one.
-      A direction without any has no packets and no jitter buffer, and takes no time.
+    Attributes:
+        level_dbfs: The level of the caller's speech in dBFS. None leaves the recordings as they are, but with
+            `noise` they are brought to the nominal -26 dBFS, because its distance would mean nothing otherwise.
+        noise: What sounds behind the caller, also while they are silent.
+        codec: ``"linear"``, or ``"pcmu"`` and ``"pcma"``, which are G.711 in both directions, and narrow.
+        band: ``"wide"``, or ``"narrow"``: 8 kHz, so that nothing above 3.4 kHz gets through in either direction.
+        network: What happens to packets in both directions.
+        to_bot: Replaces `network` in the direction to the bot.
+        to_caller: Replaces `network` in the direction to the caller. A direction without a network has no packets
+            and no jitter buffer, and takes no time.
+
+    Raises:
+        ValueError: A value is out of range.
     """
 
     level_dbfs: float | None = None
@@ -123,13 +136,19 @@ class Line:
         return self.codec != "linear" or self.band == "narrow"
 
     def recording(self, pcm: Pcm, rate: int) -> Pcm:
-        """A recording as the caller says it into this line: at its level, and clean otherwise."""
+        """Return a recording as the caller says it into this line: at its level, and clean otherwise."""
         return pcm if self.speech_dbfs is None else to_level(pcm, self.speech_dbfs, rate)
 
     def apply(self, pcm: Pcm, rate: int, *, seed: int = 0) -> Pcm:
-        """A recording as it sounds at the other end, of the same length: level, noise, band and codec.
+        """Return a recording as it sounds at the other end: with level, noise, band and codec.
 
-        The delay of the filters is taken out; the network has no part in it.
+        Args:
+            pcm: int16 of shape ``[samples]``.
+            rate: The sample rate in Hz.
+            seed: Decides the noise.
+
+        Returns:
+            As many samples, with the delay of the filters taken out. The network has no part in it.
         """
         sound = LineSound(self, rate=rate, seed=seed)
         lag = round(sound.delay_s * rate)
@@ -143,9 +162,13 @@ class Line:
 
 
 class LineSound:
-    """The sound of one direction of one call over a line: PCM16 at `rate` Hz in, as much of it out.
+    """The sound of one direction of one call over a line: PCM16 in, and as much of it out.
 
-    Pieces are whole milliseconds. `noise=False` is for the way back: the noise is behind the caller.
+    Args:
+        line: The line.
+        rate: The sample rate of the audio in Hz. Pieces are whole milliseconds.
+        seed: Decides the noise.
+        noise: False for the direction to the caller, because the noise is behind the caller.
     """
 
     def __init__(self, line: Line, *, rate: int, seed: int, noise: bool = True) -> None:
@@ -160,7 +183,7 @@ class LineSound:
 
     @property
     def delay_s(self) -> float:
-        """What the filters take."""
+        """The delay of the filters in seconds."""
         return sum(resampler.delay_s for resampler in (self._down, self._up) if resampler)
 
     @cached_property
@@ -172,7 +195,7 @@ class LineSound:
         return loop * np.float32(32768.0 * 10 ** ((level - noise.snr_db) / 20))
 
     def process(self, pcm: bytes) -> bytes:
-        """The next piece."""
+        """Return the next piece as it sounds at the other end: PCM16, as many bytes."""
         if self._noisy:
             samples = np.frombuffer(pcm, "<i2")
             at = (self._position + np.arange(samples.size)) % self._noise_loop.size
@@ -190,7 +213,7 @@ class LineSound:
 
 @lru_cache(maxsize=8)
 def _noise_of_level_one(sound: NoiseKind | Path, rate: int, seed: int) -> NDArray[np.float32]:
-    """A loop of noise whose RMS is 1. Made in the frequency domain, so that its ends meet."""
+    """Make a loop of noise with an RMS of 1, in the frequency domain, so that its ends meet."""
     if isinstance(sound, Path):
         loop = read_wav(sound, rate).astype(np.float64)
         if not loop.any():
@@ -202,29 +225,29 @@ def _noise_of_level_one(sound: NoiseKind | Path, rate: int, seed: int) -> NDArra
     return unit
 
 
-def _synthetic(kind: NoiseKind, rate: int, dice: np.random.Generator) -> NDArray[np.float64]:
+def _synthetic(kind: NoiseKind, rate: int, rng: np.random.Generator) -> NDArray[np.float64]:
     size = int(_LOOP_S * rate)
     hertz: NDArray[np.float64] = np.fft.rfftfreq(size, 1 / rate).astype(np.float64)
     if kind == "hum":
         at = np.arange(size) / rate
         return _sum([np.sin(2 * np.pi * 50 * n * at + n) / n for n in (1, 2, 3, 4, 5, 7)])
     if kind == "babble":
-        return _sum([_talker(size, hertz, dice) for _ in range(_TALKERS)])
+        return _sum([_talker(size, hertz, rng) for _ in range(_TALKERS)])
     shape = np.ones(hertz.size) if kind == "white" else 1 / np.sqrt(np.maximum(hertz, 20.0))
-    return _shaped(shape, size, dice)
+    return _shaped(shape, size, rng)
 
 
-def _talker(size: int, hertz: NDArray[np.float64], dice: np.random.Generator) -> NDArray[np.float64]:
-    """Noise with the long-term spectrum of speech (flat to 500 Hz, then 9 dB an octave down), in syllables."""
+def _talker(size: int, hertz: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Make noise with the long-term spectrum of speech (flat to 500 Hz, then 9 dB an octave down), in syllables."""
     spectrum = np.where(hertz < 100, hertz / 100, 1.0) * np.minimum(1.0, (500 / np.maximum(hertz, 1)) ** 1.5)
-    syllables = _shaped(np.exp(-np.square((hertz - 4) / 2)), size, dice)  # around 4 a second
+    syllables = _shaped(np.exp(-np.square((hertz - 4) / 2)), size, rng)  # around 4 a second
     loudness = np.exp(syllables / syllables.std())
-    voice: NDArray[np.float64] = _shaped(spectrum, size, dice) * loudness
+    voice: NDArray[np.float64] = _shaped(spectrum, size, rng) * loudness
     return voice
 
 
-def _shaped(spectrum: NDArray[np.float64], size: int, dice: np.random.Generator) -> NDArray[np.float64]:
-    phases = np.exp(2j * np.pi * dice.random(spectrum.size))
+def _shaped(spectrum: NDArray[np.float64], size: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    phases = np.exp(2j * np.pi * rng.random(spectrum.size))
     wave = np.fft.irfft(spectrum * phases, size)
     unit: NDArray[np.float64] = wave / np.sqrt(np.square(wave).mean())
     return unit

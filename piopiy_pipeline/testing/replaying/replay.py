@@ -1,10 +1,10 @@
-"""`replay`: today's bot against the recording of a call, in virtual time, and what differs.
+"""`replay`: run today's bot against the capture of a call, in virtual time, and say what differs.
 
     assert replay("calls/20261122T171034-521039bf.zip", Path("front_desk.py")).same
 
-What runs on this machine runs: the VAD, the playbook, the offline services, the bot's own stages and
-its tools. A network provider is not asked; its answer is found in the recording by the content of
-the request. The caller does again what they did, each time after the bot's event that it followed.
+What computes on this machine runs again: the VAD, the playbook, the offline services, the bot's own stages and its
+tools. A network provider is not asked; its answer is found in the capture by the content of the request. The caller
+repeats what they did, each time after the event of the bot that it had followed.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ LIMIT_FACTOR = 3.0
 
 @dataclass
 class Replay:
-    """The outcome of a replay. `recorded` and `replayed` are both calls, to be looked at in the same way."""
+    """The outcome of a replay. `recorded` and `replayed` are captures of the call, then and now."""
 
     recorded: CapturedCall
     replayed: CapturedCall
@@ -55,7 +55,7 @@ class Replay:
     wall_s: float = 0.0
     """How long the replay took."""
     caller: list[Act] = field(default_factory=list)
-    """What the caller did, and what of the bot's each act followed."""
+    """What the caller did, and which event of the bot each act followed."""
 
     @property
     def same(self) -> bool:
@@ -89,13 +89,26 @@ def replay(
     wall_limit_s: float = 60,
     progress: Callable[[float], None] | None = None,
 ) -> Replay:
-    """Run today's `bot` against a recorded call.
+    """Run today's bot against a captured call. The bot's tools run, and do what they do.
 
-    `bot` is an author's `create_session`, or the file of a bot. `redact` is what the agent recorded
-    with, if it did: requests are compared as they were written. `record` keeps the replay itself, as a
-    file of the same format. `progress` is told the share of the call that was replayed, 0 to 1. The
-    bot's tools run, and do what they do. Raises `CaptureError` for a file that cannot be read,
-    `ValueError` for a bot's file in which there is none, and what `run_virtual` raises.
+    Args:
+        file: The capture, or its path.
+        bot: The bot's `create_session`, or the path of its file.
+        tolerance: How much later an answer may begin before that is a difference.
+        redact: The redaction with which the call was captured, if there was one. Requests are compared as they
+            were written.
+        record: Where to keep the replay itself, as a file of the same format.
+        seed: Decides everything that is left to chance.
+        wall_limit_s: The longest that the replay may take, in real seconds.
+        progress: Called with the share of the call that was replayed, 0 to 1.
+
+    Returns:
+        Both calls, and what differs between them.
+
+    Raises:
+        CaptureError: The file cannot be read.
+        ValueError: There is no bot in the bot's file.
+        SimulationError: The bot holds the replay up for ever, or a limit is reached.
     """
     recording = file if isinstance(file, CapturedCall) else CapturedCall(file)
     callback = _callback(bot)

@@ -27,7 +27,7 @@ from piopiy_pipeline.call import CallEnd, CallInfo, Turn
 from piopiy_pipeline.session import Call, CallState
 from piopiy_pipeline.session.events import CallError
 from piopiy_pipeline.session.monitor import CallMonitor, arguments_of
-from piopiy_pipeline.testing.report.simulated_call import Event
+from piopiy_pipeline.testing.report.call_events import Event
 
 __all__ = ["EventLog", "WatchedMonitor"]
 

@@ -24,7 +24,6 @@ import soundfile
 import soxr
 
 from piopiy_pipeline.testing.report.figure import figure, milliseconds, parts_bar
-from piopiy_pipeline.testing.report.result_text import timeline
 from piopiy_pipeline.testing.report.simulated_call import PARTS, SimulatedCall, TurnResult
 
 __all__ = ["Outcome", "Section", "page", "section", "write_report"]
@@ -248,7 +247,7 @@ def _call(call: SimulatedCall, name: str, outcome: Outcome, failure: str, lost: 
         f"{figure(call)}{_SOUND_HERE}"
         f'<h3>Conversation</h3><ol class="turns">{"".join(_turn(turn, scale) for turn in call.turns)}</ol>'
         f'<details class="events"><summary>{_count(len(call.events), "event")}</summary>'
-        f"<pre>{escape(timeline(call))}</pre></details>"
+        f"<pre>{escape(call.timeline())}</pre></details>"
     )
 
 

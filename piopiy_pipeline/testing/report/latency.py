@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from piopiy_pipeline.call import ToolUse
 from piopiy_pipeline.latency import LatencyParts
-from piopiy_pipeline.testing.report.simulated_call import Event, TurnResult
+from piopiy_pipeline.testing.report.call_events import Event, TurnResult
 
 __all__ = ["turns_of"]
 

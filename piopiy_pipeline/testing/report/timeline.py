@@ -1,4 +1,4 @@
-"""A simulated call in words: what an assertion shows when it fails, and `piopiy simulate` prints."""
+"""The timeline of a simulated call in words: shown when an assertion fails, and printed by `piopiy simulate`."""
 
 from __future__ import annotations
 
@@ -6,29 +6,23 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import Any
 
-from piopiy_pipeline.testing.report.simulated_call import PARTS, Event, SimulatedCall
+from piopiy_pipeline.latency import PARTS
+from piopiy_pipeline.testing.report.call_events import Event, TurnResult
 
-__all__ = ["timeline"]
+__all__ = ["timeline_of"]
 
 
-def timeline(call: SimulatedCall) -> str:
-    """The events of `call`, a line each, and its turns with the parts of their latency."""
-    head = f"{call.name or 'the call'}: {call.duration_s:.2f} s, seed {call.seed}"
-    lines = [
-        f"{head}, ended with {call.end_reason.value}" + (f" ({call.end_detail})" if call.end_detail else "")
-    ]
-    lines += [_line(event) for event in _with_runs_of_loss(call.events)]
-    for turn in call.turns:
+def timeline_of(events: Iterable[Event], turns: Iterable[TurnResult]) -> Iterator[str]:
+    """Yield the events of a call, a line each, and then the answered turns with the parts of their latency."""
+    yield from map(_line, _with_runs_of_loss(events))
+    for turn in turns:
         if turn.parts is not None:
             shares = " + ".join(f"{name} {getattr(turn.parts, name) * 1000:.0f}" for name in PARTS)
-            lines.append(
-                f"turn {turn.number}: answered after {turn.parts.voice_to_voice * 1000:.0f} ms = {shares}"
-            )
-    return "\n".join(lines)
+            yield f"turn {turn.number}: answered after {turn.parts.voice_to_voice * 1000:.0f} ms = {shares}"
 
 
 def _with_runs_of_loss(events: Iterable[Event]) -> Iterator[Event]:
-    """The events, with the packets that were lost in a row, and nothing else meanwhile, as one."""
+    """Yield the events, with packets that were lost in a row joined into one event."""
     for kind, run in groupby(events, key=lambda event: event.kind):
         if kind != "packet_lost":
             yield from run

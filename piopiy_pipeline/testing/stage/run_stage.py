@@ -1,11 +1,11 @@
-"""`run_stage` and `run_chain`: frames or a recording into a stage of one's own, and what comes out.
+"""`run_stage` and `run_chain`: send frames or a recording into a stage, and see what comes out.
 
     run = run_stage(MaskDigits(), [TranscriptionFrame("my card is 1 2 3 4 5 6", "", "")])
     assert run.of(TranscriptionFrame)[0].text == "my card is [number]"
 
-The stage runs in a real pipecat pipeline in virtual time: a stage that waits for ten seconds is
-tested in none. When the input is through, an EndFrame follows, and a stage that swallows it, or leaves
-a task running, fails the test by its name.
+The stage runs in a real pipecat pipeline in virtual time, so a stage that waits for ten seconds is tested at once.
+After the input an EndFrame follows. A stage that swallows it, or leaves a task running, fails the test, and the
+message names the stage.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ from piopiy_pipeline.testing.virtual_time.virtual_loop import run_virtual
 
 __all__ = ["At", "Item", "Stage", "Upstream", "Wait", "run_chain", "run_stage"]
 
-"""Audio in one frame of a recording."""
 START_S = 10.0
 """How long a chain may take to start, of its own time."""
 CANCEL_S = 5.0
@@ -43,30 +42,30 @@ _ENDS = (EndFrame, CancelFrame, StopFrame)
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """Send this frame from the other end, towards the beginning of the pipeline."""
+    """Send this frame from the other end of the chain, upstream."""
 
     frame: Frame
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Send what follows `seconds` later. As the last item: put the end off."""
+    """Send what follows so many seconds later. As the last item, it delays the end."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class At:
-    """Send this when the chain has run for `seconds`, whatever is being sent otherwise."""
+    """Send this when the chain has run for so many seconds, whatever else is being sent."""
 
     seconds: float
     frame: Frame | Upstream
 
 
 Item: TypeAlias = "Frame | Path | NDArray[np.int16] | Upstream | Wait | At"
-"""A recording is a WAV file, or int16 samples of shape ``[samples]`` at the chain's rate."""
+"""What can be sent. A recording is a WAV file, or int16 samples of shape ``[samples]`` at the chain's rate."""
 Stage: TypeAlias = "FrameProcessor | Callable[[], FrameProcessor]"
-"""A stage, or a function that makes it: for one that needs a running loop to be made."""
+"""A stage, or a function that makes it, for a stage that needs a running loop when it is made."""
 
 
 def run_stage(
@@ -81,14 +80,31 @@ def run_stage(
     limit_s: float = 600.0,
     wall_limit_s: float = 60.0,
 ) -> StageRun:
-    """Send `frames` into `stage` and return the frames that come out, a list with more to it.
+    """Send frames or recordings into a stage, in virtual time.
 
-    Frames go in one after the other, `gap_s` apart (0: all at once, so that system frames overtake the
-    others in the queue); recordings go in as 20 ms of audio every 20 ms at `rate` Hz. An EndFrame follows,
-    unless an `EndFrame`, `StopFrame` or `CancelFrame` is among the frames, and may take `end_s` to come out.
+    After them an EndFrame is sent, unless an `EndFrame`, `StopFrame` or `CancelFrame` is among them.
 
-    With `check`, raises `LeftBehind` (an `AssertionError`) when it does not come out or a task is left
-    behind. Raises `SimulationError` when a limit is reached, and `WavError` for a file that is no recording.
+    Args:
+        stage: The stage, or a function that makes it.
+        frames: What is sent, in order: frames, recordings (a path, or int16 of shape ``[samples]`` at `rate`),
+            `Upstream`, `At` and `Wait`. A recording goes in as 20 ms of audio every 20 ms.
+        rate: The sample rate of the chain in Hz.
+        gap_s: Seconds between two frames. 0 sends all at once, so that system frames overtake the others in
+            the queue.
+        end_s: How long the end may take to come out, in seconds.
+        check: Whether a stage that does not end as it must is an error.
+        seed: Decides everything that is left to chance.
+        limit_s: The longest that the run may last, in virtual seconds.
+        wall_limit_s: The same in real seconds.
+
+    Returns:
+        The frames that came out downstream: a list, with assertions and all else that was noticed.
+
+    Raises:
+        LeftBehind: (an `AssertionError`) With `check`: the end did not come out, or a task was left running.
+        SimulationError: A limit was reached.
+        TypeError: Something cannot be sent.
+        WavError: A file is no recording.
     """
     return run_chain(
         [stage],
@@ -115,7 +131,27 @@ def run_chain(
     limit_s: float = 600.0,
     wall_limit_s: float = 60.0,
 ) -> StageRun:
-    """As `run_stage`, for several stages in a row. Raises `ValueError` without any."""
+    """Send frames or recordings into several stages in a row.
+
+    The other arguments, the result and the errors are those of `run_stage`.
+
+    Args:
+        stages: The stages in order, each of them made or a function that makes it.
+        frames: What is sent into the first of them.
+        rate: The sample rate of the chain in Hz.
+        gap_s: Seconds between two frames.
+        end_s: How long the end may take to come out, in seconds.
+        check: Whether a stage that does not end as it must is an error.
+        seed: Decides everything that is left to chance.
+        limit_s: The longest that the run may last, in virtual seconds.
+        wall_limit_s: The same in real seconds.
+
+    Returns:
+        The frames that came out of the last stage downstream.
+
+    Raises:
+        ValueError: There are no stages.
+    """
     if not stages:
         raise ValueError("run_chain needs at least one stage")
     schedule = _schedule(frames, rate=rate, gap_s=gap_s)
@@ -138,7 +174,7 @@ class _Due:
 
 
 def _schedule(items: Iterable[Item], *, rate: int, gap_s: float) -> list[_Due]:
-    """What is sent when. Raises `TypeError` for what cannot be sent."""
+    """Work out what is sent when. Raises `TypeError` for what cannot be sent."""
     due: list[_Due] = []
     now = 0.0
     for item in items:
@@ -177,7 +213,7 @@ def _audio(pcm: NDArray[np.int16], rate: int) -> list[InputAudioRawFrame]:
 
 
 class _Tap(FrameProcessor):
-    """An end of the chain: writes down what comes out there, and passes it on."""
+    """One end of the chain: notes what comes out there, and passes it on."""
 
     def __init__(self, catches: FrameDirection, tell: Callable[[Frame, FrameDirection], None]) -> None:
         super().__init__(enable_direct_mode=True)
@@ -192,7 +228,7 @@ class _Tap(FrameProcessor):
 
 
 class _Chain:
-    """One run: the stages between two taps in a real pipeline."""
+    """One run of the stages, between two taps in a real pipeline."""
 
     def __init__(self, stages: list[FrameProcessor], rate: int) -> None:
         self._stages = stages
@@ -200,7 +236,7 @@ class _Chain:
         self._last = _Tap(DOWN, self._came_out)
         self._moments: list[Moment] = []
         self._passed: dict[type[Frame], set[FrameProcessor]] = {}  # who has passed on an end
-        self._own: set[int] = set()  # the harness' frames, which are not a test's business
+        self._own: set[int] = set()  # frames of the harness, which a test need not see
         self._started = asyncio.Event()
         self._began = 0.0
         for stage in stages:
@@ -257,12 +293,12 @@ class _Chain:
         duration = self._now()
         await self._take_down(running)
         if not running.cancelled() and running.done():
-            running.result()  # what went wrong in the pipeline itself is the test's business
+            running.result()  # an error of the pipeline itself is raised to the test
         left = await _left_tasks(before | {running})
         return StageRun(self._moments, duration_s=duration, swallowed_by=swallowed, left_tasks=left)
 
     async def _send(self, schedule: list[_Due], running: asyncio.Task[Any]) -> type[Frame]:
-        """Send all of it, and an end. Returns the kind of the end."""
+        """Send everything and an end. Returns the kind of the end."""
         loop = asyncio.get_running_loop()
         for due in schedule:
             wait = self._began + due.at - loop.time()
@@ -300,7 +336,7 @@ class _Chain:
 
 
 async def _first_of(waiting: Any, running: asyncio.Task[Any], timeout_s: float) -> bool:
-    """Whether `waiting` came true before the pipeline ended, and in time."""
+    """Return whether `waiting` finished in time, before the pipeline ended."""
     task = asyncio.ensure_future(waiting)
     await asyncio.wait({task, running}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
     if task.done():
@@ -310,7 +346,7 @@ async def _first_of(waiting: Any, running: asyncio.Task[Any], timeout_s: float) 
 
 
 async def _left_tasks(expected: set[asyncio.Task[Any]]) -> list[str]:
-    """What still runs when all is closed, in words. It is cancelled."""
+    """Cancel the tasks that still run when everything is closed, and return them in words."""
     await asyncio.sleep(SETTLE_S)  # tasks that were cancelled last have ended after this
     left = asyncio.all_tasks() - expected - {asyncio.current_task()}
     words = []

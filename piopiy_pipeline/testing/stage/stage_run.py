@@ -1,7 +1,6 @@
-"""What came out of a stage, and questions to ask of it: the result of `run_stage` and `run_chain`.
+"""`StageRun`: the result of `run_stage` and `run_chain`, with assertions about what came out.
 
-Values and assertions, nothing that runs: a failing assertion shows everything that went in and came
-out, with its times, because that is what one looks at next.
+Values only, nothing that runs. A failing assertion shows everything that went in and came out, with its times.
 """
 
 from __future__ import annotations
@@ -21,9 +20,14 @@ MAX_SHOWN = 200
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A frame that went in or came out. `at` is in seconds since the chain had started.
+    """A frame that went in or came out.
 
-    `words` is the frame as it was at that moment; a stage may have changed it since.
+    Attributes:
+        at: Seconds since the chain had started.
+        frame: The frame itself.
+        upstream: Whether it went upstream.
+        sent: Whether it went in; else it came out.
+        words: The frame in words, as it was at that moment. A stage may have changed it since.
     """
 
     at: float
@@ -37,7 +41,7 @@ class Moment:
 
 
 class LeftBehind(AssertionError):
-    """A stage did not end as it must. `run` is what was seen of it until then."""
+    """A stage swallowed the end, or left a task running. `run` is the run until then."""
 
     def __init__(self, message: str, run: StageRun) -> None:
         super().__init__(f"{message}\n\n{run.picture()}")
@@ -45,9 +49,9 @@ class LeftBehind(AssertionError):
 
 
 class StageRun(list[Frame]):
-    """The frames that came out downstream, in order, and all else that was noticed.
+    """The frames that came out downstream, in order, and everything else that was noticed.
 
-    The harness' own StartFrame and EndFrame are not among them; those that a test sent are.
+    The StartFrame and the EndFrame of the harness itself are not among them; those that a test sent are.
     """
 
     def __init__(
@@ -72,38 +76,38 @@ class StageRun(list[Frame]):
 
     @property
     def upstream(self) -> list[Frame]:
-        """The frames that came out at the other end: sent towards the beginning of a pipeline."""
+        """The frames that came out upstream, in order."""
         return [each.frame for each in self.moments if not each.sent and each.upstream]
 
     @property
     def errors(self) -> list[ErrorFrame]:
-        """The errors that were reported, which is what an exception in a stage becomes."""
+        """The errors that stages reported. An exception in a stage becomes one, too."""
         return [frame for frame in self.upstream if isinstance(frame, ErrorFrame)]
 
     @property
     def text(self) -> str:
-        """The text of all text frames that came out downstream, as it stands."""
+        """The texts of all text frames that came out downstream, joined without anything between."""
         return "".join(frame.text for frame in self.of(TextFrame))
 
     def of(self, kind: type[F], *, upstream: bool = False) -> list[F]:
-        """The frames of a kind that came out."""
+        """Return the frames of a kind that came out, downstream or upstream."""
         return [frame for frame in (self.upstream if upstream else self) if isinstance(frame, kind)]
 
     def at(self, what: Frame | type[Frame], *, upstream: bool = False) -> float:
-        """When a frame came out, or the first of a kind, in seconds. Raises `AssertionError` if none did."""
+        """Return when a frame came out, or the first of a kind, in seconds. Raises `AssertionError` if none did."""
         for each in self.moments:
             if not each.sent and each.upstream == upstream and _is(each.frame, what):
                 return each.at
         raise self._failure(f"no {_name(what)} came out")
 
     def dropped(self, kind: type[F]) -> list[F]:
-        """The frames of a kind that were sent and did not come out. A frame that was changed in place did."""
+        """Return the frames of a kind that were sent and did not come out. A frame changed in place did come out."""
         out = {id(each.frame) for each in self.moments if not each.sent}
         sent = (each.frame for each in self.moments if each.sent)
         return [frame for frame in sent if isinstance(frame, kind) and id(frame) not in out]
 
     def picture(self) -> str:
-        """All that went in and came out, a line each, with its time."""
+        """Return everything that went in and came out, a line each, with its time."""
         lines = [
             f"{each.at:9.3f} s  {'in ' if each.sent else 'out'} {'^' if each.upstream else 'v'}  {each.words}"
             for each in _without_runs_of_audio(self.moments)
@@ -118,7 +122,7 @@ class StageRun(list[Frame]):
     # ------------------------------------------------------------------ asserting
 
     def assert_order(self, *wanted: Frame | type[Frame], upstream: bool = False) -> None:
-        """These came out in this order. Others may stand between them."""
+        """Assert that these came out in this order. Others may come between them."""
         frames = iter(self.upstream if upstream else self)
         for i, what in enumerate(wanted):
             if not any(_is(frame, what) for frame in frames):
@@ -126,7 +130,7 @@ class StageRun(list[Frame]):
                 raise self._failure(f"no {_name(what)} came out{behind}")
 
     def assert_passed(self, *wanted: Frame | type[Frame]) -> None:
-        """These frames came out downstream; of a kind, all that were sent (and at least one was)."""
+        """Assert that these frames came out downstream. For a kind: at least one was sent, and all of them came out."""
         for what in wanted:
             if isinstance(what, type):
                 if not any(each.sent and isinstance(each.frame, what) for each in self.moments):
@@ -137,19 +141,19 @@ class StageRun(list[Frame]):
                 raise self._failure(f"{_words(what)} did not come out")
 
     def assert_dropped(self, *wanted: Frame | type[Frame]) -> None:
-        """None of these frames came out, in either direction."""
+        """Assert that none of these frames came out, in either direction."""
         for what in wanted:
             for each in self.moments:
                 if not each.sent and _is(each.frame, what):
                     raise self._failure(f"{_words(each.frame)} came out at {each.at:.3f} s")
 
     def assert_no_errors(self) -> None:
-        """No stage reported an error, or raised."""
+        """Assert that no stage reported an error or raised an exception."""
         if self.errors:
             raise self._failure(f"{len(self.errors)} errors, the first: {self.errors[0].error}")
 
     def assert_nothing_left(self) -> None:
-        """The end came through, and no task was left running. `run_stage` asks this unless told not to."""
+        """Assert that the end came out and no task was left running. `run_stage` does this unless ``check=False``."""
         if self.swallowed_by is not None:
             raise LeftBehind(f"the end did not come through: {self.swallowed_by}", self)
         if self.left_tasks:

@@ -1,12 +1,12 @@
-"""A virtual event loop: its time jumps to the next timer when nothing is ready.
+"""A virtual event loop: when nothing is ready, its time jumps to the next timer.
 
-`run_virtual` runs a coroutine function under it. While work is under way off the loop
-(`piopiy_pipeline.offload`, executors), the clock stands still and the loop waits for real; answers
-are delivered when nothing else is ready, one at a time, in the order in which the work was given
-out, so that the same program does the same things in the same order however busy the machine is.
+`run_virtual` runs a coroutine function under it. While work is under way off the loop (`piopiy_pipeline.offload`,
+executors), the clock stands still and the loop really waits. Results are delivered when nothing else is ready, one
+at a time, in the order in which the work was submitted. So the same program does the same things in the same order,
+however busy the machine is.
 
-With a real connection open (a socket, a child process' pipe) nobody can know whether an answer is
-on its way: as long as there is one, the clock runs as the one on the wall does.
+While a real connection is open (a socket, the pipe of a child process), nobody can know whether an answer is on its
+way. As long as there is one, the clock runs as fast as real time.
 """
 
 from __future__ import annotations
@@ -51,19 +51,19 @@ class SimulationError(RuntimeError):
     """A simulation did not come to its end. The message names what held it up."""
 
     call: SimulatedCall | None = None
-    """As much as there is of the call, where it is a call that was simulated."""
+    """What there is of the call, if a call was simulated."""
 
 
 class Deadlock(SimulationError):
-    """Everything waits, and nothing is there that could end it: no timer, and no work off the loop."""
+    """Every task waits, and nothing can end that: there is no timer, and no work off the loop."""
 
 
 class LimitReached(SimulationError):
-    """The virtual clock has reached the limit."""
+    """The virtual clock has reached its limit."""
 
 
 class WallLimitReached(SimulationError):
-    """The real clock has reached the limit: something computes for ever, or blocks the loop."""
+    """The real clock has reached its limit: something computes for ever, or blocks the loop."""
 
 
 class _Work:
@@ -252,11 +252,20 @@ def run_virtual(
     limit_s: float = 600.0,
     wall_limit_s: float = 60.0,
 ) -> T:
-    """Run `coroutine_function()` under a `VirtualLoop` and return its result.
+    """Run a coroutine function in virtual time, and return its result. Tasks left at the end are cancelled.
 
-    `limit_s` bounds the virtual clock, `wall_limit_s` the real one. Tasks that are left at the end are
-    cancelled. Raises what the coroutine raises; `Deadlock`, `LimitReached` or `WallLimitReached`, each
-    with what every task waits for or the line that blocks; and `RuntimeError` inside a running loop.
+    Args:
+        coroutine_function: What to run. It takes no arguments.
+        seed: Seeds `random`, `numpy.random` and `uuid.uuid4` meanwhile.
+        limit_s: The longest that it may take, in virtual seconds.
+        wall_limit_s: The longest that it may take, in real seconds.
+
+    Raises:
+        Deadlock: Every task waits for something that can never happen. The message says for what.
+        LimitReached: The virtual clock has reached `limit_s`.
+        WallLimitReached: The real clock has reached `wall_limit_s`. The message names the line that blocks.
+        RuntimeError: It was called inside a running loop.
+        Exception: What the coroutine raises.
     """
     _refuse_in_loop()
     loop = VirtualLoop(limit_s=limit_s)
@@ -277,9 +286,16 @@ def run_virtual(
 def run_real(
     coroutine_function: Callable[[], Awaitable[T]], *, seed: int = 0, wall_limit_s: float = 600.0
 ) -> T:
-    """Run `coroutine_function()` in real time, with chance following `seed`, for `wall_limit_s` at most.
+    """Run a coroutine function in real time, and return its result.
 
-    Raises what the coroutine raises, and `WallLimitReached`.
+    Args:
+        coroutine_function: What to run. It takes no arguments.
+        seed: Seeds `random`, `numpy.random` and `uuid.uuid4` meanwhile.
+        wall_limit_s: The longest that it may take, in seconds.
+
+    Raises:
+        WallLimitReached: It took longer.
+        Exception: What the coroutine raises.
     """
     _refuse_in_loop()
     with seeded(seed), asyncio.Runner() as runner:
