@@ -73,8 +73,7 @@ class Providers:
             seed: The same seed gives the same latencies.
 
         Returns:
-            What replaces the services in the call's chain, for its `Session` as
-                `pipeline_hook`. It raises
+            What replaces the services in the call's chain, for its `Session` as `pipeline_hook`. It raises
             `StageError` if the chain has no service of a kind that is scripted.
         """
         make: list[_Kind] = []
