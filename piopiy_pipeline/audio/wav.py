@@ -18,6 +18,9 @@ __all__ = ["MAX_SECONDS", "WavError", "read_wav"]
 MAX_SECONDS = 600.0
 """The longest file that `read_wav` takes, in seconds. It reads the whole file, so its size must have a limit."""
 
+MAX_SAMPLES = 60_000_000
+"""The most samples of all channels: 10 minutes of stereo at 48 kHz, which take 240 MB while they are resampled."""
+
 
 class WavError(ValueError):
     """A WAV file that cannot be read or written. The message names the file."""
@@ -36,7 +39,7 @@ def read_wav(path: str | Path, rate: int) -> NDArray[np.int16]:
         PCM of shape ``[samples]``.
 
     Raises:
-        WavError: The file is missing, no WAV file, empty, or longer than `MAX_SECONDS`.
+        WavError: The file is missing, no WAV file, empty, longer than `MAX_SECONDS` or larger than `MAX_SAMPLES`.
     """
     path = Path(path)
     if not path.exists():
@@ -51,6 +54,11 @@ def read_wav(path: str | Path, rate: int) -> NDArray[np.int16]:
                 raise WavError(f"{path}: the WAV file holds no audio")
             if file.frames > MAX_SECONDS * file.samplerate:
                 raise WavError(f"{path}: longer than {MAX_SECONDS:.0f} s; cut it into turns")
+            if file.frames * file.channels > MAX_SAMPLES:
+                raise WavError(
+                    f"{path}: {file.frames / file.samplerate:.0f} s of {file.channels} channels "
+                    f"at {file.samplerate} Hz are too large: a caller's turn is mono at 48000 Hz or less"
+                )
             samples = file.read(dtype="float32", always_2d=True)
             source_rate = int(file.samplerate)
     except soundfile.LibsndfileError as error:

@@ -7,9 +7,9 @@ error message instead of being half understood.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from piopiy_pipeline.call import CallInfo
 
@@ -41,6 +41,12 @@ CALLER = "caller.wav"
 BOT = "bot.wav"
 
 Kind = Literal["stt", "llm", "tts"]
+
+
+_Rate = Annotated[int, Field(ge=8000, le=48_000)]
+"""A sample rate in Hz."""
+_Time = Annotated[float, Field(ge=-86_400, le=7 * 86_400)]
+"""Seconds since the call was answered. What came before the answer is below 0."""
 
 
 class CaptureError(ValueError):
@@ -90,8 +96,8 @@ class Meta(_JsonLine):
     started_at: str
     """When the call was answered, ISO 8601 in UTC."""
     call: CapturedCallInfo
-    caller_rate: int
-    bot_rate: int
+    caller_rate: _Rate
+    bot_rate: _Rate
     software: dict[str, str] = {}
     stages: list[StageLine] = []
     resumed: dict[str, Any] | None = None
@@ -105,7 +111,7 @@ class Meta(_JsonLine):
 class EventLine(_JsonLine):
     """A line of `events.jsonl`. `at` is in seconds since the call was answered."""
 
-    at: float
+    at: _Time
     kind: str
     data: dict[str, Any] = {}
 
@@ -116,7 +122,7 @@ class ExchangeLine(_JsonLine):
     `id` is the number of the request; it is 0 for an STT, which is sent audio all the time.
     """
 
-    at: float
+    at: _Time
     stage: Kind
     service: str
     id: int

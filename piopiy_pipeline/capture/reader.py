@@ -1,10 +1,12 @@
-"""`CapturedCall`: reads a captured call, from its zip or from the folder that a lost agent has left."""
+"""`CapturedCall`: reads a captured call, from its zip or from the folder that a lost agent has left.
+
+A capture may come from anybody. What it may cost to read is limited here and in `container`.
+"""
 
 from __future__ import annotations
 
 import io
 import wave
-import zipfile
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
+from piopiy_pipeline.capture.container import (
+    MAX_AUDIO_BYTES,
+    MAX_META_BYTES,
+    MAX_TEXT_BYTES,
+    Container,
+    check_json,
+)
 from piopiy_pipeline.capture.format import (
     BOT,
     CALLER,
@@ -35,7 +44,10 @@ L = TypeVar("L", bound=BaseModel)
 
 GAP_S = 0.04
 """Arrivals that are further apart than their samples by more than this have a silence between them."""
-LONGEST_S = 24 * 3600
+_HEADER_BYTES = 44
+"""Of the WAV files that `GrowingWav` writes."""
+MAX_SAMPLES = MAX_AUDIO_BYTES // 2
+"""The length of the caller's audio, with the silence between the arrivals."""
 
 
 class CapturedCall:
@@ -46,12 +58,12 @@ class CapturedCall:
 
     Raises:
         CaptureError: It is not a captured call, or it is of a later version. The properties raise it, too, for
-            a part that is missing or broken.
+            a part that is missing, broken or too large.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._parts = _parts(self.path)
+        self._container = Container(self.path)
         self.meta = self._meta()
 
     @classmethod
@@ -75,12 +87,15 @@ class CapturedCall:
 
         It is placed in the time of the call: the first sample is at the moment of the answer.
         """
-        return _placed(self._samples(CALLER), self.arrivals, self.meta.caller_rate)
+        try:
+            return _placed(self._samples(CALLER), self.arrivals, self.meta.caller_rate)
+        except _Misplaced as error:
+            raise CaptureError(self.path, f"{EVENTS}: {error}") from None
 
     @cached_property
     def arrivals(self) -> list[tuple[float, int]]:
         """When the caller's samples arrived: pairs of a time in seconds and the sample that was due then."""
-        return [(line.at, int(line.data["position"])) for line in self.events if line.kind == "caller_audio"]
+        return [(line.at, self._position(line)) for line in self.events if line.kind == "caller_audio"]
 
     @cached_property
     def bot(self) -> NDArray[np.int16]:
@@ -97,7 +112,9 @@ class CapturedCall:
     # ------------------------------------------------------------------ the parts
 
     def _meta(self) -> Meta:
-        text = self._read(META)
+        text = self._container.read(META, MAX_META_BYTES)
+        if problem := check_json(text):
+            raise CaptureError(self.path, f"{META}: {problem}")
         try:
             found = _Head.model_validate_json(text)
             if found.format != FORMAT:
@@ -112,7 +129,10 @@ class CapturedCall:
             raise CaptureError(self.path, f"{META}: {_first(error)}") from None
 
     def _lines(self, name: str, model: type[L]) -> Iterator[L]:
-        lines = self._read(name).split(b"\n")
+        text = self._container.read(name, MAX_TEXT_BYTES)
+        if problem := check_json(text):
+            raise CaptureError(self.path, f"{name}: {problem}")
+        lines = text.split(b"\n")
         for number, line in enumerate(lines, 1):
             if not line:
                 continue
@@ -123,28 +143,26 @@ class CapturedCall:
                     return  # the agent was lost in the middle of it
                 raise CaptureError(self.path, f"{name}, line {number}: {_first(error)}") from None
 
+    def _position(self, line: EventLine) -> int:
+        position = line.data.get("position")
+        if not isinstance(position, int) or not 0 <= position <= MAX_SAMPLES:
+            raise CaptureError(self.path, f"{EVENTS}: caller_audio at {line.at:g} s has no position")
+        return position
+
     def _samples(self, name: str) -> NDArray[np.int16]:
-        data = self._read(name)
+        data = self._container.read(name, MAX_AUDIO_BYTES + _HEADER_BYTES)
         try:
             with wave.open(io.BytesIO(data)) as sound:
                 if sound.getnchannels() != 1 or sound.getsampwidth() != 2:
                     raise CaptureError(self.path, f"{name}: it must be mono, 16 bits a sample")
                 if self.meta.complete:
-                    return np.frombuffer(sound.readframes(sound.getnframes()), "<i2").astype(np.int16)
+                    data = sound.readframes(sound.getnframes())
+                    return np.frombuffer(data, "<i2", len(data) // 2).astype(np.int16, copy=False)
         except (wave.Error, EOFError) as error:
             raise CaptureError(self.path, f"{name}: not a WAV file ({error})") from None
-        return np.frombuffer(data[44 : 44 + (len(data) - 44) // 2 * 2], "<i2").astype(np.int16)
-
-    def _read(self, name: str) -> bytes:
-        try:
-            if isinstance(self._parts, Path):
-                return (self._parts / name).read_bytes()
-            with zipfile.ZipFile(self._parts) as archive:
-                return archive.read(name)
-        except (KeyError, FileNotFoundError):
-            raise CaptureError(self.path, f"not a recorded call: {name} is missing in it") from None
-        except (zipfile.BadZipFile, OSError) as error:
-            raise CaptureError(self.path, f"{name} cannot be read: {error}") from None
+        # The header of a capture that was not completed may say less than is there.
+        count = (len(data) - _HEADER_BYTES) // 2
+        return np.frombuffer(data, "<i2", count, _HEADER_BYTES).astype(np.int16, copy=False)
 
 
 class _Head(BaseModel):
@@ -154,15 +172,8 @@ class _Head(BaseModel):
     version: int
 
 
-def _parts(path: Path) -> Path | str:
-    """Return the folder, or the name of the zip."""
-    if path.is_dir():
-        return path
-    if not path.exists():
-        raise CaptureError(path, "no such file")
-    if not zipfile.is_zipfile(path):
-        raise CaptureError(path, "not a recorded call (it is no zip file)")
-    return str(path)
+class _Misplaced(ValueError):
+    """The events place the caller's audio where it cannot have been."""
 
 
 def _placed(samples: NDArray[np.int16], arrivals: list[tuple[float, int]], rate: int) -> NDArray[np.int16]:
@@ -179,9 +190,13 @@ def _placed(samples: NDArray[np.int16], arrivals: list[tuple[float, int]], rate:
     pieces: list[NDArray[np.int16]] = []
     length = 0
     ends = [position for _, position in arrivals[1:]] + [samples.size]
-    for offset, (_, start), end in zip(offsets, arrivals, ends, strict=True):
+    for offset, (at, start), end in zip(offsets, arrivals, ends, strict=True):
+        if start > end < samples.size:
+            raise _Misplaced(f"caller_audio at {at:g} s has a position after that of the next")
         due = round((offset + start / rate) * rate)
-        if due - length > GAP_S * rate and due < LONGEST_S * rate:
+        if due > MAX_SAMPLES:
+            raise _Misplaced(f"caller_audio at {at:g} s is later than any call lasts")
+        if due - length > GAP_S * rate:
             pieces.append(np.zeros(due - length, np.int16))
             length = due
         pieces.append(samples[start:end])

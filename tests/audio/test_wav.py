@@ -72,3 +72,26 @@ def test_missing_files_folders_other_formats_and_empty_recordings_are_told_apart
     soundfile.write(tmp_path / "empty.wav", np.zeros(0, np.int16), 16000)
     with pytest.raises(WavError, match="holds no audio"):
         read_wav(tmp_path / "empty.wav", 16000)
+
+
+@pytest.mark.parametrize(
+    ("channels", "rate", "message"),
+    [
+        (1, 8000, "longer than 600 s; cut it into turns"),
+        (1, 192_000_000, "at 192000000 Hz are too large: a caller's turn is mono"),
+        (200, 16_000, "of 200 channels at 16000 Hz are too large"),
+    ],
+)
+def test_a_file_that_would_take_the_memory_is_refused_before_it_is_read(
+    tmp_path: Path, channels: int, rate: int, message: str
+) -> None:
+    path = tmp_path / "turn.wav"
+    soundfile.write(path, np.zeros((1, channels), np.int16), rate)
+    size = 2_000_000_000
+    header = bytearray(path.read_bytes()[:44])
+    header[4:8], header[40:44] = (size + 36).to_bytes(4, "little"), size.to_bytes(4, "little")
+    path.write_bytes(header)
+    with path.open("r+b") as file:
+        file.truncate(44 + size)  # it takes no room on the disk
+    with pytest.raises(WavError, match=message):
+        read_wav(path, 16000)

@@ -14,14 +14,20 @@ from piopiy_pipeline.services.playbook.model import PLACEHOLDER, Playbook, Playb
 __all__ = ["load_playbook", "parse_playbook"]
 
 _Path = tuple[str | int, ...]
-_WHOLE = re.compile(r"-?\d+")
+_WHOLE = re.compile(r"-?\d{1,18}")
+MAX_BYTES = 256 << 10
+"""A playbook is some kilobytes. PyYAML takes seconds for this much."""
+MAX_VALUES = 20_000
+"""Aliases repeat what they name, so that a small text may stand for billions of values."""
 
 
 def load_playbook(path: str | Path) -> Playbook:
     """The playbook in the YAML file `path`. Raises `PlaybookError`."""
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        text = data.decode("utf-8", "strict" if len(data) <= MAX_BYTES else "ignore")
     except OSError as error:
         raise PlaybookError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -31,6 +37,8 @@ def load_playbook(path: str | Path) -> Playbook:
 
 def parse_playbook(text: str, *, name: str = "playbook") -> Playbook:
     """The playbook in `text`; `name` stands for the file in messages. Raises `PlaybookError`."""
+    if len(text) > MAX_BYTES:
+        raise PlaybookError(f"{name}:1: larger than {MAX_BYTES >> 10} kB: no playbook is")
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
@@ -38,10 +46,15 @@ def parse_playbook(text: str, *, name: str = "playbook") -> Playbook:
         raise PlaybookError(f"{name}:{line}: expected YAML: {error.problem or error.context}") from None
     except yaml.YAMLError as error:
         raise PlaybookError(f"{name}:1: expected YAML: {error}") from None
+    except RecursionError:
+        raise PlaybookError(f"{name}:1: nested too deeply for a playbook") from None
     if not isinstance(root, yaml.MappingNode):
         raise PlaybookError(f"{name}:1: expected a mapping with 'intents'")
     lines: dict[_Path, int] = {}
-    data = _plain(root, (), lines, name)
+    try:
+        data = _plain(root, (), lines, name)
+    except RecursionError:
+        raise PlaybookError(f"{name}:1: an alias stands for something that contains it") from None
     try:
         playbook = Playbook.model_validate(data)
     except ValidationError as error:
@@ -57,6 +70,10 @@ def parse_playbook(text: str, *, name: str = "playbook") -> Playbook:
 def _plain(node: yaml.Node, path: _Path, lines: dict[_Path, int], name: str) -> Any:
     """The value of `node`, noting in `lines` where each part of it stands."""
     lines.setdefault(path, node.start_mark.line + 1)
+    if len(lines) > MAX_VALUES:
+        raise PlaybookError(
+            f"{name}:{node.start_mark.line + 1}: more than {MAX_VALUES} values: no playbook has so many"
+        )
     if isinstance(node, yaml.MappingNode):
         result: dict[str, Any] = {}
         for key, value in node.value:

@@ -76,3 +76,29 @@ def test_a_file_that_is_not_there_says_so(tmp_path: Path) -> None:
 def test_what_is_no_mapping_says_what_was_expected(text: str) -> None:
     with pytest.raises(PlaybookError, match="playbook:1: expected a mapping with 'intents'"):
         parse_playbook(text)
+
+
+BILLIONS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{here}: &{here} [{', '.join([f'*{before}'] * 9)}]\n"
+    for before, here in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (BILLIONS, "more than 20000 values: no playbook has so many"),
+        ("intents: &a [*a]", "an alias stands for something that contains it"),
+        ("intents: " + "[" * 50_000, "nested too deeply for a playbook"),
+        ("intents: {" + "a" * (300 << 10), "larger than 256 kB: no playbook is"),
+        ("intents: " + "9" * 5000, "intents: expected a mapping"),
+    ],
+    ids=["billions", "itself", "deep", "large", "digits"],
+)
+def test_a_small_file_cannot_take_the_machine(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "bomb.yaml"
+    file.write_text(text)
+    with pytest.raises(PlaybookError) as raised:
+        load_playbook(file)
+    assert str(raised.value).startswith(f"{file}:1") or text == BILLIONS
+    assert message in str(raised.value)
