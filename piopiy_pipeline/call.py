@@ -1,6 +1,6 @@
-"""The values that every floor shares: what a call is, how it ended, what was said.
+"""The values that every package shares: who calls whom, how a call ended, what was said.
 
-This is the ground floor: it imports nothing of ours, and nothing but the standard library.
+This module is at the bottom: it imports nothing but the standard library.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Literal
 __all__ = ["CallEnd", "CallInfo", "CallKind", "EndReason", "ToolUse", "TransferOutcomeName", "Turn"]
 
 CallKind = Literal["phone", "browser", "stream", "recorded"]
-"""Where the caller sits. ``stream`` is a caller over a WebSocket (``piopiy call``), ``recorded`` a recording."""
+"""How the caller is connected. ``stream`` is a WebSocket (``piopiy call``), ``recorded`` is a recording."""
 
 TransferOutcomeName = Literal["bridged", "no_answer", "busy", "declined", "unreachable", "refused", "failed"]
 """What became of a transfer, on the wire and in Python. The one list for the agent and the gateway."""
@@ -55,10 +55,15 @@ class EndReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CallInfo:
-    """Who calls whom. A value, the same on every floor.
+    """Who calls whom.
 
-    `agent_id` is the agent that receives the call, `call_id` a UUID, `from_number` the caller,
-    `to_number` what was dialled, `metadata` the custom context that came with the call.
+    Attributes:
+        agent_id: The agent that receives the call.
+        call_id: The call's id, a UUID.
+        from_number: The caller, if known.
+        to_number: What was dialled, if known.
+        metadata: The custom context that came with the call, from the client or from the API.
+        kind: How the caller is connected.
     """
 
     agent_id: str
@@ -71,7 +76,13 @@ class CallInfo:
 
 @dataclass(frozen=True, slots=True)
 class CallEnd:
-    """How a call ended: the reason, a sentence for people, and its length in seconds since the answer."""
+    """How a call ended.
+
+    Attributes:
+        reason: Why it ended.
+        detail: The same in a sentence for people. May be empty.
+        duration_s: Its length since the answer, in seconds; 0 if it was not answered.
+    """
 
     reason: EndReason
     detail: str = ""
@@ -80,7 +91,13 @@ class CallEnd:
 
 @dataclass(frozen=True, slots=True)
 class ToolUse:
-    """One call of a tool by the model: its arguments, and its result once there is one."""
+    """One use of a tool by the model.
+
+    Attributes:
+        name: The tool's name.
+        arguments: What the model gave it.
+        result: What it returned; None as long as it runs.
+    """
 
     name: str
     arguments: dict[str, Any] = field(default_factory=dict)
@@ -91,8 +108,12 @@ class ToolUse:
 class Turn:
     """One turn of the conversation.
 
-    `text` of a bot's turn is what the caller heard, which after an interruption is less than what
-    the bot meant to say. `at_s` is in seconds since the call was answered.
+    Attributes:
+        role: Who spoke.
+        text: What was said. In a turn of the bot, what the caller heard: after an interruption that is less
+            than what the model wrote.
+        at_s: When the turn was over, in seconds since the call was answered.
+        interrupted: Whether the caller cut the bot off.
     """
 
     role: Literal["user", "bot"]

@@ -1,11 +1,11 @@
-"""Where the time of an answer went: its parts, and the clock that takes them. Without I/O.
+"""The parts of an answer's latency, and the clock that measures them. Without I/O.
 
-Used by the agent, which tells whoever watches a live call, and by the test harness: one meaning of
-each part, wherever it is shown. On the ground floor, because both stand on it.
+The agent reports them to whoever watches a live call, and the test harness shows them, too: each part has one
+meaning everywhere. The module is at the bottom because both use it.
 
-An answer's time is cut at marks that follow each other, so that the parts sum to the whole by
-construction. A mark that is missing (a chain without that stage, a transcript that came before the
-speech was over) gives a part of zero length, and its time to the next one.
+The time of an answer is cut at marks that follow each other, so that the parts always sum to the whole. If a
+mark is missing (a pipeline without that stage, a transcript that came before the speech was over), its part has
+zero length, and the next part gets its time.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ __all__ = ["PARTS", "AnswerClock", "LatencyParts"]
 
 @dataclass(frozen=True, slots=True)
 class LatencyParts:
-    """Where the time between the caller's last word and the bot's first went, in seconds."""
+    """The parts of the time between the caller's last word and the bot's first word, in seconds."""
 
     silence: float
     """From the end of the caller's speech to the VAD's decision that it has ended."""
     stt: float
     """To the transcript, as far as it was waited for."""
     turn: float
-    """To the end of the turn: the turn strategy is content, and the model is asked."""
+    """To the end of the turn: the turn strategy has decided, and the model is asked."""
     llm: float
     """Until the first token that is spoken came from the model, tools included."""
     tts: float
@@ -46,7 +46,17 @@ class LatencyParts:
         token: float | None = None,
         audio: float | None = None,
     ) -> Self:
-        """Cut the time between two moments at these marks (seconds of one clock), as far as they are there."""
+        """Cut the time between two moments at the marks that are known.
+
+        Args:
+            spoke_until: When the caller stopped speaking. All times are seconds of one clock.
+            answered_at: When the first sample of the answer was played.
+            vad_stop: When the VAD decided that the caller had stopped.
+            transcript: When the last final transcript came.
+            turn_end: When the model was asked.
+            token: When the model's first spoken token came.
+            audio: When the first audio reached the output.
+        """
         marks = [spoke_until]
         for mark in (vad_stop, transcript, turn_end, token, audio, answered_at):
             marks.append(marks[-1] if mark is None else max(marks[-1], min(mark, answered_at)))
@@ -54,11 +64,11 @@ class LatencyParts:
 
     @property
     def voice_to_voice(self) -> float:
-        """The whole: what the caller waited."""
+        """The sum: how long the caller waited, in seconds."""
         return sum((getattr(self, name) for name in PARTS), 0.0)
 
-    def told(self) -> dict[str, float]:
-        """As the `latency` event has it: ``{part}_s`` and ``total_s``, to the millisecond, and still a sum."""
+    def event_data(self) -> dict[str, float]:
+        """The data of a `latency` event: ``{part}_s`` and ``total_s`` to the millisecond, and still a sum."""
         parts = {f"{name}_s": round(getattr(self, name), 3) for name in PARTS}
         return {**parts, "total_s": round(sum(parts.values()), 3)}
 
@@ -67,10 +77,10 @@ PARTS = tuple(part.name for part in fields(LatencyParts))
 
 
 class AnswerClock:
-    """Takes the marks of one live call, and tells the parts of each answer when it begins to be heard.
+    """Takes the marks of one live call, and gives the parts of each answer when its first sample is played.
 
-    All times are seconds of one clock. An answer is that to a turn of the caller: what the bot says of
-    its own accord, or behind speech that is still being heard, has no latency.
+    All times are seconds of one clock. Only an answer to a turn of the caller has a latency: what the bot says
+    by itself has none, and neither has what it says behind speech that the caller still hears.
     """
 
     def __init__(self) -> None:
@@ -88,7 +98,7 @@ class AnswerClock:
         self._heard = _TurnMarks(now - silence_s, now, self._heard.transcript)
 
     def transcript(self, now: float) -> None:
-        """There is a final transcript; of several the last counts."""
+        """A final transcript has come. If there are several, the last one counts."""
         self._heard = self._heard._replace(transcript=now)
 
     def asked(self, now: float) -> None:
@@ -99,14 +109,14 @@ class AnswerClock:
             self._token = self._audio = None
 
     def token(self, now: float) -> bool:
-        """The model has written something that is spoken. Is it the first of this answer?"""
+        """The model has written text to be spoken. Returns whether it is the first of this answer."""
         first = self._question is not None and self._token is None
         if first:
             self._token = now
         return first
 
     def audio(self, now: float, *, behind_other_speech: bool) -> None:
-        """There is audio to be said."""
+        """Audio of the bot has reached the output."""
         if self._question is None or self._audio is not None:
             return
         if behind_other_speech:
@@ -115,11 +125,11 @@ class AnswerClock:
             self._audio = now
 
     def cut(self) -> None:
-        """An interruption: what was not heard of an answer by now will not be."""
+        """An interruption: what the caller has not heard of the answer by now, it will not hear."""
         self._question = self._token = self._audio = None
 
     def played(self, now: float) -> LatencyParts | None:
-        """The playout clock plays. The parts of the answer, if this is its first sample."""
+        """The playout clock plays. Returns the parts of the answer, if this is its first sample."""
         if self._question is None or self._audio is None:
             return None
         heard, asked = self._question
@@ -138,7 +148,7 @@ class AnswerClock:
 
 
 class _TurnMarks(NamedTuple):
-    """The marks of a turn of the caller, as far as they are there."""
+    """The marks of a turn of the caller that are known."""
 
     spoke_until: float | None = None
     vad_stop: float | None = None

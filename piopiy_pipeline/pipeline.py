@@ -1,11 +1,11 @@
-"""`CallPipeline`: a call's chain of stages, by name and in order.
+"""`CallPipeline`: the stages of a call, by name and in order.
 
     pipeline = CallPipeline.voice(call, stt=stt, llm=llm, tts=tts, context=context)
     pipeline.insert("mask", MaskDigits(), after="stt", wants_audio=False)
     await call.run(pipeline)
 
-Any chain of pipecat processors will do; `voice()` is the one that most bots want. What can be known
-to be wrong is said before the call begins, as a `StageError` that names the stage.
+Any sequence of pipecat processors will do; `voice()` makes the one that most bots want. What can be known to
+be wrong is reported before the call begins, as a `StageError` that names the stage.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from piopiy_pipeline.processors.vad import make_vad
 __all__ = ["CallPipeline", "StageError", "default_turns"]
 
 _DEAF = (LLMUserAggregator, LLMService, TTSService, BaseOutputTransport, LLMAssistantAggregator)
-"""Stages that have no use for the caller's audio."""
+"""Stages that do not use the caller's audio."""
 
 _ORDER: tuple[tuple[str, type[FrameProcessor]], ...] = (
     ("the transport's input", BaseInputTransport),
@@ -54,7 +54,11 @@ _ORDER: tuple[tuple[str, type[FrameProcessor]], ...] = (
 
 
 class StageError(ValueError):
-    """A chain of stages that cannot work. `stage` is the name of the one at fault, where there is one."""
+    """A pipeline that cannot work.
+
+    Attributes:
+        stage: The name of the stage at fault, or None if there is no such stage.
+    """
 
     def __init__(self, message: str, stage: str | None = None) -> None:
         super().__init__(message)
@@ -62,10 +66,14 @@ class StageError(ValueError):
 
 
 def default_turns(*, interruptions: bool = True, vad: bool = True) -> UserTurnStrategies:
-    """When the caller's turn begins and ends, unless the author says otherwise.
+    """The turn strategies that a pipeline has unless its author gives others.
 
-    It begins with speech (or with a transcript, of speech that the VAD missed) and ends 0.6 s after
-    the VAD's end of speech, when the transcript is there. No model is loaded for it.
+    The caller's turn begins with speech, or with the transcript of speech that the VAD missed. It ends 0.6 s
+    after the VAD's end of speech, when the transcript is there. No model is loaded for it.
+
+    Args:
+        interruptions: Whether a turn of the caller cuts the bot off.
+        vad: Whether the pipeline has a VAD stage.
     """
     starts: list[Any] = [TranscriptionUserTurnStartStrategy(enable_interruptions=interruptions)]
     if vad:
@@ -80,10 +88,20 @@ class HasTransport(Protocol):
 
 
 class CallPipeline:
-    """Named stages in order, to be looked at and changed until the call runs.
+    """Named stages in order. They can be changed until the call runs.
 
-    `stages` are pairs of a name and a pipecat `FrameProcessor`. Raises `StageError` for a name that
-    stands twice and for what is no stage.
+    Args:
+        stages: Pairs of a name and a pipecat `FrameProcessor`.
+
+    Raises:
+        StageError: A name is used twice, or something is no `FrameProcessor`.
+
+    Example:
+        ```python
+        transport = call.transport()
+        pipeline = CallPipeline([("in", transport.input()), ("echo", Echo()), ("out", transport.output())])
+        await call.run(pipeline)
+        ```
     """
 
     def __init__(self, stages: Iterable[tuple[str, FrameProcessor]]) -> None:
@@ -106,11 +124,22 @@ class CallPipeline:
         vad: bool | Mapping[str, float] | VADAnalyzer | None = True,
         turns: UserTurnStrategies | None = None,
     ) -> Self:
-        """The chain of a voice agent: hear, understand, think, speak.
+        """The pipeline of a voice agent.
 
-        Its stages are `transport_in, vad, stt, user_context, llm, tts, transport_out,
-        assistant_context`. `vad` is True, False, a dict of `confidence, start_secs, stop_secs,
-        min_volume`, or an analyzer of your own; `turns` defaults to `default_turns()`.
+        Its stages are `transport_in, vad, stt, user_context, llm, tts, transport_out, assistant_context`.
+
+        Args:
+            call: The call.
+            stt: A pipecat STT service.
+            llm: A pipecat LLM service.
+            tts: A pipecat TTS service.
+            context: The conversation that the model sees.
+            vad: True, False, a dict of `confidence` and `min_volume` (0 to 1), `start_secs` and `stop_secs`
+                (seconds), or an analyzer of your own.
+            turns: When the caller's turn begins and ends. By default, `default_turns()`.
+
+        Raises:
+            ValueError: A value of `vad` cannot work.
         """
         transport = call.transport()
         vad_stage = make_vad(vad)
@@ -152,7 +181,7 @@ class CallPipeline:
         return f"<CallPipeline {' -> '.join(self._stages)}>"
 
     def find(self, kind: type[FrameProcessor]) -> FrameProcessor | None:
-        """The first stage of a kind."""
+        """The first stage of a class, or None."""
         return next((stage for stage in self._stages.values() if isinstance(stage, kind)), None)
 
     # ------------------------------------------------------------------ changing
@@ -168,8 +197,24 @@ class CallPipeline:
     ) -> Self:
         """Put a stage before or behind another.
 
-        With `wants_audio=False` the stage gets no audio of the caller if no stage behind it wants
-        any either, which saves 25 frames a second.
+        Args:
+            name: The name of the new stage.
+            stage: The new stage.
+            before: The name of the stage that comes next. Give either `before` or `after`.
+            after: The name of the stage that comes before.
+            wants_audio: Whether the stage needs the caller's audio. If no stage behind it needs it either,
+                the audio ends before it, which saves 25 frames a second.
+
+        Returns:
+            This pipeline, so that calls can be chained.
+
+        Raises:
+            StageError: There is no such neighbour, the name is used already, or the call runs.
+
+        Example:
+            ```python
+            pipeline.insert("mask", MaskDigits(), after="stt", wants_audio=False)
+            ```
         """
         if (before is None) == (after is None):
             raise StageError(f"say where {name!r} goes: before=... or after=... (one of them)", name)
@@ -185,14 +230,28 @@ class CallPipeline:
         return self
 
     def replace(self, name: str, stage: FrameProcessor) -> FrameProcessor:
-        """Put another stage in the place of `name`. Returns the one that was there."""
+        """Put another stage in the place of `name`.
+
+        Returns:
+            The stage that was there.
+
+        Raises:
+            StageError: There is no stage `name`, `stage` is no `FrameProcessor`, or the call runs.
+        """
         self._check_known(name)
         self._check_stage(name, stage)
         old, self._stages[name] = self._stages[name], stage
         return old
 
     def remove(self, name: str) -> FrameProcessor:
-        """Take a stage out. Returns it."""
+        """Take a stage out.
+
+        Returns:
+            The stage.
+
+        Raises:
+            StageError: There is no stage `name`, or the call runs.
+        """
         self._check_known(name)
         self._check_frozen(name)
         self._wants_audio.pop(name, None)
@@ -224,7 +283,11 @@ class CallPipeline:
     # ------------------------------------------------------------------ running
 
     def check(self) -> None:
-        """Raise `StageError` if this chain cannot work: a stage is missing, or in the wrong place."""
+        """Check that the pipeline can work. `Call.run` does so, too.
+
+        Raises:
+            StageError: A stage is missing or in the wrong place.
+        """
         found = [
             (title, next(((n, s) for n, s in self._stages.items() if isinstance(s, kind)), None))
             for title, kind in _ORDER
@@ -253,7 +316,11 @@ class CallPipeline:
             last = (title, name)
 
     def freeze(self) -> Pipeline:
-        """Check the chain, and make the pipecat pipeline of it. No changes after this."""
+        """Check the stages, and make a pipecat pipeline of them. They cannot be changed any more.
+
+        Raises:
+            StageError: The pipeline cannot work, or it was frozen before.
+        """
         self.check()
         self._check_frozen(self.names[0])
         self._frozen = True

@@ -1,10 +1,9 @@
-"""Tools that a telephone's bot gives its model: hand the caller over, hang up, press keys.
+"""Tools that a bot on the telephone gives its model: hand the caller over, hang up, press keys.
 
     tools=[transfer_call(to="+4930123456", when="the caller wants to speak to a human"), end_call()]
 
 Each is a pipecat `FunctionSchema` with its handler, for `VoiceAgent(tools=...)` or `LLMContext(tools=...)`.
-Where a caller may be sent is the author's decision, in code, because a model does what it is talked
-into by whoever is on the line.
+The author decides in code where a caller may be sent, because a caller can talk a model into anything.
 """
 
 from __future__ import annotations
@@ -28,10 +27,10 @@ __all__ = ["end_call", "press_keys", "transfer_call"]
 _NUMBER = re.compile(r"\+?[0-9*#]{2,32}")
 _SILENTLY = FunctionCallResultProperties(run_llm=False)
 MAX_SUMMARY = 2000
-_UNDER_WAY: set[asyncio.Task[Any]] = set()
-"""Transfers, and what a model is still to be told of them."""
+_TASKS: set[asyncio.Task[Any]] = set()
+"""Transfers under way, and what the model still has to hear of them."""
 AT_ONCE_S = 0.3
-"""What is known of a transfer within this time is the tool's own result."""
+"""An outcome of a transfer that is known within this many seconds is the tool's own result."""
 
 T = TypeVar("T")
 
@@ -46,17 +45,31 @@ def transfer_call(
     ring_timeout_s: float = 30,
     name: str = "transfer_call",
 ) -> FunctionSchema:
-    """A tool that hands the caller over: see `Call.transfer` for `warm` and `ring_timeout_s`.
+    """A tool that hands the caller over to somebody else.
 
-    Who gets the caller is one of three: `to`, a number, SIP URI or name that the gateway knows;
-    `destinations`, such as ``{"billing": "+4930123456", "sales": "+4930123457"}``, of which the model
-    names one and never sees the number; or `any_number`, with which it may dial what it likes. That
-    last one is a risk: a caller who talks the model into an expensive number calls it at your cost.
-    `when` tells the model what the tool is for.
+    The tool of a warm transfer returns at once, so that the caller goes on talking to the bot while it rings.
+    When nobody answers, the model gets the reason as a message in the conversation, and speaks.
 
-    A warm transfer's tool returns at once, so that the caller goes on talking to the bot while it
-    rings. When nobody answers, the model is told why, as a message in the conversation, and speaks.
-    Raises `ValueError` unless exactly one of the three is given.
+    Args:
+        to: The only destination: a number, a SIP URI, or a name that the gateway knows.
+        destinations: Destinations by name, of which the model chooses one. It never sees the numbers.
+        any_number: Whether the model may dial any number. This is a risk: a caller who talks the model into
+            an expensive number calls it at your cost.
+        when: Tells the model when to use the tool.
+        warm: See `Call.transfer`.
+        ring_timeout_s: How long it may ring, in seconds.
+        name: The tool's name.
+
+    Returns:
+        The tool, for `VoiceAgent(tools=...)` or `LLMContext(tools=...)`.
+
+    Raises:
+        ValueError: Not exactly one of `to`, `destinations` and `any_number` is given, or it is empty.
+
+    Example:
+        ```python
+        transfer_call(destinations={"billing": "+4930123456", "sales": "+4930123457"})
+        ```
     """
     if (to is not None) + (destinations is not None) + bool(any_number) != 1:
         raise ValueError("transfer_call: say to whom, in one way: to=, destinations= or any_number=True")
@@ -113,8 +126,9 @@ def transfer_call(
             if known and not (outcome := transfer.result()).bridged:
                 await params.result_callback({"error": _failure(outcome, whom)})
             else:
-                told = {"ringing": True, "note": f"It rings at {whom}. Talk on until they answer."}
-                await params.result_callback(told)
+                await params.result_callback(
+                    {"ringing": True, "note": f"It rings at {whom}. Talk on until they answer."}
+                )
         finally:  # also when the caller cuts in just now
             if not known:
                 _keep(_see_through(call, transfer, name, whom), call, name)
@@ -130,12 +144,14 @@ def transfer_call(
 
 
 async def _see_through(call: Call, transfer: asyncio.Task[TransferOutcome], tool: str, whom: str) -> None:
-    """Wait for the outcome of a transfer, and tell the model of one that has come to nothing."""
+    """Wait for the outcome of a transfer, and have the model speak if it failed."""
     try:
         outcome = await transfer
         if not outcome.bridged and not call.ended:
-            told = "The caller is still with you: tell them, and help them yourself or offer something else."
-            note = {"tool": tool, "error": _failure(outcome, whom), "note": told}
+            advice = (
+                "The caller is still with you: tell them, and help them yourself or offer something else."
+            )
+            note = {"tool": tool, "error": _failure(outcome, whom), "note": advice}
             await call.respond(json.dumps(note, ensure_ascii=False))
     except (RuntimeError, ValueError) as error:
         logger.error("the transfer to {} was not asked for: {}", whom, error)
@@ -153,10 +169,10 @@ def _failure(outcome: TransferOutcome, whom: str) -> str:
 
 
 def _keep(work: Coroutine[Any, Any, T], call: Call, name: str) -> asyncio.Task[T]:
-    """Do this beside the tool, which an interruption may cancel. It ends with the call."""
+    """Run work beside the tool, which an interruption may cancel. It ends with the call."""
     task = asyncio.create_task(work, name=f"{call.info.call_id}::{name}")
-    _UNDER_WAY.add(task)
-    task.add_done_callback(_UNDER_WAY.discard)
+    _TASKS.add(task)
+    task.add_done_callback(_TASKS.discard)
     return task
 
 
@@ -166,10 +182,15 @@ def end_call(
     goodbye: str | None = None,
     name: str = "end_call",
 ) -> FunctionSchema:
-    """A tool that hangs up, when what the bot is saying was heard.
+    """A tool that hangs up when the caller has heard what the bot is saying.
 
-    With `goodbye` the bot says that line, and the model nothing more; without, the model says it.
-    `when` tells the model what the tool is for.
+    Args:
+        when: Tells the model when to use the tool.
+        goodbye: What the bot says before it hangs up; the model says no more. None: the model says goodbye.
+        name: The tool's name.
+
+    Returns:
+        The tool, for `VoiceAgent(tools=...)` or `LLMContext(tools=...)`.
     """
 
     async def handler(params: FunctionCallParams) -> None:
@@ -202,7 +223,15 @@ def press_keys(
     when: str = "a recorded voice asks you to press a key",
     name: str = "press_keys",
 ) -> FunctionSchema:
-    """A tool with which the model presses keys of the telephone, for bots that call menus."""
+    """A tool with which the model presses telephone keys, for bots that call a recorded menu.
+
+    Args:
+        when: Tells the model when to use the tool.
+        name: The tool's name.
+
+    Returns:
+        The tool, for `VoiceAgent(tools=...)` or `LLMContext(tools=...)`.
+    """
 
     async def handler(params: FunctionCallParams) -> None:
         digits = str(params.arguments.get("digits") or "").replace(" ", "")

@@ -1,11 +1,11 @@
-"""`VoiceAgent`: the ten-line way. It holds the parts of a conversation and builds their chain.
+"""`VoiceAgent`: the ten-line way to a bot. It holds what a conversation needs, and builds the pipeline.
 
     voice_agent = VoiceAgent(instructions="You are an advanced voice AI.", greeting="Hello!")
     await voice_agent.Action(stt=stt, llm=llm, tts=tts)
     await voice_agent.start()
 
-There is no logic here that a chain of one's own would miss: turns, events, `say`, `hangup` and the
-care for failing providers belong to `Call`.
+It has no logic that an author's own pipeline would miss: turns, events, `say`, `hangup` and the recovery from
+failures of providers belong to `Call`.
 """
 
 from __future__ import annotations
@@ -39,18 +39,37 @@ Service = FrameProcessor | Sequence[FrameProcessor]
 
 
 class VoiceAgent:
-    """One conversation: make one in each callback, give it services with `Action()`, and `start()` it.
+    """One conversation. Make one in each callback, give it services with `Action()`, and `start()` it.
 
-    `instructions` are the system prompt, `tools` what the model may use: functions (their signature
-    and docstring describe them) and `FunctionSchema`s whose handlers come with `register_tool`.
-    `greeting` is said as soon as the caller can hear it. With nobody speaking for `idle_timeout_secs`
-    the call ends (None: never). `call` is that of the callback this runs in, unless given. `context`
-    replaces the one that would be made of `instructions`; `tools` are added to it. In a call that
-    another instance has lost, either goes on with what was said there. When a provider fails, the
-    bot says `error_line` (None: nothing) and tries once more; an answer that makes no progress for
-    `reply_timeout_secs` is such a failure. Keys that the caller presses are the `dtmf` event; with
-    ``dtmf="text"`` they are the caller's turn as well, as text: an entry ends with `dtmf_terminator`
-    (None: no key does), or when nothing was pressed for `dtmf_timeout_secs`.
+    Args:
+        instructions: The system prompt.
+        tools: What the model may use: async functions (their signature and docstring describe them), and
+            `FunctionSchema`s whose handlers come with `register_tool`.
+        greeting: What the bot says as soon as the caller can hear it. None: it waits for the caller.
+        idle_timeout_secs: The call ends when neither side has spoken for this many seconds. None for never.
+        call: The call. By default, the call of the callback in which this runs.
+        context: Replaces the context that would be made of `instructions`; `tools` are added to it. If
+            another instance of the agent had this call before and was lost, the context goes on with what
+            was said there, in either case.
+        error_line: What the bot says when a provider has failed, before it tries once more. None for nothing.
+        reply_timeout_secs: An answer that makes no progress for this many seconds counts as a failure.
+        dtmf: ``"event"``: keys that the caller presses are the `dtmf` event. ``"text"``: they are a turn of
+            the caller as well.
+        dtmf_terminator: With ``dtmf="text"``, the key that ends an entry. None: no key does.
+        dtmf_timeout_secs: With ``dtmf="text"``, an entry ends when no key was pressed for this many seconds.
+
+    Raises:
+        ValueError: An argument cannot work.
+        RuntimeError: There is no call: this does not run in a callback, and `call` is not given.
+
+    Example:
+        ```python
+        async def on_new_session(agent_id, call_id, from_number, to_number, metadata=None):
+            voice_agent = VoiceAgent(instructions="You take orders.", greeting="Hello!", tools=[end_call()])
+            voice_agent.on("user_turn", lambda turn: print(turn.text))
+            await voice_agent.Action(stt=stt, llm=llm, tts=tts)
+            end = await voice_agent.start()
+        ```
     """
 
     def __init__(
@@ -98,7 +117,13 @@ class VoiceAgent:
     ) -> None:
         """Give the model a tool: a schema with its handler, or a function that describes itself.
 
-        A handler takes pipecat's `FunctionCallParams`. Raises `RuntimeError` once the call runs.
+        Args:
+            schema: The schema, or an async function with a docstring.
+            handler: An async function of pipecat's `FunctionCallParams`, for a schema.
+
+        Raises:
+            TypeError: It is no tool, or its handler is no async function.
+            RuntimeError: The call runs already.
         """
         self._before_start("add_tool")
         self._add_tools([schema])
@@ -109,7 +134,15 @@ class VoiceAgent:
         self._refresh_context()
 
     def register_tool(self, name: str, handler: Callable[..., Any]) -> None:
-        """The handler of the tool called `name`, whose schema is among `tools`."""
+        """Give the tool called `name` its handler; the tool's schema is among `tools`.
+
+        Args:
+            name: The name in the schema.
+            handler: An async function of pipecat's `FunctionCallParams`.
+
+        Raises:
+            TypeError: The handler is no async function.
+        """
         if not inspect.iscoroutinefunction(handler):
             raise TypeError(f"the handler of {name!r} must be 'async def'")
         self._handlers[name] = handler
@@ -159,15 +192,33 @@ class VoiceAgent:
         interruption_strategy: BaseUserTurnStartStrategy | Any = None,
         telecmi_params: TransportParams | None = None,
     ) -> CallPipeline:
-        """Build the chain of these services; `pipeline` can be changed until `start()`.
+        """Build the pipeline of these services. `pipeline` can be changed until `start()`.
 
-        `stt` and `tts` are a pipecat service each, or a list of them: an ordered set, the first of
-        which is active, and `switch_service` changes to another (the switcher flags ask for such a
-        set even of one). `vad` is True, False, a dict of `confidence, start_secs, stop_secs,
-        min_volume`, or an analyzer of your own. `mcp_tools` (a pipecat MCP client, or its tools) add
-        to the others. Without `allow_interruptions` the caller cannot cut in. `interruption_strategy`
-        says what counts as cutting in: a pipecat user-turn start strategy, or an object with
-        `min_words`. Raises `StageError` or `ValueError` for what cannot work.
+        Args:
+            stt: A pipecat STT service, or a list of them, of which the first is active. See
+                `switch_service`.
+            llm: A pipecat LLM service.
+            tts: A pipecat TTS service, or a list of them.
+            stt_switcher: Whether to make a list even of one `stt`, to which services can be switched.
+            tts_switcher: The same for `tts`.
+            mcp_tools: A pipecat MCP client, or its tools. They are added to the other tools.
+            vad: Voice activity detection: True, False, a dict of `confidence` and `min_volume` (0 to 1),
+                `start_secs` and `stop_secs` (seconds), or an analyzer of your own.
+            enable_metrics: Whether pipecat's services measure themselves (`MetricsFrame`).
+            enable_usage_metrics: Whether they count tokens and characters, too.
+            allow_interruptions: Whether the caller can cut the bot off.
+            interruption_strategy: What counts as cutting in: a pipecat user-turn start strategy, or an
+                object with `min_words`.
+            telecmi_params: Parameters of pipecat's transports for the call's transport.
+
+        Returns:
+            The pipeline.
+
+        Raises:
+            StageError: A service is missing or is of the wrong kind; `stage` names it.
+            ValueError: Another argument cannot work.
+            TypeError: A tool or the interruption strategy is of the wrong kind.
+            RuntimeError: The call runs already.
         """
         self._before_start("Action")
         if llm is not None and stt is None and tts is None:
@@ -214,13 +265,24 @@ class VoiceAgent:
 
     @property
     def pipeline(self) -> CallPipeline:
-        """The chain, to be changed between `Action()` and `start()`."""
+        """The pipeline, to be changed between `Action()` and `start()`.
+
+        Raises:
+            RuntimeError: `Action()` was not awaited yet.
+        """
         if self._pipeline is None:
             raise RuntimeError("there is no pipeline yet: await Action(stt=..., llm=..., tts=...) first")
         return self._pipeline
 
     async def switch_service(self, service: FrameProcessor) -> None:
-        """Make one of the services of a list (`Action(stt=[a, b])`) the active one, from now on."""
+        """Make one of the services of a list (`Action(stt=[a, b])`) the active one, from now on.
+
+        Args:
+            service: The service.
+
+        Raises:
+            StageError: `Action()` was not given this service in a list.
+        """
         for name in ("stt", "tts"):
             stage = self.pipeline[name]
             if isinstance(stage, ServiceSwitch) and service in stage:
@@ -236,7 +298,7 @@ class VoiceAgent:
     def _new_context(self) -> LLMContext:
         messages: list[Any] = [{"role": "system", "content": self._instructions}]
         if self.call.resumed:
-            messages = list(self.call.resumed)  # another instance had this call: go on where it stopped
+            messages = list(self.call.resumed)  # another instance had this call
         return LLMContext(messages)
 
     async def _add_mcp_tools(self, mcp_tools: Any) -> None:
@@ -250,10 +312,19 @@ class VoiceAgent:
     # ------------------------------------------------------------------ running
 
     async def start(self) -> CallEnd:
-        """Answer the call and run it to its end. Returns how it ended."""
+        """Answer the call and run it to its end.
+
+        Returns:
+            How the call has ended.
+
+        Raises:
+            StageError: The pipeline cannot work; the message names the stage.
+            ValueError: A timeout is not more than 0.
+            RuntimeError: `Action()` was not awaited before, or the call runs already.
+        """
         pipeline = self.pipeline
         if self.call.resumed:
-            self.call.on("answered", self._go_on)
+            self.call.on("answered", self._answer_resumed)
         elif self._greeting:
             if "tts" not in pipeline and pipeline.find(TTSService) is None:
                 raise StageError("there is a greeting, and nothing in the chain that could say it: no TTS")
@@ -271,8 +342,8 @@ class VoiceAgent:
         assert self._greeting is not None
         await self.call.say(self._greeting)
 
-    async def _go_on(self, _: object) -> None:
-        """Another instance had this call, and was lost: give the answer that the caller waits for."""
+    async def _answer_resumed(self, _: object) -> None:
+        """Another instance had this call and was lost: give the answer that the caller is waiting for."""
         assert self.call.resumed is not None
         if self.call.resumed and self.call.resumed[-1].get("role") in ("user", "tool"):
             await self.call.respond()
@@ -281,20 +352,20 @@ class VoiceAgent:
         if self.call.running:
             raise RuntimeError(f"{what}() comes before start(): the call runs already")
 
-    # ------------------------------------------------------------------ as Call
+    # ------------------------------------------------------------------ the same as in Call
 
     async def say(self, text: str, *, interruptible: bool = True) -> bool:
-        """Say `text` now. Was it heard in full? See `Call.say`."""
+        """Say `text` now, and return whether it was heard in full. See `Call.say`."""
         return await self.call.say(text, interruptible=interruptible)
 
     async def hangup(self, *, drain_s: float = 5) -> None:
-        """End the call when what the bot is saying was heard. See `Call.hangup`."""
+        """End the call when the caller has heard what the bot is saying. See `Call.hangup`."""
         await self.call.hangup(drain_s=drain_s)
 
     async def transfer(
         self, to: str, *, warm: bool = True, summary: str = "", ring_timeout_s: float = 30
     ) -> TransferOutcome:
-        """Hand the caller to somebody, and wait for what becomes of it. See `Call.transfer`."""
+        """Hand the caller over to somebody else, and wait for the outcome. See `Call.transfer`."""
         return await self.call.transfer(to, warm=warm, summary=summary, ring_timeout_s=ring_timeout_s)
 
     def hold(self, on: bool = True) -> None:
@@ -302,7 +373,7 @@ class VoiceAgent:
         self.call.hold(on)
 
     def mute(self, on: bool = True) -> None:
-        """Hear nothing of the caller, or hear them again. See `Call.mute`."""
+        """Stop hearing the caller, or hear them again. See `Call.mute`."""
         self.call.mute(on)
 
     def start_recording(self) -> None:
@@ -323,7 +394,7 @@ class VoiceAgent:
 
     @property
     def transcript(self) -> Sequence[Turn]:
-        """What was said so far. See `Call.transcript`."""
+        """What both sides have said so far. See `Call.transcript`."""
         return self.call.transcript
 
 

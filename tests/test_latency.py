@@ -24,7 +24,7 @@ def test_an_answer_is_cut_at_its_marks_and_the_parts_are_the_whole() -> None:
     clock.audio(11.4, behind_other_speech=False)
     parts = clock.played(11.35)
     assert parts is not None
-    assert parts.told() == {
+    assert parts.event_data() == {
         "silence_s": 0.2,
         "stt_s": 0.3,
         "turn_s": 0.3,
@@ -37,7 +37,7 @@ def test_an_answer_is_cut_at_its_marks_and_the_parts_are_the_whole() -> None:
 
 
 def test_what_is_told_still_sums_when_it_is_rounded() -> None:
-    told = LatencyParts(0.00049, 0.00049, 0.00049, 0.00049, 0.00049, 0.00049).told()
+    told = LatencyParts(0.00049, 0.00049, 0.00049, 0.00049, 0.00049, 0.00049).event_data()
     assert told["total_s"] == pytest.approx(sum(v for k, v in told.items() if k != "total_s"), abs=1e-9)
 
 

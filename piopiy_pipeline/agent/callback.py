@@ -1,4 +1,4 @@
-"""An author's `create_session`, and what of a call it wants to know."""
+"""An author's `create_session`, and which of a call's values it receives."""
 
 from __future__ import annotations
 
@@ -15,11 +15,18 @@ _OF_THE_CALL = ("agent_id", "call_id", "from_number", "to_number", "metadata")
 
 
 def bind_callback(create_session: CreateSession) -> Callback:
-    """A function of a `Call` that passes on what `create_session` names.
+    """Bind the parameters of an author's callback to the values of a call.
 
-    It receives those of `agent_id, call_id, from_number, to_number, metadata` that it names, all of
-    them if it takes ``**kwargs``, and `call` if it names that. Raises `TypeError` for what cannot be
-    called so, when the agent is made and not when the first caller rings.
+    Args:
+        create_session: An async function. It receives those of `agent_id, call_id, from_number, to_number,
+            metadata` that it names, all of them if it takes ``**kwargs``, and `call` if it names that.
+
+    Returns:
+        A function of a `Call` that calls it.
+
+    Raises:
+        TypeError: It is no async function, or it requires something that a call does not have. This is
+            known when the agent is made, and not when the first caller rings.
     """
     if not callable(create_session):
         raise TypeError(f"create_session must be an async function, not {create_session!r}")

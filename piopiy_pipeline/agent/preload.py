@@ -1,4 +1,4 @@
-"""What the first call would otherwise wait for.
+"""`preload`: loads what the first call would otherwise wait for.
 
 pipecat loads the OpenAI SDK when the first LLM service is made, of whichever provider: 0.3 to 0.8 s
 in which the event loop serves nobody. So everything slow is loaded before the agent registers.
@@ -17,7 +17,11 @@ _MODULES = ("pipecat.adapters.llm.services.open_ai_adapter",)
 
 
 async def preload() -> None:
-    """Load them off the loop. Raises `ModelMissing` where there is no VAD model."""
+    """Load slow modules and the VAD model, off the loop.
+
+    Raises:
+        ModelMissing: There is no VAD model.
+    """
     for module in _MODULES:
         await offload(import_module, module)
     await shared_engine().load()

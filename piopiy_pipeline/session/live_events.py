@@ -186,7 +186,7 @@ class LiveEvents:
         """The playout clock has reported."""
         self._playing = playing
         if playing and (parts := self._clock.played(self._now())) is not None:
-            self._report("latency", parts.told())
+            self._report("latency", parts.event_data())
 
     def on_heard(self, frame: TTSTextFrame) -> None:
         """The caller has heard these words."""
