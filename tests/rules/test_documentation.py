@@ -34,6 +34,7 @@ import yaml
 from piopiy_pipeline.cli import app
 from piopiy_pipeline.gateway import GatewayConfig
 from scripts.draw_floors import PICTURE, draw
+from tests.call.test_published import PUBLISHED
 from tests.rules.pages import PAGES, ROOT, CodeBlock, anchors, code_blocks, commands, links, prose
 
 LANGUAGES = {"python", "toml", "sh", "json", "yaml", "text", "mermaid"}
@@ -257,3 +258,8 @@ def _methods() -> set[str]:
 def test_the_drawing_of_the_floors_is_of_todays_contracts() -> None:
     drawn = draw((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     assert PICTURE.read_text(encoding="utf-8") == drawn, "run scripts/draw_floors.py"
+
+
+def test_the_readme_has_the_published_code_word_for_word() -> None:
+    """The code that tests/call/test_published.py runs as a program."""
+    assert PUBLISHED in (ROOT / "README.md").read_text(encoding="utf-8")
