@@ -40,7 +40,7 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	-$(BIN)/python scripts/check_names.py
+	$(BIN)/python scripts/check_names.py
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .

@@ -120,8 +120,8 @@ def _pipecat(installed: Callable[[str], str] = version) -> Finding:
     except PackageNotFoundError:
         return Finding("pipecat-ai", "bad", "not installed: pip install piopiy-pipeline")
     if number.split(".")[:2] != TESTED_PIPECAT.split("."):
-        wish = f"pip install 'pipecat-ai=={TESTED_PIPECAT}.*'"
-        return Finding("pipecat-ai", "bad", f"{number}, tested with {TESTED_PIPECAT}: {wish}")
+        command = f"pip install 'pipecat-ai=={TESTED_PIPECAT}.*'"
+        return Finding("pipecat-ai", "bad", f"{number}, tested with {TESTED_PIPECAT}: {command}")
     return Finding("pipecat-ai", "ok", f"{number}, tested with {TESTED_PIPECAT}")
 
 

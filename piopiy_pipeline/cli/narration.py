@@ -153,10 +153,10 @@ def _plain(text: str) -> str:
 
 def _latency(data: dict[str, Any]) -> str:
     milliseconds = data["voice_to_voice_ms"]
-    told = "no answer" if milliseconds is None else f"voice to voice {milliseconds} ms"
+    text = "no answer" if milliseconds is None else f"voice to voice {milliseconds} ms"
     if data.get("barge_in_ms") is not None:
-        told += f", silent {data['barge_in_ms']} ms after the interruption"
-    return f"turn {data['turn']} ({data['name']}): {told}"
+        text += f", silent {data['barge_in_ms']} ms after the interruption"
+    return f"turn {data['turn']} ({data['name']}): {text}"
 
 
 def _parts(data: dict[str, Any]) -> str:

@@ -183,11 +183,11 @@ def _progress(name: str, calls: int) -> Iterator[Callable[[int, float], None] | 
         task = bar.add_task(f"simulating {name}", total=None, said="")
         far: dict[int, float] = {}
 
-        def told(seed: int, seconds: float) -> None:
+        def on_progress(seed: int, seconds: float) -> None:
             far[seed] = seconds
             bar.update(task, said=f"{sum(far.values()):.0f} s" + (f" of {calls} calls" if calls > 1 else ""))
 
-        yield told
+        yield on_progress
 
 
 def _as_json(call: SimulatedCall) -> Iterator[str]:

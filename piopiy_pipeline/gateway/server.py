@@ -23,15 +23,15 @@ from piopiy_pipeline.gateway.access.failure_limiter import TOO_MANY, FailureLimi
 from piopiy_pipeline.gateway.agents.agent_media import AgentMedia
 from piopiy_pipeline.gateway.agents.connection import AgentConnection
 from piopiy_pipeline.gateway.config import GatewayConfig
-from piopiy_pipeline.gateway.core.call_state import CallLimits
 from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
+from piopiy_pipeline.gateway.core.gateway_call_state import CallLimits
 from piopiy_pipeline.gateway.core.leg import Leg
 from piopiy_pipeline.gateway.core.switchboard import Switchboard
 from piopiy_pipeline.gateway.errors import GatewayError
 from piopiy_pipeline.gateway.frame_clock import FrameClock
 from piopiy_pipeline.gateway.port.first_request import HEAD_S, Connections
 from piopiy_pipeline.gateway.port.listening import (
-    GatewayConnection,
+    AcceptedWebSocket,
     bind_error,
     first_request_factory,
     raise_open_file_limit,
@@ -261,7 +261,7 @@ class Gateway:
     # ------------------------------------------------------------------ connections
 
     def _process_request(self, connection: ServerConnection, request: Request) -> Response | None:
-        assert isinstance(connection, GatewayConnection)
+        assert isinstance(connection, AcceptedWebSocket)
         host, now = connection.host, asyncio.get_running_loop().time()
         if self._failures.blocks(host, now) and not request.path.startswith("/media/"):
             return connection.respond(HTTPStatus.TOO_MANY_REQUESTS, f"{TOO_MANY}\n")
@@ -289,7 +289,7 @@ class Gateway:
         return None
 
     async def _serve_connection(self, connection: ServerConnection) -> None:
-        assert isinstance(connection, GatewayConnection)
+        assert isinstance(connection, AcceptedWebSocket)
         match connection.route:
             case AgentRoute(agent_ids=agent_ids):
                 AgentConnection(

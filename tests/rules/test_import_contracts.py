@@ -109,7 +109,6 @@ def test_at_most_five_imports_point_up(contracts: list[dict[str, object]]) -> No
     assert len(exceptions) <= 5, sorted(exceptions)
 
 
-@pytest.mark.xfail(reason="several packages are being laid out anew")
 def test_a_circle_is_allowed_for_types_alone(contracts: list[dict[str, object]]) -> None:
     """What is excepted from the rule against circles and points up nowhere is an import `if TYPE_CHECKING`."""
     for exception in _exceptions(contracts, {"acyclic_siblings"}) - _exceptions(contracts, {"layers"}):

@@ -7,9 +7,9 @@ from typing import Any
 
 from piopiy_pipeline.audio.playout import Progress, Tick
 from piopiy_pipeline.call import CallInfo, CallKind, EndReason
-from piopiy_pipeline.gateway.core.call_state import CallLimits
 from piopiy_pipeline.gateway.core.dialling import DialledLeg, DialledListener, DialRefused, DialRequest
 from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
+from piopiy_pipeline.gateway.core.gateway_call_state import CallLimits
 from piopiy_pipeline.gateway.core.instances import Instance
 from piopiy_pipeline.gateway.core.leg import Leg, LegListener
 from piopiy_pipeline.gateway.core.snapshots import CallSnapshot

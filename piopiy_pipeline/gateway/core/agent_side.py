@@ -13,7 +13,7 @@ from typing import Any
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.core.agent_assignment import AgentAssignment
 from piopiy_pipeline.gateway.core.call_offer import MediaPort
-from piopiy_pipeline.gateway.core.call_state import CallState
+from piopiy_pipeline.gateway.core.gateway_call_state import GatewayCallState
 from piopiy_pipeline.gateway.core.instances import Instance
 from piopiy_pipeline.gateway.core.phases import Phase
 from piopiy_pipeline.signaling.messages import Cancel, Control, ConversationEvent, GatewayMessage
@@ -36,7 +36,7 @@ class AgentSide:
         on_live: Called with the time when the bot can hear and speak.
     """
 
-    def __init__(self, call: CallState, *, on_live: Callable[[float], None]) -> None:
+    def __init__(self, call: GatewayCallState, *, on_live: Callable[[float], None]) -> None:
         self.assignment = AgentAssignment(call.info, call.resources.instances)
         self._call = call
         self._limits = call.resources.limits

@@ -13,8 +13,8 @@ from piopiy_pipeline.audio.tones import ToneName
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.core.agent_side import AgentSide
 from piopiy_pipeline.gateway.core.bridge import Bridge
-from piopiy_pipeline.gateway.core.call_state import CallState
 from piopiy_pipeline.gateway.core.call_transfer import CallTransfer
+from piopiy_pipeline.gateway.core.gateway_call_state import GatewayCallState
 from piopiy_pipeline.gateway.core.phases import Phase
 from piopiy_pipeline.signaling.messages import Transfer, TransferResult
 
@@ -34,7 +34,7 @@ class GatewayCallControl:
         agent: The agent's side of the call: it is told of a hold, and let go of after a transfer.
     """
 
-    def __init__(self, call: CallState, agent: AgentSide) -> None:
+    def __init__(self, call: GatewayCallState, agent: AgentSide) -> None:
         self._call = call
         self._agent = agent
         self._transfer: CallTransfer | None = None

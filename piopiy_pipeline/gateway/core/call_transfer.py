@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 from piopiy_pipeline.audio.tones import ToneName
 from piopiy_pipeline.call import EndReason
-from piopiy_pipeline.gateway.core.call_state import CallState
 from piopiy_pipeline.gateway.core.dialling import DialFailure, DialRefused, DialRequest
+from piopiy_pipeline.gateway.core.gateway_call_state import GatewayCallState
 from piopiy_pipeline.gateway.core.leg import Leg
 from piopiy_pipeline.signaling.messages import Transfer, TransferResult
 
@@ -43,7 +43,7 @@ class CallTransfer:
         self,
         request: Transfer,
         *,
-        call: CallState,
+        call: GatewayCallState,
         hold: Callable[[ToneName], None],
         resume: Callable[[], None],
         on_result: Callable[[TransferResult, float], None],

@@ -16,8 +16,8 @@ from typing import Any
 from piopiy_pipeline.call import CallInfo, EndReason
 from piopiy_pipeline.gateway.core.agent_side import AgentSide
 from piopiy_pipeline.gateway.core.call_control import GatewayCallControl
-from piopiy_pipeline.gateway.core.call_state import CallResources, CallState
 from piopiy_pipeline.gateway.core.dialling import DIAL_ENDS, DialFailure, DialledLeg
+from piopiy_pipeline.gateway.core.gateway_call_state import CallResources, GatewayCallState
 from piopiy_pipeline.gateway.core.leg import Leg
 from piopiy_pipeline.gateway.core.media_path import MediaPath
 from piopiy_pipeline.gateway.core.phases import Phase
@@ -60,7 +60,7 @@ class GatewayCall:
         phase: Phase = Phase.OFFERING,
         options: CallOptions | None = None,
     ) -> None:
-        self.state = CallState(
+        self.state = GatewayCallState(
             info=info,
             leg=leg,
             phase=phase,

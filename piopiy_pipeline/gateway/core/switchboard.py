@@ -15,10 +15,10 @@ from itertools import count
 from loguru import logger
 
 from piopiy_pipeline.call import CallInfo, EndReason
-from piopiy_pipeline.gateway.core.call_state import CallLimits, CallResources
 from piopiy_pipeline.gateway.core.dialling import Dialler, DialRefused, DialRequest, NoDialler
 from piopiy_pipeline.gateway.core.event_bus import CallChanged, ConversationReported, EventBus
 from piopiy_pipeline.gateway.core.gateway_call import CallOptions, GatewayCall
+from piopiy_pipeline.gateway.core.gateway_call_state import CallLimits, CallResources
 from piopiy_pipeline.gateway.core.instances import AgentLink, Instance, Instances
 from piopiy_pipeline.gateway.core.leg import Leg
 from piopiy_pipeline.gateway.core.media_path import NoRecordings, Recordings

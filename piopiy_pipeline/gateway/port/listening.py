@@ -1,6 +1,6 @@
 """How the port is opened: certificates, the limit of open files, what a new connection begins as, and errors.
 
-Every connection begins as a `FirstRequest`; what asks for a WebSocket becomes a `GatewayConnection`.
+Every connection begins as a `FirstRequest`; what asks for a WebSocket becomes a `AcceptedWebSocket`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from piopiy_pipeline.offload import offload
 from piopiy_pipeline.signaling.websocket import DirectServerConnection
 
 __all__ = [
-    "GatewayConnection",
+    "AcceptedWebSocket",
     "bind_error",
     "first_request_factory",
     "raise_open_file_limit",
@@ -36,7 +36,7 @@ SPARE_FILES = 128
 """Of the process itself: its database, its browsers' processes, its libraries."""
 
 
-class GatewayConnection(DirectServerConnection):
+class AcceptedWebSocket(DirectServerConnection):
     """A WebSocket of this gateway."""
 
     connections: Connections
@@ -72,8 +72,8 @@ def first_request_factory(
     """
 
     def open_first_request(protocol: ServerProtocol, server: Server, **settings: Any) -> FirstRequest:
-        def open_websocket() -> GatewayConnection:
-            connection = GatewayConnection(protocol, server, **settings)
+        def open_websocket() -> AcceptedWebSocket:
+            connection = AcceptedWebSocket(protocol, server, **settings)
             connection.connections = connections
             return connection
 

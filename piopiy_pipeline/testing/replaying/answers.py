@@ -83,7 +83,7 @@ class AnswerBook:
                 key=lambda each: _distance(each.content, content),
             )
         )
-        self._diverged("the model", _difference(nearest, content) if nearest else _last_words(content))
+        self._diverged("the model", _difference(nearest, content) if nearest else _what_was_asked(content))
         return nearest
 
     def tts(self, content: dict[str, Any]) -> RecordedAnswer | None:
@@ -243,7 +243,7 @@ def _shown(value: Any) -> str:
     return repr(text) if len(text) <= 120 else f"{text[:100]!r}… ({len(text)} characters)"
 
 
-def _last_words(content: dict[str, Any]) -> str:
+def _what_was_asked(content: dict[str, Any]) -> str:
     question = _question(content)
     last = question[-1] if question else None
     text = last.get("content") if isinstance(last, dict) else None

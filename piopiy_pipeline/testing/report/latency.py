@@ -29,16 +29,20 @@ def turns_of(events: Sequence[Event]) -> list[TurnResult]:
     turns: list[TurnResult] = []
     if any(event.kind in ("bot_turn", "bot_audio") for event in opening):
         turns.append(_opening(opening))
-    told = 0  # stretches of speech that were a turn's as a whole
+    counted = 0  # stretches of speech that were a turn's as a whole
     for number, end in enumerate(ends, 1):
         until = ends[number].position if number < len(ends) else len(events)
-        begun = [each for each in speech[told:] if each.data["start"] < end.at]
+        begun = [each for each in speech[counted:] if each.data["start"] < end.at]
         turns.append(
             _turn(
-                number, end, begun or speech[:told][-1:], events[: end.position], events[end.position : until]
+                number,
+                end,
+                begun or speech[:counted][-1:],
+                events[: end.position],
+                events[end.position : until],
             )
         )
-        told += sum(each.data["end"] <= end.at for each in begun)
+        counted += sum(each.data["end"] <= end.at for each in begun)
     return turns
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from piopiy_pipeline.call import EndReason
-from piopiy_pipeline.gateway.core.call_state import CallState
 from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
+from piopiy_pipeline.gateway.core.gateway_call_state import GatewayCallState
 from piopiy_pipeline.gateway.core.phases import TRANSITIONS, Phase, next_phase
 from piopiy_pipeline.signaling.messages import Transfer
 from tests.support.switchboard import Room
@@ -124,13 +124,13 @@ def test_a_real_call_makes_every_change_that_is_allowed(
     walk: tuple[Phase, Phase], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[tuple[Phase, Phase]] = []
-    enter = CallState.enter
+    enter = GatewayCallState.enter
 
-    def noting(state: CallState, phase: Phase) -> None:
+    def noting(state: GatewayCallState, phase: Phase) -> None:
         made.append((state.phase, phase))
         enter(state, phase)
 
-    monkeypatch.setattr(CallState, "enter", noting)
+    monkeypatch.setattr(GatewayCallState, "enter", noting)
     room = Room()
     begin, change = WALKS[walk]
     call = begin(room)

@@ -21,7 +21,7 @@ from piopiy_pipeline.gateway.core.media_path import MediaPath, Recordings
 from piopiy_pipeline.gateway.core.phases import Phase, next_phase
 from piopiy_pipeline.signaling.messages import ConversationEvent, ConversationEventName
 
-__all__ = ["CallLimits", "CallResources", "CallState", "EndCall"]
+__all__ = ["CallLimits", "CallResources", "EndCall", "GatewayCallState"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class EndCall(Protocol):
     ) -> None: ...
 
 
-class CallState:
+class GatewayCallState:
     """The state of one call that its parts share.
 
     Args:
