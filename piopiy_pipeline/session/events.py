@@ -1,4 +1,4 @@
-"""What an author can listen to: names of events, and handlers that cannot hurt the call."""
+"""The events of a call that an author can handle. A handler cannot harm the call."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from loguru import logger
 __all__ = ["EVENTS", "CallError", "ClientMessage", "Emitter", "Handler"]
 
 Handler = Callable[[Any], Any]
-"""A function or a coroutine function of one argument; what it returns does not matter."""
+"""A function or a coroutine function of one argument; its result is ignored."""
 
 EVENTS = {
     "answered": "the caller can hear and be heard; the argument is the CallInfo",
@@ -32,7 +32,12 @@ EVENTS = {
 
 @dataclass(frozen=True, slots=True)
 class CallError:
-    """Something that went wrong in a call: the stage's name, and a sentence."""
+    """Something that went wrong in a call.
+
+    Attributes:
+        stage: The stage at fault: ``stt``, ``llm``, ``tts`` or another name.
+        message: What went wrong, in a sentence.
+    """
 
     stage: str
     message: str
@@ -40,10 +45,11 @@ class CallError:
 
 @dataclass(frozen=True, slots=True)
 class ClientMessage:
-    """What the application of a client has sent, in a browser or on a mobile device.
+    """A message of the client's application, in a browser or on a mobile device.
 
-    `data` is JSON. A client that speaks RTVI (Pipecat's SDKs do) gives its messages a `type`, and may
-    wait for a `reply`; of any other client, `type` is None and nobody waits.
+    Attributes:
+        data: The message, as JSON.
+        type: The message's type, if the client speaks RTVI (Pipecat's SDKs do); else None.
     """
 
     data: Any
@@ -51,26 +57,30 @@ class ClientMessage:
     _reply: Callable[[Any], None] | None = field(default=None, repr=False)
 
     def reply(self, data: Any) -> None:
-        """Answer this message, with JSON. Raises `RuntimeError` for one that cannot be answered."""
+        """Answer this message.
+
+        Args:
+            data: JSON.
+
+        Raises:
+            RuntimeError: The client does not speak RTVI, and waits for no answer.
+        """
         if self._reply is None:
             raise RuntimeError("this client waits for no reply: use call.send_message(data)")
         self._reply(data)
 
 
 class Emitter:
-    """Handlers by event. A handler that raises is logged, and nobody else notices."""
+    """The handlers of one call. An exception in a handler is logged, and goes no further."""
 
     def __init__(self) -> None:
         self._handlers: dict[str, list[Handler]] = {}
         self._running: set[asyncio.Future[None]] = set()
         self.context: contextvars.Context | None = None
-        """That of the call, for handlers: what happens to a call may be told from anywhere."""
+        """The context of the call, in which handlers run: an event may be emitted from another context."""
 
     def on(self, event: str, handler: Handler) -> Callable[[], None]:
-        """Call `handler` (a function or a coroutine function, of one argument) at each `event`.
-
-        Returns a function that ends this. Raises `ValueError` for an event that there is not.
-        """
+        """Call `handler` at each `event`. See `Call.on`."""
         if event not in EVENTS:
             close = difflib.get_close_matches(event, EVENTS, 1)
             meant = f" Did you mean {close[0]!r}?" if close else ""
@@ -85,7 +95,7 @@ class Emitter:
         return off
 
     def emit(self, event: str, argument: Any) -> None:
-        """Tell the handlers, in the order in which they came. Coroutines run as tasks of the call."""
+        """Call the handlers, in the order in which they were added. Coroutines run as tasks of the call."""
         context = contextvars.copy_context() if self.context is None else self.context.copy()
         for handler in list(self._handlers.get(event, ())):
             context.run(self._start, event, handler, argument)
@@ -102,7 +112,7 @@ class Emitter:
             task.add_done_callback(self._running.discard)
 
     async def settle(self, timeout_s: float) -> None:
-        """Wait until the handlers that are under way are done, for `timeout_s` at most."""
+        """Wait until the handlers that are under way are done, for `timeout_s` seconds at most."""
         if self._running:
             await asyncio.wait(set(self._running), timeout=timeout_s)
 

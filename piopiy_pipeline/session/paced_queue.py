@@ -1,9 +1,9 @@
-"""What waits to be told to an RTVI client: bounded in rate and in length. Without I/O.
+"""The messages that wait to be sent to an RTVI client, bounded in rate and in number. Without I/O.
 
-A model writes faster than a client needs to read, and the media stream's events are counted: whoever
-sends too many loses the call. So these messages have a budget of their own, beside that of the bot's
-author. What comes faster waits here, where pieces of text grow together and what a later message
-replaces is dropped: the client misses nothing but the pace.
+A model writes faster than a client needs to read, and the gateway ends a call whose agent sends too many
+events. So these messages have a rate limit of their own, beside the one for the messages of the bot's author.
+Messages that come faster wait here. Meanwhile, pieces of text are joined, and a message that a later one
+replaces is dropped, so the client misses nothing.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ __all__ = ["MESSAGES_PER_S", "PacedQueue"]
 Message = dict[str, Any]
 
 MESSAGES_PER_S = 25
-"""In the long run, and twice as many at once: with the author's 40 it is fewer than the gateway takes."""
+"""In the long run, and twice as many at once. With the author's 40 that is fewer than the gateway accepts."""
 LONGEST = 256
-"""So many messages wait at most."""
+"""How many messages may wait."""
 
 _GROW = ("bot-llm-text", "llm-raw-text")
-"""Pieces of a text: two in a row are one."""
-_IN_PASSING = (*_GROW, "metrics", "bot-tts-text", "tts-raw-text", "user-llm-text")
-"""Dropped first when there are too many: the client is told the same in another message, or can do without."""
+"""Pieces of a text: two in a row are joined."""
+_EXPENDABLE = (*_GROW, "metrics", "bot-tts-text", "tts-raw-text", "user-llm-text")
+"""Dropped first when there are too many: another message says the same, or the client can do without."""
 
 
 class PacedQueue:
-    """Messages in order, as many as the budget allows. `now` is in seconds of one clock."""
+    """Messages in order, as many as the rate allows. `now` is in seconds of one clock."""
 
     def __init__(self, now: float) -> None:
         self._rate = TokenBucket(MESSAGES_PER_S, now)
@@ -38,11 +38,11 @@ class PacedQueue:
 
     @property
     def waits(self) -> bool:
-        """Whether something waits for its turn: ask again in ``1 / MESSAGES_PER_S`` seconds."""
+        """Whether messages wait. If so, call `take` again in ``1 / MESSAGES_PER_S`` seconds."""
         return bool(self._waiting)
 
     def add(self, message: Message) -> None:
-        """Something to be told."""
+        """Add a message."""
         if self._waiting and _joined(self._waiting[-1], message):
             return
         if len(self._waiting) >= LONGEST:
@@ -50,7 +50,7 @@ class PacedQueue:
         self._waiting.append(message)
 
     def take(self, now: float) -> list[Message]:
-        """What is to be sent now."""
+        """Take the messages that may be sent now."""
         messages: list[Message] = []
         while self._waiting and self._rate.take(now):
             messages.append(self._waiting.popleft())
@@ -59,14 +59,14 @@ class PacedQueue:
     def _drop_one(self) -> None:
         self.dropped += 1
         for i, message in enumerate(self._waiting):
-            if message["type"] in _IN_PASSING or _interim(message):
+            if message["type"] in _EXPENDABLE or _interim(message):
                 del self._waiting[i]
                 return
         self._waiting.popleft()
 
 
 def _joined(last: Message, message: Message) -> bool:
-    """Put a message into the one before it, if it goes on with it or replaces it."""
+    """Join a message with the one before it, if it continues or replaces that one. Returns whether it did."""
     kind = message["type"]
     if kind != last["type"]:
         return False

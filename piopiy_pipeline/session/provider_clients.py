@@ -1,7 +1,8 @@
-"""SDK clients that nobody closes: pipecat's OpenAI services make one each, and leave it to the garbage.
+"""Closes SDK clients that nobody else closes.
 
-Its connections are kept alive without an end, so that every call would leave sockets behind until the
-collector happens to come by. The session owns what was opened in a call, and so it closes these.
+Each of pipecat's OpenAI services makes a client and leaves it to the garbage collector. The client keeps its
+connections open, so every call would leave sockets behind for some time. The session owns what was opened in
+a call, so it closes them.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ CLOSE_S = 1.0
 async def close_clients(stages: Iterable[Any]) -> None:
     """Close the OpenAI clients of these stages, in bounded time.
 
-    A service makes its own client and lives for one call, so nobody else uses it. Clients of other
-    SDKs may have been handed in by the author, and are the author's to close.
+    A service makes its own client and lives for one call, so nobody else uses it. Clients of other SDKs may
+    have been passed in by the author, who closes them.
     """
     clients = openai_clients(stages)
     if not clients:

@@ -1,8 +1,8 @@
 """Which task belongs to which call.
 
-A context variable marks everything that runs for a call; tasks inherit it. A task factory writes
-each new task into the list of its call, so that nothing that a call, a provider's SDK or an author's
-processor has started outlives the call.
+A context variable marks everything that runs for a call, and tasks inherit it. A task factory adds each new
+task to the list of its call. So no task outlives its call, whoever has started it: the session, a provider's
+SDK, or an author's processor.
 """
 
 from __future__ import annotations
@@ -33,17 +33,23 @@ class CallTasks:
         self._tasks: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
 
     def adopt(self, task: asyncio.Task[Any]) -> None:
-        """From now on, this task is the call's."""
+        """Add a task."""
         self._tasks.add(task)
 
     def pending(self) -> set[asyncio.Task[Any]]:
-        """Those that are not done, without the one that asks."""
+        """The tasks that are not done, without the task that calls this."""
         return {task for task in self._tasks if not task.done()} - {asyncio.current_task()}
 
     async def cancel_all(self, *, timeout_s: float) -> set[asyncio.Task[Any]]:
-        """Cancel all of them, and wait for `timeout_s` at most. Returns those that would not end.
+        """Cancel all tasks, and wait for them.
 
-        One that swallows its cancellation is cancelled again, every `AGAIN_S`.
+        A task that swallows its cancellation is cancelled again, every `AGAIN_S` seconds.
+
+        Args:
+            timeout_s: How long to wait, in seconds.
+
+        Returns:
+            The tasks that did not end.
         """
         deadline = asyncio.get_running_loop().time() + timeout_s
         while pending := self.pending():
@@ -59,7 +65,7 @@ class CallTasks:
 
 
 def track_tasks(loop: asyncio.AbstractEventLoop) -> None:
-    """Make `loop` write each task into the list of its call. A factory that is there goes on being used."""
+    """Make `loop` add each task to the list of its call. A task factory that the loop has already is still used."""
     inner = loop.get_task_factory()
     if getattr(inner, "tracks_calls", False):
         return
