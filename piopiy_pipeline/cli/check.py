@@ -47,7 +47,7 @@ _REACH_S = 5.0
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at. `bad` fails the check, `absent` is only told."""
+    """One result of the check. `bad` fails the check; `absent` is only reported."""
 
     name: str
     status: Literal["ok", "absent", "bad"]

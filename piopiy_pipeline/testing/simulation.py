@@ -320,7 +320,7 @@ class _Simulation:
         needs_words = providers is not None and providers.stt is not None and providers.stt.texts is None
         await self._caller(CallerLine(self._link, needs_words=needs_words))
 
-    # ------------------------------------------------------------------ told by the session and the link
+    # ------------------------------------------------------------------ called by the session and the link
 
     def _tell_progress(self) -> None:
         progress = self._setting.progress

@@ -1,7 +1,7 @@
 """Which words a caller had spoken by when: what a scripted STT transcribes.
 
-The caller's line writes down each recording as it is played; the STT asks for the stretch that the
-VAD has heard. So a sentence that the VAD cuts in two comes as two transcripts, each with its own words.
+The caller's link notes each recording as it is played, and the STT asks for the stretch that the VAD has heard. So
+a sentence that the VAD cuts in two becomes two transcripts, each with its own words.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Spoken = Callable[[float, float], str]
 """The words that reached the bot after the first and up to the second time, in seconds of the loop's clock."""
 
 KEPT_S = 300.0
-"""Words older than this are forgotten: nobody asks for them, and a call may be long."""
+"""Words older than this many seconds are forgotten: nobody asks for them, and a call may be long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +25,10 @@ class _Word:
 
 
 class SpokenWords:
-    """The caller's words on the time line. It is a `Spoken` itself.
+    """The caller's words in time. It is a `Spoken` itself.
 
-    Without word times, a recording's words are laid out in proportion to their letters. A word counts
-    where its middle lies.
+    The words of a recording are spread over its speech in proportion to their letters. A word counts where its
+    middle lies.
     """
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class SpokenWords:
             self._words = [word for word in self._words if word.at >= start - KEPT_S]
 
     def cut(self, at: float) -> None:
-        """The caller stopped in mid-word: what was to come after `at` is not said."""
+        """Drop the words after `at`, because the caller has stopped there."""
         self._words = [word for word in self._words if word.at <= at]
 
     def __call__(self, start: float, end: float) -> str:

@@ -1,8 +1,7 @@
-"""One direction of a call over a `Line`: 20 ms in at one end, 20 ms out at the other.
+"""One direction of a call over a `Line`: 20 ms go in at one end, and 20 ms come out at the other.
 
-It puts together what stands apart: the sound of the line, its network, and the jitter buffer behind it.
-Whoever drives it (the simulation's link) calls `carry` once for every frame of 20 ms, with its time; there
-is no clock inside.
+It joins the sound of the line, its network and the jitter buffer behind it. The link of a simulation calls `carry`
+once for every frame of 20 ms, with its time. There is no clock inside.
 """
 
 from __future__ import annotations
@@ -24,10 +23,15 @@ _SAME_MOMENT_S = 1e-9
 
 
 class Wire:
-    """Carries one direction of one call at `rate` Hz over `line`.
+    """Carries one direction of one call over a line.
 
-    `on_lost` is called with the number of each packet that the listener will not hear, counted from 0:
-    what the network lost, when it was sent, and what came too late for the jitter buffer, when it came.
+    Args:
+        line: The line.
+        direction: ``"to_bot"`` or ``"to_caller"``.
+        rate: The sample rate of the audio in Hz.
+        seed: Decides everything random.
+        on_lost: Called with the number (from 0) of each packet that the listener will not hear: when it is sent,
+            if the network loses it; when it arrives, if that is too late for the jitter buffer.
     """
 
     def __init__(
@@ -57,17 +61,25 @@ class Wire:
 
     @property
     def perfect(self) -> bool:
-        """Whether what goes in comes out as it is: then there is no need to ask."""
+        """Whether everything comes out as it goes in, so that `carry` need not be called."""
         return self._sound is None and self._path is None
 
     def stats(self, now: float) -> JitterStats | None:
-        """What the jitter buffer has seen; None where there is none."""
+        """Return the statistics of the jitter buffer; None if there is none."""
         return None if self._buffer is None else self._buffer.stats(now)
 
     def carry(self, frame: bytes, now: float) -> bytes:
-        """The frame that is sent `now`; returns the one that is heard now. Both are 20 ms of PCM16.
+        """Send a frame, and return the one that is heard at the same time.
 
-        Raises `ValueError` for a frame of another length.
+        Args:
+            frame: 20 ms of PCM16 mono.
+            now: The time in seconds.
+
+        Returns:
+            20 ms of PCM16 mono.
+
+        Raises:
+            ValueError: The frame has another length.
         """
         if len(frame) != self._frame_bytes:
             raise ValueError(

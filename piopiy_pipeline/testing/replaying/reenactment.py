@@ -1,6 +1,6 @@
 """A recorded caller, once more: when they speak, now that the bot may say something else.
 
-A state machine without I/O. It is told when the bot is heard, and says every 20 ms what the caller
+A state machine without I/O. It learns when the bot is heard, and says every 20 ms what the caller
 is to be heard with. Between what they said there is the noise of their own line.
 """
 
@@ -73,7 +73,7 @@ class Reenactment:
         first = self._audio_start(0) if self.acts else self.pcm.size
         self._playing = _Playing(0, first, 0)
 
-    # ------------------------------------------------------------------ told
+    # ------------------------------------------------------------------ the bot is heard
 
     def bot_started(self, now: float) -> None:
         """The bot is heard."""

@@ -33,7 +33,7 @@ from piopiy_pipeline.testing.replaying.answers import AnswerBook, Divergence, Pa
 from piopiy_pipeline.testing.replaying.differences import Difference, Tolerance, differences_between
 from piopiy_pipeline.testing.replaying.reenactment import Begun, Reenactment
 from piopiy_pipeline.testing.replaying.replay_link import ReplayLink
-from piopiy_pipeline.testing.replaying.replayed_services import RecordedEar, put_recorded_providers
+from piopiy_pipeline.testing.replaying.replayed_services import RecordedTranscripts, put_recorded_providers
 from piopiy_pipeline.testing.replaying.replayed_speech import resolve_speech
 from piopiy_pipeline.testing.virtual_time.virtual_loop import run_virtual
 
@@ -175,7 +175,7 @@ class _Run:
         self.caller = Reenactment(acts_of(recording), recording.caller, recording.meta.caller_rate)
         self.book = AnswerBook(recording.exchanges, now=self._now, normalize=self._normalized)
         resolve_speech(self.book.voice, recording.exchanges, recording.speech)
-        self._ear = RecordedEar()
+        self._heard = RecordedTranscripts()
         self._transcripts = [
             line
             for line in recording.exchanges
@@ -197,7 +197,7 @@ class _Run:
         def adapt(chain: CallPipeline) -> None:
             for _, service in services_in(chain):
                 self._scrubber.learn(secrets_of(service))
-            put_recorded_providers(chain, self.book, self._ear, give_up=self._give_up)
+            put_recorded_providers(chain, self.book, self._heard, give_up=self._give_up)
             recorder.adapt(chain)
 
         self._session = Session(
@@ -241,7 +241,7 @@ class _Run:
         for line in self._transcripts:
             if since <= line.at < until:
                 part = Part(line.at - since, line.kind, line.data)
-                loop.call_at(self._link.start + at + part.after_s, self._ear.tell, part)
+                loop.call_at(self._link.start + at + part.after_s, self._heard.tell, part)
 
     def _hung_up(self) -> None:
         self._end(EndReason.CALLER_HANGUP, "the caller hung up")
@@ -261,4 +261,4 @@ class _Run:
 
 
 def _nobody(_: AgentMessage) -> None:
-    """There is no gateway to be told."""
+    """Do nothing: there is no gateway."""

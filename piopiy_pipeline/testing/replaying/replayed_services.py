@@ -42,7 +42,7 @@ from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.testing.replaying.answers import AnswerBook, Part, RecordedAnswer
 from piopiy_pipeline.testing.replaying.replayed_speech import SpeechClip
 
-__all__ = ["RecordedEar", "put_recorded_providers"]
+__all__ = ["RecordedTranscripts", "put_recorded_providers"]
 
 CUT_WAIT_S = 2.0
 """So long an answer that was cut off waits to be cut off again."""
@@ -51,14 +51,14 @@ SECONDS_A_LETTER = 0.06
 CHUNK_S = 0.2
 
 
-class RecordedEar:
+class RecordedTranscripts:
     """Hands on what the recogniser of the recording said, when the replay's caller has said it again."""
 
     def __init__(self) -> None:
         self._listeners: list[Callable[[Part], None]] = []
 
     def listen(self, listener: Callable[[Part], None]) -> None:
-        """Have `listener` told of each transcript."""
+        """Call `listener` with each transcript."""
         self._listeners.append(listener)
 
     def tell(self, part: Part) -> None:
@@ -72,19 +72,19 @@ class _Script:
     """What the replayed services answer from."""
 
     book: AnswerBook
-    ear: RecordedEar
+    transcripts: RecordedTranscripts
     give_up: Callable[[str], None]
 
 
 def put_recorded_providers(
-    chain: CallPipeline, book: AnswerBook, ear: RecordedEar, *, give_up: Callable[[str], None]
+    chain: CallPipeline, book: AnswerBook, transcripts: RecordedTranscripts, *, give_up: Callable[[str], None]
 ) -> None:
     """Have the network services of a chain that is about to run answer from a recording.
 
     Those that run locally stay as they are. `give_up` is called with a sentence when the replay cannot
     go on, because a model was asked what nobody knows the answer to.
     """
-    script = _Script(book, ear, give_up)
+    script = _Script(book, transcripts, give_up)
     for _, service in services_in(chain):
         kind = kind_of(service)
         if kind is None or runs_locally(service):
@@ -107,7 +107,7 @@ class ReplayedSTT(STTService):
         if self._replay_task is None:
             queue: asyncio.Queue[Part] = asyncio.Queue()
             self._replay_queue = queue
-            self.replay_script.ear.listen(queue.put_nowait)
+            self.replay_script.transcripts.listen(queue.put_nowait)
             self._replay_task = self.create_task(self._transcribe(queue))
 
     async def run_stt(self, audio: bytes) -> AsyncGenerator[Frame | None, None]:

@@ -1,4 +1,4 @@
-"""Whom a bot may hand its caller to in a simulated call, and what they do when it rings there."""
+"""The gateway of a simulated call: transfers with the outcomes that a test chose, hold and mute."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from piopiy_pipeline.testing.report.event_log import EventLog
 __all__ = ["SimulatedGateway", "TransferAnswer", "Transfers"]
 
 TransferAnswer = TransferOutcomeName | tuple[TransferOutcomeName, float]
-"""What becomes of it, or that and after how many seconds."""
+"""The outcome of a transfer, or the outcome and the seconds until then."""
 Transfers = Mapping[str, TransferAnswer] | Callable[[Transfer], TransferAnswer]
-"""By destination, or a function that is told of each request."""
+"""Outcomes by the destination, or a function that is called with each request."""
 
 _TAKES_S: Mapping[TransferOutcomeName, float] = {
     "bridged": 4.0,
@@ -44,14 +44,21 @@ class _Ending:
 
 
 class SimulatedGateway:
-    """What a gateway would do for the bot: transfers as the test says, hold and mute as they are.
+    """Does for the bot what a gateway would do: transfers as the test says, hold and mute.
 
-    `reply` takes the word on a transfer; `end` ends the call for the bot. Raises `ValueError` for an
-    outcome that there is not.
+    Args:
+        transfers: The outcomes; None: nobody can be reached.
+        link: The caller's link, which is put on hold or muted.
+        log: Where everything is noted.
+        reply: Called with the result of a transfer.
+        end: Called with a reason and a detail to end the call.
+
+    Raises:
+        ValueError: There is no such outcome.
     """
 
     error: Exception | None
-    """What the test's own function has raised; the call has ended with it."""
+    """What the test's own function has raised; the call has ended with that."""
 
     def __init__(
         self,
@@ -74,7 +81,7 @@ class SimulatedGateway:
         self._timer: asyncio.TimerHandle | None = None
 
     def control(self, control: Control) -> None:
-        """Hold, mute or record."""
+        """Put the caller on hold, mute them, or note that they are recorded."""
         self._log.add("control", what=control.what, on=control.on)
         if control.what == "hold":
             self._link.held = control.on
@@ -82,7 +89,7 @@ class SimulatedGateway:
             self._link.deaf = control.on
 
     def transfer(self, request: Transfer) -> None:
-        """It rings, or it does not."""
+        """Begin a transfer. Its outcome follows after some time."""
         self._log.add("transfer", to=request.to, warm=request.warm, summary=request.summary)
         self._link.held = self._link.held or not request.warm
         try:

@@ -1,4 +1,4 @@
-"""What a scripted service does to stand where the bot's own was, unnoticed by whoever holds that.
+"""`StandIn`: what a scripted service does to stand in the place of the bot's own.
 
 A mixin in front of pipecat's service classes. The author's references to the service that was
 replaced go on to work: its event handlers and tools, its settings frames, frames that are queued
