@@ -59,7 +59,7 @@ class ProviderFailures:
         speaker: Says the apology and asks the model once more.
         output: Plays the recorded apology, when the TTS is what fails.
         monitor: Knows whether the bot is heard.
-        drain: Waits until the last words were heard.
+        drain: Waits until the caller has heard the end of what the bot says.
         client: Is told of errors if it speaks RTVI.
         error_line: What the bot says before it tries once more; None for nothing.
     """
@@ -179,7 +179,7 @@ class ProviderFailures:
         self._state.recovery.retrying(self._state.now(), answer=False)
 
     async def _give_up(self, detail: str) -> None:
-        """End the call when the last words were heard. A transfer that is under way may still come about."""
+        """End the call when the caller has heard why. A transfer that is under way may still come about."""
         if self._state.control.on_hold and not self._state.ended:
             self._state.control.switch("hold", False)
         await self._drain.wait_until_apologised()

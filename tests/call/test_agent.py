@@ -17,7 +17,7 @@ from piopiy_pipeline.agent.agent import Agent, AuthenticationError
 from piopiy_pipeline.call import CallEnd, EndReason
 from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.server import Gateway
-from piopiy_pipeline.session import Call
+from piopiy_pipeline.session import Call, resumable_state
 from tests.support.agents import apart, logged
 from tests.support.bots import LONG, voice
 from tests.support.calls import AGENT_ID, KEY, TOKEN, CallLog, House, eventually, house
@@ -221,6 +221,36 @@ def test_when_an_agent_dies_in_mid_call_the_caller_goes_on_with_another_that_kno
                 ("user", "goodbye then"),
                 ("assistant", "Goodbye."),
             ]
+
+    asyncio.run(scenario())
+
+
+def test_a_caller_whose_conversation_a_newer_agent_has_left_is_greeted_again_and_not_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(resumable_state, "VERSION", resumable_state.VERSION - 1)  # of the second instance
+    resumed: list[Any] = []
+
+    async def second(call: Call) -> None:
+        resumed.append(call.resumed)
+        await (await voice(call, greeting="Hello again.")).start()
+
+    async def scenario() -> None:
+        async with apart() as place:
+            log = CallLog(16000)
+            calling = asyncio.create_task(
+                place.call("booking/03-yes.wav", log=log, metadata={"bot": "talks", "text": "Good evening."},
+                           hangup_after_s=2.0)
+            )  # fmt: skip
+            await eventually(lambda: log.texts("bot"), 10)
+            other = Agent(AGENT_ID, TOKEN, second, signaling_url=place.gateway.url)
+            async with serving(other):
+                await eventually(lambda: len(place.gateway.switchboard.instances.of(AGENT_ID)) == 2, 10)
+                place.process.kill()
+                await calling
+            assert log.reason is EndReason.CALLER_HANGUP
+            assert resumed == [None]
+            assert "Hello again." in log.texts("bot")
 
     asyncio.run(scenario())
 
