@@ -59,11 +59,14 @@ class GrowingWav:
 
         Raises:
             OSError: The disk failed, or the file would be larger than a WAV file can be (4 GiB).
+            FileNotFoundError: The file was deleted or moved since the last write. What was in it, and these
+                pieces, are lost. The next write creates it again.
         """
         if upto > (0xFFFFFFFF - _HEADER.size) // self._frame_bytes:
             raise OSError(errno.EFBIG, "a WAV file holds 4 GiB at most")
         pieces = [list(channel) for channel in channels]
         file = self._open()
+        self._require_place(file)
         base = min((start for channel in pieces for start, _ in channel), default=upto)
         base = max(self.frames, base)  # what is left out before it reads as silence
         if base < upto:
@@ -92,6 +95,17 @@ class GrowingWav:
             self._file = os.open(self.path, os.O_RDWR | os.O_CLOEXEC | how, self._mode)
             self._created = True
         return self._file
+
+    def _require_place(self, file: int) -> None:
+        """Notice that the file was deleted: a process goes on writing to one without an error, and in vain."""
+        try:
+            if os.path.samestat(self.path.stat(), os.fstat(file)):
+                return
+        except FileNotFoundError:
+            pass
+        os.close(file)
+        self._file, self._created = None, False
+        raise FileNotFoundError(errno.ENOENT, "it was deleted or moved while it was written")
 
     def _header(self, frames: int) -> bytes:
         size = frames * self._frame_bytes

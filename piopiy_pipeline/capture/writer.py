@@ -23,6 +23,7 @@ from piopiy_pipeline.audio.growing_wav import GrowingWav
 from piopiy_pipeline.capture.format import BOT, CALLER, EVENTS, EXCHANGES, META, Meta
 from piopiy_pipeline.capture.redaction import Redaction, Side, redacted
 from piopiy_pipeline.capture.secrets import Scrubber
+from piopiy_pipeline.private_files import make_private_folder
 
 __all__ = ["CaptureBatch", "CaptureWriter", "file_for"]
 
@@ -60,8 +61,12 @@ class CaptureWriter:
         self._sounds: dict[str, GrowingWav] = {}
 
     def begin(self, meta: Meta) -> None:
-        """Make the folder. Only its user may read it, because it holds what people say on the telephone."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        """Make the folder. Only its user may read it, because it holds what people say on the telephone.
+
+        So may they alone read a folder of captures that is made here. One that exists may be anybody's, and
+        stays as it is: the files in it are private all the same.
+        """
+        make_private_folder(self.path.parent)
         if self.folder.exists():
             shutil.rmtree(self.folder)
         self.folder.mkdir(mode=0o700)

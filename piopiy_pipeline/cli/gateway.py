@@ -79,18 +79,22 @@ def gateway(
         )
     chosen = {"port": port, "webrtc_workers": webrtc_workers, "record": record}
     settings = settings.model_copy(update={key: value for key, value in chosen.items() if value is not None})
-    run(_serve(settings))
+    run(_serve(settings, config))
 
 
-async def _serve(settings: GatewayConfig) -> None:
+async def _serve(settings: GatewayConfig, file: Path | None) -> None:
     import asyncio
 
     from piopiy_pipeline.cli.signals import stop_on_signals
     from piopiy_pipeline.gateway.errors import GatewayError
     from piopiy_pipeline.gateway.server import Gateway
     from piopiy_pipeline.log import log_to_stderr
+    from piopiy_pipeline.private_files import warn_if_others_can_read
 
     log_to_stderr()
+    for path, what in ((file, "the gateway's tokens and keys"), (settings.tls_key, "the private key of TLS")):
+        if path is not None:
+            warn_if_others_can_read(path, what)
     server = Gateway(settings)
     with stop_on_signals() as stop:
         try:

@@ -26,6 +26,8 @@ from piopiy_pipeline.gateway.recordings.recorder import GatewayRecorder
 from piopiy_pipeline.gateway.records import Records
 from piopiy_pipeline.gateway.records.folders import recordings_folder
 from piopiy_pipeline.gateway.records.recent_calls import RecentCalls
+from piopiy_pipeline.offload import offload
+from piopiy_pipeline.private_files import restrict
 
 if TYPE_CHECKING:
     from piopiy_pipeline.gateway.api.http_server import HttpServer
@@ -82,6 +84,7 @@ class GatewayServices:
 
     async def start(self, port: int) -> None:
         """Start the webhooks and the browser leg, and begin to open the records of a gateway on `port`."""
+        await offload(restrict, self._recorder.folder)
         if self._webhooks is not None:
             await self._webhooks.start()
         if self._browser is not None:
@@ -98,6 +101,11 @@ class GatewayServices:
         if self._opening.cancelled():
             raise GatewayError("the gateway was closed before its records were open")
         await self._opening
+
+    def problems(self) -> list[str]:
+        """Why not everything is kept that should be: a sentence for each cause, for operators only."""
+        found = [self._recorder.problem, self._records.problem if self._records is not None else ""]
+        return [problem for problem in found if problem]
 
     async def close_calls(self) -> None:
         """End the browser leg: after the calls, and before the records of their ends are closed."""
@@ -155,6 +163,7 @@ class GatewayServices:
             archive=self.recent if self._records is None else self._records,
             browser=self._browser,
             carriers=carriers,
+            problems=self.problems,
         )
         return HttpServer(build_app(deps), connections)
 

@@ -158,3 +158,11 @@ def test_a_file_that_is_not_there_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "text.zip").write_text("hello")
     with pytest.raises(CaptureError, match="no zip file"):
         CapturedCall(tmp_path / "text.zip")
+
+
+def test_a_folder_of_captures_that_is_made_is_private_and_an_existing_one_stays(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir(0o755)
+    for folder, mode in (("new/calls", 0o700), ("new", 0o700), ("mine", 0o755)):
+        written(tmp_path / folder / "a.zip", CaptureBatch([line("answered")]))
+        assert stat.S_IMODE((tmp_path / folder).stat().st_mode) == mode
+        assert stat.S_IMODE((tmp_path / folder / "a.zip").stat().st_mode) == 0o600

@@ -6,7 +6,7 @@ Tested with the routes: the check of keys in ``tests/gateway/api/test_guessing.p
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -44,6 +44,8 @@ class ApiDependencies:
     archive: CallArchive
     browser: BrowserCalls | None
     carriers: CarrierGateway | None = None
+    problems: Callable[[], list[str]] = list
+    """Returns why not everything is kept that should be, a sentence for each cause."""
 
 
 class ApiError(Exception):

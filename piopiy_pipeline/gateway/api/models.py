@@ -53,13 +53,15 @@ class AgentSummary(Model):
 
 
 class ServerInfo(Model):
-    """What a page needs to know first. It needs no key, but without a key `agents` is empty."""
+    """What a page needs to know first. It needs no key, but without a key `agents` and `problems` are empty."""
 
     version: str
     console: Literal["key", "open"]
     authorized: bool
     agents: list[AgentSummary] = Field(default_factory=list)
     ice_servers: list[IceServer] = Field(default_factory=list)
+    problems: list[str] = Field(default_factory=list)
+    """Why records or recordings are being lost: a sentence for each cause."""
 
 
 # ------------------------------------------------------------------ calls that go out, and control

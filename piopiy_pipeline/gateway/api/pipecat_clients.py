@@ -50,6 +50,7 @@ GREETING = (
     f"Agents connect to /agent, callers to /call/<agent id>, both with a bearer token.\n"
     f"Try: piopiy call --say 'Hello'\n"
 )
+NOT_KEPT = "records or recordings of calls are being lost: the log and the console say why"
 
 router = APIRouter()
 _TOO_FEW = {503: "Browsers' calls are not taken, or no more of them."}
@@ -93,9 +94,9 @@ class StartedSession(BaseModel):
 
 @router.head("/healthz", include_in_schema=False)
 @router.get("/healthz", tags=["clients"], summary="Whether it lives", response_class=PlainTextResponse)
-async def get_health() -> str:
-    """Whether the gateway is alive."""
-    return GREETING
+async def get_health(deps: Deps) -> str:
+    """Whether the gateway is alive. A second line says if it cannot keep records or recordings: calls go on."""
+    return f"{GREETING}\n{NOT_KEPT}" if deps.problems() else GREETING
 
 
 @router.get("/api/info", tags=["clients"], summary="What this gateway is", responses=problems({}))
@@ -110,6 +111,7 @@ async def get_info(request: Request, deps: Deps) -> ServerInfo:
         authorized=operator,
         agents=_agents(deps) if operator else [],
         ice_servers=deps.config.ice_servers if may_call else [],
+        problems=deps.problems() if operator else [],
     )
 
 

@@ -22,6 +22,7 @@ from piopiy_pipeline.audio.growing_wav import GrowingWav, Piece
 from piopiy_pipeline.call import CallInfo
 from piopiy_pipeline.gateway.recordings.tracks import Track
 from piopiy_pipeline.offload import Lane
+from piopiy_pipeline.private_files import make_private_folder
 
 __all__ = ["CallRecording", "GatewayRecorder"]
 
@@ -68,7 +69,7 @@ class GatewayRecorder:
         self._lane = Lane("recorder", threads=1)
         self._recordings: dict[str, CallRecording] = {}
         self._open: set[CallRecording] = set()
-        self._failing = False
+        self._failing = ""
         self._closed = False
 
     def begin(self, info: CallInfo, rate: int) -> CallRecording | None:
@@ -94,6 +95,11 @@ class GatewayRecorder:
         recording.resume()
         self._open.add(recording)
         return recording
+
+    @property
+    def problem(self) -> str:
+        """Why audio is lost just now, in a sentence for the operator; an empty string if none is."""
+        return self._failing and f"{self._failing} (lost so far: {self.lost_s:.0f} s)"
 
     async def close(self) -> None:
         """End all recordings, and wait at most `CLOSE_S` for the disk. May be called more than once."""
@@ -123,15 +129,15 @@ class GatewayRecorder:
         if error is not None:
             self.lose(seconds, f"cannot write {recording.path}: {getattr(error, 'strerror', None) or error}")
         elif self._failing:
-            self._failing = False
+            self._failing = ""
             logger.info("recordings are written again; lost so far: {:.0f} s", self.lost_s)
 
     def lose(self, seconds: float, why: str) -> None:
         """Count audio that is lost. It is logged once until writing works again."""
         self.lost_s += seconds
         if not self._failing:
-            self._failing = True
-            logger.error("recordings: {}. Calls go on, and their audio is lost until it works again", why)
+            self._failing = f"recordings: {why}. Calls go on, and their audio is lost until it works again"
+            logger.error("{}", self._failing)
 
     def finished(self, recording: CallRecording) -> None:
         """Note that a recording that was closed is completely on disk."""
@@ -248,8 +254,7 @@ class CallRecording:
 
 def _write(file: GrowingWav, upto: int, caller: list[Piece], bot: list[Piece], last: bool) -> None:
     try:
-        if not file.frames:
-            file.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(file.path.parent)  # before each write: somebody may have deleted it
         file.write(upto, caller, bot)
     finally:
         if last:

@@ -22,12 +22,17 @@ __all__ = [
     "CallPage",
     "CallQuality",
     "CallRecord",
+    "RecordsReplaced",
     "RecordsUnavailable",
 ]
 
 
 class RecordsUnavailable(GatewayError):
     """The database does not answer just now: ask again later."""
+
+
+class RecordsReplaced(RecordsUnavailable):
+    """The file of the database was deleted, moved or replaced, and a new one is open."""
 
 
 class BadCursor(ValueError):

@@ -23,7 +23,7 @@ from piopiy_pipeline.gateway.core.event_bus import BusEvent
 from piopiy_pipeline.gateway.core.snapshots import Phase
 from piopiy_pipeline.gateway.errors import GatewayError
 from piopiy_pipeline.gateway.records.folders import delete_recordings, recordings_folder
-from piopiy_pipeline.gateway.records.models import CallDetail, CallPage, RecordsUnavailable
+from piopiy_pipeline.gateway.records.models import CallDetail, CallPage, RecordsReplaced, RecordsUnavailable
 from piopiy_pipeline.gateway.records.write_queue import WriteQueue
 from piopiy_pipeline.offload import Lane
 
@@ -49,6 +49,10 @@ READY_S = 10.0
 """How long a query waits for a database that is being opened."""
 FRESH_S = 0.5
 """How long a query waits until what happened before it is written."""
+REMIND_S = 600.0
+"""How often the log says again that the database does not work."""
+NOTICE_S = 3600.0
+"""For how long `Records.problem` tells of a database that was lost."""
 MAX_PAGE = 200
 MAX_QUERIES = 64
 
@@ -78,7 +82,8 @@ class Records:
         self._writer: asyncio.Task[None] | None = None
         self._starting: asyncio.Future[Store] | None = None
         self._closed = False
-        self._failing = False
+        self._failing: str | None = None  # why the last attempt to write failed
+        self._loss: tuple[float, str] | None = None  # when and how records were lost
         self._failure: str | None = None  # why there will be no database
 
     # ------------------------------------------------------------------ start and end
@@ -157,7 +162,18 @@ class Records:
     @property
     def failing(self) -> bool:
         """Whether the last attempt to write failed."""
-        return self._failing
+        return self._failing is not None
+
+    @property
+    def problem(self) -> str:
+        """Why not everything is kept, in a sentence for the operator; an empty string if everything is."""
+        if self._failure is not None:
+            return f"no records are kept: {self._failure}"
+        if self._failing is not None:
+            return f"{self._failing} (waiting: {len(self._queue)}, lost: {self._queue.lost})"
+        if self._loss is not None and self._wall() - self._loss[0] < NOTICE_S:
+            return self._loss[1]
+        return ""
 
     # ------------------------------------------------------------------ queries
 
@@ -240,7 +256,7 @@ class Records:
         loop = asyncio.get_running_loop()
         renew_at = loop.time() + LEASE_RENEWAL_S
         delete_at = loop.time() if self._config.keep_days is not None else math.inf
-        pause = RETRY_S[0]
+        pause, remind_at = RETRY_S[0], 0.0
         while not self._closed or len(self._queue):
             self._wake.clear()
             try:
@@ -256,18 +272,23 @@ class Records:
                 else:
                     await self._wait_for_work(min(renew_at, delete_at) - loop.time())
                     continue
+            except RecordsReplaced as error:
+                logger.error("{}", error)
+                self._loss = self._wall(), str(error)
+                self._queue.add_calls_under_way(self._wall())
             except RecordsUnavailable as error:
                 if self._closed:
                     return
-                if not self._failing:
+                if not self._failing or loop.time() >= remind_at:
+                    remind_at = loop.time() + REMIND_S
                     logger.error("{}. Calls go on, and it is tried again until it works", error)
-                self._failing = True
+                self._failing = str(error)
                 await self._pause(pause)
                 pause = min(2 * pause, RETRY_S[1])
             else:
                 if self._failing:
                     logger.info("records of calls are written again; lost meanwhile: {}", self._queue.lost)
-                self._failing, pause = False, RETRY_S[0]
+                self._failing, pause = None, RETRY_S[0]
 
     async def _write_batch(self, store: Store) -> None:
         batch = self._queue.take()

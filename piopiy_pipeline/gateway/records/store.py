@@ -24,7 +24,9 @@ from piopiy_pipeline.call import CallKind, EndReason
 from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.core.event_bus import ConversationReported
 from piopiy_pipeline.gateway.core.snapshots import Phase
+from piopiy_pipeline.gateway.errors import GatewayError
 from piopiy_pipeline.gateway.records.database import (
+    DatabaseFile,
     EngineConnections,
     clean,
     database_address,
@@ -41,6 +43,7 @@ from piopiy_pipeline.gateway.records.models import (
     CallPage,
     CallQuality,
     CallRecord,
+    RecordsReplaced,
     RecordsUnavailable,
 )
 from piopiy_pipeline.gateway.records.record_builder import time_of_day
@@ -77,20 +80,11 @@ class Store:
         self._run_id = uuid.uuid4().hex
         self._recordings = recordings_folder(config)
         self._url: URL = database_address(config)
-        self._engine: Engine = open_engine(self._url)
-        self._writer = writing(self._engine)
-        self._connections = EngineConnections(self._engine)
-        self._insert: Callable[..., Any] = (
-            sqlite.insert if self._engine.dialect.name == "sqlite" else postgresql.insert
-        )
+        is_file = self._url.get_backend_name() == "sqlite"
+        self._file = DatabaseFile(Path(str(self._url.database))) if is_file else None
+        self._insert: Callable[..., Any] = sqlite.insert if is_file else postgresql.insert
         self._twin_logged = False
-        try:
-            with self._errors():
-                migrate(self._engine)
-                self._begin()
-        except BaseException:
-            self._engine.dispose()
-            raise
+        self._open()
 
     @property
     def place(self) -> str:
@@ -104,7 +98,13 @@ class Store:
 
         Returns:
             How many rows the database refused. They are left out, and logged.
+
+        Raises:
+            RecordsReplaced: The file of the database was deleted, moved or replaced. A new one is open, in which
+                the calls under way are missing. Nothing of the batch is written. `renew_lease` and
+                `delete_calls` raise it, too.
         """
+        self._require_file()
         with self._errors():
             try:
                 self._write(batch)
@@ -121,6 +121,7 @@ class Store:
         Returns:
             Whether another gateway may have closed this one's calls, because its lease had expired.
         """
+        self._require_file()
         with self._errors(), self._writer.begin() as connection:
             now = _now(connection)
             mine = connection.execute(
@@ -143,6 +144,7 @@ class Store:
         Returns:
             How many were deleted; 0 if there are no more.
         """
+        self._require_file()
         with self._errors(), self._writer.begin() as connection:
             old = connection.scalars(
                 select(calls.c.call_id).where(calls.c.ended_at < time_of_day(before)).limit(_DELETE_AT_ONCE)
@@ -217,6 +219,35 @@ class Store:
         return self._path(name)
 
     # ------------------------------------------------------------------ within
+
+    def _open(self) -> None:
+        self._engine: Engine = open_engine(self._url)
+        self._writer = writing(self._engine)
+        self._connections = EngineConnections(self._engine)
+        try:
+            with self._errors():
+                migrate(self._engine)
+                self._begin()
+        except BaseException:
+            self._engine.dispose()
+            raise
+        if self._file is not None:
+            self._file.remember()
+
+    def _require_file(self) -> None:
+        """Begin a new database if the file of this one is gone. Raises `RecordsReplaced` then."""
+        if self._file is None or not (happened := self._file.check()):
+            return
+        lost = f"records of calls: {self._file.path} {happened} while the gateway used it"
+        self._engine.dispose()
+        try:
+            self._file.remove_side_files()
+            self._open()
+        except (GatewayError, OSError) as error:
+            raise RecordsUnavailable(f"{lost}, and it cannot be opened anew: {error}") from error
+        raise RecordsReplaced(
+            f"{lost}: what it held is lost, and new records are kept in the file that is there now"
+        )
 
     def _begin(self) -> None:
         """Close the calls that an earlier run left open, and write the first lease of this run."""

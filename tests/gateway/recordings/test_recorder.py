@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import shutil
 from array import array
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
@@ -296,3 +297,32 @@ def test_what_cannot_be_recorded_is_told_with_the_reason(
     (line,) = said
     assert why in line
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_recording_that_is_deleted_is_told_and_goes_on_in_a_new_file(tmp_path: Path) -> None:
+    said: list[str] = []
+
+    async def test() -> None:
+        studio = Studio(tmp_path / "new" / "recordings")
+        recording = studio.begin()
+        await speak(recording, 4, caller=1)
+        shutil.rmtree(tmp_path / "new")
+        await speak(recording, 3, caller=2)
+        assert studio.recorder.problem == "", "it works again"
+        recording.close()
+        await studio.recorder.close()
+        assert 0 < studio.recorder.lost_s < 2.5
+
+    handler = logger.add(said.append, level="INFO", filter="piopiy_pipeline.gateway.recordings")
+    try:
+        run_virtual(test)
+    finally:
+        logger.remove(handler)
+    assert len([line for line in said if "was deleted or moved while it was written" in line]) == 1
+    assert len([line for line in said if "written again" in line]) == 1
+    path = tmp_path / "new" / "recordings" / NAME
+    samples, _ = soundfile.read(path, dtype="int16")
+    assert len(samples) == pytest.approx(7 * RATE, abs=RATE)
+    assert (samples[-RATE:, 0] == 2).sum() > RATE / 2
+    for folder in (path.parent, path.parent.parent, path.parent.parent.parent):
+        assert folder.stat().st_mode & 0o077 == 0

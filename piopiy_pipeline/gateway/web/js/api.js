@@ -20,7 +20,7 @@ const TOKEN_S = 3600;
 /** @typedef {{agent_id: string, instances: number, active: number, capacity: number}} AgentSummary */
 /**
  * @typedef {{version: string, console: "key"|"open", authorized: boolean, agents: AgentSummary[],
- *   ice_servers: RTCIceServer[]}} ServerInfo
+ *   ice_servers: RTCIceServer[], problems: string[]}} ServerInfo
  */
 
 /** The gateway refused a request, or could not be reached (`status` is 0). */

@@ -62,7 +62,7 @@ let attempted = false;
 async function inform() {
   try {
     const info = await api.info();
-    say(byId("notice"), "");
+    say(byId("notice"), info.problems.join(" "));
     byId("forget-key").hidden = info.console !== "key" || !info.authorized;
     if (!info.authorized) lock(api.key || attempted ? "This key was not accepted. Is it one of the gateway's api_keys?" : "");
     else {

@@ -1,0 +1,80 @@
+"""Files and folders that only this process's user may read: they hold what people say on the telephone, and keys.
+
+The gateway's records and recordings and the agent's captures are made with this. It stands on the ground
+floor because both sides keep such files.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from loguru import logger
+
+__all__ = ["make_private_folder", "restrict", "warn_if_others_can_read"]
+
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+def make_private_folder(path: Path) -> None:
+    """Create the folder and those above it that are missing, each with the mode 0700. Others stay as they are.
+
+    Raises:
+        OSError: It cannot be created.
+    """
+    if path.is_dir():
+        return
+    for folder in (*reversed(path.parents), path):
+        try:
+            folder.mkdir(mode=0o700)
+        except OSError:
+            # It is there, or it cannot be made: a folder above may be read-only, or not ours to look at.
+            if folder == path and not path.is_dir():
+                raise
+
+
+def restrict(path: Path) -> None:
+    """Take away the access of other users to a file or folder that this program has made. A change is logged.
+
+    An earlier version, a copy or a restored backup may have left it open. What belongs to another user cannot
+    be changed; then the log says what to do. A path where nothing is, is left alone. Blocks.
+    """
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if not mode & _OTHERS or os.name != "posix":
+            return
+        path.chmod(mode & ~_OTHERS)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        logger.warning(
+            "{} can be read by other users of this machine, and its mode cannot be changed ({}): "
+            "give it to the user who runs this, and chmod it to {}",
+            path,
+            error.strerror,
+            "0700" if path.is_dir() else "0600",
+        )
+        return
+    logger.warning(
+        "{} could be read by other users of this machine: its mode is {:04o} now",
+        path,
+        mode & ~_OTHERS,
+    )
+
+
+def warn_if_others_can_read(path: Path, what: str) -> None:
+    """Log a warning if every user of this machine can read a file that somebody else has made. Blocks.
+
+    Args:
+        path: The file.
+        what: What it holds, for the message.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return  # whoever reads it says so
+    if mode & stat.S_IROTH and os.name == "posix":
+        logger.warning(
+            "{} holds {}, and every user of this machine can read it: chmod o-r {}", path, what, path
+        )
