@@ -30,6 +30,7 @@ from piopiy_pipeline.gateway.api.dependencies import (
 )
 from piopiy_pipeline.gateway.api.models import AgentSummary, ServerInfo
 from piopiy_pipeline.gateway.config import GatewayConfig, IceServer
+from piopiy_pipeline.gateway.port.router import GREETING
 from piopiy_pipeline.gateway.webrtc.browser_offers import (
     BrowserAnswer,
     BrowserCalls,
@@ -45,11 +46,6 @@ OFFER_S = 15.0
 PEERS_KEPT = 10_000
 """For how many peer connections it is kept which token began them."""
 
-GREETING = (
-    f"piopiy gateway {__version__}\n"
-    f"Agents connect to /agent, callers to /call/<agent id>, both with a bearer token.\n"
-    f"Try: piopiy call --say 'Hello'\n"
-)
 NOT_KEPT = "records or recordings of calls are being lost: the log and the console say why"
 
 router = APIRouter()

@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from websockets.datastructures import Headers
 
+from piopiy_pipeline._version import __version__
 from piopiy_pipeline.gateway.access.access import Access, AccessError, Header, bearer_token, header_of
 from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from piopiy_pipeline.gateway.carriers.carrier_gateway import CarrierGateway, CarrierOpening
 
 __all__ = [
+    "GREETING",
     "AgentRoute",
     "CallerRoute",
     "CarrierRoute",
@@ -29,6 +31,12 @@ __all__ = [
     "Router",
     "WatcherRoute",
 ]
+
+GREETING = (
+    f"piopiy gateway {__version__}\n"
+    f"Agents connect to /agent, callers to /call/<agent id>, both with a bearer token.\n"
+    f"Try: piopiy call --say 'Hello'\n"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +113,8 @@ class Router:
         kind, _, rest = path.removeprefix("/").partition("/")
         name = unquote(rest)
         match kind:
+            case "" | "healthz" if not rest:  # `piopiy check` asks so, to learn whether this is a gateway
+                return RequestRefused(HTTPStatus.OK, GREETING)
             case "agent" if not rest:
                 return self._agent(headers)
             case "media" if name:
