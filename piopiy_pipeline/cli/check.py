@@ -179,21 +179,45 @@ def _voice() -> Finding:
 
 def _gateway(address: str, agent: str | None, key: str | None, *, required: bool) -> list[Finding]:
     """Whether there is a gateway, whom it lets in, and if there is none, whether its port is free."""
-    import asyncio
+    alive, answer = _health(address)
+    if alive:
+        found = [Finding("gateway", "ok", f"{address}: {answer}")]
+        return found + _credentials(address, agent, key, required=required)
+    found = [Finding("gateway", "bad" if required else "absent", f"{address}: {answer}")]
+    port = local_port(address)
+    if port is not None:
+        free = _is_free(port)
+        detail = "free" if free else "in use by something that is no gateway: choose another with --port"
+        found.append(Finding(f"port {port}", "ok" if free else "bad", detail))
+    return found
 
-    if problem := asyncio.run(_knock(f"{address}/healthz", None)):
-        if problem.startswith("200 piopiy gateway"):
-            found = [Finding("gateway", "ok", f"{address}: {problem[4:]}")]
-            return found + _credentials(address, agent, key, required=required)
-        port = local_port(address)
-        status: Literal["bad", "absent"] = "bad" if required else "absent"
-        found = [Finding("gateway", status, f"{address}: {problem}")]
-        if port is not None:
-            free = _is_free(port)
-            detail = "free" if free else "in use by something that is no gateway: choose another with --port"
-            found.append(Finding(f"port {port}", "ok" if free else "bad", detail))
-        return found
-    return [Finding("gateway", "bad" if required else "absent", f"{address}: not a gateway")]
+
+def _health(address: str) -> tuple[bool, str]:
+    """Whether a gateway answers at `address` (``ws://host:port``), and what it says, or why it does not."""
+    import urllib.request
+    from http.client import HTTPException
+    from urllib.error import HTTPError, URLError
+    from urllib.parse import urlsplit
+
+    from piopiy_pipeline.cli.target import LOOPBACK
+
+    handlers = [urllib.request.ProxyHandler({})] if urlsplit(address).hostname in LOOPBACK else []
+    opener = urllib.request.build_opener(*handlers)
+    try:
+        with opener.open(f"http{address.removeprefix('ws')}/healthz", timeout=_REACH_S) as answer:
+            text = answer.read(1000).decode("utf-8", "replace")
+    except HTTPError as error:
+        return False, f"{error.code} {error.reason}"
+    except URLError as error:
+        reason = error.reason
+        if isinstance(reason, TimeoutError):
+            return False, f"no answer within {_REACH_S:g} s"
+        return False, os.strerror(reason.errno) if isinstance(reason, OSError) and reason.errno else str(
+            reason
+        )
+    except (OSError, HTTPException) as error:
+        return False, str(error) or type(error).__name__
+    return text.startswith("piopiy gateway"), "; ".join(text.splitlines())[:200] or "not a gateway"
 
 
 def _credentials(address: str, agent: str | None, key: str | None, *, required: bool) -> list[Finding]:
