@@ -10,6 +10,7 @@ zero length, and the next part gets its time.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import NamedTuple, Self
@@ -71,6 +72,11 @@ class LatencyParts:
         """The data of a `latency` event: ``{part}_s`` and ``total_s`` to the millisecond, and still a sum."""
         parts = {f"{name}_s": round(getattr(self, name), 3) for name in PARTS}
         return {**parts, "total_s": round(sum(parts.values()), 3)}
+
+    def told(self) -> dict[str, float]:  # until the next release
+        """Deprecated: this is `event_data` under its old name."""
+        warnings.warn("LatencyParts.told is now LatencyParts.event_data", DeprecationWarning, stacklevel=2)
+        return self.event_data()
 
 
 PARTS = tuple(part.name for part in fields(LatencyParts))

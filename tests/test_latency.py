@@ -94,3 +94,9 @@ def test_a_caller_who_goes_on_before_the_answer_is_asked_anew() -> None:
     assert parts is not None
     assert parts.voice_to_voice == pytest.approx(1.0)
     assert parts.llm == 0, "the token was of the answer before"
+
+
+def test_the_old_name_of_the_events_data_still_serves_and_warns() -> None:
+    parts = LatencyParts.between(1.0, 2.0, vad_stop=1.2, token=1.7)
+    with pytest.warns(DeprecationWarning, match=r"LatencyParts\.event_data"):
+        assert parts.told() == parts.event_data()
