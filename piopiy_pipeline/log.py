@@ -21,11 +21,11 @@ _handler = 0  # loguru's own, until ours takes its place
 def log_to_stderr(*, debug: bool = False, quiet: bool = False) -> None:
     """Log to stderr in this project's format, unless the program has set up loguru itself.
 
-    The default level is INFO, and of pipecat WARNING.
+    Without an argument, messages from INFO on are logged, and those of pipecat from WARNING on.
 
     Args:
-        debug: log everything.
-        quiet: log warnings and errors only.
+        debug: Log everything.
+        quiet: Log only warnings and errors.
     """
     global _handler
     try:

@@ -27,7 +27,7 @@ _in_flight: dict[asyncio.AbstractEventLoop, int] = {}
 
 
 def in_flight(loop: asyncio.AbstractEventLoop) -> int:
-    """How many requests of this loop have not been answered yet."""
+    """Return how many requests of this loop have not been answered yet."""
     return _in_flight.get(loop, 0)
 
 
@@ -37,12 +37,12 @@ class Courier(Protocol):
     def submitted(
         self, job: Future[Any], deliver: Callable[[], None], what: str, do: Callable[[], None] | None
     ) -> None:
-        """A request was submitted.
+        """Take note of a request.
 
         Args:
-            job: is done when the result is there.
-            deliver: to be called once on the loop, when `job` is done.
-            what: names the request.
+            job: Is done when the result is there.
+            deliver: Must be called once on the loop, when `job` is done.
+            what: Names the request.
             do: None if a worker does the work. Otherwise the work is brief, and the courier calls this itself
                 before it delivers.
         """
@@ -52,7 +52,12 @@ _couriers: dict[asyncio.AbstractEventLoop, Courier] = {}
 
 
 def use_courier(loop: asyncio.AbstractEventLoop, courier: Courier | None) -> None:
-    """Have `courier` deliver the answers of this loop's requests; None gives that back to the lanes."""
+    """Set who delivers the answers of a loop's requests.
+
+    Args:
+        loop: The event loop.
+        courier: The courier for this loop. None: the lanes deliver the answers themselves.
+    """
     if courier is None:
         _couriers.pop(loop, None)
         _in_flight.pop(loop, None)
@@ -61,17 +66,17 @@ def use_courier(loop: asyncio.AbstractEventLoop, courier: Courier | None) -> Non
 
 
 class Lane:
-    """A queue in front of some workers.
+    """A queue of work in front of some worker threads or processes.
 
     Args:
-        name: of the lane, for its threads and messages.
-        threads: how many threads it has, if there is no `executor`. They start with the first request.
-        executor: any `concurrent.futures` executor, such as a process pool, to use instead of threads.
-        ordered: whether results are delivered in the order of submission. False is for the work of
+        name: The name of the lane, for its threads and messages.
+        threads: How many threads it has, if there is no `executor`. They start with the first request.
+        executor: Any `concurrent.futures` executor, such as a process pool, to use instead of threads.
+        ordered: Whether results are delivered in the order of submission. False is for the work of
             calls that must not wait for each other.
-        limit: how many requests may wait. One more raises `BlockingIOError` at once, because a queue that
+        limit: How many requests may wait. One more raises `BlockingIOError` at once, because a queue that
             only grows is an outage that nobody has noticed yet.
-        brief: the work takes about a millisecond, waits for nothing and may run in any thread. A courier
+        brief: The work takes about a millisecond, waits for nothing and may run in any thread. A courier
             may then do it, and no thread is woken.
     """
 
@@ -95,6 +100,10 @@ class Lane:
 
     def submit(self, work: Callable[..., T], *args: Any) -> asyncio.Future[T]:
         """Queue `work(*args)`.
+
+        Args:
+            work: The function to run, in a thread or process of the lane.
+            args: Its arguments.
 
         Returns:
             A future of the running loop, with the result or the exception of the work.
@@ -129,20 +138,28 @@ class Lane:
         return answer
 
     async def run(self, work: Callable[..., T], *args: Any) -> T:
-        """Queue `work(*args)` and wait for its result; its exception is raised here."""
+        """Queue `work(*args)`, wait for it, and return its result or raise its exception.
+
+        Args:
+            work: The function to run, in a thread or process of the lane.
+            args: Its arguments.
+
+        Raises:
+            BlockingIOError: `limit` requests wait already.
+        """
         return await self.submit(work, *args)
 
     def close(self, *, wait: bool = False) -> None:
-        """Take no more requests. Those that run are finished, those that wait are cancelled.
+        """Take no more requests. Those that run are finished, and those that wait are cancelled.
 
         Args:
-            wait: whether to block until those that run are finished.
+            wait: Whether to block until those that run are finished.
         """
         if self._owns_executor:
             self._executor.shutdown(wait=wait, cancel_futures=True)
 
     def _wake(self, loop: asyncio.AbstractEventLoop, request: _Request) -> None:
-        """Called in the worker's thread: have the loop deliver. A loop that is closed needs no answer."""
+        """Have the loop deliver an answer. Called in the worker's thread; a closed loop needs no answer."""
         try:
             loop.call_soon_threadsafe(self._deliver, loop, request)
         except RuntimeError:
@@ -171,7 +188,7 @@ class Lane:
 
 
 class _Request:
-    """One piece of work under way, and the future of whoever waits for it."""
+    """One piece of work in progress, and the future of whoever waits for it."""
 
     __slots__ = ("answer", "job")
 
@@ -214,7 +231,16 @@ _shared: Lane | None = None
 
 
 async def offload(work: Callable[..., T], *args: Any) -> T:
-    """Run blocking `work(*args)` in a thread of the process's shared lane and wait for its result."""
+    """Run blocking `work(*args)` in a thread of the process's shared lane, and return its result or raise its
+    exception.
+
+    Args:
+        work: The function to run. It must be safe in a thread.
+        args: Its arguments.
+
+    Raises:
+        BlockingIOError: Too many requests wait already.
+    """
     global _shared
     if _shared is None:
         _shared = Lane("offload", threads=4, ordered=False)

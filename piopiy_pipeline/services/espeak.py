@@ -22,15 +22,17 @@ from piopiy_pipeline.services.workers import WorkerFailed, WorkerLost, WorkerPoo
 __all__ = ["EspeakTTSService", "EspeakTTSSettings", "clauses", "espeak_pool"]
 
 CHUNK_S = 0.2
-"""Audio in one frame."""
+"""Seconds of audio in one frame."""
 PAUSE_S = 0.25
-"""Silence between two sentences of one turn."""
+"""Seconds of silence between two sentences of one turn."""
 CLAUSE = 160
-"""Characters from which on a sentence is spoken clause by clause, so that its beginning does not wait for its end."""
+"""A sentence of more characters is spoken clause by clause, so that its beginning does not wait for its end."""
 
 
 def espeak_pool() -> WorkerPool:
-    """The voice's process of this process: one speaks for a thousand calls."""
+    """Return the pool of the one espeak-ng process that serves all calls of this process. It is fast enough
+    for a thousand.
+    """
     return shared_pool("piopiy_pipeline.services.espeak_worker", name="espeak", size=1)
 
 
@@ -38,8 +40,10 @@ def espeak_pool() -> WorkerPool:
 class EspeakTTSSettings(TTSSettings):
     """What can be changed while a call runs.
 
-    `voice` is one of espeak-ng's ("en-us", "en-gb+f3", "de"), `rate` is in words a minute (80 to
-    450), `pitch` from 0 to 99.
+    Args:
+        voice: One of espeak-ng's voices, such as ``"en-us"``, ``"en-gb+f3"`` or ``"de"``.
+        rate: How fast it speaks, in words a minute: 80 to 450.
+        pitch: How high it speaks, from 0 to 99.
     """
 
     rate: int | NotGiven = field(default_factory=lambda: NOT_GIVEN)
@@ -47,15 +51,26 @@ class EspeakTTSSettings(TTSSettings):
 
 
 class EspeakTTSService(TTSService):
-    """espeak-ng at the pipeline's output rate, with the time of each word.
+    """Speaks with espeak-ng at the pipeline's output rate, and reports the time of each word.
 
-    Raises `ValueError` for a rate or a pitch that it does not have. A voice that does not exist, or
-    a worker that was lost, is an `ErrorFrame`; the next sentence is tried again.
+    If a voice does not exist, or the worker process is lost, it pushes an `ErrorFrame`, and tries again with
+    the next
+    sentence.
+
+    Args:
+        voice: One of espeak-ng's voices, such as ``"en-us"``, ``"en-gb+f3"`` or ``"de"``.
+        rate: How fast it speaks, in words a minute: 80 to 450.
+        pitch: How high it speaks, from 0 to 99.
+        sample_rate: The rate of its audio in Hz. None: the pipeline's output rate.
+        pool: The worker process to use. None: the one that all calls of this process share.
+
+    Raises:
+        ValueError: The rate or the pitch is out of range.
     """
 
     Settings = EspeakTTSSettings
     runs_locally = True
-    """It asks no network provider: a recording leaves it out, and a replay runs it."""
+    """It asks no network provider, so a capture leaves it out and a replay runs it."""
 
     def __init__(
         self,
@@ -80,11 +95,20 @@ class EspeakTTSService(TTSService):
         self._spoken_s: dict[str, float] = {}  # audio so far, by context: its word times go on from there
 
     def can_generate_metrics(self) -> bool:
-        """It reports the time to the first audio."""
+        """Return True: the service reports the time to its first audio."""
         return True
 
     async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
-        """Speak `text`: audio frames, and the words ahead of the audio in which they begin."""
+        """Speak a text.
+
+        Args:
+            text: What to say, a sentence as a rule.
+            context_id: The answer that the text belongs to. Its word times go on from sentence to sentence.
+
+        Yields:
+            Frames of PCM16 mono of up to 0.2 s. The words that begin in a frame are reported before the frame
+            is yielded.
+        """
         settings, rate = self._voice_settings, self.sample_rate
         await self.start_tts_usage_metrics(text)
         lease = self._voice_pool.lease()
@@ -115,12 +139,12 @@ class EspeakTTSService(TTSService):
             lease.release()
 
     async def on_audio_context_interrupted(self, context_id: str) -> None:
-        """Forget where the words of a context were."""
+        """Forget the word times of an answer that was interrupted."""
         self._spoken_s.pop(context_id, None)
         await super().on_audio_context_interrupted(context_id)
 
     async def on_audio_context_completed(self, context_id: str) -> None:
-        """Forget where the words of a context were."""
+        """Forget the word times of an answer that is complete."""
         self._spoken_s.pop(context_id, None)
         await super().on_audio_context_completed(context_id)
 
@@ -131,10 +155,12 @@ class EspeakTTSService(TTSService):
 
 
 def clauses(text: str) -> Iterator[str]:
-    """`text` in pieces that are spoken one after the other; together they are `text`, blanks aside.
+    """Cut a text into pieces that are spoken one after the other. Joined, they are the text again, except for
+    blanks.
 
-    A sentence stays whole up to `CLAUSE` characters; a longer one is cut behind punctuation, or
-    between words if it has none.
+    A sentence stays whole up to `CLAUSE` characters. A longer one is cut after punctuation, or between words
+    if
+    it has none.
     """
     piece = ""
     for part in re.findall(r"[^.!?;:,]*[.!?;:,]*\s*", text):

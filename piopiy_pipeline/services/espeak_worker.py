@@ -1,9 +1,9 @@
-"""The voice's process: a clause of text in, its audio and the times of its words out.
+"""The process of espeak-ng: it takes a clause of text, and returns its audio and the times of its words.
 
-It stands apart because espeak-ng's state is global: two threads in it at once crash the process.
-espeak-ng speaks a thousand times faster than real time, so that a request is a clause and not a
-chunk of audio: 10 ms at most, nothing to remember between requests, and who wants to stop just
-does not ask for the next one.
+It is a process of its own because espeak-ng's state is global: two threads in it at once crash the process.
+espeak-ng speaks a thousand times faster than real time, so a request is a whole clause and takes 10 ms at
+most.
+Nothing is kept between two requests, so a caller that wants to stop just does not ask for the next clause.
 
 The library: https://github.com/espeak-ng/espeak-ng/blob/master/src/include/espeak-ng/speak_lib.h
 Nothing of pipecat is imported here.
@@ -60,7 +60,11 @@ _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctype
 
 
 class EspeakVoice:
-    """espeak-ng, of which there is one in a process. Raises `RuntimeError` when it cannot start."""
+    """The espeak-ng library, of which a process can have only one.
+
+    Raises:
+        RuntimeError: It does not start.
+    """
 
     def __init__(self) -> None:
         self._lib = ctypes.CDLL(espeakng_loader.get_library_path())
@@ -76,7 +80,22 @@ class EspeakVoice:
         self._marks: list[tuple[int, int]] = []
 
     def speak(self, text: str, voice: str, words_per_minute: int, pitch: int, rate: int) -> Speech:
-        """Say `text` (at most `MAX_TEXT` characters) at `rate` Hz. Raises `ValueError` for a voice that is none."""
+        """Speak a text. Blocks while it computes.
+
+        Args:
+            text: What to say, at most `MAX_TEXT` characters.
+            voice: The name of an espeak-ng voice.
+            words_per_minute: How fast it speaks, 80 to 450.
+            pitch: How high it speaks, 0 to 99.
+            rate: The sample rate of the result in Hz.
+
+        Returns:
+            The audio as PCM16 mono, and each word with the second at which it begins.
+
+        Raises:
+            ValueError: The text is too long, or there is no such voice.
+            RuntimeError: espeak-ng failed.
+        """
         if len(text) > MAX_TEXT:
             raise ValueError(f"{len(text)} characters at once; at most {MAX_TEXT} are taken")
         if voice != self._voice:
@@ -111,10 +130,18 @@ class EspeakVoice:
 
 
 def word_times(text: str, marks: Sequence[tuple[int, float]]) -> list[tuple[str, float]]:
-    """The words of `text` as they are written, punctuation and all, with the second each begins at.
+    """Find the time of each word of a text, as it is written, with its punctuation.
 
-    `marks` are espeak-ng's: character position and seconds. It has two for "7:30" and none for a
-    dash, and never goes back in time here.
+    espeak-ng reports two marks for "7:30" and none for a dash. A word without a mark gets the time of the
+    word before
+    it, and the times never decrease.
+
+    Args:
+        text: The text that was spoken.
+        marks: espeak-ng's marks: the position of a character in the text, and its time in seconds.
+
+    Returns:
+        Each word with the second at which it begins.
     """
     words: list[tuple[str, float]] = []
     waiting = sorted(marks)
@@ -129,7 +156,7 @@ def word_times(text: str, marks: Sequence[tuple[int, float]]) -> list[tuple[str,
 
 
 def main() -> None:
-    """Serve until the parent is gone."""
+    """Answer requests until the parent process has gone."""
     serve({"speak": EspeakVoice().speak})
 
 

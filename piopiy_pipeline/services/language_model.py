@@ -1,9 +1,11 @@
-"""From the phrases that a bot's author expects to a small language model in ARPA format.
+"""Makes a small language model in ARPA format from the phrases that a bot's author expects.
 
-A trigram with Witten-Bell backoff: it prefers what the author wrote, and still takes sentences that
-nobody wrote from the same words. Common words of the language get a small share of the unigrams
-(`BACKGROUND_SHARE`), so that speech about something else comes out as other words, which a playbook
-answers with its fallback, and not as the nearest numbers and weekdays.
+The model is a trigram with Witten-Bell backoff: it prefers what the author wrote, and still accepts other
+sentences
+of the same words. Common words of the language get a small share of the unigrams (`BACKGROUND_SHARE`). So
+speech
+about something else is recognised as other words, which a playbook answers with its fallback, and not as the
+nearest numbers and weekdays.
 
 The ARPA format: https://cmusphinx.github.io/wiki/arpaformat/. Witten-Bell: Witten and Bell 1991,
 "The zero-frequency problem", method C.
@@ -19,7 +21,7 @@ from collections.abc import Iterable, Sequence
 __all__ = ["COMMON_PHRASES", "arpa", "normalise", "number_words"]
 
 BACKGROUND_SHARE = 0.15
-"""Of the unigrams' probability. From 0.1 to 0.3 made no difference to sentences that the phrases expect."""
+"""Share of the unigrams' probability that common words get. 0.1 to 0.3 made no difference to expected sentences."""
 
 _ONES = [
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine",
@@ -65,11 +67,18 @@ COMMON_PHRASES: tuple[str, ...] = (
     "um",
     "uh",
 )
-"""What callers say to any bot. They are in every model, once each."""
+"""Phrases that callers say to any bot. Each is in every model once."""
 
 
 def number_words(number: int) -> str:
-    """The words of a number from 0 to 9999, as said: `45` is "forty five"."""
+    """Return a number in words as it is said: `45` is "forty five".
+
+    Args:
+        number: A whole number from 0 to 9999.
+
+    Raises:
+        ValueError: The number is out of range.
+    """
     if not 0 <= number <= 9999:
         raise ValueError(f"{number}: only 0 to 9999 can be said")
     if number < 20:
@@ -83,7 +92,7 @@ def number_words(number: int) -> str:
 
 
 def normalise(text: str) -> str:
-    """Text as the recogniser would write it: lower case, words and apostrophes only, numbers in words."""
+    """Write a text as the recogniser would: lower case, only words and apostrophes, numbers in words."""
     text = text.lower().replace("’", "'")
     text = re.sub(r"\b(\d{1,2}):(\d\d)\b", _clock, text)
     text = re.sub(r"\d+", lambda match: f" {_number(match.group())} ", text)
@@ -104,10 +113,14 @@ def _number(digits: str) -> str:
 
 
 def arpa(sentences: Iterable[str], background: Sequence[str] = ()) -> str:
-    """The ARPA text of a trigram over `sentences` (normalised; one that comes twice counts twice).
+    """Return a trigram model of sentences, as a text in ARPA format.
 
-    `background` words share `BACKGROUND_SHARE` of the unigrams evenly. Raises `ValueError` when
-    there is no sentence.
+    Args:
+        sentences: Normalised sentences. A sentence that is given twice counts twice.
+        background: Words that share `BACKGROUND_SHARE` of the unigrams' probability evenly.
+
+    Raises:
+        ValueError: There is no sentence.
     """
     grams: tuple[Counter[tuple[str, ...]], ...] = (Counter(), Counter(), Counter())
     for sentence in sentences:

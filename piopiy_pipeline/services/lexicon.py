@@ -39,7 +39,7 @@ _LONG_VOWEL = re.compile(r"([aeiou])([bcdfgklmnprstvz])e$")
 
 
 def sound_out(word: str) -> str:
-    """The phones that the spelling of `word` suggests, separated by spaces."""
+    """Guess the phones of a word from its spelling; they are separated by spaces."""
     word = re.sub(r"[^a-z]", "", word.lower())
     phones: list[str] = []
     at = 0
@@ -58,10 +58,20 @@ def sound_out(word: str) -> str:
 
 
 def pronunciations(words: Iterable[str], dictionary: Path) -> tuple[dict[str, list[str]], list[str]]:
-    """The pronunciations of `words` in `dictionary` (CMUdict's format), and the words it lacks.
+    """Look up how words are pronounced, and guess it for words that the dictionary does not have.
 
-    What it lacks is in the result too, sounded out. The dictionary is read once, line by line:
-    a process that keeps all 135,000 words of it would carry 40 MB for a hundred that matter.
+    The dictionary is read once, line by line. If the process kept all its 135,000 words for the hundred that
+    it needs,
+    that would cost 40 MB.
+
+    Args:
+        words: The words, in lower case.
+        dictionary: A file in the format of CMUdict.
+
+    Returns:
+        The pronunciations of each word as phones separated by spaces, and a list of the words whose
+        pronunciation was
+        guessed.
     """
     wanted = set(words)
     found: dict[str, list[str]] = {}

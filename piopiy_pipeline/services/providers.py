@@ -46,7 +46,7 @@ class ProviderError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """What a row of the table builds from."""
+    """What a row of the table builds a service from."""
 
     env: Environment
     phrases: tuple[str, ...]
@@ -55,7 +55,7 @@ class _Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """A row of the table."""
+    """A row of the table: one provider of one kind of service."""
 
     kind: Kind
     name: str
@@ -182,14 +182,23 @@ PROVIDERS: tuple[Provider, ...] = (
 
 
 def names(kind: Kind) -> tuple[str, ...]:
-    """The providers of this kind, the default first."""
+    """Return the names of the providers of a kind. The first is the default."""
     return tuple(provider.name for provider in PROVIDERS if provider.kind == kind)
 
 
 def check(kind: Kind, name: str, env: Environment | None = None) -> list[str]:
-    """What keeps this provider from being built, as sentences that say what to do; empty if nothing does.
+    """Find what keeps a provider from being built. It imports nothing.
 
-    Imports nothing. Raises `ProviderError` for a name that is not in the table.
+    Args:
+        kind: ``"stt"``, ``"tts"`` or ``"llm"``.
+        name: The provider's name.
+        env: The environment variables. None: those of this process.
+
+    Returns:
+        Sentences that say what to do; empty if the provider can be built.
+
+    Raises:
+        ProviderError: The table has no such provider.
     """
     environment = os.environ if env is None else env
     provider = _find(kind, name)
@@ -238,12 +247,20 @@ def build(
     playbook: str | Path | None = None,
     env: Environment | None = None,
 ) -> Any:
-    """A pipecat service by its name.
+    """Build a pipecat service by its provider's name.
 
-    `phrases` are what callers are expected to say, for a recogniser that has a language model of
-    its own (`sphinx`); without them it takes those of the `playbook`. `env` stands for
-    `os.environ`. Raises `ProviderError` when the name is not known, or an extra or a key is missing,
-    and `PlaybookError` for a playbook with a mistake.
+    Args:
+        kind: ``"stt"``, ``"tts"`` or ``"llm"``.
+        name: The provider's name, one of `names`.
+        phrases: What callers are expected to say, for a recogniser with a language model of its own
+            (`sphinx`).
+            Without them it takes those of the `playbook`.
+        playbook: A playbook file, for `playbook` and `sphinx`.
+        env: The environment variables. None: those of this process.
+
+    Raises:
+        ProviderError: The name is not known, or an extra or a key is missing.
+        PlaybookError: The playbook has a mistake.
     """
     environment = os.environ if env is None else env
     if problems := check(kind, name, environment):
@@ -258,9 +275,14 @@ def build(
 
 
 def chosen(kind: Kind, env: Environment | None = None) -> str:
-    """The provider's name that the environment asks for: PIOPIY_STT, PIOPIY_TTS or PIOPIY_LLM, or the default.
+    """Return the name of the provider that the environment asks for, or of the default one.
 
-    An OPENAI_API_KEY or LLM_BASE_URL makes `openai` the default model.
+    PIOPIY_STT, PIOPIY_TTS and PIOPIY_LLM name it. An OPENAI_API_KEY or an LLM_BASE_URL makes `openai` the
+    default model.
+
+    Args:
+        kind: ``"stt"``, ``"tts"`` or ``"llm"``.
+        env: The environment variables. None: those of this process.
     """
     environment = os.environ if env is None else env
     if name := environment.get(f"PIOPIY_{kind.upper()}"):
@@ -273,10 +295,21 @@ def chosen(kind: Kind, env: Environment | None = None) -> str:
 def from_environment(
     *, playbook: str | Path | None = None, phrases: Iterable[str] = (), env: Environment | None = None
 ) -> tuple[STTService, LLMService[Any], TTSService]:
-    """The three services of a call: `stt, llm, tts`, as `chosen` says. Raises as `build` does.
+    """Build the three services of a call, those that `chosen` names.
 
-    A `playbook` is the bot's when no language model is chosen, and in any case tells the offline
-    recogniser what callers say; `phrases` add to or stand for it.
+    Args:
+        playbook: A playbook file. It answers if no language model is chosen, and its phrases are in any case
+            what
+            the offline recogniser expects.
+        phrases: What callers are expected to say, beside the playbook's phrases.
+        env: The environment variables. None: those of this process.
+
+    Returns:
+        The speech-to-text service, the language model and the text-to-speech service.
+
+    Raises:
+        ProviderError: A name is not known, or an extra or a key is missing.
+        PlaybookError: The playbook has a mistake.
     """
     phrases = tuple(phrases)
     if phrases and playbook:
@@ -291,9 +324,15 @@ def from_environment(
 async def prepare(
     *, playbook: str | Path | None = None, phrases: Iterable[str] = (), env: Environment | None = None
 ) -> None:
-    """Start the workers of the offline services, if they are chosen, so that the first call need not wait.
+    """Start the workers of the offline services, if they are chosen, so that the first call need not wait for
+    them.
 
-    Without it the first call is answered about a second later. Takes what `from_environment` takes.
+    Without it the first call is answered about a second later.
+
+    Args:
+        playbook: As for `from_environment`.
+        phrases: As for `from_environment`.
+        env: As for `from_environment`.
     """
     if chosen("stt", env) == "sphinx" and not check("stt", "sphinx", env):
         from piopiy_pipeline.services.sphinx import sphinx_pool
@@ -319,7 +358,7 @@ def _find(kind: Kind, name: str) -> Provider:
 
 
 def _playbook(path: Path) -> tuple[Dialogue, tuple[str, ...]]:
-    """A playbook and its callers' phrases, read again only when the file has changed."""
+    """Return a playbook and its callers' phrases. The file is read again only when it has changed."""
     try:
         state = path.stat()
     except OSError:

@@ -36,13 +36,13 @@ from piopiy_pipeline.services.workers import Lease, WorkerFailed, WorkerLost, Wo
 __all__ = ["SphinxSTTService", "sphinx_pool"]
 
 PREROLL_S = 0.6
-"""Audio from before the VAD's start that belongs to the utterance: a VAD is sure only after 0.1 to 0.3 s."""
+"""Seconds of audio before the VAD's start that belong to the utterance: a VAD is sure only after 0.1 to 0.3 s."""
 PIECE_S = 0.1
-"""Audio that goes to the worker at a time."""
+"""Seconds of audio that go to the worker at a time."""
 MAX_UTTERANCE_S = 60.0
 """A caller who does not stop is cut here, so that neither audio nor decoder grows without a limit."""
 MAX_BEHIND_S = 30.0
-"""Audio that may wait for a worker; beyond it the utterance is given up and an error says so."""
+"""Seconds of audio that may wait for a worker. If more waits, the utterance is given up with an error."""
 DRAIN_S = 3.0
 """How long the end of a call waits for the last words."""
 
@@ -50,7 +50,7 @@ _numbers = itertools.count(1)
 
 
 def sphinx_pool() -> WorkerPool:
-    """The recogniser's processes of this process, one for two processors and four at most."""
+    """Return the pool of this process's recogniser processes: one for two processors, and four at most."""
     size = max(1, min(4, (os.cpu_count() or 2) // 2))
     return shared_pool("piopiy_pipeline.services.sphinx_worker", name="sphinx", size=size)
 
@@ -66,24 +66,34 @@ class _Piece:
 
 
 class SphinxSTTService(STTService):
-    """pocketsphinx with a language model made from `phrases`.
+    """Transcribes with pocketsphinx and a language model that is made from phrases.
 
-    `phrases` are sentences as callers say them (case, digits and punctuation do not matter); one
-    given twice weighs twice. Sentences from the same words are understood too, and so is a thousand
-    common words, of which a caller who talks about something else is transcribed as.
+    The recogniser also understands other sentences of the same words, and a thousand common words. If a
+    caller talks
+    about something else, the transcript consists of those.
 
-    Needs a VAD in front of it: an utterance is what lies between `VADUserStartedSpeakingFrame` and
-    `VADUserStoppedSpeakingFrame`. Sends `InterimTranscriptionFrame` while the caller speaks and one
-    finalized `TranscriptionFrame` per utterance, whose `result` is `{"confidence": share}`: the share
-    of the speech that consists of words from the phrases. An utterance without words gives no frame:
-    pipecat's turn strategies end such a turn with their own timeout.
+    It needs a VAD in front of it: an utterance is the audio between `VADUserStartedSpeakingFrame` and
+    `VADUserStoppedSpeakingFrame`. It pushes `InterimTranscriptionFrame` while the caller speaks and one
+    finalized
+    `TranscriptionFrame` for each utterance, whose `result` is `{"confidence": share}`: the share of the
+    speech that
+    consists of words from the phrases. An utterance without words gives no frame; pipecat's turn strategies
+    end such a
+    turn with their own timeout.
 
-    PCM16 mono at 8 kHz and above; 8 kHz is what telephones send and is brought to the model's 16 kHz
-    with a filter of its own. Raises `ModuleNotFoundError` when pocketsphinx is not installed.
+    The audio is PCM16 mono at 8 kHz or more. Audio at 8 kHz, as telephones send it, is widened to the model's
+    16 kHz.
+
+    Args:
+        phrases: Sentences as callers say them. Case, digits and punctuation do not matter. A sentence that is
+            given
+            twice weighs twice.
+        sample_rate: The rate of the caller's audio in Hz. None: the pipeline's input rate.
+        pool: The worker processes to use. None: those that all calls of this process share.
     """
 
     runs_locally = True
-    """It asks no network provider: a recording leaves it out, and a replay runs it."""
+    """It asks no network provider, so a capture leaves it out and a replay runs it."""
 
     def __init__(
         self, phrases: Iterable[str] = (), *, sample_rate: int | None = None, pool: WorkerPool | None = None
@@ -111,11 +121,11 @@ class SphinxSTTService(STTService):
         self._decoding: asyncio.Task[None] | None = None
 
     def can_generate_metrics(self) -> bool:
-        """It reports the time from the end of speech to the transcript."""
+        """Return True: the service reports the time from the end of speech to the transcript."""
         return True
 
     async def start(self, frame: StartFrame) -> None:
-        """Load the language model into a worker, so that the first words are not late for it."""
+        """Load the language model into a worker, so that the first utterance need not wait for it."""
         await super().start(frame)
         self._lease = self._pool.lease()
         try:
@@ -125,7 +135,7 @@ class SphinxSTTService(STTService):
         self._decoding = self.create_task(self._decode())
 
     async def stop(self, frame: EndFrame) -> None:
-        """Let the utterance that is being decoded come out, then close."""
+        """Wait up to 3 s for the transcript of the utterance that is being decoded, then release the worker."""
         if self._decoding is not None:
             self._pieces.put_nowait(None)
             await asyncio.wait({self._decoding}, timeout=DRAIN_S)
@@ -133,17 +143,17 @@ class SphinxSTTService(STTService):
         await self._close()
 
     async def cancel(self, frame: CancelFrame) -> None:
-        """Close at once."""
+        """Release the worker at once. An utterance that is being decoded is lost."""
         await super().cancel(frame)
         await self._close()
 
     async def cleanup(self) -> None:
-        """Close, if nothing has done so."""
+        """Release the worker, if neither `stop` nor `cancel` has done so."""
         await super().cleanup()
         await self._close()
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
-        """Cut utterances where the VAD says."""
+        """Begin and end utterances as the VAD's frames say."""
         await super().process_frame(frame, direction)
         if isinstance(frame, VADUserStartedSpeakingFrame):
             if not self._hearing:
@@ -155,7 +165,11 @@ class SphinxSTTService(STTService):
             self._send(last=True)
 
     async def run_stt(self, audio: bytes) -> AsyncGenerator[Frame | None, None]:
-        """Take a piece of the caller's audio. Transcripts come by themselves, later."""
+        """Take a piece of the caller's audio. Transcripts are pushed later, by a task of its own.
+
+        Args:
+            audio: PCM16 mono at the pipeline's input rate.
+        """
         self._heard += audio
         second = self.sample_rate * 2
         if not self._hearing:
@@ -218,7 +232,7 @@ class SphinxSTTService(STTService):
             await self._interim(text)
 
     async def _take(self) -> _Piece | None:
-        """The next piece: all that waits of an utterance at once, when the worker is behind."""
+        """Return the next piece. If the worker is behind, it is all audio of the utterance that waits."""
         piece = await self._pieces.get()
         while piece is not None and not piece.last and not self._pieces.empty():
             more = self._pieces.get_nowait()
@@ -231,7 +245,7 @@ class SphinxSTTService(STTService):
         return piece
 
     async def _open(self) -> None:
-        """Make the worker know this call, if it does not: at the start, and after it was lost."""
+        """Make the call known to the worker: at the start, and again after the worker was lost."""
         assert self._lease is not None
         worker = self._lease.worker
         if self._opened_in and self._opened_in == worker.generation and worker.pid is not None:

@@ -1,9 +1,12 @@
-"""The recogniser's process: pocketsphinx decoders, and what each call has said so far.
+"""The process of the recogniser: pocketsphinx decoders, and what each call has said so far.
 
-It stands apart because pocketsphinx holds the interpreter's lock while it decodes. It serves the
-utterances of many calls: a call has a small state of its own (its rate, its channel's cepstral
-mean), and borrows a decoder for as long as an utterance lasts, so that there are as many decoders as
-callers who speak at this moment and not as many as there are calls.
+It is a process of its own because pocketsphinx holds the interpreter's lock while it decodes. It serves many
+calls.
+For each call it keeps a small state (the sample rate, and the channel's cepstral mean). A call borrows a
+decoder
+only while it has an utterance, so there are as many decoders as callers who speak at the moment, and not as
+many
+as there are calls.
 
 Nothing of pipecat is imported here.
 """
@@ -46,14 +49,23 @@ _RUDE = re.compile(r"fuck|shit|bitch|cunt|bastard|damn|goddamn|ass$|asshole|dick
 
 
 class Recogniser:
-    """All calls of this process. Every method answers one request of `SphinxSTTService`."""
+    """Serves all calls that use this process. Each method answers one request of `SphinxSTTService`."""
 
     def __init__(self) -> None:
         self._grammars: OrderedDict[tuple[str, ...], _Grammar] = OrderedDict()
         self._calls: dict[str, _CallDecoder] = {}
 
     def open(self, call: str, phrases: Sequence[str], rate: int) -> list[str]:
-        """Make room for `call`, whose audio comes at `rate` Hz; the words whose pronunciation was guessed."""
+        """Prepare for a call.
+
+        Args:
+            call: The key by which further requests name the call.
+            phrases: The sentences that its language model is made from.
+            rate: The sample rate of its audio in Hz.
+
+        Returns:
+            The words whose pronunciation was guessed.
+        """
         key = tuple(phrases)
         grammar = self._grammars.get(key)
         if grammar is None:
@@ -65,14 +77,30 @@ class Recogniser:
         return grammar.guessed
 
     def feed(self, call: str, pcm: bytes) -> str:
-        """Decode a piece of an utterance, beginning one if none is under way; the text so far."""
+        """Decode a piece of an utterance. The first piece begins the utterance.
+
+        Args:
+            call: The key of the call.
+            pcm: PCM16 mono at the call's rate.
+
+        Returns:
+            The text of the utterance so far.
+        """
         state = self._calls[call]
         if state.decoder is None:
             state.begin(pcm)
         return state.feed(pcm)
 
     def end(self, call: str, pcm: bytes) -> tuple[str, float]:
-        """Decode the last piece of an utterance: its text, and the share of it (0 to 1) that the phrases know."""
+        """Decode the last piece of an utterance.
+
+        Args:
+            call: The key of the call.
+            pcm: PCM16 mono at the call's rate.
+
+        Returns:
+            The text of the utterance, and the share of it (0 to 1) that consists of words from the phrases.
+        """
         state = self._calls[call]
         if state.decoder is None and not pcm:
             return "", 0.0
@@ -80,18 +108,18 @@ class Recogniser:
         return state.end()
 
     def abandon(self, call: str) -> None:
-        """Forget the utterance under way, if there is one."""
+        """Drop the utterance in progress, if there is one."""
         if state := self._calls.get(call):
             state.abandon()
 
     def close(self, call: str) -> None:
-        """Forget the call. One that is not known is no error: it was closed already."""
+        """Forget a call. A call that is not known, because it was closed already, is no error."""
         if state := self._calls.pop(call, None):
             state.abandon()
 
 
 class _Grammar:
-    """One set of phrases: its language model and dictionary, and the decoders that have loaded them."""
+    """A set of phrases with its language model, its dictionary, and the decoders that have loaded them."""
 
     def __init__(self, phrases: Sequence[str]) -> None:
         own = [text for phrase in phrases if (text := normalise(phrase))]
@@ -140,7 +168,7 @@ class _Grammar:
 
 @dataclass(slots=True)
 class _CallDecoder:
-    """What is one call's own."""
+    """The state of one call: its rate, its channel's mean, and the decoder that it has borrowed."""
 
     grammar: _Grammar
     rate: int
@@ -164,7 +192,7 @@ class _CallDecoder:
             pcm = self._resample.process(pcm)
         if self._widen:
             samples = np.frombuffer(pcm, np.int16)
-            # Nothing is above 4 kHz in here, so that every other sample says it all.
+            # Nothing is above 4 kHz in this audio, so every other sample is enough.
             pcm = self._widen.process(samples if self.rate == 8_000 else samples[::2]).tobytes()
         if pcm:
             self.decoder.process_raw(pcm)
@@ -181,7 +209,7 @@ class _CallDecoder:
             text = str(heard.hypstr) if heard else ""
             known = self._known_share(decoder) if text else 0.0
             if not known and len(text.split()) < 3:
-                return "", 0.0  # a cough, a door: it sounds like some short word, and not like one of ours
+                return "", 0.0  # a cough or a door, which sounds like a short word that is not in the phrases
             return text, known
         finally:
             self.decoder = None
@@ -204,9 +232,12 @@ class _CallDecoder:
 
 
 class Widen:
-    """8 kHz to 16 kHz with a faint mirror image of the speech in the band that a telephone lacks.
+    """Resamples a stream from 8 kHz to 16 kHz, and adds a faint mirror image of the speech to the band above
+    4 kHz.
 
-    A stream: samples in, twice as many out.
+    A telephone does not carry that band, but the acoustic model expects something in it. It returns two
+    samples for
+    each sample it gets.
     """
 
     def __init__(self, mirror: float = MIRROR) -> None:
@@ -231,7 +262,12 @@ class Widen:
 
 
 def narrowband(pcm: bytes, rate: int) -> bool:
-    """Whether there is speech in this PCM16, and nothing of it above 4.3 kHz: a telephone's, resampled."""
+    """Return whether speech was resampled from a telephone: whether there is some, but none above 4.3 kHz.
+
+    Args:
+        pcm: PCM16 mono.
+        rate: Its sample rate in Hz.
+    """
     samples = np.frombuffer(pcm, np.int16).astype(np.float64)
     if len(samples) < rate // 5 or np.abs(samples).max() < 500:
         return False
@@ -243,7 +279,7 @@ def narrowband(pcm: bytes, rate: int) -> bool:
 
 @cache
 def _common_words() -> tuple[str, ...]:
-    """The most common words of the language, from the large model that comes with pocketsphinx."""
+    """Return the most common words of the language, from the large model that comes with pocketsphinx."""
     large = NGramModel.readfile(str(_MODEL / "en-us.lm.bin"))
     scored = []
     with (_MODEL / "cmudict-en-us.dict").open(encoding="utf-8") as lines:
@@ -257,7 +293,7 @@ def _common_words() -> tuple[str, ...]:
 
 
 def main() -> None:
-    """Serve until the parent is gone."""
+    """Answer requests until the parent process has gone."""
     recogniser = Recogniser()
     methods = (recogniser.open, recogniser.feed, recogniser.end, recogniser.abandon, recogniser.close)
     serve({method.__name__: method for method in methods})

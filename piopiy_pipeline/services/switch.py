@@ -1,8 +1,10 @@
-"""Several services in one place of the chain, one of them active: `Action(stt=[a, b])`.
+"""Several services in one place of the chain, of which one is active: `Action(stt=[a, b])`.
 
-A stage of its own instead of pipecat's `ServiceSwitcher`, which starts every service, sends every
-frame to all of them, and remembers each frame's id for ever (137 bytes a frame). Here a service is
-set up and started when it is first needed, and what comes out of one that is not active is dropped.
+Pipecat's `ServiceSwitcher` is not used, because it starts every service, sends every frame to all of them,
+and
+remembers each frame's id for ever (137 bytes a frame). Here a service is set up and started when it is first
+needed,
+and the frames of a service that is not active are dropped.
 
 A service that reports that it can no longer do its job is replaced by the next one in order.
 """
@@ -39,15 +41,15 @@ START_S = 10.0
 
 
 class ServiceSwitch(FrameProcessor):
-    """An ordered set of services of one kind, of which one is active; the first one to begin with.
+    """An ordered set of services of one kind, of which one is active. At first it is the first one.
 
     The event `on_switched` is called with the service that has become active.
 
     Args:
-        services: in the order in which they replace each other.
+        services: The services, in the order in which they replace each other.
 
     Raises:
-        ValueError: there is no service, or one stands in the list twice.
+        ValueError: There is no service, or one is in the list twice.
     """
 
     def __init__(self, services: Sequence[FrameProcessor]) -> None:
@@ -79,15 +81,15 @@ class ServiceSwitch(FrameProcessor):
     def replace(self, service: FrameProcessor, other: FrameProcessor) -> None:
         """Put another service in the place of one, before the switch is set up.
 
-        `switch_to` accepts the replaced service as well: an author who holds it need not know.
+        `switch_to` still accepts the service that was replaced, so an author who holds it need not know.
 
         Args:
-            service: one of the set.
-            other: takes its place.
+            service: One of the set.
+            other: The service that takes its place.
 
         Raises:
             ValueError: `service` is not in the set.
-            RuntimeError: the switch is set up already.
+            RuntimeError: The switch is set up already.
         """
         if service not in self.services:
             raise ValueError(f"{service} is not in this switch")
@@ -105,14 +107,15 @@ class ServiceSwitch(FrameProcessor):
         return list(self.services)
 
     async def switch_to(self, service: FrameProcessor) -> None:
-        """Make a service the active one, and start it if it is not started. The other one is interrupted.
+        """Make a service the active one, and start it if it is not started. The service before it is
+        interrupted.
 
         Args:
-            service: one of the set.
+            service: One of the set.
 
         Raises:
-            ValueError: it is not in the set.
-            TimeoutError: it did not start within `START_S`. The other one stays active.
+            ValueError: It is not in the set.
+            TimeoutError: It did not start within `START_S`. The active service stays the same.
         """
         if await self._switch(service):
             await self._call_event_handler("on_switched", self.active)
@@ -144,12 +147,14 @@ class ServiceSwitch(FrameProcessor):
     # ------------------------------------------------------------------ the stage
 
     async def setup(self, setup: FrameProcessorSetup) -> None:  # type: ignore[override]  # as pipecat's own
+        """Set up the active service. The others are set up when they are first needed."""
         await super().setup(setup)
         self._set_up.append(self.active)
         await self.active.setup(setup)
         self._ready.add(self.active)
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        """Pass a frame to the active service. Frames that arrive during a failover wait until it is over."""
         await super().process_frame(frame, direction)
         if isinstance(frame, StartFrame):
             self._start_frame = frame
@@ -165,6 +170,7 @@ class ServiceSwitch(FrameProcessor):
         await self.active.queue_frame(frame, direction)
 
     async def cleanup(self) -> None:
+        """Clean up every service that was set up."""
         await super().cleanup()
         if self._failover is not None:
             await self.cancel_task(self._failover)
@@ -174,7 +180,13 @@ class ServiceSwitch(FrameProcessor):
             await service.cleanup()
 
     async def came_out(self, service: FrameProcessor, frame: Frame, direction: FrameDirection) -> None:
-        """A service has pushed a frame. Called by the two ends of that service (`_Port`)."""
+        """Pass on a frame that a service has pushed, if the service is the active one.
+
+        Args:
+            service: The service that pushed the frame.
+            frame: The frame.
+            direction: Where the service pushed it.
+        """
         if service is not self.active:
             return
         if isinstance(frame, StartFrame) and frame is not self._start_frame:
@@ -195,7 +207,9 @@ class ServiceSwitch(FrameProcessor):
         return self._failover is not None and not self._failover.done()
 
     async def _switch_from(self, usable: list[FrameProcessor]) -> None:
-        """Switch to the first of these that starts, each within `START_S`. Frames that come meanwhile wait."""
+        """Switch to the first of these services that starts within `START_S`. Frames that arrive meanwhile
+        wait.
+        """
         try:
             await self._take_first(usable)
         finally:
@@ -216,7 +230,7 @@ class ServiceSwitch(FrameProcessor):
 
 
 class _Port(FrameProcessor):
-    """One end of a service: what the service pushes there goes to the switch."""
+    """One end of a service: it passes what the service pushes there to the switch."""
 
     def __init__(self, switch: ServiceSwitch, service: FrameProcessor, end: FrameDirection) -> None:
         super().__init__(enable_direct_mode=True)

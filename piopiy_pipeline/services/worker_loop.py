@@ -1,4 +1,5 @@
-"""The child's side of `workers.py`: it reads a request, runs it, and answers. No pipecat and no event loop.
+"""The child's side of `workers.py`: it reads a request, runs it, and answers, without pipecat and an event
+loop.
 
 Standard output is the pipe to the parent. It is moved to another descriptor before a native library can print
 into it, so that such output goes to standard error. Tested in ``tests/services/test_workers.py``.

@@ -113,7 +113,7 @@ class Worker:
         return answer
 
     def close(self) -> None:
-        """End the process and refuse further requests. May be called more than once."""
+        """End the process and refuse further requests. It may be called more than once."""
         self._closed = True
         self._lane.close()
         process = self._process
@@ -157,13 +157,16 @@ class Lease:
         self._pool: WorkerPool | None = pool
 
     def release(self) -> None:
+        """Give the place back. It may be called more than once."""
         pool, self._pool = self._pool, None
         if pool is not None:
             pool.give_back(self.worker)
 
 
 class WorkerPool:
-    """Some workers of one module, shared by all calls of the process. A lease goes to the least used one."""
+    """Some workers of one module, shared by all calls of the process. A lease goes to the worker with the
+    fewest leases.
+    """
 
     def __init__(self, module: str, *, name: str, size: int) -> None:
         if size < 1:
@@ -172,7 +175,7 @@ class WorkerPool:
         self._leases = dict.fromkeys(range(size), 0)
 
     def lease(self) -> Lease:
-        """Take a place on the worker that has the fewest."""
+        """Take a place on the worker that has the fewest leases."""
         number = min(self._leases, key=lambda each: (self._leases[each], each))
         self._leases[number] += 1
         return Lease(self, self.workers[number])
@@ -196,7 +199,13 @@ _pools: dict[str, WorkerPool] = {}
 
 
 def shared_pool(module: str, *, name: str, size: int) -> WorkerPool:
-    """Return this process's pool of workers of a module. The first call decides on its size."""
+    """Return this process's pool of workers of a module, and make it at the first call.
+
+    Args:
+        module: The module that the workers run.
+        name: What errors and logs call it.
+        size: How many workers it has. Only the first call's size counts.
+    """
     pool = _pools.get(module)
     if pool is None:
         pool = _pools[module] = WorkerPool(module, name=name, size=size)
@@ -205,7 +214,7 @@ def shared_pool(module: str, *, name: str, size: int) -> WorkerPool:
 
 @atexit.register
 def close_pools() -> None:
-    """End all shared workers. A later `shared_pool` makes a fresh pool."""
+    """End all shared workers. A later `shared_pool` makes a new pool."""
     while _pools:
         _pools.popitem()[1].close()
 

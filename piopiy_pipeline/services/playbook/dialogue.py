@@ -1,8 +1,9 @@
-"""Decides what to do next from the conversation so far. No I/O, no clock, and no state of its own.
+"""Decides what to do next from the conversation so far. It has no I/O, no clock, and no state of its own.
 
-Everything is worked out anew from the messages each time: who was interrupted, or took a call over
-from an agent that died, needs nothing but the messages to go on. The messages are those of pipecat's
-`LLMContext`: `user`, `assistant` (with `tool_calls`), `tool` with the result as JSON.
+Each decision is computed from all messages. So a bot that was interrupted, or an agent that has taken the
+call over
+from one that died, needs only the messages to continue. They are those of pipecat's `LLMContext`: `user`,
+`assistant` (with `tool_calls`), and `tool` with the result as JSON.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ _CANCELLED = "CANCELLED"
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What to do: say `text` (nothing if empty), then call `tool` with `arguments`, if there is one."""
+    """What the bot does next: it says `text` (nothing if empty), then calls `tool` with `arguments`, if there
+    is one.
+    """
 
     text: str = ""
     tool: str | None = None
@@ -53,14 +56,18 @@ class _DialogueState:
 
 
 class Dialogue:
-    """One playbook's conversations. It can be shared: it remembers none of them."""
+    """Conducts the conversations of one playbook. It remembers none of them, so calls can share it."""
 
     def __init__(self, playbook: Playbook) -> None:
         self.playbook = playbook
         self._matcher = Matcher(playbook)
 
     def next(self, messages: Iterable[Mapping[str, Any]]) -> Action:
-        """What to do after `messages`, which are all of the conversation so far."""
+        """Return what to do after `messages`.
+
+        Args:
+            messages: All messages of the conversation so far, in the form of pipecat's `LLMContext`.
+        """
         state = _DialogueState()
         action = Action()
         for message in messages:
@@ -106,7 +113,9 @@ class Dialogue:
         return self._open(state, heard)
 
     def _answer(self, state: _DialogueState, heard: Understood) -> tuple[_DialogueState, Action]:
-        """The caller answers a question of ours, or does not."""
+        """Handle what the caller says after the bot has asked a question, whether it answers the question or
+        not.
+        """
         assert state.intent is not None
         if heard.forget and not heard.values:
             return _DialogueState(turn=state.turn), self._say(state, self.playbook.replies.forgotten)
@@ -131,7 +140,9 @@ class Dialogue:
         return state, Action(f"{fallback.text} {self._reask(state)}".strip())
 
     def _aside(self, state: _DialogueState, heard: Understood) -> tuple[_DialogueState, Action]:
-        """Another wish in the middle of this one: a question is answered, anything else takes over."""
+        """Handle another intent in the middle of one: a question is answered, and any other intent takes
+        over.
+        """
         assert heard.intent is not None
         other = self.playbook.intents[heard.intent]
         if other.tool or other.slots:
@@ -141,7 +152,9 @@ class Dialogue:
     def _afterwards(
         self, state: _DialogueState, heard: Understood, text: str
     ) -> tuple[_DialogueState, Action]:
-        """Something was done just now: a change of mind, a "no, that is all", or something new."""
+        """Handle what the caller says after something was done: a change of mind, "no, that is all", or
+        something new.
+        """
         if heard.only_polarity or heard.forget:
             return self._open(replace(state, values={}), heard)
         if heard.values and (
@@ -156,11 +169,11 @@ class Dialogue:
         return self._open(state, everything)
 
     def _is_new(self, heard: Understood) -> bool:
-        """Whether it reads as a wish in full, which begins the same thing a second time."""
+        """Return whether the caller has said a whole request, which begins the same intent a second time."""
         return heard.intents[0][1] >= 85 and len(heard.values) > 1
 
     def _open(self, state: _DialogueState, heard: Understood) -> tuple[_DialogueState, Action]:
-        """Nothing is under way."""
+        """Handle what the caller says while no intent is in progress."""
         if heard.forget:
             return _DialogueState(turn=state.turn), self._say(state, self.playbook.replies.forgotten)
         if heard.only_polarity and heard.polarity is not None:
@@ -193,7 +206,7 @@ class Dialogue:
     # ------------------------------------------------------------------ what is next
 
     def _proceed(self, state: _DialogueState, *, agreed: bool) -> tuple[_DialogueState, Action]:
-        """Ask for what is missing, then for a yes, then do it."""
+        """Ask for a missing value, then for a confirmation, and then do what the caller wants."""
         assert state.intent is not None
         intent = self.playbook.intents[state.intent]
         missing = next((slot for slot in intent.slots if slot not in state.values), None)
@@ -213,7 +226,7 @@ class Dialogue:
         )
 
     def _result(self, state: _DialogueState, content: str) -> tuple[_DialogueState, Action]:
-        """The tool has answered."""
+        """Handle the answer of a tool."""
         if state.stage not in (_DialogueStage.RUNNING, _DialogueStage.CALLING) or state.intent is None:
             return state, Action()
         if content == _UNFINISHED:
@@ -233,7 +246,9 @@ class Dialogue:
         return state, Action(self._fill(self._pick(intent.reply, state), state, result))
 
     def _late_failure(self, state: _DialogueState, content: str) -> Action | None:
-        """What to say when `content` tells of the failure of a tool that had begun well, such as a transfer."""
+        """Return what to say if `content` reports the failure of a tool that had begun well, such as a
+        transfer.
+        """
         result, failed = _result(content)
         if not (failed and isinstance(result, Mapping) and "tool" in result):
             return None
@@ -243,7 +258,7 @@ class Dialogue:
         return Action(self._fill(self._pick(texts, state), state, result))
 
     def _reask(self, state: _DialogueState) -> str:
-        """The question that is open, or nothing."""
+        """Return the question that is open, or an empty text."""
         if state.intent is None:
             return ""
         intent = self.playbook.intents[state.intent]
@@ -254,7 +269,7 @@ class Dialogue:
         return ""
 
     def _within(self, state: _DialogueState, values: Mapping[str, Value]) -> tuple[str, dict[str, Value]]:
-        """The values that their slots allow, and what to say about one that is not allowed."""
+        """Return what to say about a value that its slot does not allow, and the values that are allowed."""
         fitting: dict[str, Value] = {}
         problem = ""
         for name, value in values.items():
@@ -269,7 +284,9 @@ class Dialogue:
         return Action(self._pick(texts, state))
 
     def _pick(self, texts: Sequence[str] | None, state: _DialogueState) -> str:
-        """One of the alternatives: the same one for the same turn, whoever works it out again."""
+        """Choose one of the alternatives by the turn's number, so that it is the same one whenever it is
+        computed again.
+        """
         return texts[state.turn % len(texts)] if texts else ""
 
     def _fill(self, text: str, state: _DialogueState, result: Any) -> str:
@@ -286,7 +303,9 @@ def _confirmation(intent: Intent, again: bool) -> Sequence[str] | None:
 
 
 def _result(content: str) -> tuple[Any, bool]:
-    """A tool's result, and whether it is a failure: an "error" in it, or pipecat's sentence about an exception."""
+    """Return a tool's result, and whether it is a failure: an "error" in it, or pipecat's sentence about an
+    exception.
+    """
     try:
         result = json.loads(content)
     except json.JSONDecodeError:
@@ -297,7 +316,7 @@ def _result(content: str) -> tuple[Any, bool]:
 
 
 def _text(content: Any) -> str:
-    """The text of a message whose content is a string or a list of parts."""
+    """Return the text of a message whose content is a string or a list of parts."""
     if isinstance(content, str):
         return content
     if isinstance(content, list):

@@ -1,4 +1,4 @@
-"""Reads a playbook file; a mistake is a `PlaybookError` with file, line and what was expected."""
+"""Reads a playbook file. A mistake is a `PlaybookError` with file, line and what was expected."""
 
 from __future__ import annotations
 
@@ -22,7 +22,14 @@ MAX_VALUES = 20_000
 
 
 def load_playbook(path: str | Path) -> Playbook:
-    """The playbook in the YAML file `path`. Raises `PlaybookError`."""
+    """Read a playbook from a YAML file.
+
+    Args:
+        path: The file.
+
+    Raises:
+        PlaybookError: The file cannot be read, or has a mistake. The message names the line.
+    """
     path = Path(path)
     try:
         with path.open("rb") as file:
@@ -36,7 +43,15 @@ def load_playbook(path: str | Path) -> Playbook:
 
 
 def parse_playbook(text: str, *, name: str = "playbook") -> Playbook:
-    """The playbook in `text`; `name` stands for the file in messages. Raises `PlaybookError`."""
+    """Read a playbook from a YAML text.
+
+    Args:
+        text: The YAML text.
+        name: What error messages call the file.
+
+    Raises:
+        PlaybookError: The text has a mistake. The message names the line.
+    """
     if len(text) > MAX_BYTES:
         raise PlaybookError(f"{name}:1: larger than {MAX_BYTES >> 10} kB: no playbook is")
     try:
@@ -68,7 +83,7 @@ def parse_playbook(text: str, *, name: str = "playbook") -> Playbook:
 
 
 def _plain(node: yaml.Node, path: _Path, lines: dict[_Path, int], name: str) -> Any:
-    """The value of `node`, noting in `lines` where each part of it stands."""
+    """Return the value of a YAML node, and note in `lines` the line of each part."""
     lines.setdefault(path, node.start_mark.line + 1)
     if len(lines) > MAX_VALUES:
         raise PlaybookError(
@@ -97,7 +112,7 @@ def _plain(node: yaml.Node, path: _Path, lines: dict[_Path, int], name: str) -> 
 
 
 def _line(where: _Path, lines: dict[_Path, int]) -> int:
-    """The line of the nearest part that stands in the file."""
+    """Return the line of the nearest part that is in the file."""
     while where not in lines:
         where = where[:-1]
     return lines[where]
@@ -132,7 +147,7 @@ def _expected(error: Any) -> str:
 
 
 def _problems(playbook: Playbook) -> list[tuple[_Path, str]]:
-    """What is wrong between the parts."""
+    """Return what is wrong between the parts of a playbook: the place of each problem, and a sentence."""
     found: list[tuple[_Path, str]] = []
     slots = playbook.slots
     names = ", ".join(slots) or "none are defined"

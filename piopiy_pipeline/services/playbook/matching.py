@@ -1,7 +1,8 @@
-"""What a caller meant: which intent, which slots, yes or no. Words in, a `Understood` out; no state.
+"""Finds what a caller meant: which intent, which slots, yes or no. It turns words into an `Understood`,
+without state.
 
-Phrases are compared with rapidfuzz after slots have been replaced by the kind of their value, so
-that "a table for nine on Sunday" is as near to `a table for {people} on {day}` as it can be.
+Phrases are compared with rapidfuzz. Before that, values are replaced by their kind in both texts, so that
+"a table for nine on Sunday" matches `a table for {people} on {day}` exactly.
 """
 
 from __future__ import annotations
@@ -48,35 +49,35 @@ _FILLERS = frozenset(
 )
 _POLITE = frozenset(_list("please thanks thank you very much um uh it that is that's i"))
 _SHORT = 5
-"""Words of a sentence that is an answer: a number in it is meant, and a yes need not come first."""
+"""A sentence of up to so many words is read as an answer: a number in it counts, and a yes need not come first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Understood:
-    """What one sentence says."""
+    """What a sentence says: its intents, values, and whether it is a yes or a no."""
 
     words: str
     values: dict[str, Value] = field(default_factory=dict)
-    """By slot. Only slots that the dialogue asked about or has in reach."""
+    """Values by slot: only of the slots that the dialogue asked for or that may be filled now."""
     intents: tuple[tuple[str, float], ...] = ()
     """Every intent and its score, the best first."""
     polarity: bool | None = None
-    """True for a yes, False for a no, at the beginning or as a whole."""
+    """True for a yes, False for a no, which begins the sentence or is all of it. None: neither."""
     only_polarity: bool = False
-    """Whether that was all."""
+    """Whether the sentence says nothing but yes or no."""
     changes: bool = False
-    """Whether there is a word of correction: actually, make it, instead."""
+    """Whether a word announces a correction: actually, make it, instead."""
     forget: bool = False
-    """Never mind."""
+    """Whether the caller gives up what they wanted: "never mind"."""
 
     @property
     def intent(self) -> str | None:
-        """The best intent, if it is good enough."""
+        """The best intent, or None if none is good enough."""
         return self.intents[0][0] if self.intents and self.intents[0][1] >= THRESHOLD else None
 
 
 class Matcher:
-    """Compares sentences with one playbook."""
+    """Compares sentences with the phrases of one playbook."""
 
     def __init__(self, playbook: Playbook) -> None:
         self._slots = playbook.slots
@@ -94,7 +95,13 @@ class Matcher:
         ]
 
     def read(self, text: str, *, slots: Sequence[str], asked: str | None = None) -> Understood:
-        """What `text` says, where `slots` are in reach and `asked` is the one that was asked for."""
+        """Find what a sentence says.
+
+        Args:
+            text: The sentence, as the recogniser or the author's test wrote it.
+            slots: The names of the slots that it may fill.
+            asked: The slot that the bot has just asked for, if any.
+        """
         words = normalise(text)
         ranked = self._rank(words)
         changes = bool(_CHANGE.search(words))
@@ -129,7 +136,7 @@ class Matcher:
         return tuple(sorted(scored, key=lambda each: -each[1]))
 
     def _generic(self, phrase: str) -> str:
-        """A phrase of the file with its slots as kinds of value: `for {people}` is `for <number>`."""
+        """Replace the slots of a phrase by the kinds of their values: `for {people}` becomes `for <number>`."""
         kinds = {name: f"x{slot.type.replace('_', '')}x" for name, slot in self._slots.items()}
         marked = PLACEHOLDER.sub(lambda match: f" {kinds[match[1]]} ", phrase)
         words = normalise(marked)
@@ -187,7 +194,7 @@ class Matcher:
 
 
 def _polarity(words: str) -> tuple[bool | None, bool]:
-    """Yes, no or neither, and whether the sentence is nothing else."""
+    """Return yes, no or None for neither, and whether the sentence says nothing else."""
     parts = words.split()
     if not parts:
         return None, False
@@ -207,7 +214,7 @@ def _polarity(words: str) -> tuple[bool | None, bool]:
 
 
 def _replace(words: str, spans: Iterable[tuple[Value, str]]) -> str:
-    """`words` with the earlier of overlapping `spans` replaced by their kinds."""
+    """Replace spans of `words` by their kinds. Of two spans that overlap, the earlier one counts."""
     taken: list[tuple[int, int, str]] = []
     for value, kind in spans:
         if all(value.end <= start or end <= value.start for start, end, _ in taken):
@@ -224,12 +231,15 @@ def _essence(words: str) -> str:
 
 
 def _score(said: str, template: str) -> float:
-    """Likeness in order and as sets of words: order alone fails "Sunday are you open", sets alone "open"."""
+    """Return how like two texts are, both in order and as sets of words.
+
+    Order alone fails with "Sunday are you open", and sets of words alone fail with "open".
+    """
     return 0.5 * fuzz.ratio(said, template) + 0.5 * fuzz.token_set_ratio(said, template)
 
 
 def _without_negated(words: str, values: Iterable[Value]) -> list[Value]:
-    """Those of `values` that do not stand behind "not" or "instead of": "not Friday, Saturday"."""
+    """Leave out the values that come after "not" or "instead of": "not Friday, Saturday"."""
     return [
         value
         for value in values

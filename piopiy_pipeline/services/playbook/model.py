@@ -42,10 +42,11 @@ class _Strict(BaseModel):
 
 
 class Slot(_Strict):
-    """Something to find out: what kind of value, and how to ask for it.
+    """A value to find out: its kind, and how to ask for it.
 
-    A `number` has bounds; a `time` without morning or evening is read as `assume` says; `one_of` has
-    `values`, each with other words for it.
+    A `number` has bounds. A `time` without morning or evening is read as `assume` says. `one_of` has
+    `values`, each
+    with other words for it.
     """
 
     type: SlotType
@@ -59,7 +60,7 @@ class Slot(_Strict):
 
 
 class Intent(_Strict):
-    """Something that a caller wants: phrases, what must be known, and what is then said and done."""
+    """Something that a caller wants: its phrases, the slots that it needs, and what is then said and done."""
 
     phrases: Annotated[list[Text], Field(min_length=1)]
     slots: list[str] = Field(default_factory=list)
@@ -79,7 +80,7 @@ class Intent(_Strict):
 
 
 class PlaybookReplies(_Strict):
-    """What is said whatever the conversation is about."""
+    """What the bot says in situations that belong to no intent."""
 
     fallback: Texts = ["Sorry, I did not understand that."]
     change: Texts = ["What would you like to change?"]
@@ -90,7 +91,7 @@ class PlaybookReplies(_Strict):
 
 
 class Playbook(_Strict):
-    """A whole playbook. Make one with `load_playbook`, which checks what a single field cannot know."""
+    """A whole playbook. Make it with `load_playbook`, which also checks what a single field cannot know."""
 
     slots: dict[str, Slot] = Field(default_factory=dict)
     intents: Annotated[dict[str, Intent], Field(min_length=1)]

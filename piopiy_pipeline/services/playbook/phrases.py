@@ -1,7 +1,8 @@
-"""The sentences that a recogniser should expect of a playbook's callers: its language model.
+"""Lists the sentences that a recogniser should expect from a playbook's callers, for its language model.
 
-Each phrase is written out with values of its slots, so that every value comes up in it; a phrase
-without slots is repeated, so that it weighs as much as one with many values.
+Each phrase is written out with values of its slots, so that each value occurs in it. A phrase without slots
+is
+repeated, so that it weighs as much as one with many values.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ _ANSWERS = {
 
 
 def expected_phrases(playbook: Playbook) -> list[str]:
-    """Sentences for `SphinxSTTService(phrases=...)`, in the order of the file; some come more than once."""
+    """Return sentences for `SphinxSTTService(phrases=...)`, in the order of the file. Some occur more than
+    once.
+    """
     samples = {name: _samples(slot) for name, slot in playbook.slots.items()}
     sentences: list[str] = []
     for intent in playbook.intents.values():
@@ -38,7 +41,7 @@ def expected_phrases(playbook: Playbook) -> list[str]:
             sentences += _written_out(phrase, samples)
     for name, slot in playbook.slots.items():
         for frame in (*_ANSWERS[slot.type], *(_CHANGES if samples[name] else ())):
-            # Times many times over would drown the rest.
+            # All times of day would outweigh the rest.
             sentences += (frame.format(sample) for sample in samples[name][:_VARIANTS])
     days = [name for name, slot in playbook.slots.items() if slot.type == "day"]
     times = [name for name, slot in playbook.slots.items() if slot.type == "time"]

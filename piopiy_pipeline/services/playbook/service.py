@@ -1,7 +1,8 @@
-"""The playbook as a pipecat `LLMService`: it stands where a language model would, and is none.
+"""The playbook as a pipecat `LLMService`. It takes the place of a language model, and is not one.
 
-It streams its words and calls tools through pipecat's function calling, so that the rest of the
-chain, the tools and the conversation's context are the same with a model in its place.
+It streams its words and calls tools through pipecat's function calling. So the rest of the chain, the tools
+and the
+conversation's context stay the same if a model takes its place.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ __all__ = ["PlaybookLLMService"]
 
 
 class _PlaybookAdapter(BaseLLMAdapter[dict[str, Any]]):
-    """What `LLMService` wants to have. The default one would import the OpenAI SDK, for 0.3 s."""
+    """The adapter that `LLMService` requires. The default one would import the OpenAI SDK, which takes 0.3 s."""
 
     @property
     def id_for_llm_specific_messages(self) -> str:
@@ -53,15 +54,18 @@ class _PlaybookAdapter(BaseLLMAdapter[dict[str, Any]]):
 
 
 class PlaybookLLMService(LLMService[_PlaybookAdapter]):
-    """A playbook, no language model: `playbook` is a file's path, what `load_playbook` returned, or a `Dialogue`.
+    """Answers from a playbook, in the place of a language model.
 
-    Raises `PlaybookError` (`file:line: what was expected`) for a file with a mistake. `phrases` are
-    what its callers are expected to say, for `SphinxSTTService`.
+    Args:
+        playbook: The path of a playbook file, what `load_playbook` returned, or a `Dialogue`.
+
+    Raises:
+        PlaybookError: The file has a mistake; the message is ``file:line: what was expected``.
     """
 
     adapter_class = _PlaybookAdapter
     runs_locally = True
-    """It asks no network provider: a recording leaves it out, and a replay runs it."""
+    """It asks no network provider, so a capture leaves it out and a replay runs it."""
 
     def __init__(self, playbook: Dialogue | Playbook | str | Path) -> None:
         if isinstance(playbook, (str, Path)):
@@ -86,15 +90,15 @@ class PlaybookLLMService(LLMService[_PlaybookAdapter]):
 
     @property
     def phrases(self) -> list[str]:
-        """Sentences that callers are expected to say, for the recogniser's language model."""
+        """The sentences that callers are expected to say, for the phrases of `SphinxSTTService`."""
         return expected_phrases(self._dialogue.playbook)
 
     def can_generate_metrics(self) -> bool:
-        """It reports the time to its first word."""
+        """Return True: the service reports the time to its first word."""
         return True
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
-        """Answer a context; let everything else pass."""
+        """Answer an `LLMContextFrame`, and pass every other frame on."""
         await super().process_frame(frame, direction)
         if isinstance(frame, LLMContextFrame):
             await self._respond(frame.context)

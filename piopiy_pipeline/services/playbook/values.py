@@ -1,7 +1,8 @@
-"""Numbers, days and times of day in what somebody said, from normalised words (`language_model.normalise`).
+"""Finds numbers, days and times in normalised English words (`language_model.normalise`).
 
-English. A day stays what was said ("tomorrow", "Friday"): which date that is depends on a calendar
-that a conversation cannot replay. A time becomes `HH:MM`.
+A day stays what was said ("tomorrow", "Friday"): which date it is depends on a calendar, which a conversation
+cannot
+replay. A time becomes `HH:MM`.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ __all__ = ["DAYS", "Value", "find_days", "find_numbers", "find_times", "spoken_t
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A value that was said: for the tool, for the bot's own sentences, and where in the words it stood.
+    """A value that was said: for the tool, for the bot's own sentences, and its place in the words.
 
-    `sure` is false for a bare hour ("seven"), which is as good a number, and for a number that
-    nothing says what it counts.
+    `sure` is False if it might be something else: a bare hour ("seven") may be a number, and a number may
+    count
+    something other than what was asked for.
     """
 
     value: str | int
@@ -93,7 +95,12 @@ _NUMBER = re.compile(
 
 
 def find_times(words: str, *, assume: str = "pm") -> list[Value]:
-    """Times of day; an hour from one to eleven without morning or evening is `assume`d "am" or "pm"."""
+    """Find times of day.
+
+    Args:
+        words: Normalised words.
+        assume: ``"am"`` or ``"pm"``: how an hour from one to eleven is read that names neither.
+    """
     found = []
     for match in _TIME.finditer(words):
         part = match["part"] or ""
@@ -120,7 +127,7 @@ def find_times(words: str, *, assume: str = "pm") -> list[Value]:
 
 
 def find_days(words: str) -> list[Value]:
-    """Weekdays, "tomorrow" and its kin, and dates of the year."""
+    """Find weekdays, words such as "tomorrow", and dates of the year."""
     found = []
     for match in _DAY.finditer(words):
         if match["day"]:
@@ -138,7 +145,7 @@ def find_days(words: str) -> list[Value]:
 
 
 def find_numbers(words: str) -> list[Value]:
-    """Whole numbers from 1 to 100."""
+    """Find whole numbers from 1 to 100."""
     return [
         Value(
             number := _NUMBERS[match["number"]],
@@ -152,7 +159,7 @@ def find_numbers(words: str) -> list[Value]:
 
 
 def spoken_time(value: str) -> str:
-    """`HH:MM` as people say it: "seven", "half past seven", "nine in the morning"."""
+    """Return a time `HH:MM` as people say it: "seven", "half past seven", "nine in the morning"."""
     hour, minute = int(value[:2]), int(value[3:])
     if minute == 0 and hour in (0, 12):
         return "noon" if hour else "midnight"
