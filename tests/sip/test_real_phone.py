@@ -103,6 +103,28 @@ def test_both_hear_each_other_and_the_keys_of_both() -> None:
     asyncio.run(story())
 
 
+def test_the_keys_of_both_are_heard_beside_opus() -> None:
+    """baresip has `telephone-event/8000` only."""
+
+    async def story() -> None:
+        async with (
+            Gateway(config(sip=SIP)) as gateway,
+            agent(gateway) as one,
+            phone_of(gateway, rate=48_000, codecs="opus.so") as phone,
+        ):
+            offer, media = await answered(gateway, one, phone)
+            assert offer["caller_rate"] == 16_000
+            await phone.press("17#")
+            assert [(await media.hear("dtmf"))["digits"] for _ in range(3)] == ["1", "7", "#"]
+            await media.say(event="dtmf", digits="4*")
+            for key in "4*":
+                assert (await phone.event("CALL_DTMF_START"))["param"] == key
+                await phone.event("CALL_DTMF_END")
+            await phone.hang_up()
+
+    asyncio.run(story())
+
+
 def test_on_hold_neither_hears_the_other_and_then_both_do() -> None:
     async def story() -> None:
         async with Gateway(config(sip=SIP)) as gateway, agent(gateway) as one, phone_of(gateway) as phone:

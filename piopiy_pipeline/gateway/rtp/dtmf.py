@@ -84,7 +84,7 @@ class KeySender:
     """The keys that are to be sent, a packet every 20 ms.
 
     Args:
-        clock: the rate of the stream's timestamps in Hz.
+        clock: the rate in which durations are counted, in Hz.
     """
 
     def __init__(self, *, clock: int) -> None:

@@ -15,6 +15,7 @@ from piopiy_pipeline.audio.frame import FRAME_S, frame_bytes, frame_samples
 from piopiy_pipeline.gateway.rtp.codecs import Codec
 from piopiy_pipeline.gateway.rtp.dtmf import KEYS, KeySender
 from piopiy_pipeline.gateway.rtp.packet import build_rtp
+from piopiy_pipeline.gateway.sip.sdp.session_description import MediaFormat
 
 __all__ = ["RtpSender", "key_tone"]
 
@@ -31,12 +32,12 @@ class RtpSender:
     Args:
         codec: what the peer takes.
         payload_type: its payload type.
-        event_type: the payload type of telephone events; None: the peer takes none, and keys are sent as tones.
+        events: the format of telephone events; None: the peer takes none, and keys are sent as tones.
         rng: gives the SSRC and the first numbers; None: a random one.
     """
 
     def __init__(
-        self, *, codec: Codec, payload_type: int, event_type: int | None, rng: Random | None = None
+        self, *, codec: Codec, payload_type: int, events: MediaFormat | None, rng: Random | None = None
     ) -> None:
         rng = rng or Random()
         self.ssrc = rng.getrandbits(32)
@@ -53,22 +54,23 @@ class RtpSender:
         self._marker = True
         self._tones: deque[bytes] = deque()
         self._key_frame = 0
-        self.agree(codec=codec, payload_type=payload_type, event_type=event_type)
+        self.agree(codec=codec, payload_type=payload_type, events=events)
 
-    def agree(self, *, codec: Codec, payload_type: int, event_type: int | None) -> None:
+    def agree(self, *, codec: Codec, payload_type: int, events: MediaFormat | None) -> None:
         """Take what signalling has agreed on, for the first time or anew. Keys that still wait are dropped.
 
         Args:
             codec: what the peer takes.
             payload_type: its payload type.
-            event_type: the payload type of telephone events; None: keys are sent as tones.
+            events: the format of telephone events; None: keys are sent as tones. Their durations count on their own
+                clock, their timestamps on that of the codec: they are all one stream.
         """
         self._tones.clear()
         self.codec = codec
         self._payload_type = payload_type
-        self._event_type = event_type
+        self._event_type = events.payload_type if events else None
         self._step = frame_samples(codec.clock)
-        self._keys = KeySender(clock=codec.clock)
+        self._keys = KeySender(clock=events.rate if events else codec.clock)
 
     @property
     def timestamp(self) -> int:

@@ -76,12 +76,8 @@ class RtpSession:
         self._proven = self._given_up = False
         self._ticked_at: float | None = None
         self._receiver = RtpReceiver(rate=self.rate)
-        events = media.events_out
         self._sender = RtpSender(
-            codec=codec,
-            payload_type=media.codec.payload_type,
-            event_type=events.payload_type if events else None,
-            rng=rng,
+            codec=codec, payload_type=media.codec.payload_type, events=media.events_out, rng=rng
         )
         self._reporter = Reporter(
             ssrc=self._sender.ssrc, cname=cname, clock=codec.clock, now=now, wall_s=wall_s, rng=rng
@@ -100,12 +96,7 @@ class RtpSession:
         codec = self._sender.codec
         if media.codec != self._media.codec or media.events_out != self._media.events_out:
             codec = make_codec(media.codec.name, self.rate)
-            events = media.events_out
-            self._sender.agree(
-                codec=codec,
-                payload_type=media.codec.payload_type,
-                event_type=events.payload_type if events else None,
-            )
+            self._sender.agree(codec=codec, payload_type=media.codec.payload_type, events=media.events_out)
         self._agree(media, codec)
 
     def expect(self, host: str) -> None:
@@ -262,10 +253,10 @@ class RtpSession:
                 taken[format.payload_type] = codec
             else:
                 taken[format.payload_type] = make_codec(format.name, self.rate)
-        events = {format.payload_type for format in (media.events_in, media.events_out) if format}
+        events = {format.payload_type for format in (*media.events_in, media.events_out) if format}
         self._signalled = reachable(media.host, media.port)
         self._rtcp_source = None
-        self._receiver.agree(codecs=taken, events=frozenset(events), signalled=self._signalled)
+        self._receiver.agree(codecs=taken, events=frozenset(events - taken.keys()), signalled=self._signalled)
         self._reporter.clock = codec.clock
         self._sender.held = not media.sends
         self.held = not (media.sends and media.receives)

@@ -72,7 +72,7 @@ def test_a_call_survives_whatever_comes(
         codec=codec,
         receive=(codec,),
         events_out=EVENTS,
-        events_in=EVENTS,
+        events_in=(EVENTS,),
         sends=True,
         receives=True,
         rtcp_port=SOURCES[0][1] + 1,

@@ -35,7 +35,7 @@ class Phone:
             codec=CODECS["PCMU"],
             receive=(CODECS["PCMU"],),
             events_out=None,
-            events_in=None,
+            events_in=(),
             sends=True,
             receives=True,
             rtcp_port=port + 1,

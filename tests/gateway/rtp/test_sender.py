@@ -11,13 +11,15 @@ import pytest
 from piopiy_pipeline.gateway.rtp.codecs import make_codec
 from piopiy_pipeline.gateway.rtp.packet import RtpPacket, parse_rtp
 from piopiy_pipeline.gateway.rtp.sender import RtpSender, key_tone
+from piopiy_pipeline.gateway.sip.sdp.session_description import MediaFormat
 
 SILENCE = b"\xff" * 160
 VOICE = (np.arange(160) * 100).astype("<i2").tobytes()
 
 
-def sender(event_type: int | None = 101, codec: str = "PCMU") -> RtpSender:
-    return RtpSender(codec=make_codec(codec), payload_type=0, event_type=event_type, rng=Random(1))
+def sender(event_type: int | None = 101, codec: str = "PCMU", event_clock: int = 8000) -> RtpSender:
+    events = MediaFormat(event_type, "telephone-event", event_clock) if event_type is not None else None
+    return RtpSender(codec=make_codec(codec), payload_type=0, events=events, rng=Random(1))
 
 
 def ticks(one: RtpSender, count: int, *, start: float = 0.0, voice: bool = False) -> list[RtpPacket]:
@@ -56,7 +58,7 @@ def test_the_voice_may_begin_before_the_first_tick() -> None:
 
 
 def test_opus_counts_at_48_khz() -> None:
-    one = RtpSender(codec=make_codec("opus"), payload_type=111, event_type=None, rng=Random(1))
+    one = RtpSender(codec=make_codec("opus"), payload_type=111, events=None, rng=Random(1))
     assert steps(ticks(one, 3)) == [(1, 960)] * 2
 
 
@@ -132,3 +134,17 @@ def test_a_key_has_its_two_tones(key: str, hz: tuple[int, int], rate: int) -> No
 def test_what_is_no_key_is_refused(event_type: int | None) -> None:
     with pytest.raises(ValueError, match=r"no key|substring"):
         sender(event_type).press("x")
+
+
+def test_keys_beside_opus_have_their_own_clock_in_their_durations_alone() -> None:
+    """As Asterisk and baresip send them: the timestamps are those of one stream, at 48 kHz."""
+    one = sender(codec="opus", event_clock=8000)
+    ticks(one, 2)
+    one.press("5")
+    packets = ticks(one, 10, start=0.04)
+    assert {packet.timestamp for packet in packets} == {packets[0].timestamp}
+    assert [int.from_bytes(packet.payload[2:4]) for packet in packets] == [160 * n for n in range(1, 9)] + [
+        1280
+    ] * 2
+    after = ticks(one, 1, start=0.24)[0]
+    assert (after.timestamp - packets[0].timestamp) & 0xFFFFFFFF == 10 * 960

@@ -25,7 +25,7 @@ def media(peer: tuple[str, int] = THERE, codec: str = "PCMU", **changes: object)
         codec=CODECS[codec],
         receive=(CODECS[codec],),
         events_out=EVENTS,
-        events_in=EVENTS,
+        events_in=(EVENTS,),
         sends=True,
         receives=True,
         rtcp_port=peer[1] + 1,

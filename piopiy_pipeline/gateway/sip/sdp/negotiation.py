@@ -61,8 +61,8 @@ class AgreedMedia:
     """The codecs that may arrive, with our payload types."""
     events_out: MediaFormat | None
     """The format of telephone events (RFC 4733) that the peer takes; None: it takes none."""
-    events_in: MediaFormat | None
-    """The format of telephone events that may arrive; None: there are none."""
+    events_in: tuple[MediaFormat, ...]
+    """The formats of telephone events that may arrive."""
     sends: bool
     """Whether we may send: not while the peer has us on hold."""
     receives: bool
@@ -156,7 +156,7 @@ class Negotiation:
         if codec is None:
             raise SdpRefused(f"the answer has none of {', '.join(self._codecs)}")
         named = {format.name.lower() for format in theirs.formats}
-        receive = tuple(f for f in ours.formats if f.name != _EVENTS.name and (f.name.lower() in named))
+        receive = tuple(f for f in ours.formats if not _is_events(f) and f.name.lower() in named)
         return self._agreed(theirs, codec, receive, _events(theirs.formats, codec.rate), ours)
 
     def moved(self, *, host: str, port: int) -> None:
@@ -207,7 +207,7 @@ class Negotiation:
             codec=codec,
             receive=receive,
             events_out=events,
-            events_in=_events(ours.formats, codec.rate),
+            events_in=tuple(f for f in ours.formats if _is_events(f)),
             sends=flows and reached and wanted in ("sendrecv", "sendonly"),
             receives=flows and wanted in ("sendrecv", "recvonly"),
             ptime_ms=theirs.ptime_ms or 20,
@@ -226,9 +226,17 @@ def choose(formats: Iterable[MediaFormat], allowed: Sequence[str]) -> MediaForma
     return None
 
 
+def _is_events(format: MediaFormat) -> bool:
+    return format.name.lower() == _EVENTS.name
+
+
 def _events(formats: Iterable[MediaFormat], rate: int) -> MediaFormat | None:
-    """The telephone events that run on the clock of the audio (RFC 4733, section 2.1)."""
-    return next((f for f in formats if f.name.lower() == _EVENTS.name and f.rate == rate), None)
+    """The telephone events that run on the clock of the audio (RFC 4733, section 2.1), or else the first ones.
+
+    Many phones and servers have 8000 only, beside Opus, too: keys on that clock are better than none.
+    """
+    events = [format for format in formats if _is_events(format)]
+    return next((format for format in events if format.rate == rate), events[0] if events else None)
 
 
 def _effective(media: MediaDescription) -> Direction:

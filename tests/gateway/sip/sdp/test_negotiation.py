@@ -58,6 +58,33 @@ def test_dynamic_payload_types_are_the_offerers() -> None:
     assert agreed.events_out.payload_type == 127  # the keys run on the clock of the voice
 
 
+@pytest.mark.parametrize(
+    ("codec", "rate"), [("opus/48000/2", 8000), ("opus/48000/2", 16_000), ("PCMU/8000", 48_000)]
+)
+def test_keys_on_another_clock_than_the_voice_are_better_than_none(codec: str, rate: int) -> None:
+    """Polycom, baresip and Asterisk have `telephone-event/8000` only, also beside Opus."""
+    theirs = described(
+        "m=audio 4000 RTP/AVP 111 101",
+        f"a=rtpmap:111 {codec}",
+        f"a=rtpmap:101 telephone-event/{rate}",
+        "a=fmtp:101 0-16",
+    )
+    answer, agreed = ours().answer(theirs)
+    assert f"a=rtpmap:101 telephone-event/{rate}\r\n" in bytes(answer).decode()
+    assert agreed.events_out is not None
+    assert (agreed.events_out.payload_type, agreed.events_out.rate) == (101, rate)
+    assert [format.payload_type for format in agreed.events_in] == [101]
+    call = ours()
+    call.offer()
+    agreed = call.accept(theirs)
+    assert agreed.events_out is not None
+    assert (agreed.events_out.payload_type, agreed.events_out.rate) == (101, rate)
+    assert [format.payload_type for format in agreed.events_in] == [
+        101,
+        102,
+    ]  # with either number of our offer
+
+
 def test_what_is_not_wanted_is_refused_in_its_place() -> None:
     """6."""
     offer = described("m=video 5000 RTP/AVP 96", "m=audio 4000 RTP/AVP 0", "m=application 6000 UDP/BFCP *")
