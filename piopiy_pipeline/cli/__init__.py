@@ -1,7 +1,8 @@
-"""The command line, one verb a file. This file knows the verbs, and how they fail.
+"""The command line, with one file for each verb. This file knows the verbs, and how they fail.
 
-A user's mistake is one line on stderr and exit status 2, a command that failed one line and 1.
-Verbs import what they need when they run, so that ``--help`` is there at once.
+For a user's mistake it prints one line on stderr and exits with status 2, and for a command that failed with
+1.
+A verb imports heavy modules only when it runs, so that ``--help`` is there at once.
 """
 
 from __future__ import annotations
@@ -41,7 +42,14 @@ def _verbs() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a verb and return the exit status; `arguments` are those of the process by default."""
+    """Run a verb.
+
+    Args:
+        arguments: The command line without the name of the program. None: that of this process.
+
+    Returns:
+        The exit status.
+    """
     try:
         status = app(
             list(arguments) if arguments is not None else None, prog_name="piopiy", standalone_mode=False

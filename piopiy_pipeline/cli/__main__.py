@@ -1,4 +1,4 @@
-"""``python -m piopiy_pipeline.cli``: the same as ``piopiy``."""
+"""``python -m piopiy_pipeline.cli`` does the same as ``piopiy``."""
 
 import sys
 

@@ -1,7 +1,9 @@
-"""A bot's process under `piopiy dev`: started from its own file, replaced when that changes, and ended for sure.
+"""A bot's process under `piopiy dev`: it is started from its own file, replaced when that changes, and always
+ended.
 
-Each process leads a group of its own: Ctrl-C reaches `piopiy dev` alone, which then ends its bots in
-order, and whatever a bot has started ends with it.
+Each process leads a process group of its own. So Ctrl-C reaches only `piopiy dev`, which then ends its bots
+in order,
+and everything that a bot has started ends with it.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ _SLOW_S = 20.0
 
 
 class BotProcess:
-    """One process of a bot. Use `start`."""
+    """One process of a bot. Make it with `start`."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
@@ -36,7 +38,15 @@ class BotProcess:
 
     @classmethod
     async def start(cls, path: Path, environment: Mapping[str, str]) -> Self:
-        """Run the file in a process of its own, with its output passed through. Raises `OSError`."""
+        """Start a bot's file in a process of its own, and pass its output through.
+
+        Args:
+            path: The bot's file.
+            environment: All environment variables of the process.
+
+        Raises:
+            OSError: The process cannot be started.
+        """
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -50,24 +60,26 @@ class BotProcess:
 
     @property
     def pid(self) -> int:
+        """The process id."""
         return self._process.pid
 
     @property
     def ended(self) -> bool:
+        """Whether the process has ended."""
         return self._process.returncode is not None
 
     async def wait(self) -> int:
-        """Wait for its end; returns the exit status, negative for a signal."""
+        """Wait until the process has ended. Returns its exit status, which is negative for a signal."""
         return await self._process.wait()
 
     def drain(self) -> None:
-        """Ask it to finish its calls and take no more: SIGTERM. A second time ends its calls."""
+        """Send SIGTERM: the bot finishes its calls and takes no more. A second SIGTERM ends its calls."""
         self.leaving = True
         if not self.ended:
             self._process.terminate()
 
     async def end(self) -> None:
-        """See it ended, with all that it started: within seconds, whatever it does."""
+        """End the process and everything that it started, within seconds, whatever they do."""
         for _ in range(2):
             self.drain()
             if await self._ended_within(_END_S):
@@ -84,7 +96,7 @@ class BotProcess:
         return True
 
     def kill_group(self) -> None:
-        """Kill what is left of it and of what it started: it led its group, whose number is its own."""
+        """Kill everything that is left of the process and of what it started: its process group."""
         try:
             os.killpg(self.pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):  # nobody is left in it (macOS says it the second way)
@@ -92,9 +104,14 @@ class BotProcess:
 
 
 class BotSupervisor:
-    """Keeps one bot serving: a new one takes over when it has registered, and the old one drains.
+    """Keeps one bot serving. A new process takes over when it has registered, and the old one drains.
 
-    `registered` returns the ids of the instances that the gateway has; `say` tells the user.
+    Args:
+        path: The bot's file.
+        environment: All environment variables of its processes.
+        registered: Returns the ids of the instances that the gateway has.
+        say: Tells the user a line.
+        on_ready: Called when the first process has registered.
     """
 
     def __init__(
@@ -118,7 +135,7 @@ class BotSupervisor:
         self._closing = False
 
     async def launch(self) -> None:
-        """Start a bot from the file as it is now; one that is still starting is given up for it."""
+        """Start a process from the file as it is now. A process that is still starting is given up."""
         if self._closing:
             return
         if self._starting is not None:
@@ -133,13 +150,13 @@ class BotSupervisor:
         self._bots[bot] = asyncio.create_task(self._follow(bot), name=f"bot {bot.pid}")
 
     def drain(self) -> None:
-        """Ask all bots to end; `close` sees to it that they do."""
+        """Ask all processes to end. `close` then waits until they have."""
         self._closing = True
         for bot in self._bots:
             bot.drain()
 
     async def close(self) -> None:
-        """End every bot and wait until it has: bounded. May be called again."""
+        """End every process, within a bounded time. It may be called more than once."""
         self._closing = True
         bots = dict(self._bots)
         await asyncio.gather(*(bot.end() for bot in bots))
@@ -148,7 +165,7 @@ class BotSupervisor:
         await asyncio.gather(*bots.values(), return_exceptions=True)
 
     async def _follow(self, bot: BotProcess) -> None:
-        """One bot, from its start to its end."""
+        """Follow one process from its start to its end."""
         exited = asyncio.create_task(bot.wait())
         try:
             await self._wait_registered(bot)
@@ -171,7 +188,7 @@ class BotSupervisor:
         self._say(f"the bot ended {how}{rest}. Waiting for a change of {self._path}")
 
     async def _wait_registered(self, bot: BotProcess) -> None:
-        """Until the gateway has an instance that it did not have, or the process is gone."""
+        """Wait until the gateway has an instance that it did not have before, or the process has ended."""
         loop = asyncio.get_running_loop()
         slow_at: float | None = loop.time() + _SLOW_S
         while not (bot.ended or bot.leaving):

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from piopiy_pipeline.cli.errors import BadInput, Failed
+from piopiy_pipeline.cli.options import (
+    AgentOption,
+    CallerKeyOption,
+    RateOption,
+    SentencesOption,
+    UrlOption,
+    require_rate,
+    require_seconds,
+)
+from piopiy_pipeline.cli.signals import stop_on_signals
+from piopiy_pipeline.cli.target import Target, find_target
+from piopiy_pipeline.log import log_to_stderr
 
 if TYPE_CHECKING:
     from piopiy_pipeline.cli.call_report import CallOutcome
     from piopiy_pipeline.cli.narration import Narrator
-    from piopiy_pipeline.cli.target import Target
     from piopiy_pipeline.signaling.caller import CallStart
     from piopiy_pipeline.testing.line.callers import Caller
 
@@ -26,31 +39,19 @@ def call(
             metavar="[WAV]...", help="Turns to speak: 8 to 48 kHz, mono or stereo.", show_default=False
         ),
     ] = None,
-    say: Annotated[
-        list[str] | None,
-        typer.Option("--say", metavar="TEXT", help="A sentence to speak, after the WAVs. May be repeated."),
-    ] = None,
+    say: SentencesOption = None,
     interrupt: Annotated[
         float | None,
         typer.Option(metavar="SECONDS", help="Speak this long into the bot's speech, instead of after it."),
     ] = None,
-    rate: Annotated[
-        int, typer.Option(metavar="HZ", help="16000, or 8000: as a telephone, G.711 both ways.")
-    ] = 16000,
+    rate: RateOption = 16000,
     json_lines: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE.wav", help="Save both sides: left the caller, right the bot.")
     ] = None,
-    url: Annotated[
-        str | None,
-        typer.Option(help="The gateway. [PIOPIY_URL, else ws://127.0.0.1:7860]", show_default=False),
-    ] = None,
-    agent: Annotated[
-        str | None, typer.Option(metavar="ID", help="The agent. [AGENT_ID, or that of `piopiy dev`]")
-    ] = None,
-    key: Annotated[
-        str | None, typer.Option(help="The caller's key. [PIOPIY_CALLER_KEY, or that of `piopiy dev`]")
-    ] = None,
+    url: UrlOption = None,
+    agent: AgentOption = None,
+    key: CallerKeyOption = None,
     from_number: Annotated[
         str | None, typer.Option("--from", metavar="NUMBER", help="The caller's number.")
     ] = None,
@@ -82,23 +83,18 @@ def call(
       piopiy call turn.wav --interrupt 1.0 --rate 8000 --out call.wav --json
     """
     # Only here: `piopiy call --help` has no use for numpy, soundfile and pydantic.
-    import asyncio
-
     from piopiy_pipeline.cli.narration import ForPeople, ForPrograms
-    from piopiy_pipeline.cli.target import find_target
     from piopiy_pipeline.cli.turns import load_script
-    from piopiy_pipeline.log import log_to_stderr
     from piopiy_pipeline.signaling.caller import CallStart
     from piopiy_pipeline.testing.line.turn_taking import Habits
 
-    if rate not in (8000, 16000):
-        raise BadInput(f"--rate {rate}: it is 8000 or 16000")
-    _require_seconds("--timeout", timeout, at_least=1)
-    _require_seconds("--hangup-after", hangup_after, at_least=0.1)
+    call_rate = require_rate(rate)
+    require_seconds("--timeout", timeout, at_least=1)
+    require_seconds("--hangup-after", hangup_after, at_least=0.1)
     if interrupt is not None:
-        _require_seconds("--interrupt", interrupt, at_least=0)
+        require_seconds("--interrupt", interrupt, at_least=0)
     start = CallStart(
-        rate=8000 if rate == 8000 else 16000,
+        rate=call_rate,
         from_number=from_number,
         to_number=to_number,
         metadata=_metadata(metadata),
@@ -118,10 +114,7 @@ async def _call(
     target: Target, caller: Caller, start: CallStart, narrator: Narrator, options: dict[str, Any]
 ) -> CallOutcome:
     """Call, and hang up on Ctrl-C or SIGTERM; a second signal ends the program at once."""
-    import asyncio
-
     from piopiy_pipeline.cli.place_call import place_call
-    from piopiy_pipeline.cli.signals import stop_on_signals
 
     loop = asyncio.get_running_loop()
     began = loop.time()
@@ -136,14 +129,7 @@ async def _call(
         narrator.close()
 
 
-def _require_seconds(option: str, seconds: float, *, at_least: float) -> None:
-    if not at_least <= seconds <= 86_400:  # also false for what is no number
-        raise BadInput(f"{option} {seconds:g}: it is a number of seconds from {at_least:g} to a day")
-
-
 def _metadata(text: str | None) -> dict[str, Any] | None:
-    import json
-
     if text is None:
         return None
     try:

@@ -1,7 +1,8 @@
-"""What `piopiy call` tells of a call: reports while it goes on, the latency of each answer, and the outcome.
+"""What `piopiy call` reports of a call while it goes on, the latency of each answer, and the outcome.
 
 The latencies are what a person would notice on the line, and the distances that one measures in the saved
-recording. Values and a measurement without I/O, apart from the link that feeds them.
+recording.
+The module has values and a measurement, without I/O; the link feeds them.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class CallReport:
 
 
 class PlacedSound(NamedTuple):
-    """Audio of one side for the recording (left is the caller), its first sample at `position`."""
+    """Audio of one side for the recording (left is the caller). Its first sample is at `position`."""
 
     side: Literal["left", "right"]
     position: int
@@ -68,14 +69,16 @@ class TurnExchange:
 
     @property
     def voice_to_voice_ms(self) -> int | None:
-        """From the last sample of the caller's speech to the first of the answer; None without one."""
+        """Milliseconds from the end of the caller's speech to the beginning of the answer; None without an
+        answer.
+        """
         if self.answer_began_at is None:
             return None
         return round((self.answer_began_at - self.spoke_until) * 1000)
 
     @property
     def barge_in_ms(self) -> int | None:
-        """How long the bot spoke on after the caller had begun; None if it was silent."""
+        """Milliseconds for which the bot spoke on after the caller had begun; None if it was silent."""
         return round((self.bot_sound_until - self.spoke_at) * 1000) if self.barges_in else None
 
 
@@ -93,16 +96,22 @@ class AnswerTimes:
         self._report = report
 
     def began(self, recording: Recording, at: float, rate: int) -> None:
-        """The caller begins to say a recording `at` this time; it has `rate` samples a second."""
+        """Take note that the caller begins to say a recording.
+
+        Args:
+            recording: What they say.
+            at: When its first sample is spoken, in seconds of the link's clock.
+            rate: Its sample rate in Hz.
+        """
         self.close()
         start, end = (at + sample / rate for sample in recording.speech)
         self.exchanges.append(TurnExchange(len(self.exchanges) + 1, recording.name, start, end))
 
     def heard(self, new_stretch: float | None) -> None:
-        """Audio was heard: tell the answer from the rest of what was interrupted.
+        """Take note of audio that was heard, and tell an answer from the rest of what was interrupted.
 
         Args:
-            new_stretch: When a new stretch of sound began in it, if one did.
+            new_stretch: When a new stretch of sound began in it, in seconds, if one did.
         """
         if not self.exchanges:
             return
@@ -119,7 +128,7 @@ class AnswerTimes:
             exchange.bot_sound_until = detector.last_sound_at
 
     def close(self) -> None:
-        """Report the last turn, if that was not done."""
+        """Report the last turn, if it was not reported yet."""
         if self.exchanges and not self.exchanges[-1].reported:
             self.exchanges[-1].reported = True
             self._report(self.exchanges[-1])

@@ -1,21 +1,23 @@
-"""`piopiy check`: what is here, what is missing, and what can be reached."""
+"""`piopiy check` says what is installed, what is missing, and what can be reached."""
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
+from urllib.parse import urlsplit
 
 import typer
 
 from piopiy_pipeline.cli.errors import BadInput, Failed
-from piopiy_pipeline.cli.target import find_target, gateway_url, local_port
-
-if TYPE_CHECKING:
-    from piopiy_pipeline.cli.target import Target
+from piopiy_pipeline.cli.options import AgentOption, CallerKeyOption, UrlOption
+from piopiy_pipeline.cli.target import LOOPBACK, Target, find_target, gateway_url, local_port
 
 __all__ = ["Finding", "check", "findings"]
 
@@ -55,16 +57,9 @@ class Finding(NamedTuple):
 
 
 def check(
-    url: Annotated[
-        str | None,
-        typer.Option(help="The gateway. [PIOPIY_URL, else ws://127.0.0.1:7860]", show_default=False),
-    ] = None,
-    agent: Annotated[
-        str | None, typer.Option(metavar="ID", help="The agent. [AGENT_ID, or that of `piopiy dev`]")
-    ] = None,
-    key: Annotated[
-        str | None, typer.Option(help="The caller's key. [PIOPIY_CALLER_KEY, or that of `piopiy dev`]")
-    ] = None,
+    url: UrlOption = None,
+    agent: AgentOption = None,
+    key: CallerKeyOption = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Look at the installation, the environment, and the gateway; never shows a secret.
@@ -80,8 +75,6 @@ def check(
     required = bool(url or os.environ.get("PIOPIY_URL"))
     found = [*findings(), *_gateway(address, agent, key, required=required)]
     if json_output:
-        import json
-
         print(
             json.dumps({"ok": not _bad(found), "checks": [finding._asdict() for finding in found]}, indent=2)
         )
@@ -94,7 +87,7 @@ def check(
 
 
 def findings() -> Iterator[Finding]:
-    """What can be said of this machine and this environment alone."""
+    """Check this machine and its environment, without the network."""
     yield _python()
     yield _pipecat()
     yield _company()
@@ -126,7 +119,7 @@ def _pipecat(installed: Callable[[str], str] = version) -> Finding:
 
 
 def _company(installed: Callable[[str], str] = version) -> Finding:
-    """The distribution that the import package `piopiy` belongs to as well."""
+    """Check that the distribution `piopiy-ai`, which has an import package `piopiy` too, is not installed."""
     try:
         number = installed("piopiy-ai")
     except PackageNotFoundError:
@@ -178,7 +171,7 @@ def _voice() -> Finding:
 
 
 def _gateway(address: str, agent: str | None, key: str | None, *, required: bool) -> list[Finding]:
-    """Whether there is a gateway, whom it lets in, and if there is none, whether its port is free."""
+    """Check whether there is a gateway and whom it lets in, and if there is none, whether its port is free."""
     alive, answer = _health(address)
     if alive:
         found = [Finding("gateway", "ok", f"{address}: {answer}")]
@@ -197,9 +190,6 @@ def _health(address: str) -> tuple[bool, str]:
     import urllib.request
     from http.client import HTTPException
     from urllib.error import HTTPError, URLError
-    from urllib.parse import urlsplit
-
-    from piopiy_pipeline.cli.target import LOOPBACK
 
     handlers = [urllib.request.ProxyHandler({})] if urlsplit(address).hostname in LOOPBACK else []
     opener = urllib.request.build_opener(*handlers)
@@ -221,8 +211,6 @@ def _health(address: str) -> tuple[bool, str]:
 
 
 def _credentials(address: str, agent: str | None, key: str | None, *, required: bool) -> list[Finding]:
-    import asyncio
-
     found: list[Finding] = []
     try:
         target: Target | None = find_target(address, agent, key)
@@ -246,14 +234,12 @@ def _credentials(address: str, agent: str | None, key: str | None, *, required: 
 async def _knock(url: str, key: str | None) -> str:
     """Shake hands as a WebSocket and hang up at once, so that nobody is called.
 
-    Returns why that failed: the HTTP status and the first line of the answer, or what the network says.
+    Returns:
+        Why that failed: the HTTP status and the first line of the answer, or what the network says. Empty if
+            it did not.
     """
-    from urllib.parse import urlsplit
-
     from websockets.asyncio.client import connect
     from websockets.exceptions import InvalidStatus, WebSocketException
-
-    from piopiy_pipeline.cli.target import LOOPBACK
 
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     proxy: Literal[True] | None = None if urlsplit(url).hostname in LOOPBACK else True
@@ -274,8 +260,6 @@ async def _knock(url: str, key: str | None) -> str:
 
 
 def _is_free(port: int) -> bool:
-    import socket
-
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

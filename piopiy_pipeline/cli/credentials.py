@@ -1,8 +1,9 @@
 """The random credentials of `piopiy dev`, in a file that only its user can read.
 
-`piopiy dev` writes it when its port is open, `piopiy call` finds it by the port, and it goes when
-`piopiy dev` does. The folder is the user's data folder, or PIOPIY_CREDENTIALS: not the runtime
-folder of the session, which another terminal of the same user need not share.
+`piopiy dev` writes the file when its port is open and removes it when it ends. `piopiy call` finds it by the
+port.
+Its folder is the user's data folder, or PIOPIY_CREDENTIALS. It is not the session's runtime folder, because
+another terminal of the same user may have another one.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ _MAX_BYTES = 10_000
 
 
 class CredentialsError(Exception):
-    """The credentials cannot be kept safe, or what is there is none; the message names the place."""
+    """The credentials cannot be kept safe, or the file holds none. The message names the place."""
 
 
 @dataclass(frozen=True, slots=True)
 class DevCredentials:
-    """What a gateway on loopback and its one agent and callers know in common."""
+    """The secrets that a gateway on loopback, its one agent and its callers share."""
 
     agent_id: str
     agent_token: str = field(repr=False)
@@ -40,12 +41,16 @@ class DevCredentials:
 
     @classmethod
     def random(cls, agent_id: str) -> DevCredentials:
-        """New ones that nobody can guess: 256 bits each."""
+        """Make new credentials of 256 random bits each.
+
+        Args:
+            agent_id: The agent that they are for.
+        """
         return cls(agent_id, secrets.token_urlsafe(32), secrets.token_urlsafe(32))
 
 
 def credentials_folder() -> Path:
-    """Where the files are: PIOPIY_CREDENTIALS, else the user's data folder."""
+    """Return the folder of the files: PIOPIY_CREDENTIALS, or the user's data folder."""
     if folder := os.environ.get("PIOPIY_CREDENTIALS"):
         return Path(folder)
     from platformdirs import user_data_path  # only where it is needed: every verb imports this module
@@ -54,9 +59,17 @@ def credentials_folder() -> Path:
 
 
 def save_credentials(credentials: DevCredentials, port: int) -> Path:
-    """Write the file of the gateway at loopback `port`, in place of an older one. Returns its path.
+    """Write the file of a gateway, in place of an older one.
 
-    Raises `CredentialsError` when the folder is somebody else's, or others can write to it.
+    Args:
+        credentials: What to write.
+        port: The gateway's port on loopback.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        CredentialsError: The folder belongs to somebody else, or others can write to it.
     """
     folder = credentials_folder()
     path = _path(folder, port)
@@ -78,9 +91,16 @@ def save_credentials(credentials: DevCredentials, port: int) -> Path:
 
 
 def find_credentials(port: int) -> DevCredentials | None:
-    """The credentials of the `piopiy dev` at loopback `port`; None when there are none.
+    """Read the credentials of the `piopiy dev` at a port of this machine.
 
-    Raises `CredentialsError` for a file that can be read by others, or that is no such file.
+    Args:
+        port: The gateway's port on loopback.
+
+    Returns:
+        The credentials, or None if there are none.
+
+    Raises:
+        CredentialsError: Others can read the file, or it is not such a file.
     """
     path = _path(credentials_folder(), port)
     try:
@@ -104,7 +124,12 @@ def find_credentials(port: int) -> DevCredentials | None:
 
 
 def remove_credentials(credentials: DevCredentials, port: int) -> None:
-    """Remove the file, if it still holds these: another `piopiy dev` may have replaced it since."""
+    """Remove the file of a gateway, unless another `piopiy dev` has replaced it since.
+
+    Args:
+        credentials: What the file must hold to be removed.
+        port: The gateway's port on loopback.
+    """
     try:
         if find_credentials(port) == credentials:
             _path(credentials_folder(), port).unlink(missing_ok=True)

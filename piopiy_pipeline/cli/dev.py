@@ -1,28 +1,41 @@
-"""`piopiy dev`: the gateway and a bot in one command, without keys and without an account.
+"""`piopiy dev` runs the gateway and a bot with one command, without keys and without an account.
 
-The gateway runs in this process and the bot in one of its own, from its own file, unchanged: what
-runs here runs in production with `piopiy gateway` and `piopiy start`. Its console asks for no key,
-because nobody but this machine reaches it. What was said in a bot's calls is kept, and recorded, in a
-folder of this bot's file, so that the console shows a project's calls and not those of all.
+The gateway runs in this process, and the bot in one of its own, from its own unchanged file: it runs the same
+way in
+production with `piopiy gateway` and `piopiy start`. The console asks for no key, because only this machine
+can reach
+it. The records and recordings of a bot's calls are kept in a folder for this bot's file, so that the console
+shows
+the calls of one project and not those of all.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shutil
 import sys
+from collections.abc import Awaitable, Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from piopiy_pipeline.cli.bot_process import BotSupervisor
+from piopiy_pipeline.cli.credentials import (
+    CredentialsError,
+    DevCredentials,
+    remove_credentials,
+    save_credentials,
+)
 from piopiy_pipeline.cli.errors import BadInput, Failed
+from piopiy_pipeline.cli.options import require_bot
+from piopiy_pipeline.cli.signals import stop_on_signals
+from piopiy_pipeline.log import log_to_stderr
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Awaitable, Callable
-
     from piopiy_pipeline.gateway.server import Gateway
     from piopiy_pipeline.gateway.sip.config import SipConfig
 
@@ -72,13 +85,10 @@ def dev(
 
       piopiy dev my_bot.py --stt deepgram --tts cartesia --llm openai
     """
-    import asyncio
-
     if not 0 <= port <= 65535:
         raise BadInput(f"--port {port}: it is a number from 0 to 65535")
     path = default_bot() if bot is None else bot
-    if not path.is_file():
-        raise BadInput(f"{path}: there is no such bot; give the path of a Python file")
+    require_bot(path)
     _check_services(stt=stt, tts=tts, llm=llm)
     chosen = {"PIOPIY_STT": stt, "PIOPIY_TTS": tts, "PIOPIY_LLM": llm}
     services = {name: value for name, value in chosen.items() if value is not None}
@@ -95,7 +105,11 @@ def dev(
 
 
 def _check_services(**names: str | None) -> None:
-    """Raise `BadInput` for a name that is none, a missing extra or a missing key: now, and not in the first call."""
+    """Check the chosen services before a call needs them.
+
+    Raises:
+        BadInput: A name is not known, or an extra or a key is missing.
+    """
     from piopiy_pipeline.services.providers import Kind, ProviderError, check
 
     kinds: tuple[Kind, ...] = ("stt", "tts", "llm")
@@ -110,7 +124,12 @@ def _check_services(**names: str | None) -> None:
 
 
 def default_bot() -> Path:
-    """The front desk: in the package when it was installed from a wheel, else in the checkout."""
+    """Return the path of the front desk: in the package if it was installed from a wheel, else in the
+    checkout.
+
+    Raises:
+        BadInput: The installation has no example bot.
+    """
     package = Path(__file__).parent.parent
     for folder in (package / "examples", package.parent / "examples"):
         if (path := folder / "front_desk.py").is_file():
@@ -127,20 +146,9 @@ async def _dev(
     record: bool,
     phone: tuple[str, int] | None,
 ) -> None:
-    import asyncio
-
-    from piopiy_pipeline.cli.bot_process import BotSupervisor
-    from piopiy_pipeline.cli.credentials import (
-        CredentialsError,
-        DevCredentials,
-        remove_credentials,
-        save_credentials,
-    )
-    from piopiy_pipeline.cli.signals import stop_on_signals
     from piopiy_pipeline.gateway.config import GatewayConfig
     from piopiy_pipeline.gateway.errors import GatewayError
     from piopiy_pipeline.gateway.server import Gateway
-    from piopiy_pipeline.log import log_to_stderr
 
     log_to_stderr()
     credentials = DevCredentials.random(_agent_id(path))
@@ -202,7 +210,7 @@ async def _dev(
 
 
 def _phone_address(text: str) -> tuple[str, int]:
-    """``PORT`` or ``HOST:PORT``. Raises `BadInput`."""
+    """Parse ``PORT`` or ``HOST:PORT``. Raises `BadInput`."""
     host, _, port = text.rpartition(":")
     if not port.isdecimal() or not 0 <= int(port) <= 65535:
         raise BadInput(f"--phone {text}: it is a port, or HOST:PORT with an address of this machine")
@@ -210,8 +218,13 @@ def _phone_address(text: str) -> tuple[str, int]:
 
 
 def _telephones(address: tuple[str, int], agent_id: str) -> SipConfig:
-    """Whoever reaches the address may call the bot, whatever they dial. It may call phones of this machine
-    by their address, and nobody where others could have it do that."""
+    """Return SIP settings with which everyone who reaches the address may call the bot, whatever number they
+    dial.
+
+    The bot may call phones by their address, but only if the address is on loopback, where nobody else can
+    make it do
+    that.
+    """
     from piopiy_pipeline.gateway.sip.config import SipConfig
 
     host, port = address
@@ -220,7 +233,7 @@ def _telephones(address: tuple[str, int], agent_id: str) -> SipConfig:
 
 
 async def _load(gateway: Gateway) -> None:
-    """Say what of the gateway is missing, if something is: calls over a WebSocket go on without."""
+    """Tell the user if a part of the gateway is missing. Calls over a WebSocket work without it."""
     from piopiy_pipeline.gateway.errors import GatewayError
 
     try:
@@ -230,9 +243,7 @@ async def _load(gateway: Gateway) -> None:
 
 
 def _data_folder(path: Path) -> Path:
-    """Where the records of this bot's calls are: in this user's data, by the bot's file."""
-    from hashlib import sha256
-
+    """Return the folder of this bot's records, in this user's data and named after the bot's file."""
     from platformdirs import user_data_path
 
     return (
@@ -241,7 +252,7 @@ def _data_folder(path: Path) -> Path:
 
 
 async def _reload_on_change(path: Path, launch: Callable[[], Awaitable[None]], stop: asyncio.Event) -> None:
-    """Until `stop`: after each change of the bot's file, or of one beside it, start a bot from it."""
+    """Start a new process whenever the bot's file, or a file beside it, has changed, until `stop` is set."""
     from watchfiles import Change, awatch
 
     def concerns_the_bot(_: Change, changed: str) -> bool:
@@ -264,7 +275,7 @@ def _environment(agent_id: str, agent_token: str, url: str, services: dict[str, 
 
 
 def _agent_id(path: Path) -> str:
-    """The name of the bot's file, as an agent's id that needs no quoting anywhere."""
+    """Make an agent's id of the name of the bot's file, one that needs no quoting anywhere."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", path.stem)[:64] or "bot"
 
 
@@ -280,7 +291,7 @@ def _ready(path: Path, gateway: Gateway, is_default: bool) -> str:
 
 
 def _command() -> str:
-    """How this `piopiy` is called from the folder that one is in."""
+    """Return how this `piopiy` is called from the current folder."""
     own = Path(sys.executable).parent / "piopiy"
     on_path = shutil.which("piopiy")
     if on_path is not None and Path(on_path) == own:

@@ -1,4 +1,4 @@
-"""How a verb says that something is wrong: one line on stderr and an exit status, never a traceback."""
+"""The errors of verbs: each becomes one line on stderr and an exit status, never a traceback."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ __all__ = ["BadInput", "CliError", "Failed"]
 
 
 class CliError(Exception):
-    """Something to tell the user in one line. The command exits with `exit_code`."""
+    """Tells the user in one line what is wrong. The command exits with `exit_code`."""
 
     exit_code = 1
 
 
 class BadInput(CliError):
-    """What the user typed cannot be used; nothing was tried."""
+    """What the user typed cannot be used, and nothing was tried."""
 
     exit_code = 2
 
 
 class Failed(CliError):
-    """It was tried, and it failed."""
+    """The command tried what it was asked, and failed."""

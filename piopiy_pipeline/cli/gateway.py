@@ -1,13 +1,18 @@
-"""`piopiy gateway`: the gateway alone, for agents that run elsewhere."""
+"""`piopiy gateway` runs the gateway alone, for agents that run elsewhere."""
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from piopiy_pipeline.cli.errors import BadInput, Failed
+from piopiy_pipeline.cli.loop import run
+from piopiy_pipeline.cli.signals import stop_on_signals
+from piopiy_pipeline.log import log_to_stderr
+from piopiy_pipeline.private_files import warn_if_others_can_read
 
 if TYPE_CHECKING:
     from piopiy_pipeline.gateway.config import GatewayConfig
@@ -62,7 +67,6 @@ def gateway(
 
       PIOPIY_GATEWAY_AGENTS='{"front_desk": "..."}' PIOPIY_GATEWAY_CALLER_KEYS='["..."]' piopiy gateway
     """
-    from piopiy_pipeline.cli.loop import run
     from piopiy_pipeline.gateway.config import GatewayConfig
     from piopiy_pipeline.gateway.errors import GatewayError
 
@@ -83,13 +87,8 @@ def gateway(
 
 
 async def _serve(settings: GatewayConfig, file: Path | None) -> None:
-    import asyncio
-
-    from piopiy_pipeline.cli.signals import stop_on_signals
     from piopiy_pipeline.gateway.errors import GatewayError
     from piopiy_pipeline.gateway.server import Gateway
-    from piopiy_pipeline.log import log_to_stderr
-    from piopiy_pipeline.private_files import warn_if_others_can_read
 
     log_to_stderr()
     for path, what in ((file, "the gateway's tokens and keys"), (settings.tls_key, "the private key of TLS")):

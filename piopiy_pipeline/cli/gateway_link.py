@@ -1,10 +1,13 @@
 """The caller's end of a call over a gateway: what `piopiy call` sends and hears, without I/O.
 
-A `testing.line.callers.CallerEnd`, so that the callers of the test harness call here too. The shell beside
-it (`place_call`) carries it over a WebSocket: it passes events and audio in, calls `tick` when `next_due` says
-so, and sends what `take_messages` returns.
+It is a `testing.line.callers.CallerEnd`, so the callers of the test harness can use it, too. The shell beside
+it
+(`place_call`) carries it over a WebSocket: it passes events and audio in, calls `tick` at the time
+`next_due`, and
+sends what `take_messages` returns.
 
-The clock of this end counts samples: a frame is sent when its last sample is due, as a telephone sends it, and
+The clock of this end counts samples: a frame is sent when its last sample is due, as a telephone sends it,
+and
 sample p was spoken at ``answered + p / rate``.
 """
 
@@ -54,7 +57,7 @@ class _State(Enum):
 
 
 class GatewayLink:
-    """One call from the caller's side. Make it inside a running loop; its clock is the loop's, in seconds.
+    """One call from the caller's side. Make it inside a running loop, whose clock it uses, in seconds.
 
     Args:
         start: The message that opens the call. Its rate is that of both directions.
@@ -101,12 +104,12 @@ class GatewayLink:
 
     @property
     def over(self) -> bool:
-        """Whether the call has ended; then `outcome` is there."""
+        """Whether the call has ended. If it has, `outcome` is set."""
         return self._state is _State.OVER
 
     @property
     def next_due(self) -> float:
-        """When `tick` is to be called next."""
+        """The time at which `tick` must be called next, on the loop's clock."""
         match self._state:
             case _State.OVER:
                 return inf
@@ -119,7 +122,7 @@ class GatewayLink:
 
     @property
     def position(self) -> int:
-        """How many samples have been sent: how far the recording has come."""
+        """How many samples have been sent, which is how far the recording has come."""
         return self._sent
 
     def progress(self) -> tuple[str, float, float] | None:
@@ -145,7 +148,7 @@ class GatewayLink:
         return reports
 
     def take_sounds(self) -> list[PlacedSound]:
-        """Return the audio of both sides since the last time. To be called at least every second."""
+        """Return the audio of both sides since the last time. Call it at least every second."""
         sounds, self._sounds = self._sounds, []
         return sounds
 
@@ -153,11 +156,13 @@ class GatewayLink:
 
     @property
     def speaks_until(self) -> float:
-        """When the speech that is being said ends, or has ended; infinite while it has not begun."""
+        """When the speech in progress ends, or the last one has ended; infinity while it has not begun."""
         return inf if len(self._utterances) > (self._began is not None) else self._spoke_until
 
     def speak(self, recording: Recording) -> asyncio.Future[None]:
-        """Say this from the next frame on, or after what is being said. The future is done when it was said."""
+        """Say a recording from the next frame on, or after the one in progress. The future is done when it
+        was said.
+        """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self._state is _State.TALKING:
             self._utterances.append((recording, done))
@@ -166,19 +171,19 @@ class GatewayLink:
         return done
 
     def press(self, key: str) -> None:
-        """Press one key."""
+        """Send one DTMF key to the bot."""
         self._messages.append(dump(Dtmf(digits=key)))
 
     def message(self, data: dict[str, object]) -> None:
-        """Send a message of the client's application."""
+        """Send a message of the client's application to the bot."""
         self._messages.append(dump(DataMessage(data=data)))
 
     def mute(self, seconds: float) -> None:
-        """Send no audio for so long."""
+        """Send no audio for so many seconds."""
         self._muted_until = max(self._muted_until, self.now() + seconds)
 
     def hang_up(self) -> None:
-        """Hang up. The gateway confirms it, or the call is over after 3 s without it."""
+        """Hang up. If the gateway does not confirm it within 3 s, the call is over all the same."""
         if self._state in (_State.DIALLING, _State.TALKING):
             self._state = _State.LEAVING
             self._leave_by = self.now() + _LEAVE_S
@@ -188,7 +193,7 @@ class GatewayLink:
     # ------------------------------------------------------------------ the gateway says something
 
     def on_message(self, event: LegEvent) -> None:
-        """A message of the gateway has arrived."""
+        """Handle a message of the gateway."""
         match event:
             case _ if self._state is _State.OVER:
                 return
@@ -209,7 +214,7 @@ class GatewayLink:
                 return
 
     def on_audio(self, data: bytes) -> None:
-        """Audio of the bot has arrived, to be heard from now on: PCM16 little-endian mono."""
+        """Take audio of the bot, which is heard from now on: PCM16 little-endian mono at the call's rate."""
         if self._state not in (_State.TALKING, _State.LEAVING):
             return
         now = self.now()
@@ -222,7 +227,11 @@ class GatewayLink:
         self._times.heard(self.detector.hear(pcm, now))
 
     def on_lost(self, detail: str) -> None:
-        """The connection is gone, for the reason `detail`, if it is known."""
+        """Take note that the connection is lost.
+
+        Args:
+            detail: The reason, or an empty text if it is not known.
+        """
         if self._state is _State.LEAVING:
             self._end(EndReason.CALLER_HANGUP, "")
         elif self._state is not _State.OVER:
@@ -249,7 +258,7 @@ class GatewayLink:
     # ------------------------------------------------------------------ time passes
 
     def tick(self) -> None:
-        """Send the frames that are due, or give up."""
+        """Send the frames that are due, or give up a call that takes too long."""
         now = self.now()
         if self._state is _State.LEAVING:
             if now >= self._leave_by:
@@ -269,7 +278,7 @@ class GatewayLink:
                 self.on_tick(due)
 
     def _time_of(self, position: int) -> float:
-        """When the caller speaks the sample at `position`."""
+        """Return when the caller speaks the sample at `position`."""
         return self._zero + position / self.caller_rate
 
     def _send_frame(self, due: float) -> None:

@@ -1,4 +1,4 @@
-"""The event loop of what runs in production: uvloop where it is installed, else asyncio's own."""
+"""The event loop of the verbs that run in production: uvloop if it is installed, else asyncio's own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["prefer_uvloop", "run"]
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
-    """`asyncio.run`, on uvloop if there is one."""
+    """Do as `asyncio.run` does, on uvloop if it is installed."""
     try:
         import uvloop
     except ImportError:
@@ -20,7 +20,9 @@ def run(main: Coroutine[Any, Any, None]) -> None:
 
 
 def prefer_uvloop() -> None:
-    """Have every `asyncio.run` of this process use uvloop: for a bot's file, which calls it itself."""
+    """Make every `asyncio.run` of this process use uvloop, if it is installed. A bot's file calls
+    `asyncio.run` itself.
+    """
     try:
         import uvloop
     except ImportError:

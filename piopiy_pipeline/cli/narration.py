@@ -1,4 +1,6 @@
-"""What `piopiy call` prints while it calls: for people, or one JSON object a line for programs."""
+"""What `piopiy call` prints while it calls: a conversation for people, or one JSON object a line for
+programs.
+"""
 
 from __future__ import annotations
 
@@ -35,18 +37,25 @@ _WHY = {
 
 
 class Narrator(Protocol):
-    """Somebody who tells what happens in a call."""
+    """Prints what happens in a call."""
 
-    def begin(self, target: Target) -> None: ...
-    def tell(self, link: GatewayLink) -> None: ...
-    def no_call(self, why: str, at: float) -> None: ...
-    def close(self) -> None: ...
+    def begin(self, target: Target) -> None:
+        """Print that the call to `target` begins."""
+
+    def tell(self, link: GatewayLink) -> None:
+        """Print what the link has to report since the last time."""
+
+    def no_call(self, why: str, at: float) -> None:
+        """Print why there was no call; `at` is in seconds since the beginning."""
+
+    def close(self) -> None:
+        """Finish the output."""
 
 
 class ForPrograms:
-    """One JSON object a line on stdout, flushed at once; errors of the conversation go to stderr.
+    """Prints one JSON object a line on stdout, flushed at once. Errors of the conversation go to stderr.
 
-    Every command that got as far as dialling prints `ended` once, and last.
+    Every command that came as far as dialling prints `ended` once, as its last line.
     """
 
     def __init__(self, out: TextIO | None = None, err: TextIO | None = None) -> None:
@@ -54,7 +63,7 @@ class ForPrograms:
         self._err = err or sys.stderr
 
     def begin(self, target: Target) -> None:
-        """Nothing: `ringing` is the first line."""
+        """Do nothing, because `ringing` is the first line."""
 
     def tell(self, link: GatewayLink) -> None:
         for report in link.take_reports():
@@ -67,14 +76,14 @@ class ForPrograms:
         self._line({"event": "ended", "at": round(at, 3), "reason": "error", "detail": why})
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing, because every line was flushed."""
 
     def _line(self, event: dict[str, Any]) -> None:
         print(json.dumps(event, ensure_ascii=False, default=str), file=self._out, flush=True)
 
 
 class ForPeople:
-    """The conversation as it goes; on a terminal also a line that shows who is speaking."""
+    """Prints the conversation. On a terminal it also shows a line that says who is speaking."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(highlight=False, soft_wrap=True)
@@ -96,7 +105,7 @@ class ForPeople:
             self._live.update(self._progress(link), refresh=True)
 
     def no_call(self, why: str, at: float) -> None:
-        """Nothing: the command says it on stderr."""
+        """Do nothing, because the command prints the reason on stderr."""
 
     def close(self) -> None:
         if self._live is not None:
@@ -146,7 +155,7 @@ class ForPeople:
 
 
 def _plain(text: str) -> str:
-    """`text` with nothing in it that rich or a terminal would obey: it may come from the other side."""
+    """Remove from a text of the other side everything that rich or a terminal would interpret."""
     printable = "".join(c if c.isprintable() else " " for c in text)
     return printable.replace("\\", "\\\\").replace("[", "\\[")
 
@@ -160,7 +169,7 @@ def _latency(data: dict[str, Any]) -> str:
 
 
 def _parts(data: dict[str, Any]) -> str:
-    """Where the agent says that the time of an answer went."""
+    """Return the parts of an answer's latency, as the agent reports them."""
     parts = (f"{name} {round(data[f'{name}_s'] * 1000)}" for name in PARTS if data.get(f"{name}_s"))
     return f"at the bot {round(data.get('total_s', 0) * 1000)} ms = {' + '.join(parts)}"
 

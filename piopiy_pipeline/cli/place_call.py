@@ -1,7 +1,8 @@
-"""Places a call of `piopiy call`: a caller and their `GatewayLink` over a WebSocket, in real time.
+"""Places a call of `piopiy call`: it carries a caller and their `GatewayLink` over a WebSocket, in real time.
 
-There is nothing to decide here. The link knows what is sent and heard; `testing.line.callers` knows what a caller
-does and when. What was said is saved as a stereo WAV.
+It decides nothing. The link knows what is sent and heard, and `testing.line.callers` knows what a caller does
+and
+when. The audio of both sides is saved as a stereo WAV.
 """
 
 from __future__ import annotations
@@ -37,10 +38,18 @@ _SAVE_BEHIND_S = 2.0  # audio may still come for this long after its place in th
 
 
 class StereoRecording:
-    """Both sides of a call on their way to a stereo WAV, written off the loop, a second at a time."""
+    """Saves both sides of a call as a stereo WAV. It writes off the event loop, a second at a time."""
 
     def __init__(self, path: Path, rate: int) -> None:
-        """Create the file at once, so that a bad path is an error before the call. Raises `WavError`."""
+        """Create the file at once, so that a bad path is an error before the call.
+
+        Args:
+            path: The file. An older one is replaced.
+            rate: The sample rate of both sides in Hz.
+
+        Raises:
+            WavError: The file cannot be created.
+        """
         self._file = GrowingWav(path, rate, replace=True, mode=0o666)
         self._waiting: dict[str, list[Piece]] = {"left": [], "right": []}
         self._behind = round(_SAVE_BEHIND_S * rate)
@@ -48,18 +57,23 @@ class StereoRecording:
         self._lane = Lane("recording", threads=1, limit=100)
 
     def save(self, sounds: list[PlacedSound], position: int) -> asyncio.Future[None]:
-        """Queue what was said and heard; `position` is how far the call has come, in samples."""
+        """Queue audio to be written.
+
+        Args:
+            sounds: What was said and heard since the last time.
+            position: How far the call has come, in samples.
+        """
         return self._lane.submit(self._write, sounds, position - self._behind)
 
     async def close(self) -> None:
-        """Write the rest and close the file. Raises `WavError` when the disk is full, say."""
+        """Write the rest and close the file. Raises `WavError` when, for example, the disk is full."""
         try:
             await self._lane.run(self._finish)
         finally:
             self._lane.close()
 
     def _write(self, sounds: list[PlacedSound], final: int) -> None:
-        """Write what lies before the position `final`; hold back the rest, which may still change."""
+        """Write everything before the position `final`. The rest is held back, because it may still change."""
         for side, position, pcm in sounds:
             self._waiting[side].append((position, pcm.astype("<i2").tobytes()))
         due = [[piece for piece in pieces if piece[0] < final] for pieces in self._waiting.values()]
@@ -84,7 +98,7 @@ def _end(piece: Piece) -> int:
 
 
 class _CallerConnection:
-    """One connection to a gateway, its link, and the timer that makes the caller's frames."""
+    """One connection to a gateway, its link, and the timer that sends the caller's frames."""
 
     def __init__(
         self,
@@ -117,10 +131,11 @@ class _CallerConnection:
             self._recording.save(self._link.take_sounds(), self._link.position)
 
     async def wait_over(self) -> None:
-        """Wait until the call has ended. What failed while it was carried is raised here."""
+        """Wait until the call has ended. An error that occurred meanwhile is raised here."""
         await asyncio.shield(self._over)
 
     def hang_up(self) -> None:
+        """Make the caller hang up."""
         self._carry(self._link.hang_up)
 
     def _on_text(self, data: bytes) -> None:
@@ -141,7 +156,7 @@ class _CallerConnection:
         self._carry(self._link.tick)
 
     def _carry(self, happen: Callable[[], None]) -> None:
-        """Let something happen to the link, then send what it asks for."""
+        """Call a method of the link, then send what the link wants to send."""
         if self._over.done():
             return
         try:
@@ -188,7 +203,7 @@ async def place_call(
     out: Path | None = None,
     hang_up: asyncio.Event | None = None,
 ) -> CallOutcome:
-    """Dial, carry the call to its end, and say how it went.
+    """Dial, carry the call to its end, and return how it went.
 
     Args:
         target: The gateway, the agent and the caller's key.
@@ -244,7 +259,7 @@ async def _call(link: GatewayLink, caller: Caller) -> None:
 
 
 async def _dial(target: Target) -> DirectClientConnection:
-    """Connect and shake hands. Raises `Failed` with a sentence about what to do."""
+    """Connect and shake hands. Raises `Failed` with a sentence that says what to do."""
     try:
         socket = await connect(
             target.call_url,

@@ -1,4 +1,4 @@
-"""`piopiy replay`: today's bot against a recorded call; prints what differs, and nothing else."""
+"""`piopiy replay` runs today's bot against a recorded call, and prints only what differs."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from piopiy_pipeline.cli.errors import BadInput, Failed
+from piopiy_pipeline.cli.options import require_bot, require_seconds
+from piopiy_pipeline.log import log_to_stderr
 
 if TYPE_CHECKING:
     from piopiy_pipeline.capture import CapturedCall
@@ -52,15 +54,11 @@ def replay(
 
       piopiy replay call.zip front_desk.py --json --record today.zip
     """
-    from piopiy_pipeline.log import log_to_stderr
-
-    if not bot.is_file():
-        raise BadInput(f"{bot}: there is no such bot; give the path of a Python file")
+    require_bot(bot)
     if record is not None and record.suffix != ".zip":
         raise BadInput(f"--record {record}: the name of a recording ends in .zip")
-    for option, value in (("--tolerance", tolerance), ("--timeout", timeout)):
-        if not 0 < value <= 86_400:  # also false for what is no number
-            raise BadInput(f"{option} {value:g}: it is a number of seconds, more than 0")
+    require_seconds("--tolerance", tolerance)
+    require_seconds("--timeout", timeout)
     log_to_stderr(quiet=True)  # before pipecat is imported, which greets its reader
     from piopiy_pipeline.capture import CapturedCall, CaptureError
 
@@ -105,7 +103,7 @@ def _run(recording: CapturedCall, bot: Path, tolerance: float, record: Path | No
 
 @contextlib.contextmanager
 def _progress(name: str) -> Iterator[Callable[[float], None] | None]:
-    """A bar on the terminal; nothing where there is none."""
+    """Show a progress bar if stderr is a terminal."""
     if not sys.stderr.isatty():
         yield None
         return

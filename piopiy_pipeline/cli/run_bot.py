@@ -1,6 +1,6 @@
-"""A bot's file, run as Python would run it, but for the mistakes that need no traceback.
+"""Runs a bot's file as Python would, except that some errors are printed without a traceback.
 
-`piopiy start` runs a bot in its own process, `piopiy dev` in a child's:
+`piopiy start` runs a bot in its own process, and `piopiy dev` in a child process:
 ``python -m piopiy_pipeline.cli.run_bot BOT.py``. The file is not changed and does not notice.
 """
 
@@ -23,7 +23,15 @@ _WORDS_ARE_ENOUGH = (
 
 
 def run_bot(bot: Path) -> None:
-    """Run the file as `__main__`, with its own folder first on the path. Raises `Failed` for what words explain."""
+    """Run a bot's file as `__main__`, with its own folder first on the import path.
+
+    Args:
+        bot: The file.
+
+    Raises:
+        Failed: The bot has raised an error whose message is enough for its user.
+        Exception: Whatever else the bot raises.
+    """
     sys.argv = [str(bot)]
     sys.path.insert(0, str(bot.resolve().parent))
     try:
@@ -35,7 +43,7 @@ def run_bot(bot: Path) -> None:
 
 
 def _loaded() -> list[type[Exception]]:
-    """Those of the errors whose modules the bot has loaded: no other can have been raised."""
+    """Return the error classes of modules that the bot has loaded. No other can have been raised."""
     modules = ((sys.modules.get(module), name) for module, name in _WORDS_ARE_ENOUGH)
     return [getattr(module, name) for module, name in modules if module is not None]
 

@@ -1,4 +1,6 @@
-"""Ctrl-C, SIGTERM and a closed terminal as an event: the first asks for an orderly end, the second ends at once."""
+"""Turns Ctrl-C, SIGTERM and a closed terminal into an event: the first asks for an orderly end, the second
+ends at once.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +14,9 @@ __all__ = ["stop_on_signals"]
 
 @contextmanager
 def stop_on_signals() -> Iterator[asyncio.Event]:
-    """An event that the first SIGINT, SIGTERM or SIGHUP sets. The second does what it does by default.
+    """Yield an event that the first SIGINT, SIGTERM or SIGHUP sets. The second signal has its default effect.
 
-    A SIGHUP that is ignored (nohup) stays so. The handlers that were there are back afterwards.
+    A SIGHUP that is ignored (nohup) stays ignored. The earlier handlers are restored at the end.
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -24,6 +26,7 @@ def stop_on_signals() -> Iterator[asyncio.Event]:
     before = {number: signal.getsignal(number) for number in numbers}
 
     def on_signal() -> None:
+        """Set the event, and restore the default effect of all these signals."""
         stop.set()
         for number in before:
             loop.remove_signal_handler(number)

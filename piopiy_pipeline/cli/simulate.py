@@ -12,6 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from piopiy_pipeline.cli.errors import BadInput, Failed
+from piopiy_pipeline.cli.options import (
+    RateOption,
+    SentencesOption,
+    require_bot,
+    require_rate,
+    require_seconds,
+)
+from piopiy_pipeline.log import log_to_stderr
 
 if TYPE_CHECKING:
     from piopiy_pipeline.testing.line.callers import Caller
@@ -27,17 +35,12 @@ def simulate(
         list[Path] | None,
         typer.Argument(metavar="[WAV]...", help="Turns to speak: 8 to 48 kHz.", show_default=False),
     ] = None,
-    say: Annotated[
-        list[str] | None,
-        typer.Option("--say", metavar="TEXT", help="A sentence to speak, after the WAVs. May be repeated."),
-    ] = None,
+    say: SentencesOption = None,
     interrupt: Annotated[
         float | None,
         typer.Option(metavar="SECONDS", help="Speak this long into each answer, instead of after it."),
     ] = None,
-    rate: Annotated[
-        int, typer.Option(metavar="HZ", help="16000, or 8000: as a telephone, G.711 both ways.")
-    ] = 16000,
+    rate: RateOption = 16000,
     noise: Annotated[
         float | None,
         typer.Option(metavar="DB", help="Voices behind the caller, so many dB below the speech."),
@@ -86,8 +89,6 @@ def simulate(
       piopiy simulate bot.py turn.wav --calls 20 --report calls.html
     """
     _check(bot, rate, calls, record, limit, timeout)
-    from piopiy_pipeline.log import log_to_stderr
-
     log_to_stderr(quiet=True)  # before pipecat is imported, which greets its reader
     from piopiy_pipeline.cli.turns import load_script
 
@@ -115,17 +116,14 @@ def simulate(
 
 
 def _check(bot: Path, rate: int, calls: int, record: Path | None, limit: float, timeout: float) -> None:
-    if not bot.is_file():
-        raise BadInput(f"{bot}: there is no such bot; give the path of a Python file")
-    if rate not in (8000, 16000):
-        raise BadInput(f"--rate {rate}: it is 8000 or 16000")
+    require_bot(bot)
+    require_rate(rate)
     if not 1 <= calls <= 1000:
         raise BadInput(f"--calls {calls}: from 1 to 1000")
     if record is not None and (record.suffix != ".zip" or calls > 1):
         raise BadInput(f"--record {record}: one call, and a name that ends in .zip")
-    for option, seconds in (("--limit", limit), ("--timeout", timeout)):
-        if not 0 < seconds <= 86_400:  # also false for what is no number
-            raise BadInput(f"{option} {seconds:g}: it is a number of seconds, more than 0")
+    require_seconds("--limit", limit)
+    require_seconds("--timeout", timeout)
 
 
 def _line(rate: int, noise: float | None, jitter: float, loss: float) -> Line:
@@ -166,7 +164,7 @@ def _run(bot: Path, caller: Caller, calls: int, record: Path | None, options: di
 
 @contextlib.contextmanager
 def _progress(name: str, calls: int) -> Iterator[Callable[[int, float], None] | None]:
-    """How far the calls are; nothing where there is no terminal."""
+    """Show how far the calls have come, if stderr is a terminal."""
     if not sys.stderr.isatty():
         yield None
         return

@@ -1,4 +1,4 @@
-"""`piopiy start`: a production agent, the bot's file as the program of this process."""
+"""`piopiy start` runs a production agent: the bot's file is the program of this process."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 
 from piopiy_pipeline.cli.errors import BadInput
 from piopiy_pipeline.cli.loop import prefer_uvloop
+from piopiy_pipeline.cli.options import UrlOption, require_bot
 from piopiy_pipeline.cli.target import gateway_url
 from piopiy_pipeline.log import log_to_stderr
 
@@ -18,10 +19,7 @@ __all__ = ["start"]
 
 def start(
     bot: Annotated[Path, typer.Argument(metavar="BOT.py", help="The bot.", show_default=False)],
-    url: Annotated[
-        str | None,
-        typer.Option(help="The gateway. [PIOPIY_URL, else ws://127.0.0.1:7860]", show_default=False),
-    ] = None,
+    url: UrlOption = None,
     agent_id: Annotated[
         str | None, typer.Option(metavar="ID", help="The agent's id. [AGENT_ID]", show_default=False)
     ] = None,
@@ -35,8 +33,7 @@ def start(
 
       AGENT_TOKEN=... piopiy start front_desk.py --url wss://voice.example.org --agent-id front_desk
     """
-    if not bot.is_file():
-        raise BadInput(f"{bot}: there is no such bot; give the path of a Python file")
+    require_bot(bot)
     agent_id = agent_id or os.environ.get("AGENT_ID")
     if not agent_id:
         raise BadInput("which agent is it? Give --agent-id or AGENT_ID")

@@ -1,6 +1,6 @@
-"""Which gateway, which agent, and with what key: from the command line, the environment, or `piopiy dev`.
+"""Finds the gateway, the agent and the key: on the command line, in the environment, or from `piopiy dev`.
 
-One place, because every verb that talks to a gateway looks in the same places in the same order.
+It is one place because every verb that talks to a gateway looks in the same places in the same order.
 """
 
 from __future__ import annotations
@@ -29,18 +29,25 @@ class Target:
 
     @property
     def call_url(self) -> str:
-        """Where a caller connects."""
+        """The URL to which a caller's WebSocket connects."""
         return f"{self.url}/call/{quote(self.agent_id, safe='')}"
 
     @property
     def is_loopback(self) -> bool:
+        """Whether the gateway is on this machine's loopback."""
         return urlsplit(self.url).hostname in LOOPBACK
 
 
 def gateway_url(url: str | None) -> str:
-    """The gateway's address as a WebSocket URL without a path: `url`, else PIOPIY_URL, else the default.
+    """Return the gateway's address as a WebSocket URL without a path.
 
-    ``http`` and ``https`` are taken as ``ws`` and ``wss``. Raises `BadInput`.
+    Args:
+        url: The address as it was typed; ``http`` and ``https`` become ``ws`` and ``wss``. None: PIOPIY_URL,
+            or the
+            default.
+
+    Raises:
+        BadInput: It is not the address of a gateway.
     """
     text = (url or os.environ.get("PIOPIY_URL") or DEFAULT_URL).strip()
     try:
@@ -57,7 +64,7 @@ def gateway_url(url: str | None) -> str:
 
 
 def local_port(url: str) -> int | None:
-    """The port of a gateway on this machine's loopback; None for any other."""
+    """Return the port of a gateway on this machine's loopback, or None for any other gateway."""
     parts = urlsplit(url)
     if parts.hostname not in LOOPBACK:
         return None
@@ -65,11 +72,20 @@ def local_port(url: str) -> int | None:
 
 
 def find_target(url: str | None, agent_id: str | None, key: str | None) -> Target:
-    """What to call, with the key of `--key` or PIOPIY_CALLER_KEY, else with what `piopiy dev` left.
+    """Find what to call, and the key.
 
-    With a key, the agent is `agent_id` or AGENT_ID. Without one the gateway must be a `piopiy dev` on
-    loopback, whose file names the agent as well; AGENT_ID, which may be that of a bot elsewhere, does
-    not count then. Raises `BadInput` when something is missing.
+    With a key, the agent is `agent_id` or AGENT_ID. Without a key the gateway must be a `piopiy dev` on
+    loopback, whose
+    file of credentials names the agent as well. AGENT_ID does not count then, because it may be that of a bot
+    elsewhere.
+
+    Args:
+        url: The gateway's address, or None for PIOPIY_URL or the default.
+        agent_id: The agent's id, or None.
+        key: The caller's key, or None for PIOPIY_CALLER_KEY or the key of `piopiy dev`.
+
+    Raises:
+        BadInput: Something is missing.
     """
     address = gateway_url(url)
     key = key or os.environ.get("PIOPIY_CALLER_KEY") or None

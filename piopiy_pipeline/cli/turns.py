@@ -1,4 +1,4 @@
-"""The script of a call from the command line: the same for `piopiy call` and `piopiy simulate`."""
+"""The script of a call from the command line, the same for `piopiy call` and `piopiy simulate`."""
 
 from __future__ import annotations
 

@@ -1,0 +1,71 @@
+"""Options and checks that several verbs share, so that the same option reads and fails the same way everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from piopiy_pipeline.cli.errors import BadInput
+
+__all__ = [
+    "AgentOption",
+    "CallerKeyOption",
+    "RateOption",
+    "SentencesOption",
+    "UrlOption",
+    "require_bot",
+    "require_rate",
+    "require_seconds",
+]
+
+A_DAY_S = 86_400
+
+AgentOption = Annotated[
+    str | None, typer.Option(metavar="ID", help="The agent. [AGENT_ID, or that of `piopiy dev`]")
+]
+CallerKeyOption = Annotated[
+    str | None, typer.Option(help="The caller's key. [PIOPIY_CALLER_KEY, or that of `piopiy dev`]")
+]
+RateOption = Annotated[
+    int, typer.Option(metavar="HZ", help="16000, or 8000: as a telephone, G.711 both ways.")
+]
+SentencesOption = Annotated[
+    list[str] | None,
+    typer.Option("--say", metavar="TEXT", help="A sentence to speak, after the WAVs. May be repeated."),
+]
+UrlOption = Annotated[
+    str | None,
+    typer.Option(help="The gateway. [PIOPIY_URL, else ws://127.0.0.1:7860]", show_default=False),
+]
+
+
+def require_bot(bot: Path) -> None:
+    """Raise `BadInput` if `bot` is not a file."""
+    if not bot.is_file():
+        raise BadInput(f"{bot}: there is no such bot; give the path of a Python file")
+
+
+def require_rate(rate: int) -> Literal[8000, 16000]:
+    """Return the sample rate of a call in Hz, or raise `BadInput` if a call cannot have it."""
+    if rate == 8000:
+        return 8000
+    if rate == 16000:
+        return 16000
+    raise BadInput(f"--rate {rate}: it is 8000 or 16000")
+
+
+def require_seconds(option: str, seconds: float, *, at_least: float | None = None) -> None:
+    """Raise `BadInput` if a number of seconds is not allowed.
+
+    Args:
+        option: The option that it was given with, such as ``"--timeout"``.
+        seconds: The number. NaN and infinity are not allowed.
+        at_least: The least that is allowed. None: anything above 0. The most is a day.
+    """
+    if at_least is None:
+        if not 0 < seconds <= A_DAY_S:
+            raise BadInput(f"{option} {seconds:g}: it is a number of seconds, more than 0")
+    elif not at_least <= seconds <= A_DAY_S:
+        raise BadInput(f"{option} {seconds:g}: it is a number of seconds from {at_least:g} to a day")
