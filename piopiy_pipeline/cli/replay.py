@@ -63,18 +63,18 @@ def replay(
     from piopiy_pipeline.capture import CapturedCall, CaptureError
 
     try:
-        recording = CapturedCall(file)
-        _ = recording.events, recording.exchanges
+        capture = CapturedCall(file)
+        _ = capture.events, capture.exchanges
     except CaptureError as error:
         raise BadInput(str(error)) from None
-    outcome = _run(recording, bot, tolerance, record, timeout)
+    outcome = _run(capture, bot, tolerance, record, timeout)
     for difference in outcome.differences:
         print(json.dumps(asdict(difference), ensure_ascii=False) if json_lines else difference)
     if outcome.differences:
         raise typer.Exit(1)
 
 
-def _run(recording: CapturedCall, bot: Path, tolerance: float, record: Path | None, timeout: float) -> Replay:
+def _run(capture: CapturedCall, bot: Path, tolerance: float, record: Path | None, timeout: float) -> Replay:
     from piopiy_pipeline.capture import CaptureError
     from piopiy_pipeline.testing.replaying.differences import Tolerance
     from piopiy_pipeline.testing.replaying.replay import replay as run_replay
@@ -82,9 +82,9 @@ def _run(recording: CapturedCall, bot: Path, tolerance: float, record: Path | No
 
     try:
         # What a bot prints is not a difference.
-        with _progress(recording.path.name) as progress, contextlib.redirect_stdout(sys.stderr):
+        with _progress(capture.path.name) as progress, contextlib.redirect_stdout(sys.stderr):
             return run_replay(
-                recording,
+                capture,
                 bot,
                 tolerance=Tolerance(later_s=tolerance),
                 record=record,

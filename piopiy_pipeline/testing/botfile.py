@@ -1,8 +1,10 @@
-"""The callback in a bot's file: imported as it stands, without running its `main`.
+"""Finds the callback in a bot's file: it imports the file without running its `main`.
 
-Which function it is: the one that the file gives to `Agent(...)` as `create_session`. If that cannot
-be told from the text, one called `on_new_session` or `create_session`; else the only coroutine
-function of the file that takes nothing but a call's parameters.
+The callback is the function that the file passes to `Agent(...)` as `create_session`. If the text does not
+show it,
+it is one called `on_new_session` or `create_session`, or else the only coroutine function of the file that
+takes
+nothing but a call's parameters.
 """
 
 from __future__ import annotations
@@ -23,10 +25,16 @@ _USUAL = ("on_new_session", "create_session")
 
 
 def load_bot(path: Path) -> CreateSession:
-    """Import the file afresh and return its callback.
+    """Import a bot's file afresh and return its callback.
 
-    Its folder is importable meanwhile, as for a script. Raises `ValueError` when there is no such file
-    or no such function, and whatever importing it raises.
+    The file's folder can be imported from meanwhile, as for a script.
+
+    Args:
+        path: The bot's file.
+
+    Raises:
+        ValueError: There is no such file, or no such function in it.
+        Exception: Whatever the import raises.
     """
     path = path.resolve()
     if not path.is_file():
@@ -75,7 +83,7 @@ def _import(path: Path) -> ModuleType:
 
 
 def _given_to_agent(source: str, path: Path) -> list[str]:
-    """The names that are given to `Agent` as its callback."""
+    """Return the names that the file passes to `Agent` as its callback."""
     names: list[str] = []
     for node in ast.walk(ast.parse(source, str(path))):
         if not isinstance(node, ast.Call):

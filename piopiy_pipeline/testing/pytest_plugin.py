@@ -1,15 +1,17 @@
-"""The pytest plugin, there as soon as the package is installed: simulated calls in tests, and their report.
+"""The pytest plugin, which is active as soon as the package is installed: simulated calls in tests, and their
+report.
 
     def test_books_a_table(simulate):
         call = simulate(Path("bot.py"), Caller().say(Path("book.wav")))
         call.assert_tool("book_table", people=4)
 
-- `simulate` and `simulate_many`: as `piopiy_pipeline.testing.simulate`; their calls are in the report.
-- ``@pytest.mark.realtime``: the calls of this test take their time, on the real clock.
-- ``--call-report=FILE.html``: one page about all calls of the session.
+- `simulate` and `simulate_many` do what those of `piopiy_pipeline.testing` do; their calls are in the report.
+- ``@pytest.mark.realtime`` runs the calls of a test on the real clock, so they take their time.
+- ``--call-report=FILE.html`` writes one page about all calls of the session.
 
-It is loaded in every test session of everybody who has the package, so it imports nothing before a test
-asks for a call. With pytest-xdist the workers leave their calls in a folder of the main process.
+The plugin is loaded in every test session of everybody who has the package, so it imports nothing before a
+test
+asks for a call. With pytest-xdist the workers write their calls to a folder of the main process.
 """
 
 from __future__ import annotations
@@ -64,7 +66,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def simulate(request: pytest.FixtureRequest) -> Callable[..., SimulatedCall]:
-    """Simulate a call; see `piopiy_pipeline.testing.simulate`. A call may be made as often as one likes."""
+    """Simulate a call, as `piopiy_pipeline.testing.simulate` does. A test may simulate several calls."""
 
     def run(*args: Any, **options: Any) -> SimulatedCall:
         from piopiy_pipeline.testing.simulation import simulate as one_call
@@ -79,7 +81,7 @@ def simulate(request: pytest.FixtureRequest) -> Callable[..., SimulatedCall]:
 
 @pytest.fixture
 def simulate_many(request: pytest.FixtureRequest) -> Callable[..., Calls]:
-    """Simulate several calls at the same time; see `piopiy_pipeline.testing.simulate_many`."""
+    """Simulate several calls at the same time, as `piopiy_pipeline.testing.simulate_many` does."""
 
     def run(*args: Any, **options: Any) -> Calls:
         from piopiy_pipeline.testing.simulation import simulate_many as many_calls
@@ -93,7 +95,7 @@ def simulate_many(request: pytest.FixtureRequest) -> Callable[..., Calls]:
 
 
 class _Noted:
-    """Keeps the calls of one test for the report, also one that did not come to its end."""
+    """Keeps the calls of one test for the report, also a call that did not come to its end."""
 
     def __init__(self, request: pytest.FixtureRequest) -> None:
         self._real = request.node.get_closest_marker("realtime") is not None
@@ -153,7 +155,7 @@ class _Collector:
             file.write_text(made.to_json(), encoding="utf-8")
 
     def sections(self) -> Iterable[Section]:
-        """All that is in the folder, by the names of the tests."""
+        """Return all sections in the folder, sorted by the names of their tests."""
         from piopiy_pipeline.testing.report.html_report import Section
 
         made = (
@@ -163,7 +165,7 @@ class _Collector:
 
 
 class _Reporter(_Collector):
-    """In the main process: collects, and writes the page at the end of the session."""
+    """Collects sections in the main process, and writes the page at the end of the session."""
 
     def __init__(self, target: Path) -> None:
         super().__init__(Path(tempfile.mkdtemp(prefix="piopiy-call-report-")), prefix="main")
@@ -172,7 +174,7 @@ class _Reporter(_Collector):
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        """xdist is about to start a worker."""
+        """Tell an xdist worker that is about to start where the sections go."""
         node.workerinput[FOLDER] = str(self.folder)
 
     @pytest.hookimpl(trylast=True)  # behind xdist, which waits for its workers here

@@ -1,10 +1,11 @@
-"""`simulate(bot, caller)`: a bot's own callback, unchanged, called by recorded voices, in virtual time.
+"""`simulate(bot, caller)`: recorded voices call a bot's own unchanged callback, in virtual time.
 
     call = simulate(Path("bot.py"), Caller().say(Path("book.wav")).until("how many").say("For four."))
     call.assert_tool("book_table", people=4)
 
-A simulated call is the session that a live agent runs, on a media link within the process. No gateway
-takes part: its playout clock does, and that is where the bot is measured.
+A simulated call is the session that a live agent runs, on a media link within the process. No gateway takes
+part,
+but the gateway's playout does, and the bot is measured there.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ MARGIN_S = 60.0
 
 
 class CallStuck(SimulationError):
-    """A part of the bot held the call up for ever. The message names that part."""
+    """A part of the bot holds the call up for ever. The message names that part."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

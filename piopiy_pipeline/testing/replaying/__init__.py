@@ -1,1 +1,1 @@
-"""A recorded call once more, with today's bot, and what differs."""
+"""Runs today's bot against a captured call, and says what differs."""

@@ -1,9 +1,10 @@
-"""What the caller of a recorded call did, and what of the bot's each act followed.
+"""Finds what the caller of a captured call did, and which event of the bot each act followed. Without I/O.
 
-Without I/O. An act is something that was said, keys that were pressed, a message, or the end. It is
-anchored to the bot's event that it followed: the caller waited until the bot had spoken for the
-second time, or cut in 1.2 s after it had begun. A bot that speaks longer today is then waited for,
-and not cut off.
+An act is something that was said, keys that were pressed, a message, or the end. It is anchored to the event
+that it
+followed: for example, the caller waited until the bot had spoken for the second time, or cut in 1.2 s after
+the bot
+had begun. So a replay waits for a bot that speaks longer today, and does not cut it off.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ START_S, STOP_S = 0.1, 0.3
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """The bot's voice was heard from `start` to `end`, seconds since the answer; infinite while it is."""
+    """A stretch in which the bot's voice was heard, in seconds since the answer. `end` is infinite while it
+    is heard.
+    """
 
     start: float
     end: float = float("inf")
@@ -38,9 +41,11 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """What an act followed: `delay_s` after the `count`-th such event since the act before began.
+    """The event that an act followed, and the delay.
 
-    `answer` and `act` (the end of the one before) come once. `bot_started` is a barge-in.
+    The act began `delay_s` seconds after the `count`-th such event since the act before it began. `answer`
+    (of the call)
+    and `act` (the end of the act before) happen once. `bot_started` makes the act a barge-in.
     """
 
     after: Literal["answer", "act", "bot_started", "bot_stopped"]
@@ -62,7 +67,7 @@ class Anchor:
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """Something that the caller did, from `start` to `end`, seconds since the answer."""
+    """Something that the caller did, from `start` to `end`, in seconds since the answer."""
 
     kind: Literal["speech", "dtmf", "message", "hangup"]
     start: float
@@ -72,16 +77,17 @@ class Act:
 
     @property
     def barges_in(self) -> bool:
+        """Whether the caller cut in while the bot spoke."""
         return self.anchor.after == "bot_started"
 
 
-def acts_of(recording: CapturedCall) -> list[Act]:
-    """What the caller did, in order."""
-    stretches = stretches_of(recording)
-    speech = speech_in(recording.caller, recording.meta.caller_rate)
+def acts_of(capture: CapturedCall) -> list[Act]:
+    """Return what the caller of a capture did, in order."""
+    stretches = stretches_of(capture)
+    speech = speech_in(capture.caller, capture.meta.caller_rate)
     raw: list[tuple[float, float, Literal["speech", "dtmf", "message", "hangup"], dict[str, Any]]]
     raw = [(start, end, "speech", {}) for start, end in _joined(speech, stretches)]
-    for event in recording.events:
+    for event in capture.events:
         if event.kind == "dtmf" or event.kind == "message":
             raw.append((event.at, event.at, "dtmf" if event.kind == "dtmf" else "message", event.data))
         elif event.kind == "end" and event.data.get("reason") == "caller_hangup":
@@ -94,10 +100,10 @@ def acts_of(recording: CapturedCall) -> list[Act]:
     return acts
 
 
-def stretches_of(recording: CapturedCall) -> list[Stretch]:
-    """When the bot was heard, with what lies close together as one."""
+def stretches_of(capture: CapturedCall) -> list[Stretch]:
+    """Return when the bot was heard. Stretches that are close together are one."""
     stretches: list[Stretch] = []
-    for event in recording.events:
+    for event in capture.events:
         if event.kind == "bot_started":
             if stretches and event.at - stretches[-1].end < MERGE_BOT_S:
                 stretches[-1] = Stretch(stretches[-1].start)
@@ -111,9 +117,18 @@ def stretches_of(recording: CapturedCall) -> list[Stretch]:
 def speech_in(
     pcm: NDArray[np.int16], rate: int, *, model: SileroModel | None = None
 ) -> list[tuple[float, float]]:
-    """Where somebody speaks in `pcm`, int16 of shape ``[samples]``: starts and ends in seconds.
+    """Find where somebody speaks.
 
-    By Silero, whatever the bot's own VAD is: today's may be another one than that of the recording.
+    It always asks Silero, whatever the bot's own VAD is: today's bot may have another VAD than the bot of the
+    capture.
+
+    Args:
+        pcm: The audio, int16 of shape ``[samples]``.
+        rate: Its sample rate in Hz.
+        model: The model to use. None: a new one.
+
+    Returns:
+        The start and the end of each stretch of speech, in seconds.
     """
     if not pcm.size:
         return []
@@ -148,7 +163,7 @@ def speech_in(
 
 
 def _joined(speech: Sequence[tuple[float, float]], stretches: Sequence[Stretch]) -> list[tuple[float, float]]:
-    """Utterances: speech with its pauses, in which the bot neither began nor ended."""
+    """Join speech across its pauses into utterances, except where the bot began or ended."""
     joined: list[tuple[float, float]] = []
     for start, end in speech:
         if joined:

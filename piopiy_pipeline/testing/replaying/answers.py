@@ -1,8 +1,10 @@
-"""The answers of a recording's network providers, found by the content of today's requests.
+"""Finds the answers of a capture's network providers by the content of today's requests. Without I/O.
 
-Without I/O. A request that was never made is a divergence, with a name: what is different in it. It
-is then answered as the request that is nearest to it was, if that asked for the same thing (the same
-last words of the caller, the same sentence to speak), so that the rest of the call can be compared.
+A request that was never made is a divergence, whose text says what is different in it. It is then answered
+like the
+nearest captured request, if that one asked for the same thing (the same last words of the caller, the same
+sentence
+to speak), so that the rest of the call can be compared.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ CUT_WORDS = 4
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of an answer, `after_s` seconds after the request."""
+    """A part of an answer, which came `after_s` seconds after the request."""
 
     after_s: float
     kind: str
@@ -31,7 +33,10 @@ class Part:
 
 @dataclass(slots=True)
 class RecordedAnswer:
-    """What a provider answered to one request. `cut`: the caller cut in; `whole`: all of it was there."""
+    """What a provider answered to one request.
+
+    `cut` is True if the caller interrupted it, and `whole` if the answer was complete.
+    """
 
     number: int
     content: dict[str, Any]
@@ -43,7 +48,7 @@ class RecordedAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Divergence:
-    """Something that was not there when the call was recorded. `at` is in seconds since the answer."""
+    """A request that was not made in the capture. `at` is in seconds since the answer of the call."""
 
     at: float
     stage: str
@@ -54,7 +59,7 @@ class Divergence:
 
 
 class AnswerBook:
-    """Answers of one recording. `normalize` does to a request what the recording did to it."""
+    """The provider answers of one capture."""
 
     def __init__(
         self,
@@ -70,7 +75,7 @@ class AnswerBook:
         self._answers["tts"] = answers_of(exchanges, "tts")
 
     def llm(self, content: dict[str, Any]) -> RecordedAnswer | None:
-        """The model's answer; None if there is none to anything like it."""
+        """Return the model's answer to a request, or None if no captured request is like it."""
         content = self._normalize(content)
         answers = self._answers["llm"]
         if found := _next(each for each in answers if each.content == content):
@@ -87,7 +92,7 @@ class AnswerBook:
         return nearest
 
     def tts(self, content: dict[str, Any]) -> RecordedAnswer | None:
-        """The voice's answer; None for a text that it never spoke."""
+        """Return the voice's answer for a text, or None for a text that it never spoke."""
         content = self._normalize(content)
         answers = [each for each in self._answers["tts"] if each.parts]
         if found := _next(each for each in answers if each.content == content):
@@ -99,11 +104,11 @@ class AnswerBook:
 
     @property
     def voice(self) -> list[RecordedAnswer]:
-        """All answers of the network voices, in order."""
+        """Return all answers of the network voices, in order."""
         return self._answers["tts"]
 
     def note(self, stage: str, what: str) -> None:
-        """Something else that the recording does not tell."""
+        """Add another divergence: something that the capture cannot answer."""
         self._diverged(stage, what)
 
     def _diverged(self, stage: str, what: str) -> None:
@@ -111,7 +116,12 @@ class AnswerBook:
 
 
 def answers_of(exchanges: Iterable[ExchangeLine], stage: Kind) -> list[RecordedAnswer]:
-    """The requests of a kind of provider, in order, with their answers."""
+    """Return the requests to a kind of provider, in order, with their answers.
+
+    Args:
+        exchanges: The lines of a capture's exchanges.
+        stage: The kind of provider.
+    """
     answers: dict[int, RecordedAnswer] = {}
     asked: dict[int, float] = {}
     for line in exchanges:
@@ -132,7 +142,9 @@ def answers_of(exchanges: Iterable[ExchangeLine], stage: Kind) -> list[RecordedA
 
 
 def _next(candidates: Iterable[RecordedAnswer]) -> RecordedAnswer | None:
-    """The first that was used least: the same question asked twice gets both answers in turn."""
+    """Return the first of the answers that were used least, so that a question that is asked twice gets both
+    in turn.
+    """
     found = min(candidates, key=lambda each: each.used, default=None)
     if found is not None:
         found.used += 1
@@ -143,13 +155,21 @@ def _next(candidates: Iterable[RecordedAnswer]) -> RecordedAnswer | None:
 
 
 def same_up_to_a_cut(one: str, other: str, *, words: int = CUT_WORDS) -> bool:
-    """Whether two texts are the same but for where they were cut off: one begins with the other."""
+    """Return whether two texts differ only in where they were cut off: one begins with the other.
+
+    Args:
+        one: A text.
+        other: The other text.
+        words: How many words at the end of the shorter text may differ.
+    """
     first, second = sorted((one.split(), other.split()), key=len)
     return second[: len(first)] == first and len(second) - len(first) <= words
 
 
 def _same_request(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two requests differ only in where the bot was cut off, which is a matter of milliseconds."""
+    """Return whether two requests differ only in where the bot was cut off, which is a matter of
+    milliseconds.
+    """
     if {**one, "messages": None} != {**other, "messages": None}:
         return False
     messages, others = one["messages"], other["messages"]
@@ -168,7 +188,7 @@ def _same_message(one: Any, other: Any) -> bool:
 
 
 def _question(content: dict[str, Any]) -> list[Any]:
-    """What the model is to answer: everything since it last said something."""
+    """Return what the model is asked: all messages since it last said something."""
     messages: Sequence[Any] = content["messages"]
     start = 0
     for i, message in enumerate(messages):
@@ -183,7 +203,7 @@ def _is_role(message: Any, role: str) -> bool:
 
 
 def _without_ids(message: Any) -> Any:
-    """A message without the numbers of its tool calls, which count what was before it too."""
+    """Return a message without the numbers of its tool calls, because they count earlier ones too."""
     if not isinstance(message, dict):
         return message
     message = {key: value for key, value in message.items() if key != "tool_call_id"}
@@ -196,7 +216,7 @@ def _without_ids(message: Any) -> Any:
 
 
 def _distance(one: dict[str, Any], other: dict[str, Any]) -> int:
-    """How many messages two requests do not share."""
+    """Return how many messages two requests do not share."""
     first, second = one["messages"], other["messages"]
     same = sum(1 for a, b in zip(first, second, strict=False) if a == b)
     return int(len(first) + len(second) - 2 * same)

@@ -1,8 +1,9 @@
-"""What differs between a recorded call and its replay: what was said, when, which tools, how it ended.
+"""Finds what differs between a captured call and its replay: what was said, when, which tools, how it ended.
+Without I/O.
 
-Without I/O. Turns and tools are aligned, so that one turn more is one difference and not all that
-follow it. Times are compared where a caller would notice: from the end of what they said to the
-beginning of the answer.
+Turns and tools are aligned, so that one more turn is one difference and does not shift all turns after it.
+Times are
+compared where a caller would notice them: from the end of the caller's speech to the beginning of the answer.
 """
 
 from __future__ import annotations
@@ -26,10 +27,11 @@ What = Literal["user", "bot", "tool", "answer", "end", "request", "caller"]
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """How much later or earlier an answer may come. Seconds.
+    """How much later or earlier an answer may come, in seconds.
 
-    What computes on this machine takes no time in a replay, so that an answer may well come earlier
-    than it did live; a change of the bot that shows by being quicker shows by more than that.
+    Computation takes no time in a replay, so an answer may well come earlier than in the live call. A change
+    of the bot
+    that makes it quicker shows as more than that.
     """
 
     later_s: float = 0.3
@@ -38,7 +40,7 @@ class Tolerance:
 
 @dataclass(frozen=True, slots=True)
 class ComparedTurn:
-    """One turn, as it was understood or heard."""
+    """One turn, as the text that was understood or heard."""
 
     at: float
     text: str
@@ -47,10 +49,13 @@ class ComparedTurn:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One difference. `at` is in seconds since the answer, in the replay if it is there and else in the recording.
+    """One difference between a capture and its replay.
 
-    `number` counts from 1: the turn of that side, the tool, the answer. `recorded` and `now` are what
-    to show of each; None where there is nothing.
+    `at` is in seconds since the answer of the call: in the replay if the thing is there, else in the capture.
+    `number`
+    counts from 1 the turns of that side, the tools or the answers. `recorded` and `now` are what to show of
+    both calls;
+    None if there is nothing.
     """
 
     what: What
@@ -80,20 +85,22 @@ _TITLES: dict[What, str] = {
 }
 
 
-def said_in(recording: CapturedCall, role: Literal["user", "bot"]) -> list[ComparedTurn]:
-    """What one side said, in order."""
+def said_in(capture: CapturedCall, role: Literal["user", "bot"]) -> list[ComparedTurn]:
+    """Return what one side said, in order."""
     return [
         ComparedTurn(event.at, str(event.data["text"]), bool(event.data.get("interrupted", False)))
-        for event in recording.events
+        for event in capture.events
         if event.kind == f"{role}_turn"
     ]
 
 
-def tools_in(recording: CapturedCall) -> list[tuple[float, str]]:
-    """The uses of tools: their times, and names with arguments."""
+def tools_in(capture: CapturedCall) -> list[tuple[float, str]]:
+    """Return the uses of tools: the time of each in seconds since the answer, and its name with its
+    arguments.
+    """
     return [
         (event.at, _tool(event.data["name"], event.data["arguments"]))
-        for event in recording.events
+        for event in capture.events
         if event.kind == "tool"
     ]
 
@@ -109,10 +116,17 @@ def differences_between(
     tolerance: Tolerance | None = None,
     stopped: bool = False,
 ) -> list[Difference]:
-    """All differences, in the order of their times.
+    """Find all differences, in the order of their times.
 
-    `acts` are what the caller did, and `began` when, in the replay. `waits` are the times at which
-    the caller waited in vain. `stopped`: the replay could not go on, so that its end means nothing.
+    Args:
+        before: The captured call.
+        after: The capture of its replay.
+        acts: What the caller did in the captured call.
+        began: When each act began in the replay, in seconds since the answer.
+        divergences: The requests to providers that the capture does not have.
+        waits: When the caller waited in vain in the replay, and for what.
+        tolerance: How much later or earlier an answer may come. None: the defaults.
+        stopped: Whether the replay could not go on, so that its end means nothing.
     """
     found: list[Difference] = []
     for role in ("user", "bot"):
@@ -186,11 +200,11 @@ def _ends(before: CapturedCall, after: CapturedCall) -> list[Difference]:
     return [Difference("end", now[0], 1, then[1], now[1] + (f" ({now[2]})" if now[2] else ""))]
 
 
-def _end(recording: CapturedCall) -> tuple[float, str, str] | None:
+def _end(capture: CapturedCall) -> tuple[float, str, str] | None:
     return next(
         (
             (event.at, str(event.data["reason"]), str(event.data.get("detail", "")))
-            for event in recording.events
+            for event in capture.events
             if event.kind == "end"
         ),
         None,
@@ -198,7 +212,7 @@ def _end(recording: CapturedCall) -> tuple[float, str, str] | None:
 
 
 def _requests(divergences: Sequence[Divergence]) -> list[Difference]:
-    """Each kind of divergence once: a prompt that was changed is in every request that follows."""
+    """Return a difference for each kind of divergence, because a changed prompt is in every later request."""
     seen: dict[tuple[str, str], list[Divergence]] = {}
     for divergence in divergences:
         seen.setdefault((divergence.stage, divergence.what), []).append(divergence)
@@ -217,11 +231,11 @@ def _requests(divergences: Sequence[Divergence]) -> list[Difference]:
 def _changes(
     before: Sequence[T], after: Sequence[T], same: Callable[[T, T], bool]
 ) -> list[tuple[int, T | None, T | None]]:
-    """What was changed, left out or added, with its number in the longer list."""
+    """Return what was changed, left out or added, with its number in the longer list."""
     names: list[T] = []
 
     def name(item: T) -> int:
-        """Items that are the same have the same number."""
+        """Give items that are the same the same number."""
         for i, known in enumerate(names):
             if same(known, item):
                 return i

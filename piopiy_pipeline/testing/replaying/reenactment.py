@@ -1,7 +1,8 @@
-"""A recorded caller, once more: when they speak, now that the bot may say something else.
+"""Decides when a captured caller speaks, now that the bot may say something else.
 
-A state machine without I/O. It learns when the bot is heard, and says every 20 ms what the caller
-is to be heard with. Between what they said there is the noise of their own line.
+It is a state machine without I/O. It learns when the bot is heard, and returns every 20 ms the caller's
+audio.
+Between what the caller said there is the noise of their own line.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ LONGEST_BOT_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """An act has begun: its speech begins at `at`. `in_vain` says what was waited for and did not come."""
+    """An act that has begun: its speech begins at `at`. `in_vain` says what was waited for and did not come."""
 
     number: int
     act: Act
@@ -38,7 +39,7 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class ReenactmentStep:
-    """What is to happen now: audio for the bot, and acts that begin. `hang_up` ends the call."""
+    """What one step returns: audio for the bot, and acts that begin. `hang_up` ends the call."""
 
     pcm: bytes
     begun: tuple[Begun, ...] = ()
@@ -47,7 +48,7 @@ class ReenactmentStep:
 
 @dataclass(slots=True)
 class _Playing:
-    """A piece of the recording that is played. Positions are samples."""
+    """A piece of the captured audio that is being played. Positions are in samples."""
 
     position: int
     end: int
@@ -56,9 +57,15 @@ class _Playing:
 
 @dataclass(slots=True)
 class Reenactment:
-    """The caller of a recording. `pcm` is what came from them, placed in the time of the call, at `rate` Hz.
+    """The caller of a capture, who does again what they did. All times are seconds since the answer.
 
-    All times are seconds since the answer. `began` are the times at which the acts began.
+    Args:
+        acts: What the caller did.
+        pcm: The caller's audio, int16 of shape ``[samples]``, placed in the time of the call.
+        rate: Its sample rate in Hz.
+        began: Is filled with the times at which the acts begin.
+        ended: Is filled with the times at which the acts end.
+        stretches: Is filled with the stretches in which the bot is heard.
     """
 
     acts: Sequence[Act]
@@ -76,14 +83,14 @@ class Reenactment:
     # ------------------------------------------------------------------ the bot is heard
 
     def bot_started(self, now: float) -> None:
-        """The bot is heard."""
+        """Take note that the bot is heard from `now` on."""
         if self.stretches and now - self.stretches[-1].end < MERGE_BOT_S:
             self.stretches[-1] = Stretch(self.stretches[-1].start)
         elif not self.bot_speaks:
             self.stretches.append(Stretch(now))
 
     def bot_stopped(self, now: float) -> None:
-        """The bot is not heard any more."""
+        """Take note that the bot is not heard any more."""
         if self.bot_speaks:
             self.stretches[-1] = Stretch(self.stretches[-1].start, now)
 
@@ -95,7 +102,12 @@ class Reenactment:
     # ------------------------------------------------------------------ every 20 ms
 
     def step(self, now: float, samples: int) -> ReenactmentStep:
-        """The caller's next `samples`, which are heard from `now` on."""
+        """Return the caller's next audio and acts.
+
+        Args:
+            now: When the audio is heard, in seconds since the answer.
+            samples: The length of the audio in samples.
+        """
         begun: list[Begun] = []
         while (next_act := self._due(now)) is not None:
             begun.append(next_act)
@@ -128,7 +140,7 @@ class Reenactment:
         return Begun(number, act, at, in_vain)
 
     def _base(self, after: str, count: int) -> float | None:
-        """When that happened which an act follows; None if it has not."""
+        """Return when the event happened that an act follows, or None if it has not happened."""
         if after == "answer":
             return 0.0
         if after == "act":
@@ -165,7 +177,7 @@ class Reenactment:
         return round((self.acts[number].start - self._lead(number)) * self.rate)
 
     def _play(self, number: int) -> None:
-        """The act's own audio, and behind it what was there until the next one, over and over."""
+        """Play the act's own audio, and after it, over and over, the noise that was there until the next act."""
         following = next(
             (i for i in range(number + 1, len(self.acts)) if self.acts[i].kind == "speech"), None
         )

@@ -19,6 +19,7 @@ from typing import Any
 
 from piopiy_pipeline.agent.callback import CreateSession, bind_callback
 from piopiy_pipeline.agent.preload import preload
+from piopiy_pipeline.audio.frame import FRAME_S, frame_samples
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.capture import CallCapture, CapturedCall, CaptureError, Redaction
 from piopiy_pipeline.capture.provider_taps import services_in
@@ -26,13 +27,13 @@ from piopiy_pipeline.capture.redaction import redacted
 from piopiy_pipeline.capture.secrets import Scrubber, secrets_of, secrets_of_environment
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.session import Session, resumable_from
-from piopiy_pipeline.signaling.messages import AgentMessage
+from piopiy_pipeline.signaling.media_events import DataMessage, Dtmf
 from piopiy_pipeline.testing.botfile import load_bot
+from piopiy_pipeline.testing.line.in_process_link import InProcessLink
 from piopiy_pipeline.testing.replaying.acts import Act, acts_of
 from piopiy_pipeline.testing.replaying.answers import AnswerBook, Divergence, Part
 from piopiy_pipeline.testing.replaying.differences import Difference, Tolerance, differences_between
 from piopiy_pipeline.testing.replaying.reenactment import Begun, Reenactment
-from piopiy_pipeline.testing.replaying.replay_link import ReplayLink
 from piopiy_pipeline.testing.replaying.replayed_services import RecordedTranscripts, put_recorded_providers
 from piopiy_pipeline.testing.replaying.replayed_speech import resolve_speech
 from piopiy_pipeline.testing.virtual_time.virtual_loop import run_virtual
@@ -45,7 +46,9 @@ LIMIT_FACTOR = 3.0
 
 @dataclass
 class Replay:
-    """The outcome of a replay. `recorded` and `replayed` are captures of the call, then and now."""
+    """The outcome of a replay. `recorded` is the capture of the call, and `replayed` is the capture of its
+    replay.
+    """
 
     recorded: CapturedCall
     replayed: CapturedCall
@@ -66,11 +69,15 @@ class Replay:
         return self.same
 
     def report(self) -> str:
-        """The differences in words; empty if there are none."""
+        """Return the differences in words; empty if there are none."""
         return "\n".join(str(difference) for difference in self.differences)
 
     def assert_same(self) -> None:
-        """Raise `AssertionError` with the differences, if there are any."""
+        """Check that nothing differs.
+
+        Raises:
+            AssertionError: Something differs. The message is the report.
+        """
         if self.differences:
             count = len(self.differences)
             raise AssertionError(
@@ -110,13 +117,13 @@ def replay(
         ValueError: There is no bot in the bot's file.
         SimulationError: The bot holds the replay up for ever, or a limit is reached.
     """
-    recording = file if isinstance(file, CapturedCall) else CapturedCall(file)
+    capture = file if isinstance(file, CapturedCall) else CapturedCall(file)
     callback = _callback(bot)
-    length = _length(recording)
+    length = _length(capture)
     began = perf_counter()
     with tempfile.TemporaryDirectory(prefix="piopiy-replay-") as folder:
         path = record or Path(folder) / "replay.zip"
-        run = _Run(recording, path, redact, progress)
+        run = _Run(capture, path, redact, progress)
         replayed = run_virtual(
             lambda: run.run(callback),
             seed=seed,
@@ -125,7 +132,7 @@ def replay(
         )
         _ = replayed.events  # read before the folder goes
         differences = differences_between(
-            recording,
+            capture,
             replayed,
             acts=run.caller.acts,
             began=run.caller.began,
@@ -137,7 +144,7 @@ def replay(
         for part in ("exchanges", "caller", "bot"):
             getattr(replayed, part)
     return Replay(
-        recording,
+        capture,
         replayed,
         differences,
         run.book.divergences,
@@ -150,8 +157,8 @@ def _callback(bot: CreateSession | Path) -> Callable[..., Any]:
     return bind_callback(load_bot(bot) if isinstance(bot, Path) else bot)
 
 
-def _length(recording: CapturedCall) -> float:
-    return max((event.at for event in recording.events), default=0.0)
+def _length(capture: CapturedCall) -> float:
+    return max((event.at for event in capture.events), default=0.0)
 
 
 class _Run:
@@ -159,37 +166,35 @@ class _Run:
 
     def __init__(
         self,
-        recording: CapturedCall,
+        capture: CapturedCall,
         path: Path,
         redact: Redaction | None,
         progress: Callable[[float], None] | None,
     ) -> None:
         self.waits: list[tuple[float, str]] = []
         self.stopped = False
-        self._recording = recording
+        self._capture = capture
         self._path = path
         self._redact = redact
         self._progress = progress
-        self._length = max(_length(recording), 0.001)
+        self._length = max(_length(capture), 0.001)
         self._scrubber = Scrubber(secrets_of_environment())
-        self.caller = Reenactment(acts_of(recording), recording.caller, recording.meta.caller_rate)
-        self.book = AnswerBook(recording.exchanges, now=self._now, normalize=self._normalized)
-        resolve_speech(self.book.voice, recording.exchanges, recording.speech)
+        self.caller = Reenactment(acts_of(capture), capture.caller, capture.meta.caller_rate)
+        self.book = AnswerBook(capture.exchanges, now=self._now, normalize=self._normalized)
+        resolve_speech(self.book.voice, capture.exchanges, capture.speech)
         self._heard = RecordedTranscripts()
         self._transcripts = [
-            line
-            for line in recording.exchanges
-            if line.stage == "stt" and line.kind in ("transcript", "error")
+            line for line in capture.exchanges if line.stage == "stt" and line.kind in ("transcript", "error")
         ]
-        self._link: ReplayLink | None = None
+        self._link: _ReplayLink | None = None
         self._session: Session | None = None
 
     async def run(self, callback: Callable[..., Any]) -> CapturedCall:
-        """Run the call. Returns what was recorded of it."""
+        """Run the call, and return its capture."""
         await preload()
-        meta = self._recording.meta
+        meta = self._capture.meta
         info = meta.call.info()
-        self._link = ReplayLink(
+        self._link = _ReplayLink(
             self.caller, bot_rate=meta.bot_rate, on_begun=self._begun, on_hangup=self._hung_up
         )
         recorder = CallCapture(self._path, info, redact=self._redact, resumed=meta.resumed)
@@ -203,7 +208,7 @@ class _Run:
         self._session = Session(
             info,
             recorder.wrap(self._link),
-            post=_nobody,
+            post=lambda message: None,  # there is no gateway
             resumed=resumable_from(meta.resumed),
             pipeline_hook=adapt,
         )
@@ -235,7 +240,7 @@ class _Run:
             self._progress(min(1.0, begun.act.end / self._length))
 
     def _hear(self, since: float, at: float, until: float) -> None:
-        """The recogniser says of this act what it said, as long after its beginning as it did."""
+        """Schedule the transcripts of an act, each as long after its beginning as in the capture."""
         assert self._link is not None
         loop = asyncio.get_running_loop()
         for line in self._transcripts:
@@ -260,5 +265,54 @@ class _Run:
         return self._scrubber.value(content)
 
 
-def _nobody(_: AgentMessage) -> None:
-    """Do nothing: there is no gateway."""
+class _ReplayLink(InProcessLink):
+    """The media link of a replay, at whose other end the captured caller does again what they did.
+
+    Messages of the bot to the caller's application go no further: the new capture, which wraps this link, has them.
+
+    Args:
+        caller: What the caller does, and when.
+        bot_rate: The sample rate of the bot's audio in Hz.
+        on_begun: Called with every act of the caller as it begins.
+        on_hangup: Called when the caller hangs up.
+    """
+
+    def __init__(
+        self,
+        caller: Reenactment,
+        *,
+        bot_rate: int,
+        on_begun: Callable[[Begun], None],
+        on_hangup: Callable[[], None],
+    ) -> None:
+        super().__init__(caller_rate=caller.rate, bot_rate=bot_rate)
+        self._caller = caller
+        self._on_begun, self._on_hangup = on_begun, on_hangup
+
+    def on_bot_plays(self, now: float) -> None:
+        """Tell the caller that the bot is heard."""
+        self._caller.bot_started(self.ticks * FRAME_S)
+
+    def on_bot_ran_dry(self, now: float) -> None:
+        """Tell the caller that the bot is not heard any more."""
+        self._caller.bot_stopped(self.ticks * FRAME_S)
+
+    def on_clear(self) -> None:
+        """Tell the caller that the bot's speech was cut off."""
+        self._caller.bot_stopped(asyncio.get_running_loop().time() - self.start)
+
+    def on_frame_tick(self, now: float) -> None:
+        """Play the bot's next frame, and send the caller's."""
+        self.play(now)
+        step = self._caller.step(self.ticks * FRAME_S - FRAME_S, frame_samples(self.caller_rate))
+        for begun in step.begun:
+            self._on_begun(begun)
+            if begun.act.kind == "dtmf":
+                self.tell(Dtmf(digits=str(begun.act.data["digits"])))
+            elif begun.act.kind == "message":
+                self.tell(DataMessage(data=dict(begun.act.data["data"])))
+        if step.hang_up:
+            self.stop()
+            self._on_hangup()
+        elif self.listener is not None:
+            self.listener.on_audio(step.pcm)

@@ -1,8 +1,10 @@
-"""A bot's network services, answering from a recording: `put_recorded_providers(chain, ...)`.
+"""Makes a bot's network services answer from a capture: `put_recorded_providers(chain, ...)`.
 
-The service that the bot's callback has made stays the same object, with its tools, its event
-handlers, its text filters and its settings; only what its own class does, which is to talk to the
-provider, is taken from it. So nothing that holds the service notices, and nothing connects.
+The service that the bot's callback has made stays the same object, with its tools, event handlers, text
+filters
+and settings. Only what its own class does, which is to talk to the provider, is replaced. So nothing that
+holds the
+service notices a change, and nothing connects.
 """
 
 from __future__ import annotations
@@ -52,7 +54,7 @@ CHUNK_S = 0.2
 
 
 class RecordedTranscripts:
-    """Hands on what the recogniser of the recording said, when the replay's caller has said it again."""
+    """Passes on the recogniser's captured transcripts when the replay's caller has said the same thing again."""
 
     def __init__(self) -> None:
         self._listeners: list[Callable[[Part], None]] = []
@@ -62,7 +64,7 @@ class RecordedTranscripts:
         self._listeners.append(listener)
 
     def tell(self, part: Part) -> None:
-        """The recogniser has said this."""
+        """Pass a transcript to the listeners."""
         for listener in self._listeners:
             listener(part)
 
@@ -79,10 +81,17 @@ class _Script:
 def put_recorded_providers(
     chain: CallPipeline, book: AnswerBook, transcripts: RecordedTranscripts, *, give_up: Callable[[str], None]
 ) -> None:
-    """Have the network services of a chain that is about to run answer from a recording.
+    """Make the network services of a chain answer from a capture. Call it before the chain runs.
 
-    Those that run locally stay as they are. `give_up` is called with a sentence when the replay cannot
-    go on, because a model was asked what nobody knows the answer to.
+    Services that run locally stay as they are.
+
+    Args:
+        chain: The pipeline of the bot.
+        book: The captured answers of models and voices.
+        transcripts: The captured transcripts.
+        give_up: Called with a sentence if the replay cannot go on, because the model got a question that the
+            capture
+            does not answer.
     """
     script = _Script(book, transcripts, give_up)
     for _, service in services_in(chain):
@@ -96,7 +105,7 @@ def put_recorded_providers(
 
 
 class ReplayedSTT(STTService):
-    """Transcribes what was transcribed, when it was said."""
+    """Pushes the captured transcript of what was said, when it is said again."""
 
     replay_script: _Script
     _replay_queue: asyncio.Queue[Part] | None = None
@@ -148,7 +157,7 @@ class ReplayedSTT(STTService):
 
 
 class ReplayedLLM(LLMService[Any]):
-    """Answers what was answered to the same question, at the same pace. Tools run."""
+    """Answers as the model had answered the same question, and as fast. Tools run."""
 
     replay_script: _Script
 
@@ -196,13 +205,13 @@ class ReplayedLLM(LLMService[Any]):
 
 
 class ReplayedTTS(TTSService):
-    """Says with the recorded audio what was said, and with a tone what never was."""
+    """Speaks a text with its captured audio, and a text that was never spoken with a tone."""
 
     replay_script: _Script
     _replay_spoken: dict[str, float]
 
     def take_over(self) -> None:
-        """Leave the frames around the audio to the base class, whoever made them before."""
+        """Let the base class push the frames around the audio, whoever pushed them before."""
         wrap_audio_in_frames(self)
         self._replay_spoken = {}
 
@@ -242,7 +251,7 @@ _CLASSES: dict[Kind, type[FrameProcessor]] = {"stt": ReplayedSTT, "llm": Replaye
 
 
 async def _in_time(answer: RecordedAnswer) -> AsyncGenerator[Part, None]:
-    """The parts of an answer, each when it came."""
+    """Yield the parts of an answer, each at the time after the request at which it came."""
     loop = asyncio.get_running_loop()
     asked = loop.time()
     for part in answer.parts:
@@ -253,7 +262,7 @@ async def _in_time(answer: RecordedAnswer) -> AsyncGenerator[Part, None]:
 
 
 def _tone(text: str, rate: int) -> RecordedAnswer:
-    """A hum as long as the text would take, with the times of its words."""
+    """Make a tone as long as the text would take to speak, with the times of its words."""
     letters = max(1, len(text.strip()))
     time = np.arange(int(letters * SECONDS_A_LETTER * rate)) / rate
     pcm = (5000 * np.sin(2 * np.pi * 220 * time)).astype(np.int16)

@@ -1,8 +1,9 @@
-"""What a network voice sent for each text, out of a recording.
+"""Finds, in a capture, the audio that a network voice sent for each text. Without I/O.
 
-Without I/O. Some providers answer each text by itself. Others take the sentences of an answer one
-after the other and send one stream of audio: it is cut at the times of the words, where they came,
-and else in proportion to the letters.
+Some providers answer each text by itself. Others take the sentences of an answer one after the other and send
+one
+stream of audio. The stream is cut at the times of the words if they came, or else in proportion to the
+letters.
 """
 
 from __future__ import annotations
@@ -35,9 +36,13 @@ def resolve_speech(
     exchanges: Iterable[ExchangeLine],
     speech: Callable[[int], NDArray[np.int16]],
 ) -> None:
-    """Give each answer its own audio (`sound` parts) and words (`word` parts, seconds from its own audio on).
+    """Give each answer its own audio (`sound` parts) and words (`word` parts, in seconds from the start of
+    its audio).
 
-    `speech` gives all audio of a rate.
+    Args:
+        answers: The answers of a network voice, which are changed.
+        exchanges: The lines of the capture's exchanges.
+        speech: Returns all captured audio of a sample rate in Hz, int16 of shape ``[samples]``.
     """
     groups: dict[int, list[RecordedAnswer]] = defaultdict(list)
     first = {
@@ -68,7 +73,7 @@ def _resolve(
 def _own(
     parts: list[Part], start: float, speech: Callable[[int], NDArray[np.int16]]
 ) -> tuple[list[Part], float]:
-    """An answer's parts with its sounds in them; and where in the context it ends."""
+    """Return an answer's parts with its sounds, and the position in the context at which it ends."""
     resolved: list[Part] = []
     end = start
     for part in parts:
@@ -90,7 +95,7 @@ def _share_out(
     asked: dict[int, float],
     speech: Callable[[int], NDArray[np.int16]],
 ) -> None:
-    """One stream of audio for several texts."""
+    """Divide one stream of audio among several texts."""
     chunks = [(part.after_s, _piece(part.data, speech)) for part in streamed if part.kind == "audio"]
     words = [part for part in streamed if part.kind == "word"]
     if not chunks:
@@ -120,7 +125,7 @@ def _share_out(
 
 
 def _bounds(texts: list[str], words: list[Part], total: int, rate: int) -> list[tuple[int, int]]:
-    """Where in the stream each text lies, samples."""
+    """Return where each text begins and ends in the stream, in samples."""
     counts = [len(text.split()) for text in texts]
     cuts: list[int] = []
     letters = sum(len(text) for text in texts) or 1

@@ -1,7 +1,8 @@
-"""The picture of one call in the report: both voices over the same seconds, and what happened between them.
+"""The picture of one call in the report: both voices on one time axis, and what happened between them.
 
-HTML and SVG as text, with nothing to load. Positions are in percent of the call's length, so that the
-picture is as wide as its reader's window; its style is in ``report.css``.
+It is HTML and SVG as text, and loads nothing. Positions are in percent of the call's length, so that the
+picture is
+as wide as its reader's window. Its style is in ``report.css``.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ _MARKS: dict[str, Callable[[Mapping[str, Any]], str]] = {
 
 
 def figure(call: SimulatedCall) -> str:
-    """The picture of `call`: marks, the caller's voice, what each answer took, the bot's voice, the seconds."""
+    """Return the picture of a call as HTML: marks, the caller's voice, the latencies, the bot's voice, and
+    the time axis.
+    """
     length = max(call.duration_s, call.caller_audio.size / call.rate, 0.1)
     lost = {
         direction: [e.at for e in call.of("packet_lost") if e.data["direction"] == direction]
@@ -85,7 +88,15 @@ def figure(call: SimulatedCall) -> str:
 
 
 def parts_bar(turn: TurnResult, scale_s: float) -> str:
-    """The wait for one answer as a bar, cut into its parts; `scale_s` is the bar's whole width."""
+    """Return the latency of an answer as a bar of its parts.
+
+    Args:
+        turn: The turn whose answer it is.
+        scale_s: The latency that fills the whole width of the bar, in seconds.
+
+    Returns:
+        HTML; empty if the turn has no answer.
+    """
     if turn.parts is None or turn.voice_to_voice is None:
         return ""
     pieces = "".join(
@@ -103,7 +114,7 @@ def parts_bar(turn: TurnResult, scale_s: float) -> str:
 
 
 def milliseconds(seconds: float) -> str:
-    """A latency as people read it."""
+    """Return a latency, given in seconds, in the form that people read."""
     return f"{seconds * 1000:.0f} ms" if seconds < 10 else f"{seconds:.1f} s"
 
 
@@ -151,7 +162,9 @@ def _lane(
 
 
 def _envelope(pcm: NDArray[np.int16]) -> str:
-    """The voice as a closed shape between its highest and its lowest samples, the loudest near 1."""
+    """Return the outline of a voice: a closed shape between its highest and lowest samples, scaled to the
+    loudest.
+    """
     if not pcm.size:
         return ""
     buckets = int(min(_MOST_BUCKETS, max(300, pcm.size / 16000 * _BUCKETS_PER_SECOND), pcm.size))
@@ -174,7 +187,7 @@ def _envelope(pcm: NDArray[np.int16]) -> str:
 
 
 def _pairs(events: Iterable[Event], begins: str, ends: str, length: float) -> list[tuple[float, float]]:
-    """The stretches from one kind of event to the next of the other."""
+    """Return the stretches from each event of one kind to the next event of the other kind."""
     stretches: list[tuple[float, float]] = []
     since: float | None = None
     for event in events:
@@ -199,7 +212,7 @@ def _span(kind: str, begin: float, end: float, length: float, title: str) -> str
 
 
 def _waits(turns: Iterable[TurnResult], length: float) -> str:
-    """The time between the caller's last word and the bot's first, where it passed."""
+    """Draw the time between the caller's last word and the bot's first word of each answer."""
     pieces = []
     for turn in turns:
         if turn.parts is None or turn.answered_at is None or turn.voice_to_voice is None:
@@ -237,7 +250,7 @@ def _marks(events: Iterable[Event], length: float) -> str:
 
 
 def _rows(marks: list[_Mark], length: float) -> Iterator[tuple[_Mark, int | None]]:
-    """Each mark with the row in which its label has room; None where it has none anywhere."""
+    """Give each mark a row in which its label has room; None if there is none."""
     pixels = PIXELS_PER_SECOND
     taken: list[list[tuple[float, float]]] = [[] for _ in range(_MARK_ROWS)]
     for mark in marks:

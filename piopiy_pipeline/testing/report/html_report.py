@@ -1,9 +1,11 @@
 """The report: one HTML page about simulated calls, for a person to read.
 
-It loads nothing, so it can be kept with a build and be mailed. For each call there are both voices, what
-was said, what every answer took and where that time went, and the events; above them, all answers at
-once. A section is made as soon as its call is over (`section`) and is plain data, so that the worker
-processes of a test session can hand it on and no recording has to be kept; `page` puts them together.
+The page loads nothing else, so it can be kept with a build and be mailed. For each call it has both voices,
+what was
+said, the latency of every answer with its parts, and the events; above the calls it shows all answers at
+once.
+A section is made as soon as its call is over (`section`) and is plain data, so that the worker processes of a
+test session can pass it on and nobody has to keep recordings. `page` puts the sections together.
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ _PART_MEANS = {
 
 @dataclass(slots=True)
 class Section:
-    """One call of the report: its line in the overview, and its HTML. Plain JSON inside."""
+    """One call of the report: its line in the overview, and its HTML. It holds plain JSON values."""
 
     name: str
     outcome: Outcome
@@ -61,21 +63,26 @@ class Section:
     """A WAV file in base64, or nothing."""
 
     def to_json(self) -> str:
-        """For another process; see `from_json`."""
+        """Return the section as JSON text, which another process reads with `from_json`."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """The section that `to_json` wrote."""
+        """Return the section that `to_json` wrote."""
         return cls(**json.loads(text))
 
 
 def section(
     call: SimulatedCall, *, name: str = "", outcome: Outcome = "", failure: str = "", sound: bool = True
 ) -> Section:
-    """The part of the report about one call.
+    """Make the section about one call.
 
-    `failure` is shown with it, a test's traceback for example. With `sound` the call can be listened to.
+    Args:
+        call: The call.
+        name: Its title. An empty text: the call's own name, or its seed.
+        outcome: ``"passed"``, ``"failed"`` or an empty text, for the test that made the call.
+        failure: A text that is shown with a failed call, such as a test's traceback.
+        sound: Whether the section holds the audio of the call.
     """
     name = name or call.name or f"call with seed {call.seed}"
     lost = len(call.of("packet_lost"))
@@ -92,7 +99,13 @@ def section(
 
 
 def page(sections: Sequence[Section], *, title: str = "Simulated calls") -> str:
-    """The whole page."""
+    """Return the whole page as HTML.
+
+    Args:
+        sections: The calls, in order. Only as many have their audio as `AUDIO_LIMIT_BYTES` allows, failed
+            ones first.
+        title: The title of the page.
+    """
     left = AUDIO_LIMIT_BYTES
     audible = set()
     for index in sorted(range(len(sections)), key=lambda n: sections[n].outcome != "failed"):
@@ -118,7 +131,19 @@ def page(sections: Sequence[Section], *, title: str = "Simulated calls") -> str:
 def write_report(
     path: str | Path, calls: Iterable[SimulatedCall | Section], *, title: str = "Simulated calls"
 ) -> Path:
-    """Write the page about `calls` to `path`. Raises `OSError` where that cannot be done."""
+    """Write a page about calls to a file.
+
+    Args:
+        path: The file; an older one is replaced.
+        calls: The calls, or their sections.
+        title: The title of the page.
+
+    Returns:
+        The path.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
     sections = [each if isinstance(each, Section) else section(each) for each in calls]
     path = Path(path)
     path.write_text(page(sections, title=title), encoding="utf-8")
@@ -161,7 +186,7 @@ def _row(number: int, each: Section) -> str:
 
 
 def _answers(sections: Sequence[Section]) -> str:
-    """Every answer as a dot on one scale, and the percentiles of what it took."""
+    """Draw every answer as a dot on one scale, with the percentiles of their latencies."""
     answers = [(each, answer) for each in sections for answer in each.latencies]
     if not answers:
         return ""
@@ -286,7 +311,7 @@ def _latencies(turn: TurnResult) -> dict[str, float]:
 
 
 def _wav(call: SimulatedCall) -> str:
-    """Both voices in stereo, the caller on the left, as a WAV file in base64."""
+    """Return both voices as a stereo WAV file in base64, with the caller on the left."""
     if not call.caller_audio.size:
         return ""
     both = np.column_stack((call.caller_audio, call.bot_audio)).astype(np.float32) / 32768
@@ -304,7 +329,7 @@ def _audio(each: Section) -> str:
 
 
 def _name(name: str) -> str:
-    """A test's name is long and has no spaces: where it may be broken."""
+    """Mark where a test's name may be broken, because it is long and has no spaces."""
     return re.sub(r"(/|::|_|\[)", r"\1<wbr>", escape(name))
 
 
