@@ -65,7 +65,7 @@ class Child:
         )
 
     def answer(self, key: str, limit_s: float) -> Found:
-        """The next line, which must have `key`. Raises `Failed` after `limit_s`."""
+        """Return the next line, which must have `key`. Raises `Failed` after `limit_s` seconds."""
         assert self._process.stdout is not None
         overdue = threading.Timer(limit_s, self._process.kill)
         overdue.start()
@@ -79,7 +79,7 @@ class Child:
         return dict(found)
 
     def let_go(self) -> None:
-        """Close its stdin: whoever waits for that ends."""
+        """Close the standard input of the process, whose end it waits for."""
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
@@ -110,7 +110,7 @@ def child(module: str, **options: object) -> Iterator[Child]:
 
 
 def measure(side: str, calls: int, options: argparse.Namespace) -> Found:
-    """One measurement: both processes from their start to their end."""
+    """Make one measurement, from the start of both processes to their end."""
     token = secrets.token_hex(8)
     common: dict[str, Any] = {"side": side, "calls": calls, "rate": options.rate}
     agent_options = {
@@ -139,13 +139,13 @@ def measure(side: str, calls: int, options: argparse.Namespace) -> Found:
 
 
 def summary(runs: list[Found]) -> Found:
-    """The medians of some measurements of the same thing."""
+    """Return the medians of several measurements of the same thing."""
     keys = ("steady_ms", "total_ms", "peak_mb", "threads", "tasks")
     return {key: round(statistics.median(run[key] for run in runs), 2) for key in keys} | {"runs": runs}
 
 
 def table(results: dict[str, dict[str, Found]]) -> str:
-    """What was found, for people."""
+    """Return the results as a table for people."""
     names = f"{'steady':>8} {'total':>8} {'peak MB':>8} {'threads':>8} {'tasks':>6} {'turns':>6}"
     head = f"{'calls':>5}  {'':<6} {names}  of stock"
     lines = ["CPU ms per call-second", head]
@@ -167,7 +167,7 @@ def table(results: dict[str, dict[str, Found]]) -> str:
 
 
 def _turns(found: Found) -> int:
-    """What the callers said, as far as it was heard, in all runs."""
+    """Return how many turns of the callers were heard in all runs."""
     return sum(int(run["did"]["utterances"]) for run in found["runs"])
 
 

@@ -34,7 +34,7 @@ INSTRUCTIONS = "You take bookings for a restaurant."
 
 
 def say(**values: Any) -> None:
-    """One line for whoever started this process."""
+    """Print one JSON line for the process that started this one."""
     print(json.dumps(values), flush=True)
 
 
@@ -54,7 +54,7 @@ class Meter:
 
     @contextmanager
     def call(self) -> Iterator[None]:
-        """Around one call, from its first to its last moment."""
+        """Count a call from its first to its last moment."""
         began = time.monotonic()
         self._up += 1
         self._changed.set()
@@ -67,7 +67,7 @@ class Meter:
             self._changed.set()
 
     async def measure(self, profile: Path | None) -> None:
-        """Wait until all calls are up, and say what they cost for a while."""
+        """Wait until all calls are up, and print what they cost for a while."""
         async with asyncio.timeout(ALL_UP_LIMIT_S):
             while self._up < self._calls:
                 self._changed.clear()
@@ -92,7 +92,7 @@ class Meter:
         )
 
     async def all_ended(self) -> None:
-        """Wait until all calls have ended, and say what they cost altogether."""
+        """Wait until all calls have ended, and print what they cost altogether."""
         async with asyncio.timeout(END_LIMIT_S):
             while self._ended < self._calls:
                 self._changed.clear()
@@ -106,7 +106,7 @@ class Meter:
 
 
 async def ours(options: argparse.Namespace) -> None:
-    """`Agent` and `VoiceAgent` as an author uses them, at a gateway in another process."""
+    """Run `Agent` and `VoiceAgent` as an author uses them, at a gateway in another process."""
     from piopiy_pipeline.agent.agent import Agent
     from piopiy_pipeline.voice_agent import VoiceAgent
 
@@ -128,7 +128,9 @@ async def ours(options: argparse.Namespace) -> None:
 
 
 async def stock(options: argparse.Namespace) -> None:
-    """pipecat's own parts: WebSocket server transport, VAD processor, pipeline worker, a port a call."""
+    """Run pipecat's own parts: WebSocket server transport, VAD processor and pipeline worker, with one port
+    for each call.
+    """
     ports = _free_ports(options.calls)
     tally = Tally()
     meter = Meter(options.calls, options.seconds, tally)
@@ -217,7 +219,7 @@ async def _stock_call(port: int, rate: int, tally: Tally, meter: Meter) -> None:
 
 
 async def _unless_it_fails(work: Coroutine[Any, Any, Any], beside: asyncio.Future[Any]) -> None:
-    """Do some work; what fails beside it is raised at once."""
+    """Do some work, and raise at once what fails beside it."""
     task = asyncio.create_task(work)
     try:
         await asyncio.wait({task, beside}, return_when=asyncio.FIRST_COMPLETED)
@@ -230,7 +232,7 @@ async def _unless_it_fails(work: Coroutine[Any, Any, Any], beside: asyncio.Futur
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago: pipecat's transport cannot say which one it got."""
+    """Return ports that were free a moment ago, because pipecat's transport cannot say which one it got."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [one.getsockname()[1] for one in sockets]
     for one in sockets:

@@ -31,7 +31,9 @@ STAGGER_S = 0.37
 
 
 def caller_frames(rate: int) -> list[bytes]:
-    """One round of a caller: a request, and after four seconds a change of mind into the bot's answer."""
+    """Return one round of a caller: a request, and after four seconds a change of mind during the bot's
+    answer.
+    """
     noise = np.random.default_rng(0)
     pieces = []
     for piece in (0.8, "booking/01-people.wav", 4.0, "correction/02-change.wav", ROUND_S):
@@ -45,7 +47,7 @@ def caller_frames(rate: int) -> list[bytes]:
 
 
 class Line:
-    """One caller: plays `frames` for ever, once `begin` was called."""
+    """The line of one caller, who plays `frames` for ever after `begin`."""
 
     def __init__(self, socket: DirectClientConnection, frames: Sequence[bytes]) -> None:
         self.heard_bytes = 0
@@ -74,7 +76,7 @@ class Line:
 
 
 async def _dial(url: str, key: str | None = None) -> DirectClientConnection:
-    """Connect; somebody who is not there yet is waited for, some seconds."""
+    """Connect. If the other side is not there yet, try again for some seconds."""
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     for attempt in range(100):
         try:
@@ -99,7 +101,7 @@ async def _dial(url: str, key: str | None = None) -> DirectClientConnection:
 async def call_gateway(
     url: str, key: str, rate: int, frames: Sequence[bytes]
 ) -> tuple[Line, Callable[[], None]]:
-    """One call over the gateway's stream leg. Returns the line, and what hangs up."""
+    """Call over the gateway's stream leg. Returns the line, and a function that hangs up."""
     socket = await _dial(f"{url}/call/benchmark", key)
     line = Line(socket, frames)
 
@@ -118,7 +120,9 @@ async def call_gateway(
 
 
 async def call_pipecat(port: int, frames: Sequence[bytes]) -> tuple[Line, Callable[[], None]]:
-    """One call to pipecat's WebSocket server transport, in its protobuf."""
+    """Call pipecat's WebSocket server transport, in its protobuf. Returns the line, and a function that hangs
+    up.
+    """
     socket = await _dial(f"ws://127.0.0.1:{port}")
     line = Line(socket, frames)
     socket.listen(on_binary=line.on_binary, on_close=line.end)
@@ -132,7 +136,7 @@ async def call_pipecat(port: int, frames: Sequence[bytes]) -> tuple[Line, Callab
 
 
 def as_protobuf(frames: Sequence[bytes], rate: int) -> list[bytes]:
-    """The frames as pipecat's serializer writes them."""
+    """Return the frames as pipecat's serializer writes them."""
     # protobuf makes the module's classes when it is imported: there is nothing to see for a type checker.
     frames_pb2: Any = importlib.import_module("pipecat.frames.protobufs.frames_pb2")
     result = []

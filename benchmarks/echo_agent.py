@@ -1,13 +1,15 @@
-"""An agent without a bot in it: takes every call, and sends the caller's sound back as it comes.
+"""An agent without a bot: it takes every call, and sends the caller's audio back as it comes.
 
     python -m benchmarks.echo_agent --url ws://127.0.0.1:7860 --agent echo --token ...
 
-What the gateway costs, and how long sound takes through it, is measured against this: it adds next to nothing.
-It speaks the protocol of `signaling.messages` by hand, so that none of our own agent is measured with it.
+The gateway's cost and the delay through it are measured against this agent, because it adds next to nothing.
+It speaks the protocol of `signaling.messages` by hand, so that nothing of our own agent is measured with it.
 
-An echo never pauses, so what a stall of any process piles up at the gateway would be heard late for the
-rest of the call, where a bot begins anew with each answer. So the echo leaves out what it has been ahead by
-for a second: what is measured is the way of the sound, and not the history of the machine.
+An echo never pauses. What a stall of any process piles up at the gateway would be heard late for the rest of
+the
+call, while a bot begins anew with each answer. So the echo leaves out what it has been ahead by for a second:
+the
+delay of the path is measured, and not the history of the machine.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ REPORTS = 5
 
 
 class Lead:
-    """How far an echo is ahead of what was played, in samples of 16 bits; and what to leave out to be less so."""
+    """How far an echo is ahead of the playout, in samples, and what it leaves out to be less ahead."""
 
     def __init__(self) -> None:
         self._sent = 0
@@ -37,7 +39,7 @@ class Lead:
         self._spare = 0
 
     def wants(self, piece: bytes) -> bool:
-        """Whether to send this."""
+        """Return whether to send this piece."""
         samples = len(piece) // 2
         if self._spare >= samples:
             self._spare -= samples
@@ -46,7 +48,7 @@ class Lead:
         return True
 
     def played(self, position: int) -> None:
-        """So many samples have been played."""
+        """Take note that samples up to `position` have been played."""
         self._waited.append(self._sent - position)
         if len(self._waited) == REPORTS:
             self._spare = min(self._waited)
@@ -55,7 +57,9 @@ class Lead:
 
 
 class EchoAgent:
-    """`serve` runs until its connection ends; `calls` counts what was taken."""
+    """An agent that echoes. `serve` runs until its connection ends, and `calls` counts the calls that it
+    took.
+    """
 
     def __init__(self, url: str, agent_id: str, token: str, *, capacity: int = 500, rate: int = 8000) -> None:
         self.calls = 0
@@ -123,7 +127,7 @@ async def _say(socket: ClientConnection, **message: Any) -> None:
 
 
 def main() -> None:
-    """Until the gateway lets it go."""
+    """Serve until the gateway closes the connection."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--url", required=True)
     parser.add_argument("--agent", default="echo")

@@ -36,7 +36,9 @@ SHORT = "No problem, four people it is."
 
 @dataclass(slots=True)
 class Tally:
-    """What the services of a process have done: a measurement of calls in which nothing happened is none."""
+    """What the services of a process have done. A measurement of calls in which nothing happened does not
+    count.
+    """
 
     utterances: int = 0
     answers: int = 0
@@ -44,7 +46,7 @@ class Tally:
     spoken_s: float = 0.0
 
     def since(self, earlier: Tally) -> dict[str, float]:
-        """What has been added since `earlier`."""
+        """Return what has been added since `earlier`."""
         before = asdict(earlier)
         return {name: round(value - before[name], 2) for name, value in asdict(self).items()}
 
@@ -59,7 +61,7 @@ async def book_table(params: FunctionCallParams, people: int) -> None:
 
 
 class InstantSTT(ScriptedSTT):
-    """Has a final transcript in the moment in which the VAD says that the caller stopped."""
+    """Pushes a final transcript at the moment at which the VAD says that the caller stopped."""
 
     def __init__(self, tally: Tally) -> None:
         super().__init__(Transcripts(texts=self._texts_of_turns(tally)))
@@ -92,7 +94,7 @@ class InstantLLM(ScriptedLLM):
 
 
 class InstantTTS(TTSService):
-    """Speaks with a recorded voice, 60 ms a character: a sentence at once, in pieces of 100 ms."""
+    """Speaks with a recorded voice, 60 ms for each character: a sentence at once, in pieces of 100 ms."""
 
     def __init__(self, tally: Tally) -> None:
         super().__init__(

@@ -1,8 +1,10 @@
-"""What recording a call costs: CPU of the loop's thread and of the one that writes, per second of a call.
+"""Measures what recording a call costs: CPU of the loop's thread and of the thread that writes, per second of
+a call.
 
     python benchmarks/recorder.py [--calls 40] [--seconds 10]
 
-Both sides speak all the time, in frames of 20 ms, at the pace of real calls; the file goes to a temporary folder.
+Both sides speak all the time, in frames of 20 ms, at the pace of real calls; the file goes to a temporary
+folder.
 """
 
 from __future__ import annotations
@@ -20,22 +22,22 @@ from piopiy_pipeline.gateway.recordings.recorder import GatewayRecorder
 
 
 async def measure(calls: int, seconds: float, rate: int) -> tuple[float, float]:
-    """CPU in ms per call and second: on the loop's thread, and in the whole process without its idle beat."""
+    """Return the CPU time in ms for each call and second: on the loop's thread, and in the whole process."""
     frame = os.urandom(round(rate * FRAME_S) * 2)
     with tempfile.TemporaryDirectory() as folder:
         recorder = GatewayRecorder(Path(folder))
-        tapes = [recorder.begin(CallInfo("bench", f"call-{number}"), rate) for number in range(calls)]
+        recordings = [recorder.begin(CallInfo("bench", f"call-{number}"), rate) for number in range(calls)]
         loop = asyncio.get_running_loop()
         begin, process = loop.time(), time.process_time()
         on_loop = 0.0
-        for beat in range(1, round(seconds / FRAME_S) + 1):
+        for tick in range(1, round(seconds / FRAME_S) + 1):
             before = time.thread_time()
-            for tape in tapes:
-                assert tape is not None
-                tape.bot(frame)
-                tape.caller(frame)
+            for recording in recordings:
+                assert recording is not None
+                recording.bot(frame)
+                recording.caller(frame)
             on_loop += time.thread_time() - before
-            await asyncio.sleep(max(0.0, begin + beat * FRAME_S - loop.time()))
+            await asyncio.sleep(max(0.0, begin + tick * FRAME_S - loop.time()))
         await recorder.close()
         used = time.process_time() - process
         assert recorder.lost_s == 0, "the disk did not keep up"

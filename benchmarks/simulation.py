@@ -76,12 +76,12 @@ PROVIDERS = Providers(stt=Transcripts(latency=0.3), llm=REPLIES, tts=Voice(laten
 
 
 def _nobody(start: float, end: float) -> str:
-    """What is heard of the caller by the bot's own STT, which `PROVIDERS` replace."""
+    """Return what the bot's own STT would hear, which `PROVIDERS` replaces."""
     return ""
 
 
 async def bot(call_id: str) -> None:
-    """A bot as an author writes it."""
+    """Run a bot as an author writes it."""
 
     async def book_table(params: FunctionCallParams, people: int, day: str, time: str = "19:00") -> None:
         """Book a table."""
@@ -97,7 +97,7 @@ async def bot(call_id: str) -> None:
 
 
 def caller() -> Caller:
-    """Books, cuts in to correct the booking, changes it once more, says goodbye."""
+    """Return a caller who books, cuts in to correct the booking, changes it once more, and says goodbye."""
     scene = json.loads((AUDIO / "scenes.json").read_text())[SCENE]
     script = Caller()
     for number, part in enumerate(scene):
@@ -108,14 +108,14 @@ def caller() -> Caller:
 
 
 def run(line: Line | None = None) -> tuple[SimulatedCall, float]:
-    """One call, and how many times faster than real it was."""
+    """Simulate one call. Returns it, and how many times faster than real time it was."""
     began = time.perf_counter()
     call = simulate(bot, caller(), providers=PROVIDERS, line=line)
     return call, call.duration_s / (time.perf_counter() - began)
 
 
 def run_at_once(count: int) -> float:
-    """The seconds of `count` calls at the same time, together, for each real second."""
+    """Return how many seconds of `count` simultaneous calls, added up, are simulated in one real second."""
     callers = [caller() for _ in range(count)]
     began = time.perf_counter()
     calls = simulate_many(bot, callers, providers=PROVIDERS)
@@ -128,7 +128,7 @@ def _keep_busy() -> None:
 
 
 def hashes(count: int) -> tuple[set[str], set[str]]:
-    """The hashes of `count` runs on an idle machine, and of as many on a busy one."""
+    """Return the hashes of `count` runs on an idle machine, and of as many on a busy one."""
     idle = {run()[0].event_hash() for _ in range(count)}
     others = [multiprocessing.Process(target=_keep_busy, daemon=True) for _ in range(os.cpu_count() or 1)]
     for other in others:
@@ -143,7 +143,7 @@ def hashes(count: int) -> tuple[set[str], set[str]]:
 
 
 def profile() -> None:
-    """Where the loop's thread spends its time; the worker that runs Silero is not in it."""
+    """Print where the loop's thread spends its time; the worker that runs Silero is not in it."""
     run()
     profiler = cProfile.Profile()
     profiler.enable()

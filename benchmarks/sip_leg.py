@@ -8,9 +8,9 @@ The gateway runs in a process of its own, whose CPU clock is read; an agent that
 it, in another; the callers in this one. They call over SIP, speak G.711 over RTP, and hear themselves.
 
 The delay is that of a click from the moment at which the caller sends it to the moment at which it is back:
-through the jitter buffer, to the agent, through the playout clock. That the agent's process has its part
+through the jitter buffer, to the agent, through the playout. That the agent's process has its part
 in it makes it longer than the gateway's own. The kernel says when packets came, so that this process does
-not measure itself; how unevenly it sends is told beside it, because the jitter buffer waits for that.
+not measure itself; how unevenly it sends is reported beside it, because the jitter buffer waits for that.
 What a stall piles up at the playout the agent leaves out within a second or two, as a bot does that pauses.
 A gap is what a caller hears as one: more than 20 ms between two packets beyond their usual distance.
 """
@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.sip_house import cpu_s, echo_house, memory_mb
+from benchmarks.echo_gateway import cpu_s, echo_gateway, memory_mb
 from piopiy_pipeline.audio.frame import FRAME_S
 from piopiy_pipeline.gateway.rtp.packet import build_rtp, parse_rtp
 from piopiy_pipeline.gateway.rtp.ports import MediaSockets, PortPool
@@ -47,7 +47,7 @@ _TIMESPEC = Struct("@ll")
 
 
 class Caller:
-    """One telephone: `CallListener` for its call, and the two ends of its voice."""
+    """One telephone: it is the `CallListener` of its call, and sends and receives its audio."""
 
     def __init__(self, sockets: MediaSockets, frames: list[bytes], click: bytes) -> None:
         self.answered = asyncio.get_running_loop().create_future()
@@ -98,11 +98,11 @@ class Caller:
     # ------------------------------------------------------------------ the voice
 
     def begin(self) -> None:
-        """What comes from now on is measured."""
+        """Measure what happens from now on."""
         self._measure, self._last_at = True, None
 
-    def beat(self) -> None:
-        """Speak 20 ms, and hear what has come."""
+    def send_frame(self) -> None:
+        """Send 20 ms of audio, and receive what has come."""
         if self._to is None:
             return
         click = self._sent % CLICK_EVERY == CLICK_EVERY - 1
@@ -146,18 +146,18 @@ class Caller:
 
 
 class _Nobody:
-    """Of the callers' own user agent: nobody calls them."""
+    """The listener of the callers' user agent, which nobody calls."""
 
     def incoming_call(self, call: IncomingCall, now: float) -> None:
         call.reject(486, "Busy Here", now)
 
 
 async def measure(calls: int, seconds: float, warm_up_s: float) -> dict[str, Any]:
-    """The numbers of one run."""
+    """Return the numbers of one run."""
     loop = asyncio.get_running_loop()
     async with AsyncExitStack() as stack:
-        house = await echo_house(stack, calls=calls + 10)
-        idle_mb = memory_mb(house.gateway)
+        echo = await echo_gateway(stack, calls=calls + 10)
+        idle_mb = memory_mb(echo.gateway)
         ends = await SipEndpoint.open(SipConfig(port=0, transports=["udp"], codecs=["PCMU"]), _Nobody())
         stack.push_async_callback(ends.close)
         ports = PortPool("127.0.0.1", 40_000, 59_999)
@@ -166,25 +166,23 @@ async def measure(calls: int, seconds: float, warm_up_s: float) -> dict[str, Any
         click = bytes([0x80]) * 8 + frames[0][8:]
         callers: list[Caller] = []
         sips: list[SipCall] = []
-        beating = asyncio.create_task(_beats(callers))
-        stack.callback(beating.cancel)
+        sending = asyncio.create_task(_send_frames(callers))
+        stack.callback(sending.cancel)
         for _ in range(calls):
             caller = Caller(ports.open(), frames, click)
             stack.callback(caller.close)
-            sips.append(
-                ends.invite(f"sip:bot@127.0.0.1:{house.sip_port}", caller.negotiation.offer(), caller)
-            )
+            sips.append(ends.invite(f"sip:bot@127.0.0.1:{echo.sip_port}", caller.negotiation.offer(), caller))
             callers.append(caller)
             await asyncio.wait_for(caller.answered, 20)
             await asyncio.sleep(CALL_RATE_S)
         await asyncio.sleep(warm_up_s)
         for caller in callers:
             caller.begin()
-        before = (cpu_s(house.gateway), cpu_s(house.agent), loop.time())
+        before = (cpu_s(echo.gateway), cpu_s(echo.agent), loop.time())
         await asyncio.sleep(seconds)
-        after = (cpu_s(house.gateway), cpu_s(house.agent), loop.time())
+        after = (cpu_s(echo.gateway), cpu_s(echo.agent), loop.time())
         took = after[2] - before[2]
-        full_mb = memory_mb(house.gateway)
+        full_mb = memory_mb(echo.gateway)
         for sip in sips:
             sip.hangup(loop.time())
         await asyncio.sleep(0.5)
@@ -209,21 +207,21 @@ async def measure(calls: int, seconds: float, warm_up_s: float) -> dict[str, Any
     }
 
 
-async def _beats(callers: list[Caller]) -> None:
-    """Each caller speaks every 20 ms, at a moment of its own."""
+async def _send_frames(callers: list[Caller]) -> None:
+    """Make each caller send a frame every 20 ms, each at a moment of its own."""
     loop = asyncio.get_running_loop()
     start = loop.time()
     slots = 10
-    beat = 0
+    tick = 0
     while True:
-        beat += 1
-        await asyncio.sleep(max(0.0, start + beat * FRAME_S / slots - loop.time()))
-        for caller in callers[beat % slots :: slots]:
-            caller.beat()
+        tick += 1
+        await asyncio.sleep(max(0.0, start + tick * FRAME_S / slots - loop.time()))
+        for caller in callers[tick % slots :: slots]:
+            caller.send_frame()
 
 
 def main() -> None:
-    """Measure, and print."""
+    """Measure, and print the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--calls", type=int, default=40)
     parser.add_argument("--seconds", type=float, default=15.0)

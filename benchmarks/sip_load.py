@@ -1,4 +1,4 @@
-"""A thousand telephone calls with voices, by sipp, through a gateway to an agent that echoes.
+"""Places a thousand telephone calls with audio, by sipp, through a gateway to an agent that echoes.
 
     python -m benchmarks.sip_load                         1,000 calls, 10 a second, of 5 s each
     python -m benchmarks.sip_load --calls 200 --rate 20
@@ -15,20 +15,20 @@ import tempfile
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from benchmarks.sip_house import cpu_s, echo_house, memory_mb
+from benchmarks.echo_gateway import cpu_s, echo_gateway, memory_mb
 from tests.support.sipp import sipp
 
 
 async def load(calls: int, per_second: float, call_s: float) -> bool:
-    """Call, and print; whether all calls went well."""
+    """Place the calls, and print what came of them. Returns whether all calls went well."""
     at_once = int(per_second * call_s * 2) + 20
     async with AsyncExitStack() as stack:
-        house = await echo_house(stack, calls=at_once)
+        echo = await echo_gateway(stack, calls=at_once)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        before_mb, before_s = memory_mb(house.gateway), cpu_s(house.gateway)
+        before_mb, before_s = memory_mb(echo.gateway), cpu_s(echo.gateway)
         found = await sipp(
             "uac_media",
-            house.sip_port,
+            echo.sip_port,
             folder=folder,
             calls=calls,
             per_second=per_second,
@@ -36,7 +36,7 @@ async def load(calls: int, per_second: float, call_s: float) -> bool:
             call_ms=int(call_s * 1000),
             limit_s=calls / per_second + call_s + 60,
         )
-        after_mb, after_s = memory_mb(house.gateway), cpu_s(house.gateway)
+        after_mb, after_s = memory_mb(echo.gateway), cpu_s(echo.gateway)
     print(
         f"{found.successful} calls went well, {found.failed} failed, {found.retransmissions} retransmissions,"
         f" at most {found.most_at_once} at once\n"
@@ -48,7 +48,7 @@ async def load(calls: int, per_second: float, call_s: float) -> bool:
 
 
 def main() -> None:
-    """The command line."""
+    """Parse the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--calls", type=int, default=1000)
     parser.add_argument("--rate", type=float, default=10.0, help="calls a second")

@@ -1,9 +1,12 @@
-"""The callers of ``webrtc_leg.py``, and for our side the agent: it sends back what it hears.
+"""The callers of ``webrtc_leg.py``, and for our side the agent, which sends back what it hears.
 
-Not to be started by hand. Writes a JSON line per offer, reads one per answer; then, whenever it reads
-``{"count": true}``, tells how many packets of sound each caller has heard so far. Callers speak a
-recording all the time, 20 ms a packet, with the audio path of our own leg: light, so that many fit beside
-what is measured.
+It is not started by hand. It writes a JSON line for each offer, and reads one for each answer. Whenever it
+reads
+``{"count": true}``, it prints how many packets of audio each caller has heard so far. Callers speak a
+recording
+all the time, 20 ms a packet, with the audio path of our own leg, which is light, so that many fit beside what
+is
+measured.
 """
 
 from __future__ import annotations
@@ -42,7 +45,7 @@ class Caller:
 
 
 class EchoAgent:
-    """An agent of a few lines: it takes every call, and sends back what it hears."""
+    """An agent of a few lines, which takes every call and sends back what it hears."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -89,17 +92,17 @@ class EchoAgent:
 
 
 async def talk(callers: list[Caller]) -> None:
-    """All callers speak, for ever; each begins elsewhere in the recording."""
+    """Make all callers speak for ever; each begins at another place in the recording."""
     samples, _ = soundfile.read(RECORDING, dtype="int16")
     pcm = samples.astype("<i2").tobytes()
     frames = [pcm[at : at + FRAME_BYTES] for at in range(0, len(pcm) - FRAME_BYTES, FRAME_BYTES)]
     loop = asyncio.get_running_loop()
-    began, beat = loop.time(), 0
+    began, tick = loop.time(), 0
     while True:
         for number, caller in enumerate(callers):
-            caller.audio.send_audio(frames[(beat + 17 * number) % len(frames)])
-        beat += 1
-        await asyncio.sleep(max(0.0, began + beat * 0.02 - loop.time()))
+            caller.audio.send_audio(frames[(tick + 17 * number) % len(frames)])
+        tick += 1
+        await asyncio.sleep(max(0.0, began + tick * 0.02 - loop.time()))
 
 
 async def main() -> None:

@@ -59,7 +59,7 @@ class Child:
         self._process.stdin.flush()
 
     def hear(self) -> dict[str, Any]:
-        """The next line. Raises `Failed` with the end of the log, if there is none."""
+        """Return the next line. Raises `Failed` with the end of the log if there is none."""
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
@@ -69,7 +69,7 @@ class Child:
         return heard
 
     def close(self) -> None:
-        """End it: its standard input ends, and in some seconds it is ended."""
+        """Close the standard input of the process, and end the process after some seconds."""
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
@@ -85,7 +85,7 @@ class Child:
 
 @contextlib.contextmanager
 def children() -> Iterator[list[Child]]:
-    """Children that are put into the list are closed at the end, the last one first."""
+    """Yield a list, and close the processes in it at the end, the last one first."""
     running: list[Child] = []
     try:
         yield running
@@ -95,7 +95,7 @@ def children() -> Iterator[list[Child]]:
 
 
 def measure(side: str, workers: int, calls: int, seconds: float, windows: int) -> dict[str, Any]:
-    """Percent of a core for one call, in all and by part. Raises `Failed` where sound did not get through."""
+    """Return percent of a core for one call, in all and by part. Raises `Failed` if no audio came through."""
     with children() as running:
         server = Child("webrtc_sides", side, "--workers", str(workers))
         running.append(server)
@@ -136,7 +136,7 @@ def measure(side: str, workers: int, calls: int, seconds: float, windows: int) -
 
 
 def wait_for_sound(callers: Child) -> None:
-    """Until every caller hears something."""
+    """Wait until every caller hears something."""
     deadline = time.monotonic() + START_LIMIT_S
     while not all(count(callers)):
         if time.monotonic() > deadline:
@@ -145,14 +145,14 @@ def wait_for_sound(callers: Child) -> None:
 
 
 def count(callers: Child) -> list[int]:
-    """Packets that each caller has heard."""
+    """Return how many packets each caller has heard."""
     callers.say({"count": True})
     heard: list[int] = callers.hear()["heard"]
     return heard
 
 
 def cpu(parts: dict[str, list[psutil.Process]]) -> dict[str, float]:
-    """Seconds of CPU of each part so far."""
+    """Return the seconds of CPU that each part has used so far."""
     return {
         name: sum(sum(process.cpu_times()[:2]) for process in processes) for name, processes in parts.items()
     }

@@ -1,7 +1,8 @@
 """The two sides that ``webrtc_leg.py`` measures: our gateway, and bare aiortc that sends back what it hears.
 
-Not to be started by hand. Reads a JSON line per offer (``{"n": 0, "sdp": ...}``), writes one per answer.
-The first line that it writes tells the processes whose time counts.
+It is not started by hand. It reads a JSON line for each offer (``{"n": 0, "sdp": ...}``), and writes one for
+each
+answer. The first line that it writes names the processes whose time counts.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ async def serve(answer: Answer, hello: dict[str, Any]) -> None:
 
 
 async def ours(workers: int) -> None:
-    """The gateway with its workers. The agent connects from elsewhere."""
+    """Run the gateway with its workers. The agent connects from elsewhere."""
     from piopiy_pipeline.gateway import Gateway, GatewayConfig
     from piopiy_pipeline.gateway.access.client_tokens import ClientTokens, TokenRequest
     from piopiy_pipeline.gateway.webrtc.browser_offers import BrowserOffer
@@ -58,7 +59,7 @@ async def ours(workers: int) -> None:
 
 
 async def aiortc_echo() -> None:
-    """What aiortc costs by itself: each connection sends its own track back."""
+    """Run bare aiortc: each connection sends its own track back."""
     import aioice.ice
     from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
@@ -84,7 +85,7 @@ async def aiortc_echo() -> None:
 
 
 def main() -> None:
-    """One side, on uvloop where there is one, as the gateway runs."""
+    """Run one side, on uvloop if it is installed, as the gateway does."""
     options = argparse.ArgumentParser()
     options.add_argument("side", choices=["aiortc", "ours"])
     options.add_argument("--workers", type=int, default=1)

@@ -54,7 +54,7 @@ class RetiredWord:
     allowed: tuple[str, ...] = field(default=())  # names and files that may keep it
 
     def comes_back(self, kind: str, name: str, path: Path) -> bool:
-        """Whether a name in this file is, or contains, the word."""
+        """Return whether a name in this file is, or contains, the word."""
         if name in self.allowed or any(path.as_posix().endswith(f"/{file}") for file in self.allowed):
             return False
         words = split_words(name)
@@ -66,12 +66,15 @@ class RetiredWord:
 
 
 def split_words(name: str) -> tuple[str, ...]:
-    """The words of a name in CamelCase or snake_case, in lower case."""
+    """Split a name in CamelCase or snake_case into its words, in lower case."""
     return tuple(word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name))
 
 
 def read_glossary(text: str) -> list[RetiredWord]:
-    """Reads the table below the heading "Retired words".
+    """Read the table below the heading "Retired words".
+
+    Args:
+        text: The glossary.
 
     Raises:
         ValueError: The table is missing, or a row has another form than the four columns.
@@ -94,7 +97,7 @@ def read_glossary(text: str) -> list[RetiredWord]:
 
 
 def definitions(tree: ast.Module) -> Iterator[tuple[str, str, int]]:
-    """Every name that a module gives: its kind (class, function or variable), the name, the line."""
+    """Yield every name that a module defines: its kind (class, function, parameter, ...), the name, the line."""
     for node in ast.walk(tree):
         match node:
             case ast.ClassDef():
@@ -116,7 +119,7 @@ def _has(words: tuple[str, ...], name: tuple[str, ...]) -> bool:
 def retired_words(
     path: Path, text: str, names: list[tuple[str, str, int]], retired: list[RetiredWord]
 ) -> Iterator[Problem]:
-    """Where a retired word stands in a file: its name, its definitions and, for some words, its text."""
+    """Yield where a retired word is in a file: in its name, its definitions and, for some words, its text."""
     for kind, name, line in [("file", path.stem, 1), *names]:
         for word in retired:
             if word.comes_back(kind, name, path):
@@ -134,7 +137,7 @@ def retired_words(
 
 
 def prose(text: str) -> Iterator[tuple[int, str]]:
-    """The comments and string literals of a source, line by line."""
+    """Yield the comments and string literals of a source, line by line."""
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type in (tokenize.COMMENT, tokenize.STRING):
             for offset, line in enumerate(token.string.splitlines()):
@@ -142,7 +145,7 @@ def prose(text: str) -> Iterator[tuple[int, str]]:
 
 
 def private_reads(path: Path, tree: ast.Module) -> Iterator[Problem]:
-    """Where a file reads ``call._x`` or ``self.call._x``."""
+    """Yield where a file reads ``call._x`` or ``self.call._x``."""
     for node in ast.walk(tree):
         if not isinstance(node, ast.Attribute) or not node.attr.startswith("_") or node.attr.startswith("__"):
             continue
@@ -188,7 +191,7 @@ def doubled_files(files: list[Path], package: Path) -> Iterator[Problem]:
 
 
 def check(root: Path) -> list[Problem]:
-    """All problems of the tree below `root`, sorted by file and line."""
+    """Return all problems of the tree below `root`, sorted by file and line."""
     package = root / "piopiy_pipeline"
     retired = read_glossary((root / "docs" / "glossary.md").read_text(encoding="utf-8"))
     files = sorted(package.rglob("*.py"))

@@ -16,7 +16,7 @@ ROW, GAP, WIDTH, LEFT = 34, 8, 440, 16
 
 
 def floors(project: str, contract: str) -> list[list[str]]:
-    """The layers of a contract, the highest first: the packages of each."""
+    """Return the layers of a contract, the highest first, as the packages of each."""
     contracts = tomllib.loads(project)["tool"]["importlinter"]["contracts"]
     layers = next(entry["layers"] for entry in contracts if entry["id"] == contract)
     return [re.findall(r"\w+", layer) for layer in layers]
@@ -37,7 +37,11 @@ def _tower(title: str, rows: list[list[str]], left: int) -> list[str]:
 
 
 def draw(project: str) -> str:
-    """The picture as SVG, of the text of pyproject.toml."""
+    """Return the picture as SVG.
+
+    Args:
+        project: The text of pyproject.toml.
+    """
     whole, gateway = floors(project, "floors"), floors(project, "gateway-floors")
     height = 40 + max(len(whole), len(gateway)) * (ROW + GAP) + LEFT
     width = 2 * WIDTH + 4 * LEFT

@@ -85,9 +85,18 @@ SCENES: dict[str, tuple[Line, ...]] = {
 
 
 def speak(text: str, voice: str, *, rate: int = RATE) -> Samples:
-    """Have flite's `voice` say `text`: mono samples at `rate` Hz, untrimmed.
+    """Speak a text with a voice of flite.
 
-    Raises `RuntimeError` when flite is missing or fails.
+    Args:
+        text: What to say.
+        voice: The name of the voice.
+        rate: The sample rate of the result in Hz.
+
+    Returns:
+        Mono samples, untrimmed.
+
+    Raises:
+        RuntimeError: flite is missing or fails.
     """
     flite = shutil.which("flite")
     if flite is None:
@@ -142,7 +151,7 @@ def write(folder: Path) -> None:
 
 
 def differing(folder: Path) -> list[str]:
-    """The files under `folder` that are not what this script would write."""
+    """Return the files under `folder` that differ from what this script would write."""
     with tempfile.TemporaryDirectory() as made:
         write(Path(made))
         files = [path.relative_to(made) for path in sorted(Path(made).rglob("*")) if path.is_file()]

@@ -168,22 +168,22 @@ def test_a_call_is_told_line_by_line_and_saved_in_stereo(
         "ringing", "answered", "bot", "user", "tool", "turn", "bot", "ended",
     ]  # fmt: skip
     assert [line["at"] for line in lines] == sorted(line["at"] for line in lines)
-    told = {line["event"]: line for line in lines}
-    assert told["user"]["text"] == "yes please"
-    assert told["tool"] == {
+    reported = {line["event"]: line for line in lines}
+    assert reported["user"]["text"] == "yes please"
+    assert reported["tool"] == {
         "event": "tool",
-        "at": told["tool"]["at"],
+        "at": reported["tool"]["at"],
         "name": "book_table",
         "arguments": {"people": 4},
     }
-    assert told["ended"]["reason"] == "agent_hangup"
+    assert reported["ended"]["reason"] == "agent_hangup"
     assert gateway.starts == [
         CallStart(
             rate=8000 if rate == 8000 else 16000, from_number="+4930", to_number="100", metadata={"table": 7}
         )
     ]
     # 30 silent frames: what the bot waited for. The recording must show the same latency.
-    latency = told["turn"]["voice_to_voice_ms"]
+    latency = reported["turn"]["voice_to_voice_ms"]
     assert 500 < latency < 2000
     sound, saved_rate = soundfile.read(out, dtype="int16")
     assert saved_rate == rate

@@ -134,15 +134,15 @@ def test_it_says_ready_when_the_bot_has_registered_and_leaves_nothing_behind(
     records = dev.until("records")
     assert str(tmp_path / "data") in records
     assert records.endswith(", without recordings")
-    told = dev.until("bot ").split()
-    assert told[2:] == ["my_bot", "ollama"]
+    reported = dev.until("bot ").split()
+    assert reported[2:] == ["my_bot", "ollama"]
     dev.until("ready    my bot.py")
     assert f"call --url {url} --say" in dev.until("piopiy")
     (file,) = (tmp_path / "credentials").iterdir()
     assert file.name == f"dev-{port}.json"
     assert dev.interrupt() == 0
     assert not file.exists()
-    assert not alive(int(told[1]))
+    assert not alive(int(reported[1]))
 
 
 def test_telephones_may_call_when_that_is_asked_for(start: Callable[..., Dev]) -> None:

@@ -153,7 +153,7 @@ class Call:
         starts = loud[np.flatnonzero(np.diff(loud, prepend=-RATE) > RATE // 10)]
         return [float(s) / RATE for s in starts]
 
-    def told(self, event: str) -> list[dict[str, Any]]:
+    def reports_of(self, event: str) -> list[dict[str, Any]]:
         return [report.data for report in self.reports if report.event == event]
 
 
@@ -226,7 +226,7 @@ def test_a_bot_that_says_nothing_gets_all_turns_all_the_same() -> None:
     call.answer()
     call.run(20.0)
     assert call.said_at() == [pytest.approx(4.0, abs=0.04), pytest.approx(13.0, abs=0.04)]
-    assert call.told("turn")[0] == {"turn": 1, "name": "turn.wav", "voice_to_voice_ms": None}
+    assert call.reports_of("turn")[0] == {"turn": 1, "name": "turn.wav", "voice_to_voice_ms": None}
 
 
 def test_silence_that_the_bot_sends_is_no_speech() -> None:
@@ -250,7 +250,7 @@ def test_the_caller_waits_for_the_answer_that_follows_a_tool() -> None:
     finished = (call.now - DIALLED) + 0.5
     call.run(1.0)
     assert call.said_at() == [pytest.approx(1.0, abs=0.04), pytest.approx(finished, abs=0.04)]
-    assert call.told("tool") == [{"name": "book", "arguments": {"people": 4}}]
+    assert call.reports_of("tool") == [{"name": "book", "arguments": {"people": 4}}]
 
 
 def test_the_latency_runs_from_the_last_sample_of_speech_to_the_first_of_the_answer() -> None:
@@ -264,7 +264,7 @@ def test_the_latency_runs_from_the_last_sample_of_speech_to_the_first_of_the_ans
     call.link.on_audio(late.tobytes())
     call.collect()
     begins = call.now - DIALLED + 0.01
-    (turn,) = call.told("turn")
+    (turn,) = call.reports_of("turn")
     assert turn["voice_to_voice_ms"] == pytest.approx((begins - 2.7) * 1000, abs=21)
     assert "barge_in_ms" not in turn
 
@@ -278,7 +278,7 @@ def test_an_interruption_comes_so_long_into_the_bots_speech_and_tells_when_it_fe
     call.run(1.5)
     call.run(0.1, bot=LOUD)
     assert call.said_at() == [pytest.approx(1.5, abs=0.04)]
-    (turn,) = call.told("turn")
+    (turn,) = call.reports_of("turn")
     assert turn["barge_in_ms"] == pytest.approx(200, abs=40)
     assert turn["voice_to_voice_ms"] == pytest.approx((3.2 - 2.5) * 1000, abs=40)
 
@@ -299,7 +299,7 @@ def test_a_bot_that_talks_on_is_silent_only_when_it_stops() -> None:
     call.run(3.0, bot=LOUD)
     call.run(1.0)
     call.run(0.1, bot=LOUD)
-    assert call.told("turn")[0]["barge_in_ms"] == pytest.approx(2500, abs=50)
+    assert call.reports_of("turn")[0]["barge_in_ms"] == pytest.approx(2500, abs=50)
 
 
 def test_an_answer_too_short_to_interrupt_is_waited_for() -> None:
@@ -309,7 +309,7 @@ def test_an_answer_too_short_to_interrupt_is_waited_for() -> None:
     call.run(2.0)
     call.run(0.1, bot=LOUD)
     assert call.said_at() == [pytest.approx(1.5, abs=0.04)]
-    assert call.told("turn")[0]["barge_in_ms"] is None
+    assert call.reports_of("turn")[0]["barge_in_ms"] is None
 
 
 def test_after_the_last_turn_the_caller_hangs_up_when_nobody_speaks() -> None:
@@ -350,7 +350,7 @@ def test_the_bot_hangs_up_and_the_summary_is_told() -> None:
     assert outcome.failure is None
     assert len(outcome.voice_to_voice_ms) == 1
     assert outcome.duration_s == pytest.approx(2.2, abs=0.02)
-    (ended,) = call.told("ended")
+    (ended,) = call.reports_of("ended")
     assert (ended["reason"], ended["detail"], ended["turns"]) == ("agent_hangup", "goodbye", 1)
     assert ended["median_ms"] == ended["max_ms"] == outcome.voice_to_voice_ms[0]
 
@@ -403,7 +403,7 @@ def test_nothing_happens_after_the_end() -> None:
     call.link.tick()
     call.event(LegEnded(reason=EndReason.ERROR))
     assert len(call.messages) == count
-    assert len(call.told("ended")) == 1
+    assert len(call.reports_of("ended")) == 1
 
 
 def test_between_turns_the_line_carries_faint_noise_and_no_digital_silence() -> None:
@@ -451,7 +451,7 @@ def test_partial_words_are_no_sign_of_life_and_a_latency_is_told_with_its_parts(
     call.run(2.0)
     parts = {"silence_s": 0.2, "stt_s": 0.0, "turn_s": 0.4, "llm_s": 0.3, "tts_s": 0.1, "playout_s": 0.02}
     call.tell("latency", **parts, total_s=1.02)
-    assert call.told("latency") == [{**parts, "total_s": 1.02}]
+    assert call.reports_of("latency") == [{**parts, "total_s": 1.02}]
     for _ in range(60):
         call.tell("bot_partial", text="never to the end")
         call.run(0.2)

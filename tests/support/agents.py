@@ -37,7 +37,7 @@ class AgentProcess:
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
-        self.told: list[dict[str, Any]] = []
+        self.printed: list[dict[str, Any]] = []
         """The JSON that it printed."""
         self.log = ""
         """What it wrote to stderr."""
@@ -70,7 +70,7 @@ class AgentProcess:
         assert self.process.stdout is not None
         async for line in self.process.stdout:
             with contextlib.suppress(json.JSONDecodeError):
-                self.told.append(json.loads(line))
+                self.printed.append(json.loads(line))
 
     async def _read_stderr(self) -> None:
         assert self.process.stderr is not None
@@ -87,7 +87,7 @@ class AgentProcess:
         return self._censuses()[-1]
 
     def _censuses(self) -> list[dict[str, Any]]:
-        return [told for told in self.told if told.get("event") == "census"]
+        return [line for line in self.printed if line.get("event") == "census"]
 
     def kill(self) -> None:
         """End it with signal 9."""

@@ -66,10 +66,10 @@ def make_run(folder: Path) -> Iterator[Running]:
 def _address(process: subprocess.Popen[str], log: Path) -> str:
     """The console's address, once the bot takes calls. A bot that cannot be started is reported by an end."""
     assert process.stdout is not None
-    told: list[str] = []
+    printed: list[str] = []
     for line in process.stdout:
-        told.append(line)
+        printed.append(line)
         if line.startswith("ready "):
-            (console,) = [one for one in told if one.startswith("console ")]
+            (console,) = [one for one in printed if one.startswith("console ")]
             return console.split()[1]
-    raise RuntimeError(f"piopiy dev ended: {''.join(told)}{log.read_text()}")
+    raise RuntimeError(f"piopiy dev ended: {''.join(printed)}{log.read_text()}")

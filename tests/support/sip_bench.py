@@ -85,48 +85,48 @@ class Sent(NamedTuple):
 
 
 class Leg:
-    """A leg that writes down what it is told, and answers offers like a real one."""
+    """A leg that notes every event of its call, and answers offers like a real one."""
 
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
-        self.told: list[tuple[Any, ...]] = []
+        self.events: list[tuple[Any, ...]] = []
         self.refuses = False
         self.media = Negotiation(host=OURS, port=30_000, codecs=["PCMU", "PCMA"], session_id=7)
 
     @property
     def names(self) -> list[str]:
-        return [event[0] for event in self.told]
+        return [event[0] for event in self.events]
 
     @property
     def ending(self) -> tuple[Ending, int] | None:
-        return next(((event[1], event[2]) for event in self.told if event[0] == "ended"), None)
+        return next(((event[1], event[2]) for event in self.events if event[0] == "ended"), None)
 
     def call_ringing(self, now: float) -> None:
-        self.told.append(("ringing",))
+        self.events.append(("ringing",))
 
     def call_early_media(self, description: SessionDescription, now: float) -> None:
-        self.told.append(("early_media", description))
+        self.events.append(("early_media", description))
 
     def call_answered(self, description: SessionDescription | None, now: float) -> None:
-        self.told.append(("answered", description))
+        self.events.append(("answered", description))
 
     def call_reoffered(self, offer: SessionDescription | None, now: float) -> SessionDescription | None:
-        self.told.append(("reoffered", offer))
+        self.events.append(("reoffered", offer))
         if self.refuses:
             raise SdpRefused("not now")
         return self.media.answer(offer)[0] if offer is not None else self.media.offer()
 
     def call_reanswered(self, description: SessionDescription, now: float) -> None:
-        self.told.append(("reanswered", description))
+        self.events.append(("reanswered", description))
 
     def call_dtmf(self, digits: str, now: float) -> None:
-        self.told.append(("dtmf", digits))
+        self.events.append(("dtmf", digits))
 
     def call_transfer_progress(self, code: int, phrase: str, now: float) -> None:
-        self.told.append(("transfer", code))
+        self.events.append(("transfer", code))
 
     def call_ended(self, ending: Ending, code: int, phrase: str, now: float) -> None:
-        self.told.append(("ended", ending, code, phrase))
+        self.events.append(("ended", ending, code, phrase))
 
 
 class Bench:

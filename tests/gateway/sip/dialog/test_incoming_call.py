@@ -216,7 +216,7 @@ def test_a_caller_without_an_offer_answers_ours_in_the_ack() -> None:
     (answer,) = bench.take()
     assert b"m=audio 30000" in answer.body
     bench.receive(request("ACK", branch="ack", to_tag=call.local_tag, body=SDP))
-    name, description = leg.told[0]
+    name, description = leg.events[0]
     assert (name, description.audio.port) == ("answered", 4000)
 
 

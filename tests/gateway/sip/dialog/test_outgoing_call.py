@@ -87,7 +87,7 @@ def test_a_refusal_is_acknowledged_and_told_once(code: int) -> None:
     assert isinstance(ack, SipRequest)
     assert (ack.method, ack.via.branch, ack.uri, ack.to.tag) == ("ACK", invite.via.branch, invite.uri, "bob")
     assert codes(bench.receive(refusal)) == ["ACK"]
-    assert leg.told == [("ended", Ending.REFUSED, code, "No")]
+    assert leg.events == [("ended", Ending.REFUSED, code, "No")]
     bench.run(33.0)  # timer D
     assert bench.agent.transactions == 0
 

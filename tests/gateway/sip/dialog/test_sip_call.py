@@ -133,7 +133,7 @@ def test_keys_come_by_info_too(content: str, body: str, digits: str) -> None:
     )
     assert codes(bench.receive(info)) == [200]
     assert codes(bench.receive(info)) == [200]
-    assert leg.told[1:] == [("dtmf", digits)]
+    assert leg.events[1:] == [("dtmf", digits)]
 
 
 def test_an_info_about_something_else_is_refused() -> None:
@@ -164,7 +164,7 @@ def test_a_transfer_is_told_how_it_fares() -> None:
     bench.receive(response(refer, 202))
     assert notify(bench, call.local_tag, 2, "SIP/2.0 180 Ringing\r\n") == [200]
     assert notify(bench, call.local_tag, 3, "SIP/2.0 200 OK\r\n", "terminated;reason=noresource") == [200]
-    assert [event[1] for event in leg.told if event[0] == "transfer"] == [100, 180, 200]
+    assert [event[1] for event in leg.events if event[0] == "transfer"] == [100, 180, 200]
     assert notify(bench, call.local_tag, 4, "SIP/2.0 200 OK\r\n") == [481]
 
 
@@ -175,7 +175,7 @@ def test_a_transfer_that_is_refused_can_be_tried_again() -> None:
     (refer,) = bench.take()
     assert isinstance(refer, SipRequest)
     bench.receive(response(refer, 603, "Decline"))
-    assert leg.told[-1] == ("transfer", 603)
+    assert leg.events[-1] == ("transfer", 603)
     assert call.refer("tel:+15550101", bench.now)
     with pytest.raises(ValueError, match="URI"):
         call.refer("nobody", bench.now)

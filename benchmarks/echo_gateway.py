@@ -1,4 +1,6 @@
-"""A gateway with telephones and an agent that echoes, each in a process of its own, to be measured."""
+"""Starts a gateway that telephones can call and an agent that echoes, each in a process of its own, to be
+measured.
+"""
 
 from __future__ import annotations
 
@@ -12,23 +14,31 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["EchoHouse", "cpu_s", "echo_house", "memory_mb"]
+__all__ = ["EchoGateway", "cpu_s", "echo_gateway", "memory_mb"]
 
 ROOT = Path(__file__).resolve().parent.parent
 START_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class EchoHouse:
-    """The processes' ids, and where telephones call."""
+class EchoGateway:
+    """The ids of both processes, and the port that telephones call."""
 
     gateway: int
     agent: int
     sip_port: int
 
 
-async def echo_house(stack: AsyncExitStack, *, calls: int) -> EchoHouse:
-    """Start both, for so many calls at once. They end with `stack`. Raises `RuntimeError` if they do not start."""
+async def echo_gateway(stack: AsyncExitStack, *, calls: int) -> EchoGateway:
+    """Start both processes. They end with `stack`.
+
+    Args:
+        stack: Ends the processes.
+        calls: How many calls they must take at once.
+
+    Raises:
+        RuntimeError: A process does not start.
+    """
     token, port, sip_port = secrets.token_hex(8), _free(), _free()
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
     settings = folder / "gateway.toml"
@@ -45,17 +55,17 @@ async def echo_house(stack: AsyncExitStack, *, calls: int) -> EchoHouse:
     await asyncio.sleep(2.0)
     if agent.returncode is not None:
         raise RuntimeError("the agent did not start")
-    return EchoHouse(gateway.pid, agent.pid, sip_port)
+    return EchoGateway(gateway.pid, agent.pid, sip_port)
 
 
 def cpu_s(pid: int) -> float:
-    """Seconds of CPU time that a process has used."""
+    """Return the seconds of CPU time that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def memory_mb(pid: int) -> float:
-    """What a process has in memory."""
+    """Return the memory that a process uses, in MB."""
     status = Path(f"/proc/{pid}/status").read_text().splitlines()
     return int(next(line for line in status if line.startswith("VmRSS")).split()[1]) / 1024
 
