@@ -285,6 +285,8 @@ class Gateway:
                 return connection.respond(
                     HTTPStatus.SERVICE_UNAVAILABLE, "too many watch already: close another page\n"
                 )
+        if not isinstance(route, WatcherRoute):  # its key is still to come
+            connection.connections.admit(connection.transport)
         connection.route = route
         return None
 

@@ -76,6 +76,11 @@ class HttpConnection(HttpProtocol):
         self._head_timer: asyncio.TimerHandle | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether no request is being answered."""
+        return not self.is_answering
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast(asyncio.Transport, transport))
         self._connections.hand_over(self.transport, self)

@@ -4,7 +4,8 @@ Media streams need websockets' own connection, which parses nothing but its hand
 need a whole HTTP server. A `FirstRequest` reads the head of the first request and hands the connection to one of
 the two, which from then on has it to itself.
 
-`Connections` counts all connections, from the moment that TCP (or TLS) is up until they are gone.
+`Connections` counts all connections, from the moment that TCP (or TLS) is up until they are gone. When there are
+too many, whoever holds the most of those without a key loses one, so that one address cannot shut out all others.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from http import HTTPStatus
 from typing import Protocol, cast
 
 from loguru import logger
+
+from piopiy_pipeline.gateway.access.networks import client_network
 
 __all__ = [
     "HEAD_LIMIT",
@@ -32,6 +35,8 @@ HEAD_LIMIT = 16 << 10
 """How many bytes the head of a request may have."""
 HEAD_S = 10.0
 """How long a client may take to send it."""
+LOG_EVERY_S = 10.0
+"""How often the log tells that connections are cut."""
 LINGER_S = 2.0
 """How long a client that was refused may take to close."""
 
@@ -41,20 +46,33 @@ _END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
 class OpenConnection(Protocol):
     """A connection of the gateway, whatever it has become."""
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it waits for a request, so that cutting it takes nothing from anybody."""
+
     def close_gracefully(self) -> None:
         """Finish what is in progress and close, without waiting: the gateway shuts down."""
 
 
 class Connections:
-    """All connections of a gateway.
+    """All connections of a gateway, within a limit.
+
+    A connection that has shown a valid key stays as long as it likes. The others share what is left. When there
+    is one too many, the network that has the most of them loses one: the oldest that waits for its request, else the
+    oldest. So an address that opens thousands can use what nobody else needs, and no more. Nobody has to be
+    trusted for this: a proxy, through which everybody comes, has as many as it needs.
 
     Args:
-        limit: How many there may be at a time. One more is cut.
+        limit: How many there may be at a time.
     """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self._open: dict[asyncio.BaseTransport, OpenConnection] = {}
+        self._without_key: dict[str, dict[asyncio.BaseTransport, None]] = {}  # by network, the oldest first
+        self._networks: dict[asyncio.BaseTransport, str] = {}  # of those without a key
+        self._cut = 0
+        self._log_at = 0.0
         self._closing = False
         self._empty = asyncio.Event()
 
@@ -62,23 +80,52 @@ class Connections:
         return len(self._open)
 
     def add(self, transport: asyncio.Transport, connection: OpenConnection) -> None:
-        """Count this connection. It is cut if there are too many, or if the gateway closes."""
+        """Count a new connection. One is cut if there are too many, and this one if the gateway closes."""
         self._open[transport] = connection
+        network = self._networks[transport] = _network(transport)
+        self._without_key.setdefault(network, {})[transport] = None
         if self._closing:
             transport.abort()
         elif len(self._open) > self.limit:
-            logger.warning("more than {} connections: one was cut", self.limit)
-            transport.abort()
+            self._cut_one()
 
     def hand_over(self, transport: asyncio.Transport, connection: OpenConnection) -> None:
         """The transport belongs to this connection from now on."""
         self._open[transport] = connection
 
+    def admit(self, transport: asyncio.BaseTransport) -> None:
+        """This connection has shown a valid key: it is not cut to make room for another."""
+        network = self._networks.pop(transport, None)
+        if network is not None:
+            transports = self._without_key[network]
+            del transports[transport]
+            if not transports:
+                del self._without_key[network]
+
     def remove(self, transport: asyncio.BaseTransport) -> None:
         """The connection is gone."""
         self._open.pop(transport, None)
+        self.admit(transport)
         if self._closing and not self._open:
             self._empty.set()
+
+    def _cut_one(self) -> None:
+        network, transports = max(self._without_key.items(), key=lambda item: len(item[1]))
+        waiting = (transport for transport in transports if self._open[transport].is_waiting)
+        chosen = next(waiting, next(iter(transports)))
+        self._cut += 1
+        now = asyncio.get_running_loop().time()
+        if now >= self._log_at:
+            self._log_at = now + LOG_EVERY_S
+            logger.warning(
+                "more than {} connections: {} had {} without a key, and lost one ({} were cut so far)",
+                self.limit,
+                network or "an unknown address",
+                len(transports),
+                self._cut,
+            )
+        self.admit(chosen)  # it is not counted again until it is gone
+        cast(asyncio.Transport, chosen).abort()
 
     def close_all(self) -> None:
         """Let all of them finish, and take no new ones."""
@@ -124,6 +171,11 @@ class FirstRequest(asyncio.Protocol):
         self._head = bytearray()
         self._timer: asyncio.TimerHandle
         self._done = False
+
+    @property
+    def is_waiting(self) -> bool:
+        """Always: it is one as long as its request is not there."""
+        return True
 
     # ------------------------------------------------------------------ asyncio's hooks
 
@@ -189,6 +241,11 @@ class FirstRequest(asyncio.Protocol):
     def _stop(self) -> None:
         self._done = True
         self._timer.cancel()
+
+
+def _network(transport: asyncio.BaseTransport) -> str:
+    peer = transport.get_extra_info("peername")
+    return client_network(peer[0] if isinstance(peer, tuple) else None)
 
 
 def is_websocket(head: bytes) -> bool:

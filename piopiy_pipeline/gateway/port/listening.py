@@ -43,6 +43,11 @@ class AcceptedWebSocket(DirectServerConnection):
     route: Route | None = None
 
     @property
+    def is_waiting(self) -> bool:
+        """Whether its handshake was not answered yet."""
+        return self.route is None
+
+    @property
     def host(self) -> str | None:
         """The address of whoever is at the other end."""
         peer = self.transport.get_extra_info("peername")

@@ -223,23 +223,59 @@ def test_http_and_websockets_are_counted_together() -> None:
         ):
             await gateway.ready()
             assert gateway._connections is not None
+            connections = gateway._connections
             sockets = [
                 await connect(f"{gateway.url}/agent", additional_headers=bearer(AGENT_TOKEN), proxy=None)
                 for _ in range(3)
             ]
-            idle = [await asyncio.open_connection("127.0.0.1", gateway.port) for _ in range(254)]
-            await until(lambda: len(gateway._connections or ()) == 257)
-            assert (await web.get("/api/info")).status_code == 200
-            with pytest.raises(httpx.TransportError):
-                async with client(gateway) as other:
-                    await other.get("/api/info")
+            idle = [await asyncio.open_connection("127.0.0.1", gateway.port) for _ in range(255)]
+            await until(lambda: len(connections) == 258)
+            assert (await web.get("/api/info")).status_code == 200, (
+                "and the oldest that said nothing made room"
+            )
+            await until(lambda: len(connections) == 258)
+            assert await idle[0][0].read() == b""
             for socket in sockets:
+                await asyncio.wait_for(await socket.ping(), 5)
                 await socket.close()
             for _, writer in idle:
                 writer.close()
-            await until(lambda: len(gateway._connections or ()) == 1)
+            await until(lambda: len(connections) == 1)
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("opening", [b"", b"GET / HTTP/1.1\r\n", INFO], ids=["silent", "half a head", "idle"])
+def test_one_address_cannot_take_the_port_from_others(loop: str, opening: bytes) -> None:
+    """Twice as many connections as there may be, from one address, which it never closes."""
+
+    async def story() -> None:
+        async with Gateway(config(max_calls=1)) as gateway, agent(gateway) as one:
+            await gateway.ready()
+            assert gateway._connections is not None
+            connections = gateway._connections
+            writers = []
+            for _ in range(520):
+                _, writer = await asyncio.open_connection(
+                    "127.0.0.1", gateway.port, local_addr=("127.0.0.66", 0)
+                )
+                writer.write(opening)
+                writers.append(writer)
+            await until(lambda: len(connections) == connections.limit)
+            for _ in range(20):
+                async with client(gateway) as web:
+                    assert (await web.get("/healthz")).status_code == 200
+            async with caller(gateway) as line:
+                await one.take()
+                await line.hear("answered")
+            for writer in writers:
+                writer.close()
+
+    if loop == "uvloop":
+        pytest.importorskip("uvloop").run(story())
+    else:
+        asyncio.run(story())
 
 
 # ---------------------------------------------------------------------- the end
