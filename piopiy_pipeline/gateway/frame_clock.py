@@ -39,7 +39,7 @@ class FrameClock:
             self._arm()
 
     def stop(self) -> None:
-        """Stop, if the clock runs."""
+        """Stop the clock, if it runs."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -229,12 +229,12 @@ class Gateway:
 
     @property
     def url(self) -> str:
-        """Where agents and callers on this machine find it, as ``ws://host:port``."""
+        """The address for agents and callers on this machine, as ``ws://host:port``."""
         return f"{'wss' if self.config.tls_certificate else 'ws'}://{self._address}"
 
     @property
     def console_url(self) -> str:
-        """Where a browser on this machine finds the console, as ``http://host:port/``."""
+        """The address of the console for a browser on this machine, as ``http://host:port/``."""
         return f"{'https' if self.config.tls_certificate else 'http'}://{self._address}/"
 
     @property

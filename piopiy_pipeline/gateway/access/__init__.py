@@ -1,1 +1,1 @@
-"""Who may do what: bearer tokens, API keys, client tokens, and the limit on failed logins."""
+"""Access control: bearer tokens, API keys, client tokens, and the limit on failed logins."""

@@ -32,7 +32,9 @@ _SIGNATURES = PyJWS(algorithms=[_ALGORITHM])
 
 
 class TokenRequest(BaseModel):
-    """Who may call whom, and for how long the token can be used to begin a call."""
+    """A request for a client token: who may call whom, and for how long the token can be used to begin a
+    call.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -56,7 +58,7 @@ class TokenGrant(BaseModel):
 
 
 class TokenClaims(BaseModel):
-    """What a client token says. This gateway signed it, or somebody else who was given the secret.
+    """The claims of a client token, signed by this gateway or by somebody else who was given the secret.
 
     The order of the fields is the order of the claims in a token.
     """

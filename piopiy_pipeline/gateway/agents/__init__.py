@@ -1,1 +1,3 @@
-"""The agents' side of the gateway: one signaling connection an agent, one media stream a call."""
+"""The agents' side of the gateway: one signaling connection for each agent, and one media stream for each
+call.
+"""

@@ -1,6 +1,7 @@
-"""The media stream between the gateway and an agent for one call: the bot's speech comes in, the caller's goes out.
+"""The media stream between the gateway and an agent for one call: the bot's speech in, and the caller's out.
 
-A thin shell between a socket, a `Playout` and the agent's side of a call. The stream's token was checked before.
+A thin shell between a socket, a `Playout` and the agent's side of a call. The stream's token was checked
+before.
 """
 
 from __future__ import annotations
@@ -49,29 +50,29 @@ _IN_SOCKET_BYTES = 64 << 10
 
 
 class MediaListener(Protocol):
-    """What a media stream tells its call. `now` is the event loop's time in seconds."""
+    """Receives what a media stream reports. `now` is the event loop's time in seconds."""
 
     def media_started(self, media: AgentMedia, now: float) -> None:
-        """The agent has said at which rates it hears and speaks: audio can flow."""
+        """Handle that the agent has said its sample rates: audio can flow."""
 
     def media_lost(self, media: AgentMedia, now: float) -> None:
-        """The connection is gone."""
+        """Handle that the connection of the stream is lost."""
 
     def media_fault(self, media: AgentMedia, now: float, detail: str) -> None:
-        """The agent broke the protocol; the stream closes."""
+        """Handle that the agent broke the protocol; the stream closes."""
 
     def bot_cleared(self, media: AgentMedia) -> None:
-        """The bot was interrupted: what it said and nobody has heard yet is gone."""
+        """Handle that the bot was interrupted: the part of its speech that nobody has heard yet was dropped."""
 
     def bot_dtmf(self, media: AgentMedia, digits: str) -> None:
-        """The bot presses keys."""
+        """Take telephone keys that the bot presses."""
 
     def bot_data(self, media: AgentMedia, data: dict[str, Any]) -> None:
-        """The bot sends the caller's application a message."""
+        """Take a message of the bot to the caller's application."""
 
 
 class AgentMedia:
-    """One connection on ``/media/{call_id}``. Implements `MediaPort`.
+    """One connection on ``/media/{call_id}``, which is the `MediaPort` of a call.
 
     Args:
         connection: The WebSocket.
@@ -134,7 +135,7 @@ class AgentMedia:
             self._post(Played(epoch=heard.epoch, position=heard.position, dry=heard.dry))
 
     def pause(self) -> None:
-        """The caller is on hold: what waits goes on from here at the next `due_audio`."""
+        """Pause the speech that waits, because the caller is on hold. It goes on at the next `due_audio`."""
         if self._playout is not None:
             self._playout.pause()
 

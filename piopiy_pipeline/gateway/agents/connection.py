@@ -21,7 +21,7 @@ REGISTER_S = 5.0
 
 
 class AgentConnection:
-    """One connection on ``/agent``. Implements `AgentLink`.
+    """One connection on ``/agent``, which is the `AgentLink` of an instance.
 
     Args:
         connection: The WebSocket.
@@ -107,7 +107,9 @@ class AgentConnection:
             self._switchboard.lose(instance, self._loop.time(), self._why_closed)
 
     def _arm(self) -> None:
-        """One timer, at the time the protocol wants; an earlier one finds nothing to do and sets the next."""
+        """Set one timer for the time at which the protocol wants to be called. A timer that fires too early
+        sets the next.
+        """
         wake_at = self._protocol.wake_at
         if wake_at is not None and self._timer is None:
             self._timer = self._loop.call_at(wake_at, self._on_timer)

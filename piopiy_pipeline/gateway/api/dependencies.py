@@ -1,4 +1,4 @@
-"""What every route needs: the objects of the gateway, errors as answers, and the check of API keys.
+"""What every route needs: the objects of the gateway, errors as responses, and the check of API keys.
 
 Tested with the routes: the check of keys in ``tests/gateway/api/test_guessing.py``.
 """

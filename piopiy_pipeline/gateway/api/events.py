@@ -109,7 +109,7 @@ class EventsHub:
 
 
 class _EventsConnection:
-    """One connection: `check` decides about its key, `on_accepted` is called when that is good."""
+    """One connection. `check` decides about its key, and `on_accepted` is called when the key is good."""
 
     def __init__(
         self,
@@ -131,7 +131,7 @@ class _EventsConnection:
         )
 
     def listen(self) -> None:
-        """Begin to take messages."""
+        """Begin to take the connection's messages."""
         self._connection.listen(
             on_text=self._on_text,
             on_binary=lambda _: self.refuse("messages here are JSON text"),

@@ -53,7 +53,7 @@ class AgentSummary(Model):
 
 
 class ServerInfo(Model):
-    """What a page needs to know first. It needs no key, but without a key `agents` and `problems` are empty."""
+    """What a page needs first. It needs no key, but without a key `agents` and `problems` are empty."""
 
     version: str
     console: Literal["key", "open"]
@@ -72,7 +72,7 @@ Destination = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x
 
 
 class CallOrder(Model):
-    """Whom to call, and which agent talks to them."""
+    """A request to place a call: whom to call, and which agent talks to them."""
 
     agent_id: Annotated[str, Field(min_length=1, max_length=128)]
     to: Destination
@@ -90,7 +90,7 @@ class CallOrder(Model):
 
 
 class TransferOrder(Model):
-    """Whom to transfer the caller to. `signaling.messages.Transfer` says what a warm transfer is."""
+    """A request to transfer a caller. `signaling.messages.Transfer` explains warm transfers."""
 
     to: Destination
     warm: bool = True

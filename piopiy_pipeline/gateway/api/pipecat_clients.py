@@ -55,13 +55,15 @@ ClientToken = Security(client_token)
 
 
 class CandidatesAdded(BaseModel):
-    """Candidates were taken."""
+    """The response to candidates that were added."""
 
     status: str = "success"
 
 
 class SessionRequest(BaseModel):
-    """What Pipecat's clients send to begin. Their other keys ask for other transports, and are ignored."""
+    """The request with which Pipecat's clients begin. Its other keys ask for other transports, and are
+    ignored.
+    """
 
     model_config = ConfigDict(extra="ignore")
 
@@ -79,7 +81,7 @@ class IceConfig(BaseModel):
 
 
 class StartedSession(BaseModel):
-    """Where to send the offer: ``/sessions/{sessionId}/api/offer``."""
+    """The response that says where to send the offer: ``/sessions/{sessionId}/api/offer``."""
 
     sessionId: str
     iceConfig: IceConfig | None = None
@@ -97,7 +99,7 @@ async def get_health(deps: Deps) -> str:
 
 @router.get("/api/info", tags=["clients"], summary="What this gateway is", responses=problems({}))
 async def get_info(request: Request, deps: Deps) -> ServerInfo:
-    """What a page needs to know first. Operators get the agents, and clients with a token get the ICE servers."""
+    """Return what a page needs first. Operators get the agents, and clients with a token get the ICE servers."""
     key = KeyCheck(request, deps)
     operator = deps.access.is_operator(request.headers.get)
     may_call = operator or _may_call(request, deps, key)
@@ -166,7 +168,9 @@ async def make_token(deps: Deps, token_request: TokenRequest) -> TokenGrant:
 async def start_session(
     request: Request, deps: Deps, session: SessionBody = None, _: Any = ClientToken
 ) -> StartedSession:
-    """Where Pipecat's clients begin. With a client token it is the session of that token; operators need no token."""
+    """Begin a session of Pipecat's clients. With a client token it is that token's session; operators need no
+    token.
+    """
     key = KeyCheck(request, deps)
     if deps.access.is_operator(request.headers.get):
         token = deps.tokens.grant(_token_request(deps.config, session.body if session else {})).token
@@ -257,7 +261,7 @@ async def add_candidates(
 async def session_offer(
     request: Request, deps: Deps, session_id: SessionId, offered: BrowserOffer
 ) -> BrowserAnswer:
-    """As ``POST /api/offer``, with the session instead of a token."""
+    """Do as ``POST /api/offer`` does, with the session instead of a token."""
     return await _answer(request, deps, session_id, offered, None)
 
 
@@ -270,7 +274,7 @@ async def session_offer(
 async def session_candidates(
     request: Request, deps: Deps, session_id: SessionId, added: BrowserCandidates
 ) -> CandidatesAdded:
-    """As ``PATCH /api/offer``, with the session instead of a token."""
+    """Do as ``PATCH /api/offer`` does, with the session instead of a token."""
     return await _add(request, deps, session_id, added)
 
 

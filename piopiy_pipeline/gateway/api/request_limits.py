@@ -1,4 +1,5 @@
-"""What holds for every request: limits of its body, the check of its origin, headers of the answer, failures.
+"""What applies to every request: limits of its body, the check of its origin, headers of the response,
+failures.
 
 It is a plain ASGI middleware, because all of it must also hold for answers that FastAPI itself makes.
 Tested in ``tests/gateway/api/test_app.py``.

@@ -72,7 +72,7 @@ class CarrierRequest:
 
 @dataclass(frozen=True, slots=True)
 class CarrierCall:
-    """Who calls whom, as a webhook says. `call_id` is the carrier's own."""
+    """A call as a carrier's webhook describes it. `call_id` is the carrier's own."""
 
     call_id: str = ""
     from_number: str | None = None

@@ -58,7 +58,9 @@ class CarrierOpening:
     ticket: Ticket | None
 
     def call_info(self, start: CarrierStart) -> CallInfo:
-        """Who calls whom. Metadata are the operator's parameters, and under ``carrier`` the carrier's own ids."""
+        """Return who calls whom. The metadata holds the operator's parameters, and under ``carrier`` the
+        carrier's own ids.
+        """
         call = self.ticket.call if self.ticket else CarrierCall()
         ids = {"call_id": start.call_id, "stream_id": start.stream_id, "account_id": start.account_id}
         carrier = {"name": self.carrier.name} | {name: value for name, value in ids.items() if value}

@@ -1,8 +1,11 @@
 """What the media streams of all carriers have in common, as a state machine without I/O.
 
-A carrier connects and says who calls (start). Then it sends the caller's audio and DTMF digits until it sends stop
-or closes the connection. The gateway sends it audio, a message that clears its buffer, and, where the carrier knows
-marks, a mark, which the carrier sends back when it has played all audio before it. A subclass for each carrier says
+A carrier connects and says who calls (start). Then it sends the caller's audio and DTMF digits until it sends
+stop
+or closes the connection. The gateway sends it audio, a message that clears its buffer, and, where the carrier
+knows
+marks, a mark, which the carrier sends back when it has played all audio before it. A subclass for each
+carrier says
 how these messages look.
 """
 
@@ -101,7 +104,7 @@ StreamEvent = CarrierStart | CarrierAudio | KeysPressed | MarkPlayed | StreamSto
 
 
 class CarrierStream(ABC):
-    """One stream. Methods that build messages return a list of them, which may be empty."""
+    """One stream of a carrier. Methods that build messages return a list of them, which may be empty."""
 
     format: AudioFormat
     """The format of both directions. It is final once a `CarrierStart` was returned."""

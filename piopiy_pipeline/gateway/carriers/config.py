@@ -49,7 +49,7 @@ def _http_url(url: str) -> str:
 
 
 class TwilioConfig(_Carrier):
-    """Twilio's Media Streams."""
+    """Settings of Twilio, whose calls come as Media Streams."""
 
     auth_token: Secret = Field(repr=False)
     """What Twilio signs its requests with; also the password of its API."""
@@ -62,7 +62,7 @@ class TwilioConfig(_Carrier):
 
 
 class TelnyxConfig(_Carrier):
-    """Telnyx's media streaming."""
+    """Settings of Telnyx, whose calls come by media streaming."""
 
     public_key: str
     """The account's public key, in base64: what its webhooks are verified with."""
@@ -87,7 +87,7 @@ class TelnyxConfig(_Carrier):
 
 
 class PlivoConfig(_Carrier):
-    """Plivo's audio streams."""
+    """Settings of Plivo, whose calls come as audio streams."""
 
     auth_token: Secret = Field(repr=False)
     """What Plivo signs its requests with; also the password of its API."""
@@ -103,7 +103,7 @@ class PlivoConfig(_Carrier):
 
 
 class ExotelConfig(_Carrier):
-    """Exotel's Voicebot applet."""
+    """Settings of Exotel, whose calls come from its Voicebot applet."""
 
     user: Annotated[str, StringConstraints(min_length=1, pattern=r"^[\x21-\x39\x3b-\x7e]+$")]
     """The user in the URL that the applet has: ``wss://user:password@...``."""
@@ -113,7 +113,7 @@ class ExotelConfig(_Carrier):
 
 
 class VonageConfig(_Carrier):
-    """Vonage's Voice API."""
+    """Settings of Vonage, whose calls come by its Voice API."""
 
     signature_secret: Secret = Field(repr=False)
     """What Vonage signs its webhooks with."""
@@ -124,7 +124,7 @@ class VonageConfig(_Carrier):
 
 
 class PiopiyConfig(_Carrier):
-    """Piopiy's PCMO ``stream`` action."""
+    """Settings of Piopiy, whose calls come by its PCMO action ``stream``."""
 
     answer_key: Secret = Field(repr=False)
     """What the answer URL ends in: ``?key=...``. Piopiy signs nothing, so whoever knows it may call."""

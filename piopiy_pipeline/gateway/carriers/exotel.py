@@ -38,7 +38,9 @@ class _ExotelStart(kit.CarrierMessage):
 
 
 class ExotelStream(kit.JsonStream):
-    """One stream. `asked_rate` (Hz) is the one in its URL. It counts if the start message names none."""
+    """One stream of Exotel. `asked_rate` (Hz) is the rate in its URL, which counts if the start message names
+    none.
+    """
 
     def __init__(self, asked_rate: int) -> None:
         super().__init__(kit.l16(asked_rate))

@@ -17,7 +17,7 @@ __all__ = ["Piopiy", "PiopiyStream"]
 
 
 class PiopiyStream(kit.CarrierStream):
-    """One stream. Piopiy sends no start message, so `call` is what its ticket says."""
+    """One stream of Piopiy. It has no start message, so `call` is what its ticket says."""
 
     def __init__(self, rate: int, call: kit.CarrierCall) -> None:
         self.format = kit.l16(rate)

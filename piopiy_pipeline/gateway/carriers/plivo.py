@@ -37,7 +37,7 @@ class _PlivoStart(kit.CarrierMessage):
 
 
 class PlivoStream(kit.JsonStream):
-    """One stream, in the format that its start message says. The numbers come with the ticket."""
+    """One stream of Plivo, in the format that its start message says. The numbers come with the ticket."""
 
     MARK_EVENT = "playedStream"
 

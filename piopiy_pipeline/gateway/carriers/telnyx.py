@@ -77,7 +77,9 @@ class ReorderBuffer:
 
 
 class TelnyxStream(kit.JsonStream):
-    """One stream. The bot's audio has the codec of the settings; the start message says the caller's."""
+    """One stream of Telnyx. The bot's audio has the codec of the settings; the start message says the
+    caller's codec.
+    """
 
     ERROR_EVENT = "error"
 

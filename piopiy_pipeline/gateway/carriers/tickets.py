@@ -32,7 +32,7 @@ _REQUIRED = ["aud", "exp", "iat", "jti", "carrier", "agent"]
 
 
 class Ticket(BaseModel):
-    """The claims of a ticket."""
+    """The claims of a ticket, which ties a carrier's stream to the webhook before it."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 

@@ -34,7 +34,7 @@ class _TwilioStart(kit.CarrierMessage):
 
 
 class TwilioStream(kit.JsonStream):
-    """One stream. Twilio sends no numbers in it: they come with the ticket, or as custom parameters."""
+    """One stream of Twilio. The numbers come with the ticket, or as custom parameters."""
 
     def __init__(self) -> None:
         super().__init__(kit.PCMU)

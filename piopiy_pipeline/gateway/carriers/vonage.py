@@ -30,7 +30,7 @@ class _Connected(kit.CarrierMessage):
 
 
 class VonageStream(kit.CarrierStream):
-    """One stream. `call` is what its ticket says, because the stream itself names no call."""
+    """One stream of Vonage. The stream itself names no call, so `call` is what its ticket says."""
 
     def __init__(self, rate: int, call: kit.CarrierCall) -> None:
         self.format = kit.l16(rate)

@@ -1,1 +1,3 @@
-"""Which call is with which agent: state machines without I/O, which import nothing else of the gateway."""
+"""State machines that know which call is with which agent. They have no I/O and import nothing else of the
+gateway.
+"""

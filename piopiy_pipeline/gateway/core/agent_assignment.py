@@ -1,4 +1,4 @@
-"""Which instance of its agent has one call: it is looked for, offered the call, and let go of again. No I/O.
+"""Finds the instance of an agent that serves a call, offers it the call, and releases it. No I/O.
 
 At any time one instance at most has the call: an offer is withdrawn before the next one is made. An instance
 is asked once, until the call has been with another one and was lost there.
@@ -66,7 +66,7 @@ class AgentAssignment:
 
     @property
     def media_faults(self) -> MediaFaults:
-        """What was wrong with the sound, over all instances that the call was with."""
+        """What was wrong with the audio, over all instances that the call was with."""
         return self._faults.plus(self.media)
 
     # ------------------------------------------------------------------ from one instance to the next
@@ -105,12 +105,14 @@ class AgentAssignment:
             offer.release()
 
     def may_retry(self) -> bool:
-        """Whether a callback that failed before its answer may be tried elsewhere: once per call."""
+        """Whether a callback that failed before its answer may be tried at another instance. That happens
+        once per call.
+        """
         first, self._retried = not self._retried, True
         return first
 
     def may_recover(self) -> bool:
-        """Whether the call, whose instance was lost, may go to another. Counts the loss."""
+        """Return whether a call whose instance was lost may go to another one, and count the loss."""
         if self.recoveries >= MAX_RECOVERIES:
             return False
         self.recoveries += 1

@@ -1,4 +1,4 @@
-"""The agent's side of one call: what the instance says, its media stream, and the way from one instance to the next.
+"""The agent's side of one call: what the instance says, its media stream, and the change to another instance.
 
 A call has a caller's side, which stays, and an agent's side, which may be with several instances one after
 another. What an instance says counts only while it has the call; which one that is, `AgentAssignment` knows.
@@ -27,7 +27,8 @@ DIALLED_OFFER_S = 2.0
 
 
 class AgentSide:
-    """What happens between one call and its agent. Implements `MediaListener` for the agent's media stream.
+    """Handles what happens between one call and its agent. It is the `MediaListener` of the agent's media
+    stream.
 
     Every `now` is in seconds, of one clock.
 
@@ -60,7 +61,9 @@ class AgentSide:
             offer.instance.link.send(message)
 
     def send_hold(self) -> None:
-        """Tell the instance whether the caller is on hold: also one that has taken the call over."""
+        """Tell the instance whether the caller is on hold. An instance that has taken the call over is told,
+        too.
+        """
         self.send(Control(call_id=self._call.call_id, what="hold", on=self._call.media_path.held))
 
     def dismiss(self, reason: EndReason, detail: str, *, cancel: str) -> None:
@@ -74,14 +77,16 @@ class AgentSide:
             offer.ended(reason, detail)
 
     def let_go(self) -> None:
-        """The call needs no agent any more."""
+        """Release the instance, because the call needs no agent any more."""
         self._release()
         self.assignment.checkpoint = None
 
     # ------------------------------------------------------------------ the agent's signaling
 
     def accept(self, instance: Instance, offer_id: str, now: float) -> None:
-        """The instance takes the call: confirmed if this is the outstanding offer and its media is open."""
+        """Handle an instance that takes the call. It is confirmed if this is the current offer and its media
+        stream is open.
+        """
         offer = self.assignment.outstanding(instance, offer_id)
         if offer is None:
             detail = "the accept came too late"
@@ -101,21 +106,21 @@ class AgentSide:
             self._call.changed()
 
     def reject(self, instance: Instance, offer_id: str, detail: str, now: float) -> None:
-        """The instance does not take the call."""
+        """Handle an instance that does not take the call."""
         if self._call.phase is Phase.OFFERING and self.assignment.outstanding(instance, offer_id) is not None:
             self._call.log.debug("instance {} rejected the call: {}", instance.instance_id, detail)
             self._release()
             self.ask_next(now)
 
     def answer(self, instance: Instance, now: float) -> None:
-        """The instance can hear and speak."""
+        """Handle an instance that can hear and speak now."""
         offer = self.assignment.offer
         if self._call.phase is Phase.SETUP and offer is not None and offer.instance is instance:
             offer.ready = True
             self._go_live(now)
 
     def hangup(self, instance: Instance, reason: EndReason, detail: str, now: float) -> None:
-        """The instance ends the call."""
+        """Handle an instance that ends the call."""
         if not self.serves(instance):
             return
         if self._call.phase is Phase.OFFERING:
@@ -127,18 +132,18 @@ class AgentSide:
             self._call.end(now, reason, detail, by_agent=True)
 
     def save_checkpoint(self, instance: Instance, checkpoint: dict[str, Any]) -> None:
-        """Keep what another instance would need in order to go on."""
+        """Keep what another instance would need to continue the call."""
         if self._call.phase in (Phase.SETUP, Phase.LIVE) and self.serves(instance):
             self.assignment.checkpoint = checkpoint
 
     def conversation(self, instance: Instance, event: ConversationEvent) -> None:
-        """The instance reports what happened in the conversation: the leg and the subscribers are told."""
+        """Report an event of the conversation to the leg and to the subscribers."""
         if self._call.phase in (Phase.SETUP, Phase.LIVE) and self.serves(instance):
             self._call.leg.conversation(event)
             self._call.publish(event)
 
     def instance_lost(self, instance: Instance, now: float) -> None:
-        """The instance's connection is gone."""
+        """Handle the loss of the instance's connection."""
         if not self.serves(instance):
             return
         if self._call.phase is Phase.OFFERING:
@@ -150,23 +155,25 @@ class AgentSide:
     # ------------------------------------------------------------------ the agent's media stream
 
     def redeem(self, token: str) -> bool:
-        """Whether this token opens the media stream. It does once, and only for the outstanding offer."""
+        """Return whether this token opens the media stream. It does so once, and only for the current offer."""
         offer = self.assignment.offer
         return self._call.phase is Phase.OFFERING and offer is not None and offer.redeem(token)
 
     def media_opened(self, media: MediaPort) -> None:
-        """The stream whose token was redeemed just now."""
+        """Take the stream whose token was redeemed just now."""
         offer = self.assignment.offer
         if offer is not None:
             offer.media, offer.media_open = media, True
 
     def media_started(self, media: MediaPort, now: float) -> None:
-        """The agent told its rates."""
+        """Handle that the agent has said its sample rates."""
         if self.assignment.carried_by(media):
             self._go_live(now)
 
     def media_lost(self, media: MediaPort, now: float) -> None:
-        """The stream's connection is gone. A hangup on the other socket may still be on its way."""
+        """Handle the loss of the stream's connection. A hangup on the other connection may still be on its
+        way.
+        """
         if not self.assignment.carried_by(media):
             return
         if self._call.phase is Phase.OFFERING and self.assignment.offer:
@@ -176,7 +183,7 @@ class AgentSide:
             self._call.changed()
 
     def media_fault(self, media: MediaPort, now: float, detail: str) -> None:
-        """The agent sent what the media protocol forbids."""
+        """Handle that the agent sent what the media protocol forbids."""
         offer = self.assignment.offer
         if offer is None or offer.media is not media:
             return
@@ -191,7 +198,9 @@ class AgentSide:
             self._call.end(now, EndReason.ERROR, detail)
 
     def bot_cleared(self, media: MediaPort) -> None:
-        """The bot was interrupted: also what a carrier has buffered of it is not to be heard."""
+        """Handle an interruption of the bot: what a carrier has buffered of its speech must not be heard
+        either.
+        """
         if (
             self._call.phase is Phase.LIVE
             and self.assignment.carried_by(media)
@@ -200,12 +209,12 @@ class AgentSide:
             self._call.leg.clear()
 
     def bot_dtmf(self, media: MediaPort, digits: str) -> None:
-        """The bot presses keys."""
+        """Send the bot's keys to the caller."""
         if self._call.phase is Phase.LIVE and self.assignment.carried_by(media):
             self._call.leg.dtmf(digits)
 
     def bot_data(self, media: MediaPort, data: dict[str, Any]) -> None:
-        """The bot sends the caller's application a message."""
+        """Send a message of the bot to the caller's application."""
         if self._call.phase is Phase.LIVE and self.assignment.carried_by(media):
             self._call.leg.data(data)
 
@@ -226,14 +235,14 @@ class AgentSide:
         self._call.changed()
 
     def _retry(self, now: float, detail: str) -> None:
-        """A callback failed before its answer: the call goes elsewhere, once."""
+        """Offer the call to another instance after a callback that failed before its answer, once."""
         if self.assignment.may_retry():
             self._elsewhere(now, EndReason.ERROR, detail)
         else:
             self._call.end(now, EndReason.ERROR, detail, by_agent=True)
 
     def _recover(self, now: float, detail: str, *, tell: bool) -> None:
-        """An agent was lost with the call: the caller stays on the line while another is asked."""
+        """Ask another instance after an agent was lost with the call. The caller stays on the line meanwhile."""
         if tell and self.assignment.offer is not None:
             self.assignment.offer.ended(EndReason.AGENT_LOST, detail)
         if self.assignment.may_recover():
@@ -276,6 +285,6 @@ class AgentSide:
         self._release()
 
     def _release(self) -> None:
-        """The instance that has the call, or was offered it, has it no more."""
+        """Take the call from the instance that has it or was offered it."""
         self._call.deadlines.off("phase", "media")
         self.assignment.release()

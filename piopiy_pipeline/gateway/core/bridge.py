@@ -20,7 +20,7 @@ MOST_MS = 200
 
 
 class Relay:
-    """One direction: takes PCM16 mono in pieces of any size, and gives 20 ms frames.
+    """Carries audio in one direction: it takes PCM16 mono in pieces of any size, and returns frames of 20 ms.
 
     Args:
         rate_in: The sample rate of what comes in, in Hz.
@@ -37,7 +37,7 @@ class Relay:
         """How much was dropped, at `rate_out`."""
 
     def add(self, pcm: bytes) -> None:
-        """Take PCM16 mono at `rate_in`."""
+        """Take audio that arrived: PCM16 mono at `rate_in`, of any length."""
         self._waiting += pcm if self._resampler is None else self._resampler.process(pcm)
         too_much = len(self._waiting) - MOST_MS * self._bytes_per_ms
         if too_much > 0:
@@ -80,7 +80,7 @@ class Bridge:
         self._to_near.add(pcm)
 
     def on_frame_tick(self) -> bytes | None:
-        """Send the far side the 20 ms that are due, and return those for the near side: its call sends them."""
+        """Send the far side the 20 ms that are due, and return those for the near side, which its call sends."""
         frame = self._to_far.frame()
         if frame is not None:
             self.far.send_audio(frame)

@@ -1,4 +1,4 @@
-"""What can be done with a call in progress: hold, mute, record, and hand the caller to somebody. No I/O.
+"""Controls a call in progress: hold, mute, recording, and the transfer to somebody else. No I/O.
 
 Agents ask for it over signaling and operators over HTTP, in the same words (`signaling.messages.Control` and
 `Transfer`), and with the same answers.
@@ -62,12 +62,12 @@ class GatewayCallControl:
         return True
 
     def hold(self, tone: ToneName = "hold") -> None:
-        """Put the caller on hold: the caller hears `tone`, and the agent is told, whoever asked for it."""
+        """Put the caller on hold. The caller hears `tone`, and the agent is told, whoever asked for it."""
         self._call.media_path.hold(tone)
         self._agent.send_hold()
 
     def resume(self) -> None:
-        """End the hold."""
+        """Take the caller off hold, and tell the agent."""
         self._call.media_path.resume()
         self._agent.send_hold()
 
@@ -126,7 +126,7 @@ class GatewayCallControl:
 
     @property
     def deadline(self) -> float | None:
-        """When `tick` wants to be called next."""
+        """When `tick` must be called next, in seconds; None: not at all."""
         return self._transfer.deadline if self._transfer else None
 
     def tick(self, now: float) -> None:
@@ -135,7 +135,7 @@ class GatewayCallControl:
             self._transfer.tick(now)
 
     def abandon(self, reason: EndReason, now: float) -> None:
-        """The call is over: give up a transfer that is under way, and end the leg that it dialled."""
+        """Give up a transfer in progress and end the leg that it dialled, because the call is over."""
         transfer = self._transfer
         if transfer is None:
             return
@@ -173,7 +173,7 @@ class GatewayCallControl:
         self._call.end(now, EndReason.TRANSFERRED, detail or f"{whom} hung up")
 
     def _publish(self, request: Transfer, result: TransferResult, now: float) -> None:
-        """The subscribers learn of a transfer whoever asked for it."""
+        """Tell the subscribers of a transfer, whoever asked for it."""
         data = {
             "request_id": request.request_id,
             "to": request.to,

@@ -1,4 +1,4 @@
-"""One instance's chance at a call: the offer, the token of its media stream, and the stream. No I/O."""
+"""The offer of a call to one instance, the token of its media stream, and the stream. No I/O."""
 
 from __future__ import annotations
 
@@ -47,14 +47,16 @@ class MediaPort(Protocol):
         """Tell the agent how far the caller has heard its speech."""
 
     def pause(self) -> None:
-        """The caller hears something else for now: speech that waits goes on at the next `due_audio`."""
+        """Pause the speech that waits, because the caller hears something else. It goes on at the next
+        `due_audio`.
+        """
 
     def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class MediaFaults:
-    """What was wrong with the audio of a call, over all the agents that it was with."""
+    """Counts what was wrong with the audio of a call, over all the agents that it was with."""
 
     gaps: int = 0
     worst_gap_s: float = 0.0
@@ -72,7 +74,7 @@ class MediaFaults:
 
 
 class CallOffer:
-    """From the offer to `instance` until it is withdrawn, or until the call leaves the instance."""
+    """The offer of a call to one instance, until it is withdrawn or the call leaves the instance."""
 
     def __init__(self, call_id: str, instance: Instance) -> None:
         self.call_id = call_id
@@ -126,7 +128,7 @@ class CallOffer:
         self.instance.link.send(Confirm(call_id=self.call_id, offer_id=self.offer_id))
 
     def cancel(self, detail: str) -> None:
-        """Withdraw the offer."""
+        """Withdraw the offer, and tell the instance why."""
         self.instance.link.send(Cancel(call_id=self.call_id, offer_id=self.offer_id, detail=detail))
 
     def ended(self, reason: EndReason, detail: str) -> None:
@@ -134,7 +136,7 @@ class CallOffer:
         self.instance.link.send(Ended(call_id=self.call_id, reason=reason, detail=detail))
 
     def redeem(self, token: str) -> bool:
-        """Whether this token opens the media stream. Each token is good for one time."""
+        """Return whether this token opens the media stream. Each token can be used once."""
         if self._token is None or not hmac.compare_digest(
             self._token.encode(), token.encode(errors="replace")
         ):
@@ -143,7 +145,7 @@ class CallOffer:
         return True
 
     def release(self) -> None:
-        """The instance has nothing to do with the call any more."""
+        """Close the instance's media stream, because it has nothing to do with the call any more."""
         self.instance.calls.discard(self.call_id)
         self._token = None
         if self.media is not None:

@@ -28,7 +28,7 @@ _SUMMARY_CHARS = 500
 
 
 class CallTransfer:
-    """One transfer, from the request to what became of it. Implements `DialledListener` for the leg that it dials.
+    """One transfer, from the request to its result. It is the `DialledListener` of the leg that it dials.
 
     Args:
         request: Whom to transfer to, and how.
@@ -36,7 +36,8 @@ class CallTransfer:
         hold: Puts the caller on hold, who hears this tone.
         resume: Ends that.
         on_result: Called once, with the result and the time in seconds.
-        on_far_hangup: Called with the time and a detail when the person whom the caller was joined with hangs up.
+        on_far_hangup: Called with the time and a detail when the person whom the caller was joined with hangs
+            up.
     """
 
     def __init__(
@@ -74,12 +75,12 @@ class CallTransfer:
             self._dial(now)
 
     def tick(self, now: float) -> None:
-        """Give up when nobody answers in time."""
+        """Give up if nobody has answered in time."""
         if self.deadline is not None and now >= self.deadline:
             self._fail("no_answer", f"nobody answered within {self.request.ring_timeout_s:g} s", now)
 
     def abandon(self, reason: EndReason) -> None:
-        """The call is over, or somebody else's: the dialled leg is too, joined or not."""
+        """End the dialled leg, joined or not, because the call is over or belongs to somebody else now."""
         self._over = True
         self.deadline = None
         if self.far is not None:
@@ -138,7 +139,7 @@ class CallTransfer:
     # ------------------------------------------------------------------ what the dialled leg tells
 
     def callee_ringing(self, now: float) -> None:
-        """Nothing to do: the bot talks on, or the caller hears it ring already."""
+        """Do nothing: the bot talks on, or the caller hears ringing already."""
 
     def callee_answered(self, now: float) -> None:
         if self._over or self.far is None:
@@ -160,7 +161,7 @@ class CallTransfer:
             self._call.leg.dtmf(digits)
 
     def caller_data(self, data: dict[str, Any]) -> None:
-        """Ignored: whom the caller is joined with has no application."""
+        """Ignore it, because the person whom the caller is joined with has no application."""
 
     def caller_hangup(self, now: float, detail: str = "") -> None:
         if self.joined and not self._over:

@@ -1,4 +1,4 @@
-"""Named deadlines, and what is done when they pass. No I/O."""
+"""Named deadlines, and the functions that are called when they pass. No I/O."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ Name = TypeVar("Name", bound=str)
 
 
 class Deadlines(Generic[Name]):
-    """One deadline of each name at a time. Every `now` is in seconds, of one clock."""
+    """Keeps one deadline for each name. Every `now` is in seconds, of one clock."""
 
     def __init__(self) -> None:
         self._set: dict[Name, tuple[float, Callable[[float], None]]] = {}
 
     @property
     def next_at(self) -> float | None:
-        """When `tick` wants to be called next."""
+        """When `tick` must be called next, in seconds; None: not at all."""
         return min((at for at, _ in self._set.values()), default=None)
 
     def set(self, name: Name, at: float, act: Callable[[float], None]) -> None:

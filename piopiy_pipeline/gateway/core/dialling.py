@@ -53,7 +53,7 @@ class DialRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class DialRequest:
-    """Whom to call. `to` is a number, a ``sip:`` URI, or a name of the configuration."""
+    """Whom to call: `to` is a number, a ``sip:`` URI, or a name of the configuration."""
 
     to: str
     from_number: str | None = None
@@ -64,16 +64,18 @@ class DialRequest:
 
 
 class DialledListener(LegListener, Protocol):
-    """What a dialled leg tells: that of any leg, and how the dialling goes. `now` is the loop's time."""
+    """Receives what a dialled leg reports: what any leg does, and how the dialling goes. `now` is the loop's
+    time in seconds.
+    """
 
     def callee_ringing(self, now: float) -> None:
-        """It rings there. May come more than once."""
+        """Handle that it rings there. This may come more than once."""
 
     def callee_answered(self, now: float) -> None:
-        """Somebody picked up: audio flows from here on, and the leg's `rate` is known."""
+        """Handle that somebody picked up: audio flows from now on, and the leg's `rate` is known."""
 
     def callee_failed(self, now: float, why: DialFailure, detail: str) -> None:
-        """Nobody was reached because of `why`, and the leg is over."""
+        """Handle that nobody was reached because of `why`. The leg is over."""
 
 
 class DialledLeg(Leg):

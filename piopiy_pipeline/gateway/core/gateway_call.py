@@ -1,7 +1,8 @@
-"""One call at the gateway: from the caller's first ring to the one reason for which it ended. No I/O.
+"""One call at the gateway, from the caller's first ring to the one reason for which it ended. No I/O.
 
 The caller's leg stays through all of it; agents come and go. `phases` says which phase may follow on which,
-`call_state` is what the parts of a call share, `agent_side` is what happens between the call and its agent, and
+`call_state` is what the parts of a call share, `agent_side` is what happens between the call and its agent,
+and
 `call_control` is what agents and operators can have done with a call in progress.
 
 Its tests are those of the switchboard (`tests/gateway/core/test_switchboard.py`, `test_call_control.py`).
@@ -28,14 +29,15 @@ __all__ = ["CallOptions", "GatewayCall"]
 
 @dataclass(frozen=True, slots=True)
 class CallOptions:
-    """What may differ from call to call. None: as the gateway's configuration says."""
+    """Options that may differ from call to call. None means what the gateway's configuration says."""
 
     max_duration_s: float | None = None
     record: bool | None = None
 
 
 class GatewayCall:
-    """One call. Implements `LegListener` for the caller, and `DialledListener` for whom it calls.
+    """One call at the gateway. It is the `LegListener` of the caller, and the `DialledListener` of a person
+    it calls.
 
     Every `now` is in seconds, of one clock.
 
@@ -98,14 +100,14 @@ class GatewayCall:
 
     @property
     def answered_at(self) -> float | None:
-        """When the bot could hear and speak for the first time; None before that."""
+        """When the bot could hear and speak for the first time, in seconds; None before that."""
         return self.state.answered_at
 
     # ------------------------------------------------------------------ the switchboard's side
 
     @property
     def wake_at(self) -> float | None:
-        """When `tick` wants to be called next."""
+        """When `tick` must be called next, in seconds; None: not at all."""
         deadlines = (self.state.deadlines.next_at, self.control.deadline)
         return min((at for at in deadlines if at is not None), default=None)
 
@@ -210,18 +212,18 @@ class GatewayCall:
         """It rings where the gateway called."""
 
     def callee_answered(self, now: float) -> None:
-        """Somebody picked up: now an agent is asked."""
+        """Ask an agent, because somebody picked up."""
         if self.phase is Phase.DIALLING:
             self.agent.ask_next(now)
 
     def callee_failed(self, now: float, why: DialFailure, detail: str) -> None:
-        """Nobody did."""
+        """End the call, because nobody picked up."""
         self.end(now, DIAL_ENDS[why], detail)
 
     # ------------------------------------------------------------------ the agent's side
 
     def _go_live(self, now: float) -> None:
-        """The bot can hear and speak: audio flows from here on."""
+        """Let audio flow, because the bot can hear and speak."""
         state = self.state
         state.enter(Phase.LIVE)
         state.deadlines.off("phase")

@@ -1,7 +1,9 @@
-"""What the parts of one call at the gateway share: its values, its phase, its deadlines. No I/O.
+"""The state that the parts of one call at the gateway share: its values, its phase, its deadlines. No I/O.
 
-`GatewayCall` makes it, and its parts (`AgentSide`, `GatewayCallControl`, `CallTransfer`) work on it, so that they
-need not know the call that they belong to, nor the switchboard. Tested by `tests/gateway/core/test_switchboard.py`.
+`GatewayCall` makes it, and its parts (`AgentSide`, `GatewayCallControl`, `CallTransfer`) work on it, so that
+they
+need not know the call that they belong to, nor the switchboard. Tested by
+`tests/gateway/core/test_switchboard.py`.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ __all__ = ["CallLimits", "CallResources", "EndCall", "GatewayCallState"]
 
 @dataclass(frozen=True, slots=True)
 class CallLimits:
-    """How long things may take, in seconds: see `GatewayConfig`."""
+    """How long things may take, in seconds. `GatewayConfig` describes each of them."""
 
     offer_s: float
     setup_s: float
@@ -35,7 +37,7 @@ class CallLimits:
 
 @dataclass(slots=True)
 class CallResources:
-    """What all calls of a switchboard use. The dialler and the recordings are set once they are there."""
+    """What all calls of a switchboard use. The dialler and the recordings are set when they exist."""
 
     limits: CallLimits
     instances: Instances
@@ -48,7 +50,9 @@ class CallResources:
 
 
 class EndCall(Protocol):
-    """Ends a call, once: later reasons do not count. `by_agent`: the agent knows of it already."""
+    """Ends a call, once: later reasons do not count. `by_agent` means that the agent knows of the end
+    already.
+    """
 
     def __call__(
         self, now: float, reason: EndReason, detail: str = "", *, by_agent: bool = False
@@ -95,7 +99,7 @@ class GatewayCallState:
         return self.info.call_id
 
     def enter(self, phase: Phase) -> None:
-        """Change the phase. Every change is made here: `phases` says which are allowed."""
+        """Change the phase. Every change is made here; `phases` says which ones are allowed."""
         self.phase = next_phase(self.phase, phase)
 
     def record(self, *, on: bool) -> None:

@@ -12,21 +12,21 @@ __all__ = ["AgentLink", "Instance", "Instances"]
 
 
 class AgentLink(Protocol):
-    """An agent's signaling connection, as the switchboard sees it."""
+    """The signaling connection of an agent, as the switchboard uses it."""
 
     def send(self, message: GatewayMessage) -> None:
-        """Queue a message, without waiting. One for a connection that is gone is dropped."""
+        """Queue a message, without waiting. A message for a connection that is lost is dropped."""
 
     def replace(self) -> None:
-        """Another connection registered as the same instance: tell this one, and close it."""
+        """Close this connection, because a newer one registered as the same instance; tell the agent so."""
 
     def shutdown(self) -> None:
-        """The gateway shuts down: tell the agent, and close."""
+        """Close the connection, because the gateway shuts down; tell the agent so."""
 
 
 @dataclass(eq=False)
 class Instance:
-    """One connected process of an agent. Compared by identity: a reconnect is another instance."""
+    """One connected process of an agent. Instances are compared by identity: a reconnect is another instance."""
 
     agent_id: str
     instance_id: str
@@ -50,14 +50,14 @@ class Instance:
         return not self.draining and self.active < self.capacity
 
     def update(self, status: Status) -> None:
-        """Take over what the agent reports of itself."""
+        """Take over the status that the agent reports."""
         self.reported = status.active
         self.capacity = status.capacity
         self.draining = status.state == "draining"
 
 
 class Instances:
-    """All connected instances, by agent."""
+    """All connected instances, grouped by agent."""
 
     def __init__(self) -> None:
         self._by_agent: dict[str, dict[str, Instance]] = {}
@@ -82,7 +82,7 @@ class Instances:
         return instance, replaced
 
     def remove(self, instance: Instance) -> None:
-        """The instance is gone. Harmless if it was replaced already."""
+        """Remove an instance. Nothing happens if it was replaced already."""
         siblings = self._by_agent.get(instance.agent_id, {})
         if siblings.get(instance.instance_id) is instance:
             del siblings[instance.instance_id]
@@ -90,15 +90,17 @@ class Instances:
                 del self._by_agent[instance.agent_id]
 
     def of(self, agent_id: str) -> list[Instance]:
-        """The instances of one agent."""
+        """Return the instances of one agent."""
         return list(self._by_agent.get(agent_id, {}).values())
 
     def all(self) -> list[Instance]:
-        """Every instance."""
+        """Return every instance of every agent."""
         return [instance for siblings in self._by_agent.values() for instance in siblings.values()]
 
     def pick(self, agent_id: str, *, without: Collection[Instance]) -> Instance | None:
-        """The least loaded instance that takes calls; among equals, the one that was asked longest ago."""
+        """Return the least loaded instance that takes calls; of equal ones, the one that was asked longest
+        ago.
+        """
         able = [one for one in self.of(agent_id) if one.takes_calls and one not in without]
         if not able:
             return None

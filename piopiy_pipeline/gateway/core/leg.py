@@ -1,4 +1,4 @@
-"""The protocol of a leg: whatever kind of caller it is, it rings, is answered, carries audio, and ends.
+"""The protocol of a leg. Whatever kind of caller it is, it rings, is answered, carries audio, and ends.
 
 A leg owns its connection, and nothing of the call. It tells its call what the caller does through a
 `LegListener`; the call tells it what to do through the methods of `Leg`, none of which waits.
@@ -17,19 +17,19 @@ __all__ = ["Leg", "LegListener"]
 
 
 class LegListener(Protocol):
-    """What a leg tells its call. Audio is PCM16 little-endian mono at the leg's rate."""
+    """Receives what a caller does. Audio is PCM16 little-endian mono at the leg's rate."""
 
     def caller_audio(self, pcm: bytes) -> None:
-        """The caller spoke: PCM16 of whole samples, in pieces of any size."""
+        """Take what the caller said: PCM16 of whole samples, in pieces of any size."""
 
     def caller_dtmf(self, digits: str) -> None:
-        """The caller pressed keys."""
+        """Take telephone keys that the caller pressed."""
 
     def caller_data(self, data: dict[str, Any]) -> None:
-        """The caller's application sent a message."""
+        """Take a message of the caller's application."""
 
     def caller_hangup(self, now: float, detail: str = "") -> None:
-        """The caller hung up or is gone. `now` is the event loop's time in seconds."""
+        """Handle that the caller hung up or was lost. `now` is the event loop's time in seconds."""
 
 
 class Leg(ABC):
@@ -41,7 +41,7 @@ class Leg(ABC):
 
     @property
     def frames_dropped(self) -> int:
-        """Frames that were left out because the caller's connection did not take them."""
+        """How many frames were dropped because the caller's connection did not take them."""
         return 0
 
     def line_quality(self) -> dict[str, Any]:
@@ -50,15 +50,15 @@ class Leg(ABC):
 
     @abstractmethod
     def attach(self, listener: LegListener) -> None:
-        """From now on, tell this call what the caller does."""
+        """Report to this listener, from now on, what the caller does."""
 
     @abstractmethod
     def ring(self, call_id: str) -> None:
-        """The call is known under this id, and an agent is being asked."""
+        """Let the caller hear ringing: an agent is being asked. The call is known under this id."""
 
     @abstractmethod
     def answer(self) -> None:
-        """The bot can hear and speak: audio may flow in both directions."""
+        """Answer the call: the bot can hear and speak, and audio may flow in both directions."""
 
     @abstractmethod
     def send_audio(self, pcm: bytes) -> None:
@@ -69,7 +69,9 @@ class Leg(ABC):
         """
 
     def clear(self) -> None:
-        """Drop audio that was sent and not heard yet: the caller interrupted. For lines that buffer."""
+        """Drop audio that was sent and not heard yet, because the caller interrupted. This is for lines that
+        buffer.
+        """
         return
 
     @abstractmethod
@@ -78,7 +80,7 @@ class Leg(ABC):
 
     @abstractmethod
     def dtmf(self, digits: str) -> None:
-        """Send keys to the caller."""
+        """Send telephone keys to the caller."""
 
     def refer(self, to: str, done: Callable[[bool, str, float], None]) -> bool:
         """Have the caller's own device call somebody else instead. The call ends here when that was accepted.

@@ -1,6 +1,7 @@
 """The media path: who hears whom in a call, the caller and the agent, two callers, or nobody. No I/O.
 
-All audio of a call passes here once, in both directions. So a call is held, muted, joined with another leg, and
+All audio of a call passes here once, in both directions. So a call is held, muted, joined with another leg,
+and
 tapped for a recording here.
 """
 
@@ -23,17 +24,17 @@ class RecordingTap(Protocol):
     """Receives the audio of a call for a recording: PCM16 mono at the leg's rate."""
 
     def caller(self, pcm: bytes) -> None:
-        """The caller spoke: a piece of any size."""
+        """Take what the caller said, a piece of any size."""
 
     def bot(self, frame: bytes) -> None:
-        """20 ms were sent to the caller."""
+        """Take 20 ms that were sent to the caller."""
 
     def close(self) -> None:
-        """The recording is over."""
+        """Finish the recording; no more audio follows."""
 
 
 class Recordings(Protocol):
-    """Begins recordings."""
+    """Makes recordings of calls, where the gateway keeps them."""
 
     def begin(self, info: CallInfo, rate: int) -> RecordingTap | None:
         """Begin a recording of this call.
@@ -78,15 +79,15 @@ class MediaPath:
         return self._hold_tone is not None
 
     def hold(self, tone: ToneName = "hold") -> None:
-        """Neither side hears the other from now on. The caller hears `tone`."""
+        """Stop the audio between both sides, and play `tone` to the caller."""
         self._hold_tone = Tone(tone, self._leg.rate)
 
     def resume(self) -> None:
-        """The hold is over."""
+        """Let both sides hear each other again."""
         self._hold_tone = None
 
     def record(self, recordings: Recordings, info: CallInfo) -> None:
-        """Record both sides from now on. Doing it twice changes nothing."""
+        """Record both sides from now on. If the call is recorded already, nothing changes."""
         if self.tap is None:
             self.tap = recordings.begin(info, self._leg.rate)
             self.recorded = self.recorded or self.tap is not None
@@ -102,7 +103,7 @@ class MediaPath:
         self.bridge, self._hold_tone, self.muted = bridge, None, False
 
     def caller_audio(self, pcm: bytes, media: MediaPort | None) -> None:
-        """The caller spoke.
+        """Pass on what the caller said, to the agent or to the bridge.
 
         Args:
             pcm: PCM16 mono at the leg's rate.

@@ -1,4 +1,4 @@
-"""How far a call at the gateway has come, and which phase may follow on which: everything that decides it is here.
+"""The phases of a call at the gateway, and which one may follow which: everything that decides it is here.
 
     DIALLING
         |picked up
@@ -7,7 +7,8 @@
         |__|_________________|________________________________|
 
 A call that comes in begins with OFFERING, one that goes out with DIALLING. ENDED may follow on anything, and
-nothing follows on ENDED. A cold transfer dials while the caller hears ringing; if the agent is lost meanwhile,
+nothing follows on ENDED. A cold transfer dials while the caller hears ringing; if the agent is lost
+meanwhile,
 the call may be OFFERING or SETUP again when the dialled person picks up: so BRIDGED may follow on these too.
 """
 

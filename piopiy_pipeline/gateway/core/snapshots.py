@@ -1,4 +1,4 @@
-"""What a console, a test or a record shows of the gateway: values of one moment."""
+"""Values that show the gateway at one moment, for a console, a test or a record."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class InstanceSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All there is to see: instances, calls under way, and the last calls that ended, the latest last."""
+    """The connected instances, the calls in progress, and the last calls that ended, the latest last."""
 
     instances: tuple[InstanceSnapshot, ...]
     calls: tuple[CallSnapshot, ...]

@@ -1,6 +1,8 @@
-"""The switchboard knows who is on which call: connected agents, calls under way, the last calls that ended. No I/O.
+"""The switchboard knows who is in which call: connected agents, calls in progress, and the last calls. No
+I/O.
 
-The connections of agents and callers are known here only by small interfaces (`AgentLink`, `Leg`, `MediaPort`).
+The connections of agents and callers are known here only by small interfaces (`AgentLink`, `Leg`,
+`MediaPort`).
 Time is an argument, `now`, in seconds; `wake_at` says when `tick` wants to be called.
 """
 
@@ -168,13 +170,13 @@ class Switchboard:
         return False
 
     def call(self, call_id: str) -> GatewayCall | None:
-        """The call under way with this id."""
+        """Return the call in progress with this id."""
         return self._calls.get(call_id)
 
     # ------------------------------------------------------------------ agents
 
     def register(self, registration: Register, link: AgentLink, now: float) -> Instance:
-        """An instance of an agent is connected. It replaces an older connection of the same instance.
+        """Add a connected instance of an agent. It replaces an older connection of the same instance.
 
         Args:
             registration: What the agent says of itself.
@@ -229,7 +231,7 @@ class Switchboard:
                 logger.debug("instance {}: {} has no meaning here", instance.instance_id, message.type)
 
     def lose(self, instance: Instance, now: float, why: str) -> None:
-        """The connection to an instance is gone, because of `why`."""
+        """Handle the loss of the connection to an instance, because of `why`."""
         self.instances.remove(instance)
         logger.info("agent {} is gone: instance {}: {}", instance.agent_id, instance.instance_id, why)
         self._lose_calls(instance, now)
@@ -239,7 +241,7 @@ class Switchboard:
 
     @property
     def wake_at(self) -> float | None:
-        """When `tick` wants to be called next."""
+        """When `tick` must be called next, in seconds; None: not at all."""
         return self._deadlines[0][0] if self._deadlines else None
 
     @property
@@ -255,7 +257,7 @@ class Switchboard:
                 call.tick(now)
 
     def on_frame_tick(self, now: float) -> None:
-        """Send every caller what is due: called every 20 ms. What goes wrong in one call ends that call."""
+        """Send every caller what is due. Called every 20 ms. An error in one call ends that call only."""
         for call in tuple(self._live.values()):
             try:
                 call.on_frame_tick(now)
@@ -264,7 +266,7 @@ class Switchboard:
                 call.end(now, EndReason.ERROR, "internal error of the gateway")
 
     def shutdown(self, now: float) -> None:
-        """End every call, let every agent go, and take no more."""
+        """End every call, disconnect every agent, and take no more."""
         self._closed = True
         for call in tuple(self._calls.values()):
             call.end(now, EndReason.SHUTDOWN, "the gateway is shutting down")
@@ -290,7 +292,7 @@ class Switchboard:
         )
 
     def _on_call_change(self, call: GatewayCall) -> None:
-        """A call's phase or its deadlines are others now."""
+        """Note that a call's phase or its deadlines have changed."""
         self._publish_change(call)
         if call.phase is Phase.ENDED:
             self._calls.pop(call.call_id, None)
@@ -309,7 +311,7 @@ class Switchboard:
         self._on_change()
 
     def _on_call_event(self, call_id: str, number: int, event: ConversationEvent) -> None:
-        """Something happened in the conversation of a call."""
+        """Publish an event in the conversation of a call."""
         self.event_bus.publish(
             ConversationReported(self.event_bus.wall(), call_id, number, event.at, event.event, event.data)
         )

@@ -17,7 +17,7 @@ __all__ = ["Destination", "DialPlan"]
 
 
 class Destination(NamedTuple):
-    """Somebody who may be called."""
+    """Somebody whom the gateway may call."""
 
     kind: Literal["phone", "uri", "number"]
     to: str

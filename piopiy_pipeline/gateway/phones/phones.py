@@ -228,12 +228,12 @@ class Phones:
         return f"sip:{escaped_user(found.to)}@{f'[{host}]' if ':' in host else host}:{port}"
 
     def leg_opened(self, leg: SipLeg) -> None:
-        """See `LegHost`."""
+        """Count a leg that has begun, as its `LegHost`."""
         self._legs[leg] = None
         self._on_change()
 
     def leg_closed(self, leg: SipLeg) -> None:
-        """See `LegHost`."""
+        """Forget a leg that has ended, as its `LegHost`."""
         if leg in self._legs:
             del self._legs[leg]
             self._on_change()

@@ -58,11 +58,11 @@ class LegHost(Protocol):
         """Audio flows: `leg.on_frame_tick` is to be called from now on."""
 
     def leg_closed(self, leg: SipLeg) -> None:
-        """The leg is over."""
+        """Handle that a leg has ended."""
 
 
 class SipLeg(Leg):
-    """What the legs of calls in both directions have in common. Implements `CallListener` for its SIP call.
+    """What the legs of calls in both directions have in common. It is the `CallListener` of its SIP call.
 
     Args:
         transport: the RTP sockets; they are closed with the leg.
@@ -98,7 +98,7 @@ class SipLeg(Leg):
         self._transport.send(pcm)
 
     def conversation(self, event: ConversationEvent) -> None:
-        """A telephone cannot show anything."""
+        """Do nothing, because a telephone cannot show anything."""
 
     def dtmf(self, digits: str) -> None:
         if self._transport.session is not None and not self._over:
@@ -133,7 +133,7 @@ class SipLeg(Leg):
         self._close()
 
     def line_quality(self) -> dict[str, Any]:
-        """See `RtpSession.quality`; empty before the answer."""
+        """Return what `RtpSession.quality` returns; empty before the answer."""
         session = self._transport.session
         return self._measured if session is None else session.quality(self._loop.time())
 

@@ -103,7 +103,7 @@ class Connections:
                 del self._without_key[network]
 
     def remove(self, transport: asyncio.BaseTransport) -> None:
-        """The connection is gone."""
+        """Forget a connection that was lost or has ended."""
         self._open.pop(transport, None)
         self.admit(transport)
         if self._closing and not self._open:
@@ -136,7 +136,7 @@ class Connections:
             connection.close_gracefully()
 
     def abort_all(self) -> None:
-        """Cut all that are left."""
+        """Cut all connections that are left."""
         for transport in tuple(self._open):
             cast(asyncio.Transport, transport).abort()
 

@@ -1,4 +1,5 @@
-"""How the port is opened: certificates, the limit of open files, what a new connection begins as, and errors.
+"""Opens the gateway's port: certificates, the limit of open files, the first state of a connection, and
+errors.
 
 Every connection begins as a `FirstRequest`; what asks for a WebSocket becomes a `AcceptedWebSocket`.
 """
@@ -37,7 +38,7 @@ SPARE_FILES = 128
 
 
 class AcceptedWebSocket(DirectServerConnection):
-    """A WebSocket of this gateway."""
+    """A WebSocket that the gateway has accepted."""
 
     connections: Connections
     route: Route | None = None

@@ -65,14 +65,14 @@ class MediaRoute:
 
 @dataclass(frozen=True, slots=True)
 class CallerRoute:
-    """A caller for this agent."""
+    """The route of a caller who calls this agent."""
 
     agent_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class WatcherRoute:
-    """Somebody who wants the events of calls, and will send an API key as a message."""
+    """The route of somebody who wants the events of calls, and sends an API key as a message."""
 
     header: Header
 

@@ -44,12 +44,13 @@ STUCK_S = 10.0
 
 
 class StreamLeg(Leg):
-    """One connection on ``/call/{agent_id}``.
+    """The leg of one connection on ``/call/{agent_id}``.
 
     Args:
         connection: The WebSocket.
         place: Called once with the leg and the caller's first message. It attaches a listener.
-        may_watch: Whether the caller is told of the conversation, if it asks for that, and of the detail of an
+        may_watch: Whether the caller is told of the conversation, if it asks for that, and of the detail of
+            an
             end. Otherwise it learns only the reason of the end.
     """
 

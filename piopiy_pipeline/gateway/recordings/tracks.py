@@ -1,4 +1,4 @@
-"""One side of a recording: where on the timeline each piece of audio belongs. No I/O.
+"""One side of a recording, which says where on the timeline each piece of audio belongs. No I/O.
 
 Pieces arrive unevenly: late, then many at once. A piece that follows the last
 one closely is joined to it, sample for sample, so that jitter is not heard. A piece that comes after a

@@ -28,7 +28,7 @@ Verdict = Literal["delivered", "again", "given_up", "gone"]
 
 @dataclass(frozen=True, slots=True)
 class DeliveryReply:
-    """What an attempt got for an answer: an HTTP status, or None and in `detail` why there was none."""
+    """The outcome of an attempt: an HTTP status, or None and in `detail` why there was none."""
 
     status: int | None
     retry_after_s: float | None = None
@@ -113,7 +113,7 @@ class DeliveryQueue:
 
     @property
     def wake_at(self) -> float | None:
-        """When to call `next`. None: not before the next call of `add` or `reply`."""
+        """When to call `next`, in seconds. None: not before the next call of `add` or `reply`."""
         if len(self._under_way) >= self._at_once or not self._due:
             return None
         return self._due[0][0]

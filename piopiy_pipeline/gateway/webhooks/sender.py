@@ -104,7 +104,7 @@ class Webhooks:
 
 
 class _Receiver:
-    """One receiver: its queue, and the attempts under way."""
+    """One receiver of webhooks: its queue, and the attempts in progress."""
 
     def __init__(self, config: WebhookConfig, wall: Callable[[], float], chance: Callable[[], float]) -> None:
         self.name = config.origin

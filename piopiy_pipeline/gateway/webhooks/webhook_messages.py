@@ -40,7 +40,7 @@ class WebhookMessage:
 
 @dataclass(slots=True)
 class _CallUnderWay:
-    """What was sent of a call under way, and the events of its conversation as JSON."""
+    """What was sent of a call in progress, and the events of its conversation as JSON."""
 
     answered: bool = False
     events: list[str] = field(default_factory=list)
