@@ -1,4 +1,5 @@
-"""Where records and recordings are on this machine, and the deletion of old recordings. Knows no database.
+"""The folders of records and recordings on this machine, and the deletion of old recordings. It knows no
+database.
 
 Recordings are deleted by the files' own times and not by the records. So a recording that no record names
 is deleted too, and each of several gateways that share a database clears its own disk.

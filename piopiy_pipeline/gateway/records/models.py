@@ -57,7 +57,7 @@ class CallQuality(_RecordModel):
 
 
 class CallRecord(_RecordModel):
-    """A call, past or present."""
+    """The record of a call, past or present."""
 
     call_id: str
     agent_id: str

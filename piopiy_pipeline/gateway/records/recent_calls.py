@@ -1,4 +1,4 @@
-"""The calls under way and the last ones that ended, kept in memory: what a gateway without a database knows.
+"""The calls in progress and the last ones that ended, in memory: what a gateway without a database knows.
 
 `CallArchive` is what the API asks for calls. `RecentCalls` and `gateway.records.Records` implement it.
 Tested through the API, in ``tests/gateway/api/test_calls.py`` and ``test_events.py``.
@@ -23,7 +23,7 @@ ENDED_KEPT = 200
 
 
 class CallArchive(Protocol):
-    """Where calls under way and past calls are looked up."""
+    """Looks up calls in progress and past calls."""
 
     async def page(
         self,
@@ -113,7 +113,7 @@ class RecentCalls:
         kind: CallKind | None = None,
         phase: Phase | None = None,
     ) -> CallPage:
-        """As `CallArchive.page`. A cursor is here the id of the last call of the page before."""
+        """Do as `CallArchive.page` says. A cursor is here the id of the last call of the page before."""
         every = [*self._ended.values(), *self.under_way()]
         every.sort(key=lambda one: (one.placed_at, one.call_id), reverse=True)
         if before is not None:
@@ -132,10 +132,10 @@ class RecentCalls:
         return CallPage(calls=page, next=page[-1].call_id if len(wanted) > limit else None)
 
     async def detail(self, call_id: str) -> CallDetail | None:
-        """As `CallArchive.detail`. Conversations are not kept in memory, so the detail has no events."""
+        """Do as `CallArchive.detail` says. Conversations are not kept in memory, so the detail has no events."""
         record = self.find(call_id)
         return None if record is None else CallDetail(call=record, events=[])
 
     async def recording_path(self, call_id: str) -> Path | None:
-        """As `CallArchive.recording_path`."""
+        """Return the file of a call's recording, or None if there is none on this machine."""
         return self._recordings.get(call_id)

@@ -58,7 +58,7 @@ MAX_QUERIES = 64
 
 
 class Records:
-    """The records of calls in a database. Implements `CallArchive`; `on_event` must get every event of the bus.
+    """The records of calls in a database. It is a `CallArchive`; `on_event` must get every event of the bus.
 
     Events may come before `start` has opened the database: they wait.
 
@@ -156,7 +156,9 @@ class Records:
 
     @property
     def lost(self) -> int:
-        """How many calls, events and recordings found no room while the database was away."""
+        """How many calls, events and recordings were lost, because the queue was full while the database was
+        away.
+        """
         return self._queue.lost
 
     @property
@@ -186,7 +188,7 @@ class Records:
         kind: CallKind | None = None,
         phase: Phase | None = None,
     ) -> CallPage:
-        """As `CallArchive.page`: calls under way and past ones.
+        """Do as `CallArchive.page` says, for calls in progress and past ones.
 
         Raises:
             ValueError: `limit` is not from 1 to 200.
@@ -199,12 +201,12 @@ class Records:
         return await self._query(store.page, limit, before, agent_id, kind, phase)
 
     async def detail(self, call_id: str) -> CallDetail | None:
-        """As `CallArchive.detail`."""
+        """Do as `CallArchive.detail` says."""
         store = await self._opened()
         return await self._query(store.detail, call_id)
 
     async def recording_path(self, call_id: str) -> Path | None:
-        """As `CallArchive.recording_path`."""
+        """Return the file of a call's recording, or None if there is none on this machine."""
         store = await self._opened()
         return await self._query(store.recording_path, call_id)
 

@@ -176,7 +176,9 @@ class Store:
     def page(
         self, limit: int, before: str | None, agent_id: str | None, kind: CallKind | None, phase: Phase | None
     ) -> CallPage:
-        """As `CallArchive.page`. A cursor has the time and the id of the last call of the page before."""
+        """Do as `CallArchive.page` says. A cursor has the time and the id of the last call of the page
+        before.
+        """
         query = select(calls).order_by(calls.c.placed_at.desc(), calls.c.call_id.desc()).limit(limit + 1)
         if before is not None:
             at, call_id = _read_cursor(before)
@@ -193,7 +195,9 @@ class Store:
         return CallPage(calls=records, next=_write_cursor(last.placed_at, last.call_id) if last else None)
 
     def detail(self, call_id: str) -> CallDetail | None:
-        """As `CallArchive.detail`. Of the conversation only the first `MAX_EVENTS` events."""
+        """Do as `CallArchive.detail` says. The detail has only the first `MAX_EVENTS` events of the
+        conversation.
+        """
         with self._errors(), self._engine.connect() as connection:
             row = connection.execute(select(calls).where(calls.c.call_id == clean(call_id))).one_or_none()
             if row is None:
@@ -213,7 +217,7 @@ class Store:
         )
 
     def recording_path(self, call_id: str) -> Path | None:
-        """As `CallArchive.recording_path`."""
+        """Return the file of a call's recording, or None if there is none on this machine."""
         with self._errors(), self._engine.connect() as connection:
             name = connection.scalar(select(calls.c.recording).where(calls.c.call_id == clean(call_id)))
         return self._path(name)
@@ -377,7 +381,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _write_cursor(placed_at: datetime, call_id: str) -> str:
-    """Where a page of calls ends, as one word for a URL: microseconds since 1970, and the id of its last call."""
+    """Return the end of a page of calls as one word for a URL: microseconds since 1970, and the id of its
+    last call.
+    """
     return f"{(placed_at - _EPOCH) // timedelta(microseconds=1)}.{call_id}"
 
 

@@ -1,4 +1,4 @@
-"""What waits to be written to the records. No I/O.
+"""The queue of what waits to be written to the records. No I/O.
 
 Only the latest state of a call is kept, so that a database that is away for an hour costs one row for each
 call. Events are kept in order. Both are bounded. When there is no room, what waits already stays, and what

@@ -98,7 +98,7 @@ def _halves(decode: Callable[[NDArray[np.uint8]], NDArray[np.int16]]) -> tuple[b
 
 
 class _G722(Codec):
-    """FFmpeg's G.722, at 64 kbit/s."""
+    """G.722 at 64 kbit/s, by FFmpeg."""
 
     name, rate, clock = "G722", 16000, 8000
     _frame = frame_samples(rate)

@@ -22,7 +22,7 @@ class RtpError(ValueError):
 
 
 class RtpPacket(NamedTuple):
-    """One packet. `sequence` counts modulo 2^16, `timestamp` modulo 2^32 in units of the payload's clock."""
+    """One RTP packet. `sequence` counts modulo 2^16, `timestamp` modulo 2^32 in units of the payload's clock."""
 
     payload_type: int
     marker: bool

@@ -20,7 +20,7 @@ _SO_TIMESTAMPNS = 35  # of Linux; the socket module does not name it
 
 
 class NoPortError(OSError):
-    """No pair of ports is free."""
+    """There is no free pair of ports for RTP and RTCP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class MediaSockets:
         return port
 
     def close(self) -> None:
-        """Close both sockets."""
+        """Close both sockets, and free their ports."""
         self.rtp.close()
         self.rtcp.close()
 

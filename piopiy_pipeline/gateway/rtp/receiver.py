@@ -93,7 +93,9 @@ class RtpReceiver:
 
     @property
     def source(self) -> Address | None:
-        """Where the caller's packets come from; None until that is known, and after signalling has moved it."""
+        """Where the caller's packets come from; None until that is known, and after signalling has changed
+        it.
+        """
         return self._source
 
     def receive(self, packet: RtpPacket, source: Address, arrived: float) -> str | None:
@@ -170,7 +172,9 @@ class RtpReceiver:
 
     @property
     def late(self) -> int:
-        """How many Opus packets arrived when they were rebuilt already; those of the jitter buffer are in `stats`."""
+        """How many Opus packets arrived after they had been rebuilt. `stats` counts those of the jitter
+        buffer.
+        """
         return self._opus.late if self._opus is not None else 0
 
     # ------------------------------------------------------------------ whose packet it is
@@ -219,13 +223,15 @@ class RtpReceiver:
         return position
 
     def _at_home(self, source: Address) -> bool:
-        """Whether signalling names this host as the phone's."""
+        """Return whether signalling names this host as the phone's."""
         if self.home is None or source[0] == self.home or source == self._source:
             return True
         return self._signalled is not None and source[0] == self._signalled[0]
 
     def _forget_a_candidate(self) -> None:
-        """Forget the oldest candidate; but one from elsewhere first, so that spraying does not push the phone out."""
+        """Forget the oldest candidate, one from elsewhere first, so that spraying does not push the phone
+        out.
+        """
         oldest = next(iter(self._candidates))
         del self._candidates[next((key for key in self._candidates if not self._at_home(key[0])), oldest)]
 
@@ -270,7 +276,9 @@ class RtpReceiver:
             self.unknown += 1
 
     def _noise(self, payload: bytes) -> bytes:
-        """20 ms of comfort noise at the level of RFC 3389, which is in -dBov; its spectrum is not used."""
+        """Return 20 ms of comfort noise at the level of RFC 3389, which is in -dBov. Its spectrum is not
+        used.
+        """
         level = payload[0] & 0x7F if payload else _QUIETEST
         rms = 32768 * 10 ** (-level / 20)
         noise = self._rng.standard_normal(self.rate // 50, np.float32) * np.float32(rms)

@@ -164,10 +164,13 @@ class RtpTransport:
             yield datagram, (canonical_host(source[0]), source[1]), arrived
 
     def _ahead(self, wall: float) -> float:
-        """How many seconds the wall clock, which the kernel stamps with, is ahead of the loop's clock.
+        """Return how many seconds the wall clock, with which the kernel stamps packets, is ahead of the
+        loop's clock.
 
-        Some loops return the time at which their present turn began, and a turn with a frame tick is long. So the
-        least difference that was ever read is nearest to the truth, except for drift, and for a clock that is set.
+        Some loops return the time at which their present turn began, and a turn with a frame tick is long. So
+        the
+        least difference that was ever read is nearest to the truth, except for drift, and for a clock that is
+        set.
         """
         ahead = wall - self._loop.time()
         if self._ahead_s < ahead < self._ahead_s + 1.0:

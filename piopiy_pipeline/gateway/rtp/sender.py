@@ -87,7 +87,9 @@ class RtpSender:
                 self._tones += key_tone(key, self.codec.rate)
 
     def speech(self, pcm: bytes) -> bytes | None:
-        """The packet of 20 ms of PCM at the codec's rate; None while a key takes its place, and on hold."""
+        """Return the packet of 20 ms of PCM at the codec's rate; None while a key is sent instead, and on
+        hold.
+        """
         if self.held or self._keys.next_is_key or self._tones:
             return None
         self._spoke = True
@@ -95,7 +97,9 @@ class RtpSender:
         return self._packet(self.codec.encode(pcm))
 
     def filler(self, now: float) -> bytes | None:
-        """The packet of these 20 ms if there was no `speech`: a key, a tone, or silence. `now` is in seconds."""
+        """Return the packet of these 20 ms if there was no `speech`: a key, a tone, or silence. `now` is in
+        seconds.
+        """
         if self._origin is None:
             self._origin = now - (self._frames or 1) * FRAME_S
         if self._spoke:

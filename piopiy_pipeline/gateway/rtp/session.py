@@ -29,7 +29,7 @@ FEC_PARAMETER = "useinbandfec=1"
 
 
 class RtpTick(NamedTuple):
-    """The caller's sound of 20 ms (of more after a stall), and the packets to send."""
+    """The caller's audio of 20 ms (of more after a stall), and the packets to send."""
 
     pcm: bytes
     rtp: bytes | None
@@ -100,13 +100,13 @@ class RtpSession:
         self._agree(media, codec)
 
     def expect(self, host: str) -> None:
-        """Signalling comes from this address: see `RtpReceiver.home`. A name is ignored."""
+        """Note that signalling comes from this address, which `RtpReceiver.home` explains. A name is ignored."""
         if reachable(host, 1) is not None:
             self._receiver.home = canonical_host(host)
 
     @property
     def destination(self) -> Address | None:
-        """Where speech is to be sent: to where the caller's packets come from, once that is known."""
+        """Where speech is sent: to where the caller's packets come from, once that is known."""
         source = self._receiver.source
         return self._signalled if source is None and self.awaited and not self._given_up else source
 
@@ -117,7 +117,7 @@ class RtpSession:
 
     @property
     def rtcp_destination(self) -> Address | None:
-        """Where reports are to be sent."""
+        """Where RTCP reports are sent."""
         if self.rtcp_mux:
             return self.destination
         if self._rtcp_source is not None:
@@ -128,7 +128,7 @@ class RtpSession:
         return (source[0], source[1] + 1) if source[1] < 65535 else None
 
     def unheard_s(self, now: float) -> float:
-        """For how many seconds nothing of the caller has come; 0 while the caller need not send."""
+        """Return for how many seconds nothing of the caller has come; 0 while the caller need not send."""
         return 0.0 if self.held else now - self._heard_at
 
     # ------------------------------------------------------------------ datagrams
@@ -175,7 +175,7 @@ class RtpSession:
     # ------------------------------------------------------------------ sound
 
     def speech(self, pcm: bytes) -> bytes | None:
-        """The packet of 20 ms of the bot's speech, PCM at `rate`; None when it is not to be sent."""
+        """Return the packet of 20 ms of the bot's speech, PCM at `rate`; None if it is not to be sent."""
         return self._sender.speech(pcm)
 
     def press(self, keys: str) -> None:
@@ -183,9 +183,10 @@ class RtpSession:
         self._sender.press(keys)
 
     def tick(self, now: float) -> RtpTick:
-        """20 ms have passed. To be called every 20 ms, after the `speech` of them.
+        """Advance by 20 ms. Call it every 20 ms, after the `speech` of them.
 
-        When ticks were left out because the loop was busy, the next one returns the caller's sound of all of them:
+        When ticks were left out because the loop was busy, the next one returns the caller's sound of all of
+        them:
         otherwise it would be heard late for the rest of the call.
         """
         frames = 1 if self._on_time(now) else self._frames_since(now)
@@ -204,25 +205,28 @@ class RtpSession:
         return RtpTick(pcm, rtp, self._report(now) if self._reporter.due(now) else None)
 
     def can_wait(self, now: float) -> bool:
-        """Whether a `tick` at `now` has all the sound it needs, so that further datagrams may be read later."""
+        """Return whether a `tick` at `now` has all the audio it needs, so that further datagrams may be read
+        later.
+        """
         return self._on_time(now) and self._receiver.supplied
 
     def _on_time(self, now: float) -> bool:
         return self._ticked_at is not None and now - self._ticked_at < 1.5 * FRAME_S
 
     def _frames_since(self, now: float) -> int:
-        """How many frames of 20 ms the last tick is ago."""
+        """Return how many frames of 20 ms ago the last tick was."""
         frames = 1 if self._ticked_at is None else round((now - self._ticked_at) / FRAME_S)
         return min(max(frames, 1), MOST_FRAMES)
 
     def goodbye(self, now: float) -> bytes:
-        """The last report, with a goodbye."""
+        """Return the last report, with a goodbye."""
         return self._report(now, leaving=True)
 
     def quality(self, now: float) -> dict[str, float]:
-        """The quality of the line so far: counted packets, and times in milliseconds.
+        """Return the quality of the line so far: counted packets, and times in milliseconds.
 
-        ``peer_lost`` (0.0 to 1.0), ``peer_jitter_ms`` and ``round_trip_ms`` come from the reports of the other
+        ``peer_lost`` (0.0 to 1.0), ``peer_jitter_ms`` and ``round_trip_ms`` come from the reports of the
+        other
         side; they are missing until it reports.
         """
         receiver, reporter = self._receiver, self._reporter
@@ -275,7 +279,8 @@ class RtpSession:
 
 
 def reachable(host: str, port: int) -> Address | None:
-    """The address, if media may be sent there: the address of one machine, and not a name; otherwise None.
+    """Return the address if media may be sent there: the address of one machine, and not a name; otherwise
+    None.
 
     To resolve a name would take time, and media must not go to a multicast group.
     """

@@ -9,7 +9,7 @@ __all__ = ["SipStats"]
 
 @dataclass(slots=True)
 class SipStats:
-    """Counts since the start."""
+    """Counters of a SIP port since its start."""
 
     received: int = 0
     """Messages of any kind that were received."""

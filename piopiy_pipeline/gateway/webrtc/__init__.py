@@ -1,1 +1,1 @@
-"""The browser leg: peer connections in processes of their own, and what the gateway says to those."""
+"""The browser leg: peer connections in worker processes, and the messages between them and the gateway."""

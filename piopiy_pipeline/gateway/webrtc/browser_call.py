@@ -1,4 +1,4 @@
-"""One browser's call as the gateway sees it: from the offer, through the call, to its end."""
+"""One browser's call as the gateway sees it, from the offer to its end."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ MAX_OFFERS = 3
 
 @dataclass(eq=False, kw_only=True)
 class BrowserCall:
-    """One browser, known to its worker by `number` and to the browser by `pc_id`.
+    """The call of one browser, which its worker knows by `number` and the browser by `pc_id`.
 
     The call is placed when the browser has connected, not when it makes its offer; until then
     `gateway_call` is None.

@@ -1,8 +1,10 @@
-"""What the API asks of the browser leg: to answer an offer, and to add trickled candidates.
+"""The protocol between the API and the browser leg: to answer an offer, and to add trickled candidates.
 
 The JSON is what Pipecat's client SDKs exchange with a small-WebRTC server. The API knows the browser leg only
-as the protocol `BrowserCalls`, so that each side is tested without the other, and so that a gateway that takes
-no calls from browsers does not import aiortc. Tested with the routes, in ``tests/gateway/api/test_pipecat_clients.py``.
+as the protocol `BrowserCalls`, so that each side is tested without the other, and so that a gateway that
+takes
+no calls from browsers does not import aiortc. Tested with the routes, in
+``tests/gateway/api/test_pipecat_clients.py``.
 """
 
 from __future__ import annotations

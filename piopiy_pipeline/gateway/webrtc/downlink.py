@@ -52,7 +52,7 @@ class Downlink:
         self._last_at: float | None = None  # when the last frame of the present stretch was sent
 
     def timestamp(self, now: float) -> int:
-        """The RTP timestamp of this moment, for sender reports."""
+        """Return the RTP timestamp of this moment, for sender reports."""
         return (self._origin + int((now - self._began) * CLOCK)) & 0xFFFFFFFF
 
     def expect_loss(self, fraction: float) -> None:
@@ -73,7 +73,9 @@ class Downlink:
 
     @property
     def close_at(self) -> float | None:
-        """When `close` is due if no more audio comes until then; None between stretches of speech."""
+        """When `close` must be called if no more audio comes until then, in seconds; None between stretches
+        of speech.
+        """
         if self._last_at is None:
             return None
         return max(self._last_at + CLOSE_S, self._began + self._next / CLOCK)

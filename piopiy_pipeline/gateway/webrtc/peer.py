@@ -68,7 +68,7 @@ class PeerRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class PeerEvents:
-    """What a peer calls."""
+    """The functions that a peer calls."""
 
     connected: Callable[[], None]
     caller_audio: Callable[[bytes], object]
@@ -82,7 +82,7 @@ class PeerEvents:
 
 
 class Peer:
-    """One RTCPeerConnection. Its methods must be called on one event loop."""
+    """One RTCPeerConnection with its audio. Its methods must be called on one event loop."""
 
     def __init__(
         self,

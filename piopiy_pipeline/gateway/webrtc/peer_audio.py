@@ -81,7 +81,7 @@ class PeerAudio:
             self._report(now)
 
     def close(self) -> None:
-        """Stop audio in both directions."""
+        """Stop the audio in both directions."""
         if self._downlink is not None and self._reporter is not None and not self._closed:
             self._report(self._loop.time(), leaving=True)
         self._closed = True
@@ -92,7 +92,9 @@ class PeerAudio:
             compat.stop_listening(self._ice)
 
     def quality(self) -> dict[str, Any]:
-        """How well audio gets through: counts of packets, and times in ms. What was not measured is None."""
+        """Return how well audio gets through: counts of packets, and times in ms. What was not measured is
+        None.
+        """
         uplink, downlink, reporter = self._uplink, self._downlink, self._reporter
         return {
             "packets_received": uplink.received,

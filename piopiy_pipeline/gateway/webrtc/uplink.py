@@ -57,12 +57,12 @@ class Uplink:
 
     @property
     def received(self) -> int:
-        """Packets that arrived."""
+        """How many packets have arrived."""
         return self._received_before + (self.reception.received if self.reception else 0)
 
     @property
     def lost(self) -> int:
-        """Packets that never came."""
+        """How many packets never arrived."""
         return self._lost_before + (max(0, self.reception.lost) if self.reception else 0)
 
     def add(self, ssrc: int, sequence: int, timestamp: int, payload: bytes, now: float) -> list[bytes]:
@@ -146,7 +146,7 @@ class Uplink:
         return ready
 
     def _fill(self, gap: int, behind: bytes, *, lost: bool) -> list[bytes]:
-        """PCM for a gap of `gap` samples before the packet `behind`."""
+        """Return PCM for a gap of `gap` samples before the packet `behind`."""
         ready: list[bytes] = []
         gap = min(gap, int(FILLED_S * self.rate))
         step = self.rate // 400  # libopus works in 2.5 ms

@@ -1,4 +1,4 @@
-"""A caller in a browser or an app: the gateway's half of a leg whose peer connection is in a worker process."""
+"""The gateway's half of the leg of a browser or an app, whose peer connection is in a worker process."""
 
 from __future__ import annotations
 

@@ -54,14 +54,14 @@ class WireError(ValueError):
 
 
 class FrameKind(IntEnum):
-    """What the body of a frame is."""
+    """Says what the body of a frame is."""
 
     AUDIO = 0
     EVENT = 1
 
 
 class IceServerSetting(Message):
-    """A STUN or TURN server."""
+    """The address and credentials of a STUN or TURN server."""
 
     urls: list[str]
     username: str | None = None
@@ -103,7 +103,7 @@ class Negotiate(Message):
 
 
 class AddCandidates(Message):
-    """ICE candidates of the browser."""
+    """Gives the worker ICE candidates of the browser."""
 
     event: Literal["candidates"] = "candidates"
     candidates: list[Trickled]
@@ -145,13 +145,13 @@ class Ready(Message):
 
 
 class WorkerPong(Message):
-    """The answer to a `WorkerPing`."""
+    """The worker's answer to a `WorkerPing`."""
 
     event: Literal["pong"] = "pong"
 
 
 class OfferAnswered(Message):
-    """The answer to a `Negotiate`."""
+    """The worker's answer to a `Negotiate`."""
 
     event: Literal["answered"] = "answered"
     sdp: str = Field(repr=False)

@@ -1,6 +1,7 @@
-"""One end of the socket between gateway and worker: frames in, frames out, gathered into few writes.
+"""One end of the socket between gateway and worker, which gathers frames into few writes.
 
-Everything that is posted in one turn of the event loop (the frames of twenty calls on one frame tick) leaves in one
+Everything that is posted in one turn of the event loop (the frames of twenty calls on one frame tick) leaves
+in one
 write. Audio is dropped when the other end is too busy to read it, because late audio is worth nothing. Events
 are never dropped; the connection to an end that does not read them is closed.
 """

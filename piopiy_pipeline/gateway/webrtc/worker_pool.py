@@ -48,7 +48,7 @@ INTERNAL_ERROR = "internal error of the gateway: see its log"
 
 
 class WebRtcCalls:
-    """Implements `BrowserCalls`. Needs a running event loop from `start` on."""
+    """The browser leg, as `BrowserCalls` describes it. It needs a running event loop from `start` on."""
 
     def __init__(
         self,
@@ -187,7 +187,7 @@ class WebRtcCalls:
         return [slot.worker for slot in self._slots]
 
     async def census(self) -> list[CensusTaken]:
-        """What each worker counts, for tests. Raises `TimeoutError` where one does not answer."""
+        """Return what each worker counts, for tests. Raises `TimeoutError` if one does not answer."""
         async with asyncio.timeout(ANSWER_S):
             return list(await asyncio.gather(*(slot.census() for slot in self._slots)))
 
@@ -261,7 +261,7 @@ class WebRtcCalls:
 
 
 class _WorkerSlot:
-    """One worker process and the calls that it has, by their numbers."""
+    """One worker process and its calls, by their numbers."""
 
     def __init__(self, number: int, settings: Configure, *, on_ready: Callable[[], None]) -> None:
         self.calls: dict[int, BrowserCall] = {}

@@ -26,7 +26,7 @@ __all__ = ["AdmissionControl", "RequestAdmitted", "RequestDenied"]
 
 @dataclass(frozen=True, slots=True)
 class RequestAdmitted:
-    """The request is admitted."""
+    """The verdict that a request is admitted, and as whose."""
 
     user: str
     """The user who gave the password; empty for trunks, and where anyone may call."""

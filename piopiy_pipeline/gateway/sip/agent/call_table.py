@@ -30,7 +30,7 @@ class CallTable:
         self._per_network: Counter[str] = Counter()
 
     def all(self) -> list[SipCall]:
-        """A copy of the list of all calls."""
+        """Return a copy of the list of all calls."""
         return list(self._calls.values())
 
     @property
@@ -39,15 +39,15 @@ class CallTable:
         return sum(1 for call in self._incoming.values() if call.unanswered)
 
     def of_source(self, host: str) -> int:
-        """How many incoming calls came from this address, or, for IPv6, from its network."""
+        """Return how many incoming calls came from this address, or, for IPv6, from its network."""
         return self._per_network[client_network(host)]
 
     def merged(self, invite: SipRequest) -> bool:
-        """Whether this INVITE has already come by another path (section 8.2.2.2)."""
+        """Return whether this INVITE has already come by another path (section 8.2.2.2)."""
         return _invite_key(invite) in self._incoming
 
     def owner_of(self, request: SipRequest) -> SipCall | None:
-        """The call that a request within a dialog belongs to; None if there is none."""
+        """Return the call that a request within a dialog belongs to; None if there is none."""
         call = self._calls.get((request.call_id, request.to.tag))
         return call if call is not None and call.owns(request) else None
 

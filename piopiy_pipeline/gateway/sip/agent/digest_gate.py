@@ -1,6 +1,7 @@
-"""Checking passwords: challenges that we send, and the credentials that answer them. No I/O.
+"""Checks passwords: it makes challenges, and checks the credentials that answer them. No I/O.
 
-Nothing is stored about a peer that has only asked: a nonce is a time under our signature. What is stored is how
+Nothing is stored about a peer that has only asked: a nonce is a time under our signature. What is stored is
+how
 often a nonce was used, in a store of bounded size, so that recorded credentials cannot be sent again.
 
 Source: RFC 3261, section 22; RFC 2617 and 7616; RFC 8760 (SHA-256 for SIP).
@@ -27,7 +28,7 @@ _MAX_NONCES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the check of a request's credentials found."""
+    """The result of the check of a request's credentials."""
 
     outcome: Literal["missing", "stale", "wrong", "right"]
     user: str = ""
@@ -52,7 +53,9 @@ class DigestGate:
         self._used: OrderedDict[str, int] = OrderedDict()
 
     def challenges(self, now: float, *, stale: bool = False) -> list[str]:
-        """The values of the WWW-Authenticate headers, the preferred algorithm first. `now` is in seconds."""
+        """Return the values of the WWW-Authenticate headers, the preferred algorithm first. `now` is in
+        seconds.
+        """
         nonce = self._nonce(now)
         tail = ", stale=true" if stale else ""
         return [
@@ -103,7 +106,7 @@ class DigestGate:
         return Verdict("right" if self._first_use(nonce, nc if qop else "") else "stale", user)
 
     def _first_use(self, nonce: str, nc: str) -> bool:
-        """Whether the count is higher than any before. Without counts, a nonce serves once."""
+        """Return whether the count is higher than any before. Without counts, a nonce can be used once."""
         try:
             count = int(nc, 16) if nc else 1
         except ValueError:

@@ -1,4 +1,6 @@
-"""The location service: where a phone, a URI or a number is reached. No I/O. Source: RFC 3261, section 10."""
+"""The location service: it finds where a phone, a URI or a number is reached. No I/O. Source: RFC 3261,
+section 10.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ _MAX_NUMBER = 128
 
 
 class CannotCall(GatewayError):
-    """What was to be called cannot be reached; the text says why."""
+    """The number or URI to be called cannot be reached; the text says why."""
 
 
 class NextHop(NamedTuple):

@@ -31,7 +31,7 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class RegistrarAnswer:
-    """The response to a REGISTER."""
+    """The response to a REGISTER: its status, and its headers."""
 
     code: int
     headers: tuple[tuple[str, str], ...] = ()
@@ -39,7 +39,7 @@ class RegistrarAnswer:
 
 
 class Registrar:
-    """The phones of users. Their passwords have been checked before."""
+    """The registered phones of users. Their passwords have been checked before."""
 
     def __init__(self) -> None:
         self._bindings: dict[str, dict[str, Binding]] = {}
@@ -93,16 +93,18 @@ class Registrar:
         return RegistrarAnswer(200, listed)
 
     def find(self, user: str, now: float) -> Binding | None:
-        """The phone of this user that registered last; None if no phone is registered."""
+        """Return the phone of this user that registered last; None if no phone is registered."""
         held = self._live(user, now)
         return next(reversed(held.values()), None)
 
     def here(self, flow: Flow, now: float) -> bool:
-        """Whether a phone is registered from this flow. The time for this does not depend on the number of phones."""
+        """Return whether a phone is registered from this flow. The time for this does not depend on the
+        number of phones.
+        """
         return self._flows.get(flow, now) > now
 
     def count(self, now: float) -> int:
-        """How many phones are registered."""
+        """Return how many phones are registered."""
         return sum(len(self._live(user, now)) for user in list(self._bindings))
 
     def _live(self, user: str, now: float) -> dict[str, Binding]:
@@ -133,12 +135,14 @@ class Registrar:
 
 
 def _newer(request: SipRequest, binding: Binding) -> bool:
-    """Section 10.3, step 7: a REGISTER that was overtaken by a later one changes nothing."""
+    """Return whether a REGISTER counts: one that was overtaken by a later one changes nothing (section 10.3,
+    step 7).
+    """
     return request.call_id != binding.call_id or request.cseq.sequence > binding.sequence
 
 
 def _seconds(text: str, default: int) -> int:
-    """Section 20.19: a malformed value counts as an hour."""
+    """Parse a number of seconds. A malformed value counts as an hour (section 20.19)."""
     text = text.strip()
     if not text:
         return default

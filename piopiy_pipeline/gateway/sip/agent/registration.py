@@ -24,7 +24,7 @@ _FIRST_RETRY_S, _LAST_RETRY_S = 5.0, 300.0
 
 
 class Registration:
-    """One registration of ours, which is renewed until `stop`.
+    """A registration of ours with a trunk, which is renewed until `stop`.
 
     Args:
         transactions: sends the requests.
@@ -50,16 +50,16 @@ class Registration:
 
     @property
     def wake_at(self) -> float | None:
-        """When to call `wake`, in seconds; None: not at all."""
+        """When `wake` must be called, in seconds; None: not at all."""
         return self._at
 
     def begin(self, now: float) -> None:
-        """Send a REGISTER."""
+        """Send a REGISTER for the first time."""
         self._at = None
         self._send(self._expires, now)
 
     def wake(self, now: float) -> None:
-        """The time of `wake_at` has come."""
+        """Renew the registration. Call it at the time `wake_at`."""
         if self._at is not None and now >= self._at and not self._stopped:
             self.begin(now)
 
@@ -142,7 +142,7 @@ class Registration:
         self._transactions.set_timer(self)
 
     def _granted(self, response: SipResponse) -> float:
-        """How long the registration lasts in seconds: as our Contact says, or else as Expires says."""
+        """Return how long the registration lasts in seconds, as our Contact says, or else as Expires says."""
         texts = [response.get("Expires")]
         try:
             texts[:0] = [

@@ -92,11 +92,11 @@ class SipUserAgent:
 
     @property
     def wake_at(self) -> float | None:
-        """When to call `wake`, in seconds; None: not at all."""
+        """When `wake` must be called, in seconds; None: not at all."""
         return self._transactions.timers.next_at
 
     def wake(self, now: float) -> None:
-        """The time of `wake_at` has come."""
+        """Act on timers that are due. Call it at the time `wake_at`."""
         self._transactions.timers.run_due(now)
 
     def take_outbox(self) -> list[OutgoingMessage]:
@@ -104,7 +104,7 @@ class SipUserAgent:
         return self._transactions.take_outbox()
 
     def undelivered(self, key: tuple[str, ...], now: float) -> None:
-        """The message with this key could not be sent (section 17.1.4)."""
+        """Handle that the message with this key could not be sent (section 17.1.4)."""
         self._transactions.undelivered(key, now)
 
     def receive(self, data: bytes, source: Flow, now: float) -> None:
@@ -254,7 +254,7 @@ class SipUserAgent:
             call.acked(request, now)
 
     def _cancel_came(self, request: SipRequest, source: Flow, now: float) -> None:
-        """Section 9.2: a CANCEL has a response of its own; the call decides what happens to the INVITE."""
+        """Respond to a CANCEL, and let the call decide what happens to the INVITE (section 9.2)."""
         server = self._transactions.servers.get(request.transaction_key("INVITE"))
         if server is None:
             self.stats.strays += 1

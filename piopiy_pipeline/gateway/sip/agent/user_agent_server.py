@@ -30,17 +30,17 @@ __all__ = ["UserAgentListener", "UserAgentServer"]
 
 
 class UserAgentListener(Protocol):
-    """What the user agent reports."""
+    """Receives what the user agent reports."""
 
     def incoming_call(self, call: IncomingCall, now: float) -> None:
-        """Somebody calls, and 100 was sent.
+        """Take a call that came in, and to which 100 was sent.
 
         The listener attaches a `CallListener`, and calls `ring`, `answer` or `reject`, now or later.
         """
 
 
 class UserAgentServer:
-    """Answers the requests that begin something.
+    """Answers the requests that begin a call or a registration.
 
     Args:
         config: which number reaches which agent, and the limits.
@@ -100,7 +100,7 @@ class UserAgentServer:
             handler(request, source, now)
 
     def flooding(self, source: Flow, now: float) -> bool:
-        """Whether so many requests of this peer were refused that further ones are not even read."""
+        """Return whether so many requests of this peer were refused that further ones are not even read."""
         return self._admission.failures.blocks(source.host, now, port=self._own_port(source, now))
 
     def count_refusal(self, source: Flow, now: float) -> None:
@@ -108,7 +108,9 @@ class UserAgentServer:
         self._admission.failures.failed(source.host, now, port=self._own_port(source, now))
 
     def _own_port(self, source: Flow, now: float) -> int | None:
-        """The port of a phone that is registered from there: it is counted apart from its network."""
+        """Return the port of a phone that is registered from there, because it is counted apart from its
+        network.
+        """
         return source.port if self._registrar.here(source, now) else None
 
     def _deny(self, request: SipRequest, source: Flow, denied: RequestDenied, now: float) -> None:

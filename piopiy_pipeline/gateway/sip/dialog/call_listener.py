@@ -1,4 +1,4 @@
-"""What a SIP call reports to the leg that listens to it. Neither sockets nor messages show here.
+"""The protocol by which a SIP call reports to its leg. It shows neither sockets nor messages.
 
 Nothing in a listener may wait: its methods are called from within the user agent, with the user agent's time.
 """
@@ -31,23 +31,25 @@ class Ending(StrEnum):
 
 
 class CallListener(Protocol):
-    """What a call reports. `now` is the event loop's time in seconds."""
+    """Receives what a SIP call reports. `now` is the event loop's time in seconds."""
 
     def call_ringing(self, now: float) -> None:
-        """Outgoing calls only: the other side rings (180). It may be reported more than once."""
+        """Handle that the other side of an outgoing call rings (180). It may be reported more than once."""
 
     def call_early_media(self, description: SessionDescription, now: float) -> None:
-        """Outgoing calls only: a 183 with the answer to our offer, for sound before the call is answered."""
+        """Handle a 183 to an outgoing call, with the answer to our offer, for audio before the call is
+        answered.
+        """
 
     def call_answered(self, description: SessionDescription | None, now: float) -> None:
-        """The call is established.
+        """Handle that the call is established.
 
         Outgoing: 200 came; `description` answers our offer. Incoming: the ACK of our 200 came;
         `description` is None unless the INVITE had no offer (`SipCall.offer` is None).
         """
 
     def call_reoffered(self, offer: SessionDescription | None, now: float) -> SessionDescription | None:
-        """The other side changes the media: hold, resume, or a new address.
+        """Handle that the other side changes the media: hold, resume, or a new address.
 
         Args:
             offer: its offer; None: it asks for an offer of ours, and its answer comes with `call_reanswered`.
@@ -61,13 +63,17 @@ class CallListener(Protocol):
         """
 
     def call_reanswered(self, description: SessionDescription, now: float) -> None:
-        """The answer to an offer of ours within the call: of `call_reoffered(None)`, or of a session refresh."""
+        """Handle the answer to an offer of ours within the call: of `call_reoffered(None)`, or of a session
+        refresh.
+        """
 
     def call_dtmf(self, digits: str, now: float) -> None:
-        """Keys that came by INFO, from phones that send no telephone events."""
+        """Handle keys that came by INFO, from phones that send no telephone events."""
 
     def call_transfer_progress(self, code: int, phrase: str, now: float) -> None:
-        """The progress of `SipCall.refer` as a SIP status: 100 trying, 180 ringing, 2xx done, 3xx and above failed."""
+        """Handle the progress of `SipCall.refer`, a SIP status: 100 trying, 180 ringing, 2xx done, 3xx and
+        above failed.
+        """
 
     def call_ended(self, ending: Ending, code: int, phrase: str, now: float) -> None:
         """The call is over; reported exactly once. `code` is the SIP status that fits best."""

@@ -180,7 +180,7 @@ class Dialog:
         )
 
     def _next_hop(self) -> tuple[Flow, Flow | None]:
-        """Where the next request goes, and where it goes if the connection there is gone.
+        """Return where the next request goes, and where it goes if the connection there is lost.
 
         The RFC names the first route or the target. But an existing connection is used, and a phone behind
         a NAT, whose Contact is a private address, is reached where its messages come from.
@@ -216,7 +216,7 @@ class Unacknowledged:
 
     @property
     def wake_at(self) -> float:
-        """When to call `wake`, in seconds."""
+        """When `wake` must be called, in seconds."""
         return min(self._repeat_at, self._end_at)
 
     def wake(self, now: float) -> bytes | None:

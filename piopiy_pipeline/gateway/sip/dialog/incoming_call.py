@@ -90,7 +90,7 @@ class IncomingCall(SipCall):
         return self._state == "early"
 
     def ring(self, now: float) -> None:
-        """Send 180 Ringing."""
+        """Send 180 Ringing to the caller."""
         if self._state == "early" and self._dialog is not None:
             routes = (("Record-Route", value) for value in self.request.headers.getlist("Record-Route"))
             headers = (*routes, ("Contact", self._dialog.contact))

@@ -126,14 +126,14 @@ class OutgoingCall(SipCall):
         )
 
     def begin(self, now: float) -> None:
-        """Send the INVITE."""
+        """Send the INVITE for the first time."""
         self._give_up_at = now + self._ring_timeout_s
         self._invite.begin(now)
         self._transactions.set_timer(self)
 
     @property
     def wake_at(self) -> float | None:
-        """When to call `wake`, in seconds; None: not at all."""
+        """When `wake` must be called, in seconds; None: not at all."""
         times = (super().wake_at, None if self.ended else self._give_up_at)
         return min((at for at in times if at is not None), default=None)
 

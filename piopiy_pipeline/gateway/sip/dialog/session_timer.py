@@ -13,7 +13,8 @@ MIN_SE = 90
 
 
 class SessionTimer:
-    """When to refresh a session, or when to stop waiting for a refresh. Off until both sides agree on it.
+    """Decides when to refresh a session, or to stop waiting for a refresh. It is off until both sides agree
+    on it.
 
     Args:
         interval_s: the session interval in seconds that we propose.
@@ -29,11 +30,11 @@ class SessionTimer:
 
     @property
     def wake_at(self) -> float | None:
-        """When to call `wake`, in seconds; None: the timer is off."""
+        """When `wake` must be called, in seconds; None: the timer is off."""
         return self._at
 
     def stop(self) -> None:
-        """The call is over."""
+        """Turn the timer off, because the call has ended."""
         self._at = self._interval = None
 
     def asked(self, request: SipRequest) -> tuple[tuple[str, str], ...] | None:

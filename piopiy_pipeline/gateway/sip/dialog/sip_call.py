@@ -31,7 +31,7 @@ __all__ = ["SipCall"]
 
 
 class SipCall:
-    """What incoming and outgoing calls have in common. Nothing here waits.
+    """What incoming and outgoing calls have in common. No method waits.
 
     After the end of the call every method is safe to call and does nothing. `now` is the event loop's time in
     seconds. What is to be sent lies in the transaction layer until the owner of the user agent takes it.
@@ -138,7 +138,7 @@ class SipCall:
 
     @property
     def wake_at(self) -> float | None:
-        """When to call `wake`, in seconds; None: not at all."""
+        """When `wake` must be called, in seconds; None: not at all."""
         if self._state == "over":
             return None
         times = [self.session_timer.wake_at, self._unacked.wake_at if self._unacked else None]

@@ -50,7 +50,7 @@ class SdpRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class AgreedMedia:
-    """What both sides have agreed on: all that the media of a call needs to know."""
+    """The media that both sides have agreed on: everything that the call's RTP session needs to know."""
 
     host: str
     """Where to send until packets of the peer show another address. Empty when there is no usable address."""

@@ -31,7 +31,7 @@ _PLAIN_RTP = ("RTP/AVP", "RTP/AVPF")
 
 
 class SdpError(ValueError):
-    """What came is no session description (400 Bad Request); the text says what is wrong."""
+    """The text is no session description (400 Bad Request); the message says what is wrong."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
-"""Where messages come from and go to: a transport, an address and a port. No I/O.
+"""The flow of a message: the transport, address and port that it comes from or goes to. No I/O.
 
 Its tests are those of the calls (`tests/gateway/sip/dialog`) and of the endpoint.
 
-Source: RFC 3261, sections 18 and 19.1.2; RFC 3263 is not followed: neither NAPTR nor SRV records are asked for.
+Source: RFC 3261, sections 18 and 19.1.2; RFC 3263 is not followed: neither NAPTR nor SRV records are asked
+for.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _PRIVATE = tuple(
 
 
 class Flow(NamedTuple):
-    """Where a message came from or goes to. `host` is an address, or a name that has yet to be resolved."""
+    """The transport, address and port of a peer. `host` is an address, or a name that is not resolved yet."""
 
     transport: Transport
     host: str

@@ -16,7 +16,7 @@ _LENGTH = re.compile(rb"^(?:content-length|l)[ \t]*:[ \t]*(\d{1,6})[ \t]*\r?$", 
 
 
 class FramingError(ValueError):
-    """What came on a connection cannot be divided into messages: the connection has to be closed."""
+    """What came on a connection cannot be divided into messages, so the connection must be closed."""
 
 
 class Framer:

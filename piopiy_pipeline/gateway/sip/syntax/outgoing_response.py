@@ -49,7 +49,7 @@ _PHRASES = {
 
 
 def reply_flow(request: SipRequest, source: Flow) -> Flow:
-    """Where the responses to a request from `source` are sent (RFC 3261, section 18.2.2; RFC 3581)."""
+    """Return where the responses to a request from `source` are sent (RFC 3261, section 18.2.2; RFC 3581)."""
     if source.reliable or "rport" in request.via.parameters:
         return source
     return Flow(source.transport, source.host, request.via.port or 5060)

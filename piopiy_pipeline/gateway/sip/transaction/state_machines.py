@@ -18,7 +18,7 @@ __all__ = ["ClientInvite", "ClientRequest", "ServerInvite", "ServerRequest", "Tr
 
 
 class TransactionStep(NamedTuple):
-    """What a transaction asks for: bytes to send, a response to hand on, or to report that time has run out."""
+    """What a transaction asks for: to send bytes, to pass a response on, or to report that time has run out."""
 
     send: bytes | None = None
     response: SipResponse | None = None
@@ -46,7 +46,7 @@ class ServerInvite:
 
     @property
     def wake_at(self) -> float | None:
-        """When to call `wake`, in seconds; None: not at all."""
+        """When `wake` must be called, in seconds; None: not at all."""
         times = [at for at in (self._repeat_at, self._end_at) if at is not None]
         return min(times) if times else None
 
@@ -64,11 +64,11 @@ class ServerInvite:
         return TransactionStep(send=data)
 
     def again(self) -> TransactionStep:
-        """The INVITE was received once more."""
+        """Handle that the INVITE was received once more."""
         return TransactionStep(send=self._last) if self.state in ("proceeding", "completed") else _NOTHING
 
     def ack(self, now: float) -> bool:
-        """An ACK was received. Returns True if it acknowledges a refusal, False if it belongs to the dialog."""
+        """Take an ACK. Returns True if it acknowledges a refusal, False if it belongs to the dialog."""
         if self.state in ("proceeding", "accepted"):
             return False
         if self.state == "completed":
@@ -77,7 +77,7 @@ class ServerInvite:
         return True
 
     def wake(self, now: float) -> TransactionStep:
-        """The time of `wake_at` has come."""
+        """Act on the timers that are due. Call it at the time `wake_at`."""
         if self._end_at is not None and now >= self._end_at:
             lost = self.state == "completed"
             self.state, self._end_at, self._repeat_at = "terminated", None, None
@@ -105,7 +105,7 @@ class ServerRequest:
 
     @property
     def wake_at(self) -> float | None:
-        """When to call `wake`, in seconds; None: not at all."""
+        """When `wake` must be called, in seconds; None: not at all."""
         return self._end_at
 
     def respond(self, data: bytes, code: int, now: float) -> TransactionStep:
@@ -118,11 +118,11 @@ class ServerRequest:
         return TransactionStep(send=data)
 
     def again(self) -> TransactionStep:
-        """The request was received once more."""
+        """Handle that the request was received once more."""
         return TransactionStep(send=self._last)
 
     def wake(self, now: float) -> TransactionStep:
-        """The time of `wake_at` has come."""
+        """Act on the timers that are due. Call it at the time `wake_at`."""
         if self._end_at is not None and now >= self._end_at:
             self.state, self._end_at = "terminated", None
         return _NOTHING
@@ -152,7 +152,7 @@ class ClientInvite:
 
     @property
     def wake_at(self) -> float | None:
-        """When to call `wake`, in seconds; None: not at all."""
+        """When `wake` must be called, in seconds; None: not at all."""
         times = [at for at in (self._repeat_at, self._end_at) if at is not None]
         return min(times) if times else None
 
@@ -161,7 +161,7 @@ class ClientInvite:
         return TransactionStep(send=self._data)
 
     def receive(self, response: SipResponse, now: float) -> TransactionStep:
-        """A response was received."""
+        """Take a response to the INVITE."""
         if self.state in ("calling", "proceeding"):
             self._repeat_at = None
             if response.code < 200:
@@ -182,13 +182,13 @@ class ClientInvite:
         return _NOTHING
 
     def give_up(self, now: float) -> None:
-        """The INVITE was cancelled: a final response is due within 64*T1 (section 9.1)."""
+        """Wait for a final response no longer than 64*T1, because the INVITE was cancelled (section 9.1)."""
         if self.state in ("calling", "proceeding"):
             self._repeat_at = None
             self._end_at = now + TIMEOUT
 
     def wake(self, now: float) -> TransactionStep:
-        """The time of `wake_at` has come."""
+        """Act on the timers that are due. Call it at the time `wake_at`."""
         if self._end_at is not None and now >= self._end_at:
             lost = self.state in ("calling", "proceeding")
             self.state, self._end_at, self._repeat_at = "terminated", None, None
@@ -223,7 +223,7 @@ class ClientRequest:
 
     @property
     def wake_at(self) -> float | None:
-        """When to call `wake`, in seconds; None: not at all."""
+        """When `wake` must be called, in seconds; None: not at all."""
         times = [at for at in (self._repeat_at, self._end_at) if at is not None]
         return min(times) if times else None
 
@@ -232,7 +232,7 @@ class ClientRequest:
         return TransactionStep(send=self._data)
 
     def receive(self, response: SipResponse, now: float) -> TransactionStep:
-        """A response was received."""
+        """Take a response to the request."""
         if self.state not in ("trying", "proceeding"):
             return _NOTHING
         if response.code < 200:
@@ -243,7 +243,7 @@ class ClientRequest:
         return TransactionStep(response=response)
 
     def wake(self, now: float) -> TransactionStep:
-        """The time of `wake_at` has come."""
+        """Act on the timers that are due. Call it at the time `wake_at`."""
         if self._end_at is not None and now >= self._end_at:
             lost = self.state in ("trying", "proceeding")
             self.state, self._end_at, self._repeat_at = "terminated", None, None

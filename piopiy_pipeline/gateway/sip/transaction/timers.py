@@ -21,18 +21,20 @@ TIMEOUT = 64 * T1
 
 
 class TimerOwner(Protocol):
-    """Something that is to be woken at a time: a transaction, a dialog, a registration."""
+    """Something that must be woken at a time: a transaction, a dialog, a registration."""
 
     @property
     def wake_at(self) -> float | None:
         """The time in seconds; None: it is not to be woken."""
 
     def wake(self, now: float) -> None:
-        """The time of `wake_at` has come."""
+        """Act on what is due. It is called at the time `wake_at`."""
 
 
 class TimerQueue:
-    """Timers by their time. An owner has one timer at most, and is not referred to once it has none."""
+    """Timers sorted by their time. An owner has one timer at most, and the queue keeps no owner without a
+    timer.
+    """
 
     def __init__(self) -> None:
         self._heap: list[_Timer] = []
@@ -63,7 +65,7 @@ class TimerQueue:
             heapq.heappush(self._heap, timer)
 
     def forget(self, owner: TimerOwner) -> None:
-        """Take the owner's timer out."""
+        """Remove the owner's timer, if it has one."""
         timer = self._set.pop(id(owner), None)
         if timer is not None:
             timer.owner = None

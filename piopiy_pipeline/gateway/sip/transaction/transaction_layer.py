@@ -1,6 +1,7 @@
-"""The transaction layer: it sends every message of ours, and finds for every response who waits for it. No I/O.
+"""The transaction layer: it sends every message of ours, and finds who waits for each response. No I/O.
 
-It stands between the dialogs and the registrations, which use transactions, and the sockets, which carry messages.
+It stands between the dialogs and the registrations, which use transactions, and the sockets, which carry
+messages.
 
 Its tests are those of the calls (`tests/gateway/sip/dialog`), which go through it.
 
@@ -139,16 +140,16 @@ class TransactionLayer:
     # ------------------------------------------------------------------ used by dialogs and registrations
 
     def branch(self) -> str:
-        """A new branch for the Via of a request."""
+        """Return a new branch for the Via of a request."""
         return "z9hG4bK" + self.token()
 
     def contact(self, flow: Flow, user: str) -> str:
-        """Our Contact for peers on this flow, in angle brackets."""
+        """Return our Contact for peers on this flow, in angle brackets."""
         transport = "" if flow.transport == "udp" else f";transport={flow.transport}"
         return f"<sip:{escaped_user(user)}{'@' if user else ''}{self.sent_by(flow)}{transport}>"
 
     def sent_by(self, flow: Flow) -> str:
-        """Our address for the Via of requests on this flow, ``host:port``."""
+        """Return our address for the Via of requests on this flow, ``host:port``."""
         host = self._address_for(flow.host)
         port = self._ports.get(flow.transport, 5060)
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -218,7 +219,7 @@ class TransactionLayer:
     # ------------------------------------------------------------------ used by the user agent
 
     def full(self, host: str) -> bool:
-        """Whether there are too many transactions that others began, or too many of this address or IPv6 network."""
+        """Return whether others have begun too many transactions, or one address or IPv6 network has."""
         return len(self.servers) >= self._max_transactions or self._per_network[client_network(host)] >= max(
             1, self._max_transactions // 4
         )
@@ -234,7 +235,7 @@ class TransactionLayer:
         return outbox
 
     def undelivered(self, key: tuple[str, ...], now: float) -> None:
-        """The message with this key could not be sent (section 17.1.4)."""
+        """Handle that the message with this key could not be sent (section 17.1.4)."""
         self._stats.unreachable += 1
         client = self.clients.pop(key, None)
         if client is not None:
@@ -253,7 +254,7 @@ class TransactionLayer:
             client.on_response(step.response, source, now)
 
     def came_again(self, server: ServerTransaction) -> None:
-        """The request of this transaction was received once more."""
+        """Handle that the request of this transaction was received once more."""
         self.put_reply(server, server.transaction.again().send)
 
     def open(self, request: SipRequest, source: Flow) -> ServerTransaction:
@@ -282,7 +283,7 @@ class TransactionLayer:
         phrase: str = "",
         headers: tuple[tuple[str, str], ...] = (),
     ) -> None:
-        """Refuse without a transaction, in the same way each time the request comes again (section 8.2.7)."""
+        """Refuse a request without a transaction, in the same way each time it comes again (section 8.2.7)."""
         key = repr((request.vias[0], request.get("Call-ID"))).encode("utf-8", "surrogateescape")
         tag = hashlib.blake2s(key, key=self._secret, digest_size=8).hexdigest()
         data = reply(request, source, code, phrase, to_tag=tag, headers=headers)

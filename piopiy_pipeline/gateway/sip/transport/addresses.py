@@ -18,7 +18,7 @@ _ANYWHERE = "192.0.2.1"  # RFC 5737: nothing is sent there; it only asks for the
 
 
 class SipAddresses:
-    """Our addresses, and those of others.
+    """Finds our own address for a peer, and resolves the names of peers.
 
     Args:
         host: the interface on which we listen.
@@ -31,7 +31,9 @@ class SipAddresses:
         self._names: OrderedDict[str, tuple[float, str]] = OrderedDict()
 
     def ours_for(self, peer: str) -> str:
-        """The address by which `peer` reaches us: the external one, unless the peer is in a private network."""
+        """Return the address by which `peer` reaches us: the external one, unless the peer is in a private
+        network.
+        """
         if self._external is not None and not is_private(peer):
             return self._external
         if self._host not in ("0.0.0.0", "::", ""):
@@ -45,7 +47,9 @@ class SipAddresses:
         return found
 
     def known(self, host: str, now: float) -> str | None:
-        """The address of `host` if it is an address, or was resolved within the last minute; otherwise None."""
+        """Return the address of `host` if it is an address, or was resolved within the last minute; otherwise
+        None.
+        """
         if parse_address(host) is not None:
             return host
         found = self._names.get(host)
@@ -68,7 +72,9 @@ class SipAddresses:
         return await offload(_resolve, host)
 
     async def tls_context(self) -> ssl.SSLContext:
-        """The context for connections of ours, which checks certificates. It is made in a thread: it reads files."""
+        """Return the TLS context for connections of ours, which checks certificates. A thread makes it,
+        because it reads files.
+        """
         return await offload(ssl.create_default_context)
 
 

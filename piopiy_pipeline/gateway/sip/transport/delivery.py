@@ -1,4 +1,4 @@
-"""Delivery of outgoing messages: a name is resolved and a connection opened first where that is needed.
+"""Delivers outgoing messages: it resolves a name and opens a connection first if that is needed.
 
 Its tests are those of the endpoint: `tests/gateway/sip/transport/test_endpoint.py`.
 

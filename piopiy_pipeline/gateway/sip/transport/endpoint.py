@@ -129,7 +129,7 @@ class SipEndpoint:
         return {name: one.registered for name, one in self._agent.registrations.items()}
 
     def media_host(self, peer: str) -> str:
-        """Our address in session descriptions for the peer at this address."""
+        """Return our address in session descriptions for the peer at this address."""
         return self._addresses.ours_for(peer)
 
     def invite(
@@ -162,7 +162,7 @@ class SipEndpoint:
         )
 
     def peer_of(self, to: str, *, trunk: str | None = None) -> str:
-        """The address or name that a call to `to` goes to, for `media_host`. Raises `CannotCall`."""
+        """Return the address or name that a call to `to` goes to, for `media_host`. Raises `CannotCall`."""
         return self._agent.location.next_hop(to, trunk, self._loop.time()).flow.host
 
     async def close(self) -> None:
@@ -186,7 +186,9 @@ class SipEndpoint:
         await asyncio.sleep(0)  # the loop closes sockets in its next round
 
     async def _goodbye(self) -> None:
-        """Wait for answers: a trunk asks for the password also when we unregister, and a BYE may get lost."""
+        """Wait for answers, because a trunk asks for the password when we unregister, too, and a BYE may get
+        lost.
+        """
         if not self._agent.unanswered:
             return
         self._quiet = asyncio.Event()
@@ -294,7 +296,7 @@ class SipEndpoint:
             self._flush_soon()
 
     async def _trust_trunks(self) -> None:
-        """Calls from a trunk that is configured by its name come from its addresses."""
+        """Trust the addresses of trunks that are configured by name, because their calls come from those."""
         for trunk in self._config.trunks.values():
             with contextlib.suppress(OSError):
                 for address in await self._addresses.all(trunk.host):

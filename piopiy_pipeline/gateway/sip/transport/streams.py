@@ -28,9 +28,11 @@ Receive = Callable[[bytes, Flow], None]
 
 
 class FairReader:
-    """Hands on the messages of all connections, one of each in turn, and only so many in one round of the loop.
+    """Passes on the messages of all connections in turn, one of each, and only so many in one round of the
+    loop.
 
-    A single read may bring hundreds of messages; handled all at once, they would delay the audio of all calls.
+    A single read may bring hundreds of messages; handled all at once, they would delay the audio of all
+    calls.
     """
 
     def __init__(self, receive: Receive) -> None:
@@ -108,7 +110,7 @@ class ConnectionTable:
         return True
 
     def lost(self, connection: SipConnection) -> None:
-        """Forget a connection that is gone."""
+        """Forget a connection that was lost."""
         if self._connections.get(connection.flow) is connection:
             del self._connections[connection.flow]
 
@@ -143,7 +145,7 @@ class SipDatagrams(asyncio.DatagramProtocol):
 
 
 class SipConnection(asyncio.Protocol):
-    """One TCP or TLS connection.
+    """One TCP or TLS connection, which divides what it reads into messages.
 
     Args:
         table: keeps this connection while it lasts.
@@ -227,6 +229,6 @@ class SipConnection(asyncio.Protocol):
             self._transport.close()
 
     def abort(self) -> None:
-        """Close the connection at once."""
+        """Close the connection at once, without sending what waits."""
         if self._transport is not None:
             self._transport.abort()

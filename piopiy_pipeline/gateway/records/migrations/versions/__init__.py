@@ -1,1 +1,1 @@
-"""The migrations, one a file, from the first version on. What was released is never edited."""
+"""The migrations, one in each file, from the first version on. A migration that was released is never edited."""

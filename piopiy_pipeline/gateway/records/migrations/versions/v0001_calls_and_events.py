@@ -1,4 +1,4 @@
-"""Calls, their events, and the gateways that take them."""
+"""Creates the tables of calls, their events, and the gateways that take them."""
 
 from __future__ import annotations
 

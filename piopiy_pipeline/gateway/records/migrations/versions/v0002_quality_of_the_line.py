@@ -1,4 +1,4 @@
-"""How well the caller's line was, as its leg measured it."""
+"""Adds the quality of the caller's line, as its leg measured it."""
 
 from __future__ import annotations
 
