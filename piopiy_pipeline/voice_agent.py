@@ -385,7 +385,7 @@ class VoiceAgent:
         self.call.stop_recording()
 
     async def send_dtmf(self, digits: str, *, at_once: bool = False) -> None:
-        """Press keys. See `Call.send_dtmf`."""
+        """Press telephone keys, as `Call.send_dtmf` does."""
         await self.call.send_dtmf(digits, at_once=at_once)
 
     def on(self, event: str, handler: Handler) -> Callable[[], None]:
@@ -394,7 +394,7 @@ class VoiceAgent:
 
     @property
     def transcript(self) -> Sequence[Turn]:
-        """What both sides have said so far. See `Call.transcript`."""
+        """What both sides have said so far, as in `Call.transcript`."""
         return self.call.transcript
 
 

@@ -9,10 +9,10 @@ FRAME_S = FRAME_MS / 1000
 
 
 def frame_samples(rate: int) -> int:
-    """How many samples a frame has at `rate` Hz."""
+    """Return how many samples a frame of 20 ms has at `rate` Hz."""
     return rate * FRAME_MS // 1000
 
 
 def frame_bytes(rate: int) -> int:
-    """How many bytes a frame of PCM16 mono has at `rate` Hz."""
+    """Return how many bytes a frame of 20 ms of PCM16 mono has at `rate` Hz."""
     return 2 * frame_samples(rate)

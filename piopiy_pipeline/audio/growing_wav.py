@@ -116,7 +116,7 @@ class GrowingWav:
 
 
 def _mixed(pieces: Iterable[Piece], base: int, upto: int) -> array[int]:
-    """One channel from `base` to `upto`, silent where there is no piece."""
+    """Return one channel from `base` to `upto`, silent where there is no piece."""
     channel = bytearray(2 * (upto - base))
     for start, pcm in pieces:
         if start < base:

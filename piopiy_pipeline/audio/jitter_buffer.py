@@ -40,7 +40,7 @@ _SHORTEN_EVERY_S = 0.1
 
 
 class MediaPacket(NamedTuple):
-    """One packet of a voice, decoded."""
+    """One decoded packet of a voice."""
 
     sequence: int
     """Counts packets modulo 2^16, as in RTP."""
@@ -59,7 +59,7 @@ class Taken(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class JitterStats:
-    """What has happened so far. Packets are counted, times are in seconds."""
+    """Counters of a jitter buffer since its start. Packets are counted, and times are in seconds."""
 
     received: int
     """Packets that arrived, late ones and duplicates too."""
@@ -212,7 +212,7 @@ class JitterBuffer:
         self._begin_stream()
 
     def _see(self, ahead: int) -> bool:
-        """Note a packet by its number, counted from the newest one's. False if it was here before."""
+        """Note a packet by its number, counted from the newest one's. Returns False if it was here before."""
         if ahead > 0:
             self._seen = (self._seen << ahead | 1) & _REMEMBERED
         else:
@@ -342,7 +342,7 @@ class JitterBuffer:
     # ------------------------------------------------------------------ how it goes
 
     def _delay_s(self, now: float) -> float:
-        """How much later than the fastest packets the next sample is played, if it is played `now`."""
+        """Return how much later than the fastest packets the next sample is played, if it is played `now`."""
         if self._due is None or not self._sorted:
             return 0.0
         return now + (len(self._ready) // 2 - self._due) / self.rate - self._sorted[0]
@@ -355,7 +355,7 @@ class JitterBuffer:
         return min(max(late + _MARGIN_S, self._min_s), self._max_s)
 
     def stats(self, now: float) -> JitterStats:
-        """What has happened so far, as of `now`."""
+        """Return the counters as of `now`."""
         expected = self._expected_before
         if self._newest is not None:
             expected += self._newest_sequence - self._first_sequence + 1
@@ -376,12 +376,12 @@ class JitterBuffer:
 
 
 def _signed_16(difference: int) -> int:
-    """The difference of two numbers that wrap at 16 bits, as the shorter way round."""
+    """Return the difference of two numbers that wrap at 16 bits, as the shorter way round."""
     return (difference + 0x8000 & 0xFFFF) - 0x8000
 
 
 def _signed_32(difference: int) -> int:
-    """The difference of two numbers that wrap at 32 bits, as the shorter way round."""
+    """Return the difference of two numbers that wrap at 32 bits, as the shorter way round."""
     return (difference + 0x80000000 & 0xFFFFFFFF) - 0x80000000
 
 

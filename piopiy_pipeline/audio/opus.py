@@ -157,7 +157,9 @@ class OpusDecoder:
             self._library.opus_decoder_destroy(self._state)
 
     def duration(self, packet: bytes) -> int:
-        """How many samples a packet has at this decoder's rate. Raises `OpusError` when it is no Opus packet."""
+        """Return how many samples a packet has at this decoder's rate. Raises `OpusError` if it is no Opus
+        packet.
+        """
         samples: int = self._library.opus_packet_get_nb_samples(packet, len(packet), self._rate)
         _check(self._library, samples)
         return samples

@@ -1,4 +1,4 @@
-"""The playout clock: speech comes in ahead of time, and leaves 20 ms at a time, when it is due. No I/O.
+"""The playout: speech comes in ahead of time, and leaves 20 ms at a time, when it is due. No I/O.
 
 What has left this clock counts as heard. It has neither sockets nor timers: its owner calls `tick(now)`
 about every 20 ms, sends the frames that are returned, and reports the progress to the agent. It stands on
@@ -82,7 +82,7 @@ class Playout:
 
     @property
     def buffered_s(self) -> float:
-        """How much speech is waiting."""
+        """How many seconds of speech wait."""
         return len(self._buffer) / 2 / self.rate
 
     @property
@@ -122,7 +122,9 @@ class Playout:
         return reached
 
     def pause(self) -> None:
-        """The caller is on hold: what waits is played from here at the next `tick`, and that counts as no gap."""
+        """Put the caller on hold: what waits is played from here at the next `tick`, and that counts as no
+        gap.
+        """
         if self._buffer:  # if the stretch has come to its end, the next tick reports that
             self._start = self._dry_at = None
 

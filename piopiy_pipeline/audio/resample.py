@@ -26,7 +26,7 @@ _MAX_PHASES = 1000
 
 
 class Resampler:
-    """One stream of PCM16 little-endian mono. With equal rates it passes the bytes through.
+    """Resamples one stream of PCM16 little-endian mono. With equal rates it passes the bytes through.
 
     Args:
         rate_in: sample rate of the input in Hz.

@@ -1,4 +1,4 @@
-"""Where in a recording somebody speaks, by its energy alone.
+"""Finds where somebody speaks in a recording, by its energy alone.
 
 Latencies are measured from the last sample of speech, and a recording rarely ends with it. This is for
 recordings, which are analysed as a whole; live audio needs the VAD.

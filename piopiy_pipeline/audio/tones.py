@@ -37,7 +37,7 @@ class Tone:
         self._at = 0
 
     def frame(self) -> bytes:
-        """The next 20 ms: PCM16 little-endian mono."""
+        """Return the next 20 ms: PCM16 little-endian mono."""
         frame = self._frames[self._at]
         self._at = (self._at + 1) % len(self._frames)
         return frame

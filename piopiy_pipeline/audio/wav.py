@@ -73,6 +73,6 @@ def read_wav(path: str | Path, rate: int) -> NDArray[np.int16]:
 
 
 def _why(error: Exception) -> str:
-    """libsndfile's own sentence, without its prefix and its full stop."""
+    """Return libsndfile's own sentence, without its prefix and its full stop."""
     text = error.error_string if isinstance(error, soundfile.LibsndfileError) else str(error)
     return str(text).removeprefix("Error : ").rstrip(".")

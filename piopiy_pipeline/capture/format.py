@@ -1,4 +1,4 @@
-"""What a captured call consists of: the names of its parts, and the models of their lines.
+"""The parts of a captured call: their names, and the models of their lines.
 
 The models forbid unknown keys. So a file made by something else, or by a later version, is refused with an
 error message instead of being half understood.

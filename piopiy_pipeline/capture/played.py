@@ -18,9 +18,10 @@ KEPT_S = 120
 
 @dataclass(frozen=True, slots=True)
 class HeardSpeech:
-    """What one report of the playout clock tells.
+    """What one report of the playout means.
 
-    `pcm` (PCM16 mono) was heard from `at` on, in seconds since the answer. `began` and `stopped` are set where a
+    `pcm` (PCM16 mono) was heard from `at` on, in seconds since the answer. `began` and `stopped` are set
+    where a
     stretch of speech begins or ends with it; `cut` says that an interruption ended it.
     """
 
@@ -48,19 +49,19 @@ class PlayedSpeech:
         self._heard = 0  # samples of the stretch
 
     def sent(self, pcm: bytes) -> None:
-        """The agent has sent this speech."""
+        """Take speech that the agent has sent."""
         waiting = self._waiting[self._sending]
         waiting += pcm
         if len(waiting) > KEPT_S * self._rate * 2:
             del waiting[: len(waiting) - KEPT_S * self._rate * 2]
 
     def clearing(self, epoch: int) -> None:
-        """The agent has asked for a clear; what it sends from now on belongs to `epoch`."""
+        """Note that the agent has asked for a clear; what it sends from now on belongs to `epoch`."""
         self._sending = epoch
         self._waiting[epoch] = bytearray()
 
     def played(self, epoch: int, position: int, dry: bool, now: float) -> HeardSpeech | None:
-        """The playout clock reports how far it has played.
+        """Take a report of the playout on how far it has played.
 
         Args:
             epoch: The epoch that plays.
@@ -78,7 +79,9 @@ class PlayedSpeech:
         return self._take(position, now, ends=dry)
 
     def cleared(self, epoch: int, position: int, now: float) -> HeardSpeech | None:
-        """The playout clock was emptied at `now`, after `position` samples of the previous epoch; `epoch` begins."""
+        """Take the answer to a clear: at `now`, after `position` samples of the previous epoch, `epoch`
+        begins.
+        """
         if epoch <= self._epoch:
             return None
         speaking = self._start is not None

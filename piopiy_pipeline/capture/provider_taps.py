@@ -135,7 +135,9 @@ class _LLMTap:
                 self._request = 0
 
     def _first_sibling(self, frame: Frame) -> bool:
-        """Whether this frame counts: a broadcast frame is pushed twice, downstream and upstream."""
+        """Return whether this frame counts, because a broadcast frame is pushed twice, downstream and
+        upstream.
+        """
         return frame.broadcast_sibling_id is None or frame.broadcast_sibling_id > frame.id
 
     def _tell(self, kind: str, data: dict[str, Any]) -> None:
@@ -206,7 +208,7 @@ class _TTSTap:
                     self._tell(request, "cut", {})
 
     def _forget(self) -> None:
-        """Contexts that an interruption has dropped end without a word."""
+        """Forget contexts that an interruption has dropped, because no frame ends them."""
         for context_id in [
             each for each in self._contexts if not self._service.audio_context_available(each)
         ]:
@@ -217,5 +219,5 @@ class _TTSTap:
 
 
 def _plain(arguments: Any) -> Any:
-    """Arguments as JSON: an object, unless the model wrote something else."""
+    """Return arguments as JSON: an object, unless the model wrote something else."""
     return dict(arguments) if isinstance(arguments, Mapping) else arguments

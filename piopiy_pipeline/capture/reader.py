@@ -51,13 +51,14 @@ MAX_SAMPLES = MAX_AUDIO_BYTES // 2
 
 
 class CapturedCall:
-    """A captured call. What is not needed is not read.
+    """A captured call. Parts are read when they are asked for.
 
     Args:
         path: The zip file, or the folder that a lost agent has left.
 
     Raises:
-        CaptureError: It is not a captured call, or it is of a later version. The properties raise it, too, for
+        CaptureError: It is not a captured call, or it is of a later version. The properties raise it, too,
+            for
             a part that is missing, broken or too large.
     """
 
@@ -78,7 +79,7 @@ class CapturedCall:
 
     @cached_property
     def exchanges(self) -> list[ExchangeLine]:
-        """What network providers were asked and answered, in order."""
+        """The requests to network providers and their answers, in order."""
         return list(self._lines(EXCHANGES, ExchangeLine))
 
     @cached_property
@@ -103,7 +104,7 @@ class CapturedCall:
         return self._samples(BOT)
 
     def speech(self, rate: int) -> NDArray[np.int16]:
-        """All audio that network TTS providers sent at `rate` Hz, int16 of shape ``[samples]``.
+        """Return all audio that network TTS providers sent at `rate` Hz, int16 of shape ``[samples]``.
 
         `exchanges` says which part of it answered which request.
         """

@@ -33,7 +33,7 @@ _PART = ".part"
 
 @dataclass(slots=True)
 class CaptureBatch:
-    """What was noted since the last batch."""
+    """Everything that was noted since the last batch."""
 
     lines: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     """Pairs: the name of a file, and a line for it."""
@@ -171,7 +171,9 @@ def file_for(path: Path, call_id: str, started: str) -> Path:
 
 
 def _redacted_call(value: Any, redaction: Redaction) -> Any:
-    """As `redacted`, but keep what identifies the call and the agent: those are not about a person."""
+    """Redact the info of a call, but keep what identifies the call and the agent, which is not about a
+    person.
+    """
     if not isinstance(value, dict):
         return redacted(value, redaction)
     kept: Iterable[str] = ("agent_id", "call_id", "kind")

@@ -60,7 +60,7 @@ class BotProcess:
 
     @property
     def pid(self) -> int:
-        """The process id."""
+        """The id of the process, which is also its group's."""
         return self._process.pid
 
     @property

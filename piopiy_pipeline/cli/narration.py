@@ -49,7 +49,7 @@ class Narrator(Protocol):
         """Print why there was no call; `at` is in seconds since the beginning."""
 
     def close(self) -> None:
-        """Finish the output."""
+        """Finish the output, because the call is over."""
 
 
 class ForPrograms:

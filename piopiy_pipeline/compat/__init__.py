@@ -1,4 +1,5 @@
-"""What this project uses of other packages beyond their documented interface, in one file for each package.
+"""Everything that this project uses of other packages beyond their documented interface, in one file for each
+package.
 
 A new release of such a package may rename what is used here without notice. So each file checks at import
 that everything it uses is still there, and raises `CompatError` with the name of what is missing. Without

@@ -1,4 +1,4 @@
-"""The caller's audio on its way down the pipeline: as samples, as frames, and where it ends.
+"""Carries the caller's audio down the pipeline, as samples and as frames, and ends it where nobody needs it.
 
 The input transport calls a `SampleSink` with every chunk of audio as it arrives, and pushes longer
 frames for whoever wants audio. The frames say which stage has had their samples, so that no stage takes
@@ -28,7 +28,7 @@ class SampleSink(ABC):
 
     @abstractmethod
     def take_samples_from(self, flush: Callable[[], Awaitable[None]]) -> None:
-        """The transport stands directly before this stage, and will call `feed` from now on.
+        """Note that the transport is directly before this stage, and will call `feed` from now on.
 
         Args:
             flush: pushes, as a frame, the samples that were fed and are in no frame yet. To be awaited

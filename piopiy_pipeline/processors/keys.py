@@ -1,4 +1,4 @@
-"""What a caller types on their telephone becomes a turn of the conversation.
+"""Makes a turn of the conversation of the keys that a caller types on their telephone.
 
 The stage stands behind the STT, where transcripts come from. The keys of one entry are gathered until the
 terminator or a pause, and are pushed as one transcript. It differs from pipecat's `DTMFAggregator`: the
@@ -97,7 +97,7 @@ class KeysToText(FrameProcessor):
         self._waiter: asyncio.Task[None] | None = None
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
-        """Gather keys; let everything pass."""
+        """Gather keys, and let every frame pass."""
         await super().process_frame(frame, direction)
         if isinstance(frame, (EndFrame, CancelFrame)):
             await self._halt()

@@ -1,4 +1,4 @@
-"""The Silero VAD model as an ONNX file: where it is found, and how a batch of windows is scored with it.
+"""The Silero VAD model as an ONNX file: it finds the file, and scores a batch of windows.
 
 One session serves all calls of a process, because each further one costs megabytes and tens of
 milliseconds. So nothing of a call is kept here: its recurrent state and the samples that are prepended to
@@ -43,7 +43,7 @@ class ModelMissing(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class WindowShape:
-    """How much audio one score is about, at one sample rate. Both rates have windows of 32 ms."""
+    """The length of audio that one score is about, at one sample rate. Both rates have windows of 32 ms."""
 
     sample_rate: int
     """In Hz."""
@@ -54,7 +54,7 @@ class WindowShape:
 
     @property
     def seconds(self) -> float:
-        """How long a window lasts."""
+        """The length of a window in seconds."""
         return self.samples / self.sample_rate
 
     @property
@@ -110,7 +110,7 @@ def find_model() -> Path:
 
 
 class SileroModel:
-    """One onnxruntime session, on one CPU thread, that scores batches at either rate.
+    """Scores batches at either rate, with one onnxruntime session on one CPU thread.
 
     `score` is a pure function of its arguments and may be called from any thread. A muted caller, many
     gateways and most of a simulation send digital silence. The model's answers to a run of silence from a
@@ -172,7 +172,7 @@ class SileroModel:
     def _score(
         self, shape: WindowShape, audio: Sequence[bytes], states: Sequence[FloatArray]
     ) -> tuple[list[float], list[float], FloatArray]:
-        """Run the model."""
+        """Score a batch with the model, without the memory of silence."""
         count = len(states)
         samples = np.frombuffer(b"".join(audio), dtype="<i2").reshape(count, shape.context + shape.samples)
         signal = samples.astype(np.float32)
@@ -189,7 +189,7 @@ _Answer = tuple[float, FloatArray]
 
 
 class _Silence:
-    """What the model answers to windows of zeros, one after the other, from a fresh state on."""
+    """Remembers the model's answers to windows of zeros that follow each other, from a fresh state on."""
 
     STEPS = 256
     """So many windows (8 s) are remembered; the engine begins with a fresh state every two seconds."""
@@ -201,7 +201,7 @@ class _Silence:
         self._states = {SileroModel.fresh_state().tobytes()}  # those that silence from the beginning leads to
 
     def answer(self, context: bytes, window: bytes, state: FloatArray) -> _Answer | None:
-        """The model's answer to this window, or None if it is not known."""
+        """Return the model's answer to this window, or None if it is not known."""
         if window != self._window or context != self._context:
             return None
         return self._answers.get(state.tobytes())

@@ -103,12 +103,12 @@ class VadEngine:
 
     @property
     def closed(self) -> bool:
-        """Whether `close` was called."""
+        """Whether the engine was closed, so that no stream can be opened."""
         return self._closed
 
     @property
     def streams(self) -> int:
-        """Streams that are open now."""
+        """How many streams are open now."""
         return sum(len(batcher.streams) for batcher in list(self._batchers.values()))
 
     @property
@@ -169,7 +169,7 @@ class VadEngine:
 
 
 class VadStream:
-    """One call's audio on its way through the engine. To be used on the loop that opened it."""
+    """Carries one call's audio through the engine. Use it on the loop that opened it."""
 
     def __init__(
         self, batcher: _Batcher, shape: WindowShape, listener: VadListener, *, measure_volume: bool
@@ -259,7 +259,7 @@ class VadStream:
 
 
 class _Batch:
-    """One window of each of some streams: what the worker needs, copied out of them."""
+    """One window of each of several streams, copied for the worker."""
 
     __slots__ = ("audio", "meters", "shape", "states", "streams")
 

@@ -1,4 +1,5 @@
-"""Where speech begins and ends, from one probability and one level per window: a state machine without I/O.
+"""Finds where speech begins and ends, from one probability and one level per window: a state machine without
+I/O.
 
 The rule is pipecat's own (`pipecat/audio/vad/vad_analyzer.py`): speech starts when `start_secs` of
 windows in a row are voiced, and has stopped when `stop_secs` of windows in a row are not. The difference is
@@ -34,7 +35,7 @@ _RANGES = {
 
 
 class VadEvent(enum.Enum):
-    """What a window changed."""
+    """What a window means: speech begins, ends, or goes on."""
 
     STARTED = "started"
     STOPPED = "stopped"
@@ -44,7 +45,7 @@ class VadEvent(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class VadSettings:
-    """When a window counts as speech, and how many windows it takes.
+    """Settings that say when a window counts as speech, and how many windows a change takes.
 
     Raises:
         ValueError: a value is out of range; the message names it.

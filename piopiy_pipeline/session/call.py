@@ -72,7 +72,7 @@ class Call:
 
     @property
     def info(self) -> CallInfo:
-        """Who calls whom."""
+        """Who calls whom, and with which metadata."""
         return self._state.info
 
     @property
@@ -100,7 +100,7 @@ class Call:
 
     @property
     def transcript(self) -> Sequence[Turn]:
-        """What both sides have said so far. Of the bot, what was heard."""
+        """What both sides have said so far; of the bot, what the caller has heard."""
         return tuple(self._state.transcript)
 
     @property

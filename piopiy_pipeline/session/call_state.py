@@ -110,7 +110,7 @@ class CallState:
     # ------------------------------------------------------------------ what happens in the call
 
     def answer(self) -> None:
-        """The pipeline can hear and speak: the call is answered."""
+        """Mark the call as answered, because the pipeline can hear and speak."""
         self.answered_at = self.now()
         self.events.emit("answered", self.info)
 
@@ -124,13 +124,13 @@ class CallState:
         self.events.emit(f"{turn.role}_turn", turn)
 
     def transfer_finished(self, outcome: TransferOutcome) -> None:
-        """A transfer was answered, or it failed."""
+        """Report the outcome of a transfer."""
         detail = f" ({outcome.detail})" if outcome.detail else ""
         logger.info("the transfer to {}: {}{}", outcome.to, outcome.outcome, detail)
         self.events.emit("transfer", outcome)
 
     def close(self, end: CallEnd) -> None:
-        """The call is over. To be called once, by the session."""
+        """Mark the call as ended. The session calls it once."""
         self.end.set_result(end)
         self.control.on_end(end)
         self.utterances.cut_off(everything=True)
@@ -144,6 +144,6 @@ class CallState:
         self.post(ConversationEvent.model_validate(message))
 
     def report_live(self, event: str, data: dict[str, Any]) -> None:
-        """As `report`, for events that have a meaning only while the call goes on."""
+        """Do as `report` does, for events that have a meaning only while the call goes on."""
         if not self.ended:
             self.report(event, data)

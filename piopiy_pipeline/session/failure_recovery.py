@@ -13,7 +13,7 @@ __all__ = ["FailureRecovery", "RecoveryAction"]
 
 
 class RecoveryAction(Enum):
-    """What to do after a failure."""
+    """What the call does after a failure."""
 
     RETRY = "retry"
     """Apologise, and ask for the answer once more."""
@@ -79,7 +79,7 @@ class FailureRecovery:
         self._progress_at = now
 
     def response_ended(self, now: float) -> None:
-        """The answer is complete."""
+        """Note that the answer of the model is complete."""
         self._open = False
         self._progress_at = now
 
@@ -89,7 +89,7 @@ class FailureRecovery:
         self._progress_at = now
 
     def tool_started(self, call: str, now: float) -> None:
-        """The model uses a tool."""
+        """Note that the model uses a tool."""
         self._tools.add(call)
         self._progress_at = now
 
@@ -105,7 +105,7 @@ class FailureRecovery:
     # ------------------------------------------------------------------ failures
 
     def overdue(self, now: float) -> str | None:
-        """What has been waited for longer than `patience_s`: ``"llm"``, ``"tts"``, or None.
+        """Return what has been waited for longer than `patience_s`: ``"llm"``, ``"tts"``, or None.
 
         Tools may take longer: they are the author's own code, and the idle timeout limits them.
         """

@@ -49,7 +49,7 @@ class Partial:
         self._next_at = float("-inf")
 
     def update(self, text: str) -> None:
-        """The text so far."""
+        """Take the text as it is so far."""
         self._text = text[-MAX_PARTIAL_CHARACTERS:]
 
     def clear(self) -> None:
@@ -57,7 +57,9 @@ class Partial:
         self._text = self._reported = ""
 
     def due(self) -> float | None:
-        """When `take` will return the text, in seconds; it may be in the past. None if there is nothing new."""
+        """Return when `take` will return the text, in seconds; it may be in the past. None if there is
+        nothing new.
+        """
         return self._next_at if self._text and self._text != self._reported else None
 
     def take(self, now: float) -> str | None:
@@ -93,7 +95,7 @@ class _PartialTurn:
             self._report_if_due()
 
     def over(self) -> None:
-        """The whole turn was reported."""
+        """Forget the turn, because the whole turn was reported."""
         self._parts.clear()
         self._partial.clear()
 
@@ -170,7 +172,7 @@ class LiveEvents:
                 self.pass_on(frame)
 
     def on_model_output(self, stage: Any, frame: Frame) -> None:
-        """A frame leaves the LLM."""
+        """Take note of a frame that leaves the LLM."""
         if isinstance(frame, LLMTextFrame) and not frame.skip_tts and self._clock.token(self._now()):
             self._on_mark("llm_token")
         if self.pass_on is not None and isinstance(frame, _WRITES):
@@ -183,7 +185,7 @@ class LiveEvents:
         self._clock.audio(self._now(), behind_other_speech=self._playing)
 
     def speech_progressed(self, playing: bool) -> None:
-        """The playout clock has reported."""
+        """Take note of a report of the playout."""
         self._playing = playing
         if playing and (parts := self._clock.played(self._now())) is not None:
             self._report("latency", parts.event_data())
@@ -202,20 +204,20 @@ class LiveEvents:
         (self._user if role == "user" else self._bot).over()
 
     def tool_started(self, call_id: str, name: str, arguments: dict[str, Any]) -> None:
-        """The model uses a tool."""
+        """Report that the model uses a tool."""
         arguments = bounded(arguments)
         if not isinstance(arguments, dict):
             arguments = {"value": arguments}
         self._report("tool", {"number": self._number(call_id), "name": name, "arguments": arguments})
 
     def tool_ended(self, call_id: str, name: str, result: Any) -> None:
-        """The tool has returned."""
+        """Report that the tool has returned."""
         self._report(
             "tool_result", {"number": self._number(call_id), "name": name, "result": bounded(result)}
         )
 
     def close(self) -> None:
-        """Report nothing any more."""
+        """Report nothing any more, because the call has ended."""
         self._user.close()
         self._bot.close()
 

@@ -42,7 +42,7 @@ class PacedQueue:
         return bool(self._waiting)
 
     def add(self, message: Message) -> None:
-        """Add a message."""
+        """Queue a message. Text of the same turn is joined, and if too many messages wait, one is dropped."""
         if self._waiting and _joined(self._waiting[-1], message):
             return
         if len(self._waiting) >= LONGEST:

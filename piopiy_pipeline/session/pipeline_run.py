@@ -47,7 +47,7 @@ END_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """How a pipeline is run: see `Call.run`."""
+    """Options of a run, as `Call.run` describes them."""
 
     idle_timeout_s: float | None
     error_line: str | None

@@ -116,7 +116,7 @@ class RtviClient:
         self._add(message)
 
     def close(self) -> None:
-        """Send nothing any more."""
+        """Send nothing any more, because the call has ended."""
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()

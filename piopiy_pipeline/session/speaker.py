@@ -1,4 +1,4 @@
-"""How a call speaks by itself: text, answers of the model, and telephone keys, in order with what is said."""
+"""Makes a call speak by itself: text, answers of the model, and telephone keys, in order with what is said."""
 
 from __future__ import annotations
 

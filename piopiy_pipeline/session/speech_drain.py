@@ -1,4 +1,4 @@
-"""Waiting, in bounded time, until the bot has finished speaking: before it hangs up, or before it hands over."""
+"""Waits, in bounded time, until the bot has finished speaking: before it hangs up, or hands over."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class SpeechDrain:
 
     @property
     def is_heard(self) -> bool:
-        """Whether the caller is hearing the bot: the playout clock says so, and goes on saying so."""
+        """Return whether the caller is hearing the bot: the playout says so, and goes on saying so."""
         return self._monitor.speaking and self._progresses
 
     @property

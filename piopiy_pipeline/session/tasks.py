@@ -26,14 +26,14 @@ current_tasks: contextvars.ContextVar[CallTasks | None] = contextvars.ContextVar
 
 
 class CallTasks:
-    """The tasks of one call."""
+    """Keeps the tasks of one call."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self._tasks: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
 
     def adopt(self, task: asyncio.Task[Any]) -> None:
-        """Add a task."""
+        """Add a task of the call."""
         self._tasks.add(task)
 
     def pending(self) -> set[asyncio.Task[Any]]:

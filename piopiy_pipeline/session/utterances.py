@@ -56,33 +56,37 @@ class PendingUtterances:
         return number
 
     def synthesised(self, number: int) -> None:
-        """The mark has left the TTS, and so the utterance has."""
+        """Note that the mark of this number has left the TTS, and so has the utterance before it."""
         self._synthesised.add(number)
 
     def heard(self, number: int) -> None:
-        """The mark was heard."""
+        """Note that the mark of this number was heard, and so was its utterance."""
         self._synthesised.discard(number)
         utterance = self._waiting.pop(number, None)
         if utterance is not None:
             utterance.done(True)
 
     def tts_changed(self) -> None:
-        """Another TTS is active: nobody says what the one before had not said yet."""
+        """Give up what the TTS before has not said yet, because another TTS is active."""
         for number in [number for number in self._waiting if number not in self._synthesised]:
             self._waiting.pop(number).done(False)
 
     def tts_failed(self) -> None:
-        """What waits to be heard may never have been spoken: its mark proves nothing any more."""
+        """Mark what waits to be heard as unsaid: it may never have been spoken, so its mark proves nothing
+        any more.
+        """
         self._unsaid += self._waiting.values()
         self._waiting.clear()
 
     def take_unsaid(self) -> list[Utterance]:
-        """The utterances that a failed TTS did not say, to be said again or given up."""
+        """Return the utterances that a failed TTS did not say, to be said again or given up."""
         unsaid, self._unsaid = self._unsaid, []
         return unsaid
 
     def cut_off(self, *, everything: bool = False) -> None:
-        """An interruption, or the end of the call: what is still waited for was not heard in full."""
+        """Mark everything that is still waited for as not heard in full: an interruption has come, or the
+        call has ended.
+        """
         for number, utterance in list(self._waiting.items()):
             if utterance.interruptible or everything:
                 del self._waiting[number]

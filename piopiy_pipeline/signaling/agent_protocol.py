@@ -27,7 +27,7 @@ __all__ = ["AgentProtocol", "AgentState", "AgentStep", "Backoff"]
 
 
 class AgentState(Enum):
-    """Where the conversation with the gateway stands."""
+    """How far the connection with the gateway has come."""
 
     REGISTERING = auto()
     """`Register` is on its way."""
@@ -39,7 +39,7 @@ class AgentState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class AgentStep:
-    """What one input causes."""
+    """What one input to the protocol causes: messages to send, and events for the agent."""
 
     send: tuple[AgentMessage, ...] = ()
     """The messages to send, in order."""
@@ -55,7 +55,7 @@ _NOTHING = AgentStep()
 
 
 class AgentProtocol:
-    """One connection. After the registration, something must come from the gateway within three heartbeats.
+    """The agent's side of one connection. Something must come from the gateway within three heartbeats.
 
     Args:
         agent_id: of the agent; its instances share its calls.
@@ -86,12 +86,12 @@ class AgentProtocol:
         self._silence_s = register_s
 
     def start(self) -> AgentStep:
-        """The connection is open: what to send first."""
+        """Return what to send first, because the connection is open."""
         return AgentStep(send=(self._register,))
 
     @property
     def wake_at(self) -> float | None:
-        """When `tick` wants to be called next, in seconds; None once closed."""
+        """When `tick` must be called next, in seconds; None after the end."""
         return None if self.state is AgentState.CLOSED else self._deadline
 
     def receive(self, text: bytes, now: float) -> AgentStep:
@@ -130,7 +130,7 @@ class AgentProtocol:
                 return AgentStep(events=(message,))
 
     def tick(self, now: float) -> AgentStep:
-        """Call at `wake_at`."""
+        """Act on the deadline that has passed. Call it at the time `wake_at`."""
         if self.state is AgentState.CLOSED or now < self._deadline:
             return _NOTHING
         if self.state is AgentState.REGISTERING:
@@ -138,7 +138,7 @@ class AgentProtocol:
         return self._close(f"nothing was heard of the gateway for {self._silence_s:g} s")
 
     def lost(self) -> None:
-        """The connection is gone."""
+        """Close the protocol, because the connection was lost."""
         self.state = AgentState.CLOSED
 
     def _fault(self, detail: str) -> AgentStep:
@@ -152,7 +152,7 @@ class AgentProtocol:
 
 
 class Backoff:
-    """How long to wait before the next attempt to connect: longer each time, up to `longest_s`.
+    """Decides how long to wait before the next attempt to connect: longer each time, up to `longest_s`.
 
     An agent takes calls within two seconds of its gateway's start, so the longest wait is short.
 
@@ -169,7 +169,7 @@ class Backoff:
         self._next_s = first_s
 
     def wait(self, random: float) -> float:
-        """Seconds to wait now: half to all of the wait that is due.
+        """Return the seconds to wait now: half to all of the wait that is due.
 
         Args:
             random: a number in [0, 1), which keeps a fleet from coming back to its gateway all at once.
@@ -179,5 +179,5 @@ class Backoff:
         return wait_s
 
     def reset(self) -> None:
-        """A connection was made: begin anew."""
+        """Begin again with the first wait, because a connection was made."""
         self._next_s = self._first_s

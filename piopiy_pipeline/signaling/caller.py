@@ -1,4 +1,4 @@
-"""What a caller over a WebSocket (``piopiy call``, a test) and the gateway say to each other.
+"""The messages between a caller over a WebSocket (``piopiy call``, a test) and the gateway.
 
 The caller connects to ``/call/{agent_id}`` with ``Authorization: Bearer <caller key>``, sends one
 `CallStart`, and after `Answered` binary messages of PCM16 little-endian mono at its own rate go
@@ -48,7 +48,7 @@ class CallStart(Message):
 
 
 class Leave(Message):
-    """The caller hangs up."""
+    """The message with which the caller hangs up."""
 
     event: Literal["hangup"] = "hangup"
 
@@ -67,7 +67,7 @@ class Answered(Message):
 
 
 class Conversation(Message):
-    """Something that happened in the conversation: see `signaling.messages.ConversationEvent`."""
+    """An event of the conversation, as `signaling.messages.ConversationEvent` describes it."""
 
     event: Literal["conversation"] = "conversation"
     at: float

@@ -34,7 +34,7 @@ FaultCode = Literal["protocol", "unknown_agent", "duplicate_instance", "version"
 
 
 class GatewayState(Enum):
-    """Where the conversation with an agent stands."""
+    """How far the connection with an agent has come."""
 
     NEW = auto()
     """The agent has yet to send `Register`."""
@@ -46,7 +46,7 @@ class GatewayState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class GatewayStep:
-    """What one input causes."""
+    """What one input to the protocol causes: messages to send, and messages of the agent to handle."""
 
     send: tuple[GatewayMessage, ...] = ()
     """The messages to send, in order."""
@@ -60,7 +60,7 @@ _NOTHING = GatewayStep()
 
 
 class GatewayProtocol:
-    """One agent's connection.
+    """The gateway's side of one agent's connection.
 
     Every `heartbeat_s` the agent is sent a ping, which any message answers; when three have gone
     unanswered, the agent counts as lost. More messages than an agent of its capacity needs are a fault.
@@ -92,7 +92,7 @@ class GatewayProtocol:
 
     @property
     def wake_at(self) -> float | None:
-        """When `tick` wants to be called next, in seconds; None once closed."""
+        """When `tick` must be called next, in seconds; None after the end."""
         return None if self.state is GatewayState.CLOSED else self._ping_at
 
     def receive(self, text: bytes, now: float) -> GatewayStep:
@@ -125,11 +125,11 @@ class GatewayProtocol:
                 return GatewayStep(events=(message,))
 
     def receive_binary(self) -> GatewayStep:
-        """A binary message has come, which is a fault: signaling is JSON text."""
+        """Handle a binary message, which is a fault, because signaling is JSON text."""
         return self.fault("protocol", "a binary message: signaling is JSON text")
 
     def tick(self, now: float) -> GatewayStep:
-        """Call at `wake_at`."""
+        """Act on the deadlines that have passed. Call it at the time `wake_at`."""
         if self.state is GatewayState.CLOSED or now < self._ping_at:
             return _NOTHING
         if self.state is GatewayState.NEW:
@@ -148,7 +148,7 @@ class GatewayProtocol:
         return self._close(detail, ProtocolFault(code=code, detail=detail))
 
     def lost(self) -> None:
-        """The connection is gone."""
+        """Close the protocol, because the connection was lost."""
         self.state = GatewayState.CLOSED
 
     def _register(self, message: AgentMessage, now: float) -> GatewayStep:

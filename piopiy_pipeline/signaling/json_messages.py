@@ -1,4 +1,4 @@
-"""What every message between gateway, agent and caller is: JSON that a model describes, and nothing else.
+"""The form of every message between gateway, agent and caller: JSON that a model describes, and nothing else.
 
 A message that fits no model raises `ProtocolError`, with what is wrong with it in a sentence.
 """
@@ -46,7 +46,7 @@ def parser(union: Any) -> Callable[[str | bytes], Any]:
 
 
 def dump(message: Message) -> str:
-    """The message as JSON text."""
+    """Return the message as JSON text."""
     return message.model_dump_json()
 
 

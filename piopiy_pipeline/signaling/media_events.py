@@ -84,7 +84,7 @@ class DataMessage(Message):
 
 
 class MediaStop(Message):
-    """No more audio in this direction."""
+    """Says that no more audio follows in this direction."""
 
     event: Literal["stop"] = "stop"
 

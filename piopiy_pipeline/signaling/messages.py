@@ -1,4 +1,4 @@
-"""What gateway and agent say to each other over signaling, as models that forbid what they do not know.
+"""The messages between gateway and agent over signaling, as models that forbid unknown keys.
 
 Signaling is one WebSocket per agent (``/agent``), JSON in text messages: `AgentMessage` goes to the gateway,
 `GatewayMessage` to the agent. The events of a call's media stream are in `media_events` and can be
@@ -107,7 +107,7 @@ class Register(Message):
 
 
 class Status(Message):
-    """How busy an instance is, and whether it takes calls. Sent whenever either changes."""
+    """Says how busy an instance is, and whether it takes calls. It is sent whenever either changes."""
 
     type: Literal["status"] = "status"
     active: Annotated[int, Field(ge=0)]
@@ -116,7 +116,7 @@ class Status(Message):
 
 
 class Accept(Message):
-    """The media stream is open; the agent takes the call if the gateway confirms."""
+    """Says that the media stream is open: the agent takes the call if the gateway confirms."""
 
     type: Literal["accept"] = "accept"
     call_id: CallId
@@ -124,7 +124,7 @@ class Accept(Message):
 
 
 class Reject(Message):
-    """The agent does not take the call, which goes to the next instance."""
+    """Says that the agent does not take the call, which goes to the next instance."""
 
     type: Literal["reject"] = "reject"
     call_id: CallId
@@ -134,14 +134,14 @@ class Reject(Message):
 
 
 class Answer(Message):
-    """The pipeline can hear and speak: answer the caller."""
+    """Says that the pipeline can hear and speak, so the caller is to be answered."""
 
     type: Literal["answer"] = "answer"
     call_id: CallId
 
 
 class Checkpoint(Message):
-    """What another instance would need to go on with this call: small, JSON, sent at each turn's end."""
+    """The state that another instance would need to continue this call: small, JSON, sent at each turn's end."""
 
     type: Literal["checkpoint"] = "checkpoint"
     call_id: CallId
@@ -149,11 +149,12 @@ class Checkpoint(Message):
 
 
 class ConversationEvent(Message):
-    """Something that happened in the conversation, for whoever watches the call.
+    """An event of the conversation, for whoever watches the call.
 
     `at` is in seconds since the call was answered. `event` is one of
 
-    * ``user_partial`` (text): what the recogniser makes of the caller's turn so far; the next one replaces it;
+    * ``user_partial`` (text): what the recogniser makes of the caller's turn so far; the next one replaces
+    it;
     * ``user_turn`` (text): the caller's turn as it went into the context;
     * ``bot_partial`` (text): what was heard of the bot's turn so far; the next one replaces it;
     * ``bot_turn`` (text, interrupted): the bot's turn, as far as it was heard;
@@ -174,7 +175,7 @@ class ConversationEvent(Message):
 
 
 class Hangup(Message):
-    """The agent ends the call, at once: what was to be heard was heard before it said so."""
+    """Ends the call at once. The agent has waited until the caller heard what they were to hear."""
 
     type: Literal["hangup"] = "hangup"
     call_id: CallId
@@ -224,7 +225,7 @@ class Ping(Message):
 
 
 class Pong(Message):
-    """The answer to a `Ping`."""
+    """The answer to a `Ping`, with the same number."""
 
     type: Literal["pong"] = "pong"
     n: int
@@ -265,7 +266,7 @@ class Offer(Message):
     checkpoint: dict[str, Any] | None = None
 
     def info(self) -> CallInfo:
-        """Who calls whom, as the agent's side holds it: with metadata that is a dict, or None.
+        """Return who calls whom, as the agent's side holds it: with metadata that is a dict, or None.
 
         Metadata that came as text is parsed. Text that is not JSON, and JSON that is not an object,
         becomes ``{"value": ...}``; empty text becomes None.
@@ -293,7 +294,7 @@ def _parsed_metadata(metadata: dict[str, Any] | str | None) -> dict[str, Any] | 
 
 
 class Confirm(Message):
-    """The accept came in time: the call is this instance's, and the callback may run."""
+    """Says that the accept came in time: the call is this instance's, and the callback may run."""
 
     type: Literal["confirm"] = "confirm"
     call_id: CallId
@@ -301,7 +302,7 @@ class Confirm(Message):
 
 
 class Cancel(Message):
-    """The offer is withdrawn: its deadline passed, or the caller is gone. Also the answer to a late accept."""
+    """Withdraws the offer: its deadline passed, or the caller is lost. It also answers a late accept."""
 
     type: Literal["cancel"] = "cancel"
     call_id: CallId
@@ -310,7 +311,7 @@ class Cancel(Message):
 
 
 class Ended(Message):
-    """The call is over for a reason that did not come from this agent."""
+    """Says that the call is over for a reason that did not come from this agent."""
 
     type: Literal["ended"] = "ended"
     call_id: CallId
@@ -319,7 +320,7 @@ class Ended(Message):
 
 
 class TransferResult(Message):
-    """What became of a `Transfer`.
+    """The outcome of a `Transfer`.
 
     ``bridged``: the caller talks to them. Otherwise the caller is still with the bot, and `detail` says
     in a sentence why: ``no_answer``, ``busy``, ``declined``, ``unreachable``, ``refused`` (not allowed, or
@@ -335,7 +336,7 @@ class TransferResult(Message):
 
 
 class ProtocolFault(Message):
-    """The other side did something that ends the connection. Nothing follows it but the close."""
+    """Says what the other side did that ends the connection. Only the close follows it."""
 
     type: Literal["fault"] = "fault"
     code: Literal["protocol", "unknown_agent", "duplicate_instance", "version", "shutdown"]

@@ -54,7 +54,7 @@ def _ignore_message(_: bytes) -> None: ...
 
 
 class DirectConnection(Connection):
-    """What both sides share. Use `DirectServerConnection` or `DirectClientConnection`."""
+    """What both sides of a connection share. Use `DirectServerConnection` or `DirectClientConnection`."""
 
     binary_limit_bytes: int = 1 << 20
     """With more than this waiting to be sent, `post_binary` refuses. May be set on an instance."""
@@ -82,7 +82,8 @@ class DirectConnection(Connection):
         on_binary: Callable[[bytes], None] = _ignore_message,
         on_close: Callable[[], None] | None = None,
     ) -> None:
-        """From now on, call these with every message, in order; earlier ones are delivered at once.
+        """Call these functions with every message from now on, in order. Earlier messages are delivered at
+        once.
 
         A function that raises an exception closes the connection (1011), and the exception is logged.
         May be called again, to hand the connection to another listener.
@@ -101,7 +102,7 @@ class DirectConnection(Connection):
             self._report_closed()
 
     def data_received(self, data: bytes) -> None:
-        """asyncio's hook: whole messages go straight to the listener, the rest by way of websockets."""
+        """Take data of asyncio: whole messages go straight to the listener, and the rest through websockets."""
         if self._between_frames:
             data = self._take_whole(data)
             if not data:
@@ -110,7 +111,7 @@ class DirectConnection(Connection):
         self._between_frames = parser_waits_for_frame(self.protocol)
 
     def _take_whole(self, data: bytes) -> bytes:
-        """Deliver the messages at the beginning of `data` that are one frame and all there; the rest of it."""
+        """Deliver the complete messages of one frame at the beginning of `data`. Returns the rest of it."""
         start, end = 0, len(data)
         head = 6 if self._server else 2
         limit = max_message_size(self.protocol)
@@ -136,7 +137,7 @@ class DirectConnection(Connection):
         return data[start:] if start else data
 
     def process_event(self, event: Event) -> None:
-        """websockets' hook for each event: data frames go straight to the listener."""
+        """Take an event of websockets: data frames go straight to the listener."""
         if not isinstance(event, Frame) or event.opcode not in DATA_OPCODES:
             super().process_event(event)
             return
@@ -178,7 +179,7 @@ class DirectConnection(Connection):
 
     @property
     def write_buffer_size(self) -> int:
-        """How many bytes wait to be taken by the operating system."""
+        """How many bytes wait for the operating system to take them."""
         return self.transport.get_write_buffer_size()
 
     def post_text(self, message: str | bytes) -> bool:
@@ -255,7 +256,7 @@ class DirectConnection(Connection):
         await self.wait_closed()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """asyncio's hook: the connection is gone."""
+        """Handle that asyncio has lost the connection."""
         super().connection_lost(exc)
         if self._cut is not None:
             self._cut.cancel()

@@ -234,7 +234,7 @@ def _run(
 
 
 class _Simulation:
-    """One call: its session, its caller, and its log."""
+    """One simulated call: its session, its caller, and its log."""
 
     def __init__(
         self, create_session: CreateSession, caller: Caller | CallerCoroutine, setting: Setting

@@ -1,1 +1,1 @@
-"""How audio reaches a pipeline: one pipecat transport a file, and the parts that they share."""
+"""Carries audio to and from a pipeline: one pipecat transport in each file, and the parts that they share."""

@@ -1,4 +1,5 @@
-"""The stage that speaks: it sends speech ahead of time, and releases what follows speech when that was heard.
+"""The stage that speaks: it sends speech ahead of time, and releases what follows speech when the speech was
+heard.
 
 Everything between the audio (words, the end of a response, a mark) waits in the ledger until the
 gateway's playout clock has passed it. An interruption sends `clear` and is held until the clock has
@@ -66,35 +67,37 @@ END_SLACK_S = 1.5
 
 
 class SpeechMonitor(Protocol):
-    """What the output calls as speech goes on: the call's session. Plain function calls on the event loop."""
+    """Receives what happens as speech goes on; the call's session is one. Its methods run on the event loop
+    and do not wait.
+    """
 
     def frame_arrived(self, frame: Frame) -> None:
-        """A frame other than audio has come down the pipeline, before it waits for anything."""
+        """Note that a frame other than audio has come down the pipeline, before it waits for anything."""
 
     def audio_arrived(self) -> None:
-        """The bot has something to say."""
+        """Note that the bot has something to say."""
 
     def speech_progressed(self, speaking: bool) -> None:
-        """The playout clock has reported; `speaking` tells whether it has more to play."""
+        """Note that the playout has reported; `speaking` tells whether it has more to play."""
 
     def mark_heard(self, number: int) -> None:
-        """Everything before this `SpeechMarkFrame` was heard."""
+        """Note that everything before the `SpeechMarkFrame` of this number was heard."""
 
     def text_heard(self, frame: AggregatedTextFrame | AggregatedTextProgressFrame) -> None:
-        """Text has come to its place in the speech.
+        """Note a text that has come to its place in the speech.
 
         A `TTSTextFrame` was heard, word or sentence; another `AggregatedTextFrame` begins now; a
         progress frame says how far a sentence with word times has come.
         """
 
     def bot_spoke(self, speaks: bool) -> None:
-        """The bot has begun to speak, or has stopped."""
+        """Note that the bot has begun to speak, or has stopped."""
 
     def sentence_progressed(self, text: str) -> None:
-        """So much was heard of a sentence whose words have no times, by an estimate."""
+        """Note how much was heard, by an estimate, of a sentence whose words have no times."""
 
     def frames_dropped(self, frames: list[Frame]) -> None:
-        """An interruption came before these were heard."""
+        """Note the frames that an interruption dropped before they were heard."""
 
 
 class BotOutput(BaseOutputTransport):
@@ -133,7 +136,7 @@ class BotOutput(BaseOutputTransport):
     # ------------------------------------------------------------------ called by the transport
 
     def on_played(self, report: Played) -> None:
-        """The playout clock has reached a position."""
+        """Handle a report of the playout, that it has reached a position."""
         now = self._now()
         messages, due = self._ledger.played(report.epoch, report.position, report.dry, now)
         self._send(messages)
@@ -149,7 +152,7 @@ class BotOutput(BaseOutputTransport):
         self._wake.set()
 
     def on_cleared(self, answer: Cleared) -> None:
-        """The playout clock has emptied itself."""
+        """Handle the answer of the playout, that it was cleared."""
         if self._interruption.unanswered and answer.epoch == self._ledger.epoch:
             self._end_hold(answer.position)
 
@@ -159,7 +162,7 @@ class BotOutput(BaseOutputTransport):
             self._end_hold(self._interruption.estimate)
 
     def _end_hold(self, position: int) -> None:
-        """`position` samples were heard before the interruption."""
+        """End the held interruption: `position` samples were heard before it."""
         if self._hold_timer is not None:
             self._hold_timer.cancel()
         queued = self._ledger.queued
@@ -180,7 +183,9 @@ class BotOutput(BaseOutputTransport):
         await self.set_transport_ready(frame)
 
     async def set_transport_ready(self, frame: StartFrame) -> None:
-        """Tell the pipeline. The base class's senders, a queue and two tasks each, are not made."""
+        """Tell the pipeline that the transport is ready, without the queue and two tasks that the base class
+        makes.
+        """
         await self.push_frame(OutputTransportReadyFrame(), FrameDirection.UPSTREAM)
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
@@ -267,7 +272,7 @@ class BotOutput(BaseOutputTransport):
     # ------------------------------------------------------------------ what was heard
 
     async def _push_due(self) -> None:
-        """Push what is due, in order: the one task of this stage."""
+        """Push everything that is due, in order. It is the only task of this stage."""
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -289,7 +294,7 @@ class BotOutput(BaseOutputTransport):
                 self._settled.set_result(None)
 
     async def _release(self, frame: Frame) -> None:
-        """Everything before this frame was heard: pass it on."""
+        """Pass a frame on, because everything before it was heard."""
         if isinstance(frame, TTSStoppedFrame):
             self._text.stopped(frame)
             await self._bot_speaks(False)
@@ -324,7 +329,7 @@ class BotOutput(BaseOutputTransport):
     # ------------------------------------------------------------------ the end
 
     async def stop(self, frame: EndFrame) -> None:
-        """The call ends when the caller has heard everything, and no later than that can take."""
+        """Wait until the caller has heard everything, and no longer than that can take."""
         if not self.settled:
             self._settled = self.get_event_loop().create_future()
             left_s = max(0, self._ledger.unheard) / self._ledger.rate
@@ -371,11 +376,11 @@ class BotOutput(BaseOutputTransport):
             await self.push_error(str(error), category=ErrorCategory.APPLICATION)
 
     async def write_dtmf(self, frame: OutputDTMFFrame | OutputDTMFUrgentFrame) -> None:
-        """Press keys, as events: the leg makes of them what its network understands."""
+        """Send telephone keys as events, which the leg puts into the form of its network."""
         self._events.send_keys("".join(key.value for key in frame.buttons or []))
 
     async def write_audio_frame(self, frame: OutputAudioRawFrame) -> bool:
-        """Say audio out of turn: at the end of what was said so far. Always True."""
+        """Say audio out of turn, after what was said so far. Always returns True."""
         await self._say(frame)
         return True
 

@@ -105,7 +105,7 @@ class CallerInput(BaseInputTransport):
             self.on_start()
 
     async def flush(self) -> None:
-        """Push the samples that are in no frame yet: the end of a turn must come behind all of its audio."""
+        """Push the samples that are in no frame yet, because the end of a turn must follow all of its audio."""
         if self._pcm:
             await self._push_audio()
 
@@ -128,7 +128,7 @@ class CallerInput(BaseInputTransport):
             await self.push_frame(frame)
 
     def _create_audio_task(self) -> None:
-        """Not needed: audio does not pass the base class's queue and task."""
+        """Do nothing, because audio does not pass the base class's queue and task."""
 
     async def stop(self, frame: EndFrame) -> None:
         await super().stop(frame)

@@ -1,4 +1,4 @@
-"""An interruption that waits for the playout clock's answer, and the frames that came behind it.
+"""An interruption that waits for the playout's answer, and the frames that came after it. Without I/O.
 
 The interruption goes down the pipeline when it is known what the caller has heard. What comes from the
 stages before meanwhile belongs to the next answer, and waits behind it. Without I/O.
@@ -16,7 +16,7 @@ __all__ = ["HeldInterruption"]
 
 
 class HeldInterruption:
-    """The interruption under way, if there is one."""
+    """Holds an interruption until the playout has answered, and the frames that came after it."""
 
     def __init__(self) -> None:
         self.frame: InterruptionFrame | None = None
@@ -46,13 +46,15 @@ class HeldInterruption:
         self._behind.append(frame)
 
     def answered(self, cut: Cut[Frame]) -> None:
-        """The playout clock has answered."""
+        """Take the outcome, because the playout has answered."""
         self.cut = cut
 
     def end(self) -> None:
-        """The interruption has gone down the pipeline."""
+        """Forget the interruption, because it has gone down the pipeline."""
         self.frame = self.cut = None
 
     def next_behind(self) -> Frame | None:
-        """The next frame that has waited. None if there is none, or if another interruption is held by now."""
+        """Return the next frame that has waited; None if there is none, or if another interruption is held by
+        now.
+        """
         return self._behind.popleft() if self._behind and self.frame is None else None

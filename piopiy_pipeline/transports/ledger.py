@@ -40,7 +40,7 @@ class Item(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Cut(Generic[T]):
-    """The outcome of an interruption."""
+    """What an interruption leaves of the speech before it."""
 
     position: int
     """How much of the old epoch was heard, in samples."""
@@ -56,7 +56,7 @@ class Cut(Generic[T]):
 
 @dataclass(slots=True)
 class _HeldAudio:
-    """Uninterruptible audio, held until it was heard."""
+    """Audio that must not be interrupted, kept until it was heard."""
 
     start: int
     pcm: bytearray
@@ -135,7 +135,7 @@ class SpeechLedger(Generic[T]):
         return not self._clearing and self._heard_at is None and self.unheard <= 0
 
     def audio(self, pcm: bytes, now: float, *, interruptible: bool = True) -> list[bytes]:
-        """Add speech behind everything said so far.
+        """Add speech after everything said so far.
 
         Args:
             pcm: PCM16 mono at `rate`.

@@ -1,4 +1,4 @@
-"""The agent's end of a media stream: audio and events each way, without saying what carries them.
+"""The agent's end of a media stream: audio and events in both directions, whatever carries them.
 
 A transport talks to a `MediaLink`. In production that is `WebSocketLink`, the agent's side of
 ``/media/{call_id}``; `testing` has others, within one process.
@@ -28,20 +28,20 @@ MAX_MEDIA_MESSAGE_BYTES = 64 * 1024
 
 
 class LinkListener(Protocol):
-    """What a media link calls when something arrives. All three are plain function calls on the event loop."""
+    """Receives what arrives on a media link. Its three methods run on the event loop and do not wait."""
 
     def on_audio(self, pcm: bytes) -> None:
-        """The caller's audio has come: PCM16 little-endian mono at the link's `caller_rate`, of any length."""
+        """Take the caller's audio: PCM16 little-endian mono at the link's `caller_rate`, of any length."""
 
     def on_event(self, event: GatewayMediaEvent) -> None:
-        """The playout clock has reported, or the caller has pressed keys or sent a message."""
+        """Take an event: the playout has reported, or the caller has pressed keys or sent a message."""
 
     def on_lost(self) -> None:
-        """The stream is gone, and nothing more will arrive."""
+        """Handle the loss of the stream. Nothing more arrives."""
 
 
 class MediaLink(Protocol):
-    """One call's audio and media events. Sending never waits: what is under way is bounded by the lead."""
+    """Carries one call's audio and media events. Sending never waits; the lead limits what is on its way."""
 
     caller_rate: int
     """Sample rate of the caller's audio in Hz."""
@@ -62,7 +62,7 @@ class MediaLink(Protocol):
 
 
 class WebSocketLink:
-    """The agent's side of ``/media/{call_id}``."""
+    """The agent's end of ``/media/{call_id}``, over a WebSocket."""
 
     EARLY_CHUNKS = 500
     """Audio kept before somebody listens: 10 s of 20 ms chunks, the gateway's own setup time."""

@@ -113,7 +113,7 @@ class MediaStreamTransport(BaseTransport):
                 self.on_lost()
 
     def keys(self, digits: str) -> None:
-        """The caller has pressed keys: on their telephone, or in their application."""
+        """Take keys that the caller has pressed, on their telephone or in their application."""
         if self._on_keys is not None:
             self._on_keys(digits)
         self._input.keys(digits)

@@ -1,4 +1,4 @@
-"""What the bot sends the caller beside speech: messages to the client's application, and keys."""
+"""Sends the caller what is not speech: messages to the client's application, and keys."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_KEYS = 64
 
 
 class MessageRefused(ValueError):
-    """A message that the gateway would not take: it would end the call for it."""
+    """The gateway would not take this message, and would end the call because of it."""
 
 
 class OutgoingEvents:

@@ -1,4 +1,4 @@
-"""Whether the bot counts as speaking. Without I/O: time is a parameter, in seconds of one clock."""
+"""Decides whether the bot counts as speaking. Without I/O; time is a parameter, in seconds of one clock."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _EARLY_S = 0.001  # a timer that fires this early is on time
 
 
 class SpeakingState:
-    """What the playout clock reports, and what the pipeline was told of it."""
+    """Keeps what the playout reports, and what the pipeline was told of it."""
 
     def __init__(self) -> None:
         self.playing = False
@@ -24,32 +24,32 @@ class SpeakingState:
         self._told_at = 0.0
 
     def played(self, *, dry: bool, now: float) -> None:
-        """The playout clock has reported; `dry` if it has nothing left to play."""
+        """Take a report of the playout; `dry` if it has nothing left to play."""
         self.playing = not dry
         self.quiet_at = now + QUIET_S if dry and self.speaking else None
 
     def cleared(self) -> None:
-        """The playout clock was cleared, which it does not report as running dry."""
+        """Note that the playout was cleared, which it does not report as running dry."""
         self.playing = False
 
     @property
     def has_begun(self) -> bool:
-        """Whether the bot is heard and the pipeline was not told."""
+        """Return whether the bot is heard and the pipeline was not told yet."""
         return self.playing and not self.speaking
 
     def goes_on(self, now: float) -> bool:
-        """Whether it is time to tell once more that the bot speaks. True counts as told."""
+        """Return whether it is time to say once more that the bot speaks. True counts as said."""
         if not (self.playing and self.speaking) or now - self._told_at < SPEAKING_EVERY_S:
             return False
         self._told_at = now
         return True
 
     def is_quiet(self, now: float) -> bool:
-        """Whether the bot has been silent for so long that it has stopped."""
+        """Return whether the bot has been silent for so long that it has stopped."""
         return self.quiet_at is not None and self.quiet_at <= now + _EARLY_S
 
     def change(self, speaking: bool, now: float) -> bool:
-        """The bot has begun or stopped to speak. False if the pipeline was told so already."""
+        """Note that the bot has begun or stopped to speak. Returns False if the pipeline was told so already."""
         if speaking == self.speaking:
             return False
         self.speaking = speaking

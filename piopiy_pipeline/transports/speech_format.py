@@ -1,4 +1,4 @@
-"""The bot's speech in the format of the media stream: whole samples, mono, at the stream's rate."""
+"""Converts the bot's speech to the format of the media stream: whole samples, mono, at the stream's rate."""
 
 from __future__ import annotations
 

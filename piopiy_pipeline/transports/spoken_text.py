@@ -1,4 +1,4 @@
-"""Where each text lies in the audio of the bot's speech, and how much of it was heard.
+"""Finds the place of each text in the audio of the bot's speech, and how much of it was heard.
 
 Speech is sent far ahead of the moment at which it is heard. A voice with word times says where each word
 lies (`WordClock`); for one without, the words of a sentence are placed in proportion to its audio
@@ -28,7 +28,7 @@ _TYPICAL_S_PER_CHARACTER = 1 / 15
 
 
 def heard_words(text: str, fraction: float) -> str:
-    """The words of a sentence that had been said when this share of its audio had been heard.
+    """Return the words of a sentence that had been said when a share of its audio had been heard.
 
     In proportion to the letters. The word that was cut off is left out: it is the one word that may be
     missing, and no word is claimed that was not said.
@@ -64,7 +64,7 @@ class SpokenSentence:
         self.rate = rate
 
     def heard(self, position: int, queued: int) -> str:
-        """What was heard of it when `position` of the `queued` samples had been played.
+        """Return what was heard of the sentence when `position` of the `queued` samples had been played.
 
         While its audio is still being made its length is not known: it is then at least what is
         there, and at least what a voice needs for so many letters.
@@ -79,7 +79,7 @@ class SpokenSentence:
 
 
 class WordClock:
-    """From a word's presentation time to its place in the audio.
+    """Converts a word's presentation time to its place in the audio.
 
     pipecat stamps words with the clock of the pipeline, counted from the moment at which the first
     audio of their context passed the TTS service, or from the last word before it if that is later
@@ -98,26 +98,28 @@ class WordClock:
         self._last_kept_pts = 0
 
     def audio(self, context: str | None, position: int, clock_ns: int) -> None:
-        """Audio of `context` begins at `position`, if this is its first."""
+        """Note that audio of `context` begins at `position`, if this is its first."""
         if context is not None and context not in self._contexts:
             self._contexts[context] = (position, max(self._last_pts, clock_ns))
 
     def word(self, context: str | None, pts: int, *, interruptible: bool = True) -> int | None:
-        """The position at which the word stamped `pts` has begun, or None in an unknown context."""
+        """Return the position at which the word stamped `pts` has begun, or None in an unknown context."""
         self._last_pts = max(self._last_pts, pts)
         if not interruptible:
             self._last_kept_pts = max(self._last_kept_pts, pts)
         return self.place(context, pts)
 
     def place(self, context: str | None, pts: int) -> int | None:
-        """The position of what is stamped `pts` and is no word, or None in an unknown context."""
+        """Return the position of something that is stamped `pts` and is no word, or None in an unknown
+        context.
+        """
         if context is None or context not in self._contexts:
             return None
         start, origin = self._contexts[context]
         return start + max(0, pts - origin) * self._rate // 1_000_000_000 + 1
 
     def ended(self, context: str | None) -> None:
-        """No more words of this context will come."""
+        """Forget a context of which no more words will come."""
         if context is not None:
             self._contexts.pop(context, None)
 
@@ -128,7 +130,7 @@ class WordClock:
 
 
 class SpokenText:
-    """The texts that belong to one call's outgoing speech.
+    """Keeps the texts that belong to one call's outgoing speech.
 
     Positions are samples of the speech in the current epoch; `queued` is the position behind everything
     that was said so far.
@@ -146,7 +148,9 @@ class SpokenText:
         """The contexts whose words the model is not to know."""
 
     def audio(self, context_id: str | None, queued: int, clock_ns: int) -> None:
-        """Speech of this context comes next, at the position `queued`; `clock_ns` is the pipeline's clock."""
+        """Note that speech of this context comes next, at the position `queued`; `clock_ns` is the pipeline's
+        clock.
+        """
         self._words.audio(context_id, queued, clock_ns)
 
     def place(self, frame: Frame, queued: int, clock_ns: int) -> int | None:
@@ -184,7 +188,9 @@ class SpokenText:
         return position
 
     def _end_sentence(self, frame: TTSTextFrame, queued: int, *, by_words: bool) -> None:
-        """The text of a sentence has come behind its audio, or word by word: no guess is needed any more."""
+        """End a sentence, because its text has come after its audio or word by word, and no estimate is
+        needed any more.
+        """
         if frame.segment_id not in self._sentences:
             return
         if by_words:
@@ -193,7 +199,7 @@ class SpokenText:
             self._sentences[frame.segment_id][1].end = queued
 
     def sentence_progress(self, heard: int, queued: int) -> str | None:
-        """How much of the sentence that is being heard was heard, by an estimate.
+        """Return how much was heard, by an estimate, of the sentence in progress.
 
         None if no sentence is under way whose words have no times, or if the model is not to know it.
         """
@@ -203,16 +209,16 @@ class SpokenText:
         return None if frame.context_id in self._not_for_context else sentence.heard(heard, queued)
 
     def heard(self, frame: TTSTextFrame) -> None:
-        """This text was heard to its end."""
+        """Note that this text was heard to its end."""
         if frame.segment_id is not None:
             self._sentences.pop(frame.segment_id, None)
 
     def stopped(self, frame: TTSStoppedFrame) -> None:
-        """The speech of a context was heard to its end."""
+        """Note that the speech of a context was heard to its end."""
         self._not_for_context.discard(frame.context_id)
 
     def interrupted(self) -> None:
-        """An interruption was begun: the word times that come from now on belong to new speech."""
+        """Note an interruption: the word times that come from now on belong to new speech."""
         self._words.interrupted()
 
     def cut(self, position: int, queued: int) -> list[HeardTextFrame]:

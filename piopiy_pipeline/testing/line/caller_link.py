@@ -1,4 +1,4 @@
-"""The media link of a simulated call: a gateway's playout clock and a caller's telephone, in one process.
+"""The media link of a simulated call: a gateway's playout and a caller's telephone, in one process.
 
 Every 20 ms the caller's voice goes to the bot and the bot's speech leaves the playout clock, as over
 a gateway; either way may lead over an impaired path (`impairment`) and a jitter buffer. What the
@@ -33,7 +33,7 @@ __all__ = ["CallerLink"]
 
 @dataclass(slots=True)
 class _OutgoingSpeech:
-    """A recording on its way out of the caller's mouth."""
+    """A recording that the caller is saying."""
 
     recording: Recording
     done: asyncio.Future[None]
@@ -43,7 +43,7 @@ class _OutgoingSpeech:
 
 
 class CallerLink(InProcessLink):
-    """A caller on the telephone.
+    """The caller's end of a simulated call, which plays the gateway for the bot.
 
     Args:
         rate: sample rate of both directions in Hz, 8000 or 16000.
@@ -101,16 +101,16 @@ class CallerLink(InProcessLink):
 
     @property
     def answered_at(self) -> float:
-        """When the call was answered, by the loop's clock."""
+        """When the call was answered, in seconds of the loop's clock."""
         return self._log.zero
 
     def now(self) -> float:
-        """The loop's time, in seconds."""
+        """Return the loop's time in seconds."""
         return self._log.now()
 
     @property
     def speaks_until(self) -> float:
-        """When the speech under way ends, or the last one has ended; infinite while it has not begun."""
+        """When the speech in progress ends, or the last one has ended; infinity while it has not begun."""
         if not self._utterances:
             return self._spoke_until
         last = self._utterances[-1]
@@ -129,7 +129,7 @@ class CallerLink(InProcessLink):
         return self.playout.playing or self.playout.buffered_s > 0
 
     def speak(self, recording: Recording) -> asyncio.Future[None]:
-        """Say this, from the next 20 ms on, or behind what is being said. The future is done when it was."""
+        """Say this from the next 20 ms on, or after what is being said. The future is done when it was said."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self.closed:
             done.set_result(None)
@@ -151,13 +151,15 @@ class CallerLink(InProcessLink):
         self._muted_until = max(self._muted_until, asyncio.get_running_loop().time() + seconds)
 
     def hang_up(self) -> None:
-        """The caller hangs up."""
+        """End the call from the caller's side."""
         if not self.closed:
             self.stop()
             self._on_hangup()
 
     def voices(self, seconds: float) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
-        """What the caller said and heard, int16 of shape ``[samples]``, for so long after the answer."""
+        """Return what the caller said and heard, int16 of shape ``[samples]``, for so many seconds after the
+        answer.
+        """
         size = round(seconds * self.caller_rate)
         said, heard = (np.frombuffer(bytes(pcm), np.int16) for pcm in (self._said, self._heard))
         return _fitted(said, size), _fitted(heard, size)
@@ -169,7 +171,7 @@ class CallerLink(InProcessLink):
     # ------------------------------------------------------------------ told by the link
 
     def attach(self, listener: LinkListener) -> None:
-        """Answer the call."""
+        """Answer the call, because the bot is ready."""
         super().attach(listener)
         asyncio.get_running_loop().call_soon(self._on_answer)
 
@@ -180,7 +182,7 @@ class CallerLink(InProcessLink):
             self._log.add("message", direction="to_caller", data=event.data)
 
     def on_clear(self) -> None:
-        """An interruption: what has not left the clock never will."""
+        """Drop what has not left the playout, because of an interruption."""
         if self.bot_playing:
             self._log.add("interruption")
         if self._began_playing:
@@ -203,7 +205,7 @@ class CallerLink(InProcessLink):
             self.on_tick(now)
 
     def _hear(self, now: float) -> None:
-        """The bot's next 20 ms leave the playout clock."""
+        """Let the bot's next 20 ms leave the playout."""
         if self.held:
             self.playout.pause()
             self._heard += self._silence
@@ -235,14 +237,14 @@ class CallerLink(InProcessLink):
         self._log.add("bot_audio", at=now)
 
     def _flush_stop(self) -> None:
-        """The bot had run dry, and that was not a gap."""
+        """Report that the bot had run dry, because that was not a gap."""
         if self._ran_dry is not None:
             at, place = self._ran_dry
             self._ran_dry = None
             self._log.add("bot_stopped", at=at, place=place)
 
     def _say(self, now: float) -> None:
-        """The caller's last 20 ms go out."""
+        """Send the caller's last 20 ms to the bot."""
         frame = self._voice(now)
         muted = now <= self._muted_until
         self._said += self._silence if muted else frame
@@ -275,7 +277,7 @@ class CallerLink(InProcessLink):
             self.words.add(start, end, recording.text)
 
     def _finish(self, utterance: _OutgoingSpeech, now: float) -> None:
-        """It was said, or as much of it as there was time for."""
+        """Report an utterance that was said, or as much of it as there was time for."""
         if utterance.began_at is not None:
             start, end = (
                 utterance.began_at + sample / self.caller_rate for sample in utterance.recording.speech

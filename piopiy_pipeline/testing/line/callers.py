@@ -54,16 +54,16 @@ class CallerEnd(Protocol):
 
     @property
     def answered_at(self) -> float:
-        """When the call was answered."""
+        """When the call was answered, in seconds of the loop's clock."""
         ...
 
     @property
     def speaks_until(self) -> float:
-        """When the speech that is being said ends, or has ended; infinite while it has not begun."""
+        """When the speech in progress ends, or the last one has ended; infinity while it has not begun."""
         ...
 
     def now(self) -> float:
-        """The time."""
+        """Return the time in seconds, of the loop's clock."""
         ...
 
     def speak(self, recording: Recording) -> asyncio.Future[None]:
@@ -71,7 +71,7 @@ class CallerEnd(Protocol):
         ...
 
     def press(self, key: str) -> None:
-        """Press one key."""
+        """Send one DTMF key to the bot."""
         ...
 
     def message(self, data: dict[str, object]) -> None:
@@ -79,16 +79,16 @@ class CallerEnd(Protocol):
         ...
 
     def mute(self, seconds: float) -> None:
-        """Send no audio for so long."""
+        """Send no audio for so many seconds."""
         ...
 
     def hang_up(self) -> None:
-        """Hang up."""
+        """End the call from the caller's side."""
         ...
 
 
 class CallerLine:
-    """What a caller can do and hear in a call. Times are seconds since the call was answered.
+    """What a caller can do and hear in a call. Times are in seconds since the call was answered.
 
     Args:
         end: The caller's end of the call. It is answered already.
@@ -178,7 +178,7 @@ class CallerLine:
         self._end.mute(seconds)
 
     def hangup(self) -> None:
-        """Hang up."""
+        """End the call from the caller's side."""
         self._end.hang_up()
 
     # ------------------------------------------------------------------ listening

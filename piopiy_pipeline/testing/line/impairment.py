@@ -1,8 +1,11 @@
-"""What a network does to the packets of a call: delay, jitter, reordering, duplicates, loss.
+"""Simulates what a network does to the packets of a call: delay, jitter, reordering, duplicates, loss.
 
-An `Impairment` is a value that says how bad a path is. An `ImpairedPath` is one direction of one call over it.
-Neither has a clock or a socket: a packet goes in with the time at which it was sent, and its arrivals come out with
-their times. In the direction to the bot it stands in front of the jitter buffer (`audio.jitter_buffer`), in the
+An `Impairment` is a value that says how bad a path is. An `ImpairedPath` is one direction of one call over
+it.
+Neither has a clock or a socket: a packet goes in with the time at which it was sent, and its arrivals come
+out with
+their times. In the direction to the bot it stands in front of the jitter buffer (`audio.jitter_buffer`), in
+the
 direction to the caller after the playout clock.
 
 Everything random comes from the seed, and each effect has a generator of its own. With the same seed the same

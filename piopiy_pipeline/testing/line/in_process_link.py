@@ -124,7 +124,7 @@ class InProcessLink:
             self.playout.write(pcm)
 
     def send_event(self, event: AgentMediaEvent) -> None:
-        """Do what the bot says."""
+        """Carry out an event of the bot: a clear, keys, or a message."""
         match event:
             case Clear(epoch=epoch):
                 self.on_clear()
@@ -138,7 +138,7 @@ class InProcessLink:
                 pass
 
     async def close(self) -> None:
-        """End the call."""
+        """End the call from the bot's side."""
         self.stop()
 
     def _tick(self) -> None:

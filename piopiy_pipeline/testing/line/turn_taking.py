@@ -1,4 +1,4 @@
-"""When a caller may speak: the one pacing rule, for simulated calls and for `piopiy call`.
+"""Decides when a caller may speak, by one pacing rule for simulated calls and for `piopiy call`.
 
 A caller knows what a person on the telephone would know: what is heard, and which turns were reported as
 complete. The rule stands apart from the callers, without I/O and without a clock.

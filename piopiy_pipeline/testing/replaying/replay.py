@@ -62,7 +62,7 @@ class Replay:
 
     @property
     def same(self) -> bool:
-        """Whether nothing differs."""
+        """Whether nothing differs between both calls."""
         return not self.differences
 
     def __bool__(self) -> bool:

@@ -1,1 +1,1 @@
-"""What a simulated call leaves behind: values, events, texts for people, and an HTML page."""
+"""The result of a simulated call: values, events, texts for people, and an HTML page."""

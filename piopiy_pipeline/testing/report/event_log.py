@@ -37,7 +37,7 @@ MAX_EVENTS = 100_000
 
 
 class EventLog:
-    """What happened in one call, by the clock `now`."""
+    """Records what happens in one call, by the clock `now`."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self.now = now
@@ -86,7 +86,9 @@ class EventLog:
 
     @property
     def zero(self) -> float:
-        """When the call was answered; without an answer, when the first thing happened."""
+        """When the call was answered; without an answer, when the first thing happened. In seconds of the
+        clock.
+        """
         if self.answered_at is not None:
             return self.answered_at
         return min((entry[0] for entry in self._entries), default=self.now())
@@ -172,7 +174,7 @@ def _order(entry: tuple[float, int, str, dict[str, Any]]) -> tuple[float, int]:
 
 
 def _plain(data: dict[str, Any]) -> dict[str, Any]:
-    """As JSON has it, without what changes from run to run."""
+    """Return data as JSON has it, without what changes from run to run."""
     plain: dict[str, Any] = json.loads(json.dumps(data, default=repr))
     return {
         key: _OBJECT_NUMBER.sub("", value) if isinstance(value, str) else value

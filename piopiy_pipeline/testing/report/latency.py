@@ -74,7 +74,7 @@ def _opening(events: Sequence[Event]) -> TurnResult:
 def _turn(
     number: int, end: _End, speech: Sequence[Event], earlier: Sequence[Event], inside: Sequence[Event]
 ) -> TurnResult:
-    """One turn: the caller's `speech`, the events `earlier` than its end, and those behind it."""
+    """Make one turn of the caller's `speech`, the events `earlier` than its end, and those after it."""
     at = end.at
     stopped = _last(earlier, "vad_stopped", at)
     spoke_at = float(speech[0].data["start"]) if speech else at

@@ -1,4 +1,4 @@
-"""What goes wrong with a provider, as data: which fault, in which turn, and how often.
+"""Faults of providers as data: which fault, in which turn, and how often.
 
     Replies("Certainly.", "Done.", faults={2: Refused(429)})
 
@@ -149,7 +149,7 @@ class SlowStart(Fault):
 
 @dataclass(frozen=True, slots=True)
 class Stalls(Fault):
-    """When a share of the answer has come (`after`, 0 to 1), nothing more comes, not even an error."""
+    """Stops an answer when a share of it has come (`after`, 0 to 1): nothing more comes, not even an error."""
 
     after: float = 0.0
 

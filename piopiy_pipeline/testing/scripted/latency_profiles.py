@@ -1,4 +1,4 @@
-"""How long a provider takes to answer: a number, a table of percentiles, or what was measured.
+"""How long a provider takes to answer: a number, a table of percentiles, or measured values.
 
 A profile is a value and may be shared by many calls. Each call and provider draws from it with its own random
 generator, so that a call has the same latencies whatever other calls run at the same time.
@@ -29,7 +29,7 @@ Sampler = Callable[[int], float]
 
 
 class LatencyProfile(Protocol):
-    """What a latency is drawn from. Write one of your own for other distributions."""
+    """Draws a latency. Write one of your own for other distributions."""
 
     def sampler(self, random: Random) -> Sampler:
         """Start drawing for one provider of one call, with its random generator."""

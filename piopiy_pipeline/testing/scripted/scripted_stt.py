@@ -145,7 +145,7 @@ class ScriptedSTT(StandIn, STTService):
         yield None
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
-        """Follow the VAD."""
+        """Follow the VAD's frames, and pass every frame on."""
         await super().process_frame(frame, direction)
         if isinstance(frame, VADUserStartedSpeakingFrame):
             await self._begin(frame.start_secs)

@@ -102,7 +102,7 @@ class SimulatedGateway:
         self._timer = loop.call_later(ending.after_s, self._end, request, ending)
 
     def close(self) -> None:
-        """The call is over."""
+        """Cancel what is in progress, because the call is over."""
         if self._timer is not None:
             self._timer.cancel()
 

@@ -213,7 +213,7 @@ def _audio(pcm: NDArray[np.int16], rate: int) -> list[InputAudioRawFrame]:
 
 
 class _Tap(FrameProcessor):
-    """One end of the chain: notes what comes out there, and passes it on."""
+    """One end of the chain, which notes the frames that come out there, and passes them on."""
 
     def __init__(self, catches: FrameDirection, tell: Callable[[Frame, FrameDirection], None]) -> None:
         super().__init__(enable_direct_mode=True)

@@ -181,7 +181,7 @@ def _words(frame: Frame) -> str:
 
 
 def _without_runs_of_audio(moments: Iterable[Moment]) -> list[Moment]:
-    """Of audio frames that follow each other the same way, the first alone."""
+    """Keep only the first of audio frames that follow each other in the same direction."""
     kept: list[Moment] = []
     seen: set[tuple[type[Frame], bool, bool]] = set()
     for each in moments:

@@ -1,4 +1,4 @@
-"""How far the beginning and the end of a call have come down its chain: which stage keeps them back.
+"""Follows the beginning and the end of a call down its chain, and names the stage that keeps them back.
 
 A processor that forgets to pass a `StartFrame` or an `EndFrame` on is the commonest mistake in one,
 and hangs the whole pipeline. In a simulation each stage writes down that they reached it.

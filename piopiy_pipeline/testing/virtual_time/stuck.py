@@ -1,4 +1,4 @@
-"""What everything waits for: the words for a simulation that does not go on.
+"""Describes what everything waits for, when a simulation does not go on.
 
 Built from frames and tasks when something is wrong already; nothing here runs in a call that is well.
 """
@@ -41,7 +41,7 @@ def describe_tasks(loop: asyncio.AbstractEventLoop) -> str:
 
 
 def describe_thread(frame: FrameType) -> tuple[str, str]:
-    """Of a running thread: the author's line that it is in (or else the innermost), and the stack."""
+    """Return the author's line that a running thread is in (or else the innermost), and the stack."""
     frames: list[FrameType] = []
     each: FrameType | None = frame
     while each is not None:
@@ -52,12 +52,12 @@ def describe_thread(frame: FrameType) -> tuple[str, str]:
 
 
 def where(frame: FrameType) -> str:
-    """``path/bot.py:12 in on_new_session``"""
+    """Return the place of a frame, such as ``path/bot.py:12 in on_new_session``."""
     return f"{_short(frame.f_code.co_filename)}:{frame.f_lineno} in {frame.f_code.co_qualname}"
 
 
 def _natural(name: str) -> list[tuple[bool, int, str]]:
-    """So that Task-10 comes behind Task-9."""
+    """Return a sort key that puts Task-10 after Task-9."""
     return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", name)]
 
 

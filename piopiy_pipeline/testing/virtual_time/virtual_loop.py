@@ -115,7 +115,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         use_courier(self, self)
 
     def time(self) -> float:
-        """The virtual clock."""
+        """Return the time of the virtual clock in seconds."""
         return self.now
 
     def advance(self, seconds: float) -> None:
@@ -145,7 +145,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         what: str,
         do: Callable[[], None] | None = None,
     ) -> None:
-        """As `offload.Courier`: deliver in turn, when nothing else is ready."""
+        """Deliver answers in turn, when nothing else is ready, as an `offload.Courier`."""
         self._work.append(_Work(job, deliver, what, do))
         if do is None:
             job.add_done_callback(self._wake)
@@ -153,7 +153,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def run_in_executor(  # type: ignore[override]  # typeshed wants TypeVarTuple, as of 3.12
         self, executor: Executor | None, func: Callable[..., T], *args: Any
     ) -> asyncio.Future[T]:
-        """As asyncio's, with the answer delivered in turn."""
+        """Do as asyncio does, but deliver the answer in turn."""
         if executor is None:
             executor = self._default_executor = self._default_executor or ThreadPoolExecutor(
                 thread_name_prefix="asyncio"
@@ -183,7 +183,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     # ------------------------------------------------------------------ nothing is ready
 
     def idle(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Nothing is ready: wait for the oldest work off the loop, or move the clock to the next timer."""
+        """Wait for the oldest work off the loop, or move the clock to the next timer, because nothing is
+        ready.
+        """
         if self._work:
             return self._wait_for_work(self._work[0])
         if self.has_connections:
@@ -241,7 +243,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self.now = max(when, self.now)
 
     def describe_work(self) -> str:
-        """What is under way off the loop, a line each."""
+        """Return what runs off the loop, one line each."""
         return "\n".join(f"  {work.what}" for work in self._work)
 
 

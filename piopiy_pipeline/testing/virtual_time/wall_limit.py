@@ -47,7 +47,7 @@ class Watchdog:
         self._thread = threading.Thread(target=self._watch, name="simulation watchdog", daemon=True)
 
     def start(self) -> None:
-        """Begin to count."""
+        """Begin to count the real time."""
         self._thread.start()
 
     def stop(self) -> None:
