@@ -289,6 +289,8 @@ def check() -> None:
             "_run_in_parallel",
             "_group_parallel_tools",
             "_function_call_timeout_secs",
+            "_run_parallel_function_calls",
+            "_run_sequential_function_calls",
             "_functions",
             "_tool_cleanups",
             "_adapter",

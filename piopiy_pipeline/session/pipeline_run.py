@@ -21,6 +21,7 @@ from pipecat.services.tts_service import TTSService
 from pipecat.workers.runner import WorkerRunner
 
 from piopiy_pipeline.call import EndReason, Turn
+from piopiy_pipeline.compat.tool_runs import DEFAULT_TOOL_TIMEOUT_S, guard_tools
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.services.switch import ServiceSwitch
 from piopiy_pipeline.session.call_state import CallState
@@ -54,6 +55,7 @@ class RunOptions:
     enable_metrics: bool
     enable_usage_metrics: bool
     observers: Sequence[BaseObserver]
+    tool_timeout_s: float = DEFAULT_TOOL_TIMEOUT_S
 
 
 class PipelineRun:
@@ -83,6 +85,7 @@ class PipelineRun:
         self._transport = transport
         self._monitor = monitor
         self._idle_timeout_s = options.idle_timeout_s
+        self._tool_timeout_s = options.tool_timeout_s
         self._hanging_up = False
         output = transport.output()
         self._worker = CallWorker(
@@ -221,6 +224,7 @@ class PipelineRun:
     def _add_llm_handlers(self) -> None:
         for service in services_of(self._pipeline):
             if isinstance(service, LLMService):
+                guard_tools(service, timeout_s=self._tool_timeout_s)
                 service.add_event_handler("on_before_push_frame", self._monitor.live.on_model_output)
 
     def _add_tts_handlers(self) -> None:

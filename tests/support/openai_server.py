@@ -23,12 +23,14 @@ class Answer:
 
     ``fine`` says `text`; ``cut`` says it and drops the connection without an end; ``busy`` is a 429,
     which tells when to come back if `retry_after_s` says so; ``silent`` takes the request and never
-    answers; ``garbage`` is no JSON.
+    answers; ``garbage`` is no JSON; ``deltas`` sends these deltas of the protocol as they are.
     """
 
-    kind: Literal["fine", "cut", "busy", "silent", "garbage"]
+    kind: Literal["fine", "cut", "busy", "silent", "garbage", "deltas"]
     text: str = ""
     retry_after_s: int | None = None
+    deltas: Sequence[dict[str, Any]] = ()
+    finish: str = "stop"
 
 
 class Endpoint:
@@ -56,13 +58,15 @@ class Endpoint:
         if answer.kind == "garbage":
             await response.write(b"data: {this is no JSON\n\n")
             return response
-        for i, word in enumerate(answer.text.split(" ")):
+        for delta in answer.deltas:
+            await response.write(_chunk(delta))
+        for i, word in enumerate(answer.text.split(" ") if answer.text else ()):
             await response.write(_chunk({"content": word if i == 0 else f" {word}"}))
         if answer.kind == "cut":
             assert request.transport is not None
             request.transport.abort()
             return response
-        await response.write(_chunk({}, finish="stop"))
+        await response.write(_chunk({}, finish=answer.finish))
         await response.write(b"data: [DONE]\n\n")
         return response
 
@@ -70,7 +74,7 @@ class Endpoint:
         self._closing.set()
 
 
-def _chunk(delta: dict[str, str], finish: str | None = None) -> bytes:
+def _chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
     body = {
         "id": "1",
         "object": "chat.completion.chunk",

@@ -1,0 +1,286 @@
+"""`guard_tools`: every tool call of a model ends with a result, in bounded time, and is answered once.
+
+pipecat leaves these to the tool's author, and each of them is silence, or two answers, on the telephone:
+
+- A tool that returns without calling `result_callback`: what it returns is its result.
+- A tool that returns or reports nothing, or an empty list: pipecat does not ask the model to go on.
+- A tool that reports what is not JSON: pipecat's context raises.
+- A tool that does not return, swallows its cancellation, is cancelled from inside, or calls `sys.exit()`.
+- A quick and a slow tool in one answer: pipecat may ask the model after each of them.
+- A call whose arguments are broken (`llm_stream`): the model is told what is wrong.
+
+Only the agent's side may import this module: the gateway does without pipecat.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import weakref
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from loguru import logger
+from pipecat.adapters.llm.schemas.direct_function import DirectFunctionWrapper
+from pipecat.frames.frames import FunctionCallResultProperties
+from pipecat.services.llm_service import (
+    FunctionCallParams,
+    FunctionCallRegistryItem,
+    FunctionCallRunnerItem,
+    LLMService,
+)
+from pipecat.utils.errors import ErrorCategory
+
+from piopiy_pipeline.compat.llm_stream import mend_answers
+
+__all__ = ["COMPLETED", "DEFAULT_TOOL_TIMEOUT_S", "guard_tools", "speakable"]
+
+DEFAULT_TOOL_TIMEOUT_S = 30.0
+"""How long a tool may take, in seconds."""
+COMPLETED = "COMPLETED"
+"""What the model is told of a tool that has returned nothing."""
+UNWIND_S = 0.5
+"""How long a tool may take to end when an interruption cancels it, before it is left alone, in seconds."""
+MAX_BROKEN = 3
+"""After this many answers in a row of which no tool call can run, the model counts as failing."""
+
+
+def guard_tools(service: LLMService[Any], *, timeout_s: float = DEFAULT_TOOL_TIMEOUT_S) -> None:
+    """Guard the tool calls of a model, and mend the answers that they come in.
+
+    Args:
+        service: The model's service, before it runs. Tools may be registered later, too.
+        timeout_s: How long a tool may take that was registered without a timeout, in seconds.
+    """
+    guard = _Guard(service, timeout_s)
+    mend_answers(service, guard.broken.__setitem__)
+
+
+class _Guard:
+    """Runs the tools of one service."""
+
+    def __init__(self, service: LLMService[Any], timeout_s: float) -> None:
+        self.broken: dict[str, str] = {}
+        """What is wrong with the tool calls that cannot run, by their ids."""
+        self._service = service
+        self._timeout_s = service._function_call_timeout_secs or timeout_s
+        service._function_call_timeout_secs = None  # pipecat's own only says that the tool was cancelled
+        self._grouped = service._group_parallel_tools
+        self._running: dict[str, tuple[FunctionCallRunnerItem, _Answer]] = {}
+        self._broken_answers = 0
+        for name in ("_run_parallel_function_calls", "_run_sequential_function_calls"):
+            setattr(service, name, self._before(getattr(service, name)))
+
+    def _before(
+        self, run: Callable[[Sequence[FunctionCallRunnerItem]], Awaitable[None]]
+    ) -> Callable[[Sequence[FunctionCallRunnerItem]], Awaitable[None]]:
+        async def run_guarded(items: Sequence[FunctionCallRunnerItem]) -> None:
+            ids = [item.tool_call_id for item in items]
+            self._broken_answers = self._broken_answers + 1 if self.broken.keys() >= set(ids) else 0
+            answer = _Answer(set(ids))
+            for item in items:
+                alone = _Answer({item.tool_call_id})
+                self._running[item.tool_call_id] = item, answer if self._grouped else alone
+                self._guard(item)
+            await run(items)
+
+        return run_guarded
+
+    def _guard(self, item: FunctionCallRunnerItem) -> None:
+        """Put a guarded tool in the place of a registered one. pipecat looks it up when the call runs."""
+        functions = self._service._functions
+        name = item.function_name
+        registered = functions.get(name) or functions.get(None)
+        if registered is None:  # pipecat's own reply to this is guarded, too, until the next answer
+            registered = item.registry_item
+            registered.auto_registered = True
+            functions[name] = registered
+        if not isinstance(registered.handler, _GuardedTool):
+            registered.handler = _GuardedTool(registered, self)
+
+    async def run(self, tool: _GuardedTool, args: Mapping[str, Any], params: FunctionCallParams) -> None:
+        """Run one call to its result."""
+        item, answer = self._running.pop(params.tool_call_id)
+        report = _Report(params, item, answer)
+        fault = self.broken.pop(params.tool_call_id, None)
+        try:
+            if fault is not None:
+                await self._refuse(params.function_name, fault, report)
+                return
+            guarded = replace(params, result_callback=report.result_callback())
+            running = asyncio.create_task(
+                _outcome(tool.call(args, guarded)), name=f"tool::{params.function_name}"
+            )
+            del guarded  # so that nobody but the tool itself can report now
+            await self._see_through(running, params.function_name, tool.timeout_s or self._timeout_s, report)
+        finally:
+            answer.pending.discard(params.tool_call_id)
+
+    async def _see_through(
+        self, running: asyncio.Task[_Outcome], name: str, timeout_s: float, report: _Report
+    ) -> None:
+        try:
+            async with asyncio.timeout(timeout_s):
+                await asyncio.wait({running})
+                outcome = running.result()
+                if outcome.error is None and outcome.value is None and not report.final:
+                    await report.or_given_up()
+        except TimeoutError:
+            running.cancel()
+            if not report.final:
+                text = f"The tool {name} did not return within {timeout_s:g} s."
+                await self._push_error(text)
+                await report({"error": f"{text} It is not known whether it has done anything."})
+            return
+        except asyncio.CancelledError:
+            running.cancel()
+            await asyncio.wait({running}, timeout=UNWIND_S)
+            raise
+        if outcome.error is not None:
+            report.failed()
+            raise outcome.error  # pipecat tells the model and reports the error
+        if not report.final:
+            await report(outcome.value)
+
+    async def _refuse(self, name: str, fault: str, report: _Report) -> None:
+        """Tell the model what is wrong with its call; a model that does not mend it counts as failing."""
+        logger.warning("a call of the tool {} cannot run: {}", name, fault)
+        failing = self._broken_answers >= MAX_BROKEN
+        silent = FunctionCallResultProperties(run_llm=False) if failing else None
+        await report({"error": fault}, properties=silent)
+        if failing:
+            times = self._broken_answers
+            await self._service.push_error(
+                f"no call of the tool {name} can run, {times} times in a row: {fault}"
+            )
+        else:
+            await self._push_error(f"The model's call of the tool {name} cannot run. {fault}")
+
+    async def _push_error(self, text: str) -> None:
+        """Report an error that is no failure of the model: the model is told, and answers."""
+        await self._service.push_error(text, category=ErrorCategory.APPLICATION)
+
+
+class _GuardedTool(DirectFunctionWrapper):
+    """A registered tool, guarded. `function` is the author's own, by which pipecat knows the tool."""
+
+    def __init__(self, registered: FunctionCallRegistryItem, guard: _Guard) -> None:
+        handler = registered.handler
+        self._direct = handler if isinstance(handler, DirectFunctionWrapper) else None
+        self.function: Any = handler.function if isinstance(handler, DirectFunctionWrapper) else handler
+        self.timeout_s = registered.timeout_secs
+        registered.timeout_secs = None
+        self._guard = guard
+
+    def call(self, args: Mapping[str, Any], params: FunctionCallParams) -> Awaitable[Any]:
+        """Call the author's function."""
+        if self._direct is not None:
+            return self.function(params=params, **args)  # type: ignore[no-any-return]
+        return self.function(params)  # type: ignore[no-any-return]
+
+    async def invoke(self, args: Mapping[str, Any], params: FunctionCallParams) -> None:
+        await self._guard.run(self, args, params)
+
+
+class _Outcome:
+    """What a tool has returned or raised."""
+
+    def __init__(self, value: Any = None, error: Exception | None = None) -> None:
+        self.value = value
+        self.error = error
+
+
+class _Answer:
+    """The tool calls of one answer: the model goes on when the last of them has its result."""
+
+    def __init__(self, pending: set[str]) -> None:
+        self.pending = pending
+        self.owed = False
+        """Whether a result of this answer waits for the model to go on."""
+
+
+class _Report:
+    """Takes the results of one tool call and passes them to pipecat."""
+
+    def __init__(self, params: FunctionCallParams, item: FunctionCallRunnerItem, answer: _Answer) -> None:
+        self._pass_on = params.result_callback
+        self._item = item
+        self._answer = answer
+        self._changed = asyncio.Event()
+        self.final = False
+        """Whether there was a final result."""
+
+    def result_callback(self) -> Any:
+        """A `result_callback` for the tool. When nobody holds it any more, nobody will report."""
+
+        async def report(result: Any, *, properties: FunctionCallResultProperties | None = None) -> None:
+            await self(result, properties=properties)
+
+        weakref.finalize(report, self._changed.set).atexit = False
+        return report
+
+    async def or_given_up(self) -> None:
+        """Wait until there is a final result, or until nobody can report one any more."""
+        await self._changed.wait()
+
+    async def __call__(self, result: Any, *, properties: FunctionCallResultProperties | None = None) -> None:
+        if properties is not None and not properties.is_final:
+            await self._pass_on(speakable(result), properties=properties)
+            return
+        if not self.final:
+            self.final = True
+            self._answer.pending.discard(self._item.tool_call_id)
+            properties = self._one_answer(properties)
+        self._changed.set()
+        await self._pass_on(speakable(result), properties=properties)
+
+    def failed(self) -> None:
+        """pipecat is going to report that the tool has failed."""
+        if not self.final:
+            self.final = True
+            self._answer.pending.discard(self._item.tool_call_id)
+            self._answer.owed = True
+            self._item.run_llm = not self._answer.pending
+
+    def _one_answer(
+        self, properties: FunctionCallResultProperties | None
+    ) -> FunctionCallResultProperties | None:
+        """Have the model go on behind the last result of its answer, if any of them wants it to."""
+        wanted = properties is None or properties.run_llm is not False
+        self._answer.owed = self._answer.owed or wanted
+        if self._answer.pending:
+            return replace(properties or FunctionCallResultProperties(), run_llm=False)
+        if self._answer.owed and not wanted:
+            return replace(properties or FunctionCallResultProperties(), run_llm=True)
+        return properties
+
+
+async def _outcome(work: Awaitable[Any]) -> _Outcome:
+    """Await a tool. Whatever it raises ends its call and nothing else."""
+    try:
+        return _Outcome(await work)
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        return _Outcome(error=RuntimeError(f"it was cancelled from inside: {error!r}"))
+    except SystemExit as error:
+        return _Outcome(error=RuntimeError(f"{error!r} ends the tool, and not the agent"))
+    except Exception as error:  # noqa: BLE001  whatever an author's tool raises is told to the model
+        return _Outcome(error=error)
+
+
+def speakable(result: Any) -> Any:
+    """A tool's result as pipecat and the model can take it: JSON, and never empty.
+
+    Args:
+        result: Anything. What is no JSON becomes text.
+    """
+    try:
+        value = json.loads(json.dumps(result, default=str))
+    except (TypeError, ValueError, RecursionError):
+        value = repr(result)
+    if value is None:
+        return COMPLETED
+    return value or {"result": value}

@@ -1,0 +1,213 @@
+"""Tools as authors write them and as models use them: nobody hears silence, and nothing is answered twice."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+import pytest
+
+from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.compat.tool_runs import COMPLETED
+from piopiy_pipeline.testing import (
+    Caller,
+    Providers,
+    Replies,
+    SimulatedCall,
+    Tool,
+    Transcripts,
+    Voice,
+    simulate,
+)
+from piopiy_pipeline.voice_agent import VoiceAgent
+from tests.support.services import ScriptedLLM, ScriptedSTT, ToneTTS
+from tests.support.virtual import PEOPLE, texts
+
+ASKS = Caller().say(PEOPLE, text="a table please")
+DONE = "It is done."
+
+
+class ToolBot:
+    """A bot with these tools. `results` is what its model was told of them, each time that it was asked."""
+
+    def __init__(self, *tools: Any, **options: Any) -> None:
+        self._tools = tools
+        self._options = options
+        self.messages: list[Any] = []
+
+    async def __call__(self, call_id: str) -> None:
+        agent = VoiceAgent(instructions="Be brief.", tools=[*self._tools], **self._options)
+        await agent.Action(stt=ScriptedSTT([]), llm=ScriptedLLM([]), tts=ToneTTS())
+        assert agent.context is not None
+        self.messages = agent.context.get_messages()
+        await agent.start()
+
+    def called(self, caller: Caller, *replies: Any, **options: Any) -> SimulatedCall:
+        providers = Providers(stt=Transcripts(), llm=Replies(*replies, **options), tts=Voice())
+        return simulate(self, caller, providers=providers)
+
+    @property
+    def results(self) -> list[Any]:
+        """What stands in the conversation as the results of tools."""
+        return [one["content"] for one in self.messages if one["role"] == "tool"]
+
+
+async def returns_a_value(params: Any) -> dict[str, Any]:
+    """Book."""
+    return {"booked": True}
+
+
+async def reports_and_returns(params: Any) -> dict[str, Any]:
+    """Book."""
+    await params.result_callback({"booked": True})
+    return {"ignored": True}
+
+
+async def returns_nothing(params: Any) -> None:
+    """Book."""
+
+
+async def reports_nothing(params: Any) -> None:
+    """Book."""
+    await params.result_callback(None)
+
+
+async def finds_nothing(params: Any) -> list[Any]:
+    """Book."""
+    return []
+
+
+async def is_no_json(params: Any) -> dict[str, Any]:
+    """Book."""
+    return {"on": date(2026, 12, 1), "tables": {1}}
+
+
+async def has_odd_keys(params: Any) -> dict[Any, Any]:
+    """Book."""
+    return {(1, 2): "x"}
+
+
+async def raises(params: Any) -> None:
+    """Book."""
+    raise LookupError("no such day")
+
+
+async def exits(params: Any) -> None:
+    """Book."""
+    raise SystemExit(1)
+
+
+async def is_cancelled_inside(params: Any) -> None:
+    """Book."""
+    task = asyncio.create_task(asyncio.sleep(60))
+    task.cancel()
+    await task
+
+
+async def reports_later(params: Any) -> None:
+    """Book."""
+    later.append(asyncio.create_task(_later(params)))
+
+
+later: list[Any] = []
+
+
+async def _later(params: Any) -> None:
+    await asyncio.sleep(2)
+    await params.result_callback({"booked": "later"})
+
+
+FAILED = "failed and returned no result"
+
+
+@pytest.mark.parametrize(
+    ("tool", "told"),
+    [
+        (returns_a_value, '{"booked": true}'),
+        (reports_and_returns, '{"booked": true}'),
+        (returns_nothing, f'"{COMPLETED}"'),
+        (reports_nothing, f'"{COMPLETED}"'),
+        (finds_nothing, '{"result": []}'),
+        (is_no_json, '"2026-12-01"'),
+        (has_odd_keys, "(1, 2)"),
+        (raises, FAILED),
+        (exits, FAILED),
+        (is_cancelled_inside, FAILED),
+        (reports_later, '{"booked": "later"}'),
+    ],
+)
+def test_whatever_a_tool_does_the_model_is_told_and_answers_once(tool: Callable[..., Any], told: str) -> None:
+    bot = ToolBot(tool)
+    call = bot.called(ASKS.pause(6).hangup(), (Tool(tool.__name__), DONE))
+    assert texts(call, "bot") == [DONE], call.timeline()
+    assert told in bot.results[-1]
+    call.assert_ended(EndReason.CALLER_HANGUP)
+
+
+async def never_returns(params: Any) -> None:
+    """Book."""
+    await asyncio.Event().wait()
+
+
+async def swallows_its_cancellation(params: Any) -> None:
+    """Book."""
+    while True:
+        try:
+            await asyncio.sleep(1000)
+        except asyncio.CancelledError:
+            continue
+
+
+async def says_that_it_will_report(params: Any) -> None:
+    """Book."""
+    kept.append(params)
+
+
+kept: list[Any] = []
+
+
+@pytest.mark.parametrize("tool", [never_returns, swallows_its_cancellation, says_that_it_will_report])
+def test_a_tool_that_never_returns_is_given_up_at_its_deadline(tool: Callable[..., Any]) -> None:
+    bot = ToolBot(tool)
+    call = bot.called(ASKS.pause(40).hangup(), (Tool(tool.__name__), DONE))
+    assert texts(call, "bot") == [DONE], call.timeline()
+    assert json.loads(bot.results[-1])["error"].startswith(
+        f"The tool {tool.__name__} did not return within 30 s."
+    )
+    [error] = call.of("error")
+    assert tool.__name__ in error.data["message"], "the record names the tool"
+
+
+def test_a_quick_and_a_slow_tool_are_answered_once() -> None:
+    async def quick(params: Any) -> str:
+        """Look."""
+        return "quick"
+
+    async def slow(params: Any) -> str:
+        """Look."""
+        await asyncio.sleep(3)
+        return "slow"
+
+    for tools in (
+        (Tool("quick"), Tool("slow")),
+        (Tool("slow"), Tool("quick")),
+        (Tool("nobody"), Tool("slow")),
+    ):
+        bot = ToolBot(quick, slow)
+        call = bot.called(ASKS.pause(8).hangup(), (*tools, DONE))
+        assert texts(call, "bot") == [DONE], call.timeline()
+        assert '"slow"' in bot.results
+
+
+def test_a_tool_that_fails_beside_a_slow_one_is_answered_with_it() -> None:
+    async def slow(params: Any) -> str:
+        """Look."""
+        await asyncio.sleep(3)
+        return "slow"
+
+    bot = ToolBot(raises, slow)
+    call = bot.called(ASKS.pause(8).hangup(), (Tool("raises"), Tool("slow"), DONE))
+    assert texts(call, "bot") == [DONE], call.timeline()
