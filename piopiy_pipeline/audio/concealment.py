@@ -49,10 +49,10 @@ def find_pitch(samples: Samples, rate: int) -> Pitch:
 
     Args:
         samples: float32 of shape ``[n]``, at least 35 ms.
-        rate: sample rate in Hz.
+        rate: Sample rate in Hz.
 
     Raises:
-        ValueError: there are too few samples.
+        ValueError: There are too few samples.
     """
     shortest, longest = int(SHORTEST_S * rate), int(LONGEST_S * rate)
     size = int(_TEMPLATE_S * rate)
@@ -76,8 +76,8 @@ def shorten(pcm: Pcm, rate: int, *, alike: float = 0.85) -> Pcm | None:
 
     Args:
         pcm: int16 of shape ``[n]``.
-        rate: sample rate in Hz.
-        alike: the correlation of two periods from which on they count as resembling, 0 to 1.
+        rate: Sample rate in Hz.
+        alike: The correlation of two periods from which on they count as resembling, 0 to 1.
 
     Returns:
         The shorter sound, or None if it would be heard or `pcm` is shorter than 35 ms.
@@ -105,7 +105,7 @@ class Concealer:
     background, because complete silence sounds like a call that was cut off.
 
     Args:
-        rate: sample rate in Hz.
+        rate: Sample rate in Hz.
     """
 
     def __init__(self, *, rate: int) -> None:

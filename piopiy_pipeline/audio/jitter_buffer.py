@@ -98,13 +98,13 @@ class JitterBuffer:
     """The incoming voice of one call.
 
     Args:
-        rate: sample rate in Hz.
-        initial_ms: the delay to begin with.
-        min_ms: the shortest delay.
-        max_ms: the longest delay. More sound than this never waits: the oldest is dropped.
+        rate: Sample rate in Hz.
+        initial_ms: The delay to begin with.
+        min_ms: The shortest delay.
+        max_ms: The longest delay. More sound than this never waits: the oldest is dropped.
 
     Raises:
-        ValueError: the three delays are not in order.
+        ValueError: The three delays are not in order.
     """
 
     def __init__(
@@ -152,7 +152,7 @@ class JitterBuffer:
             What became of it.
 
         Raises:
-            ValueError: its audio ends in the middle of a sample, is empty, or is longer than 120 ms.
+            ValueError: Its audio ends in the middle of a sample, is empty, or is longer than 120 ms.
         """
         pcm = packet.pcm
         size = len(pcm) // 2

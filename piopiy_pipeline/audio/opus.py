@@ -83,8 +83,8 @@ class OpusEncoder:
     """Encodes 20 ms of 16-bit little-endian mono PCM at a time.
 
     Args:
-        rate: the sample rate in Hz: 8000, 12000, 16000, 24000 or 48000.
-        bit_rate: in bits a second.
+        rate: The sample rate in Hz: 8000, 12000, 16000, 24000 or 48000.
+        bit_rate: The bit rate in bits a second.
         complexity: 0 to 10; more costs more time.
 
     Raises:
@@ -119,7 +119,7 @@ class OpusEncoder:
         """Adapt to packet loss (in-band FEC).
 
         Args:
-            fraction: how many of our packets the peer misses, 0.0 to 1.0. From 0.02 on, each packet carries a copy of
+            fraction: How many of our packets the peer misses, 0.0 to 1.0. From 0.02 on, each packet carries a copy of
                 the one before.
         """
         percent = min(round(100 * fraction), 30)
@@ -137,7 +137,7 @@ class OpusDecoder:
     """Decodes packets to 16-bit little-endian mono PCM; stereo is mixed down.
 
     Args:
-        rate: the sample rate in Hz: 8000, 12000, 16000, 24000 or 48000.
+        rate: The sample rate in Hz: 8000, 12000, 16000, 24000 or 48000.
 
     Raises:
         OpusError: libopus is missing, or `rate` is none of these.
@@ -174,8 +174,8 @@ class OpusDecoder:
         """Rebuild the lost packet before `packet` from the copy in it, or conceal it when there is no copy.
 
         Args:
-            packet: the packet behind the lost one; it is decoded afterwards.
-            samples: the length of the lost packet, a multiple of 2.5 ms.
+            packet: The packet behind the lost one; it is decoded afterwards.
+            samples: The length of the lost packet, a multiple of 2.5 ms.
 
         Raises:
             OpusError: `packet` is no Opus packet, or `samples` is more than 120 ms.

@@ -44,10 +44,10 @@ class Playout:
     Every `now` is in seconds, of one clock that does not go backwards.
 
     Args:
-        rate: sample rate in Hz.
-        played_every_ms: how often progress is reported while something plays.
-        limit_s: how many seconds of speech the agent may send ahead.
-        catch_up_ms: how much may leave at once when the clock's owner was late. The rest is put off, and
+        rate: Sample rate in Hz.
+        played_every_ms: How often progress is reported while something plays.
+        limit_s: How many seconds of speech the agent may send ahead.
+        catch_up_ms: How much may leave at once when the clock's owner was late. The rest is put off, and
             that is counted as a gap, because the caller heard it as one.
     """
 

@@ -29,11 +29,11 @@ class Resampler:
     """Resamples one stream of PCM16 little-endian mono. With equal rates it passes the bytes through.
 
     Args:
-        rate_in: sample rate of the input in Hz.
-        rate_out: sample rate of the output in Hz.
+        rate_in: Sample rate of the input in Hz.
+        rate_out: Sample rate of the output in Hz.
 
     Raises:
-        ValueError: a rate is not positive, or the ratio of the two is not made of small numbers (44,100
+        ValueError: A rate is not positive, or the ratio of the two is not made of small numbers (44,100
             to 16,000 Hz is; 16,001 to 16,000 Hz is not).
     """
 

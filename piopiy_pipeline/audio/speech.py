@@ -39,7 +39,7 @@ def speech_bounds(pcm: NDArray[np.int16], rate: int) -> SpeechBounds | None:
 
     Args:
         pcm: int16 mono of shape ``[samples]``.
-        rate: sample rate in Hz.
+        rate: Sample rate in Hz.
 
     Returns:
         The bounds, or None if there is no speech.

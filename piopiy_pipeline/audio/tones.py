@@ -28,8 +28,8 @@ class Tone:
     """A tone that repeats without end, in frames of 20 ms.
 
     Args:
-        name: which tone.
-        rate: sample rate in Hz.
+        name: Which tone.
+        rate: Sample rate in Hz.
     """
 
     def __init__(self, name: ToneName, rate: int) -> None:

@@ -119,7 +119,7 @@ def constructor_options(service: AIService) -> dict[str, Any]:
     """The keyword arguments with which a service of the same kind behaves as this one does.
 
     Args:
-        service: a service for speech recognition, a language model or speech synthesis.
+        service: A service for speech recognition, a language model or speech synthesis.
 
     Returns:
         Options of the base class (`STTService`, `LLMService` or `TTSService`), with a copy of the
@@ -178,9 +178,9 @@ def intercept_tts(service: TTSService, *, run_tts: RunTts, append: Append) -> tu
     each word time that the provider sends, before it waits for its turn.
 
     Args:
-        service: the voice, before it runs.
-        run_tts: takes a text and the id of its audio context, and yields frames.
-        append: takes the id of an audio context and what belongs to it; None ends the context.
+        service: The voice, before it runs.
+        run_tts: Takes a text and the id of its audio context, and yields frames.
+        append: Takes the id of an audio context and what belongs to it; None ends the context.
 
     Returns:
         The service's own two, which the replacements are to call.
@@ -229,8 +229,8 @@ class RtviTranslator(RTVIObserver):
     source is an output transport.
 
     Args:
-        client: something with `client_version`, a list of three integers.
-        send: is called with each message, before `translate` returns.
+        client: Something with `client_version`, a list of three integers.
+        send: Called with each message, before `translate` returns.
     """
 
     def __init__(self, client: Any, send: Callable[[BaseModel], None]) -> None:
@@ -241,11 +241,11 @@ class RtviTranslator(RTVIObserver):
         """Send the messages that a frame means, in the client's version of the protocol.
 
         Args:
-            frame: a frame, given once.
-            output: the pipeline's output transport: text counts as said when it comes from there.
+            frame: A frame, given once.
+            output: The pipeline's output transport: text counts as said when it comes from there.
 
         Raises:
-            CompatError: the translation waits for something, so that it cannot be done at once.
+            CompatError: The translation waits for something, so that it cannot be done at once.
         """
         pushed = FramePushed(
             source=output,

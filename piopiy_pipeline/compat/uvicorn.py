@@ -56,7 +56,7 @@ class HttpProtocol(H11Protocol):
     Subclasses may override asyncio's methods and `on_response_complete`, and must call them here.
 
     Args:
-        config: uvicorn's settings and the application, loaded (`Config.load`).
+        config: Uvicorn's settings and the application, loaded (`Config.load`).
         state: What the connections of one server share: `state.tasks` are the requests in progress.
     """
 

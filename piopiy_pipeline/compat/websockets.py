@@ -66,7 +66,7 @@ def check() -> None:
     """Check that websockets is inside as this module and `signaling.websocket` need it.
 
     Raises:
-        CompatError: says what an upgrade has changed.
+        CompatError: Says what an upgrade has changed.
     """
     # `signaling.websocket` overrides the first four.
     overridden = ("data_received", "process_event", "connection_lost", "close")

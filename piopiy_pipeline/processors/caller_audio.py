@@ -31,7 +31,7 @@ class SampleSink(ABC):
         """Note that the transport is directly before this stage, and will call `feed` from now on.
 
         Args:
-            flush: pushes, as a frame, the samples that were fed and are in no frame yet. To be awaited
+            flush: Pushes, as a frame, the samples that were fed and are in no frame yet. To be awaited
                 before anything is told that must come behind those samples.
         """
 

@@ -24,11 +24,11 @@ class KeyEntry:
     """Gathers the keys of one entry. No I/O: times are in seconds of one clock.
 
     Args:
-        terminator: the key that ends an entry at once; None if there is none.
-        timeout_s: so many seconds without a key end an entry as well.
+        terminator: The key that ends an entry at once; None if there is none.
+        timeout_s: An entry ends as well after so many seconds without a key.
 
     Raises:
-        ValueError: the terminator is not one key of ``0-9*#``, or the timeout is not positive.
+        ValueError: The terminator is not one key of ``0-9*#``, or the timeout is not positive.
     """
 
     def __init__(self, *, terminator: str | None = "#", timeout_s: float = 2.0) -> None:
@@ -73,13 +73,13 @@ class KeysToText(FrameProcessor):
     """Makes a finalized `TranscriptionFrame` of each entry. The keys' own frames pass.
 
     Args:
-        terminator: the key that ends an entry at once; None if there is none.
-        timeout_s: so many seconds without a key end an entry as well.
-        prefix: stands before the keys in the text.
-        interrupts: whether the first key of an entry interrupts the bot.
+        terminator: The key that ends an entry at once; None if there is none.
+        timeout_s: An entry ends as well after so many seconds without a key.
+        prefix: Stands before the keys in the text.
+        interrupts: Whether the first key of an entry interrupts the bot.
 
     Raises:
-        ValueError: as `KeyEntry`.
+        ValueError: The terminator or the timeout is not allowed, as for `KeyEntry`.
     """
 
     def __init__(

@@ -76,7 +76,7 @@ def window_shape(sample_rate: int) -> WindowShape:
     """The window of a sample rate in Hz.
 
     Raises:
-        ValueError: the model was not trained on this rate.
+        ValueError: The model was not trained on this rate.
     """
     shape = _SHAPES.get(sample_rate)
     if shape is None:
@@ -93,7 +93,7 @@ def find_model() -> Path:
     Neither package is imported.
 
     Raises:
-        ModelMissing: neither package contains the model.
+        ModelMissing: Neither package contains the model.
     """
     looked: list[str] = []
     for package, folder in _PLACES:
@@ -117,7 +117,7 @@ class SileroModel:
     fresh state on are always the same, so they are computed once and remembered.
 
     Args:
-        path: of the ONNX file.
+        path: The path of the ONNX file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -142,12 +142,12 @@ class SileroModel:
         """Score one window of each of n streams.
 
         Args:
-            shape: of the windows, which all have the same rate.
+            shape: The shape of the windows, which all have the same rate.
             audio: 2n pieces of PCM16 little-endian mono: for each stream its context, then its window.
-            states: n recurrent states of shape ``[2, 1, 128]``.
+            states: N recurrent states of shape ``[2, 1, 128]``.
 
         Returns:
-            n speech probabilities; n mean powers of the window, where 1.0 is a full-scale square wave; and
+            The n speech probabilities; the n mean powers of the window, where 1.0 is a full-scale square wave; and
             the states after it, of shape ``[2, n, 128]``.
         """
         silence = self._silence[shape.sample_rate]
@@ -229,10 +229,10 @@ def load_model(path: Path | None = None) -> SileroModel:
     """The process's one model for a file. The first call takes about 30 ms.
 
     Args:
-        path: of the ONNX file; the default is `find_model()`.
+        path: The path of the ONNX file; the default is `find_model()`.
 
     Raises:
-        ModelMissing: no installed package contains the model.
+        ModelMissing: No installed package contains the model.
     """
     path = path or find_model()
     with _loading:

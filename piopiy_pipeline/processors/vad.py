@@ -57,15 +57,15 @@ class VadStage(FrameProcessor, SampleSink):
     whose samples were given to `feed` are passed on without being scored again.
 
     Args:
-        settings: when speech begins and stops; default is `VadSettings()`.
-        speech_activity_period: seconds between two `UserSpeakingFrame`s while there is speech, 0 for none.
+        settings: When speech begins and stops; default is `VadSettings()`.
+        speech_activity_period: Seconds between two `UserSpeakingFrame`s while there is speech, 0 for none.
             (pipecat: 0.2. They travel through every stage, both ways, and feed timeouts of many seconds.)
-        audio_idle_timeout: seconds without audio after which speech counts as stopped, 0 for never.
-        engine: what scores the audio; default is the process's own.
-        **kwargs: of `FrameProcessor`.
+        audio_idle_timeout: Seconds without audio after which speech counts as stopped, 0 for never.
+        engine: What scores the audio; default is the process's own.
+        **kwargs: Arguments of `FrameProcessor`.
 
     Raises:
-        ModelMissing: the Silero model is not installed.
+        ModelMissing: The Silero model is not installed.
     """
 
     def __init__(
@@ -322,8 +322,8 @@ def make_vad(vad: bool | Mapping[str, Any] | VADAnalyzer | None) -> FrameProcess
             settings; an analyzer for pipecat's `VADProcessor` around it.
 
     Raises:
-        ValueError: an unknown key, or a value out of range.
-        TypeError: something else.
+        ValueError: An unknown key, or a value out of range.
+        TypeError: Something else.
     """
     if vad is None or vad is False:
         return None

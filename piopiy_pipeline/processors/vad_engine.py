@@ -61,9 +61,9 @@ class VadListener(Protocol):
         """A window was scored, in order.
 
         Args:
-            probability: of speech, 0 to 1.
-            power: mean power, 1.0 at full scale.
-            volume: smoothed loudness, 0 to 1; None where it is not measured.
+            probability: The probability of speech, 0 to 1.
+            power: Mean power, 1.0 at full scale.
+            volume: Smoothed loudness, 0 to 1; None where it is not measured.
         """
 
     def on_error(self, error: BaseException) -> None:
@@ -79,12 +79,12 @@ class VadEngine:
     The model is loaded by the worker at the first batch, or ahead of time by `load()`.
 
     Args:
-        gather_s: how many seconds a window waits for those of other calls.
-        model_path: of the ONNX file; the default is `find_model()`.
-        load: reads the model.
+        gather_s: How many seconds a window waits for those of other calls.
+        model_path: The path of the ONNX file; the default is `find_model()`.
+        load: Reads the model.
 
     Raises:
-        ModelMissing: there is no model.
+        ModelMissing: There is no model.
     """
 
     def __init__(
@@ -124,13 +124,13 @@ class VadEngine:
         """Open a stream on the running loop.
 
         Args:
-            sample_rate: of its audio, 8000 or 16000 Hz.
-            listener: receives its scores.
-            measure_volume: whether to measure the smoothed loudness, too.
+            sample_rate: The rate of its audio, 8000 or 16000 Hz.
+            listener: Receives its scores.
+            measure_volume: Whether to measure the smoothed loudness, too.
 
         Raises:
-            ValueError: another sample rate.
-            RuntimeError: the engine was closed.
+            ValueError: Another sample rate.
+            RuntimeError: The engine was closed.
         """
         if self._closed:
             raise RuntimeError("this VAD engine has been closed")

@@ -48,7 +48,7 @@ class VadSettings:
     """Settings that say when a window counts as speech, and how many windows a change takes.
 
     Raises:
-        ValueError: a value is out of range; the message names it.
+        ValueError: A value is out of range; the message names it.
     """
 
     confidence: float = 0.7
@@ -79,7 +79,7 @@ class LoudnessMeter:
     A measurement takes a few hundred microseconds, so it belongs off the event loop.
 
     Args:
-        sample_rate: of the audio in Hz.
+        sample_rate: The rate of the audio in Hz.
     """
 
     SMOOTHING = 0.2
@@ -107,9 +107,9 @@ class Segmenter:
     """The segmentation of one stream, which is given every window in order.
 
     Args:
-        settings: when speech begins and stops.
-        window_s: the duration of one window in seconds.
-        activity_s: the period of `VadEvent.ACTIVITY` in seconds, 0 for none.
+        settings: When speech begins and stops.
+        window_s: The duration of one window in seconds.
+        activity_s: The period of `VadEvent.ACTIVITY` in seconds, 0 for none.
     """
 
     def __init__(self, settings: VadSettings, *, window_s: float, activity_s: float = 0.2) -> None:
@@ -150,9 +150,9 @@ class Segmenter:
         """Take one window.
 
         Args:
-            probability: that it is speech, 0 to 1.
-            power: its mean power, 1.0 at full scale.
-            volume: the smoothed loudness, 0 to 1; None where it is not measured.
+            probability: That it is speech, 0 to 1.
+            power: The mean power of the window, 1.0 at full scale.
+            volume: The smoothed loudness, 0 to 1; None where it is not measured.
 
         Returns:
             What the window changed, in order.

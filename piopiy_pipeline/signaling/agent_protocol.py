@@ -58,12 +58,12 @@ class AgentProtocol:
     """The agent's side of one connection. Something must come from the gateway within three heartbeats.
 
     Args:
-        agent_id: of the agent; its instances share its calls.
-        instance_id: of this instance.
-        capacity: how many calls it takes at once.
-        version: of the agent's software, for the gateway's log.
-        now: the time in seconds.
-        register_s: how long the gateway may take to answer the registration.
+        agent_id: The id of the agent; its instances share its calls.
+        instance_id: The id of this instance.
+        capacity: How many calls it takes at once.
+        version: The version of the agent's software, for the gateway's log.
+        now: The time in seconds.
+        register_s: How long the gateway may take to answer the registration.
     """
 
     _MISSED = 3
@@ -157,9 +157,9 @@ class Backoff:
     An agent takes calls within two seconds of its gateway's start, so the longest wait is short.
 
     Args:
-        first_s: the first wait in seconds.
-        longest_s: the longest wait in seconds.
-        factor: by which each wait is longer than the one before.
+        first_s: The first wait in seconds.
+        longest_s: The longest wait in seconds.
+        factor: How many times longer each wait is than the one before.
     """
 
     def __init__(self, *, first_s: float = 0.1, longest_s: float = 1.5, factor: float = 1.7) -> None:
@@ -172,7 +172,7 @@ class Backoff:
         """Return the seconds to wait now: half to all of the wait that is due.
 
         Args:
-            random: a number in [0, 1), which keeps a fleet from coming back to its gateway all at once.
+            random: A number in [0, 1), which keeps a fleet from coming back to its gateway all at once.
         """
         wait_s = self._next_s * (0.5 + random / 2)
         self._next_s = min(self._next_s * self._factor, self._longest_s)

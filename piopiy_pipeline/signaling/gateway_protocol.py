@@ -66,10 +66,10 @@ class GatewayProtocol:
     unanswered, the agent counts as lost. More messages than an agent of its capacity needs are a fault.
 
     Args:
-        agent_ids: those that the presented token is good for.
-        now: the time in seconds.
-        heartbeat_s: seconds between two pings.
-        register_s: how long the agent may take to register.
+        agent_ids: The agents that the presented token is good for.
+        now: The time in seconds.
+        heartbeat_s: Seconds between two pings.
+        register_s: How long the agent may take to register.
     """
 
     MESSAGES_PER_S = 50

@@ -27,7 +27,7 @@ def parser(union: Any) -> Callable[[str | bytes], Any]:
     """Make a function that reads JSON text as one of a union of messages.
 
     Args:
-        union: the annotated union, with its discriminator.
+        union: The annotated union, with its discriminator.
 
     Returns:
         A function of text (`bytes` are UTF-8) that returns a message, or raises `ProtocolError`.

@@ -89,9 +89,9 @@ class DirectConnection(Connection):
         May be called again, to hand the connection to another listener.
 
         Args:
-            on_text: is called with the UTF-8 of a text message, which is not checked.
-            on_binary: is called with a binary message.
-            on_close: is called once, when the connection is gone; at once if it is gone already.
+            on_text: Called with the UTF-8 of a text message, which is not checked.
+            on_binary: Called with a binary message.
+            on_close: Called once, when the connection is gone; at once if it is gone already.
         """
         self._on_text, self._on_binary, self._on_close = on_text, on_binary, on_close
         self._listening = True
@@ -188,7 +188,7 @@ class DirectConnection(Connection):
         Text carries the protocol, so no message is left out: a peer for which 4 MiB wait is cut off.
 
         Args:
-            message: text; `bytes` are UTF-8.
+            message: Text; `bytes` are UTF-8.
 
         Returns:
             Whether the connection is open.
@@ -238,8 +238,8 @@ class DirectConnection(Connection):
         The connection is cut if the peer has not closed as well after `CLOSE_S`. May be called at any time.
 
         Args:
-            code: of the close frame (RFC 6455, 7.4).
-            reason: a sentence for the peer; what is longer than 123 bytes is cut off.
+            code: The code of the close frame (RFC 6455, 7.4).
+            reason: A sentence for the peer; what is longer than 123 bytes is cut off.
         """
         self._discards = True
         if self._cut is not None or self.connection_lost_waiter.done():

@@ -106,10 +106,10 @@ class BotOutput(BaseOutputTransport):
     Takes PCM16 audio of any rate, mono or not, and sends it as mono at the link's `bot_rate`.
 
     Args:
-        params: pipecat's transport parameters.
-        link: the call's media link.
-        monitor: is called as speech goes on.
-        lead_ms: how much speech may be on its way and not heard, in milliseconds.
+        params: Pipecat's transport parameters.
+        link: The call's media link.
+        monitor: Called as speech goes on.
+        lead_ms: How much speech may be on its way and not heard, in milliseconds.
     """
 
     def __init__(

@@ -39,8 +39,8 @@ class CallerInput(BaseInputTransport):
     """The input transport of a call.
 
     Args:
-        params: pipecat's transport parameters.
-        frame_ms: length of a frame in milliseconds.
+        params: Pipecat's transport parameters.
+        frame_ms: Length of a frame in milliseconds.
     """
 
     def __init__(self, params: TransportParams, *, frame_ms: int = 40) -> None:

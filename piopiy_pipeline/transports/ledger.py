@@ -72,9 +72,9 @@ class SpeechLedger(Generic[T]):
     Every `now` is in seconds of one clock. Audio is PCM16 little-endian mono.
 
     Args:
-        rate: sample rate of the speech in Hz.
-        lead_ms: how much speech may be sent and not heard yet.
-        chunk_ms: the size of a message once there is enough; the first of a stretch of speech is sent
+        rate: Sample rate of the speech in Hz.
+        lead_ms: How much speech may be sent and not heard yet.
+        chunk_ms: The size of a message once there is enough; the first of a stretch of speech is sent
             however small it is.
     """
 
@@ -139,8 +139,8 @@ class SpeechLedger(Generic[T]):
 
         Args:
             pcm: PCM16 mono at `rate`.
-            now: the time in seconds.
-            interruptible: whether an interruption may drop it.
+            now: The time in seconds.
+            interruptible: Whether an interruption may drop it.
 
         Returns:
             The messages to send now, each PCM16 mono.
@@ -164,10 +164,10 @@ class SpeechLedger(Generic[T]):
         """Add an item that is due when the caller has heard up to its position.
 
         Args:
-            what: the item.
-            now: the time in seconds.
-            position: in samples; None is behind everything said so far.
-            interruptible: whether an interruption may drop it.
+            what: The item.
+            now: The time in seconds.
+            position: In samples; None is behind everything said so far.
+            interruptible: Whether an interruption may drop it.
 
         Returns:
             The messages to send now: an item at the end of the audio must not wait until more audio has
@@ -194,10 +194,10 @@ class SpeechLedger(Generic[T]):
         """Take a report of the playout clock.
 
         Args:
-            epoch: that it reports on; another than the current one is ignored.
-            position: how many samples of the epoch were played.
-            dry: whether it has nothing left to play.
-            now: the time in seconds.
+            epoch: That it reports on; another than the current one is ignored.
+            position: How many samples of the epoch were played.
+            dry: Whether it has nothing left to play.
+            now: The time in seconds.
 
         Returns:
             The messages to send now, and the items that are due.
@@ -220,7 +220,7 @@ class SpeechLedger(Generic[T]):
         """Take the items that are due now because no report will come. Call it after `item()` and `cut()`.
 
         Args:
-            ended: no more audio comes, so that words whose audio has not come are due as well.
+            ended: No more audio comes, so that words whose audio has not come are due as well.
         """
         if not self.resting:
             return []
@@ -256,8 +256,8 @@ class SpeechLedger(Generic[T]):
         """End the interruption. Do not add audio or items between `interrupt()` and this.
 
         Args:
-            position: how many samples of the old epoch were heard.
-            now: the time in seconds.
+            position: How many samples of the old epoch were heard.
+            now: The time in seconds.
 
         Returns:
             Which items were heard and which were not, and the audio to send again.

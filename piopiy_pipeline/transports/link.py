@@ -83,16 +83,16 @@ class WebSocketLink:
         """Open the stream of one call and announce the rates.
 
         Args:
-            url: of the stream, with ``ws://`` or ``wss://``.
-            token: the media token of the call's offer.
-            caller_rate: sample rate at which the agent hears, 8000 or 16000 Hz.
-            bot_rate: sample rate at which the agent speaks, 8000, 16000 or 24000 Hz.
-            timeout_s: how long opening may take, in seconds.
+            url: The address of the stream, with ``ws://`` or ``wss://``.
+            token: The media token of the call's offer.
+            caller_rate: Sample rate at which the agent hears, 8000 or 16000 Hz.
+            bot_rate: Sample rate at which the agent speaks, 8000, 16000 or 24000 Hz.
+            timeout_s: How long opening may take, in seconds.
 
         Raises:
-            OSError: the gateway is not there.
-            TimeoutError: it did not answer in time.
-            websockets.WebSocketException: it refused the token.
+            OSError: The gateway is not there.
+            TimeoutError: It did not answer in time.
+            websockets.WebSocketException: It refused the token.
         """
         async with asyncio.timeout(timeout_s):
             socket = await connect(

@@ -34,16 +34,16 @@ class MediaStreamTransport(BaseTransport):
     """Input and output of one call on a `MediaLink`.
 
     Args:
-        link: the call's media link.
-        monitor: is called as the bot's speech goes on.
-        params: pipecat's parameters. The sample rates may be None or those of the link, because they
+        link: The call's media link.
+        monitor: Called as the bot's speech goes on.
+        params: Pipecat's parameters. The sample rates may be None or those of the link, because they
             were agreed with the gateway before the pipeline was built.
-        frame_ms: length of the frames of the caller's audio, in milliseconds.
-        lead_ms: how much speech may be on its way and not heard, in milliseconds.
-        on_lost: is called when the stream is gone.
-        on_message: is called with each message of the client's application before the pipeline gets it.
+        frame_ms: Length of the frames of the caller's audio, in milliseconds.
+        lead_ms: How much speech may be on its way and not heard, in milliseconds.
+        on_lost: Called when the stream is gone.
+        on_message: Called with each message of the client's application before the pipeline gets it.
             It returns whether it has dealt with the message, which then goes no further.
-        on_keys: is called with the keys that the caller presses.
+        on_keys: Called with the keys that the caller presses.
 
     Raises:
         ValueError: `params` ask for something that this transport does not do, or for another rate.

@@ -27,7 +27,7 @@ class OutgoingEvents:
     """Sends events over a media link, within the gateway's limits.
 
     Args:
-        link: the call's media link.
+        link: The call's media link.
     """
 
     def __init__(self, link: MediaLink) -> None:
@@ -38,11 +38,11 @@ class OutgoingEvents:
         """Send a message to the client's application.
 
         Args:
-            message: a dict that can be written as JSON.
-            now: the time in seconds, of a clock that does not go backwards.
+            message: A dict that can be written as JSON.
+            now: The time in seconds, of a clock that does not go backwards.
 
         Raises:
-            MessageRefused: it is no such dict, it is too long, or too many were sent.
+            MessageRefused: It is no such dict, it is too long, or too many were sent.
         """
         if not isinstance(message, dict):
             raise MessageRefused(f"a transport message must be a dict, not {type(message).__name__}")

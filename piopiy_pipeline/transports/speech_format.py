@@ -13,7 +13,7 @@ class SpeechFormat:
     """Converts what services make. Keeps the state of each conversion from one piece of audio to the next.
 
     Args:
-        rate: sample rate of the media stream in Hz.
+        rate: Sample rate of the media stream in Hz.
     """
 
     def __init__(self, rate: int) -> None:
@@ -30,9 +30,9 @@ class SpeechFormat:
 
         Args:
             pcm: PCM16 little-endian, interleaved.
-            rate: its sample rate in Hz.
-            channels: how many channels it has; they are averaged.
-            context_id: of the speech that it belongs to; None for audio that is no speech.
+            rate: The sample rate of the piece in Hz.
+            channels: How many channels it has; they are averaged.
+            context_id: The context of the speech that it belongs to; None for audio that is no speech.
 
         Returns:
             PCM16 mono at the stream's rate; it may be empty.

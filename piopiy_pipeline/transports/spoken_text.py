@@ -34,8 +34,8 @@ def heard_words(text: str, fraction: float) -> str:
     missing, and no word is claimed that was not said.
 
     Args:
-        text: the sentence.
-        fraction: the share of its audio, 0.0 to 1.0.
+        text: The sentence.
+        fraction: The share of its audio, 0.0 to 1.0.
     """
     end = max(0.0, min(1.0, fraction)) * len(text)
     kept = 0
@@ -50,9 +50,9 @@ class SpokenSentence:
     """A sentence without word times, and where its audio lies.
 
     Args:
-        text: the sentence.
-        start: the position of its first sample.
-        rate: sample rate of the audio in Hz.
+        text: The sentence.
+        start: The position of its first sample.
+        rate: Sample rate of the audio in Hz.
     """
 
     __slots__ = ("end", "rate", "start", "text")
@@ -88,7 +88,7 @@ class WordClock:
     nanoseconds of the pipeline's clock, and the position at which each context's audio began.
 
     Args:
-        rate: sample rate of the audio in Hz.
+        rate: Sample rate of the audio in Hz.
     """
 
     def __init__(self, rate: int) -> None:
@@ -136,7 +136,7 @@ class SpokenText:
     that was said so far.
 
     Args:
-        rate: sample rate of the speech in Hz.
+        rate: Sample rate of the speech in Hz.
     """
 
     def __init__(self, rate: int) -> None:
@@ -157,9 +157,9 @@ class SpokenText:
         """Take note of a frame that is no audio.
 
         Args:
-            frame: any frame that goes to the output transport.
-            queued: the position behind everything that was said so far.
-            clock_ns: the time of the pipeline's clock in nanoseconds.
+            frame: Any frame that goes to the output transport.
+            queued: The position behind everything that was said so far.
+            clock_ns: The time of the pipeline's clock in nanoseconds.
 
         Returns:
             The position at which the frame is due, or None if it is due behind everything said so far.

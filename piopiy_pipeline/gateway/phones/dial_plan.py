@@ -37,7 +37,7 @@ class DialPlan:
         """Find the destination.
 
         Args:
-            to: whom to call, as an agent or an operator wrote it.
+            to: Whom to call, as an agent or an operator wrote it.
 
         Raises:
             DialRefused: `to` is no destination, or the configuration does not allow it.
@@ -56,8 +56,8 @@ class DialPlan:
         """The number to show to the callee.
 
         Args:
-            destination: who is called.
-            from_number: the number that was asked for.
+            destination: Who is called.
+            from_number: The number that was asked for.
 
         Returns:
             `from_number` if the trunk allows it, otherwise the first number of the trunk. An empty text stands

@@ -33,10 +33,10 @@ class DialledSipLeg(SipLeg, DialledLeg):
     """A phone that is called.
 
     Args:
-        transport: the RTP sockets; they are closed with the leg.
-        negotiation: our side of offers and answers.
-        host: knows where phones are reached, and calls `on_frame_tick`.
-        invite: sends the INVITE with our offer; it may raise `DialRefused`.
+        transport: The RTP sockets; they are closed with the leg.
+        negotiation: Our side of offers and answers.
+        host: Knows where phones are reached, and calls `on_frame_tick`.
+        invite: Sends the INVITE with our offer; it may raise `DialRefused`.
     """
 
     def __init__(

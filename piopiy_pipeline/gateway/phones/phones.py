@@ -42,9 +42,9 @@ class Phones:
     """The telephone side of a gateway. Implements `UserAgentListener`, `Dialler` and the `LegHost` of the legs.
 
     Args:
-        config: the ``sip`` section of the gateway's configuration.
-        place: gives an incoming call to the switchboard.
-        on_change: called when `active` has changed.
+        config: The ``sip`` section of the gateway's configuration.
+        place: Gives an incoming call to the switchboard.
+        on_change: Called when `active` has changed.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class Phones:
         """20 ms have passed, and the bots' frames for them were sent. A failure ends the call of one phone only.
 
         Args:
-            now: the event loop's time in seconds.
+            now: The event loop's time in seconds.
         """
         for leg in tuple(self._legs):
             try:
@@ -158,10 +158,10 @@ class Phones:
         """Make the leg of a call to somebody.
 
         Args:
-            request: whom to call; `DialPlan` says who may be called.
+            request: Whom to call; `DialPlan` says who may be called.
 
         Raises:
-            DialRefused: nothing is dialled; the text says what to do.
+            DialRefused: Nothing is dialled; the text says what to do.
         """
         endpoint = self._endpoint
         if endpoint is None:

@@ -65,9 +65,9 @@ class SipLeg(Leg):
     """What the legs of calls in both directions have in common. It is the `CallListener` of its SIP call.
 
     Args:
-        transport: the RTP sockets; they are closed with the leg.
-        negotiation: our side of offers and answers.
-        host: knows where phones are reached, and calls `on_frame_tick`.
+        transport: The RTP sockets; they are closed with the leg.
+        negotiation: Our side of offers and answers.
+        host: Knows where phones are reached, and calls `on_frame_tick`.
     """
 
     kind: CallKind = "phone"
@@ -166,15 +166,15 @@ class SipLeg(Leg):
 
     @abstractmethod
     def call_ringing(self, now: float) -> None:
-        """See `CallListener`."""
+        """Handle that the other side rings, as `CallListener` says."""
 
     @abstractmethod
     def call_early_media(self, description: SessionDescription, now: float) -> None:
-        """See `CallListener`."""
+        """Handle early media, as `CallListener` says."""
 
     @abstractmethod
     def call_answered(self, description: SessionDescription | None, now: float) -> None:
-        """See `CallListener`."""
+        """Handle that the call is established, as `CallListener` says."""
 
     def call_reoffered(self, offer: SessionDescription | None, now: float) -> SessionDescription | None:
         session = self._transport.session
@@ -248,13 +248,13 @@ class IncomingSipLeg(SipLeg):
     the offer to us gets a codec of 8 kHz.
 
     Args:
-        call: the SIP call, which reports to this leg from now on.
-        transport: the RTP sockets; they are closed with the leg.
-        negotiation: our side of offers and answers.
-        host: knows where phones are reached, and calls `on_frame_tick`.
+        call: The SIP call, which reports to this leg from now on.
+        transport: The RTP sockets; they are closed with the leg.
+        negotiation: Our side of offers and answers.
+        host: Knows where phones are reached, and calls `on_frame_tick`.
 
     Raises:
-        SdpRefused: the offer cannot be met.
+        SdpRefused: The offer cannot be met.
     """
 
     def __init__(

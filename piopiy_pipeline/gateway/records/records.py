@@ -201,7 +201,7 @@ class Records:
         return await self._query(store.page, limit, before, agent_id, kind, phase)
 
     async def detail(self, call_id: str) -> CallDetail | None:
-        """Do as `CallArchive.detail` says."""
+        """Return a call and the events of its conversation, or None if there is no such call."""
         store = await self._opened()
         return await self._query(store.detail, call_id)
 

@@ -171,8 +171,8 @@ class OpusCodec(Codec):
         """Rebuild the lost packet before this one from the copy in it, or conceal it when there is no copy.
 
         Args:
-            payload: the packet behind the lost one; it has not been decoded yet.
-            samples: the length of the lost packet, a multiple of 2.5 ms.
+            payload: The packet behind the lost one; it has not been decoded yet.
+            samples: The length of the lost packet, a multiple of 2.5 ms.
 
         Raises:
             CodecError: `payload` is no Opus.
@@ -222,7 +222,7 @@ def codec_rate(name: str) -> int:
     """The sample rate of a codec's sound in Hz, by its name in SDP in any case.
 
     Raises:
-        CodecError: there is no such codec here.
+        CodecError: There is no such codec here.
     """
     if name.upper() not in CODECS:
         raise CodecError(f"no codec {name!r}: there are {', '.join(CODECS)}")
@@ -233,12 +233,12 @@ def make_codec(name: str, rate: int | None = None) -> Codec:
     """Make a codec for one call.
 
     Args:
-        name: its name in SDP, in any case.
-        rate: the sample rate of the sound in Hz; None: the codec's own. A call keeps its rate when its codec changes,
+        name: Its name in SDP, in any case.
+        rate: The sample rate of the sound in Hz; None: the codec's own. A call keeps its rate when its codec changes,
             so the sound of most codecs is resampled for another one; Opus runs at it.
 
     Raises:
-        CodecError: there is no such codec here.
+        CodecError: There is no such codec here.
     """
     own = codec_rate(name)
     if name.upper() == "OPUS":

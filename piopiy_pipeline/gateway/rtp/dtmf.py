@@ -41,8 +41,8 @@ class KeyReceiver:
         """Take a telephone event.
 
         Args:
-            timestamp: of its packet, extended so that it never wraps.
-            payload: of its packet.
+            timestamp: The timestamp of its packet, extended so that it never wraps.
+            payload: The payload of its packet.
 
         Returns:
             The key that this packet begins, one of `KEYS`. "" for a repetition, for an event that is no key (a hook
@@ -84,7 +84,7 @@ class KeySender:
     """The keys that are to be sent, a packet every 20 ms.
 
     Args:
-        clock: the rate in which durations are counted, in Hz.
+        clock: The rate in which durations are counted, in Hz.
     """
 
     def __init__(self, *, clock: int) -> None:

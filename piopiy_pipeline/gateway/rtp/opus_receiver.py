@@ -62,9 +62,9 @@ class OpusReceiver:
         """A packet has arrived.
 
         Args:
-            position: its place in the stream; the timestamp counts at 48 kHz.
-            payload: the Opus packet; None for a packet of the same stream without sound.
-            arrived: the time of arrival in seconds.
+            position: The place of the packet in the stream; the timestamp counts at 48 kHz.
+            payload: The Opus packet; None for a packet of the same stream without sound.
+            arrived: The time of arrival in seconds.
 
         Returns:
             The sound that is ready, in order.

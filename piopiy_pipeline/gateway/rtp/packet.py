@@ -41,7 +41,7 @@ def parse_rtp(datagram: bytes) -> RtpPacket:
     """Parse a datagram. Contributing sources and header extensions are skipped.
 
     Raises:
-        RtpError: the version, the padding or a length is wrong.
+        RtpError: The version, the padding or a length is wrong.
     """
     size = len(datagram)
     if size < 12:

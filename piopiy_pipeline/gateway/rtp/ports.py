@@ -47,12 +47,12 @@ class PortPool:
     """The pairs of ports of one interface.
 
     Args:
-        host: the address of the interface.
-        first: the first port.
-        last: the last port.
+        host: The address of the interface.
+        first: The first port.
+        last: The last port.
 
     Raises:
-        ValueError: there is no pair between `first` and `last`.
+        ValueError: There is no pair between `first` and `last`.
     """
 
     def __init__(self, host: str, first: int, last: int) -> None:
@@ -67,7 +67,7 @@ class PortPool:
         """Bind the next free pair.
 
         Raises:
-            NoPortError: no pair is free.
+            NoPortError: No pair is free.
             OSError: `host` is no address of this machine.
         """
         for _ in range(min(self._pairs, _MOST_TRIES)):

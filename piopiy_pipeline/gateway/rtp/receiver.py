@@ -41,7 +41,7 @@ class RtpReceiver:
     """The incoming stream of one call. Nothing is heard before `agree`.
 
     Args:
-        rate: the sample rate of the sound in Hz.
+        rate: The sample rate of the sound in Hz.
     """
 
     def __init__(self, *, rate: int) -> None:
@@ -78,9 +78,9 @@ class RtpReceiver:
         """Take what signalling has agreed on, for the first time or anew.
 
         Args:
-            codecs: the codecs that may come, by payload type.
-            events: the payload types of telephone events.
-            signalled: the address in the peer's session description; None if it names none.
+            codecs: The codecs that may come, by payload type.
+            events: The payload types of telephone events.
+            signalled: The address in the peer's session description; None if it names none.
         """
         if signalled != self._signalled:
             self._source = None
@@ -102,9 +102,9 @@ class RtpReceiver:
         """Take a packet.
 
         Args:
-            packet: the packet.
-            source: the address that it came from.
-            arrived: the time of its arrival in seconds.
+            packet: The packet.
+            source: The address that it came from.
+            arrived: The time of its arrival in seconds.
 
         Returns:
             The key that the packet begins, or "". None if it is not the caller's packet.

@@ -25,9 +25,9 @@ class Reception:
     """The packets of one synchronization source.
 
     Args:
-        ssrc: its number.
-        clock: the rate of its timestamps in Hz.
-        trusted: whether its first packet counts at once; otherwise it has to send two packets in order before.
+        ssrc: The number of the source.
+        clock: The rate of the timestamps in Hz.
+        trusted: Whether its first packet counts at once; otherwise it has to send two packets in order before.
     """
 
     def __init__(self, ssrc: int, *, clock: int, trusted: bool) -> None:
@@ -64,10 +64,10 @@ class Reception:
         """Count a packet.
 
         Args:
-            sequence: its sequence number.
-            timestamp: its timestamp.
-            arrived: the time of its arrival in seconds.
-            sound: whether it tells of jitter; all packets of a key have the timestamp of the key's beginning.
+            sequence: The sequence number of the packet (16 bits).
+            timestamp: The timestamp of the packet (32 bits).
+            arrived: The time of its arrival in seconds.
+            sound: Whether it tells of jitter; all packets of a key have the timestamp of the key's beginning.
 
         Returns:
             Its place in the stream; None when it does not count, because the source is on probation or the sequence

@@ -21,12 +21,12 @@ class Reporter:
     """The reports of one call, in both directions. Times are in seconds of one clock.
 
     Args:
-        ssrc: that of our stream.
-        cname: the name of our end (RFC 3550, section 6.5.1).
-        clock: the rate of the stream's timestamps in Hz.
-        now: the time.
-        wall_s: the difference from `now` to the Unix time.
-        rng: varies the intervals; None: a random one.
+        ssrc: The SSRC of our stream.
+        cname: The name of our end (RFC 3550, section 6.5.1).
+        clock: The rate of the stream's timestamps in Hz.
+        now: The time.
+        wall_s: The difference from `now` to the Unix time.
+        rng: Varies the intervals; None: a random one.
     """
 
     def __init__(
@@ -66,13 +66,13 @@ class Reporter:
         """Build the compound packet to send.
 
         Args:
-            now: the time.
-            reception: the counters of the peer's stream, if there is one.
-            timestamp: that of our stream at this time.
-            packets: how many we have sent.
-            octets: the bytes of payload that we have sent.
-            sending: whether we send at all; otherwise it is a receiver report.
-            leaving: whether a goodbye follows.
+            now: The time.
+            reception: The counters of the peer's stream, if there is one.
+            timestamp: The timestamp of our stream at this time.
+            packets: How many we have sent.
+            octets: The bytes of payload that we have sent.
+            sending: Whether we send at all; otherwise it is a receiver report.
+            leaving: Whether a goodbye follows.
         """
         self._due = now + self._wait_s()
         blocks: tuple[ReportBlock, ...] = ()
@@ -100,12 +100,12 @@ class Reporter:
         """Take a report of the peer.
 
         Args:
-            datagram: the compound packet.
-            arrived: the time of its arrival.
-            sent: how many packets the peer could have received.
+            datagram: The compound packet.
+            arrived: The time of its arrival.
+            sent: How many packets the peer could have received.
 
         Raises:
-            RtpError: it is no RTCP.
+            RtpError: It is no RTCP.
         """
         reports, goodbye = parse_rtcp(datagram)
         self.goodbye = self.goodbye or goodbye

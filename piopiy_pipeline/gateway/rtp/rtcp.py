@@ -60,7 +60,7 @@ def parse_rtcp(datagram: bytes) -> tuple[list[RtcpReport], bool]:
         Its reports, and whether it has a goodbye.
 
     Raises:
-        RtpError: a version or a length is wrong; then nothing of the packet counts.
+        RtpError: A version or a length is wrong; then nothing of the packet counts.
     """
     reports: list[RtcpReport] = []
     goodbye = False

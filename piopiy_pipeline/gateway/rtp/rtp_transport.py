@@ -41,7 +41,7 @@ class RtpTransport:
     """The media of one call on its sockets. It needs a running event loop.
 
     Args:
-        sockets: the bound sockets; they are closed with the transport.
+        sockets: The bound sockets; they are closed with the transport.
     """
 
     def __init__(self, sockets: MediaSockets) -> None:
@@ -71,9 +71,9 @@ class RtpTransport:
         """Begin the session. What came to the sockets before is thrown away.
 
         Args:
-            media: what signalling has agreed on.
-            rate: the sample rate of the sound in Hz, both ways.
-            cname: the name of our end in reports.
+            media: What signalling has agreed on.
+            rate: The sample rate of the sound in Hz, both ways.
+            cname: The name of our end in reports.
         """
         for one in (self._sockets.rtp, self._sockets.rtcp):
             for _ in self._arrivals(one, 1000):
@@ -93,7 +93,7 @@ class RtpTransport:
         """Read what came, and send what is due. To be called every 20 ms, after `send`.
 
         Args:
-            now: the event loop's time in seconds.
+            now: The event loop's time in seconds.
 
         Returns:
             The caller's PCM of these 20 ms, and the keys that were pressed.

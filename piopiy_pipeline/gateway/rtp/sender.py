@@ -30,10 +30,10 @@ class RtpSender:
     """The outgoing stream of one call: every 20 ms `speech`, if there is any, and then `filler`.
 
     Args:
-        codec: what the peer takes.
-        payload_type: its payload type.
-        events: the format of telephone events; None: the peer takes none, and keys are sent as tones.
-        rng: gives the SSRC and the first numbers; None: a random one.
+        codec: What the peer takes.
+        payload_type: The payload type of the codec.
+        events: The format of telephone events; None: the peer takes none, and keys are sent as tones.
+        rng: Gives the SSRC and the first numbers; None: a random one.
     """
 
     def __init__(
@@ -60,9 +60,9 @@ class RtpSender:
         """Take what signalling has agreed on, for the first time or anew. Keys that still wait are dropped.
 
         Args:
-            codec: what the peer takes.
-            payload_type: its payload type.
-            events: the format of telephone events; None: keys are sent as tones. Their durations count on their own
+            codec: What the peer takes.
+            payload_type: The payload type of the codec.
+            events: The format of telephone events; None: keys are sent as tones. Their durations count on their own
                 clock, their timestamps on that of the codec: they are all one stream.
         """
         self._tones.clear()
@@ -138,8 +138,8 @@ def key_tone(key: str, rate: int) -> list[bytes]:
     """Make the tone of a key (ITU-T Q.23), followed by a pause.
 
     Args:
-        key: one of `KEYS`.
-        rate: the sample rate in Hz.
+        key: One of `KEYS`.
+        rate: The sample rate in Hz.
 
     Returns:
         Frames of 20 ms of PCM.

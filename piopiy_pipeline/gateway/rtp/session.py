@@ -43,12 +43,12 @@ class RtpSession:
     `awaited`, and for no longer than `UNPROVEN_S` before something comes from there.
 
     Args:
-        media: what signalling has agreed on.
-        now: the time.
-        wall_s: the difference from `now` to the Unix time.
-        cname: the name of our end in reports.
-        rate: the sample rate of the sound in Hz, both ways; None: that of the first codec.
-        rng: gives the first numbers of the stream and varies the intervals of reports; None: a random one.
+        media: What signalling has agreed on.
+        now: The time.
+        wall_s: The difference from `now` to the Unix time.
+        cname: The name of our end in reports.
+        rate: The sample rate of the sound in Hz, both ways; None: that of the first codec.
+        rng: Gives the first numbers of the stream and varies the intervals of reports; None: a random one.
     """
 
     def __init__(

@@ -46,12 +46,12 @@ class CallerLink(InProcessLink):
     """The caller's end of a simulated call, which plays the gateway for the bot.
 
     Args:
-        rate: sample rate of both directions in Hz, 8000 or 16000.
-        log: takes what happens on the line.
-        seed: of what the line does by chance.
-        line: what lies between the caller and the bot.
-        on_answer: is called when the call is answered.
-        on_hangup: is called when the caller hangs up.
+        rate: Sample rate of both directions in Hz, 8000 or 16000.
+        log: Takes what happens on the line.
+        seed: Decides everything that the line leaves to chance.
+        line: What lies between the caller and the bot.
+        on_answer: Called when the call is answered.
+        on_hangup: Called when the caller hangs up.
     """
 
     def __init__(

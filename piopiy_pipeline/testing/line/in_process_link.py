@@ -34,8 +34,8 @@ class InProcessLink:
     """A `MediaLink` whose other end is a subclass of it.
 
     Args:
-        caller_rate: sample rate of the caller's audio in Hz.
-        bot_rate: sample rate of the bot's audio in Hz.
+        caller_rate: Sample rate of the caller's audio in Hz.
+        bot_rate: Sample rate of the bot's audio in Hz.
     """
 
     ticks: int
@@ -80,7 +80,7 @@ class InProcessLink:
         """Take the bot's next 20 ms from the playout clock, and tell the bot how far it has played.
 
         Args:
-            now: the loop's time in seconds.
+            now: The loop's time in seconds.
 
         Returns:
             PCM16 mono of one frame at `bot_rate`, or None if the bot says nothing.

@@ -49,7 +49,7 @@ class AdmissionControl:
     """Decides on requests that begin a call or a registration.
 
     Args:
-        config: users, trunks, and the limits.
+        config: Users, trunks, and the limits.
     """
 
     def __init__(self, config: SipConfig) -> None:
@@ -76,9 +76,9 @@ class AdmissionControl:
         """Decide on an INVITE.
 
         Args:
-            request: the INVITE.
-            host: the address that it came from.
-            now: the time in seconds.
+            request: The INVITE.
+            host: The address that it came from.
+            now: The time in seconds.
         """
         if self.trusts(host):
             return RequestAdmitted("", True)

@@ -20,7 +20,7 @@ class CallTable:
     """Every call that still needs messages, also those that have just ended.
 
     Args:
-        on_removed: called with a call that needs no more messages.
+        on_removed: Called with a call that needs no more messages.
     """
 
     def __init__(self, *, on_removed: Callable[[SipCall], None]) -> None:

@@ -38,10 +38,10 @@ class DigestGate:
     """Makes challenges for one realm and checks the credentials that answer them.
 
     Args:
-        realm: the name that phones show when they ask for the password.
-        users: the passwords by user name.
-        algorithms: the digests that are asked for, the preferred one first.
-        secret: the key that signs nonces; a random one if it is None.
+        realm: The name that phones show when they ask for the password.
+        users: The passwords by user name.
+        algorithms: The digests that are asked for, the preferred one first.
+        secret: The key that signs nonces; a random one if it is None.
     """
 
     def __init__(

@@ -42,9 +42,9 @@ class LocationService:
     """Finds the next hop of calls.
 
     Args:
-        config: names the trunks.
-        registrar: knows the phones that are registered.
-        address_for: gives the address by which the peer at an address reaches us.
+        config: Names the trunks.
+        registrar: Knows the phones that are registered.
+        address_for: Gives the address by which the peer at an address reaches us.
     """
 
     def __init__(self, config: SipConfig, registrar: Registrar, address_for: Callable[[str], str]) -> None:
@@ -56,9 +56,9 @@ class LocationService:
         """Find where a call goes.
 
         Args:
-            to: the user of a registered phone, a ``sip:`` URI, or a number.
-            trunk: the name of the trunk to call through; None: the first one, where a trunk is needed.
-            now: the time in seconds.
+            to: The user of a registered phone, a ``sip:`` URI, or a number.
+            trunk: The name of the trunk to call through; None: the first one, where a trunk is needed.
+            now: The time in seconds.
 
         Raises:
             CannotCall: `to` cannot be reached.

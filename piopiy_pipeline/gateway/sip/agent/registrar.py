@@ -49,13 +49,13 @@ class Registrar:
         """Handle a REGISTER: add, refresh, remove or list the phones of a user.
 
         Args:
-            request: the REGISTER.
-            user: the user who gave the password.
-            source: where the request came from: calls to this phone go there.
-            now: the time in seconds.
+            request: The REGISTER.
+            user: The user who gave the password.
+            source: Where the request came from: calls to this phone go there.
+            now: The time in seconds.
 
         Raises:
-            ValueError: a header of the request cannot be used.
+            ValueError: A header of the request cannot be used.
         """
         contacts = request.listed("Contact")
         default = _seconds(request.get("Expires"), DEFAULT_EXPIRES_S)

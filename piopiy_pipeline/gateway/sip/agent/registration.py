@@ -27,9 +27,9 @@ class Registration:
     """A registration of ours with a trunk, which is renewed until `stop`.
 
     Args:
-        transactions: sends the requests.
-        name: the name of the trunk in the configuration, for log lines.
-        trunk: where to register, and as whom.
+        transactions: Sends the requests.
+        name: The name of the trunk in the configuration, for log lines.
+        trunk: Where to register, and as whom.
     """
 
     def __init__(self, transactions: TransactionLayer, name: str, trunk: SipTrunk) -> None:

@@ -41,12 +41,12 @@ class SipUserAgent:
     """A user agent: client and server in one. Requests outside of dialogs are for the `UserAgentServer`.
 
     Args:
-        config: who may call, which number reaches which agent, and the limits.
-        listener: what incoming calls are reported to.
-        address_for: gives the address by which the peer at an address reaches us.
-        ports: our port for each transport; they may become known later.
-        token: makes text that nobody can guess, for tags and branches.
-        on_output: called when `take_outbox` has something to give.
+        config: Who may call, which number reaches which agent, and the limits.
+        listener: What incoming calls are reported to.
+        address_for: Gives the address by which the peer at an address reaches us.
+        ports: Our port for each transport; they may become known later.
+        token: Makes text that nobody can guess, for tags and branches.
+        on_output: Called when `take_outbox` has something to give.
     """
 
     def __init__(
@@ -111,9 +111,9 @@ class SipUserAgent:
         """Handle a message.
 
         Args:
-            data: the message; of a connection, exactly one.
-            source: where it came from.
-            now: the time in seconds.
+            data: The message; of a connection, exactly one.
+            source: Where it came from.
+            now: The time in seconds.
         """
         if not data.strip(b"\r\n\0 "):
             return  # a keep-alive (RFC 5626, 3.5)
@@ -183,15 +183,15 @@ class SipUserAgent:
         """Begin a call.
 
         Args:
-            to: the user of a registered phone, a ``sip:`` URI, or a number.
-            offer: our session description.
-            listener: what the call reports to.
-            now: the time in seconds.
-            trunk: the name of the trunk to call through; None: the first one, where a trunk is needed.
-            from_user: the number or name to show; empty: the user of the trunk, or none.
-            from_name: the display name to show.
-            headers: further headers of the INVITE.
-            ring_timeout_s: how long it may ring, in seconds; None: as configured.
+            to: The user of a registered phone, a ``sip:`` URI, or a number.
+            offer: Our session description.
+            listener: What the call reports to.
+            now: The time in seconds.
+            trunk: The name of the trunk to call through; None: the first one, where a trunk is needed.
+            from_user: The number or name to show; empty: the user of the trunk, or none.
+            from_name: The display name to show.
+            headers: Further headers of the INVITE.
+            ring_timeout_s: How long it may ring, in seconds; None: as configured.
 
         Raises:
             CannotCall: `to` cannot be reached, or `headers` has one that may not be set.

@@ -43,13 +43,13 @@ class UserAgentServer:
     """Answers the requests that begin a call or a registration.
 
     Args:
-        config: which number reaches which agent, and the limits.
-        listener: what incoming calls are reported to.
-        transactions: sends the responses.
-        calls: keeps the calls.
-        admission: decides who may call and register.
-        registrar: keeps the phones.
-        stats: what is counted.
+        config: Which number reaches which agent, and the limits.
+        listener: What incoming calls are reported to.
+        transactions: Sends the responses.
+        calls: Keeps the calls.
+        admission: Decides who may call and register.
+        registrar: Keeps the phones.
+        stats: What is counted.
     """
 
     def __init__(

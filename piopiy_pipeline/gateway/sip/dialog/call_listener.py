@@ -52,14 +52,15 @@ class CallListener(Protocol):
         """Handle that the other side changes the media: hold, resume, or a new address.
 
         Args:
-            offer: its offer; None: it asks for an offer of ours, and its answer comes with `call_reanswered`.
-            now: the time in seconds.
+            offer: The offer of the other side; None: it asks for our offer, and its answer comes with
+                `call_reanswered`.
+            now: The time in seconds.
 
         Returns:
             Our answer or our offer; None keeps everything as it is (488).
 
         Raises:
-            SdpRefused: the offer cannot be met; this also keeps everything as it is.
+            SdpRefused: The offer cannot be met; this also keeps everything as it is.
         """
 
     def call_reanswered(self, description: SessionDescription, now: float) -> None:

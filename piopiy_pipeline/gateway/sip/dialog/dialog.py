@@ -54,14 +54,14 @@ class Dialog:
         """The dialog of an INVITE that came (section 12.1.1). Without a Contact (RFC 2543), From is the target.
 
         Args:
-            request: the INVITE.
-            source: where it came from.
-            local_tag: our tag.
-            contact: our Contact, in angle brackets.
-            sent_by: our address for Via, ``host:port``.
+            request: The INVITE.
+            source: Where it came from.
+            local_tag: Our tag.
+            contact: Our Contact, in angle brackets.
+            sent_by: Our address for Via, ``host:port``.
 
         Raises:
-            ValueError: the Contact or the Record-Route cannot be used.
+            ValueError: The Contact or the Record-Route cannot be used.
         """
         contacts = request.addresses("Contact") or [request.from_]
         if len(contacts) != 1:
@@ -89,14 +89,14 @@ class Dialog:
         """The dialog of a 2xx to an INVITE of ours (section 12.1.2).
 
         Args:
-            invite: our INVITE.
-            response: the 2xx.
-            source: where the response came from.
-            local: our From, with its tag.
-            contact: our Contact, in angle brackets.
+            invite: Our INVITE.
+            response: The 2xx.
+            source: Where the response came from.
+            local: Our From, with its tag.
+            contact: Our Contact, in angle brackets.
 
         Raises:
-            ValueError: the Contact or the Record-Route cannot be used.
+            ValueError: The Contact or the Record-Route cannot be used.
         """
         contacts = response.addresses("Contact")
         target = contacts[0].uri if contacts else invite.uri
@@ -202,10 +202,10 @@ class Unacknowledged:
     """A 2xx of ours, which is repeated over every transport until its ACK comes (section 13.3.1.4).
 
     Args:
-        data: the 2xx as it was sent.
-        request: the INVITE that it answers.
-        source: where the INVITE came from.
-        now: the time in seconds at which the 2xx was sent.
+        data: The 2xx as it was sent.
+        request: The INVITE that it answers.
+        source: Where the INVITE came from.
+        now: The time in seconds at which the 2xx was sent.
     """
 
     def __init__(self, data: bytes, request: SipRequest, source: Flow, now: float) -> None:

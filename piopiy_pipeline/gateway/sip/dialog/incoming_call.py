@@ -30,17 +30,17 @@ class IncomingCall(SipCall):
     """A call that somebody else began.
 
     Args:
-        transactions: sends the requests and responses of this call.
-        request: the INVITE.
-        source: where it came from.
-        local_tag: our tag.
-        agent_id: the agent that is to answer.
-        user: the configured user who gave the password; empty for everybody else.
-        trusted: whether the INVITE comes from a trunk.
-        session_expires_s: the session interval in seconds that we propose.
+        transactions: Sends the requests and responses of this call.
+        request: The INVITE.
+        source: Where it came from.
+        local_tag: Our tag.
+        agent_id: The agent that is to answer.
+        user: The configured user who gave the password; empty for everybody else.
+        trusted: Whether the INVITE comes from a trunk.
+        session_expires_s: The session interval in seconds that we propose.
 
     Raises:
-        ValueError: the INVITE cannot be answered.
+        ValueError: The INVITE cannot be answered.
     """
 
     direction: Literal["in", "out"] = "in"
@@ -108,9 +108,9 @@ class IncomingCall(SipCall):
         """Refuse the call before it is answered.
 
         Args:
-            code: the final status, 300 to 699.
-            phrase: the reason phrase; that of RFC 3261 if it is empty.
-            now: the time in seconds.
+            code: The final status, 300 to 699.
+            phrase: The reason phrase; that of RFC 3261 if it is empty.
+            now: The time in seconds.
 
         Raises:
             ValueError: `code` is no refusal.
@@ -164,8 +164,8 @@ def unacceptable(
     """Check the body of an INVITE.
 
     Args:
-        request: the INVITE.
-        codecs: the names of the codecs that are allowed.
+        request: The INVITE.
+        codecs: The names of the codecs that are allowed.
 
     Returns:
         The status, phrase and headers to refuse it with; None when the body can be answered.

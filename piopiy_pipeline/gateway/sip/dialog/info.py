@@ -18,8 +18,8 @@ def info_digits(content_type: str, body: bytes) -> str | None:
     """Read the keys in the body of an INFO.
 
     Args:
-        content_type: the type of the body in lower case, without parameters.
-        body: the body as it came.
+        content_type: The type of the body in lower case, without parameters.
+        body: The body as it came.
 
     Returns:
         The keys; "" when there is no body, None when the INFO is about something else.

@@ -48,18 +48,18 @@ class OutgoingCall(SipCall):
     """A call of ours.
 
     Args:
-        transactions: sends the requests and responses of this call.
-        uri: the Request-URI.
-        flow: where the INVITE goes.
-        or_else: where it goes when the connection of `flow` is gone.
-        offer: our session description.
-        listener: what to report to.
-        host: the host in our From.
-        from_user: the number or name in our From; empty for none.
-        from_name: the display name in our From; empty for none.
-        headers: further headers of the INVITE.
-        credentials: the password to give when one is asked for.
-        ring_timeout_s: how long it may ring, in seconds.
+        transactions: Sends the requests and responses of this call.
+        uri: The Request-URI.
+        flow: Where the INVITE goes.
+        or_else: Where it goes when the connection of `flow` is gone.
+        offer: Our session description.
+        listener: What to report to.
+        host: The host in our From.
+        from_user: The number or name in our From; empty for none.
+        from_name: The display name in our From; empty for none.
+        headers: Further headers of the INVITE.
+        credentials: The password to give when one is asked for.
+        ring_timeout_s: How long it may ring, in seconds.
 
     Raises:
         ValueError: `headers` has one that may not be set, or `uri` cannot be read.

@@ -18,8 +18,8 @@ def transfer_headers(target: str, contact: str) -> tuple[tuple[str, str], ...]:
     """The headers of a REFER.
 
     Args:
-        target: the ``sip:`` or ``tel:`` URI to call.
-        contact: our Contact, in angle brackets.
+        target: The ``sip:`` or ``tel:`` URI to call.
+        contact: Our Contact, in angle brackets.
 
     Raises:
         ValueError: `target` is no URI that can be called.

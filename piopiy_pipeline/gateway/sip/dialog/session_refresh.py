@@ -32,8 +32,8 @@ class SessionRefresh:
     """The refreshes of one call, one at a time.
 
     Args:
-        transactions: sends the ACKs.
-        timer: says when the next refresh is due.
+        transactions: Sends the ACKs.
+        timer: Says when the next refresh is due.
     """
 
     def __init__(self, transactions: TransactionLayer, timer: SessionTimer) -> None:

@@ -17,7 +17,7 @@ class SessionTimer:
     on it.
 
     Args:
-        interval_s: the session interval in seconds that we propose.
+        interval_s: The session interval in seconds that we propose.
     """
 
     MINIMUM = (("Min-SE", str(MIN_SE)),)

@@ -37,11 +37,11 @@ class SipCall:
     seconds. What is to be sent lies in the transaction layer until the owner of the user agent takes it.
 
     Args:
-        transactions: sends the requests and responses of this call.
-        call_id: the Call-ID.
-        local_tag: our tag.
-        source: where the first message came from, or where it goes.
-        session_expires_s: the session interval in seconds that we propose (RFC 4028).
+        transactions: Sends the requests and responses of this call.
+        call_id: The Call-ID.
+        local_tag: Our tag.
+        source: Where the first message came from, or where it goes.
+        session_expires_s: The session interval in seconds that we propose (RFC 4028).
     """
 
     direction: Literal["in", "out"]
@@ -107,8 +107,8 @@ class SipCall:
         """Ask the other side to call somebody else (blind transfer).
 
         Args:
-            target: the ``sip:`` or ``tel:`` URI to call.
-            now: the time in seconds.
+            target: The ``sip:`` or ``tel:`` URI to call.
+            now: The time in seconds.
 
         Returns:
             False when that is not possible at present. After True, `call_transfer_progress` reports the result.

@@ -78,11 +78,11 @@ class Negotiation:
     """Our side of the offers and answers of a call. An answer takes the first allowed codec of the offer, and no other.
 
     Args:
-        host: our address for RTP.
-        port: our port for RTP.
-        codecs: the allowed codecs, in the order in which they are offered.
-        session_id: the number of our session in SDP.
-        rtcp_mux: whether RTCP may share the port of RTP.
+        host: Our address for RTP.
+        port: Our port for RTP.
+        codecs: The allowed codecs, in the order in which they are offered.
+        session_id: The number of our session in SDP.
+        rtcp_mux: Whether RTCP may share the port of RTP.
     """
 
     def __init__(
@@ -100,14 +100,14 @@ class Negotiation:
         """Answer an offer. A later offer with port 0 is answered with port 0: nothing flows then.
 
         Args:
-            offer: what the peer offers.
-            direction: what we want.
+            offer: What the peer offers.
+            direction: What we want.
 
         Returns:
             Our answer, and what both sides have agreed on.
 
         Raises:
-            SdpRefused: the offer cannot be met.
+            SdpRefused: The offer cannot be met.
         """
         theirs = offer.audio
         if theirs is None:

@@ -36,7 +36,7 @@ def read_parameters(value: str) -> dict[str, str]:
         The values by their names in lower case, without quotes.
 
     Raises:
-        ValueError: the scheme is not Digest, or the parameters are malformed.
+        ValueError: The scheme is not Digest, or the parameters are malformed.
     """
     match = _SCHEME.match(value)
     if match is None or match.group(1).lower() != "digest":
@@ -78,7 +78,7 @@ class Challenge:
         """Choose the first challenge that we can answer (RFC 8760, section 2.4).
 
         Args:
-            values: the header values in the order in which they came; at most eight are read.
+            values: The header values in the order in which they came; at most eight are read.
 
         Returns:
             The challenge, or None if there is none that we can answer.
@@ -114,12 +114,12 @@ def answer(
     """Build the value of an Authorization or Proxy-Authorization header.
 
     Args:
-        challenge: what was asked.
-        credentials: who we are there.
-        method: the method of the request.
-        uri: the Request-URI of the request.
-        cnonce: the client nonce; a random one if it is empty.
-        count: how often this nonce has been used, this use included.
+        challenge: What was asked.
+        credentials: Who we are there.
+        method: The method of the request.
+        uri: The Request-URI of the request.
+        cnonce: The client nonce; a random one if it is empty.
+        count: How often this nonce has been used, this use included.
     """
     cnonce = cnonce or secrets.token_hex(8)
     response = digest_response(

@@ -43,8 +43,8 @@ def flow_of(uri: str, default: Flow) -> Flow:
     """Find where a request to a URI goes.
 
     Args:
-        uri: a ``sip:`` or ``sips:`` URI. A name in it stands for one of its addresses in the DNS.
-        default: gives the transport when the URI names none.
+        uri: A ``sip:`` or ``sips:`` URI. A name in it stands for one of its addresses in the DNS.
+        default: Gives the transport when the URI names none.
 
     Raises:
         ValueError: `uri` cannot be read, or has no host.

@@ -39,7 +39,7 @@ class Framer:
             The messages that are whole now.
 
         Raises:
-            FramingError: what came cannot be divided into messages.
+            FramingError: What came cannot be divided into messages.
         """
         self._buffer += data
         messages: list[bytes] = []

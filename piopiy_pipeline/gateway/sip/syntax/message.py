@@ -63,9 +63,9 @@ class MalformedMessage(ValueError):
     """A message that cannot be processed.
 
     Args:
-        code: the status to refuse it with.
-        reason: what is wrong with it.
-        refusal: the request to refuse, as far as it could be read; None if no response can be sent to it.
+        code: The status to refuse it with.
+        reason: What is wrong with it.
+        refusal: The request to refuse, as far as it could be read; None if no response can be sent to it.
     """
 
     def __init__(self, code: int, reason: str, refusal: SipRequest | None = None) -> None:
@@ -122,7 +122,7 @@ class SipRequest(SipMessage):
         """The key by which a request finds its server transaction (RFC 3261, section 17.2.3).
 
         Args:
-            method: the method to match, for a CANCEL that looks for its INVITE. An ACK always looks for its INVITE.
+            method: The method to match, for a CANCEL that looks for its INVITE. An ACK always looks for its INVITE.
         """
         method = method or ("INVITE" if self.method == "ACK" else self.method)
         via = self.via
@@ -143,11 +143,11 @@ def parse(data: bytes, *, stream: bool = False) -> SipRequest | SipResponse:
     """Parse one message.
 
     Args:
-        data: the whole message.
+        data: The whole message.
         stream: True for a message of a connection, which was framed by its Content-Length; False for a datagram.
 
     Raises:
-        MalformedMessage: it cannot be processed; says whether and how to refuse it.
+        MalformedMessage: It cannot be processed; says whether and how to refuse it.
     """
     if len(data) > MAX_MESSAGE_BYTES:
         raise MalformedMessage(513, f"a message of {len(data)} bytes")

@@ -19,6 +19,6 @@ def unsupported(request: SipRequest) -> str:
     """The extensions that a request requires and that are not known here, as a list with commas (section 8.2.2.3).
 
     Raises:
-        ValueError: the Require header cannot be read.
+        ValueError: The Require header cannot be read.
     """
     return ", ".join(name for name in request.listed("Require") if name.lower() != SUPPORTED)

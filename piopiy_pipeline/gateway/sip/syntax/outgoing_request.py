@@ -59,9 +59,9 @@ class OutgoingRequest:
         """Build the same request for a new transaction (section 22.2).
 
         Args:
-            name: the header that is set or replaced.
-            value: its value.
-            branch: the branch of the new transaction.
+            name: The header that is set or replaced.
+            value: The value of the header.
+            branch: The branch of the new transaction.
         """
         kept = tuple(header for header in self.headers if header[0] != name)
         return replace(self, branch=branch, sequence=self.sequence + 1, headers=(*kept, (name, value)))

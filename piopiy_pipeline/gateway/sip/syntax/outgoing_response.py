@@ -69,14 +69,14 @@ def reply(
     """Build a response, with the headers that must come back as they were (RFC 3261, section 8.2.6.2).
 
     Args:
-        request: the request to respond to.
-        source: where it came from.
-        code: the status, 100 to 699.
-        phrase: the reason phrase; that of RFC 3261 if it is empty.
-        to_tag: our tag, for a request that has none in its To.
-        headers: further headers.
-        content_type: the type of `body`.
-        body: the body, or nothing.
+        request: The request to respond to.
+        source: Where it came from.
+        code: The status, 100 to 699.
+        phrase: The reason phrase; that of RFC 3261 if it is empty.
+        to_tag: Our tag, for a request that has none in its To.
+        headers: Further headers.
+        content_type: The type of `body`.
+        body: The body, or nothing.
 
     Returns:
         The message as it goes on the wire.

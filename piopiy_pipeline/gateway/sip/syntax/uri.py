@@ -65,8 +65,8 @@ class SipUri:
         """Parse a URI.
 
         Raises:
-            UnknownScheme: the scheme is neither `sip`, `sips` nor `tel`.
-            ValueError: it is no URI.
+            UnknownScheme: The scheme is neither `sip`, `sips` nor `tel`.
+            ValueError: It is no URI.
         """
         match = _SCHEME.match(text)
         if match is None:

@@ -20,11 +20,11 @@ class AuthenticatedRequest:
     """One request, and its repetitions with a password.
 
     Args:
-        transactions: sends it.
-        request: what to send first.
-        credentials: the password to give; None: a challenge is a response like any other.
-        on_response: called with each response that is not a challenge we answer.
-        on_lost: called when there is no response.
+        transactions: Sends it.
+        request: What to send first.
+        credentials: The password to give; None: a challenge is a response like any other.
+        on_response: Called with each response that is not a challenge we answer.
+        on_lost: Called when there is no response.
     """
 
     def __init__(

@@ -106,12 +106,12 @@ class TransactionLayer:
     """All transactions of a user agent. Times are in seconds of the event loop's clock.
 
     Args:
-        stats: what is counted.
-        max_transactions: the bound of each direction.
-        address_for: gives the address by which the peer at an address reaches us.
-        ports: our port for each transport; they may become known later.
-        token: makes text that nobody can guess, for tags and branches.
-        on_output: called when `take_outbox` has something to give.
+        stats: What is counted.
+        max_transactions: The bound of each direction.
+        address_for: Gives the address by which the peer at an address reaches us.
+        ports: Our port for each transport; they may become known later.
+        token: Makes text that nobody can guess, for tags and branches.
+        on_output: Called when `take_outbox` has something to give.
     """
 
     def __init__(
@@ -166,10 +166,10 @@ class TransactionLayer:
         """Send a request in a transaction of its own.
 
         Args:
-            request: what to send.
-            on_response: called with each response that counts.
-            on_lost: called instead when there is none. It is called at once when there are too many transactions.
-            now: the time in seconds.
+            request: What to send.
+            on_response: Called with each response that counts.
+            on_lost: Called instead when there is none. It is called at once when there are too many transactions.
+            now: The time in seconds.
         """
         if len(self.clients) >= self._max_transactions:
             self._stats.over_limit += 1

@@ -21,8 +21,8 @@ class SipAddresses:
     """Finds our own address for a peer, and resolves the names of peers.
 
     Args:
-        host: the interface on which we listen.
-        external: the address that a NAT or a cloud gives us; None: there is none.
+        host: The interface on which we listen.
+        external: The address that a NAT or a cloud gives us; None: there is none.
     """
 
     def __init__(self, host: str, external: str | None) -> None:

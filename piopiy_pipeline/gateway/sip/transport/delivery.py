@@ -29,10 +29,10 @@ class MessageDelivery:
     """Sends messages by the UDP socket or a connection.
 
     Args:
-        connections: the connections that there are.
-        addresses: resolves names.
-        on_undelivered: called with a message that could not be sent.
-        on_done: called when messages that had to wait were sent or given up.
+        connections: The connections that there are.
+        addresses: Resolves names.
+        on_undelivered: Called with a message that could not be sent.
+        on_done: Called when messages that had to wait were sent or given up.
     """
 
     def __init__(

@@ -37,8 +37,8 @@ class SipEndpoint:
     """A user agent on its sockets. It is made with `open`, and ends with `close`.
 
     Args:
-        config: ports, who may call, which number reaches which agent, and the limits.
-        listener: what incoming calls are reported to.
+        config: Ports, who may call, which number reaches which agent, and the limits.
+        listener: What incoming calls are reported to.
     """
 
     def __init__(self, config: SipConfig, listener: UserAgentListener) -> None:
@@ -75,7 +75,7 @@ class SipEndpoint:
         """Listen, register with the trunks, and take calls.
 
         Raises:
-            GatewayError: a port is taken, or the certificate cannot be read.
+            GatewayError: A port is taken, or the certificate cannot be read.
         """
         endpoint = cls(config, listener)
         try:

@@ -66,11 +66,11 @@ class ConnectionTable:
     """All connections by their flow, within the limits of the configuration.
 
     Args:
-        receive: called with each message of a connection.
-        most: how many connections there may be; a quarter of them from one address (or IPv6
+        receive: Called with each message of a connection.
+        most: How many connections there may be; a quarter of them from one address (or IPv6
             network) that is not trusted.
-        trusts: tells whether connections from an address count as a trunk's.
-        on_refused: called when a connection was refused because of the limits.
+        trusts: Tells whether connections from an address count as a trunk's.
+        on_refused: Called when a connection was refused because of the limits.
     """
 
     def __init__(
@@ -148,9 +148,9 @@ class SipConnection(asyncio.Protocol):
     """One TCP or TLS connection, which divides what it reads into messages.
 
     Args:
-        table: keeps this connection while it lasts.
-        kind: the transport.
-        wanted: where we connected to; None: the other side connected to us.
+        table: Keeps this connection while it lasts.
+        kind: The transport.
+        wanted: Where we connected to; None: the other side connected to us.
     """
 
     def __init__(self, table: ConnectionTable, kind: Transport, wanted: Flow | None = None) -> None:
