@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import ClassVar, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 from pydantic_core import from_json
@@ -19,7 +19,7 @@ from piopiy_pipeline.gateway.access.access import AccessError, Header
 from piopiy_pipeline.gateway.carriers.carrier_stream import CarrierStart, CarrierStream
 from piopiy_pipeline.gateway.carriers.config import CarrierName
 
-__all__ = ["Carrier", "CarrierCall", "CarrierRequest", "Document", "RestCall", "parse_pairs"]
+__all__ = ["Carrier", "CarrierCall", "CarrierRequest", "Document", "RestCall", "parse_pairs", "text_fields"]
 
 C = TypeVar("C")
 
@@ -52,21 +52,25 @@ class CarrierRequest:
         return dict(self.form or self.query)
 
     @cached_property
+    def json_object(self) -> dict[str, Any]:
+        """The JSON object in the body, with all that is nested in it. Raises `AccessError` if the body is none."""
+        try:
+            found = from_json(self.body, allow_inf_nan=False)
+        except ValueError:
+            raise AccessError(422, "the body of this webhook is not JSON") from None
+        if not isinstance(found, dict):
+            raise AccessError(422, "the body of this webhook is no JSON object")
+        return found
+
+    @cached_property
     def fields(self) -> dict[str, str]:
-        """The fields of the webhook: of its JSON, of its form, or else of its query. Raises `AccessError`."""
+        """The fields of the webhook: of its JSON, of its form, or else of its query. Raises `AccessError`.
+
+        Of JSON only the outermost texts and numbers: `json_object` has what is nested.
+        """
         kind = (self.header("content-type") or "").partition(";")[0].strip().lower()
         if kind == "application/json" and self.body:
-            try:
-                fields = from_json(self.body, allow_inf_nan=False)
-            except ValueError:
-                raise AccessError(422, "the body of this webhook is not JSON, although it says so") from None
-            if not isinstance(fields, dict):
-                raise AccessError(422, "the body of this webhook is no JSON object")
-            return {
-                str(name): str(value)
-                for name, value in fields.items()
-                if isinstance(value, str | int | float)
-            }
+            return text_fields(self.json_object)
         return self.signed_fields
 
 
@@ -123,7 +127,7 @@ class Carrier(ABC, Generic[C]):
 
     @abstractmethod
     def incoming(self, request: CarrierRequest) -> CarrierCall:
-        """Read who calls whom from a webhook that was checked."""
+        """Read who calls whom from a webhook that was checked. Raises `AccessError` if it does not say so."""
 
     def parameters(self, request: CarrierRequest) -> dict[str, str]:
         """The operator's own parameters, after the ``?`` of the answer URL. They become metadata of the call."""
@@ -158,3 +162,10 @@ def parse_pairs(text: str) -> list[tuple[str, str]]:
         return parse_qsl(text, keep_blank_values=True, max_num_fields=200)
     except ValueError:
         raise AccessError(422, "more than 200 parameters") from None
+
+
+def text_fields(values: object) -> dict[str, str]:
+    """Return the texts and numbers in a JSON object, as text. Empty for whatever is no object."""
+    if not isinstance(values, dict):
+        return {}
+    return {str(name): str(value) for name, value in values.items() if isinstance(value, str | int | float)}

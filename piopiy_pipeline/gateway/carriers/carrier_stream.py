@@ -42,8 +42,11 @@ __all__ = [
     "Text",
     "Wire",
     "check_parameters",
+    "object_in",
+    "parse_base64",
     "parse_digits",
     "parse_object",
+    "string_in",
 ]
 
 Wire = dict[str, Any] | bytes
@@ -215,7 +218,7 @@ class JsonStream(CarrierStream):
 
     def mark_name(self, message: dict[str, Any]) -> str:
         """The name in a mark that was played."""
-        return _string(_object(message, "mark"), "name")
+        return string_in(object_in(message, "mark"), "name")
 
     def decode(self, payload: bytes) -> bytes:
         """Decode the caller's audio to PCM16."""
@@ -231,7 +234,7 @@ class JsonStream(CarrierStream):
         message = parse_object(data)
         if self._stopped:
             return []
-        match _string(message, "event"):
+        match string_in(message, "event"):
             case "start":
                 if self._started:
                     raise CarrierError("a second start on one stream")
@@ -240,9 +243,9 @@ class JsonStream(CarrierStream):
                 self._started, self.stream_id = True, start.stream_id
                 return [start]
             case "media" if self._started:
-                return self._media(_object(message, "media"))
+                return self._media(object_in(message, "media"))
             case "dtmf" if self._started:
-                return parse_digits(_object(message, "dtmf").get("digit"))
+                return parse_digits(object_in(message, "dtmf").get("digit"))
             case self.MARK_EVENT if self._started:
                 return [MarkPlayed(self.mark_name(message))]
             case "stop":
@@ -258,11 +261,7 @@ class JsonStream(CarrierStream):
     def _media(self, media: dict[str, Any]) -> list[StreamEvent]:
         if media.get("track", "inbound") not in ("inbound", "inbound_track"):
             return []  # the bot's own audio
-        try:
-            payload = base64.b64decode(_string(media, "payload"), validate=True)
-        except (binascii.Error, ValueError):
-            raise MalformedStreamMessage("media whose payload is not base64") from None
-        pcm = self.decode(payload)
+        pcm = self.decode(parse_base64(string_in(media, "payload")))
         return [CarrierAudio(piece) for piece in self.reorder(media, pcm) if piece]
 
     def send_audio(self, pcm: bytes) -> list[Wire]:
@@ -299,14 +298,24 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         raise CarrierError(f"custom parameters of {size} bytes: {PARAMETERS_LIMIT} are the limit")
 
 
-def _object(message: Mapping[str, Any], name: str) -> dict[str, Any]:
+def parse_base64(text: str) -> bytes:
+    """Decode the base64 of a message's audio. Raises `MalformedStreamMessage` if it is none."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise MalformedStreamMessage("audio that is not base64") from None
+
+
+def object_in(message: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return the object of this name in a message. Raises `MalformedStreamMessage` if there is none."""
     value = message.get(name)
     if not isinstance(value, dict):
         raise MalformedStreamMessage(f"a message without {name}")
     return value
 
 
-def _string(message: Mapping[str, Any], name: str) -> str:
+def string_in(message: Mapping[str, Any], name: str) -> str:
+    """Return the string of this name in a message. Raises `MalformedStreamMessage` if there is none."""
     value = message.get(name)
     if not isinstance(value, str):
         raise MalformedStreamMessage(f"a message without {name}")

@@ -6,8 +6,8 @@ A carrier is one file with two classes:
   gateway, and may end a call through the carrier's API;
 - a `CarrierStream` (mostly a `JsonStream`) parses and builds the messages of one stream.
 
-Neither has I/O. `twilio.py` is the plainest example; docs/carriers.md says what operators set up, and
-CONTRIBUTING.md which files to touch for a new carrier.
+Neither has I/O. docs/carriers.md says what operators set up; CONTRIBUTING.md has the steps for a new carrier, and
+which of these files to copy for it.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from piopiy_pipeline.gateway.carriers.carrier import (
     Document,
     RestCall,
     parse_pairs,
+    text_fields,
 )
 from piopiy_pipeline.gateway.carriers.carrier_stream import (
     CarrierAudio,
@@ -46,8 +47,11 @@ from piopiy_pipeline.gateway.carriers.carrier_stream import (
     Text,
     Wire,
     check_parameters,
+    object_in,
+    parse_base64,
     parse_digits,
     parse_object,
+    string_in,
 )
 from piopiy_pipeline.gateway.carriers.tickets import ReplayGuard
 
@@ -84,12 +88,16 @@ __all__ = [
     "is_one_of",
     "is_plain_id",
     "l16",
+    "object_in",
+    "parse_base64",
     "parse_digits",
     "parse_object",
     "parse_pairs",
     "port_variants",
     "same_secret",
     "split_numbers",
+    "string_in",
+    "text_fields",
     "with_scheme",
     "xml_document",
 ]

@@ -58,10 +58,7 @@ class PlivoStream(kit.JsonStream):
         )
 
     def mark_name(self, message: dict[str, Any]) -> str:
-        name = message.get("name")
-        if not isinstance(name, str):
-            raise kit.MalformedStreamMessage("a playedStream without name")
-        return name
+        return kit.string_in(message, "name")
 
     def media(self, payload: str) -> dict[str, Any]:
         kind = "audio/x-mulaw" if self.format.coding == "PCMU" else "audio/x-l16"
