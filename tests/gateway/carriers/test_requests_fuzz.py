@@ -80,7 +80,7 @@ def a_desk() -> CarrierGateway:
 
 @pytest.mark.parametrize("carrier", CARRIERS)
 def test_what_no_carrier_made_is_refused(carrier: str) -> None:
-    randomness, desk = random.Random(carrier), a_desk()
+    randomness, desk, statuses = random.Random(carrier), a_desk(), set()
     for _ in range(REQUESTS_EACH):
         count = randomness.randrange(5)
         header = header_of([(randomness.choice(HEADERS), randomness.choice(VALUES)) for _ in range(count)])
@@ -89,8 +89,10 @@ def test_what_no_carrier_made_is_refused(carrier: str) -> None:
         with pytest.raises(AccessError) as refused:
             desk.answer(carrier, "desk", method, target, header, randomness.choice(BODIES))
         assert refused.value.status in (401, 403, 422)
+        statuses.add(refused.value.status)
         ticket = randomness.choice(["x", "a.b.c", f"{NESTED}.e30.x", "é"])
         names = [carrier, "desk", ticket][: randomness.choice([1, 2, 3])]
         with pytest.raises(AccessError) as refused:
             desk.admit(names, f"/carrier/{carrier}/desk{randomness.choice(QUERIES)}", header)
         assert refused.value.status in (401, 403, 404, 422)
+    assert 403 in statuses, f"none had what {carrier} signs its requests with: add its header to HEADERS"
