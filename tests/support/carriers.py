@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -16,7 +14,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from piopiy_pipeline.gateway import Gateway, GatewayConfig
-from tests.support.gateway_peers import PATIENCE_S, Peer, config
+from tests.support.gateway_peers import Peer, config
 
 __all__ = ["PUBLIC", "carrier_config", "hear_json", "level", "path_of", "payload", "refused", "stream"]
 
@@ -68,13 +66,8 @@ def level(pcm: bytes | NDArray[np.int16]) -> int:
 
 
 async def hear_json(peer: Peer, kind: str) -> dict[str, Any]:
-    """The next message whose ``event``, ``type`` or ``action`` is this. Sound is kept, others are skipped."""
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            message = await peer.socket.recv()
-            if isinstance(message, bytes):
-                peer.audio.append(message)
-                continue
-            said: dict[str, Any] = json.loads(message)
-            if kind in (said.get("event"), said.get("type"), said.get("action")):
-                return said
+    """The next message of this kind, whichever of its fields says it (``event``, ``type``, ``action``, ``op``, ...).
+
+    Audio is kept, others are skipped.
+    """
+    return await peer.hear_where(lambda message: kind in message.values(), kind)

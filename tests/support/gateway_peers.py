@@ -58,24 +58,44 @@ class Peer:
 
     async def hear(self, *kinds: str) -> dict[str, Any]:
         """The next message of one of these kinds (any, without one). Others are skipped, audio is kept."""
-        async with asyncio.timeout(PATIENCE_S):
-            while True:
-                message = await self.socket.recv()
-                if isinstance(message, bytes):
-                    self.audio.append(message)
-                    continue
-                parsed: dict[str, Any] = json.loads(message)
-                kind = parsed.get("type") or parsed.get("event")
-                if kind != "ping" and (not kinds or kind in kinds):
-                    return parsed
+
+        def wanted(message: dict[str, Any]) -> bool:
+            kind = message.get("type") or message.get("event")
+            return kind != "ping" and (not kinds or kind in kinds)
+
+        return await self.hear_where(wanted, " or ".join(kinds) or "message")
+
+    async def hear_where(self, wanted: Callable[[dict[str, Any]], bool], name: str) -> dict[str, Any]:
+        """The next message that is wanted. Others are skipped, audio is kept. `name` is for the failure."""
+        skipped: list[dict[str, Any]] = []
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while True:
+                    message = await self.socket.recv()
+                    if isinstance(message, bytes):
+                        self.audio.append(message)
+                        continue
+                    parsed: dict[str, Any] = json.loads(message)
+                    if wanted(parsed):
+                        return parsed
+                    skipped.append(parsed)
+        except TimeoutError:
+            came = (
+                f"{len(skipped)} other messages, the last ones {skipped[-3:]}, and {len(self.audio)} of audio"
+            )
+            raise AssertionError(f"no {name} came within {PATIENCE_S:g} s, but {came}"[:2000]) from None
 
     async def hear_audio(self, pieces: int) -> bytes:
         """The next so many audio messages, joined."""
-        async with asyncio.timeout(PATIENCE_S):
-            while len(self.audio) < pieces:
-                message = await self.socket.recv()
-                if isinstance(message, bytes):
-                    self.audio.append(message)
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while len(self.audio) < pieces:
+                    message = await self.socket.recv()
+                    if isinstance(message, bytes):
+                        self.audio.append(message)
+        except TimeoutError:
+            came = f"{len(self.audio)} of {pieces} audio messages came"
+            raise AssertionError(f"{came} within {PATIENCE_S:g} s") from None
         taken, self.audio = self.audio[:pieces], self.audio[pieces:]
         return b"".join(taken)
 
