@@ -232,7 +232,7 @@ def _check_files(command: str, words: list[str]) -> None:
 @pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.name)
 def test_every_file_and_method_that_a_guide_names_is_there(page: Path) -> None:
     names = re.findall(r"`([^`\n]+)`", prose(page))
-    made_up = ("mycarrier", "mystage", "myverb", "site/")
+    made_up = ("mycarrier", "mystage", "myverb", "myexample", "site/")
     files = [name for name in names if re.fullmatch(r"[\w./]+(\.(py|md|toml|svg)|/)", name)]
     files = [name for name in files if not any(each in name for each in made_up)]
     missing = [
@@ -253,6 +253,14 @@ def _methods() -> set[str]:
         for member in node.body
         if isinstance(member, ast.FunctionDef | ast.AsyncFunctionDef)
     }
+
+
+def test_every_example_has_its_row() -> None:
+    folder = ROOT / "examples"
+    named = set(links(folder / "README.md"))
+    assert {path.name for path in folder.glob("*.py")} - named == set(), (
+        "examples/README.md has no row for these"
+    )
 
 
 def test_the_drawing_of_the_floors_is_of_todays_contracts() -> None:
