@@ -1,4 +1,6 @@
-"""Sends webhooks: one task for each receiver, which makes a few attempts at once. No call waits for it.
+"""Sends webhooks: one task for each receiver, which posts a few messages at a time. No call waits for it.
+
+Its `DeliveryQueue` decides when a message that failed is tried again.
 
 Messages are signed by the scheme of Standard Webhooks, version 1, with a secret that the receiver knows. The
 signature is the HMAC-SHA256 of ``<id>.<timestamp>.<body>``: nobody can forge a message without the secret,

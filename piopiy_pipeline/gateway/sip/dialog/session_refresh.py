@@ -1,6 +1,6 @@
 """The re-INVITEs of ours that refresh a session: they change nothing, and show that the other side is there. No I/O.
 
-Its tests are in `tests/gateway/sip/dialog/test_sip_call.py`.
+Its tests are in `tests/gateway/sip/dialog/test_sip_call.py`. The other side's re-INVITEs are answered in `sip_call.py`.
 
 Source: RFC 4028, sections 7.4 and 10; RFC 3261, section 14.1.
 """
