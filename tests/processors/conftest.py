@@ -118,12 +118,12 @@ class Chain:
 
 
 Talk = Callable[[Chain], Awaitable[None]]
-RunChain = Callable[..., Chain]
+RunLiveChain = Callable[..., Chain]
 
 
 @pytest.fixture
-def run_chain() -> RunChain:
-    """`run_chain(make_stages, talk, rate)`: builds the stages on a loop, talks to them, ends the chain."""
+def run_live_chain() -> RunLiveChain:
+    """`run_live_chain(make_stages, talk, rate)`: builds the stages on a loop, talks to them, ends the chain."""
 
     def run(make_stages: Callable[[], list[FrameProcessor]], talk: Talk, rate: int = 16000) -> Chain:
         async def call() -> Chain:

@@ -46,7 +46,7 @@ from piopiy_pipeline.processors.vad_segments import VadSettings
 
 Pcm = NDArray[np.int16]
 Recording = Callable[[int], Pcm]
-RunChain = Callable[..., Any]
+RunLiveChain = Callable[..., Any]
 
 STARTED, STOPPED = VADUserStartedSpeakingFrame, VADUserStoppedSpeakingFrame
 PLAIN = VadSettings(min_volume=0.0)
@@ -67,7 +67,7 @@ def story(ear: Any) -> list[tuple[str, float | None]]:
 
 @pytest.mark.parametrize("rate", [16000, 8000])
 def test_the_same_recording_gives_the_frames_of_pipecats_own_stage(
-    rate: int, conversation: Recording, run_chain: RunChain
+    rate: int, conversation: Recording, run_live_chain: RunLiveChain
 ) -> None:
     pcm = conversation(rate)
     params = VADParams(start_secs=0.1, stop_secs=0.2, min_volume=0.0)
@@ -77,9 +77,9 @@ def test_the_same_recording_gives_the_frames_of_pipecats_own_stage(
         await chain.downstream.until(lambda: len(story(chain.downstream)) >= wanted)
 
     wanted = 4
-    theirs = run_chain(lambda: [VADProcessor(vad_analyzer=SileroVADAnalyzer(params=params))], talk, rate)
+    theirs = run_live_chain(lambda: [VADProcessor(vad_analyzer=SileroVADAnalyzer(params=params))], talk, rate)
     wanted = len(story(theirs.downstream))
-    ours = run_chain(lambda: [VadStage(PLAIN)], talk, rate)
+    ours = run_live_chain(lambda: [VadStage(PLAIN)], talk, rate)
 
     assert story(ours.downstream) == story(theirs.downstream)
     assert story(ours.upstream) == story(theirs.upstream)
@@ -95,7 +95,7 @@ def test_the_same_recording_gives_the_frames_of_pipecats_own_stage(
 
 
 def test_samples_may_come_by_a_function_call_and_their_frames_are_not_scored_again(
-    conversation: Recording, run_chain: RunChain
+    conversation: Recording, run_live_chain: RunLiveChain
 ) -> None:
     pcm = conversation(16000)
 
@@ -112,8 +112,8 @@ def test_samples_may_come_by_a_function_call_and_their_frames_are_not_scored_aga
         await chain.speak(pcm)
         await chain.downstream.until(lambda: turns(2)(chain.downstream))
 
-    fed = run_chain(lambda: [VadStage(PLAIN)], talk)
-    framed = run_chain(lambda: [VadStage(PLAIN)], plain)
+    fed = run_live_chain(lambda: [VadStage(PLAIN)], talk)
+    framed = run_live_chain(lambda: [VadStage(PLAIN)], plain)
     assert story(fed.downstream) == story(framed.downstream)
     assert fed.downstream.samples == len(pcm)
 
@@ -138,7 +138,7 @@ class Input(FrameProcessor):
 
 
 def test_the_end_of_speech_is_told_behind_the_last_of_its_audio(
-    conversation: Recording, run_chain: RunChain
+    conversation: Recording, run_live_chain: RunLiveChain
 ) -> None:
     pcm = conversation(16000)
 
@@ -146,7 +146,7 @@ def test_the_end_of_speech_is_told_behind_the_last_of_its_audio(
         await chain.speak(pcm)
         await chain.downstream.until(lambda: turns(2)(chain.downstream))
 
-    chain = run_chain(lambda: [Input(), VadStage(PLAIN)], talk)
+    chain = run_live_chain(lambda: [Input(), VadStage(PLAIN)], talk)
     stops = len(chain.downstream.of(STOPPED))
     assert chain.stages[0].flushed == stops
     assert chain.downstream.samples == len(pcm) // 320 * 320 + 77 * stops
@@ -154,7 +154,9 @@ def test_the_end_of_speech_is_told_behind_the_last_of_its_audio(
     assert all(order[i - 1] == "CallerAudioFrame" for i, name in enumerate(order) if name == STOPPED.__name__)
 
 
-def test_audio_that_ceases_in_mid_word_stops_speech(conversation: Recording, run_chain: RunChain) -> None:
+def test_audio_that_ceases_in_mid_word_stops_speech(
+    conversation: Recording, run_live_chain: RunLiveChain
+) -> None:
     pcm = conversation(16000)
 
     async def talk(chain: Any) -> None:
@@ -168,12 +170,12 @@ def test_audio_that_ceases_in_mid_word_stops_speech(conversation: Recording, run
         await chain.downstream.until(lambda: turns(1)(chain.downstream))
         assert not stage.speaking
 
-    chain = run_chain(lambda: [VadStage(PLAIN, audio_idle_timeout=0.1)], talk)
+    chain = run_live_chain(lambda: [VadStage(PLAIN, audio_idle_timeout=0.1)], talk)
     assert [name for name, _ in story(chain.downstream)] == [STARTED.__name__, STOPPED.__name__]
 
 
 def test_new_parameters_take_effect_and_are_announced_both_ways(
-    conversation: Recording, run_chain: RunChain
+    conversation: Recording, run_live_chain: RunLiveChain
 ) -> None:
     async def talk(chain: Any) -> None:
         update = VADParamsUpdateFrame(VADParams(confidence=0.6, start_secs=0.3, stop_secs=0.4))
@@ -182,7 +184,7 @@ def test_new_parameters_take_effect_and_are_announced_both_ways(
         await chain.speak(conversation(16000))
         await chain.downstream.until(lambda: turns(2)(chain.downstream))
 
-    chain = run_chain(lambda: [VadStage()], talk)
+    chain = run_live_chain(lambda: [VadStage()], talk)
     announced = VADParams(confidence=0.6, start_secs=0.3, stop_secs=0.4, min_volume=0.0)
     assert [f.vad_params for f in chain.downstream.of(SpeechControlParamsFrame)][-1] == announced
     assert [f.vad_params for f in chain.upstream.of(SpeechControlParamsFrame)][-1] == announced
@@ -190,27 +192,27 @@ def test_new_parameters_take_effect_and_are_announced_both_ways(
     assert {f.stop_secs for f in chain.downstream.of(STOPPED)} == {0.4}
 
 
-def test_parameters_out_of_range_are_an_error_and_the_old_ones_stay(run_chain: RunChain) -> None:
+def test_parameters_out_of_range_are_an_error_and_the_old_ones_stay(run_live_chain: RunLiveChain) -> None:
     async def talk(chain: Any) -> None:
         await chain.send(VADParamsUpdateFrame(VADParams(confidence=7)))
         await chain.upstream.until(lambda: bool(chain.upstream.of(ErrorFrame)))
 
-    chain = run_chain(lambda: [VadStage()], talk)
+    chain = run_live_chain(lambda: [VadStage()], talk)
     assert "confidence must be a number from 0 to 1, got 7" in chain.upstream.of(ErrorFrame)[0].error
     assert chain.stages[0].settings == VadSettings()
 
 
 def test_a_volume_that_is_asked_for_and_never_reached_keeps_the_stage_silent(
-    conversation: Recording, run_chain: RunChain
+    conversation: Recording, run_live_chain: RunLiveChain
 ) -> None:
     async def talk(chain: Any) -> None:
         await chain.speak(conversation(16000))
 
-    assert story(run_chain(lambda: [make_vad({"min_volume": 1.0})], talk).downstream) == []
+    assert story(run_live_chain(lambda: [make_vad({"min_volume": 1.0})], talk).downstream) == []
 
 
 def test_pipecats_turn_strategies_open_and_close_a_turn_behind_the_stage(
-    conversation: Recording, run_chain: RunChain
+    conversation: Recording, run_live_chain: RunLiveChain
 ) -> None:
     def stages() -> list[FrameProcessor]:
         strategies = UserTurnStrategies(
@@ -231,24 +233,24 @@ def test_pipecats_turn_strategies_open_and_close_a_turn_behind_the_stage(
         await chain.speak(pcm[len(pcm) * 6 // 10 :])
         await chain.upstream.until(lambda: bool(chain.upstream.of(UserStoppedSpeakingFrame)))
 
-    chain = run_chain(stages, talk)
+    chain = run_live_chain(stages, talk)
     assert chain.downstream.of(InterruptionFrame)
 
 
-def test_audio_of_another_rate_is_one_clear_error_and_passes_on(run_chain: RunChain) -> None:
+def test_audio_of_another_rate_is_one_clear_error_and_passes_on(run_live_chain: RunLiveChain) -> None:
     async def talk(chain: Any) -> None:
         for _ in range(3):
             await chain.send(InputAudioRawFrame(bytes(1920), 48000, 1))
         await chain.upstream.until(lambda: bool(chain.upstream.of(ErrorFrame)))
         await chain.downstream.until(lambda: chain.downstream.samples == 3 * 960)
 
-    chain = run_chain(lambda: [VadStage()], talk)
+    chain = run_live_chain(lambda: [VadStage()], talk)
     errors = [frame.error for frame in chain.upstream.of(ErrorFrame)]
     assert len(errors) == 1
     assert "listens at 16000 Hz mono, but gets audio of 48000 Hz" in errors[0]
 
 
-def test_scoring_that_fails_is_reported_once_and_not_for_every_window(run_chain: RunChain) -> None:
+def test_scoring_that_fails_is_reported_once_and_not_for_every_window(run_live_chain: RunLiveChain) -> None:
     healthy = [True]
 
     def load(path: Path) -> SileroModel:
@@ -262,20 +264,20 @@ def test_scoring_that_fails_is_reported_once_and_not_for_every_window(run_chain:
         await chain.upstream.until(lambda: bool(chain.upstream.of(ErrorFrame)))
 
     engine = VadEngine(load=load)
-    chain = run_chain(lambda: [VadStage(engine=engine)], talk)
+    chain = run_live_chain(lambda: [VadStage(engine=engine)], talk)
     engine.close()
     assert len(chain.upstream.of(ErrorFrame)) == 1
     assert "could not score the caller's audio" in chain.upstream.of(ErrorFrame)[0].error
 
 
-def test_nothing_of_a_call_stays_in_the_engine(conversation: Recording, run_chain: RunChain) -> None:
+def test_nothing_of_a_call_stays_in_the_engine(conversation: Recording, run_live_chain: RunLiveChain) -> None:
     engine = VadEngine()
 
     async def talk(chain: Any) -> None:
         await chain.speak(conversation(16000)[:48000])
         assert engine.streams == 1
 
-    run_chain(lambda: [VadStage(engine=engine)], talk)
+    run_live_chain(lambda: [VadStage(engine=engine)], talk)
     assert engine.streams == 0
     engine.close()
 
