@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from piopiy_pipeline.call import CallKind, EndReason
 from piopiy_pipeline.gateway.core.leg import Leg, LegListener
+from piopiy_pipeline.gateway.phones.key_deduplicator import KeyDeduplicator
 from piopiy_pipeline.gateway.rtp.codecs import codec_rate
 from piopiy_pipeline.gateway.rtp.rtp_transport import RtpTransport
 from piopiy_pipeline.gateway.rtp.session import RtpSession
@@ -83,6 +84,7 @@ class SipLeg(Leg):
         self._answered = False
         self._over = False
         self._measured: dict[str, Any] = {}
+        self._keys = KeyDeduplicator()
         self._on_referred: Callable[[bool, str, float], None] | None = None
 
     # ------------------------------------------------------------------ used by the gateway's call
@@ -148,8 +150,8 @@ class SipLeg(Leg):
         listener = self._listener
         if listener is None:
             return
-        if keys:
-            listener.caller_dtmf(keys)
+        if keys and (new := self._keys.take(keys, "rtp", now)):
+            listener.caller_dtmf(new)
         listener.caller_audio(pcm)
         unheard_s = session.unheard_s(now)
         if unheard_s > self._host.media_timeout_s:
@@ -196,8 +198,8 @@ class SipLeg(Leg):
             self.lose(now, f"the phone's media cannot be used: {error}")
 
     def call_dtmf(self, digits: str, now: float) -> None:
-        if self._listener is not None and self._answered:
-            self._listener.caller_dtmf(digits)
+        if self._listener is not None and self._answered and (new := self._keys.take(digits, "info", now)):
+            self._listener.caller_dtmf(new)
 
     def call_transfer_progress(self, code: int, phrase: str, now: float) -> None:
         if code >= 200 and self._on_referred is not None:

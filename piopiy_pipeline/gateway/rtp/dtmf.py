@@ -1,7 +1,7 @@
-"""Keys as telephone events, in both directions. No I/O.
+"""Keys as telephone events: how they are written, and how they are sent. No I/O.
 
-A received key is reported once, at its first packet, however many packets repeat it. A key is sent as a tone of
-160 ms followed by a pause of 80 ms, with its end packet three times, in the place of the speech.
+A key is sent as a tone of 160 ms followed by a pause of 80 ms, with its end packet three times, in the place of the
+speech. Those that come are read by `KeyReceiver`.
 
 Source: RFC 4733, sections 2.3 (payload) and 2.5 (procedures).
 """
@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from piopiy_pipeline.audio.frame import frame_samples
 
-__all__ = ["KEYS", "MAX_QUEUED", "KeyPacket", "KeyReceiver", "KeySender"]
+__all__ = ["KEYS", "MAX_QUEUED", "KeyEvent", "KeyPacket", "KeySender", "parse_event"]
 
 KEYS = "0123456789*#ABCD"
 """The keys in the order of their event codes."""
@@ -24,53 +24,26 @@ MAX_QUEUED = 128
 _PAYLOAD = Struct("!BBH")
 _END = 0x80
 _VOLUME = 10  # -10 dBm0, as telephones send
-_LONGEST = 0xFFFF
-_LATE = 1 << 16  # a timestamp that is further back is from a sender with another clock, and not late
 _TONE_FRAMES, _PAUSE_FRAMES, _ENDS = 8, 4, 3
 
 
-class KeyReceiver:
-    """Finds the keys in the telephone events of one source."""
+class KeyEvent(NamedTuple):
+    """The payload of a telephone event that is a key."""
 
-    def __init__(self) -> None:
-        self._timestamp: int | None = None
-        self._code = 0
-        self._ended = True
+    key: str
+    """One of `KEYS`."""
+    end: bool
+    """Whether the key was let go."""
+    duration: int
+    """For how long it was down, on the clock of the events."""
 
-    def receive(self, timestamp: int, payload: bytes) -> str:
-        """Take a telephone event.
 
-        Args:
-            timestamp: The timestamp of its packet, extended so that it never wraps.
-            payload: The payload of its packet.
-
-        Returns:
-            The key that this packet begins, one of `KEYS`. "" for a repetition, for an event that is no key (a hook
-            flash, a modem's tone), and for a malformed payload.
-        """
-        if len(payload) < 4:
-            return ""
-        code, flags, _duration = _PAYLOAD.unpack_from(payload)
-        if code >= len(KEYS) or (
-            self._timestamp is not None and self._timestamp - _LATE < timestamp <= self._timestamp
-        ):
-            if timestamp == self._timestamp and flags & _END:
-                self._ended = True
-            return ""
-        # A key that is held for longer than the duration field can hold continues in another segment (2.5.1.3).
-        held = (
-            self._timestamp is not None
-            and not self._ended
-            and code == self._code
-            and timestamp == self._timestamp + _LONGEST
-        )
-        self._timestamp, self._code, self._ended = timestamp, code, bool(flags & _END)
-        return "" if held else KEYS[code]
-
-    def forget(self) -> None:
-        """Another source sends from now on: its timestamps are not related to those before."""
-        self._timestamp = None
-        self._ended = True
+def parse_event(payload: bytes) -> KeyEvent | None:
+    """Read the payload of a telephone event. None for what is no key: a hook flash, a modem's tone, a malformed one."""
+    if len(payload) < _PAYLOAD.size:
+        return None
+    code, flags, duration = _PAYLOAD.unpack_from(payload)
+    return KeyEvent(KEYS[code], bool(flags & _END), duration) if code < len(KEYS) else None
 
 
 class KeyPacket(NamedTuple):

@@ -17,7 +17,7 @@ import numpy as np
 
 from piopiy_pipeline.audio.jitter_buffer import JitterBuffer, JitterStats, MediaPacket
 from piopiy_pipeline.gateway.rtp.codecs import LONGEST_MS, Codec, CodecError, OpusCodec
-from piopiy_pipeline.gateway.rtp.dtmf import KeyReceiver
+from piopiy_pipeline.gateway.rtp.key_receiver import KeyReceiver
 from piopiy_pipeline.gateway.rtp.opus_receiver import DecodedPacket, OpusReceiver
 from piopiy_pipeline.gateway.rtp.packet import RtpPacket
 from piopiy_pipeline.gateway.rtp.reception import Reception, StreamPosition
@@ -53,7 +53,7 @@ class RtpReceiver:
         self.unknown = 0
         """Packets whose payload type was not agreed on, or whose payload its codec cannot decode."""
         self._codecs: Mapping[int, Codec] = {}
-        self._events: frozenset[int] = frozenset()
+        self._events: Mapping[int, int] = {}
         self._clock = rate
         self._signalled: Address | None = None
         self._source: Address | None = None
@@ -73,19 +73,20 @@ class RtpReceiver:
         self._opus: OpusReceiver | None = None
 
     def agree(
-        self, *, codecs: Mapping[int, Codec], events: frozenset[int], signalled: Address | None
+        self, *, codecs: Mapping[int, Codec], events: Mapping[int, int], signalled: Address | None
     ) -> None:
         """Take what signalling has agreed on, for the first time or anew.
 
         Args:
             codecs: The codecs that may come, by payload type.
-            events: The payload types of telephone events.
+            events: The clocks of telephone events in Hz, by payload type.
             signalled: The address in the peer's session description; None if it names none.
         """
         if signalled != self._signalled:
             self._source = None
         self._codecs, self._events, self._signalled = codecs, events, signalled
         self._clock = next((codec.clock for codec in codecs.values()), self.rate)
+        self._keys.sound_clock = self._clock
         self._locked = False
         self._candidates.clear()
 
@@ -107,7 +108,7 @@ class RtpReceiver:
             arrived: The time of its arrival in seconds.
 
         Returns:
-            The key that the packet begins, or "". None if it is not the caller's packet.
+            The keys that begin, or "". None if it is not the caller's packet.
         """
         kind = packet.payload_type
         codec = self._codecs.get(kind)
@@ -127,7 +128,9 @@ class RtpReceiver:
         if kind in self._events:
             if self._opus is not None:
                 self._enqueue_all(self._opus.add(position, None, arrived))
-            return self._keys.receive(position.timestamp, packet.payload)
+            self._keys.clock = self._events[kind]
+            return self._keys.receive(position.sequence, packet.timestamp, packet.payload, arrived)
+        keys = self._keys.receive(position.sequence, packet.timestamp, None, arrived)
         if codec is None or kind == COMFORT_NOISE:
             self._enqueue(position, self._noise(packet.payload), arrived)
         elif isinstance(codec, OpusCodec):
@@ -138,9 +141,13 @@ class RtpReceiver:
                 pcm = codec.decode(packet.payload)
             except CodecError:
                 self.unknown += 1
-                return ""
+                return keys
             self._enqueue(position, pcm, arrived)
-        return ""
+        return keys
+
+    def release_keys(self, now: float) -> str:
+        """The keys that have waited long enough for packets that are missing before them. `now` is in seconds."""
+        return self._keys.release(now) if self._keys.waiting else ""
 
     def take(self, now: float) -> bytes:
         """Take the next 20 ms of PCM at `rate`; what is missing in them is concealed. `now` is in seconds."""

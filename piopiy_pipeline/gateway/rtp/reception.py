@@ -85,7 +85,9 @@ class Reception:
             step -= _TIMESTAMPS
         position = StreamPosition(self._highest + ahead, self._timestamp + step)
         if ahead > 0:
-            self._highest, self._timestamp = position
+            self._highest = position.sequence
+            if sound:  # keys may count on another clock
+                self._timestamp = position.timestamp
         self.received += 1
         if not sound:
             return position

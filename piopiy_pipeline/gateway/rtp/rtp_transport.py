@@ -120,7 +120,7 @@ class RtpTransport:
             self._send(self._sockets.rtp, rtp, session.destination)
         if rtcp is not None:
             self._report(session, rtcp)
-        return pcm, keys
+        return pcm, keys + session.release_keys(now)
 
     def close(self) -> None:
         """Send a goodbye, and close the sockets. A second call does nothing."""

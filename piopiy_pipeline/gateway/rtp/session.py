@@ -134,7 +134,7 @@ class RtpSession:
     # ------------------------------------------------------------------ datagrams
 
     def receive(self, datagram: bytes, source: Address, arrived: float) -> str:
-        """Take a datagram of the RTP port. Returns the key that it begins, or ""."""
+        """Take a datagram of the RTP port. Returns the keys that begin, or ""."""
         if is_rtcp(datagram):
             self.receive_rtcp(datagram, source, arrived)
             return ""
@@ -143,11 +143,15 @@ class RtpSession:
         except RtpError:
             self.malformed += 1
             return ""
-        key = self._receiver.receive(packet, source, arrived)
-        if key is None:
+        keys = self._receiver.receive(packet, source, arrived)
+        if keys is None:
             return ""
         self._heard_at = arrived
-        return key
+        return keys
+
+    def release_keys(self, now: float) -> str:
+        """The keys that need not wait any more for packets that are missing before them. To be called at every tick."""
+        return self._receiver.release_keys(now)
 
     def receive_rtcp(self, datagram: bytes, source: Address, arrived: float) -> None:
         """Take a datagram of the RTCP port. Reports from another host than the caller's are ignored."""
@@ -257,10 +261,14 @@ class RtpSession:
                 taken[format.payload_type] = codec
             else:
                 taken[format.payload_type] = make_codec(format.name, self.rate)
-        events = {format.payload_type for format in (*media.events_in, media.events_out) if format}
+        events = {
+            format.payload_type: format.rate
+            for format in (media.events_out, *media.events_in)
+            if format and format.payload_type not in taken
+        }
         self._signalled = reachable(media.host, media.port)
         self._rtcp_source = None
-        self._receiver.agree(codecs=taken, events=frozenset(events - taken.keys()), signalled=self._signalled)
+        self._receiver.agree(codecs=taken, events=events, signalled=self._signalled)
         self._reporter.clock = codec.clock
         self._sender.held = not media.sends
         self.held = not (media.sends and media.receives)

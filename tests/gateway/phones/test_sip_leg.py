@@ -405,6 +405,19 @@ def test_keys_come_by_info_too() -> None:
     story(of)
 
 
+def test_a_key_that_comes_by_info_and_by_rtp_counts_once() -> None:
+    def of(stage: Stage) -> None:
+        stage.leg.answer()
+        pressed = b"\x05\x0a\x00\xa0"
+        stage.phone.rtp.sendto(build_rtp(101, 1, 160, 7, pressed), ("127.0.0.1", stage.line.port))
+        stage.leg.on_frame_tick(stage.now)
+        stage.leg.call_dtmf("5", stage.now)
+        stage.leg.call_dtmf("6", stage.now)
+        assert stage.listener.told == ["keys 5", "keys 6"]
+
+    story(of)
+
+
 def test_keys_of_the_bot_go_out() -> None:
     def of(stage: Stage) -> None:
         stage.leg.answer()

@@ -37,7 +37,7 @@ def heard(packets: Sequence[bytes], *, without: Collection[int]) -> NDArray[np.i
     """What a call hears of these packets, one every 20 ms."""
     codec = OpusCodec()
     one = RtpReceiver(rate=codec.rate)
-    one.agree(codecs={OPUS: codec}, events=frozenset({EVENTS}), signalled=SOURCE)
+    one.agree(codecs={OPUS: codec}, events={EVENTS: 48_000}, signalled=SOURCE)
     frames = []
     for n, payload in enumerate(packets):
         if n not in without:

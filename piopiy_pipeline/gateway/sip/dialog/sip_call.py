@@ -14,7 +14,7 @@ from loguru import logger
 
 from piopiy_pipeline.gateway.sip.dialog.call_listener import CallListener, Ending
 from piopiy_pipeline.gateway.sip.dialog.dialog import Dialog, Unacknowledged
-from piopiy_pipeline.gateway.sip.dialog.info import info_digits
+from piopiy_pipeline.gateway.sip.dialog.info import INFO_TYPES, info_digits
 from piopiy_pipeline.gateway.sip.dialog.refer import ReferTransfer, transfer_headers
 from piopiy_pipeline.gateway.sip.dialog.session_refresh import RefreshFailure, SessionRefresh
 from piopiy_pipeline.gateway.sip.dialog.session_timer import SessionTimer
@@ -240,7 +240,7 @@ class SipCall:
     def _info(self, request: SipRequest, source: Flow, now: float) -> None:
         digits = info_digits(request.content_type, request.body)
         if digits is None:
-            self._respond(request, source, 415, headers=(("Accept", "application/dtmf-relay"),), now=now)
+            self._respond(request, source, 415, headers=(("Accept", ", ".join(INFO_TYPES)),), now=now)
             return
         self._respond(request, source, 200, now=now)
         if digits and self._listener is not None:

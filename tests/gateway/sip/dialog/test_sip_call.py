@@ -122,7 +122,22 @@ def test_who_does_not_know_the_call_any_more_has_left_it() -> None:
         ("application/dtmf-relay", "Signal=5\r\nDuration=160\r\n", "5"),
         ("application/dtmf-relay", "Signal= 11\r\n", "#"),
         ("application/dtmf-relay", "Duration=1\r\nSignal=*\r\n", "*"),
+        ("application/dtmf-relay", "signal=d", "D"),
+        ("Application/DTMF-Relay;charset=utf-8", "Signal=3", "3"),
+        ("application/dtmf-relay", 'SIGNAL = "#"\nDURATION = 250\n', "#"),
+        ("application/dtmf-relay", "Signal:9\rDuration:100\r", "9"),
+        ("application/dtmf-relay", "Signal=star\r\n", "*"),
+        ("application/dtmf-relay", "8", "8"),
         ("application/dtmf", "7", "7"),
+        ("application/dtmf", "*\r\n", "*"),
+        ("application/dtmf", "11", "#"),
+        ("application/dtmf", "Signal=4\r\nDuration=100\r\n", "4"),
+        ("application/dtmf", "5\0", "5"),
+        (
+            "application/vnd.nortelnetworks.digits",
+            "p=Digit-Collection\r\ny=Digits\r\ns=success\r\nu=12345678\r\ni=87654321\r\np=1\r\nd=6\r\n",
+            "6",
+        ),
     ],
 )
 def test_keys_come_by_info_too(content: str, body: str, digits: str) -> None:
@@ -134,6 +149,19 @@ def test_keys_come_by_info_too(content: str, body: str, digits: str) -> None:
     assert codes(bench.receive(info)) == [200]
     assert codes(bench.receive(info)) == [200]
     assert leg.events[1:] == [("dtmf", digits)]
+
+
+@pytest.mark.parametrize(
+    ("content", "body"), [("application/hook-flash", "flash"), ("application/dtmf-relay", "Signal=16\r\n")]
+)
+def test_a_hook_flash_is_taken_and_presses_nothing(content: str, body: str) -> None:
+    bench = Bench()
+    call, leg = bench.answered_call()
+    info = request(
+        "INFO", branch="i", cseq=2, to_tag=call.local_tag, body=body, headers=[f"Content-Type: {content}"]
+    )
+    assert codes(bench.receive(info)) == [200]
+    assert leg.names == ["answered"]
 
 
 def test_an_info_about_something_else_is_refused() -> None:
