@@ -25,15 +25,15 @@ class LatencyParts:
     silence: float
     """From the end of the caller's speech to the VAD's decision that it has ended."""
     stt: float
-    """To the transcript, as far as it was waited for."""
+    """From then to the transcript, as far as it was waited for."""
     turn: float
-    """To the end of the turn: the turn strategy has decided, and the model is asked."""
+    """From then to the end of the turn: the turn strategy has decided, and the model is asked."""
     llm: float
-    """Until the first token that is spoken came from the model, tools included."""
+    """From then until the first token that is spoken came from the model, tools included."""
     tts: float
-    """Until the first audio reached the output: the rest of the first sentence, and its synthesis."""
+    """From then until the first audio reached the output: the rest of the first sentence, and its synthesis."""
     playout: float
-    """Until its first sample left the playout clock."""
+    """From then until its first sample left the playout."""
 
     @classmethod
     def between(
@@ -96,33 +96,33 @@ class AnswerClock:
         self._audio: float | None = None
 
     def speech_started(self) -> None:
-        """The VAD hears the caller: the turn goes on, or another begins."""
+        """Note that the VAD hears the caller: the turn goes on, or another one begins."""
         self._heard = _TurnMarks()
 
     def speech_stopped(self, now: float, silence_s: float) -> None:
-        """The VAD has decided that the caller stopped, `silence_s` ago."""
+        """Note that the VAD has decided that the caller stopped, `silence_s` seconds ago."""
         self._heard = _TurnMarks(now - silence_s, now, self._heard.transcript)
 
     def transcript(self, now: float) -> None:
-        """A final transcript has come. If there are several, the last one counts."""
+        """Note a final transcript. If there are several, the last one counts."""
         self._heard = self._heard._replace(transcript=now)
 
     def asked(self, now: float) -> None:
-        """The model is asked: the end of a turn, if the caller has said something."""
+        """Note that the model is asked, which ends a turn if the caller has said something."""
         if self._heard.transcript is not None:
             self._question = (self._heard, now)
             self._heard = _TurnMarks()
             self._token = self._audio = None
 
     def token(self, now: float) -> bool:
-        """The model has written text to be spoken. Returns whether it is the first of this answer."""
+        """Note text of the model that is to be spoken. Returns whether it is the first of this answer."""
         first = self._question is not None and self._token is None
         if first:
             self._token = now
         return first
 
     def audio(self, now: float, *, behind_other_speech: bool) -> None:
-        """Audio of the bot has reached the output."""
+        """Note audio of the bot that has reached the output."""
         if self._question is None or self._audio is not None:
             return
         if behind_other_speech:
@@ -131,11 +131,13 @@ class AnswerClock:
             self._audio = now
 
     def cut(self) -> None:
-        """An interruption: what the caller has not heard of the answer by now, it will not hear."""
+        """Forget the answer, because an interruption came: the caller will not hear the rest of it."""
         self._question = self._token = self._audio = None
 
     def played(self, now: float) -> LatencyParts | None:
-        """The playout clock plays. Returns the parts of the answer, if this is its first sample."""
+        """Note that the playout plays. Returns the parts of the answer's latency, if this is its first
+        sample.
+        """
         if self._question is None or self._audio is None:
             return None
         heard, asked = self._question

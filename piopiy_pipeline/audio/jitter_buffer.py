@@ -265,7 +265,9 @@ class JitterBuffer:
         if kind == "voice" and now - self._quick_at >= _SHORTEN_EVERY_S:
             self._catch_up(now)
         frame, self._ready = self._ready[:wanted], self._ready[wanted:]
-        if self._held > self._max_s * self.rate:  # nothing comes any more: what does begins anew
+        if (
+            self._held > self._max_s * self.rate
+        ):  # nothing has come for long: what comes next begins a new stretch
             self._due, self._first_arrival, self._held = None, None, 0
         return Taken(frame, kind)
 

@@ -139,16 +139,16 @@ class CaptureLog:
         self._played.sent(pcm)
 
     def clearing(self, epoch: int) -> None:
-        """The agent has asked the playout clock to drop what was not played; what follows is of `epoch`."""
+        """Note that the agent has asked the playout to drop what was not played; what follows is of `epoch`."""
         self._played.clearing(epoch)
         self.event("interruption")
 
     def played(self, epoch: int, position: int, dry: bool) -> None:
-        """The playout clock has reported that `position` samples of `epoch` were played."""
+        """Note a report of the playout, that `position` samples of `epoch` were played."""
         self._heard(self._played.played(epoch, position, dry, self.now()))
 
     def cleared(self, epoch: int, position: int) -> None:
-        """The playout clock was emptied, at `position` samples of the epoch before `epoch`."""
+        """Note that the playout was emptied, at `position` samples of the epoch before `epoch`."""
         self._heard(self._played.cleared(epoch, position, self.now()))
 
     def _heard(self, heard: HeardSpeech | None) -> None:

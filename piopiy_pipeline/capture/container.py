@@ -21,20 +21,20 @@ __all__ = ["MAX_AUDIO_BYTES", "MAX_LINES", "MAX_META_BYTES", "MAX_TEXT_BYTES", "
 MAX_META_BYTES = 1 << 20
 """`meta.json` is some kilobytes, and the conversation of a call that was resumed."""
 MAX_TEXT_BYTES = 64 << 20
-"""Of `events.jsonl` or `exchanges.jsonl`: each request to an LLM repeats the conversation, a hundred times an hour."""
+"""The largest `events.jsonl` or `exchanges.jsonl`. Each of perhaps a hundred requests repeats the conversation."""
 MAX_AUDIO_BYTES = 512 << 20
-"""Of one WAV file: 4.6 hours at 16 kHz."""
+"""The largest WAV file in bytes: 4.6 hours at 16 kHz."""
 MAX_LINES = 250_000
 """A call of 4 hours with 15 events a second. Each line becomes an object of about a kilobyte."""
 MAX_VALUES = 4_000_000
 """Values in the JSON of one part. A value takes up to a hundred times the space of its text."""
 MAX_ENTRIES = 100
 MAX_DIRECTORY_BYTES = 64 << 10
-"""Of the zip's directory, which is read as a whole."""
+"""The largest directory of a zip in bytes. It is read as a whole."""
 MAX_RATIO = 100
 """How much smaller a large part may be in the zip. Speech compresses by less than 2, digital silence by 1000."""
 SMALL_BYTES = 16 << 20
-"""Up to this size the ratio does not matter."""
+"""Up to this size in bytes, the ratio of compression does not matter."""
 
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the others unpack without a bound on their memory
 _END = struct.Struct("<4s4H2IH")  # end of central directory record (PKWARE's APPNOTE.TXT, 4.3.16)

@@ -1,6 +1,6 @@
-"""Works out which of the bot's samples were heard and when, from what was sent and what the playout clock reports.
+"""Works out which of the bot's samples were heard and when, from what was sent and what the playout reports.
 
-A state machine without I/O. The agent sends speech ahead of time, and the playout clock at the other end
+A state machine without I/O. The agent sends speech ahead of time, and the playout at the other end
 reports positions. Together they give the audio as it was heard, exact to the sample within a stretch of speech.
 """
 

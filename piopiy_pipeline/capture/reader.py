@@ -45,7 +45,7 @@ L = TypeVar("L", bound=BaseModel)
 GAP_S = 0.04
 """Arrivals that are further apart than their samples by more than this have a silence between them."""
 _HEADER_BYTES = 44
-"""Of the WAV files that `GrowingWav` writes."""
+"""The length of the header of WAV files that `GrowingWav` writes."""
 MAX_SAMPLES = MAX_AUDIO_BYTES // 2
 """The length of the caller's audio, with the silence between the arrivals."""
 

@@ -32,9 +32,9 @@ class BotProcess:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
         self.leaving = False
-        """Whether it was asked to end, so that its end is no news."""
+        """Whether it was asked to end, so that its end is not reported."""
         self.instance_id: str | None = None
-        """What it registered as, once it has."""
+        """The id of its instance, when it has registered."""
 
     @classmethod
     async def start(cls, path: Path, environment: Mapping[str, str]) -> Self:

@@ -63,7 +63,7 @@ class TurnExchange:
     spoke_until: float
     barges_in: bool = False
     bot_sound_until: float = -inf
-    """The last sound of what the bot was saying when it was interrupted."""
+    """When the bot's interrupted speech was heard for the last time, in seconds of the link's clock."""
     answer_began_at: float | None = None
     reported: bool = False
 

@@ -41,7 +41,7 @@ def load_script(
     turns: list[Path | str] = [*wavs, *sentences]
     for what in turns:
         try:
-            load_recording(what, rate)  # what is wrong with it is told before anybody calls
+            load_recording(what, rate)  # a mistake in it is reported before anybody calls
         except SynthesisError as error:
             raise Failed(f"--say: {error}") from None
         except ValueError as error:

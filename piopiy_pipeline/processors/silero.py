@@ -46,7 +46,7 @@ class WindowShape:
     """The length of audio that one score is about, at one sample rate. Both rates have windows of 32 ms."""
 
     sample_rate: int
-    """In Hz."""
+    """The sample rate in Hz."""
     samples: int
     """New samples of a window."""
     context: int
@@ -192,7 +192,7 @@ class _Silence:
     """Remembers the model's answers to windows of zeros that follow each other, from a fresh state on."""
 
     STEPS = 256
-    """So many windows (8 s) are remembered; the engine begins with a fresh state every two seconds."""
+    """How many windows (8 s) are remembered; the engine begins with a fresh state every two seconds."""
 
     def __init__(self, shape: WindowShape) -> None:
         self._context = bytes(shape.context_bytes)

@@ -271,7 +271,7 @@ class VadStage(FrameProcessor, SampleSink):
             if self._flush_transport is not None:
                 await (
                     self._flush_transport()
-                )  # the transcription has all of the speech before its end is told
+                )  # the STT must have all of the speech before it learns of its end
             await self.broadcast_frame(VADUserStoppedSpeakingFrame, stop_secs=self._vad_settings.stop_secs)
         elif event is VadEvent.ACTIVITY:
             await self.broadcast_frame(UserSpeakingFrame)

@@ -44,7 +44,7 @@ MAX_UTTERANCE_S = 60.0
 MAX_BEHIND_S = 30.0
 """Seconds of audio that may wait for a worker. If more waits, the utterance is given up with an error."""
 DRAIN_S = 3.0
-"""How long the end of a call waits for the last words."""
+"""How many seconds the end of a call waits for the last transcript."""
 
 _numbers = itertools.count(1)
 

@@ -34,7 +34,7 @@ __all__ = ["LiveEvents", "Partial", "bounded"]
 PARTIAL_EVERY_S = 0.25
 MAX_RESULT_BYTES = 2000
 MAX_PARTIAL_CHARACTERS = 2000
-"""Of a longer text, the end is reported."""
+"""The most characters that are reported of a partial text. Of a longer one the end is reported."""
 
 _WRITES = (LLMFullResponseStartFrame, LLMTextFrame, LLMFullResponseEndFrame)
 

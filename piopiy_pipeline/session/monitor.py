@@ -82,7 +82,7 @@ class CallMonitor:
         self.spoke_at = state.now()
         """When either side was last heard, by the loop's clock in seconds."""
         self.speaking = False
-        """Whether the caller hears the bot, as far as the playout clock has reported."""
+        """Whether the caller hears the bot, as far as the playout has reported."""
         self.live = LiveEvents(state.report_live, state.now, self.on_answer_mark)
         """Reports the conversation while it goes on."""
         self._rtvi: RtviClient | None = None

@@ -18,7 +18,7 @@ __all__ = ["MESSAGES_PER_S", "PacedQueue"]
 Message = dict[str, Any]
 
 MESSAGES_PER_S = 25
-"""In the long run, and twice as many at once. With the author's 40 that is fewer than the gateway accepts."""
+"""Messages a second in the long run, twice as many at once. With the author's 40, the gateway accepts that."""
 LONGEST = 256
 """How many messages may wait."""
 

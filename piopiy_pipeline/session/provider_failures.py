@@ -97,7 +97,7 @@ class ProviderFailures:
             detail = f"{culprit}: {self._errors} errors, the last: {frame.error[:400]}"
             self._state.finish(EndReason.ERROR, detail)
         if frame.category is ErrorCategory.APPLICATION:
-            # A tool has raised, for example: the model is told, and its answer is what the caller hears.
+            # A tool has raised, for example: the model gets the error, and the caller hears its answer.
             logger.warning("{}: {}", culprit, frame.error)
             self._report(culprit, frame.error)
             return

@@ -102,7 +102,7 @@ def _from_version_1(old: dict[str, Any]) -> dict[str, Any]:
 
 
 _UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_version_1}
-"""By version: makes a checkpoint of the next version."""
+"""For each version, a function that makes a checkpoint of the next version."""
 
 
 def checkpoint_of(

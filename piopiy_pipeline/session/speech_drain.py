@@ -16,7 +16,7 @@ QUIET_S = 0.3
 LONGEST_GOODBYE_S = 60.0
 """When the bot hangs up, speech under way is heard to its end, up to this."""
 UNHEARD_S = 5.0
-"""Speech is not waited for when the playout clock has reported nothing for this long: nobody hears it."""
+"""Speech is not waited for when the playout has reported nothing for this long: nobody hears it."""
 FINISH_S = 15.0
 """How long a blind transfer waits for what the bot is saying."""
 APOLOGY_S = 10.0

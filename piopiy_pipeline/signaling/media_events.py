@@ -57,7 +57,7 @@ class Cleared(Message):
 
 
 class Played(Message):
-    """`position` samples of `epoch` have left the playout clock, at the agent's `bot_rate`.
+    """`position` samples of `epoch` have left the playout, at the agent's `bot_rate`.
 
     Sent with the first sample of each stretch of speech, every `played_every_ms` while it plays,
     and with `dry` true when nothing is left to play.

@@ -43,7 +43,7 @@ __all__ = ["CLOSE_S", "EARLY_LIMIT", "DirectClientConnection", "DirectConnection
 EARLY_LIMIT = 256
 """How many messages may arrive between the handshake and `listen`."""
 TEXT_LIMIT_BYTES = 4 << 20
-"""With more than this waiting to be sent, a text message is not queued: the connection is given up."""
+"""If more bytes than this wait to be sent, a text message is not queued, and the connection is given up."""
 CLOSE_S = 2.0
 """How long the closing handshake may take before the connection is cut."""
 _WHOLE_TEXT, _WHOLE_BINARY = 0x80 | Opcode.TEXT, 0x80 | Opcode.BINARY
@@ -57,7 +57,7 @@ class DirectConnection(Connection):
     """What both sides of a connection share. Use `DirectServerConnection` or `DirectClientConnection`."""
 
     binary_limit_bytes: int = 1 << 20
-    """With more than this waiting to be sent, `post_binary` refuses. May be set on an instance."""
+    """If more bytes than this wait to be sent, `post_binary` refuses. It may be set on an instance."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -133,7 +133,7 @@ class _Collector:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
         if report.failed and _FAILURE not in item.stash:
-            # The error and its place; the whole traceback is what the terminal is for.
+            # Only the error and its place; the terminal shows the whole traceback.
             where = f"{item.location[0]}, in {report.when}: " if report.when != "call" else ""
             item.stash[_FAILURE] = where + (call.excinfo.exconly() if call.excinfo else report.longreprtext)
         if report.when == "teardown" and (calls := item.stash.get(_CALLS, [])):
@@ -147,7 +147,7 @@ class _Collector:
 
         for number, call in enumerate(calls, 1):
             name = test if len(calls) == 1 else f"{test}, call {number}"
-            # What went wrong is told once, with the last call: that is where the test stopped.
+            # The failure is shown once, with the last call, because the test stopped there.
             shown = failure if number == len(calls) else ""
             made = section(call, name=name, outcome=outcome, failure=shown)
             self._count += 1

@@ -2,7 +2,7 @@
 heard.
 
 Everything between the audio (words, the end of a response, a mark) waits in the ledger until the
-gateway's playout clock has passed it. An interruption sends `clear` and is held until the clock has
+gateway's playout has passed it. An interruption sends `clear` and is held until the playout has
 answered, so that the context gets what the caller heard, and then the interruption.
 
 What each frame needs is decided in parts without I/O, which are tested by themselves: `ledger`
@@ -59,7 +59,7 @@ from piopiy_pipeline.transports.spoken_text import SpokenText
 __all__ = ["BotOutput", "SpeechMonitor"]
 
 HOLD_S = 0.1
-"""An interruption waits this long for the playout clock's answer, and then goes by this side's estimate."""
+"""An interruption waits this long for the playout's answer, and then goes by this side's estimate."""
 WAITING_S = 30
 """Speech that waits to be sent; a stage that makes more of it has to wait."""
 END_SLACK_S = 1.5

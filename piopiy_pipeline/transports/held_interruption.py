@@ -22,7 +22,7 @@ class HeldInterruption:
         self.frame: InterruptionFrame | None = None
         """The interruption that waits."""
         self.cut: Cut[Frame] | None = None
-        """What it has cut off, once the playout clock has answered."""
+        """What it has cut off, once the playout has answered."""
         self.estimate = 0
         """The position heard when it came, in samples: what counts if the clock does not answer."""
         self._behind: deque[Frame] = deque()
@@ -34,7 +34,7 @@ class HeldInterruption:
 
     @property
     def unanswered(self) -> bool:
-        """Whether the playout clock's answer is still to come."""
+        """Whether the playout's answer is still to come."""
         return self.frame is not None and self.cut is None
 
     def begin(self, frame: InterruptionFrame, estimate: int) -> None:

@@ -3,7 +3,7 @@
 Speech goes out ahead of time, so "sent" and "heard" are seconds apart. The ledger keeps positions,
 in samples since the last clear, of the audio and of everything that came between the audio: words,
 the end of a response, the end of the call. An item is due when the gateway reports that the playout
-clock has passed its position, and not before. When the playout clock has played everything, it reports
+clock has passed its position, and not before. When the playout has played everything, it reports
 nothing until more is sent; so an item that comes then is due at once (`take_due`).
 
 After an interruption the gateway answers with the position that it reached. From that the ledger
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 BYTES_PER_SAMPLE = 2
 SILENT_S = 1.0
-"""The playout clock reports five times a second. One that was not heard of for this long is not taken to
+"""The playout reports five times a second. One that was not heard of for this long is not taken to
 play on: a gateway that stands still must not be sent more than it holds."""
 
 
@@ -131,7 +131,7 @@ class SpeechLedger(Generic[T]):
 
     @property
     def resting(self) -> bool:
-        """Whether all was heard and the playout clock has run dry: it reports nothing until more is said."""
+        """Whether all was heard and the playout has run dry: it reports nothing until more is said."""
         return not self._clearing and self._heard_at is None and self.unheard <= 0
 
     def audio(self, pcm: bytes, now: float, *, interruptible: bool = True) -> list[bytes]:
@@ -182,7 +182,7 @@ class SpeechLedger(Generic[T]):
         return self._send(now)
 
     def estimate(self, now: float) -> int:
-        """Estimate the position that the playout clock has reached at `now`, from its last report."""
+        """Estimate the position that the playout has reached at `now`, from its last report."""
         if self._heard_at is None:
             return self._heard
         since_s = min(now - self._heard_at, SILENT_S)
@@ -191,7 +191,7 @@ class SpeechLedger(Generic[T]):
     # ------------------------------------------------------------------ what was heard
 
     def played(self, epoch: int, position: int, dry: bool, now: float) -> tuple[list[bytes], list[T]]:
-        """Take a report of the playout clock.
+        """Take a report of the playout.
 
         Args:
             epoch: That it reports on; another than the current one is ignored.

@@ -1,4 +1,4 @@
-"""A call's audio over a media stream: pipecat's transport on this project's playout clock."""
+"""A call's audio over a media stream: pipecat's transport on this project's playout."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class MediaStreamTransport(BaseTransport):
         return self._output
 
     def open(self) -> None:
-        """Begin to listen. To be called when the pipeline has started: nothing is heard before."""
+        """Begin to listen. Call it when the pipeline has started, because nothing is heard before that."""
         self._link.attach(self)
 
     # ------------------------------------------------------------------ LinkListener

@@ -16,7 +16,7 @@ class SpeakingState:
 
     def __init__(self) -> None:
         self.playing = False
-        """Whether the playout clock has something to play, as it last reported."""
+        """Whether the playout has something to play, as it last reported."""
         self.speaking = False
         """Whether the pipeline was told that the bot speaks."""
         self.quiet_at: float | None = None

@@ -143,7 +143,7 @@ class SpokenText:
         self._rate = rate
         self._words = WordClock(rate)
         self._sentences: dict[int, tuple[AggregatedTextFrame, SpokenSentence]] = {}
-        """Those without word times that were not heard to their end, by the id of their frame, in order."""
+        """Sentences without word times that were not heard to their end, by the id of their frame, in order."""
         self._not_for_context: set[str | None] = set()
         """The contexts whose words the model is not to know."""
 

@@ -40,7 +40,7 @@ class TokenRequest(BaseModel):
 
     agent_id: Annotated[str, Field(min_length=1, max_length=128)]
     identity: Annotated[str, Field(min_length=1, max_length=128)] = "browser"
-    """The bot's `from_number`."""
+    """Who calls: the bot gets it as `from_number`."""
     to_number: Annotated[str, Field(min_length=1, max_length=128)] | None = None
     """The bot's `to_number`. None: the agent's id."""
     metadata: dict[str, Any] | None = None

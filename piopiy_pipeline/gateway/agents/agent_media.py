@@ -44,9 +44,9 @@ MESSAGES_PER_S = 100
 FLOOD_PER_S = 500
 """Events of all kinds together; more is a fault."""
 BACKLOG_S = 5.0
-"""So many seconds of the caller's audio wait for an agent that is busy; beyond that the oldest is dropped."""
+"""Seconds of the caller's audio that may wait for a busy agent. If more waits, the oldest is dropped."""
 _IN_SOCKET_BYTES = 64 << 10
-"""With more than this in the socket, audio waits here, where it can be dropped."""
+"""If more bytes than this wait in the socket, audio waits here, where it can be dropped."""
 
 
 class MediaListener(Protocol):

@@ -37,7 +37,7 @@ class _StoredAnswer:
 
 
 class IdempotencyStore:
-    """The answers to orders, by the API key and the idempotency key; and the limit of calls a minute.
+    """Keeps the answers to requests by API key and idempotency key, and limits the calls a minute.
 
     In all methods `operator` names the API key (`Access.who`), `key` is the ``Idempotency-Key``, and `now` is
     in seconds on one clock.

@@ -44,7 +44,7 @@ __all__ = ["router"]
 OFFER_S = 15.0
 """How long the browser leg may take to answer an offer."""
 PEERS_KEPT = 10_000
-"""For how many peer connections it is kept which token began them."""
+"""How many peer connections are remembered with the token that began them."""
 
 NOT_KEPT = "records or recordings of calls are being lost: the log and the console say why"
 

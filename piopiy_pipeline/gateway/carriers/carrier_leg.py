@@ -38,7 +38,7 @@ MESSAGES_PER_S = 1000
 MALFORMED_LIMIT = 50
 """How many unreadable messages are skipped. With one more, the stream is closed."""
 BUFFER_BYTES = 64 << 10
-"""With more bytes than this waiting to be sent (a second of audio and more), frames are dropped."""
+"""If more bytes than this wait to be sent (a second of audio and more), frames are dropped."""
 STUCK_S = 10.0
 """A carrier whose connection took nothing for this long counts as lost."""
 FLUSH_S = 0.06

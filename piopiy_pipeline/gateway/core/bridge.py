@@ -14,7 +14,7 @@ from piopiy_pipeline.gateway.core.leg import Leg
 __all__ = ["Bridge", "Relay"]
 
 PREFILL_MS = 40
-"""So much audio waits before the first frame leaves, and again after a pause."""
+"""Milliseconds of audio that wait before the first frame leaves, and again after a pause."""
 MOST_MS = 200
 """More than this never waits: the oldest is dropped, because delay hurts a conversation more than a gap."""
 

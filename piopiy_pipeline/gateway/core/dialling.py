@@ -36,7 +36,7 @@ DIAL_ENDS: Mapping[DialFailure, EndReason] = {
     "unreachable": EndReason.UNREACHABLE,
     "failed": EndReason.UNREACHABLE,
 }
-"""For what reason a call ends that was nothing but this dialling."""
+"""The reason with which a call ends that consisted only of this dialling."""
 
 DialObstacle = Literal["destination", "way", "room"]
 """Why nothing can be dialled: `destination`: nobody can be reached under it; `way`: the configuration has no trunk;

@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 SPARE_FILES = 128
-"""Of the process itself: its database, its browsers' processes, its libraries."""
+"""Open files that the process itself needs: its database, its browsers' processes, its libraries."""
 
 
 class AcceptedWebSocket(DirectServerConnection):

@@ -38,7 +38,7 @@ START_S = 5.0
 MAX_MESSAGE_BYTES = 64 << 10
 EVENTS_PER_S = 50
 BUFFER_S = 1.0
-"""So many seconds of audio may wait for a caller's connection; frames beyond that are dropped."""
+"""Seconds of audio that may wait for a caller's connection. Further frames are dropped."""
 STUCK_S = 10.0
 """A caller whose connection took nothing for this long is gone."""
 

@@ -1,6 +1,6 @@
 """Recordings of calls: stereo WAV files of both sides, written while the call goes on.
 
-The caller is on the left channel, as the audio arrived. The bot is on the right, as it left the playout clock.
+The caller is on the left channel, as the audio arrived. The bot is on the right, as it left the playout.
 Both are placed by the gateway's clock, so that what overlapped in the call overlaps in the file.
 A thread writes one second at a time, and nothing else ever waits for the disk. A disk that stalls or is full
 loses audio, which is counted and logged, and the call goes on.

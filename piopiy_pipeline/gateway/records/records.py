@@ -52,7 +52,7 @@ FRESH_S = 0.5
 REMIND_S = 600.0
 """How often the log says again that the database does not work."""
 NOTICE_S = 3600.0
-"""For how long `Records.problem` tells of a database that was lost."""
+"""How many seconds `Records.problem` reports a database that was lost."""
 MAX_PAGE = 200
 MAX_QUERIES = 64
 

@@ -146,7 +146,7 @@ class RtpTransport:
             self.dropped += 1
 
     def _arrivals(self, by: socket.socket, limit: int) -> Iterator[tuple[bytes, Address, float]]:
-        """At most `limit` datagrams that have come, each with its source and the loop's time of its arrival."""
+        """Yield at most `limit` datagrams that have come, each with its source and the loop's time of its arrival."""
         wall = time.time()
         now = self._read_at = wall - self._ahead(wall)
         stamped = self._sockets.stamped

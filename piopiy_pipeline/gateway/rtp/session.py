@@ -25,7 +25,7 @@ UNPROVEN_S = 5.0
 MOST_FRAMES = 20
 """How many frames are caught up with after a stall: 400 ms, which is what the jitter buffer holds."""
 FEC_PARAMETER = "useinbandfec=1"
-"""By which a peer says that it makes use of in-band FEC (RFC 7587, section 6.1)."""
+"""The parameter by which a peer says that it uses in-band FEC (RFC 7587, section 6.1)."""
 
 
 class RtpTick(NamedTuple):

@@ -22,7 +22,7 @@ class SipStats:
     calls_in: int = 0
     """Calls that were offered to an agent."""
     calls_out: int = 0
-    """Calls of ours."""
+    """Calls that the gateway placed."""
     registrations: int = 0
     """REGISTERs that were accepted."""
     challenges: int = 0

@@ -23,7 +23,7 @@ STUN_S = 1.0
 TURN_S = 2.5
 """How long a TURN server may take. It needs some round trips, and more over TLS."""
 SILENT_S = 60.0
-"""For how long a silent server is not asked again."""
+"""How many seconds a silent server is not asked again."""
 
 T = TypeVar("T")
 

@@ -40,7 +40,7 @@ MAX_CHANNELS = 8
 QUEUED_MESSAGES = 50
 """How many messages wait for the data channel to open. Further ones are dropped."""
 CHANNEL_BYTES = 256 << 10
-"""With more bytes than this waiting in the data channel, messages are dropped."""
+"""If more bytes than this wait in the data channel, messages are dropped."""
 MAX_CANDIDATES = 64
 """ICE candidates of one browser. Each is tried from each of our addresses, and browsers have about a dozen."""
 CLOSE_S = 5.0

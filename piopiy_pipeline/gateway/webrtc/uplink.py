@@ -1,7 +1,7 @@
 """The caller's audio from a browser: Opus packets become PCM in order and without gaps. No I/O.
 
 A packet that is in order is decoded at once. The VAD and the recogniser want audio soon and do not
-mind if it comes unevenly, so there is no playout clock here. When a packet is missing, the next ones
+mind if it comes unevenly, so there is no playout here. When a packet is missing, the next ones
 wait a little for it. If it does not come, its audio is rebuilt from the FEC copy in the packet after
 it, or concealed. The timeline never shrinks: a gap in the timestamps has the same length in the result, up to one
 second. A longer gap is a pause in which the browser sent nothing.

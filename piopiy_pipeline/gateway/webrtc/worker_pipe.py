@@ -18,9 +18,9 @@ from piopiy_pipeline.signaling.messages import Message, dump
 __all__ = ["WorkerPipe"]
 
 AUDIO_BYTES = 128 << 10
-"""With more bytes than this waiting to be sent, audio is dropped."""
+"""If more bytes than this wait to be sent, audio is dropped."""
 MOST_BYTES = 8 << 20
-"""With more bytes than this waiting to be sent, the other end counts as dead."""
+"""If more bytes than this wait to be sent, the other end counts as dead."""
 
 
 class WorkerPipe(asyncio.Protocol):

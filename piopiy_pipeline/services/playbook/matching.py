@@ -20,7 +20,7 @@ from piopiy_pipeline.services.playbook.values import Value, find_days, find_numb
 __all__ = ["THRESHOLD", "Matcher", "Understood"]
 
 THRESHOLD = 70.0
-"""From this score (0 to 100) on, a sentence is taken for an intent's."""
+"""The least score (0 to 100) at which a sentence counts as an intent's."""
 
 
 def _list(words: str) -> list[str]:

@@ -68,7 +68,7 @@ class Intent(_Strict):
     confirm: Texts | None = None
     """Asked before the tool is called; a caller who says no is asked what to change."""
     changed: Texts | None = None
-    """As `confirm`, after the caller has changed something that was done already."""
+    """Asked instead of `confirm` after the caller has changed something that was done already."""
     tool: str | None = None
     """Called with the slots as its arguments."""
     say: Texts | None = None

@@ -1,6 +1,6 @@
 """The media link of a simulated call: a gateway's playout and a caller's telephone, in one process.
 
-Every 20 ms the caller's voice goes to the bot and the bot's speech leaves the playout clock, as over
+Every 20 ms the caller's voice goes to the bot and the bot's speech leaves the playout, as over
 a gateway; either way may lead over an impaired path (`impairment`) and a jitter buffer. What the
 caller says comes from outside: `speak()`, `press()`, `mute()`. `detector` follows what the caller hears.
 """
@@ -125,7 +125,7 @@ class CallerLink(InProcessLink):
 
     @property
     def bot_playing(self) -> bool:
-        """Whether the playout clock has speech to play."""
+        """Whether the playout has speech to play."""
         return self.playout.playing or self.playout.buffered_s > 0
 
     def speak(self, recording: Recording) -> asyncio.Future[None]:
@@ -168,7 +168,7 @@ class CallerLink(InProcessLink):
         if self.on_event is not None:
             self.on_event(kind, data)
 
-    # ------------------------------------------------------------------ told by the link
+    # ------------------------------------------------------------------ called by the link
 
     def attach(self, listener: LinkListener) -> None:
         """Answer the call, because the bot is ready."""

@@ -6,7 +6,7 @@ Neither has a clock or a socket: a packet goes in with the time at which it was 
 out with
 their times. In the direction to the bot it stands in front of the jitter buffer (`audio.jitter_buffer`), in
 the
-direction to the caller after the playout clock.
+direction to the caller after the playout.
 
 Everything random comes from the seed, and each effect has a generator of its own. With the same seed the same
 packets are lost, whether or not there is jitter, too.

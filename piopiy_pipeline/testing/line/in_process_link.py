@@ -1,4 +1,4 @@
-"""A call's media stream within one process: no gateway and no socket, but the same playout clock.
+"""A call's media stream within one process: no gateway and no socket, but the same playout.
 
 `InProcessLink` keeps the time of the line. Every 20 ms of the event loop's clock it calls
 `on_frame_tick`, in which its owner plays the bot's speech (`play`) and sends the caller's. Under a loop
@@ -62,10 +62,10 @@ class InProcessLink:
         raise NotImplementedError
 
     def on_bot_plays(self, now: float) -> None:
-        """A frame of the bot's speech leaves the playout clock."""
+        """Called when a frame of the bot's speech leaves the playout."""
 
     def on_bot_ran_dry(self, now: float) -> None:
-        """The playout clock has nothing left to play."""
+        """Called when the playout has nothing left to play."""
 
     def on_clear(self) -> None:
         """The bot was interrupted; called before its speech is dropped."""
@@ -77,7 +77,7 @@ class InProcessLink:
         """The call is over; called once."""
 
     def play(self, now: float) -> bytes | None:
-        """Take the bot's next 20 ms from the playout clock, and tell the bot how far it has played.
+        """Take the bot's next 20 ms from the playout, and tell the bot how far it has played.
 
         Args:
             now: The loop's time in seconds.

@@ -23,9 +23,9 @@ from piopiy_pipeline.processors.vad_segments import Segmenter, VadEvent, VadSett
 __all__ = ["Act", "Anchor", "Stretch", "acts_of", "speech_in", "stretches_of"]
 
 MERGE_BOT_S = 0.35
-"""A shorter silence of the bot is one between two sentences."""
+"""A silence of the bot that is shorter than this (in seconds) is one between two sentences."""
 MERGE_CALLER_S = 1.2
-"""A shorter silence of the caller, in which the bot did nothing, is one between two words."""
+"""A silence of the caller that is shorter than this, and in which the bot did nothing, is within an utterance."""
 START_S, STOP_S = 0.1, 0.3
 
 

@@ -19,7 +19,7 @@ from piopiy_pipeline.capture.format import ExchangeLine, Kind
 __all__ = ["AnswerBook", "Divergence", "Part", "RecordedAnswer", "same_up_to_a_cut"]
 
 CUT_WORDS = 4
-"""An answer that was cut off may be cut off a few words earlier or later."""
+"""How many words earlier or later an answer may be cut off and still be the same."""
 
 
 @dataclass(frozen=True, slots=True)

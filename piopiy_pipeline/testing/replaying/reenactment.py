@@ -18,13 +18,13 @@ from piopiy_pipeline.testing.replaying.acts import MERGE_BOT_S, Act, Stretch
 __all__ = ["Begun", "Reenactment", "ReenactmentStep"]
 
 LEAD_S = 0.3
-"""So much of what was heard before a word belongs to it: a recogniser needs the beginning of the sound."""
+"""Seconds before a word that belong to it, because a recogniser needs the beginning of the sound."""
 PATIENCE_S = 8.0
 """A caller who waited for something that does not come, and hears nothing at all, goes on after this."""
 LAST_PATIENCE_S = 15.0
 """When they have done all that they did, and hear nothing, they hang up after this."""
 LONGEST_BOT_S = 120.0
-"""A bot that speaks without an end is cut off at last."""
+"""A bot that speaks for more seconds than this is cut off."""
 
 
 @dataclass(frozen=True, slots=True)

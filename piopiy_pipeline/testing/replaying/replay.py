@@ -41,7 +41,7 @@ from piopiy_pipeline.testing.virtual_time.virtual_loop import run_virtual
 __all__ = ["Replay", "replay"]
 
 LIMIT_FACTOR = 3.0
-"""A replay may take so many times as long as the call did, of virtual time, and two minutes more."""
+"""A replay may take this many times as long as the call, in virtual time, and two minutes more."""
 
 
 @dataclass
@@ -54,7 +54,7 @@ class Replay:
     replayed: CapturedCall
     differences: list[Difference]
     divergences: list[Divergence]
-    """The requests that were never recorded, each by itself."""
+    """The requests that the capture does not have, one by one."""
     wall_s: float = 0.0
     """How long the replay took."""
     caller: list[Act] = field(default_factory=list)

@@ -47,9 +47,9 @@ from piopiy_pipeline.testing.replaying.replayed_speech import SpeechClip
 __all__ = ["RecordedTranscripts", "put_recorded_providers"]
 
 CUT_WAIT_S = 2.0
-"""So long an answer that was cut off waits to be cut off again."""
+"""How many seconds an answer that was cut off waits to be cut off again."""
 SECONDS_A_LETTER = 0.06
-"""How long a text takes that the voice never spoke."""
+"""How many seconds a letter takes of a text that the voice never spoke."""
 CHUNK_S = 0.2
 
 

@@ -25,7 +25,7 @@ class Event:
             answered, user_speech (start, end, name), vad_started, vad_stopped,
             transcript (a final one reaches the context), user_turn (text), llm_started,
             llm_token (the first of an answer), llm_text (its first sentence), tts_started,
-            bot_audio (the first sample of an answer leaves the playout clock), bot_stopped, interruption,
+            bot_audio (the first sample of an answer leaves the playout), bot_stopped, interruption,
             bot_turn (text, interrupted), tool (name, arguments, number), tool_result (name, result, number),
             error (stage, message), gap (seconds: silence within the bot's speech), packet_lost (direction, seq),
             dtmf (direction, digits), message (direction, data), control (what, on),
@@ -50,7 +50,7 @@ class TurnResult:
         interrupted: Whether the caller cut the answer off.
         spoke_at: When the caller's speech began, by the recording.
         spoke_until: When it ended.
-        answered_at: When the first sample of the answer left the playout clock; None without an answer.
+        answered_at: When the first sample of the answer left the playout; None without an answer.
         parts: Where the time between the two went; None without an answer.
     """
 

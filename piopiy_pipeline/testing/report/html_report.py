@@ -34,7 +34,7 @@ Outcome = Literal["passed", "failed", ""]
 
 LISTENING_RATE = 8000  # µ-law: 16 kB for a second of both voices; to listen to, not to measure
 AUDIO_LIMIT_BYTES = 24_000_000
-"""So much sound a page holds; what comes behind has its picture only."""
+"""Bytes of audio that a page holds. Further calls have only their picture."""
 _SHORTEST_SCALE_S = 1.0
 _PART_MEANS = {
     "silence": "until the VAD has decided that the caller stopped",
@@ -56,11 +56,11 @@ class Section:
     end_reason: str
     lost: int
     latencies: list[dict[str, float]]
-    """Of each answer: its parts, and ``voice_to_voice``; in seconds."""
+    """The parts of each answer's latency, and ``voice_to_voice``, in seconds."""
     html: str
-    """All but the sound, of which `page` decides whether there is room for it."""
+    """The HTML without the audio; `page` decides whether there is room for that."""
     sound: str = field(default="", repr=False)
-    """A WAV file in base64, or nothing."""
+    """A WAV file in base64, or an empty text."""
 
     def to_json(self) -> str:
         """Return the section as JSON text, which another process reads with `from_json`."""

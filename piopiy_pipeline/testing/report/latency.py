@@ -1,4 +1,4 @@
-"""From a call's events to its turns, and where the time of each answer went. Without I/O or clock.
+"""Makes a call's turns of its events, and finds where the time of each answer went. Without I/O or clock.
 
 The parts and what a missing mark means are `piopiy_pipeline.latency`, as in a live call. Here the end of
 the caller's speech is that of the recording, to the sample.

@@ -66,7 +66,9 @@ class Voice:
 
     def __post_init__(self) -> None:
         for path in self.recordings.values():
-            read_wav(path, 8000)  # any rate: that of the call is not known yet, and a mistake is told now
+            read_wav(
+                path, 8000
+            )  # the rate of the call is not known yet; a mistake in the file is reported now
         as_profile(self.latency)
         FaultPlan(self.faults)
         if not 0.005 <= self.seconds_per_character <= 1:

@@ -123,7 +123,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._move_to(self.now + seconds)
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        if not isinstance(context.get("exception"), Interrupted):  # that one is told as `WallLimitReached`
+        if not isinstance(context.get("exception"), Interrupted):  # that one is raised as `WallLimitReached`
             super().call_exception_handler(context)
 
     @property

@@ -72,7 +72,7 @@ class MediaDescription:
     port: int
     protocol: str
     payload_types: tuple[str, ...]
-    """As they were written: numbers for RTP, anything for other protocols."""
+    """The payload types as they were written: numbers for RTP, anything for other protocols."""
     formats: tuple[MediaFormat, ...] = ()
     """The payload types with a known codec, in the order of preference."""
     host: str = ""

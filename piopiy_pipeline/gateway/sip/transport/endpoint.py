@@ -125,7 +125,7 @@ class SipEndpoint:
 
     @property
     def registrations(self) -> dict[str, bool]:
-        """For each trunk that we register with, whether it knows us at present."""
+        """Return, for each trunk that we register with, whether it knows us at present."""
         return {name: one.registered for name, one in self._agent.registrations.items()}
 
     def media_host(self, peer: str) -> str:

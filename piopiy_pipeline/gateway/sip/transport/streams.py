@@ -160,7 +160,7 @@ class SipConnection(asyncio.Protocol):
         self.flow = wanted or Flow(kind, "", 0)
         """The address of the other side."""
         self.ours = wanted is not None
-        """Whether we connected."""
+        """Whether we have opened the connection, and not the peer."""
         self._messages: deque[bytes] = deque()
         self._deadline: float | None = None
         self._loop = asyncio.get_running_loop()
