@@ -69,7 +69,7 @@ class LatencyParts:
         return sum((getattr(self, name) for name in PARTS), 0.0)
 
     def event_data(self) -> dict[str, float]:
-        """The data of a `latency` event: ``{part}_s`` and ``total_s`` to the millisecond, and still a sum."""
+        """Return the data of a `latency` event: ``{part}_s`` and ``total_s`` to the millisecond, and still a sum."""
         parts = {f"{name}_s": round(getattr(self, name), 3) for name in PARTS}
         return {**parts, "total_s": round(sum(parts.values()), 3)}
 

@@ -66,7 +66,7 @@ class StageError(ValueError):
 
 
 def default_turns(*, interruptions: bool = True, vad: bool = True) -> UserTurnStrategies:
-    """The turn strategies that a pipeline has unless its author gives others.
+    """Return the turn strategies that a pipeline has unless its author gives others.
 
     The caller's turn begins with speech, or with the transcript of speech that the VAD missed. It ends 0.6 s
     after the VAD's end of speech, when the transcript is there. No model is loaded for it.
@@ -124,7 +124,7 @@ class CallPipeline:
         vad: bool | Mapping[str, float] | VADAnalyzer | None = True,
         turns: UserTurnStrategies | None = None,
     ) -> Self:
-        """The pipeline of a voice agent.
+        """Return the pipeline of a voice agent.
 
         Its stages are `transport_in, vad, stt, user_context, llm, tts, transport_out, assistant_context`.
 
@@ -181,7 +181,7 @@ class CallPipeline:
         return f"<CallPipeline {' -> '.join(self._stages)}>"
 
     def find(self, kind: type[FrameProcessor]) -> FrameProcessor | None:
-        """The first stage of a class, or None."""
+        """Return the first stage of a class, or None."""
         return next((stage for stage in self._stages.values() if isinstance(stage, kind)), None)
 
     # ------------------------------------------------------------------ changing

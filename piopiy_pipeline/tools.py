@@ -45,7 +45,7 @@ def transfer_call(
     ring_timeout_s: float = 30,
     name: str = "transfer_call",
 ) -> FunctionSchema:
-    """A tool that hands the caller over to somebody else.
+    """Return a tool that hands the caller over to somebody else.
 
     The tool of a warm transfer returns at once, so that the caller goes on talking to the bot while it rings.
     When nobody answers, the model gets the reason as a message in the conversation, and speaks.
@@ -90,7 +90,7 @@ def transfer_call(
     }
 
     def number_of(arguments: Mapping[str, Any]) -> tuple[str, str]:
-        """The destination, and what the model calls it. Raises `ValueError`, with what to tell the model."""
+        """Return the destination, and what the model calls it. Raises `ValueError`, with what to tell the model."""
         if to is not None:
             return to, "them"
         wanted = str(arguments.get("to") or "").strip()
@@ -182,7 +182,7 @@ def end_call(
     goodbye: str | None = None,
     name: str = "end_call",
 ) -> FunctionSchema:
-    """A tool that hangs up when the caller has heard what the bot is saying.
+    """Return a tool that hangs up when the caller has heard what the bot is saying.
 
     Args:
         when: Tells the model when to use the tool.
@@ -223,7 +223,7 @@ def press_keys(
     when: str = "a recorded voice asks you to press a key",
     name: str = "press_keys",
 ) -> FunctionSchema:
-    """A tool with which the model presses telephone keys, for bots that call a recorded menu.
+    """Return a tool with which the model presses telephone keys, for bots that call a recorded menu.
 
     Args:
         when: Tells the model when to use the tool.

@@ -399,7 +399,7 @@ class VoiceAgent:
 
 
 def _one_stage(name: str, service: Service, kind: type[FrameProcessor], *, switcher: bool) -> FrameProcessor:
-    """The stage of a service, or the switch of a list of them. Raises `StageError`."""
+    """Return the stage of a service, or the switch of a list of them. Raises `StageError`."""
     if isinstance(service, Sequence) and kind is LLMService:
         raise StageError("llm is one service, not a list: only stt and tts can be switched", name)
     services = list(service) if isinstance(service, Sequence) else [service]

@@ -355,7 +355,7 @@ class Agent:
 
 
 def _checked_folder(record: str | Path | None) -> Path | None:
-    """The folder for captured calls. Raises `ValueError` for a path that is no folder."""
+    """Return the folder for captured calls. Raises `ValueError` for a path that is no folder."""
     if not record:
         return None
     folder = Path(record)

@@ -160,7 +160,7 @@ async def _wait(event: asyncio.Event, timeout_s: float) -> None:
 
 
 def gateway_url(url: str) -> str:
-    """The gateway's address, with a WebSocket scheme and without a slash at the end.
+    """Return the gateway's address, with a WebSocket scheme and without a slash at the end.
 
     Raises:
         ValueError: It is no such address, or it holds a user or a password.

@@ -252,7 +252,7 @@ class Concealer:
             self._recent_size -= self._recent.popleft().size
 
     def _history(self) -> Samples:
-        """The last 40 ms, with silence before the beginning."""
+        """Return the last 40 ms, with silence before the beginning."""
         history = np.zeros(self._history_size, np.float32)
         if self._recent:
             recent = np.concatenate(self._recent)[-self._history_size :]

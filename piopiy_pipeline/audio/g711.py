@@ -47,7 +47,7 @@ def alaw_decode(codes: Codes) -> Pcm:
 
 
 def _every_sample() -> NDArray[np.int32]:
-    """All 16-bit samples, in the order of their bit patterns."""
+    """Return all 16-bit samples, in the order of their bit patterns."""
     return np.arange(65536, dtype=np.uint16).view(np.int16).astype(np.int32)
 
 

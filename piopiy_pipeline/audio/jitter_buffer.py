@@ -272,7 +272,7 @@ class JitterBuffer:
         return Taken(frame, kind)
 
     def _begin(self, now: float) -> bool:
-        """Whether the first packets have waited long enough to play them."""
+        """Return whether the first packets have waited long enough to play them."""
         if self._first_arrival is None or not self._queue:
             return False
         wait_s = self._target_s if len(self._transits) >= _WINDOW // 10 else self._initial_s

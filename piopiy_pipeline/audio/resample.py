@@ -108,7 +108,7 @@ def resampler_between(rate_in: int, rate_out: int) -> Resampler | None:
 
 @lru_cache(maxsize=64)
 def _matrix(step: int, phases: int, half: int) -> NDArray[np.float32]:
-    """The filter once for each output, shifted to its place: shape ``[inputs, outputs]`` of a block.
+    """Return the filter once for each output, shifted to its place: shape ``[inputs, outputs]`` of a block.
 
     Output `k` of a block lies at `half + k * step / phases` of the block's inputs.
     """

@@ -64,13 +64,13 @@ def speech_bounds(pcm: NDArray[np.int16], rate: int) -> SpeechBounds | None:
 
 
 def first_sound(pcm: NDArray[np.int16]) -> int | None:
-    """The index of the first sample that is not silence (`SILENCE_PEAK`); None when all are."""
+    """Return the index of the first sample that is not silence (`SILENCE_PEAK`); None when all are."""
     loud = np.flatnonzero(_loud(pcm))
     return int(loud[0]) if loud.size else None
 
 
 def last_sound(pcm: NDArray[np.int16]) -> int | None:
-    """The index of the last sample that is not silence (`SILENCE_PEAK`); None when all are."""
+    """Return the index of the last sample that is not silence (`SILENCE_PEAK`); None when all are."""
     loud = np.flatnonzero(_loud(pcm))
     return int(loud[-1]) if loud.size else None
 

@@ -38,7 +38,7 @@ _lane: Lane | None = None
 
 
 def _disk() -> Lane:
-    """The threads that write the captures of all calls. A call that waits for the disk delays no other."""
+    """Return the threads that write the captures of all calls. A call that waits for the disk delays no other."""
     global _lane
     if _lane is None:
         _lane = Lane("capture", threads=2, ordered=False)
@@ -206,7 +206,7 @@ class CaptureLog:
     # ------------------------------------------------------------------ to the disk
 
     def now(self) -> float:
-        """Seconds since the call was answered."""
+        """Return seconds since the call was answered."""
         return self._loop.time() - self._zero
 
     def event(self, kind: str, data: dict[str, Any] | None = None, *, at: float | None = None) -> None:
@@ -323,5 +323,5 @@ def _joined(batch: CaptureBatch) -> CaptureBatch:
 
 
 def utc_now() -> str:
-    """The time of day, ISO 8601 in UTC, to the millisecond."""
+    """Return the time of day, ISO 8601 in UTC, to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")

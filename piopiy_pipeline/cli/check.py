@@ -186,7 +186,7 @@ def _gateway(address: str, agent: str | None, key: str | None, *, required: bool
 
 
 def _health(address: str) -> tuple[bool, str]:
-    """Whether a gateway answers at `address` (``ws://host:port``), and what it says, or why it does not."""
+    """Return whether a gateway answers at `address` (``ws://host:port``), and what it says, or why it does not."""
     import urllib.request
     from http.client import HTTPException
     from urllib.error import HTTPError, URLError

@@ -92,7 +92,7 @@ def _has(owner: object, name: str) -> bool:
 
 @cache
 def _assigned(function: FunctionType) -> frozenset[str]:
-    """The names of the attributes that a function assigns, of whatever object."""
+    """Return the names of the attributes that a function assigns, of whatever object."""
     return frozenset(step.argval for step in dis.get_instructions(function) if step.opname == "STORE_ATTR")
 
 

@@ -119,24 +119,24 @@ def replace_media_path(
 
 
 def sender_ssrc(sender: RTCRtpSender) -> int:
-    """The SSRC that aiortc has put into its session description for this sender."""
+    """Return the SSRC that aiortc has put into its session description for this sender."""
     ssrc: int = sender._ssrc
     return ssrc
 
 
 def ice_connection(dtls: RTCDtlsTransport) -> aioice.Connection:
-    """The aioice connection beneath a DTLS transport."""
+    """Return the aioice connection beneath a DTLS transport."""
     return dtls.transport._connection
 
 
 def srtp_receiver(dtls: RTCDtlsTransport) -> Session | None:
-    """The SRTP session that decrypts what the browser sends; None until DTLS has finished."""
+    """Return the SRTP session that decrypts what the browser sends; None until DTLS has finished."""
     session: Session | None = dtls._rx_srtp
     return session
 
 
 def srtp_sender(dtls: RTCDtlsTransport) -> Session | None:
-    """The SRTP session that encrypts what the browser is sent; None until DTLS has finished."""
+    """Return the SRTP session that encrypts what the browser is sent; None until DTLS has finished."""
     session: Session | None = dtls._tx_srtp
     return session
 
@@ -172,7 +172,7 @@ def stop_listening(connection: aioice.Connection) -> None:
 
 
 def remote_address(connection: aioice.Connection) -> tuple[str, int] | None:
-    """The browser's address and port on the candidate pair that ICE chose; None before it has chosen."""
+    """Return the browser's address and port on the candidate pair that ICE chose; None before it has chosen."""
     pair = connection._nominated.get(_COMPONENT)
     return None if pair is None else pair.remote_addr
 
@@ -188,7 +188,7 @@ def send_datagram(connection: aioice.Connection, datagram: bytes) -> None:
 
 
 def receive_window(sctp: RTCSctpTransport) -> int:
-    """How many more bytes the browser may send on data channels before it must wait.
+    """Return how many more bytes the browser may send on data channels before it must wait.
 
     aiortc tells the browser this number and does not hold the browser to it: below zero, the browser has
     sent more than it was allowed to.
@@ -221,7 +221,7 @@ class CandidateGathering:
 
 
 def candidate_gathering() -> CandidateGathering:
-    """The functions that aioice uses now."""
+    """Return the functions that aioice uses now."""
     ice = aioice.ice
     return CandidateGathering(ice.get_host_addresses, ice.server_reflexive_candidate, ice.relayed_candidate)
 

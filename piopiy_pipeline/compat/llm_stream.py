@@ -46,7 +46,7 @@ class AnswerMender:
         self._announced = False
 
     def feed(self, chunk: Any) -> Iterator[Any]:
-        """What pipecat is to read in the place of this chunk."""
+        """Yield what pipecat is to read in the place of this chunk."""
         choices = getattr(chunk, "choices", None)
         delta = getattr(choices[0], "delta", None) if choices else None
         calls = getattr(delta, "tool_calls", None) or ()
@@ -64,7 +64,7 @@ class AnswerMender:
             yield _chunk(None, tool_calls=[SimpleNamespace(index=0, id=None, function=None)])
 
     def finish(self) -> Iterator[Any]:
-        """What follows when the answer has ended: the tool calls."""
+        """Yield what follows when the answer has ended: the tool calls."""
         for index, call in enumerate(self._tools.calls()):
             call_id = self._unique(call.id)
             if call.fault is not None:
@@ -82,7 +82,7 @@ class AnswerMender:
 
 
 def _chunk(original: Any, **delta: Any) -> Any:
-    """A chunk with what pipecat reads of one."""
+    """Return a chunk with what pipecat reads of one."""
     fields = {"content": None, "tool_calls": None, "audio": None, **delta}
     return SimpleNamespace(
         usage=getattr(original, "usage", None),
@@ -92,7 +92,7 @@ def _chunk(original: Any, **delta: Any) -> Any:
 
 
 async def mended(stream: AsyncIterator[Any], mender: AnswerMender) -> AsyncIterator[Any]:
-    """The chunks of `stream`, mended. It closes the stream, as pipecat would, when it is closed itself."""
+    """Yield the chunks of `stream`, mended. It closes the stream, as pipecat would, when it is closed itself."""
     chunks = aiter(stream)
     try:
         async for chunk in chunks:
@@ -161,7 +161,7 @@ def _tool_names(context: LLMContext) -> set[str]:
 
 
 def _call_ids(context: LLMContext) -> set[str]:
-    """The ids of the tool calls in a conversation."""
+    """Return the ids of the tool calls in a conversation."""
     messages: list[Any] = context.get_messages()
     plain = (message for message in messages if isinstance(message, Mapping))
     return {call.get("id") or "" for message in plain for call in message.get("tool_calls") or ()}

@@ -65,17 +65,17 @@ SUBCLASS_HOOKS: dict[type, tuple[str, ...]] = {
 
 
 def is_set_up(stage: FrameProcessor) -> bool:
-    """Whether the stage belongs to a pipeline that runs. (`processor_setup` raises an error before that.)"""
+    """Return whether the stage belongs to a pipeline that runs. (`processor_setup` raises an error before that.)"""
     return stage._setup is not None
 
 
 def is_observed(stage: FrameProcessor) -> bool:
-    """Whether an observer is to be told what this stage pushes and processes. False before the set-up."""
+    """Return whether an observer is to be told what this stage pushes and processes. False before the set-up."""
     return stage._setup is not None and stage._setup.observer is not None
 
 
 def is_cancelling(stage: FrameProcessor) -> bool:
-    """Whether a `CancelFrame` has reached the stage: it takes no more frames."""
+    """Return whether a `CancelFrame` has reached the stage: it takes no more frames."""
     return stage._cancelling
 
 
@@ -116,7 +116,7 @@ def user_id(service: STTService) -> str:
 
 
 def constructor_options(service: AIService) -> dict[str, Any]:
-    """The keyword arguments with which a service of the same kind behaves as this one does.
+    """Return the keyword arguments with which a service of the same kind behaves as this one does.
 
     Args:
         service: A service for speech recognition, a language model or speech synthesis.
@@ -157,7 +157,7 @@ def share_text_rules(service: TTSService, original: TTSService) -> None:
 
 
 def makes_text_frames(service: TTSService) -> bool:
-    """Whether the base class tells what was said by whole sentences: the service has no word times."""
+    """Return whether the base class tells what was said by whole sentences: the service has no word times."""
     return service._push_text_frames
 
 
@@ -192,7 +192,7 @@ def intercept_tts(service: TTSService, *, run_tts: RunTts, append: Append) -> tu
 
 
 def openai_clients(stages: Iterable[object]) -> list[Any]:
-    """The `openai.AsyncOpenAI` clients that services made for themselves, which nobody closes.
+    """Return the `openai.AsyncOpenAI` clients that services made for themselves, which nobody closes.
 
     Clients of other SDKs may have been handed in by the author, and are the author's to close. The
     OpenAI SDK is not imported: if nobody has loaded it, nobody has a client.

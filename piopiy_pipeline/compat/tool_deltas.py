@@ -119,7 +119,7 @@ class ToolCallAssembler:
             call.size += len(arguments)
 
     def _continued(self, index: int | None, id: str, name: str, arguments: str) -> _Call | None:
-        """The call that this piece belongs to. None: it begins a call."""
+        """Return the call that this piece belongs to. None: it begins a call."""
         last = self._calls[-1] if self._calls else None
         same = last if index is None else self._latest(index)
         if not name:
@@ -137,7 +137,7 @@ class ToolCallAssembler:
         return same if same.blank and not other_id and self._is_piece(same.name, name) else None
 
     def _is_piece(self, begun: str, name: str) -> bool:
-        """Whether `name` goes on with a name that was begun."""
+        """Return whether `name` goes on with a name that was begun."""
         if any(known.startswith(begun + name) for known in self._known):
             return True
         return begun not in self._known and name not in self._known
@@ -146,7 +146,7 @@ class ToolCallAssembler:
         return next((call for call in reversed(self._calls) if call.index == index), None)
 
     def calls(self) -> list[AssembledCall]:
-        """The calls, in the order in which they began. To be called at the end of the answer."""
+        """Return the calls, in the order in which they began. To be called at the end of the answer."""
         return [done for call in self._calls for done in _finished(call)]
 
 
@@ -178,7 +178,7 @@ def _finished(call: _Call) -> Iterator[AssembledCall]:
 
 
 def _values(text: str) -> list[Any]:
-    """The JSON values that stand one behind the other in a text. Empty if there is anything else in it."""
+    """Return the JSON values that stand one behind the other in a text. Empty if there is anything else in it."""
     decoder = json.JSONDecoder(strict=False)
     values: list[Any] = []
     at = 0
@@ -196,14 +196,14 @@ def _values(text: str) -> list[Any]:
 
 
 def _cumulative(fragments: list[str]) -> list[Any]:
-    """The last piece, if each piece repeats the one before it and goes on."""
+    """Return the last piece, if each piece repeats the one before it and goes on."""
     pieces = [piece for piece in fragments if piece.strip()]
     grows = all(after.startswith(before) for before, after in pairwise(pieces))
     return _values(pieces[-1]) if len(pieces) > 1 and grows else []
 
 
 def _decoded_twice(value: Any) -> Any:
-    """An object that was encoded as a JSON string, decoded. Any other value as it is."""
+    """Return an object that was encoded as a JSON string, decoded. Any other value as it is."""
     if not isinstance(value, str):
         return value
     inner = _values(value)

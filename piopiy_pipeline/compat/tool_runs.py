@@ -212,7 +212,7 @@ class _Report:
         """Whether there was a final result."""
 
     def result_callback(self) -> Any:
-        """A `result_callback` for the tool. When nobody holds it any more, nobody will report."""
+        """Return a `result_callback` for the tool. When nobody holds it any more, nobody will report."""
 
         async def report(result: Any, *, properties: FunctionCallResultProperties | None = None) -> None:
             await self(result, properties=properties)
@@ -272,7 +272,7 @@ async def _outcome(work: Awaitable[Any]) -> _Outcome:
 
 
 def speakable(result: Any) -> Any:
-    """A tool's result as pipecat and the model can take it: JSON, and never empty.
+    """Return a tool's result as pipecat and the model can take it: JSON, and never empty.
 
     Args:
         result: Anything. What is no JSON becomes text.

@@ -32,7 +32,7 @@ WEBSOCKETS = ">=16,<18"
 
 
 def parser_waits_for_frame(protocol: Protocol) -> bool:
-    """Whether websockets has parsed everything it was given, up to the end of a frame.
+    """Return whether websockets has parsed everything it was given, up to the end of a frame.
 
     Its parser is a generator that asks at the beginning of each frame, and nowhere else, whether the
     stream has ended (`StreamReader.at_eof`). While a message is in fragments, or an extension has to be
@@ -49,7 +49,7 @@ def parser_waits_for_frame(protocol: Protocol) -> bool:
 
 
 def can_write_past(protocol: Protocol) -> bool:
-    """Whether a frame may be written to the transport directly.
+    """Return whether a frame may be written to the transport directly.
 
     False while websockets has something to send itself, which must go first, and where it would have
     changed the frame (an extension) or logged it.
@@ -58,7 +58,7 @@ def can_write_past(protocol: Protocol) -> bool:
 
 
 def max_message_size(protocol: Protocol) -> int | None:
-    """The `max_size` that the connection was made with, in bytes. None is no limit."""
+    """Return the `max_size` that the connection was made with, in bytes. None is no limit."""
     return protocol.max_message_size
 
 

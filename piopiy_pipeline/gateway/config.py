@@ -163,7 +163,7 @@ class GatewayConfig(BaseModel):
 
     @classmethod
     def load(cls, path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Self:
-        """The settings of the TOML file at `path`, if one is given, under those of the environment.
+        """Return the settings of the TOML file at `path`, if one is given, under those of the environment.
 
         Raises `GatewayError` with the file or variable, the key, and what was expected there.
         """
@@ -195,7 +195,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _value(name: str, text: str) -> Any:
-    """A variable's value: lists and tables are JSON, all else is text for pydantic to read."""
+    """Return a variable's value: lists and tables are JSON, all else is text for pydantic to read."""
     if not text.lstrip().startswith(("[", "{")):
         return text
     try:
@@ -205,7 +205,7 @@ def _value(name: str, text: str) -> Any:
 
 
 def _explain(error: ValidationError, sources: Mapping[str, str]) -> str:
-    """A line for each problem: where it is, its key, what is wrong. Values are left out: some are secrets."""
+    """Return a line for each problem: where it is, its key, what is wrong. Values are left out: some are secrets."""
     lines = []
     for problem in error.errors(include_url=False, include_context=False, include_input=False):
         setting = str(problem["loc"][0]) if problem["loc"] else ""

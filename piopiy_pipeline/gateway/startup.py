@@ -103,7 +103,7 @@ class GatewayServices:
         await self._opening
 
     def problems(self) -> list[str]:
-        """Why not everything is kept that should be: a sentence for each cause, for operators only."""
+        """Return why not everything is kept that should be: a sentence for each cause, for operators only."""
         found = [self._recorder.problem, self._records.problem if self._records is not None else ""]
         return [problem for problem in found if problem]
 

@@ -73,7 +73,7 @@ SAMPLE_RATES = tuple(sorted(_SHAPES))
 
 
 def window_shape(sample_rate: int) -> WindowShape:
-    """The window of a sample rate in Hz.
+    """Return the window of a sample rate in Hz.
 
     Raises:
         ValueError: The model was not trained on this rate.
@@ -88,7 +88,7 @@ def window_shape(sample_rate: int) -> WindowShape:
 
 
 def find_model() -> Path:
-    """The path of the model in an installed `silero-vad`, or else of the same file inside pipecat-ai.
+    """Return the path of the model in an installed `silero-vad`, or else of the same file inside pipecat-ai.
 
     Neither package is imported.
 
@@ -133,7 +133,7 @@ class SileroModel:
 
     @staticmethod
     def fresh_state() -> FloatArray:
-        """The recurrent state before any audio, `[2, 1, 128]`."""
+        """Return the recurrent state before any audio, `[2, 1, 128]`."""
         return np.zeros((2, 1, 128), np.float32)
 
     def score(
@@ -226,7 +226,7 @@ _loading = threading.Lock()
 
 
 def load_model(path: Path | None = None) -> SileroModel:
-    """The process's one model for a file. The first call takes about 30 ms.
+    """Return the process's one model for a file. The first call takes about 30 ms.
 
     Args:
         path: The path of the ONNX file; the default is `find_model()`.

@@ -237,7 +237,7 @@ class VadStream:
         self._since_reset = 0
 
     def _take(self) -> tuple[bytes, bytes]:
-        """The oldest window and what the model wants in front of it."""
+        """Return the oldest window and what the model wants in front of it."""
         window, context = self._waiting.popleft(), self._tail
         self._tail = window[-self.shape.context_bytes :]
         return context, window
@@ -369,7 +369,7 @@ _sharing = threading.Lock()
 
 
 def shared_engine() -> VadEngine:
-    """The process's engine. It is made at the first call, and again after it was closed."""
+    """Return the process's engine. It is made at the first call, and again after it was closed."""
     global _shared
     with _sharing:
         if _shared is None or _shared.closed:

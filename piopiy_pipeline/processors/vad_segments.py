@@ -162,7 +162,7 @@ class Segmenter:
         return self._on_unvoiced()
 
     def force_stop(self) -> tuple[VadEvent, ...]:
-        """The audio has ceased. Returns `STOPPED` if there was speech."""
+        """End the speech, because the audio has ceased. Returns `STOPPED` if there was speech."""
         was_speaking = self.speaking
         self._state, self._count = _SegmentState.QUIET, 0
         return (VadEvent.STOPPED,) if was_speaking else ()

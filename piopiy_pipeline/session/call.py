@@ -162,7 +162,7 @@ class Call:
     # ------------------------------------------------------------------ running a pipeline
 
     def transport(self, params: TransportParams | None = None) -> MediaStreamTransport:
-        """The transport of this call: its `input()` and `output()` are the ends of a pipeline.
+        """Return the transport of this call: its `input()` and `output()` are the ends of a pipeline.
 
         There is one per call: later calls return the same one.
 

@@ -47,7 +47,7 @@ class TransferOutcome:
 
 
 def failure_text(outcome: TransferOutcome) -> str:
-    """Why a transfer failed, in words that can be given to a language model."""
+    """Return why a transfer failed, in words that can be given to a language model."""
     return f"{outcome.detail} ({outcome.outcome})" if outcome.detail else outcome.outcome
 
 
@@ -143,12 +143,12 @@ class CallControl:
         self._post(Control(call_id=self._call_id, what=what, on=on))
 
     def on_switched(self, control: Control) -> None:
-        """The gateway says what is on or off now, whoever asked for it."""
+        """Take note of what the gateway has switched on or off, whoever asked for it."""
         if control.what == "hold":
             self._on_hold = control.on
 
     def on_result(self, result: TransferResult) -> TransferOutcome | None:
-        """The gateway says what became of a transfer.
+        """Take the gateway's result of a transfer.
 
         Returns:
             None for the transfer that is under way here. The outcome, if the transfer was asked for by the
@@ -160,7 +160,7 @@ class CallControl:
         return None
 
     def on_end(self, end: CallEnd) -> None:
-        """The call is over, and so is the transfer that was under way."""
+        """End the transfer in progress, because the call is over."""
         if end.reason is EndReason.TRANSFERRED:
             self._finish("bridged", end.detail)
         else:

@@ -77,11 +77,11 @@ class CallState:
 
     @staticmethod
     def now() -> float:
-        """The time of the loop's clock, in seconds."""
+        """Return the time of the loop's clock, in seconds."""
         return asyncio.get_running_loop().time()
 
     def elapsed_s(self) -> float:
-        """Seconds since the answer, to the millisecond; before the answer, since the call began here."""
+        """Return seconds since the answer, to the millisecond; before the answer, since the call began here."""
         return round(self.now() - (self.answered_at or self._began_at), 3)
 
     def require_answered(self) -> None:

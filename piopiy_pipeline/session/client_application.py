@@ -65,7 +65,9 @@ class ClientApplication:
         return None if self._rtvi is None else self._rtvi.protocol
 
     def on_message(self, data: dict[str, Any]) -> bool:
-        """The client has sent a message. Returns whether it was carried out and the pipeline need not see it."""
+        """Handle a message of the client. Returns whether it was carried out, so that the pipeline need not
+        see it.
+        """
         if speaks_rtvi(data) and not self._has_own_processor:
             if self._rtvi is None and data.get("type") == "client-ready":
                 self._serve_rtvi("0.0.0")  # the client tells its version in this message

@@ -116,7 +116,7 @@ class FailureRecovery:
         return "tts" if self._announced else "llm"
 
     def failed(self, now: float, *, hopeless: bool = False) -> RecoveryAction:
-        """A provider has failed: it reported an error, or it is overdue.
+        """Decide what to do when a provider has failed: it reported an error, or it is overdue.
 
         Until the retry has begun (`retrying()`), more failures count as an echo of the first one.
 

@@ -63,7 +63,7 @@ class Partial:
         return self._next_at if self._text and self._text != self._reported else None
 
     def take(self, now: float) -> str | None:
-        """The text, if it is to be reported now. `now` is in seconds of one clock."""
+        """Return the text, if it is to be reported now. `now` is in seconds of one clock."""
         due = self.due()
         if due is None or now < due:
             return None
@@ -222,7 +222,7 @@ class LiveEvents:
         self._bot.close()
 
     def _number(self, call_id: str) -> int:
-        """The number of this use of a tool: the ids of providers are long, and not always unique."""
+        """Return the number of this use of a tool: the ids of providers are long, and not always unique."""
         return self._tools.setdefault(call_id, len(self._tools) + 1)
 
     def _transcript(self, frame: TranscriptionFrame) -> None:
@@ -233,7 +233,7 @@ class LiveEvents:
 
 
 def bounded(value: Any, limit: int = MAX_RESULT_BYTES) -> Any:
-    """The value as JSON. If its JSON is longer than `limit` bytes, the beginning of it as text."""
+    """Return the value as JSON. If its JSON is longer than `limit` bytes, the beginning of it as text."""
     text = json.dumps(value, default=repr, ensure_ascii=False)
     if len(text.encode()) <= limit:
         return json.loads(text)

@@ -41,7 +41,7 @@ CLOSING_LINE = "I am sorry, this does not work at the moment. Please call again 
 
 
 def services_of(pipeline: CallPipeline) -> list[FrameProcessor]:
-    """All stages of a pipeline, with the services of each switch in the place of the switch."""
+    """Return all stages of a pipeline, with the services of each switch in the place of the switch."""
     services: list[FrameProcessor] = []
     for name in pipeline.names:
         stage = pipeline[name]
@@ -89,7 +89,7 @@ class ProviderFailures:
         self._errors = 0
 
     async def on_error(self, worker: PipelineWorker, frame: ErrorFrame) -> None:
-        """A stage has reported an error (pipecat's `on_pipeline_error`)."""
+        """Handle an error that a stage has reported (pipecat's `on_pipeline_error`)."""
         stage = frame.processor
         culprit = self._name_of(stage)
         self._errors += 1
@@ -105,7 +105,7 @@ class ProviderFailures:
         await self._recover(culprit, frame.error, hopeless=hopeless)
 
     async def check_overdue(self, now: float) -> None:
-        """Call this from time to time: an answer that makes no progress is a failure too."""
+        """Treat an answer that makes no progress as a failure. Call this from time to time."""
         culprit = self._state.recovery.overdue(now)
         if culprit is not None and not self._monitor.speaking:
             patience_s = self._state.recovery.patience_s
@@ -119,7 +119,7 @@ class ProviderFailures:
         return next((name for name in self._pipeline.names if self._pipeline[name] is stage), str(stage))
 
     def _has_another(self, service: FrameProcessor) -> bool:
-        """Whether a switch can go on with another service."""
+        """Return whether a switch can go on with another service."""
         for name in self._pipeline.names:
             stage = self._pipeline[name]
             if isinstance(stage, ServiceSwitch) and service in stage.services:
@@ -194,7 +194,7 @@ def _apology() -> tuple[bytes, int]:
 
 
 def recorded_apology() -> OutputAudioRawFrame:
-    """A recorded "I am sorry, something went wrong", for the call whose TTS fails: about 2 s, PCM16 mono."""
+    """Return a recorded "I am sorry, something went wrong", for the call whose TTS fails: about 2 s, PCM16 mono."""
     pcm, rate = _apology()
     frame = OutputAudioRawFrame(pcm, rate, 1)
     frame.interruptible = False

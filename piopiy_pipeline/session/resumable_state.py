@@ -87,7 +87,7 @@ class ResumableState(BaseModel):
             raise ValueError(f"{where}: {first['msg']}") from None
 
     def to_checkpoint(self) -> dict[str, Any]:
-        """The state as the JSON object of a `Checkpoint` message. `rtvi` is left out if it is None."""
+        """Return the state as the JSON object of a `Checkpoint` message. `rtvi` is left out if it is None."""
         return self.model_dump(exclude={"rtvi"} if self.rtvi is None else None)
 
 
@@ -108,7 +108,7 @@ _UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_ver
 def checkpoint_of(
     messages: Sequence[Any], state: Mapping[str, Any], rtvi: str | None
 ) -> dict[str, Any] | None:
-    """The checkpoint to send, or None if there can be none. Then the log says why."""
+    """Return the checkpoint to send, or None if there can be none. Then the log says why."""
     try:
         return ResumableState.of(messages, state, rtvi).to_checkpoint()
     except ValueError as error:
@@ -117,7 +117,7 @@ def checkpoint_of(
 
 
 def resumable_from(checkpoint: Mapping[str, Any] | None) -> ResumableState | None:
-    """The state in an offer's checkpoint, or None if there is none that this instance understands.
+    """Return the state in an offer's checkpoint, or None if there is none that this instance understands.
 
     A checkpoint that is not understood is logged, and the call goes on without the conversation.
     """

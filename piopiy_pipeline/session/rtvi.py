@@ -44,7 +44,7 @@ MAX_TYPED = 8
 
 
 def speaks_rtvi(message: dict[str, Any]) -> bool:
-    """Whether this message of a client's application is one of the protocol."""
+    """Return whether this message of a client's application is one of the protocol."""
     return message.get("label") == rtvi.MESSAGE_LABEL
 
 
@@ -98,7 +98,7 @@ class RtviClient:
     # ------------------------------------------------------------------ to the client
 
     def on_frame(self, frame: Frame) -> None:
-        """A frame passes a place where it has a meaning in the protocol, for the first time."""
+        """Take a frame at a place where it has a meaning in the protocol, for the first time."""
         self._translator.translate(frame, self._output)
 
     def send_error(self, message: str) -> None:
@@ -148,7 +148,7 @@ class RtviClient:
     # ------------------------------------------------------------------ from the client
 
     def on_message(self, data: dict[str, Any]) -> None:
-        """The client has sent a message. An invalid message is answered with an error."""
+        """Handle a message of the client. An invalid message is answered with an error."""
         try:
             message = rtvi.Message.model_validate(data)
         except ValidationError as error:

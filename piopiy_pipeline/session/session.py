@@ -95,17 +95,17 @@ class Session:
             self._post(Hangup(call_id=self.info.call_id, reason=reason, detail=detail[:500]))
 
     def on_transfer_result(self, result: TransferResult) -> None:
-        """The gateway says what became of a transfer."""
+        """Take the gateway's result of a transfer."""
         inherited = self._state.control.on_result(result)
         if inherited is not None:
             self._inherit_transfer(inherited)
 
     def on_switched(self, control: Control) -> None:
-        """The gateway says what is on or off now, whoever asked for it."""
+        """Take note of what the gateway has switched on or off, whoever asked for it."""
         self._state.control.on_switched(control)
 
     def _inherit_transfer(self, outcome: TransferOutcome) -> None:
-        """A transfer has ended that was asked for by the instance which had this call before."""
+        """Handle the end of a transfer that was asked for by the instance which had this call before."""
         self._state.transfer_finished(outcome)
         if outcome.bridged:
             return

@@ -97,7 +97,7 @@ class Speaker:
             self._state.spawn(_queue(self._tts() or self._output, keys), "send_dtmf")
 
     def _tts(self) -> FrameProcessor | None:
-        """The stage that says text: the one named ``tts``, else the first TTS or switch of TTS services."""
+        """Return the stage that says text: the one named ``tts``, else the first TTS or switch of TTS services."""
         if "tts" in self._pipeline:
             return self._pipeline["tts"]
         for name in self._pipeline.names:

@@ -37,7 +37,7 @@ class CallTasks:
         self._tasks.add(task)
 
     def pending(self) -> set[asyncio.Task[Any]]:
-        """The tasks that are not done, without the task that calls this."""
+        """Return the tasks that are not done, without the task that calls this."""
         return {task for task in self._tasks if not task.done()} - {asyncio.current_task()}
 
     async def cancel_all(self, *, timeout_s: float) -> set[asyncio.Task[Any]]:

@@ -50,7 +50,7 @@ class PendingUtterances:
         return any(number not in self._synthesised for number in self._waiting)
 
     def add(self, utterance: Utterance) -> int:
-        """An utterance is on its way to the TTS. Returns the number of its mark."""
+        """Add an utterance that is on its way to the TTS. Returns the number of its mark."""
         number = next(self._numbers)
         self._waiting[number] = utterance
         return number

@@ -19,7 +19,7 @@ class HeardTextFrame(SystemFrame, TTSTextFrame):
 
     @classmethod
     def of(cls, frame: TTSTextFrame, text: str | None = None) -> HeardTextFrame:
-        """The same text (or the part of it that was heard) as a frame that survives an interruption."""
+        """Return the same text (or the part of it that was heard) as a frame that survives an interruption."""
         heard = cls(
             frame.text if text is None else text,
             frame.text_type,

@@ -82,11 +82,11 @@ class MediaStreamTransport(BaseTransport):
         self._on_keys = on_keys
 
     def input(self) -> CallerInput:
-        """The first stage of the pipeline."""
+        """Return the first stage of the pipeline."""
         return self._input
 
     def output(self) -> BotOutput:
-        """The stage that speaks, behind the TTS."""
+        """Return the stage that speaks, behind the TTS."""
         return self._output
 
     def open(self) -> None:

@@ -65,7 +65,7 @@ class Access:
         )
 
     def is_operator(self, header: Header) -> bool:
-        """Whether the request has an API key, or needs none."""
+        """Return whether the request has an API key, or needs none."""
         token = bearer_token(header)
         return self._is_key(token) or self._is_open_to(header)
 
@@ -117,7 +117,7 @@ def bearer_token(header: Header) -> str | None:
 
 
 def _same_origin(origin: str, host: str | None) -> bool:
-    """Whether a page of `origin` came from `host`; the scheme may be that of a proxy before us."""
+    """Return whether a page of `origin` came from `host`; the scheme may be that of a proxy before us."""
     scheme, _, rest = origin.lower().partition("://")
     if host is None or scheme not in ("http", "https"):
         return False

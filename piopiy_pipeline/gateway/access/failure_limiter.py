@@ -41,7 +41,7 @@ class FailureLimiter:
         return len(self._failures)
 
     def blocks(self, host: str | None, now: float, *, port: int | None = None) -> bool:
-        """Whether so many attempts of this client failed that no more are to be looked at.
+        """Return whether so many attempts of this client failed that no more are to be looked at.
 
         Args:
             host: The client's address, None where it is unknown: then nothing is counted.

@@ -73,13 +73,13 @@ def client_network(host: str | None) -> str:
 
 
 def is_loopback(host: str | None) -> bool:
-    """Whether `host` is an address of this machine only. A name is not looked up, and is none."""
+    """Return whether `host` is an address of this machine only. A name is not looked up, and is none."""
     address = parse_address(host or "")
     return address is not None and address.is_loopback
 
 
 def in_networks(host: str, networks: Iterable[IPv4Network | IPv6Network]) -> bool:
-    """Whether the address `host` lies in one of `networks`, which `parse_network` made."""
+    """Return whether the address `host` lies in one of `networks`, which `parse_network` made."""
     address = parse_address(host)
     return address is not None and any(address in network for network in networks)
 

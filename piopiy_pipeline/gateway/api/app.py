@@ -38,7 +38,7 @@ seconds; the answers are a `Hello`, a `WatchedCall` for each call under way, and
 
 
 def build_app(deps: ApiDependencies) -> RequestLimits:
-    """The ASGI application of one gateway."""
+    """Return the ASGI application of one gateway."""
     app = FastAPI(
         title="piopiy gateway",
         version=__version__,

@@ -78,7 +78,7 @@ async def hang_up(deps: Deps, call_id: CallId) -> CallRecord:
 
 
 async def call_under_way(deps: ApiDependencies, call_id: str) -> GatewayCall:
-    """A call under way.
+    """Return a call under way.
 
     Raises:
         ApiError: The call is over (409), or there is no such call (404).

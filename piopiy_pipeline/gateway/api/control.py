@@ -205,7 +205,7 @@ async def send_message(deps: Deps, call_id: CallId, message: AppMessage) -> None
 
 
 async def _call_in(phases: tuple[Phase, ...], deps: ApiDependencies, call_id: str) -> GatewayCall:
-    """The call, if it is in one of these phases. Raises `ApiError` (409) if not, and as `call_under_way`."""
+    """Return the call, if it is in one of these phases. Raises `ApiError` (409) if not, and as `call_under_way`."""
     call = await call_under_way(deps, call_id)
     if call.phase not in phases:
         raise ApiError(409, f"call {call_id!r} is not in progress: it is {call.phase.value}")

@@ -76,7 +76,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 
 
 def problems(more: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
-    """`PROBLEMS` and the errors of one route, as FastAPI wants them: a description for each HTTP status."""
+    """Return `PROBLEMS` and the errors of one route, as FastAPI wants them: a description for each HTTP status."""
     return PROBLEMS | {status: {"model": Problem, "description": text} for status, text in more.items()}
 
 

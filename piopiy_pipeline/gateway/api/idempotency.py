@@ -66,7 +66,7 @@ class IdempotencyStore:
         return 0.0
 
     def answer(self, operator: str, key: str, order: CallOrder, now: float) -> CallRecord | None:
-        """The answer that this order got before, or None.
+        """Return the answer that this order got before, or None.
 
         Raises:
             KeyReused: The key came with another order.
@@ -88,6 +88,6 @@ class IdempotencyStore:
 
 
 def _fingerprint(order: CallOrder) -> bytes:
-    """A hash that is the same for the same order, in whatever order its JSON has the keys."""
+    """Return a hash that is the same for the same order, in whatever order its JSON has the keys."""
     text = json.dumps(order.model_dump(mode="json"), sort_keys=True)
     return hashlib.sha256(text.encode()).digest()

@@ -135,7 +135,7 @@ def _may_call(request: Request, deps: ApiDependencies, key: KeyCheck) -> bool:
 
 
 def _claims(request: Request, deps: ApiDependencies, key: KeyCheck) -> TokenClaims:
-    """The claims of the client token in the header. Raises `AccessError`, and counts a wrong token."""
+    """Return the claims of the client token in the header. Raises `AccessError`, and counts a wrong token."""
     try:
         return deps.tokens.verify(bearer_token(request.headers.get))
     except AccessError:

@@ -99,7 +99,7 @@ def _is_api(path: str) -> bool:
 
 
 def _loggable(path: str) -> str:
-    """A path without the client token, which is part of a session's path."""
+    """Return a path without the client token, which is part of a session's path."""
     first, _, rest = path.removeprefix("/").partition("/")
     return f"/sessions/.../{rest.partition('/')[2]}" if first == "sessions" else path
 

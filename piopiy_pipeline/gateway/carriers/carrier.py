@@ -152,7 +152,7 @@ class Carrier(ABC, Generic[C]):
         """Make the state machine of a stream that was admitted. `call` is what its ticket says, if it has one."""
 
     def hangup(self, start: CarrierStart) -> RestCall | None:
-        """The API request that ends this call; None if only the stream can be closed."""
+        """Return the API request that ends this call; None if only the stream can be closed."""
         return None
 
 

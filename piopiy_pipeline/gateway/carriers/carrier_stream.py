@@ -113,7 +113,7 @@ class CarrierStream(ABC):
     """The format of both directions. It is final once a `CarrierStart` was returned."""
 
     def opened(self) -> list[StreamEvent]:
-        """The events that the connection itself means: a start, if the carrier sends no message for it."""
+        """Return the events that the connection itself means: a start, if the carrier sends no message for it."""
         return []
 
     @abstractmethod
@@ -155,7 +155,7 @@ class CarrierStream(ABC):
         return []
 
     def closing(self) -> list[Wire]:
-        """The messages to send before the gateway closes the stream."""
+        """Return the messages to send before the gateway closes the stream."""
         return []
 
 
@@ -217,7 +217,7 @@ class JsonStream(CarrierStream):
         """Build the message that carries this base64 audio."""
 
     def mark_name(self, message: dict[str, Any]) -> str:
-        """The name in a mark that was played."""
+        """Return the name in a mark that was played."""
         return string_in(object_in(message, "mark"), "name")
 
     def decode(self, payload: bytes) -> bytes:
@@ -225,7 +225,7 @@ class JsonStream(CarrierStream):
         return self.format.decode(payload)
 
     def reorder(self, media: dict[str, Any], pcm: bytes) -> Iterable[bytes]:
-        """The pieces of audio that are due now that this piece has come."""
+        """Return the pieces of audio that are due now that this piece has come."""
         return (pcm,)
 
     # ------------------------------------------------------------------ CarrierStream

@@ -158,6 +158,6 @@ class CarriersConfig(BaseModel):
         return self
 
     def default_agents(self) -> set[str]:
-        """The agents that the tables name."""
+        """Return the agents that the tables name."""
         tables = (getattr(self, name) for name in CARRIERS)
         return {table.agent for table in tables if table is not None and table.agent is not None}

@@ -106,29 +106,29 @@ _ID = re.compile(r"[A-Za-z0-9_:=+-]{1,512}")
 
 
 def same_secret(presented: str | None, expected: str) -> bool:
-    """Whether a presented secret is the expected one. Compares in constant time."""
+    """Return whether a presented secret is the expected one. Compares in constant time."""
     return presented is not None and hmac.compare_digest(
         presented.encode(errors="replace"), expected.encode(errors="replace")
     )
 
 
 def is_one_of(presented: str, expected: Iterable[str]) -> bool:
-    """Whether a presented secret is one of these. Compares with each, in constant time."""
+    """Return whether a presented secret is one of these. Compares with each, in constant time."""
     return sum(same_secret(presented, one) for one in expected) > 0
 
 
 def basic_auth(user: str, password: str) -> str:
-    """The value of an ``Authorization: Basic`` header (RFC 7617)."""
+    """Return the value of an ``Authorization: Basic`` header (RFC 7617)."""
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode("ascii")
 
 
 def is_plain_id(text: str) -> bool:
-    """Whether a text can be put into a URL's path without quoting."""
+    """Return whether a text can be put into a URL's path without quoting."""
     return _ID.fullmatch(text) is not None
 
 
 def with_scheme(url: str, *, websocket: bool) -> str:
-    """`url` with the scheme ws(s) or http(s). Whether it is secure stays as it was."""
+    """Return `url` with the scheme ws(s) or http(s). Whether it is secure stays as it was."""
     parts = urlsplit(url)
     secure = parts.scheme in ("https", "wss")
     scheme = ("wss" if secure else "ws") if websocket else ("https" if secure else "http")
@@ -136,7 +136,7 @@ def with_scheme(url: str, *, websocket: bool) -> str:
 
 
 def port_variants(url: str) -> set[str]:
-    """`url` with and without its scheme's default port, because carriers differ in which one they sign."""
+    """Return `url` with and without its scheme's default port, because carriers differ in which one they sign."""
     parts = urlsplit(url)
     default = 443 if parts.scheme in ("https", "wss") else 80
     if parts.port is None:
@@ -147,13 +147,13 @@ def port_variants(url: str) -> set[str]:
 
 
 def xml_document(*parts: str) -> Document:
-    """An XML document: ``<Response>`` with these elements."""
+    """Return an XML document: ``<Response>`` with these elements."""
     body = '<?xml version="1.0" encoding="UTF-8"?>\n<Response>' + "".join(parts) + "</Response>\n"
     return Document("application/xml", body)
 
 
 def connect_stream(url: str, **attributes: str) -> Document:
-    """``<Connect><Stream>`` and then ``<Hangup>``, in TwiML and in TeXML, which copies it.
+    """Return ``<Connect><Stream>`` and then ``<Hangup>``, in TwiML and in TeXML, which copies it.
 
     Args:
         url: The WebSocket that the carrier connects to.
@@ -164,7 +164,7 @@ def connect_stream(url: str, **attributes: str) -> Document:
 
 
 def element(name: str, text: str, **attributes: str) -> str:
-    """An XML element with text. Text and attributes are escaped."""
+    """Return an XML element with text. Text and attributes are escaped."""
     written = "".join(f" {key}={quoteattr(value)}" for key, value in attributes.items())
     return f"<{name}{written}>{escape(text)}</{name}>"
 

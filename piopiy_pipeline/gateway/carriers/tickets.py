@@ -82,7 +82,7 @@ class Tickets:
         self._replays = ReplayGuard()
 
     def mint(self, carrier: str, agent: str, call: CarrierCall, parameters: dict[str, str]) -> str:
-        """A new ticket. Raises `AccessError` for too many parameters."""
+        """Return a new ticket. Raises `AccessError` for too many parameters."""
         if len(json.dumps(parameters).encode()) > PARAMETERS_LIMIT:
             raise AccessError(422, f"the answer URL's parameters: at most {PARAMETERS_LIMIT} bytes as JSON")
         now = int(self._wall())

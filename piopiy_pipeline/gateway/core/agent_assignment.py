@@ -47,7 +47,7 @@ class AgentAssignment:
     # ------------------------------------------------------------------ who has the call
 
     def offered_to(self, instance: Instance) -> bool:
-        """Whether this instance has the call, or was offered it."""
+        """Return whether this instance has the call, or was offered it."""
         return self.offer is not None and self.offer.instance is instance
 
     def outstanding(self, instance: Instance, offer_id: str) -> CallOffer | None:
@@ -56,7 +56,7 @@ class AgentAssignment:
         return offer if offer and offer.instance is instance and offer.offer_id == offer_id else None
 
     def carried_by(self, media: MediaPort) -> bool:
-        """Whether this is the media stream of the current offer."""
+        """Return whether this is the media stream of the current offer."""
         return self.offer is not None and self.offer.media is media
 
     @property
@@ -105,7 +105,7 @@ class AgentAssignment:
             offer.release()
 
     def may_retry(self) -> bool:
-        """Whether a callback that failed before its answer may be tried at another instance. That happens
+        """Return whether a callback that failed before its answer may be tried at another instance. That happens
         once per call.
         """
         first, self._retried = not self._retried, True

@@ -51,7 +51,7 @@ class AgentSide:
         return self.assignment.media
 
     def serves(self, instance: Instance) -> bool:
-        """Whether this instance has the call, or was offered it."""
+        """Return whether this instance has the call, or was offered it."""
         return self.assignment.offered_to(instance)
 
     def send(self, message: GatewayMessage) -> None:

@@ -53,7 +53,7 @@ class DialPlan:
         return found
 
     def caller_id(self, destination: Destination, from_number: str | None) -> str:
-        """The number to show to the callee.
+        """Return the number to show to the callee.
 
         Args:
             destination: Who is called.
@@ -88,7 +88,7 @@ class DialPlan:
         return Destination("uri", uri.text)
 
     def _trunk_for(self, number: str) -> str | None:
-        """The trunk with the longest prefix that fits; of equal ones the first in the configuration."""
+        """Return the trunk with the longest prefix that fits; of equal ones the first in the configuration."""
         best, found = -1, None
         for name, trunk in self._config.trunks.items():
             for prefix in trunk.prefixes or [""]:

@@ -206,7 +206,7 @@ class Phones:
     # ------------------------------------------------------------------ used by the legs
 
     def refer_target(self, to: str, call: SipCall) -> str | None:
-        """The URI by which a phone can call `to` in a blind transfer; None: the gateway has to call it.
+        """Return the URI by which a phone can call `to` in a blind transfer; None: the gateway has to call it.
 
         A number is dialled at the server that the phone belongs to. A phone that is registered here can reach the
         numbers of agents, and no others.

@@ -42,7 +42,7 @@ _REFUSALS: Mapping[EndReason, tuple[int, str]] = {
 
 
 def refusal(reason: EndReason) -> tuple[int, str]:
-    """The SIP status and phrase with which an unanswered call ends for this reason."""
+    """Return the SIP status and phrase with which an unanswered call ends for this reason."""
     return _REFUSALS.get(reason, (500, "Server Internal Error"))
 
 
@@ -53,7 +53,7 @@ class LegHost(Protocol):
     """After so many seconds without a packet of the phone the call ends."""
 
     def refer_target(self, to: str, call: SipCall) -> str | None:
-        """The URI by which the phone of this call can call `to`; None where it cannot."""
+        """Return the URI by which the phone of this call can call `to`; None where it cannot."""
 
     def leg_opened(self, leg: SipLeg) -> None:
         """Audio flows: `leg.on_frame_tick` is to be called from now on."""

@@ -249,7 +249,7 @@ def _network(transport: asyncio.BaseTransport) -> str:
 
 
 def is_websocket(head: bytes) -> bool:
-    """Whether this head of a request (without its empty line) asks for a WebSocket."""
+    """Return whether this head of a request (without its empty line) asks for a WebSocket."""
     lines = head.split(b"\n")
     if not lines[0].startswith(b"GET "):
         return False

@@ -190,7 +190,7 @@ def _bearer(headers: Headers) -> str | RequestRefused:
 
 
 def _matching(token: str, known: Iterable[tuple[str, str]]) -> list[str]:
-    """The names whose secret is `token`. Every one is compared, each in constant time."""
+    """Return the names whose secret is `token`. Every one is compared, each in constant time."""
     presented = token.encode(errors="replace")
     return [name for name, secret in known if hmac.compare_digest(secret.encode(), presented)]
 

@@ -234,7 +234,7 @@ class CallRecording:
             job.add_done_callback(lambda done: self._on_written(done, seconds))
 
     def _take(self, upto: int) -> tuple[float, list[Piece], list[Piece]]:
-        """The length up to a position that was not handed over, in seconds, and its pieces of both sides."""
+        """Return the length up to a position that was not handed over, in seconds, and its pieces of both sides."""
         seconds = max(0, upto - self._sent) / self._rate
         self._sent = max(upto, self._sent)
         return seconds, self._caller.take(self._sent), self._bot.take(self._sent)

@@ -122,7 +122,7 @@ class DatabaseFile:
 
 
 def database_address(config: GatewayConfig) -> URL:
-    """The address of the database that the configuration names.
+    """Return the address of the database that the configuration names.
 
     Raises:
         GatewayError: It names none that can be used. The message says what to write.
@@ -148,7 +148,7 @@ def database_address(config: GatewayConfig) -> URL:
 
 
 def open_engine(url: URL) -> Engine:
-    """An engine for `url`, which has not connected yet.
+    """Return an engine for `url`, which has not connected yet.
 
     Raises:
         GatewayError: The file cannot be written, or the driver is not installed.
@@ -186,12 +186,12 @@ def open_engine(url: URL) -> Engine:
 
 
 def writing(engine: Engine) -> Engine:
-    """The same engine for transactions that write. In SQLite they take the lock when they begin."""
+    """Return the same engine for transactions that write. In SQLite they take the lock when they begin."""
     return engine.execution_options(begin="BEGIN IMMEDIATE")
 
 
 def explain(url: URL, error: SQLAlchemyError) -> str:
-    """A sentence for the operator: which database, what it said, what to check. It never has the password."""
+    """Return a sentence for the operator: which database, what it said, what to check. It never has the password."""
     said = str(getattr(error, "orig", None) or error).strip().splitlines()
     text = said[0] if said else type(error).__name__
     if url.get_backend_name() == "sqlite":
@@ -204,7 +204,7 @@ def explain(url: URL, error: SQLAlchemyError) -> str:
 
 
 def clean(text: str) -> str:
-    """Text that every database takes: without NUL characters and lone surrogates."""
+    """Return text that every database takes: without NUL characters and lone surrogates."""
     return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
@@ -240,7 +240,7 @@ def _prepare_postgres(connection: Any, _: ConnectionPoolEntry) -> None:
 
 
 def _dump(value: Any) -> str:
-    """JSON that every database and every reader takes. Python's own may have NaN, which JSON does not."""
+    """Return JSON that every database and every reader takes. Python's own may have NaN, which JSON does not."""
     try:
         text = json.dumps(value, allow_nan=False)
     except ValueError:

@@ -18,14 +18,14 @@ __all__ = ["data_folder", "delete_recordings", "recordings_folder"]
 
 
 def data_folder(config: GatewayConfig) -> Path:
-    """The folder that the configuration names, or else this user's own data folder."""
+    """Return the folder that the configuration names, or else this user's own data folder."""
     if config.data_folder is not None:
         return config.data_folder
     return user_data_path("piopiy", appauthor=False)
 
 
 def recordings_folder(config: GatewayConfig) -> Path:
-    """The folder of recordings. It has a folder for each day."""
+    """Return the folder of recordings. It has a folder for each day."""
     return data_folder(config) / "recordings"
 
 

@@ -34,7 +34,7 @@ class CallArchive(Protocol):
         kind: CallKind | None = None,
         phase: Phase | None = None,
     ) -> CallPage:
-        """Some calls, the latest first.
+        """Return some calls, the latest first.
 
         Args:
             limit: The most calls to return, from 1 to 200.
@@ -49,14 +49,14 @@ class CallArchive(Protocol):
         """
 
     async def detail(self, call_id: str) -> CallDetail | None:
-        """A call and its conversation, or None if there is no such call.
+        """Return a call and its conversation, or None if there is no such call.
 
         Raises:
             RecordsUnavailable: The database does not answer.
         """
 
     async def recording_path(self, call_id: str) -> Path | None:
-        """The file of a call's recording, or None if there is none on this machine.
+        """Return the file of a call's recording, or None if there is none on this machine.
 
         Raises:
             RecordsUnavailable: The database does not answer.
@@ -95,11 +95,11 @@ class RecentCalls:
             self._recordings[call_id] = path
 
     def under_way(self) -> list[CallRecord]:
-        """The calls under way, the first placed first."""
+        """Return the calls under way, the first placed first."""
         return self._records.under_way(self._wall())
 
     def find(self, call_id: str) -> CallRecord | None:
-        """A call under way or one of the last that ended."""
+        """Return a call under way or one of the last that ended."""
         if (ended := self._ended.get(call_id)) is not None:
             return ended
         return next((one for one in self.under_way() if one.call_id == call_id), None)

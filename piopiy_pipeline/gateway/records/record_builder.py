@@ -17,7 +17,7 @@ __all__ = ["RecordBuilder", "time_of_day"]
 
 
 def time_of_day(unix_s: float) -> datetime:
-    """The time in UTC for a Unix time in seconds."""
+    """Return the time in UTC for a Unix time in seconds."""
     return datetime.fromtimestamp(unix_s, UTC)
 
 
@@ -28,7 +28,7 @@ class RecordBuilder:
         self._under_way: dict[str, tuple[CallSnapshot, float]] = {}
 
     def record(self, event: CallChanged) -> CallRecord:
-        """The record of a call as it is now. Call this for every change of a call, in order."""
+        """Return the record of a call as it is now. Call this for every change of a call, in order."""
         call = event.call
         known = self._under_way.get(call.call_id)
         offset = known[1] if known else event.when - _changed_at(call)
@@ -39,12 +39,12 @@ class RecordBuilder:
         return _record(call, offset, event.when)
 
     def under_way(self, when: float) -> list[CallRecord]:
-        """The records of the calls under way at the Unix time `when`, the first placed first."""
+        """Return the records of the calls under way at the Unix time `when`, the first placed first."""
         return [_record(call, offset, when) for call, offset in self._under_way.values()]
 
 
 def _changed_at(call: CallSnapshot) -> float:
-    """The loop's time of the latest change of a call that its snapshot has a time for."""
+    """Return the loop's time of the latest change of a call that its snapshot has a time for."""
     if call.ended_at is not None:
         return call.ended_at
     return call.placed_at if call.answered_at is None else call.answered_at

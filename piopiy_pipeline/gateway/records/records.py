@@ -211,7 +211,7 @@ class Records:
         return await self._query(store.recording_path, call_id)
 
     async def _opened(self) -> Store:
-        """The store, as soon as everything that happened before is written, or that takes too long."""
+        """Return the store, as soon as everything that happened before is written, or that takes too long."""
         try:
             async with asyncio.timeout(READY_S):
                 await self._ready.wait()

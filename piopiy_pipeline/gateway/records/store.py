@@ -358,14 +358,14 @@ class Store:
         return CallRecord(**columns)
 
     def _path(self, name: str | None) -> Path | None:
-        """The file of a recording, if it is here: it may be on another machine, or deleted."""
+        """Return the file of a recording, if it is here: it may be on another machine, or deleted."""
         if name is None:
             return None
         path = self._recordings / name
         return path if path.is_file() else None
 
     def _find_recording(self, call_id: str) -> str | None:
-        """The path, below the folder of recordings, of a recording that the call's record does not name."""
+        """Return the path, below the folder of recordings, of a recording that the call's record does not name."""
         found = next(self._recordings.glob(f"*/{call_id}.wav"), None)
         return None if found is None else found.relative_to(self._recordings).as_posix()
 
@@ -388,7 +388,7 @@ def _write_cursor(placed_at: datetime, call_id: str) -> str:
 
 
 def _read_cursor(cursor: str) -> tuple[datetime, str]:
-    """The time and the id in a cursor. Raises `BadCursor`."""
+    """Return the time and the id in a cursor. Raises `BadCursor`."""
     digits, _, call_id = cursor.partition(".")
     if not (0 < len(call_id) <= 64 and len(digits) <= 18 and digits.isascii() and digits.isdigit()):
         raise BadCursor(f"before: {cursor[:80]!r} is not the `next` of a page")
@@ -402,12 +402,12 @@ _REFUSED = (StatementError,)
 
 
 def _is_refusal(error: StatementError) -> bool:
-    """Whether the row is wrong. Otherwise the database does not answer."""
+    """Return whether the row is wrong. Otherwise the database does not answer."""
     return isinstance(error, DataError | IntegrityError) or not isinstance(error, DBAPIError)
 
 
 def _now(connection: Connection) -> datetime:
-    """The time of the database's clock, because the clocks of gateways may differ."""
+    """Return the time of the database's clock, because the clocks of gateways may differ."""
     if connection.dialect.name == "sqlite":
         return datetime.now(UTC)
     now: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
@@ -430,5 +430,5 @@ def _event_row(event: ConversationReported) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """A value as the database takes it: enumerations are written as their text, and text is cleaned."""
+    """Return a value as the database takes it: enumerations are written as their text, and text is cleaned."""
     return clean(str(value)) if isinstance(value, str) else value

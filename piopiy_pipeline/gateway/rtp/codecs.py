@@ -92,7 +92,7 @@ class _G711(Codec):
 
 @cache
 def _halves(decode: Callable[[NDArray[np.uint8]], NDArray[np.int16]]) -> tuple[bytes, bytes]:
-    """The lower and the upper byte of each code's sample."""
+    """Return the lower and the upper byte of each code's sample."""
     samples = decode(np.arange(256, dtype=np.uint8)).astype("<i2").view(np.uint8)
     return samples[::2].tobytes(), samples[1::2].tobytes()
 
@@ -219,7 +219,7 @@ CODECS: dict[str, Callable[[], Codec]] = {
 
 
 def codec_rate(name: str) -> int:
-    """The sample rate of a codec's sound in Hz, by its name in SDP in any case.
+    """Return the sample rate of a codec's sound in Hz, by its name in SDP in any case.
 
     Raises:
         CodecError: There is no such codec here.

@@ -81,7 +81,7 @@ class KeySender:
         return min(len(codes), room)
 
     def next_packet(self) -> KeyPacket | None:
-        """The packet to send in these 20 ms in the place of the speech; None: no key is due."""
+        """Return the packet to send in these 20 ms in the place of the speech; None: no key is due."""
         if self._code is None:
             if not self._waiting:
                 return None

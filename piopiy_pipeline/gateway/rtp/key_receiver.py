@@ -123,7 +123,7 @@ class KeyReceiver:
         return keys
 
     def _goes_on(self, last: _EventPacket, packet: _EventPacket) -> bool:
-        """Whether a packet belongs to the same key as the one before it."""
+        """Return whether a packet belongs to the same key as the one before it."""
         before, event = last.event, packet.event
         assert before is not None
         assert event is not None
@@ -155,7 +155,7 @@ class KeyReceiver:
         return fits and self._within != "same"
 
     def _elapsed_s(self, last: _EventPacket, packet: _EventPacket) -> float:
-        """How long after `last` a packet was sent: by the numbers, because there is no jitter in them.
+        """Return how long after `last` a packet was sent: by the numbers, because there is no jitter in them.
 
         Some send sound and events side by side, twice as many packets as usual: then the time of the sound counts.
         """

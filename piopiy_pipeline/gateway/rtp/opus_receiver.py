@@ -107,7 +107,7 @@ class OpusReceiver:
         return ready
 
     def _rebuild(self, first: int, behind: int) -> list[DecodedPacket]:
-        """The sound of the missing packets from `first` up to the one before `behind`."""
+        """Return the sound of the missing packets from `first` up to the one before `behind`."""
         packet, count = self._waiting[behind], behind - first
         if self._timestamp is None or packet.payload is None:
             return []

@@ -33,7 +33,7 @@ class RtpPacket(NamedTuple):
 
 
 def is_rtcp(datagram: bytes) -> bool:
-    """Whether a datagram that came to a port for both is RTCP (RFC 5761, section 4)."""
+    """Return whether a datagram that came to a port for both is RTCP (RFC 5761, section 4)."""
     return len(datagram) >= 2 and 192 <= datagram[1] <= 223
 
 

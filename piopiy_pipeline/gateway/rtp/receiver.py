@@ -174,7 +174,7 @@ class RtpReceiver:
         return self._lost_before + (max(0, self.reception.lost) if self.reception else 0)
 
     def stats(self, now: float) -> JitterStats:
-        """The counters of the jitter buffer."""
+        """Return the counters of the jitter buffer."""
         return self._buffer.stats(now)
 
     @property
@@ -203,7 +203,7 @@ class RtpReceiver:
         return self._try(packet, source, arrived)
 
     def _moved(self, packet: RtpPacket, arrived: float) -> bool:
-        """Whether a packet from another address continues the very stream that has fallen silent."""
+        """Return whether a packet from another address continues the very stream that has fallen silent."""
         current = self.reception
         if current is None or packet.ssrc != current.ssrc or arrived - self._heard_at < REBIND_S:
             return False

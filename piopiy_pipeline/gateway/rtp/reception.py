@@ -98,13 +98,13 @@ class Reception:
         return position
 
     def fraction_lost(self) -> float:
-        """The fraction (0.0 to 1.0) of packets that are missing since this was called last."""
+        """Return the fraction (0.0 to 1.0) of packets that are missing since this was called last."""
         expected, received = self.expected - self._expected_before, self.received - self._received_before
         self._expected_before, self._received_before = self.expected, self.received
         return max(0.0, (expected - received) / expected) if expected > 0 else 0.0
 
     def _admit(self, sequence: int, timestamp: int) -> bool:
-        """Whether this packet is the first one that counts."""
+        """Return whether this packet is the first one that counts."""
         if self._probation:
             in_order = sequence == (self._highest + 1) & 0xFFFF and self._highest >= 0
             self._probation = self._probation - 1 if in_order else MIN_SEQUENTIAL - 1

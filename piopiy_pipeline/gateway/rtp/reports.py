@@ -49,7 +49,7 @@ class Reporter:
         self._peer_report: tuple[int, int, float] | None = None  # its source, middle NTP, and its arrival
 
     def due(self, now: float) -> bool:
-        """Whether it is time for a report."""
+        """Return whether it is time for a report."""
         return now >= self._due
 
     def report(

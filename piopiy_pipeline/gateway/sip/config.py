@@ -37,7 +37,7 @@ class SipRoute(BaseModel):
     agent: Annotated[str, StringConstraints(min_length=1, max_length=128)]
 
     def matches(self, number: str) -> bool:
-        """Whether `number` belongs to this route."""
+        """Return whether `number` belongs to this route."""
         return matches(self.to, number)
 
 
@@ -180,5 +180,5 @@ class SipConfig(BaseModel):
         return self
 
     def agent_for(self, number: str) -> str | None:
-        """The agent that answers `number`; None: no agent has that number."""
+        """Return the agent that answers `number`; None: no agent has that number."""
         return next((route.agent for route in self.routes if route.matches(number)), self.default_agent)

@@ -85,7 +85,7 @@ class DeliveryQueue:
         self._waiting = self._bytes = 0
 
     def __len__(self) -> int:
-        """How many messages are not delivered yet, including those under way."""
+        """Return how many messages are not delivered yet, including those under way."""
         return self._waiting
 
     def add(self, message: WebhookMessage, now: float) -> bool:
@@ -119,7 +119,7 @@ class DeliveryQueue:
         return self._due[0][0]
 
     def next(self, now: float) -> DeliveryAttempt | None:
-        """The attempt to make now, if one is due. Pass its result to `reply`."""
+        """Return the attempt to make now, if one is due. Pass its result to `reply`."""
         wake_at = self.wake_at
         if wake_at is None or wake_at > now:
             return None

@@ -205,7 +205,7 @@ class _Receiver:
 
 
 def signed_headers(key: bytes, message_id: str, body: bytes, unix_s: float) -> dict[str, str]:
-    """The headers that identify and sign a message.
+    """Return the headers that identify and sign a message.
 
     Args:
         key: The secret that the receiver knows.
@@ -223,7 +223,7 @@ def signed_headers(key: bytes, message_id: str, body: bytes, unix_s: float) -> d
 
 
 def retry_after_s(value: str | None, unix_s: float) -> float | None:
-    """How long to wait by a header ``Retry-After`` (RFC 9110, 10.2.3), which has seconds or a date.
+    """Return how long to wait by a header ``Retry-After`` (RFC 9110, 10.2.3), which has seconds or a date.
 
     Args:
         value: The header, or None without one.

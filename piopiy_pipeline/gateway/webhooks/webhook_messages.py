@@ -68,7 +68,7 @@ class WebhookMessages:
         self._calls: dict[str, _CallUnderWay] = {}
 
     def messages_for(self, event: BusEvent) -> list[WebhookMessage]:
-        """The messages to send because of an event of the bus; often none."""
+        """Return the messages to send because of an event of the bus; often none."""
         if isinstance(event, CallChanged):
             return self._call_changed(event)
         return self._conversation_event(event)

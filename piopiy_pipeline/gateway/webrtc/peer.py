@@ -155,7 +155,9 @@ class Peer:
         return with_public_addresses(answer, self._public)
 
     def restarts_ice(self, sdp: str) -> bool:
-        """Whether an offer restarts ICE, which aiortc cannot do on an existing connection. Raises `PeerRefused`."""
+        """Return whether an offer restarts ICE, which an existing connection of aiortc cannot do. Raises
+        `PeerRefused`.
+        """
         return check_offer(sdp) != self._fragment
 
     async def add_candidate(self, candidate: Trickled) -> None:

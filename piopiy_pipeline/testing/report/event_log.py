@@ -51,7 +51,7 @@ class EventLog:
         self._hears: list[Callable[[str, dict[str, Any]], None]] = []
 
     def place(self) -> int:
-        """A place among the events of this moment, for one that is written down later."""
+        """Return a place among the events of this moment, for one that is written down later."""
         self._places += 1
         return self._places
 
@@ -78,7 +78,7 @@ class EventLog:
         call.on("end", self._ended)
 
     def events(self) -> list[Event]:
-        """All of them, in the order of their times, those of the same time as they happened."""
+        """Return all of them, in the order of their times, those of the same time as they happened."""
         zero = self.zero
         return [
             Event(round(at - zero, 6), kind, data) for at, _, kind, data in sorted(self._entries, key=_order)

@@ -18,7 +18,7 @@ __all__ = ["turns_of"]
 
 
 def turns_of(events: Sequence[Event]) -> list[TurnResult]:
-    """The turns of a call. `events` are in the order of their times.
+    """Return the turns of a call. `events` are in the order of their times.
 
     Turn 0, if the bot spoke first, is what it said before the caller's first turn. In a chain that
     tells of no user turns, each stretch of the caller's speech is one.

@@ -36,7 +36,7 @@ def _with_runs_of_loss(events: Iterable[Event]) -> Iterator[Event]:
 
 
 def _ranges(numbers: Iterable[int]) -> Iterator[str]:
-    """``3, 4, 5, 9`` as ``3-5, 9``."""
+    """Yield numbers as ranges: ``3, 4, 5, 9`` as ``3-5, 9``."""
     for _, run in groupby(enumerate(sorted(numbers)), key=lambda pair: pair[1] - pair[0]):
         inside = [number for _, number in run]
         yield f"{inside[0]}" if len(inside) == 1 else f"{inside[0]}-{inside[-1]}"

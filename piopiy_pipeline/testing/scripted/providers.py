@@ -121,7 +121,7 @@ Place = Callable[[FrameProcessor, FrameProcessor], object]
 
 
 def _services(chain: CallPipeline, kind: type[FrameProcessor]) -> list[tuple[Place, FrameProcessor]]:
-    """The services of a kind in this chain, each with what puts another in its place."""
+    """Return the services of a kind in this chain, each with what puts another in its place."""
     found: list[tuple[Place, FrameProcessor]] = []
     for name in chain.names:
         stage = chain[name]

@@ -83,7 +83,7 @@ class ReplyScript:
             _steps(turn)
 
     def respond(self, context: LLMContext) -> ScriptedResponse:
-        """The answer to this request. Raises `ScriptOver` when there is none."""
+        """Return the answer to this request. Raises `ScriptOver` when there is none."""
         messages = [message for message in context.get_messages() if isinstance(message, Mapping)]
         roles = [message.get("role") for message in messages]
         users = roles.count("user")
@@ -116,7 +116,7 @@ class ReplyScript:
         self._at = self._next = 0
 
     def _response(self, context: LLMContext) -> ScriptedResponse:
-        """The steps from here to the end of the next run of tools."""
+        """Return the steps from here to the end of the next run of tools."""
         words: list[str] = []
         tools: list[Tool] = []
         at = self._at

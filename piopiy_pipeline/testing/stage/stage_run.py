@@ -172,7 +172,7 @@ def _name(what: Frame | type[Frame]) -> str:
 
 
 def _words(frame: Frame) -> str:
-    """A frame in a line; audio by its length."""
+    """Return a frame in a line; audio by its length."""
     if isinstance(frame, (InputAudioRawFrame, OutputAudioRawFrame)):
         seconds = len(frame.audio) / 2 / frame.num_channels / frame.sample_rate
         return f"{type(frame).__name__}({seconds:.3f} s at {frame.sample_rate} Hz)"

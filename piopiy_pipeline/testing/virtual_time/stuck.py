@@ -62,7 +62,7 @@ def _natural(name: str) -> list[tuple[bool, int, str]]:
 
 
 def _suspended(coroutine: Any) -> Iterator[FrameType]:
-    """The frames of a suspended coroutine, from the outermost to the innermost."""
+    """Yield the frames of a suspended coroutine, from the outermost to the innermost."""
     seen = 0
     while coroutine is not None and seen < 100:
         seen += 1
@@ -92,7 +92,7 @@ def _places(stack: Sequence[FrameType]) -> str:
 
 
 def _is_authors(frame: FrameType) -> bool:
-    """Whether this is neither a library's code nor this package's."""
+    """Return whether this is neither a library's code nor this package's."""
     path = frame.f_code.co_filename
     if path.startswith("<"):
         return False

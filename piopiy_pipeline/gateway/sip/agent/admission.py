@@ -69,7 +69,7 @@ class AdmissionControl:
             self._trusted.add(canonical_host(host))
 
     def trusts(self, host: str) -> bool:
-        """Whether calls from this address are a trunk's."""
+        """Return whether calls from this address are a trunk's."""
         return canonical_host(host) in self._trusted or in_networks(host, self._networks)
 
     def caller(self, request: SipRequest, host: str, now: float) -> RequestAdmitted | RequestDenied:

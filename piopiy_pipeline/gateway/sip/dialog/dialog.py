@@ -51,7 +51,7 @@ class Dialog:
     def of_request(
         cls, request: SipRequest, source: Flow, *, local_tag: str, contact: str, sent_by: str
     ) -> Dialog:
-        """The dialog of an INVITE that came (section 12.1.1). Without a Contact (RFC 2543), From is the target.
+        """Return the dialog of an INVITE that came (section 12.1.1). Without a Contact (RFC 2543), From is the target.
 
         Args:
             request: The INVITE.
@@ -86,7 +86,7 @@ class Dialog:
     def of_response(
         cls, invite: OutgoingRequest, response: SipResponse, source: Flow, *, local: str, contact: str
     ) -> Dialog:
-        """The dialog of a 2xx to an INVITE of ours (section 12.1.2).
+        """Return the dialog of a 2xx to an INVITE of ours (section 12.1.2).
 
         Args:
             invite: Our INVITE.
@@ -117,7 +117,7 @@ class Dialog:
         )
 
     def accepts(self, request: SipRequest) -> bool:
-        """Whether a request is in order (section 12.2.2); if it is, its number is remembered."""
+        """Return whether a request is in order (section 12.2.2); if it is, its number is remembered."""
         if self.remote_sequence is not None and request.cseq.sequence < self.remote_sequence:
             return False
         self.remote_sequence = request.cseq.sequence

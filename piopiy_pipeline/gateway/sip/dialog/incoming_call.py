@@ -190,7 +190,7 @@ def unacceptable(
 
 
 def _caller(request: SipRequest) -> tuple[str, str]:
-    """The number and the name of the caller; both are empty for anonymous callers (RFC 3323)."""
+    """Return the number and the name of the caller; both are empty for anonymous callers (RFC 3323)."""
     try:
         uri = SipUri.parse(request.from_.uri)
     except ValueError:
@@ -201,7 +201,7 @@ def _caller(request: SipRequest) -> tuple[str, str]:
 
 
 def _chosen(request: SipRequest, trusted: bool) -> dict[str, str]:
-    """The headers that a bot may read. Asserted identities are believed from a trunk only (RFC 3325)."""
+    """Return the headers that a bot may read. Asserted identities are believed from a trunk only (RFC 3325)."""
     chosen: dict[str, str] = {}
     for name in request.headers.keys():  # noqa: SIM118 - sipmessage's Headers cannot be iterated
         low = name.lower()

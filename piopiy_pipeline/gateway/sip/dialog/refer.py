@@ -15,7 +15,7 @@ _STATUS = re.compile(rb"SIP/2\.0 ([1-6][0-9]{2})(?: ([^\r\n]{0,200}))?")
 
 
 def transfer_headers(target: str, contact: str) -> tuple[tuple[str, str], ...]:
-    """The headers of a REFER.
+    """Return the headers of a REFER.
 
     Args:
         target: The ``sip:`` or ``tel:`` URI to call.
@@ -68,7 +68,7 @@ class ReferTransfer:
 
 
 def _status(body: bytes) -> tuple[int, str] | None:
-    """The status line in the body of a NOTIFY (RFC 3515, section 2.4.5); None if there is none."""
+    """Return the status line in the body of a NOTIFY (RFC 3515, section 2.4.5); None if there is none."""
     match = _STATUS.match(body.lstrip())
     if match is None:
         return None

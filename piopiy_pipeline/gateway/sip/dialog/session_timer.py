@@ -63,7 +63,7 @@ class SessionTimer:
         return (("Session-Expires", f"{interval};refresher={who}"), *required)
 
     def request_headers(self) -> tuple[tuple[str, str], ...]:
-        """The headers of a re-INVITE of ours, which keep what was agreed."""
+        """Return the headers of a re-INVITE of ours, which keep what was agreed."""
         if self._interval is None:
             return ()
         who = "uac" if self._ours else "uas"

@@ -165,7 +165,7 @@ class SipCall:
                 self._end_here(Ending.LOST, 408, "the session was not refreshed", now)
 
     def owns(self, request: SipRequest) -> bool:
-        """Whether a request with this call's key comes from the other side of its dialog."""
+        """Return whether a request with this call's key comes from the other side of its dialog."""
         return self._dialog is not None and request.from_.tag == self._dialog.remote_tag
 
     def receive(self, request: SipRequest, source: Flow, now: float) -> None:

@@ -180,7 +180,7 @@ class Negotiation:
         )
 
     def _described(self, media: tuple[MediaDescription, ...]) -> SessionDescription:
-        """Our next description. The version grows with each change, and only then (RFC 3264, section 8)."""
+        """Return our next description. The version grows with each change, and only then (RFC 3264, section 8)."""
         described = SessionDescription(media, self._host, self._session_id, 1)
         if self._last is not None:
             described = replace(described, version=self._last.version)
@@ -217,7 +217,7 @@ class Negotiation:
 
 
 def choose(formats: Iterable[MediaFormat], allowed: Sequence[str]) -> MediaFormat | None:
-    """The first of `formats` whose codec is allowed, in the order of the offer (RFC 3264, 6.1), or None."""
+    """Return the first of `formats` whose codec is allowed, in the order of the offer (RFC 3264, 6.1), or None."""
     names = {name.lower(): name for name in allowed}
     for format in formats:
         known = CODECS.get(names.get(format.name.lower(), ""))
@@ -231,7 +231,7 @@ def _is_events(format: MediaFormat) -> bool:
 
 
 def _events(formats: Iterable[MediaFormat], rate: int) -> MediaFormat | None:
-    """The telephone events that run on the clock of the audio (RFC 4733, section 2.1), or else the first ones.
+    """Return the telephone events that run on the clock of the audio (RFC 4733, section 2.1), or else the first ones.
 
     Many phones and servers have 8000 only, beside Opus, too: keys on that clock are better than none.
     """
@@ -240,7 +240,7 @@ def _events(formats: Iterable[MediaFormat], rate: int) -> MediaFormat | None:
 
 
 def _effective(media: MediaDescription) -> Direction:
-    """The direction of a stream; the address 0.0.0.0 is the old way to hold (RFC 3264, section 8.4)."""
+    """Return the direction of a stream; the address 0.0.0.0 is the old way to hold (RFC 3264, section 8.4)."""
     if media.port == 0:
         return "inactive"
     if media.host in ("0.0.0.0", "::"):
@@ -249,7 +249,7 @@ def _effective(media: MediaDescription) -> Direction:
 
 
 def _narrowed(a: Direction, b: Direction) -> Direction:
-    """The direction that is left when both sides must agree."""
+    """Return the direction that is left when both sides must agree."""
     send = a in ("sendrecv", "sendonly") and b in ("sendrecv", "sendonly")
     receive = a in ("sendrecv", "recvonly") and b in ("sendrecv", "recvonly")
     if send:

@@ -165,7 +165,7 @@ def _written(media: MediaDescription) -> list[str]:
 
 
 def _lines(data: bytes) -> list[tuple[str, str]]:
-    """The key and the value of every line. Only lines that cannot mean anything are an error."""
+    """Return the key and the value of every line. Only lines that cannot mean anything are an error."""
     if len(data) > _MAX_BYTES:
         raise SdpError(f"session description of {len(data)} bytes; at most {_MAX_BYTES}")
     text = data.decode("utf-8", "replace")

@@ -64,5 +64,5 @@ def flow_of(uri: str, default: Flow) -> Flow:
 
 
 def is_private(host: str) -> bool | None:
-    """Whether an address is valid in a private network only (RFC 1918, 6598, 4193); None for a name."""
+    """Return whether an address is valid in a private network only (RFC 1918, 6598, 4193); None for a name."""
     return None if parse_address(host) is None else in_networks(host, _PRIVATE)

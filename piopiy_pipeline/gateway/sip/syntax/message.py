@@ -88,11 +88,11 @@ class SipMessage:
     to: NameAddr
 
     def get(self, name: str) -> str:
-        """The first value of a header, empty when it is missing."""
+        """Return the first value of a header, empty when it is missing."""
         return self.headers.get(name) or ""
 
     def listed(self, name: str) -> list[str]:
-        """All entries of a header that is a list, over all of its lines. Raises `ValueError`."""
+        """Return all entries of a header that is a list, over all of its lines. Raises `ValueError`."""
         entries: list[str] = []
         for line in self.headers.getlist(name):
             if line.strip():
@@ -102,7 +102,7 @@ class SipMessage:
         return entries
 
     def addresses(self, name: str) -> list[NameAddr]:
-        """The entries of Contact, Record-Route and the like. Raises `ValueError`."""
+        """Return the entries of Contact, Record-Route and the like. Raises `ValueError`."""
         return [NameAddr.parse(entry) for entry in self.listed(name)]
 
     @property
@@ -119,7 +119,7 @@ class SipRequest(SipMessage):
     uri: str
 
     def transaction_key(self, method: str | None = None) -> tuple[str, ...]:
-        """The key by which a request finds its server transaction (RFC 3261, section 17.2.3).
+        """Return the key by which a request finds its server transaction (RFC 3261, section 17.2.3).
 
         Args:
             method: The method to match, for a CANCEL that looks for its INVITE. An ACK always looks for its INVITE.
@@ -256,7 +256,7 @@ _NOBODY = NameAddr("", "sip:anonymous@invalid", {})
 
 
 def _unreadable(headers: Headers, reason: str) -> MalformedMessage:
-    """The error for unreadable fields: refused with 400 where a Via says where to send that."""
+    """Return the error for unreadable fields: refused with 400 where a Via says where to send that."""
     present = all(headers.get(name) for name in ("Via", "From", "To", "Call-ID", "CSeq"))
     method = (headers.get("CSeq") or "").split()[-1:] or [""]
     if not present or method[0] == "ACK" or not is_token(method[0]):

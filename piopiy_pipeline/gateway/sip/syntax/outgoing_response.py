@@ -97,7 +97,7 @@ def reply(
 
 
 def _reached(request: SipRequest, source: Flow) -> str:
-    """The topmost Via with the address that the request really came from (RFC 3261, 18.2.1; RFC 3581, 4)."""
+    """Return the topmost Via with the address that the request really came from (RFC 3261, 18.2.1; RFC 3581, 4)."""
     head, *parameters = request.vias[0].split(";")
     asks = "rport" in request.via.parameters
     kept = [p for p in parameters if p.partition("=")[0].strip().lower() not in ("rport", "received")]

@@ -27,16 +27,16 @@ NumberPattern = Annotated[
 
 
 def matches(pattern: str, number: str) -> bool:
-    """Whether `number` fits a `NumberPattern`."""
+    """Return whether `number` fits a `NumberPattern`."""
     return number.startswith(pattern[:-1]) if pattern.endswith("*") else number == pattern
 
 
 def matches_any(patterns: Iterable[str], number: str) -> bool:
-    """Whether `number` fits one of these patterns."""
+    """Return whether `number` fits one of these patterns."""
     return any(matches(pattern, number) for pattern in patterns)
 
 
 def dialled_number(text: str) -> str | None:
-    """The number in `text` as it is dialled, ``+1 (555) 0-1`` as ``+155501``; None if it is no number."""
+    """Return the number in `text` as it is dialled, ``+1 (555) 0-1`` as ``+155501``; None if it is no number."""
     number = _READ_ONLY.sub("", text.removeprefix("tel:"))
     return number if len(text) <= 64 and _NUMBER.fullmatch(number) else None

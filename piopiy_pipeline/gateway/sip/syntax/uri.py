@@ -236,5 +236,5 @@ def escaped_user(user: str) -> str:
 
 
 def is_token(text: str) -> bool:
-    """Whether `text` is a token (section 25.1)."""
+    """Return whether `text` is a token (section 25.1)."""
     return _TOKEN.fullmatch(text) is not None

@@ -120,7 +120,7 @@ class SipEndpoint:
         return len(self._connections)
 
     def registered(self, user: str) -> bool:
-        """Whether a phone of this user is registered."""
+        """Return whether a phone of this user is registered."""
         return self._agent.registrar.find(user, self._loop.time()) is not None
 
     @property

@@ -92,7 +92,7 @@ class ConnectionTable:
         return len(self._connections)
 
     def get(self, flow: Flow) -> SipConnection | None:
-        """The connection of this flow, if there is one."""
+        """Return the connection of this flow, if there is one."""
         return self._connections.get(flow)
 
     def opened(self, connection: SipConnection) -> bool:
