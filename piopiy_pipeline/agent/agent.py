@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import os
-import signal
 import sys
 import threading
 import uuid
@@ -23,6 +22,7 @@ from websockets.exceptions import WebSocketException
 
 from piopiy_pipeline._version import __version__
 from piopiy_pipeline.agent.callback import CreateSession, bind_callback
+from piopiy_pipeline.agent.exit_guard import ExitGuard
 from piopiy_pipeline.agent.gateway_connection import AuthenticationError, GatewayConnection, gateway_url
 from piopiy_pipeline.agent.preload import preload
 from piopiy_pipeline.call import EndReason
@@ -151,6 +151,11 @@ class Agent:
 
         A gateway that cannot be reached is tried again for ever, with pauses of 1.5 s at most.
 
+        After a SIGTERM no call is taken, and those in progress go on to their ends. A second SIGTERM gives them
+        back: the gateway offers them to other instances, with the conversation so far, and they end only if
+        nobody else can take them. After that the process ends within a minute, whatever the author's code does:
+        code that does not end is named in the log, and ended by force with the exit status 1 (`ExitGuard`).
+
         Raises:
             AuthenticationError: The gateway refuses the token or the id.
             RuntimeError: It was called before.
@@ -161,14 +166,18 @@ class Agent:
         if self._draining:
             return  # it was shut down before it began
         loop = asyncio.get_running_loop()
-        has_signals = self._handle_sigterm(loop)
+        guard = self._guard_exit(loop)
         try:
             await preload()
             await self._connection.serve(self._closing)
         finally:
-            if has_signals:
-                loop.remove_signal_handler(signal.SIGTERM)
-            await self._close_everything()
+            if guard is not None:
+                guard.closing()
+            try:
+                await self._close_everything()
+            finally:
+                if guard is not None:
+                    guard.close()
 
     async def shutdown(self, *, drain_s: float = 0) -> None:
         """Take no more calls, end those in progress, and make `connect()` return.
@@ -321,18 +330,17 @@ class Agent:
 
     # ------------------------------------------------------------------ the end
 
-    def _handle_sigterm(self, loop: asyncio.AbstractEventLoop) -> bool:
-        """SIGTERM drains; a second one ends the calls in progress."""
+    def _guard_exit(self, loop: asyncio.AbstractEventLoop) -> ExitGuard | None:
+        """Handle SIGTERM, where that is possible: the first drains, a second ends the calls in progress."""
         if threading.current_thread() is not threading.main_thread() or sys.platform == "win32":
-            return False
+            return None
 
         def on_sigterm() -> None:
             if self._draining and self._closing is not None:
                 self._closing.set()
             self.drain()
 
-        loop.add_signal_handler(signal.SIGTERM, on_sigterm)
-        return True
+        return ExitGuard(loop, on_sigterm)
 
     def _lose_sessions(self) -> None:
         """The gateway gives the calls of a lost connection to other instances: end them here, and send nothing."""

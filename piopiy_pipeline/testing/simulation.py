@@ -27,6 +27,7 @@ from piopiy_pipeline.log import log_to_stderr
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.session import Session
 from piopiy_pipeline.signaling.messages import AgentMessage, Control, Transfer
+from piopiy_pipeline.stuck import describe_tasks
 from piopiy_pipeline.testing.botfile import load_bot
 from piopiy_pipeline.testing.line.caller_link import CallerLink
 from piopiy_pipeline.testing.line.callers import Caller, CallerCoroutine, CallerGaveUp, CallerLine
@@ -37,7 +38,6 @@ from piopiy_pipeline.testing.report.simulated_call import Calls, SimulatedCall
 from piopiy_pipeline.testing.scripted.providers import Providers
 from piopiy_pipeline.testing.scripted.simulated_gateway import SimulatedGateway, Transfers
 from piopiy_pipeline.testing.stage.stage_trace import StageTrace
-from piopiy_pipeline.testing.virtual_time.stuck import describe_tasks
 from piopiy_pipeline.testing.virtual_time.time_module import real_monotonic
 from piopiy_pipeline.testing.virtual_time.virtual_loop import (
     LimitReached,

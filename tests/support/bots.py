@@ -251,6 +251,30 @@ async def _tool_hangs(call: Call, options: dict[str, Any]) -> CallEnd:
     return await _answers(call, options, replies=[("look_up", {})], tools=[look_up], idle_timeout_secs=1)
 
 
+async def _swallows_cancel_for_ever(call: Call, options: dict[str, Any]) -> CallEnd:
+    """``except BaseException: continue`` in a loop that reconnects to something."""
+    agent = await voice(call, greeting="Hello.")
+    running = asyncio.ensure_future(agent.start())
+    while True:
+        try:
+            await asyncio.sleep(0.1)
+        except asyncio.CancelledError:
+            continue
+    return await running
+
+
+async def _thread_for_ever(call: Call, options: dict[str, Any]) -> CallEnd:
+    """Work in a thread that nothing can stop."""
+    agent = await voice(call, greeting="Hello.")
+    working = asyncio.get_running_loop().run_in_executor(None, _work_for_ever)
+    working.add_done_callback(lambda _: None)
+    return await agent.start()
+
+
+def _work_for_ever() -> None:
+    threading.Event().wait()
+
+
 BOTS: dict[str, Callable[[Call, dict[str, Any]], Awaitable[CallEnd | None]]] = {
     "talks": _talks,
     "answers_at_length": _answers_at_length,
@@ -265,6 +289,8 @@ BOTS: dict[str, Callable[[Call, dict[str, Any]], Awaitable[CallEnd | None]]] = {
     "tts_fails": _tts_fails,
     "errors_in_a_loop": _errors_in_a_loop,
     "swallows_cancel": _swallows_cancel,
+    "swallows_cancel_for_ever": _swallows_cancel_for_ever,
+    "thread_for_ever": _thread_for_ever,
     "swallows_end": _swallows_end,
     "cleanup_hangs": _cleanup_hangs,
     "tool_hangs": _tool_hangs,

@@ -12,10 +12,12 @@ from piopiy_pipeline.call import CallInfo, EndReason
 from piopiy_pipeline.gateway.core.call_offer import CallOffer, MediaFaults, MediaPort
 from piopiy_pipeline.gateway.core.instances import Instance, Instances
 
-__all__ = ["MAX_RECOVERIES", "AgentAssignment"]
+__all__ = ["MAX_MOVES", "MAX_RECOVERIES", "AgentAssignment"]
 
 MAX_RECOVERIES = 3
 """A call that has lost this many agents is more likely their cause than their victim."""
+MAX_MOVES = 20
+"""How many instances that shut down may give a call back: in a rolling restart each may be the next one to go."""
 
 
 class AgentAssignment:
@@ -41,6 +43,7 @@ class AgentAssignment:
         self._instances = instances
         self._tried: set[Instance] = set()
         self._retried = False
+        self._moves = 0
         self._failure: tuple[EndReason, str] | None = None  # why another instance is being looked for
         self._faults = MediaFaults()
 
@@ -117,6 +120,11 @@ class AgentAssignment:
             return False
         self.recoveries += 1
         return True
+
+    def may_move(self) -> bool:
+        """Whether the call, whose instance shuts down, may go to another. Counts the move."""
+        self._moves += 1
+        return self._moves <= MAX_MOVES
 
     def begin_again(self, reason: EndReason, detail: str) -> None:
         """Release the call, and look for any other instance; if there is none, the call ends for this reason."""

@@ -120,12 +120,14 @@ class AgentSide:
             self._go_live(now)
 
     def hangup(self, instance: Instance, reason: EndReason, detail: str, now: float) -> None:
-        """Handle an instance that ends the call."""
+        """Handle an instance that ends the call. With the reason `shutdown` it gives the call back to another."""
         if not self.serves(instance):
             return
         if self._call.phase is Phase.OFFERING:
             self._release()
             self.ask_next(now)
+        elif reason is EndReason.SHUTDOWN and self.assignment.may_move():
+            self._elsewhere(now, reason, detail)
         elif self._call.phase is Phase.SETUP and reason is EndReason.ERROR:
             self._retry(now, detail)
         else:

@@ -21,8 +21,8 @@ from typing import Any, TypeVar
 from loguru import logger
 
 from piopiy_pipeline.offload import use_courier
+from piopiy_pipeline.stuck import describe_tasks
 from piopiy_pipeline.testing.report.simulated_call import SimulatedCall
-from piopiy_pipeline.testing.virtual_time.stuck import describe_tasks
 from piopiy_pipeline.testing.virtual_time.time_module import real_monotonic, real_time, seeded, virtual_time
 from piopiy_pipeline.testing.virtual_time.wall_limit import Interrupted, Watchdog
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from piopiy_pipeline.call import EndReason
-from piopiy_pipeline.gateway.core.agent_assignment import MAX_RECOVERIES
+from piopiy_pipeline.gateway.core.agent_assignment import MAX_MOVES, MAX_RECOVERIES
 from piopiy_pipeline.gateway.core.agent_side import MEDIA_GRACE_S
 from piopiy_pipeline.gateway.core.snapshots import Phase
 from piopiy_pipeline.signaling.messages import (
@@ -14,6 +14,7 @@ from piopiy_pipeline.signaling.messages import (
     Confirm,
     ConversationEvent,
     Ended,
+    Hangup,
     Status,
 )
 from tests.support.switchboard import LIMITS, Room
@@ -365,6 +366,43 @@ def test_a_call_that_loses_agent_after_agent_is_given_up(room: Room) -> None:
         lost += 1
     assert lost == MAX_RECOVERIES + 1
     assert leg.ended[0] is EndReason.AGENT_LOST
+
+
+def test_an_agent_that_shuts_down_gives_its_call_to_another(room: Room) -> None:
+    one, two = room.agent("one"), room.agent("two")
+    call, leg = room.call()
+    media = one.take()
+    one.say(Checkpoint(call_id="call-1", state={"turn": 1}))
+    one.say(Hangup(call_id="call-1", reason=EndReason.SHUTDOWN, detail="the agent was shut down"))
+    assert leg.ended is None
+    assert media.closed
+    assert two.offers[0].checkpoint == {"turn": 1}
+    two.take()
+    assert call.phase is Phase.LIVE
+    assert leg.notes == ["ring", "answer"]
+    assert room.board.snapshot().calls[0].recoveries == 0, "nobody was lost"
+
+
+def test_with_no_other_instance_a_shutdown_ends_the_call_and_says_so(room: Room) -> None:
+    one, full = room.agent("one"), room.agent("full")
+    _, leg = room.call()
+    one.take()
+    full.say(Status(active=0, capacity=10, state="draining"))
+    one.say(Hangup(call_id="call-1", reason=EndReason.SHUTDOWN, detail="the agent was shut down"))
+    assert leg.ended == (EndReason.SHUTDOWN, "the agent was shut down")
+
+
+def test_a_call_that_agent_after_agent_gives_back_is_given_up(room: Room) -> None:
+    agents = [room.agent(name) for name in ("a", "b", "c")]
+    _, leg = room.call()
+    moves = 0
+    while leg.ended is None:
+        holder = next(agent for agent in agents if agent.instance.calls)
+        holder.take()
+        holder.say(Hangup(call_id="call-1", reason=EndReason.SHUTDOWN))
+        moves += 1
+    assert moves == MAX_MOVES + 1
+    assert leg.ended[0] is EndReason.SHUTDOWN
 
 
 def test_the_limit_on_a_calls_length_goes_on_while_it_changes_agents(room: Room) -> None:

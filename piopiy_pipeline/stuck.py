@@ -1,4 +1,4 @@
-"""Describes what everything waits for, when a simulation does not go on.
+"""Describes what everything waits for, when a simulation does not go on or an agent does not end.
 
 Built from frames and tasks when something is wrong already; nothing here runs in a call that is well.
 """
@@ -15,7 +15,7 @@ from typing import Any
 
 __all__ = ["describe_tasks", "describe_thread", "where"]
 
-_PACKAGE = str(Path(__file__).resolve().parents[2])
+_PACKAGE = str(Path(__file__).resolve().parent)
 _LIBRARIES = tuple(
     path for path in (sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 )

@@ -1,0 +1,108 @@
+"""`ExitGuard`: sees to it that the process ends after a SIGTERM, whatever an author's code does.
+
+`Agent` handles SIGTERM, so the system's default (to end at once) is gone, and two things can keep the process
+for ever: a task that swallows its cancellation in a loop, for which `asyncio.run` waits without a bound, and
+code that never returns to the event loop, which then does not hear the signal at all. A thread watches for
+both. When the time is over it logs which code did not end, and ends the process: the gateway then offers the
+calls to other instances, as after a crash.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+
+from loguru import logger
+
+from piopiy_pipeline.stuck import describe_tasks, describe_thread
+
+__all__ = ["ExitGuard"]
+
+HEARD_S = 10.0
+"""How long the event loop may take to hear a SIGTERM. A gateway gives up a silent agent after three heartbeats."""
+CLOSE_S = 30.0
+"""How long the calls may take to end: `Session` bounds each of its steps, and this is their sum."""
+EXIT_S = 15.0
+"""How long the process may take to end once `Agent.connect` has: for what an author's program does last."""
+EXIT_STATUS = 1
+_POLL_S = 0.1
+
+
+class ExitGuard:
+    """Watches one process from its first SIGTERM on. Use it in the main thread, where signals are handled.
+
+    Args:
+        loop: The event loop of the agent.
+        on_sigterm: Called in the loop for each SIGTERM.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, on_sigterm: Callable[[], None]) -> None:
+        self._loop = loop
+        self._on_sigterm = on_sigterm
+        self._main_thread = threading.get_ident()
+        self._before = signal.getsignal(signal.SIGTERM)
+        self._deadline: tuple[float, str] | None = None
+        self._watching = False
+        loop.add_signal_handler(signal.SIGTERM, self._heard)
+        # The loop is woken by a file descriptor. This handler runs even if the loop is never reached.
+        signal.signal(signal.SIGTERM, self._signalled)
+
+    def close(self) -> None:
+        """Handle SIGTERM no more. After one was received, the process has `EXIT_S` to end."""
+        self._loop.remove_signal_handler(signal.SIGTERM)
+        signal.signal(signal.SIGTERM, self._before)
+        if self._watching:
+            self._limit(EXIT_S, "the program goes on after Agent.connect()")
+
+    def closing(self) -> None:
+        """The agent closes: after a SIGTERM, it has `CLOSE_S` for that."""
+        if self._watching:
+            self._limit(CLOSE_S, "calls do not end")
+
+    def _signalled(self, _: int, __: FrameType | None) -> None:
+        self._limit(HEARD_S, "the event loop is blocked")
+        if not self._watching:
+            self._watching = True
+            threading.Thread(target=self._watch, name="piopiy exit guard", daemon=True).start()
+
+    def _heard(self) -> None:
+        self._deadline = None  # calls under way may take as long as they like
+        self._on_sigterm()
+
+    def _limit(self, seconds: float, why: str) -> None:
+        self._deadline = time.monotonic() + seconds, why
+
+    def _watch(self) -> None:
+        while True:
+            time.sleep(_POLL_S)
+            deadline = self._deadline
+            if deadline is not None and time.monotonic() >= deadline[0]:
+                self._end_process(deadline[1])
+
+    def _end_process(self, why: str) -> None:
+        try:
+            logger.critical(
+                "the agent is ended by force after SIGTERM, because {}. {}", why, self._culprits()
+            )
+            sys.stderr.flush()
+        finally:  # whatever is wrong with the words
+            os._exit(EXIT_STATUS)
+
+    def _culprits(self) -> str:
+        """Name the code that did not end: the main thread's, that of other threads, and that of tasks."""
+        frames = sys._current_frames()
+        lines = []
+        for thread in threading.enumerate():
+            frame = frames.get(thread.ident or 0)
+            if frame is None or (thread.daemon and thread.ident != self._main_thread):
+                continue
+            place, _ = describe_thread(frame)
+            if not place.endswith(" in _worker"):  # a thread of a pool that waits for work
+                lines.append(f"  {thread.name} is at {place}")
+        return "\n".join(("threads:", *lines, "tasks:", describe_tasks(self._loop)))

@@ -1,0 +1,118 @@
+"""SIGTERM to an agent: its process ends within a bound, whatever its author's code does, and calls go elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+
+import pytest
+
+from piopiy_pipeline.call import EndReason
+from tests.support.agents import AgentProcess, Apart, apart
+from tests.support.calls import AGENT_ID, CallLog, eventually
+
+pytestmark = [
+    pytest.mark.realtime,
+    pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM"),
+]
+
+PROGRAM = """\
+import runpy
+from piopiy_pipeline.agent import exit_guard
+exit_guard.HEARD_S, exit_guard.EXIT_S = 1.0, 1.0
+if {uvloop}:
+    import asyncio, uvloop
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+runpy.run_module("tests.support.bots", run_name="__main__")
+"""
+
+
+def program(loop: str) -> tuple[str, str]:
+    """The bots of `tests.support.bots` with short limits."""
+    if loop == "uvloop":
+        pytest.importorskip("uvloop")
+    return "-c", PROGRAM.format(uvloop=loop == "uvloop")
+
+
+async def begun(place: Apart, bot: str) -> tuple[CallLog, asyncio.Task[CallLog]]:
+    """A call that was answered by this bot."""
+    log = CallLog(16000)
+    calling = asyncio.create_task(place.call(log=log, metadata={"bot": bot}))
+    await eventually(lambda: log.heard.size > 0, 20)
+    return log, calling
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize(
+    ("bot", "culprit"),
+    [
+        ("swallows_cancel_for_ever", "bots.py"),
+        ("thread_for_ever", "in _work_for_ever"),
+        ("blocks", "SlowModel"),
+    ],
+)
+def test_code_that_does_not_end_is_named_and_ended(loop: str, bot: str, culprit: str) -> None:
+    async def story() -> None:
+        async with apart(arguments=program(loop)) as place:
+            log = CallLog(16000)
+            calling = asyncio.create_task(place.call(log=log, metadata={"bot": bot, "seconds": 60}))
+            await eventually(lambda: bool(place.gateway.switchboard.instances.of(AGENT_ID)[0].calls), 20)
+            if bot != "blocks":
+                await eventually(lambda: log.heard.size > 0, 20)
+            process = place.process.process
+            process.send_signal(signal.SIGTERM)
+            if bot != "blocks":
+                await eventually(lambda: place.gateway.switchboard.instances.of(AGENT_ID)[0].draining, 5)
+                process.send_signal(signal.SIGTERM)
+            status = await asyncio.wait_for(process.wait(), 45)
+            await calling
+            await place.process.close()
+            assert status == 1, place.process.log[-3000:]
+            assert "the agent is ended by force after SIGTERM, because" in place.process.log
+            assert culprit in place.process.log.partition("ended by force")[2]
+
+    asyncio.run(story())
+
+
+def test_an_agent_whose_code_ends_is_not_ended_by_force() -> None:
+    async def story() -> None:
+        async with apart(arguments=program("asyncio")) as place:
+            log, calling = await begun(place, "talks")
+            place.process.process.send_signal(signal.SIGTERM)
+            await eventually(lambda: place.gateway.switchboard.instances.of(AGENT_ID)[0].draining, 5)
+            heard = log.heard.size
+            await eventually(lambda: log.heard.size > heard + 16000, 10)
+            assert log.outcome is None, "the first SIGTERM lets the call go on, without a limit"
+            assert await place.process.terminate() == 0
+            await calling
+            assert log.reason is EndReason.SHUTDOWN, "and nobody else could take it"
+            await place.process.close()
+            assert "by force" not in place.process.log
+
+    asyncio.run(story())
+
+
+def test_a_second_sigterm_moves_the_calls_to_another_agent() -> None:
+    async def story() -> None:
+        async with apart() as place:
+            log, calling = await begun(place, "talks")
+            other = await AgentProcess.start(place.gateway.url)
+            try:
+                await eventually(lambda: len(place.gateway.switchboard.instances.of(AGENT_ID)) == 2, 30)
+                place.process.process.send_signal(signal.SIGTERM)
+                await eventually(
+                    lambda: any(one.draining for one in place.gateway.switchboard.instances.of(AGENT_ID)), 5
+                )
+                assert await place.process.terminate() == 0
+                (left,) = place.gateway.switchboard.instances.of(AGENT_ID)
+                assert len(left.calls) == 1
+                heard = log.heard.size
+                await eventually(lambda: log.heard.size > heard + 16000, 10)
+                assert log.outcome is None, "the caller is still on the line"
+            finally:
+                await other.close()
+            calling.cancel()
+            await asyncio.wait({calling})
+
+    asyncio.run(story())
