@@ -210,7 +210,13 @@ class CaptureLog:
         return self._loop.time() - self._zero
 
     def event(self, kind: str, data: dict[str, Any] | None = None, *, at: float | None = None) -> None:
-        """Note an event of the call, now or `at` so many seconds since the answer."""
+        """Note an event of the call.
+
+        Args:
+            kind: What happened.
+            data: What the event says, as JSON.
+            at: When it happened, in seconds since the answer. None: now.
+        """
         when = round(self.now() if at is None else at, 6)
         self._note(EVENTS, {"at": when, "kind": kind, "data": jsonable(data or {})})
 

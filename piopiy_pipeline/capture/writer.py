@@ -163,7 +163,14 @@ class CaptureWriter:
 
 
 def file_for(path: Path, call_id: str, started: str) -> Path:
-    """Return the file of a call: `path` if it ends in ``.zip``, else a file in that folder, named by time and call."""
+    """Return the path of a call's file.
+
+    Args:
+        path: A file, if its name ends in ``.zip``; else a folder, in which the file is named by time and
+            call.
+        call_id: The id of the call.
+        started: When the call began, ISO 8601.
+    """
     if path.suffix == ".zip":
         return path
     stamp = re.sub(r"[^0-9T]", "", started.split(".")[0].split("+")[0])

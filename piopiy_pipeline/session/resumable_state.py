@@ -50,6 +50,11 @@ class ResumableState(BaseModel):
     def of(cls, messages: Sequence[Any], state: Mapping[str, Any], rtvi: str | None = None) -> Self:
         """Copy the state of a call.
 
+        Args:
+            messages: The conversation, as messages of pipecat's `LLMContext`.
+            state: The author's own `call.state`.
+            rtvi: The version of RTVI that the client's application speaks; None if it does not.
+
         Raises:
             ValueError: A message or the author's state is not JSON, or the whole is longer than
                 `MAX_CHECKPOINT_BYTES`.

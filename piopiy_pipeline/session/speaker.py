@@ -43,6 +43,11 @@ class Speaker:
     ) -> asyncio.Future[bool]:
         """Say `text` now, ahead of what the model says later.
 
+        Args:
+            text: What to say.
+            interruptible: Whether the caller can cut it off.
+            into_context: Whether the model sees it in the conversation.
+
         Returns:
             A future that tells whether the text was heard in full.
 

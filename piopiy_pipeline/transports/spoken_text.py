@@ -98,12 +98,24 @@ class WordClock:
         self._last_kept_pts = 0
 
     def audio(self, context: str | None, position: int, clock_ns: int) -> None:
-        """Note that audio of `context` begins at `position`, if this is its first."""
+        """Note that audio of a context begins, if it is the first.
+
+        Args:
+            context: The context.
+            position: The position of its first sample.
+            clock_ns: The time of the pipeline's clock in nanoseconds.
+        """
         if context is not None and context not in self._contexts:
             self._contexts[context] = (position, max(self._last_pts, clock_ns))
 
     def word(self, context: str | None, pts: int, *, interruptible: bool = True) -> int | None:
-        """Return the position at which the word stamped `pts` has begun, or None in an unknown context."""
+        """Return the position at which a word has begun, or None in an unknown context.
+
+        Args:
+            context: The context of the word.
+            pts: Its presentation time, in nanoseconds of the pipeline's clock.
+            interruptible: Whether an interruption may drop it.
+        """
         self._last_pts = max(self._last_pts, pts)
         if not interruptible:
             self._last_kept_pts = max(self._last_kept_pts, pts)

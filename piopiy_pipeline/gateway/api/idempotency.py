@@ -81,7 +81,15 @@ class IdempotencyStore:
         return kept.record
 
     def keep(self, operator: str, key: str, order: CallOrder, record: CallRecord, now: float) -> None:
-        """Keep the answer to an order."""
+        """Keep the answer to a request.
+
+        Args:
+            operator: The name of the API key.
+            key: The idempotency key.
+            order: The request.
+            record: The answer.
+            now: The time in seconds.
+        """
         self._kept[operator, key] = _StoredAnswer(_fingerprint(order), record, now + KEPT_S)
         if len(self._kept) > KEPT:
             self._kept.popitem(last=False)

@@ -159,7 +159,19 @@ class Plivo(kit.Carrier[PlivoConfig]):
 def plivo_signature(
     auth_token: str, method: str, url: str, form: Iterable[tuple[str, str]], nonce: str
 ) -> str:
-    """Plivo's signature (V3): HMAC-SHA256 over URL, sorted query, for POST the sorted form, and the nonce."""
+    """Compute Plivo's signature (V3): HMAC-SHA256 over URL, sorted query, for POST the sorted form, and the
+    nonce.
+
+    Args:
+        auth_token: The account's secret.
+        method: The HTTP method, ``GET`` or ``POST``.
+        url: The whole URL of the request, as Plivo has it.
+        form: The fields of the form, with their values.
+        nonce: The nonce of the request.
+
+    Returns:
+        The signature in base64.
+    """
     parts = urlsplit(url)
     query = "&".join(f"{name}={value}" for name, value in _sorted(kit.parse_pairs(urlsplit(url).query)))
     fields = "".join(f"{name}{value}" for name, value in _sorted(form)) if method == "POST" else ""

@@ -82,7 +82,20 @@ class Tickets:
         self._replays = ReplayGuard()
 
     def mint(self, carrier: str, agent: str, call: CarrierCall, parameters: dict[str, str]) -> str:
-        """Return a new ticket. Raises `AccessError` for too many parameters."""
+        """Make a ticket for one stream.
+
+        Args:
+            carrier: The carrier that may present it.
+            agent: The agent that the call is for.
+            call: The call, as the carrier's webhook describes it.
+            parameters: The operator's own parameters.
+
+        Returns:
+            The ticket, a JSON Web Token.
+
+        Raises:
+            AccessError: There are too many parameters.
+        """
         if len(json.dumps(parameters).encode()) > PARAMETERS_LIMIT:
             raise AccessError(422, f"the answer URL's parameters: at most {PARAMETERS_LIMIT} bytes as JSON")
         now = int(self._wall())
@@ -105,6 +118,11 @@ class Tickets:
 
     def take(self, token: str, *, carrier: str, agent: str) -> Ticket:
         """Accept a ticket once, and return its claims.
+
+        Args:
+            token: The ticket.
+            carrier: The carrier that presents it.
+            agent: The agent that the stream's URL names.
 
         Raises:
             AccessError: 401 if it is not valid or was used, 403 if it is for another carrier or agent.

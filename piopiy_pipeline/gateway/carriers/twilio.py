@@ -114,7 +114,16 @@ class Twilio(kit.Carrier[TwilioConfig]):
 
 
 def twilio_signature(auth_token: str, url: str, form: list[tuple[str, str]]) -> str:
-    """Twilio's signature: HMAC-SHA1 over the URL and the name and value of each field, sorted."""
+    """Compute Twilio's signature: HMAC-SHA1 over the URL and the name and value of each field, sorted.
+
+    Args:
+        auth_token: The account's secret.
+        url: The whole URL of the request, as Twilio has it.
+        form: The fields of the form, with their values.
+
+    Returns:
+        The signature in base64.
+    """
     signed = url + "".join(f"{name}{value}" for name, value in sorted(set(form)))
     digest = hmac.new(auth_token.encode(), signed.encode(), hashlib.sha1).digest()
     return base64.b64encode(digest).decode("ascii")

@@ -67,7 +67,13 @@ class AgentSide:
         self.send(Control(call_id=self._call.call_id, what="hold", on=self._call.media_path.held))
 
     def dismiss(self, reason: EndReason, detail: str, *, cancel: str) -> None:
-        """Tell the instance that the call is over for it, or that the offer is withdrawn because of `cancel`."""
+        """Tell the instance that the call is over for it, or that its offer is withdrawn.
+
+        Args:
+            reason: Why the call is over.
+            detail: The same in a sentence.
+            cancel: Why an offer that is not accepted yet is withdrawn.
+        """
         offer = self.assignment.offer
         if offer is None:
             return

@@ -22,7 +22,13 @@ class Deadlines(Generic[Name]):
         return min((at for at, _ in self._set.values()), default=None)
 
     def set(self, name: Name, at: float, act: Callable[[float], None]) -> None:
-        """Call `act` with the time when `at` has passed; an earlier deadline of this name is removed."""
+        """Set a deadline. An earlier deadline of the same name is removed.
+
+        Args:
+            name: Its name.
+            at: The time in seconds at which it passes.
+            act: Called with the time when the deadline has passed.
+        """
         self._set[name] = at, act
 
     def off(self, *names: Name) -> None:

@@ -138,7 +138,14 @@ class GatewayCall:
             self.media_path.on_frame_tick(now, self.agent.media)
 
     def end(self, now: float, reason: EndReason, detail: str = "", *, by_agent: bool = False) -> None:
-        """End the call, once: later reasons do not count."""
+        """End the call, once: later reasons do not count.
+
+        Args:
+            now: The time in seconds.
+            reason: Why the call ends.
+            detail: The same in a sentence for people.
+            by_agent: Whether the agent knows of the end already, so that it is not told.
+        """
         if self.phase is Phase.ENDED:
             return
         if not by_agent:

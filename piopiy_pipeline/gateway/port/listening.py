@@ -130,7 +130,13 @@ async def tls_context(config: GatewayConfig) -> ssl.SSLContext | None:
 
 
 def bind_error(error: OSError, host: str, port: int) -> str:
-    """Return a sentence that says why the port could not be opened, and what to do."""
+    """Return a sentence that says why the port could not be opened, and what to do.
+
+    Args:
+        error: What the operating system has raised.
+        host: The address.
+        port: The port.
+    """
     if error.errno == errno.EADDRINUSE:
         return f"port {port} is in use on {host}: stop what uses it, or choose another port"
     if error.errno == errno.EADDRNOTAVAIL:

@@ -69,5 +69,14 @@ def parse_rtp(datagram: bytes) -> RtpPacket:
 def build_rtp(
     payload_type: int, sequence: int, timestamp: int, ssrc: int, payload: bytes, *, marker: bool = False
 ) -> bytes:
-    """Build a packet without padding, header extension or contributing sources."""
+    """Build an RTP packet without padding, header extension or contributing sources.
+
+    Args:
+        payload_type: 0 to 127.
+        sequence: The sequence number, modulo 2^16.
+        timestamp: The timestamp in units of the payload's clock, modulo 2^32.
+        ssrc: The synchronization source, 32 bits.
+        payload: The encoded audio.
+        marker: The marker bit, which is set at the beginning of a stretch of speech.
+    """
     return _HEADER.pack(0x80, payload_type | (marker << 7), sequence, timestamp, ssrc) + payload

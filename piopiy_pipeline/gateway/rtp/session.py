@@ -154,7 +154,13 @@ class RtpSession:
         return self._receiver.release_keys(now)
 
     def receive_rtcp(self, datagram: bytes, source: Address, arrived: float) -> None:
-        """Take a datagram of the RTCP port. Reports from another host than the caller's are ignored."""
+        """Take a datagram of the RTCP port. Reports from another host than the caller's are ignored.
+
+        Args:
+            datagram: The compound packet.
+            source: The address that it came from.
+            arrived: The time of its arrival in seconds.
+        """
         expected = self._receiver.source or self._signalled
         if expected is None or source[0] != expected[0]:
             self._receiver.strangers += 1

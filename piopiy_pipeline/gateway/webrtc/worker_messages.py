@@ -235,7 +235,16 @@ def parse_from_worker(body: bytes) -> FromWorker:
 
 
 def pack(kind: FrameKind, peer: int, body: bytes) -> bytes:
-    """Make a frame. Raises `WireError` for a body that the other end would refuse."""
+    """Make a frame for the socket between gateway and worker.
+
+    Args:
+        kind: What the body is.
+        peer: The number of the peer that it is about.
+        body: A message as JSON, or PCM.
+
+    Raises:
+        WireError: The other end would refuse the body.
+    """
     if len(body) > MAX_BODY:
         raise WireError(f"a message of {len(body)} bytes: {MAX_BODY} are the limit")
     return _HEADER.pack(len(body), kind, peer) + body

@@ -351,7 +351,19 @@ class Caller:
     def say(
         self, what: Spoken, *, text: str | None = None, name: str | None = None, wait: bool = True
     ) -> Self:
-        """Wait until it is the caller's turn, and say this. The arguments are those of `CallerLine.say`."""
+        """Wait until it is the caller's turn, and say this.
+
+        Args:
+            what: The path of a WAV file, a sentence for a synthetic voice, or samples: int16 of shape
+                ``[samples]`` at the
+                rate of the call.
+            text: Its words. If they are not given, a file's words are in a text file beside it.
+            name: Its name in events and reports.
+            wait: Whether the script goes on when it was said, instead of at once.
+
+        Returns:
+            A new caller with this step at the end.
+        """
 
         async def step(line: CallerLine) -> None:
             await line.my_turn()

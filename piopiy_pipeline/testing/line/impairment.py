@@ -248,7 +248,16 @@ class ImpairedPath(Generic[P]):
 def impair(
     packets: Iterable[tuple[float, P]], impairment: Impairment, *, seed: int | str
 ) -> list[Arrival[P]]:
-    """Send a whole stream of ``(sent_at, packet)``, and return the arrivals in the order of their times."""
+    """Send a whole stream of packets over an impaired path.
+
+    Args:
+        packets: Pairs of the time in seconds at which a packet is sent, and the packet.
+        impairment: How bad the path is.
+        seed: Decides everything that is left to chance.
+
+    Returns:
+        The arrivals, in the order of their times.
+    """
     path = ImpairedPath[P](impairment, seed=seed)
     arrivals = [arrival for sent_at, packet in packets for arrival in path.send(packet, sent_at)]
     return sorted(arrivals, key=lambda arrival: arrival.at)

@@ -57,7 +57,16 @@ def speech_level(pcm: Pcm, rate: int) -> float:
 
 
 def to_level(pcm: Pcm, dbfs: float, rate: int) -> Pcm:
-    """Return the recording with its speech at `dbfs`. Peaks beyond full scale are clipped."""
+    """Bring the speech of a recording to a level. Peaks beyond full scale are clipped.
+
+    Args:
+        pcm: Mono, int16 of shape ``[samples]``.
+        dbfs: The level of the speech in dBFS.
+        rate: The sample rate in Hz.
+
+    Returns:
+        The recording. A recording without sound is returned as it is.
+    """
     level = speech_level(pcm, rate)
     if level == float("-inf"):
         return pcm

@@ -56,7 +56,15 @@ class EventLog:
         return self._places
 
     def add(self, kind: str, at: float | None = None, place: int | None = None, **data: Any) -> None:
-        """Write down that something happened: now, or at a time of the same clock, in that `place`."""
+        """Add an event.
+
+        Args:
+            kind: What happened.
+            at: When it happened, in seconds of the log's clock. None: now.
+            place: Its place among the events of the same time, from `place`. None: after those that are
+                there.
+            data: What the event says.
+        """
         data = _plain(data)
         if len(self._entries) < MAX_EVENTS:
             self._entries.append(

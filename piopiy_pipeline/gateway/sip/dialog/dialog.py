@@ -138,7 +138,15 @@ class Dialog:
         body: bytes = b"",
         content_type: str = "application/sdp",
     ) -> OutgoingRequest:
-        """Build the next request within the dialog (section 12.2.1.1). `branch` is that of its Via."""
+        """Build the next request within the dialog (section 12.2.1.1).
+
+        Args:
+            method: Its method.
+            branch: The branch of its Via.
+            headers: Further headers, in order.
+            body: Its body.
+            content_type: The type of the body.
+        """
         self.sequence += 1
         return self._request(method, self.sequence, branch, headers, body, content_type)
 

@@ -162,7 +162,23 @@ def digest_response(
     cnonce: str,
     qop: str,
 ) -> str:
-    """Compute the ``response`` parameter (RFC 2617, section 3.2.2). `algorithm` is MD5 or SHA-256 in any case."""
+    """Compute the ``response`` parameter of a digest (RFC 2617, section 3.2.2).
+
+    Args:
+        algorithm: MD5 or SHA-256, in any case.
+        user: The name of the user.
+        realm: The realm of the challenge.
+        password: The user's password.
+        method: The method of the request.
+        uri: The digest URI.
+        nonce: The nonce of the challenge.
+        nc: The count of the nonce, 8 hexadecimal digits.
+        cnonce: The client's nonce.
+        qop: The quality of protection; empty for the form of RFC 2069, which leaves out `nc` and `cnonce`.
+
+    Returns:
+        The digest in hexadecimal.
+    """
     digest = _HASHES[algorithm.lower()]
 
     def hashed(*parts: str) -> str:

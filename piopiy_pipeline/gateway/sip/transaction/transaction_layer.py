@@ -283,7 +283,15 @@ class TransactionLayer:
         phrase: str = "",
         headers: tuple[tuple[str, str], ...] = (),
     ) -> None:
-        """Refuse a request without a transaction, in the same way each time it comes again (section 8.2.7)."""
+        """Refuse a request without a transaction, in the same way each time it comes again (section 8.2.7).
+
+        Args:
+            request: The request.
+            source: Where it came from.
+            code: The status of the response.
+            phrase: The reason phrase. Empty: the one that belongs to the status.
+            headers: Further headers of the response.
+        """
         key = repr((request.vias[0], request.get("Call-ID"))).encode("utf-8", "surrogateescape")
         tag = hashlib.blake2s(key, key=self._secret, digest_size=8).hexdigest()
         data = reply(request, source, code, phrase, to_tag=tag, headers=headers)
