@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Protocol
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator
 
 from piopiy_pipeline.gateway.access.client_tokens import TokenClaims
 
@@ -59,7 +59,7 @@ class BrowserAnswer(BaseModel):
 
 
 class Candidate(_ClientModel):
-    """A trickled ICE candidate as a line of SDP. An empty line is the end of candidates (RFC 8840)."""
+    """A trickled ICE candidate as a line of SDP. An empty line or null is the end of candidates (RFC 8840)."""
 
     candidate: Annotated[str, Field(max_length=2048)]
     sdp_mid: Annotated[str, Field(max_length=256)] | None = Field(
@@ -69,12 +69,25 @@ class Candidate(_ClientModel):
         default=None, validation_alias=AliasChoices("sdp_mline_index", "sdpMLineIndex")
     )
 
+    @field_validator("candidate", mode="before")
+    @classmethod
+    def _read_null(cls, candidate: Any) -> Any:
+        return "" if candidate is None else candidate
+
 
 class BrowserCandidates(_ClientModel):
     """The body of a PATCH: candidates for a peer connection."""
 
     pc_id: PcId
     candidates: Annotated[list[Candidate], Field(max_length=64)]
+
+    @field_validator("candidates", mode="before")
+    @classmethod
+    def _read_nulls(cls, candidates: Any) -> Any:
+        """Read a null in the list as the end of candidates, because a browser's last event has a null."""
+        if not isinstance(candidates, list):
+            return candidates
+        return [{"candidate": ""} if one is None else one for one in candidates]
 
 
 class OfferRefused(Exception):

@@ -25,24 +25,28 @@ from aiortc import (
     RTCSessionDescription,
 )
 from aiortc.exceptions import OperationError
-from aiortc.sdp import SessionDescription, candidate_from_sdp
+from aiortc.sdp import candidate_from_sdp
 from loguru import logger
 
 from piopiy_pipeline.compat import aiortc as compat
 from piopiy_pipeline.gateway.webrtc.ice_addresses import with_public_addresses
 from piopiy_pipeline.gateway.webrtc.peer_audio import PeerAudio
+from piopiy_pipeline.gateway.webrtc.session_offer import (
+    MAX_CANDIDATES,
+    IceCandidate,
+    OfferError,
+    SessionOffer,
+    parse_candidate,
+)
 from piopiy_pipeline.gateway.webrtc.worker_messages import IceServerSetting, Trickled
 
 __all__ = ["Peer", "PeerEvents", "PeerRefused", "connections"]
 
-MAX_MEDIA = 16
 MAX_CHANNELS = 8
 QUEUED_MESSAGES = 50
 """How many messages wait for the data channel to open. Further ones are dropped."""
 CHANNEL_BYTES = 256 << 10
 """If more bytes than this wait in the data channel, messages are dropped."""
-MAX_CANDIDATES = 64
-"""ICE candidates of one browser. Each is tried from each of our addresses, and browsers have about a dozen."""
 CLOSE_S = 5.0
 _UNREADABLE = (
     *(ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError),
@@ -119,7 +123,7 @@ class Peer:
             ]
         )
         self.audio = PeerAudio(self._transceiver, rate=rate, on_caller_audio=events.caller_audio)
-        self._fragment: str | None = None  # the browser's ICE user name
+        self._offer: SessionOffer | None = None  # the last one that was answered
         self._candidates = 0  # of the browser, so far
         self._channels: list[RTCDataChannel] = []
         self._queued: list[str] = []
@@ -132,12 +136,12 @@ class Peer:
 
     async def answer(self, sdp: str) -> str:
         """Answer an offer. Returns the SDP of the answer; raises `PeerRefused`."""
-        self._fragment = check_offer(sdp)
+        offer = _read(sdp)
+        if self._offer is not None and not offer.is_same_audio(self._offer):
+            raise PeerRefused(400, "the offer no longer has the audio line that this call began with")
         try:
-            await self._connection.setRemoteDescription(RTCSessionDescription(sdp=sdp, type="offer"))
-            for transceiver in self._connection.getTransceivers():
-                if transceiver is not self._transceiver:
-                    transceiver.direction = "inactive"  # video is not received
+            remote = RTCSessionDescription(sdp=offer.for_aiortc(), type="offer")
+            await self._connection.setRemoteDescription(remote)
             await self._connection.setLocalDescription(await self._connection.createAnswer())
         except InvalidStateError as error:
             raise PeerRefused(409, f"this peer connection takes no offer now: {error}") from None
@@ -151,31 +155,50 @@ class Peer:
             raise PeerRefused(
                 503, "the gateway has no address to be reached at: are its webrtc_addresses this machine's?"
             )
+        self._offer = offer
         answer = _OPUS_LINE.sub(lambda line: f"{line[0]}a=fmtp:{line[1]} {_FORMAT}\r\n", answer)
-        return with_public_addresses(answer, self._public)
+        return offer.answer(with_public_addresses(answer, self._public))
+
+    async def look_up_names(self) -> None:
+        """Look up the mDNS names among the candidates of the last offer. It takes a second for those of elsewhere.
+
+        The answer does not wait for this: mostly the browser reaches us first, and tells its address thereby.
+        """
+        names = [one for one in self._offer.candidates if one.is_name] if self._offer is not None else []
+        await asyncio.gather(*(self._add(one) for one in names))
 
     def restarts_ice(self, sdp: str) -> bool:
         """Return whether an offer restarts ICE, which an existing connection of aiortc cannot do. Raises
         `PeerRefused`.
         """
-        return check_offer(sdp) != self._fragment
+        return self._offer is None or _read(sdp).fragment != self._offer.fragment
 
     async def add_candidate(self, candidate: Trickled) -> None:
-        """Add an ICE candidate of the browser. Raises `PeerRefused` if it cannot be read or is one too many."""
+        """Add an ICE candidate of the browser.
+
+        The end of candidates, and candidates of lines or kinds that are not used, are ignored.
+
+        Raises:
+            PeerRefused: It is one too many.
+        """
         self._candidates += 1
         if self._candidates > MAX_CANDIDATES:
             raise PeerRefused(400, f"more than {MAX_CANDIDATES} ICE candidates")
+        parsed = parse_candidate(candidate.candidate)
+        if parsed is None:
+            logger.debug("an ICE candidate that is not used: {!r:.200}", candidate.candidate)
+        elif self._offer is None or self._offer.is_for_us(candidate.sdp_mid, candidate.sdp_mline_index):
+            await self._add(parsed)
+
+    async def _add(self, candidate: IceCandidate) -> None:
+        parsed = candidate_from_sdp(candidate.text)
+        parsed.sdpMLineIndex = 0  # the audio's, whose transport carries all
         try:
-            if not candidate.candidate:
-                await self._connection.addIceCandidate(None)
-                return
-            parsed = candidate_from_sdp(candidate.candidate.removeprefix("candidate:"))
-            parsed.sdpMid, parsed.sdpMLineIndex = candidate.sdp_mid, candidate.sdp_mline_index
             await self._connection.addIceCandidate(parsed)
         except InvalidStateError:
-            return  # the connection was closed meanwhile
-        except _UNREADABLE as error:
-            raise PeerRefused(400, f"an ICE candidate that cannot be read: {error}") from None
+            pass  # the connection was closed meanwhile
+        except OSError as error:
+            logger.debug("an mDNS name of a browser cannot be looked up here: {}", error)
 
     # ------------------------------------------------------------------ the data channel
 
@@ -247,27 +270,9 @@ class Peer:
             logger.warning("a peer connection did not close within {:g} s", CLOSE_S)
 
 
-def check_offer(sdp: str) -> str:
-    """Check that an offer can be answered. Returns its ICE user name; raises `PeerRefused`, which says why not."""
+def _read(sdp: str) -> SessionOffer:
+    """Read an offer. Raises `PeerRefused`, which says why it cannot be answered."""
     try:
-        description = SessionDescription.parse(sdp)
-        media = description.media
-        audio = next((one for one in media if one.kind == "audio" and one.port != 0), None)
-    except _UNREADABLE as error:
-        raise PeerRefused(400, f"the offer's SDP cannot be read: {error or type(error).__name__}") from None
-    if audio is None:
-        raise PeerRefused(400, "the offer has no audio: add an audio transceiver before createOffer()")
-    if audio.direction == "inactive":
-        raise PeerRefused(400, "the offer's audio is inactive: nobody would hear or be heard")
-    if sum(len(one.ice_candidates) for one in media) > MAX_CANDIDATES * len(media):
-        raise PeerRefused(400, f"the offer has more than {MAX_CANDIDATES} ICE candidates for a medium")
-    if len(media) > MAX_MEDIA:
-        raise PeerRefused(400, f"the offer has {len(media)} media: {MAX_MEDIA} are the limit")
-    if not any(codec.name.lower() == "opus" for codec in audio.rtp.codecs):
-        raise PeerRefused(400, "the offer's audio has no Opus, which is what is spoken here")
-    if audio.dtls is None or not audio.dtls.fingerprints:
-        raise PeerRefused(400, "the offer has no DTLS fingerprint: audio must be encrypted")
-    fragment = audio.ice.usernameFragment if audio.ice and audio.ice.password else None
-    if not fragment:
-        raise PeerRefused(400, "the offer has no ICE user name and password")
-    return str(fragment)
+        return SessionOffer(sdp)
+    except OfferError as error:
+        raise PeerRefused(400, str(error)) from None

@@ -94,7 +94,9 @@ class PeerSession:
         async with self._negotiation:
             peer = self._peer
             if peer is not None and not restart and not peer.restarts_ice(sdp):
-                return await peer.answer(sdp)
+                answer = await peer.answer(sdp)
+                self._spawn(peer.look_up_names())
+                return answer
             fresh = self._make_peer()
             try:
                 answer = await fresh.answer(sdp)
@@ -106,18 +108,24 @@ class PeerSession:
                 raise PeerRefused(409, "the call ended meanwhile")
             self._peer = fresh
             self._deadline = self._loop.time() + self._settings.connect_s
+            self._spawn(fresh.look_up_names())
             if peer is not None:
                 self._spawn(peer.close())
             return answer
 
     async def add_candidates(self, candidates: list[Trickled]) -> None:
-        """Add ICE candidates to the current peer. One that cannot be read is skipped and logged."""
-        for candidate in candidates:
-            if self._peer is not None:
-                try:
-                    await self._peer.add_candidate(candidate)
-                except PeerRefused as refused:
-                    logger.warning("{}", refused.text)
+        """Add ICE candidates to the current peer. One that cannot be used is skipped and logged."""
+        peer = self._peer
+        if peer is not None:
+            # At once: a name that cannot be looked up takes a second, and must not hold up an address behind it.
+            added = await asyncio.gather(
+                *(peer.add_candidate(one) for one in candidates), return_exceptions=True
+            )
+            for error in added:
+                if isinstance(error, PeerRefused):
+                    logger.warning("{}", error.text)
+                elif error is not None:
+                    raise error
 
     def send_message(self, text: str) -> None:
         """Send a message to the browser's application."""
