@@ -50,7 +50,9 @@ def browser() -> RTCPeerConnection:
     return RTCPeerConnection(RTCConfiguration(iceServers=[]))
 
 
-async def connects(one: RTCPeerConnection, change: Change = str, *, with_channel: bool = False) -> tuple[str, bytes]:
+async def connects(
+    one: RTCPeerConnection, change: Change = str, *, with_channel: bool = False
+) -> tuple[str, bytes]:
     """Offer, let the gateway answer, and wait until both are connected. Returns the answer and what was heard."""
     other = Gatewayside()
     channel = one.createDataChannel("chat") if with_channel and one.localDescription is None else None
@@ -77,7 +79,7 @@ def media_lines(answer: str) -> list[str]:
 
 
 def bundled(answer: str) -> str:
-    return re.findall(r"^a=group:BUNDLE (.*?)\r?$", answer, re.MULTILINE)[0]
+    return str(re.findall(r"^a=group:BUNDLE (.*?)\r?$", answer, re.MULTILINE)[0])
 
 
 # ---------------------------------------------------------------------- media that nobody uses
@@ -117,7 +119,11 @@ def test_of_several_audio_lines_one_that_can_be_heard_is_used() -> None:
         one.addTransceiver(microphone, direction="sendrecv")
         microphone.say(tone(700, 5))
         answer, _ = await connects(one)
-        assert re.findall(r"a=(sendrecv|inactive|sendonly|recvonly)", answer) == ["inactive", "inactive", "sendrecv"]
+        assert re.findall(r"a=(sendrecv|inactive|sendonly|recvonly)", answer) == [
+            "inactive",
+            "inactive",
+            "sendrecv",
+        ]
 
     asyncio.run(story())
 
@@ -183,12 +189,16 @@ def test_without_audio_that_can_be_used_the_sentence_says_so(direction: str) -> 
 
 def hidden(sdp: str) -> str:
     """The browser's candidates as one that hides its addresses has them: names that nobody can look up."""
-    sdp = re.sub(r"(a=candidate:\S+ \d+ udp \d+ )\S+", r"\g<1>0d1e2f30-aaaa-4bbb-8ccc-1234567890ab.local", sdp)
+    sdp = re.sub(
+        r"(a=candidate:\S+ \d+ udp \d+ )\S+", r"\g<1>0d1e2f30-aaaa-4bbb-8ccc-1234567890ab.local", sdp
+    )
     return sdp if "a=end-of-candidates" in sdp else sdp + "a=end-of-candidates\r\n"
 
 
 def only_tcp(sdp: str) -> str:
-    return re.sub(r"(a=candidate:\S+ \d+) udp (\d+ \S+) \d+ typ host", r"\1 tcp \2 9 typ host tcptype active", sdp)
+    return re.sub(
+        r"(a=candidate:\S+ \d+) udp (\d+ \S+) \d+ typ host", r"\1 tcp \2 9 typ host tcptype active", sdp
+    )
 
 
 def odd(sdp: str) -> str:
@@ -244,7 +254,9 @@ def test_a_browser_with_ice_lite() -> None:
     asyncio.run(story())
 
 
-@pytest.mark.parametrize("last", [None, {"candidate": None}, {"candidate": ""}, {"candidate": "", "sdpMid": "0"}])
+@pytest.mark.parametrize(
+    "last", [None, {"candidate": None}, {"candidate": ""}, {"candidate": "", "sdpMid": "0"}]
+)
 def test_the_end_of_trickled_candidates_ends_nothing(last: object) -> None:
     async def story() -> None:
         one, other = browser(), Gatewayside()

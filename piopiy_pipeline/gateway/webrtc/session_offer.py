@@ -12,15 +12,16 @@ browser's lines. A line that is not used is answered ``inactive`` if it is bundl
 stays usable then and because the first line of a bundle carries the transport for all. Otherwise it is rejected.
 
 References: RFC 8829 (offer and answer), RFC 9143 (BUNDLE), RFC 8839 (ICE in SDP), RFC 8841 (data channels).
-Tested in ``tests/gateway/webrtc/test_session_offer.py``, and with whole calls in ``tests/regressions/test_browser_offers.py``.
+Whole calls with such offers are tested in ``tests/regressions/test_browser_offers.py``.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
+from itertools import pairwise
 
 __all__ = ["IceCandidate", "OfferError", "SessionOffer", "parse_candidate"]
 
@@ -38,7 +39,16 @@ _USER_NAME = re.compile(r"[A-Za-z0-9+/]{4,256}")
 _PASSWORD = re.compile(r"[A-Za-z0-9+/]{22,256}")
 _HEX_BYTES = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2})*")
 _AUDIO, _DATA = "audio", "data"  # the mids that aiortc gets, whatever the browser calls its lines
-_TRANSPORT = ("c=", "a=candidate:", "a=ice-", "a=fingerprint:", "a=setup:", "a=rtcp-mux", "a=rtcp:", "a=end-of-")
+_TRANSPORT = (
+    "c=",
+    "a=candidate:",
+    "a=ice-",
+    "a=fingerprint:",
+    "a=setup:",
+    "a=rtcp-mux",
+    "a=rtcp:",
+    "a=end-of-",
+)
 """How the lines of aiortc's answer begin that describe the transport."""
 
 
@@ -87,12 +97,15 @@ class SessionOffer:
             OfferError: What is used of it is missing or malformed.
         """
         self._session, self._media = _split(sdp)
-        bundles = [text.split()[1:] for text in _values(self._session, "group") if text.split()[:1] == ["BUNDLE"]]
+        bundles = [
+            text.split()[1:] for text in _values(self._session, "group") if text.split()[:1] == ["BUNDLE"]
+        ]
         self._audio, self._payload_type, self._direction = self._choose_audio(bundles)
         mid = self._audio.mid
         self._bundle: Sequence[str] = next((one for one in bundles if mid in one), ())
         self._transport = self._choose_transport()
         self._data = self._choose_data()
+        self._data_lines = [] if self._data is None else _data_lines(self._data)
         for used in (self._audio, self._transport, self._data):
             if used is not None and sum(one.mid == used.mid for one in self._media if used.mid) > 1:
                 raise OfferError(f"the offer has two media lines of the name {used.mid!r:.40}")
@@ -124,7 +137,10 @@ class SessionOffer:
         nobody else can look up, and its packets tell the address later (RFC 8863); the limit on the time to
         connect decides instead.
         """
-        transport = [*self._security, *(f"a=candidate:{one.text}" for one in self.candidates if not one.is_name)]
+        transport = [
+            *self._security,
+            *(f"a=candidate:{one.text}" for one in self.candidates if not one.is_name),
+        ]
         lines = ["v=0", "o=- 0 0 IN IP4 127.0.0.1", "s=-", "t=0 0"]
         lines.append(f"a=group:BUNDLE {_AUDIO}" + (f" {_DATA}" if self._data else ""))
         if _values(self._session, "ice-lite") or self._transport.all("ice-lite"):
@@ -139,7 +155,7 @@ class SessionOffer:
             *transport,
         ]
         if self._data is not None:
-            lines += [*_data_lines(self._data), f"a=mid:{_DATA}", *transport]
+            lines += [*self._data_lines, f"a=mid:{_DATA}", *transport]
         return "\r\n".join(lines) + "\r\n"
 
     def answer(self, sdp: str) -> str:
@@ -165,8 +181,14 @@ class SessionOffer:
                 media.append(" ".join([*fields[:2], one.protocol, *fields[3:]]))
                 media += [*_mid_line(one), *(line for line in below if not line.startswith("a=mid:"))]
             elif self._stays(one):
-                media += [f"m={one.kind} {port} {one.protocol} {one.formats[0]}", *_mid_line(one), "a=inactive"]
-                media += [f"a=rtpmap:{text}" for text in one.all("rtpmap") if text.split()[:1] == [one.formats[0]]]
+                media += [
+                    f"m={one.kind} {port} {one.protocol} {one.formats[0]}",
+                    *_mid_line(one),
+                    "a=inactive",
+                ]
+                media += [
+                    f"a=rtpmap:{text}" for text in one.all("rtpmap") if text.split()[:1] == [one.formats[0]]
+                ]
                 media += transport
             else:
                 media += [f"m={one.kind} 0 {one.protocol} {' '.join(one.formats)}", "c=IN IP4 0.0.0.0"]
@@ -200,7 +222,9 @@ class SessionOffer:
             return mid == self._transport.mid
         if index is not None and index < len(self._media):
             return index == self._transport.index
-        return True  # of a line that there is not: there is one transport, so it can be meant for nothing else
+        return (
+            True  # of a line that there is not: there is one transport, so it can be meant for nothing else
+        )
 
     # ------------------------------------------------------------------ what is used
 
@@ -253,7 +277,9 @@ class SessionOffer:
 
     def _direction_of(self, media: MediaOffer) -> str:
         for lines in (media.lines, self._session):
-            said = {line[2:].strip() for line in lines if line[2:].strip() in _DIRECTIONS and line[:2] == "a="}
+            said = {
+                line[2:].strip() for line in lines if line[2:].strip() in _DIRECTIONS and line[:2] == "a="
+            }
             if len(said) > 1:
                 raise OfferError(f"the offer's audio has two directions: {' and '.join(sorted(said))}")
             if said == {"inactive"}:
@@ -319,7 +345,7 @@ def _split(sdp: str) -> tuple[list[str], list[MediaOffer]]:
     if len(starts) > MAX_MEDIA:
         raise OfferError(f"the offer has {len(starts)} media: {MAX_MEDIA} are the limit")
     media = []
-    for index, (start, end) in enumerate(zip(starts, [*starts[1:], len(lines)], strict=True)):
+    for index, (start, end) in enumerate(pairwise([*starts, len(lines)])):
         words = lines[start][2:].split()
         port = words[1].partition("/")[0] if len(words) > 3 else ""
         if not _is_number(port, 65_535):
@@ -336,7 +362,7 @@ def _values(lines: Iterable[str], name: str) -> list[str]:
     for line in lines:
         if line.startswith("a="):
             key, _, value = line[2:].partition(":")
-            if key.strip() == name:
+            if key == name:
                 found.append(value.strip())
     return found
 
@@ -349,7 +375,7 @@ def _value(lines: Iterable[str], name: str, where: str) -> str | None:
     return values.pop() if values else None
 
 
-def _is_offered(media: MediaOffer, bundled: Iterable[str]) -> bool:
+def _is_offered(media: MediaOffer, bundled: Collection[str]) -> bool:
     """Whether a line is offered: with a port, or without one because it has that of its bundle."""
     return media.port != 0 or (bool(media.all("bundle-only")) and media.mid in bundled)
 
