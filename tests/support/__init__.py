@@ -1,1 +1,1 @@
-"""What tests of several floors share: services that follow a script, callers, waiting for a condition."""
+"""What tests of several floors share: scripted services, callers, and waiting for a condition."""

@@ -33,7 +33,7 @@ START_S = 30.0
 
 
 class AgentProcess:
-    """A Python program that is an agent; by default the bots of `tests.support.bots`."""
+    """A Python program that is an agent. By default it has the bots of `tests.support.bots`."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
@@ -50,7 +50,7 @@ class AgentProcess:
     async def start(
         cls, url: str, *, arguments: Sequence[str] = BOTS, token: str = TOKEN, capacity: int = 20
     ) -> AgentProcess:
-        """Start it, with all in its environment that an agent needs. It is not connected yet."""
+        """Start the program with everything in its environment that an agent needs. It is not connected yet."""
         environment = {
             **os.environ,
             "AGENT_ID": AGENT_ID,
@@ -78,7 +78,7 @@ class AgentProcess:
             self.log += line.decode(errors="replace")
 
     async def census(self) -> dict[str, Any]:
-        """What the process holds now: calls, tasks, threads, fds, vad_streams."""
+        """Return what the process holds now: calls, tasks, threads, fds, vad_streams."""
         assert self.process.stdin is not None
         before = len(self._censuses())
         self.process.stdin.write(b"census\n")
@@ -90,16 +90,16 @@ class AgentProcess:
         return [line for line in self.printed if line.get("event") == "census"]
 
     def kill(self) -> None:
-        """End it with signal 9."""
+        """End the process with SIGKILL."""
         self.process.send_signal(signal.SIGKILL)
 
     async def terminate(self, timeout_s: float = 20.0) -> int:
-        """End it with SIGTERM, and return its status."""
+        """End the process with SIGTERM, and return its exit status."""
         self.process.terminate()
         return await asyncio.wait_for(self.process.wait(), timeout_s)
 
     async def close(self) -> None:
-        """See that it is gone."""
+        """Make sure that the process has ended."""
         if self.process.returncode is None:
             self.process.kill()
         await self.process.wait()
@@ -123,7 +123,7 @@ class Apart(House):
 async def apart(
     *, arguments: Sequence[str] = BOTS, capacity: int = 20, **settings: Any
 ) -> AsyncIterator[Apart]:
-    """A gateway on a free port, and an agent of another process connected to it."""
+    """Run a gateway on a free port, and an agent in another process that is connected to it."""
     settings = {"callers_may_watch": True, "records": False, "webrtc_workers": 0, **settings}
     config = GatewayConfig(port=0, agents={AGENT_ID: TOKEN}, caller_keys=[KEY], **settings)
     async with Gateway(config) as gateway:
@@ -139,14 +139,16 @@ async def apart(
 
 
 def longest_hole_s(heard: NDArray[np.int16], rate: int) -> float:
-    """The longest silence between the first and the last sound, in seconds; 0.0 in a tone that goes on."""
+    """Return the longest silence between the first and the last sound, in seconds; 0.0 for a tone without a
+    pause.
+    """
     loud = np.flatnonzero(np.abs(heard.astype(np.int32)) > 500)
     return float(np.max(np.diff(loud), initial=1) - 1) / rate
 
 
 @contextmanager
 def logged() -> Iterator[list[tuple[str | None, str]]]:
-    """What is logged in this process meanwhile: pairs of the call's id and ``LEVEL message``."""
+    """Collect what is logged in this process: pairs of the call's id and ``LEVEL message``."""
     lines: list[tuple[str | None, str]] = []
 
     def sink(message: Any) -> None:

@@ -1,4 +1,4 @@
-"""A Python program in a network of its own, in which a line can be cut; nobody need be root for it.
+"""Runs a Python program in a network of its own, in which a line can be cut. It does not need root.
 
 It is a network namespace of Linux inside a user namespace: loopback, and one address more, on one end of
 a pair of virtual cables.
@@ -33,7 +33,7 @@ ip link set cable1 up
 
 
 class Cable:
-    """Cuts the address off and back on. What is sent to it meanwhile is lost without a word, as on the air."""
+    """Cuts the address off and connects it again. What is sent to it meanwhile is lost silently, as by radio."""
 
     _ROUTE = ("local", ADDRESS, "dev", "cable0", "table", "local")
 
@@ -46,7 +46,7 @@ class Cable:
 
 
 def run_alone(module: str, *arguments: str, timeout_s: float) -> Any:
-    """Run ``python -m module arguments`` there; the JSON in the last line of what it prints.
+    """Run ``python -m module arguments`` there, and return the JSON in the last line of its output.
 
     Skips the test where this system makes no such networks. Raises `AssertionError` if the program fails.
     """
@@ -72,7 +72,7 @@ def run_alone(module: str, *arguments: str, timeout_s: float) -> Any:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """Where it has not ended: interrupted first, for it to end what it has started itself."""
+    """End a process that has not ended. It is interrupted first, so that it can end what it has started."""
     if process.poll() is not None:
         return
     process.send_signal(signal.SIGINT)

@@ -59,7 +59,7 @@ snd_path {folder}
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """A port of loopback that nobody has just now."""
+    """Return a port of loopback that is free at this moment."""
     with socket.socket(socket.AF_INET, kind) as one:
         one.bind(("127.0.0.1", 0))
         port: int = one.getsockname()[1]
@@ -67,7 +67,8 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
 
 
 def _free_sip_port() -> int:
-    """A port for UDP and TCP, with the next one for TLS, all of which baresip wants whatever it is told.
+    """Return a port for UDP and TCP, with the next one for TLS. Baresip wants all of them, whatever its
+    settings.
 
     Above those that this machine gives to connections, so that none of them comes in between.
     """
@@ -84,11 +85,11 @@ def _free_sip_port() -> int:
 
 
 class DidNotStart(Exception):
-    """It ended at once: somebody else took one of its ports."""
+    """The telephone ended at once, because another process took one of its ports."""
 
 
 class Baresip:
-    """A running telephone. `event` waits for what it tells; `say` has it speak; `heard` is its recording."""
+    """A running telephone. `event` waits for its events, `say` makes it speak, and `heard` is its recording."""
 
     def __init__(self, folder: Path, process: asyncio.subprocess.Process, rate: int, sip_port: int) -> None:
         self.folder = folder
@@ -107,7 +108,7 @@ class Baresip:
     # ------------------------------------------------------------------ what it does
 
     async def command(self, name: str, params: str = "") -> str:
-        """Tell it to do something. Fails where it says that it cannot."""
+        """Send the telephone a command. Fails if it answers that it cannot carry it out."""
         assert self._writer is not None
         self._tokens += 1
         token = str(self._tokens)
@@ -132,7 +133,7 @@ class Baresip:
             await self.command("sndcode", "\x04")  # and this lets it go
 
     async def say(self, *wavs: Path) -> None:
-        """Speak these recordings, one behind the other, from now on."""
+        """Speak these recordings, one after the other, from now on."""
         pcm = np.concatenate([_load(wav, self.rate) for wav in wavs])
         self._spoken += 1
         path = self.folder / f"says-{self._spoken}.wav"
@@ -146,7 +147,7 @@ class Baresip:
     # ------------------------------------------------------------------ what it notices
 
     async def event(self, *kinds: str) -> dict[str, Any]:
-        """The next event of one of these kinds; others are passed over."""
+        """Return the next event of one of these kinds. Other events are skipped."""
         async with asyncio.timeout(PATIENCE_S):
             while True:
                 while self._taken < len(self.events):
@@ -157,14 +158,14 @@ class Baresip:
                 await self._news.wait()
 
     def heard(self) -> NDArray[np.int16]:
-        """Its recording of the other side, at its rate."""
+        """Return its recording of the other side, at its own rate."""
         [recording] = self.folder.glob("dump-*-dec.wav")
         return _load(recording, self.rate)
 
     # ------------------------------------------------------------------ its life
 
     async def connect(self, port: int) -> None:
-        """Find its control port, which is there when it has started."""
+        """Connect to its control port, which is open when it has started."""
         async with asyncio.timeout(PATIENCE_S):
             while True:
                 try:
@@ -178,11 +179,11 @@ class Baresip:
         self._reading = asyncio.create_task(self._read(reader))
 
     def die(self) -> None:
-        """As if somebody had pulled its plug."""
+        """Kill the telephone, as if somebody had pulled its plug."""
         self._process.kill()
 
     async def quit(self) -> None:
-        """End it: politely, and after two seconds by force."""
+        """End the telephone: with a command, and after two seconds by force."""
         if self._writer is not None:
             self._writer.close()
         if self._process.returncode is None:
@@ -221,7 +222,7 @@ async def baresip(
     mux: bool = False,
     rtp_ports: str = "34000-39999",
 ) -> AsyncIterator[Baresip]:
-    """A telephone with this account (a line of baresip's ``accounts`` file), for as long as the block lasts."""
+    """Run a telephone with this account (a line of baresip's ``accounts`` file) until the end of the block."""
     with tempfile.TemporaryDirectory(prefix="baresip-") as name:
         folder = Path(name)
         quiet = folder / "quiet.wav"
@@ -247,7 +248,7 @@ async def baresip(
 
 
 async def _start(folder: Path, settings: dict[str, Any]) -> Baresip:
-    """Start it, with other ports where others were faster."""
+    """Start the telephone, and try other ports if another process was faster."""
     for last in (False, False, True):
         control, sip_port = free_port(), _free_sip_port()
         (folder / "config").write_text(_CONFIG.format(sip_port=sip_port, control_port=control, **settings))
@@ -269,7 +270,7 @@ async def _start(folder: Path, settings: dict[str, Any]) -> Baresip:
 
 
 def _load(path: Path, rate: int) -> NDArray[np.int16]:
-    """A recording at `rate`, whatever it was made at."""
+    """Return a recording at `rate`, whatever its own rate is."""
     with wave.open(str(path)) as recording:
         pcm = np.frombuffer(recording.readframes(recording.getnframes()), np.int16)
         if recording.getnchannels() == 2:

@@ -1,4 +1,5 @@
-"""Bots that go wrong, each in its own way, and one that does not: chosen by the metadata of the call.
+"""Bots that go wrong, each in its own way, and one that does not. The metadata of the call chooses among
+them.
 
 As a program (``python -m tests.support.bots``) it is an agent in a process of its own, for tests that
 block its loop, count what it holds, or kill it. What it tells goes to stdout, one JSON object a line;
@@ -51,7 +52,7 @@ async def voice(
     extra: FrameProcessor | None = None,
     **options: Any,
 ) -> VoiceAgent:
-    """A bot that follows a script, ready to `start()`; `extra` stands between the LLM and the TTS."""
+    """Make a bot that follows a script, ready to `start()`. The stage `extra` is between the LLM and the TTS."""
     agent = VoiceAgent(instructions="Be brief.", call=call, **options)
     await agent.Action(stt=ScriptedSTT(texts or []), llm=ScriptedLLM(replies or []), tts=tts or ToneTTS())
     if extra is not None:
@@ -60,7 +61,7 @@ async def voice(
 
 
 def ask(agent: VoiceAgent) -> None:
-    """Have the model answer as soon as the call is answered, without a word of the caller."""
+    """Make the model answer as soon as the call is answered, before the caller says anything."""
 
     async def run(_: object) -> None:
         await agent.pipeline["user_context"].queue_frame(LLMRunFrame())
@@ -69,7 +70,7 @@ def ask(agent: VoiceAgent) -> None:
 
 
 def hang_up_when_answered(agent: VoiceAgent) -> None:
-    """Nothing more than a hello."""
+    """Say hello, and hang up."""
 
     async def hang_up(_: object) -> None:
         await agent.hangup()
@@ -78,7 +79,7 @@ def hang_up_when_answered(agent: VoiceAgent) -> None:
 
 
 class SwallowsEnd(FrameProcessor):
-    """The stage that hangs pipelines: it forgets to pass the end on."""
+    """A stage that hangs pipelines, because it does not pass the end on."""
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         await super().process_frame(frame, direction)
@@ -87,7 +88,7 @@ class SwallowsEnd(FrameProcessor):
 
 
 class CleanupHangs(FrameProcessor):
-    """A client that waits for a server's goodbye that never comes."""
+    """A client that waits for a server's goodbye, which never comes."""
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         await super().process_frame(frame, direction)
@@ -99,7 +100,7 @@ class CleanupHangs(FrameProcessor):
 
 
 class SwallowsCancel(FrameProcessor):
-    """What ``except BaseException: pass`` around a wait does, each time it is cancelled, three times."""
+    """Does what ``except BaseException: pass`` around a wait does: it ignores its cancellation, three times."""
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         await super().process_frame(frame, direction)
@@ -113,7 +114,7 @@ class SwallowsCancel(FrameProcessor):
 
 
 class ErrorsInALoop(FrameProcessor):
-    """A reconnect without a pause: an error each time, as fast as the loop turns."""
+    """A reconnect without a pause: it reports errors as fast as the loop turns."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -139,7 +140,7 @@ class ErrorsInALoop(FrameProcessor):
 
 
 class SlowModel:
-    """A constructor that loads something big, on the loop."""
+    """A constructor that loads something big, and blocks the loop."""
 
     def __init__(self, seconds: float) -> None:
         time.sleep(seconds)
@@ -181,7 +182,7 @@ async def _blocks(call: Call, options: dict[str, Any]) -> CallEnd:
 
 
 async def _stalls(call: Call, options: dict[str, Any]) -> CallEnd:
-    """Speaks, and blocks the loop while it does."""
+    """Speak, and block the loop meanwhile."""
     agent = await voice(call, greeting=LONG)
 
     def answered(_: object) -> None:
@@ -206,7 +207,7 @@ async def _llm_hangs(call: Call, options: dict[str, Any]) -> CallEnd:
 
 
 async def _openai(call: Call, options: dict[str, Any]) -> CallEnd:
-    """A real client of an endpoint that the caller names."""
+    """Use a real client of an endpoint that the caller names."""
     agent = VoiceAgent(instructions="Be brief.", error_line="Sorry.", reply_timeout_secs=2, call=call)
     llm = OpenAILLMService(
         api_key="none", base_url=options["url"], settings=OpenAILLMService.Settings(model="test")

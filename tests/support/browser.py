@@ -69,7 +69,7 @@ Pcm = NDArray[np.int16]
 
 
 def find_chromium() -> str:
-    """The browser's program. Skips the test where there is none."""
+    """Return the path of the browser. Skips the test if there is none."""
     for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"):
         if (path := shutil.which(name)) is not None:
             return path
@@ -80,7 +80,7 @@ def find_chromium() -> str:
 async def chromium(
     microphone: Path | None = None, *, allowed: bool = True, loopback: bool = True, limit_s: float = 90.0
 ) -> AsyncIterator[Browser]:
-    """A browser of its own, ended in every case, and after `limit_s` (with `TimeoutError`).
+    """Run a browser of its own, which is ended in every case, after `limit_s` with `TimeoutError`.
 
     `microphone` is a WAV of 48 kHz mono as `spoken` makes it: it begins when a page opens the microphone.
     None: a beep a second. `allowed` answers the question whether a page may have it. `loopback`: whether
@@ -103,7 +103,9 @@ async def chromium(
 
 
 async def open_page(browser: Browser, url: str, **context: Any) -> Page:
-    """A page with an ear in it, in a fresh profile; `context` is Playwright's (viewport, color_scheme, ...)."""
+    """Open a page with an ear in it, in a fresh profile. `context` is Playwright's (viewport, color_scheme,
+    ...).
+    """
     profile = await browser.new_context(**context)
     profile.set_default_timeout(WAIT_MS)
     await profile.add_init_script(path=EAR)
@@ -113,7 +115,7 @@ async def open_page(browser: Browser, url: str, **context: Any) -> Page:
 
 
 def spoken(path: Path, *parts: float | str) -> Path:
-    """A microphone's WAV at `path`: seconds of silence and recordings (under tests/audio) in turn.
+    """Write a microphone's WAV to `path`: seconds of silence and recordings (under tests/audio) in turn.
 
     A browser plays it over and over: so there is a long silence after the last part.
     """
@@ -130,26 +132,26 @@ def spoken(path: Path, *parts: float | str) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What a page's microphone took and what it was given to play: int16 of shape [samples] at `RATE`."""
+    """What a page's microphone recorded and what it was given to play: int16 of shape [samples] at `RATE`."""
 
     microphone: Pcm
     bot: Pcm
 
     def save(self, path: Path) -> None:
-        """Keep it as a stereo WAV: the caller left, the bot right."""
+        """Write both as a stereo WAV: the caller on the left, the bot on the right."""
         path.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(path, np.stack([self.microphone, self.bot], axis=1), RATE)
 
 
 async def listen(page: Page) -> Heard:
-    """All that the ear in this page has heard so far."""
+    """Return everything that the ear in this page has heard so far."""
     sides = await page.evaluate("__ear.take()")
     microphone, bot = (np.frombuffer(base64.b64decode(side), "<i2").astype(np.int16) for side in sides)
     return Heard(microphone, bot)
 
 
 def sounds(pcm: Pcm, *, gap_s: float = 0.3, above_dbfs: float = -45.0) -> list[tuple[float, float]]:
-    """The stretches in which something sounds, in seconds, exact to 10 ms; pauses under `gap_s` are part of one."""
+    """Return the stretches with sound in seconds, exact to 10 ms. Pauses under `gap_s` are part of a stretch."""
     frame = int(_FRAME_S * RATE)
     count = pcm.size // frame
     power = np.mean((pcm[: count * frame].reshape(count, frame) / 32768.0) ** 2, axis=1)
@@ -164,7 +166,7 @@ def sounds(pcm: Pcm, *, gap_s: float = 0.3, above_dbfs: float = -45.0) -> list[t
 
 
 def speech_s(pcm: Pcm) -> float:
-    """For how long somebody speaks in it, as a detector of human voices hears it (Silero)."""
+    """Return how many seconds somebody speaks in it, as a detector of human voices (Silero) hears it."""
     shape = window_shape(RATE)
     model = load_model()
     state = model.fresh_state()

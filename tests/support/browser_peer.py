@@ -45,12 +45,12 @@ CLAIMS = TokenClaims(
 
 @pytest.fixture
 def only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The test's own peers offer loopback, which ICE otherwise leaves out, and nothing else."""
+    """Make the test's own peers offer loopback, which ICE otherwise leaves out, and nothing else."""
     monkeypatch.setattr(aioice.ice, "get_host_addresses", lambda use_ipv4, use_ipv6: ["127.0.0.1"])
 
 
 class Microphone(MediaStreamTrack):
-    """Says what is put into it, in real time, and is silent otherwise."""
+    """Sends what is put into it, in real time, and silence otherwise."""
 
     kind = "audio"
 
@@ -110,7 +110,7 @@ class Browser:
             self.heard.append(pcm.astype(np.int16))
 
     async def offer(self, *, pc_id: str | None = None, restart: bool | None = None) -> BrowserOffer:
-        """What this page would post."""
+        """Return what this page would post."""
         await self.connection.setLocalDescription(await self.connection.createOffer())
         sdp = self.connection.localDescription.sdp
         return BrowserOffer(sdp=sdp, type="offer", pc_id=pc_id, restart_pc=restart)
@@ -123,7 +123,7 @@ class Browser:
         pc_id: str | None = None,
         restart: bool | None = None,
     ) -> None:
-        """Offer, and take the answer."""
+        """Make an offer, and take the answer."""
         answer = await calls.offer(await self.offer(pc_id=pc_id, restart=restart), claims)
         self.pc_id, self.call_id = answer.pc_id, answer.call_id
         await self.connection.setRemoteDescription(RTCSessionDescription(sdp=answer.sdp, type="answer"))
@@ -134,7 +134,7 @@ class Browser:
 
     @property
     def sound(self) -> NDArray[np.int16]:
-        """All that came out of the loudspeaker, at 48 kHz."""
+        """Return everything that came out of the loudspeaker, at 48 kHz."""
         return np.concatenate(self.heard) if self.heard else np.zeros(0, np.int16)
 
     async def close(self) -> None:
@@ -146,7 +146,7 @@ class Browser:
 
 @asynccontextmanager
 async def browser_calls(gateway: Gateway, **settings: Any) -> AsyncIterator[WebRtcCalls]:
-    """The browser leg of a gateway, with one worker that is ready."""
+    """Run the browser leg of a gateway, with one worker that is ready."""
     loop = asyncio.get_running_loop()
     settings = {"workers": 1, "addresses": ["127.0.0.1"], **settings}
     calls = WebRtcCalls(place=lambda info, leg: gateway.switchboard.place(info, leg, loop.time()), **settings)
@@ -168,18 +168,18 @@ async def until(condition: Callable[[], object], timeout_s: float = 15.0) -> Non
 
 
 def tone(hz: float, seconds: float, rate: int = RATE) -> NDArray[np.int16]:
-    """A sine at a quarter of full scale."""
+    """Return a sine at a quarter of full scale."""
     return (8000 * np.sin(2 * np.pi * hz * np.arange(int(seconds * rate)) / rate)).astype(np.int16)
 
 
 def loudest_hz(pcm: NDArray[np.int16], rate: int) -> float:
-    """The frequency that there is most of."""
+    """Return the frequency with the highest level."""
     spectrum = np.abs(np.fft.rfft(pcm.astype(np.float64) * np.hanning(pcm.size)))
     return float(np.argmax(spectrum) * rate / pcm.size)
 
 
 class Cable:
-    """The browser's network: what is put into `drop` decides, packet by packet, what does not get out.
+    """The browser's network. What is put into `drop` decides, packet by packet, what does not get out.
 
     To be laid when the browser is connected.
     """
@@ -203,11 +203,11 @@ class Cable:
         vars(protocol)["datagram_received"] = datagram_received
 
     def pull(self) -> None:
-        """Nothing gets through any more, in either direction."""
+        """Let nothing through any more, in either direction."""
         self.drop = lambda data: True
 
     def plug(self) -> None:
-        """All gets through again."""
+        """Let everything through again."""
         self.drop = lambda data: False
 
 
@@ -221,5 +221,5 @@ class _Transport:
 
 
 def is_rtp(data: bytes) -> bool:
-    """Whether a datagram is (encrypted) sound."""
+    """Return whether a datagram is (encrypted) audio."""
     return len(data) > 1 and 127 < data[0] < 192 and not 192 <= data[1] <= 223

@@ -1,4 +1,4 @@
-"""Programs of the npm registry for a page of a test: fetched by npm, made into one file by esbuild.
+"""Programs of the npm registry for a page of a test, fetched by npm and made into one file by esbuild.
 
 `package.json` names exact versions. What was fetched and made is kept, under a lock, for the next run.
 """
@@ -34,7 +34,7 @@ _ESBUILD = ("node_modules/.bin/esbuild", "client.js", "--bundle", "--format=iife
 
 
 def bundle(source: Path, cache: Path) -> Path:
-    """The folder of a page made from `source` (package.json, client.js, index.html), under `cache`.
+    """Return the folder of a page made from `source` (package.json, client.js, index.html), under `cache`.
 
     Skips the test where there is no npm, or where it cannot fetch.
     """
@@ -75,7 +75,7 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 @contextmanager
 def served(folder: Path) -> Iterator[str]:
-    """A web server of somebody else, on loopback: the origin of its pages, without a slash at the end."""
+    """Run somebody else's web server on loopback. Yields the origin of its pages, without a slash at the end."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()

@@ -11,7 +11,7 @@ __all__ = ["hear_posts", "state_of"]
 
 
 def state_of(call: Call) -> CallState:
-    """The state of a call."""
+    """Return the state behind a call's handle."""
     return call._state
 
 

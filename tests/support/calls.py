@@ -1,4 +1,4 @@
-"""A whole house for a test: a real gateway, a real agent, and callers over real sockets, in one loop.
+"""A whole system for a test: a real gateway, a real agent, and callers over real sockets, in one loop.
 
 async with house(bot) as place:
     log = await place.call("booking/01-people.wav", interrupt_s=1.0)
@@ -48,7 +48,7 @@ async def eventually(condition: Callable[[], object], timeout_s: float = 5.0) ->
 
 @dataclass
 class CallLog:
-    """What one caller noticed."""
+    """What one caller has noticed."""
 
     rate: int
     reports: list[CallReport] = field(default_factory=list)
@@ -56,11 +56,11 @@ class CallLog:
     outcome: CallOutcome | None = None
 
     def of(self, event: str) -> list[dict[str, Any]]:
-        """The data of all reports of one kind."""
+        """Return the data of all reports of one kind."""
         return [report.data for report in self.reports if report.event == event]
 
     def texts(self, event: str) -> list[str]:
-        """What was said: ``"user"`` or ``"bot"``."""
+        """Return what was said, by ``"user"`` or ``"bot"``."""
         return [data["text"] for data in self.of(event)]
 
     @property
@@ -70,7 +70,9 @@ class CallLog:
 
     @property
     def heard(self) -> NDArray[np.int16]:
-        """All that the bot was heard to say, on the caller's time line, int16 of shape [samples]."""
+        """Return everything that the bot was heard to say, on the caller's time line, int16 of shape
+        [samples].
+        """
         sounds = [sound for sound in self.sounds if sound.side == "right"]
         pcm = np.zeros(max((s.position + s.pcm.size for s in sounds), default=0), np.int16)
         for sound in sounds:
@@ -79,7 +81,7 @@ class CallLog:
 
 
 class House:
-    """A gateway, an agent and the way to call it."""
+    """A gateway, an agent, and the way to call it."""
 
     def __init__(self, gateway: Gateway, agent: Agent) -> None:
         self.gateway = gateway
@@ -116,7 +118,9 @@ class House:
     async def place(
         self, caller: Caller, log: CallLog, *, metadata: dict[str, Any] | None = None, **options: Any
     ) -> None:
-        """Have `caller` call the agent, and write into `log` what they noticed; `options` of `place_call`."""
+        """Let `caller` call the agent, and write into `log` what they notice; `options` are those of
+        `place_call`.
+        """
         start = CallStart.model_validate(
             {"rate": log.rate, "from_number": "+15550100", "to_number": "+15550199", "metadata": metadata}
         )
@@ -129,7 +133,7 @@ class House:
         log.outcome = await place_call(target, caller, start, tell=tell, **options)
 
     def ended(self) -> tuple[CallSnapshot, ...]:
-        """The calls that are over, as the gateway saw them."""
+        """Return the calls that are over, as the gateway saw them."""
         return self.gateway.switchboard.snapshot().ended
 
 
@@ -137,7 +141,7 @@ class House:
 async def house(
     create_session: Callable[..., Any], *, capacity: int = 20, **settings: Any
 ) -> AsyncIterator[House]:
-    """A gateway on a free port with one agent connected to it; `settings` are of `GatewayConfig`.
+    """Run a gateway on a free port with one agent connected to it; `settings` are those of `GatewayConfig`.
 
     Without more settings it keeps no records and takes no browsers' calls.
     """
@@ -155,7 +159,7 @@ async def house(
 
 
 def tone(seconds: float, rate: int = 16000, hz: Sequence[float] = (440.0,)) -> NDArray[np.int16]:
-    """A sound that is no speech."""
+    """Return a sound that is no speech."""
     t = np.arange(int(seconds * rate)) / rate
     wave: NDArray[np.float64] = np.sum([np.sin(2 * np.pi * f * t) for f in hz], axis=0)
     return (6000 * wave).astype(np.int16)

@@ -1,4 +1,4 @@
-"""A carrier of a few lines: it asks a gateway what to do with a call, and streams it there."""
+"""A carrier of a few lines: it asks a gateway what to do with a call, and streams the call there."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ PUBLIC = "https://voice.example"
 
 
 def carrier_config(*, settings: Mapping[str, Any] | None = None, **tables: Any) -> GatewayConfig:
-    """A gateway with these carriers, whose public address is `PUBLIC`."""
+    """Return the configuration of a gateway with these carriers, whose public address is `PUBLIC`."""
     return config(carriers={"public_url": PUBLIC, **tables}, **(settings or {}))
 
 
 def path_of(url: str) -> str:
-    """Path and query of a stream's address, which has to be one at `PUBLIC`."""
+    """Return the path and query of a stream's address, which must be one at `PUBLIC`."""
     assert url.startswith("wss://voice.example/"), url
     parts = urlsplit(url)
     return f"{parts.path}?{parts.query}" if parts.query else parts.path
@@ -37,7 +37,7 @@ def path_of(url: str) -> str:
 async def stream(
     gateway: Gateway, path: str, headers: Mapping[str, str] | None = None
 ) -> AsyncIterator[Peer]:
-    """The carrier's connection."""
+    """Open the carrier's connection."""
     async with connect(
         gateway.url + path, additional_headers=headers, compression=None, proxy=None
     ) as socket:
@@ -45,7 +45,7 @@ async def stream(
 
 
 async def refused(gateway: Gateway, path: str, headers: Mapping[str, str] | None = None) -> tuple[int, str]:
-    """The status and the sentence with which a stream is not let in."""
+    """Return the status and the sentence with which a stream is refused."""
     try:
         async with stream(gateway, path, headers):
             pass
@@ -55,18 +55,19 @@ async def refused(gateway: Gateway, path: str, headers: Mapping[str, str] | None
 
 
 def payload(sound: bytes) -> str:
-    """Sound as JSON carries it."""
+    """Return audio as JSON carries it."""
     return base64.b64encode(sound).decode()
 
 
 def level(pcm: bytes | NDArray[np.int16]) -> int:
-    """The sample that sound of one level has, about: codecs round."""
+    """Return about the value of the samples of audio with one level. About, because codecs round."""
     samples = np.frombuffer(pcm, "<i2") if isinstance(pcm, bytes) else pcm
     return int(np.median(samples))
 
 
 async def hear_json(peer: Peer, kind: str) -> dict[str, Any]:
-    """The next message of this kind, whichever of its fields says it (``event``, ``type``, ``action``, ``op``, ...).
+    """Return the next message whose ``event``, ``type`` or ``action`` is this. Audio is kept, others are
+    skipped.
 
     Audio is kept, others are skipped.
     """

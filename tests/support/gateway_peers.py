@@ -1,4 +1,4 @@
-"""An agent and a caller of a few lines each, over plain websockets: what a gateway is tested with."""
+"""An agent and a caller of a few lines each, over plain websockets, with which a gateway is tested."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ PATIENCE_S = 10.0
 
 
 def config(**settings: Any) -> GatewayConfig:
-    """A gateway on any free port of loopback that knows one agent and one caller, and is patient."""
+    """Return a configuration for any free port of loopback, with one agent and one caller, and long
+    deadlines.
+    """
     defaults: dict[str, Any] = {
         "port": 0,
         "agents": {AGENT_ID: AGENT_TOKEN},
@@ -47,7 +49,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 class Peer:
-    """A WebSocket connection that speaks JSON, and remembers audio apart."""
+    """A WebSocket connection that speaks JSON, and keeps audio apart."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self.socket = socket
@@ -57,7 +59,9 @@ class Peer:
         await self.socket.send(json.dumps(message))
 
     async def hear(self, *kinds: str) -> dict[str, Any]:
-        """The next message of one of these kinds (any, without one). Others are skipped, audio is kept."""
+        """Return the next message of one of these kinds (any, without one). Others are skipped, audio is
+        kept.
+        """
 
         def wanted(message: dict[str, Any]) -> bool:
             kind = message.get("type") or message.get("event")
@@ -86,7 +90,7 @@ class Peer:
             raise AssertionError(f"no {name} came within {PATIENCE_S:g} s, but {came}"[:2000]) from None
 
     async def hear_audio(self, pieces: int) -> bytes:
-        """The next so many audio messages, joined."""
+        """Return the next so many audio messages, joined."""
         try:
             async with asyncio.timeout(PATIENCE_S):
                 while len(self.audio) < pieces:
@@ -109,12 +113,12 @@ class Peer:
                 return self.socket.close_code, self.socket.close_reason or ""
 
     def die(self) -> None:
-        """As if the process had been killed."""
+        """Cut the connection, as if the process had been killed."""
         self.socket.transport.abort()
 
 
 class ScriptedAgent(Peer):
-    """An instance of the agent, which does what the test says."""
+    """An instance of the agent that does what the test says."""
 
     def __init__(self, socket: ClientConnection, url: str = "") -> None:
         super().__init__(socket)
@@ -169,7 +173,7 @@ class ScriptedAgent(Peer):
 
 @asynccontextmanager
 async def agent(gateway: Gateway, instance_id: str = "one", **register: Any) -> AsyncIterator[ScriptedAgent]:
-    """A registered instance."""
+    """Run a registered instance."""
     async with connect(
         f"{gateway.url}/agent", additional_headers=bearer(AGENT_TOKEN), compression=None, proxy=None
     ) as socket:
@@ -186,7 +190,7 @@ async def agent(gateway: Gateway, instance_id: str = "one", **register: Any) -> 
 
 @asynccontextmanager
 async def caller(gateway: Gateway, *, rate: int = 16000, **start: Any) -> AsyncIterator[Peer]:
-    """A caller who has dialled."""
+    """Run a caller who has dialled."""
     async with connect(
         f"{gateway.url}/call/{AGENT_ID}", additional_headers=bearer(CALLER_KEY), compression=None, proxy=None
     ) as socket:

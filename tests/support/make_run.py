@@ -33,7 +33,7 @@ class Running:
 
 @contextmanager
 def make_run(folder: Path) -> Iterator[Running]:
-    """Run it until the end of the block, with what it keeps in `folder`, and without anybody's keys.
+    """Run it until the end of the block, with its data in `folder`, and without anybody's keys.
 
     Its log goes to stderr in the end. Raises `RuntimeError` if it ends before its bot takes calls.
     """
@@ -64,7 +64,7 @@ def make_run(folder: Path) -> Iterator[Running]:
 
 
 def _address(process: subprocess.Popen[str], log: Path) -> str:
-    """The console's address, once the bot takes calls. A bot that cannot be started is reported by an end."""
+    """Return the console's address, when the bot takes calls. Raises if the bot cannot be started."""
     assert process.stdout is not None
     printed: list[str] = []
     for line in process.stdout:

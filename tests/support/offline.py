@@ -1,4 +1,4 @@
-"""Recorded and fresh speech for the offline services, and a running chain to hear it in."""
+"""Recorded and fresh speech for the offline services, and a running chain that hears it."""
 
 from __future__ import annotations
 
@@ -34,24 +34,24 @@ Pcm = NDArray[np.int16]
 
 
 def scenes() -> dict[str, list[dict[str, str]]]:
-    """What is said in every recording: file, voice and text of each turn, by scene."""
+    """Return what is said in every recording: file, voice and text of each turn, by scene."""
     result: dict[str, list[dict[str, str]]] = json.loads((AUDIO / "scenes.json").read_text())
     return result
 
 
 def say(text: str, voice: str) -> Pcm:
-    """`text`, freshly spoken by flite, at 16 kHz. Fails, and never skips, where flite is missing."""
+    """Let flite speak `text` at 16 kHz. Fails, and does not skip, if flite is missing."""
     return finish(speak(text, voice))
 
 
 def load(file: str) -> Pcm:
-    """A recording of `tests/audio`, at 16 kHz."""
+    """Return a recording of `tests/audio` at 16 kHz."""
     with wave.open(str(AUDIO / file)) as recording:
         return np.frombuffer(recording.readframes(recording.getnframes()), np.int16)
 
 
 def telephone(pcm: Pcm) -> Pcm:
-    """What is left of 16 kHz speech after a telephone: 8 kHz, µ-law and back."""
+    """Return what a telephone leaves of 16 kHz speech: 8 kHz, µ-law and back."""
     whole = pcm[: len(pcm) // 320 * 320]
     narrow = np.frombuffer(Resampler(16_000, 8_000).process(whole.tobytes()), np.int16)
     return ulaw_decode(ulaw_encode(narrow))
@@ -116,7 +116,7 @@ class Chain:
             await self.worker.queue_frame(frame)
 
     async def speak(self, pcm: Pcm, *, vad_starts_s: float = 0.4, stops: bool = True) -> None:
-        """A turn of the caller: 20 ms frames, with the VAD's frames where a VAD would put them.
+        """Speak a turn of the caller in frames of 20 ms, with the VAD's frames where a VAD would put them.
 
         Without `stops` the caller is still speaking afterwards.
         """
@@ -137,7 +137,9 @@ class Chain:
         return [frame for frame in self.sink.frames if isinstance(frame, InterimTranscriptionFrame)]
 
     async def hear(self, *turns: Pcm) -> list[str]:
-        """Speak `turns` one after the other, each when the one before has been understood."""
+        """Speak `turns` one after the other, each when the one before has been understood, and return the
+        transcripts.
+        """
         before = len(self.transcripts())
         for number, pcm in enumerate(turns, before + 1):
             await self.speak(pcm)

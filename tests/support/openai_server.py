@@ -19,7 +19,7 @@ __all__ = ["Answer", "Endpoint", "endpoint"]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """How one request is answered.
+    """Says how one request is answered.
 
     ``fine`` says `text`; ``cut`` says it and drops the connection without an end; ``busy`` is a 429,
     which tells when to come back if `retry_after_s` says so; ``silent`` takes the request and never
@@ -34,7 +34,7 @@ class Answer:
 
 
 class Endpoint:
-    """`answers` in order; the last one answers everything that comes after."""
+    """Gives `answers` in order. The last one answers every further request."""
 
     def __init__(self, answers: Sequence[Answer]) -> None:
         self._answers = list(answers)
@@ -87,7 +87,7 @@ def _chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
 
 @asynccontextmanager
 async def endpoint(*answers: Answer) -> AsyncIterator[Endpoint]:
-    """An endpoint on a free port of loopback; its `url` is what a client wants as ``base_url``."""
+    """Run an endpoint on a free port of loopback; its `url` is what a client wants as ``base_url``."""
     served = Endpoint(answers)
     app = web.Application()
     app.router.add_post("/v1/chat/completions", served.completions)

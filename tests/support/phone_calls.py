@@ -1,4 +1,4 @@
-"""Calls between real telephones, gateways and scripted agents: what the stories of `tests/sip` have in common."""
+"""Calls between real telephones, gateways and scripted agents, which the tests of `tests/sip` share."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def phones_of(gateway: Gateway) -> Phones:
 async def phone_of(
     gateway: Gateway, user: str = "alice", *, account: str = "", transport: str = "udp", **settings: Any
 ) -> AsyncIterator[Baresip]:
-    """A user's telephone, registered at this gateway. `account` adds to the line of its account."""
+    """Run a user's telephone that is registered at this gateway. `account` adds to the line of its account."""
     phones = phones_of(gateway)
     line = f"<sip:{user}@127.0.0.1:{phones.port};transport={transport}>;auth_pass=secret;regint=60"
     async with baresip(line + account, transport=transport, **settings) as phone:
@@ -53,7 +53,9 @@ async def phone_of(
 
 
 async def answered(gateway: Gateway, one: ScriptedAgent, phone: Baresip) -> tuple[dict[str, Any], Peer]:
-    """A call of the phone's that the scripted agent has taken: the offer, and its media stream."""
+    """Place a call from the phone, and let the scripted agent take it. Returns the offer, and its media
+    stream.
+    """
     dialling = asyncio.create_task(phone.dial(f"sip:5551234@127.0.0.1:{phones_of(gateway).port}"))
     offer = await one.offer()
     taken = await one.take(offer, caller_rate=offer["caller_rate"], bot_rate=offer["caller_rate"])
@@ -62,18 +64,18 @@ async def answered(gateway: Gateway, one: ScriptedAgent, phone: Baresip) -> tupl
 
 
 async def ended(gateway: Gateway) -> CallSnapshot:
-    """The first call that is over."""
+    """Return the first call that is over."""
     await until(lambda: bool(gateway.switchboard.snapshot().ended))
     return gateway.switchboard.snapshot().ended[0]
 
 
 async def loud(media: Peer, pieces: int = 25) -> int:
-    """How loud the caller is in the next so many pieces."""
+    """Return how loud the caller is in the next so many pieces."""
     return int(np.abs(np.frombuffer(await media.hear_audio(pieces), np.int16).astype(np.int32)).max())
 
 
 def tone_file(folder: Path, hz: float, seconds: float = 60.0, rate: int = 8000) -> Path:
-    """A recording of a tone, for a phone to say."""
+    """Write a recording of a tone, for a phone to say."""
     path = folder / f"tone-{hz:g}.wav"
     pcm = (8000 * np.sin(2 * np.pi * hz * np.arange(int(seconds * rate)) / rate)).astype("<i2")
     with wave.open(str(path), "wb") as recording:
@@ -106,7 +108,7 @@ def _seconds_of(pcm: NDArray[np.int16], hz: float, rate: int = 8000) -> float:
 
 
 def _utterances(pcm: NDArray[np.int16], rate: int = 8000) -> list[NDArray[np.int16]]:
-    """What was said between pauses of more than a second."""
+    """Return what was said between pauses of more than a second."""
     step = rate // 50
     loud = np.abs(pcm[: pcm.size // step * step].reshape(-1, step)).max(axis=1) > 300
     said, start, last = [], 0, -100
@@ -120,7 +122,7 @@ def _utterances(pcm: NDArray[np.int16], rate: int = 8000) -> list[NDArray[np.int
 
 
 async def recognised(pcm: NDArray[np.int16]) -> list[str]:
-    """What the offline recogniser understands of the bot, which might have said any of many bookings."""
+    """Return what the offline recogniser understands of the bot, which might have said any of many bookings."""
     days = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
     people, times = ["two", "three", "four", "five", "six", "ten"], ["six", "seven", "eight", "nine"]
     phrases = [

@@ -1,6 +1,7 @@
 """A PostgreSQL of a test's own: a cluster in a temporary folder, on a socket in that folder and no port.
 
-Only where the server's programs and a driver are installed (Debian: `postgresql`; `pip install -e '.[postgres]'`).
+Only where the server's programs and a driver are installed (Debian: `postgresql`; `pip install -e
+'.[postgres]'`).
 PostgreSQL refuses to run as root: there it runs as the user `postgres`, which Debian's package makes.
 """
 
@@ -28,7 +29,7 @@ def _program(name: str) -> str | None:
 
 
 def missing() -> str | None:
-    """Why there can be none here, or None."""
+    """Return why there can be none here, or None."""
     if _program("initdb") is None or _program("pg_ctl") is None:
         return "PostgreSQL is not installed (initdb and pg_ctl are not found)"
     if importlib.util.find_spec("psycopg") is None:
@@ -56,7 +57,7 @@ class Cluster:
         self._run("pg_ctl", "stop", "--wait", "--mode=immediate")
 
     def new_database(self) -> str:
-        """The address of an empty database."""
+        """Return the address of an empty database."""
         import psycopg
 
         name = f"test_{uuid4().hex}"
@@ -84,7 +85,7 @@ class Cluster:
 
 @contextmanager
 def cluster() -> Iterator[Cluster]:
-    """A server that runs, until the end of the block."""
+    """Run a server until the end of the block."""
     with tempfile.TemporaryDirectory(prefix="piopiy-pg-") as folder:
         server = Cluster(Path(folder))
         server.start()

@@ -1,4 +1,4 @@
-"""A caller who is a recording, within the process: real stages are tested with it, without a gateway."""
+"""A caller who is a recording, within the process, with whom real stages are tested without a gateway."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ class RecordedLink(InProcessLink):
 
     @property
     def said(self) -> NDArray[np.int16]:
-        """What the bot was heard to say, int16 at `bot_rate`, from the beginning of the recording on."""
+        """Return what the bot was heard to say, int16 at `bot_rate`, from the beginning of the recording on."""
         return np.frombuffer(bytes(self._said), np.int16)
 
     async def wait_closed(self) -> None:
-        """Return when the call is over."""
+        """Wait until the call is over."""
         await self._over.wait()
 
     def on_agent_event(self, event: Dtmf | DataMessage) -> None:

@@ -38,7 +38,7 @@ class Says:
 
 @dataclass
 class Heard:
-    """What was noticed of the call. Times are seconds of the line."""
+    """What was noticed of the call. Times are in seconds of the line."""
 
     turns: list[tuple[float, Turn]] = field(default_factory=list)
     tools: list[ToolUse] = field(default_factory=list)
@@ -47,11 +47,11 @@ class Heard:
     end: CallEnd | None = None
 
     def texts(self, role: str) -> list[str]:
-        """All that this side said, turn by turn."""
+        """Return everything that this side said, turn by turn."""
         return [turn.text for _, turn in self.turns if turn.role == role]
 
     def speech_after(self, at: float) -> float:
-        """The second in which the bot is next heard, from `at` on."""
+        """Return the second at which the bot is next heard, from `at` on."""
         loud = np.flatnonzero(self.said[int(at * RATE) :])
         return at + float(loud[0]) / RATE
 

@@ -1,4 +1,4 @@
-"""A SIP user agent on a bench: no sockets, a clock that only tests move, and the other side written by hand."""
+"""A SIP user agent without sockets, with a clock that only tests move, whose peer is written by hand."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def request(
 def response(
     to: SipRequest, code: int, phrase: str = "X", *, tag: str = "", body: str = "", **headers: str
 ) -> bytes:
-    """A response to a request of ours, as a phone would write it."""
+    """Return a response to a request of ours, as a phone would write it."""
     lines = [f"SIP/2.0 {code} {phrase}", *(f"Via: {via}" for via in to.vias)]
     suffix = f";tag={tag}" if tag and not to.to.tag else ""
     lines += [f"From: {to.get('From')}", f"To: {to.get('To')}{suffix}"]
@@ -130,7 +130,7 @@ class Leg:
 
 
 class Bench:
-    """The user agent, its clock, what it sent, and whom it was called by."""
+    """The user agent, its clock, what it sent, and the calls that came in."""
 
     def __init__(self, config: SipConfig | None = None) -> None:
         self.now = 1000.0
@@ -153,19 +153,19 @@ class Bench:
         self.legs.append(leg)
 
     def receive(self, data: bytes, source: Flow = PHONE) -> list[SipRequest | SipResponse]:
-        """A message comes; what is sent at once."""
+        """Let a message arrive, and return what is sent at once."""
         self.agent.receive(data, source, self.now)
         return self.take()
 
     def take(self) -> list[SipRequest | SipResponse]:
-        """What was sent since."""
+        """Return what was sent since the last time."""
         packets = self.agent.take_outbox()
         found = [Sent(self.now, parse(packet.data), packet.flow) for packet in packets]
         self.sent += found
         return [sent.message for sent in found]
 
     def run(self, seconds: float) -> list[tuple[float, SipRequest | SipResponse]]:
-        """Time passes; what is sent meanwhile, with seconds since its beginning."""
+        """Let time pass, and return what is sent meanwhile, with seconds since its beginning."""
         began, seen = self.now, []
         until = self.now + seconds
         while (at := self.agent.wake_at) is not None and at <= until:
@@ -185,7 +185,7 @@ class Bench:
         contact: str = "",
         n: int = 1,
     ) -> list[SipRequest | SipResponse]:
-        """A phone registers: what it is told after it gave this password."""
+        """Let a phone register with this password, and return the responses."""
         ask = self.registering(user, source.transport.upper(), contact, expires=expires)
         (challenge,) = self.receive(ask(2 * n), source)
         return self.receive(ask(2 * n + 1, self.credentials(user, password, challenge)), source)
@@ -193,7 +193,7 @@ class Bench:
     def registering(
         self, user: str, transport: str, contact: str = "", *, expires: int = 600
     ) -> Callable[..., bytes]:
-        """A function that makes this phone's REGISTER with a CSeq, and further headers."""
+        """Return a function that makes this phone's REGISTER with a CSeq, and further headers."""
         own = f"<sip:{user}@192.0.2.9:5060>"
 
         def ask(cseq: int, *headers: str) -> bytes:
@@ -214,14 +214,14 @@ class Bench:
 
     @staticmethod
     def credentials(user: str, password: str, challenge: SipRequest | SipResponse) -> str:
-        """The Authorization that answers a challenge of a registrar."""
+        """Return the Authorization that answers a challenge of a registrar."""
         asked = Challenge.choose(challenge.headers.getlist("WWW-Authenticate"))
         assert asked is not None
         given = answer(asked, Credentials(user, password), method="REGISTER", uri="sip:192.0.2.1")
         return f"Authorization: {given}"
 
     def ringing_call(self, **parts: Any) -> tuple[IncomingCall, Leg]:
-        """A call came in, and rings."""
+        """Let a call come in, and ring."""
         self.receive(request("INVITE", **{"body": SDP, **parts}))
         call, leg = self.calls[-1], self.legs[-1]
         call.ring(self.now)
@@ -229,7 +229,7 @@ class Bench:
         return call, leg
 
     def answered_call(self, **parts: Any) -> tuple[IncomingCall, Leg]:
-        """A call came in and was answered; its ACK came too."""
+        """Let a call come in and be answered, with its ACK."""
         call, leg = self.ringing_call(**parts)
         assert call.offer is not None
         call.answer(leg.media.answer(call.offer)[0], self.now)
@@ -239,7 +239,7 @@ class Bench:
         return call, leg
 
     def dialled_call(self, to: str = "sip:bob@192.0.2.9", **options: Any) -> tuple[SipCall, Leg, SipRequest]:
-        """A call of ours: the call, its leg, and the INVITE that went out."""
+        """Place a call. Returns the call, its leg, and the INVITE that was sent."""
         leg = Leg(self)
         call = self.agent.invite(to, leg.media.offer(), leg, now=self.now, **options)
         (invite,) = self.take()
@@ -248,5 +248,5 @@ class Bench:
 
 
 def codes(messages: Iterable[SipRequest | SipResponse]) -> list[int | str]:
-    """Responses by their code, requests by their method."""
+    """Return responses by their code, and requests by their method."""
     return [m.code if isinstance(m, SipResponse) else m.method for m in messages]

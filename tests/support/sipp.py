@@ -55,7 +55,7 @@ class SippResult:
     """Its log of errors, empty when there were none."""
 
     def check(self) -> None:
-        """Raises `AssertionError` with what went wrong, as sipp tells it."""
+        """Raise `AssertionError` with sipp's own words if anything went wrong."""
         assert (self.status, self.failed, self.errors) == (0, 0, ""), (
             f"{self.scenario}: sipp returned {self.status}, {self.failed} calls failed:\n{self.errors}"
         )
@@ -117,7 +117,9 @@ async def sipp(
 
 
 def _free_ports() -> int:
-    """An even port that is free together with its three neighbours: sipp's voices begin there, and go up."""
+    """Return an even port that is free together with its three neighbours, from which sipp's audio ports
+    count up.
+    """
     while True:
         with contextlib.ExitStack() as probes, contextlib.suppress(OSError):
             first = 2 * random.randrange(_MEDIA_PORTS.start // 2, _MEDIA_PORTS.stop // 2)
@@ -128,7 +130,9 @@ def _free_ports() -> int:
 
 
 def _errors(log: str) -> str:
-    """The entries of sipp's log that tell of an error: what is late to a call that went well is none."""
+    """Return the entries of sipp's log that report an error. A message late for a call that went well is
+    none.
+    """
     begins = [entry.start() for entry in _ENTRY.finditer(log)]
     ends = [*begins[1:], len(log)]
     entries = [log[begin:end] for begin, end in zip(begins, ends, strict=True)] if begins else [log]

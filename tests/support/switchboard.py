@@ -1,4 +1,4 @@
-"""A switchboard, its clock, and agents, legs and media that only take notes."""
+"""A switchboard with its clock, and agents, legs and media that only take notes."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ class NotedMedia:
         return Tick((b"\0\0",))
 
     def report_progress(self, progress: Sequence[Progress]) -> None:
-        """Nothing to report to: the progress is in `Tick`."""
+        """Do nothing, because the progress is in `Tick`."""
 
     def pause(self) -> None:
         self.pauses += 1
@@ -137,7 +137,7 @@ class NotedMedia:
 
 
 class NotedAgent:
-    """An instance, with the moves of the protocol as methods."""
+    """An instance, with the steps of the protocol as methods."""
 
     def __init__(self, room: Room, name: str, capacity: int) -> None:
         self.room = room
@@ -262,7 +262,7 @@ class Room:
         return call, self.dialler.legs[-1]
 
     def frame_tick(self, times: int = 1) -> None:
-        """Let 20 ms pass, with what is played in them."""
+        """Let 20 ms pass so many times, with what is played in them."""
         for _ in range(times):
             self.now += 0.02
             self.board.on_frame_tick(self.now)

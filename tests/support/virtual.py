@@ -36,28 +36,30 @@ RECORDED = 8100
 
 
 def texts(call: SimulatedCall, who: Literal["user", "bot"]) -> list[str]:
-    """What this side said, turn by turn, as far as it was heard."""
+    """Return what this side said, turn by turn, as far as it was heard."""
     return [str(event.data["text"]) for event in call.of(f"{who}_turn")]
 
 
 def spoken_s(call: SimulatedCall) -> float:
-    """For how many seconds the bot was heard, pauses within its sounds not counted."""
+    """Return how many seconds the bot was heard, without the pauses within its sounds."""
     return float(np.count_nonzero(np.abs(call.bot_audio.astype(np.int32)) > LOUD) / call.rate)
 
 
 def longest_silence_s(call: SimulatedCall) -> float:
-    """From the answer on: how long the caller heard nothing, at most, before the bot's last sound."""
+    """Return the longest time, from the answer to the bot's last sound, in which the caller heard nothing, in
+    seconds.
+    """
     loud = np.flatnonzero(np.abs(call.bot_audio.astype(np.int32)) > LOUD)
     return float(np.max(np.diff(loud, prepend=0), initial=0) / call.rate)
 
 
 def recorded_apology_heard(call: SimulatedCall) -> bool:
-    """Whether the recording was heard that stands in for a voice that fails."""
+    """Return whether the recording was heard that stands in for a voice that fails."""
     return bool(np.abs(call.bot_audio.astype(np.int32)).max(initial=0) > RECORDED)
 
 
 def info(**what: object) -> CallInfo:
-    """Who calls, with this metadata."""
+    """Return who calls, with this metadata."""
     return CallInfo(
         AGENT_ID, "00000000-0000-0000-0000-000000000001", "+15550100", "+15550199", dict(what), "recorded"
     )

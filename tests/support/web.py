@@ -1,4 +1,4 @@
-"""Clients of the gateway's HTTP side, over real sockets: what its tests are written with."""
+"""Clients of the gateway's HTTP side over real sockets, with which its tests are written."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ API_KEY = "operator-key"
 async def client(
     gateway: Gateway, *, key: str | None = API_KEY, **settings: Any
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """An HTTP client at the gateway's address; with `key`, an operator's."""
+    """Yield an HTTP client at the gateway's address; with `key`, an operator's."""
     headers = {"Authorization": f"Bearer {key}"} if key is not None else {}
     async with httpx.AsyncClient(
         base_url=gateway.console_url, headers=headers, timeout=30, trust_env=False, **settings
@@ -40,7 +40,7 @@ class RawClient:
         await self.writer.drain()
 
     async def hear(self, limit: int = 1 << 20) -> bytes:
-        """All that comes until the gateway closes. A connection that was cut says nothing more."""
+        """Return everything that comes until the gateway closes. A connection that was cut says nothing more."""
         heard = b""
         async with asyncio.timeout(20):
             with suppress(ConnectionError):
@@ -50,7 +50,7 @@ class RawClient:
         return heard
 
     async def answer(self) -> tuple[int, bytes]:
-        """One answer with a Content-Length: its status and body."""
+        """Return one answer with a Content-Length: its status and body."""
         async with asyncio.timeout(20):
             head = await self.reader.readuntil(b"\r\n\r\n")
             length = next(
@@ -63,7 +63,7 @@ class RawClient:
 
 @asynccontextmanager
 async def raw(gateway: Gateway) -> AsyncIterator[RawClient]:
-    """A connection to the gateway's port."""
+    """Open a connection to the gateway's port."""
     reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
     try:
         yield RawClient(reader, writer)
