@@ -180,18 +180,24 @@ def end_call(
     *,
     when: str = "the caller is done, and everything is settled",
     goodbye: str | None = None,
+    final: bool = False,
     name: str = "end_call",
 ) -> FunctionSchema:
     """Return a tool that hangs up when the caller has heard what the bot is saying.
 
+    A caller who goes on speaking meanwhile is not hung up on: the call goes on, and the model answers.
+
     Args:
         when: Tells the model when to use the tool.
         goodbye: What the bot says before it hangs up; the model says no more. None: the model says goodbye.
+        final: Whether the bot hangs up even if the caller goes on speaking.
         name: The tool's name.
 
     Returns:
         The tool, for `VoiceAgent(tools=...)` or `LLMContext(tools=...)`.
     """
+
+    goes_on = "" if final else " If the caller goes on speaking, the call goes on: use this tool again then."
 
     async def handler(params: FunctionCallParams) -> None:
         call = _call()
@@ -199,15 +205,15 @@ def end_call(
             await params.result_callback({"error": "A transfer is under way: stay until somebody answers."})
             return
         if goodbye is None:
-            await call.hangup()  # which waits for the model's answer to the result
-            await params.result_callback(
-                {"ending": True, "note": "Say goodbye now, unless you have just done so."}
-            )
+            await call.hangup(final=final)  # which waits for the model's answer to the result
+            note = f"Say goodbye now, unless you have just done so.{goes_on}"
+            await params.result_callback({"ending": True, "note": note})
             return
-        await params.result_callback({"ending": True}, properties=_SILENTLY)
+        result = {"ending": True} if final else {"ending": True, "note": goes_on.strip()}
+        await params.result_callback(result, properties=_SILENTLY)
         if not call.ended:
             _keep(_say(call, goodbye), call, name)
-        await call.hangup()  # its task comes after the one that says goodbye
+        await call.hangup(final=final)  # its task comes after the one that says goodbye
 
     return FunctionSchema(
         name=name,

@@ -358,9 +358,9 @@ class VoiceAgent:
         """Say `text` now, and return whether it was heard in full. See `Call.say`."""
         return await self.call.say(text, interruptible=interruptible)
 
-    async def hangup(self, *, drain_s: float = 5) -> None:
+    async def hangup(self, *, drain_s: float = 5, final: bool = True) -> None:
         """End the call when the caller has heard what the bot is saying. See `Call.hangup`."""
-        await self.call.hangup(drain_s=drain_s)
+        await self.call.hangup(drain_s=drain_s, final=final)
 
     async def transfer(
         self, to: str, *, warm: bool = True, summary: str = "", ring_timeout_s: float = 30

@@ -308,7 +308,7 @@ class Call:
         if not self.ended:
             await run.speaker.press_keys(digits, at_once=at_once)
 
-    async def hangup(self, *, drain_s: float = 5) -> None:
+    async def hangup(self, *, drain_s: float = 5, final: bool = True) -> None:
         """End the call, when the caller has heard what the bot is saying.
 
         It returns at once, so that a tool can call it: the model still answers the tool's result. A caller
@@ -316,9 +316,11 @@ class Call:
 
         Args:
             drain_s: Speech that has not begun within this many seconds is not waited for.
+            final: True: the call ends whatever the caller says meanwhile. False: a caller who goes on
+                speaking before the goodbye was heard calls the end off, and the call goes on.
         """
         if self._run is not None:
-            self._run.hang_up(drain_s)
+            self._run.hang_up(drain_s, final=final)
         elif not self.ended:
             self._state.finish(EndReason.AGENT_HANGUP, "the bot hung up")
 

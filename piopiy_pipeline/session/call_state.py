@@ -91,11 +91,12 @@ class CallState:
 
     # ------------------------------------------------------------------ tasks beside the pipeline
 
-    def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> None:
+    def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
         """Run `work` beside the pipeline. It is cancelled when the pipeline is torn down."""
         task = asyncio.create_task(work, name=f"{self.info.call_id}::{name}")
         self._background.add(task)
         task.add_done_callback(self._spawned_done)
+        return task
 
     def cancel_spawned(self) -> None:
         """Cancel what was spawned and still runs."""

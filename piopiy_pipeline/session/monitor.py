@@ -43,6 +43,7 @@ from piopiy_pipeline.call import ToolUse
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.live_events import LiveEvents
 from piopiy_pipeline.session.rtvi import RtviClient
+from piopiy_pipeline.session.tool_order import ToolOrder
 from piopiy_pipeline.transports.frames import SpeechMarkFrame
 
 __all__ = ["CallMonitor", "arguments_of"]
@@ -85,6 +86,7 @@ class CallMonitor:
         """Whether the caller hears the bot, as far as the playout has reported."""
         self.live = LiveEvents(state.report_live, state.now, self.on_answer_mark)
         """Reports the conversation while it goes on."""
+        self._tool_order = ToolOrder()
         self._rtvi: RtviClient | None = None
         self._handlers: dict[type[Frame], Callable[[Any, float], None]] = {
             LLMFullResponseStartFrame: lambda _, now: state.recovery.response_started(now),
@@ -110,6 +112,10 @@ class CallMonitor:
         self.live.pass_on = client.on_frame
 
     def frame_arrived(self, frame: Frame) -> None:
+        for one in self._tool_order.in_order(frame):
+            self._frame_counts(one)
+
+    def _frame_counts(self, frame: Frame) -> None:
         handler = self._handlers.get(type(frame))
         if handler is not None:
             handler(frame, self._state.now())

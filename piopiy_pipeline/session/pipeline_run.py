@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from loguru import logger
-from pipecat.frames.frames import CancelFrame, EndFrame, ErrorFrame, Frame
+from pipecat.frames.frames import CancelFrame, ErrorFrame, Frame
 from pipecat.observers.base_observer import BaseObserver
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.aggregators.llm_response_universal import (
@@ -27,12 +27,14 @@ from piopiy_pipeline.services.switch import ServiceSwitch
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.client_application import ClientApplication
 from piopiy_pipeline.session.monitor import CallMonitor
+from piopiy_pipeline.session.pending_hangup import PendingHangup
 from piopiy_pipeline.session.pipeline_worker import CallWorker
 from piopiy_pipeline.session.provider_clients import close_clients
 from piopiy_pipeline.session.provider_failures import ProviderFailures, services_of
 from piopiy_pipeline.session.resumable_state import checkpoint_of
 from piopiy_pipeline.session.speaker import Speaker
-from piopiy_pipeline.session.speech_drain import LONGEST_GOODBYE_S, SpeechDrain
+from piopiy_pipeline.session.speech_drain import SpeechDrain
+from piopiy_pipeline.session.tool_order import ToolOrder
 from piopiy_pipeline.signaling.messages import Answer, Checkpoint
 from piopiy_pipeline.transports.media_stream import MediaStreamTransport
 
@@ -42,8 +44,6 @@ POLL_S = 0.5
 """How often a call is looked at: is an answer overdue, has nobody spoken for too long?"""
 CANCEL_S = 2.0
 """How long a pipeline may take to notice that it was cancelled."""
-END_S = 5.0
-"""How long the end may take to travel down a pipeline that has nothing left to say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,6 @@ class PipelineRun:
         self._monitor = monitor
         self._idle_timeout_s = options.idle_timeout_s
         self._tool_timeout_s = options.tool_timeout_s
-        self._hanging_up = False
         output = transport.output()
         self._worker = CallWorker(
             state,
@@ -106,6 +105,7 @@ class PipelineRun:
             state, pipeline, self._worker, transport, monitor, hang_up=self.hang_up
         )
         self._drain = SpeechDrain(state, monitor, output)
+        self._hangup = PendingHangup(state, self._worker, self._drain)
         self._failures = ProviderFailures(
             state,
             pipeline,
@@ -168,28 +168,12 @@ class PipelineRun:
         self._monitor.spoke_at = self._state.now()
         self._state.answer()
 
-    def hang_up(self, drain_s: float = 5) -> None:
-        """End the call when the bot has said what it begins to say within `drain_s` seconds. Returns at once."""
-        if self._hanging_up or self._state.ended:
-            return
-        self._hanging_up = True
-        if self._state.answered_at is not None and self._state.control.on_hold:
-            self._state.control.switch("hold", False)
-        self._state.spawn(self._drain_and_end(drain_s), "hangup")
+    def hang_up(self, drain_s: float = 5, *, final: bool = True) -> None:
+        """End the call when the bot has said what it begins to say within `drain_s` seconds. Returns at once.
 
-    async def _drain_and_end(self, drain_s: float) -> None:
-        await self._drain.wait_until_finished(drain_s)
-        if self._state.recovery.busy and not self._state.recovery.tools_running:
-            await self._worker.interrupt()  # the end would queue behind an answer that does not begin
-        await self._worker.queue_frame(EndFrame(reason="the bot hung up"))
-        loop = asyncio.get_running_loop()
-        ending = quiet_since = loop.time()
-        while (now := loop.time()) - quiet_since < END_S:  # cancelled when the pipeline has ended
-            if self._drain.is_heard and now - ending < LONGEST_GOODBYE_S:
-                quiet_since = now  # a TTS that was slow to begin speaks before the end passes
-            await asyncio.sleep(0.1)
-        logger.error("a stage has swallowed the end of the call")
-        self._state.finish(EndReason.AGENT_HANGUP, "the bot hung up; a stage held the end up")
+        Unless it is `final`, the caller calls the end off by going on to speak.
+        """
+        self._hangup.begin(drain_s, final=final)
 
     async def wait_until_spoken(self) -> None:
         """Wait until what the bot is saying was heard, in bounded time."""
@@ -215,11 +199,13 @@ class PipelineRun:
         user = self._pipeline.find(LLMUserAggregator)
         assistant = self._pipeline.find(LLMAssistantAggregator)
         if isinstance(user, LLMUserAggregator):
+            user.add_event_handler("on_user_turn_started", self._user_turn_begins)
             user.add_event_handler("on_user_turn_stopped", self._user_turn)
             user.add_event_handler("on_before_process_frame", self._monitor.live.on_context_input)
             user.add_event_handler("on_before_push_frame", self._monitor.live.on_context_output)
         if isinstance(assistant, LLMAssistantAggregator):
             assistant.add_event_handler("on_assistant_turn_stopped", self._bot_turn)
+            _keep_tool_order(assistant)
 
     def _add_llm_handlers(self) -> None:
         for service in services_of(self._pipeline):
@@ -244,7 +230,11 @@ class PipelineRun:
             if isinstance(stage, ServiceSwitch) and isinstance(stage.active, TTSService):
                 stage.add_event_handler("on_switched", switched)
 
+    async def _user_turn_begins(self, user: LLMUserAggregator, strategy: Any) -> None:
+        self._hangup.caller_speaks()
+
     async def _user_turn(self, user: LLMUserAggregator, strategy: Any, message: Any) -> None:
+        self._hangup.caller_has_spoken(words=bool(message.content))
         if message.content:
             self._state.recovery.user_turn(self._state.now())
             self._monitor.live.turn_over("user")
@@ -263,6 +253,18 @@ class PipelineRun:
         checkpoint = checkpoint_of(messages, self._state.author_state, self.client.protocol)
         if checkpoint is not None:
             self._state.post(Checkpoint(call_id=self._state.info.call_id, state=checkpoint))
+
+
+def _keep_tool_order(assistant: LLMAssistantAggregator) -> None:
+    """Have the context take the cancellation of a tool that came before the tool's beginning behind it."""
+    order = ToolOrder()
+
+    async def processed(stage: FrameProcessor, frame: Frame) -> None:
+        for early in order.in_order(frame):
+            if early is not frame:
+                await stage.queue_frame(early)
+
+    assistant.add_event_handler("on_after_process_frame", processed)
 
 
 def _failure_of(task: asyncio.Task[None]) -> str:

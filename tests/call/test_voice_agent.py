@@ -18,8 +18,7 @@ from pipecat.turns.user_start import MinWordsUserTurnStartStrategy
 from piopiy_pipeline.call import CallEnd, EndReason
 from piopiy_pipeline.pipeline import CallPipeline, StageError
 from piopiy_pipeline.services.switch import ServiceSwitch
-from piopiy_pipeline.session import Call, ResumableState
-from piopiy_pipeline.session import pipeline_run as running
+from piopiy_pipeline.session import Call, ResumableState, pending_hangup
 from piopiy_pipeline.testing import Caller, simulate
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.bots import ask, voice
@@ -167,7 +166,7 @@ class SlowTTS(ToneTTS):
 
 @pytest.mark.parametrize("by", ["say", "a frame"])
 def test_a_goodbye_that_is_slow_to_begin_is_heard_whole(by: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running, "END_S", 1.0)  # less than the goodbye lasts
+    monkeypatch.setattr(pending_hangup, "END_S", 1.0)  # less than the goodbye lasts
     goodbye = "x" * 40  # 2.4 s
 
     async def bot(call: Call) -> None:

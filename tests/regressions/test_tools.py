@@ -22,9 +22,10 @@ from piopiy_pipeline.testing import (
     Voice,
     simulate,
 )
+from piopiy_pipeline.tools import end_call
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.services import ScriptedLLM, ScriptedSTT, ToneTTS
-from tests.support.virtual import PEOPLE, texts
+from tests.support.virtual import PEOPLE, YES, texts
 
 ASKS = Caller().say(PEOPLE, text="a table please")
 DONE = "It is done."
@@ -211,3 +212,54 @@ def test_a_tool_that_fails_beside_a_slow_one_is_answered_with_it() -> None:
     bot = ToolBot(raises, slow)
     call = bot.called(ASKS.pause(8).hangup(), (Tool("raises"), Tool("slow"), DONE))
     assert texts(call, "bot") == [DONE], call.timeline()
+
+
+# ---------------------------------------------------------------------- against interruption
+
+
+async def slow(params: Any) -> str:
+    """Look."""
+    await asyncio.sleep(20)
+    return "slow"
+
+
+@pytest.mark.parametrize("after", [0.3, 1.0, 2.0])
+def test_a_barge_in_before_a_tool_leaves_no_tool_in_progress(after: float) -> None:
+    bot = ToolBot(slow)
+    caller = ASKS.interrupt(YES, after=after, text="hello?").pause(2).hangup()
+    words = "One moment please, I am going to look for a table for you now."
+    call = bot.called(caller, (words, Tool("slow")), "Yes?", otherwise="Yes?")
+    assert "IN_PROGRESS" not in bot.results, call.timeline()
+    assert texts(call, "bot")[-1] == "Yes?"
+
+
+GOODBYE = "Goodbye then, and have a very nice day, all of you."
+WAIT = Caller().say(PEOPLE, text="bye").interrupt(YES, after=1.0, text="wait, one more thing")
+
+
+@pytest.mark.parametrize("options", [{}, {"goodbye": GOODBYE}])
+def test_a_caller_who_goes_on_speaking_is_not_hung_up_on(options: dict[str, Any]) -> None:
+    bot = ToolBot(end_call(**options))
+    ends = (Tool("end_call"), GOODBYE)
+    call = bot.called(WAIT.pause(3).say(YES, text="bye"), ends, "Yes, what is it?", ends)
+    assert "Yes, what is it?" in texts(call, "bot"), call.timeline()
+    call.assert_ended(EndReason.AGENT_HANGUP)
+    assert texts(call, "user") == ["bye", "wait, one more thing", "bye"]
+
+
+def test_an_end_that_is_final_comes_whatever_the_caller_says() -> None:
+    bot = ToolBot(end_call(final=True))
+    call = bot.called(WAIT.pause(30), (Tool("end_call"), GOODBYE), otherwise="Yes, what is it?")
+    call.assert_ended(EndReason.AGENT_HANGUP)
+    assert call.of("end")[0].at < 12
+
+
+def test_a_noise_while_the_goodbye_is_said_only_delays_the_end() -> None:
+    bot = ToolBot(end_call())
+    call = bot.called(
+        Caller().say(PEOPLE, text="bye").interrupt(YES, after=1.0, text=" ").pause(30),
+        (Tool("end_call"), GOODBYE),
+        otherwise="Goodbye.",  # pipecat asks the model once more
+    )
+    call.assert_ended(EndReason.AGENT_HANGUP)
+    assert call.of("end")[0].at < 16, call.timeline()

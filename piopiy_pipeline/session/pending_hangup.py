@@ -1,0 +1,99 @@
+"""`PendingHangup`: the end that the bot has asked for, from the request until the end is in the pipeline.
+
+The caller hears the goodbye first. Meanwhile the caller may go on speaking: an end that is not final waits
+for what they say, and is called off if there are words in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from loguru import logger
+from pipecat.frames.frames import EndFrame
+
+from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.session.call_state import CallState
+from piopiy_pipeline.session.pipeline_worker import CallWorker
+from piopiy_pipeline.session.speech_drain import LONGEST_GOODBYE_S, SpeechDrain
+
+__all__ = ["PendingHangup"]
+
+END_S = 5.0
+"""How long the end may take to travel down a pipeline that has nothing left to say."""
+
+
+class PendingHangup:
+    """The end of one pipeline that its bot may ask for.
+
+    Args:
+        state: The call.
+        worker: Runs the pipeline.
+        drain: Waits until the caller has heard what the bot says.
+    """
+
+    def __init__(self, state: CallState, worker: CallWorker, drain: SpeechDrain) -> None:
+        self._state = state
+        self._worker = worker
+        self._drain = drain
+        self._drain_s: float | None = None
+        self._final = False
+        self._sent = False
+        self._caller_speaks = False
+        self._waiting: asyncio.Task[None] | None = None
+
+    def begin(self, drain_s: float, *, final: bool) -> None:
+        """Ask for the end. Returns at once. To ask again only makes it final.
+
+        Args:
+            drain_s: Speech that has not begun within this many seconds is not waited for.
+            final: Whether the end comes whatever the caller says.
+        """
+        if self._state.ended:
+            return
+        asked_before = self._drain_s is not None
+        suspended = asked_before and self._waiting is None
+        self._final = self._final or final
+        if asked_before and not (suspended and final):
+            return
+        self._drain_s = drain_s
+        if self._state.answered_at is not None and self._state.control.on_hold:
+            self._state.control.switch("hold", False)
+        if self._final or not self._caller_speaks:
+            self._wait()
+
+    def caller_speaks(self) -> None:
+        """The caller's turn has begun: wait for what they say."""
+        self._caller_speaks = True
+        if self._waiting is not None and not self._final and not self._sent:
+            self._waiting.cancel()
+            self._waiting = None
+
+    def caller_has_spoken(self, *, words: bool) -> None:
+        """The caller's turn is over. With words in it, the end is called off; a noise only delays it."""
+        self._caller_speaks = False
+        if self._drain_s is None or self._waiting is not None:
+            return
+        if words:
+            logger.info("the caller goes on speaking: the bot does not hang up")
+            self._drain_s = None
+        else:
+            self._wait()
+
+    def _wait(self) -> None:
+        assert self._drain_s is not None
+        self._waiting = self._state.spawn(self._drain_and_end(self._drain_s), "hangup")
+
+    async def _drain_and_end(self, drain_s: float) -> None:
+        await self._drain.wait_until_finished(drain_s)
+        self._sent = True
+        if self._state.recovery.busy and not self._state.recovery.tools_running:
+            await self._worker.interrupt()  # the end would queue behind an answer that does not begin
+        await self._worker.queue_frame(EndFrame(reason="the bot hung up"))
+        loop = asyncio.get_running_loop()
+        ending = quiet_since = loop.time()
+        while (now := loop.time()) - quiet_since < END_S:  # cancelled when the pipeline has ended
+            if self._drain.is_heard and now - ending < LONGEST_GOODBYE_S:
+                quiet_since = now  # a TTS that was slow to begin speaks before the end passes
+            await asyncio.sleep(0.1)
+        logger.error("a stage has swallowed the end of the call")
+        self._state.finish(EndReason.AGENT_HANGUP, "the bot hung up; a stage held the end up")
