@@ -86,7 +86,7 @@ class AnswerClock:
     """Takes the marks of one live call, and gives the parts of each answer when its first sample is played.
 
     All times are seconds of one clock. Only an answer to a turn of the caller has a latency: what the bot says
-    by itself has none, and neither has what it says behind speech that the caller still hears.
+    by itself has none, and neither has what it says after speech that the caller still hears.
     """
 
     def __init__(self) -> None:

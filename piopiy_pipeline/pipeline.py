@@ -195,14 +195,14 @@ class CallPipeline:
         after: str | None = None,
         wants_audio: bool = True,
     ) -> Self:
-        """Put a stage before or behind another.
+        """Put a stage before or after another.
 
         Args:
             name: The name of the new stage.
             stage: The new stage.
             before: The name of the stage that comes next. Give either `before` or `after`.
             after: The name of the stage that comes before.
-            wants_audio: Whether the stage needs the caller's audio. If no stage behind it needs it either,
+            wants_audio: Whether the stage needs the caller's audio. If no stage after it needs it either,
                 the audio ends before it, which saves 25 frames a second.
 
         Returns:

@@ -363,7 +363,7 @@ class Agent:
 
 
 def _checked_folder(record: str | Path | None) -> Path | None:
-    """Return the folder for captured calls. Raises `ValueError` for a path that is no folder."""
+    """Return the folder for captured calls. Raises `ValueError` for a path that is not a folder."""
     if not record:
         return None
     folder = Path(record)

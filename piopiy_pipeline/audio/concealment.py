@@ -129,7 +129,7 @@ class Concealer:
     def passed(self, pcm: bytes) -> None:
         """Take sound that arrived and is played as it is, where nothing was missing before: PCM16 mono.
 
-        Cheaper than `heard`, which is for the sound behind a gap.
+        Cheaper than `heard`, which is for the audio after a gap.
         """
         self._unseen.append(pcm)
         if len(self._unseen) >= _UNSEEN:

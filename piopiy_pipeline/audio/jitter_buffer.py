@@ -90,7 +90,7 @@ class JitterStats:
 class _Queued(NamedTuple):
     timestamp: int  # unwrapped
     sequence: int  # unwrapped
-    end: int  # the timestamp behind its last sample
+    end: int  # the timestamp after its last sample
     pcm: bytes
 
 
@@ -283,7 +283,7 @@ class JitterBuffer:
         return True
 
     def _pull(self, now: float, wanted: int) -> Literal["voice", "concealed", "silence"]:
-        """Put the next samples behind those that are ready: those of a packet, or others instead."""
+        """Append the next samples to those that are ready: those of a packet, or others instead."""
         assert self._due is not None
         while self._queue and self._queue[0].end <= self._due:
             self._queue.pop(0)

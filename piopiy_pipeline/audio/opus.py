@@ -2,7 +2,7 @@
 
 PyAV decodes Opus at 48 kHz only, and has neither concealment nor FEC. libopus decodes at the rate that is wanted,
 which saves a resampler; it conceals a lost packet (`OpusDecoder.conceal`), and rebuilds one from the copy in the
-packet behind it (`OpusDecoder.recover`). The library is the one in PyAV's wheels, or else that of Python's own
+packet after it (`OpusDecoder.recover`). The library is the one in PyAV's wheels, or else that of Python's own
 environment (conda), or else the system's.
 
 Sources: RFC 6716; RFC 7587 for RTP; the libopus 1.x API (opus.h, opus_defines.h).
@@ -165,7 +165,7 @@ class OpusDecoder:
         return samples
 
     def decode(self, packet: bytes) -> bytes:
-        """Decode a packet of up to 120 ms. Raises `OpusError` when it is no Opus packet."""
+        """Decode a packet of up to 120 ms. Raises `OpusError` when it is not an Opus packet."""
         if not packet:
             raise OpusError("an empty packet")
         return self._decode(packet, self._most, fec=0)
@@ -174,11 +174,11 @@ class OpusDecoder:
         """Rebuild the lost packet before `packet` from the copy in it, or conceal it when there is no copy.
 
         Args:
-            packet: The packet behind the lost one; it is decoded afterwards.
+            packet: The packet after the lost one; it is decoded afterwards.
             samples: The length of the lost packet, a multiple of 2.5 ms.
 
         Raises:
-            OpusError: `packet` is no Opus packet, or `samples` is more than 120 ms.
+            OpusError: `packet` is not an Opus packet, or `samples` is more than 120 ms.
         """
         return self._decode(packet, samples, fec=1)
 

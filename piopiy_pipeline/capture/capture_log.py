@@ -48,7 +48,7 @@ def _disk() -> Lane:
 class Arrivals:
     """Notes when the caller's audio arrived: one event for each run of samples that keep their pace.
 
-    Without I/O. The samples themselves are written one behind the other, as they come.
+    Without I/O. The samples themselves are written one after the other, as they come.
 
     Args:
         rate: The sample rate of the caller's audio in Hz.

@@ -120,9 +120,7 @@ class Container:
         """Refuse a zip file with a directory of many entries before `zipfile` reads all of it."""
         with self._path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
-            start = max(
-                0, size - _END.size - 0xFFFF - _LOCATOR_BYTES
-            )  # a comment may stand behind the record
+            start = max(0, size - _END.size - 0xFFFF - _LOCATOR_BYTES)  # a comment may follow the record
             file.seek(start)
             tail = file.read()
         at = tail.rfind(b"PK\x05\x06")

@@ -32,7 +32,7 @@ LONG = 20_000
 
 
 def kind_of(stage: object) -> Kind | None:
-    """Return which kind of service a stage is, or None if it is no service."""
+    """Return which kind of service a stage is, or None if it is not a service."""
     if isinstance(stage, STTService):
         return "stt"
     if isinstance(stage, LLMService):

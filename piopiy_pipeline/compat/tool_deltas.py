@@ -178,7 +178,7 @@ def _finished(call: _Call) -> Iterator[AssembledCall]:
 
 
 def _values(text: str) -> list[Any]:
-    """Return the JSON values that stand one behind the other in a text. Empty if there is anything else in it."""
+    """Return the JSON values that follow one another in a text. Empty if there is anything else in it."""
     decoder = json.JSONDecoder(strict=False)
     values: list[Any] = []
     at = 0

@@ -158,7 +158,7 @@ class _Guard:
             await self._push_error(f"The model's call of the tool {name} cannot run. {fault}")
 
     async def _push_error(self, text: str) -> None:
-        """Report an error that is no failure of the model: the model is told, and answers."""
+        """Report an error that is not a failure of the model: the model is told, and answers."""
         await self._service.push_error(text, category=ErrorCategory.APPLICATION)
 
 
@@ -246,7 +246,7 @@ class _Report:
     def _one_answer(
         self, properties: FunctionCallResultProperties | None
     ) -> FunctionCallResultProperties | None:
-        """Have the model go on behind the last result of its answer, if any of them wants it to."""
+        """Have the model go on after the last result of its answer, if any of them wants it to."""
         wanted = properties is None or properties.run_llm is not False
         self._answer.owed = self._answer.owed or wanted
         if self._answer.pending:

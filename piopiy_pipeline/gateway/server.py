@@ -1,7 +1,7 @@
 """The gateway's port: agents, their media streams, callers, the API and the console connect here.
 
 This is a shell. `port.first_request` tells WebSockets from plain HTTP, `port.router` decides who may connect to
-what, each kind of connection has its own class, and the `Switchboard` knows who is on which call. Here are the
+what, each kind of connection has its own class, and the `Switchboard` knows who is in which call. Here are the
 socket, the two timers, and the order in which all of it closes.
 """
 

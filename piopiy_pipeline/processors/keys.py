@@ -40,7 +40,7 @@ class KeyEntry:
         self._timeout_s = timeout_s
         self._keys = ""
         self.deadline: float | None = None
-        """When `tick` wants to be called, in seconds; None for never."""
+        """When `tick` must be called, in seconds; None for never."""
 
     @property
     def begun(self) -> bool:

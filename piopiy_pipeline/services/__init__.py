@@ -1,4 +1,4 @@
-"""Speech and replies: offline STT, LLM and TTS behind pipecat's service classes, and who is chosen.
+"""Offline STT, LLM and TTS services behind pipecat's service classes, and the choice of providers by name.
 
 Nothing is imported here: the worker processes live below this package and must not load pipecat.
 """

@@ -265,7 +265,7 @@ class Call:
         return await self._answered_run().speaker.say(text, interruptible=interruptible)
 
     async def respond(self, note: str | None = None) -> None:
-        """Have the model speak now, on the conversation as it stands: to open a call without a greeting, say.
+        """Have the model speak now, on the conversation so far: for example to open a call without a greeting.
 
         Args:
             note: Goes into the conversation first, as a message that is not the caller's. With a note, the
@@ -295,7 +295,7 @@ class Call:
 
         Args:
             digits: The keys, of 0-9, * and #.
-            at_once: Press them now, and not behind what the bot is saying.
+            at_once: Whether to press them now, and not after what the bot is saying.
 
         Raises:
             ValueError: A telephone has no such key, or there are no keys.

@@ -83,7 +83,7 @@ class CallControl:
 
     @property
     def on_hold(self) -> bool:
-        """Whether caller and bot do not hear each other. A blind transfer puts the caller on hold, too."""
+        """Whether caller and bot do not hear each other now. A blind transfer puts the caller on hold, too."""
         return self._on_hold or (self._request is not None and not self._request.warm)
 
     def transfer(

@@ -88,7 +88,7 @@ class _PartialTurn:
         self.update("")
 
     def update(self, uncertain: str) -> None:
-        """The turn is what is certain so far, and `uncertain` words behind it."""
+        """Set the turn to the words that are certain so far, followed by `uncertain` ones."""
         parts = [*self._parts, TextPartForConcatenation(uncertain, False)]
         self._partial.update(concatenate_aggregated_text(parts).strip())
         if self._timer is None:

@@ -190,7 +190,7 @@ class CallMonitor:
 
 
 def arguments_of(frame: FunctionCallInProgressFrame | FunctionCallResultFrame) -> dict[str, Any]:
-    """The arguments of a tool as an object. What a model writes that is no object becomes ``{"value": ...}``."""
+    """The arguments of a tool as an object. What a model writes that is not an object becomes ``{"value": ...}``."""
     arguments: Any = frame.arguments
     if isinstance(arguments, Mapping):
         return dict(arguments)

@@ -214,7 +214,7 @@ class PipelineRun:
                 service.add_event_handler("on_before_push_frame", self._monitor.live.on_model_output)
 
     def _add_tts_handlers(self) -> None:
-        """Note a failure of a TTS before the mark behind the text passes, which would count as heard."""
+        """Note a failure of a TTS before the mark after the text passes, which would count as heard."""
 
         async def failed(stage: FrameProcessor, error: ErrorFrame) -> None:
             self._state.utterances.tts_failed()

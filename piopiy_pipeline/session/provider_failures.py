@@ -179,7 +179,7 @@ class ProviderFailures:
         self._state.recovery.retrying(self._state.now(), answer=False)
 
     async def _give_up(self, detail: str) -> None:
-        """End the call when the caller has heard why. A transfer that is under way may still come about."""
+        """End the call when the caller has heard why. A transfer in progress may still succeed."""
         if self._state.control.on_hold and not self._state.ended:
             self._state.control.switch("hold", False)
         await self._drain.wait_until_apologised()

@@ -211,7 +211,7 @@ class RtviClient:
         self._state.spawn(self._type(message_id, sent), "send_text")
 
     async def _type(self, message_id: str, sent: rtvi.SendTextData) -> None:
-        """Typed text is a turn of the caller. If it is to be answered at once, it cuts the bot off."""
+        """Handle typed text, which is a turn of the caller. If it must be answered at once, it interrupts the bot."""
         options = sent.options or rtvi.SendTextOptions()
         async with self._typing:
             self._typed -= 1

@@ -77,7 +77,7 @@ class Speaker:
         self._state.spawn(_queue(tts, speak, mark), "say")
 
     async def respond(self, note: str | None = None) -> None:
-        """Have the model answer the conversation as it stands.
+        """Have the model answer the conversation so far.
 
         With a `note`, the note goes into the conversation first, and the model answers when nobody speaks.
         """
@@ -93,7 +93,7 @@ class Speaker:
             await assistant.queue_frame(append)
 
     async def press_keys(self, digits: str, *, at_once: bool) -> None:
-        """Send telephone keys: behind what the bot is saying, or `at_once`."""
+        """Send telephone keys, after what the bot is saying or `at_once`."""
         if at_once:
             await _queue(self._output, OutputDTMFUrgentFrame.from_string(digits))
         else:
@@ -113,6 +113,6 @@ class Speaker:
 
 
 async def _queue(stage: FrameProcessor, *frames: Frame) -> None:
-    """Give frames to a stage, behind what waits there."""
+    """Queue frames at a stage, after what waits there."""
     for frame in frames:
         await stage.queue_frame(frame, FrameDirection.DOWNSTREAM)

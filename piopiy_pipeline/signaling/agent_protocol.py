@@ -46,7 +46,7 @@ class AgentStep:
     events: tuple[GatewayMessage, ...] = ()
     """The messages that are for the agent."""
     close: str | None = None
-    """Why the connection is to be closed once `send` has gone out; None if it stays open."""
+    """Why the connection must be closed once `send` has gone out; None if it stays open."""
     refused: bool = False
     """Whether the gateway refuses this agent, so that connecting again makes no sense."""
 

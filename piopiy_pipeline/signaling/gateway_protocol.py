@@ -53,7 +53,7 @@ class GatewayStep:
     events: tuple[AgentMessage, ...] = ()
     """The messages that are for the switchboard."""
     close: str | None = None
-    """Why the connection is to be closed once `send` has gone out; None if it stays open."""
+    """Why the connection must be closed once `send` has gone out; None if it stays open."""
 
 
 _NOTHING = GatewayStep()

@@ -14,7 +14,7 @@ class HeardTextFrame(SystemFrame, TTSTextFrame):
     """Text that the caller has heard.
 
     A `TTSTextFrame` to everybody who looks for one, and a system frame, so that it is handled
-    before an interruption that comes behind it and dropped by nobody.
+    before an interruption that comes after it, and never dropped.
     """
 
     @classmethod
@@ -39,7 +39,7 @@ class HeardTextFrame(SystemFrame, TTSTextFrame):
 class SpeechMarkFrame(ControlFrame):
     """A place in the speech. It leaves the transport when everything before it was heard.
 
-    Sent behind a `TTSSpeakFrame`, it tells `Call.say()` how far the caller has heard.
+    Sent after a `TTSSpeakFrame`, it tells `Call.say()` how far the caller has heard.
     """
 
     number: int = 0

@@ -101,7 +101,7 @@ class SpeechLedger(Generic[T]):
 
     @property
     def queued(self) -> int:
-        """The position behind everything said in this epoch so far."""
+        """The position after everything said in this epoch so far."""
         return self._sent + len(self._buffer) // BYTES_PER_SAMPLE
 
     @property
@@ -166,7 +166,7 @@ class SpeechLedger(Generic[T]):
         Args:
             what: The item.
             now: The time in seconds.
-            position: In samples; None is behind everything said so far.
+            position: In samples; None is after everything said so far.
             interruptible: Whether an interruption may drop it.
 
         Returns:

@@ -32,7 +32,7 @@ class SpeechFormat:
             pcm: PCM16 little-endian, interleaved.
             rate: The sample rate of the piece in Hz.
             channels: How many channels it has; they are averaged.
-            context_id: The context of the speech that it belongs to; None for audio that is no speech.
+            context_id: The context of the speech that it belongs to; None for audio that is not speech.
 
         Returns:
             PCM16 mono at the stream's rate; it may be empty.

@@ -144,7 +144,7 @@ class WordClock:
 class SpokenText:
     """Keeps the texts that belong to one call's outgoing speech.
 
-    Positions are samples of the speech in the current epoch; `queued` is the position behind everything
+    Positions are samples of the speech in the current epoch; `queued` is the position after everything
     that was said so far.
 
     Args:
@@ -166,15 +166,15 @@ class SpokenText:
         self._words.audio(context_id, queued, clock_ns)
 
     def place(self, frame: Frame, queued: int, clock_ns: int) -> int | None:
-        """Take note of a frame that is no audio.
+        """Take note of a frame that is not audio.
 
         Args:
             frame: Any frame that goes to the output transport.
-            queued: The position behind everything that was said so far.
+            queued: The position after everything that was said so far.
             clock_ns: The time of the pipeline's clock in nanoseconds.
 
         Returns:
-            The position at which the frame is due, or None if it is due behind everything said so far.
+            The position at which the frame is due, or None if it is due after everything said so far.
         """
         position: int | None = None
         match frame:

@@ -1,4 +1,4 @@
-"""Outbound calls over HTTP: no order is dialled twice, and each API key may dial so many a minute. No I/O.
+"""Idempotency of outbound calls over HTTP, and the limit of calls a minute for each API key. No I/O.
 
 A client that gets no answer sends its order again with the same ``Idempotency-Key``, and gets the answer of the
 first time. Answers are kept in memory, within limits: a gateway that is started again has none. Only calls

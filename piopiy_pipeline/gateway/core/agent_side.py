@@ -21,7 +21,7 @@ from piopiy_pipeline.signaling.messages import Cancel, Control, ConversationEven
 __all__ = ["AgentSide"]
 
 MEDIA_GRACE_S = 1.0
-"""A hangup travels on another socket than the audio: so long it may come after the audio's end."""
+"""A hangup comes on another socket than the audio. It may come so many seconds after the audio's end."""
 DIALLED_OFFER_S = 2.0
 """How long an instance may take to accept a call that somebody has picked up already, at least."""
 

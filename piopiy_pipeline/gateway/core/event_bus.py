@@ -1,4 +1,4 @@
-"""The event bus: what happens to calls is told to whoever shows it or keeps it. No I/O.
+"""The event bus: it tells subscribers, which show or keep it, what happens to calls. No I/O.
 
 A call publishes what it became (`CallChanged`) and what was said in it (`ConversationReported`). Subscribers are
 functions that take an event at once and never wait: the records put it into a queue of their own, the

@@ -3,7 +3,7 @@ I/O.
 
 The connections of agents and callers are known here only by small interfaces (`AgentLink`, `Leg`,
 `MediaPort`).
-Time is an argument, `now`, in seconds; `wake_at` says when `tick` wants to be called.
+Time is an argument, `now`, in seconds; `wake_at` says when `tick` must be called.
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ class Phones:
 
     @property
     def active(self) -> bool:
-        """Whether there are legs with audio, for which `on_frame_tick` is to be called."""
+        """Whether there are legs with audio, for which `on_frame_tick` must be called."""
         return bool(self._legs)
 
     def on_frame_tick(self, now: float) -> None:

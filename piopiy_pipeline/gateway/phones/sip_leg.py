@@ -50,13 +50,13 @@ class LegHost(Protocol):
     """What a leg needs of `Phones`."""
 
     media_timeout_s: float
-    """After so many seconds without a packet of the phone the call ends."""
+    """The call ends after so many seconds without a packet of the phone."""
 
     def refer_target(self, to: str, call: SipCall) -> str | None:
         """Return the URI by which the phone of this call can call `to`; None where it cannot."""
 
     def leg_opened(self, leg: SipLeg) -> None:
-        """Audio flows: `leg.on_frame_tick` is to be called from now on."""
+        """Call `leg.on_frame_tick` from now on, because audio flows."""
 
     def leg_closed(self, leg: SipLeg) -> None:
         """Handle that a leg has ended."""

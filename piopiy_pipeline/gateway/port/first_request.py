@@ -141,7 +141,7 @@ class Connections:
             cast(asyncio.Transport, transport).abort()
 
     async def wait_closed(self) -> None:
-        """After `close_all`: wait until none is left."""
+        """Wait until no connection is left, after `close_all`."""
         await self._empty.wait()
 
 

@@ -50,7 +50,7 @@ class AcceptedWebSocket(DirectServerConnection):
 
     @property
     def host(self) -> str | None:
-        """The address of whoever is at the other end."""
+        """Return the address of the other end."""
         peer = self.transport.get_extra_info("peername")
         return peer[0] if isinstance(peer, tuple) else None
 

@@ -171,7 +171,7 @@ class OpusCodec(Codec):
         """Rebuild the lost packet before this one from the copy in it, or conceal it when there is no copy.
 
         Args:
-            payload: The packet behind the lost one; it has not been decoded yet.
+            payload: The packet after the lost one; it has not been decoded yet.
             samples: The length of the lost packet, a multiple of 2.5 ms.
 
         Raises:

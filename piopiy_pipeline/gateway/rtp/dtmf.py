@@ -74,7 +74,7 @@ class KeySender:
         return self._frame < _TONE_FRAMES + _ENDS - 1
 
     def press(self, keys: str) -> int:
-        """Queue keys. Returns how many there was room for. Raises `ValueError` for a character that is no key."""
+        """Queue keys. Returns how many there was room for. Raises `ValueError` for a character that is not a key."""
         codes = [KEYS.index(key) for key in keys.upper()]
         room = MAX_QUEUED - len(self._waiting)
         self._waiting += codes[:room]

@@ -24,7 +24,7 @@ MOST_WAITING = 16
 """Packets that wait for a missing one, at most."""
 _SAME_S = 0.09
 """Two packets of one key are at most this much further apart than their durations say, and those of two keys are more:
-a key and the pause behind it nearly always last for longer than 120 ms. An end is repeated up to four times."""
+a key and the pause after it nearly always last for longer than 120 ms. An end is repeated up to four times."""
 _PLAUSIBLE_S = 0.5  # timestamps that are further apart tell nothing of the time between two packets of a key
 _PAUSED_S = 0.15  # a packet that comes so much later than its number says was sent after a pause
 _LONGEST = 0xFFFF
@@ -99,7 +99,7 @@ class KeyReceiver:
         return keys
 
     def release(self, now: float) -> str:
-        """Wait no longer for packets that are missing for too long at `now`. Returns the keys behind them."""
+        """Wait no longer for packets that are missing for too long at `now`. Returns the keys after them."""
         keys = ""
         while self._waiting and now - min(self._waiting.values(), key=_arrival).arrived >= HOLD_S:
             keys += self._skip()

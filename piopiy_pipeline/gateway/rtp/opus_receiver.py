@@ -1,8 +1,8 @@
-"""Opus packets to sound in order: a lost packet is rebuilt from the one behind it, or concealed by libopus. No I/O.
+"""Opus packets to sound in order: a lost packet is rebuilt from the one after it, or concealed by libopus. No I/O.
 
 An Opus decoder has a state, so packets are decoded in the order in which they were sent. Behind a missing one
 the next ones wait until the jitter buffer has nothing left to play (`release`). Then the last missing packet is
-rebuilt from the copy that the packet behind it may carry (in-band FEC), and those before it are concealed. When no
+rebuilt from the copy that the packet after it may carry (in-band FEC), and those before it are concealed. When no
 packet waits at that time, nobody knows whether one is missing: then the jitter buffer conceals by itself.
 
 Source: RFC 6716, sections 2.1.7 (FEC) and 4.4 (concealment); RFC 7587, section 4.2 (timestamps of lost packets).
@@ -47,7 +47,7 @@ class OpusReceiver:
         self.late = 0
         """Packets that arrived when their place was filled already, or twice."""
         self.rebuilt = 0
-        """Lost packets whose sound was taken from the packet behind them, or concealed."""
+        """Lost packets whose audio was taken from the packet after them, or concealed."""
         self._ratio = codec.clock // codec.rate
         self._sequence: int | None = None  # of the packet that is to be decoded next
         self._timestamp: int | None = None  # of that packet; None: unknown
@@ -81,7 +81,7 @@ class OpusReceiver:
         return ready
 
     def release(self) -> list[DecodedPacket]:
-        """Wait no longer for the packets that are missing now. Returns their sound, and that of those behind them."""
+        """Wait no longer for the packets that are missing now. Returns their audio, and that of those after them."""
         if not self._waiting or self._sequence is None:
             return []
         behind = min(self._waiting)

@@ -18,7 +18,7 @@ _EXTENSION = Struct("!2xH")
 
 
 class RtpError(ValueError):
-    """A datagram that is no RTP or RTCP packet; the text says why."""
+    """A datagram that is not an RTP or RTCP packet; the text says why."""
 
 
 class RtpPacket(NamedTuple):

@@ -75,7 +75,7 @@ class RtpReceiver:
     def agree(
         self, *, codecs: Mapping[int, Codec], events: Mapping[int, int], signalled: Address | None
     ) -> None:
-        """Take what signalling has agreed on, for the first time or anew.
+        """Take what signalling has agreed on, for the first time or again.
 
         Args:
             codecs: The codecs that may come, by payload type.

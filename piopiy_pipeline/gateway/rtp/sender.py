@@ -57,7 +57,7 @@ class RtpSender:
         self.agree(codec=codec, payload_type=payload_type, events=events)
 
     def agree(self, *, codec: Codec, payload_type: int, events: MediaFormat | None) -> None:
-        """Take what signalling has agreed on, for the first time or anew. Keys that still wait are dropped.
+        """Take what signalling has agreed on, for the first time or again. Keys that still wait are dropped.
 
         Args:
             codec: What the peer takes.
@@ -78,7 +78,7 @@ class RtpSender:
         return (self._base + self._frames * self._step) & 0xFFFFFFFF
 
     def press(self, keys: str) -> None:
-        """Queue keys to be sent. Raises `ValueError` for a character that is no key."""
+        """Queue keys to be sent. Raises `ValueError` for a character that is not a key."""
         if self._event_type is not None:
             self._keys.press(keys)
             return

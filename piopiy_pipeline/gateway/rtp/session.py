@@ -87,7 +87,7 @@ class RtpSession:
     # ------------------------------------------------------------------ used by signalling
 
     def agree(self, media: AgreedMedia, now: float) -> None:
-        """Take what signalling has agreed on anew: another address, another codec, hold or resume."""
+        """Take what signalling has agreed on again: another address, another codec, hold or resume."""
         if media == self._media:
             return
         self._heard_at = now
@@ -189,7 +189,7 @@ class RtpSession:
         return self._sender.speech(pcm)
 
     def press(self, keys: str) -> None:
-        """Send keys to the caller. Raises `ValueError` for a character that is no key."""
+        """Send keys to the caller. Raises `ValueError` for a character that is not a key."""
         self._sender.press(keys)
 
     def tick(self, now: float) -> RtpTick:

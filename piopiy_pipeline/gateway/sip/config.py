@@ -107,7 +107,7 @@ class SipConfig(BaseModel):
     rtp_ports: tuple[int, int] = (16_384, 32_766)
     """The first and the last port for RTP."""
     media_timeout_s: Seconds = 30.0
-    """After so many seconds without audio of the phone a call ends, unless it is on hold."""
+    """A call ends after so many seconds without audio of the phone, unless it is on hold."""
     codecs: Annotated[list[CodecName], Field(min_length=1)] = ["PCMU", "PCMA", "G722", "opus"]
     """The allowed codecs, in the order in which our calls offer them."""
     users: dict[User, Password] = Field(default_factory=dict, repr=False)

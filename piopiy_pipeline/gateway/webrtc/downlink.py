@@ -1,6 +1,6 @@
 """The bot's audio to a browser: 20 ms frames, paced by the gateway, become RTP packets. No I/O.
 
-While the bot is silent nothing is sent. A browser's jitter buffer (NetEq) fills a pause by itself, as it does
+Nothing is sent while the bot is silent. A browser's jitter buffer (NetEq) fills a pause by itself, as it does
 for DTX, and this saves half of the packets of a call. Timestamps advance with the clock during a
 pause, so the browser does not take the pause for loss. NetEq stretches the last audio that it got into the
 beginning of a pause, so one frame of silence closes each stretch of speech, whether it ended or was interrupted.

@@ -52,7 +52,7 @@ _UNREADABLE = (
     *(ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError),
     *(InvalidAccessError, OperationError),
 )
-"""What aiortc raises for text that is no SDP, or that asks for something aiortc cannot do."""
+"""What aiortc raises for text that is not SDP, or that asks for something aiortc cannot do."""
 # Tells the browser's encoder to send mono, at most wideband, and in-band FEC when packets are lost (RFC 7587).
 _FORMAT = "minptime=10;useinbandfec=1;stereo=0;sprop-stereo=0;maxplaybackrate=16000"
 _OPUS_LINE = re.compile(r"^a=rtpmap:(\d+) opus/48000/2\r\n", re.MULTILINE | re.IGNORECASE)

@@ -52,7 +52,7 @@ class _Playing:
 
     position: int
     end: int
-    loop_from: int = -1  # -1: silence behind its end
+    loop_from: int = -1  # -1: silence after its end
 
 
 @dataclass(slots=True)

@@ -47,7 +47,7 @@ def turns_of(events: Sequence[Event]) -> list[TurnResult]:
 
 
 class _End(NamedTuple):
-    """The end of a turn of the caller: when, which events are behind it, and what was said."""
+    """The end of a turn of the caller: when, which events follow it, and what was said."""
 
     at: float
     position: int

@@ -117,7 +117,7 @@ class Disconnects(Fault):
 class Garbage(Fault):
     """The provider answers with nonsense.
 
-    An LLM's stream ends in something that is no JSON when a share of the answer has come (`after`, 0 to 1). An STT
+    An LLM's stream ends in something that is not JSON when a share of the answer has come (`after`, 0 to 1). An STT
     understands nonsense. A TTS sends noise instead of speech.
     """
 

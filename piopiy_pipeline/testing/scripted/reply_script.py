@@ -41,7 +41,7 @@ Replier: TypeAlias = Callable[[LLMContext], "Reply | Fault"]
 """A reply worked out from the conversation at each request, or a fault that this request meets."""
 
 Reply: TypeAlias = "str | Tool | Replier | Sequence[str | Tool | Replier]"
-"""What the model does in a turn. What comes behind a tool in a sequence is said when the tool has returned."""
+"""What the model does in a turn. What follows a tool in a sequence is said when the tool has returned."""
 
 
 class ScriptOver(RuntimeError):
@@ -50,7 +50,7 @@ class ScriptOver(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class ScriptedResponse:
-    """The answer to one request: words to say, and tools to use behind them."""
+    """The answer to one request: words to say, and tools to use after them."""
 
     turn: int
     text: str
@@ -78,7 +78,7 @@ class ReplyScript:
 
     @staticmethod
     def check(turns: Sequence[Reply]) -> None:
-        """Raise `TypeError` for a turn that is no reply."""
+        """Raise `TypeError` for a turn that is not a reply."""
         for turn in turns:
             _steps(turn)
 

@@ -206,7 +206,7 @@ def _word_times(text: str, seconds_per_character: float) -> list[tuple[str, floa
 
 @lru_cache(maxsize=512)
 def _tones(text: str, rate: int, seconds_per_character: float) -> NDArray[np.int16]:
-    """Return a tone a word, its pitch by its letters, with a blank behind it: int16 of shape ``[samples]``."""
+    """Return a tone for each word, with a pitch by its letters and a pause after it: int16 of shape ``[samples]``."""
     words = text.split()
     letters = sum(len(word) + 1 for word in words)
     pcm = np.zeros(round(letters * seconds_per_character * rate), np.int16)

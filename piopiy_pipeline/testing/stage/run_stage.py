@@ -324,7 +324,7 @@ class _Chain:
     async def _take_down(self, running: asyncio.Task[Any]) -> None:
         if running.done():
             return
-        # Straight into the pipeline: the worker's own queue waits behind the end that was swallowed.
+        # Straight into the pipeline: the worker's own queue waits for the end that was swallowed.
         cancel = CancelFrame(reason="the end did not come through")
         self._own.add(id(cancel))
         await self._worker.cancel(reason="the end did not come through")

@@ -41,10 +41,10 @@ T = TypeVar("T")
 START = 1000.0
 """What the clock shows at first. Not 0, which code takes for "not set" now and then."""
 CLEAN_UP_S = 30.0
-"""What is left when the coroutine has ended may go on for so long, of virtual time, once it is cancelled."""
+"""Seconds of virtual time for which tasks that are left at the end may go on after they are cancelled."""
 CLEAN_UP_WALL_S = 10.0
 GRACE_S = 0.05
-"""A thread that nobody knows of may still hand something over; so long it is waited for before a deadlock."""
+"""A thread that nobody knows of may still deliver something. A deadlock is reported after so many seconds."""
 
 
 class SimulationError(RuntimeError):

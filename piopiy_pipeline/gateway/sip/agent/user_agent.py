@@ -1,7 +1,7 @@
 """The SIP user agent: it finds the transaction or call of every message, or refuses the message. No I/O.
 
 It takes bytes and the time, and leaves in `take_outbox` what is to be sent; `wake_at` is the time at which
-`wake` is to be called. The sockets are in `transport`. Everything that it holds is bounded by its configuration.
+`wake` must be called. The sockets are in `transport`. Everything that it holds is bounded by its configuration.
 
 Its tests are those of the calls and of the admission: `tests/gateway/sip/dialog` and `tests/gateway/sip/agent`.
 

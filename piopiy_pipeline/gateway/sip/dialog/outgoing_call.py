@@ -138,7 +138,7 @@ class OutgoingCall(SipCall):
         return min((at for at in times if at is not None), default=None)
 
     def wake(self, now: float) -> None:
-        """The time of `wake_at` has come."""
+        """Act on what is due. Call it at the time `wake_at`."""
         if self._give_up_at is not None and now >= self._give_up_at:
             self._give_up_at = None
             self._cancel(Ending.NO_ANSWER, 408, "no answer", now)

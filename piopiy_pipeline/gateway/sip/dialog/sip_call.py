@@ -145,7 +145,7 @@ class SipCall:
         return min((at for at in times if at is not None), default=None)
 
     def wake(self, now: float) -> None:
-        """The time of `wake_at` has come."""
+        """Act on what is due. Call it at the time `wake_at`."""
         if self._unacked is not None and now >= self._unacked.wake_at:
             unacked = self._unacked
             data = unacked.wake(now)

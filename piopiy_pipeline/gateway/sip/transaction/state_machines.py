@@ -1,7 +1,7 @@
 """The four transactions of SIP: they repeat what was not answered, and absorb what was received already.
 
 Each is a state machine without I/O: it takes messages and the time in seconds, and returns the bytes to send now.
-`wake_at` is the time at which `wake` is to be called; `done` says that the transaction can be forgotten.
+`wake_at` is the time at which `wake` must be called; `done` says that the transaction can be forgotten.
 
 Source: RFC 3261, section 17; RFC 6026 (the Accepted state, timers L and M).
 """
