@@ -6,7 +6,7 @@ the media. The address in the SDP counts above one that was learned. The same st
 that is a router that forgot its binding, and not a stranger, who would have to guess the sequence numbers.
 
 All sound goes through one jitter buffer, which sees the streams that follow each other as a single one. So a new
-source or codec during a call is a short gap and no more.
+source or codec during a call is a short gap and no more. `SoundTimeline` puts the packets into their places.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from piopiy_pipeline.gateway.rtp.key_receiver import KeyReceiver
 from piopiy_pipeline.gateway.rtp.opus_receiver import DecodedPacket, OpusReceiver
 from piopiy_pipeline.gateway.rtp.packet import RtpPacket
 from piopiy_pipeline.gateway.rtp.reception import Reception, StreamPosition
+from piopiy_pipeline.gateway.rtp.sound_timeline import SoundTimeline
 
 __all__ = ["Address", "RtpReceiver"]
 
@@ -64,9 +65,7 @@ class RtpReceiver:
         self._candidates: dict[tuple[Address, int], tuple[Reception, float]] = {}
         self._lost_before = self._received_before = 0
         self._heard_at = float("-inf")
-        self._splice = (0, 0, 0, 0)  # where a stream begins: its sequence and time, and those in the buffer
-        self._newest = (0, 0)  # in the buffer: the highest sequence number, and the end of its sound
-        self._newest_at = 0.0
+        self._timeline = SoundTimeline(rate=rate)
         self._buffer = JitterBuffer(rate=rate)
         self._keys = KeyReceiver()
         self._rng = np.random.default_rng(0)
@@ -249,12 +248,10 @@ class RtpReceiver:
     def _begin(self, reception: Reception, position: StreamPosition, arrived: float) -> None:
         if self.reception is not None:
             self._lost_before, self._received_before = self.lost, self.received
-            pause = max(0, int((arrived - self._newest_at) * self.rate))
-            self._newest = (self._newest[0] + 1, self._newest[1] + pause)
         self.reception = reception
         self._keys.forget()
         self._opus = None
-        self._splice = (position.sequence, position.timestamp, self._newest[0], self._newest[1])
+        self._timeline.splice()
 
     # ------------------------------------------------------------------ its sound
 
@@ -271,16 +268,11 @@ class RtpReceiver:
 
     def _enqueue(self, position: StreamPosition, pcm: bytes, arrived: float) -> None:
         """Put the sound of a packet into the jitter buffer."""
-        sequence, timestamp, sequence_there, timestamp_there = self._splice
-        sequence_there += position.sequence - sequence
-        timestamp_there += (position.timestamp - timestamp) * self.rate // self._clock
-        if sequence_there >= self._newest[0]:
-            self._newest = (sequence_there, timestamp_there + len(pcm) // 2)
-            self._newest_at = arrived
-        if pcm and len(pcm) <= self.rate * LONGEST_MS // 500:
-            self._buffer.add(MediaPacket(sequence_there & 0xFFFF, timestamp_there & 0xFFFFFFFF, pcm), arrived)
-        else:
+        if not 0 < len(pcm) <= self.rate * LONGEST_MS // 500:
             self.unknown += 1
+            return
+        sequence, place = self._timeline.place(position, len(pcm) // 2, clock=self._clock, arrived=arrived)
+        self._buffer.add(MediaPacket(sequence & 0xFFFF, place & 0xFFFFFFFF, pcm), arrived)
 
     def _noise(self, payload: bytes) -> bytes:
         """Return 20 ms of comfort noise at the level of RFC 3389, which is in -dBov. Its spectrum is not
