@@ -343,7 +343,7 @@ class VoiceAgent:
         await self.call.say(self._greeting)
 
     async def _answer_resumed(self, _: object) -> None:
-        """Another instance had this call and was lost: give the answer that the caller is waiting for."""
+        """Give the answer that the caller waits for, after another instance with this call was lost."""
         assert self.call.resumed is not None
         if self.call.resumed and self.call.resumed[-1].get("role") in ("user", "tool"):
             await self.call.respond()

@@ -343,7 +343,9 @@ class Agent:
         return ExitGuard(loop, on_sigterm)
 
     def _lose_sessions(self) -> None:
-        """The gateway gives the calls of a lost connection to other instances: end them here, and send nothing."""
+        """End the calls of a lost connection here, because the gateway gives them to other instances. Send
+        nothing.
+        """
         for session in list(self._sessions.values()):
             session.end(EndReason.AGENT_LOST, "the connection to the gateway was lost", by_gateway=True)
 

@@ -61,7 +61,7 @@ class ExitGuard:
             self._limit(EXIT_S, "the program goes on after Agent.connect()")
 
     def closing(self) -> None:
-        """The agent closes: after a SIGTERM, it has `CLOSE_S` for that."""
+        """Note that the agent closes. After a SIGTERM, it has `CLOSE_S` for that."""
         if self._watching:
             self._limit(CLOSE_S, "calls do not end")
 

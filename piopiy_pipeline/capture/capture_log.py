@@ -121,7 +121,7 @@ class CaptureLog:
     # ------------------------------------------------------------------ written by the media link
 
     def answered(self) -> None:
-        """The call is answered: all times count from now."""
+        """Note that the call is answered. All times count from now."""
         self._zero = self._loop.time()
         self._update(started_at=utc_now())
         self.event("answered")
@@ -135,7 +135,7 @@ class CaptureLog:
         self._audio(CALLER, self._meta.caller_rate, -1, pcm)
 
     def bot_audio(self, pcm: bytes) -> None:
-        """The bot has sent speech: PCM16 mono at the bot's rate."""
+        """Take speech that the bot has sent: PCM16 mono at the bot's rate."""
         self._played.sent(pcm)
 
     def clearing(self, epoch: int) -> None:

@@ -126,7 +126,7 @@ class GatewayServices:
                 await self._records.close()
 
     def _on_recorded(self, call_id: str, path: str) -> None:
-        """A call's recording is complete: `path` is below the folder of recordings."""
+        """Note that a call's recording is complete: `path` is below the folder of recordings."""
         self.recent.recorded(call_id, self._recorder.folder / path)
         if self._records is not None:
             self._records.recorded(call_id, path)

@@ -107,7 +107,7 @@ class VadStage(FrameProcessor, SampleSink):
     # -- audio in
 
     def take_samples_from(self, flush: Callable[[], Awaitable[None]]) -> None:
-        """The input transport stands directly before this stage; see `SampleSink`."""
+        """Note that the input transport is directly before this stage, as `SampleSink` says."""
         self._flush_transport = flush
 
     def feed(self, pcm: bytes) -> None:

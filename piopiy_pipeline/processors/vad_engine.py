@@ -58,7 +58,7 @@ class VadListener(Protocol):
         """Whether there is no speech and no beginning of it: only then may the model's state be cleared."""
 
     def on_window(self, probability: float, power: float, volume: float | None) -> None:
-        """A window was scored, in order.
+        """Take the score of a window. Windows come in order.
 
         Args:
             probability: The probability of speech, 0 to 1.
@@ -67,7 +67,7 @@ class VadListener(Protocol):
         """
 
     def on_error(self, error: BaseException) -> None:
-        """A window of this stream could not be scored; the stream goes on with the next."""
+        """Handle that a window of this stream could not be scored; the stream goes on with the next."""
 
 
 _Scores = tuple[list[float], list[float], FloatArray, list[float | None]]
@@ -293,7 +293,7 @@ class _Batcher:
         return self._under_way + sum(stream.waiting for stream in self.streams)
 
     def join(self, stream: VadStream) -> None:
-        """This stream has a window that waits."""
+        """Note that this stream has a window that waits."""
         self._queue[stream] = None
         self._arm()
 

@@ -98,7 +98,7 @@ class ClientApplication:
             self._rtvi.send_error(message)
 
     def close(self) -> None:
-        """The call is over: send nothing any more."""
+        """Send nothing any more, because the call is over."""
         if self._rtvi is not None:
             self._rtvi.close()
 

@@ -58,18 +58,18 @@ class FailureRecovery:
     # ------------------------------------------------------------------ progress
 
     def user_turn(self, now: float) -> None:
-        """The caller has said something: a new turn, with a retry of its own."""
+        """Note that the caller has said something: it is a new turn, with a retry of its own."""
         self._retried = self._recovering = False
         self._progress_at = now
 
     def response_started(self, now: float) -> None:
-        """The model has begun to answer."""
+        """Note that the model has begun to answer."""
         self._open = True
         self._announced = False
         self._progress_at = now
 
     def text_announced(self, now: float) -> None:
-        """A sentence is on its way to the TTS: from here on the TTS is waited for."""
+        """Note that a sentence is on its way to the TTS, which is waited for from now on."""
         self._announced = True
         self._progress_at = now
 
@@ -84,7 +84,7 @@ class FailureRecovery:
         self._progress_at = now
 
     def interrupted(self, now: float) -> None:
-        """The caller cut in: no more of this answer will come."""
+        """Note that the caller cut in: no more of this answer will come."""
         self._open = self._announced = False
         self._progress_at = now
 
@@ -94,12 +94,12 @@ class FailureRecovery:
         self._progress_at = now
 
     def tool_ended(self, call: str, now: float) -> None:
-        """The tool has returned, or was cancelled."""
+        """Note that the tool has returned, or was cancelled."""
         self._tools.discard(call)
         self._progress_at = now
 
     def held(self, now: float) -> None:
-        """The caller is on hold and the bot's speech waits, so nothing is overdue."""
+        """Note that the caller is on hold and the bot's speech waits, so nothing is overdue."""
         self._progress_at = now
 
     # ------------------------------------------------------------------ failures
@@ -139,7 +139,9 @@ class FailureRecovery:
         return RecoveryAction.RETRY
 
     def retrying(self, now: float, *, answer: bool) -> None:
-        """The second attempt has begun. With `answer`, the model was asked, so an answer has to come."""
+        """Note that the second attempt has begun. With `answer`, the model was asked, so an answer has to
+        come.
+        """
         self._recovering = False
         self._open = self._open or answer
         self._progress_at = now

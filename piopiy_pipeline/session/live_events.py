@@ -53,7 +53,7 @@ class Partial:
         self._text = text[-MAX_PARTIAL_CHARACTERS:]
 
     def clear(self) -> None:
-        """The whole turn was reported: report no part of it any more."""
+        """Report no part of the turn any more, because the whole turn was reported."""
         self._text = self._reported = ""
 
     def due(self) -> float | None:
@@ -154,7 +154,9 @@ class LiveEvents:
     # ------------------------------------------------------------------ handlers of pipecat's stages
 
     def on_context_input(self, stage: Any, frame: Frame) -> None:
-        """A frame reaches the user's side of the context, behind every stage that changes transcripts."""
+        """Take note of a frame that reaches the user's side of the context, after every stage that changes
+        transcripts.
+        """
         handler = self._into_context.get(type(frame))
         if handler is not None:
             handler(frame)
@@ -164,7 +166,7 @@ class LiveEvents:
                 self.pass_on(frame)
 
     def on_context_output(self, stage: Any, frame: Frame) -> None:
-        """A frame leaves the user's side of the context."""
+        """Take note of a frame that leaves the user's side of the context."""
         handler = self._from_context.get(type(frame))
         if handler is not None:
             handler(frame)
@@ -191,16 +193,18 @@ class LiveEvents:
             self._report("latency", parts.event_data())
 
     def on_heard(self, frame: TTSTextFrame) -> None:
-        """The caller has heard these words."""
+        """Take note of words that the caller has heard."""
         if frame.append_to_context:
             self._bot.add(frame.raw_text or frame.text, spaced=frame.includes_inter_frame_spaces)
 
     def on_partly_heard(self, text: str) -> None:
-        """The caller has heard this part of a sentence whose words have no times, by an estimate."""
+        """Take note of the part, by an estimate, that the caller has heard of a sentence whose words have no
+        times.
+        """
         self._bot.update(text)
 
     def turn_over(self, role: str) -> None:
-        """A whole turn of ``user`` or ``bot`` was reported."""
+        """Note that a whole turn of ``user`` or ``bot`` was reported."""
         (self._user if role == "user" else self._bot).over()
 
     def tool_started(self, call_id: str, name: str, arguments: dict[str, Any]) -> None:

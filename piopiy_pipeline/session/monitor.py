@@ -149,7 +149,9 @@ class CallMonitor:
         self.live.on_partly_heard(text)
 
     def on_answer_mark(self, mark: str) -> None:
-        """A moment of an answer that nothing at the end of the pipeline shows: ``transcript`` or ``llm_token``."""
+        """Note a moment of an answer that nothing at the end of the pipeline shows: ``transcript`` or
+        ``llm_token``.
+        """
 
     def mark_heard(self, number: int) -> None:
         self._state.utterances.heard(number)
@@ -190,7 +192,9 @@ class CallMonitor:
 
 
 def arguments_of(frame: FunctionCallInProgressFrame | FunctionCallResultFrame) -> dict[str, Any]:
-    """The arguments of a tool as an object. What a model writes that is not an object becomes ``{"value": ...}``."""
+    """Return the arguments of a tool as an object. Anything else that a model writes becomes ``{"value":
+    ...}``.
+    """
     arguments: Any = frame.arguments
     if isinstance(arguments, Mapping):
         return dict(arguments)

@@ -62,14 +62,16 @@ class PendingHangup:
             self._wait()
 
     def caller_speaks(self) -> None:
-        """The caller's turn has begun: wait for what they say."""
+        """Wait for what the caller says, because their turn has begun."""
         self._caller_speaks = True
         if self._waiting is not None and not self._final and not self._sent:
             self._waiting.cancel()
             self._waiting = None
 
     def caller_has_spoken(self, *, words: bool) -> None:
-        """The caller's turn is over. With words in it, the end is called off; a noise only delays it."""
+        """Note that the caller's turn is over. With words in it, the end is called off; a noise only delays
+        it.
+        """
         self._caller_speaks = False
         if self._drain_s is None or self._waiting is not None:
             return

@@ -162,7 +162,7 @@ class PipelineRun:
         await close_clients(services_of(self._pipeline))
 
     async def _started(self, worker: PipelineWorker, frame: Frame) -> None:
-        """The pipeline can hear and speak (pipecat's `on_pipeline_started`): the call is answered."""
+        """Answer the call, because the pipeline can hear and speak (pipecat's `on_pipeline_started`)."""
         self._transport.open()
         self._state.post(Answer(call_id=self._state.info.call_id))
         self._monitor.spoke_at = self._state.now()

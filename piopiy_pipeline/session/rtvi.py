@@ -102,7 +102,7 @@ class RtviClient:
         self._translator.translate(frame, self._output)
 
     def send_error(self, message: str) -> None:
-        """Something went wrong in the call, and the call goes on."""
+        """Report that something went wrong in the call, and that the call goes on."""
         self._send(rtvi.Error(data=rtvi.ErrorData(error=message, fatal=False)))
 
     def send_server_message(self, data: Any) -> None:

@@ -122,7 +122,7 @@ class AgentAssignment:
         return True
 
     def may_move(self) -> bool:
-        """Whether the call, whose instance shuts down, may go to another. Counts the move."""
+        """Return whether a call whose instance shuts down may go to another one, and count the move."""
         self._moves += 1
         return self._moves <= MAX_MOVES
 

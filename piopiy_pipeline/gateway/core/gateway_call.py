@@ -216,7 +216,7 @@ class GatewayCall:
             self.end(now, EndReason.CALLER_HANGUP, detail)
 
     def callee_ringing(self, now: float) -> None:
-        """It rings where the gateway called."""
+        """Do nothing, because nothing depends on the ringing of a person whom the gateway called."""
 
     def callee_answered(self, now: float) -> None:
         """Ask an agent, because somebody picked up."""

@@ -81,7 +81,7 @@ class DialPlan:
         return None if number is None else Destination("number", number, self._trunk_for(number))
 
     def _address(self, uri: SipUri) -> Destination:
-        """An address at the host of a trunk is called through that trunk, with its password."""
+        """Return the destination of a URI. An address at the host of a trunk is called through that trunk."""
         for name, trunk in self._config.trunks.items():
             if uri.user and uri.host.lower() == trunk.host.lower() and uri.port in (None, trunk.port):
                 return Destination("number", uri.user, name)

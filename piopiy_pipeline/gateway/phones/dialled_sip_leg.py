@@ -61,10 +61,10 @@ class DialledSipLeg(SipLeg, DialledLeg):
             self._loop.call_soon(self._fail, "unreachable", str(error))
 
     def ring(self, call_id: str) -> None:
-        """The phone has picked up already when an agent is asked."""
+        """Do nothing, because the phone has picked up already when an agent is asked."""
 
     def answer(self) -> None:
-        """The phone has picked up already."""
+        """Do nothing, because the phone has picked up already."""
 
     def call_ringing(self, now: float) -> None:
         if self._dialled is not None:

@@ -107,7 +107,7 @@ class SipLeg(Leg):
             self._transport.session.press(digits)
 
     def data(self, data: dict[str, Any]) -> None:
-        """A telephone has no application that could take a message."""
+        """Do nothing, because a telephone has no application that could take a message."""
 
     def refer(self, to: str, done: Callable[[bool, str, float], None]) -> bool:
         if self._call is None or self._over or not self._answered or self._on_referred is not None:
@@ -158,7 +158,7 @@ class SipLeg(Leg):
             self.lose(now, f"media lost: nothing was heard of the phone for {unheard_s:.0f} s")
 
     def lose(self, now: float, detail: str) -> None:
-        """The audio cannot go on: the call ends, and with it this leg."""
+        """End the call and this leg, because the audio cannot go on."""
         listener, self._listener = self._listener, None
         if listener is not None:
             listener.caller_hangup(now, detail)

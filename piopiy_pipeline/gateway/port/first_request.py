@@ -90,11 +90,11 @@ class Connections:
             self._cut_one()
 
     def hand_over(self, transport: asyncio.Transport, connection: OpenConnection) -> None:
-        """The transport belongs to this connection from now on."""
+        """Note that the transport belongs to this connection from now on."""
         self._open[transport] = connection
 
     def admit(self, transport: asyncio.BaseTransport) -> None:
-        """This connection has shown a valid key: it is not cut to make room for another."""
+        """Note that this connection has shown a valid key, so that it is not cut to make room for another."""
         network = self._networks.pop(transport, None)
         if network is not None:
             transports = self._without_key[network]

@@ -50,7 +50,7 @@ class AcceptedWebSocket(DirectServerConnection):
 
     @property
     def host(self) -> str | None:
-        """Return the address of the other end."""
+        """The address of the other end."""
         peer = self.transport.get_extra_info("peername")
         return peer[0] if isinstance(peer, tuple) else None
 

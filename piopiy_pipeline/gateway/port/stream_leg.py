@@ -174,7 +174,7 @@ class StreamLeg(Leg):
         self._tell_hangup("")
 
     def _hang_up(self, detail: str) -> None:
-        """The listener ends the call, which ends this leg."""
+        """Tell the listener that the caller hung up. It ends the call, which ends this leg."""
         self._tell_hangup(detail)
         self._finish(CloseCode.NORMAL_CLOSURE, detail)
 

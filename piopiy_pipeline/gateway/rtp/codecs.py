@@ -187,7 +187,9 @@ class OpusCodec(Codec):
         return self._decoder.conceal(samples)
 
     def expect_loss(self, fraction: float) -> None:
-        """The peer misses this fraction (0.0 to 1.0) of our packets: from 2% on they carry copies of the one before."""
+        """Adapt to the fraction (0.0 to 1.0) of our packets that the peer misses: from 2% on they carry FEC
+        copies.
+        """
         self._encoder.expect_loss(fraction)
 
 

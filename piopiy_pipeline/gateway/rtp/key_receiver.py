@@ -52,7 +52,7 @@ class KeyReceiver:
         self.forget()
 
     def forget(self) -> None:
-        """Another source sends from now on: its numbers are not related to those before."""
+        """Forget the numbers seen so far, because another source sends from now on."""
         self._next: int | None = None  # the sequence number that is read next
         self._waiting: dict[int, _EventPacket] = {}
         self._last: _EventPacket | None = None  # the last packet of the last key

@@ -59,7 +59,7 @@ class OpusReceiver:
         return bool(self._waiting)
 
     def add(self, position: StreamPosition, payload: bytes | None, arrived: float) -> list[DecodedPacket]:
-        """A packet has arrived.
+        """Take a packet that has arrived.
 
         Args:
             position: The place of the packet in the stream; the timestamp counts at 48 kHz.

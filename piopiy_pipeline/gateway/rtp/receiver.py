@@ -145,7 +145,7 @@ class RtpReceiver:
         return keys
 
     def release_keys(self, now: float) -> str:
-        """The keys that have waited long enough for packets that are missing before them. `now` is in seconds."""
+        """Return the keys that have waited long enough for missing packets before them. `now` is in seconds."""
         return self._keys.release(now) if self._keys.waiting else ""
 
     def take(self, now: float) -> bytes:

@@ -150,7 +150,9 @@ class RtpSession:
         return keys
 
     def release_keys(self, now: float) -> str:
-        """The keys that need not wait any more for packets that are missing before them. To be called at every tick."""
+        """Return the keys that need not wait any more for missing packets before them. Call this at every
+        tick.
+        """
         return self._receiver.release_keys(now)
 
     def receive_rtcp(self, datagram: bytes, source: Address, arrived: float) -> None:

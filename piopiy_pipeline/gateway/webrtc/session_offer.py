@@ -83,7 +83,7 @@ class MediaOffer:
         return next((value for value in self.all("mid") if _TOKEN.fullmatch(value)), None)
 
     def all(self, name: str) -> list[str]:
-        """The values of all its attributes of this name."""
+        """Return the values of all its attributes of this name."""
         return _values(self.lines, name)
 
 
@@ -131,7 +131,7 @@ class SessionOffer:
     # ------------------------------------------------------------------ for aiortc
 
     def for_aiortc(self) -> str:
-        """The part of the offer that is used, as aiortc reads it.
+        """Return the part of the offer that is used, as aiortc reads it.
 
         It never says that these are all candidates. A browser that hides its addresses has only names that
         nobody else can look up, and its packets tell the address later (RFC 8863); the limit on the time to
@@ -205,11 +205,11 @@ class SessionOffer:
     # ------------------------------------------------------------------ later
 
     def is_same_audio(self, earlier: SessionOffer) -> bool:
-        """Whether this offer's audio is on the line of an earlier offer's audio."""
+        """Return whether this offer's audio is on the line of an earlier offer's audio."""
         return self._audio.index == earlier._audio.index
 
     def is_for_us(self, mid: str | None, index: int | None) -> bool:
-        """Whether a trickled candidate belongs to the transport that is used.
+        """Return whether a trickled candidate belongs to the transport that is used.
 
         Browsers gather candidates for each line before they know that all lines share one transport.
 
@@ -229,7 +229,7 @@ class SessionOffer:
     # ------------------------------------------------------------------ what is used
 
     def _choose_audio(self, bundles: Iterable[Sequence[str]]) -> tuple[MediaOffer, int, str]:
-        """The audio line that is the most useful, with its payload type of Opus and its direction."""
+        """Return the audio line that is the most useful, with its payload type of Opus and its direction."""
         names = {mid for bundle in bundles for mid in bundle}
         usable: list[tuple[MediaOffer, int, str]] = []
         refused: list[OfferError] = []
@@ -246,7 +246,9 @@ class SessionOffer:
         raise OfferError("the offer has no audio: add an audio transceiver before createOffer()")
 
     def _choose_transport(self) -> MediaOffer:
-        """The line whose ICE and DTLS count: the first of the bundle that has a port (RFC 9143, 7.3.1)."""
+        """Return the line whose ICE and DTLS count: the first of the bundle that has a port (RFC 9143,
+        7.3.1).
+        """
         if not self._bundle:
             return self._audio
         for mid in self._bundle:
@@ -256,7 +258,9 @@ class SessionOffer:
         raise OfferError("the offer's audio is in a bundle without a port")
 
     def _choose_data(self) -> MediaOffer | None:
-        """The data channel's line. One that is not bundled with the audio would need a transport of its own."""
+        """Return the data channel's line. One that is not bundled with the audio would need a transport of
+        its own.
+        """
         return next(
             (
                 one
@@ -268,7 +272,7 @@ class SessionOffer:
         )
 
     def _stays(self, media: MediaOffer) -> bool:
-        """Whether a line that is not used is answered as inactive, and not rejected."""
+        """Return whether a line that is not used is answered as inactive, and not rejected."""
         return (
             media.kind in ("audio", "video")
             and media.mid in self._bundle
@@ -337,7 +341,7 @@ def parse_candidate(text: str) -> IceCandidate | None:
 
 
 def _split(sdp: str) -> tuple[list[str], list[MediaOffer]]:
-    """The lines of the session, and the media lines."""
+    """Return the lines of the session, and the media lines."""
     lines = [line.rstrip("\r") for line in sdp.split("\n")]
     starts = [number for number, line in enumerate(lines) if line.startswith("m=")]
     if not lines[0].startswith("v=0"):
@@ -357,7 +361,7 @@ def _split(sdp: str) -> tuple[list[str], list[MediaOffer]]:
 
 
 def _values(lines: Iterable[str], name: str) -> list[str]:
-    """The values of all attributes of this name; an empty text where an attribute has no value."""
+    """Return the values of all attributes of this name; an empty text if an attribute has no value."""
     found = []
     for line in lines:
         if line.startswith("a="):
@@ -368,7 +372,7 @@ def _values(lines: Iterable[str], name: str) -> list[str]:
 
 
 def _value(lines: Iterable[str], name: str, where: str) -> str | None:
-    """The value of an attribute that may be there once. Raises `OfferError` if it is there with two values."""
+    """Return the value of an attribute that may be there once. Raises `OfferError` if it has two values."""
     values = set(_values(lines, name))
     if len(values) > 1:
         raise OfferError(f"{where} has a={name} twice, with different values")
@@ -376,7 +380,7 @@ def _value(lines: Iterable[str], name: str, where: str) -> str | None:
 
 
 def _is_offered(media: MediaOffer, bundled: Collection[str]) -> bool:
-    """Whether a line is offered: with a port, or without one because it has that of its bundle."""
+    """Return whether a line is offered: with a port, or without one because it has that of its bundle."""
     return media.port != 0 or (bool(media.all("bundle-only")) and media.mid in bundled)
 
 
@@ -385,7 +389,7 @@ def _is_opus(rtpmap: str) -> bool:
 
 
 def _opus(audio: MediaOffer) -> int:
-    """The payload type of Opus."""
+    """Return the payload type of Opus."""
     for text in audio.all("rtpmap"):
         payload_type, _, codec = text.partition(" ")
         if not _is_opus(text) or payload_type not in audio.formats:
@@ -401,7 +405,7 @@ def _opus(audio: MediaOffer) -> int:
 
 
 def _data_lines(data: MediaOffer) -> list[str]:
-    """The lines of a data channel, for aiortc."""
+    """Return the lines of a data channel, for aiortc."""
     port = _value(data.lines, "sctp-port", "the offer")
     size = _value(data.lines, "max-message-size", "the offer") or str(MESSAGE_SIZE)
     legacy = data.protocol == "DTLS/SCTP"  # of before RFC 8841: the port is in the media line

@@ -97,12 +97,12 @@ class WebRtcLeg(Leg):
     # ------------------------------------------------------------------ from the peer
 
     def caller_audio(self, pcm: bytes) -> None:
-        """The caller's audio arrived: PCM16 mono at `rate` Hz, of any length. It counts from the answer on."""
+        """Take the caller's audio: PCM16 mono at `rate` Hz, of any length. It counts from the answer on."""
         if self._answered and self._listener is not None:
             self._listener.caller_audio(pcm)
 
     def browser_sent(self, sent: BrowserSent) -> None:
-        """The caller's application sent a message or DTMF digits."""
+        """Take a message or DTMF digits of the caller's application."""
         if self._listener is None:
             return
         if not self._answered:
@@ -116,7 +116,9 @@ class WebRtcLeg(Leg):
             self._listener.caller_data(sent.data)
 
     def peer_closed(self, detail: str) -> None:
-        """The peer connection is closed: the caller hung up, or was lost (`detail` then says how)."""
+        """Handle that the peer connection is closed: the caller hung up, or was lost (`detail` then says
+        how).
+        """
         self._ended = True
         listener, self._listener = self._listener, None
         if listener is not None:

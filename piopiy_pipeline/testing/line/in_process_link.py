@@ -58,7 +58,7 @@ class InProcessLink:
     # ------------------------------------------------------------------ for the subclass
 
     def on_frame_tick(self, now: float) -> None:
-        """Another 20 ms of the line are over, at `now` of the loop's clock. To be overridden."""
+        """Handle another 20 ms of the line, which are over at `now` of the loop's clock. To be overridden."""
         raise NotImplementedError
 
     def on_bot_plays(self, now: float) -> None:
@@ -68,13 +68,13 @@ class InProcessLink:
         """Called when the playout has nothing left to play."""
 
     def on_clear(self) -> None:
-        """The bot was interrupted; called before its speech is dropped."""
+        """Handle an interruption of the bot. Called before its speech is dropped."""
 
     def on_agent_event(self, event: Dtmf | DataMessage) -> None:
-        """The bot has pressed keys, or sent the client's application a message."""
+        """Take keys that the bot has pressed, or its message to the client's application."""
 
     def on_closed(self) -> None:
-        """The call is over; called once."""
+        """Handle the end of the call. Called once."""
 
     def play(self, now: float) -> bytes | None:
         """Take the bot's next 20 ms from the playout, and tell the bot how far it has played.

@@ -60,11 +60,13 @@ class TurnTaking:
         self._tools: set[Any] = set()  # the numbers of those that run
 
     def acts_until(self, at: float) -> None:
-        """The caller speaks until `at`, which is infinite if it is not known yet, or has acted at that time."""
+        """Note that the caller speaks until `at` (infinity if that is not known yet), or has acted at that
+        time.
+        """
         self._acted_until = at
 
     def takes_turn(self) -> None:
-        """The caller begins to speak or to act: what the bot did before is no answer to it."""
+        """Note that the caller begins to speak or to act: what the bot did before is not an answer to it."""
         self._acted_until = inf
         self._answered = False
         self.answer_began_at = None
@@ -77,7 +79,7 @@ class TurnTaking:
             self.answer_began_at = began
 
     def noted(self, kind: str, data: dict[str, Any], now: float) -> None:
-        """The conversation was told to have gone on.
+        """Note an event that shows that the conversation goes on.
 
         Args:
             kind: The kind of event: ``"bot_turn"``, ``"tool"``, ``"tool_result"`` and so on.

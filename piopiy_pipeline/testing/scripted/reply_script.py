@@ -98,7 +98,7 @@ class ReplyScript:
         return self._response(context)
 
     def completed(self, response: ScriptedResponse) -> None:
-        """The answer was given in full: what comes next follows it."""
+        """Note that the answer was given in full: what comes next follows it."""
         self._awaits_tools = bool(response.tools)
 
     def _begin_turn(self, messages: Sequence[Mapping[str, Any]]) -> None:

@@ -127,7 +127,7 @@ class ScriptedLLM(StandIn, LLMService[Any]):
         self._calls = 0
 
     def can_generate_metrics(self) -> bool:
-        """It reports the time to its first word."""
+        """Return True: the service reports the time to its first word."""
         return True
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:

@@ -137,7 +137,7 @@ class ScriptedSTT(StandIn, STTService):
         self._answering: asyncio.Task[None] | None = None
 
     def can_generate_metrics(self) -> bool:
-        """It reports the time from the end of speech to the transcript."""
+        """Return True: the service reports the time from the end of speech to the transcript."""
         return True
 
     async def run_stt(self, audio: bytes) -> AsyncGenerator[Frame | None, None]:

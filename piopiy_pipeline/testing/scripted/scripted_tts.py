@@ -117,7 +117,7 @@ class ScriptedTTS(StandIn, TTSService):
         self._spoken_s: dict[str, float] = {}  # audio so far, by context: its word times go on from there
 
     def can_generate_metrics(self) -> bool:
-        """It reports the time to its first audio."""
+        """Return True: the service reports the time to its first audio."""
         return True
 
     async def start(self, frame: StartFrame) -> None:

@@ -77,4 +77,6 @@ class CallListener(Protocol):
         """
 
     def call_ended(self, ending: Ending, code: int, phrase: str, now: float) -> None:
-        """The call is over; reported exactly once. `code` is the SIP status that fits best."""
+        """Handle the end of the call, which is reported exactly once. `code` is the SIP status that fits
+        best.
+        """

@@ -17,7 +17,9 @@ __all__ = ["Dialog", "Unacknowledged"]
 
 
 def _routes(message: SipMessage) -> list[str]:
-    """The Record-Route headers as they were written. Raises `ValueError` when requests could not follow them."""
+    """Return the Record-Route headers as they were written. Raises `ValueError` if requests could not follow
+    them.
+    """
     routes = message.listed("Record-Route")
     for route in routes:
         SipUri.parse(NameAddr.parse(route).uri)

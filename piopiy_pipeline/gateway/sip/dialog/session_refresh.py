@@ -43,7 +43,7 @@ class SessionRefresh:
         self._last_acked: int | None = None  # the number of the re-INVITE whose 2xx was acknowledged last
 
     def begin(self) -> tuple[tuple[str, str], ...]:
-        """A re-INVITE is about to be sent. Returns its headers."""
+        """Return the headers of a re-INVITE that is about to be sent."""
         self.under_way = True
         return (("Allow", ALLOW), ("Supported", SUPPORTED), *self._timer.request_headers())
 

@@ -80,7 +80,7 @@ class SessionTimer:
         self.started(now)
 
     def started(self, now: float) -> None:
-        """The session was begun or refreshed (section 10)."""
+        """Note that the session was begun or refreshed (section 10)."""
         if self._interval is None:
             self._at = None
         elif self._ours:
@@ -89,7 +89,7 @@ class SessionTimer:
             self._at = now + self._interval - min(32.0, self._interval / 3)
 
     def retry(self, now: float) -> None:
-        """The session could not be refreshed at present: try again in 5 s."""
+        """Try again in 5 s, because the session could not be refreshed at present."""
         if self._interval is not None:
             self._at = now + 5.0
 

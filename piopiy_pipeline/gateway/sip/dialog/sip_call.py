@@ -207,7 +207,7 @@ class SipCall:
         self._confirmed(awaited, description, now)
 
     def _confirmed(self, awaited: str, description: SessionDescription | None, now: float) -> None:
-        """Our 2xx was acknowledged; `description` is the answer to our offer if one was awaited."""
+        """Handle the ACK of our 2xx; `description` is the answer to our offer if one was awaited."""
         if description is not None and self._listener is not None:
             self._listener.call_reanswered(description, now)
 

@@ -199,7 +199,9 @@ _Common = tuple[Headers, bytes, list[str], Via, str, CSeq, NameAddr, NameAddr]
 
 
 def _headers(lines: Sequence[str]) -> tuple[Headers, str]:
-    """The headers, and the first fault in them that does not keep the rest from being read; "" if there is none."""
+    """Return the headers, and the first fault in them after which the rest can still be read; "" if there is
+    none.
+    """
     if len(lines) > _MAX_HEADER_LINES:
         raise MalformedMessage(400, f"{len(lines)} lines of headers")
     unfolded: list[str] = []
@@ -229,7 +231,9 @@ def _headers(lines: Sequence[str]) -> tuple[Headers, str]:
 
 
 def _common(headers: Headers, body: bytes) -> _Common:
-    """The fields that a response needs. Raises `MalformedMessage`, without a refusal if no response can be built."""
+    """Return the fields that a response needs. Raises `MalformedMessage`, without a refusal if none can be
+    built.
+    """
     try:
         vias, via = _vias(headers)
         call_id = headers.get("Call-ID") or ""
