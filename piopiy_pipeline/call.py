@@ -1,6 +1,7 @@
 """The values that every package shares: who calls whom, how a call ended, what was said.
 
-This module is at the bottom: it imports nothing but the standard library.
+Texts in these values are well formed: they can be encoded in UTF-8, whatever a caller's name, a model or a
+provider's error had in it. This module is at the bottom, and imports nothing of the other floors.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
+
+from piopiy_pipeline.text import well_formed, well_formed_json
 
 __all__ = ["CallEnd", "CallInfo", "CallKind", "EndReason", "ToolUse", "TransferOutcomeName", "Turn"]
 
@@ -73,6 +76,10 @@ class CallInfo:
     metadata: dict[str, Any] | None = None
     kind: CallKind = "stream"
 
+    def __post_init__(self) -> None:
+        for name in ("from_number", "to_number", "metadata"):
+            object.__setattr__(self, name, well_formed_json(getattr(self, name)))
+
 
 @dataclass(frozen=True, slots=True)
 class CallEnd:
@@ -87,6 +94,9 @@ class CallEnd:
     reason: EndReason
     detail: str = ""
     duration_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "detail", well_formed(self.detail))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,3 +130,6 @@ class Turn:
     text: str
     at_s: float
     interrupted: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", well_formed(self.text))

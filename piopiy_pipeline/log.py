@@ -1,14 +1,22 @@
 """The one way to log: loguru, with the call's id on every line of a call, pipecat's lines included.
 
 The session binds the id once (`logger.contextualize`); everything that runs for the call inherits it.
+
+One message is one line, whatever texts of callers and models are in it: line breaks and escape sequences are
+written as escapes (`printable_line`). The lines of a traceback are indented behind a bar, so that none of them
+can be taken for a line of the log. What libraries give to Python's own logging comes the same way.
 """
 
 from __future__ import annotations
 
+import logging
 import sys
+import traceback
 from typing import TYPE_CHECKING
 
 from loguru import logger
+
+from piopiy_pipeline.text import printable_line
 
 if TYPE_CHECKING:
     from loguru import Record
@@ -41,6 +49,17 @@ def log_to_stderr(*, debug: bool = False, quiet: bool = False) -> None:
         backtrace=False,
         diagnose=False,  # a traceback with the values of variables shows keys and what callers said
     )
+    if not logging.root.handlers:  # else the program has set up Python's logging itself
+        logging.root.addHandler(_StandardLogging())
+
+
+class _StandardLogging(logging.Handler):
+    """Passes records of Python's logging on. Without a handler, Python would write them to stderr as they are."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        known = record.levelname in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+        level: str | int = record.levelname if known else record.levelno
+        logger.opt(exception=record.exc_info).log(level, "{}: {}", record.name, record.getMessage())
 
 
 def _write(message: str) -> None:
@@ -49,9 +68,21 @@ def _write(message: str) -> None:
 
 
 def _line(record: Record) -> str:
-    call = record["extra"].get("call_id")
-    marker = " <cyan>{extra[call_id]}</cyan>" if call else ""
-    return f"<dim>{{time:HH:mm:ss.SSS}}</dim> <level>{{level: <7}}</level>{marker} {{message}}\n{{exception}}"
+    extra = record["extra"]
+    extra["_line"] = printable_line(record["message"]) + _traceback_of(record)
+    call = extra.get("call_id")
+    if call:
+        extra["_call"] = printable_line(str(call))
+    marker = " <cyan>{extra[_call]}</cyan>" if call else ""
+    return f"<dim>{{time:HH:mm:ss.SSS}}</dim> <level>{{level: <7}}</level>{marker} {{extra[_line]}}\n"
+
+
+def _traceback_of(record: Record) -> str:
+    if record["exception"] is None or record["exception"].type is None:
+        return ""
+    kind, error, at = record["exception"]
+    text = "".join(traceback.format_exception(kind, error, at))
+    return "".join(f"\n  | {printable_line(line)}" for line in text.rstrip("\n").split("\n"))
 
 
 def _quiet(record: Record) -> bool:

@@ -76,7 +76,7 @@ def jsonable(value: Any) -> Any:
         text = str(value)
         if len(text) <= LONG:
             return text
-        return f"sha256:{hashlib.sha256(text.encode()).hexdigest()} ({len(text)} characters)"
+        return f"sha256:{hashlib.sha256(text.encode(errors='replace')).hexdigest()} ({len(text)} characters)"
     if isinstance(value, Mapping):
         return {str(key): jsonable(item) for key, item in value.items()}
     if isinstance(value, LLMSpecificMessage):

@@ -24,6 +24,7 @@ from piopiy_pipeline.capture.format import BOT, CALLER, EVENTS, EXCHANGES, META,
 from piopiy_pipeline.capture.redaction import Redaction, Side, redacted
 from piopiy_pipeline.capture.secrets import Scrubber
 from piopiy_pipeline.private_files import make_private_folder
+from piopiy_pipeline.text import well_formed
 
 __all__ = ["CaptureBatch", "CaptureWriter", "file_for"]
 
@@ -115,7 +116,7 @@ class CaptureWriter:
         if self._redaction is not None:
             line = {**line, "data": redacted(line["data"], self._redaction)}
         line = {**line, "data": self._scrubber.value(line["data"])}
-        return json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        return well_formed(json.dumps(line, ensure_ascii=False, separators=(",", ":"))).encode() + b"\n"
 
     def _write_meta(self, meta: Meta) -> None:
         values = meta.model_dump(mode="json")
@@ -124,7 +125,7 @@ class CaptureWriter:
                 values[name] = _redacted_call(values[name], self._redaction)
             values[name] = self._scrubber.value(values[name])
         text = json.dumps(values, ensure_ascii=False, indent=2)
-        (self.folder / META).write_text(text + "\n", encoding="utf-8")
+        (self.folder / META).write_text(well_formed(text) + "\n", encoding="utf-8")
 
     def _file(self, name: str) -> IO[bytes]:
         file = self._files.get(name)

@@ -18,6 +18,7 @@ from piopiy_pipeline.cli.call_report import CallOutcome, CallReport
 from piopiy_pipeline.cli.gateway_link import GatewayLink
 from piopiy_pipeline.cli.target import Target
 from piopiy_pipeline.latency import PARTS
+from piopiy_pipeline.text import printable_line, well_formed
 
 __all__ = ["ForPeople", "ForPrograms", "Narrator"]
 
@@ -68,7 +69,7 @@ class ForPrograms:
     def tell(self, link: GatewayLink) -> None:
         for report in link.take_reports():
             if report.event == "error":
-                print(f"piopiy: {_error(report.data)}", file=self._err, flush=True)
+                print(f"piopiy: {printable_line(_error(report.data))}", file=self._err, flush=True)
             else:
                 self._line({"event": report.event, "at": report.at, **report.data})
 
@@ -79,7 +80,7 @@ class ForPrograms:
         """Do nothing, because every line was flushed."""
 
     def _line(self, event: dict[str, Any]) -> None:
-        print(json.dumps(event, ensure_ascii=False, default=str), file=self._out, flush=True)
+        print(well_formed(json.dumps(event, ensure_ascii=False, default=str)), file=self._out, flush=True)
 
 
 class ForPeople:

@@ -15,6 +15,7 @@ import typer
 from piopiy_pipeline.cli.errors import BadInput, Failed
 from piopiy_pipeline.cli.options import require_bot, require_seconds
 from piopiy_pipeline.log import log_to_stderr
+from piopiy_pipeline.text import printable_line, well_formed
 
 if TYPE_CHECKING:
     from piopiy_pipeline.capture import CapturedCall
@@ -69,7 +70,10 @@ def replay(
         raise BadInput(str(error)) from None
     outcome = _run(capture, bot, tolerance, record, timeout)
     for difference in outcome.differences:
-        print(json.dumps(asdict(difference), ensure_ascii=False) if json_lines else difference)
+        if json_lines:
+            print(well_formed(json.dumps(asdict(difference), ensure_ascii=False)))
+        else:
+            print("\n".join(map(printable_line, str(difference).split("\n"))))
     if outcome.differences:
         raise typer.Exit(1)
 

@@ -20,6 +20,7 @@ from piopiy_pipeline.cli.options import (
     require_seconds,
 )
 from piopiy_pipeline.log import log_to_stderr
+from piopiy_pipeline.text import well_formed
 
 if TYPE_CHECKING:
     from piopiy_pipeline.testing.line.callers import Caller
@@ -190,7 +191,7 @@ def _progress(name: str, calls: int) -> Iterator[Callable[[int, float], None] | 
 
 def _as_json(call: SimulatedCall) -> Iterator[str]:
     def line(event: str, **data: Any) -> str:
-        return json.dumps({"event": event, **data}, ensure_ascii=False)
+        return well_formed(json.dumps({"event": event, **data}, ensure_ascii=False))
 
     for event in call.events:
         yield line(

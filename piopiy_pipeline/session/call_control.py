@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from piopiy_pipeline.call import CallEnd, EndReason, TransferOutcomeName
 from piopiy_pipeline.signaling.messages import AgentMessage, Control, Transfer, TransferResult
+from piopiy_pipeline.text import well_formed
 
 __all__ = ["ANSWER_S", "CallControl", "TransferOutcome", "failure_text"]
 
@@ -116,7 +117,7 @@ class CallControl:
                 request_id=f"t{self._transfers + 1}",
                 to=to,
                 warm=warm,
-                summary=summary,
+                summary=well_formed(summary),
                 ring_timeout_s=ring_timeout_s,
             )
         except ValidationError as error:

@@ -20,6 +20,7 @@ from piopiy_pipeline.session.failure_recovery import FailureRecovery
 from piopiy_pipeline.session.resumable_state import ResumableState
 from piopiy_pipeline.session.utterances import PendingUtterances
 from piopiy_pipeline.signaling.messages import AgentMessage, ConversationEvent
+from piopiy_pipeline.text import well_formed_json
 from piopiy_pipeline.transports.link import MediaLink
 
 __all__ = ["CallState", "Post"]
@@ -141,6 +142,7 @@ class CallState:
 
     def report(self, event: str, data: dict[str, Any]) -> None:
         """Send the gateway an event of the conversation, for whoever watches the call."""
+        data = well_formed_json(data)
         message = {"call_id": self.info.call_id, "at": self.elapsed_s(), "event": event, "data": data}
         self.post(ConversationEvent.model_validate(message))
 

@@ -28,6 +28,7 @@ from pipecat.frames.frames import (
 from pipecat.utils.string import TextPartForConcatenation, concatenate_aggregated_text
 
 from piopiy_pipeline.latency import AnswerClock
+from piopiy_pipeline.text import well_formed
 
 __all__ = ["LiveEvents", "Partial", "bounded"]
 
@@ -237,8 +238,14 @@ class LiveEvents:
 
 
 def bounded(value: Any, limit: int = MAX_RESULT_BYTES) -> Any:
-    """Return the value as JSON. If its JSON is longer than `limit` bytes, the beginning of it as text."""
-    text = json.dumps(value, default=repr, ensure_ascii=False)
+    """Return the value as JSON. If its JSON is longer than `limit` bytes, the beginning of it as text.
+
+    Any value will do: what is no JSON is described, and half of a surrogate pair becomes U+FFFD.
+    """
+    try:
+        text = well_formed(json.dumps(value, default=repr, ensure_ascii=False))
+    except (TypeError, ValueError, RecursionError):  # a key that is no text, a list that holds itself
+        text = json.dumps(f"<{type(value).__name__}>")
     if len(text.encode()) <= limit:
         return json.loads(text)
     return text.encode()[: limit - 3].decode("utf-8", "ignore") + "…"

@@ -26,6 +26,7 @@ from piopiy_pipeline.session.monitor import CallMonitor
 from piopiy_pipeline.session.resumable_state import ResumableState
 from piopiy_pipeline.session.tasks import CallTasks, current_tasks, track_tasks
 from piopiy_pipeline.signaling.messages import AgentMessage, Control, Hangup, TransferResult
+from piopiy_pipeline.text import well_formed
 from piopiy_pipeline.transports.link import MediaLink
 
 __all__ = ["Callback", "Session"]
@@ -92,7 +93,7 @@ class Session:
         duration_s = self._state.now() - answered_at if answered_at else 0.0
         self._state.close(CallEnd(reason, detail, round(duration_s, 3)))
         if not by_gateway:
-            self._post(Hangup(call_id=self.info.call_id, reason=reason, detail=detail[:500]))
+            self._post(Hangup(call_id=self.info.call_id, reason=reason, detail=well_formed(detail)[:500]))
 
     def on_transfer_result(self, result: TransferResult) -> None:
         """Take the gateway's result of a transfer."""

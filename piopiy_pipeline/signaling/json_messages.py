@@ -5,10 +5,14 @@ A message that fits no model raises `ProtocolError`, with what is wrong with it 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
+
+from piopiy_pipeline.text import well_formed_json
 
 __all__ = ["Message", "ProtocolError", "dump", "parser"]
 
@@ -46,8 +50,20 @@ def parser(union: Any) -> Callable[[str | bytes], Any]:
 
 
 def dump(message: Message) -> str:
-    """Return the message as JSON text."""
-    return message.model_dump_json()
+    """Return the message as JSON text. Half of a surrogate pair, which JSON in UTF-8 cannot hold, becomes U+FFFD.
+
+    Raises:
+        ValueError: The message holds something that is not JSON.
+    """
+    try:
+        return message.model_dump_json()
+    except PydanticSerializationError as error:
+        try:
+            return json.dumps(
+                well_formed_json(message.model_dump()), ensure_ascii=False, separators=(",", ":")
+            )
+        except TypeError:
+            raise error from None
 
 
 def _beginning(message: str | bytes, limit: int = 200) -> str:

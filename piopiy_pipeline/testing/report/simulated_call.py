@@ -19,6 +19,7 @@ from piopiy_pipeline.call import EndReason, ToolUse
 from piopiy_pipeline.latency import PARTS, LatencyParts
 from piopiy_pipeline.testing.report.call_events import Event, TurnResult
 from piopiy_pipeline.testing.report.timeline import timeline_of
+from piopiy_pipeline.text import printable_line
 
 __all__ = ["PARTS", "Calls", "Event", "LatencyParts", "SimulatedCall", "TurnResult"]
 
@@ -80,7 +81,7 @@ class SimulatedCall:
         detail = f" ({self.end_detail})" if self.end_detail else ""
         head = f"{self.name or 'the call'}: {self.duration_s:.2f} s, seed {self.seed}"
         ended = f"ended with {self.end_reason.value}{detail}"
-        return "\n".join([f"{head}, {ended}", *timeline_of(self.events, self.turns)])
+        return "\n".join(map(printable_line, [f"{head}, {ended}", *timeline_of(self.events, self.turns)]))
 
     # ------------------------------------------------------------------ asserting
 

@@ -1,0 +1,64 @@
+"""Text from outside, made safe to pass on."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from piopiy_pipeline.text import printable_line, well_formed, well_formed_json
+
+ANY_TEXT = st.text(
+    st.characters() | st.characters(categories=["Cs"]) | st.sampled_from("\ud83d\ude00\n\x1b\u2028")
+)
+
+
+@given(ANY_TEXT)
+def test_any_text_can_be_encoded_once_it_is_well_formed(text: str) -> None:
+    formed = well_formed(text)
+    formed.encode()
+    assert well_formed(formed) == formed
+    if not any(unicodedata.category(character) == "Cs" for character in text):
+        assert formed is text
+
+
+@pytest.mark.parametrize(
+    ("text", "formed"),
+    [
+        ("\ud83d", "\ufffd"),
+        ("b\ude00", "b\ufffd"),
+        ("a\ud83db", "a\ufffdb"),
+        ("\ud83d\ude00", "😀"),
+        ("\ude00\ud83d", "\ufffd\ufffd"),
+        ("grün 😀", "grün 😀"),
+    ],
+)
+def test_halves_that_belong_together_are_one_character(text: str, formed: str) -> None:
+    assert well_formed(text) == formed
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats(allow_nan=False) | ANY_TEXT,
+        lambda inner: st.lists(inner) | st.dictionaries(ANY_TEXT, inner),
+    )
+)
+def test_any_json_can_be_encoded_once_it_is_well_formed(value: object) -> None:
+    text = json.dumps(well_formed_json(value), ensure_ascii=False)
+    assert json.loads(text.encode()) == well_formed_json(value)
+
+
+@given(ANY_TEXT)
+def test_a_printable_line_is_one_line_and_controls_no_terminal(text: str) -> None:
+    line = printable_line(text)
+    assert len(line.splitlines()) <= 1
+    assert not any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in line)
+    if text.isprintable():
+        assert line == text
+
+
+def test_what_is_escaped_can_still_be_read() -> None:
+    assert printable_line("a\r\nb\t\x1b[31m\u2028\udc80ü") == "a\\r\\nb\\t\\x1b[31m\\u2028\\udc80ü"
