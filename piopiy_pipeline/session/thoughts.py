@@ -1,0 +1,182 @@
+"""`ThoughtFilter`: takes out of a model's answer what is not meant for the caller, as the text streams.
+
+Models that reason write their thoughts into the answer, between marks that their server does not always take
+out: ``<think>`` (DeepSeek, Qwen, GLM, MiniMax, and many more), ``<thought>`` (Gemma, EXAONE), ``[THINK]``
+(Magistral), ``◁think▷`` (Kimi), ``<|START_THINKING|>`` (Command), channels (gpt-oss). Special tokens such as
+``<|im_end|>`` come through in the same way.
+
+Some templates begin the thought themselves, so that the answer shows its end only: text, then ``</think>``.
+The filter cannot know this beforehand. It reports it (`stray_end`), and expects it in the answers that follow.
+
+Without I/O. One filter serves the answers of one model in one call, one after another.
+"""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["ThoughtFilter"]
+
+_NAMES = (
+    "think", "thinking", "thought", "thoughts", "thought_process", "reasoning", "reflection", "analysis",
+    "scratchpad", "inner_monologue", "antthinking", "longcat_think", "seed:think",
+)  # fmt: skip
+_PAIRS = {
+    "[think]": "[/think]",
+    "◁think▷": "◁/think▷",
+    "<|start_thinking|>": "<|end_thinking|>",
+    "<|begin_of_thought|>": "<|end_of_thought|>",
+    "<|inner_prefix|>": "<|inner_suffix|>",
+    "<|channel>thought": "<channel|>",
+    "<unused94>": "<unused95>",
+}
+"""Marks that are no tags: the beginning and the end of a thought."""
+_ENDS = frozenset(_PAIRS.values())
+_LITERALS = (*_PAIRS, *_ENDS)
+_TAG = re.compile(rf"<\s{{0,2}}(/?)\s{{0,2}}({'|'.join(_NAMES)})(?:\s[^<>]{{0,100}})?(/?)>", re.IGNORECASE)
+_TAG_BEGINNING = re.compile(r"<\s{0,2}/?\s{0,2}([a-z_:]{0,20})((?:\s[^<>]{0,100})?/?)", re.IGNORECASE)
+_TOKEN = re.compile(r"<[|｜]([^<>|｜\s]{1,40})[|｜]>")
+_TOKEN_BEGINNING = re.compile(r"<[|｜][^<>|｜\s]{0,40}[|｜]?")
+_MARKS = re.compile("[<\\[◁]")
+_HEADER_LIMIT = 200
+"""A channel's header of gpt-oss is a few words; what is longer is none."""
+
+
+class ThoughtFilter:
+    """Passes on what is to be said of an answer that comes in pieces, split anywhere."""
+
+    def __init__(self) -> None:
+        self._expects_thought = False
+        self.begin()
+
+    def begin(self) -> None:
+        """A new answer begins."""
+        self._text = ""
+        self._open: list[str] = []
+        self._header: str | None = None
+        self._held = "" if self._expects_thought else None
+        self._said = False
+        self._dropped = False
+        self.stray_end = False
+        """Whether this answer shows the end of a thought whose beginning it did not show, behind words that
+        were passed on: they were a thought, too."""
+
+    @property
+    def thought(self) -> bool:
+        """Whether something was taken out of this answer."""
+        return self._dropped or bool(self._open)
+
+    def feed(self, text: str) -> str:
+        """Return what is to be said, of this piece and of what was kept back before it. It may be empty."""
+        self._text += text
+        return self._pass_on(self._read(final=False))
+
+    def finish(self) -> str:
+        """The answer is complete: return what was kept back and is no mark after all."""
+        rest = self._pass_on(self._read(final=True))
+        held, self._held = self._held, None
+        if held is not None:  # no end of a thought came: it was none
+            self._expects_thought = False
+            return held + rest
+        return rest
+
+    def _pass_on(self, text: str) -> str:
+        if self._held is not None:
+            self._held += text
+            return ""
+        self._said = self._said or any(character.isalnum() for character in text)
+        return text
+
+    def _read(self, *, final: bool) -> str:
+        """Take as much as can be decided from the text, and return what is no thought."""
+        out: list[str] = []
+        while self._text:
+            found = _MARKS.search(self._text)
+            plain = self._text if found is None else self._text[: found.start()]
+            self._keep(plain, out)
+            self._text = self._text[len(plain) :]
+            if not self._text:
+                break
+            if (mark := self._mark()) is not None:
+                self._text = self._text[len(mark) :]
+                self._handle(mark.lower(), out)
+            elif not final and _may_become_mark(self._text):
+                break
+            else:
+                self._keep(self._text[0], out)
+                self._text = self._text[1:]
+        return "".join(out)
+
+    def _keep(self, text: str, out: list[str]) -> None:
+        if self._header is not None:
+            self._header += text
+            if len(self._header) > _HEADER_LIMIT:
+                self._header = None
+        elif not self._open:
+            out.append(text)
+
+    def _mark(self) -> str | None:
+        """The mark with which the text begins, if it does."""
+        lower = self._text[:24].lower()
+        literal = next((each for each in _LITERALS if lower.startswith(each)), None)
+        if literal is not None:
+            return self._text[: len(literal)]
+        match = _TAG.match(self._text) or _TOKEN.match(self._text)
+        return match[0] if match else None
+
+    def _handle(self, mark: str, out: list[str]) -> None:
+        self._dropped = True
+        if mark in _PAIRS:
+            self._begin_thought(_PAIRS[mark])
+        elif mark in _ENDS:
+            self._end_thought(mark, out)
+        elif (tag := _TAG.fullmatch(mark)) is not None:
+            if tag[1]:
+                self._end_thought(tag[2], out)
+            elif not tag[3]:
+                self._begin_thought(tag[2])
+        elif (token := _TOKEN.fullmatch(mark)) is not None:
+            self._handle_token(token[1])
+
+    def _handle_token(self, token: str) -> None:
+        """Follow the channels of gpt-oss. Other special tokens mean nothing to a caller."""
+        if token in ("channel", "start"):
+            self._header = ""
+        elif token == "message" and self._header is not None:
+            header, self._header = self._header, None
+            if header.startswith("analysis") or " to=" in header:
+                self._open = ["<|end|>"]
+            else:
+                self._open = []
+        elif token in ("end", "return", "call") and self._open == ["<|end|>"]:
+            self._open = []
+
+    def _begin_thought(self, name: str) -> None:
+        if name not in self._open:  # a thought may quote its own mark
+            self._open.append(name)
+
+    def _end_thought(self, name: str, out: list[str]) -> None:
+        if name in self._open:
+            del self._open[self._open.index(name) :]
+        elif self._open:  # a model that mixes up its marks
+            self._open.pop()
+        else:
+            held, self._held = self._held, None
+            said = self._said or any(character.isalnum() for part in out for character in part)
+            out.clear()
+            if held is None and said:
+                self.stray_end = self._expects_thought = True
+
+
+def _may_become_mark(text: str) -> bool:
+    """Whether more text could make a mark of this beginning of one."""
+    lower = text[:24].lower()
+    if any(literal.startswith(lower) for literal in _LITERALS if len(lower) == len(text)):
+        return True
+    if _TOKEN_BEGINNING.fullmatch(text):
+        return True
+    tag = _TAG_BEGINNING.fullmatch(text)
+    if tag is None:
+        return False
+    name = tag[1].lower()
+    return name in _NAMES if tag[2] else any(each.startswith(name) for each in _NAMES)
