@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import weakref
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any, Self
@@ -21,7 +22,11 @@ from pipecat.services.llm_service import LLMService
 
 from piopiy_pipeline.compat.tool_deltas import ToolCallAssembler
 
-__all__ = ["AnswerMender", "mend_answers", "mended"]
+__all__ = ["AnswerMender", "mend_answers", "mended", "why_answer_ended"]
+
+_ORDINARY_ENDS = (None, "stop", "tool_calls", "function_call", "eos", "end_turn")
+_menders: weakref.WeakKeyDictionary[LLMService[Any], AnswerMender] = weakref.WeakKeyDictionary()
+"""By service: what mends, or has mended, its latest answer."""
 
 
 class AnswerMender:
@@ -44,6 +49,15 @@ class AnswerMender:
         self._taken = set() if taken_ids is None else taken_ids
         self._report_broken = report_broken
         self._announced = False
+        self._refusal = ""
+        self._finish_reason: str | None = None
+
+    @property
+    def why_ended(self) -> str:
+        """Why the answer ended, if the provider gave a reason out of the ordinary, or refused; else empty."""
+        if self._refusal:
+            return f"refused: {self._refusal[:200]}"
+        return "" if self._finish_reason in _ORDINARY_ENDS else str(self._finish_reason)
 
     def feed(self, chunk: Any) -> Iterator[Any]:
         """Yield what pipecat is to read in the place of this chunk."""
@@ -51,6 +65,8 @@ class AnswerMender:
         delta = getattr(choices[0], "delta", None) if choices else None
         calls = getattr(delta, "tool_calls", None) or ()
         function_call = getattr(delta, "function_call", None)
+        self._refusal += str(getattr(delta, "refusal", None) or "")
+        self._finish_reason = getattr(choices[0], "finish_reason", None) if choices else self._finish_reason
         if delta is None or not (calls or function_call):
             yield chunk
             return
@@ -151,9 +167,23 @@ def mend_answers(service: LLMService[Any], report_broken: Callable[[str, str], N
         stream = await ask(context)
         taken.update(() if keeps_ids else _call_ids(context))
         mender = AnswerMender(_tool_names(context), set() if keeps_ids else taken, report_broken)
+        _menders[service] = mender
         return _Stream(mended(stream, mender))
 
     service.get_chat_completions = get_chat_completions  # type: ignore[attr-defined]
+
+
+def why_answer_ended(service: LLMService[Any]) -> str:
+    """Return why a service's latest answer ended, if its provider gave a reason such as ``content_filter``.
+
+    Args:
+        service: The service. One that `mend_answers` has not changed, or of another protocol, gives none.
+
+    Returns:
+        The reason, or an empty text.
+    """
+    mender = _menders.get(service)
+    return "" if mender is None else mender.why_ended
 
 
 def _tool_names(context: LLMContext) -> set[str]:

@@ -62,6 +62,11 @@ class FailureRecovery:
         self._retried = self._recovering = False
         self._progress_at = now
 
+    def asked(self, now: float) -> None:
+        """The model was asked: an answer has to come."""
+        self._open = True
+        self._progress_at = now
+
     def response_started(self, now: float) -> None:
         """Note that the model has begun to answer."""
         self._open = True

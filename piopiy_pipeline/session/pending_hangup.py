@@ -41,6 +41,11 @@ class PendingHangup:
         self._caller_speaks = False
         self._waiting: asyncio.Task[None] | None = None
 
+    @property
+    def is_asked_for(self) -> bool:
+        """Whether the bot has asked for the end, and the caller has not called it off."""
+        return self._drain_s is not None
+
     def begin(self, drain_s: float, *, final: bool) -> None:
         """Ask for the end. Returns at once. To ask again only makes it final.
 

@@ -111,6 +111,16 @@ class ProviderFailures:
             patience_s = self._state.recovery.patience_s
             await self._recover(culprit, f"no progress for {patience_s:g} s", stuck=True)
 
+    def answer_failed(self, stage: FrameProcessor, what: str, goes_on: bool) -> None:
+        """An answer of a model has failed without an error. Returns at once.
+
+        Args:
+            stage: The model's service.
+            what: What is wrong with the answer.
+            goes_on: Whether the model still writes it, so that it has to be cut off.
+        """
+        self._state.spawn(self._recover(self._name_of(stage), what, stuck=goes_on), "answer_failed")
+
     def _name_of(self, stage: FrameProcessor | None) -> str:
         if isinstance(stage, TTSService):
             return "tts"

@@ -1,0 +1,146 @@
+"""`ModelOutput`: watches what a call's language models write, before the next stage gets it.
+
+It takes out what is not for the caller (`ThoughtFilter`), and it notices an answer that has failed without an
+error: one that ends without a word and without a tool call, whatever the reason: an empty or blank text, a
+refusal, a content filter, nothing but thoughts. Such an answer would be silence for the caller.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipecat.frames.frames import (
+    ErrorFrame,
+    Frame,
+    FunctionCallInProgressFrame,
+    FunctionCallsStartedFrame,
+    LLMContextFrame,
+    LLMFullResponseEndFrame,
+    LLMFullResponseStartFrame,
+    LLMMarkerFrame,
+    LLMTextFrame,
+    OutputAudioRawFrame,
+)
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.processors.frame_processor import FrameProcessor
+from pipecat.services.llm_service import LLMService
+
+from piopiy_pipeline.compat.llm_stream import why_answer_ended
+from piopiy_pipeline.session.thoughts import ThoughtFilter
+from piopiy_pipeline.text import well_formed, well_formed_json
+
+__all__ = ["ModelOutput", "make_context_well_formed"]
+
+_TOOL_FRAMES = (FunctionCallsStartedFrame, FunctionCallInProgressFrame)
+_HIGH_SURROGATES = ("\ud800", "\udbff")
+
+
+@dataclass(slots=True)
+class _ModelAnswer:
+    """The answer that one model is writing, or has written last."""
+
+    thoughts: ThoughtFilter = field(default_factory=ThoughtFilter)
+    half: str = ""  # the first half of a surrogate pair, whose second half is in the next piece
+    counts: bool = False  # it is under way, and nothing has come of it yet that makes it an answer
+    complete: bool = False
+    cut: bool = False  # it was given up because thoughts were said
+    speaks_itself: bool = False  # a model that makes audio, which decides by itself when it is silent
+
+
+class ModelOutput:
+    """Handlers for the frames that go into and come out of the LLM services of one call.
+
+    Args:
+        asked: Called when a model was asked, so that an answer has to come.
+        failed: Called with a service, what is wrong with its answer, and whether the answer still goes on.
+        may_be_silent: Whether an answer without words is all right now, because the call is ending.
+    """
+
+    def __init__(
+        self,
+        asked: Callable[[], None],
+        failed: Callable[[FrameProcessor, str, bool], None],
+        may_be_silent: Callable[[], bool],
+    ) -> None:
+        self._asked = asked
+        self._failed = failed
+        self._may_be_silent = may_be_silent
+        self._answers: dict[LLMService[Any], _ModelAnswer] = {}
+
+    def watch(self, service: LLMService[Any]) -> None:
+        """Watch a service. Handlers that are added to it later see the text without its thoughts."""
+        self._answers[service] = _ModelAnswer()
+        service.add_event_handler("on_before_process_frame", self._on_input)
+        service.add_event_handler("on_before_push_frame", self._on_output)
+
+    def _on_input(self, service: LLMService[Any], frame: Frame) -> None:
+        if isinstance(frame, LLMContextFrame) and not frame.speculation:
+            self._asked()
+
+    async def _on_output(self, service: LLMService[Any], frame: Frame) -> None:
+        answer = self._answers[service]
+        match frame:
+            case LLMTextFrame():
+                if not answer.complete:
+                    self._text(service, answer, frame)
+            case LLMFullResponseStartFrame():
+                answer.thoughts.begin()
+                answer.half = ""
+                answer.counts, answer.complete, answer.cut = True, False, False
+            case LLMFullResponseEndFrame():
+                await self._end(service, answer)
+            case OutputAudioRawFrame():
+                answer.speaks_itself = True
+            case ErrorFrame() | LLMMarkerFrame():  # a marker says that the model chose to wait
+                answer.counts = False
+            case _ if isinstance(frame, _TOOL_FRAMES):
+                answer.counts = False
+
+    def _text(self, service: LLMService[Any], answer: _ModelAnswer, frame: LLMTextFrame) -> None:
+        text = answer.half + frame.text
+        answer.half = ""
+        if text and _HIGH_SURROGATES[0] <= text[-1] <= _HIGH_SURROGATES[1]:
+            text, answer.half = text[:-1], text[-1]
+        frame.text = "" if answer.cut else answer.thoughts.feed(well_formed(text))
+        if has_words(frame.text):
+            answer.counts = False
+        if answer.thoughts.stray_end and not answer.cut:
+            answer.cut = True
+            answer.counts = False
+            frame.text = ""
+            self._failed(service, "its thoughts were not marked as such, and were said", True)
+
+    async def _end(self, service: LLMService[Any], answer: _ModelAnswer) -> None:
+        if answer.complete:
+            return
+        rest = "" if answer.cut else answer.thoughts.finish() + well_formed(answer.half)
+        answer.complete = True
+        if rest:
+            answer.counts = answer.counts and not has_words(rest)
+            await service.push_frame(LLMTextFrame(rest))
+        if answer.counts and not answer.speaks_itself and not _is_cancelled() and not self._may_be_silent():
+            why = why_answer_ended(service) or ("only thoughts" if answer.thoughts.thought else "")
+            self._failed(service, f"it answered nothing{f' ({why})' if why else ''}", False)
+        answer.counts = False
+
+
+def has_words(text: str) -> bool:
+    """Whether there is anything in a text that a voice can say."""
+    return any(character.isalnum() for character in text)
+
+
+def _is_cancelled() -> bool:
+    """Whether the answer ends because the task that writes it is cancelled: by an interruption, or by the end."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def make_context_well_formed(context: LLMContext) -> None:
+    """Make every text of a conversation one that can be encoded, so that a provider's client can send it."""
+    messages = context.get_messages()
+    formed = [well_formed_json(message) for message in messages]
+    if formed != messages:
+        context.set_messages(formed)
