@@ -244,7 +244,7 @@ def bounded(value: Any, limit: int = MAX_RESULT_BYTES) -> Any:
     """
     try:
         text = well_formed(json.dumps(value, default=repr, ensure_ascii=False))
-    except (TypeError, ValueError, RecursionError):  # a key that is no text, a list that holds itself
+    except Exception:  # noqa: BLE001  a list that holds itself, a key that is no text, an object whose repr() fails
         text = json.dumps(f"<{type(value).__name__}>")
     if len(text.encode()) <= limit:
         return json.loads(text)

@@ -1,8 +1,9 @@
 """`ModelOutput`: watches what a call's language models write, before the next stage gets it.
 
-It takes out what is not for the caller (`ThoughtFilter`), and it notices an answer that has failed without an
-error: one that ends without a word and without a tool call, whatever the reason: an empty or blank text, a
-refusal, a content filter, nothing but thoughts. Such an answer would be silence for the caller.
+It takes out what is not for the caller (`ThoughtFilter`), sees to it that all text can be encoded, and notices
+an answer that has failed without an error: one that ends without a word and without a tool call, whatever the
+reason: an empty or blank text, a refusal, a content filter, nothing but thoughts. Such an answer would be
+silence for the caller.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from piopiy_pipeline.compat.llm_stream import why_answer_ended
 from piopiy_pipeline.session.thoughts import ThoughtFilter
 from piopiy_pipeline.text import well_formed, well_formed_json
 
-__all__ = ["ModelOutput", "make_context_well_formed"]
+__all__ = ["ModelOutput"]
 
 _TOOL_FRAMES = (FunctionCallsStartedFrame, FunctionCallInProgressFrame)
 _HIGH_SURROGATES = ("\ud800", "\udbff")
@@ -77,8 +78,10 @@ class ModelOutput:
         service.add_event_handler("on_before_push_frame", self._on_output)
 
     def _on_input(self, service: LLMService[Any], frame: Frame) -> None:
-        if isinstance(frame, LLMContextFrame) and not frame.speculation:
-            self._asked()
+        if isinstance(frame, LLMContextFrame):
+            _make_well_formed(frame.context)
+            if not frame.speculation:
+                self._asked()
 
     async def _on_output(self, service: LLMService[Any], frame: Frame) -> None:
         answer = self._answers[service]
@@ -138,7 +141,7 @@ def _is_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def make_context_well_formed(context: LLMContext) -> None:
+def _make_well_formed(context: LLMContext) -> None:
     """Make every text of a conversation one that can be encoded, so that a provider's client can send it."""
     messages = context.get_messages()
     formed = [well_formed_json(message) for message in messages]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from loguru import logger
-from pipecat.frames.frames import CancelFrame, ErrorFrame, Frame, LLMContextFrame
+from pipecat.frames.frames import CancelFrame, ErrorFrame, Frame
 from pipecat.observers.base_observer import BaseObserver
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.aggregators.llm_response_universal import (
@@ -26,7 +26,7 @@ from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.services.switch import ServiceSwitch
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.client_application import ClientApplication
-from piopiy_pipeline.session.model_output import ModelOutput, make_context_well_formed
+from piopiy_pipeline.session.model_output import ModelOutput
 from piopiy_pipeline.session.monitor import CallMonitor
 from piopiy_pipeline.session.pending_hangup import PendingHangup
 from piopiy_pipeline.session.pipeline_worker import CallWorker
@@ -203,15 +203,10 @@ class PipelineRun:
             user.add_event_handler("on_user_turn_started", self._user_turn_begins)
             user.add_event_handler("on_user_turn_stopped", self._user_turn)
             user.add_event_handler("on_before_process_frame", self._monitor.live.on_context_input)
-            user.add_event_handler("on_before_push_frame", self._before_context_output)
             user.add_event_handler("on_before_push_frame", self._monitor.live.on_context_output)
         if isinstance(assistant, LLMAssistantAggregator):
             assistant.add_event_handler("on_assistant_turn_stopped", self._bot_turn)
             _keep_tool_order(assistant)
-
-    def _before_context_output(self, stage: FrameProcessor, frame: Frame) -> None:
-        if isinstance(frame, LLMContextFrame):
-            make_context_well_formed(frame.context)
 
     def _add_llm_handlers(self) -> None:
         output = ModelOutput(

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Protocol
+from collections.abc import Callable
+from typing import ParamSpec, Protocol
 
 from loguru import logger
 from pipecat.frames.frames import (
@@ -58,10 +59,14 @@ from piopiy_pipeline.transports.spoken_text import SpokenText
 
 __all__ = ["BotOutput", "SpeechMonitor"]
 
+P = ParamSpec("P")
+
 HOLD_S = 0.1
 """An interruption waits this long for the playout's answer, and then goes by this side's estimate."""
 WAITING_S = 30
 """Speech that waits to be sent; a stage that makes more of it has to wait."""
+LOGGED_FAILURES = 5
+"""So many exceptions of what watches a call are logged."""
 END_SLACK_S = 1.5
 """How much longer than its length the last speech may take until the end goes on without it."""
 
@@ -118,6 +123,7 @@ class BotOutput(BaseOutputTransport):
         super().__init__(params, enable_direct_mode=True, name="transport_out")
         self._link = link
         self._monitor = monitor
+        self._monitor_failures = 0
         self._ledger: SpeechLedger[Frame] = SpeechLedger(link.bot_rate, lead_ms=lead_ms)
         self._text = SpokenText(link.bot_rate)
         self._format = SpeechFormat(link.bot_rate)
@@ -144,10 +150,10 @@ class BotOutput(BaseOutputTransport):
             return
         self._due.extend(due)
         self._state.played(dry=report.dry, now=now)
-        self._monitor.speech_progressed(self._state.playing)
+        self._notify(self._monitor.speech_progressed, self._state.playing)
         heard = self._text.sentence_progress(self._ledger.heard, self._ledger.queued)
         if heard is not None:  # sentences with word times tell each word
-            self._monitor.sentence_progressed(heard)
+            self._notify(self._monitor.sentence_progressed, heard)
         self._set_quiet_timer()
         self._wake.set()
 
@@ -171,7 +177,7 @@ class BotOutput(BaseOutputTransport):
         self._due.extend(cut.due)
         self._due.extend(self._text.cut(cut.position, queued))
         self._state.cleared()
-        self._monitor.speech_progressed(False)
+        self._notify(self._monitor.speech_progressed, False)
         self._wake.set()
 
     # ------------------------------------------------------------------ the stage
@@ -193,7 +199,7 @@ class BotOutput(BaseOutputTransport):
             await super().process_frame(frame, direction)
             return
         if not isinstance(frame, OutputAudioRawFrame):
-            self._monitor.frame_arrived(frame)
+            self._notify(self._monitor.frame_arrived, frame)
         if isinstance(frame, SystemFrame | EndFrame | StopFrame) and not isinstance(frame, InterruptionFrame):
             await super().process_frame(frame, direction)
             return
@@ -216,7 +222,7 @@ class BotOutput(BaseOutputTransport):
         await self._may_say.wait()
         context_id = frame.context_id if isinstance(frame, TTSAudioRawFrame) else None
         self._text.audio(context_id, self._ledger.queued, self.get_clock().get_time())
-        self._monitor.audio_arrived()
+        self._notify(self._monitor.audio_arrived)
         pcm = self._format.convert(
             frame.audio, rate=frame.sample_rate, channels=frame.num_channels, context_id=context_id
         )
@@ -261,7 +267,7 @@ class BotOutput(BaseOutputTransport):
         self._send(cut.resend)
         self._now_due(self._ledger.take_due())  # kept, although the speech before it was not
         if cut.dropped:
-            self._monitor.frames_dropped(cut.dropped)
+            self._notify(self._monitor.frames_dropped, cut.dropped)
         await self.push_frame(frame)
         if not cut.resend:
             await self._bot_speaks(False)
@@ -300,22 +306,22 @@ class BotOutput(BaseOutputTransport):
             await self._bot_speaks(False)
         if isinstance(frame, TTSTextFrame):
             self._text.heard(frame)
-            self._monitor.text_heard(frame)
+            self._notify(self._monitor.text_heard, frame)
             await self.push_frame(frame if isinstance(frame, HeardTextFrame) else HeardTextFrame.of(frame))
         elif isinstance(frame, SpeechMarkFrame):
-            self._monitor.mark_heard(frame.number)
+            self._notify(self._monitor.mark_heard, frame.number)
         elif isinstance(frame, OutputTransportMessageFrame):
             await self.send_message(frame)
         elif isinstance(frame, OutputDTMFFrame):
             await self.write_dtmf(frame)
         else:
             if isinstance(frame, AggregatedTextFrame | AggregatedTextProgressFrame):
-                self._monitor.text_heard(frame)
+                self._notify(self._monitor.text_heard, frame)
             await self.push_frame(frame)
 
     async def _bot_speaks(self, speaks: bool) -> None:
         if self._state.change(speaks, self._now()):
-            self._monitor.bot_spoke(speaks)
+            self._notify(self._monitor.bot_spoke, speaks)
             self._set_quiet_timer()
             await self.broadcast_frame(BotStartedSpeakingFrame if speaks else BotStoppedSpeakingFrame)
 
@@ -387,6 +393,15 @@ class BotOutput(BaseOutputTransport):
     def _send(self, messages: list[bytes]) -> None:
         for pcm in messages:
             self._link.send_audio(pcm)
+
+    def _notify(self, notify: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Call the monitor. What watches the speech must not stop it: an exception is logged, and goes no further."""
+        try:
+            notify(*args, **kwargs)
+        except Exception as error:  # noqa: BLE001  whatever a watcher raises
+            self._monitor_failures += 1
+            if self._monitor_failures <= LOGGED_FAILURES:  # it may fail with each of 50 frames a second
+                logger.opt(exception=True).error("what watches the call failed: {}", error)
 
     def _now(self) -> float:
         return self.get_event_loop().time()
