@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Baresip", "DidNotStart", "baresip", "free_port"]
+__all__ = ["Baresip", "DidNotStart", "baresip", "free_port", "free_sip_port"]
 
 PATIENCE_S = 20.0
 PADDING_S = 300.0
@@ -66,7 +66,7 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
         return port
 
 
-def _free_sip_port() -> int:
+def free_sip_port() -> int:
     """Return a port for UDP and TCP, with the next one for TLS. Baresip wants all of them, whatever its
     settings.
 
@@ -250,7 +250,7 @@ async def baresip(
 async def _start(folder: Path, settings: dict[str, Any]) -> Baresip:
     """Start the telephone, and try other ports if another process was faster."""
     for last in (False, False, True):
-        control, sip_port = free_port(), _free_sip_port()
+        control, sip_port = free_port(), free_sip_port()
         (folder / "config").write_text(_CONFIG.format(sip_port=sip_port, control_port=control, **settings))
         with (folder / "log").open("wb") as log:
             process = await asyncio.create_subprocess_exec(
