@@ -30,7 +30,12 @@ from pipecat.services.tts_service import TTSService
 from pipecat.transports.base_input import BaseInputTransport
 from pipecat.transports.base_output import BaseOutputTransport
 from pipecat.transports.base_transport import BaseTransport
-from pipecat.turns.user_start import TranscriptionUserTurnStartStrategy, VADUserTurnStartStrategy
+from pipecat.turns.user_start import (
+    BaseUserTurnStartStrategy,
+    MinWordsUserTurnStartStrategy,
+    TranscriptionUserTurnStartStrategy,
+    VADUserTurnStartStrategy,
+)
 from pipecat.turns.user_stop import SpeechTimeoutUserTurnStopStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
@@ -79,6 +84,27 @@ def default_turns(*, interruptions: bool = True, vad: bool = True) -> UserTurnSt
     if vad:
         starts.insert(0, VADUserTurnStartStrategy(enable_interruptions=interruptions))
     return UserTurnStrategies(start=starts, stop=[SpeechTimeoutUserTurnStopStrategy(user_speech_timeout=0.6)])
+
+
+def turns_with(vad: object, allow_interruptions: bool, strategy: Any) -> UserTurnStrategies:
+    """Return the default turns with an author's rule for what counts as cutting in. Raises what `VoiceAgent.Action` does."""
+    turns = default_turns(interruptions=allow_interruptions, vad=vad not in (False, None))
+    if strategy is None:
+        return turns
+    if not allow_interruptions:
+        raise ValueError(
+            "interruption_strategy says how to cut in, and allow_interruptions=False that nobody can"
+        )
+    if isinstance(strategy, BaseUserTurnStartStrategy):
+        starts = [strategy]
+    elif isinstance(words := getattr(strategy, "min_words", getattr(strategy, "_min_words", None)), int):
+        starts = [MinWordsUserTurnStartStrategy(min_words=words)]
+    else:
+        raise TypeError(
+            "interruption_strategy must be a pipecat user-turn start strategy, or have min_words: "
+            f"{strategy!r} is neither"
+        )
+    return UserTurnStrategies(start=starts, stop=turns.stop)
 
 
 class HasTransport(Protocol):

@@ -23,15 +23,15 @@ from pipecat.services.llm_service import LLMService
 from pipecat.services.stt_service import STTService
 from pipecat.services.tts_service import TTSService
 from pipecat.transports.base_transport import TransportParams
-from pipecat.turns.user_start import BaseUserTurnStartStrategy, MinWordsUserTurnStartStrategy
-from pipecat.turns.user_turn_strategies import UserTurnStrategies
+from pipecat.turns.user_start import BaseUserTurnStartStrategy
 
 from piopiy_pipeline.call import CallEnd, Turn
-from piopiy_pipeline.pipeline import CallPipeline, StageError, default_turns
+from piopiy_pipeline.pipeline import CallPipeline, StageError, turns_with
 from piopiy_pipeline.processors.keys import KeyEntry, KeysToText
 from piopiy_pipeline.services.switch import ServiceSwitch
 from piopiy_pipeline.session import DEFAULT_ERROR_LINE, Call, TransferOutcome, current_call
 from piopiy_pipeline.session.events import Handler
+from piopiy_pipeline.session.initial_messages import checked_messages
 
 __all__ = ["VoiceAgent"]
 
@@ -51,6 +51,9 @@ class VoiceAgent:
         context: Replaces the context that would be made of `instructions`; `tools` are added to it. If
             another instance of the agent had this call before and was lost, the context goes on with what
             was said there, in either case.
+        initial_messages: What was said before this call, or between people before the bot: messages with the
+            `role` ``user``, ``assistant`` or ``system`` and their `content`, as OpenAI's chat API takes them.
+            They follow `instructions` in the context, and the model knows them from its first answer on.
         error_line: What the bot says when a provider has failed, before it tries once more. None for nothing.
         reply_timeout_secs: An answer that makes no progress for this many seconds counts as a failure.
         dtmf: ``"event"``: keys that the caller presses are the `dtmf` event. ``"text"``: they are a turn of
@@ -86,7 +89,10 @@ class VoiceAgent:
         dtmf: Literal["event", "text"] = "event",
         dtmf_terminator: str | None = "#",
         dtmf_timeout_secs: float = 2,
+        initial_messages: Sequence[Mapping[str, Any]] | None = None,
     ) -> None:
+        if initial_messages and context is not None:
+            raise ValueError("give either context or initial_messages: a context has its own messages")
         if dtmf not in ("event", "text"):
             raise ValueError(f"dtmf={dtmf!r}: it is 'event' or 'text'")
         KeyEntry(terminator=dtmf_terminator, timeout_s=dtmf_timeout_secs)  # raises what is wrong with them
@@ -97,6 +103,7 @@ class VoiceAgent:
             )
         self.call: Call = found
         self.context = context
+        self._initial_messages = checked_messages(initial_messages or ())
         self._instructions = instructions
         self._greeting = greeting
         self._idle_timeout_secs = idle_timeout_secs
@@ -250,7 +257,7 @@ class VoiceAgent:
             **stages,
             context=self.context,
             vad=vad,
-            turns=_turns(vad, allow_interruptions, interruption_strategy),
+            turns=turns_with(vad, allow_interruptions, interruption_strategy),
         )
         dtmf, terminator, timeout_s = self._dtmf
         if dtmf == "text":
@@ -296,7 +303,7 @@ class VoiceAgent:
         return llm
 
     def _new_context(self) -> LLMContext:
-        messages: list[Any] = [{"role": "system", "content": self._instructions}]
+        messages: list[Any] = [{"role": "system", "content": self._instructions}, *self._initial_messages]
         if self.call.resumed:
             messages = list(self.call.resumed)  # another instance had this call
         return LLMContext(messages)
@@ -427,23 +434,3 @@ def _one_stage(name: str, service: Service, kind: type[FrameProcessor], *, switc
     if len(services) == 1 and not switcher:
         return services[0]
     return ServiceSwitch(services)
-
-
-def _turns(vad: object, allow_interruptions: bool, strategy: Any) -> UserTurnStrategies:
-    turns = default_turns(interruptions=allow_interruptions, vad=vad not in (False, None))
-    if strategy is None:
-        return turns
-    if not allow_interruptions:
-        raise ValueError(
-            "interruption_strategy says how to cut in, and allow_interruptions=False that nobody can"
-        )
-    if isinstance(strategy, BaseUserTurnStartStrategy):
-        starts = [strategy]
-    elif isinstance(words := getattr(strategy, "min_words", getattr(strategy, "_min_words", None)), int):
-        starts = [MinWordsUserTurnStartStrategy(min_words=words)]
-    else:
-        raise TypeError(
-            "interruption_strategy must be a pipecat user-turn start strategy, or have min_words: "
-            f"{strategy!r} is neither"
-        )
-    return UserTurnStrategies(start=starts, stop=turns.stop)

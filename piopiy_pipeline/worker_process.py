@@ -9,9 +9,11 @@ watches its worker, and starts it again by itself. So they share no more than th
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from loguru import logger
@@ -38,13 +40,31 @@ def start_worker(
         OSError: The process cannot be started.
     """
     path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
-    return subprocess.Popen(
-        # -P: a file in the folder of the author's script must not shadow the standard library
-        [sys.executable, "-P", "-m", module],
-        stdin=stdin,
-        stdout=stdout,
-        env={**os.environ, "PYTHONPATH": path, **(environment or {})},
-    )
+    with _interrupts_blocked():
+        return subprocess.Popen(
+            # -P: a file in the folder of the author's script must not shadow the standard library
+            [sys.executable, "-P", "-m", module],
+            stdin=stdin,
+            stdout=stdout,
+            env={**os.environ, "PYTHONPATH": path, **(environment or {})},
+        )
+
+
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Block SIGINT in a process that is started meanwhile: a child has the mask of the thread that starts it.
+
+    Ctrl-C in a terminal reaches the workers too, and one that is still importing its modules would print a
+    traceback. They end when their pipe closes, and not by a signal of the terminal.
+    """
+    if os.name != "posix":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def end_worker(process: subprocess.Popen[bytes], grace_s: float = 0.0) -> None:

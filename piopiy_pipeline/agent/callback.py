@@ -19,7 +19,9 @@ def bind_callback(create_session: CreateSession) -> Callback:
 
     Args:
         create_session: An async function. It receives those of `agent_id, call_id, from_number, to_number,
-            metadata` that it names, all of them if it takes ``**kwargs``, and `call` if it names that.
+            metadata` that it names, all of them if it takes ``**kwargs``, and `call` if it names that. Without
+            metadata, `metadata` is left out where that is possible, as in Piopiy's SDK: its own default counts,
+            and it is not among the ``**kwargs``. A callback that requires it receives None.
 
     Returns:
         A function of a `Call` that calls it.
@@ -36,6 +38,7 @@ def bind_callback(create_session: CreateSession) -> Callback:
     if not is_async and not hasattr(create_session, "func"):  # functools.partial shows only when called
         raise TypeError(f"create_session must be 'async def': {create_session!r} is not")
     named: list[str] = []
+    required: list[str] = []
     takes_all = False
     for name, parameter in inspect.signature(create_session).parameters.items():
         if parameter.kind is parameter.VAR_KEYWORD:
@@ -44,6 +47,8 @@ def bind_callback(create_session: CreateSession) -> Callback:
             continue
         elif name in (*_OF_THE_CALL, "call") and parameter.kind is not parameter.POSITIONAL_ONLY:
             named.append(name)
+            if parameter.default is parameter.empty:
+                required.append(name)
         elif parameter.default is parameter.empty:
             raise TypeError(
                 f"create_session wants {name!r}, which is not of a call: it may name "
@@ -53,6 +58,8 @@ def bind_callback(create_session: CreateSession) -> Callback:
 
     async def callback(call: Call) -> None:
         values = {name: getattr(call.info, name) for name in _OF_THE_CALL} | {"call": call}
+        if call.info.metadata is None and "metadata" not in required:
+            del values["metadata"]
         await create_session(**{name: values[name] for name in values if name in wanted})
 
     return callback

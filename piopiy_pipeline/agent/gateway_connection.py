@@ -59,6 +59,7 @@ class GatewayConnection:
         self._on_closing = on_closing
         self._socket: DirectClientConnection | None = None
         self._refused: str | None = None
+        self._orderly = False  # whether the gateway has said that it shuts down
         self._backoff = Backoff()
 
     async def serve(self, closing: asyncio.Event) -> None:
@@ -110,6 +111,7 @@ class GatewayConnection:
         )
         assert isinstance(socket, DirectClientConnection)
         self._socket = socket
+        self._orderly = False
         protocol = self._make_protocol(loop.time())
         gone = asyncio.Event()
         socket.listen(on_text=lambda text: self._do(protocol.receive(text, loop.time())), on_close=gone.set)
@@ -134,7 +136,8 @@ class GatewayConnection:
             self._socket = None
             await socket.close()
         if not closing.is_set():
-            logger.warning("the connection to {} is gone: connecting again", self._url)
+            level = "INFO" if self._orderly else "WARNING"
+            logger.log(level, "the connection to {} is gone: connecting again", self._url)
 
     def _do(self, step: AgentStep) -> None:
         for message in step.send:
@@ -144,7 +147,9 @@ class GatewayConnection:
                 self._backoff.reset()
             self._on_message(event)
         if step.close is not None:
-            logger.warning("closing the connection to the gateway: {}", step.close)
+            self._orderly = step.orderly
+            level = "INFO" if step.orderly else "WARNING"
+            logger.log(level, "closing the connection to the gateway: {}", step.close)
             if step.refused:
                 self._refused = step.close
             if self._socket is not None:

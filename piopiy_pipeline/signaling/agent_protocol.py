@@ -49,6 +49,8 @@ class AgentStep:
     """Why the connection must be closed once `send` has gone out; None if it stays open."""
     refused: bool = False
     """Whether the gateway refuses this agent, so that connecting again makes no sense."""
+    orderly: bool = False
+    """Whether the gateway shuts down, so that nothing is wrong with the connection."""
 
 
 _NOTHING = AgentStep()
@@ -108,7 +110,7 @@ class AgentProtocol:
         match message:
             case ProtocolFault(code=code, detail=detail):
                 refused = code in ("unknown_agent", "duplicate_instance", "version")
-                return self._close(f"the gateway says: {detail}", refused=refused)
+                return self._close(f"the gateway says: {detail}", refused=refused, orderly=code == "shutdown")
             case Ping(n=n):
                 return AgentStep(send=(Pong(n=n),))
             case Pong():
@@ -146,9 +148,11 @@ class AgentProtocol:
             f"the gateway breaks the protocol: {detail}", ProtocolFault(code="protocol", detail=detail)
         )
 
-    def _close(self, why: str, *last: AgentMessage, refused: bool = False) -> AgentStep:
+    def _close(
+        self, why: str, *last: AgentMessage, refused: bool = False, orderly: bool = False
+    ) -> AgentStep:
         self.state = AgentState.CLOSED
-        return AgentStep(send=last, close=why, refused=refused)
+        return AgentStep(send=last, close=why, refused=refused, orderly=orderly)
 
 
 class Backoff:

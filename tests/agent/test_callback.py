@@ -17,12 +17,15 @@ INFO = CallInfo("desk", "c1", "+1", "+2", {"k": 1})
 CALL: Any = SimpleNamespace(info=INFO)
 
 
+NO_METADATA: Any = SimpleNamespace(info=CallInfo("desk", "c1", "+1", "+2"))
+
+
 def told(create_session: Callable[..., Any]) -> None:
-    asyncio.run(_run(create_session))
+    asyncio.run(_run(create_session, CALL))
 
 
-async def _run(create_session: Callable[..., Any]) -> None:
-    await bind_callback(create_session)(CALL)
+async def _run(create_session: Callable[..., Any], call: Any) -> None:
+    await bind_callback(create_session)(call)
 
 
 def test_it_receives_what_it_names_and_nothing_else() -> None:
@@ -49,6 +52,40 @@ def test_it_receives_everything_of_a_call_if_it_takes_anything() -> None:
         "to_number": "+2",
         "metadata": {"k": 1},
     }
+
+
+def test_metadata_that_is_not_there_is_left_out_and_not_none() -> None:
+    seen: list[Any] = []
+
+    async def everything(**kwargs: Any) -> None:
+        seen.append(sorted(kwargs))
+
+    async def some(call_id: str, **rest: Any) -> None:
+        seen.append(sorted(rest))
+
+    async def with_default(metadata: dict[str, Any] = {"of": "mine"}, **rest: Any) -> None:  # noqa: B006
+        seen.append(metadata)
+
+    async def requires(metadata: dict[str, Any] | None, **rest: Any) -> None:
+        seen.append(metadata)
+
+    async def keyword_only(*, metadata: dict[str, Any] | None) -> None:
+        seen.append(metadata)
+
+    bots: list[Callable[..., Any]] = [everything, some, with_default, requires, keyword_only]
+    bots += [functools.partial(everything), functools.partial(with_default, metadata={"p": 1})]
+    for bot in bots:
+        asyncio.run(_run(bot, NO_METADATA))
+    others = ["agent_id", "from_number", "to_number"]
+    assert seen == [
+        sorted([*others, "call_id"]),
+        others,
+        {"of": "mine"},
+        None,
+        None,
+        sorted([*others, "call_id"]),
+        {"p": 1},
+    ]
 
 
 def test_it_receives_the_handle_if_it_names_it() -> None:

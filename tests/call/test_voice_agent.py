@@ -328,6 +328,61 @@ def test_a_context_of_one_s_own_goes_on_with_what_another_instance_was_told() ->
     assert [message["content"] for message in llm.asked[0]] == ["Be brief.", "book it"]
 
 
+HISTORY = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]
+
+
+def test_the_model_knows_the_initial_messages_from_its_first_answer_on() -> None:
+    llm = ScriptedLLM(["I go on."])
+
+    async def bot(call: Call) -> None:
+        agent = await made(call, {"llm": llm}, initial_messages=HISTORY)
+        agent.on("bot_turn", lambda _: agent.hangup())
+        await agent.start()
+
+    simulate(bot, Caller().say(YES))
+    said = [(message["role"], message["content"]) for message in llm.asked[0]]
+    assert said == [("system", "Be brief."), ("user", "Hi"), ("assistant", "Hello!"), ("user", "a table")]
+    assert len(HISTORY) == 2, "the author's list is not written to"
+
+
+def test_a_resumed_call_goes_on_without_the_initial_messages_again() -> None:
+    said = [{"role": "system", "content": "Be brief."}, *HISTORY, {"role": "user", "content": "book it"}]
+    llm = ScriptedLLM(["I go on."])
+
+    async def bot(call: Call) -> None:
+        state_of(call).resumed = ResumableState(messages=said, state={})
+        agent = await made(call, {"llm": llm}, initial_messages=HISTORY)
+        agent.on("bot_turn", lambda _: agent.hangup())
+        await agent.start()
+
+    simulate(bot, Caller())
+    assert [message["content"] for message in llm.asked[0]] == ["Be brief.", "Hi", "Hello!", "book it"]
+
+
+@pytest.mark.parametrize(
+    ("messages", "error", "says"),
+    [
+        ("Hi", TypeError, "a list of messages"),
+        ({"role": "user", "content": "Hi"}, TypeError, "a list of messages"),
+        (["Hi"], TypeError, "initial_messages, 1: a message is a dict, not a str"),
+        ([*HISTORY, {"role": "bot", "content": "Hi"}], ValueError, "3: its role is 'bot', not one of"),
+        ([{"role": "user"}], ValueError, "it has no content"),
+    ],
+)
+def test_initial_messages_that_are_none_are_an_error_at_once(
+    messages: Any, error: type[Exception], says: str
+) -> None:
+    call: Any = object()
+    with pytest.raises(error, match=says):
+        VoiceAgent(instructions="Be brief.", call=call, initial_messages=messages)
+
+
+def test_either_a_context_or_initial_messages() -> None:
+    call: Any = object()
+    with pytest.raises(ValueError, match="either context or initial_messages"):
+        VoiceAgent(instructions="", call=call, context=LLMContext(), initial_messages=HISTORY)
+
+
 def test_a_switch_of_voices_can_say_text_under_any_name() -> None:
     heard: list[bool] = []
 

@@ -62,7 +62,7 @@ class AgentConnection:
         )
 
     def shutdown(self) -> None:
-        self._carry_out(self._protocol.fault("shutdown", "the gateway is shutting down"))
+        self._carry_out(self._protocol.fault("shutdown", "the gateway is shutting down"), orderly=True)
 
     # ------------------------------------------------------------------ the socket's side
 
@@ -81,7 +81,7 @@ class AgentConnection:
         self._carry_out(self._protocol.tick(self._loop.time()))
         self._arm()
 
-    def _carry_out(self, step: GatewayStep) -> None:
+    def _carry_out(self, step: GatewayStep, *, orderly: bool = False) -> None:
         for message in step.send:
             self.send(message)
         for event in step.events:
@@ -94,7 +94,7 @@ class AgentConnection:
             self._why_closed = step.close
             registration = self._protocol.registration
             who = f"agent {registration.agent_id}" if registration else "an agent that had not registered"
-            logger.warning("{}: connection closed: {}", who, step.close)
+            logger.log("INFO" if orderly else "WARNING", "{}: connection closed: {}", who, step.close)
             self._connection.finish(CloseCode.POLICY_VIOLATION, step.close)
             self._lose()
 
