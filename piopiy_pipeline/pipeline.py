@@ -87,7 +87,17 @@ def default_turns(*, interruptions: bool = True, vad: bool = True) -> UserTurnSt
 
 
 def turns_with(vad: object, allow_interruptions: bool, strategy: Any) -> UserTurnStrategies:
-    """Return the default turns with an author's rule for what counts as cutting in. Raises what `VoiceAgent.Action` does."""
+    """Return the default turns with an author's rule for what counts as cutting in.
+
+    Args:
+        vad: The author's choice of a VAD; False and None are for none.
+        allow_interruptions: Whether the caller can cut the bot off.
+        strategy: A start strategy, an object with `min_words`, or None for the default.
+
+    Raises:
+        ValueError: There is a strategy, and interruptions are not allowed.
+        TypeError: It is no strategy.
+    """
     turns = default_turns(interruptions=allow_interruptions, vad=vad not in (False, None))
     if strategy is None:
         return turns
