@@ -35,6 +35,7 @@ __all__ = [
     "SourceHookWorker",
     "check",
     "constructor_options",
+    "filter_pushes",
     "intercept_tts",
     "is_cancelling",
     "is_observed",
@@ -100,6 +101,22 @@ def share_event_handlers(stage: FrameProcessor, original: FrameProcessor) -> Non
             stage._event_handlers[name] = event
         else:
             own.handlers = event.handlers  # the same list: a handler that is added later counts, too
+
+
+def filter_pushes(stage: FrameProcessor, accept: Callable[[Frame], bool]) -> None:
+    """Have a stage push only the frames that `accept` lets pass. The base class calls `push_frame` on the instance.
+
+    Args:
+        stage: The stage, before it runs.
+        accept: Takes each frame that the stage is about to push, in either direction.
+    """
+    push = stage.push_frame
+
+    async def push_frame(frame: Frame, direction: FrameDirection = FrameDirection.DOWNSTREAM) -> None:
+        if accept(frame):
+            await push(frame, direction)
+
+    stage.push_frame = push_frame  # type: ignore[method-assign]
 
 
 # ---------------------------------------------------------------------- services

@@ -17,6 +17,7 @@ from pipecat.processors.aggregators.llm_response_universal import (
 )
 from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.services.llm_service import LLMService
+from pipecat.services.stt_service import STTService
 from pipecat.services.tts_service import TTSService
 from pipecat.workers.runner import WorkerRunner
 
@@ -26,6 +27,7 @@ from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.services.switch import ServiceSwitch
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.client_application import ClientApplication
+from piopiy_pipeline.session.missing_finals import FinalsWatch
 from piopiy_pipeline.session.model_output import ModelOutput
 from piopiy_pipeline.session.monitor import CallMonitor
 from piopiy_pipeline.session.pending_hangup import PendingHangup
@@ -123,6 +125,11 @@ class PipelineRun:
         self._add_context_handlers()
         self._add_llm_handlers()
         self._add_tts_handlers()
+        self._finals = [
+            self._watch_finals(service)
+            for service in services_of(pipeline)
+            if isinstance(service, STTService)
+        ]
 
     # ------------------------------------------------------------------ from start to end
 
@@ -158,6 +165,8 @@ class PipelineRun:
             logger.error("the pipeline did not end when it was cancelled: a stage holds it up")
             running.cancel()
             await asyncio.wait({running}, timeout=CANCEL_S)
+        for finals in self._finals:
+            finals.close()
         self._monitor.live.close()
         self.client.close()
         await close_clients(services_of(self._pipeline))
@@ -219,6 +228,14 @@ class PipelineRun:
                 guard_tools(service, timeout_s=self._tool_timeout_s)
                 output.watch(service)
                 service.add_event_handler("on_before_push_frame", self._monitor.live.on_model_output)
+
+    def _watch_finals(self, service: STTService) -> FinalsWatch:
+        return FinalsWatch(
+            service,
+            spawn=self._state.spawn,
+            is_active=lambda: self._failures.is_active(service),
+            has_another=lambda: self._failures.has_another(service),
+        )
 
     def _add_tts_handlers(self) -> None:
         """Note a failure of a TTS before the mark after the text passes, which would count as heard."""

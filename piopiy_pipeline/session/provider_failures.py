@@ -101,7 +101,7 @@ class ProviderFailures:
             logger.warning("{}: {}", culprit, frame.error)
             self._report(culprit, frame.error)
             return
-        hopeless = stage is not None and not stage.is_usable and not self._has_another(stage)
+        hopeless = stage is not None and not stage.is_usable and not self.has_another(stage)
         await self._recover(culprit, frame.error, hopeless=hopeless)
 
     async def check_overdue(self, now: float) -> None:
@@ -128,12 +128,20 @@ class ProviderFailures:
             return "stt"
         return next((name for name in self._pipeline.names if self._pipeline[name] is stage), str(stage))
 
-    def _has_another(self, service: FrameProcessor) -> bool:
+    def is_active(self, service: FrameProcessor) -> bool:
+        """Return whether a service is in use: it stands in no switch, or is the active one there."""
+        stages = (self._pipeline[name] for name in self._pipeline.names)
+        switches = (
+            stage for stage in stages if isinstance(stage, ServiceSwitch) and service in stage.services
+        )
+        return all(switch.active is service for switch in switches)
+
+    def has_another(self, service: FrameProcessor) -> bool:
         """Return whether a switch can go on with another service."""
         for name in self._pipeline.names:
             stage = self._pipeline[name]
             if isinstance(stage, ServiceSwitch) and service in stage.services:
-                return any(other.is_usable for other in stage.services)
+                return any(other.is_usable for other in stage.services if other is not service)
         return False
 
     def _report(self, culprit: str, message: str) -> None:

@@ -1,0 +1,179 @@
+"""An STT that sends interim transcripts and never the final one: what it sent last is what the caller said.
+
+Without the final transcript the caller's turn has no words, and the bot answers nothing. `MissingFinals`
+decides when a final is missing, without I/O. `FinalsWatch` is its shell around one STT service: it
+passes the last interim on as the final, reports the STT as failing, and gives its place in a switch away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from loguru import logger
+from pipecat.frames.frames import (
+    Frame,
+    InterimTranscriptionFrame,
+    TranscriptionFrame,
+    VADUserStartedSpeakingFrame,
+    VADUserStoppedSpeakingFrame,
+)
+from pipecat.services.stt_service import STTService
+from pipecat.utils.errors import ErrorCategory
+
+from piopiy_pipeline.compat.pipecat import filter_pushes
+
+__all__ = ["FINAL_S", "FinalsWatch", "MissingFinals"]
+
+FINAL_S = 2.0
+"""A final transcript may come this much later than the end of speech and the last interim, in seconds.
+
+The slowest providers take about one second (their p99), and the caller's turn is given up after three.
+"""
+MISSES = 2
+"""An STT whose finals are missing this many times in a row is replaced, if there is another one."""
+
+
+class MissingFinals:
+    """Follows one STT. All times are seconds of one clock.
+
+    Args:
+        wait_s: How long a final transcript is waited for.
+    """
+
+    def __init__(self, *, wait_s: float = FINAL_S) -> None:
+        self._wait_s = wait_s
+        self._interim = ""
+        self._interim_at = 0.0
+        self._speaking = False
+        self._has_vad = False
+        self._utterance_over = False
+        self.taken = False
+        """Whether the last interim was taken, so that the final one comes too late if it comes."""
+        self.misses = 0
+        """How many finals were missing in a row."""
+
+    def speech_started(self) -> None:
+        """The VAD says that the caller speaks."""
+        self._has_vad = self._speaking = True
+        self._utterance_over = self.taken = False
+
+    def speech_stopped(self, now: float) -> None:
+        """The VAD says that the caller has stopped."""
+        self._has_vad = True
+        self._speaking = False
+        self._interim_at = now
+
+    def interim(self, text: str, now: float) -> None:
+        """The STT has sent an interim transcript; each replaces the one before."""
+        if self._has_vad and not self._speaking and (self._utterance_over or self.taken):
+            return  # an afterthought to what was transcribed already
+        if text.strip():
+            self._interim, self._interim_at, self.taken = text, now, False
+
+    def final(self, text: str) -> None:
+        """The STT has sent a final transcript. If the last interim was `taken`, it is not to be passed on."""
+        if text.strip() and not self.taken:
+            self.misses = 0
+        self._interim = ""
+        self.taken = False
+        self._utterance_over = not self._speaking
+
+    def due(self) -> float | None:
+        """When the last interim has to be taken for the final one; None while nothing is missing."""
+        return self._interim_at + self._wait_s if self._interim and not self._speaking else None
+
+    def take(self, now: float) -> str | None:
+        """The last interim, if it is to be taken for the final transcript now."""
+        due = self.due()
+        if due is None or now < due:
+            return None
+        text, self._interim = self._interim, ""
+        self.taken = self._utterance_over = True
+        self.misses += 1
+        return text
+
+
+class FinalsWatch:
+    """Watches one STT service.
+
+    Args:
+        service: The service.
+        spawn: Runs a coroutine beside the pipeline, until the pipeline is torn down.
+        is_active: Whether the service is the one in use, if it stands in a switch.
+        has_another: Whether another service can take its place.
+    """
+
+    def __init__(
+        self,
+        service: STTService,
+        *,
+        spawn: Callable[[Coroutine[Any, Any, None], str], Any],
+        is_active: Callable[[], bool],
+        has_another: Callable[[], bool],
+    ) -> None:
+        self._service = service
+        self._spawn = spawn
+        self._is_active = is_active
+        self._has_another = has_another
+        self._finals = MissingFinals()
+        self._last: InterimTranscriptionFrame | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._own: TranscriptionFrame | None = None
+        service.add_event_handler("on_before_push_frame", self._on_push)
+        filter_pushes(service, self._accept)
+
+    def close(self) -> None:
+        """Take nothing any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _accept(self, frame: Frame) -> bool:
+        """Whether the service may push this: not a final transcript that comes too late."""
+        if not isinstance(frame, TranscriptionFrame) or frame is self._own or not self._finals.taken:
+            return True
+        logger.debug("a final transcript came too late: {!r}", frame.text)
+        self._finals.final(frame.text)
+        return False
+
+    def _on_push(self, stage: STTService, frame: Frame) -> None:
+        now = asyncio.get_running_loop().time()
+        match frame:
+            case InterimTranscriptionFrame():
+                self._finals.interim(frame.text, now)
+                self._last = frame
+            case TranscriptionFrame() if frame is not self._own:
+                self._finals.final(frame.text)
+            case VADUserStartedSpeakingFrame():
+                self._finals.speech_started()
+            case VADUserStoppedSpeakingFrame():
+                self._finals.speech_stopped(now)
+            case _:
+                return
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        self.close()
+        due = self._finals.due()
+        if due is not None:
+            self._timer = asyncio.get_running_loop().call_at(due, self._take)
+
+    def _take(self) -> None:
+        self._timer = None
+        text = self._finals.take(asyncio.get_running_loop().time())
+        if text is not None and self._last is not None and self._is_active():
+            self._spawn(self._pass_on(text, self._last), "missing_final")
+
+    async def _pass_on(self, text: str, interim: InterimTranscriptionFrame) -> None:
+        final = TranscriptionFrame(
+            text, interim.user_id, interim.timestamp, language=interim.language, finalized=True
+        )
+        self._own = final
+        await self._service.push_frame(final)
+        fault = f"no final transcript came within {FINAL_S:g} s: the last interim one is taken"
+        if self._finals.misses >= MISSES and self._has_another():
+            await self._service.set_usable(False)
+        # The caller was understood, so nobody is apologised to.
+        await self._service.push_error(fault, category=ErrorCategory.APPLICATION)
