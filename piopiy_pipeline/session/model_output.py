@@ -48,7 +48,7 @@ class _ModelAnswer:
     counts: bool = False  # it is under way, and nothing has come of it yet that makes it an answer
     complete: bool = False
     cut: bool = False  # it was given up because thoughts were said
-    speaks_itself: bool = False  # a model that makes audio, which decides by itself when it is silent
+    chooses_silence: bool = False  # a playbook, or a model that makes audio itself
 
 
 class ModelOutput:
@@ -73,7 +73,8 @@ class ModelOutput:
 
     def watch(self, service: LLMService[Any]) -> None:
         """Watch a service. Handlers that are added to it later see the text without its thoughts."""
-        self._answers[service] = _ModelAnswer()
+        silent = bool(getattr(service, "may_answer_nothing", False))
+        self._answers[service] = _ModelAnswer(chooses_silence=silent)
         service.add_event_handler("on_before_process_frame", self._on_input)
         service.add_event_handler("on_before_push_frame", self._on_output)
 
@@ -96,7 +97,7 @@ class ModelOutput:
             case LLMFullResponseEndFrame():
                 await self._end(service, answer)
             case OutputAudioRawFrame():
-                answer.speaks_itself = True
+                answer.chooses_silence = True
             case ErrorFrame() | LLMMarkerFrame():  # a marker says that the model chose to wait
                 answer.counts = False
             case _ if isinstance(frame, _TOOL_FRAMES):
@@ -124,7 +125,7 @@ class ModelOutput:
         if rest:
             answer.counts = answer.counts and not has_words(rest)
             await service.push_frame(LLMTextFrame(rest))
-        if answer.counts and not answer.speaks_itself and not _is_cancelled() and not self._may_be_silent():
+        if answer.counts and not answer.chooses_silence and not _is_cancelled() and not self._may_be_silent():
             why = why_answer_ended(service) or ("only thoughts" if answer.thoughts.thought else "")
             self._failed(service, f"it answered nothing{f' ({why})' if why else ''}", False)
         answer.counts = False

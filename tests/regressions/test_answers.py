@@ -13,6 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.services.playbook.loading import parse_playbook
+from piopiy_pipeline.services.playbook.service import PlaybookLLMService
 from piopiy_pipeline.session.provider_failures import CLOSING_LINE
 from piopiy_pipeline.testing import (
     Caller,
@@ -206,3 +208,20 @@ def test_whatever_a_model_answers_the_caller_hears_something(pieces: list[str]) 
     assert texts(call, "bot") or any(call.of("error"))
     assert longest_silence_s(call) < 12
     assert not any(mark in text for text in texts(call, "bot") for mark in ("think>", "im_end", "\ud83d"))
+
+
+def test_a_playbook_without_a_reply_to_a_tool_is_silent_on_purpose() -> None:
+    playbook = parse_playbook('intents: {note: {phrases: [note that], say: "I note it.", tool: take_note}}')
+
+    async def bot(call_id: str) -> None:
+        async def take_note(params: Any) -> str:
+            """Take a note."""
+            return "noted"
+
+        agent = VoiceAgent(instructions="", tools=[take_note])
+        await agent.Action(stt=ScriptedSTT(["note that"]), llm=PlaybookLLMService(playbook), tts=ToneTTS())
+        await agent.start()
+
+    call = simulate(bot, Caller().say(PEOPLE))
+    assert texts(call, "bot") == ["I note it."]
+    assert not call.of("error")

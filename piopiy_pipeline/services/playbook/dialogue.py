@@ -9,6 +9,7 @@ from one that died, needs only the messages to continue. They are those of pipec
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
@@ -22,6 +23,7 @@ __all__ = ["Action", "Dialogue"]
 
 _UNFINISHED = "IN_PROGRESS"
 _CANCELLED = "CANCELLED"
+_LAST_QUESTION = re.compile(r"[^.!?]*\?\s*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class _DialogueState:
     again: bool = False  # the tool has been called before: this is a change
     turn: int = 0  # of the caller; chooses among alternatives
     last: Action = Action()
+    then: tuple[str, ...] = ()  # the intents to serve when the tool has answered
 
 
 class Dialogue:
@@ -98,6 +101,65 @@ class Dialogue:
     # ------------------------------------------------------------------ the caller speaks
 
     def _user(self, state: _DialogueState, text: str) -> tuple[_DialogueState, Action]:
+        state = replace(state, then=())
+        named, rest = self._matcher.split(text)
+        served = [name for name in dict.fromkeys(named) if not self._asks_back(name)]
+        if state.stage is _DialogueStage.RUNNING and served:
+            return replace(state, then=self._tools_of(served)), self._say(state, self.playbook.replies.wait)
+        beside = self._means_something(state, rest)
+        if served and (beside or len(served) > 1):
+            return self._several(state, rest if beside else "", served)
+        return self._one(state, text)
+
+    def _several(
+        self, state: _DialogueState, rest: str, names: Sequence[str]
+    ) -> tuple[_DialogueState, Action]:
+        """Handle several things in one sentence: what was asked or confirmed first, and a goodbye last."""
+        action = Action()
+        if rest:
+            state, action = self._one(state, rest)
+        questions = [name for name in names if not self.playbook.intents[name].tool]
+        answers = " ".join(self._pick(self.playbook.intents[name].reply, state) for name in questions)
+        tools = tuple(name for name in self._tools_of(names) if name != state.intent or not action.tool)
+        if action.tool:
+            text = f"{answers} {action.text}".strip()
+            return replace(state, then=tools), replace(action, text=text)
+        if state.stage in (_DialogueStage.ASKING, _DialogueStage.CONFIRMING):
+            tools = tuple(
+                name for name in tools if name != self.playbook.done
+            )  # not while a question is open
+        if not tools:
+            return state, Action(f"{answers} {action.text}".strip())
+        said = f"{_without_question(action.text)} {answers}".strip()
+        return self._next_in_line(state, said, tools)
+
+    def _next_in_line(
+        self, state: _DialogueState, said: str, names: Sequence[str]
+    ) -> tuple[_DialogueState, Action]:
+        """Go on with the first of these intents, and keep the others for later."""
+        state, action = self._begin(_DialogueState(turn=state.turn), names[0], {})
+        text = f"{said} {action.text}".strip()
+        return replace(state, then=tuple(names[1:])), replace(action, text=text)
+
+    def _tools_of(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Return those that call a tool, in the order in which they are to be served."""
+        tools = (name for name in names if self.playbook.intents[name].tool)
+        return tuple(sorted(tools, key=lambda name: name == self.playbook.done))
+
+    def _asks_back(self, name: str) -> bool:
+        """Return whether an intent is answered with a question only: a "hello" beside something else needs none."""
+        intent = self.playbook.intents[name]
+        return not intent.tool and not any(_without_question(text) == text for text in intent.reply or [""])
+
+    def _means_something(self, state: _DialogueState, rest: str) -> bool:
+        """Return whether the rest of a sentence says anything by itself, now."""
+        open_slots = self.playbook.intents[state.intent].slots if state.intent else []
+        is_asked = state.stage in (_DialogueStage.ASKING, _DialogueStage.CONFIRMING, _DialogueStage.CALLING)
+        heard = self._matcher.read(rest, slots=open_slots if is_asked else [], asked=state.asked)
+        return heard.polarity is not None or heard.forget or heard.intent is not None or bool(heard.values)
+
+    def _one(self, state: _DialogueState, text: str) -> tuple[_DialogueState, Action]:
+        """Handle a sentence that says one thing."""
         if state.stage is _DialogueStage.CALLING:  # interrupted before the tool was called
             state = replace(state, stage=_DialogueStage.CONFIRMING)
         under_way = state.intent if state.stage is not _DialogueStage.OPEN else None
@@ -242,8 +304,10 @@ class Dialogue:
             return replace(state, stage=_DialogueStage.DONE), Action(
                 self._fill(self._pick(texts, state), state, result)
             )
-        state = replace(state, stage=_DialogueStage.DONE, again=True)
-        return state, Action(self._fill(self._pick(intent.reply, state), state, result))
+        reply = self._fill(self._pick(intent.reply, state), state, result)
+        if state.then:
+            return self._next_in_line(state, _without_question(reply), state.then)
+        return replace(state, stage=_DialogueStage.DONE, again=True), Action(reply)
 
     def _late_failure(self, state: _DialogueState, content: str) -> Action | None:
         """Return what to say if `content` reports the failure of a tool that had begun well, such as a
@@ -300,6 +364,12 @@ class Dialogue:
 
 def _confirmation(intent: Intent, again: bool) -> Sequence[str] | None:
     return intent.changed if again and intent.changed else intent.confirm
+
+
+def _without_question(text: str) -> str:
+    """Return a text without the question at its end: what comes next answers it."""
+    match = _LAST_QUESTION.search(text)
+    return text[: match.start()].rstrip() if match else text
 
 
 def _result(content: str) -> tuple[Any, bool]:

@@ -48,6 +48,7 @@ _FILLERS = frozenset(
     _list("a an the um uh er hello hi please thanks well so and then oh just to we i you that is it")
 )
 _POLITE = frozenset(_list("please thanks thank you very much um uh it that is that's i"))
+_NEGATIONS = frozenset(_list("not don't dont never without"))
 _SHORT = 5
 """A sentence of up to so many words is read as an answer: a number in it counts, and a yes need not come first."""
 
@@ -93,6 +94,13 @@ class Matcher:
             and self._slots[match[1]].type == "text"
             and (lead := normalise(phrase[: match.start()]))
         ]
+        simple = (
+            (tuple(self._generic(phrase).split()), name)
+            for name, intent in playbook.intents.items()
+            if not intent.slots
+            for phrase in intent.phrases
+        )
+        self._simple = sorted(set(simple), key=lambda each: (-len(each[0]), each))
 
     def read(self, text: str, *, slots: Sequence[str], asked: str | None = None) -> Understood:
         """Find what a sentence says.
@@ -121,14 +129,48 @@ class Matcher:
             forget=bool(_FORGET.search(words)),
         )
 
-    def _rank(self, words: str) -> tuple[tuple[str, float], ...]:
+    def split(self, text: str) -> tuple[list[str], str]:
+        """Find the intents without slots that a sentence names word for word, beside something else perhaps.
+
+        "Yes, that is right, thank you, goodbye" is a yes and a goodbye.
+
+        Args:
+            text: The sentence.
+
+        Returns:
+            The names of these intents, in the order in which they were said, and the rest of the words.
+        """
+        words = normalise(text)
+        tokens = _tokens(words, self._spans(words))
+        generic = [kind for kind, _ in tokens]
+        owner: list[str | None] = [None] * len(tokens)
+        for phrase in _YES_PHRASES:  # "that is all right" says nothing of "that is all"
+            for at in _places(generic, tuple(phrase.split()), owner):
+                owner[at : at + len(phrase.split())] = [""] * len(phrase.split())
+        found: list[tuple[int, str]] = []
+        for phrase_words, name in self._simple:
+            size = len(phrase_words)
+            for at in _places(generic, phrase_words, owner):
+                at_edge = at == 0 or at + size == len(tokens)
+                negated = at > 0 and generic[at - 1] in _NEGATIONS
+                if (size > 1 or at_edge) and not negated:
+                    owner[at : at + size] = [name] * size
+                    found.append((at, name))
+        rest = " ".join(said for (_, said), name in zip(tokens, owner, strict=True) if not name)
+        return [name for _, name in sorted(found)], rest
+
+    def _spans(self, words: str) -> list[tuple[Value, str]]:
+        """Find every value in the words, with its kind."""
         spans = [(value, "time") for value in find_times(words) if value.sure]
         spans += [(value, "day") for value in find_days(words)]
         spans += [(value, "number") for value in find_numbers(words)]
         for slot in self._slots.values():
             if slot.type == "one_of":
                 spans += [(value, "one_of") for value in _find_one_of(words, slot)]
-        said = _essence(_replace(words, spans))
+        return spans
+
+    def _rank(self, words: str) -> tuple[tuple[str, float], ...]:
+        said = _essence(_replace(words, self._spans(words)))
         scored = [
             (name, max((_score(said, template) for template in templates), default=0.0))
             for name, templates in self._templates.items()
@@ -215,14 +257,37 @@ def _polarity(words: str) -> tuple[bool | None, bool]:
 
 def _replace(words: str, spans: Iterable[tuple[Value, str]]) -> str:
     """Replace spans of `words` by their kinds. Of two spans that overlap, the earlier one counts."""
+    return " ".join(kind for kind, _ in _tokens(words, spans))
+
+
+def _tokens(words: str, spans: Iterable[tuple[Value, str]]) -> list[tuple[str, str]]:
+    """Split words into pairs: a word, or the kind of a value, and what was said for it."""
     taken: list[tuple[int, int, str]] = []
     for value, kind in spans:
         if all(value.end <= start or end <= value.start for start, end, _ in taken):
             taken.append((value.start, value.end, kind))
-    for start, end, kind in sorted(taken, reverse=True):
-        lead = "at " if kind == "time" and words[start:end].startswith("at ") else ""
-        words = f"{words[:start]}{lead}x{kind.replace('_', '')}x{words[end:]}"
-    return words
+    tokens: list[tuple[str, str]] = []
+    at = 0
+    for start, end, kind in sorted(taken):
+        tokens += [(word, word) for word in words[at:start].split()]
+        said = words[start:end]
+        if kind == "time" and said.startswith("at "):
+            tokens.append(("at", "at"))
+            said = said[3:]
+        tokens.append((f"x{kind.replace('_', '')}x", said))
+        at = end
+    return [*tokens, *((word, word) for word in words[at:].split())]
+
+
+def _places(tokens: Sequence[str], phrase: Sequence[str], owner: Sequence[str | None]) -> list[int]:
+    """Return where a phrase stands in the tokens, of which none has an owner yet."""
+    size = len(phrase)
+    return [
+        at
+        for at in range(len(tokens) - size + 1)
+        if tuple(tokens[at : at + size]) == tuple(phrase)
+        and not any(each is not None for each in owner[at : at + size])
+    ]
 
 
 def _essence(words: str) -> str:

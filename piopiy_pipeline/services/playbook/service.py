@@ -66,6 +66,8 @@ class PlaybookLLMService(LLMService[_PlaybookAdapter]):
     adapter_class = _PlaybookAdapter
     runs_locally = True
     """It asks no network provider, so a capture leaves it out and a replay runs it."""
+    may_answer_nothing = True
+    """A playbook may have no reply to what a tool returns: its author wanted silence, and nothing has failed."""
 
     def __init__(self, playbook: Dialogue | Playbook | str | Path) -> None:
         if isinstance(playbook, (str, Path)):

@@ -199,6 +199,98 @@ def test_a_tool_that_fails_after_all_has_the_words_of_its_failure(talk: Talk) ->
     assert talk.dialogue.next(talk.messages).text == "I am sorry, that did not work."
 
 
+# ------------------------------------------------------------------ several things in one sentence
+
+BOOKED = ("book_table", {"people": 4, "day": "Friday", "time": "19:00"})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Yes, that is right, thank you, goodbye.",
+        "yes that's right thanks bye",
+        "Correct. Have a nice day!",
+        "yes please and that is all goodbye",
+        "That is all right, goodbye",
+    ],
+)
+def test_a_confirmation_and_a_goodbye_in_one_breath_book_and_then_hang_up(talk: Talk, text: str) -> None:
+    talk("a table for four on friday at seven")
+    said = talk(text)
+    assert talk.tools == [BOOKED]
+    assert "is booked." in said
+    assert "Anything else" not in said
+    assert "oodbye" in said
+    action = talk.dialogue.next(talk.messages[:-1])
+    assert action.tool == "hang_up"
+
+
+def test_the_goodbye_waits_for_a_booking_that_failed(dialogue: Dialogue) -> None:
+    talk = Talk(dialogue, {"error": "the disk is full"})
+    talk("a table for four on friday at seven")
+    assert "could not write that down" in talk("Yes, thank you, goodbye.")
+    assert [name for name, _ in talk.tools] == ["book_table"]
+
+
+def test_that_is_all_right_is_no_goodbye(talk: Talk) -> None:
+    talk("a table for four on friday at seven")
+    talk("yes that is all right")
+    assert talk.dialogue.next(talk.messages[:-1]).tool is None
+
+
+def test_a_question_and_a_goodbye_are_both_served(talk: Talk) -> None:
+    said = talk("When are you open? Thank you, goodbye.")
+    assert said.index("Tuesday to Sunday") < said.index("oodbye")
+    assert talk.tools == [("hang_up", {})]
+
+
+def test_a_booking_and_a_question_are_both_served_and_the_open_question_comes_last(talk: Talk) -> None:
+    said = talk("I'd like to book a table for four people on Friday at seven, and when do you close")
+    assert said.index("Tuesday to Sunday") < said.index("Is that right?")
+    talk("yes")
+    assert talk.tools == [BOOKED]
+
+
+def test_an_answer_and_a_question_are_both_served(talk: Talk) -> None:
+    talk("book a table for four")
+    said = talk("on Friday, and what are your opening hours")
+    assert "Tuesday to Sunday" in said
+    assert said.endswith("?")
+    talk("at seven")
+    talk("yes")
+    assert talk.tools == [BOOKED]
+
+
+def test_a_goodbye_does_not_end_the_call_while_a_question_is_open(talk: Talk) -> None:
+    assert "Is that right?" in talk("a table for four on friday at seven, thank you, goodbye")
+    assert talk.tools == []
+
+
+def test_a_question_and_the_wish_for_a_human_are_both_served(talk: Talk) -> None:
+    talk("when are you open and can I speak to a human please")
+    assert talk.tools == [("transfer_call", {})]
+
+
+def test_a_goodbye_while_the_tool_runs_is_served_behind_it(talk: Talk) -> None:
+    talk("a table for four on friday at seven")
+    talk.messages.append({"role": "user", "content": "yes"})
+    function = {"name": "book_table", "arguments": "{}"}
+    talk.messages.append({"role": "assistant", "tool_calls": [{"id": "1", "function": function}]})
+    talk.messages.append({"role": "user", "content": "thanks, goodbye"})
+    assert talk.dialogue.next(talk.messages).text == "One moment, please."
+    talk.messages.append({"role": "tool", "tool_call_id": "1", "content": '{"booked": true}'})
+    action = talk.dialogue.next(talk.messages)
+    assert "is booked." in action.text
+    assert action.tool == "hang_up"
+
+
+@pytest.mark.parametrize("text", ["hello there", "thank you very much", "oh hi, thank you"])
+def test_what_is_only_polite_is_no_second_intent(talk: Talk, text: str) -> None:
+    talk("a table for four on friday at seven")
+    assert "Is that right?" in talk(text)
+    assert talk.tools == []
+
+
 def test_content_in_parts_is_read(dialogue: Dialogue) -> None:
     parts = [{"type": "text", "text": "when are"}, {"type": "text", "text": "you open"}]
     assert "Tuesday" in dialogue.next([{"role": "user", "content": parts}]).text
