@@ -103,14 +103,31 @@ class Dialog:
         contacts = response.addresses("Contact")
         target = contacts[0].uri if contacts else invite.uri
         SipUri.parse(target)
+        dialog = cls.of_unusable_response(invite, response, source, local=local, contact=contact)
+        dialog.target, dialog.routes = target, _routes(response)[::-1]
+        return dialog
+
+    @classmethod
+    def of_unusable_response(
+        cls, invite: OutgoingRequest, response: SipResponse, source: Flow, *, local: str, contact: str
+    ) -> Dialog:
+        """The dialog of a 2xx that says in no readable way where its ACK and BYE go: they go where the INVITE went.
+
+        Args:
+            invite: Our INVITE.
+            response: The 2xx.
+            source: Where the response came from.
+            local: Our From, with its tag.
+            contact: Our Contact, in angle brackets.
+        """
         return cls(
             call_id=response.call_id,
             local=local,
             local_tag=response.from_.tag,
             remote=response.get("To"),
             remote_tag=response.to.tag,
-            target=target,
-            routes=_routes(response)[::-1],
+            target=invite.uri,
+            routes=[],
             flow=source,
             contact=contact,
             sent_by=invite.sent_by,

@@ -12,6 +12,7 @@ from piopiy_pipeline.gateway.sip.dialog.call_listener import Ending
 from piopiy_pipeline.gateway.sip.dialog.dialog import Dialog
 from piopiy_pipeline.gateway.sip.dialog.sip_call import SipCall
 from piopiy_pipeline.gateway.sip.sdp.negotiation import SdpError, SessionDescription, choose
+from piopiy_pipeline.gateway.sip.syntax.body import NoDescription
 from piopiy_pipeline.gateway.sip.syntax.flow import Flow
 from piopiy_pipeline.gateway.sip.syntax.message import SipRequest, clean
 from piopiy_pipeline.gateway.sip.syntax.methods import ALLOW
@@ -69,7 +70,8 @@ class IncomingCall(SipCall):
         self.to_user = clean(SipUri.parse(request.uri).number)[:_MAX_VALUE]
         self.from_user, self.from_name = _caller(request)
         self.headers = _chosen(request, trusted)
-        self.offer = SessionDescription.parse(request.body) if request.body else None
+        described = request.description()
+        self.offer = SessionDescription.parse(described) if described else None
         self._dialog = Dialog.of_request(
             request,
             source,
@@ -170,16 +172,18 @@ def unacceptable(
     Returns:
         The status, phrase and headers to refuse it with; None when the body can be answered.
     """
-    accepts = (("Accept", "application/sdp"),)
+    accepts = (("Accept", "application/sdp, multipart/mixed"),)
     wanted = request.headers.getlist("Accept")
     if wanted and not any("application/" in w.lower() or "*/*" in w for w in wanted):
         return 406, "", ()
-    if not request.body:
-        return None
-    if request.content_type != "application/sdp" or request.get("Content-Encoding"):
-        return 415, "", accepts
     try:
-        offer = SessionDescription.parse(request.body)
+        described = request.description()
+    except NoDescription:
+        return 415, "", accepts
+    if not described:
+        return None
+    try:
+        offer = SessionDescription.parse(described)
     except SdpError as error:
         return 400, str(error), ()
     if offer.audio is None or not offer.audio.port:

@@ -11,7 +11,7 @@ from typing import Literal
 from piopiy_pipeline.gateway.sip.dialog.call_listener import CallListener, Ending
 from piopiy_pipeline.gateway.sip.dialog.dialog import Dialog
 from piopiy_pipeline.gateway.sip.dialog.sip_call import SipCall
-from piopiy_pipeline.gateway.sip.sdp.negotiation import SdpError, SessionDescription
+from piopiy_pipeline.gateway.sip.sdp.negotiation import SessionDescription
 from piopiy_pipeline.gateway.sip.syntax.digest import Credentials
 from piopiy_pipeline.gateway.sip.syntax.flow import Flow
 from piopiy_pipeline.gateway.sip.syntax.message import SipResponse, clean
@@ -194,10 +194,10 @@ class OutgoingCall(SipCall):
             self._send_cancel(now)
         elif response.code > 100 and self._listener is not None:
             description: SessionDescription | None = None
-            if response.body and response.content_type == "application/sdp":
+            if response.body:
                 try:
-                    description = SessionDescription.parse(response.body)
-                except SdpError:
+                    description = SessionDescription.parse(response.description())
+                except ValueError:
                     description = None  # the description in the 2xx is the one that counts
             if description is not None and len(self._early) < _MAX_FORKS:
                 self._early[response.to.tag] = description
@@ -207,14 +207,17 @@ class OutgoingCall(SipCall):
 
     def _on_answer(self, response: SipResponse, source: Flow, now: float) -> None:
         """Section 13.2.2.4: every 2xx is acknowledged, from whichever phone; the first one is the call."""
+        unusable = ""
         try:
             dialog = Dialog.of_response(
                 self._invite.request, response, source, local=self._from, contact=self._contact
             )
         except ValueError as error:
-            self._tell_ended(Ending.LOST, 502, f"no usable answer: {error}", now)
-            self._over()
-            return
+            # The phone is off the hook, and repeats its 200 until somebody acknowledges it: that is due, and a BYE.
+            unusable = f"no usable answer: {error}"
+            dialog = Dialog.of_unusable_response(
+                self._invite.request, response, source, local=self._from, contact=self._contact
+            )
         branch = self._transactions.branch()
         self._transactions.send(dialog.ack(response.cseq.sequence, branch=branch))
         if response.to.tag in self._acked:
@@ -233,11 +236,14 @@ class OutgoingCall(SipCall):
             self._bye(now)
             return
         self._state = "up"
+        if unusable:
+            self._end_here(Ending.LOST, 502, unusable, now)
+            return
         try:
             # Some phones send their description in the 183 only, and not again in the 2xx (13.2.1).
             early = self._early.get(response.to.tag) if not response.body else None
-            description = early or SessionDescription.parse(response.body)
-        except SdpError as error:
+            description = early or SessionDescription.parse(response.description())
+        except ValueError as error:
             self._end_here(Ending.REFUSED, 488, f"the answer has no usable description: {error}", now)
             return
         self.session_timer.answered(response, now)

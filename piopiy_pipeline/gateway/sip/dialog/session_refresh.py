@@ -76,7 +76,7 @@ class SessionRefresh:
             self.under_way = False
             try:
                 dialog.retarget(response.addresses("Contact"))
-                result = SessionDescription.parse(response.body)
+                result = SessionDescription.parse(response.description())
                 self._timer.answered(response, now)
             except ValueError as error:
                 result = RefreshFailure(Ending.HUNG_UP, 488, f"no usable answer: {error}")

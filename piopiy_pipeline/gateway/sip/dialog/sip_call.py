@@ -18,7 +18,8 @@ from piopiy_pipeline.gateway.sip.dialog.info import INFO_TYPES, info_digits
 from piopiy_pipeline.gateway.sip.dialog.refer import ReferTransfer, transfer_headers
 from piopiy_pipeline.gateway.sip.dialog.session_refresh import RefreshFailure, SessionRefresh
 from piopiy_pipeline.gateway.sip.dialog.session_timer import SessionTimer
-from piopiy_pipeline.gateway.sip.sdp.negotiation import SdpError, SdpRefused, SessionDescription
+from piopiy_pipeline.gateway.sip.sdp.negotiation import SdpRefused, SessionDescription
+from piopiy_pipeline.gateway.sip.syntax.body import NoDescription
 from piopiy_pipeline.gateway.sip.syntax.digest import Credentials
 from piopiy_pipeline.gateway.sip.syntax.flow import Flow
 from piopiy_pipeline.gateway.sip.syntax.message import SipRequest, SipResponse, clean
@@ -200,8 +201,8 @@ class SipCall:
         description: SessionDescription | None = None
         if awaited:
             try:
-                description = SessionDescription.parse(request.body)
-            except SdpError as error:
+                description = SessionDescription.parse(request.description())
+            except ValueError as error:
                 self._end_here(Ending.HUNG_UP, 488, f"the ACK has no usable answer: {error}", now)
                 return
         self._confirmed(awaited, description, now)
@@ -267,11 +268,16 @@ class SipCall:
             self._respond(request, source, 491, now=now)
             return
         try:
-            offer = SessionDescription.parse(request.body) if request.body else None
+            described = request.description()
+            offer = SessionDescription.parse(described) if described else None
             contacts = request.addresses("Contact")
             for contact in contacts:
                 SipUri.parse(contact.uri)
             timer = self.session_timer.asked(request)
+        except NoDescription:
+            accepts = (("Accept", "application/sdp, multipart/mixed"),)
+            self._respond(request, source, 415, headers=accepts, now=now)
+            return
         except ValueError as error:
             self._respond(request, source, 400, clean(str(error))[:100], now=now)
             return

@@ -1,6 +1,11 @@
 """Session descriptions (SDP): parsing with limits and checks, because anybody can send them, and writing. No I/O.
 
-The installed aiortc has an SDP parser, too; this one is stricter, and says which line is wrong.
+**The rule** is that of `syntax.uri`: what is used must be right, and what is not used need not be. Used are the first
+line (``v=0``), the number and order of the ``m=`` lines, and of the first audio over plain RTP that has a port: its
+``m=`` and its ``c=`` line (or that of the session), its direction, and the ``a=rtpmap`` of the codec that is chosen. A
+format whose mapping cannot be read is not there. Everything else may be missing, unknown or malformed.
+
+The installed aiortc has an SDP parser, too; that one refuses a description for any line that it cannot read.
 
 Source: RFC 8866; RFC 3551 (payload types); RFC 5761 (rtcp-mux).
 """
@@ -94,15 +99,16 @@ class SessionDescription:
 
     @property
     def audio(self) -> MediaDescription | None:
-        """The first audio stream over plain RTP, also when it is refused (port 0); None if there is none."""
-        return next((m for m in self.media if _is_voice(m)), None)
+        """The first audio stream over plain RTP that has a port; if all are refused (port 0), the first. Or None."""
+        voices = [m for m in self.media if _is_voice(m)]
+        return next((m for m in voices if m.port), voices[0] if voices else None)
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
         """Parse a description. Raises `SdpError`, whose text quotes the line that is wrong."""
         lines = _lines(data)
         user, session_id, version = "-", 0, 0
-        session_host = ""
+        session_connection = ""
         session_direction: Direction = "sendrecv"
         sections: list[_Section] = []
         for key, value in lines:
@@ -114,18 +120,22 @@ class SessionDescription:
             elif key == "o" and section is None:
                 user, session_id, version = _origin(value)
             elif key == "c":
-                host = _connection(value)
                 if section is None:
-                    session_host = host
+                    session_connection = value
                 else:
-                    section.host = host
+                    section.connection = value
             elif key == "a":
                 if section is not None:
                     section.attribute(value)
                 elif value in _DIRECTIONS:
                     session_direction = _DIRECTIONS[value]
-        media = tuple(section.finish(session_host, session_direction) for section in sections)
-        return cls(media, session_host, session_id, version, user)
+        media = tuple(section.finish(session_connection, session_direction) for section in sections)
+        host, _ = _connection(session_connection)
+        described = cls(media, host, session_id, version, user)
+        for section, finished in zip(sections, media, strict=True):
+            if section.problem and finished is described.audio:
+                raise SdpError(section.problem)
+        return described
 
     def __bytes__(self) -> bytes:
         """Write the description as SDP, with CRLF line ends."""
@@ -165,7 +175,7 @@ def _written(media: MediaDescription) -> list[str]:
 
 
 def _lines(data: bytes) -> list[tuple[str, str]]:
-    """Return the key and the value of every line. Only lines that cannot mean anything are an error."""
+    """Return the key and the value of every line. What is no such line is left out."""
     if len(data) > _MAX_BYTES:
         raise SdpError(f"session description of {len(data)} bytes; at most {_MAX_BYTES}")
     text = data.decode("utf-8", "replace")
@@ -174,40 +184,40 @@ def _lines(data: bytes) -> list[tuple[str, str]]:
         raise SdpError(f"session description of {len(lines)} lines; at most {_MAX_LINES}")
     if not lines or lines[0].strip() != "v=0":
         raise SdpError("a session description begins with v=0")
-    pairs = []
-    for line in lines:
-        if len(line) < 2 or line[1] != "=" or not line[0].isalpha():
-            raise SdpError(f"no line of a session description: {line[:60]!r}")
-        pairs.append((line[0], line[2:].strip()))
-    return pairs
+    return [(line[0], line[2:].strip()) for line in lines if line[1:2] == "="]
 
 
 def _origin(value: str) -> tuple[str, int, int]:
-    parts = value.split()
-    if len(parts) != 6:
-        raise SdpError(f"o= has six fields, not {len(parts)}: {value[:60]!r}")
-    return parts[0], _number(parts[1], "session id", 2**64), _number(parts[2], "session version", 2**64)
+    """The user, session id and version of another's ``o=``. Nobody here uses them, so what cannot be read is 0."""
+    parts = [*value.split(), "", "", ""]
+    return parts[0] or "-", _number(parts[1], 2**64) or 0, _number(parts[2], 2**64) or 0
 
 
-def _connection(value: str) -> str:
+def _connection(value: str) -> tuple[str, str]:
+    """The address of a ``c=``, and what is wrong with it; one of the two is empty."""
     parts = value.split()
+    if not parts:
+        return "", "an audio stream without a connection address (c=)"
     if len(parts) != 3 or parts[0] != "IN" or parts[1] not in ("IP4", "IP6"):
-        raise SdpError(f"c= is no connection: {value[:60]!r}")
-    return parts[2].split("/")[0]
+        return "", f"c= is no connection: {value[:60]!r}"
+    return parts[2].split("/")[0], ""
 
 
-def _number(text: str, what: str, limit: int) -> int:
+def _number(text: str, limit: int) -> int | None:
+    """A number below `limit`; None if it is none."""
     if not (text.isascii() and text.isdigit() and len(text) <= 20) or int(text) >= limit:
-        raise SdpError(f"{what} is no number below {limit}: {text[:40]!r}")
+        return None
     return int(text)
 
 
 class _Section:
-    """An `m=` section while it is parsed."""
+    """An `m=` section while it is parsed. `problem` says what is wrong with what is used of an audio section."""
 
     def __init__(self, kind: str, port: int, protocol: str, payload_types: tuple[str, ...]) -> None:
         self.kind, self.port, self.protocol, self.payload_types = kind, port, protocol, payload_types
-        self.host: str | None = None
+        self.problem = ""
+        self.connection: str | None = None
+        self._unreadable: set[int] = set()
         self._direction: Direction | None = None
         self._maps: dict[int, MediaFormat] = {}
         self._fmtp: dict[int, str] = {}
@@ -218,12 +228,15 @@ class _Section:
     @classmethod
     def parse(cls, value: str) -> Self:
         parts = value.split()
-        if len(parts) < 4:
-            raise SdpError(f"m= has at least four fields: {value[:60]!r}")
-        if len(parts) - 3 > _MAX_FORMATS:
-            raise SdpError(f"more than {_MAX_FORMATS} formats in a media stream")
-        port = _number(parts[1].split("/")[0], "port", 65_536)
-        return cls(parts[0].lower(), port, parts[2], tuple(parts[3:]))
+        if len(parts) < 3:  # each has to be answered in its place
+            raise SdpError(f"m= has at least three fields: {value[:60]!r}")
+        port = _number(parts[1].split("/")[0], 65_536)
+        section = cls(parts[0].lower(), port or 0, parts[2], tuple(parts[3 : 3 + _MAX_FORMATS]))
+        if port is None:
+            section.problem = f"port is no number below 65536: {parts[1][:40]!r}"
+        elif len(parts) - 3 > _MAX_FORMATS:
+            section.problem = f"more than {_MAX_FORMATS} formats in a media stream"
+        return section
 
     @property
     def voice(self) -> bool:
@@ -246,29 +259,32 @@ class _Section:
             if text.isascii() and text.isdigit() and len(text) <= 3 and 10 <= int(text) <= 120:
                 self._ptime = int(text)
         elif name == "rtcp":
-            self._rtcp_port = _number(rest.split()[0] if rest.split() else "", "RTCP port", 65_536)
+            self._rtcp_port = _number(rest.split()[0] if rest.split() else "", 65_536)
         elif name == "rtcp-mux":
             self._mux = True
 
     def _map(self, rest: str) -> None:
         number, _, encoding = rest.strip().partition(" ")
-        parts = encoding.strip().split("/")
-        if len(parts) not in (2, 3) or not parts[0]:
-            raise SdpError(f"a=rtpmap is no mapping: {rest[:60]!r}")
-        payload_type = _number(number, "payload type", 128)
-        rate = _number(parts[1], "clock rate", 2**31)
-        channels = _number(parts[2], "channels", 256) if len(parts) == 3 else 1
-        if len(self._maps) < _MAX_FORMATS:
-            self._maps[payload_type] = MediaFormat(payload_type, parts[0], rate, channels)
+        name, *numbers = encoding.strip().split("/")
+        payload_type = _number(number, 128)
+        rate = _number(numbers[0], 2**31) if 1 <= len(numbers) <= 2 else None
+        channels = _number(numbers[1], 256) if len(numbers) == 2 else 1
+        if payload_type is None:
+            return
+        if not name or rate is None or channels is None:
+            self._unreadable.add(payload_type)
+        elif len(self._maps) < _MAX_FORMATS:
+            self._maps[payload_type] = MediaFormat(payload_type, name, rate, channels)
 
-    def finish(self, session_host: str, session_direction: Direction) -> MediaDescription:
-        host = self.host if self.host is not None else session_host
-        voice = self.voice
-        if voice and self.port and not host:
-            raise SdpError("an audio stream without a connection address (c=)")
+    def finish(self, session_connection: str, session_direction: Direction) -> MediaDescription:
+        host, problem = _connection(self.connection if self.connection is not None else session_connection)
+        if self.port:
+            self.problem = self.problem or problem
         formats = []
-        for text in self.payload_types if voice else ():
-            payload_type = _number(text, "payload type", 128)
+        for text in self.payload_types if self.voice else ():
+            payload_type = _number(text, 128)
+            if payload_type is None or payload_type in self._unreadable:
+                continue
             format = self._maps.get(payload_type) or _STATIC.get(payload_type)
             if format is not None:
                 formats.append(replace(format, fmtp=self._fmtp.get(payload_type, "")))

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from sipmessage import CSeq, Headers
 from sipmessage.message import COMPACT_FORMS
 
+from piopiy_pipeline.gateway.sip.syntax.body import session_part
 from piopiy_pipeline.gateway.sip.syntax.uri import (
     NameAddr,
     is_token,
@@ -96,7 +97,7 @@ class SipMessage:
         entries: list[str] = []
         for line in self.headers.getlist(name):
             if line.strip():
-                entries += split_list(line)
+                entries += split_list(line, leave_out_empty=True)
         if len(entries) > _MAX_LISTED:
             raise ValueError(f"more than {_MAX_LISTED} entries in {name}")
         return entries
@@ -109,6 +110,14 @@ class SipMessage:
     def content_type(self) -> str:
         """The body's type in lower case, without parameters."""
         return self.get("Content-Type").partition(";")[0].strip().lower()
+
+    def description(self) -> bytes:
+        """The session description in the body, alone or as a part of it; empty if there is no body.
+
+        Raises:
+            NoDescription: The body is something else.
+        """
+        return session_part(self.get("Content-Type"), self.get("Content-Encoding"), self.body)
 
 
 @dataclass(slots=True)
@@ -220,8 +229,7 @@ def _headers(lines: Sequence[str]) -> tuple[Headers, str]:
         if "\r" in value or "\n" in value:
             raise MalformedMessage(400, "a control character in a header")
         if not colon or not is_token(name):
-            problem = problem or f"no header: {line[:60]!r}"
-            continue
+            continue  # no header that anybody can ask for
         name = COMPACT_FORMS.get(name.lower(), name)
         if name.lower() in _UNIQUE and headers.get(name) is not None:
             problem = problem or f"{name} more than once"

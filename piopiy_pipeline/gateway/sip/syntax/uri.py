@@ -1,5 +1,10 @@
 """Addresses: `sip:`, `sips:` and `tel:` URIs, name-addr and parameters. No I/O.
 
+**The rule** for what is accepted, in headers and in SDP alike: what is used must be right, and what is not used need
+not be. So an empty parameter (``;`` at the end of a header), an empty entry of a list, and a parameter that nobody here
+asks for may be malformed and are left out, and a parameter of `_USED` may not. Quotes and brackets have to close in
+any case, because nobody can tell what a text behind an open one belongs to.
+
 They are parsed here and not with sipmessage, because its host names cannot end in a digit (``pbx1``), and because
 it writes parameters with other escapes: what a peer sent must go back to it as it was.
 
@@ -25,6 +30,13 @@ __all__ = [
 ]
 
 _MAX_PARAMETERS = 64
+_USED = frozenset(
+    (
+        *("tag", "branch", "received", "rport", "maddr", "transport", "lr", "expires", "refresher", "user"),
+        *("ttl", "method", "q", "boundary"),
+    )
+)
+"""The parameters that somebody here asks for, or that say where a message goes."""
 _TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+", re.ASCII)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:", re.ASCII)
 _HOST = re.compile(
@@ -73,7 +85,7 @@ class SipUri:
             raise ValueError(f"no URI: {text[:80]!r}")
         scheme = match.group()[:-1].lower()
         rest = text[match.end() :]
-        if any(c.isspace() or c in '<>"' for c in rest):
+        if any(c.isspace() or c in "<>" for c in rest):
             raise ValueError(f"a URI with characters that none may have: {text[:80]!r}")
         if scheme == "tel":
             number, semicolon, parameters = rest.partition(";")
@@ -83,7 +95,7 @@ class SipUri:
         if scheme not in ("sip", "sips"):
             raise UnknownScheme(f"a URI of the unknown kind {scheme!r}")
         userinfo, at, hostpart = rest.rpartition("@")
-        if "@" in userinfo or (at and not userinfo):
+        if "@" in userinfo or '"' in userinfo or (at and not userinfo):
             raise ValueError(f"no user in a URI: {text[:80]!r}")
         hostpart = hostpart.partition("?")[0]
         address, semicolon, parameters = hostpart.partition(";")
@@ -128,7 +140,11 @@ class NameAddr:
             uri, rest = uri.strip(), semicolon + parameters
             if "?" in uri or "," in uri:
                 raise ValueError("a URI with '?' or ',' outside of angle brackets")
-        if not _SCHEME.match(uri) or any(c.isspace() or c in '<"' for c in uri):
+        if (
+            not _SCHEME.match(uri)
+            or any(c.isspace() or c == "<" for c in uri)
+            or '"' in uri.partition(";")[0]
+        ):
             raise ValueError(f"no URI: {uri[:80]!r}")
         return cls(name, uri, parse_parameters(rest))
 
@@ -158,7 +174,11 @@ def parse_host_port(text: str) -> tuple[str, int | None]:
 
 
 def parse_parameters(text: str) -> dict[str, str]:
-    """Parse ``;a=b;c="d";e``: names in lower case, values without quotes, "" without a value. Raises `ValueError`."""
+    """Parse ``;a=b;c="d";e``: names in lower case, values without quotes, "" without a value.
+
+    Raises:
+        ValueError: It is no list of parameters, or one that is used is malformed or there twice with different values.
+    """
     text = text.strip()
     if not text:
         return {}
@@ -170,19 +190,36 @@ def parse_parameters(text: str) -> dict[str, str]:
         raise ValueError(f"more than {_MAX_PARAMETERS} parameters")
     for part in parts:
         name, _, value = part.partition("=")
-        name = name.strip()
-        if not name or any(c.isspace() or c in '<>"' for c in name):
-            raise ValueError(f"no parameter: {part[:80]!r}")
-        found.setdefault(name.lower(), unquoted(value.strip()))
+        name = name.strip().lower()
+        if not is_token(name):
+            continue
+        try:
+            text = unquoted(value.strip())
+        except ValueError:
+            if name in _USED:
+                raise
+            continue
+        if found.setdefault(name, text) != text and name in _USED:
+            raise ValueError(f"two values of {name}: {part[:80]!r}")
     return found
 
 
-def split_list(text: str) -> list[str]:
-    """Split a header into its entries at commas. Raises `ValueError` for an empty entry or an open quote."""
+def split_list(text: str, *, leave_out_empty: bool = False) -> list[str]:
+    """Split a header into its entries at commas.
+
+    Args:
+        text: The value of the header.
+        leave_out_empty: Leave empty entries out. In Via they are an error, because it says where a response goes.
+
+    Raises:
+        ValueError: A quote is never closed, or an entry is empty.
+    """
     parts = [part.strip() for part in _split(text, ",")]
-    if not all(parts):
+    if all(parts):
+        return parts
+    if not leave_out_empty:
         raise ValueError("an empty entry in a list")
-    return parts
+    return [part for part in parts if part]
 
 
 def _split(text: str, separator: str) -> list[str]:

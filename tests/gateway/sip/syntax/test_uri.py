@@ -50,7 +50,9 @@ def test_uris_are_read(text: str, user: str, host: str, port: int | None) -> Non
         "sip:a@[::1",
         "sip:a@b c",
         "tel:x y",
-        "sip:a@b;;c",
+        'sip:a@b;lr="x',
+        'sip:a@b;lr="x"y',
+        'sip:"a"@b',
     ],
 )
 def test_what_is_no_uri_is_an_error(text: str) -> None:
