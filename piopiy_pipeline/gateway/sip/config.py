@@ -111,7 +111,11 @@ class SipConfig(BaseModel):
     codecs: Annotated[list[CodecName], Field(min_length=1)] = ["PCMU", "PCMA", "G722", "opus"]
     """The allowed codecs, in the order in which our calls offer them."""
     users: dict[User, Password] = Field(default_factory=dict, repr=False)
-    """Phones that may register and call, with the password of each."""
+    """Phones that may register and call, with the password of each. A user's name is the bot's ``from_number``."""
+    caller_ids: dict[User, list[NumberPattern]] = Field(default_factory=dict)
+    """The numbers and names that the phone of a user may show instead of the user's name, as in
+    ``caller_ids = { anna = ["+4930123456"] }``; ``*`` at the end stands for all that begin so. Anything else that a
+    phone shows is replaced by the user's name."""
     callers: Literal["known", "anyone"] = "known"
     """Who may call: phones with a password and trunks, or everybody who can reach the port."""
     realm: Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r'^[^"\\\x00-\x1f]+$')] = (
@@ -163,6 +167,13 @@ class SipConfig(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _caller_ids_are_of_users(self) -> Self:
+        for name in self.caller_ids:
+            if name not in self.users:
+                raise ValueError(f"caller_ids.{name}: users has nobody of this name")
+        return self
+
+    @model_validator(mode="after")
     def _contacts_can_be_called(self) -> Self:
         names: set[str] = set()
         for name, to in self.contacts.items():
@@ -178,6 +189,14 @@ class SipConfig(BaseModel):
             if not host:
                 raise ValueError(f"contacts.{name}: neither one of users, nor a number, nor a sip: URI")
         return self
+
+    def may_show(self, user: str, number: str) -> bool:
+        """Whether the phone of `user` may say that `number`, a number or a name, calls."""
+        return number == user or any(matches(pattern, number) for pattern in self.caller_ids.get(user, ()))
+
+    def is_of_a_user(self, number: str) -> bool:
+        """Whether `number` is the name of a user, or a whole number that only some users may show."""
+        return number in self.users or any(number in patterns for patterns in self.caller_ids.values())
 
     def agent_for(self, number: str) -> str | None:
         """Return the agent that answers `number`; None: no agent has that number."""

@@ -3,12 +3,17 @@
 It is cheap, because every request outside of a dialog passes it first. What it denies is refused without a
 transaction (section 8.2.7), so that a flood of requests leaves nothing behind.
 
-Source: RFC 3261, section 22.1.
+It also decides who a caller is. The password says who, and not the From, which everybody can write: a phone may
+show its user's name and the numbers in `SipConfig.caller_ids`, and a trunk, which is responsible for its customers, may
+show any number. Somebody without a password may not show what belongs to a user.
+
+Source: RFC 3261, section 22.1; RFC 3323 (anonymous callers).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from piopiy_pipeline.gateway.access.failure_limiter import FailureLimiter
 from piopiy_pipeline.gateway.access.networks import (
@@ -19,9 +24,17 @@ from piopiy_pipeline.gateway.access.networks import (
 )
 from piopiy_pipeline.gateway.sip.agent.digest_gate import DigestGate
 from piopiy_pipeline.gateway.sip.config import SipConfig
-from piopiy_pipeline.gateway.sip.syntax.message import SipRequest
+from piopiy_pipeline.gateway.sip.syntax.message import SipRequest, clean
+from piopiy_pipeline.gateway.sip.syntax.uri import SipUri
 
-__all__ = ["AdmissionControl", "RequestAdmitted", "RequestDenied"]
+__all__ = ["AdmissionControl", "CallerIdentity", "RequestAdmitted", "RequestDenied"]
+
+
+class CallerIdentity(NamedTuple):
+    """Who calls: a number or a user's name, and a display name. Both are empty for anonymous callers."""
+
+    number: str
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +96,39 @@ class AdmissionControl:
         if self.trusts(host):
             return RequestAdmitted("", True)
         given = request.headers.getlist("Authorization")
-        if self._config.callers == "anyone" and not (given and self._config.users):
+        by_password = self._config.users and (given or self._shows_a_user(request))
+        if self._config.callers == "anyone" and not by_password:
             return RequestAdmitted("", False)
         return self.phone(request, now)
+
+    def identity(self, request: SipRequest, user: str) -> CallerIdentity:
+        """Decide who calls.
+
+        Args:
+            request: An INVITE that was admitted.
+            user: The user who gave the password; empty for trunks, and where anyone may call.
+
+        Returns:
+            What From says, if it may say that. Otherwise the user's name, without a display name.
+        """
+        name = clean(request.from_.name)
+        try:
+            uri = SipUri.parse(request.from_.uri)
+        except ValueError:
+            return CallerIdentity(user, "") if user else CallerIdentity("", name)
+        if uri.host.lower() == "anonymous.invalid" or uri.user.lower() == "anonymous":
+            return CallerIdentity("", "")
+        if not user or self._config.may_show(user, uri.number):
+            return CallerIdentity(clean(uri.number), name)
+        return CallerIdentity(user, name if uri.user == user else "")
+
+    def _shows_a_user(self, request: SipRequest) -> bool:
+        """Whether From says that one of the users calls."""
+        try:
+            uri = SipUri.parse(request.from_.uri)
+        except ValueError:
+            return False
+        return self._config.is_of_a_user(uri.user) or self._config.is_of_a_user(uri.number)
 
     def phone(self, request: SipRequest, now: float) -> RequestAdmitted | RequestDenied:
         """Decide on a REGISTER. `now` is in seconds."""

@@ -187,6 +187,7 @@ class UserAgentServer:
                 request, source, wrong[0], phrase=reason_phrase(wrong[1]), headers=wrong[2]
             )
             return
+        identity = self._admission.identity(request, verdict.user)
         try:
             call = IncomingCall(
                 self._transactions,
@@ -195,6 +196,8 @@ class UserAgentServer:
                 local_tag=self._transactions.token(),
                 agent_id=agent_id,
                 user=verdict.user,
+                from_user=identity.number,
+                from_name=identity.name,
                 trusted=verdict.trusted,
                 session_expires_s=self._config.session_expires_s,
             )

@@ -37,6 +37,8 @@ class IncomingCall(SipCall):
         local_tag: Our tag.
         agent_id: The agent that is to answer.
         user: The configured user who gave the password; empty for everybody else.
+        from_user: The number or name of the caller, as far as it is believed; empty for anonymous callers.
+        from_name: The display name of the caller; empty for none.
         trusted: Whether the INVITE comes from a trunk.
         session_expires_s: The session interval in seconds that we propose.
 
@@ -55,6 +57,8 @@ class IncomingCall(SipCall):
         local_tag: str,
         agent_id: str,
         user: str,
+        from_user: str,
+        from_name: str,
         trusted: bool,
         session_expires_s: int,
     ) -> None:
@@ -68,7 +72,7 @@ class IncomingCall(SipCall):
         self.agent_id, self.user = agent_id, user
         self.present = trusted or bool(user) or source.reliable
         self.to_user = clean(SipUri.parse(request.uri).number)[:_MAX_VALUE]
-        self.from_user, self.from_name = _caller(request)
+        self.from_user, self.from_name = from_user[:_MAX_VALUE], from_name[:_MAX_VALUE]
         self.headers = _chosen(request, trusted)
         described = request.description()
         self.offer = SessionDescription.parse(described) if described else None
@@ -191,17 +195,6 @@ def unacceptable(
     if choose(offer.audio.formats, codecs) is None:
         return 488, "No codec in common", ()
     return None
-
-
-def _caller(request: SipRequest) -> tuple[str, str]:
-    """Return the number and the name of the caller; both are empty for anonymous callers (RFC 3323)."""
-    try:
-        uri = SipUri.parse(request.from_.uri)
-    except ValueError:
-        return "", clean(request.from_.name)[:_MAX_VALUE]
-    if uri.host.lower() == "anonymous.invalid" or uri.user.lower() == "anonymous":
-        return "", ""
-    return clean(uri.number)[:_MAX_VALUE], clean(request.from_.name)[:_MAX_VALUE]
 
 
 def _chosen(request: SipRequest, trusted: bool) -> dict[str, str]:

@@ -172,7 +172,7 @@ def test_one_network_of_ipv6_has_as_many_calls_as_one_address() -> None:
 
 
 def test_calls_in_progress_go_on_during_a_flood_of_the_same_address() -> None:
-    bench = known_only(callers="anyone", max_refusals_per_minute=1)
+    bench = known_only(users={"bob": "pw"}, callers="anyone", max_refusals_per_minute=1)
     call, leg = bench.answered_call()
     bench.register("bob", "guess")
     assert bench.receive(request("INVITE", branch="y", call_id="c2", body=SDP)) == []
@@ -181,7 +181,7 @@ def test_calls_in_progress_go_on_during_a_flood_of_the_same_address() -> None:
 
 
 def test_one_address_has_only_so_many_calls() -> None:
-    bench = known_only(callers="anyone", max_calls_per_source=2)
+    bench = known_only(users={"bob": "pw"}, callers="anyone", max_calls_per_source=2)
     call, _ = bench.ringing_call()
     bench.ringing_call(call_id="c2", branch="b2")
     third = request("INVITE", call_id="c3", branch="b3", body=SDP)
@@ -193,14 +193,14 @@ def test_one_address_has_only_so_many_calls() -> None:
 
 
 def test_only_so_many_calls_ring_at_once() -> None:
-    bench = known_only(callers="anyone", max_pending_invites=1)
+    bench = known_only(users={"bob": "pw"}, callers="anyone", max_pending_invites=1)
     bench.answered_call()
     bench.ringing_call(call_id="c2", branch="b2")
     assert codes(bench.receive(request("INVITE", call_id="c3", branch="b3", body=SDP))) == [486]
 
 
 def test_transactions_are_bounded_in_all_and_for_each_address() -> None:
-    bench = known_only(callers="anyone", max_transactions=8)
+    bench = known_only(users={"bob": "pw"}, callers="anyone", max_transactions=8)
     for n in range(4):
         assert codes(bench.receive(request("INVITE", call_id=f"c{n}", branch=f"b{n}", body=SDP)))[-1] in (
             100,
