@@ -11,10 +11,11 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from loguru import logger
+from pipecat.adapters.llm.schemas.direct_function import tool_options
 from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 from pipecat.frames.frames import FunctionCallResultProperties
 from pipecat.services.llm_service import FunctionCallParams
@@ -22,7 +23,7 @@ from pipecat.services.llm_service import FunctionCallParams
 from piopiy_pipeline.session import Call, TransferOutcome, current_call
 from piopiy_pipeline.session.call_control import failure_text
 
-__all__ = ["end_call", "press_keys", "transfer_call"]
+__all__ = ["end_call", "press_keys", "tool", "transfer_call"]
 
 _NUMBER = re.compile(r"\+?[0-9*#]{2,32}")
 _SILENTLY = FunctionCallResultProperties(run_llm=False)
@@ -33,6 +34,41 @@ AT_ONCE_S = 0.3
 """An outcome of a transfer that is known within this many seconds is the tool's own result."""
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def tool(*, timeout: float | None = None, keep_on_interruption: bool = True) -> Callable[[F], F]:
+    """A decorator that says how a tool runs: an async function, or the handler of a `FunctionSchema`.
+
+    Args:
+        timeout: A tool that has not returned after this many seconds is given up, and the model is told so.
+            None: what the call says, which is 30 s by default.
+        keep_on_interruption: Whether the tool runs on when the caller speaks meanwhile; its result then comes
+            behind the answer to what the caller said. False: it is cancelled, wherever it is, which is right
+            for a tool that only looks something up and takes long.
+
+    Returns:
+        The decorator. It returns the function itself.
+
+    Raises:
+        ValueError: The timeout is not more than 0.
+
+    Example:
+        ```python
+        @tool(timeout=10)
+        async def book_table(params, people: int):
+            \"\"\"Book a table.\"\"\"
+            return await bookings.add(people)
+        ```
+    """
+    if timeout is not None and not timeout > 0:
+        raise ValueError(f"the timeout of a tool must be more than 0 seconds, not {timeout!r}")
+
+    def decorate(function: F) -> F:
+        tool_options(cancel_on_interruption=not keep_on_interruption, timeout_secs=timeout)(function)
+        return function
+
+    return decorate
 
 
 def transfer_call(
@@ -103,6 +139,7 @@ def transfer_call(
             raise ValueError(f"{wanted!r} is no telephone number")
         return number, wanted
 
+    @tool()
     async def handler(params: FunctionCallParams) -> None:
         call = _call()
         try:
@@ -199,6 +236,7 @@ def end_call(
 
     goes_on = "" if final else " If the caller goes on speaking, the call goes on: use this tool again then."
 
+    @tool()
     async def handler(params: FunctionCallParams) -> None:
         call = _call()
         if call.transferring:  # which would end with the call
@@ -239,6 +277,7 @@ def press_keys(
         The tool, for `VoiceAgent(tools=...)` or `LLMContext(tools=...)`.
     """
 
+    @tool()
     async def handler(params: FunctionCallParams) -> None:
         digits = str(params.arguments.get("digits") or "").replace(" ", "")
         try:

@@ -10,7 +10,6 @@ failures of providers belong to `Call`.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -26,12 +25,14 @@ from pipecat.transports.base_transport import TransportParams
 from pipecat.turns.user_start import BaseUserTurnStartStrategy
 
 from piopiy_pipeline.call import CallEnd, Turn
+from piopiy_pipeline.compat.tool_runs import DEFAULT_TOOL_TIMEOUT_S
 from piopiy_pipeline.pipeline import CallPipeline, StageError, turns_with
 from piopiy_pipeline.processors.keys import KeyEntry, KeysToText
 from piopiy_pipeline.services.switch import ServiceSwitch
 from piopiy_pipeline.session import DEFAULT_ERROR_LINE, Call, TransferOutcome, current_call
 from piopiy_pipeline.session.events import Handler
 from piopiy_pipeline.session.initial_messages import checked_messages
+from piopiy_pipeline.tool_set import ToolSet
 
 __all__ = ["VoiceAgent"]
 
@@ -44,7 +45,8 @@ class VoiceAgent:
     Args:
         instructions: The system prompt.
         tools: What the model may use: async functions (their signature and docstring describe them), and
-            `FunctionSchema`s whose handlers come with `register_tool`.
+            `FunctionSchema`s whose handlers come with them or with `register_tool`. They run on when the
+            caller speaks meanwhile, unless `piopiy_pipeline.tools.tool` or `add_tool` says otherwise.
         greeting: What the bot says as soon as the caller can hear it. None: it waits for the caller.
         idle_timeout_secs: The call ends when neither side has spoken for this many seconds. None for never.
         call: The call. By default, the call of the callback in which this runs.
@@ -56,6 +58,8 @@ class VoiceAgent:
             They follow `instructions` in the context, and the model knows them from its first answer on.
         error_line: What the bot says when a provider has failed, before it tries once more. None for nothing.
         reply_timeout_secs: An answer that makes no progress for this many seconds counts as a failure.
+        tool_timeout_secs: A tool that has not returned after this many seconds is given up, and the model is
+            told so. See also `add_tool`.
         dtmf: ``"event"``: keys that the caller presses are the `dtmf` event. ``"text"``: they are a turn of
             the caller as well.
         dtmf_terminator: With ``dtmf="text"``, the key that ends an entry. None: no key does.
@@ -86,6 +90,7 @@ class VoiceAgent:
         context: LLMContext | None = None,
         error_line: str | None = DEFAULT_ERROR_LINE,
         reply_timeout_secs: float = 10,
+        tool_timeout_secs: float = DEFAULT_TOOL_TIMEOUT_S,
         dtmf: Literal["event", "text"] = "event",
         dtmf_terminator: str | None = "#",
         dtmf_timeout_secs: float = 2,
@@ -109,75 +114,76 @@ class VoiceAgent:
         self._idle_timeout_secs = idle_timeout_secs
         self._error_line = error_line
         self._reply_timeout_secs = reply_timeout_secs
+        self._tool_timeout_secs = tool_timeout_secs
         self._dtmf = (dtmf, dtmf_terminator, dtmf_timeout_secs)
-        self._tools: list[Any] = []
-        self._custom_tools: dict[Any, list[Any]] = {}
-        self._handlers: dict[str, Callable[..., Any]] = {}
+        self._tools = ToolSet()
         self._pipeline: CallPipeline | None = None
         self._metrics = (False, False)
-        self._add_tools(tools)
+        self._tools.add(tools)
 
     # ------------------------------------------------------------------ tools
 
     def add_tool(
-        self, schema: FunctionSchema | Callable[..., Any], handler: Callable[..., Any] | None = None
+        self,
+        schema: FunctionSchema | Callable[..., Any],
+        handler: Callable[..., Any] | None = None,
+        *,
+        timeout: float | None = None,
+        keep_on_interruption: bool | None = None,
     ) -> None:
         """Give the model a tool: a schema with its handler, or a function that describes itself.
+
+        What a tool returns is its result, unless it has called `params.result_callback`.
 
         Args:
             schema: The schema, or an async function with a docstring.
             handler: An async function of pipecat's `FunctionCallParams`, for a schema.
+            timeout: A tool that has not returned after this many seconds is given up, and the model is told
+                so. None: `tool_timeout_secs`.
+            keep_on_interruption: Whether the tool runs on when the caller speaks meanwhile; its result then
+                comes behind the answer to what the caller said. False: it is cancelled, wherever it is. None:
+                as pipecat's `tool_options` says, and True without it.
 
         Raises:
             TypeError: It is no tool, or its handler is no async function.
+            ValueError: The timeout is not more than 0.
             RuntimeError: The call runs already.
         """
         self._before_start("add_tool")
-        self._add_tools([schema])
-        if handler is not None:
-            if not isinstance(schema, FunctionSchema):
-                raise TypeError("a function describes and handles itself: leave the handler out")
-            self.register_tool(schema.name, handler)
+        name = self._tools.add_one(schema, handler)
+        self._set_options(name, timeout, keep_on_interruption)
         self._refresh_context()
 
-    def register_tool(self, name: str, handler: Callable[..., Any]) -> None:
+    def register_tool(
+        self,
+        name: str,
+        handler: Callable[..., Any],
+        *,
+        timeout: float | None = None,
+        keep_on_interruption: bool | None = None,
+    ) -> None:
         """Give the tool called `name` its handler; the tool's schema is among `tools`.
 
         Args:
             name: The name in the schema.
             handler: An async function of pipecat's `FunctionCallParams`.
+            timeout: See `add_tool`.
+            keep_on_interruption: See `add_tool`.
 
         Raises:
             TypeError: The handler is no async function.
+            ValueError: The timeout is not more than 0.
         """
-        if not inspect.iscoroutinefunction(handler):
-            raise TypeError(f"the handler of {name!r} must be 'async def'")
-        self._handlers[name] = handler
+        self._tools.set_handler(name, handler)
+        self._set_options(name, timeout, keep_on_interruption)
+
+    def _set_options(self, name: str, timeout: float | None, keep_on_interruption: bool | None) -> None:
+        self._tools.set_options(name, timeout, keep_on_interruption)
         if self._pipeline is not None:
-            self._llm().register_function(name, handler)
-
-    def _add_tools(self, tools: ToolsSchema | Sequence[Any] | None) -> None:
-        if tools is None:
-            return
-        if isinstance(tools, ToolsSchema):
-            self._tools += tools.standard_tools
-            for adapter, custom in (tools.custom_tools or {}).items():
-                self._custom_tools.setdefault(adapter, []).extend(custom)
-            return
-        for tool in tools:
-            if not isinstance(tool, FunctionSchema) and not callable(tool):
-                raise TypeError(f"a tool is a function or a FunctionSchema, not a {type(tool).__name__}")
-            if not isinstance(tool, FunctionSchema) and not inspect.iscoroutinefunction(tool):
-                raise TypeError(f"the tool {getattr(tool, '__name__', tool)!r} must be 'async def'")
-            self._tools.append(tool)
-
-    def _tools_schema(self) -> ToolsSchema | None:
-        if not self._tools and not self._custom_tools:
-            return None
-        return ToolsSchema(standard_tools=list(self._tools), custom_tools=self._custom_tools or None)
+            self._tools.register(self._llm(), name)
 
     def _refresh_context(self) -> None:
-        schema = self._tools_schema()
+        schema = self._tools.schema()
         if self.context is not None and schema is not None:
             self.context.set_tools(schema)
 
@@ -264,8 +270,7 @@ class VoiceAgent:
             keys = KeysToText(terminator=terminator, timeout_s=timeout_s, interrupts=allow_interruptions)
             self._pipeline.insert("keys", keys, before="user_context", wants_audio=False)
         self._metrics = (enable_metrics, enable_usage_metrics)
-        for name, handler in self._handlers.items():
-            self._llm().register_function(name, handler)
+        self._tools.register_all(self._llm())
         return self._pipeline
 
     configure = Action
@@ -314,7 +319,7 @@ class VoiceAgent:
             tools = tools()
         if isinstance(tools, Awaitable):
             tools = await tools
-        self._add_tools(tools)
+        self._tools.add(tools)
 
     # ------------------------------------------------------------------ running
 
@@ -341,6 +346,7 @@ class VoiceAgent:
             idle_timeout_s=self._idle_timeout_secs,
             error_line=self._error_line,
             reply_timeout_s=self._reply_timeout_secs,
+            tool_timeout_s=self._tool_timeout_secs,
             enable_metrics=self._metrics[0],
             enable_usage_metrics=self._metrics[1],
         )

@@ -306,6 +306,7 @@ def check() -> None:
             "_run_in_parallel",
             "_group_parallel_tools",
             "_function_call_timeout_secs",
+            "_has_async_tools",
             "_run_parallel_function_calls",
             "_run_sequential_function_calls",
             "_functions",

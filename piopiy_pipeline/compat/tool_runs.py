@@ -34,7 +34,14 @@ from pipecat.utils.errors import ErrorCategory
 
 from piopiy_pipeline.compat.llm_stream import mend_answers
 
-__all__ = ["COMPLETED", "DEFAULT_TOOL_TIMEOUT_S", "guard_tools", "speakable"]
+__all__ = [
+    "COMPLETED",
+    "DEFAULT_TOOL_TIMEOUT_S",
+    "guard_tools",
+    "kept_by_decorator",
+    "speakable",
+    "timeout_by_decorator",
+]
 
 DEFAULT_TOOL_TIMEOUT_S = 30.0
 """How long a tool may take, in seconds."""
@@ -57,6 +64,18 @@ def guard_tools(service: LLMService[Any], *, timeout_s: float = DEFAULT_TOOL_TIM
     mend_answers(service, guard.broken.__setitem__)
 
 
+def kept_by_decorator(handler: object) -> bool | None:
+    """Whether pipecat's `tool_options` lets a tool outlive interruptions. None: it was not used."""
+    cancels = getattr(handler, "_pipecat_cancel_on_interruption", None)
+    return None if cancels is None else not cancels
+
+
+def timeout_by_decorator(handler: object) -> float | None:
+    """The timeout that pipecat's `tool_options` gives a tool, in seconds, or None."""
+    timeout: float | None = getattr(handler, "_pipecat_timeout_secs", None)
+    return timeout
+
+
 class _Guard:
     """Runs the tools of one service."""
 
@@ -67,6 +86,10 @@ class _Guard:
         self._timeout_s = service._function_call_timeout_secs or timeout_s
         service._function_call_timeout_secs = None  # pipecat's own only says that the tool was cancelled
         self._grouped = service._group_parallel_tools
+        # With a tool that outlives interruptions, pipecat adds text to the service's system instruction, and
+        # then most services leave out the system message that is in the context. The messages of such a tool
+        # say all that is in that text.
+        service._has_async_tools = lambda: False  # type: ignore[method-assign]
         self._running: dict[str, tuple[FunctionCallRunnerItem, _Answer]] = {}
         self._broken_answers = 0
         for name in ("_run_parallel_function_calls", "_run_sequential_function_calls"):

@@ -15,6 +15,7 @@ from pipecat.observers.base_observer import BaseObserver
 from pipecat.transports.base_transport import TransportParams
 
 from piopiy_pipeline.call import CallEnd, CallInfo, EndReason, Turn
+from piopiy_pipeline.compat.tool_runs import DEFAULT_TOOL_TIMEOUT_S
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.session.call_control import TransferOutcome
 from piopiy_pipeline.session.call_state import CallState
@@ -194,6 +195,7 @@ class Call:
         idle_timeout_s: float | None = 60,
         error_line: str | None = DEFAULT_ERROR_LINE,
         reply_timeout_s: float = 10,
+        tool_timeout_s: float = DEFAULT_TOOL_TIMEOUT_S,
         enable_metrics: bool = False,
         enable_usage_metrics: bool = False,
         observers: Sequence[BaseObserver] = (),
@@ -207,6 +209,8 @@ class Call:
             error_line: What the bot says when a provider has failed, before it tries once more. None for
                 nothing.
             reply_timeout_s: An answer that makes no progress for this many seconds counts as a failure.
+            tool_timeout_s: A tool that has not returned after this many seconds is given up, and the model is
+                told so. A tool's own timeout comes first.
             enable_metrics: Whether pipecat's services measure themselves (`MetricsFrame`).
             enable_usage_metrics: Whether they count tokens and characters, too.
             observers: Pipecat observers. They cost CPU time for each frame, so there are none by default.
@@ -223,12 +227,15 @@ class Call:
             raise RuntimeError("this call runs a chain already: one call is one pipeline")
         _check_timeout("idle_timeout", idle_timeout_s, " (None: never)")
         _check_timeout("reply_timeout", reply_timeout_s)
+        _check_timeout("tool_timeout", tool_timeout_s)
         self._state.recovery.patience_s = reply_timeout_s
         if self._pipeline_hook is not None:
             self._pipeline_hook(chain)
         transport = self.transport()
         assert self._monitor is not None
-        options = RunOptions(idle_timeout_s, error_line, enable_metrics, enable_usage_metrics, observers)
+        options = RunOptions(
+            idle_timeout_s, error_line, enable_metrics, enable_usage_metrics, observers, tool_timeout_s
+        )
         self._run = PipelineRun(self._state, chain, transport, self._monitor, options)
         try:
             await self._run.run()

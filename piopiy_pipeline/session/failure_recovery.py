@@ -34,7 +34,7 @@ class FailureRecovery:
         self.patience_s = patience_s
         self._open = False
         self._announced = False
-        self._tools: set[str] = set()
+        self._tools: dict[str, str] = {}
         self._progress_at = 0.0
         self._retried = False
         self._recovering = False
@@ -49,6 +49,11 @@ class FailureRecovery:
     def tools_running(self) -> bool:
         """Whether a tool has not returned yet."""
         return bool(self._tools)
+
+    @property
+    def running_tools(self) -> tuple[str, ...]:
+        """The names of the tools that have not returned yet."""
+        return tuple(self._tools.values())
 
     @property
     def sentence_announced(self) -> bool:
@@ -93,14 +98,14 @@ class FailureRecovery:
         self._open = self._announced = False
         self._progress_at = now
 
-    def tool_started(self, call: str, now: float) -> None:
-        """Note that the model uses a tool."""
-        self._tools.add(call)
+    def tool_started(self, call: str, now: float, name: str = "") -> None:
+        """Note that the model uses the tool called `name`; `call` is the id of this use."""
+        self._tools[call] = name
         self._progress_at = now
 
     def tool_ended(self, call: str, now: float) -> None:
         """Note that the tool has returned, or was cancelled."""
-        self._tools.discard(call)
+        self._tools.pop(call, None)
         self._progress_at = now
 
     def held(self, now: float) -> None:
@@ -112,7 +117,7 @@ class FailureRecovery:
     def overdue(self, now: float) -> str | None:
         """Return what has been waited for longer than `patience_s`: ``"llm"``, ``"tts"``, or None.
 
-        Tools may take longer: they are the author's own code, and the idle timeout limits them.
+        Tools may take longer: they have deadlines of their own.
         """
         if not self._open or self._tools or self._ending:
             return None

@@ -173,7 +173,7 @@ class CallMonitor:
 
     def _tool_started(self, frame: FunctionCallInProgressFrame, now: float) -> None:
         self.spoke_at = now
-        self._state.recovery.tool_started(frame.tool_call_id, now)
+        self._state.recovery.tool_started(frame.tool_call_id, now, frame.function_name)
         arguments = arguments_of(frame)
         self.live.tool_started(frame.tool_call_id, frame.function_name, arguments)
         self._state.events.emit("tool", ToolUse(frame.function_name, arguments))

@@ -22,7 +22,7 @@ from pipecat.services.tts_service import TTSService
 from pipecat.workers.runner import WorkerRunner
 
 from piopiy_pipeline.call import EndReason, Turn
-from piopiy_pipeline.compat.tool_runs import DEFAULT_TOOL_TIMEOUT_S, guard_tools
+from piopiy_pipeline.compat.tool_runs import guard_tools
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.services.switch import ServiceSwitch
 from piopiy_pipeline.session.call_state import CallState
@@ -58,7 +58,7 @@ class RunOptions:
     enable_metrics: bool
     enable_usage_metrics: bool
     observers: Sequence[BaseObserver]
-    tool_timeout_s: float = DEFAULT_TOOL_TIMEOUT_S
+    tool_timeout_s: float
 
 
 class PipelineRun:
@@ -200,7 +200,10 @@ class PipelineRun:
                 self._monitor.spoke_at = now  # caller and bot wait for somebody: that is not idle
             await self._failures.check_overdue(now)
             if self._idle_timeout_s and now - self._monitor.spoke_at >= self._idle_timeout_s:
-                self._state.finish(EndReason.IDLE_TIMEOUT, f"nobody spoke for {self._idle_timeout_s:g} s")
+                detail = f"nobody spoke for {self._idle_timeout_s:g} s"
+                if tools := self._state.recovery.running_tools:
+                    detail += f", and the tool {', '.join(tools)} had not returned"
+                self._state.finish(EndReason.IDLE_TIMEOUT, detail[:500])
                 return
 
     # ------------------------------------------------------------------ turns and checkpoints

@@ -9,11 +9,13 @@ from datetime import date
 from typing import Any
 
 import pytest
+from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
 
 from piopiy_pipeline.call import EndReason
-from piopiy_pipeline.compat.tool_runs import COMPLETED
+from piopiy_pipeline.compat.tool_runs import COMPLETED, guard_tools
 from piopiy_pipeline.testing import (
     Caller,
+    CallStuck,
     Providers,
     Replies,
     SimulatedCall,
@@ -22,7 +24,7 @@ from piopiy_pipeline.testing import (
     Voice,
     simulate,
 )
-from piopiy_pipeline.tools import end_call
+from piopiy_pipeline.tools import end_call, tool
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.services import ScriptedLLM, ScriptedSTT, ToneTTS
 from tests.support.virtual import PEOPLE, YES, texts
@@ -34,13 +36,13 @@ DONE = "It is done."
 class ToolBot:
     """A bot with these tools. `results` is what its model was told of them, each time that it was asked."""
 
-    def __init__(self, *tools: Any, **options: Any) -> None:
-        self._tools = tools
+    def __init__(self, *tools: Any, schema: ToolsSchema | None = None, **options: Any) -> None:
+        self._tools = schema or list(tools)
         self._options = options
         self.messages: list[Any] = []
 
     async def __call__(self, call_id: str) -> None:
-        agent = VoiceAgent(instructions="Be brief.", tools=[*self._tools], **self._options)
+        agent = VoiceAgent(instructions="Be brief.", tools=self._tools, **self._options)
         await agent.Action(stt=ScriptedSTT([]), llm=ScriptedLLM([]), tts=ToneTTS())
         assert agent.context is not None
         self.messages = agent.context.get_messages()
@@ -263,3 +265,79 @@ def test_a_noise_while_the_goodbye_is_said_only_delays_the_end() -> None:
     )
     call.assert_ended(EndReason.AGENT_HANGUP)
     assert call.of("end")[0].at < 16, call.timeline()
+
+
+HELLO = ASKS.until("One moment.").pause(1).say(YES, text="hello, are you there?")
+
+
+async def lasts(params: Any) -> dict[str, Any]:
+    """Book."""
+    await asyncio.sleep(8)
+    return {"booked": True}
+
+
+async def is_cancelled(params: Any) -> None:
+    """Look."""
+    try:
+        await asyncio.sleep(8)
+    except asyncio.CancelledError:
+        cancelled.append(params.function_name)
+        raise
+
+
+cancelled: list[str] = []
+
+
+def test_a_question_while_a_tool_runs_is_answered_and_then_the_result() -> None:
+    bot = ToolBot(lasts)
+    call = bot.called(
+        HELLO.pause(12).hangup(), ("One moment.", Tool("lasts")), "Yes, I am here.", otherwise=DONE
+    )
+    assert texts(call, "bot") == ["One moment.", "Yes, I am here.", DONE], call.timeline()
+    assert [use.result for use in call.tools] == [{"booked": True}]
+    final = [one for one in bot.messages if one["role"] == "developer"]
+    assert "booked" in final[-1]["content"]
+
+
+def test_a_tool_that_is_not_kept_is_cancelled_by_the_caller() -> None:
+    cancelled.clear()
+    bot = ToolBot(tool(keep_on_interruption=False)(is_cancelled))
+    call = bot.called(HELLO.pause(8).hangup(), ("One moment.", Tool("is_cancelled")), otherwise="Yes?")
+    assert texts(call, "bot") == ["One moment.", "Yes?"], call.timeline()
+    assert cancelled == ["is_cancelled"]
+    assert bot.results == ["CANCELLED"]
+
+
+def test_the_system_message_is_the_only_instruction_with_a_tool_that_is_kept() -> None:
+    """pipecat would add to the service's own instruction, for which most services drop the message."""
+    service = ScriptedLLM([])
+    guard_tools(service)
+    service.register_function("lasts", lasts, cancel_on_interruption=False)
+    instruct: Any = service
+    instruct._compose_system_instruction()
+    assert instruct.settings.system_instruction is None
+
+
+def test_a_timeout_is_a_tools_own_or_that_of_all() -> None:
+    bot = ToolBot(tool(timeout=3)(never_returns))
+    call = bot.called(ASKS.pause(15).hangup(), (Tool("never_returns"), DONE))
+    assert "within 3 s" in bot.results[-1]
+    bot = ToolBot(swallows_its_cancellation, tool_timeout_secs=5)
+    call = bot.called(ASKS.pause(15).hangup(), (Tool("swallows_its_cancellation"), DONE))
+    assert "within 5 s" in bot.results[-1]
+    call.assert_ended(EndReason.CALLER_HANGUP)
+
+
+def test_the_end_names_the_tool_that_had_not_returned() -> None:
+    bot = ToolBot(tool(timeout=500)(never_returns), idle_timeout_secs=20)
+    with pytest.raises(CallStuck) as stuck:
+        bot.called(ASKS.pause(100), (Tool("never_returns"), DONE))
+    assert "idle_timeout (nobody spoke for 20 s, and the tool never_returns had not returned)" in str(
+        stuck.value
+    )
+
+
+def test_functions_in_a_tools_schema_have_their_handlers() -> None:
+    bot = ToolBot(schema=ToolsSchema(standard_tools=[returns_a_value]))
+    call = bot.called(ASKS.pause(5).hangup(), (Tool("returns_a_value"), DONE))
+    assert bot.results == ['{"booked": true}'], call.timeline()

@@ -230,7 +230,7 @@ def test_a_tool_that_never_returns_is_named() -> None:
             """Look something up."""
             await asyncio.Event().wait()
 
-        agent = await voice(call, replies=[("look_up", {})], tools=[look_up])
+        agent = await voice(call, replies=[("look_up", {})], tools=[look_up], tool_timeout_secs=1e9)
         ask(agent)
         await agent.start()
 

@@ -40,6 +40,7 @@ def turns_of(events: Sequence[Event]) -> list[TurnResult]:
                 begun or speech[:counted][-1:],
                 events[: end.position],
                 events[end.position : until],
+                events[until:],
             )
         )
         counted += sum(each.data["end"] <= end.at for each in begun)
@@ -72,9 +73,15 @@ def _opening(events: Sequence[Event]) -> TurnResult:
 
 
 def _turn(
-    number: int, end: _End, speech: Sequence[Event], earlier: Sequence[Event], inside: Sequence[Event]
+    number: int,
+    end: _End,
+    speech: Sequence[Event],
+    earlier: Sequence[Event],
+    inside: Sequence[Event],
+    later: Sequence[Event],
 ) -> TurnResult:
-    """Make one turn of the caller's `speech`, the events `earlier` than its end, and those after it."""
+    """Make one turn of the caller's `speech`, the events `earlier` than its end, those `inside` the turn, and
+    the `later` ones, among which is the result of a tool that has outlived its turn."""
     at = end.at
     stopped = _last(earlier, "vad_stopped", at)
     spoke_at = float(speech[0].data["start"]) if speech else at
@@ -91,7 +98,7 @@ def _turn(
         number,
         end.text,
         _said(inside),
-        _tools(inside),
+        _tools(inside, later),
         _interrupted(inside),
         spoke_at,
         spoke_until,
@@ -138,12 +145,13 @@ def _interrupted(events: Iterable[Event]) -> bool:
     return any(event.kind == "bot_turn" and bool(event.data.get("interrupted")) for event in events)
 
 
-def _tools(events: Sequence[Event]) -> tuple[ToolUse, ...]:
+def _tools(events: Sequence[Event], later: Sequence[Event] = ()) -> tuple[ToolUse, ...]:
     uses: dict[int, ToolUse] = {}
     for event in events:
         if event.kind == "tool":
             data: dict[str, Any] = dict(event.data)
             uses[data["number"]] = ToolUse(data["name"], data["arguments"])
-        elif event.kind == "tool_result" and (use := uses.get(event.data["number"])):
+    for event in (*events, *later):
+        if event.kind == "tool_result" and (use := uses.get(event.data["number"])):
             uses[event.data["number"]] = ToolUse(use.name, use.arguments, event.data["result"])
     return tuple(uses.values())

@@ -1,0 +1,124 @@
+"""`ToolSet`: the tools that an author gives a `VoiceAgent`, with the options by which they run.
+
+The model's context advertises schemas without handlers; the handlers are registered with the model's service,
+so that each gets its own timeout and its own behaviour at an interruption.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pipecat.adapters.llm.schemas.direct_function import DirectFunctionWrapper
+from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
+from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
+from pipecat.services.llm_service import LLMService
+
+from piopiy_pipeline.compat.tool_runs import kept_by_decorator, timeout_by_decorator
+
+__all__ = ["ToolSet"]
+
+
+class ToolSet:
+    """Tools by name."""
+
+    def __init__(self) -> None:
+        self._schemas: list[FunctionSchema] = []
+        self._custom: dict[Any, list[Any]] = {}
+        self._handlers: dict[str, Any] = {}
+        self._options: dict[str, tuple[float | None, bool | None]] = {}
+
+    def add(self, tools: ToolsSchema | Sequence[Any] | None) -> None:
+        """Add tools.
+
+        Args:
+            tools: Async functions that describe themselves, schemas, or pipecat's `ToolsSchema` of both.
+
+        Raises:
+            TypeError: Something is no tool, or its function is not ``async def``.
+        """
+        if tools is None:
+            return
+        if isinstance(tools, ToolsSchema):
+            for schema in tools.standard_tools:
+                self._add_schema(schema)
+            self._handlers.update({wrapper.name: wrapper for wrapper in tools.direct_functions})
+            for adapter, custom in (tools.custom_tools or {}).items():
+                self._custom.setdefault(adapter, []).extend(custom)
+            return
+        for tool in tools:
+            if isinstance(tool, FunctionSchema):
+                self._add_schema(tool)
+                continue
+            if not callable(tool):
+                raise TypeError(f"a tool is a function or a FunctionSchema, not a {type(tool).__name__}")
+            if not inspect.iscoroutinefunction(tool):
+                raise TypeError(f"the tool {getattr(tool, '__name__', tool)!r} must be 'async def'")
+            wrapper = DirectFunctionWrapper(tool)
+            self._handlers[wrapper.name] = wrapper
+            self._schemas.append(wrapper.to_function_schema())
+
+    def add_one(self, tool: FunctionSchema | Callable[..., Any], handler: Callable[..., Any] | None) -> str:
+        """Add a function, or a schema with its handler, and return the tool's name.
+
+        Raises:
+            TypeError: As `add`, and for a function that comes with a handler.
+        """
+        if handler is not None and not isinstance(tool, FunctionSchema):
+            raise TypeError("a function describes and handles itself: leave the handler out")
+        self.add([tool])
+        name = tool.name if isinstance(tool, FunctionSchema) else tool.__name__
+        if handler is not None:
+            self.set_handler(name, handler)
+        return name
+
+    def _add_schema(self, schema: FunctionSchema) -> None:
+        if schema.handler is not None:
+            self._handlers[schema.name] = schema.handler
+            schema = FunctionSchema(schema.name, schema.description, schema.properties, schema.required)
+        self._schemas.append(schema)
+
+    def set_handler(self, name: str, handler: Any) -> None:
+        """Give a tool its handler.
+
+        Raises:
+            TypeError: It is not ``async def``.
+        """
+        if not inspect.iscoroutinefunction(handler):
+            raise TypeError(f"the handler of {name!r} must be 'async def'")
+        self._handlers[name] = handler
+
+    def set_options(self, name: str, timeout: float | None, keep_on_interruption: bool | None) -> None:
+        """Say how a tool runs. See `VoiceAgent.add_tool`.
+
+        Raises:
+            ValueError: The timeout is not more than 0 seconds.
+        """
+        if timeout is not None and not timeout > 0:
+            raise ValueError(f"the timeout of {name!r} must be more than 0 seconds, not {timeout!r}")
+        self._options[name] = timeout, keep_on_interruption
+
+    def schema(self) -> ToolsSchema | None:
+        """Return what the context advertises, or None without tools."""
+        if not self._schemas and not self._custom:
+            return None
+        return ToolsSchema(standard_tools=[*self._schemas], custom_tools=self._custom or None)
+
+    def register_all(self, llm: LLMService[Any]) -> None:
+        """Register every handler with the service."""
+        for name in self._handlers:
+            self.register(llm, name)
+
+    def register(self, llm: LLMService[Any], name: str) -> None:
+        """Register a tool's handler, if it has one. Without options of its own, it outlives interruptions."""
+        handler = self._handlers.get(name)
+        if handler is None:
+            return
+        function = handler.function if isinstance(handler, DirectFunctionWrapper) else handler
+        timeout, keep = self._options.get(name, (None, None))
+        if keep is None:
+            keep = kept_by_decorator(function) is not False
+        if timeout is None:
+            timeout = timeout_by_decorator(function)
+        llm.register_function(name, handler, cancel_on_interruption=not keep, timeout_secs=timeout)
