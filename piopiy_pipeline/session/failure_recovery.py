@@ -119,8 +119,8 @@ class FailureRecovery:
 
         Tools may take longer: they have deadlines of their own.
         """
-        if not self._open or self._tools or self._ending:
-            return None
+        if not (self._open or self._announced) or self._tools or self._ending:
+            return None  # an answer that is complete has to be heard, too
         if now - self._progress_at < self.patience_s:
             return None
         return "tts" if self._announced else "llm"

@@ -30,7 +30,7 @@ from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.services.llm_service import LLMService
 
 from piopiy_pipeline.compat.llm_stream import why_answer_ended
-from piopiy_pipeline.session.thoughts import ThoughtFilter
+from piopiy_pipeline.session.thoughts import ThoughtFilter, has_words
 from piopiy_pipeline.text import well_formed, well_formed_json
 
 __all__ = ["ModelOutput"]
@@ -129,11 +129,6 @@ class ModelOutput:
             why = why_answer_ended(service) or ("only thoughts" if answer.thoughts.thought else "")
             self._failed(service, f"it answered nothing{f' ({why})' if why else ''}", False)
         answer.counts = False
-
-
-def has_words(text: str) -> bool:
-    """Whether there is anything in a text that a voice can say."""
-    return any(character.isalnum() for character in text)
 
 
 def _is_cancelled() -> bool:

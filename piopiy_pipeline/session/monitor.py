@@ -43,6 +43,7 @@ from piopiy_pipeline.call import ToolUse
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.live_events import LiveEvents
 from piopiy_pipeline.session.rtvi import RtviClient
+from piopiy_pipeline.session.thoughts import has_words
 from piopiy_pipeline.session.tool_order import ToolOrder
 from piopiy_pipeline.transports.frames import SpeechMarkFrame
 
@@ -168,7 +169,7 @@ class CallMonitor:
         self._state.utterances.cut_off()
 
     def _sentence(self, frame: AggregatedTextFrame, now: float) -> None:
-        if frame.will_be_spoken:
+        if frame.will_be_spoken and has_words(frame.text):
             self._state.recovery.text_announced(now)
 
     def _tool_started(self, frame: FunctionCallInProgressFrame, now: float) -> None:

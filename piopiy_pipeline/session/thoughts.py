@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["ThoughtFilter"]
+__all__ = ["ThoughtFilter", "has_words"]
 
 _NAMES = (
     "think", "thinking", "thought", "thoughts", "thought_process", "reasoning", "reflection", "analysis",
@@ -84,7 +84,7 @@ class ThoughtFilter:
         if self._held is not None:
             self._held += text
             return ""
-        self._said = self._said or any(character.isalnum() for character in text)
+        self._said = self._said or has_words(text)
         return text
 
     def _read(self, *, final: bool) -> str:
@@ -162,10 +162,15 @@ class ThoughtFilter:
             self._open.pop()
         else:
             held, self._held = self._held, None
-            said = self._said or any(character.isalnum() for part in out for character in part)
+            said = self._said or any(map(has_words, out))
             out.clear()
             if held is None and said:
                 self.stray_end = self._expects_thought = True
+
+
+def has_words(text: str) -> bool:
+    """Whether there is anything in a text that a voice can say."""
+    return any(character.isalnum() for character in text)
 
 
 def _may_become_mark(text: str) -> bool:

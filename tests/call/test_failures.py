@@ -193,6 +193,22 @@ def test_a_greeting_that_the_tts_failed_to_say_is_said_once_more() -> None:
     assert bot.said == [TWO, TWO], "what failed is what is tried again"
 
 
+class SilentTTS(ListeningTTS):
+    """Takes the text, and says that it is done, without a sample."""
+
+    async def run_tts(self, text: str, context_id: str) -> Any:
+        self.said.append(text)
+        yield None
+
+
+def test_a_tts_that_makes_no_audio_of_a_complete_answer_is_noticed() -> None:
+    call = waits(Answers(TWO, TWO, TWO, tts=SilentTTS()))
+    call.assert_ended(EndReason.ERROR)
+    assert call.end_detail.startswith("tts: ")
+    assert set(stages(call)) == {"tts"}
+    assert recorded_apology_heard(call)
+
+
 @pytest.mark.parametrize("tts", [ListeningTTS, HangingTTS])
 def test_a_tts_that_fails_always_ends_the_call_with_a_recorded_apology(tts: type[ToneTTS]) -> None:
     call = waits(Answers(TWO, TWO, tts=tts() if tts is HangingTTS else tts(fail_first=99)))
