@@ -21,6 +21,7 @@ MOST_WAITING = 16
 """Packets that may wait for a missing one: 320 ms of them, which is less than the jitter buffer holds."""
 MOST_CONCEALED = 5
 """Packets in a row that are concealed, 100 ms as a rule: what is missing beyond that is left to the jitter buffer."""
+_WRONG = 2  # a pause is one wrong timestamp; of a wrong clock all are
 _LONGEST_MS = 60  # of a packet with a copy of the one before it
 
 
@@ -51,6 +52,9 @@ class OpusReceiver:
         self._ratio = codec.clock // codec.rate
         self._sequence: int | None = None  # of the packet that is to be decoded next
         self._timestamp: int | None = None  # of that packet; None: unknown
+        self._last = 0  # the timestamp of the packet before it
+        self._samples = 0  # the length of that packet
+        self._wrong = 0  # how many timestamps in a row did not agree with the sound before them
         self._waiting: dict[int, _Waiting] = {}
 
     @property
@@ -86,7 +90,7 @@ class OpusReceiver:
             return []
         behind = min(self._waiting)
         ready = self._rebuild(self._sequence, behind)
-        self._sequence = behind
+        self._sequence, self._timestamp = behind, None
         return ready + self._decode_in_order()
 
     def _decode_in_order(self) -> list[DecodedPacket]:
@@ -95,12 +99,15 @@ class OpusReceiver:
         while (packet := self._waiting.pop(self._sequence, None)) is not None:
             position = StreamPosition(self._sequence, packet.timestamp)
             self._sequence += 1
-            self._timestamp = None
+            expected, self._timestamp = self._timestamp, None
             if packet.payload is None:
                 continue
+            if expected is not None:
+                self._wrong = 0 if packet.timestamp == expected else self._wrong + 1
             try:
                 pcm = self.codec.decode(packet.payload)
-                self._timestamp = packet.timestamp + len(pcm) // 2 * self._ratio
+                self._last, self._samples = packet.timestamp, len(pcm) // 2
+                self._timestamp = packet.timestamp + self._samples * self._ratio
             except CodecError:
                 pcm = b""
             ready.append(DecodedPacket(position, pcm, packet.arrived))
@@ -112,21 +119,30 @@ class OpusReceiver:
         if self._timestamp is None or packet.payload is None:
             return []
         samples, rest = divmod((packet.timestamp - self._timestamp) // self._ratio, count)
+        if self._wrong >= _WRONG:
+            samples, rest = self._samples, 0  # the timestamps are counted on another clock
         step = self.codec.rate // 400  # libopus works in units of 2.5 ms
         if rest or samples % step or not 0 < samples <= self.codec.rate * _LONGEST_MS // 1000:
             return []  # there was a pause, too
-        length = samples * self._ratio
         ready: list[DecodedPacket] = []
         try:
             for n in range(min(count - 1, MOST_CONCEALED)):
-                position = StreamPosition(first + n, self._timestamp + n * length)
+                position = self._between(first + n, behind)
                 # As if it had come like the packet behind: its lateness is no measure of the network's jitter.
-                on_time = packet.arrived - (packet.timestamp - position.timestamp) / self.codec.clock
+                on_time = packet.arrived - (count - n) * samples / self.codec.rate
                 ready.append(DecodedPacket(position, self.codec.conceal(samples), on_time))
             # A copy comes one packet late, and the jitter buffer has to learn that.
-            position = StreamPosition(behind - 1, packet.timestamp - length)
+            position = self._between(behind - 1, behind)
             ready.append(DecodedPacket(position, self.codec.recover(packet.payload, samples), packet.arrived))
         except CodecError:  # it began like Opus, and is none
             pass
         self.rebuilt += len(ready)
         return ready
+
+    def _between(self, sequence: int, behind: int) -> StreamPosition:
+        """The place of a missing packet, between the last one and the one behind the missing ones."""
+        before = self._sequence - 1 if self._sequence is not None else behind - 1
+        stamp = self._waiting[behind].timestamp
+        return StreamPosition(
+            sequence, self._last + (stamp - self._last) * (sequence - before) // (behind - before)
+        )

@@ -255,3 +255,34 @@ def test_lost_packets_are_made_up_and_counted() -> None:
     assert one.lost == 5
     assert min(levels) > 5000
     assert one.stats(2.4).concealed_s >= 0.08
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_keys_on_another_clock_leave_the_sound_in_its_place(beside: bool) -> None:
+    """Keys at 8 kHz in a stream of Opus at 48 kHz, in the place of its sound or beside it."""
+    codec = make_codec("opus")
+    one, phone = receiver("opus", 111), Phone()
+    frame = (8000 * np.sin(2 * np.pi * 400 * np.arange(320) / 16000)).astype("<i2").tobytes()
+    told, levels, began = "", [], 0
+    for tick in range(200):
+        now = tick * 0.02
+        in_key = tick % 50 - 20
+        if in_key == 0:
+            began = 2**31 + tick * 160
+        if 0 <= in_key < 10:
+            payload = struct.pack("!BBH", 5, 10 | (0x80 if in_key > 6 else 0), 160 * min(in_key + 1, 7))
+            told += one.receive(phone.packet(payload, EVENTS, step=0, time=began), SIGNALLED, now) or ""
+            if not beside:
+                phone.time += 960
+        if beside or not 0 <= in_key < 10:
+            told += one.receive(phone.packet(codec.encode(frame), 111, step=960), SIGNALLED, now) or ""
+        told += one.release_keys(now)
+        levels.append(level(one.take(now + 0.005)))
+    assert told == "5555"
+    stats = one.stats(4.0)
+    assert (stats.late, stats.dropped, stats.restarts) == (0, 0, 0)
+    if beside:
+        assert min(levels[10:]) > 6000
+        assert stats.concealed_s == 0
+    else:
+        assert min(levels[10:20] + levels[35:70]) > 6000

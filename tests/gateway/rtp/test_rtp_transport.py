@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -14,7 +15,7 @@ from piopiy_pipeline.gateway.rtp.packet import build_rtp, parse_rtp
 from piopiy_pipeline.gateway.rtp.ports import PortPool
 from piopiy_pipeline.gateway.rtp.rtcp import parse_rtcp
 from piopiy_pipeline.gateway.rtp.rtp_transport import READS_PER_TICK, RtpTransport
-from piopiy_pipeline.gateway.sip.sdp.negotiation import CODECS, AgreedMedia
+from piopiy_pipeline.gateway.sip.sdp.negotiation import CODECS, AgreedMedia, MediaFormat
 
 LOUD = bytes([0x80 + 20]) * 160
 
@@ -84,6 +85,23 @@ def test_what_came_before_the_answer_is_not_heard() -> None:
         phone.speak(2)
         line.poll(asyncio.get_running_loop().time())
         assert one.quality(0.0)["packets_received"] == 2
+
+    story(of)
+
+
+def test_a_key_behind_a_lost_packet_is_told_a_tenth_of_a_second_later() -> None:
+    """The lost packet may hold an earlier key."""
+
+    async def of(line: RtpTransport, phone: Phone) -> None:
+        events = MediaFormat(101, "telephone-event", 8000)
+        line.open(replace(phone.media(), events_in=(events,)), rate=8000, cname="test")
+        now = asyncio.get_running_loop().time()
+        phone.speak(2)
+        packet = build_rtp(101, phone.sent + 2, 480, 1, b"\x05\x0a\x00\xa0")
+        phone.sockets.rtp.sendto(packet, ("127.0.0.1", line.port))
+        told = [line.poll(now + tick * 0.02)[1] for tick in range(8)]
+        assert told[0] == ""
+        assert "".join(told) == "5"
 
     story(of)
 
