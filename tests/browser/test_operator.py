@@ -101,3 +101,25 @@ def test_a_gateway_that_goes_away_is_missed_and_found_again_by_the_page() -> Non
                 await expect(page.get_by_test_id("talk")).to_be_enabled()
 
     asyncio.run(visit())
+
+
+def test_an_operator_is_told_that_the_database_was_deleted(tmp_path: Path) -> None:
+    async def bot(call: Call) -> None:
+        await (await voice(call, greeting="Hello.")).start()
+
+    async def visit() -> None:
+        async with (
+            house(bot, console="open", records=True, data_folder=tmp_path) as place,
+            chromium() as browser,
+        ):
+            await place.gateway.ready()
+            page = await open_page(browser, place.gateway.console_url)
+            await expect(page.get_by_test_id("link")).to_have_attribute("data-state", "open")
+            await expect(page.get_by_test_id("notice")).to_be_hidden()
+            (tmp_path / "calls.sqlite3").unlink()
+            await place.call(hangup_after_s=1.0)
+            notice = page.get_by_test_id("notice")
+            await expect(notice).to_contain_text("calls.sqlite3 was deleted or moved", timeout=10_000)
+            await photograph(page, "lost-database", looks=("light",))
+
+    asyncio.run(visit())
