@@ -38,6 +38,9 @@ _TAG_BEGINNING = re.compile(r"<\s{0,2}/?\s{0,2}([a-z_:]{0,20})((?:\s[^<>]{0,100}
 _TOKEN = re.compile(r"<[|｜]([^<>|｜\s]{1,40})[|｜]>")
 _TOKEN_BEGINNING = re.compile(r"<[|｜][^<>|｜\s]{0,40}[|｜]?")
 _MARKS = re.compile("[<\\[◁]")
+_BARE_CHANNEL = "analysis"
+_BARE_END = "assistantfinal"
+"""The channels of gpt-oss when a server has taken out their tokens: ``analysisThey want...assistantfinalHello``."""
 _HEADER_LIMIT = 200
 """A channel's header of gpt-oss is a few words; what is longer is none."""
 
@@ -54,6 +57,7 @@ class ThoughtFilter:
         self._text = ""
         self._open: list[str] = []
         self._header: str | None = None
+        self._beginning: str | None = ""  # what has come, until it is known whether it names a channel
         self._held = "" if self._expects_thought else None
         self._said = False
         self._dropped = False
@@ -68,17 +72,43 @@ class ThoughtFilter:
 
     def feed(self, text: str) -> str:
         """Return what is to be said, of this piece and of what was kept back before it. It may be empty."""
-        self._text += text
+        self._take(text, final=False)
         return self._pass_on(self._read(final=False))
 
     def finish(self) -> str:
         """The answer is complete: return what was kept back and is no mark after all."""
+        self._take("", final=True)
         rest = self._pass_on(self._read(final=True))
         held, self._held = self._held, None
         if held is not None:  # no end of a thought came: it was none
             self._expects_thought = False
             return held + rest
         return rest
+
+    def _take(self, text: str, *, final: bool) -> None:
+        """Add a piece to the text. The beginning of an answer is kept back while it may name a channel."""
+        if self._beginning is None:
+            self._text += text
+            return
+        beginning = self._beginning + text
+        if not final and len(beginning) <= len(_BARE_CHANNEL) and _BARE_CHANNEL.startswith(beginning):
+            self._beginning = beginning
+            return
+        self._beginning = None
+        bare = beginning.startswith(_BARE_CHANNEL) and beginning[len(_BARE_CHANNEL) :][:1].isupper()
+        if bare:
+            self._begin_thought(_BARE_END)
+        self._text = beginning[len(_BARE_CHANNEL) :] if bare else beginning
+
+    def _skip_bare_channel(self, *, final: bool) -> bool:
+        """Drop the thought of a channel without tokens. Returns whether its end was found."""
+        at = self._text.find(_BARE_END)
+        if at < 0:
+            self._text = "" if final else self._text[-len(_BARE_END) + 1 :]
+            return False
+        self._text = self._text[at + len(_BARE_END) :]
+        self._open = []
+        return True
 
     def _pass_on(self, text: str) -> str:
         if self._held is not None:
@@ -91,6 +121,10 @@ class ThoughtFilter:
         """Take as much as can be decided from the text, and return what is no thought."""
         out: list[str] = []
         while self._text:
+            if self._open == [_BARE_END]:
+                if not self._skip_bare_channel(final=final):
+                    break
+                continue
             found = _MARKS.search(self._text)
             plain = self._text if found is None else self._text[: found.start()]
             self._keep(plain, out)

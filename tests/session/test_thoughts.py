@@ -78,7 +78,8 @@ def test_text_without_marks_is_passed_on_as_it_is(pieces: list[str]) -> None:
     text = "".join(pieces)
     if not any(mark in text for mark in "<[◁"):
         assert said(pieces) == text
-        assert ThoughtFilter().feed(text) == text, "at once"
+        at_once = ThoughtFilter().feed(text)
+        assert at_once == text or "analysis".startswith(text)
 
 
 @pytest.mark.parametrize(("begins", "ends"), MARKS)
@@ -115,6 +116,15 @@ def test_a_thought_inside_another_and_marks_that_are_mixed_up() -> None:
     assert said(["<thinking>a<reflection>b</reflection>c</thinking>Yes."]) == "Yes."
     assert said(["<think>a</thinking>Yes."]) == "Yes."
     assert said(["<think>I use <think> for it</think>Yes."]) == "Yes."
+
+
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_channels_without_their_tokens_are_known_too(size: int) -> None:
+    text = "analysisThey want a table. We assist.assistantfinalFor how many?"
+    assert said([text[at : at + size] for at in range(0, len(text), size)]) == "For how many?"
+    assert said(list("analysisThey want a table.")) == ""
+    for plain in ("analysis of the data", "an", "analysis", "A table", "a"):
+        assert said(list(plain)) == plain
 
 
 def test_the_end_of_a_thought_whose_beginning_the_template_wrote_is_learnt() -> None:

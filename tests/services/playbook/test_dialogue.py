@@ -1,10 +1,13 @@
 """Conversations with the front desk, from messages to actions, without I/O."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from piopiy_pipeline.services.playbook.dialogue import Action, Dialogue
 from piopiy_pipeline.services.playbook.loading import load_playbook, parse_playbook
@@ -282,6 +285,26 @@ def test_a_goodbye_while_the_tool_runs_is_served_behind_it(talk: Talk) -> None:
     action = talk.dialogue.next(talk.messages)
     assert "is booked." in action.text
     assert action.tool == "hang_up"
+
+
+CONFIRMED = st.sampled_from(["yes", "Yes, that is right", "correct", "that's right", "yes please", "okay"])
+GOODBYES = st.sampled_from(["goodbye", "thank you, goodbye", "thanks bye", "that is all", "have a nice day"])
+ASIDES = st.sampled_from(["", "when are you open", "what time do you close", "thank you very much", "hello"])
+JOINED = st.sampled_from([" ", ", ", ". ", " and ", "! "])
+
+
+@settings(max_examples=int(os.environ.get("PROPERTY_CASES", "200")), deadline=None)
+@given(CONFIRMED, JOINED, ASIDES, JOINED, GOODBYES)
+def test_no_booking_is_lost_whatever_is_said_beside_the_confirmation(
+    dialogue: Dialogue, yes: str, first: str, aside: str, second: str, goodbye: str
+) -> None:
+    talk = Talk(dialogue)
+    talk("a table for four on friday at seven")
+    said = talk(f"{yes}{first}{aside}{second}{goodbye}")
+    assert talk.tools == [BOOKED]
+    assert talk.dialogue.next(talk.messages[:-1]).tool == "hang_up"
+    if aside.startswith("wh"):
+        assert "Tuesday to Sunday" in said
 
 
 @pytest.mark.parametrize("text", ["hello there", "thank you very much", "oh hi, thank you"])
