@@ -7,8 +7,10 @@ import math
 from typing import Any
 
 import pytest
+from pipecat.observers.base_observer import BaseObserver, FrameProcessed, FramePushed
 
 from piopiy_pipeline.call import CallInfo
+from piopiy_pipeline.session import Call
 from piopiy_pipeline.session.live_events import bounded
 from piopiy_pipeline.session.monitor import CallMonitor
 from piopiy_pipeline.signaling.messages import ConversationEvent, DataMessage, dump
@@ -99,3 +101,30 @@ def test_a_watcher_that_fails_reaches_no_stage(told: str, monkeypatch: pytest.Mo
     call = simulate(bot, Caller().say(PEOPLE))
     assert texts(call, "bot") == ["Good day."]
     assert not call.of("error")
+
+
+class BrokenObserver(BaseObserver):
+    """An author's observer, which raises whenever it is told of anything."""
+
+    async def on_push_frame(self, data: FramePushed) -> None:
+        raise RuntimeError("an observer failed")
+
+    async def on_process_frame(self, data: FrameProcessed) -> None:
+        raise RuntimeError("an observer failed")
+
+
+def test_an_authors_observers_and_handlers_that_fail_reach_no_stage() -> None:
+    async def bot(call: Call) -> None:
+        agent = VoiceAgent(instructions="Be brief.", call=call)
+        await agent.Action(stt=ScriptedSTT(["hello"]), llm=ScriptedLLM(["Good day."]), tts=ToneTTS())
+
+        def fails(argument: Any) -> None:
+            raise RuntimeError("a handler failed")
+
+        for event in ("answered", "user_turn", "bot_turn", "end"):
+            agent.on(event, fails)
+        await call.run(agent.pipeline, observers=[BrokenObserver()])
+
+    simulated = simulate(bot, Caller().say(PEOPLE))
+    assert texts(simulated, "bot") == ["Good day."]
+    assert not simulated.of("error")
