@@ -29,7 +29,7 @@ from piopiy_pipeline.gateway.core.leg import Leg
 from piopiy_pipeline.gateway.core.switchboard import Switchboard
 from piopiy_pipeline.gateway.errors import GatewayError
 from piopiy_pipeline.gateway.frame_clock import FrameClock
-from piopiy_pipeline.gateway.port.first_request import HEAD_S, Connections
+from piopiy_pipeline.gateway.port.first_request import Connections
 from piopiy_pipeline.gateway.port.listening import (
     AcceptedWebSocket,
     bind_error,
@@ -132,7 +132,7 @@ class Gateway:
                 port,
                 # Called for its result, which is what asyncio is given to talk to.
                 create_connection=cast(
-                    type[ServerConnection], first_request_factory(connections, services.http.connect)
+                    type[ServerConnection], first_request_factory(connections, services.http.connect, tls)
                 ),
                 process_request=self._process_request,
                 compression=None,  # audio does not shrink, and JSON on the way to it is short
@@ -142,8 +142,6 @@ class Gateway:
                 ping_timeout=KEEPALIVE_S,
                 close_timeout=CLOSE_S,
                 max_size=MAX_MESSAGE_BYTES,
-                ssl=tls,
-                ssl_handshake_timeout=HEAD_S if tls else None,
             )
         except socket.gaierror as error:
             raise GatewayError(f"cannot listen on host {host!r}: {error.strerror}") from None

@@ -4,7 +4,7 @@ Media streams need websockets' own connection, which parses nothing but its hand
 need a whole HTTP server. A `FirstRequest` reads the head of the first request and hands the connection to one of
 the two, which from then on has it to itself.
 
-`Connections` counts all connections, from the moment that TCP (or TLS) is up until they are gone. When there are
+`Connections` counts all connections, from the moment that TCP is up until they are gone. When there are
 too many, whoever holds the most of those without a key loses one, so that one address cannot shut out all others.
 """
 

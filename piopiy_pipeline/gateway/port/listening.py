@@ -22,6 +22,7 @@ from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.errors import GatewayError
 from piopiy_pipeline.gateway.port.first_request import Connections, FirstRequest
 from piopiy_pipeline.gateway.port.router import Route
+from piopiy_pipeline.gateway.port.tls_handshake import TlsHandshake
 from piopiy_pipeline.offload import offload
 from piopiy_pipeline.signaling.websocket import DirectServerConnection
 
@@ -68,24 +69,30 @@ class AcceptedWebSocket(DirectServerConnection):
 
 
 def first_request_factory(
-    connections: Connections, open_http: Callable[[], asyncio.Protocol]
-) -> Callable[..., FirstRequest]:
+    connections: Connections, open_http: Callable[[], asyncio.Protocol], tls: ssl.SSLContext | None = None
+) -> Callable[..., FirstRequest | TlsHandshake]:
     """Return what websockets calls for a new connection: it becomes a WebSocket if its first request says so.
 
     Args:
         connections: Counts all connections of the gateway.
         open_http: Makes the protocol of a connection that speaks plain HTTP.
+        tls: Connections begin with a TLS handshake in this context. None: without TLS.
     """
 
-    def open_first_request(protocol: ServerProtocol, server: Server, **settings: Any) -> FirstRequest:
+    def open_connection(
+        protocol: ServerProtocol, server: Server, **settings: Any
+    ) -> FirstRequest | TlsHandshake:
         def open_websocket() -> AcceptedWebSocket:
             connection = AcceptedWebSocket(protocol, server, **settings)
             connection.connections = connections
             return connection
 
-        return FirstRequest(connections=connections, open_websocket=open_websocket, open_http=open_http)
+        def open_first_request() -> FirstRequest:
+            return FirstRequest(connections=connections, open_websocket=open_websocket, open_http=open_http)
 
-    return open_first_request
+        return open_first_request() if tls is None else TlsHandshake(tls, connections, open_first_request)
+
+    return open_connection
 
 
 def raise_open_file_limit(config: GatewayConfig, connections: int) -> None:

@@ -16,10 +16,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from websockets.asyncio.client import connect
 
-from piopiy_pipeline.gateway import Gateway, GatewayError, server
+from piopiy_pipeline.gateway import Gateway, GatewayError
 from piopiy_pipeline.gateway.api import http_server as serving
 from piopiy_pipeline.gateway.api import request_limits as bounds
 from piopiy_pipeline.gateway.port import first_request as http
+from piopiy_pipeline.gateway.port import tls_handshake
 from tests.support.gateway_peers import (
     AGENT_ID,
     AGENT_TOKEN,
@@ -417,13 +418,49 @@ def test_with_a_certificate_everything_is_spoken_over_tls(tmp_path: Path, loop: 
 def test_who_does_not_finish_the_tls_handshake_is_cut(
     loop: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "HEAD_S", 0.3)
+    monkeypatch.setattr(tls_handshake, "HEAD_S", 0.3)
     chain, key = certificate(tmp_path)
 
     async def story() -> None:
         async with Gateway(config(tls_certificate=chain, tls_key=key)) as gateway, raw(gateway) as one:
             await one.say(b"\x16\x03\x01")
             assert await one.hear() == b""
+
+    if loop == "uvloop":
+        pytest.importorskip("uvloop").run(story())
+    else:
+        asyncio.run(story())
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_handshakes_of_one_address_do_not_shut_out_others(loop: str, tmp_path: Path) -> None:
+    chain, key = certificate(tmp_path)
+    trust = ssl.create_default_context(cafile=chain)
+
+    async def story() -> None:
+        settings = config(tls_certificate=chain, tls_key=key, max_calls=1)
+        async with Gateway(settings) as gateway:
+            await gateway.ready()
+            assert gateway._connections is not None
+            connections = gateway._connections
+            writers = []
+            for _ in range(400):
+                _, writer = await asyncio.open_connection(
+                    "127.0.0.1", gateway.port, local_addr=("127.0.0.66", 0)
+                )
+                writers.append(writer)
+            await until(lambda: len(connections) == connections.limit)
+            async with client(gateway, verify=trust) as web:
+                assert (await web.get("/healthz")).status_code == 200
+            for writer in writers:
+                writer.close()
+            await until(lambda: len(connections) == 0)
+            for _ in range(100):  # gone in the middle, with an answer under way, with rubbish
+                _, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+                writer.write(b"\x16\x03\x01\x00\x05hello")
+                writer.close()
+            await until(lambda: len(connections) == 0)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
 
     if loop == "uvloop":
         pytest.importorskip("uvloop").run(story())
