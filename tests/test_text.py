@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from piopiy_pipeline.text import printable_line, well_formed, well_formed_json
 
+CASES = int(os.environ.get("PROPERTY_CASES", "200"))
 ANY_TEXT = st.text(
     st.characters() | st.characters(categories=["Cs"]) | st.sampled_from("\ud83d\ude00\n\x1b\u2028")
 )
 
 
+@settings(max_examples=CASES, deadline=None)
 @given(ANY_TEXT)
 def test_any_text_can_be_encoded_once_it_is_well_formed(text: str) -> None:
     formed = well_formed(text)
@@ -40,6 +43,7 @@ def test_halves_that_belong_together_are_one_character(text: str, formed: str) -
     assert well_formed(text) == formed
 
 
+@settings(max_examples=CASES, deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.floats(allow_nan=False) | ANY_TEXT,
@@ -51,6 +55,7 @@ def test_any_json_can_be_encoded_once_it_is_well_formed(value: object) -> None:
     assert json.loads(text.encode()) == well_formed_json(value)
 
 
+@settings(max_examples=CASES, deadline=None)
 @given(ANY_TEXT)
 def test_a_printable_line_is_one_line_and_controls_no_terminal(text: str) -> None:
     line = printable_line(text)

@@ -20,6 +20,7 @@ from piopiy_pipeline.cli.gateway import gateway as _gateway
 from piopiy_pipeline.cli.replay import replay as _replay
 from piopiy_pipeline.cli.simulate import simulate as _simulate
 from piopiy_pipeline.cli.start import start as _start
+from piopiy_pipeline.text import printable_line
 
 __all__ = ["app", "main"]
 
@@ -67,5 +68,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fail(message: str, status: int) -> int:
-    print(f"piopiy: {' '.join(message.split())}", file=sys.stderr)
+    print(f"piopiy: {printable_line(' '.join(message.split()))}", file=sys.stderr)
     return status

@@ -18,6 +18,7 @@ import typer
 from piopiy_pipeline.cli.errors import BadInput, Failed
 from piopiy_pipeline.cli.options import AgentOption, CallerKeyOption, UrlOption
 from piopiy_pipeline.cli.target import LOOPBACK, Target, find_target, gateway_url, local_port
+from piopiy_pipeline.text import printable_line
 
 __all__ = ["Finding", "check", "findings"]
 
@@ -277,4 +278,4 @@ def _print_table(found: list[Finding]) -> None:
     width = max(len(finding.name) for finding in found)
     console = Console(highlight=False, soft_wrap=True)
     for name, status, detail in found:
-        console.print(Text(f"{status:<6}  {name:<{width}}  {detail}", style=styles[status]))
+        console.print(Text(printable_line(f"{status:<6}  {name:<{width}}  {detail}"), style=styles[status]))

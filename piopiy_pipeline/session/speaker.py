@@ -21,6 +21,7 @@ from piopiy_pipeline.services.switch import ServiceSwitch
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.pipeline_worker import CallWorker
 from piopiy_pipeline.session.utterances import Utterance
+from piopiy_pipeline.text import well_formed
 from piopiy_pipeline.transports.bot_output import BotOutput
 from piopiy_pipeline.transports.frames import SpeechMarkFrame
 
@@ -58,7 +59,7 @@ class Speaker:
         if self._state.ended:
             heard.set_result(False)
         else:
-            self.repeat(Utterance(text, interruptible, into_context, heard))
+            self.repeat(Utterance(well_formed(text), interruptible, into_context, heard))
         return heard
 
     def repeat(self, utterance: Utterance) -> None:

@@ -60,14 +60,14 @@ def test_a_lone_surrogate_in_a_result_of_a_tool_is_text_like_any_other(result: A
             """Look."""
             return result
 
-        agent = VoiceAgent(instructions=f"Be brief. {LONE}", tools=[look])
+        agent = VoiceAgent(instructions=f"Be brief. {LONE}", greeting=f"Hello {LONE}.", tools=[look])
         await agent.Action(stt=ScriptedSTT([LONE]), llm=llm, tts=ToneTTS())
         await agent.start()
 
     with logged() as lines:
         call = simulate(bot, Caller().say(PEOPLE))
     assert texts(call, "user") == ["a \ufffd b"]
-    assert texts(call, "bot") == ["It is a \ufffd b."]
+    assert texts(call, "bot") == ["Hello a \ufffd b.", "It is a \ufffd b."]
     assert not call.of("error")
     assert not [line for _, line in lines if "surrogate" in line or "failed" in line]
     for message in llm.asked[-1]:
