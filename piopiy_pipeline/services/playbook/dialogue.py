@@ -13,7 +13,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
-from typing import Any
+from typing import Any, cast
+
+from pipecat.processors.aggregators import async_tool_messages
 
 from piopiy_pipeline.services.playbook.matching import Matcher, Understood
 from piopiy_pipeline.services.playbook.model import PLACEHOLDER, Intent, Playbook
@@ -81,7 +83,11 @@ class Dialogue:
 
     def _step(self, state: _DialogueState, message: Mapping[str, Any]) -> tuple[_DialogueState, Action]:
         content = _text(message.get("content"))
-        match message.get("role"):
+        role = message.get("role")
+        kept = async_tool_messages.parse_message(cast(Any, message))  # of a tool that outlives interruptions
+        if kept is not None:
+            role, content = "tool", _UNFINISHED if kept.result is None else kept.result
+        match role:
             case "user" if content.strip():
                 return self._user(replace(state, turn=state.turn + 1), content)
             case "assistant" if message.get("tool_calls"):

@@ -3,11 +3,12 @@
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pipecat.processors.aggregators import async_tool_messages
 
 from piopiy_pipeline.services.playbook.dialogue import Action, Dialogue
 from piopiy_pipeline.services.playbook.loading import load_playbook, parse_playbook
@@ -69,6 +70,21 @@ def test_asks_for_what_is_missing_confirms_books_once_and_hangs_up(talk: Talk) -
     assert talk("Yes please.") == "A table for four, Friday at seven, is booked. Anything else?"
     assert "Goodbye" in talk("No thank you, goodbye.")
     assert talk.tools == [("book_table", {"people": 4, "day": "Friday", "time": "19:00"}), ("hang_up", {})]
+
+
+def test_a_tool_that_outlives_an_interruption_has_its_result_when_it_comes(dialogue: Dialogue) -> None:
+    talk = Talk(dialogue)
+    talk("A table for four on Friday at seven.")
+    talk.messages.append({"role": "user", "content": "Yes please."})
+    assert dialogue.next(talk.messages).tool == "book_table"
+    call: dict[str, Any] = {"id": "1", "function": {"name": "book_table", "arguments": "{}"}}
+    talk.messages.append({"role": "assistant", "tool_calls": [call]})
+    talk.messages.append(cast(Any, async_tool_messages.build_started_message("1")))
+    assert dialogue.next(talk.messages) == Action()
+    talk("Hello, are you there?")
+    done = async_tool_messages.build_final_result_message("1", json.dumps({"booked": True}))
+    talk.messages.append(cast(Any, done))
+    assert "is booked" in dialogue.next(talk.messages).text
 
 
 @pytest.mark.parametrize(
