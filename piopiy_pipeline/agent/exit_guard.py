@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 
 from loguru import logger
@@ -24,8 +25,8 @@ from piopiy_pipeline.stuck import describe_tasks, describe_thread
 
 __all__ = ["ExitGuard"]
 
-HEARD_S = 10.0
-"""How long the event loop may take to hear a SIGTERM. A gateway gives up a silent agent after three heartbeats."""
+HEARD_S = 15.0
+"""How long the event loop may stand still from a SIGTERM on. A gateway gives up a silent agent after 30 s."""
 CLOSE_S = 30.0
 """How long the calls may take to end: `Session` bounds each of its steps, and this is their sum."""
 EXIT_S = 15.0
@@ -49,6 +50,7 @@ class ExitGuard:
         self._before = signal.getsignal(signal.SIGTERM)
         self._deadline: tuple[float, str] | None = None
         self._watching = False
+        self._turned_at = 0.0  # when the loop was seen to turn
         loop.add_signal_handler(signal.SIGTERM, self._heard)
         # The loop is woken by a file descriptor. This handler runs even if the loop is never reached.
         signal.signal(signal.SIGTERM, self._signalled)
@@ -66,21 +68,28 @@ class ExitGuard:
             self._limit(CLOSE_S, "calls do not end")
 
     def _signalled(self, _: int, __: FrameType | None) -> None:
-        self._limit(HEARD_S, "the event loop is blocked")
         if not self._watching:
             self._watching = True
+            self._turned_at = time.monotonic()
             threading.Thread(target=self._watch, name="piopiy exit guard", daemon=True).start()
 
     def _heard(self) -> None:
-        self._deadline = None  # calls under way may take as long as they like
         self._on_sigterm()
+
+    def _turned(self) -> None:
+        self._turned_at = time.monotonic()
 
     def _limit(self, seconds: float, why: str) -> None:
         self._deadline = time.monotonic() + seconds, why
 
     def _watch(self) -> None:
+        """Look every `_POLL_S`. Calls under way may take as long as they like, if only the loop turns."""
         while True:
             time.sleep(_POLL_S)
+            with suppress(RuntimeError):  # the loop is closed: `EXIT_S` counts
+                self._loop.call_soon_threadsafe(self._turned)
+                if time.monotonic() - self._turned_at >= HEARD_S and self._deadline is None:
+                    self._end_process("the event loop is blocked")
             deadline = self._deadline
             if deadline is not None and time.monotonic() >= deadline[0]:
                 self._end_process(deadline[1])
