@@ -366,6 +366,7 @@ class Call:
         """
         run = self._answered_run()
         control = self._state.control
+        run.transfer_begins()
         if not warm and not self.ended and not control.transferring:
             await run.wait_until_spoken()
         if self.ended:

@@ -34,6 +34,7 @@ class FailureRecovery:
         self.patience_s = patience_s
         self._open = False
         self._announced = False
+        self._written = False
         self._tools: dict[str, str] = {}
         self._progress_at = 0.0
         self._retried = False
@@ -70,6 +71,7 @@ class FailureRecovery:
     def asked(self, now: float) -> None:
         """The model was asked: an answer has to come."""
         self._open = True
+        self._written = False
         self._progress_at = now
 
     def response_started(self, now: float) -> None:
@@ -77,6 +79,10 @@ class FailureRecovery:
         self._open = True
         self._announced = False
         self._progress_at = now
+
+    def answer_written(self) -> None:
+        """Note that the model has written all of its answer: what does not come now, the TTS keeps back."""
+        self._written = True
 
     def text_announced(self, now: float) -> None:
         """Note that a sentence is on its way to the TTS, which is waited for from now on."""
@@ -90,12 +96,12 @@ class FailureRecovery:
 
     def response_ended(self, now: float) -> None:
         """Note that the answer of the model is complete."""
-        self._open = False
+        self._open = self._written = False
         self._progress_at = now
 
     def interrupted(self, now: float) -> None:
         """Note that the caller cut in: no more of this answer will come."""
-        self._open = self._announced = False
+        self._open = self._announced = self._written = False
         self._progress_at = now
 
     def tool_started(self, call: str, now: float, name: str = "") -> None:
@@ -123,7 +129,7 @@ class FailureRecovery:
             return None  # an answer that is complete has to be heard, too
         if now - self._progress_at < self.patience_s:
             return None
-        return "tts" if self._announced else "llm"
+        return "tts" if self._announced or self._written else "llm"
 
     def failed(self, now: float, *, hopeless: bool = False) -> RecoveryAction:
         """Decide what to do when a provider has failed: it reported an error, or it is overdue.
@@ -139,8 +145,7 @@ class FailureRecovery:
         """
         if self._ending or (self._recovering and not hopeless):
             return RecoveryAction.NOTHING
-        self._open = False
-        self._announced = False
+        self._open = self._announced = self._written = False
         self._progress_at = now
         if self._retried or hopeless:
             self._ending = True

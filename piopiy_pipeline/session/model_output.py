@@ -56,6 +56,7 @@ class ModelOutput:
 
     Args:
         asked: Called when a model was asked, so that an answer has to come.
+        written: Called when a model has written all of its answer.
         failed: Called with a service, what is wrong with its answer, and whether the answer still goes on.
         may_be_silent: Whether an answer without words is all right now, because the call is ending.
     """
@@ -63,10 +64,12 @@ class ModelOutput:
     def __init__(
         self,
         asked: Callable[[], None],
+        written: Callable[[], None],
         failed: Callable[[FrameProcessor, str, bool], None],
         may_be_silent: Callable[[], bool],
     ) -> None:
         self._asked = asked
+        self._written = written
         self._failed = failed
         self._may_be_silent = may_be_silent
         self._answers: dict[LLMService[Any], _ModelAnswer] = {}
@@ -122,6 +125,7 @@ class ModelOutput:
             return
         rest = "" if answer.cut else answer.thoughts.finish() + well_formed(answer.half)
         answer.complete = True
+        self._written()
         if rest:
             answer.counts = answer.counts and not has_words(rest)
             await service.push_frame(LLMTextFrame(rest))

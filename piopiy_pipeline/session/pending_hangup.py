@@ -1,7 +1,7 @@
 """`PendingHangup`: the end that the bot has asked for, from the request until the end is in the pipeline.
 
 The caller hears the goodbye first. Meanwhile the caller may go on speaking: an end that is not final waits
-for what they say, and is called off if there are words in it.
+for what they say, and is called off if there are words in it. A transfer calls it off, too.
 """
 
 from __future__ import annotations
@@ -85,6 +85,15 @@ class PendingHangup:
             self._drain_s = None
         else:
             self._wait()
+
+    def transfer_begins(self) -> None:
+        """Call off an end that is not final, because it would end the transfer."""
+        if self._drain_s is not None and not self._final and not self._sent:
+            logger.info("the caller is handed over: the bot does not hang up")
+            self._drain_s = None
+            if self._waiting is not None:
+                self._waiting.cancel()
+                self._waiting = None
 
     def _wait(self) -> None:
         assert self._drain_s is not None

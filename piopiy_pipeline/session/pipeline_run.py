@@ -37,6 +37,7 @@ from piopiy_pipeline.session.provider_failures import ProviderFailures, services
 from piopiy_pipeline.session.resumable_state import checkpoint_of
 from piopiy_pipeline.session.speaker import Speaker
 from piopiy_pipeline.session.speech_drain import SpeechDrain
+from piopiy_pipeline.session.thoughts import has_words
 from piopiy_pipeline.session.tool_order import ToolOrder
 from piopiy_pipeline.signaling.messages import Answer, Checkpoint
 from piopiy_pipeline.transports.media_stream import MediaStreamTransport
@@ -185,6 +186,10 @@ class PipelineRun:
         """
         self._hangup.begin(drain_s, final=final)
 
+    def transfer_begins(self) -> None:
+        """Call off an end that the bot has asked for and that is not final."""
+        self._hangup.transfer_begins()
+
     async def wait_until_spoken(self) -> None:
         """Wait until what the bot is saying was heard, in bounded time."""
         await self._drain.wait_until_spoken()
@@ -223,6 +228,7 @@ class PipelineRun:
     def _add_llm_handlers(self) -> None:
         output = ModelOutput(
             asked=lambda: self._state.recovery.asked(self._state.now()),
+            written=self._state.recovery.answer_written,
             failed=self._failures.answer_failed,
             may_be_silent=lambda: self._hangup.is_asked_for or self._state.control.transferring,
         )
@@ -261,7 +267,7 @@ class PipelineRun:
         self._hangup.caller_speaks()
 
     async def _user_turn(self, user: LLMUserAggregator, strategy: Any, message: Any) -> None:
-        self._hangup.caller_has_spoken(words=bool(message.content))
+        self._hangup.caller_has_spoken(words=has_words(message.content or ""))
         if message.content:
             self._state.recovery.user_turn(self._state.now())
             self._monitor.live.turn_over("user")
