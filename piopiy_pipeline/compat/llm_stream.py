@@ -67,14 +67,15 @@ class AnswerMender:
         function_call = getattr(delta, "function_call", None)
         self._refusal += str(getattr(delta, "refusal", None) or "")
         self._finish_reason = getattr(choices[0], "finish_reason", None) if choices else self._finish_reason
+        content = _words_of(getattr(delta, "content", None))
         if delta is None or not (calls or function_call):
-            yield chunk
+            yield chunk if content is getattr(delta, "content", None) else _chunk(chunk, content=content)
             return
         for call in calls if isinstance(calls, list) else (calls,):
             self._tools.add(call)
         if function_call is not None:
             self._tools.add_function_call(function_call)
-        yield _chunk(chunk, content=getattr(delta, "content", None), audio=getattr(delta, "audio", None))
+        yield _chunk(chunk, content=content, audio=getattr(delta, "audio", None))
         if self._tools and not self._announced:
             self._announced = True  # pipecat's metrics end with the first piece of a tool call
             yield _chunk(None, tool_calls=[SimpleNamespace(index=0, id=None, function=None)])
@@ -95,6 +96,19 @@ class AnswerMender:
             number += 1
         self._taken.add(call_id)
         return call_id
+
+
+def _words_of(content: Any) -> str | None:
+    """Return the text of a delta's content. Mistral's models that reason send it as a list of typed parts."""
+    match content:
+        case None | str():
+            return content
+        case list():
+            return "".join(_words_of(part) or "" for part in content)
+        case Mapping():
+            return _words_of(content.get("text"))  # not of a part that is a thought
+        case _:
+            return str(content)
 
 
 def _chunk(original: Any, **delta: Any) -> Any:

@@ -179,7 +179,9 @@ def _finished(call: _Call) -> Iterator[AssembledCall]:
 
 def _values(text: str) -> list[Any]:
     """Return the JSON values that follow one another in a text. Empty if there is anything else in it."""
-    decoder = json.JSONDecoder(strict=False)
+    decoder = json.JSONDecoder(
+        strict=False, parse_constant=lambda _: None
+    )  # NaN: a provider refuses it later
     values: list[Any] = []
     at = 0
     try:

@@ -24,6 +24,7 @@ from typing import Any
 from loguru import logger
 from pipecat.adapters.llm.schemas.direct_function import DirectFunctionWrapper
 from pipecat.frames.frames import FunctionCallResultProperties
+from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.services.llm_service import (
     FunctionCallParams,
     FunctionCallRegistryItem,
@@ -51,6 +52,8 @@ UNWIND_S = 0.5
 """How long a tool may take to end when an interruption cancels it, before it is left alone, in seconds."""
 MAX_BROKEN = 3
 """After this many answers in a row of which no tool call can run, the model counts as failing."""
+MAX_SILENT = 20
+"""How many answers in a row may use tools and nothing else: the caller hears nothing all the while."""
 
 
 def guard_tools(service: LLMService[Any], *, timeout_s: float = DEFAULT_TOOL_TIMEOUT_S) -> None:
@@ -92,6 +95,8 @@ class _Guard:
         service._has_async_tools = lambda: False  # type: ignore[method-assign]
         self._running: dict[str, tuple[FunctionCallRunnerItem, _Answer]] = {}
         self._broken_answers = 0
+        self._silent_answers = 0
+        self._said = -1
         for name in ("_run_parallel_function_calls", "_run_sequential_function_calls"):
             setattr(service, name, self._before(getattr(service, name)))
 
@@ -101,6 +106,7 @@ class _Guard:
         async def run_guarded(items: Sequence[FunctionCallRunnerItem]) -> None:
             ids = [item.tool_call_id for item in items]
             self._broken_answers = self._broken_answers + 1 if self.broken.keys() >= set(ids) else 0
+            self._count_silent(items)
             answer = _Answer(set(ids))
             for item in items:
                 alone = _Answer({item.tool_call_id})
@@ -109,6 +115,15 @@ class _Guard:
             await run(items)
 
         return run_guarded
+
+    def _count_silent(self, items: Sequence[FunctionCallRunnerItem]) -> None:
+        """Count the answers since somebody has said something, and let no tool run if they are too many."""
+        said = _said(items[0].context) if items else self._said
+        self._silent_answers = self._silent_answers + 1 if said == self._said else 1
+        self._said = said
+        if self._silent_answers > MAX_SILENT:
+            for item in items:
+                self.broken[item.tool_call_id] = "The caller hears nothing. Call no tool now: say something."
 
     def _guard(self, item: FunctionCallRunnerItem) -> None:
         """Put a guarded tool in the place of a registered one. pipecat looks it up when the call runs."""
@@ -146,7 +161,7 @@ class _Guard:
         try:
             async with asyncio.timeout(timeout_s):
                 await asyncio.wait({running})
-                outcome = running.result()
+                outcome = _cancelled_inside() if running.cancelled() else running.result()
                 if outcome.error is None and outcome.value is None and not report.final:
                     await report.or_given_up()
         except TimeoutError:
@@ -169,10 +184,15 @@ class _Guard:
     async def _refuse(self, name: str, fault: str, report: _Report) -> None:
         """Tell the model what is wrong with its call; a model that does not mend it counts as failing."""
         logger.warning("a call of the tool {} cannot run: {}", name, fault)
-        failing = self._broken_answers >= MAX_BROKEN
+        silent_answers = self._silent_answers
+        failing = self._broken_answers >= MAX_BROKEN or silent_answers > MAX_SILENT
         silent = FunctionCallResultProperties(run_llm=False) if failing else None
         await report({"error": fault}, properties=silent)
-        if failing:
+        if silent_answers > MAX_SILENT:
+            await self._service.push_error(
+                f"it has used tools {silent_answers} times in a row without a word, the last: {name}"
+            )
+        elif failing:
             times = self._broken_answers
             await self._service.push_error(
                 f"no call of the tool {name} can run, {times} times in a row: {fault}"
@@ -283,15 +303,40 @@ async def _outcome(work: Awaitable[Any]) -> _Outcome:
     """Await a tool. Whatever it raises ends its call and nothing else."""
     try:
         return _Outcome(await work)
-    except asyncio.CancelledError as error:
+    except asyncio.CancelledError:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise
-        return _Outcome(error=RuntimeError(f"it was cancelled from inside: {error!r}"))
+        return _cancelled_inside()
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
     except SystemExit as error:
         return _Outcome(error=RuntimeError(f"{error!r} ends the tool, and not the agent"))
-    except Exception as error:  # noqa: BLE001  whatever an author's tool raises is told to the model
-        return _Outcome(error=error)
+    except BaseException as error:  # noqa: BLE001  whatever an author's tool raises is told to the model
+        return _Outcome(error=_reportable(error))
+
+
+def _said(context: LLMContext) -> int:
+    """Return how many messages of a conversation are no tool calls and no results of tools."""
+    messages: list[Any] = context.get_messages()
+    plain = (message for message in messages if isinstance(message, Mapping))
+    return sum(message.get("role") != "tool" and not message.get("tool_calls") for message in plain)
+
+
+def _cancelled_inside() -> _Outcome:
+    return _Outcome(error=RuntimeError("it was cancelled from inside"))
+
+
+def _reportable(error: BaseException) -> Exception:
+    """Return the error as pipecat can report it: an `Exception` that has a text."""
+    try:
+        text = f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001  an author's own class, whose text is what fails
+        text = f"{type(error).__name__}, which has no text"
+    else:
+        if isinstance(error, Exception):
+            return error
+    return RuntimeError(text).with_traceback(error.__traceback__)
 
 
 def speakable(result: Any) -> Any:
@@ -301,7 +346,7 @@ def speakable(result: Any) -> Any:
         result: Anything. What is no JSON becomes text.
     """
     try:
-        value = json.loads(json.dumps(result, default=str))
+        value = json.loads(json.dumps(result, default=str), parse_constant=str)  # NaN is no JSON
     except (TypeError, ValueError, RecursionError):
         value = repr(result)
     if value is None:

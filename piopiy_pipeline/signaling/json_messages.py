@@ -59,9 +59,10 @@ def dump(message: Message) -> str:
         return message.model_dump_json()
     except PydanticSerializationError as error:
         try:
-            return json.dumps(
-                well_formed_json(message.model_dump()), ensure_ascii=False, separators=(",", ":")
+            plain = json.loads(
+                json.dumps(well_formed_json(message.model_dump())), parse_constant=lambda _: None
             )
+            return json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
         except TypeError:
             raise error from None
 
