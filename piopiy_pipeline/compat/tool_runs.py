@@ -50,6 +50,8 @@ COMPLETED = "COMPLETED"
 """What the model is told of a tool that has returned nothing."""
 UNWIND_S = 0.5
 """How long a tool may take to end when an interruption cancels it, before it is left alone, in seconds."""
+MAX_WORDLESS = 25
+"""A model that calls as many tools one after the other, and says nothing, counts as failing, too."""
 MAX_BROKEN = 3
 """After this many answers in a row of which no tool call can run, the model counts as failing."""
 MAX_SILENT = 20
@@ -105,6 +107,10 @@ class _Guard:
     ) -> Callable[[Sequence[FunctionCallRunnerItem]], Awaitable[None]]:
         async def run_guarded(items: Sequence[FunctionCallRunnerItem]) -> None:
             ids = [item.tool_call_id for item in items]
+            if items and _answers_without_words(items[0].context) >= MAX_WORDLESS:
+                fault = f"{MAX_WORDLESS} tool calls in a row without a word to the caller"
+                self.broken.update(dict.fromkeys(ids, fault))
+                self._broken_answers = MAX_BROKEN
             self._broken_answers = self._broken_answers + 1 if self.broken.keys() >= set(ids) else 0
             self._count_silent(items)
             answer = _Answer(set(ids))
@@ -203,6 +209,19 @@ class _Guard:
     async def _push_error(self, text: str) -> None:
         """Report an error that is not a failure of the model: the model is told, and answers."""
         await self._service.push_error(text, category=ErrorCategory.APPLICATION)
+
+
+def _answers_without_words(context: LLMContext) -> int:
+    """Count the tool calls since anybody has said something."""
+    calls = 0
+    messages: list[Any] = context.get_messages()
+    for message in reversed(messages):
+        if not isinstance(message, Mapping) or message.get("role") == "tool":
+            continue
+        if not message.get("tool_calls"):
+            break
+        calls += 1
+    return calls
 
 
 class _GuardedTool(DirectFunctionWrapper):

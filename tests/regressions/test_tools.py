@@ -341,3 +341,10 @@ def test_functions_in_a_tools_schema_have_their_handlers() -> None:
     bot = ToolBot(schema=ToolsSchema(standard_tools=[returns_a_value]))
     call = bot.called(ASKS.pause(5).hangup(), (Tool("returns_a_value"), DONE))
     assert bot.results == ['{"booked": true}'], call.timeline()
+
+
+def test_a_model_that_calls_tools_without_an_end_is_a_failing_one() -> None:
+    bot = ToolBot(returns_a_value)
+    call = bot.called(ASKS.pause(60), lambda _: Tool("returns_a_value"))
+    call.assert_ended(EndReason.ERROR)
+    assert "25 tool calls in a row" in call.of("end")[0].data["detail"]
