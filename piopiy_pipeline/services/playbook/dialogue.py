@@ -113,7 +113,9 @@ class Dialogue:
         if state.stage is _DialogueStage.RUNNING and served:
             return replace(state, then=self._tools_of(served)), self._say(state, self.playbook.replies.wait)
         beside = self._means_something(state, rest)
-        if served and (beside or len(served) > 1):
+        nothing_open = state.stage in (_DialogueStage.OPEN, _DialogueStage.DONE)
+        garbled = nothing_open and self._matcher.read(text, slots=[]).intent is None
+        if served and (beside or len(served) > 1 or garbled):
             return self._several(state, rest if beside else "", served)
         return self._one(state, text)
 
@@ -162,7 +164,9 @@ class Dialogue:
         open_slots = self.playbook.intents[state.intent].slots if state.intent else []
         is_asked = state.stage in (_DialogueStage.ASKING, _DialogueStage.CONFIRMING, _DialogueStage.CALLING)
         heard = self._matcher.read(rest, slots=open_slots if is_asked else [], asked=state.asked)
-        return heard.polarity is not None or heard.forget or heard.intent is not None or bool(heard.values)
+        if is_asked and (heard.polarity is not None or heard.values):
+            return True
+        return heard.only_polarity or heard.forget or heard.intent is not None  # the rest may be misheard
 
     def _one(self, state: _DialogueState, text: str) -> tuple[_DialogueState, Action]:
         """Handle a sentence that says one thing."""

@@ -290,6 +290,13 @@ def test_a_question_and_the_wish_for_a_human_are_both_served(talk: Talk) -> None
     assert talk.tools == [("transfer_call", {})]
 
 
+def test_misheard_words_beside_a_goodbye_are_no_second_intent(talk: Talk) -> None:
+    talk("a table for four on friday at seven")
+    talk("yes")
+    assert "oodbye" in talk("no ten p you goodbye")
+    assert [name for name, _ in talk.tools] == ["book_table", "hang_up"]
+
+
 def test_a_goodbye_while_the_tool_runs_is_served_behind_it(talk: Talk) -> None:
     talk("a table for four on friday at seven")
     talk.messages.append({"role": "user", "content": "yes"})
