@@ -25,6 +25,8 @@ __all__ = ["Action", "Dialogue"]
 
 _UNFINISHED = "IN_PROGRESS"
 _CANCELLED = "CANCELLED"
+_NAMED = 85.0
+"""From this score (0 to 100) on, what is said beside something else is taken for an intent's."""
 _LAST_QUESTION = re.compile(r"[^.!?]*\?\s*$")
 
 
@@ -166,7 +168,8 @@ class Dialogue:
         heard = self._matcher.read(rest, slots=open_slots if is_asked else [], asked=state.asked)
         if is_asked and (heard.polarity is not None or heard.values):
             return True
-        return heard.only_polarity or heard.forget or heard.intent is not None  # the rest may be misheard
+        named = bool(heard.intents) and heard.intents[0][1] >= _NAMED  # the rest may be misheard
+        return heard.only_polarity or heard.forget or named
 
     def _one(self, state: _DialogueState, text: str) -> tuple[_DialogueState, Action]:
         """Handle a sentence that says one thing."""
