@@ -64,7 +64,8 @@ class SipEndpoint:
             self._connections, self._addresses, on_undelivered=self._undelivered, on_done=self._flush
         )
         self._trusting: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._timer_at = 0.0  # uvloop's handles do not tell: one that is due at once is no TimerHandle
         self._sweeper: asyncio.TimerHandle | None = None
         self._flushing = False
         self._closed = False
@@ -272,12 +273,12 @@ class SipEndpoint:
     def _arm(self) -> None:
         at = self._agent.wake_at
         if self._timer is not None:
-            if at is not None and self._timer.when() == at:
+            if at is not None and self._timer_at == at:
                 return
             self._timer.cancel()
             self._timer = None
         if at is not None:
-            self._timer = self._loop.call_at(at, self._wake)
+            self._timer, self._timer_at = self._loop.call_at(at, self._wake), at
 
     def _wake(self) -> None:
         self._timer = None
