@@ -229,9 +229,16 @@ class SipEndpoint:
             self._ports["tcp"] = server.sockets[0].getsockname()[1]
 
     async def _serve(self, kind: Transport, port: int, context: ssl.SSLContext | None) -> asyncio.Server:
-        server = await self._loop.create_server(
-            lambda: SipConnection(self._connections, kind), self._config.host, port, ssl=context
-        )
+        def connection() -> SipConnection:
+            return SipConnection(self._connections, kind)
+
+        if self._config.host == "::":  # asyncio would leave out IPv4, which UDP on this address takes
+            both = socket.create_server(
+                ("::", port), family=socket.AF_INET6, backlog=100, dualstack_ipv6=True
+            )
+            server = await self._loop.create_server(connection, sock=both, ssl=context)
+        else:
+            server = await self._loop.create_server(connection, self._config.host, port, ssl=context)
         self._servers.append(server)
         return server
 

@@ -138,6 +138,21 @@ def test_on_a_socket_for_both_families_ipv4_phones_are_locked_out_one_by_one_and
     within(work)
 
 
+def test_on_a_socket_for_both_families_ipv4_phones_may_use_tcp_as_well() -> None:
+    """asyncio makes sockets for connections that take IPv6 only, also on ``::``."""
+
+    async def work() -> None:
+        async with listening(host="::") as (endpoint, told):
+            for host in ("127.0.0.1", "::1"):
+                reader, writer = await asyncio.open_connection(host, endpoint.port)
+                writer.write(request("INVITE", body=SDP, branch=host[:1], call_id=host, transport="TCP"))
+                assert (await reader.readline()).startswith(b"SIP/2.0 100 ")
+                writer.close()
+            assert [call.source[0] for call in told.calls] == ["127.0.0.1", "::1"]
+
+    within(work)
+
+
 def test_what_is_no_sip_closes_the_connection() -> None:
     async def work() -> None:
         async with listening() as (endpoint, _):
