@@ -56,7 +56,8 @@ def speech_bounds(pcm: NDArray[np.int16], rate: int) -> SpeechBounds | None:
     # In a recording that is all speech the quietest tenth is speech too: ask for half the way at most.
     noise = min(float(np.percentile(level, 10)) + _ABOVE_NOISE_DB, peak - _BELOW_PEAK_DB / 2)
     loud = level >= max(_FLOOR_DBFS, peak - _BELOW_PEAK_DB, noise)
-    around = np.convolve(loud, np.ones(2 * _SPAN - 1), mode="same")
+    # Not mode="same": that is as long as the longer of the two, and a recording may be the shorter one.
+    around = np.convolve(loud, np.ones(2 * _SPAN - 1))[_SPAN - 1 : _SPAN - 1 + count]
     speech = np.flatnonzero(loud & (around >= _MIN_FRAMES))
     if speech.size == 0:
         return None

@@ -37,6 +37,13 @@ def test_a_pause_inside_belongs_to_the_speech() -> None:
     assert speech_bounds(pcm, RATE) == (0, int(1.4 * RATE))
 
 
+@pytest.mark.parametrize("seconds", [0.0001, 0.005, 0.03, 0.07, 0.08])
+def test_a_recording_may_be_shorter_than_what_is_looked_at_around_a_sound(seconds: float) -> None:
+    assert speech_bounds(silence(seconds), RATE) is None
+    found = speech_bounds(tone(seconds), RATE)
+    assert found == ((0, int(seconds * RATE)) if seconds >= 0.02 else None)
+
+
 def test_a_click_is_no_speech() -> None:
     click = np.full(40, 20000, np.int16)
     pcm = np.concatenate([silence(0.2), click, silence(0.5), tone(0.5), silence(0.5), click, silence(0.1)])
