@@ -49,6 +49,10 @@ def bind_callback(create_session: CreateSession) -> Callback:
             named.append(name)
             if parameter.default is parameter.empty:
                 required.append(name)
+        elif parameter.kind is parameter.POSITIONAL_ONLY and parameter.default is parameter.empty:
+            raise TypeError(
+                f"create_session takes {name!r} by its position only: it is called with names, so leave out the '/'"
+            )
         elif parameter.default is parameter.empty:
             raise TypeError(
                 f"create_session wants {name!r}, which is not of a call: it may name "

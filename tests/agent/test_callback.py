@@ -116,8 +116,18 @@ async def wants_more(call_id: str, tenant: str) -> None:
     """A parameter that no call has."""
 
 
+async def by_position(call_id: str, /) -> None:
+    """A parameter that cannot be named."""
+
+
 @pytest.mark.parametrize(
-    ("wrong", "says"), [(not_async, "async def"), (wants_more, "'tenant'"), ("bot", "async function")]
+    ("wrong", "says"),
+    [
+        (not_async, "async def"),
+        (wants_more, "'tenant'"),
+        (by_position, "'call_id' by its position only"),
+        ("bot", "async function"),
+    ],
 )
 def test_what_cannot_be_called_is_an_error_before_the_first_call(wrong: Any, says: str) -> None:
     with pytest.raises(TypeError, match=says):
