@@ -21,7 +21,13 @@ from piopiy_pipeline.gateway.sip.dialog.session_timer import SessionTimer
 from piopiy_pipeline.gateway.sip.stats import SipStats
 from piopiy_pipeline.gateway.sip.syntax.flow import Flow
 from piopiy_pipeline.gateway.sip.syntax.message import SipRequest
-from piopiy_pipeline.gateway.sip.syntax.methods import ALLOW, CAPABILITIES, KNOWN_METHODS, unsupported
+from piopiy_pipeline.gateway.sip.syntax.methods import (
+    ALLOW,
+    CAPABILITIES,
+    KNOWN_METHODS,
+    WITHIN_DIALOGS,
+    unsupported,
+)
 from piopiy_pipeline.gateway.sip.syntax.outgoing_response import reason_phrase
 from piopiy_pipeline.gateway.sip.syntax.uri import SipUri, UnknownScheme
 from piopiy_pipeline.gateway.sip.transaction.transaction_layer import TransactionLayer
@@ -91,7 +97,10 @@ class UserAgentServer:
             self._stats.malformed += 1
             self._transactions.refuse(request, source, 400, phrase=reason_phrase(str(error)))
             return
-        if handler is None:
+        if request.method in WITHIN_DIALOGS:
+            self._stats.strays += 1
+            self._transactions.refuse(request, source, 481)
+        elif handler is None:
             code = 405 if request.method in KNOWN_METHODS else 501
             self._transactions.refuse(request, source, code, headers=(("Allow", ALLOW),))
         elif missing:

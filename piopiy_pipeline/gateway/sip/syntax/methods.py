@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from piopiy_pipeline.gateway.sip.syntax.message import SipRequest
 
-__all__ = ["ALLOW", "CAPABILITIES", "KNOWN_METHODS", "SUPPORTED", "unsupported"]
+__all__ = ["ALLOW", "CAPABILITIES", "KNOWN_METHODS", "SUPPORTED", "WITHIN_DIALOGS", "unsupported"]
 
 ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, NOTIFY, REGISTER"
 SUPPORTED = "timer"
@@ -13,6 +13,9 @@ CAPABILITIES = (("Allow", ALLOW), ("Accept", "application/sdp"), ("Supported", S
 _NOT_ALLOWED = ("REFER", "UPDATE", "PRACK", "SUBSCRIBE", "PUBLISH", "MESSAGE")
 KNOWN_METHODS = frozenset((*ALLOW.split(", "), *_NOT_ALLOWED))
 """Methods that are refused with 405 rather than 501 where they are not allowed."""
+
+WITHIN_DIALOGS = frozenset(("BYE", "INFO", "NOTIFY"))
+"""Methods that are allowed within a dialog only, so that outside of one they are refused with 481 (section 15.1.2)."""
 
 
 def unsupported(request: SipRequest) -> str:

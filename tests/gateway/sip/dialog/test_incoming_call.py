@@ -285,6 +285,12 @@ def test_what_cannot_be_taken_is_refused_with_the_status_that_says_why(
             assert only.get("Unsupported") == "100rel"
 
 
+@pytest.mark.parametrize("method", ["BYE", "INFO", "NOTIFY"])
+def test_a_request_of_a_call_without_a_to_tag_belongs_to_no_call(method: str) -> None:
+    """15.1.2. With 405 the Allow header would list the very method that it refuses."""
+    assert codes(Bench().receive(request(method))) == [481]
+
+
 @pytest.mark.parametrize(
     ("method", "code"), [("MESSAGE", 405), ("PUBLISH", 405), ("UPDATE", 405), ("FROB", 501)]
 )
