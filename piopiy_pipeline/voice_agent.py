@@ -110,6 +110,9 @@ class VoiceAgent:
         self.context = context
         self._initial_messages = checked_messages(initial_messages or ())
         self._instructions = instructions
+        for name, text in (("greeting", greeting), ("error_line", error_line)):
+            if text is not None and not isinstance(text, str):
+                raise TypeError(f"{name} is a text, or None for nothing, not {text!r}")
         self._greeting = greeting
         self._idle_timeout_secs = idle_timeout_secs
         self._error_line = error_line

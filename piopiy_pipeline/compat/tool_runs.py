@@ -54,8 +54,6 @@ MAX_WORDLESS = 25
 """A model that calls as many tools one after the other, and says nothing, counts as failing, too."""
 MAX_BROKEN = 3
 """After this many answers in a row of which no tool call can run, the model counts as failing."""
-MAX_SILENT = 20
-"""How many answers in a row may use tools and nothing else: the caller hears nothing all the while."""
 
 
 def guard_tools(service: LLMService[Any], *, timeout_s: float = DEFAULT_TOOL_TIMEOUT_S) -> None:
@@ -97,8 +95,6 @@ class _Guard:
         service._has_async_tools = lambda: False  # type: ignore[method-assign]
         self._running: dict[str, tuple[FunctionCallRunnerItem, _Answer]] = {}
         self._broken_answers = 0
-        self._silent_answers = 0
-        self._said = -1
         for name in ("_run_parallel_function_calls", "_run_sequential_function_calls"):
             setattr(service, name, self._before(getattr(service, name)))
 
@@ -112,7 +108,6 @@ class _Guard:
                 self.broken.update(dict.fromkeys(ids, fault))
                 self._broken_answers = MAX_BROKEN
             self._broken_answers = self._broken_answers + 1 if self.broken.keys() >= set(ids) else 0
-            self._count_silent(items)
             answer = _Answer(set(ids))
             for item in items:
                 alone = _Answer({item.tool_call_id})
@@ -121,15 +116,6 @@ class _Guard:
             await run(items)
 
         return run_guarded
-
-    def _count_silent(self, items: Sequence[FunctionCallRunnerItem]) -> None:
-        """Count the answers since somebody has said something, and let no tool run if they are too many."""
-        said = _said(items[0].context) if items else self._said
-        self._silent_answers = self._silent_answers + 1 if said == self._said else 1
-        self._said = said
-        if self._silent_answers > MAX_SILENT:
-            for item in items:
-                self.broken[item.tool_call_id] = "The caller hears nothing. Call no tool now: say something."
 
     def _guard(self, item: FunctionCallRunnerItem) -> None:
         """Put a guarded tool in the place of a registered one. pipecat looks it up when the call runs."""
@@ -190,15 +176,10 @@ class _Guard:
     async def _refuse(self, name: str, fault: str, report: _Report) -> None:
         """Tell the model what is wrong with its call; a model that does not mend it counts as failing."""
         logger.warning("a call of the tool {} cannot run: {}", name, fault)
-        silent_answers = self._silent_answers
-        failing = self._broken_answers >= MAX_BROKEN or silent_answers > MAX_SILENT
+        failing = self._broken_answers >= MAX_BROKEN
         silent = FunctionCallResultProperties(run_llm=False) if failing else None
         await report({"error": fault}, properties=silent)
-        if silent_answers > MAX_SILENT:
-            await self._service.push_error(
-                f"it has used tools {silent_answers} times in a row without a word, the last: {name}"
-            )
-        elif failing:
+        if failing:
             times = self._broken_answers
             await self._service.push_error(
                 f"no call of the tool {name} can run, {times} times in a row: {fault}"
@@ -333,13 +314,6 @@ async def _outcome(work: Awaitable[Any]) -> _Outcome:
         return _Outcome(error=RuntimeError(f"{error!r} ends the tool, and not the agent"))
     except BaseException as error:  # noqa: BLE001  whatever an author's tool raises is told to the model
         return _Outcome(error=_reportable(error))
-
-
-def _said(context: LLMContext) -> int:
-    """Return how many messages of a conversation are no tool calls and no results of tools."""
-    messages: list[Any] = context.get_messages()
-    plain = (message for message in messages if isinstance(message, Mapping))
-    return sum(message.get("role") != "tool" and not message.get("tool_calls") for message in plain)
 
 
 def _cancelled_inside() -> _Outcome:

@@ -220,6 +220,7 @@ class Call:
 
         Raises:
             StageError: The pipeline cannot work; the message names the stage.
+            TypeError: `error_line` is no text.
             ValueError: A timeout is not more than 0.
             RuntimeError: This call runs a pipeline already.
         """
@@ -228,6 +229,8 @@ class Call:
         _check_timeout("idle_timeout", idle_timeout_s, " (None: never)")
         _check_timeout("reply_timeout", reply_timeout_s)
         _check_timeout("tool_timeout", tool_timeout_s)
+        if error_line is not None and not isinstance(error_line, str):
+            raise TypeError(f"error_line is a text, or None for nothing, not {error_line!r}")
         self._state.recovery.patience_s = reply_timeout_s
         if self._pipeline_hook is not None:
             self._pipeline_hook(chain)
@@ -267,6 +270,7 @@ class Call:
 
         Raises:
             StageError: The pipeline has no TTS.
+            TypeError: `text` is no text.
             RuntimeError: The call is not answered yet.
         """
         return await self._answered_run().speaker.say(text, interruptible=interruptible)

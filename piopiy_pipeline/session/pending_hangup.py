@@ -18,6 +18,7 @@ from piopiy_pipeline.session.speech_drain import LONGEST_GOODBYE_S, SpeechDrain
 
 __all__ = ["PendingHangup"]
 
+POLL_S = 0.05
 END_S = 5.0
 """How long the end may take to travel down a pipeline that has nothing left to say."""
 
@@ -48,6 +49,8 @@ class PendingHangup:
 
     def begin(self, drain_s: float, *, final: bool) -> None:
         """Ask for the end. Returns at once. To ask again only makes it final.
+
+        An end that is not final waits for the tools that run, each of which has a deadline.
 
         Args:
             drain_s: Speech that has not begun within this many seconds is not waited for.
@@ -100,12 +103,18 @@ class PendingHangup:
         self._waiting = self._state.spawn(self._drain_and_end(self._drain_s), "hangup")
 
     async def _drain_and_end(self, drain_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         await self._drain.wait_until_finished(drain_s)
+        while not self._final and self._state.recovery.tools_running:
+            if loop.time() - began > LONGEST_GOODBYE_S:
+                break
+            await asyncio.sleep(POLL_S)  # a booking beside `end_call`, whose result the model answers
+            await self._drain.wait_until_finished(drain_s)
         self._sent = True
         if self._state.recovery.busy and not self._state.recovery.tools_running:
             await self._worker.interrupt()  # the end would queue behind an answer that does not begin
         await self._worker.queue_frame(EndFrame(reason="the bot hung up"))
-        loop = asyncio.get_running_loop()
         ending = quiet_since = loop.time()
         while (now := loop.time()) - quiet_since < END_S:  # cancelled when the pipeline has ended
             if self._drain.is_heard and now - ending < LONGEST_GOODBYE_S:

@@ -54,7 +54,10 @@ class Speaker:
 
         Raises:
             StageError: The pipeline has no TTS.
+            TypeError: `text` is no text.
         """
+        if not isinstance(text, str):
+            raise TypeError(f"only a text can be said, not {text!r}")
         heard: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         if self._state.ended:
             heard.set_result(False)

@@ -13,7 +13,8 @@ from pipecat.frames.frames import Frame
 
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.compat.tool_deltas import ToolCallAssembler
-from piopiy_pipeline.compat.tool_runs import MAX_SILENT, speakable
+from piopiy_pipeline.compat.tool_runs import speakable
+from piopiy_pipeline.session import current_call
 from piopiy_pipeline.signaling.json_messages import dump
 from piopiy_pipeline.signaling.messages import Checkpoint
 from piopiy_pipeline.testing import Caller, Providers, Replies, Tool, Transcripts, Voice, simulate
@@ -66,32 +67,6 @@ def test_a_tool_that_ends_in_an_odd_way_has_failed(tool: Callable[..., Any]) -> 
     assert tool.__name__ in error.data["message"]
 
 
-async def look(params: Any) -> str:
-    """Look."""
-    await asyncio.sleep(0.3)
-    return "look again"
-
-
-@pytest.mark.parametrize("name", ["look", "nobody"])
-def test_a_model_that_uses_tools_for_ever_is_a_failing_one(name: str) -> None:
-    bot = ToolBot(look, error_line="Sorry.")
-    call = bot.called(ASKS.pause(150), otherwise=lambda _: Tool(name), latency=0.5)
-    call.assert_ended(EndReason.ERROR)
-    assert call.end_detail.startswith("llm: it has used tools")
-    assert name in call.end_detail
-    assert longest_silence_s(call) < 30
-    assert "IN_PROGRESS" not in bot.results
-
-
-def test_many_tools_in_a_row_are_all_run() -> None:
-    bot = ToolBot(look)
-    call = bot.called(
-        ASKS.pause(20).hangup(), (*[step for _ in range(MAX_SILENT) for step in (Tool("look"), "")], DONE)
-    )
-    assert texts(call, "bot") == [DONE], call.timeline()
-    assert not call.of("error")
-
-
 # ------------------------------------------------------------------ the end of the call
 
 HAND_OVER = Tool("transfer_call", to="sales", summary="wants an offer")
@@ -114,6 +89,23 @@ def test_a_transcript_without_a_word_does_not_call_the_end_off(heard: str) -> No
     bot = ToolBot(end_call())
     caller = Caller().say(PEOPLE, text="bye").interrupt(YES, after=1.0, text=heard).pause(30)
     call = bot.called(caller, (Tool("end_call"), GOODBYE), otherwise="Goodbye.")
+    call.assert_ended(EndReason.AGENT_HANGUP)
+
+
+@pytest.mark.parametrize("goodbye", [None, GOODBYE])
+def test_a_tool_beside_the_end_runs_to_its_result(goodbye: str | None) -> None:
+    booked: list[str] = []
+
+    async def book(params: Any) -> str:
+        """Book."""
+        await asyncio.sleep(8)
+        booked.append("a table")
+        return "booked"
+
+    bot = ToolBot(book, end_call(goodbye=goodbye))
+    call = bot.called(ASKS.pause(40), (Tool("book"), Tool("end_call"), GOODBYE))
+    assert booked == ["a table"], call.timeline()
+    assert GOODBYE in texts(call, "bot")
     call.assert_ended(EndReason.AGENT_HANGUP)
 
 
@@ -175,6 +167,28 @@ def test_a_greeting_may_hold_any_text() -> None:
     call = bot.called(ASKS.pause(3).hangup(), DONE)
     assert texts(call, "bot") == ["Hello \ufffd Ann.", DONE]
     call.assert_no_error()
+
+
+@pytest.mark.parametrize("name", ["greeting", "error_line"])
+def test_what_cannot_be_said_is_refused_before_the_call_is_answered(name: str) -> None:
+    options: dict[str, Any] = {name: 5}
+    call = ToolBot(**options).called(ASKS, DONE)
+    call.assert_ended(EndReason.ERROR)
+    assert f"{name} is a text" in call.end_detail
+    assert not texts(call, "user")
+
+
+def test_a_tool_that_has_something_else_said_is_told_what_is_wrong() -> None:
+    async def says_a_number(params: Any) -> str:
+        """Say."""
+        call = current_call.get()
+        assert call is not None
+        await call.say(5)  # type: ignore[arg-type]
+        return "said"
+
+    call = ToolBot(says_a_number).called(ASKS.pause(3).hangup(), (Tool("says_a_number"), DONE))
+    [error] = call.of("error")
+    assert "only a text can be said, not 5" in error.data["message"]
 
 
 class _HangingTTS(ToneTTS):
