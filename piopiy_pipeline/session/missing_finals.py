@@ -13,6 +13,7 @@ from typing import Any
 
 from loguru import logger
 from pipecat.frames.frames import (
+    ErrorFrame,
     Frame,
     InterimTranscriptionFrame,
     TranscriptionFrame,
@@ -79,6 +80,10 @@ class MissingFinals:
         self._interim = ""
         self.taken = False
         self._utterance_over = not self._speaking
+
+    def failed(self) -> None:
+        """The STT has reported an error: the caller is asked to say it again, so the words so far do not count."""
+        self._interim = ""
 
     def due(self) -> float | None:
         """When the last interim has to be taken for the final one; None while nothing is missing."""
@@ -150,6 +155,8 @@ class FinalsWatch:
                 self._finals.speech_started()
             case VADUserStoppedSpeakingFrame():
                 self._finals.speech_stopped(now)
+            case ErrorFrame():
+                self._finals.failed()
             case _:
                 return
         self._set_timer()

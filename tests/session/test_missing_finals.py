@@ -36,6 +36,19 @@ def test_a_final_in_time_is_all_that_counts() -> None:
     assert finals.misses == 0
 
 
+def test_after_an_error_of_the_stt_nothing_is_taken_because_the_caller_says_it_again() -> None:
+    finals = watch()
+    finals.speech_started()
+    finals.interim("a table", 0.5)
+    finals.speech_stopped(1.0)
+    finals.failed()
+    assert finals.due() is None
+    finals.speech_started()
+    finals.interim("a table for four", 2.0)
+    finals.speech_stopped(2.5)
+    assert finals.due() == 4.5
+
+
 def test_a_final_that_comes_after_its_interim_was_taken_is_left_out() -> None:
     finals = watch()
     finals.speech_started()

@@ -40,7 +40,9 @@ class Trunk:
 
 @asynccontextmanager
 async def trunk(password: str = "secret", **settings: Any) -> AsyncIterator[Trunk]:
-    provides = {"port": 0, "users": {"acme": "secret"}, "default_agent": AGENT_ID}
+    # A customer of a provider is a user with numbers of its own, and may show whom it passes on.
+    customer = {"users": {"acme": "secret"}, "caller_ids": {"acme": ["+4930*", "ann"]}}
+    provides = {"port": 0, **customer, "default_agent": AGENT_ID}
     async with Gateway(config(sip=provides, offer_ms=30_000)) as provider, agent(provider) as theirs:
         main = {
             "host": "127.0.0.1",

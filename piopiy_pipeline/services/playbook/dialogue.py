@@ -15,8 +15,6 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Any, cast
 
-from pipecat.processors.aggregators import async_tool_messages
-
 from piopiy_pipeline.services.playbook.matching import Matcher, Understood
 from piopiy_pipeline.services.playbook.model import PLACEHOLDER, Intent, Playbook
 from piopiy_pipeline.services.playbook.values import Value
@@ -84,6 +82,9 @@ class Dialogue:
         return action
 
     def _step(self, state: _DialogueState, message: Mapping[str, Any]) -> tuple[_DialogueState, Action]:
+        # Here and not above: the recogniser's workers read playbooks too, and load no pipecat.
+        from pipecat.processors.aggregators import async_tool_messages
+
         content = _text(message.get("content"))
         role = message.get("role")
         kept = async_tool_messages.parse_message(cast(Any, message))  # of a tool that outlives interruptions
