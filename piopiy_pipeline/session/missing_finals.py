@@ -155,7 +155,7 @@ class FinalsWatch:
                 self._finals.speech_started()
             case VADUserStoppedSpeakingFrame():
                 self._finals.speech_stopped(now)
-            case ErrorFrame():
+            case ErrorFrame() if frame.processor is self._service:  # not one that passes on its way up
                 self._finals.failed()
             case _:
                 return
