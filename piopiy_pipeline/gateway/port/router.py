@@ -113,7 +113,7 @@ class Router:
         kind, _, rest = path.removeprefix("/").partition("/")
         name = unquote(rest)
         match kind:
-            case "" | "healthz" if not rest:  # `piopiy check` asks so, to learn whether this is a gateway
+            case "" | "healthz" if not rest:  # `piopiy check` of 0.1.0 shakes hands here
                 return RequestRefused(HTTPStatus.OK, GREETING)
             case "agent" if not rest:
                 return self._agent(headers)
