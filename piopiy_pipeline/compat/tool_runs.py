@@ -51,7 +51,7 @@ COMPLETED = "COMPLETED"
 UNWIND_S = 0.5
 """How long a tool may take to end when an interruption cancels it, before it is left alone, in seconds."""
 MAX_WORDLESS = 25
-"""A model that calls as many tools one after the other, and says nothing, counts as failing, too."""
+"""A model that gives as many answers one after the other that are tool calls without a word counts as failing."""
 MAX_BROKEN = 3
 """After this many answers in a row of which no tool call can run, the model counts as failing."""
 
@@ -95,6 +95,7 @@ class _Guard:
         service._has_async_tools = lambda: False  # type: ignore[method-assign]
         self._running: dict[str, tuple[FunctionCallRunnerItem, _Answer]] = {}
         self._broken_answers = 0
+        self._wordless_answers = 0
         for name in ("_run_parallel_function_calls", "_run_sequential_function_calls"):
             setattr(service, name, self._before(getattr(service, name)))
 
@@ -103,7 +104,10 @@ class _Guard:
     ) -> Callable[[Sequence[FunctionCallRunnerItem]], Awaitable[None]]:
         async def run_guarded(items: Sequence[FunctionCallRunnerItem]) -> None:
             ids = [item.tool_call_id for item in items]
-            if items and _answers_without_words(items[0].context) >= MAX_WORDLESS:
+            # pipecat writes each call of an answer as a message of its own, so answers are counted here.
+            silent = bool(items) and _ends_with_tool_calls(items[0].context)
+            self._wordless_answers = self._wordless_answers + 1 if silent else 0
+            if self._wordless_answers >= MAX_WORDLESS:
                 fault = f"{MAX_WORDLESS} tool calls in a row without a word to the caller"
                 self.broken.update(dict.fromkeys(ids, fault))
                 self._broken_answers = MAX_BROKEN
@@ -192,17 +196,13 @@ class _Guard:
         await self._service.push_error(text, category=ErrorCategory.APPLICATION)
 
 
-def _answers_without_words(context: LLMContext) -> int:
-    """Count the tool calls since anybody has said something."""
-    calls = 0
+def _ends_with_tool_calls(context: LLMContext) -> bool:
+    """Whether nobody has said anything since the last tool call."""
     messages: list[Any] = context.get_messages()
     for message in reversed(messages):
-        if not isinstance(message, Mapping) or message.get("role") == "tool":
-            continue
-        if not message.get("tool_calls"):
-            break
-        calls += 1
-    return calls
+        if isinstance(message, Mapping) and message.get("role") != "tool":
+            return bool(message.get("tool_calls"))
+    return False
 
 
 class _GuardedTool(DirectFunctionWrapper):

@@ -343,6 +343,15 @@ def test_functions_in_a_tools_schema_have_their_handlers() -> None:
     assert bot.results == ['{"booked": true}'], call.timeline()
 
 
+def test_many_tools_in_one_answer_and_one_more_behind_them_are_no_endless_chain() -> None:
+    bot = ToolBot(returns_a_value)
+    answers: list[Any] = [(Tool("returns_a_value"),) * 30, (Tool("returns_a_value"),)]
+    call = bot.called(ASKS.pause(10), lambda _: answers.pop(0) if answers else "All is done.")
+    assert len(bot.results) == 31
+    call.assert_said("All is done.")
+    call.assert_no_error()
+
+
 def test_a_model_that_calls_tools_without_an_end_is_a_failing_one() -> None:
     bot = ToolBot(returns_a_value)
     call = bot.called(ASKS.pause(60), lambda _: Tool("returns_a_value"))
