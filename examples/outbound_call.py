@@ -45,7 +45,7 @@ async def on_new_session(call_id: str, to_number: str | None, metadata: dict[str
 
     voice_agent.on("answered", answered)
     await voice_agent.Action(
-        stt=build("stt", chosen("stt"), phrases=PHRASES),
+        stt=build("stt", chosen("stt"), hot_words=PHRASES),
         llm=build("llm", chosen("llm"), playbook=PLAYBOOK),
         tts=build("tts", chosen("tts")),
     )

@@ -48,7 +48,7 @@ async def on_new_session(call: Call) -> None:
         [
             ("hear", transport.input()),
             ("vad", VadStage()),
-            ("stt", build("stt", "sphinx", phrases=["hello", "one two three", "thank you goodbye"])),
+            ("stt", build("stt", "sphinx", hot_words=["hello", "one two three", "thank you goodbye"])),
             ("parrot", Parrot(call)),
             ("tts", build("tts", "espeak")),
             ("speak", transport.output()),

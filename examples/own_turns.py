@@ -46,7 +46,7 @@ class OverStrategy(SpeechTimeoutUserTurnStopStrategy):
 
 
 async def on_new_session(call: Call) -> None:
-    stt, llm, tts = from_environment(playbook=PLAYBOOK, phrases=PHRASES)
+    stt, llm, tts = from_environment(playbook=PLAYBOOK, hot_words=PHRASES)
     chain = CallPipeline.voice(
         call,
         stt=stt,

@@ -49,7 +49,7 @@ class _Wanted:
     """What a row of the table builds a service from."""
 
     env: Environment
-    phrases: tuple[str, ...]
+    hot_words: tuple[str, ...]
     playbook: Path | None
 
 
@@ -67,13 +67,14 @@ class Provider:
     """The environment variables that it must have."""
     make: Callable[[_Wanted], Any]
     """Builds the service. Imports the SDK."""
+    offline: bool = False
+    """Whether it runs on this machine, without an account. The first of a kind that is installed is the default."""
 
 
 def _sphinx(wanted: _Wanted) -> Any:
     from piopiy_pipeline.services.sphinx import SphinxSTTService
 
-    phrases = wanted.phrases or (_playbook(wanted.playbook)[1] if wanted.playbook else ())
-    return SphinxSTTService(phrases)
+    return SphinxSTTService((*(_playbook(wanted.playbook)[1] if wanted.playbook else ()), *wanted.hot_words))
 
 
 def _deepgram(wanted: _Wanted) -> Any:
@@ -165,24 +166,24 @@ def _ollama(wanted: _Wanted) -> Any:
 
 
 PROVIDERS: tuple[Provider, ...] = (
-    Provider("stt", "sphinx", "offline", ("pocketsphinx",), (), _sphinx),
+    Provider("stt", "sphinx", "offline", ("pocketsphinx",), (), _sphinx, offline=True),
     Provider("stt", "deepgram", "deepgram", ("deepgram",), ("DEEPGRAM_API_KEY",), _deepgram),
     Provider("stt", "openai", "openai", ("openai",), ("OPENAI_API_KEY",), _openai_stt),
-    Provider("stt", "whisper", "whisper", ("faster_whisper",), (), _whisper),
-    Provider("tts", "espeak", "offline", ("espeakng_loader",), (), _espeak),
+    Provider("stt", "whisper", "whisper", ("faster_whisper",), (), _whisper, offline=True),
+    Provider("tts", "espeak", "offline", ("espeakng_loader",), (), _espeak, offline=True),
     Provider("tts", "cartesia", "cartesia", (), ("CARTESIA_API_KEY", "CARTESIA_VOICE_ID"), _cartesia),
     Provider("tts", "openai", "openai", ("openai",), ("OPENAI_API_KEY",), _openai_tts),
     Provider("tts", "piper", "piper", ("piper",), (), _piper),
-    Provider("llm", "playbook", "offline", (), (), _playbook_llm),
+    Provider("llm", "playbook", "offline", (), (), _playbook_llm, offline=True),
     Provider("llm", "openai", "openai", ("openai",), (), _openai_llm),
     Provider("llm", "anthropic", "anthropic", ("anthropic",), ("ANTHROPIC_API_KEY",), _anthropic),
     Provider("llm", "ollama", "openai", ("openai",), (), _ollama),
 )
-"""Every service that can be chosen by name; the first of each kind is the default."""
+"""Every service that can be chosen by name. What is chosen where none is named, `chosen` says."""
 
 
 def names(kind: Kind) -> tuple[str, ...]:
-    """Return the names of the providers of a kind. The first is the default."""
+    """Return the names of the providers of a kind, in the order of the table."""
     return tuple(provider.name for provider in PROVIDERS if provider.kind == kind)
 
 
@@ -220,7 +221,7 @@ def build(
     kind: Literal["stt"],
     name: str,
     *,
-    phrases: Iterable[str] = (),
+    hot_words: Iterable[str] = (),
     playbook: str | Path | None = None,
     env: Environment | None = None,
 ) -> STTService: ...
@@ -243,7 +244,7 @@ def build(
     kind: Kind,
     name: str,
     *,
-    phrases: Iterable[str] = (),
+    hot_words: Iterable[str] = (),
     playbook: str | Path | None = None,
     env: Environment | None = None,
 ) -> Any:
@@ -252,10 +253,9 @@ def build(
     Args:
         kind: ``"stt"``, ``"tts"`` or ``"llm"``.
         name: The provider's name, one of `names`.
-        phrases: What callers are expected to say, for a recogniser with a language model of its own
-            (`sphinx`).
-            Without them it takes those of the `playbook`.
-        playbook: A playbook file, for `playbook` and `sphinx`.
+        hot_words: Names and other words that callers say and a recogniser cannot guess: people, dishes, streets.
+            Those of the `playbook` are added. Only the offline recogniser listens for them.
+        playbook: A playbook file: what `--llm playbook` answers from.
         env: The environment variables. None: those of this process.
 
     Raises:
@@ -265,7 +265,7 @@ def build(
     environment = os.environ if env is None else env
     if problems := check(kind, name, environment):
         raise ProviderError("; ".join(problems))
-    wanted = _Wanted(environment, tuple(phrases), Path(playbook) if playbook else None)
+    wanted = _Wanted(environment, tuple(hot_words), Path(playbook) if playbook else None)
     try:
         return _find(kind, name).make(wanted)
     except ImportError as error:
@@ -278,7 +278,8 @@ def chosen(kind: Kind, env: Environment | None = None) -> str:
     """Return the name of the provider that the environment asks for, or of the default one.
 
     PIOPIY_STT, PIOPIY_TTS and PIOPIY_LLM name it. An OPENAI_API_KEY or an LLM_BASE_URL makes `openai` the
-    default model.
+    default model. Else it is the first of those that need no account and are installed; if none is, the first of
+    them, and `build` says what to install.
 
     Args:
         kind: ``"stt"``, ``"tts"`` or ``"llm"``.
@@ -289,19 +290,19 @@ def chosen(kind: Kind, env: Environment | None = None) -> str:
         return name
     if kind == "llm" and (environment.get("OPENAI_API_KEY") or environment.get("LLM_BASE_URL")):
         return "openai"
-    return names(kind)[0]
+    offline = [provider.name for provider in PROVIDERS if provider.kind == kind and provider.offline]
+    return next((name for name in offline if not check(kind, name, environment)), offline[0])
 
 
 def from_environment(
-    *, playbook: str | Path | None = None, phrases: Iterable[str] = (), env: Environment | None = None
+    *, playbook: str | Path | None = None, hot_words: Iterable[str] = (), env: Environment | None = None
 ) -> tuple[STTService, LLMService[Any], TTSService]:
     """Build the three services of a call, those that `chosen` names.
 
     Args:
-        playbook: A playbook file. It answers if no language model is chosen, and its phrases are in any case
-            what
-            the offline recogniser expects.
-        phrases: What callers are expected to say, beside the playbook's phrases.
+        playbook: A playbook file. It answers if no language model is chosen, and the offline recogniser listens
+            for its names in any case.
+        hot_words: As for `build`.
         env: The environment variables. None: those of this process.
 
     Returns:
@@ -311,18 +312,15 @@ def from_environment(
         ProviderError: A name is not known, or an extra or a key is missing.
         PlaybookError: The playbook has a mistake.
     """
-    phrases = tuple(phrases)
-    if phrases and playbook:
-        phrases = (*_playbook(Path(playbook))[1], *phrases)
     return (
-        build("stt", chosen("stt", env), phrases=phrases, playbook=playbook, env=env),
+        build("stt", chosen("stt", env), hot_words=hot_words, playbook=playbook, env=env),
         build("llm", chosen("llm", env), playbook=playbook, env=env),
         build("tts", chosen("tts", env), env=env),
     )
 
 
 async def prepare(
-    *, playbook: str | Path | None = None, phrases: Iterable[str] = (), env: Environment | None = None
+    *, playbook: str | Path | None = None, hot_words: Iterable[str] = (), env: Environment | None = None
 ) -> None:
     """Start the workers of the offline services, if they are chosen, so that the first call need not wait for
     them.
@@ -331,15 +329,13 @@ async def prepare(
 
     Args:
         playbook: As for `from_environment`.
-        phrases: As for `from_environment`.
+        hot_words: As for `from_environment`.
         env: As for `from_environment`.
     """
     if chosen("stt", env) == "sphinx" and not check("stt", "sphinx", env):
         from piopiy_pipeline.services.sphinx import sphinx_pool
 
-        spoken = tuple(phrases)
-        if playbook:
-            spoken = (*_playbook(Path(playbook))[1], *spoken)
+        spoken = (*(_playbook(Path(playbook))[1] if playbook else ()), *hot_words)
         for worker in sphinx_pool().workers:
             await worker.call("open", "prepare", spoken, 16_000)
             worker.post("close", "prepare")

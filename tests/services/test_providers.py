@@ -66,6 +66,16 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
+def test_what_is_not_installed_is_not_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = {"pocketsphinx"}
+    monkeypatch.setattr(providers, "find_spec", lambda name: None if name in missing else object())
+    assert chosen("stt", {}) == "whisper"
+    missing.add("faster_whisper")
+    assert chosen("stt", {}) == "sphinx"
+    with pytest.raises(ProviderError, match=r"pip install 'piopiy-pipeline\[offline\]'"):
+        build("stt", chosen("stt", {}), env={})
+
+
 def test_keys_are_never_in_a_message() -> None:
     for provider in providers.PROVIDERS:
         problems = check(provider.kind, provider.name, dict.fromkeys(provider.keys, "s3cret"))
@@ -101,7 +111,7 @@ def test_a_playbook_is_read_again_when_it_has_changed(tmp_path: Path) -> None:
         build("llm", "playbook", playbook=path, env={})
 
 
-def test_names_have_the_default_first() -> None:
+def test_names_are_in_the_order_of_the_table() -> None:
     assert names("tts") == ("espeak", "cartesia", "openai", "piper")
 
 
