@@ -40,18 +40,22 @@ from pipecat.processors.frame_processor import (
 
 from piopiy_pipeline.compat.pipecat import is_cancelling, is_observed
 from piopiy_pipeline.processors.caller_audio import CallerAudioFrame, SampleSink
+from piopiy_pipeline.processors.caller_pause import CallerPausedFrame
 from piopiy_pipeline.processors.silero import window_shape
 from piopiy_pipeline.processors.vad_engine import VadEngine, VadStream, shared_engine
 from piopiy_pipeline.processors.vad_segments import Segmenter, VadEvent, VadSettings
 
 __all__ = ["VadStage", "make_vad"]
 
+PAUSE_S = 0.1
+"""Seconds without speech after which a transcription may begin: within words such silences are rare."""
 _MAX_EVENTS = 64
 _LATE_S = 0.05
 
 
 class VadStage(FrameProcessor, SampleSink):
-    """Broadcasts `VADUserStartedSpeakingFrame`, `VADUserStoppedSpeakingFrame` and `UserSpeakingFrame`.
+    """Broadcasts `VADUserStartedSpeakingFrame`, `VADUserStoppedSpeakingFrame` and `UserSpeakingFrame`, and
+    pushes `CallerPausedFrame`.
 
     Input audio must be mono PCM16 at 8000 or 16000 Hz (`setup` raises `ValueError` otherwise). Frames
     whose samples were given to `feed` are passed on without being scored again.
@@ -169,7 +173,9 @@ class VadStage(FrameProcessor, SampleSink):
     async def setup(self, setup: FrameProcessorSetup) -> None:  # type: ignore[override]
         shape = window_shape(setup.audio_in_sample_rate)
         await super().setup(setup)
-        self._segmenter = Segmenter(self._vad_settings, window_s=shape.seconds, activity_s=self._activity_s)
+        self._segmenter = Segmenter(
+            self._vad_settings, window_s=shape.seconds, activity_s=self._activity_s, pause_s=PAUSE_S
+        )
         await self._engine.load()
 
     async def cleanup(self) -> None:
@@ -244,10 +250,10 @@ class VadStage(FrameProcessor, SampleSink):
         elif event is VadEvent.STOPPED:
             self._watch_idle(False)
         events = self._events
-        if event is VadEvent.ACTIVITY and VadEvent.ACTIVITY in events:
+        if event in (VadEvent.ACTIVITY, VadEvent.PAUSED) and event in events:
             return
         if len(events) >= _MAX_EVENTS:  # the pipeline takes nothing
-            if isinstance(event, BaseException):
+            if isinstance(event, BaseException) or event is VadEvent.PAUSED:
                 return
             if event is VadEvent.STOPPED and events[-1] is VadEvent.STARTED:
                 events.pop()  # what began and ended meanwhile never was
@@ -275,6 +281,8 @@ class VadStage(FrameProcessor, SampleSink):
             await self.broadcast_frame(VADUserStoppedSpeakingFrame, stop_secs=self._vad_settings.stop_secs)
         elif event is VadEvent.ACTIVITY:
             await self.broadcast_frame(UserSpeakingFrame)
+        elif event is VadEvent.PAUSED:  # what is in no frame yet is silence
+            await self.push_frame(CallerPausedFrame())
         elif isinstance(event, BaseException):
             cause = event if isinstance(event, Exception) else None
             await self.push_error(f"{self} could not score the caller's audio: {event}", exception=cause)

@@ -41,6 +41,8 @@ class VadEvent(enum.Enum):
     STOPPED = "stopped"
     ACTIVITY = "activity"
     """Speech goes on; returned at the start and then once a period."""
+    PAUSED = "paused"
+    """There was no speech for a moment. It may go on; if it does not, `STOPPED` follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +112,15 @@ class Segmenter:
         settings: When speech begins and stops.
         window_s: The duration of one window in seconds.
         activity_s: The period of `VadEvent.ACTIVITY` in seconds, 0 for none.
+        pause_s: Seconds without speech before `VadEvent.PAUSED`, 0 for none. Where speech stops sooner, it comes
+            with the stop.
     """
 
-    def __init__(self, settings: VadSettings, *, window_s: float, activity_s: float = 0.2) -> None:
+    def __init__(
+        self, settings: VadSettings, *, window_s: float, activity_s: float = 0.2, pause_s: float = 0.0
+    ) -> None:
         self._window_s = window_s
+        self._pause_windows = max(1, round(pause_s / window_s)) if pause_s > 0 else 0
         self._activity_windows = max(1, round(activity_s / window_s)) if activity_s > 0 else 0
         self._state = _SegmentState.QUIET
         self._count = 0
@@ -163,9 +170,17 @@ class Segmenter:
 
     def force_stop(self) -> tuple[VadEvent, ...]:
         """End the speech, because the audio has ceased. Returns `STOPPED` if there was speech."""
-        was_speaking = self.speaking
+        was_speaking, paused = self.speaking, self._paused
         self._state, self._count = _SegmentState.QUIET, 0
-        return (VadEvent.STOPPED,) if was_speaking else ()
+        if not was_speaking:
+            return ()
+        return (
+            (VadEvent.PAUSED, VadEvent.STOPPED) if self._pause_windows and not paused else (VadEvent.STOPPED,)
+        )
+
+    @property
+    def _paused(self) -> bool:
+        return self._state is _SegmentState.STOPPING and self._count >= self._pause_windows
 
     def _voiced(self, probability: float, power: float, volume: float | None) -> bool:
         if probability < self._settings.confidence:
@@ -194,11 +209,15 @@ class Segmenter:
             return ()
         if self._state is _SegmentState.SPEAKING:
             self._state, self._count = _SegmentState.STOPPING, 0
+        was_paused = self._paused
         self._count += 1
+        pause = (VadEvent.PAUSED,) if self._pause_windows and self._paused and not was_paused else ()
         if self._count < self._stop_windows:
-            return self._activity()
+            return (*pause, *self._activity())
+        if self._pause_windows and not pause and not was_paused:
+            pause = (VadEvent.PAUSED,)
         self._state = _SegmentState.QUIET
-        return (VadEvent.STOPPED,)
+        return (*pause, VadEvent.STOPPED)
 
     def _activity(self) -> tuple[VadEvent, ...]:
         self._since_activity += 1

@@ -70,6 +70,11 @@ class Worker:
         process = self._process
         return process.pid if process is not None and process.poll() is None else None
 
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed, so that it answers nothing any more."""
+        return self._closed
+
     async def call(self, method: str, *args: Any) -> Any:
         """Have the worker run a method, and return its result.
 
@@ -83,6 +88,14 @@ class Worker:
             BlockingIOError: Too many requests wait already.
         """
         return await self._lane.run(self.request, method, *args)
+
+    def submit(self, method: str, *args: Any) -> asyncio.Future[Any]:
+        """Do as `call` does, but return a future of the running loop at once.
+
+        Raises:
+            BlockingIOError: Too many requests wait already.
+        """
+        return self._lane.submit(self.request, method, *args)
 
     def post(self, method: str, *args: Any) -> None:
         """Have the worker run a method without waiting for it, for clean-up. Errors are only logged."""

@@ -1,0 +1,58 @@
+"""Where the files of a moonshine model are: inside the wheel of moonshine-voice, or in that package's cache.
+
+The package is looked up and never imported: importing it takes 0.1 s and loads what downloads models. Nothing
+is fetched here, because a call must not wait for a download.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+
+from platformdirs import user_cache_dir
+
+__all__ = ["SpeechModelMissing", "find_speech_model"]
+
+FILES = ("encoder_model.ort", "decoder_model_merged.ort", "tokenizer.bin")
+"""What a folder must have. The streaming models of the package are made of other files and are not used."""
+
+_PACKAGE = "moonshine_voice"
+
+
+class SpeechModelMissing(RuntimeError):
+    """No model of that language is installed. The message says what to run."""
+
+
+def find_speech_model(language: str) -> Path:
+    """Return the folder of a language's model.
+
+    Args:
+        language: Its code, such as "en" or "es". A region after it ("en-GB") does not matter.
+
+    Raises:
+        SpeechModelMissing: There is none. The package has models of other languages than English
+            under a licence of their own, for its user to fetch with the package's command.
+    """
+    code = language.replace("_", "-").partition("-")[0].lower()
+    for folder in (*_bundled(code), *_fetched(code)):
+        if all((folder / name).is_file() for name in FILES):
+            return folder
+    # Only the small and the plain model can be used; for English the package would fetch another one.
+    which = " --model-arch 0" if code == "en" else ""
+    raise SpeechModelMissing(
+        f"no model of moonshine hears {language!r} here: with moonshine-voice installed, fetch one with "
+        f"`python -m moonshine_voice.download --stt --language {code}{which}`"
+    )
+
+
+def _bundled(code: str) -> list[Path]:
+    spec = importlib.util.find_spec(_PACKAGE)
+    places = (spec.submodule_search_locations or ()) if spec else ()
+    return [Path(place) / "assets" / f"{size}-{code}" for place in places for size in ("base", "tiny")]
+
+
+def _fetched(code: str) -> list[Path]:
+    """Return the folders of the package's cache: `<host>/model/<name>/quantized/<name>`."""
+    cache = Path(os.environ.get(f"{_PACKAGE.upper()}_CACHE") or user_cache_dir(_PACKAGE))
+    return sorted(cache.glob(f"*/model/*-{code}/quantized/*-{code}"))
