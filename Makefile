@@ -7,13 +7,14 @@ JOBS ?= 4
 export PYTHONDONTWRITEBYTECODE =
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+RUNS := .venv/.runs
 
 .PHONY: help install run test test-lowest lint format docs
 
 help:
 	@echo "make run [PORT=N]   the gateway and a bot: call it with $(BIN)/piopiy call"
 	@echo "make test           everything that must pass: linter, types, tests"
-	@echo "make install        set up .venv, and no more"
+	@echo "make install        set up .venv for both, and no more"
 	@echo "make test-lowest    tests with the lowest versions that pyproject.toml allows"
 	@echo "make lint           linter, types, import contracts, names"
 	@echo "make docs           the documentation as a site, in site/"
@@ -24,7 +25,10 @@ install: $(INSTALLED)
 $(INSTALLED): pyproject.toml scripts/setup.sh
 	@sh scripts/setup.sh
 
-run: $(INSTALLED)
+$(RUNS): pyproject.toml scripts/setup.sh
+	@sh scripts/setup.sh run
+
+run: $(RUNS)
 	@$(BIN)/piopiy dev --port $(PORT)
 
 test: $(INSTALLED)
