@@ -10,7 +10,9 @@ from piopiy_pipeline.signaling.messages import (
     DataMessage,
     Dtmf,
     GatewayMediaEvent,
+    Held,
     Played,
+    Resume,
 )
 from piopiy_pipeline.transports.link import LinkListener, MediaLink
 
@@ -28,6 +30,7 @@ class CaptureLink:
     def __init__(self, inner: MediaLink, log: CaptureLog) -> None:
         self.caller_rate = inner.caller_rate
         self.bot_rate = inner.bot_rate
+        self.can_hold = inner.can_hold
         self._inner = inner
         self._log = log
         self._listener: LinkListener | None = None
@@ -47,6 +50,8 @@ class CaptureLink:
         match event:
             case Clear(epoch=epoch):
                 self._log.clearing(epoch)
+            case Resume(position=position):
+                self._log.resuming(position)
             case Dtmf(digits=digits):
                 self._log.event("bot_dtmf", {"digits": digits})
             case DataMessage(data=data):
@@ -70,6 +75,8 @@ class CaptureLink:
                 self._log.played(event.epoch, event.position, event.dry)
             case Cleared():
                 self._log.cleared(event.epoch, event.position)
+            case Held():
+                self._log.held(event.epoch, event.position)
             case Dtmf(digits=digits):
                 self._log.event("dtmf", {"digits": digits})
             case DataMessage(data=data):

@@ -151,6 +151,16 @@ class CaptureLog:
         """Note that the playout was emptied, at `position` samples of the epoch before `epoch`."""
         self._heard(self._played.cleared(epoch, position, self.now()))
 
+    def held(self, epoch: int, position: int) -> None:
+        """Note that the playout holds the speech, at `position` samples of `epoch`."""
+        self._heard(self._played.held(epoch, position, self.now()))
+        self.event("hold")
+
+    def resuming(self, position: int | None) -> None:
+        """Note that the agent lets the speech go on from `position`; None is from where it is held."""
+        self._played.resuming(position)
+        self.event("resume")
+
     def _heard(self, heard: HeardSpeech | None) -> None:
         if heard is None:
             return

@@ -14,6 +14,8 @@ __all__ = ["HeardSpeech", "PlayedSpeech"]
 
 KEPT_S = 120
 """Speech that was sent and never reported is forgotten beyond this many seconds; the link allows far less."""
+KEPT_PLAYED_S = 2
+"""Speech that was played and may be said again: as much as a playout keeps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class PlayedSpeech:
         self._waiting: dict[int, bytearray] = {0: bytearray()}
         self._sending = 0
         self._position = 0  # samples of the epoch that plays which were heard
+        self._kept = bytearray()  # the last of them, which may be said again
         self._start: float | None = None  # of the stretch
         self._heard = 0  # samples of the stretch
 
@@ -89,10 +92,25 @@ class PlayedSpeech:
         self._begin_epoch(epoch)
         return heard
 
+    def held(self, epoch: int, position: int, now: float) -> HeardSpeech | None:
+        """Take the answer to a hold: at `now`, after `position` samples of `epoch`, the bot is silent."""
+        if epoch != self._epoch or self._start is None:
+            return None
+        return self._take(position, now, ends=True, cut=True)
+
+    def resuming(self, position: int | None) -> None:
+        """Note that the speech goes on from `position`, which may be before what was heard already."""
+        again = 0 if position is None else min(2 * max(0, self._position - position), len(self._kept))
+        if again:
+            self._waiting[self._epoch][:0] = self._kept[-again:]
+            del self._kept[-again:]
+            self._position -= again // 2
+
     def _begin_epoch(self, epoch: int) -> None:
         self._waiting = {number: pcm for number, pcm in self._waiting.items() if number >= epoch}
         self._waiting.setdefault(epoch, bytearray())
         self._epoch, self._position = epoch, 0
+        self._kept.clear()
         self._start, self._heard = None, 0
 
     def _take(self, position: int, now: float, *, ends: bool, cut: bool = False) -> HeardSpeech | None:
@@ -100,6 +118,8 @@ class PlayedSpeech:
         waiting = self._waiting[self._epoch]
         pcm = bytes(waiting[: 2 * count])
         del waiting[: 2 * count]
+        self._kept += pcm
+        del self._kept[: -2 * KEPT_PLAYED_S * self._rate]
         self._position = max(self._position, position)
         began = None
         if self._start is None:

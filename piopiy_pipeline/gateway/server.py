@@ -49,6 +49,7 @@ from piopiy_pipeline.gateway.port.router import (
 from piopiy_pipeline.gateway.port.stream_leg import StreamLeg
 from piopiy_pipeline.gateway.startup import GatewayServices
 from piopiy_pipeline.signaling.caller import CallStart
+from piopiy_pipeline.signaling.media_events import FEATURES, FEATURES_HEADER
 from piopiy_pipeline.signaling.messages import MAX_MESSAGE_BYTES
 from piopiy_pipeline.signaling.websocket import CLOSE_S
 
@@ -135,6 +136,7 @@ class Gateway:
                     type[ServerConnection], first_request_factory(connections, services.http.connect, tls)
                 ),
                 process_request=self._process_request,
+                process_response=_name_features,
                 compression=None,  # audio does not shrink, and JSON on the way to it is short
                 server_header=None,
                 open_timeout=OPEN_S,
@@ -385,3 +387,11 @@ class Gateway:
             self._timer.cancel()
             self._timer = None
         logger.info("gateway on {} closed", self.url)
+
+
+def _name_features(connection: ServerConnection, request: Request, response: Response) -> None:
+    """Name to agents what media streams can do here. They cannot ask: older gateways refuse what they do not
+    know.
+    """
+    if request.path.startswith("/media/"):
+        response.headers[FEATURES_HEADER] = FEATURES

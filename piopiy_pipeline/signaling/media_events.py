@@ -2,6 +2,9 @@
 
 `AgentMediaEvent` goes from the agent to the gateway, `GatewayMediaEvent` the other way. Positions are
 samples at the agent's `bot_rate`; an epoch is the speech between two `Clear`s.
+
+A gateway says in the answer to the WebSocket's request which events beyond the first version's it takes
+(`FEATURES_HEADER`). An agent sends those to no other gateway, because it would end the call over them.
 """
 
 from __future__ import annotations
@@ -14,18 +17,34 @@ from pydantic import Field
 from piopiy_pipeline.signaling.json_messages import Message, parser
 
 __all__ = [
+    "FEATURES",
+    "FEATURES_HEADER",
     "AgentMediaEvent",
     "Clear",
     "Cleared",
     "DataMessage",
     "Dtmf",
     "GatewayMediaEvent",
+    "Held",
+    "Hold",
     "MediaStart",
     "MediaStop",
     "Played",
+    "Resume",
     "parse_agent_media",
     "parse_gateway_media",
+    "takes_holds",
 ]
+
+FEATURES_HEADER = "Piopiy-Media-Features"
+"""The header in which a gateway names what its media streams can do, as words between commas."""
+FEATURES = "hold"
+"""What today's gateway can do: ``hold`` is `Hold` and `Resume`."""
+
+
+def takes_holds(features: str | None) -> bool:
+    """Return whether a gateway takes `Hold` and `Resume`, by the value of its header; None if there is none."""
+    return "hold" in [word.strip() for word in (features or "").split(",")]
 
 
 class MediaStart(Message):
@@ -56,11 +75,39 @@ class Cleared(Message):
     position: Annotated[int, Field(ge=0)]
 
 
+class Hold(Message):
+    """Be silent at once, with a fade of 20 ms, and throw nothing away. `Resume` or `Clear` follows.
+
+    Speech goes on by itself when neither has come after two seconds.
+    """
+
+    event: Literal["hold"] = "hold"
+    epoch: Annotated[int, Field(ge=0)]
+
+
+class Held(Message):
+    """The answer to `Hold`: `position` samples of `epoch` were played."""
+
+    event: Literal["held"] = "held"
+    epoch: int
+    position: Annotated[int, Field(ge=0)]
+
+
+class Resume(Message):
+    """Go on with the speech that is held, from `position`; without one, from where it is held.
+
+    An earlier position says speech again, two seconds of it at most.
+    """
+
+    event: Literal["resume"] = "resume"
+    position: Annotated[int, Field(ge=0)] | None = None
+
+
 class Played(Message):
     """`position` samples of `epoch` have left the playout, at the agent's `bot_rate`.
 
     Sent with the first sample of each stretch of speech, every `played_every_ms` while it plays,
-    and with `dry` true when nothing is left to play.
+    and with `dry` true when nothing is left to play. It goes back where speech is said again.
     """
 
     event: Literal["played"] = "played"
@@ -89,8 +136,12 @@ class MediaStop(Message):
     event: Literal["stop"] = "stop"
 
 
-AgentMediaEvent = Annotated[MediaStart | Clear | Dtmf | DataMessage | MediaStop, Field(discriminator="event")]
-GatewayMediaEvent = Annotated[Played | Cleared | Dtmf | DataMessage | MediaStop, Field(discriminator="event")]
+AgentMediaEvent = Annotated[
+    MediaStart | Clear | Hold | Resume | Dtmf | DataMessage | MediaStop, Field(discriminator="event")
+]
+GatewayMediaEvent = Annotated[
+    Played | Cleared | Held | Dtmf | DataMessage | MediaStop, Field(discriminator="event")
+]
 
 parse_agent_media: Callable[[str | bytes], AgentMediaEvent] = parser(AgentMediaEvent)
 """An event that an agent sent on a media stream. Raises `ProtocolError`."""

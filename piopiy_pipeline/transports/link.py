@@ -15,10 +15,12 @@ from websockets.asyncio.client import connect
 
 from piopiy_pipeline.signaling.json_messages import ProtocolError, dump
 from piopiy_pipeline.signaling.media_events import (
+    FEATURES_HEADER,
     AgentMediaEvent,
     GatewayMediaEvent,
     MediaStart,
     parse_gateway_media,
+    takes_holds,
 )
 from piopiy_pipeline.signaling.websocket import DirectClientConnection
 
@@ -47,6 +49,8 @@ class MediaLink(Protocol):
     """Sample rate of the caller's audio in Hz."""
     bot_rate: int
     """Sample rate of the bot's speech in Hz."""
+    can_hold: bool
+    """Whether the other end takes `Hold` and `Resume`. An older gateway does not."""
 
     def attach(self, listener: LinkListener) -> None:
         """Call this listener from now on. What arrived before is delivered at once, in order."""
@@ -67,9 +71,12 @@ class WebSocketLink:
     EARLY_CHUNKS = 500
     """Audio kept before somebody listens: 10 s of 20 ms chunks, the gateway's own setup time."""
 
-    def __init__(self, socket: DirectClientConnection, caller_rate: int, bot_rate: int) -> None:
+    def __init__(
+        self, socket: DirectClientConnection, caller_rate: int, bot_rate: int, *, can_hold: bool
+    ) -> None:
         self.caller_rate = caller_rate
         self.bot_rate = bot_rate
+        self.can_hold = can_hold
         self._socket = socket
         self._listener: LinkListener | None = None
         self._early: list[Callable[[LinkListener], None]] = []
@@ -106,7 +113,8 @@ class WebSocketLink:
                 ping_interval=None,  # signaling has the heartbeat
             )
         assert isinstance(socket, DirectClientConnection)
-        link = cls(socket, caller_rate, bot_rate)
+        features = None if socket.response is None else socket.response.headers.get(FEATURES_HEADER)
+        link = cls(socket, caller_rate, bot_rate, can_hold=takes_holds(features))
         start = MediaStart.model_validate({"caller_rate": caller_rate, "bot_rate": bot_rate})
         link.send_event(start)
         return link

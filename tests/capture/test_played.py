@@ -75,3 +75,42 @@ def test_a_clear_without_an_answer_is_got_over() -> None:
     assert heard is not None
     assert heard.pcm == speech(0.02, first=7)
     assert played.played(0, 1600, False, 2.1) is None, "of an epoch that is over"
+
+
+def test_speech_that_was_held_goes_on_at_its_time() -> None:
+    played = PlayedSpeech(RATE)
+    pcm = speech(1.0)
+    played.sent(pcm)
+    played.played(0, 320, False, 1.0)
+    held = played.held(0, 4800, 1.3)
+    assert held is not None
+    assert held.cut
+    assert held.stopped == pytest.approx(1.3)
+    played.resuming(None)
+    on = played.played(0, 5120, False, 2.0)
+    assert on is not None
+    assert (on.began, on.pcm) == (2.0, pcm[9600:10240])
+
+
+def test_speech_that_is_said_again_was_heard_twice() -> None:
+    played = PlayedSpeech(RATE)
+    pcm = speech(1.0)
+    played.sent(pcm)
+    played.played(0, 320, False, 1.0)
+    played.held(0, 4800, 1.3)
+    played.resuming(3200)
+    again = played.played(0, 3520, False, 2.0)
+    rest = played.played(0, 16000, True, 2.8)
+    assert again is not None
+    assert rest is not None
+    assert again.pcm + rest.pcm == pcm[6400:]
+
+
+def test_a_hold_while_nothing_plays_is_nothing_heard() -> None:
+    played = PlayedSpeech(RATE)
+    assert played.held(0, 0, 1.0) is None
+    played.resuming(0)
+    played.sent(speech(0.02))
+    first = played.played(0, 320, True, 2.0)
+    assert first is not None
+    assert first.pcm == speech(0.02)

@@ -18,15 +18,19 @@ from piopiy_pipeline.audio.frame import frame_bytes
 from piopiy_pipeline.audio.playout import Playout, PlayoutError, Progress, Tick
 from piopiy_pipeline.audio.resample import Resampler, resampler_between
 from piopiy_pipeline.signaling.messages import (
+    AgentMediaEvent,
     Clear,
     Cleared,
     DataMessage,
     Dtmf,
+    Held,
+    Hold,
     MediaStart,
     MediaStop,
     Message,
     Played,
     ProtocolError,
+    Resume,
     dump,
     parse_agent_media,
 )
@@ -191,7 +195,7 @@ class AgentMedia:
         except (ProtocolError, PlayoutError) as error:
             self._fault(str(error))
 
-    def _on_event(self, event: MediaStart | Clear | Dtmf | DataMessage | MediaStop) -> None:
+    def _on_event(self, event: AgentMediaEvent) -> None:
         if self._playout is None and not isinstance(event, MediaStart):
             raise ProtocolError(f"{event.event} before start: send start first")
         if isinstance(event, DataMessage):
@@ -208,6 +212,11 @@ class AgentMedia:
                     self._to_leg.reset()
                 self._listener.bot_cleared(self)
                 self._post(Cleared(epoch=epoch, position=position))
+            case Hold(epoch=epoch) if self._playout is not None:
+                position = self._playout.hold(epoch, self._loop.time())
+                self._post(Held(epoch=epoch, position=position))
+            case Resume(position=at) if self._playout is not None:
+                self._playout.resume(at)
             case Dtmf(digits=digits):
                 self._listener.bot_dtmf(self, digits)
             case _:  # stop: what was sent still plays, and the close or the hangup follows

@@ -18,9 +18,12 @@ from piopiy_pipeline.signaling.media_events import (
     DataMessage,
     Dtmf,
     GatewayMediaEvent,
+    Held,
+    Hold,
     MediaStart,
     MediaStop,
     Played,
+    Resume,
 )
 from piopiy_pipeline.transports.link import LinkListener
 
@@ -48,6 +51,7 @@ class InProcessLink:
     def __init__(self, *, caller_rate: int, bot_rate: int) -> None:
         self.caller_rate = caller_rate
         self.bot_rate = bot_rate
+        self.can_hold = True
         self.ticks = 0
         self.start = 0.0
         self.closed = False
@@ -69,6 +73,12 @@ class InProcessLink:
 
     def on_clear(self) -> None:
         """Handle an interruption of the bot. Called before its speech is dropped."""
+
+    def on_hold(self) -> None:
+        """Handle that the bot's speech is held. Called before it falls silent."""
+
+    def on_resume(self) -> None:
+        """Handle that the bot lets its speech go on."""
 
     def on_agent_event(self, event: Dtmf | DataMessage) -> None:
         """Take keys that the bot has pressed, or its message to the client's application."""
@@ -130,6 +140,14 @@ class InProcessLink:
                 self.on_clear()
                 answer = Cleared(epoch=epoch, position=self.playout.clear(epoch))
                 asyncio.get_running_loop().call_soon(self.tell, answer)
+            case Hold(epoch=epoch):
+                self.on_hold()
+                loop = asyncio.get_running_loop()
+                held = Held(epoch=epoch, position=self.playout.hold(epoch, loop.time()))
+                loop.call_soon(self.tell, held)
+            case Resume(position=position):
+                self.on_resume()
+                self.playout.resume(position)
             case Dtmf() | DataMessage():
                 self.on_agent_event(event)
             case MediaStop():

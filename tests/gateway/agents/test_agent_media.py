@@ -11,6 +11,7 @@ from websockets.asyncio.client import connect
 from piopiy_pipeline.audio.frame import frame_bytes
 from piopiy_pipeline.gateway import Gateway
 from piopiy_pipeline.gateway.agents.agent_media import MAX_MEDIA_BYTES, MESSAGES_PER_S
+from piopiy_pipeline.signaling.media_events import FEATURES_HEADER, takes_holds
 from tests.support.gateway_peers import Peer, agent, bearer, caller, config
 
 
@@ -45,6 +46,89 @@ def test_played_cleared_and_played_again_to_the_sample() -> None:
             assert (heard == 1).sum() == reached, "what was reported is what the caller got"
             assert (heard == 2).sum() == 330
             assert (heard[:reached] == 1).all()
+
+    asyncio.run(story())
+
+
+def test_speech_that_is_held_is_silent_and_goes_on_to_the_sample() -> None:
+    async def story() -> None:
+        async with Gateway(config()) as gateway, agent(gateway) as one, caller(gateway) as line:
+            _, media = await one.take(bot_rate=16000, played_every_ms=1000)
+            await line.hear("answered")
+            said = np.arange(1, 9601, dtype="<i2")
+            await media.socket.send(said.tobytes())
+            await media.hear("played")
+            await media.say(event="hold", epoch=0)
+            held = await media.hear("held")
+            at = held["position"]
+            assert held == {"event": "held", "epoch": 0, "position": at}
+            before = np.frombuffer(await line.hear_audio(at // 320 + 1), "<i2")
+            assert np.array_equal(before[:at], said[:at])
+            await media.say(event="resume")
+            assert (await media.hear("played"))["position"] == at + 320
+            after = np.frombuffer(await line.hear_audio((9600 - at) // 320), "<i2")
+            assert np.array_equal(before[at:] + after[:320], said[at : at + 320]), "both fades make a whole"
+            assert np.array_equal(after[320:], said[at + 320 :])
+            assert (await media.hear("played")) == {
+                "event": "played",
+                "epoch": 0,
+                "position": 9600,
+                "dry": True,
+            }
+
+    asyncio.run(story())
+
+
+def test_a_clear_after_a_hold_tells_the_held_position() -> None:
+    async def story() -> None:
+        async with Gateway(config()) as gateway, agent(gateway) as one, caller(gateway) as line:
+            _, media = await one.take(bot_rate=24000)
+            await line.hear("answered")
+            await media.socket.send(bytes(2 * 24000))
+            await media.hear("played")
+            await media.say(event="hold", epoch=0)
+            held = await media.hear("held")
+            await media.say(event="clear", epoch=1)
+            assert (await media.hear("cleared"))["position"] == held["position"]
+
+    asyncio.run(story())
+
+
+def test_an_agent_that_is_killed_while_it_holds_does_not_end_the_call_for_the_caller() -> None:
+    async def story() -> None:
+        async with (
+            Gateway(config()) as gateway,
+            agent(gateway, "first") as one,
+            caller(gateway) as line,
+        ):
+            offer, media = await one.take(bot_rate=16000)
+            await line.hear("answered")
+            await one.say(type="checkpoint", call_id=offer["call_id"], state={"n": 1})
+            await media.socket.send(bytes(2 * 16000))
+            await media.hear("played")
+            await media.say(event="hold", epoch=0)
+            await media.hear("held")
+            async with agent(gateway, "second") as two:
+                one.die()
+                media.die()
+                again, speech = await two.take(bot_rate=16000)
+                assert again["checkpoint"] == {"n": 1}
+                await speech.socket.send(b"\x05\x00" * 640)
+                while await line.hear_audio(1) != b"\x05\x00" * 320:  # what the first one said comes before
+                    pass
+                assert await line.hear_audio(1) == b"\x05\x00" * 320, "the second one's speech is not held"
+
+    asyncio.run(story())
+
+
+def test_only_media_streams_say_that_speech_can_be_held() -> None:
+    async def story() -> None:
+        async with Gateway(config()) as gateway, agent(gateway) as one, caller(gateway) as line:
+            _, media = await one.take()
+            assert media.socket.response is not None
+            assert takes_holds(media.socket.response.headers.get(FEATURES_HEADER))
+            assert line.socket.response is not None
+            assert FEATURES_HEADER not in line.socket.response.headers
 
     asyncio.run(story())
 
@@ -100,12 +184,24 @@ def test_speech_sent_before_the_answer_plays_after_it() -> None:
         (['{"event": "clear", "epoch": 1, "why": "?"}'], "why"),
         (['{"event": "start", "caller_rate": 16000, "bot_rate": 16000}'], "started already"),
         (['{"event": "clear", "epoch": 1}', '{"event": "clear", "epoch": 1}'], "epochs must grow"),
+        (['{"event": "hold", "epoch": 1}'], "hold of epoch 1"),
+        (['{"event": "hold", "epoch": 0}', '{"event": "resume", "position": 1}'], "held at 0"),
         ([b"\0" * 3], "16-bit"),
         ([bytes(MAX_MEDIA_BYTES + 2)], "limit"),
         ([bytes(MAX_MEDIA_BYTES)] * 6, "more than 10 s"),
         (['{"event": "dtmf", "digits": "1"}'] * 300, "events a second"),
     ],
-    ids=["unknown key", "second start", "old epoch", "half a sample", "too long", "too far ahead", "flood"],
+    ids=[
+        "unknown key",
+        "second start",
+        "old epoch",
+        "hold of another epoch",
+        "resume ahead",
+        "half a sample",
+        "too long",
+        "too far ahead",
+        "flood",
+    ],
 )
 def test_an_agent_that_breaks_the_rules_loses_the_stream_and_the_call(
     sent: list[str | bytes], told: str
