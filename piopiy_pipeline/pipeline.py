@@ -41,6 +41,7 @@ from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
 from piopiy_pipeline.processors.caller_audio import InputAudioStop
 from piopiy_pipeline.processors.vad import make_vad
+from piopiy_pipeline.services.switch import ServiceSwitch
 
 __all__ = ["CallPipeline", "StageError", "default_turns"]
 
@@ -325,7 +326,7 @@ class CallPipeline:
             StageError: A stage is missing or in the wrong place.
         """
         found = [
-            (title, next(((n, s) for n, s in self._stages.items() if isinstance(s, kind)), None))
+            (title, next(((n, s) for n, s in self._stages.items() if _is_a(s, kind)), None))
             for title, kind in _ORDER
         ]
         parts = dict(found)
@@ -368,8 +369,7 @@ class CallPipeline:
         last = max(
             i
             for i, (name, stage) in enumerate(stages)
-            if self._wants_audio.get(name, not isinstance(stage, _DEAF))
-            or isinstance(stage, BaseInputTransport)
+            if self._wants_audio.get(name, not _is_a(stage, _DEAF)) or isinstance(stage, BaseInputTransport)
         )
         chain = [stage for _, stage in stages]
         if last + 1 < len(chain):
@@ -403,6 +403,11 @@ def _without_observer(setup: FrameProcessorSetup) -> FrameProcessorSetup:
         report_only_initial_ttfb=setup.report_only_initial_ttfb,
         tracing_context=setup.tracing_context,
     )
+
+
+def _is_a(stage: FrameProcessor, kind: type[FrameProcessor] | tuple[type[FrameProcessor], ...]) -> bool:
+    """Return whether a stage is of this kind, or a switch of services that are."""
+    return isinstance(stage.active if isinstance(stage, ServiceSwitch) else stage, kind)
 
 
 def _described(thing: object) -> str:

@@ -28,6 +28,8 @@ from piopiy_pipeline.call import CallEnd, Turn
 from piopiy_pipeline.compat.tool_runs import DEFAULT_TOOL_TIMEOUT_S
 from piopiy_pipeline.pipeline import CallPipeline, StageError, turns_with
 from piopiy_pipeline.processors.keys import KeyEntry, KeysToText
+from piopiy_pipeline.service_stages import Service, one_stage
+from piopiy_pipeline.services.model_switch import BETWEEN_TOKENS_S, FIRST_TOKEN_S
 from piopiy_pipeline.services.switch import ServiceSwitch
 from piopiy_pipeline.session import DEFAULT_ERROR_LINE, Call, TransferOutcome, current_call
 from piopiy_pipeline.session.events import Handler
@@ -35,8 +37,6 @@ from piopiy_pipeline.session.initial_messages import checked_messages
 from piopiy_pipeline.tool_set import ToolSet
 
 __all__ = ["VoiceAgent"]
-
-Service = FrameProcessor | Sequence[FrameProcessor]
 
 
 class VoiceAgent:
@@ -183,7 +183,8 @@ class VoiceAgent:
     def _set_options(self, name: str, timeout: float | None, keep_on_interruption: bool | None) -> None:
         self._tools.set_options(name, timeout, keep_on_interruption)
         if self._pipeline is not None:
-            self._tools.register(self._llm(), name)
+            for model in self._models():
+                self._tools.register(model, name)
 
     def _refresh_context(self) -> None:
         schema = self._tools.schema()
@@ -196,10 +197,12 @@ class VoiceAgent:
         self,
         *,
         stt: Service | None = None,
-        llm: FrameProcessor | None = None,
+        llm: Service | None = None,
         tts: Service | None = None,
         stt_switcher: bool = False,
         tts_switcher: bool = False,
+        llm_first_token_secs: float = FIRST_TOKEN_S,
+        llm_between_tokens_secs: float = BETWEEN_TOKENS_S,
         mcp_tools: Any = None,
         vad: bool | Mapping[str, float] | VADAnalyzer | None = True,
         enable_metrics: bool = False,
@@ -213,10 +216,14 @@ class VoiceAgent:
         Args:
             stt: A pipecat STT service, or a list of them, of which the first is active. See
                 `switch_service`.
-            llm: A pipecat LLM service.
+            llm: A pipecat LLM service, or a list of them. The first one is asked; the next one beside it, when
+                no word comes in time. The first whole sentence wins, and the other request is cancelled.
             tts: A pipecat TTS service, or a list of them.
             stt_switcher: Whether to make a list even of one `stt`, to which services can be switched.
             tts_switcher: The same for `tts`.
+            llm_first_token_secs: With a list of models: how long one may take to its first word before the
+                next one is asked beside it.
+            llm_between_tokens_secs: How long it may take from one word to the next.
             mcp_tools: A pipecat MCP client, or its tools. They are added to the other tools.
             vad: Voice activity detection: True, False, a dict of `confidence` and `min_volume` (0 to 1),
                 `start_secs` and `stop_secs` (seconds), or an analyzer of your own.
@@ -248,9 +255,16 @@ class VoiceAgent:
         assert llm is not None
         assert tts is not None
         stages = {
-            "stt": _one_stage("stt", stt, STTService, switcher=stt_switcher),
-            "llm": _one_stage("llm", llm, LLMService, switcher=False),
-            "tts": _one_stage("tts", tts, TTSService, switcher=tts_switcher),
+            "stt": one_stage("stt", stt, STTService, switcher=stt_switcher),
+            "llm": one_stage(
+                "llm",
+                llm,
+                LLMService,
+                switcher=False,
+                first_s=llm_first_token_secs,
+                next_s=llm_between_tokens_secs,
+            ),
+            "tts": one_stage("tts", tts, TTSService, switcher=tts_switcher),
         }
         await self._add_mcp_tools(mcp_tools)
         if self.context is None:
@@ -273,7 +287,8 @@ class VoiceAgent:
             keys = KeysToText(terminator=terminator, timeout_s=timeout_s, interrupts=allow_interruptions)
             self._pipeline.insert("keys", keys, before="user_context", wants_audio=False)
         self._metrics = (enable_metrics, enable_usage_metrics)
-        self._tools.register_all(self._llm())
+        for model in self._models():
+            self._tools.register_all(model)
         return self._pipeline
 
     configure = Action
@@ -298,17 +313,17 @@ class VoiceAgent:
         Raises:
             StageError: `Action()` was not given this service in a list.
         """
-        for name in ("stt", "tts"):
+        for name in ("stt", "llm", "tts"):
             stage = self.pipeline[name]
             if isinstance(stage, ServiceSwitch) and service in stage:
                 await stage.switch_to(service)
                 return
         raise StageError(f"{service} is not among the services that Action() was given as a list")
 
-    def _llm(self) -> LLMService[Any]:
-        llm = self.pipeline["llm"]
-        assert isinstance(llm, LLMService)
-        return llm
+    def _models(self) -> list[LLMService[Any]]:
+        stage = self.pipeline["llm"]
+        models = stage.services if isinstance(stage, ServiceSwitch) else (stage,)
+        return [model for model in models if isinstance(model, LLMService)]
 
     def _new_context(self) -> LLMContext:
         messages: list[Any] = [{"role": "system", "content": self._instructions}, *self._initial_messages]
@@ -427,19 +442,3 @@ class VoiceAgent:
     def transcript(self) -> Sequence[Turn]:
         """What both sides have said so far, as in `Call.transcript`."""
         return self.call.transcript
-
-
-def _one_stage(name: str, service: Service, kind: type[FrameProcessor], *, switcher: bool) -> FrameProcessor:
-    """Return the stage of a service, or the switch of a list of them. Raises `StageError`."""
-    if isinstance(service, Sequence) and kind is LLMService:
-        raise StageError("llm is one service, not a list: only stt and tts can be switched", name)
-    services = list(service) if isinstance(service, Sequence) else [service]
-    if not services:
-        raise StageError(f"{name} is an empty list: pass at least one service", name)
-    for one in services:
-        if not isinstance(one, (kind, ServiceSwitch)):
-            what = f"the class {one.__name__} itself" if isinstance(one, type) else f"a {type(one).__name__}"
-            raise StageError(f"{name} must be a pipecat {kind.__name__}, not {what}", name)
-    if len(services) == 1 and not switcher:
-        return services[0]
-    return ServiceSwitch(services)

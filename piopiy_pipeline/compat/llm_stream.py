@@ -22,7 +22,7 @@ from pipecat.services.llm_service import LLMService
 
 from piopiy_pipeline.compat.tool_deltas import ToolCallAssembler
 
-__all__ = ["AnswerMender", "mend_answers", "mended", "why_answer_ended"]
+__all__ = ["AnswerMender", "chunks_of_answer", "mend_answers", "mended", "why_answer_ended"]
 
 _ORDINARY_ENDS = (None, "stop", "tool_calls", "function_call", "eos", "end_turn")
 _menders: weakref.WeakKeyDictionary[LLMService[Any], AnswerMender] = weakref.WeakKeyDictionary()
@@ -51,6 +51,8 @@ class AnswerMender:
         self._announced = False
         self._refusal = ""
         self._finish_reason: str | None = None
+        self.chunks = 0
+        """How many chunks have come."""
 
     @property
     def why_ended(self) -> str:
@@ -61,6 +63,7 @@ class AnswerMender:
 
     def feed(self, chunk: Any) -> Iterator[Any]:
         """Yield what pipecat is to read in the place of this chunk."""
+        self.chunks += 1
         choices = getattr(chunk, "choices", None)
         delta = getattr(choices[0], "delta", None) if choices else None
         calls = getattr(delta, "tool_calls", None) or ()
@@ -198,6 +201,16 @@ def why_answer_ended(service: LLMService[Any]) -> str:
     """
     mender = _menders.get(service)
     return "" if mender is None else mender.why_ended
+
+
+def chunks_of_answer(service: LLMService[Any]) -> int:
+    """Return how many chunks of its latest answer a service has received, also those that are not said.
+
+    Args:
+        service: The service. One that `mend_answers` has not changed, or of another protocol, counts none.
+    """
+    mender = _menders.get(service)
+    return 0 if mender is None else mender.chunks
 
 
 def _tool_names(context: LLMContext) -> set[str]:

@@ -33,6 +33,7 @@ __all__ = [
     "SUBCLASS_HOOKS",
     "RtviTranslator",
     "SourceHookWorker",
+    "cancel_answer",
     "check",
     "constructor_options",
     "filter_pushes",
@@ -43,6 +44,7 @@ __all__ = [
     "makes_text_frames",
     "openai_clients",
     "process_as_plain_stage",
+    "provider_of",
     "push_llm_text",
     "share_event_handlers",
     "share_text_rules",
@@ -120,6 +122,21 @@ def filter_pushes(stage: FrameProcessor, accept: Callable[[Frame], bool]) -> Non
 
 
 # ---------------------------------------------------------------------- services
+
+
+def provider_of(service: AIService) -> tuple[str, ...]:
+    """Return what tells one provider from another: the service's class, its model or voice, and its address."""
+    settings = service.settings
+    client = getattr(service, "_client", None)
+    address = getattr(client, "base_url", "") or getattr(service, "_base_url", "")
+    names = (getattr(settings, "model", None), getattr(settings, "voice", None), address)
+    return (f"{type(service).__module__}.{type(service).__qualname__}", *(str(name or "") for name in names))
+
+
+async def cancel_answer(service: LLMService[Any]) -> None:
+    """Cancel the answer that a model is writing, and with it its request. Tools that run are left alone."""
+    await service._start_interruption()
+    await service.stop_all_metrics()
 
 
 async def push_llm_text(service: LLMService[Any], text: str) -> None:
@@ -296,7 +313,7 @@ def check() -> None:
         CompatError: An upgrade has taken something away. The message names it.
     """
     used: dict[type, tuple[str, ...]] = {
-        FrameProcessor: ("_setup", "_cancelling"),
+        FrameProcessor: ("_setup", "_cancelling", "_start_interruption"),
         BaseObject: ("_event_handlers",),
         PipelineWorker: ("_source_push_frame",),
         RTVIObserver: ("on_push_frame", "send_rtvi_message"),

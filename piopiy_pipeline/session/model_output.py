@@ -125,7 +125,8 @@ class ModelOutput:
             return
         rest = "" if answer.cut else answer.thoughts.finish() + well_formed(answer.half)
         answer.complete = True
-        self._written()
+        if not _is_cancelled():
+            self._written()
         if rest:
             answer.counts = answer.counts and not has_words(rest)
             await service.push_frame(LLMTextFrame(rest))

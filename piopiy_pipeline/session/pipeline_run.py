@@ -24,6 +24,7 @@ from pipecat.workers.runner import WorkerRunner
 from piopiy_pipeline.call import EndReason, Turn
 from piopiy_pipeline.compat.tool_runs import guard_tools
 from piopiy_pipeline.pipeline import CallPipeline
+from piopiy_pipeline.services.model_switch import ModelSwitch
 from piopiy_pipeline.services.switch import ServiceSwitch
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.client_application import ClientApplication
@@ -236,7 +237,12 @@ class PipelineRun:
             if isinstance(service, LLMService):
                 guard_tools(service, timeout_s=self._tool_timeout_s)
                 output.watch(service)
-                service.add_event_handler("on_before_push_frame", self._monitor.live.on_model_output)
+        for name in self._pipeline.names:
+            stage = self._pipeline[name]
+            if isinstance(stage, ModelSwitch):
+                stage.add_event_handler("on_answered", self._failures.on_answered)
+            if isinstance(stage, (LLMService, ModelSwitch)):  # of a switch, what leaves it
+                stage.add_event_handler("on_before_push_frame", self._monitor.live.on_model_output)
 
     def _watch_finals(self, service: STTService) -> FinalsWatch:
         return FinalsWatch(

@@ -20,6 +20,7 @@ from pipecat.utils.errors import ErrorCategory
 
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.pipeline import CallPipeline
+from piopiy_pipeline.services.model_switch import ModelSwitch
 from piopiy_pipeline.services.switch import ServiceSwitch
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.client_application import ClientApplication
@@ -119,14 +120,32 @@ class ProviderFailures:
             what: What is wrong with the answer.
             goes_on: Whether the model still writes it, so that it has to be cut off.
         """
+        for name in self._pipeline.names:
+            switch = self._pipeline[name]
+            if (
+                isinstance(switch, ModelSwitch)
+                and stage in switch.services
+                and switch.attempt_failed(stage, what, goes_on=goes_on)
+            ):
+                self._report(name, f"{stage}: {what}")
+                return
         self._state.spawn(self._recover(self._name_of(stage), what, stuck=goes_on), "answer_failed")
+
+    async def on_answered(self, switch: ModelSwitch, service: FrameProcessor, trouble: str) -> None:
+        """Put on record which model has answered, if it was not the first one, or not in time."""
+        if trouble:
+            self._report(self._name_of(service), f"{service} answers: {trouble}")
 
     def _name_of(self, stage: FrameProcessor | None) -> str:
         if isinstance(stage, TTSService):
             return "tts"
         if isinstance(stage, STTService):
             return "stt"
-        return next((name for name in self._pipeline.names if self._pipeline[name] is stage), str(stage))
+        for name in self._pipeline.names:
+            at = self._pipeline[name]
+            if at is stage or (isinstance(at, ServiceSwitch) and stage in at.services):
+                return name
+        return str(stage)
 
     def is_active(self, service: FrameProcessor) -> bool:
         """Return whether a service is in use: it stands in no switch, or is the active one there."""

@@ -140,9 +140,8 @@ def test_what_cannot_work_is_said_before_the_call_is_answered() -> None:
     said: list[str] = []
 
     async def bot(call: Call) -> None:
-        llms = [ScriptedLLM([]), ScriptedLLM([])]
-        with pytest.raises(StageError, match="llm is one service, not a list"):
-            await made(call, {"llm": llms})
+        with pytest.raises(StageError, match="llm must be a pipecat LLMService"):
+            await made(call, {"llm": [ScriptedLLM([]), ToneTTS()]})
         for timeouts, name in (({"idle_timeout_secs": 0}, "idle"), ({"reply_timeout_secs": -1}, "reply")):
             with pytest.raises(ValueError, match=f"{name}_timeout must be more than 0"):
                 await (await made(call, {}, **timeouts)).start()
