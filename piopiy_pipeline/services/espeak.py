@@ -1,32 +1,27 @@
 """Text to speech without keys and without an account: espeak-ng behind pipecat's `TTSService`.
 
-It knows when each word begins, so that after an interruption the conversation holds what was heard.
+It is the small and quick one of the two voices; `piper.py` is the one that sounds like a person.
 espeak-ng is GPL-3: it is an optional extra, in a process of its own (`espeak_worker.py`), and this
 module imports nothing of it.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipecat.frames.frames import ErrorFrame, Frame, TTSAudioRawFrame
 from pipecat.services.settings import ServiceSettings, TTSSettings
-from pipecat.services.tts_service import TTSService
 from pipecat.utils.types import NOT_GIVEN, NotGiven, is_given
 
-from piopiy_pipeline.services.workers import WorkerFailed, WorkerLost, WorkerPool, shared_pool
+from piopiy_pipeline.services.clauses import clauses
+from piopiy_pipeline.services.local_tts import LocalTTSService, SpeechPiece
+from piopiy_pipeline.services.workers import Worker, WorkerPool, shared_pool
 
-__all__ = ["EspeakTTSService", "EspeakTTSSettings", "clauses", "espeak_pool"]
+__all__ = ["EspeakTTSService", "EspeakTTSSettings", "espeak_pool"]
 
-CHUNK_S = 0.2
-"""Seconds of audio in one frame."""
 PAUSE_S = 0.25
 """Seconds of silence between two sentences of one turn."""
-CLAUSE = 160
-"""A sentence of more characters is spoken clause by clause, so that its beginning does not wait for its end."""
 
 
 def espeak_pool() -> WorkerPool:
@@ -50,7 +45,7 @@ class EspeakTTSSettings(TTSSettings):
     pitch: int | NotGiven = field(default_factory=lambda: NOT_GIVEN)
 
 
-class EspeakTTSService(TTSService):
+class EspeakTTSService(LocalTTSService):
     """Speaks with espeak-ng at the pipeline's output rate, and reports the time of each word.
 
     If a voice does not exist, or the worker process is lost, it pushes an `ErrorFrame`, and tries again with
@@ -69,8 +64,6 @@ class EspeakTTSService(TTSService):
     """
 
     Settings = EspeakTTSSettings
-    runs_locally = True
-    """It asks no network provider, so a capture leaves it out and a replay runs it."""
 
     def __init__(
         self,
@@ -83,103 +76,22 @@ class EspeakTTSService(TTSService):
     ) -> None:
         settings = EspeakTTSSettings(model=None, voice=voice, language=None, rate=rate, pitch=pitch)
         _check(settings)
-        super().__init__(
-            push_start_frame=True,
-            push_stop_frames=True,
-            push_text_frames=False,  # words come with their times
-            sample_rate=sample_rate,
-            settings=settings,
-        )
+        super().__init__("espeak-ng", settings=settings, sample_rate=sample_rate, pool=pool or espeak_pool())
         self._voice_settings = settings
-        self._voice_pool = pool or espeak_pool()
-        self._spoken_s: dict[str, float] = {}  # audio so far, by context: its word times go on from there
 
-    def can_generate_metrics(self) -> bool:
-        """Return True: the service reports the time to its first audio."""
-        return True
-
-    async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
-        """Speak a text.
-
-        Args:
-            text: What to say, a sentence as a rule.
-            context_id: The answer that the text belongs to. Its word times go on from sentence to sentence.
-
-        Yields:
-            Frames of PCM16 mono of up to 0.2 s. The words that begin in a frame are reported before the frame
-            is yielded.
-        """
-        settings, rate = self._voice_settings, self.sample_rate
-        await self.start_tts_usage_metrics(text)
-        lease = self._voice_pool.lease()
-        try:
-            for clause in clauses(text):
-                pcm, words = await lease.worker.call(
-                    "speak", clause, settings.voice, settings.rate, settings.pitch, rate
-                )
-                start = self._spoken_s.get(context_id, 0.0)
-                if start:  # between two sentences, not before the first
-                    pause = int(PAUSE_S * rate)
-                    pcm = bytes(2 * pause) + pcm
-                    words = [(word, second + pause / rate) for word, second in words]
-                self._spoken_s[context_id] = start + len(pcm) / 2 / rate
-                step = int(CHUNK_S * rate) * 2
-                for at in range(0, len(pcm), step):
-                    ends = (at + step) / 2 / rate
-                    begun = [(word, start + second) for word, second in words if second < ends]
-                    words = words[len(begun) :]
-                    if begun:
-                        await self.add_word_timestamps(begun, context_id)
-                    yield TTSAudioRawFrame(pcm[at : at + step], rate, 1, context_id=context_id)
-                if words:  # begun where the audio ends: nothing more will carry them
-                    await self.add_word_timestamps([(word, start + at) for word, at in words], context_id)
-        except (WorkerLost, WorkerFailed, BlockingIOError) as error:
-            yield ErrorFrame(error=f"espeak-ng did not speak: {error}", exception=error)
-        finally:
-            lease.release()
-
-    async def on_audio_context_interrupted(self, context_id: str) -> None:
-        """Forget the word times of an answer that was interrupted."""
-        self._spoken_s.pop(context_id, None)
-        await super().on_audio_context_interrupted(context_id)
-
-    async def on_audio_context_completed(self, context_id: str) -> None:
-        """Forget the word times of an answer that is complete."""
-        self._spoken_s.pop(context_id, None)
-        await super().on_audio_context_completed(context_id)
+    async def speak(self, text: str, worker: Worker, rate: int) -> AsyncGenerator[SpeechPiece]:
+        """Make the speech of a text, clause by clause."""
+        settings = self._voice_settings
+        for clause in clauses(text):
+            pcm, words = await worker.call(
+                "speak", clause, settings.voice, settings.rate, settings.pitch, rate
+            )
+            yield SpeechPiece(pcm, tuple(words), PAUSE_S)
 
     # mypy sees AIService's wider parameter; pipecat's own TTSService narrows it in the same way.
     async def _update_settings(self, delta: TTSSettings) -> dict[str, Any]:  # type: ignore[override]
         _check(delta)
         return await super()._update_settings(delta)
-
-
-def clauses(text: str) -> Iterator[str]:
-    """Cut a text into pieces that are spoken one after the other. Joined, they are the text again, except for
-    blanks.
-
-    A sentence stays whole up to `CLAUSE` characters. A longer one is cut after punctuation, or between words
-    if
-    it has none.
-    """
-    piece = ""
-    for part in re.findall(r"[^.!?;:,]*[.!?;:,]*\s*", text):
-        if piece and len(piece) + len(part) > CLAUSE:
-            yield from _cut(piece)
-            piece = ""
-        piece += part
-    yield from _cut(piece)
-
-
-def _cut(piece: str) -> Iterator[str]:
-    piece = piece.strip()
-    while len(piece) > 4 * CLAUSE:
-        at = piece.rfind(" ", 1, 4 * CLAUSE)
-        at = at if at > 0 else 4 * CLAUSE
-        yield piece[:at]
-        piece = piece[at:].strip()
-    if piece:
-        yield piece
 
 
 def _check(settings: ServiceSettings) -> None:

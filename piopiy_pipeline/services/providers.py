@@ -6,6 +6,7 @@ is missing is then said with the extra or the key that helps.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from piopiy_pipeline.services.piper_files import PiperVoiceMissing, find_piper_voice
 from piopiy_pipeline.services.playbook.dialogue import Dialogue
 from piopiy_pipeline.services.playbook.loading import load_playbook
 from piopiy_pipeline.services.playbook.phrases import expected_phrases
@@ -116,10 +118,9 @@ def _openai_tts(wanted: _Wanted) -> Any:
 
 
 def _piper(wanted: _Wanted) -> Any:
-    from pipecat.services.piper.tts import PiperTTSService
+    from piopiy_pipeline.services.piper import PiperTTSService
 
-    voice = wanted.env.get("PIPER_VOICE", "en_US-ryan-high")
-    return PiperTTSService(settings=PiperTTSService.Settings(voice=voice))
+    return PiperTTSService(voice=wanted.env.get("PIPER_VOICE") or None)
 
 
 def _playbook_llm(wanted: _Wanted) -> Any:
@@ -170,10 +171,10 @@ PROVIDERS: tuple[Provider, ...] = (
     Provider("stt", "deepgram", "deepgram", ("deepgram",), ("DEEPGRAM_API_KEY",), _deepgram),
     Provider("stt", "openai", "openai", ("openai",), ("OPENAI_API_KEY",), _openai_stt),
     Provider("stt", "whisper", "whisper", ("faster_whisper",), (), _whisper, offline=True),
-    Provider("tts", "espeak", "offline", ("espeakng_loader",), (), _espeak, offline=True),
+    Provider("tts", "piper", "piper", ("piper",), (), _piper, offline=True),
+    Provider("tts", "espeak", "espeak", ("espeakng_loader",), (), _espeak, offline=True),
     Provider("tts", "cartesia", "cartesia", (), ("CARTESIA_API_KEY", "CARTESIA_VOICE_ID"), _cartesia),
     Provider("tts", "openai", "openai", ("openai",), ("OPENAI_API_KEY",), _openai_tts),
-    Provider("tts", "piper", "piper", ("piper",), (), _piper),
     Provider("llm", "playbook", "offline", (), (), _playbook_llm, offline=True),
     Provider("llm", "openai", "openai", ("openai",), (), _openai_llm),
     Provider("llm", "anthropic", "anthropic", ("anthropic",), ("ANTHROPIC_API_KEY",), _anthropic),
@@ -213,6 +214,11 @@ def check(kind: Kind, name: str, env: Environment | None = None) -> list[str]:
         environment.get("OPENAI_API_KEY") or environment.get("LLM_BASE_URL")
     ):
         problems.append("openai: neither OPENAI_API_KEY nor LLM_BASE_URL is set")
+    if (kind, name) == ("tts", "piper") and not problems:
+        try:
+            find_piper_voice(environment.get("PIPER_VOICE") or None)
+        except PiperVoiceMissing as error:
+            problems.append(str(error))
     return problems
 
 
@@ -339,6 +345,12 @@ async def prepare(
         for worker in sphinx_pool().workers:
             await worker.call("open", "prepare", spoken, 16_000)
             worker.post("close", "prepare")
+    if chosen("tts", env) == "piper" and not check("tts", "piper", env):
+        from piopiy_pipeline.services.piper import piper_pool
+
+        voice = (os.environ if env is None else env).get("PIPER_VOICE")
+        files = find_piper_voice(voice or None)
+        await asyncio.gather(*(worker.call("load", files) for worker in piper_pool().workers))
     if chosen("tts", env) == "espeak" and not check("tts", "espeak", env):
         from piopiy_pipeline.services.espeak import espeak_pool
 

@@ -21,7 +21,8 @@ from pipecat.frames.frames import (
     TTSUpdateSettingsFrame,
 )
 
-from piopiy_pipeline.services.espeak import EspeakTTSService, EspeakTTSSettings, clauses
+from piopiy_pipeline.services.clauses import clauses
+from piopiy_pipeline.services.espeak import EspeakTTSService, EspeakTTSSettings
 from piopiy_pipeline.services.espeak_worker import EspeakVoice, word_times
 from piopiy_pipeline.services.workers import WorkerPool
 from tests.support.offline import Chain

@@ -23,10 +23,10 @@ PLAYBOOK = Path(__file__).parents[2] / "examples" / "front_desk.yaml"
 
 
 def test_offline_services_are_the_default() -> None:
-    assert [chosen(kind, {}) for kind in ("stt", "tts", "llm")] == ["sphinx", "espeak", "playbook"]
+    assert [chosen(kind, {}) for kind in ("stt", "tts", "llm")] == ["sphinx", "piper", "playbook"]
     stt, llm, tts = from_environment(playbook=PLAYBOOK, env={})
     found = [type(service).__name__ for service in (stt, llm, tts)]
-    assert found == ["SphinxSTTService", "PlaybookLLMService", "EspeakTTSService"]
+    assert found == ["SphinxSTTService", "PlaybookLLMService", "PiperTTSService"]
 
 
 @pytest.mark.parametrize("env", [{"OPENAI_API_KEY": "k"}, {"LLM_BASE_URL": "http://127.0.0.1:1/v1"}])
@@ -112,14 +112,14 @@ def test_a_playbook_is_read_again_when_it_has_changed(tmp_path: Path) -> None:
 
 
 def test_names_are_in_the_order_of_the_table() -> None:
-    assert names("tts") == ("espeak", "cartesia", "openai", "piper")
+    assert names("tts") == ("piper", "espeak", "cartesia", "openai")
 
 
 def test_prepare_starts_the_workers() -> None:
-    from piopiy_pipeline.services.espeak import espeak_pool
+    from piopiy_pipeline.services.piper import piper_pool
     from piopiy_pipeline.services.sphinx import sphinx_pool
     from piopiy_pipeline.services.workers import close_pools
 
     asyncio.run(prepare(playbook=PLAYBOOK, env={}))
-    assert all(worker.pid for pool in (sphinx_pool(), espeak_pool()) for worker in pool.workers)
+    assert all(worker.pid for pool in (sphinx_pool(), piper_pool()) for worker in pool.workers)
     close_pools()
