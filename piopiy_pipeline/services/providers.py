@@ -284,8 +284,8 @@ def chosen(kind: Kind, env: Environment | None = None) -> str:
     """Return the name of the provider that the environment asks for, or of the default one.
 
     PIOPIY_STT, PIOPIY_TTS and PIOPIY_LLM name it. An OPENAI_API_KEY or an LLM_BASE_URL makes `openai` the
-    default model. Else it is the first of those that need no account and are installed; if none is, the first of
-    them, and `build` says what to install.
+    default model, and a PIPER_VOICE makes `piper` the default voice. Else it is the first of those that need no
+    account and are installed; if none is, the first of them, and `build` says what to install.
 
     Args:
         kind: ``"stt"``, ``"tts"`` or ``"llm"``.
@@ -296,6 +296,8 @@ def chosen(kind: Kind, env: Environment | None = None) -> str:
         return name
     if kind == "llm" and (environment.get("OPENAI_API_KEY") or environment.get("LLM_BASE_URL")):
         return "openai"
+    if kind == "tts" and environment.get("PIPER_VOICE"):
+        return "piper"
     offline = [provider.name for provider in PROVIDERS if provider.kind == kind and provider.offline]
     return next((name for name in offline if not check(kind, name, environment)), offline[0])
 

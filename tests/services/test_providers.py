@@ -36,6 +36,13 @@ def test_a_key_or_a_base_url_makes_a_language_model_the_default(env: dict[str, s
     assert chosen("llm", {**env, "PIOPIY_LLM": "playbook"}) == "playbook"
 
 
+def test_a_voice_that_is_named_and_missing_is_said_and_not_replaced_by_another() -> None:
+    env = {"PIPER_VOICE": "xx_XX-nobody-low"}
+    assert chosen("tts", env) == "piper"
+    with pytest.raises(ProviderError, match=r"python -m piper\.download_voices xx_XX-nobody-low"):
+        build("tts", "piper", env=env)
+
+
 def test_a_base_url_needs_no_key() -> None:
     llm = build("llm", "openai", env={"LLM_BASE_URL": "http://127.0.0.1:1/v1", "LLM_MODEL": "llama3.2"})
     assert type(llm).__name__ == "OpenAILLMService"
@@ -62,7 +69,7 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ProviderError, match=r"pip install 'piopiy-pipeline\[deepgram\]'"):
         build("stt", "deepgram", env={"DEEPGRAM_API_KEY": "k"})
     assert check("tts", "espeak", {}) == [
-        "espeak: espeakng_loader is not installed: pip install 'piopiy-pipeline[offline]'"
+        "espeak: espeakng_loader is not installed: pip install 'piopiy-pipeline[espeak]'"
     ]
 
 
