@@ -211,7 +211,7 @@ def test_whatever_a_model_answers_the_caller_hears_something(pieces: list[str]) 
 
 
 def test_a_playbook_without_a_reply_to_a_tool_is_silent_on_purpose() -> None:
-    playbook = parse_playbook('intents: {note: {phrases: [note that], say: "I note it.", tool: take_note}}')
+    playbook = parse_playbook('intents: {note: {examples: [note that], say: "I note it.", tool: take_note}}')
 
     async def bot(call_id: str) -> None:
         async def take_note(params: Any) -> str:

@@ -8,56 +8,32 @@ from one that died, needs only the messages to continue. They are those of pipec
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from enum import Enum, auto
+from dataclasses import replace
 from typing import Any, cast
 
+from piopiy_pipeline.services.playbook.dialogue_state import (
+    Action,
+    DialogueStage,
+    DialogueState,
+    message_text,
+    tool_result,
+    without_question,
+)
 from piopiy_pipeline.services.playbook.matching import Matcher, Understood
 from piopiy_pipeline.services.playbook.model import PLACEHOLDER, Intent, Playbook
-from piopiy_pipeline.services.playbook.values import Value
+from piopiy_pipeline.services.playbook.sentence_vectors import sentence_vectors
+from piopiy_pipeline.services.playbook.values import Value, with_other
 
 __all__ = ["Action", "Dialogue"]
 
 _UNFINISHED = "IN_PROGRESS"
 _CANCELLED = "CANCELLED"
-_NAMED = 85.0
-"""From this score (0 to 100) on, what is said beside something else is taken for an intent's."""
-_LAST_QUESTION = re.compile(r"[^.!?]*\?\s*$")
-
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """What the bot does next: it says `text` (nothing if empty), then calls `tool` with `arguments`, if there
-    is one.
-    """
-
-    text: str = ""
-    tool: str | None = None
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-
-
-class _DialogueStage(Enum):
-    OPEN = auto()  # nothing is under way
-    ASKING = auto()  # a slot is missing
-    CONFIRMING = auto()
-    CALLING = auto()  # the tool was decided on
-    RUNNING = auto()  # the tool was called
-    DONE = auto()  # it has answered; a change of mind calls it again
-
-
-@dataclass(frozen=True, slots=True)
-class _DialogueState:
-    stage: _DialogueStage = _DialogueStage.OPEN
-    intent: str | None = None
-    values: Mapping[str, Value] = field(default_factory=dict)
-    asked: str | None = None
-    again: bool = False  # the tool has been called before: this is a change
-    turn: int = 0  # of the caller; chooses among alternatives
-    last: Action = Action()
-    then: tuple[str, ...] = ()  # the intents to serve when the tool has answered
+_NAMED = 0.8
+"""From this score (0 to 1) on, what is said beside something else is taken for an intent's."""
+_FIRST = re.compile(r"\b(?:1st|former)\b")
+_SECOND = re.compile(r"\b(?:2nd|latter|last)\b")
 
 
 class Dialogue:
@@ -65,7 +41,7 @@ class Dialogue:
 
     def __init__(self, playbook: Playbook) -> None:
         self.playbook = playbook
-        self._matcher = Matcher(playbook)
+        self._matcher = Matcher(playbook, vectors=sentence_vectors())
 
     def next(self, messages: Iterable[Mapping[str, Any]]) -> Action:
         """Return what to do after `messages`.
@@ -73,7 +49,7 @@ class Dialogue:
         Args:
             messages: All messages of the conversation so far, in the form of pipecat's `LLMContext`.
         """
-        state = _DialogueState()
+        state = DialogueState()
         action = Action()
         for message in messages:
             state, action = self._step(state, message)
@@ -81,11 +57,11 @@ class Dialogue:
                 state = replace(state, last=action)
         return action
 
-    def _step(self, state: _DialogueState, message: Mapping[str, Any]) -> tuple[_DialogueState, Action]:
+    def _step(self, state: DialogueState, message: Mapping[str, Any]) -> tuple[DialogueState, Action]:
         # Here and not above: the recogniser's workers read playbooks too, and load no pipecat.
         from pipecat.processors.aggregators import async_tool_messages
 
-        content = _text(message.get("content"))
+        content = message_text(message.get("content"))
         role = message.get("role")
         kept = async_tool_messages.parse_message(cast(Any, message))  # of a tool that outlives interruptions
         if kept is not None:
@@ -94,8 +70,8 @@ class Dialogue:
             case "user" if content.strip():
                 return self._user(replace(state, turn=state.turn + 1), content)
             case "assistant" if message.get("tool_calls"):
-                if state.stage is _DialogueStage.CALLING:
-                    state = replace(state, stage=_DialogueStage.RUNNING)
+                if state.stage is DialogueStage.CALLING:
+                    state = replace(state, stage=DialogueStage.RUNNING)
                 return state, Action()
             case "tool":
                 return self._result(state, content)
@@ -109,22 +85,20 @@ class Dialogue:
 
     # ------------------------------------------------------------------ the caller speaks
 
-    def _user(self, state: _DialogueState, text: str) -> tuple[_DialogueState, Action]:
+    def _user(self, state: DialogueState, text: str) -> tuple[DialogueState, Action]:
         state = replace(state, then=())
         named, rest = self._matcher.split(text)
         served = [name for name in dict.fromkeys(named) if not self._asks_back(name)]
-        if state.stage is _DialogueStage.RUNNING and served:
+        if state.stage is DialogueStage.RUNNING and served:
             return replace(state, then=self._tools_of(served)), self._say(state, self.playbook.replies.wait)
         beside = self._means_something(state, rest)
-        nothing_open = state.stage in (_DialogueStage.OPEN, _DialogueStage.DONE)
+        nothing_open = state.stage in (DialogueStage.OPEN, DialogueStage.DONE)
         garbled = nothing_open and self._matcher.read(text, slots=[]).intent is None
         if served and (beside or len(served) > 1 or garbled):
             return self._several(state, rest if beside else "", served)
         return self._one(state, text)
 
-    def _several(
-        self, state: _DialogueState, rest: str, names: Sequence[str]
-    ) -> tuple[_DialogueState, Action]:
+    def _several(self, state: DialogueState, rest: str, names: Sequence[str]) -> tuple[DialogueState, Action]:
         """Handle several things in one sentence: what was asked or confirmed first, and a goodbye last."""
         action = Action()
         if rest:
@@ -135,20 +109,20 @@ class Dialogue:
         if action.tool:
             text = f"{answers} {action.text}".strip()
             return replace(state, then=tools), replace(action, text=text)
-        if state.stage in (_DialogueStage.ASKING, _DialogueStage.CONFIRMING):
+        if state.stage.is_question:
             tools = tuple(
                 name for name in tools if name != self.playbook.done
             )  # not while a question is open
         if not tools:
             return state, Action(f"{answers} {action.text}".strip())
-        said = f"{_without_question(action.text)} {answers}".strip()
+        said = f"{without_question(action.text)} {answers}".strip()
         return self._next_in_line(state, said, tools)
 
     def _next_in_line(
-        self, state: _DialogueState, said: str, names: Sequence[str]
-    ) -> tuple[_DialogueState, Action]:
+        self, state: DialogueState, said: str, names: Sequence[str]
+    ) -> tuple[DialogueState, Action]:
         """Go on with the first of these intents, and keep the others for later."""
-        state, action = self._begin(_DialogueState(turn=state.turn), names[0], {})
+        state, action = self._begin(DialogueState(turn=state.turn), names[0], {})
         text = f"{said} {action.text}".strip()
         return replace(state, then=tuple(names[1:])), replace(action, text=text)
 
@@ -160,74 +134,116 @@ class Dialogue:
     def _asks_back(self, name: str) -> bool:
         """Return whether an intent is answered with a question only: a "hello" beside something else needs none."""
         intent = self.playbook.intents[name]
-        return not intent.tool and not any(_without_question(text) == text for text in intent.reply or [""])
+        return not intent.tool and not any(without_question(text) == text for text in intent.reply or [""])
 
-    def _means_something(self, state: _DialogueState, rest: str) -> bool:
+    def _means_something(self, state: DialogueState, rest: str) -> bool:
         """Return whether the rest of a sentence says anything by itself, now."""
         open_slots = self.playbook.intents[state.intent].slots if state.intent else []
-        is_asked = state.stage in (_DialogueStage.ASKING, _DialogueStage.CONFIRMING, _DialogueStage.CALLING)
+        is_asked = state.stage.is_question or state.stage is DialogueStage.CALLING
         heard = self._matcher.read(rest, slots=open_slots if is_asked else [], asked=state.asked)
         if is_asked and (heard.polarity is not None or heard.values):
             return True
         named = bool(heard.intents) and heard.intents[0][1] >= _NAMED  # the rest may be misheard
         return heard.only_polarity or heard.forget or named
 
-    def _one(self, state: _DialogueState, text: str) -> tuple[_DialogueState, Action]:
+    def _one(self, state: DialogueState, text: str) -> tuple[DialogueState, Action]:
         """Handle a sentence that says one thing."""
-        if state.stage is _DialogueStage.CALLING:  # interrupted before the tool was called
-            state = replace(state, stage=_DialogueStage.CONFIRMING)
-        under_way = state.intent if state.stage is not _DialogueStage.OPEN else None
+        if state.stage is DialogueStage.CALLING:  # interrupted before the tool was called
+            state = replace(state, stage=DialogueStage.CONFIRMING)
+        under_way = state.intent if state.stage is not DialogueStage.OPEN else None
         in_reach = self.playbook.intents[under_way].slots if under_way else list(self.playbook.slots)
         heard = self._matcher.read(text, slots=in_reach, asked=state.asked)
         match state.stage:
-            case _DialogueStage.RUNNING:
+            case DialogueStage.RUNNING:
                 return state, self._say(state, self.playbook.replies.wait)
-            case _DialogueStage.ASKING | _DialogueStage.CONFIRMING:
+            case DialogueStage.ASKING | DialogueStage.CHECKING | DialogueStage.CONFIRMING:
                 return self._answer(state, heard)
-            case _DialogueStage.DONE:
+            case DialogueStage.DONE:
                 return self._afterwards(state, heard, text)
         return self._open(state, heard)
 
-    def _answer(self, state: _DialogueState, heard: Understood) -> tuple[_DialogueState, Action]:
+    def _answer(self, state: DialogueState, heard: Understood) -> tuple[DialogueState, Action]:
         """Handle what the caller says after the bot has asked a question, whether it answers the question or
         not.
         """
         assert state.intent is not None
         if heard.forget and not heard.values:
-            return _DialogueState(turn=state.turn), self._say(state, self.playbook.replies.forgotten)
-        if not heard.values and not heard.only_polarity and heard.intent not in (None, state.intent):
+            return DialogueState(turn=state.turn), self._say(state, self.playbook.replies.forgotten)
+        if state.stage is DialogueStage.CHECKING and (settled := self._settled(state, heard)) is not None:
+            return self._proceed(settled, agreed=False)
+        agreed = state.stage is DialogueStage.CONFIRMING and heard.polarity is True and not heard.changes
+        elsewhere = heard.intent if heard.intent != state.intent and not heard.only_polarity else None
+        if not heard.values and elsewhere is not None:
+            if agreed:  # "yes, and tell me when you open"
+                return self._several(state, "yes", [elsewhere])
             return self._aside(state, heard)
-        wrong, values = self._within(state, heard.values)
+        wrong, values = self._within(state, self._beside_the_question(state, heard))
         before = {name: value.value for name, value in state.values.items()}
         state = replace(state, values={**state.values, **values})
         if wrong:
             return state, Action(f"{wrong} {self._reask(state)}".strip())
         if values:
             same = all(before.get(name) == value.value for name, value in values.items())
-            agreed = state.stage is _DialogueStage.CONFIRMING and same and heard.polarity is True
-            return self._proceed(state, agreed=agreed)
-        if state.stage is _DialogueStage.CONFIRMING and heard.polarity is not None:
-            if heard.polarity:
-                return self._proceed(state, agreed=True)
+            return self._proceed(state, agreed=agreed and same)
+        if agreed:
+            return self._proceed(state, agreed=True)
+        if state.stage is DialogueStage.CONFIRMING and (heard.changes or heard.polarity is not None):
             return state, self._say(state, self.playbook.replies.change)
         if heard.intent == state.intent and not heard.only_polarity:  # asked for the same thing again
             return state, Action(self._reask(state))
         fallback = self._say(state, self.playbook.replies.fallback)
         return state, Action(f"{fallback.text} {self._reask(state)}".strip())
 
-    def _aside(self, state: _DialogueState, heard: Understood) -> tuple[_DialogueState, Action]:
+    def _settled(self, state: DialogueState, heard: Understood) -> DialogueState | None:
+        """Return the state after an answer to "did you say ...?", or None if it was no clear answer to that."""
+        slot = state.asked
+        assert slot is not None
+        value = state.values[slot]
+        said = heard.values.get(slot)
+        others = {name: each for name, each in heard.values.items() if name != slot}
+        if said is not None:
+            known = {value.value, value.other.value if value.other else None}
+            if said.other is None and said.value in known:
+                said = replace(said, doubtful=False)
+            if self._within(state, {slot: said})[0]:
+                return None
+            return replace(state, values={**state.values, **others, slot: said})
+        first, second = _FIRST.search(heard.words), _SECOND.search(heard.words)
+        if value.other is not None and not heard.values and (first or second):
+            sure = replace(value.other if first else value, doubtful=False, other=None)
+            return replace(state, values={**state.values, slot: sure})
+        if heard.polarity is True and value.other is None and not heard.changes:
+            return replace(state, values={**state.values, **others, slot: replace(value, doubtful=False)})
+        if heard.polarity is False:
+            kept = {name: each for name, each in state.values.items() if name != slot}
+            return replace(state, values={**kept, **others})
+        return None
+
+    def _beside_the_question(self, state: DialogueState, heard: Understood) -> dict[str, Value]:
+        """Return the values of an answer. One that was not asked for and does not fit what is known is doubtful."""
+        if state.stage is not DialogueStage.ASKING or heard.changes:
+            return heard.values
+        return {
+            name: with_other(value, known)
+            if name != state.asked
+            and not value.sure
+            and (known := state.values.get(name)) is not None
+            and known.value != value.value
+            else value
+            for name, value in heard.values.items()
+        }
+
+    def _aside(self, state: DialogueState, heard: Understood) -> tuple[DialogueState, Action]:
         """Handle another intent in the middle of one: a question is answered, and any other intent takes
         over.
         """
         assert heard.intent is not None
         other = self.playbook.intents[heard.intent]
         if other.tool or other.slots:
-            return self._begin(_DialogueState(turn=state.turn), heard.intent, {})
+            return self._begin(DialogueState(turn=state.turn), heard.intent, {})
         return state, Action(f"{self._pick(other.reply, state)} {self._reask(state)}".strip())
 
-    def _afterwards(
-        self, state: _DialogueState, heard: Understood, text: str
-    ) -> tuple[_DialogueState, Action]:
+    def _afterwards(self, state: DialogueState, heard: Understood, text: str) -> tuple[DialogueState, Action]:
         """Handle what the caller says after something was done: a change of mind, "no, that is all", or
         something new.
         """
@@ -246,33 +262,33 @@ class Dialogue:
 
     def _is_new(self, heard: Understood) -> bool:
         """Return whether the caller has said a whole request, which begins the same intent a second time."""
-        return heard.intents[0][1] >= 85 and len(heard.values) > 1
+        return heard.intents[0][1] >= _NAMED and len(heard.values) > 1
 
-    def _open(self, state: _DialogueState, heard: Understood) -> tuple[_DialogueState, Action]:
+    def _open(self, state: DialogueState, heard: Understood) -> tuple[DialogueState, Action]:
         """Handle what the caller says while no intent is in progress."""
         if heard.forget:
-            return _DialogueState(turn=state.turn), self._say(state, self.playbook.replies.forgotten)
+            return DialogueState(turn=state.turn), self._say(state, self.playbook.replies.forgotten)
         if heard.only_polarity and heard.polarity is not None:
             if not heard.polarity and self.playbook.done and state.turn > 1:
-                return self._begin(_DialogueState(turn=state.turn), self.playbook.done, {})
+                return self._begin(DialogueState(turn=state.turn), self.playbook.done, {})
             return state, self._say(state, self.playbook.replies.listening)
         if heard.intent is not None:
             intent = self.playbook.intents[heard.intent]
             if not intent.tool and not intent.slots:  # a question: what was done stays changeable
                 return state, Action(self._pick(intent.reply, state))
-            return self._begin(_DialogueState(turn=state.turn), heard.intent, heard.values)
+            return self._begin(DialogueState(turn=state.turn), heard.intent, heard.values)
         wanting = [
             name
             for name, intent in self.playbook.intents.items()
             if heard.values and all(slot in intent.slots for slot in heard.values)
         ]
         if len(wanting) == 1:  # "four people on Friday" can only mean one thing
-            return self._begin(_DialogueState(turn=state.turn), wanting[0], heard.values)
+            return self._begin(DialogueState(turn=state.turn), wanting[0], heard.values)
         return state, self._say(state, self.playbook.replies.fallback)
 
     def _begin(
-        self, state: _DialogueState, name: str, values: Mapping[str, Value]
-    ) -> tuple[_DialogueState, Action]:
+        self, state: DialogueState, name: str, values: Mapping[str, Value]
+    ) -> tuple[DialogueState, Action]:
         slots = self.playbook.intents[name].slots
         state = replace(state, intent=name)
         wrong, fitting = self._within(state, {slot: value for slot, value in values.items() if slot in slots})
@@ -281,53 +297,59 @@ class Dialogue:
 
     # ------------------------------------------------------------------ what is next
 
-    def _proceed(self, state: _DialogueState, *, agreed: bool) -> tuple[_DialogueState, Action]:
+    def _proceed(self, state: DialogueState, *, agreed: bool) -> tuple[DialogueState, Action]:
         """Ask for a missing value, then for a confirmation, and then do what the caller wants."""
         assert state.intent is not None
         intent = self.playbook.intents[state.intent]
+        doubtful = next(
+            (slot for slot in intent.slots if slot in state.values and state.values[slot].doubtful), None
+        )
+        if doubtful:
+            state = replace(state, stage=DialogueStage.CHECKING, asked=doubtful)
+            return state, Action(self._reask(state))
         missing = next((slot for slot in intent.slots if slot not in state.values), None)
         if missing:
-            state = replace(state, stage=_DialogueStage.ASKING, asked=missing)
+            state = replace(state, stage=DialogueStage.ASKING, asked=missing)
             return state, Action(self._reask(state))
         state = replace(state, asked=None)
         if intent.confirm and not agreed:
-            state = replace(state, stage=_DialogueStage.CONFIRMING)
+            state = replace(state, stage=DialogueStage.CONFIRMING)
             return state, Action(self._reask(state))
         if intent.tool:
             arguments = {slot: state.values[slot].value for slot in intent.slots}
             said = self._fill(self._pick(intent.say, state), state, None)
-            return replace(state, stage=_DialogueStage.CALLING), Action(said, intent.tool, arguments)
-        return replace(state, stage=_DialogueStage.DONE), Action(
+            return replace(state, stage=DialogueStage.CALLING), Action(said, intent.tool, arguments)
+        return replace(state, stage=DialogueStage.DONE), Action(
             self._fill(self._pick(intent.reply, state), state, None)
         )
 
-    def _result(self, state: _DialogueState, content: str) -> tuple[_DialogueState, Action]:
+    def _result(self, state: DialogueState, content: str) -> tuple[DialogueState, Action]:
         """Handle the answer of a tool."""
-        if state.stage not in (_DialogueStage.RUNNING, _DialogueStage.CALLING) or state.intent is None:
+        if state.stage not in (DialogueStage.RUNNING, DialogueStage.CALLING) or state.intent is None:
             return state, Action()
         if content == _UNFINISHED:
             return state, Action()
         intent = self.playbook.intents[state.intent]
         if content == _CANCELLED:
             return replace(
-                state, stage=_DialogueStage.CONFIRMING if intent.confirm else _DialogueStage.DONE
+                state, stage=DialogueStage.CONFIRMING if intent.confirm else DialogueStage.DONE
             ), Action()
-        result, failed = _result(content)
+        result, failed = tool_result(content)
         if failed:
             texts = intent.failed or self.playbook.replies.failed
-            return replace(state, stage=_DialogueStage.DONE), Action(
+            return replace(state, stage=DialogueStage.DONE), Action(
                 self._fill(self._pick(texts, state), state, result)
             )
         reply = self._fill(self._pick(intent.reply, state), state, result)
         if state.then:
-            return self._next_in_line(state, _without_question(reply), state.then)
-        return replace(state, stage=_DialogueStage.DONE, again=True), Action(reply)
+            return self._next_in_line(state, without_question(reply), state.then)
+        return replace(state, stage=DialogueStage.DONE, again=True), Action(reply)
 
-    def _late_failure(self, state: _DialogueState, content: str) -> Action | None:
+    def _late_failure(self, state: DialogueState, content: str) -> Action | None:
         """Return what to say if `content` reports the failure of a tool that had begun well, such as a
         transfer.
         """
-        result, failed = _result(content)
+        result, failed = tool_result(content)
         if not (failed and isinstance(result, Mapping) and "tool" in result):
             return None
         intents = (intent for intent in self.playbook.intents.values() if intent.tool == result["tool"])
@@ -335,18 +357,31 @@ class Dialogue:
         texts = (intent.failed if intent else None) or self.playbook.replies.failed
         return Action(self._fill(self._pick(texts, state), state, result))
 
-    def _reask(self, state: _DialogueState) -> str:
+    def _reask(self, state: DialogueState) -> str:
         """Return the question that is open, or an empty text."""
         if state.intent is None:
             return ""
         intent = self.playbook.intents[state.intent]
-        if state.stage is _DialogueStage.ASKING and state.asked:
+        if state.stage is DialogueStage.ASKING and state.asked:
             return self._pick(self.playbook.slots[state.asked].ask, state)
-        if state.stage is _DialogueStage.CONFIRMING:
+        if state.stage is DialogueStage.CHECKING and state.asked:
+            return self._read_back(state, state.asked)
+        if state.stage is DialogueStage.CONFIRMING:
             return self._fill(self._pick(_confirmation(intent, state.again), state), state, None)
         return ""
 
-    def _within(self, state: _DialogueState, values: Mapping[str, Value]) -> tuple[str, dict[str, Value]]:
+    def _read_back(self, state: DialogueState, name: str) -> str:
+        """Return the question whether a doubtful value is what was said."""
+        value, replies = state.values[name], self.playbook.replies
+        if value.other is None:
+            text = self._pick(self.playbook.slots[name].check or replies.check, state)
+            return text.replace("{value}", value.spoken)
+        text = self._pick(replies.choose, state)
+        return text.replace("{value}", value.other.spoken).replace(
+            "{other}", value.spoken
+        )  # as they were said
+
+    def _within(self, state: DialogueState, values: Mapping[str, Value]) -> tuple[str, dict[str, Value]]:
         """Return what to say about a value that its slot does not allow, and the values that are allowed."""
         fitting: dict[str, Value] = {}
         problem = ""
@@ -358,16 +393,16 @@ class Dialogue:
                 fitting[name] = value
         return problem, fitting
 
-    def _say(self, state: _DialogueState, texts: Sequence[str]) -> Action:
+    def _say(self, state: DialogueState, texts: Sequence[str]) -> Action:
         return Action(self._pick(texts, state))
 
-    def _pick(self, texts: Sequence[str] | None, state: _DialogueState) -> str:
+    def _pick(self, texts: Sequence[str] | None, state: DialogueState) -> str:
         """Choose one of the alternatives by the turn's number, so that it is the same one whenever it is
         computed again.
         """
         return texts[state.turn % len(texts)] if texts else ""
 
-    def _fill(self, text: str, state: _DialogueState, result: Any) -> str:
+    def _fill(self, text: str, state: DialogueState, result: Any) -> str:
         def value(name: str) -> str:
             if name.startswith("result."):
                 return str(result.get(name[7:], "")) if isinstance(result, Mapping) else ""
@@ -378,31 +413,3 @@ class Dialogue:
 
 def _confirmation(intent: Intent, again: bool) -> Sequence[str] | None:
     return intent.changed if again and intent.changed else intent.confirm
-
-
-def _without_question(text: str) -> str:
-    """Return a text without the question at its end: what comes next answers it."""
-    match = _LAST_QUESTION.search(text)
-    return text[: match.start()].rstrip() if match else text
-
-
-def _result(content: str) -> tuple[Any, bool]:
-    """Return a tool's result, and whether it is a failure: an "error" in it, or pipecat's sentence about an
-    exception.
-    """
-    try:
-        result = json.loads(content)
-    except json.JSONDecodeError:
-        result = content
-    if isinstance(result, Mapping):
-        return result, bool(result.get("error"))
-    return result, isinstance(result, str) and result.startswith("The function `")
-
-
-def _text(content: Any) -> str:
-    """Return the text of a message whose content is a string or a list of parts."""
-    if isinstance(content, str):
-        return content
-    if isinstance(content, list):
-        return " ".join(str(part.get("text", "")) for part in content if isinstance(part, Mapping))
-    return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ __all__ = ["load_playbook", "parse_playbook"]
 
 _Path = tuple[str | int, ...]
 _WHOLE = re.compile(r"-?\d{1,18}")
+_RENAMED = {"phrases": "examples"}
 MAX_BYTES = 256 << 10
 """A playbook is some kilobytes. PyYAML takes seconds for this much."""
 MAX_VALUES = 20_000
@@ -75,6 +77,12 @@ def parse_playbook(text: str, *, name: str = "playbook") -> Playbook:
     except ValidationError as error:
         first = error.errors()[0]
         where = tuple(part for part in first["loc"] if part != "function-before")
+        renamed = next((each for each in error.errors() if each["loc"][-1] in _RENAMED), None)
+        if renamed:
+            where = renamed["loc"]
+            new = _RENAMED[str(where[-1])]
+            problem = f"expected {new!r}: that is what the key is called now, and its list stays"
+            raise PlaybookError(f"{name}:{_line(where, lines)}: {_dotted(where)}: {problem}") from None
         line = _line(where, lines)
         raise PlaybookError(f"{name}:{line}: {_dotted(where)}: {_expected(first)}") from None
     for where, problem in _problems(playbook):
@@ -156,6 +164,7 @@ def _problems(playbook: Playbook) -> list[tuple[_Path, str]]:
         if (slot.type == "one_of") != bool(slot.values):
             need = "expected, and not here" if slot.type == "one_of" else f"a {slot.type} has none"
             found.append(((*here, "values"), need))
+        found += _strangers((*here, "check"), slot.check, {"value"})
         if slot.type == "number" and slot.min > slot.max:
             found.append(((*here, "min"), f"expected at most max, which is {slot.max}"))
     for name, intent in playbook.intents.items():
@@ -171,11 +180,11 @@ def _problems(playbook: Playbook) -> list[tuple[_Path, str]]:
                 for field in ("confirm", "changed", "say", "failed")
                 if getattr(intent, field)
             ]
-        for at, phrase in enumerate(intent.phrases):
-            for used in PLACEHOLDER.findall(phrase):
+        for at, example in enumerate(intent.examples):
+            for used in PLACEHOLDER.findall(example):
                 if used not in slots:
                     problem = f"expected a slot in braces ({names}), not {{{used}}}"
-                    found.append(((*intent_at, "phrases", at), problem))
+                    found.append(((*intent_at, "examples", at), problem))
         for field in ("confirm", "changed", "say", "reply", "failed"):
             for at, reply in enumerate(getattr(intent, field) or ()):
                 for used in PLACEHOLDER.findall(reply):
@@ -184,8 +193,21 @@ def _problems(playbook: Playbook) -> list[tuple[_Path, str]]:
                         known = ", ".join(intent.slots) or "it has none"
                         problem = f"expected a slot of this intent ({known}), not {{{used}}}"
                         found.append(((*intent_at, field, at), problem))
+    found += _strangers(("replies", "check"), playbook.replies.check, {"value"})
+    found += _strangers(("replies", "choose"), playbook.replies.choose, {"value", "other"})
     if playbook.done is not None and playbook.done not in playbook.intents:
         found.append(
             (("done",), f"expected an intent ({', '.join(playbook.intents)}), not {playbook.done!r}")
         )
     return found
+
+
+def _strangers(where: _Path, texts: Iterable[str] | None, known: set[str]) -> list[tuple[_Path, str]]:
+    """Return a problem for each name in braces that a text cannot have."""
+    names = ", ".join(f"{{{name}}}" for name in sorted(known, reverse=True))
+    return [
+        ((*where, at), f"expected {names}, not {{{used}}}")
+        for at, text in enumerate(texts or ())
+        for used in PLACEHOLDER.findall(text)
+        if used not in known
+    ]

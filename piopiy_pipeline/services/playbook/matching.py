@@ -1,56 +1,46 @@
 """Finds what a caller meant: which intent, which slots, yes or no. It turns words into an `Understood`,
 without state.
 
-Phrases are compared with rapidfuzz. Before that, values are replaced by their kind in both texts, so that
-"a table for nine on Sunday" matches `a table for {people} on {day}` exactly.
+Before sentences are compared with examples (`likeness.py`), values are replaced by their kind in both, so that
+"a table for nine on Sunday" is like `a table for {people} on {day}`, and like "a table for four on Friday".
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from rapidfuzz import fuzz
 
-from piopiy_pipeline.services.language_model import normalise
+from piopiy_pipeline.services.playbook.consent import YES_PHRASES, polarity
+from piopiy_pipeline.services.playbook.days import find_days
+from piopiy_pipeline.services.playbook.likeness import THRESHOLD, Likeness
 from piopiy_pipeline.services.playbook.model import PLACEHOLDER, Playbook, Slot
-from piopiy_pipeline.services.playbook.values import Value, find_days, find_numbers, find_times
+from piopiy_pipeline.services.playbook.sentence_vectors import SentenceVectors
+from piopiy_pipeline.services.playbook.values import Value, find_numbers, find_times, with_other
+from piopiy_pipeline.services.playbook.words import Words, read_words
 
-__all__ = ["THRESHOLD", "Matcher", "Understood"]
+__all__ = ["Matcher", "Understood"]
 
-THRESHOLD = 70.0
-"""The least score (0 to 100) at which a sentence counts as an intent's."""
-
-
-def _list(words: str) -> list[str]:
-    return words.split()
-
-
-_YES = frozenset(_list("yes yeah yep yup sure okay ok correct right exactly absolutely perfect fine"))
-_NO = frozenset(("no", "nope", "nah", "not"))
-_YES_PHRASES = (
-    "that's right",
-    "that is right",
-    "all right",
-    "go ahead",
-    "sounds good",
-    "please do",
-    "of course",
-    "that's correct",
-    "that is correct",
-)
 _CHANGE = re.compile(
-    r"\b(?:actually|change|instead|rather|sorry|wait|make (?:it|that)|i meant|not)\b|^no\b.*\bit\b"
+    r"\b(?:actually|change|instead|rather|sorry|wait|make (?:it|that)|i meant?|not|correction)\b|^no\b.*\bit\b"
 )
 _FORGET = re.compile(r"\b(?:never mind|forget (?:it|that|about it)|cancel (?:it|that))\b")
-_FILLERS = frozenset(
-    _list("a an the um uh er hello hi please thanks well so and then oh just to we i you that is it")
+_CORRECTS = re.compile(
+    r"\b(?:no|not|sorry|actually|make (?:it|that)|i meant?|rather|instead|let's (?:say|do|make)|better|wait"
+    r"|correction|change)\b"
 )
-_POLITE = frozenset(_list("please thanks thank you very much um uh it that is that's i"))
-_NEGATIONS = frozenset(_list("not don't dont never without"))
+"""What stands between two values of which the second counts."""
+_NEGATED = re.compile(r"\b(?:not|instead of|rather than|from)(?: on| at| for)? $")
+_NEGATIONS = frozenset(("not", "don't", "dont", "never", "without"))
 _SHORT = 5
-"""A sentence of up to so many words is read as an answer: a number in it counts, and a yes need not come first."""
+"""A sentence of up to so many words is read as an answer: a number in it counts."""
+_LONG = 10
+"""A sentence of more words that is like no example is misheard, or off the subject: its values are doubtful."""
+_KINDS = {"time": "time", "day": "day", "number": "number", "one_of": "kind", "text": "name"}
+"""The words that stand for values when sentences are compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +51,9 @@ class Understood:
     values: dict[str, Value] = field(default_factory=dict)
     """Values by slot: only of the slots that the dialogue asked for or that may be filled now."""
     intents: tuple[tuple[str, float], ...] = ()
-    """Every intent and its score, the best first."""
+    """Every intent and its score (0 to 1), the best first."""
     polarity: bool | None = None
-    """True for a yes, False for a no, which begins the sentence or is all of it. None: neither."""
+    """True for a yes, False for a no. None: neither, or not clearly."""
     only_polarity: bool = False
     """Whether the sentence says nothing but yes or no."""
     changes: bool = False
@@ -78,27 +68,37 @@ class Understood:
 
 
 class Matcher:
-    """Compares sentences with the phrases of one playbook."""
+    """Compares sentences with the examples of one playbook.
 
-    def __init__(self, playbook: Playbook) -> None:
-        self._slots = playbook.slots
-        self._templates = {
-            name: sorted({_essence(self._generic(phrase)) for phrase in intent.phrases} - {""})
+    Args:
+        playbook: The playbook.
+        vectors: Makes vectors of sentences; None compares by letters alone.
+    """
+
+    def __init__(self, playbook: Playbook, *, vectors: SentenceVectors | None) -> None:
+        self.slots = playbook.slots
+        self._options = {
+            name: _options(slot) for name, slot in playbook.slots.items() if slot.type == "one_of"
+        }
+        examples = {
+            name: sorted({self._generic(example) for example in intent.examples} - {""})
             for name, intent in playbook.intents.items()
         }
+        self._likeness = Likeness(examples, vectors)
+        self._scores = lru_cache(maxsize=512)(self._likeness.scores)  # each turn is read anew at every turn
         self._captures = [
-            (match[1], re.compile(rf"\b{re.escape(lead)} (.+)"))
+            (match[1], re.compile(rf"\b{lead}\W+(.+?)\W*$", re.IGNORECASE | re.DOTALL))
             for intent in playbook.intents.values()
-            for phrase in intent.phrases
-            if (match := re.search(r"\{(\w+)\}\s*$", phrase))
-            and self._slots[match[1]].type == "text"
-            and (lead := normalise(phrase[: match.start()]))
+            for example in intent.examples
+            if (match := re.search(r"\{(\w+)\}\s*$", example))
+            and self.slots[match[1]].type == "text"
+            and (lead := r"\W+".join(map(re.escape, example[: match.start()].split())))
         ]
         simple = (
-            (tuple(self._generic(phrase).split()), name)
+            (tuple(self._generic(example).split()), name)
             for name, intent in playbook.intents.items()
             if not intent.slots
-            for phrase in intent.phrases
+            for example in intent.examples
         )
         self._simple = sorted(set(simple), key=lambda each: (-len(each[0]), each))
 
@@ -106,27 +106,31 @@ class Matcher:
         """Find what a sentence says.
 
         Args:
-            text: The sentence, as the recogniser or the author's test wrote it.
+            text: The sentence, as a recogniser or a person wrote it.
             slots: The names of the slots that it may fill.
             asked: The slot that the bot has just asked for, if any.
         """
-        words = normalise(text)
+        number = asked is not None and self.slots[asked].type in ("number", "time")
+        words = read_words(text, number=number)
         ranked = self._rank(words)
-        changes = bool(_CHANGE.search(words))
-        values = self._values(words, slots, asked)
-        length = len(words.split())
-        if length > (2 * _SHORT if changes else _SHORT) and (not ranked or ranked[0][1] < THRESHOLD):
-            # Off the subject, or misheard: a number by chance is no answer.
-            values = {name: value for name, value in values.items() if value.sure}
-        polarity, outright = _polarity(words)
+        changes = bool(_CHANGE.search(words.text))
+        values = self._values(text, words, slots, asked)
+        length = len(words.text.split())
+        if not ranked or ranked[0][1] < THRESHOLD:
+            if length > (2 * _SHORT if changes else _SHORT):
+                # Off the subject, or misheard: a number by chance is no answer.
+                values = {name: value for name, value in values.items() if value.sure}
+            if length > _LONG:
+                values = {name: replace(value, doubtful=True) for name, value in values.items()}
+        says, outright = polarity(words.text, question=text.rstrip().endswith("?"))
         return Understood(
-            words=words,
+            words=words.text,
             values=values,
             intents=ranked,
-            polarity=polarity,
+            polarity=says,
             only_polarity=outright and not values,
             changes=changes,
-            forget=bool(_FORGET.search(words)),
+            forget=bool(_FORGET.search(words.text)),
         )
 
     def split(self, text: str) -> tuple[list[str], str]:
@@ -140,11 +144,11 @@ class Matcher:
         Returns:
             The names of these intents, in the order in which they were said, and the rest of the words.
         """
-        words = normalise(text)
-        tokens = _tokens(words, self._spans(words))
+        words = read_words(text)
+        tokens = _tokens(words.text, self._spans(words))
         generic = [kind for kind, _ in tokens]
         owner: list[str | None] = [None] * len(tokens)
-        for phrase in _YES_PHRASES:  # "that is all right" says nothing of "that is all"
+        for phrase in YES_PHRASES:  # "that is all right" says nothing of "that is all"
             for at in _places(generic, tuple(phrase.split()), owner):
                 owner[at : at + len(phrase.split())] = [""] * len(phrase.split())
         found: list[tuple[int, str]] = []
@@ -159,43 +163,39 @@ class Matcher:
         rest = " ".join(said for (_, said), name in zip(tokens, owner, strict=True) if not name)
         return [name for _, name in sorted(found)], rest
 
-    def _spans(self, words: str) -> list[tuple[Value, str]]:
+    def _spans(self, words: Words) -> list[tuple[Value, str]]:
         """Find every value in the words, with its kind."""
         spans = [(value, "time") for value in find_times(words) if value.sure]
         spans += [(value, "day") for value in find_days(words)]
         spans += [(value, "number") for value in find_numbers(words)]
-        for slot in self._slots.values():
-            if slot.type == "one_of":
-                spans += [(value, "one_of") for value in _find_one_of(words, slot)]
+        for options in self._options.values():
+            spans += [(value, "one_of") for value in _find_one_of(words, options)]
         return spans
 
-    def _rank(self, words: str) -> tuple[tuple[str, float], ...]:
-        said = _essence(_replace(words, self._spans(words)))
-        scored = [
-            (name, max((_score(said, template) for template in templates), default=0.0))
-            for name, templates in self._templates.items()
-        ]
-        return tuple(sorted(scored, key=lambda each: -each[1]))
+    def _rank(self, words: Words) -> tuple[tuple[str, float], ...]:
+        scores = self._scores(_replace(words.text, self._spans(words)))
+        return tuple(sorted(scores.items(), key=lambda each: -each[1]))
 
-    def _generic(self, phrase: str) -> str:
-        """Replace the slots of a phrase by the kinds of their values: `for {people}` becomes `for <number>`."""
-        kinds = {name: f"x{slot.type.replace('_', '')}x" for name, slot in self._slots.items()}
-        marked = PLACEHOLDER.sub(lambda match: f" {kinds[match[1]]} ", phrase)
-        words = normalise(marked)
-        # A phrase may have a value written out: "are you open on Sunday".
-        spans = [(value, "time") for value in find_times(words) if value.sure]
-        return _replace(words, [*spans, *((value, "day") for value in find_days(words))])
+    def _generic(self, example: str) -> str:
+        """Replace values by the words for their kinds: `for {people}` becomes `for number`, and "for four" too."""
+        kinds = {name: f"x{slot.type.replace('_', '')}x" for name, slot in self.slots.items()}
+        words = read_words(PLACEHOLDER.sub(lambda match: f" {kinds[match[1]]} ", example))
+        text = _replace(words.text, self._spans(words))
+        for kind, word in _KINDS.items():
+            text = text.replace(f"x{kind.replace('_', '')}x", word)
+        return text
 
-    def _values(self, words: str, names: Sequence[str], asked: str | None) -> dict[str, Value]:
+    def _values(self, text: str, words: Words, names: Sequence[str], asked: str | None) -> dict[str, Value]:
         by_type: dict[str, list[str]] = {}
         for name in sorted(names, key=lambda each: each != asked):  # the one asked for comes first
-            by_type.setdefault(self._slots[name].type, []).append(name)
-        asked_type = self._slots[asked].type if asked else None
+            by_type.setdefault(self.slots[name].type, []).append(name)
+        asked_type = self.slots[asked].type if asked else None
         found: dict[str, Value] = {}
 
         times: list[Value] = []
+        every: list[Value] = []
         if "time" in by_type:
-            every = find_times(words, assume=self._slots[by_type["time"][0]].assume)
+            every = find_times(words, assume=self.slots[by_type["time"][0]].assume)
             times = [value for value in every if value.sure]
         days = find_days(words) if "day" in by_type else []
         numbers = [
@@ -206,53 +206,48 @@ class Matcher:
         if "time" in by_type and not times:
             bare = {value.start: value for value in every}
             unsure = [value for value in numbers if not value.sure and value.start in bare]
-            # "seven": an hour if the hour was asked for, or if the number is there already
+            # "seven": an hour if the hour was asked for, or if the number is there already and was not corrected
             if asked_type == "time" or "number" not in by_type:
-                taken = unsure[-1:]
+                taken = unsure
+            elif asked_type == "number" or len(numbers) < 2 or _CORRECTS.search(words.text[numbers[0].end :]):
+                taken = []
             else:
-                taken = unsure[1:] if len(unsure) == len(numbers) else unsure[-1:]
-                taken = taken[-1:] if len(numbers) > 1 else []
+                taken = unsure[1:][-1:] if len(unsure) == len(numbers) else unsure[-1:]
             times = [bare[value.start] for value in taken]
             numbers = [value for value in numbers if value not in taken]
         for kind, values in (("time", times), ("day", days), ("number", numbers)):
-            kept = _without_negated(words, values)
-            if kind in by_type and kept:
-                found[by_type[kind][0]] = kept[-1]
+            if kind in by_type and (chosen := _chosen(words.text, values)):
+                found[by_type[kind][0]] = chosen
         for name in by_type.get("one_of", ()):
-            if options := _without_negated(words, _find_one_of(words, self._slots[name])):
-                found[name] = options[-1]
+            if chosen := _chosen(words.text, _find_one_of(words, self._options[name])):
+                found[name] = chosen
         for name in by_type.get("text", ()):
-            if value := self._text(words, name, asked):
+            if value := self._text(text, words, name, asked):
                 found[name] = value
         return found
 
-    def _text(self, words: str, name: str, asked: str | None) -> Value | None:
+    def _text(self, text: str, words: Words, name: str, asked: str | None) -> Value | None:
+        """Return what was said for a slot of free text, as it was written."""
         for slot, pattern in self._captures:
-            if slot == name and (match := pattern.search(words)):
-                return Value(match[1], match[1], match.start(1), match.end(1))
-        if name == asked and words and not _polarity(words)[1]:
-            return Value(words, words, 0, len(words))
+            if slot == name and (match := pattern.search(text)):
+                return Value(match[1], match[1], 0, 0)
+        said = text.strip().strip(".!?, ")
+        if name == asked and said and not polarity(words.text)[1]:
+            return Value(said, said, 0, 0)
         return None
 
 
-def _polarity(words: str) -> tuple[bool | None, bool]:
-    """Return yes, no or None for neither, and whether the sentence says nothing else."""
-    parts = words.split()
-    if not parts:
-        return None, False
-    polarity: bool | None = None
-    short = len(parts) <= _SHORT
-    if parts[0] in _NO or (short and _NO.intersection(parts)):
-        polarity = False
-    elif parts[0] in _YES or words.startswith(_YES_PHRASES) or (short and _YES.intersection(parts)):
-        polarity = True
-    if polarity is None:
-        return None, False
-    kin = _YES if polarity else _NO
-    for phrase in _YES_PHRASES if polarity else ():
-        words = words.replace(phrase, "")
-    rest = [word for word in words.split() if word not in kin and word not in _POLITE]
-    return polarity, len(rest) == 0
+def _chosen(words: str, values: Iterable[Value]) -> Value | None:
+    """Return the value that counts: the last one, which is doubtful if it does not plainly correct the one before."""
+    kept = [value for value in values if not _NEGATED.search(words[: value.start])]
+    kept = [value for value in kept if value.sure] or kept
+    if not kept:
+        return None
+    last = kept[-1]
+    before = next((value for value in reversed(kept) if value.value != last.value), None)
+    if before is None or _CORRECTS.search(words[before.end :]):
+        return last
+    return with_other(last, before)
 
 
 def _replace(words: str, spans: Iterable[tuple[Value, str]]) -> str:
@@ -274,7 +269,7 @@ def _tokens(words: str, spans: Iterable[tuple[Value, str]]) -> list[tuple[str, s
         if kind == "time" and said.startswith("at "):
             tokens.append(("at", "at"))
             said = said[3:]
-        tokens.append((f"x{kind.replace('_', '')}x", said))
+        tokens.append((_KINDS[kind], said))
         at = end
     return [*tokens, *((word, word) for word in words[at:].split())]
 
@@ -290,36 +285,24 @@ def _places(tokens: Sequence[str], phrase: Sequence[str], owner: Sequence[str | 
     ]
 
 
-def _essence(words: str) -> str:
-    kept = [word for word in words.split() if word not in _FILLERS]
-    return " ".join(kept) or words
+def _options(slot: Slot) -> tuple[tuple[str, str], ...]:
+    """Return what callers say for each value of a list, in plain words, and the value."""
+    return tuple(
+        sorted(
+            (option, name)
+            for name, others in slot.values.items()
+            for option in {read_words(each).text for each in (name, *others)} - {""}
+        )
+    )
 
 
-def _score(said: str, template: str) -> float:
-    """Return how like two texts are, both in order and as sets of words.
-
-    Order alone fails with "Sunday are you open", and sets of words alone fail with "open".
-    """
-    return 0.5 * fuzz.ratio(said, template) + 0.5 * fuzz.token_set_ratio(said, template)
-
-
-def _without_negated(words: str, values: Iterable[Value]) -> list[Value]:
-    """Leave out the values that come after "not" or "instead of": "not Friday, Saturday"."""
-    return [
-        value
-        for value in values
-        if not re.search(r"\b(?:not|instead of|rather than)(?: on| at| for)? $", words[: value.start])
-    ]
-
-
-def _find_one_of(words: str, slot: Slot) -> list[Value]:
+def _find_one_of(words: Words, options: Iterable[tuple[str, str]]) -> list[Value]:
     found: list[Value] = []
-    parts = [(match.start(), match.end()) for match in re.finditer(r"\S+", words)]
-    for name, others in slot.values.items():
-        for option in {normalise(name), *(normalise(other) for other in others)} - {""}:
-            size = len(option.split())
-            for at in range(len(parts) - size + 1):
-                start, end = parts[at][0], parts[at + size - 1][1]
-                if fuzz.ratio(words[start:end], option) >= 86:
-                    found.append(Value(name, name, start, end))
+    parts = [(match.start(), match.end()) for match in re.finditer(r"\S+", words.text)]
+    for option, name in options:
+        size = len(option.split())
+        for at in range(len(parts) - size + 1):
+            start, end = parts[at][0], parts[at + size - 1][1]
+            if fuzz.ratio(words.text[start:end], option, score_cutoff=86):
+                found.append(Value(name, name, start, end))
     return sorted(found, key=lambda value: value.start)

@@ -19,7 +19,7 @@ __all__ = [
 ]
 
 PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
-"""A slot's name, or `result.field`, in a phrase or a reply."""
+"""A slot's name, or `result.field`, in an example or a reply."""
 
 SlotType = Literal["number", "day", "time", "one_of", "text"]
 
@@ -57,12 +57,17 @@ class Slot(_Strict):
     values: dict[str, list[Text]] = Field(default_factory=dict)
     out_of_range: Texts | None = None
     """Said when a number is outside of `min` and `max`."""
+    check: Texts | None = None
+    """Asked when it is doubtful what was said ("For {value} people, is that right?"), instead of `check` of the
+    replies."""
 
 
 class Intent(_Strict):
-    """Something that a caller wants: its phrases, the slots that it needs, and what is then said and done."""
+    """Something that a caller wants: examples of what they say, the slots that it needs, and what is then said
+    and done."""
 
-    phrases: Annotated[list[Text], Field(min_length=1)]
+    examples: Annotated[list[Text], Field(min_length=1)]
+    """A few sentences that callers say. A value may be written out ("for four") or as its slot (`for {people}`)."""
     slots: list[str] = Field(default_factory=list)
     """All of them are asked for, in this order, before anything is done."""
     confirm: Texts | None = None
@@ -84,6 +89,10 @@ class PlaybookReplies(_Strict):
 
     fallback: Texts = ["Sorry, I did not understand that."]
     change: Texts = ["What would you like to change?"]
+    check: Texts = ["Did you say {value}?"]
+    """Reads back a value that may have been misheard."""
+    choose: Texts = ["Did you say {value} or {other}?"]
+    """Reads back a value that may have been another one."""
     forgotten: Texts = ["All right, never mind. What else can I do for you?"]
     listening: Texts = ["What can I do for you?"]
     wait: Texts = ["One moment, please."]

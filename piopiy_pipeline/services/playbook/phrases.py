@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import cycle, islice
 
-from piopiy_pipeline.services.language_model import number_words
 from piopiy_pipeline.services.playbook.model import PLACEHOLDER, Playbook, Slot
-from piopiy_pipeline.services.playbook.values import DAYS, spoken_time
+from piopiy_pipeline.services.playbook.values import spoken_time
+from piopiy_pipeline.services.playbook.words import WEEKDAYS, number_words
 
 __all__ = ["expected_phrases"]
 
@@ -37,7 +37,7 @@ def expected_phrases(playbook: Playbook) -> list[str]:
     samples = {name: _samples(slot) for name, slot in playbook.slots.items()}
     sentences: list[str] = []
     for intent in playbook.intents.values():
-        for phrase in intent.phrases:
+        for phrase in intent.examples:
             sentences += _written_out(phrase, samples)
     for name, slot in playbook.slots.items():
         for frame in (*_ANSWERS[slot.type], *(_CHANGES if samples[name] else ())):
@@ -80,7 +80,7 @@ def _samples(slot: Slot) -> list[str]:
         case "number":
             return [number_words(number) for number in range(max(1, slot.min), min(slot.max, 24) + 1)]
         case "day":
-            return list(DAYS)
+            return [*WEEKDAYS, "today", "tomorrow", "tonight"]
         case "time":
             plain = [number_words(hour) for hour in range(1, 13)]
             halves = [spoken_time(f"{hour:02d}:30") for hour in range(12, 24)]

@@ -1,161 +1,157 @@
-"""Finds numbers, days and times in normalised English words (`language_model.normalise`).
+"""Finds numbers and times in plain words with digits (`words.py`).
 
-A day stays what was said ("tomorrow", "Friday"): which date it is depends on a calendar, which a conversation
-cannot
-replay. A time becomes `HH:MM`.
+Libraries for dates were measured on what callers say and find too little of it (docs/playbook.md), so the forms
+are here; text2num has read the numbers before. A time becomes `HH:MM`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from piopiy_pipeline.services.language_model import number_words
+from piopiy_pipeline.services.playbook.words import Words, number_words
 
-__all__ = ["DAYS", "Value", "find_days", "find_numbers", "find_times", "spoken_time"]
+__all__ = ["Value", "find_numbers", "find_times", "spoken_time"]
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A value that was said: for the tool, for the bot's own sentences, and its place in the words.
-
-    `sure` is False if it might be something else: a bare hour ("seven") may be a number, and a number may
-    count
-    something other than what was asked for.
-    """
+    """A value that was said: for the tool, for the bot's own sentences, and its place in the words."""
 
     value: str | int
     spoken: str
     start: int
     end: int
     sure: bool = True
+    """False if it might be something else: a bare hour ("seven") may be a number, and a number may count something
+    other than what was asked for."""
+    doubtful: bool = False
+    """Whether it has to be read back by itself before it is used."""
+    other: Value | None = None
+    """What it may have been instead, if that is known."""
 
 
-DAYS = (
-    "monday",
-    "tuesday",
-    "wednesday",
-    "thursday",
-    "friday",
-    "saturday",
-    "sunday",
-    "today",
-    "tomorrow",
-    "tonight",
-)
-"""Days as single words."""
-
-_COUNTED = "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth"
-_ORDINALS = [
-    *_COUNTED.split(),
-    *(f"{word}teenth" for word in ("four", "fif", "six", "seven", "eigh", "nine")),
-    "twentieth",
-    *(f"twenty {word}" for word in _COUNTED.split()[:9]),
-    "thirtieth",
-    "thirty first",
-]
-_MONTH = "january|february|march|april|may|june|july|august|september|october|november|december"
-
-
-def _any(words: Iterable[str]) -> str:
-    return "|".join(sorted(words, key=lambda word: (-len(word), word)))
-
-
-_NUMBERS = {number_words(number): number for number in range(1, 101)} | {
-    "a couple": 2,
-    "couple": 2,
-    "a dozen": 12,
-}
-_HOURS = {number_words(hour): hour for hour in range(1, 25)}
-_MINUTES = {f"oh {number_words(minute)}": minute for minute in range(1, 10)} | {
-    number_words(minute): minute for minute in range(10, 60)
-}
-_STEPS = {"half": 30, "quarter": 15, "a quarter": 15, "five": 5, "ten": 10, "twenty": 20}
-
+_HOUR = r"(?:2[0-4]|1\d|0?\d)"
+_OTHERWISE = r"minutes?|hours?|days?|weeks?|months?|years?|percent|dollars|euros|pounds"
+_UNIT = rf"(?:people|persons?|guests?|of us|adults|{_OTHERWISE})"
 _TIME = re.compile(
-    rf"\b(?:(?P<noon>noon|midday|midnight)|(?:(?P<at>at|around|about|by|till|until) )?"
-    rf"(?:(?P<step>{_any(_STEPS)}) (?P<way>past|after|to|before) (?P<of>{_any(_HOURS)})"
-    rf"|half (?P<half>{_any(_HOURS)})"
-    rf"|(?P<hour>{_any(_HOURS)})(?: (?P<minute>{_any(_MINUTES)})(?!\S))?)"
-    rf"(?P<clock> o'? ?clock)?"
-    rf"(?: (?P<part>a m|am|p m|pm|in the (?:morning|afternoon|evening)|at night))?)(?!\S)"
+    rf"(?<!\S)(?:(?P<noon>noon|midday|midnight)|(?:(?P<at>at|around|about|by|till|until|after|before|as late as"
+    rf"|as early as) (?:about |around |like )?)?"
+    rf"(?:(?<!from )(?P<step>half|(?:a )?quarter|5|10|20|25) (?P<way>past|after|to|before|of|till) (?P<of>{_HOUR})"
+    rf"|half (?P<half>1[0-2]|[1-9])"
+    rf"|(?P<military>(?:[01]\d|2[0-3])[0-5]\d)(?= hours(?!\S))"
+    rf"|(?P<hour>{_HOUR})(?P<minutes>:(?P<exact>[0-5]\d)| oh (?P<oh>[1-9])"
+    rf"| (?P<minute>[1-5]\d|0[1-9])(?! (?:past|after|to|before|of|till) \d)(?! [0-5]\d(?!\S)))?(?! {_UNIT}(?!\S)))"
+    rf"(?P<clock> o'clock)?"
+    rf"(?P<part> (?:(?:on \w+ )?(?P<half_day>am|pm)|in the (?P<of_day>morning|afternoon|evening)|at night))?)(?!\S)"
 )
-_DAY = re.compile(
-    rf"\b(?:(?P<far>(?:the )?day after tomorrow)|(?P<eve>this evening)"
-    rf"|(?P<next>next )?(?:this )?(?P<day>{'|'.join(DAYS)})"
-    rf"|(?:the )?(?P<nth>{_any(_ORDINALS)}) of (?P<month>{_MONTH})"
-    rf"|(?P<month2>{_MONTH}) (?:the )?(?P<nth2>{_any(_ORDINALS)}))(?!\S)"
-)
-_ONE = r"(?<!\bno )(?<!\bthat )(?<!\bthis )(?<!\bwhich )(?<!\banother )one(?!\S)"  # "no one" counts nobody
+_ONE = r"(?<!\bno )(?<!\bthat )(?<!\bthis )(?<!\bwhich )(?<!\banother )(?<!\bthe )1"  # "no one" counts nobody
 _NUMBER = re.compile(
-    rf"\b(?P<number>{_ONE}|{_any(_NUMBERS.keys() - {'one'})})"
-    r"(?P<counts> (?:people|persons?|guests?|of us|adults))?(?!\S)(?! moment| second)"
+    rf"(?<!\S)(?:(?P<dozen>(?P<half>half )?a? ?dozen)|(?P<couple>(?:a )?(?:couple|pair)(?! (?:of )?(?:{_OTHERWISE})))"
+    rf"|(?P<number>{_ONE}(?!\S)|[02-9](?!\S)|\d{{2,4}}(?!\S)))"
+    r"(?P<counts>(?: more| other| of)? (?:people|persons?|guests?|us|adults|friends|seats|places))?(?!\S)"
+    rf"(?! (?:moment|second|2nd|times|o'clock|{_OTHERWISE})(?!\S))"
+)
+_SOMEBODY = (
+    r"(?:(?:my|our) (?!friends|family|kids|children|parents|colleagues|guests)\w+(?<!s)"
+    r"|(?:a|another|my) (?:friend|colleague|guest|baby|child|partner|boss))"
+)
+_SEVERAL = (
+    r"(?:(?:my|our|the) )?(?P<n{0}>\d{{1,2}}|a couple of) (?:other |more |small |little )?(?!people)[a-z]+s?"
+)
+_ALONG = r" (?:and|plus|with) "
+_COMPANY = re.compile(
+    r"(?<!\S)(?:(?P<alone>(?:just|only) (?:me|myself)(?! (?:and|plus|with))|by myself|on my own|for myself)"
+    rf"|(?P<first>me|myself|{_SOMEBODY}|{_SEVERAL.format(1)})"
+    rf"(?P<second>{_ALONG}(?:me|i|myself|{_SOMEBODY}|{_SEVERAL.format(2)}|\d{{1,2}}))"
+    rf"(?P<third>{_ALONG}(?:me|i|myself|{_SOMEBODY}|{_SEVERAL.format(3)}))?)(?!\S)"
+)
+_GROWN = re.compile(
+    r"(?<!\S)(?P<big>\d{1,2}) (?:adults?|grown ups?) (?:and |plus |with )?(?P<small>\d{1,2}) \w+(?!\S)"
 )
 
 
-def find_times(words: str, *, assume: str = "pm") -> list[Value]:
+def find_times(words: Words, *, assume: str = "pm") -> list[Value]:
     """Find times of day.
 
     Args:
-        words: Normalised words.
+        words: A sentence.
         assume: ``"am"`` or ``"pm"``: how an hour from one to eleven is read that names neither.
     """
     found = []
-    for match in _TIME.finditer(words):
-        part = match["part"] or ""
-        sure = any(match[name] for name in ("noon", "at", "step", "half", "minute", "clock", "part"))
+    for match in _TIME.finditer(words.text):
+        sure = any(
+            match[name] for name in ("noon", "at", "step", "half", "military", "minutes", "clock", "part")
+        )
         if match["noon"]:
             hour, minute = (0 if match["noon"] == "midnight" else 12), 0
         elif match["step"]:
-            hour, minute = _HOURS[match["of"]], _STEPS[match["step"]]
-            if match["way"] in ("to", "before"):
-                hour, minute = (hour - 1 or 12), 60 - minute
+            step = match["step"].removeprefix("a ")
+            hour, minute = int(match["of"]), {"half": 30, "quarter": 15}.get(step) or int(step)
+            if match["way"] in ("to", "before", "of", "till"):
+                hour, minute = (hour - 1) if hour > 1 else 12, 60 - minute
         elif match["half"]:  # British: half past
-            hour, minute = _HOURS[match["half"]], 30
+            hour, minute = int(match["half"]), 30
+        elif match["military"]:
+            hour, minute = divmod(int(match["military"]), 100)
         else:
-            hour, minute = _HOURS[match["hour"]], _MINUTES.get(match["minute"], 0)
-        if not match["noon"]:
-            morning = part in ("a m", "am", "in the morning") if part else assume == "am"
+            hour, minute = int(match["hour"]), int(match["exact"] or match["oh"] or match["minute"] or 0)
+        if not match["noon"] and hour < 13:
+            part = match["half_day"] or match["of_day"] or match["part"]
+            morning = part in ("am", "morning") if part else assume == "am"
             if hour == 12 and part and morning:
                 hour = 0
-            elif hour < 12 and not morning:
+            elif 0 < hour < 12 and not morning:
                 hour += 12
         value = f"{hour % 24:02d}:{minute:02d}"
-        found.append(Value(value, spoken_time(value), match.start(), match.end(), sure))
+        found.append(_found(words, value, spoken_time(value), match.start(), match.end(), sure))
     return found
 
 
-def find_days(words: str) -> list[Value]:
-    """Find weekdays, words such as "tomorrow", and dates of the year."""
+def find_numbers(words: Words) -> list[Value]:
+    """Find whole numbers from 0 to 9999, and how many people "my wife and me" are."""
     found = []
-    for match in _DAY.finditer(words):
-        if match["day"]:
-            day = match["day"]
-            name = day if day.startswith("to") else day.capitalize()
-            spoken = f"next {name}" if match["next"] else name
-        elif match["far"]:
-            spoken = "the day after tomorrow"
-        elif match["eve"]:
-            spoken = "tonight"
-        else:
-            spoken = f"{(match['month'] or match['month2']).capitalize()} {match['nth'] or match['nth2']}"
-        found.append(Value(spoken, spoken, match.start(), match.end()))
-    return found
-
-
-def find_numbers(words: str) -> list[Value]:
-    """Find whole numbers from 1 to 100."""
-    return [
-        Value(
-            number := _NUMBERS[match["number"]],
-            number_words(number),
-            match.start(),
-            match.end(),
-            sure=bool(match["counts"]),
+    for match in _COMPANY.finditer(words.text):
+        if match["alone"]:
+            found.append(_found(words, 1, "one", match.start(), match.end(), True))
+        elif count := _company(match):
+            found.append(_found(words, count, number_words(count), match.start(), match.end(), True))
+    for match in _GROWN.finditer(words.text):
+        count = int(match["big"]) + int(match["small"])
+        found.append(_found(words, count, number_words(count), match.start(), match.end(), True))
+    for match in _NUMBER.finditer(words.text):
+        if any(match.start() < other.end and other.start < match.end() for other in found):
+            continue
+        number = (
+            (6 if match["half"] else 12) if match["dozen"] else 2 if match["couple"] else int(match["number"])
         )
-        for match in _NUMBER.finditer(words)
-    ]
+        sure = bool(match["counts"])
+        found.append(_found(words, number, number_words(number), match.start(), match.end(), sure))
+    return sorted(found, key=lambda value: value.start)
+
+
+def _company(match: re.Match[str]) -> int:
+    """Return how many people are named: "my wife and I and our two kids" is 4. 0: nobody can say."""
+    parts = [match["first"], match["second"], match["third"] or ""]
+    names = [re.sub(_ALONG.strip(), "", part, count=1).strip() for part in parts]
+    if not {"me", "i", "myself"}.intersection(names):
+        return 0  # two things, and no company
+    total = 0
+    for at, name in enumerate(names, 1):
+        if not name:
+            continue
+        many = match[f"n{at}"] or (name if name.isdigit() else "")
+        total += 2 if many.startswith("a ") else int(many) if many else 1
+    return total
+
+
+def _found(words: Words, value: str | int, spoken: str, start: int, end: int, sure: bool) -> Value:
+    return Value(value, spoken, start, end, sure, doubtful=words.is_repaired(start, end))
+
+
+def with_other(value: Value, other: Value) -> Value:
+    """Return a value that may have been another one."""
+    return replace(value, doubtful=True, other=replace(other, other=None))
 
 
 def spoken_time(value: str) -> str:

@@ -348,7 +348,7 @@ slots:
   name: {type: text, ask: "What is your name?"}
 intents:
   order:
-    phrases: ["I want a {size} pizza", "my name is {name}"]
+    examples: ["I want a {size} pizza", "my name is {name}"]
     slots: [size, name]
     tool: order
     reply: "Number {result.number} for {name}."

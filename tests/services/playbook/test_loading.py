@@ -12,20 +12,20 @@ slots:
   people: {type: number, ask: "How many?"}
 intents:
   book:
-    phrases:
+    examples:
       - a table for {people}
     slots: [people]
     tool: book_table
     reply: Done.
   yes:
-    phrases: [yes, no, 19:00]
+    examples: [yes, no, 19:00]
     reply: Right.
 """
 
 
 def test_a_good_one_is_read_and_yes_is_text() -> None:
     playbook = parse_playbook(GOOD)
-    assert playbook.intents["yes"].phrases == ["yes", "no", "19:00"]
+    assert playbook.intents["yes"].examples == ["yes", "no", "19:00"]
     assert playbook.slots["people"].ask == ["How many?"]
 
 
@@ -38,7 +38,7 @@ def test_a_good_one_is_read_and_yes_is_text() -> None:
         (
             "{people}",
             "{day}",
-            "book.yaml:6: intents.book.phrases.1: expected a slot in braces (people), not {day}",
+            "book.yaml:6: intents.book.examples.1: expected a slot in braces (people), not {day}",
         ),
         ("[people]", "[day]", "book.yaml:7: intents.book.slots.1: expected a slot (people), not 'day'"),
         (
@@ -49,12 +49,12 @@ def test_a_good_one_is_read_and_yes_is_text() -> None:
         ("reply: Right.", "confirm: Right?", "book.yaml:10: intents.yes: expected a reply or a tool"),
         ("ask: ", "min: many, ask: ", "book.yaml:2: slots.people.min: expected a whole number, not 'many'"),
         (
-            "phrases: [yes, no, 19:00]",
-            "phrases: []",
-            "book.yaml:11: intents.yes.phrases: expected at least one",
+            "examples: [yes, no, 19:00]",
+            "examples: []",
+            "book.yaml:11: intents.yes.examples: expected at least one",
         ),
         ("  yes:", "  book:", "book.yaml:10: intents.book: expected each name once"),
-        ("phrases: [yes", "phrases: [[yes", "book.yaml:12: expected YAML"),
+        ("examples: [yes", "examples: [[yes", "book.yaml:12: expected YAML"),
         ("intents:", "done: bye\nintents:", "book.yaml:3: done: expected an intent (book, yes), not 'bye'"),
     ],
 )

@@ -2,7 +2,9 @@
 
 import pytest
 
-from piopiy_pipeline.services.playbook.values import find_days, find_numbers, find_times, spoken_time
+from piopiy_pipeline.services.playbook.days import find_days
+from piopiy_pipeline.services.playbook.values import find_numbers, find_times, spoken_time
+from piopiy_pipeline.services.playbook.words import read_words
 
 
 @pytest.mark.parametrize(
@@ -26,15 +28,17 @@ from piopiy_pipeline.services.playbook.values import find_days, find_numbers, fi
     ],
 )
 def test_finds_a_time(words: str, value: str) -> None:
-    assert [found.value for found in find_times(f"please {words} for us") if found.sure] == [value]
+    assert [found.value for found in find_times(read_words(f"please {words} for us")) if found.sure] == [
+        value
+    ]
 
 
 def test_a_bare_hour_is_not_sure_to_be_a_time() -> None:
-    assert [found.sure for found in find_times("for seven please")] == [False]
+    assert [found.sure for found in find_times(read_words("for seven please"))] == [False]
 
 
 def test_reads_an_hour_as_the_slot_assumes() -> None:
-    assert find_times("at nine", assume="am")[0].value == "09:00"
+    assert find_times(read_words("at nine"), assume="am")[0].value == "09:00"
 
 
 @pytest.mark.parametrize(
@@ -50,7 +54,7 @@ def test_reads_an_hour_as_the_slot_assumes() -> None:
     ],
 )
 def test_finds_a_day(words: str, day: str) -> None:
-    assert [found.value for found in find_days(words)] == [day]
+    assert [found.value for found in find_days(read_words(words))] == [day]
 
 
 @pytest.mark.parametrize(
@@ -64,7 +68,7 @@ def test_finds_a_day(words: str, day: str) -> None:
     ],
 )
 def test_finds_numbers(words: str, numbers: list[int]) -> None:
-    assert [found.value for found in find_numbers(words)] == numbers
+    assert [found.value for found in find_numbers(read_words(words))] == numbers
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,120 @@
+"""Whether a sentence says yes or no. An unclear one says neither: nothing is done without a clear yes."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["YES_PHRASES", "polarity"]
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+YES_PHRASES = (
+    "that's right",
+    "that is right",
+    "all right",
+    "go ahead",
+    "sounds good",
+    "sounds great",
+    "sounds perfect",
+    "please do",
+    "of course",
+    "that's correct",
+    "that is correct",
+    "you got it",
+    "you've got it",
+    "that's perfect",
+    "that's fine",
+    "works for me",
+    "do it",
+    "do that",
+    "book it",
+    "uh huh",
+    "mm hmm",
+    "i think so",
+    "why not",
+    "no problem",
+    "no worries",
+)
+_NO_PHRASES = (
+    "of course not",
+    "certainly not",
+    "i don't think so",
+    "i do not think so",
+    "it isn't",
+    "it is not",
+    "it's not",
+    "that's not",
+    "not quite",
+    "not really",
+    "not at all",
+    "rather not",
+    "i do not",
+    "don't",
+    "please don't",
+)
+_YES = _words(
+    "yes yeah yep yup yea ya sure surely okay ok correct right exactly absolutely perfect fine definitely certainly "
+    "indeed great lovely wonderful alright precisely totally yess yas"
+)
+_NO = _words("no nope nah not wrong incorrect neither never false")
+_CLEAR = _words("yes yeah yep yup correct exactly absolutely definitely")
+_BRIEF = re.compile(r"(?:it (?:is|does)|i (?:do|would)|you (?:are|did)|we (?:do|are)|they do)")
+_UNCLEAR = re.compile(
+    r"\b(?:not sure|unsure|wait|hold on|hang on|1 (?:moment|2nd)|a (?:moment|2nd|minute)|maybe|perhaps|pardon|excuse me"
+    r"|repeat|say that again|sorry|almost|nearly|if|unless|depends|let me)\b"
+)
+_ASKING = re.compile(
+    r"\b(?:what|who|which|when|why|how|where|is (?:that|it|this)|was (?:that|it)|did (?:you|i)|do (?:you|i)|can|could"
+    r"|would (?:you|i|that)|are|am i|have you)\b"
+)
+"""What makes a sentence unclear that has a yes in it: a doubt or a condition, and a question that does not begin with
+a clear yes."""
+_POLITE = _words(
+    "please thanks thank you very much um uh er ah oh well so it that is that's i it's just indeed for the sir madam"
+    " ma'am dear then and hmm now lot a all"
+)
+_SHORT = 5
+"""A sentence of up to so many words is read as an answer: a yes need not come first."""
+
+
+def polarity(words: str, *, question: bool = False) -> tuple[bool | None, bool]:
+    """Return yes, no or None for neither, and whether the sentence says nothing else.
+
+    Args:
+        words: A sentence in plain words.
+        question: Whether it was said as a question, which is no answer.
+    """
+    text = words
+    for phrase in _NO_PHRASES:
+        text = _replaced(text, phrase, "no")
+    for phrase in YES_PHRASES:
+        text = _replaced(text, phrase, "yes")
+    if _BRIEF.fullmatch(text):
+        text = "yes"
+    text = re.sub(r"\b(?:is|was|do|does|are|would|could|should|ca|wo)n't\b", "no", text)
+    parts = text.split()
+    if not parts:
+        return None, False
+    short = len(parts) <= _SHORT
+    begins = next((part for part in parts if part not in _POLITE), parts[0])
+    heard = parts if short else parts[: parts.index(begins) + 1]
+    yes, no = bool(_YES.intersection(heard)), bool(_NO.intersection(heard))
+    if yes and _NO.intersection(parts):
+        no = True  # "yes, no, wait"
+    if no and yes:
+        return (False if begins in _NO else None), False
+    if no:
+        rest = [part for part in parts if part not in _NO and part not in _POLITE]
+        return False, not rest
+    asking = begins not in _CLEAR and (question or _ASKING.search(text))
+    if not yes or asking or _UNCLEAR.search(text):
+        return None, False
+    rest = [part for part in parts if part not in _YES and part not in _POLITE]
+    return True, not rest
+
+
+def _replaced(text: str, phrase: str, word: str) -> str:
+    return re.sub(rf"(?<!\S){re.escape(phrase)}(?!\S)", word, text)

@@ -1,0 +1,105 @@
+"""Finds days in plain words with digits (`words.py`): weekdays, "tomorrow", dates, feasts.
+
+A day stays what was said ("tomorrow", "Friday", "May fifth"): which date it is depends on a calendar, which a
+conversation cannot replay. Each way of saying a day has one name here, so that two are equal when they are meant so.
+"""
+
+from __future__ import annotations
+
+import re
+
+from piopiy_pipeline.services.playbook.values import Value
+from piopiy_pipeline.services.playbook.words import MONTHS, WEEKDAYS, Words, number_words, ordinal_words
+
+__all__ = ["find_days"]
+
+_FEASTS = {
+    "christmas eve": "Christmas Eve",
+    "christmas day": "Christmas Day",
+    "christmas": "Christmas Day",
+    "boxing day": "Boxing Day",
+    "new years eve": "New Year's Eve",
+    "new year's eve": "New Year's Eve",
+    "new years day": "New Year's Day",
+    "new year's day": "New Year's Day",
+    "valentines day": "Valentine's Day",
+    "valentine's day": "Valentine's Day",
+    "valentine's": "Valentine's Day",
+    "mothers day": "Mother's Day",
+    "mother's day": "Mother's Day",
+    "fathers day": "Father's Day",
+    "father's day": "Father's Day",
+    "good friday": "Good Friday",
+    "easter sunday": "Easter Sunday",
+    "easter monday": "Easter Monday",
+    "halloween": "Halloween",
+    "thanksgiving": "Thanksgiving",
+}
+_LONGEST = dict.fromkeys(("april", "june", "september", "november"), 30) | {"february": 29}
+_WEEKDAY = "|".join(WEEKDAYS)
+_MONTH = "|".join(MONTHS)
+_NTH = r"(?:3[01]|[12]\d|0?[1-9])"
+_TH = rf"{_NTH}(?:st|nd|rd|th)"
+_DAY = re.compile(
+    rf"(?<!\S)(?:(?P<feast>{'|'.join(sorted(map(re.escape, _FEASTS), key=len, reverse=True))})"
+    r"|(?P<far>(?:the )?day after tomorrow)"
+    rf"|(?P<week>1 week (?:from|on) |a week (?:from |on )?)(?:this )?(?P<from>{_WEEKDAY}|tomorrow|today)"
+    rf"|(?P<later>{_WEEKDAY}) week"
+    r"|in (?P<many>an?|\d{1,2}|a couple of) (?P<unit>days?|weeks?)(?! time)"
+    rf"|(?:the )?(?P<next>next )?(?:this )?(?:coming )?(?P<day>{_WEEKDAY})(?: the (?P<th>{_TH})(?! of))?"
+    r"|(?P<now>today|tomorrow|tonight|tonite|this (?:evening|afternoon|morning))"
+    rf"|(?:the )?(?P<nth>{_NTH})(?:st|nd|rd|th)?(?: of)? (?P<month>{_MONTH})"
+    rf"|(?P<month2>{_MONTH}) (?:the )?(?P<nth2>{_NTH})"
+    rf"(?:(?:st|nd|rd|th)|(?!:| (?:oh )?\d| (?:of us|people|pm|am|o'clock)(?!\S)))"
+    rf"|(?:on )?the (?P<alone>{_TH})(?= (?:at|please|for|if|around|then)(?!\S)|$))(?!\S)"
+)
+_NOW = {"tonite": "tonight", "this evening": "tonight", "this afternoon": "today", "this morning": "today"}
+
+
+def find_days(words: Words) -> list[Value]:
+    """Find weekdays, words such as "tomorrow", dates of the year, and feasts."""
+    found = []
+    for match in _DAY.finditer(words.text):
+        if (spoken := _spoken(match)) is not None:
+            doubtful = words.is_repaired(match.start(), match.end())
+            found.append(Value(spoken, spoken, match.start(), match.end(), doubtful=doubtful))
+    return found
+
+
+def _spoken(match: re.Match[str]) -> str | None:
+    if match["feast"]:
+        return _FEASTS[match["feast"]]
+    if match["far"]:
+        return "the day after tomorrow"
+    if match["week"]:
+        return f"a week from {_name(match['from'])}"
+    if match["later"]:
+        return f"a week from {_name(match['later'])}"
+    if match["many"]:
+        return _span(match["many"], match["unit"].removesuffix("s"))
+    if match["day"]:
+        name = f"{'next ' if match['next'] else ''}{_name(match['day'])}"
+        return f"{name} the {_nth(match['th'])}" if match["th"] else name
+    if match["now"]:
+        return _NOW.get(match["now"], match["now"])
+    if match["alone"]:
+        return f"the {_nth(match['alone'])}"
+    month = match["month"] or match["month2"]
+    number = int(match["nth"] or match["nth2"])
+    return f"{month.capitalize()} {ordinal_words(number)}" if number <= _LONGEST.get(month, 31) else None
+
+
+def _span(many: str, unit: str) -> str:
+    """Return a stretch of time from today: "in two weeks"."""
+    count = 2 if many.startswith("a couple") else 1 if many.startswith("a") else int(many)
+    if unit == "day" and count < 3:
+        return ("today", "tomorrow", "in two days")[count]
+    return f"in a {unit}" if count == 1 else f"in {number_words(count)} {unit}s"
+
+
+def _name(day: str) -> str:
+    return day.capitalize() if day in WEEKDAYS else day
+
+
+def _nth(ordinal: str) -> str:
+    return ordinal_words(int(ordinal[:-2]))
