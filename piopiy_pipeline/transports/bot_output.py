@@ -6,7 +6,7 @@ gateway's playout has passed it. An interruption sends `clear` and is held until
 answered, so that the context gets what the caller heard, and then the interruption.
 
 What each frame needs is decided in parts without I/O, which are tested by themselves: `ledger`
-(positions), `spoken_text` (words and sentences), `held_interruption`, `speaking_state`, `speech_format`
+(positions), `text_timeline` (words and sentences), `held_interruption`, `speaking_state`, `speech_format`
 (samples) and `outgoing_events` (messages and keys). This stage gives them frames, reports and the time.
 """
 
@@ -55,7 +55,7 @@ from piopiy_pipeline.transports.link import MediaLink
 from piopiy_pipeline.transports.outgoing_events import MessageRefused, OutgoingEvents
 from piopiy_pipeline.transports.speaking_state import SpeakingState
 from piopiy_pipeline.transports.speech_format import SpeechFormat
-from piopiy_pipeline.transports.spoken_text import SpokenText
+from piopiy_pipeline.transports.text_timeline import TextTimeline
 
 __all__ = ["BotOutput", "SpeechMonitor"]
 
@@ -125,7 +125,7 @@ class BotOutput(BaseOutputTransport):
         self._monitor = monitor
         self._monitor_failures = 0
         self._ledger: SpeechLedger[Frame] = SpeechLedger(link.bot_rate, lead_ms=lead_ms)
-        self._text = SpokenText(link.bot_rate)
+        self._text = TextTimeline(link.bot_rate)
         self._format = SpeechFormat(link.bot_rate)
         self._interruption = HeldInterruption()
         self._state = SpeakingState()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pipecat.frames.frames import AggregatedTextFrame, TTSStartedFrame, TTSStoppedFrame, TTSTextFrame
 
-from piopiy_pipeline.transports.spoken_text import SpokenSentence, SpokenText, WordClock, heard_words
+from piopiy_pipeline.transports.text_timeline import SpokenSentence, TextTimeline, WordClock, heard_words
 
 S = 1_000_000_000
 
@@ -62,7 +62,7 @@ def sentence(text: str, *, context: str = "a", spoken: bool = True) -> Aggregate
 
 
 def test_of_a_sentence_without_word_times_the_words_heard_are_estimated() -> None:
-    text = SpokenText(8000)
+    text = TextTimeline(8000)
     assert text.place(sentence("one two three four"), 0, 0) is None, "due behind what was said so far"
     assert text.sentence_progress(8000, 16_000) == "one two"
     assert [part.text for part in text.cut(8000, 16_000)] == ["one two"]
@@ -70,7 +70,7 @@ def test_of_a_sentence_without_word_times_the_words_heard_are_estimated() -> Non
 
 
 def test_a_sentence_that_was_heard_to_its_end_needs_no_estimate() -> None:
-    text, said = SpokenText(8000), sentence("one two three four")
+    text, said = TextTimeline(8000), sentence("one two three four")
     text.place(said, 0, 0)
     told = TTSTextFrame(said.text, "sentence", context_id="a", segment_id=said.id)
     assert text.place(told, 16_000, 0) is None
@@ -80,7 +80,7 @@ def test_a_sentence_that_was_heard_to_its_end_needs_no_estimate() -> None:
 
 
 def test_words_with_times_have_their_own_place_and_need_no_estimate() -> None:
-    text, said = SpokenText(8000), sentence("one two")
+    text, said = TextTimeline(8000), sentence("one two")
     text.place(said, 0, 0)
     text.audio("a", 100, 5 * S)
     word = TTSTextFrame("two", "word", context_id="a", segment_id=said.id)
@@ -90,7 +90,7 @@ def test_words_with_times_have_their_own_place_and_need_no_estimate() -> None:
 
 
 def test_text_that_the_model_is_not_to_know_is_marked_until_its_speech_has_ended() -> None:
-    text = SpokenText(8000)
+    text = TextTimeline(8000)
     text.place(TTSStartedFrame(context_id="a", append_to_context=False), 0, 0)
     text.place(sentence("one two"), 0, 0)
     assert text.sentence_progress(4000, 8000) is None
@@ -103,6 +103,6 @@ def test_text_that_the_model_is_not_to_know_is_marked_until_its_speech_has_ended
 
 
 def test_a_sentence_that_nobody_says_is_not_heard() -> None:
-    text = SpokenText(8000)
+    text = TextTimeline(8000)
     text.place(sentence("one two", spoken=False), 0, 0)
     assert text.cut(8000, 8000) == []

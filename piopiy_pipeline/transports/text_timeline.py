@@ -2,7 +2,7 @@
 
 Speech is sent far ahead of the moment at which it is heard. A voice with word times says where each word
 lies (`WordClock`); for one without, the words of a sentence are placed in proportion to its audio
-(`SpokenSentence`). `SpokenText` keeps both for the output transport. It has no clock and no I/O.
+(`SpokenSentence`). `TextTimeline` keeps both for the output transport. It has no clock and no I/O.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pipecat.frames.frames import (
 
 from piopiy_pipeline.transports.frames import HeardTextFrame
 
-__all__ = ["SpokenSentence", "SpokenText", "WordClock", "heard_words"]
+__all__ = ["SpokenSentence", "TextTimeline", "WordClock", "heard_words"]
 
 _WORD = re.compile(r"\S+\s*")
 _TYPICAL_S_PER_CHARACTER = 1 / 15
@@ -141,7 +141,7 @@ class WordClock:
         self._last_pts = self._last_kept_pts
 
 
-class SpokenText:
+class TextTimeline:
     """Keeps the texts that belong to one call's outgoing speech.
 
     Positions are samples of the speech in the current epoch; `queued` is the position after everything
