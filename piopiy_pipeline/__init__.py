@@ -20,6 +20,7 @@ _HOMES = {
     "CallPipeline": "pipeline",
     "ClientMessage": "session",
     "EndReason": "call",
+    "SpokenText": "spoken_text",
     "StageError": "pipeline",
     "TransferOutcome": "session",
     "Turn": "call",
@@ -35,6 +36,7 @@ __all__ = [
     "CallPipeline",
     "ClientMessage",
     "EndReason",
+    "SpokenText",
     "StageError",
     "TransferOutcome",
     "Turn",
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from piopiy_pipeline.call import CallEnd, CallInfo, EndReason, Turn
     from piopiy_pipeline.pipeline import CallPipeline, StageError
     from piopiy_pipeline.session import Call, ClientMessage, TransferOutcome
+    from piopiy_pipeline.spoken_text import SpokenText
     from piopiy_pipeline.voice_agent import VoiceAgent
 
 

@@ -34,6 +34,7 @@ from piopiy_pipeline.services.switch import ServiceSwitch
 from piopiy_pipeline.session import DEFAULT_ERROR_LINE, Call, TransferOutcome, current_call
 from piopiy_pipeline.session.events import Handler
 from piopiy_pipeline.session.initial_messages import checked_messages
+from piopiy_pipeline.spoken_text import SpokenText
 from piopiy_pipeline.tool_set import ToolSet
 
 __all__ = ["VoiceAgent"]
@@ -58,12 +59,13 @@ class VoiceAgent:
             They follow `instructions` in the context, and the model knows them from its first answer on.
         error_line: What the bot says when a provider has failed, before it tries once more. None for nothing.
         reply_timeout_secs: An answer that makes no progress for this many seconds counts as a failure.
-        tool_timeout_secs: A tool that has not returned after this many seconds is given up, and the model is
-            told so. See also `add_tool`.
+        tool_timeout_secs: A tool that has not returned after this many seconds is given up. See also `add_tool`.
         dtmf: ``"event"``: keys that the caller presses are the `dtmf` event. ``"text"``: they are a turn of
             the caller as well.
         dtmf_terminator: With ``dtmf="text"``, the key that ends an entry. None: no key does.
         dtmf_timeout_secs: With ``dtmf="text"``, an entry ends when no key was pressed for this many seconds.
+        spoken_text: Whether the TTS gets texts as they are said: no markdown, numbers in words. The context keeps
+            what the model wrote. A `SpokenText` says how; True: in the language of the TTS.
 
     Raises:
         ValueError: An argument cannot work.
@@ -95,6 +97,7 @@ class VoiceAgent:
         dtmf_terminator: str | None = "#",
         dtmf_timeout_secs: float = 2,
         initial_messages: Sequence[Mapping[str, Any]] | None = None,
+        spoken_text: SpokenText | bool = True,
     ) -> None:
         if initial_messages and context is not None:
             raise ValueError("give either context or initial_messages: a context has its own messages")
@@ -119,6 +122,7 @@ class VoiceAgent:
         self._reply_timeout_secs = reply_timeout_secs
         self._tool_timeout_secs = tool_timeout_secs
         self._dtmf = (dtmf, dtmf_terminator, dtmf_timeout_secs)
+        self._spoken_text = SpokenText.of(spoken_text)
         self._tools = ToolSet()
         self._pipeline: CallPipeline | None = None
         self._metrics = (False, False)
@@ -266,6 +270,7 @@ class VoiceAgent:
             ),
             "tts": one_stage("tts", tts, TTSService, switcher=tts_switcher),
         }
+        await SpokenText.use(self._spoken_text, stages["tts"])
         await self._add_mcp_tools(mcp_tools)
         if self.context is None:
             self.context = self._new_context()

@@ -10,6 +10,7 @@ from importlib import import_module
 
 from piopiy_pipeline.offload import offload
 from piopiy_pipeline.processors.vad_engine import shared_engine
+from piopiy_pipeline.spoken_text import SpokenText
 
 __all__ = ["preload"]
 
@@ -17,11 +18,12 @@ _MODULES = ("pipecat.adapters.llm.services.open_ai_adapter",)
 
 
 async def preload() -> None:
-    """Load slow modules and the VAD model, off the loop.
+    """Load slow modules, what texts are spoken with, and the VAD model, off the loop.
 
     Raises:
         ModelMissing: There is no VAD model.
     """
     for module in _MODULES:
         await offload(import_module, module)
+    await SpokenText().load()
     await shared_engine().load()

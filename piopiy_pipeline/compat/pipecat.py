@@ -188,6 +188,10 @@ def share_text_rules(service: TTSService, original: TTSService) -> None:
     service._text_filters = original._text_filters
     service._skip_text_types = original._skip_text_types
     service._transport_destination = original._transport_destination
+    for _, transform in original._text_transforms:
+        watch = getattr(transform, "watch", None)
+        if watch is not None:  # it follows the answers of its voice
+            watch(service)
 
 
 def makes_text_frames(service: TTSService) -> bool:

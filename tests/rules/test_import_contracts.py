@@ -27,6 +27,10 @@ WRONG_IMPORTS = {
         "import piopiy_pipeline.gateway.sip.dialog.dialog",
     ),
     "no-io": ("piopiy_pipeline/gateway/core/instances.py", "import asyncio"),
+    "spoken-text-floors": (
+        "piopiy_pipeline/spoken_text/alignment.py",
+        "import piopiy_pipeline.spoken_text.recognizer",
+    ),
     "no-cycles": ("piopiy_pipeline/audio/concealment.py", "import piopiy_pipeline.audio.jitter_buffer"),
 }
 """Contract -> the file that gets a wrong import, and the import."""

@@ -25,7 +25,7 @@ RECORDED = json.loads((Path(__file__).parent / "published" / "public_api.json").
 EXPORTS: dict[str, list[str]] = {
     "piopiy_pipeline": [
         "Agent", "AuthenticationError", "Call", "CallEnd", "CallInfo", "CallPipeline", "ClientMessage", "EndReason",
-        "StageError", "TransferOutcome", "Turn", "VoiceAgent", "__version__",
+        "SpokenText", "StageError", "TransferOutcome", "Turn", "VoiceAgent", "__version__",
     ],
     "piopiy_pipeline.agent": ["Agent", "AuthenticationError", "ROOM_CTX", "TOKEN_CTX", "URL_CTX"],
     "piopiy_pipeline.capture": ["CallCapture", "CaptureError", "CapturedCall", "Redaction"],
@@ -36,6 +36,7 @@ EXPORTS: dict[str, list[str]] = {
         "Call", "CallError", "CallState", "Callback", "ClientMessage", "DEFAULT_ERROR_LINE", "PipelineHook", "Post",
         "ResumableState", "Session", "TransferOutcome", "current_call", "resumable_from",
     ],
+    "piopiy_pipeline.spoken_text": ["SpokenText"],
     "piopiy_pipeline.testing": RECORDED["names"]["piopiy_pipeline.testing"],
 }  # fmt: skip
 """Package -> what its ``__all__`` holds, sorted. Packages that are not named export nothing."""

@@ -1,0 +1,388 @@
+"""Numbers of all kinds, money and units."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from babel.units import UnknownUnitError
+
+from piopiy_pipeline.spoken_text.rule import ReadingRule, number_pattern, read_amount, reading, word_before
+from piopiy_pipeline.spoken_text.verbalizer import CURRENCY_CODES, SYMBOLS, UNITS, Amount, Verbalizer
+
+__all__ = ["digit_rules", "number_rules"]
+
+_FRACTIONS = {
+    "½": (1, 2), "⅓": (1, 3), "⅔": (2, 3), "¼": (1, 4), "¾": (3, 4), "⅕": (1, 5), "⅖": (2, 5), "⅗": (3, 5),
+    "⅘": (4, 5), "⅙": (1, 6), "⅚": (5, 6), "⅛": (1, 8), "⅜": (3, 8), "⅝": (5, 8), "⅞": (7, 8),
+}  # fmt: skip
+_CODES_IN_WORDS: Mapping[str, Mapping[str, str]] = {
+    "de": {"Euro": "EUR", "Dollar": "USD", "Franken": "CHF", "Pfund": "GBP"},
+    "en": {"euros": "EUR", "euro": "EUR"},
+}
+_PER: Mapping[str, Mapping[str, str]] = {
+    "en": {"h": "hour", "hr": "hour", "hrs": "hour", "mo": "month", "yr": "year", "wk": "week", "min": "minute",
+           "s": "second", "kg": "kilogram", "km": "kilometer", "lb": "pound", "m²": "square meter", "l": "liter",
+           "d": "day", "pp": "person", "g": "gram"},
+    "de": {"h": "Stunde", "Std": "Stunde", "Mon": "Monat", "kg": "Kilogramm", "km": "Kilometer", "m²": "Quadratmeter",
+           "qm": "Quadratmeter", "l": "Liter", "Min": "Minute", "min": "Minute", "g": "Gramm", "d": "Tag",
+           "Pers": "Person", "s": "Sekunde"},
+}  # fmt: skip
+_ONLY_ATTACHED = frozenset(("in", "A", "V", "W", "t", "s", "KB", "kB"))
+"""Units that are words or letters as well: only right behind the number."""
+_YEAR_WORDS = frozenset(
+    [
+        "in",
+        "since",
+        "by",
+        "until",
+        "from",
+        "of",
+        "year",
+        "to",
+        "before",
+        "after",
+        "during",
+        "early",
+        "late",
+        "mid",
+        "summer",
+        "spring",
+        "autumn",
+        "fall",
+        "winter",
+        "born",
+        "established",
+        "copyright",
+        "im",
+        "seit",
+        "ab",
+        "bis",
+        "jahr",
+        "jahre",
+        "jahres",
+        "von",
+        "vor",
+        "nach",
+        "anno",
+        "sommer",
+        "frühling",
+        "herbst",
+        "winter",
+        "und",
+        "around",
+        "circa",
+        "through",
+        "till",
+    ]
+)
+_DECADE_WORDS = frozenset(["the", "his", "her", "their", "my", "our", "your", "mid", "late", "early", "in"])
+_FEMININE = (
+    "e",
+    "ung",
+    "heit",
+    "keit",
+    "schaft",
+    "ion",
+    "tät",
+    "ur",
+    "ik",
+    "ei",
+    "nacht",
+    "person",
+    "Person",
+    "Nacht",
+)
+_SERIES_WORDS = frozenset(["version", "release", "python", "ios", "android", "node", "build", "windows", "v"])
+
+
+class _NumberRules:
+    """The rules for one language."""
+
+    def __init__(self, verbalizer: Verbalizer) -> None:
+        self.v = verbalizer
+        self.number = number_pattern(verbalizer)
+        self.months = verbalizer.months
+
+    def rules(self) -> tuple[list[ReadingRule], list[ReadingRule]]:
+        v, number = self.v, self.number
+        start, end = r"(?<!\w)(?<!\d[.,])", rf"(?!\w)(?!{re.escape(v.decimal)}\d)"
+        other = "," if v.decimal == "." else "."
+        mark = re.escape(other)  # 12,50 in an English text
+        price = rf"(?:\d{{1,3}}(?:{re.escape(v.decimal)}\d{{3}})*{mark}\d{{2}}(?![\d{mark}])|{number})"
+        symbols = "|".join(
+            re.escape(each) for each in sorted(SYMBOLS, key=len, reverse=True) if each not in ("Fr.", "kr")
+        )
+        after = "|".join(re.escape(each) for each in sorted(SYMBOLS, key=len, reverse=True))
+        named = "|".join(_CODES_IN_WORDS.get(v.language, {})) or "(?!)"
+        magnitude = (
+            "|".join(re.escape(each) for each in sorted(v.magnitudes, key=len, reverse=True)) or "(?!)"
+        )
+        units = "|".join(re.escape(each) for each in sorted(UNITS, key=len, reverse=True))
+        per = r"(?:\s?/\s?(?P<per>[^\W\d_]+²?)\.?(?![\w/]))?"
+        dash = r"\s?[-–—]\s?"
+        to = self.v.words.get("to")
+        amounts = [
+            reading(
+                rf"(?:(?<=\s)|(?<=^)|(?<=\())?(?P<sign>[-−]\s?)?(?<!\w)(?P<symbol>{symbols}|(?<!\w)(?:{CURRENCY_CODES}))\s?(?P<sign2>[-−])?"
+                rf"(?P<number>{price})(?:{dash}(?:{symbols})?(?P<second>{price}))?(?:[.,][-–—](?!\d))?"
+                rf"(?:\s?(?P<magnitude>{magnitude})(?!\w))?{per}(?!\w)",
+                self.money,
+            ),
+            reading(
+                rf"{start}(?P<sign>[-−])?(?P<number>{price})(?:{dash}(?P<second>{price}))?(?:[.,][-–—])?"
+                rf"(?:\s?(?P<magnitude>{magnitude}))?[\s\u00a0]?(?P<symbol>{after}|{CURRENCY_CODES}|{named})(?!\w){per}",
+                self.money,
+            ),
+            reading(
+                rf"{start}(?P<sign>[-−])?(?P<number>{number})(?:(?P<x>\s?[x×]\s?)(?P<other>{number}))?"
+                rf"(?:{dash}(?P<second>{number}))?(?P<space>[\s\u00a0\u202f-]?)"
+                rf"(?P<unit>{units}){per}(?![\w°])",
+                self.unit,
+            ),
+        ]
+        numbers = [
+            reading(r"(?<!\w)(\d)['’′]\s?(\d{1,2})(?:[\"”″]|'')", self.height),
+            reading(
+                rf"(?:(?<!\w)(?P<whole>\d+)\s?)?(?P<sign>[{''.join(_FRACTIONS)}])",
+                self.vulgar,
+                needs="".join(_FRACTIONS),
+            ),
+            reading(
+                rf"{start}(?P<n>\d+(?:{re.escape(v.decimal)}\d+)?)\s?/\s?(?P<d>\d{{1,3}})(?![\w/])",
+                self.fraction,
+            ),
+            reading(
+                r"(?<!\w)(?P<n>\d{1,9})(?:st|nd|rd|th)(?!\w)"
+                if v.language == "en"
+                else r"(?<!\w)(?P<n>\d{1,3})\.(?=\s+[^\W\d_]|\s*$)",
+                self.ordinal,
+            ),
+            reading(rf"{start}(?P<n>\d+(?:\.\d+)?)(?P<m>[kMB]|bn|Mio\.?|Mrd\.?)(?!\w)", self.magnitude),
+            reading(
+                rf"(?<![\w.,-])(?P<first>{number}){dash}(?P<second>{number})(?![\w-])(?!{re.escape(v.decimal)}\d)(?!\s?=)",
+                self.range if to else _leave,
+            ),
+            reading(
+                rf"(?<!\w)(?P<first>{number})\s?(?P<sign>[x×*·÷:])\s?(?P<second>{number}){end}",
+                self.pair,
+            ),
+            reading(
+                r"(?<!\w)['’]?(?P<n>\d0|[12]\d\d0)s(?!\w)",
+                self.decade if v.language == "en" else _leave,
+            ),
+            reading(rf"{start}(?P<sign>(?<![\w.)\]])[-−–])?(?P<n>{number}){end}", self.plain),
+        ]
+        return (amounts, numbers) if v.knows_numbers else ([], [])
+
+    def digits(self, match: re.Match[str]) -> str:
+        before, after = match.string[: match.start()][-1:], match.string[match.end() :][:1]
+        said = (
+            self.v.digits(match[0])
+            if len(match[0]) > 6 or match[0][0] == "0"
+            else self.v.cardinal(int(match[0]))
+        )
+        return (" " if before.isalnum() else "") + said + (" " if after.isalnum() else "")
+
+    def amount(self, match: re.Match[str], group: str = "number") -> Amount:
+        negative = group == "number" and any(match.groupdict().get(sign) for sign in ("sign", "sign2"))
+        return read_amount(match[group], self.v, negative=negative)
+
+    def _per(self, match: re.Match[str]) -> str:
+        unit = match["per"]
+        if not unit or "per" not in self.v.words:
+            return f"/{unit}" if unit else ""
+        return f" {self.v.words['per']} {_PER.get(self.v.language, {}).get(unit, unit)}"
+
+    def _span(self, first: str, second: str) -> str | None:
+        to = self.v.words.get("to")
+        return f"{first} {to} {second}" if to else None
+
+    def money(self, match: re.Match[str]) -> str | None:
+        written = match["symbol"]
+        code = SYMBOLS.get(written) or _CODES_IN_WORDS.get(self.v.language, {}).get(written) or written
+        magnitude = match["magnitude"] or ""
+        if written == "kr" and "." in match[0]:
+            return None
+        amount = self.amount(match)
+        if match["second"]:
+            second = self.v.money(self.amount(match, "second"), code, magnitude)
+            said = self._span(self.v.amount(amount), second)
+            return None if said is None else said + self._per(match)
+        return self.v.money(amount, code, magnitude) + self._per(match)
+
+    def unit(self, match: re.Match[str]) -> str | None:
+        unit, space = match["unit"], match["space"]
+        if unit in _ONLY_ATTACHED and (space or unit == "A") and unit not in ("KB", "kB"):
+            return None
+        if unit == "s" and word_before(match).lower() in _DECADE_WORDS:
+            return None
+        amount = self.amount(match)
+        cldr = UNITS[unit]
+        try:
+            if match["other"]:
+                by = self.v.words.get("by")
+                said = (
+                    f"{self.v.amount(amount)} {by} {self.v.unit(self.amount(match, 'other'), cldr)}"
+                    if by
+                    else None
+                )
+            elif match["second"]:
+                said = self._span(self.v.amount(amount), self.v.unit(self.amount(match, "second"), cldr))
+            elif space == "-":
+                said = self.v.unit(Amount("1"), cldr, number=self.v.amount(amount))
+            else:
+                said = self.v.unit(amount, cldr)
+        except UnknownUnitError:
+            return None
+        ends = "." if unit.endswith(".") and not match.string[match.end() :].strip() else ""
+        return None if said is None else said + self._per(match) + ends
+
+    def height(self, match: re.Match[str]) -> str | None:
+        if self.v.language != "en":
+            return None
+        return f"{self.v.cardinal(int(match[1]))} foot {self.v.cardinal(int(match[2]))}"
+
+    def vulgar(self, match: re.Match[str]) -> str | None:
+        return self._mixed(match["whole"], *_FRACTIONS[match["sign"]])
+
+    def _mixed(self, whole: str | None, part: int, all_parts: int) -> str | None:
+        said = self.v.fraction(part, all_parts)
+        if said is None or not whole or not whole.strip("0"):
+            return said
+        number = self.v.amount(Amount(whole))
+        if self.v.language == "de":
+            if (part, all_parts) == (1, 2):
+                return f"{'ein' if number == 'eins' else number}einhalb"
+            return f"{number} {said}"
+        return f"{number} and {said.replace('one half', 'a half').replace('one ', 'a ')}"
+
+    def fraction(self, match: re.Match[str]) -> str | None:
+        number = match["n"]
+        part, all_parts = (int(number) if number.isdigit() and len(number) < 9 else 0), int(match["d"])
+        whole = re.search(r"(?<![\w.,])(\d{1,3})\s$", match.string[: match.start()])
+        if (part, all_parts) == (9, 11):
+            return f"{self.v.cardinal(9)} {self.v.cardinal(11)}"
+        if not number.isdigit() or part >= all_parts:
+            of = {"en": "out of", "de": "von"}.get(self.v.language)
+            if of is None or all_parts not in (3, 4, 5, 6, 10, 20, 50, 100):
+                return None
+            return f"{self.v.amount(read_amount(number, self.v))} {of} {self.v.cardinal(all_parts)}"
+        said = self.v.fraction(part, all_parts)
+        if said is not None and whole and self.v.language == "en":
+            return f"and {said.replace('one half', 'a half')}"
+        return said
+
+    def ordinal(self, match: re.Match[str]) -> str | None:
+        number, before = int(match["n"]), word_before(match)
+        if self.v.language == "de":
+            known = before.lower() in (
+                [
+                    "der",
+                    "die",
+                    "das",
+                    "den",
+                    "dem",
+                    "des",
+                    "am",
+                    "im",
+                    "vom",
+                    "zum",
+                    "zur",
+                    "beim",
+                    "ein",
+                    "eine",
+                    "einen",
+                    "jeder",
+                    "jede",
+                    "jeden",
+                    "ihr",
+                    "ihre",
+                    "ihren",
+                    "dieser",
+                    "mein",
+                    "meine",
+                    "meinen",
+                    "unser",
+                    "unsere",
+                    "unseren",
+                ]
+            )
+            return self.v.ordinal(number, before) if known and number else None
+        return self.v.ordinal(number, before) if self.v.language == "en" else None
+
+    def magnitude(self, match: re.Match[str]) -> str | None:
+        key = match["m"]
+        if key not in self.v.magnitudes:
+            return None
+        return f"{self.v.amount(read_amount(match['n'], self.v))} {self.v.magnitudes[key][match['n'] != '1']}"
+
+    def range(self, match: re.Match[str]) -> str | None:
+        first, second = match["first"], match["second"]
+        if (first.startswith("0") and len(first) > 1) or len(first) > 6 or len(second) > 9:
+            return None
+        if len(first) == len(second) == 4 and first[:1] in "12" and second[:1] in "12":
+            return self._span(self.v.year(int(first)), self.v.year(int(second)))
+        return self._span(*(self.v.amount(read_amount(each, self.v)) for each in (first, second)))
+
+    def pair(self, match: re.Match[str]) -> str | None:
+        names = {"x": "by", "×": "times", "*": "times", "·": "times", "÷": "", ":": "to"}
+        word = self.v.words.get(names[match["sign"]])
+        if self.v.language == "de" and match["sign"] == ":":
+            word = "zu"
+        if word is None:
+            return None
+        first, second = (self.v.amount(read_amount(match[each], self.v)) for each in ("first", "second"))
+        return f"{first} {word} {second}"
+
+    def decade(self, match: re.Match[str]) -> str | None:
+        number = int(match["n"])
+        said = self.v.year(number) if number >= 1000 else self.v.cardinal(number)
+        return said[:-1] + "ies" if said.endswith("y") else said + "s"
+
+    def plain(self, match: re.Match[str]) -> str | None:
+        written, before = match["n"], word_before(match).lower()
+        negative = bool(match["sign"])
+        if written.isdigit():
+            if (len(written) > 1 and written[0] == "0") or len(written) >= 7:
+                return None  # a code: said digit by digit
+            if len(written) == 4 and not negative and self._is_year(match, int(written), before):
+                return self.v.year(int(written))
+        elif before in _SERIES_WORDS and self.v.decimal == "." and re.fullmatch(r"\d+\.\d+", written):
+            return f" {self.v.words.get('point', '.')} ".join(
+                self.v.cardinal(int(each)) for each in written.split(".")
+            )
+        amount = read_amount(written, self.v, negative=negative)
+        if amount.is_one and self.v.language == "de":
+            return self._one_of(match, negative)
+        return self.v.amount(amount)
+
+    def _one_of(self, match: re.Match[str], negative: bool) -> str:
+        """Return the German number one, which has a gender before a noun."""
+        noun = re.match(r"\s([A-ZÄÖÜ][a-zäöüß]+)", match.string[match.end() :])
+        minus = "minus " if negative else ""
+        if noun is None:
+            return minus + "eins"
+        return minus + ("eine" if noun[1].endswith(_FEMININE) else "ein")
+
+    def _is_year(self, match: re.Match[str], number: int, before: str) -> bool:
+        if before in _YEAR_WORDS or before in self.months:
+            return 1100 <= number <= 2099
+        if self.v.language == "en" and 1900 <= number <= 1999:
+            return True
+        return 1900 <= number <= 2099 and not re.match(r"\s+[^\W\d_]", match.string[match.end() :])
+
+
+def _leave(match: re.Match[str]) -> str | None:
+    return None
+
+
+def number_rules(verbalizer: Verbalizer) -> tuple[list[ReadingRule], list[ReadingRule]]:
+    """Return the rules for money and units, and those for numbers, in the order in which they are to be tried."""
+    return _NumberRules(verbalizer).rules()
+
+
+def digit_rules(verbalizer: Verbalizer) -> list[ReadingRule]:
+    """Return the rule for digits that no other rule knows."""
+    rules = _NumberRules(verbalizer)
+    return [reading(r"[0-9]+", rules.digits)] if verbalizer.knows_numbers else []
