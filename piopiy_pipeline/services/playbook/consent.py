@@ -94,6 +94,8 @@ def polarity(words: str, *, question: bool = False) -> tuple[bool | None, bool]:
         text = _replaced(text, phrase, "yes")
     if _BRIEF.fullmatch(text):
         text = "yes"
+    if text in ("know", "now"):  # what a recogniser makes of a "no" alone
+        text = "no"
     text = re.sub(r"\b(?:is|was|do|does|are|would|could|should|ca|wo)n't\b", "no", text)
     parts = text.split()
     if not parts:

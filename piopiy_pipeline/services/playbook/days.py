@@ -7,6 +7,7 @@ conversation cannot replay. Each way of saying a day has one name here, so that 
 from __future__ import annotations
 
 import re
+from itertools import islice
 
 from piopiy_pipeline.services.playbook.values import Value
 from piopiy_pipeline.services.playbook.words import MONTHS, WEEKDAYS, Words, number_words, ordinal_words
@@ -36,6 +37,8 @@ _FEASTS = {
     "thanksgiving": "Thanksgiving",
 }
 _LONGEST = dict.fromkeys(("april", "june", "september", "november"), 30) | {"february": 29}
+_MOST = 50
+"""As many days are found in a sentence: nobody says more."""
 _WEEKDAY = "|".join(WEEKDAYS)
 _MONTH = "|".join(MONTHS)
 _NTH = r"(?:3[01]|[12]\d|0?[1-9])"
@@ -59,7 +62,7 @@ _NOW = {"tonite": "tonight", "this evening": "tonight", "this afternoon": "today
 def find_days(words: Words) -> list[Value]:
     """Find weekdays, words such as "tomorrow", dates of the year, and feasts."""
     found = []
-    for match in _DAY.finditer(words.text):
+    for match in islice(_DAY.finditer(words.text), _MOST):
         if (spoken := _spoken(match)) is not None:
             doubtful = words.is_repaired(match.start(), match.end())
             found.append(Value(spoken, spoken, match.start(), match.end(), doubtful=doubtful))

@@ -21,19 +21,20 @@ from piopiy_pipeline.services.playbook.dialogue_state import (
     tool_result,
     without_question,
 )
-from piopiy_pipeline.services.playbook.matching import Matcher, Understood
+from piopiy_pipeline.services.playbook.doubt import doubted, read_back, settle
+from piopiy_pipeline.services.playbook.matching import PLAIN, Matcher, Understood
 from piopiy_pipeline.services.playbook.model import PLACEHOLDER, Intent, Playbook
 from piopiy_pipeline.services.playbook.sentence_vectors import sentence_vectors
-from piopiy_pipeline.services.playbook.values import Value, with_other
+from piopiy_pipeline.services.playbook.values import Value
 
 __all__ = ["Action", "Dialogue"]
 
 _UNFINISHED = "IN_PROGRESS"
 _CANCELLED = "CANCELLED"
-_NAMED = 0.8
-"""From this score (0 to 1) on, what is said beside something else is taken for an intent's."""
-_FIRST = re.compile(r"\b(?:1st|former)\b")
-_SECOND = re.compile(r"\b(?:2nd|latter|last)\b")
+_FEW = 3
+"""So few words that name a slot ask for it: "the time"."""
+_WRONG = re.compile(r"\b(?:change|different|another|instead|wrong|other)\b")
+"""Beside the name of a slot: that one is to be asked for again."""
 
 
 class Dialogue:
@@ -42,6 +43,11 @@ class Dialogue:
     def __init__(self, playbook: Playbook) -> None:
         self.playbook = playbook
         self._matcher = Matcher(playbook, vectors=sentence_vectors())
+
+    @property
+    def hot_words(self) -> tuple[str, ...]:
+        """Names that a recogniser cannot guess: values of lists, with their other words, and names in examples."""
+        return self.playbook.names()
 
     def next(self, messages: Iterable[Mapping[str, Any]]) -> Action:
         """Return what to do after `messages`.
@@ -143,7 +149,7 @@ class Dialogue:
         heard = self._matcher.read(rest, slots=open_slots if is_asked else [], asked=state.asked)
         if is_asked and (heard.polarity is not None or heard.values):
             return True
-        named = bool(heard.intents) and heard.intents[0][1] >= _NAMED  # the rest may be misheard
+        named = bool(heard.intents) and heard.intents[0][1] >= PLAIN  # the rest may be misheard
         return heard.only_polarity or heard.forget or named
 
     def _one(self, state: DialogueState, text: str) -> tuple[DialogueState, Action]:
@@ -173,10 +179,15 @@ class Dialogue:
             return self._proceed(settled, agreed=False)
         agreed = state.stage is DialogueStage.CONFIRMING and heard.polarity is True and not heard.changes
         elsewhere = heard.intent if heard.intent != state.intent and not heard.only_polarity else None
+        if not heard.values and (slot := self._named_slot(state, heard)):  # "the time is wrong"
+            kept = {name: value for name, value in state.values.items() if name != slot}
+            return self._proceed(replace(state, values=kept), agreed=False)
+        if elsewhere is not None and self.playbook.intents[elsewhere].tool and heard.intents[0][1] < PLAIN:
+            elsewhere = None  # what is under way is not given up for what may be misheard
         if not heard.values and elsewhere is not None:
             if agreed:  # "yes, and tell me when you open"
                 return self._several(state, "yes", [elsewhere])
-            return self._aside(state, heard)
+            return self._aside(state, elsewhere)
         wrong, values = self._within(state, self._beside_the_question(state, heard))
         before = {name: value.value for name, value in state.values.items()}
         state = replace(state, values={**state.values, **values})
@@ -187,7 +198,9 @@ class Dialogue:
             return self._proceed(state, agreed=agreed and same)
         if agreed:
             return self._proceed(state, agreed=True)
-        if state.stage is DialogueStage.CONFIRMING and (heard.changes or heard.polarity is not None):
+        if state.stage is DialogueStage.CONFIRMING and (
+            heard.polarity is not None or _WRONG.search(heard.words)
+        ):
             return state, self._say(state, self.playbook.replies.change)
         if heard.intent == state.intent and not heard.only_polarity:  # asked for the same thing again
             return state, Action(self._reask(state))
@@ -198,49 +211,41 @@ class Dialogue:
         """Return the state after an answer to "did you say ...?", or None if it was no clear answer to that."""
         slot = state.asked
         assert slot is not None
-        value = state.values[slot]
-        said = heard.values.get(slot)
-        others = {name: each for name, each in heard.values.items() if name != slot}
-        if said is not None:
-            known = {value.value, value.other.value if value.other else None}
-            if said.other is None and said.value in known:
-                said = replace(said, doubtful=False)
-            if self._within(state, {slot: said})[0]:
-                return None
-            return replace(state, values={**state.values, **others, slot: said})
-        first, second = _FIRST.search(heard.words), _SECOND.search(heard.words)
-        if value.other is not None and not heard.values and (first or second):
-            sure = replace(value.other if first else value, doubtful=False, other=None)
-            return replace(state, values={**state.values, slot: sure})
-        if heard.polarity is True and value.other is None and not heard.changes:
-            return replace(state, values={**state.values, **others, slot: replace(value, doubtful=False)})
-        if heard.polarity is False:
-            kept = {name: each for name, each in state.values.items() if name != slot}
-            return replace(state, values={**kept, **others})
-        return None
+        clear, value = settle(state.values[slot], heard, slot)
+        if not clear or (value is not None and self._within(state, {slot: value})[0]):
+            return None
+        kept = {name: each for name, each in state.values.items() if name != slot}
+        kept |= {name: each for name, each in heard.values.items() if name != slot}
+        return replace(state, values=kept if value is None else {**kept, slot: value})
 
     def _beside_the_question(self, state: DialogueState, heard: Understood) -> dict[str, Value]:
-        """Return the values of an answer. One that was not asked for and does not fit what is known is doubtful."""
+        """Return the values of an answer, with doubt where they were not asked for."""
         if state.stage is not DialogueStage.ASKING or heard.changes:
             return heard.values
         return {
-            name: with_other(value, known)
-            if name != state.asked
-            and not value.sure
-            and (known := state.values.get(name)) is not None
-            and known.value != value.value
-            else value
+            name: value if name == state.asked else doubted(value, state.values.get(name))
             for name, value in heard.values.items()
         }
 
-    def _aside(self, state: DialogueState, heard: Understood) -> tuple[DialogueState, Action]:
+    def _named_slot(self, state: DialogueState, heard: Understood) -> str | None:
+        """Return the slot that a caller who confirms nothing names to be changed."""
+        assert state.intent is not None
+        if state.stage is not DialogueStage.CONFIRMING:
+            return None
+        if len(heard.words.split()) > _FEW and not _WRONG.search(heard.words):
+            return None
+        slots = self.playbook.intents[state.intent].slots
+        return next(
+            (slot for slot in slots if re.search(rf"\b{slot.replace('_', ' ')}\b", heard.words)), None
+        )
+
+    def _aside(self, state: DialogueState, name: str) -> tuple[DialogueState, Action]:
         """Handle another intent in the middle of one: a question is answered, and any other intent takes
         over.
         """
-        assert heard.intent is not None
-        other = self.playbook.intents[heard.intent]
+        other = self.playbook.intents[name]
         if other.tool or other.slots:
-            return self._begin(DialogueState(turn=state.turn), heard.intent, {})
+            return self._begin(DialogueState(turn=state.turn), name, {})
         return state, Action(f"{self._pick(other.reply, state)} {self._reask(state)}".strip())
 
     def _afterwards(self, state: DialogueState, heard: Understood, text: str) -> tuple[DialogueState, Action]:
@@ -262,7 +267,7 @@ class Dialogue:
 
     def _is_new(self, heard: Understood) -> bool:
         """Return whether the caller has said a whole request, which begins the same intent a second time."""
-        return heard.intents[0][1] >= _NAMED and len(heard.values) > 1
+        return heard.intents[0][1] >= PLAIN and len(heard.values) > 1
 
     def _open(self, state: DialogueState, heard: Understood) -> tuple[DialogueState, Action]:
         """Handle what the caller says while no intent is in progress."""
@@ -372,14 +377,9 @@ class Dialogue:
 
     def _read_back(self, state: DialogueState, name: str) -> str:
         """Return the question whether a doubtful value is what was said."""
-        value, replies = state.values[name], self.playbook.replies
-        if value.other is None:
-            text = self._pick(self.playbook.slots[name].check or replies.check, state)
-            return text.replace("{value}", value.spoken)
-        text = self._pick(replies.choose, state)
-        return text.replace("{value}", value.other.spoken).replace(
-            "{other}", value.spoken
-        )  # as they were said
+        replies = self.playbook.replies
+        check = self._pick(self.playbook.slots[name].check or replies.check, state)
+        return read_back(state.values[name], check, self._pick(replies.choose, state))
 
     def _within(self, state: DialogueState, values: Mapping[str, Value]) -> tuple[str, dict[str, Value]]:
         """Return what to say about a value that its slot does not allow, and the values that are allowed."""

@@ -20,9 +20,9 @@ from piopiy_pipeline.services.playbook.likeness import THRESHOLD, Likeness
 from piopiy_pipeline.services.playbook.model import PLACEHOLDER, Playbook, Slot
 from piopiy_pipeline.services.playbook.sentence_vectors import SentenceVectors
 from piopiy_pipeline.services.playbook.values import Value, find_numbers, find_times, with_other
-from piopiy_pipeline.services.playbook.words import Words, read_words
+from piopiy_pipeline.services.playbook.words import MAX_CHARACTERS, Words, read_words
 
-__all__ = ["Matcher", "Understood"]
+__all__ = ["PLAIN", "Matcher", "Understood"]
 
 _CHANGE = re.compile(
     r"\b(?:actually|change|instead|rather|sorry|wait|make (?:it|that)|i meant?|not|correction)\b|^no\b.*\bit\b"
@@ -35,10 +35,20 @@ _CORRECTS = re.compile(
 """What stands between two values of which the second counts."""
 _NEGATED = re.compile(r"\b(?:not|instead of|rather than|from)(?: on| at| for)? $")
 _NEGATIONS = frozenset(("not", "don't", "dont", "never", "without"))
+_NOISE = "a an the for to of on at in is it i you we he she they and or but so um uh hmm er oh ah"
+_FUNCTION = frozenset(_NOISE.split())
+"""What a recogniser makes of noise: it means nothing alone."""
 _SHORT = 5
 """A sentence of up to so many words is read as an answer: a number in it counts."""
 _LONG = 10
 """A sentence of more words that is like no example is misheard, or off the subject: its values are doubtful."""
+PLAIN = 0.8
+"""From this score (0 to 1) on, what is said beside something else is taken for an intent's."""
+_BESIDE = 0.6
+"""From this score on, what stands beside an example word for word is what the sentence is about."""
+_SENTENCES = re.compile(
+    r"(?<=[.!?;])\s+|,? (?:and|but) (?=(?:what|when|where|who|how|can|could|do|are|is|please|thank)\b)"
+)
 _KINDS = {"time": "time", "day": "day", "number": "number", "one_of": "kind", "text": "name"}
 """The words that stand for values when sentences are compared."""
 
@@ -85,7 +95,9 @@ class Matcher:
             for name, intent in playbook.intents.items()
         }
         self._likeness = Likeness(examples, vectors)
-        self._scores = lru_cache(maxsize=512)(self._likeness.scores)  # each turn is read anew at every turn
+        # Every turn is read anew whenever a conversation is computed.
+        self._understood = lru_cache(maxsize=1024)(self._understand)
+        self._parted = lru_cache(maxsize=1024)(self._part)
         self._captures = [
             (match[1], re.compile(rf"\b{lead}\W+(.+?)\W*$", re.IGNORECASE | re.DOTALL))
             for intent in playbook.intents.values()
@@ -94,6 +106,7 @@ class Matcher:
             and self.slots[match[1]].type == "text"
             and (lead := r"\W+".join(map(re.escape, example[: match.start()].split())))
         ]
+        self._names = tuple(playbook.intents)
         simple = (
             (tuple(self._generic(example).split()), name)
             for name, intent in playbook.intents.items()
@@ -110,6 +123,9 @@ class Matcher:
             slots: The names of the slots that it may fill.
             asked: The slot that the bot has just asked for, if any.
         """
+        return self._understood(text, tuple(slots), asked)
+
+    def _understand(self, text: str, slots: tuple[str, ...], asked: str | None) -> Understood:
         number = asked is not None and self.slots[asked].type in ("number", "time")
         words = read_words(text, number=number)
         ranked = self._rank(words)
@@ -134,9 +150,10 @@ class Matcher:
         )
 
     def split(self, text: str) -> tuple[list[str], str]:
-        """Find the intents without slots that a sentence names word for word, beside something else perhaps.
+        """Find the intents without slots that a turn names, beside something else perhaps.
 
-        "Yes, that is right, thank you, goodbye" is a yes and a goodbye.
+        "Yes, that is right, thank you, goodbye" is a yes and a goodbye. Examples are found anywhere, and a sentence
+        of several that is plainly an intent's, in whatever words.
 
         Args:
             text: The sentence.
@@ -144,7 +161,29 @@ class Matcher:
         Returns:
             The names of these intents, in the order in which they were said, and the rest of the words.
         """
-        words = read_words(text)
+        names, rest = self._parted(text)
+        return list(names), rest
+
+    def _part(self, text: str) -> tuple[tuple[str, ...], str]:
+        sentences = [each for each in _SENTENCES.split(text[:MAX_CHARACTERS]) if each.strip()]
+        names: list[str] = []
+        rest: list[str] = []
+        for sentence in sentences:
+            words = read_words(sentence)
+            found, others = self._spotted(words)
+            whole = self._rank(words)[0] if len(sentences) > 1 and not found and " " in words.text else None
+            if whole and whole[1] >= PLAIN and self._is_simple(whole[0]) and polarity(others)[0] is None:
+                found, others = (whole[0],), ""
+            names += found
+            rest.append(others)
+        return tuple(names), " ".join(filter(None, rest))
+
+    def _is_simple(self, name: str) -> bool:
+        """Return whether an intent needs no values, so that it can be served beside another one."""
+        return name in {name for _, name in self._simple}
+
+    def _spotted(self, words: Words) -> tuple[tuple[str, ...], str]:
+        """Find examples of intents without slots word for word, and return the rest of the words."""
         tokens = _tokens(words.text, self._spans(words))
         generic = [kind for kind, _ in tokens]
         owner: list[str | None] = [None] * len(tokens)
@@ -161,7 +200,7 @@ class Matcher:
                     owner[at : at + size] = [name] * size
                     found.append((at, name))
         rest = " ".join(said for (_, said), name in zip(tokens, owner, strict=True) if not name)
-        return [name for _, name in sorted(found)], rest
+        return tuple(name for _, name in sorted(found)), rest
 
     def _spans(self, words: Words) -> list[tuple[Value, str]]:
         """Find every value in the words, with its kind."""
@@ -173,7 +212,18 @@ class Matcher:
         return spans
 
     def _rank(self, words: Words) -> tuple[tuple[str, float], ...]:
-        scores = self._scores(_replace(words.text, self._spans(words)))
+        if _FUNCTION.issuperset(words.text.split()):
+            return tuple((name, 0.0) for name in self._names)
+        ranked = self._ranked(words)
+        named, rest = self._spotted(words)  # "hi, do you have a table": what stands beside the "hi" counts
+        if named and len(rest.split()) > 2:
+            others = self._ranked(read_words(rest))
+            if others[0][1] >= _BESIDE and others[0][0] not in named:
+                return others
+        return ranked
+
+    def _ranked(self, words: Words) -> tuple[tuple[str, float], ...]:
+        scores = self._likeness.scores(_replace(words.text, self._spans(words)))
         return tuple(sorted(scores.items(), key=lambda each: -each[1]))
 
     def _generic(self, example: str) -> str:

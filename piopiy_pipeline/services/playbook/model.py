@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from piopiy_pipeline.services.playbook.words import MONTHS, WEEKDAYS
+
 __all__ = [
     "PLACEHOLDER",
     "Intent",
@@ -20,6 +22,16 @@ __all__ = [
 
 PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 """A slot's name, or `result.field`, in an example or a reply."""
+
+_CAPITAL = re.compile(r"(?<=[a-z,;] )[A-Z][\w'-]+(?: (?:and )?[A-Z][\w'-]+)*")
+_COMMON = {
+    *(day.capitalize() for day in WEEKDAYS),
+    *(month.capitalize() for month in MONTHS),
+    "I'd",
+    "I'm",
+    "I'll",
+    "I've",
+}
 
 SlotType = Literal["number", "day", "time", "one_of", "text"]
 
@@ -105,5 +117,22 @@ class Playbook(_Strict):
     slots: dict[str, Slot] = Field(default_factory=dict)
     intents: Annotated[dict[str, Intent], Field(min_length=1)]
     replies: PlaybookReplies = PlaybookReplies()
+    hot_words: list[Text] = Field(default_factory=list)
+    """Names that callers say and that stand nowhere else here: dishes, streets, people."""
     done: str | None = None
     """The intent that a caller means who says no when nothing is open ("Anything else?" "No.")."""
+
+    def names(self) -> tuple[str, ...]:
+        """Return what a recogniser has to be told: the author's hot words, the values of lists with their other words,
+        and what is written with a capital inside of an example.
+        """
+        found = list(self.hot_words)
+        for slot in self.slots.values():
+            for name, others in slot.values.items():
+                found += (name, *others)
+        for intent in self.intents.values():
+            for example in intent.examples:
+                found += (
+                    name for name in _CAPITAL.findall(PLACEHOLDER.sub("", example)) if name not in _COMMON
+                )
+        return tuple(dict.fromkeys(found))

@@ -91,6 +91,11 @@ class PlaybookLLMService(LLMService[_PlaybookAdapter]):
         self._dialogue = dialogue
 
     @property
+    def hot_words(self) -> tuple[str, ...]:
+        """The names that callers may say, for a recogniser that takes hot words."""
+        return self._dialogue.hot_words
+
+    @property
     def phrases(self) -> list[str]:
         """The sentences that callers are expected to say, for the phrases of `SphinxSTTService`."""
         return expected_phrases(self._dialogue.playbook)

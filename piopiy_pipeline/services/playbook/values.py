@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from piopiy_pipeline.services.playbook.words import Words, number_words
 
@@ -31,6 +32,8 @@ class Value:
     """What it may have been instead, if that is known."""
 
 
+_MOST = 50
+"""As many values of one kind are found in a sentence: nobody says more, and they are compared with each other."""
 _HOUR = r"(?:2[0-4]|1\d|0?\d)"
 _OTHERWISE = r"minutes?|hours?|days?|weeks?|months?|years?|percent|dollars|euros|pounds"
 _UNIT = rf"(?:people|persons?|guests?|of us|adults|{_OTHERWISE})"
@@ -45,10 +48,11 @@ _TIME = re.compile(
     rf"(?P<clock> o'clock)?"
     rf"(?P<part> (?:(?:on \w+ )?(?P<half_day>am|pm)|in the (?P<of_day>morning|afternoon|evening)|at night))?)(?!\S)"
 )
-_ONE = r"(?<!\bno )(?<!\bthat )(?<!\bthis )(?<!\bwhich )(?<!\banother )(?<!\bthe )1"  # "no one" counts nobody
+_ONE = r"(?:(?<=^)|(?<=for )|(?<=of )|(?<=just )|(?<=only )|(?<=make it )|(?<=it's )|(?<=be )|(?<=are )|(?<=or ))1"
+"""A "one" that counts: not that of "no one", "a good one", "the second one"."""
 _NUMBER = re.compile(
     rf"(?<!\S)(?:(?P<dozen>(?P<half>half )?a? ?dozen)|(?P<couple>(?:a )?(?:couple|pair)(?! (?:of )?(?:{_OTHERWISE})))"
-    rf"|(?P<number>{_ONE}(?!\S)|[02-9](?!\S)|\d{{2,4}}(?!\S)))"
+    rf"|(?P<number>{_ONE}(?!\S)|1(?= (?:more )?(?:person|guest|adult|people)(?!\S))|[02-9](?!\S)|\d{{2,4}}(?!\S)))"
     r"(?P<counts>(?: more| other| of)? (?:people|persons?|guests?|us|adults|friends|seats|places))?(?!\S)"
     rf"(?! (?:moment|second|2nd|times|o'clock|{_OTHERWISE})(?!\S))"
 )
@@ -79,7 +83,7 @@ def find_times(words: Words, *, assume: str = "pm") -> list[Value]:
         assume: ``"am"`` or ``"pm"``: how an hour from one to eleven is read that names neither.
     """
     found = []
-    for match in _TIME.finditer(words.text):
+    for match in islice(_TIME.finditer(words.text), _MOST):
         sure = any(
             match[name] for name in ("noon", "at", "step", "half", "military", "minutes", "clock", "part")
         )
@@ -119,7 +123,7 @@ def find_numbers(words: Words) -> list[Value]:
     for match in _GROWN.finditer(words.text):
         count = int(match["big"]) + int(match["small"])
         found.append(_found(words, count, number_words(count), match.start(), match.end(), True))
-    for match in _NUMBER.finditer(words.text):
+    for match in islice(_NUMBER.finditer(words.text), _MOST):
         if any(match.start() < other.end and other.start < match.end() for other in found):
             continue
         number = (

@@ -14,7 +14,7 @@ from functools import lru_cache
 from rapidfuzz import fuzz, process
 from text_to_num import alpha2digit
 
-__all__ = ["MONTHS", "WEEKDAYS", "Words", "number_words", "ordinal_words", "read_words"]
+__all__ = ["MAX_CHARACTERS", "MONTHS", "WEEKDAYS", "Words", "number_words", "ordinal_words", "read_words"]
 
 MAX_CHARACTERS = 1_000
 """As much of a turn is read. A minute of speech has about 900 characters, and no decision may take long."""

@@ -102,3 +102,35 @@ def test_a_small_file_cannot_take_the_machine(tmp_path: Path, text: str, message
         load_playbook(file)
     assert str(raised.value).startswith(f"{file}:1") or text == BILLIONS
     assert message in str(raised.value)
+
+
+def test_the_key_of_before_is_named_with_the_one_of_today() -> None:
+    with pytest.raises(PlaybookError, match=r"playbook:5: intents\.book\.phrases: expected 'examples'"):
+        parse_playbook(GOOD.replace("    examples:", "    phrases:", 1))
+
+
+@pytest.mark.parametrize(
+    ("replies", "message"),
+    [
+        ('check: "{what}?"', "replies.check.1: expected {value}, not {what}"),
+        ('choose: "{value} or {b}?"', "replies.choose.1: expected {value}, {other}, not {b}"),
+    ],
+)
+def test_a_read_back_with_a_strange_name_is_a_mistake(replies: str, message: str) -> None:
+    with pytest.raises(PlaybookError) as raised:
+        parse_playbook(f"{GOOD}replies: {{{replies}}}\n")
+    assert message in str(raised.value)
+
+
+def test_hot_words_are_the_names_that_nobody_can_guess() -> None:
+    playbook = parse_playbook(
+        'hot_words: [Gnocchi]\nslots: {dish: {type: one_of, values: {pizza: [margherita]}, ask: "Which?"}}\n'
+        "intents: {order: {examples: [is this the Olive and Thyme on Friday], reply: Yes.}}\n"
+    )
+    assert playbook.names() == ("Gnocchi", "pizza", "margherita", "Olive and Thyme")
+
+
+def test_the_playbook_of_the_documentation_is_one() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "playbook.md").read_text(encoding="utf-8")
+    playbook = parse_playbook(page.split("```yaml\n")[1].split("```")[0])
+    assert "Olive and Thyme" in playbook.names()

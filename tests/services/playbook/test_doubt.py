@@ -1,0 +1,176 @@
+"""Nothing is booked that was not plainly said and plainly agreed to."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from piopiy_pipeline.services.playbook.consent import polarity
+from piopiy_pipeline.services.playbook.dialogue import Dialogue
+from piopiy_pipeline.services.playbook.loading import load_playbook
+from piopiy_pipeline.services.playbook.words import read_words
+
+DESK = load_playbook(Path(__file__).parents[3] / "examples" / "front_desk.yaml")
+SUMMARY = "A table for two, tomorrow at seven. Is that right?"
+
+
+class Caller:
+    """Says one thing after the other, and notes what is booked."""
+
+    def __init__(self) -> None:
+        self.dialogue = Dialogue(DESK)
+        self.messages: list[dict[str, Any]] = []
+        self.booked: list[tuple[int, str, str]] = []
+
+    def says(self, text: str) -> str:
+        self.messages.append({"role": "user", "content": text})
+        action = self.dialogue.next(self.messages)
+        if action.tool != "book_table":
+            self.messages.append({"role": "assistant", "content": action.text})
+            return action.text
+        arguments = action.arguments
+        self.booked.append((arguments["people"], arguments["day"], arguments["time"]))
+        call = {"id": "1", "function": {"name": action.tool, "arguments": json.dumps(dict(arguments))}}
+        self.messages.append({"role": "assistant", "tool_calls": [call]})
+        self.messages.append({"role": "tool", "tool_call_id": "1", "content": '{"booked": true}'})
+        return self.dialogue.next(self.messages).text
+
+
+@pytest.fixture
+def caller() -> Caller:
+    return Caller()
+
+
+def test_a_caller_in_words_of_their_own_books_the_right_table(caller: Caller) -> None:
+    said = caller.says("We'd be six of us, could you squeeze us in on Saturday around eight?")
+    assert said == "A table for six, Saturday at eight. Is that right?"
+    caller.says("Perfect, that works.")
+    assert caller.booked == [(6, "Saturday", "20:00")]
+
+
+def test_a_number_that_was_guessed_from_its_sound_is_read_back_by_itself(caller: Caller) -> None:
+    caller.says("I would like to book a table.")
+    assert caller.says("To.") == "Did you say for two?"
+    assert "day" in caller.says("Yes.")
+
+
+def test_a_no_to_a_read_back_asks_again(caller: Caller) -> None:
+    caller.says("I would like to book a table.")
+    caller.says("Ate.")
+    assert "people" in caller.says("No.")
+    assert "day" in caller.says("Six.")
+
+
+def test_of_two_values_the_caller_is_asked_which(caller: Caller) -> None:
+    assert caller.says("A table for two on Friday or Saturday at seven.") == "Did you say Friday or Saturday?"
+    assert "Friday or Saturday" in caller.says("Yes.")  # no answer to that
+    assert "Saturday at seven. Is that right?" in caller.says("The second one.")
+
+
+def test_another_value_settles_the_question_as_well(caller: Caller) -> None:
+    caller.says("A table for five or six on Sunday at noon.")
+    assert caller.says("There will be seven of us.") == "A table for seven, Sunday at noon. Is that right?"
+
+
+def test_a_correction_is_no_doubt(caller: Caller) -> None:
+    said = caller.says("A table for five, sorry, six people on Friday, no, Saturday at eight.")
+    assert said == "A table for six, Saturday at eight. Is that right?"
+
+
+def test_a_name_between_two_days_is_doubtful(caller: Caller) -> None:
+    assert caller.says("A table for two on Tursday at seven.") == "Did you say Thursday?"
+    caller.says("No, Tuesday.")
+    caller.says("Yes.")
+    assert caller.booked == [(2, "Tuesday", "19:00")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I'm not sure.",
+        "Is that right?",
+        "What?",
+        "Sorry?",
+        "Maybe.",
+        "Okay, hold on.",
+        "Yes, no, wait.",
+        "If that's okay with my wife.",
+        "Hmm.",
+        "You.",
+        "That isn't right.",
+        "That's not correct.",
+        "Half past would be better.",
+        "Yes, but I want to change the time.",
+        "The day is wrong.",
+        "I said Friday.",
+        "Yes, but for three.",
+        "No.",
+        "Know.",
+    ],
+)
+def test_what_is_no_clear_yes_books_nothing(caller: Caller, text: str) -> None:
+    assert caller.says("A table for two tomorrow at seven, please.") == SUMMARY
+    caller.says(text)
+    assert caller.booked == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Yes.",
+        "Yep, sounds good.",
+        "That would be great.",
+        "Perfect!",
+        "Yes, no problem.",
+        "It is.",
+        "Correct.",
+        "Yes, for two.",
+        "Yes, could you book that, please?",
+        "Go ahead.",
+    ],
+)
+def test_a_clear_yes_books(caller: Caller, text: str) -> None:
+    caller.says("A table for two tomorrow at seven, please.")
+    caller.says(text)
+    assert caller.booked == [(2, "tomorrow", "19:00")]
+
+
+def test_a_yes_that_corrects_is_read_back_again(caller: Caller) -> None:
+    caller.says("A table for two tomorrow at seven, please.")
+    assert caller.says("Yes, but make it half past eight.") == (
+        "A table for two, tomorrow at half past eight. Is that right?"
+    )
+    assert caller.booked == []
+
+
+@pytest.mark.parametrize("text", ["The time.", "The time is wrong.", "Can I change the time?"])
+def test_a_slot_that_is_named_is_asked_for_again(caller: Caller, text: str) -> None:
+    caller.says("A table for two tomorrow at seven, please.")
+    caller.says("No.")
+    assert "time" in caller.says(text)
+    assert caller.says("Eight.") == "A table for two, tomorrow at eight. Is that right?"
+
+
+def test_what_may_be_misheard_does_not_give_up_a_booking(caller: Caller) -> None:
+    caller.says("A table for two on Friday or Saturday at seven.")
+    assert "Friday or Saturday" in caller.says("Is that right?")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("Of course not.", False),
+        ("I don't think so.", False),
+        ("I think so.", True),
+        ("Not quite.", False),
+        ("Why not?", True),
+        ("Nope, Friday.", False),
+        ("Yeah, I mean, no.", None),
+        ("Right, what time do you close?", None),
+        ("A table for four.", None),
+        ("", None),
+    ],
+)
+def test_yes_and_no_and_neither(text: str, says: bool | None) -> None:
+    assert polarity(read_words(text).text, question=text.endswith("?"))[0] is says
