@@ -1,4 +1,5 @@
-"""Where the files of a moonshine model are: inside the wheel of moonshine-voice, or in that package's cache.
+"""Where the files of a moonshine model are: inside the wheel of moonshine-voice, where `moonshine_download` puts
+them, or in that package's cache.
 
 The package is looked up and never imported: importing it takes 0.1 s and loads what downloads models. Nothing
 is fetched here, because a call must not wait for a download.
@@ -11,6 +12,8 @@ import os
 from pathlib import Path
 
 from platformdirs import user_cache_dir
+
+from piopiy_pipeline.services.moonshine_download import DOWNLOADED
 
 __all__ = ["SpeechModelMissing", "find_speech_model"]
 
@@ -35,14 +38,18 @@ def find_speech_model(language: str) -> Path:
             under a licence of their own, for its user to fetch with the package's command.
     """
     code = language.replace("_", "-").partition("-")[0].lower()
-    for folder in (*_bundled(code), *_fetched(code)):
+    downloaded = [DOWNLOADED] if DOWNLOADED.name == f"tiny-{code}" else []
+    for folder in (*_bundled(code), *downloaded, *_fetched(code)):
         if all((folder / name).is_file() for name in FILES):
             return folder
-    # Only the small and the plain model can be used; for English the package would fetch another one.
-    which = " --model-arch 0" if code == "en" else ""
+    if code == "en":
+        raise SpeechModelMissing(
+            "there is no speech model: pip install 'piopiy-pipeline[moonshine]' or, where moonshine-voice has no "
+            "wheel with one, python -m piopiy_pipeline.services.moonshine_download"
+        )
     raise SpeechModelMissing(
         f"no model of moonshine hears {language!r} here: with moonshine-voice installed, fetch one with "
-        f"`python -m moonshine_voice.download --stt --language {code}{which}`"
+        f"`python -m moonshine_voice.download --stt --language {code}`"
     )
 
 

@@ -1,13 +1,17 @@
 """Services by name: what is chosen, what is missing, and what to do about it."""
 
 import asyncio
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from loguru import logger
 
-from piopiy_pipeline.services import providers
+from piopiy_pipeline.services import moonshine_files, providers
 from piopiy_pipeline.services.playbook.model import PlaybookError
 from piopiy_pipeline.services.providers import (
     ProviderError,
@@ -19,20 +23,30 @@ from piopiy_pipeline.services.providers import (
     prepare,
 )
 
+
+@pytest.fixture
+def log() -> Iterator[list[str]]:
+    """What is logged meanwhile."""
+    lines: list[str] = []
+    handler = logger.add(lambda message: lines.append(message.record["message"]), level="INFO")
+    yield lines
+    logger.remove(handler)
+
+
 PLAYBOOK = Path(__file__).parents[2] / "examples" / "front_desk.yaml"
 
 
 def test_offline_services_are_the_default() -> None:
-    assert [chosen(kind, {}) for kind in ("stt", "tts", "llm")] == ["sphinx", "piper", "playbook"]
+    assert [chosen(kind, {}) for kind in ("stt", "tts", "llm")] == ["moonshine", "piper", "playbook"]
     stt, llm, tts = from_environment(playbook=PLAYBOOK, env={})
     found = [type(service).__name__ for service in (stt, llm, tts)]
-    assert found == ["SphinxSTTService", "PlaybookLLMService", "PiperTTSService"]
+    assert found == ["MoonshineSTTService", "PlaybookLLMService", "PiperTTSService"]
 
 
 @pytest.mark.parametrize("env", [{"OPENAI_API_KEY": "k"}, {"LLM_BASE_URL": "http://127.0.0.1:1/v1"}])
 def test_a_key_or_a_base_url_makes_a_language_model_the_default(env: dict[str, str]) -> None:
     assert chosen("llm", env) == "openai"
-    assert chosen("stt", env) == "sphinx"
+    assert chosen("stt", env) == "moonshine"
     assert chosen("llm", {**env, "PIOPIY_LLM": "playbook"}) == "playbook"
 
 
@@ -56,7 +70,7 @@ def test_a_base_url_needs_no_key() -> None:
         ("tts", "cartesia", "CARTESIA_API_KEY is not set; cartesia: CARTESIA_VOICE_ID is not set"),
         ("llm", "openai", "neither OPENAI_API_KEY nor LLM_BASE_URL is set"),
         ("llm", "playbook", "needs a playbook file"),
-        ("stt", "siri", "not known; choose one of sphinx, deepgram, openai, whisper"),
+        ("stt", "siri", "not known; choose one of moonshine, "),
     ],
 )
 def test_what_is_missing_is_named(kind: providers.Kind, name: str, message: str) -> None:
@@ -73,14 +87,35 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
+@pytest.fixture
+def nothing_hears(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A machine for which there is no wheel of moonshine-voice, and without its model."""
+    monkeypatch.setattr(moonshine_files, "_PACKAGE", "moonshine_nowhere")
+    monkeypatch.setattr(moonshine_files, "DOWNLOADED", tmp_path / "tiny-en")
+
+
+@pytest.mark.usefixtures("nothing_hears")
 def test_what_is_not_installed_is_not_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    missing = {"pocketsphinx"}
+    missing = {"faster_whisper"}
     monkeypatch.setattr(providers, "find_spec", lambda name: None if name in missing else object())
-    assert chosen("stt", {}) == "whisper"
-    missing.add("faster_whisper")
-    assert chosen("stt", {}) == "sphinx"
-    with pytest.raises(ProviderError, match=r"pip install 'piopiy-pipeline\[offline\]'"):
+    assert chosen("stt", {}) == "moonshine"
+    with pytest.raises(ProviderError, match=r"^moonshine: there is no speech model: pip install"):
         build("stt", chosen("stt", {}), env={})
+    missing.clear()
+    assert chosen("stt", {}) == "whisper"
+    missing.add("piper")
+    assert chosen("tts", {}) == "espeak"
+
+
+@pytest.mark.usefixtures("nothing_hears")
+def test_the_model_that_was_downloaded_hears(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = find_spec("moonshine_voice")
+    assert model is not None
+    assert model.submodule_search_locations is not None
+    monkeypatch.setattr(
+        moonshine_files, "DOWNLOADED", Path(model.submodule_search_locations[0]) / "assets" / "tiny-en"
+    )
+    assert check("stt", "moonshine", {}) == []
 
 
 def test_keys_are_never_in_a_message() -> None:
@@ -122,11 +157,17 @@ def test_names_are_in_the_order_of_the_table() -> None:
     assert names("tts") == ("piper", "espeak", "cartesia", "openai")
 
 
-def test_prepare_starts_the_workers() -> None:
-    from piopiy_pipeline.services.piper import piper_pool
-    from piopiy_pipeline.services.sphinx import sphinx_pool
+def test_prepare_loads_the_models_and_says_which(log: list[str]) -> None:
+    from piopiy_pipeline.services.moonshine import moonshine_pool
     from piopiy_pipeline.services.workers import close_pools
 
     asyncio.run(prepare(playbook=PLAYBOOK, env={}))
-    assert all(worker.pid for pool in (sphinx_pool(), piper_pool()) for worker in pool.workers)
+    assert all(worker.pid for worker in moonshine_pool().workers)
+    (line,) = [line for line in log if "loaded in" in line]
+    assert re.fullmatch(r"ears: moonshine tiny-en 44 MB, voice: \S+ \S+ \d+ MB, loaded in \d+\.\d s", line)
     close_pools()
+
+
+def test_prepare_refuses_what_cannot_be_used() -> None:
+    with pytest.raises(ProviderError, match="DEEPGRAM_API_KEY is not set"):
+        asyncio.run(prepare(env={"PIOPIY_STT": "deepgram"}))
