@@ -5,7 +5,7 @@ A provider's SDK is imported when its service is built and not before.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -56,14 +56,18 @@ class Provider:
 def _sphinx(wanted: WantedService) -> Any:
     from piopiy_pipeline.services.sphinx import SphinxSTTService
 
-    return SphinxSTTService((*(read_playbook(wanted.playbook)[1] if wanted.playbook else ()), *wanted.hot_words))
+    return SphinxSTTService(
+        (*(read_playbook(wanted.playbook)[1] if wanted.playbook else ()), *wanted.hot_words)
+    )
 
 
 def _moonshine(wanted: WantedService) -> Any:
     from piopiy_pipeline.services.moonshine import MoonshineSTTService
 
+    slots = read_playbook(wanted.playbook)[0].playbook.slots.values() if wanted.playbook else ()
+    names = [word for slot in slots for name, others in slot.values.items() for word in (name, *others)]
     return MoonshineSTTService(
-        language=wanted.env.get("MOONSHINE_LANGUAGE") or "en", hot_words=wanted.hot_words
+        language=wanted.env.get("MOONSHINE_LANGUAGE") or "en", hot_words=(*names, *wanted.hot_words)
     )
 
 

@@ -9,6 +9,7 @@ import asyncio
 import os
 import time
 from collections.abc import Iterable
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -147,7 +148,8 @@ def chosen(kind: Kind, env: Environment | None = None) -> str:
     """Return the name of the provider that the environment asks for, or of the default one.
 
     PIOPIY_STT, PIOPIY_TTS and PIOPIY_LLM name it. An OPENAI_API_KEY or an LLM_BASE_URL makes `openai` the
-    default model, and a PIPER_VOICE makes `piper` the default voice. Else it is the first of those that need no
+    default model, a PIPER_VOICE makes `piper` the default voice, and a MOONSHINE_LANGUAGE `moonshine` the default
+    recogniser. Else it is the first of those that need no
     account and are installed; if none is, the first of them, and `build` says what to install.
 
     Args:
@@ -161,8 +163,22 @@ def chosen(kind: Kind, env: Environment | None = None) -> str:
         return "openai"
     if kind == "tts" and environment.get("PIPER_VOICE"):
         return "piper"
+    if kind == "stt" and environment.get("MOONSHINE_LANGUAGE"):
+        return "moonshine"
     offline = [provider.name for provider in PROVIDERS if provider.kind == kind and provider.offline]
-    return next((name for name in offline if not check(kind, name, environment)), offline[0])
+    for name in offline:
+        if not (problems := check(kind, name, environment)):
+            return name
+        _say_missing(kind, "; ".join(problems))
+    return offline[0]
+
+
+@lru_cache(maxsize=16)
+def _say_missing(kind: Kind, problem: str) -> None:
+    """Say once why not the first provider of a kind is the default."""
+    logger.warning(
+        "{}, so another {} is looked for", problem, {"stt": "recogniser", "tts": "voice"}.get(kind, kind)
+    )
 
 
 def from_environment(

@@ -21,7 +21,7 @@ __all__ = ["SynthesisError", "find_voice", "synthesize"]
 
 MAX_CHARACTERS = 1000
 _SYNTHESIS_S = 30.0
-_FLITE_VOICE = "rms"
+_FLITE_VOICE = "slt"
 _ESPEAK_VOICE, _ESPEAK_WORDS_A_MINUTE, _ESPEAK_PITCH = "en-us", 150, 50
 
 

@@ -274,6 +274,7 @@ def test_what_cannot_be_started_is_one_line(
         (("--llm", "gpt"), "choose one of playbook, openai"),
         (("--stt", "deepgram"), "DEEPGRAM_API_KEY is not set"),
         (("--tts", "cartesia"), "CARTESIA_VOICE_ID is not set"),
+        (("--stt", "whisper"), "pip install 'piopiy-pipeline[whisper]'"),
     ],
 )
 def test_a_service_that_cannot_be_had_is_refused_before_anything_starts(
