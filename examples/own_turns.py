@@ -40,7 +40,7 @@ class OverStrategy(SpeechTimeoutUserTurnStopStrategy):
 
     async def process_frame(self, frame: Frame) -> ProcessFrameResult:
         result = await super().process_frame(frame)
-        if isinstance(frame, TranscriptionFrame) and frame.text.lower().rstrip(" .!,").endswith("over"):
+        if isinstance(frame, TranscriptionFrame) and frame.text.lower().rstrip(" .!?,").endswith("over"):
             await self.trigger_user_turn_stopped()
         return result
 

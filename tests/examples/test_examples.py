@@ -173,11 +173,11 @@ def test_the_same_bot_in_ten_lines_understands_what_nobody_recorded(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     caller = Caller()
-    for said in ("A table for six on Saturday at eight in the evening.", "Yes, please.", "Goodbye."):
+    for said in ("We are six people, and we would like to come tomorrow at eight.", "Yes, please.", "Goodbye."):
         caller = caller.say(said)
     call, printed = told("ten_lines", caller, capsys)
     call.assert_ended(EndReason.AGENT_HANGUP)
-    assert any(line.endswith(": 6 people, Saturday, 20:00") for line in printed), call.timeline()
+    assert any(line.endswith(": 6 people, tomorrow, 20:00") for line in printed), call.timeline()
 
 
 def test_a_processor_of_ones_own_stands_between_stt_and_context(capsys: pytest.CaptureFixture[str]) -> None:
