@@ -173,7 +173,11 @@ def test_the_same_bot_in_ten_lines_understands_what_nobody_recorded(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     caller = Caller()
-    for said in ("We are six people, and we would like to come tomorrow at eight.", "Yes, please.", "Goodbye."):
+    for said in (
+        "We are six people, and we would like to come tomorrow at eight.",
+        "Yes, please.",
+        "Goodbye.",
+    ):
         caller = caller.say(said)
     call, printed = told("ten_lines", caller, capsys)
     call.assert_ended(EndReason.AGENT_HANGUP)
