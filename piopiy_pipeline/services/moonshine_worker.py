@@ -6,7 +6,10 @@ any request, and a request whose worker died can be asked once more. Nothing of 
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
+from collections.abc import Sequence
+from itertools import groupby
 
 import numpy as np
 import numpy.typing as npt
@@ -14,19 +17,32 @@ import soxr
 
 from piopiy_pipeline.processors.silero import SileroModel, load_model, window_shape
 from piopiy_pipeline.services.moonshine_files import find_speech_model
-from piopiy_pipeline.services.moonshine_model import RATE, MoonshineModel
+from piopiy_pipeline.services.moonshine_model import RATE, MoonshineModel, Word
 from piopiy_pipeline.services.worker_loop import serve
 
-__all__ = ["hear", "load"]
+__all__ = ["hear", "is_noise", "load"]
 
 MAX_LANGUAGES = 2
 """Models that a process keeps, at 0.1 GB each."""
+BEAMS = 3
+"""Sentences that are followed at a time."""
 VOICED = 0.5
 """Least probability of speech in a window that belongs to the words."""
 BEFORE_S = 0.2
 """Audio before the first voiced window that is transcribed, too: the consonant that the VAD did not notice."""
 AFTER_S = 0.15
 """Audio after the last voiced window that is transcribed, too."""
+
+DOUBT = 0.115
+"""What the mean logarithm of the words' probabilities weighs against the mean probability of speech."""
+SPEECH = 0.717
+"""Least sum of the two."""
+INVENTED = frozenset(["a", "ah", "but", "hm", "hmm", "i", "mm", "oh", "so", "the", "u", "uh", "um", "you"])
+"""What the model makes of a hum, in English. Nobody answers with nothing but these."""
+MORE = 0.15
+"""How much more it takes to believe these."""
+MAX_REPEATS = 4
+"""A word that comes more often than this in a row is the model's, and not the caller's."""
 
 _models: OrderedDict[str, MoonshineModel] = OrderedDict()
 
@@ -53,17 +69,43 @@ def hear(pcm: bytes, rate: int, language: str) -> list[tuple[str, float]]:
         The words, each with its confidence from 0 to 1. None, if it was a noise.
     """
     samples = _at_16_khz(np.frombuffer(pcm, "<i2"), rate)
-    voiced = _voiced(samples)
-    if not voiced.any():
+    scores = _speech_scores(samples)
+    voiced = np.flatnonzero(scores >= VOICED)
+    if not len(voiced):
         return []
     size = window_shape(RATE).samples
-    first, last = np.flatnonzero(voiced)[[0, -1]]
-    start = max(0, int(first * size - BEFORE_S * RATE))
-    end = int((last + 1) * size + AFTER_S * RATE)
+    start = max(0, int(voiced[0] * size - BEFORE_S * RATE))
+    end = int((voiced[-1] + 1) * size + AFTER_S * RATE)
     speech = samples[start:end].astype(np.float32)
     speech /= 32768
-    words = _model(language).transcribe(speech)
+    words = _model(language).transcribe(speech, beams=BEAMS)
+    if is_noise(float(scores[voiced].mean()), words):
+        return []
     return [(word.text, round(word.probability, 3)) for word in words]
+
+
+def is_noise(voice: float, words: Sequence[Word]) -> bool:
+    """Say whether words were made of a sound that was none.
+
+    A cough or a hum that passes the VAD passes it narrowly, and the model doubts the words that it makes of it.
+    Each of the two alone would refuse real answers, too. The weights are those of a logistic regression on other
+    noises and voices than `benchmarks/noises.py` has.
+
+    Args:
+        voice: The mean probability of speech in the windows that have some.
+        words: What the model made of it.
+    """
+    if not words:
+        return True
+    said = [_letters(word.text) for word in words]
+    wanted = SPEECH + MORE * all(word in INVENTED for word in said)
+    doubt = sum(math.log(word.probability) for word in words) / len(words)
+    repeats = max(len(list(same)) for _, same in groupby(said))
+    return voice + DOUBT * doubt < wanted or repeats > MAX_REPEATS
+
+
+def _letters(word: str) -> str:
+    return "".join(filter(str.isalnum, word)).lower()
 
 
 def _model(language: str) -> MoonshineModel:
@@ -83,19 +125,18 @@ def _at_16_khz(samples: npt.NDArray[np.int16], rate: int) -> npt.NDArray[np.int1
     return wide
 
 
-def _voiced(samples: npt.NDArray[np.int16]) -> npt.NDArray[np.bool_]:
-    """Say of each window of 32 ms whether there is speech in it."""
+def _speech_scores(samples: npt.NDArray[np.int16]) -> npt.NDArray[np.float64]:
+    """Return the probability of speech in each window of 32 ms."""
     shape = window_shape(RATE)
     silero, state = load_model(), SileroModel.fresh_state()
     pcm = bytes(shape.context_bytes) + samples.tobytes()
     scores = []
-    for at in range(len(samples) // shape.samples):
-        begin = at * shape.window_bytes
-        context = pcm[begin : begin + shape.context_bytes]
-        window = pcm[begin + shape.context_bytes : begin + shape.context_bytes + shape.window_bytes]
-        (score,), _, state = silero.score(shape, (context, window), (state,))
+    for begin in range(0, len(pcm) - shape.context_bytes - shape.window_bytes + 1, shape.window_bytes):
+        middle = begin + shape.context_bytes
+        window = pcm[middle : middle + shape.window_bytes]
+        (score,), _, state = silero.score(shape, (pcm[begin:middle], window), (state,))
         scores.append(score)
-    return np.array(scores) >= VOICED
+    return np.array(scores)
 
 
 def main() -> None:
