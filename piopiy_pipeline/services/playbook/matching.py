@@ -20,7 +20,7 @@ from piopiy_pipeline.services.playbook.likeness import THRESHOLD, Likeness
 from piopiy_pipeline.services.playbook.model import PLACEHOLDER, Playbook, Slot
 from piopiy_pipeline.services.playbook.sentence_vectors import SentenceVectors
 from piopiy_pipeline.services.playbook.values import Value, find_numbers, find_times, with_other
-from piopiy_pipeline.services.playbook.words import MAX_CHARACTERS, Words, read_words
+from piopiy_pipeline.services.playbook.words import MAX_CHARACTERS, Words, number_words, read_words
 
 __all__ = ["PLAIN", "Matcher", "Understood"]
 
@@ -267,7 +267,8 @@ class Matcher:
             numbers = [value for value in numbers if value not in taken]
         for kind, values in (("time", times), ("day", days), ("number", numbers)):
             if kind in by_type and (chosen := _chosen(words.text, values)):
-                found[by_type[kind][0]] = chosen
+                name = by_type[kind][0]
+                found[name] = _joined_for(chosen, self.slots[name]) if kind == "number" else chosen
         for name in by_type.get("one_of", ()):
             if chosen := _chosen(words.text, _find_one_of(words, self._options[name])):
                 found[name] = chosen
@@ -285,6 +286,17 @@ class Matcher:
         if name == asked and said and not polarity(words.text)[1]:
             return Value(said, said, 0, 0)
         return None
+
+
+def _joined_for(value: Value, slot: Slot) -> Value:
+    """Return the 6 of a "46" that is too many: "a table for six" is heard as "a table 46"."""
+    digits = str(value.value)
+    if digits[0] != "4" or digits[1:2] in ("", "0") or slot.min <= int(digits) <= slot.max:
+        return value
+    number = int(digits[1:])
+    if not slot.min <= number <= slot.max:
+        return value
+    return replace(value, value=number, spoken=number_words(number), doubtful=True)
 
 
 def _chosen(words: str, values: Iterable[Value]) -> Value | None:

@@ -40,17 +40,23 @@ _LIKE = 80.0
 """So much alike (0 to 100) a misheard name is to what was meant. "Sundae" is 83, "midday" and "Monday" 67."""
 _APART = 12.0
 """By so much it has to be more like one name than like another, or it is a guess: "Tursday" is Thursday or Tuesday."""
-_SOUNDS = {"for": "4", "fore": "4", "to": "2", "too": "2", "ate": "8", "won": "1", "tree": "3", "nein": "9"}
-"""Numbers as what they sound like."""
-_COUNTED = r"(?:people|persons?|guests?|of us|adults)"
-_SOUND = "|".join(_SOUNDS)
-_MISHEARD = re.compile(
-    rf"(?<!\S)(?:(?P<counted>{_SOUND})(?= {_COUNTED}(?!\S))"
-    rf"|(?<=\bpast )(?P<past>{_SOUND})(?!\S)|(?<=\bat )(?P<at>{_SOUND})(?= o'clock| pm| am|$)"
-    rf"|(?<=\bat )(?P<ate>ate)(?!\S)|(?<=\bto )(?P<to>ate)(?!\S)|(?<=\baround )(?P<around>ate)(?!\S)"
-    rf"|(?<=\bfor )(?P<party>to|too)(?=$| (?:on|at|tonight|tomorrow|next|this|{'|'.join(WEEKDAYS)})(?!\S)))"
-)
-_ALONE = re.compile(rf"(?:(?:it's|it is|um|uh|just|please|for) )*?(?P<sound>{_SOUND})(?: please| thanks)?")
+_SOUNDS = {
+    "for": 4, "fore": 4, "ford": 4, "to": 2, "too": 2, "do": 2, "ate": 8, "aid": 8, "hate": 8, "hates": 8, "it": 8,
+    "won": 1, "tree": 3, "free": 3, "nein": 9, "mine": 9, "sex": 6, "sick": 6, "tan": 10, "tin": 10, "hive": 5,
+    "heaven": 7,
+}  # fmt: skip
+"""Words that a number was heard as. They are taken for it where a number must stand."""
+_SELDOM = frozenset(("ate", "aid", "hate", "hates", "nein", "sex", "tan", "tin"))
+"""Those that mean nothing else behind "at" or "around"."""
+_LITTLE = frozenset(("for", "to", "too", "do", "it"))
+"""Those that stand anywhere: before people they are numbers only where a party begins."""
+_BEFORE = frozenset(("at", "around", "about", "after", "before", "past", "by", "till", "until"))
+_PARTY = frozenset(("for", "of", "be", "are", *_BEFORE))
+_COUNTED = frozenset(("people", "person", "persons", "guests", "adults", "friends", "kids", "children"))
+_NEXT = frozenset(("on", "at", "tonight", "tomorrow", "next", "this"))
+_BESIDE = "it's it is um uh just please thanks for at around about i think okay yes no"
+_ALONE = frozenset(_BESIDE.split())
+"""What may stand beside a number that was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +83,10 @@ def read_words(text: str, *, number: bool = False) -> Words:
     text = unicodedata.normalize("NFKC", text[:MAX_CHARACTERS])[:MAX_CHARACTERS].lower().replace("’", "'")
     text = re.sub(r"\b([ap])\.? ?m\b\.?", r"\1m", text)
     text = re.sub(r"(?<=[a-z])-(?=[a-z])", " ", text)
-    text = re.sub(r"\bo'? ?clock\b", "o'clock", text)
+    text = re.sub(r"\b(?:o'? ?|a )clock\b", "o'clock", text)
     text = re.sub(r"[^a-z0-9' :.,!?-]+", " ", text)
     text = alpha2digit(text, "en", threshold=0.0)
+    text = re.sub(r"\b(\d{1,2}) point,? (\d) ?(\d)\b", r"\1:\2\3", text)
     text = re.sub(r"(?<![\d:.])(\d{1,2})\.(\d\d)(?![\d:.]*\d)", r"\1:\2", text)
     text = re.sub(r"(?<=\d)(?=[ap]m\b)", " ", text)
     text = re.sub(r"(?<!\d):|:(?!\d)|[^a-z0-9': ]+", " ", text)
@@ -88,30 +95,50 @@ def read_words(text: str, *, number: bool = False) -> Words:
 
 
 def _repair(words: str, number: bool) -> Words:
-    tokens: list[tuple[str, bool]] = []
-    if number and (alone := _ALONE.fullmatch(words)):
-        return Words(_SOUNDS[alone["sound"]], ((0, 1),))
-    at = 0
-    for match in _MISHEARD.finditer(words):
-        tokens += ((word, False) for word in words[at : match.start()].split())
-        tokens.append((_SOUNDS[match.group()], True))
-        at = match.end()
-    tokens += ((word, False) for word in words[at:].split())
+    tokens = words.split()
     kept: list[str] = []
     repaired: list[tuple[int, int]] = []
     length = 0
-    for position, (token, guessed) in enumerate(tokens):
-        word, doubtful = _named(token)
-        if token in ("day", "morrow", "night") and position:
+    for at, token in enumerate(tokens):
+        if (guess := _number(tokens, at, number)) is not None:
+            word, doubtful = str(guess), True
+        else:
+            word, doubtful = _named(token)
+        if at and (token in ("day", "morrow", "night") or kept[-1] == "to"):
             joined, unclear = _named(kept[-1] + token)
-            if joined in (*_REPAIRED, "tonight"):
+            if joined in (*_REPAIRED, "today", "tonight"):
                 length -= len(kept.pop()) + 1
                 word, doubtful = joined, unclear
-        if guessed or doubtful:
+        if doubtful:
             repaired.append((length, length + len(word)))
         kept.append(word)
         length += len(word) + 1
     return Words(" ".join(kept), tuple(repaired))
+
+
+def _number(tokens: list[str], at: int, asked: bool) -> int | None:
+    """Return the number that a word was probably meant for, if one must stand there."""
+    token = tokens[at]
+    number = _SOUNDS.get(token)
+    if number is None:
+        return None
+    before = tokens[at - 1] if at else ""
+    after = tokens[at + 1] if at + 1 < len(tokens) else ""
+    counted = after in _COUNTED or tokens[at + 1 : at + 3] == ["of", "us"]
+    if counted and (token not in _LITTLE or before in ("", "table", *_PARTY) or before[:1].isdigit()):
+        return number
+    if before in _BEFORE and (token in _SELDOM or after in ("o'clock", "pm", "am")):
+        return number
+    if before == "to" and token == "ate":  # "quarter to ate"
+        return number
+    if before == "for" and token in ("to", "too") and (not after or after in _NEXT or after in WEEKDAYS):
+        return number
+    if not asked or any(each.isdigit() for each in tokens):
+        return None
+    if at + 1 == len(tokens) and before in _PARTY:
+        return number
+    others = [each for place, each in enumerate(tokens) if place != at and each not in _ALONE]
+    return number if not others and not any(each in _SOUNDS for each in tokens[at + 1 :]) else None
 
 
 @lru_cache(maxsize=4096)
@@ -120,7 +147,8 @@ def _named(word: str) -> tuple[str, bool]:
     bare = word.removesuffix("'s").removesuffix("s") if word.endswith(("days", "day's")) else word
     if len(word) < 5 or bare in _REPAIRED or not word.isalpha():
         return bare if bare in _REPAIRED else word, False
-    best = process.extract(word, _REPAIRED, scorer=fuzz.ratio, score_cutoff=_LIKE - _APART, limit=2)
+    alike = process.extract(word, _REPAIRED, scorer=fuzz.ratio, score_cutoff=_LIKE - _APART)
+    best = [each for each in alike if each[0][0] == word[0]]  # the first sound is seldom misheard
     if not best or best[0][1] < _LIKE:
         return word, False
     return best[0][0], len(best) > 1 and best[0][1] - best[1][1] < _APART

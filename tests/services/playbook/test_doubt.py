@@ -174,3 +174,23 @@ def test_what_may_be_misheard_does_not_give_up_a_booking(caller: Caller) -> None
 )
 def test_yes_and_no_and_neither(text: str, says: bool | None) -> None:
     assert polarity(read_words(text).text, question=text.endswith("?"))[0] is says
+
+
+def test_for_six_that_was_heard_as_46_is_read_back(caller: Caller) -> None:
+    assert caller.says("A table 46 on Saturday at 8 in the evening.") == "Did you say for six?"
+    assert caller.says("Yes.") == "A table for six, Saturday at eight. Is that right?"
+
+
+@pytest.mark.parametrize(
+    ("asked", "text", "said"),
+    [
+        ("I would like to book a table.", "It's for ford.", "Did you say for four?"),
+        ("I would like to book a table.", "Hates.", "Did you say for eight?"),
+        ("A table for two on Friday.", "Around it.", "Did you say eight?"),
+    ],
+)
+def test_a_number_that_was_heard_as_another_word_is_read_back(
+    caller: Caller, asked: str, text: str, said: str
+) -> None:
+    caller.says(asked)
+    assert caller.says(text) == said
