@@ -8,12 +8,15 @@ The voice's noise becomes an input that depends on the text alone: the same text
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
+import sys
 import zlib
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -34,7 +37,8 @@ LEVEL_DBFS = -20.8
 KNEE = 0.8
 """Amplitude from which peaks are bent, so that none is cut off."""
 LEAD = 4
-"""Frames that are kept before the first phoneme, whose sound begins before its time: 46 ms."""
+"""How many frames before the time that the model gives a phoneme it is heard: 46 ms. By forced alignment of 209 words,
+45 ms are the median."""
 TAIL = 4
 """Frames that are kept after the last phoneme."""
 NOISE = 1 << 20
@@ -89,6 +93,8 @@ class LoadedPiperVoice:
         self._noise = np.random.default_rng(0).standard_normal(NOISE, np.float32)
         self._gain = 1.0
         self._gain = self._level()
+        del graph
+        _give_memory_back()
 
     def encode(self, text: str, speed: float) -> list[EncodedSentence]:
         """Make the latents and the word times of a text. Blocks while it computes.
@@ -117,7 +123,7 @@ class LoadedPiperVoice:
                     if place >= before + len(phonemes) and number < len(sentences):
                         break
                     frame = starts[min(max(place - before, 0), len(phonemes) - 1)]
-                    latest = max(latest, (frame - begin) * self.config.hop_length / self.sample_rate)
+                    latest = max(latest, (frame - LEAD - begin) * self.config.hop_length / self.sample_rate)
                 timed.append((words[word], latest))
                 word += 1
             before += len(phonemes)
@@ -226,4 +232,16 @@ def _session(model: bytes) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # a core for the callers' speech, and exact repetition
     options.inter_op_num_threads = 1
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    # Arenas keep the most that any sentence needed: 240 MB a worker instead of 200, and no quicker.
+    options.enable_cpu_mem_arena = False
+    options.enable_mem_pattern = False
+    with TemporaryDirectory(prefix="piopiy-voice-") as folder:  # given bytes, a session keeps them: 60 MB
+        path = Path(folder) / "part.onnx"
+        path.write_bytes(model)
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def _give_memory_back() -> None:
+    """Return what loading needed to the system, which glibc does not by itself: 100 MB."""
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+        trim(0)
