@@ -1,4 +1,7 @@
-"""A sentence between the two halves of a piper voice: what the encoder made, and the decoder has not made yet."""
+"""A sentence on its way through the two halves of a piper voice, as it travels between the agent and its workers.
+
+Nothing of piper is imported here, because the agent unpickles it.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,25 @@ from numpy.typing import NDArray
 
 from piopiy_pipeline.services.piper_chunks import Chunk, plan_chunks
 
-__all__ = ["EncodedSentence"]
+__all__ = ["EncodedSentence", "PhonemeSentence"]
+
+
+@dataclass(frozen=True, slots=True)
+class PhonemeSentence:
+    """A sentence that no encoder has seen yet.
+
+    Args:
+        phonemes: Its phonemes, with blanks, stresses and punctuation.
+        words: Its words as they are written, each with the index of its first phoneme; None if it is not said.
+    """
+
+    phonemes: tuple[str, ...]
+    words: tuple[tuple[str, int | None], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedSentence:
-    """What a voice's encoder makes of a sentence. It imports nothing of piper, because the agent unpickles it.
+    """What a voice's encoder makes of a sentence, and its decoder makes audio of.
 
     Args:
         latents: float32 of shape ``[channels, frames]``.

@@ -21,7 +21,7 @@ from pipecat.services.settings import ServiceSettings, TTSSettings
 from pipecat.utils.types import NOT_GIVEN, NotGiven, is_given
 
 from piopiy_pipeline.services.clauses import clauses
-from piopiy_pipeline.services.encoded_sentence import EncodedSentence
+from piopiy_pipeline.services.encoded_sentence import EncodedSentence, PhonemeSentence
 from piopiy_pipeline.services.local_tts import LocalTTSService, SpeechPiece
 from piopiy_pipeline.services.piper_files import PiperVoiceFiles, find_piper_voice
 from piopiy_pipeline.services.speech_cache import SpeechCache
@@ -123,21 +123,35 @@ class PiperTTSService(LocalTTSService):
     ) -> AsyncGenerator[SpeechPiece]:
         process = _Persistent(worker)
         files, speed = self._voice_files, self._voice_settings.speed
-        sentences: list[EncodedSentence] = await process.call("encode", files, clause, speed)
-        if not sentences:  # a dash, an emoji: a word that takes its time, and is not an error
-            yield SpeechPiece(
-                bytes(2 * int(SENTENCE_PAUSE_S * rate)), tuple((word, 0.0) for word in clause.split())
-            )
-        for sentence in sentences:
-            words, start = sentence.words, 0.0
-            for chunk, latents in sentence.chunks(rate):
-                pcm = await process.call("decode", files, latents, chunk, rate)
-                end = start + len(pcm) / 2 / rate
-                begun = tuple((word, at - start) for word, at in words if at < end or chunk.last)
-                words = words[len(begun) :]
-                yield SpeechPiece(pcm, begun, pause_s if chunk.first else 0.0)
-                start = end
+        waiting: list[str | PhonemeSentence] = [clause]
+        while waiting:
+            sentence: EncodedSentence | None
+            sentence, begun, rest = await process.call("begin", files, waiting.pop(0), speed, rate)
+            waiting += rest
+            if sentence is None:  # a dash, an emoji: a word that takes its time, and is not an error
+                words = tuple((word, 0.0) for word in clause.split())
+                yield SpeechPiece(bytes(2 * int(SENTENCE_PAUSE_S * rate)), words)
+                return
+            async for piece in self._speak_sentence(sentence, begun, process, rate, pause_s):
+                yield piece
             pause_s = SENTENCE_PAUSE_S
+
+    async def _speak_sentence(
+        self, sentence: EncodedSentence, begun: bytes, process: _Persistent, rate: int, pause_s: float
+    ) -> AsyncGenerator[SpeechPiece]:
+        """Go on with a sentence of which the first chunk is there."""
+        words, start = sentence.words, 0.0
+        for chunk, latents in sentence.chunks(rate):
+            pcm = (
+                begun
+                if chunk.first
+                else await process.call("decode", self._voice_files, latents, chunk, rate)
+            )
+            end = start + len(pcm) / 2 / rate
+            inside = tuple((word, at - start) for word, at in words if at < end or chunk.last)
+            words = words[len(inside) :]
+            yield SpeechPiece(pcm, inside, pause_s if chunk.first else 0.0)
+            start = end
 
     # mypy sees AIService's wider parameter; pipecat's own TTSService narrows it in the same way.
     async def _update_settings(self, delta: TTSSettings) -> dict[str, Any]:  # type: ignore[override]

@@ -13,7 +13,7 @@ import hashlib
 import json
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from piper import PiperVoice
 from piper.config import PiperConfig
 
-from piopiy_pipeline.services.encoded_sentence import EncodedSentence
+from piopiy_pipeline.services.encoded_sentence import EncodedSentence, PhonemeSentence
 from piopiy_pipeline.services.onnx_graph import OnnxGraph, encode_node
 from piopiy_pipeline.services.phoneme_words import word_positions
 from piopiy_pipeline.services.piper_files import PiperVoiceFiles
@@ -96,12 +96,11 @@ class LoadedPiperVoice:
         del graph
         _give_memory_back()
 
-    def encode(self, text: str, speed: float) -> list[EncodedSentence]:
-        """Make the latents and the word times of a text. Blocks while it computes.
+    def read(self, text: str) -> list[PhonemeSentence]:
+        """Find how a text is said: its sentences, with their phonemes and words. It takes a millisecond or two.
 
         Args:
             text: What to say.
-            speed: How fast; 1 is the voice's own speed.
         """
         text = text.replace("\0", " ")  # the phonemizer takes it for the end
         sentences = [part for sentence in self._piper.phonemize(text) for part in _short(sentence)]
@@ -109,28 +108,39 @@ class LoadedPiperVoice:
         places = word_positions(
             [phoneme for sentence in sentences for phoneme in sentence], [self._word(word) for word in words]
         )
-        result: list[EncodedSentence] = []
+        result: list[PhonemeSentence] = []
         before = word = 0
         for number, phonemes in enumerate(sentences, 1):
-            latents, starts = self._encode(phonemes, text, speed)
-            sounds = [n for n, phoneme in enumerate(phonemes) if phoneme not in _PAUSES]
-            begin = max(0, starts[sounds[0]] - LEAD) if sounds else 0
-            end = min(latents.shape[1], starts[sounds[-1] + 1] + TAIL) if sounds else latents.shape[1]
-            timed: list[tuple[str, float]] = []
-            latest = 0.0
+            after = before + len(phonemes)
+            inside: list[tuple[str, int | None]] = []
             for place in places[word:]:
-                if place is not None:
-                    if place >= before + len(phonemes) and number < len(sentences):
-                        break
-                    frame = starts[min(max(place - before, 0), len(phonemes) - 1)]
-                    latest = max(latest, (frame - LEAD - begin) * self.config.hop_length / self.sample_rate)
-                timed.append((words[word], latest))
+                if place is not None and place >= after and number < len(sentences):
+                    break
+                inside.append((words[word], None if place is None else max(place - before, 0)))
                 word += 1
-            before += len(phonemes)
-            result.append(
-                EncodedSentence(latents, begin, end, timed, self.config.hop_length, self.sample_rate)
-            )
+            before = after
+            result.append(PhonemeSentence(tuple(phonemes), tuple(inside)))
         return result
+
+    def encode(self, sentence: PhonemeSentence, speed: float) -> EncodedSentence:
+        """Make the latents and the word times of a sentence. Blocks while it computes.
+
+        Args:
+            sentence: What to say.
+            speed: How fast; 1 is the voice's own speed.
+        """
+        latents, starts = self._encode(sentence.phonemes, speed)
+        sounds = [n for n, phoneme in enumerate(sentence.phonemes) if phoneme not in _PAUSES]
+        begin = max(0, starts[sounds[0]] - LEAD) if sounds else 0
+        end = min(latents.shape[1], starts[sounds[-1] + 1] + TAIL) if sounds else latents.shape[1]
+        words: list[tuple[str, float]] = []
+        latest = 0.0
+        for word, place in sentence.words:
+            if place is not None:
+                frame = starts[min(place, len(starts) - 1)] - LEAD
+                latest = max(latest, (frame - begin) * self.config.hop_length / self.sample_rate)
+            words.append((word, latest))
+        return EncodedSentence(latents, begin, end, words, self.config.hop_length, self.sample_rate)
 
     def decode(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
         """Make the audio of latents. Blocks while it computes.
@@ -149,9 +159,9 @@ class LoadedPiperVoice:
             audio[over] = np.sign(audio[over]) * (KNEE + room * np.tanh((np.abs(audio[over]) - KNEE) / room))
         return audio
 
-    def _encode(self, phonemes: list[str], text: str, speed: float) -> tuple[NDArray[np.float32], list[int]]:
+    def _encode(self, phonemes: Sequence[str], speed: float) -> tuple[NDArray[np.float32], list[int]]:
         """Return the latents of a sentence, and the frame at which each phoneme begins; one more for the end."""
-        ids = self._piper.phonemes_to_ids(phonemes)
+        ids = self._piper.phonemes_to_ids(list(phonemes))
         slow = self.config.length_scale / speed
         scales = [self.config.noise_scale, slow, self.config.noise_w_scale]
         length = min(int(len(ids) * FRAMES_A_PHONEME * max(1.0, slow)), NOISE // NOISE_CHANNELS)
@@ -163,7 +173,7 @@ class LoadedPiperVoice:
         }
         for number, name in enumerate(self._noises):
             size = NOISE_CHANNELS * length
-            seed = zlib.crc32(f"{number} {text}".encode())
+            seed = zlib.crc32(f"{number} {''.join(phonemes)}".encode())
             at = seed % (NOISE - size + 1)
             given[name] = self._noise[at : at + size].reshape(1, NOISE_CHANNELS, length)
         latents, durations = self._encoder.run(None, given)
@@ -190,7 +200,8 @@ class LoadedPiperVoice:
     def _level(self) -> float:
         """Return the gain that makes the voice as loud as it should be."""
         power: list[float] = []
-        for sentence in self.encode(_LEVEL_TEXT, 1.0):
+        for read in self.read(_LEVEL_TEXT):
+            sentence = self.encode(read, 1.0)
             audio = self.decode(sentence.latents[:, sentence.begin : sentence.end])
             blocks = audio[: len(audio) // 256 * 256].reshape(-1, 256)
             power += np.mean(blocks**2, axis=1).tolist()

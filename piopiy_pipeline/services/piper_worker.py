@@ -15,7 +15,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from piopiy_pipeline.services.encoded_sentence import EncodedSentence
+from piopiy_pipeline.services.encoded_sentence import EncodedSentence, PhonemeSentence
 from piopiy_pipeline.services.piper_chunks import Chunk
 from piopiy_pipeline.services.piper_files import PiperVoiceFiles
 from piopiy_pipeline.services.piper_voice import LoadedPiperVoice
@@ -46,13 +46,12 @@ class PiperVoices:
         """
         self._voice(files)
 
-    def encode(self, files: PiperVoiceFiles, text: str, speed: float) -> list[EncodedSentence]:
-        """Make the latents of a text, sentence by sentence.
+    def read(self, files: PiperVoiceFiles, text: str) -> list[PhonemeSentence]:
+        """Find the sentences of a text, with their phonemes and words.
 
         Args:
             files: The voice.
             text: What to say, at most `MAX_TEXT` characters.
-            speed: How fast; 1 is the voice's own speed, 2 twice as fast.
 
         Raises:
             ValueError: The text is too long, or the voice is not what it should be.
@@ -60,7 +59,34 @@ class PiperVoices:
         """
         if len(text) > MAX_TEXT:
             raise ValueError(f"{len(text)} characters at once; at most {MAX_TEXT} are taken")
-        return self._voice(files).encode(text, speed)
+        return self._voice(files).read(text)
+
+    def begin(
+        self, files: PiperVoiceFiles, said: str | PhonemeSentence, speed: float, rate: int
+    ) -> tuple[EncodedSentence | None, bytes, list[PhonemeSentence]]:
+        """Encode a sentence, and decode its first chunk: in one request, so that the first audio need not wait for
+        other calls' requests twice.
+
+        Args:
+            files: The voice.
+            said: A sentence; or a text, as for `read`, which begins with its first sentence.
+            speed: How fast; 1 is the voice's own speed, 2 twice as fast.
+            rate: The sample rate of the audio in Hz.
+
+        Returns:
+            The sentence, None if nothing is said; PCM16 mono; and the further sentences of the text.
+
+        Raises:
+            ValueError: As for `read`.
+            OSError: As for `read`.
+        """
+        voice = self._voice(files)
+        waiting = [said] if isinstance(said, PhonemeSentence) else self.read(files, said)
+        if not waiting:
+            return None, b"", []
+        sentence = voice.encode(waiting[0], speed)
+        chunk, latents = next(sentence.chunks(rate))
+        return sentence, self.decode(files, latents, chunk, rate), waiting[1:]
 
     def decode(self, files: PiperVoiceFiles, latents: NDArray[np.float32], chunk: Chunk, rate: int) -> bytes:
         """Make the audio of a chunk.
@@ -101,7 +127,7 @@ class PiperVoices:
 def main() -> None:
     """Answer requests until the parent process has gone."""
     voices = PiperVoices()
-    serve({"load": voices.load, "encode": voices.encode, "decode": voices.decode})
+    serve({"load": voices.load, "begin": voices.begin, "decode": voices.decode})
 
 
 if __name__ == "__main__":

@@ -131,7 +131,7 @@ def _mortal_pool(*deaths: int) -> WorkerPool:
 
 def test_a_worker_that_is_killed_in_mid_sentence_costs_nothing_that_is_said() -> None:
     text = "This is a sentence of which some was heard when its worker is killed, and we want all of it."
-    pool = _mortal_pool(4)  # the first is its encoding, and each further one some of its audio
+    pool = _mortal_pool(3)  # each is some of its audio
 
     async def run(pool: WorkerPool) -> tuple[list[Frame], list[str]]:
         async with Chain(PiperTTSService(pool=pool)) as chain:

@@ -33,6 +33,6 @@ def test_each_has_the_frames_that_its_samples_need(rate: int) -> None:
 def test_the_first_is_short_and_none_is_longer_than_a_second() -> None:
     chunks = list(plan_chunks(700, 0, 700, hop=256, rate_in=22_050, rate_out=16_000))
     lengths = [(chunk.out[1] - chunk.out[0]) / 16_000 for chunk in chunks]
-    assert lengths[0] <= 0.25
+    assert lengths[0] <= 0.4
     assert max(lengths) <= 1.05
     assert all(earlier <= later for earlier, later in pairwise(lengths[:-1]))
