@@ -33,8 +33,9 @@ from pipecat.utils.time import time_now_iso8601
 from piopiy_pipeline.compat.pipecat import user_id
 from piopiy_pipeline.processors.caller_pause import CallerPausedFrame
 from piopiy_pipeline.services.hot_words import HotWords
-from piopiy_pipeline.services.moonshine_files import find_speech_model
+from piopiy_pipeline.services.moonshine_files import common_words, find_speech_model
 from piopiy_pipeline.services.speech_buffer import SpeechBuffer
+from piopiy_pipeline.services.withdrawn_interim import WithdrawnInterimFrame
 from piopiy_pipeline.services.worker_queue import Urgency, WorkerQueue, queue_of
 from piopiy_pipeline.services.workers import WorkerFailed, WorkerLost, WorkerPool, shared_pool
 
@@ -64,6 +65,7 @@ class _Utterance:
 
     parts: Sequence[asyncio.Future[Any]]
     seconds: float
+    had_interim: bool
     follows_vad: bool  # False where MAX_UTTERANCE_S has cut
 
 
@@ -118,7 +120,8 @@ class MoonshineSTTService(STTService):
             settings=STTSettings(model=model.name, language=Language(language)),
         )
         self._language = language
-        self._hot_words = HotWords(hot_words)
+        hot_words = tuple(hot_words)
+        self._hot_words = HotWords(hot_words, common=common_words(language) if hot_words else ())
         self._pool = pool or moonshine_pool()
         self._queue: WorkerQueue | None = None
         self._speech = SpeechBuffer(16_000)
@@ -233,7 +236,8 @@ class MoonshineSTTService(STTService):
     async def _finish(self, *, stop_s: float | None) -> None:
         """End the utterance. `stop_s` is how long the VAD has waited, or None if it has not stopped."""
         seconds = self._speech.seconds
-        rest, heads, self._heads, self._said = self._speech.end(), self._heads, [], ""
+        rest, heads, self._heads = self._speech.end(), self._heads, []
+        had_interim, self._said = bool(self._said), ""
         if self._partial is not None:
             await self.cancel_task(self._partial)
             self._partial = None
@@ -253,7 +257,7 @@ class MoonshineSTTService(STTService):
                 ahead.answer.cancel()
             last = self._ask(Urgency.FINAL, rest)
         self._behind_s += seconds
-        self._utterances.put_nowait(_Utterance((*heads, last), seconds, stop_s is not None))
+        self._utterances.put_nowait(_Utterance((*heads, last), seconds, had_interim, stop_s is not None))
 
     # -- answers
 
@@ -269,7 +273,8 @@ class MoonshineSTTService(STTService):
             return
         finally:
             self._partial = None
-        text, _ = self._hot_words.repair(" ".join(text for part in parts for text, _ in part))
+        words, _ = self._hot_words.repair([word for part in parts for word in part])
+        text = " ".join(word for word, _ in words)
         if text and text != self._said and self._speech.hearing:
             self._said = text
             await self.push_frame(
@@ -292,8 +297,13 @@ class MoonshineSTTService(STTService):
         words = [word for part in parts for word in part]
         if not words:
             logger.debug("{}: a noise of {:.1f} s", self, utterance.seconds)
+            if utterance.had_interim:
+                await self.push_frame(WithdrawnInterimFrame())
             return
-        text, repaired = self._hot_words.repair(" ".join(text for text, _ in words))
+        if words[-1][0].endswith(","):  # the model's way to end a sentence that may go on
+            words[-1] = (words[-1][0][:-1] + ".", words[-1][1])
+        words, repaired = self._hot_words.repair(words)
+        text = " ".join(word for word, _ in words)
         confidence = round(min(sure for _, sure in words), 3)
         if utterance.follows_vad:
             self.confirm_finalize()

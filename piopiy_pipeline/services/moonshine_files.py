@@ -15,10 +15,13 @@ from platformdirs import user_cache_dir
 
 from piopiy_pipeline.services.moonshine_download import DOWNLOADED
 
-__all__ = ["SpeechModelMissing", "find_speech_model"]
+__all__ = ["SPACE", "SpeechModelMissing", "common_words", "find_speech_model", "read_tokens"]
 
 FILES = ("encoder_model.ort", "decoder_model_merged.ort", "tokenizer.bin")
 """What a folder must have. The streaming models of the package are made of other files and are not used."""
+
+SPACE = "▁"
+"""What stands for the space before a word in a token."""
 
 _PACKAGE = "moonshine_voice"
 
@@ -63,3 +66,34 @@ def _fetched(code: str) -> list[Path]:
     """Return the folders of the package's cache: `<host>/model/<name>/quantized/<name>`."""
     cache = Path(os.environ.get(f"{_PACKAGE.upper()}_CACHE") or user_cache_dir(_PACKAGE))
     return sorted(cache.glob(f"*/model/*-{code}/quantized/*-{code}"))
+
+
+def common_words(language: str) -> frozenset[str]:
+    """Return the words in lower case that a model has a token for: the common ones of its language.
+
+    Args:
+        language: Its code.
+
+    Raises:
+        SpeechModelMissing: There is no model of it.
+    """
+    data = (find_speech_model(language) / "tokenizer.bin").read_bytes()
+    words = (token.decode("utf-8", "ignore") for token in read_tokens(data))
+    return frozenset(
+        word[1:] for word in words if word.startswith(SPACE) and word[1:].isalpha() and word.islower()
+    )
+
+
+def read_tokens(data: bytes) -> list[bytes]:
+    """Read a tokenizer file: each token's length, in one byte or in two if it is 128 or more, and its bytes."""
+    tokens: list[bytes] = []
+    at = 0
+    while at < len(data):
+        length = data[at]
+        at += 1
+        if length >= 128:
+            length += 128 * data[at] - 128
+            at += 1
+        tokens.append(data[at : at + length])
+        at += length
+    return tokens

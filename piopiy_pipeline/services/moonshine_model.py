@@ -19,6 +19,8 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
+from piopiy_pipeline.services.moonshine_files import SPACE, read_tokens
+
 __all__ = ["RATE", "MoonshineModel", "Word"]
 
 RATE = 16_000
@@ -29,7 +31,6 @@ SPARE_TOKENS = 6
 """For the end of a short answer: "seven thirty" is four tokens in 0.6 s."""
 
 _START, _END = 1, 2  # tokens
-_SPACE = "▁"
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -74,7 +75,7 @@ class MoonshineModel:
 
         self._encoder = session("encoder_model.ort")
         self._decoder = session("decoder_model_merged.ort")
-        self._tokens = _read_tokens((folder / "tokenizer.bin").read_bytes())
+        self._tokens = read_tokens((folder / "tokenizer.bin").read_bytes())
         self._cached = [(each.name, each.shape) for each in self._decoder.get_inputs() if "." in each.name]
         self._outputs = [each.name for each in self._decoder.get_outputs()]
 
@@ -141,12 +142,12 @@ class MoonshineModel:
             piece = self._tokens[token]
             if token == _END or (piece.startswith(b"<") and piece.endswith(b">") and len(piece) > 2):
                 continue
-            if not parts or piece.startswith(_SPACE.encode()):
+            if not parts or piece.startswith(SPACE.encode()):
                 parts.append((piece, log))
             else:
                 sure = log if any(c.isalnum() for c in piece.decode("utf-8", "replace")) else 0.0
                 parts[-1] = (parts[-1][0] + piece, min(parts[-1][1], sure))
-        words = [(text.decode("utf-8", "replace").replace(_SPACE, " ").strip(), log) for text, log in parts]
+        words = [(text.decode("utf-8", "replace").replace(SPACE, " ").strip(), log) for text, log in parts]
         return [Word(text, math.exp(log)) for text, log in words if text]
 
 
@@ -167,18 +168,3 @@ def _likeliest(sentences: Sequence[_Sentence], scores: FloatArray, beams: int) -
             tokens = (*sentence.tokens, int(token))
             found.append((number, _Sentence(tokens, (*sentence.logs, log), sentence.log + log)))
     return sorted(found, key=lambda each: -each[1].log)
-
-
-def _read_tokens(data: bytes) -> list[bytes]:
-    """Read a tokenizer file: each token's length, in one byte or in two if it is 128 or more, and its bytes."""
-    tokens: list[bytes] = []
-    at = 0
-    while at < len(data):
-        length = data[at]
-        at += 1
-        if length >= 128:
-            length += 128 * data[at] - 128
-            at += 1
-        tokens.append(data[at : at + length])
-        at += length
-    return tokens

@@ -24,6 +24,7 @@ from pipecat.services.stt_service import STTService
 from pipecat.utils.errors import ErrorCategory
 
 from piopiy_pipeline.compat.pipecat import filter_pushes
+from piopiy_pipeline.services.withdrawn_interim import WithdrawnInterimFrame
 
 __all__ = ["FINAL_S", "FinalsWatch", "MissingFinals"]
 
@@ -82,7 +83,9 @@ class MissingFinals:
         self._utterance_over = not self._speaking
 
     def failed(self) -> None:
-        """The STT has reported an error: the caller is asked to say it again, so the words so far do not count."""
+        """The words so far do not count: the STT has reported an error, so that the caller is asked to say it again,
+        or has taken them back.
+        """
         self._interim = ""
 
     def due(self) -> float | None:
@@ -155,6 +158,8 @@ class FinalsWatch:
                 self._finals.speech_started()
             case VADUserStoppedSpeakingFrame():
                 self._finals.speech_stopped(now)
+            case WithdrawnInterimFrame():
+                self._finals.failed()
             case ErrorFrame() if frame.processor is self._service:  # not one that passes on its way up
                 self._finals.failed()
             case _:
