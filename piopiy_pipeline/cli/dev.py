@@ -89,7 +89,7 @@ def dev(
         raise BadInput(f"--port {port}: it is a number from 0 to 65535")
     path = default_bot() if bot is None else bot
     require_bot(path)
-    _check_services(stt=stt, tts=tts, llm=llm)
+    _check_services(is_default=bot is None, stt=stt, tts=tts, llm=llm)
     chosen = {"PIOPIY_STT": stt, "PIOPIY_TTS": tts, "PIOPIY_LLM": llm}
     services = {name: value for name, value in chosen.items() if value is not None}
     asyncio.run(
@@ -104,23 +104,25 @@ def dev(
     )
 
 
-def _check_services(**names: str | None) -> None:
-    """Check the chosen services before a call needs them.
+def _check_services(*, is_default: bool, **names: str | None) -> None:
+    """Check the services before a call needs them: those that were named and, of the front desk, all.
 
     Raises:
-        BadInput: A name is not known, or an extra or a key is missing.
+        BadInput: A name is not known, an extra or a key is missing, or the files of a model are not the right ones.
     """
-    from piopiy_pipeline.services.providers import Kind, ProviderError, check
+    from piopiy_pipeline.services.providers import Kind, ProviderError, check, chosen
 
     kinds: tuple[Kind, ...] = ("stt", "tts", "llm")
     for kind in kinds:
-        name = names[kind]
+        named = names[kind]
+        name = chosen(kind) if named is None and is_default else named
         try:
-            problems = check(kind, name) if name is not None else []
+            problems = check(kind, name, read_files=True) if name is not None else []
         except ProviderError as error:
             raise BadInput(str(error)) from None
         if problems:
-            raise BadInput(f"--{kind} " + f"\n--{kind} ".join(problems))
+            option = f"--{kind} " if named else ""
+            raise BadInput("\n".join(f"{option}{problem}" for problem in problems))
 
 
 def default_bot() -> Path:

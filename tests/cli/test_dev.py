@@ -6,6 +6,7 @@ import asyncio
 import fcntl
 import os
 import queue
+import re
 import signal
 import socket
 import subprocess
@@ -294,3 +295,17 @@ def test_a_service_that_cannot_be_had_is_refused_before_anything_starts(
     assert done.returncode == 2
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_front_desk_does_not_start_with_a_voice_that_is_another_file(damaged_voice: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "piopiy_pipeline.cli", "dev", "--port", "0"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(damaged_voice)},
+        check=False,
+    )
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert re.fullmatch(r"piopiy: \S+\.onnx is not the file that it should be .*: install \S+ again", line)
