@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
@@ -179,9 +180,8 @@ class Ears:
         self._pool = WorkerPool(module, name=f"hearing-{name}", size=workers)
         self._phrases: list[str] = []
         if name == "sphinx":
-            from piopiy_pipeline.services.playbook.phrases import expected_phrases
-
-            self._phrases = expected_phrases(load_playbook(playbook))
+            phrases = import_module("piopiy_pipeline.services.playbook.phrases")  # there at commit f7364f3
+            self._phrases = phrases.expected_phrases(load_playbook(playbook))
 
     def close(self) -> None:
         """End the worker processes."""
@@ -199,9 +199,9 @@ class Ears:
 
     def _service(self) -> STTService:
         if self._name == "sphinx":
-            from piopiy_pipeline.services.sphinx import SphinxSTTService
-
-            return SphinxSTTService(self._phrases, pool=self._pool)
+            sphinx = import_module("piopiy_pipeline.services.sphinx")
+            service: STTService = sphinx.SphinxSTTService(self._phrases, pool=self._pool)
+            return service
         from piopiy_pipeline.services.moonshine import MoonshineSTTService
 
         return MoonshineSTTService(pool=self._pool)

@@ -27,7 +27,6 @@ from piopiy.voice_agent import VoiceAgent
 from piopiy_pipeline.services.providers import build, chosen
 
 PLAYBOOK = Path(__file__).with_name("front_desk.yaml")
-PHRASES = ["yes", "no", "yes please", "no thank you", "that is right", "goodbye"]
 
 
 async def on_new_session(call_id: str, to_number: str | None, metadata: dict[str, Any] | None = None) -> None:
@@ -45,7 +44,7 @@ async def on_new_session(call_id: str, to_number: str | None, metadata: dict[str
 
     voice_agent.on("answered", answered)
     await voice_agent.Action(
-        stt=build("stt", chosen("stt"), hot_words=PHRASES),
+        stt=build("stt", chosen("stt")),
         llm=build("llm", chosen("llm"), playbook=PLAYBOOK),
         tts=build("tts", chosen("tts")),
     )

@@ -20,7 +20,7 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from piopiy.agent import Agent
 from piopiy_pipeline import Call, CallPipeline
 from piopiy_pipeline.processors.vad import VadStage
-from piopiy_pipeline.services.providers import build
+from piopiy_pipeline.services.providers import build, chosen
 
 
 class Parrot(FrameProcessor):
@@ -48,9 +48,9 @@ async def on_new_session(call: Call) -> None:
         [
             ("hear", transport.input()),
             ("vad", VadStage()),
-            ("stt", build("stt", "sphinx", hot_words=["hello", "one two three", "thank you goodbye"])),
+            ("stt", build("stt", chosen("stt"))),
             ("parrot", Parrot(call)),
-            ("tts", build("tts", "espeak")),
+            ("tts", build("tts", chosen("tts"))),
             ("speak", transport.output()),
         ]
     )

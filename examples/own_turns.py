@@ -23,12 +23,6 @@ from piopiy_pipeline import Call, CallPipeline
 from piopiy_pipeline.services.providers import from_environment
 
 PLAYBOOK = Path(__file__).with_name("front_desk.yaml")
-PHRASES = [
-    "a table for four on friday at seven over",
-    "when are you open over",
-    "yes please over",
-    "goodbye over",
-]
 SILENCE_S = 2.0
 
 
@@ -46,7 +40,7 @@ class OverStrategy(SpeechTimeoutUserTurnStopStrategy):
 
 
 async def on_new_session(call: Call) -> None:
-    stt, llm, tts = from_environment(playbook=PLAYBOOK, hot_words=PHRASES)
+    stt, llm, tts = from_environment(playbook=PLAYBOOK)
     chain = CallPipeline.voice(
         call,
         stt=stt,

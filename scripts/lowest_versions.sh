@@ -39,7 +39,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
-names = project["dependencies"] + [d for group in ("moonshine", "piper", "espeak", "postgres", "test") for d in project["optional-dependencies"][group]]
+names = project["dependencies"] + [d for group in ("moonshine", "piper", "espeak", "meaning", "postgres", "test") for d in project["optional-dependencies"][group]]
 pairs = [(re.match(r"[A-Za-z0-9_.-]+", name).group(), name) for name in names]
 print(", ".join(f"{name} {version(name)}" for name, _ in pairs if name != "piopiy-pipeline"))
 EOF

@@ -80,8 +80,8 @@ install_ears() {
 ears=moonshine
 moonshine="moonshine-voice==0.0.73"
 case "${1:-}" in
-run) extras=piper,espeak mb=300 done=.runs ;;
-"") extras=piper,espeak,test mb=410 done=.installed ;;
+run) extras=piper,espeak,meaning mb=300 done=.runs ;;
+"") extras=piper,espeak,meaning,test mb=410 done=.installed ;;
 *) fail "usage: sh scripts/setup.sh [run]" ;;
 esac
 

@@ -14,7 +14,6 @@ from typing import Any, Literal
 from piopiy_pipeline.services.offline_models import ESPEAK_VOICE, WHISPER_MODEL, whisper_folder
 from piopiy_pipeline.services.playbook.dialogue import Dialogue
 from piopiy_pipeline.services.playbook.loading import load_playbook
-from piopiy_pipeline.services.playbook.phrases import expected_phrases
 
 __all__ = ["PROVIDERS", "Environment", "Kind", "Provider", "ProviderError", "WantedService", "read_playbook"]
 
@@ -53,19 +52,10 @@ class Provider:
     """Whether it runs on this machine, without an account. The first of a kind that is installed is the default."""
 
 
-def _sphinx(wanted: WantedService) -> Any:
-    from piopiy_pipeline.services.sphinx import SphinxSTTService
-
-    return SphinxSTTService(
-        (*(read_playbook(wanted.playbook)[1] if wanted.playbook else ()), *wanted.hot_words)
-    )
-
-
 def _moonshine(wanted: WantedService) -> Any:
     from piopiy_pipeline.services.moonshine import MoonshineSTTService
 
-    slots = read_playbook(wanted.playbook)[0].playbook.slots.values() if wanted.playbook else ()
-    names = [word for slot in slots for name, others in slot.values.items() for word in (name, *others)]
+    names = read_playbook(wanted.playbook).hot_words if wanted.playbook else ()
     return MoonshineSTTService(
         language=wanted.env.get("MOONSHINE_LANGUAGE") or "en", hot_words=(*names, *wanted.hot_words)
     )
@@ -129,7 +119,7 @@ def _playbook_llm(wanted: WantedService) -> Any:
             "--llm playbook needs a playbook file: from_environment(playbook=Path(...)), "
             "or choose a language model with --llm or PIOPIY_LLM"
         )
-    return PlaybookLLMService(read_playbook(wanted.playbook)[0])
+    return PlaybookLLMService(read_playbook(wanted.playbook))
 
 
 def _openai_llm(wanted: WantedService) -> Any:
@@ -166,7 +156,6 @@ def _ollama(wanted: WantedService) -> Any:
 
 PROVIDERS: tuple[Provider, ...] = (
     Provider("stt", "moonshine", "moonshine", (), (), _moonshine, offline=True),
-    Provider("stt", "sphinx", "offline", ("pocketsphinx",), (), _sphinx),
     Provider("stt", "deepgram", "deepgram", ("deepgram",), ("DEEPGRAM_API_KEY",), _deepgram),
     Provider("stt", "openai", "openai", ("openai",), ("OPENAI_API_KEY",), _openai_stt),
     Provider("stt", "whisper", "whisper", ("faster_whisper",), (), _whisper, offline=True),
@@ -182,8 +171,8 @@ PROVIDERS: tuple[Provider, ...] = (
 """Every service that can be chosen by name. What is chosen where none is named, `chosen` says."""
 
 
-def read_playbook(path: Path) -> tuple[Dialogue, tuple[str, ...]]:
-    """Return a playbook and its callers' phrases. The file is read again only when it has changed."""
+def read_playbook(path: Path) -> Dialogue:
+    """Return a playbook. The file is read again only when it has changed."""
     try:
         state = path.stat()
     except OSError:
@@ -192,6 +181,5 @@ def read_playbook(path: Path) -> tuple[Dialogue, tuple[str, ...]]:
 
 
 @lru_cache(maxsize=8)
-def _read_playbook(path: Path, _changed_ns: int, _size: int) -> tuple[Dialogue, tuple[str, ...]]:
-    playbook = load_playbook(path)
-    return Dialogue(playbook), tuple(expected_phrases(playbook))
+def _read_playbook(path: Path, _changed_ns: int, _size: int) -> Dialogue:
+    return Dialogue(load_playbook(path))

@@ -1,7 +1,7 @@
 """Worker processes for native libraries that must not share the agent's process, used by request and response.
 
-pocketsphinx holds the interpreter's lock while it decodes, and espeak-ng has global state. In the
-agent's process, one would stop the audio of every call and the other would crash. A worker is
+Models that hear and speak compute for long, and espeak-ng, which piper has inside, has global state. In the
+agent's process, the ones would delay the audio of every call and the other would crash. A worker is
 ``python -m MODULE`` on two pipes; `worker_loop` is its other side.
 
 A worker sends nothing but answers, in the order of the requests. When it dies, the requests that wait fail with

@@ -116,7 +116,7 @@ def test_a_lease_goes_to_the_worker_with_the_fewest() -> None:
 
 def test_workers_load_no_pipecat() -> None:
     code = (
-        "import sys; import piopiy_pipeline.services.espeak_worker, piopiy_pipeline.services.sphinx_worker, "
+        "import sys; import piopiy_pipeline.services.espeak_worker, piopiy_pipeline.services.moonshine_worker, "
         "piopiy_pipeline.services.playbook.dialogue; "
         "assert not [name for name in sys.modules if name.startswith('pipecat')]"
     )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import wave
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from piopiy_pipeline.gateway import Gateway
 from piopiy_pipeline.gateway.core.snapshots import CallSnapshot
 from piopiy_pipeline.gateway.phones.phones import Phones
-from piopiy_pipeline.services.sphinx import SphinxSTTService
+from piopiy_pipeline.services.moonshine import MoonshineSTTService
 from tests.support.baresip import Baresip, baresip
 from tests.support.gateway_peers import Peer, ScriptedAgent, until
 from tests.support.offline import Chain
@@ -122,18 +122,7 @@ def _utterances(pcm: NDArray[np.int16], rate: int = 8000) -> list[NDArray[np.int
 
 
 async def recognised(pcm: NDArray[np.int16]) -> list[str]:
-    """Return what the offline recogniser understands of the bot, which might have said any of many bookings."""
-    days = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
-    people, times = ["two", "three", "four", "five", "six", "ten"], ["six", "seven", "eight", "nine"]
-    phrases = [
-        "Olive and Thyme, good day. How can I help you?",
-        "Which day would you like to come?",
-        "For which day?",
-        "Thank you for calling. Goodbye!",
-        "Thank you, see you soon. Goodbye!",
-    ]
-    for day, many, time in product(days, people, times):
-        phrases.append(f"A table for {many}, {day} at {time}. Is that right?")
-        phrases.append(f"A table for {many}, {day} at {time}, is booked. Anything else?")
-    async with Chain(SphinxSTTService(phrases), rate_in=8000) as chain:
-        return await chain.hear(*_utterances(pcm))
+    """Return what the offline recogniser understands of the bot, in lower case and without punctuation."""
+    async with Chain(MoonshineSTTService(), rate_in=8000) as chain:
+        heard = await chain.hear(*_utterances(pcm))
+    return [re.sub(r"[^a-z' ]", "", text.lower().replace("-", " ")) for text in heard]

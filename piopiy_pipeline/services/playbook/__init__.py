@@ -5,6 +5,5 @@ writes what was said as plain words, `values.py` and `days.py` find numbers, tim
 `consent.py` yes and no. `likeness.py` compares sentences with examples, by `sentence_vectors.py` and by letters.
 `matching.py` finds what was meant with all of these, `doubt.py` reads back what may have been misheard, and
 `dialogue.py` decides what to do from where the conversation stands (`dialogue_state.py`). `service.py` is the
-pipecat service. All but the last know nothing of pipecat. `phrases.py` lists what a recogniser with a language
-model of its own should expect.
+pipecat service. All but the last know nothing of pipecat.
 """

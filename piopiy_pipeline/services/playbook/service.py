@@ -31,7 +31,6 @@ from piopiy_pipeline.compat.pipecat import push_llm_text
 from piopiy_pipeline.services.playbook.dialogue import Dialogue
 from piopiy_pipeline.services.playbook.loading import load_playbook
 from piopiy_pipeline.services.playbook.model import Playbook
-from piopiy_pipeline.services.playbook.phrases import expected_phrases
 
 __all__ = ["PlaybookLLMService"]
 
@@ -94,11 +93,6 @@ class PlaybookLLMService(LLMService[_PlaybookAdapter]):
     def hot_words(self) -> tuple[str, ...]:
         """The names that callers may say, for a recogniser that takes hot words."""
         return self._dialogue.hot_words
-
-    @property
-    def phrases(self) -> list[str]:
-        """The sentences that callers are expected to say, for the phrases of `SphinxSTTService`."""
-        return expected_phrases(self._dialogue.playbook)
 
     def can_generate_metrics(self) -> bool:
         """Return True: the service reports the time to its first word."""

@@ -81,7 +81,3 @@ def test_a_tool_that_nobody_registered_is_said_to_have_failed() -> None:
     bookings, said, _ = _run("a table for four on friday at seven", "yes", with_tools=False)
     assert bookings == []
     assert "could not write that down" in said[1]
-
-
-def test_knows_what_its_callers_say() -> None:
-    assert "when are you open" in PlaybookLLMService(PLAYBOOK).phrases
