@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import deque
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -47,6 +48,10 @@ MAX_BEHIND_S = 60.0
 """Seconds of audio whose final transcripts may be awaited. If more waits, an utterance is given up."""
 LATE_S = 0.15
 """The VAD's stop may come this much later than its own delay after the pause that it follows."""
+UNSURE = 0.45
+"""A word of less confidence (0 to 1) is doubted: most misheard ones in babble have less, few of a clean line."""
+MAX_FINALS = 64
+"""As many utterances are remembered with their unsure words."""
 DRAIN_S = 3.0
 """How many seconds the end of a call waits for the last transcript."""
 
@@ -128,10 +133,19 @@ class MoonshineSTTService(STTService):
         self._heads: list[asyncio.Future[Any]] = []  # of this utterance: what was cut off
         self._ahead: _AskedAhead | None = None
         self._partial: asyncio.Task[None] | None = None
+        self._finals: deque[tuple[str, tuple[str, ...]]] = deque(maxlen=MAX_FINALS)
         self._said = ""  # of the utterance under way, as last sent
         self._utterances: asyncio.Queue[_Utterance | None] = asyncio.Queue()
         self._behind_s = 0.0  # of the audio in that queue
         self._delivery: asyncio.Task[None] | None = None
+
+    def unsure_words(self, text: str) -> set[str]:
+        """Return the words of a turn that were heard with little confidence.
+
+        Args:
+            text: What the caller said: one final transcript, or several joined.
+        """
+        return {word for final, words in self._finals if final in text for word in words}
 
     def can_generate_metrics(self) -> bool:
         """Return True: the service reports the time from the end of speech to the transcript."""
@@ -308,6 +322,7 @@ class MoonshineSTTService(STTService):
         if utterance.follows_vad:
             self.confirm_finalize()
         logger.debug("{}: {!r}, confidence {:.2f}", self, text, confidence)
+        self._finals.append((text, tuple(word for word, sure in words if sure < UNSURE)))
         for heard, hot_word in repaired:
             logger.debug("{}: {!r} was taken for {!r}", self, heard, hot_word)
         await self.push_frame(

@@ -203,11 +203,13 @@ def from_environment(
         ProviderError: A name is not known, or an extra or a key is missing.
         PlaybookError: The playbook has a mistake.
     """
-    return (
-        build("stt", chosen("stt", env), hot_words=hot_words, playbook=playbook, env=env),
-        build("llm", chosen("llm", env), playbook=playbook, env=env),
-        build("tts", chosen("tts", env), env=env),
-    )
+    stt = build("stt", chosen("stt", env), hot_words=hot_words, playbook=playbook, env=env)
+    llm = build("llm", chosen("llm", env), playbook=playbook, env=env)
+    if hasattr(llm, "doubt") and hasattr(
+        stt, "unsure_words"
+    ):  # a playbook, and ears that know what they misheard
+        llm.doubt(stt.unsure_words)
+    return stt, llm, build("tts", chosen("tts", env), env=env)
 
 
 async def prepare(

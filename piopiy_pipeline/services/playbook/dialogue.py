@@ -8,8 +8,7 @@ from one that died, needs only the messages to continue. They are those of pipec
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -21,9 +20,19 @@ from piopiy_pipeline.services.playbook.dialogue_state import (
     tool_result,
     without_question,
 )
-from piopiy_pipeline.services.playbook.doubt import doubted, read_back, settle
+from piopiy_pipeline.services.playbook.doubt import (
+    WRONG,
+    after_saying,
+    confirmation,
+    doubted,
+    named_slot,
+    read_back,
+    settle,
+    shaken,
+    was_read_back,
+)
 from piopiy_pipeline.services.playbook.matching import PLAIN, Matcher, Understood
-from piopiy_pipeline.services.playbook.model import PLACEHOLDER, Intent, Playbook
+from piopiy_pipeline.services.playbook.model import PLACEHOLDER, Playbook
 from piopiy_pipeline.services.playbook.sentence_vectors import sentence_vectors
 from piopiy_pipeline.services.playbook.values import Value
 
@@ -31,10 +40,6 @@ __all__ = ["Action", "Dialogue"]
 
 _UNFINISHED = "IN_PROGRESS"
 _CANCELLED = "CANCELLED"
-_FEW = 3
-"""So few words that name a slot ask for it: "the time"."""
-_WRONG = re.compile(r"\b(?:change|different|another|instead|wrong|other)\b")
-"""Beside the name of a slot: that one is to be asked for again."""
 
 
 class Dialogue:
@@ -49,21 +54,30 @@ class Dialogue:
         """Names that a recogniser cannot guess: values of lists, with their other words, and names in examples."""
         return self.playbook.names()
 
-    def next(self, messages: Iterable[Mapping[str, Any]]) -> Action:
+    def next(
+        self, messages: Iterable[Mapping[str, Any]], unsure: Callable[[str], Collection[str]] | None = None
+    ) -> Action:
         """Return what to do after `messages`.
 
         Args:
             messages: All messages of the conversation so far, in the form of pipecat's `LLMContext`.
+            unsure: Returns the words of a caller's message that the recogniser was not sure of. Whoever continues a
+                conversation of which it knows nothing more sees from the bot's questions what was doubted.
         """
         state = DialogueState()
         action = Action()
         for message in messages:
-            state, action = self._step(state, message)
+            state, action = self._step(state, message, unsure)
             if action != Action():
                 state = replace(state, last=action)
         return action
 
-    def _step(self, state: DialogueState, message: Mapping[str, Any]) -> tuple[DialogueState, Action]:
+    def _step(
+        self,
+        state: DialogueState,
+        message: Mapping[str, Any],
+        unsure: Callable[[str], Collection[str]] | None,
+    ) -> tuple[DialogueState, Action]:
         # Here and not above: the recogniser's workers read playbooks too, and load no pipecat.
         from pipecat.processors.aggregators import async_tool_messages
 
@@ -74,11 +88,16 @@ class Dialogue:
             role, content = "tool", _UNFINISHED if kept.result is None else kept.result
         match role:
             case "user" if content.strip():
-                return self._user(replace(state, turn=state.turn + 1), content)
+                doubted_words = frozenset(unsure(content)) if unsure else frozenset()
+                state = replace(state, turn=state.turn + 1, unsure=doubted_words)
+                state, action = self._user(state, content)
+                return replace(state, heard=state.heard and ""), action
             case "assistant" if message.get("tool_calls"):
                 if state.stage is DialogueStage.CALLING:
                     state = replace(state, stage=DialogueStage.RUNNING)
                 return state, Action()
+            case "assistant":
+                return after_saying(state, content, self.playbook), Action()
             case "tool":
                 return self._result(state, content)
             case "developer":
@@ -158,7 +177,7 @@ class Dialogue:
             state = replace(state, stage=DialogueStage.CONFIRMING)
         under_way = state.intent if state.stage is not DialogueStage.OPEN else None
         in_reach = self.playbook.intents[under_way].slots if under_way else list(self.playbook.slots)
-        heard = self._matcher.read(text, slots=in_reach, asked=state.asked)
+        heard = shaken(self._matcher.read(text, slots=in_reach, asked=state.asked), state.unsure)
         match state.stage:
             case DialogueStage.RUNNING:
                 return state, self._say(state, self.playbook.replies.wait)
@@ -178,8 +197,10 @@ class Dialogue:
         if state.stage is DialogueStage.CHECKING and (settled := self._settled(state, heard)) is not None:
             return self._proceed(settled, agreed=False)
         agreed = state.stage is DialogueStage.CONFIRMING and heard.polarity is True and not heard.changes
+        if agreed and not was_read_back(state, self.playbook):
+            return state, Action(self._reask(state))
         elsewhere = heard.intent if heard.intent != state.intent and not heard.only_polarity else None
-        if not heard.values and (slot := self._named_slot(state, heard)):  # "the time is wrong"
+        if not heard.values and (slot := named_slot(state, heard, self.playbook)):  # "the time is wrong"
             kept = {name: value for name, value in state.values.items() if name != slot}
             return self._proceed(replace(state, values=kept), agreed=False)
         if elsewhere is not None and self.playbook.intents[elsewhere].tool and heard.intents[0][1] < PLAIN:
@@ -199,7 +220,7 @@ class Dialogue:
         if agreed:
             return self._proceed(state, agreed=True)
         if state.stage is DialogueStage.CONFIRMING and (
-            heard.polarity is not None or _WRONG.search(heard.words)
+            heard.polarity is not None or WRONG.search(heard.words)
         ):
             return state, self._say(state, self.playbook.replies.change)
         if heard.intent == state.intent and not heard.only_polarity:  # asked for the same thing again
@@ -226,18 +247,6 @@ class Dialogue:
             name: value if name == state.asked else doubted(value, state.values.get(name))
             for name, value in heard.values.items()
         }
-
-    def _named_slot(self, state: DialogueState, heard: Understood) -> str | None:
-        """Return the slot that a caller who confirms nothing names to be changed."""
-        assert state.intent is not None
-        if state.stage is not DialogueStage.CONFIRMING:
-            return None
-        if len(heard.words.split()) > _FEW and not _WRONG.search(heard.words):
-            return None
-        slots = self.playbook.intents[state.intent].slots
-        return next(
-            (slot for slot in slots if re.search(rf"\b{slot.replace('_', ' ')}\b", heard.words)), None
-        )
 
     def _aside(self, state: DialogueState, name: str) -> tuple[DialogueState, Action]:
         """Handle another intent in the middle of one: a question is answered, and any other intent takes
@@ -372,7 +381,7 @@ class Dialogue:
         if state.stage is DialogueStage.CHECKING and state.asked:
             return self._read_back(state, state.asked)
         if state.stage is DialogueStage.CONFIRMING:
-            return self._fill(self._pick(_confirmation(intent, state.again), state), state, None)
+            return self._fill(self._pick(confirmation(intent, state.again), state), state, None)
         return ""
 
     def _read_back(self, state: DialogueState, name: str) -> str:
@@ -409,7 +418,3 @@ class Dialogue:
             return state.values[name].spoken if name in state.values else ""
 
         return PLACEHOLDER.sub(lambda match: value(match[1]), text)
-
-
-def _confirmation(intent: Intent, again: bool) -> Sequence[str] | None:
-    return intent.changed if again and intent.changed else intent.confirm

@@ -56,6 +56,8 @@ class DialogueState:
     turn: int = 0  # of the caller; chooses among alternatives
     last: Action = Action()
     then: tuple[str, ...] = ()  # the intents to serve when the tool has answered
+    unsure: frozenset[str] = frozenset()  # words of the newest turn that the recogniser doubts
+    heard: str | None = None  # what the caller has heard since the last turn; None: no message ever said
 
 
 def without_question(text: str) -> str:

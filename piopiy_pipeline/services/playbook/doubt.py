@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
+from piopiy_pipeline.services.playbook.dialogue_state import DialogueStage, DialogueState
 from piopiy_pipeline.services.playbook.matching import Understood
+from piopiy_pipeline.services.playbook.model import PLACEHOLDER, Intent, Playbook
 from piopiy_pipeline.services.playbook.values import Value, with_other
+from piopiy_pipeline.services.playbook.words import read_words
 
-__all__ = ["doubted", "read_back", "settle"]
+__all__ = [
+    "WRONG",
+    "after_saying",
+    "confirmation",
+    "doubted",
+    "named_slot",
+    "read_back",
+    "settle",
+    "shaken",
+    "was_read_back",
+]
 
 _FIRST = re.compile(r"\b(?:1st|former)\b")
+WRONG = re.compile(r"\b(?:change|different|another|instead|wrong|other)\b")
+"""Beside the name of a slot: that one is to be asked for again."""
+_FEW = 3
+"""So few words that name a slot ask for it."""
+_PLAIN = re.compile(r"[\w']+")
 _SECOND = re.compile(r"\b(?:2nd|latter|last)\b")
 
 
@@ -55,3 +74,79 @@ def doubted(value: Value, known: Value | None) -> Value:
     if known is None or value.sure or known.value == value.value:
         return value
     return with_other(value, known)
+
+
+def shaken(heard: Understood, unsure: Collection[str]) -> Understood:
+    """Return a sentence with doubt in each value, and without the yes, that the recogniser was not sure of.
+
+    Args:
+        heard: The sentence.
+        unsure: Words of it that were heard with little confidence, as they were written.
+    """
+    if not unsure:
+        return heard
+    words = {part for word in unsure for part in _parts(read_words(word).text)}
+    values = {
+        name: value
+        if words.isdisjoint(_parts(heard.words[value.start : value.end]))
+        else replace(value, doubtful=True)
+        for name, value in heard.values.items()
+    }
+    says = None if heard.polarity and not words.isdisjoint(heard.words.split()[:1]) else heard.polarity
+    return replace(
+        heard, values=values, polarity=says, only_polarity=heard.only_polarity and says is not None
+    )
+
+
+def after_saying(state: DialogueState, text: str, playbook: Playbook) -> DialogueState:
+    """Return the state after the bot has said something, as far as the caller has heard it.
+
+    If it was a question about one value, that value is in doubt: another instance of the bot, whose recogniser
+    doubted it, may have asked.
+    """
+    state = replace(state, heard=f"{state.heard or ''} {text}")
+    if state.intent is None or state.stage not in (DialogueStage.ASKING, DialogueStage.CONFIRMING):
+        return state
+    said = _plain(text)
+    for name, value in state.values.items():
+        checks = playbook.slots[name].check or playbook.replies.check
+        if any(said.endswith(_plain(read_back(replace(value, other=None), check, ""))) for check in checks):
+            values = {**state.values, name: replace(value, doubtful=True, other=None)}
+            return replace(state, stage=DialogueStage.CHECKING, asked=name, values=values)
+    return state
+
+
+def was_read_back(state: DialogueState, playbook: Playbook) -> bool:
+    """Return whether the caller has heard every value of the confirmation: who cuts into it has not agreed to it."""
+    if state.heard is None or state.intent is None:
+        return True
+    names = {
+        name
+        for text in confirmation(playbook.intents[state.intent], state.again) or ()
+        for name in PLACEHOLDER.findall(text)
+    }
+    heard = _plain(state.heard)
+    return all(_plain(value.spoken) in heard for name, value in state.values.items() if name in names)
+
+
+def named_slot(state: DialogueState, heard: Understood, playbook: Playbook) -> str | None:
+    """Return the slot that a caller who confirms nothing names to be changed: "the time", "the day is wrong"."""
+    if state.stage is not DialogueStage.CONFIRMING or state.intent is None:
+        return None
+    if len(heard.words.split()) > _FEW and not WRONG.search(heard.words):
+        return None
+    slots = playbook.intents[state.intent].slots
+    return next((slot for slot in slots if f" {slot.replace('_', ' ')} " in f" {heard.words} "), None)
+
+
+def confirmation(intent: Intent, again: bool) -> Sequence[str] | None:
+    """Return the alternatives of the question that is asked before the tool is called."""
+    return intent.changed if again and intent.changed else intent.confirm
+
+
+def _plain(text: str) -> str:
+    return f" {' '.join(_PLAIN.findall(text.lower()))} "
+
+
+def _parts(words: str) -> list[str]:
+    return re.split(r"[ :]", words) if words else []

@@ -8,7 +8,7 @@ conversation's context stay the same if a model takes its place.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -88,6 +88,16 @@ class PlaybookLLMService(LLMService[_PlaybookAdapter]):
             )
         )
         self._dialogue = dialogue
+        self._unsure: Callable[[str], Collection[str]] | None = None
+
+    def doubt(self, unsure: Callable[[str], Collection[str]]) -> None:
+        """Read back by itself each value that the recogniser was not sure of.
+
+        Args:
+            unsure: Returns the words of a text that were heard with little confidence, such as the method
+                `unsure_words` of `MoonshineSTTService`.
+        """
+        self._unsure = unsure
 
     @property
     def hot_words(self) -> tuple[str, ...]:
@@ -109,7 +119,7 @@ class PlaybookLLMService(LLMService[_PlaybookAdapter]):
     async def _respond(self, context: LLMContext) -> None:
         await self.start_ttfb_metrics()
         messages = [message for message in context.get_messages() if isinstance(message, Mapping)]
-        action = self._dialogue.next(messages)
+        action = self._dialogue.next(messages, self._unsure)
         await self.stop_ttfb_metrics()
         await self.push_frame(LLMFullResponseStartFrame())
         try:

@@ -20,12 +20,14 @@ class Caller:
 
     def __init__(self) -> None:
         self.dialogue = Dialogue(DESK)
+        self.unsure: set[str] = set()
+        """What the recogniser was not sure of, in any turn."""
         self.messages: list[dict[str, Any]] = []
         self.booked: list[tuple[int, str, str]] = []
 
     def says(self, text: str) -> str:
         self.messages.append({"role": "user", "content": text})
-        action = self.dialogue.next(self.messages)
+        action = self.dialogue.next(self.messages, lambda text: self.unsure.intersection(text.split()))
         if action.tool != "book_table":
             self.messages.append({"role": "assistant", "content": action.text})
             return action.text
@@ -194,3 +196,47 @@ def test_a_number_that_was_heard_as_another_word_is_read_back(
 ) -> None:
     caller.says(asked)
     assert caller.says(text) == said
+
+
+def test_a_value_that_the_recogniser_was_not_sure_of_is_read_back_by_itself(caller: Caller) -> None:
+    caller.unsure = {"five"}
+    assert caller.says("A table for five tomorrow at seven, please.") == "Did you say for five?"
+    assert caller.says("No, for nine.") == "A table for nine, tomorrow at seven. Is that right?"
+
+
+def test_a_doubt_beside_the_values_asks_nothing(caller: Caller) -> None:
+    caller.unsure = {"please.", "A", "for"}
+    assert caller.says("A table for two tomorrow at seven, please.") == SUMMARY
+
+
+def test_a_yes_that_the_recogniser_was_not_sure_of_books_nothing(caller: Caller) -> None:
+    caller.says("A table for two tomorrow at seven, please.")
+    caller.unsure = {"Yes."}
+    assert SUMMARY in caller.says("Yes.")
+    caller.says("Yes, please.")
+    assert caller.booked == [(2, "tomorrow", "19:00")]
+
+
+def test_whoever_takes_over_sees_from_the_question_what_was_doubted(caller: Caller) -> None:
+    caller.unsure = {"five"}
+    caller.says("A table for five tomorrow at seven, please.")
+    caller.unsure = set()  # another instance, which has not heard it
+    assert caller.says("Yes.") == "A table for five, tomorrow at seven. Is that right?"
+    assert caller.booked == []
+
+
+def test_who_cuts_into_the_summary_has_not_agreed_to_it(caller: Caller) -> None:
+    caller.says("A table for two tomorrow at seven, please.")
+    caller.messages[-1]["content"] = "A table for two, tomorrow"
+    assert caller.says("Yes.") == SUMMARY
+    caller.messages[-1]["content"] = "A table for two, tomorrow at seven. Is"
+    caller.says("Yes.")
+    assert caller.booked == [(2, "tomorrow", "19:00")]
+
+
+def test_the_service_asks_its_ears() -> None:
+    from piopiy_pipeline.services.playbook.service import PlaybookLLMService
+
+    service = PlaybookLLMService(DESK)
+    service.doubt({"five"}.intersection)
+    assert service.hot_words == Dialogue(DESK).hot_words
