@@ -7,7 +7,7 @@ so that each gets its own timeout and its own behaviour at an interruption.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from pipecat.adapters.llm.schemas.direct_function import DirectFunctionWrapper
@@ -58,6 +58,15 @@ class ToolSet:
             wrapper = DirectFunctionWrapper(tool)
             self._handlers[wrapper.name] = wrapper
             self._schemas.append(wrapper.to_function_schema())
+
+    async def add_mcp(self, client: Any) -> None:
+        """Add the tools of a pipecat MCP client, or what it has given as its tools."""
+        tools = getattr(client, "tools", client)
+        if callable(tools):
+            tools = tools()
+        if isinstance(tools, Awaitable):
+            tools = await tools
+        self.add(tools)
 
     def add_one(self, tool: FunctionSchema | Callable[..., Any], handler: Callable[..., Any] | None) -> str:
         """Add a function, or a schema with its handler, and return the tool's name.

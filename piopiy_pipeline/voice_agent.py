@@ -10,7 +10,8 @@ failures of providers belong to `Call`.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
@@ -34,6 +35,7 @@ from piopiy_pipeline.services.switch import ServiceSwitch
 from piopiy_pipeline.session import DEFAULT_ERROR_LINE, Call, TransferOutcome, current_call
 from piopiy_pipeline.session.events import Handler
 from piopiy_pipeline.session.initial_messages import checked_messages
+from piopiy_pipeline.session.silence_filler import Filler
 from piopiy_pipeline.spoken_text import SpokenText
 from piopiy_pipeline.tool_set import ToolSet
 
@@ -60,6 +62,10 @@ class VoiceAgent:
         error_line: What the bot says when a provider has failed, before it tries once more. None for nothing.
         reply_timeout_secs: An answer that makes no progress for this many seconds counts as a failure.
         tool_timeout_secs: A tool that has not returned after this many seconds is given up. See also `add_tool`.
+        filler: What a caller hears who waits for an answer or a tool: a sentence, a WAV file, a `Filler` with
+            its times, or None for nothing.
+        idle: What a caller is asked who says nothing, spread over `idle_timeout_secs`, and last the goodbye.
+            True: two questions and a goodbye in the language of the voice. False: nothing.
         dtmf: ``"event"``: keys that the caller presses are the `dtmf` event. ``"text"``: they are a turn of
             the caller as well.
         dtmf_terminator: With ``dtmf="text"``, the key that ends an entry. None: no key does.
@@ -98,6 +104,8 @@ class VoiceAgent:
         dtmf_timeout_secs: float = 2,
         initial_messages: Sequence[Mapping[str, Any]] | None = None,
         spoken_text: SpokenText | bool = True,
+        filler: Filler | str | Path | None = Filler(),  # noqa: B008  a value
+        idle: Sequence[str] | bool = True,
     ) -> None:
         if initial_messages and context is not None:
             raise ValueError("give either context or initial_messages: a context has its own messages")
@@ -121,6 +129,8 @@ class VoiceAgent:
         self._error_line = error_line
         self._reply_timeout_secs = reply_timeout_secs
         self._tool_timeout_secs = tool_timeout_secs
+        self._filler = Filler(says=filler) if isinstance(filler, str | Path) else filler
+        self._idle = idle
         self._dtmf = (dtmf, dtmf_terminator, dtmf_timeout_secs)
         self._spoken_text = SpokenText.of(spoken_text)
         self._tools = ToolSet()
@@ -271,7 +281,7 @@ class VoiceAgent:
             "tts": one_stage("tts", tts, TTSService, switcher=tts_switcher),
         }
         await SpokenText.use(self._spoken_text, stages["tts"])
-        await self._add_mcp_tools(mcp_tools)
+        await self._tools.add_mcp(mcp_tools)
         if self.context is None:
             self.context = self._new_context()
         elif self.call.resumed:
@@ -336,14 +346,6 @@ class VoiceAgent:
             messages = list(self.call.resumed)  # another instance had this call
         return LLMContext(messages)
 
-    async def _add_mcp_tools(self, mcp_tools: Any) -> None:
-        tools = getattr(mcp_tools, "tools", mcp_tools)
-        if callable(tools):
-            tools = tools()
-        if isinstance(tools, Awaitable):
-            tools = await tools
-        self._tools.add(tools)
-
     # ------------------------------------------------------------------ running
 
     async def start(self) -> CallEnd:
@@ -370,6 +372,8 @@ class VoiceAgent:
             error_line=self._error_line,
             reply_timeout_s=self._reply_timeout_secs,
             tool_timeout_s=self._tool_timeout_secs,
+            filler=self._filler,
+            idle=self._idle,
             enable_metrics=self._metrics[0],
             enable_usage_metrics=self._metrics[1],
         )

@@ -124,9 +124,9 @@ def filter_pushes(stage: FrameProcessor, accept: Callable[[Frame], bool]) -> Non
 # ---------------------------------------------------------------------- services
 
 
-def provider_of(service: AIService) -> tuple[str, ...]:
+def provider_of(service: FrameProcessor) -> tuple[str, ...]:
     """Return what tells one provider from another: the service's class, its model or voice, and its address."""
-    settings = service.settings
+    settings = getattr(service, "settings", None)
     client = getattr(service, "_client", None)
     address = getattr(client, "base_url", "") or getattr(service, "_base_url", "")
     names = (getattr(settings, "model", None), getattr(settings, "voice", None), address)

@@ -38,9 +38,8 @@ from pipecat.services.llm_service import LLMService
 from pipecat.utils.errors import ErrorCategory
 
 from piopiy_pipeline.compat.llm_stream import chunks_of_answer
-from piopiy_pipeline.compat.pipecat import cancel_answer, is_cancelling, provider_of
+from piopiy_pipeline.compat.pipecat import cancel_answer, is_cancelling
 from piopiy_pipeline.services.answer_race import AnswerRace, Ask, Drop, Lost, Say, Step, Won
-from piopiy_pipeline.services.circuit_breaker import CircuitBreaker, breaker_of
 from piopiy_pipeline.services.switch import START_S, ServiceSwitch
 
 __all__ = ["BETWEEN_TOKENS_S", "FIRST_TOKEN_S", "ModelSwitch"]
@@ -172,14 +171,10 @@ class ModelSwitch(ServiceSwitch):
         numbers = sorted(range(len(self.services)), key=lambda n: self.services[n] is not self.active)
         usable = [n for n in numbers if self.services[n].is_usable] or numbers
         now = self._now()
-        return sorted(usable, key=lambda n: not self._breaker(n).allows(now))
+        return sorted(usable, key=lambda n: not self._breaker(self.services[n]).allows(now))
 
-    def _breaker(self, number: int) -> CircuitBreaker:
-        service = self.services[number]
-        assert isinstance(service, LLMService)
-        provider = provider_of(service)
-        same = sum(provider_of(each) == provider for each in self.services[:number])  # type: ignore[arg-type]
-        return breaker_of((*provider, str(same)))
+    def _first_choice(self) -> FrameProcessor:
+        return self.active  # each request is asked anew who answers
 
     # ------------------------------------------------------------------ what the race decides
 
@@ -190,7 +185,7 @@ class ModelSwitch(ServiceSwitch):
                 return  # an interruption has ended it, and cancels every request
             match step:
                 case Ask(who, said):
-                    self._breaker(who).asked(self._now())
+                    self._breaker(self.services[who]).asked(self._now())
                     if len(race.asked) > 1:
                         self._note_late(race)
                     self.create_task(self._ask(race, who, said), f"{self}::ask")
@@ -217,7 +212,7 @@ class ModelSwitch(ServiceSwitch):
 
     async def _won(self, who: int) -> None:
         service = self.services[who]
-        self._breaker(who).succeeded()
+        self._breaker(self.services[who]).succeeded()
         trouble = "; ".join(self._faults)
         if trouble:
             logger.warning("{} answers: {}", service, trouble)
@@ -225,7 +220,7 @@ class ModelSwitch(ServiceSwitch):
         self._faults = []
 
     def _drop(self, race: AnswerRace, who: int, *, late: bool) -> None:
-        breaker = self._breaker(who)
+        breaker = self._breaker(self.services[who])
         if late:
             breaker.failed(self._now())
             if race.winner is None:
@@ -289,7 +284,7 @@ class ModelSwitch(ServiceSwitch):
         if race is not None:
             for who in race.asked:
                 if race.runs(who):
-                    self._breaker(who).abandoned()
+                    self._breaker(self.services[who]).abandoned()
         await self._close()
 
     # ------------------------------------------------------------------ what comes out of the models
@@ -360,7 +355,7 @@ class ModelSwitch(ServiceSwitch):
             return race is not None
         if race.winner == who and goes_on:
             return False  # what is wrong with it was said
-        self._breaker(who).failed(self._now())
+        self._breaker(self.services[who]).failed(self._now())
         self._faults.append(f"{service}: {fault[:200]}")
         steps = race.failed(who, self._now())
         if goes_on:

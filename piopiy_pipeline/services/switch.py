@@ -6,7 +6,8 @@ remembers each frame's id for ever (137 bytes a frame). Here a service is set up
 needed,
 and the frames of a service that is not active are dropped.
 
-A service that reports that it can no longer do its job is replaced by the next one in order.
+A service that reports that it can no longer do its job is replaced by the next one in order, and so is one
+that the session finds failing (`fail_over`). A call begins with the first one whose `CircuitBreaker` lets it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from pipecat.frames.frames import (
     StartFrame,
     StopFrame,
     SystemFrame,
+    TranscriptionFrame,
+    TTSAudioRawFrame,
 )
 from pipecat.processors.frame_processor import (
     FrameCallback,
@@ -32,7 +35,8 @@ from pipecat.processors.frame_processor import (
     FrameProcessorSetup,
 )
 
-from piopiy_pipeline.compat.pipecat import is_set_up
+from piopiy_pipeline.compat.pipecat import is_set_up, provider_of
+from piopiy_pipeline.services.circuit_breaker import CircuitBreaker, breaker_of
 
 __all__ = ["ServiceSwitch"]
 
@@ -61,6 +65,8 @@ class ServiceSwitch(FrameProcessor):
             raise ValueError("a service stands in this list twice")
         self.services = tuple(services)
         self.active = self.services[0]
+        self._entry = self.active  # through which the beginning of the pipeline has passed
+        self._proved: FrameProcessor | None = None  # the last one that was seen to work
         self._set_up: list[FrameProcessor] = []  # to be cleaned up, also if it failed in the middle
         self._ready: set[FrameProcessor] = set()
         self._start_frame: StartFrame | None = None
@@ -149,9 +155,38 @@ class ServiceSwitch(FrameProcessor):
     async def setup(self, setup: FrameProcessorSetup) -> None:  # type: ignore[override]  # as pipecat's own
         """Set up the active service. The others are set up when they are first needed."""
         await super().setup(setup)
+        self._entry = self.active = self._first_choice()
         self._set_up.append(self.active)
         await self.active.setup(setup)
         self._ready.add(self.active)
+
+    def _first_choice(self) -> FrameProcessor:
+        """Return the service that a call begins with."""
+        now = asyncio.get_running_loop().time()
+        order = sorted(self.services, key=lambda service: service is not self.active)
+        chosen = next((each for each in order if self._breaker(each).allows(now)), self.active)
+        self._breaker(chosen).asked(now)
+        return chosen
+
+    def _breaker(self, service: FrameProcessor) -> CircuitBreaker:
+        """Return the breaker of a service, which it shares with the same service of other calls."""
+        provider = provider_of(service)
+        before = self.services[: self.services.index(service)]
+        return breaker_of((*provider, str(sum(provider_of(each) == provider for each in before))))
+
+    def fail_over(self, broken: FrameProcessor) -> bool:
+        """Switch from a service that fails to the next one, if there is one.
+
+        Args:
+            broken: The service.
+
+        Returns:
+            Whether another service is active, or is about to be.
+        """
+        if broken not in self.services:
+            return False
+        self._breaker(broken).failed(asyncio.get_running_loop().time())
+        return broken is not self.active or self._fail_over(broken)
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         """Pass a frame to the active service. Frames that arrive during a failover wait until it is over."""
@@ -191,16 +226,22 @@ class ServiceSwitch(FrameProcessor):
             return
         if isinstance(frame, StartFrame) and frame is not self._start_frame:
             return
-        if isinstance(frame, StartFrame) and service is not self.services[0]:
+        if isinstance(frame, StartFrame) and service is not self._entry:
             return  # it was started late: the chain has started long ago
+        if isinstance(frame, (TTSAudioRawFrame, TranscriptionFrame)) and service is not self._proved:
+            self._proved = service
+            self._breaker(service).succeeded()
         if isinstance(frame, ErrorFrame) and not service.is_usable:
             self._fail_over(service)
         await self.push_frame(frame, direction)
 
-    def _fail_over(self, broken: FrameProcessor) -> None:
+    def _fail_over(self, broken: FrameProcessor) -> bool:
         usable = [service for service in self.services if service.is_usable and service is not broken]
         if usable and not self._failing_over:
+            now = asyncio.get_running_loop().time()
+            usable.sort(key=lambda service: not self._breaker(service).allows(now))
             self._failover = self.create_task(self._switch_from(usable), f"{self}::failover")
+        return self._failing_over
 
     @property
     def _failing_over(self) -> bool:

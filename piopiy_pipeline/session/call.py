@@ -22,6 +22,8 @@ from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.events import Handler
 from piopiy_pipeline.session.monitor import CallMonitor
 from piopiy_pipeline.session.pipeline_run import PipelineRun, RunOptions
+from piopiy_pipeline.session.provider_failures import DEFAULT_ERROR_LINE
+from piopiy_pipeline.session.silence_filler import Filler
 from piopiy_pipeline.transports.media_stream import MediaStreamTransport
 
 __all__ = ["DEFAULT_ERROR_LINE", "Call", "PipelineHook", "current_call"]
@@ -32,7 +34,6 @@ PipelineHook = Callable[[CallPipeline], None]
 current_call: contextvars.ContextVar[Call | None] = contextvars.ContextVar("piopiy_call", default=None)
 """The call in which this code runs, or None outside of calls."""
 
-DEFAULT_ERROR_LINE = "I am sorry, something went wrong. One moment, please."
 MEDIA_GRACE_S = 0.3
 """After the media stream was closed, the gateway has this long to say on its other connection why."""
 _KEYS = frozenset("0123456789*#")
@@ -196,6 +197,8 @@ class Call:
         error_line: str | None = DEFAULT_ERROR_LINE,
         reply_timeout_s: float = 10,
         tool_timeout_s: float = DEFAULT_TOOL_TIMEOUT_S,
+        filler: Filler | None = Filler(),  # noqa: B008  a value
+        idle: Sequence[str] | bool = True,
         enable_metrics: bool = False,
         enable_usage_metrics: bool = False,
         observers: Sequence[BaseObserver] = (),
@@ -211,6 +214,9 @@ class Call:
             reply_timeout_s: An answer that makes no progress for this many seconds counts as a failure.
             tool_timeout_s: A tool that has not returned after this many seconds is given up, and the model is
                 told so. A tool's own timeout comes first.
+            filler: What a caller hears who waits for an answer or a tool; None for nothing.
+            idle: What a caller is asked who says nothing, spread over `idle_timeout_s`, and last the goodbye.
+                True: two questions and a goodbye in the language of the voice. False: nothing.
             enable_metrics: Whether pipecat's services measure themselves (`MetricsFrame`).
             enable_usage_metrics: Whether they count tokens and characters, too.
             observers: Pipecat observers. They cost CPU time for each frame, so there are none by default.
@@ -237,7 +243,14 @@ class Call:
         transport = self.transport()
         assert self._monitor is not None
         options = RunOptions(
-            idle_timeout_s, error_line, enable_metrics, enable_usage_metrics, observers, tool_timeout_s
+            idle_timeout_s,
+            error_line,
+            enable_metrics,
+            enable_usage_metrics,
+            observers,
+            tool_timeout_s,
+            filler,
+            idle,
         )
         self._run = PipelineRun(self._state, chain, transport, self._monitor, options)
         try:

@@ -28,10 +28,12 @@ class FailureRecovery:
 
     Args:
         patience_s: How long an answer may make no progress.
+        voice_patience_s: How long a sentence may take until it is heard; None: as long.
     """
 
-    def __init__(self, *, patience_s: float = 10.0) -> None:
+    def __init__(self, *, patience_s: float = 10.0, voice_patience_s: float | None = None) -> None:
         self.patience_s = patience_s
+        self.voice_patience_s = voice_patience_s
         self._open = False
         self._announced = False
         self._written = False
@@ -45,6 +47,11 @@ class FailureRecovery:
     def busy(self) -> bool:
         """Whether an answer is under way: the model speaks, or a tool runs whose result it will use."""
         return self._open or bool(self._tools)
+
+    @property
+    def answer_open(self) -> bool:
+        """Whether the model was asked and has not finished its answer."""
+        return self._open
 
     @property
     def tools_running(self) -> bool:
@@ -84,15 +91,20 @@ class FailureRecovery:
         """Note that the model has written all of its answer: what does not come now, the TTS keeps back."""
         self._written = True
 
-    def text_announced(self, now: float) -> None:
-        """Note that a sentence is on its way to the TTS, which is waited for from now on."""
-        self._announced = True
-        self._progress_at = now
+    def text_announced(self, now: float, *, filling: bool = False) -> None:
+        """Note that a sentence is on its way to the TTS, which is waited for from now on.
 
-    def progressed(self, now: float) -> None:
-        """Audio was made, or the caller has heard some."""
+        A sentence that only fills a silence (`filling`) is no progress of the answer.
+        """
+        self._announced = True
+        if not filling:
+            self._progress_at = now
+
+    def progressed(self, now: float, *, filling: bool = False) -> None:
+        """Audio was made, or the caller has heard some; `filling` as in `text_announced`."""
         self._announced = False
-        self._progress_at = now
+        if not filling:
+            self._progress_at = now
 
     def response_ended(self, now: float) -> None:
         """Note that the answer of the model is complete."""
@@ -121,13 +133,16 @@ class FailureRecovery:
     # ------------------------------------------------------------------ failures
 
     def overdue(self, now: float) -> str | None:
-        """Return what has been waited for longer than `patience_s`: ``"llm"``, ``"tts"``, or None.
+        """Return what has been waited for too long: ``"llm"``, ``"tts"``, or None.
 
         Tools may take longer: they have deadlines of their own.
         """
         if not (self._open or self._announced) or self._tools or self._ending:
             return None  # an answer that is complete has to be heard, too
-        if now - self._progress_at < self.patience_s:
+        patience_s = self.patience_s
+        if self._announced and self.voice_patience_s is not None:
+            patience_s = min(patience_s, self.voice_patience_s)
+        if now - self._progress_at < patience_s:
             return None
         return "tts" if self._announced or self._written else "llm"
 

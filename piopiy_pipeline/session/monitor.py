@@ -43,6 +43,7 @@ from piopiy_pipeline.call import ToolUse
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.live_events import LiveEvents
 from piopiy_pipeline.session.rtvi import RtviClient
+from piopiy_pipeline.session.silence_guard import SilenceGuard
 from piopiy_pipeline.session.thoughts import has_words
 from piopiy_pipeline.session.tool_order import ToolOrder
 from piopiy_pipeline.transports.frames import SpeechMarkFrame
@@ -87,6 +88,14 @@ class CallMonitor:
         """Whether the caller hears the bot, as far as the playout has reported."""
         self.live = LiveEvents(state.report_live, state.now, self.on_answer_mark)
         """Reports the conversation while it goes on."""
+        self.guard: SilenceGuard | None = None
+        """Is told who is heard, so that nobody waits in silence."""
+        self.filling = 0
+        """How many sounds are under way that are no part of an answer, only a sign that one is to come."""
+        self.caller_spoke_at = float("-inf")
+        """When the caller was last heard, or has pressed a key."""
+        self.unheard_words = False
+        """Whether the caller has spoken for some time, and not a word has come from the STT yet."""
         self._tool_order = ToolOrder()
         self._rtvi: RtviClient | None = None
         self._handlers: dict[type[Frame], Callable[[Any, float], None]] = {
@@ -99,12 +108,12 @@ class CallMonitor:
             AggregatedTextFrame: self._sentence,
             SpeechMarkFrame: lambda frame, _: state.utterances.synthesised(frame.number),
             TTSTextFrame: self._activity,
-            InputDTMFFrame: self._activity,
-            UserSpeakingFrame: self._activity,
-            UserStartedSpeakingFrame: self._activity,
-            UserStoppedSpeakingFrame: self._activity,
-            VADUserStartedSpeakingFrame: self._activity,
-            VADUserStoppedSpeakingFrame: self._activity,
+            InputDTMFFrame: self._caller_activity,
+            UserSpeakingFrame: self._caller_activity,
+            UserStartedSpeakingFrame: self._caller_activity,
+            UserStoppedSpeakingFrame: self._caller_activity,
+            VADUserStartedSpeakingFrame: self._caller_began,
+            VADUserStoppedSpeakingFrame: self._caller_stopped,
         }
 
     def serve_rtvi(self, client: RtviClient) -> None:
@@ -126,15 +135,21 @@ class CallMonitor:
     def audio_arrived(self) -> None:
         now = self._state.now()
         self.spoke_at = now
-        self._state.recovery.progressed(now)
-        self.live.audio_arrived()
+        if self.guard is not None:
+            self.guard.heard(now, filling=bool(self.filling))
+        self._state.recovery.progressed(now, filling=bool(self.filling))
+        if not self.filling:
+            self.live.audio_arrived()
 
     def speech_progressed(self, speaking: bool) -> None:
         now = self._state.now()
         self.spoke_at = now
         self.speaking = speaking
-        self._state.recovery.progressed(now)
-        self.live.speech_progressed(speaking)
+        if self.guard is not None:
+            self.guard.heard(now, filling=bool(self.filling))
+        self._state.recovery.progressed(now, filling=bool(self.filling))
+        if not self.filling:
+            self.live.speech_progressed(speaking)
 
     def text_heard(self, frame: AggregatedTextFrame | AggregatedTextProgressFrame) -> None:
         if isinstance(frame, TTSTextFrame):
@@ -163,6 +178,19 @@ class CallMonitor:
     def _activity(self, frame: Frame, now: float) -> None:
         self.spoke_at = now
 
+    def _caller_activity(self, frame: Frame, now: float) -> None:
+        self.spoke_at = self.caller_spoke_at = now
+
+    def _caller_began(self, frame: Frame, now: float) -> None:
+        self._caller_activity(frame, now)
+        if self.guard is not None:
+            self.guard.caller_began(now)
+
+    def _caller_stopped(self, frame: Frame, now: float) -> None:
+        self._caller_activity(frame, now)
+        if self.guard is not None:
+            self.guard.caller_stopped(now)
+
     def _interrupted(self, frame: Frame, now: float) -> None:
         self._state.interruption_passed.set()
         self._state.recovery.interrupted(now)
@@ -170,25 +198,32 @@ class CallMonitor:
 
     def _sentence(self, frame: AggregatedTextFrame, now: float) -> None:
         if frame.will_be_spoken and has_words(frame.text):
-            self._state.recovery.text_announced(now)
+            self._state.recovery.text_announced(now, filling=bool(self.filling))
 
     def _tool_started(self, frame: FunctionCallInProgressFrame, now: float) -> None:
         self.spoke_at = now
         self._state.recovery.tool_started(frame.tool_call_id, now, frame.function_name)
+        if self.guard is not None:
+            self.guard.tool_started(frame.tool_call_id, now)
         arguments = arguments_of(frame)
         self.live.tool_started(frame.tool_call_id, frame.function_name, arguments)
         self._state.events.emit("tool", ToolUse(frame.function_name, arguments))
 
     def _tool_result(self, frame: FunctionCallResultFrame, now: float) -> None:
         self.spoke_at = now
-        self._state.recovery.tool_ended(frame.tool_call_id, now)
+        self._tool_over(frame.tool_call_id, now)
         if frame.properties is None or frame.properties.is_final:  # another result follows otherwise
             self.live.tool_ended(frame.tool_call_id, frame.function_name, frame.result)
         use = ToolUse(frame.function_name, arguments_of(frame), frame.result)
         self._state.events.emit("tool", use)
 
+    def _tool_over(self, call: str, now: float) -> None:
+        self._state.recovery.tool_ended(call, now)
+        if self.guard is not None:
+            self.guard.tool_ended(call)
+
     def _tool_cancelled(self, frame: FunctionCallCancelFrame, now: float) -> None:
-        self._state.recovery.tool_ended(frame.tool_call_id, now)
+        self._tool_over(frame.tool_call_id, now)
         self.live.tool_ended(frame.tool_call_id, frame.function_name, CANCELLED)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from loguru import logger
@@ -31,11 +32,14 @@ from piopiy_pipeline.session.client_application import ClientApplication
 from piopiy_pipeline.session.missing_finals import FinalsWatch
 from piopiy_pipeline.session.model_output import ModelOutput
 from piopiy_pipeline.session.monitor import CallMonitor
+from piopiy_pipeline.session.mute_stt import MuteWatch
 from piopiy_pipeline.session.pending_hangup import PendingHangup
+from piopiy_pipeline.session.phrases import language_of, phrases_in
 from piopiy_pipeline.session.pipeline_worker import CallWorker
 from piopiy_pipeline.session.provider_clients import close_clients
 from piopiy_pipeline.session.provider_failures import ProviderFailures, services_of
 from piopiy_pipeline.session.resumable_state import checkpoint_of
+from piopiy_pipeline.session.silence_filler import Filler, SilenceFiller
 from piopiy_pipeline.session.speaker import Speaker
 from piopiy_pipeline.session.speech_drain import SpeechDrain
 from piopiy_pipeline.session.thoughts import has_words
@@ -47,6 +51,9 @@ __all__ = ["PipelineRun", "RunOptions"]
 
 POLL_S = 0.5
 """How often a call is looked at: is an answer overdue, has nobody spoken for too long?"""
+LEAST_POLL_S = 0.02
+VOICE_S = 2.5
+"""If there are several voices, a sentence may take this long until the next one is asked to say it, in seconds."""
 CANCEL_S = 2.0
 """How long a pipeline may take to notice that it was cancelled."""
 
@@ -61,6 +68,8 @@ class RunOptions:
     enable_usage_metrics: bool
     observers: Sequence[BaseObserver]
     tool_timeout_s: float
+    filler: Filler | None
+    idle: Sequence[str] | bool
 
 
 class PipelineRun:
@@ -89,7 +98,6 @@ class PipelineRun:
         self._pipeline = pipeline
         self._transport = transport
         self._monitor = monitor
-        self._idle_timeout_s = options.idle_timeout_s
         self._tool_timeout_s = options.tool_timeout_s
         output = transport.output()
         self._worker = CallWorker(
@@ -111,6 +119,8 @@ class PipelineRun:
         )
         self._drain = SpeechDrain(state, monitor, output)
         self._hangup = PendingHangup(state, self._worker, self._drain)
+        services = services_of(pipeline)
+        phrases = phrases_in(language_of(services))
         self._failures = ProviderFailures(
             state,
             pipeline,
@@ -121,17 +131,32 @@ class PipelineRun:
             drain=self._drain,
             client=self.client,
             error_line=options.error_line,
+            ask_again=phrases.ask_again,
         )
+        self._silence = SilenceFiller(
+            state,
+            monitor,
+            speaker=self.speaker,
+            output=output,
+            filler=options.filler,
+            idle=options.idle if not isinstance(options.idle, bool) else phrases.idle if options.idle else (),
+            idle_timeout_s=options.idle_timeout_s,
+            phrases=phrases,
+            has_voice=any(isinstance(service, TTSService) for service in services),
+        )
+        self._guard = monitor.guard
         self._worker.add_event_handler("on_pipeline_started", self._started)
         self._worker.add_event_handler("on_pipeline_error", self._failures.on_error)
         self._add_context_handlers()
         self._add_llm_handlers()
         self._add_tts_handlers()
         self._finals = [
-            self._watch_finals(service)
-            for service in services_of(pipeline)
-            if isinstance(service, STTService)
+            self._watch_finals(service) for service in services if isinstance(service, STTService)
         ]
+
+        self._mutes = [self._watch_mute(service) for service in services if isinstance(service, STTService)]
+        if sum(isinstance(service, TTSService) for service in services) > 1:
+            state.recovery.voice_patience_s = VOICE_S
 
     # ------------------------------------------------------------------ from start to end
 
@@ -169,6 +194,8 @@ class PipelineRun:
             await asyncio.wait({running}, timeout=CANCEL_S)
         for finals in self._finals:
             finals.close()
+        for mute in self._mutes:
+            mute.close()
         self._monitor.live.close()
         self.client.close()
         await close_clients(services_of(self._pipeline))
@@ -197,20 +224,18 @@ class PipelineRun:
 
     async def _watch(self) -> None:
         control = self._state.control
+        await self._silence.prepare()
         while True:
-            await asyncio.sleep(POLL_S)
+            due = self._silence.due()
+            left_s = POLL_S if due is None else due - self._state.now()
+            await asyncio.sleep(min(POLL_S, max(left_s, LEAST_POLL_S)))
             now = self._state.now()
             if control.on_hold:  # what the bot says waits, and the caller is not heard
                 self._state.recovery.held(now)
             if control.on_hold or control.transferring:
                 self._monitor.spoke_at = now  # caller and bot wait for somebody: that is not idle
             await self._failures.check_overdue(now)
-            if self._idle_timeout_s and now - self._monitor.spoke_at >= self._idle_timeout_s:
-                detail = f"nobody spoke for {self._idle_timeout_s:g} s"
-                if tools := self._state.recovery.running_tools:
-                    detail += f", and the tool {', '.join(tools)} had not returned"
-                self._state.finish(EndReason.IDLE_TIMEOUT, detail[:500])
-                return
+            self._silence.check(now)
 
     # ------------------------------------------------------------------ turns and checkpoints
 
@@ -228,7 +253,7 @@ class PipelineRun:
 
     def _add_llm_handlers(self) -> None:
         output = ModelOutput(
-            asked=lambda: self._state.recovery.asked(self._state.now()),
+            asked=self._asked,
             written=self._state.recovery.answer_written,
             failed=self._failures.answer_failed,
             may_be_silent=lambda: self._hangup.is_asked_for or self._state.control.transferring,
@@ -244,6 +269,12 @@ class PipelineRun:
             if isinstance(stage, (LLMService, ModelSwitch)):  # of a switch, what leaves it
                 stage.add_event_handler("on_before_push_frame", self._monitor.live.on_model_output)
 
+    def _asked(self) -> None:
+        now = self._state.now()
+        self._state.recovery.asked(now)
+        if self._guard is not None:
+            self._guard.asked(now)
+
     def _watch_finals(self, service: STTService) -> FinalsWatch:
         return FinalsWatch(
             service,
@@ -252,11 +283,24 @@ class PipelineRun:
             has_another=lambda: self._failures.has_another(service),
         )
 
+    def _watch_mute(self, service: STTService) -> MuteWatch:
+        control = self._state.control
+        return MuteWatch(
+            service,
+            is_active=lambda: (
+                not (control.on_hold or control.transferring or service.is_muted)
+                and self._failures.is_active(service)
+            ),
+            owes_words=partial(setattr, self._monitor, "unheard_words"),
+            is_mute=self._failures.stt_is_mute,
+        )
+
     def _add_tts_handlers(self) -> None:
         """Note a failure of a TTS before the mark after the text passes, which would count as heard."""
 
         async def failed(stage: FrameProcessor, error: ErrorFrame) -> None:
             self._state.utterances.tts_failed()
+            self._transport.output().voice_failed()
 
         async def switched(switch: ServiceSwitch, service: FrameProcessor) -> None:
             self._state.utterances.tts_changed()
@@ -276,6 +320,8 @@ class PipelineRun:
         self._hangup.caller_has_spoken(words=has_words(message.content or ""))
         if message.content:
             self._state.recovery.user_turn(self._state.now())
+            if self._guard is not None:
+                self._guard.turn_over(self._state.now())
             self._monitor.live.turn_over("user")
             self._state.add_turn(Turn("user", message.content, self._state.elapsed_s()))
             self._post_checkpoint(user.context.get_messages())

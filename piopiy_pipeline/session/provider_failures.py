@@ -32,12 +32,13 @@ from piopiy_pipeline.session.speaker import Speaker
 from piopiy_pipeline.session.speech_drain import SpeechDrain
 from piopiy_pipeline.transports.bot_output import BotOutput
 
-__all__ = ["CLOSING_LINE", "ProviderFailures", "services_of"]
+__all__ = ["CLOSING_LINE", "DEFAULT_ERROR_LINE", "ProviderFailures", "services_of"]
 
 ECHO_S = 1.0
 """Further errors of an STT belong to the first one for this long, in seconds."""
 MAX_ERRORS = 200
 """A call with this many errors ends at once: it takes CPU time from the others."""
+DEFAULT_ERROR_LINE = "I am sorry, something went wrong. One moment, please."
 CLOSING_LINE = "I am sorry, this does not work at the moment. Please call again later."
 
 
@@ -63,6 +64,7 @@ class ProviderFailures:
         drain: Waits until the caller has heard the end of what the bot says.
         client: Is told of errors if it speaks RTVI.
         error_line: What the bot says before it tries once more; None for nothing.
+        ask_again: The same for an STT that has failed, if the author has not chosen the line.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class ProviderFailures:
         drain: SpeechDrain,
         client: ClientApplication,
         error_line: str | None,
+        ask_again: str,
     ) -> None:
         self._state = state
         self._pipeline = pipeline
@@ -87,6 +90,7 @@ class ProviderFailures:
         self._drain = drain
         self._client = client
         self._error_line = error_line
+        self._ask_again = ask_again
         self._errors = 0
 
     async def on_error(self, worker: PipelineWorker, frame: ErrorFrame) -> None:
@@ -103,7 +107,7 @@ class ProviderFailures:
             self._report(culprit, frame.error)
             return
         hopeless = stage is not None and not stage.is_usable and not self.has_another(stage)
-        await self._recover(culprit, frame.error, hopeless=hopeless)
+        await self._recover(culprit, frame.error, service=stage, hopeless=hopeless)
 
     async def check_overdue(self, now: float) -> None:
         """Treat an answer that makes no progress as a failure. Call this from time to time."""
@@ -170,7 +174,13 @@ class ProviderFailures:
         self._state.events.emit("error", CallError(culprit, message))
 
     async def _recover(
-        self, culprit: str, message: str, *, stuck: bool = False, hopeless: bool = False
+        self,
+        culprit: str,
+        message: str,
+        *,
+        service: FrameProcessor | None = None,
+        stuck: bool = False,
+        hopeless: bool = False,
     ) -> None:
         """Apologise and try once more, or say that it does not work and end the call."""
         action = self._state.recovery.failed(self._state.now(), hopeless=hopeless)
@@ -181,12 +191,13 @@ class ProviderFailures:
             return
         logger.warning("{} failed: {} ({})", culprit, message, action.value)
         self._report(culprit, message)
+        if stuck and culprit == "tts":
+            self._state.utterances.tts_failed()
         if stuck or culprit == "tts":  # nothing but an interruption cancels a stage that hangs
             await self._worker.interrupt()
-        if self._error_line is not None:
-            await self._apologise(
-                culprit, self._error_line if action is RecoveryAction.RETRY else CLOSING_LINE
-            )
+        replaced = action is RecoveryAction.RETRY and self._fail_over(culprit, service)
+        if self._error_line is not None and not (replaced and culprit == "tts"):
+            await self._apologise(culprit, action)
         if action is RecoveryAction.END:
             self._state.spawn(self._give_up(f"{culprit}: {message}"), "give_up")
         elif culprit == "stt":  # the next utterance of the caller is its retry
@@ -194,7 +205,45 @@ class ProviderFailures:
         else:
             await self._retry()
 
-    async def _apologise(self, culprit: str, line: str) -> None:
+    def _fail_over(self, culprit: str, service: FrameProcessor | None) -> bool:
+        """Give the work of a voice or an STT that has failed to the next one, if there is one.
+
+        Without a `service`, the active one of the stage has failed.
+        """
+        if culprit not in self._pipeline:
+            return False
+        stage = self._pipeline[culprit]
+        if not isinstance(stage, ServiceSwitch) or isinstance(stage, ModelSwitch):
+            return False
+        return stage.fail_over(service or stage.active)
+
+    def stt_is_mute(self, service: STTService, fault: str, for_good: bool) -> None:
+        """An STT says nothing while the caller speaks: ask the caller again, or go on with another. Returns at
+        once.
+
+        Args:
+            service: The STT.
+            fault: What is wrong.
+            for_good: Whether the caller was asked often enough.
+        """
+        self._state.spawn(self._deal_with_mute(service, fault, for_good), "mute_stt")
+
+    async def _deal_with_mute(self, service: STTService, fault: str, for_good: bool) -> None:
+        if for_good or self.has_another(service):
+            await service.set_usable(False)
+            await service.push_error(fault, category=ErrorCategory.UNKNOWN)
+            return
+        logger.warning("{}: {}", service, fault)
+        self._report(self._name_of(service), fault)
+        if self._error_line is not None and not self._monitor.speaking:
+            await self._apologise("stt", RecoveryAction.RETRY)
+
+    async def _apologise(self, culprit: str, action: RecoveryAction) -> None:
+        line = self._error_line or ""
+        if action is RecoveryAction.END:
+            line = CLOSING_LINE
+        elif culprit == "stt" and line == DEFAULT_ERROR_LINE:
+            line = self._ask_again
         speaks = any(isinstance(service, TTSService) for service in services_of(self._pipeline))
         if culprit == "tts" or not speaks:  # the bot has no voice to apologise with
             await self._output.queue_frame(recorded_apology())
@@ -204,7 +253,12 @@ class ProviderFailures:
 
     async def _retry(self) -> None:
         """Try once more what the TTS did not say, or else the answer of the model."""
-        unsaid = self._state.utterances.take_unsaid()
+        unsaid = []
+        for utterance in self._state.utterances.take_unsaid():
+            if utterance.into_context:
+                unsaid.append(utterance)
+            else:
+                utterance.done(False)  # it was to bridge a silence, or an apology
         self._state.recovery.retrying(self._state.now(), answer=not unsaid)
         for utterance in unsaid:
             self._speaker.repeat(utterance)

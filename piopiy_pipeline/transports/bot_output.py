@@ -180,6 +180,10 @@ class BotOutput(BaseOutputTransport):
         self._notify(self._monitor.speech_progressed, False)
         self._wake.set()
 
+    def voice_failed(self) -> None:
+        """Take note that the TTS has reported an error, before what it has to say arrives here."""
+        self._text.voice_failed()
+
     # ------------------------------------------------------------------ the stage
 
     async def start(self, frame: StartFrame) -> None:

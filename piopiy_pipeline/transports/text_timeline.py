@@ -158,6 +158,7 @@ class TextTimeline:
         """Sentences without word times that were not heard to their end, by the id of their frame, in order."""
         self._not_for_context: set[str | None] = set()
         """The contexts whose words the model is not to know."""
+        self._voice_failed = False
 
     def audio(self, context_id: str | None, queued: int, clock_ns: int) -> None:
         """Note that speech of this context comes next, at the position `queued`; `clock_ns` is the pipeline's
@@ -205,10 +206,19 @@ class TextTimeline:
         """
         if frame.segment_id not in self._sentences:
             return
+        if self._voice_failed and not by_words and self._sentences[frame.segment_id][1].start >= queued:
+            frame.append_to_context = False
         if by_words:
             del self._sentences[frame.segment_id]
         else:
             self._sentences[frame.segment_id][1].end = queued
+
+    def voice_failed(self) -> None:
+        """Note that the TTS has reported an error: a sentence of which there is no audio was not said.
+
+        Until the next interruption. Without an error, audio may still come behind its text.
+        """
+        self._voice_failed = True
 
     def sentence_progress(self, heard: int, queued: int) -> str | None:
         """Return how much was heard, by an estimate, of the sentence in progress.
@@ -231,6 +241,7 @@ class TextTimeline:
 
     def interrupted(self) -> None:
         """Note an interruption: the word times that come from now on belong to new speech."""
+        self._voice_failed = False
         self._words.interrupted()
 
     def cut(self, position: int, queued: int) -> list[HeardTextFrame]:

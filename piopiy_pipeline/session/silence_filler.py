@@ -1,0 +1,195 @@
+"""`SilenceFiller`: lets a caller who waits hear something, and asks one who says nothing.
+
+The shell of `SilenceGuard` and `IdleCaller`, which decide.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from loguru import logger
+from pipecat.frames.frames import OutputAudioRawFrame
+
+from piopiy_pipeline.audio.tones import working_sound
+from piopiy_pipeline.audio.wav import WavError, read_wav
+from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.offload import offload
+from piopiy_pipeline.session.call_state import CallState
+from piopiy_pipeline.session.idle_caller import IdleCaller
+from piopiy_pipeline.session.monitor import CallMonitor
+from piopiy_pipeline.session.phrases import Phrases
+from piopiy_pipeline.session.silence_guard import Filling, SilenceGuard
+from piopiy_pipeline.session.speaker import Speaker
+from piopiy_pipeline.transports.bot_output import BotOutput
+
+__all__ = ["Filler", "SilenceFiller"]
+
+PIECE_S = 0.2
+SOUND_LASTS_S = 0.6
+"""What is heard for this long after a sound was sent is the sound."""
+GOODBYE_S = 15.0
+"""How long the last words to a caller who says nothing may take."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filler:
+    """What a caller hears who waits.
+
+    Attributes:
+        says: A sentence, or the path of a WAV file. None: a sentence in the language of the voice, "One moment,
+            please." in English. An empty text: only the sound.
+        answer_s: It is said when the model has had nothing to say for this long, in seconds.
+        tool_s: It is said when a tool has run for this long, in seconds.
+        sound: Whether a small sound is made at least every two seconds as long as the caller waits.
+
+    Raises:
+        ValueError: A time is not more than 0.
+    """
+
+    says: str | Path | None = None
+    answer_s: float = 1.5
+    tool_s: float = 1.2
+    sound: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("answer_s", "tool_s"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"Filler: {name} must be more than 0 seconds, not {getattr(self, name)!r}")
+
+
+class SilenceFiller:
+    """Fills the silences of one call.
+
+    Args:
+        state: The call.
+        monitor: Knows what is heard.
+        speaker: Says sentences.
+        output: Plays sounds.
+        filler: What a caller hears who waits; None: nothing.
+        idle: What a caller is asked who says nothing, and last the goodbye. Empty: nobody is asked.
+        idle_timeout_s: The call ends when nobody has spoken for this long; None: never.
+        phrases: What is said if the author has not said what.
+        has_voice: Whether there is a TTS.
+    """
+
+    def __init__(
+        self,
+        state: CallState,
+        monitor: CallMonitor,
+        *,
+        speaker: Speaker,
+        output: BotOutput,
+        filler: Filler | None,
+        idle: Sequence[str],
+        idle_timeout_s: float | None,
+        phrases: Phrases,
+        has_voice: bool,
+    ) -> None:
+        self._state = state
+        self._monitor = monitor
+        self._speaker = speaker
+        self._output = output
+        says = None if filler is None else phrases.filler if filler.says is None else filler.says
+        self._says = says if has_voice or isinstance(says, Path) else None
+        self._recording: bytes | None = None
+        self._guard = monitor.guard = SilenceGuard(
+            answer_s=filler.answer_s if filler else 0,
+            tool_s=filler.tool_s if filler else 0,
+            sentence=bool(self._says),
+            sound=filler is not None and filler.sound,
+        )
+        self._idle = IdleCaller(idle_timeout_s, idle if has_voice else ())
+
+    async def prepare(self) -> None:
+        """Read the author's recording, if there is one."""
+        if isinstance(self._says, Path):
+            try:
+                pcm = await offload(read_wav, self._says, self._state.link.bot_rate)
+            except WavError as error:
+                logger.error("the filler cannot be read: {}", error)
+            else:
+                self._recording = pcm.tobytes()
+
+    def due(self) -> float | None:
+        """Return when `check` will have something to do about a caller who waits."""
+        return self._guard.due(ready=self._ready or not self._answers)
+
+    def check(self, now: float) -> None:
+        """Fill a silence that has lasted long enough, and ask a caller who has said nothing for long enough."""
+        control = self._state.control
+        away = control.on_hold or control.transferring
+        owes = self._answers or self._ready or self._monitor.unheard_words
+        waits = owes and not self._monitor.speaking and not away
+        filling = self._guard.check(now, waits=waits, ready=self._ready or not self._answers)
+        if filling is Filling.SENTENCE:
+            self._fill_with_sentence()
+        elif filling is Filling.SOUND:
+            self._play(working_sound(self._state.link.bot_rate))
+        self._ask_idle(now, busy=self._state.recovery.busy or self._ready or away)
+
+    @property
+    def _answers(self) -> bool:
+        """Whether the model or a tool is at it."""
+        return self._state.recovery.answer_open or self._guard.tools_running
+
+    @property
+    def _ready(self) -> bool:
+        return self._state.recovery.sentence_announced or self._state.utterances.pending
+
+    # ------------------------------------------------------------------ a caller who waits
+
+    def _fill_with_sentence(self) -> None:
+        if self._recording is not None:
+            self._play(self._recording)
+            return
+        if not isinstance(self._says, str):
+            return
+        self._monitor.filling += 1
+        self._speaker.say(self._says, into_context=False).add_done_callback(self._filled)
+
+    def _play(self, pcm: bytes) -> None:
+        self._monitor.filling += 1
+        rate = self._state.link.bot_rate
+        lasts_s = len(pcm) / 2 / rate + SOUND_LASTS_S
+        asyncio.get_running_loop().call_later(lasts_s, self._filled)
+        self._state.spawn(self._send(pcm, rate), "filler")
+
+    async def _send(self, pcm: bytes, rate: int) -> None:
+        step = 2 * int(PIECE_S * rate)
+        for at in range(0, len(pcm), step):
+            await self._output.queue_frame(OutputAudioRawFrame(pcm[at : at + step], rate, 1))
+
+    def _filled(self, _: object = None) -> None:
+        self._monitor.filling -= 1
+
+    # ------------------------------------------------------------------ a caller who says nothing
+
+    def _ask_idle(self, now: float, *, busy: bool) -> None:
+        quiet_s = now - self._monitor.spoke_at
+        step = self._idle.check(quiet_s, caller_spoke_at=self._monitor.caller_spoke_at, busy=busy)
+        if step is None:
+            return
+        if not step.last:
+            logger.info("the caller has said nothing for {:.0f} s and is asked", quiet_s)
+            self._speaker.say(step.line)
+        else:
+            self._state.spawn(self._say_goodbye(step.line), "idle_goodbye")
+
+    async def _say_goodbye(self, line: str) -> None:
+        detail = f"nobody spoke for {self._idle.timeout_s:g} s"
+        if tools := self._state.recovery.running_tools:
+            detail += f", and the tool {', '.join(tools)} had not returned"
+        spoke_at = self._monitor.caller_spoke_at
+        if line:
+            try:
+                async with asyncio.timeout(GOODBYE_S):
+                    await self._speaker.say(line)
+            except TimeoutError:
+                pass
+            if self._monitor.caller_spoke_at > spoke_at:
+                logger.info("the caller speaks after all: the call goes on")
+                return
+        self._state.finish(EndReason.IDLE_TIMEOUT, detail[:500])

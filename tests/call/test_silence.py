@@ -1,0 +1,279 @@
+"""What a caller hears who waits, and one who says nothing. In virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pipecat.services.llm_service import FunctionCallParams
+
+from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.session import Call
+from piopiy_pipeline.session.provider_failures import CLOSING_LINE
+from piopiy_pipeline.session.silence_filler import Filler
+from piopiy_pipeline.testing import Caller, Replies, ScriptedLLM, SimulatedCall, Tool, simulate
+from piopiy_pipeline.voice_agent import VoiceAgent
+from tests.support.bots import ask, voice
+from tests.support.services import ScriptedSTT, ToneTTS
+from tests.support.virtual import (
+    AT_ONCE,
+    YES,
+    info,
+    longest_silence_s,
+    recorded_apology_heard,
+    spoken_s,
+    texts,
+)
+
+
+class SpokenTTS(ToneTTS):
+    """Remembers what it was given to say."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[str] = []
+
+    async def run_tts(self, text: str, context_id: str) -> Any:
+        self.said.append(text)
+        async for frame in super().run_tts(text, context_id):
+            yield frame
+
+
+def called(caller: Caller | None = None, **options: Any) -> tuple[SimulatedCall, list[str]]:
+    """Call a bot that is asked at once; return the call and what the voice was given to say."""
+    tts = SpokenTTS()
+
+    async def bot(call: Call) -> None:
+        latency = options.pop("latency", 0.0)
+        agent = await voice(call, tts=tts, texts=["yes"] * 3, **options)
+        agent.pipeline.replace("llm", ScriptedLLM(Replies(otherwise="Here it is.", latency=latency)))
+        ask(agent)
+        await agent.start()
+
+    return simulate(bot, caller or Caller().pause(12), info=info()), tts.said
+
+
+def test_a_model_that_is_slow_is_bridged_by_a_sentence_that_is_not_in_the_conversation() -> None:
+    call, said = called(latency=6.0)
+    assert said == ["One moment, please.", "Here it is."]
+    assert texts(call, "bot") == ["Here it is."]
+    assert longest_silence_s(call) < 2.0
+
+
+def test_a_model_in_time_is_not_bridged() -> None:
+    _, said = called(latency=1.2)
+    assert said == ["Here it is."]
+
+
+def test_an_author_chooses_the_filler_or_none() -> None:
+    _, said = called(latency=4.0, filler="Hang on.")
+    assert said == ["Hang on.", "Here it is."]
+    call, said = called(latency=4.0, filler=None)
+    assert said == ["Here it is."]
+    assert longest_silence_s(call) > 3.9
+
+
+def test_a_filler_may_be_a_recording() -> None:
+    call, said = called(latency=4.0, filler=YES)
+    assert said == ["Here it is."]
+    loud = np.flatnonzero(np.abs(call.bot_audio.astype(np.int32)) > 500)
+    assert 1.4 < loud[0] / call.rate < 2.0
+
+
+def test_a_recording_that_cannot_be_read_leaves_the_sound(tmp_path: Path) -> None:
+    call, _ = called(latency=4.0, filler=tmp_path / "missing.wav")
+    assert longest_silence_s(call) < 2.0
+
+
+@pytest.mark.parametrize("language", ["de", "de-AT"])
+def test_the_default_is_in_the_language_of_the_voice(language: str) -> None:
+    tts = SpokenTTS()
+    tts.settings.language = language  # type: ignore[attr-defined]
+
+    async def bot(call: Call) -> None:
+        agent = await voice(call, tts=tts, replies=[None])
+        ask(agent)
+        await agent.start()
+
+    simulate(bot, Caller().pause(3), info=info())
+    assert tts.said[0] == "Einen Moment, bitte."
+
+
+def test_a_slow_tool_is_bridged_once_and_a_tool_that_never_returns_is_ended_and_named() -> None:
+    tts = SpokenTTS()
+
+    async def look_up(params: FunctionCallParams) -> None:
+        """Look something up."""
+        await asyncio.Event().wait()
+
+    async def bot(call: Call) -> None:
+        agent = await voice(
+            call,
+            tts=tts,
+            replies=[("look_up", {}), "That did not work."],
+            tools=[look_up],
+            tool_timeout_secs=8,
+        )
+        ask(agent)
+        await agent.start()
+
+    call = simulate(bot, Caller().pause(12), info=info())
+    assert tts.said == ["One moment, please.", "That did not work."]
+    assert longest_silence_s(call) < 2.0
+    (error,) = call.of("error")
+    assert "The tool look_up did not return within 8 s" in error.data["message"]
+
+
+def test_a_bot_that_says_that_it_looks_something_up_needs_no_filler() -> None:
+    tts = SpokenTTS()
+
+    async def look_up(params: FunctionCallParams) -> str:
+        """Look something up."""
+        await asyncio.sleep(3)
+        return "found"
+
+    async def bot(call: Call) -> None:
+        agent = await voice(call, tts=tts, tools=[look_up])
+        replies = Replies(("Let me have a look.", Tool("look_up"), "I found it."))
+        agent.pipeline.replace("llm", ScriptedLLM(replies))
+        agent._tools.register_all(agent.pipeline["llm"])  # type: ignore[arg-type]
+        ask(agent)
+        await agent.start()
+
+    call = simulate(bot, Caller().pause(12), info=info())
+    assert tts.said == ["Let me have a look.", "I found it."]
+    assert longest_silence_s(call) < 2.0
+
+
+def test_a_filler_is_no_progress_of_an_answer_that_hangs() -> None:
+    tts = SpokenTTS()
+
+    async def bot(call: Call) -> None:
+        agent = await voice(call, tts=tts, replies=[None, None], error_line="Sorry.", reply_timeout_secs=5)
+        ask(agent)
+        await agent.start()
+
+    call = simulate(bot, Caller().pause(60), info=info())
+    call.assert_ended(EndReason.ERROR)
+    assert call.duration_s < 20
+    assert longest_silence_s(call) < 2.0
+
+
+# ------------------------------------------------------------------ a caller who says nothing
+
+
+def silent(seconds: float, caller: Caller | None = None, **options: Any) -> tuple[SimulatedCall, list[str]]:
+    tts = SpokenTTS()
+
+    async def bot(call: Call) -> None:
+        agent = await voice(
+            call, tts=tts, texts=["yes"] * 5, replies=["Fine."] * 5, greeting="Hello.", **options
+        )
+        await agent.start()
+
+    return simulate(bot, caller or Caller().pause(seconds), info=info()), tts.said
+
+
+def test_a_caller_who_says_nothing_is_asked_twice_before_the_goodbye() -> None:
+    call, said = silent(90)
+    assert said == [
+        "Hello.",
+        "Are you still there?",
+        "Hello? Can you hear me?",
+        "I cannot hear you, so I will hang up now. Goodbye.",
+    ]
+    call.assert_ended(EndReason.IDLE_TIMEOUT)
+    assert call.end_detail == "nobody spoke for 60 s"
+    assert 60 < call.duration_s < 70
+
+
+def test_a_caller_who_answers_goes_on_and_is_asked_anew_later() -> None:
+    call, said = silent(0, Caller().pause(25).say(YES).pause(25))
+    assert said == ["Hello.", "Are you still there?", "Fine.", "Are you still there?"]
+    call.assert_ended(EndReason.CALLER_HANGUP)
+
+
+def test_an_author_chooses_the_lines_or_none() -> None:
+    call, said = silent(60, idle=["Yes?", "Bye."], idle_timeout_secs=20)
+    assert said == ["Hello.", "Yes?", "Bye."]
+    call.assert_ended(EndReason.IDLE_TIMEOUT)
+    call, said = silent(90, idle=False)
+    assert said == ["Hello."]
+    call.assert_ended(EndReason.IDLE_TIMEOUT)
+    assert spoken_s(call) < 1
+
+
+def test_times_of_a_filler_that_cannot_work_are_refused() -> None:
+    with pytest.raises(ValueError, match="answer_s must be more than 0"):
+        Filler(answer_s=0)
+
+
+# ------------------------------------------------------------------ an STT that is mute, voices that fail
+
+
+class MuteSTT(ScriptedSTT):
+    """Hears nothing, and reports no error."""
+
+    def __init__(self) -> None:
+        super().__init__([""] * 20)
+
+
+def heard_by(stt: Any, caller: Caller, **options: Any) -> tuple[SimulatedCall, list[str]]:
+    tts = SpokenTTS()
+
+    async def bot(call: Call) -> None:
+        agent = VoiceAgent(instructions="Be brief.", greeting="Hello.", call=call, **options)
+        await agent.Action(stt=stt, llm=ScriptedLLM(Replies(*["Fine."] * 9)), tts=tts)
+        await agent.start()
+
+    return simulate(bot, caller, info=info()), tts.said
+
+
+def test_a_caller_of_whom_not_a_word_is_understood_is_asked_again_and_the_third_time_the_call_ends() -> None:
+    again = "I am sorry, I did not hear that. Could you say it again, please?"
+    call, said = heard_by(MuteSTT(), Caller().say(AT_ONCE).say(AT_ONCE).say(AT_ONCE).say(AT_ONCE))
+    assert said == ["Hello.", again, again, CLOSING_LINE]
+    call.assert_ended(EndReason.ERROR)
+    assert call.end_detail.startswith("stt: not a word came")
+    assert len(call.of("error")) == 3
+
+
+def test_another_stt_takes_the_place_of_one_that_is_mute() -> None:
+    call, said = heard_by([MuteSTT(), ScriptedSTT(["a table"] * 5)], Caller().say(AT_ONCE).say(AT_ONCE))
+    assert said[-1] == "Fine."
+    assert texts(call, "user")[0].startswith("a table")
+    assert call.of("error")[0].data["stage"] == "stt"
+
+
+def test_a_cough_of_which_nothing_is_understood_is_no_failure() -> None:
+    call, said = heard_by(MuteSTT(), Caller().say(YES).pause(6))
+    assert said == ["Hello."]
+    call.assert_no_error()
+
+
+class HungTTS(ToneTTS):
+    """Takes the text, and never makes a sound."""
+
+    async def run_tts(self, text: str, context_id: str) -> Any:
+        await asyncio.Event().wait()
+        yield None
+
+
+@pytest.mark.parametrize("broken", [HungTTS, lambda: ToneTTS(fail_first=99)])
+def test_another_voice_says_what_one_that_fails_has_not_said(broken: Any) -> None:
+    tts = SpokenTTS()
+
+    async def bot(call: Call) -> None:
+        agent = VoiceAgent(instructions="Be brief.", greeting="Hello and welcome.", call=call)
+        await agent.Action(stt=ScriptedSTT(["yes"]), llm=ScriptedLLM(Replies("Fine.")), tts=[broken(), tts])
+        await agent.start()
+
+    call = simulate(bot, Caller().pause(5), info=info())
+    assert tts.said == ["Hello and welcome."]
+    assert texts(call, "bot") == ["Hello and welcome."]
+    assert longest_silence_s(call) < 2.0
+    assert not recorded_apology_heard(call)
+    assert call.of("error")[0].data["stage"] == "tts"
