@@ -405,22 +405,7 @@ class VoiceAgent:
     async def transfer(
         self, to: str, *, warm: bool = True, summary: str = "", ring_timeout_s: float = 30
     ) -> TransferOutcome:
-        """Hand the caller over to somebody else, and wait for the outcome. `Call.transfer` says more.
-
-        Args:
-            to: A number, a SIP URI, or a name that the gateway's configuration knows.
-            warm: True: it rings there while the caller talks to the bot. False: the bot leaves at once (blind
-                transfer).
-            summary: What the person who answers should know, 2000 characters at most.
-            ring_timeout_s: How long it may ring, in seconds, 300 at most.
-
-        Returns:
-            The outcome.
-
-        Raises:
-            ValueError: The gateway would not understand the destination or another argument.
-            RuntimeError: The call is not answered yet.
-        """
+        """Hand the caller over to somebody else, and wait for the outcome. See `Call.transfer`."""
         return await self.call.transfer(to, warm=warm, summary=summary, ring_timeout_s=ring_timeout_s)
 
     def hold(self, on: bool = True) -> None:

@@ -152,10 +152,15 @@ class ModelSwitch(ServiceSwitch):
             await self.active.queue_frame(frame)
             return
         self._speculating = False
-        if self._race is not None:
+        race = self._race
+        if race is not None and race.winner is not None:
             if len(self._requests) < MAX_WAITING:
                 self._requests.append(frame)
             return
+        if race is not None:  # nothing of its answer was said: this request knows more
+            for who in race.asked:
+                if race.runs(who):
+                    self._drop(race, who, late=False)
         await self._begin(frame)
 
     async def _begin(self, frame: LLMContextFrame) -> None:

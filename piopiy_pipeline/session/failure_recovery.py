@@ -37,6 +37,8 @@ class FailureRecovery:
         self._open = False
         self._announced = False
         self._written = False
+        self.partly_said = False
+        """Whether a sentence of the latest answer has reached the voice."""
         self._tools: dict[str, str] = {}
         self._progress_at = 0.0
         self._retried = False
@@ -47,6 +49,11 @@ class FailureRecovery:
     def busy(self) -> bool:
         """Whether an answer is under way: the model speaks, or a tool runs whose result it will use."""
         return self._open or bool(self._tools)
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether the call is about to end because of a failure."""
+        return self._ending
 
     @property
     def answer_open(self) -> bool:
@@ -84,27 +91,22 @@ class FailureRecovery:
     def response_started(self, now: float) -> None:
         """Note that the model has begun to answer."""
         self._open = True
-        self._announced = False
+        self._announced = self.partly_said = False
         self._progress_at = now
 
     def answer_written(self) -> None:
         """Note that the model has written all of its answer: what does not come now, the TTS keeps back."""
         self._written = True
 
-    def text_announced(self, now: float, *, filling: bool = False) -> None:
-        """Note that a sentence is on its way to the TTS, which is waited for from now on.
+    def text_announced(self, now: float) -> None:
+        """Note that a sentence is on its way to the TTS, which is waited for from now on."""
+        self._announced = self.partly_said = True
+        self._progress_at = now
 
-        A sentence that only fills a silence (`filling`) is no progress of the answer.
-        """
-        self._announced = True
-        if not filling:
-            self._progress_at = now
-
-    def progressed(self, now: float, *, filling: bool = False) -> None:
-        """Audio was made, or the caller has heard some; `filling` as in `text_announced`."""
+    def progressed(self, now: float) -> None:
+        """Audio was made, or the caller has heard some."""
         self._announced = False
-        if not filling:
-            self._progress_at = now
+        self._progress_at = now
 
     def response_ended(self, now: float) -> None:
         """Note that the answer of the model is complete."""

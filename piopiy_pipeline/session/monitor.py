@@ -92,6 +92,8 @@ class CallMonitor:
         """Is told who is heard, so that nobody waits in silence."""
         self.filling = 0
         """How many sounds are under way that are no part of an answer, only a sign that one is to come."""
+        self.filler_text = ""
+        """The sentence that bridges a silence."""
         self.caller_spoke_at = float("-inf")
         """When the caller was last heard, or has pressed a key."""
         self.unheard_words = False
@@ -133,23 +135,23 @@ class CallMonitor:
             self._rtvi.on_frame(frame)
 
     def audio_arrived(self) -> None:
-        now = self._state.now()
-        self.spoke_at = now
-        if self.guard is not None:
-            self.guard.heard(now, filling=bool(self.filling))
-        self._state.recovery.progressed(now, filling=bool(self.filling))
+        self._progressed()
         if not self.filling:
             self.live.audio_arrived()
 
     def speech_progressed(self, speaking: bool) -> None:
-        now = self._state.now()
-        self.spoke_at = now
         self.speaking = speaking
+        self._progressed()
         if self.guard is not None:
-            self.guard.heard(now, filling=bool(self.filling))
-        self._state.recovery.progressed(now, filling=bool(self.filling))
+            self.guard.heard(self._state.now(), filling=bool(self.filling))
         if not self.filling:
             self.live.speech_progressed(speaking)
+
+    def _progressed(self) -> None:
+        if not self.filling:
+            now = self._state.now()
+            self.spoke_at = now
+            self._state.recovery.progressed(now)
 
     def text_heard(self, frame: AggregatedTextFrame | AggregatedTextProgressFrame) -> None:
         if isinstance(frame, TTSTextFrame):
@@ -197,8 +199,10 @@ class CallMonitor:
         self._state.utterances.cut_off()
 
     def _sentence(self, frame: AggregatedTextFrame, now: float) -> None:
-        if frame.will_be_spoken and has_words(frame.text):
-            self._state.recovery.text_announced(now, filling=bool(self.filling))
+        if not (frame.will_be_spoken and has_words(frame.text)):
+            return
+        if not (self.filling and frame.text.strip() == self.filler_text):
+            self._state.recovery.text_announced(now)
 
     def _tool_started(self, frame: FunctionCallInProgressFrame, now: float) -> None:
         self.spoke_at = now

@@ -23,6 +23,8 @@ __all__ = ["MuteRecognizer", "MuteWatch"]
 
 VOICED_S = 1.0
 """Less speech than this may be a cough, of which a good STT says nothing either."""
+DOUBTED_VOICED_S = 0.3
+"""The same for an STT that was mute the last time."""
 WITHIN_S = 10.0
 """Speech that is longer ago does not count, in seconds."""
 WAIT_S = 2.5
@@ -71,7 +73,8 @@ class MuteRecognizer:
     @property
     def owes_words(self) -> bool:
         """Whether speech has ended that was long enough, and not a word of it has come."""
-        return self._began is None and sum(length for _, length in self._speech) >= self._voiced_s
+        enough_s = min(self._voiced_s, DOUBTED_VOICED_S) if self.misses else self._voiced_s
+        return self._began is None and sum(length for _, length in self._speech) >= enough_s
 
     def due(self) -> float | None:
         """Return when the STT counts as mute; None while it does not owe anything."""

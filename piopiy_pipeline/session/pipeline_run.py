@@ -29,12 +29,12 @@ from piopiy_pipeline.services.model_switch import ModelSwitch
 from piopiy_pipeline.services.switch import ServiceSwitch
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.client_application import ClientApplication
+from piopiy_pipeline.session.default_lines import language_of, phrases_in
 from piopiy_pipeline.session.missing_finals import FinalsWatch
 from piopiy_pipeline.session.model_output import ModelOutput
 from piopiy_pipeline.session.monitor import CallMonitor
 from piopiy_pipeline.session.mute_stt import MuteWatch
 from piopiy_pipeline.session.pending_hangup import PendingHangup
-from piopiy_pipeline.session.phrases import language_of, phrases_in
 from piopiy_pipeline.session.pipeline_worker import CallWorker
 from piopiy_pipeline.session.provider_clients import close_clients
 from piopiy_pipeline.session.provider_failures import ProviderFailures, services_of

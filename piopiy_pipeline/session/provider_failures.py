@@ -191,6 +191,7 @@ class ProviderFailures:
             return
         logger.warning("{} failed: {} ({})", culprit, message, action.value)
         self._report(culprit, message)
+        partly_said = self._state.recovery.partly_said
         if stuck and culprit == "tts":
             self._state.utterances.tts_failed()
         if stuck or culprit == "tts":  # nothing but an interruption cancels a stage that hangs
@@ -203,7 +204,8 @@ class ProviderFailures:
         elif culprit == "stt":  # the next utterance of the caller is its retry
             self._state.spawn(self._end_echo(), "end_echo")
         else:
-            await self._retry()
+            waits = partly_said and not stuck and culprit != "tts"
+            self._state.spawn(self._retry(when_heard=waits), "retry")
 
     def _fail_over(self, culprit: str, service: FrameProcessor | None) -> bool:
         """Give the work of a voice or an STT that has failed to the next one, if there is one.
@@ -251,18 +253,24 @@ class ProviderFailures:
         self._state.require_answered()
         self._speaker.say(line, into_context=False)
 
-    async def _retry(self) -> None:
-        """Try once more what the TTS did not say, or else the answer of the model."""
+    async def _retry(self, *, when_heard: bool) -> None:
+        """Try once more what the TTS did not say, or else the answer of the model.
+
+        A model whose answer was said in part is to know what the caller has heard (`when_heard`).
+        """
+        if when_heard:
+            await self._drain.wait_until_spoken()
         unsaid = []
         for utterance in self._state.utterances.take_unsaid():
             if utterance.into_context:
                 unsaid.append(utterance)
             else:
                 utterance.done(False)  # it was to bridge a silence, or an apology
+        asked = self._state.recovery.answer_open  # a tool has returned meanwhile, for example
         self._state.recovery.retrying(self._state.now(), answer=not unsaid)
         for utterance in unsaid:
             self._speaker.repeat(utterance)
-        if not unsaid:
+        if not unsaid and not asked:
             await self._speaker.respond()
 
     async def _end_echo(self) -> None:
@@ -274,6 +282,11 @@ class ProviderFailures:
         if self._state.control.on_hold and not self._state.ended:
             self._state.control.switch("hold", False)
         await self._drain.wait_until_apologised()
+        if unsaid := self._state.utterances.take_unsaid():  # the voice has failed, too
+            for utterance in unsaid:
+                utterance.done(False)
+            await self._output.queue_frame(recorded_apology())
+            await self._drain.wait_until_apologised()
         await self._state.control.wait_for_transfer()
         self._state.finish(EndReason.ERROR, detail[:500])
 

@@ -18,9 +18,9 @@ from piopiy_pipeline.audio.wav import WavError, read_wav
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.offload import offload
 from piopiy_pipeline.session.call_state import CallState
+from piopiy_pipeline.session.default_lines import Phrases
 from piopiy_pipeline.session.idle_caller import IdleCaller
 from piopiy_pipeline.session.monitor import CallMonitor
-from piopiy_pipeline.session.phrases import Phrases
 from piopiy_pipeline.session.silence_guard import Filling, SilenceGuard
 from piopiy_pipeline.session.speaker import Speaker
 from piopiy_pipeline.transports.bot_output import BotOutput
@@ -121,8 +121,8 @@ class SilenceFiller:
         """Fill a silence that has lasted long enough, and ask a caller who has said nothing for long enough."""
         control = self._state.control
         away = control.on_hold or control.transferring
-        owes = self._answers or self._ready or self._monitor.unheard_words
-        waits = owes and not self._monitor.speaking and not away
+        owes = self._answers or self._ready or self._monitor.unheard_words or self._state.recovery.is_ending
+        waits = owes and not (away or self._monitor.speaking or self._output.has_unheard)
         filling = self._guard.check(now, waits=waits, ready=self._ready or not self._answers)
         if filling is Filling.SENTENCE:
             self._fill_with_sentence()
@@ -148,6 +148,7 @@ class SilenceFiller:
         if not isinstance(self._says, str):
             return
         self._monitor.filling += 1
+        self._monitor.filler_text = self._says.strip()
         self._speaker.say(self._says, into_context=False).add_done_callback(self._filled)
 
     def _play(self, pcm: bytes) -> None:

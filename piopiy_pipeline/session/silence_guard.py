@@ -12,6 +12,8 @@ __all__ = ["Filling", "SilenceGuard"]
 
 SOUND_S = 1.7
 """The longest that a caller waits without any sound, in seconds; the sound itself takes a moment to leave."""
+SAME_WAIT_S = 1.0
+"""A wait that begins within this many seconds after another one is part of it."""
 JUST_SPOKEN_S = 4.0
 """A bot that has spoken this recently need not say that it takes a moment."""
 
@@ -42,6 +44,7 @@ class SilenceGuard:
         self._quiet_since = 0.0
         self._spoke_at = float("-inf")
         self._waits = False
+        self._waited_at = float("-inf")
         self._said = False
         self._caller_speaks = False
         self._tools: dict[str, float] = {}
@@ -72,15 +75,16 @@ class SilenceGuard:
     def turn_over(self, now: float) -> None:
         """The caller has said something: an answer is owed. Tools that still run are not waited for any more."""
         self._caller_speaks = self._said = False
-        self._waits = True
+        self._waits, self._waited_at = True, now
         self._quiet_since = now
         self._tools.clear()
 
     def asked(self, now: float) -> None:
-        """The model was asked."""
-        if not self._waits:
-            self._waits, self._said = True, False
+        """The model was asked. Right behind a tool or a failure it is still the same wait."""
+        if now - self._waited_at > SAME_WAIT_S:
+            self._said = False
             self._quiet_since = max(self._quiet_since, now)
+        self._waits, self._waited_at = True, now
 
     def heard(self, now: float, *, filling: bool) -> None:
         """The bot is heard, or its sound has just ended; `filling` if it is no part of an answer."""
@@ -107,6 +111,8 @@ class SilenceGuard:
             ready: Whether something to say is on its way to the voice.
         """
         self._waits = waits and not self._caller_speaks
+        if self._waits:
+            self._waited_at = now
         due = self._sentence_due(ready)
         if not self._waits:
             return Filling.NOTHING

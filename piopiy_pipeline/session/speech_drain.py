@@ -21,6 +21,10 @@ FINISH_S = 15.0
 """How long a blind transfer waits for what the bot is saying."""
 APOLOGY_S = 10.0
 """How long a call that has failed goes on, so that the caller hears why."""
+BEGIN_S = 4.0
+"""How long the voice may take to begin with that."""
+AFTER_APOLOGY_S = 0.8
+"""The silence between that and the end."""
 
 
 class SpeechDrain:
@@ -68,11 +72,14 @@ class SpeechDrain:
     async def wait_until_apologised(self) -> None:
         """Wait until the caller has heard what is said at the end of a call that has failed."""
         loop = asyncio.get_running_loop()
-        began = loop.time()
-        while loop.time() - began < APOLOGY_S:
-            await asyncio.sleep(0.1)
-            if not self._speaks and loop.time() - self._monitor.spoke_at > 1.0:
+        began = quiet_since = loop.time()
+        while (now := loop.time()) - began < APOLOGY_S:
+            pending = self._state.utterances.pending or self._state.recovery.sentence_announced
+            if self._speaks or (pending and now - began < BEGIN_S):
+                quiet_since = now
+            elif now - quiet_since >= AFTER_APOLOGY_S:
                 return
+            await asyncio.sleep(POLL_S)
 
     @property
     def is_heard(self) -> bool:

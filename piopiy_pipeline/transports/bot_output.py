@@ -356,6 +356,11 @@ class BotOutput(BaseOutputTransport):
         """Whether everything said so far was heard, or cut off."""
         return self._ledger.settled and not self._due and not self._interruption.holds
 
+    @property
+    def has_unheard(self) -> bool:
+        """Whether there is speech that was not heard yet."""
+        return self._ledger.unheard > 0
+
     async def cancel(self, frame: CancelFrame) -> None:
         await super().cancel(frame)
         await self._halt()

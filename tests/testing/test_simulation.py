@@ -343,8 +343,11 @@ def test_a_caller_who_waits_in_vain_gives_up_with_the_call() -> None:
 
 
 def test_a_caller_who_never_got_to_interrupt_gives_up() -> None:
+    async def bot(call: Call) -> None:
+        await (await voice(call, greeting="Hello.", idle=False)).start()
+
     with pytest.raises(AssertionError, match="it never spoke for so long"):
-        simulate(create_session, Caller().interrupt(BOOKING[0], after=30, text="hello"), providers=PROVIDERS)
+        simulate(bot, Caller().interrupt(BOOKING[0], after=30, text="hello"))
 
 
 def test_keys_reach_the_bot_and_its_own_reach_the_caller() -> None:
