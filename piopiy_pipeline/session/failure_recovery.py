@@ -51,9 +51,9 @@ class FailureRecovery:
         return self._open or bool(self._tools)
 
     @property
-    def is_ending(self) -> bool:
-        """Whether the call is about to end because of a failure."""
-        return self._ending
+    def is_recovering(self) -> bool:
+        """Whether a failure is being dealt with: the retry has not begun, or the call is about to end."""
+        return self._recovering or self._ending
 
     @property
     def answer_open(self) -> bool:

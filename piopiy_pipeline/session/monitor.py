@@ -140,9 +140,9 @@ class CallMonitor:
             self.live.audio_arrived()
 
     def speech_progressed(self, speaking: bool) -> None:
-        self.speaking = speaking
+        heard, self.speaking = speaking or self.speaking, speaking
         self._progressed()
-        if self.guard is not None:
+        if self.guard is not None and heard:
             self.guard.heard(self._state.now(), filling=bool(self.filling))
         if not self.filling:
             self.live.speech_progressed(speaking)

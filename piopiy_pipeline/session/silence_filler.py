@@ -121,7 +121,8 @@ class SilenceFiller:
         """Fill a silence that has lasted long enough, and ask a caller who has said nothing for long enough."""
         control = self._state.control
         away = control.on_hold or control.transferring
-        owes = self._answers or self._ready or self._monitor.unheard_words or self._state.recovery.is_ending
+        recovering = self._state.recovery.is_recovering
+        owes = self._answers or self._ready or recovering or self._monitor.unheard_words
         waits = owes and not (away or self._monitor.speaking or self._output.has_unheard)
         filling = self._guard.check(now, waits=waits, ready=self._ready or not self._answers)
         if filling is Filling.SENTENCE:

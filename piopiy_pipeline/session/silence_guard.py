@@ -116,11 +116,11 @@ class SilenceGuard:
         due = self._sentence_due(ready)
         if not self._waits:
             return Filling.NOTHING
+        if self._sound and now >= self._quiet_since + SOUND_S:
+            return Filling.SOUND  # a sentence would take its time
         if due is not None and now >= due:
             self._said = True
             return Filling.SENTENCE
-        if self._sound and now >= self._quiet_since + SOUND_S:
-            return Filling.SOUND
         return Filling.NOTHING
 
     def due(self, *, ready: bool) -> float | None:

@@ -52,7 +52,9 @@ def test_a_bot_that_has_just_spoken_makes_the_sound_only(guard: SilenceGuard) ->
     assert check(guard, 12.6) is Filling.NOTHING
     assert check(guard, 12.7) is Filling.SOUND
     guard.heard(13, filling=True)
-    assert check(guard, 15.1) is Filling.SENTENCE, "it was some time ago"
+    assert check(guard, 15.0) is Filling.SOUND
+    guard.heard(15.2, filling=True)
+    assert check(guard, 16.8) is Filling.SENTENCE, "it was some time ago"
 
 
 def test_nobody_waits_while_the_caller_speaks_or_when_it_is_their_turn(guard: SilenceGuard) -> None:
