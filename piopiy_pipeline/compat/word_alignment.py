@@ -25,6 +25,8 @@ from piopiy_pipeline.compat import check_attributes
 from piopiy_pipeline.compat.pipecat import PIPECAT
 
 __all__ = [
+    "SPOKEN_PARTS",
+    "Parts",
     "add_text_transform",
     "align_words",
     "check",
@@ -32,6 +34,9 @@ __all__ = [
     "speaks_tokens",
     "use_text_aggregator",
 ]
+
+SPOKEN_PARTS = "spoken_parts"
+"""Under this key the metadata of a text's frame say how it is spoken, as `Parts`."""
 
 Parts = Sequence[tuple[str, str]]
 """Pairs of what is written and what is said, in order; joined, each side is whole."""
@@ -74,15 +79,22 @@ def keep_unspoken_text(service: TTSService, is_silent: Callable[[str], bool]) ->
     service._speak_text = speak_or_pass_on  # type: ignore[method-assign, assignment]
 
 
-def align_words(service: TTSService, parts_of: Callable[[str, str], Parts | None]) -> None:
-    """Tell a service with word times which written words its spoken words stand for.
+def align_words(service: TTSService, parts_of: Callable[[str, str | None], Parts | None]) -> None:
+    """Tell a service with word times which written words its spoken words stand for, and note the same in the
+    frame of each text, for the estimate of what was heard of a voice without word times.
 
     Args:
         service: The voice, before it runs.
-        parts_of: Takes a written text and what is said of it, and returns how they belong together; None if
-            that is not known.
+        parts_of: Takes a written text and what is said of it (None: what its transforms have just made of it),
+            and returns how they belong together; None if that is not known, or nothing is said otherwise.
     """
-    register = service._register_spoken_text
+    register, announce = service._register_spoken_text, service._announce_text
+
+    async def announce_aligned(frame: AggregatedTextFrame, context_id: str) -> None:
+        parts = parts_of(frame.text, None)
+        if parts is not None:
+            frame.metadata[SPOKEN_PARTS] = parts
+        await announce(frame, context_id)
 
     async def register_aligned(frame: AggregatedTextFrame, text: str, context_id: str) -> None:
         await register(frame, text, context_id)
@@ -95,6 +107,7 @@ def align_words(service: TTSService, parts_of: Callable[[str, str], Parts | None
         if parts is not None:
             slots[-1].tracker._segment_map = AlignedSegmentMap(text, frame.text, parts)
 
+    service._announce_text = announce_aligned  # type: ignore[method-assign, assignment]
     service._register_spoken_text = register_aligned  # type: ignore[method-assign, assignment]
 
 
@@ -142,7 +155,13 @@ def check() -> None:
         CompatError: An upgrade has taken something away. The message names it.
     """
     used: dict[type, tuple[str, ...]] = {
-        TTSService: ("_is_streaming_tokens", "_speak_text", "_push_skipped_text", "_register_spoken_text"),
+        TTSService: (
+            "_is_streaming_tokens",
+            "_speak_text",
+            "_push_skipped_text",
+            "_register_spoken_text",
+            "_announce_text",
+        ),
         AggregatedFrameSequencer: ("_append_spoken_slot",),
         WordCompletionTracker: ("add_word_and_check_complete",),
         TextSegmentMap: ("_build_segments", "_keep_derived_cursors_in_pace", "_commit_transformed_span"),

@@ -46,7 +46,7 @@ from piopiy_pipeline.session.rtvi import RtviClient
 from piopiy_pipeline.session.silence_guard import SilenceGuard
 from piopiy_pipeline.session.thoughts import has_words
 from piopiy_pipeline.session.tool_order import ToolOrder
-from piopiy_pipeline.transports.frames import SpeechMarkFrame
+from piopiy_pipeline.transports.frames import SpeechMarkFrame, as_written
 
 __all__ = ["CallMonitor", "arguments_of"]
 
@@ -156,8 +156,11 @@ class CallMonitor:
     def text_heard(self, frame: AggregatedTextFrame | AggregatedTextProgressFrame) -> None:
         if isinstance(frame, TTSTextFrame):
             self.live.on_heard(frame)
-        if self._rtvi is not None:
-            self._rtvi.on_frame(frame)
+        if self._rtvi is None:
+            return
+        shown = as_written(frame) if isinstance(frame, TTSTextFrame) else frame
+        if shown is not None:
+            self._rtvi.on_frame(shown)
 
     def bot_spoke(self, speaks: bool) -> None:
         if self._rtvi is not None:

@@ -61,7 +61,7 @@ def _pieces(text: str) -> Iterator[tuple[int, str]]:
     while len(text) - at > MAX_CHARACTERS:
         end = text.rfind("\n", at + MAX_CHARACTERS // 2, at + MAX_CHARACTERS)
         end = end if end > 0 else text.rfind(" ", at + MAX_CHARACTERS // 2, at + MAX_CHARACTERS)
-        end = end if end > 0 else at + MAX_CHARACTERS
+        end = end + 1 if end > 0 else at + MAX_CHARACTERS
         yield at, text[at:end]
         at = end
     yield at, text[at:]

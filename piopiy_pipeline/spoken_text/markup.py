@@ -28,6 +28,7 @@ _SAID_BY_TAG = re.compile(
 """What belongs to the TTS: tags whose text is the author's, phonemes, and every other tag that is no HTML."""
 
 _FENCE = re.compile(r"(?:^|(?<=\n))[ \t]{0,3}(`{3,}|~{3,})[^\n]{0,100}(?:\n|$)|```|~~~")
+_TICKS_AT_END = re.compile(r"(?<!`)`{1,2}$|(?<!~)~{1,2}$")
 _LINE_STARTS = re.compile(
     r"(?:^|(?<=\n))[ \t]{0,12}"
     r"(?:(?:>[ \t]?)+|\#{1,6}[ \t]+|(?:[-*_•‣◦▪–—][ \t]*){3,}(?=\n|$)"
@@ -71,10 +72,11 @@ class Markup:
 
     def __init__(self) -> None:
         self._fence = ""  # what has opened the block of code in which the last sentence ended
+        self._ticks = ""  # one or two backticks at its very end: pipecat cuts sentences between them
 
     def begin(self) -> None:
         """Note that another answer begins: nothing is open."""
-        self._fence = ""
+        self._fence = self._ticks = ""
 
     def spans(self, text: str) -> list[Span]:
         """Return what of the next sentence is not said as it is written, in order.
@@ -82,7 +84,7 @@ class Markup:
         Args:
             text: The sentence, or more of the answer.
         """
-        if not self._fence and text.isascii() and not _MARKS.search(text):
+        if not self._fence and not self._ticks and text.isascii() and not _MARKS.search(text):
             return []
         taken = _Taken(speech_tags(text))
         self._code(text, taken)
@@ -101,13 +103,16 @@ class Markup:
     def _code(self, text: str, taken: _Taken) -> None:
         """Leave out blocks of code: nobody wants to hear them."""
         at = 0
-        for match in _FENCE.finditer(text):
+        before = self._ticks
+        for match in _FENCE.finditer(before + text):
             mark = match[0].strip()[:3]
             if not self._fence:
-                self._fence, at = mark, match.start()
+                self._fence, at = mark, max(0, match.start() - len(before))
             elif mark == self._fence:
-                taken.add(at, match.end(), "")
+                taken.add(at, match.end() - len(before), "")
                 self._fence = ""
+        ends = _TICKS_AT_END.search(before + text)
+        self._ticks = ends[0] if ends else ""
         if self._fence:
             taken.add(at, len(text), "")
 
@@ -126,6 +131,8 @@ class Markup:
             case "autolink" | "address":
                 taken.add(start, match.start("address"), "")
                 taken.add(end - 1, end, "")
+            case "cut_link":
+                taken.add(start, end if taken.free(start, end) else start + 2, "")
             case "entity":
                 said = html.unescape(match[0])
                 if said != match[0]:

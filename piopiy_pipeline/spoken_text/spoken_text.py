@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SpokenText"]
 
-_LANGUAGE = re.compile(r"[A-Za-z]{2}(?:[-_][A-Za-z]{2,4}\b)?")
+_LANGUAGE = re.compile(r"[A-Za-z]{2}(?![A-Za-z])(?:[-_][A-Za-z]{2,4}\b)?")
 _VOICE = re.compile(r"([a-z]{2}[-_][A-Z]{2})[-_].*|([a-z]{2}(?:-[a-z]{2})?)(?:\+.*)?")
 """Names of voices that say their language: en_US-joe-medium, de-DE-KatjaNeural, en-us, de+f3."""
 _loaded: set[str] = set()
@@ -196,10 +196,12 @@ class SpokenTextTransform:
         form = self._form
         return form.written == text and bool(text.strip()) and not form.spoken.strip()
 
-    def _parts(self, written: str, spoken: str) -> Parts | None:
+    def _parts(self, written: str, spoken: str | None) -> Parts | None:
         form = self._form
-        if not written.endswith(form.written) or spoken.rstrip() != form.spoken.rstrip() or not form.spans:
+        if not form.spans or not written.endswith(form.written):
             return None
+        if spoken is not None and spoken.rstrip() != form.spoken.rstrip():
+            return None  # another transform has changed it as well
         ahead = written[: len(written) - len(form.written)]
         if ahead.strip():
             return None

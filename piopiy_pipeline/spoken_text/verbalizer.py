@@ -203,7 +203,8 @@ class Verbalizer:
         Raises:
             KeyError: CLDR has no such unit in this language.
         """
-        pattern = self._unit_pattern(unit, "1" if amount.is_one else str(abs(amount.value)))
+        value = abs(amount.value) if len(amount.whole) <= MAX_DIGITS else Decimal(5)
+        pattern = self._unit_pattern(unit, "1" if amount.is_one else str(value))
         return pattern.replace("{0}", number if number is not None else self.amount(amount, unit), 1)
 
     def _find_unit_pattern(self, unit: str, value: str) -> str:

@@ -15,7 +15,6 @@ _CUT = re.compile(r"(?<!\S)[^\W\d_]{2,}[,;]?(\s+)(?=[^\W\d_]{2,}[,;]?\s)")
 """Between two plain words, of which the second is complete. An abbreviation ends in a full stop, a month may come
 before a number, and marks of markdown are no letters, so nothing that belongs together is cut."""
 _OPEN = re.compile(r"`{3}|~{3}|[*_`\[|<]|\n")
-_SHORT_MONTHS = re.compile(r"(?:[A-ZÄ][a-zäé]{2,8})$")
 
 
 class WordAggregator(BaseTextAggregator):
@@ -34,16 +33,17 @@ class WordAggregator(BaseTextAggregator):
         """Take a piece of text, and yield what may be said."""
         for character in text:
             self._text += character
-            if not character.isspace():
+            if len(self._text) >= MAX_HELD:
+                at = len(self._text)
+            elif character.isspace():
+                at = self._cut()
+            else:
                 continue
-            at = self._cut()
             if at:
                 piece, self._text = self._text[:at], self._text[at:]
                 yield Aggregation(piece, TextType.TOKEN)
 
     def _cut(self) -> int:
-        if len(self._text) >= MAX_HELD:
-            return len(self._text)
         if _OPEN.search(self._text):
             return self._after_line()
         cuts = [match.end(1) for match in _CUT.finditer(self._text)]
@@ -53,7 +53,7 @@ class WordAggregator(BaseTextAggregator):
         """Return where a text with markup may be cut: behind a line or a sentence."""
         if "```" in self._text or "~~~" in self._text:
             return 0
-        ends = re.search(r"[.!?]\s$|\n$", self._text)
+        ends = re.search(r"(?:[^\W\d_]{4,}[.)]|[!?])\s$|\n$", self._text)
         return len(self._text) if ends else 0
 
     async def flush(self) -> Aggregation | None:

@@ -51,6 +51,15 @@ _BEFORE_NAME = frozenset(
     )
 )
 """Abbreviations only before a name."""
+_NEVER_LAST = frozenset(
+    (
+        *("Doctor", "Mister", "Missis", "Miz", "Professor", "Saint", "for example", "that is", "versus"),
+        *("approximately", "Number", "number", "Doktor", "Herr", "Herrn", "Frau", "Sankt", "zum Beispiel"),
+        *("das heißt", "circa", "Nummer"),
+    )
+)
+"""What is never the last of a sentence. A voice may be given the rest of it later: marks of bold text, for one, mislead
+pipecat about where a sentence ends."""
 _NUMBERED = (
     "World War|Weltkrieg|Chapter|Part|Phase|Act|Volume|Section|Type|Class|Kapitel|Teil|Band|Akt|Super Bowl|Stage|Level|"
     "Stufe|Klasse|Typ|Abschnitt|Grade|Schedule|Title|Book|Appendix|Rocky|Apollo"
@@ -109,10 +118,8 @@ class _WordRules:
             found = self._street(match, written, after) or found
         elif written == "S." and not re.match(r"\d", after):
             return None
-        stop = "." if written.endswith(".") and at_end(match) and written not in ("St.", "Dr.") else ""
-        if written in ("St.", "Dr.") and at_end(match):
-            stop = "."
-        return found + stop
+        ends = written.endswith(".") and at_end(match) and found not in _NEVER_LAST
+        return f"{found}." if ends else found
 
     def _street(self, match: re.Match[str], written: str, after: str) -> str | None:
         """Return what "St." and "Dr." are behind a name: of a street."""

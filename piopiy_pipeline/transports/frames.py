@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipecat.frames.frames import ControlFrame, SystemFrame, TTSTextFrame
+from pipecat.utils.text.base_text_aggregator import TextType
 
-__all__ = ["HeardTextFrame", "SpeechMarkFrame"]
+__all__ = ["HeardTextFrame", "SpeechMarkFrame", "as_written"]
 
 
 @dataclass
@@ -33,6 +34,15 @@ class HeardTextFrame(SystemFrame, TTSTextFrame):
         heard.skip_tts = frame.skip_tts
         heard.pts = frame.pts
         return heard
+
+
+def as_written(frame: TTSTextFrame) -> TTSTextFrame | None:
+    """Return a word that was heard as the model wrote it: "$4.50" for the last of "four dollars and fifty cents",
+    and None for the words before it.
+    """
+    if frame.text_type != TextType.WORD or frame.segment_id is None or frame.raw_text == frame.text:
+        return frame
+    return None if frame.raw_text is None else HeardTextFrame.of(frame, frame.raw_text)
 
 
 @dataclass

@@ -18,6 +18,7 @@ from pipecat.frames.frames import (
     TTSTextFrame,
 )
 
+from piopiy_pipeline.compat.word_alignment import SPOKEN_PARTS, Parts
 from piopiy_pipeline.transports.frames import HeardTextFrame
 
 __all__ = ["SpokenSentence", "TextTimeline", "WordClock", "heard_words"]
@@ -27,23 +28,41 @@ _TYPICAL_S_PER_CHARACTER = 1 / 15
 """The pace of a voice that is not known yet: slower than most, so that an estimate errs towards fewer words."""
 
 
-def heard_words(text: str, fraction: float) -> str:
+def heard_words(text: str, fraction: float, parts: Parts | None = None) -> str:
     """Return the words of a sentence that had been said when a share of its audio had been heard.
 
-    In proportion to the letters. The word that was cut off is left out: it is the one word that may be
-    missing, and no word is claimed that was not said.
+    In proportion to the letters that were spoken. The word that was cut off is left out: it is the one word
+    that may be missing, and no word is claimed that was not said.
 
     Args:
         text: The sentence.
         fraction: The share of its audio, 0.0 to 1.0.
+        parts: What is said for each part of the sentence, if not all of it is said as it is written. Of a
+            price that is cut off nothing was said.
     """
-    end = max(0.0, min(1.0, fraction)) * len(text)
+    if parts is None:
+        return _words_before(text, max(0.0, min(1.0, fraction)) * len(text)).rstrip()
+    left = max(0.0, min(1.0, fraction)) * sum(len(spoken) for _, spoken in parts)
+    heard = ""
+    for written, spoken in parts:
+        if written == spoken:
+            heard += _words_before(written, left)
+        elif len(spoken.rstrip()) <= left:
+            heard += written
+        left -= len(spoken)
+        if left <= 0:
+            break
+    return heard.rstrip()
+
+
+def _words_before(text: str, end: float) -> str:
+    """Return the words that end before a position, with the blanks behind them."""
     kept = 0
     for match in _WORD.finditer(text):
         if match.start() + len(match.group().rstrip()) > end:
             break
         kept = match.end()
-    return text[:kept].rstrip()
+    return text[:kept]
 
 
 class SpokenSentence:
@@ -53,12 +72,14 @@ class SpokenSentence:
         text: The sentence.
         start: The position of its first sample.
         rate: Sample rate of the audio in Hz.
+        parts: What is said for each part of the text. None: the text itself.
     """
 
-    __slots__ = ("end", "rate", "start", "text")
+    __slots__ = ("end", "parts", "rate", "start", "text")
 
-    def __init__(self, text: str, start: int, rate: int) -> None:
+    def __init__(self, text: str, start: int, rate: int, parts: Parts | None = None) -> None:
         self.text = text
+        self.parts = parts
         self.start = start
         self.end: int | None = None  # not known while its audio is still being made
         self.rate = rate
@@ -73,9 +94,10 @@ class SpokenSentence:
             return ""
         if self.end is not None and position >= self.end:
             return self.text
-        typical = int(len(self.text) * _TYPICAL_S_PER_CHARACTER * self.rate)
+        letters = len(self.text) if self.parts is None else sum(len(spoken) for _, spoken in self.parts)
+        typical = int(letters * _TYPICAL_S_PER_CHARACTER * self.rate)
         length = self.end - self.start if self.end is not None else max(queued - self.start, typical)
-        return heard_words(self.text, (position - self.start) / max(length, 1))
+        return heard_words(self.text, (position - self.start) / max(length, 1), self.parts)
 
 
 class WordClock:
@@ -193,7 +215,8 @@ class TextTimeline:
                 if frame.pts is not None:  # the audio of this sentence may have come ahead of it
                     position = self._words.place(frame.context_id, frame.pts)
                 if frame.will_be_spoken:
-                    self._sentences[frame.id] = frame, SpokenSentence(frame.text, queued, self._rate)
+                    parts = frame.metadata.get(SPOKEN_PARTS)
+                    self._sentences[frame.id] = frame, SpokenSentence(frame.text, queued, self._rate, parts)
             case TTSStartedFrame() if not frame.append_to_context:
                 self._not_for_context.add(frame.context_id)
             case TTSStoppedFrame():
