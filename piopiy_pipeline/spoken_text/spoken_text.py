@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from loguru import logger
 from pipecat.frames.frames import Frame, InterruptionFrame, LLMFullResponseStartFrame, TTSSpeakFrame
 from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.services.tts_service import TTSService
@@ -167,17 +168,26 @@ class SpokenTextTransform:
         service.add_event_handler("on_after_process_frame", self._after)
 
     async def __call__(self, text: str, text_type: str) -> str:
-        """Return how a sentence, or a piece of one, is said."""
+        """Return how a sentence, or a piece of one, is said.
+
+        What cannot be read is said as it is: pipecat would say nothing of it.
+        """
+        try:
+            self._form = self._read(text)
+        except Exception:  # noqa: BLE001  a rule or a library that fails must not make the bot silent
+            logger.opt(exception=True).error("a text is said as it is written: {!r}", text[:200])
+            self._form = SpokenForm(text, text, ())
+        return self._form.spoken
+
+    def _read(self, text: str) -> SpokenForm:
         recognizer = self._spoken_text.recognizer(self._spoken_text.language_of(self._service))
         reader = self._aside or self._answer
         if self._service is not None and speaks_tokens(self._service):  # its blanks keep the pieces apart
             body = text.strip()
             at = text.find(body) if body else len(text)
             spoken = reader.read(body, recognizer).spoken if body else ""
-            self._form = SpokenForm(text, text[:at] + spoken + text[at + len(body) :], ())
-        else:
-            self._form = reader.read(text, recognizer)
-        return self._form.spoken
+            return SpokenForm(text, text[:at] + spoken + text[at + len(body) :], ())
+        return reader.read(text, recognizer)
 
     def _before(self, service: TTSService, frame: Frame) -> None:
         match frame:

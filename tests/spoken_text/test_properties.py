@@ -77,6 +77,24 @@ def test_a_long_text_takes_time_in_proportion_to_its_length(piece: str) -> None:
     assert len(form.spoken) < 100 * len(text)
 
 
+@pytest.mark.parametrize("language", sorted(READERS))
+@pytest.mark.parametrize(
+    "text",
+    [
+        "9" * 40 + " km",
+        "0." + "3" * 60 + " km",
+        "$" + "9" * 40,
+        "$1." + "2" * 60,
+        "1e400 °C",
+        "12:99",
+        "99.99.9999",
+        "9" * 9 + "th",
+    ],
+)
+def test_numbers_out_of_all_bounds_are_said_as_well(text: str, language: str) -> None:
+    assert read(text, language).spoken
+
+
 def test_a_piece_of_a_long_text_ends_between_words() -> None:
     text = "the price is $4.50 and " * 200
     assert len(text) > 2 * MAX_CHARACTERS

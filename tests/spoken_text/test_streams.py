@@ -23,6 +23,7 @@ from pipecat.utils.text.transforms.strip_markdown import strip_markdown
 
 from piopiy_pipeline.services.switch import ServiceSwitch
 from piopiy_pipeline.spoken_text import SpokenText
+from piopiy_pipeline.spoken_text.recognizer import verbalizer_for
 from piopiy_pipeline.spoken_text.word_aggregator import MAX_HELD, WordAggregator
 from tests.support.offline import Chain
 
@@ -161,6 +162,17 @@ def test_the_authors_own_transforms_come_first() -> None:
     voice.add_text_transformer(drive)
     SpokenText().apply_to(voice)
     assert said_by(voice, *response("12 **Oak** Dr. is closed.")) == "twelve Oak Drive is closed."
+
+
+def test_a_rule_that_fails_does_not_make_the_bot_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: object, number: int) -> str:
+        raise ArithmeticError("too many")
+
+    voice = Quiet(language="fr")
+    SpokenText().apply_to(voice)
+    verbalizer = verbalizer_for("fr")
+    monkeypatch.setattr(verbalizer, "cardinal", lambda number: fail(verbalizer, number))
+    assert said_by(voice, *response("Il y a 3 chats.")) == "Il y a 3 chats."
 
 
 def test_marks_of_pronunciation_stay_behind_what_is_spoken() -> None:
