@@ -18,7 +18,7 @@ from typing import Any
 
 from loguru import logger
 from pipecat.services.settings import ServiceSettings, TTSSettings
-from pipecat.utils.types import NOT_GIVEN, NotGiven, is_given
+from pipecat.utils.types import NOT_GIVEN, NotGiven, is_given, require_given
 
 from piopiy_pipeline.services.clauses import clauses
 from piopiy_pipeline.services.encoded_sentence import EncodedSentence, PhonemeSentence
@@ -72,7 +72,7 @@ class PiperTTSService(LocalTTSService):
     Args:
         voice: The path of an ``.onnx`` file with its ``.json`` beside it, or the name of a voice that was
             downloaded with ``python -m piper.download_voices``. None: en_US-joe-medium, of the extra
-            ``offline``.
+            ``piper``.
         speed: How fast it speaks: 1 is the voice's own speed; 0.5 to 2.
         sample_rate: The rate of its audio in Hz. None: the pipeline's output rate.
         pool: The worker processes to use. None: those that all calls of this process share.
@@ -103,55 +103,24 @@ class PiperTTSService(LocalTTSService):
 
     async def speak(self, text: str, worker: Worker, rate: int) -> AsyncGenerator[SpeechPiece]:
         """Make the speech of a text, piece by piece. What is not asked for is not computed."""
+        files = self._voice_files  # a change of settings is for the next text
+        speed = require_given(self._voice_settings.speed, "speed")
         pause_s = SENTENCE_PAUSE_S
         for clause in clauses(text):
-            key = (self._voice_files, self._voice_settings.speed, rate, pause_s, clause)
+            key = (files, speed, rate, pause_s, clause)
             known = _cache.get(key)
             for piece in known or ():
                 yield piece
             if known is None:
                 made: list[SpeechPiece] = []
-                async with aclosing(self._speak_clause(clause, worker, rate, pause_s)) as pieces:
+                async with aclosing(
+                    _speak_clause(clause, _VoiceAtWorker(worker, files), speed, rate, pause_s)
+                ) as pieces:
                     async for piece in pieces:
                         made.append(piece)
                         yield piece
                 _cache.put(key, made)
             pause_s = SENTENCE_PAUSE_S if clause.endswith((".", "!", "?")) else CLAUSE_PAUSE_S
-
-    async def _speak_clause(
-        self, clause: str, worker: Worker, rate: int, pause_s: float
-    ) -> AsyncGenerator[SpeechPiece]:
-        process = _Persistent(worker)
-        files, speed = self._voice_files, self._voice_settings.speed
-        waiting: list[str | PhonemeSentence] = [clause]
-        while waiting:
-            sentence: EncodedSentence | None
-            sentence, begun, rest = await process.call("begin", files, waiting.pop(0), speed, rate)
-            waiting += rest
-            if sentence is None:  # a dash, an emoji: a word that takes its time, and is not an error
-                words = tuple((word, 0.0) for word in clause.split())
-                yield SpeechPiece(bytes(2 * int(SENTENCE_PAUSE_S * rate)), words)
-                return
-            async for piece in self._speak_sentence(sentence, begun, process, rate, pause_s):
-                yield piece
-            pause_s = SENTENCE_PAUSE_S
-
-    async def _speak_sentence(
-        self, sentence: EncodedSentence, begun: bytes, process: _Persistent, rate: int, pause_s: float
-    ) -> AsyncGenerator[SpeechPiece]:
-        """Go on with a sentence of which the first chunk is there."""
-        words, start = sentence.words, 0.0
-        for chunk, latents in sentence.chunks(rate):
-            pcm = (
-                begun
-                if chunk.first
-                else await process.call("decode", self._voice_files, latents, chunk, rate)
-            )
-            end = start + len(pcm) / 2 / rate
-            inside = tuple((word, at - start) for word, at in words if at < end or chunk.last)
-            words = words[len(inside) :]
-            yield SpeechPiece(pcm, inside, pause_s if chunk.first else 0.0)
-            start = end
 
     # mypy sees AIService's wider parameter; pipecat's own TTSService narrows it in the same way.
     async def _update_settings(self, delta: TTSSettings) -> dict[str, Any]:  # type: ignore[override]
@@ -161,22 +130,55 @@ class PiperTTSService(LocalTTSService):
         return changed
 
 
-class _Persistent:
-    """Asks a worker, and asks it again if it was lost, once."""
+class _VoiceAtWorker:
+    """A voice at a worker. A request is made once more if the worker was lost meanwhile, once in a clause."""
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, worker: Worker, files: PiperVoiceFiles) -> None:
         self._worker = worker
+        self._files = files
         self._lost = False
 
     async def call(self, method: str, *args: Any) -> Any:
         try:
-            return await self._worker.call(method, *args)
+            return await self._worker.call(method, self._files, *args)
         except WorkerLost as error:
             if self._lost:
                 raise
             self._lost = True
             logger.warning("{}; its sentence is finished by another", error)
-            return await self._worker.call(method, *args)
+            return await self._worker.call(method, self._files, *args)
+
+
+async def _speak_clause(
+    clause: str, voice: _VoiceAtWorker, speed: float, rate: int, pause_s: float
+) -> AsyncGenerator[SpeechPiece]:
+    waiting: list[str | PhonemeSentence] = [clause]
+    while waiting:
+        sentence: EncodedSentence | None
+        sentence, begun, further = await voice.call("begin", waiting.pop(0), speed, rate)
+        waiting += further
+        if sentence is None:  # a dash, an emoji: a word that takes its time, and is not an error
+            words = tuple((word, 0.0) for word in clause.split())
+            yield SpeechPiece(bytes(2 * int(SENTENCE_PAUSE_S * rate)), words)
+            return
+        async with aclosing(_speak_sentence(sentence, begun, voice, rate, pause_s)) as pieces:
+            async for piece in pieces:
+                yield piece
+        pause_s = SENTENCE_PAUSE_S
+
+
+async def _speak_sentence(
+    sentence: EncodedSentence, begun: bytes, voice: _VoiceAtWorker, rate: int, pause_s: float
+) -> AsyncGenerator[SpeechPiece]:
+    """Go on with a sentence of which the first chunk is there."""
+    words, start = sentence.words, 0.0
+    for chunk, latents in sentence.chunks(rate):
+        pcm = begun if chunk.first else await voice.call("decode", latents, chunk, rate)
+        end = start + len(pcm) / 2 / rate
+        inside = tuple((word, at - start) for word, at in words if at < end or chunk.last)
+        words = words[len(inside) :]
+        yield SpeechPiece(pcm, inside, pause_s if chunk.first else 0.0)
+        start = end
 
 
 def _check(settings: ServiceSettings) -> PiperVoiceFiles | None:
