@@ -16,15 +16,18 @@ from pipecat.frames.frames import (
     TTSAudioRawFrame,
     TTSSpeakFrame,
     TTSStoppedFrame,
+    TTSTextFrame,
 )
 from pipecat.services.settings import TTSSettings
 from pipecat.services.tts_service import TextAggregationMode, TTSService
 from pipecat.utils.text.transforms.strip_markdown import strip_markdown
 
+from piopiy_pipeline.services.espeak import EspeakTTSService
 from piopiy_pipeline.services.switch import ServiceSwitch
 from piopiy_pipeline.spoken_text import SpokenText
 from piopiy_pipeline.spoken_text.recognizer import verbalizer_for
 from piopiy_pipeline.spoken_text.word_aggregator import MAX_HELD, WordAggregator
+from piopiy_pipeline.transports.frames import as_written
 from tests.support.offline import Chain
 
 ANSWER = (
@@ -213,3 +216,22 @@ def test_plain_words_wait_for_one_word_only() -> None:
         return out
 
     assert "".join(asyncio.run(run())).startswith("We have")
+
+
+def test_the_words_of_a_real_voice_find_the_written_ones() -> None:
+    text = "Dr. O'Neill charges $4.50 on Nov. 29, 3-5 pm."
+
+    async def run() -> list[TTSTextFrame]:
+        voice = EspeakTTSService()
+        SpokenText().apply_to(voice)
+        async with Chain(voice) as chain:
+            await chain.send(*response(text))
+            await chain.sink.until(lambda seen: any(isinstance(each, TTSStoppedFrame) for each in seen))
+            return [frame for frame in chain.sink.frames if isinstance(frame, TTSTextFrame)]
+
+    frames = asyncio.run(run())
+    assert " ".join(frame.text for frame in frames).startswith("Doctor O'Neill charges four dollars")
+    written = [frame.raw_text or frame.text for frame in frames if frame.append_to_context]
+    assert " ".join(written) == text
+    shown = [shown.text for frame in frames if (shown := as_written(frame)) is not None]
+    assert " ".join(shown) == text
