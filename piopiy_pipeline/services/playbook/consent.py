@@ -73,8 +73,8 @@ _ASKING = re.compile(
 """What makes a sentence unclear that has a yes in it: a doubt or a condition, and a question that does not begin with
 a clear yes."""
 _POLITE = _words(
-    "please thanks thank you very much um uh er ah oh well so it that is that's i it's just indeed for the sir madam"
-    " ma'am dear then and hmm now lot a all"
+    "please thanks thank you very much um uh er ah oh well so it that is that's i it's just indeed for the sir but"
+    " madam ma'am dear then and hmm now lot a all"
 )
 _SHORT = 5
 """A sentence of up to so many words is read as an answer: a yes need not come first."""
@@ -103,9 +103,10 @@ def polarity(words: str, *, question: bool = False) -> tuple[bool | None, bool]:
     short = len(parts) <= _SHORT
     begins = next((part for part in parts if part not in _POLITE), parts[0])
     heard = parts if short else parts[: parts.index(begins) + 1]
-    yes, no = bool(_YES.intersection(heard)), bool(_NO.intersection(heard))
-    if yes and _NO.intersection(parts):
-        no = True  # "yes, no, wait"
+    yes, no = (
+        bool(_YES.intersection(heard)),
+        bool(_NO.intersection(parts)),
+    )  # a "no" counts wherever it is said
     if no and yes:
         return (False if begins in _NO else None), False
     if no:

@@ -12,7 +12,7 @@ from itertools import islice
 from piopiy_pipeline.services.playbook.values import Value
 from piopiy_pipeline.services.playbook.words import MONTHS, WEEKDAYS, Words, number_words, ordinal_words
 
-__all__ = ["find_days"]
+__all__ = ["find_days", "same_day"]
 
 _FEASTS = {
     "christmas eve": "Christmas Eve",
@@ -36,6 +36,15 @@ _FEASTS = {
     "halloween": "Halloween",
     "thanksgiving": "Thanksgiving",
 }
+_FIXED: dict[str | int, str | int] = {
+    "Christmas Eve": "December twenty fourth",
+    "Christmas Day": "December twenty fifth",
+    "Boxing Day": "December twenty sixth",
+    "New Year's Eve": "December thirty first",
+    "New Year's Day": "January first",
+    "Valentine's Day": "February fourteenth",
+    "Halloween": "October thirty first",
+}
 _LONGEST = dict.fromkeys(("april", "june", "september", "november"), 30) | {"february": 29}
 _MOST = 50
 """As many days are found in a sentence: nobody says more."""
@@ -45,7 +54,7 @@ _NTH = r"(?:3[01]|[12]\d|0?[1-9])"
 _TH = rf"{_NTH}(?:st|nd|rd|th)"
 _DAY = re.compile(
     rf"(?<!\S)(?:(?P<feast>{'|'.join(sorted(map(re.escape, _FEASTS), key=len, reverse=True))})"
-    r"|(?P<far>(?:the )?day after tomorrow)"
+    r"|(?P<far>(?:the )?(?:day |\w+ )?after tomorrow)"
     rf"|(?P<week>1 week (?:from|on) |a week (?:from |on )?)(?:this )?(?P<from>{_WEEKDAY}|tomorrow|today)"
     rf"|(?P<later>{_WEEKDAY}) week"
     r"|in (?P<many>an?|\d{1,2}|a couple of) (?P<unit>days?|weeks?)(?! time)"
@@ -65,8 +74,14 @@ def find_days(words: Words) -> list[Value]:
     for match in islice(_DAY.finditer(words.text), _MOST):
         if (spoken := _spoken(match)) is not None:
             doubtful = words.is_repaired(match.start(), match.end())
+            doubtful = doubtful or bool(match["far"] and "day" not in match["far"])  # "me after tomorrow"
             found.append(Value(spoken, spoken, match.start(), match.end(), doubtful=doubtful))
     return found
+
+
+def same_day(first: str | int, second: str | int) -> bool:
+    """Return whether two days are one, such as Christmas Eve and December twenty fourth."""
+    return _FIXED.get(first, first) == _FIXED.get(second, second)
 
 
 def _spoken(match: re.Match[str]) -> str | None:

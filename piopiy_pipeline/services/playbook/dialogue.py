@@ -31,7 +31,7 @@ from piopiy_pipeline.services.playbook.doubt import (
     shaken,
     was_read_back,
 )
-from piopiy_pipeline.services.playbook.matching import PLAIN, Matcher, Understood
+from piopiy_pipeline.services.playbook.matching import LIKELY, PLAIN, Matcher, Understood
 from piopiy_pipeline.services.playbook.model import PLACEHOLDER, Playbook
 from piopiy_pipeline.services.playbook.sentence_vectors import sentence_vectors
 from piopiy_pipeline.services.playbook.values import Value
@@ -203,7 +203,7 @@ class Dialogue:
         if not heard.values and (slot := named_slot(state, heard, self.playbook)):  # "the time is wrong"
             kept = {name: value for name, value in state.values.items() if name != slot}
             return self._proceed(replace(state, values=kept), agreed=False)
-        if elsewhere is not None and self.playbook.intents[elsewhere].tool and heard.intents[0][1] < PLAIN:
+        if elsewhere is not None and heard.intents[0][1] < LIKELY:
             elsewhere = None  # what is under way is not given up for what may be misheard
         if not heard.values and elsewhere is not None:
             if agreed:  # "yes, and tell me when you open"
@@ -286,19 +286,27 @@ class Dialogue:
             if not heard.polarity and self.playbook.done and state.turn > 1:
                 return self._begin(DialogueState(turn=state.turn), self.playbook.done, {})
             return state, self._say(state, self.playbook.replies.listening)
-        if heard.intent is not None:
-            intent = self.playbook.intents[heard.intent]
-            if not intent.tool and not intent.slots:  # a question: what was done stays changeable
-                return state, Action(self._pick(intent.reply, state))
-            return self._begin(DialogueState(turn=state.turn), heard.intent, heard.values)
         wanting = [
             name
             for name, intent in self.playbook.intents.items()
             if heard.values and all(slot in intent.slots for slot in heard.values)
         ]
+        likely = heard.intents[0][1] >= LIKELY
+        rash = heard.intent is not None and self._is_rash(heard.intent) and not likely
+        several = len(wanting) == 1 and len(heard.values) > 1 and not likely
+        if heard.intent is not None and not rash and not (several and heard.intent not in wanting):
+            intent = self.playbook.intents[heard.intent]
+            if not intent.tool and not intent.slots:  # a question: what was done stays changeable
+                return state, Action(self._pick(intent.reply, state))
+            return self._begin(DialogueState(turn=state.turn), heard.intent, heard.values)
         if len(wanting) == 1:  # "four people on Friday" can only mean one thing
             return self._begin(DialogueState(turn=state.turn), wanting[0], heard.values)
         return state, self._say(state, self.playbook.replies.fallback)
+
+    def _is_rash(self, name: str) -> bool:
+        """Return whether an intent calls its tool at once: nothing is asked first, so it must plainly be meant."""
+        intent = self.playbook.intents[name]
+        return bool(intent.tool) and not intent.slots and not intent.confirm
 
     def _begin(
         self, state: DialogueState, name: str, values: Mapping[str, Value]

@@ -15,14 +15,14 @@ from functools import lru_cache
 from rapidfuzz import fuzz
 
 from piopiy_pipeline.services.playbook.consent import YES_PHRASES, polarity
-from piopiy_pipeline.services.playbook.days import find_days
+from piopiy_pipeline.services.playbook.days import find_days, same_day
 from piopiy_pipeline.services.playbook.likeness import THRESHOLD, Likeness
 from piopiy_pipeline.services.playbook.model import PLACEHOLDER, Playbook, Slot
 from piopiy_pipeline.services.playbook.sentence_vectors import SentenceVectors
 from piopiy_pipeline.services.playbook.values import Value, find_numbers, find_times, with_other
 from piopiy_pipeline.services.playbook.words import MAX_CHARACTERS, Words, number_words, read_words
 
-__all__ = ["PLAIN", "Matcher", "Understood"]
+__all__ = ["LIKELY", "PLAIN", "Matcher", "Understood"]
 
 _CHANGE = re.compile(
     r"\b(?:actually|change|instead|rather|sorry|wait|make (?:it|that)|i meant?|not|correction)\b|^no\b.*\bit\b"
@@ -30,7 +30,7 @@ _CHANGE = re.compile(
 _FORGET = re.compile(r"\b(?:never mind|forget (?:it|that|about it)|cancel (?:it|that))\b")
 _CORRECTS = re.compile(
     r"\b(?:no|not|sorry|actually|make (?:it|that)|i meant?|rather|instead|let's (?:say|do|make)|better|wait"
-    r"|correction|change)\b"
+    r"|correction|change|altogether|in total|in all)\b"
 )
 """What stands between two values of which the second counts."""
 _NEGATED = re.compile(r"\b(?:not|instead of|rather than|from)(?: on| at| for)? $")
@@ -42,6 +42,8 @@ _SHORT = 5
 """A sentence of up to so many words is read as an answer: a number in it counts."""
 _LONG = 10
 """A sentence of more words that is like no example is misheard, or off the subject: its values are doubtful."""
+LIKELY = 0.65
+"""From this score (0 to 1) on, an intent is served that cannot be taken back, or that interrupts another one."""
 PLAIN = 0.8
 """From this score (0 to 1) on, what is said beside something else is taken for an intent's."""
 _BESIDE = 0.6
@@ -49,7 +51,7 @@ _BESIDE = 0.6
 _SENTENCES = re.compile(
     r"(?<=[.!?;])\s+|,? (?:and|but) (?=(?:what|when|where|who|how|can|could|do|are|is|please|thank)\b)"
 )
-_KINDS = {"time": "time", "day": "day", "number": "number", "one_of": "kind", "text": "name"}
+_KINDS = {"time": "time", "day": "friday", "number": "number", "one_of": "kind", "text": "name"}
 """The words that stand for values when sentences are compared."""
 
 
@@ -212,8 +214,9 @@ class Matcher:
         return spans
 
     def _rank(self, words: Words) -> tuple[tuple[str, float], ...]:
-        if _FUNCTION.issuperset(words.text.split()):
-            return tuple((name, 0.0) for name in self._names)
+        said = set(_replace(words.text, self._spans(words)).split()) - _FUNCTION
+        if said.issubset(_KINDS.values()) and len(said) < 2:
+            return tuple((name, 0.0) for name in self._names)  # a value alone is nobody's
         ranked = self._ranked(words)
         named, rest = self._spotted(words)  # "hi, do you have a table": what stands beside the "hi" counts
         if named and len(rest.split()) > 2:
@@ -306,7 +309,7 @@ def _chosen(words: str, values: Iterable[Value]) -> Value | None:
     if not kept:
         return None
     last = kept[-1]
-    before = next((value for value in reversed(kept) if value.value != last.value), None)
+    before = next((value for value in reversed(kept) if not same_day(value.value, last.value)), None)
     if before is None or _CORRECTS.search(words[before.end :]):
         return last
     return with_other(last, before)

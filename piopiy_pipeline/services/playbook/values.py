@@ -38,7 +38,7 @@ _HOUR = r"(?:2[0-4]|1\d|0?\d)"
 _OTHERWISE = r"minutes?|hours?|days?|weeks?|months?|years?|percent|dollars|euros|pounds"
 _UNIT = rf"(?:people|persons?|guests?|of us|adults|{_OTHERWISE})"
 _TIME = re.compile(
-    rf"(?<!\S)(?:(?P<noon>noon|midday|midnight)|(?:(?P<at>at|around|about|by|till|until|after|before|as late as"
+    rf"(?<!\S)(?:(?P<noon>noon|midday|midnight)|(?:(?P<at>at|around|about|by|till|until|after|before|past|as late as"
     rf"|as early as) (?:about |around |like )?)?"
     rf"(?:(?<!from )(?P<step>half|(?:a )?quarter|5|10|20|25) (?P<way>past|after|to|before|of|till) (?P<of>{_HOUR})"
     rf"|half (?P<half>1[0-2]|[1-9])"
@@ -53,7 +53,8 @@ _ONE = r"(?:(?<=^)|(?<=for )|(?<=of )|(?<=just )|(?<=only )|(?<=make it )|(?<=it
 _NUMBER = re.compile(
     rf"(?<!\S)(?:(?P<dozen>(?P<half>half )?a? ?dozen)|(?P<couple>(?:a )?(?:couple|pair)(?! (?:of )?(?:{_OTHERWISE})))"
     rf"|(?P<number>{_ONE}(?!\S)|1(?= (?:more )?(?:person|guest|adult|people)(?!\S))|[02-9](?!\S)|\d{{2,4}}(?!\S)))"
-    r"(?P<counts>(?: more| other| of)? (?:people|persons?|guests?|us|adults|friends|seats|places))?(?!\S)"
+    r"(?P<counts>(?: more| other| of)? (?:people|persons?|guests?|us|adults|friends|seats|places|altogether|in total"
+    r"|in all))?(?!\S)"
     rf"(?! (?:moment|second|2nd|times|o'clock|{_OTHERWISE})(?!\S))"
 )
 _SOMEBODY = (
@@ -108,7 +109,8 @@ def find_times(words: Words, *, assume: str = "pm") -> list[Value]:
             elif 0 < hour < 12 and not morning:
                 hour += 12
         value = f"{hour % 24:02d}:{minute:02d}"
-        found.append(_found(words, value, spoken_time(value), match.start(), match.end(), sure))
+        said = _found(words, value, spoken_time(value), match.start(), match.end(), sure)
+        found.append(replace(said, doubtful=True) if match["at"] == "past" else said)  # past it by how much?
     return found
 
 

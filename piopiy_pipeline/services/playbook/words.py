@@ -119,11 +119,13 @@ def _repair(words: str, number: bool) -> Words:
 def _number(tokens: list[str], at: int, asked: bool) -> int | None:
     """Return the number that a word was probably meant for, if one must stand there."""
     token = tokens[at]
+    before = tokens[at - 1] if at else ""
+    after = tokens[at + 1] if at + 1 < len(tokens) else ""
+    if token == "then" and after in ("past", "to") and "".join(tokens[at + 2 : at + 3]).isdigit():
+        return 10  # "ten past eight"
     number = _SOUNDS.get(token)
     if number is None:
         return None
-    before = tokens[at - 1] if at else ""
-    after = tokens[at + 1] if at + 1 < len(tokens) else ""
     counted = after in _COUNTED or tokens[at + 1 : at + 3] == ["of", "us"]
     if counted and (token not in _LITTLE or before in ("", "table", *_PARTY) or before[:1].isdigit()):
         return number

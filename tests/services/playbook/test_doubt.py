@@ -240,3 +240,49 @@ def test_the_service_asks_its_ears() -> None:
     service = PlaybookLLMService(DESK)
     service.doubt({"five"}.intersection)
     assert service.hot_words == Dialogue(DESK).hot_words
+
+
+@pytest.mark.parametrize("text", ["Can you see what the light is?", "Please leave a message after the tone."])
+def test_what_is_only_a_little_like_a_goodbye_or_a_wish_for_a_human_does_nothing(
+    caller: Caller, text: str
+) -> None:
+    caller.messages.append({"role": "user", "content": text})
+    assert caller.dialogue.next(caller.messages).tool is None
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("A table for me after tomorrow for twelve people at one.", "Did you say the day after tomorrow?"),
+        ("With two friends, so three altogether.", "Which day would you like to come?"),
+        (
+            "Sunday lunch, five people, quarter past one, can you do that?",
+            "A table for five, Sunday at quarter past one.",
+        ),
+        (
+            "Two people on Christmas Eve, the twenty fourth of December, at eight.",
+            "A table for two, December twenty fourth",
+        ),
+        ("Tomorrow.", "How many people will you be?"),
+    ],
+)
+def test_values_are_read_in_a_strangers_words(caller: Caller, text: str, said: str) -> None:
+    assert caller.says(text).startswith(said)
+
+
+def test_a_time_whose_minutes_were_misheard_is_no_number_of_people(caller: Caller) -> None:
+    caller.says("A table for two on Friday at seven.")
+    assert caller.says("Can we push that back to Florida past eight?") == "Did you say eight?"
+    assert caller.says("Then past eight.") == "Did you say eight ten?"
+
+
+def test_a_no_in_a_longer_sentence_asks_what_to_change(caller: Caller) -> None:
+    caller.says("A table for two on Friday at seven.")
+    assert caller.says("But no, that's not what I said.") == "What would you like to change?"
+
+
+def test_see_you_on_friday_is_a_goodbye(caller: Caller) -> None:
+    caller.says("A table for two on Friday at seven.")
+    caller.says("Yes.")
+    caller.messages.append({"role": "user", "content": "See you on Friday, bye."})
+    assert caller.dialogue.next(caller.messages).tool == "hang_up"
