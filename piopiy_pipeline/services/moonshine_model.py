@@ -110,7 +110,8 @@ class MoonshineModel:
                     **caches,
                     "input_ids": np.array([[each.last] for each in open_sentences], np.int64),
                     "encoder_hidden_states": np.repeat(states, width, axis=0),
-                    "encoder_attention_mask": np.ones((width, states.shape[1]), np.int64),
+                    # It is taken at every 384th sample of the audio; one sample stands for all of it.
+                    "encoder_attention_mask": np.ones((width, 1), np.int64),
                     "use_cache_branch": np.array([length > 0]),
                 },
             )

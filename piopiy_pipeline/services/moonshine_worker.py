@@ -57,13 +57,14 @@ def load(language: str) -> None:
     load_model()
 
 
-def hear(pcm: bytes, rate: int, language: str) -> list[tuple[str, float]]:
+def hear(pcm: bytes, rate: int, language: str, beams: int = BEAMS) -> list[tuple[str, float]]:
     """Transcribe a piece of audio, or refuse it as a noise.
 
     Args:
         pcm: PCM16 mono, 30 s at most.
         rate: Its sample rate in Hz.
         language: The code of the language that is spoken.
+        beams: Sentences that are followed at a time.
 
     Returns:
         The words, each with its confidence from 0 to 1. None, if it was a noise.
@@ -78,7 +79,7 @@ def hear(pcm: bytes, rate: int, language: str) -> list[tuple[str, float]]:
     end = int((voiced[-1] + 1) * size + AFTER_S * RATE)
     speech = samples[start:end].astype(np.float32)
     speech /= 32768
-    words = _model(language).transcribe(speech, beams=BEAMS)
+    words = _model(language).transcribe(speech, beams=beams)
     if is_noise(float(scores[voiced].mean()), words):
         return []
     return [(word.text, round(word.probability, 3)) for word in words]

@@ -122,3 +122,24 @@ def test_new_settings_forget_a_beginning_of_speech() -> None:
 def test_a_value_out_of_range_names_its_key_and_the_range(key: str, value: float) -> None:
     with pytest.raises(ValueError, match=rf"vad: {key} must be a number from 0 to [\d.]+, got {value!r}"):
         VadSettings(**{key: value})
+
+
+def test_a_pause_is_told_before_the_end_of_speech_and_again_after_more_speech() -> None:
+    pausing = Segmenter(
+        VadSettings(start_secs=0.096, stop_secs=0.256), window_s=0.032, activity_s=0, pause_s=0.1
+    )
+    assert events(pausing, "###....#........") == [
+        (3, VadEvent.STARTED),
+        (6, VadEvent.PAUSED),
+        (11, VadEvent.PAUSED),
+        (16, VadEvent.STOPPED),
+    ]
+
+
+def test_every_end_of_speech_has_its_pause_however_soon_it_comes() -> None:
+    sudden = Segmenter(
+        VadSettings(start_secs=0.032, stop_secs=0.032), window_s=0.032, activity_s=0, pause_s=0.1
+    )
+    assert events(sudden, "#.") == [(1, VadEvent.STARTED), (2, VadEvent.PAUSED), (2, VadEvent.STOPPED)]
+    events(sudden, "#")
+    assert sudden.force_stop() == (VadEvent.PAUSED, VadEvent.STOPPED)

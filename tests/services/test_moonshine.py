@@ -197,3 +197,47 @@ def test_a_model_in_the_cache_of_the_package_is_found(
         find_speech_model("es")
     (folder / "decoder_model_merged.ort").touch()
     assert find_speech_model("es-MX") == folder
+
+
+def test_an_utterance_longer_than_the_model_hears_is_one_transcript(pool: WorkerPool) -> None:
+    lines = [line for line in LINES if len(line["text"].split()) > 5] * 2
+    pause = np.zeros(4_000, np.int16)
+    speech = np.concatenate([part for line in lines for part in (load(line["file"]), pause)])
+    assert 40 * 16_000 < len(speech) < 55 * 16_000
+
+    async def run() -> tuple[list[str], list[str]]:
+        async with Chain(MoonshineSTTService(pool=pool)) as chain:
+            return await chain.hear(speech), chain.errors
+
+    [heard], errors = asyncio.run(run())
+    assert errors == []
+    said = " ".join(line["text"] for line in lines)
+    assert _word_errors(said, heard) < 0.2 * len(said.split()), heard
+
+
+def test_a_caller_who_never_stops_is_cut_after_a_minute(pool: WorkerPool) -> None:
+    speech = np.tile(load("booking/01-people.wav"), 25)
+
+    async def run() -> Chain:
+        async with Chain(MoonshineSTTService(pool=pool)) as chain:
+            await chain.speak(speech)
+            await chain.sink.until(lambda _: len(chain.transcripts()) >= 2, limit_s=60)
+        return chain
+
+    chain = asyncio.run(run())
+    first, second = chain.transcripts()
+    assert not first.finalized
+    assert second.finalized
+    assert chain.errors == []
+
+
+def test_a_hot_word_is_put_in_and_noted(pool: WorkerPool) -> None:
+    async def run() -> Chain:
+        async with Chain(MoonshineSTTService(pool=pool, hot_words=["Margherita"])) as chain:
+            await chain.hear(say("I would like a margarita please.", "slt"))
+        return chain
+
+    [final] = asyncio.run(run()).transcripts()
+    assert final.result is not None
+    assert "Margherita" in final.text
+    assert final.result["repaired"][0][1] == "Margherita"

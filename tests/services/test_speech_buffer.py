@@ -1,0 +1,54 @@
+"""What is kept of the caller's audio, and when its words are asked for."""
+
+import numpy as np
+import pytest
+
+from piopiy_pipeline.services.speech_buffer import SpeechBuffer
+
+RATE = 8_000
+
+
+def _speech(seconds: float, level: int = 1_000) -> bytes:
+    return np.full(int(seconds * RATE), level, "<i2").tobytes()
+
+
+def _seconds(pcm: bytes) -> float:
+    return len(pcm) / (2 * RATE)
+
+
+def test_an_utterance_has_a_little_from_before_and_nothing_of_the_one_before() -> None:
+    buffer = SpeechBuffer(RATE)
+    buffer.add(_speech(5.0))
+    buffer.begin()
+    buffer.add(_speech(1.0))
+    assert _seconds(buffer.end()) == 1.6
+    buffer.begin()
+    assert buffer.end() == b""
+
+
+def test_partial_results_become_rarer_as_the_utterance_grows() -> None:
+    buffer = SpeechBuffer(RATE)
+    buffer.begin()
+    asked = []
+    for step in range(1, 1_001):
+        buffer.add(_speech(0.02))
+        if buffer.partial_due():
+            asked.append(step / 50)
+    waits = np.diff(asked)
+    assert min(waits) >= 0.5
+    assert waits[-1] > 3.0
+    heard_again = sum(asked)
+    assert heard_again <= 5 * 20.0, "seconds that are heard, for an utterance of 20 s"
+
+
+def test_an_utterance_that_is_too_long_is_cut_where_it_is_quiet() -> None:
+    buffer = SpeechBuffer(RATE)
+    buffer.begin()
+    buffer.add(_speech(20.0) + _speech(0.4, 1) + _speech(5.0))
+    assert buffer.cut() is None
+    buffer.add(_speech(1.0))
+    head = buffer.cut()
+    assert head is not None
+    assert 20.0 < _seconds(head) < 20.4
+    assert buffer.seconds == pytest.approx(26.4)
+    assert _seconds(head + buffer.end()) == pytest.approx(26.4), "nothing is lost"
