@@ -137,7 +137,7 @@ class _NumberRules:
             reading(
                 rf"{start}(?P<sign>[-−])?(?P<number>{number})(?:(?P<x>\s?[x×]\s?)(?P<other>{number}))?"
                 rf"(?:{dash}(?P<second>{number}))?(?P<space>[\s\u00a0\u202f-]?)"
-                rf"(?P<unit>{units}){per}(?![\w°])",
+                rf"(?P<unit>{units}){per}(?![\w°])(?P<dot>\.(?=\s[a-z\d]))?",
                 self.unit,
             ),
         ]
@@ -158,7 +158,7 @@ class _NumberRules:
                 else r"(?<!\w)(?P<n>\d{1,3})\.(?=\s+[^\W\d_]|\s*$)",
                 self.ordinal,
             ),
-            reading(rf"{start}(?P<n>\d+(?:\.\d+)?)(?P<m>[kMB]|bn|Mio\.?|Mrd\.?)(?!\w)", self.magnitude),
+            reading(rf"{start}(?P<n>\d+(?:\.\d+)?)(?P<m>[kM]|bn|Mio\.?|Mrd\.?)(?!\w)", self.magnitude),
             reading(
                 rf"(?<![\w.,-])(?P<first>{number}){dash}(?P<second>{number})(?![\w-])(?!{re.escape(v.decimal)}\d)(?!\s?=)",
                 self.range if to else _leave,
@@ -213,7 +213,12 @@ class _NumberRules:
 
     def unit(self, match: re.Match[str]) -> str | None:
         unit, space = match["unit"], match["space"]
-        if unit in _ONLY_ATTACHED and (space or unit == "A") and unit not in ("KB", "kB"):
+        if (
+            unit in _ONLY_ATTACHED
+            and not match["dot"]
+            and (space or unit == "A")
+            and unit not in ("KB", "kB")
+        ):
             return None
         if unit == "s" and word_before(match).lower() in _DECADE_WORDS:
             return None
