@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["EchoGateway", "cpu_s", "echo_gateway", "memory_mb"]
+__all__ = ["EchoGateway", "cpu_s", "echo_gateway", "memory_mb", "start_process", "wait_until_listening"]
 
 ROOT = Path(__file__).resolve().parent.parent
 START_S = 60.0
@@ -48,10 +48,10 @@ async def echo_gateway(stack: AsyncExitStack, *, calls: int) -> EchoGateway:
         f'[sip]\nport = {sip_port}\ncallers = "anyone"\ndefault_agent = "echo"\ncodecs = ["PCMU"]\n'
         f"max_calls_per_source = {calls}\n"
     )
-    gateway = await _process(stack, "piopiy_pipeline.cli", "gateway", "--config", str(settings))
+    gateway = await start_process(stack, "piopiy_pipeline.cli", "gateway", "--config", str(settings))
     agent_options = ["--url", f"ws://127.0.0.1:{port}", "--token", token, "--capacity", str(calls)]
-    await _connects(port)
-    agent = await _process(stack, "benchmarks.echo_agent", *agent_options)
+    await wait_until_listening(port)
+    agent = await start_process(stack, "benchmarks.echo_agent", *agent_options)
     await asyncio.sleep(2.0)
     if agent.returncode is not None:
         raise RuntimeError("the agent did not start")
@@ -70,7 +70,8 @@ def memory_mb(pid: int) -> float:
     return int(next(line for line in status if line.startswith("VmRSS")).split()[1]) / 1024
 
 
-async def _process(stack: AsyncExitStack, *command: str) -> asyncio.subprocess.Process:
+async def start_process(stack: AsyncExitStack, *command: str) -> asyncio.subprocess.Process:
+    """Start a module as a process. It ends with `stack`."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", *command, cwd=ROOT, env=environment, stdout=asyncio.subprocess.DEVNULL,
@@ -86,7 +87,8 @@ async def _process(stack: AsyncExitStack, *command: str) -> asyncio.subprocess.P
     return process
 
 
-async def _connects(port: int) -> None:
+async def wait_until_listening(port: int) -> None:
+    """Wait until a process listens. Raises `RuntimeError` after a minute."""
     try:
         async with asyncio.timeout(START_S):
             while True:

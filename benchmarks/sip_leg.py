@@ -145,7 +145,7 @@ class Caller:
         self._sockets.close()
 
 
-class _Nobody:
+class Nobody:
     """The listener of the callers' user agent, which nobody calls."""
 
     def incoming_call(self, call: IncomingCall, now: float) -> None:
@@ -158,7 +158,7 @@ async def measure(calls: int, seconds: float, warm_up_s: float) -> dict[str, Any
     async with AsyncExitStack() as stack:
         echo = await echo_gateway(stack, calls=calls + 10)
         idle_mb = memory_mb(echo.gateway)
-        ends = await SipEndpoint.open(SipConfig(port=0, transports=["udp"], codecs=["PCMU"]), _Nobody())
+        ends = await SipEndpoint.open(SipConfig(port=0, transports=["udp"], codecs=["PCMU"]), Nobody())
         stack.push_async_callback(ends.close)
         ports = PortPool("127.0.0.1", 40_000, 59_999)
         noise = np.random.default_rng(0)

@@ -124,12 +124,15 @@ class Turn:
             than what the model wrote.
         at_s: When the turn was over, in seconds since the call was answered.
         interrupted: Whether the caller cut the bot off.
+        backchannel: Whether the caller said it while the bot spoke on, to show that they listen ("mhm"). It is in
+            the transcript, and no part of the conversation that the model sees.
     """
 
     role: Literal["user", "bot"]
     text: str
     at_s: float
     interrupted: bool = False
+    backchannel: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "text", well_formed(self.text))

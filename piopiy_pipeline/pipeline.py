@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 from pipecat.audio.vad.vad_analyzer import VADAnalyzer
 from pipecat.pipeline.pipeline import Pipeline
@@ -30,18 +30,12 @@ from pipecat.services.tts_service import TTSService
 from pipecat.transports.base_input import BaseInputTransport
 from pipecat.transports.base_output import BaseOutputTransport
 from pipecat.transports.base_transport import BaseTransport
-from pipecat.turns.user_start import (
-    BaseUserTurnStartStrategy,
-    MinWordsUserTurnStartStrategy,
-    TranscriptionUserTurnStartStrategy,
-    VADUserTurnStartStrategy,
-)
-from pipecat.turns.user_stop import SpeechTimeoutUserTurnStopStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
 from piopiy_pipeline.processors.caller_audio import InputAudioStop
 from piopiy_pipeline.processors.vad import make_vad
 from piopiy_pipeline.services.switch import ServiceSwitch
+from piopiy_pipeline.turns.strategies import Interruption, default_turns, turns_for
 
 __all__ = ["CallPipeline", "StageError", "default_turns"]
 
@@ -69,53 +63,6 @@ class StageError(ValueError):
     def __init__(self, message: str, stage: str | None = None) -> None:
         super().__init__(message)
         self.stage = stage
-
-
-def default_turns(*, interruptions: bool = True, vad: bool = True) -> UserTurnStrategies:
-    """Return the turn strategies that a pipeline has unless its author gives others.
-
-    The caller's turn begins with speech, or with the transcript of speech that the VAD missed. It ends 0.6 s
-    after the VAD's end of speech, when the transcript is there. No model is loaded for it.
-
-    Args:
-        interruptions: Whether a turn of the caller cuts the bot off.
-        vad: Whether the pipeline has a VAD stage.
-    """
-    starts: list[Any] = [TranscriptionUserTurnStartStrategy(enable_interruptions=interruptions)]
-    if vad:
-        starts.insert(0, VADUserTurnStartStrategy(enable_interruptions=interruptions))
-    return UserTurnStrategies(start=starts, stop=[SpeechTimeoutUserTurnStopStrategy(user_speech_timeout=0.6)])
-
-
-def turns_with(vad: object, allow_interruptions: bool, strategy: Any) -> UserTurnStrategies:
-    """Return the default turns with an author's rule for what counts as cutting in.
-
-    Args:
-        vad: The author's choice of a VAD; False and None are for none.
-        allow_interruptions: Whether the caller can cut the bot off.
-        strategy: A start strategy, an object with `min_words`, or None for the default.
-
-    Raises:
-        ValueError: There is a strategy, and interruptions are not allowed.
-        TypeError: It is no strategy.
-    """
-    turns = default_turns(interruptions=allow_interruptions, vad=vad not in (False, None))
-    if strategy is None:
-        return turns
-    if not allow_interruptions:
-        raise ValueError(
-            "interruption_strategy says how to cut in, and allow_interruptions=False that nobody can"
-        )
-    if isinstance(strategy, BaseUserTurnStartStrategy):
-        starts = [strategy]
-    elif isinstance(words := getattr(strategy, "min_words", getattr(strategy, "_min_words", None)), int):
-        starts = [MinWordsUserTurnStartStrategy(min_words=words)]
-    else:
-        raise TypeError(
-            "interruption_strategy must be a pipecat user-turn start strategy, or have min_words: "
-            f"{strategy!r} is neither"
-        )
-    return UserTurnStrategies(start=starts, stop=turns.stop)
 
 
 class HasTransport(Protocol):
@@ -160,6 +107,7 @@ class CallPipeline:
         context: LLMContext,
         vad: bool | Mapping[str, float] | VADAnalyzer | None = True,
         turns: UserTurnStrategies | None = None,
+        interruption: Interruption | None = None,
     ) -> Self:
         """Return the pipeline of a voice agent.
 
@@ -173,17 +121,27 @@ class CallPipeline:
             context: The conversation that the model sees.
             vad: True, False, a dict of `confidence` and `min_volume` (0 to 1), `start_secs` and `stop_secs`
                 (seconds), or an analyzer of your own.
-            turns: When the caller's turn begins and ends. By default, `default_turns()`.
+            turns: When the caller's turn begins and ends: pipecat's strategies. None: as `interruption` says.
+            interruption: What a sound of the caller over the bot's speech does. ``"held"`` (the default): the
+                bot is silent at once, and goes on after a cough or a "mhm". ``"immediate"``: any speech cuts
+                it off. ``"never"``; a number of words; a `BargeInPolicy`; or a start strategy of pipecat's.
 
         Raises:
-            ValueError: A value of `vad` cannot work.
+            ValueError: A value of `vad` or of `interruption` cannot work, or there are `turns` as well.
+
+        Example:
+            ```python
+            pipeline = CallPipeline.voice(call, stt=stt, llm=llm, tts=tts, context=context, interruption="immediate")
+            ```
         """
         transport = call.transport()
         vad_stage = make_vad(vad)
+        if turns is not None and interruption is not None:
+            raise ValueError("give either turns or interruption: turns say when the caller's turn begins")
         user, assistant = LLMContextAggregatorPair(
             context,
             user_params=LLMUserAggregatorParams(
-                user_turn_strategies=turns or default_turns(vad=vad_stage is not None),
+                user_turn_strategies=turns or turns_for(interruption, transport.output(), vad_stage),
                 user_turn_stop_timeout=3.0,
             ),
         )

@@ -27,7 +27,7 @@ from pipecat.turns.user_start import BaseUserTurnStartStrategy
 
 from piopiy_pipeline.call import CallEnd, Turn
 from piopiy_pipeline.compat.tool_runs import DEFAULT_TOOL_TIMEOUT_S
-from piopiy_pipeline.pipeline import CallPipeline, StageError, turns_with
+from piopiy_pipeline.pipeline import CallPipeline, StageError
 from piopiy_pipeline.processors.keys import KeyEntry, KeysToText
 from piopiy_pipeline.service_stages import Service, one_stage
 from piopiy_pipeline.services.model_switch import BETWEEN_TOKENS_S, FIRST_TOKEN_S
@@ -38,6 +38,7 @@ from piopiy_pipeline.session.initial_messages import checked_messages
 from piopiy_pipeline.session.silence_filler import Filler
 from piopiy_pipeline.spoken_text import SpokenText
 from piopiy_pipeline.tool_set import ToolSet
+from piopiy_pipeline.turns.strategies import Interruption, interruption_of
 
 __all__ = ["VoiceAgent"]
 
@@ -223,6 +224,7 @@ class VoiceAgent:
         enable_usage_metrics: bool = False,
         allow_interruptions: bool = True,
         interruption_strategy: BaseUserTurnStartStrategy | Any = None,
+        interruption: Interruption | None = None,
         telecmi_params: TransportParams | None = None,
     ) -> CallPipeline:
         """Build the pipeline of these services. `pipeline` can be changed until `start()`.
@@ -243,9 +245,13 @@ class VoiceAgent:
                 `start_secs` and `stop_secs` (seconds), or an analyzer of your own.
             enable_metrics: Whether pipecat's services measure themselves (`MetricsFrame`).
             enable_usage_metrics: Whether they count tokens and characters, too.
-            allow_interruptions: Whether the caller can cut the bot off.
-            interruption_strategy: What counts as cutting in: a pipecat user-turn start strategy, or an
-                object with `min_words`.
+            allow_interruptions: Whether the caller can cut the bot off. False is ``interruption="never"``.
+            interruption_strategy: Piopiy's name for an `interruption` that is a pipecat user-turn start
+                strategy, or an object with `min_words`.
+            interruption: What a sound of the caller over the bot's speech does. ``"held"`` (the default): the
+                bot is silent at once; an interruption drops the rest of its speech, and after a cough or a "mhm"
+                it goes on. ``"immediate"``: any speech cuts it off. ``"never"``. A number of words. A
+                `BargeInPolicy` of your own settings. A pipecat user-turn start strategy.
             telecmi_params: Parameters of pipecat's transports for the call's transport.
 
         Returns:
@@ -268,7 +274,7 @@ class VoiceAgent:
         assert stt is not None
         assert llm is not None
         assert tts is not None
-        stages = {
+        stages: dict[str, Any] = {
             "stt": one_stage("stt", stt, STTService, switcher=stt_switcher),
             "llm": one_stage(
                 "llm",
@@ -295,7 +301,7 @@ class VoiceAgent:
             **stages,
             context=self.context,
             vad=vad,
-            turns=turns_with(vad, allow_interruptions, interruption_strategy),
+            interruption=interruption_of(interruption, allow_interruptions, interruption_strategy),
         )
         dtmf, terminator, timeout_s = self._dtmf
         if dtmf == "text":

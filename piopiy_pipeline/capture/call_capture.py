@@ -86,6 +86,7 @@ class CallCapture:
         """Note the events of `call`."""
         call.on("user_turn", self._turn)
         call.on("bot_turn", self._turn)
+        call.on("backchannel", lambda turn: self._log.event("backchannel", {"text": turn.text}))
         call.on("tool", self._tool)
         call.on("error", self._error)
         call.on("end", self._ended)

@@ -97,6 +97,8 @@ class VadStage(FrameProcessor, SampleSink):
         self._in_trouble = False
         self._refused_audio = False
         self._flush_transport: Callable[[], Awaitable[None]] | None = None
+        self.watcher: Callable[[float, float], None] | None = None
+        """Called with the probability of speech and the mean power of each window, before anything is made of it."""
 
     @property
     def settings(self) -> VadSettings:
@@ -233,6 +235,8 @@ class VadStage(FrameProcessor, SampleSink):
 
     def on_window(self, probability: float, power: float, volume: float | None) -> None:
         self._in_trouble = False
+        if self.watcher is not None:
+            self.watcher(probability, power)
         if self._segmenter is not None:
             for event in self._segmenter.window(probability, power, volume):
                 self._post(event)

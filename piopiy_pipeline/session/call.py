@@ -137,6 +137,7 @@ class Call:
         |---|---|---|
         | `answered` | `CallInfo` | the caller can hear and be heard |
         | `user_turn`, `bot_turn` | `Turn` | a side has said something; of the bot, what was heard |
+        | `backchannel` | `Turn` | the caller has said "mhm" while the bot spoke on |
         | `tool` | `ToolUse` | the model uses a tool, and once more with the tool's result |
         | `dtmf` | `str` | the caller has pressed keys, of 0-9, A-D, * and # |
         | `message` | `ClientMessage` | the client's application has sent something |

@@ -125,6 +125,12 @@ class CallState:
         self.report(f"{turn.role}_turn", data)
         self.events.emit(f"{turn.role}_turn", turn)
 
+    def add_backchannel(self, turn: Turn) -> None:
+        """Add what the caller said while the bot spoke on to the transcript, and report it."""
+        self.transcript.append(turn)
+        self.report("user_backchannel", {"text": turn.text})
+        self.events.emit("backchannel", turn)
+
     def transfer_finished(self, outcome: TransferOutcome) -> None:
         """Report the outcome of a transfer."""
         detail = f" ({outcome.detail})" if outcome.detail else ""

@@ -21,6 +21,7 @@ EVENTS = {
     "answered": "the caller can hear and be heard; the argument is the CallInfo",
     "user_turn": "the caller has said something; a Turn",
     "bot_turn": "the bot has said something, as far as it was heard; a Turn",
+    "backchannel": "the caller has said that they listen, while the bot spoke on; a Turn",
     "tool": "the model uses a tool; a ToolUse, and once more with its result",
     "dtmf": "the caller has pressed keys; a string of 0-9, A-D, * and #",
     "message": "the client's application has sent something; a ClientMessage",

@@ -208,6 +208,15 @@ class LiveEvents:
         """Note that a whole turn of ``user`` or ``bot`` was reported."""
         (self._user if role == "user" else self._bot).over()
 
+    def backchannel(self) -> None:
+        """Note that the words of the caller so far were no turn: no answer to them is to be measured."""
+        self._user.over()
+        self._clock.speech_started()
+
+    def barge_in(self, verdict: str, reason: str, held_s: float) -> None:
+        """Report what became of a sound over the bot's speech."""
+        self._report("barge_in", {"verdict": verdict, "reason": reason, "held_s": round(held_s, 3)})
+
     def tool_started(self, call_id: str, name: str, arguments: dict[str, Any]) -> None:
         """Report that the model uses a tool."""
         arguments = bounded(arguments)

@@ -177,6 +177,9 @@ class CallMonitor:
     def mark_heard(self, number: int) -> None:
         self._state.utterances.heard(number)
 
+    def barge_in_decided(self, verdict: str, reason: str, held_s: float) -> None:
+        self.live.barge_in(verdict, reason, held_s)
+
     def frames_dropped(self, frames: list[Frame]) -> None:
         self._state.utterances.cut_off()
 

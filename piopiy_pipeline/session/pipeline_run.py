@@ -15,6 +15,7 @@ from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.aggregators.llm_response_universal import (
     LLMAssistantAggregator,
     LLMUserAggregator,
+    UserBackchannelMessage,
 )
 from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.services.llm_service import LLMService
@@ -245,6 +246,7 @@ class PipelineRun:
         if isinstance(user, LLMUserAggregator):
             user.add_event_handler("on_user_turn_started", self._user_turn_begins)
             user.add_event_handler("on_user_turn_stopped", self._user_turn)
+            user.add_event_handler("on_user_backchannel", self._backchannel)
             user.add_event_handler("on_before_process_frame", self._monitor.live.on_context_input)
             user.add_event_handler("on_before_push_frame", self._monitor.live.on_context_output)
         if isinstance(assistant, LLMAssistantAggregator):
@@ -325,6 +327,11 @@ class PipelineRun:
             self._monitor.live.turn_over("user")
             self._state.add_turn(Turn("user", message.content, self._state.elapsed_s()))
             self._post_checkpoint(user.context.get_messages())
+
+    async def _backchannel(self, user: LLMUserAggregator, message: UserBackchannelMessage) -> None:
+        self._monitor.live.backchannel()
+        at_s = self._state.elapsed_s()
+        self._state.add_backchannel(Turn("user", message.content, at_s, backchannel=True))
 
     async def _bot_turn(self, assistant: LLMAssistantAggregator, message: Any) -> None:
         if message.content:

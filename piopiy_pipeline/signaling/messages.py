@@ -85,8 +85,10 @@ MAX_MESSAGE_BYTES = 1 << 20
 ConversationEventName = Literal[
     "user_partial",
     "user_turn",
+    "user_backchannel",
     "bot_partial",
     "bot_turn",
+    "barge_in",
     "tool",
     "tool_result",
     "latency",
@@ -162,15 +164,19 @@ class ConversationEvent(Message):
     * ``user_partial`` (text): what the recogniser makes of the caller's turn so far; the next one replaces
     it;
     * ``user_turn`` (text): the caller's turn as it went into the context;
+    * ``user_backchannel`` (text): what the caller said to show that they listen, while the bot spoke on;
     * ``bot_partial`` (text): what was heard of the bot's turn so far; the next one replaces it;
     * ``bot_turn`` (text, interrupted): the bot's turn, as far as it was heard;
+    * ``barge_in`` (verdict, reason, held_s): what became of a sound over the bot's speech, which was held
+      meanwhile: ``interrupt`` or ``resume``;
     * ``tool`` (number, name, arguments) and ``tool_result`` (number, name, result): `number` joins the two;
     * ``latency`` (silence_s, stt_s, turn_s, llm_s, tts_s, playout_s, total_s): where the time of an answer
       went, sent when its first sample was played; the parts sum to the total;
     * ``error`` (stage, message);
     * ``transfer`` (request_id, to, warm, outcome, detail): what became of a `Transfer`. The gateway makes it.
 
-    Partial ones come a few times a second at most, and are not kept on the record.
+    Partial ones come a few times a second at most, and are not kept on the record. An agent sends
+    ``user_backchannel`` and ``barge_in`` to gateways that can hold speech.
     """
 
     type: Literal["event"] = "event"

@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from typing import ParamSpec, Protocol
 
 from loguru import logger
 from pipecat.frames.frames import (
@@ -47,7 +45,7 @@ from pipecat.transports.base_transport import TransportParams
 from pipecat.utils.errors import ErrorCategory
 
 from piopiy_pipeline.compat.pipecat import process_as_plain_stage
-from piopiy_pipeline.signaling.media_events import Clear, Cleared, Played
+from piopiy_pipeline.signaling.media_events import Clear, Cleared, Held, Hold, Played, Resume
 from piopiy_pipeline.transports.frames import HeardTextFrame, SpeechMarkFrame
 from piopiy_pipeline.transports.held_interruption import HeldInterruption
 from piopiy_pipeline.transports.ledger import Cut, SpeechLedger
@@ -55,54 +53,20 @@ from piopiy_pipeline.transports.link import MediaLink
 from piopiy_pipeline.transports.outgoing_events import MessageRefused, OutgoingEvents
 from piopiy_pipeline.transports.speaking_state import SpeakingState
 from piopiy_pipeline.transports.speech_format import SpeechFormat
+from piopiy_pipeline.transports.speech_monitor import GuardedCalls, SpeechMonitor
+from piopiy_pipeline.transports.speech_places import SpeechPlaces
 from piopiy_pipeline.transports.text_timeline import TextTimeline
 
-__all__ = ["BotOutput", "SpeechMonitor"]
-
-P = ParamSpec("P")
+__all__ = ["BotOutput"]
 
 HOLD_S = 0.1
 """An interruption waits this long for the playout's answer, and then goes by this side's estimate."""
 WAITING_S = 30
 """Speech that waits to be sent; a stage that makes more of it has to wait."""
-LOGGED_FAILURES = 5
-"""So many exceptions of what watches a call are logged."""
+HELD_S = 2.0
+"""A hold, and what is said again behind it, put off the end of the last speech by no more than this."""
 END_SLACK_S = 1.5
 """How much longer than its length the last speech may take until the end goes on without it."""
-
-
-class SpeechMonitor(Protocol):
-    """Receives what happens as speech goes on; the call's session is one. Its methods run on the event loop
-    and do not wait.
-    """
-
-    def frame_arrived(self, frame: Frame) -> None:
-        """Note that a frame other than audio has come down the pipeline, before it waits for anything."""
-
-    def audio_arrived(self) -> None:
-        """Note that the bot has something to say."""
-
-    def speech_progressed(self, speaking: bool) -> None:
-        """Note that the playout has reported; `speaking` tells whether it has more to play."""
-
-    def mark_heard(self, number: int) -> None:
-        """Note that everything before the `SpeechMarkFrame` of this number was heard."""
-
-    def text_heard(self, frame: AggregatedTextFrame | AggregatedTextProgressFrame) -> None:
-        """Note a text that has come to its place in the speech.
-
-        A `TTSTextFrame` was heard, word or sentence; another `AggregatedTextFrame` begins now; a
-        progress frame says how far a sentence with word times has come.
-        """
-
-    def bot_spoke(self, speaks: bool) -> None:
-        """Note that the bot has begun to speak, or has stopped."""
-
-    def sentence_progressed(self, text: str) -> None:
-        """Note how much was heard, by an estimate, of a sentence whose words have no times."""
-
-    def frames_dropped(self, frames: list[Frame]) -> None:
-        """Note the frames that an interruption dropped before they were heard."""
 
 
 class BotOutput(BaseOutputTransport):
@@ -123,9 +87,10 @@ class BotOutput(BaseOutputTransport):
         super().__init__(params, enable_direct_mode=True, name="transport_out")
         self._link = link
         self._monitor = monitor
-        self._monitor_failures = 0
+        self._notify = GuardedCalls()
         self._ledger: SpeechLedger[Frame] = SpeechLedger(link.bot_rate, lead_ms=lead_ms)
         self._text = TextTimeline(link.bot_rate)
+        self._places = SpeechPlaces(link.bot_rate)
         self._format = SpeechFormat(link.bot_rate)
         self._interruption = HeldInterruption()
         self._state = SpeakingState()
@@ -138,6 +103,7 @@ class BotOutput(BaseOutputTransport):
         self._hold_timer: asyncio.TimerHandle | None = None
         self._quiet_timer: asyncio.TimerHandle | None = None
         self._settled: asyncio.Future[None] | None = None
+        self._ending: asyncio.Timeout | None = None
 
     # ------------------------------------------------------------------ called by the transport
 
@@ -148,6 +114,7 @@ class BotOutput(BaseOutputTransport):
         self._send(messages)
         if report.epoch != self._ledger.epoch:
             return
+        self._places.heard(self._ledger.heard)
         self._due.extend(due)
         self._state.played(dry=report.dry, now=now)
         self._notify(self._monitor.speech_progressed, self._state.playing)
@@ -161,6 +128,10 @@ class BotOutput(BaseOutputTransport):
         """Handle the answer of the playout, that it was cleared."""
         if self._interruption.unanswered and answer.epoch == self._ledger.epoch:
             self._end_hold(answer.position)
+
+    def on_held(self, answer: Held) -> None:
+        """Handle the answer of the playout, that it holds the speech."""
+        self._now_due(self._ledger.hold_answered(answer.epoch, answer.position))
 
     def _clear_unanswered(self) -> None:
         if self._interruption.unanswered:
@@ -176,6 +147,7 @@ class BotOutput(BaseOutputTransport):
         self._interruption.answered(cut)
         self._due.extend(cut.due)
         self._due.extend(self._text.cut(cut.position, queued))
+        self._places.cut(cut.resend)
         self._state.cleared()
         self._notify(self._monitor.speech_progressed, False)
         self._wake.set()
@@ -227,21 +199,26 @@ class BotOutput(BaseOutputTransport):
         context_id = frame.context_id if isinstance(frame, TTSAudioRawFrame) else None
         self._text.audio(context_id, self._ledger.queued, self.get_clock().get_time())
         self._notify(self._monitor.audio_arrived)
+        self._state.audio_came()
         pcm = self._format.convert(
             frame.audio, rate=frame.sample_rate, channels=frame.num_channels, context_id=context_id
         )
         if not pcm:
             return
+        self._places.audio(pcm)
         self._send(self._ledger.audio(pcm, self._now(), interruptible=frame.interruptible))
         if self._ledger.waiting > WAITING_S * self._ledger.rate:
             self._may_say.clear()
 
     async def _queue_item(self, frame: Frame) -> None:
         ledger = self._ledger
+        self._state.note(frame)
         position = self._text.place(frame, ledger.queued, self.get_clock().get_time())
         if position is None and ledger.settled and not self._due:
             await self._release(frame)  # nothing was said that it could wait for
             return
+        if position is not None and isinstance(frame, TTSTextFrame):
+            self._places.word(position)
         self._send(ledger.item(frame, self._now(), position=position, interruptible=frame.interruptible))
         # The last report may have come just before: on a busy loop, in between two frames of one speech.
         self._now_due(ledger.take_due(ended=isinstance(frame, TTSStoppedFrame)))
@@ -260,6 +237,7 @@ class BotOutput(BaseOutputTransport):
         epoch = self._ledger.interrupt()
         if epoch is None:
             self._text.cut(0, 0)  # nothing of the sentences was heard
+            self._state.cleared()
             await self.push_frame(frame)
             await self._bot_speaks(False)
             return
@@ -278,6 +256,61 @@ class BotOutput(BaseOutputTransport):
         self._interruption.end()
         while (behind := self._interruption.next_behind()) is not None:
             await self._handle(behind)
+
+    # ------------------------------------------------------------------ holds
+
+    @property
+    def can_hold(self) -> bool:
+        """Whether the gateway can hold speech. An older one cannot."""
+        return self._link.can_hold
+
+    @property
+    def has_floor(self) -> bool:
+        """Whether the bot speaks, or is between two sentences of an answer."""
+        return self._state.speaking or self._state.playing or self._state.in_answer
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds of its speech that the bot has left; None as long as more of an answer may come."""
+        return None if self._state.more_comes else max(0, self._ledger.unheard) / self._ledger.rate
+
+    def power(self, seconds: float) -> float:
+        """Return the mean power of the last so many seconds that have left the playout, 1.0 at full scale; 0.0
+        if the bot is silent.
+        """
+        if not self._state.playing or self._ledger.held:
+            return 0.0
+        return self._places.power(self._ledger.estimate(self._now()), seconds)
+
+    def hold(self) -> bool:
+        """Make the bot silent at once, and throw nothing away. Call `resume` soon, or interrupt.
+
+        Returns:
+            Whether the speech is held. It is not where the gateway cannot do that, where an interruption is under
+            way, and where what plays must not be interrupted.
+        """
+        now = self._now()
+        if not self._link.can_hold or self._interruption.holds or self._ledger.spares(now):
+            return False
+        epoch = self._ledger.hold(now)
+        if epoch is not None:
+            self._link.send_event(Hold(epoch=epoch))
+        return epoch is not None
+
+    def resume(self) -> None:
+        """Let speech that is held go on, from the beginning of the word that was cut off."""
+        if not self._ledger.held:
+            return
+        now = self._now()
+        position, messages = self._ledger.resume(now, self._places.word_begins(self._ledger.estimate(now)))
+        self._link.send_event(Resume(position=position))
+        if self._ending is not None and (ends := self._ending.when()) is not None:
+            self._ending.reschedule(ends + HELD_S)
+        self._send(messages)
+
+    def decided(self, verdict: str, reason: str, held_s: float) -> None:
+        """Tell the monitor what became of a sound over the speech. `SpeechMonitor` says what the arguments are."""
+        self._notify(self._monitor.barge_in_decided, verdict, reason, held_s)
 
     # ------------------------------------------------------------------ what was heard
 
@@ -344,10 +377,11 @@ class BotOutput(BaseOutputTransport):
             self._settled = self.get_event_loop().create_future()
             left_s = max(0, self._ledger.unheard) / self._ledger.rate
             try:
-                async with asyncio.timeout(left_s + END_SLACK_S):
+                async with asyncio.timeout(left_s + END_SLACK_S) as self._ending:
                     await self._settled
             except TimeoutError:
                 logger.warning("the gateway did not confirm the last {:.1f} s of speech", left_s)
+            self._ending = None
         await super().stop(frame)
         await self._halt()
 
@@ -402,15 +436,6 @@ class BotOutput(BaseOutputTransport):
     def _send(self, messages: list[bytes]) -> None:
         for pcm in messages:
             self._link.send_audio(pcm)
-
-    def _notify(self, notify: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
-        """Call the monitor. What watches the speech must not stop it: an exception is logged, and goes no further."""
-        try:
-            notify(*args, **kwargs)
-        except Exception as error:  # noqa: BLE001  whatever a watcher raises
-            self._monitor_failures += 1
-            if self._monitor_failures <= LOGGED_FAILURES:  # it may fail with each of 50 frames a second
-                logger.opt(exception=True).error("what watches the call failed: {}", error)
 
     def _now(self) -> float:
         return self.get_event_loop().time()

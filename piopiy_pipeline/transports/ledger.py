@@ -9,6 +9,8 @@ nothing until more is sent; so an item that comes then is due at once (`take_due
 After an interruption the gateway answers with the position that it reached. From that the ledger
 says which items were heard, which were not, and which audio has to be sent again because it must
 not be interrupted.
+
+Speech that the gateway holds stands still: nothing more of it counts as heard until it goes on.
 """
 
 from __future__ import annotations
@@ -92,7 +94,10 @@ class SpeechLedger(Generic[T]):
         self._buffer = bytearray()  # not sent yet
         self._sent = 0
         self._heard = 0
+        self._head = 0  # where the playout was by its last report: before `heard` where speech is said again
         self._heard_at: float | None = None
+        self._held_at: int | None = None  # where a hold stopped the playout: first by an estimate
+        self._hold_answered = False
         self._flush_to = 0  # what lies before this position goes out, however little it is
         self._items: list[Item[T]] = []
         self._kept: deque[_HeldAudio] = deque()
@@ -183,10 +188,12 @@ class SpeechLedger(Generic[T]):
 
     def estimate(self, now: float) -> int:
         """Estimate the position that the playout has reached at `now`, from its last report."""
+        if self._held_at is not None:
+            return max(self._heard, self._held_at)
         if self._heard_at is None:
             return self._heard
         since_s = min(now - self._heard_at, SILENT_S)
-        return min(self._sent, self._heard + int(since_s * self.rate))
+        return max(self._heard, min(self._sent, self._head + int(since_s * self.rate)))
 
     # ------------------------------------------------------------------ what was heard
 
@@ -204,9 +211,11 @@ class SpeechLedger(Generic[T]):
         """
         if epoch != self.epoch or self._clearing:  # of speech that was cleared in the meantime
             return [], []
-        if position >= self._heard:
-            self._heard = min(position, self._sent)
-            self._heard_at = None if dry else now
+        if self._held_at is not None and self._hold_answered and position > self._held_at:
+            self._held_at = None  # the playout has gone on by itself
+        self._heard = max(self._heard, min(position, self._sent))
+        self._head = min(position, self._sent)
+        self._heard_at = None if dry else now
         if dry and self._heard >= self.queued:
             due = [item.what for item in self._items]  # nothing follows that they could wait for
             self._items.clear()
@@ -237,6 +246,58 @@ class SpeechLedger(Generic[T]):
         due = [item.what for item in self._items[:n]]
         del self._items[:n]
         return due
+
+    # ------------------------------------------------------------------ holds
+
+    @property
+    def held(self) -> bool:
+        """Whether the playout was asked to hold the speech, and not to go on yet."""
+        return self._held_at is not None
+
+    def spares(self, now: float) -> bool:
+        """Return whether what plays at `now` must not be interrupted."""
+        at = self.estimate(now)
+        return any(part.start <= at < part.end for part in self._kept)
+
+    def hold(self, now: float) -> int | None:
+        """Begin a hold.
+
+        Returns:
+            The epoch to send with `Hold`, or None if the speech is held or being cleared already.
+        """
+        if self._clearing or self.held:
+            return None
+        self._held_at, self._hold_answered = self.estimate(now), False
+        return self.epoch
+
+    def hold_answered(self, epoch: int, position: int) -> list[T]:
+        """Take the playout's answer to a hold, that `position` samples of `epoch` were played. Returns the items
+        that are due.
+        """
+        if epoch != self.epoch or self._clearing or not self.held:
+            return []
+        self._held_at = self._head = min(position, self._sent)
+        self._hold_answered = True
+        self._heard = max(self._heard, self._held_at)
+        return self._take_due()
+
+    def resume(self, now: float, position: int | None = None) -> tuple[int | None, list[bytes]]:
+        """End a hold: the speech goes on.
+
+        Args:
+            now: The time in seconds.
+            position: From where, in samples; None for where it is held.
+
+        Returns:
+            The position to send with `Resume`, and the messages to send now.
+        """
+        again = self._hold_answered and position is not None and 0 <= position < (self._held_at or 0)
+        if again and position is not None:
+            self._head = position
+        self._held_at = None
+        if self._heard_at is not None or again:  # a playout that has run dry reports nothing more
+            self._heard_at = now
+        return position if again else None, self._send(now)
 
     # ------------------------------------------------------------------ interruptions
 

@@ -12,12 +12,14 @@ from piopiy_pipeline.signaling.media_events import (
     DataMessage,
     Dtmf,
     GatewayMediaEvent,
+    Held,
     MediaStop,
     Played,
 )
-from piopiy_pipeline.transports.bot_output import BotOutput, SpeechMonitor
+from piopiy_pipeline.transports.bot_output import BotOutput
 from piopiy_pipeline.transports.caller_input import CallerInput
 from piopiy_pipeline.transports.link import MediaLink
+from piopiy_pipeline.transports.speech_monitor import SpeechMonitor
 
 __all__ = ["MediaStreamTransport"]
 
@@ -104,6 +106,8 @@ class MediaStreamTransport(BaseTransport):
                 self._output.on_played(event)
             case Cleared():
                 self._output.on_cleared(event)
+            case Held():
+                self._output.on_held(event)
             case Dtmf():
                 self.keys(event.digits)
             case DataMessage():

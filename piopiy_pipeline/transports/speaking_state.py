@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+from pipecat.frames.frames import (
+    Frame,
+    LLMFullResponseEndFrame,
+    LLMFullResponseStartFrame,
+    TTSStartedFrame,
+    TTSStoppedFrame,
+)
+
 __all__ = ["QUIET_S", "SPEAKING_EVERY_S", "SpeakingState"]
 
 QUIET_S = 0.35
@@ -22,6 +30,33 @@ class SpeakingState:
         self.quiet_at: float | None = None
         """When a bot that has run dry counts as silent; None if it has not run dry."""
         self._told_at = 0.0
+        self._answering = self._synthesising = self._answered_aloud = False
+
+    @property
+    def more_comes(self) -> bool:
+        """Whether more speech may come behind what is there: an answer or a voice has begun and not ended."""
+        return self._answering or self._synthesising
+
+    @property
+    def in_answer(self) -> bool:
+        """Whether an answer has begun to be said, and has not come to its end yet."""
+        return self._answering and self._answered_aloud
+
+    def note(self, frame: Frame) -> None:
+        """Take note of a frame that may say that speech begins or ends, as it arrives."""
+        match frame:
+            case LLMFullResponseStartFrame():
+                self._answering, self._answered_aloud = True, False
+            case LLMFullResponseEndFrame():
+                self._answering = False
+            case TTSStartedFrame():
+                self._synthesising = True
+            case TTSStoppedFrame():
+                self._synthesising = False
+
+    def audio_came(self) -> None:
+        """Note that there is audio to play."""
+        self._answered_aloud = True
 
     def played(self, *, dry: bool, now: float) -> None:
         """Take a report of the playout; `dry` if it has nothing left to play."""
@@ -30,7 +65,7 @@ class SpeakingState:
 
     def cleared(self) -> None:
         """Note that the playout was cleared, which it does not report as running dry."""
-        self.playing = False
+        self.playing = self._answering = self._synthesising = False
 
     @property
     def has_begun(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from piopiy_pipeline.audio.fade import fade_out, without
@@ -11,6 +11,7 @@ from piopiy_pipeline.audio.fade import fade_out, without
 samples = st.lists(st.integers(-32768, 32767), max_size=700).map(lambda s: np.array(s, "<i2"))
 
 
+@settings(deadline=None)
 @given(samples)
 def test_the_sum_of_both_fades_is_the_frame(frame: np.ndarray) -> None:
     faded = fade_out(frame.tobytes())

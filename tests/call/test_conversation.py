@@ -42,9 +42,10 @@ def test_after_a_barge_in_the_context_holds_what_was_heard() -> None:
         assert 2 <= len(heard.split()) <= 6, "about 1.2 s of it were heard, at 60 ms a letter"
     assert [m["content"] for m in contexts[0] if m["role"] == "assistant"] == said
     assert [turn.interrupted for turn in call.turns] == [True, True, False]
-    cuts, speeches = call.of("interruption"), call.of("user_speech")
-    for cut, speech in zip(cuts, speeches, strict=True):
-        assert 0 < cut.at - speech.at < 0.25, "the bot is silent soon after the caller's first sample"
+    holds, cuts, speeches = call.of("hold"), call.of("interruption"), call.of("user_speech")
+    for held, cut, speech in zip(holds, cuts, speeches, strict=True):
+        assert 0 < held.at - speech.at < 0.25, "the bot is silent soon after the caller's first sample"
+        assert 0.2 < cut.at - held.at < 1.25
 
 
 def test_the_callback_learns_who_calls_and_why() -> None:

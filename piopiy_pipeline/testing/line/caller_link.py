@@ -190,6 +190,12 @@ class CallerLink(InProcessLink):
             self._log.add("bot_stopped")
         self._flush_stop()
 
+    def on_hold(self) -> None:
+        self._log.add("hold")
+
+    def on_resume(self) -> None:
+        self._log.add("resume")
+
     def on_closed(self) -> None:
         self._flush_stop()
         now = self._log.now()

@@ -26,6 +26,8 @@ class Event:
             transcript (a final one reaches the context), user_turn (text), llm_started,
             llm_token (the first of an answer), llm_text (its first sentence), tts_started,
             bot_audio (the first sample of an answer leaves the playout), bot_stopped, interruption,
+            hold and resume (of the bot's speech), barge_in (verdict, reason: what became of a sound over it),
+            backchannel (text),
             bot_turn (text, interrupted), tool (name, arguments, number), tool_result (name, result, number),
             error (stage, message), gap (seconds: silence within the bot's speech), packet_lost (direction, seq),
             dtmf (direction, digits), message (direction, data), control (what, on),

@@ -81,6 +81,7 @@ class EventLog:
         """Write down what `call` tells its author."""
         call.on("answered", self._answered)
         call.on("user_turn", self._user_turn)
+        call.on("backchannel", self._backchannel)
         call.on("bot_turn", self._bot_turn)
         call.on("error", self._error)
         call.on("end", self._ended)
@@ -109,6 +110,9 @@ class EventLog:
     def _user_turn(self, turn: Turn) -> None:
         self.user_turn_at = self.now()
         self.add("user_turn", text=turn.text)
+
+    def _backchannel(self, turn: Turn) -> None:
+        self.add("backchannel", text=turn.text)
 
     def _bot_turn(self, turn: Turn) -> None:
         self.add("bot_turn", text=turn.text, interrupted=turn.interrupted)
@@ -145,6 +149,10 @@ class WatchedMonitor(CallMonitor):
         if tell is not None:
             tell(frame)
         super().frame_arrived(frame)
+
+    def barge_in_decided(self, verdict: str, reason: str, held_s: float) -> None:
+        self._log.add("barge_in", verdict=verdict, reason=reason)
+        super().barge_in_decided(verdict, reason, held_s)
 
     def on_answer_mark(self, mark: str) -> None:
         self._log.add(mark)

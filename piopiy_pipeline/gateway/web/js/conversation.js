@@ -108,8 +108,9 @@ export class Conversation {
         break;
       }
       case "user_turn":
+      case "user_backchannel":
       case "bot_turn": {
-        const role = event === "user_turn" ? "user" : "bot";
+        const role = event === "bot_turn" ? "bot" : "user";
         this.#change(this.#turn(role, at), {
           text: data.text, at, partial: false, interrupted: Boolean(data.interrupted),
         });

@@ -1,0 +1,295 @@
+"""How soon is the bot silent at the caller's ear, over real sockets? Part of `barge_in`, which says how to run it.
+
+The gateway and the agent run in processes of their own, the caller in this one. One sound is made in each call, over a
+bot that speaks without a pause. The time is from the first sample of the sound, as it is spoken (a telephone takes
+20 ms before it sends a packet), to the last loud sample of the bot, as its packet arrives. The telephone's own jitter
+buffer is not in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import socket
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from struct import Struct
+from typing import Any
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+from websockets.asyncio.client import connect
+
+from benchmarks.barge_in_sounds import RATE, Sound
+from benchmarks.echo_gateway import start_process, wait_until_listening
+from benchmarks.sip_leg import Nobody
+from piopiy_pipeline.audio.frame import FRAME_S
+from piopiy_pipeline.audio.g711 import ulaw_decode, ulaw_encode
+from piopiy_pipeline.gateway.rtp.packet import build_rtp, parse_rtp
+from piopiy_pipeline.gateway.rtp.ports import MediaSockets, PortPool
+from piopiy_pipeline.gateway.sip.config import SipConfig
+from piopiy_pipeline.gateway.sip.dialog.call_listener import Ending
+from piopiy_pipeline.gateway.sip.sdp.negotiation import Negotiation, SessionDescription
+from piopiy_pipeline.gateway.sip.transport.endpoint import SipEndpoint
+from piopiy_pipeline.signaling.caller import Answered, CallStart, LegEnded, parse_leg_event
+from piopiy_pipeline.signaling.json_messages import dump
+from piopiy_pipeline.signaling.websocket import DirectClientConnection
+
+__all__ = ["silences"]
+
+AGENT_ID = "bot"
+LOUD = 300
+QUIET_S = 0.1
+"""So much silence is one: longer than any gap of the network here."""
+BEFORE_S, LIMIT_S = 0.8, 2.5
+_TIMESPEC = Struct("@ll")
+
+
+class LineCaller(ABC):
+    """The caller of one call. Times are those of the clock on the wall, in seconds."""
+
+    rate: int
+
+    def __init__(self) -> None:
+        self.last_loud_at = 0.0
+        """When the last loud sample of the bot arrived."""
+        self.first_loud_at: float | None = None
+        self._seed = np.random.default_rng(0)
+
+    @abstractmethod
+    def send(self, frame: NDArray[np.int16]) -> None:
+        """Send 20 ms, and take what has arrived."""
+
+    def hear(self, samples: NDArray[np.int16], at: float) -> None:
+        """Take 20 ms that arrived at this time."""
+        loud = np.flatnonzero(np.abs(samples.astype(np.int32)) > LOUD)
+        if loud.size:
+            self.last_loud_at = at + (int(loud[-1]) + 1) / self.rate
+            self.first_loud_at = self.first_loud_at or at
+
+    async def interrupt(self, sound: NDArray[np.int16]) -> float | None:
+        """Make a sound over the bot's speech.
+
+        Returns:
+            The seconds from its first sample to silence, or None if the bot spoke on.
+        """
+        loop, size = asyncio.get_running_loop(), int(self.rate * FRAME_S)
+        noise = self._seed.normal(0, 4, size).astype(np.int16)
+        offset = int(self._seed.integers(size))  # speech does not begin with a packet
+        speech = np.concatenate([np.zeros(offset, np.int16), sound])
+        start, tick, begun, began_at = loop.time(), 0, 0, None
+        while loop.time() - start < BEFORE_S + LIMIT_S + sound.size / self.rate:
+            ready = self.first_loud_at is not None and time.time() - self.first_loud_at > BEFORE_S
+            frame = noise
+            if ready and begun < speech.size:
+                piece = speech[begun : begun + size]
+                frame = noise.copy()
+                frame[: piece.size] = np.clip(frame[: piece.size] + piece.astype(np.int32), -32768, 32767)
+                if began_at is None:
+                    began_at = time.time() - FRAME_S + offset / self.rate
+                begun += size
+            self.send(frame)
+            if began_at is not None and time.time() - max(self.last_loud_at, began_at) > QUIET_S:
+                return self.last_loud_at - began_at
+            tick += 1
+            await asyncio.sleep(max(0.0, start + tick * FRAME_S - loop.time()))
+        return None
+
+
+class StreamCaller(LineCaller):
+    """A caller over the gateway's own WebSocket, as `piopiy call` is."""
+
+    rate = 16000
+
+    def __init__(self, connection: DirectClientConnection) -> None:
+        super().__init__()
+        self._connection = connection
+        self.answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        connection.listen(
+            on_text=self._event,
+            on_binary=lambda pcm: self.hear(np.frombuffer(pcm, "<i2"), time.time()),
+            on_close=lambda: self._over("the connection was closed"),
+        )
+        connection.post_text(dump(CallStart(rate=16000, watch=False)))
+
+    def send(self, frame: NDArray[np.int16]) -> None:
+        self._connection.post_binary(frame.astype("<i2").tobytes())
+
+    def _event(self, text: bytes) -> None:
+        match parse_leg_event(text):
+            case Answered() if not self.answered.done():
+                self.answered.set_result(None)
+            case LegEnded(reason=reason):
+                self._over(reason.value)
+
+    def _over(self, why: str) -> None:
+        if not self.answered.done():
+            self.answered.set_exception(ConnectionError(f"the call was not answered: {why}"))
+
+
+class PhoneCaller(LineCaller):
+    """A telephone over SIP and RTP, and the `CallListener` of its call."""
+
+    rate = 8000
+
+    def __init__(self, sockets: MediaSockets) -> None:
+        super().__init__()
+        self.answered = asyncio.get_running_loop().create_future()
+        self.negotiation = Negotiation(
+            host="127.0.0.1", port=sockets.port, codecs=["PCMU"], session_id=1, rtcp_mux=False
+        )
+        self._sockets = sockets
+        self._to: tuple[str, int] | None = None
+        self._sent = 0
+        self._ssrc = secrets.randbits(32)
+
+    def send(self, frame: NDArray[np.int16]) -> None:
+        if self._to is not None:
+            payload = ulaw_encode(frame).tobytes()
+            packet = build_rtp(0, self._sent & 0xFFFF, self._sent * 160, self._ssrc, payload)
+            self._sockets.rtp.sendto(packet, self._to)
+            self._sent += 1
+        while True:
+            try:
+                data, ancillary, _, _ = self._sockets.rtp.recvmsg(2048, 64)
+            except BlockingIOError:
+                return
+            seconds, nanoseconds = _TIMESPEC.unpack(ancillary[0][2][: _TIMESPEC.size])
+            self.hear(
+                ulaw_decode(np.frombuffer(parse_rtp(data).payload, np.uint8)), seconds + nanoseconds * 1e-9
+            )
+
+    # ------------------------------------------------------------------ CallListener
+
+    def call_answered(self, description: SessionDescription | None, now: float) -> None:
+        assert description is not None
+        media = self.negotiation.accept(description)
+        self._to = (media.host, media.port)
+        if not self.answered.done():
+            self.answered.set_result(None)
+
+    def call_ended(self, ending: Ending, code: int, phrase: str, now: float) -> None:
+        if not self.answered.done():
+            self.answered.set_exception(RuntimeError(f"the call was not answered: {code} {phrase}"))
+
+    def call_ringing(self, now: float) -> None: ...
+
+    def call_early_media(self, description: SessionDescription, now: float) -> None: ...
+
+    def call_reoffered(self, offer: SessionDescription | None, now: float) -> None: ...
+
+    def call_reanswered(self, description: SessionDescription, now: float) -> None: ...
+
+    def call_dtmf(self, digits: str, now: float) -> None: ...
+
+    def call_transfer_progress(self, code: int, phrase: str, now: float) -> None: ...
+
+
+async def silences(sounds: Sequence[Sound], interruption: str) -> dict[str, Any]:
+    """Return how soon the bot is silent over a WebSocket and over a telephone, for each sound in a call of its own.
+
+    Args:
+        sounds: What the caller says.
+        interruption: What the bot's author has chosen: ``"held"`` or ``"immediate"``.
+    """
+    async with AsyncExitStack() as stack:
+        port, sip_port, token, key = _free(), _free(), secrets.token_hex(8), secrets.token_hex(8)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        settings = folder / "gateway.toml"
+        settings.write_text(
+            f"port = {port}\nwebrtc_workers = 0\nrecords = false\noffer_ms = 5000\n"
+            f'caller_keys = ["{key}"]\n[agents]\n{AGENT_ID} = "{token}"\n'
+            f'[sip]\nport = {sip_port}\ncallers = "anyone"\ndefault_agent = "{AGENT_ID}"\ncodecs = ["PCMU"]\n'
+        )
+        await start_process(stack, "piopiy_pipeline.cli", "gateway", "--config", str(settings))
+        await wait_until_listening(port)
+        options = {
+            "url": f"ws://127.0.0.1:{port}",
+            "agent": AGENT_ID,
+            "token": token,
+            "interruption": interruption,
+        }
+        command = [part for name, value in options.items() for part in (f"--{name}", value)]
+        agent = await start_process(stack, "benchmarks.barge_in_agent", *command)
+        url = f"ws://127.0.0.1:{port}/call/{AGENT_ID}"
+        await _until_answered(url, key, agent)
+        over_stream = [await _over_stream(sound, url, key) for sound in sounds]
+        ends = await SipEndpoint.open(SipConfig(port=0, transports=["udp"], codecs=["PCMU"]), Nobody())
+        stack.push_async_callback(ends.close)
+        ports = PortPool("127.0.0.1", 40_000, 59_999)
+        over_phone = [await _over_phone(sound, ends, ports, sip_port) for sound in sounds]
+    return {"WebSocket": _summary(over_stream), "telephone": _summary(over_phone)}
+
+
+async def _until_answered(url: str, key: str, agent: asyncio.subprocess.Process) -> None:
+    async with asyncio.timeout(60):
+        while agent.returncode is None:
+            try:
+                async with _dialled(url, key) as caller:
+                    await caller.answered
+                    return
+            except ConnectionError:
+                await asyncio.sleep(0.5)
+    raise RuntimeError("the agent did not start")
+
+
+@asynccontextmanager
+async def _dialled(url: str, key: str) -> AsyncIterator[StreamCaller]:
+    connection = await connect(
+        url,
+        create_connection=DirectClientConnection,
+        additional_headers={"Authorization": f"Bearer {key}"},
+        compression=None,
+        proxy=None,
+    )
+    assert isinstance(connection, DirectClientConnection)
+    try:
+        yield StreamCaller(connection)
+    finally:
+        await connection.close()
+
+
+async def _over_stream(sound: Sound, url: str, key: str) -> float | None:
+    async with _dialled(url, key) as caller:
+        await caller.answered
+        return await caller.interrupt(_at(sound, caller.rate))
+
+
+async def _over_phone(sound: Sound, ends: SipEndpoint, ports: PortPool, sip_port: int) -> float | None:
+    sockets = ports.open()
+    try:
+        caller = PhoneCaller(sockets)
+        call = ends.invite(f"sip:bot@127.0.0.1:{sip_port}", caller.negotiation.offer(), caller)
+        await asyncio.wait_for(caller.answered, 20)
+        silent = await caller.interrupt(_at(sound, caller.rate))
+        call.hangup(asyncio.get_running_loop().time())
+        await asyncio.sleep(0.1)
+        return silent
+    finally:
+        sockets.close()
+
+
+def _at(sound: Sound, rate: int) -> NDArray[np.int16]:
+    return sound.pcm if rate == RATE else np.asarray(soxr.resample(sound.pcm, RATE, rate), np.int16)
+
+
+def _summary(silent: Sequence[float | None]) -> dict[str, Any]:
+    times = [1000 * one for one in silent if one is not None]
+    return {
+        "measured": len(times),
+        "never": len(silent) - len(times),
+        "ms_median": float(np.median(times)),
+        "ms_p95": float(np.percentile(times, 95)),
+    }
+
+
+def _free() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port

@@ -1,0 +1,210 @@
+"""Decides whether a sound of the caller over the bot's speech is an interruption. Without I/O.
+
+The bot is silent while it is decided, so a caller who interrupts has what they want already, and there is time to
+listen. What the caller says decides first: "no, wait" is an interruption, "mhm" is none. Where there are no words, the
+sound does: what is over soon is a cough or a door, and who speaks on for a second means to speak. Words that come
+after that still count.
+
+Short sounds are what recognisers write nonsense for ("And then," for a hum). So the shorter a sound is, the surer its
+words must be, and they must be more than words that mean nothing by themselves.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from piopiy_pipeline.turns.backchannels import WordsOver, words_over
+
+__all__ = ["BargeInPolicy", "BargeInVerdict", "Decision"]
+
+
+class BargeInVerdict(StrEnum):
+    """What becomes of the bot's speech."""
+
+    INTERRUPT = "interrupt"
+    """The caller has the floor: what the bot was saying is dropped."""
+    RESUME = "resume"
+    """The bot goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A verdict, and why."""
+
+    verdict: BargeInVerdict
+    reason: str
+
+
+_EMPTY = frozenset(
+    re.findall(
+        r"\w+",
+        "a an and are as at be but by came can did do for from had has have he her him i if in is it its me my not of "
+        "on or she so that the them then there they this to too was we were what will with would you your",
+    )
+)
+"""English words that mean nothing alone. Of a short sound they are a recogniser's guess."""
+_SURE = ((0.4, 0.65), (0.65, 0.45), (0.9, 0.3))
+"""Up to so many voiced seconds, words are an interruption from this confidence of the least certain one on."""
+_SURE_STOP = 0.25
+"""The same for words that ask for a stop, however short. Who tells no confidence is sure."""
+_INTERIM_WORDS = 3
+"""So many words of an interim transcript are an interruption."""
+_INTERIM_S = 0.6
+"""An interim of a sound that is shorter is not believed: there is time for the next one."""
+
+
+class BargeInPolicy:
+    """Follows the sounds of one caller. Every `now` is in seconds of one clock.
+
+    Args:
+        language: The language of the caller's words, by its code, where transcripts do not tell it.
+        earliest_s: A sound that is over counts as none of speech after this many seconds at least.
+        latest_s: By then it is decided.
+        speech_s: A sound that is voiced for so many seconds is speech, whatever its words.
+        quiet_s: A sound is over when it was not voiced for so many seconds.
+        words_s: Words are waited for until so many seconds after the end of a sound, where the VAD took it for
+            speech.
+        answer_s: With so little of its speech left, a bot that is told "yeah" was answered.
+
+    Raises:
+        ValueError: The times are in no order, or not positive.
+    """
+
+    def __init__(
+        self,
+        *,
+        language: str = "en",
+        earliest_s: float = 0.3,
+        latest_s: float = 1.2,
+        speech_s: float = 0.9,
+        quiet_s: float = 0.2,
+        words_s: float = 0.35,
+        answer_s: float = 1.0,
+    ) -> None:
+        if not 0 < earliest_s <= latest_s <= 1.5:
+            raise ValueError(
+                f"earliest_s={earliest_s:g}, latest_s={latest_s:g}: they are more than 0, in this order, and 1.5 "
+                "at most, because a gateway lets held speech go on after 2 s"
+            )
+        if not (speech_s > 0 and quiet_s > 0 and words_s > 0 and answer_s >= 0):
+            raise ValueError("speech_s, quiet_s and words_s are more than 0, and answer_s is not less")
+        self.language = language
+        self.words_s = words_s
+        self._earliest_s = earliest_s
+        self._latest_s = latest_s
+        self._speech_s = speech_s
+        self._quiet_s = quiet_s
+        self._answer_s = answer_s
+        self._began: float | None = None
+        self._voiced_s = 0.0
+        self._voiced_at = float("-inf")
+        self._transcript_due = False
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a sound is being decided on."""
+        return self._began is not None
+
+    def begin(self, now: float, *, voiced_s: float = 0.0) -> None:
+        """Begin to decide: a sound has begun.
+
+        Args:
+            now: The time.
+            voiced_s: How long it has been voiced already.
+        """
+        self._began, self._voiced_s, self._voiced_at = now, voiced_s, now
+        self._transcript_due = False
+
+    def end(self) -> None:
+        """Decide nothing any more. What is known of the sound is kept, for words that come later."""
+        self._began = None
+
+    def window(self, now: float, seconds: float, *, voiced: bool) -> None:
+        """Take a piece of the caller's audio that ends now, so many seconds long."""
+        if voiced:
+            if not self.under_way and now - self._voiced_at > 2 * self._quiet_s:
+                self._voiced_s = 0.0  # another sound, that nobody asks about
+            self._voiced_s += seconds
+            self._voiced_at = now
+
+    def speech(self) -> None:
+        """Note that the VAD has reported speech: a transcript will follow."""
+        self._transcript_due = True
+
+    def sounds(self, now: float) -> bool:
+        """Return whether the caller is making a sound."""
+        return now - self._voiced_at < self._quiet_s
+
+    def decide(self, now: float) -> Decision | None:
+        """Return what is known by the sound alone, or None if it is still to be seen."""
+        if self._began is None:
+            return None
+        sound = f"a sound of {self._voiced_s:.2f} s"
+        if self._voiced_s >= self._speech_s:
+            return Decision(BargeInVerdict.INTERRUPT, sound)
+        waited = now - self._began + 0.001
+        quiet = now - self._voiced_at + 0.001
+        if waited >= self._latest_s:
+            speaks = quiet < self._quiet_s and self._voiced_s >= self._latest_s / 2
+            return Decision(BargeInVerdict.INTERRUPT if speaks else BargeInVerdict.RESUME, sound)
+        if waited >= self._earliest_s and quiet >= (self.words_s if self._transcript_due else self._quiet_s):
+            return Decision(BargeInVerdict.RESUME, sound)
+        return None
+
+    def interim(self, text: str, *, language: str | None = None) -> Decision | None:
+        """Take an interim transcript. Returns a decision to interrupt, or None if it is still to be seen."""
+        if 0 < self._voiced_s < _INTERIM_S:
+            return None
+        meaning = words_over(text, language or self.language)
+        if meaning is WordsOver.OTHER and (len(text.split()) < _INTERIM_WORDS or self._empty(text)):
+            return None
+        if meaning in (WordsOver.STOP, WordsOver.OTHER):
+            return Decision(BargeInVerdict.INTERRUPT, f"said {text.strip()[:40]!r}")
+        return None
+
+    def final(
+        self,
+        text: str,
+        *,
+        confidence: float = 1.0,
+        language: str | None = None,
+        bot_left_s: float | None = None,
+    ) -> Decision:
+        """Take a final transcript, of the sound that is decided on or of an earlier one.
+
+        Args:
+            text: The words.
+            confidence: Of the least certain of them, 0 to 1.
+            language: Their language by its code, if it is known.
+            bot_left_s: How many seconds of its speech the bot has left; None if that is not known yet.
+
+        Returns:
+            A decision. `RESUME` says that the words are no turn.
+        """
+        said = f"said {text.strip()[:40]!r}"
+        meaning = words_over(text, language or self.language)
+        self._transcript_due = False
+        match meaning:
+            case WordsOver.NOTHING:
+                return Decision(BargeInVerdict.RESUME, "no words")
+            case WordsOver.BACKCHANNEL if bot_left_s is not None and bot_left_s <= self._answer_s:
+                return Decision(BargeInVerdict.INTERRUPT, f"{said} as an answer")
+            case WordsOver.BACKCHANNEL:
+                return Decision(BargeInVerdict.RESUME, said)
+        if self._voiced_s == 0.0:  # nothing is known of the sound: the VAD missed it, or there is none
+            return Decision(BargeInVerdict.INTERRUPT, said)
+        sure = next((least for longest, least in _SURE if self._voiced_s <= longest), 0.0)
+        if meaning is WordsOver.STOP:
+            sure = min(sure, _SURE_STOP)
+        elif sure and self._empty(text):
+            return Decision(BargeInVerdict.RESUME, f"{said}, which means nothing")
+        if confidence < sure:
+            return Decision(BargeInVerdict.RESUME, f"{said}, which is not sure")
+        return Decision(BargeInVerdict.INTERRUPT, said)
+
+    @staticmethod
+    def _empty(text: str) -> bool:
+        words = re.findall(r"[^\W\d_]+|\d+", text.lower())
+        return all(word in _EMPTY for word in words)

@@ -1,0 +1,84 @@
+"""Tells the bot's own echo from the caller's voice, by their loudness. Without I/O.
+
+A speakerphone sends back what it plays, later and weaker. The loudness of what comes in then goes up and down with what
+went out. How much later and how much weaker is learnt in the call. What is no louder than the echo that is
+expected is no caller. The samples cannot be compared here: only the gateway has them at their exact time.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["EchoGauge"]
+
+WINDOW_S = 0.032
+LAGS = 20
+"""An echo comes back after 0.6 s at most: 0.2 s of a network each way, and the room."""
+LEARNT_WINDOWS = 94
+"""The last three seconds are looked at."""
+LEAST_WINDOWS = 10
+"""So many windows in which the bot was loud are needed: 0.3 s."""
+CORRELATED = 0.7
+"""From this correlation of the loudness on, what comes in is taken for an echo."""
+MARGIN_DB = 8.0
+"""So much louder than the echo is a caller who speaks over it."""
+_FLOOR_DB = -60.0
+_LOUD_DB = 25.0  # the bot speaks where it is no further below its loudest
+
+
+class EchoGauge:
+    """Follows both directions of one call, window by window."""
+
+    def __init__(self) -> None:
+        self._in: deque[float] = deque(maxlen=LEARNT_WINDOWS + LAGS)
+        self._out: deque[float] = deque(maxlen=LEARNT_WINDOWS + LAGS)
+        self._lag: int | None = None
+        self._gain_db = 0.0
+
+    @property
+    def heard(self) -> bool:
+        """Whether the line sends an echo, as far as is known."""
+        return self._lag is not None
+
+    def window(self, power_in: float, power_out: float) -> None:
+        """Take 32 ms: the mean power of what came in, and of what was played meanwhile, 1.0 at full scale."""
+        self._in.append(_decibels(power_in))
+        self._out.append(_decibels(power_out))
+
+    def explains(self) -> bool:
+        """Return whether the last window is no louder than the echo that is expected in it."""
+        if self._lag is None or len(self._out) <= self._lag + 1:
+            return False
+        # the room rings on, and the lag is known to a window only
+        near = [
+            self._out[-1 - lag] for lag in range(max(0, self._lag - 1), min(len(self._out), self._lag + 4))
+        ]
+        return self._in[-1] <= max(max(near) + self._gain_db, _FLOOR_DB) + MARGIN_DB
+
+    def learn(self) -> None:
+        """Look for an echo in the last seconds. Called where there is a sound over the bot's speech: not always, for
+        it costs more than the rest.
+        """
+        best: tuple[float, int, float] | None = None
+        came, went = np.array(self._in), np.array(self._out)
+        for lag in range(min(LAGS, len(went) - LEAST_WINDOWS)):
+            found = _match(came[lag:], went[: len(went) - lag])
+            if found is not None and (best is None or found[0] > best[0]):
+                best = found[0], lag, found[1]
+        if best is not None and best[0] >= CORRELATED:
+            _, self._lag, self._gain_db = best
+
+
+def _match(came: NDArray[np.float64], went: NDArray[np.float64]) -> tuple[float, float] | None:
+    """Return the correlation of two stretches of loudness, and how much louder the first is, in dB."""
+    loud = went > max(went.max(initial=_FLOOR_DB) - _LOUD_DB, _FLOOR_DB + 5)
+    if loud.sum() < LEAST_WINDOWS or came.std() < 1.0 or went.std() < 1.0:
+        return None
+    return float(np.corrcoef(came, went)[0, 1]), float(np.median((came - went)[loud]))
+
+
+def _decibels(power: float) -> float:
+    return max(_FLOOR_DB, float(10 * np.log10(power))) if power > 0 else _FLOOR_DB

@@ -1,0 +1,242 @@
+"""Begins the caller's turn, and over the bot's speech not before it is clear that it is one.
+
+A sound over the bot's speech *holds* it: the caller hears silence at once, and nothing is thrown away. Then
+`BargeInPolicy` decides. An interruption begins a turn as any other does, and pipecat's aggregator tells the pipeline. A
+cough or a "mhm" lets the speech go on, and no stage has learnt of it. The STT hears everything in any case.
+
+It is a turn-start strategy because that is where pipecat asks whether a turn begins, and where transcripts are seen
+before they are counted as a turn. Of the VAD it is given each window by a function call, which is 0.1 s sooner
+than the VAD's own word.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from loguru import logger
+from pipecat.frames.frames import (
+    BotStoppedSpeakingFrame,
+    Frame,
+    InterimTranscriptionFrame,
+    STTMetadataFrame,
+    TranscriptionFrame,
+    UserBackchannelFrame,
+    VADUserStartedSpeakingFrame,
+    VADUserStoppedSpeakingFrame,
+)
+from pipecat.turns.types import ProcessFrameResult
+from pipecat.turns.user_start import BaseUserTurnStartStrategy
+
+from piopiy_pipeline.processors.vad_segments import FLOOR_DBFS
+from piopiy_pipeline.transports.bot_output import BotOutput
+from piopiy_pipeline.turns.barge_in_policy import BargeInPolicy, BargeInVerdict, Decision
+from piopiy_pipeline.turns.echo_gauge import WINDOW_S, EchoGauge
+from piopiy_pipeline.turns.onset_evidence import OnsetEvidence
+
+__all__ = ["HeldTurnStart"]
+
+VOICED = 0.5
+"""Least probability of a window that counts as voiced."""
+POLL_S = 0.05
+"""How often an undecided sound is looked at, besides at each window."""
+STALE_S = 0.1
+"""Without a window for so long, the VAD's frames say whether the caller makes a sound."""
+LEAST_WORDS_S, MOST_WORDS_S = 0.3, 0.6
+"""Words are waited for as long as the STT says that it takes, within these bounds of seconds."""
+_FLOOR_POWER = 10 ** (FLOOR_DBFS / 10)
+
+
+class HeldTurnStart(BaseUserTurnStartStrategy):
+    """Pipecat's start strategy for a bot whose speech can be held.
+
+    Args:
+        output: The stage that speaks.
+        policy: Decides on sounds over the bot's speech. None: the default.
+        **kwargs: Arguments of pipecat's base class.
+    """
+
+    def __init__(self, output: BotOutput, policy: BargeInPolicy | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._output = output
+        self._policy = policy or BargeInPolicy()
+        self._evidence = OnsetEvidence()
+        self._echo = EchoGauge()
+        self._vad_speaking = False
+        self._window_at = float("-inf")
+        self._timer: asyncio.TimerHandle | None = None
+        self._starting: asyncio.Task[None] | None = None
+        self._began = 0.0  # the sound that is decided on
+
+    # ------------------------------------------------------------------ the VAD's windows
+
+    def on_window(self, probability: float, power: float) -> None:
+        """Take the score of 32 ms of the caller's audio, as it comes from the VAD.
+
+        Args:
+            probability: That it is speech, 0 to 1.
+            power: Its mean power, 1.0 at full scale.
+        """
+        now = self._now()
+        self._window_at = now
+        if not self._output.has_floor:
+            self._evidence.window(0.0)
+            self._echo.window(power, 0.0)
+            return
+        self._echo.window(power, self._output.power(WINDOW_S))
+        if power < _FLOOR_POWER or (self._echo.heard and self._echo.explains()):
+            probability = 0.0
+        self._policy.window(now, WINDOW_S, voiced=probability >= VOICED)
+        onset = self._evidence.window(probability)
+        if onset and not self._policy.under_way:
+            self._sound_begins(now)
+        self._decide(now)
+
+    def _sound_begins(self, now: float) -> None:
+        self._echo.learn()
+        if self._echo.heard and self._echo.explains():
+            self._evidence.was_none()
+            return
+        self._began = now
+        self._policy.begin(now, voiced_s=2 * WINDOW_S)
+        if self._vad_speaking:
+            self._policy.speech()
+        self._output.hold()
+        self._set_timer()
+
+    def _decide(self, now: float) -> None:
+        decision = self._policy.decide(now)
+        if decision is not None:
+            self._act(decision)
+
+    def _act(self, decision: Decision) -> None:
+        self._report(decision)
+        self._policy.end()
+        self._clear_timer()
+        if decision.verdict is BargeInVerdict.INTERRUPT:
+            self._start_soon()
+        else:
+            self._evidence.was_none()
+            self._output.resume()
+
+    def _start_soon(self) -> None:
+        if self._starting is None or self._starting.done():
+            self._starting = self.task_manager.create_task(
+                self.trigger_user_turn_started(), f"{self}::barge_in"
+            )
+
+    # ------------------------------------------------------------------ what pipecat calls
+
+    async def process_frame(self, frame: Frame) -> ProcessFrameResult:
+        """Take a frame that reaches the user's side of the context."""
+        match frame:
+            case VADUserStartedSpeakingFrame():
+                return await self._speech_begins()
+            case VADUserStoppedSpeakingFrame():
+                self._vad_speaking = False
+            case InterimTranscriptionFrame():
+                return await self._interim(frame)
+            case TranscriptionFrame():
+                return await self._final(frame)
+            case BotStoppedSpeakingFrame():
+                return await self._bot_stopped()
+            case STTMetadataFrame():
+                self._policy.words_s = min(max(frame.ttfs_p99_latency, LEAST_WORDS_S), MOST_WORDS_S)
+        return ProcessFrameResult.CONTINUE
+
+    async def handle_user_turn_started(self) -> None:
+        """Decide nothing any more: the caller has the floor, for whatever reason."""
+        self._policy.end()
+        self._clear_timer()
+
+    async def cleanup(self) -> None:
+        await super().cleanup()
+        self._policy.end()
+        self._clear_timer()
+        task, self._starting = self._starting, None
+        if task is not None and not task.done():
+            await self.task_manager.cancel_task(task)
+
+    async def _speech_begins(self) -> ProcessFrameResult:
+        self._vad_speaking = True
+        if not self._output.has_floor:
+            return await self._start()
+        if not self._policy.under_way:
+            self._sound_begins(self._now())
+        self._policy.speech()
+        return ProcessFrameResult.CONTINUE
+
+    async def _interim(self, frame: InterimTranscriptionFrame) -> ProcessFrameResult:
+        if not self._output.has_floor:
+            return await self._start()
+        decision = self._policy.interim(frame.text, language=frame.language)
+        if decision is None:
+            return ProcessFrameResult.CONTINUE
+        return await self._start(decision)
+
+    async def _final(self, frame: TranscriptionFrame) -> ProcessFrameResult:
+        if not self._output.has_floor:
+            return await self._start()
+        decision = self._policy.final(
+            frame.text,
+            confidence=_confidence(frame.result),
+            language=frame.language,
+            bot_left_s=self._output.left_s,
+        )
+        if decision.verdict is BargeInVerdict.INTERRUPT:
+            return await self._start(decision)
+        if self._policy.under_way:
+            self._act(decision)
+        if frame.text.strip():
+            await self.trigger_reset_aggregation()
+            await self.push_frame(UserBackchannelFrame(frame.text, frame.user_id, frame.timestamp))
+        return ProcessFrameResult.STOP
+
+    async def _bot_stopped(self) -> ProcessFrameResult:
+        """Give the floor to a caller who speaks at the end of the bot's speech."""
+        if self._policy.under_way and self._policy.sounds(self._now()):
+            return await self._start()
+        return ProcessFrameResult.CONTINUE
+
+    async def _start(self, decision: Decision | None = None) -> ProcessFrameResult:
+        if decision is not None:
+            self._report(decision)
+        await self.trigger_user_turn_started()
+        return ProcessFrameResult.STOP
+
+    def _report(self, decision: Decision) -> None:
+        held_s = self._now() - self._began if self._policy.under_way else 0.0
+        logger.debug("over the bot's speech: {} ({})", decision.verdict.value, decision.reason)
+        self._output.decided(decision.verdict.value, decision.reason, held_s)
+
+    # ------------------------------------------------------------------ time
+
+    def _set_timer(self) -> None:
+        self._clear_timer()
+        self._timer = asyncio.get_running_loop().call_later(POLL_S, self._poll)
+
+    def _clear_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _poll(self) -> None:
+        self._timer = None
+        if not self._policy.under_way:
+            return
+        now = self._now()
+        if now - self._window_at > STALE_S:  # a VAD that tells no windows, or a caller who sends nothing
+            self._policy.window(now, POLL_S, voiced=self._vad_speaking)
+        self._decide(now)
+        if self._policy.under_way:
+            self._set_timer()
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
+
+
+def _confidence(result: Any) -> float:
+    """Return the confidence that an STT tells with a transcript, 0 to 1; 1 for one that tells none."""
+    value = result.get("confidence") if isinstance(result, dict) else None
+    return float(value) if isinstance(value, int | float) else 1.0

@@ -1,0 +1,143 @@
+"""What interrupts the bot and what does not, by sounds, words and time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from piopiy_pipeline.turns.barge_in_policy import BargeInPolicy, BargeInVerdict
+
+WINDOW = 0.032
+
+
+def sounding(policy: BargeInPolicy, begin: float, seconds: float) -> float:
+    """Make a sound of so many seconds. Returns when it was over."""
+    policy.begin(begin, voiced_s=2 * WINDOW)
+    now = begin
+    for _ in range(round(seconds / WINDOW) - 2):
+        now += WINDOW
+        policy.window(now, WINDOW, voiced=True)
+    return now
+
+
+def decided(policy: BargeInPolicy, now: float, *, until: float = 5.0) -> tuple[BargeInVerdict, float]:
+    """Return what silence from `now` on decides, and when."""
+    while now < until:
+        if (decision := policy.decide(now)) is not None:
+            return decision.verdict, now
+        now += WINDOW
+        policy.window(now, WINDOW, voiced=False)
+    raise AssertionError("it was never decided")
+
+
+@pytest.mark.parametrize("seconds", [0.07, 0.2, 0.4, 0.6])
+def test_a_short_sound_lets_the_bot_go_on(seconds: float) -> None:
+    policy = BargeInPolicy()
+    over = sounding(policy, 1.0, seconds)
+    verdict, at = decided(policy, over)
+    assert verdict is BargeInVerdict.RESUME
+    assert at >= 1.3 - 0.002
+    assert at - over <= 0.33
+
+
+def test_a_sound_that_the_vad_took_for_speech_is_waited_for_a_little_longer() -> None:
+    policy = BargeInPolicy()
+    policy_over = sounding(policy, 1.0, 0.4)
+    policy.speech()
+    verdict, at = decided(policy, policy_over)
+    assert verdict is BargeInVerdict.RESUME
+    assert 0.34 < at - policy_over < 0.4
+    assert at - 1.0 < 0.75
+
+
+def test_who_speaks_on_interrupts_without_any_words() -> None:
+    policy = BargeInPolicy()
+    policy.begin(1.0)
+    now = 1.0
+    while (decision := policy.decide(now)) is None:
+        now += WINDOW
+        policy.window(now, WINDOW, voiced=True)
+    assert decision.verdict is BargeInVerdict.INTERRUPT
+    assert 0.85 < now - 1.0 < 0.95
+
+
+def test_it_is_decided_in_any_case() -> None:
+    policy = BargeInPolicy()
+    policy.begin(1.0)
+    now = 1.0
+    while (decision := policy.decide(now)) is None:
+        now += WINDOW
+        policy.window(now, WINDOW, voiced=round(now / WINDOW) % 3 == 0)
+    assert now - 1.0 <= 1.2 + WINDOW
+    assert decision.verdict is BargeInVerdict.RESUME
+
+
+@pytest.mark.parametrize(
+    ("text", "voiced_s", "confidence", "verdict"),
+    [
+        ("No, wait.", 0.6, 0.5, BargeInVerdict.INTERRUPT),
+        ("Stop!", 0.3, 0.6, BargeInVerdict.INTERRUPT),
+        ("Stop!", 0.3, 0.2, BargeInVerdict.RESUME),
+        ("Mhm.", 0.4, 0.9, BargeInVerdict.RESUME),
+        ("Yeah, okay.", 1.5, 0.9, BargeInVerdict.RESUME),
+        ("Yeah, but on Friday.", 1.0, 0.9, BargeInVerdict.INTERRUPT),
+        ("And then,", 0.5, 0.94, BargeInVerdict.RESUME),
+        ("Saturday.", 0.5, 0.7, BargeInVerdict.INTERRUPT),
+        ("Saturday.", 0.3, 0.3, BargeInVerdict.RESUME),
+        ("I want to talk to a person.", 1.4, 0.1, BargeInVerdict.INTERRUPT),
+        ("...", 0.3, 0.9, BargeInVerdict.RESUME),
+    ],
+)
+def test_words_decide(text: str, voiced_s: float, confidence: float, verdict: BargeInVerdict) -> None:
+    policy = BargeInPolicy()
+    sounding(policy, 1.0, voiced_s)
+    assert policy.final(text, confidence=confidence).verdict is verdict
+
+
+def test_words_without_a_sound_and_without_a_confidence_are_believed() -> None:
+    assert BargeInPolicy().final("Saturday").verdict is BargeInVerdict.INTERRUPT
+
+
+def test_a_yeah_at_the_end_of_a_question_is_an_answer() -> None:
+    policy = BargeInPolicy()
+    sounding(policy, 1.0, 0.4)
+    assert policy.final("Yeah.", bot_left_s=0.6).verdict is BargeInVerdict.INTERRUPT
+    assert policy.final("Yeah.", bot_left_s=5.0).verdict is BargeInVerdict.RESUME
+    assert policy.final("Yeah.", bot_left_s=None).verdict is BargeInVerdict.RESUME
+
+
+def test_words_that_come_after_the_bot_has_gone_on_still_count() -> None:
+    policy = BargeInPolicy()
+    over = sounding(policy, 1.0, 0.5)
+    verdict, _ = decided(policy, over)
+    policy.end()
+    assert verdict is BargeInVerdict.RESUME
+    assert policy.final("Five people.", confidence=0.8).verdict is BargeInVerdict.INTERRUPT
+
+
+def test_an_interim_is_believed_when_the_sound_is_long_enough() -> None:
+    policy = BargeInPolicy()
+    sounding(policy, 1.0, 0.4)
+    assert policy.interim("And he came") is None
+    policy.end()
+    sounding(policy, 3.0, 0.8)
+    assert policy.interim("yeah yeah") is None
+    assert policy.interim("I want") is None
+    assert policy.interim("I want to book") is not None
+
+
+def test_the_language_is_the_transcripts_own() -> None:
+    policy = BargeInPolicy()
+    sounding(policy, 1.0, 0.4)
+    assert policy.final("Genau.", language="de-DE").verdict is BargeInVerdict.RESUME
+    assert policy.final("Genau.").verdict is BargeInVerdict.INTERRUPT
+    assert BargeInPolicy(language="de").final("Nein, warte.").verdict is BargeInVerdict.INTERRUPT
+
+
+@pytest.mark.parametrize(
+    "times", [{"earliest_s": 0.8, "latest_s": 0.7}, {"latest_s": 2.0}, {"speech_s": 0.0}, {"earliest_s": 0.0}]
+)
+def test_times_that_cannot_work_are_refused(times: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="_s"):
+        BargeInPolicy(**times)
