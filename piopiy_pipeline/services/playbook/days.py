@@ -54,7 +54,7 @@ _NTH = r"(?:3[01]|[12]\d|0?[1-9])"
 _TH = rf"{_NTH}(?:st|nd|rd|th)"
 _DAY = re.compile(
     rf"(?<!\S)(?:(?P<feast>{'|'.join(sorted(map(re.escape, _FEASTS), key=len, reverse=True))})"
-    r"|(?P<far>(?:the )?(?:day |\w+ )?after tomorrow)"
+    rf"|(?P<far>(?:the )?(?:day |\w+ )?after tomorrow|the day after (?!that|this|next|the|my|our|{_WEEKDAY})\w+)"
     rf"|(?P<week>1 week (?:from|on) |a week (?:from |on )?)(?:this )?(?P<from>{_WEEKDAY}|tomorrow|today)"
     rf"|(?P<later>{_WEEKDAY}) week"
     r"|in (?P<many>an?|\d{1,2}|a couple of) (?P<unit>days?|weeks?)(?! time)"
@@ -65,6 +65,7 @@ _DAY = re.compile(
     rf"(?:(?:st|nd|rd|th)|(?!:| (?:oh )?\d| (?:of us|people|pm|am|o'clock)(?!\S)))"
     rf"|(?:on )?the (?P<alone>{_TH})(?= (?:at|please|for|if|around|then)(?!\S)|$))(?!\S)"
 )
+_FAR = re.compile(r"(?:the )?day after tomorrow")
 _NOW = {"tonite": "tonight", "this evening": "tonight", "this afternoon": "today", "this morning": "today"}
 
 
@@ -74,7 +75,9 @@ def find_days(words: Words) -> list[Value]:
     for match in islice(_DAY.finditer(words.text), _MOST):
         if (spoken := _spoken(match)) is not None:
             doubtful = words.is_repaired(match.start(), match.end())
-            doubtful = doubtful or bool(match["far"] and "day" not in match["far"])  # "me after tomorrow"
+            doubtful = doubtful or bool(
+                match["far"] and not _FAR.fullmatch(match["far"])
+            )  # "me after tomorrow"
             found.append(Value(spoken, spoken, match.start(), match.end(), doubtful=doubtful))
     return found
 

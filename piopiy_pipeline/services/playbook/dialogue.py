@@ -177,7 +177,9 @@ class Dialogue:
             state = replace(state, stage=DialogueStage.CONFIRMING)
         under_way = state.intent if state.stage is not DialogueStage.OPEN else None
         in_reach = self.playbook.intents[under_way].slots if under_way else list(self.playbook.slots)
-        heard = shaken(self._matcher.read(text, slots=in_reach, asked=state.asked), state.unsure)
+        heard = shaken(
+            self._matcher.read(text, slots=in_reach, asked=state.asked, known=state.values), state.unsure
+        )
         match state.stage:
             case DialogueStage.RUNNING:
                 return state, self._say(state, self.playbook.replies.wait)
@@ -263,6 +265,9 @@ class Dialogue:
         """
         if heard.only_polarity or heard.forget:
             return self._open(replace(state, values={}), heard)
+        if not heard.values and heard.intents[0][1] < PLAIN and self._matcher.says_no_first(text):
+            nothing_else = replace(heard, polarity=False, only_polarity=True)  # whatever else was heard
+            return self._open(replace(state, values={}), nothing_else)
         if heard.values and (
             heard.changes or (heard.intent in (None, state.intent) and not self._is_new(heard))
         ):

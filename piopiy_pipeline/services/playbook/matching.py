@@ -117,22 +117,27 @@ class Matcher:
         )
         self._simple = sorted(set(simple), key=lambda each: (-len(each[0]), each))
 
-    def read(self, text: str, *, slots: Sequence[str], asked: str | None = None) -> Understood:
+    def read(
+        self, text: str, *, slots: Sequence[str], asked: str | None = None, known: Iterable[str] = ()
+    ) -> Understood:
         """Find what a sentence says.
 
         Args:
             text: The sentence, as a recogniser or a person wrote it.
             slots: The names of the slots that it may fill.
             asked: The slot that the bot has just asked for, if any.
+            known: The slots that have a value. A bare number is none of a number that is known while a time is not.
         """
-        return self._understood(text, tuple(slots), asked)
+        return self._understood(text, tuple(slots), asked, frozenset(known))
 
-    def _understand(self, text: str, slots: tuple[str, ...], asked: str | None) -> Understood:
+    def _understand(
+        self, text: str, slots: tuple[str, ...], asked: str | None, known: frozenset[str]
+    ) -> Understood:
         number = asked is not None and self.slots[asked].type in ("number", "time")
         words = read_words(text, number=number)
         ranked = self._rank(words)
         changes = bool(_CHANGE.search(words.text))
-        values = self._values(text, words, slots, asked)
+        values = self._values(text, words, slots, asked, known)
         length = len(words.text.split())
         if not ranked or ranked[0][1] < THRESHOLD:
             if length > (2 * _SHORT if changes else _SHORT):
@@ -150,6 +155,11 @@ class Matcher:
             changes=changes,
             forget=bool(_FORGET.search(words.text)),
         )
+
+    def says_no_first(self, text: str) -> bool:
+        """Return whether the first sentence of a turn is a no, and nothing else."""
+        first = _SENTENCES.split(text[:MAX_CHARACTERS], maxsplit=1)[0]
+        return polarity(read_words(first).text) == (False, True)
 
     def split(self, text: str) -> tuple[list[str], str]:
         """Find the intents without slots that a turn names, beside something else perhaps.
@@ -174,7 +184,7 @@ class Matcher:
             words = read_words(sentence)
             found, others = self._spotted(words)
             whole = self._rank(words)[0] if len(sentences) > 1 and not found and " " in words.text else None
-            if whole and whole[1] >= PLAIN and self._is_simple(whole[0]) and polarity(others)[0] is None:
+            if whole and whole[1] >= LIKELY and self._is_simple(whole[0]) and polarity(others)[0] is None:
                 found, others = (whole[0],), ""
             names += found
             rest.append(others)
@@ -238,7 +248,9 @@ class Matcher:
             text = text.replace(f"x{kind.replace('_', '')}x", word)
         return text
 
-    def _values(self, text: str, words: Words, names: Sequence[str], asked: str | None) -> dict[str, Value]:
+    def _values(
+        self, text: str, words: Words, names: Sequence[str], asked: str | None, known: frozenset[str]
+    ) -> dict[str, Value]:
         by_type: dict[str, list[str]] = {}
         for name in sorted(names, key=lambda each: each != asked):  # the one asked for comes first
             by_type.setdefault(self.slots[name].type, []).append(name)
@@ -262,6 +274,9 @@ class Matcher:
             # "seven": an hour if the hour was asked for, or if the number is there already and was not corrected
             if asked_type == "time" or "number" not in by_type:
                 taken = unsure
+            elif known.issuperset(by_type["number"]) and known.isdisjoint(by_type["time"]):
+                bare = {start: replace(value, doubtful=True) for start, value in bare.items()}
+                taken = [] if _CHANGE.search(words.text) else unsure
             elif asked_type == "number" or len(numbers) < 2 or _CORRECTS.search(words.text[numbers[0].end :]):
                 taken = []
             else:

@@ -286,3 +286,21 @@ def test_see_you_on_friday_is_a_goodbye(caller: Caller) -> None:
     caller.says("Yes.")
     caller.messages.append({"role": "user", "content": "See you on Friday, bye."})
     assert caller.dialogue.next(caller.messages).tool == "hang_up"
+
+
+def test_a_no_to_anything_else_is_one_whatever_else_is_heard(caller: Caller) -> None:
+    caller.says("A table for two on Friday at seven.")
+    caller.says("Yes.")
+    caller.messages.append({"role": "user", "content": "No. That's everything. I'm at high feeding."})
+    assert caller.dialogue.next(caller.messages).tool == "hang_up"
+
+
+def test_a_bare_number_is_the_hour_when_the_people_are_known(caller: Caller) -> None:
+    caller.says("A table for four.")
+    assert caller.says("On Sunday, F-6 is possible.") == "Did you say six?"
+    assert caller.says("Yes.") == "A table for four, Sunday at six. Is that right?"
+
+
+def test_the_day_after_something_misheard_is_asked_for(caller: Caller) -> None:
+    caller.says("A table for four.")
+    assert caller.says("The day after Camaro would be great.") == "Did you say the day after tomorrow?"
