@@ -2,6 +2,7 @@
 
     python benchmarks/ears.py             # about three minutes
     python benchmarks/ears.py --json      # one JSON object as the last line
+    chrt -f 5 python benchmarks/ears.py   # as root, on a machine that others keep busy: as if it were idle
 
 Two calls at once play sentences of 1 to 4 s in real time into the VAD stage and the ears. Latency is from the VAD's
 stop to the final transcript; CPU is that of the worker process, by its own clock, for a second of speech. The

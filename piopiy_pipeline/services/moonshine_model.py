@@ -21,12 +21,14 @@ import onnxruntime
 
 from piopiy_pipeline.services.moonshine_files import SPACE, read_tokens
 
-__all__ = ["RATE", "MoonshineModel", "Word"]
+__all__ = ["MANY_TOKENS_A_SECOND", "RATE", "TOKENS_A_SECOND", "MoonshineModel", "Word"]
 
 RATE = 16_000
 """Sample rate of the model's audio in Hz."""
 TOKENS_A_SECOND = 6.5
 """The most that people say; more is a model that repeats itself. The library's own bound for English."""
+MANY_TOKENS_A_SECOND = 13.0
+"""The same for languages in other scripts, whose words are of more tokens."""
 SPARE_TOKENS = 6
 """For the end of a short answer: "seven thirty" is four tokens in 0.6 s."""
 
@@ -62,9 +64,11 @@ class MoonshineModel:
 
     Args:
         folder: The folder of its files.
+        tokens_a_second: The most that are said in a second of speech.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, tokens_a_second: float = TOKENS_A_SECOND) -> None:
+        self._tokens_a_second = tokens_a_second
         options = onnxruntime.SessionOptions()
         options.inter_op_num_threads = options.intra_op_num_threads = 1
 
@@ -91,7 +95,7 @@ class MoonshineModel:
         (states,) = self._encoder.run(
             None, {"input_values": audio, "attention_mask": np.ones(audio.shape, np.int64)}
         )
-        most = SPARE_TOKENS + math.ceil(TOKENS_A_SECOND * len(samples) / RATE)
+        most = SPARE_TOKENS + math.ceil(self._tokens_a_second * len(samples) / RATE)
         best = self._search(states, beams, most)
         return self._words(best.tokens, best.logs)
 

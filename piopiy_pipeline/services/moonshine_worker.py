@@ -17,7 +17,13 @@ import soxr
 
 from piopiy_pipeline.processors.silero import SileroModel, load_model, window_shape
 from piopiy_pipeline.services.moonshine_files import find_speech_model
-from piopiy_pipeline.services.moonshine_model import RATE, MoonshineModel, Word
+from piopiy_pipeline.services.moonshine_model import (
+    MANY_TOKENS_A_SECOND,
+    RATE,
+    TOKENS_A_SECOND,
+    MoonshineModel,
+    Word,
+)
 from piopiy_pipeline.services.worker_loop import serve
 
 __all__ = ["hear", "is_noise", "load"]
@@ -112,7 +118,9 @@ def _letters(word: str) -> str:
 def _model(language: str) -> MoonshineModel:
     model = _models.get(language)
     if model is None:
-        model = _models[language] = MoonshineModel(find_speech_model(language))
+        latin = language[:2].lower() in ("en", "es")
+        most = TOKENS_A_SECOND if latin else MANY_TOKENS_A_SECOND
+        model = _models[language] = MoonshineModel(find_speech_model(language), tokens_a_second=most)
         while len(_models) > MAX_LANGUAGES:
             _models.popitem(last=False)
     _models.move_to_end(language)
