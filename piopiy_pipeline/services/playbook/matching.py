@@ -268,11 +268,19 @@ class Matcher:
             for value in find_numbers(words)
             if not any(value.start < other.end and other.start < value.end for other in [*times, *days])
         ]
-        if "time" in by_type and not times:
+        if "time" in by_type:
             bare = {value.start: value for value in every}
-            unsure = [value for value in numbers if not value.sure and value.start in bare]
-            # "seven": an hour if the hour was asked for, or if the number is there already and was not corrected
-            if asked_type == "time" or "number" not in by_type:
+            unsure = [
+                value
+                for value in numbers
+                if not value.sure and value.start in bare and not words.text[: value.start].endswith(" or ")
+            ]
+            # "seven": an hour if the hour was asked for or is corrected, or if the number is there already
+            if times:
+                end = times[-1].end
+                taken = [each for each in unsure if _CORRECTS.search(words.text[end : max(end, each.start)])]
+                bare = {start: replace(value, sure=True) for start, value in bare.items()}
+            elif asked_type == "time" or "number" not in by_type:
                 taken = unsure
             elif known.issuperset(by_type["number"]) and known.isdisjoint(by_type["time"]):
                 bare = {start: replace(value, doubtful=True) for start, value in bare.items()}
@@ -281,7 +289,10 @@ class Matcher:
                 taken = []
             else:
                 taken = unsure[1:][-1:] if len(unsure) == len(numbers) else unsure[-1:]
-            times = [bare[value.start] for value in taken]
+            times = sorted(
+                [*times, *(bare[value.start] for value in taken)],
+                key=lambda each: each.start,
+            )
             numbers = [value for value in numbers if value not in taken]
         for kind, values in (("time", times), ("day", days), ("number", numbers)):
             if kind in by_type and (chosen := _chosen(words.text, values)):
@@ -320,7 +331,7 @@ def _joined_for(value: Value, slot: Slot) -> Value:
 def _chosen(words: str, values: Iterable[Value]) -> Value | None:
     """Return the value that counts: the last one, which is doubtful if it does not plainly correct the one before."""
     kept = [value for value in values if not _NEGATED.search(words[: value.start])]
-    kept = [value for value in kept if value.sure] or kept
+    kept = [value for value in kept if value.sure or words[: value.start].endswith(" or ")] or kept
     if not kept:
         return None
     last = kept[-1]

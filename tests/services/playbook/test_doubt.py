@@ -304,3 +304,13 @@ def test_a_bare_number_is_the_hour_when_the_people_are_known(caller: Caller) -> 
 def test_the_day_after_something_misheard_is_asked_for(caller: Caller) -> None:
     caller.says("A table for four.")
     assert caller.says("The day after Camaro would be great.") == "Did you say the day after tomorrow?"
+
+
+def test_an_hour_that_corrects_a_time_is_no_number_of_people(caller: Caller) -> None:
+    caller.says("A table for five on Saturday.")
+    assert caller.says("Six thirty. No wait, seven.") == "A table for five, Saturday at seven. Is that right?"
+    assert caller.says("At six. No, eight.") == "A table for five, Saturday at eight. Is that right?"
+
+
+def test_a_number_after_or_is_another_number(caller: Caller) -> None:
+    assert caller.says("A table on Sunday for three people or four.") == "Did you say three or four?"
