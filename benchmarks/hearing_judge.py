@@ -15,15 +15,25 @@ Both are judged from outside, by what the playbook says and does:
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from benchmarks.hearing_words import day_of, number_of, same_day, stated, time_of
+from benchmarks.hearing_words import (
+    MONTHS,
+    day_of,
+    number_of,
+    number_words,
+    ordinal_words,
+    same_day,
+    stated,
+    time_of,
+)
 from piopiy_pipeline.services.playbook.dialogue import Action, Dialogue
 
-__all__ = ["Item", "Verdict", "judge", "truthful_call"]
+__all__ = ["Item", "Verdict", "judge", "phrase", "truthful_call"]
 
 MAX_TURNS = 7
 """A caller who has said so much without getting a table gives up."""
@@ -55,21 +65,12 @@ _UNWANTED_TEXTS = {
     "day": "on Monday",
     "time": "at three fifteen in the afternoon",
 }
-_WISHES: tuple[tuple[Slots, Mapping[str, str]], ...] = (
-    (
-        {"people": 5, "day": "thursday", "time": "19:30"},
-        {"people": "Five people.", "day": "On Thursday.", "time": "At half past seven."},
-    ),
-    (
-        {"people": 8, "day": "saturday", "time": "18:00"},
-        {"people": "Eight of us.", "day": "Saturday.", "time": "Six o'clock in the evening."},
-    ),
-    (
-        {"people": 3, "day": "wednesday", "time": "20:15"},
-        {"people": "Three.", "day": "It is for Wednesday.", "time": "Quarter past eight."},
-    ),
+_WISHES: tuple[Slots, ...] = (
+    {"people": 5, "day": "thursday", "time": "19:30"},
+    {"people": 8, "day": "saturday", "time": "18:00"},
+    {"people": 3, "day": "wednesday", "time": "20:15"},
 )
-"""What a caller wants who has not said it, and how they say it when they are asked."""
+"""What a caller wants who has not said it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +210,7 @@ def _agree_to_everything(talk: _Conversation, reply: str, booked_before: int, wa
         if asked := talk.asked(reply):
             reply = talk.say(_UNWANTED_TEXTS[asked])
         elif doubted := _chosen_from(reply, wanted):
-            reply = talk.say(_said(doubted, wanted[doubted]))
+            reply = talk.say(phrase(doubted, wanted[doubted], 1))
         else:
             reply = talk.say("yes")
     return {}
@@ -254,37 +255,58 @@ async def truthful_call(
     reply = talk.say(heard)
     if not item.is_about_a_table:
         return len(talk.bookings) == booked_before, len(talk.bookings) > booked_before
-    wish, words = _WISHES[int(item.id[1:]) % len(_WISHES)]
+    wish = _WISHES[int(item.id[1:]) % len(_WISHES)]
     wanted = {**wish, **_GIVEN[item.state], **item.slots}
     if item.polarity is False and not item.slots:  # they do not say yet what was wrong
         wanted |= {"people": wish["people"]}
-    texts = {name: words[name] if wanted[name] == wish[name] else _said(name, wanted[name]) for name in wish}
-    day, time = (_said(name, wanted[name]).rstrip(".") for name in ("day", "time"))
-    all_of_it = f"A table for {wanted['people']} people, {day}, {time}."
+    caller = _Caller(talk, wanted, today)
     for _ in range(MAX_TURNS):
         if len(talk.bookings) > booked_before:
             break
-        reply = talk.say(await hear(_answer(talk, reply, wanted, texts, all_of_it, today)))
+        reply = talk.say(await hear(caller.answer(reply)))
     if len(talk.bookings) == booked_before:
         return False, False
     right = _same(talk.bookings[-1], wanted, today)
     return right, not right
 
 
-def _answer(
-    talk: _Conversation, reply: str, wanted: Slots, texts: Mapping[str, str], all_of_it: str, today: date
-) -> str:
-    asked = talk.asked(reply)
-    read_back = stated(reply, today)
-    if asked:
-        return texts[asked]
-    if doubted := _chosen_from(reply, wanted):
-        return _said(doubted, wanted[doubted])
-    if any(text in reply for text in talk.dialogue.playbook.replies.change):
-        return all_of_it
-    if not read_back:
-        return all_of_it if "?" in reply or not talk.bookings else texts["people"]
-    return "Yes, that is right." if _same({**wanted, **read_back}, wanted, today) else "No, that is wrong."
+class _Caller:
+    """Answers the bot truthfully, and in other words each time that it asks the same."""
+
+    def __init__(self, talk: _Conversation, wanted: Slots, today: date) -> None:
+        self._talk, self._wanted, self._today = talk, wanted, today
+        self._times: Counter[str] = Counter()
+
+    def answer(self, reply: str) -> str:
+        """Return what to say after the bot's reply."""
+        if asked := self._talk.asked(reply) or _chosen_from(reply, self._wanted):
+            self._times[asked] += 1
+            return phrase(asked, self._wanted[asked], self._times[asked])
+        read_back = stated(reply, self._today)
+        if read_back and not any(text in reply for text in self._talk.dialogue.playbook.replies.change):
+            right = _same({**self._wanted, **read_back}, self._wanted, self._today)
+            self._times["yes" if right else "no"] += 1
+            return _of(
+                ("Yes, that is right.", "Yes.", "Yes please.") if right else ("No, that is wrong.", "No."),
+                self._times["yes" if right else "no"],
+            )
+        self._times["all"] += 1
+        day, time = (phrase(name, self._wanted[name], self._times["all"]) for name in ("day", "time"))
+        people = number_words(int(str(self._wanted["people"])))
+        guests = "person" if people == "one" else "people"
+        return f"A table for {people} {guests}, {_inside(day)}, {_inside(time)}."
+
+
+def _inside(sentence: str) -> str:
+    return (
+        sentence[0].lower() + sentence[1:].rstrip(".")
+        if sentence[:2] in ("On", "At", "Th")
+        else sentence.rstrip(".")
+    )
+
+
+def _of(texts: Sequence[str], attempt: int) -> str:
+    return texts[(attempt - 1) % len(texts)]
 
 
 def _same(got: Slots, wanted: Slots, today: date) -> bool:
@@ -300,18 +322,50 @@ def _day(value: object, today: date) -> date | str | None:
     return value if isinstance(value, date) else day_of(str(value), today)
 
 
-def _said(name: str, value: object) -> str:
-    """Return how a caller says a value that they have named before."""
+def phrase(name: str, value: object, attempt: int) -> str:
+    """Return how a caller says a value, in other words at each attempt.
+
+    Args:
+        name: `people`, `day` or `time`.
+        value: As it stands in an `Item`.
+        attempt: How often they have said it now, from 1.
+    """
     text = str(value)
     if name == "people":
-        return f"{text} people."
+        number = number_words(int(text))
+        guests = "person" if number == "one" else "people"
+        return _of((f"{number} {guests}.", f"{number}.", f"We are {number}."), attempt).capitalize()
     if name == "time":
-        hour, minute = int(text[:2]), int(text[3:])
-        part = "in the evening" if hour >= 17 else "in the afternoon"
-        if hour == 12:
-            return "At noon." if not minute else f"At twelve {minute}."
-        return f"At {hour - 12} {minute or ''} {part}.".replace("  ", " ")
+        return _of(_times(int(text[:2]), int(text[3:])), attempt)
     if text[0].isdigit():
-        month = "January February March April May June July August September October November December"
-        return f"On {month.split()[int(text[:2]) - 1]} {int(text[3:])}."
-    return {"day after tomorrow": "The day after tomorrow."}.get(text, text.capitalize() + ".")
+        month, nth = MONTHS[int(text[:2]) - 1].capitalize(), ordinal_words(int(text[3:]))
+        return _of((f"On the {nth} of {month}.", f"On {month} {nth}."), attempt)
+    if text == "day after tomorrow":
+        return "The day after tomorrow."
+    if text in ("today", "tonight", "tomorrow"):
+        return _of((f"{text}.", f"It is for {text}."), attempt).capitalize()
+    return _of((f"On {text.capitalize()}.", f"{text.capitalize()}, please."), attempt)
+
+
+def _times(hour: int, minute: int) -> tuple[str, ...]:
+    part = "in the evening" if hour >= 17 else "in the afternoon"
+    half, name, following = "p m", number_words((hour - 1) % 12 + 1), number_words(hour % 12 + 1)
+    if hour == 12:
+        return (
+            ("At noon.",)
+            if not minute
+            else (f"At half past twelve {part}.", f"At twelve {number_words(minute)}.")
+        )
+    digital = f"At {name} {number_words(minute)} {half}." if minute else f"At {name} {half}."
+    match minute:
+        case 0:
+            return f"At {name} o'clock {part}.", digital
+        case 30:
+            return f"At half past {name}.", digital
+        case 15:
+            return f"At quarter past {name}.", digital
+        case 45:
+            return f"At quarter to {following}.", digital
+    if minute < 30:
+        return f"At {number_words(minute)} past {name}.", digital
+    return f"At {number_words(60 - minute)} to {following}.", digital

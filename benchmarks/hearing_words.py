@@ -10,7 +10,18 @@ import re
 from collections.abc import Mapping
 from datetime import date, timedelta
 
-__all__ = ["day_of", "number_of", "same_day", "spoken_words", "stated", "time_of", "word_errors"]
+__all__ = [
+    "MONTHS",
+    "day_of",
+    "number_of",
+    "number_words",
+    "ordinal_words",
+    "same_day",
+    "spoken_words",
+    "stated",
+    "time_of",
+]
+__all__ += ["word_errors"]
 
 _ONES = [
     "zero",
@@ -33,8 +44,8 @@ _ORDINALS = {"one": "first", "two": "second", "three": "third", "five": "fifth",
     "nine": "ninth",
     "twelve": "twelfth",
 }
-_MONTHS = ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october"]
-_MONTHS += ["november", "december"]
+MONTHS = ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october"]
+MONTHS += ["november", "december"]
 _WEEKDAYS = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 _SAME = {
     "ok": "okay",
@@ -51,7 +62,8 @@ _SAME = {
 """Spellings and hesitations in which nobody is wrong."""
 
 
-def _number(value: int) -> str:
+def number_words(value: int) -> str:
+    """Return a number from 0 to 99 in words, and a greater one digit by digit."""
     if value < 20:
         return _ONES[value]
     if value < 100:
@@ -59,15 +71,16 @@ def _number(value: int) -> str:
     return " ".join(_ONES[int(digit)] for digit in str(value))
 
 
-def _ordinal(value: int) -> str:
-    *before, last = _number(value).split()
+def ordinal_words(value: int) -> str:
+    """Return the ordinal of a number from 1 to 99 in words."""
+    *before, last = number_words(value).split()
     last = f"{last[:-1]}ieth" if last.endswith("y") else _ORDINALS.get(last, f"{last}th")
     return " ".join([*before, last])
 
 
-_NUMBERS = {_number(value): value for value in range(100)}
+_NUMBERS = {number_words(value): value for value in range(100)}
 _NUMBER = re.compile(rf"\b(?:{'|'.join(sorted(_NUMBERS, key=len, reverse=True))})\b")
-_DAYS_OF_MONTH = {_ordinal(value): value for value in range(1, 32)}
+_DAYS_OF_MONTH = {ordinal_words(value): value for value in range(1, 32)}
 
 
 def spoken_words(text: str) -> list[str]:
@@ -78,10 +91,10 @@ def spoken_words(text: str) -> list[str]:
     text = text.lower().replace("’", "'").replace("-", " ")
     text = re.sub(r"\b([ap])\.? ?m\b\.?", r"\1m", text)
     text = re.sub(r"\bo' ?clock\b|\b0 clock\b", "oclock", text)
-    text = re.sub(r"\b(\d+)(?:st|nd|rd|th)\b", lambda found: _ordinal(int(found[1])), text)
+    text = re.sub(r"\b(\d+)(?:st|nd|rd|th)\b", lambda found: ordinal_words(int(found[1])), text)
     text = re.sub(r"\b(\d{1,2})[:.](\d\d)\b", _clock, text)
     text = re.sub(r"\b(\d+) ?([ap]m)\b", r"\1 \2", text)
-    text = re.sub(r"\d+", lambda found: f" {_number(int(found[0]))} ", text)
+    text = re.sub(r"\d+", lambda found: f" {number_words(int(found[0]))} ", text)
     text = re.sub(r"\b(\w+)'(m|re|d|ve|ll)\b", _written_out, text)
     words = re.sub(r"[^\w' ]", " ", text).split()
     return [spelled for word in words if (spelled := _SAME.get(word.strip("'"), word.strip("'")))]
@@ -90,8 +103,8 @@ def spoken_words(text: str) -> list[str]:
 def _clock(found: re.Match[str]) -> str:
     hour, minute = int(found[1]), int(found[2])
     if not minute:
-        return f"{_number(hour)} oclock"
-    return f"{_number(hour)} {'oh ' if minute < 10 else ''}{_number(minute)}"
+        return f"{number_words(hour)} oclock"
+    return f"{number_words(hour)} {'oh ' if minute < 10 else ''}{number_words(minute)}"
 
 
 def _written_out(found: re.Match[str]) -> str:
@@ -112,16 +125,18 @@ def word_errors(said: str, heard: str) -> tuple[int, int]:
 
 # ---------------------------------------------------------------- days and times
 
+_FEASTS = {"christmas eve": (12, 24), "christmas day": (12, 25), "new year's eve": (12, 31)}
 _NTH = "|".join(sorted(_DAYS_OF_MONTH, key=len, reverse=True))
 _DAY = re.compile(
-    rf"\b(?:(?P<far>day after tomorrow)|(?P<month>{'|'.join(_MONTHS)}) (?:the )?(?P<nth>{_NTH})"
-    rf"|(?P<nth2>{_NTH})(?: of)? (?P<month2>{'|'.join(_MONTHS)})"
-    rf"|(?P<near>today|tonight|this evening|tomorrow)|(?P<weekday>{'|'.join(_WEEKDAYS)}))\b"
+    rf"\b(?:(?P<far>day after tomorrow)|(?P<month>{'|'.join(MONTHS)}) (?:the )?(?P<nth>{_NTH})"
+    rf"|(?P<nth2>{_NTH})(?: of)? (?P<month2>{'|'.join(MONTHS)})"
+    rf"|(?P<feast>{'|'.join(_FEASTS)})|(?P<near>today|tonight|this evening|tomorrow)"
+    rf"|(?P<weekday>{'|'.join(_WEEKDAYS)}))\b"
 )
-_HOUR = "|".join(sorted((_number(value) for value in range(1, 24)), key=len, reverse=True))
-_MINUTE = "|".join(sorted((_number(value) for value in range(10, 60)), key=len, reverse=True))
+_HOUR = "|".join(sorted((number_words(value) for value in range(1, 24)), key=len, reverse=True))
+_MINUTE = "|".join(sorted((number_words(value) for value in range(10, 60)), key=len, reverse=True))
 _TIME = re.compile(
-    rf"\b(?:(?P<noon>noon|midday)|(?P<step>half|a quarter|quarter|five|ten|twenty five|twenty)(?: minutes)? "
+    rf"\b(?:(?P<noon>noon|midday)|(?:at )?(?P<step>half|a quarter|quarter|five|ten|twenty five|twenty)(?: minutes)? "
     rf"(?P<way>past|to) (?P<of>{_HOUR})"
     rf"|at (?P<bare>{_HOUR})(?: (?P<minute>oh (?:{'|'.join(_ONES[1:10])})|{_MINUTE}))?"
     rf"|(?P<hour>{_HOUR})(?: (?P<minute2>{_MINUTE}))?)"
@@ -148,7 +163,9 @@ def day_of(text: str, today: date) -> date | str | None:
         return today + timedelta(days=2)
     if month := found["month"] or found["month2"]:
         nth = found["nth"] or found["nth2"]
-        return _next_date(_MONTHS.index(month) + 1, _DAYS_OF_MONTH[nth], today)
+        return _next_date(MONTHS.index(month) + 1, _DAYS_OF_MONTH[nth], today)
+    if found["feast"]:
+        return _next_date(*_FEASTS[found["feast"]], today)
     if found["near"]:
         return today + timedelta(days=found["near"] == "tomorrow")
     return found["weekday"]

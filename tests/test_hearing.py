@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from benchmarks.hearing import PLAYBOOK, plan, read_items
-from benchmarks.hearing_judge import Item, judge, truthful_call
+from benchmarks.hearing_judge import Item, judge, phrase, truthful_call
 from benchmarks.hearing_lines import CONDITIONS, LEAD_S, SILENCE_S, TAIL_S, babble_of
-from benchmarks.hearing_words import day_of, same_day, stated, time_of, word_errors
+from benchmarks.hearing_words import day_of, number_of, same_day, stated, time_of, word_errors
 from piopiy_pipeline.services.playbook.dialogue import Dialogue
 from piopiy_pipeline.services.playbook.loading import load_playbook
 
@@ -42,6 +42,16 @@ def test_every_value_of_the_sentences_can_be_judged() -> None:
         assert item.day is None or day_of(item.day, TODAY) is not None, item
         assert item.time is None or time_of(item.time) == item.time, item
         assert item.people is None or 1 <= item.people <= 20, item
+
+
+@pytest.mark.parametrize("attempt", [1, 2, 3])
+def test_a_caller_says_each_value_so_that_it_means_what_it_is(attempt: int) -> None:
+    means = {"people": number_of, "time": time_of, "day": lambda text: day_of(text, TODAY)}
+    for item in (item for half in ("tune", "held") for part in read_items(half) for item in part):
+        for name, value in item.slots.items():
+            said = phrase(name, value, attempt)
+            wanted = day_of(str(value), TODAY) if name == "day" else value
+            assert means[name](said) == wanted, said
 
 
 def test_the_beginning_of_a_plan_is_a_sample_of_every_line() -> None:
@@ -86,6 +96,7 @@ def test_words_are_counted_as_they_are_spoken(said: str, heard: str, errors: int
         ),
         ("A table for one, Sunday at nine in the morning.", {"people": 1, "day": "sunday", "time": "09:00"}),
         ("Did you say twenty past eight?", {"time": "20:20"}),
+        ("A table for six, Friday at ten past seven.", {"people": 6, "day": "friday", "time": "19:10"}),
         ("For how many people?", {}),
     ],
 )
