@@ -63,7 +63,6 @@ WALL_LIMIT_S = 120.0
 class Settings:
     """What the processes need to know of the command line."""
 
-    stt: str
     cache: Path
     seed: int
     processes: int
@@ -95,6 +94,7 @@ class Outcome:
     heard: str
     errors: int
     words: int
+    unsure: Sequence[str] = ()
     understood: bool | None = None
     slots_right: bool | None = None
     got: Mapping[str, object] = field(default_factory=dict)
@@ -174,10 +174,10 @@ class Caller:
     def __init__(self, settings: Settings) -> None:
         self._speakers = Speakers(settings.cache)
         self.studio = Studio(settings.cache, self._speakers, settings.seed)
-        self._ears = Ears(settings.stt, PLAYBOOK, workers=1)
         self._dialogue = Dialogue(load_playbook(PLAYBOOK))
+        self._ears = Ears(self._dialogue.hot_words, workers=1)
         self._today = datetime.now(UTC).astimezone().date()
-        self._known: dict[tuple[object, ...], str] = {}
+        self._known: dict[tuple[object, ...], Heard] = {}
 
     def call(self, job: Job) -> Outcome:
         """Make one call, from its sentence to the table."""
@@ -194,26 +194,26 @@ class Caller:
             outcome = _outcome(job, heard)
             if job.item.id.startswith("p"):
                 return outcome
-            verdict = judge(self._dialogue, job.item, heard.text, self._today)
+            verdict = judge(self._dialogue, job.item, heard, self._today)
             outcome.understood, outcome.slots_right = verdict.understood, verdict.slots_right
             outcome.got, outcome.reply = verdict.got, verdict.reply
             said: dict[str, int] = {}
 
-            async def answer(text: str) -> str:
+            async def answer(text: str) -> Heard:
                 said[text] = said.get(text, 0) + 1
                 return await self._answer(job, ear, text, said[text])
 
             outcome.right_table, outcome.false_booking = await truthful_call(
-                self._dialogue, job.item, heard.text, answer, self._today
+                self._dialogue, job.item, heard, answer, self._today
             )
             return outcome
 
-    async def _answer(self, job: Job, ear: Ear, text: str, take: int) -> str:
+    async def _answer(self, job: Job, ear: Ear, text: str, take: int) -> Heard:
         """Say a text over the job's line. The same take of the same voice is heard once in a run."""
         key = (job.voice, job.condition, text, take)
         if key not in self._known:
             pcm = self.studio.line(job, self.studio.speech(job, text), take)
-            self._known[key] = (await ear.hear(pcm)).text
+            self._known[key] = await ear.hear(pcm)
         return self._known[key]
 
 
@@ -256,7 +256,8 @@ async def take_times(jobs: Sequence[Job], studio: Studio, settings: Settings, un
     """Play sentences in real time, one after the other: latency of the final transcript, and CPU."""
     latencies: list[float] = []
     speech_s = 0.0
-    ears = Ears(settings.stt, PLAYBOOK, workers=max(1, (os.cpu_count() or 2) // 2))
+    hot_words = Dialogue(load_playbook(PLAYBOOK)).hot_words
+    ears = Ears(hot_words, workers=max(1, (os.cpu_count() or 2) // 2))
     try:
         async with ears.ear(jobs[0].condition.rate) as ear:
             await ear.hear(studio.line(jobs[0], studio.speech(jobs[0])))  # what starts with the first call
@@ -288,7 +289,9 @@ async def take_times(jobs: Sequence[Job], studio: Studio, settings: Settings, un
 def _outcome(job: Job, heard: Heard) -> Outcome:
     errors, words = word_errors(job.item.say, heard.text)
     voice = job.voice.name if job.voice else job.item.recording or ""
-    return Outcome(job.item.id, job.condition.name, job.kind, voice, job.item.say, heard.text, errors, words)
+    unsure = sorted(heard.unsure)
+    said = (job.item.say, heard.text, errors, words, unsure)
+    return Outcome(job.item.id, job.condition.name, job.kind, voice, *said)
 
 
 # ---------------------------------------------------------------- the report
@@ -355,7 +358,7 @@ def main() -> None:
     logger.remove()
     started = time.monotonic()
     until = started + (105.0 if arguments.quick else arguments.limit_s)
-    settings = Settings(arguments.stt, Path(arguments.cache), arguments.seed, arguments.processes)
+    settings = Settings(Path(arguments.cache), arguments.seed, arguments.processes)
     speakers = Speakers(settings.cache)
     timing = {}
     try:
@@ -372,7 +375,7 @@ def main() -> None:
         speakers.close()
     outcomes = make_calls(jobs, settings, until)
     result: dict[str, Any] = {
-        "stt": settings.stt,
+        "stt": "moonshine",
         "half": arguments.half,
         "seed": settings.seed,
         "planned": len(jobs),
@@ -399,7 +402,6 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--stt", choices=("sphinx", "moonshine"), default="moonshine", help="which ears")
     parser.add_argument("--half", choices=("tune", "held", "both"), default="both", help="which sentences")
     parser.add_argument("--quick", action="store_true", help="72 calls, at most 2 minutes")
     parser.add_argument("--limit-s", type=float, default=870.0, help="begin no call after so many seconds")

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from importlib import import_module
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -25,11 +23,10 @@ from pipecat.frames.frames import (
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker, ProcessorUnusablePolicy
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
-from pipecat.services.stt_service import STTService
 from pipecat.workers.runner import WorkerRunner
 
 from piopiy_pipeline.processors.vad import VadStage
-from piopiy_pipeline.services.playbook.loading import load_playbook
+from piopiy_pipeline.services.moonshine import MoonshineSTTService
 from piopiy_pipeline.services.workers import WorkerPool
 
 __all__ = ["CpuTimes", "Ear", "Ears", "Heard", "process_cpu_s"]
@@ -40,10 +37,13 @@ LIMIT_S = 30.0
 
 
 class Heard(NamedTuple):
-    """What was understood of a sentence, and how long after the VAD's last stop it was known."""
+    """What was understood of a sentence, the words of it that the recogniser was not sure of, and how long after the
+    VAD's last stop it was known.
+    """
 
     text: str
-    latency_s: float | None
+    unsure: frozenset[str] = frozenset()
+    latency_s: float | None = None
 
 
 class CpuTimes(NamedTuple):
@@ -97,8 +97,9 @@ class _Tap(FrameProcessor):
 class Ear:
     """One call's VAD stage and recogniser, running."""
 
-    def __init__(self, stt: STTService, rate: int) -> None:
+    def __init__(self, stt: MoonshineSTTService, rate: int) -> None:
         self.rate = rate
+        self._stt = stt
         self.errors: list[str] = []
         self._before, self._behind = _Tap(), _Tap()
         self._worker = PipelineWorker(
@@ -144,7 +145,8 @@ class Ear:
         finals = behind.finals[begun:]
         latency = behind.final_at - before.stopped_at if finals else None
         text = " ".join(frame.text.strip() for frame in finals)
-        return Heard(text, latency if latency is None or latency >= 0 else 0.0)
+        unsure = frozenset(self._stt.unsure_words(text))
+        return Heard(text, unsure, latency if latency is None or latency >= 0 else 0.0)
 
     async def _settle(self, begun: int, stopped: int) -> None:
         """Wait until each utterance has its transcript, or `PATIENCE_S` have passed since the last stop."""
@@ -166,22 +168,16 @@ class Ear:
 
 
 class Ears:
-    """Makes ears of one recogniser, whose worker processes they share. It owns those until `close`.
+    """Makes ears whose worker processes they share. It owns those until `close`.
 
     Args:
-        name: ``"sphinx"`` or ``"moonshine"``.
-        playbook: The playbook that the callers talk to.
+        hot_words: The playbook's.
         workers: How many worker processes there are.
     """
 
-    def __init__(self, name: str, playbook: Path, *, workers: int) -> None:
-        self._name = name
-        module = f"piopiy_pipeline.services.{name}_worker"
-        self._pool = WorkerPool(module, name=f"hearing-{name}", size=workers)
-        self._phrases: list[str] = []
-        if name == "sphinx":
-            phrases = import_module("piopiy_pipeline.services.playbook.phrases")  # there at commit f7364f3
-            self._phrases = phrases.expected_phrases(load_playbook(playbook))
+    def __init__(self, hot_words: Sequence[str], *, workers: int) -> None:
+        self._hot_words = hot_words
+        self._pool = WorkerPool("piopiy_pipeline.services.moonshine_worker", name="hearing", size=workers)
 
     def close(self) -> None:
         """End the worker processes."""
@@ -190,18 +186,9 @@ class Ears:
     @asynccontextmanager
     async def ear(self, rate: int) -> AsyncIterator[Ear]:
         """Make the ear of one call at this sample rate."""
-        ear = Ear(self._service(), rate)
+        ear = Ear(MoonshineSTTService(hot_words=self._hot_words, pool=self._pool), rate)
         await ear.start()
         try:
             yield ear
         finally:
             await ear.stop()
-
-    def _service(self) -> STTService:
-        if self._name == "sphinx":
-            sphinx = import_module("piopiy_pipeline.services.sphinx")
-            service: STTService = sphinx.SphinxSTTService(self._phrases, pool=self._pool)
-            return service
-        from piopiy_pipeline.services.moonshine import MoonshineSTTService
-
-        return MoonshineSTTService(pool=self._pool)

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from benchmarks.hearing_ears import Heard
 from benchmarks.hearing_words import (
     MONTHS,
     day_of,
@@ -39,7 +40,7 @@ MAX_TURNS = 7
 """A caller who has said so much without getting a table gives up."""
 
 Slots = Mapping[str, object]
-Hear = Callable[[str], Awaitable[str]]
+Hear = Callable[[str], Awaitable[Heard]]
 """Says a text to the bot, and returns what it hears."""
 
 _BEFORE: Mapping[str, tuple[str, ...]] = {
@@ -121,9 +122,16 @@ class _Conversation:
         self.bookings: list[Slots] = []
         self.tools: list[str] = []
         self._messages: list[dict[str, Any]] = []
+        self._unsure: dict[str, frozenset[str]] = {}
 
-    def say(self, text: str) -> str:
-        """Say something, and return all that the bot answers."""
+    def say(self, text: str, unsure: frozenset[str] = frozenset()) -> str:
+        """Say something, and return all that the bot answers.
+
+        Args:
+            text: What the bot hears.
+            unsure: The words of which its recogniser is not sure.
+        """
+        self._unsure[text] = unsure
         if text.strip():
             self._messages.append({"role": "user", "content": text})
         else:  # nothing was heard: the session asks the bot to say something
@@ -138,7 +146,7 @@ class _Conversation:
         return " ".join(part for part in said if part)
 
     def _next(self) -> Action:
-        action = self.dialogue.next(self._messages)
+        action = self.dialogue.next(self._messages, lambda text: self._unsure.get(text, frozenset()))
         if action.text:
             self._messages.append({"role": "assistant", "content": action.text})
         return action
@@ -164,7 +172,7 @@ class _Conversation:
         return None
 
 
-def judge(dialogue: Dialogue, item: Item, heard: str, today: date) -> Verdict:
+def judge(dialogue: Dialogue, item: Item, heard: Heard, today: date) -> Verdict:
     """Say what the playbook understood.
 
     Args:
@@ -177,7 +185,7 @@ def judge(dialogue: Dialogue, item: Item, heard: str, today: date) -> Verdict:
     for text in _BEFORE[item.state]:
         talk.say(text)
     booked_before, tools_before = len(talk.bookings), len(talk.tools)
-    reply = talk.say(heard)
+    reply = talk.say(heard.text, heard.unsure)
     tools = talk.tools[tools_before:]
     if not item.is_about_a_table:
         return Verdict(_served(dialogue, item, reply, tools), None, {}, reply)
@@ -233,7 +241,7 @@ def _chosen_from(reply: str, wanted: Slots) -> str | None:
 
 
 async def truthful_call(
-    dialogue: Dialogue, item: Item, heard: str, hear: Hear, today: date
+    dialogue: Dialogue, item: Item, heard: Heard, hear: Hear, today: date
 ) -> tuple[bool, bool]:
     """Let a caller who tells the truth go on until there is a table, or they give up.
 
@@ -252,7 +260,7 @@ async def truthful_call(
     for text in _BEFORE[item.state]:
         talk.say(text)
     booked_before = len(talk.bookings)
-    reply = talk.say(heard)
+    reply = talk.say(heard.text, heard.unsure)
     if not item.is_about_a_table:
         return len(talk.bookings) == booked_before, len(talk.bookings) > booked_before
     wish = _WISHES[int(item.id[1:]) % len(_WISHES)]
@@ -263,7 +271,8 @@ async def truthful_call(
     for _ in range(MAX_TURNS):
         if len(talk.bookings) > booked_before:
             break
-        reply = talk.say(await hear(caller.answer(reply)))
+        answer = await hear(caller.answer(reply))
+        reply = talk.say(answer.text, answer.unsure)
     if len(talk.bookings) == booked_before:
         return False, False
     right = _same(talk.bookings[-1], wanted, today)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from benchmarks.hearing import PLAYBOOK, plan, read_items
-from benchmarks.hearing_judge import Item, judge, phrase, truthful_call
+from benchmarks.hearing_ears import Heard
+from benchmarks.hearing_judge import Item, Verdict, judge, phrase, truthful_call
 from benchmarks.hearing_lines import CONDITIONS, LEAD_S, SILENCE_S, TAIL_S, babble_of
 from benchmarks.hearing_words import day_of, number_of, same_day, stated, time_of, word_errors
 from piopiy_pipeline.services.playbook.dialogue import Dialogue
@@ -112,18 +113,20 @@ def test_a_weekday_and_its_date_are_the_same_day() -> None:
 
 
 def test_a_sentence_is_understood_when_each_slot_is_right(dialogue: Dialogue) -> None:
-    heard = "a table for six on saturday at eight"
-    assert judge(dialogue, SIX_ON_SATURDAY, heard, TODAY).slots_right
-    assert not judge(dialogue, SIX_ON_SATURDAY, "a table for six at eight", TODAY).slots_right
-    assert not judge(dialogue, SIX_ON_SATURDAY, "a table for six on sunday at eight", TODAY).slots_right
-    assert not judge(dialogue, SIX_ON_SATURDAY, "", TODAY).understood
+    def verdict(heard: str) -> Verdict:
+        return judge(dialogue, SIX_ON_SATURDAY, Heard(heard), TODAY)
+
+    assert verdict("a table for six on saturday at eight").slots_right
+    assert not verdict("a table for six at eight").slots_right
+    assert not verdict("a table for six on sunday at eight").slots_right
+    assert not verdict("").understood
 
 
 def _call(dialogue: Dialogue, item: Item, heard: str, misheard: dict[str, str]) -> tuple[bool, bool]:
-    async def hear(text: str) -> str:
-        return misheard.get(text, text)
+    async def hear(text: str) -> Heard:
+        return Heard(misheard.get(text, text))
 
-    return asyncio.run(truthful_call(dialogue, item, heard, hear, TODAY))
+    return asyncio.run(truthful_call(dialogue, item, Heard(heard), hear, TODAY))
 
 
 def test_a_caller_who_tells_the_truth_corrects_what_was_misheard(dialogue: Dialogue) -> None:
@@ -134,7 +137,9 @@ def test_a_caller_who_tells_the_truth_corrects_what_was_misheard(dialogue: Dialo
 
 def test_a_no_that_is_heard_as_a_yes_is_a_false_booking(dialogue: Dialogue) -> None:
     heard = "a table for six on sunday at eight"
-    right, false = _call(dialogue, SIX_ON_SATURDAY, heard, {"No, that is wrong.": "yes that is right"})
+    right, false = _call(
+        dialogue, SIX_ON_SATURDAY, heard, dict.fromkeys(("No, that is wrong.", "No."), "yes that is right")
+    )
     assert false
     assert not right
 
