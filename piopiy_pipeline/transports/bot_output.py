@@ -199,7 +199,7 @@ class BotOutput(BaseOutputTransport):
         context_id = frame.context_id if isinstance(frame, TTSAudioRawFrame) else None
         self._text.audio(context_id, self._ledger.queued, self.get_clock().get_time())
         self._notify(self._monitor.audio_arrived)
-        self._state.audio_came()
+        self._state.audio_came(self._now())
         pcm = self._format.convert(
             frame.audio, rate=frame.sample_rate, channels=frame.num_channels, context_id=context_id
         )
@@ -267,12 +267,15 @@ class BotOutput(BaseOutputTransport):
     @property
     def has_floor(self) -> bool:
         """Whether the bot speaks, or is between two sentences of an answer."""
-        return self._state.speaking or self._state.playing or self._state.in_answer
+        state = self._state
+        return state.speaking or state.playing or state.in_answer(self._now())
 
     @property
     def left_s(self) -> float | None:
         """Seconds of its speech that the bot has left; None as long as more of an answer may come."""
-        return None if self._state.more_comes else max(0, self._ledger.unheard) / self._ledger.rate
+        return (
+            None if self._state.more_comes(self._now()) else max(0, self._ledger.unheard) / self._ledger.rate
+        )
 
     def power(self, seconds: float) -> float:
         """Return the mean power of the last so many seconds that have left the playout, 1.0 at full scale; 0.0

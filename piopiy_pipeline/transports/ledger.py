@@ -307,7 +307,8 @@ class SpeechLedger(Generic[T]):
         Returns:
             The epoch to send with `Clear`, or None if there is nothing to interrupt.
         """
-        if self._clearing or (self._sent <= self._heard and not self._buffer and not self._items):
+        nothing = self._sent <= self._heard and not self._buffer and not self._items
+        if self._clearing or (nothing and not self.held):  # a hold of nothing would keep the next answer
             return None
         self._clearing = True
         self.epoch += 1

@@ -16,6 +16,10 @@ QUIET_S = 0.35
 """A bot that has nothing left to play, and did not say that its speech ended, has stopped after this."""
 SPEAKING_EVERY_S = 1.0
 """How often `BotSpeakingFrame` tells that the bot still speaks."""
+VOICE_S = 0.5
+"""A voice that has brought no audio for so long has brought all of it."""
+BETWEEN_S = 2.0
+"""An answer whose next sentence takes longer than this is taken for one that has ended."""
 _EARLY_S = 0.001  # a timer that fires this early is on time
 
 
@@ -31,16 +35,17 @@ class SpeakingState:
         """When a bot that has run dry counts as silent; None if it has not run dry."""
         self._told_at = 0.0
         self._answering = self._synthesising = self._answered_aloud = False
+        self._audio_at = self._ran_dry_at = float("-inf")
 
-    @property
-    def more_comes(self) -> bool:
-        """Whether more speech may come behind what is there: an answer or a voice has begun and not ended."""
-        return self._answering or self._synthesising
+    def more_comes(self, now: float) -> bool:
+        """Whether more speech may come behind what is there: an answer has begun and not ended, or a voice has
+        brought audio a moment ago. Voices may tell their end late.
+        """
+        return self._answering or (self._synthesising and now - self._audio_at < VOICE_S)
 
-    @property
-    def in_answer(self) -> bool:
-        """Whether an answer has begun to be said, and has not come to its end yet."""
-        return self._answering and self._answered_aloud
+    def in_answer(self, now: float) -> bool:
+        """Whether an answer has begun to be said, and goes on: between two sentences of it, too."""
+        return self._answering and self._answered_aloud and now - self._ran_dry_at < BETWEEN_S
 
     def note(self, frame: Frame) -> None:
         """Take note of a frame that may say that speech begins or ends, as it arrives."""
@@ -54,13 +59,15 @@ class SpeakingState:
             case TTSStoppedFrame():
                 self._synthesising = False
 
-    def audio_came(self) -> None:
+    def audio_came(self, now: float) -> None:
         """Note that there is audio to play."""
-        self._answered_aloud = True
+        self._answered_aloud, self._audio_at = True, now
 
     def played(self, *, dry: bool, now: float) -> None:
         """Take a report of the playout; `dry` if it has nothing left to play."""
         self.playing = not dry
+        if dry:
+            self._ran_dry_at = now
         self.quiet_at = now + QUIET_S if dry and self.speaking else None
 
     def cleared(self) -> None:

@@ -66,7 +66,7 @@ class BargeInPolicy:
         quiet_s: A sound is over when it was not voiced for so many seconds.
         words_s: Words are waited for until so many seconds after the end of a sound, where the VAD took it for
             speech.
-        answer_s: With so little of its speech left, a bot that is told "yeah" was answered.
+        answer_s: With so little of its speech left, a bot is answered by any words, a "yeah" too.
 
     Raises:
         ValueError: The times are in no order, or not positive.
@@ -189,7 +189,7 @@ class BargeInPolicy:
         match meaning:
             case WordsOver.NOTHING:
                 return Decision(BargeInVerdict.RESUME, "no words")
-            case WordsOver.BACKCHANNEL if bot_left_s is not None and bot_left_s <= self._answer_s:
+            case _ if bot_left_s is not None and bot_left_s <= self._answer_s:
                 return Decision(BargeInVerdict.INTERRUPT, f"{said} as an answer")
             case WordsOver.BACKCHANNEL:
                 return Decision(BargeInVerdict.RESUME, said)

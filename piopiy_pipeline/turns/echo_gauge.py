@@ -23,6 +23,8 @@ LEAST_WINDOWS = 10
 """So many windows in which the bot was loud are needed: 0.3 s."""
 CORRELATED = 0.7
 """From this correlation of the loudness on, what comes in is taken for an echo."""
+UNRELATED = 0.3
+"""Below this at every delay, there is no echo any more."""
 MARGIN_DB = 8.0
 """So much louder than the echo is a caller who speaks over it."""
 _FLOOR_DB = -60.0
@@ -68,8 +70,12 @@ class EchoGauge:
             found = _match(came[lag:], went[: len(went) - lag])
             if found is not None and (best is None or found[0] > best[0]):
                 best = found[0], lag, found[1]
-        if best is not None and best[0] >= CORRELATED:
+        if best is None:
+            return
+        if best[0] >= CORRELATED:
             _, self._lag, self._gain_db = best
+        elif best[0] < UNRELATED:
+            self._lag = None  # the caller has taken up the receiver
 
 
 def _match(came: NDArray[np.float64], went: NDArray[np.float64]) -> tuple[float, float] | None:

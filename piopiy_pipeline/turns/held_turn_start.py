@@ -12,6 +12,7 @@ than the VAD's own word.
 from __future__ import annotations
 
 import asyncio
+from copy import copy
 from typing import Any
 
 from loguru import logger
@@ -59,7 +60,9 @@ class HeldTurnStart(BaseUserTurnStartStrategy):
     def __init__(self, output: BotOutput, policy: BargeInPolicy | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._output = output
-        self._policy = policy or BargeInPolicy()
+        self._policy = (
+            copy(policy) if policy is not None else BargeInPolicy()
+        )  # an author's may serve many calls
         self._evidence = OnsetEvidence()
         self._echo = EchoGauge()
         self._vad_speaking = False
@@ -67,6 +70,7 @@ class HeldTurnStart(BaseUserTurnStartStrategy):
         self._timer: asyncio.TimerHandle | None = None
         self._starting: asyncio.Task[None] | None = None
         self._began = 0.0  # the sound that is decided on
+        self._in_turn = False
 
     # ------------------------------------------------------------------ the VAD's windows
 
@@ -88,7 +92,7 @@ class HeldTurnStart(BaseUserTurnStartStrategy):
             probability = 0.0
         self._policy.window(now, WINDOW_S, voiced=probability >= VOICED)
         onset = self._evidence.window(probability)
-        if onset and not self._policy.under_way:
+        if onset and not (self._policy.under_way or self._in_turn):
             self._sound_begins(now)
         self._decide(now)
 
@@ -146,8 +150,13 @@ class HeldTurnStart(BaseUserTurnStartStrategy):
 
     async def handle_user_turn_started(self) -> None:
         """Decide nothing any more: the caller has the floor, for whatever reason."""
+        self._in_turn = True
         self._policy.end()
         self._clear_timer()
+
+    async def handle_user_turn_stopped(self) -> None:
+        """Listen for the next turn."""
+        self._in_turn = False
 
     async def cleanup(self) -> None:
         await super().cleanup()
@@ -157,9 +166,14 @@ class HeldTurnStart(BaseUserTurnStartStrategy):
         if task is not None and not task.done():
             await self.task_manager.cancel_task(task)
 
+    @property
+    def _is_free(self) -> bool:
+        """Whether nothing is to be decided: the bot is silent, or the caller's turn has begun already."""
+        return self._in_turn or not self._output.has_floor
+
     async def _speech_begins(self) -> ProcessFrameResult:
         self._vad_speaking = True
-        if not self._output.has_floor:
+        if self._is_free:
             return await self._start()
         if not self._policy.under_way:
             self._sound_begins(self._now())
@@ -167,7 +181,7 @@ class HeldTurnStart(BaseUserTurnStartStrategy):
         return ProcessFrameResult.CONTINUE
 
     async def _interim(self, frame: InterimTranscriptionFrame) -> ProcessFrameResult:
-        if not self._output.has_floor:
+        if self._is_free:
             return await self._start()
         decision = self._policy.interim(frame.text, language=frame.language)
         if decision is None:
@@ -175,7 +189,7 @@ class HeldTurnStart(BaseUserTurnStartStrategy):
         return await self._start(decision)
 
     async def _final(self, frame: TranscriptionFrame) -> ProcessFrameResult:
-        if not self._output.has_floor:
+        if self._is_free:
             return await self._start()
         decision = self._policy.final(
             frame.text,

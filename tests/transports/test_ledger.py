@@ -183,3 +183,128 @@ def test_what_is_kept_of_speech_that_was_cut_off_waits_for_nobody(ledger: Speech
     assert (cut.dropped, cut.kept, cut.resend) == (["end"], ["keys"], [])
     assert ledger.take_due() == ["keys"]
     assert ledger.settled
+
+
+# ------------------------------------------------------------------ holds
+
+
+def playing(ledger: SpeechLedger[str], total_ms: int = 2000, heard_ms: int = 400) -> None:
+    ledger.audio(ms(total_ms), 0.0)
+    ledger.played(0, samples(heard_ms), False, heard_ms / 1000)
+
+
+def test_speech_that_is_held_stands_still(ledger: SpeechLedger[str]) -> None:
+    playing(ledger)
+    assert ledger.hold(0.5) == 0
+    assert ledger.held
+    assert ledger.estimate(0.5) == pytest.approx(samples(500), abs=1)
+    assert ledger.estimate(5.0) == ledger.estimate(0.5)
+    assert ledger.audio(ms(1000), 5.0) == [], "nothing makes room for more"
+    assert ledger.hold(0.6) is None, "it is held already"
+
+
+def test_the_answer_to_a_hold_says_what_was_heard(ledger: SpeechLedger[str]) -> None:
+    playing(ledger)
+    ledger.item("hello", 0.4, position=samples(460))
+    ledger.item("world", 0.4, position=samples(490))
+    ledger.hold(0.5)
+    assert ledger.hold_answered(0, samples(480)) == ["hello"]
+    assert ledger.heard == samples(480)
+
+
+def test_it_goes_on_from_where_it_was_held(ledger: SpeechLedger[str]) -> None:
+    playing(ledger, 800)
+    ledger.hold(0.5)
+    ledger.hold_answered(0, samples(480))
+    position, messages = ledger.resume(2.0)
+    assert position is None
+    assert not ledger.held
+    assert ledger.estimate(2.1) == samples(580)
+    assert messages == []
+    assert ledger.played(0, samples(800), True, 3.6)[1] == []
+    assert ledger.settled
+
+
+def test_what_is_said_again_was_heard_before(ledger: SpeechLedger[str]) -> None:
+    playing(ledger)
+    ledger.item("word", 0.4, position=samples(450))
+    ledger.hold(0.5)
+    assert ledger.hold_answered(0, samples(480)) == ["word"]
+    assert ledger.resume(2.0, samples(450))[0] == samples(450)
+    assert ledger.estimate(2.02) == samples(480)
+    assert ledger.estimate(2.1) == samples(550)
+    assert ledger.played(0, samples(460), False, 2.01)[1] == [], "the word is told once"
+    assert ledger.heard == samples(480)
+    assert ledger.estimate(2.06) == samples(510)
+
+
+@pytest.mark.parametrize("position", [samples(480), samples(2000), -1])
+def test_a_position_that_is_not_before_the_hold_is_the_hold(ledger: SpeechLedger[str], position: int) -> None:
+    playing(ledger)
+    ledger.hold(0.5)
+    ledger.hold_answered(0, samples(480))
+    assert ledger.resume(2.0, position)[0] is None
+
+
+def test_without_an_answer_nothing_is_said_again(ledger: SpeechLedger[str]) -> None:
+    playing(ledger)
+    ledger.hold(0.5)
+    assert ledger.resume(0.6, samples(100))[0] is None
+    assert not ledger.held
+
+
+def test_a_playout_that_goes_on_by_itself_ends_the_hold(ledger: SpeechLedger[str]) -> None:
+    playing(ledger)
+    ledger.hold(0.5)
+    ledger.played(0, samples(520), False, 0.52)  # on its way before the hold came there
+    assert ledger.held
+    ledger.hold_answered(0, samples(540))
+    ledger.played(0, samples(560), False, 2.5)
+    assert not ledger.held
+    assert ledger.estimate(2.6) == samples(660)
+
+
+def test_an_interruption_of_what_is_held_leaves_what_was_heard(ledger: SpeechLedger[str]) -> None:
+    playing(ledger)
+    ledger.item("hello", 0.4, position=samples(460))
+    ledger.item("late", 0.4, position=samples(700))
+    ledger.hold(0.5)
+    ledger.hold_answered(0, samples(480))
+    assert ledger.interrupt() == 1
+    cut = ledger.cut(samples(480), 1.0)
+    assert (cut.position, cut.due, cut.dropped) == (samples(480), [], ["late"])
+    assert not ledger.held
+    assert ledger.hold(2.0) == 1
+
+
+def test_a_hold_of_nothing_is_interrupted_too(ledger: SpeechLedger[str]) -> None:
+    """It would keep the next answer from being heard."""
+    playing(ledger, 400, 400)
+    ledger.played(0, samples(400), True, 0.4)
+    assert ledger.hold(0.5) == 0
+    assert ledger.interrupt() == 1
+
+
+def test_a_playout_that_had_run_dry_is_waited_for_no_longer(ledger: SpeechLedger[str]) -> None:
+    playing(ledger, 400, 400)
+    ledger.played(0, samples(400), True, 0.4)
+    ledger.hold(0.5)
+    ledger.hold_answered(0, samples(400))
+    ledger.resume(1.0)
+    assert ledger.resting
+    ledger.item("end", 1.0)
+    assert ledger.take_due() == ["end"]
+
+
+def test_while_it_is_cleared_nothing_is_held(ledger: SpeechLedger[str]) -> None:
+    playing(ledger)
+    ledger.interrupt()
+    assert ledger.hold(0.5) is None
+
+
+def test_what_must_not_be_interrupted_is_known_by_its_place(ledger: SpeechLedger[str]) -> None:
+    ledger.audio(ms(300), 0.0)
+    ledger.audio(ms(300), 0.0, interruptible=False)
+    ledger.audio(ms(300), 0.0)
+    ledger.played(0, samples(100), False, 0.1)
+    assert [ledger.spares(at) for at in (0.1, 0.35, 0.59, 0.65)] == [False, True, True, False]

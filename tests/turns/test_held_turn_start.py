@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -258,6 +259,61 @@ def test_a_yeah_to_a_question_that_is_nearly_over_is_a_turn() -> None:
     seen = call_with(caller, line=question, hears=("Yeah.",), replies=("Done.",))
     assert seen.context("user") == ["Yeah."]
     assert seen.requests == 1
+
+
+def test_a_hum_in_a_turn_of_the_callers_takes_nothing_of_it_away() -> None:
+    """The bot speaks into the caller's turn, as a filler or an announcement of the author's may."""
+    heard: list[bool] = []
+    contexts: list[list[Any]] = []
+
+    async def bot(call: Call) -> None:
+        agent = VoiceAgent(instructions="Be brief.", call=call)
+        stt = ScriptedSTT(["I want a table", "mhm"])
+        await agent.Action(stt=stt, llm=ScriptedLLM(["Fine."]), tts=NoiseTTS(words=True))
+
+        async def speak(_: object) -> None:
+            await asyncio.sleep(2.0)
+            heard.append(await agent.say("One moment, please, I am looking for it."))
+
+        agent.on("answered", speak)
+        await agent.start()
+        assert agent.context is not None
+        contexts.append(list(agent.context.get_messages()))
+
+    async def caller(line: CallerLine) -> None:
+        await line.at(0.2)
+        await line.say(PEOPLE)
+        await line.pause(0.3)
+        await line.say(MHM)
+        await line.at(9.0)
+
+    simulate(bot, caller)
+    assert [m["content"] for m in contexts[0] if m["role"] == "user"] == ["I want a table mhm"]
+
+
+def test_a_hold_that_finds_nothing_to_play_does_not_keep_the_answer() -> None:
+    """The caller speaks as the bot comes to the end of its last word."""
+    short = "How many?"
+    over = len(short) * SECONDS_A_CHARACTER
+
+    async def caller(line: CallerLine) -> None:
+        await line.at(over - 0.12)
+        await line.say(PEOPLE)
+        await line.at(9.0)
+
+    seen = call_with(caller, line=short, hears=("For four people.",), replies=("Fine.",))
+    turn = seen.call.of("user_turn")[0]
+    answer = next(event for event in seen.call.of("bot_audio") if event.at > turn.at)
+    assert answer.at - turn.at < 0.1
+    assert seen.context("user") == ["For four people."]
+
+
+def test_one_policy_serves_many_calls() -> None:
+    policy = BargeInPolicy()
+    for _ in range(2):
+        seen = call_with(at_1_5_s(COUGH), interruption=policy)
+        assert seen.heard_in_full == [True]
+    assert not policy.under_way
 
 
 def test_what_is_spared_is_not_held_and_the_turn_begins_nevertheless() -> None:

@@ -79,6 +79,25 @@ def test_speech_that_is_held_is_silent_and_goes_on_to_the_sample() -> None:
     asyncio.run(story())
 
 
+def test_speech_that_a_hung_agent_holds_goes_on_by_itself() -> None:
+    async def story() -> None:
+        async with Gateway(config()) as gateway, agent(gateway) as one, caller(gateway) as line:
+            _, media = await one.take(bot_rate=16000, played_every_ms=1000)
+            await line.hear("answered")
+            await media.socket.send(b"\x07\x00" * 6400)
+            await media.hear("played")
+            await media.say(event="hold", epoch=0)
+            at = (await media.hear("held"))["position"]
+            assert (await media.hear("played"))["position"] == at + 320
+            await media.say(event="resume", position=0)
+            while not (await media.hear("played"))["dry"]:
+                pass
+            heard = np.frombuffer(await line.hear_audio(6400 // 320 + 1), "<i2")
+            assert (heard == 7).sum() >= 6400 - 640, "a decision that comes too late says nothing again"
+
+    asyncio.run(story())
+
+
 def test_a_clear_after_a_hold_tells_the_held_position() -> None:
     async def story() -> None:
         async with Gateway(config()) as gateway, agent(gateway) as one, caller(gateway) as line:

@@ -131,3 +131,42 @@ def test_pieces_are_large_enough_and_a_multiple_of_320(rate: int) -> None:
     machine.send_audio(frame)
     machine.clear()
     assert machine.flush() == [], "what was gathered is forgotten too"
+
+
+def test_a_hold_takes_nothing_from_the_carrier_and_what_it_has_is_played() -> None:
+    async def story() -> None:
+        async with Gateway(settings()) as gateway, agent(gateway) as one, stream(gateway, PATH, KEY) as line:
+            await begin(line)
+            _, sound = await one.take(caller_rate=8000, bot_rate=8000)
+            await until(lambda: gateway.switchboard.playing)
+            said = np.arange(1000, 1000 + 4800, dtype="<i2")
+            await sound.socket.send(said.tobytes())
+            await sound.hear("played")
+            await sound.say(event="hold", epoch=0)
+            await sound.hear("held")
+            await sound.say(event="resume")
+            heard = np.zeros(0, "<i2")
+            while np.count_nonzero(heard) < 4800:  # no clear comes in between, or this would not be
+                event = await line.hear()
+                assert event["event"] == "media"
+                pcm = base64.b64decode(event["media"]["payload"])
+                heard = np.concatenate([heard, np.frombuffer(pcm, "<i2")])
+            assert heard.astype(int).sum() == said.astype(int).sum(), "nothing lost, nothing twice"
+
+    asyncio.run(story())
+
+
+def test_a_clear_after_a_hold_empties_the_carriers_buffer_too() -> None:
+    async def story() -> None:
+        async with Gateway(settings()) as gateway, agent(gateway) as one, stream(gateway, PATH, KEY) as line:
+            await begin(line)
+            _, sound = await one.take(caller_rate=8000, bot_rate=8000)
+            await until(lambda: gateway.switchboard.playing)
+            await sound.socket.send(np.full(8000, 2000, "<i2").tobytes())
+            await line.hear("media")
+            await sound.say(event="hold", epoch=0)
+            await sound.hear("held")
+            await sound.say(event="clear", epoch=1)
+            assert await line.hear("clear") == {"event": "clear", "stream_sid": "MZxx"}
+
+    asyncio.run(story())

@@ -273,6 +273,39 @@ def test_a_call_that_was_recorded_is_on_record_with_its_recording(tmp_path: Path
     assert np.count_nonzero(pcm, axis=0).tolist() == [3200, 3200]
 
 
+def test_a_recording_has_what_was_heard_of_speech_that_was_held(tmp_path: Path) -> None:
+    said = (np.arange(6400) % 3000 + 1000).astype("<i2")
+
+    async def test() -> None:
+        settings = config(records=True, record=True, data_folder=tmp_path, console="open", webrtc_workers=0)
+        async with Gateway(settings) as gateway, agent(gateway) as bot:
+            async with caller(gateway) as person:
+                offer, media = await bot.take(bot_rate=16000)
+                await person.hear("answered")
+                await media.socket.send(said.tobytes())
+                await media.hear("played")
+                await media.say(event="hold", epoch=0)
+                held = await media.hear("held")
+                await person.hear_audio(held["position"] // 320 + 1)  # the fade, too
+                await media.say(event="resume")
+                while not (await media.hear("played"))["dry"]:
+                    pass
+            await gateway.ready()
+            address = f"http://127.0.0.1:{gateway.port}/api/calls/{offer['call_id']}"
+            async with httpx.AsyncClient() as client:
+                async with asyncio.timeout(10):
+                    while not (await client.get(address)).json()["call"]["recorded"]:
+                        pass
+                recording = (await client.get(f"{address}/recording")).raise_for_status()
+        (tmp_path / "heard.wav").write_bytes(recording.content)
+
+    asyncio.run(test())
+    bot_side = read(tmp_path / "heard.wav")[:, 1]
+    assert bot_side.astype(int).sum() == said.astype(int).sum(), "both fades, and everything else once"
+    heard = bot_side[np.flatnonzero(bot_side)[0] : np.flatnonzero(bot_side)[-1] + 1]
+    assert heard.size > said.size, "the frame that faded out has come once more, fading in"
+
+
 @pytest.mark.parametrize(
     ("call_id", "closed", "why"),
     [("../../etc/passwd", False, "file name"), ("", False, "file name"), ("call-1", True, "shutting down")],
