@@ -269,7 +269,9 @@ class Dialogue:
             nothing_else = replace(heard, polarity=False, only_polarity=True)  # whatever else was heard
             return self._open(replace(state, values={}), nothing_else)
         if heard.values and (
-            heard.changes or (heard.intent in (None, state.intent) and not self._is_new(heard))
+            heard.changes
+            or heard.intents[0][1] < PLAIN
+            or (heard.intent == state.intent and not self._is_new(heard))
         ):
             wrong, values = self._within(state, heard.values)
             changed = replace(state, values={**state.values, **values}, again=True)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
+from piopiy_pipeline.services.playbook.consent import polarity
 from piopiy_pipeline.services.playbook.dialogue_state import DialogueStage, DialogueState
 from piopiy_pipeline.services.playbook.matching import Understood
 from piopiy_pipeline.services.playbook.model import PLACEHOLDER, Intent, Playbook
@@ -92,7 +93,8 @@ def shaken(heard: Understood, unsure: Collection[str]) -> Understood:
         else replace(value, doubtful=True)
         for name, value in heard.values.items()
     }
-    says = None if heard.polarity and not words.isdisjoint(heard.words.split()[:1]) else heard.polarity
+    sure = " ".join(word for word in heard.words.split() if word not in words)
+    says = None if heard.polarity and polarity(sure)[0] is not True else heard.polarity
     return replace(
         heard, values=values, polarity=says, only_polarity=heard.only_polarity and says is not None
     )

@@ -25,7 +25,8 @@ from piopiy_pipeline.services.playbook.words import MAX_CHARACTERS, Words, numbe
 __all__ = ["LIKELY", "PLAIN", "Matcher", "Understood"]
 
 _CHANGE = re.compile(
-    r"\b(?:actually|change|instead|rather|sorry|wait|make (?:it|that)|i meant?|not|correction)\b|^no\b.*\bit\b"
+    r"\b(?:actually|change|move|push|shift|instead|rather|sorry|wait|make (?:it|that)|i meant?|not|correction)\b"
+    r"|^no\b.*\bit\b"
 )
 _FORGET = re.compile(r"\b(?:never mind|forget (?:it|that|about it)|cancel (?:it|that))\b")
 _CORRECTS = re.compile(

@@ -84,6 +84,7 @@ def read_words(text: str, *, number: bool = False) -> Words:
     text = re.sub(r"\b([ap])\.? ?m\b\.?", r"\1m", text)
     text = re.sub(r"(?<=[a-z])-(?=[a-z])", " ", text)
     text = re.sub(r"\b(?:o'? ?|a )clock\b", "o'clock", text)
+    text = re.sub(r"\bgood ?bye?\b", "goodbye", text)
     text = re.sub(r"[^a-z0-9' :.,!?-]+", " ", text)
     text = alpha2digit(text, "en", threshold=0.0)
     text = re.sub(r"\b(\d{1,2}) point,? (\d) ?(\d)\b", r"\1:\2\3", text)

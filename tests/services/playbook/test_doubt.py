@@ -288,10 +288,11 @@ def test_see_you_on_friday_is_a_goodbye(caller: Caller) -> None:
     assert caller.dialogue.next(caller.messages).tool == "hang_up"
 
 
-def test_a_no_to_anything_else_is_one_whatever_else_is_heard(caller: Caller) -> None:
+@pytest.mark.parametrize("text", ["No. That's everything. I'm at high feeding.", "No, Sam,, you good-by."])
+def test_a_no_to_anything_else_is_one_whatever_else_is_heard(caller: Caller, text: str) -> None:
     caller.says("A table for two on Friday at seven.")
     caller.says("Yes.")
-    caller.messages.append({"role": "user", "content": "No. That's everything. I'm at high feeding."})
+    caller.messages.append({"role": "user", "content": text})
     assert caller.dialogue.next(caller.messages).tool == "hang_up"
 
 
@@ -314,3 +315,20 @@ def test_an_hour_that_corrects_a_time_is_no_number_of_people(caller: Caller) -> 
 
 def test_a_number_after_or_is_another_number(caller: Caller) -> None:
     assert caller.says("A table on Sunday for three people or four.") == "Did you say three or four?"
+
+
+@pytest.mark.parametrize(
+    ("text", "unsure"), [("Absolutely. Go ahead.", "Absolutely."), ("Less exactly, thank you.", "Less")]
+)
+def test_a_yes_of_which_something_is_sure_is_one(caller: Caller, text: str, unsure: str) -> None:
+    caller.says("A table for two on Friday at seven.")
+    caller.unsure = {unsure}
+    caller.says(text)
+    assert caller.booked == [(2, "Friday", "19:00")]
+
+
+def test_a_change_that_is_a_little_like_a_question_is_a_change(caller: Caller) -> None:
+    caller.says("A table for two on Friday at seven.")
+    caller.says("Yes.")
+    said = caller.says("And we push that back to quarter past eight.")
+    assert said == "So that is a table for two, Friday at quarter past eight. Shall I change it?"
