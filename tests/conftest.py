@@ -28,6 +28,7 @@ TOGETHER = {
     "tests/browser/test_barge_in.py": "browser",
     "tests/browser/test_console.py": "browser",
     "tests/browser/test_endings.py": "browser",
+    "tests/browser/test_own_words.py": "browser",
     "tests/browser/test_refusals.py": "browser",
     "tests/cli/test_replay.py": "replay",
 }

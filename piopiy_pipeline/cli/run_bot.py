@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from piopiy_pipeline.cli.errors import BadInput, Failed
+from piopiy_pipeline.log import log_to_stderr
 
 __all__ = ["run_bot"]
 
@@ -52,6 +53,7 @@ def _main() -> int:
     if len(sys.argv) != 2:
         raise BadInput("usage: python -m piopiy_pipeline.cli.run_bot BOT.py")
     bot = Path(sys.argv[1])
+    log_to_stderr()  # what is said before the bot makes its Agent is to be seen, too: which models it loads
     try:
         run_bot(bot)
     except Failed as error:

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 from piopiy_pipeline.processors.silero import load_model, window_shape
+from piopiy_pipeline.services.speech_synthesis import synthesize
 
 __all__ = [
     "RATE",
@@ -115,13 +116,16 @@ async def open_page(browser: Browser, url: str, **context: Any) -> Page:
 
 
 def spoken(path: Path, *parts: float | str) -> Path:
-    """Write a microphone's WAV to `path`: seconds of silence and recordings (under tests/audio) in turn.
+    """Write a microphone's WAV to `path`: seconds of silence, and recordings (under tests/audio) or sentences to say.
 
     A browser plays it over and over: so there is a long silence after the last part.
     """
     pieces: list[NDArray[np.float32]] = []
     for part in [*parts, 60.0]:
-        if isinstance(part, str):
+        if isinstance(part, str) and not part.endswith(".wav"):
+            said = synthesize(part, RATE).astype(np.float32) / 32768
+            pieces.append(soxr.resample(said, RATE, _MICROPHONE_RATE).astype(np.float32))
+        elif isinstance(part, str):
             pcm, rate = soundfile.read(AUDIO / part, dtype="float32")
             pieces.append(soxr.resample(pcm, rate, _MICROPHONE_RATE).astype(np.float32))
         else:
