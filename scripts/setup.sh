@@ -80,8 +80,8 @@ install_ears() {
 ears=moonshine
 moonshine="moonshine-voice==0.0.73"
 case "${1:-}" in
-run) extras=piper,espeak,meaning mb=300 done=.runs ;;
-"") extras=piper,espeak,meaning,test mb=410 done=.installed ;;
+run) extras=piper,espeak,meaning mb=345 done=.runs ;;
+"") extras=piper,espeak,meaning,test mb=450 done=.installed ;;
 *) fail "usage: sh scripts/setup.sh [run]" ;;
 esac
 
@@ -93,7 +93,7 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 # The tests' part is added to what `make run` has installed, unless that is out of date.
 keep=
-if [ "$venv/.runs" -nt pyproject.toml ] && [ "$venv/.runs" -nt scripts/setup.sh ]; then keep=1 mb=$((mb - 300)); fi
+if [ "$venv/.runs" -nt pyproject.toml ] && [ "$venv/.runs" -nt scripts/setup.sh ]; then keep=1 mb=$((mb - 345)); fi
 rm -f "$venv/$done"
 
 if has_uv; then
