@@ -78,7 +78,7 @@ async def on_new_session(
 
 
 async def main() -> None:
-    await prepare(playbook=PLAYBOOK)  # so that the first caller does not wait for the recogniser
+    await prepare(playbook=PLAYBOOK)  # so that the first caller does not wait for the models
     agent = Agent(
         agent_id=os.getenv("AGENT_ID", "front_desk"),
         agent_token=os.getenv("AGENT_TOKEN", ""),

@@ -16,6 +16,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from loguru import logger
+
 from piopiy_pipeline.services.moonshine_download import SHA256 as MOONSHINE_SHA256
 from piopiy_pipeline.services.moonshine_files import SpeechModelMissing, find_speech_model
 from piopiy_pipeline.services.piper_files import PiperVoiceMissing, find_piper_voice
@@ -199,7 +201,7 @@ def _whisper(env: Environment) -> OfflineModel:
         package="faster-whisper",
         licence="MIT",
         find_files=lambda: tuple(folder.iterdir()) if (folder := whisper_folder(model)) else (),
-        fetch=partial(whisper_folder, model, download=True),
+        fetch=partial(_fetch_whisper, model),
     )
 
 
@@ -221,8 +223,15 @@ def whisper_folder(model: str, *, download: bool = False) -> Path | None:
         return Path(download_model(model, local_files_only=not download))
     except (OSError, ValueError) as error:  # the hub's errors derive from one or the other
         if download:
-            raise OSError(f"whisper: the model {model!r} cannot be downloaded: {error}") from error
+            why = " ".join(str(error).split())
+            raise OSError(f"whisper: the model {model!r} cannot be downloaded: {why}") from error
         return None
+
+
+def _fetch_whisper(model: str) -> None:
+    if whisper_folder(model) is None:
+        logger.info("whisper: downloading the model {}, once", model)
+        whisper_folder(model, download=True)
 
 
 def _proportional_set_mb(pid: int) -> float | None:
