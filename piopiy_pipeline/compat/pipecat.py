@@ -46,6 +46,7 @@ __all__ = [
     "process_as_plain_stage",
     "provider_of",
     "push_llm_text",
+    "say_collected_text",
     "share_event_handlers",
     "share_text_rules",
     "share_tools",
@@ -192,6 +193,13 @@ def share_text_rules(service: TTSService, original: TTSService) -> None:
         watch = getattr(transform, "watch", None)
         if watch is not None:  # it follows the answers of its voice
             watch(service)
+
+
+async def say_collected_text(service: TTSService) -> None:
+    """Have a voice say the text that it has collected, as it does at the end of an answer."""
+    rest = await service._text_aggregator.flush()
+    if rest:
+        await service._handle_aggregated_text(service._aggregated_text_frame(rest))
 
 
 def makes_text_frames(service: TTSService) -> bool:
@@ -344,6 +352,9 @@ def check() -> None:
             "_push_stop_frames",
             "_push_text_frames",
             "_pause_frame_processing",
+            "_text_aggregator",
+            "_handle_aggregated_text",
+            "_aggregated_text_frame",
             "_text_transforms",
             "_text_filters",
             "_skip_text_types",

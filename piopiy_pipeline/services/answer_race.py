@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pipecat.utils.string import match_endofsentence
+
 __all__ = ["AnswerRace", "Ask", "Drop", "Lost", "Say", "Step", "Won", "sentence_end"]
 
 SENTENCES = 2.0
@@ -20,17 +22,21 @@ SENTENCES = 2.0
 LONGEST_HELD = 600
 """So many characters without the end of a sentence are passed on all the same."""
 
-_END = re.compile(r"[.!?…؟।]+[\"'”’»)\]]*(?=\s)|[。！？]+[」』”’）]*|\n")
+_END = re.compile(r"[.!?…؟।]+[\"'”’»)\]]*(?=\s+\S)|[。！？]+[」』”’）]*(?=\s*\S)|\n(?=\s*\S)")
 
 
 def sentence_end(text: str) -> int:
     """Return where the last whole sentence of `text` ends, in characters; 0 if there is none.
 
-    A full stop at the very end is none yet: it may be the point of a number.
+    Something has to follow it: a full stop at the very end may be the point of a number. What follows an
+    abbreviation does not end a sentence (pipecat's rule, which its voices go by, too).
     """
     end = 0
     for match in _END.finditer(text):
-        if text[: match.end()].strip():
+        follows = len(text) - len(text[match.end() :].lstrip()) + 1
+        if text[end : match.end()].strip() and (
+            match.group() == "\n" or match_endofsentence(text[end:follows].lstrip())
+        ):
             end = match.end()
     return end or (len(text) if len(text) >= LONGEST_HELD else 0)
 

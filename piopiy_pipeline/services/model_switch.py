@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from loguru import logger
 from pipecat.frames.frames import (
     CancelFrame,
+    ControlFrame,
     EndFrame,
     ErrorFrame,
     Frame,
@@ -32,7 +34,6 @@ from pipecat.frames.frames import (
     StartFrame,
     StopFrame,
 )
-from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.services.llm_service import LLMService
 from pipecat.utils.errors import ErrorCategory
@@ -40,9 +41,10 @@ from pipecat.utils.errors import ErrorCategory
 from piopiy_pipeline.compat.llm_stream import chunks_of_answer
 from piopiy_pipeline.compat.pipecat import cancel_answer, is_cancelling
 from piopiy_pipeline.services.answer_race import AnswerRace, Ask, Drop, Lost, Say, Step, Won
+from piopiy_pipeline.services.continuation import continued
 from piopiy_pipeline.services.switch import START_S, ServiceSwitch
 
-__all__ = ["BETWEEN_TOKENS_S", "FIRST_TOKEN_S", "ModelSwitch"]
+__all__ = ["BETWEEN_TOKENS_S", "FIRST_TOKEN_S", "ModelSwitch", "SentenceEndFrame"]
 
 FIRST_TOKEN_S = 1.2
 """How long a model may take to its first word before the next one is asked beside it, in seconds."""
@@ -52,11 +54,6 @@ CANCEL_S = 3.0
 """How long a model may take to give up a request, before it counts as not usable for the next answer."""
 MAX_WAITING = 16
 """Requests that wait for the answer before them."""
-GO_ON = (
-    "Your answer was cut off by a technical fault. The caller has heard it as far as it is written here. Go on "
-    "exactly where it stops, in the same language, without repeating anything and without mentioning this."
-)
-
 _ANSWERS = (
     LLMTextFrame,
     LLMThoughtStartFrame,
@@ -67,6 +64,11 @@ _ANSWERS = (
 """What a model writes between the beginning and the end of an answer."""
 _FOR_ALL = (InterruptionFrame, EndFrame, CancelFrame, StopFrame)
 """Frames that each model gets that was started; one of them passes on."""
+
+
+@dataclass
+class SentenceEndFrame(ControlFrame):
+    """The text so far ends with a whole sentence: a voice need not wait for what follows to say it."""
 
 
 class ModelSwitch(ServiceSwitch):
@@ -128,12 +130,14 @@ class ModelSwitch(ServiceSwitch):
             await self._asked(frame)
         elif isinstance(frame, _FOR_ALL):
             await FrameProcessor.process_frame(self, frame, direction)
-            if isinstance(frame, (InterruptionFrame, CancelFrame)):
-                await self._cut_off()
             route = self._route
             self._via[frame.id] = route
-            for service in dict.fromkeys((*self._set_up, route)):
+            if isinstance(frame, (InterruptionFrame, CancelFrame)):
+                self._cut_off()
+            for service in dict.fromkeys((*self._set_up, route)):  # before another answer can begin
                 await service.queue_frame(frame, direction)
+            if isinstance(frame, (InterruptionFrame, CancelFrame)):
+                await self._close()
         elif self._route is self.active or isinstance(frame, StartFrame):
             await super().process_frame(frame, direction)
         else:
@@ -202,6 +206,7 @@ class ModelSwitch(ServiceSwitch):
                     frame = LLMTextFrame(text)
                     frame.skip_tts = self._skips_tts
                     await self.push_frame(frame)
+                    await self.push_frame(SentenceEndFrame())
                 case Lost():
                     logger.warning("{}: no model is left that could answer", self)
         if race is self._race:
@@ -265,7 +270,7 @@ class ModelSwitch(ServiceSwitch):
             return
         if race is not self._race or not race.runs(who) or request is None:
             return
-        context = request.context if not said else _continued(request.context, said)
+        context = request.context if not said else continued(request.context, said)
         await service.queue_frame(LLMContextFrame(context))
 
     async def _finish(self) -> None:
@@ -280,7 +285,7 @@ class ModelSwitch(ServiceSwitch):
             self._open = False
             await self.push_frame(LLMFullResponseEndFrame())
 
-    async def _cut_off(self) -> None:
+    def _cut_off(self) -> None:
         """An interruption or the end has come: nobody waits for this answer any more."""
         self._requests.clear()
         self._speculating = False
@@ -290,7 +295,6 @@ class ModelSwitch(ServiceSwitch):
             for who in race.asked:
                 if race.runs(who):
                     self._breaker(self.services[who]).abandoned()
-        await self._close()
 
     # ------------------------------------------------------------------ what comes out of the models
 
@@ -431,13 +435,3 @@ class ModelSwitch(ServiceSwitch):
         for task in list(self._cancelling_answers.values()):
             await self.cancel_task(task)
         await super().cleanup()
-
-
-def _continued(context: LLMContext, said: str) -> LLMContext:
-    """Return a copy of a conversation, with an answer that is to be gone on with."""
-    messages: list[Any] = [
-        *context.get_messages(),
-        {"role": "assistant", "content": said},
-        {"role": "developer", "content": GO_ON},
-    ]
-    return LLMContext(messages, context.tools, context.tool_choice)

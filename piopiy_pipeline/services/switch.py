@@ -27,6 +27,9 @@ from pipecat.frames.frames import (
     SystemFrame,
     TranscriptionFrame,
     TTSAudioRawFrame,
+    TTSStartedFrame,
+    TTSStoppedFrame,
+    TTSTextFrame,
 )
 from pipecat.processors.frame_processor import (
     FrameCallback,
@@ -42,6 +45,18 @@ __all__ = ["ServiceSwitch"]
 
 START_S = 10.0
 """How long a service may take to be set up when it is switched to."""
+
+
+_OF_ONE_SERVICE = (
+    SystemFrame,
+    EndFrame,
+    StopFrame,
+    TTSAudioRawFrame,
+    TTSStartedFrame,
+    TTSStoppedFrame,
+    TTSTextFrame,
+)
+"""Frames that a service which is not active any more may not pass on, although no interruption drops them."""
 
 
 class ServiceSwitch(FrameProcessor):
@@ -223,6 +238,8 @@ class ServiceSwitch(FrameProcessor):
             direction: Where the service pushed it.
         """
         if service is not self.active:
+            if not frame.interruptible and not isinstance(frame, _OF_ONE_SERVICE):
+                await self.push_frame(frame, direction)  # a tool's result, say, that has waited in it
             return
         if isinstance(frame, StartFrame) and frame is not self._start_frame:
             return

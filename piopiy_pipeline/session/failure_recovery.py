@@ -35,6 +35,7 @@ class FailureRecovery:
         self.patience_s = patience_s
         self.voice_patience_s = voice_patience_s
         self._open = False
+        self._asked_behind_cut = False
         self._announced = False
         self._written = False
         self.partly_said = False
@@ -84,9 +85,13 @@ class FailureRecovery:
 
     def asked(self, now: float) -> None:
         """The model was asked: an answer has to come."""
-        self._open = True
+        self._open = self._asked_behind_cut = True
         self._written = False
         self._progress_at = now
+
+    def request_cut(self) -> None:
+        """An interruption has come to the model, and goes on to the end of the pipeline (`interrupted`)."""
+        self._asked_behind_cut = False
 
     def response_started(self, now: float) -> None:
         """Note that the model has begun to answer."""
@@ -114,8 +119,9 @@ class FailureRecovery:
         self._progress_at = now
 
     def interrupted(self, now: float) -> None:
-        """Note that the caller cut in: no more of this answer will come."""
-        self._open = self._announced = self._written = False
+        """Note that the caller cut in: no more of this answer will come, unless the model was asked since."""
+        self._open = self._open and self._asked_behind_cut
+        self._asked_behind_cut = self._announced = self._written = False
         self._progress_at = now
 
     def tool_started(self, call: str, now: float, name: str = "") -> None:

@@ -18,6 +18,7 @@ from pipecat.frames.frames import (
     Frame,
     FunctionCallInProgressFrame,
     FunctionCallsStartedFrame,
+    InterruptionFrame,
     LLMContextFrame,
     LLMFullResponseEndFrame,
     LLMFullResponseStartFrame,
@@ -56,6 +57,7 @@ class ModelOutput:
 
     Args:
         asked: Called when a model was asked, so that an answer has to come.
+        cut: Called when an interruption has come to a model.
         written: Called when a model has written all of its answer.
         failed: Called with a service, what is wrong with its answer, and whether the answer still goes on.
         may_be_silent: Whether an answer without words is all right now, because the call is ending.
@@ -64,11 +66,13 @@ class ModelOutput:
     def __init__(
         self,
         asked: Callable[[], None],
+        cut: Callable[[], None],
         written: Callable[[], None],
         failed: Callable[[FrameProcessor, str, bool], None],
         may_be_silent: Callable[[], bool],
     ) -> None:
         self._asked = asked
+        self._cut = cut
         self._written = written
         self._failed = failed
         self._may_be_silent = may_be_silent
@@ -86,6 +90,8 @@ class ModelOutput:
             _make_well_formed(frame.context)
             if not frame.speculation:
                 self._asked()
+        elif isinstance(frame, InterruptionFrame):
+            self._cut()
 
     async def _on_output(self, service: LLMService[Any], frame: Frame) -> None:
         answer = self._answers[service]

@@ -24,9 +24,10 @@ from pipecat.services.tts_service import TTSService
 from pipecat.workers.runner import WorkerRunner
 
 from piopiy_pipeline.call import EndReason, Turn
+from piopiy_pipeline.compat.pipecat import say_collected_text
 from piopiy_pipeline.compat.tool_runs import guard_tools
 from piopiy_pipeline.pipeline import CallPipeline
-from piopiy_pipeline.services.model_switch import ModelSwitch
+from piopiy_pipeline.services.model_switch import ModelSwitch, SentenceEndFrame
 from piopiy_pipeline.services.switch import ServiceSwitch
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.client_application import ClientApplication
@@ -256,6 +257,7 @@ class PipelineRun:
     def _add_llm_handlers(self) -> None:
         output = ModelOutput(
             asked=self._asked,
+            cut=self._state.recovery.request_cut,
             written=self._state.recovery.answer_written,
             failed=self._failures.answer_failed,
             may_be_silent=lambda: self._hangup.is_asked_for or self._state.control.transferring,
@@ -307,9 +309,14 @@ class PipelineRun:
         async def switched(switch: ServiceSwitch, service: FrameProcessor) -> None:
             self._state.utterances.tts_changed()
 
+        async def processing(stage: TTSService, frame: Frame) -> None:
+            if isinstance(frame, SentenceEndFrame):
+                await say_collected_text(stage)
+
         for service in services_of(self._pipeline):
             if isinstance(service, TTSService):
                 service.add_event_handler("on_error", failed)
+                service.add_event_handler("on_before_process_frame", processing)
         for name in self._pipeline.names:
             stage = self._pipeline[name]
             if isinstance(stage, ServiceSwitch) and isinstance(stage.active, TTSService):

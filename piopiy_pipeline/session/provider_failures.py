@@ -195,7 +195,7 @@ class ProviderFailures:
         if stuck and culprit == "tts":
             self._state.utterances.tts_failed()
         if stuck or culprit == "tts":  # nothing but an interruption cancels a stage that hangs
-            await self._worker.interrupt()
+            await self._worker.interrupt_and_settle()  # the model is to know of tools that have begun
         replaced = action is RecoveryAction.RETRY and self._fail_over(culprit, service)
         if self._error_line is not None and not (replaced and culprit == "tts"):
             await self._apologise(culprit, action)

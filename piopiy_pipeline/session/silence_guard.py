@@ -81,9 +81,9 @@ class SilenceGuard:
 
     def asked(self, now: float) -> None:
         """The model was asked. Right behind a tool or a failure it is still the same wait."""
-        if now - self._waited_at > SAME_WAIT_S:
+        if now - max(self._waited_at, self._quiet_since) > SAME_WAIT_S:
             self._said = False
-            self._quiet_since = max(self._quiet_since, now)
+            self._quiet_since = now
         self._waits, self._waited_at = True, now
 
     def heard(self, now: float, *, filling: bool) -> None:
