@@ -108,6 +108,7 @@ class ModelSwitch(ServiceSwitch):
         self._speculating = False
         self._open = False  # the beginning of an answer has left this stage, and its end has not
         self._faults: list[str] = []
+        self._begun: set[int] = set()  # who has begun to answer the request
         self._skips_tts: bool | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._chunks = 0
@@ -170,6 +171,7 @@ class ModelSwitch(ServiceSwitch):
     async def _begin(self, frame: LLMContextFrame) -> None:
         self._request = frame
         self._faults = []
+        self._begun = set()
         self._race = AnswerRace(
             self._order(), first_token_s=self._first_token_s, between_tokens_s=self._between_tokens_s
         )
@@ -320,8 +322,12 @@ class ModelSwitch(ServiceSwitch):
 
     async def _answer_came(self, service: FrameProcessor, frame: Frame, direction: FrameDirection) -> None:
         race, who = self._race, self.services.index(service)
-        if race is None or not race.runs(who):
+        if race is None or not race.runs(who) or service in self._cancelling_answers:
             return  # of an answer that nobody waits for
+        if isinstance(frame, LLMFullResponseStartFrame):
+            self._begun.add(who)
+        elif who not in self._begun:
+            return  # the end of an answer that was cut off, to an earlier request
         match frame:
             case LLMFullResponseStartFrame():
                 if not self._open:
@@ -388,7 +394,7 @@ class ModelSwitch(ServiceSwitch):
             race = self._race
             if not self._speculating and function_calls:
                 who = self.services.index(service)
-                if race is None or not race.runs(who):
+                if race is None or not race.runs(who) or service in self._cancelling_answers:
                     return
                 await self._do(race, race.claims(who, self._now()))
                 if race.winner != who or race is not self._race:

@@ -39,7 +39,7 @@ class FailureRecovery:
         self._announced = False
         self._written = False
         self.partly_said = False
-        """Whether a sentence of the latest answer has reached the voice."""
+        """Whether words of the latest answer are on their way to the voice."""
         self._tools: dict[str, str] = {}
         self._progress_at = 0.0
         self._retried = False
@@ -96,7 +96,7 @@ class FailureRecovery:
     def response_started(self, now: float) -> None:
         """Note that the model has begun to answer."""
         self._open = True
-        self._announced = self.partly_said = False
+        self._announced = False
         self._progress_at = now
 
     def answer_written(self) -> None:
@@ -105,7 +105,7 @@ class FailureRecovery:
 
     def text_announced(self, now: float) -> None:
         """Note that a sentence is on its way to the TTS, which is waited for from now on."""
-        self._announced = self.partly_said = True
+        self._announced = True
         self._progress_at = now
 
     def progressed(self, now: float) -> None:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from loguru import logger
-from pipecat.frames.frames import CancelFrame, ErrorFrame, Frame
+from pipecat.frames.frames import CancelFrame, ErrorFrame, Frame, LLMFullResponseStartFrame, LLMTextFrame
 from pipecat.observers.base_observer import BaseObserver
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.aggregators.llm_response_universal import (
@@ -236,7 +236,7 @@ class PipelineRun:
                 self._state.recovery.held(now)
             if control.on_hold or control.transferring:
                 self._monitor.spoke_at = now  # caller and bot wait for somebody: that is not idle
-            await self._failures.check_overdue(now)
+            self._failures.check_overdue(now)
             self._silence.check(now)
 
     # ------------------------------------------------------------------ turns and checkpoints
@@ -272,12 +272,19 @@ class PipelineRun:
                 stage.add_event_handler("on_answered", self._failures.on_answered)
             if isinstance(stage, (LLMService, ModelSwitch)):  # of a switch, what leaves it
                 stage.add_event_handler("on_before_push_frame", self._monitor.live.on_model_output)
+                stage.add_event_handler("on_before_push_frame", self._note_words)
 
     def _asked(self) -> None:
         now = self._state.now()
         self._state.recovery.asked(now)
         if self._guard is not None:
             self._guard.asked(now)
+
+    def _note_words(self, stage: FrameProcessor, frame: Frame) -> None:
+        if isinstance(frame, LLMFullResponseStartFrame):
+            self._state.recovery.partly_said = False
+        elif isinstance(frame, LLMTextFrame) and has_words(frame.text):
+            self._state.recovery.partly_said = True
 
     def _watch_finals(self, service: STTService) -> FinalsWatch:
         return FinalsWatch(

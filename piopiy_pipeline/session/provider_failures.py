@@ -109,12 +109,13 @@ class ProviderFailures:
         hopeless = stage is not None and not stage.is_usable and not self.has_another(stage)
         await self._recover(culprit, frame.error, service=stage, hopeless=hopeless)
 
-    async def check_overdue(self, now: float) -> None:
-        """Treat an answer that makes no progress as a failure. Call this from time to time."""
+    def check_overdue(self, now: float) -> None:
+        """Treat an answer that makes no progress as a failure. Call this from time to time. Returns at once."""
         culprit = self._state.recovery.overdue(now)
         if culprit is not None and not self._monitor.speaking:
             patience_s = self._state.recovery.patience_s
-            await self._recover(culprit, f"no progress for {patience_s:g} s", stuck=True)
+            failing = self._recover(culprit, f"no progress for {patience_s:g} s", stuck=True)
+            self._state.spawn(failing, "overdue")
 
     def answer_failed(self, stage: FrameProcessor, what: str, goes_on: bool) -> None:
         """An answer of a model has failed without an error. Returns at once.

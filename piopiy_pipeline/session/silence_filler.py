@@ -128,7 +128,7 @@ class SilenceFiller:
         if filling is Filling.SENTENCE:
             self._fill_with_sentence()
         elif filling is Filling.SOUND:
-            self._play(working_sound(self._state.link.bot_rate))
+            self._play(working_sound(self._state.link.bot_rate), interruptible=False)
         self._ask_idle(now, busy=self._state.recovery.busy or self._ready or away)
 
     @property
@@ -152,17 +152,19 @@ class SilenceFiller:
         self._monitor.filler_text = self._says.strip()
         self._speaker.say(self._says, into_context=False).add_done_callback(self._filled)
 
-    def _play(self, pcm: bytes) -> None:
+    def _play(self, pcm: bytes, *, interruptible: bool = True) -> None:
         self._monitor.filling += 1
         rate = self._state.link.bot_rate
         lasts_s = len(pcm) / 2 / rate + SOUND_LASTS_S
         asyncio.get_running_loop().call_later(lasts_s, self._filled)
-        self._state.spawn(self._send(pcm, rate), "filler")
+        self._state.spawn(self._send(pcm, rate, interruptible), "filler")
 
-    async def _send(self, pcm: bytes, rate: int) -> None:
+    async def _send(self, pcm: bytes, rate: int, interruptible: bool) -> None:
         step = 2 * int(PIECE_S * rate)
         for at in range(0, len(pcm), step):
-            await self._output.queue_frame(OutputAudioRawFrame(pcm[at : at + step], rate, 1))
+            frame = OutputAudioRawFrame(pcm[at : at + step], rate, 1)
+            frame.interruptible = interruptible  # the recovery from a failure interrupts, and is to be heard
+            await self._output.queue_frame(frame)
 
     def _filled(self, _: object = None) -> None:
         self._monitor.filling -= 1
