@@ -20,6 +20,7 @@ _HOMES = {
     "CallPipeline": "pipeline",
     "ClientMessage": "session",
     "EndReason": "call",
+    "Filler": "session",
     "SpokenText": "spoken_text",
     "StageError": "pipeline",
     "TransferOutcome": "session",
@@ -36,6 +37,7 @@ __all__ = [
     "CallPipeline",
     "ClientMessage",
     "EndReason",
+    "Filler",
     "SpokenText",
     "StageError",
     "TransferOutcome",
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
     from piopiy_pipeline.agent.agent import Agent, AuthenticationError
     from piopiy_pipeline.call import CallEnd, CallInfo, EndReason, Turn
     from piopiy_pipeline.pipeline import CallPipeline, StageError
-    from piopiy_pipeline.session import Call, ClientMessage, TransferOutcome
+    from piopiy_pipeline.session import Call, ClientMessage, Filler, TransferOutcome
     from piopiy_pipeline.spoken_text import SpokenText
     from piopiy_pipeline.voice_agent import VoiceAgent
 

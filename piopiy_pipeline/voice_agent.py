@@ -30,6 +30,7 @@ from piopiy_pipeline.compat.tool_runs import DEFAULT_TOOL_TIMEOUT_S
 from piopiy_pipeline.pipeline import CallPipeline, StageError
 from piopiy_pipeline.processors.keys import KeyEntry, KeysToText
 from piopiy_pipeline.service_stages import Service, one_stage
+from piopiy_pipeline.services.greeting import keep_greeting
 from piopiy_pipeline.services.model_switch import BETWEEN_TOKENS_S, FIRST_TOKEN_S
 from piopiy_pipeline.services.switch import ServiceSwitch
 from piopiy_pipeline.session import DEFAULT_ERROR_LINE, Call, TransferOutcome, current_call
@@ -308,6 +309,8 @@ class VoiceAgent:
             keys = KeysToText(terminator=terminator, timeout_s=timeout_s, interrupts=allow_interruptions)
             self._pipeline.insert("keys", keys, before="user_context", wants_audio=False)
         self._metrics = (enable_metrics, enable_usage_metrics)
+        if self._greeting:
+            keep_greeting(stages["tts"])
         for model in self._models():
             self._tools.register_all(model)
         return self._pipeline

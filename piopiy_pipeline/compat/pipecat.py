@@ -10,7 +10,7 @@ Only the agent's side may import this module: the gateway does without pipecat.
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine, Iterable
 from typing import Any, cast
 
 from pipecat.frames.frames import Frame
@@ -46,10 +46,12 @@ __all__ = [
     "process_as_plain_stage",
     "provider_of",
     "push_llm_text",
+    "pushes_stop_frames",
     "say_collected_text",
     "share_event_handlers",
     "share_text_rules",
     "share_tools",
+    "skip_context_hooks",
     "user_id",
     "wrap_audio_in_frames",
 ]
@@ -207,6 +209,32 @@ def makes_text_frames(service: TTSService) -> bool:
     return service._push_text_frames
 
 
+def pushes_stop_frames(service: TTSService) -> bool:
+    """Return whether the base class pushes `TTSStoppedFrame`, so that the service does not."""
+    return service._push_stop_frames
+
+
+def skip_context_hooks(service: TTSService, contexts: Collection[str]) -> None:
+    """Have a voice tell its provider nothing about these audio contexts, of which the provider does not know.
+
+    Args:
+        service: The voice, before it runs.
+        contexts: Their ids; more may be added later.
+    """
+    for name in ("flush_audio", "on_audio_context_interrupted", "on_audio_context_completed"):
+        setattr(service, name, _unless_in(contexts, getattr(service, name)))
+
+
+def _unless_in(
+    contexts: Collection[str], hook: Callable[..., Awaitable[None]]
+) -> Callable[..., Awaitable[None]]:
+    async def call(context_id: str | None = None, *args: Any, **options: Any) -> None:
+        if context_id not in contexts:
+            await hook(context_id, *args, **options)
+
+    return call
+
+
 def wrap_audio_in_frames(service: TTSService) -> None:
     """Have the base class push `TTSStartedFrame` and `TTSStoppedFrame`, whoever pushed them before."""
     service._push_start_frame = service._push_stop_frames = True
@@ -347,6 +375,9 @@ def check() -> None:
         TTSService: (
             "run_tts",
             "append_to_audio_context",
+            "flush_audio",
+            "on_audio_context_interrupted",
+            "on_audio_context_completed",
             "_init_sample_rate",
             "_push_start_frame",
             "_push_stop_frames",

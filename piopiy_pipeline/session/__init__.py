@@ -10,6 +10,7 @@ from piopiy_pipeline.session.call_state import CallState, Post
 from piopiy_pipeline.session.events import CallError, ClientMessage
 from piopiy_pipeline.session.resumable_state import ResumableState, resumable_from
 from piopiy_pipeline.session.session import Callback, Session
+from piopiy_pipeline.session.silence_filler import Filler
 
 __all__ = [
     "DEFAULT_ERROR_LINE",
@@ -18,6 +19,7 @@ __all__ = [
     "CallState",
     "Callback",
     "ClientMessage",
+    "Filler",
     "PipelineHook",
     "Post",
     "ResumableState",

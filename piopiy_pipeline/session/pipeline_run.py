@@ -207,6 +207,8 @@ class PipelineRun:
         self._transport.open()
         self._state.post(Answer(call_id=self._state.info.call_id))
         self._monitor.spoke_at = self._state.now()
+        if self._guard is not None:
+            self._guard.call_began(self._state.now())
         self._state.answer()
 
     def hang_up(self, drain_s: float = 5, *, final: bool = True) -> None:

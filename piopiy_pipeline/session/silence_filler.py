@@ -119,6 +119,8 @@ class SilenceFiller:
 
     def check(self, now: float) -> None:
         """Fill a silence that has lasted long enough, and ask a caller who has said nothing for long enough."""
+        if self._state.answered_at is None:
+            return
         control = self._state.control
         away = control.on_hold or control.transferring
         recovering = self._state.recovery.is_recovering

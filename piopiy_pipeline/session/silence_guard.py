@@ -61,6 +61,10 @@ class SilenceGuard:
 
     # ------------------------------------------------------------------ what happens
 
+    def call_began(self, now: float) -> None:
+        """The call was answered."""
+        self._quiet_since = self._waited_at = now
+
     def caller_began(self, now: float) -> None:
         """The caller speaks, so it is their turn."""
         self._caller_speaks = True

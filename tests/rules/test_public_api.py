@@ -25,7 +25,7 @@ RECORDED = json.loads((Path(__file__).parent / "published" / "public_api.json").
 EXPORTS: dict[str, list[str]] = {
     "piopiy_pipeline": [
         "Agent", "AuthenticationError", "Call", "CallEnd", "CallInfo", "CallPipeline", "ClientMessage", "EndReason",
-        "SpokenText", "StageError", "TransferOutcome", "Turn", "VoiceAgent", "__version__",
+        "Filler", "SpokenText", "StageError", "TransferOutcome", "Turn", "VoiceAgent", "__version__",
     ],
     "piopiy_pipeline.agent": ["Agent", "AuthenticationError", "ROOM_CTX", "TOKEN_CTX", "URL_CTX"],
     "piopiy_pipeline.capture": ["CallCapture", "CaptureError", "CapturedCall", "Redaction"],
@@ -33,7 +33,8 @@ EXPORTS: dict[str, list[str]] = {
     "piopiy_pipeline.compat": ["CompatError", "check_attributes", "check_parameters"],
     "piopiy_pipeline.gateway": ["Gateway", "GatewayConfig", "GatewayError"],
     "piopiy_pipeline.session": [
-        "Call", "CallError", "CallState", "Callback", "ClientMessage", "DEFAULT_ERROR_LINE", "PipelineHook", "Post",
+        "Call", "CallError", "CallState", "Callback", "ClientMessage", "DEFAULT_ERROR_LINE", "Filler", "PipelineHook",
+        "Post",
         "ResumableState", "Session", "TransferOutcome", "current_call", "resumable_from",
     ],
     "piopiy_pipeline.spoken_text": ["SpokenText"],

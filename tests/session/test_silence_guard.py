@@ -75,3 +75,10 @@ def test_a_tool_of_an_earlier_turn_is_not_waited_for(guard: SilenceGuard) -> Non
     guard.tool_started("a", 10)
     guard.turn_over(20)
     assert not guard.tools_running
+
+
+def test_a_greeting_has_its_time_from_the_answer_on() -> None:
+    guard = SilenceGuard(answer_s=1.5, tool_s=1.2)
+    guard.call_began(1000)
+    assert check(guard, 1000.5, ready=True) is Filling.NOTHING
+    assert check(guard, 1000 + SOUND_S, ready=True) is Filling.SOUND
