@@ -350,7 +350,7 @@ def phrase(name: str, value: object, attempt: int) -> str:
         month, nth = MONTHS[int(text[:2]) - 1].capitalize(), ordinal_words(int(text[3:]))
         return _of((f"On the {nth} of {month}.", f"On {month} {nth}."), attempt)
     if text == "day after tomorrow":
-        return "The day after tomorrow."
+        return _of(("The day after tomorrow.", "For the day after tomorrow, please."), attempt)
     if text in ("today", "tonight", "tomorrow"):
         return _of((f"{text}.", f"It is for {text}."), attempt).capitalize()
     return _of((f"On {text.capitalize()}.", f"{text.capitalize()}, please."), attempt)
@@ -359,12 +359,8 @@ def phrase(name: str, value: object, attempt: int) -> str:
 def _times(hour: int, minute: int) -> tuple[str, ...]:
     part = "in the evening" if hour >= 17 else "in the afternoon"
     half, name, following = "p m", number_words((hour - 1) % 12 + 1), number_words(hour % 12 + 1)
-    if hour == 12:
-        return (
-            ("At noon.",)
-            if not minute
-            else (f"At half past twelve {part}.", f"At twelve {number_words(minute)}.")
-        )
+    if hour == 12 and not minute:
+        return "At noon.", "At twelve o'clock."
     digital = f"At {name} {number_words(minute)} {half}." if minute else f"At {name} {half}."
     match minute:
         case 0:
