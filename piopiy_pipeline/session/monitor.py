@@ -83,7 +83,9 @@ class CallMonitor:
     def __init__(self, state: CallState) -> None:
         self._state = state
         self.spoke_at = state.now()
-        """When either side was last heard, by the loop's clock in seconds."""
+        """When either side was last heard, by the loop's clock in seconds. Fillers do not count."""
+        self.progressed_at = state.now()
+        """When speech of the bot, fillers included, was last made or heard."""
         self.speaking = False
         """Whether the caller hears the bot, as far as the playout has reported."""
         self.live = LiveEvents(state.report_live, state.now, self.on_answer_mark)
@@ -148,8 +150,8 @@ class CallMonitor:
             self.live.speech_progressed(speaking)
 
     def _progressed(self) -> None:
+        now = self.progressed_at = self._state.now()
         if not self.filling:
-            now = self._state.now()
             self.spoke_at = now
             self._state.recovery.progressed(now)
 

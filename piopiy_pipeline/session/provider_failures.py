@@ -261,6 +261,10 @@ class ProviderFailures:
         """
         if when_heard:
             await self._drain.wait_until_spoken()
+            if (
+                self._state.utterances.has_unsaid
+            ):  # the voice has failed meanwhile: what it holds back is void
+                await self._worker.interrupt_and_settle()
         unsaid = []
         for utterance in self._state.utterances.take_unsaid():
             if utterance.into_context:

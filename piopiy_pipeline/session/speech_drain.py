@@ -92,4 +92,4 @@ class SpeechDrain:
 
     @property
     def _progresses(self) -> bool:
-        return asyncio.get_running_loop().time() - self._monitor.spoke_at < UNHEARD_S
+        return asyncio.get_running_loop().time() - self._monitor.progressed_at < UNHEARD_S

@@ -49,6 +49,11 @@ class PendingUtterances:
         """Whether there are utterances that have not left the TTS."""
         return any(number not in self._synthesised for number in self._waiting)
 
+    @property
+    def has_unsaid(self) -> bool:
+        """Whether a TTS has failed to say something that nobody has taken up yet."""
+        return bool(self._unsaid)
+
     def add(self, utterance: Utterance) -> int:
         """Add an utterance that is on its way to the TTS. Returns the number of its mark."""
         number = next(self._numbers)
