@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
@@ -44,6 +44,14 @@ def gateway(
             "--record/--no-record", help="Record calls, whatever the file says.", show_default=False
         ),
     ] = None,
+    clean_sound: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHAT",
+            help="Take noise, echo or both out of callers' audio, or neither (off), whatever the file says. [off]",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Run the gateway until Ctrl-C or SIGTERM, with the settings of a file and of PIOPIY_GATEWAY_* variables.
 
@@ -81,9 +89,21 @@ def gateway(
             "the gateway has no agents: list them with their tokens under [agents] in --config FILE,"
             " or as JSON in PIOPIY_GATEWAY_AGENTS"
         )
-    chosen = {"port": port, "webrtc_workers": webrtc_workers, "record": record}
+    if clean_sound is not None:
+        _check_clean_sound(clean_sound)
+    chosen = {"port": port, "webrtc_workers": webrtc_workers, "record": record, "clean_sound": clean_sound}
     settings = settings.model_copy(update={key: value for key, value in chosen.items() if value is not None})
     run(_serve(settings, config))
+
+
+def _check_clean_sound(what: str) -> None:
+    """Raise `BadInput` if this is none of what can be cleaned, or the package is missing."""
+    from piopiy_pipeline.audio.sound_cleaner import PACKAGE_MISSING, CleanSound, is_installed
+
+    if what not in get_args(CleanSound):
+        raise BadInput(f"--clean-sound {what}: it is one of {', '.join(get_args(CleanSound))}")
+    if what != "off" and not is_installed():
+        raise BadInput(PACKAGE_MISSING)
 
 
 async def _serve(settings: GatewayConfig, file: Path | None) -> None:

@@ -19,6 +19,7 @@ from piopiy_pipeline.gateway.api.events import EventsHub
 from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
 from piopiy_pipeline.gateway.core.leg import Leg
+from piopiy_pipeline.gateway.core.sound_cleaning import SoundCleaning
 from piopiy_pipeline.gateway.core.switchboard import Switchboard
 from piopiy_pipeline.gateway.errors import GatewayError
 from piopiy_pipeline.gateway.port.first_request import Connections
@@ -72,6 +73,7 @@ class GatewayServices:
             recordings_folder(config), on_finished=self._on_recorded, wall=bus.wall
         )
         switchboard.resources.recordings, switchboard.resources.record = self._recorder, config.record
+        switchboard.resources.cleaning = SoundCleaning(config.cleaned_kinds(), limit=config.clean_sound_calls)
         self._records = Records(config, wall=bus.wall) if config.records else None
         if self._records is not None:
             bus.subscribe(self._records.on_event)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from pipecat.observers.base_observer import BaseObserver
 from pipecat.transports.base_transport import TransportParams
@@ -24,6 +24,7 @@ from piopiy_pipeline.session.monitor import CallMonitor
 from piopiy_pipeline.session.pipeline_run import PipelineRun, RunOptions
 from piopiy_pipeline.session.provider_failures import DEFAULT_ERROR_LINE
 from piopiy_pipeline.session.silence_filler import Filler
+from piopiy_pipeline.signaling.messages import Switchable
 from piopiy_pipeline.transports.media_stream import MediaStreamTransport
 
 __all__ = ["DEFAULT_ERROR_LINE", "Call", "PipelineHook", "current_call"]
@@ -428,7 +429,15 @@ class Call:
         """
         self._switch("record", False)
 
-    def _switch(self, what: Literal["hold", "mute", "record"], on: bool) -> None:
+    def clean_sound(self, on: bool = True) -> None:
+        """Have the gateway take noise and the bot's echo out of what the caller says, if it has the extra `clean`.
+
+        Raises:
+            RuntimeError: The call is not answered yet.
+        """
+        self._switch("clean_sound", on)
+
+    def _switch(self, what: Switchable, on: bool) -> None:
         self._state.require_answered()
         if not self.ended:
             self._state.control.switch(what, on)

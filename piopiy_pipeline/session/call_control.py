@@ -11,12 +11,11 @@ import asyncio
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 from pydantic import ValidationError
 
 from piopiy_pipeline.call import CallEnd, EndReason, TransferOutcomeName
-from piopiy_pipeline.signaling.messages import AgentMessage, Control, Transfer, TransferResult
+from piopiy_pipeline.signaling.messages import AgentMessage, Control, Switchable, Transfer, TransferResult
 from piopiy_pipeline.text import well_formed
 
 __all__ = ["ANSWER_S", "CallControl", "TransferOutcome", "failure_text"]
@@ -137,8 +136,8 @@ class CallControl:
         if self._outcome is not None:
             await asyncio.shield(self._outcome)
 
-    def switch(self, what: Literal["hold", "mute", "record"], on: bool) -> None:
-        """Ask the gateway to switch hold, mute or recording on or off. To ask twice changes nothing."""
+    def switch(self, what: Switchable, on: bool) -> None:
+        """Ask the gateway to switch hold, mute, recording or cleaning on or off. To ask twice changes nothing."""
         if what == "hold":
             self._on_hold = on
         self._post(Control(call_id=self._call_id, what=what, on=on))

@@ -69,6 +69,7 @@ __all__ = [
     "Reject",
     "Resume",
     "Status",
+    "Switchable",
     "Transfer",
     "TransferResult",
     "dump",
@@ -213,11 +214,16 @@ class Transfer(Message):
     ring_timeout_s: Annotated[float, Field(gt=0, le=300)] = 30
 
 
+Switchable = Literal["hold", "mute", "record", "clean_sound"]
+"""What of a call can be switched on and off."""
+
+
 class Control(Message):
     """Switch something of the call on or off.
 
     ``hold``: neither side hears the other, the caller hears the gateway's hold sound; ``mute``: the
-    bot does not hear the caller; ``record``: the call is written to disk at the gateway.
+    bot does not hear the caller; ``record``: the call is written to disk at the gateway; ``clean_sound``: noise and the
+    echo of the bot are taken out of what the caller says.
 
     The gateway sends its agent every ``hold`` in turn, whoever asked for it: the bot's speech waits then,
     and neither side counts as idle.
@@ -225,7 +231,7 @@ class Control(Message):
 
     type: Literal["control"] = "control"
     call_id: CallId
-    what: Literal["hold", "mute", "record"]
+    what: Switchable
     on: bool
 
 

@@ -119,3 +119,23 @@ def test_a_mistake_in_the_table_of_telephones_is_told_with_its_own_keys(tmp_path
     path = written(tmp_path, "[sip]\nprot = 5060\n")
     told = complaint(path)
     assert told.startswith(f"{path}: sip.prot: no such setting. There are host, port, transports")
+
+
+def test_clean_sound_is_one_word_for_all_legs_or_a_table_by_kind(tmp_path: Path) -> None:
+    config = GatewayConfig.load(written(tmp_path, 'clean_sound = "echo"\n'), {})
+    assert set(config.cleaned_kinds().values()) == {"echo"}
+    config = GatewayConfig.load(written(tmp_path, 'clean_sound = { phone = "both" }\n'), {})
+    assert config.cleaned_kinds() == {"phone": "both"}
+    config = GatewayConfig.load(None, {"PIOPIY_GATEWAY_CLEAN_SOUND": '{"browser": "noise"}'})
+    assert config.cleaned_kinds() == {"browser": "noise"}
+
+
+def test_clean_sound_without_its_package_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("piopiy_pipeline.gateway.config.is_installed", lambda: False)
+    message = complaint(written(tmp_path, 'clean_sound = "both"\n'))
+    assert message.endswith(
+        "clean_sound: pywebrtc-audio is not installed: pip install 'piopiy-pipeline[clean]'"
+    )
+    assert GatewayConfig.load(written(tmp_path, 'clean_sound = "off"\n'), {}).clean_sound == "off"

@@ -26,12 +26,11 @@ from piopiy_pipeline.gateway.api.models import (
     TransferOrder,
     TransferTicket,
 )
-from piopiy_pipeline.gateway.core.call_control import Switchable
 from piopiy_pipeline.gateway.core.dialling import DialObstacle, DialRefused, DialRequest
 from piopiy_pipeline.gateway.core.gateway_call import CallOptions, GatewayCall
 from piopiy_pipeline.gateway.core.snapshots import Phase
 from piopiy_pipeline.gateway.records.models import CallRecord
-from piopiy_pipeline.signaling.messages import Transfer, TransferResult
+from piopiy_pipeline.signaling.messages import Switchable, Transfer, TransferResult
 
 __all__ = ["MESSAGE_LIMIT", "router"]
 
@@ -111,7 +110,9 @@ def _dial(deps: ApiDependencies, order: CallOrder, now: float) -> CallRecord:
             DialRequest(order.to, order.from_number),
             ring_timeout_s=order.ring_timeout_s,
             now=now,
-            options=CallOptions(max_duration_s=order.max_duration_s, record=order.record),
+            options=CallOptions(
+                max_duration_s=order.max_duration_s, record=order.record, clean_sound=order.clean_sound
+            ),
         )
     except DialRefused as error:
         raise ApiError(_OBSTACLES[error.obstacle], str(error)) from None
@@ -183,6 +184,17 @@ async def record(deps: Deps, call_id: CallId, switch: Annotated[Switch, Body()] 
     _switch(call, "record", switch)
     if switch.on and call.media_path.tap is None:
         raise ApiError(503, "the recording could not be begun: the gateway's log says why")
+
+
+@router.post(
+    "/{call_id}/clean_sound",
+    status_code=204,
+    summary="Clean the caller's sound",
+    responses=problems(_NOT_NOW),
+)
+async def clean_sound(deps: Deps, call_id: CallId, switch: Annotated[Switch, Body()] = _ON) -> None:
+    """Take noise and the bot's echo out of what the caller says, or end that. The log says why that cannot be done."""
+    _switch(await _call_in(_LIVE, deps, call_id), "clean_sound", switch)
 
 
 @router.post(

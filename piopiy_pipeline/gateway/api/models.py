@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from piopiy_pipeline.audio.sound_cleaner import CleanSound
 from piopiy_pipeline.gateway.config import IceServer
 from piopiy_pipeline.gateway.records.models import CallRecord
 from piopiy_pipeline.signaling.messages import ConversationEventName
@@ -87,6 +88,8 @@ class CallOrder(Model):
     """How long the phone may ring, in seconds."""
     record: bool | None = None
     """Whether to record the call. None: as the gateway's configuration says."""
+    clean_sound: CleanSound | None = None
+    """What is taken out of the caller's audio. None: as the gateway's configuration says."""
 
 
 class TransferOrder(Model):

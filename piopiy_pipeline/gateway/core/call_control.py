@@ -7,7 +7,6 @@ Agents ask for it over signaling and operators over HTTP, in the same words (`si
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 from piopiy_pipeline.audio.tones import ToneName
 from piopiy_pipeline.call import EndReason
@@ -16,12 +15,9 @@ from piopiy_pipeline.gateway.core.bridge import Bridge
 from piopiy_pipeline.gateway.core.call_transfer import CallTransfer
 from piopiy_pipeline.gateway.core.gateway_call_state import GatewayCallState
 from piopiy_pipeline.gateway.core.phases import Phase
-from piopiy_pipeline.signaling.messages import Transfer, TransferResult
+from piopiy_pipeline.signaling.messages import Switchable, Transfer, TransferResult
 
-__all__ = ["GatewayCallControl", "Switchable"]
-
-Switchable = Literal["hold", "mute", "record"]
-"""What of a call can be switched on and off."""
+__all__ = ["GatewayCallControl"]
 
 
 class GatewayCallControl:
@@ -54,6 +50,8 @@ class GatewayCallControl:
             media_path.muted = on
         elif what == "record":
             self._call.record(on=on)
+        elif what == "clean_sound":
+            self._call.clean("both" if on else "off")
         elif self._transfer is None:  # a transfer may hold the call itself
             if on and not media_path.held:
                 self.hold()

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from piopiy_pipeline.audio.sound_cleaner import CleanSound
 from piopiy_pipeline.call import CallInfo, EndReason
 from piopiy_pipeline.gateway.core.agent_side import AgentSide
 from piopiy_pipeline.gateway.core.call_control import GatewayCallControl
@@ -33,6 +34,7 @@ class CallOptions:
 
     max_duration_s: float | None = None
     record: bool | None = None
+    clean_sound: CleanSound | None = None
 
 
 class GatewayCall:
@@ -152,6 +154,7 @@ class GatewayCall:
             self.agent.dismiss(reason, detail, cancel=f"the call is over: {reason.value}")
         self.control.abandon(reason, now)
         self.state.record(on=False)
+        self.state.media_path.stop_cleaning(self.state.resources.cleaning)
         self.agent.let_go()
         self.state.enter(Phase.ENDED)
         self.reason, self.detail, self.ended_at = reason, detail, now
@@ -190,7 +193,7 @@ class GatewayCall:
             reason=self.reason,
             detail=self.detail,
             recorded=self.media_path.recorded,
-            line=self.leg.line_quality(),
+            line=self.leg.line_quality() | self.media_path.sound_quality(),
         )
 
     # ------------------------------------------------------------------ the caller
@@ -239,6 +242,7 @@ class GatewayCall:
             state.deadlines.set("duration", now + self._max_duration_s, self._too_long)
             state.leg.answer()
             state.record(on=state.resources.record if self.options.record is None else self.options.record)
+            state.clean(self.options.clean_sound)
         state.changed()
 
     def _too_long(self, now: float) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 
 from loguru import logger
 
+from piopiy_pipeline.audio.sound_cleaner import CleanSound
 from piopiy_pipeline.call import CallInfo, EndReason
 from piopiy_pipeline.gateway.core.deadlines import Deadlines
 from piopiy_pipeline.gateway.core.dialling import Dialler
@@ -21,6 +22,7 @@ from piopiy_pipeline.gateway.core.instances import Instances
 from piopiy_pipeline.gateway.core.leg import Leg
 from piopiy_pipeline.gateway.core.media_path import MediaPath, Recordings
 from piopiy_pipeline.gateway.core.phases import Phase, next_phase
+from piopiy_pipeline.gateway.core.sound_cleaning import SoundCleaning
 from piopiy_pipeline.signaling.messages import ConversationEvent, ConversationEventName
 
 __all__ = ["CallLimits", "CallResources", "EndCall", "GatewayCallState"]
@@ -37,7 +39,7 @@ class CallLimits:
 
 @dataclass(slots=True)
 class CallResources:
-    """What all calls of a switchboard use. The dialler and the recordings are set when they exist."""
+    """What all calls of a switchboard use. The dialler, the recordings and the cleaning are set when they exist."""
 
     limits: CallLimits
     instances: Instances
@@ -45,6 +47,8 @@ class CallResources:
     recordings: Recordings
     record: bool
     """Whether calls are recorded unless their options say otherwise."""
+    cleaning: SoundCleaning
+    """Cleans the sound of calls."""
     on_event: Callable[[str, int, ConversationEvent], None]
     """Called with the call's id, the event's number in the call, and the event."""
 
@@ -108,6 +112,10 @@ class GatewayCallState:
             self.media_path.record(self.resources.recordings, self.info)
         else:
             self.media_path.stop_recording()
+
+    def clean(self, what: CleanSound | None = None) -> None:
+        """Clean what the caller says, as `MediaPath.clean` says."""
+        self.media_path.clean(self.resources.cleaning, self.info, what)
 
     def publish(self, event: ConversationEvent) -> None:
         """Tell the subscribers of an event in the conversation."""

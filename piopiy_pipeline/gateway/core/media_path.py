@@ -1,21 +1,22 @@
 """The media path: who hears whom in a call, the caller and the agent, two callers, or nobody. No I/O.
 
-All audio of a call passes here once, in both directions. So a call is held, muted, joined with another leg,
-and
-tapped for a recording here.
+All audio of a call passes here once, in both directions. So a call is held, muted, cleaned, joined with another leg,
+and tapped for a recording here.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from loguru import logger
 
+from piopiy_pipeline.audio.sound_cleaner import CleanSound, SoundCleaner
 from piopiy_pipeline.audio.tones import Tone, ToneName
 from piopiy_pipeline.call import CallInfo
 from piopiy_pipeline.gateway.core.bridge import Bridge
 from piopiy_pipeline.gateway.core.call_offer import MediaPort
 from piopiy_pipeline.gateway.core.leg import Leg
+from piopiy_pipeline.gateway.core.sound_cleaning import SoundCleaning
 
 __all__ = ["MediaPath", "NoRecordings", "RecordingTap", "Recordings"]
 
@@ -73,6 +74,8 @@ class MediaPath:
         self.bridge: Bridge | None = None
         self._leg = leg
         self._hold_tone: Tone | None = None
+        self._cleaner: SoundCleaner | None = None
+        self._cleaned: dict[str, Any] = {}  # by the cleaner that was
 
     @property
     def held(self) -> bool:
@@ -98,6 +101,25 @@ class MediaPath:
         if tap is not None:
             tap.close()
 
+    def clean(self, cleaning: SoundCleaning, info: CallInfo, what: CleanSound | None = None) -> None:
+        """Clean what the caller says from now on; with ``off``, no longer. None for `what` is the gateway's choice.
+
+        A recording has the audio as it came.
+        """
+        self.stop_cleaning(cleaning)
+        self._cleaner = cleaning.begin(info, self._leg.rate, what)
+
+    def stop_cleaning(self, cleaning: SoundCleaning) -> None:
+        """Pass the caller's audio on as it comes. To do it twice changes nothing."""
+        if self._cleaner is not None:
+            self._cleaned = self._cleaner.quality()
+            cleaning.end(self._cleaner)
+            self._cleaner = None
+
+    def sound_quality(self) -> dict[str, Any]:
+        """Return what was cleaned, see `SoundCleaner.quality`; empty where nothing was."""
+        return self._cleaned if self._cleaner is None else self._cleaner.quality()
+
     def join(self, bridge: Bridge) -> None:
         """Let the caller talk to the bridge's other leg from now on. A hold and a mute end."""
         self.bridge, self._hold_tone, self.muted = bridge, None, False
@@ -111,6 +133,8 @@ class MediaPath:
         """
         if self.tap is not None:
             self.tap.caller(pcm)
+        if self._cleaner is not None:
+            pcm = self._cleaner.clean(pcm)
         if self.bridge is not None:
             self.bridge.near_audio(pcm)
         elif media is not None and not self.muted and not self.held:
@@ -131,8 +155,12 @@ class MediaPath:
             for frame in due.frames:
                 self._send(frame)
             media.report_progress(due.progress)
+        if self._cleaner is not None:
+            self._cleaner.played_until(now)
 
     def _send(self, frame: bytes) -> None:
         self._leg.send_audio(frame)
+        if self._cleaner is not None:
+            self._cleaner.played(frame)
         if self.tap is not None:
             self.tap.bot(frame)

@@ -37,7 +37,7 @@ class CallSnapshot:
     recorded: bool = False
     """Whether a recording was begun."""
     line: dict[str, Any] = field(default_factory=dict)
-    """What is known of the caller's line: see `Leg.line_quality`."""
+    """What is known of the caller's line, and of its cleaning: see `Leg.line_quality` and `SoundCleaner.quality`."""
 
     @property
     def duration_s(self) -> float:

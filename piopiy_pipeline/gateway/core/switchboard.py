@@ -26,6 +26,7 @@ from piopiy_pipeline.gateway.core.leg import Leg
 from piopiy_pipeline.gateway.core.media_path import NoRecordings, Recordings
 from piopiy_pipeline.gateway.core.phases import Phase
 from piopiy_pipeline.gateway.core.snapshots import CallSnapshot, InstanceSnapshot, Snapshot
+from piopiy_pipeline.gateway.core.sound_cleaning import SoundCleaning
 from piopiy_pipeline.signaling.messages import (
     Accept,
     AgentMessage,
@@ -79,9 +80,10 @@ class Switchboard:
             dialler=dialler or NoDialler(),
             recordings=recordings or NoRecordings(),
             record=record,
+            cleaning=SoundCleaning(),
             on_event=self._on_call_event,
         )
-        """What all calls use: its dialler and recordings may be set later."""
+        """What all calls use: its dialler, recordings and cleaning may be set later."""
         self._on_change = on_change
         self._calls: dict[str, GatewayCall] = {}
         self._live: dict[str, GatewayCall] = {}
