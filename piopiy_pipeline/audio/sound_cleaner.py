@@ -100,6 +100,7 @@ class SoundCleaner:
         if not whole:
             return b""
         near = np.frombuffer(pcm[:whole], np.int16)
+        cleaned: NDArray[np.int16]
         if self._reference is None:
             cleaned = self._processor.process(near)
             bot_speaks = False
