@@ -31,6 +31,10 @@ __all__ = ["Lease", "Worker", "WorkerFailed", "WorkerLost", "WorkerPool", "close
 MAX_MESSAGE = 64 * 1024 * 1024
 """The largest message in either direction, in bytes. A length beyond it means that the stream is out of step."""
 
+START_S = 60.0
+"""What a process may take for its first answer beside the usual time, in seconds: it loads a model, and many start
+at once on a machine that is busy."""
+
 _LENGTH = struct.Struct("<I")
 
 
@@ -52,7 +56,8 @@ class Worker:
         """Args:
         module: The module to run, which calls `worker_loop.serve`.
         name: What errors and logs call it.
-        reply_timeout_s: A worker that takes longer to answer is killed, in seconds.
+        reply_timeout_s: A worker that takes longer to answer is killed, in seconds. Its first answer may take
+            `START_S` longer.
         """
         self.module = module
         self.name = name
@@ -61,6 +66,7 @@ class Worker:
         """How many processes there have been. State in a worker is lost when this changes."""
         self._lane = Lane(name, threads=1, limit=5_000)
         self._process: subprocess.Popen[bytes] | None = None
+        self._has_answered = False  # the process that runs
         self._closed = False
         self._lock = threading.Lock()  # one request at a time on the pipes, `close` from any thread
 
@@ -114,9 +120,10 @@ class Worker:
                 process.stdin.write(_LENGTH.pack(len(message)) + message)
                 process.stdin.flush()
                 fd = process.stdout.fileno()
-                until = time.monotonic() + self.reply_timeout_s
+                until = time.monotonic() + self.reply_timeout_s + (0.0 if self._has_answered else START_S)
                 (length,) = _LENGTH.unpack(_read(fd, _LENGTH.size, until))
                 ok, answer = pickle.loads(_read(fd, length, until))
+                self._has_answered = True
             except (OSError, EOFError, TimeoutError, pickle.PickleError) as error:
                 self._end(process)
                 why = f"{error} (exit status {process.returncode})"
@@ -147,6 +154,7 @@ class Worker:
             environment={"OPENBLAS_NUM_THREADS": "1"},
         )
         self.generation += 1
+        self._has_answered = False
         logger.debug("worker {} started as process {}", self.name, self._process.pid)
         return self._process
 

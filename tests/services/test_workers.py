@@ -83,6 +83,14 @@ def test_a_process_that_is_silent_for_too_long_is_killed(worker: Worker) -> None
     assert process.returncode == -signal.SIGKILL
 
 
+def test_the_first_answer_may_take_longer_because_a_model_is_loaded() -> None:
+    worker = Worker(MODULE, name="slow", reply_timeout_s=0.02)  # Python alone takes longer to start
+    try:
+        worker.request(*HELLO)
+    finally:
+        worker.close()
+
+
 def test_ends_when_its_parent_is_gone() -> None:
     worker = Worker(MODULE, name="orphan")
     worker.request(*HELLO)

@@ -69,6 +69,8 @@ def _address(process: subprocess.Popen[str], log: Path) -> str:
     printed: list[str] = []
     for line in process.stdout:
         printed.append(line)
+        if "the bot ended" in line:
+            break
         if line.startswith("ready "):
             (console,) = [one for one in printed if one.startswith("console ")]
             return console.split()[1]
