@@ -3,7 +3,7 @@
     python -m benchmarks.barge_in                 # 300 sounds, 90 interruptions, and 40 on each kind of line
     python -m benchmarks.barge_in --json          # one JSON object as the last line
     python -m benchmarks.barge_in --no-lines      # without the calls over real sockets
-    python -m benchmarks.barge_in --half tune     # on the half that the policy may be adjusted on
+    python -m benchmarks.barge_in --part tune     # on the part that the policy was adjusted on
 
 Each sound (`barge_in_sounds`) is made once over the speech of a bot whose callback holds its speech
 (``interruption="held"``), and once of one that is cut off at once (``"immediate"``). These calls are simulated: VAD,
@@ -37,7 +37,7 @@ from pipecat.services.stt_service import STTService
 from pipecat.services.tts_service import TTSService
 
 from benchmarks.barge_in_line import silences
-from benchmarks.barge_in_sounds import RATE, Half, Kind, Sound, bot_speech, sounds
+from benchmarks.barge_in_sounds import RATE, Kind, Part, Sound, bot_speech, sounds
 from piopiy_pipeline.session import Call
 from piopiy_pipeline.testing import CallerLine, Line, Replies, ScriptedLLM, ScriptedSTT, Transcripts, simulate
 from piopiy_pipeline.turns.strategies import Interruption
@@ -159,9 +159,9 @@ def _at_8_khz(pcm: NDArray[np.int16]) -> NDArray[np.int16]:
     return np.asarray(soxr.resample(pcm, RATE, CALL_RATE), np.int16)
 
 
-def costs(half: Half, count: int, interruption: Interruption, *, moonshine: bool) -> dict[str, Any]:
+def costs(part: Part, count: int, interruption: Interruption, *, moonshine: bool) -> dict[str, Any]:
     """Return what noises and backchannels cost the caller, and the sounds that cost something."""
-    made = [sound for kind, share in SHARES.items() for sound in sounds(half, kind, round(count * share))]
+    made = [sound for kind, share in SHARES.items() for sound in sounds(part, kind, round(count * share))]
     outcomes = [one_call(sound, interruption, number=n, moonshine=moonshine) for n, sound in enumerate(made)]
     found: dict[str, Any] = {}
     for kind in ("noise", "backchannel", "all"):
@@ -179,11 +179,11 @@ def costs(half: Half, count: int, interruption: Interruption, *, moonshine: bool
     return found
 
 
-def interruptions(half: Half, count: int, interruption: Interruption, *, moonshine: bool) -> dict[str, Any]:
+def interruptions(part: Part, count: int, interruption: Interruption, *, moonshine: bool) -> dict[str, Any]:
     """Return how many interruptions were one for the bot, and how soon."""
     outcomes = [
         one_call(sound, interruption, number=n, moonshine=moonshine)
-        for n, sound in enumerate(sounds(half, "interruption", count))
+        for n, sound in enumerate(sounds(part, "interruption", count))
     ]
     decided = [o.decided_s for o in outcomes if o.decided_s is not None]
     return {
@@ -198,7 +198,7 @@ def interruptions(half: Half, count: int, interruption: Interruption, *, moonshi
 
 def _print(found: dict[str, Any]) -> None:
     modes = [mode for mode in MODES if mode in found]
-    print(f"{found['half']} half; STT: {found['stt']}; {os.cpu_count()} processors; {found['took_s']:.0f} s")
+    print(f"{found['part']} part; STT: {found['stt']}; {os.cpu_count()} processors; {found['took_s']:.0f} s")
     for mode in modes:
         for kind, of in found[mode]["costs"].items():
             if kind != "which":
@@ -222,7 +222,7 @@ def _print(found: dict[str, Any]) -> None:
 def main() -> None:
     """Measure, and print the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--half", choices=["tune", "report"], default="report")
+    parser.add_argument("--part", choices=["tune", "check", "report"], default="report")
     parser.add_argument("--sounds", type=int, default=300)
     parser.add_argument("--interruptions", type=int, default=90)
     parser.add_argument("--on-lines", type=int, default=40)
@@ -236,14 +236,14 @@ def main() -> None:
     logger.remove()
     began = time.monotonic()
     moonshine = has_moonshine() and not options.no_moonshine
-    found: dict[str, Any] = {"half": options.half, "stt": "moonshine" if moonshine else "scripted"}
+    found: dict[str, Any] = {"part": options.part, "stt": "moonshine" if moonshine else "scripted"}
     for mode in options.modes:
         found[mode] = {
-            "costs": costs(options.half, options.sounds, mode, moonshine=moonshine),
-            "interruptions": interruptions(options.half, options.interruptions, mode, moonshine=moonshine),
+            "costs": costs(options.part, options.sounds, mode, moonshine=moonshine),
+            "interruptions": interruptions(options.part, options.interruptions, mode, moonshine=moonshine),
         }
         if not options.no_lines:
-            spoken = sounds(options.half, "interruption", options.on_lines)
+            spoken = sounds(options.part, "interruption", options.on_lines)
             found[mode]["lines"] = asyncio.run(silences(spoken, mode))
     found["took_s"] = time.monotonic() - began
     _print(found)

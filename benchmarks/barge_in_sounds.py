@@ -2,8 +2,8 @@
 
 Noises are synthesised: coughs, clearings of a throat, sniffs, breaths, knocks, doors, keys, dishes, clicks of a
 handset, traffic, a ring, music, and people talking in the room. Backchannels and interruptions are said by voices of
-flite and espeak-ng. There are two halves that share no phrase, no voice and no seed: "tune" is what the policy may be
-adjusted on, "report" is what is reported.
+flite and espeak-ng. There are three parts that share no phrase, no voice and no seed: "tune" is what the policy was
+adjusted on; "check" is what it was checked on, once, and then adjusted in two numbers; "report" is what is reported.
 """
 
 from __future__ import annotations
@@ -23,35 +23,44 @@ from numpy.typing import NDArray
 from piopiy_pipeline.audio.wav import read_wav
 from piopiy_pipeline.services.espeak_worker import EspeakVoice
 
-__all__ = ["RATE", "Half", "Kind", "Sound", "bot_speech", "sounds"]
+__all__ = ["RATE", "Kind", "Part", "Sound", "bot_speech", "sounds"]
 
 RATE = 16000
-Half = Literal["tune", "report"]
+Part = Literal["tune", "check", "report"]
 Kind = Literal["noise", "backchannel", "interruption"]
 Samples = NDArray[np.float64]
 
-BACKCHANNELS: dict[Half, tuple[str, ...]] = {
+BACKCHANNELS: dict[Part, tuple[str, ...]] = {
     "tune": ("mhm", "uh huh", "yeah", "okay", "right", "I see", "mm", "sure", "got it", "yup", "yeah yeah"),
-    "report": (
+    "check": (
         "mm hmm", "aha", "yep", "okay okay", "all right", "I understand", "hmm", "of course", "yeah sure", "great",
         "oh okay",
     ),
+    "report": (
+        "uhm hm", "mm mm", "yeah okay", "okay right", "exactly", "I see, yeah", "that's right", "ah", "cool",
+        "right right", "makes sense",
+    ),
 }  # fmt: skip
-INTERRUPTIONS: dict[Half, tuple[str, ...]] = {
+INTERRUPTIONS: dict[Part, tuple[str, ...]] = {
     "tune": (
         "No, wait", "Stop", "Hang on a second", "That is not what I asked for", "Can I speak to a person please",
         "Actually I need it for Saturday", "What time do you close today", "Sorry, could you say that again",
     ),
-    "report": (
+    "check": (
         "No, no, wait", "Please stop", "Hold on", "I would rather have the other one", "I want to talk to somebody",
         "But I said five people", "How much does it cost", "Excuse me, what was the address",
         "My name is spelled differently",
     ),
+    "report": (
+        "Wait, wait", "No, that is wrong", "Just a second", "I did not order that", "Let me talk to your manager",
+        "Make it six people instead", "Is there parking nearby", "Pardon me, which day was that", "Enough, thank you",
+    ),
 }  # fmt: skip
-FLITE: dict[Half, tuple[str, ...]] = {"tune": ("slt", "rms"), "report": ("awb", "kal16")}
-ESPEAK: dict[Half, tuple[str, ...]] = {
+FLITE: dict[Part, tuple[str, ...]] = {"tune": ("slt", "rms"), "check": ("awb", "kal16"), "report": ("kal",)}
+ESPEAK: dict[Part, tuple[str, ...]] = {
     "tune": ("en-us", "en-us+f2", "en-gb-x-rp+m3"),
-    "report": ("en-gb-x-rp", "en-us+f4", "en-us+m7"),
+    "check": ("en-gb-x-rp", "en-us+f4", "en-us+m7"),
+    "report": ("en-gb-scotland", "en-us+f3", "en-us+m1", "en-029"),
 }
 
 
@@ -270,27 +279,27 @@ def _trimmed(samples: Samples, dbfs: float) -> NDArray[np.int16]:
     return (np.clip(samples, -1, 1) * 32767).astype(np.int16)
 
 
-def _said(text: str, half: Half, n: int) -> tuple[str, Samples]:
+def _said(text: str, part: Part, n: int) -> tuple[str, Samples]:
     """Return the n-th voice's name, and how it says a text."""
-    voices = [("flite", v) for v in FLITE[half]] + [("espeak", v) for v in ESPEAK[half]]
+    voices = [("flite", v) for v in FLITE[part]] + [("espeak", v) for v in ESPEAK[part]]
     kind, voice = voices[n % len(voices)]
     pace = (150, 175, 200)[n // len(voices) % 3]
     pcm = flite(text, voice) if kind == "flite" else espeak(text, voice, pace)
     return f"{kind} {voice}", np.frombuffer(pcm, np.int16).astype(np.float64) / 32768
 
 
-def sounds(half: Half, kind: Kind, count: int) -> list[Sound]:
+def sounds(part: Part, kind: Kind, count: int) -> list[Sound]:
     """Return so many sounds of one kind. They are the same in every run.
 
     Levels are from -30 to -15 dBFS, as callers' voices are.
 
     Args:
-        half: Which half of the corpus.
+        part: Which part of the corpus.
         kind: ``noise``, ``backchannel`` or ``interruption``.
         count: How many.
     """
     rng = np.random.default_rng(
-        [{"tune": 1, "report": 2}[half], {"noise": 1, "backchannel": 2, "interruption": 3}[kind]]
+        [{"tune": 1, "check": 2, "report": 3}[part], {"noise": 1, "backchannel": 2, "interruption": 3}[kind]]
     )
     made: list[Sound] = []
     for n in range(count):
@@ -299,9 +308,9 @@ def sounds(half: Half, kind: Kind, count: int) -> list[Sound]:
             name = list(NOISES)[n % len(NOISES)]
             made.append(Sound(kind, name, _trimmed(NOISES[name](rng), level)))
             continue
-        texts = (BACKCHANNELS if kind == "backchannel" else INTERRUPTIONS)[half]
+        texts = (BACKCHANNELS if kind == "backchannel" else INTERRUPTIONS)[part]
         text = texts[n % len(texts)]
-        voice, samples = _said(text, half, n // len(texts) + n)
+        voice, samples = _said(text, part, n // len(texts) + n)
         pace = rng.uniform(0.9, 1.15)
         samples = soxr.resample(samples, RATE, RATE / pace)
         made.append(Sound(kind, f"{text} ({voice})", _trimmed(np.asarray(samples), level), text))

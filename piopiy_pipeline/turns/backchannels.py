@@ -27,7 +27,7 @@ class WordsOver(StrEnum):
 
 
 _HUM = re.compile(
-    r"(?:m+|h+|h+m+|m+h+m+|a+h+|o+h+|a+ha+|u+h+|u+m+|e+h+|a+|o+|hu+h|e+r+m*|ä+h*m*|ö+h*m*|hu+m+)"
+    r"(?:m+|h+|h+m+|m+h+m+|a+h+|o+h+|a+ha+|u+h+|u+h*m+|e+h+|a+|o+|hu+h|e+r+m*|ä+h*m*|ö+h*m*|hu+m+)"
 )
 """Sounds, as recognisers write them: mm, hmm, mhm, ah, oh, aha, uh, um, huh, er."""
 

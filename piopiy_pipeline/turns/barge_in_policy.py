@@ -45,10 +45,12 @@ _EMPTY = frozenset(
     )
 )
 """English words that mean nothing alone. Of a short sound they are a recogniser's guess."""
-_SURE = ((0.4, 0.65), (0.65, 0.45), (0.9, 0.3))
+_SURE = ((0.4, 0.65), (0.7, 0.55), (1.1, 0.4))
 """Up to so many voiced seconds, words are an interruption from this confidence of the least certain one on."""
 _SURE_STOP = 0.25
 """The same for words that ask for a stop, however short. Who tells no confidence is sure."""
+_WORDS_PER_S = 6.0
+"""Nobody says more in so short a time: it is a recogniser that makes words of a hum."""
 _INTERIM_WORDS = 3
 """So many words of an interim transcript are an interruption."""
 _INTERIM_S = 0.6
@@ -77,8 +79,8 @@ class BargeInPolicy:
         *,
         language: str = "en",
         earliest_s: float = 0.3,
-        latest_s: float = 1.2,
-        speech_s: float = 0.9,
+        latest_s: float = 1.45,
+        speech_s: float = 1.1,
         quiet_s: float = 0.2,
         words_s: float = 0.35,
         answer_s: float = 1.0,
@@ -154,8 +156,11 @@ class BargeInPolicy:
         return None
 
     def interim(self, text: str, *, language: str | None = None) -> Decision | None:
-        """Take an interim transcript. Returns a decision to interrupt, or None if it is still to be seen."""
-        if 0 < self._voiced_s < _INTERIM_S:
+        """Take an interim transcript. Returns a decision to interrupt, or None if it is still to be seen.
+
+        While the bot is silent because of the sound, the final one is waited for: nobody tells how sure an interim is.
+        """
+        if self.under_way or 0 < self._voiced_s < _INTERIM_S:
             return None
         meaning = words_over(text, language or self.language)
         if meaning is WordsOver.OTHER and (len(text.split()) < _INTERIM_WORDS or self._empty(text)):
@@ -200,7 +205,8 @@ class BargeInPolicy:
             sure = min(sure, _SURE_STOP)
         elif sure and self._empty(text):
             return Decision(BargeInVerdict.RESUME, f"{said}, which means nothing")
-        if confidence < sure:
+        hurried = confidence < 1.0 and len(text.split()) > _WORDS_PER_S * max(self._voiced_s, 0.35)
+        if confidence < sure or (hurried and sure > _SURE_STOP):
             return Decision(BargeInVerdict.RESUME, f"{said}, which is not sure")
         return Decision(BargeInVerdict.INTERRUPT, said)
 

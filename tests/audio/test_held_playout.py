@@ -89,6 +89,21 @@ def test_it_goes_on_from_an_earlier_sample_with_a_fade_in() -> None:
     assert one.progress[-1] == Progress(0, 10 * FRAME, dry=True)
 
 
+def test_a_second_hold_goes_back_behind_what_the_first_one_said_again() -> None:
+    one = line(20 * FRAME)
+    one.tick(8)
+    one.hold()
+    one.tick(2)
+    one.playout.resume(5 * FRAME)
+    one.tick(2)
+    assert one.hold() == 7 * FRAME
+    one.tick(2)
+    one.playout.resume(2 * FRAME)
+    one.tick(19)
+    again = np.concatenate(one.heard[14:32])
+    assert np.array_equal(again[FRAME:], speech(17 * FRAME, 3 * FRAME))
+
+
 def test_it_goes_back_no_further_than_two_seconds() -> None:
     one = line(200 * FRAME)
     one.tick(150)
