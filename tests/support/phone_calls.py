@@ -125,4 +125,5 @@ async def recognised(pcm: NDArray[np.int16]) -> list[str]:
     """Return what the offline recogniser understands of the bot, in lower case and without punctuation."""
     async with Chain(MoonshineSTTService(), rate_in=8000) as chain:
         heard = await chain.hear(*_utterances(pcm))
-    return [re.sub(r"[^a-z' ]", "", text.lower().replace("-", " ")) for text in heard]
+    plain = (re.sub(r"[^a-z' ]", "", text.lower().replace("-", " ")) for text in heard)
+    return [re.sub(r"\bgood bye?\b", "goodbye", text) for text in plain]
