@@ -35,7 +35,9 @@ from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from piopiy_pipeline.processors.caller_audio import InputAudioStop
 from piopiy_pipeline.processors.vad import make_vad
 from piopiy_pipeline.services.switch import ServiceSwitch
+from piopiy_pipeline.turns.policy_turn_end import PolicyTurnEnd
 from piopiy_pipeline.turns.strategies import Interruption, default_turns, turns_for
+from piopiy_pipeline.turns.turn_ends import Turns, policy_end_of, turn_end_for
 
 __all__ = ["CallPipeline", "StageError", "default_turns"]
 
@@ -92,6 +94,8 @@ class CallPipeline:
         self._stages: dict[str, FrameProcessor] = {}
         self._wants_audio: dict[str, bool] = {}
         self._frozen = False
+        self.turn_end: PolicyTurnEnd | None = None
+        """Says when the caller's turn is over, in what `voice` has made. None: a strategy of pipecat's does."""
         for name, stage in stages:
             self._check_new(name, stage)
             self._stages[name] = stage
@@ -106,7 +110,7 @@ class CallPipeline:
         tts: FrameProcessor,
         context: LLMContext,
         vad: bool | Mapping[str, float] | VADAnalyzer | None = True,
-        turns: UserTurnStrategies | None = None,
+        turns: Turns | None = None,
         interruption: Interruption | None = None,
     ) -> Self:
         """Return the pipeline of a voice agent.
@@ -121,13 +125,16 @@ class CallPipeline:
             context: The conversation that the model sees.
             vad: True, False, a dict of `confidence` and `min_volume` (0 to 1), `start_secs` and `stop_secs`
                 (seconds), or an analyzer of your own.
-            turns: When the caller's turn begins and ends: pipecat's strategies. None: as `interruption` says.
+            turns: When the caller's turn ends. ``"smart"`` (the default) waits as long as the caller's words, the
+                bot's question and this caller's pauses suggest; ``"fast"`` waits less. Seconds: after so long a
+                silence. `TurnWaits` of your own. Pipecat's stop strategy, or its `UserTurnStrategies`, which say
+                when a turn begins, too.
             interruption: What a sound of the caller over the bot's speech does. ``"held"`` (the default): the
                 bot is silent at once, and goes on after a cough or a "mhm". ``"immediate"``: any speech cuts
                 it off. ``"never"``; a number of words; a `BargeInPolicy`; or a start strategy of pipecat's.
 
         Raises:
-            ValueError: A value of `vad` or of `interruption` cannot work, or there are `turns` as well.
+            ValueError: A value of `vad`, `turns` or `interruption` cannot work, or two of them say when turns begin.
 
         Example:
             ```python
@@ -136,12 +143,17 @@ class CallPipeline:
         """
         transport = call.transport()
         vad_stage = make_vad(vad)
-        if turns is not None and interruption is not None:
-            raise ValueError("give either turns or interruption: turns say when the caller's turn begins")
+        if isinstance(turns, UserTurnStrategies):
+            if interruption is not None:
+                raise ValueError("give either turns or interruption: turns say when the caller's turn begins")
+            strategies = turns
+        else:
+            strategies = turns_for(interruption, transport.output(), vad_stage)
+            strategies.stop = [turn_end_for(turns, vad_stage, stt, context)]
         user, assistant = LLMContextAggregatorPair(
             context,
             user_params=LLMUserAggregatorParams(
-                user_turn_strategies=turns or turns_for(interruption, transport.output(), vad_stage),
+                user_turn_strategies=strategies,
                 user_turn_stop_timeout=3.0,
             ),
         )
@@ -156,7 +168,9 @@ class CallPipeline:
             ("transport_out", transport.output()),
             ("assistant_context", assistant),
         ]
-        return cls(stages)
+        pipeline = cls(stages)
+        pipeline.turn_end = policy_end_of(strategies)
+        return pipeline
 
     # ------------------------------------------------------------------ looking
 

@@ -40,6 +40,7 @@ from piopiy_pipeline.session.silence_filler import Filler
 from piopiy_pipeline.spoken_text import SpokenText
 from piopiy_pipeline.tool_set import ToolSet
 from piopiy_pipeline.turns.strategies import Interruption, interruption_of
+from piopiy_pipeline.turns.turn_ends import Turns
 
 __all__ = ["VoiceAgent"]
 
@@ -226,6 +227,7 @@ class VoiceAgent:
         allow_interruptions: bool = True,
         interruption_strategy: BaseUserTurnStartStrategy | Any = None,
         interruption: Interruption | None = None,
+        turns: Turns | None = None,
         telecmi_params: TransportParams | None = None,
     ) -> CallPipeline:
         """Build the pipeline of these services. `pipeline` can be changed until `start()`.
@@ -250,9 +252,9 @@ class VoiceAgent:
             interruption_strategy: Piopiy's name for an `interruption` that is a pipecat user-turn start
                 strategy, or an object with `min_words`.
             interruption: What a sound of the caller over the bot's speech does. ``"held"`` (the default): the
-                bot is silent at once; an interruption drops the rest of its speech, and after a cough or a "mhm"
-                it goes on. ``"immediate"``: any speech cuts it off. ``"never"``. A number of words. A
-                `BargeInPolicy` of your own settings. A pipecat user-turn start strategy.
+                bot is silent at once, and after a cough or a "mhm" it goes on. ``"immediate"``: any speech cuts it
+                off. ``"never"``. A number of words. A `BargeInPolicy`. A pipecat user-turn start strategy.
+            turns: When the caller's turn ends: ``"smart"``, ``"fast"``, or another of `CallPipeline.voice`'s.
             telecmi_params: Parameters of pipecat's transports for the call's transport.
 
         Returns:
@@ -261,7 +263,7 @@ class VoiceAgent:
         Raises:
             StageError: A service is missing or is of the wrong kind; `stage` names it.
             ValueError: Another argument cannot work.
-            TypeError: A tool or the interruption strategy is of the wrong kind.
+            TypeError: An argument is of the wrong kind.
             RuntimeError: The call runs already.
         """
         self._before_start("Action")
@@ -302,6 +304,7 @@ class VoiceAgent:
             **stages,
             context=self.context,
             vad=vad,
+            turns=turns,
             interruption=interruption_of(interruption, allow_interruptions, interruption_strategy),
         )
         dtmf, terminator, timeout_s = self._dtmf

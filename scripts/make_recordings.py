@@ -83,6 +83,20 @@ SCENES: dict[str, tuple[Line, ...]] = {
 }
 """Every scene: a conversation with the front desk in `examples/front_desk.yaml`, one caller a scene."""
 
+PIECES: dict[str, tuple[Line, ...]] = {
+    "pauses": (
+        Line("number", "rms", "Four one five"),
+        Line("number_goes_on", "rms", "five five five zero one two nine."),
+        Line("address", "slt", "Twenty two Station Road,"),
+        Line("address_goes_on", "slt", "Springfield, Illinois."),
+        Line("and", "awb", "I would like a table on Friday and"),
+        Line("and_goes_on", "awb", "a high chair for my daughter."),
+        Line("um", "rms", "Um"),
+        Line("yes", "rms", "Yes."),
+    ),
+}
+"""Parts of turns, which tests join with pauses of any length. They are in no scene."""
+
 
 def speak(text: str, voice: str, *, rate: int = RATE) -> Samples:
     """Speak a text with a voice of flite.
@@ -137,7 +151,7 @@ def finish(samples: Samples) -> Samples:
 def write(folder: Path) -> None:
     """Write every scene under `folder`, and `scenes.json`: file, voice and text of each turn."""
     index: dict[str, list[dict[str, str]]] = {}
-    for scene, lines in SCENES.items():
+    for scene, lines in (SCENES | PIECES).items():
         (folder / scene).mkdir(parents=True, exist_ok=True)
         for number, line in enumerate(lines, 1):
             file = f"{scene}/{number:02d}-{line.name}.wav"
@@ -146,7 +160,8 @@ def write(folder: Path) -> None:
                 out.setsampwidth(2)
                 out.setframerate(RATE)
                 out.writeframes(finish(speak(line.text, line.voice)).tobytes())
-            index.setdefault(scene, []).append({"file": file, "voice": line.voice, "text": line.text})
+            if scene in SCENES:
+                index.setdefault(scene, []).append({"file": file, "voice": line.voice, "text": line.text})
     (folder / "scenes.json").write_text(json.dumps(index, indent=2) + "\n")
 
 

@@ -29,6 +29,7 @@ from pipecat.utils.string import TextPartForConcatenation, concatenate_aggregate
 
 from piopiy_pipeline.latency import AnswerClock
 from piopiy_pipeline.text import well_formed
+from piopiy_pipeline.turns.turn_end_policy import TurnEnd
 
 __all__ = ["LiveEvents", "Partial", "bounded"]
 
@@ -138,6 +139,7 @@ class LiveEvents:
         self._user = _PartialTurn("user_partial", report)
         self._bot = _PartialTurn("bot_partial", report)
         self._tools: dict[str, int] = {}
+        self._turn_end: TurnEnd | None = None
         self._playing = False
         self.pass_on: Callable[[Frame], None] | None = None
         """Called with transcripts, the context that the model gets, and what the model writes."""
@@ -191,7 +193,9 @@ class LiveEvents:
         """Take note of a report of the playout."""
         self._playing = playing
         if playing and (parts := self._clock.played(self._now())) is not None:
-            self._report("latency", parts.event_data())
+            end, self._turn_end = self._turn_end, None
+            decided = {} if end is None else {"turn_wait_s": end.wait_s, "turn_reason": end.reason}
+            self._report("latency", {**parts.event_data(), **decided})
 
     def on_heard(self, frame: TTSTextFrame) -> None:
         """Take note of words that the caller has heard."""
@@ -207,6 +211,10 @@ class LiveEvents:
     def turn_over(self, role: str) -> None:
         """Note that a whole turn of ``user`` or ``bot`` was reported."""
         (self._user if role == "user" else self._bot).over()
+
+    def turn_decided(self, end: TurnEnd | None) -> None:
+        """Take note of why the caller's turn was taken for over: it is reported with the answer's latency."""
+        self._turn_end = end
 
     def backchannel(self) -> None:
         """Note that the words of the caller so far were no turn: no answer to them is to be measured."""

@@ -341,6 +341,8 @@ class PipelineRun:
             if self._guard is not None:
                 self._guard.turn_over(self._state.now())
             self._monitor.live.turn_over("user")
+            if self._pipeline.turn_end is not None and strategy is self._pipeline.turn_end:
+                self._monitor.live.turn_decided(self._pipeline.turn_end.last)
             self._state.add_turn(Turn("user", message.content, self._state.elapsed_s()))
             self._post_checkpoint(user.context.get_messages())
 

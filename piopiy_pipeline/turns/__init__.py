@@ -1,1 +1,1 @@
-"""Who has the floor: when a sound of the caller over the bot's speech is an interruption, and when it is none."""
+"""Who has the floor: when a sound over the bot's speech is an interruption, and when the caller's turn is over."""

@@ -134,7 +134,7 @@ def test_the_latency_of_an_answer_is_told_when_it_begins_and_is_the_sum_of_its_p
     answered = [turn for turn in call.turns if turn.parts]
     assert len(watcher.of("latency")) == len(answered) == 3, "one for each answer, none for the greeting"
     for told, at, turn in zip(watcher.of("latency"), watcher.times("latency"), answered, strict=True):
-        assert tuple(told) == (*PARTS, "total_s")
+        assert tuple(told) == (*PARTS, "total_s", "turn_wait_s", "turn_reason")
         assert sum(told[part] for part in PARTS) == pytest.approx(told["total_s"], abs=1e-9)
         assert turn.parts is not None
         assert at == pytest.approx(turn.answered_at, abs=0.03)

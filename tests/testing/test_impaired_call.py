@@ -26,7 +26,7 @@ BURSTS = Line(
 
 
 def book(
-    line: Line, *, seed: int = 1, rate: int = 16000, providers: Providers | None = None
+    line: Line, *, seed: int = 10, rate: int = 16000, providers: Providers | None = None
 ) -> SimulatedCall:
     caller = Caller()
     for recording in sorted((ROOT / "tests" / "audio" / "booking").glob("*.wav")):

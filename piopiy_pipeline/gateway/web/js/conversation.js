@@ -21,7 +21,8 @@ export const LINE = { part: "line", label: "Your line", says: "to the gateway, b
 /**
  * The latency of one answer, in milliseconds. `parts` has every part of PARTS, and LINE if it was measured.
  * Their sum is `total`. `gateway` is the sum without LINE, which is what the record has.
- * @typedef {{total: number, gateway: number, parts: Object<string, number>}} Latency
+ * `turn` says after which silence the turn was taken for over, and why.
+ * @typedef {{total: number, gateway: number, parts: Object<string, number>, turn?: {wait: number, reason: string}}} Latency
  */
 /**
  * @typedef {{kind: "turn", role: "user"|"bot", text: string, partial: boolean, interrupted: boolean,
@@ -38,7 +39,7 @@ export class Conversation {
   /** @type {{user: TurnItem|null, bot: TurnItem|null}} */ #open = { user: null, bot: null };
   #last = 0;
   #over = false;
-  /** @type {Map<number, {turn: TurnItem, data: Object<string, number|null>}>} answers by the number of their latency */
+  /** @type {Map<number, {turn: TurnItem, data: Object<string, any>}>} answers by the number of their latency */
   #answers = new Map();
 
   /** @param {(number: number) => number|null} [line] what our own line added to the answer with this latency, in ms */
@@ -168,7 +169,7 @@ export class Conversation {
 }
 
 /**
- * @param {Object<string, number|null>} data seconds, as the gateway tells them
+ * @param {Object<string, any>} data seconds, as the gateway tells them, and the reason for the end of the turn
  * @param {number|null} [lineMs] what our own line added
  * @returns {Latency}
  */
@@ -177,8 +178,9 @@ export function latencyOf(data, lineMs = null) {
   const parts = Object.fromEntries(PARTS.map(({ part, field }) => [part, ms(data[field])]));
   const sum = Object.values(parts).reduce((a, b) => a + b, 0);
   const gateway = data.total_s === undefined || data.total_s === null ? sum : ms(data.total_s);
-  if (lineMs === null) return { parts, total: gateway, gateway };
-  return { parts: { ...parts, [LINE.part]: lineMs }, total: gateway + lineMs, gateway };
+  const turn = typeof data.turn_reason === "string" ? { turn: { wait: ms(data.turn_wait_s), reason: data.turn_reason } } : {};
+  if (lineMs === null) return { parts, total: gateway, gateway, ...turn };
+  return { parts: { ...parts, [LINE.part]: lineMs }, total: gateway + lineMs, gateway, ...turn };
 }
 
 /** @param {Latency[]} latencies @returns {{part: string, label: string, says: string}[]} the parts that any of them has */

@@ -69,7 +69,7 @@ function partsTable(latency) {
     return el(
       "tr",
       {},
-      el("th", { scope: "row" }, el("i", { class: "swatch", "data-part": part }), label, el("small", {}, says)),
+      el("th", { scope: "row" }, el("i", { class: "swatch", "data-part": part }), label, el("small", {}, says), ...decision(part, latency)),
       el("td", { class: "wf-steps", "aria-hidden": "true" }, step),
       el("td", { class: "number" }, milliseconds(ms)),
     );
@@ -77,6 +77,12 @@ function partsTable(latency) {
   const table = el("table", { class: "wf-table" }, el("caption", { class: "unseen" }, "Parts of this answer's latency"), el("tbody", {}, ...rows));
   table.style.setProperty("--total", String(Math.max(1, before)));
   return table;
+}
+
+/** @param {string} part @param {Latency} latency @returns {HTMLElement[]} why the turn was taken for over, in its row */
+function decision(part, { turn }) {
+  if (part !== "turn" || !turn) return [];
+  return [el("small", { "data-testid": "turn-reason" }, `after ${milliseconds(turn.wait)} of silence: ${turn.reason}`)];
 }
 
 /**
