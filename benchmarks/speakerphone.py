@@ -11,9 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from piopiy_pipeline.audio.frame import FRAME_S, frame_samples
 from piopiy_pipeline.audio.g711 import ulaw_decode, ulaw_encode
+from piopiy_pipeline.audio.sound_cleaner import SoundCleaner
 
-__all__ = ["Pcm", "Speakerphone", "on_line"]
+__all__ = ["Pcm", "Speakerphone", "on_line", "through_cleaner"]
 
 Pcm = NDArray[np.int16]
 
@@ -22,6 +24,23 @@ def on_line(sound: NDArray[np.float64] | Pcm, rate: int) -> Pcm:
     """Return a sound as int16, as a line of this rate in Hz carries it: G.711 at 8 kHz, and as it is at 16."""
     pcm = np.clip(np.round(sound), -32768, 32767).astype(np.int16)
     return ulaw_decode(ulaw_encode(pcm)) if rate == 8_000 else pcm
+
+
+def through_cleaner(cleaner: SoundCleaner, heard: Pcm, played: Pcm | None = None) -> Pcm:
+    """Return what is left of a caller's audio, frame tick by frame tick, as the media path has it cleaned.
+
+    Args:
+        cleaner: A fresh one.
+        heard: What arrived, int16 of shape ``[n]``.
+        played: What was sent meanwhile, int16 of shape ``[n]``; None for silence.
+    """
+    frame, parts = frame_samples(cleaner.rate), []
+    for number, at in enumerate(range(0, len(heard) - frame + 1, frame)):
+        if played is not None:
+            cleaner.played(played[at : at + frame].tobytes())
+        cleaner.played_until(number * FRAME_S)
+        parts.append(cleaner.clean(heard[at : at + frame].tobytes()))
+    return np.frombuffer(b"".join(parts), np.int16)
 
 
 @dataclass(frozen=True, slots=True)

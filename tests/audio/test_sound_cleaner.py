@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks.speakerphone import Pcm, Speakerphone, on_line
+from benchmarks.speakerphone import Pcm, Speakerphone, on_line, through_cleaner
 from piopiy_pipeline.audio.resample import Resampler
 from piopiy_pipeline.audio.sound_cleaner import CleanSound, SoundCleaner, can_clean
 from piopiy_pipeline.audio.wav import read_wav
@@ -26,14 +26,8 @@ def speech(scene: str, rate: int, seconds: float) -> Pcm:
 
 
 def cleaned(what: CleanSound, rate: int, heard: Pcm, played: Pcm | None = None) -> Pcm:
-    """Return what is left, 20 ms at a time, of a call in which `played` was played."""
-    cleaner, frame, parts = SoundCleaner(what, rate), rate // 50, []
-    for number, at in enumerate(range(0, len(heard) - frame + 1, frame)):
-        if played is not None:
-            cleaner.played(played[at : at + frame].tobytes())
-        cleaner.played_until(number * 0.02)
-        parts.append(cleaner.clean(heard[at : at + frame].tobytes()))
-    return np.frombuffer(b"".join(parts), np.int16)
+    """Return what is left of a call in which `played` was played."""
+    return through_cleaner(SoundCleaner(what, rate), heard, played)
 
 
 def decibels(before: NDArray[np.int16], after: NDArray[np.int16]) -> float:
@@ -98,11 +92,8 @@ def test_it_tells_what_was_removed() -> None:
     rate = 8_000
     played = speech("hours", rate, 10)
     heard = Speakerphone(rate, 100, seed=9).heard(played)
-    cleaner, frame = SoundCleaner("both", rate), rate // 50
-    for number, at in enumerate(range(0, len(heard), frame)):
-        cleaner.played(played[at : at + frame].tobytes())
-        cleaner.played_until(number * 0.02)
-        cleaner.clean(heard[at : at + frame].tobytes())
+    cleaner = SoundCleaner("both", rate)
+    through_cleaner(cleaner, heard, played)
     quality = cleaner.quality()
     assert quality["clean_sound"] == "both"
     assert float(quality["echo_removed_db"]) > 10
