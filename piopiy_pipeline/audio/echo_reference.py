@@ -12,13 +12,15 @@ __all__ = ["EchoReference"]
 
 LAG_MS = 20
 """What was played so long ago is compared with what is heard now. No telephone's echo comes back sooner."""
+MOST_LAG_MS = 1200
+"""The longest lag that can be asked for."""
 SLACK_MS = 100
 """The reference may wait so much longer than `LAG_MS` before it is caught up: a network's jitter is no reason."""
 WINDOW_S = 2.0
 """Over so much of the caller's audio the shortest wait of the reference is what counts."""
 HOLE_S = 0.3
 """A caller's line without audio for so long (a phone that sends no silence) does not make the reference wait longer."""
-MOST_S = 1.0
+MOST_S = 2.0
 """More than this never waits."""
 
 
@@ -33,9 +35,12 @@ class EchoReference:
 
     realigned: int
     """How often the distance between both sides was changed."""
+    lag_ms: int
+    """What was played so long ago is compared with what is heard now."""
 
     def __init__(self, rate: int) -> None:
         self.realigned = 0
+        self.lag_ms = LAG_MS
         self._rate = rate
         self._waiting = bytearray()
         self._began: float | None = None
@@ -65,7 +70,7 @@ class EchoReference:
     def take(self, size: int) -> bytes:
         """Return the `size` bytes that belong to the caller's next `size` bytes."""
         if self._depth is None:
-            self._set_depth(self._bytes(LAG_MS) + size)
+            self._set_depth(self._bytes(self.lag_ms) + size)
         pcm = bytes(self._waiting[:size])
         del self._waiting[:size]
         if len(pcm) < size:  # the caller's audio comes earlier than it used to
@@ -75,6 +80,19 @@ class EchoReference:
         self._depth = len(self._waiting)
         self._catch_up(size)
         return pcm
+
+    def set_lag(self, lag_ms: int) -> None:
+        """Compare with what was played `lag_ms` ago, `LAG_MS` to `MOST_LAG_MS`, from the next `take` on."""
+        lag_ms = min(max(lag_ms, LAG_MS), MOST_LAG_MS)
+        more = self._bytes(lag_ms) - self._bytes(self.lag_ms)
+        if more > 0:
+            self._waiting[:0] = bytes(more)
+        else:
+            del self._waiting[:-more]
+        self.lag_ms = lag_ms
+        self._taken = 0
+        if self._depth is not None:
+            self._depth = len(self._waiting)
 
     def _add(self, pcm: bytes) -> None:
         self._waiting += pcm
@@ -92,8 +110,8 @@ class EchoReference:
         if self._taken < 2 * WINDOW_S * self._rate:
             return
         self._taken = 0
-        if self._shortest > self._bytes(LAG_MS + SLACK_MS):
-            del self._waiting[: self._shortest - self._bytes(LAG_MS)]
+        if self._shortest > self._bytes(self.lag_ms + SLACK_MS):
+            del self._waiting[: self._shortest - self._bytes(self.lag_ms)]
             self._depth = len(self._waiting)
             self.realigned += 1
 

@@ -13,7 +13,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from piopiy_pipeline.audio.echo_reference import EchoReference
+from piopiy_pipeline.audio.echo_delay import AUDIBLE_DBFS, EchoDelay
+from piopiy_pipeline.audio.echo_reference import LAG_MS, EchoReference
 
 __all__ = ["PACKAGE_MISSING", "CleanSound", "SoundCleaner", "can_clean", "is_installed"]
 
@@ -22,6 +23,10 @@ CleanSound = Literal["off", "noise", "echo", "both"]
 
 PACKAGE_MISSING = "clean_sound: pywebrtc-audio is not installed: pip install 'piopiy-pipeline[clean]'"
 
+REACH_MS = (10, 450)
+"""The delays within which the library is sure to find an echo; the reference is shifted for others."""
+SHIFTED_MS = 100
+"""The delay that is left when the reference was shifted."""
 STEP_MS = 10
 """The library's own frame. What is left of a piece of another length waits for the next."""
 NOISE_LEVEL = 1
@@ -29,8 +34,6 @@ NOISE_LEVEL = 1
 PRIMER_S, PRIMER_DBFS = 0.5, -70.0
 """Noise of a quiet line that the noise suppression is given first. Otherwise it takes the first sound for noise, and
 makes a caller who speaks at once 8 dB quieter for three seconds."""
-AUDIBLE_DBFS = -50.0
-"""The bot is taken for speaking while the reference is louder than this."""
 NO_SPEECH = 0.3
 """Below this probability, by the library's own measure, a step has no speech in it."""
 
@@ -65,6 +68,8 @@ class SoundCleaner:
         self.what = what
         self.rate = rate
         self._reference = EchoReference(rate) if what in ("echo", "both") else None
+        self._delay = EchoDelay(rate)
+        self._delay_ms: int | None = None
         self._processor = AudioProcessor(
             sample_rate=rate,
             echo_cancellation=self._reference is not None,
@@ -108,18 +113,34 @@ class SoundCleaner:
             far = np.frombuffer(self._reference.take(whole), np.int16)
             cleaned = self._processor.process(near, far)
             bot_speaks = _power(far) > _AUDIBLE_POWER
+            self._follow(self._reference, self._delay.add(far, near))
         if bot_speaks:
             self._echo.add(near, cleaned)
         elif self._processor.speech_probability < NO_SPEECH:
             self._noise.add(near, cleaned)
         return cleaned.tobytes()
 
+    def _follow(self, reference: EchoReference, delay_ms: int | None) -> None:
+        """Shift the reference, if an echo of this delay is out of the library's reach."""
+        if delay_ms is None:
+            return
+        self._delay_ms = delay_ms + reference.lag_ms
+        if REACH_MS[0] <= delay_ms <= REACH_MS[1] or (delay_ms < REACH_MS[0] and reference.lag_ms == LAG_MS):
+            return
+        reference.set_lag(self._delay_ms - SHIFTED_MS)
+        self._delay.forget()
+
     def quality(self) -> dict[str, str | float]:
-        """Return what was removed: `echo_removed_db` while the bot spoke, `noise_removed_db` while nobody did."""
+        """Return what was removed: `echo_removed_db` while the bot spoke, `noise_removed_db` while nobody did.
+
+        `echo_delay_ms` is how late an echo came back; missing where none was plain.
+        """
         found: dict[str, str | float] = {"clean_sound": self.what}
         if self._reference is not None:
             found["echo_removed_db"] = self._echo.decibels
             found["echo_realigned"] = self._reference.realigned
+            if self._delay_ms is not None:
+                found["echo_delay_ms"] = self._delay_ms
         if self.what in ("noise", "both"):
             found["noise_removed_db"] = self._noise.decibels
         return found

@@ -123,7 +123,7 @@ def test_audio_of_the_caller_that_comes_sooner_than_it_used_to_is_next_to_the_ne
     assert 0 <= line.played - last <= LAG
 
 
-def test_it_keeps_a_second_at_most() -> None:
+def test_it_keeps_two_seconds_at_most() -> None:
     reference = EchoReference(RATE)
     for tick in range(1_000):
         reference.played(b"\1\0" * FRAME)
@@ -132,9 +132,19 @@ def test_it_keeps_a_second_at_most() -> None:
     assert len(reference._waiting) <= 2 * MOST_S * RATE
 
 
-def test_a_clock_that_stood_leaves_a_second_of_silence_at_most() -> None:
+def test_a_clock_that_stood_leaves_two_seconds_of_silence_at_most() -> None:
     reference = EchoReference(RATE)
     reference.played_until(0.0)
     reference.take(2 * FRAME)
     reference.played_until(3600.0)
     assert len(reference._waiting) <= 2 * MOST_S * RATE
+
+
+def test_a_longer_lag_compares_with_what_was_played_earlier_and_a_shorter_one_with_later() -> None:
+    line = Line()
+    for lag_ms in (LAG_MS, 500, 300, LAG_MS):
+        line.reference.set_lag(lag_ms)
+        for _ in range(40):
+            line.tick()
+            line.hear()
+        assert line.offsets[-1] == RATE * lag_ms // 1000

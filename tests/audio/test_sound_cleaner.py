@@ -105,3 +105,22 @@ def test_it_tells_what_was_removed() -> None:
 )
 def test_rates_with_whole_steps_can_be_cleaned(rate: int, can: bool) -> None:
     assert can_clean(rate) is can
+
+
+@pytest.mark.parametrize("delay_ms", [700, 900, 1100])
+def test_an_echo_that_comes_back_late_is_found_and_removed(delay_ms: int) -> None:
+    rate = 8_000
+    played = speech("hours", rate, 24)
+    heard = Speakerphone(rate, delay_ms, seed=6).heard(played)
+    cleaner = SoundCleaner("echo", rate)
+    left = through_cleaner(cleaner, heard, played)
+    late = slice(12 * rate, 24 * rate)
+    assert decibels(heard[late], left[late]) > 15
+    assert abs(float(cleaner.quality()["echo_delay_ms"]) - delay_ms) <= 30
+
+
+def test_a_caller_who_speaks_over_the_bot_is_no_echo() -> None:
+    rate = 8_000
+    cleaner = SoundCleaner("echo", rate)
+    through_cleaner(cleaner, on_line(speech("booking", rate, 30), rate), speech("hours", rate, 30))
+    assert "echo_delay_ms" not in cleaner.quality()
