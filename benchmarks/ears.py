@@ -142,7 +142,7 @@ def _confidences(lines: Sequence[_Line], worker: Worker) -> dict[str, float]:
     by_mean: list[tuple[float, bool]] = []
     for number, line in enumerate(lines):
         rate = (RATE, 8_000)[number % 2]
-        heard = worker.request("hear", _on_line(line.pcm, rate).tobytes(), rate, "en")
+        heard = worker.request("hear", _on_line(line.pcm, rate).tobytes(), rate, "en").words
         right = list(_right(line.text, [word for word, _ in heard]))
         words += [(sure, each) for (_, sure), each in zip(heard, right, strict=True)]
         if heard:

@@ -20,3 +20,9 @@ class CallerPausedFrame(SystemFrame):
     `VadStage` pushes it downstream. A `VADUserStoppedSpeakingFrame` always follows one of these, without
     speech between the two.
     """
+
+    began_ago_s: float | None = None
+    """How long ago the VAD was sure that speech began, in seconds of the audio that came before this frame. It depends
+    on the audio alone, and not on when the frames arrive. None: nobody knows."""
+    ago_s: float = 0.0
+    """The same of the pause. Below 0: the audio of it is still to come."""

@@ -94,6 +94,9 @@ class VadStage(FrameProcessor, SampleSink):
         self._events: deque[VadEvent | BaseException] = deque()
         self._wake = asyncio.Event()
         self._event_task: asyncio.Task[None] | None = None
+        self._passed = 0  # samples of the audio frames that came by
+        self._scored = 0  # windows
+        self._began = self._paused = 0  # the windows after which speech began, and paused, last
         self._in_trouble = False
         self._refused_audio = False
         self._flush_transport: Callable[[], Awaitable[None]] | None = None
@@ -138,6 +141,8 @@ class VadStage(FrameProcessor, SampleSink):
             and not is_observed(self)
         ):
             # Where nobody observes the push, the way through the base class would cost more than the VAD.
+            if self._stream is not None:
+                self._passed += len(frame.audio) // 2
             await self._feed_frame(frame)
             await following.queue_frame(frame, direction)
         else:
@@ -145,6 +150,8 @@ class VadStage(FrameProcessor, SampleSink):
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         await super().process_frame(frame, direction)
+        if isinstance(frame, InputAudioRawFrame) and self._stream is not None:
+            self._passed += len(frame.audio) // 2
         # Passed on first: the start must be ahead of the parameters, and audio does not wait for its score.
         await self.push_frame(frame, direction)
         if isinstance(frame, InputAudioRawFrame):
@@ -237,9 +244,25 @@ class VadStage(FrameProcessor, SampleSink):
         self._in_trouble = False
         if self.watcher is not None:
             self.watcher(probability, power)
+        self._scored += 1
         if self._segmenter is not None:
             for event in self._segmenter.window(probability, power, volume):
+                if event is VadEvent.STARTED:
+                    self._began = self._place
+                elif event is VadEvent.PAUSED:
+                    self._paused = self._place
                 self._post(event)
+
+    @property
+    def _place(self) -> int:
+        """The window that was scored last."""
+        return self._scored + (self._stream.dropped if self._stream is not None else 0)
+
+    def _ago_s(self, window: int) -> float:
+        """Return how long ago a window ended, in seconds of the audio that has come by."""
+        assert self._stream is not None
+        shape = self._stream.shape
+        return self._passed / shape.sample_rate - window * shape.seconds
 
     def on_error(self, error: BaseException) -> None:
         if not self._in_trouble:  # a broken model fails 31 times a second; one report a streak
@@ -286,7 +309,8 @@ class VadStage(FrameProcessor, SampleSink):
         elif event is VadEvent.ACTIVITY:
             await self.broadcast_frame(UserSpeakingFrame)
         elif event is VadEvent.PAUSED:  # what is in no frame yet is silence
-            await self.push_frame(CallerPausedFrame())
+            began_ago_s, ago_s = self._ago_s(self._began), self._ago_s(self._paused)
+            await self.push_frame(CallerPausedFrame(began_ago_s=began_ago_s, ago_s=ago_s))
         elif isinstance(event, BaseException):
             cause = event if isinstance(event, Exception) else None
             await self.push_error(f"{self} could not score the caller's audio: {event}", exception=cause)

@@ -36,6 +36,7 @@ from piopiy_pipeline.processors.caller_pause import CallerPausedFrame
 from piopiy_pipeline.services.hot_words import HotWords
 from piopiy_pipeline.services.moonshine_files import common_words, find_speech_model
 from piopiy_pipeline.services.speech_buffer import SpeechBuffer
+from piopiy_pipeline.services.speech_lead import LEAD_PAUSE_S, SpeechLead
 from piopiy_pipeline.services.withdrawn_interim import WithdrawnInterimFrame
 from piopiy_pipeline.services.worker_queue import Urgency, WorkerQueue, queue_of
 from piopiy_pipeline.services.workers import WorkerFailed, WorkerLost, WorkerPool, shared_pool
@@ -72,14 +73,6 @@ class _Utterance:
     seconds: float
     had_interim: bool
     follows_vad: bool  # False where MAX_UTTERANCE_S has cut
-
-
-@dataclass(slots=True, frozen=True)
-class _AskedAhead:
-    """The final transcript, asked for at a pause."""
-
-    answer: asyncio.Future[Any]
-    at_s: float  # of the utterance's audio
 
 
 class MoonshineSTTService(STTService):
@@ -132,7 +125,9 @@ class MoonshineSTTService(STTService):
         self._queue: WorkerQueue | None = None
         self._speech = SpeechBuffer(16_000)
         self._heads: list[asyncio.Future[Any]] = []  # of this utterance: what was cut off
-        self._ahead: _AskedAhead | None = None
+        self._ahead: asyncio.Future[Any] | None = None  # the final, asked for at a pause
+        self._pause_unasked = False  # its last samples are still to come
+        self._lead: SpeechLead | None = None  # what the utterance under way may continue
         self._partial: asyncio.Task[None] | None = None
         self._finals: deque[tuple[str, tuple[str, ...]]] = deque(maxlen=MAX_FINALS)
         self._said = ""  # of the utterance under way, as last sent
@@ -190,10 +185,12 @@ class MoonshineSTTService(STTService):
         await super().process_frame(frame, direction)
         if isinstance(frame, VADUserStartedSpeakingFrame):
             if not self._speech.hearing:
-                self._speech.begin()
+                self._begin()
                 self._wake_workers()
         elif isinstance(frame, CallerPausedFrame):
             if self._speech.hearing:
+                self._drop_ahead()
+                self._speech.paused(frame.began_ago_s, frame.ago_s)
                 self._ask_ahead()
         elif isinstance(frame, VADUserStoppedSpeakingFrame) and self._speech.hearing:
             self.request_finalize()
@@ -207,25 +204,35 @@ class MoonshineSTTService(STTService):
         """
         self._speech.add(audio)
         if self._speech.hearing:
+            if self._pause_unasked:
+                self._ask_ahead()
             if self._speech.seconds >= MAX_UTTERANCE_S:
                 await self._finish(stop_s=None)
-                self._speech.begin()
+                self._begin()
             elif head := self._speech.cut():
-                self._heads.append(self._ask(Urgency.AHEAD, head))
+                self._heads.append(self._ask(Urgency.AHEAD, head, b"", ()))
             elif self._may_ask_partial() and self._speech.partial_due():
-                self._show(self._ask(Urgency.PARTIAL, self._speech.audio))
+                self._show(self._ask(Urgency.PARTIAL, self._speech.audio, b"", (), 1))
         yield None
 
     # -- asking
 
-    def _ask(self, urgency: Urgency, pcm: bytes) -> asyncio.Future[Any]:
+    def _ask(self, urgency: Urgency, pcm: bytes, *more: Any) -> asyncio.Future[Any]:
         assert self._queue is not None
         try:
-            quick = (1,) if urgency is Urgency.PARTIAL else ()
-            answer = self._queue.ask(urgency, "hear", pcm, self.sample_rate, self._language, *quick)
+            answer = self._queue.ask(urgency, "hear", pcm, self.sample_rate, self._language, *more)
         except BlockingIOError as error:
             answer = asyncio.get_running_loop().create_future()
             answer.set_exception(error)
+        answer.add_done_callback(_note)
+        return answer
+
+    def _ask_final(self, urgency: Urgency, pcm: bytes) -> asyncio.Future[Any]:
+        """Ask for the words of the utterance, as soon as those that it may continue are known."""
+        lead = self._lead
+        if lead is None:
+            return self._ask(urgency, pcm, b"", ())
+        answer = lead.then(lambda: self._ask(urgency, pcm, *lead.heard))
         answer.add_done_callback(_note)
         return answer
 
@@ -238,40 +245,54 @@ class MoonshineSTTService(STTService):
     def _may_ask_partial(self) -> bool:
         return self._partial is None and self._queue is not None and self._queue.idle
 
+    def _begin(self) -> None:
+        self._speech.begin()
+        if self._speech.silence_s > LEAD_PAUSE_S:
+            self._lead = None
+
     def _ask_ahead(self) -> None:
-        self._drop_ahead()
-        answer = self._ask(Urgency.AHEAD, self._speech.audio)
-        self._ahead = _AskedAhead(answer, self._speech.seconds)
-        self._speech.asked()
+        """Ask for the final at the pause, if all that was said until then has come."""
+        said = self._speech.until_pause
+        self._pause_unasked = said is None
+        if said is not None and (self._lead is None or self._lead.is_known):
+            self._ahead = self._ask_final(Urgency.AHEAD, said)
+            self._speech.asked()
 
     def _drop_ahead(self) -> None:
         ahead, self._ahead = self._ahead, None
         if ahead is not None:
-            ahead.answer.cancel()
+            ahead.cancel()
 
     async def _finish(self, *, stop_s: float | None) -> None:
         """End the utterance. `stop_s` is how long the VAD has waited, or None if it has not stopped."""
         seconds = self._speech.seconds
-        rest, heads, self._heads = self._speech.end(), self._heads, []
+        # The same samples are heard, whether they were asked for at the pause or are asked for now.
+        paused = stop_s is not None and self._speech.since_pause_s <= stop_s + LATE_S
+        if not paused:
+            self._drop_ahead()
+        self._pause_unasked = False
+        audio, heads, self._heads = self._speech.end(at_pause=paused), self._heads, []
         had_interim, self._said = bool(self._said), ""
         if self._partial is not None:
             await self.cancel_task(self._partial)
             self._partial = None
         if self._behind_s + seconds > MAX_BEHIND_S and self._behind_s:
             self._drop_ahead()
+            self._lead = None
             for head in heads:
                 head.cancel()
             await self.push_error("an utterance was lost: the recogniser cannot keep up with its callers")
             return
-        ahead, self._ahead = self._ahead, None
-        if ahead is not None and stop_s is not None and seconds - ahead.at_s <= stop_s + LATE_S:
-            last = ahead.answer
+        last, self._ahead = self._ahead, None
+        if last is None:
+            last = self._ask_final(Urgency.FINAL, audio)
+        else:
             assert self._queue is not None
             self._queue.hurry(last)
-        else:
-            if ahead is not None:
-                ahead.answer.cancel()
-            last = self._ask(Urgency.FINAL, rest)
+        # Neither what was cut for its length nor the rest of it is heard again.
+        self._lead = (
+            None if heads or stop_s is None else SpeechLead(audio, self.sample_rate, last, self._lead)
+        )
         self._behind_s += seconds
         self._utterances.put_nowait(_Utterance((*heads, last), seconds, had_interim, stop_s is not None))
 
@@ -289,7 +310,7 @@ class MoonshineSTTService(STTService):
             return
         finally:
             self._partial = None
-        words, _ = self._hot_words.repair([word for part in parts for word in part])
+        words, _ = self._hot_words.repair([word for part in parts for word in part.words])
         text = " ".join(word for word, _ in words)
         if text and text != self._said and self._speech.hearing:
             self._said = text
@@ -310,7 +331,7 @@ class MoonshineSTTService(STTService):
                 self._behind_s -= utterance.seconds
 
     async def _final(self, parts: Sequence[Any], utterance: _Utterance) -> None:
-        words = [word for part in parts for word in part]
+        words = [word for part in parts for word in part.words]
         if not words:
             logger.debug("{}: a noise of {:.1f} s", self, utterance.seconds)
             if utterance.had_interim:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import soxr
 
 from piopiy_pipeline.processors.silero import SileroModel, load_model, window_shape
+from piopiy_pipeline.services.ear_answer import EarAnswer
 from piopiy_pipeline.services.moonshine_files import find_speech_model
 from piopiy_pipeline.services.moonshine_model import (
     MANY_TOKENS_A_SECOND,
@@ -47,6 +48,8 @@ INVENTED = frozenset(["a", "ah", "but", "hm", "hmm", "i", "mm", "oh", "so", "the
 """What the model makes of a hum, in English. Nobody answers with nothing but these."""
 MORE = 0.15
 """How much more it takes to believe these."""
+AWAY_DB = 8.0
+"""What is so much less loud than the caller just before, and makes no sense behind their words, is not theirs."""
 MAX_REPEATS = 4
 """A word that comes more often than this in a row is the model's, and not the caller's."""
 
@@ -63,32 +66,52 @@ def load(language: str) -> None:
     load_model()
 
 
-def hear(pcm: bytes, rate: int, language: str, beams: int = BEAMS) -> list[tuple[str, float]]:
+def hear(
+    pcm: bytes,
+    rate: int,
+    language: str,
+    lead: bytes = b"",
+    said: Sequence[int] = (),
+    beams: int = BEAMS,
+) -> EarAnswer:
     """Transcribe a piece of audio, or refuse it as a noise.
 
+    A phrase behind a pause is understood better together with what came before it. So the model hears both, and
+    goes on writing behind the words that it has made of the first.
+
     Args:
-        pcm: PCM16 mono, 30 s at most.
+        pcm: PCM16 mono; with `lead` 30 s at most.
         rate: Its sample rate in Hz.
         language: The code of the language that is spoken.
+        lead: What the caller said just before, without noise at its head.
+        said: The tokens that were made of `lead`.
         beams: Sentences that are followed at a time.
-
-    Returns:
-        The words, each with its confidence from 0 to 1. None, if it was a noise.
     """
-    samples = _at_16_khz(np.frombuffer(pcm, "<i2"), rate)
+    samples = _at_16_khz(np.frombuffer(lead + pcm, "<i2"), rate)
+    after = len(lead) // 2 * RATE // rate
+    before, samples = samples[:after], samples[after:]
     scores = _speech_scores(samples)
     voiced = np.flatnonzero(scores >= VOICED)
     if not len(voiced):
-        return []
+        return EarAnswer([])
     size = window_shape(RATE).samples
-    start = max(0, int(voiced[0] * size - BEFORE_S * RATE))
+    begins = max(0, int(voiced[0] * size - BEFORE_S * RATE))
     end = int((voiced[-1] + 1) * size + AFTER_S * RATE)
-    speech = samples[start:end].astype(np.float32)
-    speech /= 32768
-    words = _model(language).transcribe(speech, beams=beams)
-    if is_noise(float(scores[voiced].mean()), words):
-        return []
-    return [(word.text, round(word.probability, 3)) for word in words]
+    voice = float(scores[voiced].mean())
+    model = _model(language)
+    heard = None
+    if said:
+        heard = model.transcribe(_floats(np.concatenate([before, samples[:end]])), beams=beams, said=said)
+        if is_noise(voice, heard.words):
+            if _loudness(samples[begins:end]) < _loudness(before) - AWAY_DB:
+                return EarAnswer([])  # somebody else, farther away
+            heard = None  # for the model, all was said before
+    if heard is None:
+        heard = model.transcribe(_floats(samples[begins:end]), beams=beams)
+        if is_noise(voice, heard.words):
+            return EarAnswer([])
+    words = [(word.text, round(word.probability, 3)) for word in heard.words]
+    return EarAnswer(words, heard.tokens, begins * rate // RATE)
 
 
 def is_noise(voice: float, words: Sequence[Word]) -> bool:
@@ -125,6 +148,17 @@ def _model(language: str) -> MoonshineModel:
             _models.popitem(last=False)
     _models.move_to_end(language)
     return model
+
+
+def _floats(samples: npt.NDArray[np.int16]) -> npt.NDArray[np.float32]:
+    return samples.astype(np.float32) / np.float32(32768)
+
+
+def _loudness(samples: npt.NDArray[np.int16]) -> float:
+    """Return how loud the loud parts are, in dB."""
+    size = window_shape(RATE).samples
+    windows = samples[: len(samples) // size * size].reshape(-1, size).astype(np.float64)
+    return 10 * math.log10(float(np.percentile((windows**2).mean(axis=1), 90)) + 1) if len(windows) else 0.0
 
 
 def _at_16_khz(samples: npt.NDArray[np.int16], rate: int) -> npt.NDArray[np.int16]:

@@ -118,6 +118,33 @@ def test_who_goes_on_after_a_pause_is_heard_to_the_end(pool: WorkerPool) -> None
     assert "four people" in heard
 
 
+@pytest.mark.parametrize("waits", [True, False], ids=["first_half_known", "first_half_asked_yet"])
+def test_the_second_half_of_a_sentence_is_heard_together_with_the_first(
+    pool: WorkerPool, waits: bool
+) -> None:
+    """Alone, it was heard as "Could you squeeze us in on Saturday or on date?"."""
+    halves = "We'd be six of us,", "could you squeeze us in on Saturday around eight?"
+
+    async def run() -> list[str]:
+        async with Chain(MoonshineSTTService(pool=pool), rate_in=8_000) as chain:
+            first, second = (telephone(say(half, "slt")) for half in halves)
+            await chain.speak(first)
+            if waits:
+                await chain.sink.until(lambda _: bool(chain.transcripts()))
+            await chain.speak(second)
+            await chain.sink.until(lambda _: len(chain.transcripts()) >= 2)
+            return [frame.text for frame in chain.transcripts()]
+
+    _, heard = asyncio.run(run())
+    assert _plain(heard) == "could you squeeze us in on saturday around eight"
+
+
+def test_short_answers_right_after_a_sentence_are_heard_too(pool: WorkerPool) -> None:
+    """For the model, nothing comes behind some sentences."""
+    answers = [say(text, "rms") for text in ("Four.", "Seven thirty.", "Two.", "Tomorrow.")]
+    assert all(_hear(pool, load("hours/01-open.wav"), answer)[1] for answer in answers)
+
+
 @pytest.mark.parametrize("loudness", [0, 100, 1_000])
 def test_noise_is_no_words(pool: WorkerPool, loudness: int) -> None:
     noise = np.random.default_rng(0).normal(0, loudness, 24_000).astype(np.int16)

@@ -26,6 +26,35 @@ def test_an_utterance_has_a_little_from_before_and_nothing_of_the_one_before() -
     assert buffer.end() == b""
 
 
+@pytest.mark.parametrize("late", [0, 1, 3])
+def test_what_is_heard_does_not_depend_on_when_the_frames_of_the_vad_come(late: int) -> None:
+    """The VAD was sure of speech after 3 s, and of a pause after 4 s."""
+    audio = np.arange(int(5.0 * RATE), dtype="<i2").tobytes()
+    frames = [audio[at : at + 320] for at in range(0, len(audio), 320)]  # of 20 ms
+    buffer = SpeechBuffer(RATE)
+    for number, frame in enumerate(frames):
+        buffer.add(frame)
+        if number == 149 + late:
+            buffer.begin()
+        if number == 199 + late:
+            buffer.paused(1.0 + late / 50, late / 50)
+            said = buffer.until_pause
+        if number == 209 + late:
+            break
+    assert said == buffer.end(at_pause=True) == audio[int(2.4 * RATE) * 2 : 4 * RATE * 2]
+
+
+def test_samples_before_a_pause_may_come_after_its_frame() -> None:
+    buffer = SpeechBuffer(RATE)
+    buffer.begin()
+    buffer.add(_speech(1.0))
+    buffer.paused(0.5, -0.02)
+    assert buffer.until_pause is None
+    buffer.add(_speech(0.04))
+    assert buffer.until_pause is not None
+    assert _seconds(buffer.until_pause) == pytest.approx(1.02)
+
+
 def test_partial_results_become_rarer_as_the_utterance_grows() -> None:
     buffer = SpeechBuffer(RATE)
     buffer.begin()
