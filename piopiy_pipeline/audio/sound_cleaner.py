@@ -130,12 +130,12 @@ class SoundCleaner:
         reference.set_lag(self._delay_ms - SHIFTED_MS)
         self._delay.forget()
 
-    def quality(self) -> dict[str, str | float]:
+    def quality(self) -> dict[str, float]:
         """Return what was removed: `echo_removed_db` while the bot spoke, `noise_removed_db` while nobody did.
 
-        `echo_delay_ms` is how late an echo came back; missing where none was plain.
+        What was not asked for is missing. `echo_delay_ms` is how late an echo came back; missing where none was plain.
         """
-        found: dict[str, str | float] = {"clean_sound": self.what}
+        found: dict[str, float] = {}
         if self._reference is not None:
             found["echo_removed_db"] = self._echo.decibels
             found["echo_realigned"] = self._reference.realigned

@@ -95,8 +95,8 @@ def test_it_tells_what_was_removed() -> None:
     cleaner = SoundCleaner("both", rate)
     through_cleaner(cleaner, heard, played)
     quality = cleaner.quality()
-    assert quality["clean_sound"] == "both"
-    assert float(quality["echo_removed_db"]) > 10
+    assert quality["echo_removed_db"] > 10
+    assert "noise_removed_db" in quality
     assert quality["echo_realigned"] == 0
 
 
@@ -116,7 +116,7 @@ def test_an_echo_that_comes_back_late_is_found_and_removed(delay_ms: int) -> Non
     left = through_cleaner(cleaner, heard, played)
     late = slice(12 * rate, 24 * rate)
     assert decibels(heard[late], left[late]) > 15
-    assert abs(float(cleaner.quality()["echo_delay_ms"]) - delay_ms) <= 30
+    assert abs(cleaner.quality()["echo_delay_ms"] - delay_ms) <= 30
 
 
 def test_a_caller_who_speaks_over_the_bot_is_no_echo() -> None:

@@ -6,7 +6,7 @@ and tapped for a recording here.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 from loguru import logger
 
@@ -75,7 +75,7 @@ class MediaPath:
         self._leg = leg
         self._hold_tone: Tone | None = None
         self._cleaner: SoundCleaner | None = None
-        self._cleaned: dict[str, Any] = {}  # by the cleaner that was
+        self._cleaned: dict[str, float] = {}  # by the cleaner that was
 
     @property
     def held(self) -> bool:
@@ -116,7 +116,7 @@ class MediaPath:
             cleaning.end(self._cleaner)
             self._cleaner = None
 
-    def sound_quality(self) -> dict[str, Any]:
+    def sound_quality(self) -> dict[str, float]:
         """Return what was cleaned, see `SoundCleaner.quality`; empty where nothing was."""
         return self._cleaned if self._cleaner is None else self._cleaner.quality()
 
