@@ -26,6 +26,7 @@ from piopiy_pipeline.cli.gateway_link import GatewayLink
 from piopiy_pipeline.cli.target import Target
 from piopiy_pipeline.offload import Lane
 from piopiy_pipeline.signaling.caller import CallStart, parse_leg_event
+from piopiy_pipeline.signaling.json_messages import UnknownMessage
 from piopiy_pipeline.signaling.messages import MAX_MESSAGE_BYTES, ProtocolError
 from piopiy_pipeline.signaling.websocket import DirectClientConnection
 from piopiy_pipeline.testing.line.callers import Caller, CallerLine
@@ -141,6 +142,8 @@ class _CallerConnection:
     def _on_text(self, data: bytes) -> None:
         try:
             event = parse_leg_event(data)
+        except UnknownMessage:
+            return  # of a newer gateway
         except ProtocolError as error:
             self._carry(partial(self._link.on_lost, f"it sent something unknown: {error}"))
         else:

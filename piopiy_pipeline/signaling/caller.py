@@ -16,7 +16,6 @@ from pydantic import Field
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.signaling.json_messages import Message, parser
 from piopiy_pipeline.signaling.media_events import DataMessage, Dtmf
-from piopiy_pipeline.signaling.messages import ConversationEventName
 
 __all__ = [
     "Answered",
@@ -67,11 +66,14 @@ class Answered(Message):
 
 
 class Conversation(Message):
-    """An event of the conversation, as `signaling.messages.ConversationEvent` describes it."""
+    """An event of the conversation, as `signaling.messages.ConversationEvent` describes it.
+
+    `name` is any text, because gateways are newer than some callers: a caller passes over names that it does not know.
+    """
 
     event: Literal["conversation"] = "conversation"
     at: float
-    name: ConversationEventName
+    name: Annotated[str, Field(min_length=1, max_length=64)]
     data: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -99,4 +101,4 @@ LegEvent = Annotated[
 parse_caller_event: Callable[[str | bytes], CallerEvent] = parser(CallerEvent)
 """An event that a caller sent. Raises `ProtocolError`."""
 parse_leg_event: Callable[[str | bytes], LegEvent] = parser(LegEvent)
-"""An event that the gateway sent to a caller. Raises `ProtocolError`."""
+"""An event that the gateway sent to a caller. Raises `ProtocolError`; a caller passes over an `UnknownMessage`."""

@@ -14,11 +14,15 @@ from pydantic_core import PydanticSerializationError
 
 from piopiy_pipeline.text import well_formed_json
 
-__all__ = ["Message", "ProtocolError", "dump", "parser"]
+__all__ = ["Message", "ProtocolError", "UnknownMessage", "dump", "parser"]
 
 
 class ProtocolError(ValueError):
     """A message that fits no model of the protocol."""
+
+
+class UnknownMessage(ProtocolError):
+    """A message of a kind that this version does not know: the other side may be newer."""
 
 
 class Message(BaseModel):
@@ -34,7 +38,8 @@ def parser(union: Any) -> Callable[[str | bytes], Any]:
         union: The annotated union, with its discriminator.
 
     Returns:
-        A function of text (`bytes` are UTF-8) that returns a message, or raises `ProtocolError`.
+        A function of text (`bytes` are UTF-8) that returns a message, or raises `ProtocolError`: of a kind that is
+        not in the union, `UnknownMessage`.
     """
     adapter: TypeAdapter[Any] = TypeAdapter(union)
 
@@ -44,7 +49,8 @@ def parser(union: Any) -> Callable[[str | bytes], Any]:
         except ValidationError as error:
             first = error.errors(include_url=False, include_context=False)[0]
             where = ".".join(str(part) for part in first["loc"]) or "message"
-            raise ProtocolError(f"{where}: {first['msg']} in {_beginning(text)}") from None
+            kind = UnknownMessage if first["type"] == "union_tag_invalid" else ProtocolError
+            raise kind(f"{where}: {first['msg']} in {_beginning(text)}") from None
 
     return parse
 

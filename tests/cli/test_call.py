@@ -45,6 +45,7 @@ class ScriptedGateway:
         self.answers = answers
         self.port = 0
         self.starts: list[CallStart] = []
+        self.news: list[str] = []  # told while it rings
         self.left = False
         self.talking = threading.Event()
         self._ready = threading.Event()
@@ -87,6 +88,8 @@ class ScriptedGateway:
         assert isinstance(start, CallStart)
         self.starts.append(start)
         await socket.send(dump(Ringing(call_id="c1")))
+        for told in self.news:
+            await socket.send(told)
         if not self.answers:
             await socket.send(dump(LegEnded(reason=EndReason.NO_AGENT, detail="nobody is connected")))
             return
@@ -236,6 +239,16 @@ def test_a_call_that_nobody_answers_fails_with_the_reason(capsys: pytest.Capture
     printed = capsys.readouterr()
     assert printed.err == "piopiy: the call was not answered (no_agent: nobody is connected)\n"
     assert json.loads(printed.out.splitlines()[-1])["reason"] == "no_agent"
+
+
+def test_what_a_newer_gateway_tells_is_passed_over(capsys: pytest.CaptureFixture[str]) -> None:
+    with ScriptedGateway(answers=False) as gateway:
+        gateway.news = [
+            '{"event": "conversation", "at": 1.0, "name": "mood", "data": {"mood": "calm"}}',
+            '{"event": "weather", "rain": true}',
+        ]
+        assert place(gateway, "--json") == 1
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["reason"] == "no_agent"
 
 
 @pytest.mark.realtime
