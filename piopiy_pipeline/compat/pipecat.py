@@ -222,15 +222,13 @@ def skip_context_hooks(service: TTSService, contexts: Collection[str]) -> None:
         contexts: Their ids; more may be added later.
     """
     for name in ("flush_audio", "on_audio_context_interrupted", "on_audio_context_completed"):
-        setattr(service, name, _unless_in(contexts, getattr(service, name)))
+        setattr(service, name, _unless_in(contexts, service, name))
 
 
-def _unless_in(
-    contexts: Collection[str], hook: Callable[..., Awaitable[None]]
-) -> Callable[..., Awaitable[None]]:
+def _unless_in(contexts: Collection[str], service: TTSService, name: str) -> Callable[..., Awaitable[None]]:
     async def call(context_id: str | None = None, *args: Any, **options: Any) -> None:
-        if context_id not in contexts:
-            await hook(context_id, *args, **options)
+        if context_id not in contexts:  # the class may change until the call
+            await getattr(type(service), name)(service, context_id, *args, **options)
 
     return call
 

@@ -92,8 +92,17 @@ class _GreetingTap:
         self._key = ""
         self._pieces: list[Piece] = []
         self._played: set[str] = set()
-        self._run_tts, self._append = intercept_tts(service, run_tts=self.run_tts, append=self.append)
+        intercept_tts(service, run_tts=self.run_tts, append=self.append)
         skip_context_hooks(service, self._played)
+
+    # The service's own methods are looked up when they are called: a replay changes the service's class.
+
+    def _run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
+        run_tts: Any = type(self._service).run_tts
+        return run_tts(self._service, text, context_id)  # type: ignore[no-any-return]
+
+    async def _append(self, context_id: str | None, frame: Frame | WordTimestamp | None) -> None:
+        await type(self._service).append_to_audio_context(self._service, context_id, frame)
 
     async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
         """Play what is kept, or do what the service's own method does."""
