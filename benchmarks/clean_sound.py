@@ -105,8 +105,8 @@ class _Ears:
         wrong = said = 0
         for one in placed:
             cut = pcm[max(0, one.begin - rate * 3 // 10) : one.end + rate * 4 // 10]
-            words = self._worker.request("hear", cut.tobytes(), rate, "en")
-            errors, count = word_errors(one.text, " ".join(word for word, _ in words))
+            heard = self._worker.request("hear", cut.tobytes(), rate, "en")
+            errors, count = word_errors(one.text, " ".join(word for word, _ in heard.words))
             wrong, said = wrong + errors, said + count
         return round(100 * wrong / said, 1)
 
