@@ -6,6 +6,7 @@ any request, and a request whose worker died can be asked once more. Nothing of 
 
 from __future__ import annotations
 
+import calendar
 import math
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -48,6 +49,45 @@ INVENTED = frozenset(["a", "ah", "but", "hm", "hmm", "i", "mm", "oh", "so", "the
 """What the model makes of a hum, in English. Nobody answers with nothing but these."""
 MORE = 0.15
 """How much more it takes to believe these."""
+ANSWERS = frozenset(name.lower() for name in (*calendar.day_name, *calendar.month_name[1:])) | frozenset(
+    [
+        "one",
+        "two",
+        "three",
+        "four",
+        "five",
+        "six",
+        "seven",
+        "eight",
+        "nine",
+        "ten",
+        "eleven",
+        "twelve",
+        "thirteen",
+        "fourteen",
+        "fifteen",
+        "sixteen",
+        "seventeen",
+        "eighteen",
+        "nineteen",
+        "twenty",
+        "thirty",
+        "forty",
+        "fifty",
+        "today",
+        "tomorrow",
+        "tonight",
+        "noon",
+    ]
+)
+"""What callers say, and what the model makes of no noise, in English."""
+LESS = 0.2
+"""How much less it takes to believe an answer of a few words with one of these, or with digits."""
+FEW = 4
+NEAR_DB = 15.0
+"""What is so much less loud than the caller's loudest words, before or behind them, is another voice..."""
+OTHERS_S = 0.4
+"""... if there is so much of it: words begin and end softly, too."""
 AWAY_DB = 8.0
 """What is so much less loud than the caller just before, and makes no sense behind their words, is not theirs."""
 MAX_REPEATS = 4
@@ -95,6 +135,7 @@ def hear(
     if not len(voiced):
         return EarAnswer([])
     size = window_shape(RATE).samples
+    voiced = voiced[_near(samples, voiced)]
     begins = max(0, int(voiced[0] * size - BEFORE_S * RATE))
     end = int((voiced[-1] + 1) * size + AFTER_S * RATE)
     voice = float(scores[voiced].mean())
@@ -129,6 +170,8 @@ def is_noise(voice: float, words: Sequence[Word]) -> bool:
         return True
     said = [_letters(word.text) for word in words]
     wanted = SPEECH + MORE * all(word in INVENTED for word in said)
+    if len(said) <= FEW and any(word in ANSWERS or word[:1].isdigit() for word in said):
+        wanted -= LESS
     doubt = sum(math.log(word.probability) for word in words) / len(words)
     repeats = max(len(list(same)) for _, same in groupby(said))
     return voice + DOUBT * doubt < wanted or repeats > MAX_REPEATS
@@ -148,6 +191,19 @@ def _model(language: str) -> MoonshineModel:
             _models.popitem(last=False)
     _models.move_to_end(language)
     return model
+
+
+def _near(samples: npt.NDArray[np.int16], voiced: npt.NDArray[np.intp]) -> slice:
+    """Return which of the voiced windows are the caller's: all, but for the voices before and behind in a room where
+    others speak.
+    """
+    size = window_shape(RATE).samples
+    windows = samples[: len(samples) // size * size].reshape(-1, size).astype(np.float64)
+    power = 10 * np.log10((windows**2).mean(axis=1) + 1)
+    power = np.convolve(power, np.ones(3) / 3, "same")[voiced]
+    loud = np.flatnonzero(power >= np.percentile(power, 95) - NEAR_DB)
+    spared = (voiced[-1] - voiced[0]) - (voiced[loud[-1]] - voiced[loud[0]])
+    return slice(loud[0], loud[-1] + 1) if spared * size >= OTHERS_S * RATE else slice(None)
 
 
 def _floats(samples: npt.NDArray[np.int16]) -> npt.NDArray[np.float32]:

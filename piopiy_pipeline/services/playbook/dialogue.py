@@ -178,7 +178,9 @@ class Dialogue:
         under_way = state.intent if state.stage is not DialogueStage.OPEN else None
         in_reach = self.playbook.intents[under_way].slots if under_way else list(self.playbook.slots)
         heard = shaken(
-            self._matcher.read(text, slots=in_reach, asked=state.asked, known=state.values), state.unsure
+            self._matcher.read(text, slots=in_reach, asked=state.asked, known=state.values),
+            state.unsure,
+            of_one_value=state.stage is DialogueStage.CHECKING,
         )
         match state.stage:
             case DialogueStage.RUNNING:

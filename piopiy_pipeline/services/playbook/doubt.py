@@ -31,6 +31,8 @@ WRONG = re.compile(r"\b(?:change|different|another|instead|wrong|other)\b")
 _FEW = 3
 """So few words that name a slot ask for it."""
 _PLAIN = re.compile(r"[\w']+")
+_ONLY_YES = frozenset(("please",))
+"""What is said beside a yes, and hardly beside what a yes was misheard for."""
 _SECOND = re.compile(r"\b(?:2nd|latter|last)\b")
 
 
@@ -77,12 +79,14 @@ def doubted(value: Value, known: Value | None) -> Value:
     return with_other(value, known)
 
 
-def shaken(heard: Understood, unsure: Collection[str]) -> Understood:
+def shaken(heard: Understood, unsure: Collection[str], *, of_one_value: bool = False) -> Understood:
     """Return a sentence with doubt in each value, and without the yes, that the recogniser was not sure of.
 
     Args:
         heard: The sentence.
         unsure: Words of it that were heard with little confidence, as they were written.
+        of_one_value: Whether it answers a question about one value. A doubtful yes will do then, because that value
+            is read back once more with all others.
     """
     if not unsure:
         return heard
@@ -93,8 +97,10 @@ def shaken(heard: Understood, unsure: Collection[str]) -> Understood:
         else replace(value, doubtful=True)
         for name, value in heard.values.items()
     }
-    sure = " ".join(word for word in heard.words.split() if word not in words)
-    says = None if heard.polarity and polarity(sure)[0] is not True else heard.polarity
+    sure = [word for word in heard.words.split() if word not in words]
+    agrees = of_one_value or polarity(" ".join(sure))[0] is True
+    agrees = agrees or (heard.only_polarity and not _ONLY_YES.isdisjoint(sure))
+    says = None if heard.polarity and not agrees else heard.polarity
     return replace(
         heard, values=values, polarity=says, only_polarity=heard.only_polarity and says is not None
     )

@@ -332,3 +332,16 @@ def test_a_change_that_is_a_little_like_a_question_is_a_change(caller: Caller) -
     caller.says("Yes.")
     said = caller.says("And we push that back to quarter past eight.")
     assert said == "So that is a table for two, Friday at quarter past eight. Shall I change it?"
+
+
+def test_a_doubtful_yes_settles_a_question_about_one_value(caller: Caller) -> None:
+    """All values are read back once more before anything is done."""
+    caller.unsure = {"five"}
+    caller.says("A table for five tomorrow at seven.")
+    caller.unsure = {"Yes,", "please."}
+    assert caller.says("Yes, please.") == "A table for five, tomorrow at seven. Is that right?"
+    caller.unsure = {"Yes."}
+    assert "Is that right?" in caller.says("Yes.")
+    caller.unsure = {"Yes,"}
+    caller.says("Yes, please.")
+    assert caller.booked
