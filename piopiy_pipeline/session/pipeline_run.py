@@ -48,6 +48,7 @@ from piopiy_pipeline.session.thoughts import has_words
 from piopiy_pipeline.session.tool_order import ToolOrder
 from piopiy_pipeline.signaling.messages import Answer, Checkpoint
 from piopiy_pipeline.transports.media_stream import MediaStreamTransport
+from piopiy_pipeline.turns.caller_pauses import CallerPauses
 
 __all__ = ["PipelineRun", "RunOptions"]
 
@@ -99,6 +100,8 @@ class PipelineRun:
         self._state = state
         self._pipeline = pipeline
         self._transport = transport
+        if pipeline.turn_end is not None and state.resumed is not None:
+            pipeline.turn_end.policy.pauses = CallerPauses(state.resumed.pauses)
         self._monitor = monitor
         self._tool_timeout_s = options.tool_timeout_s
         output = transport.output()
@@ -360,7 +363,9 @@ class PipelineRun:
 
     def _post_checkpoint(self, messages: list[Any]) -> None:
         """Give the gateway what another instance would need to go on with the call."""
-        checkpoint = checkpoint_of(messages, self._state.author_state, self.client.protocol)
+        end = self._pipeline.turn_end
+        learnt = [] if end is None else end.policy.pauses.longest_s
+        checkpoint = checkpoint_of(messages, self._state.author_state, self.client.protocol, learnt)
         if checkpoint is not None:
             self._state.post(Checkpoint(call_id=self._state.info.call_id, state=checkpoint))
 

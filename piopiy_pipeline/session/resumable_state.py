@@ -5,7 +5,7 @@ and never looks into it. When the instance is lost, the gateway puts the checkpo
 another instance, which may run another version of this package. So the checkpoint says its version:
 
 * version 1 did not say it (package 0.1.0): `messages`, `state` and perhaps `rtvi`;
-* version 2 has the same keys and `version`.
+* version 2 has the same keys and `version`, and perhaps `pauses`.
 
 An older checkpoint is upgraded, one version at a time, by `_UPGRADES`. A newer one is not understood: this
 instance takes the call all the same, without the conversation, because a bot that greets the caller again
@@ -37,6 +37,7 @@ class ResumableState(BaseModel):
         messages: The conversation, as messages of pipecat's `LLMContext`.
         state: The author's own `call.state`.
         rtvi: The version of RTVI that the client's application speaks, such as ``1.4.0``; None if it does not.
+        pauses: What was learnt of the caller's pauses: `CallerPauses.longest_s`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -45,22 +46,31 @@ class ResumableState(BaseModel):
     messages: list[dict[str, Any]]
     state: dict[str, Any]
     rtvi: str | None = None
+    pauses: list[float] = []
 
     @classmethod
-    def of(cls, messages: Sequence[Any], state: Mapping[str, Any], rtvi: str | None = None) -> Self:
+    def of(
+        cls,
+        messages: Sequence[Any],
+        state: Mapping[str, Any],
+        rtvi: str | None = None,
+        pauses: Sequence[float] = (),
+    ) -> Self:
         """Copy the state of a call.
 
         Args:
             messages: The conversation, as messages of pipecat's `LLMContext`.
             state: The author's own `call.state`.
             rtvi: The version of RTVI that the client's application speaks; None if it does not.
+            pauses: What was learnt of the caller's pauses.
 
         Raises:
             ValueError: A message or the author's state is not JSON, or the whole is longer than
                 `MAX_CHECKPOINT_BYTES`.
         """
         try:
-            text = json.dumps({"messages": list(messages), "state": state, "rtvi": rtvi})
+            values = {"messages": list(messages), "state": state, "rtvi": rtvi, "pauses": list(pauses)}
+            text = json.dumps(values)
         except (TypeError, ValueError) as error:
             raise ValueError(f"call.state or the context is not JSON: {error}") from None
         if len(text) > MAX_CHECKPOINT_BYTES:
@@ -92,8 +102,11 @@ class ResumableState(BaseModel):
             raise ValueError(f"{where}: {first['msg']}") from None
 
     def to_checkpoint(self) -> dict[str, Any]:
-        """Return the state as the JSON object of a `Checkpoint` message. `rtvi` is left out if it is None."""
-        return self.model_dump(exclude={"rtvi"} if self.rtvi is None else None)
+        """Return the state as the JSON object of a `Checkpoint` message. `rtvi` and `pauses` are left out if there
+        are none.
+        """
+        nothing = {name for name in ("rtvi", "pauses") if not getattr(self, name)}
+        return self.model_dump(exclude=nothing)
 
 
 def _from_version_1(old: dict[str, Any]) -> dict[str, Any]:
@@ -111,11 +124,11 @@ _UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_ver
 
 
 def checkpoint_of(
-    messages: Sequence[Any], state: Mapping[str, Any], rtvi: str | None
+    messages: Sequence[Any], state: Mapping[str, Any], rtvi: str | None, pauses: Sequence[float] = ()
 ) -> dict[str, Any] | None:
     """Return the checkpoint to send, or None if there can be none. Then the log says why."""
     try:
-        return ResumableState.of(messages, state, rtvi).to_checkpoint()
+        return ResumableState.of(messages, state, rtvi, pauses).to_checkpoint()
     except ValueError as error:
         logger.warning("this turn is not checkpointed: {}", error)
         return None

@@ -33,8 +33,11 @@ class CallerPauses:
 
     @property
     def longest_s(self) -> list[float]:
-        """The longest pause of each of the last turns in seconds, 0 where there was none, the last turn last."""
-        return [round(one, 3) for one in self._turns]
+        """The longest pause of each of the last turns in seconds, 0 where there was none, the last turn last.
+
+        Empty if there was no pause at all.
+        """
+        return [round(one, 3) for one in self._turns] if any(self._turns) else []
 
     def add(self, pause_s: float) -> None:
         """Note that the caller went on after so many seconds, in the middle of a turn."""

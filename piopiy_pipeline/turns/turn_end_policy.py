@@ -226,8 +226,12 @@ class TurnEndPolicy:
     # ------------------------------------------------------------------ what is decided
 
     def due(self) -> float | None:
-        """Return when to ask `decide` again. It may be in the past. None: something must be heard before."""
-        if self._speaking or self._silent_since is None or (self.needs_words and not self._words.finals):
+        """Return when to ask `decide` again, which may be in the past. None: something must be heard before, or there
+        is no turn.
+        """
+        if not self._under_way or self._speaking or self._silent_since is None:
+            return None
+        if self.needs_words and not self._words.finals:
             return None
         end = self._silent_since + self._wait()[0]
         if self.needs_words and not self._words.finalized:

@@ -51,6 +51,13 @@ def test_a_checkpoint_has_the_keys_that_older_agents_read_and_no_other_but_its_v
     assert checkpoint == {"version": VERSION, "messages": MESSAGES, "state": {}}
 
 
+def test_what_was_learnt_of_the_callers_pauses_goes_along() -> None:
+    checkpoint = checkpoint_of(MESSAGES, {}, None, [0.8, 0.0])
+    resumed = resumable_from(json.loads(json.dumps(checkpoint)))
+    assert resumed is not None
+    assert resumed.pauses == [0.8, 0.0]
+
+
 @pytest.mark.parametrize("name", ["version_1.json", "version_1_rtvi.json"])
 def test_a_checkpoint_of_an_older_agent_is_understood(name: str) -> None:
     old = recorded(name)
