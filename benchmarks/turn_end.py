@@ -162,7 +162,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         turns = [turn for turn in turns if options.half in ("both", turn.half)][:: options.quick]
     if not turns:
         sys.exit("there are no turns")
-    babble = babble_of([turn.speech for turn in turns[:12]], np.random.default_rng(1))
+    fluent = [turn.speech for turn in turns if not turn.pauses] or [turn.speech for turn in turns]
+    babble = babble_of(fluent[:24], np.random.default_rng(1))  # nobody in it pauses
     rows: list[Row] = []
     failures: list[str] = []
     try:
