@@ -136,7 +136,7 @@ class Studio:
             began = time.process_time()
             heard = moonshine_worker.hear(pcm.tobytes(), rate, self._language)
             self.cpu_s["words"] += time.process_time() - began
-            text = " ".join(word for word, _ in heard)
+            text = " ".join(word[0] for word in heard)
             self._keep(key, text[:-1] + "." if text.endswith(",") else text)
         return str(self._known[key])
 
