@@ -131,12 +131,12 @@ class Studio:
 
     def words(self, pcm: Pcm, rate: int) -> str:
         """Return what the recogniser makes of an utterance."""
-        key = f"w{_digest(pcm, rate)}"
+        key = f"words-{_digest(pcm, rate)}"
         if key not in self._known:
             began = time.process_time()
-            heard = moonshine_worker.hear(pcm.tobytes(), rate, self._language)
+            heard = moonshine_worker.hear(pcm.tobytes(), rate, self._language).words
             self.cpu_s["words"] += time.process_time() - began
-            text = " ".join(word[0] for word in heard)
+            text = " ".join(word for word, _ in heard)
             self._keep(key, text[:-1] + "." if text.endswith(",") else text)
         return str(self._known[key])
 
