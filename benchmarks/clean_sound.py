@@ -1,6 +1,6 @@
 """What `clean_sound` costs, what it takes out of a caller's audio, and what it does to the caller's words.
 
-    python -m benchmarks.clean_sound                  # about 3 minutes of CPU, most of it for the words
+    python -m benchmarks.clean_sound                  # about 2 minutes of CPU, most of it for the words
     python -m benchmarks.clean_sound --json           # one JSON object as the last line
     python -m benchmarks.clean_sound --only noise     # or echo, or cost
 
@@ -328,7 +328,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     parser.add_argument("--only", choices=("cost", "noise", "echo"))
-    parser.add_argument("--sentences", type=int, default=24, help="how many are said in each condition")
+    parser.add_argument("--sentences", type=int, default=12, help="how many are said in each condition")
     wanted = parser.parse_args()
     logger.remove()
     logger.add(sys.stderr, level="ERROR")

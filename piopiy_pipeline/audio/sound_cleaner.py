@@ -30,7 +30,7 @@ SHIFTED_MS = 100
 STEP_MS = 10
 """The library's own frame. What is left of a piece of another length waits for the next."""
 NOISE_LEVEL = 1
-"""Of 0 to 3 (6, 12, 18, 21 dB): `benchmarks/clean_sound.py` compares them. More than 12 dB costs words."""
+"""Of 0 to 3 (6, 12, 18, 21 dB): `benchmarks/clean_sound.py` compares them. The highest costs words."""
 PRIMER_S, PRIMER_DBFS = 0.5, -70.0
 """Noise of a quiet line that the noise suppression is given first. Otherwise it takes the first sound for noise, and
 makes a caller who speaks at once 8 dB quieter for three seconds."""

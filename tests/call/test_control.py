@@ -279,6 +279,20 @@ def test_a_recording_is_asked_for_and_ended() -> None:
     ]
 
 
+def test_a_clean_sound_is_asked_for_and_ended() -> None:
+    async def bot(call: Call) -> None:
+        agent = await voice(call, greeting="Hello.")
+        agent.on("answered", lambda _: call.clean_sound())
+        agent.on("bot_turn", lambda _: call.clean_sound(False))
+        await agent.start()
+
+    call = simulate(bot, Caller())
+    assert [event.data for event in call.of("control")] == [
+        {"what": "clean_sound", "on": True},
+        {"what": "clean_sound", "on": False},
+    ]
+
+
 # ---------------------------------------------------------------------- keys
 
 
