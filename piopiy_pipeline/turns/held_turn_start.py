@@ -43,8 +43,8 @@ POLL_S = 0.05
 """How often an undecided sound is looked at, besides at each window."""
 STALE_S = 0.1
 """Without a window for so long, the VAD's frames say whether the caller makes a sound."""
-LEAST_WORDS_S, MOST_WORDS_S = 0.3, 0.6
-"""Words are waited for as long as the STT says that it takes, within these bounds of seconds."""
+LEAST_WORDS_S, MOST_WORDS_S = 0.35, 0.6
+"""Words are waited for a little longer than the STT says that it takes, within these bounds of seconds."""
 _FLOOR_POWER = 10 ** (FLOOR_DBFS / 10)
 
 
@@ -145,7 +145,8 @@ class HeldTurnStart(BaseUserTurnStartStrategy):
             case BotStoppedSpeakingFrame():
                 return await self._bot_stopped()
             case STTMetadataFrame():
-                self._policy.words_s = min(max(frame.ttfs_p99_latency, LEAST_WORDS_S), MOST_WORDS_S)
+                takes_s = frame.ttfs_p99_latency + POLL_S  # words that take just so long are in time
+                self._policy.words_s = min(max(takes_s, LEAST_WORDS_S), MOST_WORDS_S)
         return ProcessFrameResult.CONTINUE
 
     async def handle_user_turn_started(self) -> None:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.server import Gateway
-from tests.support.calls import AGENT_ID, KEY, TOKEN, House, eventually
+from tests.support.calls import AGENT_ID, KEY, SETTINGS, TOKEN, House, eventually
 
 __all__ = ["AgentProcess", "Apart", "apart", "logged", "longest_hole_s"]
 
@@ -124,8 +124,7 @@ async def apart(
     *, arguments: Sequence[str] = BOTS, capacity: int = 20, **settings: Any
 ) -> AsyncIterator[Apart]:
     """Run a gateway on a free port, and an agent in another process that is connected to it."""
-    settings = {"callers_may_watch": True, "records": False, "webrtc_workers": 0, **settings}
-    config = GatewayConfig(port=0, agents={AGENT_ID: TOKEN}, caller_keys=[KEY], **settings)
+    config = GatewayConfig(port=0, agents={AGENT_ID: TOKEN}, caller_keys=[KEY], **{**SETTINGS, **settings})
     async with Gateway(config) as gateway:
         process = await AgentProcess.start(gateway.url, arguments=arguments, capacity=capacity)
         try:

@@ -34,6 +34,12 @@ __all__ = ["AUDIO", "CallLog", "House", "eventually", "house"]
 
 AUDIO = Path(__file__).parent.parent / "audio"
 AGENT_ID, TOKEN, KEY = "test-agent", "agent-token", "caller-key"
+SETTINGS: dict[str, Any] = {
+    "callers_may_watch": True,
+    "records": False,
+    "webrtc_workers": 0,
+    "offer_ms": 5000,
+}
 
 
 async def eventually(condition: Callable[[], object], timeout_s: float = 5.0) -> None:
@@ -143,9 +149,10 @@ async def house(
 ) -> AsyncIterator[House]:
     """Run a gateway on a free port with one agent connected to it; `settings` are those of `GatewayConfig`.
 
-    Without more settings it keeps no records and takes no browsers' calls.
+    Without more settings it keeps no records and takes no browsers' calls. An agent has long to accept, because
+    a machine that is busy with other tests is no agent that hangs.
     """
-    settings = {"port": 0, "callers_may_watch": True, "records": False, "webrtc_workers": 0, **settings}
+    settings = {**SETTINGS, "port": 0, **settings}
     config = GatewayConfig(agents={AGENT_ID: TOKEN}, caller_keys=[KEY], **settings)
     async with Gateway(config) as gateway:
         agent = Agent(AGENT_ID, TOKEN, create_session, signaling_url=gateway.url, capacity=capacity)
