@@ -45,7 +45,7 @@ def running(folder: Path, *arguments: str, **variables: str) -> Iterator[subproc
 
 
 def test_it_prints_where_it_is_and_ends_with_a_signal(tmp_path: Path) -> None:
-    with running(tmp_path, "--webrtc-workers", "0", "--record") as process:
+    with running(tmp_path, "--webrtc-workers", "0", "--record", "--clean-sound", "both") as process:
         assert process.stdout is not None
         url = process.stdout.readline().split()[1]
         console = process.stdout.readline().split()[1]
@@ -73,6 +73,7 @@ def test_records_that_cannot_be_kept_are_one_line_and_the_end(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("arguments", "variables", "says"),
     [
+        (("--clean-sound", "all"), {}, "--clean-sound all: it is one of off, noise, echo, both"),
         (("--webrtc-workers", "65"), {}, "64"),  # the sentence is typer's or pydantic's
         ((), {"PIOPIY_GATEWAY_AGENTS": "{}"}, "the gateway has no agents"),
         ((), {"PIOPIY_GATEWAY_TLS_KEY": "key.pem"}, "give both or neither"),
