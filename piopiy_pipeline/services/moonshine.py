@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,8 +49,13 @@ MAX_BEHIND_S = 120.0
 """Seconds of audio whose final transcripts may be awaited. If more waits, an utterance is given up."""
 LATE_S = 0.15
 """The VAD's stop may come this much later than its own delay after the pause that it follows."""
-UNSURE = 0.45
-"""A word of less confidence (0 to 1) is doubted: most misheard ones in babble have less, few of a clean line."""
+DOUBTED = 0.25
+"""A word of less confidence (0 to 1) is doubted."""
+UNSURE = 0.6
+"""So is one of less than this beside a word that is hardly credible: misheard words come in company, and right ones of
+a clean line may have little confidence alone."""
+HARDLY = 0.3
+"""A word of less confidence is hardly credible."""
 MAX_FINALS = 64
 """As many utterances are remembered with their unsure words."""
 DRAIN_S = 3.0
@@ -345,7 +350,7 @@ class MoonshineSTTService(STTService):
         if utterance.follows_vad:
             self.confirm_finalize()
         logger.debug("{}: {!r}, confidence {:.2f}", self, text, confidence)
-        self._finals.append((text, tuple(word for word, sure in words if sure < UNSURE)))
+        self._finals.append((text, tuple(_doubted(words))))
         for heard, hot_word in repaired:
             logger.debug("{}: {!r} was taken for {!r}", self, heard, hot_word)
         await self.push_frame(
@@ -372,6 +377,15 @@ class MoonshineSTTService(STTService):
             if task is not None:
                 await self.cancel_task(task)
         self._partial = self._delivery = None
+
+
+def _doubted(words: Sequence[tuple[str, float]]) -> Iterator[str]:
+    """Yield the words that may have been misheard."""
+    hardly = sum(sure < HARDLY for _, sure in words)
+    for word, sure in words:
+        others = hardly - (sure < HARDLY)
+        if sure < DOUBTED or (sure < UNSURE and others):
+            yield word
 
 
 def _note(answer: asyncio.Future[Any]) -> None:
