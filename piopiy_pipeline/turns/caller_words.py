@@ -73,9 +73,10 @@ _CLOSED_SETS = {
     for language, phrases in _CLOSED.items()
 }
 _LEADING_FILLERS = {
-    "en": ("um", "uh", "er", "erm", "oh", "well", "hmm", "mm", "mhm", "so"),
-    "de": ("äh", "ähm", "hm", "oh", "na", "also", "nun", "mhm"),
+    "en": ("um", "uh", "er", "erm", "oh", "well", "hmm", "mm", "mhm", "so", "and"),
+    "de": ("äh", "ähm", "hm", "oh", "na", "also", "nun", "mhm", "und"),
 }
+"""What an answer begins with that says nothing. A recogniser writes "And?" for many an "um"."""
 
 _DIGITS = {
     "en": {
