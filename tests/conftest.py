@@ -30,7 +30,12 @@ TOGETHER = {
     "tests/browser/test_endings.py": "browser",
     "tests/browser/test_own_words.py": "browser",
     "tests/browser/test_refusals.py": "browser",
+    "tests/call/test_ears.py": "ears",
+    "tests/call/test_turn_ends.py": "turn ends",
     "tests/cli/test_replay.py": "replay",
+    "tests/services/test_moonshine.py": "moonshine",
+    "tests/services/test_piper.py": "piper",
+    "tests/services/test_piper_voice.py": "piper voice",
 }
 """Files whose tests share what takes seconds to make: a group runs on one worker, which makes it once."""
 

@@ -136,9 +136,7 @@ def test_faster_is_shorter(voices: PiperVoices) -> None:
     assert len(fast) < 0.5 * len(slow)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "-", "...", "🎉", "x" * 300, "12345678901234567890 " * 20, "[[", "\0\n"]
-)
+@pytest.mark.parametrize("text", ["", "-", "...", "🎉", "x" * 300, "12345678901234567890 " * 4, "[[", "\0\n"])
 def test_odd_texts_do_no_harm(voices: PiperVoices, text: str) -> None:
     pcm, words = _say(voices, text)
     assert words in ([], text.split())
