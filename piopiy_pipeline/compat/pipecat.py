@@ -16,6 +16,7 @@ from typing import Any, cast
 from pipecat.frames.frames import Frame
 from pipecat.observers.base_observer import FramePushed
 from pipecat.pipeline.worker import PipelineWorker
+from pipecat.processors.aggregators.llm_response_universal import LLMUserAggregator
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.processors.frameworks.rtvi.observer import RTVIObserver
 from pipecat.services.ai_service import AIService
@@ -41,6 +42,7 @@ __all__ = [
     "is_cancelling",
     "is_observed",
     "is_set_up",
+    "leave_empty_turn",
     "makes_text_frames",
     "openai_clients",
     "process_as_plain_stage",
@@ -145,6 +147,11 @@ async def cancel_answer(service: LLMService[Any]) -> None:
 async def push_llm_text(service: LLMService[Any], text: str) -> None:
     """Push a piece of the model's answer, with the filters and marks that pipecat's own services apply."""
     await service._push_llm_text(text)
+
+
+def leave_empty_turn(user: LLMUserAggregator) -> None:
+    """Do not ask the model again if the caller's turn under way ends without words: the caller knows already."""
+    user._user_turn_interrupted_bot = False
 
 
 def user_id(service: STTService) -> str:
@@ -353,6 +360,7 @@ def check() -> None:
     used: dict[type, tuple[str, ...]] = {
         FrameProcessor: ("_setup", "_cancelling", "_start_interruption"),
         BaseObject: ("_event_handlers",),
+        LLMUserAggregator: ("_user_turn_interrupted_bot",),
         PipelineWorker: ("_source_push_frame",),
         RTVIObserver: ("on_push_frame", "send_rtvi_message"),
         STTService: ("_init_sample_rate", "_ttfs_p99_latency", "_audio_passthrough", "_user_id"),

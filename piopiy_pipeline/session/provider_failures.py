@@ -13,12 +13,14 @@ from importlib.resources import files
 from loguru import logger
 from pipecat.frames.frames import ErrorFrame, OutputAudioRawFrame
 from pipecat.pipeline.worker import PipelineWorker
+from pipecat.processors.aggregators.llm_response_universal import LLMUserAggregator
 from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.services.stt_service import STTService
 from pipecat.services.tts_service import TTSService
 from pipecat.utils.errors import ErrorCategory
 
 from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.compat.pipecat import leave_empty_turn
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.services.model_switch import ModelSwitch
 from piopiy_pipeline.services.switch import ServiceSwitch
@@ -243,6 +245,8 @@ class ProviderFailures:
 
     async def _apologise(self, culprit: str, action: RecoveryAction) -> None:
         line = self._error_line or ""
+        if culprit == "stt" and isinstance(user := self._pipeline.find(LLMUserAggregator), LLMUserAggregator):
+            leave_empty_turn(user)
         if action is RecoveryAction.END:
             line = CLOSING_LINE
         elif culprit == "stt" and line == DEFAULT_ERROR_LINE:
