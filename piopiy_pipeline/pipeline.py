@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
+from copy import copy
 from typing import Protocol, Self
 
 from pipecat.audio.vad.vad_analyzer import VADAnalyzer
@@ -35,6 +36,8 @@ from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from piopiy_pipeline.processors.caller_audio import InputAudioStop
 from piopiy_pipeline.processors.vad import make_vad
 from piopiy_pipeline.services.switch import ServiceSwitch
+from piopiy_pipeline.turns.eager_budget import EagerLimits
+from piopiy_pipeline.turns.eager_turns import EagerTurns, eager_limits
 from piopiy_pipeline.turns.policy_turn_end import PolicyTurnEnd
 from piopiy_pipeline.turns.strategies import Interruption, default_turns, turns_for
 from piopiy_pipeline.turns.turn_ends import Turns, policy_end_of, turn_end_for
@@ -96,6 +99,8 @@ class CallPipeline:
         self._frozen = False
         self.turn_end: PolicyTurnEnd | None = None
         """Says when the caller's turn is over, in what `voice` has made. None: a strategy of pipecat's does."""
+        self.eager: EagerTurns | None = None
+        """Has answers begun ahead, in what `voice` has made."""
         for name, stage in stages:
             self._check_new(name, stage)
             self._stages[name] = stage
@@ -112,6 +117,7 @@ class CallPipeline:
         vad: bool | Mapping[str, float] | VADAnalyzer | None = True,
         turns: Turns | None = None,
         interruption: Interruption | None = None,
+        eager: bool | EagerLimits = False,
     ) -> Self:
         """Return the pipeline of a voice agent.
 
@@ -132,6 +138,8 @@ class CallPipeline:
             interruption: What a sound of the caller over the bot's speech does. ``"held"`` (the default): the
                 bot is silent at once, and goes on after a cough or a "mhm". ``"immediate"``: any speech cuts
                 it off. ``"never"``; a number of words; a `BargeInPolicy`; or a start strategy of pipecat's.
+            eager: Whether the model and the voice begin an answer when the caller has likely finished, which is said
+                when it is sure and dropped if the caller goes on; tools wait. `EagerLimits` bound what is wasted.
 
         Raises:
             ValueError: A value of `vad`, `turns` or `interruption` cannot work, or two of them say when turns begin.
@@ -146,10 +154,13 @@ class CallPipeline:
         if isinstance(turns, UserTurnStrategies):
             if interruption is not None:
                 raise ValueError("give either turns or interruption: turns say when the caller's turn begins")
-            strategies = turns
+            strategies = copy(turns)
         else:
             strategies = turns_for(interruption, transport.output(), vad_stage)
             strategies.stop = [turn_end_for(turns, vad_stage, stt, context)]
+        turn_end = policy_end_of(strategies)
+        ahead = EagerTurns(context, eager_limits(eager), policy=turn_end.policy if turn_end else None)
+        strategies.stop = ahead.around(strategies.stop or [])
         user, assistant = LLMContextAggregatorPair(
             context,
             user_params=LLMUserAggregatorParams(
@@ -169,7 +180,7 @@ class CallPipeline:
             ("assistant_context", assistant),
         ]
         pipeline = cls(stages)
-        pipeline.turn_end = policy_end_of(strategies)
+        pipeline.turn_end, pipeline.eager = turn_end, ahead
         return pipeline
 
     # ------------------------------------------------------------------ looking

@@ -39,6 +39,7 @@ from piopiy_pipeline.session.initial_messages import checked_messages
 from piopiy_pipeline.session.silence_filler import Filler
 from piopiy_pipeline.spoken_text import SpokenText
 from piopiy_pipeline.tool_set import ToolSet
+from piopiy_pipeline.turns.eager_budget import EagerLimits
 from piopiy_pipeline.turns.strategies import Interruption, interruption_of
 from piopiy_pipeline.turns.turn_ends import Turns
 
@@ -228,6 +229,7 @@ class VoiceAgent:
         interruption_strategy: BaseUserTurnStartStrategy | Any = None,
         interruption: Interruption | None = None,
         turns: Turns | None = None,
+        eager: bool | EagerLimits = False,
         telecmi_params: TransportParams | None = None,
     ) -> CallPipeline:
         """Build the pipeline of these services. `pipeline` can be changed until `start()`.
@@ -255,6 +257,8 @@ class VoiceAgent:
                 bot is silent at once, and after a cough or a "mhm" it goes on. ``"immediate"``: any speech cuts it
                 off. ``"never"``. A number of words. A `BargeInPolicy`. A pipecat user-turn start strategy.
             turns: When the caller's turn ends: ``"smart"``, ``"fast"``, or another of `CallPipeline.voice`'s.
+            eager: Whether the model and the voice begin an answer when the caller has likely finished; it is said when
+                that is sure, and dropped if the caller goes on. Tools wait. `EagerLimits` bound what is wasted.
             telecmi_params: Parameters of pipecat's transports for the call's transport.
 
         Returns:
@@ -306,6 +310,7 @@ class VoiceAgent:
             vad=vad,
             turns=turns,
             interruption=interruption_of(interruption, allow_interruptions, interruption_strategy),
+            eager=eager,
         )
         dtmf, terminator, timeout_s = self._dtmf
         if dtmf == "text":

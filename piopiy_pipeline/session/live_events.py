@@ -141,6 +141,7 @@ class LiveEvents:
         self._tools: dict[str, int] = {}
         self._turn_end: TurnEnd | None = None
         self._playing = False
+        self._eager: dict[str, Any] = {}
         self.pass_on: Callable[[Frame], None] | None = None
         """Called with transcripts, the context that the model gets, and what the model writes."""
         self._into_context: dict[type[Frame], Callable[[Any], None]] = {
@@ -151,7 +152,7 @@ class LiveEvents:
         }
         self._from_context: dict[type[Frame], Callable[[Any], None]] = {
             InterruptionFrame: lambda _: self._clock.cut(),
-            LLMContextFrame: lambda _: self._clock.asked(now()),
+            LLMContextFrame: lambda _: self._model_asked(),
         }
 
     # ------------------------------------------------------------------ handlers of pipecat's stages
@@ -176,6 +177,10 @@ class LiveEvents:
             if self.pass_on is not None and isinstance(frame, LLMContextFrame):
                 self.pass_on(frame)
 
+    def turn_answered(self, *, begun: int, used: bool) -> None:
+        """Note that the caller's turn is over: `begun` answers to it were begun ahead, and the last one is `used`."""
+        self._eager = {"eager": used, "eager_begun": begun} if begun else {}
+
     def on_model_output(self, stage: Any, frame: Frame) -> None:
         """Take note of a frame that leaves the LLM."""
         if isinstance(frame, LLMTextFrame) and not frame.skip_tts and self._clock.token(self._now()):
@@ -195,7 +200,8 @@ class LiveEvents:
         if playing and (parts := self._clock.played(self._now())) is not None:
             end, self._turn_end = self._turn_end, None
             decided = {} if end is None else {"turn_wait_s": end.wait_s, "turn_reason": end.reason}
-            self._report("latency", {**parts.event_data(), **decided})
+            self._report("latency", {**parts.event_data(), **decided, **self._eager})
+            self._eager = {}
 
     def on_heard(self, frame: TTSTextFrame) -> None:
         """Take note of words that the caller has heard."""
@@ -246,6 +252,10 @@ class LiveEvents:
     def _number(self, call_id: str) -> int:
         """Return the number of this use of a tool: the ids of providers are long, and not always unique."""
         return self._tools.setdefault(call_id, len(self._tools) + 1)
+
+    def _model_asked(self) -> None:
+        self._clock.asked(self._now())
+        self._eager = {}
 
     def _transcript(self, frame: TranscriptionFrame) -> None:
         if frame.text.strip():

@@ -33,6 +33,7 @@ from pipecat.services.llm_service import LLMService
 from piopiy_pipeline.compat.llm_stream import why_answer_ended
 from piopiy_pipeline.session.thoughts import ThoughtFilter, has_words
 from piopiy_pipeline.text import well_formed, well_formed_json
+from piopiy_pipeline.transports.frames import EagerContextFrame, EagerWithdrawnFrame
 
 __all__ = ["ModelOutput"]
 
@@ -88,9 +89,9 @@ class ModelOutput:
     def _on_input(self, service: LLMService[Any], frame: Frame) -> None:
         if isinstance(frame, LLMContextFrame):
             _make_well_formed(frame.context)
-            if not frame.speculation:
+            if not (frame.speculation or isinstance(frame, EagerContextFrame)):
                 self._asked()
-        elif isinstance(frame, InterruptionFrame):
+        elif isinstance(frame, InterruptionFrame) and not isinstance(frame, EagerWithdrawnFrame):
             self._cut()
 
     async def _on_output(self, service: LLMService[Any], frame: Frame) -> None:

@@ -32,6 +32,7 @@ from piopiy_pipeline.services.switch import ServiceSwitch
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.client_application import ClientApplication
 from piopiy_pipeline.session.default_lines import language_of, phrases_in
+from piopiy_pipeline.session.eager_answers import EagerAnswers
 from piopiy_pipeline.session.missing_finals import FinalsWatch
 from piopiy_pipeline.session.model_output import ModelOutput
 from piopiy_pipeline.session.monitor import CallMonitor
@@ -150,6 +151,7 @@ class PipelineRun:
             has_voice=any(isinstance(service, TTSService) for service in services),
         )
         self._guard = monitor.guard
+        self._eager: EagerAnswers | None = None
         self._worker.add_event_handler("on_pipeline_started", self._started)
         self._worker.add_event_handler("on_pipeline_error", self._failures.on_error)
         self._add_context_handlers()
@@ -263,7 +265,7 @@ class PipelineRun:
         output = ModelOutput(
             asked=self._asked,
             cut=self._state.recovery.request_cut,
-            written=self._state.recovery.answer_written,
+            written=self._written,
             failed=self._failures.answer_failed,
             may_be_silent=lambda: self._hangup.is_asked_for or self._state.control.transferring,
         )
@@ -275,9 +277,44 @@ class PipelineRun:
             stage = self._pipeline[name]
             if isinstance(stage, ModelSwitch):
                 stage.add_event_handler("on_answered", self._failures.on_answered)
-            if isinstance(stage, (LLMService, ModelSwitch)):  # of a switch, what leaves it
-                stage.add_event_handler("on_before_push_frame", self._monitor.live.on_model_output)
-                stage.add_event_handler("on_before_push_frame", self._note_words)
+            if isinstance(stage, (LLMService, ModelSwitch)) and not self._answers_ahead(stage):
+                stage.add_event_handler(
+                    "on_before_push_frame", self._model_wrote
+                )  # of a switch, what leaves it
+
+    def _answers_ahead(self, stage: FrameProcessor) -> bool:
+        """Let this stage begin answers ahead, if it is the one that does."""
+        user = self._pipeline.find(LLMUserAggregator)
+        turns = self._pipeline.eager
+        if turns is None or self._eager is not None or not isinstance(user, LLMUserAggregator):
+            return False
+        self._eager = self._failures.eager = EagerAnswers(
+            self._state,
+            turns,
+            user=user,
+            stage=stage,
+            output=self._transport.output(),
+            live=self._monitor.live,
+            wrote=self._model_wrote,
+            asked=self._asked,
+            written=self._state.recovery.answer_written,
+            is_free=self._is_free,
+        )
+        self.speaker.before_speech = self._eager.make_way
+        return True
+
+    def _is_free(self) -> bool:
+        """Whether the bot could answer at once."""
+        state, output = self._state, self._transport.output()
+        away = state.control.on_hold or state.control.transferring or self._hangup.is_asked_for
+        waits = state.recovery.busy or state.recovery.is_recovering or state.utterances.pending
+        return not (state.ended or away or waits or output.has_floor or output.has_unheard)
+
+    def _written(self) -> None:
+        if self._eager is None:
+            self._state.recovery.answer_written()
+        else:
+            self._eager.written()
 
     def _asked(self) -> None:
         now = self._state.now()
@@ -285,7 +322,8 @@ class PipelineRun:
         if self._guard is not None:
             self._guard.asked(now)
 
-    def _note_words(self, stage: FrameProcessor, frame: Frame) -> None:
+    def _model_wrote(self, stage: FrameProcessor, frame: Frame) -> None:
+        self._monitor.live.on_model_output(stage, frame)
         if isinstance(frame, LLMFullResponseStartFrame):
             self._state.recovery.partly_said = False
         elif isinstance(frame, LLMTextFrame) and has_words(frame.text):

@@ -26,6 +26,7 @@ from piopiy_pipeline.services.model_switch import ModelSwitch
 from piopiy_pipeline.services.switch import ServiceSwitch
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.client_application import ClientApplication
+from piopiy_pipeline.session.eager_answers import EagerAnswers
 from piopiy_pipeline.session.events import CallError
 from piopiy_pipeline.session.failure_recovery import RecoveryAction
 from piopiy_pipeline.session.monitor import CallMonitor
@@ -94,6 +95,8 @@ class ProviderFailures:
         self._error_line = error_line
         self._ask_again = ask_again
         self._errors = 0
+        self.eager: EagerAnswers | None = None
+        """Has answers begun ahead, whose failures nobody hears of."""
 
     async def on_error(self, worker: PipelineWorker, frame: ErrorFrame) -> None:
         """Handle an error that a stage has reported (pipecat's `on_pipeline_error`)."""
@@ -109,7 +112,9 @@ class ProviderFailures:
             self._report(culprit, frame.error)
             return
         hopeless = stage is not None and not stage.is_usable and not self.has_another(stage)
-        await self._recover(culprit, frame.error, service=stage, hopeless=hopeless)
+        ahead = self.eager is not None and culprit in ("llm", "tts") and await self.eager.failed(frame.error)
+        if not ahead or hopeless:
+            await self._recover(culprit, frame.error, service=stage, hopeless=hopeless)
 
     def check_overdue(self, now: float) -> None:
         """Treat an answer that makes no progress as a failure. Call this from time to time. Returns at once."""
@@ -136,7 +141,8 @@ class ProviderFailures:
             ):
                 self._report(name, f"{stage}: {what}")
                 return
-        self._state.spawn(self._recover(self._name_of(stage), what, stuck=goes_on), "answer_failed")
+        if self.eager is None or not self.eager.answer_failed(what):
+            self._state.spawn(self._recover(self._name_of(stage), what, stuck=goes_on), "answer_failed")
 
     async def on_answered(self, switch: ModelSwitch, service: FrameProcessor, trouble: str) -> None:
         """Put on record which model has answered, if it was not the first one, or not in time."""

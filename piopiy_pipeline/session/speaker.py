@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from pipecat.frames.frames import (
     Frame,
@@ -38,6 +39,8 @@ class Speaker:
         self._pipeline = pipeline
         self._worker = worker
         self._output = output
+        self.before_speech: Callable[[], Awaitable[None]] | None = None
+        """Awaited before something is said that is no answer of the model."""
 
     def say(
         self, text: str, *, interruptible: bool = True, into_context: bool = True
@@ -78,7 +81,12 @@ class Speaker:
         speak = TTSSpeakFrame(utterance.text, append_to_context=utterance.into_context)
         mark = SpeechMarkFrame(number=number)
         speak.interruptible = mark.interruptible = utterance.interruptible
-        self._state.spawn(_queue(tts, speak, mark), "say")
+        self._state.spawn(self._say(tts, speak, mark), "say")
+
+    async def _say(self, tts: FrameProcessor, speak: Frame, mark: Frame) -> None:
+        if self.before_speech is not None:
+            await self.before_speech()
+        await _queue(tts, speak, mark)
 
     async def respond(self, note: str | None = None) -> None:
         """Have the model answer the conversation so far.

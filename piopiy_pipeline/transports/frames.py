@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipecat.frames.frames import ControlFrame, SystemFrame, TTSTextFrame
+from pipecat.frames.frames import (
+    ControlFrame,
+    InterruptionFrame,
+    LLMContextFrame,
+    SystemFrame,
+    TTSTextFrame,
+)
 from pipecat.utils.text.base_text_aggregator import TextType
 
-__all__ = ["HeardTextFrame", "SpeechMarkFrame", "as_written"]
+__all__ = ["EagerContextFrame", "EagerWithdrawnFrame", "HeardTextFrame", "SpeechMarkFrame", "as_written"]
 
 
 @dataclass
@@ -53,3 +59,20 @@ class SpeechMarkFrame(ControlFrame):
     """
 
     number: int = 0
+
+
+@dataclass
+class EagerContextFrame(LLMContextFrame):
+    """Asks the model before the caller's turn is over. The transport keeps the answer back until it is.
+
+    To the model and every other stage it is a question like any other. It has a copy of the conversation.
+    """
+
+
+@dataclass
+class EagerWithdrawnFrame(InterruptionFrame):
+    """Drops the answer to an `EagerContextFrame`.
+
+    To the model, the voice and every other stage it is an interruption: they give up what they are doing. It ends in
+    the transport, because nothing of the answer has left it.
+    """

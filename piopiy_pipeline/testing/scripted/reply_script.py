@@ -70,7 +70,7 @@ class ReplyScript:
         self._turns = turns
         self._otherwise = otherwise
         self._turn = 0
-        self._users = self._inputs = -1
+        self._users = self._inputs = self._tools = -1
         self._steps: list[str | Tool | Replier] = []
         self._at = 0  # the step that this response begins with
         self._next = 0  # and the next one, once it is completed
@@ -88,12 +88,13 @@ class ReplyScript:
         roles = [message.get("role") for message in messages]
         users = roles.count("user")
         inputs = users + roles.count("system") + roles.count("developer")
-        if self._awaits_tools and users == self._users:
+        tools = sum("tool_calls" in message or message.get("role") == "tool" for message in messages)
+        if self._awaits_tools and users == self._users and tools != self._tools:
             self._at = self._next
         elif inputs != self._inputs:
             self._begin_turn(messages)
         # else: the same question once more, so the same answer
-        self._users, self._inputs = users, inputs
+        self._users, self._inputs, self._tools = users, inputs, tools
         self._awaits_tools = False
         return self._response(context)
 

@@ -1,0 +1,210 @@
+"""Answers that are begun before the caller's turn is over: `EagerTurns` says when, this keeps them back.
+
+The model and the voice work as ever, on a copy of the conversation. What they make stops in the transport, which
+is the only place where it could be heard; tools stop before they run; and the record of the call learns of the
+answer when it is confirmed. An answer that is withdrawn has left no trace but its cost, which is counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from loguru import logger
+from pipecat.frames.frames import Frame, FunctionCallFromLLM, LLMContextFrame
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.processors.aggregators.llm_response_universal import LLMUserAggregator
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+from pipecat.services.llm_service import LLMService
+
+from piopiy_pipeline.services.model_switch import ModelSwitch
+from piopiy_pipeline.session.call_state import CallState
+from piopiy_pipeline.session.first_sentence import FirstSentence, Push
+from piopiy_pipeline.session.live_events import LiveEvents
+from piopiy_pipeline.transports.bot_output import BotOutput
+from piopiy_pipeline.transports.frames import EagerContextFrame, EagerWithdrawnFrame
+from piopiy_pipeline.turns.eager_turns import EagerTurns
+
+__all__ = ["EagerAnswers"]
+
+MAX_UNSEEN = 2000
+"""So many frames of an answer are shown to a client when the answer is confirmed."""
+
+
+class EagerAnswers:
+    """Begins, says and drops the answers ahead of one call.
+
+    Args:
+        state: The call.
+        turns: Says when.
+        user: The user's side of the context, from which the model is asked.
+        stage: What answers: a model, or a switch of models. Its tools are held, and what it writes.
+        output: The transport, which keeps the sound back.
+        live: Is told of answers that are confirmed.
+        wrote: Called with what the stage writes, when it may be known.
+        asked: Called when an answer is confirmed, as if the model had been asked now.
+        written: Called when all of an answer is written that is no answer ahead, or not any more.
+        is_free: Whether nothing keeps the bot from answering at once.
+    """
+
+    def __init__(
+        self,
+        state: CallState,
+        turns: EagerTurns,
+        *,
+        user: LLMUserAggregator,
+        stage: FrameProcessor,
+        output: BotOutput,
+        live: LiveEvents,
+        wrote: Callable[[FrameProcessor, Frame], None],
+        asked: Callable[[], None],
+        written: Callable[[], None],
+        is_free: Callable[[], bool],
+    ) -> None:
+        self._state = state
+        self._turns = turns
+        self._user = user
+        self._output = output
+        self._live = live
+        self._wrote = wrote
+        self._asked = asked
+        self._is_written = written
+        self._is_free = is_free
+        self._decided: asyncio.Future[bool] | None = None
+        self._complete = False
+        self._unseen: deque[tuple[FrameProcessor, Frame]] = deque(maxlen=MAX_UNSEEN)
+        self._text = FirstSentence(stage, spawn=state.spawn, other_speech=self._speech_passes)
+        models = stage.services if isinstance(stage, ModelSwitch) else (stage,)
+        services = [model for model in models if isinstance(model, LLMService)]
+        self._local = any(getattr(model, "runs_locally", False) for model in services)
+        for service in services:
+            self._hold_tools(service)
+        stage.add_event_handler("on_before_push_frame", self._on_output)
+        user.add_event_handler("on_before_push_frame", self._on_question)
+        turns.answers = self
+
+    # ------------------------------------------------------------------ what `EagerTurns` calls
+
+    def may_begin(self) -> bool:
+        """Return whether nothing else is being said or done that an answer would have to wait for."""
+        return not self._local and self._decided is None and self._is_free()
+
+    @property
+    def alive(self) -> bool:
+        """Whether an answer is kept back, and nothing has cut it off."""
+        return self._decided is not None and self._output.gate.holds
+
+    async def begin(self, context: LLMContext) -> None:
+        """Have the model answer this conversation, and keep the answer back."""
+        self._decided = asyncio.get_running_loop().create_future()
+        self._complete = False
+        self._unseen.clear()
+        self._output.gate.hold()
+        self._text.begin()
+        await self._user.push_frame(EagerContextFrame(context))
+
+    async def confirm(self) -> None:
+        """Say the answer: the caller's turn is over."""
+        decided, self._decided = self._decided, None
+        if decided is None:
+            return
+        self._asked()
+        self._live.on_context_output(self._user, LLMContextFrame(self._user.context))
+        self._live.turn_answered(begun=self._turns.budget.take_begun(), used=True)
+        while self._unseen:
+            self._wrote(*self._unseen.popleft())
+        if self._complete:
+            self._is_written()
+        self._output.release_answer()
+        self._text.release()
+        decided.set_result(True)
+
+    async def withdraw(self, push: Push | None = None) -> None:
+        """Drop the answer. Nobody has heard or seen any of it.
+
+        Args:
+            push: Pushes the frame that has the stages drop it; None: from the user's side of the context.
+        """
+        decided, self._decided = self._decided, None
+        if decided is None:
+            return
+        decided.set_result(False)
+        self._unseen.clear()
+        self._text.drop()
+        await self._output.withdraw_answer()
+        await (push or self._user.push_frame)(EagerWithdrawnFrame(), FrameDirection.DOWNSTREAM)
+
+    # ------------------------------------------------------------------ what the session calls
+
+    async def make_way(self) -> None:
+        """Drop the answer that is kept back, if there is one, because something else is said.
+
+        Returns when the voice has dropped it, so that it does not drop what is said with it.
+        """
+        if self._decided is not None:
+            await self._lose("something else is to be said")
+            await self._output.withdrawal_passed()
+
+    async def _speech_passes(self, push: Push) -> None:
+        await self._lose("something else is to be said", push)
+
+    async def failed(self, what: str) -> bool:
+        """Drop the answer that is kept back, because a provider has failed.
+
+        Returns:
+            Whether there was one. The model is asked again when the turn is over, and that counts.
+        """
+        if self._decided is None:
+            return False
+        logger.info("an answer that was begun ahead has failed: {}", what)
+        await self._lose(what)
+        return True
+
+    def answer_failed(self, what: str) -> bool:
+        """Do as `failed` does, and return at once."""
+        if self._decided is None:
+            return False
+        self._state.spawn(self.failed(what), "eager_failed")
+        return True
+
+    def written(self) -> None:
+        """Note that a model has written all of its answer."""
+        if self._decided is None:
+            self._is_written()
+        else:
+            self._complete = True
+
+    async def _lose(self, reason: str, push: Push | None = None) -> None:
+        if self._decided is not None:
+            self._turns.lost(reason)
+            await self.withdraw(push)
+
+    # ------------------------------------------------------------------ what is held
+
+    async def _on_question(self, stage: FrameProcessor, frame: Frame) -> None:
+        if isinstance(frame, LLMContextFrame) and not isinstance(frame, EagerContextFrame):
+            self._turns.join_halves(frame.context)
+            self._live.turn_answered(begun=self._turns.budget.take_begun(), used=False)
+            await self._lose("the model is asked something else")
+
+    def _on_output(self, stage: FrameProcessor, frame: Frame) -> None:
+        if self._decided is None:
+            self._wrote(stage, frame)
+        else:
+            self._unseen.append((stage, frame))
+
+    def _hold_tools(self, service: LLMService[Any]) -> None:
+        """Let a model use tools only when the caller's turn is over."""
+        run = service.run_function_calls
+
+        async def run_when_decided(function_calls: Sequence[FunctionCallFromLLM]) -> None:
+            if self._decided is not None and function_calls:
+                if not await asyncio.shield(self._decided):
+                    return
+                for call in function_calls:
+                    call.context = self._user.context  # and not the copy that was asked
+            await run(function_calls)
+
+        service.run_function_calls = run_when_decided  # type: ignore[method-assign]

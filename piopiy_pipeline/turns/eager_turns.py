@@ -1,0 +1,300 @@
+"""Has answers begun ahead: at what is likely the end of the caller's turn, before it is decided that it is.
+
+It stands before the strategies that decide when a turn ends, whichever they are, and sees what they see. When one
+of them ends the turn, an answer to just these words is said; one to other words is dropped, and the model is asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+from loguru import logger
+from pipecat.frames.frames import (
+    BotStartedSpeakingFrame,
+    Frame,
+    InterimTranscriptionFrame,
+    TranscriptionFrame,
+    VADUserStartedSpeakingFrame,
+    VADUserStoppedSpeakingFrame,
+)
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.turns.types import ProcessFrameResult
+from pipecat.turns.user_stop import BaseUserTurnStopStrategy, EagerUserTurnStopStrategy, NormalizedMatch
+
+from piopiy_pipeline.turns.caller_words import WordsSoFar
+from piopiy_pipeline.turns.eager_budget import EagerBudget, EagerLimits
+from piopiy_pipeline.turns.half_turns import HalfTurns
+from piopiy_pipeline.turns.turn_end_policy import TurnEndPolicy
+
+_UNFINISHED = (WordsSoFar.OPEN, WordsSoFar.DIGITS_MISSING, WordsSoFar.DICTATING)
+
+__all__ = ["AnswersAhead", "BeginAhead", "EagerTurns", "eager_limits"]
+
+
+class AnswersAhead(Protocol):
+    """Begins an answer whose sound is kept back."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether an answer is kept back, and nothing has cut it off."""
+
+    def may_begin(self) -> bool:
+        """Return whether nothing else is being said or done that an answer would have to wait for."""
+
+    async def begin(self, context: LLMContext) -> None:
+        """Have the model answer this conversation, and keep the answer back."""
+
+    async def confirm(self) -> None:
+        """Say the answer: the caller's turn is over."""
+
+    async def withdraw(self) -> None:
+        """Drop the answer. Nobody has heard or seen any of it."""
+
+
+def eager_limits(eager: bool | EagerLimits) -> EagerLimits | None:
+    """Return the limits that an author asks for; None for no answers ahead.
+
+    Raises:
+        TypeError: It is neither of these.
+    """
+    if isinstance(eager, EagerLimits):
+        return eager
+    if isinstance(eager, bool):
+        return EagerLimits() if eager else None
+    raise TypeError(f"eager must be True, False or EagerLimits, not {eager!r}")
+
+
+class EagerTurns(BaseUserTurnStopStrategy):
+    """Pipecat's stop strategy that ends no turn, and has answers begun before another one does.
+
+    Args:
+        context: The conversation.
+        limits: What may be wasted. None: no answer is begun ahead, and only the halves of a turn are joined.
+        policy: What decides when a turn ends, if something does that reads words. Where it waits longer than after
+            words that tell nothing, no answer is begun.
+        **kwargs: Arguments of pipecat's base class.
+    """
+
+    def __init__(
+        self,
+        context: LLMContext,
+        limits: EagerLimits | None = None,
+        *,
+        policy: TurnEndPolicy | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.budget = EagerBudget(limits)
+        self.answers: AnswersAhead | None = None
+        """Begins the answers. None: none are."""
+        self._turn_context = context
+        self._eager = limits is not None
+        self._policy = policy
+        self._match = NormalizedMatch()
+        self._halves = HalfTurns()
+        self._in_turn = False
+        self._speaking = False
+        self._spoke_at: float | None = None
+        self._fresh = False  # there are words of the speech before this silence
+        self._finals: list[str] = []
+        self._interim = ""
+        self._ahead: tuple[str, int] | None = (
+            None  # the words that are answered, and the length of the conversation
+        )
+        self._on_interim = False
+        self._interims_right = 0
+        self._failed: str | None = None
+        self._confirming = False
+
+    def around(self, strategies: Sequence[BaseUserTurnStopStrategy]) -> list[BaseUserTurnStopStrategy]:
+        """Return these strategies with this one around them.
+
+        An answer is begun if they do not end the turn at once, and said or dropped when they do.
+        """
+        for one in strategies:
+            if isinstance(one, EagerUserTurnStopStrategy):
+                self._eager = False  # it begins answers itself
+            ended, asked = one.trigger_user_turn_stopped, one.trigger_user_turn_inference_triggered
+            one.trigger_user_turn_stopped = partial(self._over, one, ended)  # type: ignore[method-assign]
+            one.trigger_user_turn_inference_triggered = partial(  # type: ignore[method-assign]
+                self._asked_otherwise, asked
+            )
+        return [self, *strategies, BeginAhead(self)]
+
+    # ------------------------------------------------------------------ what pipecat calls
+
+    async def handle_user_turn_started(self) -> None:
+        self._in_turn = True
+        self._finals.clear()
+        self._interim = ""
+        self._failed = None
+        self.budget.turn_begins()
+        self._halves.turn_began(self._now() if self._spoke_at is None else self._spoke_at)
+
+    async def handle_user_turn_stopped(self) -> None:
+        self._in_turn = False
+        self._spoke_at = None
+        if not self._confirming:
+            await self._withdraw("the turn has ended otherwise")
+
+    async def process_frame(self, frame: Frame) -> ProcessFrameResult:
+        """Take a frame that reaches the user's side of the context."""
+        match frame:
+            case VADUserStartedSpeakingFrame():
+                self._speaking = True
+                self._fresh = False
+                if not self._in_turn:
+                    self._spoke_at = self._now() - frame.start_secs
+                await self._withdraw("the caller goes on")
+            case VADUserStoppedSpeakingFrame():
+                self._speaking = False
+            case TranscriptionFrame() if self._in_turn and frame.text.strip():
+                self._finals.append(frame.text.strip())
+                self._interim = ""
+                await self._words_changed()
+            case InterimTranscriptionFrame() if self._in_turn:
+                self._interim = frame.text.strip()
+                if self._interim:
+                    await self._words_changed()
+            case BotStartedSpeakingFrame():
+                self._halves.bot_began(self._now())
+        return ProcessFrameResult.CONTINUE
+
+    async def cleanup(self) -> None:
+        await super().cleanup()
+        self.answers = None
+
+    # ------------------------------------------------------------------ beginning and dropping
+
+    @property
+    def _text(self) -> str:
+        return " ".join((*self._finals, self._interim)).strip()
+
+    async def _words_changed(self) -> None:
+        self._fresh = True
+        if self._ahead is not None and not self._match.matches(self._ahead[0], self._text):
+            await self._withdraw("there are other words")
+
+    async def begin_if_likely(self) -> None:
+        """Have an answer begun if the caller has likely finished. `BeginAhead` calls it."""
+        text = self._text
+        if (
+            self.answers is None
+            or not self._eager
+            or not self._in_turn
+            or self._speaking
+            or self._ahead is not None
+            or not (text and self._fresh)
+            or text == self._failed
+            or (self._interim and self._interims_right < 0)
+            or self._goes_on_likely()
+            or not self.budget.may_begin(self._now())
+            or not self.answers.may_begin()
+        ):
+            return
+        messages = self._turn_context.get_messages()
+        self._ahead = text, len(messages)
+        self._on_interim = bool(self._interim)
+        self.budget.begin(self._now())
+        asked: list[Any] = [*messages, {"role": "user", "content": text}]
+        logger.debug("an answer is begun ahead, to {!r}", text)
+        await self.answers.begin(
+            LLMContext(
+                self._halves.joined(asked) or asked, self._turn_context.tools, self._turn_context.tool_choice
+            )
+        )
+
+    def _goes_on_likely(self) -> bool:
+        """Whether the words so far tell that more will come."""
+        return self._policy is not None and self._policy.words_so_far() in _UNFINISHED
+
+    async def _withdraw(self, reason: str) -> None:
+        if self._ahead is None:
+            return
+        self._settle(used=False)
+        logger.debug("the answer that was begun ahead is dropped: {}", reason)
+        if self.answers is not None:
+            await self.answers.withdraw()
+
+    def lost(self, reason: str) -> None:
+        """Note that the answer ahead is none any more: it has failed, or was cut off. It is not tried again."""
+        if self._ahead is not None:
+            self._failed = self._ahead[0]
+            self._settle(used=False)
+            logger.debug("the answer that was begun ahead is lost: {}", reason)
+
+    def _settle(self, *, used: bool) -> None:
+        self._ahead = None
+        self.budget.settle(used=used)
+        if self._on_interim:
+            self._interims_right = min(2, self._interims_right + (1 if used else -1))
+
+    # ------------------------------------------------------------------ the end of the turn
+
+    async def _over(
+        self, strategy: BaseUserTurnStopStrategy, ended: Callable[..., Any], **options: Any
+    ) -> None:
+        """End the turn as the strategy would, with the answer that was begun ahead if it answers these words."""
+        ahead = self._ahead
+        if ahead is None:
+            await ended(**options)
+            return
+        text, length = ahead
+        if self.answers is None or not self.answers.alive:
+            await self._withdraw("it was cut off")
+            await ended(**options)
+            return
+        final = " ".join(self._finals)
+        if not self._match.matches(text, final) or len(self._turn_context.get_messages()) != length:
+            await self._withdraw("it answers other words")
+            await ended(**options)
+            return
+        self._confirming = True
+        try:
+            await strategy.trigger_user_turn_finalized(confirms_speculation=True, **options)
+        finally:
+            self._confirming = False
+        if self._in_turn:  # pipecat ends no turn while the caller speaks
+            return
+        if self._ahead is not ahead or self.answers is None:
+            return
+        self._settle(used=True)
+        self.join_halves(self._turn_context)
+        await self.answers.confirm()
+
+    async def _asked_otherwise(self, asked: Callable[..., Any], **options: Any) -> None:
+        await self._withdraw("the model is asked otherwise")
+        await asked(**options)
+
+    def join_halves(self, context: LLMContext) -> None:
+        """Make one message of the two halves of a turn that was answered too early, when the second one is written."""
+        joined = self._halves.written(context.get_messages(), self._now())
+        if joined is not None:
+            logger.debug("the caller has gone on: both halves are one turn")
+            context.set_messages(joined)
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
+
+
+class BeginAhead(BaseUserTurnStopStrategy):
+    """Pipecat's stop strategy that ends no turn. It stands last, where it is known what the others make of the words.
+
+    Args:
+        turns: Begins the answers.
+        **kwargs: Arguments of pipecat's base class.
+    """
+
+    def __init__(self, turns: EagerTurns, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._eager_turns = turns
+
+    async def process_frame(self, frame: Frame) -> ProcessFrameResult:
+        """Begin an answer, if this frame has made it likely that the caller has finished."""
+        if isinstance(frame, (VADUserStoppedSpeakingFrame, TranscriptionFrame, InterimTranscriptionFrame)):
+            await self._eager_turns.begin_if_likely()
+        return ProcessFrameResult.CONTINUE
