@@ -20,9 +20,7 @@ def test_a_turn_has_two_attempts() -> None:
     assert budget.take_begun() == 2
     assert budget.take_begun() == 0
     budget.turn_begins()
-    assert not budget.may_begin(3.0)  # two were wasted in one turn
-    budget.turn_begins()
-    assert budget.may_begin(4.0)
+    assert budget.may_begin(3.0)
 
 
 def test_a_minute_has_so_many() -> None:
