@@ -235,30 +235,25 @@ class VoiceAgent:
         """Build the pipeline of these services. `pipeline` can be changed until `start()`.
 
         Args:
-            stt: A pipecat STT service, or a list of them, of which the first is active. See
-                `switch_service`.
+            stt: A pipecat STT service, or a list of them; the first one is active. See `switch_service`.
             llm: A pipecat LLM service, or a list of them. The first one is asked; the next one beside it, when
                 no word comes in time. The first whole sentence wins, and the other request is cancelled.
             tts: A pipecat TTS service, or a list of them.
             stt_switcher: Whether to make a list even of one `stt`, to which services can be switched.
             tts_switcher: The same for `tts`.
-            llm_first_token_secs: With a list of models: how long one may take to its first word before the
-                next one is asked beside it.
+            llm_first_token_secs: How long a model of a list may take to its first word until the next is asked.
             llm_between_tokens_secs: How long it may take from one word to the next.
             mcp_tools: A pipecat MCP client, or its tools. They are added to the other tools.
-            vad: Voice activity detection: True, False, a dict of `confidence` and `min_volume` (0 to 1),
-                `start_secs` and `stop_secs` (seconds), or an analyzer of your own.
+            vad: Voice activity detection: True, False, a dict, or an analyzer; see `CallPipeline.voice`.
             enable_metrics: Whether pipecat's services measure themselves (`MetricsFrame`).
             enable_usage_metrics: Whether they count tokens and characters, too.
             allow_interruptions: Whether the caller can cut the bot off. False is ``interruption="never"``.
-            interruption_strategy: Piopiy's name for an `interruption` that is a pipecat user-turn start
-                strategy, or an object with `min_words`.
+            interruption_strategy: Piopiy's name for `interruption`: a start strategy, or what has `min_words`.
             interruption: What a sound of the caller over the bot's speech does. ``"held"`` (the default): the
                 bot is silent at once, and after a cough or a "mhm" it goes on. ``"immediate"``: any speech cuts it
                 off. ``"never"``. A number of words. A `BargeInPolicy`. A pipecat user-turn start strategy.
             turns: When the caller's turn ends: ``"smart"``, ``"fast"``, or another of `CallPipeline.voice`'s.
-            eager: Whether the model and the voice begin an answer when the caller has likely finished; it is said when
-                that is sure, and dropped if the caller goes on. Tools wait. `EagerLimits` bound what is wasted.
+            eager: Whether an answer is begun when the caller has likely finished; see `CallPipeline.voice`.
             telecmi_params: Parameters of pipecat's transports for the call's transport.
 
         Returns:

@@ -94,14 +94,14 @@ class EagerAnswers:
     @property
     def alive(self) -> bool:
         """Whether an answer is kept back, and nothing has cut it off."""
-        return self._decided is not None and self._output.gate.holds
+        return self._decided is not None and self._output.ahead.holds
 
     async def begin(self, context: LLMContext) -> None:
         """Have the model answer this conversation, and keep the answer back."""
         self._decided = asyncio.get_running_loop().create_future()
         self._complete = False
         self._unseen.clear()
-        self._output.gate.hold()
+        self._output.ahead.hold()
         self._text.begin()
         await self._user.push_frame(EagerContextFrame(context))
 
@@ -117,7 +117,7 @@ class EagerAnswers:
             self._wrote(*self._unseen.popleft())
         if self._complete:
             self._is_written()
-        self._output.release_answer()
+        self._output.ahead.release()
         self._text.release()
         decided.set_result(True)
 
@@ -133,7 +133,7 @@ class EagerAnswers:
         decided.set_result(False)
         self._unseen.clear()
         self._text.drop()
-        await self._output.withdraw_answer()
+        await self._output.ahead.withdraw()
         await (push or self._user.push_frame)(EagerWithdrawnFrame(), FrameDirection.DOWNSTREAM)
 
     # ------------------------------------------------------------------ what the session calls
@@ -145,7 +145,7 @@ class EagerAnswers:
         """
         if self._decided is not None:
             await self._lose("something else is to be said")
-            await self._output.withdrawal_passed()
+            await self._output.ahead.withdrawal_passed()
 
     async def _speech_passes(self, push: Push) -> None:
         await self._lose("something else is to be said", push)

@@ -46,8 +46,8 @@ from pipecat.utils.errors import ErrorCategory
 
 from piopiy_pipeline.compat.pipecat import process_as_plain_stage
 from piopiy_pipeline.signaling.media_events import Clear, Cleared, Held, Hold, Played, Resume
-from piopiy_pipeline.transports.answer_gate import AnswerGate
 from piopiy_pipeline.transports.frames import HeardTextFrame, SpeechMarkFrame
+from piopiy_pipeline.transports.held_answer import HeldAnswer
 from piopiy_pipeline.transports.held_interruption import HeldInterruption
 from piopiy_pipeline.transports.ledger import Cut, SpeechLedger
 from piopiy_pipeline.transports.link import MediaLink
@@ -66,8 +66,6 @@ WAITING_S = 30
 """Speech that waits to be sent; a stage that makes more of it has to wait."""
 HELD_S = 2.0
 """A hold, and what is said again behind it, put off the end of the last speech by no more than this."""
-WITHDRAWN_S = 2.0
-"""How long what is left of an answer that was withdrawn may take to come."""
 END_SLACK_S = 1.5
 """How much longer than its length the last speech may take until the end goes on without it."""
 
@@ -98,16 +96,12 @@ class BotOutput(BaseOutputTransport):
         self._interruption = HeldInterruption()
         self._state = SpeakingState()
         self._events = OutgoingEvents(link)
-        self.gate = AnswerGate()
-        """Keeps back an answer that was begun before the caller's turn was over."""
+        self.ahead = HeldAnswer(self._arrived)
         self._due: deque[Frame] = deque()
         self._wake = asyncio.Event()
         self._may_say = asyncio.Event()
         self._may_say.set()
-        self._withdrawn_passed = asyncio.Event()
-        self._withdrawn_passed.set()
         self._due_task: asyncio.Task[None] | None = None
-        self._releasing: asyncio.Task[None] | None = None
         self._hold_timer: asyncio.TimerHandle | None = None
         self._quiet_timer: asyncio.TimerHandle | None = None
         self._settled: asyncio.Future[None] | None = None
@@ -182,10 +176,7 @@ class BotOutput(BaseOutputTransport):
         if direction is FrameDirection.UPSTREAM:
             await super().process_frame(frame, direction)
             return
-        for one in self.gate.take(frame):
-            await self._arrived(one, direction)
-        if not self.gate.withdrawn:
-            self._withdrawn_passed.set()
+        await self.ahead.take(frame)
 
     async def _arrived(self, frame: Frame, direction: FrameDirection) -> None:
         if not isinstance(frame, OutputAudioRawFrame):
@@ -241,33 +232,6 @@ class BotOutput(BaseOutputTransport):
         if frames:
             self._due.extend(frames)
             self._wake.set()
-
-    # ------------------------------------------------------------------ answers that were begun ahead
-
-    def release_answer(self) -> None:
-        """Say the answer that `gate` holds. Returns at once."""
-        self.gate.release()
-        if self._releasing is None or self._releasing.done():
-            self._releasing = self.create_task(self._release_held(), "transport_out::release")
-
-    async def withdraw_answer(self) -> None:
-        """Drop the answer that `gate` holds. An `EagerWithdrawnFrame` must be on its way through the pipeline."""
-        for frame in self.gate.withdraw():
-            await self._arrived(frame, FrameDirection.DOWNSTREAM)
-        self._withdrawn_passed.clear()
-        self.get_event_loop().call_later(WITHDRAWN_S, self.gate.give_up_waiting)
-
-    async def withdrawal_passed(self) -> None:
-        """Wait until what was left of an answer that was withdrawn has come, in bounded time."""
-        try:
-            async with asyncio.timeout(WITHDRAWN_S):
-                await self._withdrawn_passed.wait()
-        except TimeoutError:
-            logger.warning("a stage does not let the end of an answer pass")
-
-    async def _release_held(self) -> None:
-        while (frame := self.gate.next_released()) is not None:
-            await self._arrived(frame, FrameDirection.DOWNSTREAM)
 
     # ------------------------------------------------------------------ interruptions
 
@@ -452,10 +416,10 @@ class BotOutput(BaseOutputTransport):
             if timer is not None:
                 timer.cancel()
         self._may_say.set()
-        tasks, self._due_task, self._releasing = (self._due_task, self._releasing), None, None
-        for task in tasks:
-            if task is not None and task is not asyncio.current_task():
-                await self.cancel_task(task)
+        self.ahead.close()
+        task, self._due_task = self._due_task, None
+        if task is not None:
+            await self.cancel_task(task)
 
     # ------------------------------------------------------------------ what is sent
 
