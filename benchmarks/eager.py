@@ -40,6 +40,8 @@ from piopiy_pipeline.voice_agent import VoiceAgent
 AUDIO = Path(__file__).parents[1] / "tests" / "audio" / "booking"
 PARTS = tuple(AUDIO / name for name in ("01-people.wav", "02-when.wav", "03-yes.wav"))
 TURNS = 4
+MARGINS_S = 0.4
+"""So much silence is at the end of one recording and the beginning of the next."""
 ANSWER = "Certainly, I have noted that for you. What else can I do?"
 
 
@@ -81,7 +83,7 @@ async def talk(line: CallerLine, *, random: Random, pauses: float) -> None:
     for _ in range(TURNS):
         await line.say(random.choice(PARTS))
         if random.random() < pauses:
-            await line.pause(random.lognormvariate(-0.8, 0.6))
+            await line.pause(max(0.0, random.lognormvariate(-0.8, 0.6) - MARGINS_S))
             await line.say(random.choice(PARTS))
         await line.heard()
         await line.pause(0.5)
