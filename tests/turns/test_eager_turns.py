@@ -41,7 +41,7 @@ class CountingLLM(ScriptedLLM):
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         if isinstance(frame, LLMContextFrame):
-            self.asked.append([dict(message) for message in frame.context.get_messages()])
+            self.asked.append(list(frame.context.get_messages()))
         await super().process_frame(frame, direction)
 
 
