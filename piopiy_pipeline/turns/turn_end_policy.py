@@ -288,7 +288,7 @@ class TurnEndPolicy:
         match self.expected.kind:
             case AnswerKind.YES_NO if is_closed_answer(text, self.language):
                 return WordsSoFar.BARE if is_bare(text, self.language) else WordsSoFar.ANSWERED
-            case AnswerKind.NUMBER if is_number(text, self.language):
+            case AnswerKind.NUMBER if is_number(text, self.language) and not ends_open(text, self.language):
                 return WordsSoFar.ANSWERED
             case AnswerKind.DIGITS if digits := digits_in(text, self.language):
                 return self._digits_so_far(digits)

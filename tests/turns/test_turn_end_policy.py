@@ -42,6 +42,7 @@ def spoken(
         ("415 555 0100", "digits", 0.55),
         ("415 555 01", "digits", 1.0),
         ("For four people.", "number", 0.2),
+        ("Two adults and", "number", 1.2),
         ("Twenty.", "number", 0.55),
         (f"I would like {'very ' * 15}much.", "open", 0.8),
         ("12 Station Road.", "dictation", 1.0),
