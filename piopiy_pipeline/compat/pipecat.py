@@ -17,7 +17,7 @@ from pipecat.frames.frames import Frame
 from pipecat.observers.base_observer import FramePushed
 from pipecat.pipeline.worker import PipelineWorker
 from pipecat.processors.aggregators.llm_response_universal import LLMUserAggregator
-from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+from pipecat.processors.frame_processor import FrameCallback, FrameDirection, FrameProcessor
 from pipecat.processors.frameworks.rtvi.observer import RTVIObserver
 from pipecat.services.ai_service import AIService
 from pipecat.services.llm_service import LLMService
@@ -38,6 +38,7 @@ __all__ = [
     "check",
     "constructor_options",
     "filter_pushes",
+    "filter_queued",
     "intercept_tts",
     "is_cancelling",
     "is_observed",
@@ -124,6 +125,26 @@ def filter_pushes(stage: FrameProcessor, accept: Callable[[Frame], bool]) -> Non
             await push(frame, direction)
 
     stage.push_frame = push_frame  # type: ignore[method-assign]
+
+
+def filter_queued(stage: FrameProcessor, accept: Callable[[Frame, FrameDirection], bool]) -> None:
+    """Have a stage take only the frames that `accept` lets pass, before it queues them.
+
+    Args:
+        stage: The stage, before it runs.
+        accept: Takes each frame that comes, and whence.
+    """
+    queue = stage.queue_frame
+
+    async def queue_frame(
+        frame: Frame,
+        direction: FrameDirection = FrameDirection.DOWNSTREAM,
+        callback: FrameCallback | None = None,
+    ) -> None:
+        if accept(frame, direction):
+            await queue(frame, direction, callback)
+
+    stage.queue_frame = queue_frame  # type: ignore[method-assign]
 
 
 # ---------------------------------------------------------------------- services

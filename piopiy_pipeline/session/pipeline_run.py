@@ -35,6 +35,7 @@ from piopiy_pipeline.session.default_lines import language_of, phrases_in
 from piopiy_pipeline.session.eager_answers import EagerAnswers
 from piopiy_pipeline.session.missing_finals import FinalsWatch
 from piopiy_pipeline.session.model_output import ModelOutput
+from piopiy_pipeline.session.model_requests import requests_of
 from piopiy_pipeline.session.monitor import CallMonitor
 from piopiy_pipeline.session.mute_stt import MuteWatch
 from piopiy_pipeline.session.pending_hangup import PendingHangup
@@ -152,6 +153,7 @@ class PipelineRun:
         )
         self._guard = monitor.guard
         self._eager: EagerAnswers | None = None
+        self._requests = self._failures.requests = requests_of(pipeline, state, monitor, output)
         self._worker.add_event_handler("on_pipeline_started", self._started)
         self._worker.add_event_handler("on_pipeline_error", self._failures.on_error)
         self._add_context_handlers()
@@ -245,6 +247,8 @@ class PipelineRun:
                 self._monitor.spoke_at = now  # caller and bot wait for somebody: that is not idle
             self._failures.check_overdue(now)
             self._silence.check(now)
+            if self._requests is not None:
+                await self._requests.tell_news()
 
     # ------------------------------------------------------------------ turns and checkpoints
 
@@ -296,7 +300,7 @@ class PipelineRun:
             output=self._transport.output(),
             live=self._monitor.live,
             wrote=self._model_wrote,
-            asked=self._asked,
+            asked=self._asked_ahead,
             written=self._state.recovery.answer_written,
             is_free=self._is_free,
         )
@@ -315,6 +319,11 @@ class PipelineRun:
             self._state.recovery.answer_written()
         else:
             self._eager.written()
+
+    def _asked_ahead(self) -> None:
+        if self._requests is not None:
+            self._requests.answered_ahead()
+        self._asked()
 
     def _asked(self) -> None:
         now = self._state.now()

@@ -29,6 +29,7 @@ from piopiy_pipeline.session.client_application import ClientApplication
 from piopiy_pipeline.session.eager_answers import EagerAnswers
 from piopiy_pipeline.session.events import CallError
 from piopiy_pipeline.session.failure_recovery import RecoveryAction
+from piopiy_pipeline.session.model_requests import ModelRequests
 from piopiy_pipeline.session.monitor import CallMonitor
 from piopiy_pipeline.session.pipeline_worker import CallWorker
 from piopiy_pipeline.session.speaker import Speaker
@@ -41,6 +42,7 @@ ECHO_S = 1.0
 """Further errors of an STT belong to the first one for this long, in seconds."""
 MAX_ERRORS = 200
 """A call with this many errors ends at once: it takes CPU time from the others."""
+TOOL_POLL_S = 0.1
 DEFAULT_ERROR_LINE = "I am sorry, something went wrong. One moment, please."
 CLOSING_LINE = "I am sorry, this does not work at the moment. Please call again later."
 
@@ -97,6 +99,8 @@ class ProviderFailures:
         self._errors = 0
         self.eager: EagerAnswers | None = None
         """Has answers begun ahead, whose failures nobody hears of."""
+        self.requests: ModelRequests | None = None
+        """Knows whether the model is asked already."""
 
     async def on_error(self, worker: PipelineWorker, frame: ErrorFrame) -> None:
         """Handle an error that a stage has reported (pipecat's `on_pipeline_error`)."""
@@ -192,6 +196,8 @@ class ProviderFailures:
         hopeless: bool = False,
     ) -> None:
         """Apologise and try once more, or say that it does not work and end the call."""
+        if self.requests is not None and culprit != "stt":
+            self.requests.failed()
         action = self._state.recovery.failed(self._state.now(), hopeless=hopeless)
         if (
             action is RecoveryAction.NOTHING
@@ -281,12 +287,35 @@ class ProviderFailures:
                 unsaid.append(utterance)
             else:
                 utterance.done(False)  # it was to bridge a silence, or an apology
-        asked = self._state.recovery.answer_open  # a tool has returned meanwhile, for example
-        self._state.recovery.retrying(self._state.now(), answer=not unsaid)
+        asked = self._is_asked  # a tool has returned meanwhile, for example
+        waits = not (unsaid or asked) and self._waits_for_tool
+        self._state.recovery.retrying(self._state.now(), answer=not (unsaid or waits or asked))
         for utterance in unsaid:
             self._speaker.repeat(utterance)
+        if waits:
+            asked = await self._asked_with_result()
         if not unsaid and not asked:
             await self._speaker.respond()
+
+    @property
+    def _is_asked(self) -> bool:
+        """Whether the model was asked since the failure."""
+        return self._state.recovery.answer_open or (self.requests is not None and self.requests.made)
+
+    @property
+    def _waits_for_tool(self) -> bool:
+        return self.requests is not None and self.requests.result_due
+
+    async def _asked_with_result(self) -> bool:
+        """Wait for the tools of this turn, each of which has a deadline, because their results ask the model.
+
+        Returns:
+            Whether they have.
+        """
+        while self._waits_for_tool and not self._is_asked:  # noqa: ASYNC110  several things end the wait
+            await asyncio.sleep(TOOL_POLL_S)
+        await asyncio.sleep(TOOL_POLL_S)  # the result is on its way to the conversation
+        return self._is_asked or (self.requests is not None and self.requests.owed)
 
     async def _end_echo(self) -> None:
         await asyncio.sleep(ECHO_S)
