@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,12 +48,14 @@ async def talk(page: Page) -> None:
     await expect(page.get_by_test_id("state")).to_have_attribute("data-state", "live", timeout=_LIVE_MS)
 
 
-def _turn(page: Page, role: str, text: str) -> Locator:
+def _turn(page: Page, role: str, text: str | re.Pattern[str]) -> Locator:
     whole = page.locator(f"[data-testid=turn][data-role={role}]:not([data-partial=true])")
     return whole.filter(has_text=text)
 
 
-async def until_said(page: Page, role: str, text: str, *, timeout_s: float = WAIT_MS / 1000) -> None:
+async def until_said(
+    page: Page, role: str, text: str | re.Pattern[str], *, timeout_s: float = WAIT_MS / 1000
+) -> None:
     """Wait for a whole turn with `text` in it."""
     await expect(_turn(page, role, text).last).to_be_visible(timeout=1000 * timeout_s)
 

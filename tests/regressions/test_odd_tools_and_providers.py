@@ -134,7 +134,7 @@ def test_the_content_of_a_delta_may_be_typed_parts() -> None:
             for name, case in (await play(bots)).items():
                 assert case.log.reason is EndReason.AGENT_HANGUP, name
                 assert not case.errors, name
-                assert " ".join(case.said) == f"{'2 people? ' * (name == 'number')}{FINE.text}", name
+                assert " ".join(case.said) == f"{'two people? ' * (name == 'number')}{FINE.text}", name
 
     asyncio.run(scenario())
 
