@@ -61,9 +61,11 @@ class MuteRecognizer:
         while self._speech and self._speech[0][0] < at - WITHIN_S:
             self._speech.popleft()
 
-    def words_came(self) -> None:
-        """The STT has sent a word."""
+    def words_came(self, at: float) -> None:
+        """The STT has sent a word at this time. Many send the last ones before the VAD says that speech has ended."""
         self._speech.clear()
+        if self._began is not None:
+            self._began = at
         self.misses = 0
 
     def failed(self) -> None:
@@ -128,7 +130,7 @@ class MuteWatch:
         match frame:
             case InterimTranscriptionFrame() | TranscriptionFrame():
                 if frame.text.strip():
-                    self._recognizer.words_came()
+                    self._recognizer.words_came(now)
             case VADUserStartedSpeakingFrame():
                 self._recognizer.speech_started(now - frame.start_secs)
             case VADUserStoppedSpeakingFrame():

@@ -38,8 +38,20 @@ def test_a_cough_is_no_speech_and_several_short_words_are() -> None:
 def test_a_word_or_an_error_of_its_own_settles_it() -> None:
     mute = MuteRecognizer()
     heard(mute, 0, 2)
-    mute.words_came()
+    mute.words_came(2.5)
     assert mute.due() is None
     heard(mute, 3, 5)
     mute.failed()
     assert mute.due() is None
+
+
+def test_words_that_come_before_speech_has_ended_settle_what_was_said_so_far() -> None:
+    mute = MuteRecognizer(voiced_s=1, wait_s=2.5)
+    mute.speech_started(0)
+    mute.words_came(2.6)
+    mute.speech_stopped(2.5)  # known 0.2 s later
+    assert mute.due() is None
+    mute.speech_started(5)
+    mute.words_came(6)
+    mute.speech_stopped(8)
+    assert mute.take(10.5) == 2.0, "it became mute in the middle"
