@@ -30,7 +30,7 @@ LEAST = 52.0
 """Least likeness of letters where the sounds are the same."""
 SURE = 0.9
 """A rare word that was heard with this confidence has to be nearer than that."""
-NEAR = 85.0
+NEAR = 84.0
 """Least likeness of letters for a rare word that was heard clearly."""
 SAME_SOUND = 3
 """Consonants that must be the same where a common word is replaced: shorter ones sound the same by chance."""

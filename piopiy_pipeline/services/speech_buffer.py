@@ -22,6 +22,8 @@ PARTIAL_SHARE = 0.25
 what hearing costs once."""
 SPARE_S = 0.4
 """As much more is kept: where an utterance began is known exactly at its first pause."""
+TAIL_S = 0.04
+"""As much after a pause belongs to what was said: the end must be in it wherever the VAD's windows began."""
 LATE_S = 0.5
 """By so much the place of a pause may differ from that of the frame that reports it."""
 CUT_AT_S = 26.0
@@ -96,12 +98,12 @@ class SpeechBuffer:
             start = len(self._pcm) - self._bytes(began_ago_s + PREROLL_S)
             if abs(start - self._start) <= self._bytes(LATE_S):
                 self._start = max(0, start)
-        self._pause = max(self._start, len(self._pcm) - self._bytes(ago_s))
+        self._pause = max(self._start, len(self._pcm) - self._bytes(ago_s) + self._bytes(TAIL_S))
 
     @property
     def until_pause(self) -> bytes | None:
-        """What was said up to the last pause, without what was cut off. None: not all of it has come, or there was
-        no pause.
+        """What was said up to a little after the last pause, without what was cut off. None: not all of it has come,
+        or there was no pause.
         """
         if self._pause is None or self._pause > len(self._pcm):
             return None

@@ -239,7 +239,7 @@ def test_an_utterance_longer_than_the_model_hears_is_one_transcript(pool: Worker
     [heard], errors = asyncio.run(run())
     assert errors == []
     said = " ".join(line["text"] for line in lines)
-    assert _word_errors(said, heard) < 0.2 * len(said.split()), heard
+    assert _word_errors(said, heard) < 0.25 * len(said.split()), heard
 
 
 def test_a_caller_who_never_stops_is_cut_after_a_minute(pool: WorkerPool) -> None:
