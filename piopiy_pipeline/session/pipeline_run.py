@@ -38,6 +38,7 @@ from piopiy_pipeline.session.model_output import ModelOutput
 from piopiy_pipeline.session.model_requests import requests_of
 from piopiy_pipeline.session.monitor import CallMonitor
 from piopiy_pipeline.session.mute_stt import MuteWatch
+from piopiy_pipeline.session.mute_voice import watch_voice
 from piopiy_pipeline.session.pending_hangup import PendingHangup
 from piopiy_pipeline.session.pipeline_worker import CallWorker
 from piopiy_pipeline.session.provider_clients import close_clients
@@ -375,6 +376,7 @@ class PipelineRun:
         for service in services_of(self._pipeline):
             if isinstance(service, TTSService):
                 service.add_event_handler("on_error", failed)
+                watch_voice(service, is_active=partial(self._failures.is_active, service))
                 service.add_event_handler("on_before_process_frame", processing)
         for name in self._pipeline.names:
             stage = self._pipeline[name]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pipecat.frames.frames import TTSAudioRawFrame
 from pipecat.services.llm_service import FunctionCallParams
 
 from piopiy_pipeline.call import EndReason
@@ -262,7 +263,30 @@ class HungTTS(ToneTTS):
         yield None
 
 
-@pytest.mark.parametrize("broken", [HungTTS, lambda: ToneTTS(fail_first=99)])
+class SilentTTS(ToneTTS):
+    """Sends as many samples as the text is long, in which nothing is heard."""
+
+    async def run_tts(self, text: str, context_id: str) -> Any:
+        async for frame in super().run_tts(text, context_id):
+            if isinstance(frame, TTSAudioRawFrame):
+                frame.audio = bytes(len(frame.audio))
+            yield frame
+
+
+def test_a_voice_that_is_always_silent_ends_the_call_and_is_named() -> None:
+    async def bot(call: Call) -> None:
+        agent = VoiceAgent(instructions="Be brief.", greeting="Hello and welcome.", call=call)
+        await agent.Action(stt=ScriptedSTT(["yes"]), llm=ScriptedLLM(Replies("Fine.")), tts=SilentTTS())
+        await agent.start()
+
+    call = simulate(bot, Caller().pause(30), info=info())
+    call.assert_ended(EndReason.ERROR)
+    assert "nothing is heard in" in call.end_detail
+    assert recorded_apology_heard(call)
+    assert longest_silence_s(call) < 2.0
+
+
+@pytest.mark.parametrize("broken", [HungTTS, SilentTTS, lambda: ToneTTS(fail_first=99)])
 def test_another_voice_says_what_one_that_fails_has_not_said(broken: Any) -> None:
     tts = SpokenTTS()
 

@@ -1,0 +1,98 @@
+"""A voice that sends samples in which nothing is heard: it fails, and neither the provider nor the playout notices.
+
+`MuteVoice` decides, without I/O. `watch_voice` is its shell around one TTS service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from pipecat.frames.frames import (
+    ErrorFrame,
+    Frame,
+    InterruptionFrame,
+    TTSAudioRawFrame,
+    TTSStartedFrame,
+    TTSStoppedFrame,
+)
+from pipecat.services.tts_service import TTSService
+
+__all__ = ["MuteVoice", "watch_voice"]
+
+AUDIBLE = 16
+"""No sample of silence is as far from 0, at 16 bits: 66 dB below full scale."""
+LEADING_S = 1.5
+"""A speech may begin with so much silence, in seconds."""
+PAUSE_S = 5.0
+"""It may have so much silence in its middle, which an author may have asked for."""
+LEAST_S = 0.3
+"""A whole speech that is shorter and silent may be one without a word."""
+
+
+class MuteVoice:
+    """Follows the speech of one voice."""
+
+    def __init__(self) -> None:
+        self._silent_s = 0.0
+        self._heard = self._told = False
+
+    def begins(self) -> None:
+        """A speech begins, or what was said so far is void."""
+        self._silent_s = 0.0
+        self._heard = self._told = False
+
+    def audio(self, pcm: bytes, rate: int) -> float | None:
+        """Take the next samples.
+
+        Args:
+            pcm: PCM16, little endian, of all channels.
+            rate: Samples a second, of all channels together.
+
+        Returns:
+            The seconds of silence, if they show now that the voice is mute.
+        """
+        samples = np.frombuffer(pcm[: len(pcm) // 2 * 2], "<i2")
+        loud = np.flatnonzero((samples >= AUDIBLE) | (samples <= -AUDIBLE))
+        if loud.size:
+            self._heard = True
+            self._silent_s = (samples.size - 1 - int(loud[-1])) / rate
+            return None
+        self._silent_s += samples.size / rate
+        return self._tell(PAUSE_S if self._heard else LEADING_S)
+
+    def ends(self) -> float | None:
+        """The speech is complete. Returns what `audio` returns."""
+        mute = None if self._heard else self._tell(LEAST_S)
+        self.begins()
+        return mute
+
+    def _tell(self, least_s: float) -> float | None:
+        if self._told or self._silent_s < least_s:
+            return None
+        self._told = True
+        return self._silent_s
+
+
+def watch_voice(service: TTSService, *, is_active: Callable[[], bool]) -> None:
+    """Have a voice that is mute report an error, as one does that fails.
+
+    Args:
+        service: The voice.
+        is_active: Whether it is the one in use.
+    """
+    voice = MuteVoice()
+
+    async def pushes(stage: TTSService, frame: Frame) -> None:
+        silent_s = None
+        match frame:
+            case TTSAudioRawFrame():
+                silent_s = voice.audio(frame.audio, frame.sample_rate * frame.num_channels)
+            case TTSStoppedFrame():
+                silent_s = voice.ends()
+            case TTSStartedFrame() | InterruptionFrame() | ErrorFrame():
+                voice.begins()
+        if silent_s is not None and is_active():
+            await stage.push_error(f"nothing is heard in {silent_s:.1f} s of its sound")
+
+    service.add_event_handler("on_before_push_frame", pushes)
