@@ -135,6 +135,8 @@ def test_the_content_of_a_delta_may_be_typed_parts() -> None:
                 assert case.log.reason is EndReason.AGENT_HANGUP, name
                 assert not case.errors, name
                 assert " ".join(case.said) == f"{'two people? ' * (name == 'number')}{FINE.text}", name
+                written = f"{'2 people? ' * (name == 'number')}{FINE.text}"
+                assert case.log.texts("bot") == [written], "the conversation holds what the model wrote"
 
     asyncio.run(scenario())
 
