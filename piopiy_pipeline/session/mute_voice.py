@@ -35,12 +35,12 @@ class MuteVoice:
 
     def __init__(self) -> None:
         self._silent_s = 0.0
-        self._heard = self._told = False
+        self._heard = self._reported = False
 
     def begins(self) -> None:
         """A speech begins, or what was said so far is void."""
         self._silent_s = 0.0
-        self._heard = self._told = False
+        self._heard = self._reported = False
 
     def audio(self, pcm: bytes, rate: int) -> float | None:
         """Take the next samples.
@@ -59,18 +59,18 @@ class MuteVoice:
             self._silent_s = (samples.size - 1 - int(loud[-1])) / rate
             return None
         self._silent_s += samples.size / rate
-        return self._tell(PAUSE_S if self._heard else LEADING_S)
+        return self._report_once(PAUSE_S if self._heard else LEADING_S)
 
     def ends(self) -> float | None:
         """The speech is complete. Returns what `audio` returns."""
-        mute = None if self._heard else self._tell(LEAST_S)
+        mute = None if self._heard else self._report_once(LEAST_S)
         self.begins()
         return mute
 
-    def _tell(self, least_s: float) -> float | None:
-        if self._told or self._silent_s < least_s:
+    def _report_once(self, least_s: float) -> float | None:
+        if self._reported or self._silent_s < least_s:
             return None
-        self._told = True
+        self._reported = True
         return self._silent_s
 
 
