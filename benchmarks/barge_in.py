@@ -92,7 +92,7 @@ class Outcome:
 
 def has_moonshine() -> bool:
     try:
-        from piopiy_pipeline.services.moonshine_files import find_speech_model
+        from piopiy_pipeline.services.stt.moonshine_files import find_speech_model
 
         find_speech_model("en")
     except (ImportError, ValueError, RuntimeError):
@@ -102,7 +102,7 @@ def has_moonshine() -> bool:
 
 def _stt(sound: Sound, real: bool) -> STTService:
     if real:
-        from piopiy_pipeline.services.moonshine import MoonshineSTTService
+        from piopiy_pipeline.services.stt.moonshine import MoonshineSTTService
 
         return MoonshineSTTService()
     texts = [sound.text] if sound.text else []

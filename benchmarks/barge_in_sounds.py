@@ -21,7 +21,7 @@ import soxr
 from numpy.typing import NDArray
 
 from piopiy_pipeline.audio.wav import read_wav
-from piopiy_pipeline.services.espeak_worker import EspeakVoice
+from piopiy_pipeline.services.tts.espeak_worker import EspeakVoice
 
 __all__ = ["RATE", "Kind", "Part", "Sound", "bot_speech", "sounds"]
 

@@ -35,7 +35,7 @@ from piopiy_pipeline.audio.resample import Resampler
 from piopiy_pipeline.audio.sound_cleaner import CleanSound, SoundCleaner
 from piopiy_pipeline.processors.silero import SileroModel, load_model, window_shape
 from piopiy_pipeline.processors.vad_segments import Segmenter, VadEvent, VadSettings
-from piopiy_pipeline.services.workers import Worker
+from piopiy_pipeline.services.workers.worker_processes import Worker
 from scripts.make_recordings import finish, speak
 
 RATES = (16_000, 8_000)
@@ -78,7 +78,7 @@ class _Ears:
     """The VAD and the recogniser, without the pipeline around them."""
 
     def __init__(self) -> None:
-        self._worker = Worker("piopiy_pipeline.services.moonshine_worker", name="clean")
+        self._worker = Worker("piopiy_pipeline.services.stt.moonshine_worker", name="clean")
         self._silero = load_model()
 
     def close(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from piopiy_pipeline.services import moonshine_worker
+from piopiy_pipeline.services.stt import moonshine_worker
 
 if __name__ == "__main__":
     moonshine_worker.SPEECH = -math.inf

@@ -41,9 +41,9 @@ from pipecat.workers.runner import WorkerRunner
 from piopiy_pipeline.audio.g711 import ulaw_decode, ulaw_encode
 from piopiy_pipeline.audio.resample import Resampler
 from piopiy_pipeline.processors.vad import VadStage
-from piopiy_pipeline.services import speech_buffer
-from piopiy_pipeline.services.moonshine import MoonshineSTTService, moonshine_pool
-from piopiy_pipeline.services.workers import Worker
+from piopiy_pipeline.services.stt import speech_buffer
+from piopiy_pipeline.services.stt.moonshine import MoonshineSTTService, moonshine_pool
+from piopiy_pipeline.services.workers.worker_processes import Worker
 from scripts.make_recordings import finish, speak
 
 RATE = 16_000
@@ -187,7 +187,7 @@ def _on_line(pcm: Pcm, rate: int) -> Pcm:
 
 def _lines() -> list[_Line]:
     lines = [_Line(text, finish(speak(text, voice))) for text in SENTENCES for voice in FLITE]
-    worker = Worker("piopiy_pipeline.services.espeak_worker", name="espeak")
+    worker = Worker("piopiy_pipeline.services.tts.espeak_worker", name="espeak")
     try:
         for text in SENTENCES:
             for speed, pitch in ((150, 50), (170, 35)):

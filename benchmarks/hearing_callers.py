@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from piopiy_pipeline.audio.speech import speech_bounds
 from piopiy_pipeline.audio.wav import read_wav
-from piopiy_pipeline.services.workers import Worker
+from piopiy_pipeline.services.workers.worker_processes import Worker
 from scripts.make_recordings import speak
 
 __all__ = ["HUMAN_PACKAGES", "RATE", "VOICES", "HumanRecordings", "Speakers", "Voice"]
@@ -123,7 +123,7 @@ class Speakers:
 
     def _say_with_espeak(self, text: str, voice: Voice) -> Pcm:
         if self._espeak is None:
-            self._espeak = Worker("piopiy_pipeline.services.espeak_worker", name="hearing-espeak")
+            self._espeak = Worker("piopiy_pipeline.services.tts.espeak_worker", name="hearing-espeak")
         pace = round(160 * voice.speed)
         made, _ = self._espeak.request("speak", text, voice.name, pace, voice.pitch, RATE)
         return np.frombuffer(made, np.int16)

@@ -26,8 +26,8 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.workers.runner import WorkerRunner
 
 from piopiy_pipeline.processors.vad import VadStage
-from piopiy_pipeline.services.moonshine import MoonshineSTTService
-from piopiy_pipeline.services.workers import WorkerPool
+from piopiy_pipeline.services.stt.moonshine import MoonshineSTTService
+from piopiy_pipeline.services.workers.worker_processes import WorkerPool
 
 __all__ = ["CpuTimes", "Ear", "Ears", "Heard", "process_cpu_s"]
 
@@ -177,7 +177,7 @@ class Ears:
 
     def __init__(self, hot_words: Sequence[str], *, workers: int) -> None:
         self._hot_words = hot_words
-        self._pool = WorkerPool("piopiy_pipeline.services.moonshine_worker", name="hearing", size=workers)
+        self._pool = WorkerPool("piopiy_pipeline.services.stt.moonshine_worker", name="hearing", size=workers)
 
     def close(self) -> None:
         """End the worker processes."""

@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from benchmarks.noise_sounds import KINDS, noise
 from piopiy_pipeline.audio.g711 import ulaw_decode, ulaw_encode
 from piopiy_pipeline.audio.resample import Resampler
-from piopiy_pipeline.services.moonshine import MoonshineSTTService, moonshine_pool
-from piopiy_pipeline.services.workers import Worker, WorkerPool
+from piopiy_pipeline.services.stt.moonshine import MoonshineSTTService, moonshine_pool
+from piopiy_pipeline.services.workers.worker_processes import Worker, WorkerPool
 from piopiy_pipeline.testing import CallerLine, Replies, ScriptedLLM, ScriptedTTS, simulate
 from piopiy_pipeline.voice_agent import VoiceAgent
 from scripts.make_recordings import finish, speak
@@ -115,7 +115,7 @@ def _noise(number: int) -> _Sound:
 
 def _answers() -> list[_Sound]:
     spoken = [(text, finish(speak(text, voice))) for text in ANSWERS for voice in FLITE]
-    worker = Worker("piopiy_pipeline.services.espeak_worker", name="espeak")
+    worker = Worker("piopiy_pipeline.services.tts.espeak_worker", name="espeak")
     try:
         for text in ANSWERS:
             for speed, pitch in ESPEAK:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from piopiy_pipeline.processors.silero import SileroModel, load_model, window_shape
 from piopiy_pipeline.processors.vad_segments import Segmenter, VadEvent, VadSettings
-from piopiy_pipeline.services import moonshine_worker
+from piopiy_pipeline.services.stt import moonshine_worker
 
 __all__ = ["Moment", "Signals", "Studio"]
 

@@ -28,11 +28,11 @@ from typing import Any
 import numpy as np
 import psutil
 
-from piopiy_pipeline.services.espeak import EspeakTTSService, espeak_pool
-from piopiy_pipeline.services.local_tts import LocalTTSService
-from piopiy_pipeline.services.moonshine import moonshine_pool
-from piopiy_pipeline.services.piper import PiperTTSService, piper_pool
-from piopiy_pipeline.services.workers import Worker, WorkerPool, close_pools
+from piopiy_pipeline.services.stt.moonshine import moonshine_pool
+from piopiy_pipeline.services.tts.espeak import EspeakTTSService, espeak_pool
+from piopiy_pipeline.services.tts.local_tts import LocalTTSService
+from piopiy_pipeline.services.tts.piper import PiperTTSService, piper_pool
+from piopiy_pipeline.services.workers.worker_processes import Worker, WorkerPool, close_pools
 
 RATE = 16_000
 SENTENCES = (

@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from piopiy_pipeline.services.espeak_worker import EspeakVoice
-from piopiy_pipeline.services.piper_files import find_piper_voice
-from piopiy_pipeline.services.piper_worker import PiperVoices
+from piopiy_pipeline.services.tts.espeak_worker import EspeakVoice
+from piopiy_pipeline.services.tts.piper_files import find_piper_voice
+from piopiy_pipeline.services.tts.piper_worker import PiperVoices
 
 RATE = 16_000
 QUIET_S = 0.2

@@ -16,8 +16,8 @@ from pipecat.services.tts_service import TTSService
 
 from piopiy.agent import Agent
 from piopiy.voice_agent import VoiceAgent
-from piopiy_pipeline.services.espeak import EspeakTTSService
 from piopiy_pipeline.services.providers import build, chosen
+from piopiy_pipeline.services.tts.espeak import EspeakTTSService
 
 PLAYBOOK = Path(__file__).with_name("front_desk.yaml")
 

@@ -35,7 +35,7 @@ from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
 from piopiy_pipeline.processors.caller_audio import InputAudioStop
 from piopiy_pipeline.processors.vad import make_vad
-from piopiy_pipeline.services.switch import ServiceSwitch
+from piopiy_pipeline.services.failover.switch import ServiceSwitch
 from piopiy_pipeline.turns.eager_budget import EagerLimits
 from piopiy_pipeline.turns.eager_turns import EagerTurns, eager_limits
 from piopiy_pipeline.turns.policy_turn_end import PolicyTurnEnd

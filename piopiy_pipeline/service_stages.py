@@ -8,8 +8,8 @@ from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.services.llm_service import LLMService
 
 from piopiy_pipeline.pipeline import StageError
-from piopiy_pipeline.services.model_switch import BETWEEN_TOKENS_S, FIRST_TOKEN_S, ModelSwitch
-from piopiy_pipeline.services.switch import ServiceSwitch
+from piopiy_pipeline.services.failover.model_switch import BETWEEN_TOKENS_S, FIRST_TOKEN_S, ModelSwitch
+from piopiy_pipeline.services.failover.switch import ServiceSwitch
 
 __all__ = ["Service", "one_stage"]
 

@@ -30,9 +30,9 @@ from piopiy_pipeline.compat.tool_runs import DEFAULT_TOOL_TIMEOUT_S
 from piopiy_pipeline.pipeline import CallPipeline, StageError
 from piopiy_pipeline.processors.keys import KeyEntry, KeysToText
 from piopiy_pipeline.service_stages import Service, one_stage
-from piopiy_pipeline.services.greeting import keep_greeting
-from piopiy_pipeline.services.model_switch import BETWEEN_TOKENS_S, FIRST_TOKEN_S
-from piopiy_pipeline.services.switch import ServiceSwitch
+from piopiy_pipeline.services.failover.model_switch import BETWEEN_TOKENS_S, FIRST_TOKEN_S
+from piopiy_pipeline.services.failover.switch import ServiceSwitch
+from piopiy_pipeline.services.tts.greeting import keep_greeting
 from piopiy_pipeline.session import DEFAULT_ERROR_LINE, Call, TransferOutcome, current_call
 from piopiy_pipeline.session.events import Handler
 from piopiy_pipeline.session.initial_messages import checked_messages

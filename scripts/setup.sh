@@ -71,7 +71,7 @@ install_with_pip() {
 # Where moonshine-voice has no wheel, the library in it is not missed, but the model is.
 install_ears() {
     say "moonshine-voice has no wheel for this machine: its speech model is taken out of the wheel for another"
-    "$venv/bin/python" -m piopiy_pipeline.services.moonshine_download ||
+    "$venv/bin/python" -m piopiy_pipeline.services.stt.moonshine_download ||
         say "the bot cannot hear without it (see above): run make again, or name another recogniser with --stt" >&2
 }
 

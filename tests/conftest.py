@@ -33,9 +33,9 @@ TOGETHER = {
     "tests/call/test_ears.py": "ears",
     "tests/call/test_turn_ends.py": "turn ends",
     "tests/cli/test_replay.py": "replay",
-    "tests/services/test_moonshine.py": "moonshine",
-    "tests/services/test_piper.py": "piper",
-    "tests/services/test_piper_voice.py": "piper voice",
+    "tests/services/stt/test_moonshine.py": "moonshine",
+    "tests/services/tts/test_piper.py": "piper",
+    "tests/services/tts/test_piper_voice.py": "piper voice",
 }
 """Files whose tests share what takes seconds to make: a group runs on one worker, which makes it once."""
 

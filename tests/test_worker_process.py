@@ -1,6 +1,6 @@
 """Worker processes are started without the author's folder, and end in bounded time.
 
-What the two kinds of workers do beyond that is tested in ``tests/services/test_workers.py`` and
+What the two kinds of workers do beyond that is tested in ``tests/services/workers/test_worker_processes.py`` and
 ``tests/gateway/webrtc/test_worker_supervisor.py``.
 """
 
@@ -14,7 +14,7 @@ import pytest
 
 from piopiy_pipeline.worker_process import end_worker, start_worker
 
-MODULE = "piopiy_pipeline.services.espeak_worker"
+MODULE = "piopiy_pipeline.services.tts.espeak_worker"
 
 
 def test_a_file_in_the_authors_folder_shadows_nothing(

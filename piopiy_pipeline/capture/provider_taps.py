@@ -35,7 +35,7 @@ from piopiy_pipeline.capture.format import StageLine
 from piopiy_pipeline.capture.secrets import Scrubber, secrets_of
 from piopiy_pipeline.compat.pipecat import intercept_tts
 from piopiy_pipeline.pipeline import CallPipeline
-from piopiy_pipeline.services.switch import ServiceSwitch
+from piopiy_pipeline.services.failover.switch import ServiceSwitch
 
 __all__ = ["services_in", "tap_providers"]
 

@@ -152,7 +152,7 @@ def _extras() -> Iterator[Finding]:
 
 
 def _callers_voice() -> Finding:
-    from piopiy_pipeline.services.speech_synthesis import find_voice
+    from piopiy_pipeline.services.tts.speech_synthesis import find_voice
 
     voice = find_voice()
     if voice is None:

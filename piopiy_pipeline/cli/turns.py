@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from piopiy_pipeline.cli.errors import BadInput, Failed
-from piopiy_pipeline.services.speech_synthesis import SynthesisError
+from piopiy_pipeline.services.tts.speech_synthesis import SynthesisError
 from piopiy_pipeline.testing.line.callers import Caller
 from piopiy_pipeline.testing.line.turn_taking import Habits
 from piopiy_pipeline.testing.line.utterance_audio import load_recording

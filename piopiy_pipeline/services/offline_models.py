@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Literal
 
 from loguru import logger
 
-from piopiy_pipeline.services.moonshine_download import SHA256 as MOONSHINE_SHA256
-from piopiy_pipeline.services.moonshine_files import SpeechModelMissing, find_speech_model
-from piopiy_pipeline.services.piper_files import PiperVoiceMissing, find_piper_voice
+from piopiy_pipeline.services.stt.moonshine_download import SHA256 as MOONSHINE_SHA256
+from piopiy_pipeline.services.stt.moonshine_files import SpeechModelMissing, find_speech_model
+from piopiy_pipeline.services.tts.piper_files import PiperVoiceMissing, find_piper_voice
 
 if TYPE_CHECKING:
-    from piopiy_pipeline.services.workers import Worker, WorkerPool
+    from piopiy_pipeline.services.workers.worker_processes import Worker, WorkerPool
 
 __all__ = ["OfflineModel", "OfflineModelMissing", "find_offline_model"]
 
@@ -131,7 +131,7 @@ def _moonshine(env: Environment) -> OfflineModel:
         raise OfflineModelMissing(f"moonshine: {error}") from None
 
     def pool() -> WorkerPool:
-        from piopiy_pipeline.services.moonshine import moonshine_pool
+        from piopiy_pipeline.services.stt.moonshine import moonshine_pool
 
         return moonshine_pool()
 
@@ -154,7 +154,7 @@ def _espeak(env: Environment) -> OfflineModel:
     places = [Path(place) for place in (spec.submodule_search_locations or ())] if spec else []
 
     def pool() -> WorkerPool:
-        from piopiy_pipeline.services.espeak import espeak_pool
+        from piopiy_pipeline.services.tts.espeak import espeak_pool
 
         return espeak_pool()
 
@@ -176,7 +176,7 @@ def _piper(env: Environment) -> OfflineModel:
         raise OfflineModelMissing(str(error)) from None
 
     def pool() -> WorkerPool:
-        from piopiy_pipeline.services.piper import piper_pool
+        from piopiy_pipeline.services.tts.piper import piper_pool
 
         return piper_pool()
 

@@ -53,7 +53,7 @@ class Provider:
 
 
 def _moonshine(wanted: WantedService) -> Any:
-    from piopiy_pipeline.services.moonshine import MoonshineSTTService
+    from piopiy_pipeline.services.stt.moonshine import MoonshineSTTService
 
     names = read_playbook(wanted.playbook).hot_words if wanted.playbook else ()
     return MoonshineSTTService(
@@ -87,7 +87,7 @@ def _whisper(wanted: WantedService) -> Any:
 
 
 def _espeak(wanted: WantedService) -> Any:
-    from piopiy_pipeline.services.espeak import EspeakTTSService
+    from piopiy_pipeline.services.tts.espeak import EspeakTTSService
 
     return EspeakTTSService(voice=wanted.env.get("ESPEAK_VOICE") or ESPEAK_VOICE)
 
@@ -106,7 +106,7 @@ def _openai_tts(wanted: WantedService) -> Any:
 
 
 def _piper(wanted: WantedService) -> Any:
-    from piopiy_pipeline.services.piper import PiperTTSService
+    from piopiy_pipeline.services.tts.piper import PiperTTSService
 
     return PiperTTSService(voice=wanted.env.get("PIPER_VOICE") or None)
 

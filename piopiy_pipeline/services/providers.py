@@ -26,7 +26,7 @@ from piopiy_pipeline.services.provider_table import (
     WantedService,
     read_playbook,
 )
-from piopiy_pipeline.services.workers import WorkerFailed, WorkerLost
+from piopiy_pipeline.services.workers.worker_processes import WorkerFailed, WorkerLost
 
 if TYPE_CHECKING:
     from pipecat.services.llm_service import LLMService

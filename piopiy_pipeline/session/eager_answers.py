@@ -19,7 +19,7 @@ from pipecat.processors.aggregators.llm_response_universal import LLMUserAggrega
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.services.llm_service import LLMService
 
-from piopiy_pipeline.services.model_switch import ModelSwitch
+from piopiy_pipeline.services.failover.model_switch import ModelSwitch
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.first_sentence import FirstSentence, Push
 from piopiy_pipeline.session.live_events import LiveEvents

@@ -10,7 +10,7 @@ from typing import Any
 from pipecat.frames.frames import Frame, InterruptionFrame, LLMTextFrame, SystemFrame, TTSSpeakFrame
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
-from piopiy_pipeline.services.answer_race import sentence_end
+from piopiy_pipeline.services.failover.answer_race import sentence_end
 
 __all__ = ["FirstSentence", "Push"]
 

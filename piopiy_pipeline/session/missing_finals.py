@@ -24,7 +24,7 @@ from pipecat.services.stt_service import STTService
 from pipecat.utils.errors import ErrorCategory
 
 from piopiy_pipeline.compat.pipecat import filter_pushes
-from piopiy_pipeline.services.withdrawn_interim import WithdrawnInterimFrame
+from piopiy_pipeline.services.stt.withdrawn_interim import WithdrawnInterimFrame
 
 __all__ = ["FINAL_S", "FinalsWatch", "MissingFinals"]
 

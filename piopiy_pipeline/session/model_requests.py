@@ -29,7 +29,7 @@ from pipecat.services.llm_service import LLMService
 
 from piopiy_pipeline.compat.pipecat import filter_queued
 from piopiy_pipeline.pipeline import CallPipeline
-from piopiy_pipeline.services.model_switch import ModelSwitch
+from piopiy_pipeline.services.failover.model_switch import ModelSwitch
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.monitor import CallMonitor
 from piopiy_pipeline.session.thoughts import has_words

@@ -27,8 +27,8 @@ from piopiy_pipeline.call import EndReason, Turn
 from piopiy_pipeline.compat.pipecat import say_collected_text
 from piopiy_pipeline.compat.tool_runs import guard_tools
 from piopiy_pipeline.pipeline import CallPipeline
-from piopiy_pipeline.services.model_switch import ModelSwitch, SentenceEndFrame
-from piopiy_pipeline.services.switch import ServiceSwitch
+from piopiy_pipeline.services.failover.model_switch import ModelSwitch, SentenceEndFrame
+from piopiy_pipeline.services.failover.switch import ServiceSwitch
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.client_application import ClientApplication
 from piopiy_pipeline.session.default_lines import language_of, phrases_in

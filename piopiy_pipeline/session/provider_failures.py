@@ -22,8 +22,8 @@ from pipecat.utils.errors import ErrorCategory
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.compat.pipecat import leave_empty_turn
 from piopiy_pipeline.pipeline import CallPipeline
-from piopiy_pipeline.services.model_switch import ModelSwitch
-from piopiy_pipeline.services.switch import ServiceSwitch
+from piopiy_pipeline.services.failover.model_switch import ModelSwitch
+from piopiy_pipeline.services.failover.switch import ServiceSwitch
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.client_application import ClientApplication
 from piopiy_pipeline.session.eager_answers import EagerAnswers

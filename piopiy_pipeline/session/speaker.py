@@ -18,7 +18,7 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.services.tts_service import TTSService
 
 from piopiy_pipeline.pipeline import CallPipeline, StageError
-from piopiy_pipeline.services.switch import ServiceSwitch
+from piopiy_pipeline.services.failover.switch import ServiceSwitch
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.pipeline_worker import CallWorker
 from piopiy_pipeline.session.utterances import Utterance

@@ -19,7 +19,7 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.turns.types import ProcessFrameResult
 from pipecat.turns.user_stop import BaseUserTurnStopStrategy
 
-from piopiy_pipeline.services.withdrawn_interim import WithdrawnInterimFrame
+from piopiy_pipeline.services.stt.withdrawn_interim import WithdrawnInterimFrame
 from piopiy_pipeline.turns.expected_answer import ExpectedAnswer, expected_answer
 from piopiy_pipeline.turns.turn_end_policy import TurnEnd, TurnEndPolicy
 

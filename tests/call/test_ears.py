@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from piopiy_pipeline.call import EndReason
-from piopiy_pipeline.services.moonshine import MoonshineSTTService
-from piopiy_pipeline.services.workers import Worker, WorkerPool
+from piopiy_pipeline.services.stt.moonshine import MoonshineSTTService
+from piopiy_pipeline.services.workers.worker_processes import Worker, WorkerPool
 from piopiy_pipeline.testing import Caller, CallerLine, simulate, simulate_many
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.services import ScriptedLLM, ToneTTS
@@ -21,7 +21,7 @@ from tests.support.virtual import PEOPLE, YES, texts
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[WorkerPool]:
-    pool = WorkerPool("piopiy_pipeline.services.moonshine_worker", name="ears", size=1)
+    pool = WorkerPool("piopiy_pipeline.services.stt.moonshine_worker", name="ears", size=1)
     yield pool
     pool.close()
 

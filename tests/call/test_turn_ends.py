@@ -12,8 +12,8 @@ from pipecat.turns.user_stop import SpeechTimeoutUserTurnStopStrategy
 from pipecat.turns.user_turn_strategies import ExternalUserTurnStrategies
 
 from piopiy_pipeline.audio.wav import read_wav
-from piopiy_pipeline.services.moonshine import MoonshineSTTService
-from piopiy_pipeline.services.workers import WorkerPool
+from piopiy_pipeline.services.stt.moonshine import MoonshineSTTService
+from piopiy_pipeline.services.workers.worker_processes import WorkerPool
 from piopiy_pipeline.session import Call
 from piopiy_pipeline.testing import Caller, SimulatedCall, simulate
 from piopiy_pipeline.voice_agent import VoiceAgent
@@ -30,7 +30,7 @@ MARGIN = RATE // 5  # of silence around each recording
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[WorkerPool]:
-    pool = WorkerPool("piopiy_pipeline.services.moonshine_worker", name="turn-ends", size=1)
+    pool = WorkerPool("piopiy_pipeline.services.stt.moonshine_worker", name="turn-ends", size=1)
     yield pool
     pool.close()
 

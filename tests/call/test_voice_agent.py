@@ -17,7 +17,7 @@ from pipecat.turns.user_start import MinWordsUserTurnStartStrategy
 
 from piopiy_pipeline.call import CallEnd, EndReason
 from piopiy_pipeline.pipeline import CallPipeline, StageError
-from piopiy_pipeline.services.switch import ServiceSwitch
+from piopiy_pipeline.services.failover.switch import ServiceSwitch
 from piopiy_pipeline.session import Call, ResumableState, pending_hangup
 from piopiy_pipeline.testing import Caller, simulate
 from piopiy_pipeline.voice_agent import VoiceAgent

@@ -8,7 +8,7 @@ import pytest
 
 from piopiy_pipeline.cli.errors import BadInput, Failed
 from piopiy_pipeline.cli.turns import load_script
-from piopiy_pipeline.services import speech_synthesis
+from piopiy_pipeline.services.tts import speech_synthesis
 
 RECORDING = Path(__file__).parents[1] / "audio" / "booking" / "03-yes.wav"
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from examples import front_desk
-from piopiy_pipeline.services.moonshine import moonshine_pool
 from piopiy_pipeline.services.providers import prepare
+from piopiy_pipeline.services.stt.moonshine import moonshine_pool
 from tests.support.calls import CallLog, House, eventually, house
 
 pytestmark = pytest.mark.realtime

@@ -37,7 +37,11 @@ WRONG_IMPORTS = {
 
 MORE_WRONG_IMPORTS = [
     ("gateway-without-agent", "piopiy_pipeline/gateway/api/app.py", "from piopiy_pipeline import session"),
-    ("gateway-without-agent", "piopiy_pipeline/audio/g711.py", "import piopiy_pipeline.services.switch"),
+    (
+        "gateway-without-agent",
+        "piopiy_pipeline/audio/g711.py",
+        "import piopiy_pipeline.services.failover.switch",
+    ),
     ("agent-without-gateway", "piopiy/agent.py", "from piopiy_pipeline.gateway import server"),
     ("no-io", "piopiy_pipeline/gateway/sip/transaction/timers.py", "import socket"),
     ("no-io", "piopiy_pipeline/gateway/sip/dialog/dialog.py", "from websockets.sync import client"),

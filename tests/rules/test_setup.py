@@ -25,7 +25,7 @@ def test_the_setup_asks_for_the_release_that_has_a_model() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     (wanted,) = project["optional-dependencies"]["moonshine"]
     script = (ROOT / "scripts" / "setup.sh").read_text()
-    download = (ROOT / "piopiy_pipeline" / "services" / "moonshine_download.py").read_text()
+    download = (ROOT / "piopiy_pipeline" / "services" / "stt" / "moonshine_download.py").read_text()
     release = wanted.partition(" ")[0]
     assert f'moonshine="{release}"' in script
     assert f'REQUIREMENT = "{release}"' in download

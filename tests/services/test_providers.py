@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from loguru import logger
 
-from piopiy_pipeline.services import moonshine_files, providers
+from piopiy_pipeline.services import providers
 from piopiy_pipeline.services.playbook.model import PlaybookError
 from piopiy_pipeline.services.providers import (
     ProviderError,
@@ -22,6 +22,7 @@ from piopiy_pipeline.services.providers import (
     names,
     prepare,
 )
+from piopiy_pipeline.services.stt import moonshine_files
 
 
 @pytest.fixture
@@ -158,8 +159,8 @@ def test_names_are_in_the_order_of_the_table() -> None:
 
 
 def test_prepare_loads_the_models_and_says_which(log: list[str]) -> None:
-    from piopiy_pipeline.services.moonshine import moonshine_pool
-    from piopiy_pipeline.services.workers import close_pools
+    from piopiy_pipeline.services.stt.moonshine import moonshine_pool
+    from piopiy_pipeline.services.workers.worker_processes import close_pools
 
     asyncio.run(prepare(playbook=PLAYBOOK, env={}))
     assert all(worker.pid for worker in moonshine_pool().workers)

@@ -22,8 +22,8 @@ from pipecat.services.settings import TTSSettings
 from pipecat.services.tts_service import TextAggregationMode, TTSService
 from pipecat.utils.text.transforms.strip_markdown import strip_markdown
 
-from piopiy_pipeline.services.espeak import EspeakTTSService
-from piopiy_pipeline.services.switch import ServiceSwitch
+from piopiy_pipeline.services.failover.switch import ServiceSwitch
+from piopiy_pipeline.services.tts.espeak import EspeakTTSService
 from piopiy_pipeline.spoken_text import SpokenText
 from piopiy_pipeline.spoken_text.recognizer import verbalizer_for
 from piopiy_pipeline.spoken_text.word_aggregator import MAX_HELD, WordAggregator

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 from piopiy_pipeline.processors.silero import load_model, window_shape
-from piopiy_pipeline.services.speech_synthesis import synthesize
+from piopiy_pipeline.services.tts.speech_synthesis import synthesize
 
 __all__ = [
     "RATE",

@@ -3,7 +3,7 @@
 import os
 import signal
 
-from piopiy_pipeline.services.worker_loop import serve
+from piopiy_pipeline.services.workers.worker_loop import serve
 
 
 def echo(value: object) -> object:

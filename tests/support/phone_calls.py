@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from piopiy_pipeline.gateway import Gateway
 from piopiy_pipeline.gateway.core.snapshots import CallSnapshot
 from piopiy_pipeline.gateway.phones.phones import Phones
-from piopiy_pipeline.services.moonshine import MoonshineSTTService
+from piopiy_pipeline.services.stt.moonshine import MoonshineSTTService
 from tests.support.baresip import Baresip, baresip
 from tests.support.gateway_peers import Peer, ScriptedAgent, until
 from tests.support.offline import Chain

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from piopiy_pipeline.audio.speech import SpeechBounds, speech_bounds
 from piopiy_pipeline.audio.wav import read_wav
-from piopiy_pipeline.services.speech_synthesis import synthesize
+from piopiy_pipeline.services.tts.speech_synthesis import synthesize
 from piopiy_pipeline.testing.virtual_time.time_module import real_time
 
 __all__ = ["Recording", "Spoken", "load_recording"]

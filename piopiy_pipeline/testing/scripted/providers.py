@@ -24,7 +24,7 @@ from pipecat.services.stt_service import STTService
 from pipecat.services.tts_service import TTSService
 
 from piopiy_pipeline.pipeline import CallPipeline, StageError
-from piopiy_pipeline.services.switch import ServiceSwitch
+from piopiy_pipeline.services.failover.switch import ServiceSwitch
 from piopiy_pipeline.session import PipelineHook
 from piopiy_pipeline.testing.line.spoken_words import Spoken
 from piopiy_pipeline.testing.scripted.faults import Fault, FaultPlan

@@ -1,0 +1,136 @@
+"""A worker answers in order, and its death costs one request."""
+
+import asyncio
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import termios
+from collections.abc import Iterator
+
+import pytest
+
+from piopiy_pipeline.services.workers.worker_processes import Worker, WorkerFailed, WorkerLost, WorkerPool
+
+MODULE = "piopiy_pipeline.services.tts.espeak_worker"
+HELLO = ("speak", "Hello.", "en-us", 165, 50, 16_000)
+
+
+@pytest.fixture
+def worker() -> Iterator[Worker]:
+    worker = Worker(MODULE, name="test")
+    yield worker
+    worker.close()
+
+
+def test_starts_its_process_with_the_first_request(worker: Worker) -> None:
+    assert worker.pid is None
+    asyncio.run(worker.call(*HELLO))
+    assert worker.pid is not None
+    assert worker.generation == 1
+
+
+def test_what_the_method_refuses_is_raised_here_and_the_process_lives_on(worker: Worker) -> None:
+    with pytest.raises(WorkerFailed, match="has no voice 'no-such-voice'"):
+        asyncio.run(worker.call("speak", "Hello.", "no-such-voice", 165, 50, 16_000))
+    asyncio.run(worker.call(*HELLO))
+    assert worker.generation == 1
+
+
+def _unread(process: subprocess.Popen[bytes]) -> int:
+    """Bytes in the pipe to a process that it has not read."""
+    assert process.stdin is not None
+    count = fcntl.ioctl(process.stdin.fileno(), termios.FIONREAD, bytes(4))
+    return int.from_bytes(count, sys.byteorder)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Stop the process, and return when it stands still: until then it may read one more request."""
+    os.kill(process.pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+
+
+def test_a_killed_process_costs_what_it_was_doing_and_the_next_request_gets_another(worker: Worker) -> None:
+    asyncio.run(worker.call(*HELLO))
+    process = worker._process
+    assert process is not None
+    _stop(process)
+
+    async def kill_while_it_works() -> None:
+        answer = asyncio.ensure_future(worker.call(*HELLO))
+        async with asyncio.timeout(10):
+            # The request is in the pipe, the process stopped in front of it. A pipe sets no event.
+            while not _unread(process):  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+        os.kill(process.pid, signal.SIGKILL)
+        with pytest.raises(WorkerLost, match="the test worker was lost"):
+            await answer
+        await worker.call(*HELLO)
+
+    asyncio.run(kill_while_it_works())
+    assert worker.generation == 2
+
+
+def test_a_process_that_is_silent_for_too_long_is_killed(worker: Worker) -> None:
+    asyncio.run(worker.call(*HELLO))
+    process = worker._process
+    assert process is not None
+    _stop(process)
+    worker.reply_timeout_s = 0.05
+    with pytest.raises(WorkerLost, match="no answer in time"):
+        asyncio.run(worker.call(*HELLO))
+    assert process.returncode == -signal.SIGKILL
+
+
+def test_the_first_answer_may_take_longer_because_a_model_is_loaded() -> None:
+    worker = Worker(MODULE, name="slow", reply_timeout_s=0.02)  # Python alone takes longer to start
+    try:
+        worker.request(*HELLO)
+    finally:
+        worker.close()
+
+
+def test_ends_when_its_parent_is_gone() -> None:
+    worker = Worker(MODULE, name="orphan")
+    worker.request(*HELLO)
+    process = worker._process
+    assert process is not None
+    assert process.stdin is not None
+    process.stdin.close()  # what the parent's death does
+    assert process.wait(timeout=10) == 0
+    worker.close()
+
+
+def test_closing_twice_is_as_good_as_once_and_nothing_is_taken_afterwards(worker: Worker) -> None:
+    worker.request(*HELLO)
+    worker.close()
+    worker.close()
+    assert worker.pid is None
+    with pytest.raises(WorkerLost, match="has been closed"):
+        worker.request(*HELLO)
+
+
+def test_a_lease_goes_to_the_worker_with_the_fewest() -> None:
+    pool = WorkerPool(MODULE, name="pool", size=2)
+    first, second = pool.lease(), pool.lease()
+    assert first.worker is not second.worker
+    first.release()
+    first.release()
+    assert pool.lease().worker is first.worker
+    assert pool.leases == 2
+    pool.close()
+
+
+def test_workers_load_no_pipecat() -> None:
+    code = (
+        "import sys; import piopiy_pipeline.services.tts.espeak_worker, piopiy_pipeline.services.stt.moonshine_worker, "
+        "piopiy_pipeline.services.playbook.dialogue; "
+        "assert not [name for name in sys.modules if name.startswith('pipecat')]"
+    )
+
+    async def run() -> int:
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", code)
+        return await asyncio.wait_for(process.wait(), 30)
+
+    assert asyncio.run(run()) == 0
