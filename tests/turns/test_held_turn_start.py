@@ -269,7 +269,7 @@ def test_a_hum_in_a_turn_of_the_callers_takes_nothing_of_it_away() -> None:
     async def bot(call: Call) -> None:
         agent = VoiceAgent(instructions="Be brief.", call=call)
         stt = ScriptedSTT(["I want a table", "mhm"])
-        await agent.Action(stt=stt, llm=ScriptedLLM(["Fine."]), tts=NoiseTTS(words=True))
+        await agent.Action(stt=stt, llm=ScriptedLLM(["Fine."]), tts=NoiseTTS(words=True), turns=0.8)
 
         async def speak(_: object) -> None:
             await asyncio.sleep(2.0)
