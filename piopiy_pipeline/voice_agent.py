@@ -25,6 +25,7 @@ from pipecat.services.tts_service import TTSService
 from pipecat.transports.base_transport import TransportParams
 from pipecat.turns.user_start import BaseUserTurnStartStrategy
 
+from piopiy_pipeline.arguments import check_kind, check_lines, check_seconds, check_sentence
 from piopiy_pipeline.call import CallEnd, Turn
 from piopiy_pipeline.compat.tool_runs import DEFAULT_TOOL_TIMEOUT_S
 from piopiy_pipeline.pipeline import CallPipeline, StageError
@@ -79,6 +80,7 @@ class VoiceAgent:
 
     Raises:
         ValueError: An argument cannot work.
+        TypeError: An argument is of the wrong kind.
         RuntimeError: There is no call: this does not run in a callback, and `call` is not given.
 
     Example:
@@ -115,6 +117,15 @@ class VoiceAgent:
             raise ValueError("give either context or initial_messages: a context has its own messages")
         if dtmf not in ("event", "text"):
             raise ValueError(f"dtmf={dtmf!r}: it is 'event' or 'text'")
+        check_kind("instructions", instructions, str, "a text")
+        for name, text in (("greeting", greeting), ("error_line", error_line)):
+            check_kind(name, text, (str, type(None)), "a text, or None for nothing")
+        check_seconds("idle_timeout_secs", idle_timeout_secs, or_none="never")
+        check_seconds("reply_timeout_secs", reply_timeout_secs)
+        check_seconds("tool_timeout_secs", tool_timeout_secs)
+        if not isinstance(filler, Filler):
+            check_sentence("filler", filler)
+        check_lines("idle", idle)
         KeyEntry(terminator=dtmf_terminator, timeout_s=dtmf_timeout_secs)  # raises what is wrong with them
         found = call or current_call.get()
         if found is None:
@@ -125,9 +136,6 @@ class VoiceAgent:
         self.context = context
         self._initial_messages = checked_messages(initial_messages or ())
         self._instructions = instructions
-        for name, text in (("greeting", greeting), ("error_line", error_line)):
-            if text is not None and not isinstance(text, str):
-                raise TypeError(f"{name} is a text, or None for nothing, not {text!r}")
         self._greeting = greeting
         self._idle_timeout_secs = idle_timeout_secs
         self._error_line = error_line
@@ -266,6 +274,16 @@ class VoiceAgent:
             RuntimeError: The call runs already.
         """
         self._before_start("Action")
+        check_seconds("llm_first_token_secs", llm_first_token_secs)
+        check_seconds("llm_between_tokens_secs", llm_between_tokens_secs)
+        for option, on in (
+            ("allow_interruptions", allow_interruptions),
+            ("stt_switcher", stt_switcher),
+            ("tts_switcher", tts_switcher),
+            ("enable_metrics", enable_metrics),
+            ("enable_usage_metrics", enable_usage_metrics),
+        ):
+            check_kind(option, on, bool, "True or False")
         if llm is not None and stt is None and tts is None:
             raise StageError(
                 "llm alone means speech-to-speech, which is not supported yet: pass stt and tts too", "llm"
@@ -368,7 +386,6 @@ class VoiceAgent:
 
         Raises:
             StageError: The pipeline cannot work; the message names the stage.
-            ValueError: A timeout is not more than 0.
             RuntimeError: `Action()` was not awaited before, or the call runs already.
         """
         pipeline = self.pipeline

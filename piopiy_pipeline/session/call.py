@@ -14,6 +14,7 @@ from typing import Any
 from pipecat.observers.base_observer import BaseObserver
 from pipecat.transports.base_transport import TransportParams
 
+from piopiy_pipeline.arguments import check_kind, check_lines, check_seconds
 from piopiy_pipeline.call import CallEnd, CallInfo, EndReason, Turn
 from piopiy_pipeline.compat.tool_runs import DEFAULT_TOOL_TIMEOUT_S
 from piopiy_pipeline.pipeline import CallPipeline
@@ -228,17 +229,18 @@ class Call:
 
         Raises:
             StageError: The pipeline cannot work; the message names the stage.
-            TypeError: `error_line` is no text.
+            TypeError: An argument is of the wrong kind.
             ValueError: A timeout is not more than 0.
             RuntimeError: This call runs a pipeline already.
         """
         if self._run is not None:
             raise RuntimeError("this call runs a chain already: one call is one pipeline")
-        _check_timeout("idle_timeout", idle_timeout_s, " (None: never)")
-        _check_timeout("reply_timeout", reply_timeout_s)
-        _check_timeout("tool_timeout", tool_timeout_s)
-        if error_line is not None and not isinstance(error_line, str):
-            raise TypeError(f"error_line is a text, or None for nothing, not {error_line!r}")
+        check_seconds("idle_timeout_s", idle_timeout_s, or_none="never")
+        check_seconds("reply_timeout_s", reply_timeout_s)
+        check_seconds("tool_timeout_s", tool_timeout_s)
+        check_kind("error_line", error_line, (str, type(None)), "a text, or None for nothing")
+        check_kind("filler", filler, (Filler, type(None)), "a Filler, or None for nothing")
+        check_lines("idle", idle)
         self._state.recovery.patience_s = reply_timeout_s
         if self._pipeline_hook is not None:
             self._pipeline_hook(chain)
@@ -441,8 +443,3 @@ class Call:
         self._state.require_answered()
         if not self.ended:
             self._state.control.switch(what, on)
-
-
-def _check_timeout(name: str, seconds: float | None, otherwise: str = "") -> None:
-    if seconds is not None and not seconds > 0:
-        raise ValueError(f"{name} must be more than 0 seconds{otherwise}, not {seconds!r}")

@@ -13,6 +13,7 @@ from pathlib import Path
 from loguru import logger
 from pipecat.frames.frames import OutputAudioRawFrame
 
+from piopiy_pipeline.arguments import check_kind, check_seconds, check_sentence
 from piopiy_pipeline.audio.tones import working_sound
 from piopiy_pipeline.audio.wav import WavError, read_wav
 from piopiy_pipeline.call import EndReason
@@ -46,7 +47,8 @@ class Filler:
         sound: Whether a small sound is made at least every two seconds as long as the caller waits.
 
     Raises:
-        ValueError: A time is not more than 0.
+        ValueError: A time is not more than 0, or `says` is a text that names a WAV file.
+        TypeError: A value is of the wrong kind.
     """
 
     says: str | Path | None = None
@@ -56,8 +58,9 @@ class Filler:
 
     def __post_init__(self) -> None:
         for name in ("answer_s", "tool_s"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"Filler: {name} must be more than 0 seconds, not {getattr(self, name)!r}")
+            check_seconds(f"Filler: {name}", getattr(self, name))
+        check_sentence("Filler: says", self.says)
+        check_kind("Filler: sound", self.sound, bool, "True or False")
 
 
 class SilenceFiller:

@@ -15,6 +15,7 @@ from pipecat.frames.frames import Frame, InterruptionFrame, LLMFullResponseStart
 from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.services.tts_service import TTSService
 
+from piopiy_pipeline.arguments import check_kind
 from piopiy_pipeline.compat.word_alignment import (
     Parts,
     add_text_transform,
@@ -52,6 +53,7 @@ class SpokenText:
 
     Raises:
         ValueError: The language is none, or a word is empty.
+        TypeError: An argument is of the wrong kind.
 
     Example:
         ```python
@@ -63,6 +65,13 @@ class SpokenText:
     def __init__(
         self, language: str | None = None, *, pronunciations: Mapping[str, str] | None = None
     ) -> None:
+        code = 'the code of a language, such as "en", "en-GB" or "de", or None for that of the TTS'
+        check_kind("SpokenText: language", language, (str, type(None)), code)
+        words = 'a dict of words and how they are said, such as {"Siobhan": "shi vawn"}'
+        check_kind("pronunciations", pronunciations, (Mapping, type(None)), words)
+        for word, said in (pronunciations or {}).items():
+            if not (isinstance(word, str) and isinstance(said, str)):
+                raise TypeError(f"pronunciations must be {words}, of texts, not {word!r}: {said!r}")
         if language is not None and not _LANGUAGE.fullmatch(language):
             raise ValueError(f'language={language!r}: it is a code such as "en", "en-GB" or "de"')
         self.language = language

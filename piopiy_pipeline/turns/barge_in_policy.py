@@ -15,6 +15,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+from piopiy_pipeline.arguments import check_kind, check_seconds
 from piopiy_pipeline.turns.backchannels import WordsOver, words_over
 
 __all__ = ["BargeInPolicy", "BargeInVerdict", "Decision"]
@@ -72,6 +73,7 @@ class BargeInPolicy:
 
     Raises:
         ValueError: The times are in no order, or not positive.
+        TypeError: A value is of the wrong kind.
     """
 
     def __init__(
@@ -85,13 +87,21 @@ class BargeInPolicy:
         words_s: float = 0.35,
         answer_s: float = 1.0,
     ) -> None:
-        if not 0 < earliest_s <= latest_s <= 1.5:
+        check_kind("BargeInPolicy: language", language, str, 'the code of a language, such as "en"')
+        for name, seconds in (
+            ("earliest_s", earliest_s),
+            ("latest_s", latest_s),
+            ("speech_s", speech_s),
+            ("quiet_s", quiet_s),
+            ("words_s", words_s),
+        ):
+            check_seconds(f"BargeInPolicy: {name}", seconds)
+        check_seconds("BargeInPolicy: answer_s", answer_s, zero=True)
+        if not earliest_s <= latest_s <= 1.5:
             raise ValueError(
                 f"earliest_s={earliest_s:g}, latest_s={latest_s:g}: they are more than 0, in this order, and 1.5 "
                 "at most, because a gateway lets held speech go on after 2 s"
             )
-        if not (speech_s > 0 and quiet_s > 0 and words_s > 0 and answer_s >= 0):
-            raise ValueError("speech_s, quiet_s and words_s are more than 0, and answer_s is not less")
         self.language = language
         self.words_s = words_s
         self._earliest_s = earliest_s

@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Literal, Self
 
+from piopiy_pipeline.arguments import check_kind, check_seconds
 from piopiy_pipeline.turns.caller_pauses import CallerPauses
 from piopiy_pipeline.turns.caller_words import (
     WordsSoFar,
@@ -46,6 +47,7 @@ class TurnWaits:
 
     Raises:
         ValueError: A time is not from 0 to 5.
+        TypeError: A value is of the wrong kind.
     """
 
     answered: float = 0.2
@@ -66,8 +68,12 @@ class TurnWaits:
     def __post_init__(self) -> None:
         for one in fields(self):
             value = getattr(self, one.name)
-            if one.name != "learns" and not 0 <= value <= 5:
-                raise ValueError(f"turns: {one.name} must be a number of seconds from 0 to 5, got {value!r}")
+            if one.name == "learns":
+                check_kind("TurnWaits: learns", value, bool, "True or False")
+                continue
+            check_seconds(f"TurnWaits: {one.name}", value, zero=True)
+            if value > 5:
+                raise ValueError(f"TurnWaits: {one.name} must be 5 seconds at most, not {value!r}")
 
     @classmethod
     def of(cls, turns: Literal["smart", "fast"] | float | Self | None) -> Self:
@@ -92,7 +98,10 @@ class TurnWaits:
                 dictating=turns,
                 learns=False,
             )
-        raise ValueError(f"turns={turns!r}: it is 'smart', 'fast', or seconds from 0 to 5")
+        raise ValueError(
+            f"turns={turns!r}: it is 'smart', 'fast', seconds from 0 to 5, a TurnWaits(...), or one of pipecat's "
+            "strategies"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from piopiy_pipeline.pipeline import CallPipeline, StageError
 from piopiy_pipeline.services.failover.switch import ServiceSwitch
 from piopiy_pipeline.session import Call, ResumableState, pending_hangup
 from piopiy_pipeline.testing import Caller, simulate
+from piopiy_pipeline.turns.turn_end_policy import TurnWaits
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.bots import ask, voice
 from tests.support.call_state import state_of
@@ -34,7 +35,7 @@ LINE = "Certainly, we have a table by the window and another one out on the terr
 
 
 async def made(call: Call, options: dict[str, Any], **init: Any) -> VoiceAgent:
-    agent = VoiceAgent(instructions="Be brief.", call=call, **init)
+    agent = VoiceAgent(**{"instructions": "Be brief.", "call": call, **init})
     services = {"stt": ScriptedSTT(["a table"]), "llm": ScriptedLLM(["It is free."]), "tts": ToneTTS()}
     await agent.Action(**{**services, **options})
     return agent
@@ -142,13 +143,45 @@ def test_what_cannot_work_is_said_before_the_call_is_answered() -> None:
     async def bot(call: Call) -> None:
         with pytest.raises(StageError, match="llm must be a pipecat LLMService"):
             await made(call, {"llm": [ScriptedLLM([]), ToneTTS()]})
-        for timeouts, name in (({"idle_timeout_secs": 0}, "idle"), ({"reply_timeout_secs": -1}, "reply")):
-            with pytest.raises(ValueError, match=f"{name}_timeout must be more than 0"):
-                await (await made(call, {}, **timeouts)).start()
-            said.append(name)
+        said.append("llm")
 
     assert simulate(bot, Caller()).end_reason is EndReason.ERROR
-    assert said == ["idle", "reply"]
+    assert said == ["llm"]
+
+
+@pytest.mark.parametrize(
+    ("init", "options", "message"),
+    [
+        ({"idle_timeout_secs": 0}, {}, "idle_timeout_secs must be more than 0 seconds (None: never), not 0"),
+        ({"reply_timeout_secs": -1}, {}, "reply_timeout_secs must be more than 0 seconds, not -1"),
+        ({"tool_timeout_secs": "5"}, {}, "tool_timeout_secs must be a number of seconds, not '5'"),
+        ({"instructions": 5}, {}, "instructions must be a text, not 5"),
+        ({"greeting": 5}, {}, "greeting must be a text, or None for nothing, not 5"),
+        ({"filler": "wait.wav"}, {}, "filler='wait.wav' would be read out: write Path('wait.wav')"),
+        ({"filler": 5}, {}, "filler must be a sentence, the Path of a WAV file or None, not 5"),
+        ({"idle": 5}, {}, "idle must be True, False or a list of sentences, not 5"),
+        ({"idle": "Hello?"}, {}, "idle must be True, False or a list of sentences, not 'Hello?'"),
+        ({"idle": ["Hello?", 5]}, {}, "idle must be True, False or a list of sentences: 5 is no sentence"),
+        ({}, {"llm_first_token_secs": -1}, "llm_first_token_secs must be more than 0 seconds, not -1"),
+        ({}, {"llm_first_token_secs": "x"}, "llm_first_token_secs must be a number of seconds, not 'x'"),
+        ({}, {"llm_between_tokens_secs": 0}, "llm_between_tokens_secs must be more than 0 seconds, not 0"),
+        ({}, {"allow_interruptions": "no"}, "allow_interruptions must be True or False, not 'no'"),
+        ({}, {"turns": TurnWaits}, "it is 'smart', 'fast', seconds from 0 to 5, a TurnWaits(...)"),
+    ],
+    ids=str,
+)
+def test_an_argument_that_cannot_work_is_named_as_it_was_written(
+    init: dict[str, Any], options: dict[str, Any], message: str
+) -> None:
+    said: list[str] = []
+
+    async def bot(call: Call) -> None:
+        with pytest.raises((TypeError, ValueError)) as caught:
+            await made(call, options, **init)
+        said.append(str(caught.value))
+
+    simulate(bot, Caller())
+    assert message in said[0]
 
 
 # ------------------------------------------------------------------ the last words

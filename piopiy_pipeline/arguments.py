@@ -1,0 +1,78 @@
+"""Checks of what an author gives: one sentence with the argument as it was written, what is expected, what came."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+__all__ = ["check_kind", "check_lines", "check_seconds", "check_sentence"]
+
+
+def check_kind(name: str, value: object, kinds: type | tuple[type, ...], expected: str) -> None:
+    """Check of which kind a value is. A bool is no number here.
+
+    Args:
+        name: The argument, as an author writes it.
+        value: What was given.
+        kinds: What it may be.
+        expected: The same in words, which follow "must be".
+
+    Raises:
+        TypeError: It is of another kind.
+    """
+    if not isinstance(kinds, tuple):
+        kinds = (kinds,)
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        raise TypeError(f"{name} must be {expected}, not {value!r}")
+
+
+def check_seconds(name: str, value: object, *, or_none: str = "", zero: bool = False) -> None:
+    """Check a time.
+
+    Args:
+        name: The argument, as an author writes it.
+        value: What was given.
+        or_none: What None means. Empty: it may not be None.
+        zero: Whether it may be 0.
+
+    Raises:
+        TypeError: It is no number.
+        ValueError: It is negative, or 0 where it must be more, or no finite number.
+    """
+    otherwise = f" (None: {or_none})" if or_none else ""
+    if value is None and or_none:
+        return
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a number of seconds{otherwise}, not {value!r}")
+    if not (value >= 0 if zero else value > 0) or math.isinf(value):
+        least = "0 seconds or more" if zero else "more than 0 seconds"
+        raise ValueError(f"{name} must be {least}{otherwise}, not {value!r}")
+
+
+def check_sentence(name: str, value: object) -> None:
+    """Check what is said, or played: a sentence, the path of a WAV file, or None.
+
+    Raises:
+        TypeError: It is none of them.
+        ValueError: It is a text that names a file, which would be read out.
+    """
+    check_kind(name, value, (str, Path, type(None)), "a sentence, the Path of a WAV file or None")
+    if isinstance(value, str) and value.strip().lower().endswith(".wav"):
+        raise ValueError(f"{name}={value!r} would be read out: write Path({value!r}) to have the file played")
+
+
+def check_lines(name: str, value: object) -> None:
+    """Check sentences, of which there are some, or True for the default ones, or False for none.
+
+    Raises:
+        TypeError: It is something else, or one of them is no text.
+    """
+    if isinstance(value, bool):
+        return
+    expected = "True, False or a list of sentences"
+    if isinstance(value, str | bytes) or not isinstance(value, Sequence):
+        raise TypeError(f"{name} must be {expected}, not {value!r}")
+    for line in value:
+        if not isinstance(line, str):
+            raise TypeError(f"{name} must be {expected}: {line!r} is no sentence")
