@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["check_kind", "check_lines", "check_seconds", "check_sentence"]
+__all__ = ["check_kind", "check_lines", "check_seconds", "check_sentence", "check_switches"]
 
 
 def check_kind(name: str, value: object, kinds: type | tuple[type, ...], expected: str) -> None:
@@ -76,3 +76,13 @@ def check_lines(name: str, value: object) -> None:
     for line in value:
         if not isinstance(line, str):
             raise TypeError(f"{name} must be {expected}: {line!r} is no sentence")
+
+
+def check_switches(**switches: object) -> None:
+    """Check that each of these arguments, by its name, is True or False.
+
+    Raises:
+        TypeError: One is something else.
+    """
+    for name, value in switches.items():
+        check_kind(name, value, bool, "True or False")

@@ -19,10 +19,10 @@ Service = FrameProcessor | Sequence[FrameProcessor]
 
 def one_stage(
     name: str,
-    service: Service,
+    service: Service | None,
     kind: type[FrameProcessor],
     *,
-    switcher: bool,
+    switcher: bool = False,
     first_s: float = FIRST_TOKEN_S,
     next_s: float = BETWEEN_TOKENS_S,
 ) -> FrameProcessor:
@@ -30,7 +30,7 @@ def one_stage(
 
     Args:
         name: The name of the stage: ``stt``, ``llm`` or ``tts``.
-        service: What the author gave.
+        service: What the author gave; None: nothing.
         kind: The class that it has to have.
         switcher: Whether one service gets a switch, too.
         first_s: See `ModelSwitch`, in seconds.
@@ -40,6 +40,8 @@ def one_stage(
         StageError: There is no service, or one is of another kind.
         ValueError: A service is in the list twice, or a time is not more than 0.
     """
+    if service is None:
+        raise StageError(f"{name} is missing: pass {name}=a pipecat service", name)
     services = list(service) if isinstance(service, Sequence) else [service]
     if not services:
         raise StageError(f"{name} is an empty list: pass at least one service", name)

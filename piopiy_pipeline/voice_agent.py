@@ -25,7 +25,7 @@ from pipecat.services.tts_service import TTSService
 from pipecat.transports.base_transport import TransportParams
 from pipecat.turns.user_start import BaseUserTurnStartStrategy
 
-from piopiy_pipeline.arguments import check_kind, check_lines, check_seconds, check_sentence
+from piopiy_pipeline.arguments import check_kind, check_lines, check_seconds, check_sentence, check_switches
 from piopiy_pipeline.call import CallEnd, Turn
 from piopiy_pipeline.compat.tool_runs import DEFAULT_TOOL_TIMEOUT_S
 from piopiy_pipeline.pipeline import CallPipeline, StageError
@@ -118,8 +118,8 @@ class VoiceAgent:
         if dtmf not in ("event", "text"):
             raise ValueError(f"dtmf={dtmf!r}: it is 'event' or 'text'")
         check_kind("instructions", instructions, str, "a text")
-        for name, text in (("greeting", greeting), ("error_line", error_line)):
-            check_kind(name, text, (str, type(None)), "a text, or None for nothing")
+        check_kind("greeting", greeting, (str, type(None)), "a text, or None for nothing")
+        check_kind("error_line", error_line, (str, type(None)), "a text, or None for nothing")
         check_seconds("idle_timeout_secs", idle_timeout_secs, or_none="never")
         check_seconds("reply_timeout_secs", reply_timeout_secs)
         check_seconds("tool_timeout_secs", tool_timeout_secs)
@@ -276,33 +276,16 @@ class VoiceAgent:
         self._before_start("Action")
         check_seconds("llm_first_token_secs", llm_first_token_secs)
         check_seconds("llm_between_tokens_secs", llm_between_tokens_secs)
-        for option, on in (
-            ("allow_interruptions", allow_interruptions),
-            ("stt_switcher", stt_switcher),
-            ("tts_switcher", tts_switcher),
-            ("enable_metrics", enable_metrics),
-            ("enable_usage_metrics", enable_usage_metrics),
-        ):
-            check_kind(option, on, bool, "True or False")
+        check_switches(allow_interruptions=allow_interruptions, enable_metrics=enable_metrics)
+        check_switches(stt_switcher=stt_switcher, tts_switcher=tts_switcher)
         if llm is not None and stt is None and tts is None:
             raise StageError(
                 "llm alone means speech-to-speech, which is not supported yet: pass stt and tts too", "llm"
             )
-        for name, service in (("stt", stt), ("llm", llm), ("tts", tts)):
-            if service is None:
-                raise StageError(f"{name} is missing: pass {name}=a pipecat service", name)
-        assert stt is not None
-        assert llm is not None
-        assert tts is not None
         stages: dict[str, Any] = {
             "stt": one_stage("stt", stt, STTService, switcher=stt_switcher),
             "llm": one_stage(
-                "llm",
-                llm,
-                LLMService,
-                switcher=False,
-                first_s=llm_first_token_secs,
-                next_s=llm_between_tokens_secs,
+                "llm", llm, LLMService, first_s=llm_first_token_secs, next_s=llm_between_tokens_secs
             ),
             "tts": one_stage("tts", tts, TTSService, switcher=tts_switcher),
         }
