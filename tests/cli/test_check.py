@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from piopiy_pipeline.cli import main
-from piopiy_pipeline.cli.check import _company, _pipecat
+from piopiy_pipeline.cli.check import _company, _extras, _pipecat
 from piopiy_pipeline.cli.speech_findings import speech_findings
 
 
@@ -41,6 +41,17 @@ def test_this_installation_is_complete_and_a_missing_gateway_is_no_fault(
         assert re.search(r": \d+ MB on disk.*, loaded in \d+\.\d s$", found[name]["detail"])
     assert found["OPENAI_API_KEY"] == {"name": "OPENAI_API_KEY", "status": "ok", "detail": "set"}
     assert found["gateway"]["status"] == "absent"
+    assert "by vectors" in found["meaning"]["detail"]
+    assert "Pipecat 1." not in printed.err
+    assert "DEBUG" not in printed.err
+
+
+def test_an_extra_counts_as_installed_only_with_all_of_its_packages() -> None:
+    gone = {"wordllama", "moonshine_voice"}
+    offline = next(iter(_extras(lambda module: None if module in gone else module)))
+    assert offline.status == "absent"
+    assert offline.detail.startswith("not complete, there is no moonshine-voice, wordllama: pip install ")
+    assert next(iter(_extras(lambda module: module))).status == "ok"
 
 
 def test_another_file_than_the_known_voice_fails_the_check(

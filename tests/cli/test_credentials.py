@@ -106,8 +106,9 @@ def test_a_key_that_is_given_goes_before_the_file(monkeypatch: pytest.MonkeyPatc
     assert find_target(None, None, None) == Target(DEFAULT_URL, "bot", "from-environment")
     assert find_target(None, "other", "k") == Target(DEFAULT_URL, "other", "k")
     monkeypatch.delenv("AGENT_ID")
+    assert find_target(None, None, "k") == Target(DEFAULT_URL, "desk", "k"), "the agent of `piopiy dev`"
     with pytest.raises(BadInput, match="--agent"):
-        find_target(None, None, "k")
+        find_target("ws://far.example:7860", None, "k")
 
 
 @pytest.mark.parametrize(

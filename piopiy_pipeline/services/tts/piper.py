@@ -100,6 +100,8 @@ class PiperTTSService(LocalTTSService):
         )
         self._voice_settings = settings
         self._voice_files = files
+        for worker in self._voice_pool.workers:
+            worker.first = ("load", files)  # after a death
 
     async def speak(self, text: str, worker: Worker, rate: int) -> AsyncGenerator[SpeechPiece]:
         """Make the speech of a text, piece by piece. What is not asked for is not computed."""
@@ -145,7 +147,7 @@ class _VoiceAtWorker:
             if self._lost:
                 raise
             self._lost = True
-            logger.warning("{}; its sentence is finished by another", error)
+            logger.debug("{}; its sentence is finished by another", error)
             return await self._worker.call(method, self._files, *args)
 
 

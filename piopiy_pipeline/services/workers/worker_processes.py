@@ -5,7 +5,8 @@ agent's process, the ones would delay the audio of every call and the other woul
 ``python -m MODULE`` on two pipes; `worker_loop` is its other side.
 
 A worker sends nothing but answers, in the order of the requests. When it dies, the requests that wait fail with
-`WorkerLost`, and the next request starts another process. It ends by itself when its parent is gone.
+`WorkerLost`, and the next request starts another process; one that has a `Worker.first` is started at once. It ends by
+itself when its parent is gone.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ START_S = 60.0
 """What a process may take for its first answer beside the usual time, in seconds: it loads a model, and many start
 at once on a machine that is busy."""
 
+EXIT_S = 2.0
+"""What a process may take to exit when it has closed its pipe, in seconds."""
+
 _LENGTH = struct.Struct("<I")
 
 
@@ -62,6 +66,9 @@ class Worker:
         self.module = module
         self.name = name
         self.reply_timeout_s = reply_timeout_s
+        self.first: tuple[str, *tuple[Any, ...]] | None = None
+        """A method and its arguments. If a process dies that has answered, another one is started and asked this at
+        once, such as to load a model, so that the next request need not wait for it."""
         self.generation = 0
         """How many processes there have been. State in a worker is lost when this changes."""
         self._lane = Lane(name, threads=1, limit=5_000)
@@ -111,6 +118,9 @@ class Worker:
 
     def request(self, method: str, *args: Any) -> Any:
         """Do as `call` does, but block: for threads that have no event loop."""
+        return self._exchange(method, *args)
+
+    def _exchange(self, method: str, *args: Any) -> Any:
         with self._lock:
             process = self._running()
             try:
@@ -156,7 +166,33 @@ class Worker:
         self.generation += 1
         self._has_answered = False
         logger.debug("worker {} started as process {}", self.name, self._process.pid)
+        assert self._process.stdout is not None
+        end = os.dup(self._process.stdout.fileno())  # `_end` closes the other one
+        threading.Thread(
+            target=self._watch, args=(self._process, end), name=f"{self.name}-watch", daemon=True
+        ).start()
+        if self._closed:  # meanwhile
+            self._end(self._process)
+            raise WorkerLost(f"the {self.name} worker has been closed")
         return self._process
+
+    def _watch(self, process: subprocess.Popen[bytes], end: int) -> None:
+        """Wait for the death of a process in a thread of its own, log it once, and start the next process."""
+        poll = select.poll()
+        poll.register(end, 0)  # only that the other end is closed
+        poll.poll()
+        os.close(end)
+        end_worker(process, EXIT_S)
+        if self._closed:
+            return
+        code = process.returncode
+        how = f"exit code {code}" if code is None or code >= 0 else f"signal {-code}"
+        logger.warning("the {} worker ({}, process {}) died: {}", self.name, self.module, process.pid, how)
+        if self.first is not None and self._has_answered:  # else it would die of the same
+            try:
+                self._exchange(*self.first)
+            except (WorkerLost, WorkerFailed) as error:
+                logger.debug("worker {} was not started ahead: {}", self.name, error)
 
     def _end(self, process: subprocess.Popen[bytes]) -> None:
         end_worker(process)

@@ -114,7 +114,7 @@ class WorkerQueue:
         if isinstance(error, WorkerLost) and not worker.closed:
             question.losses += 1
             if question.losses < 2 and not question.answer.done():
-                logger.warning("{}: it is asked once more", error)
+                logger.debug("{}: it is asked once more", error)
                 heapq.heappush(self._waiting, question)
                 self._go_on()
                 return

@@ -168,3 +168,28 @@ def test_a_configuration_whose_hash_is_wrong_is_refused(tmp_path: Path) -> None:
 def test_what_is_no_model_is_refused(content: bytes) -> None:
     with pytest.raises(ValueError, match="not an ONNX model"):
         OnnxGraph(content)
+
+
+@pytest.mark.parametrize(
+    ("config", "why"),
+    [
+        ("{", "is not the configuration of a piper voice: Expecting"),
+        ("[]", "is not the configuration of a piper voice: it is built otherwise"),
+        ("{}", "is not the configuration of a piper voice: it has no '"),
+    ],
+)
+def test_a_broken_configuration_is_named_with_its_file(tmp_path: Path, config: str, why: str) -> None:
+    path = tmp_path / "mine.onnx"
+    path.symlink_to(FILES.model)
+    Path(f"{path}.json").write_text(config)
+    with pytest.raises(ValueError, match=r"mine\.onnx\.json ") as caught:
+        PiperVoices().load(PiperVoiceFiles(str(path)))
+    assert why in str(caught.value)
+
+
+def test_a_model_that_is_cut_off_is_named_with_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.onnx"
+    path.write_bytes(Path(FILES.model).read_bytes()[:100_000])
+    Path(f"{path}.json").symlink_to(f"{FILES.model}.json")
+    with pytest.raises(ValueError, match=r"mine\.onnx is not an ONNX model: it is cut off"):
+        PiperVoices().load(PiperVoiceFiles(str(path)))

@@ -7,9 +7,12 @@ import signal
 import subprocess
 import sys
 import termios
+import threading
+import time
 from collections.abc import Iterator
 
 import pytest
+from loguru import logger
 
 from piopiy_pipeline.services.workers.worker_processes import Worker, WorkerFailed, WorkerLost, WorkerPool
 
@@ -134,3 +137,42 @@ def test_workers_load_no_pipecat() -> None:
         return await asyncio.wait_for(process.wait(), 30)
 
     assert asyncio.run(run()) == 0
+
+
+def test_a_death_is_logged_once_and_the_next_process_starts_before_it_is_asked(worker: Worker) -> None:
+    lines: list[str] = []
+    sink = logger.add(lambda line: lines.append(line.record["message"]), level="WARNING")
+    worker.first = HELLO
+    try:
+        worker.request(*HELLO)
+        first = worker.pid
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
+        until = time.monotonic() + 10
+        while worker.pid in (None, first) or not worker._has_answered:
+            assert time.monotonic() < until, "no other process was started"
+            time.sleep(0.01)
+        worker.request(*HELLO)
+        assert worker.generation == 2
+        worker.close()  # an end that is wanted is no death
+    finally:
+        logger.remove(sink)
+    assert lines == [f"the test worker ({MODULE}, process {first}) died: signal 9"]
+
+
+def test_a_process_that_dies_before_it_has_answered_is_not_started_again_and_again(worker: Worker) -> None:
+    lines: list[str] = []
+    sink = logger.add(lambda line: lines.append(line.record["message"]), level="WARNING")
+    broken = Worker("no.such.module", name="broken")
+    broken.first = HELLO
+    try:
+        with pytest.raises(WorkerLost):
+            broken.request(*HELLO)
+        for thread in threading.enumerate():
+            if thread.name == "broken-watch":
+                thread.join(10)
+    finally:
+        logger.remove(sink)
+        broken.close()
+    assert broken.generation == 1
+    assert [line.rpartition("died: ")[2] for line in lines] == ["exit code 1"]
