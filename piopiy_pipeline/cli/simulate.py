@@ -75,7 +75,10 @@ def simulate(
         float, typer.Option(metavar="SECONDS", help="The longest that it may take, in real time.")
     ] = 120.0,
 ) -> None:
-    """Have recordings and sentences call a bot, in virtual time: a minute in about a second.
+    """Have recordings and sentences call a bot, in virtual time.
+
+    A minute takes about a second with services that do not compute, such as scripted ones. The offline models
+    compute in real time, and a minute takes as long as they need for it.
 
     The bot's own callback runs, with its own services and tools; no gateway takes part. Each turn is
     spoken when the bot has finished; then the caller listens and hangs up. The exit status is 0 when

@@ -55,5 +55,6 @@ def _loaded(kind: str, role: str, provider: str) -> Finding:
         close_pools()
     sizes = f"{model.megabytes} MB on disk"
     if memory is not None:
-        sizes += f", {memory} MB in memory in {processes} process{'' if processes == 1 else 'es'}"
+        where = "1 process" if processes == 1 else f"{processes} processes"
+        sizes += f", {memory} MB (PSS) in {where} before any use"
     return Finding(role, "ok", f"{which}: {sizes}, loaded in {seconds:.1f} s")
