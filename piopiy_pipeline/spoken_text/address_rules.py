@@ -10,7 +10,7 @@ import phonenumbers
 from piopiy_pipeline.spoken_text.rule import ReadingRule, reading, word_before
 from piopiy_pipeline.spoken_text.verbalizer import Verbalizer
 
-__all__ = ["address_rules", "code_rules", "phone_rules"]
+__all__ = ["address_rules", "code_rules", "dialled_rules", "phone_rules"]
 
 _DOMAINS = (
     "com|org|net|edu|gov|io|ai|app|dev|co|uk|de|at|ch|fr|es|it|nl|be|eu|info|biz|me|tv|shop|online|store|us|ca|au|in|"
@@ -174,6 +174,15 @@ def _short(group: str) -> list[str]:
     return pieces
 
 
+_DIALLED = re.compile(
+    r"\b(?:call(?:s|ed|ing)?|dial(?:s|l?ed|l?ing)?|ring|phone|text|notruf|ruf(?:en|e|t)?|wählen?|wählt)\b"
+    r"(?:\s[\w'’]+){0,3}[\s:]{1,2}$",
+    re.IGNORECASE,
+)
+"""Words close behind which a short number is one to dial, if it is known as such."""
+_SHORT_NUMBERS = "911|112|999|110|111|000|988|811|711|611|511|411|311|211|101|116117"
+
+
 class _CodeRules:
     """The rules for versions and codes in one language."""
 
@@ -200,6 +209,49 @@ class _CodeRules:
             ),
         ]
         return series, codes
+
+    def dialled(self) -> list[ReadingRule]:
+        """Return the rules for short numbers that are dialled, and for numbers of cards and books."""
+        if not self.v.knows_numbers:
+            return []
+        return [
+            reading(rf"(?<![\w.,])(?P<n>{_SHORT_NUMBERS})(?!\w)(?![.,:/-]\d)", self.short_number),
+            reading(
+                r"(?<![\w.,-])(?P<n>\d{4}(?:([ -])\d{4}(?:\2\d{4}){2}(?:\2\d{1,3})?|[ -]\d{6}[ -]\d{5}))"
+                r"(?!\w)(?![ -]\d)",
+                self.grouped,
+            ),
+            reading(r"(?<!\w)ISBN(?:-1[03])?:?\s?(?P<n>\d[\d -]{8,16}[\dX])(?!\w)", self.isbn),
+        ]
+
+    def short_number(self, match: re.Match[str]) -> str | None:
+        text = match.string
+        before, after = text[max(0, match.start() - 60) : match.start()], text[match.end() :]
+        if not _DIALLED.search(before):
+            return None
+        if re.match(r"\s[^\W\d_]", after) and not re.match(
+            r"\s(?:(?:an|immediately|now|if|for|or|and|in|from|right|straight|at|oder|und|bei|im|wenn|für)\b)",
+            after,
+        ):
+            return None  # it counts something
+        return self.v.digits(match["n"])
+
+    def grouped(self, match: re.Match[str]) -> str:
+        return ", ".join(self.v.digits(group) for group in re.findall(r"\d+", match["n"]))
+
+    def isbn(self, match: re.Match[str]) -> str | None:
+        groups = re.findall(r"[\dX]+", match["n"])
+        if len("".join(groups)) not in (10, 13):
+            return None
+        if len(groups) == 1:
+            (whole,) = groups
+            groups = [whole[i : i + 3] for i in range(0, len(whole) - 1, 3)]
+            groups[-1] = whole[3 * (len(groups) - 1) :]
+        return "ISBN " + ", ".join(self.characters(group) for group in groups)
+
+    def characters(self, text: str) -> str:
+        """Say digits one by one, and the X that ends the number of a book."""
+        return " ".join(self.v.cardinal(int(each)) if each.isdigit() else each for each in text)
 
     def _series(self, written: str) -> str:
         mark = {"de": "Punkt", "en": "point"}.get(self.v.language, self.v.words.get("point", "."))
@@ -294,6 +346,11 @@ def address_rules(verbalizer: Verbalizer) -> list[ReadingRule]:
 def phone_rules(verbalizer: Verbalizer) -> list[ReadingRule]:
     """Return the rule for telephone numbers."""
     return _AddressRules(verbalizer).phones()
+
+
+def dialled_rules(verbalizer: Verbalizer) -> list[ReadingRule]:
+    """Return the rules for numbers that are dialled, and those of cards and books."""
+    return _CodeRules(verbalizer).dialled()
 
 
 def code_rules(verbalizer: Verbalizer) -> tuple[list[ReadingRule], list[ReadingRule]]:

@@ -33,7 +33,7 @@ class EnglishVerbalizer(Verbalizer):
         "greater": "greater than", "by": "by", "equal sign": "equals", "question mark": "question mark",
         "degrees": "degrees", "hashtag": "hashtag", "arrow": "to", "o'clock": "o'clock",
         "plus minus": "plus or minus", "at least": "at least", "at most": "at most", "version": "version",
-        "section": "section", "percent": "percent", "colon": "colon",
+        "section": "section", "percent": "percent", "colon": "colon", "sharp": "sharp",
     }  # fmt: skip
     abbreviations: ClassVar[Mapping[str, str]] = {
         "Dr.": "Doctor", "Mr.": "Mister", "Mrs.": "Missis", "Ms.": "Miz", "Prof.": "Professor",

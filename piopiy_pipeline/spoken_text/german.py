@@ -55,7 +55,7 @@ class GermanVerbalizer(Verbalizer):
     """German."""
 
     vocabulary: ClassVar[Mapping[str, str]] = {
-        "point": "Komma", "minus": "minus", "dot": "Punkt", "at": "at", "slash": "Schrägstrich",
+        "sharp": "sharp", "point": "Komma", "minus": "minus", "dot": "Punkt", "at": "at", "slash": "Schrägstrich",
         "dash": "Bindestrich", "underscore": "Unterstrich", "plus": "plus", "to": "bis", "and": "und",
         "or": "oder", "number": "Nummer", "per": "pro", "times": "mal", "equals": "gleich", "about": "etwa",
         "star": "Stern", "hash": "Raute", "extension": "Durchwahl", "through": "bis", "less": "weniger als",

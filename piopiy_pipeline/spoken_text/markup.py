@@ -20,6 +20,11 @@ _HTML = (
     "a|abbr|b|big|blockquote|br|center|code|dd|del|details|div|dl|dt|em|font|h[1-6]|hr|i|img|ins|kbd|li|mark|ol|pre|q|"
     "s|samp|section|small|span|strike|strong|summary|sup|table|tbody|td|tfoot|th|thead|tr|tt|u|ul|var"
 )
+_ATTRIBUTES = (
+    r"(?:\s+(?:[A-Za-z_:@][\w:.-]{0,40}\s?=\s?(?:\"[^\"<>]{0,300}\"|'[^'<>]{0,300}'|[^\s\"'<>=]{1,300})"
+    r"|hidden|disabled|open|checked|reversed|controls|download)){0,20}\s*/?"
+)
+"""Attributes of HTML. Other words behind a name are no attributes: "if a<b and c>d"."""
 _SAID_BY_TAG = re.compile(
     r"<(?P<tag>phoneme|say-as|sub|spell|ipa|sayas)\b[^<>]{0,300}(?:(?<=/)>|(?<!/)>[^<]{0,300}</(?P=tag)>)"
     r"|<<[^<>]{1,300}>>"
@@ -45,7 +50,7 @@ _INLINE = re.compile(
     r"|(?P<autolink><(?:https?://|mailto:)?(?P<address>[^\s<>@]{1,200}[@.][^\s<>]{1,800})>)"
     r"|(?P<note>\[\^?\d{1,3}\])"
     r"|(?P<struck>~~[^~\n]{1,300}~~|~~)"
-    r"|(?P<tag></?(?:" + _HTML + r")\b[^<>]{0,300}>|<!--(?:(?!-->).){0,300}-->)"
+    r"|(?P<tag></?(?:" + _HTML + r")\b" + _ATTRIBUTES + r">|<!--(?:(?!-->).){0,300}-->)"
     r"|(?P<entity>&(?:\#\d{1,7}|\#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});)"
     r"|(?P<ticks>`+)"
     r"|(?P<stars>(?<![\s*])\*+(?![\d*])|(?<![\d*])\*+(?![\s\d*#])|\*{2,})"

@@ -135,6 +135,11 @@ class _NumberRules:
                 self.money,
             ),
             reading(
+                r"(?<![\w.,])(?:(?P<h>\d{1,3})\s?(?:h|hrs?|Std\.?)\s?)?(?P<m>\d{1,2})\s?(?:m|mins?|Min)"
+                r"(?:\s?(?P<s>\d{1,2})\s?(?:s|secs?|Sek))?(?!\w)",
+                self.duration,
+            ),
+            reading(
                 rf"{start}(?P<sign>[-−])?(?P<number>{number})(?:(?P<x>\s?[x×]\s?)(?P<other>{number}))?"
                 rf"(?:{dash}(?P<second>{number}))?(?P<space>[\s\u00a0\u202f-]?)"
                 rf"(?P<unit>{units}){per}(?![\w°])(?P<dot>\.(?=\s[a-z\d]))?",
@@ -243,6 +248,13 @@ class _NumberRules:
         ends = "." if unit.endswith(".") and not match.string[match.end() :].strip() else ""
         return None if said is None else said + self._per(match) + ends
 
+    def duration(self, match: re.Match[str]) -> str | None:
+        """Say 1h30m and 4m20s, where ``m`` is no meter."""
+        if not (match["h"] or match["s"]):
+            return None
+        parts = (("h", "duration-hour"), ("m", "duration-minute"), ("s", "duration-second"))
+        return " ".join(self.v.unit(Amount(match[part]), unit) for part, unit in parts if match[part])
+
     def height(self, match: re.Match[str]) -> str | None:
         if self.v.language != "en":
             return None
@@ -268,7 +280,10 @@ class _NumberRules:
         whole = re.search(r"(?<![\w.,])(\d{1,3})\s$", match.string[: match.start()])
         if (part, all_parts) == (9, 11):
             return f"{self.v.cardinal(9)} {self.v.cardinal(11)}"
-        if not number.isdigit() or part >= all_parts:
+        rated = all_parts in (10, 100) and not re.match(
+            r"\s+(?:of|der|des|von)\b", match.string[match.end() :]
+        )
+        if not number.isdigit() or part >= all_parts or (rated and not whole):
             of = {"en": "out of", "de": "von"}.get(self.v.language)
             if of is None or all_parts not in (3, 4, 5, 6, 10, 20, 50, 100):
                 return None

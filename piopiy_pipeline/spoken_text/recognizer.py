@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
-from piopiy_pipeline.spoken_text.address_rules import address_rules, code_rules, phone_rules
+from piopiy_pipeline.spoken_text.address_rules import address_rules, code_rules, dialled_rules, phone_rules
 from piopiy_pipeline.spoken_text.alignment import Span
 from piopiy_pipeline.spoken_text.date_rules import date_rules
 from piopiy_pipeline.spoken_text.english import EnglishVerbalizer
@@ -41,6 +41,7 @@ def _rules_of(language: str) -> tuple[ReadingRule, ...]:
     amounts, numbers = number_rules(verbalizer)
     return (
         *address_rules(verbalizer),
+        *dialled_rules(verbalizer),
         *key_rules(verbalizer),
         *date_rules(verbalizer),
         *phone_rules(verbalizer),

@@ -174,11 +174,12 @@ class _SignRules:
     def rules(self) -> list[ReadingRule]:
         plain: list[tuple[str, str, str]] = [
             (r"(?:(?<=\s)|^)[#](?=\s*\d)", "number", "#"),
+            (r"(?<=\b[A-GJ])#(?!\w)", "sharp", "#"),
             (r"\s?±\s?(?=\d|[^\W\d_])", "plus minus", "±"),
             (r"(?<=\w)\s?≈\s?(?=\w)|[≈~](?=\s?[^\W_])", "about", "≈~"),
             (r"(?:>=|≥)\s?(?=[\w$€£])", "at least", ">≥"),
             (r"(?:<=|≤)\s?(?=[\w$€£])", "at most", "<≤"),
-            (r"(?<=\d)\s?>\s?(?=\d)", "greater", ">"),
+            (r"(?<=\d)\s?>\s?(?=\d)|(?<=\b\w)\s?>\s?(?=\w\b)", "greater", ">"),
             (r"(?<![<-])<\s?(?=[\w$€£])", "less", "<"),
             (r"(?<![>=-])>\s?(?=[\d$€£])", "more", ">"),
             (r"\s?(?:->|=>|→|⇒|➔|➜)\s?", "arrow", "->→⇒➔➜="),
