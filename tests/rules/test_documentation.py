@@ -5,7 +5,7 @@ Every fenced block names its language, and each language has its check:
 - ``python`` on the pages of `TEST_PAGES` is a test file, and passes as it stands. On other pages each block is
   compiled, its imports are carried out, and a name that neither the page nor `GIVEN` has is an error. The webhook
   receiver of docs/api.md is also used as it stands, in tests/gateway/webhooks/test_sender.py, and the bot of
-  the README in tests/call/test_published.py.
+  the README in tests/call/test_published.py. The README's test of a call is run here.
 - ``toml`` is read as the configuration of a gateway.
 - ``sh``, and code in backticks: verbs and options of ``piopiy``, targets of ``make`` and files exist.
 - ``json`` and ``yaml`` are parsed; ``text`` and ``mermaid`` are drawings and output.
@@ -115,6 +115,19 @@ def test_the_pages_that_are_tests_are_found() -> None:
     found = [param.values[0] for param in _tests_of_pages()]
     for page, least in TEST_PAGES.items():
         assert found.count(page) >= least
+
+
+def test_the_test_of_a_call_in_the_readme_passes(
+    simulate: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("BOOKINGS", str(tmp_path / "bookings.jsonl"))
+    blocks = [block for block in code_blocks(ROOT / "README.md") if "(simulate)" in block.text]
+    assert len(blocks) == 1
+    names: dict[str, Any] = {}
+    exec(compile(blocks[0].text, blocks[0].place, "exec"), names)
+    (test,) = (each for name, each in names.items() if name.startswith("test_"))
+    test(simulate)
 
 
 @pytest.mark.parametrize("block", _of("python"))

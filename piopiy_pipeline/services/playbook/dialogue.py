@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
+from piopiy_pipeline.services.playbook.clauses import asks_on, is_question
 from piopiy_pipeline.services.playbook.dialogue_state import (
     Action,
     DialogueStage,
@@ -34,7 +35,8 @@ from piopiy_pipeline.services.playbook.doubt import (
 from piopiy_pipeline.services.playbook.matching import LIKELY, PLAIN, Matcher, Understood
 from piopiy_pipeline.services.playbook.model import PLACEHOLDER, Playbook
 from piopiy_pipeline.services.playbook.sentence_vectors import sentence_vectors
-from piopiy_pipeline.services.playbook.values import Value
+from piopiy_pipeline.services.playbook.values import Value, added
+from piopiy_pipeline.services.playbook.words import read_words
 
 __all__ = ["Action", "Dialogue"]
 
@@ -111,13 +113,17 @@ class Dialogue:
     # ------------------------------------------------------------------ the caller speaks
 
     def _user(self, state: DialogueState, text: str) -> tuple[DialogueState, Action]:
-        state = replace(state, then=())
+        topic, state = state.topic, replace(state, then=(), topic=None)
+        if topic and asks_on(read_words(text).text, plainly=state.stage.is_question):
+            return self._answered(state, topic)
         named, rest = self._matcher.split(text)
         served = [name for name in dict.fromkeys(named) if not self._asks_back(name)]
         if state.stage is DialogueStage.RUNNING and served:
             return replace(state, then=self._tools_of(served)), self._say(state, self.playbook.replies.wait)
         beside = self._means_something(state, rest)
         nothing_open = state.stage in (DialogueStage.OPEN, DialogueStage.DONE)
+        if served == [self.playbook.done] and beside and self._only_parts(state, rest):  # "okay, goodbye"
+            return self._begin(DialogueState(turn=state.turn), served[0], {})
         garbled = nothing_open and self._matcher.read(text, slots=[]).intent is None
         if served and (beside or len(served) > 1 or garbled):
             return self._several(state, rest if beside else "", served)
@@ -163,9 +169,8 @@ class Dialogue:
 
     def _means_something(self, state: DialogueState, rest: str) -> bool:
         """Return whether the rest of a sentence says anything by itself, now."""
-        open_slots = self.playbook.intents[state.intent].slots if state.intent else []
         is_asked = state.stage.is_question or state.stage is DialogueStage.CALLING
-        heard = self._matcher.read(rest, slots=open_slots if is_asked else [], asked=state.asked)
+        heard = self._matcher.read(rest, slots=self._open_slots(state) if is_asked else [], asked=state.asked)
         if is_asked and (heard.polarity is not None or heard.values):
             return True
         named = bool(heard.intents) and heard.intents[0][1] >= PLAIN  # the rest may be misheard
@@ -182,6 +187,8 @@ class Dialogue:
             state.unsure,
             of_one_value=state.stage is DialogueStage.CHECKING,
         )
+        counted = {name: added(value, state.values.get(name)) for name, value in heard.values.items()}
+        heard = replace(heard, values=counted)
         match state.stage:
             case DialogueStage.RUNNING:
                 return state, self._say(state, self.playbook.replies.wait)
@@ -196,7 +203,8 @@ class Dialogue:
         not.
         """
         assert state.intent is not None
-        if heard.forget and not heard.values:
+        unwanted = heard.refused == state.intent or heard.cancels
+        if not heard.values and (heard.forget or (unwanted and not state.again)):
             return DialogueState(turn=state.turn), self._say(state, self.playbook.replies.forgotten)
         if state.stage is DialogueStage.CHECKING and (settled := self._settled(state, heard)) is not None:
             return self._proceed(settled, agreed=False)
@@ -209,7 +217,7 @@ class Dialogue:
             return self._proceed(replace(state, values=kept), agreed=False)
         if elsewhere is not None and heard.intents[0][1] < LIKELY:
             elsewhere = None  # what is under way is not given up for what may be misheard
-        if not heard.values and elsewhere is not None:
+        if elsewhere is not None and (not heard.values or self._is_about_us(heard)):
             if agreed:  # "yes, and tell me when you open"
                 return self._several(state, "yes", [elsewhere])
             return self._aside(state, elsewhere)
@@ -223,6 +231,8 @@ class Dialogue:
             return self._proceed(state, agreed=agreed and same)
         if agreed:
             return self._proceed(state, agreed=True)
+        if heard.polarity is False and not self._open_slots(state):  # nothing to change
+            return DialogueState(turn=state.turn), self._say(state, self.playbook.replies.forgotten)
         if state.stage is DialogueStage.CONFIRMING and (
             heard.polarity is not None or WRONG.search(heard.words)
         ):
@@ -259,7 +269,28 @@ class Dialogue:
         other = self.playbook.intents[name]
         if other.tool or other.slots:
             return self._begin(DialogueState(turn=state.turn), name, {})
-        return state, Action(f"{self._pick(other.reply, state)} {self._reask(state)}".strip())
+        return self._answered(state, name)
+
+    def _answered(self, state: DialogueState, name: str) -> tuple[DialogueState, Action]:
+        """Answer a question, and ask again what is open."""
+        text = f"{self._pick(self.playbook.intents[name].reply, state)} {self._reask(state)}".strip()
+        return replace(state, topic=name), Action(text)
+
+    def _is_about_us(self, heard: Understood) -> bool:
+        """Return whether a sentence with a value is a question of its own: "do you open on Mondays?" changes no day."""
+        if heard.intent is None or heard.changes or not is_question(heard.words):
+            return False
+        intent = self.playbook.intents[heard.intent]
+        return not intent.tool and not intent.slots
+
+    def _only_parts(self, state: DialogueState, rest: str) -> bool:
+        """Return whether what stands beside a goodbye answers nothing that was asked: "okay", or "no" to a summary."""
+        heard = self._matcher.read(rest, slots=self._open_slots(state), asked=state.asked)
+        confirming = state.stage is DialogueStage.CONFIRMING
+        return state.stage.is_question and heard.only_polarity and not (confirming and heard.polarity)
+
+    def _open_slots(self, state: DialogueState) -> list[str]:
+        return self.playbook.intents[state.intent].slots if state.intent else []
 
     def _afterwards(self, state: DialogueState, heard: Understood, text: str) -> tuple[DialogueState, Action]:
         """Handle what the caller says after something was done: a change of mind, "no, that is all", or
@@ -270,8 +301,11 @@ class Dialogue:
         if not heard.values and heard.intents[0][1] < PLAIN and self._matcher.says_no_first(text):
             nothing_else = replace(heard, polarity=False, only_polarity=True)  # whatever else was heard
             return self._open(replace(state, values={}), nothing_else)
-        if heard.values and (
+        asks = self._is_about_us(heard) or (heard.cancels and heard.intents[0][1] >= LIKELY)
+        more = any(value.more for value in heard.values.values())
+        if (heard.values and not asks) and (
             heard.changes
+            or more
             or heard.intents[0][1] < PLAIN
             or (heard.intent == state.intent and not self._is_new(heard))
         ):
@@ -291,6 +325,8 @@ class Dialogue:
         """Handle what the caller says while no intent is in progress."""
         if heard.forget:
             return DialogueState(turn=state.turn), self._say(state, self.playbook.replies.forgotten)
+        if heard.refused is not None:
+            return state, self._say(state, self.playbook.replies.listening)
         if heard.only_polarity and heard.polarity is not None:
             if not heard.polarity and self.playbook.done and state.turn > 1:
                 return self._begin(DialogueState(turn=state.turn), self.playbook.done, {})
@@ -301,12 +337,14 @@ class Dialogue:
             if heard.values and all(slot in intent.slots for slot in heard.values)
         ]
         likely = heard.intents[0][1] >= LIKELY
-        rash = heard.intent is not None and self._is_rash(heard.intent) and not likely
-        several = len(wanting) == 1 and len(heard.values) > 1 and not likely
+        rash = heard.intent is not None and not likely and self._is_rash(heard.intent)
+        if heard.intent is not None and not likely and is_question(heard.words):
+            rash = rash or self._asks_back(heard.intent)  # "is there vegan food?" is answered by no "hello"
+        several = len(wanting) == 1 and len(heard.values) > (2 if likely else 1)
         if heard.intent is not None and not rash and not (several and heard.intent not in wanting):
             intent = self.playbook.intents[heard.intent]
             if not intent.tool and not intent.slots:  # a question: what was done stays changeable
-                return state, Action(self._pick(intent.reply, state))
+                return self._answered(state, heard.intent)
             return self._begin(DialogueState(turn=state.turn), heard.intent, heard.values)
         if len(wanting) == 1:  # "four people on Friday" can only mean one thing
             return self._begin(DialogueState(turn=state.turn), wanting[0], heard.values)

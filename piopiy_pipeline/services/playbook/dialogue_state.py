@@ -57,6 +57,7 @@ class DialogueState:
     last: Action = Action()
     then: tuple[str, ...] = ()  # the intents to serve when the tool has answered
     unsure: frozenset[str] = frozenset()  # words of the newest turn that the recogniser doubts
+    topic: str | None = None  # the question that was just answered: "and on Sundays?" asks it again
     heard: str | None = None  # what the caller has heard since the last turn; None: no message ever said
 
 

@@ -7,11 +7,12 @@ looked at (docs/playbook.md). Without vectors the letters decide alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from rapidfuzz import fuzz
 
+from piopiy_pipeline.services.playbook.clauses import contents
 from piopiy_pipeline.services.playbook.sentence_vectors import SentenceVectors
 
 __all__ = ["THRESHOLD", "Likeness"]
@@ -25,6 +26,11 @@ _ENOUGH = 0.26
 _ENOUGH_LETTERS = 0.52
 """The score, before it is stretched so that it is `THRESHOLD`, that was best on the sentences of the benchmark's
 first half: with vectors, and without."""
+_STRANGE = 0.175
+"""A question none of whose words is so near (cosine) to a word of an intent's examples is about something else."""
+_STRANGE_SHARE = 0.7
+_SURE = 0.8
+"""From this score on it is the intent's all the same."""
 
 
 class Likeness:
@@ -34,10 +40,17 @@ class Likeness:
         examples: The examples of each intent, in the form in which sentences will come: with values replaced by
             the words for their kinds.
         vectors: Makes vectors of sentences; None compares by letters alone.
+        kinds: The words for kinds of values. No question is about them.
     """
 
-    def __init__(self, examples: Mapping[str, Sequence[str]], vectors: SentenceVectors | None) -> None:
+    def __init__(
+        self,
+        examples: Mapping[str, Sequence[str]],
+        vectors: SentenceVectors | None,
+        kinds: Collection[str] = (),
+    ) -> None:
         self._examples = examples
+        self._kinds = frozenset(kinds)
         self._vectors = vectors
         self._known = (
             {
@@ -49,8 +62,24 @@ class Likeness:
             else {}
         )
 
-    def scores(self, sentence: str) -> dict[str, float]:
-        """Return the score of each intent, 0 to 1."""
+        self._about = (
+            {
+                name: np.stack([vectors.of(word) for word in sorted(words)])
+                for name, texts in examples.items()
+                if (words := contents(" ".join(texts)) - self._kinds)
+            }
+            if vectors
+            else {}
+        )
+
+    def scores(self, sentence: str, *, question: bool = False) -> dict[str, float]:
+        """Return the score of each intent, 0 to 1.
+
+        Args:
+            sentence: A sentence in the form of the examples.
+            question: Whether it asks about something. "What's your address?" is like "what are your opening hours?",
+                but not about any word of it.
+        """
         letters = {
             name: max((_letters(sentence, each) for each in texts), default=0.0)
             for name, texts in self._examples.items()
@@ -63,6 +92,13 @@ class Likeness:
             meaning = _nearest(self._known[name] @ vector) if name in self._known else 0.0
             meaning = 1.0 if score == 1.0 else meaning
             scores[name] = _stretched(_BY_MEANING * meaning + (1 - _BY_MEANING) * score, _ENOUGH)
+        about = [self._vectors.of(word) for word in contents(sentence) - self._kinds] if question else []
+        if about:
+            words = np.stack(about).T
+            for name, score in scores.items():
+                known = self._about.get(name)
+                if score < _SURE and (known is None or float((known @ words).max()) < _STRANGE):
+                    scores[name] = _STRANGE_SHARE * score
         return scores
 
 

@@ -14,6 +14,7 @@ from functools import lru_cache
 
 from rapidfuzz import fuzz
 
+from piopiy_pipeline.services.playbook.clauses import is_question, without_refused
 from piopiy_pipeline.services.playbook.consent import YES_PHRASES, polarity
 from piopiy_pipeline.services.playbook.days import find_days, same_day
 from piopiy_pipeline.services.playbook.likeness import THRESHOLD, Likeness
@@ -28,7 +29,13 @@ _CHANGE = re.compile(
     r"\b(?:actually|change|move|push|shift|instead|rather|sorry|wait|make (?:it|that)|i meant?|not|correction)\b"
     r"|^no\b.*\bit\b"
 )
-_FORGET = re.compile(r"\b(?:never mind|forget (?:it|that|about it)|cancel (?:it|that))\b")
+_FORGET = re.compile(r"\b(?:never mind|forget (?:it|that|about it))\b")
+_CANCEL = re.compile(r"\bcancel (?:it|that|this|everything|(?:the|my|our|this|that) \w+)\b")
+_OF_TIME = re.compile(
+    r"\b(?:(?:can|could|would|will|might) it be|(?:can|could|may|might) (?:we|i) come|would|is|how about"
+    r"|what about|come)(?: rather| like| also)? $"
+)
+"""What stands before an hour that takes the place of another: "could it be eight", "would eight be possible"."""
 _CORRECTS = re.compile(
     r"\b(?:no|not|sorry|actually|make (?:it|that)|i meant?|rather|instead|let's (?:say|do|make)|better|wait"
     r"|correction|change|altogether|in total|in all)\b"
@@ -73,6 +80,10 @@ class Understood:
     """Whether a word announces a correction: actually, make it, instead."""
     forget: bool = False
     """Whether the caller gives up what they wanted: "never mind"."""
+    cancels: bool = False
+    """Whether the caller says "cancel it": what is under way, or what was done."""
+    refused: str | None = None
+    """The intent that the caller says they do not want, if they say nothing else."""
 
     @property
     def intent(self) -> str | None:
@@ -97,7 +108,8 @@ class Matcher:
             name: sorted({self._generic(example) for example in intent.examples} - {""})
             for name, intent in playbook.intents.items()
         }
-        self._likeness = Likeness(examples, vectors)
+        self._likeness = Likeness(examples, vectors, _KINDS.values())
+        self._every_example = frozenset().union(*examples.values())
         # Every turn is read anew whenever a conversation is computed.
         self._understood = lru_cache(maxsize=1024)(self._understand)
         self._parted = lru_cache(maxsize=1024)(self._part)
@@ -135,10 +147,11 @@ class Matcher:
         self, text: str, slots: tuple[str, ...], asked: str | None, known: frozenset[str]
     ) -> Understood:
         number = asked is not None and self.slots[asked].type in ("number", "time")
+        text, refused = self._wanted(text)
         words = read_words(text, number=number)
-        ranked = self._rank(words)
+        ranked = self._rank(words) if refused is None else tuple((name, 0.0) for name in self._names)
         changes = bool(_CHANGE.search(words.text))
-        values = self._values(text, words, slots, asked, known)
+        values = self._values(text, words, slots, asked, known) if refused is None else {}
         length = len(words.text.split())
         if not ranked or ranked[0][1] < THRESHOLD:
             if length > (2 * _SHORT if changes else _SHORT):
@@ -155,7 +168,20 @@ class Matcher:
             only_polarity=outright and not values,
             changes=changes,
             forget=bool(_FORGET.search(words.text)),
+            cancels=bool(_CANCEL.search(words.text)),
+            refused=refused,
         )
+
+    def _wanted(self, text: str) -> tuple[str, str | None]:
+        """Return what was said without what is not wanted, and if nothing is left, all of it and what is not wanted."""
+        text = text[:MAX_CHARACTERS]
+        rest = without_refused(text)
+        if rest == text or self._generic(text) in self._every_example:
+            return text, None
+        if rest:
+            return rest, None
+        ranked = self._rank(read_words(text))
+        return text, ranked[0][0] if ranked[0][1] >= THRESHOLD else ""
 
     def says_no_first(self, text: str) -> bool:
         """Return whether the first sentence of a turn is a no, and nothing else."""
@@ -178,7 +204,10 @@ class Matcher:
         return list(names), rest
 
     def _part(self, text: str) -> tuple[tuple[str, ...], str]:
-        sentences = [each for each in _SENTENCES.split(text[:MAX_CHARACTERS]) if each.strip()]
+        text, refused = self._wanted(text)
+        if refused is not None:
+            return (), read_words(text).text
+        sentences = [each for each in _SENTENCES.split(text) if each.strip()]
         names: list[str] = []
         rest: list[str] = []
         for sentence in sentences:
@@ -237,7 +266,8 @@ class Matcher:
         return ranked
 
     def _ranked(self, words: Words) -> tuple[tuple[str, float], ...]:
-        scores = self._likeness.scores(_replace(words.text, self._spans(words)))
+        said = _replace(words.text, self._spans(words))
+        scores = self._likeness.scores(said, question=is_question(words.text))
         return tuple(sorted(scores.items(), key=lambda each: -each[1]))
 
     def _generic(self, example: str) -> str:
@@ -276,6 +306,7 @@ class Matcher:
                 for value in numbers
                 if not value.sure and value.start in bare and not words.text[: value.start].endswith(" or ")
             ]
+            hours = [each for each in unsure if _OF_TIME.search(words.text[: each.start])]
             # "seven": an hour if the hour was asked for or is corrected, or if the number is there already
             if times:
                 end = times[-1].end
@@ -283,6 +314,8 @@ class Matcher:
                 bare = {start: replace(value, sure=True) for start, value in bare.items()}
             elif asked_type == "time" or "number" not in by_type:
                 taken = unsure
+            elif hours and known.issuperset([*by_type["number"], *by_type["time"]]):
+                taken = hours
             elif known.issuperset(by_type["number"]) and known.isdisjoint(by_type["time"]):
                 bare = {start: replace(value, doubtful=True) for start, value in bare.items()}
                 taken = [] if _CHANGE.search(words.text) else unsure
@@ -290,6 +323,15 @@ class Matcher:
                 taken = []
             else:
                 taken = unsure[1:][-1:] if len(unsure) == len(numbers) else unsure[-1:]
+            for each in numbers:  # "at seven or eight"
+                ends = [value.end for value in (*times, *taken)]
+                if (
+                    not each.sure
+                    and each.start in bare
+                    and each.start - len(" or ") in ends
+                    and each not in taken
+                ):
+                    taken = [*taken, each] if words.text[: each.start].endswith(" or ") else taken
             times = sorted(
                 [*times, *(bare[value.start] for value in taken)],
                 key=lambda each: each.start,
@@ -332,7 +374,11 @@ def _joined_for(value: Value, slot: Slot) -> Value:
 def _chosen(words: str, values: Iterable[Value]) -> Value | None:
     """Return the value that counts: the last one, which is doubtful if it does not plainly correct the one before."""
     kept = [value for value in values if not _NEGATED.search(words[: value.start])]
-    kept = [value for value in kept if value.sure or words[: value.start].endswith(" or ")] or kept
+    kept = [
+        value
+        for value in kept
+        if value.sure or words[: value.start].endswith(" or ") or words[value.end :].startswith(" or ")
+    ] or kept
     if not kept:
         return None
     last = kept[-1]

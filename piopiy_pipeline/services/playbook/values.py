@@ -28,6 +28,8 @@ class Value:
     other than what was asked for."""
     doubtful: bool = False
     """Whether it has to be read back by itself before it is used."""
+    more: bool = False
+    """Whether the number is to be added to the one that is known: "one more person", -1 for "one person less"."""
     other: Value | None = None
     """What it may have been instead, if that is known."""
 
@@ -56,6 +58,13 @@ _NUMBER = re.compile(
     r"(?P<counts>(?: more| other| of)? (?:people|persons?|guests?|us|adults|friends|seats|places|altogether|in total"
     r"|in all))?(?!\S)"
     rf"(?! (?:moment|second|2nd|times|o'clock|{_OTHERWISE})(?!\S))"
+)
+_PERSON = r"(?:people|persons?|guests?|adults?|friends?|kids?|child(?:ren)?|of us|seats?|places?)"
+_MORE = re.compile(
+    rf"(?<!\S)(?:(?P<many>\d{{1,2}}|a couple(?: of)?|an) (?:more|extra|additional)"
+    rf"(?: {_PERSON}|(?=$| (?:is|are|will|coming|joining|please)(?!\S)))"
+    rf"|another (?P<others>\d{{1,2}}|a couple(?: of)?)(?: {_PERSON}|$)|another {_PERSON}"
+    rf"|(?P<fewer>\d{{1,2}})(?: {_PERSON})? (?:less|fewer)(?: {_PERSON})?)(?!\S)"
 )
 _SOMEBODY = (
     r"(?:(?:my|our) (?!friends|family|kids|children|parents|colleagues|guests)\w+(?<!s)"
@@ -117,6 +126,12 @@ def find_times(words: Words, *, assume: str = "pm") -> list[Value]:
 def find_numbers(words: Words) -> list[Value]:
     """Find whole numbers from 0 to 9999, and how many people "my wife and me" are."""
     found = []
+    for match in islice(_MORE.finditer(words.text), _MOST):
+        said = match["many"] or match["others"] or match["fewer"] or "an"
+        count = 2 if said.startswith("a couple") else int(said) if said.isdigit() else 1
+        count = -count if match["fewer"] else count
+        value = _found(words, count, number_words(abs(count)), match.start(), match.end(), True)
+        found.append(replace(value, more=True))
     for match in _COMPANY.finditer(words.text):
         if match["alone"]:
             found.append(_found(words, 1, "one", match.start(), match.end(), True))
@@ -153,6 +168,16 @@ def _company(match: re.Match[str]) -> int:
 
 def _found(words: Words, value: str | int, spoken: str, start: int, end: int, sure: bool) -> Value:
     return Value(value, spoken, start, end, sure, doubtful=words.is_repaired(start, end))
+
+
+def added(value: Value, known: Value | None) -> Value:
+    """Return the number that "one more" makes of the number that is known. With none known, it is the number itself."""
+    if not value.more:
+        return value
+    if known is None or not isinstance(known.value, int) or not isinstance(value.value, int):
+        return replace(value, more=False, value=abs(int(value.value)))
+    total = max(0, known.value + value.value)
+    return replace(value, value=total, spoken=number_words(total), other=None)
 
 
 def with_other(value: Value, other: Value) -> Value:
