@@ -1,8 +1,7 @@
 """Decides what to do next from the conversation so far. It has no I/O, no clock, and no state of its own.
 
-Each decision is computed from all messages. So a bot that was interrupted, or an agent that has taken the
-call over
-from one that died, needs only the messages to continue. They are those of pipecat's `LLMContext`: `user`,
+Each decision is computed from all messages. So a bot that was interrupted, or an agent that has taken the call
+over from one that died, needs only the messages to continue. They are those of pipecat's `LLMContext`: `user`,
 `assistant` (with `tool_calls`), and `tool` with the result as JSON.
 """
 
@@ -12,11 +11,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
-from piopiy_pipeline.services.playbook.clauses import asks_on, is_question
 from piopiy_pipeline.services.playbook.dialogue_state import (
     Action,
     DialogueStage,
     DialogueState,
+    filled,
     message_text,
     tool_result,
     without_question,
@@ -33,7 +32,8 @@ from piopiy_pipeline.services.playbook.doubt import (
     was_read_back,
 )
 from piopiy_pipeline.services.playbook.matching import LIKELY, PLAIN, Matcher, Understood
-from piopiy_pipeline.services.playbook.model import PLACEHOLDER, Playbook
+from piopiy_pipeline.services.playbook.model import Playbook
+from piopiy_pipeline.services.playbook.sentence_kinds import asks_on, is_question
 from piopiy_pipeline.services.playbook.sentence_vectors import sentence_vectors
 from piopiy_pipeline.services.playbook.values import Value, added
 from piopiy_pipeline.services.playbook.words import read_words
@@ -103,8 +103,7 @@ class Dialogue:
             case "tool":
                 return self._result(state, content)
             case "developer":
-                # Somebody wants the bot to speak: a tool has failed after all, nothing was understood,
-                # or the line is silent.
+                # The bot is to speak: a tool has failed after all, nothing was understood, or the line is silent.
                 if late := self._late_failure(state, content):
                     return state, late
                 return state, Action(self._reask(state) or state.last.text)
@@ -199,9 +198,7 @@ class Dialogue:
         return self._open(state, heard)
 
     def _answer(self, state: DialogueState, heard: Understood) -> tuple[DialogueState, Action]:
-        """Handle what the caller says after the bot has asked a question, whether it answers the question or
-        not.
-        """
+        """Handle what the caller says after a question, whether it answers it or not."""
         assert state.intent is not None
         unwanted = heard.refused == state.intent or heard.cancels
         if not heard.values and (heard.forget or (unwanted and not state.again)):
@@ -263,9 +260,7 @@ class Dialogue:
         }
 
     def _aside(self, state: DialogueState, name: str) -> tuple[DialogueState, Action]:
-        """Handle another intent in the middle of one: a question is answered, and any other intent takes
-        over.
-        """
+        """Handle another intent in the middle of one: a question is answered, others take over."""
         other = self.playbook.intents[name]
         if other.tool or other.slots:
             return self._begin(DialogueState(turn=state.turn), name, {})
@@ -280,8 +275,7 @@ class Dialogue:
         """Return whether a sentence with a value is a question of its own: "do you open on Mondays?" changes no day."""
         if heard.intent is None or heard.changes or not is_question(heard.words):
             return False
-        intent = self.playbook.intents[heard.intent]
-        return not intent.tool and not intent.slots
+        return self.playbook.intents[heard.intent].is_answer
 
     def _only_parts(self, state: DialogueState, rest: str) -> bool:
         """Return whether what stands beside a goodbye answers nothing that was asked: "okay", or "no" to a summary."""
@@ -293,9 +287,7 @@ class Dialogue:
         return self.playbook.intents[state.intent].slots if state.intent else []
 
     def _afterwards(self, state: DialogueState, heard: Understood, text: str) -> tuple[DialogueState, Action]:
-        """Handle what the caller says after something was done: a change of mind, "no, that is all", or
-        something new.
-        """
+        """Handle what is said after something was done: a change of mind, "no", or something new."""
         if heard.only_polarity or heard.forget:
             return self._open(replace(state, values={}), heard)
         if not heard.values and heard.intents[0][1] < PLAIN and self._matcher.says_no_first(text):
@@ -337,23 +329,18 @@ class Dialogue:
             if heard.values and all(slot in intent.slots for slot in heard.values)
         ]
         likely = heard.intents[0][1] >= LIKELY
-        rash = heard.intent is not None and not likely and self._is_rash(heard.intent)
+        rash = heard.intent is not None and not likely and self.playbook.intents[heard.intent].is_rash
         if heard.intent is not None and not likely and is_question(heard.words):
             rash = rash or self._asks_back(heard.intent)  # "is there vegan food?" is answered by no "hello"
         several = len(wanting) == 1 and len(heard.values) > (2 if likely else 1)
         if heard.intent is not None and not rash and not (several and heard.intent not in wanting):
             intent = self.playbook.intents[heard.intent]
-            if not intent.tool and not intent.slots:  # a question: what was done stays changeable
+            if intent.is_answer:  # a question: what was done stays changeable
                 return self._answered(state, heard.intent)
             return self._begin(DialogueState(turn=state.turn), heard.intent, heard.values)
         if len(wanting) == 1:  # "four people on Friday" can only mean one thing
             return self._begin(DialogueState(turn=state.turn), wanting[0], heard.values)
         return state, self._say(state, self.playbook.replies.fallback)
-
-    def _is_rash(self, name: str) -> bool:
-        """Return whether an intent calls its tool at once: nothing is asked first, so it must plainly be meant."""
-        intent = self.playbook.intents[name]
-        return bool(intent.tool) and not intent.slots and not intent.confirm
 
     def _begin(
         self, state: DialogueState, name: str, values: Mapping[str, Value]
@@ -386,10 +373,10 @@ class Dialogue:
             return state, Action(self._reask(state))
         if intent.tool:
             arguments = {slot: state.values[slot].value for slot in intent.slots}
-            said = self._fill(self._pick(intent.say, state), state, None)
+            said = filled(self._pick(intent.say, state), state, None)
             return replace(state, stage=DialogueStage.CALLING), Action(said, intent.tool, arguments)
         return replace(state, stage=DialogueStage.DONE), Action(
-            self._fill(self._pick(intent.reply, state), state, None)
+            filled(self._pick(intent.reply, state), state, None)
         )
 
     def _result(self, state: DialogueState, content: str) -> tuple[DialogueState, Action]:
@@ -407,24 +394,22 @@ class Dialogue:
         if failed:
             texts = intent.failed or self.playbook.replies.failed
             return replace(state, stage=DialogueStage.DONE), Action(
-                self._fill(self._pick(texts, state), state, result)
+                filled(self._pick(texts, state), state, result)
             )
-        reply = self._fill(self._pick(intent.reply, state), state, result)
+        reply = filled(self._pick(intent.reply, state), state, result)
         if state.then:
             return self._next_in_line(state, without_question(reply), state.then)
         return replace(state, stage=DialogueStage.DONE, again=True), Action(reply)
 
     def _late_failure(self, state: DialogueState, content: str) -> Action | None:
-        """Return what to say if `content` reports the failure of a tool that had begun well, such as a
-        transfer.
-        """
+        """Return what to say if `content` is the failure of a tool that had begun well, such as a transfer."""
         result, failed = tool_result(content)
         if not (failed and isinstance(result, Mapping) and "tool" in result):
             return None
         intents = (intent for intent in self.playbook.intents.values() if intent.tool == result["tool"])
         intent = next(intents, None)
         texts = (intent.failed if intent else None) or self.playbook.replies.failed
-        return Action(self._fill(self._pick(texts, state), state, result))
+        return Action(filled(self._pick(texts, state), state, result))
 
     def _reask(self, state: DialogueState) -> str:
         """Return the question that is open, or an empty text."""
@@ -436,7 +421,7 @@ class Dialogue:
         if state.stage is DialogueStage.CHECKING and state.asked:
             return self._read_back(state, state.asked)
         if state.stage is DialogueStage.CONFIRMING:
-            return self._fill(self._pick(confirmation(intent, state.again), state), state, None)
+            return filled(self._pick(confirmation(intent, state.again), state), state, None)
         return ""
 
     def _read_back(self, state: DialogueState, name: str) -> str:
@@ -461,15 +446,5 @@ class Dialogue:
         return Action(self._pick(texts, state))
 
     def _pick(self, texts: Sequence[str] | None, state: DialogueState) -> str:
-        """Choose one of the alternatives by the turn's number, so that it is the same one whenever it is
-        computed again.
-        """
+        """Choose an alternative by the turn's number, so that it is the same whenever it is computed."""
         return texts[state.turn % len(texts)] if texts else ""
-
-    def _fill(self, text: str, state: DialogueState, result: Any) -> str:
-        def value(name: str) -> str:
-            if name.startswith("result."):
-                return str(result.get(name[7:], "")) if isinstance(result, Mapping) else ""
-            return state.values[name].spoken if name in state.values else ""
-
-        return PLACEHOLDER.sub(lambda match: value(match[1]), text)

@@ -9,9 +9,18 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
+from piopiy_pipeline.services.playbook.model import PLACEHOLDER
 from piopiy_pipeline.services.playbook.values import Value
 
-__all__ = ["Action", "DialogueStage", "DialogueState", "message_text", "tool_result", "without_question"]
+__all__ = [
+    "Action",
+    "DialogueStage",
+    "DialogueState",
+    "filled",
+    "message_text",
+    "tool_result",
+    "without_question",
+]
 
 _LAST_QUESTION = re.compile(r"[^.!?]*\?\s*$")
 
@@ -59,6 +68,17 @@ class DialogueState:
     unsure: frozenset[str] = frozenset()  # words of the newest turn that the recogniser doubts
     topic: str | None = None  # the question that was just answered: "and on Sundays?" asks it again
     heard: str | None = None  # what the caller has heard since the last turn; None: no message ever said
+
+
+def filled(text: str, state: DialogueState, result: Any) -> str:
+    """Return a text with values and the fields of a tool's result in the place of their names in braces."""
+
+    def value(name: str) -> str:
+        if name.startswith("result."):
+            return str(result.get(name[7:], "")) if isinstance(result, Mapping) else ""
+        return state.values[name].spoken if name in state.values else ""
+
+    return PLACEHOLDER.sub(lambda match: value(match[1]), text)
 
 
 def without_question(text: str) -> str:

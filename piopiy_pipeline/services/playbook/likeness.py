@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 from rapidfuzz import fuzz
 
-from piopiy_pipeline.services.playbook.clauses import contents
+from piopiy_pipeline.services.playbook.sentence_kinds import contents
 from piopiy_pipeline.services.playbook.sentence_vectors import SentenceVectors
 
 __all__ = ["THRESHOLD", "Likeness"]

@@ -14,11 +14,11 @@ from functools import lru_cache
 
 from rapidfuzz import fuzz
 
-from piopiy_pipeline.services.playbook.clauses import is_question, without_refused
 from piopiy_pipeline.services.playbook.consent import YES_PHRASES, polarity
 from piopiy_pipeline.services.playbook.days import find_days, same_day
 from piopiy_pipeline.services.playbook.likeness import THRESHOLD, Likeness
 from piopiy_pipeline.services.playbook.model import PLACEHOLDER, Playbook, Slot
+from piopiy_pipeline.services.playbook.sentence_kinds import is_question, without_refused
 from piopiy_pipeline.services.playbook.sentence_vectors import SentenceVectors
 from piopiy_pipeline.services.playbook.values import Value, find_numbers, find_times, with_other
 from piopiy_pipeline.services.playbook.words import MAX_CHARACTERS, Words, number_words, read_words

@@ -95,6 +95,16 @@ class Intent(_Strict):
     failed: Texts | None = None
     """Said when the tool failed."""
 
+    @property
+    def is_rash(self) -> bool:
+        """Whether it calls its tool at once: nothing is asked first, so it must plainly be meant."""
+        return bool(self.tool) and not self.slots and not self.confirm
+
+    @property
+    def is_answer(self) -> bool:
+        """Whether it is a question of the caller that is answered, and nothing else is done."""
+        return not self.tool and not self.slots
+
 
 class PlaybookReplies(_Strict):
     """What the bot says in situations that belong to no intent."""

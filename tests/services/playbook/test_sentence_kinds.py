@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from piopiy_pipeline.services.playbook.clauses import is_question, without_refused
 from piopiy_pipeline.services.playbook.dialogue import Dialogue
 from piopiy_pipeline.services.playbook.loading import load_playbook
+from piopiy_pipeline.services.playbook.sentence_kinds import is_question, without_refused
 from tests.services.playbook.test_dialogue import Talk
 
 DIALOGUE = Dialogue(load_playbook(Path(__file__).parents[3] / "examples" / "front_desk.yaml"))
