@@ -20,7 +20,7 @@ from piopiy_pipeline.services.playbook.likeness import THRESHOLD, Likeness
 from piopiy_pipeline.services.playbook.model import PLACEHOLDER, Playbook, Slot
 from piopiy_pipeline.services.playbook.sentence_kinds import is_question, without_refused
 from piopiy_pipeline.services.playbook.sentence_vectors import SentenceVectors
-from piopiy_pipeline.services.playbook.values import Value, find_numbers, find_times, with_other
+from piopiy_pipeline.services.playbook.values import Value, added, find_numbers, find_times, with_other
 from piopiy_pipeline.services.playbook.words import MAX_CHARACTERS, Words, number_words, read_words
 
 __all__ = ["LIKELY", "PLAIN", "Matcher", "Understood"]
@@ -337,6 +337,9 @@ class Matcher:
                 key=lambda each: each.start,
             )
             numbers = [value for value in numbers if value not in taken]
+        plain = [value for value in numbers if not value.more]
+        if plain and numbers[-1].more:  # "for two, and one more person"
+            numbers = [*plain[:-1], replace(added(numbers[-1], plain[-1]), more=False)]
         for kind, values in (("time", times), ("day", days), ("number", numbers)):
             if kind in by_type and (chosen := _chosen(words.text, values)):
                 name = by_type[kind][0]

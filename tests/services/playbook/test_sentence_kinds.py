@@ -108,6 +108,12 @@ def test_two_more_of_nobody_are_two(talk: Talk) -> None:
     assert talk("On Friday at seven.") == "A table for two, Friday at seven. Is that right?"
 
 
+def test_one_more_is_added_to_those_of_the_same_sentence(talk: Talk) -> None:
+    assert talk("A table for two, plus one more person, on Friday at seven.").startswith(
+        "A table for three, Friday"
+    )
+
+
 def test_a_human_who_is_refused_is_not_called(talk: Talk) -> None:
     assert "day" in talk("I don't want to speak to a human, I want a table for two.")
     assert talk.tools == []
