@@ -153,7 +153,7 @@ def test_turns_that_cannot_be_are_refused(turns: Any) -> None:
             refused.append(str(error))
 
     simulate(bot, Caller())
-    assert "'smart', 'fast', or seconds" in refused[0]
+    assert "it is 'smart', 'fast', seconds from 0 to 5" in refused[0]
     assert "either turns or interruption" in refused[1]
 
 
