@@ -176,7 +176,7 @@ def test_what_cannot_be_said_is_refused_before_the_call_is_answered(name: str) -
     options: dict[str, Any] = {name: 5}
     call = ToolBot(**options).called(ASKS, DONE)
     call.assert_ended(EndReason.ERROR)
-    assert f"{name} is a text" in call.end_detail
+    assert f"{name} must be a text" in call.end_detail
     assert not texts(call, "user")
 
 
