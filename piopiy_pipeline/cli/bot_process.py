@@ -29,8 +29,14 @@ _SLOW_S = 20.0
 class BotProcess:
     """One process of a bot. Make it with `start`."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, alive: int) -> None:
+        """Args:
+        process: The process.
+        alive: The end of a pipe that is written to by nobody, and closed when the process has ended. When it
+            closes because this process was killed, `run_bot` ends the bot.
+        """
         self._process = process
+        self._alive = alive
         self.leaving = False
         """Whether it was asked to end, so that its end is not reported."""
         self.instance_id: str | None = None
@@ -47,16 +53,25 @@ class BotProcess:
         Raises:
             OSError: The process cannot be started.
         """
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "piopiy_pipeline.cli.run_bot",
-            str(path),
-            env=dict(environment),
-            stdin=asyncio.subprocess.DEVNULL,
-            process_group=0,
-        )
-        return cls(process)
+        watched, alive = os.pipe()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "piopiy_pipeline.cli.run_bot",
+                str(path),
+                str(watched),
+                env=dict(environment),
+                stdin=asyncio.subprocess.DEVNULL,
+                pass_fds=(watched,),
+                process_group=0,
+            )
+        except BaseException:
+            os.close(alive)
+            raise
+        finally:
+            os.close(watched)
+        return cls(process, alive)
 
     @property
     def pid(self) -> int:
@@ -70,7 +85,11 @@ class BotProcess:
 
     async def wait(self) -> int:
         """Wait until the process has ended. Returns its exit status, which is negative for a signal."""
-        return await self._process.wait()
+        status = await self._process.wait()
+        if self._alive >= 0:
+            os.close(self._alive)
+            self._alive = -1
+        return status
 
     def drain(self) -> None:
         """Send SIGTERM: the bot finishes its calls and takes no more. A second SIGTERM ends its calls."""

@@ -1,19 +1,27 @@
 """Runs a bot's file as Python would, except that some errors are printed without a traceback.
 
 `piopiy start` runs a bot in its own process, and `piopiy dev` in a child process:
-``python -m piopiy_pipeline.cli.run_bot BOT.py``. The file is not changed and does not notice.
+``python -m piopiy_pipeline.cli.run_bot BOT.py [FD]``. The file is not changed and does not notice. When the pipe FD
+closes, because `piopiy dev` was killed, the bot ends.
 """
 
 from __future__ import annotations
 
+import os
 import runpy
+import signal
 import sys
+import threading
+import time
 from pathlib import Path
 
 from piopiy_pipeline.cli.errors import BadInput, Failed
 from piopiy_pipeline.log import log_to_stderr
 
 __all__ = ["run_bot"]
+
+ORPHAN_S = 3.0
+"""What a bot whose `piopiy dev` is gone has after each of two SIGTERMs, before its process group is killed."""
 
 _WORDS_ARE_ENOUGH = (
     ("piopiy_pipeline.agent.agent", "AuthenticationError"),
@@ -49,10 +57,23 @@ def _loaded() -> list[type[Exception]]:
     return [getattr(module, name) for module, name in modules if module is not None]
 
 
+def _end_with(pipe: int) -> None:
+    """Wait until the other end of a pipe is closed, and end this process and what it has started."""
+    while os.read(pipe, 1):
+        pass
+    for _ in range(2):  # the first one drains, the second one ends the calls
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(ORPHAN_S)
+    os.killpg(os.getpid(), signal.SIGKILL)
+
+
 def _main() -> int:
-    if len(sys.argv) != 2:
-        raise BadInput("usage: python -m piopiy_pipeline.cli.run_bot BOT.py")
+    if len(sys.argv) not in (2, 3):
+        raise BadInput("usage: python -m piopiy_pipeline.cli.run_bot BOT.py [FD]")
     bot = Path(sys.argv[1])
+    if len(sys.argv) == 3:
+        pipe = int(sys.argv[2])
+        threading.Thread(target=_end_with, args=(pipe,), name="piopiy dev is there", daemon=True).start()
     log_to_stderr()  # what is said before the bot makes its Agent is to be seen, too: which models it loads
     try:
         run_bot(bot)

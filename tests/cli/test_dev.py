@@ -247,6 +247,51 @@ def test_a_bot_that_heeds_no_signal_is_killed_with_all_that_it_started(
                 time.sleep(0.01)
 
 
+def test_a_bot_ends_when_what_started_it_was_killed(tmp_path: Path) -> None:
+    lock, ready = tmp_path / "lock", tmp_path / "ready"
+    bot = tmp_path / "bot.py"
+    bot.write_text(
+        "import fcntl, pathlib, signal\n"
+        f"held = open({str(lock)!r}, 'w')\n"
+        "fcntl.flock(held, fcntl.LOCK_EX)\n"
+        f"pathlib.Path({str(ready)!r}).touch()\n"
+        "signal.pause()\n"
+    )
+    starter = (
+        "import asyncio, os, pathlib\n"
+        "from piopiy_pipeline.cli.bot_process import BotProcess\n"
+        "async def run():\n"
+        f"    bot = await BotProcess.start(pathlib.Path({str(bot)!r}), os.environ)\n"
+        "    await bot.wait()\n"
+        "asyncio.run(run())\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", starter]) as process:
+        try:
+            wait_for(ready.exists)
+            with lock.open("w") as file, pytest.raises(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        finally:
+            process.kill()
+
+    def is_free() -> bool:
+        with lock.open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            return True
+
+    wait_for(is_free)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Wait for something that another process does."""
+    deadline = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_what_cannot_be_started_is_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
