@@ -34,6 +34,7 @@ TOGETHER = {
     "tests/call/test_turn_ends.py": "turn ends",
     "tests/cli/test_replay.py": "replay",
     "tests/services/stt/test_moonshine.py": "moonshine",
+    "tests/services/tts/test_local_tts.py": "local voices",
     "tests/services/tts/test_piper.py": "piper",
     "tests/services/tts/test_piper_voice.py": "piper voice",
 }

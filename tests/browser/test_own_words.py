@@ -21,7 +21,7 @@ from tests.support.make_run import Running
 
 pytestmark = pytest.mark.realtime
 
-ASKS = "We'd be six of us could you squeeze us in on Saturday around eight?"
+ASKS = "We'd be six of us, could you squeeze us in on Saturday around eight?"
 AGREES = "Yeah, perfect."
 LEAVES = "No, that was it, bye bye."
 

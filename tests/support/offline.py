@@ -17,6 +17,9 @@ from pipecat.frames.frames import (
     InputAudioRawFrame,
     InterimTranscriptionFrame,
     TranscriptionFrame,
+    TTSAudioRawFrame,
+    TTSStoppedFrame,
+    TTSTextFrame,
     VADUserStartedSpeakingFrame,
     VADUserStoppedSpeakingFrame,
 )
@@ -55,6 +58,23 @@ def telephone(pcm: Pcm) -> Pcm:
     whole = pcm[: len(pcm) // 320 * 320]
     narrow = np.frombuffer(Resampler(16_000, 8_000).process(whole.tobytes()), np.int16)
     return ulaw_decode(ulaw_encode(narrow))
+
+
+def audio_s(frames: Sequence[Frame]) -> float:
+    """Return how many seconds of a voice's audio there are in some frames."""
+    return sum(
+        len(frame.audio) / 2 / frame.sample_rate for frame in frames if isinstance(frame, TTSAudioRawFrame)
+    )
+
+
+def words_of(frames: Sequence[Frame]) -> list[TTSTextFrame]:
+    """Return the words that a voice has reported."""
+    return [frame for frame in frames if isinstance(frame, TTSTextFrame)]
+
+
+def stopped(times: int) -> Callable[[Sequence[Frame]], bool]:
+    """Return a condition for `Sink.until`: a voice has ended so many speeches."""
+    return lambda frames: sum(isinstance(frame, TTSStoppedFrame) for frame in frames) >= times
 
 
 class Sink(FrameProcessor):

@@ -4,28 +4,19 @@ import asyncio
 import os
 import signal
 from collections.abc import Iterator
-from itertools import pairwise
 
 import numpy as np
 import pytest
 from pipecat.frames.frames import (
     Frame,
-    InterruptionFrame,
-    LLMFullResponseEndFrame,
-    LLMFullResponseStartFrame,
-    LLMTextFrame,
-    TTSAudioRawFrame,
     TTSSpeakFrame,
-    TTSStoppedFrame,
-    TTSTextFrame,
-    TTSUpdateSettingsFrame,
 )
 
 from piopiy_pipeline.services.tts.clauses import clauses
-from piopiy_pipeline.services.tts.espeak import EspeakTTSService, EspeakTTSSettings
+from piopiy_pipeline.services.tts.espeak import EspeakTTSService
 from piopiy_pipeline.services.tts.espeak_worker import EspeakVoice, word_times
 from piopiy_pipeline.services.workers.worker_processes import WorkerPool
-from tests.support.offline import Chain
+from tests.support.offline import Chain, stopped, words_of
 
 TEXT = "Hello! A table for 12 people, on Friday at 7:30. Dr. Smith's café - okay?"
 
@@ -40,33 +31,6 @@ def pool() -> Iterator[WorkerPool]:
     pool = WorkerPool("piopiy_pipeline.services.tts.espeak_worker", name="espeak-test", size=1)
     yield pool
     pool.close()
-
-
-def _audio_s(frames: list[Frame]) -> float:
-    return sum(
-        len(frame.audio) / 2 / frame.sample_rate for frame in frames if isinstance(frame, TTSAudioRawFrame)
-    )
-
-
-def _words(frames: list[Frame]) -> list[TTSTextFrame]:
-    return [frame for frame in frames if isinstance(frame, TTSTextFrame)]
-
-
-def _stopped(times: int) -> "_Stopped":
-    return _Stopped(times)
-
-
-class _Stopped:
-    def __init__(self, times: int) -> None:
-        self.times = times
-
-    def __call__(self, frames: list[Frame]) -> bool:
-        return sum(isinstance(frame, TTSStoppedFrame) for frame in frames) >= self.times
-
-
-def _response(text: str) -> list[Frame]:
-    words = [LLMTextFrame(f"{word} ") for word in text.split()]
-    return [LLMFullResponseStartFrame(), *words, LLMFullResponseEndFrame()]
 
 
 def test_words_are_the_texts_own_and_their_times_never_go_back(voice: EspeakVoice) -> None:
@@ -107,62 +71,23 @@ def test_clauses_together_are_the_text(text: str) -> None:
     assert all(0 < len(piece) <= 4 * 160 for piece in pieces)
 
 
-def test_the_words_of_a_turn_go_on_from_sentence_to_sentence(pool: WorkerPool) -> None:
-    async def run() -> list[Frame]:
-        async with Chain(EspeakTTSService(pool=pool)) as chain:
-            await chain.send(*_response("A table for four. On Friday at seven. Is that right?"))
-            await chain.sink.until(_stopped(1))
-            return chain.sink.frames
-
-    frames = asyncio.run(run())
-    words = _words(frames)
-    assert " ".join(word.text for word in words) == "A table for four. On Friday at seven. Is that right?"
-    times = [word.pts for word in words]
-    assert all(earlier is not None and later is not None for earlier, later in pairwise(times))
-    assert times == sorted(times, key=lambda pts: pts or 0)
-    assert times[0] is not None
-    assert times[-1] is not None
-    assert (times[-1] - times[0]) / 1e9 < _audio_s(frames)
-
-
-def test_an_interruption_ends_it_and_the_next_turn_starts_from_zero(pool: WorkerPool) -> None:
-    async def run() -> tuple[float, list[Frame]]:
-        async with Chain(EspeakTTSService(pool=pool)) as chain:
-            await chain.send(TTSSpeakFrame("one, two, three, four. " * 80))
-            await chain.sink.until(lambda frames: _audio_s(frames) > 0)
-            await chain.send(InterruptionFrame())
-            await chain.sink.until(
-                lambda frames: any(isinstance(frame, InterruptionFrame) for frame in frames)
-            )
-            before = _audio_s(chain.sink.frames)
-            chain.sink.frames = []
-            await chain.send(TTSSpeakFrame("Sorry."))
-            await chain.sink.until(_stopped(1))
-            return before, chain.sink.frames
-
-    before, after = asyncio.run(run())
-    assert before < 60  # of about 150 s
-    assert [word.text for word in _words(after)] == ["Sorry."]
-    assert _audio_s(after) < 2.0
-
-
 def test_a_killed_worker_costs_at_most_one_sentence(pool: WorkerPool) -> None:
     async def run() -> tuple[list[Frame], list[str]]:
         async with Chain(EspeakTTSService(pool=pool)) as chain:
             await chain.send(TTSSpeakFrame("Hello."))
-            await chain.sink.until(_stopped(1))
+            await chain.sink.until(stopped(1))
             pid = pool.workers[0].pid
             assert pid is not None
             os.kill(pid, signal.SIGKILL)
             await chain.send(TTSSpeakFrame("Are you there?"))
-            await chain.sink.until(_stopped(2))
+            await chain.sink.until(stopped(2))
             chain.sink.frames = []
             await chain.send(TTSSpeakFrame("Good."))
-            await chain.sink.until(_stopped(1))
+            await chain.sink.until(stopped(1))
             return chain.sink.frames, chain.errors
 
     frames, errors = asyncio.run(run())
-    assert [word.text for word in _words(frames)] == ["Good."]
+    assert [word.text for word in words_of(frames)] == ["Good."]
     assert len(errors) <= 2  # the lost sentence, and pipecat's word that it was silent
 
 
@@ -175,22 +100,6 @@ def test_a_voice_that_does_not_exist_is_an_error_and_not_silence(pool: WorkerPoo
         return chain.errors
 
     assert any("no voice 'no-such-voice'" in error for error in asyncio.run(run()))
-
-
-def test_settings_change_while_the_call_runs(pool: WorkerPool) -> None:
-    async def run() -> tuple[float, float]:
-        async with Chain(EspeakTTSService(pool=pool)) as chain:
-            await chain.send(TTSSpeakFrame("A table for four people on Friday."))
-            await chain.sink.until(_stopped(1))
-            slow = _audio_s(chain.sink.frames)
-            await chain.send(TTSUpdateSettingsFrame(delta=EspeakTTSSettings(rate=330)))
-            chain.sink.frames = []
-            await chain.send(TTSSpeakFrame("A table for four people on Friday."))
-            await chain.sink.until(_stopped(1))
-            return slow, _audio_s(chain.sink.frames)
-
-    slow, fast = asyncio.run(run())
-    assert fast < 0.7 * slow
 
 
 @pytest.mark.parametrize("wrong", [{"rate": 20}, {"pitch": 100}])

@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +11,14 @@ import pytest
 from pipecat.frames.frames import (
     Frame,
     InterruptionFrame,
-    LLMFullResponseEndFrame,
-    LLMFullResponseStartFrame,
-    LLMTextFrame,
     TTSAudioRawFrame,
     TTSSpeakFrame,
-    TTSStoppedFrame,
-    TTSTextFrame,
-    TTSUpdateSettingsFrame,
 )
 
-from piopiy_pipeline.services.tts.piper import PiperTTSService, PiperTTSSettings
+from piopiy_pipeline.services.tts.piper import PiperTTSService
 from piopiy_pipeline.services.tts.piper_files import PiperVoiceFiles, PiperVoiceMissing, find_piper_voice
 from piopiy_pipeline.services.workers.worker_processes import Worker, WorkerPool
-from tests.support.offline import Chain
+from tests.support.offline import Chain, audio_s, stopped, words_of
 
 
 @pytest.fixture(scope="module")
@@ -36,74 +29,8 @@ def pool() -> Iterator[WorkerPool]:
     pool.close()
 
 
-def _audio_s(frames: list[Frame]) -> float:
-    return sum(
-        len(frame.audio) / 2 / frame.sample_rate for frame in frames if isinstance(frame, TTSAudioRawFrame)
-    )
-
-
 def _audio(frames: list[Frame]) -> bytes:
     return b"".join(frame.audio for frame in frames if isinstance(frame, TTSAudioRawFrame))
-
-
-def _words(frames: list[Frame]) -> list[TTSTextFrame]:
-    return [frame for frame in frames if isinstance(frame, TTSTextFrame)]
-
-
-def _stopped(times: int) -> "_Stopped":
-    return _Stopped(times)
-
-
-class _Stopped:
-    def __init__(self, times: int) -> None:
-        self.times = times
-
-    def __call__(self, frames: list[Frame]) -> bool:
-        return sum(isinstance(frame, TTSStoppedFrame) for frame in frames) >= self.times
-
-
-def _response(text: str) -> list[Frame]:
-    words = [LLMTextFrame(f"{word} ") for word in text.split()]
-    return [LLMFullResponseStartFrame(), *words, LLMFullResponseEndFrame()]
-
-
-def test_the_words_of_a_turn_go_on_from_sentence_to_sentence(pool: WorkerPool) -> None:
-    async def run() -> list[Frame]:
-        async with Chain(PiperTTSService(pool=pool)) as chain:
-            await chain.send(*_response("A table for four. On Friday at seven. Is that right?"))
-            await chain.sink.until(_stopped(1))
-            return chain.sink.frames
-
-    frames = asyncio.run(run())
-    words = _words(frames)
-    assert " ".join(word.text for word in words) == "A table for four. On Friday at seven. Is that right?"
-    times = [word.pts for word in words]
-    assert all(earlier is not None and later is not None for earlier, later in pairwise(times))
-    assert times == sorted(times, key=lambda pts: pts or 0)
-    assert times[0] is not None
-    assert times[-1] is not None
-    assert (times[-1] - times[0]) / 1e9 < _audio_s(frames)
-
-
-def test_an_interruption_ends_it_and_the_next_turn_starts_from_zero(pool: WorkerPool) -> None:
-    async def run() -> tuple[float, list[Frame]]:
-        async with Chain(PiperTTSService(pool=pool)) as chain:
-            await chain.send(TTSSpeakFrame("one, two, three, four. " * 80))
-            await chain.sink.until(lambda frames: _audio_s(frames) > 0)
-            await chain.send(InterruptionFrame())
-            await chain.sink.until(
-                lambda frames: any(isinstance(frame, InterruptionFrame) for frame in frames)
-            )
-            before = _audio_s(chain.sink.frames)
-            chain.sink.frames = []
-            await chain.send(TTSSpeakFrame("Sorry."))
-            await chain.sink.until(_stopped(1))
-            return before, chain.sink.frames
-
-    before, after = asyncio.run(run())
-    assert before < 60  # of about 150 s
-    assert [word.text for word in _words(after)] == ["Sorry."]
-    assert _audio_s(after) < 2.0
 
 
 class _Mortal(Worker):
@@ -136,14 +63,14 @@ def test_a_worker_that_is_killed_in_mid_sentence_costs_nothing_that_is_said() ->
     async def run(pool: WorkerPool) -> tuple[list[Frame], list[str]]:
         async with Chain(PiperTTSService(pool=pool)) as chain:
             await chain.send(TTSSpeakFrame(text))
-            await chain.sink.until(_stopped(1))
+            await chain.sink.until(stopped(1))
             return chain.sink.frames, chain.errors
 
     frames, errors = asyncio.run(run(pool))
     assert pool.workers[0].generation == 2
     pool.close()
-    assert " ".join(word.text for word in _words(frames)) == text
-    assert 3 < _audio_s(frames) < 8
+    assert " ".join(word.text for word in words_of(frames)) == text
+    assert 3 < audio_s(frames) < 8
     assert errors == []
 
 
@@ -155,15 +82,15 @@ def test_a_worker_that_is_lost_twice_costs_a_sentence_and_not_the_call() -> None
             await chain.send(TTSSpeakFrame("Nobody will ever hear this."))
             async with asyncio.timeout(20):
                 await chain.error.wait()
-            await chain.sink.until(_stopped(1))
+            await chain.sink.until(stopped(1))
             chain.sink.frames = []
             await chain.send(TTSSpeakFrame("But they will hear that."))
-            await chain.sink.until(_stopped(1))
+            await chain.sink.until(stopped(1))
             return chain.sink.frames, chain.errors
 
     frames, errors = asyncio.run(run())
     pool.close()
-    assert " ".join(word.text for word in _words(frames)) == "But they will hear that."
+    assert " ".join(word.text for word in words_of(frames)) == "But they will hear that."
     assert "the mortal worker was lost" in errors[0]
 
 
@@ -190,18 +117,18 @@ def test_what_was_said_before_needs_no_worker(pool: WorkerPool) -> None:
     async def run() -> tuple[list[Frame], list[Frame]]:
         async with Chain(PiperTTSService(pool=pool)) as chain:
             await chain.send(TTSSpeakFrame("Good morning, this is the front desk."))
-            await chain.sink.until(_stopped(1))
+            await chain.sink.until(stopped(1))
             first, chain.sink.frames = chain.sink.frames, []
         closed = WorkerPool("piopiy_pipeline.services.tts.piper_worker", name="closed", size=1)
         closed.close()
         async with Chain(PiperTTSService(pool=closed)) as chain:
             await chain.send(TTSSpeakFrame("Good morning, this is the front desk."))
-            await chain.sink.until(_stopped(1))
+            await chain.sink.until(stopped(1))
             return first, chain.sink.frames
 
     first, again = asyncio.run(run())
     assert _audio(first) == _audio(again) != b""
-    assert [word.text for word in _words(first)] == [word.text for word in _words(again)]
+    assert [word.text for word in words_of(first)] == [word.text for word in words_of(again)]
 
 
 def test_calls_that_speak_at_once_take_turns(pool: WorkerPool) -> None:
@@ -213,10 +140,10 @@ def test_calls_that_speak_at_once_take_turns(pool: WorkerPool) -> None:
             await long.send(
                 TTSSpeakFrame("We count, and that takes long. " + "Nine, eight, seven, six. " * 40)
             )
-            await long.sink.until(lambda frames: _audio_s(frames) > 0)
+            await long.sink.until(lambda frames: audio_s(frames) > 0)
             await short.send(TTSSpeakFrame("But I have only a word to say."))
-            await short.sink.until(_stopped(1))
-            spoken_s = _audio_s(long.sink.frames)
+            await short.sink.until(stopped(1))
+            spoken_s = audio_s(long.sink.frames)
             await long.send(InterruptionFrame())
             return spoken_s
 
@@ -228,28 +155,12 @@ def test_a_word_without_a_sound_is_still_reported(pool: WorkerPool, text: str) -
     async def run() -> tuple[list[Frame], list[str]]:
         async with Chain(PiperTTSService(pool=pool)) as chain:
             await chain.send(TTSSpeakFrame(text))
-            await chain.sink.until(_stopped(1))
+            await chain.sink.until(stopped(1))
             return chain.sink.frames, chain.errors
 
     frames, errors = asyncio.run(run())
-    assert " ".join(word.text for word in _words(frames)) == text
+    assert " ".join(word.text for word in words_of(frames)) == text
     assert errors == []
-
-
-def test_settings_change_while_the_call_runs(pool: WorkerPool) -> None:
-    async def run() -> tuple[float, float]:
-        async with Chain(PiperTTSService(pool=pool)) as chain:
-            await chain.send(TTSSpeakFrame("A table for four people on Friday."))
-            await chain.sink.until(_stopped(1))
-            slow = _audio_s(chain.sink.frames)
-            await chain.send(TTSUpdateSettingsFrame(delta=PiperTTSSettings(speed=2.0)))
-            chain.sink.frames = []
-            await chain.send(TTSSpeakFrame("A table for four people on Friday."))
-            await chain.sink.until(_stopped(1))
-            return slow, _audio_s(chain.sink.frames)
-
-    slow, fast = asyncio.run(run())
-    assert fast < 0.7 * slow
 
 
 @pytest.mark.parametrize("speed", [0.1, 3, True, "fast"])
