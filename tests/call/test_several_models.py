@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
 from pipecat.services.llm_service import FunctionCallParams
 
 from piopiy_pipeline.call import EndReason
@@ -170,3 +171,46 @@ def test_an_author_chooses_the_model_that_is_asked_first() -> None:
 
     call = simulate(bot, Caller().pause(6), info=info())
     assert texts(call, "bot") == [SECOND]
+
+
+def answers_at(**options: Any) -> float:
+    """Return when the bot is heard that waits so long for its first model, which is late; the second is not."""
+
+    async def bot(call: Call) -> None:
+        agent = VoiceAgent(instructions="Be brief.", filler=None, call=call)
+        models = [ScriptedLLM(Replies(FIRST, latency=2.6)), ScriptedLLM(Replies(SECOND))]
+        await agent.Action(stt=ScriptedSTT(["yes"]), llm=models, tts=ToneTTS(), **options)
+        ask(agent)
+        agent.on("bot_turn", lambda _: agent.hangup())
+        await agent.start()
+
+    call = simulate(bot, Caller().pause(60), info=info())
+    assert texts(call, "bot") == [SECOND]
+    return call.of("bot_audio")[0].at
+
+
+def test_an_author_says_how_long_the_first_word_may_take() -> None:
+    assert answers_at(llm_first_token_secs=0.4) == pytest.approx(answers_at() - 0.8, abs=0.05)
+    assert answers_at(llm_first_token_secs=2.0) == pytest.approx(answers_at() + 0.8, abs=0.05)
+
+
+def test_an_author_says_how_long_a_model_may_fall_silent() -> None:
+    def rest_at(seconds: float) -> float:
+        async def bot(call: Call) -> None:
+            agent = VoiceAgent(instructions="Be brief.", filler=None, call=call)
+            models = [
+                ScriptedLLM(Replies(FIRST, faults={1: Stalls(after=0.6, times=9)})),
+                ScriptedLLM(Replies(" And this is the rest.")),
+            ]
+            await agent.Action(
+                stt=ScriptedSTT(["yes"]), llm=models, tts=ToneTTS(), llm_between_tokens_secs=seconds
+            )
+            ask(agent)
+            agent.on("bot_turn", lambda _: agent.hangup())
+            await agent.start()
+
+        call = simulate(bot, Caller().pause(60), info=info())
+        assert texts(call, "bot") == ["The first model answers. And this is the rest."]
+        return call.duration_s
+
+    assert rest_at(6.0) > rest_at(3.0) + 2.5

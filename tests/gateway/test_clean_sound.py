@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from benchmarks.speakerphone import Pcm, Speakerphone
+from piopiy_pipeline.call import CallInfo
 from piopiy_pipeline.gateway import Gateway
 from tests.audio.test_sound_cleaner import decibels, speech
 from tests.support.gateway_peers import Peer, agent, caller, config
@@ -73,3 +74,15 @@ def test_the_agent_hears_its_own_bot_no_longer() -> None:
     cleaned, line = asyncio.run(echo_at_agent(clean_sound="echo"))
     assert decibels(as_it_is, cleaned) > 15
     assert line["echo_removed_db"] > 10
+
+
+@pytest.mark.parametrize(("calls", "cleaned"), [(1, 1), (2, 2)])
+def test_an_operator_says_how_many_calls_are_cleaned_at_a_time(calls: int, cleaned: int) -> None:
+    async def run() -> int:
+        async with Gateway(config(clean_sound="echo", clean_sound_calls=calls)) as gateway:
+            cleaning = gateway.switchboard.resources.cleaning
+            for number in range(3):
+                cleaning.begin(CallInfo(agent_id="desk", call_id=f"c{number}"), 16_000)
+            return cleaning.cleaned
+
+    assert asyncio.run(run()) == cleaned

@@ -148,3 +148,53 @@ def test_the_language_is_the_transcripts_own() -> None:
 def test_times_that_cannot_work_are_refused(times: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="_s"):
         BargeInPolicy(**times)
+
+
+@pytest.mark.parametrize(
+    ("options", "voiced_s", "least_s", "most_s"),
+    [
+        ({"earliest_s": 0.8}, 0.2, 0.8, 0.84),  # instead of 0.4
+        ({"quiet_s": 0.5}, 0.2, 0.62, 0.7),
+    ],
+)
+def test_an_author_says_when_a_sound_counts_as_none_of_speech(
+    options: dict[str, float], voiced_s: float, least_s: float, most_s: float
+) -> None:
+    policy = BargeInPolicy(**options)  # type: ignore[arg-type]  # all of these are numbers
+    over = sounding(policy, 1.0, voiced_s)
+    verdict, at = decided(policy, over)
+    assert verdict is BargeInVerdict.RESUME
+    assert least_s - 0.002 <= at - 1.0 <= most_s
+
+
+def test_an_author_says_by_when_it_is_decided() -> None:
+    policy = BargeInPolicy(latest_s=0.5)
+    over = sounding(policy, 1.0, 0.45)
+    verdict, at = decided(policy, over)
+    assert verdict is BargeInVerdict.INTERRUPT  # of a sound that may go on
+    assert 0.49 < at - 1.0 < 0.54
+
+
+def test_an_author_says_how_long_a_sound_is_speech_whatever_its_words() -> None:
+    policy = BargeInPolicy(speech_s=0.5)
+    sounding(policy, 1.0, 0.6)
+    decision = policy.decide(1.6)
+    assert decision is not None
+    assert decision.verdict is BargeInVerdict.INTERRUPT
+
+
+def test_an_author_says_how_long_words_are_waited_for() -> None:
+    policy = BargeInPolicy(words_s=0.6)
+    over = sounding(policy, 1.0, 0.4)
+    policy.speech()
+    assert 0.59 < decided(policy, over)[1] - over < 0.65
+
+
+def test_an_author_says_from_when_a_yes_answers_a_bot_that_has_nearly_ended() -> None:
+    def verdict(**options: float) -> BargeInVerdict:
+        policy = BargeInPolicy(**options)  # type: ignore[arg-type]  # a number
+        sounding(policy, 1.0, 0.4)
+        return policy.final("Yeah.", bot_left_s=1.5).verdict
+
+    assert verdict() is BargeInVerdict.RESUME
+    assert verdict(answer_s=2.0) is BargeInVerdict.INTERRUPT

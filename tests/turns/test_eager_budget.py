@@ -52,3 +52,32 @@ def test_what_is_wasted_stays_within_a_share_of_the_turns(turns: list[list[bool]
 def test_limits_that_cannot_work_are_refused(limits: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="eager"):
         EagerLimits(**limits)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("limits", "turns", "begun"),
+    [
+        (EagerLimits(per_turn=1, per_minute=99, wasted_share=1.0), 5, 5),
+        (EagerLimits(per_turn=3, per_minute=99, wasted_share=1.0), 5, 15),
+        (EagerLimits(per_turn=3, per_minute=4, wasted_share=1.0), 5, 4),
+    ],
+)
+def test_each_limit_is_an_authors_to_set(limits: EagerLimits, turns: int, begun: int) -> None:
+    budget = EagerBudget(limits)
+    for _ in range(turns):
+        budget.turn_begins()
+        while budget.may_begin(1.0):
+            budget.begin(1.0)
+            budget.settle(used=True)
+    assert budget.begun == begun
+
+
+@pytest.mark.parametrize(("share", "begun"), [(0.0, 1), (0.5, 6), (1.0, 10)])
+def test_an_author_says_how_much_may_be_wasted(share: float, begun: int) -> None:
+    budget = EagerBudget(EagerLimits(per_turn=1, per_minute=99, wasted_share=share))
+    for _ in range(10):
+        budget.turn_begins()
+        if budget.may_begin(1.0):
+            budget.begin(1.0)
+            budget.settle(used=False)
+    assert budget.begun == begun

@@ -165,3 +165,30 @@ def test_an_author_says_how_long() -> None:
             TurnWaits.of(wrong)  # type: ignore[arg-type]  # what a user may write
     with pytest.raises(ValueError, match="neutral"):
         TurnWaits(neutral=9)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("answered", "Yes, please.", "yes_no"),
+        ("bare", "Yes.", "yes_no"),
+        ("neutral", "I would like a table.", "open"),
+        ("long", f"I would like {'very ' * 15}much.", "open"),
+        ("open", "I would like a table with a", "open"),
+        ("dictating", "12 Station Road.", "dictation"),
+    ],
+)
+def test_each_wait_is_an_authors_to_set(name: str, text: str, expected: str) -> None:
+    waits = TurnWaits(**{name: 1.7})  # type: ignore[arg-type]  # all but `learns` are numbers
+    assert spoken(text, expected=expected, policy=TurnEndPolicy(waits)).due() == pytest.approx(11.7)
+
+
+def test_an_author_may_keep_the_wait_from_growing_with_the_callers_pauses() -> None:
+    def due(waits: TurnWaits) -> float | None:
+        pauses = CallerPauses([0.8] * 6)
+        return spoken("I would like a table.", policy=TurnEndPolicy(waits, pauses=pauses)).due()
+
+    learnt, fixed = due(TurnWaits()), due(TurnWaits(learns=False))
+    assert fixed == pytest.approx(10.55)
+    assert learnt is not None
+    assert learnt > 10.55
