@@ -1,4 +1,4 @@
-"""Text from outside, made safe to pass on: as UTF-8, and as one line of a log or of a terminal.
+"""Text from outside: whether it can be spoken, and how it is passed on safely, as UTF-8 and as one line of a log.
 
 A caller's name, a header, a model's answer and a tool's result may hold anything. Two things of them break
 what they reach. Half of a surrogate pair (JSON may hold one, as ``\\ud83d``) has no encoding in UTF-8, so
@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-__all__ = ["printable_line", "well_formed", "well_formed_json"]
+__all__ = ["has_words", "printable_line", "well_formed", "well_formed_json"]
 
 _UNPRINTABLE = re.compile(
     "[\\x00-\\x1f\\x7f-\\x9f"  # C0 (line breaks, escape) and C1, where 0x9b begins an escape sequence, too
@@ -22,6 +22,11 @@ _UNPRINTABLE = re.compile(
     "\ud800-\udfff]"  # halves of surrogate pairs
 )
 _SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+def has_words(text: str) -> bool:
+    """Whether there is anything in a text that a voice can say."""
+    return any(character.isalnum() for character in text)
 
 
 def well_formed(text: str) -> str:

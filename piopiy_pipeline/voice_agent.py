@@ -36,7 +36,7 @@ from piopiy_pipeline.services.failover.switch import ServiceSwitch
 from piopiy_pipeline.services.tts.greeting import keep_greeting
 from piopiy_pipeline.session import DEFAULT_ERROR_LINE, Call, TransferOutcome, current_call
 from piopiy_pipeline.session.events import Handler
-from piopiy_pipeline.session.initial_messages import checked_messages
+from piopiy_pipeline.session.model.initial_messages import checked_messages
 from piopiy_pipeline.session.silence_filler import Filler
 from piopiy_pipeline.spoken_text import SpokenText
 from piopiy_pipeline.tool_set import ToolSet

@@ -23,7 +23,7 @@ from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.events import Handler
 from piopiy_pipeline.session.monitor import CallMonitor
 from piopiy_pipeline.session.pipeline_run import PipelineRun, RunOptions
-from piopiy_pipeline.session.provider_failures import DEFAULT_ERROR_LINE
+from piopiy_pipeline.session.providers.provider_failures import DEFAULT_ERROR_LINE
 from piopiy_pipeline.session.silence_filler import Filler
 from piopiy_pipeline.signaling.messages import Switchable
 from piopiy_pipeline.transports.media_stream import MediaStreamTransport

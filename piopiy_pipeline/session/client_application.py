@@ -18,7 +18,7 @@ from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.events import ClientMessage
 from piopiy_pipeline.session.monitor import CallMonitor
 from piopiy_pipeline.session.pipeline_worker import CallWorker
-from piopiy_pipeline.session.rtvi import RtviClient, speaks_rtvi
+from piopiy_pipeline.session.rtvi.rtvi_client import RtviClient, speaks_rtvi
 from piopiy_pipeline.transports.media_stream import MediaStreamTransport
 
 __all__ = ["ClientApplication"]

@@ -42,10 +42,10 @@ from pipecat.processors.frameworks.rtvi.frames import (
 from piopiy_pipeline.call import ToolUse
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.live_events import LiveEvents
-from piopiy_pipeline.session.rtvi import RtviClient
+from piopiy_pipeline.session.rtvi.rtvi_client import RtviClient
 from piopiy_pipeline.session.silence_guard import SilenceGuard
-from piopiy_pipeline.session.thoughts import has_words
 from piopiy_pipeline.session.tool_order import ToolOrder
+from piopiy_pipeline.text import has_words
 from piopiy_pipeline.transports.frames import SpeechMarkFrame, as_written
 
 __all__ = ["CallMonitor", "arguments_of"]

@@ -32,24 +32,24 @@ from piopiy_pipeline.services.failover.switch import ServiceSwitch
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.client_application import ClientApplication
 from piopiy_pipeline.session.default_lines import language_of, phrases_in
-from piopiy_pipeline.session.eager_answers import EagerAnswers
-from piopiy_pipeline.session.missing_finals import FinalsWatch
-from piopiy_pipeline.session.model_output import ModelOutput
-from piopiy_pipeline.session.model_requests import requests_of
+from piopiy_pipeline.session.model.eager_answers import EagerAnswers
+from piopiy_pipeline.session.model.model_output import ModelOutput
+from piopiy_pipeline.session.model.model_requests import requests_of
 from piopiy_pipeline.session.monitor import CallMonitor
-from piopiy_pipeline.session.mute_stt import MuteWatch
-from piopiy_pipeline.session.mute_voice import watch_voice
 from piopiy_pipeline.session.pending_hangup import PendingHangup
 from piopiy_pipeline.session.pipeline_worker import CallWorker
-from piopiy_pipeline.session.provider_clients import close_clients
-from piopiy_pipeline.session.provider_failures import ProviderFailures, services_of
+from piopiy_pipeline.session.providers.missing_finals import FinalsWatch
+from piopiy_pipeline.session.providers.mute_stt import MuteWatch
+from piopiy_pipeline.session.providers.mute_voice import watch_voice
+from piopiy_pipeline.session.providers.provider_clients import close_clients
+from piopiy_pipeline.session.providers.provider_failures import ProviderFailures, services_of
 from piopiy_pipeline.session.resumable_state import checkpoint_of
 from piopiy_pipeline.session.silence_filler import Filler, SilenceFiller
 from piopiy_pipeline.session.speaker import Speaker
 from piopiy_pipeline.session.speech_drain import SpeechDrain
-from piopiy_pipeline.session.thoughts import has_words
 from piopiy_pipeline.session.tool_order import ToolOrder
 from piopiy_pipeline.signaling.messages import Answer, Checkpoint
+from piopiy_pipeline.text import has_words
 from piopiy_pipeline.transports.media_stream import MediaStreamTransport
 from piopiy_pipeline.turns.caller_pauses import CallerPauses
 

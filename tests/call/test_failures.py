@@ -12,7 +12,7 @@ from pipecat.processors.frame_processor import FrameProcessor
 
 from piopiy_pipeline.call import CallEnd, EndReason
 from piopiy_pipeline.session import Call
-from piopiy_pipeline.session.provider_failures import CLOSING_LINE
+from piopiy_pipeline.session.providers.provider_failures import CLOSING_LINE
 from piopiy_pipeline.testing import (
     Caller,
     CallStuck,

@@ -15,7 +15,7 @@ from pipecat.services.openai.llm import OpenAILLMService
 from piopiy_pipeline.call import CallEnd, EndReason
 from piopiy_pipeline.session import Call
 from piopiy_pipeline.session.events import CallError
-from piopiy_pipeline.session.provider_failures import CLOSING_LINE
+from piopiy_pipeline.session.providers.provider_failures import CLOSING_LINE
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.bots import ask
 from tests.support.calls import CallLog, house

@@ -13,7 +13,7 @@ from pipecat.services.llm_service import FunctionCallParams
 
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.session import Call
-from piopiy_pipeline.session.provider_failures import CLOSING_LINE
+from piopiy_pipeline.session.providers.provider_failures import CLOSING_LINE
 from piopiy_pipeline.session.silence_filler import Filler
 from piopiy_pipeline.testing import Caller, Replies, ScriptedLLM, SimulatedCall, Tool, simulate
 from piopiy_pipeline.voice_agent import VoiceAgent

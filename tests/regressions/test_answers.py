@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.services.playbook.loading import parse_playbook
 from piopiy_pipeline.services.playbook.service import PlaybookLLMService
-from piopiy_pipeline.session.provider_failures import CLOSING_LINE
+from piopiy_pipeline.session.providers.provider_failures import CLOSING_LINE
 from piopiy_pipeline.testing import (
     Caller,
     Providers,

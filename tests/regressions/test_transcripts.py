@@ -7,7 +7,7 @@ from typing import Any
 from pipecat.frames.frames import Frame, InterimTranscriptionFrame, TranscriptionFrame
 from pipecat.processors.frame_processor import FrameDirection
 
-from piopiy_pipeline.session.missing_finals import FINAL_S
+from piopiy_pipeline.session.providers.missing_finals import FINAL_S
 from piopiy_pipeline.testing import Caller, simulate
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.services import ScriptedLLM, ScriptedSTT, ToneTTS

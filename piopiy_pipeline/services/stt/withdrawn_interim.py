@@ -13,5 +13,5 @@ __all__ = ["WithdrawnInterimFrame"]
 class WithdrawnInterimFrame(SystemFrame):
     """No final transcript will come of the interim ones of this utterance.
 
-    Without it, a session takes the last interim for a final that is missing (`session/missing_finals.py`).
+    Without it, a session takes the last interim for a final that is missing (`session/providers/missing_finals.py`).
     """

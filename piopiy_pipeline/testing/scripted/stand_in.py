@@ -13,7 +13,7 @@ from pipecat.frames.frames import Frame, ServiceUpdateSettingsFrame
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
 from piopiy_pipeline.compat.pipecat import share_event_handlers
-from piopiy_pipeline.session.provider_clients import close_clients
+from piopiy_pipeline.session.providers.provider_clients import close_clients
 
 __all__ = ["StandIn"]
 

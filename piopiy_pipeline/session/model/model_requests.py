@@ -32,7 +32,7 @@ from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.services.failover.model_switch import ModelSwitch
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.monitor import CallMonitor
-from piopiy_pipeline.session.thoughts import has_words
+from piopiy_pipeline.text import has_words
 from piopiy_pipeline.transports.bot_output import BotOutput
 
 __all__ = ["ModelRequests", "requests_of"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from piopiy_pipeline.session.mute_voice import MuteVoice
+from piopiy_pipeline.session.providers.mute_voice import MuteVoice
 
 RATE = 16000
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from piopiy_pipeline.session.thoughts import ThoughtFilter
+from piopiy_pipeline.session.model.thoughts import ThoughtFilter
 
 CASES = int(os.environ.get("PROPERTY_CASES", "200"))
 MARKS = [

@@ -31,8 +31,8 @@ from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.services.llm_service import LLMService
 
 from piopiy_pipeline.compat.llm_stream import why_answer_ended
-from piopiy_pipeline.session.thoughts import ThoughtFilter, has_words
-from piopiy_pipeline.text import well_formed, well_formed_json
+from piopiy_pipeline.session.model.thoughts import ThoughtFilter
+from piopiy_pipeline.text import has_words, well_formed, well_formed_json
 from piopiy_pipeline.transports.frames import EagerContextFrame, EagerWithdrawnFrame
 
 __all__ = ["ModelOutput"]

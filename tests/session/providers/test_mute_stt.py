@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from piopiy_pipeline.session.mute_stt import MuteRecognizer
+from piopiy_pipeline.session.providers.mute_stt import MuteRecognizer
 
 
 def heard(recognizer: MuteRecognizer, start: float, end: float) -> None:

@@ -30,8 +30,8 @@ from piopiy_pipeline.call import Turn
 from piopiy_pipeline.compat.pipecat import RtviTranslator
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.events import ClientMessage
-from piopiy_pipeline.session.paced_queue import MESSAGES_PER_S, PacedQueue
 from piopiy_pipeline.session.pipeline_worker import CallWorker
+from piopiy_pipeline.session.rtvi.paced_queue import MESSAGES_PER_S, PacedQueue
 from piopiy_pipeline.signaling.messages import DataMessage, dump
 from piopiy_pipeline.transports.media_stream import MediaStreamTransport
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from piopiy_pipeline.session.missing_finals import MissingFinals
+from piopiy_pipeline.session.providers.missing_finals import MissingFinals
 
 WAIT_S = 2.0
 

@@ -21,8 +21,8 @@ from pipecat.services.llm_service import LLMService
 
 from piopiy_pipeline.services.failover.model_switch import ModelSwitch
 from piopiy_pipeline.session.call_state import CallState
-from piopiy_pipeline.session.first_sentence import FirstSentence, Push
 from piopiy_pipeline.session.live_events import LiveEvents
+from piopiy_pipeline.session.model.first_sentence import FirstSentence, Push
 from piopiy_pipeline.transports.bot_output import BotOutput
 from piopiy_pipeline.transports.frames import EagerContextFrame, EagerWithdrawnFrame
 from piopiy_pipeline.turns.eager_turns import EagerTurns

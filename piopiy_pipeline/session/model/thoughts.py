@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["ThoughtFilter", "has_words"]
+from piopiy_pipeline.text import has_words
+
+__all__ = ["ThoughtFilter"]
 
 _NAMES = (
     "think", "thinking", "thought", "thoughts", "thought_process", "reasoning", "reflection", "analysis",
@@ -200,11 +202,6 @@ class ThoughtFilter:
             out.clear()
             if held is None and said:
                 self.stray_end = self._expects_thought = True
-
-
-def has_words(text: str) -> bool:
-    """Whether there is anything in a text that a voice can say."""
-    return any(character.isalnum() for character in text)
 
 
 def _may_become_mark(text: str) -> bool:

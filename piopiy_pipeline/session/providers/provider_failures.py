@@ -26,10 +26,10 @@ from piopiy_pipeline.services.failover.model_switch import ModelSwitch
 from piopiy_pipeline.services.failover.switch import ServiceSwitch
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.client_application import ClientApplication
-from piopiy_pipeline.session.eager_answers import EagerAnswers
 from piopiy_pipeline.session.events import CallError
 from piopiy_pipeline.session.failure_recovery import RecoveryAction
-from piopiy_pipeline.session.model_requests import ModelRequests
+from piopiy_pipeline.session.model.eager_answers import EagerAnswers
+from piopiy_pipeline.session.model.model_requests import ModelRequests
 from piopiy_pipeline.session.monitor import CallMonitor
 from piopiy_pipeline.session.pipeline_worker import CallWorker
 from piopiy_pipeline.session.speaker import Speaker

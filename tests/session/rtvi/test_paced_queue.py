@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from piopiy_pipeline.session.paced_queue import LONGEST, MESSAGES_PER_S, PacedQueue
+from piopiy_pipeline.session.rtvi.paced_queue import LONGEST, MESSAGES_PER_S, PacedQueue
 
 
 def message(kind: str, **data: Any) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Providers that fail, hang, or do nothing while they seem to work, and what becomes of the call then."""
