@@ -23,10 +23,8 @@ from piopiy_pipeline.services.playbook.dialogue_state import (
 from piopiy_pipeline.services.playbook.doubt import (
     WRONG,
     after_saying,
-    confirmation,
     doubted,
     named_slot,
-    read_back,
     settle,
     shaken,
     was_read_back,
@@ -36,6 +34,7 @@ from piopiy_pipeline.services.playbook.model import Playbook
 from piopiy_pipeline.services.playbook.sentence_kinds import asks_on, is_question
 from piopiy_pipeline.services.playbook.sentence_vectors import sentence_vectors
 from piopiy_pipeline.services.playbook.values import Value, added
+from piopiy_pipeline.services.playbook.wording import Wording
 from piopiy_pipeline.services.playbook.words import read_words
 
 __all__ = ["Action", "Dialogue"]
@@ -50,6 +49,7 @@ class Dialogue:
     def __init__(self, playbook: Playbook) -> None:
         self.playbook = playbook
         self._matcher = Matcher(playbook, vectors=sentence_vectors())
+        self._wording = Wording(playbook)
 
     @property
     def hot_words(self) -> tuple[str, ...]:
@@ -106,7 +106,7 @@ class Dialogue:
                 # The bot is to speak: a tool has failed after all, nothing was understood, or the line is silent.
                 if late := self._late_failure(state, content):
                     return state, late
-                return state, Action(self._reask(state) or state.last.text)
+                return state, Action(self._wording.open_question(state) or state.last.text)
         return state, Action()
 
     # ------------------------------------------------------------------ the caller speaks
@@ -118,7 +118,9 @@ class Dialogue:
         named, rest = self._matcher.split(text)
         served = [name for name in dict.fromkeys(named) if not self._asks_back(name)]
         if state.stage is DialogueStage.RUNNING and served:
-            return replace(state, then=self._tools_of(served)), self._say(state, self.playbook.replies.wait)
+            return replace(state, then=self._tools_of(served)), self._wording.action(
+                state, self.playbook.replies.wait
+            )
         beside = self._means_something(state, rest)
         nothing_open = state.stage in (DialogueStage.OPEN, DialogueStage.DONE)
         if served == [self.playbook.done] and beside and self._only_parts(state, rest):  # "okay, goodbye"
@@ -134,7 +136,7 @@ class Dialogue:
         if rest:
             state, action = self._one(state, rest)
         questions = [name for name in names if not self.playbook.intents[name].tool]
-        answers = " ".join(self._pick(self.playbook.intents[name].reply, state) for name in questions)
+        answers = " ".join(self._wording.pick(self.playbook.intents[name].reply, state) for name in questions)
         tools = tuple(name for name in self._tools_of(names) if name != state.intent or not action.tool)
         if action.tool:
             text = f"{answers} {action.text}".strip()
@@ -190,7 +192,7 @@ class Dialogue:
         heard = replace(heard, values=counted)
         match state.stage:
             case DialogueStage.RUNNING:
-                return state, self._say(state, self.playbook.replies.wait)
+                return state, self._wording.action(state, self.playbook.replies.wait)
             case DialogueStage.ASKING | DialogueStage.CHECKING | DialogueStage.CONFIRMING:
                 return self._answer(state, heard)
             case DialogueStage.DONE:
@@ -202,12 +204,14 @@ class Dialogue:
         assert state.intent is not None
         unwanted = heard.refused == state.intent or heard.cancels
         if not heard.values and (heard.forget or (unwanted and not state.again)):
-            return DialogueState(turn=state.turn), self._say(state, self.playbook.replies.forgotten)
+            return DialogueState(turn=state.turn), self._wording.action(
+                state, self.playbook.replies.forgotten
+            )
         if state.stage is DialogueStage.CHECKING and (settled := self._settled(state, heard)) is not None:
             return self._proceed(settled, agreed=False)
         agreed = state.stage is DialogueStage.CONFIRMING and heard.polarity is True and not heard.changes
         if agreed and not was_read_back(state, self.playbook):
-            return state, Action(self._reask(state))
+            return state, Action(self._wording.open_question(state))
         elsewhere = heard.intent if heard.intent != state.intent and not heard.only_polarity else None
         if not heard.values and (slot := named_slot(state, heard, self.playbook)):  # "the time is wrong"
             kept = {name: value for name, value in state.values.items() if name != slot}
@@ -218,33 +222,35 @@ class Dialogue:
             if agreed:  # "yes, and tell me when you open"
                 return self._several(state, "yes", [elsewhere])
             return self._aside(state, elsewhere)
-        wrong, values = self._within(state, self._beside_the_question(state, heard))
+        wrong, values = self._wording.allowed(state, self._beside_the_question(state, heard))
         before = {name: value.value for name, value in state.values.items()}
         state = replace(state, values={**state.values, **values})
         if wrong:
-            return state, Action(f"{wrong} {self._reask(state)}".strip())
+            return state, Action(f"{wrong} {self._wording.open_question(state)}".strip())
         if values:
             same = all(before.get(name) == value.value for name, value in values.items())
             return self._proceed(state, agreed=agreed and same)
         if agreed:
             return self._proceed(state, agreed=True)
         if heard.polarity is False and not self._open_slots(state):  # nothing to change
-            return DialogueState(turn=state.turn), self._say(state, self.playbook.replies.forgotten)
+            return DialogueState(turn=state.turn), self._wording.action(
+                state, self.playbook.replies.forgotten
+            )
         if state.stage is DialogueStage.CONFIRMING and (
             heard.polarity is not None or WRONG.search(heard.words)
         ):
-            return state, self._say(state, self.playbook.replies.change)
+            return state, self._wording.action(state, self.playbook.replies.change)
         if heard.intent == state.intent and not heard.only_polarity:  # asked for the same thing again
-            return state, Action(self._reask(state))
-        fallback = self._say(state, self.playbook.replies.fallback)
-        return state, Action(f"{fallback.text} {self._reask(state)}".strip())
+            return state, Action(self._wording.open_question(state))
+        fallback = self._wording.action(state, self.playbook.replies.fallback)
+        return state, Action(f"{fallback.text} {self._wording.open_question(state)}".strip())
 
     def _settled(self, state: DialogueState, heard: Understood) -> DialogueState | None:
         """Return the state after an answer to "did you say ...?", or None if it was no clear answer to that."""
         slot = state.asked
         assert slot is not None
         clear, value = settle(state.values[slot], heard, slot)
-        if not clear or (value is not None and self._within(state, {slot: value})[0]):
+        if not clear or (value is not None and self._wording.allowed(state, {slot: value})[0]):
             return None
         kept = {name: each for name, each in state.values.items() if name != slot}
         kept |= {name: each for name, each in heard.values.items() if name != slot}
@@ -268,8 +274,8 @@ class Dialogue:
 
     def _answered(self, state: DialogueState, name: str) -> tuple[DialogueState, Action]:
         """Answer a question, and ask again what is open."""
-        text = f"{self._pick(self.playbook.intents[name].reply, state)} {self._reask(state)}".strip()
-        return replace(state, topic=name), Action(text)
+        answer = self._wording.pick(self.playbook.intents[name].reply, state)
+        return replace(state, topic=name), Action(f"{answer} {self._wording.open_question(state)}".strip())
 
     def _is_about_us(self, heard: Understood) -> bool:
         """Return whether a sentence with a value is a question of its own: "do you open on Mondays?" changes no day."""
@@ -301,7 +307,7 @@ class Dialogue:
             or heard.intents[0][1] < PLAIN
             or (heard.intent == state.intent and not self._is_new(heard))
         ):
-            wrong, values = self._within(state, heard.values)
+            wrong, values = self._wording.allowed(state, heard.values)
             changed = replace(state, values={**state.values, **values}, again=True)
             if wrong:
                 return state, Action(wrong)
@@ -316,13 +322,15 @@ class Dialogue:
     def _open(self, state: DialogueState, heard: Understood) -> tuple[DialogueState, Action]:
         """Handle what the caller says while no intent is in progress."""
         if heard.forget:
-            return DialogueState(turn=state.turn), self._say(state, self.playbook.replies.forgotten)
+            return DialogueState(turn=state.turn), self._wording.action(
+                state, self.playbook.replies.forgotten
+            )
         if heard.refused is not None:
-            return state, self._say(state, self.playbook.replies.listening)
+            return state, self._wording.action(state, self.playbook.replies.listening)
         if heard.only_polarity and heard.polarity is not None:
             if not heard.polarity and self.playbook.done and state.turn > 1:
                 return self._begin(DialogueState(turn=state.turn), self.playbook.done, {})
-            return state, self._say(state, self.playbook.replies.listening)
+            return state, self._wording.action(state, self.playbook.replies.listening)
         wanting = [
             name
             for name, intent in self.playbook.intents.items()
@@ -340,14 +348,16 @@ class Dialogue:
             return self._begin(DialogueState(turn=state.turn), heard.intent, heard.values)
         if len(wanting) == 1:  # "four people on Friday" can only mean one thing
             return self._begin(DialogueState(turn=state.turn), wanting[0], heard.values)
-        return state, self._say(state, self.playbook.replies.fallback)
+        return state, self._wording.action(state, self.playbook.replies.fallback)
 
     def _begin(
         self, state: DialogueState, name: str, values: Mapping[str, Value]
     ) -> tuple[DialogueState, Action]:
         slots = self.playbook.intents[name].slots
         state = replace(state, intent=name)
-        wrong, fitting = self._within(state, {slot: value for slot, value in values.items() if slot in slots})
+        wrong, fitting = self._wording.allowed(
+            state, {slot: value for slot, value in values.items() if slot in slots}
+        )
         state, action = self._proceed(replace(state, values=fitting), agreed=False)
         return state, replace(action, text=f"{wrong} {action.text}".strip())
 
@@ -362,21 +372,21 @@ class Dialogue:
         )
         if doubtful:
             state = replace(state, stage=DialogueStage.CHECKING, asked=doubtful)
-            return state, Action(self._reask(state))
+            return state, Action(self._wording.open_question(state))
         missing = next((slot for slot in intent.slots if slot not in state.values), None)
         if missing:
             state = replace(state, stage=DialogueStage.ASKING, asked=missing)
-            return state, Action(self._reask(state))
+            return state, Action(self._wording.open_question(state))
         state = replace(state, asked=None)
         if intent.confirm and not agreed:
             state = replace(state, stage=DialogueStage.CONFIRMING)
-            return state, Action(self._reask(state))
+            return state, Action(self._wording.open_question(state))
         if intent.tool:
             arguments = {slot: state.values[slot].value for slot in intent.slots}
-            said = filled(self._pick(intent.say, state), state, None)
+            said = filled(self._wording.pick(intent.say, state), state, None)
             return replace(state, stage=DialogueStage.CALLING), Action(said, intent.tool, arguments)
         return replace(state, stage=DialogueStage.DONE), Action(
-            filled(self._pick(intent.reply, state), state, None)
+            filled(self._wording.pick(intent.reply, state), state, None)
         )
 
     def _result(self, state: DialogueState, content: str) -> tuple[DialogueState, Action]:
@@ -394,9 +404,9 @@ class Dialogue:
         if failed:
             texts = intent.failed or self.playbook.replies.failed
             return replace(state, stage=DialogueStage.DONE), Action(
-                filled(self._pick(texts, state), state, result)
+                filled(self._wording.pick(texts, state), state, result)
             )
-        reply = filled(self._pick(intent.reply, state), state, result)
+        reply = filled(self._wording.pick(intent.reply, state), state, result)
         if state.then:
             return self._next_in_line(state, without_question(reply), state.then)
         return replace(state, stage=DialogueStage.DONE, again=True), Action(reply)
@@ -409,42 +419,4 @@ class Dialogue:
         intents = (intent for intent in self.playbook.intents.values() if intent.tool == result["tool"])
         intent = next(intents, None)
         texts = (intent.failed if intent else None) or self.playbook.replies.failed
-        return Action(filled(self._pick(texts, state), state, result))
-
-    def _reask(self, state: DialogueState) -> str:
-        """Return the question that is open, or an empty text."""
-        if state.intent is None:
-            return ""
-        intent = self.playbook.intents[state.intent]
-        if state.stage is DialogueStage.ASKING and state.asked:
-            return self._pick(self.playbook.slots[state.asked].ask, state)
-        if state.stage is DialogueStage.CHECKING and state.asked:
-            return self._read_back(state, state.asked)
-        if state.stage is DialogueStage.CONFIRMING:
-            return filled(self._pick(confirmation(intent, state.again), state), state, None)
-        return ""
-
-    def _read_back(self, state: DialogueState, name: str) -> str:
-        """Return the question whether a doubtful value is what was said."""
-        replies = self.playbook.replies
-        check = self._pick(self.playbook.slots[name].check or replies.check, state)
-        return read_back(state.values[name], check, self._pick(replies.choose, state))
-
-    def _within(self, state: DialogueState, values: Mapping[str, Value]) -> tuple[str, dict[str, Value]]:
-        """Return what to say about a value that its slot does not allow, and the values that are allowed."""
-        fitting: dict[str, Value] = {}
-        problem = ""
-        for name, value in values.items():
-            slot = self.playbook.slots[name]
-            if isinstance(value.value, int) and not slot.min <= value.value <= slot.max:
-                problem = self._pick(slot.out_of_range or self.playbook.replies.fallback, state)
-            else:
-                fitting[name] = value
-        return problem, fitting
-
-    def _say(self, state: DialogueState, texts: Sequence[str]) -> Action:
-        return Action(self._pick(texts, state))
-
-    def _pick(self, texts: Sequence[str] | None, state: DialogueState) -> str:
-        """Choose an alternative by the turn's number, so that it is the same whenever it is computed."""
-        return texts[state.turn % len(texts)] if texts else ""
+        return Action(filled(self._wording.pick(texts, state), state, result))
