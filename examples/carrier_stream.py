@@ -30,6 +30,7 @@ from piopiy_pipeline.audio import g711
 from piopiy_pipeline.audio.wav import read_wav
 from piopiy_pipeline.gateway import Gateway, GatewayConfig
 from piopiy_pipeline.gateway.carriers.twilio import twilio_signature
+from piopiy_pipeline.services.providers import prepare
 
 PUBLIC_URL = "https://voice.example"  # under which Twilio would reach the gateway: its signatures cover it
 AUTH_TOKEN = "the-auth-token-of-your-account"
@@ -121,6 +122,7 @@ async def call(gateway: Gateway, recordings: list[Path]) -> np.ndarray:
 
 
 async def main(recordings: list[Path]) -> None:
+    await prepare(playbook=front_desk.PLAYBOOK)  # so that the first caller does not wait for the models
     async with Gateway(GatewayConfig.model_validate(SETTINGS)) as gateway:
         agent = Agent("front_desk", AGENT_TOKEN, front_desk.on_new_session, signaling_url=gateway.url)
         serving = asyncio.create_task(agent.connect())

@@ -17,8 +17,9 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
 from piopiy.agent import Agent
 from piopiy.voice_agent import VoiceAgent
-from piopiy_pipeline.services.providers import from_environment
+from piopiy_pipeline.services.providers import from_environment, prepare
 
+PLAYBOOK = Path(__file__).with_name("front_desk.yaml")
 DIGIT = r"(?:\d|zero|oh|one|two|three|four|five|six|seven|eight|nine)"
 LONG_NUMBER = re.compile(rf"\b{DIGIT}(?:[\s,.-]*{DIGIT}){{4,}}\b", re.IGNORECASE)
 
@@ -44,13 +45,14 @@ async def on_new_session(call_id: str) -> None:
         greeting="Olive and Thyme, good day. How can I help you?",
     )
     voice_agent.on("user_turn", lambda turn: print(f"the model sees: {turn.text}", flush=True))
-    stt, llm, tts = from_environment(playbook=Path(__file__).with_name("front_desk.yaml"))
+    stt, llm, tts = from_environment(playbook=PLAYBOOK)
     pipeline = await voice_agent.Action(stt=stt, llm=llm, tts=tts)
     pipeline.insert("mask_digits", MaskDigits(), after="stt", wants_audio=False)
     await voice_agent.start()
 
 
 async def main() -> None:
+    await prepare(playbook=PLAYBOOK)  # so that the first caller does not wait for the models
     agent = Agent(
         agent_id=os.getenv("AGENT_ID", "mask_digits"),
         agent_token=os.getenv("AGENT_TOKEN", ""),

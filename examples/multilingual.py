@@ -16,7 +16,7 @@ from pipecat.services.tts_service import TTSService
 
 from piopiy.agent import Agent
 from piopiy.voice_agent import VoiceAgent
-from piopiy_pipeline.services.providers import build, chosen
+from piopiy_pipeline.services.providers import build, chosen, prepare
 from piopiy_pipeline.services.tts.espeak import EspeakTTSService
 
 PLAYBOOK = Path(__file__).with_name("front_desk.yaml")
@@ -80,6 +80,7 @@ async def on_new_session(call_id: str, from_number: str | None) -> None:
 
 
 async def main() -> None:
+    await prepare(("stt",), playbook=PLAYBOOK)  # so that the first caller does not wait for the models
     agent = Agent(
         agent_id=os.getenv("AGENT_ID", "multilingual"),
         agent_token=os.getenv("AGENT_TOKEN", ""),

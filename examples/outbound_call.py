@@ -24,7 +24,7 @@ from typing import Any
 from piopiy.agent import Agent
 from piopiy.tools import end_call
 from piopiy.voice_agent import VoiceAgent
-from piopiy_pipeline.services.providers import build, chosen
+from piopiy_pipeline.services.providers import build, chosen, prepare
 
 PLAYBOOK = Path(__file__).with_name("front_desk.yaml")
 
@@ -89,6 +89,7 @@ def dial() -> None:
 
 
 async def main() -> None:
+    await prepare()  # so that the first caller does not wait for the models
     agent = Agent(
         agent_id=os.getenv("AGENT_ID", "outbound_call"),
         agent_token=os.getenv("AGENT_TOKEN", ""),

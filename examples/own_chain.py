@@ -20,7 +20,7 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from piopiy.agent import Agent
 from piopiy_pipeline import Call, CallPipeline
 from piopiy_pipeline.processors.vad import VadStage
-from piopiy_pipeline.services.providers import build, chosen
+from piopiy_pipeline.services.providers import build, chosen, prepare
 
 
 class Parrot(FrameProcessor):
@@ -60,6 +60,7 @@ async def on_new_session(call: Call) -> None:
 
 
 async def main() -> None:
+    await prepare()  # so that the first caller does not wait for the models
     agent = Agent(
         agent_id=os.getenv("AGENT_ID", "own_chain"),
         agent_token=os.getenv("AGENT_TOKEN", ""),

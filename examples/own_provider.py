@@ -21,7 +21,7 @@ from pipecat.services.tts_service import TTSService
 from piopiy.agent import Agent
 from piopiy.voice_agent import VoiceAgent
 from piopiy_pipeline.audio.resample import Resampler
-from piopiy_pipeline.services.providers import build, chosen
+from piopiy_pipeline.services.providers import build, chosen, prepare
 
 PLAYBOOK = Path(__file__).with_name("front_desk.yaml")
 SENTENCE_S = 20.0
@@ -90,6 +90,7 @@ async def on_new_session(call_id: str) -> None:
 
 
 async def main() -> None:
+    await prepare(("stt",), playbook=PLAYBOOK)  # so that the first caller does not wait for the models
     agent = Agent(
         agent_id=os.getenv("AGENT_ID", "own_provider"),
         agent_token=os.getenv("AGENT_TOKEN", ""),

@@ -20,7 +20,7 @@ from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
 from piopiy.agent import Agent
 from piopiy_pipeline import Call, CallPipeline
-from piopiy_pipeline.services.providers import from_environment
+from piopiy_pipeline.services.providers import from_environment, prepare
 
 PLAYBOOK = Path(__file__).with_name("front_desk.yaml")
 SILENCE_S = 2.0
@@ -55,6 +55,7 @@ async def on_new_session(call: Call) -> None:
 
 
 async def main() -> None:
+    await prepare(playbook=PLAYBOOK)  # so that the first caller does not wait for the models
     agent = Agent(
         agent_id=os.getenv("AGENT_ID", "own_turns"),
         agent_token=os.getenv("AGENT_TOKEN", ""),

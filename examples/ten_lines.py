@@ -9,7 +9,9 @@ from pathlib import Path
 
 from piopiy.agent import Agent
 from piopiy.voice_agent import VoiceAgent
-from piopiy_pipeline.services.providers import from_environment
+from piopiy_pipeline.services.providers import from_environment, prepare
+
+PLAYBOOK = Path(__file__).with_name("front_desk.yaml")
 
 
 async def on_new_session(agent_id, call_id, from_number, to_number, metadata=None):
@@ -28,12 +30,13 @@ async def on_new_session(agent_id, call_id, from_number, to_number, metadata=Non
         greeting="Olive and Thyme, good day. How can I help you?",
         tools=[book_table, hang_up],
     )
-    stt, llm, tts = from_environment(playbook=Path(__file__).with_name("front_desk.yaml"))
+    stt, llm, tts = from_environment(playbook=PLAYBOOK)
     await voice_agent.Action(stt=stt, llm=llm, tts=tts)
     await voice_agent.start()
 
 
 async def main():
+    await prepare(playbook=PLAYBOOK)  # so that the first caller does not wait for the models
     agent = Agent(
         agent_id=os.getenv("AGENT_ID"), agent_token=os.getenv("AGENT_TOKEN"), create_session=on_new_session
     )

@@ -16,7 +16,7 @@ from pathlib import Path
 from piopiy.agent import Agent
 from piopiy.tools import end_call, transfer_call
 from piopiy.voice_agent import VoiceAgent
-from piopiy_pipeline.services.providers import from_environment
+from piopiy_pipeline.services.providers import from_environment, prepare
 
 PLAYBOOK = Path(__file__).with_name("front_desk.yaml")
 DESTINATIONS = {
@@ -57,6 +57,7 @@ async def on_new_session(call_id: str, from_number: str | None) -> None:
 
 
 async def main() -> None:
+    await prepare(playbook=PLAYBOOK)  # so that the first caller does not wait for the models
     agent = Agent(
         agent_id=os.getenv("AGENT_ID", "transfer"),
         agent_token=os.getenv("AGENT_TOKEN", ""),

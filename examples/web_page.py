@@ -24,6 +24,7 @@ from fastapi.responses import HTMLResponse
 from examples import front_desk
 from piopiy.agent import Agent
 from piopiy_pipeline.gateway import Gateway, GatewayConfig
+from piopiy_pipeline.services.providers import prepare
 
 AGENT_ID = "front_desk"
 PORT = int(os.getenv("PORT", "8000"))
@@ -114,6 +115,7 @@ async def everything() -> AsyncIterator[tuple[str, str]]:
         allowed_origins=[ORIGIN],
         records=False,
     )
+    await prepare(playbook=front_desk.PLAYBOOK)  # so that the first caller does not wait for the models
     async with Gateway(config) as gateway:
         agent = Agent(AGENT_ID, agent_token, front_desk.on_new_session, signaling_url=gateway.url)
         serving = asyncio.create_task(agent.connect())

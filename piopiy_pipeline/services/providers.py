@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -213,7 +213,11 @@ def from_environment(
 
 
 async def prepare(
-    *, playbook: str | Path | None = None, hot_words: Iterable[str] = (), env: Environment | None = None
+    kinds: Sequence[Kind] = ("stt", "tts"),
+    *,
+    playbook: str | Path | None = None,
+    hot_words: Iterable[str] = (),
+    env: Environment | None = None,
 ) -> None:
     """Load the models that hear and speak on this machine, if they are chosen, and say so in one line of the log.
 
@@ -221,6 +225,7 @@ async def prepare(
     a call never does that.
 
     Args:
+        kinds: What the bot takes of the environment's choice; a voice of its own needs no other one loaded.
         playbook: As for `from_environment`.
         hot_words: As for `from_environment`.
         env: As for `from_environment`.
@@ -234,7 +239,6 @@ async def prepare(
         read_playbook(Path(playbook))
     began = time.monotonic()
     models = []
-    kinds: tuple[Kind, ...] = ("stt", "tts")
     for kind in kinds:
         name = chosen(kind, environment)
         if problems := check(kind, name, environment):

@@ -28,7 +28,7 @@ from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.server import Gateway
 from piopiy_pipeline.signaling.caller import CallStart
 from piopiy_pipeline.testing import Caller, Habits, SimulatedCall, simulate
-from tests.support.calls import AUDIO, CallLog
+from tests.support.calls import AUDIO, CallLog, eventually
 from tests.support.virtual import texts
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -59,6 +59,7 @@ async def running(example: str, folder: Path) -> AsyncIterator[tuple[Target, lis
             cwd=folder,
             env={**os.environ, **own},
             stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
         )
         assert bot.stdout is not None
         printed: list[str] = []
@@ -123,12 +124,13 @@ def test_the_front_desk_takes_a_booking_from_two_callers_at_once(tmp_path: Path)
         "outbound_call",
     ],
 )
-def test_each_example_is_a_program_that_serves_its_agent_until_it_is_told_to_end(
+def test_each_example_loads_its_models_and_serves_its_agent_until_it_is_told_to_end(
     tmp_path: Path, example: str
 ) -> None:
     async def scenario() -> None:
-        async with running(example, tmp_path):
-            pass  # it has connected, and what comes next ends it
+        async with running(example, tmp_path) as (_, printed):
+            # It has connected, so the first caller waits for no model; what comes next ends it.
+            await eventually(lambda: any("loaded in" in line for line in printed))
 
     asyncio.run(scenario())
 
