@@ -94,8 +94,17 @@ PIECES: dict[str, tuple[Line, ...]] = {
         Line("um", "rms", "Um"),
         Line("yes", "rms", "Yes."),
     ),
+    "listening": (
+        Line("uh_huh", "slt", "uh huh"),
+        Line("yeah", "awb", "yeah"),
+        Line("i_see", "rms", "I see."),
+    ),
+    "no_wait": (
+        Line("no_wait", "rms", "No, wait."),
+        Line("goes_on", "rms", "I need it for Saturday."),
+    ),
 }
-"""Parts of turns, which tests join with pauses of any length. They are in no scene."""
+"""Parts of turns, which tests join with pauses of any length, and what is said over the bot. They are in no scene."""
 
 
 def speak(text: str, voice: str, *, rate: int = RATE) -> Samples:

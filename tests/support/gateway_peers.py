@@ -39,13 +39,13 @@ def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-async def until(condition: Callable[[], bool]) -> None:
+async def until(condition: Callable[[], bool], *, patience_s: float = PATIENCE_S) -> None:
     """Wait for a condition that something on this loop makes true."""
-    for _ in range(int(PATIENCE_S / 0.005)):
+    for _ in range(int(patience_s / 0.005)):
         if condition():
             return
         await asyncio.sleep(0.005)
-    raise AssertionError(f"still not so after {PATIENCE_S:g} s")
+    raise AssertionError(f"still not so after {patience_s:g} s")
 
 
 class Peer:
