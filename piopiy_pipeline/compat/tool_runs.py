@@ -7,7 +7,7 @@ pipecat leaves these to the tool's author, and each of them is silence, or two a
 - A tool that reports what is not JSON: pipecat's context raises.
 - A tool that does not return, swallows its cancellation, is cancelled from inside, or calls `sys.exit()`.
 - A quick and a slow tool in one answer: pipecat may ask the model after each of them.
-- A call whose arguments are broken (`llm_stream`): the model is told what is wrong.
+- A call whose arguments are broken (`llm_stream`), or of a tool that there is not: the model is told what is wrong.
 
 Only the agent's side may import this module: the gateway does without pipecat.
 """
@@ -111,8 +111,11 @@ class _Guard:
                 fault = f"{MAX_WORDLESS} tool calls in a row without a word to the caller"
                 self.broken.update(dict.fromkeys(ids, fault))
                 self._broken_answers = MAX_BROKEN
-            self._broken_answers = self._broken_answers + 1 if self.broken.keys() >= set(ids) else 0
             answer = _Answer(set(ids))
+            for item in items:
+                if self._is_unknown(item.function_name):
+                    self.broken.setdefault(item.tool_call_id, self._no_such_tool(item))
+            self._broken_answers = self._broken_answers + 1 if self.broken.keys() >= set(ids) else 0
             for item in items:
                 alone = _Answer({item.tool_call_id})
                 self._running[item.tool_call_id] = item, answer if self._grouped else alone
@@ -121,17 +124,28 @@ class _Guard:
 
         return run_guarded
 
+    def _is_unknown(self, name: str) -> bool:
+        registered = self._service._functions.get(name) or self._service._functions.get(None)
+        return registered is None or (
+            isinstance(registered.handler, _GuardedTool) and registered.handler.is_missing
+        )
+
+    def _no_such_tool(self, item: FunctionCallRunnerItem) -> str:
+        known = sorted(name for name in self._service._functions if name and not self._is_unknown(name))
+        return f"There is no tool {item.function_name}. There is: {', '.join(known) or 'none'}."
+
     def _guard(self, item: FunctionCallRunnerItem) -> None:
         """Put a guarded tool in the place of a registered one. pipecat looks it up when the call runs."""
         functions = self._service._functions
         name = item.function_name
         registered = functions.get(name) or functions.get(None)
+        missing = registered is None
         if registered is None:  # pipecat's own reply to this is guarded, too, until the next answer
             registered = item.registry_item
             registered.auto_registered = True
             functions[name] = registered
         if not isinstance(registered.handler, _GuardedTool):
-            registered.handler = _GuardedTool(registered, self)
+            registered.handler = _GuardedTool(registered, self, is_missing=missing)
 
     async def run(self, tool: _GuardedTool, args: Mapping[str, Any], params: FunctionCallParams) -> None:
         """Run one call to its result."""
@@ -208,8 +222,11 @@ def _ends_with_tool_calls(context: LLMContext) -> bool:
 class _GuardedTool(DirectFunctionWrapper):
     """A registered tool, guarded. `function` is the author's own, by which pipecat knows the tool."""
 
-    def __init__(self, registered: FunctionCallRegistryItem, guard: _Guard) -> None:
+    def __init__(
+        self, registered: FunctionCallRegistryItem, guard: _Guard, *, is_missing: bool = False
+    ) -> None:
         handler = registered.handler
+        self.is_missing = is_missing  # the model has made the name up
         self._direct = handler if isinstance(handler, DirectFunctionWrapper) else None
         self.function: Any = handler.function if isinstance(handler, DirectFunctionWrapper) else handler
         self.timeout_s = registered.timeout_secs

@@ -50,6 +50,7 @@ class _ModelAnswer:
     counts: bool = False  # it is under way, and nothing has come of it yet that makes it an answer
     complete: bool = False
     cut: bool = False  # it was given up because thoughts were said
+    used_tools: bool = False
     chooses_silence: bool = False  # a playbook, or a model that makes audio itself
 
 
@@ -103,7 +104,7 @@ class ModelOutput:
             case LLMFullResponseStartFrame():
                 answer.thoughts.begin()
                 answer.half = ""
-                answer.counts, answer.complete, answer.cut = True, False, False
+                answer.counts, answer.complete, answer.cut, answer.used_tools = True, False, False, False
             case LLMFullResponseEndFrame():
                 await self._end(service, answer)
             case OutputAudioRawFrame():
@@ -111,7 +112,7 @@ class ModelOutput:
             case ErrorFrame() | LLMMarkerFrame():  # a marker says that the model chose to wait
                 answer.counts = False
             case _ if isinstance(frame, _TOOL_FRAMES):
-                answer.counts = False
+                answer.counts, answer.used_tools = False, True
 
     def _text(self, service: LLMService[Any], answer: _ModelAnswer, frame: LLMTextFrame) -> None:
         text = answer.half + frame.text
@@ -137,7 +138,12 @@ class ModelOutput:
         if rest:
             answer.counts = answer.counts and not has_words(rest)
             await service.push_frame(LLMTextFrame(rest))
-        if answer.counts and not answer.chooses_silence and not _is_cancelled() and not self._may_be_silent():
+        promised = answer.thoughts.tool_call and not answer.used_tools  # what it has said is no answer yet
+        if answer.chooses_silence or _is_cancelled() or self._may_be_silent():
+            pass
+        elif promised:
+            self._failed(service, "it wrote a tool call as text, which its server should have parsed", False)
+        elif answer.counts:
             why = why_answer_ended(service) or ("only thoughts" if answer.thoughts.thought else "")
             self._failed(service, f"it answered nothing{f' ({why})' if why else ''}", False)
         answer.counts = False

@@ -118,6 +118,61 @@ def test_a_thought_inside_another_and_marks_that_are_mixed_up() -> None:
     assert said(["<think>I use <think> for it</think>Yes."]) == "Yes."
 
 
+def test_a_thought_inside_one_of_its_own_name_is_left_out_to_its_second_end() -> None:
+    for text in ("<think>a<think>b</think>c</think>Yes.", "Well. <think>a<think>b</think> c </think> Yes."):
+        thoughts = ThoughtFilter()
+        assert said(list(text), thoughts) == text.replace(text[text.index("<") : text.rindex(">") + 1], "")
+        assert not thoughts.stray_end, "nothing of it was said"
+    assert said(["<think><think><think>a</think>b</think>c</think>Yes."]) == "Yes."
+    assert said(["<think>a<think>b</think>", "Yes. <think>c</think>No."]) == "Yes. No.", "it was quoted"
+
+
+def test_what_may_be_a_thought_is_kept_back_for_a_while_only() -> None:
+    thoughts = ThoughtFilter()
+    assert thoughts.feed("<think>a<think>b</think>" + "word " * 190) == ""
+    assert thoughts.feed("word " * 20) == "word " * 210
+
+
+CALL = '{"name": "book", "arguments": {"people": 4}}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"<tool_call>{CALL}</tool_call>",
+        f"<tool_call>\n{CALL}\n</tool_call>\n<tool_call>{CALL}</tool_call>",
+        '<function=book>{"people": 4}</function>',
+        f"<function_calls>{CALL}</function_calls>",
+        f"[TOOL_CALLS][{CALL}]",
+        f"<|python_tag|>{CALL}",
+        f"<｜tool▁calls▁begin｜>{CALL}<｜tool▁calls▁end｜>",
+        f"<|tool_calls_section_begin|>{CALL}<|tool_calls_section_end|>",
+        CALL,
+        '{"name": "book", "parameters": {"people": 4}}',
+    ],
+)
+def test_a_tool_call_that_is_written_as_text_is_not_said(text: str) -> None:
+    for pieces in ([text], list(text)):
+        thoughts = ThoughtFilter()
+        assert said(pieces, thoughts).strip() == ""
+        assert thoughts.tool_call
+    thoughts = ThoughtFilter()
+    assert said(["Let me see. ", text], thoughts).startswith("Let me see. ")
+
+
+@pytest.mark.parametrize("text", ['{"people": 4}', "{name}, hello.", "{", '{"name": "Anna"}', '["a"]'])
+def test_other_braces_are_said(text: str) -> None:
+    thoughts = ThoughtFilter()
+    assert said(list(text), thoughts) == text
+    assert not thoughts.tool_call
+
+
+def test_a_tool_call_that_is_only_thought_of_is_none() -> None:
+    thoughts = ThoughtFilter()
+    assert said([f"<think>I write <tool_call>{CALL}</tool_call></think>Done."], thoughts) == "Done."
+    assert not thoughts.tool_call
+
+
 @pytest.mark.parametrize("size", [1, 3, 100])
 def test_channels_without_their_tokens_are_known_too(size: int) -> None:
     text = "analysisThey want a table. We assist.assistantfinalFor how many?"
