@@ -27,7 +27,8 @@ from piopiy_pipeline.call import EndReason, Turn
 from piopiy_pipeline.compat.pipecat import say_collected_text
 from piopiy_pipeline.compat.tool_runs import guard_tools
 from piopiy_pipeline.pipeline import CallPipeline
-from piopiy_pipeline.services.failover.model_switch import ModelSwitch, SentenceEndFrame
+from piopiy_pipeline.services.failover.model_switch import ModelSwitch
+from piopiy_pipeline.services.failover.sentence_end_frame import SentenceEndFrame
 from piopiy_pipeline.services.failover.switch import ServiceSwitch
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.client_application import ClientApplication
@@ -376,7 +377,8 @@ class PipelineRun:
         for service in services_of(self._pipeline):
             if isinstance(service, TTSService):
                 service.add_event_handler("on_error", failed)
-                watch_voice(service, is_active=partial(self._failures.is_active, service))
+                is_active = partial(self._failures.is_active, service)
+                watch_voice(service, is_active=is_active, made=self._failures.voice_made)
                 service.add_event_handler("on_before_process_frame", processing)
         for name in self._pipeline.names:
             stage = self._pipeline[name]

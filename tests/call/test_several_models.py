@@ -21,6 +21,7 @@ from piopiy_pipeline.testing import (
     simulate,
 )
 from piopiy_pipeline.voice_agent import VoiceAgent
+from tests.call.test_rough_calls import RoughModel, Trouble
 from tests.support.bots import ask
 from tests.support.services import ScriptedSTT, ToneTTS
 from tests.support.virtual import YES, info, texts
@@ -214,3 +215,22 @@ def test_an_author_says_how_long_a_model_may_fall_silent() -> None:
         return call.duration_s
 
     assert rest_at(6.0) > rest_at(3.0) + 2.5
+
+
+def test_a_model_whose_tool_calls_cannot_run_gives_its_place_to_the_next_one() -> None:
+    """Its answer is complete, so nobody else is at it: that is a failure, and the next try is the next model's."""
+    always = dict.fromkeys(range(99), Trouble("unknown tool", text="{}"))
+    broken = RoughModel(lambda _: "", troubles=always, latency_s=0.1, words_per_s=9)
+
+    async def bot(call: Call) -> None:
+        agent = VoiceAgent(instructions="Be brief.", error_line="Sorry.", call=call)
+        await agent.Action(
+            stt=ScriptedSTT([]), llm=[broken, ScriptedLLM(Replies(otherwise=SECOND))], tts=ToneTTS()
+        )
+        ask(agent)
+        await agent.start()
+
+    call = simulate(bot, Caller().pause(20), info=info())
+    assert texts(call, "bot") == [SECOND]
+    assert "no call of the tool no_such_tool can run, 3 times in a row" in records(call)[2]
+    assert "There is no tool no_such_tool" in records(call)[2]

@@ -263,6 +263,42 @@ class HungTTS(ToneTTS):
         yield None
 
 
+class FillerHangs(SpokenTTS):
+    """Hangs in the middle of the sentence that bridges a silence, once."""
+
+    async def run_tts(self, text: str, context_id: str) -> Any:
+        hangs = text == "One moment, please." and text not in self.said
+        async for frame in super().run_tts(text, context_id):
+            yield frame
+            if hangs:
+                await asyncio.Event().wait()
+
+
+def test_a_voice_that_hangs_in_the_filler_does_not_hold_up_the_result_of_a_tool() -> None:
+    tts = FillerHangs()
+
+    async def look_up(params: FunctionCallParams) -> str:
+        """Look something up."""
+        await asyncio.sleep(3)
+        return "found"
+
+    async def bot(call: Call) -> None:
+        agent = await voice(
+            call,
+            tts=tts,
+            replies=[("look_up", {}), "I found it."],
+            tools=[look_up],
+            reply_timeout_secs=5,
+        )
+        ask(agent)
+        await agent.start()
+
+    call = simulate(bot, Caller().pause(25), info=info())
+    assert texts(call, "bot") == ["I found it."]
+    assert [error.data["message"] for error in call.of("error")] == ["no progress for 5 s"]
+    assert longest_silence_s(call) < 2.0
+
+
 class SilentTTS(ToneTTS):
     """Sends as many samples as the text is long, in which nothing is heard."""
 

@@ -10,13 +10,11 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from loguru import logger
 from pipecat.frames.frames import (
     CancelFrame,
-    ControlFrame,
     EndFrame,
     ErrorFrame,
     Frame,
@@ -42,9 +40,10 @@ from piopiy_pipeline.compat.llm_stream import chunks_of_answer
 from piopiy_pipeline.compat.pipecat import cancel_answer, is_cancelling
 from piopiy_pipeline.services.failover.answer_race import AnswerRace, Ask, Drop, Lost, Say, Step, Won
 from piopiy_pipeline.services.failover.continuation import continued
+from piopiy_pipeline.services.failover.sentence_end_frame import SentenceEndFrame
 from piopiy_pipeline.services.failover.switch import START_S, ServiceSwitch
 
-__all__ = ["BETWEEN_TOKENS_S", "FIRST_TOKEN_S", "ModelSwitch", "SentenceEndFrame"]
+__all__ = ["BETWEEN_TOKENS_S", "FIRST_TOKEN_S", "ModelSwitch"]
 
 FIRST_TOKEN_S = 1.2
 """How long a model may take to its first word before the next one is asked beside it, in seconds."""
@@ -64,11 +63,6 @@ _ANSWERS = (
 """What a model writes between the beginning and the end of an answer."""
 _FOR_ALL = (InterruptionFrame, EndFrame, CancelFrame, StopFrame)
 """Frames that each model gets that was started; one of them passes on."""
-
-
-@dataclass
-class SentenceEndFrame(ControlFrame):
-    """The text so far ends with a whole sentence: a voice need not wait for what follows to say it."""
 
 
 class ModelSwitch(ServiceSwitch):
@@ -109,6 +103,8 @@ class ModelSwitch(ServiceSwitch):
         self._open = False  # the beginning of an answer has left this stage, and its end has not
         self._faults: list[str] = []
         self._begun: set[int] = set()  # who has begun to answer the request
+        self._answered: FrameProcessor | None = None  # whose answer was the latest to win
+        self._failed_after: FrameProcessor | None = None  # its tool calls cannot run: it comes last, once
         self._skips_tts: bool | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._chunks = 0
@@ -182,7 +178,10 @@ class ModelSwitch(ServiceSwitch):
         numbers = sorted(range(len(self.services)), key=lambda n: self.services[n] is not self.active)
         usable = [n for n in numbers if self.services[n].is_usable] or numbers
         now = self._now()
-        return sorted(usable, key=lambda n: not self._breaker(self.services[n]).allows(now))
+        last, self._failed_after = self._failed_after, None
+        return sorted(
+            usable, key=lambda n: (self.services[n] is last, not self._breaker(self.services[n]).allows(now))
+        )
 
     def _first_choice(self) -> FrameProcessor:
         return self.active  # each request is asked anew who answers
@@ -223,7 +222,7 @@ class ModelSwitch(ServiceSwitch):
         logger.info("{}: {} is asked, too", self, self.services[race.asked[-1]])
 
     async def _won(self, who: int) -> None:
-        service = self.services[who]
+        service = self._answered = self.services[who]
         self._breaker(self.services[who]).succeeded()
         trouble = "; ".join(self._faults)
         if trouble:
@@ -350,7 +349,15 @@ class ModelSwitch(ServiceSwitch):
         if frame.processor is service and frame.category is not ErrorCategory.APPLICATION:
             running = self._race is not None and self._race.runs(self.services.index(service))
             others = any(other.is_usable for other in self.services if other is not service)
-            if self.attempt_failed(service, frame.error) if running else others:
+            if running:
+                covered = self.attempt_failed(service, frame.error)
+            elif self._race is None and service is self._answered:
+                covered = False  # its answer is complete and came to nothing: nobody is at it
+                self._breaker(service).failed(self._now())
+                self._failed_after = service
+            else:
+                covered = others
+            if covered:
                 frame.category = ErrorCategory.APPLICATION
         await self.push_frame(frame, FrameDirection.UPSTREAM)
 

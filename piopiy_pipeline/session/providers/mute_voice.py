@@ -74,12 +74,13 @@ class MuteVoice:
         return self._silent_s
 
 
-def watch_voice(service: TTSService, *, is_active: Callable[[], bool]) -> None:
+def watch_voice(service: TTSService, *, is_active: Callable[[], bool], made: Callable[[float], None]) -> None:
     """Have a voice that is mute report an error, as one does that fails.
 
     Args:
         service: The voice.
         is_active: Whether it is the one in use.
+        made: Told how much sound the voice has made, in seconds.
     """
     voice = MuteVoice()
 
@@ -87,6 +88,7 @@ def watch_voice(service: TTSService, *, is_active: Callable[[], bool]) -> None:
         silent_s = None
         match frame:
             case TTSAudioRawFrame():
+                made(len(frame.audio) / 2 / frame.num_channels / frame.sample_rate)
                 silent_s = voice.audio(frame.audio, frame.sample_rate * frame.num_channels)
             case TTSStoppedFrame():
                 silent_s = voice.ends()

@@ -32,6 +32,7 @@ from piopiy_pipeline.session.model.eager_answers import EagerAnswers
 from piopiy_pipeline.session.model.model_requests import ModelRequests
 from piopiy_pipeline.session.monitor import CallMonitor
 from piopiy_pipeline.session.pipeline_worker import CallWorker
+from piopiy_pipeline.session.providers.voice_progress import VoiceProgress
 from piopiy_pipeline.session.speaker import Speaker
 from piopiy_pipeline.session.speech_drain import SpeechDrain
 from piopiy_pipeline.transports.bot_output import BotOutput
@@ -97,6 +98,7 @@ class ProviderFailures:
         self._error_line = error_line
         self._ask_again = ask_again
         self._errors = 0
+        self._voice = VoiceProgress(state.now())
         self.eager: EagerAnswers | None = None
         """Has answers begun ahead, whose failures nobody hears of."""
         self.requests: ModelRequests | None = None
@@ -122,11 +124,23 @@ class ProviderFailures:
 
     def check_overdue(self, now: float) -> None:
         """Treat an answer that makes no progress as a failure. Call this from time to time. Returns at once."""
-        culprit = self._state.recovery.overdue(now)
-        if culprit is not None and not self._monitor.speaking:
-            patience_s = self._state.recovery.patience_s
-            failing = self._recover(culprit, f"no progress for {patience_s:g} s", stuck=True)
+        recovery = self._state.recovery
+        if self._state.control.on_hold or recovery.is_recovering:
+            self._voice.reset(now)
+        hangs = self._voice.overdue(
+            now, pending=self._state.utterances.pending, patience_s=recovery.patience_s
+        )
+        culprit = recovery.overdue(now)
+        if (culprit is not None and not self._monitor.speaking) or hangs:
+            self._voice.reset(now)
+            failing = self._recover(
+                culprit or "tts", f"no progress for {recovery.patience_s:g} s", stuck=True
+            )
             self._state.spawn(failing, "overdue")
+
+    def voice_made(self, seconds: float) -> None:
+        """Note that a voice has made so much sound, in seconds."""
+        self._voice.made(seconds, self._state.now())
 
     def answer_failed(self, stage: FrameProcessor, what: str, goes_on: bool) -> None:
         """An answer of a model has failed without an error. Returns at once.
