@@ -14,12 +14,11 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from random import Random
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
-import httpx
 import numpy as np
 import pytest
-from openai import AsyncOpenAI
+from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.services.llm_service import FunctionCallParams
 from pipecat.services.openai.llm import OpenAILLMService
@@ -131,7 +130,7 @@ class RoughModel(OpenAILLMService):
     def create_client(self, *args: Any, **kwargs: Any) -> AsyncOpenAI:
         """Without certificates, which take longer to read than the call."""
         return AsyncOpenAI(
-            api_key="none", base_url="http://127.0.0.1:9", http_client=httpx.AsyncClient(verify=False)
+            api_key="none", base_url="http://127.0.0.1:9", http_client=DefaultAsyncHttpxClient(verify=False)
         )
 
     async def get_chat_completions(self, context: LLMContext) -> Any:
@@ -244,7 +243,7 @@ class RoughPlan:
     def __post_init__(self) -> None:
         rng = Random(f"rough {self.seed}")
         self.eager = rng.random() < 0.5
-        self.turns = rng.choice(("smart", "fast"))
+        self.turns: Literal["smart", "fast"] = rng.choice(("smart", "fast"))
         self.tool = rng.choice(("", "", "quick", "slow", "fails", "hangs", "cancelled"))
         self.greets = rng.random() < 0.7
         self.caller = rng.choice(("asks", "asks", "interrupts", "pauses", "goes on", "is silent"))
