@@ -293,7 +293,9 @@ class _Caller:
             return phrase(asked, self._wanted[asked], self._times[asked])
         read_back = stated(reply, self._today)
         if read_back and not any(text in reply for text in self._talk.dialogue.playbook.replies.change):
-            right = _same({**self._wanted, **read_back}, self._wanted, self._today)
+            # Who cannot tell what a summary says of a value does not agree to it.
+            whole = "table for" not in reply or read_back.keys() >= self._wanted.keys()
+            right = whole and _same({**self._wanted, **read_back}, self._wanted, self._today)
             self._times["yes" if right else "no"] += 1
             return _of(
                 ("Yes, that is right.", "Yes.", "Yes please.") if right else ("No, that is wrong.", "No."),

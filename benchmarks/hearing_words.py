@@ -136,7 +136,8 @@ _DAY = re.compile(
 _HOUR = "|".join(sorted((number_words(value) for value in range(1, 24)), key=len, reverse=True))
 _MINUTE = "|".join(sorted((number_words(value) for value in range(10, 60)), key=len, reverse=True))
 _TIME = re.compile(
-    rf"\b(?:(?P<noon>noon|midday)|(?:at )?(?P<step>half|a quarter|quarter|five|ten|twenty five|twenty)(?: minutes)? "
+    rf"\b(?:(?P<noon>noon|midday|midnight)"
+    rf"|(?:at )?(?P<step>half|a quarter|quarter|five|ten|twenty five|twenty)(?: minutes)? "
     rf"(?P<way>past|to) (?P<of>{_HOUR})"
     rf"|at (?P<bare>{_HOUR})(?: (?P<minute>oh (?:{'|'.join(_ONES[1:10])})|{_MINUTE}))?"
     rf"|(?P<hour>{_HOUR})(?: (?P<minute2>{_MINUTE}))?)"
@@ -203,7 +204,7 @@ def time_of(text: str) -> str | None:
 
 def _time(found: re.Match[str]) -> str:
     if found["noon"]:
-        return "12:00"
+        return "00:00" if found["noon"] == "midnight" else "12:00"
     if found["step"]:
         hour, minute = _NUMBERS[found["of"]], _STEPS[found["step"]]
         if found["way"] == "to":
@@ -217,8 +218,13 @@ def _time(found: re.Match[str]) -> str:
 
 
 def stated(text: str, today: date) -> Mapping[str, object]:
-    """Return what one of the bot's sentences says of people, day and time, as a caller hears it."""
+    """Return what the bot's sentences say of people, day and time, as a caller hears it.
+
+    Of a reply that begins with something else ("We can seat up to twenty people. So that is a table for two ..."),
+    what stands from the table on counts.
+    """
     words = " ".join(spoken_words(text))
+    words = words[max(0, words.rfind("table for")) :]
     result: dict[str, object] = {}
     if (day := day_of(words, today)) is not None:
         result["day"] = day

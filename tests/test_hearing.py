@@ -98,6 +98,14 @@ def test_words_are_counted_as_they_are_spoken(said: str, heard: str, errors: int
         ("A table for one, Sunday at nine in the morning.", {"people": 1, "day": "sunday", "time": "09:00"}),
         ("Did you say twenty past eight?", {"time": "20:20"}),
         ("A table for six, Friday at ten past seven.", {"people": 6, "day": "friday", "time": "19:10"}),
+        (
+            "A table for six, Wednesday at midnight. Is that right?",
+            {"people": 6, "day": "wednesday", "time": "00:00"},
+        ),
+        (
+            "We can seat up to twenty people. So that is a table for two, Friday at seven. Shall I change it?",
+            {"people": 2, "day": "friday", "time": "19:00"},
+        ),
         ("For how many people?", {}),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["YES_PHRASES", "polarity"]
+__all__ = ["CLEAR_YES", "YES_PHRASES", "polarity"]
 
 
 def _words(text: str) -> frozenset[str]:
@@ -60,7 +60,8 @@ _YES = _words(
     "indeed great lovely wonderful alright precisely totally yess yas"
 )
 _NO = _words("no nope nah not wrong incorrect neither never false")
-_CLEAR = _words("yes yeah yep yup correct exactly absolutely definitely")
+CLEAR_YES = _words("yes yeah yep yup correct exactly absolutely definitely")
+"""Words that are a yes at the beginning of a sentence, whatever comes behind them."""
 _BRIEF = re.compile(r"(?:it (?:is|does)|i (?:do|would)|you (?:are|did)|we (?:do|are)|they do)")
 _UNCLEAR = re.compile(
     r"\b(?:not sure|unsure|wait|hold on|hang on|1 (?:moment|2nd)|a (?:moment|2nd|minute)|maybe|perhaps|pardon|excuse me"
@@ -76,8 +77,13 @@ _POLITE = _words(
     "please thanks thank you very much um uh er ah oh well so it that is that's i it's just indeed for the sir but"
     " madam ma'am dear then and hmm now lot a all"
 )
+_FRAME = _POLITE | _words(
+    "this think guess suppose believe sounds sound looks look seems would i'd be will works work quite just me us to"
+    " you're are heard got understood everything with as again also good"
+)
 _SHORT = 5
-"""A sentence of up to so many words is read as an answer: a yes need not come first."""
+"""A sentence of up to so many words is read as an answer: a yes need not come first, if nothing stands before it but
+what people say around one: "you have the right" has none."""
 
 
 def polarity(words: str, *, question: bool = False) -> tuple[bool | None, bool]:
@@ -112,8 +118,11 @@ def polarity(words: str, *, question: bool = False) -> tuple[bool | None, bool]:
     if no:
         rest = [part for part in parts if part not in _NO and part not in _POLITE]
         return False, not rest
-    asking = begins not in _CLEAR and (question or _ASKING.search(text))
+    asking = begins not in CLEAR_YES and (question or _ASKING.search(text))
     if not yes or asking or _UNCLEAR.search(text):
+        return None, False
+    plain = begins in _YES or not CLEAR_YES.isdisjoint(parts)
+    if not plain and not _FRAME.issuperset(part for part in parts if part not in _YES):
         return None, False
     rest = [part for part in parts if part not in _YES and part not in _POLITE]
     return True, not rest

@@ -21,9 +21,13 @@ from piopiy_pipeline.services.playbook.dialogue_state import (
     without_question,
 )
 from piopiy_pipeline.services.playbook.doubt import (
+    DENIES,
     WRONG,
     after_saying,
+    agrees,
     doubted,
+    doubted_change,
+    is_as_done,
     named_slot,
     settle,
     shaken,
@@ -31,9 +35,10 @@ from piopiy_pipeline.services.playbook.doubt import (
 )
 from piopiy_pipeline.services.playbook.matching import LIKELY, PLAIN, Matcher, Understood
 from piopiy_pipeline.services.playbook.model import Playbook
+from piopiy_pipeline.services.playbook.relative_values import added
 from piopiy_pipeline.services.playbook.sentence_kinds import asks_on, is_question
 from piopiy_pipeline.services.playbook.sentence_vectors import sentence_vectors
-from piopiy_pipeline.services.playbook.values import Value, added
+from piopiy_pipeline.services.playbook.values import Value
 from piopiy_pipeline.services.playbook.wording import Wording
 from piopiy_pipeline.services.playbook.words import read_words
 
@@ -208,8 +213,11 @@ class Dialogue:
                 state, self.playbook.replies.forgotten
             )
         if state.stage is DialogueStage.CHECKING and (settled := self._settled(state, heard)) is not None:
+            if is_as_done(settled) and heard.polarity is False:  # what was denied was all that was new
+                open_again = replace(settled, stage=DialogueStage.CONFIRMING, asked=None)
+                return open_again, self._wording.action(state, self.playbook.replies.change)
             return self._proceed(settled, agreed=False)
-        agreed = state.stage is DialogueStage.CONFIRMING and heard.polarity is True and not heard.changes
+        agreed = agrees(state, heard)
         if agreed and not was_read_back(state, self.playbook):
             return state, Action(self._wording.open_question(state))
         elsewhere = heard.intent if heard.intent != state.intent and not heard.only_polarity else None
@@ -239,6 +247,10 @@ class Dialogue:
         if state.stage is DialogueStage.CONFIRMING and (
             heard.polarity is not None or WRONG.search(heard.words)
         ):
+            if is_as_done(state) and heard.polarity is False:  # nothing is to be changed
+                return replace(state, stage=DialogueStage.DONE), self._as_it_was(state)
+            if state.again:  # what was denied is not to come back beside a correction
+                state = replace(state, values=state.done)
             return state, self._wording.action(state, self.playbook.replies.change)
         if heard.intent == state.intent and not heard.only_polarity:  # asked for the same thing again
             return state, Action(self._wording.open_question(state))
@@ -254,6 +266,7 @@ class Dialogue:
             return None
         kept = {name: each for name, each in state.values.items() if name != slot}
         kept |= {name: each for name, each in heard.values.items() if name != slot}
+        value = value or state.done.get(slot)
         return replace(state, values=kept if value is None else {**kept, slot: value})
 
     def _beside_the_question(self, state: DialogueState, heard: Understood) -> dict[str, Value]:
@@ -294,6 +307,9 @@ class Dialogue:
 
     def _afterwards(self, state: DialogueState, heard: Understood, text: str) -> tuple[DialogueState, Action]:
         """Handle what is said after something was done: a change of mind, "no", or something new."""
+        if heard.polarity is False and not heard.values and DENIES.search(heard.words):
+            state = replace(state, stage=DialogueStage.CONFIRMING, values=state.done)
+            return state, self._wording.action(state, self.playbook.replies.change)
         if heard.only_polarity or heard.forget:
             return self._open(replace(state, values={}), heard)
         if not heard.values and heard.intents[0][1] < PLAIN and self._matcher.says_no_first(text):
@@ -307,7 +323,7 @@ class Dialogue:
             or heard.intents[0][1] < PLAIN
             or (heard.intent == state.intent and not self._is_new(heard))
         ):
-            wrong, values = self._wording.allowed(state, heard.values)
+            wrong, values = self._wording.allowed(state, doubted_change(heard.values, heard))
             changed = replace(state, values={**state.values, **values}, again=True)
             if wrong:
                 return state, Action(wrong)
@@ -378,6 +394,8 @@ class Dialogue:
             state = replace(state, stage=DialogueStage.ASKING, asked=missing)
             return state, Action(self._wording.open_question(state))
         state = replace(state, asked=None)
+        if intent.confirm and is_as_done(state):
+            return replace(state, stage=DialogueStage.DONE), self._as_it_was(state)
         if intent.confirm and not agreed:
             state = replace(state, stage=DialogueStage.CONFIRMING)
             return state, Action(self._wording.open_question(state))
@@ -388,6 +406,14 @@ class Dialogue:
         return replace(state, stage=DialogueStage.DONE), Action(
             filled(self._wording.pick(intent.reply, state), state, None)
         )
+
+    def _as_it_was(self, state: DialogueState) -> Action:
+        """Say what was done, to whom it is to be changed to nothing else."""
+        assert state.intent is not None
+        reply = self._wording.pick(self.playbook.intents[state.intent].reply, state)
+        if not reply or "{result." in reply:  # of a result that is not there any more
+            return self._wording.action(state, self.playbook.replies.forgotten)
+        return Action(filled(reply, state, None))
 
     def _result(self, state: DialogueState, content: str) -> tuple[DialogueState, Action]:
         """Handle the answer of a tool."""
@@ -409,7 +435,7 @@ class Dialogue:
         reply = filled(self._wording.pick(intent.reply, state), state, result)
         if state.then:
             return self._next_in_line(state, without_question(reply), state.then)
-        return replace(state, stage=DialogueStage.DONE, again=True), Action(reply)
+        return replace(state, stage=DialogueStage.DONE, again=True, done=state.values), Action(reply)
 
     def _late_failure(self, state: DialogueState, content: str) -> Action | None:
         """Return what to say if `content` is the failure of a tool that had begun well, such as a transfer."""

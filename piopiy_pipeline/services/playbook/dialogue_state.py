@@ -62,6 +62,7 @@ class DialogueState:
     values: Mapping[str, Value] = field(default_factory=dict)
     asked: str | None = None
     again: bool = False  # the tool has been called before: this is a change
+    done: Mapping[str, Value] = field(default_factory=dict)  # the values with which it was
     turn: int = 0  # of the caller; chooses among alternatives
     last: Action = Action()
     then: tuple[str, ...] = ()  # the intents to serve when the tool has answered

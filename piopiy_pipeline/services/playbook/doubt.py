@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from piopiy_pipeline.services.playbook.consent import polarity
+from piopiy_pipeline.services.playbook.consent import CLEAR_YES, polarity
 from piopiy_pipeline.services.playbook.dialogue_state import DialogueStage, DialogueState
 from piopiy_pipeline.services.playbook.matching import Understood
 from piopiy_pipeline.services.playbook.model import PLACEHOLDER, Intent, Playbook
+from piopiy_pipeline.services.playbook.slot_values import CHANGE
 from piopiy_pipeline.services.playbook.values import Value, with_other
 from piopiy_pipeline.services.playbook.words import read_words
 
 __all__ = [
+    "DENIES",
     "WRONG",
     "after_saying",
+    "agrees",
     "confirmation",
     "doubted",
+    "doubted_change",
+    "is_as_done",
     "named_slot",
     "read_back",
     "settle",
@@ -28,6 +33,9 @@ __all__ = [
 _FIRST = re.compile(r"\b(?:1st|former)\b")
 WRONG = re.compile(r"\b(?:change|different|another|instead|wrong|other)\b")
 """Beside the name of a slot: that one is to be asked for again."""
+DENIES = re.compile(r"\b(?:wrong|incorrect|mistake|false|not (?:right|correct|what))\b")
+"""Beside a "no" to what was done: it is to be changed, and the caller has not finished."""
+_CHANGE_IT = re.compile(r"\bchange (?:it|that)\b")
 _FEW = 3
 """So few words that name a slot ask for it."""
 _PLAIN = re.compile(r"[\w']+")
@@ -98,7 +106,9 @@ def shaken(heard: Understood, unsure: Collection[str], *, of_one_value: bool = F
         for name, value in heard.values.items()
     }
     sure = [word for word in heard.words.split() if word not in words]
-    agrees = of_one_value or polarity(" ".join(sure))[0] is True
+    # Beside other words that may be wrong, a "right" or a "fine" may be, too: "You have the right."
+    plainly = heard.only_polarity or CLEAR_YES.issuperset(sure[:1])
+    agrees = of_one_value or (plainly and polarity(" ".join(sure))[0] is True)
     agrees = agrees or (heard.only_polarity and not _ONLY_YES.isdisjoint(sure))
     says = None if heard.polarity and not agrees else heard.polarity
     return replace(
@@ -135,6 +145,28 @@ def was_read_back(state: DialogueState, playbook: Playbook) -> bool:
     }
     heard = _plain(state.heard)
     return all(_plain(value.spoken) in heard for name, value in state.values.items() if name in names)
+
+
+def agrees(state: DialogueState, heard: Understood) -> bool:
+    """Return whether the caller says yes to the summary that was read back, and corrects nothing of it."""
+    if state.stage is not DialogueStage.CONFIRMING or heard.polarity is not True:
+        return False
+    words = _CHANGE_IT.sub(" ", heard.words) if state.again else heard.words  # "shall I change it?"
+    return not CHANGE.search(words)
+
+
+def doubted_change(values: Mapping[str, Value], heard: Understood) -> dict[str, Value]:
+    """Return the values that change what was done, with doubt where nothing but they says that it is to be changed."""
+    if heard.changes or heard.intent is not None:
+        return dict(values)
+    return {name: value if value.more else replace(value, doubtful=True) for name, value in values.items()}
+
+
+def is_as_done(state: DialogueState) -> bool:
+    """Return whether the values are those with which it was done before: there is nothing to change."""
+    if not state.again or state.values.keys() != state.done.keys():
+        return False
+    return all(value.value == state.done[name].value for name, value in state.values.items())
 
 
 def named_slot(state: DialogueState, heard: Understood, playbook: Playbook) -> str | None:

@@ -8,7 +8,7 @@ Before sentences are compared with examples (`likeness.py`), values are replaced
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
@@ -16,10 +16,11 @@ from piopiy_pipeline.services.playbook.consent import YES_PHRASES, polarity
 from piopiy_pipeline.services.playbook.days import find_days
 from piopiy_pipeline.services.playbook.likeness import THRESHOLD, Likeness
 from piopiy_pipeline.services.playbook.model import PLACEHOLDER, Playbook
+from piopiy_pipeline.services.playbook.relative_values import count_people
 from piopiy_pipeline.services.playbook.sentence_kinds import is_question, without_refused
 from piopiy_pipeline.services.playbook.sentence_vectors import SentenceVectors
 from piopiy_pipeline.services.playbook.slot_values import CHANGE, SlotReader
-from piopiy_pipeline.services.playbook.values import Value, find_numbers, find_times
+from piopiy_pipeline.services.playbook.values import Value, find_times
 from piopiy_pipeline.services.playbook.words import MAX_CHARACTERS, Words, read_words
 
 __all__ = ["LIKELY", "PLAIN", "Matcher", "Understood"]
@@ -105,7 +106,12 @@ class Matcher:
         self._simple = sorted(set(simple), key=lambda each: (-len(each[0]), each))
 
     def read(
-        self, text: str, *, slots: Sequence[str], asked: str | None = None, known: Iterable[str] = ()
+        self,
+        text: str,
+        *,
+        slots: Sequence[str],
+        asked: str | None = None,
+        known: Mapping[str, Value] | None = None,
     ) -> Understood:
         """Find what a sentence says.
 
@@ -113,19 +119,21 @@ class Matcher:
             text: The sentence, as a recogniser or a person wrote it.
             slots: The names of the slots that it may fill.
             asked: The slot that the bot has just asked for, if any.
-            known: The slots that have a value. A bare number is none of a number that is known while a time is not.
+            known: The values that slots have. A bare number is none of a number that is known while a time is not.
         """
-        return self._understood(text, tuple(slots), asked, frozenset(known))
+        return self._understood(
+            text, tuple(slots), asked, frozenset((name, value.value) for name, value in (known or {}).items())
+        )
 
     def _understand(
-        self, text: str, slots: tuple[str, ...], asked: str | None, known: frozenset[str]
+        self, text: str, slots: tuple[str, ...], asked: str | None, known: frozenset[tuple[str, str | int]]
     ) -> Understood:
         number = asked is not None and self.slots[asked].type in ("number", "time")
         text, refused = self._wanted(text)
         words = read_words(text, number=number)
         ranked = self._rank(words) if refused is None else tuple((name, 0.0) for name in self._names)
         changes = bool(CHANGE.search(words.text))
-        values = self._reader.values(text, words, slots, asked, known) if refused is None else {}
+        values = self._reader.values(text, words, slots, asked, dict(known)) if refused is None else {}
         length = len(words.text.split())
         if not ranked or ranked[0][1] < THRESHOLD:
             if length > (2 * _SHORT if changes else _SHORT):
@@ -222,7 +230,7 @@ class Matcher:
         """Find every value in the words, with its kind."""
         spans = [(value, "time") for value in find_times(words) if value.sure]
         spans += [(value, "day") for value in find_days(words)]
-        spans += [(value, "number") for value in find_numbers(words)]
+        spans += [(value, "number") for value in count_people(words)]
         spans += [(value, "one_of") for value in self._reader.in_lists(words)]
         return spans
 

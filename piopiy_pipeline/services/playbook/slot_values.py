@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from rapidfuzz import fuzz
@@ -14,7 +14,8 @@ from rapidfuzz import fuzz
 from piopiy_pipeline.services.playbook.consent import polarity
 from piopiy_pipeline.services.playbook.days import find_days, same_day
 from piopiy_pipeline.services.playbook.model import Intent, Slot
-from piopiy_pipeline.services.playbook.values import Value, added, find_numbers, find_times, with_other
+from piopiy_pipeline.services.playbook.relative_values import added, count_people, find_shifts
+from piopiy_pipeline.services.playbook.values import Value, find_times, with_other
 from piopiy_pipeline.services.playbook.words import Words, number_words, read_words
 
 __all__ = ["CHANGE", "SlotReader"]
@@ -34,6 +35,9 @@ _CORRECTS = re.compile(
     r"|correction|change|altogether|in total|in all)\b"
 )
 """What stands between two values of which the second counts."""
+_TOTAL = re.compile(r"\b(?:so|makes?|be|are|we're|total|all|then|now)\b")
+"""What stands between those who join and the number that they make."""
+_OTHERS = re.compile(r" (?:friends|guests)$")
 _NEGATED = re.compile(r"\b(?:not|instead of|rather than|from)(?: on| at| for)? $")
 
 
@@ -62,7 +66,7 @@ class SlotReader:
         return [value for options in self._options.values() for value in _find_one_of(words, options)]
 
     def values(
-        self, text: str, words: Words, names: Sequence[str], asked: str | None, known: frozenset[str]
+        self, text: str, words: Words, names: Sequence[str], asked: str | None, known: Mapping[str, str | int]
     ) -> dict[str, Value]:
         """Return the value of each slot that the sentence fills.
 
@@ -71,7 +75,7 @@ class SlotReader:
             words: The same in plain words.
             names: The slots that it may fill.
             asked: The slot that the bot has just asked for, if any.
-            known: The slots that have a value.
+            known: The values that slots have.
         """
         by_type: dict[str, list[str]] = {}
         for name in sorted(names, key=lambda each: each != asked):  # the one asked for comes first
@@ -82,55 +86,18 @@ class SlotReader:
         times: list[Value] = []
         every: list[Value] = []
         if "time" in by_type:
-            every = find_times(words, assume=self._slots[by_type["time"][0]].assume)
+            name = by_type["time"][0]
+            every = find_times(words, assume=self._slots[name].assume)
             times = [value for value in every if value.sure]
+            if name in known:
+                times += _apart_from(find_shifts(words, str(known[name])), times)
         days = find_days(words) if "day" in by_type else []
-        numbers = [
-            value
-            for value in find_numbers(words)
-            if not any(value.start < other.end and other.start < value.end for other in [*times, *days])
-        ]
+        numbers = _apart_from(count_people(words), [*times, *days])
         if "time" in by_type:
-            bare = {value.start: value for value in every}
-            unsure = [
-                value
-                for value in numbers
-                if not value.sure and value.start in bare and not words.text[: value.start].endswith(" or ")
-            ]
-            hours = [each for each in unsure if _OF_TIME.search(words.text[: each.start])]
-            # "seven": an hour if the hour was asked for or is corrected, or if the number is there already
-            if times:
-                end = times[-1].end
-                taken = [each for each in unsure if _CORRECTS.search(words.text[end : max(end, each.start)])]
-                bare = {start: replace(value, sure=True) for start, value in bare.items()}
-            elif asked_type == "time" or "number" not in by_type:
-                taken = unsure
-            elif hours and known.issuperset([*by_type["number"], *by_type["time"]]):
-                taken = hours
-            elif known.issuperset(by_type["number"]) and known.isdisjoint(by_type["time"]):
-                bare = {start: replace(value, doubtful=True) for start, value in bare.items()}
-                taken = [] if CHANGE.search(words.text) else unsure
-            elif asked_type == "number" or len(numbers) < 2 or _CORRECTS.search(words.text[numbers[0].end :]):
-                taken = []
-            else:
-                taken = unsure[1:][-1:] if len(unsure) == len(numbers) else unsure[-1:]
-            for each in numbers:  # "at seven or eight"
-                ends = [value.end for value in (*times, *taken)]
-                if (
-                    not each.sure
-                    and each.start in bare
-                    and each.start - len(" or ") in ends
-                    and each not in taken
-                ):
-                    taken = [*taken, each] if words.text[: each.start].endswith(" or ") else taken
-            times = sorted(
-                [*times, *(bare[value.start] for value in taken)],
-                key=lambda each: each.start,
-            )
-            numbers = [value for value in numbers if value not in taken]
-        plain = [value for value in numbers if not value.more]
-        if plain and numbers[-1].more:  # "for two, and one more person"
-            numbers = [*plain[:-1], replace(added(numbers[-1], plain[-1]), more=False)]
+            taken = _hours(words.text, numbers, times, every, by_type, asked_type, known)
+            times = sorted([*times, *taken], key=lambda each: each.start)
+            numbers = _apart_from(numbers, taken)
+        numbers = _counted(words.text, numbers, known.get(next(iter(by_type.get("number", ())), "")))
         for kind, values in (("time", times), ("day", days), ("number", numbers)):
             if kind in by_type and (chosen := _chosen(words.text, values)):
                 name = by_type[kind][0]
@@ -154,6 +121,118 @@ class SlotReader:
         return None
 
 
+def _hours(
+    text: str,
+    numbers: Sequence[Value],
+    times: Sequence[Value],
+    every: Iterable[Value],
+    by_type: Mapping[str, Sequence[str]],
+    asked_type: str | None,
+    known: Mapping[str, str | int],
+) -> list[Value]:
+    """Return the bare numbers ("seven") that are hours: if the hour was asked for or is corrected, or if the number is
+    there already.
+    """
+    bare = {value.start: value for value in every}
+    unsure = [
+        value
+        for value in numbers
+        if not (value.sure or value.more) and value.start in bare and not text[: value.start].endswith(" or ")
+    ]
+    has_number = all(name in known for name in by_type.get("number", ()))
+    has_time = any(name in known for name in by_type["time"])
+    spans = [
+        each
+        for first in unsure
+        for second in (*unsure, *times)
+        if _between(text, first, second)
+        for each in (first, second)
+        if each in unsure
+    ]
+    if spans and asked_type != "number":  # "between seven and eight"
+        taken = spans
+        bare = {start: replace(value, sure=True) for start, value in bare.items()}
+    elif times:
+        end = times[-1].end
+        taken = [each for each in unsure if _CORRECTS.search(text[end : max(end, each.start)])]
+        bare = {start: replace(value, sure=True) for start, value in bare.items()}
+    elif asked_type == "time" or "number" not in by_type:
+        taken = unsure
+    elif refused := _refused_type(text, unsure, by_type, known):  # "eight, not seven"
+        taken = unsure if refused == "time" else []
+    elif (
+        has_number
+        and has_time
+        and (hours := [each for each in unsure if _OF_TIME.search(text[: each.start])])
+    ):
+        taken = hours
+    elif has_number and not has_time:
+        bare = {start: replace(value, doubtful=True) for start, value in bare.items()}
+        taken = [] if CHANGE.search(text) else unsure
+    elif asked_type == "number" or len(numbers) < 2 or _CORRECTS.search(text[numbers[0].end :]):
+        taken = []
+    else:
+        if has_time:  # nobody spoke of the time
+            bare = {start: replace(value, doubtful=True) for start, value in bare.items()}
+        taken = unsure[1:][-1:] if len(unsure) == len(numbers) else unsure[-1:]
+    ends = {value.end for value in (*times, *taken)}
+    for each in numbers:  # "at seven or eight"
+        is_other = text[: each.start].endswith(" or ") and each.start - len(" or ") in ends
+        if is_other and not each.sure and each.start in bare and each not in taken:
+            taken = [*taken, each]
+            ends.add(each.end)
+    return [bare[value.start] for value in taken]
+
+
+def _refused_type(
+    text: str,
+    numbers: Iterable[Value],
+    by_type: Mapping[str, Sequence[str]],
+    known: Mapping[str, str | int],
+) -> str | None:
+    """Return which kind a refused number ("not seven") has among the known values: `number`, `time`, or None."""
+    refused = {int(value.value) for value in numbers if _NEGATED.search(text[: value.start])}
+    if refused.intersection(known.get(name) for name in by_type["number"]):
+        return "number"
+    hours = {int(str(known[name])[:2]) % 12 for name in by_type["time"] if name in known}
+    return "time" if hours.intersection(value % 12 for value in refused) else None
+
+
+def _counted(text: str, numbers: list[Value], known: str | int | None) -> list[Value]:
+    """Return the numbers of people, with those who join ("for two, and one more person") counted in."""
+    more = [value for value in numbers if value.more]
+    plain = [value for value in numbers if not value.more]
+    if isinstance(known, int):  # "two friends": they may be those who join, in words that were not understood
+        plain = [
+            replace(value, doubtful=True) if _OTHERS.search(text[value.start : value.end]) else value
+            for value in plain
+        ]
+    if not more or not plain:
+        return [*plain, *more]
+    joins, last = more[-1], plain[-1]
+    if last.start > joins.end and _TOTAL.search(text[joins.end : last.start]):
+        return plain  # "one more person, so we'll be six"
+    if isinstance(known, int) and last.value == known + int(joins.value):
+        return plain  # "we'll be six now, two friends are joining"
+    if joins.start > last.end:
+        return [*plain[:-1], replace(added(joins, last), more=False)]
+    return numbers
+
+
+def _apart_from(values: Iterable[Value], others: Collection[Value]) -> list[Value]:
+    """Return the values none of whose words belongs to one of the others."""
+    return [
+        value
+        for value in values
+        if not any(value.start < other.end and other.start < value.end for other in others)
+    ]
+
+
+def _between(text: str, first: Value, second: Value) -> bool:
+    """Return whether two values are the ends of a span: "between seven and eight"."""
+    return text[: first.start].endswith("between ") and text[first.end : second.start] == " and "
+
+
 def _joined_for(value: Value, slot: Slot) -> Value:
     """Return the 6 of a "46" that is too many: "a table for six" is heard as "a table 46"."""
     digits = str(value.value)
@@ -171,7 +250,9 @@ def _chosen(words: str, values: Iterable[Value]) -> Value | None:
     kept = [
         value
         for value in kept
-        if value.sure or words[: value.start].endswith(" or ") or words[value.end :].startswith(" or ")
+        if value.sure
+        or words[: value.start].endswith((" or ", "between "))
+        or words[value.end :].startswith(" or ")
     ] or kept
     if not kept:
         return None

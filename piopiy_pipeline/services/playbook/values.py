@@ -12,7 +12,7 @@ from itertools import islice
 
 from piopiy_pipeline.services.playbook.words import Words, number_words
 
-__all__ = ["Value", "find_numbers", "find_times", "spoken_time"]
+__all__ = ["MOST", "PERSON", "Value", "find_numbers", "find_times", "spoken_time", "value_at", "with_other"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +30,19 @@ class Value:
     """Whether it has to be read back by itself before it is used."""
     more: bool = False
     """Whether the number is to be added to the one that is known: "one more person", -1 for "one person less"."""
+    joins: bool = False
+    """Whether it is of those who join others: if no others are known, nobody knows how many there are."""
     other: Value | None = None
     """What it may have been instead, if that is known."""
 
 
-_MOST = 50
+MOST = 50
 """As many values of one kind are found in a sentence: nobody says more, and they are compared with each other."""
 _HOUR = r"(?:2[0-4]|1\d|0?\d)"
 _OTHERWISE = r"minutes?|hours?|days?|weeks?|months?|years?|percent|dollars|euros|pounds"
-_UNIT = rf"(?:people|persons?|guests?|of us|adults|{_OTHERWISE})"
+_THING = r"(?:(?:more|other|last|quick|little|small) )*(?:things?|questions?|moments?|times)"
+"""What is counted that is no guest: "one more thing"."""
+_UNIT = rf"(?:people|persons?|guests?|of us|adults|{_OTHERWISE}|{_THING})"
 _TIME = re.compile(
     rf"(?<!\S)(?:(?P<noon>noon|midday|midnight)|(?:(?P<at>at|around|about|by|till|until|after|before|past|as late as"
     rf"|as early as) (?:about |around |like )?)?"
@@ -57,15 +61,12 @@ _NUMBER = re.compile(
     rf"|(?P<number>{_ONE}(?!\S)|1(?= (?:more )?(?:person|guest|adult|people)(?!\S))|[02-9](?!\S)|\d{{2,4}}(?!\S)))"
     r"(?P<counts>(?: more| other| of)? (?:people|persons?|guests?|us|adults|friends|seats|places|altogether|in total"
     r"|in all))?(?!\S)"
-    rf"(?! (?:moment|second|2nd|times|o'clock|{_OTHERWISE})(?!\S))"
+    rf"(?! (?:second|2nd|o'clock|{_OTHERWISE}|{_THING})(?!\S))"
 )
-_PERSON = r"(?:people|persons?|guests?|adults?|friends?|kids?|child(?:ren)?|of us|seats?|places?)"
-_MORE = re.compile(
-    rf"(?<!\S)(?:(?P<many>\d{{1,2}}|a couple(?: of)?|an) (?:more|extra|additional)"
-    rf"(?: {_PERSON}|(?=$| (?:is|are|will|coming|joining|please)(?!\S)))"
-    rf"|another (?P<others>\d{{1,2}}|a couple(?: of)?)(?: {_PERSON}|$)|another {_PERSON}"
-    rf"|(?P<fewer>\d{{1,2}})(?: {_PERSON})? (?:less|fewer)(?: {_PERSON})?)(?!\S)"
-)
+_WE_ARE = re.compile(r"\bwe(?:'ll be|'re|'d be| are| will be| would be)(?: just| only| about| like| now)? $")
+"""What stands before a number of people, and before no hour."""
+PERSON = r"(?:people|persons?|guests?|adults?|friends?|kids?|child(?:ren)?|of us|seats?|places?)"
+"""Who is counted."""
 _SOMEBODY = (
     r"(?:(?:my|our) (?!friends|family|kids|children|parents|colleagues|guests)\w+(?<!s)"
     r"|(?:a|another|my) (?:friend|colleague|guest|baby|child|partner|boss))"
@@ -93,7 +94,7 @@ def find_times(words: Words, *, assume: str = "pm") -> list[Value]:
         assume: ``"am"`` or ``"pm"``: how an hour from one to eleven is read that names neither.
     """
     found = []
-    for match in islice(_TIME.finditer(words.text), _MOST):
+    for match in islice(_TIME.finditer(words.text), MOST):
         sure = any(
             match[name] for name in ("noon", "at", "step", "half", "military", "minutes", "clock", "part")
         )
@@ -118,36 +119,30 @@ def find_times(words: Words, *, assume: str = "pm") -> list[Value]:
             elif 0 < hour < 12 and not morning:
                 hour += 12
         value = f"{hour % 24:02d}:{minute:02d}"
-        said = _found(words, value, spoken_time(value), match.start(), match.end(), sure)
+        said = value_at(words, value, spoken_time(value), match.start(), match.end(), sure)
         found.append(replace(said, doubtful=True) if match["at"] == "past" else said)  # past it by how much?
     return found
 
 
 def find_numbers(words: Words) -> list[Value]:
     """Find whole numbers from 0 to 9999, and how many people "my wife and me" are."""
-    found = []
-    for match in islice(_MORE.finditer(words.text), _MOST):
-        said = match["many"] or match["others"] or match["fewer"] or "an"
-        count = 2 if said.startswith("a couple") else int(said) if said.isdigit() else 1
-        count = -count if match["fewer"] else count
-        value = _found(words, count, number_words(abs(count)), match.start(), match.end(), True)
-        found.append(replace(value, more=True))
+    found: list[Value] = []
     for match in _COMPANY.finditer(words.text):
         if match["alone"]:
-            found.append(_found(words, 1, "one", match.start(), match.end(), True))
+            found.append(value_at(words, 1, "one", match.start(), match.end(), True))
         elif count := _company(match):
-            found.append(_found(words, count, number_words(count), match.start(), match.end(), True))
+            found.append(value_at(words, count, number_words(count), match.start(), match.end(), True))
     for match in _GROWN.finditer(words.text):
         count = int(match["big"]) + int(match["small"])
-        found.append(_found(words, count, number_words(count), match.start(), match.end(), True))
-    for match in islice(_NUMBER.finditer(words.text), _MOST):
+        found.append(value_at(words, count, number_words(count), match.start(), match.end(), True))
+    for match in islice(_NUMBER.finditer(words.text), MOST):
         if any(match.start() < other.end and other.start < match.end() for other in found):
             continue
         number = (
             (6 if match["half"] else 12) if match["dozen"] else 2 if match["couple"] else int(match["number"])
         )
-        sure = bool(match["counts"])
-        found.append(_found(words, number, number_words(number), match.start(), match.end(), sure))
+        sure = bool(match["counts"] or _WE_ARE.search(words.text[: match.start()]))
+        found.append(value_at(words, number, number_words(number), match.start(), match.end(), sure))
     return sorted(found, key=lambda value: value.start)
 
 
@@ -166,18 +161,9 @@ def _company(match: re.Match[str]) -> int:
     return total
 
 
-def _found(words: Words, value: str | int, spoken: str, start: int, end: int, sure: bool) -> Value:
+def value_at(words: Words, value: str | int, spoken: str, start: int, end: int, sure: bool) -> Value:
+    """Return a value that stands at a place in the words; it is doubtful if those were repaired."""
     return Value(value, spoken, start, end, sure, doubtful=words.is_repaired(start, end))
-
-
-def added(value: Value, known: Value | None) -> Value:
-    """Return the number that "one more" makes of the number that is known. With none known, it is the number itself."""
-    if not value.more:
-        return value
-    if known is None or not isinstance(known.value, int) or not isinstance(value.value, int):
-        return replace(value, more=False, value=abs(int(value.value)))
-    total = max(0, known.value + value.value)
-    return replace(value, value=total, spoken=number_words(total), other=None)
 
 
 def with_other(value: Value, other: Value) -> Value:

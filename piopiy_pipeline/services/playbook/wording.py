@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from piopiy_pipeline.services.playbook.dialogue_state import Action, DialogueStage, DialogueState, filled
-from piopiy_pipeline.services.playbook.doubt import confirmation, read_back
+from piopiy_pipeline.services.playbook.doubt import confirmation, is_as_done, read_back
 from piopiy_pipeline.services.playbook.model import Playbook
 from piopiy_pipeline.services.playbook.values import Value
 
@@ -39,6 +39,8 @@ class Wording:
             return self.pick(self.playbook.slots[state.asked].ask, state)
         if state.stage is DialogueStage.CHECKING and state.asked:
             return self._read_back(state, state.asked)
+        if state.stage is DialogueStage.CONFIRMING and is_as_done(state):
+            return self.pick(self.playbook.replies.change, state)
         if state.stage is DialogueStage.CONFIRMING:
             return filled(self.pick(confirmation(intent, state.again), state), state, None)
         return ""
