@@ -135,6 +135,11 @@ def _moonshine(env: Environment) -> OfflineModel:
 
         return moonshine_pool()
 
+    def ask(worker: Worker) -> Awaitable[object]:
+        from piopiy_pipeline.services.stt.moonshine import load_ears
+
+        return load_ears(worker, language)
+
     english = folder.name == "tiny-en"
     return OfflineModel(
         role="ears",
@@ -144,7 +149,7 @@ def _moonshine(env: Environment) -> OfflineModel:
         find_files=lambda: tuple(folder / name for name in MOONSHINE_SHA256),
         hashes=tuple(MOONSHINE_SHA256.values()) if english else (),
         pool=pool,
-        ask=lambda worker: worker.call("load", language),
+        ask=ask,
     )
 
 

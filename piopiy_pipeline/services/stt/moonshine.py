@@ -39,6 +39,7 @@ from piopiy_pipeline.services.stt.speech_buffer import SpeechBuffer
 from piopiy_pipeline.services.stt.speech_lead import LEAD_PAUSE_S, SpeechLead
 from piopiy_pipeline.services.stt.withdrawn_interim import WithdrawnInterimFrame
 from piopiy_pipeline.services.workers.worker_processes import (
+    Worker,
     WorkerFailed,
     WorkerLost,
     WorkerPool,
@@ -46,7 +47,7 @@ from piopiy_pipeline.services.workers.worker_processes import (
 )
 from piopiy_pipeline.services.workers.worker_queue import Urgency, WorkerQueue, queue_of
 
-__all__ = ["MoonshineSTTService", "moonshine_pool"]
+__all__ = ["MoonshineSTTService", "load_ears", "moonshine_pool"]
 
 MAX_UTTERANCE_S = 60.0
 """A caller who does not stop is cut here, so that the audio does not grow without a limit."""
@@ -73,6 +74,20 @@ def moonshine_pool() -> WorkerPool:
     """Return the pool of this process's hearing processes: one for two processors, and four at most."""
     size = max(1, min(4, (os.cpu_count() or 2) // 2))
     return shared_pool("piopiy_pipeline.services.stt.moonshine_worker", name="moonshine", size=size)
+
+
+def load_ears(worker: Worker, language: str) -> asyncio.Future[Any]:
+    """Have a process load the model of a language, and another one in its place as soon as it dies.
+
+    Args:
+        worker: One of a pool's.
+        language: The code of the language.
+
+    Raises:
+        BlockingIOError: Too many requests wait already.
+    """
+    worker.first = ("load", language)  # after a death
+    return worker.submit("load", language)
 
 
 @dataclass(slots=True, frozen=True)
@@ -167,7 +182,7 @@ class MoonshineSTTService(STTService):
         await super().start(frame)
         self._queue = queue_of(self._pool)
         try:
-            await asyncio.gather(*(each.submit("load", self._language) for each in self._pool.workers))
+            await asyncio.gather(*(load_ears(each, self._language) for each in self._pool.workers))
         except _Failures as error:
             await self.push_error(f"the recogniser did not start: {error}", exception=error)
         self._delivery = self.create_task(self._deliver(), "finals")
@@ -247,10 +262,10 @@ class MoonshineSTTService(STTService):
         return answer
 
     def _wake_workers(self) -> None:
-        """Start what has died since the last utterance, ahead of the first question."""
+        """Start what has died before it had loaded its model, ahead of the first question."""
         for worker in self._pool.workers:
             if worker.pid is None:
-                worker.submit("load", self._language).add_done_callback(_note)
+                load_ears(worker, self._language).add_done_callback(_note)
 
     def _may_ask_partial(self) -> bool:
         return self._partial is None and self._queue is not None and self._queue.idle

@@ -132,7 +132,7 @@ class Worker:
                 fd = process.stdout.fileno()
                 until = time.monotonic() + self.reply_timeout_s + (0.0 if self._has_answered else START_S)
                 (length,) = _LENGTH.unpack(_read(fd, _LENGTH.size, until))
-                ok, answer = pickle.loads(_read(fd, length, until))
+                ok, answer = _unpickled(_read(fd, length, until))
                 self._has_answered = True
             except (OSError, EOFError, TimeoutError, pickle.PickleError) as error:
                 self._end(process)
@@ -279,6 +279,19 @@ def close_pools() -> None:
 def _note(answer: asyncio.Future[Any]) -> None:
     if not answer.cancelled() and (error := answer.exception()):
         logger.debug("worker: clean-up was not done: {}", error)
+
+
+def _unpickled(body: bytes) -> tuple[bool, Any]:
+    """Return an answer. Whatever is in place of one, the stream is out of step: the process is of no more use."""
+    try:
+        ok, answer = pickle.loads(body)
+    except (
+        Exception
+    ) as error:  # unpickling raises errors of any kind, such as AttributeError for a class gone
+        raise pickle.UnpicklingError(
+            f"an answer that cannot be read: {type(error).__name__}: {error}"
+        ) from error
+    return bool(ok), answer
 
 
 def _read(fd: int, size: int, until: float) -> bytes:

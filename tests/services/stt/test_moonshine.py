@@ -16,6 +16,7 @@ from piopiy_pipeline.processors.caller_pause import CallerPausedFrame
 from piopiy_pipeline.services.stt.moonshine import MoonshineSTTService
 from piopiy_pipeline.services.stt.moonshine_files import SpeechModelMissing, find_speech_model
 from piopiy_pipeline.services.workers.worker_processes import WorkerPool
+from tests.support.calls import eventually
 from tests.support.offline import Chain, Pcm, load, say, scenes, telephone
 
 
@@ -189,6 +190,19 @@ def test_a_worker_killed_in_mid_utterance_costs_nothing(pool: WorkerPool) -> Non
     assert heard[0].startswith("I would like to book")
     assert heard[1] == "Yes, please."
     assert errors == []
+
+
+def test_a_worker_that_dies_in_silence_is_there_again_before_anybody_speaks(pool: WorkerPool) -> None:
+    async def run() -> None:
+        async with Chain(MoonshineSTTService(pool=pool)):
+            (worker,) = pool.workers
+            first = worker.pid
+            assert first is not None
+            os.kill(first, signal.SIGKILL)
+            await eventually(lambda: worker.pid not in (None, first), 30)
+            assert worker.first == ("load", "en")
+
+    asyncio.run(run())
 
 
 def test_two_calls_at_once_do_not_hear_each_other(pool: WorkerPool) -> None:

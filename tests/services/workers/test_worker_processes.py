@@ -86,6 +86,18 @@ def test_a_process_that_is_silent_for_too_long_is_killed(worker: Worker) -> None
     assert process.returncode == -signal.SIGKILL
 
 
+def test_an_answer_that_cannot_be_read_is_the_end_of_its_process_and_the_next_one_answers() -> None:
+    worker = Worker("tests.support.unreadable_worker", name="unreadable")
+    try:
+        assert worker.request("greet") == "hello"
+        with pytest.raises(WorkerLost, match=r"cannot be read: AttributeError: .*no_such_method"):
+            worker.request("answer")
+        assert worker.request("greet") == "hello"
+        assert worker.generation == 2
+    finally:
+        worker.close()
+
+
 def test_the_first_answer_may_take_longer_because_a_model_is_loaded() -> None:
     worker = Worker(MODULE, name="slow", reply_timeout_s=0.02)  # Python alone takes longer to start
     try:
