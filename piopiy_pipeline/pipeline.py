@@ -117,7 +117,7 @@ class CallPipeline:
         vad: bool | Mapping[str, float] | VADAnalyzer | None = True,
         turns: Turns | None = None,
         interruption: Interruption | None = None,
-        eager: bool | EagerLimits = False,
+        eager: bool | EagerLimits | None = None,
     ) -> Self:
         """Return the pipeline of a voice agent.
 
@@ -140,6 +140,7 @@ class CallPipeline:
                 it off. ``"never"``; a number of words; a `BargeInPolicy`; or a start strategy of pipecat's.
             eager: Whether the model and the voice begin an answer when the caller has likely finished, which is said
                 when it is sure and dropped if the caller goes on; tools wait. `EagerLimits` bound what is wasted.
+                None: True, unless stages of your own stand between the conversation and the transport.
 
         Raises:
             ValueError: A value of `vad`, `turns` or `interruption` cannot work, or two of them say when turns begin.
@@ -159,7 +160,8 @@ class CallPipeline:
             strategies = turns_for(interruption, transport.output(), vad_stage)
             strategies.stop = [turn_end_for(turns, vad_stage, stt, context)]
         turn_end = policy_end_of(strategies)
-        ahead = EagerTurns(context, eager_limits(eager), policy=turn_end.policy if turn_end else None)
+        policy = turn_end.policy if turn_end else None
+        ahead = EagerTurns(context, eager_limits(eager), asked_for=eager is not None, policy=policy)
         strategies.stop = ahead.around(strategies.stop or [])
         user, assistant = LLMContextAggregatorPair(
             context,

@@ -237,7 +237,7 @@ class VoiceAgent:
         interruption_strategy: BaseUserTurnStartStrategy | Any = None,
         interruption: Interruption | None = None,
         turns: Turns | None = None,
-        eager: bool | EagerLimits = False,
+        eager: bool | EagerLimits | None = None,
         telecmi_params: TransportParams | None = None,
     ) -> CallPipeline:
         """Build the pipeline of these services. `pipeline` can be changed until `start()`.

@@ -177,9 +177,20 @@ class LiveEvents:
             if self.pass_on is not None and isinstance(frame, LLMContextFrame):
                 self.pass_on(frame)
 
-    def turn_answered(self, *, begun: int, used: bool) -> None:
-        """Note that the caller's turn is over: `begun` answers to it were begun ahead, and the last one is `used`."""
-        self._eager = {"eager": used, "eager_begun": begun} if begun else {}
+    def turn_answered(self, *, begun: int, saved_s: float | None = None) -> None:
+        """Note that the caller's turn is over.
+
+        Args:
+            begun: So many answers to it were begun ahead.
+            saved_s: The last of them is said, and so much of its time has passed already. None: it is not.
+        """
+        self._eager = {"eager": saved_s is not None, "eager_begun": begun} if begun else {}
+        if saved_s is not None:
+            self._eager["eager_saved_s"] = round(saved_s, 3)
+
+    def answer_dropped(self, reason: str, *, wasted: int) -> None:
+        """Report that an answer which was begun ahead is dropped, the `wasted`th of the call."""
+        self._report("eager_dropped", {"reason": reason, "wasted": wasted})
 
     def on_model_output(self, stage: Any, frame: Frame) -> None:
         """Take note of a frame that leaves the LLM."""

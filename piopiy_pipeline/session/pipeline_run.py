@@ -33,6 +33,7 @@ from piopiy_pipeline.services.failover.switch import ServiceSwitch
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.client_application import ClientApplication
 from piopiy_pipeline.session.default_lines import language_of, phrases_in
+from piopiy_pipeline.session.model.asked_ahead import never_ahead
 from piopiy_pipeline.session.model.eager_answers import EagerAnswers
 from piopiy_pipeline.session.model.model_output import ModelOutput
 from piopiy_pipeline.session.model.model_requests import requests_of
@@ -294,6 +295,8 @@ class PipelineRun:
         turns = self._pipeline.eager
         if turns is None or self._eager is not None or not isinstance(user, LLMUserAggregator):
             return False
+        if obstacle := never_ahead(self._pipeline, stage, asked_for=turns.asked_for):
+            turns.never(obstacle)
         self._eager = self._failures.eager = EagerAnswers(
             self._state,
             turns,

@@ -93,6 +93,7 @@ ConversationEventName = Literal[
     "tool",
     "tool_result",
     "latency",
+    "eager_dropped",
     "error",
     "transfer",
 ]
@@ -173,11 +174,12 @@ class ConversationEvent(Message):
     * ``tool`` (number, name, arguments) and ``tool_result`` (number, name, result): `number` joins the two;
     * ``latency`` (silence_s, stt_s, turn_s, llm_s, tts_s, playout_s, total_s): where the time of an answer
       went, sent when its first sample was played; the parts sum to the total;
+    * ``eager_dropped`` (reason, wasted): an answer that was begun ahead is dropped, the `wasted`th of the call;
     * ``error`` (stage, message);
     * ``transfer`` (request_id, to, warm, outcome, detail): what became of a `Transfer`. The gateway makes it.
 
     Partial ones come a few times a second at most, and are not kept on the record. An agent sends
-    ``user_backchannel`` and ``barge_in`` to gateways that can hold speech.
+    ``user_backchannel``, ``barge_in`` and ``eager_dropped`` to gateways that can hold speech.
     """
 
     type: Literal["event"] = "event"

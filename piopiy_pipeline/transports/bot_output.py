@@ -96,7 +96,7 @@ class BotOutput(BaseOutputTransport):
         self._interruption = HeldInterruption()
         self._state = SpeakingState()
         self._events = OutgoingEvents(link)
-        self.ahead = HeldAnswer(self._arrived)
+        self.ahead = HeldAnswer(self._arrived, lambda: self.get_clock().get_time())
         self._due: deque[Frame] = deque()
         self._wake = asyncio.Event()
         self._may_say = asyncio.Event()
@@ -202,7 +202,7 @@ class BotOutput(BaseOutputTransport):
     async def _say(self, frame: OutputAudioRawFrame) -> None:
         await self._may_say.wait()
         context_id = frame.context_id if isinstance(frame, TTSAudioRawFrame) else None
-        self._text.audio(context_id, self._ledger.queued, self.get_clock().get_time())
+        self._text.audio(context_id, self._ledger.queued, self.ahead.came_ns(frame))
         self._notify(self._monitor.audio_arrived)
         self._state.audio_came(self._now())
         pcm = self._format.convert(
@@ -218,7 +218,7 @@ class BotOutput(BaseOutputTransport):
     async def _queue_item(self, frame: Frame) -> None:
         ledger = self._ledger
         self._state.note(frame)
-        position = self._text.place(frame, ledger.queued, self.get_clock().get_time())
+        position = self._text.place(frame, ledger.queued, self.ahead.came_ns(frame))
         if position is None and ledger.settled and not self._due:
             await self._release(frame)  # nothing was said that it could wait for
             return

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
@@ -24,6 +25,7 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.turns.types import ProcessFrameResult
 from pipecat.turns.user_stop import BaseUserTurnStopStrategy, EagerUserTurnStopStrategy, NormalizedMatch
 
+from piopiy_pipeline.services.stt.withdrawn_interim import WithdrawnInterimFrame
 from piopiy_pipeline.turns.caller_words import WordsSoFar
 from piopiy_pipeline.turns.eager_budget import EagerBudget, EagerLimits
 from piopiy_pipeline.turns.half_turns import HalfTurns
@@ -54,7 +56,7 @@ class AnswersAhead(Protocol):
         """Drop the answer. Nobody has heard or seen any of it."""
 
 
-def eager_limits(eager: bool | EagerLimits) -> EagerLimits | None:
+def eager_limits(eager: bool | EagerLimits | None) -> EagerLimits | None:
     """Return the limits that an author asks for; None for no answers ahead.
 
     Raises:
@@ -62,9 +64,28 @@ def eager_limits(eager: bool | EagerLimits) -> EagerLimits | None:
     """
     if isinstance(eager, EagerLimits):
         return eager
-    if isinstance(eager, bool):
-        return EagerLimits() if eager else None
+    if eager is None or isinstance(eager, bool):
+        return None if eager is False else EagerLimits()
     raise TypeError(f"eager must be True, False or EagerLimits, not {eager!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Ahead:
+    """What an answer that was begun ahead answers."""
+
+    text: str
+    """What the caller has said."""
+    messages: list[Any]
+    """The conversation before it."""
+    tools: Any
+
+    @classmethod
+    def of(cls, text: str, context: LLMContext) -> _Ahead:
+        return cls(text, list(context.get_messages()), context.tools)
+
+    def stands_before(self, context: LLMContext) -> bool:
+        """Whether the conversation is still the one that was answered."""
+        return self.messages == context.get_messages() and self.tools is context.tools
 
 
 class EagerTurns(BaseUserTurnStopStrategy):
@@ -73,6 +94,7 @@ class EagerTurns(BaseUserTurnStopStrategy):
     Args:
         context: The conversation.
         limits: What may be wasted. None: no answer is begun ahead, and only the halves of a turn are joined.
+        asked_for: Whether the author has asked for answers ahead, and not only left them on.
         policy: What decides when a turn ends, if something does that reads words. Where it waits longer than after
             words that tell nothing, no answer is begun.
         **kwargs: Arguments of pipecat's base class.
@@ -83,6 +105,7 @@ class EagerTurns(BaseUserTurnStopStrategy):
         context: LLMContext,
         limits: EagerLimits | None = None,
         *,
+        asked_for: bool = True,
         policy: TurnEndPolicy | None = None,
         **kwargs: Any,
     ) -> None:
@@ -90,6 +113,10 @@ class EagerTurns(BaseUserTurnStopStrategy):
         self.budget = EagerBudget(limits)
         self.answers: AnswersAhead | None = None
         """Begins the answers. None: none are."""
+        self.on_wasted: Callable[[str], None] | None = None
+        """Told why an answer ahead was dropped, when it is counted."""
+        self.asked_for = asked_for
+        """Whether the author has asked for answers ahead, and not only left them on."""
         self._turn_context = context
         self._eager = limits is not None
         self._policy = policy
@@ -101,11 +128,10 @@ class EagerTurns(BaseUserTurnStopStrategy):
         self._fresh = False  # there are words of the speech before this silence
         self._finals: list[str] = []
         self._interim = ""
-        self._ahead: tuple[str, int] | None = (
-            None  # the words that are answered, and the length of the conversation
-        )
-        self._on_interim = False
+        self._interim_at = 0.0
+        self._guess = ""  # what the interim transcripts made of the turn when the caller fell silent
         self._interims_right = 0
+        self._ahead: _Ahead | None = None
         self._failed: str | None = None
         self._confirming = False
 
@@ -124,12 +150,17 @@ class EagerTurns(BaseUserTurnStopStrategy):
             )
         return [self, *strategies, BeginAhead(self)]
 
+    def never(self, reason: str) -> None:
+        """Begin no answer in this call. The halves of a turn are joined all the same."""
+        self._eager = False
+        logger.debug("no answer is begun ahead: {}", reason)
+
     # ------------------------------------------------------------------ what pipecat calls
 
     async def handle_user_turn_started(self) -> None:
         self._in_turn = True
         self._finals.clear()
-        self._interim = ""
+        self._interim = self._guess = ""
         self._failed = None
         self.budget.turn_begins()
         self._halves.turn_began(self._now() if self._spoke_at is None else self._spoke_at)
@@ -146,19 +177,29 @@ class EagerTurns(BaseUserTurnStopStrategy):
             case VADUserStartedSpeakingFrame():
                 self._speaking = True
                 self._fresh = False
+                self._guess = ""
                 if not self._in_turn:
                     self._spoke_at = self._now() - frame.start_secs
                 await self._withdraw("the caller goes on")
             case VADUserStoppedSpeakingFrame():
                 self._speaking = False
+                if self._interim and self._interim_at < self._now() - frame.stop_secs:
+                    self._fresh = False  # the last words came later than it
+                self._take_guess()
             case TranscriptionFrame() if self._in_turn and frame.text.strip():
                 self._finals.append(frame.text.strip())
                 self._interim = ""
+                self._judge_guess()
                 await self._words_changed()
             case InterimTranscriptionFrame() if self._in_turn:
                 self._interim = frame.text.strip()
+                self._interim_at = self._now()
                 if self._interim:
+                    self._take_guess()
                     await self._words_changed()
+            case WithdrawnInterimFrame() if self._interim:
+                self._interim = ""
+                await self._words_changed()
             case BotStartedSpeakingFrame():
                 self._halves.bot_began(self._now())
         return ProcessFrameResult.CONTINUE
@@ -175,8 +216,19 @@ class EagerTurns(BaseUserTurnStopStrategy):
 
     async def _words_changed(self) -> None:
         self._fresh = True
-        if self._ahead is not None and not self._match.matches(self._ahead[0], self._text):
+        if self._ahead is not None and not self._match.matches(self._ahead.text, self._text):
             await self._withdraw("there are other words")
+
+    def _take_guess(self) -> None:
+        if self._interim and not self._speaking:
+            self._guess = self._text
+
+    def _judge_guess(self) -> None:
+        """Learn from a final transcript whether an answer to the interim ones would have been right."""
+        if self._guess:
+            right = self._match.matches(self._guess, self._text)
+            self._interims_right = max(-2, min(2, self._interims_right + (1 if right else -1)))
+            self._guess = ""
 
     async def begin_if_likely(self) -> None:
         """Have an answer begun if the caller has likely finished. `BeginAhead` calls it."""
@@ -195,11 +247,9 @@ class EagerTurns(BaseUserTurnStopStrategy):
             or not self.answers.may_begin()
         ):
             return
-        messages = self._turn_context.get_messages()
-        self._ahead = text, len(messages)
-        self._on_interim = bool(self._interim)
+        self._ahead = _Ahead.of(text, self._turn_context)
         self.budget.begin(self._now())
-        asked: list[Any] = [*messages, {"role": "user", "content": text}]
+        asked: list[Any] = [*self._ahead.messages, {"role": "user", "content": text}]
         logger.debug("an answer is begun ahead, to {!r}", text)
         await self.answers.begin(
             LLMContext(
@@ -209,12 +259,12 @@ class EagerTurns(BaseUserTurnStopStrategy):
 
     def _goes_on_likely(self) -> bool:
         """Whether the words so far tell that more will come."""
-        return self._policy is not None and self._policy.words_so_far() in _UNFINISHED
+        return self._policy is not None and self._policy.words_in(self._text) in _UNFINISHED
 
     async def _withdraw(self, reason: str) -> None:
         if self._ahead is None:
             return
-        self._settle(used=False)
+        self._waste(reason)
         logger.debug("the answer that was begun ahead is dropped: {}", reason)
         if self.answers is not None:
             await self.answers.withdraw()
@@ -222,15 +272,18 @@ class EagerTurns(BaseUserTurnStopStrategy):
     def lost(self, reason: str) -> None:
         """Note that the answer ahead is none any more: it has failed, or was cut off. It is not tried again."""
         if self._ahead is not None:
-            self._failed = self._ahead[0]
-            self._settle(used=False)
+            self._failed = self._ahead.text
+            self._waste(reason)
             logger.debug("the answer that was begun ahead is lost: {}", reason)
+
+    def _waste(self, reason: str) -> None:
+        self._settle(used=False)
+        if self.on_wasted is not None:
+            self.on_wasted(reason)
 
     def _settle(self, *, used: bool) -> None:
         self._ahead = None
         self.budget.settle(used=used)
-        if self._on_interim:
-            self._interims_right = min(2, self._interims_right + (1 if used else -1))
 
     # ------------------------------------------------------------------ the end of the turn
 
@@ -242,14 +295,17 @@ class EagerTurns(BaseUserTurnStopStrategy):
         if ahead is None:
             await ended(**options)
             return
-        text, length = ahead
         if self.answers is None or not self.answers.alive:
             await self._withdraw("it was cut off")
             await ended(**options)
             return
         final = " ".join(self._finals)
-        if not self._match.matches(text, final) or len(self._turn_context.get_messages()) != length:
+        if not self._match.matches(ahead.text, final):
             await self._withdraw("it answers other words")
+            await ended(**options)
+            return
+        if not ahead.stands_before(self._turn_context):
+            await self._withdraw("the conversation has changed")
             await ended(**options)
             return
         self._confirming = True

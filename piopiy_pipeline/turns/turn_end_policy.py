@@ -292,8 +292,10 @@ class TurnEndPolicy:
     def words_so_far(self) -> WordsSoFar:
         """Return what the words so far say about the end of the turn."""
         text = self._words.text
-        if not self._words.fresh or not words_of(text):
-            return WordsSoFar.UNKNOWN
+        return self.words_in(text) if self._words.fresh and words_of(text) else WordsSoFar.UNKNOWN
+
+    def words_in(self, text: str) -> WordsSoFar:
+        """Return what a text says about the end of the turn, as the answer to what the bot has asked."""
         match self.expected.kind:
             case AnswerKind.YES_NO if is_closed_answer(text, self.language):
                 return WordsSoFar.BARE if is_bare(text, self.language) else WordsSoFar.ANSWERED

@@ -153,7 +153,7 @@ def test_a_second_transfer_meanwhile_is_refused_and_one_afterwards_is_not() -> N
 
 @pytest.mark.parametrize(("outcome", "end"), [("bridged", "transferred"), ("busy", "error")])
 def test_a_bot_that_fails_leaves_its_caller_to_somebody_who_is_being_called(outcome: str, end: str) -> None:
-    bot = Handover(replies=[RuntimeError("429"), RuntimeError("429")])
+    bot = Handover(replies=3 * [RuntimeError("429")])  # nobody hears of the one ahead
     call = simulate(bot, Caller().say(PEOPLE).pause(60), transfers={HUMAN: (outcome, 18)})  # type: ignore[dict-item]
     assert len(call.of("error")) == 2
     call.assert_ended(end)

@@ -134,18 +134,21 @@ def test_the_latency_of_an_answer_is_told_when_it_begins_and_is_the_sum_of_its_p
     answered = [turn for turn in call.turns if turn.parts]
     assert len(watcher.of("latency")) == len(answered) == 3, "one for each answer, none for the greeting"
     for told, at, turn in zip(watcher.of("latency"), watcher.times("latency"), answered, strict=True):
-        assert tuple(told) == (*PARTS, "total_s", "turn_wait_s", "turn_reason")
+        eager = ("eager", "eager_begun", "eager_saved_s") if "eager" in told else ()
+        assert tuple(told) == (*PARTS, "total_s", "turn_wait_s", "turn_reason", *eager)
+        assert not eager or 0 < told["eager_saved_s"] <= told["turn_wait_s"]
         assert sum(told[part] for part in PARTS) == pytest.approx(told["total_s"], abs=1e-9)
         assert turn.parts is not None
         assert at == pytest.approx(turn.answered_at, abs=0.03)
         assert told["silence_s"] == pytest.approx(0.2), "as the VAD is set"
         for part in ("stt", "turn", "llm", "tts", "playout"):
             assert told[f"{part}_s"] == pytest.approx(getattr(turn.parts, part), abs=0.03), part
+    assert any(told["eager"] for told in watcher.of("latency") if "eager" in told)
 
 
 def test_an_apology_is_no_part_of_what_the_bot_said() -> None:
     async def bot(call: Call) -> None:
-        replies: list[Reply] = [RuntimeError("429"), "Here I am."]
+        replies: list[Reply] = [*2 * [RuntimeError("429")], "Here I am."]  # nobody hears of the one ahead
         agent = await voice(call, texts=["hello"], replies=replies, error_line="Sorry, one moment.")
         await agent.start()
 

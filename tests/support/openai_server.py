@@ -23,10 +23,11 @@ class Answer:
 
     ``fine`` says `text`; ``cut`` says it and drops the connection without an end; ``busy`` is a 429,
     which tells when to come back if `retry_after_s` says so; ``silent`` takes the request and never
-    answers; ``garbage`` is no JSON; ``deltas`` sends these deltas of the protocol as they are.
+    answers; ``stuck`` says `text` and nothing more, and does not end; ``garbage`` is no JSON; ``deltas``
+    sends these deltas of the protocol as they are.
     """
 
-    kind: Literal["fine", "cut", "busy", "silent", "garbage", "deltas"]
+    kind: Literal["fine", "cut", "busy", "silent", "stuck", "garbage", "deltas"]
     text: str = ""
     retry_after_s: int | None = None
     deltas: Sequence[dict[str, Any]] = ()
@@ -41,10 +42,21 @@ class Endpoint:
         self.url = ""
         self.asked: list[dict[str, Any]] = []
         """The requests, parsed."""
+        self.given_up: list[int] = []
+        """The requests, from 1, whose client has closed the connection before the answer was over."""
         self._closing = asyncio.Event()
 
     async def completions(self, request: web.Request) -> web.StreamResponse:
         self.asked.append(await request.json())
+        number = len(self.asked)
+        try:
+            return await self._answer(request)
+        except asyncio.CancelledError:
+            if not self._closing.is_set():
+                self.given_up.append(number)
+            raise
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         if answer.kind == "busy":
             body = {"error": {"message": "Rate limit reached", "type": "requests", "code": "rate_limit"}}
@@ -62,6 +74,9 @@ class Endpoint:
             await response.write(_chunk(delta))
         for i, word in enumerate(answer.text.split(" ") if answer.text else ()):
             await response.write(_chunk({"content": word if i == 0 else f" {word}"}))
+        if answer.kind == "stuck":
+            await self._closing.wait()
+            return response
         if answer.kind == "cut":
             assert request.transport is not None
             request.transport.abort()
@@ -91,7 +106,7 @@ async def endpoint(*answers: Answer) -> AsyncIterator[Endpoint]:
     served = Endpoint(answers)
     app = web.Application()
     app.router.add_post("/v1/chat/completions", served.completions)
-    runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
+    runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None, handler_cancellation=True)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

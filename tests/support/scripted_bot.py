@@ -37,8 +37,8 @@ PROVIDERS = Providers(
 )
 
 
-async def create_session(call_id: str) -> None:
-    """Books a table; its own providers are there to be replaced."""
+async def create_session(call_id: str, *, eager: bool | None = None) -> None:
+    """Books a table; its own providers are there to be replaced. `eager` is that of `VoiceAgent.Action`."""
 
     async def book_table(params: FunctionCallParams, people: int, day: str) -> None:
         """Book a table."""
@@ -51,7 +51,10 @@ async def create_session(call_id: str) -> None:
 
     agent = VoiceAgent(instructions="Be brief.", greeting="Good day.", tools=[book_table, hang_up])
     await agent.Action(
-        stt=ScriptedSTT(spoken=lambda start, end: ""), llm=ScriptedLLM(Replies()), tts=ScriptedTTS()
+        stt=ScriptedSTT(spoken=lambda start, end: ""),
+        llm=ScriptedLLM(Replies()),
+        tts=ScriptedTTS(),
+        eager=eager,
     )
     await agent.start()
 

@@ -26,10 +26,19 @@ class OwnLLM(ScriptedLLM):
 
 
 class Restaurant:
-    """Takes bookings; remembers the services it made and the bookings it took."""
+    """Takes bookings; remembers the services it made and the bookings it took.
 
-    def __init__(self, *, greeting: str | None = "Good day.", **options: Any) -> None:
+    Args:
+        greeting: What it says first.
+        eager: As of `VoiceAgent.Action`. False where a test counts requests, which an answer ahead would be one of.
+        **options: Of `VoiceAgent`.
+    """
+
+    def __init__(
+        self, *, greeting: str | None = "Good day.", eager: bool | None = None, **options: Any
+    ) -> None:
         self._options = {"greeting": greeting, **options}
+        self._eager = eager
         self.stt: Any = None
         self.llm: Any = None
         self.tts: Any = None
@@ -51,7 +60,7 @@ class Restaurant:
         self.llm = self.llm or OwnLLM()
         self.tts = self.tts or ToneTTS()
         self.agent = agent = VoiceAgent(instructions="Be brief.", tools=[book], call=call, **self._options)
-        await agent.Action(stt=self.stt, llm=self.llm, tts=self.tts)
+        await agent.Action(stt=self.stt, llm=self.llm, tts=self.tts, eager=self._eager)
         await self.prepare(agent)
         return await agent.start()
 

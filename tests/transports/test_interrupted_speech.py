@@ -14,13 +14,14 @@ LONG = (
 )
 
 
+@pytest.mark.parametrize("eager", [True, False])
 @pytest.mark.parametrize("words", [True, False])
-def test_the_context_holds_what_was_heard_of_an_answer_that_was_cut_off(words: bool) -> None:
+def test_the_context_holds_what_was_heard_of_an_answer_that_was_cut_off(words: bool, eager: bool) -> None:
     contexts: list[list[dict[str, str]]] = []
 
     async def bot(call_id: str) -> None:
         agent = VoiceAgent(instructions="Be brief.")
-        await agent.Action(stt=ScriptedSTT([]), llm=ScriptedLLM([]), tts=ToneTTS(words=words))
+        await agent.Action(stt=ScriptedSTT([]), llm=ScriptedLLM([]), tts=ToneTTS(words=words), eager=eager)
         await agent.start()
         assert agent.context is not None
         contexts.append(agent.context.get_messages())  # type: ignore[arg-type]

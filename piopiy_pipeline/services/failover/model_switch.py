@@ -41,7 +41,7 @@ from piopiy_pipeline.compat.pipecat import cancel_answer, is_cancelling
 from piopiy_pipeline.services.failover.answer_race import AnswerRace, Ask, Drop, Lost, Say, Step, Won
 from piopiy_pipeline.services.failover.continuation import continued
 from piopiy_pipeline.services.failover.sentence_end_frame import SentenceEndFrame
-from piopiy_pipeline.services.failover.switch import START_S, ServiceSwitch
+from piopiy_pipeline.services.failover.switch import OF_ATTEMPT, START_S, ServiceSwitch
 
 __all__ = ["BETWEEN_TOKENS_S", "FIRST_TOKEN_S", "ModelSwitch"]
 
@@ -358,7 +358,7 @@ class ModelSwitch(ServiceSwitch):
             else:
                 covered = others
             if covered:
-                frame.category = ErrorCategory.APPLICATION
+                frame.category, frame.metadata[OF_ATTEMPT] = ErrorCategory.APPLICATION, True
         await self.push_frame(frame, FrameDirection.UPSTREAM)
 
     def attempt_failed(self, service: FrameProcessor, fault: str, *, goes_on: bool = False) -> bool:

@@ -41,8 +41,10 @@ from pipecat.processors.frame_processor import (
 from piopiy_pipeline.compat.pipecat import is_set_up, provider_of
 from piopiy_pipeline.services.failover.circuit_breaker import CircuitBreaker, breaker_of
 
-__all__ = ["ServiceSwitch"]
+__all__ = ["OF_ATTEMPT", "ServiceSwitch"]
 
+OF_ATTEMPT = "of_attempt"
+"""In the metadata of an `ErrorFrame`: one service has failed, and another one answers."""
 START_S = 10.0
 """How long a service may take to be set up when it is switched to."""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from loguru import logger
@@ -19,9 +20,9 @@ from pipecat.processors.aggregators.llm_response_universal import LLMUserAggrega
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.services.llm_service import LLMService
 
-from piopiy_pipeline.services.failover.model_switch import ModelSwitch
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.live_events import LiveEvents
+from piopiy_pipeline.session.model.asked_ahead import models_of
 from piopiy_pipeline.session.model.first_sentence import FirstSentence, Push
 from piopiy_pipeline.transports.bot_output import BotOutput
 from piopiy_pipeline.transports.frames import EagerContextFrame, EagerWithdrawnFrame
@@ -31,6 +32,8 @@ __all__ = ["EagerAnswers"]
 
 MAX_UNSEEN = 2000
 """So many frames of an answer are shown to a client when the answer is confirmed."""
+MAX_UNTOLD = 50
+"""So many reports about an answer are made when the answer is confirmed."""
 
 
 class EagerAnswers:
@@ -73,23 +76,24 @@ class EagerAnswers:
         self._is_written = written
         self._is_free = is_free
         self._decided: asyncio.Future[bool] | None = None
+        self._confirming = False
         self._complete = False
+        self._begun_at = 0.0
         self._unseen: deque[tuple[FrameProcessor, Frame]] = deque(maxlen=MAX_UNSEEN)
+        self._untold: deque[Callable[[], None]] = deque(maxlen=MAX_UNTOLD)
         self._text = FirstSentence(stage, spawn=state.spawn, other_speech=self._speech_passes)
-        models = stage.services if isinstance(stage, ModelSwitch) else (stage,)
-        services = [model for model in models if isinstance(model, LLMService)]
-        self._local = any(getattr(model, "runs_locally", False) for model in services)
-        for service in services:
+        for service in models_of(stage):
             self._hold_tools(service)
         stage.add_event_handler("on_before_push_frame", self._on_output)
         user.add_event_handler("on_before_push_frame", self._on_question)
         turns.answers = self
+        turns.on_wasted = self._wasted
 
     # ------------------------------------------------------------------ what `EagerTurns` calls
 
     def may_begin(self) -> bool:
         """Return whether nothing else is being said or done that an answer would have to wait for."""
-        return not self._local and self._decided is None and self._is_free()
+        return self._is_none_kept and self._is_free()
 
     @property
     def alive(self) -> bool:
@@ -100,7 +104,9 @@ class EagerAnswers:
         """Have the model answer this conversation, and keep the answer back."""
         self._decided = asyncio.get_running_loop().create_future()
         self._complete = False
+        self._begun_at = self._state.now()
         self._unseen.clear()
+        self._untold.clear()
         self._output.ahead.hold()
         self._text.begin()
         await self._user.push_frame(EagerContextFrame(context))
@@ -110,14 +116,21 @@ class EagerAnswers:
         decided, self._decided = self._decided, None
         if decided is None:
             return
+        self._confirming = True
         self._asked()
         self._live.on_context_output(self._user, LLMContextFrame(self._user.context))
-        self._live.turn_answered(begun=self._turns.budget.take_begun(), used=True)
+        self._live.turn_answered(begun=self._turns.budget.take_begun(), saved_s=self._saved_s())
+        self._output.ahead.release(partial(self._confirmed, decided))
+
+    def _confirmed(self, decided: asyncio.Future[bool]) -> None:
+        """Go on as after any question: everybody knows that the caller's turn is over."""
+        self._confirming = False
         while self._unseen:
             self._wrote(*self._unseen.popleft())
+        while self._untold:
+            self._untold.popleft()()
         if self._complete:
             self._is_written()
-        self._output.ahead.release()
         self._text.release()
         decided.set_result(True)
 
@@ -132,11 +145,32 @@ class EagerAnswers:
             return
         decided.set_result(False)
         self._unseen.clear()
+        self._untold.clear()
         self._text.drop()
         await self._output.ahead.withdraw()
         await (push or self._user.push_frame)(EagerWithdrawnFrame(), FrameDirection.DOWNSTREAM)
 
+    @property
+    def _is_none_kept(self) -> bool:
+        return self._decided is None and not self._confirming
+
+    def _saved_s(self) -> float:
+        """How much of the model's and the voice's time has passed during the caller's silence, in seconds."""
+        audio_at = self._output.ahead.audio_at
+        return (self._state.now() if audio_at is None else audio_at) - self._begun_at
+
+    def _wasted(self, reason: str) -> None:
+        if self._output.can_hold:  # older gateways do not know the event
+            self._live.answer_dropped(reason, wasted=self._turns.budget.wasted)
+
     # ------------------------------------------------------------------ what the session calls
+
+    def when_said(self, tell: Callable[[], None]) -> None:
+        """Call this at once if no answer is kept back; else when that is confirmed, and never if it is dropped."""
+        if self._is_none_kept:
+            tell()
+        else:
+            self._untold.append(tell)
 
     async def make_way(self) -> None:
         """Drop the answer that is kept back, if there is one, because something else is said.
@@ -159,7 +193,7 @@ class EagerAnswers:
         if self._decided is None:
             return False
         logger.info("an answer that was begun ahead has failed: {}", what)
-        await self._lose(what)
+        await self._lose("it has failed")
         return True
 
     def answer_failed(self, what: str) -> bool:
@@ -171,7 +205,7 @@ class EagerAnswers:
 
     def written(self) -> None:
         """Note that a model has written all of its answer."""
-        if self._decided is None:
+        if self._is_none_kept:
             self._is_written()
         else:
             self._complete = True
@@ -186,11 +220,11 @@ class EagerAnswers:
     async def _on_question(self, stage: FrameProcessor, frame: Frame) -> None:
         if isinstance(frame, LLMContextFrame) and not isinstance(frame, EagerContextFrame):
             self._turns.join_halves(frame.context)
-            self._live.turn_answered(begun=self._turns.budget.take_begun(), used=False)
+            self._live.turn_answered(begun=self._turns.budget.take_begun())
             await self._lose("the model is asked something else")
 
     def _on_output(self, stage: FrameProcessor, frame: Frame) -> None:
-        if self._decided is None:
+        if self._is_none_kept:
             self._wrote(stage, frame)
         else:
             self._unseen.append((stage, frame))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import wave
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.resources import files
 
 from loguru import logger
@@ -23,7 +23,7 @@ from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.compat.pipecat import leave_empty_turn
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.services.failover.model_switch import ModelSwitch
-from piopiy_pipeline.services.failover.switch import ServiceSwitch
+from piopiy_pipeline.services.failover.switch import OF_ATTEMPT, ServiceSwitch
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.client_application import ClientApplication
 from piopiy_pipeline.session.events import CallError
@@ -115,12 +115,17 @@ class ProviderFailures:
         if frame.category is ErrorCategory.APPLICATION:
             # A tool has raised, for example: the model gets the error, and the caller hears its answer.
             logger.warning("{}: {}", culprit, frame.error)
-            self._report(culprit, frame.error)
+            if frame.metadata.get(OF_ATTEMPT):
+                self._report_with_answer(culprit, frame.error)
+            else:
+                self._report(culprit, frame.error)
             return
         hopeless = stage is not None and not stage.is_usable and not self.has_another(stage)
         ahead = self.eager is not None and culprit in ("llm", "tts") and await self.eager.failed(frame.error)
         if not ahead or hopeless:
             await self._recover(culprit, frame.error, service=stage, hopeless=hopeless)
+        elif stage is not None and not stage.is_usable:
+            self._report(culprit, frame.error)  # it has failed for good, and another one is in its place
 
     def check_overdue(self, now: float) -> None:
         """Treat an answer that makes no progress as a failure. Call this from time to time. Returns at once."""
@@ -157,7 +162,7 @@ class ProviderFailures:
                 and stage in switch.services
                 and switch.attempt_failed(stage, what, goes_on=goes_on)
             ):
-                self._report(name, f"{stage}: {what}")
+                self._report_with_answer(name, f"{stage}: {what}")
                 return
         if self.eager is None or not self.eager.answer_failed(what):
             self._state.spawn(self._recover(self._name_of(stage), what, stuck=goes_on), "answer_failed")
@@ -165,7 +170,7 @@ class ProviderFailures:
     async def on_answered(self, switch: ModelSwitch, service: FrameProcessor, trouble: str) -> None:
         """Put on record which model has answered, if it was not the first one, or not in time."""
         if trouble:
-            self._report(self._name_of(service), f"{service} answers: {trouble}")
+            self._report_with_answer(self._name_of(service), f"{service} answers: {trouble}")
 
     def _name_of(self, stage: FrameProcessor | None) -> str:
         if isinstance(stage, TTSService):
@@ -199,6 +204,13 @@ class ProviderFailures:
         self._state.report("error", {"stage": culprit, "message": message[:500]})
         self._client.send_error(f"{culprit}: {message[:500]}")
         self._state.events.emit("error", CallError(culprit, message))
+
+    def _report_with_answer(self, culprit: str, message: str) -> None:
+        """Report an error that has not cost the answer: of an answer ahead only when that is said."""
+        if self.eager is None:
+            self._report(culprit, message)
+        else:
+            self.eager.when_said(partial(self._report, culprit, message))
 
     async def _recover(
         self,

@@ -155,9 +155,9 @@ def test_what_is_no_script_is_named() -> None:
 
 
 def test_latencies_add_up_at_the_callers_end() -> None:
-    quick = call(Restaurant(), scripted("Yes."), [FOR_FOUR])
+    quick = call(Restaurant(eager=False), scripted("Yes."), [FOR_FOUR])
     slow = call(
-        Restaurant(),
+        Restaurant(eager=False),
         Providers(stt=Transcripts(), llm=Replies("Yes.", latency=0.4), tts=Voice(latency=0.25)),
         [FOR_FOUR],
     )
@@ -165,8 +165,12 @@ def test_latencies_add_up_at_the_callers_end() -> None:
 
 
 def test_a_late_transcript_holds_up_the_turn() -> None:
-    quick = call(Restaurant(), scripted("Yes."), [FOR_FOUR])
-    slow = call(Restaurant(), Providers(stt=Transcripts(latency=1.8), llm=["Yes."], tts=Voice()), [FOR_FOUR])
+    quick = call(Restaurant(eager=False), scripted("Yes."), [FOR_FOUR])
+    slow = call(
+        Restaurant(eager=False),
+        Providers(stt=Transcripts(latency=1.8), llm=["Yes."], tts=Voice()),
+        [FOR_FOUR],
+    )
     assert latency(slow, FOR_FOUR, 2.5) > latency(quick, FOR_FOUR, 2.5) + 0.8
 
 
@@ -177,7 +181,7 @@ def test_a_seed_gives_the_same_call_and_another_seed_another() -> None:
             llm=Replies("Yes.", "No.", latency=Percentiles({0: 0.1, 100: 1.0})),
             tts=Voice(),
         )
-        heard = call(Restaurant(), providers, [FOR_FOUR, ON_FRIDAY], seed=seed)
+        heard = call(Restaurant(eager=False), providers, [FOR_FOUR, ON_FRIDAY], seed=seed)
         return tuple(at for at, _ in heard.turns)
 
     assert speech(1) == speech(1)
@@ -193,7 +197,7 @@ LLM_FAULTS = [Refused(429), TimesOut(after_s=2), Disconnects(), Garbage(), Stall
 @pytest.mark.parametrize("fault", LLM_FAULTS, ids=lambda fault: type(fault).__name__)
 def test_a_model_that_fails_once_is_asked_again(fault: Fault) -> None:
     heard = call(
-        Restaurant(error_line="Sorry.", reply_timeout_secs=4),
+        Restaurant(eager=False, error_line="Sorry.", reply_timeout_secs=4),
         Providers(
             stt=Transcripts(), llm=Replies("We have a table by the window.", faults={1: fault}), tts=Voice()
         ),
@@ -208,7 +212,7 @@ def test_a_model_that_fails_once_is_asked_again(fault: Fault) -> None:
 
 def test_a_model_that_fails_twice_ends_the_call_with_its_reason() -> None:
     heard = call(
-        Restaurant(),
+        Restaurant(eager=False),
         Providers(stt=Transcripts(), llm=Replies("Yes.", faults={1: Refused(429, times=2)}), tts=Voice()),
         [FOR_FOUR],
         hangup_s=30,
@@ -220,7 +224,7 @@ def test_a_model_that_fails_twice_ends_the_call_with_its_reason() -> None:
 
 def test_a_question_too_many_ends_the_call_and_says_what_was_asked() -> None:
     heard = call(
-        Restaurant(),
+        Restaurant(eager=False),
         Providers(stt=Transcripts(), llm=["Yes."], tts=Voice()),
         [FOR_FOUR, ON_FRIDAY],
         hangup_s=30,
@@ -236,7 +240,7 @@ TTS_FAULTS = [Refused(429), TimesOut(after_s=2), Disconnects(after=0.3), Stalls(
 @pytest.mark.parametrize("fault", TTS_FAULTS, ids=lambda fault: type(fault).__name__)
 def test_a_voice_that_fails_once_is_heard_after_all(fault: Fault) -> None:
     heard = call(
-        Restaurant(reply_timeout_secs=4),
+        Restaurant(eager=False, reply_timeout_secs=4),
         Providers(stt=Transcripts(), llm=["We have a table by the window."], tts=Voice(faults={1: fault})),
         [FOR_FOUR],
         hangup_s=16,
@@ -259,7 +263,7 @@ STT_FAULTS = [Refused(429), TimesOut(after_s=2), Disconnects(after=0)]
 @pytest.mark.parametrize("fault", STT_FAULTS, ids=lambda fault: type(fault).__name__)
 def test_an_utterance_that_the_stt_loses_is_apologised_for_and_the_next_is_heard(fault: Fault) -> None:
     heard = call(
-        Restaurant(error_line="Sorry, once more please."),
+        Restaurant(eager=False, error_line="Sorry, once more please."),
         Providers(stt=Transcripts(faults={1: fault}), llm=["For which day?"], tts=Voice()),
         [FOR_FOUR, ON_FRIDAY],
     )
@@ -269,7 +273,7 @@ def test_an_utterance_that_the_stt_loses_is_apologised_for_and_the_next_is_heard
 
 def test_an_stt_that_understands_nonsense_reports_no_error() -> None:
     heard = call(
-        Restaurant(),
+        Restaurant(eager=False),
         Providers(stt=Transcripts(faults={1: Garbage(after=0.5)}), llm=["Pardon?"], tts=Voice()),
         [FOR_FOUR],
     )
@@ -279,11 +283,11 @@ def test_an_stt_that_understands_nonsense_reports_no_error() -> None:
 
 
 def test_a_slow_start_delays_the_answer_and_is_no_error() -> None:
-    quick = call(Restaurant(), scripted("Yes."), [FOR_FOUR])
+    quick = call(Restaurant(eager=False), scripted("Yes."), [FOR_FOUR])
     providers = Providers(
         stt=Transcripts(), llm=Replies("Yes.", faults={1: SlowStart(by_s=1.5)}), tts=Voice()
     )
-    slow = call(Restaurant(), providers, [FOR_FOUR])
+    slow = call(Restaurant(eager=False), providers, [FOR_FOUR])
     assert slow.errors == []
     assert latency(slow, FOR_FOUR, 2.5) - latency(quick, FOR_FOUR, 2.5) == pytest.approx(1.5, abs=0.021)
 
