@@ -14,6 +14,7 @@ import os
 import sys
 import threading
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -24,7 +25,10 @@ from piopiy_pipeline._version import __version__
 from piopiy_pipeline.agent.callback import CreateSession, bind_callback
 from piopiy_pipeline.agent.exit_guard import ExitGuard
 from piopiy_pipeline.agent.gateway_connection import AuthenticationError, GatewayConnection, gateway_url
+from piopiy_pipeline.agent.isolated_agent import IsolatedAgent
+from piopiy_pipeline.agent.isolation import Isolation
 from piopiy_pipeline.agent.preload import preload
+from piopiy_pipeline.agent.supervisor import CallWorkerInfo
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.capture import CallCapture, Redaction
 from piopiy_pipeline.log import log_to_stderr
@@ -77,6 +81,14 @@ class Agent:
         record: A folder in which each call leaves one file that can be replayed (docs/recording-format.md).
             By default the environment's ``PIOPIY_RECORD``; None for no files.
         redact: Changes what is written there.
+        isolation: "task": all calls in this process. "process": calls in call workers, which are forked from this
+            process and supervised by it, so that whatever happens in one harms no other (docs/isolation.md); Linux
+            only. By default the environment's ``PIOPIY_ISOLATION``, else "task".
+        workers: How many call workers there are: a number among which `capacity` is divided, "auto" for one a core,
+            or "call" for one a call. By default ``PIOPIY_WORKERS``, else "auto".
+        warm: How many call workers wait for a call with ``workers="call"``. By default ``PIOPIY_WARM``, else 2.
+        memory_mb: What a call worker may have of its own, in MB; it is ended with more. By default
+            ``PIOPIY_MEMORY_MB``, else without a limit.
 
     Raises:
         TypeError: `create_session` cannot be called with what a call has.
@@ -109,6 +121,10 @@ class Agent:
         capacity: int = 50,
         record: str | Path | None = None,
         redact: Redaction | None = None,
+        isolation: Literal["task", "process"] | None = None,
+        workers: int | Literal["auto", "call"] | None = None,
+        warm: int | None = None,
+        memory_mb: int | None = None,
     ) -> None:
         if not agent_id or not agent_token:  # as os.getenv() leaves them
             name = "agent_token" if agent_id else "agent_id"
@@ -137,6 +153,9 @@ class Agent:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._draining = False
         self._closing: asyncio.Event | None = None
+        plan = Isolation.choose(isolation, capacity=capacity, workers=workers, warm=warm, memory_mb=memory_mb)
+        self._isolated = None if plan is None else IsolatedAgent(self, plan)
+        self._on_change: Callable[[], None] | None = None  # in a call worker
         log_to_stderr(debug=debug)
 
     # ------------------------------------------------------------------ public
@@ -144,7 +163,17 @@ class Agent:
     @property
     def active(self) -> int:
         """How many calls are in progress, or about to be."""
-        return len(self._tasks)
+        return len(self._tasks) if self._isolated is None else self._isolated.active
+
+    @property
+    def calls(self) -> tuple[str, ...]:
+        """The ids of the calls in progress in this process."""
+        return tuple(self._sessions)
+
+    @property
+    def call_workers(self) -> list[CallWorkerInfo]:
+        """The call workers that there are now; none without ``isolation="process"``."""
+        return [] if self._isolated is None else self._isolated.workers
 
     async def connect(self) -> None:
         """Serve calls until `shutdown()`, or until a SIGTERM and the end of the last call.
@@ -158,7 +187,7 @@ class Agent:
 
         Raises:
             AuthenticationError: The gateway refuses the token or the id.
-            RuntimeError: It was called before.
+            RuntimeError: It was called before; or, with ``isolation="process"``, no call worker can serve.
         """
         if self._closing is not None:
             raise RuntimeError("connect() was called before: make another Agent to connect again")
@@ -168,8 +197,11 @@ class Agent:
         loop = asyncio.get_running_loop()
         guard = self._guard_exit(loop)
         try:
-            await preload()
-            await self._connection.serve(self._closing)
+            if self._isolated is not None:
+                await self._isolated.serve(self._closing)
+            else:
+                await preload()
+                await self._connection.serve(self._closing)
         finally:
             if guard is not None:
                 guard.closing()
@@ -186,7 +218,9 @@ class Agent:
             drain_s: How long the calls in progress may go on, in seconds.
         """
         self.drain()
-        if drain_s and self._tasks:
+        if drain_s and self._isolated is not None:
+            await self._isolated.wait_idle(drain_s)
+        elif drain_s and self._tasks:
             await asyncio.wait(set(self._tasks.values()), timeout=drain_s)
         if self._closing is not None:
             self._closing.set()
@@ -195,9 +229,36 @@ class Agent:
         """Take no more calls; `connect()` returns when the last one has ended."""
         if not self._draining:
             self._draining = True
-            logger.info("draining: {} calls in progress, no new ones", self.active)
+            level = "INFO" if self._on_change is None else "DEBUG"  # the supervisor of a call worker says it
+            logger.log(level, "draining: {} calls in progress, no new ones", self.active)
+            if self._isolated is not None:
+                self._isolated.drain()
+                return
             self._report_status()
             self._maybe_done()
+
+    def become_worker(self, instance_id: str, capacity: int, on_change: Callable[[], None]) -> None:
+        """Serve in this process, which is a call worker. Only a `ForkedWorker` calls it, in place of an author.
+
+        Args:
+            instance_id: The instance's id.
+            capacity: How many calls it takes at once.
+            on_change: Called when it has registered, and when a call has begun or ended.
+        """
+        self.instance_id = instance_id
+        self.capacity = capacity
+        self._isolated = None
+        self._on_change = on_change
+        self._closing = None
+
+    def end_calls(self, detail: str) -> None:
+        """End the calls in progress in this process as failed.
+
+        Args:
+            detail: What the record of each says.
+        """
+        for session in list(self._sessions.values()):
+            session.end(EndReason.ERROR, detail)
 
     def _make_protocol(self, now: float) -> AgentProtocol:
         return AgentProtocol(
@@ -211,6 +272,8 @@ class Agent:
     def _report_status(self) -> None:
         state: Literal["draining", "serving"] = "draining" if self._draining else "serving"
         self._connection.post(Status(active=self.active, capacity=self.capacity, state=state))
+        if self._on_change is not None:
+            self._on_change()
 
     # ------------------------------------------------------------------ calls
 
@@ -301,6 +364,8 @@ class Agent:
         if recorder:
             recorder.follow(session.call)
         self._sessions[offer.call_id] = session
+        if self._on_change is not None:
+            self._on_change()
         log.info("call from {} to {} ({})", offer.from_number, offer.to_number, offer.kind)
         try:
             await session.run(self._callback)
@@ -336,7 +401,8 @@ class Agent:
             return None
 
         def on_sigterm() -> None:
-            if self._draining and self._closing is not None:
+            # a process manager may send SIGTERM to a call worker, too: its second one is for the supervisor
+            if self._draining and self._closing is not None and self._on_change is None:
                 self._closing.set()
             self.drain()
 

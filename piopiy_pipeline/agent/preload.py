@@ -9,10 +9,11 @@ from __future__ import annotations
 from importlib import import_module
 
 from piopiy_pipeline.offload import offload
+from piopiy_pipeline.processors.silero import load_model
 from piopiy_pipeline.processors.vad_engine import shared_engine
 from piopiy_pipeline.spoken_text import SpokenText
 
-__all__ = ["preload"]
+__all__ = ["preload", "preload_blocking"]
 
 _MODULES = ("pipecat.adapters.llm.services.open_ai_adapter",)
 
@@ -27,3 +28,18 @@ async def preload() -> None:
         await offload(import_module, module)
     await SpokenText().load()
     await shared_engine().load()
+
+
+def preload_blocking() -> None:
+    """Do as `preload` does, without an event loop, and start no thread: for a process that is forked later on.
+
+    The model of the VAD may be shared over a fork, because its session computes in the thread that calls it and has
+    none of its own.
+
+    Raises:
+        ModelMissing: There is no VAD model.
+    """
+    for module in _MODULES:
+        import_module(module)
+    SpokenText().load_blocking()
+    load_model()

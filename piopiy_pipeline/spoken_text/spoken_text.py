@@ -119,6 +119,10 @@ class SpokenText:
             if language not in _loaded:
                 await offload(_load, language)
 
+    def load_blocking(self) -> None:
+        """Do as `load` does for the language of this object, without an event loop."""
+        _load(self.language_of(None))
+
     def language_of(self, service: object) -> str:
         """Return the language that a service is to speak."""
         if self.language is not None:

@@ -1,0 +1,220 @@
+"""`ForkedWorker`: what runs in a call worker: an ordinary `Agent` with an instance id of its own, which tells the
+supervisor what calls it has.
+
+A call worker drains and ends when the supervisor says so, over their pair of sockets. A SIGTERM drains it, however
+often it comes: process managers send one to all processes of a service, beside the one that the supervisor gets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import os
+import signal
+import socket
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Protocol
+
+import numpy as np
+from loguru import logger
+
+from piopiy_pipeline.agent.linux_process import adopt_orphans, die_with_parent, prefer_to_be_killed
+from piopiy_pipeline.agent.process_messages import (
+    MAX_CALLS,
+    CallsUnderWay,
+    DrainWorker,
+    EndOverMemory,
+    EndWorker,
+    ForkWorker,
+    WorkerFailure,
+    WorkerReady,
+    receive,
+    send,
+)
+
+__all__ = ["ForkedWorker", "ServingAgent"]
+
+ORPHAN_DRAIN_S = 3.0
+"""How long calls may go on when the supervisor is gone, in seconds, before they are given back to the gateway."""
+LEFT_OVER_S = 2.0
+"""How long tasks that an author's code has left behind may take to end when they are cancelled."""
+_AGAIN_S = 0.2
+
+
+class ServingAgent(Protocol):
+    """The agent as a call worker uses it."""
+
+    instance_id: str
+    """The id under which it registers."""
+
+    @property
+    def calls(self) -> tuple[str, ...]:
+        """The ids of the calls in progress."""
+
+    def become_worker(self, instance_id: str, capacity: int, on_change: Callable[[], None]) -> None:
+        """Serve as this instance in this process. `on_change` is called when it has registered and for each call."""
+
+    async def connect(self) -> None:
+        """Serve calls until it has drained or was shut down."""
+
+    def drain(self) -> None:
+        """Take no more calls."""
+
+    async def shutdown(self) -> None:
+        """End."""
+
+    def end_calls(self, detail: str) -> None:
+        """End the calls in progress as failed."""
+
+
+class ForkedWorker:
+    """Serves calls in a process that was just forked.
+
+    Args:
+        agent: The agent that the author made.
+        order: What the supervisor has asked for.
+        control: This worker's end of the pair.
+        orphans_stderr: Where to write when the supervisor, which passes on stderr, is gone.
+        loop_factory: Makes an event loop of the kind that the author's program has.
+    """
+
+    def __init__(
+        self,
+        agent: ServingAgent,
+        order: ForkWorker,
+        control: socket.socket,
+        *,
+        orphans_stderr: int,
+        loop_factory: Callable[[], asyncio.AbstractEventLoop],
+    ) -> None:
+        self._agent = agent
+        self._order = order
+        self._control = control
+        self._orphans_stderr = orphans_stderr
+        self._loop_factory = loop_factory
+        self._draining = False
+        self._ready = False
+        self._reported: tuple[str, ...] = ()
+        self._retry: asyncio.TimerHandle | None = None
+        self._ending: asyncio.Future[None] | None = None
+
+    def run(self) -> int:
+        """Serve until there is nothing more to do, and return the exit code of this process."""
+        parent = os.getppid()
+        die_with_parent(signal.SIGTERM)
+        if os.getppid() != parent:  # the template has ended before that could be asked for
+            return 1
+        adopt_orphans()  # so that all that a call starts is a descendant, and ends with this process
+        prefer_to_be_killed()
+        faulthandler.enable(file=2)  # a segmentation fault names the line that led to it
+        np.random.seed()  # else all call workers draw the same numbers; `random` does that by itself
+        with suppress(AttributeError):  # Python 3.12 and later do that at a fork
+            asyncio._set_running_loop(None)
+        asyncio.set_event_loop(None)
+        self._control.setblocking(False)
+        # It is never closed: that would wait for what an author's code still runs in threads.
+        self._runner = asyncio.Runner(loop_factory=self._loop_factory)
+        try:
+            return self._runner.run(self._serve())
+        except SystemExit as end:
+            self._tell_failure(f"sys.exit({end.code!r}) was called")
+            return end.code if isinstance(end.code, int) else int(end.code is not None)
+
+    async def _serve(self) -> int:
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._control.fileno(), self._obey)
+        self._agent.become_worker(self._order.instance_id, self._order.capacity, self._on_change)
+        try:
+            await self._agent.connect()
+        except Exception as error:  # noqa: BLE001  the supervisor reports it
+            refused = type(error).__name__ == "AuthenticationError"
+            if not refused:
+                traceback.print_exc()
+            self._tell_failure(str(error) if refused else f"{type(error).__name__}: {error}", refused=refused)
+            return 1
+        finally:
+            loop.remove_reader(self._control.fileno())
+            await _end_left_over()
+        return 0
+
+    # ------------------------------------------------------------------ what the supervisor is told
+
+    def _on_change(self) -> None:
+        if not self._ready:
+            self._ready = True
+            self._tell(WorkerReady())
+        calls = self._agent.calls
+        if calls != self._reported and self._tell(CallsUnderWay(list(calls[:MAX_CALLS]))):
+            self._reported = calls
+        if self._order.one_call and calls:
+            self._drain()
+
+    def _tell(self, message: WorkerReady | CallsUnderWay) -> bool:
+        """Send, without waiting. A supervisor that does not read is told later which calls there are."""
+        try:
+            send(self._control, message)
+        except BlockingIOError:
+            if self._retry is None:
+                self._retry = asyncio.get_running_loop().call_later(_AGAIN_S, self._tell_again)
+            return False
+        except OSError:  # it is gone, which is noticed where it is read
+            return False
+        return True
+
+    def _tell_again(self) -> None:
+        self._retry = None
+        self._on_change()
+
+    def _tell_failure(self, error: str, *, refused: bool = False) -> None:
+        with suppress(OSError):
+            send(self._control, WorkerFailure(error[:2000], refused=refused))
+
+    # ------------------------------------------------------------------ what the supervisor says
+
+    def _obey(self) -> None:
+        try:
+            received = receive(self._control)
+        except BlockingIOError:
+            return
+        except OSError:
+            received = None
+        if received is None:
+            self._orphaned()
+            return
+        match received[0]:
+            case DrainWorker():
+                self._drain()
+            case EndWorker():
+                self._end()
+            case EndOverMemory(detail=detail):
+                self._agent.end_calls(detail)
+                self._drain()
+
+    def _drain(self) -> None:
+        if not self._draining:
+            self._draining = True
+            self._agent.drain()
+
+    def _end(self) -> None:
+        self._draining = True
+        if self._ending is None:
+            self._ending = asyncio.ensure_future(self._agent.shutdown())
+
+    def _orphaned(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._control.fileno())
+        os.dup2(self._orphans_stderr, 2)
+        logger.warning("the supervisor is gone: this call worker ends")
+        self._drain()
+        loop.call_later(ORPHAN_DRAIN_S, self._end)
+
+
+async def _end_left_over() -> None:
+    """Cancel the tasks that are left, as `asyncio.run` does, but do not wait for ever."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=LEFT_OVER_S)

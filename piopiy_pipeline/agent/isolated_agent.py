@@ -1,0 +1,99 @@
+"""`IsolatedAgent`: what `Agent` is with ``isolation="process"``, between the author's process and its call workers."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+
+from loguru import logger
+
+from piopiy_pipeline.agent.forked_worker import ForkedWorker, ServingAgent
+from piopiy_pipeline.agent.gateway_connection import AuthenticationError
+from piopiy_pipeline.agent.isolation import Isolation
+from piopiy_pipeline.agent.preload import preload_blocking
+from piopiy_pipeline.agent.process_messages import ForkWorker
+from piopiy_pipeline.agent.supervisor import CallWorkerInfo, Supervisor, WorkersRefused
+
+__all__ = ["IsolatedAgent"]
+
+
+class IsolatedAgent:
+    """The call workers of an agent.
+
+    Args:
+        agent: The agent, of which each call worker has a copy.
+        isolation: How many call workers there are, and what each takes.
+    """
+
+    def __init__(self, agent: ServingAgent, isolation: Isolation) -> None:
+        self._agent = agent
+        self._isolation = isolation
+        self._supervisor: Supervisor | None = None
+
+    @property
+    def active(self) -> int:
+        """How many calls are in progress in all call workers."""
+        return 0 if self._supervisor is None else self._supervisor.active
+
+    @property
+    def workers(self) -> list[CallWorkerInfo]:
+        """The call workers that there are now."""
+        return [] if self._supervisor is None else self._supervisor.workers
+
+    async def serve(self, closing: asyncio.Event) -> None:
+        """Supervise the call workers until `closing` is set, or until they have drained.
+
+        Raises:
+            AuthenticationError: The gateway refuses the agent.
+            RuntimeError: No call worker can serve.
+        """
+        _warn_of_what_a_fork_loses()
+        loop_factory = type(asyncio.get_running_loop())
+
+        def become_worker(order: ForkWorker, control: socket.socket, templates_stderr: int) -> int:
+            return ForkedWorker(
+                self._agent, order, control, orphans_stderr=templates_stderr, loop_factory=loop_factory
+            ).run()
+
+        supervisor = Supervisor(
+            self._isolation, self._agent.instance_id, load=preload_blocking, become_worker=become_worker
+        )
+        self._supervisor = supervisor
+        closed = asyncio.ensure_future(_end_when(closing, supervisor))
+        try:
+            await supervisor.serve()
+        except WorkersRefused as error:
+            raise AuthenticationError(str(error)) from None
+        finally:
+            closed.cancel()
+
+    def drain(self) -> None:
+        """Have the call workers take no more calls, and end when the last one has."""
+        if self._supervisor is not None:
+            self._supervisor.drain()
+
+    async def wait_idle(self, timeout_s: float) -> None:
+        """Wait until no call is in progress, but not longer than some seconds."""
+        if self._supervisor is not None:
+            await self._supervisor.wait_idle(timeout_s)
+
+
+async def _end_when(closing: asyncio.Event, supervisor: Supervisor) -> None:
+    await closing.wait()
+    supervisor.end()
+
+
+def _warn_of_what_a_fork_loses() -> None:
+    """Say what the author's program has started that call workers do not have."""
+    threads = [
+        thread.name
+        for thread in threading.enumerate()
+        if thread is not threading.current_thread() and not thread.name.startswith("piopiy")
+    ]
+    if threads:
+        logger.warning(
+            "threads do not live on in call workers, and what they hold locked stays locked there: "
+            "start {} in the callback, or after Agent.connect() has begun",
+            ", ".join(threads[:5]),
+        )

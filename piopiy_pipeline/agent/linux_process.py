@@ -1,0 +1,101 @@
+"""What Linux knows and does about processes, where Python's standard library has no function for it.
+
+Each function does nothing, or says that it does not know, where the kernel refuses: a container may.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import socket
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+__all__ = [
+    "adopt_orphans",
+    "anonymous_mb",
+    "children",
+    "die_with_parent",
+    "kill_group",
+    "leave_connections",
+    "prefer_to_be_killed",
+    "signal_name",
+]
+
+_PR_SET_PDEATHSIG = 1  # include/uapi/linux/prctl.h
+_PR_SET_CHILD_SUBREAPER = 36
+_PAGE_MB = resource.getpagesize() / (1 << 20)
+_SCORE = 300
+"""What is added to the badness (0 to 1000) by which the kernel chooses whom to kill when memory is out."""
+
+
+def die_with_parent(number: signal.Signals) -> None:
+    """Have this process sent a signal when its parent ends."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of all descendants whose parents end, instead of process 1."""
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def prefer_to_be_killed() -> None:
+    """Have the kernel kill this process rather than others when the machine's or container's memory is out."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(str(_SCORE))
+
+
+def children() -> list[int]:
+    """Return the ids of this process's children, ended ones too."""
+    try:
+        tasks = list(Path("/proc/self/task").iterdir())
+        return [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
+    except OSError:
+        return []
+
+
+def kill_group(pid: int) -> None:
+    """Kill what is left of a process and its group. Call it before the process is waited for."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def anonymous_mb(pid: int) -> float | None:
+    """Return the memory of a process that is in no file, in MB; None if it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/statm").read_text().split()
+    except OSError:
+        return None
+    return (int(fields[1]) - int(fields[2])) * _PAGE_MB
+
+
+def leave_connections() -> None:
+    """Put ``/dev/null`` into the place of inherited connections over a network.
+
+    Two processes that write to one connection mix up its bytes: an error is better. The descriptor's number stays
+    taken, so that nothing else gets it while an object of the parent's still holds it.
+    """
+    null = os.open(os.devnull, os.O_RDWR)
+    for entry in list(Path("/proc/self/fd").iterdir()):
+        fd = int(entry.name)
+        with suppress(OSError):
+            if fd > 2 and stat.S_ISSOCK(os.fstat(fd).st_mode) and _is_connection(fd):
+                os.dup2(null, fd, inheritable=False)
+    os.close(null)
+
+
+def _is_connection(fd: int) -> bool:
+    with socket.socket(fileno=os.dup(fd)) as copy:
+        return copy.family in (socket.AF_INET, socket.AF_INET6) and copy.type == socket.SOCK_STREAM
+
+
+def signal_name(number: int) -> str:
+    """Return the name and the meaning of a signal, such as ``SIGSEGV, Segmentation fault``."""
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+    return f"{name}, {signal.strsignal(number)}"

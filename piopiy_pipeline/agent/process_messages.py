@@ -1,0 +1,180 @@
+"""What supervisor, template and call workers say to each other: one JSON message a packet, over pairs of Unix sockets.
+
+All of them are the same program with the same code, so there are no versions here.
+"""
+
+from __future__ import annotations
+
+import array
+import json
+import socket
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+__all__ = [
+    "CallsUnderWay",
+    "DrainWorker",
+    "EndOverMemory",
+    "EndWorker",
+    "ForkFailed",
+    "ForkWorker",
+    "KillWorker",
+    "WorkerEnded",
+    "WorkerFailure",
+    "WorkerForked",
+    "WorkerMessage",
+    "WorkerReady",
+    "open_pair",
+    "receive",
+    "receive_all",
+    "send",
+]
+
+MAX_BYTES = 64 * 1024
+"""The largest message. Only the list of calls is long: `CallsUnderWay` is cut to fit."""
+MAX_CALLS = 1000
+"""How many ids of calls are reported. They are for the log of a loss."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForkWorker:
+    """To the template: fork a call worker. The worker's end of its own pair and its stderr come with it."""
+
+    number: int
+    instance_id: str
+    capacity: int
+    one_call: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KillWorker:
+    """To the template: kill a call worker with signal 9, and what it has started."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerForked:
+    """Of the template: a call worker was forked."""
+
+    number: int
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class ForkFailed:
+    """Of the template: a call worker could not be forked."""
+
+    number: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerEnded:
+    """Of the template: a call worker has ended, with this exit code, or by a signal if it is negative."""
+
+    number: int
+    exit_code: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerReady:
+    """Of a call worker: it is registered, and takes calls."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallsUnderWay:
+    """Of a call worker: the ids of the calls that it has now."""
+
+    calls: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerFailure:
+    """Of a call worker, as the last: why it ends."""
+
+    error: str
+    refused: bool = False
+    """Whether the gateway refuses the agent, so that another worker would not do better."""
+
+
+@dataclass(frozen=True, slots=True)
+class DrainWorker:
+    """To a call worker: take no more calls, and end with the last one."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndWorker:
+    """To a call worker: give the calls back to the gateway, and end."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndOverMemory:
+    """To a call worker: end its calls, because they have more memory than they may."""
+
+    detail: str
+
+
+WorkerMessage = (
+    ForkWorker
+    | KillWorker
+    | WorkerForked
+    | ForkFailed
+    | WorkerEnded
+    | WorkerReady
+    | CallsUnderWay
+    | WorkerFailure
+    | DrainWorker
+    | EndWorker
+    | EndOverMemory
+)
+_KINDS: dict[str, type[WorkerMessage]] = {kind.__name__: kind for kind in WorkerMessage.__args__}
+
+
+def open_pair() -> tuple[socket.socket, socket.socket]:
+    """Return two connected sockets that keep messages apart, both without inheritance over `exec`."""
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+
+def send(to: socket.socket, message: WorkerMessage, descriptors: Sequence[int] = ()) -> None:
+    """Send a message.
+
+    Args:
+        to: One socket of a pair.
+        message: The message.
+        descriptors: File descriptors that the receiver gets copies of.
+
+    Raises:
+        OSError: The other side is gone, or (`BlockingIOError`) does not read.
+    """
+    body = json.dumps([type(message).__name__, asdict(message)]).encode()
+    ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
+    to.sendmsg([body], ancillary)
+
+
+def receive(of: socket.socket) -> tuple[WorkerMessage, list[int]] | None:
+    """Return the next message and the descriptors that came with it, or None if the other side is gone.
+
+    Raises:
+        OSError: Nothing is there (`BlockingIOError`), or the socket is broken.
+    """
+    body, descriptors, _, _ = socket.recv_fds(of, MAX_BYTES, 4)
+    if not body:
+        return None
+    kind, values = json.loads(body)
+    return _KINDS[kind](**values), descriptors
+
+
+def receive_all(of: socket.socket) -> list[WorkerMessage | None]:
+    """Return what has come; None as the last one means that the other side is gone."""
+    messages: list[WorkerMessage | None] = []
+    while True:
+        try:
+            received = receive(of)
+        except BlockingIOError:
+            return messages
+        except OSError:
+            received = None
+        if received is None:
+            return [*messages, None]
+        messages.append(received[0])

@@ -1,0 +1,68 @@
+"""`WorkerMember`: what a supervisor knows of one call worker."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from piopiy_pipeline.agent.linux_process import signal_name
+
+__all__ = ["CallWorkerInfo", "WorkerMember"]
+
+
+@dataclass(frozen=True, slots=True)
+class CallWorkerInfo:
+    """A call worker, at a moment.
+
+    Attributes:
+        instance_id: Its id at the gateway.
+        pid: Its process id.
+        calls: The ids of the calls that it has.
+        ready_s: The seconds from the moment at which it was asked for until it was registered; None before that.
+    """
+
+    instance_id: str
+    pid: int
+    calls: tuple[str, ...]
+    ready_s: float | None
+
+
+@dataclass(slots=True, eq=False)
+class WorkerMember:
+    """A call worker that was asked for and has not ended."""
+
+    number: int
+    instance_id: str
+    slot: int  # which of `Isolation.capacities` it has
+    control: socket.socket
+    asked_at: float
+    last_lines: Callable[[], list[str]]
+    pid: int = 0
+    ready_s: float | None = None
+    calls: list[str] = field(default_factory=list)
+    served: bool = False
+    leaving: bool = False  # it was told to end
+    failure: str | None = None
+    killed_for: str | None = None
+    exit_code: int | None = None
+    output_closed: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"w{self.number}" + (f" (process {self.pid})" if self.pid else "")
+
+    def info(self) -> CallWorkerInfo:
+        return CallWorkerInfo(self.instance_id, self.pid, tuple(self.calls), self.ready_s)
+
+    def why_ended(self) -> str:
+        """Say in words how it has ended."""
+        code = self.exit_code or 0
+        how = f"exit code {code}" if code >= 0 else signal_name(-code)
+        if self.killed_for is not None:
+            return f"{self.killed_for}; {how}"
+        if self.failure is not None:
+            return f"{self.failure}; {how}"
+        if code == -9:
+            return f"{how}: somebody killed it, or the kernel because memory was out"
+        return how

@@ -1,0 +1,120 @@
+"""What call workers write to stderr: passed on line by line, and the last lines kept for the report of a death.
+
+A thread does it, so that an author's code that holds up the supervisor's loop does not hold up call workers, whose
+logging would wait for a full pipe.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import selectors
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+__all__ = ["WorkerOutput"]
+
+LINES = 20
+"""How many lines are kept of each call worker."""
+LINE_BYTES = 8192
+"""A longer line is passed on in pieces."""
+PIPE_BYTES = 1 << 20
+"""What a call worker may write ahead of the thread."""
+
+
+@dataclass(slots=True)
+class _Source:
+    """The pipe of one call worker."""
+
+    on_closed: Callable[[], None]
+    begun: bytes = b""  # a line that is not complete
+    lines: deque[bytes] = field(default_factory=lambda: deque(maxlen=LINES))
+
+
+class WorkerOutput:
+    """Reads the pipes of all call workers of an agent."""
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._woken, self._waker = os.pipe()
+        self._selector.register(self._woken, selectors.EVENT_READ, None)
+        self._lock = threading.Lock()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="piopiy worker output", daemon=True)
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._thread.start()
+
+    def open(self, on_closed: Callable[[], None]) -> tuple[int, Callable[[], list[str]]]:
+        """Make a pipe.
+
+        Args:
+            on_closed: Called in the thread when nobody can write to the pipe any more.
+
+        Returns:
+            The end to write to, which the caller closes; and a function that returns the last lines.
+        """
+        reader, writer = os.pipe()
+        with suppress(OSError):  # the user's limit on pipes is reached
+            fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        os.set_blocking(reader, False)
+        source = _Source(on_closed)
+        with self._lock:
+            self._selector.register(reader, selectors.EVENT_READ, source)
+        os.write(self._waker, b"\0")  # epoll would notice; another selector would not
+
+        def last_lines() -> list[str]:
+            with self._lock:
+                lines = [*source.lines, *([source.begun] if source.begun else [])]
+            return [line.decode(errors="replace").rstrip() for line in lines[-LINES:]]
+
+        return writer, last_lines
+
+    def close(self) -> None:
+        """End the thread, once what is in the pipes has been passed on."""
+        self._closed = True
+        os.write(self._waker, b"\0")
+        self._thread.join(1.0)
+
+    def _run(self) -> None:
+        while not self._closed:
+            self._read(None)
+        self._read(0.0)
+        with self._lock:
+            for key in list(self._selector.get_map().values()):
+                os.close(key.fd)
+            self._selector.close()
+            os.close(self._waker)
+
+    def _read(self, timeout_s: float | None) -> None:
+        for key, _ in self._selector.select(timeout_s):
+            source: _Source | None = key.data
+            try:
+                written = os.read(key.fd, 65536)
+            except OSError:
+                written = b""
+            if source is None:
+                continue
+            with self._lock:
+                *lines, source.begun = (source.begun + written).split(b"\n")
+                if len(source.begun) >= LINE_BYTES or (not written and source.begun):
+                    lines.append(source.begun)
+                    source.begun = b""
+                source.lines.extend(line[:LINE_BYTES] for line in lines)
+                if not written:
+                    self._selector.unregister(key.fd)
+                    os.close(key.fd)
+            if lines:
+                _write(b"\n".join(lines) + b"\n")
+            if not written:
+                source.on_closed()
+
+
+def _write(text: bytes) -> None:
+    with suppress(OSError):  # nobody reads this program's stderr
+        while text:
+            text = text[os.write(2, text) :]

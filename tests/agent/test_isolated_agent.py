@@ -1,0 +1,295 @@
+"""Call workers: what happens in one harms no other, what dies is said and replaced, and nothing is left behind.
+
+With a real gateway and real processes. Only outcomes are asserted; `benchmarks/isolation.py` measures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.gateway.core.instances import Instance
+from tests.support.agents import AgentProcess, Apart, apart
+from tests.support.bots import LONG
+from tests.support.calls import AGENT_ID, CallLog, eventually
+
+pytestmark = [
+    pytest.mark.realtime,
+    pytest.mark.skipif(sys.platform != "linux", reason="isolation='process' is for Linux"),
+]
+
+BOTS = ("-m", "tests.support.harmful_bots")
+UVLOOP = """\
+import asyncio, runpy, uvloop
+asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+runpy.run_module("tests.support.harmful_bots", run_name="__main__")
+"""
+USELESS = """\
+import os, runpy
+from piopiy_pipeline.agent.forked_worker import ForkedWorker
+ForkedWorker.run = lambda _: print("no such library", file=__import__("sys").stderr) or 5
+runpy.run_module("tests.support.harmful_bots", run_name="__main__")
+"""
+TEN_LINES = f"""\
+import asyncio, os
+from piopiy_pipeline import Agent
+from tests.support.bots import voice
+greeting = {LONG!r}
+async def on_new_session(call):
+    await (await voice(call, greeting=greeting)).start()
+agent = Agent(os.getenv("AGENT_ID"), os.getenv("AGENT_TOKEN"), on_new_session, isolation="process", workers=1)
+asyncio.run(agent.connect())
+print('{{"event": "after"}}', flush=True)
+"""
+
+
+@asynccontextmanager
+async def isolated(
+    monkeypatch: pytest.MonkeyPatch, workers: str, *, arguments: tuple[str, ...] = BOTS, **variables: str
+) -> AsyncIterator[Apart]:
+    """A gateway, and an agent whose calls are in call workers."""
+    for name, value in {"isolation": "process", "workers": workers, **variables}.items():
+        monkeypatch.setenv(f"PIOPIY_{name.upper()}", value)
+    async with apart(arguments=arguments) as place:
+        yield place
+
+
+def instances(place: Apart) -> list[Instance]:
+    return place.gateway.switchboard.instances.of(AGENT_ID)
+
+
+async def called(
+    place: Apart, bot: str, *wavs: str, **metadata: Any
+) -> tuple[CallLog, asyncio.Task[CallLog]]:
+    """A call that this bot was heard in, or that has ended."""
+    log = CallLog(16000)
+    calling = asyncio.create_task(
+        place.call(*wavs, log=log, metadata={"bot": bot, **metadata}, hangup_after_s=3.0)
+    )
+    await eventually(lambda: log.heard.size > 0 or calling.done(), 20)
+    return log, calling
+
+
+def tree(pid: int) -> dict[int, list[int]]:
+    """Return the processes below one, with the children of each."""
+    try:
+        tasks = list(Path(f"/proc/{pid}/task").iterdir())
+        own = [int(each) for task in tasks for each in (task / "children").read_text().split()]
+    except OSError:
+        own = []
+    return {pid: own} | {key: value for child in own for key, value in tree(child).items()}
+
+
+def call_workers(place: Apart) -> list[int]:
+    """Return the process ids of the call workers: the template's children."""
+    ((template,),) = [tree(place.process.process.pid)[place.process.process.pid]]
+    return tree(template)[template]
+
+
+def left_by_calls() -> list[int]:
+    """Return the processes that the bot with the harm "fork" has started."""
+    pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+    return [pid for pid in pids if b"left-by-a-call" in _command(pid)]
+
+
+def _command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def exists(pid: int) -> bool:
+    """Return whether this process has not ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("harm", "why"),
+    [
+        ("segfault", "SIGSEGV"),
+        ("os_exit", "exit code 7"),
+        ("sys_exit", "sys.exit(7) was called"),
+        ("leak", "MB of memory"),
+        ("spin", ""),
+    ],
+)
+def test_a_call_that_ends_or_holds_its_process_ends_alone(
+    harm: str, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story() -> None:
+        async with isolated(monkeypatch, "call", memory_mb="250") as place:
+            other, talking = await called(place, "talks")
+            await eventually(lambda: sum(one.takes_calls for one in instances(place)) >= 2, 20)
+            _, harming = await called(place, "harms", harm=harm)
+            if why:
+                harmed = await asyncio.wait_for(harming, 20)
+                assert harmed.reason in (EndReason.AGENT_LOST, EndReason.ERROR)
+                await eventually(lambda: why in place.process.log, 10)
+            else:
+                harming.cancel()  # the caller hangs up on a bot that says nothing
+                await asyncio.wait({harming})
+            await talking
+            assert other.reason is EndReason.CALLER_HANGUP
+            assert other.texts("bot") == [LONG], "all of it was heard"
+            after, calling = await called(place, "talks", text="Hello.")
+            await calling
+            assert after.texts("bot") == ["Hello."], "and the next caller is served"
+
+    asyncio.run(story())
+
+
+def test_a_segmentation_fault_is_reported_with_its_line_and_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        async with isolated(monkeypatch, "call") as place:
+            log, calling = await called(place, "harms", harm="segfault")
+            await calling
+            assert log.reason is EndReason.AGENT_LOST
+            call_id = place.ended()[0].call_id
+            await eventually(lambda: "in _segfault" in place.process.log.partition("has ended")[2], 10)
+            assert f"SIGSEGV, Segmentation fault; it had the calls {call_id}" in place.process.log
+
+    asyncio.run(story())
+
+
+def test_what_a_call_has_started_ends_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        async with isolated(monkeypatch, "call") as place:
+            log, calling = await called(place, "harms", harm="fork")
+            left = left_by_calls()
+            assert len(left) == 2
+            await calling
+            assert log.reason is EndReason.CALLER_HANGUP
+            await eventually(lambda: not any(map(exists, left)), 10)
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_killed_worker_s_call_goes_on_in_another_and_a_new_one_takes_its_place(
+    loop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if loop == "uvloop":
+        pytest.importorskip("uvloop")
+    arguments = ("-c", UVLOOP) if loop == "uvloop" else BOTS
+
+    async def story() -> None:
+        async with isolated(monkeypatch, "2", arguments=arguments) as place:
+            await eventually(lambda: len(instances(place)) == 2, 20)
+            assert sum(one.capacity for one in instances(place)) == 20
+            log, calling = await called(place, "answers_at_length", "booking/03-yes.wav")
+            await eventually(lambda: log.of("turn"), 20)  # the answer has begun
+            (busy,) = [one.instance_id for one in instances(place) if one.calls]
+            before = {one.instance_id for one in instances(place)}
+            number = int(busy.rpartition("-w")[2])
+            os.kill(sorted(call_workers(place))[number - 1], signal.SIGKILL)
+            await calling
+            assert log.reason is EndReason.CALLER_HANGUP
+            assert log.texts("bot") == ["Hello.", LONG]
+            await eventually(lambda: len(instances(place)) == 2, 20)
+            assert {one.instance_id for one in instances(place)} - before, "a new one"
+            assert f"call worker w{number} (process" in place.process.log
+            assert "SIGKILL, Killed: somebody killed it" in place.process.log
+            assert await place.process.terminate() == 0
+
+    asyncio.run(story())
+
+
+def test_sigterm_lets_calls_end_and_a_second_one_ends_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        async with isolated(monkeypatch, "2") as place:
+            await eventually(lambda: len(instances(place)) == 2, 20)
+            log, calling = await called(place, "talks")
+            workers = call_workers(place)
+            for pid in (place.process.process.pid, *workers):  # a process manager sends it to all
+                os.kill(pid, signal.SIGTERM)
+            await eventually(lambda: len(instances(place)) == 1, 10)
+            heard = log.heard.size
+            await eventually(lambda: log.heard.size > heard + 16000, 10)
+            assert log.outcome is None, "the call goes on"
+            assert await place.process.terminate() == 0
+            await calling
+            assert log.reason is EndReason.SHUTDOWN
+            assert not any(map(exists, workers))
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("bot", ["talks", "harms"])
+def test_no_process_outlives_a_supervisor_that_is_killed(bot: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        async with isolated(monkeypatch, "2") as place:
+            await eventually(lambda: len(instances(place)) == 2, 20)
+            _, calling = await called(place, bot, harm="spin")
+            pids = list(tree(place.process.process.pid))
+            assert len(pids) == 4
+            place.process.kill()
+            await eventually(lambda: not any(map(exists, pids)), 20)
+            calling.cancel()
+            await asyncio.wait({calling})
+
+    asyncio.run(story())
+
+
+def test_a_template_that_is_killed_ends_the_agent_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        async with isolated(monkeypatch, "2") as place:
+            await eventually(lambda: len(instances(place)) == 2, 20)
+            (template,) = tree(place.process.process.pid)[place.process.process.pid]
+            workers = call_workers(place)
+            os.kill(template, signal.SIGKILL)
+            assert await asyncio.wait_for(place.process.process.wait(), 30) == 1
+            await place.process.close()
+            assert "the process that forks call workers has ended" in place.process.log
+            await eventually(lambda: not any(map(exists, workers)), 10)
+
+    asyncio.run(story())
+
+
+def test_workers_that_die_at_once_again_and_again_end_the_agent(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        async with isolated(monkeypatch, "call", warm="1") as place:
+            process = await AgentProcess.start(place.gateway.url, arguments=("-c", USELESS))
+            assert await asyncio.wait_for(process.process.wait(), 60) == 1
+            await process.close()
+            assert "5 call workers in a row have ended before they were of use" in process.log
+            assert "wrote: no such library" in process.log
+
+    asyncio.run(story())
+
+
+def test_a_wrong_token_ends_the_agent_with_the_gateway_s_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        async with isolated(monkeypatch, "2") as place:
+            process = await AgentProcess.start(place.gateway.url, arguments=BOTS, token="wrong")
+            assert await asyncio.wait_for(process.process.wait(), 60) == 1
+            await process.close()
+            assert "AuthenticationError: " in process.log
+            assert "the gateway refuses agent 'test-agent'" in process.log
+
+    asyncio.run(story())
+
+
+def test_the_ten_line_style_needs_no_main_guard(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        async with isolated(monkeypatch, "1", arguments=("-c", TEN_LINES)) as place:
+            log, calling = await called(place, "")
+            await calling
+            assert log.texts("bot") == [LONG]
+            assert await place.process.terminate() == 0
+            await place.process.close()
+            assert place.process.printed == [{"event": "after"}], "once, in the author's process"
+
+    asyncio.run(story())
