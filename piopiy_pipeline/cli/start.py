@@ -23,11 +23,36 @@ def start(
     agent_id: Annotated[
         str | None, typer.Option(metavar="ID", help="The agent's id. [AGENT_ID]", show_default=False)
     ] = None,
+    isolation: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help="task or process: where calls run. [PIOPIY_ISOLATION, else task]",
+            show_default=False,
+        ),
+    ] = None,
+    workers: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|auto|call",
+            help="With process: how many processes, one a core, or one a call. [PIOPIY_WORKERS, else auto]",
+            show_default=False,
+        ),
+    ] = None,
+    memory_mb: Annotated[
+        int | None,
+        typer.Option(
+            metavar="MB",
+            help="With process: what each may have of its own. [PIOPIY_MEMORY_MB, else no limit]",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Run a bot against a gateway. SIGTERM lets it finish its calls and take no more.
 
     The agent's token is taken from AGENT_TOKEN, never from the command line, which others can see.
-    The file is run as it is, with AGENT_ID and PIOPIY_URL in its environment.
+    The file is run as it is, with AGENT_ID and PIOPIY_URL in its environment. With --isolation process, its calls
+    run in processes of their own; what its Agent(...) says itself goes first.
 
     Example:
 
@@ -39,6 +64,7 @@ def start(
         raise BadInput("which agent is it? Give --agent-id or AGENT_ID")
     if not os.environ.get("AGENT_TOKEN"):
         raise BadInput("the agent's token is missing: set AGENT_TOKEN")
+    _choose_isolation(isolation, workers, memory_mb)
     os.environ["AGENT_ID"] = agent_id
     os.environ["PIOPIY_URL"] = gateway_url(url)
     from piopiy_pipeline.cli.run_bot import run_bot  # which is a program too: not loaded before it is run
@@ -46,3 +72,20 @@ def start(
     log_to_stderr()
     prefer_uvloop()
     run_bot(bot)
+
+
+def _choose_isolation(isolation: str | None, workers: str | None, memory_mb: int | None) -> None:
+    """Put what was given into the environment, where `Agent` finds it. Raises `BadInput` for what cannot work."""
+    given = {"PIOPIY_ISOLATION": isolation, "PIOPIY_WORKERS": workers, "PIOPIY_MEMORY_MB": memory_mb}
+    chosen = {name: str(value) for name, value in given.items() if value is not None}
+    if not chosen:
+        return
+    os.environ.update(chosen)
+    if len(chosen) > (isolation is not None) and os.environ.get("PIOPIY_ISOLATION") != "process":
+        raise BadInput("--workers and --memory-mb are for --isolation process: give that, too")
+    from piopiy_pipeline.agent.isolation import Isolation  # after the package, which the bot loads anyway
+
+    try:
+        Isolation.choose(None, capacity=1, workers=None, warm=None, memory_mb=None)
+    except ValueError as error:
+        raise BadInput(str(error)) from None
