@@ -83,7 +83,7 @@ def _cough(rng: Generator) -> Samples:
     coughs = []
     for _ in range(rng.integers(1, 4)):
         burst = _formants(_burst(rng, rng.uniform(0.2, 0.45), 0.004, rng.uniform(0.04, 0.12)), _throat(rng))
-        t = _time(len(burst) / RATE)
+        t = np.arange(len(burst)) / RATE
         voiced = _formants(_buzz(rng.uniform(110, 260) * np.exp(-t)), _throat(rng))
         coughs.append(burst / np.abs(burst).max() + rng.uniform(0, 0.5) * voiced * np.exp(-t / 0.08) / 4)
     return _joined(coughs, [float(rng.uniform(0.05, 0.3)) for _ in coughs])
