@@ -68,7 +68,7 @@ class Playout:
     """The longest of the gaps, in seconds; 0.0 if there was none."""
 
     GAP_S = 0.5
-    HOLD_S = 2.0
+    HOLD_S = 3.0
     """Speech that is held goes on by itself after so many seconds: an agent that hangs must not mute the bot."""
     KEPT_S = 2.0
     """So many seconds of what was played are kept, to be said again: longer than any word."""

@@ -78,7 +78,7 @@ class Cleared(Message):
 class Hold(Message):
     """Be silent at once, with a fade of 20 ms, and throw nothing away. `Resume` or `Clear` follows.
 
-    Speech goes on by itself when neither has come after two seconds.
+    Speech goes on by itself when neither has come after three seconds.
     """
 
     event: Literal["hold"] = "hold"

@@ -64,7 +64,7 @@ HOLD_S = 0.1
 """An interruption waits this long for the playout's answer, and then goes by this side's estimate."""
 WAITING_S = 30
 """Speech that waits to be sent; a stage that makes more of it has to wait."""
-HELD_S = 2.0
+HELD_S = 3.0
 """A hold, and what is said again behind it, put off the end of the last speech by no more than this."""
 END_SLACK_S = 1.5
 """How much longer than its length the last speech may take until the end goes on without it."""

@@ -8,9 +8,12 @@ that all languages share is known, and no more.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 
-__all__ = ["WordsOver", "words_over"]
+from rapidfuzz import fuzz
+
+__all__ = ["WordsOver", "nearly_backchannel", "stop_at", "words_in", "words_over"]
 
 
 class WordsOver(StrEnum):
@@ -34,7 +37,9 @@ _HUM = re.compile(
 _BACKCHANNELS = {
     "en": "yeah, yep, yup, okay, ok, k, right, all right, alright, sure, i see, got it, i got it, of course, "
     "exactly, great, good, cool, fine, nice, really, true, that's right, thats right, uh huh, mm hmm, i know, "
-    "i understand, understood, makes sense, wow, perfect",
+    "i understand, understood, makes sense, wow, perfect, "
+    "yes sir, yes ma'am, gotcha, absolutely, definitely, totally, sounds good, fair enough, that's true, thats true, "
+    "lovely, awesome, amazing, interesting, oh my, oh dear, my goodness",
     "de": "ja, jaja, jo, genau, okay, ok, gut, klar, alles klar, richtig, stimmt, verstehe, ich verstehe, aha, ach so, "
     "achso, schön, prima, natürlich, sicher, eben, super",
     "es": "ya, vale, claro, ajá, aja, okay, ok, bueno, bien, entiendo, exacto, perfecto, muy bien, de acuerdo, "
@@ -45,7 +50,7 @@ _BACKCHANNELS = {
 }
 _STOPS = {
     "en": "stop, no, nope, wait, hang on, hold on, one moment, one second, just a second, sorry, excuse me, actually, "
-    "enough, be quiet, shut up, listen, pardon, cancel, no way",
+    "enough, be quiet, shut up, listen, pardon, cancel, no way, please stop",
     "de": "stopp, stop, halt, nein, nee, ne, warte, warten, moment, einen moment, entschuldigung, falsch, genug, "
     "wie bitte, bitte nicht, doch nicht",
     "es": "no, para, pare, espera, espere, un momento, perdón, perdone, basta",
@@ -55,21 +60,27 @@ _STOPS = {
 
 _STOP_WITHIN = 4
 """A word that asks for a stop counts among so many first ones; later it is part of a sentence like any other."""
+_NEAR = 75.0
+"""Least likeness of letters, 0 to 100, of a phrase that is nearly another."""
+_NEAR_LETTERS = 4
+"""Shorter phrases are like too many others."""
+
+
+def words_in(text: str) -> list[str]:
+    """Return the words of a text in lower case, without marks."""
+    return re.findall(r"[^\s.,;:!?…\"()\[\]¿¡।_–—-]+", text.lower().replace("’", "'"))
 
 
 def _phrases(lists: dict[str, str]) -> dict[str, frozenset[tuple[str, ...]]]:
     return {
-        language: frozenset(tuple(_words(phrase)) for phrase in phrases.split(","))
+        language: frozenset(tuple(words_in(phrase)) for phrase in phrases.split(","))
         for language, phrases in lists.items()
     }
 
 
-def _words(text: str) -> list[str]:
-    return re.findall(r"[^\s.,;:!?…\"()\[\]¿¡।_–—-]+", text.lower().replace("’", "'"))
-
-
 _BACKCHANNEL_WORDS = _phrases(_BACKCHANNELS)
 _STOP_WORDS = _phrases(_STOPS)
+_NONE: frozenset[tuple[str, ...]] = frozenset()
 
 
 def words_over(text: str, language: str = "en") -> WordsOver:
@@ -79,20 +90,59 @@ def words_over(text: str, language: str = "en") -> WordsOver:
         text: The words, as a recogniser writes them.
         language: Their language, by its code (``en``, ``en-GB``).
     """
-    words = _words(text)
+    words = words_in(text)
     if not words:
         return WordsOver.NOTHING
-    code = language.lower().replace("_", "-").partition("-")[0]
-    stops = _STOP_WORDS.get(code, frozenset())
-    for at in range(min(len(words), _STOP_WITHIN)):
-        if any(tuple(words[at : at + len(stop)]) == stop for stop in stops):
-            return WordsOver.STOP
-    if _made_of(words, _BACKCHANNEL_WORDS.get(code, frozenset())):
+    if _stop_at(words, language, _same) is not None:
+        return WordsOver.STOP
+    if _made_of(words, _BACKCHANNEL_WORDS.get(_code(language), _NONE), _same):
         return WordsOver.BACKCHANNEL
     return WordsOver.OTHER
 
 
-def _made_of(words: list[str], phrases: frozenset[tuple[str, ...]]) -> bool:
+def stop_at(words: Sequence[str], language: str) -> slice | None:
+    """Return where words ask for a stop, or nearly do, as a recogniser may misspell them; None if they do not."""
+    exact = _stop_at(words, language, _same)
+    return exact if exact is not None else _stop_at(words, language, _near_phrase)
+
+
+def nearly_backchannel(words: Sequence[str], language: str) -> bool:
+    """Return whether words are spelled nearly like what a listener says."""
+    return _made_of(words, _BACKCHANNEL_WORDS.get(_code(language), _NONE), _near)
+
+
+_Alike = Callable[[Sequence[str], tuple[str, ...]], bool]
+
+
+def _code(language: str) -> str:
+    return language.lower().replace("_", "-").partition("-")[0]
+
+
+def _same(words: Sequence[str], phrase: tuple[str, ...]) -> bool:
+    return tuple(words) == phrase
+
+
+def _near(words: Sequence[str], phrase: tuple[str, ...]) -> bool:
+    if len(words) != len(phrase):
+        return False
+    said, meant = " ".join(words), " ".join(phrase)
+    return said == meant or (len(meant) >= _NEAR_LETTERS and fuzz.ratio(said, meant) >= _NEAR)
+
+
+def _near_phrase(words: Sequence[str], phrase: tuple[str, ...]) -> bool:
+    """Like `_near`, for phrases of several words: one short word is too soon like another."""
+    return len(phrase) > 1 and _near(words, phrase)
+
+
+def _stop_at(words: Sequence[str], language: str, alike: _Alike) -> slice | None:
+    for at in range(min(len(words), _STOP_WITHIN)):
+        for stop in _STOP_WORDS.get(_code(language), _NONE):
+            if alike(words[at : at + len(stop)], stop):
+                return slice(at, at + len(stop))
+    return None
+
+
+def _made_of(words: Sequence[str], phrases: frozenset[tuple[str, ...]], alike: _Alike) -> bool:
     """Return whether words are a sequence of phrases and of sounds, each of them whole."""
     reached = [True] + [False] * len(words)
     for at, word in enumerate(words):
@@ -101,6 +151,6 @@ def _made_of(words: list[str], phrases: frozenset[tuple[str, ...]]) -> bool:
         if _HUM.fullmatch(word):
             reached[at + 1] = True
         for phrase in phrases:
-            if tuple(words[at : at + len(phrase)]) == phrase:
+            if alike(words[at : at + len(phrase)], phrase):
                 reached[at + len(phrase)] = True
     return reached[-1]

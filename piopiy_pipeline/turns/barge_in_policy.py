@@ -1,22 +1,29 @@
 """Decides whether a sound of the caller over the bot's speech is an interruption. Without I/O.
 
 The bot is silent while it is decided, so a caller who interrupts has what they want already, and there is time to
-listen. What the caller says decides first: "no, wait" is an interruption, "mhm" is none. Where there are no words, the
-sound does: what is over soon is a cough or a door, and who speaks on for a second means to speak. Words that come
-after that still count.
+listen. What the caller says decides first: "no, wait" is an interruption, "mhm" is none, and who speaks on for a second
+and has said a word so far that is no listener's means to speak. Where there are no words, the sound does: what is over
+soon is a cough or a door, and what lasts is speech. A "yeah, okay, right" and a laugh last longer than a second, too.
+Words that come after that still count.
 
 Short sounds are what recognisers write nonsense for ("And then," for a hum). So the shorter a sound is, the surer its
-words must be, and they must be more than words that mean nothing by themselves.
+words must be, and they must be more than words that mean nothing by themselves (`credible_words`).
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from enum import StrEnum
 
 from piopiy_pipeline.arguments import check_kind, check_seconds
-from piopiy_pipeline.turns.backchannels import WordsOver, words_over
+from piopiy_pipeline.turns.backchannels import WordsOver, words_in, words_over
+from piopiy_pipeline.turns.credible_words import (
+    SHORT_S,
+    HeardWords,
+    doubt_of,
+    looks_heard_wrong,
+    means_nothing,
+)
 
 __all__ = ["BargeInPolicy", "BargeInVerdict", "Decision"]
 
@@ -38,24 +45,15 @@ class Decision:
     reason: str
 
 
-_EMPTY = frozenset(
-    re.findall(
-        r"\w+",
-        "a an and are as at be but by came can did do for from had has have he her him i if in is it its me my not of "
-        "on or she so that the them then there they this to too was we were what will with would you your",
-    )
-)
-"""English words that mean nothing alone. Of a short sound they are a recogniser's guess."""
-_SURE = ((0.4, 0.65), (0.7, 0.55), (1.1, 0.4))
-"""Up to so many voiced seconds, words are an interruption from this confidence of the least certain one on."""
-_SURE_STOP = 0.25
-"""The same for words that ask for a stop, however short. Who tells no confidence is sure."""
-_WORDS_PER_S = 6.0
-"""Nobody says more in so short a time: it is a recogniser that makes words of a hum."""
+_SPOKEN = (WordsOver.STOP, WordsOver.OTHER)
+"""Words that are no listener's."""
 _INTERIM_WORDS = 3
 """So many words of an interim transcript are an interruption."""
 _INTERIM_S = 0.6
 """An interim of a sound that is shorter is not believed: there is time for the next one."""
+
+_GOES_ON_S = 1.5
+"""Who was not believed and says more within so many seconds is still saying the same."""
 
 
 class BargeInPolicy:
@@ -81,8 +79,8 @@ class BargeInPolicy:
         *,
         language: str = "en",
         earliest_s: float = 0.3,
-        latest_s: float = 1.45,
-        speech_s: float = 1.1,
+        latest_s: float = 2.3,
+        speech_s: float = 1.8,
         quiet_s: float = 0.2,
         words_s: float = 0.35,
         answer_s: float = 1.0,
@@ -97,10 +95,10 @@ class BargeInPolicy:
         ):
             check_seconds(f"BargeInPolicy: {name}", seconds)
         check_seconds("BargeInPolicy: answer_s", answer_s, zero=True)
-        if not earliest_s <= latest_s <= 1.5:
+        if not earliest_s <= latest_s <= 2.5:
             raise ValueError(
-                f"earliest_s={earliest_s:g}, latest_s={latest_s:g}: they are more than 0, in this order, and 1.5 "
-                "at most, because a gateway lets held speech go on after 2 s"
+                f"earliest_s={earliest_s:g}, latest_s={latest_s:g}: they are more than 0, in this order, and 2.5 "
+                "at most, because a gateway lets held speech go on after 3 s"
             )
         self.language = language
         self.words_s = words_s
@@ -113,6 +111,8 @@ class BargeInPolicy:
         self._voiced_s = 0.0
         self._voiced_at = float("-inf")
         self._transcript_due = False
+        self._speaks = False  # by an interim of this sound
+        self._doubted_s, self._doubted_at = 0.0, float("-inf")  # voiced, of words that were not believed
 
     @property
     def under_way(self) -> bool:
@@ -127,7 +127,8 @@ class BargeInPolicy:
             voiced_s: How long it has been voiced already.
         """
         self._began, self._voiced_s, self._voiced_at = now, voiced_s, now
-        self._transcript_due = False
+        self._transcript_due = self._speaks = False
+        self._forget_doubts(now)
 
     def end(self) -> None:
         """Decide nothing any more. What is known of the sound is kept, for words that come later."""
@@ -138,6 +139,7 @@ class BargeInPolicy:
         if voiced:
             if not self.under_way and now - self._voiced_at > 2 * self._quiet_s:
                 self._voiced_s = 0.0  # another sound, that nobody asks about
+                self._forget_doubts(now)
             self._voiced_s += seconds
             self._voiced_at = now
 
@@ -154,7 +156,7 @@ class BargeInPolicy:
         if self._began is None:
             return None
         sound = f"a sound of {self._voiced_s:.2f} s"
-        if self._voiced_s >= self._speech_s:
+        if self._voiced_s >= self._speech_s or (self._speaks and self._voiced_s >= SHORT_S):
             return Decision(BargeInVerdict.INTERRUPT, sound)
         waited = now - self._began + 0.001
         quiet = now - self._voiced_at + 0.001
@@ -168,14 +170,22 @@ class BargeInPolicy:
     def interim(self, text: str, *, language: str | None = None) -> Decision | None:
         """Take an interim transcript. Returns a decision to interrupt, or None if it is still to be seen.
 
-        While the bot is silent because of the sound, the final one is waited for: nobody tells how sure an interim is.
+        While the bot is silent because of the sound, the final one is waited for, because nobody tells how sure an
+        interim is; but who has said a word so far that is no listener's has spoken when the sound is long enough.
         """
-        if self.under_way or 0 < self._voiced_s < _INTERIM_S:
+        if self.under_way:
+            self._speaks = words_over(text, language or self.language) in _SPOKEN and not looks_heard_wrong(
+                words_in(text), language or self.language
+            )
+            return None
+        if 0 < self._voiced_s < _INTERIM_S:
             return None
         meaning = words_over(text, language or self.language)
-        if meaning is WordsOver.OTHER and (len(text.split()) < _INTERIM_WORDS or self._empty(text)):
+        if meaning is WordsOver.OTHER and (
+            len(text.split()) < _INTERIM_WORDS or means_nothing(words_in(text))
+        ):
             return None
-        if meaning in (WordsOver.STOP, WordsOver.OTHER):
+        if meaning in _SPOKEN:
             return Decision(BargeInVerdict.INTERRUPT, f"said {text.strip()[:40]!r}")
         return None
 
@@ -184,6 +194,7 @@ class BargeInPolicy:
         text: str,
         *,
         confidence: float = 1.0,
+        heard: HeardWords = (),
         language: str | None = None,
         bot_left_s: float | None = None,
     ) -> Decision:
@@ -192,6 +203,7 @@ class BargeInPolicy:
         Args:
             text: The words.
             confidence: Of the least certain of them, 0 to 1.
+            heard: Each word with a confidence of its own, where the recogniser tells them.
             language: Their language by its code, if it is known.
             bot_left_s: How many seconds of its speech the bot has left; None if that is not known yet.
 
@@ -210,17 +222,13 @@ class BargeInPolicy:
                 return Decision(BargeInVerdict.RESUME, said)
         if self._voiced_s == 0.0:  # nothing is known of the sound: the VAD missed it, or there is none
             return Decision(BargeInVerdict.INTERRUPT, said)
-        sure = next((least for longest, least in _SURE if self._voiced_s <= longest), 0.0)
-        if meaning is WordsOver.STOP:
-            sure = min(sure, _SURE_STOP)
-        elif sure and self._empty(text):
-            return Decision(BargeInVerdict.RESUME, f"{said}, which means nothing")
-        hurried = confidence < 1.0 and len(text.split()) > _WORDS_PER_S * max(self._voiced_s, 0.35)
-        if confidence < sure or (hurried and sure > _SURE_STOP):
-            return Decision(BargeInVerdict.RESUME, f"{said}, which is not sure")
+        voiced_s = self._voiced_s + self._doubted_s
+        doubt = doubt_of(heard or ((text, confidence),), voiced_s, language or self.language)
+        if doubt is not None:
+            self._doubted_s, self._doubted_at = voiced_s, self._voiced_at
+            return Decision(BargeInVerdict.RESUME, f"{said}, {doubt}")
         return Decision(BargeInVerdict.INTERRUPT, said)
 
-    @staticmethod
-    def _empty(text: str) -> bool:
-        words = re.findall(r"[^\W\d_]+|\d+", text.lower())
-        return all(word in _EMPTY for word in words)
+    def _forget_doubts(self, now: float) -> None:
+        if now - self._doubted_at > _GOES_ON_S:
+            self._doubted_s = 0.0

@@ -32,6 +32,7 @@ from pipecat.turns.user_start import BaseUserTurnStartStrategy
 from piopiy_pipeline.processors.vad_segments import FLOOR_DBFS
 from piopiy_pipeline.transports.bot_output import BotOutput
 from piopiy_pipeline.turns.barge_in_policy import BargeInPolicy, BargeInVerdict, Decision
+from piopiy_pipeline.turns.credible_words import HeardWords
 from piopiy_pipeline.turns.echo_gauge import WINDOW_S, EchoGauge
 from piopiy_pipeline.turns.onset_evidence import OnsetEvidence
 
@@ -195,6 +196,7 @@ class HeldTurnStart(BaseUserTurnStartStrategy):
         decision = self._policy.final(
             frame.text,
             confidence=_confidence(frame.result),
+            heard=_heard_words(frame.result),
             language=frame.language,
             bot_left_s=self._output.left_s,
         )
@@ -255,3 +257,18 @@ def _confidence(result: Any) -> float:
     """Return the confidence that an STT tells with a transcript, 0 to 1; 1 for one that tells none."""
     value = result.get("confidence") if isinstance(result, dict) else None
     return float(value) if isinstance(value, int | float) else 1.0
+
+
+def _heard_words(result: Any) -> HeardWords:
+    """Return the words of a transcript, each with its confidence, of an STT that tells them so; else none."""
+    words = result.get("words") if isinstance(result, dict) else None
+    if not isinstance(words, list | tuple):
+        return ()
+    return [
+        (word[0], float(word[1]))
+        for word in words
+        if isinstance(word, list | tuple)
+        and len(word) == 2
+        and isinstance(word[0], str)
+        and isinstance(word[1], int | float)
+    ]

@@ -17,6 +17,7 @@ from piopiy_pipeline.audio.playout import Playout, PlayoutError, Progress
 
 RATE = 16000
 FRAME = 320
+HELD_TICKS = round(Playout.HOLD_S / FRAME_S)
 
 
 def speech(samples: int, first: int = 0) -> NDArray[np.int16]:
@@ -138,7 +139,7 @@ def test_a_hold_that_nobody_decides_ends_by_itself() -> None:
     one = line(10 * FRAME)
     one.tick(5)
     one.hold()
-    one.tick(99)
+    one.tick(149)
     assert one.playout.held
     one.tick(2)
     assert not one.playout.held
@@ -154,7 +155,7 @@ def test_a_hold_that_nobody_decides_ends_by_itself() -> None:
 def test_a_second_hold_does_not_put_the_end_off() -> None:
     one = line()
     one.tick(5)
-    for _ in range(101):
+    for _ in range(151):
         assert one.hold() == 5 * FRAME
         one.tick()
     assert not one.playout.held
@@ -262,7 +263,7 @@ class HeldSpeech(RuleBasedStateMachine):
     @rule(times=st.integers(1, 30))
     def tick(self, times: int) -> None:
         for _ in range(times):
-            if self.held_ticks is not None and self.held_ticks >= 100:
+            if self.held_ticks is not None and self.held_ticks >= HELD_TICKS:
                 self.held_ticks = None  # by itself
             tick = self.playout.tick(self.now)
             self.now += FRAME_S
@@ -328,7 +329,7 @@ class HeldSpeech(RuleBasedStateMachine):
     def nothing_is_lost(self) -> None:
         assert self.playout.position == self.due
         assert round(self.playout.buffered_s * RATE) == self.written - self.due
-        assert self.playout.held == (self.held_ticks is not None) or self.held_ticks == 100
+        assert self.playout.held == (self.held_ticks is not None) or self.held_ticks == HELD_TICKS
 
 
 TestHeldSpeech = HeldSpeech.TestCase

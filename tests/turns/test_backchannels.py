@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from piopiy_pipeline.turns.backchannels import WordsOver, words_over
+from piopiy_pipeline.turns.backchannels import WordsOver, nearly_backchannel, stop_at, words_over
 
 
 @pytest.mark.parametrize(
@@ -63,3 +63,14 @@ def test_each_language_has_its_own(language: str, text: str, meaning: WordsOver)
 
 def test_a_stop_deep_in_a_sentence_is_a_word_like_any_other() -> None:
     assert words_over("the bus that I take has no stop there") is WordsOver.OTHER
+
+
+def test_a_stop_that_is_misspelled_by_a_letter_or_two_is_found() -> None:
+    assert stop_at(["hold", "one", "please"], "en") == slice(0, 2)
+    assert stop_at(["what"], "en") is None, "one short word is too soon like another"
+
+
+def test_what_a_listener_says_is_found_although_it_is_misspelled() -> None:
+    assert nearly_backchannel(["make", "sense"], "en")
+    assert nearly_backchannel(["yeah", "bright"], "en")
+    assert not nearly_backchannel(["five", "people"], "en")

@@ -14,8 +14,12 @@ WINDOW = 0.032
 def sounding(policy: BargeInPolicy, begin: float, seconds: float) -> float:
     """Make a sound of so many seconds. Returns when it was over."""
     policy.begin(begin, voiced_s=2 * WINDOW)
-    now = begin
-    for _ in range(round(seconds / WINDOW) - 2):
+    return sounding_on(policy, begin, seconds - 2 * WINDOW)
+
+
+def sounding_on(policy: BargeInPolicy, now: float, seconds: float) -> float:
+    """Go on with the sound for so many seconds. Returns when it was over."""
+    for _ in range(round(seconds / WINDOW)):
         now += WINDOW
         policy.window(now, WINDOW, voiced=True)
     return now
@@ -59,7 +63,27 @@ def test_who_speaks_on_interrupts_without_any_words() -> None:
         now += WINDOW
         policy.window(now, WINDOW, voiced=True)
     assert decision.verdict is BargeInVerdict.INTERRUPT
-    assert 1.05 < now - 1.0 < 1.15
+    assert 1.75 < now - 1.0 < 1.85
+
+
+def test_who_speaks_on_interrupts_as_soon_as_a_word_so_far_is_no_listeners() -> None:
+    policy = BargeInPolicy()
+    over = sounding(policy, 1.0, 0.9)
+    assert policy.interim("I want") is None
+    assert policy.decide(over) is None
+    over = sounding_on(policy, over, 0.25)
+    decision = policy.decide(over)
+    assert decision is not None
+    assert decision.verdict is BargeInVerdict.INTERRUPT
+
+
+@pytest.mark.parametrize("interim", ["Yeah, okay,", "And then", "Amen,", "Bright,"])
+def test_a_listener_who_says_much_is_waited_for(interim: str) -> None:
+    policy = BargeInPolicy()
+    over = sounding(policy, 1.0, 1.5)
+    assert policy.interim(interim) is None
+    assert policy.decide(over) is None
+    assert policy.final("Yeah, okay, right.", confidence=0.6).verdict is BargeInVerdict.RESUME
 
 
 def test_it_is_decided_in_any_case() -> None:
@@ -69,7 +93,7 @@ def test_it_is_decided_in_any_case() -> None:
     while (decision := policy.decide(now)) is None:
         now += WINDOW
         policy.window(now, WINDOW, voiced=round(now / WINDOW) % 3 == 0)
-    assert now - 1.0 <= 1.45 + WINDOW
+    assert now - 1.0 <= 2.3 + WINDOW
     assert decision.verdict is BargeInVerdict.RESUME
 
 
@@ -78,7 +102,7 @@ def test_it_is_decided_in_any_case() -> None:
     [
         ("No, wait.", 0.6, 0.5, BargeInVerdict.INTERRUPT),
         ("Stop!", 0.3, 0.6, BargeInVerdict.INTERRUPT),
-        ("Stop!", 0.3, 0.2, BargeInVerdict.RESUME),
+        ("Stop!", 0.3, 0.3, BargeInVerdict.RESUME),
         ("Mhm.", 0.4, 0.9, BargeInVerdict.RESUME),
         ("Yeah, okay.", 1.5, 0.9, BargeInVerdict.RESUME),
         ("Yeah, but on Friday.", 1.0, 0.9, BargeInVerdict.INTERRUPT),
@@ -96,6 +120,19 @@ def test_words_decide(text: str, voiced_s: float, confidence: float, verdict: Ba
     policy = BargeInPolicy()
     sounding(policy, 1.0, voiced_s)
     assert policy.final(text, confidence=confidence).verdict is verdict
+
+
+def test_who_was_not_believed_and_says_more_is_heard_as_one() -> None:
+    def second(gap_s: float) -> BargeInVerdict:
+        policy = BargeInPolicy()
+        over = sounding(policy, 1.0, 0.5)
+        assert policy.final("It helps.", confidence=0.3).verdict is BargeInVerdict.RESUME
+        policy.end()
+        sounding(policy, over + gap_s, 0.5)
+        return policy.final("Thank you.", confidence=0.43).verdict
+
+    assert second(0.6) is BargeInVerdict.INTERRUPT
+    assert second(3.0) is BargeInVerdict.RESUME
 
 
 def test_words_without_a_sound_and_without_a_confidence_are_believed() -> None:
@@ -143,7 +180,7 @@ def test_the_language_is_the_transcripts_own() -> None:
 
 
 @pytest.mark.parametrize(
-    "times", [{"earliest_s": 0.8, "latest_s": 0.7}, {"latest_s": 2.0}, {"speech_s": 0.0}, {"earliest_s": 0.0}]
+    "times", [{"earliest_s": 0.8, "latest_s": 0.7}, {"latest_s": 2.6}, {"speech_s": 0.0}, {"earliest_s": 0.0}]
 )
 def test_times_that_cannot_work_are_refused(times: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="_s"):

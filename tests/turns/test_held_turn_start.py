@@ -215,7 +215,7 @@ def test_no_wait_interrupts_and_the_context_holds_what_was_heard() -> None:
 def test_who_speaks_on_interrupts_before_a_word_is_known() -> None:
     seen = call_with(at_1_5_s(PEOPLE), hears=("I would like to book a table for four people.",))
     (hold,), (cut,) = seen.call.of("hold"), seen.call.of("interruption")
-    assert cut.at - hold.at < 1.46
+    assert cut.at - hold.at < 1.9
     assert cut.at < seen.call.of("vad_stopped")[0].at
     assert seen.context("user") == ["I would like to book a table for four people."]
     assert seen.requests == 1
