@@ -46,7 +46,7 @@ from piopiy_pipeline.log import log_to_stderr
 __all__ = ["WebRtcWorker", "main"]
 
 GATHER_S = 0.005
-"""How long callers' audio waits for that of others, so that the gateway wakes up less often."""
+"""The least time between two writes of callers' audio, so that the gateway wakes up less often."""
 CLOSE_S = 3.0
 SCTP_PAYLOAD = 1100
 """Bytes of a data channel message in one packet. aiortc's 1,200 do not pass through tunnels of 1,280 bytes."""

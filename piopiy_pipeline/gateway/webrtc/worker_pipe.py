@@ -1,9 +1,10 @@
 """One end of the socket between gateway and worker, which gathers frames into few writes.
 
-Everything that is posted in one turn of the event loop (the frames of twenty calls on one frame tick) leaves
-in one
-write. Audio is dropped when the other end is too busy to read it, because late audio is worth nothing. Events
-are never dropped; the connection to an end that does not read them is closed.
+Everything that is posted in one turn of the event loop (the frames of twenty calls on one frame tick) leaves in one
+write. With a time to gather, two writes are no closer than that: a frame waits only where another has just left. So
+the audio of a call alone is not late, and that of many shares writes. Audio is dropped when the other end is too busy
+to read it, because late audio is worth nothing. Events are never dropped; the connection to an end that does not
+read them is closed.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class WorkerPipe(asyncio.Protocol):
         """Args:
         on_frame: Called with the kind, the number of the peer and the body of each frame that arrives.
         on_lost: Called once, with a reason, when the connection is over.
-        gather_s: How long a frame waits for others to share one write, in seconds.
+        gather_s: The least time between two writes, in seconds: frames in between wait and share the next one.
         """
         self._on_frame = on_frame
         self._on_lost = on_lost
@@ -45,6 +46,7 @@ class WorkerPipe(asyncio.Protocol):
         self._splitter = Splitter()
         self._transport: asyncio.Transport | None = None
         self._waiting: list[bytes] = []
+        self._sent_at = 0.0
         self._flush: asyncio.Handle | None = None
         self._lost = False
         self._why = "the connection ended"
@@ -81,8 +83,9 @@ class WorkerPipe(asyncio.Protocol):
             return
         self._waiting.append(frame)
         if self._flush is None:
-            if self._gather_s:
-                self._flush = self._loop.call_later(self._gather_s, self._send)
+            wait_s = self._sent_at + self._gather_s - self._loop.time() if self._gather_s else 0.0
+            if wait_s > 0:
+                self._flush = self._loop.call_later(wait_s, self._send)
             else:
                 self._flush = self._loop.call_soon(self._send)
 
@@ -92,6 +95,7 @@ class WorkerPipe(asyncio.Protocol):
             self._flush = None
         if self._waiting and self._transport is not None and not self._lost:
             self._transport.write(b"".join(self._waiting))
+            self._sent_at = self._loop.time() if self._gather_s else 0.0
         self._waiting.clear()
 
     def _cut(self, why: str) -> None:
