@@ -3,6 +3,7 @@
     python -m benchmarks.barge_in                 # 300 sounds, 90 interruptions, and 40 on each kind of line
     python -m benchmarks.barge_in --json          # one JSON object as the last line
     python -m benchmarks.barge_in --no-lines      # without the calls over real sockets
+    python -m benchmarks.barge_in --leg browser phone stream    # nothing but these
     python -m benchmarks.barge_in --part tune     # on the part that the policy was adjusted on
 
 Each sound (`barge_in_sounds`) is made once over the speech of a bot whose callback holds its speech
@@ -24,7 +25,10 @@ import os
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -36,7 +40,7 @@ from pipecat.services.settings import TTSSettings
 from pipecat.services.stt_service import STTService
 from pipecat.services.tts_service import TTSService
 
-from benchmarks.barge_in_line import silences
+from benchmarks.barge_in_line import LEGS, Leg, silences
 from benchmarks.barge_in_sounds import RATE, Kind, Part, Sound, bot_speech, sounds
 from piopiy_pipeline.session import Call
 from piopiy_pipeline.testing import CallerLine, Line, Replies, ScriptedLLM, ScriptedSTT, Transcripts, simulate
@@ -159,10 +163,27 @@ def _at_8_khz(pcm: NDArray[np.int16]) -> NDArray[np.int16]:
     return np.asarray(soxr.resample(pcm, RATE, CALL_RATE), np.int16)
 
 
-def costs(part: Part, count: int, interruption: Interruption, *, moonshine: bool) -> dict[str, Any]:
+def _outcomes(
+    made: Sequence[Sound], interruption: Interruption, *, moonshine: bool, processes: int
+) -> list[Outcome]:
+    """Make each sound in a call of its own, some calls at once."""
+    call = partial(_numbered_call, interruption=interruption, moonshine=moonshine)
+    if processes == 1:
+        return [call(one) for one in enumerate(made)]
+    with ProcessPoolExecutor(processes, get_context("spawn"), initializer=logger.remove) as pool:
+        return list(pool.map(call, enumerate(made)))
+
+
+def _numbered_call(one: tuple[int, Sound], interruption: Interruption, moonshine: bool) -> Outcome:
+    return one_call(one[1], interruption, number=one[0], moonshine=moonshine)
+
+
+def costs(
+    part: Part, count: int, interruption: Interruption, *, moonshine: bool, processes: int
+) -> dict[str, Any]:
     """Return what noises and backchannels cost the caller, and the sounds that cost something."""
     made = [sound for kind, share in SHARES.items() for sound in sounds(part, kind, round(count * share))]
-    outcomes = [one_call(sound, interruption, number=n, moonshine=moonshine) for n, sound in enumerate(made)]
+    outcomes = _outcomes(made, interruption, moonshine=moonshine, processes=processes)
     found: dict[str, Any] = {}
     for kind in ("noise", "backchannel", "all"):
         of = [o for o in outcomes if kind in ("all", o.sound.kind)]
@@ -179,12 +200,12 @@ def costs(part: Part, count: int, interruption: Interruption, *, moonshine: bool
     return found
 
 
-def interruptions(part: Part, count: int, interruption: Interruption, *, moonshine: bool) -> dict[str, Any]:
+def interruptions(
+    part: Part, count: int, interruption: Interruption, *, moonshine: bool, processes: int
+) -> dict[str, Any]:
     """Return how many interruptions were one for the bot, and how soon."""
-    outcomes = [
-        one_call(sound, interruption, number=n, moonshine=moonshine)
-        for n, sound in enumerate(sounds(part, "interruption", count))
-    ]
+    made = sounds(part, "interruption", count)
+    outcomes = _outcomes(made, interruption, moonshine=moonshine, processes=processes)
     decided = [o.decided_s for o in outcomes if o.decided_s is not None]
     return {
         "interruptions": len(outcomes),
@@ -200,51 +221,62 @@ def _print(found: dict[str, Any]) -> None:
     modes = [mode for mode in MODES if mode in found]
     print(f"{found['part']} part; STT: {found['stt']}; {os.cpu_count()} processors; {found['took_s']:.0f} s")
     for mode in modes:
-        for kind, of in found[mode]["costs"].items():
+        for kind, of in found[mode].get("costs", {}).items():
             if kind != "which":
                 print(
                     f"  {mode:9}  {of['sounds']:3} {kind:11}  cost a word {of['cost_a_word_percent']:5.1f}%  the "
                     f"conversation {of['cost_the_conversation_percent']:5.1f}%  paused {of['paused_percent']:5.1f}% "
                     f"for {of['pause_s_median']:.2f} s (p95 {of['pause_s_p95']:.2f})"
                 )
-        of = found[mode]["interruptions"]
-        print(
-            f"  {mode:9}  {of['interruptions']:3} interruptions  missed {of['missed_percent']:.1f}%  decided after "
-            f"{of['decided_s_median']:.2f} s (p95 {of['decided_s_p95']:.2f})"
-        )
+        if of := found[mode].get("interruptions"):
+            print(
+                f"  {mode:9}  {of['interruptions']:3} interruptions  missed {of['missed_percent']:.1f}%  decided "
+                f"after {of['decided_s_median']:.2f} s (p95 {of['decided_s_p95']:.2f})"
+            )
         for name, line in found[mode].get("lines", {}).items():
             print(
                 f"  {mode:9}  silent over {name:10} after {line['ms_median']:.0f} ms (p95 {line['ms_p95']:.0f}, "
-                f"{line['measured']} measured)"
+                f"{line['measured']} of {line['measured'] + line['never']} measured)"
+                + (
+                    f", {buffer:.0f} ms in its jitter buffer"
+                    if (buffer := line.get("jitter_buffer_ms_median"))
+                    else ""
+                )
             )
 
 
 def main() -> None:
     """Measure, and print the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--part", choices=["tune", "check", "report"], default="report")
+    parser.add_argument("--part", choices=["tune", "check", "seen", "report"], default="report")
     parser.add_argument("--sounds", type=int, default=300)
     parser.add_argument("--interruptions", type=int, default=90)
     parser.add_argument("--on-lines", type=int, default=40)
     parser.add_argument("--no-lines", action="store_true")
+    parser.add_argument("--leg", nargs="+", choices=LEGS, help="only how soon it is silent, over these")
     parser.add_argument(
         "--no-moonshine", action="store_true", help="an STT that hears every word, 0.3 s later"
     )
     parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES))
+    parser.add_argument("--processes", type=int, default=1, help="simulated calls at once, each in a process")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     logger.remove()
     began = time.monotonic()
     moonshine = has_moonshine() and not options.no_moonshine
     found: dict[str, Any] = {"part": options.part, "stt": "moonshine" if moonshine else "scripted"}
+    how = {"moonshine": moonshine, "processes": options.processes}
+    legs: Sequence[Leg] = options.leg or (() if options.no_lines else LEGS)
     for mode in options.modes:
-        found[mode] = {
-            "costs": costs(options.part, options.sounds, mode, moonshine=moonshine),
-            "interruptions": interruptions(options.part, options.interruptions, mode, moonshine=moonshine),
-        }
-        if not options.no_lines:
+        found[mode] = {}
+        if not options.leg:
+            found[mode] = {
+                "costs": costs(options.part, options.sounds, mode, **how),
+                "interruptions": interruptions(options.part, options.interruptions, mode, **how),
+            }
+        if legs:
             spoken = sounds(options.part, "interruption", options.on_lines)
-            found[mode]["lines"] = asyncio.run(silences(spoken, mode))
+            found[mode]["lines"] = asyncio.run(silences(spoken, mode, legs))
     found["took_s"] = time.monotonic() - began
     _print(found)
     if options.json:

@@ -1,9 +1,10 @@
 """How soon is the bot silent at the caller's ear, over real sockets? Part of `barge_in`, which says how to run it.
 
-The gateway and the agent run in processes of their own, the caller in this one. One sound is made in each call, over a
-bot that speaks without a pause. The time is from the first sample of the sound, as it is spoken (a telephone takes
-20 ms before it sends a packet), to the last loud sample of the bot, as its packet arrives. The telephone's own jitter
-buffer is not in it.
+The gateway and the agent run in processes of their own, the caller in this one, or in a browser (`barge_in_browser`).
+One sound is made in each call, over a bot that speaks without a pause; the kinds of lines take turns, so that whatever
+else the machine does concerns all of them. The time is from the first sample of the sound, as it is spoken (a
+telephone takes 20 ms before it sends a packet), to the last loud sample of the bot, as its packet arrives. The
+telephone's own jitter buffer is not in it; a browser's is.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from struct import Struct
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import soxr
@@ -40,8 +41,11 @@ from piopiy_pipeline.signaling.caller import Answered, CallStart, LegEnded, pars
 from piopiy_pipeline.signaling.json_messages import dump
 from piopiy_pipeline.signaling.websocket import DirectClientConnection
 
-__all__ = ["silences"]
+__all__ = ["LEGS", "Leg", "silences"]
 
+Leg = Literal["stream", "phone", "browser"]
+LEGS: Sequence[Leg] = ("stream", "phone", "browser")
+NAMES: dict[Leg, str] = {"stream": "WebSocket", "phone": "telephone", "browser": "browser"}
 AGENT_ID = "bot"
 LOUD = 300
 QUIET_S = 0.1
@@ -190,20 +194,22 @@ class PhoneCaller(LineCaller):
     def call_transfer_progress(self, code: int, phrase: str, now: float) -> None: ...
 
 
-async def silences(sounds: Sequence[Sound], interruption: str) -> dict[str, Any]:
-    """Return how soon the bot is silent over a WebSocket and over a telephone, for each sound in a call of its own.
+async def silences(sounds: Sequence[Sound], interruption: str, legs: Sequence[Leg]) -> dict[str, Any]:
+    """Return how soon the bot is silent over each kind of leg, for each sound in a call of its own.
 
     Args:
         sounds: What the caller says.
         interruption: What the bot's author has chosen: ``"held"`` or ``"immediate"``.
+        legs: The kinds.
     """
     async with AsyncExitStack() as stack:
+        workers = int("browser" in legs)
         port, sip_port, token, key = _free(), _free(), secrets.token_hex(8), secrets.token_hex(8)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         settings = folder / "gateway.toml"
         settings.write_text(
-            f"port = {port}\nwebrtc_workers = 0\nrecords = false\noffer_ms = 5000\n"
-            f'caller_keys = ["{key}"]\n[agents]\n{AGENT_ID} = "{token}"\n'
+            f"port = {port}\nwebrtc_workers = {workers}\nrecords = false\noffer_ms = 5000\n"
+            f'console = "open"\ncaller_keys = ["{key}"]\n[agents]\n{AGENT_ID} = "{token}"\n'
             f'[sip]\nport = {sip_port}\ncallers = "anyone"\ndefault_agent = "{AGENT_ID}"\ncodecs = ["PCMU"]\n'
         )
         await start_process(stack, "piopiy_pipeline.cli", "gateway", "--config", str(settings))
@@ -218,12 +224,28 @@ async def silences(sounds: Sequence[Sound], interruption: str) -> dict[str, Any]
         agent = await start_process(stack, "benchmarks.barge_in_agent", *command)
         url = f"ws://127.0.0.1:{port}/call/{AGENT_ID}"
         await _until_answered(url, key, agent)
-        over_stream = [await _over_stream(sound, url, key) for sound in sounds]
         ends = await SipEndpoint.open(SipConfig(port=0, transports=["udp"], codecs=["PCMU"]), Nobody())
         stack.push_async_callback(ends.close)
         ports = PortPool("127.0.0.1", 40_000, 59_999)
-        over_phone = [await _over_phone(sound, ends, ports, sip_port) for sound in sounds]
-    return {"WebSocket": _summary(over_stream), "telephone": _summary(over_phone)}
+        silent: dict[Leg, list[float | None]] = {leg: [] for leg in legs}
+        buffered: list[float] = []
+        for sound in sounds:
+            for leg in legs:
+                match leg:
+                    case "stream":
+                        silent[leg].append(await _over_stream(sound, url, key))
+                    case "phone":
+                        silent[leg].append(await _over_phone(sound, ends, ports, sip_port))
+                    case "browser":
+                        from benchmarks.barge_in_browser import in_page  # only here Chromium is needed
+
+                        page = await in_page(sound, f"http://127.0.0.1:{port}/", folder)
+                        silent[leg].append(page.silent_s)
+                        buffered.append(page.buffered_s)
+    found = {NAMES[leg]: _summary(times) for leg, times in silent.items()}
+    if buffered:
+        found[NAMES["browser"]]["jitter_buffer_ms_median"] = 1000 * float(np.median(buffered))
+    return found
 
 
 async def _until_answered(url: str, key: str, agent: asyncio.subprocess.Process) -> None:

@@ -2,8 +2,10 @@
 
 Noises are synthesised: coughs, clearings of a throat, sniffs, breaths, knocks, doors, keys, dishes, clicks of a
 handset, traffic, a ring, music, and people talking in the room. Backchannels and interruptions are said by voices of
-flite and espeak-ng. There are three parts that share no phrase, no voice and no seed: "tune" is what the policy was
-adjusted on; "check" is what it was checked on, once, and then adjusted in two numbers; "report" is what is reported.
+flite and espeak-ng. "tune", "check" and "seen" are what the policy was adjusted on; they share no phrase, no voice and
+no seed. "report" is what is reported, and was made after the policy: other seeds, other voices, half of them neural,
+and recorded people and things (`barge_in_people`). Its backchannels are the most frequent ones of telephone calls
+(Jurafsky and others on Switchboard, 1998), so that some are in the other parts, too.
 """
 
 from __future__ import annotations
@@ -20,13 +22,14 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from benchmarks.barge_in_people import recorded, spoken_by_neural_voice
 from piopiy_pipeline.audio.wav import read_wav
 from piopiy_pipeline.services.tts.espeak_worker import EspeakVoice
 
 __all__ = ["RATE", "Kind", "Part", "Sound", "bot_speech", "sounds"]
 
 RATE = 16000
-Part = Literal["tune", "check", "report"]
+Part = Literal["tune", "check", "seen", "report"]
 Kind = Literal["noise", "backchannel", "interruption"]
 Samples = NDArray[np.float64]
 
@@ -36,9 +39,13 @@ BACKCHANNELS: dict[Part, tuple[str, ...]] = {
         "mm hmm", "aha", "yep", "okay okay", "all right", "I understand", "hmm", "of course", "yeah sure", "great",
         "oh okay",
     ),
-    "report": (
+    "seen": (
         "uhm hm", "mm mm", "yeah okay", "okay right", "exactly", "I see, yeah", "that's right", "ah", "cool",
         "right right", "makes sense",
+    ),
+    "report": (
+        "uh-huh", "yeah", "right", "oh", "okay", "oh yeah", "huh", "sure", "really", "oh wow", "oh, I see",
+        "that's true", "I know", "yeah, okay, right",
     ),
 }  # fmt: skip
 INTERRUPTIONS: dict[Part, tuple[str, ...]] = {
@@ -51,17 +58,30 @@ INTERRUPTIONS: dict[Part, tuple[str, ...]] = {
         "But I said five people", "How much does it cost", "Excuse me, what was the address",
         "My name is spelled differently",
     ),
-    "report": (
+    "seen": (
         "Wait, wait", "No, that is wrong", "Just a second", "I did not order that", "Let me talk to your manager",
         "Make it six people instead", "Is there parking nearby", "Pardon me, which day was that", "Enough, thank you",
     ),
+    "report": (
+        "Stop, please", "Wait a moment", "No, no", "Hold on a second", "Sorry, what was that", "On Saturday instead",
+        "Six people, not five", "I need an agent", "Can you repeat that", "That's the wrong address",
+    ),
 }  # fmt: skip
-FLITE: dict[Part, tuple[str, ...]] = {"tune": ("slt", "rms"), "check": ("awb", "kal16"), "report": ("kal",)}
+FLITE: dict[Part, tuple[str, ...]] = {
+    "tune": ("slt", "rms"),
+    "check": ("awb", "kal16"),
+    "seen": ("kal",),
+    "report": (),
+}
 ESPEAK: dict[Part, tuple[str, ...]] = {
     "tune": ("en-us", "en-us+f2", "en-gb-x-rp+m3"),
     "check": ("en-gb-x-rp", "en-us+f4", "en-us+m7"),
-    "report": ("en-gb-scotland", "en-us+f3", "en-us+m1", "en-029"),
+    "seen": ("en-gb-scotland", "en-us+f3", "en-us+m1", "en-029"),
+    "report": ("en-us+f5", "en-gb-x-gbcwmd", "en-us+m4"),
 }
+NEURAL: dict[Part, tuple[tuple[str, float], ...]] = {
+    "tune": (), "check": (), "seen": (), "report": (("heart", 0.95), ("joe", 1.0), ("heart", 1.15), ("joe", 1.0)),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +302,11 @@ def _trimmed(samples: Samples, dbfs: float) -> NDArray[np.int16]:
 def _said(text: str, part: Part, n: int) -> tuple[str, Samples]:
     """Return the n-th voice's name, and how it says a text."""
     voices = [("flite", v) for v in FLITE[part]] + [("espeak", v) for v in ESPEAK[part]]
-    kind, voice = voices[n % len(voices)]
+    neural = NEURAL[part]
+    if (at := n % (len(voices) + len(neural))) >= len(voices):
+        name, speed = neural[at - len(voices)]
+        return f"neural {name}", spoken_by_neural_voice(text, name, speed)
+    kind, voice = voices[at]
     pace = (150, 175, 200)[n // len(voices) % 3]
     pcm = flite(text, voice) if kind == "flite" else espeak(text, voice, pace)
     return f"{kind} {voice}", np.frombuffer(pcm, np.int16).astype(np.float64) / 32768
@@ -299,10 +323,18 @@ def sounds(part: Part, kind: Kind, count: int) -> list[Sound]:
         count: How many.
     """
     rng = np.random.default_rng(
-        [{"tune": 1, "check": 2, "report": 3}[part], {"noise": 1, "backchannel": 2, "interruption": 3}[kind]]
+        [
+            {"tune": 1, "check": 2, "seen": 3, "report": 4}[part],
+            {"noise": 1, "backchannel": 2, "interruption": 3}[kind],
+        ]
     )
     made: list[Sound] = []
-    for n in range(count):
+    if part == "report":
+        made = [
+            Sound(kind, name, _trimmed(pcm, rng.uniform(-30, -15)), text)
+            for name, text, pcm in recorded(kind)
+        ]
+    for n in range(count - len(made)):
         level = rng.uniform(-30, -15)
         if kind == "noise":
             name = list(NOISES)[n % len(NOISES)]
@@ -314,4 +346,4 @@ def sounds(part: Part, kind: Kind, count: int) -> list[Sound]:
         pace = rng.uniform(0.9, 1.15)
         samples = soxr.resample(samples, RATE, RATE / pace)
         made.append(Sound(kind, f"{text} ({voice})", _trimmed(np.asarray(samples), level), text))
-    return made
+    return made[:count]

