@@ -100,6 +100,8 @@ class CallMonitor:
         """When the caller was last heard, or has pressed a key."""
         self.unheard_words = False
         """Whether the caller has spoken for some time, and not a word has come from the STT yet."""
+        self.owed_final = False
+        """Whether the caller has stopped, and the STT is waited for."""
         self._tool_order = ToolOrder()
         self._rtvi: RtviClient | None = None
         self._handlers: dict[type[Frame], Callable[[Any, float], None]] = {

@@ -349,6 +349,7 @@ class PipelineRun:
             spawn=self._state.spawn,
             is_active=lambda: self._failures.is_active(service),
             has_another=lambda: self._failures.has_another(service),
+            owes_final=partial(setattr, self._monitor, "owed_final"),
         )
 
     def _watch_mute(self, service: STTService) -> MuteWatch:

@@ -127,7 +127,8 @@ class SilenceFiller:
         control = self._state.control
         away = control.on_hold or control.transferring
         recovering = self._state.recovery.is_recovering
-        owes = self._answers or self._ready or recovering or self._monitor.unheard_words
+        unheard = self._monitor.unheard_words or self._monitor.owed_final
+        owes = self._answers or self._ready or recovering or unheard
         waits = owes and not (away or self._monitor.speaking or self._output.has_unheard)
         filling = self._guard.check(now, waits=waits, ready=self._ready or not self._answers)
         if filling is Filling.SENTENCE:

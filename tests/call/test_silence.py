@@ -8,7 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pipecat.frames.frames import TTSAudioRawFrame
+from pipecat.frames.frames import (
+    Frame,
+    InterimTranscriptionFrame,
+    TranscriptionFrame,
+    TTSAudioRawFrame,
+    VADUserStartedSpeakingFrame,
+    VADUserStoppedSpeakingFrame,
+)
+from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.llm_service import FunctionCallParams
 
 from piopiy_pipeline.call import EndReason
@@ -17,10 +25,12 @@ from piopiy_pipeline.session.providers.provider_failures import CLOSING_LINE
 from piopiy_pipeline.session.silence_filler import Filler
 from piopiy_pipeline.testing import Caller, Replies, ScriptedLLM, SimulatedCall, Tool, simulate
 from piopiy_pipeline.voice_agent import VoiceAgent
+from tests.call.test_provider_faults import longest_wait_s
 from tests.support.bots import ask, voice
 from tests.support.services import ScriptedSTT, ToneTTS
 from tests.support.virtual import (
     AT_ONCE,
+    PEOPLE,
     YES,
     info,
     longest_silence_s,
@@ -253,6 +263,57 @@ def test_a_cough_of_which_nothing_is_understood_is_no_failure() -> None:
     call, said = heard_by(MuteSTT(), Caller().say(YES).pause(6))
     assert said == ["Hello."]
     call.assert_no_error()
+
+
+class BusySTT(ScriptedSTT):
+    """Computes in this process, and takes its time for each sentence. Without `interims` it shows none of it."""
+
+    def __init__(self, seconds: float, *, interims: bool, says_so: bool = True) -> None:
+        super().__init__([])
+        self._seconds = seconds
+        self._interims = interims
+        if says_so:
+            self.final_under_way = False
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await super().process_frame(frame, direction)
+        if isinstance(frame, VADUserStartedSpeakingFrame) and self._interims:
+            await self.push_frame(InterimTranscriptionFrame("a table", "", ""))
+        elif isinstance(frame, VADUserStoppedSpeakingFrame):
+            self.create_task(self._hear(), "hears")
+
+    async def _hear(self) -> None:
+        if hasattr(self, "final_under_way"):
+            self.final_under_way = True
+        await asyncio.sleep(self._seconds)
+        if hasattr(self, "final_under_way"):
+            self.final_under_way = False
+        if self._seconds < 60:
+            await self.push_frame(TranscriptionFrame("a table for four on Friday", "", "", finalized=True))
+
+
+@pytest.mark.parametrize("interims", [True, False])
+def test_a_final_that_is_under_way_is_waited_for_and_its_end_is_not_lost(interims: bool) -> None:
+    call, said = heard_by(BusySTT(7.0, interims=interims), Caller().say(PEOPLE).pause(20))
+    assert texts(call, "user") == ["a table for four on Friday"]
+    assert said == ["Hello.", "Fine."]
+    (error,) = call.of("error")
+    assert error.data["message"] == "a final transcript came 7.0 s after the end of speech"
+    assert longest_wait_s(call) < 2.0
+
+
+def test_an_stt_that_does_not_say_that_it_is_at_it_is_waited_for_two_seconds() -> None:
+    stt = BusySTT(7.0, interims=True, says_so=False)
+    call, _ = heard_by(stt, Caller().say(PEOPLE).pause(20))
+    assert texts(call, "user") == ["a table"]
+    assert "no final transcript came within 2 s" in call.of("error")[0].data["message"]
+
+
+def test_an_stt_that_is_at_it_for_ever_is_waited_for_in_vain_but_not_for_ever() -> None:
+    call, _ = heard_by(BusySTT(99, interims=True), Caller().say(PEOPLE).pause(30))
+    assert texts(call, "user") == ["a table"]
+    assert "no final transcript came within 15 s" in call.of("error")[0].data["message"]
+    assert longest_wait_s(call) < 2.0
 
 
 class HungTTS(ToneTTS):

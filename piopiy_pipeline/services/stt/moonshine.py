@@ -160,6 +160,11 @@ class MoonshineSTTService(STTService):
         self._behind_s = 0.0  # of the audio in that queue
         self._delivery: asyncio.Task[None] | None = None
 
+    @property
+    def final_under_way(self) -> bool:
+        """Whether the words of speech that has ended are being made out."""
+        return self._behind_s > 0.01
+
     def unsure_words(self, text: str) -> set[str]:
         """Return the words of a turn that were heard with little confidence.
 

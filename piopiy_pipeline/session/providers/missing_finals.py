@@ -3,6 +3,9 @@
 Without the final transcript the caller's turn has no words, and the bot answers nothing. `MissingFinals`
 decides when a final is missing, without I/O. `FinalsWatch` is its shell around one STT service: it
 passes the last interim on as the final, reports the STT as failing, and gives its place in a switch away.
+
+An STT in this process can tell that it is still at it (`final_under_way`): a long sentence on a busy machine takes its
+time. It is waited for, and its last interim is repeated meanwhile, so that the caller's turn is not given up.
 """
 
 from __future__ import annotations
@@ -22,17 +25,22 @@ from pipecat.frames.frames import (
 )
 from pipecat.services.stt_service import STTService
 from pipecat.utils.errors import ErrorCategory
+from pipecat.utils.time import time_now_iso8601
 
-from piopiy_pipeline.compat.pipecat import filter_pushes
+from piopiy_pipeline.compat.pipecat import filter_pushes, user_id
 from piopiy_pipeline.services.stt.withdrawn_interim import WithdrawnInterimFrame
 
-__all__ = ["FINAL_S", "FinalsWatch", "MissingFinals"]
+__all__ = ["FINAL_S", "LONGEST_FINAL_S", "FinalsWatch", "MissingFinals", "is_at_final"]
 
 FINAL_S = 2.0
 """A final transcript may come this much later than the end of speech and the last interim, in seconds.
 
 The slowest providers take about one second (their p99), and the caller's turn is given up after three.
 """
+LONGEST_FINAL_S = 15.0
+"""An STT that says that it is at it is waited for so long after the end of speech, in seconds."""
+REPEAT_S = 1.0
+"""Meanwhile its last interim is repeated this often, in seconds: pipecat gives a turn up after three without a word."""
 MISSES = 2
 """An STT whose finals are missing this many times in a row is replaced, if there is another one."""
 
@@ -51,6 +59,7 @@ class MissingFinals:
         self._speaking = False
         self._has_vad = False
         self._utterance_over = False
+        self._stopped_at: float | None = None  # the end of speech whose final has not come
         self.taken = False
         """Whether the last interim was taken, so that the final one comes too late if it comes."""
         self.misses = 0
@@ -60,12 +69,15 @@ class MissingFinals:
         """The VAD says that the caller speaks."""
         self._has_vad = self._speaking = True
         self._utterance_over = self.taken = False
+        self._stopped_at = None
 
     def speech_stopped(self, now: float) -> None:
         """The VAD says that the caller has stopped."""
         self._has_vad = True
         self._speaking = False
         self._interim_at = now
+        if not self._utterance_over:
+            self._stopped_at = now
 
     def interim(self, text: str, now: float) -> None:
         """The STT has sent an interim transcript; each replaces the one before."""
@@ -81,12 +93,23 @@ class MissingFinals:
         self._interim = ""
         self.taken = False
         self._utterance_over = not self._speaking
+        self._stopped_at = None
 
     def failed(self) -> None:
         """The words so far do not count: the STT has reported an error, so that the caller is asked to say it again,
         or has taken them back.
         """
         self._interim = ""
+        self._stopped_at = None
+
+    @property
+    def has_words(self) -> bool:
+        """Whether there is an interim transcript whose final has not come."""
+        return bool(self._interim)
+
+    def waited_s(self, now: float) -> float | None:
+        """Return for how long a final has been waited for since the end of speech, in seconds; None: it is not."""
+        return None if self._stopped_at is None else now - self._stopped_at
 
     def due(self) -> float | None:
         """When the last interim has to be taken for the final one; None while nothing is missing."""
@@ -99,6 +122,7 @@ class MissingFinals:
             return None
         text, self._interim = self._interim, ""
         self.taken = self._utterance_over = True
+        self._stopped_at = None
         self.misses += 1
         return text
 
@@ -111,6 +135,7 @@ class FinalsWatch:
         spawn: Runs a coroutine beside the pipeline, until the pipeline is torn down.
         is_active: Whether the service is the one in use, if it stands in a switch.
         has_another: Whether another service can take its place.
+        owes_final: Told whether the caller has stopped and a final is waited for.
     """
 
     def __init__(
@@ -120,11 +145,13 @@ class FinalsWatch:
         spawn: Callable[[Coroutine[Any, Any, None], str], Any],
         is_active: Callable[[], bool],
         has_another: Callable[[], bool],
+        owes_final: Callable[[bool], None],
     ) -> None:
         self._service = service
         self._spawn = spawn
         self._is_active = is_active
         self._has_another = has_another
+        self._owes_final = owes_final
         self._finals = MissingFinals()
         self._last: InterimTranscriptionFrame | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -153,7 +180,10 @@ class FinalsWatch:
                 self._finals.interim(frame.text, now)
                 self._last = frame
             case TranscriptionFrame() if frame is not self._own:
+                waited_s = self._finals.waited_s(now)
                 self._finals.final(frame.text)
+                if waited_s is not None and waited_s > FINAL_S:
+                    self._report(f"a final transcript came {waited_s:.1f} s after the end of speech")
             case VADUserStartedSpeakingFrame():
                 self._finals.speech_started()
             case VADUserStoppedSpeakingFrame():
@@ -168,15 +198,48 @@ class FinalsWatch:
 
     def _set_timer(self) -> None:
         self.close()
+        now = asyncio.get_running_loop().time()
         due = self._finals.due()
+        if self._finals.waited_s(now) is not None and hasattr(self._service, "final_under_way"):
+            due = now + REPEAT_S
+        if self._is_active():
+            self._owes_final(self._finals.due() is not None or self._is_at_work(now))
         if due is not None:
             self._timer = asyncio.get_running_loop().call_at(due, self._take)
 
+    def _is_at_work(self, now: float) -> bool:
+        waited_s = self._finals.waited_s(now)
+        return waited_s is not None and waited_s < LONGEST_FINAL_S and is_at_final(self._service)
+
     def _take(self) -> None:
         self._timer = None
-        text = self._finals.take(asyncio.get_running_loop().time())
-        if text is not None and self._last is not None and self._is_active():
+        now = asyncio.get_running_loop().time()
+        active = self._is_active()
+        if active and self._is_at_work(now):
+            self._owes_final(True)
+            self._spawn(self._repeat(), "final_under_way")
+            return
+        text = self._finals.take(now)
+        if active:
+            self._owes_final(self._finals.due() is not None)
+        if text is not None and self._last is not None and active:
             self._spawn(self._pass_on(text, self._last), "missing_final")
+        elif (due := self._finals.due()) is not None:
+            self._timer = asyncio.get_running_loop().call_at(due, self._take)
+
+    async def _repeat(self) -> None:
+        """Show that words are to come, if they have not come meanwhile: they would begin a turn of their own."""
+        if not self._is_at_work(asyncio.get_running_loop().time()):
+            return
+        last = self._last if self._finals.has_words else None
+        text, user = (last.text, last.user_id) if last else ("", user_id(self._service))
+        language = last.language if last else None
+        await self._service.push_frame(InterimTranscriptionFrame(text, user, time_now_iso8601(), language))
+
+    def _report(self, fault: str) -> None:
+        logger.info("{}: {}", self._service, fault)
+        # The caller was understood, so nobody is apologised to.
+        self._spawn(self._service.push_error(fault, category=ErrorCategory.APPLICATION), "late_final")
 
     async def _pass_on(self, text: str, interim: InterimTranscriptionFrame) -> None:
         final = TranscriptionFrame(
@@ -184,8 +247,12 @@ class FinalsWatch:
         )
         self._own = final
         await self._service.push_frame(final)
-        fault = f"no final transcript came within {FINAL_S:g} s: the last interim one is taken"
         if self._finals.misses >= MISSES and self._has_another():
             await self._service.set_usable(False)
-        # The caller was understood, so nobody is apologised to.
-        await self._service.push_error(fault, category=ErrorCategory.APPLICATION)
+        within_s = LONGEST_FINAL_S if is_at_final(self._service) else FINAL_S
+        self._report(f"no final transcript came within {within_s:g} s: the last interim one is taken")
+
+
+def is_at_final(service: STTService) -> bool:
+    """Return whether an STT says that the words of speech which has ended are under way."""
+    return bool(getattr(service, "final_under_way", False))

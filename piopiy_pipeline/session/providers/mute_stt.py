@@ -19,6 +19,8 @@ from pipecat.frames.frames import (
 )
 from pipecat.services.stt_service import STTService
 
+from piopiy_pipeline.session.providers.missing_finals import LONGEST_FINAL_S, is_at_final
+
 __all__ = ["MuteRecognizer", "MuteWatch"]
 
 VOICED_S = 1.0
@@ -29,6 +31,7 @@ WITHIN_S = 10.0
 """Speech that is longer ago does not count, in seconds."""
 WAIT_S = 2.5
 """Words may come this much later than the end of speech, in seconds."""
+LOOK_AGAIN_S = 0.5
 MISSES = 3
 """An STT that was mute so many times in a row, and was asked twice, has failed for good."""
 
@@ -81,6 +84,10 @@ class MuteRecognizer:
     def due(self) -> float | None:
         """Return when the STT counts as mute; None while it does not owe anything."""
         return self._speech[-1][0] + self._wait_s if self.owes_words else None
+
+    def may_wait(self, now: float) -> bool:
+        """Return whether an STT that says that it is at it is waited for."""
+        return bool(self._speech) and now < self._speech[-1][0] + LONGEST_FINAL_S
 
     def take(self, now: float) -> float | None:
         """Return how much speech was not transcribed, in seconds, if the STT counts as mute now."""
@@ -152,7 +159,11 @@ class MuteWatch:
 
     def _take(self) -> None:
         self._timer = None
-        voiced_s = self._recognizer.take(asyncio.get_running_loop().time())
+        loop = asyncio.get_running_loop()
+        if self._is_active() and is_at_final(self._service) and self._recognizer.may_wait(loop.time()):
+            self._timer = loop.call_later(LOOK_AGAIN_S, self._take)
+            return
+        voiced_s = self._recognizer.take(loop.time())
         if not self._is_active():
             return
         self._owes_words(False)
