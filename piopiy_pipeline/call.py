@@ -54,6 +54,8 @@ class EndReason(StrEnum):
     """The gateway or the agent was shut down."""
     GATEWAY_LOST = "gateway_lost"
     """The gateway died in mid-call: written by the next one, on the records that it left open."""
+    MOVED = "moved"
+    """The call goes on with another instance of the agent. The one that had it learns this; no call ends so."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ from piopiy_pipeline.capture import CallCapture, Redaction
 from piopiy_pipeline.log import log_to_stderr
 from piopiy_pipeline.session import ResumableState, Session, resumable_from
 from piopiy_pipeline.signaling.agent_protocol import AgentProtocol
+from piopiy_pipeline.signaling.liveness import MediaCount
 from piopiy_pipeline.signaling.messages import (
     Accept,
     Cancel,
@@ -150,6 +151,7 @@ class Agent:
         )
         self._confirmations: dict[str, asyncio.Future[bool]] = {}
         self._sessions: dict[str, Session] = {}
+        self._links: dict[str, WebSocketLink] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._draining = False
         self._closing: asyncio.Event | None = None
@@ -260,14 +262,19 @@ class Agent:
         for session in list(self._sessions.values()):
             session.end(EndReason.ERROR, detail)
 
-    def _make_protocol(self, now: float) -> AgentProtocol:
+    def _make_protocol(self, now: float, heartbeats: bool) -> AgentProtocol:
         return AgentProtocol(
             agent_id=self.agent_id,
             instance_id=self.instance_id,
             capacity=self.capacity,
             version=__version__,
             now=now,
+            count_media=self._count_media if heartbeats else None,
         )
+
+    def _count_media(self) -> dict[str, MediaCount]:
+        """Return how far the media streams have come, for a heartbeat."""
+        return {call_id: (link.heard_bytes, link.said_bytes) for call_id, link in self._links.items()}
 
     def _report_status(self) -> None:
         state: Literal["draining", "serving"] = "draining" if self._draining else "serving"
@@ -366,12 +373,13 @@ class Agent:
         self._sessions[offer.call_id] = session
         if self._on_change is not None:
             self._on_change()
+        self._links[offer.call_id] = link
         log.info("call from {} to {} ({})", offer.from_number, offer.to_number, offer.kind)
         try:
             await session.run(self._callback)
         finally:
             if self._sessions.get(offer.call_id) is session:  # the call may have come back meanwhile
-                del self._sessions[offer.call_id]
+                del self._sessions[offer.call_id], self._links[offer.call_id]
             if recorder:
                 await asyncio.shield(recorder.close())
 

@@ -16,6 +16,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus, WebSocketException
 
 from piopiy_pipeline.signaling.agent_protocol import AgentProtocol, AgentStep, Backoff
+from piopiy_pipeline.signaling.liveness import HEARTBEAT_S, SIGNALING_FEATURES_HEADER, takes_heartbeats
 from piopiy_pipeline.signaling.messages import AgentMessage, GatewayMessage, Registered, dump
 from piopiy_pipeline.signaling.websocket import DirectClientConnection
 
@@ -33,7 +34,8 @@ class GatewayConnection:
         url: The gateway's address, as `gateway_url` returns it.
         token: The agent's token.
         agent_id: The agent's id, for the log.
-        make_protocol: Makes the conversation of one connection, which begins at a time in seconds.
+        make_protocol: Makes the conversation of one connection. It is given the time in seconds, and whether the
+            gateway takes heartbeats.
         on_message: Called with each message about registration and calls.
         on_lost: Called when a connection is lost.
         on_closing: Called before the connection is closed, while messages can still be sent.
@@ -45,7 +47,7 @@ class GatewayConnection:
         token: str,
         agent_id: str,
         *,
-        make_protocol: Callable[[float], AgentProtocol],
+        make_protocol: Callable[[float, bool], AgentProtocol],
         on_message: Callable[[GatewayMessage], None],
         on_lost: Callable[[], None],
         on_closing: Callable[[], None],
@@ -112,7 +114,8 @@ class GatewayConnection:
         assert isinstance(socket, DirectClientConnection)
         self._socket = socket
         self._orderly = False
-        protocol = self._make_protocol(loop.time())
+        features = None if socket.response is None else socket.response.headers.get(SIGNALING_FEATURES_HEADER)
+        protocol = self._make_protocol(loop.time(), takes_heartbeats(features))
         gone = asyncio.Event()
         socket.listen(on_text=lambda text: self._do(protocol.receive(text, loop.time())), on_close=gone.set)
         self._do(protocol.start())
@@ -120,7 +123,8 @@ class GatewayConnection:
         wait_gone = asyncio.ensure_future(gone.wait())
         try:
             while not (gone.is_set() or closing.is_set()) and protocol.wake_at is not None:
-                wait_s = max(0.01, protocol.wake_at - loop.time())
+                # What arrives meanwhile may want to be woken earlier, but no earlier than for a heartbeat.
+                wait_s = min(max(0.01, protocol.wake_at - loop.time()), HEARTBEAT_S)
                 await asyncio.wait(
                     {wait_closing, wait_gone}, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED
                 )

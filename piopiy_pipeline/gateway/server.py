@@ -49,6 +49,7 @@ from piopiy_pipeline.gateway.port.router import (
 from piopiy_pipeline.gateway.port.stream_leg import StreamLeg
 from piopiy_pipeline.gateway.startup import GatewayServices
 from piopiy_pipeline.signaling.caller import CallStart
+from piopiy_pipeline.signaling.liveness import SIGNALING_FEATURES, SIGNALING_FEATURES_HEADER
 from piopiy_pipeline.signaling.media_events import FEATURES, FEATURES_HEADER
 from piopiy_pipeline.signaling.messages import MAX_MESSAGE_BYTES
 from piopiy_pipeline.signaling.websocket import CLOSE_S
@@ -390,8 +391,10 @@ class Gateway:
 
 
 def _name_features(connection: ServerConnection, request: Request, response: Response) -> None:
-    """Name to agents what media streams can do here. They cannot ask: older gateways refuse what they do not
-    know.
+    """Name to agents what media streams and signaling can do here. They cannot ask: older gateways refuse what they
+    do not know.
     """
     if request.path.startswith("/media/"):
         response.headers[FEATURES_HEADER] = FEATURES
+    elif request.path.startswith("/agent"):
+        response.headers[SIGNALING_FEATURES_HEADER] = SIGNALING_FEATURES

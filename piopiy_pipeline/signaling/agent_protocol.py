@@ -6,15 +6,19 @@ calls. The gateway's side is in `gateway_protocol`. Every time is in seconds of 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from piopiy_pipeline.signaling.failure_detector import FailureDetector
 from piopiy_pipeline.signaling.json_messages import ProtocolError
+from piopiy_pipeline.signaling.liveness import HEARTBEAT_S, MediaCount
 from piopiy_pipeline.signaling.messages import (
     MAX_MESSAGE_BYTES,
     PROTOCOL_VERSION,
     AgentMessage,
     GatewayMessage,
+    Heartbeat,
     Ping,
     Pong,
     ProtocolFault,
@@ -57,7 +61,10 @@ _NOTHING = AgentStep()
 
 
 class AgentProtocol:
-    """The agent's side of one connection. Something must come from the gateway within three heartbeats.
+    """The agent's side of one connection.
+
+    Something must come from the gateway within three pings, which are `Registered.heartbeat_s` apart; from one that
+    takes heartbeats, within two seconds or a little more.
 
     Args:
         agent_id: The id of the agent; its instances share its calls.
@@ -66,8 +73,13 @@ class AgentProtocol:
         version: The version of the agent's software, for the gateway's log.
         now: The time in seconds.
         register_s: How long the gateway may take to answer the registration.
+        count_media: Returns how far the media stream of each call has come. With it the agent sends heartbeats, which
+            only a gateway takes that has said so.
     """
 
+    SILENT_FLOOR_S = 1.75
+    """No shorter silence of the gateway counts. It costs all calls of this agent, so it is longer than an agent's."""
+    SILENT_CAP_S = 3.0
     _MISSED = 3
 
     def __init__(
@@ -79,6 +91,7 @@ class AgentProtocol:
         version: str,
         now: float,
         register_s: float = 5.0,
+        count_media: Callable[[], dict[str, MediaCount]] | None = None,
     ) -> None:
         self.state = AgentState.REGISTERING
         self._register = Register(
@@ -86,6 +99,9 @@ class AgentProtocol:
         )
         self._deadline = now + register_s
         self._silence_s = register_s
+        self._count_media = count_media
+        self._heartbeat_at: float | None = None  # when the next one is due, once the agent is registered
+        self._detector: FailureDetector | None = None  # from the gateway's first heartbeat on
 
     def start(self) -> AgentStep:
         """Return what to send first, because the connection is open."""
@@ -94,13 +110,19 @@ class AgentProtocol:
     @property
     def wake_at(self) -> float | None:
         """When `tick` must be called next, in seconds; None after the end."""
-        return None if self.state is AgentState.CLOSED else self._deadline
+        if self.state is AgentState.CLOSED:
+            return None
+        at = self._deadline if self._heartbeat_at is None else min(self._deadline, self._heartbeat_at)
+        silent_at = None if self._detector is None else self._detector.wake_at
+        return at if silent_at is None else min(at, silent_at)
 
     def receive(self, text: bytes, now: float) -> AgentStep:
         """Take a text message of the gateway, as UTF-8."""
         if self.state is AgentState.CLOSED:
             return _NOTHING
         self._deadline = now + self._silence_s
+        if self._detector is not None:
+            self._detector.sign_of_life(now)
         if len(text) > MAX_MESSAGE_BYTES:
             return self._fault(f"a message of {len(text)} bytes: {MAX_MESSAGE_BYTES} are the limit")
         try:
@@ -125,23 +147,44 @@ class AgentProtocol:
                 self.state = AgentState.REGISTERED
                 self._silence_s = self._MISSED * heartbeat_s
                 self._deadline = now + self._silence_s
-                return AgentStep(events=(message,))
+                if self._count_media is None:
+                    return AgentStep(events=(message,))
+                return AgentStep(send=(self._heartbeat(now),), events=(message,))
             case _ if self.state is AgentState.REGISTERING:
                 return self._fault(f"{message.type} before registered")
+            case Heartbeat():
+                if self._detector is None:
+                    self._detector = FailureDetector(
+                        now, floor_s=self.SILENT_FLOOR_S, cap_s=self.SILENT_CAP_S
+                    )
+                self._detector.heartbeat(now)
+                return _NOTHING
             case _:
                 return AgentStep(events=(message,))
 
     def tick(self, now: float) -> AgentStep:
         """Act on the deadline that has passed. Call it at the time `wake_at`."""
-        if self.state is AgentState.CLOSED or now < self._deadline:
+        if self.state is AgentState.CLOSED:
             return _NOTHING
-        if self.state is AgentState.REGISTERING:
-            return self._close(f"the gateway did not answer the registration in {self._silence_s:g} s")
-        return self._close(f"nothing was heard of the gateway for {self._silence_s:g} s")
+        if now >= self._deadline:
+            if self.state is AgentState.REGISTERING:
+                return self._close(f"the gateway did not answer the registration in {self._silence_s:g} s")
+            return self._close(f"nothing was heard of the gateway for {self._silence_s:g} s")
+        if self._detector is not None:
+            limit_s = self._detector.limit_s
+            if self._detector.tick(now):
+                return self._close(f"nothing was heard of the gateway for {limit_s:.1f} s")
+        if self._heartbeat_at is not None and now >= self._heartbeat_at:
+            return AgentStep(send=(self._heartbeat(now),))
+        return _NOTHING
 
     def lost(self) -> None:
         """Close the protocol, because the connection was lost."""
         self.state = AgentState.CLOSED
+
+    def _heartbeat(self, now: float) -> Heartbeat:
+        self._heartbeat_at = now + HEARTBEAT_S
+        return Heartbeat(media={} if self._count_media is None else self._count_media())
 
     def _fault(self, detail: str) -> AgentStep:
         return self._close(

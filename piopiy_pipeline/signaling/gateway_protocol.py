@@ -1,7 +1,8 @@
 """The gateway's side of one agent's signaling connection, as a state machine without I/O.
 
-It checks what an agent may say when, answers pings, sends pings, and passes on the messages about calls.
-It knows no calls: that is the switchboard's part. The agent's side is in `agent_protocol`.
+It checks what an agent may say when, answers pings, sends pings, notices an agent that has gone silent, and passes
+on the messages about calls. It knows no calls: that is the switchboard's part. The agent's side is in
+`agent_protocol`.
 
 Bytes and the time (in seconds of one clock) go in; a `GatewayStep` comes out.
 """
@@ -13,12 +14,16 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Literal
 
+from piopiy_pipeline.signaling.failure_detector import FailureDetector
 from piopiy_pipeline.signaling.json_messages import ProtocolError
+from piopiy_pipeline.signaling.liveness import HEARTBEAT_S
 from piopiy_pipeline.signaling.messages import (
     MAX_MESSAGE_BYTES,
     PROTOCOL_VERSION,
     AgentMessage,
+    Blocked,
     GatewayMessage,
+    Heartbeat,
     Ping,
     Pong,
     ProtocolFault,
@@ -40,6 +45,8 @@ class GatewayState(Enum):
     """The agent has yet to send `Register`."""
     REGISTERED = auto()
     """The agent gets calls."""
+    WATCHDOG = auto()
+    """It is no agent's connection, but that of an agent's watchdog, which sends `Blocked` and nothing else."""
     CLOSED = auto()
     """Nothing is sent or heard any more."""
 
@@ -54,16 +61,21 @@ class GatewayStep:
     """The messages that are for the switchboard."""
     close: str | None = None
     """Why the connection must be closed once `send` has gone out; None if it stays open."""
+    silent: str | None = None
+    """Set when the agent has gone silent: a sentence. Its next heartbeat says that it is back."""
 
 
 _NOTHING = GatewayStep()
+_HEARTBEAT = Heartbeat()
+_HEARTBEAT_BEGINS = b'{"type":"heartbeat"'
 
 
 class GatewayProtocol:
     """The gateway's side of one agent's connection.
 
     Every `heartbeat_s` the agent is sent a ping, which any message answers; when three have gone
-    unanswered, the agent counts as lost. More messages than an agent of its capacity needs are a fault.
+    unanswered, the agent counts as lost. An agent that sends heartbeats, which an older one does not, is sent some too,
+    and is known to be silent within two seconds. More messages than an agent of its capacity needs are a fault.
 
     Args:
         agent_ids: The agents that the presented token is good for.
@@ -74,6 +86,8 @@ class GatewayProtocol:
 
     MESSAGES_PER_S = 50
     """Allowed for the connection, and once more for each call of the agent's capacity."""
+    HEARTBEATS_PER_S = 100
+    """Allowed beside the others: those of half a minute, which a network that stood delivers at once, are no fault."""
     _MISSED = 3
 
     def __init__(
@@ -88,31 +102,48 @@ class GatewayProtocol:
         self._unanswered = 0  # pings since the last sign of life
         self._ping_at = now + register_s
         self._pings = 0
+        self._detector: FailureDetector | None = None  # from the agent's first heartbeat on
+        self._heartbeat_at = now
         self._rate = TokenBucket(self.MESSAGES_PER_S, now)
+        self._heartbeats = TokenBucket(self.HEARTBEATS_PER_S, now)
 
     @property
     def wake_at(self) -> float | None:
         """When `tick` must be called next, in seconds; None after the end."""
-        return None if self.state is GatewayState.CLOSED else self._ping_at
+        if self.state is GatewayState.CLOSED:
+            return None
+        if self._detector is None:
+            return self._ping_at
+        at = min(self._ping_at, self._heartbeat_at)
+        silent_at = self._detector.wake_at
+        return at if silent_at is None else min(at, silent_at)
 
     def receive(self, text: bytes, now: float) -> GatewayStep:
         """Take a text message of the agent, as UTF-8."""
         if self.state is GatewayState.CLOSED:
             return _NOTHING
         self._unanswered = 0
+        if self._detector is not None:
+            self._detector.sign_of_life(now)
         if len(text) > MAX_MESSAGE_BYTES:
             return self.fault(
                 "protocol", f"a message of {len(text)} bytes: {MAX_MESSAGE_BYTES} are the limit"
             )
-        if not self._rate.take(now):
-            return self.fault("protocol", f"more than {self._rate.per_s:g} messages a second")
+        rate = self._heartbeats if text.startswith(_HEARTBEAT_BEGINS) else self._rate
+        if not rate.take(now):
+            return self.fault("protocol", f"more than {rate.per_s:g} messages a second")
         try:
             message = parse_agent_message(text)
         except ProtocolError as error:
             return self.fault("protocol", str(error))
-        if self.state is GatewayState.NEW:
+        if isinstance(message, Blocked):
+            return self._blocked(message, now)
+        if self.state is not GatewayState.REGISTERED:
             return self._register(message, now)
         match message:
+            case Heartbeat():
+                self._heartbeat(now)
+                return GatewayStep(events=(message,))
             case Register():
                 return self.fault("protocol", "register: this connection is registered already")
             case Ping(n=n):
@@ -130,16 +161,31 @@ class GatewayProtocol:
 
     def tick(self, now: float) -> GatewayStep:
         """Act on the deadlines that have passed. Call it at the time `wake_at`."""
-        if self.state is GatewayState.CLOSED or now < self._ping_at:
+        if self.state is GatewayState.CLOSED:
             return _NOTHING
-        if self.state is GatewayState.NEW:
-            return self.fault("protocol", f"no register within {self._register_s:g} s")
-        if self._unanswered == self._MISSED:
-            return self._close(f"no sign of life after {self._MISSED} pings, {self._heartbeat_s:g} s apart")
-        self._ping_at = now + self._heartbeat_s
-        self._pings += 1
-        self._unanswered += 1
-        return GatewayStep(send=(Ping(n=self._pings),))
+        send: list[GatewayMessage] = []
+        silent = None
+        if self._detector is not None:
+            if now >= self._heartbeat_at:
+                self._heartbeat_at = now + HEARTBEAT_S
+                send.append(_HEARTBEAT)
+            limit_s = self._detector.limit_s
+            if self._detector.tick(now):
+                silent = f"nothing was heard of it for {limit_s:.1f} s"
+        if now >= self._ping_at:
+            if self.state is GatewayState.NEW:
+                return self.fault("protocol", f"no register within {self._register_s:g} s")
+            if self.state is GatewayState.WATCHDOG:
+                return self._close("the watchdog has nothing more to say")
+            if self._unanswered == self._MISSED:
+                return self._close(
+                    f"no sign of life after {self._MISSED} pings, {self._heartbeat_s:g} s apart"
+                )
+            self._ping_at = now + self._heartbeat_s
+            self._pings += 1
+            self._unanswered += 1
+            send.append(Ping(n=self._pings))
+        return GatewayStep(send=tuple(send), silent=silent)
 
     def fault(self, code: FaultCode, detail: str) -> GatewayStep:
         """End the connection, and send the agent the reason."""
@@ -151,7 +197,25 @@ class GatewayProtocol:
         """Close the protocol, because the connection was lost."""
         self.state = GatewayState.CLOSED
 
+    def _heartbeat(self, now: float) -> None:
+        if self._detector is None:
+            self._detector = FailureDetector(now)
+            self._heartbeat_at = now
+        else:
+            self._detector.heartbeat(now)
+
+    def _blocked(self, message: Blocked, now: float) -> GatewayStep:
+        if self.state is GatewayState.REGISTERED:
+            return self.fault("protocol", "blocked: a watchdog says this on a connection of its own")
+        if message.agent_id not in self._agent_ids:
+            return self.fault("unknown_agent", f"this token is not that of agent {message.agent_id!r}")
+        self.state = GatewayState.WATCHDOG
+        self._ping_at = now + self._register_s
+        return GatewayStep(events=(message,))
+
     def _register(self, message: AgentMessage, now: float) -> GatewayStep:
+        if self.state is GatewayState.WATCHDOG:
+            return self.fault("protocol", f"{message.type}: a watchdog says nothing but blocked")
         if isinstance(message, ProtocolFault):
             return self._close(f"the agent reports a fault: {message.detail}")
         if not isinstance(message, Register):

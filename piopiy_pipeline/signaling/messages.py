@@ -1,8 +1,8 @@
 """The messages between gateway and agent over signaling, as models that forbid unknown keys.
 
 Signaling is one WebSocket per agent (``/agent``), JSON in text messages: `AgentMessage` goes to the gateway,
-`GatewayMessage` to the agent. The events of a call's media stream are in `media_events` and can be
-imported from here as well: gateway and agent share one protocol.
+`GatewayMessage` to the agent. The events of a call's media stream are in `media_events`, heartbeats in `liveness`;
+both can be imported from here as well: gateway and agent share one protocol.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pydantic import Field
 
 from piopiy_pipeline.call import CallInfo, CallKind, EndReason, TransferOutcomeName
 from piopiy_pipeline.signaling.json_messages import Message, ProtocolError, dump, parser
+from piopiy_pipeline.signaling.liveness import Blocked, Heartbeat
 from piopiy_pipeline.signaling.media_events import (
     AgentMediaEvent,
     Clear,
@@ -39,6 +40,7 @@ __all__ = [
     "AgentMediaEvent",
     "AgentMessage",
     "Answer",
+    "Blocked",
     "Cancel",
     "Checkpoint",
     "Clear",
@@ -53,6 +55,7 @@ __all__ = [
     "GatewayMediaEvent",
     "GatewayMessage",
     "Hangup",
+    "Heartbeat",
     "Held",
     "Hold",
     "MediaStart",
@@ -374,13 +377,25 @@ AgentMessage = Annotated[
     | Hangup
     | Transfer
     | Control
+    | Heartbeat
+    | Blocked
     | Ping
     | Pong
     | ProtocolFault,
     Field(discriminator="type"),
 ]
 GatewayMessage = Annotated[
-    Registered | Offer | Confirm | Cancel | Ended | Control | TransferResult | Ping | Pong | ProtocolFault,
+    Registered
+    | Offer
+    | Confirm
+    | Cancel
+    | Ended
+    | Control
+    | TransferResult
+    | Heartbeat
+    | Ping
+    | Pong
+    | ProtocolFault,
     Field(discriminator="type"),
 ]
 

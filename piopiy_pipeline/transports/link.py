@@ -81,6 +81,10 @@ class WebSocketLink:
         self._listener: LinkListener | None = None
         self._early: list[Callable[[LinkListener], None]] = []
         self._lost = False
+        self.heard_bytes = 0
+        """How much of the caller's audio has arrived."""
+        self.said_bytes = 0
+        """How much of the bot's speech was sent."""
         socket.listen(on_text=self._on_text, on_binary=self._on_binary, on_close=self._on_close)
 
     @classmethod
@@ -126,7 +130,9 @@ class WebSocketLink:
             deliver(listener)
 
     def send_audio(self, pcm: bytes) -> None:
-        if not self._socket.post_binary(pcm) and not self._lost:
+        if self._socket.post_binary(pcm):
+            self.said_bytes += len(pcm)
+        elif not self._lost:
             logger.warning("the gateway does not take audio: {} bytes of speech dropped", len(pcm))
 
     def send_event(self, event: AgentMediaEvent) -> None:
@@ -146,6 +152,7 @@ class WebSocketLink:
             del self._early[: -self.EARLY_CHUNKS]
 
     def _on_binary(self, pcm: bytes) -> None:
+        self.heard_bytes += len(pcm)
         if self._listener is not None:  # 50 times a second and call: no closure is made
             self._listener.on_audio(pcm)
         else:

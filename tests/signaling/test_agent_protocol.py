@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from piopiy_pipeline.call import EndReason
-from piopiy_pipeline.signaling.agent_protocol import AgentProtocol, AgentState, Backoff
+from piopiy_pipeline.signaling.agent_protocol import AgentProtocol, AgentState, AgentStep, Backoff
 from piopiy_pipeline.signaling.messages import (
     Ended,
     GatewayMessage,
+    Heartbeat,
     Offer,
     Ping,
     Pong,
@@ -102,3 +103,64 @@ def test_the_backoff_grows_to_its_limit_and_starts_anew() -> None:
     assert backoff.wait(0.0) == 0.75, "the jitter is up to half of it"
     backoff.reset()
     assert backoff.wait(1.0) == 0.1
+
+
+# ---------------------------------------------------------------------- heartbeats
+
+
+def beating() -> AgentProtocol:
+    """Return a protocol that is registered at a gateway which takes heartbeats."""
+    machine = AgentProtocol(
+        agent_id="desk",
+        instance_id="desk-1",
+        capacity=5,
+        version="0",
+        now=0.0,
+        count_media=lambda: {"call-1": (640, 1280)},
+    )
+    assert machine.receive(said(Registered(heartbeat_s=10)), 0.0).send == (OWN,)
+    return machine
+
+
+OWN = Heartbeat(media={"call-1": (640, 1280)})
+
+
+def test_heartbeats_say_four_times_a_second_how_far_the_media_has_come() -> None:
+    machine = beating()
+    sent = []
+    while machine.wake_at is not None and machine.wake_at <= 1.0:
+        now = machine.wake_at
+        sent += [(now, message) for message in machine.tick(now).send]
+    assert sent == [(at / 4, OWN) for at in (1, 2, 3, 4)]
+
+
+def test_an_older_gateway_is_sent_none(protocol: AgentProtocol) -> None:
+    assert registered(protocol).wake_at == 30.1
+    assert protocol.tick(1.0).send == ()
+
+
+def test_a_gateway_whose_heartbeats_stop_is_given_up_after_about_two_seconds() -> None:
+    machine = beating()
+    for at in range(40):
+        assert machine.receive(said(Heartbeat()), at / 4) == AgentStep()
+    closed_at = None
+    while machine.wake_at is not None:
+        now = machine.wake_at
+        step = machine.tick(now)
+        closed_at = now if step.close else None
+    assert closed_at == pytest.approx(9.75 + 1.75)
+
+
+def test_a_gateway_that_takes_heartbeats_and_has_sent_none_has_as_long_as_an_older_one() -> None:
+    machine = beating()
+    while machine.wake_at is not None and machine.wake_at < 30:
+        assert machine.tick(machine.wake_at).close is None
+
+
+def test_an_agent_that_slept_itself_reads_before_it_gives_up_its_gateway() -> None:
+    machine = beating()
+    for at in range(40):
+        machine.receive(said(Heartbeat()), at / 4)
+    assert machine.tick(20.0).close is None, "ten seconds late: what came meanwhile is not read yet"
+    machine.receive(said(Heartbeat()), 20.01)
+    assert machine.tick(20.02).close is None

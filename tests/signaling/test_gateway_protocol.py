@@ -11,6 +11,7 @@ from piopiy_pipeline.signaling.gateway_protocol import GatewayProtocol, GatewayS
 from piopiy_pipeline.signaling.messages import (
     MAX_MESSAGE_BYTES,
     GatewayMessage,
+    Heartbeat,
     Ping,
     Pong,
     ProtocolFault,
@@ -167,3 +168,102 @@ def test_a_fault_of_the_agent_closes_without_an_answer() -> None:
     assert step.send == ()
     assert step.close is not None
     assert "I give up" in step.close
+
+
+# ---------------------------------------------------------------------- heartbeats
+
+
+HEARTBEAT = b'{"type":"heartbeat","media":{"call-1":[640,1280]}}'
+
+
+def test_an_agent_that_sends_heartbeats_is_sent_some_and_an_older_one_is_not() -> None:
+    older, newer = registered(), registered()
+    newer.receive(HEARTBEAT, 0.1)
+    for at in range(1, 9):
+        now = 0.1 + at * 0.25
+        newer.receive(HEARTBEAT, now)
+        assert newer.tick(now).send == (Heartbeat(),)
+        assert older.tick(now).send == ()
+    assert older.wake_at == 10.0
+
+
+def test_a_heartbeat_is_for_the_switchboard() -> None:
+    step = registered().receive(HEARTBEAT, 0.1)
+    assert step.events == (Heartbeat(media={"call-1": (640, 1280)}),)
+
+
+def test_an_agent_whose_heartbeats_stop_is_silent_once_and_stays_connected() -> None:
+    machine = registered()
+    for number in range(20):
+        machine.receive(HEARTBEAT, number * 0.25)
+    silent = []
+    while machine.wake_at is not None and machine.wake_at < 9:
+        now = machine.wake_at
+        step = machine.tick(now)
+        assert step.close is None
+        if step.silent:
+            silent.append((now, step.silent))
+    [(at, why)] = silent
+    assert at == pytest.approx(4.75 + 0.9)
+    assert why == "nothing was heard of it for 0.9 s"
+    machine.receive(HEARTBEAT, 9.0)
+    assert machine.wake_at is not None
+    assert machine.wake_at <= 9.25
+
+
+def test_any_message_shows_that_the_agent_is_alive() -> None:
+    machine = registered()
+    machine.receive(HEARTBEAT, 0.0)
+    machine.receive(text(type="status", active=0, capacity=1), 0.8)
+    assert machine.tick(0.95).silent is None
+
+
+def test_heartbeats_that_a_network_held_for_half_a_minute_are_no_fault() -> None:
+    machine = protocol()
+    machine.receive(text(**{**REGISTER, "capacity": 1}), 0.0)
+    for _ in range(160):
+        assert machine.receive(HEARTBEAT, 40.0).close is None
+
+
+def test_but_heartbeats_without_end_are() -> None:
+    machine = registered()
+    steps = [machine.receive(HEARTBEAT, 1.0) for _ in range(2 * GatewayProtocol.HEARTBEATS_PER_S + 1)]
+    assert fault_of(steps[-1]).detail == "more than 100 messages a second"
+
+
+# ---------------------------------------------------------------------- watchdogs
+
+
+BLOCKED = {
+    "type": "blocked",
+    "agent_id": "front-desk",
+    "instance_id": "one",
+    "call_id": "call-1",
+    "place": "bot.py:12 in look_up",
+    "blocked_s": 0.5,
+    "limit_s": 10,
+}
+
+
+def test_a_watchdog_speaks_on_a_connection_of_its_own_and_says_nothing_else() -> None:
+    machine = protocol()
+    for at in range(10):
+        [event] = machine.receive(text(**BLOCKED), float(at)).events
+        assert (event.type, machine.state) == ("blocked", GatewayState.WATCHDOG)
+    assert fault_of(machine.receive(text(**REGISTER), 10.0)).code == "protocol"
+
+
+def test_a_watchdog_that_falls_silent_is_let_go() -> None:
+    machine = protocol()
+    machine.receive(text(**BLOCKED), 1.0)
+    assert machine.tick(5.5).close is None
+    step = machine.tick(6.0)
+    assert (step.close, step.send) == ("the watchdog has nothing more to say", ())
+
+
+def test_a_watchdog_s_token_must_be_its_agent_s() -> None:
+    assert fault_of(protocol().receive(text(**{**BLOCKED, "agent_id": "x"}), 0.0)).code == "unknown_agent"
+
+
+def test_a_registered_agent_that_says_blocked_turns_and_breaks_the_protocol() -> None:
+    assert fault_of(registered().receive(text(**BLOCKED), 0.0)).code == "protocol"

@@ -106,6 +106,7 @@ class NotedMedia:
         self.gaps = 0
         self.worst_gap_s = 0.0
         self.caller_dropped_s = 0.0
+        self.sent_bytes = self.received_bytes = 0
         self.closed = False
         self.notes: list[str] = []
         self.fails = False

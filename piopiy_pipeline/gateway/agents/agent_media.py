@@ -102,6 +102,8 @@ class AgentMedia:
         self._caller_rate = leg_rate
         self._closed = False
         self._dropped_bytes = 0
+        self.sent_bytes = 0
+        self.received_bytes = 0
         connection.binary_limit_bytes = _IN_SOCKET_BYTES
         connection.listen(on_text=self._on_text, on_binary=self._on_binary, on_close=self._on_close)
 
@@ -149,11 +151,14 @@ class AgentMedia:
         if self._to_agent is not None:
             pcm = self._to_agent.process(pcm)
         if not self._backlog and (not pcm or self._connection.post_binary(pcm)):
+            self.sent_bytes += len(pcm)
             return
         self._backlog.append(pcm)
         self._backlog_bytes += len(pcm)
         while self._backlog and self._connection.post_binary(self._backlog[0]):
-            self._backlog_bytes -= len(self._backlog.popleft())
+            posted = len(self._backlog.popleft())
+            self._backlog_bytes -= posted
+            self.sent_bytes += posted
         while self._backlog_bytes > BACKLOG_S * self._caller_rate * 2:
             dropped = len(self._backlog.popleft())
             self._backlog_bytes -= dropped
@@ -173,6 +178,7 @@ class AgentMedia:
     # ------------------------------------------------------------------ the socket's side
 
     def _on_binary(self, pcm: bytes) -> None:
+        self.received_bytes += len(pcm)
         if self._playout is None:
             self._fault("audio before start: send start first")
         elif len(pcm) > MAX_MEDIA_BYTES:

@@ -11,7 +11,7 @@ from websockets.frames import CloseCode
 from piopiy_pipeline.gateway.core.instances import Instance
 from piopiy_pipeline.gateway.core.switchboard import Switchboard
 from piopiy_pipeline.signaling.gateway_protocol import GatewayProtocol, GatewayStep
-from piopiy_pipeline.signaling.messages import GatewayMessage, Register, dump
+from piopiy_pipeline.signaling.messages import Blocked, GatewayMessage, Register, dump
 from piopiy_pipeline.signaling.websocket import DirectServerConnection
 
 __all__ = ["AgentConnection"]
@@ -43,6 +43,7 @@ class AgentConnection:
         self._loop = asyncio.get_running_loop()
         self._instance: Instance | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
         self._why_closed = "the connection closed"
         self._protocol = GatewayProtocol(
             agent_ids=agent_ids, now=self._loop.time(), heartbeat_s=heartbeat_s, register_s=REGISTER_S
@@ -68,6 +69,8 @@ class AgentConnection:
 
     def _on_text(self, text: bytes) -> None:
         self._carry_out(self._protocol.receive(text, self._loop.time()))
+        if self._timer is not None:  # else the connection is lost, or the timer fires just now
+            self._arm()
 
     def _on_binary(self, _: bytes) -> None:
         self._carry_out(self._protocol.receive_binary())
@@ -88,8 +91,12 @@ class AgentConnection:
             now = self._loop.time()
             if isinstance(event, Register):
                 self._instance = self._switchboard.register(event, self, now)
+            elif isinstance(event, Blocked):
+                self._switchboard.silences.blocked(event, now)
             elif self._instance is not None:
                 self._switchboard.receive(self._instance, event, now)
+        if step.silent is not None and self._instance is not None:
+            self._switchboard.silences.silent(self._instance, step.silent, self._loop.time())
         if step.close is not None:
             self._why_closed = step.close
             registration = self._protocol.registration
@@ -111,5 +118,9 @@ class AgentConnection:
         sets the next.
         """
         wake_at = self._protocol.wake_at
-        if wake_at is not None and self._timer is None:
-            self._timer = self._loop.call_at(wake_at, self._on_timer)
+        if wake_at is None or (self._timer is not None and self._timer_at <= wake_at):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = wake_at
+        self._timer = self._loop.call_at(wake_at, self._on_timer)

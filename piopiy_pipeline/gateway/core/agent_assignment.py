@@ -72,6 +72,12 @@ class AgentAssignment:
         """What was wrong with the audio, over all instances that the call was with."""
         return self._faults.plus(self.media)
 
+    @property
+    def has_alternative(self) -> bool:
+        """Whether another instance than the one that has the call could take it now."""
+        without = () if self.offer is None else (self.offer.instance,)
+        return self._instances.any_free(self._info.agent_id, without=without)
+
     # ------------------------------------------------------------------ from one instance to the next
 
     def offer_next(self, *, caller_rate: int, offer_s: float, setup_s: float) -> bool:

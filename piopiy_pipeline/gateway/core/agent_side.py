@@ -8,6 +8,7 @@ No I/O. Its tests are those of the switchboard (`tests/gateway/core/test_switchb
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from piopiy_pipeline.call import EndReason
@@ -42,6 +43,7 @@ class AgentSide:
         self._call = call
         self._limits = call.resources.limits
         self._on_live = on_live
+        self._blocks_at = ""  # where this call's code blocks the instance's event loop
 
     # ------------------------------------------------------------------ the call's side
 
@@ -53,6 +55,12 @@ class AgentSide:
     def serves(self, instance: Instance) -> bool:
         """Return whether this instance has the call, or was offered it."""
         return self.assignment.offered_to(instance)
+
+    def confirmed_to(self, instance: Instance) -> bool:
+        """Return whether this instance has the call. What it says of a call that was taken from it, and that it is
+        offered again, comes before its accept, and does not count.
+        """
+        return self._call.phase in (Phase.SETUP, Phase.LIVE) and self.serves(instance)
 
     def send(self, message: GatewayMessage) -> None:
         """Send this to the instance that has the call, if one has it."""
@@ -127,12 +135,9 @@ class AgentSide:
 
     def hangup(self, instance: Instance, reason: EndReason, detail: str, now: float) -> None:
         """Handle an instance that ends the call. With the reason `shutdown` it gives the call back to another."""
-        if not self.serves(instance):
+        if not self.confirmed_to(instance):
             return
-        if self._call.phase is Phase.OFFERING:
-            self._release()
-            self.ask_next(now)
-        elif reason is EndReason.SHUTDOWN and self.assignment.may_move():
+        if reason is EndReason.SHUTDOWN and self.assignment.may_move():
             self._elsewhere(now, reason, detail)
         elif self._call.phase is Phase.SETUP and reason is EndReason.ERROR:
             self._retry(now, detail)
@@ -141,12 +146,12 @@ class AgentSide:
 
     def save_checkpoint(self, instance: Instance, checkpoint: dict[str, Any]) -> None:
         """Keep what another instance would need to continue the call."""
-        if self._call.phase in (Phase.SETUP, Phase.LIVE) and self.serves(instance):
+        if self.confirmed_to(instance):
             self.assignment.checkpoint = checkpoint
 
     def conversation(self, instance: Instance, event: ConversationEvent) -> None:
         """Report an event of the conversation to the leg and to the subscribers."""
-        if self._call.phase in (Phase.SETUP, Phase.LIVE) and self.serves(instance):
+        if self.confirmed_to(instance):
             self._call.leg.conversation(event)
             self._call.publish(event)
 
@@ -159,6 +164,54 @@ class AgentSide:
             self.ask_next(now)
         else:
             self._recover(now, "the connection to the agent was lost", tell=False)
+
+    # ------------------------------------------------------------------ an agent that is silent or blocked
+
+    def leave(self, instance: Instance, why: str, now: float) -> None:
+        """Go to another instance, because this one is silent. The call stays while no other can take it, and for good
+        if it is what blocks the instance.
+        """
+        if (
+            self.confirmed_to(instance)
+            and not self._blocks_at
+            and self.assignment.has_alternative
+            and self.assignment.may_recover()
+        ):
+            self._move(now, why)
+
+    def blocks(self, instance: Instance, place: str, *, began_at: float, limit_s: float) -> None:
+        """Handle that this call's code blocks the event loop of its instance.
+
+        Args:
+            instance: The instance.
+            place: File, line and function.
+            began_at: Since when, in seconds.
+            limit_s: For how long it may, in seconds; then the call ends.
+        """
+        if not self.confirmed_to(instance):
+            return
+        self._blocks_at = place
+        detail = f"its code has blocked the agent for {limit_s:g} s at {place}"
+        end = partial(self._call.end, reason=EndReason.ERROR, detail=detail)
+        self._call.deadlines.set("blocked", began_at + limit_s, end)
+        self._call.changed()
+
+    def unblocked(self, instance: Instance) -> None:
+        """Handle that the event loop of the instance turns again."""
+        if self.serves(instance):
+            self._blocks_at = ""
+            self._call.deadlines.off("blocked")
+
+    def media_counted(self, instance: Instance, *, heard: int, said: int, now: float) -> None:
+        """Handle what the instance says of the media stream: bytes of audio that it has received and sent."""
+        offer = self.assignment.offer
+        if offer is None or offer.media is None or not self.confirmed_to(instance):
+            return
+        media = offer.media
+        if offer.progress.heartbeat(
+            sent=media.sent_bytes, heard=heard, said=said, received=media.received_bytes
+        ):
+            self.leave(instance, "its media stream stands still", now)
 
     # ------------------------------------------------------------------ the agent's media stream
 
@@ -251,19 +304,28 @@ class AgentSide:
 
     def _recover(self, now: float, detail: str, *, tell: bool) -> None:
         """Ask another instance after an agent was lost with the call. The caller stays on the line meanwhile."""
-        if tell and self.assignment.offer is not None:
-            self.assignment.offer.ended(EndReason.AGENT_LOST, detail)
-        if self.assignment.may_recover():
-            self._elsewhere(now, EndReason.AGENT_LOST, detail)
-        else:
+        if self._blocks_at:
+            detail = f"its code blocked the agent at {self._blocks_at}, and {detail}"
+            self._call.end(now, EndReason.ERROR, detail, by_agent=not tell)
+        elif not self.assignment.may_recover():
             after = f"{detail}, after {self.assignment.recoveries} others"
-            self._call.end(now, EndReason.AGENT_LOST, after, by_agent=True)
+            self._call.end(now, EndReason.AGENT_LOST, after, by_agent=not tell)
+        elif tell:
+            self._move(now, detail)
+        else:
+            self._elsewhere(now, EndReason.AGENT_LOST, detail)
+
+    def _move(self, now: float, detail: str) -> None:
+        """Take the call from an instance that is told so, and ask another one."""
+        if self.assignment.offer is not None:
+            self.assignment.offer.moved(detail)
+        self._elsewhere(now, EndReason.AGENT_LOST, detail)
 
     def _elsewhere(self, now: float, reason: EndReason, detail: str) -> None:
         self._call.log.warning(
             "call {}: {} on instance {}", self._call.call_id, detail, self.assignment.last_instance_id
         )
-        self._call.deadlines.off("phase", "media")
+        self._call.deadlines.off("phase", "media", "blocked")
         self.assignment.begin_again(reason, detail)
         self.ask_next(now)
 
@@ -281,8 +343,9 @@ class AgentSide:
         self.ask_next(now)
 
     def _not_ready(self, now: float) -> None:
-        limit = self._limits.setup_s
-        self._call.end(now, EndReason.SETUP_TIMEOUT, f"the agent was not ready within {limit:g} s")
+        why = f"; its code blocks it at {self._blocks_at}" if self._blocks_at else ""
+        detail = f"the agent was not ready within {self._limits.setup_s:g} s{why}"
+        self._call.end(now, EndReason.SETUP_TIMEOUT, detail)
 
     def _media_missing(self, now: float) -> None:
         self._recover(now, "the media stream was lost", tell=True)
@@ -294,5 +357,6 @@ class AgentSide:
 
     def _release(self) -> None:
         """Take the call from the instance that has it or was offered it."""
-        self._call.deadlines.off("phase", "media")
+        self._blocks_at = ""
+        self._call.deadlines.off("phase", "media", "blocked")
         self.assignment.release()

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from piopiy_pipeline.audio.playout import Progress, Tick
 from piopiy_pipeline.call import CallInfo, EndReason
 from piopiy_pipeline.gateway.core.instances import Instance
+from piopiy_pipeline.gateway.core.media_progress import MediaProgress
 from piopiy_pipeline.signaling.messages import Cancel, Confirm, Ended, Offer
 
 __all__ = ["CallOffer", "MediaFaults", "MediaPort"]
@@ -32,6 +33,14 @@ class MediaPort(Protocol):
     @property
     def caller_dropped_s(self) -> float:
         """Seconds of the caller's audio that were dropped because the agent was busy for too long."""
+
+    @property
+    def sent_bytes(self) -> int:
+        """How much of the caller's audio was sent to the agent."""
+
+    @property
+    def received_bytes(self) -> int:
+        """How much of the bot's speech has come from the agent."""
 
     def caller_audio(self, pcm: bytes) -> None:
         """Send the agent what the caller said: PCM16 mono at the leg's rate."""
@@ -84,6 +93,7 @@ class CallOffer:
         self.media_open = False
         self.ready = False
         """Whether the agent has said that it can hear and speak."""
+        self.progress = MediaProgress()
         self._token: str | None = secrets.token_urlsafe(32)
         instance.calls.add(call_id)
 
@@ -130,6 +140,10 @@ class CallOffer:
     def cancel(self, detail: str) -> None:
         """Withdraw the offer, and tell the instance why."""
         self.instance.link.send(Cancel(call_id=self.call_id, offer_id=self.offer_id, detail=detail))
+
+    def moved(self, detail: str) -> None:
+        """Tell the instance that the confirmed call goes on with another one."""
+        self.ended(EndReason.MOVED if self.instance.heartbeats else EndReason.AGENT_LOST, detail)
 
     def ended(self, reason: EndReason, detail: str) -> None:
         """Tell the instance that the confirmed call is over for it."""

@@ -36,6 +36,14 @@ class Instance:
     reported: int = 0
     """Calls under way, as the agent said last."""
     draining: bool = False
+    heartbeats: bool = False
+    """Whether it sends heartbeats. An older agent sends none."""
+    silent: str = ""
+    """Why nothing is offered to it: nothing is heard of it, or its event loop is blocked. Empty while all is well."""
+    blocked: bool = False
+    """Whether its watchdog says that its event loop does not turn."""
+    returned: int = 0
+    """Heartbeats in a row since it was silent."""
     calls: set[str] = field(default_factory=set)
     """Calls that this gateway has there, offers included: what the agent reports lags behind."""
     asked: int = 0
@@ -47,7 +55,7 @@ class Instance:
 
     @property
     def takes_calls(self) -> bool:
-        return not self.draining and self.active < self.capacity
+        return not (self.draining or self.silent) and self.active < self.capacity
 
     def update(self, status: Status) -> None:
         """Take over the status that the agent reports."""
@@ -96,6 +104,14 @@ class Instances:
     def all(self) -> list[Instance]:
         """Return every instance of every agent."""
         return [instance for siblings in self._by_agent.values() for instance in siblings.values()]
+
+    def any_free(self, agent_id: str, *, without: Collection[Instance]) -> bool:
+        """Return whether `pick` would find one."""
+        return any(one.takes_calls and one not in without for one in self.of(agent_id))
+
+    def find(self, agent_id: str, instance_id: str) -> Instance | None:
+        """Return the connected instance with this id."""
+        return self._by_agent.get(agent_id, {}).get(instance_id)
 
     def pick(self, agent_id: str, *, without: Collection[Instance]) -> Instance | None:
         """Return the least loaded instance that takes calls; of equal ones, the one that was asked longest

@@ -25,6 +25,7 @@ from piopiy_pipeline.gateway.core.instances import AgentLink, Instance, Instance
 from piopiy_pipeline.gateway.core.leg import Leg
 from piopiy_pipeline.gateway.core.media_path import NoRecordings, Recordings
 from piopiy_pipeline.gateway.core.phases import Phase
+from piopiy_pipeline.gateway.core.silent_instances import SilentInstances
 from piopiy_pipeline.gateway.core.snapshots import CallSnapshot, InstanceSnapshot, Snapshot
 from piopiy_pipeline.gateway.core.sound_cleaning import SoundCleaning
 from piopiy_pipeline.signaling.messages import (
@@ -36,6 +37,7 @@ from piopiy_pipeline.signaling.messages import (
     Control,
     ConversationEvent,
     Hangup,
+    Heartbeat,
     Register,
     Reject,
     Status,
@@ -91,6 +93,8 @@ class Switchboard:
         self._deadlines: list[tuple[float, int, str]] = []
         self._order = count()
         self._closed = False
+        self.silences = SilentInstances(self.instances, self.call)
+        """Moves the calls of instances that have gone silent."""
         self.event_bus = event_bus or EventBus()
         self._published: dict[str, Phase] = {}  # of calls under way, the phase that the subscribers know
 
@@ -197,14 +201,20 @@ class Switchboard:
         )
         if replaced is not None:
             replaced.link.replace()
+            self.silences.forget(replaced)
             self._lose_calls(replaced, now)
+        self.silences.look_again(now)
         self._on_change()
         return instance
 
     def receive(self, instance: Instance, message: AgentMessage, now: float) -> None:
         """Act on what an instance says of itself or of a call. Messages on calls that it does not have are ignored."""
+        if isinstance(message, Heartbeat):
+            self.silences.heartbeat(instance, message, now)
+            return
         if isinstance(message, Status):
             instance.update(message)
+            self.silences.look_again(now)
             return
         call_id = getattr(message, "call_id", "")
         call = self._calls.get(call_id)
@@ -225,9 +235,9 @@ class Switchboard:
                 call.agent.conversation(instance, message)
             case Hangup(reason=reason, detail=detail):
                 call.agent.hangup(instance, reason, detail, now)
-            case Transfer() if call.agent.serves(instance):
+            case Transfer() if call.agent.confirmed_to(instance):
                 call.control.transfer(message, call.agent.send, now)
-            case Control(what=what, on=on) if call.agent.serves(instance):
+            case Control(what=what, on=on) if call.agent.confirmed_to(instance):
                 call.control.switch(what, on)
             case _:
                 logger.debug("instance {}: {} has no meaning here", instance.instance_id, message.type)
@@ -235,6 +245,7 @@ class Switchboard:
     def lose(self, instance: Instance, now: float, why: str) -> None:
         """Handle the loss of the connection to an instance, because of `why`."""
         self.instances.remove(instance)
+        self.silences.forget(instance)
         logger.info("agent {} is gone: instance {}: {}", instance.agent_id, instance.instance_id, why)
         self._lose_calls(instance, now)
         self._on_change()

@@ -1,0 +1,123 @@
+"""What becomes of the calls of an instance that has gone silent: hung, cut off, or blocked by one of its calls. No I/O.
+
+    silent   nothing was heard of it for about a second (`FailureDetector`), or its watchdog says so (`Blocked`).
+             It is offered nothing, and its calls go to other instances by their checkpoints. Its connection stays.
+    blocked  the watchdog names the call whose code blocks the loop. That call stays where it is, and nobody else is
+             offered it, because it would block the next one, too. It ends at its limit.
+    back     its heartbeats come again: it is offered calls, and those that nobody could take go on there.
+
+A call that no other instance can take stays as well, because nothing is gained by ending it. It is asked again
+whenever somebody may have become free, and ends when the connection is given up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from loguru import logger
+
+from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
+from piopiy_pipeline.gateway.core.instances import Instance, Instances
+from piopiy_pipeline.signaling.messages import Blocked, Heartbeat
+
+__all__ = ["SilentInstances"]
+
+
+class SilentInstances:
+    """Moves the calls of silent instances. Every `now` is in seconds of one clock.
+
+    Args:
+        instances: All connected instances.
+        find_call: Returns the call under way with this id.
+    """
+
+    MOVE_S = 1.0
+    """When the event loop has been blocked for so long, the other calls move, whatever the heartbeats said."""
+    RETURNS = 3
+    """So many heartbeats in a row, and an instance is back: one that turns once in a while would lose calls again."""
+
+    def __init__(self, instances: Instances, find_call: Callable[[str], GatewayCall | None]) -> None:
+        self._instances = instances
+        self._find_call = find_call
+        self._silent: set[Instance] = set()
+
+    def silent(self, instance: Instance, why: str, now: float) -> None:
+        """Handle an instance that has gone silent, because of `why`, a sentence."""
+        instance.returned = 0
+        if instance.silent:
+            return
+        instance.silent = why
+        self._silent.add(instance)
+        had = len(instance.calls)
+        self._move(instance, now)
+        logger.warning(
+            "agent {}: instance {} is silent: {}; {} of its {} calls stay there",
+            instance.agent_id,
+            instance.instance_id,
+            why,
+            len(instance.calls),
+            had,
+        )
+
+    def blocked(self, message: Blocked, now: float) -> None:
+        """Handle what the watchdog of an instance says: its event loop is blocked, and by which call."""
+        instance = self._instances.find(message.agent_id, message.instance_id)
+        if instance is None:
+            return
+        if not instance.blocked:
+            instance.blocked = True
+            logger.warning(
+                "agent {}: instance {} is blocked by {} at {}",
+                instance.agent_id,
+                instance.instance_id,
+                "code of no call" if message.call_id is None else f"call {message.call_id}",
+                message.place,
+            )
+        call = None if message.call_id is None else self._find_call(message.call_id)
+        if call is not None:
+            began_at = now - message.blocked_s
+            call.agent.blocks(instance, message.place, began_at=began_at, limit_s=message.limit_s)
+        if message.blocked_s >= self.MOVE_S:
+            self.silent(instance, f"its event loop is blocked at {message.place}", now)
+
+    def heartbeat(self, instance: Instance, message: Heartbeat, now: float) -> None:
+        """Handle a heartbeat: the instance turns, and says how far the media of its calls has come."""
+        instance.heartbeats = True
+        if instance.blocked:
+            instance.blocked = False
+            for call in self._calls(instance):
+                call.agent.unblocked(instance)
+        if instance.silent:
+            instance.returned += 1
+            if instance.returned >= self.RETURNS:
+                self._back(instance, now)
+        for call_id, (heard, said) in message.media.items():
+            counted = self._find_call(call_id)
+            if counted is not None:
+                counted.agent.media_counted(instance, heard=heard, said=said, now=now)
+
+    def look_again(self, now: float) -> None:
+        """Move what could not be moved before, because somebody may be free now."""
+        for instance in tuple(self._silent):
+            if not instance.returned:
+                self._move(instance, now)
+
+    def forget(self, instance: Instance) -> None:
+        """Forget an instance whose connection is lost."""
+        self._silent.discard(instance)
+
+    def _back(self, instance: Instance, now: float) -> None:
+        logger.info("agent {}: instance {} is back", instance.agent_id, instance.instance_id)
+        instance.silent = ""
+        self._silent.discard(instance)
+        self.look_again(now)
+
+    def _move(self, instance: Instance, now: float) -> None:
+        for call in self._calls(instance):
+            call.agent.leave(instance, instance.silent, now)
+
+    def _calls(self, instance: Instance) -> Iterator[GatewayCall]:
+        for call_id in sorted(instance.calls):
+            call = self._find_call(call_id)
+            if call is not None:
+                yield call

@@ -1,0 +1,67 @@
+"""What gateway and agent say to each other so that each knows that the other is alive, and its calls with it.
+
+A gateway names what it takes beyond the first version of signaling in a header of its answer to the WebSocket's request
+(`SIGNALING_FEATURES_HEADER`). To a gateway without it an agent sends none of these, because it would end the
+connection over them; and a gateway sends them to no agent that has not sent one first.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from piopiy_pipeline.signaling.json_messages import Message
+
+__all__ = [
+    "HEARTBEAT_S",
+    "SIGNALING_FEATURES",
+    "SIGNALING_FEATURES_HEADER",
+    "Blocked",
+    "Heartbeat",
+    "MediaCount",
+    "takes_heartbeats",
+]
+
+SIGNALING_FEATURES_HEADER = "Piopiy-Signaling-Features"
+"""The header in which a gateway names what its signaling can do, as words between commas."""
+SIGNALING_FEATURES = "liveness"
+"""What today's gateway can do: ``liveness`` is `Heartbeat` and `Blocked`."""
+HEARTBEAT_S = 0.25
+"""Seconds between two heartbeats, in both directions."""
+
+_Bytes = Annotated[int, Field(ge=0)]
+MediaCount = tuple[_Bytes, _Bytes]
+"""How far a call's media stream has come at the agent: bytes of audio that it received, and that it sent."""
+
+
+def takes_heartbeats(features: str | None) -> bool:
+    """Return whether a gateway takes `Heartbeat` and `Blocked`, by the value of its header; None if there is none."""
+    return "liveness" in [word.strip() for word in (features or "").split(",")]
+
+
+class Heartbeat(Message):
+    """Says that the event loop of the sender turns. Each side sends one every `HEARTBEAT_S`.
+
+    `media` is of agents: how far the media stream of each of its calls has come, by the call's id.
+    """
+
+    type: Literal["heartbeat"] = "heartbeat"
+    media: dict[str, MediaCount] = Field(default_factory=dict)
+
+
+class Blocked(Message):
+    """Says that the event loop of an agent has not turned for `blocked_s`. Its watchdog, a thread, sends it.
+
+    It comes over a connection of its own, on which nothing else is said, and again every half second until the loop
+    turns. `call_id` is the call whose code blocks the loop, None if that is not known; `place` is file, line and
+    function. After `limit_s` the gateway ends that call; it counts from the beginning, as `blocked_s` does.
+    """
+
+    type: Literal["blocked"] = "blocked"
+    agent_id: Annotated[str, Field(min_length=1, max_length=128)]
+    instance_id: Annotated[str, Field(min_length=1, max_length=128)]
+    call_id: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    place: Annotated[str, Field(max_length=500)] = ""
+    blocked_s: Annotated[float, Field(ge=0)]
+    limit_s: Annotated[float, Field(gt=0)]
