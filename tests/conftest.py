@@ -19,6 +19,12 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+from tests.support.chaos_report import (  # noqa: F401  hooks of pytest
+    pytest_addoption,
+    pytest_runtest_logreport,
+    pytest_sessionfinish,
+)
+
 # Many tests start processes, and each would compile pipecat again: two seconds of a core, and as much for
 # every worker's own tests. Containers like to have it so.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

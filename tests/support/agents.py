@@ -12,10 +12,10 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from loguru import logger
@@ -48,10 +48,16 @@ class AgentProcess:
 
     @classmethod
     async def start(
-        cls, url: str, *, arguments: Sequence[str] = BOTS, token: str = TOKEN, capacity: int = 20
-    ) -> AgentProcess:
+        cls,
+        url: str,
+        *,
+        arguments: Sequence[str] = BOTS,
+        token: str = TOKEN,
+        capacity: int = 20,
+        environment: Mapping[str, str] | None = None,
+    ) -> Self:
         """Start the program with everything in its environment that an agent needs. It is not connected yet."""
-        environment = {
+        variables = {
             **os.environ,
             "AGENT_ID": AGENT_ID,
             "AGENT_TOKEN": token,
@@ -59,10 +65,11 @@ class AgentProcess:
             "CAPACITY": str(capacity),
             "PYTHONPATH": str(ROOT),
             "PYTHONUNBUFFERED": "1",
+            **(environment or {}),
         }
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(
-            sys.executable, *arguments, env=environment, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe
+            sys.executable, *arguments, env=variables, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe
         )
         return cls(process)
 

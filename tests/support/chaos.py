@@ -1,0 +1,242 @@
+"""A gateway, several agents and many callers as processes, what is done to them, and what the callers hear of it.
+
+async with chaos(agents=2) as place:
+    callers = await place.callers(6)
+    await place.speaking(callers)
+    ...
+    place.agents[0].stop()          # SIGSTOP
+    ...
+    assert callers[0].silence_s(since, until) < 3
+
+The gateway is a process of its own. The callers are in the test's process, each with a connection of its own: they note
+when they hear which pitch, and so which agent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from websockets.asyncio.client import connect
+
+from piopiy_pipeline.signaling.caller import Answered, CallStart, Leave, LegEnded, parse_leg_event
+from piopiy_pipeline.signaling.messages import dump
+from piopiy_pipeline.signaling.websocket import DirectClientConnection
+from tests.support.agents import AgentProcess
+from tests.support.calls import AGENT_ID, KEY, TOKEN, eventually
+
+__all__ = ["PITCHES", "ChaosAgent", "ChaosCaller", "ChaosPlace", "chaos", "free_tcp_port"]
+
+PITCHES = (300.0, 500.0, 800.0, 1200.0)
+"""The pitch of each agent, in Hz. They are far apart, because it is told from 20 ms."""
+RATE = 16000
+LOUD = 1500
+FRAME = b"\0\0" * 320
+START_S = 60.0
+
+
+def free_tcp_port() -> int:
+    """Return a port of loopback that was free a moment ago."""
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        return int(one.getsockname()[1])
+
+
+class ChaosCaller:
+    """One caller, who says nothing and notes what is heard: of each 20 ms the time and the pitch, 0.0 for silence."""
+
+    def __init__(self, connection: DirectClientConnection) -> None:
+        self.heard: list[tuple[float, float]] = []
+        self.answered = False
+        self.ended: tuple[str, str] | None = None
+        self._socket = connection
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._next_at = 0.0
+        connection.listen(on_text=self._on_text, on_binary=self._on_binary, on_close=self._on_close)
+
+    def _on_text(self, text: bytes) -> None:
+        match parse_leg_event(text):
+            case Answered():
+                self.answered = True
+                self._next_at = self._loop.time()
+                self._speak()
+            case LegEnded(reason=reason, detail=detail):
+                self.ended = str(reason), detail
+
+    def _on_binary(self, pcm: bytes) -> None:
+        samples = np.frombuffer(pcm, np.int16)
+        self.heard.append((self._loop.time(), _pitch(samples)))
+
+    def _on_close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self.ended is None:
+            self.ended = "closed", ""
+
+    def _speak(self) -> None:
+        self._socket.post_binary(FRAME)
+        self._next_at += 0.02
+        self._timer = self._loop.call_at(self._next_at, self._speak)
+
+    async def hang_up(self) -> None:
+        """Hang up, and close the connection."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._socket.post_text(dump(Leave()))
+        await self._socket.close()
+
+    # ------------------------------------------------------------------ what was heard
+
+    def agent_heard(self, since: float = 0.0) -> float | None:
+        """Return the pitch of the agent that was heard last since then; None in silence."""
+        return next((pitch for at, pitch in reversed(self.heard) if at >= since and pitch), None)
+
+    def first_heard(self, pitch: float, since: float) -> float | None:
+        """Return when this pitch was first heard since then."""
+        return next((at for at, one in self.heard if at >= since and one == pitch), None)
+
+    def longest_silence_s(self, since: float, until: float) -> float:
+        """Return the longest time without a sound between these two times."""
+        loud = [since, *(at for at, pitch in self.heard if since <= at <= until and pitch), until]
+        return max(after - before for before, after in itertools.pairwise(loud))
+
+
+def _pitch(samples: np.ndarray[Any, np.dtype[np.int16]]) -> float:
+    """Return the pitch among `PITCHES` that is nearest to that of a tone; 0.0 if nothing is loud."""
+    if samples.size < 160 or np.abs(samples.astype(np.int32)).max() < LOUD:
+        return 0.0
+    spectrum = np.abs(np.fft.rfft(samples))
+    hz = float(np.argmax(spectrum)) * RATE / samples.size
+    return min(PITCHES, key=lambda pitch: abs(pitch - hz))
+
+
+class ChaosAgent(AgentProcess):
+    """An agent's process, and its pitch."""
+
+    pitch: float = 0.0
+
+    def stop(self) -> None:
+        """Stop the process as it is: hung, and not dead."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def wake(self) -> None:
+        """Let it go on."""
+        self.process.send_signal(signal.SIGCONT)
+
+    def told(self, event: str) -> list[dict[str, Any]]:
+        """Return what it printed of one kind."""
+        return [line for line in self.printed if line.get("event") == event]
+
+    async def close(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self.wake()  # one that is stopped does not read
+        await super().close()
+
+
+class ChaosPlace:
+    """The gateway's process, its agents, and callers."""
+
+    def __init__(self, url: str, stack: AsyncExitStack) -> None:
+        self.url = url
+        self.agents: list[ChaosAgent] = []
+        self.gateway: AgentProcess | None = None
+        self._stack = stack
+
+    @property
+    def gateway_log(self) -> str:
+        """What the gateway has logged."""
+        assert self.gateway is not None
+        return self.gateway.log
+
+    async def add_agent(
+        self,
+        *,
+        url: str | None = None,
+        module: str = "tests.support.chaos_agent",
+        environment: Mapping[str, str] | None = None,
+    ) -> ChaosAgent:
+        """Start one more agent, and wait until it is registered."""
+        pitch = PITCHES[len(self.agents)]
+        before = self.gateway_log.count(" registered: instance ")
+        agent = await ChaosAgent.start(
+            url or self.url,
+            arguments=("-m", module),
+            environment={"TONE_HZ": str(pitch), **(environment or {})},
+        )
+        assert isinstance(agent, ChaosAgent)
+        agent.pitch = pitch
+        self._stack.push_async_callback(agent.close)
+        self.agents.append(agent)
+        await eventually(lambda: self.gateway_log.count(" registered: instance ") > before, START_S)
+        return agent
+
+    async def caller(self, metadata: Mapping[str, Any] | None = None) -> ChaosCaller:
+        """Call."""
+        connection = await connect(
+            f"{self.url}/call/{AGENT_ID}",
+            create_connection=DirectClientConnection,
+            additional_headers={"Authorization": f"Bearer {KEY}"},
+            compression=None,
+            proxy=None,
+            ping_interval=None,
+        )
+        assert isinstance(connection, DirectClientConnection)
+        caller = ChaosCaller(connection)
+        connection.post_text(
+            dump(CallStart.model_validate({"rate": RATE, "watch": False, "metadata": metadata}))
+        )
+        self._stack.push_async_callback(caller.hang_up)
+        return caller
+
+    async def callers(self, count: int, metadata: Mapping[str, Any] | None = None) -> list[ChaosCaller]:
+        """Make calls, and wait until all hear their bot."""
+        callers = [await self.caller(metadata) for _ in range(count)]
+        await eventually(lambda: all(caller.agent_heard() for caller in callers), START_S)
+        return callers
+
+
+@asynccontextmanager
+async def chaos(
+    *, agents: int = 2, environment: Mapping[str, str] | None = None, settings: Sequence[str] = ()
+) -> AsyncIterator[ChaosPlace]:
+    """Run a gateway and agents as processes. `settings` are lines of the gateway's configuration."""
+    port = free_tcp_port()
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        config = folder / "gateway.toml"
+        lines = [
+            f"port = {port}",
+            "webrtc_workers = 0",
+            "records = false",
+            "offer_ms = 2000",
+            f'caller_keys = ["{KEY}"]',
+            *settings,
+            f'[agents]\n{AGENT_ID} = "{TOKEN}"',
+        ]
+        config.write_text("\n".join(lines) + "\n")
+        url = f"ws://127.0.0.1:{port}"
+        place = ChaosPlace(url, stack)
+        place.gateway = await AgentProcess.start(
+            url, arguments=("-m", "piopiy_pipeline.cli", "gateway", "--config", str(config))
+        )
+        stack.push_async_callback(place.gateway.close)
+        try:
+            await eventually(lambda: "listening" in place.gateway_log, START_S)
+            for _ in range(agents):
+                await place.add_agent(environment=environment)
+            yield place
+        except BaseException:
+            print(place.gateway_log, file=sys.stderr)
+            for agent in place.agents:
+                print(agent.log, file=sys.stderr)
+            raise
