@@ -26,7 +26,7 @@ from pipecat.transports.base_transport import TransportParams
 from pipecat.turns.user_start import BaseUserTurnStartStrategy
 
 from piopiy_pipeline.arguments import check_kind, check_lines, check_seconds, check_sentence, check_switches
-from piopiy_pipeline.call import CallEnd, Turn
+from piopiy_pipeline.call import CallEnd
 from piopiy_pipeline.compat.tool_runs import DEFAULT_TOOL_TIMEOUT_S
 from piopiy_pipeline.pipeline import CallPipeline, StageError
 from piopiy_pipeline.processors.keys import KeyEntry, KeysToText
@@ -34,8 +34,8 @@ from piopiy_pipeline.service_stages import Service, one_stage
 from piopiy_pipeline.services.failover.model_switch import BETWEEN_TOKENS_S, FIRST_TOKEN_S
 from piopiy_pipeline.services.failover.switch import ServiceSwitch
 from piopiy_pipeline.services.tts.greeting import keep_greeting
-from piopiy_pipeline.session import DEFAULT_ERROR_LINE, Call, TransferOutcome, current_call
-from piopiy_pipeline.session.events import Handler
+from piopiy_pipeline.session import DEFAULT_ERROR_LINE, Call, current_call
+from piopiy_pipeline.session.call_facade import CallFacade
 from piopiy_pipeline.session.model.initial_messages import checked_messages
 from piopiy_pipeline.session.silence_filler import Filler
 from piopiy_pipeline.spoken_text import SpokenText
@@ -47,7 +47,7 @@ from piopiy_pipeline.turns.turn_ends import Turns
 __all__ = ["VoiceAgent"]
 
 
-class VoiceAgent:
+class VoiceAgent(CallFacade):
     """One conversation. Make one in each callback, give it services with `Action()`, and `start()` it.
 
     Args:
@@ -132,7 +132,7 @@ class VoiceAgent:
             raise RuntimeError(
                 "a VoiceAgent belongs to a call: make it inside create_session, or pass call=..."
             )
-        self.call: Call = found
+        super().__init__(found)
         self.context = context
         self._initial_messages = checked_messages(initial_messages or ())
         self._instructions = instructions
@@ -403,48 +403,3 @@ class VoiceAgent:
     def _before_start(self, what: str) -> None:
         if self.call.running:
             raise RuntimeError(f"{what}() comes before start(): the call runs already")
-
-    # ------------------------------------------------------------------ the same as in Call
-
-    async def say(self, text: str, *, interruptible: bool = True) -> bool:
-        """Say `text` now, and return whether it was heard in full. See `Call.say`."""
-        return await self.call.say(text, interruptible=interruptible)
-
-    async def hangup(self, *, drain_s: float = 5, final: bool = True) -> None:
-        """End the call when the caller has heard what the bot is saying. See `Call.hangup`."""
-        await self.call.hangup(drain_s=drain_s, final=final)
-
-    async def transfer(
-        self, to: str, *, warm: bool = True, summary: str = "", ring_timeout_s: float = 30
-    ) -> TransferOutcome:
-        """Hand the caller over to somebody else, and wait for the outcome. See `Call.transfer`."""
-        return await self.call.transfer(to, warm=warm, summary=summary, ring_timeout_s=ring_timeout_s)
-
-    def hold(self, on: bool = True) -> None:
-        """Put the caller on hold, or take them off it. See `Call.hold`."""
-        self.call.hold(on)
-
-    def mute(self, on: bool = True) -> None:
-        """Stop hearing the caller, or hear them again. See `Call.mute`."""
-        self.call.mute(on)
-
-    def start_recording(self) -> None:
-        """Have the gateway record the call. See `Call.start_recording`."""
-        self.call.start_recording()
-
-    def stop_recording(self) -> None:
-        """End the gateway's recording. See `Call.stop_recording`."""
-        self.call.stop_recording()
-
-    async def send_dtmf(self, digits: str, *, at_once: bool = False) -> None:
-        """Press telephone keys, as `Call.send_dtmf` does."""
-        await self.call.send_dtmf(digits, at_once=at_once)
-
-    def on(self, event: str, handler: Handler) -> Callable[[], None]:
-        """Call `handler` at each `event`. See `Call.on`."""
-        return self.call.on(event, handler)
-
-    @property
-    def transcript(self) -> Sequence[Turn]:
-        """What both sides have said so far, as in `Call.transcript`."""
-        return self.call.transcript

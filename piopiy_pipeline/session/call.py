@@ -434,10 +434,12 @@ class Call:
     def clean_sound(self, on: bool = True) -> None:
         """Have the gateway take noise and the bot's echo out of what the caller says, if it has the extra `clean`.
 
-        Raises:
-            RuntimeError: The call is not answered yet.
+        Before the call is answered, it is asked for when it is.
         """
-        self._switch("clean_sound", on)
+        if self._state.answered_at is None:
+            self._state.clean_sound = on
+        else:
+            self._switch("clean_sound", on)
 
     def _switch(self, what: Switchable, on: bool) -> None:
         self._state.require_answered()

@@ -63,6 +63,8 @@ class CallState:
         self.control = CallControl(info.call_id, post=post, on_transfer=self.transfer_finished)
         self.answered_at: float | None = None
         """When the call was answered, by the loop's clock in seconds."""
+        self.clean_sound: bool | None = None
+        """What was asked before the answer: whether the gateway cleans the caller's sound; None: as it is set up."""
         self.end: asyncio.Future[CallEnd] = asyncio.get_running_loop().create_future()
         self.run_over = asyncio.Event()
         """Set when the pipeline has run and is torn down."""
@@ -114,6 +116,8 @@ class CallState:
     def answer(self) -> None:
         """Mark the call as answered, because the pipeline can hear and speak."""
         self.answered_at = self.now()
+        if self.clean_sound is not None:
+            self.control.switch("clean_sound", self.clean_sound)
         self.events.emit("answered", self.info)
 
     def add_turn(self, turn: Turn) -> None:

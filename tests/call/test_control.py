@@ -293,6 +293,18 @@ def test_a_clean_sound_is_asked_for_and_ended() -> None:
     ]
 
 
+@pytest.mark.parametrize("on", [True, False])
+def test_a_clean_sound_that_is_asked_for_before_the_answer_is_asked_for_then(on: bool) -> None:
+    async def bot(call: Call) -> None:
+        agent = await voice(call, greeting="Hello.")
+        agent.clean_sound(not on)
+        agent.clean_sound(on)
+        await agent.start()
+
+    call = simulate(bot, Caller())
+    assert [event.data for event in call.of("control")] == [{"what": "clean_sound", "on": on}]
+
+
 # ---------------------------------------------------------------------- keys
 
 

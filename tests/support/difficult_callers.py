@@ -149,6 +149,7 @@ class ExplainingBot:
         stt: Makes its ears. None: those that are chosen.
         tts: Makes its voice. None: the one that is chosen.
         options: More arguments of `Action`.
+        cleans: Whether it asks the gateway for a clean sound.
 
     Attributes:
         whole: Whether `line` was heard to its end, of each call.
@@ -161,6 +162,7 @@ class ExplainingBot:
     stt: Any = None
     tts: Any = None
     options: dict[str, Any] = field(default_factory=dict)
+    cleans: bool = False
     whole: list[bool] = field(default_factory=list)
     contexts: list[list[Any]] = field(default_factory=list)
     backchannels: list[Turn] = field(default_factory=list)
@@ -171,6 +173,8 @@ class ExplainingBot:
         stt: STTService = self.stt() if self.stt else build("stt", chosen("stt"))
         tts: TTSService = self.tts() if self.tts else build("tts", chosen("tts"))
         await agent.Action(stt=stt, llm=self.llm, tts=tts, **self.options)
+        if self.cleans:
+            agent.clean_sound()
 
         async def speak(_: object) -> None:
             self.whole.append(await agent.say(self.line))

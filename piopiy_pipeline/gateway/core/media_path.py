@@ -104,8 +104,11 @@ class MediaPath:
     def clean(self, cleaning: SoundCleaning, info: CallInfo, what: CleanSound | None = None) -> None:
         """Clean what the caller says from now on; with ``off``, no longer. None for `what` is the gateway's choice.
 
-        A recording has the audio as it came.
+        A recording has the audio as it came. To ask for the same twice changes nothing: what was learnt of an echo is
+        kept.
         """
+        if self._cleaner is not None and self._cleaner.what == what:
+            return
         self.stop_cleaning(cleaning)
         self._cleaner = cleaning.begin(info, self._leg.rate, what)
 

@@ -7,6 +7,7 @@ import sys
 import pytest
 from loguru import logger
 
+from piopiy_pipeline.audio.sound_cleaner import SoundCleaner
 from piopiy_pipeline.call import CallInfo
 from piopiy_pipeline.gateway.core.gateway_call import CallOptions
 from piopiy_pipeline.gateway.core.sound_cleaning import SoundCleaning
@@ -93,6 +94,20 @@ def test_an_agent_switches_it_on_and_off_in_mid_call() -> None:
         agent.say(Control(call_id=call.call_id, what="clean_sound", on=on))
         assert made.board.resources.cleaning.cleaned == cleaned
     assert {"echo_removed_db", "noise_removed_db"} <= call.snapshot().line.keys()
+
+
+def test_who_asks_twice_does_not_lose_what_was_learnt_of_the_echo(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = room()
+    agent = made.agent()
+    call, _ = made.call()
+    agent.take()
+    cleaning = made.board.resources.cleaning
+    ended: list[SoundCleaner] = []
+    monkeypatch.setattr(cleaning, "end", ended.append)
+    for _ in range(2):
+        agent.say(Control(call_id=call.call_id, what="clean_sound", on=True))
+    assert cleaning.cleaned == 1
+    assert ended == []
 
 
 def test_without_the_package_a_call_goes_on_and_the_log_says_what_to_install(
