@@ -3,7 +3,7 @@
 Both are judged from outside, by what the playbook says and does:
 
 - *Understood*: after the sentence a caller says yes to everything, and answers each question with a value that
-  nobody wants ("nineteen people", "Monday", "three fifteen"). So what is booked at the end shows what the
+  nobody wants ("nineteen people", "the third of June", "three fifteen"). So what is booked at the end shows what the
   sentence was taken for: a slot that was not heard, or was put into the caller's mouth, is a wrong one. Where
   the bot heard two values and asks which ("Did you say nine or five?"), the caller says the right one.
 - *A false booking*: after the sentence a caller answers each question truthfully, and says no to what is read
@@ -60,10 +60,10 @@ _GIVEN: Mapping[str, Slots] = {
     "confirm": {"people": 4, "day": "friday", "time": "19:00"},
     "booked": {"people": 4, "day": "friday", "time": "19:00"},
 }
-_UNWANTED: Slots = {"people": 19, "day": "monday", "time": "15:15"}
+_UNWANTED: Slots = {"people": 19, "day": "06-03", "time": "15:15"}
 _UNWANTED_TEXTS = {
     "people": "nineteen people",
-    "day": "on Monday",
+    "day": "on the third of June",
     "time": "at three fifteen in the afternoon",
 }
 _WISHES: tuple[Slots, ...] = (

@@ -76,7 +76,7 @@ SCENES: dict[str, tuple[Line, ...]] = {
     ),
     "barge_in": (
         Line("hours", "slt", "When are you open?"),
-        Line("interrupt", "slt", "I want to book a table for three people on Monday at eight."),
+        Line("interrupt", "slt", "I want to book a table for three people on Tuesday at eight."),
         Line("yes", "slt", "Yes please."),
         Line("goodbye", "slt", "No thank you, goodbye."),
     ),

@@ -26,9 +26,11 @@ _ENOUGH = 0.26
 _ENOUGH_LETTERS = 0.52
 """The score, before it is stretched so that it is `THRESHOLD`, that was best on the sentences of the benchmark's
 first half: with vectors, and without."""
-_STRANGE = 0.175
+_STRANGE = 0.4
 """A question none of whose words is so near (cosine) to a word of an intent's examples is about something else."""
-_STRANGE_SHARE = 0.7
+_STRANGE_SHARE = 0.6
+_GUESS = 0.6
+"""An intent of a lower score is not meant either, where the best one is about something else."""
 _SURE = 0.8
 """From this score on it is the intent's all the same."""
 
@@ -95,10 +97,12 @@ class Likeness:
         about = [self._vectors.of(word) for word in contents(sentence) - self._kinds] if question else []
         if about:
             words = np.stack(about).T
-            for name, score in scores.items():
-                known = self._about.get(name)
-                if score < _SURE and (known is None or float((known @ words).max()) < _STRANGE):
-                    scores[name] = _STRANGE_SHARE * score
+            known = {name: each @ words for name, each in self._about.items()}
+            strange = {name for name in scores if name not in known or float(known[name].max()) < _STRANGE}
+            if max(scores, key=lambda name: scores[name]) in strange:  # then the next best is a guess, too
+                strange |= {name for name, score in scores.items() if score < _GUESS}
+            for name in strange:
+                scores[name] *= _STRANGE_SHARE if scores[name] < _SURE else 1.0
         return scores
 
 

@@ -141,6 +141,8 @@ def _expected(error: Any) -> str:
             return "expected at least one"
         case "string_too_short":
             return "expected some text"
+        case "string_pattern_mismatch":
+            return f"expected a time such as 19:30, not {error['input']!r}"
         case "literal_error":
             return f"expected {context['expected']}, not {error['input']!r}"
     what = {
@@ -167,6 +169,11 @@ def _problems(playbook: Playbook) -> list[tuple[_Path, str]]:
         found += _strangers((*here, "check"), slot.check, {"value"})
         if slot.type == "number" and slot.min > slot.max:
             found.append(((*here, "min"), f"expected at most max, which is {slot.max}"))
+        others = [name for name in ("earliest", "latest") if getattr(slot, name) and slot.type != "time"]
+        others += ["closed"] if slot.closed and slot.type != "day" else []
+        found += [((*here, name), f"a {slot.type} has none") for name in others]
+        if slot.earliest and slot.latest and slot.earliest > slot.latest:
+            found.append(((*here, "earliest"), f"expected at most latest, which is {slot.latest}"))
     for name, intent in playbook.intents.items():
         intent_at = ("intents", name)
         for at, wanted in enumerate(intent.slots):

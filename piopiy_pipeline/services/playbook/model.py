@@ -49,6 +49,10 @@ Texts = Annotated[list[Text], BeforeValidator(_listed), Field(min_length=1)]
 """One text, or alternatives that are taken in turn."""
 
 
+Clock = Annotated[str, Field(pattern=r"^(?:[01]\d|2[0-3]):[0-5]\d$")]
+Weekday = Literal["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -56,9 +60,8 @@ class _Strict(BaseModel):
 class Slot(_Strict):
     """A value to find out: its kind, and how to ask for it.
 
-    A `number` has bounds. A `time` without morning or evening is read as `assume` says. `one_of` has
-    `values`, each
-    with other words for it.
+    A `number` has bounds, and so have a `time` and a `day`. A `time` without morning or evening is read as `assume`
+    says. `one_of` has `values`, each with other words for it.
     """
 
     type: SlotType
@@ -66,9 +69,14 @@ class Slot(_Strict):
     min: int = 0
     max: int = 100
     assume: Literal["am", "pm"] = "pm"
+    earliest: Clock | None = None
+    latest: Clock | None = None
+    """The first and the last time that is taken, as `HH:MM`."""
+    closed: list[Weekday] = Field(default_factory=list)
+    """Weekdays that are not taken. Which weekday "tomorrow" is, a conversation does not know: the tool does."""
     values: dict[str, list[Text]] = Field(default_factory=dict)
     out_of_range: Texts | None = None
-    """Said when a number is outside of `min` and `max`."""
+    """Said when a number is outside of `min` and `max`, a time before `earliest` or after `latest`, a day `closed`."""
     check: Texts | None = None
     """Asked when it is doubtful what was said ("For {value} people, is that right?"), instead of `check` of the
     replies."""

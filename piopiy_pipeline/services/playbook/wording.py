@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from piopiy_pipeline.services.playbook.dialogue_state import Action, DialogueStage, DialogueState, filled
 from piopiy_pipeline.services.playbook.doubt import confirmation, is_as_done, read_back
-from piopiy_pipeline.services.playbook.model import Playbook
+from piopiy_pipeline.services.playbook.model import Playbook, Slot
 from piopiy_pipeline.services.playbook.values import Value
 
 __all__ = ["Wording"]
@@ -57,8 +57,17 @@ class Wording:
         problem = ""
         for name, value in values.items():
             slot = self.playbook.slots[name]
-            if isinstance(value.value, int) and not slot.min <= value.value <= slot.max:
+            if _is_refused(slot, value.value):
                 problem = self.pick(slot.out_of_range or self.playbook.replies.fallback, state)
             else:
                 fitting[name] = value
         return problem, fitting
+
+
+def _is_refused(slot: Slot, value: str | int) -> bool:
+    """Return whether a slot does not take a value: outside of its bounds, or a weekday that is closed."""
+    if isinstance(value, int):
+        return not slot.min <= value <= slot.max
+    if slot.type == "time":  # as HH:MM, which sorts as it passes
+        return value < (slot.earliest or "") or value > (slot.latest or "~")
+    return slot.type == "day" and not set(slot.closed).isdisjoint(value.split())

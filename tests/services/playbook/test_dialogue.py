@@ -100,7 +100,7 @@ def test_a_tool_that_outlives_an_interruption_has_its_result_when_it_comes(dialo
             ],
         ),
         ("hours", []),
-        ("barge_in", [{"people": 3, "day": "Monday", "time": "20:00"}]),
+        ("barge_in", [{"people": 3, "day": "Tuesday", "time": "20:00"}]),
     ],
 )
 def test_every_scene_ends_in_its_bookings_and_a_hang_up(

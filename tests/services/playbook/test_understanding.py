@@ -62,7 +62,7 @@ def test_sentences_that_were_held_back_are_understood_nearly_as_well() -> None:
     ("playbook", "table", "by_meaning", "by_letters"),
     [
         (ROOT / "examples" / "front_desk.yaml", "front_desk.tsv", 0.9, 0.83),
-        (SAID / "clinic.yaml", "clinic.tsv", 0.85, 0.6),
+        (SAID / "clinic.yaml", "clinic.tsv", 0.84, 0.6),
     ],
     ids=["front_desk", "clinic"],
 )
