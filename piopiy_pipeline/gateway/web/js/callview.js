@@ -169,13 +169,14 @@ export class CallView {
 
   #drawLatencies() {
     const latencies = this.#conversation.latencies;
-    const drawn = latencies.map((one) => one.total).join();
+    const dropped = this.#conversation.dropped;
+    const drawn = [dropped, ...latencies.map((one) => one.total)].join();
     if (drawn === this.#drawnLatencies) return;
     this.#drawnLatencies = drawn;
     const place = byId("overview");
     place.hidden = !latencies.length;
     byId("call-view").style.setProperty("--scale", String(scaleOf(latencies)));
-    if (latencies.length) place.replaceChildren(...overview(latencies, (index) => this.transcript.reveal(index)));
+    if (latencies.length) place.replaceChildren(...overview(latencies, dropped, (index) => this.transcript.reveal(index)));
   }
 
   #drawHead() {

@@ -21,8 +21,10 @@ export const LINE = { part: "line", label: "Your line", says: "to the gateway, b
 /**
  * The latency of one answer, in milliseconds. `parts` has every part of PARTS, and LINE if it was measured.
  * Their sum is `total`. `gateway` is the sum without LINE, which is what the record has.
- * `turn` says after which silence the turn was taken for over, and why.
- * @typedef {{total: number, gateway: number, parts: Object<string, number>, turn?: {wait: number, reason: string}}} Latency
+ * `turn` says after which silence the turn was taken for over, and why. `ahead` says how many answers were begun
+ * before it was, and how much sooner the last one is heard for that; `saved` is null if none of them was said.
+ * @typedef {{total: number, gateway: number, parts: Object<string, number>, turn?: {wait: number, reason: string},
+ *   ahead?: {begun: number, saved: number|null}}} Latency
  */
 /**
  * @typedef {{kind: "turn", role: "user"|"bot", text: string, partial: boolean, interrupted: boolean,
@@ -47,6 +49,8 @@ export class Conversation {
     this.line = line;
     /** @type {Item[]} */
     this.items = [];
+    /** Answers that were begun before the caller had finished, and dropped. */
+    this.dropped = 0;
   }
 
   /**
@@ -93,6 +97,7 @@ export class Conversation {
 
   #again() {
     this.items = [];
+    this.dropped = 0;
     this.#answers.clear();
     this.#open = { user: null, bot: null };
     for (const number of [...this.#events.keys()].sort((a, b) => a - b)) this.#apply(this.#events.get(number));
@@ -139,6 +144,9 @@ export class Conversation {
         if (tool) this.#change(tool, { result: data.result, done: true });
         break;
       }
+      case "eager_dropped":
+        this.dropped += 1;
+        break;
       case "error":
         this.items.push({ kind: "error", stage: data.stage ?? "", message: data.message ?? "", at, version: 0 });
         break;
@@ -179,8 +187,10 @@ export function latencyOf(data, lineMs = null) {
   const sum = Object.values(parts).reduce((a, b) => a + b, 0);
   const gateway = data.total_s === undefined || data.total_s === null ? sum : ms(data.total_s);
   const turn = typeof data.turn_reason === "string" ? { turn: { wait: ms(data.turn_wait_s), reason: data.turn_reason } } : {};
-  if (lineMs === null) return { parts, total: gateway, gateway, ...turn };
-  return { parts: { ...parts, [LINE.part]: lineMs }, total: gateway + lineMs, gateway, ...turn };
+  const saved = data.eager ? ms(data.eager_saved_s) : null;
+  const known = { gateway, ...turn, ...(data.eager_begun ? { ahead: { begun: data.eager_begun, saved } } : {}) };
+  if (lineMs === null) return { parts, total: gateway, ...known };
+  return { parts: { ...parts, [LINE.part]: lineMs }, total: gateway + lineMs, ...known };
 }
 
 /** @param {Latency[]} latencies @returns {{part: string, label: string, says: string}[]} the parts that any of them has */

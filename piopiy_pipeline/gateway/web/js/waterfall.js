@@ -24,7 +24,8 @@ export function scaleOf(latencies) {
 export function inWords(latency) {
   const parts = partsOf([latency]).filter(({ part }) => latency.parts[part] > 0);
   const list = parts.map(({ part, label }) => `${label} ${milliseconds(latency.parts[part])}`).join(", ");
-  return `Answered after ${milliseconds(latency.total)}${list ? `: ${list}` : ""}`;
+  const sooner = latency.ahead?.saved ? `, ${milliseconds(latency.ahead.saved)} sooner because it was begun ahead` : "";
+  return `Answered after ${milliseconds(latency.total)}${sooner}${list ? `: ${list}` : ""}`;
 }
 
 /**
@@ -79,24 +80,42 @@ function partsTable(latency) {
   return table;
 }
 
-/** @param {string} part @param {Latency} latency @returns {HTMLElement[]} why the turn was taken for over, in its row */
-function decision(part, { turn }) {
-  if (part !== "turn" || !turn) return [];
-  return [el("small", { "data-testid": "turn-reason" }, `after ${milliseconds(turn.wait)} of silence: ${turn.reason}`)];
+/**
+ * @param {string} part
+ * @param {Latency} latency
+ * @returns {HTMLElement[]} why the turn was taken for over, in its row, and in the model's whether it was asked before
+ */
+function decision(part, { turn, ahead }) {
+  if (part === "turn" && turn) {
+    return [el("small", { "data-testid": "turn-reason" }, `after ${milliseconds(turn.wait)} of silence: ${turn.reason}`)];
+  }
+  if (part !== "llm" || !ahead) return [];
+  const attempts = ahead.begun === 1 ? "once" : `${ahead.begun} times`;
+  const says = ahead.saved === null
+    ? `begun ahead ${attempts}, for nothing`
+    : `begun ahead: heard ${milliseconds(ahead.saved)} sooner${ahead.begun > 1 ? `, at attempt ${ahead.begun}` : ""}`;
+  return [el("small", { "data-testid": "eager", "data-saved-ms": ahead.saved, "data-begun": ahead.begun }, says)];
 }
 
 /**
  * The overview of all answers: how many, median, worst, the median of each part (the legend), and a column
  * for each answer.
  * @param {Latency[]} latencies
+ * @param {number} dropped answers that were begun ahead for nothing
  * @param {(index: number) => void} onpick an answer's column was pressed
  * @returns {HTMLElement[]}
  */
-export function overview(latencies, onpick) {
+export function overview(latencies, dropped, onpick) {
   const totals = latencies.map((one) => one.total);
   const worst = Math.max(...totals);
   const figure = (name, value, testid) =>
     el("div", { class: "figure" }, el("dt", {}, name), el("dd", { "data-testid": testid, "data-ms": value }, milliseconds(value)));
+  const sooner = latencies.filter((one) => one.ahead && one.ahead.saved !== null).length;
+  const ahead = sooner || dropped
+    ? [el("div", { class: "figure", title: "Answers begun before the caller's turn was over" },
+        el("dt", {}, "Begun ahead"),
+        el("dd", { "data-testid": "eager-count", "data-said": sooner, "data-dropped": dropped }, `${sooner}${dropped ? `, ${dropped} dropped` : ""}`))]
+    : [];
   const columns = el("div", { class: latencies.length > 30 ? "columns many" : "columns", role: "group", "aria-label": "Answers of this call" });
   columns.style.setProperty("--worst", String(worst || 1));
   latencies.forEach((one, index) => {
@@ -124,7 +143,7 @@ export function overview(latencies, onpick) {
       "div",
       { class: "overview-head" },
       el("dl", { class: "figures" }, figure("Median answer", median(totals), "latency-median"), figure("Worst", worst, "latency-worst"),
-        el("div", { class: "figure" }, el("dt", {}, "Answers"), el("dd", {}, totals.length))),
+        el("div", { class: "figure" }, el("dt", {}, "Answers"), el("dd", {}, totals.length)), ...ahead),
       columns,
     ),
     legend,
