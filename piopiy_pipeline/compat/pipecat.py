@@ -175,6 +175,11 @@ def leave_empty_turn(user: LLMUserAggregator) -> None:
     user._user_turn_interrupted_bot = False
 
 
+def keep_turn_open(user: LLMUserAggregator) -> None:
+    """Give the caller's turn under way its whole timeout once more, as a word of it would."""
+    user._user_turn_controller._user_turn_stop_timeout_event.set()
+
+
 def user_id(service: STTService) -> str:
     """Whose audio the service is transcribing, as the last audio frame said; empty if it did not."""
     return service._user_id
@@ -381,7 +386,7 @@ def check() -> None:
     used: dict[type, tuple[str, ...]] = {
         FrameProcessor: ("_setup", "_cancelling", "_start_interruption"),
         BaseObject: ("_event_handlers",),
-        LLMUserAggregator: ("_user_turn_interrupted_bot",),
+        LLMUserAggregator: ("_user_turn_interrupted_bot", "_user_turn_controller"),
         PipelineWorker: ("_source_push_frame",),
         RTVIObserver: ("on_push_frame", "send_rtvi_message"),
         STTService: ("_init_sample_rate", "_ttfs_p99_latency", "_audio_passthrough", "_user_id"),

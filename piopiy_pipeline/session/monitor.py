@@ -48,7 +48,7 @@ from piopiy_pipeline.session.tool_order import ToolOrder
 from piopiy_pipeline.text import has_words
 from piopiy_pipeline.transports.frames import SpeechMarkFrame, as_written
 
-__all__ = ["CallMonitor", "arguments_of"]
+__all__ = ["CANCELLED", "CallMonitor", "arguments_of"]
 
 CANCELLED = "CANCELLED"
 """The result of a tool that was cancelled, as pipecat writes it into the context."""
@@ -98,6 +98,8 @@ class CallMonitor:
         """The sentence that bridges a silence."""
         self.caller_spoke_at = float("-inf")
         """When the caller was last heard, or has pressed a key."""
+        self.caller_began_at = float("-inf")
+        """When the VAD has heard the caller begin to speak."""
         self.unheard_words = False
         """Whether the caller has spoken for some time, and not a word has come from the STT yet."""
         self.owed_final = False
@@ -195,6 +197,7 @@ class CallMonitor:
 
     def _caller_began(self, frame: Frame, now: float) -> None:
         self._caller_activity(frame, now)
+        self.caller_began_at = now
         if self.guard is not None:
             self.guard.caller_began(now)
 

@@ -24,7 +24,7 @@ from pipecat.services.tts_service import TTSService
 from pipecat.workers.runner import WorkerRunner
 
 from piopiy_pipeline.call import EndReason, Turn
-from piopiy_pipeline.compat.pipecat import say_collected_text
+from piopiy_pipeline.compat.pipecat import keep_turn_open, say_collected_text
 from piopiy_pipeline.compat.tool_runs import guard_tools
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.services.failover.model_switch import ModelSwitch
@@ -344,12 +344,14 @@ class PipelineRun:
             self._state.recovery.partly_said = True
 
     def _watch_finals(self, service: STTService) -> FinalsWatch:
+        user = self._pipeline.find(LLMUserAggregator)
         return FinalsWatch(
             service,
             spawn=self._state.spawn,
             is_active=lambda: self._failures.is_active(service),
             has_another=lambda: self._failures.has_another(service),
             owes_final=partial(setattr, self._monitor, "owed_final"),
+            keep_turn=partial(keep_turn_open, user) if isinstance(user, LLMUserAggregator) else lambda: None,
         )
 
     def _watch_mute(self, service: STTService) -> MuteWatch:

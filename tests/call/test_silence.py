@@ -252,6 +252,31 @@ def test_a_caller_of_whom_not_a_word_is_understood_is_asked_again_and_the_third_
     assert len(call.of("error")) == 3
 
 
+class LateErrorSTT(MuteSTT):
+    """Hears nothing, and says so some time later."""
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await super().process_frame(frame, direction)
+        if isinstance(frame, VADUserStoppedSpeakingFrame):
+            self.create_task(self._fail(), "fails")
+
+    async def _fail(self) -> None:
+        await asyncio.sleep(4)
+        await self.push_error("no answer in 4 s")
+
+
+def test_a_caller_is_asked_again_once_for_an_stt_that_is_mute_and_then_reports_an_error() -> None:
+    call, said = heard_by(LateErrorSTT(), Caller().say(PEOPLE).pause(15))
+    assert said == ["Hello.", "I am sorry, I did not hear that. Could you say it again, please?"]
+    assert len(call.of("error")) == 2, "both are on the record"
+
+
+def test_an_stt_that_never_sends_a_word_is_noticed_by_short_answers_too() -> None:
+    call, said = heard_by(MuteSTT(), Caller().pause(1).say(YES).pause(18).say(YES).pause(6))
+    assert said == ["Hello.", "I am sorry, I did not hear that. Could you say it again, please?"]
+    assert call.of("error")[0].data["message"].startswith("not a word came of")
+
+
 def test_another_stt_takes_the_place_of_one_that_is_mute() -> None:
     call, said = heard_by([MuteSTT(), ScriptedSTT(["a table"] * 5)], Caller().say(AT_ONCE).say(AT_ONCE))
     assert said[-1] == "Fine."

@@ -59,6 +59,8 @@ _OF_ONE_SERVICE = (
     TTSTextFrame,
 )
 """Frames that a service which is not active any more may not pass on, although no interruption drops them."""
+MAX_PASSING = 64
+"""System frames that are remembered on their way through a service. An STT may keep audio to itself."""
 
 
 class ServiceSwitch(FrameProcessor):
@@ -90,6 +92,7 @@ class ServiceSwitch(FrameProcessor):
         self._switching = asyncio.Lock()
         self._failover: asyncio.Task[None] | None = None
         self._held: list[tuple[Frame, FrameDirection]] = []
+        self._passing: dict[int, None] = {}  # system frames of others that are on their way through a service
         self._replaced: dict[FrameProcessor, FrameProcessor] = {}
         for service in self.services:
             self._connect(service)
@@ -219,6 +222,10 @@ class ServiceSwitch(FrameProcessor):
         if self._failing_over and not isinstance(frame, SystemFrame):
             self._held.append((frame, direction))  # the one that is broken would swallow it
             return
+        if isinstance(frame, SystemFrame):
+            self._passing[frame.id] = None
+            if len(self._passing) > MAX_PASSING:
+                del self._passing[next(iter(self._passing))]
         await self.active.queue_frame(frame, direction)
 
     async def cleanup(self) -> None:
@@ -239,9 +246,11 @@ class ServiceSwitch(FrameProcessor):
             frame: The frame.
             direction: Where the service pushed it.
         """
+        passes = frame.id in self._passing and not isinstance(frame, StartFrame)
+        self._passing.pop(frame.id, None)
         if service is not self.active:
-            if not frame.interruptible and not isinstance(frame, _OF_ONE_SERVICE):
-                await self.push_frame(frame, direction)  # a tool's result, say, that has waited in it
+            if passes or not (frame.interruptible or isinstance(frame, _OF_ONE_SERVICE)):
+                await self.push_frame(frame, direction)  # a tool's result or its end, say, that was in it
             return
         if isinstance(frame, StartFrame) and frame is not self._start_frame:
             return

@@ -5,7 +5,7 @@ decides when a final is missing, without I/O. `FinalsWatch` is its shell around 
 passes the last interim on as the final, reports the STT as failing, and gives its place in a switch away.
 
 An STT in this process can tell that it is still at it (`final_under_way`): a long sentence on a busy machine takes its
-time. It is waited for, and its last interim is repeated meanwhile, so that the caller's turn is not given up.
+time. It is waited for, and meanwhile the caller's turn is kept open.
 """
 
 from __future__ import annotations
@@ -25,9 +25,8 @@ from pipecat.frames.frames import (
 )
 from pipecat.services.stt_service import STTService
 from pipecat.utils.errors import ErrorCategory
-from pipecat.utils.time import time_now_iso8601
 
-from piopiy_pipeline.compat.pipecat import filter_pushes, user_id
+from piopiy_pipeline.compat.pipecat import filter_pushes
 from piopiy_pipeline.services.stt.withdrawn_interim import WithdrawnInterimFrame
 
 __all__ = ["FINAL_S", "LONGEST_FINAL_S", "FinalsWatch", "MissingFinals", "is_at_final"]
@@ -39,8 +38,8 @@ The slowest providers take about one second (their p99), and the caller's turn i
 """
 LONGEST_FINAL_S = 15.0
 """An STT that says that it is at it is waited for so long after the end of speech, in seconds."""
-REPEAT_S = 1.0
-"""Meanwhile its last interim is repeated this often, in seconds: pipecat gives a turn up after three without a word."""
+KEEP_S = 1.0
+"""Meanwhile the caller's turn is kept open this often, in seconds: pipecat gives it up after three without a word."""
 MISSES = 2
 """An STT whose finals are missing this many times in a row is replaced, if there is another one."""
 
@@ -102,11 +101,6 @@ class MissingFinals:
         self._interim = ""
         self._stopped_at = None
 
-    @property
-    def has_words(self) -> bool:
-        """Whether there is an interim transcript whose final has not come."""
-        return bool(self._interim)
-
     def waited_s(self, now: float) -> float | None:
         """Return for how long a final has been waited for since the end of speech, in seconds; None: it is not."""
         return None if self._stopped_at is None else now - self._stopped_at
@@ -136,6 +130,7 @@ class FinalsWatch:
         is_active: Whether the service is the one in use, if it stands in a switch.
         has_another: Whether another service can take its place.
         owes_final: Told whether the caller has stopped and a final is waited for.
+        keep_turn: Called from time to time while the STT says that the final is under way.
     """
 
     def __init__(
@@ -146,12 +141,14 @@ class FinalsWatch:
         is_active: Callable[[], bool],
         has_another: Callable[[], bool],
         owes_final: Callable[[bool], None],
+        keep_turn: Callable[[], None],
     ) -> None:
         self._service = service
         self._spawn = spawn
         self._is_active = is_active
         self._has_another = has_another
         self._owes_final = owes_final
+        self._keep_turn = keep_turn
         self._finals = MissingFinals()
         self._last: InterimTranscriptionFrame | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -201,7 +198,7 @@ class FinalsWatch:
         now = asyncio.get_running_loop().time()
         due = self._finals.due()
         if self._finals.waited_s(now) is not None and hasattr(self._service, "final_under_way"):
-            due = now + REPEAT_S
+            due = now + KEEP_S
         if self._is_active():
             self._owes_final(self._finals.due() is not None or self._is_at_work(now))
         if due is not None:
@@ -217,7 +214,8 @@ class FinalsWatch:
         active = self._is_active()
         if active and self._is_at_work(now):
             self._owes_final(True)
-            self._spawn(self._repeat(), "final_under_way")
+            self._keep_turn()
+            self._timer = asyncio.get_running_loop().call_at(now + KEEP_S, self._take)
             return
         text = self._finals.take(now)
         if active:
@@ -226,15 +224,6 @@ class FinalsWatch:
             self._spawn(self._pass_on(text, self._last), "missing_final")
         elif (due := self._finals.due()) is not None:
             self._timer = asyncio.get_running_loop().call_at(due, self._take)
-
-    async def _repeat(self) -> None:
-        """Show that words are to come, if they have not come meanwhile: they would begin a turn of their own."""
-        if not self._is_at_work(asyncio.get_running_loop().time()):
-            return
-        last = self._last if self._finals.has_words else None
-        text, user = (last.text, last.user_id) if last else ("", user_id(self._service))
-        language = last.language if last else None
-        await self._service.push_frame(InterimTranscriptionFrame(text, user, time_now_iso8601(), language))
 
     def _report(self, fault: str) -> None:
         logger.info("{}: {}", self._service, fault)

@@ -27,8 +27,10 @@ VOICED_S = 1.0
 """Less speech than this may be a cough, of which a good STT says nothing either."""
 DOUBTED_VOICED_S = 0.3
 """The same for an STT that was mute the last time."""
+UNPROVED = 2
+"""So many sounds of that length are too many for an STT of which not a word has come in the whole call."""
 WITHIN_S = 10.0
-"""Speech that is longer ago does not count, in seconds."""
+"""Speech that is longer ago does not count, in seconds, if the STT has sent words before."""
 WAIT_S = 2.5
 """Words may come this much later than the end of speech, in seconds."""
 LOOK_AGAIN_S = 0.5
@@ -51,6 +53,7 @@ class MuteRecognizer:
         self._speech: deque[tuple[float, float]] = deque(maxlen=64)  # when it ended, and how long it was
         self.misses = 0
         """How many times in a row it was mute."""
+        self._proved = False
 
     def speech_started(self, at: float) -> None:
         """The caller has begun to speak at this time."""
@@ -61,11 +64,12 @@ class MuteRecognizer:
         if self._began is not None:
             self._speech.append((at, max(0.0, at - self._began)))
             self._began = None
-        while self._speech and self._speech[0][0] < at - WITHIN_S:
+        while self._proved and self._speech and self._speech[0][0] < at - WITHIN_S:
             self._speech.popleft()
 
     def words_came(self, at: float) -> None:
         """The STT has sent a word at this time. Many send the last ones before the VAD says that speech has ended."""
+        self._proved = True
         self._speech.clear()
         if self._began is not None:
             self._began = at
@@ -79,7 +83,10 @@ class MuteRecognizer:
     def owes_words(self) -> bool:
         """Whether speech has ended that was long enough, and not a word of it has come."""
         enough_s = min(self._voiced_s, DOUBTED_VOICED_S) if self.misses else self._voiced_s
-        return self._began is None and sum(length for _, length in self._speech) >= enough_s
+        voiced_s = sum(length for _, length in self._speech)
+        if not self._proved and sum(length >= DOUBTED_VOICED_S for _, length in self._speech) >= UNPROVED:
+            return self._began is None
+        return self._began is None and voiced_s >= enough_s
 
     def due(self) -> float | None:
         """Return when the STT counts as mute; None while it does not owe anything."""
@@ -87,7 +94,7 @@ class MuteRecognizer:
 
     def may_wait(self, now: float) -> bool:
         """Return whether an STT that says that it is at it is waited for."""
-        return bool(self._speech) and now < self._speech[-1][0] + LONGEST_FINAL_S
+        return bool(self._speech) and now < self._speech[-1][0] + LONGEST_FINAL_S + WAIT_S
 
     def take(self, now: float) -> float | None:
         """Return how much speech was not transcribed, in seconds, if the STT counts as mute now."""

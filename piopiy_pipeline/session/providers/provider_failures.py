@@ -99,6 +99,7 @@ class ProviderFailures:
         self._ask_again = ask_again
         self._errors = 0
         self._voice = VoiceProgress(state.now())
+        self._asked_again_at = float("-inf")
         self.eager: EagerAnswers | None = None
         """Has answers begun ahead, whose failures nobody hears of."""
         self.requests: ModelRequests | None = None
@@ -285,6 +286,10 @@ class ProviderFailures:
         line = self._error_line or ""
         if culprit == "stt" and isinstance(user := self._pipeline.find(LLMUserAggregator), LLMUserAggregator):
             leave_empty_turn(user)
+        if culprit == "stt" and action is RecoveryAction.RETRY:
+            if self._monitor.caller_began_at < self._asked_again_at:
+                return  # an STT that was mute has reported an error as well: the caller was asked already
+            self._asked_again_at = self._state.now()
         if action is RecoveryAction.END:
             line = CLOSING_LINE
         elif culprit == "stt" and line == DEFAULT_ERROR_LINE:

@@ -15,6 +15,7 @@ from typing import Any
 from pipecat.frames.frames import (
     AggregatedTextFrame,
     Frame,
+    FunctionCallCancelFrame,
     FunctionCallInProgressFrame,
     FunctionCallResultFrame,
     InterruptionFrame,
@@ -26,7 +27,7 @@ from pipecat.frames.frames import (
 from piopiy_pipeline.call import CallEnd, CallInfo, Turn
 from piopiy_pipeline.session import Call, CallState
 from piopiy_pipeline.session.events import CallError
-from piopiy_pipeline.session.monitor import CallMonitor, arguments_of
+from piopiy_pipeline.session.monitor import CANCELLED, CallMonitor, arguments_of
 from piopiy_pipeline.testing.report.call_events import Event
 
 __all__ = ["EventLog", "WatchedMonitor"]
@@ -142,6 +143,7 @@ class WatchedMonitor(CallMonitor):
             InterruptionFrame: self._cut,
             FunctionCallInProgressFrame: self._tool,
             FunctionCallResultFrame: self._result,
+            FunctionCallCancelFrame: self._cancelled,
         }
 
     def frame_arrived(self, frame: Frame) -> None:
@@ -179,6 +181,10 @@ class WatchedMonitor(CallMonitor):
     def _tool(self, frame: FunctionCallInProgressFrame) -> None:
         number = self._tools.setdefault(frame.tool_call_id, len(self._tools) + 1)
         self._log.add("tool", name=frame.function_name, arguments=arguments_of(frame), number=number)
+
+    def _cancelled(self, frame: FunctionCallCancelFrame) -> None:
+        number = self._tools.setdefault(frame.tool_call_id, len(self._tools) + 1)
+        self._log.add("tool_result", name=frame.function_name, result=CANCELLED, number=number)
 
     def _result(self, frame: FunctionCallResultFrame) -> None:
         number = self._tools.setdefault(frame.tool_call_id, len(self._tools) + 1)

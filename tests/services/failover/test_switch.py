@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from pipecat.frames.frames import Frame, TextFrame
+from pipecat.frames.frames import Frame, MetricsFrame, TextFrame, UserStartedSpeakingFrame
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
 from piopiy_pipeline.services.failover.switch import ServiceSwitch
@@ -58,3 +58,25 @@ def test_it_is_too_late_once_the_switch_is_set_up() -> None:
 def test_a_service_that_is_not_in_it_cannot_be_replaced() -> None:
     with pytest.raises(ValueError, match="is not in this switch"):
         ServiceSwitch([Says("a")]).replace(Says("b"), Says("c"))
+
+
+class GivesUp(FrameProcessor):
+    """Has the other service take its place while a frame is on its way through it, and makes one of its own."""
+
+    switch: ServiceSwitch
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await super().process_frame(frame, direction)
+        if isinstance(frame, UserStartedSpeakingFrame):
+            await self.switch.switch_to(self.switch.services[1])
+            await self.push_frame(MetricsFrame(data=[]), direction)
+        await self.push_frame(frame, direction)
+
+
+def test_a_frame_that_was_on_its_way_through_a_service_is_not_lost_when_another_takes_its_place() -> None:
+    first = GivesUp()
+    first.switch = switch = ServiceSwitch([first, Says("other")])
+    out = run_stage(switch, [UserStartedSpeakingFrame(), TextFrame("hello")])
+    assert out.of(UserStartedSpeakingFrame)
+    assert not out.of(MetricsFrame), "which is of the service that is not active any more"
+    assert out.text == "other hello"

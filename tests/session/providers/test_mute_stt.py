@@ -30,9 +30,20 @@ def test_a_cough_is_no_speech_and_several_short_words_are() -> None:
     heard(mute, 5, 5.4)
     assert mute.due() == 5.4 + 2.5
     late = MuteRecognizer(voiced_s=1, wait_s=2.5)
+    late.words_came(0)
     for start in (0, 20, 40):
         heard(late, start, start + 0.4)
     assert late.due() is None, "what is long ago does not count"
+
+
+def test_an_stt_of_which_no_word_has_ever_come_is_doubted_after_two_short_sounds_however_far_apart() -> None:
+    mute = MuteRecognizer(voiced_s=1, wait_s=2.5)
+    heard(mute, 0, 0.4)
+    assert mute.due() is None, "it may be a cough"
+    heard(mute, 20, 20.2)
+    assert mute.due() is None, "a click"
+    heard(mute, 40, 40.4)
+    assert mute.due() == 40.4 + 2.5
 
 
 def test_a_word_or_an_error_of_its_own_settles_it() -> None:
