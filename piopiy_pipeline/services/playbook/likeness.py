@@ -68,11 +68,15 @@ class Likeness:
             {
                 name: np.stack([vectors.of(word) for word in sorted(words)])
                 for name, texts in examples.items()
-                if (words := contents(" ".join(texts)) - self._kinds)
+                if (words := self._topics(" ".join(texts)))
             }
             if vectors
             else {}
         )
+
+    def _topics(self, text: str) -> frozenset[str]:
+        """Return the words that say what a text is about. "What time" is no value, and asks the same as "when"."""
+        return contents(text.replace("what time", "when")) - self._kinds
 
     def scores(self, sentence: str, *, question: bool = False) -> dict[str, float]:
         """Return the score of each intent, 0 to 1.
@@ -94,7 +98,7 @@ class Likeness:
             meaning = _nearest(self._known[name] @ vector) if name in self._known else 0.0
             meaning = 1.0 if score == 1.0 else meaning
             scores[name] = _stretched(_BY_MEANING * meaning + (1 - _BY_MEANING) * score, _ENOUGH)
-        about = [self._vectors.of(word) for word in contents(sentence) - self._kinds] if question else []
+        about = [self._vectors.of(word) for word in self._topics(sentence)] if question else []
         if about:
             words = np.stack(about).T
             known = {name: each @ words for name, each in self._about.items()}
