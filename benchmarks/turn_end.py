@@ -28,11 +28,18 @@ from benchmarks.hearing_callers import RATE, Speakers
 from benchmarks.hearing_lines import LEAD_S, Condition, babble_of
 from benchmarks.turn_end_corpus import Turn, all_turns
 from benchmarks.turn_end_players import POLICIES, Outcome
-from benchmarks.turn_end_signals import Pcm, Signals, Studio
+from benchmarks.turn_end_signals import Pcm, Signals, Studio, text_of
 
 LINES = (Condition(8_000), Condition(RATE), Condition(8_000, 15.0), Condition(RATE, 15.0))
 TAIL_S = 4.2
 KINDS = ("put in", "natural")
+HALVES = {
+    "held": ("held",),
+    "tune": ("tune",),
+    "both": ("held", "tune"),
+    "fresh": ("fresh",),
+    "all": ("held", "tune", "fresh"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--half", choices=("held", "tune", "both"), default="held")
+    parser.add_argument("--half", choices=("held", "tune", "both", "fresh", "all"), default="held")
     parser.add_argument("--lines", choices=("phone", "all"), default="phone")
     parser.add_argument("--quick", type=int, default=1, metavar="N", help="only every Nth turn")
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "piopiy" / "hearing")
@@ -144,11 +151,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--plot", type=Path, help="where to draw them: an SVG")
     parser.add_argument("--failures", type=Path, help="where to list what `smart` has cut or decided late")
     parser.add_argument("--no-smart-turn", action="store_true")
+    parser.add_argument(
+        "--no-level", action="store_true", help="take voices behind the caller for the caller's"
+    )
     options = parser.parse_args(arguments)
     if options.no_smart_turn:
         POLICIES.pop("smart-turn")
     began = time.monotonic()
-    studio = Studio(options.cache, smart=not options.no_smart_turn)
+    studio = Studio(options.cache, smart=not options.no_smart_turn, level=not options.no_level)
     if options.recordings is not None:
         from benchmarks.turn_end_recordings import turns_of
 
@@ -156,10 +166,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     else:
         speakers = Speakers(options.cache)
         try:
-            turns = list(all_turns(options.cache, speakers))
+            turns = list(all_turns(options.cache, speakers, halves=HALVES[options.half]))
         finally:
             speakers.close()
-        turns = [turn for turn in turns if options.half in ("both", turn.half)][:: options.quick]
+        turns = turns[:: options.quick]
     if not turns:
         sys.exit("there are no turns")
     fluent = [turn.speech for turn in turns if not turn.pauses] or [turn.speech for turn in turns]
@@ -199,7 +209,7 @@ def _failures(line: str, played: Sequence[tuple[Turn, Signals, float, float]]) -
         outcome = POLICIES["smart"](turn, signals, begins, ends)
         late = outcome.wait_s is None or outcome.wait_s > 0.7
         if outcome.cuts or late or (turn.closed and (outcome.wait_s or 9) > 0.3):
-            words = [moment.value for moment in signals.moments if moment.what == "words"]
+            words = [text_of(moment.value) for moment in signals.moments if moment.what == "words"]
             said.append(
                 f"{line} {turn.name} cuts={outcome.cut_at} wait={outcome.wait_s} {outcome.reason} {words}"
             )

@@ -2,8 +2,8 @@
 
 In a text, `|` is a place where a caller pauses. The pauses that are put there are drawn from a lognormal distribution
 (median 0.45 s, sigma 0.6), which is an assumption. *Natural* turns have only pauses that their speakers made: the
-longer prompts of Asterisk, and people who read a novel aloud. Half of everything is for tuning; the other half is
-what is reported.
+longer prompts of Asterisk, people who read a novel aloud, and actors in dialogues (`turn_end_dialogue.py`).
+Half of everything is for tuning; the other half is what is reported. A third part is fresh (`turn_end_fresh.py`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.hearing_callers import RATE, HumanRecordings, Speakers, Voice, level
+from benchmarks.turn_end_dialogue import dialogue_lines
+from benchmarks.turn_end_fresh import CODE as FRESH_CODE
+from benchmarks.turn_end_fresh import ELSE as FRESH_ELSE
+from benchmarks.turn_end_fresh import FOUR as FRESH_FOUR
+from benchmarks.turn_end_fresh import FRESH_HUMAN, FRESH_SENTENCES, FRESH_VOICES
+from benchmarks.turn_end_fresh import MANY as FRESH_MANY
+from benchmarks.turn_end_fresh import OPEN as FRESH_OPEN
+from benchmarks.turn_end_fresh import RIGHT as FRESH_RIGHT
 
 __all__ = ["Turn", "all_turns"]
 
@@ -137,6 +145,8 @@ HUMAN: tuple[tuple[str, str], ...] = (
     (OPEN, "check-number-dial-again"),
 )
 
+CLOSED = (YES_NO, MORE, CODE, FOUR, PEOPLE, FRESH_RIGHT, FRESH_ELSE, FRESH_CODE, FRESH_FOUR, FRESH_MANY)
+
 VOICES = (Voice("flite", "slt"), Voice("flite", "rms"), Voice("flite", "awb"), Voice("flite", "kal16"))
 
 
@@ -148,6 +158,7 @@ class Turn:
     kind: str
     """``human`` and ``synthetic`` with pauses that were put in; ``natural``."""
     half: str
+    """``tune``, ``held`` or ``fresh``."""
     asked: str
     """What the bot has said before."""
     speech: Pcm
@@ -157,23 +168,35 @@ class Turn:
     @property
     def closed(self) -> bool:
         """Whether the question has a closed answer, and this is one: it can be known that nothing follows."""
-        return self.asked in (YES_NO, MORE, CODE, FOUR, PEOPLE)
+        return self.asked in CLOSED
 
 
-def all_turns(cache: Path, speakers: Speakers, seed: int = 0, *, repeats: int = 2) -> Iterator[Turn]:
+def all_turns(
+    cache: Path, speakers: Speakers, seed: int = 0, *, repeats: int = 2, halves: Sequence[str]
+) -> Iterator[Turn]:
     """Make the turns.
 
     Args:
         cache: The folder for what is fetched.
         speakers: Speak the sentences.
         seed: Of the lengths of pauses.
-        repeats: How often each text is said, by another voice or with other pauses.
+        halves: Which are wanted. Only what is in them is spoken and fetched.
     """
+    for turn in _turns(cache, speakers, seed, repeats, "fresh" in halves):
+        if turn.half in halves:
+            yield turn
+
+
+def _turns(cache: Path, speakers: Speakers, seed: int, repeats: int, fresh: bool) -> Iterator[Turn]:
     for again in range(repeats):
         for i, (asked, text) in enumerate(SENTENCES):
             voice = VOICES[(i // 2 + again) % len(VOICES)]
             parts = [speakers.say(part.strip(), voice) for part in text.split("|")]
             yield _joined(f"{voice.name}-{i:02}-{again}", "synthetic", i, asked, parts, seed)
+        for i, (asked, text) in enumerate(FRESH_SENTENCES if fresh else ()):
+            voice = FRESH_VOICES[(i + again) % len(FRESH_VOICES)]
+            parts = [speakers.say(part.strip(), voice) for part in text.split("|")]
+            yield _joined(f"fresh-{voice.name}-{i:02}-{again}", "synthetic", None, asked, parts, seed)
     try:
         human = HumanRecordings(cache)
     except OSError:
@@ -182,10 +205,15 @@ def all_turns(cache: Path, speakers: Speakers, seed: int = 0, *, repeats: int = 
         for i, (asked, files) in enumerate(HUMAN):
             parts = [human.say(part.strip()) for part in files.split("|")]
             yield _joined(f"human-{i:02}-{again}", "human", i, asked, parts, seed)
+        for i, (asked, files) in enumerate(FRESH_HUMAN):
+            parts = [human.say(part.strip()) for part in files.split("|")]
+            yield _joined(f"fresh-human-{i:02}-{again}", "human", None, asked, parts, seed)
     yield from _natural(human, cache)
+    yield from _dialogues(cache)
 
 
-def _joined(name: str, kind: str, number: int, asked: str, parts: Sequence[Pcm], seed: int) -> Turn:
+def _joined(name: str, kind: str, number: int | None, asked: str, parts: Sequence[Pcm], seed: int) -> Turn:
+    """Join what is said with pauses. Texts with an odd number are held out, and those without one are fresh."""
     rng = np.random.default_rng([seed, int(hashlib.sha256(name.encode()).hexdigest()[:8], 16)])
     pieces, pauses, at_s = [parts[0]], [], len(parts[0]) / RATE
     for part in parts[1:]:
@@ -193,9 +221,23 @@ def _joined(name: str, kind: str, number: int, asked: str, parts: Sequence[Pcm],
         pieces += [np.zeros(int(pause_s * RATE), np.int16), part]
         pauses.append((at_s, at_s + pause_s))
         at_s += pause_s + len(part) / RATE
-    return Turn(
-        name, kind, "held" if number % 2 else "tune", asked, tight(np.concatenate(pieces)), tuple(pauses)
-    )
+    half = "fresh" if number is None else ("tune", "held")[number % 2]
+    return Turn(name, kind, half, asked, tight(np.concatenate(pieces)), tuple(pauses))
+
+
+def _dialogues(cache: Path) -> Iterator[Turn]:
+    for name, fresh, speech in dialogue_lines(cache):
+        speech = tight(speech)
+        pauses = quiet_places(speech)
+        if pauses and len(speech) <= NATURAL_TO_S * RATE:
+            yield Turn(
+                f"dialogue-{name}",
+                "natural",
+                "fresh" if fresh else "tune",
+                FRESH_OPEN if fresh else OPEN,
+                speech,
+                pauses,
+            )
 
 
 def _natural(human: HumanRecordings, cache: Path) -> Iterator[Turn]:

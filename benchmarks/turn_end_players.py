@@ -6,15 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from benchmarks.turn_end_corpus import Turn
-from benchmarks.turn_end_signals import Signals
+from benchmarks.turn_end_signals import Signals, text_of
 from piopiy_pipeline.turns.expected_answer import expected_answer
 from piopiy_pipeline.turns.turn_end_policy import TurnEndPolicy, TurnWaits
+from piopiy_pipeline.turns.turn_words import LastWord
 
 __all__ = ["POLICIES", "Outcome", "Player", "play_smart_turn", "player_of"]
 
 SMART_STOP_S = 3.0
 """pipecat's default: after so much silence the turn ends, whatever the model has said."""
-START_S, STOP_S = 0.096, 0.192
+START_S = 0.096
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +52,14 @@ def player_of(waits: TurnWaits, *, hold: bool) -> Player:
                     policy.turn_begins()
                     in_turn = True
             elif moment.what == "stop":
-                policy.silence(moment.at, since_s=STOP_S)
+                policy.silence(moment.at, since_s=moment.value)
             else:
                 if not in_turn:
                     policy.turn_begins()
                     in_turn = True
-                policy.final(moment.at, str(moment.value), finalized=True)
+                word, sure = moment.value[-1]
+                last = LastWord(word.endswith(","), sure)
+                policy.final(moment.at, text_of(moment.value), finalized=True, last=last)
             now = moment.at
             while in_turn and (due := policy.due()) is not None and max(due, now) < until:
                 now = max(due, now)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,12 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from piopiy_pipeline.processors.caller_level import CallerLevel
 from piopiy_pipeline.processors.silero import SileroModel, load_model, window_shape
 from piopiy_pipeline.processors.vad_segments import Segmenter, VadEvent, VadSettings
 from piopiy_pipeline.services.stt import moonshine_worker
 
-__all__ = ["Moment", "Signals", "Studio"]
+__all__ = ["Moment", "Signals", "Studio", "text_of"]
 
 Pcm = NDArray[np.int16]
 VAD_S = 0.015
@@ -62,9 +64,11 @@ class Studio:
         cache: The folder in which it keeps words and opinions.
         language: The language that is spoken.
         smart: Whether to ask smart-turn, too.
+        level: Whether the VAD tells the caller from voices behind by their level, as the bot's does.
     """
 
-    def __init__(self, cache: Path, *, language: str = "en", smart: bool = True) -> None:
+    def __init__(self, cache: Path, *, language: str = "en", smart: bool = True, level: bool = True) -> None:
+        self._level = level
         cache.mkdir(parents=True, exist_ok=True)
         self._file = cache / "turn_end.json"
         self._known: dict[str, Any] = json.loads(self._file.read_text()) if self._file.exists() else {}
@@ -88,7 +92,13 @@ class Studio:
         self.heard_s += len(line) / rate
         pcm = bytes(shape.context_bytes) + line.tobytes()
         state = SileroModel.fresh_state()
-        segmenter = Segmenter(VadSettings(), window_s=shape.seconds, activity_s=0, pause_s=PAUSE_S)
+        segmenter = Segmenter(
+            VadSettings(),
+            window_s=shape.seconds,
+            activity_s=0,
+            pause_s=PAUSE_S,
+            level=CallerLevel(window_s=shape.seconds) if self._level else None,
+        )
         signals, started_at, sounding_from = Signals(), 0.0, None
         asks: list[tuple[float, float, float]] = []
         for number in range(len(line) // shape.samples):
@@ -106,7 +116,7 @@ class Studio:
                 elif event is VadEvent.PAUSED:
                     paused_at = end_s
                 elif event is VadEvent.STOPPED:
-                    signals.moments.append(Moment(now, "stop"))
+                    signals.moments.append(Moment(now, "stop", segmenter.silence_s))
                     asks.append((started_at, paused_at, now))
             starting = not segmenter.quiet and not segmenter.speaking
             if starting and sounding_from is None:
@@ -119,26 +129,29 @@ class Studio:
         for started_at, paused_at, stopped_at in asks:
             begin = int(max(0.0, heard_until, started_at - PREROLL_S) * rate)
             heard_until = stopped_at
-            words = self.words(line[begin : int(paused_at * rate)], rate)
-            if words:
+            heard = self.heard(line[begin : int(paused_at * rate)], rate)
+            if heard:
                 ready = max(stopped_at + 0.002, paused_at + VAD_S + WORDS_S)
-                signals.moments.append(Moment(ready, "words", words))
+                signals.moments.append(Moment(ready, "words", heard))
             if self._wants_smart:
-                heard = line[max(0, int((stopped_at - 8) * rate)) : int(stopped_at * rate)]
-                signals.moments.append(Moment(stopped_at + SMART_S, "smart", self._opinion(heard, rate)))
+                last = line[max(0, int((stopped_at - 8) * rate)) : int(stopped_at * rate)]
+                signals.moments.append(Moment(stopped_at + SMART_S, "smart", self._opinion(last, rate)))
         signals.moments.sort(key=lambda moment: moment.at)
         return signals
 
     def words(self, pcm: Pcm, rate: int) -> str:
-        """Return what the recogniser makes of an utterance."""
-        key = f"words-{_digest(pcm, rate)}"
+        """Return what the recogniser makes of an utterance, as one text."""
+        return text_of(self.heard(pcm, rate))
+
+    def heard(self, pcm: Pcm, rate: int) -> list[tuple[str, float]]:
+        """Return what the recogniser makes of an utterance: words with their confidences from 0 to 1."""
+        key = f"heard-{_digest(pcm, rate)}"
         if key not in self._known:
             began = time.process_time()
-            heard = moonshine_worker.hear(pcm.tobytes(), rate, self._language).words
+            words = moonshine_worker.hear(pcm.tobytes(), rate, self._language).words
             self.cpu_s["words"] += time.process_time() - began
-            text = " ".join(word for word, _ in heard)
-            self._keep(key, text[:-1] + "." if text.endswith(",") else text)
-        return str(self._known[key])
+            self._keep(key, [(word, round(float(sure), 3)) for word, sure in words])
+        return [(word, sure) for word, sure in self._known[key]]
 
     def _opinion(self, pcm: Pcm, rate: int) -> float:
         key = f"s{_digest(pcm, rate)}"
@@ -156,8 +169,14 @@ class Studio:
     def _keep(self, key: str, value: object) -> None:
         self._known[key] = value
         self._new += 1
-        if self._new % 100 == 0:
+        if self._new % 25 == 0:
             self.close()
+
+
+def text_of(words: Sequence[tuple[str, float]]) -> str:
+    """Return words as a final transcript: what was heard until now is written as a sentence."""
+    text = " ".join(word for word, _ in words)
+    return text[:-1] + "." if text.endswith(",") else text
 
 
 def _digest(pcm: Pcm, rate: int) -> str:

@@ -93,9 +93,19 @@ class _STTTap:
                     "language": None if frame.language is None else str(frame.language),
                     "position": self._log.caller_samples,
                 }
+                if result := _turn_result(frame.result):
+                    data["result"] = result
                 self._log.exchange("stt", self._name, 0, "transcript", data)
             case ErrorFrame() if frame.processor is service:
                 self._log.exchange("stt", self._name, 0, "error", {"message": frame.error})
+
+
+def _turn_result(result: object) -> dict[str, Any]:
+    """Return the part of a transcript's result by which turns end (`turns/turn_words.py`)."""
+    if not isinstance(result, Mapping) or not isinstance(result.get("words"), list | tuple):
+        return {}
+    last = [[str(word), float(sure)] for word, sure in result["words"][-1:]]
+    return {"comma": result.get("comma") is True, "words": last}
 
 
 class _LLMTap:

@@ -40,6 +40,7 @@ from pipecat.processors.frame_processor import (
 
 from piopiy_pipeline.compat.pipecat import is_cancelling, is_observed
 from piopiy_pipeline.processors.caller_audio import CallerAudioFrame, SampleSink
+from piopiy_pipeline.processors.caller_level import CallerLevel
 from piopiy_pipeline.processors.caller_pause import CallerPausedFrame
 from piopiy_pipeline.processors.silero import window_shape
 from piopiy_pipeline.processors.vad_engine import VadEngine, VadStream, shared_engine
@@ -97,6 +98,7 @@ class VadStage(FrameProcessor, SampleSink):
         self._passed = 0  # samples of the audio frames that came by
         self._scored = 0  # windows
         self._began = self._paused = 0  # the windows after which speech began, and paused, last
+        self._silence_s = self._vad_settings.stop_secs  # before the last stop
         self._in_trouble = False
         self._refused_audio = False
         self._flush_transport: Callable[[], Awaitable[None]] | None = None
@@ -183,7 +185,11 @@ class VadStage(FrameProcessor, SampleSink):
         shape = window_shape(setup.audio_in_sample_rate)
         await super().setup(setup)
         self._segmenter = Segmenter(
-            self._vad_settings, window_s=shape.seconds, activity_s=self._activity_s, pause_s=PAUSE_S
+            self._vad_settings,
+            window_s=shape.seconds,
+            activity_s=self._activity_s,
+            pause_s=PAUSE_S,
+            level=CallerLevel(window_s=shape.seconds),
         )
         await self._engine.load()
 
@@ -251,6 +257,8 @@ class VadStage(FrameProcessor, SampleSink):
                     self._began = self._place
                 elif event is VadEvent.PAUSED:
                     self._paused = self._place
+                elif event is VadEvent.STOPPED:
+                    self._silence_s = self._segmenter.silence_s
                 self._post(event)
 
     @property
@@ -305,7 +313,7 @@ class VadStage(FrameProcessor, SampleSink):
                 await (
                     self._flush_transport()
                 )  # the STT must have all of the speech before it learns of its end
-            await self.broadcast_frame(VADUserStoppedSpeakingFrame, stop_secs=self._vad_settings.stop_secs)
+            await self.broadcast_frame(VADUserStoppedSpeakingFrame, stop_secs=self._silence_s)
         elif event is VadEvent.ACTIVITY:
             await self.broadcast_frame(UserSpeakingFrame)
         elif event is VadEvent.PAUSED:  # what is in no frame yet is silence

@@ -20,10 +20,15 @@ from dataclasses import dataclass, fields
 from pipecat.audio.utils import exp_smoothing
 from pipecat.audio.volume import AudioVolumeTracker
 
+from piopiy_pipeline.processors.caller_level import CallerLevel
+
 __all__ = ["LoudnessMeter", "Segmenter", "VadEvent", "VadSettings"]
 
 FLOOR_DBFS = -50.0
 """A window below this mean level is not speech, whatever the model says."""
+
+BEHIND_S = 0.5
+"""Speech that was so long nothing but voices behind the caller has stopped: no word is so soft for so long."""
 
 _FLOOR_POWER = 10 ** (FLOOR_DBFS / 10)
 _RANGES = {
@@ -114,10 +119,18 @@ class Segmenter:
         activity_s: The period of `VadEvent.ACTIVITY` in seconds, 0 for none.
         pause_s: Seconds without speech before `VadEvent.PAUSED`, 0 for none. Where speech stops sooner, it comes
             with the stop.
+        level: Tells the caller from voices behind, which neither begin speech nor make it go on for ever. None: all
+            voices are the caller's.
     """
 
     def __init__(
-        self, settings: VadSettings, *, window_s: float, activity_s: float = 0.2, pause_s: float = 0.0
+        self,
+        settings: VadSettings,
+        *,
+        window_s: float,
+        activity_s: float = 0.2,
+        pause_s: float = 0.0,
+        level: CallerLevel | None = None,
     ) -> None:
         self._window_s = window_s
         self._pause_windows = max(1, round(pause_s / window_s)) if pause_s > 0 else 0
@@ -125,6 +138,10 @@ class Segmenter:
         self._state = _SegmentState.QUIET
         self._count = 0
         self._since_activity = 0
+        self._level = level
+        self._behind = 0  # windows in a row in which the caller was not heard
+        self.silence_s = settings.stop_secs
+        """How long the caller had not been heard when speech stopped last, seconds."""
         self.apply(settings)
 
     @property
@@ -150,6 +167,7 @@ class Segmenter:
         self._settings = settings
         self._start_windows = round(settings.start_secs / self._window_s)
         self._stop_windows = round(settings.stop_secs / self._window_s)
+        self._behind_windows = max(self._stop_windows, round(BEHIND_S / self._window_s))
         self._count = 0
         self._state = _SegmentState.SPEAKING if self.speaking else _SegmentState.QUIET
 
@@ -164,14 +182,29 @@ class Segmenter:
         Returns:
             What the window changed, in order.
         """
-        if self._voiced(probability, power, volume):
-            return self._on_voiced()
-        return self._on_unvoiced()
+        voiced = self._voiced(probability, power, volume)
+        if self._level is not None:
+            near = self._level.is_near(voiced, power) and voiced
+            if not self.speaking:
+                voiced = near
+            else:
+                self._behind = 0 if near else self._behind + 1
+                if self._behind >= self._behind_windows and self._stop_windows:
+                    return self._stopped_behind()
+        return self._on_voiced() if voiced else self._on_unvoiced()
+
+    def _stopped_behind(self) -> tuple[VadEvent, ...]:
+        """End the speech, in which only voices behind the caller were heard for a while."""
+        silence_s = self._behind * self._window_s
+        events = self.force_stop()
+        self.silence_s = silence_s
+        return events
 
     def force_stop(self) -> tuple[VadEvent, ...]:
         """End the speech, because the audio has ceased. Returns `STOPPED` if there was speech."""
         was_speaking, paused = self.speaking, self._paused
-        self._state, self._count = _SegmentState.QUIET, 0
+        self._state, self._count, self._behind = _SegmentState.QUIET, 0, 0
+        self.silence_s = self._settings.stop_secs
         if not was_speaking:
             return ()
         return (
@@ -216,7 +249,8 @@ class Segmenter:
             return (*pause, *self._activity())
         if self._pause_windows and not pause and not was_paused:
             pause = (VadEvent.PAUSED,)
-        self._state = _SegmentState.QUIET
+        self._state, self._behind = _SegmentState.QUIET, 0
+        self.silence_s = self._settings.stop_secs
         return (*pause, VadEvent.STOPPED)
 
     def _activity(self) -> tuple[VadEvent, ...]:

@@ -9,7 +9,16 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 
-__all__ = ["WordsSoFar", "digits_in", "ends_open", "is_bare", "is_closed_answer", "is_number", "words_of"]
+__all__ = [
+    "WordsSoFar",
+    "digits_in",
+    "ends_open",
+    "is_bare",
+    "is_closed_answer",
+    "is_number",
+    "is_opener",
+    "words_of",
+]
 
 
 class WordsSoFar(StrEnum):
@@ -21,6 +30,11 @@ class WordsSoFar(StrEnum):
     """Who has said much already goes on more often after a pause."""
     OPEN = "the sentence goes on"
     """The last word is one that another has to follow, or a filler."""
+    COMMA = "a comma is at the end"
+    """The recogniser takes the sentence for unfinished."""
+    DOUBTED = "the last word is not sure"
+    OPENER = "an answer only begins"
+    """Words with which more is announced, such as "good morning", in reply to an open question."""
     ANSWERED = "the question is answered"
     BARE = "a bare yes or no"
     """It answers the question, and "please" or "thank you" often follows after a fifth of a second."""
@@ -78,6 +92,16 @@ _LEADING_FILLERS = {
 }
 """What an answer begins with that says nothing. A recogniser writes "And?" for many an "um"."""
 
+_OPENERS = {
+    language: frozenset(words.split())
+    for language, words in {
+        "en": "hello hi hey good morning afternoon evening there well so now sorry excuse me listen look wait and but",
+        "de": "hallo hi guten tag morgen abend also entschuldigung verzeihung hören sie mal schau moment und aber",
+    }.items()
+}
+"""Words that greet or ask for attention, and alone say nothing yet."""
+OPENER_WORDS = 3
+
 _DIGITS = {
     "en": {
         "zero": 1, "oh": 1, "o": 1, "nought": 1, "one": 1, "two": 1, "three": 1, "four": 1, "five": 1, "six": 1,
@@ -132,6 +156,12 @@ def is_closed_answer(text: str, language: str) -> bool:
 def is_bare(text: str, language: str) -> bool:
     """Whether a closed answer is one word, such as "no", behind which "thank you" may follow."""
     return len(_without_fillers(text, language_code(language))) == 1
+
+
+def is_opener(text: str, language: str) -> bool:
+    """Whether a text of at most `OPENER_WORDS` words only greets or asks for attention: "Good morning"."""
+    words, openers = words_of(text), _OPENERS.get(language_code(language), frozenset())
+    return 0 < len(words) <= OPENER_WORDS and openers.issuperset(words)
 
 
 def _without_fillers(text: str, code: str) -> list[str]:

@@ -31,7 +31,13 @@ from piopiy_pipeline.turns.eager_budget import EagerBudget, EagerLimits
 from piopiy_pipeline.turns.half_turns import HalfTurns
 from piopiy_pipeline.turns.turn_end_policy import TurnEndPolicy
 
-_UNFINISHED = (WordsSoFar.OPEN, WordsSoFar.DIGITS_MISSING, WordsSoFar.DICTATING)
+_UNFINISHED = (
+    WordsSoFar.OPEN,
+    WordsSoFar.DIGITS_MISSING,
+    WordsSoFar.DICTATING,
+    WordsSoFar.COMMA,
+    WordsSoFar.OPENER,
+)
 
 __all__ = ["AnswersAhead", "BeginAhead", "EagerTurns", "eager_limits"]
 

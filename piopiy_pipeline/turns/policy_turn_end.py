@@ -22,6 +22,7 @@ from pipecat.turns.user_stop import BaseUserTurnStopStrategy
 from piopiy_pipeline.services.stt.withdrawn_interim import WithdrawnInterimFrame
 from piopiy_pipeline.turns.expected_answer import ExpectedAnswer, expected_answer
 from piopiy_pipeline.turns.turn_end_policy import TurnEnd, TurnEndPolicy
+from piopiy_pipeline.turns.turn_words import LastWord
 
 __all__ = ["PolicyTurnEnd"]
 
@@ -92,7 +93,8 @@ class PolicyTurnEnd(BaseUserTurnStopStrategy):
                 self.policy.silence(now, since_s=frame.stop_secs)
             case TranscriptionFrame():
                 language = str(frame.language) if frame.language else None
-                self.policy.final(now, frame.text, finalized=frame.finalized, language=language)
+                last = LastWord.of(frame.result)
+                self.policy.final(now, frame.text, finalized=frame.finalized, language=language, last=last)
             case InterimTranscriptionFrame():
                 self.policy.interim(frame.text)
             case WithdrawnInterimFrame():

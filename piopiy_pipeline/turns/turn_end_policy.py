@@ -11,21 +11,14 @@ All times are seconds of one clock. Silence counts from the last sound of speech
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Literal, Self
 
 from piopiy_pipeline.arguments import check_kind, check_seconds
 from piopiy_pipeline.turns.caller_pauses import CallerPauses
-from piopiy_pipeline.turns.caller_words import (
-    WordsSoFar,
-    digits_in,
-    ends_open,
-    is_bare,
-    is_closed_answer,
-    is_number,
-    words_of,
-)
-from piopiy_pipeline.turns.expected_answer import OPEN_ANSWER, AnswerKind, ExpectedAnswer
+from piopiy_pipeline.turns.caller_words import WordsSoFar
+from piopiy_pipeline.turns.expected_answer import OPEN_ANSWER, ExpectedAnswer
+from piopiy_pipeline.turns.turn_words import LastWord, TurnWords, words_say
 
 __all__ = ["TurnEnd", "TurnEndPolicy", "TurnWaits"]
 
@@ -35,10 +28,6 @@ HOLD_AT_MOST_S = 0.4
 """A decision is put off by so much in all: noise may sound like the beginning of speech for ever."""
 RESUMED_S = 1.0
 """A caller who speaks within this time after the end of a turn had not finished it. In 95% of cut turns it is so."""
-SHORT_NUMBER, WHOLE_NUMBER = 7, 10
-"""Of a number of unknown length: with so many digits it may be complete, and with so many it likely is."""
-LONG_TURN = 14
-"""A turn of more words is long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +47,9 @@ class TurnWaits:
     """Nothing tells. Also where there are no words yet, or the language is not known."""
     long: float = 0.8
     """Nothing tells, and the caller has said much already: who tells a story pauses between its sentences."""
+    unsure: float = 0.9
+    """More may come: the recogniser ended with a comma or was not sure of the last word, or the words only open an
+    answer, such as "good morning"."""
     open: float = 1.2
     """The last word is one that another has to follow, or fewer digits were said than were asked for."""
     dictating: float = 1.0
@@ -87,13 +79,14 @@ class TurnWaits:
         if turns is None or turns == "smart":
             return cls()
         if turns == "fast":
-            return cls(neutral=0.4, long=0.6, open=0.9, dictating=0.8)
+            return cls(neutral=0.4, long=0.6, unsure=0.5, open=0.9, dictating=0.8)
         if isinstance(turns, (int, float)) and not isinstance(turns, bool) and 0 < turns <= 5:
             return cls(
                 answered=turns,
                 bare=turns,
                 neutral=turns,
                 long=turns,
+                unsure=turns,
                 open=turns,
                 dictating=turns,
                 learns=False,
@@ -131,19 +124,6 @@ class TurnEnd:
         return ", ".join(parts)
 
 
-@dataclass(slots=True)
-class _Words:
-    finals: list[str] = field(default_factory=list)
-    interim: str = ""
-    fresh: bool = False
-    """Whether they are of the speech before this silence, too."""
-    finalized: bool = False
-
-    @property
-    def text(self) -> str:
-        return " ".join((*self.finals, self.interim)).strip()
-
-
 class TurnEndPolicy:
     """Is told what is heard, and says when the turn is over.
 
@@ -170,7 +150,7 @@ class TurnEndPolicy:
         """How long after the VAD's stop a transcript may take that does not say that it is the last."""
         self.expected = OPEN_ANSWER
         """What the bot has asked."""
-        self._words = _Words()
+        self._words = TurnWords()
         self._speaking = False
         self._silent_since: float | None = None
         self._stt_due = 0.0
@@ -183,7 +163,7 @@ class TurnEndPolicy:
 
     def turn_begins(self) -> None:
         """Note that a turn begins. What the VAD has told holds, and words before it are not part of the turn."""
-        self._words = _Words()
+        self._words = TurnWords()
         self._under_way = True
 
     def turn_ends(self, now: float) -> None:
@@ -192,7 +172,7 @@ class TurnEndPolicy:
             self.pauses.turn_over()
             self._ended_at = now
         self._under_way = False
-        self._words = _Words()
+        self._words = TurnWords()
 
     def speech(self, now: float, *, since_s: float = 0.0) -> None:
         """Note that the VAD hears speech, which began `since_s` seconds ago."""
@@ -220,14 +200,31 @@ class TurnEndPolicy:
         self._words.finalized = False
         self._words.fresh = self._words.fresh or (not self._speaking and bool(text.strip()))
 
-    def final(self, now: float, text: str, *, finalized: bool, language: str | None = None) -> None:
-        """Take a final transcript. `finalized` says that nothing more comes of this speech."""
+    def final(
+        self,
+        now: float,
+        text: str,
+        *,
+        finalized: bool,
+        language: str | None = None,
+        last: LastWord | None = None,
+    ) -> None:
+        """Take a final transcript.
+
+        Args:
+            now: The time.
+            text: What was said.
+            finalized: Whether nothing more comes of this speech.
+            language: Its language, if the recogniser knows.
+            last: What the recogniser knows of the last word.
+        """
         self.language = language or self.language
         words = self._words
         words.interim = ""
         if text.strip():
             words.finals.append(text.strip())
             words.fresh = True
+            words.last = last or LastWord()
         words.finalized = words.finalized or finalized
         if not self._speaking and self._silent_since is None:  # words without speech: the VAD has missed it
             self._silent_since = self._stt_due = now
@@ -282,6 +279,8 @@ class TurnEndPolicy:
                 return waits.open, words, False
             case WordsSoFar.DICTATING:
                 wait_s = waits.dictating
+            case WordsSoFar.COMMA | WordsSoFar.DOUBTED | WordsSoFar.OPENER:
+                wait_s = waits.unsure
             case WordsSoFar.LONG:
                 wait_s = waits.long
             case _:
@@ -291,28 +290,8 @@ class TurnEndPolicy:
 
     def words_so_far(self) -> WordsSoFar:
         """Return what the words so far say about the end of the turn."""
-        text = self._words.text
-        return self.words_in(text) if self._words.fresh and words_of(text) else WordsSoFar.UNKNOWN
+        return self._words.so_far(self.expected, self.language)
 
     def words_in(self, text: str) -> WordsSoFar:
         """Return what a text says about the end of the turn, as the answer to what the bot has asked."""
-        match self.expected.kind:
-            case AnswerKind.YES_NO if is_closed_answer(text, self.language):
-                return WordsSoFar.BARE if is_bare(text, self.language) else WordsSoFar.ANSWERED
-            case AnswerKind.NUMBER if is_number(text, self.language) and not ends_open(text, self.language):
-                return WordsSoFar.ANSWERED
-            case AnswerKind.DIGITS if digits := digits_in(text, self.language):
-                return self._digits_so_far(digits)
-        if ends_open(text, self.language):
-            return WordsSoFar.OPEN
-        if self.expected.kind is AnswerKind.DICTATION:
-            return WordsSoFar.DICTATING
-        return WordsSoFar.LONG if len(words_of(text)) > LONG_TURN else WordsSoFar.NEUTRAL
-
-    def _digits_so_far(self, digits: int) -> WordsSoFar:
-        wanted = self.expected.digits
-        if wanted is not None:
-            return WordsSoFar.ANSWERED if digits >= wanted else WordsSoFar.DIGITS_MISSING
-        if digits >= WHOLE_NUMBER:
-            return WordsSoFar.NEUTRAL
-        return WordsSoFar.DIGITS_MISSING if digits < SHORT_NUMBER else WordsSoFar.DICTATING
+        return words_say(text, self.expected, self.language)

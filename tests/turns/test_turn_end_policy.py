@@ -32,7 +32,11 @@ def spoken(
         ("The meeting is on Monday and", "open", 1.2),
         ("Yes, please.", "yes_no", 0.2),
         ("Yes.", "yes_no", 0.35),
-        ("Yes,", "yes_no", 0.55),
+        ("Yes,", "yes_no", 0.9),
+        ("I know,", "open", 0.9),
+        ("Good morning.", "open", 0.9),
+        ("Good morning.", "number", 0.55),
+        ("Good morning, this is Mary Miller.", "open", 0.55),
         ("Yes.", "open", 0.55),
         ("Yes, but", "yes_no", 1.2),
         ("Yes, on Friday.", "yes_no", 0.55),
@@ -61,7 +65,7 @@ def test_a_turn_without_words_does_not_end_before_they_come() -> None:
     policy = spoken("")
     assert policy.due() is None
     assert policy.decide(12.0) is None
-    policy.final(12.5, "Hello.", finalized=True)
+    policy.final(12.5, "A table.", finalized=True)
     end = policy.decide(12.5)
     assert end is not None
     assert (end.wait_s, end.silence_s) == (0.55, 2.5)
@@ -144,7 +148,7 @@ def test_a_turn_that_was_ended_too_early_teaches_at_once() -> None:
 def test_words_that_the_vad_has_missed_end_a_turn_too() -> None:
     policy = TurnEndPolicy()
     policy.turn_begins()
-    policy.final(5.0, "Hello there.", finalized=False)
+    policy.final(5.0, "A table.", finalized=False)
     assert policy.due() == pytest.approx(5.55)
 
 

@@ -110,8 +110,9 @@ class MoonshineSTTService(STTService):
     utterance. A noise gives no frame; pipecat's turn strategies end such a turn with their own timeout.
 
     The `result` of a final is a dict: `confidence` is that of the least sure word, from 0 to 1; `words` has each
-    word with its own, which tells right words from wrong ones (`benchmarks/ears.py`: area under the curve 0.91); and
-    `repaired` has a pair of each hot word that was put in: what was heard, and the hot word.
+    word with its own, which tells right words from wrong ones (`benchmarks/ears.py`: area under the curve 0.91);
+    `repaired` has a pair of each hot word that was put in: what was heard, and the hot word; and `comma` says that the
+    model took the sentence for unfinished.
 
     Args:
         language: The code of the language that is spoken. "en" comes with the package; others must be
@@ -367,7 +368,8 @@ class MoonshineSTTService(STTService):
             if utterance.had_interim:
                 await self.push_frame(WithdrawnInterimFrame())
             return
-        if words[-1][0].endswith(","):  # the model's way to end a sentence that may go on
+        comma = words[-1][0].endswith(",")  # the model's way to end a sentence that may go on
+        if comma:
             words[-1] = (words[-1][0][:-1] + ".", words[-1][1])
         words, repaired = self._hot_words.repair(words)
         text = " ".join(word for word, _ in words)
@@ -384,7 +386,12 @@ class MoonshineSTTService(STTService):
                 user_id(self),
                 time_now_iso8601(),
                 self._spoken,
-                result={"confidence": confidence, "words": words, "repaired": repaired},
+                result={
+                    "confidence": confidence,
+                    "words": words,
+                    "repaired": repaired,
+                    "comma": comma,
+                },
             )
         )
         await self.emit_stt_usage_metrics()

@@ -135,7 +135,12 @@ class ReplayedSTT(STTService):
         if not data["final"]:
             return InterimTranscriptionFrame(data["text"], user_id(self), time_now_iso8601(), language)
         return TranscriptionFrame(
-            data["text"], user_id(self), time_now_iso8601(), language, finalized=bool(data["finalized"])
+            data["text"],
+            user_id(self),
+            time_now_iso8601(),
+            language,
+            result=data.get("result"),
+            finalized=bool(data["finalized"]),
         )
 
     async def stop(self, frame: EndFrame) -> None:
