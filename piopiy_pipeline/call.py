@@ -128,6 +128,9 @@ class Turn:
         interrupted: Whether the caller cut the bot off.
         backchannel: Whether the caller said it while the bot spoke on, to show that they listen ("mhm"). It is in
             the transcript, and no part of the conversation that the model sees.
+        turn_wait_s: Of a turn of the caller: the silence after which it was taken for over, in seconds. None where a
+            strategy of pipecat's ended it.
+        turn_reason: Why so long.
     """
 
     role: Literal["user", "bot"]
@@ -135,6 +138,8 @@ class Turn:
     at_s: float
     interrupted: bool = False
     backchannel: bool = False
+    turn_wait_s: float | None = None
+    turn_reason: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "text", well_formed(self.text))

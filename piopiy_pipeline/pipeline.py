@@ -38,6 +38,7 @@ from piopiy_pipeline.processors.vad import make_vad
 from piopiy_pipeline.services.failover.switch import ServiceSwitch
 from piopiy_pipeline.turns.eager_budget import EagerLimits
 from piopiy_pipeline.turns.eager_turns import EagerTurns, eager_limits
+from piopiy_pipeline.turns.expected_answer import ExpectedAnswer
 from piopiy_pipeline.turns.policy_turn_end import PolicyTurnEnd
 from piopiy_pipeline.turns.strategies import Interruption, default_turns, turns_for
 from piopiy_pipeline.turns.turn_ends import Turns, policy_end_of, turn_end_for
@@ -184,6 +185,22 @@ class CallPipeline:
         pipeline = cls(stages)
         pipeline.turn_end, pipeline.eager = turn_end, ahead
         return pipeline
+
+    def expect(self, answer: ExpectedAnswer | str) -> None:
+        """Tell what the caller's next answer is made of. See `Call.expect`.
+
+        Raises:
+            ValueError: There is no such kind of answer.
+            TypeError: It is no text.
+            RuntimeError: Turns end by another strategy than the pipeline's own.
+        """
+        expected = ExpectedAnswer.of(answer)
+        if self.turn_end is None:
+            raise RuntimeError(
+                f"expect({answer!r}): a strategy of pipecat's ends the turns of this pipeline, and does not heed what "
+                "was asked: leave turns= out, or give it 'smart' or TurnWaits(...)"
+            )
+        self.turn_end.expect(expected)
 
     # ------------------------------------------------------------------ looking
 

@@ -21,12 +21,13 @@ from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.session.call_control import TransferOutcome
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.events import Handler
+from piopiy_pipeline.session.gateway_switches import GatewaySwitches
 from piopiy_pipeline.session.monitor import CallMonitor
 from piopiy_pipeline.session.pipeline_run import PipelineRun, RunOptions
 from piopiy_pipeline.session.providers.provider_failures import DEFAULT_ERROR_LINE
 from piopiy_pipeline.session.silence_filler import Filler
-from piopiy_pipeline.signaling.messages import Switchable
 from piopiy_pipeline.transports.media_stream import MediaStreamTransport
+from piopiy_pipeline.turns.expected_answer import ExpectedAnswer
 
 __all__ = ["DEFAULT_ERROR_LINE", "Call", "PipelineHook", "current_call"]
 
@@ -41,7 +42,7 @@ MEDIA_GRACE_S = 0.3
 _KEYS = frozenset("0123456789*#")
 
 
-class Call:
+class Call(GatewaySwitches):
     """A call in progress. There is one per callback, which receives it as `call` if it names it.
 
     You do not make one: the agent does. Within a callback, `current_call.get()` returns it, too.
@@ -65,12 +66,14 @@ class Call:
         pipeline_hook: PipelineHook | None = None,
         make_monitor: Callable[[CallState], CallMonitor] = CallMonitor,
     ) -> None:
-        self._state = state
+        super().__init__(state)
         self._pipeline_hook = pipeline_hook
         self._make_monitor = make_monitor
         self._monitor: CallMonitor | None = None
         self._transport: MediaStreamTransport | None = None
         self._run: PipelineRun | None = None
+        self._chain: CallPipeline | None = None
+        self._expected: ExpectedAnswer | None = None  # of the first question
 
     # ------------------------------------------------------------------ looking
 
@@ -256,6 +259,9 @@ class Call:
             filler,
             idle,
         )
+        if self._expected is not None:
+            chain.expect(self._expected)
+        self._chain = chain
         self._run = PipelineRun(self._state, chain, transport, self._monitor, options)
         try:
             await self._run.run()
@@ -303,6 +309,32 @@ class Call:
             RuntimeError: The call is not answered yet.
         """
         await self._answered_run().speaker.respond(note)
+
+    def expect(self, answer: ExpectedAnswer | str) -> None:
+        """Tell what the caller's next answer is made of, where the bot's question does not: so its end is known sooner.
+
+        It holds until the end of the caller's next turn. It can be said before `run`, of the greeting's question,
+        and by a tool after which the model will ask.
+
+        Args:
+            answer: ``"yes_no"``, ``"number"`` (how many), ``"digits"``, ``"digits:6"`` (so many), ``"dictation"`` (an
+                address, a spelled name) or ``"open"``.
+
+        Raises:
+            ValueError: There is no such kind of answer.
+            TypeError: It is no text.
+            RuntimeError: Turns end by another strategy than the pipeline's own. Before `run`, that raises it.
+
+        Example:
+            ```python
+            async def send_code(params):
+                call.expect("digits:6")
+                await params.result_callback("The code was sent. Ask the caller to read it out.")
+            ```
+        """
+        self._expected = ExpectedAnswer.of(answer)
+        if self._chain is not None:
+            self._chain.expect(self._expected)
 
     async def send_message(self, data: Any) -> None:
         """Send the application at the caller's end a message. A caller on a telephone gets none.
@@ -395,53 +427,3 @@ class Call:
         return await asyncio.shield(
             control.transfer(to, warm=warm, summary=summary, ring_timeout_s=ring_timeout_s)
         )
-
-    def hold(self, on: bool = True) -> None:
-        """Put the caller on hold, or take them off it. Returns at once.
-
-        On hold, neither side hears the other, the caller hears the gateway's hold sound, and what the bot
-        says waits.
-
-        Raises:
-            RuntimeError: The call is not answered yet.
-        """
-        self._switch("hold", on)
-
-    def mute(self, on: bool = True) -> None:
-        """Stop hearing the caller, or hear them again. The caller goes on hearing the bot.
-
-        Raises:
-            RuntimeError: The call is not answered yet.
-        """
-        self._switch("mute", on)
-
-    def start_recording(self) -> None:
-        """Have the gateway record the call to its disk from now on, if it is configured to keep recordings.
-
-        Raises:
-            RuntimeError: The call is not answered yet.
-        """
-        self._switch("record", True)
-
-    def stop_recording(self) -> None:
-        """End the gateway's recording of the call.
-
-        Raises:
-            RuntimeError: The call is not answered yet.
-        """
-        self._switch("record", False)
-
-    def clean_sound(self, on: bool = True) -> None:
-        """Have the gateway take noise and the bot's echo out of what the caller says, if it has the extra `clean`.
-
-        Before the call is answered, it is asked for when it is.
-        """
-        if self._state.answered_at is None:
-            self._state.clean_sound = on
-        else:
-            self._switch("clean_sound", on)
-
-    def _switch(self, what: Switchable, on: bool) -> None:
-        self._state.require_answered()
-        if not self.ended:
-            self._state.control.switch(what, on)

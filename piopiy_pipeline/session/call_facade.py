@@ -11,6 +11,7 @@ from piopiy_pipeline.call import Turn
 from piopiy_pipeline.session.call import Call
 from piopiy_pipeline.session.call_control import TransferOutcome
 from piopiy_pipeline.session.events import Handler
+from piopiy_pipeline.turns.expected_answer import ExpectedAnswer
 
 __all__ = ["CallFacade"]
 
@@ -28,6 +29,10 @@ class CallFacade:
     async def say(self, text: str, *, interruptible: bool = True) -> bool:
         """Say `text` now, and return whether it was heard in full. See `Call.say`."""
         return await self.call.say(text, interruptible=interruptible)
+
+    def expect(self, answer: ExpectedAnswer | str) -> None:
+        """Tell what the caller's next answer is made of, such as ``"digits:6"``. See `Call.expect`."""
+        self.call.expect(answer)
 
     async def hangup(self, *, drain_s: float = 5, final: bool = True) -> None:
         """End the call when the caller has heard what the bot is saying. See `Call.hangup`."""

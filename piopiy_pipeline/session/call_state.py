@@ -126,6 +126,8 @@ class CallState:
         data: dict[str, Any] = {"text": turn.text}
         if turn.role == "bot":
             data["interrupted"] = turn.interrupted
+        elif turn.turn_wait_s is not None:
+            data |= {"turn_wait_s": turn.turn_wait_s, "turn_reason": turn.turn_reason}
         self.report(f"{turn.role}_turn", data)
         self.events.emit(f"{turn.role}_turn", turn)
 

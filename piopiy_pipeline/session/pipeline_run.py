@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -401,9 +401,12 @@ class PipelineRun:
             if self._guard is not None:
                 self._guard.turn_over(self._state.now())
             self._monitor.live.turn_over("user")
-            if self._pipeline.turn_end is not None and strategy is self._pipeline.turn_end:
-                self._monitor.live.turn_decided(self._pipeline.turn_end.last)
-            self._state.add_turn(Turn("user", message.content, self._state.elapsed_s()))
+            turn = Turn("user", message.content, self._state.elapsed_s())
+            end = self._pipeline.turn_end
+            if end is not None and strategy is end and (last := end.last) is not None:
+                self._monitor.live.turn_decided(last)
+                turn = replace(turn, turn_wait_s=last.wait_s, turn_reason=last.reason)
+            self._state.add_turn(turn)
             self._post_checkpoint(user.context.get_messages())
 
     async def _backchannel(self, user: LLMUserAggregator, message: UserBackchannelMessage) -> None:

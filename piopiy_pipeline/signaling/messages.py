@@ -168,7 +168,8 @@ class ConversationEvent(Message):
 
     * ``user_partial`` (text): what the recogniser makes of the caller's turn so far; the next one replaces
     it;
-    * ``user_turn`` (text): the caller's turn as it went into the context;
+    * ``user_turn`` (text, turn_wait_s, turn_reason): the caller's turn as it went into the context; the silence after
+    which it was over, and why so long, where the agent knows;
     * ``user_backchannel`` (text): what the caller said to show that they listen, while the bot spoke on;
     * ``bot_partial`` (text): what was heard of the bot's turn so far; the next one replaces it;
     * ``bot_turn`` (text, interrupted): the bot's turn, as far as it was heard;

@@ -53,9 +53,12 @@ class ExpectedAnswer:
 
         Raises:
             ValueError: It is none of them.
+            TypeError: It is no text.
         """
-        if not isinstance(answer, str):
+        if isinstance(answer, cls):
             return answer
+        if not isinstance(answer, str):
+            raise TypeError(f"an expected answer is a text such as 'yes_no' or 'digits:6', not {answer!r}")
         kind, _, digits = answer.partition(":")
         try:
             return cls(AnswerKind(kind), int(digits) if digits else None)

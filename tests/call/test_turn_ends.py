@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -101,13 +102,44 @@ def test_the_same_call_with_the_question_of_the_author(pool: WorkerPool) -> None
     async def bot(call: Call) -> None:
         agent = VoiceAgent(instructions="Be brief.", greeting="Please go on.", call=call)
         await agent.Action(stt=MoonshineSTTService(pool=pool), llm=ScriptedLLM(["Thank you."]), tts=ToneTTS())
-        assert agent.pipeline.turn_end is not None
-        agent.pipeline.turn_end.expect("yes_no")
+        agent.expect("yes_no")
         await agent.start()
 
     watcher = Watcher(bot)
-    simulate(watcher, Caller().say(YES))
-    assert watcher.of("latency")[0]["turn_reason"] == "the question is answered (yes_no)"
+    call = simulate(watcher, Caller().say(YES))
+    reason = "the question is answered (yes_no)"
+    assert watcher.of("latency")[0]["turn_reason"] == reason
+    [text] = texts(call, "user")
+    assert watcher.of("user_turn") == [{"text": text, "turn_wait_s": 0.2, "turn_reason": reason}]
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "words"),
+    [
+        ("six digits", ValueError, "'digits:6', not 'six digits'"),
+        ("digits:99", ValueError, "not 'digits:99'"),
+        (6, TypeError, "a text such as 'yes_no' or 'digits:6', not 6"),
+    ],
+)
+def test_an_answer_that_nobody_can_expect_is_refused(answer: Any, error: type[Exception], words: str) -> None:
+    async def bot(call: Call) -> None:
+        with pytest.raises(error, match=re.escape(words)):
+            call.expect(answer)
+        await call.hangup()
+
+    simulate(bot, Caller())
+
+
+def test_an_answer_is_expected_only_where_the_policy_ends_turns() -> None:
+    async def bot(call: Call) -> None:
+        agent = VoiceAgent(instructions="Be brief.", call=call)
+        stop = SpeechTimeoutUserTurnStopStrategy(user_speech_timeout=1.0)
+        await agent.Action(stt=ScriptedSTT(["yes"]), llm=ScriptedLLM(["Fine."]), tts=ToneTTS(), turns=stop)
+        with pytest.raises(RuntimeError, match="a strategy of pipecat's ends the turns"):
+            agent.pipeline.expect("yes_no")
+        await agent.start()
+
+    simulate(bot, Caller().say(YES))
 
 
 def test_strategies_of_pipecat_decide_where_an_author_gives_them() -> None:
