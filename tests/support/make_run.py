@@ -32,10 +32,11 @@ class Running:
 
 
 @contextmanager
-def make_run(folder: Path) -> Iterator[Running]:
+def make_run(folder: Path, bot: Path | None = None) -> Iterator[Running]:
     """Run it until the end of the block, with its data in `folder`, and without anybody's keys.
 
-    Its log goes to stderr in the end. Raises `RuntimeError` if it ends before its bot takes calls.
+    `bot` is the file of another bot than the front desk. Its log goes to stderr in the end. Raises `RuntimeError` if it
+    ends before its bot takes calls.
     """
     environment = {name: value for name, value in os.environ.items() if name not in _KEYS}
     environment |= {
@@ -47,7 +48,12 @@ def make_run(folder: Path) -> Iterator[Running]:
     with (
         log.open("w") as stderr,
         subprocess.Popen(
-            _COMMAND, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=stderr, text=True
+            [*_COMMAND, *([str(bot)] if bot else [])],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
         ) as process,
     ):
         try:
