@@ -156,7 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     options = parser.parse_args(arguments)
     if options.no_smart_turn:
-        POLICIES.pop("smart-turn")
+        del POLICIES["smart-turn"], POLICIES["smart, model"]
     began = time.monotonic()
     studio = Studio(options.cache, smart=not options.no_smart_turn, level=not options.no_level)
     if options.recordings is not None:
@@ -191,6 +191,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     report = {"turns": counts, "pauses": pauses, "half": options.half, "rows": [asdict(row) for row in rows]}
     report["policy_cpu_ms_a_call_second"] = round(policy_cpu_ms(played), 3)
     print(f"CPU of `smart` itself: {report['policy_cpu_ms_a_call_second']} ms a second of call")
+    if not options.no_smart_turn:
+        asked = sum(moment.what == "smart" for _, signals, _, _ in played for moment in signals.moments)
+        seconds = sum(ends + TAIL_S for _, _, _, ends in played)
+        report["smart_turn_cpu_ms_a_call_second"] = round(studio.opinion_cpu_ms() * asked / seconds, 1)
+        print(f"CPU of smart-turn: {report['smart_turn_cpu_ms_a_call_second']} ms a second of call")
     _write(options, report, rows, failures)
 
 

@@ -42,7 +42,7 @@ def player_of(waits: TurnWaits, *, hold: bool) -> Player:
         policy.expected = expected_answer(turn.asked, "en")
         cuts: list[float] = []
         in_turn = False
-        moments = [moment for moment in signals.moments if moment.what in ("start", "stop", "words")]
+        moments = [moment for moment in signals.moments if moment.what in ("start", "stop", "words", "smart")]
         end_of_line = ends + 4.0
         for i, moment in enumerate(moments):
             until = moments[i + 1].at if i + 1 < len(moments) else end_of_line
@@ -53,6 +53,8 @@ def player_of(waits: TurnWaits, *, hold: bool) -> Player:
                     in_turn = True
             elif moment.what == "stop":
                 policy.silence(moment.at, since_s=moment.value)
+            elif moment.what == "smart":
+                policy.sounds_finished(moment.value if waits.smart_turn else 0.5)
             else:
                 if not in_turn:
                     policy.turn_begins()
@@ -110,6 +112,7 @@ POLICIES: dict[str, Player] = {
     "smart-turn": play_smart_turn,
     "fast": player_of(TurnWaits.of("fast"), hold=True),
     "smart": player_of(TurnWaits.of("smart"), hold=True),
+    "smart, model": player_of(TurnWaits(smart_turn=True), hold=True),
 }
 """A timer counts from the VAD's stop, which comes 0.2 s after the last sound. 0.6 s is what the bot did before, and
 pipecat's own timer."""

@@ -16,6 +16,7 @@ COLOURS = {
     "smart-turn": "#c05621",
     "fast": "#3182ce",
     "smart": "#2f855a",
+    "smart, model": "#805ad5",
 }
 
 

@@ -104,6 +104,8 @@ class VadStage(FrameProcessor, SampleSink):
         self._flush_transport: Callable[[], Awaitable[None]] | None = None
         self.watcher: Callable[[float, float], None] | None = None
         """Called with the probability of speech and the mean power of each window, before anything is made of it."""
+        self.listener: Callable[[bytes], None] | None = None
+        """Called with the caller's samples as they come: PCM16 mono at the pipeline's input rate."""
 
     @property
     def settings(self) -> VadSettings:
@@ -126,6 +128,8 @@ class VadStage(FrameProcessor, SampleSink):
         if self._stream is not None and self._loop is not None:
             self._last_audio = self._loop.time()
             self._stream.feed(pcm)
+            if self.listener is not None:
+                self.listener(pcm)
 
     async def queue_frame(
         self,

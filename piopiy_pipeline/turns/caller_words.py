@@ -40,6 +40,7 @@ class WordsSoFar(StrEnum):
     """It answers the question, and "please" or "thank you" often follows after a fifth of a second."""
     DIGITS_MISSING = "digits are missing"
     DICTATING = "something is being dictated"
+    SOUNDS_FINISHED = "the words tell nothing, and it sounds finished"
 
 
 _OPEN = {

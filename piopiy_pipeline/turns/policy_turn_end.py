@@ -37,6 +37,7 @@ class PolicyTurnEnd(BaseUserTurnStopStrategy):
         policy: Decides.
         context: The conversation, whose last message of the bot says what was asked. None: nothing is known.
         sounding: Whether the caller makes a sound that may be the beginning of speech.
+        judge: Asks at a silence how likely the turn is over by its sound. None: nobody is asked.
         **kwargs: Arguments of pipecat's base class.
     """
 
@@ -46,6 +47,7 @@ class PolicyTurnEnd(BaseUserTurnStopStrategy):
         *,
         context: LLMContext | None = None,
         sounding: Callable[[], bool] = lambda: False,
+        judge: Callable[[], asyncio.Future[float]] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -54,6 +56,8 @@ class PolicyTurnEnd(BaseUserTurnStopStrategy):
         """The last decision."""
         self._turn_context = context
         self._sounding = sounding
+        self._judge = judge
+        self._asked: asyncio.Future[float] | None = None  # about the silence under way
         self._timer: asyncio.TimerHandle | None = None
         self._ending: asyncio.Task[None] | None = None
         self._read: tuple[str, str, ExpectedAnswer] | None = None
@@ -87,10 +91,12 @@ class PolicyTurnEnd(BaseUserTurnStopStrategy):
         now = self._now()
         match frame:
             case VADUserStartedSpeakingFrame():
+                self._asked = None
                 self.policy.speech(now, since_s=frame.start_secs)
             case VADUserStoppedSpeakingFrame():
                 self._look_at_question()
                 self.policy.silence(now, since_s=frame.stop_secs)
+                self._ask()
             case TranscriptionFrame():
                 language = str(frame.language) if frame.language else None
                 last = LastWord.of(frame.result)
@@ -110,6 +116,7 @@ class PolicyTurnEnd(BaseUserTurnStopStrategy):
     async def cleanup(self) -> None:
         await super().cleanup()
         self._clear_timer()
+        self._asked = None
         task, self._ending = self._ending, None
         if task is not None and not task.done():
             await self.task_manager.cancel_task(task)
@@ -127,6 +134,28 @@ class PolicyTurnEnd(BaseUserTurnStopStrategy):
             self.policy.expected = found
         else:
             self.policy.expected = self._read[2]
+
+    # ------------------------------------------------------------------ how it sounds
+
+    def _ask(self) -> None:
+        if self._judge is None:
+            return
+        try:
+            self._asked = self._judge()
+        except BlockingIOError as error:  # an opinion that comes too late is none
+            logger.debug("nobody is asked whether the turn sounds finished: {}", error)
+            return
+        self._asked.add_done_callback(self._judged)
+
+    def _judged(self, answer: asyncio.Future[float]) -> None:
+        if answer.cancelled():
+            return
+        if (error := answer.exception()) is not None:
+            logger.warning("smart-turn could not be asked: {}", error)
+        elif answer is self._asked:
+            self.policy.sounds_finished(answer.result())
+            self._clear_timer()
+            self._timer_fired()
 
     # ------------------------------------------------------------------ time
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from typing import Literal
 
 from pipecat.processors.aggregators.llm_context import LLMContext
@@ -38,8 +40,21 @@ def turn_end_for(
     assert not isinstance(turns, UserTurnStrategies)
     policy = TurnEndPolicy(TurnWaits.of(turns), language=_language_of(stt))
     if isinstance(vad, VadStage):
-        return PolicyTurnEnd(policy, context=context, sounding=lambda: not (vad.quiet or vad.speaking))
+        judge = _smart_turn_of(vad) if policy.waits.smart_turn else None
+        sounding = lambda: not (vad.quiet or vad.speaking)  # noqa: E731
+        return PolicyTurnEnd(policy, context=context, sounding=sounding, judge=judge)
+    if policy.waits.smart_turn:
+        raise ValueError("TurnWaits(smart_turn=True) needs the pipeline's own VAD stage: leave vad= out")
     return PolicyTurnEnd(policy, context=context)
+
+
+def _smart_turn_of(vad: VadStage) -> Callable[[], asyncio.Future[float]]:
+    """Return what asks the process's smart-turn about what the VAD stage has heard last."""
+    from piopiy_pipeline.processors.smart_turn_engine import RecentAudio, shared_smart_turn
+
+    engine, recent = shared_smart_turn(), RecentAudio()
+    vad.listener = recent.add
+    return lambda: engine.judge(recent.last(), vad.processor_setup.audio_in_sample_rate)
 
 
 def _language_of(stt: FrameProcessor) -> str:

@@ -17,6 +17,7 @@ from piopiy_pipeline.services.stt.moonshine import MoonshineSTTService
 from piopiy_pipeline.services.workers.worker_processes import WorkerPool
 from piopiy_pipeline.session import Call
 from piopiy_pipeline.testing import Caller, SimulatedCall, simulate
+from piopiy_pipeline.turns.turn_end_policy import TurnWaits
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.call.test_watching import Watcher
 from tests.support.bots import voice
@@ -161,6 +162,26 @@ def test_strategies_of_pipecat_decide_where_an_author_gives_them() -> None:
     (told,) = watcher.of("latency")
     assert "turn_reason" not in told
     assert told["turn_s"] == pytest.approx(1.0, abs=0.05)
+
+
+def test_smart_turn_shortens_the_wait_where_it_is_sure_and_the_words_tell_nothing(pool: WorkerPool) -> None:
+    speech = read_wav(AUDIO / "hours" / "02-close.wav", RATE)
+    _, latencies = called(pool, "How can I help you?", speech, turns=TurnWaits(smart_turn=True))
+    assert latencies[0]["turn_reason"] == "the words tell nothing, and it sounds finished"
+    assert latencies[0]["turn_wait_s"] == TurnWaits().finished
+    _, latencies = called(pool, "How can I help you?", speech)
+    assert latencies[0]["turn_reason"] == "nothing tells"
+
+
+def test_smart_turn_is_refused_without_the_pipelines_own_vad() -> None:
+    async def bot(call: Call) -> None:
+        agent = VoiceAgent(instructions="Be brief.", call=call)
+        services: Any = {"stt": ScriptedSTT([]), "llm": ScriptedLLM([]), "tts": ToneTTS()}
+        with pytest.raises(ValueError, match="needs the pipeline's own VAD stage"):
+            await agent.Action(**services, vad=False, turns=TurnWaits(smart_turn=True))
+        await call.hangup()
+
+    simulate(bot, Caller())
 
 
 @pytest.mark.parametrize("turns", ["quick", 0, -1.0, True, 60])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from piopiy_pipeline.turns.caller_pauses import CallerPauses
 from piopiy_pipeline.turns.caller_words import WordsSoFar
 from piopiy_pipeline.turns.expected_answer import ExpectedAnswer
 from piopiy_pipeline.turns.turn_end_policy import HOLD_AT_MOST_S, RESUMED_S, TurnEndPolicy, TurnWaits
+from piopiy_pipeline.turns.turn_words import LastWord
 
 
 def spoken(
@@ -196,3 +199,64 @@ def test_an_author_may_keep_the_wait_from_growing_with_the_callers_pauses() -> N
     assert fixed == pytest.approx(10.55)
     assert learnt is not None
     assert learnt > 10.55
+
+
+@pytest.mark.parametrize(
+    ("text", "probability", "wait_s"),
+    [
+        ("I would like a table.", 0.95, 0.4),
+        ("I would like a table.", 0.85, 0.55),
+        ("I would like a table.", 0.01, 0.55),
+        ("I would like a table with a", 0.95, 1.2),
+    ],
+)
+def test_how_it_sounds_counts_where_the_words_tell_nothing(
+    text: str, probability: float, wait_s: float
+) -> None:
+    policy = spoken(text)
+    policy.sounds_finished(probability)
+    assert policy.due() == pytest.approx(10.0 + wait_s)
+
+
+def test_how_it_sounded_is_forgotten_when_the_caller_goes_on() -> None:
+    policy = spoken("I would like a table.")
+    policy.sounds_finished(0.95)
+    policy.speech(10.3, since_s=0.1)
+    policy.silence(11.0, since_s=0.2)
+    policy.final(11.0, "For four people.", finalized=True)
+    assert policy.due() == pytest.approx(10.8 + 0.55)
+
+
+@pytest.mark.parametrize(
+    ("last", "expected", "wait_s"),
+    [
+        (LastWord(confidence=0.3), "open", 0.9),
+        (LastWord(confidence=0.7), "open", 0.55),
+        (LastWord(comma=True), "open", 0.9),
+        (LastWord(comma=True), "dictation", 1.0),
+        (LastWord(confidence=0.3), "yes_no", 0.9),
+        (LastWord(confidence=0.9), "yes_no", 0.35),
+    ],
+)
+def test_what_the_recogniser_knows_of_the_last_word_counts(
+    last: LastWord, expected: str, wait_s: float
+) -> None:
+    policy = spoken("", expected=expected)
+    policy.final(10.21, "Yes.", finalized=True, last=last)
+    assert policy.due() == pytest.approx(10.0 + wait_s)
+
+
+@pytest.mark.parametrize(
+    ("result", "last"),
+    [
+        (None, LastWord()),
+        (object(), LastWord()),
+        ({"words": []}, LastWord()),
+        ({"words": [("a", 0.9), ("table", 0.4)], "comma": True}, LastWord(comma=True, confidence=0.4)),
+        ({"words": ["table"]}, LastWord()),
+        ({"words": [{"word": "table"}]}, LastWord()),
+        ({"words": [("table", 7)], "comma": "yes"}, LastWord()),
+    ],
+)
+def test_the_result_of_a_transcript_is_read_where_it_tells_something(result: Any, last: LastWord) -> None:
+    assert LastWord.of(result) == last
