@@ -11,13 +11,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
+from piopiy_pipeline.services.playbook.agenda import UNFINISHED, Agenda
 from piopiy_pipeline.services.playbook.dialogue_state import (
     Action,
     DialogueStage,
     DialogueState,
-    filled,
     message_text,
-    tool_result,
     without_question,
 )
 from piopiy_pipeline.services.playbook.doubt import (
@@ -44,9 +43,6 @@ from piopiy_pipeline.services.playbook.words import read_words
 
 __all__ = ["Action", "Dialogue"]
 
-_UNFINISHED = "IN_PROGRESS"
-_CANCELLED = "CANCELLED"
-
 
 class Dialogue:
     """Conducts the conversations of one playbook. It remembers none of them, so calls can share it."""
@@ -55,6 +51,7 @@ class Dialogue:
         self.playbook = playbook
         self._matcher = Matcher(playbook, vectors=sentence_vectors())
         self._wording = Wording(playbook)
+        self._agenda = Agenda(playbook, self._wording)
 
     @property
     def hot_words(self) -> tuple[str, ...]:
@@ -92,7 +89,7 @@ class Dialogue:
         role = message.get("role")
         kept = async_tool_messages.parse_message(cast(Any, message))  # of a tool that outlives interruptions
         if kept is not None:
-            role, content = "tool", _UNFINISHED if kept.result is None else kept.result
+            role, content = "tool", UNFINISHED if kept.result is None else kept.result
         match role:
             case "user" if content.strip():
                 doubted_words = frozenset(unsure(content)) if unsure else frozenset()
@@ -106,10 +103,10 @@ class Dialogue:
             case "assistant":
                 return after_saying(state, content, self.playbook), Action()
             case "tool":
-                return self._result(state, content)
+                return self._agenda.result(state, content)
             case "developer":
                 # The bot is to speak: a tool has failed after all, nothing was understood, or the line is silent.
-                if late := self._late_failure(state, content):
+                if late := self._agenda.late_failure(state, content):
                     return state, late
                 return state, Action(self._wording.open_question(state) or state.last.text)
         return state, Action()
@@ -129,7 +126,7 @@ class Dialogue:
         beside = self._means_something(state, rest)
         nothing_open = state.stage in (DialogueStage.OPEN, DialogueStage.DONE)
         if served == [self.playbook.done] and beside and self._only_parts(state, rest):  # "okay, goodbye"
-            return self._begin(DialogueState(turn=state.turn), served[0], {})
+            return self._agenda.begin(DialogueState(turn=state.turn), served[0], {})
         garbled = nothing_open and self._matcher.read(text, slots=[]).intent is None
         if served and (beside or len(served) > 1 or garbled):
             return self._several(state, rest if beside else "", served)
@@ -153,15 +150,7 @@ class Dialogue:
         if not tools:
             return state, Action(f"{answers} {action.text}".strip())
         said = f"{without_question(action.text)} {answers}".strip()
-        return self._next_in_line(state, said, tools)
-
-    def _next_in_line(
-        self, state: DialogueState, said: str, names: Sequence[str]
-    ) -> tuple[DialogueState, Action]:
-        """Go on with the first of these intents, and keep the others for later."""
-        state, action = self._begin(DialogueState(turn=state.turn), names[0], {})
-        text = f"{said} {action.text}".strip()
-        return replace(state, then=tuple(names[1:])), replace(action, text=text)
+        return self._agenda.next_in_line(state, said, tools)
 
     def _tools_of(self, names: Iterable[str]) -> tuple[str, ...]:
         """Return those that call a tool, in the order in which they are to be served."""
@@ -216,14 +205,14 @@ class Dialogue:
             if is_as_done(settled) and heard.polarity is False:  # what was denied was all that was new
                 open_again = replace(settled, stage=DialogueStage.CONFIRMING, asked=None)
                 return open_again, self._wording.action(state, self.playbook.replies.change)
-            return self._proceed(settled, agreed=False)
+            return self._agenda.proceed(settled, agreed=False)
         agreed = agrees(state, heard)
         if agreed and not was_read_back(state, self.playbook):
             return state, Action(self._wording.open_question(state))
         elsewhere = heard.intent if heard.intent != state.intent and not heard.only_polarity else None
         if not heard.values and (slot := named_slot(state, heard, self.playbook)):  # "the time is wrong"
             kept = {name: value for name, value in state.values.items() if name != slot}
-            return self._proceed(replace(state, values=kept), agreed=False)
+            return self._agenda.proceed(replace(state, values=kept), agreed=False)
         if elsewhere is not None and heard.intents[0][1] < LIKELY:
             elsewhere = None  # what is under way is not given up for what may be misheard
         if elsewhere is not None and (not heard.values or self._is_about_us(heard)):
@@ -237,9 +226,9 @@ class Dialogue:
             return state, Action(f"{wrong} {self._wording.open_question(state)}".strip())
         if values:
             same = all(before.get(name) == value.value for name, value in values.items())
-            return self._proceed(state, agreed=agreed and same)
+            return self._agenda.proceed(state, agreed=agreed and same)
         if agreed:
-            return self._proceed(state, agreed=True)
+            return self._agenda.proceed(state, agreed=True)
         if heard.polarity is False and not self._open_slots(state):  # nothing to change
             return DialogueState(turn=state.turn), self._wording.action(
                 state, self.playbook.replies.forgotten
@@ -248,7 +237,7 @@ class Dialogue:
             heard.polarity is not None or WRONG.search(heard.words)
         ):
             if is_as_done(state) and heard.polarity is False:  # nothing is to be changed
-                return replace(state, stage=DialogueStage.DONE), self._as_it_was(state)
+                return replace(state, stage=DialogueStage.DONE), self._agenda.as_it_was(state)
             if state.again:  # what was denied is not to come back beside a correction
                 state = replace(state, values=state.done)
             return state, self._wording.action(state, self.playbook.replies.change)
@@ -282,7 +271,7 @@ class Dialogue:
         """Handle another intent in the middle of one: a question is answered, others take over."""
         other = self.playbook.intents[name]
         if other.tool or other.slots:
-            return self._begin(DialogueState(turn=state.turn), name, {})
+            return self._agenda.begin(DialogueState(turn=state.turn), name, {})
         return self._answered(state, name)
 
     def _answered(self, state: DialogueState, name: str) -> tuple[DialogueState, Action]:
@@ -327,7 +316,7 @@ class Dialogue:
             changed = replace(state, values={**state.values, **values}, again=True)
             if wrong:
                 return state, Action(wrong)
-            return self._proceed(changed, agreed=False)
+            return self._agenda.proceed(changed, agreed=False)
         everything = self._matcher.read(text, slots=list(self.playbook.slots))
         return self._open(state, everything)
 
@@ -345,7 +334,7 @@ class Dialogue:
             return state, self._wording.action(state, self.playbook.replies.listening)
         if heard.only_polarity and heard.polarity is not None:
             if not heard.polarity and self.playbook.done and state.turn > 1:
-                return self._begin(DialogueState(turn=state.turn), self.playbook.done, {})
+                return self._agenda.begin(DialogueState(turn=state.turn), self.playbook.done, {})
             return state, self._wording.action(state, self.playbook.replies.listening)
         wanting = [
             name
@@ -361,88 +350,7 @@ class Dialogue:
             intent = self.playbook.intents[heard.intent]
             if intent.is_answer:  # a question: what was done stays changeable
                 return self._answered(state, heard.intent)
-            return self._begin(DialogueState(turn=state.turn), heard.intent, heard.values)
+            return self._agenda.begin(DialogueState(turn=state.turn), heard.intent, heard.values)
         if len(wanting) == 1:  # "four people on Friday" can only mean one thing
-            return self._begin(DialogueState(turn=state.turn), wanting[0], heard.values)
+            return self._agenda.begin(DialogueState(turn=state.turn), wanting[0], heard.values)
         return state, self._wording.action(state, self.playbook.replies.fallback)
-
-    def _begin(
-        self, state: DialogueState, name: str, values: Mapping[str, Value]
-    ) -> tuple[DialogueState, Action]:
-        slots = self.playbook.intents[name].slots
-        state = replace(state, intent=name)
-        wrong, fitting = self._wording.allowed(
-            state, {slot: value for slot, value in values.items() if slot in slots}
-        )
-        state, action = self._proceed(replace(state, values=fitting), agreed=False)
-        return state, replace(action, text=f"{wrong} {action.text}".strip())
-
-    # ------------------------------------------------------------------ what is next
-
-    def _proceed(self, state: DialogueState, *, agreed: bool) -> tuple[DialogueState, Action]:
-        """Ask for a missing value, then for a confirmation, and then do what the caller wants."""
-        assert state.intent is not None
-        intent = self.playbook.intents[state.intent]
-        doubtful = next(
-            (slot for slot in intent.slots if slot in state.values and state.values[slot].doubtful), None
-        )
-        if doubtful:
-            state = replace(state, stage=DialogueStage.CHECKING, asked=doubtful)
-            return state, Action(self._wording.open_question(state))
-        missing = next((slot for slot in intent.slots if slot not in state.values), None)
-        if missing:
-            state = replace(state, stage=DialogueStage.ASKING, asked=missing)
-            return state, Action(self._wording.open_question(state))
-        state = replace(state, asked=None)
-        if intent.confirm and is_as_done(state):
-            return replace(state, stage=DialogueStage.DONE), self._as_it_was(state)
-        if intent.confirm and not agreed:
-            state = replace(state, stage=DialogueStage.CONFIRMING)
-            return state, Action(self._wording.open_question(state))
-        if intent.tool:
-            arguments = {slot: state.values[slot].value for slot in intent.slots}
-            said = filled(self._wording.pick(intent.say, state), state, None)
-            return replace(state, stage=DialogueStage.CALLING), Action(said, intent.tool, arguments)
-        return replace(state, stage=DialogueStage.DONE), Action(
-            filled(self._wording.pick(intent.reply, state), state, None)
-        )
-
-    def _as_it_was(self, state: DialogueState) -> Action:
-        """Say what was done, to whom it is to be changed to nothing else."""
-        assert state.intent is not None
-        reply = self._wording.pick(self.playbook.intents[state.intent].reply, state)
-        if not reply or "{result." in reply:  # of a result that is not there any more
-            return self._wording.action(state, self.playbook.replies.forgotten)
-        return Action(filled(reply, state, None))
-
-    def _result(self, state: DialogueState, content: str) -> tuple[DialogueState, Action]:
-        """Handle the answer of a tool."""
-        if state.stage not in (DialogueStage.RUNNING, DialogueStage.CALLING) or state.intent is None:
-            return state, Action()
-        if content == _UNFINISHED:
-            return state, Action()
-        intent = self.playbook.intents[state.intent]
-        if content == _CANCELLED:
-            return replace(
-                state, stage=DialogueStage.CONFIRMING if intent.confirm else DialogueStage.DONE
-            ), Action()
-        result, failed = tool_result(content)
-        if failed:
-            texts = intent.failed or self.playbook.replies.failed
-            return replace(state, stage=DialogueStage.DONE), Action(
-                filled(self._wording.pick(texts, state), state, result)
-            )
-        reply = filled(self._wording.pick(intent.reply, state), state, result)
-        if state.then:
-            return self._next_in_line(state, without_question(reply), state.then)
-        return replace(state, stage=DialogueStage.DONE, again=True, done=state.values), Action(reply)
-
-    def _late_failure(self, state: DialogueState, content: str) -> Action | None:
-        """Return what to say if `content` is the failure of a tool that had begun well, such as a transfer."""
-        result, failed = tool_result(content)
-        if not (failed and isinstance(result, Mapping) and "tool" in result):
-            return None
-        intents = (intent for intent in self.playbook.intents.values() if intent.tool == result["tool"])
-        intent = next(intents, None)
-        texts = (intent.failed if intent else None) or self.playbook.replies.failed
-        return Action(filled(self._wording.pick(texts, state), state, result))
