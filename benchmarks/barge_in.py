@@ -248,7 +248,7 @@ def _print(found: dict[str, Any]) -> None:
 def main() -> None:
     """Measure, and print the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--part", choices=["tune", "check", "seen", "report"], default="report")
+    parser.add_argument("--part", choices=["tune", "check", "first", "second", "report"], default="report")
     parser.add_argument("--sounds", type=int, default=300)
     parser.add_argument("--interruptions", type=int, default=90)
     parser.add_argument("--on-lines", type=int, default=40)

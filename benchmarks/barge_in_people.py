@@ -33,53 +33,79 @@ PACKAGES = {
     "scratch": "36c582eb93110f64f06c4e685c41e933ccba2fa68db12f79b10bfe840b21fc10",
     "hedgewars-data": "722225903a72604403e6e0026e40e9a6953f47a74d94efc5f55504bc05bb4761",
 }
-SCRATCH = (
-    *(
-        "Cough-female",
-        "Cough-male",
-        "Laugh-female",
-        "Laugh-male1",
-        "Laugh-male2",
-        "Laugh-male3",
-        "Sneeze-female",
+SCRATCH = {
+    "second": (
+        *(
+            "Cough-female",
+            "Cough-male",
+            "Laugh-female",
+            "Laugh-male1",
+            "Laugh-male2",
+            "Laugh-male3",
+            "Sneeze-female",
+        ),
+        *(
+            "Sneeze-male",
+            "Slurp",
+            "FingerSnap",
+            "BabyCry",
+            "DoorClose",
+            "Typing",
+            "Footsteps-2",
+            "Rattle",
+            "Dog1",
+        ),
+        *("Cat", "Pop", "CarPassing"),
     ),
-    *(
-        "Sneeze-male",
-        "Slurp",
-        "FingerSnap",
-        "BabyCry",
-        "DoorClose",
-        "Typing",
-        "Footsteps-2",
-        "Rattle",
-        "Dog1",
-        "Cat",
+    "report": (
+        *(
+            "DoorCreak",
+            "Footsteps-1",
+            "Bird",
+            "Crickets",
+            "Dog2",
+            "Duck",
+            "Goose",
+            "Horse",
+            "Kitten",
+            "Meow",
+            "Owl",
+        ),
+        *("Rooster", "WolfHowl", "BellToll", "Plunge", "SewingMachine", "WaterRunning", "PartyNoise"),
     ),
-    *("Pop", "CarPassing"),
-)
-ACTORS = ["British", "Default", "Mobster", "Pirate", "Surfer", "HillBilly", "Russian", "Singer"]
-FOREIGNERS = ["Default_es", "Default_pl", "Default_ru", "Russian_pl"]
-SAID = {
-    "noise": ("Laugh", "Ooff1", "Ooff2", "Ooff3", "PoisonCough", "PoisonMoan"),
-    "backchannel": ("Hmm",),
-    "interruption": ("Cutitout", "Leavemealone"),
 }
+ACTORS = {
+    "second": ("British", "Default", "Mobster", "Pirate", "Surfer", "HillBilly", "Russian", "Singer"),
+    "report": ("Default_uk", "Default_es", "Default_pl", "Default_ru", "Russian_pl"),
+}
+FOREIGNERS = {"second": ("Default_es", "Default_pl", "Default_ru", "Russian_pl"), "report": ACTORS["second"]}
+SAID = {
+    ("second", "noise"): ("Laugh", "Ooff1", "Ooff2", "Ooff3"),
+    ("second", "noise", "foreign"): ("PoisonCough", "PoisonMoan"),
+    ("second", "backchannel"): ("Hmm",),
+    ("second", "interruption"): ("Cutitout", "Leavemealone"),
+    ("report", "noise"): ("Laugh", "Ooff1", "Ooff2", "Ooff3"),
+    ("report", "noise", "foreign"): ("Ow1", "Ow2", "Ow3", "Ow4"),
+    ("report", "backchannel"): ("Hmm",),
+}
+"""What the actors of a part say, and what, wordless, those of other languages or of the other part do."""
 TEXTS = {"Hmm": "hmm", "Cutitout": "Cut it out", "Leavemealone": "Leave me alone"}
 
 
-def recorded(kind: str) -> Iterator[tuple[str, str, Samples]]:
-    """Yield the name, the words and the samples of each recording of a kind, at 16 kHz.
+def recorded(part: str, kind: str) -> Iterator[tuple[str, str, Samples]]:
+    """Yield the name, the words and the samples of each recording of a part and a kind, at 16 kHz.
 
     Raises:
         OSError: A package could not be fetched, or is another one than expected.
     """
     scratch, hedgewars = (_fetched(package) for package in PACKAGES)
     if kind == "noise":
-        for name in SCRATCH:
+        for name in SCRATCH[part]:
             yield name, "", _read(next(scratch.rglob(f"{name}.*")))
-    for said in SAID[kind]:
-        people = ACTORS + (FOREIGNERS if said.startswith("Poison") else [])
-        for actor in people:
+    people = [(said, ACTORS[part]) for said in SAID.get((part, kind), ())]
+    people += [(said, FOREIGNERS[part]) for said in SAID.get((part, kind, "foreign"), ())]
+    for said, actors in people:
+        for actor in actors:
             file = next(hedgewars.rglob(f"voices/{actor}/{said}.ogg"), None)
             if file is not None:
                 yield f"{said} of {actor}", TEXTS.get(said, ""), _read(file)

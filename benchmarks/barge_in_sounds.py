@@ -2,10 +2,11 @@
 
 Noises are synthesised: coughs, clearings of a throat, sniffs, breaths, knocks, doors, keys, dishes, clicks of a
 handset, traffic, a ring, music, and people talking in the room. Backchannels and interruptions are said by voices of
-flite and espeak-ng. "tune", "check" and "seen" are what the policy was adjusted on; they share no phrase, no voice and
-no seed. "report" is what is reported, and was made after the policy: other seeds, other voices, half of them neural,
-and recorded people and things (`barge_in_people`). Its backchannels are the most frequent ones of telephone calls
-(Jurafsky and others on Switchboard, 1998), so that some are in the other parts, too.
+flite and espeak-ng, in "second" and "report" by neural voices, too, and by actors; there are recordings of people and
+things as well (`barge_in_people`). All parts but "report" are what the policy was adjusted on: "first" and "second"
+were once what was reported. "report" was made after the policy and read once. Parts share no seed, no recording and
+hardly a phrase; a neural voice has another pace. Backchannels of the last two are frequent ones of telephone calls
+(Jurafsky and others on Switchboard, 1998).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from piopiy_pipeline.services.tts.espeak_worker import EspeakVoice
 __all__ = ["RATE", "Kind", "Part", "Sound", "bot_speech", "sounds"]
 
 RATE = 16000
-Part = Literal["tune", "check", "seen", "report"]
+Part = Literal["tune", "check", "first", "second", "report"]
 Kind = Literal["noise", "backchannel", "interruption"]
 Samples = NDArray[np.float64]
 
@@ -39,13 +40,17 @@ BACKCHANNELS: dict[Part, tuple[str, ...]] = {
         "mm hmm", "aha", "yep", "okay okay", "all right", "I understand", "hmm", "of course", "yeah sure", "great",
         "oh okay",
     ),
-    "seen": (
+    "first": (
         "uhm hm", "mm mm", "yeah okay", "okay right", "exactly", "I see, yeah", "that's right", "ah", "cool",
         "right right", "makes sense",
     ),
-    "report": (
+    "second": (
         "uh-huh", "yeah", "right", "oh", "okay", "oh yeah", "huh", "sure", "really", "oh wow", "oh, I see",
         "that's true", "I know", "yeah, okay, right",
+    ),
+    "report": (
+        "mm-hmm", "oh okay", "yeah, I see", "oh really", "that's great", "no kidding", "of course", "uh-huh, yeah",
+        "yep, okay", "I bet", "alright then", "oh, nice",
     ),
 }  # fmt: skip
 INTERRUPTIONS: dict[Part, tuple[str, ...]] = {
@@ -58,29 +63,35 @@ INTERRUPTIONS: dict[Part, tuple[str, ...]] = {
         "But I said five people", "How much does it cost", "Excuse me, what was the address",
         "My name is spelled differently",
     ),
-    "seen": (
+    "first": (
         "Wait, wait", "No, that is wrong", "Just a second", "I did not order that", "Let me talk to your manager",
         "Make it six people instead", "Is there parking nearby", "Pardon me, which day was that", "Enough, thank you",
     ),
-    "report": (
+    "second": (
         "Stop, please", "Wait a moment", "No, no", "Hold on a second", "Sorry, what was that", "On Saturday instead",
         "Six people, not five", "I need an agent", "Can you repeat that", "That's the wrong address",
+    ),
+    "report": (
+        "Wait, wait, wait", "No, not that one", "Excuse me", "Hang on", "I don't want that", "Can I get a refund",
+        "What about Tuesday", "Four o'clock", "Hello, are you there", "Change it to five",
     ),
 }  # fmt: skip
 FLITE: dict[Part, tuple[str, ...]] = {
     "tune": ("slt", "rms"),
     "check": ("awb", "kal16"),
-    "seen": ("kal",),
+    "first": ("kal",),
     "report": (),
 }
 ESPEAK: dict[Part, tuple[str, ...]] = {
     "tune": ("en-us", "en-us+f2", "en-gb-x-rp+m3"),
     "check": ("en-gb-x-rp", "en-us+f4", "en-us+m7"),
-    "seen": ("en-gb-scotland", "en-us+f3", "en-us+m1", "en-029"),
-    "report": ("en-us+f5", "en-gb-x-gbcwmd", "en-us+m4"),
+    "first": ("en-gb-scotland", "en-us+f3", "en-us+m1", "en-029"),
+    "second": ("en-us+f5", "en-gb-x-gbcwmd", "en-us+m4"),
+    "report": ("en-us+f1", "en-us+m6"),
 }
 NEURAL: dict[Part, tuple[tuple[str, float], ...]] = {
-    "tune": (), "check": (), "seen": (), "report": (("heart", 0.95), ("joe", 1.0), ("heart", 1.15), ("joe", 1.0)),
+    "tune": (), "check": (), "first": (), "second": (("heart", 0.95), ("joe", 1.0), ("heart", 1.15), ("joe", 1.0)),
+    "report": (("heart", 0.85), ("joe", 1.0), ("heart", 1.05), ("heart", 1.25)),
 }  # fmt: skip
 
 
@@ -324,15 +335,15 @@ def sounds(part: Part, kind: Kind, count: int) -> list[Sound]:
     """
     rng = np.random.default_rng(
         [
-            {"tune": 1, "check": 2, "seen": 3, "report": 4}[part],
+            {"tune": 1, "check": 2, "first": 3, "second": 4, "report": 5}[part],
             {"noise": 1, "backchannel": 2, "interruption": 3}[kind],
         ]
     )
     made: list[Sound] = []
-    if part == "report":
+    if part in ("second", "report"):
         made = [
             Sound(kind, name, _trimmed(pcm, rng.uniform(-30, -15)), text)
-            for name, text, pcm in recorded(kind)
+            for name, text, pcm in recorded(part, kind)
         ]
     for n in range(count - len(made)):
         level = rng.uniform(-30, -15)

@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from rapidfuzz import fuzz
 
-__all__ = ["WordsOver", "nearly_backchannel", "stop_at", "words_in", "words_over"]
+__all__ = ["WordsOver", "listens", "nearly_backchannel", "stop_at", "words_in", "words_over"]
 
 
 class WordsOver(StrEnum):
@@ -39,7 +39,8 @@ _BACKCHANNELS = {
     "exactly, great, good, cool, fine, nice, really, true, that's right, thats right, uh huh, mm hmm, i know, "
     "i understand, understood, makes sense, wow, perfect, "
     "yes sir, yes ma'am, gotcha, absolutely, definitely, totally, sounds good, fair enough, that's true, thats true, "
-    "lovely, awesome, amazing, interesting, oh my, oh dear, my goodness",
+    "lovely, awesome, amazing, interesting, oh my, oh dear, my goodness, that's good, thats good, that's great, "
+    "thats great, that's fine, that's nice, you're right, i bet, you bet, no kidding, no problem, no worries, oh well",
     "de": "ja, jaja, jo, genau, okay, ok, gut, klar, alles klar, richtig, stimmt, verstehe, ich verstehe, aha, ach so, "
     "achso, schön, prima, natürlich, sicher, eben, super",
     "es": "ya, vale, claro, ajá, aja, okay, ok, bueno, bien, entiendo, exacto, perfecto, muy bien, de acuerdo, "
@@ -93,17 +94,20 @@ def words_over(text: str, language: str = "en") -> WordsOver:
     words = words_in(text)
     if not words:
         return WordsOver.NOTHING
-    if _stop_at(words, language, _same) is not None:
-        return WordsOver.STOP
-    if _made_of(words, _BACKCHANNEL_WORDS.get(_code(language), _NONE), _same):
+    if listens(words, language):  # "no kidding" is no stop
         return WordsOver.BACKCHANNEL
-    return WordsOver.OTHER
+    return WordsOver.OTHER if _stop_at(words, language, _same) is None else WordsOver.STOP
 
 
 def stop_at(words: Sequence[str], language: str) -> slice | None:
     """Return where words ask for a stop, or nearly do, as a recogniser may misspell them; None if they do not."""
     exact = _stop_at(words, language, _same)
     return exact if exact is not None else _stop_at(words, language, _near_phrase)
+
+
+def listens(words: Sequence[str], language: str) -> bool:
+    """Return whether words are what a listener says."""
+    return _made_of(words, _BACKCHANNEL_WORDS.get(_code(language), _NONE), _same)
 
 
 def nearly_backchannel(words: Sequence[str], language: str) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from piopiy_pipeline.turns.backchannels import nearly_backchannel, stop_at, words_in
+from piopiy_pipeline.turns.backchannels import listens, nearly_backchannel, stop_at, words_in
 
 __all__ = ["SHORT_S", "HeardWords", "doubt_of", "looks_heard_wrong", "means_nothing"]
 
@@ -26,7 +26,7 @@ _EMPTY = frozenset(
         "a an and are as at be but by came can did do for from had has have he her him i if in is it its me my not of "
         "on or she so that the them then there they this to too was we were what will with would you your",
     )
-)
+) | {"that's", "it's", "i'm", "there's", "what's", "he's", "she's", "you're", "we're", "they're", "don't"}
 """English words that mean nothing alone."""
 _SURE = ((0.4, 0.65), (0.7, 0.55), (0.85, 0.4), (SHORT_S, 0.1))
 """Up to so many voiced seconds, words are believed from this confidence of the least certain one on: no listener hums
@@ -35,13 +35,16 @@ _SURE_OF_LIKELY = 0.85
 """The same for words that look like a hum or like what a listener says."""
 _SURE_STOP = 0.35
 """Mean confidence from which words that ask for a stop are believed: theirs, not that of the words around."""
-_MANY, _MANY_S, _SURE_OF_MANY = 4, 0.8, 0.5
-"""So many words in a sound of so many seconds are believed from this mean confidence on: one is easily misheard."""
+_MANY, _SURE_OF_MANY = 3, 0.67
+"""So many words are believed from this mean confidence on: one of them is easily misheard."""
+_LONG, _LONG_S, _SURE_OF_LONG = 4, 0.8, 0.5
+"""The same for so many words in a sound of so many seconds."""
 _HUMMED = 0.6
-"""A text is hummed if this share of its words has a nasal."""
+"""A text is hummed if this share of its words has a nasal, and none has a hiss or a burst: the mouth is closed."""
+_OPEN = re.compile(r"[bfjpqsxz]|(?<!n)g")
 _FEW = 4
 """So many words may be a long hum."""
-_WORDS_PER_S = 6.0
+_WORDS_PER_S = 8.0
 """Nobody says more in so short a time: it is a recogniser that makes words of a hum."""
 
 
@@ -66,12 +69,13 @@ def doubt_of(heard: HeardWords, voiced_s: float, language: str) -> str | None:
         return None if least >= _SURE_OF_LIKELY else "which may be a listener's"
     if voiced_s > SHORT_S:
         return None
-    if len(text) >= _MANY and voiced_s >= _MANY_S and _mean(confidences) >= _SURE_OF_MANY:
+    if least < _SURE_OF_LIKELY and len(text) > _WORDS_PER_S * max(voiced_s, 0.35):
+        return "which is too much for so short a sound"
+    long = len(text) >= _LONG and voiced_s >= _LONG_S
+    if len(text) >= _MANY and _mean(confidences) >= (_SURE_OF_LONG if long else _SURE_OF_MANY):
         return None
-    hurried = least < 1.0 and len(text) > _WORDS_PER_S * max(voiced_s, 0.35)
-    if hurried or least < next(sure for longest, sure in _SURE if voiced_s <= longest):
-        return "which is not sure"
-    return None
+    sure = next(sure for longest, sure in _SURE if voiced_s <= longest)
+    return None if least >= sure else "which is not sure"
 
 
 def means_nothing(text: Sequence[str]) -> bool:
@@ -81,8 +85,10 @@ def means_nothing(text: Sequence[str]) -> bool:
 
 def looks_heard_wrong(text: Sequence[str], language: str) -> bool:
     """Return whether words may be a recogniser's guess for a hum, or for what a listener says."""
+    if len(text) < _LONG and any(listens([word], language) for word in text):
+        return True
     hummed = sum("m" in word or "n" in word for word in text) >= _HUMMED * len(text)
-    return hummed or nearly_backchannel(text, language)
+    return (hummed and not any(map(_OPEN.search, text))) or nearly_backchannel(text, language)
 
 
 def _mean(values: Sequence[float]) -> float:
