@@ -16,7 +16,6 @@ import numpy as np
 import soundfile
 import soxr
 from numpy.typing import NDArray
-from playwright.async_api import Page
 
 from benchmarks.barge_in_sounds import RATE, Sound
 from tests.browser.console import talk
@@ -26,7 +25,9 @@ __all__ = ["InPage", "in_page"]
 
 SPEAKS_AT_S = 4.0
 """After the microphone was opened: the call is there and the bot speaks."""
-AFTER_S = 1.5
+SETTLED_S = 2.0
+"""By then the browser's jitter buffer has left behind with what it began."""
+AFTER_S = 1.0
 QUIET_S = 0.1
 LOUD = 300
 MICROPHONE_RATE = 48_000
@@ -45,7 +46,7 @@ class InPage:
 
     Attributes:
         silent_s: Seconds from its first sample to silence; None if the bot spoke on, or did not speak.
-        buffered_s: How long a sample of the bot lay in the browser's jitter buffer, in the mean of the call.
+        buffered_s: How long a sample of the bot lay in the browser's jitter buffer, in the mean of the last seconds.
     """
 
     silent_s: float | None
@@ -64,12 +65,14 @@ async def in_page(sound: Sound, url: str, folder: Path) -> InPage:
     async with chromium(microphone) as browser:
         page = await open_page(browser, url)
         await talk(page)
-        await asyncio.sleep(SPEAKS_AT_S + sound.seconds + AFTER_S)
+        await asyncio.sleep(SETTLED_S)
+        before = await page.evaluate(JITTER_BUFFER)
+        await asyncio.sleep(SPEAKS_AT_S - SETTLED_S + sound.seconds + AFTER_S)
+        delay_s, samples = np.subtract(await page.evaluate(JITTER_BUFFER), before)
         heard = await listen(page)
-        buffered_s = await _buffered_s(page)
         await page.get_by_test_id("hangup").click()
     began = _first_sample(heard.microphone, sound)
-    return InPage(_silent_s(heard.bot, began), buffered_s)
+    return InPage(_silent_s(heard.bot, began), float(delay_s / samples) if samples else 0.0)
 
 
 def _microphone(sound: Sound, path: Path) -> Path:
@@ -100,8 +103,3 @@ def _silent_s(bot: NDArray[np.int16], began: int) -> float | None:
     last = int(after[np.argmax(np.diff(after) > QUIET_S * RATE)])
     silent = bool((np.diff(after) > QUIET_S * RATE).any())
     return (last - began) / RATE if silent else None
-
-
-async def _buffered_s(page: Page) -> float:
-    delay_s, samples = await page.evaluate(JITTER_BUFFER)
-    return delay_s / samples if samples else 0.0
