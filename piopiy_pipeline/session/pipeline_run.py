@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 from loguru import logger
-from pipecat.frames.frames import CancelFrame, ErrorFrame, Frame, LLMFullResponseStartFrame, LLMTextFrame
+from pipecat.frames.frames import CancelFrame, Frame, LLMFullResponseStartFrame, LLMTextFrame
 from pipecat.observers.base_observer import BaseObserver
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.aggregators.llm_response_universal import (
@@ -19,17 +18,13 @@ from pipecat.processors.aggregators.llm_response_universal import (
 )
 from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.services.llm_service import LLMService
-from pipecat.services.stt_service import STTService
 from pipecat.services.tts_service import TTSService
 from pipecat.workers.runner import WorkerRunner
 
 from piopiy_pipeline.call import EndReason, Turn
-from piopiy_pipeline.compat.pipecat import keep_turn_open, say_collected_text
 from piopiy_pipeline.compat.tool_runs import guard_tools
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.services.failover.model_switch import ModelSwitch
-from piopiy_pipeline.services.failover.sentence_end_frame import SentenceEndFrame
-from piopiy_pipeline.services.failover.switch import ServiceSwitch
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.client_application import ClientApplication
 from piopiy_pipeline.session.default_lines import language_of, phrases_in
@@ -40,11 +35,9 @@ from piopiy_pipeline.session.model.model_requests import requests_of
 from piopiy_pipeline.session.monitor import CallMonitor
 from piopiy_pipeline.session.pending_hangup import PendingHangup
 from piopiy_pipeline.session.pipeline_worker import CallWorker
-from piopiy_pipeline.session.providers.missing_finals import FinalsWatch
-from piopiy_pipeline.session.providers.mute_stt import MuteWatch
-from piopiy_pipeline.session.providers.mute_voice import watch_voice
 from piopiy_pipeline.session.providers.provider_clients import close_clients
 from piopiy_pipeline.session.providers.provider_failures import ProviderFailures, services_of
+from piopiy_pipeline.session.providers.provider_watches import ProviderWatches
 from piopiy_pipeline.session.resumable_state import checkpoint_of
 from piopiy_pipeline.session.silence_filler import Filler, SilenceFiller
 from piopiy_pipeline.session.speaker import Speaker
@@ -60,8 +53,6 @@ __all__ = ["PipelineRun", "RunOptions"]
 POLL_S = 0.5
 """How often a call is looked at: is an answer overdue, has nobody spoken for too long?"""
 LEAST_POLL_S = 0.02
-VOICE_S = 2.5
-"""If there are several voices, a sentence may take this long until the next one is asked to say it, in seconds."""
 CANCEL_S = 2.0
 """How long a pipeline may take to notice that it was cancelled."""
 
@@ -161,14 +152,9 @@ class PipelineRun:
         self._worker.add_event_handler("on_pipeline_error", self._failures.on_error)
         self._add_context_handlers()
         self._add_llm_handlers()
-        self._add_tts_handlers()
-        self._finals = [
-            self._watch_finals(service) for service in services if isinstance(service, STTService)
-        ]
-
-        self._mutes = [self._watch_mute(service) for service in services if isinstance(service, STTService)]
-        if sum(isinstance(service, TTSService) for service in services) > 1:
-            state.recovery.voice_patience_s = VOICE_S
+        self._watches = ProviderWatches(
+            state, pipeline, failures=self._failures, monitor=monitor, output=output
+        )
 
     # ------------------------------------------------------------------ from start to end
 
@@ -204,10 +190,7 @@ class PipelineRun:
             logger.error("the pipeline did not end when it was cancelled: a stage holds it up")
             running.cancel()
             await asyncio.wait({running}, timeout=CANCEL_S)
-        for finals in self._finals:
-            finals.close()
-        for mute in self._mutes:
-            mute.close()
+        self._watches.close()
         self._monitor.live.close()
         self.client.close()
         await close_clients(services_of(self._pipeline))
@@ -342,54 +325,6 @@ class PipelineRun:
             self._state.recovery.partly_said = False
         elif isinstance(frame, LLMTextFrame) and has_words(frame.text):
             self._state.recovery.partly_said = True
-
-    def _watch_finals(self, service: STTService) -> FinalsWatch:
-        user = self._pipeline.find(LLMUserAggregator)
-        return FinalsWatch(
-            service,
-            spawn=self._state.spawn,
-            is_active=lambda: self._failures.is_active(service),
-            has_another=lambda: self._failures.has_another(service),
-            owes_final=partial(setattr, self._monitor, "owed_final"),
-            keep_turn=partial(keep_turn_open, user) if isinstance(user, LLMUserAggregator) else lambda: None,
-        )
-
-    def _watch_mute(self, service: STTService) -> MuteWatch:
-        control = self._state.control
-        return MuteWatch(
-            service,
-            is_active=lambda: (
-                not (control.on_hold or control.transferring or service.is_muted)
-                and self._failures.is_active(service)
-            ),
-            owes_words=partial(setattr, self._monitor, "unheard_words"),
-            is_mute=self._failures.stt_is_mute,
-        )
-
-    def _add_tts_handlers(self) -> None:
-        """Note a failure of a TTS before the mark after the text passes, which would count as heard."""
-
-        async def failed(stage: FrameProcessor, error: ErrorFrame) -> None:
-            self._state.utterances.tts_failed()
-            self._transport.output().voice_failed()
-
-        async def switched(switch: ServiceSwitch, service: FrameProcessor) -> None:
-            self._state.utterances.tts_changed()
-
-        async def processing(stage: TTSService, frame: Frame) -> None:
-            if isinstance(frame, SentenceEndFrame):
-                await say_collected_text(stage)
-
-        for service in services_of(self._pipeline):
-            if isinstance(service, TTSService):
-                service.add_event_handler("on_error", failed)
-                is_active = partial(self._failures.is_active, service)
-                watch_voice(service, is_active=is_active, made=self._failures.voice_made)
-                service.add_event_handler("on_before_process_frame", processing)
-        for name in self._pipeline.names:
-            stage = self._pipeline[name]
-            if isinstance(stage, ServiceSwitch) and isinstance(stage.active, TTSService):
-                stage.add_event_handler("on_switched", switched)
 
     async def _user_turn_begins(self, user: LLMUserAggregator, strategy: Any) -> None:
         self._hangup.caller_speaks()

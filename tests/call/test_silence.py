@@ -408,6 +408,50 @@ def test_a_voice_that_is_always_silent_ends_the_call_and_is_named() -> None:
     assert longest_silence_s(call) < 2.0
 
 
+class LeavesOutTTS(SpokenTTS):
+    """Makes nothing of one sentence, or as much silence as it is long."""
+
+    def __init__(self, *, silence: bool) -> None:
+        super().__init__()
+        self._silence = silence
+
+    async def run_tts(self, text: str, context_id: str) -> Any:
+        async for frame in super().run_tts(text, context_id):
+            if text != "The middle is what is missing here." or not isinstance(frame, TTSAudioRawFrame):
+                yield frame
+            elif self._silence:
+                frame.audio = bytes(len(frame.audio))
+                yield frame
+
+
+def answered_by(tts: Any) -> SimulatedCall:
+    answer = "It begins. The middle is what is missing here. It ends."
+
+    async def bot(call: Call) -> None:
+        agent = VoiceAgent(instructions="Be brief.", call=call)
+        await agent.Action(stt=ScriptedSTT([]), llm=ScriptedLLM(Replies(otherwise=answer)), tts=tts)
+        ask(agent)
+        await agent.start()
+
+    return simulate(bot, Caller().pause(25), info=info())
+
+
+@pytest.mark.parametrize("silence", [True, False])
+def test_a_sentence_that_a_voice_leaves_out_is_said_by_the_next_one(silence: bool) -> None:
+    other = SpokenTTS()
+    call = answered_by([LeavesOutTTS(silence=silence), other])
+    assert "The middle is what is missing here." in other.said
+    assert "nothing is heard of the sentence 'The middle" in call.of("error")[0].data["message"]
+    assert not recorded_apology_heard(call)
+
+
+def test_a_sentence_that_the_only_voice_leaves_out_is_on_the_record_and_the_call_goes_on() -> None:
+    call = answered_by(LeavesOutTTS(silence=False))
+    (error,) = call.of("error")
+    assert "nothing is heard of the sentence 'The middle" in error.data["message"]
+    call.assert_ended(EndReason.CALLER_HANGUP)
+
+
 @pytest.mark.parametrize("broken", [HungTTS, SilentTTS, lambda: ToneTTS(fail_first=99)])
 def test_another_voice_says_what_one_that_fails_has_not_said(broken: Any) -> None:
     tts = SpokenTTS()

@@ -18,7 +18,7 @@ from pipecat.frames.frames import (
 )
 from pipecat.services.tts_service import TTSService
 
-__all__ = ["MuteVoice", "watch_voice"]
+__all__ = ["LEADING_S", "MuteVoice", "watch_voice"]
 
 AUDIBLE = 16
 """No sample of silence is as far from 0, at 16 bits: 66 dB below full scale."""
@@ -36,6 +36,16 @@ class MuteVoice:
     def __init__(self) -> None:
         self._silent_s = 0.0
         self._heard = self._reported = False
+
+    @property
+    def heard(self) -> bool:
+        """Whether a sound was heard in this speech."""
+        return self._heard
+
+    @property
+    def silent_s(self) -> float:
+        """How long the silence lasts up to now, in seconds."""
+        return self._silent_s
 
     def begins(self) -> None:
         """A speech begins, or what was said so far is void."""
