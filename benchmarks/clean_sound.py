@@ -3,6 +3,7 @@
     python -m benchmarks.clean_sound                  # about 2 minutes of CPU, most of it for the words
     python -m benchmarks.clean_sound --json           # one JSON object as the last line
     python -m benchmarks.clean_sound --only noise     # or echo, or cost
+    python -m benchmarks.clean_sound --only echo --room room.wav    # the impulse response of a real room
 
 The lines have 16 kHz, or 8 kHz and G.711. Noise: sentences of three synthetic voices (flite) in white noise, music,
 babble of five voices, and on a quiet line, before and after each level of noise suppression. Echo: six simulated
@@ -20,6 +21,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -30,7 +32,7 @@ from benchmarks.ears import SENTENCES
 from benchmarks.hearing_lines import babble_of
 from benchmarks.hearing_words import word_errors
 from benchmarks.noise_sounds import noise
-from benchmarks.speakerphone import Pcm, Speakerphone, on_line, through_cleaner
+from benchmarks.speakerphone import Pcm, Speakerphone, on_line, room_response, through_cleaner
 from piopiy_pipeline.audio.resample import Resampler
 from piopiy_pipeline.audio.sound_cleaner import CleanSound, SoundCleaner
 from piopiy_pipeline.processors.silero import SileroModel, load_model, window_shape
@@ -255,13 +257,22 @@ def _noise(rate: int, ears: _Ears, count: int) -> dict[str, dict[str, dict[str, 
 # ---------------------------------------------------------------------- echo
 
 
-def _echo_alone(rate: int, ears: _Ears, bot: Sequence[Pcm]) -> dict[str, dict[str, float]]:
+def _phones(rate: int, room: Path | None) -> list[Speakerphone]:
+    """Return the speakerphones: in simulated rooms, or all in the one whose response is in this file."""
+    response = None if room is None else room_response(room, rate)
+    return [
+        Speakerphone(rate, delay, echo_db=loud, rt60_s=rings, drive=drive, seed=seed, response=response)
+        for seed, (delay, loud, rings, drive) in enumerate(LINES)
+    ]
+
+
+def _echo_alone(rate: int, ears: _Ears, bot: Sequence[Pcm], room: Path | None) -> dict[str, dict[str, float]]:
     """Return what is left of the echo while the caller is silent."""
     found: dict[str, list[tuple[float, float, float, float]]] = {}
     played = _talk(bot, ALONE_S, rate)
     begun = 2 * rate
-    for seed, (delay, loud, rings, drive) in enumerate(LINES):
-        heard = Speakerphone(rate, delay, echo_db=loud, rt60_s=rings, drive=drive, seed=seed).heard(played)
+    for phone in _phones(rate, room):
+        heard = phone.heard(played)
         for what in ("off", "echo", "both"):
             left = heard
             if what != "off":
@@ -285,13 +296,13 @@ def _echo_alone(rate: int, ears: _Ears, bot: Sequence[Pcm]) -> dict[str, dict[st
 
 
 def _double_talk(
-    rate: int, ears: _Ears, bot: Sequence[Pcm], count: int, stops: bool
+    rate: int, ears: _Ears, bot: Sequence[Pcm], count: int, stops: bool, room: Path | None
 ) -> dict[str, dict[str, float]]:
     """Return what is left of callers who speak over the bot."""
     rng = np.random.default_rng(11)
     totals: dict[str, list[tuple[float, float, float, int]]] = {}
     each_line = max(1, count // len(LINES))
-    for seed, (delay, loud, rings, drive) in enumerate(LINES):
+    for seed, phone in enumerate(_phones(rate, room)):
         texts = [SENTENCES[(seed * each_line + number) % len(SENTENCES)] for number in range(each_line)]
         sentences = _spoken(texts, CALLERS[seed % 3 :], rate)
         seconds = 6.0 + sum(len(one) / rate + 4.0 for one in sentences)
@@ -304,7 +315,6 @@ def _double_talk(
             if stops:
                 played[at + int(STOPS_S * rate) : at + len(one) + rate] = 0
             at += len(one) + 2 * rate
-        phone = Speakerphone(rate, delay, echo_db=loud, rt60_s=rings, drive=drive, seed=seed)
         heard = phone.heard(played, caller)
         lines = {"no echo": on_line(caller, rate), "off": heard}
         for what in ("echo", "both"):
@@ -329,6 +339,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     parser.add_argument("--only", choices=("cost", "noise", "echo"))
     parser.add_argument("--sentences", type=int, default=12, help="how many are said in each condition")
+    parser.add_argument("--room", type=Path, help="a WAV file with a room's impulse response, for the echo")
     wanted = parser.parse_args()
     logger.remove()
     logger.add(sys.stderr, level="ERROR")
@@ -347,9 +358,11 @@ def main() -> None:
                 of_rate["noise"] = _noise(rate, ears, wanted.sentences)
             if "echo" in parts:
                 bot = _spoken(BOT_SAYS, (BOT,), rate)
-                of_rate["echo alone"] = _echo_alone(rate, ears, bot)
-                of_rate["over"] = _double_talk(rate, ears, bot, wanted.sentences, stops=False)
-                of_rate["cut"] = _double_talk(rate, ears, bot, wanted.sentences, stops=True)
+                of_rate["echo alone"] = _echo_alone(rate, ears, bot, wanted.room)
+                of_rate["over"] = _double_talk(
+                    rate, ears, bot, wanted.sentences, stops=False, room=wanted.room
+                )
+                of_rate["cut"] = _double_talk(rate, ears, bot, wanted.sentences, stops=True, room=wanted.room)
             for part, figures in of_rate.items():
                 if part != "noise":
                     print(f"{rate} Hz, {part}: {json.dumps(figures, indent=1)}")

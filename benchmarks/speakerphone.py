@@ -1,21 +1,25 @@
 """A telephone on a table, as a gateway hears it: the bot's voice comes back through loudspeaker, room and network.
 
-The same seed makes the same samples. The loudspeaker is small and driven too hard (no bass, soft clipping, even
-harmonics), the room rings, the way there and back has a delay, and at 8 kHz both directions are coded as G.711.
+The room is simulated, or a recording of a real one's impulse response. The same seed makes the same samples. The
+loudspeaker is small and driven too hard (no bass, soft clipping, even harmonics), the room rings, the way there and
+back has a delay, and at 8 kHz both directions are coded as G.711.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import soundfile
+import soxr
 from numpy.typing import NDArray
 
 from piopiy_pipeline.audio.frame import FRAME_S, frame_samples
 from piopiy_pipeline.audio.g711 import ulaw_decode, ulaw_encode
 from piopiy_pipeline.audio.sound_cleaner import SoundCleaner
 
-__all__ = ["Pcm", "Speakerphone", "on_line", "through_cleaner"]
+__all__ = ["Pcm", "Speakerphone", "on_line", "room_response", "through_cleaner"]
 
 Pcm = NDArray[np.int16]
 
@@ -55,6 +59,8 @@ class Speakerphone:
         drive: How hard the loudspeaker is driven: 1.0 clips softly at half of full scale.
         noise_dbfs: The noise of the room.
         seed: Decides on the room and the noise.
+        response: The impulse response of a real room at `rate`, of shape ``[n]``, in the place of a simulated one; see
+            `room_response`.
     """
 
     rate: int
@@ -64,6 +70,7 @@ class Speakerphone:
     drive: float = 1.0
     noise_dbfs: float = -65.0
     seed: int = 0
+    response: NDArray[np.float64] | None = None
 
     def heard(self, played: Pcm, caller: Pcm | None = None) -> Pcm:
         """Return what arrives at the gateway.
@@ -90,13 +97,30 @@ class Speakerphone:
         return 32768 * self._room(loud) * 10 ** (self.echo_db / 20)
 
     def _room(self, sound: NDArray[np.float64]) -> NDArray[np.float64]:
-        rng = np.random.default_rng([self.seed, 13])
-        t = np.arange(int(self.rate * self.rt60_s)) / self.rate
-        tail = rng.normal(0, 1, len(t)) * 10 ** (-3 * t / self.rt60_s)
-        tail[: self.rate // 500] = 0  # the first wall is 0.3 m behind
-        response = tail / np.sqrt((tail**2).sum()) * 0.6
-        response[0] = 0.8
+        response = self._simulated() if self.response is None else self.response
         size = len(sound) + len(response)
         ringing = np.fft.irfft(np.fft.rfft(sound, size) * np.fft.rfft(response, size), size)
         delay = int(self.rate * self.delay_ms / 1000)
         return np.concatenate([np.zeros(delay), ringing])[: len(sound)]
+
+    def _simulated(self) -> NDArray[np.float64]:
+        rng = np.random.default_rng([self.seed, 13])
+        t = np.arange(int(self.rate * self.rt60_s)) / self.rate
+        tail = rng.normal(0, 1, len(t)) * 10 ** (-3 * t / self.rt60_s)
+        tail[: self.rate // 500] = 0  # the first wall is 0.3 m behind
+        response: NDArray[np.float64] = tail / np.sqrt((tail**2).sum()) * 0.6
+        response[0] = 0.8
+        return response
+
+
+def room_response(path: Path, rate: int) -> NDArray[np.float64]:
+    """Read the recorded impulse response of a room: from its loudest sample on, with an energy of 1.
+
+    Args:
+        path: A WAV file; of several channels, the first.
+        rate: The sample rate of the result in Hz.
+    """
+    samples, recorded = soundfile.read(path, dtype="float64", always_2d=True)
+    response = np.asarray(soxr.resample(samples[:, 0], recorded, rate), np.float64)
+    response = response[int(np.abs(response).argmax()) :]
+    return np.asarray(response / np.sqrt((response**2).sum()), np.float64)

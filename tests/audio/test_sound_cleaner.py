@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from numpy.typing import NDArray
 
-from benchmarks.speakerphone import Pcm, Speakerphone, on_line, through_cleaner
+from benchmarks.speakerphone import Pcm, Speakerphone, on_line, room_response, through_cleaner
 from piopiy_pipeline.audio.resample import Resampler
 from piopiy_pipeline.audio.sound_cleaner import CleanSound, SoundCleaner, can_clean
 from piopiy_pipeline.audio.wav import read_wav
@@ -42,6 +43,23 @@ def decibels(before: NDArray[np.int16], after: NDArray[np.int16]) -> float:
 def test_the_echo_of_a_speakerphone_is_removed(rate: int, delay_ms: int, seed: int) -> None:
     played = speech("hours", rate, 12)
     heard = Speakerphone(rate, delay_ms, seed=seed).heard(played)
+    left = cleaned("echo", rate, heard, played)
+    begun = slice(2 * rate, 12 * rate)
+    assert decibels(heard[begun], left[begun]) > 20
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_the_echo_of_a_room_whose_response_is_recorded_is_removed(rate: int, tmp_path: Path) -> None:
+    """As of a clap: silence, a loud sample, and what the walls send back, at the rate of a recorder."""
+    response = np.zeros(44_100 // 2)
+    for second, level in ((0.1, 0.9), (0.107, 0.5), (0.123, -0.4), (0.16, 0.2), (0.31, -0.05)):
+        response[int(second * 44_100)] = level
+    soundfile.write(tmp_path / "room.wav", response, 44_100)
+    room = room_response(tmp_path / "room.wav", rate)
+    assert np.abs(room).argmax() == 0
+    assert (room**2).sum() == pytest.approx(1.0)
+    played = speech("hours", rate, 12)
+    heard = Speakerphone(rate, 150, response=room).heard(played)
     left = cleaned("echo", rate, heard, played)
     begun = slice(2 * rate, 12 * rate)
     assert decibels(heard[begun], left[begun]) > 20
