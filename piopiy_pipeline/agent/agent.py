@@ -202,7 +202,8 @@ class Agent:
             if self._isolated is not None:
                 await self._isolated.serve(self._closing)
             else:
-                await preload()
+                if self._on_change is None:  # else it was forked from a process that has loaded it
+                    await preload()
                 await self._connection.serve(self._closing)
         finally:
             if guard is not None:

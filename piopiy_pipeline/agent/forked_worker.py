@@ -12,6 +12,7 @@ import faulthandler
 import os
 import signal
 import socket
+import sys
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -109,7 +110,8 @@ class ForkedWorker:
         adopt_orphans()  # so that all that a call starts is a descendant, and ends with this process
         prefer_to_be_killed()
         faulthandler.enable(file=2)  # a segmentation fault names the line that led to it
-        np.random.seed()  # else all call workers draw the same numbers; `random` does that by itself
+        if "numpy.random" in sys.modules:
+            np.random.seed()  # else all call workers draw the same numbers; `random` does that by itself
         with suppress(AttributeError):  # Python 3.12 and later do that at a fork
             asyncio._set_running_loop(None)
         asyncio.set_event_loop(None)

@@ -1,7 +1,8 @@
 """`preload`: loads what the first call would otherwise wait for.
 
 pipecat loads the OpenAI SDK when the first LLM service is made, of whichever provider: 0.3 to 0.8 s
-in which the event loop serves nobody. So everything slow is loaded before the agent registers.
+in which the event loop serves nobody. So everything slow is loaded before the agent registers, and so is
+what the first call would import besides.
 """
 
 from __future__ import annotations
@@ -15,7 +16,14 @@ from piopiy_pipeline.spoken_text import SpokenText
 
 __all__ = ["preload", "preload_blocking"]
 
-_MODULES = ("pipecat.adapters.llm.services.open_ai_adapter",)
+_MODULES = (
+    "pipecat.adapters.llm.services.open_ai_adapter",
+    "piopiy_pipeline.processors.keys",
+    "piopiy_pipeline.service_stages",
+    "piopiy_pipeline.services.tts.greeting",
+    "piopiy_pipeline.session.model.initial_messages",
+    "piopiy_pipeline.voice_agent",
+)
 
 
 async def preload() -> None:

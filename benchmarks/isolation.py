@@ -1,0 +1,192 @@
+"""What a process for each call costs: the time until it takes calls, and the memory that it has of its own.
+
+    python -m benchmarks.isolation             60 calls, one after the other, each in a process of its own
+    python -m benchmarks.isolation --json      one JSON object as the last line
+
+A real gateway is in this process, the agent in another one, with ``isolation="process"``. Measured are the seconds from
+the moment at which the supervisor asks for a call worker until it is registered, and the memory of eight idle ones
+after the calls: PSS, in which a page that n processes share counts as its n-th part, and what is private. Beside it,
+how long a program of the same bot takes from its start to its registration.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from loguru import logger
+
+ROOT = Path(__file__).resolve().parent.parent
+AGENT_ID, TOKEN, KEY = "isolated", "agent-token", "caller-key"
+WARM = 8
+FRESH_STARTS = 3
+LIMIT_S = 60.0
+SETTLE_S = 3.0
+
+
+# ---------------------------------------------------------------------- the agent's process
+
+
+async def on_new_session(call: Any) -> None:
+    """Say a word, and hang up."""
+    from benchmarks.instant_services import InstantLLM, InstantSTT, InstantTTS, Tally
+    from piopiy_pipeline import VoiceAgent
+
+    tally = Tally()
+    agent = VoiceAgent(instructions="Be brief.", greeting="Hello.", call=call)
+    await agent.Action(stt=InstantSTT(tally), llm=InstantLLM(tally), tts=InstantTTS(tally))
+
+    async def hang_up(_: object) -> None:
+        await agent.hangup()
+
+    agent.on("answered", hang_up)
+    await agent.start()
+
+
+async def be_agent(isolation: str) -> None:
+    """Serve, and print each call worker once it is ready."""
+    import pipecat.services.openai.llm  # noqa: F401  as a bot's file imports its services
+
+    from piopiy_pipeline import Agent
+
+    options: dict[str, Any] = {"isolation": "process", "workers": "call", "warm": WARM}
+    agent = Agent(AGENT_ID, TOKEN, on_new_session, **(options if isolation == "process" else {}))
+
+    async def tell() -> None:
+        told: set[str] = set()
+        while True:
+            for worker in agent.call_workers:
+                if worker.ready_s is not None and worker.instance_id not in told:
+                    told.add(worker.instance_id)
+                    print(json.dumps({"pid": worker.pid, "ready_s": worker.ready_s}), flush=True)
+            await asyncio.sleep(0.02)
+
+    telling = asyncio.create_task(tell())
+    await agent.connect()
+    telling.cancel()
+
+
+# ---------------------------------------------------------------------- the measuring process
+
+
+def memory_mb(pid: int) -> dict[str, float] | None:
+    """Return the PSS and the private memory of a process in MB, or None if it has ended."""
+    sizes = dict.fromkeys(("Pss", "Private_Dirty", "Private_Clean"), 0)
+    try:
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except OSError:
+        return None
+    for line in rollup.splitlines()[1:]:
+        name, _, size = line.partition(":")
+        if name in sizes:
+            sizes[name] = int(size.split()[0])
+    return {
+        "pss": sizes["Pss"] / 1024,
+        "private": (sizes["Private_Dirty"] + sizes["Private_Clean"]) / 1024,
+    }
+
+
+async def start_agent(url: str, isolation: str) -> asyncio.subprocess.Process:
+    """Start this file as an agent."""
+    environment = {**os.environ, "PIOPIY_URL": url, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "benchmarks.isolation", "--agent", isolation]
+    pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+    return await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=environment, stdout=pipe, stderr=null)
+
+
+async def call_once(url: str) -> None:
+    """Call the agent, and stay until it hangs up."""
+    from piopiy_pipeline.cli.place_call import place_call
+    from piopiy_pipeline.cli.target import Target
+    from piopiy_pipeline.cli.turns import load_script
+    from piopiy_pipeline.signaling.caller import CallStart
+    from piopiy_pipeline.testing import Habits
+
+    start = CallStart.model_validate({"rate": 16000, "from_number": "+15550100", "to_number": "+15550199"})
+    caller = load_script([], [], 16000, habits=Habits(hangup_after_s=5.0))
+    await place_call(
+        Target(url, AGENT_ID, KEY), caller, start, limit_s=20.0, tell=lambda link: link.take_sounds()
+    )
+
+
+async def measure(calls: int) -> dict[str, Any]:
+    from piopiy_pipeline.gateway.config import GatewayConfig
+    from piopiy_pipeline.gateway.server import Gateway
+
+    config = GatewayConfig(
+        port=0, agents={AGENT_ID: TOKEN}, caller_keys=[KEY], records=False, webrtc_workers=0
+    )
+    ready_s: list[float] = []
+    pids: list[int] = []
+    async with Gateway(config) as gateway:
+        fresh_s = []
+        for _ in range(FRESH_STARTS):
+            began = time.monotonic()
+            process = await start_agent(gateway.url, "task")
+            await gateway.wait_for_agent(AGENT_ID, LIMIT_S)
+            fresh_s.append(time.monotonic() - began)
+            process.terminate()
+            await process.wait()
+        process = await start_agent(gateway.url, "process")
+
+        async def read() -> None:
+            assert process.stdout is not None
+            async for line in process.stdout:
+                found = json.loads(line)
+                ready_s.append(found["ready_s"])
+                pids.append(found["pid"])
+
+        reading = asyncio.create_task(read())
+        await gateway.wait_for_agent(AGENT_ID, LIMIT_S)
+        await asyncio.sleep(SETTLE_S)
+        at_start = list(ready_s)
+        for _ in range(calls):
+            await call_once(gateway.url)
+        await asyncio.sleep(SETTLE_S)
+        idle = [found for found in map(memory_mb, pids) if found is not None]
+        process.terminate()
+        await process.wait()
+        await reading
+    after = sorted(ready_s[len(at_start) :])
+    return {
+        "calls": calls,
+        "ready_ms_median": round(statistics.median(after) * 1000),
+        "ready_ms_p95": round(after[int(0.95 * (len(after) - 1))] * 1000),
+        "ready_ms_max": round(after[-1] * 1000),
+        "at_start_ms": [round(each * 1000) for each in at_start],
+        "fresh_start_ms": [round(each * 1000) for each in fresh_s],
+        "idle_workers": len(idle),
+        "idle_pss_mb": round(statistics.median(each["pss"] for each in idle), 1),
+        "idle_private_mb": round(statistics.median(each["private"] for each in idle), 1),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--calls", type=int, default=60)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--agent", choices=("task", "process"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.agent:
+        asyncio.run(be_agent(options.agent))
+        return
+    logger.remove()
+    found = asyncio.run(measure(options.calls))
+    if options.json:
+        print(json.dumps(found))
+        return
+    for name, value in found.items():
+        print(f"{name:18} {value}")
+
+
+if __name__ == "__main__":
+    main()
