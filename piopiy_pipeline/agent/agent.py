@@ -28,7 +28,7 @@ from piopiy_pipeline.agent.gateway_connection import AuthenticationError, Gatewa
 from piopiy_pipeline.agent.isolated_agent import IsolatedAgent
 from piopiy_pipeline.agent.isolation import Isolation
 from piopiy_pipeline.agent.preload import preload
-from piopiy_pipeline.agent.supervisor import CallWorkerInfo
+from piopiy_pipeline.agent.worker_member import CallWorkerInfo
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.capture import CallCapture, Redaction
 from piopiy_pipeline.log import log_to_stderr

@@ -16,6 +16,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -29,11 +30,14 @@ from piopiy_pipeline.agent.process_messages import (
     EndOverMemory,
     EndWorker,
     ForkWorker,
+    OpenModels,
     WorkerFailure,
     WorkerReady,
     receive,
     send,
 )
+from piopiy_pipeline.services.workers.hosted_worker import hosted_pool
+from piopiy_pipeline.services.workers.worker_processes import make_shared_pools
 
 __all__ = ["ForkedWorker", "ServingAgent"]
 
@@ -116,6 +120,7 @@ class ForkedWorker:
             asyncio._set_running_loop(None)
         asyncio.set_event_loop(None)
         self._control.setblocking(False)
+        make_shared_pools(partial(hosted_pool, self._connect_models))
         # It is never closed: that would wait for what an author's code still runs in threads.
         self._runner = asyncio.Runner(loop_factory=self._loop_factory)
         try:
@@ -140,6 +145,18 @@ class ForkedWorker:
             loop.remove_reader(self._control.fileno())
             await _end_left_over()
         return 0
+
+    def _connect_models(self) -> socket.socket:
+        """Return a stream to the process that has the models. Called in a thread."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            send(self._control, OpenModels(), [theirs.fileno()])
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        return ours
 
     # ------------------------------------------------------------------ what the supervisor is told
 

@@ -11,9 +11,11 @@ from loguru import logger
 from piopiy_pipeline.agent.forked_worker import ForkedWorker, ServingAgent
 from piopiy_pipeline.agent.gateway_connection import AuthenticationError
 from piopiy_pipeline.agent.isolation import Isolation
+from piopiy_pipeline.agent.model_process import ModelProcess
 from piopiy_pipeline.agent.preload import preload_blocking
 from piopiy_pipeline.agent.process_messages import ForkWorker
-from piopiy_pipeline.agent.supervisor import CallWorkerInfo, Supervisor, WorkersRefused
+from piopiy_pipeline.agent.supervisor import Supervisor, WorkersRefused
+from piopiy_pipeline.agent.worker_member import CallWorkerInfo
 
 __all__ = ["IsolatedAgent"]
 
@@ -52,6 +54,8 @@ class IsolatedAgent:
         loop_factory = type(asyncio.get_running_loop())
 
         def become_worker(order: ForkWorker, control: socket.socket, templates_stderr: int) -> int:
+            if order.has_models:
+                return ModelProcess(control, loop_factory=loop_factory).run()
             return ForkedWorker(
                 self._agent, order, control, orphans_stderr=templates_stderr, loop_factory=loop_factory
             ).run()

@@ -19,6 +19,7 @@ __all__ = [
     "ForkFailed",
     "ForkWorker",
     "KillWorker",
+    "OpenModels",
     "WorkerEnded",
     "WorkerFailure",
     "WorkerForked",
@@ -44,6 +45,8 @@ class ForkWorker:
     instance_id: str
     capacity: int
     one_call: bool
+    has_models: bool = False
+    """Whether it is to have the models that all call workers use, and no calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,11 @@ class CallsUnderWay:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenModels:
+    """Of a call worker, and on to the process that has the models: the other end of a stream comes with it."""
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerFailure:
     """Of a call worker, as the last: why it ends."""
 
@@ -127,6 +135,7 @@ WorkerMessage = (
     | DrainWorker
     | EndWorker
     | EndOverMemory
+    | OpenModels
 )
 _KINDS: dict[str, type[WorkerMessage]] = {kind.__name__: kind for kind in WorkerMessage.__args__}
 
@@ -165,16 +174,16 @@ def receive(of: socket.socket) -> tuple[WorkerMessage, list[int]] | None:
     return _KINDS[kind](**values), descriptors
 
 
-def receive_all(of: socket.socket) -> list[WorkerMessage | None]:
-    """Return what has come; None as the last one means that the other side is gone."""
-    messages: list[WorkerMessage | None] = []
+def receive_all(of: socket.socket) -> tuple[list[tuple[WorkerMessage, list[int]]], bool]:
+    """Return what has come, with descriptors that are the caller's from now on; and whether the other side is gone."""
+    messages: list[tuple[WorkerMessage, list[int]]] = []
     while True:
         try:
             received = receive(of)
         except BlockingIOError:
-            return messages
+            return messages, False
         except OSError:
             received = None
         if received is None:
-            return [*messages, None]
-        messages.append(received[0])
+            return messages, True
+        messages.append(received)

@@ -3,6 +3,9 @@
 It runs in the author's process, which serves no call. The template (`template_process.py`) forks the workers, waits
 for them and kills them; the supervisor decides when. It restarts what dies: at once what had served, and with growing
 pauses what dies again and again. After `MAX_AT_ONCE` that died before they were of use, it gives up.
+
+The process that has the models (`model_process.py`) is forked when a call worker asks for one, and then as often as it
+has died.
 """
 
 from __future__ import annotations
@@ -10,10 +13,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import signal
-import socket
 import time
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -26,36 +26,30 @@ from piopiy_pipeline.agent.process_messages import (
     DrainWorker,
     EndOverMemory,
     EndWorker,
-    ForkFailed,
     ForkWorker,
-    KillWorker,
-    WorkerEnded,
+    OpenModels,
     WorkerFailure,
-    WorkerForked,
     WorkerMessage,
     WorkerReady,
-    open_pair,
-    receive_all,
-    send,
 )
-from piopiy_pipeline.agent.template_process import BecomeWorker, fork_template
+from piopiy_pipeline.agent.template_link import TemplateLink
+from piopiy_pipeline.agent.template_process import BecomeWorker
 from piopiy_pipeline.agent.worker_member import CallWorkerInfo, WorkerMember
-from piopiy_pipeline.agent.worker_output import WorkerOutput
 from piopiy_pipeline.signaling.agent_protocol import Backoff
 
-__all__ = ["CallWorkerInfo", "SupervisionError", "Supervisor", "WorkersRefused"]
+__all__ = ["SupervisionError", "Supervisor", "WorkersRefused"]
 
 MAX_AT_ONCE = 5
 """After so many call workers in a row that died at once, another one would do the same."""
 AT_ONCE_S = 10.0
 """A call worker that has had no call and did not live as long has died at once."""
+MODELS_AGAIN_S = 0.5
+"""The least time between two forks of the process with the models: one that dies at once is not forked in a loop."""
 OVER_MEMORY_S = 1.0
 """How long a call worker may take to end its one call when it has too much memory, before it is killed."""
 END_S = 25.0
 """How long call workers may take to end when they are told to: `Agent` bounds that at 20 s."""
-TEMPLATE_END_S = 5.0
-_OUTPUT_S = 0.5
-"""How long the last lines of a dead call worker are waited for: a process that it has started may hold its stderr."""
+KILLED_S = 5.0
 
 
 class SupervisionError(RuntimeError):
@@ -73,7 +67,7 @@ class Supervisor:
         isolation: How many there are, and what each takes.
         instance_id: What their instance ids begin with.
         load: Loads what a call needs. Called in the template.
-        become_worker: Serves calls. Called in each call worker.
+        become_worker: Serves calls, or has the models. Called in each process that the template forks.
     """
 
     def __init__(
@@ -88,9 +82,10 @@ class Supervisor:
         self._instance_id = instance_id
         self._load = load
         self._become_worker = become_worker
+        self._link: TemplateLink | None = None
         self._members: dict[int, WorkerMember] = {}
-        self._unreported: dict[int, tuple[WorkerMember, asyncio.TimerHandle]] = {}
-        self._forks = 0
+        self._models: WorkerMember | None = None
+        self._models_at = -MODELS_AGAIN_S
         self._died_at_once = 0
         self._backoff = Backoff(first_s=0.1, longest_s=5.0, factor=2.0)
         self._not_before = 0.0
@@ -99,12 +94,6 @@ class Supervisor:
         self._draining = False
         self._over = asyncio.Event()
         self._changed = asyncio.Event()
-        self._output = WorkerOutput()
-        self._control: socket.socket | None = None
-        self._template = 0
-        self._template_gone = False
-        self.ready_s: deque[float] = deque(maxlen=1000)
-        """Of the latest call workers, the seconds from the moment at which each was asked for until it took calls."""
 
     # ------------------------------------------------------------------ what the agent uses
 
@@ -125,17 +114,10 @@ class Supervisor:
             SupervisionError: No call worker can serve.
             WorkersRefused: The gateway refuses the agent.
         """
-        loop = asyncio.get_running_loop()
-        ours, templates = open_pair()
-        self._template = fork_template(templates, ours, load=self._load, become_worker=self._become_worker)
-        templates.close()
-        ours.setblocking(False)
-        self._control = ours
-        self._output.start()
-        loop.add_reader(ours.fileno(), self._hear_template)
+        self._link = TemplateLink(self, load=self._load, become_worker=self._become_worker)
         watching = None
         if self._isolation.memory_mb is not None:
-            memory = MemoryWatch(self._template, self._isolation.memory_mb, on_over=self._over_memory)
+            memory = MemoryWatch(self._link.pid, self._isolation.memory_mb, on_over=self._over_memory)
             watching = asyncio.ensure_future(memory.run(self._members))
         try:
             self._fill()
@@ -143,7 +125,7 @@ class Supervisor:
         finally:
             if watching is not None:
                 watching.cancel()
-            await self._close(loop, ours)
+            await self._close(self._link)
         if self._failure is not None:
             raise self._failure
 
@@ -172,7 +154,7 @@ class Supervisor:
 
     def _fill(self) -> None:
         """Have as many call workers forked as are missing."""
-        if self._draining or self._over.is_set() or self._control is None:
+        if self._draining or self._over.is_set():
             return
         for slot in self._missing():
             wait_s = self._not_before - time.monotonic()
@@ -196,39 +178,15 @@ class Supervisor:
         return free[: max(0, self._isolation.warm - waiting)]
 
     def _ask(self, slot: int) -> None:
-        self._forks += 1
-        number = self._forks
-        loop = asyncio.get_running_loop()
-        ours, theirs = open_pair()
-        ours.setblocking(False)
-
-        def output_closed() -> None:
-            with suppress(RuntimeError):  # the loop is closed
-                loop.call_soon_threadsafe(self._output_closed, number)
-
-        stderr, last_lines = self._output.open(output_closed)
+        assert self._link is not None
         one_call = self._isolation.one_call
-        order = ForkWorker(
-            number,
-            f"{self._instance_id}-w{number}",
-            1 if one_call else self._isolation.capacities[slot],
-            one_call,
-        )
-        member = WorkerMember(number, order.instance_id, slot, ours, time.monotonic(), last_lines)
+        capacity = 1 if one_call else self._isolation.capacities[slot]
         try:
-            assert self._control is not None
-            send(self._control, order, [theirs.fileno(), stderr])
-        except (
-            OSError
-        ) as error:  # the template is gone or stands still: the former is noticed where it is read
-            ours.close()
-            self._pause(f"a call worker cannot be asked for: {error}")
+            member = self._link.fork(ForkWorker(0, self._instance_id, capacity, one_call), slot)
+        except OSError as error:  # the template is gone, which is noticed where it is read, or stands still
+            self._pause(f"the template cannot be asked: {error}")
         else:
-            self._members[number] = member
-            loop.add_reader(ours.fileno(), self._hear, member)
-        finally:
-            theirs.close()
-            os.close(stderr)
+            self._members[member.number] = member
 
     def _pause(self, why: str) -> None:
         """Wait before the next fork, longer each time, and give up in the end."""
@@ -245,47 +203,11 @@ class Supervisor:
 
     # ------------------------------------------------------------------ what is heard
 
-    def _hear_template(self) -> None:
-        assert self._control is not None
-        for message in receive_all(self._control):
-            match message:
-                case WorkerForked(number=number, pid=pid):
-                    self._members[number].pid = pid
-                case ForkFailed(number=number, error=error):
-                    member = self._members.pop(number)
-                    self._leave(member)
-                    logger.error("a call worker cannot be forked: {}", error)
-                    self._pause(error)
-                case WorkerEnded(number=number, exit_code=code):
-                    self._bury(self._members[number], code)
-                case WorkerFailure(error=error):
-                    self._fail(WorkersRefused(error))
-                case None:
-                    asyncio.get_running_loop().remove_reader(self._control.fileno())
-                    self._template_gone = True
-                    if not self._over.is_set():
-                        self._fail(
-                            SupervisionError(
-                                "the process that forks call workers has ended: start the agent again"
-                            )
-                        )
-                    return
-
-    def _hear(self, member: WorkerMember) -> None:
-        for message in receive_all(member.control):
-            if message is None:
-                asyncio.get_running_loop().remove_reader(member.control.fileno())
-                if self._template_gone:  # which else tells how it has ended
-                    self._bury(member, 0)
-                return
-            self._take(member, message)
-
-    def _take(self, member: WorkerMember, message: WorkerMessage | None) -> None:
+    def on_said(self, member: WorkerMember, message: WorkerMessage, descriptors: list[int]) -> None:
         match message:
             case WorkerReady():
                 member.ready_s = time.monotonic() - member.asked_at
-                self.ready_s.append(member.ready_s)
-                logger.debug("call worker {} is ready after {:.0f} ms", member.name, member.ready_s * 1000)
+                logger.debug("{} is ready after {:.0f} ms", member.name, member.ready_s * 1000)
                 if self._draining:
                     self._say(member, DrainWorker())
             case CallsUnderWay(calls=calls):
@@ -297,24 +219,26 @@ class Supervisor:
                 member.failure = error
                 if refused:
                     self._fail(WorkersRefused(error))
+            case OpenModels():
+                self._open_models(descriptors)
+        for each in descriptors:
+            os.close(each)
 
-    def _bury(self, member: WorkerMember, code: int) -> None:
-        """Note that a call worker has ended, and have another one forked."""
-        member.exit_code = code
-        for last in receive_all(member.control):
-            self._take(member, last)
+    def on_ended(self, member: WorkerMember) -> None:
+        assert self._link is not None
+        if member is self._models:
+            self._models = None
+            if not self._over.is_set():
+                self._link.report(member)
+            return
         del self._members[member.number]
-        self._leave(member)
         lived_s = time.monotonic() - member.asked_at
         meant = member.leaving or (self._isolation.one_call and member.served)
-        as_meant = code == 0 and meant and member.killed_for is None
+        as_meant = member.exit_code == 0 and meant and member.killed_for is None
         if as_meant:
-            logger.debug("call worker {} has ended", member.name)
-        elif member.output_closed:
-            self._report(member)
+            logger.debug("{} has ended", member.name)
         else:
-            timer = asyncio.get_running_loop().call_later(_OUTPUT_S, self._output_closed, member.number)
-            self._unreported[member.number] = member, timer
+            self._link.report(member)
         self._note_change()
         if as_meant or member.served or lived_s >= AT_ONCE_S:
             self._died_at_once = 0
@@ -324,23 +248,24 @@ class Supervisor:
         elif not (self._draining or self._over.is_set()):
             self._pause(member.why_ended())
 
-    def _output_closed(self, number: int) -> None:
-        """Report how a call worker has ended, now that its last lines are there."""
-        if number in self._members:
-            self._members[number].output_closed = True
-        elif number in self._unreported:
-            member, timer = self._unreported.pop(number)
-            timer.cancel()
-            self._report(member)
+    def on_template_ended(self, why: str | None) -> None:
+        if why is not None:
+            self._fail(WorkersRefused(why))
+        elif not self._over.is_set():
+            self._fail(
+                SupervisionError("the process that forks call workers has ended: start the agent again")
+            )
 
-    def _report(self, member: WorkerMember) -> None:
-        """Log why a call worker has ended, which calls it had, and what it wrote last."""
-        had = f"; it had the calls {', '.join(member.calls)}" if member.calls else ""
-        level = "WARNING" if member.leaving else "ERROR"
-        logger.log(level, "call worker {} has ended: {}{}", member.name, member.why_ended(), had)
-        if member.exit_code and member.killed_for is None and not member.leaving:
-            for line in member.last_lines():
-                logger.log(level, "call worker {} wrote: {}", member.name, line)
+    def _open_models(self, descriptors: list[int]) -> None:
+        """Pass on the end of a stream to the process that has the models. Without one, the stream closes."""
+        assert self._link is not None
+        if self._models is None and time.monotonic() >= self._models_at + MODELS_AGAIN_S:
+            self._models_at = time.monotonic()
+            with suppress(OSError):
+                order = ForkWorker(0, self._instance_id, 0, one_call=False, has_models=True)
+                self._models = self._link.fork(order, slot=-1)
+        if self._models is not None:
+            self._link.say(self._models, OpenModels(), descriptors)
 
     # ------------------------------------------------------------------ the end
 
@@ -355,7 +280,8 @@ class Supervisor:
                 member, EndOverMemory(f"the call had {own_mb:.0f} MB of memory: {limit_mb} are allowed")
             )
             kill_after_s = OVER_MEMORY_S
-        asyncio.get_running_loop().call_later(kill_after_s, self._kill, member.number)
+        assert self._link is not None
+        asyncio.get_running_loop().call_later(kill_after_s, self._link.kill, member)
 
     def _fail(self, failure: Exception) -> None:
         if self._failure is None:
@@ -367,8 +293,8 @@ class Supervisor:
         if self._draining and not self._members:
             self._over.set()
 
-    async def _close(self, loop: asyncio.AbstractEventLoop, control: socket.socket) -> None:
-        """End all call workers and the template, within a bounded time."""
+    async def _close(self, link: TemplateLink) -> None:
+        """End all call workers, then the process with the models, then the template, within a bounded time."""
         if self._refill is not None:
             self._refill.cancel()
         self._draining = True
@@ -376,21 +302,12 @@ class Supervisor:
             member.leaving = True
             self._say(member, EndWorker())
         await self._wait_gone(END_S)
-        for number in list(self._members):
-            self._kill(number)
-        await self._wait_gone(TEMPLATE_END_S)
-        loop.remove_reader(control.fileno())
-        for member in self._members.values():
-            self._leave(member)
-        control.close()  # which ends the template
-        self._control = None
-        for _ in range(round(TEMPLATE_END_S / 0.01)):
-            if _has_ended(self._template):
-                break
-            await asyncio.sleep(0.01)
-        self._output.close()
-        for number in list(self._unreported):
-            self._output_closed(number)
+        for member in list(self._members.values()):
+            link.kill(member)
+        await self._wait_gone(KILLED_S)
+        if self._models is not None:
+            link.kill(self._models)
+        await link.close()
 
     async def _wait_gone(self, timeout_s: float) -> None:
         with suppress(TimeoutError):
@@ -399,29 +316,6 @@ class Supervisor:
                     self._changed.clear()
                     await self._changed.wait()
 
-    def _leave(self, member: WorkerMember) -> None:
-        with suppress(ValueError, OSError):
-            asyncio.get_running_loop().remove_reader(member.control.fileno())
-        member.control.close()
-
     def _say(self, member: WorkerMember, message: DrainWorker | EndWorker | EndOverMemory) -> None:
-        with suppress(OSError):  # it has ended, or hangs: then it is killed in time
-            send(member.control, message)
-
-    def _kill(self, number: int) -> None:
-        member = self._members.get(number)
-        if member is None or self._control is None:
-            return
-        with suppress(OSError):
-            if not self._template_gone:
-                send(self._control, KillWorker(number))
-            elif member.pid:
-                os.kill(member.pid, signal.SIGKILL)
-
-
-def _has_ended(child: int) -> bool:
-    """Wait for a child that has ended. Returns whether it has."""
-    try:
-        return os.waitpid(child, os.WNOHANG) != (0, 0)
-    except ChildProcessError:  # somebody else has waited for it
-        return True
+        assert self._link is not None
+        self._link.say(member, message)

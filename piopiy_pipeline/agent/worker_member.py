@@ -1,4 +1,4 @@
-"""`WorkerMember`: what a supervisor knows of one call worker."""
+"""`WorkerMember`: what a supervisor knows of one process that was forked for it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class CallWorkerInfo:
 
 @dataclass(slots=True, eq=False)
 class WorkerMember:
-    """A call worker that was asked for and has not ended."""
+    """A process that was asked for: a call worker, or the one that has the models."""
 
     number: int
     instance_id: str
@@ -47,10 +47,12 @@ class WorkerMember:
     killed_for: str | None = None
     exit_code: int | None = None
     output_closed: bool = False
+    has_models: bool = False
 
     @property
     def name(self) -> str:
-        return f"w{self.number}" + (f" (process {self.pid})" if self.pid else "")
+        what = "the process with the models" if self.has_models else f"call worker w{self.number}"
+        return what + (f" (process {self.pid})" if self.pid else "")
 
     def info(self) -> CallWorkerInfo:
         return CallWorkerInfo(self.instance_id, self.pid, tuple(self.calls), self.ready_s)

@@ -18,7 +18,7 @@ import pytest
 
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.core.instances import Instance
-from tests.support.agents import AgentProcess, Apart, apart
+from tests.support.agents import AgentProcess, Apart, apart, longest_hole_s
 from tests.support.bots import LONG
 from tests.support.calls import AGENT_ID, CallLog, eventually
 
@@ -101,6 +101,17 @@ def left_by_calls() -> list[int]:
     return [pid for pid in pids if b"left-by-a-call" in _command(pid)]
 
 
+def voices(place: Apart) -> dict[int, int]:
+    """Return the processes with a voice, and the process that started each."""
+    processes = tree(place.process.process.pid)
+    return {
+        child: parent
+        for parent, children in processes.items()
+        for child in children
+        if b"espeak_worker" in _command(child)
+    }
+
+
 def _command(pid: int) -> bytes:
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
@@ -173,6 +184,29 @@ def test_what_a_call_has_started_ends_with_it(monkeypatch: pytest.MonkeyPatch) -
             await calling
             assert log.reason is EndReason.CALLER_HANGUP
             await eventually(lambda: not any(map(exists, left)), 10)
+
+    asyncio.run(story())
+
+
+def test_all_call_workers_share_one_voice_which_is_started_anew_when_its_host_dies(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("espeakng_loader")
+
+    async def story() -> None:
+        async with isolated(monkeypatch, "call") as place:
+            calls = await asyncio.gather(*(called(place, "speaks") for _ in range(2)))
+            ((_, host),) = voices(place).items()
+            os.kill(host, signal.SIGKILL)
+            await eventually(lambda: "the process with the models" in place.process.log, 10)
+            after, calling = await called(place, "speaks")
+            await asyncio.gather(calling, *(calling for _, calling in calls))
+            assert all(longest_hole_s(log.heard, log.rate) < 2 for log, _ in calls)
+            assert after.texts("bot") == [LONG]
+            ((_, other),) = voices(place).items()
+            assert other != host
+            assert await place.process.terminate() == 0
+            assert not exists(other)
 
     asyncio.run(story())
 

@@ -82,7 +82,15 @@ async def _harms(call: Call, options: dict[str, Any]) -> CallEnd:
     return await agent.start()
 
 
+async def _speaks(call: Call, options: dict[str, Any]) -> CallEnd:
+    """Speak with the offline voice, whose worker process all calls share."""
+    from piopiy_pipeline.services.tts.espeak import EspeakTTSService
+
+    return await (await bots.voice(call, greeting=LONG, tts=EspeakTTSService())).start()
+
+
 BOTS["harms"] = _harms
+BOTS["speaks"] = _speaks
 
 if __name__ == "__main__":
     asyncio.run(bots._main())

@@ -20,6 +20,7 @@ import struct
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from loguru import logger
@@ -27,7 +28,20 @@ from loguru import logger
 from piopiy_pipeline.offload import Lane
 from piopiy_pipeline.worker_process import end_worker, start_worker
 
-__all__ = ["Lease", "Worker", "WorkerFailed", "WorkerLost", "WorkerPool", "close_pools", "shared_pool"]
+__all__ = [
+    "MAX_MESSAGE",
+    "START_S",
+    "Lease",
+    "Worker",
+    "WorkerFailed",
+    "WorkerLost",
+    "WorkerPool",
+    "close_pools",
+    "make_shared_pools",
+    "read_exactly",
+    "shared_pool",
+    "unpickle_answer",
+]
 
 MAX_MESSAGE = 64 * 1024 * 1024
 """The largest message in either direction, in bytes. A length beyond it means that the stream is out of step."""
@@ -110,6 +124,19 @@ class Worker:
         """
         return self._lane.submit(self.request, method, *args)
 
+    def submit_as(self, urgency: int, method: str, *args: Any) -> asyncio.Future[Any]:
+        """Do as `submit` does, and say how urgent it is, for a process that others ask, too.
+
+        Args:
+            urgency: A lower number goes first; what is here already waits in order.
+            method: The name of the method.
+            args: Its arguments, which are pickled.
+
+        Raises:
+            BlockingIOError: Too many requests wait already.
+        """
+        return self.submit(method, *args)
+
     def post(self, method: str, *args: Any) -> None:
         """Have the worker run a method without waiting for it, for clean-up. Errors are only logged."""
         if self._closed or self.pid is None:
@@ -131,8 +158,8 @@ class Worker:
                 process.stdin.flush()
                 fd = process.stdout.fileno()
                 until = time.monotonic() + self.reply_timeout_s + (0.0 if self._has_answered else START_S)
-                (length,) = _LENGTH.unpack(_read(fd, _LENGTH.size, until))
-                ok, answer = _unpickled(_read(fd, length, until))
+                (length,) = _LENGTH.unpack(read_exactly(fd, _LENGTH.size, until))
+                ok, answer = unpickle_answer(read_exactly(fd, length, until))
                 self._has_answered = True
             except (OSError, EOFError, TimeoutError, pickle.PickleError) as error:
                 self._end(process)
@@ -225,10 +252,19 @@ class WorkerPool:
     fewest leases.
     """
 
-    def __init__(self, module: str, *, name: str, size: int) -> None:
+    def __init__(
+        self, module: str, *, name: str, size: int, make: Callable[[int], Worker] | None = None
+    ) -> None:
+        """Args:
+        module: The module that the workers run.
+        name: What errors and logs call it.
+        size: How many workers it has.
+        make: Makes the worker of a number. None: processes of this one's.
+        """
         if size < 1:
             raise ValueError(f"a pool of {size} workers: at least 1 is needed")
-        self.workers = [Worker(module, name=f"{name}-{number}") for number in range(size)]
+        make = make or (lambda number: Worker(module, name=f"{name}-{number}"))
+        self.workers = [make(number) for number in range(size)]
         self._leases = dict.fromkeys(range(size), 0)
 
     def lease(self) -> Lease:
@@ -253,6 +289,19 @@ class WorkerPool:
 
 
 _pools: dict[str, WorkerPool] = {}
+_make_pool: Callable[[str, str, int], WorkerPool] | None = None
+
+
+def make_shared_pools(make: Callable[[str, str, int], WorkerPool] | None) -> None:
+    """Begin anew with `shared_pool` in a process that was just forked.
+
+    Args:
+        make: Makes the pool of a module, with a name and a size, if it is to be that of another process; None for
+            pools of this one's.
+    """
+    global _make_pool
+    _make_pool = make
+    _pools.clear()  # those of the process that this one was forked from are not its to close
 
 
 def shared_pool(module: str, *, name: str, size: int) -> WorkerPool:
@@ -265,7 +314,8 @@ def shared_pool(module: str, *, name: str, size: int) -> WorkerPool:
     """
     pool = _pools.get(module)
     if pool is None:
-        pool = _pools[module] = WorkerPool(module, name=name, size=size)
+        make = _make_pool or (lambda module, name, size: WorkerPool(module, name=name, size=size))
+        pool = _pools[module] = make(module, name, size)
     return pool
 
 
@@ -281,8 +331,8 @@ def _note(answer: asyncio.Future[Any]) -> None:
         logger.debug("worker: clean-up was not done: {}", error)
 
 
-def _unpickled(body: bytes) -> tuple[bool, Any]:
-    """Return an answer. Whatever is in place of one, the stream is out of step: the process is of no more use."""
+def unpickle_answer(body: bytes) -> tuple[Any, Any]:
+    """Return an answer and what it is. Whatever is in place of one, the stream is out of step."""
     try:
         ok, answer = pickle.loads(body)
     except (
@@ -291,10 +341,10 @@ def _unpickled(body: bytes) -> tuple[bool, Any]:
         raise pickle.UnpicklingError(
             f"an answer that cannot be read: {type(error).__name__}: {error}"
         ) from error
-    return bool(ok), answer
+    return ok, answer
 
 
-def _read(fd: int, size: int, until: float) -> bytes:
+def read_exactly(fd: int, size: int, until: float) -> bytes:
     """Read exactly `size` bytes from `fd` before the time `until` (of `time.monotonic`)."""
     if size > MAX_MESSAGE:
         raise OSError(f"a message of {size} bytes")

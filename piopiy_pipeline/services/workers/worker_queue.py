@@ -101,7 +101,7 @@ class WorkerQueue:
                 continue
             worker = self._idle.pop()
             try:
-                answer = worker.submit(question.method, *question.args)
+                answer = worker.submit_as(question.urgency, question.method, *question.args)
             except (BlockingIOError, RuntimeError) as error:  # others fill its lane, or it was closed
                 self._idle.append(worker)
                 question.answer.set_exception(error)

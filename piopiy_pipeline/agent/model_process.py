@@ -1,0 +1,73 @@
+"""`ModelProcess`: what runs in the process that has the models for all call workers of an agent.
+
+The offline ears and voices are in worker processes of their own, and these belong to whoever asks for them. With many
+call workers, that is this process; what it does is `PoolHost`'s. It begins when a call worker first asks for a model,
+and again if it has died.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Callable
+
+from piopiy_pipeline.agent.linux_process import adopt_orphans, die_with_parent
+from piopiy_pipeline.agent.process_messages import EndWorker, OpenModels, receive_all
+from piopiy_pipeline.services.workers.pool_host import PoolHost
+from piopiy_pipeline.services.workers.worker_processes import make_shared_pools
+
+__all__ = ["ModelProcess"]
+
+LAST_CALLS_S = 10.0
+"""How long call workers may go on with their models when the supervisor is gone: they end before that."""
+
+
+class ModelProcess:
+    """Serves models in a process that was just forked.
+
+    Args:
+        control: This process's end of its pair with the supervisor.
+        loop_factory: Makes an event loop.
+    """
+
+    def __init__(
+        self, control: socket.socket, *, loop_factory: Callable[[], asyncio.AbstractEventLoop]
+    ) -> None:
+        self._control = control
+        self._loop_factory = loop_factory
+        self._ending = asyncio.Event()
+
+    def run(self) -> int:
+        """Serve until the supervisor says that it is over, or is gone. Returns the exit code."""
+        die_with_parent(signal.SIGKILL)
+        adopt_orphans()
+        with contextlib.suppress(AttributeError):
+            asyncio._set_running_loop(None)
+        asyncio.set_event_loop(None)
+        self._control.setblocking(False)
+        make_shared_pools(None)
+        with asyncio.Runner(loop_factory=self._loop_factory) as runner:
+            runner.run(self._serve())
+        return 0
+
+    async def _serve(self) -> None:
+        host = PoolHost()
+        loop = asyncio.get_running_loop()
+
+        def obey() -> None:
+            messages, gone = receive_all(self._control)
+            for message, descriptors in messages:
+                if isinstance(message, OpenModels):
+                    host.add(socket.socket(fileno=descriptors[0]))
+                elif isinstance(message, EndWorker):
+                    gone = True
+            if gone:
+                loop.remove_reader(self._control.fileno())
+                self._ending.set()
+
+        loop.add_reader(self._control.fileno(), obey)
+        await self._ending.wait()
+        await host.wait_idle(LAST_CALLS_S)
+        await host.close()
