@@ -103,6 +103,7 @@ async def start_agent(url: str, isolation: str) -> asyncio.subprocess.Process:
 
 async def call_once(url: str) -> None:
     """Call the agent, and stay until it hangs up."""
+    from piopiy_pipeline.cli.gateway_link import GatewayLink
     from piopiy_pipeline.cli.place_call import place_call
     from piopiy_pipeline.cli.target import Target
     from piopiy_pipeline.cli.turns import load_script
@@ -111,9 +112,11 @@ async def call_once(url: str) -> None:
 
     start = CallStart.model_validate({"rate": 16000, "from_number": "+15550100", "to_number": "+15550199"})
     caller = load_script([], [], 16000, habits=Habits(hangup_after_s=5.0))
-    await place_call(
-        Target(url, AGENT_ID, KEY), caller, start, limit_s=20.0, tell=lambda link: link.take_sounds()
-    )
+
+    def tell(link: GatewayLink) -> None:
+        link.take_sounds()  # else they are kept
+
+    await place_call(Target(url, AGENT_ID, KEY), caller, start, limit_s=20.0, tell=tell)
 
 
 async def measure(calls: int) -> dict[str, Any]:
