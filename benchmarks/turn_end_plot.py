@@ -65,7 +65,9 @@ def _panel(rows: Sequence[Mapping[str, Any]], title: str, at: int) -> list[str]:
         left, right, up = x(row["median_ms"]), x(row["p90_ms"]), y(row["turns_cut"])
         drawn.append(f'<path d="M{left:.1f} {up:.1f}H{right:.1f}" stroke="{colour}" stroke-width="2"/>')
         drawn.append(f'<circle cx="{left:.1f}" cy="{up:.1f}" r="5" fill="{colour}"/>')
+        label = up + 18 if row["policy"] == "smart" else up - 9  # its neighbour stands just above it
+        anchor = "end" if left > at + WIDTH - 60 else "middle"
         drawn.append(
-            f'<text x="{left:.1f}" y="{up - 9:.1f}" text-anchor="middle" fill="{colour}">{row["policy"]}</text>'
+            f'<text x="{left:.1f}" y="{label:.1f}" text-anchor="{anchor}" fill="{colour}">{row["policy"]}</text>'
         )
     return drawn
