@@ -21,7 +21,10 @@ from piopiy_pipeline.text import printable_line
 if TYPE_CHECKING:
     from loguru import Record
 
-__all__ = ["log_to_stderr"]
+__all__ = ["DEVELOPMENT", "log_to_stderr"]
+
+DEVELOPMENT = "PIOPIY_DEVELOPMENT"
+"""An environment variable that `piopiy dev` sets for its bots: what an author is to see at once is an error there."""
 
 _handler = 0  # loguru's own, until ours takes its place
 

@@ -13,11 +13,21 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-__all__ = ["describe_tasks", "describe_thread", "where"]
+__all__ = ["callback_frames", "describe_tasks", "describe_thread", "place_of", "where"]
 
 _PACKAGE = str(Path(__file__).resolve().parent)
 _LIBRARIES = tuple(
     path for path in (sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+)
+_LOOP_FRAMES = frozenset(
+    {
+        "BaseEventLoop._run_once",
+        "BaseEventLoop.run_forever",
+        "BaseEventLoop.run_until_complete",
+        "Handle._run",
+        "Runner.run",
+        "run",
+    }
 )
 MAX_TASKS = 60
 
@@ -47,8 +57,34 @@ def describe_thread(frame: FrameType) -> tuple[str, str]:
     while each is not None:
         frames.append(each)
         each = each.f_back
-    culprit = next((each for each in frames if _is_authors(each)), frames[0])
-    return where(culprit), "\n".join(f"  {where(each)}" for each in frames[:40])
+    return place_of(frames), "\n".join(f"  {where(each)}" for each in frames[:40])
+
+
+def callback_frames(frame: FrameType) -> tuple[list[FrameType], FrameType | None]:
+    """Return the frames of what an event loop runs just now, the innermost first, and the loop's own frame below them.
+
+    Args:
+        frame: The innermost frame of the loop's thread.
+
+    Returns:
+        No frames if it runs code that is not Python, or waits for something to happen. The loop's own frame is None
+        where no loop runs.
+    """
+    frames: list[FrameType] = []
+    each: FrameType | None = frame
+    while each is not None:
+        path = each.f_code.co_filename
+        if each.f_code.co_qualname in _LOOP_FRAMES and ("asyncio" in path or "uvloop" in path):
+            waits = len(frames) == 1 and frames[0].f_code.co_name == "select"
+            return ([] if waits else frames), each
+        frames.append(each)
+        each = each.f_back
+    return frames, None
+
+
+def place_of(frames: Sequence[FrameType]) -> str:
+    """Return the author's line that is innermost, or else the innermost line."""
+    return where(next((each for each in frames if _is_authors(each)), frames[0]))
 
 
 def where(frame: FrameType) -> str:

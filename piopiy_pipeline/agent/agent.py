@@ -22,17 +22,21 @@ from loguru import logger
 from websockets.exceptions import WebSocketException
 
 from piopiy_pipeline._version import __version__
+from piopiy_pipeline.agent.blocked_code import BlockedCode
+from piopiy_pipeline.agent.call_captures import CallCaptures
 from piopiy_pipeline.agent.callback import CreateSession, bind_callback
+from piopiy_pipeline.agent.confirmations import Confirmations
 from piopiy_pipeline.agent.exit_guard import ExitGuard
 from piopiy_pipeline.agent.gateway_connection import AuthenticationError, GatewayConnection, gateway_url
 from piopiy_pipeline.agent.isolated_agent import IsolatedAgent
 from piopiy_pipeline.agent.isolation import Isolation
+from piopiy_pipeline.agent.loop_watchdog import LoopWatchdog, WatchedInstance
 from piopiy_pipeline.agent.preload import preload
 from piopiy_pipeline.agent.worker_member import CallWorkerInfo
 from piopiy_pipeline.call import EndReason
-from piopiy_pipeline.capture import CallCapture, Redaction
+from piopiy_pipeline.capture import Redaction
 from piopiy_pipeline.log import log_to_stderr
-from piopiy_pipeline.session import ResumableState, Session, resumable_from
+from piopiy_pipeline.session import Session, resumable_from
 from piopiy_pipeline.signaling.agent_protocol import AgentProtocol
 from piopiy_pipeline.signaling.liveness import MediaCount
 from piopiy_pipeline.signaling.messages import (
@@ -90,6 +94,7 @@ class Agent:
         warm: How many call workers wait for a call with ``workers="call"``. By default ``PIOPIY_WARM``, else 2.
         memory_mb: What a call worker may have of its own, in MB; it is ended with more. By default
             ``PIOPIY_MEMORY_MB``, else without a limit.
+        blocked_call_s: How long a call's code may block the event loop, in seconds, before that call is ended.
 
     Raises:
         TypeError: `create_session` cannot be called with what a call has.
@@ -126,20 +131,27 @@ class Agent:
         workers: int | Literal["auto", "call"] | None = None,
         warm: int | None = None,
         memory_mb: int | None = None,
+        blocked_call_s: float = 10.0,
     ) -> None:
         if not agent_id or not agent_token:  # as os.getenv() leaves them
             name = "agent_token" if agent_id else "agent_id"
             raise ValueError(f"{name} is missing: set {name.upper()} in the environment, or pass it")
         if capacity < 1:
             raise ValueError(f"capacity must be at least 1, not {capacity}")
+        if blocked_call_s < 1:
+            raise ValueError(
+                f"blocked_call_s must be at least 1, not {blocked_call_s:g}: shorter stalls are common"
+            )
         self.agent_id = agent_id
         self.instance_id = f"{agent_id}-{uuid.uuid4().hex[:8]}"
         self.capacity = capacity
+        self.stalls = 0
+        """How often the event loop of this process did not turn for a quarter of a second or longer."""
+        self._blocked_call_s = blocked_call_s
         self._token = agent_token
         self._callback = bind_callback(create_session)
         self._url = gateway_url(signaling_url or os.environ.get("PIOPIY_URL") or DEFAULT_URL)
-        self._record = _checked_folder(record or os.environ.get("PIOPIY_RECORD"))
-        self._redact = redact
+        self._captures = CallCaptures(record, redact=redact, token=agent_token)
         self._connection = GatewayConnection(
             self._url,
             agent_token,
@@ -149,7 +161,7 @@ class Agent:
             on_lost=self._lose_sessions,
             on_closing=self._end_sessions,
         )
-        self._confirmations: dict[str, asyncio.Future[bool]] = {}
+        self._confirmations = Confirmations()
         self._sessions: dict[str, Session] = {}
         self._links: dict[str, WebSocketLink] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -198,14 +210,18 @@ class Agent:
             return  # it was shut down before it began
         loop = asyncio.get_running_loop()
         guard = self._guard_exit(loop)
+        watchdog: LoopWatchdog | None = None
         try:
             if self._isolated is not None:
                 await self._isolated.serve(self._closing)
             else:
                 if self._on_change is None:  # else it was forked from a process that has loaded it
                     await preload()
+                watchdog = self._watch_loop()
                 await self._connection.serve(self._closing)
         finally:
+            if watchdog is not None:
+                watchdog.close()
             if guard is not None:
                 guard.closing()
             try:
@@ -277,6 +293,20 @@ class Agent:
         """Return how far the media streams have come, for a heartbeat."""
         return {call_id: (link.heard_bytes, link.said_bytes) for call_id, link in self._links.items()}
 
+    def _watch_loop(self) -> LoopWatchdog:
+        return LoopWatchdog(
+            WatchedInstance(self.agent_id, self.instance_id, self._url, self._token),
+            limit_s=self._blocked_call_s,
+            gateway_listens=lambda: self._connection.takes_heartbeats,
+            on_turned=self._turns_again,
+            kill=self._on_change is not None,
+        )
+
+    def _turns_again(self, code: BlockedCode, blocked_s: float) -> None:
+        self.stalls += 1
+        if session := self._sessions.get(code.call_id or ""):
+            session.on_blocked(code.place, blocked_s)
+
     def _report_status(self) -> None:
         state: Literal["draining", "serving"] = "draining" if self._draining else "serving"
         self._connection.post(Status(active=self.active, capacity=self.capacity, state=state))
@@ -293,9 +323,9 @@ class Agent:
             case Offer():
                 self._on_offer(event)
             case Confirm(offer_id=offer_id):
-                self._confirm(offer_id, True)
+                self._confirmations.settle(offer_id, True)
             case Cancel(offer_id=offer_id):
-                self._confirm(offer_id, False)
+                self._confirmations.settle(offer_id, False)
             case Ended(call_id=call_id, reason=reason, detail=detail):
                 if session := self._sessions.get(call_id):
                     session.end(reason, detail, by_gateway=True)
@@ -306,17 +336,12 @@ class Agent:
                 if session := self._sessions.get(call_id):
                     session.on_switched(event)
 
-    def _confirm(self, offer_id: str, confirmed: bool) -> None:
-        confirmation = self._confirmations.get(offer_id)
-        if confirmation is not None and not confirmation.done():
-            confirmation.set_result(confirmed)
-
     def _on_offer(self, offer: Offer) -> None:
         if self._draining or self.active >= self.capacity:
             reason: Literal["draining", "full"] = "draining" if self._draining else "full"
             self._connection.post(Reject(call_id=offer.call_id, offer_id=offer.offer_id, reason=reason))
             return
-        self._confirmations[offer.offer_id] = asyncio.get_running_loop().create_future()
+        self._confirmations.expect(offer.offer_id)
         task = asyncio.create_task(self._serve_call(offer), name=f"{offer.call_id}::session")
         self._tasks[offer.offer_id] = task
         task.add_done_callback(lambda _: self._call_done(offer.offer_id))
@@ -324,7 +349,7 @@ class Agent:
 
     def _call_done(self, offer_id: str) -> None:
         self._tasks.pop(offer_id, None)
-        self._confirmations.pop(offer_id, None)
+        self._confirmations.forget(offer_id)
         self._report_status()
         self._maybe_done()
 
@@ -353,7 +378,7 @@ class Agent:
             )
             return
         self._connection.post(Accept(call_id=offer.call_id, offer_id=offer.offer_id))
-        if not await self._confirmed(offer, deadline_s + CONFIRM_S):
+        if not await self._confirmations.confirmed(offer.offer_id, deadline_s + CONFIRM_S):
             log.info("the call went elsewhere before the accept counted")
             await link.close()
             return
@@ -361,7 +386,7 @@ class Agent:
         TOKEN_CTX.set(offer.media_token)
         ROOM_CTX.set(offer.call_id)
         resumed = resumable_from(offer.checkpoint)
-        recorder = self._recorder(offer, resumed)
+        recorder = self._captures.begin(offer, resumed)
         session = Session(
             offer.info(),
             recorder.wrap(link) if recorder else link,
@@ -383,24 +408,6 @@ class Agent:
                 del self._sessions[offer.call_id], self._links[offer.call_id]
             if recorder:
                 await asyncio.shield(recorder.close())
-
-    def _recorder(self, offer: Offer, resumed: ResumableState | None) -> CallCapture | None:
-        if self._record is None:
-            return None
-        return CallCapture(
-            self._record,
-            offer.info(),
-            redact=self._redact,
-            secrets={self._token, offer.media_token},
-            resumed=None if resumed is None else resumed.to_checkpoint(),
-        )
-
-    async def _confirmed(self, offer: Offer, timeout_s: float) -> bool:
-        try:
-            async with asyncio.timeout(timeout_s):
-                return await self._confirmations[offer.offer_id]
-        except TimeoutError:
-            return False
 
     # ------------------------------------------------------------------ the end
 
@@ -437,13 +444,3 @@ class Agent:
                 task.cancel()
             if late:
                 await asyncio.wait(late, timeout=SHUTDOWN_S)
-
-
-def _checked_folder(record: str | Path | None) -> Path | None:
-    """Return the folder for captured calls. Raises `ValueError` for a path that is not a folder."""
-    if not record:
-        return None
-    folder = Path(record)
-    if folder.suffix == ".zip" or (folder.exists() and not folder.is_dir()):
-        raise ValueError(f"record={str(folder)!r}: an agent takes many calls, so this must be a folder")
-    return folder

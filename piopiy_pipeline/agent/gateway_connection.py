@@ -59,6 +59,8 @@ class GatewayConnection:
         self._on_message = on_message
         self._on_lost = on_lost
         self._on_closing = on_closing
+        self.takes_heartbeats = False
+        """Whether the gateway takes heartbeats, and what a watchdog says."""
         self._socket: DirectClientConnection | None = None
         self._refused: str | None = None
         self._orderly = False  # whether the gateway has said that it shuts down
@@ -115,7 +117,8 @@ class GatewayConnection:
         self._socket = socket
         self._orderly = False
         features = None if socket.response is None else socket.response.headers.get(SIGNALING_FEATURES_HEADER)
-        protocol = self._make_protocol(loop.time(), takes_heartbeats(features))
+        self.takes_heartbeats = takes_heartbeats(features)
+        protocol = self._make_protocol(loop.time(), self.takes_heartbeats)
         gone = asyncio.Event()
         socket.listen(on_text=lambda text: self._do(protocol.receive(text, loop.time())), on_close=gone.set)
         self._do(protocol.start())

@@ -22,6 +22,7 @@ from piopiy_pipeline.call import CallEnd, CallInfo, EndReason
 from piopiy_pipeline.session.call import Call, PipelineHook, current_call
 from piopiy_pipeline.session.call_control import TransferOutcome, failure_text
 from piopiy_pipeline.session.call_state import CallState, Post
+from piopiy_pipeline.session.events import CallError
 from piopiy_pipeline.session.monitor import CallMonitor
 from piopiy_pipeline.session.resumable_state import ResumableState
 from piopiy_pipeline.session.tasks import CallTasks, current_tasks, track_tasks
@@ -104,6 +105,18 @@ class Session:
     def on_switched(self, control: Control) -> None:
         """Take note of what the gateway has switched on or off, whoever asked for it."""
         self._state.control.on_switched(control)
+
+    def on_blocked(self, place: str, blocked_s: float) -> None:
+        """Report that this call's code has blocked the event loop, and with it all calls of the process.
+
+        Args:
+            place: File, line and function.
+            blocked_s: For how long, in seconds.
+        """
+        message = f"blocked for {blocked_s:.1f} s at {place}: what takes time belongs in a thread, or needs an await"
+        if not self._state.ended:
+            self._state.report("error", {"stage": "event loop", "message": message[:500]})
+            self._state.events.emit("error", CallError("event loop", message))
 
     def _inherit_transfer(self, outcome: TransferOutcome) -> None:
         """Handle the end of a transfer that was asked for by the instance which had this call before."""

@@ -11,7 +11,7 @@ import asyncio
 import contextvars
 import weakref
 from collections.abc import Coroutine, Generator
-from typing import Any
+from typing import Any, ClassVar
 
 from loguru import logger
 
@@ -28,9 +28,20 @@ current_tasks: contextvars.ContextVar[CallTasks | None] = contextvars.ContextVar
 class CallTasks:
     """Keeps the tasks of one call."""
 
+    _all: ClassVar[weakref.WeakSet[CallTasks]] = weakref.WeakSet()
+
     def __init__(self, name: str) -> None:
         self.name = name
         self._tasks: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
+        self._all.add(self)
+
+    @classmethod
+    def owner_of(cls, task: asyncio.Task[Any]) -> CallTasks | None:
+        """Return the list that this task is in. It may be asked from another thread than the loop's."""
+        try:
+            return next((tasks for tasks in list(cls._all) if task in tasks._tasks), None)
+        except RuntimeError:  # a call has begun or ended just now
+            return None
 
     def adopt(self, task: asyncio.Task[Any]) -> None:
         """Add a task of the call."""

@@ -28,12 +28,14 @@ class FailureDetector:
     """A silence must be so many times as long as the longest gap of late."""
     HALF_LIFE_S = 120.0
     """In so many seconds, a gap that was long counts half as much."""
-    LATE_S = 0.1
+    LATE_S = 0.02
     """If this side asks so many seconds too late, it was busy itself, and heartbeats may wait to be read."""
+    READ_S = 0.1
+    """In so many seconds it has read them."""
     GRACES = 3
     """How often in a row being late puts a verdict off: a side that is always late would never get one."""
 
-    def __init__(self, now: float, *, floor_s: float = 0.9, cap_s: float = 2.0) -> None:
+    def __init__(self, now: float, *, floor_s: float = 1.0, cap_s: float = 2.0) -> None:
         self.silent = False
         """Whether the peer has gone silent. Its next sign of life ends that."""
         self._floor_s = floor_s
@@ -77,7 +79,7 @@ class FailureDetector:
         late_s = now - wake_at
         if late_s > self.LATE_S and self._graces < self.GRACES:
             self._graces += 1
-            self._put_off_s += late_s + self.LATE_S
+            self._put_off_s += late_s + self.READ_S
             return False
         self.silent = True
         return True

@@ -73,10 +73,12 @@ class SilentInstances:
                 "code of no call" if message.call_id is None else f"call {message.call_id}",
                 message.place,
             )
-        call = None if message.call_id is None else self._find_call(message.call_id)
-        if call is not None:
-            began_at = now - message.blocked_s
-            call.agent.blocks(instance, message.place, began_at=began_at, limit_s=message.limit_s)
+        for call in self._calls(instance):
+            if call.call_id == message.call_id:
+                began_at = now - message.blocked_s
+                call.agent.blocks(instance, message.place, began_at=began_at, limit_s=message.limit_s)
+            else:
+                call.agent.unblocked(instance)
         if message.blocked_s >= self.MOVE_S:
             self.silent(instance, f"its event loop is blocked at {message.place}", now)
 

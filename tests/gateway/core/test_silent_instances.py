@@ -35,7 +35,7 @@ def room() -> Room:
 
 def silent(agent: NotedAgent) -> None:
     """Let the gateway notice that nothing is heard of it."""
-    agent.room.board.silences.silent(agent.instance, "nothing was heard of it for 0.9 s", agent.room.now)
+    agent.room.board.silences.silent(agent.instance, "nothing was heard of it for 1.0 s", agent.room.now)
 
 
 def heartbeat(agent: NotedAgent, times: int = 1, **media: tuple[int, int]) -> None:

@@ -1,0 +1,90 @@
+"""Which code blocks an event loop, and which call it belongs to: looked at from another thread.
+
+A call is known by its context variable. The context of what runs is in the loop's own frame below it; handlers of
+events run in a copy of their call's context, which the emitter's frame has. uvloop's own frames are not Python, and
+before Python 3.12 a task does not tell its context: there the list of a call's tasks says whose it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+from piopiy_pipeline.session.call import current_call
+from piopiy_pipeline.session.events import Emitter
+from piopiy_pipeline.session.tasks import CallTasks, current_tasks
+from piopiy_pipeline.stuck import callback_frames, place_of, where
+
+__all__ = ["BlockedCode", "find_blocked_code"]
+
+UNKNOWN = "a place that is not Python"
+_EMIT = Emitter.emit.__code__
+_RUN_ONCE = asyncio.BaseEventLoop._run_once.__code__  # type: ignore[attr-defined]
+_STACK = 12
+
+
+@dataclass(frozen=True, slots=True)
+class BlockedCode:
+    """What an event loop runs, and does not come back from.
+
+    Attributes:
+        call_id: The call whose code it is; None if it is of no call, or that is not known.
+        place: File, line and function.
+        stack: The innermost frames, each as a place.
+    """
+
+    call_id: str | None
+    place: str
+    stack: tuple[str, ...] = ()
+
+
+def find_blocked_code(loop: asyncio.AbstractEventLoop, thread_id: int) -> BlockedCode | None:
+    """Look at what `loop` runs just now in the thread of this id.
+
+    Returns:
+        What it runs; None if it runs nothing: it waits, or waits for a processor.
+    """
+    frame = sys._current_frames().get(thread_id)
+    if frame is None:
+        return None
+    frames, below = callback_frames(frame)
+    if not frames and below is not None and below.f_code is _RUN_ONCE:
+        return None
+    call_id = next(_call_ids(frames, below, loop), None)
+    if not frames:
+        return BlockedCode(call_id, UNKNOWN)
+    return BlockedCode(call_id, place_of(frames), tuple(where(each) for each in frames[:_STACK]))
+
+
+def _call_ids(
+    frames: list[FrameType], below: FrameType | None, loop: asyncio.AbstractEventLoop
+) -> Iterator[str]:
+    """Yield the ids of calls that the code may belong to, the likeliest first."""
+    for frame in frames:
+        if frame.f_code is _EMIT:
+            yield from _call_of(frame.f_locals.get("context"))
+    task = asyncio.current_task(loop)
+    if task is not None:
+        if hasattr(task, "get_context"):  # Python 3.12
+            yield from _call_of(task.get_context())
+        tasks = CallTasks.owner_of(task)
+        if tasks is not None:
+            yield tasks.name
+    if below is not None:
+        yield from _call_of(getattr(below.f_locals.get("self"), "_context", None))
+
+
+def _call_of(context: Any) -> Iterator[str]:
+    if not isinstance(context, contextvars.Context):
+        return
+    call = context.get(current_call)
+    if call is not None:
+        yield call.info.call_id
+    tasks = context.get(current_tasks)
+    if tasks is not None:
+        yield tasks.name

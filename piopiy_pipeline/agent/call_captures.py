@@ -1,0 +1,52 @@
+"""`CallCaptures`: where an agent leaves one replayable file for each call, if its author wants them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from piopiy_pipeline.capture import CallCapture, Redaction
+from piopiy_pipeline.session import ResumableState
+from piopiy_pipeline.signaling.messages import Offer
+
+__all__ = ["CallCaptures"]
+
+
+class CallCaptures:
+    """Makes the captures of an agent's calls.
+
+    Args:
+        folder: Where they go. By default the environment's ``PIOPIY_RECORD``; None for no files.
+        redact: Changes what is written there.
+        token: The agent's token, which is never written.
+
+    Raises:
+        ValueError: The path is not one of a folder.
+    """
+
+    def __init__(self, folder: str | Path | None, *, redact: Redaction | None, token: str) -> None:
+        self._folder = _checked_folder(folder or os.environ.get("PIOPIY_RECORD"))
+        self._redact = redact
+        self._token = token
+
+    def begin(self, offer: Offer, resumed: ResumableState | None) -> CallCapture | None:
+        """Return the capture of the call that was offered; None if none is wanted."""
+        if self._folder is None:
+            return None
+        return CallCapture(
+            self._folder,
+            offer.info(),
+            redact=self._redact,
+            secrets={self._token, offer.media_token},
+            resumed=None if resumed is None else resumed.to_checkpoint(),
+        )
+
+
+def _checked_folder(record: str | Path | None) -> Path | None:
+    """Return the folder for captured calls. Raises `ValueError` for a path that is not a folder."""
+    if not record:
+        return None
+    folder = Path(record)
+    if folder.suffix == ".zip" or (folder.exists() and not folder.is_dir()):
+        raise ValueError(f"record={str(folder)!r}: an agent takes many calls, so this must be a folder")
+    return folder

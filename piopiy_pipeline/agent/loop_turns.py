@@ -1,0 +1,97 @@
+"""What is to be done about an event loop that does not turn, and when. No I/O: every `now` is in seconds of one clock.
+
+0.25 s   who blocks it is looked at and named
+0.4 s    the gateway is told, and again every half second: it is to know the culprit before the missing
+         heartbeats make it move every call, the culprit's as well
+1 s      it is an error
+limit    the author's limit for one call
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["LoopStep", "LoopTurns"]
+
+
+@dataclass(frozen=True, slots=True)
+class LoopStep:
+    """What is to be done after a look at the loop."""
+
+    examine: bool = False
+    """Look at the stack, and name what blocks."""
+    tell: bool = False
+    """Tell the gateway."""
+    insist: bool = False
+    """Log it as an error."""
+    limit: bool = False
+    """The limit has passed."""
+    turned_after_s: float | None = None
+    """It turns again, after so many seconds."""
+
+
+_NOTHING = LoopStep()
+
+
+class LoopTurns:
+    """Judges how long a loop has not turned.
+
+    Args:
+        now: The time.
+        look_s: How often it is looked at, in seconds.
+        limit_s: How long code of one call may block it, in seconds.
+    """
+
+    EXAMINE_S = 0.25
+    TELL_S = 0.4
+    TELL_AGAIN_S = 0.5
+    INSIST_S = 1.0
+    LATE_S = 0.1
+    """A look that comes so many seconds too late: this process did not run at all, and nobody blocks the loop."""
+
+    def __init__(self, now: float, *, look_s: float, limit_s: float) -> None:
+        self._look_s = look_s
+        self._limit_s = limit_s
+        self._looked_at = now
+        self._asked_at = now
+        self._tell_at = self.TELL_S
+        self._examined = self._insisted = self._limited = False
+
+    @property
+    def blocked_s(self) -> float:
+        """For how long it had not turned at the last look, in seconds."""
+        return self._looked_at - self._asked_at
+
+    def look(self, now: float, *, turned: bool) -> LoopStep:
+        """Take a look.
+
+        Args:
+            now: The time.
+            turned: Whether the loop has turned since the last look. It is asked to do so after each look at which it
+                had.
+        """
+        late_s = now - self._looked_at - self._look_s
+        if late_s > self.LATE_S:
+            self._asked_at += late_s
+        self._looked_at = now
+        blocked_s = self.blocked_s
+        if turned:
+            examined = self._examined
+            self._begin(now)
+            return LoopStep(turned_after_s=blocked_s) if examined else _NOTHING
+        if blocked_s < self.EXAMINE_S:
+            return _NOTHING
+        examine, self._examined = not self._examined, True
+        tell = blocked_s >= self._tell_at
+        if tell:
+            self._tell_at = blocked_s + self.TELL_AGAIN_S
+        insist = blocked_s >= self.INSIST_S and not self._insisted
+        self._insisted = self._insisted or insist
+        limit = blocked_s >= self._limit_s and not self._limited
+        self._limited = self._limited or limit
+        return LoopStep(examine=examine or tell, tell=tell, insist=insist, limit=limit)
+
+    def _begin(self, now: float) -> None:
+        self._asked_at = now
+        self._tell_at = self.TELL_S
+        self._examined = self._insisted = self._limited = False

@@ -1,0 +1,170 @@
+"""`LoopWatchdog`: a thread that notices when the event loop of an agent does not turn, and says which call is to blame.
+
+One call that computes for seconds in its callback, a handler or a tool, or sleeps without `await`, freezes all calls
+of its process. The watchdog looks ten times a second whether the loop has turned. If not, it looks at the stack, logs
+the place and the call, and tells the gateway, which moves the other calls (`SilentInstances`).
+
+What holds Python's global lock in C code stops this thread, too. Then the gateway has the missing heartbeats alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from loguru import logger
+
+from piopiy_pipeline.agent.blocked_code import BlockedCode, find_blocked_code
+from piopiy_pipeline.agent.blocked_report import BlockedReport
+from piopiy_pipeline.agent.loop_turns import LoopStep, LoopTurns
+from piopiy_pipeline.log import DEVELOPMENT
+from piopiy_pipeline.signaling.messages import Blocked
+
+__all__ = ["LoopWatchdog", "WatchedInstance"]
+
+LOOK_S = 0.1
+JOIN_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedInstance:
+    """The instance whose loop is watched: how the gateway knows it, and where that is."""
+
+    agent_id: str
+    instance_id: str
+    url: str
+    token: str
+
+
+class LoopWatchdog:
+    """Watches the running event loop of this thread, from its creation to `close`.
+
+    Args:
+        instance: Whose loop it is.
+        limit_s: How long code of one call may block the loop, in seconds. Then the gateway ends the call.
+        gateway_listens: Returns whether the gateway takes what a watchdog says. It is called in the watchdog's thread.
+        on_turned: Called in the loop when it turns again, with what blocked it and for how many seconds.
+        kill: Whether to kill this process at the limit, because it is a call worker: others take its place.
+    """
+
+    def __init__(
+        self,
+        instance: WatchedInstance,
+        *,
+        limit_s: float,
+        gateway_listens: Callable[[], bool],
+        on_turned: Callable[[BlockedCode, float], None],
+        kill: bool = False,
+    ) -> None:
+        self._instance = instance
+        self._limit_s = limit_s
+        self._gateway_listens = gateway_listens
+        self._on_turned = on_turned
+        self._kill = kill
+        self._loop = asyncio.get_running_loop()
+        self._loop_thread = threading.get_ident()
+        self._report = BlockedReport(instance.url, instance.token)
+        self._turned = threading.Event()
+        self._closed = threading.Event()
+        self._code: BlockedCode | None = None
+        self._log_level = "ERROR" if os.environ.get(DEVELOPMENT) else "WARNING"
+        self._thread = threading.Thread(target=self._run, name="piopiy watchdog", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop watching, and wait for the thread, `JOIN_S` at most."""
+        self._closed.set()
+        self._thread.join(JOIN_S)
+
+    # ------------------------------------------------------------------ the watchdog's thread
+
+    def _run(self) -> None:
+        turns = LoopTurns(time.monotonic(), look_s=LOOK_S, limit_s=self._limit_s)
+        self._ask()
+        while not self._closed.wait(LOOK_S) and not self._loop.is_closed():
+            turned = self._turned.is_set()
+            step = turns.look(time.monotonic(), turned=turned)
+            try:
+                self._carry_out(step, turns.blocked_s)
+            except Exception:  # whatever fails here, it goes on watching
+                logger.exception("the watchdog of the event loop failed")
+            if turned:
+                self._ask()
+        self._report.close()
+
+    def _ask(self) -> None:
+        """Ask the loop to turn."""
+        self._turned.clear()
+        self._call_in_loop(self._turned.set)
+
+    def _call_in_loop(self, function: Callable[..., object], *arguments: object) -> None:
+        with suppress(RuntimeError):  # it was closed just now
+            self._loop.call_soon_threadsafe(function, *arguments)
+
+    def _carry_out(self, step: LoopStep, blocked_s: float) -> None:
+        if step.turned_after_s is not None:
+            self._over(step.turned_after_s)
+            return
+        if step.examine:
+            self._examine(blocked_s)
+        code = self._code
+        if code is None:
+            return
+        if step.tell and self._gateway_listens():
+            self._tell(code, blocked_s)
+        log = logger if code.call_id is None else logger.bind(call_id=code.call_id)
+        if step.insist:
+            log.error(
+                "the event loop has been blocked for {:.1f} s at {}: all calls of this process wait. Stack: {}",
+                blocked_s,
+                code.place,
+                " < ".join(code.stack),
+            )
+        if step.limit:
+            log.critical(
+                "{} has blocked the event loop for {:.1f} s at {}{}",
+                "no call that is known" if code.call_id is None else "this call",
+                blocked_s,
+                code.place,
+                ": this call worker is killed" if self._kill else "",
+            )
+            if self._kill:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    def _examine(self, blocked_s: float) -> None:
+        """Look at what blocks the loop. It is logged when it is found, not each time that it is looked at."""
+        code = find_blocked_code(self._loop, self._loop_thread)
+        first, self._code = self._code is None, code
+        if first and code is not None:
+            log = logger if code.call_id is None else logger.bind(call_id=code.call_id)
+            log.log(
+                self._log_level,
+                "the event loop has not turned for {:.2f} s: {} is at {}",
+                blocked_s,
+                "code of no call that is known" if code.call_id is None else "this call",
+                code.place,
+            )
+
+    def _tell(self, code: BlockedCode, blocked_s: float) -> None:
+        self._report.send(
+            Blocked(
+                agent_id=self._instance.agent_id,
+                instance_id=self._instance.instance_id,
+                call_id=code.call_id,
+                place=code.place[:500],
+                blocked_s=blocked_s,
+                limit_s=self._limit_s,
+            )
+        )
+
+    def _over(self, blocked_s: float) -> None:
+        code, self._code = self._code, None
+        self._report.close()
+        if code is not None:
+            self._call_in_loop(self._on_turned, code, blocked_s)

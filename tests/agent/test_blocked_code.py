@@ -1,0 +1,137 @@
+"""Which code blocks an event loop, and which call it belongs to: looked at from a thread while it does."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from contextvars import copy_context
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from piopiy_pipeline.agent.blocked_code import UNKNOWN, BlockedCode, find_blocked_code
+from piopiy_pipeline.session.call import Call, current_call
+from piopiy_pipeline.session.events import Emitter
+from piopiy_pipeline.session.tasks import CallTasks, current_tasks, track_tasks
+
+HERE = f"{Path(__file__).name}:"
+
+
+BLOCKING, LOOKED = threading.Event(), threading.Event()
+
+
+def block() -> None:
+    """Keep the loop until it was looked at."""
+    BLOCKING.set()
+    assert LOOKED.wait(5)
+
+
+def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
+    if name == "uvloop":
+        uvloop = pytest.importorskip("uvloop")
+        return cast("Callable[[], asyncio.AbstractEventLoop]", uvloop.new_event_loop)
+    return asyncio.new_event_loop
+
+
+def looked_at(story: Callable[[], Awaitable[None]], loop: str = "asyncio") -> BlockedCode | None:
+    """Run `story`, and return what is found while it blocks, or after half a second."""
+    BLOCKING.clear()
+    LOOKED.clear()
+    found: list[BlockedCode | None] = []
+
+    async def main() -> None:
+        running, thread = asyncio.get_running_loop(), threading.get_ident()
+        track_tasks(running)
+
+        def look() -> None:
+            BLOCKING.wait(0.5)
+            found.append(find_blocked_code(running, thread))
+            LOOKED.set()
+
+        looking = threading.Thread(target=look)
+        looking.start()
+        await story()
+        await asyncio.to_thread(looking.join)
+
+    with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
+        runner.run(main())
+    return found[-1]
+
+
+def in_call(call_id: str) -> Any:
+    """Return the context of a call of this id."""
+    context = copy_context()
+    context.run(current_call.set, cast("Call", SimpleNamespace(info=SimpleNamespace(call_id=call_id))))
+    context.run(current_tasks.set, CallTasks(call_id))
+    return context
+
+
+async def soon() -> None:
+    await asyncio.sleep(0)
+    block()
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_task_of_a_call(loop: str) -> None:
+    async def story() -> None:
+        await asyncio.get_running_loop().create_task(soon(), context=in_call("call-1"))
+
+    found = looked_at(story, loop)
+    assert found is not None
+    assert found.call_id == "call-1"
+    assert HERE in found.place
+    assert found.place.endswith(" in block")
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_handler_of_an_event_that_the_gateway_caused(loop: str) -> None:
+    async def story() -> None:
+        events = Emitter()
+        events.context = in_call("call-2")
+        events.on("end", lambda _: block())
+        asyncio.get_running_loop().call_later(0.01, events.emit, "end", None)
+        await asyncio.sleep(0.05)
+
+    found = looked_at(story, loop)
+    assert found is not None
+    assert (found.call_id, " in block" in found.place) == ("call-2", True)
+
+
+def test_a_timer_that_a_call_has_set() -> None:
+    async def story() -> None:
+        asyncio.get_running_loop().call_later(0.01, block, context=in_call("call-3"))
+        await asyncio.sleep(0.05)
+
+    found = looked_at(story)
+    assert found is not None
+    assert found.call_id == "call-3"
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_code_of_no_call_is_named_without_one(loop: str) -> None:
+    found = looked_at(soon, loop)
+    assert found is not None
+    assert (found.call_id, " in block" in found.place) == (None, True)
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_loop_that_waits_for_something_runs_nobody_s_code(loop: str) -> None:
+    async def story() -> None:
+        await asyncio.sleep(0.8)
+
+    # uvloop's own frames are not Python: there it cannot be told from a callback that is not.
+    assert looked_at(story, loop) == (BlockedCode(None, UNKNOWN) if loop == "uvloop" else None)
+
+
+def test_a_callback_that_is_not_python_is_one_of_a_place_that_is_not() -> None:
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+        loop.call_soon(BLOCKING.set)
+        loop.call_soon(time.sleep, 0.5, context=in_call("call-4"))
+        await asyncio.sleep(0.01)
+
+    assert looked_at(story) == BlockedCode("call-4", UNKNOWN)

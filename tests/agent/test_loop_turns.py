@@ -1,0 +1,65 @@
+"""What is done about an event loop that does not turn, and when: by a clock of the test's own."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from piopiy_pipeline.agent.loop_turns import LoopStep, LoopTurns
+
+LOOK_S = 0.1
+
+
+def look_until(turns: LoopTurns, now: float, until: float, *, turned: bool) -> list[tuple[float, LoopStep]]:
+    """Look every `LOOK_S`, and return the steps in which something is to be done, with their times."""
+    steps = []
+    while now + LOOK_S <= until + 1e-9:
+        now += LOOK_S
+        step = turns.look(now, turned=turned)
+        if step != LoopStep():
+            steps.append((round(now, 3), step))
+    return steps
+
+
+def turns(limit_s: float = 3.0) -> LoopTurns:
+    return LoopTurns(0.0, look_s=LOOK_S, limit_s=limit_s)
+
+
+def test_a_loop_that_turns_is_left_alone() -> None:
+    assert look_until(turns(), 0.0, 60.0, turned=True) == []
+
+
+def test_one_that_was_busy_for_a_moment_as_well() -> None:
+    loop = turns()
+    assert look_until(loop, 0.0, 0.2, turned=False) == []
+    assert loop.look(0.3, turned=True) == LoopStep()
+
+
+def test_a_loop_that_does_not_turn_is_examined_told_of_and_in_the_end_over_its_limit() -> None:
+    steps = look_until(turns(), 0.0, 3.5, turned=False)
+    told_at = [at for at, step in steps if step.tell]
+    assert told_at[0] == pytest.approx(0.4)
+    assert all(0.45 < after - before < 0.65 for before, after in pairwise(told_at))
+    assert [at for at, step in steps if step.examine and not step.tell] == pytest.approx([0.3])
+    assert [at for at, step in steps if step.insist] == pytest.approx([1.05], abs=LOOK_S)
+    assert [at for at, step in steps if step.limit] == pytest.approx([3.05], abs=LOOK_S)
+
+
+def test_whoever_was_examined_is_told_of_when_the_loop_turns_again() -> None:
+    loop = turns()
+    look_until(loop, 0.0, 1.2, turned=False)
+    assert loop.look(1.3, turned=True).turned_after_s == pytest.approx(1.3)
+    assert look_until(loop, 1.3, 1.5, turned=False) == []
+    assert [at for at, step in look_until(loop, 1.5, 1.8, turned=False) if step.examine] == [
+        pytest.approx(1.6),
+        pytest.approx(1.7),
+    ]
+
+
+def test_time_in_which_this_process_did_not_run_does_not_count() -> None:
+    loop = turns()
+    look_until(loop, 0.0, 0.1, turned=False)
+    assert loop.look(10.2, turned=False) == LoopStep(), "it was stopped for ten seconds"
+    assert loop.blocked_s == pytest.approx(0.2)
+    assert loop.look(10.3, turned=False).examine, "and goes on to block"

@@ -1,0 +1,91 @@
+"""A real thread that watches a real event loop, at a real gateway: what it says of code that blocks.
+
+They run against the clock of the wall, because the thread has no other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from typing import Any
+
+import pytest
+
+from piopiy_pipeline.agent.agent import Agent
+from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.log import DEVELOPMENT
+from piopiy_pipeline.session import Call
+from tests.support.agents import logged
+from tests.support.bots import LONG, voice
+from tests.support.calls import AGENT_ID, CallLog, eventually, house
+
+pytestmark = pytest.mark.realtime
+OURS = re.compile(r"tests/agent/test_loop_watchdog\.py:\d+ in test_code_that_blocks\w+\.<locals>\.block")
+
+
+@pytest.mark.parametrize(("development", "level"), [(False, "WARNING"), (True, "ERROR")])
+def test_code_that_blocks_is_named_in_the_log_to_the_author_and_to_whoever_watches(
+    development: bool, level: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if development:
+        monkeypatch.setenv(DEVELOPMENT, "1")
+    errors: list[tuple[str, str]] = []
+
+    async def bot(call: Call) -> None:
+        agent = await voice(call, greeting=LONG)
+        agent.on("error", lambda error: errors.append((error.stage, error.message)))
+        agent.on("answered", block)
+        await agent.start()
+
+    async def block(_: object) -> None:
+        await asyncio.sleep(0.2)
+        time.sleep(0.5)  # noqa: ASYNC251  that is what it is about
+
+    async def story() -> None:
+        with logged() as lines:
+            async with house(bot) as place:
+                log = CallLog(16000)
+                calling = asyncio.create_task(place.call(log=log, hangup_after_s=2))
+                await eventually(lambda: errors, 20)
+                assert place.agent.stalls
+                assert place.gateway.switchboard.instances.of(AGENT_ID)
+                await calling
+                assert log.reason is EndReason.CALLER_HANGUP
+        assert {stage for stage, _ in errors} == {"event loop"}
+        assert any(OURS.search(message) for _, message in errors)
+        assert {data["stage"] for data in log.of("error")} == {"event loop"}
+        # A machine that is busy with other tests may keep the loop for as long elsewhere.
+        [(call_id, line)] = [one for one in lines if "has not turned for" in one[1] and OURS.search(one[1])]
+        assert call_id is not None
+        assert line.startswith(f"{level} the event loop has not turned for 0.")
+        assert ": this call is at tests/agent/test_loop_watchdog.py:" in line
+
+    asyncio.run(story())
+
+
+def test_its_thread_ends_with_the_agent() -> None:
+    import threading
+
+    async def bot(call: Call) -> None:
+        """Never called."""
+
+    def watchdogs() -> list[str]:
+        return [thread.name for thread in threading.enumerate() if thread.name == "piopiy watchdog"]
+
+    async def story() -> None:
+        async with house(bot):
+            assert watchdogs()
+        assert not watchdogs()
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("limit", [0, 0.5, -1])
+def test_a_limit_that_every_program_reaches_is_refused(limit: float) -> None:
+    async def bot(call: Call) -> None:
+        """Never called."""
+
+    wrong: dict[str, Any] = {"blocked_call_s": limit}
+    with pytest.raises(ValueError, match="blocked_call_s must be at least 1"):
+        Agent("desk", "token", bot, **wrong)
