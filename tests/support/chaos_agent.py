@@ -89,6 +89,7 @@ async def _main() -> None:
         os.environ["AGENT_TOKEN"],
         create_session,
         capacity=int(os.environ["CAPACITY"]),
+        blocked_call_s=float(os.environ.get("BLOCKED_CALL_S", "10")),
     )
     await agent.connect()
 

@@ -1,0 +1,87 @@
+"""One call whose code does not return to the event loop: it is named, the others move, and nobody else is offered it.
+
+Real processes, against the clock of the wall: what blocks is `time.sleep` or a loop that computes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+
+import pytest
+
+from tests.chaos.test_silent_agents import GENEROUS_S, SETTLE_S, Harm
+from tests.support.calls import eventually
+from tests.support.chaos import chaos
+
+pytestmark = [pytest.mark.realtime, pytest.mark.chaos]
+
+
+@pytest.mark.parametrize("how", ["sleep", "spin"])
+def test_a_call_that_blocks_its_agent_is_named_and_the_others_move(
+    how: str, record_property: Callable[[str, object], None]
+) -> None:
+    async def story() -> None:
+        limit_s = 4
+        async with chaos(agents=2, environment={"BLOCKED_CALL_S": str(limit_s)}) as place:
+            culprit = await place.caller({"block": how, "after": 3, "seconds": 8})
+            callers = [culprit, *await place.callers(5)]
+            blocked, other = sorted(place.agents, key=lambda agent: agent.pitch != culprit.agent_heard())
+            await asyncio.sleep(SETTLE_S / 2)
+            assert len([caller for caller in callers if caller.agent_heard() == blocked.pitch]) == 3
+            await eventually(lambda: blocked.told("blocks"), GENEROUS_S)
+            harm = Harm(place, callers, blocked)
+            await harm.until_moved(without=culprit)
+            row = harm.row(f"{how} for 8 s in one call's handler, limit {limit_s} s", "", without=culprit)
+            row["noticed_s"] = harm.noticed_s(" is blocked by call ")
+            await eventually(lambda: culprit.ended is not None, GENEROUS_S)
+            assert culprit.ended == ("error", "")
+            detail = re.search(r"\((its code has blocked .*)\)", place.gateway_log)
+            assert detail is not None
+            assert re.search(r"for 4 s at tests/support/chaos_agent.py:\d+ in block", detail[1])
+            assert not culprit.first_heard(other.pitch, harm.at), "nobody else was offered it"
+            assert "the event loop has not turned for" in blocked.log
+            await eventually(lambda: " is back" in place.gateway_log, GENEROUS_S)
+            await eventually(lambda: len(blocked.told("end")) == 3, GENEROUS_S)
+            assert sorted(line["reason"] for line in blocked.told("end")) == ["error", "moved", "moved"]
+            assert all(caller.ended is None for caller in callers if caller is not culprit)
+            row["what became of it"] = f"the others moved; it ended: {detail[1]}"
+            record_property("chaos", row)
+
+    asyncio.run(story())
+
+
+def test_a_call_worker_that_a_call_blocks_is_killed_and_its_other_calls_go_on(
+    record_property: Callable[[str, object], None],
+) -> None:
+    async def story() -> None:
+        environment = {
+            "BLOCKED_CALL_S": "3",
+            "PIOPIY_ISOLATION": "process",
+            "PIOPIY_WORKERS": "2",
+        }
+        async with chaos(agents=1, environment=environment) as place:
+            [agent] = place.agents
+            await eventually(lambda: place.gateway_log.count(" registered: instance ") == 2, GENEROUS_S)
+            culprit = await place.caller({"block": "spin", "after": 4, "seconds": 60})
+            others = await place.callers(5)
+            await eventually(lambda: agent.told("blocks"), GENEROUS_S)
+            began = asyncio.get_running_loop().time()
+            await eventually(lambda: culprit.ended is not None, GENEROUS_S)
+            assert culprit.ended == ("error", "")
+            await eventually(lambda: "SIGKILL" in agent.log, GENEROUS_S)
+            await eventually(lambda: place.gateway_log.count(" registered: instance ") == 3, GENEROUS_S)
+            now = asyncio.get_running_loop().time()
+            assert "this call worker is killed" in agent.log
+            assert all(caller.ended is None and caller.agent_heard(now - 0.5) for caller in others)
+            record_property(
+                "chaos",
+                {
+                    "fault": "while True in one call's handler, isolation=process, limit 3 s",
+                    "silence_s": max(caller.longest_silence_s(began, now) for caller in others),
+                    "what became of it": "its call worker was killed and replaced; the others moved",
+                },
+            )
+
+    asyncio.run(story())
