@@ -52,7 +52,8 @@ def player_of(waits: TurnWaits, *, hold: bool) -> Player:
                     policy.turn_begins()
                     in_turn = True
             elif moment.what == "stop":
-                policy.silence(moment.at, since_s=moment.value)
+                silence_s, crowded = moment.value
+                policy.silence(moment.at, since_s=silence_s, crowded=crowded)
             elif moment.what == "smart":
                 policy.sounds_finished(moment.value if waits.smart_turn else 0.5)
             else:

@@ -116,7 +116,7 @@ class Studio:
                 elif event is VadEvent.PAUSED:
                     paused_at = end_s
                 elif event is VadEvent.STOPPED:
-                    signals.moments.append(Moment(now, "stop", segmenter.silence_s))
+                    signals.moments.append(Moment(now, "stop", (segmenter.silence_s, segmenter.crowded)))
                     asks.append((started_at, paused_at, now))
             starting = not segmenter.quiet and not segmenter.speaking
             if starting and sounding_from is None:

@@ -15,6 +15,9 @@ BELOW_DB = 12.0
 """So much below the loudest speech of the caller begins what may be somebody else."""
 ABOVE_FLOOR_DB = 12.0
 """Voices behind are so much louder, at their loudest, than they all are at their quietest."""
+CROWDED_DB = 30.0
+"""Where the quietest that goes on behind is no further below the caller's loudest, soft words drown. With voices 15 dB
+below the caller's mean it is so nine times in ten."""
 FORGETS_DB_A_S = 1.0
 """The caller's loudest speech is forgotten so quickly: eight seconds later a voice 20 dB below it is heard again."""
 FLOOR_S = 4.0
@@ -32,6 +35,7 @@ class CallerLevel:
     def __init__(self, *, window_s: float) -> None:
         self._forgets = 10 ** (-FORGETS_DB_A_S * window_s / 10)
         self._below = 10 ** (-BELOW_DB / 10)
+        self._crowded = 10 ** (-CROWDED_DB / 10)
         self._above = 10 ** (ABOVE_FLOOR_DB / 10)
         self._windows = round(FLOOR_S / window_s)
         self._loudest = 0.0
@@ -40,6 +44,12 @@ class CallerLevel:
             deque()
         )  # of the last windows: those that may become the least, rising
         self._number = 0
+        self._quietest = 0.0
+
+    @property
+    def crowded(self) -> bool:
+        """Whether voices or noise go on behind the caller, loud enough to be taken for speech."""
+        return self._quietest > self._loudest * self._crowded > 0
 
     def is_near(self, voiced: bool, power: float) -> bool:
         """Take a window, and return whether it is as loud as the caller.
@@ -51,7 +61,8 @@ class CallerLevel:
         self._loudest *= self._forgets
         if voiced and power > self._loudest:
             self._loudest = power
-        return power >= min(self._loudest * self._below, self._floor(power) * self._above)
+        self._quietest = self._floor(power)
+        return power >= min(self._loudest * self._below, self._quietest * self._above)
 
     def _floor(self, power: float) -> float:
         self._last.append(power)

@@ -117,6 +117,11 @@ class VadStage(FrameProcessor, SampleSink):
         """Whether the caller is speaking, by the audio that was scored until now."""
         return self._segmenter is not None and self._segmenter.speaking
 
+    @property
+    def crowded(self) -> bool:
+        """Whether voices go on behind the caller, so that soft sounds of theirs are not heard."""
+        return self._segmenter is not None and self._segmenter.crowded
+
     # -- audio in
 
     def take_samples_from(self, flush: Callable[[], Awaitable[None]]) -> None:

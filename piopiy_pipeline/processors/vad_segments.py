@@ -155,6 +155,11 @@ class Segmenter:
         return self._state is _SegmentState.QUIET
 
     @property
+    def crowded(self) -> bool:
+        """Whether voices go on behind the caller, as far as their level is followed."""
+        return self._level is not None and self._level.crowded
+
+    @property
     def speaking(self) -> bool:
         """Whether speech has started and not stopped."""
         return self._state in (_SegmentState.SPEAKING, _SegmentState.STOPPING)

@@ -37,6 +37,7 @@ class PolicyTurnEnd(BaseUserTurnStopStrategy):
         policy: Decides.
         context: The conversation, whose last message of the bot says what was asked. None: nothing is known.
         sounding: Whether the caller makes a sound that may be the beginning of speech.
+        crowded: Whether voices go on behind the caller.
         judge: Asks at a silence how likely the turn is over by its sound. None: nobody is asked.
         **kwargs: Arguments of pipecat's base class.
     """
@@ -47,6 +48,7 @@ class PolicyTurnEnd(BaseUserTurnStopStrategy):
         *,
         context: LLMContext | None = None,
         sounding: Callable[[], bool] = lambda: False,
+        crowded: Callable[[], bool] = lambda: False,
         judge: Callable[[], asyncio.Future[float]] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -56,6 +58,7 @@ class PolicyTurnEnd(BaseUserTurnStopStrategy):
         """The last decision."""
         self._turn_context = context
         self._sounding = sounding
+        self._crowded = crowded
         self._judge = judge
         self._asked: asyncio.Future[float] | None = None  # about the silence under way
         self._timer: asyncio.TimerHandle | None = None
@@ -95,7 +98,7 @@ class PolicyTurnEnd(BaseUserTurnStopStrategy):
                 self.policy.speech(now, since_s=frame.start_secs)
             case VADUserStoppedSpeakingFrame():
                 self._look_at_question()
-                self.policy.silence(now, since_s=frame.stop_secs)
+                self.policy.silence(now, since_s=frame.stop_secs, crowded=self._crowded())
                 self._ask()
             case TranscriptionFrame():
                 language = str(frame.language) if frame.language else None

@@ -56,6 +56,8 @@ class TurnWaits:
     """The last word is one that another has to follow, or fewer digits were said than were asked for."""
     dictating: float = 1.0
     """An address, a spelled name or a number of unknown length is being said."""
+    crowded: float = 0.15
+    """Added to `neutral` where voices go on behind the caller: soft words are not heard there, or misheard."""
     learns: bool = True
     """Whether `neutral` grows with the pauses of this caller."""
     smart_turn: bool = False
@@ -96,6 +98,7 @@ class TurnWaits:
                 unsure=turns,
                 open=turns,
                 dictating=turns,
+                crowded=0.0,
                 learns=False,
             )
         raise ValueError(
@@ -163,6 +166,7 @@ class TurnEndPolicy:
         self._stt_due = 0.0
         self._look_at = 0.0
         self._opinion: float | None = None
+        self._crowded = False
         self._put_off = 0.0
         self._under_way = False
         self._ended_at: float | None = None
@@ -196,8 +200,9 @@ class TurnEndPolicy:
         self._silent_since = None
         self._words.fresh = self._words.finalized = False
 
-    def silence(self, now: float, *, since_s: float) -> None:
-        """Note that the VAD has found the end of speech, `since_s` seconds ago."""
+    def silence(self, now: float, *, since_s: float, crowded: bool = False) -> None:
+        """Note that the VAD has found the end of speech, `since_s` seconds ago, with voices behind or without."""
+        self._crowded = crowded
         self._speaking = False
         self._silent_since = now - since_s
         self._stt_due = now + max(0.0, self.stt_s - since_s)
@@ -299,7 +304,7 @@ class TurnEndPolicy:
             case WordsSoFar.NEUTRAL if self._opinion is not None and self._opinion >= SURE:
                 wait_s, words = waits.finished, WordsSoFar.SOUNDS_FINISHED
             case _:
-                wait_s = waits.neutral
+                wait_s = waits.neutral + (waits.crowded if self._crowded else 0.0)
         learnt_s = self.pauses.wait_s if waits.learns else 0.0
         return max(wait_s, learnt_s), words, learnt_s > wait_s
 

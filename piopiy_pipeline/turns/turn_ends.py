@@ -42,7 +42,9 @@ def turn_end_for(
     if isinstance(vad, VadStage):
         judge = _smart_turn_of(vad) if policy.waits.smart_turn else None
         sounding = lambda: not (vad.quiet or vad.speaking)  # noqa: E731
-        return PolicyTurnEnd(policy, context=context, sounding=sounding, judge=judge)
+        return PolicyTurnEnd(
+            policy, context=context, sounding=sounding, crowded=lambda: vad.crowded, judge=judge
+        )
     if policy.waits.smart_turn:
         raise ValueError("TurnWaits(smart_turn=True) needs the pipeline's own VAD stage: leave vad= out")
     return PolicyTurnEnd(policy, context=context)

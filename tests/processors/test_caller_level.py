@@ -40,6 +40,16 @@ def test_soft_speech_on_a_quiet_line_is_the_callers() -> None:
     assert all(heard(level, speech(1, dbfs=-45.0)))
 
 
+def test_a_line_is_crowded_where_voices_go_on_behind() -> None:
+    level = CallerLevel(window_s=WINDOW_S)
+    assert not level.crowded
+    heard(level, babble(1) + speech(1) + babble(0.3))
+    assert level.crowded
+    quiet = CallerLevel(window_s=WINDOW_S)
+    heard(quiet, [(False, -70.0)] * 20 + speech(1) + [(False, -70.0)] * 10)
+    assert not quiet.crowded
+
+
 def test_a_caller_who_speaks_more_quietly_than_before_is_heard_after_a_few_seconds() -> None:
     level = CallerLevel(window_s=WINDOW_S)
     heard(level, babble(1) + speech(1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -260,3 +260,14 @@ def test_what_the_recogniser_knows_of_the_last_word_counts(
 )
 def test_the_result_of_a_transcript_is_read_where_it_tells_something(result: Any, last: LastWord) -> None:
     assert LastWord.of(result) == last
+
+
+@pytest.mark.parametrize(("waits", "wait_s"), [("smart", 0.7), ("fast", 0.55), (0.8, 0.8)])
+def test_with_voices_behind_the_caller_more_time_is_given(
+    waits: Literal["smart", "fast"] | float, wait_s: float
+) -> None:
+    policy = TurnEndPolicy(TurnWaits.of(waits))
+    policy.turn_begins()
+    policy.silence(10.2, since_s=0.2, crowded=True)
+    policy.final(10.21, "I would like a table.", finalized=True)
+    assert policy.due() == pytest.approx(10.0 + wait_s)
