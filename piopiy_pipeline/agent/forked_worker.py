@@ -22,6 +22,8 @@ from typing import Protocol
 import numpy as np
 from loguru import logger
 
+from piopiy_pipeline.agent.gateway_connection import AuthenticationError
+from piopiy_pipeline.agent.hang_watch import TURN_S
 from piopiy_pipeline.agent.linux_process import adopt_orphans, die_with_parent, prefer_to_be_killed
 from piopiy_pipeline.agent.process_messages import (
     MAX_CALLS,
@@ -133,10 +135,11 @@ class ForkedWorker:
         loop = asyncio.get_running_loop()
         loop.add_reader(self._control.fileno(), self._obey)
         self._agent.become_worker(self._order.instance_id, self._order.capacity, self._on_change)
+        loop.call_later(TURN_S, self._turn)
         try:
             await self._agent.connect()
         except Exception as error:  # noqa: BLE001  the supervisor reports it
-            refused = type(error).__name__ == "AuthenticationError"
+            refused = isinstance(error, AuthenticationError)
             if not refused:
                 traceback.print_exc()
             self._tell_failure(str(error) if refused else f"{type(error).__name__}: {error}", refused=refused)
@@ -169,6 +172,12 @@ class ForkedWorker:
             self._reported = calls
         if self._order.one_call and calls:
             self._drain()
+
+    def _turn(self) -> None:
+        """Say that the loop turns."""
+        asyncio.get_running_loop().call_later(TURN_S, self._turn)
+        if self._ready:
+            self._tell(CallsUnderWay(list(self._agent.calls[:MAX_CALLS])))
 
     def _tell(self, message: WorkerReady | CallsUnderWay) -> bool:
         """Send, without waiting. A supervisor that does not read is told later which calls there are."""

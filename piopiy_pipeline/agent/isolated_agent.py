@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
+import sys
 import threading
 
 from loguru import logger
@@ -88,6 +90,15 @@ async def _end_when(closing: asyncio.Event, supervisor: Supervisor) -> None:
     supervisor.end()
 
 
+def _sessions_with_threads() -> int:
+    """Count onnxruntime sessions that compute in threads of their own."""
+    module = sys.modules.get("onnxruntime")
+    if module is None:
+        return 0
+    sessions = [each for each in gc.get_objects() if type(each) is module.InferenceSession]
+    return sum(session.get_session_options().intra_op_num_threads != 1 for session in sessions)
+
+
 def _warn_of_what_a_fork_loses() -> None:
     """Say what the author's program has started that call workers do not have."""
     threads = [
@@ -100,4 +111,10 @@ def _warn_of_what_a_fork_loses() -> None:
             "threads do not live on in call workers, and what they hold locked stays locked there: "
             "start {} in the callback, or after Agent.connect() has begun",
             ", ".join(threads[:5]),
+        )
+    if count := _sessions_with_threads():
+        logger.warning(
+            "{} onnxruntime sessions have threads, which do not live on in call workers: there they wait for ever. "
+            "Make them in the callback, or with intra_op_num_threads=1",
+            count,
         )

@@ -87,7 +87,7 @@ class WorkerReady:
 
 @dataclass(frozen=True, slots=True)
 class CallsUnderWay:
-    """Of a call worker: the ids of the calls that it has now."""
+    """Of a call worker, for each change and every two seconds: the ids of the calls that it has now."""
 
     calls: list[str]
 

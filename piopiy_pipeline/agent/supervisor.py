@@ -19,6 +19,7 @@ from contextlib import suppress
 
 from loguru import logger
 
+from piopiy_pipeline.agent.hang_watch import HangWatch
 from piopiy_pipeline.agent.isolation import Isolation
 from piopiy_pipeline.agent.memory_watch import MemoryWatch
 from piopiy_pipeline.agent.process_messages import (
@@ -115,16 +116,16 @@ class Supervisor:
             WorkersRefused: The gateway refuses the agent.
         """
         self._link = TemplateLink(self, load=self._load, become_worker=self._become_worker)
-        watching = None
+        watching = [asyncio.ensure_future(HangWatch(self._hung).run(self._members))]
         if self._isolation.memory_mb is not None:
             memory = MemoryWatch(self._link.pid, self._isolation.memory_mb, on_over=self._over_memory)
-            watching = asyncio.ensure_future(memory.run(self._members))
+            watching.append(asyncio.ensure_future(memory.run(self._members)))
         try:
             self._fill()
             await self._over.wait()
         finally:
-            if watching is not None:
-                watching.cancel()
+            for each in watching:
+                each.cancel()
             await self._close(self._link)
         if self._failure is not None:
             raise self._failure
@@ -204,6 +205,7 @@ class Supervisor:
     # ------------------------------------------------------------------ what is heard
 
     def on_said(self, member: WorkerMember, message: WorkerMessage, descriptors: list[int]) -> None:
+        member.turned_at = time.monotonic()
         match message:
             case WorkerReady():
                 member.ready_s = time.monotonic() - member.asked_at
@@ -268,6 +270,11 @@ class Supervisor:
             self._link.say(self._models, OpenModels(), descriptors)
 
     # ------------------------------------------------------------------ the end
+
+    def _hung(self, member: WorkerMember, silent_s: float) -> None:
+        member.killed_for = f"its event loop has not turned for {silent_s:.0f} s"
+        assert self._link is not None
+        self._link.kill(member)
 
     def _over_memory(self, member: WorkerMember, own_mb: float, limit_mb: int) -> None:
         """End the call of a call worker that has one, which says why. Otherwise nobody knows whose memory it is."""

@@ -40,6 +40,7 @@ class WorkerMember:
     last_lines: Callable[[], list[str]]
     pid: int = 0
     ready_s: float | None = None
+    turned_at: float = 0.0  # when its event loop was last known to turn
     calls: list[str] = field(default_factory=list)
     served: bool = False
     leaving: bool = False  # it was told to end

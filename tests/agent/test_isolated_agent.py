@@ -39,6 +39,20 @@ from piopiy_pipeline.agent.forked_worker import ForkedWorker
 ForkedWorker.run = lambda _: print("no such library", file=__import__("sys").stderr) or 5
 runpy.run_module("tests.support.harmful_bots", run_name="__main__")
 """
+IMPATIENT = """\
+import runpy
+from piopiy_pipeline.agent import hang_watch
+hang_watch.HUNG_S = 5.0
+runpy.run_module("tests.support.harmful_bots", run_name="__main__")
+"""
+THREADS = """\
+import onnxruntime, threading
+from piopiy_pipeline.processors.silero import find_model
+session = onnxruntime.InferenceSession(str(find_model()))
+threading.Thread(target=threading.Event().wait, name="cache of prices", daemon=True).start()
+import runpy
+runpy.run_module("tests.support.harmful_bots", run_name="__main__")
+"""
 TEN_LINES = f"""\
 import asyncio, os
 from piopiy_pipeline import Agent
@@ -171,6 +185,27 @@ def test_a_segmentation_fault_is_reported_with_its_line_and_the_call(monkeypatch
             call_id = place.ended()[0].call_id
             await eventually(lambda: "in _segfault" in place.process.log.partition("has ended")[2], 10)
             assert f"SIGSEGV, Segmentation fault; it had the calls {call_id}" in place.process.log
+
+    asyncio.run(story())
+
+
+def test_a_worker_whose_interpreter_stands_still_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        async with isolated(monkeypatch, "call", arguments=("-c", IMPATIENT)) as place:
+            _, calling = await called(place, "harms", harm="hang")
+            await eventually(lambda: "its event loop has not turned for" in place.process.log, 30)
+            await eventually(lambda: len(call_workers(place)) == 2, 10)
+            await calling
+            assert await place.process.terminate() == 0
+
+    asyncio.run(story())
+
+
+def test_threads_that_a_fork_would_lose_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        async with isolated(monkeypatch, "1", arguments=("-c", THREADS)) as place:
+            assert "start cache of prices in the callback" in place.process.log
+            assert "1 onnxruntime sessions have threads" in place.process.log
 
     asyncio.run(story())
 

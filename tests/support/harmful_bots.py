@@ -41,6 +41,11 @@ def _spin() -> None:
         pass
 
 
+def _hang() -> None:
+    """Keep the interpreter's lock, so that no thread of the process runs either."""
+    ctypes.PyDLL(None).sleep(600)
+
+
 def _leak() -> None:
     _kept.append(b"\1" * (500 << 20))
 
@@ -60,6 +65,7 @@ HARMS: dict[str, Callable[[], None]] = {
     "os_exit": _os_exit,
     "sys_exit": _sys_exit,
     "spin": _spin,
+    "hang": _hang,
     "leak": _leak,
     "fork": _fork,
 }
