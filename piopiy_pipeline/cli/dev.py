@@ -44,6 +44,8 @@ __all__ = ["default_bot", "dev"]
 HOST = "127.0.0.1"
 DEFAULT_PORT = 7860
 _WATCHED = frozenset({".py", ".yaml", ".yml"})
+_CALL_WORKER = re.compile(r"-w\d+$")
+"""What the instance id of a call worker ends with (docs/isolation.md)."""
 
 
 def dev(
@@ -170,7 +172,9 @@ async def _dev(
     )
 
     def registered() -> set[str]:
-        return {instance.instance_id for instance in gateway.switchboard.snapshot().instances}
+        """Return whose instances there are: all call workers of one agent's process count as one."""
+        instances = gateway.switchboard.snapshot().instances
+        return {_CALL_WORKER.sub("", instance.instance_id) for instance in instances}
 
     with stop_on_signals() as stop:
         try:

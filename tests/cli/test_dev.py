@@ -101,6 +101,30 @@ class Dev:
         self.process.stdout.close()
 
 
+ISOLATED = """
+import asyncio, os, signal
+from piopiy_pipeline import Agent
+
+async def on_new_session(call): ...
+
+async def ready(agent, number):
+    while not any(each.ready_s and each.instance_id.endswith(f"-w{number}") for each in agent.call_workers):
+        await asyncio.sleep(0.05)
+
+async def main():
+    agent = Agent(os.environ["AGENT_ID"], os.environ["AGENT_TOKEN"], on_new_session, isolation="process", workers=1)
+    serving = asyncio.create_task(agent.connect())
+    await ready(agent, 1)
+    await asyncio.sleep(0.2)  # `piopiy dev` has seen it
+    os.kill(agent.call_workers[0].pid, signal.SIGKILL)
+    await ready(agent, 2)
+    print(f"supervisor {os.getpid()}", flush=True)
+    await serving
+
+asyncio.run(main())
+"""
+
+
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Dev]]:
     running: list[Dev] = []
@@ -191,12 +215,26 @@ def test_a_bot_that_crashes_shows_its_traceback_and_waits_for_a_change(
     assert dev.interrupt() == 0
 
 
+@pytest.mark.parametrize(
+    "bot",
+    [
+        BOT,
+        pytest.param(
+            ISOLATED, marks=pytest.mark.skipif(sys.platform != "linux", reason="isolation is for Linux")
+        ),
+    ],
+    ids=["one process", "call workers"],
+)
 def test_a_change_that_breaks_the_bot_leaves_the_old_one_serving(
-    start: Callable[..., Dev], tmp_path: Path
+    bot: str, start: Callable[..., Dev], tmp_path: Path
 ) -> None:
-    dev = start(BOT)
-    first = int(dev.until("bot ").split()[1])
-    dev.until("ready ")
+    dev = start(bot)
+    if bot is BOT:
+        first = int(dev.until("bot ").split()[1])
+        dev.until("ready ")
+    else:
+        dev.until("ready ")
+        first = int(dev.until("supervisor ").split()[1])
     (tmp_path / "bots" / "my bot.py").write_text("raise SystemExit(7)\n")
     assert "the one before it goes on taking calls" in dev.until("exit status 7")
     assert alive(first)
