@@ -28,6 +28,7 @@ from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from multiprocessing import get_context
 from typing import Any
 
@@ -43,7 +44,16 @@ from pipecat.services.tts_service import TTSService
 from benchmarks.barge_in_line import LEGS, Leg, silences
 from benchmarks.barge_in_sounds import RATE, Kind, Part, Sound, bot_speech, sounds
 from piopiy_pipeline.session import Call
-from piopiy_pipeline.testing import CallerLine, Line, Replies, ScriptedLLM, ScriptedSTT, Transcripts, simulate
+from piopiy_pipeline.testing import (
+    CallerLine,
+    Line,
+    Replies,
+    ScriptedLLM,
+    ScriptedSTT,
+    SimulatedCall,
+    Transcripts,
+    simulate,
+)
 from piopiy_pipeline.turns.strategies import Interruption
 from piopiy_pipeline.voice_agent import VoiceAgent
 
@@ -84,6 +94,7 @@ class Outcome:
         held_s: How long the speech was held, in seconds.
         decided_s: When an interruption was decided, seconds after the first sample; None if there was none.
         reason: What decided.
+        spoke_over_s: How long the bot had gone on before it was interrupted after all, in seconds.
     """
 
     sound: Sound
@@ -92,6 +103,7 @@ class Outcome:
     held_s: float
     decided_s: float | None
     reason: str
+    spoke_over_s: float
 
 
 def has_moonshine() -> bool:
@@ -156,7 +168,20 @@ def one_call(sound: Sound, interruption: Interruption, *, number: int, moonshine
         held_s,
         cuts[0].at - began if cuts else None,
         reasons[-1] if reasons else "",
+        _spoke_over_s(call),
     )
+
+
+def _spoke_over_s(call: SimulatedCall) -> float:
+    """Return how long the bot spoke between a wrong decision to go on and the interruption."""
+    changes = [
+        (event.at, event.kind) for event in call.events if event.kind in ("hold", "resume", "interruption")
+    ]
+    if not any(name == "interruption" for _, name in changes):
+        return 0.0
+    until = next(at for at, name in changes if name == "interruption")
+    spoken = pairwise(changes)
+    return sum(then - at for (at, name), (then, _) in spoken if name == "resume" and then <= until)
 
 
 def _at_8_khz(pcm: NDArray[np.int16]) -> NDArray[np.int16]:
@@ -212,6 +237,8 @@ def interruptions(
         "missed_percent": 100 * sum(o.whole for o in outcomes) / len(outcomes),
         "decided_s_median": float(np.median(decided)),
         "decided_s_p95": float(np.percentile(decided, 95)),
+        "gone_on_first_percent": 100 * sum(o.spoke_over_s > 0 for o in outcomes) / len(outcomes),
+        "spoke_over_s": sorted(round(o.spoke_over_s, 2) for o in outcomes if o.spoke_over_s > 0),
         "by": Counter(o.reason.split(" ")[0] for o in outcomes if o.decided_s is not None),
         "which_missed": [f"{o.sound.name}: {o.reason}" for o in outcomes if o.whole],
     }
@@ -231,7 +258,8 @@ def _print(found: dict[str, Any]) -> None:
         if of := found[mode].get("interruptions"):
             print(
                 f"  {mode:9}  {of['interruptions']:3} interruptions  missed {of['missed_percent']:.1f}%  decided "
-                f"after {of['decided_s_median']:.2f} s (p95 {of['decided_s_p95']:.2f})"
+                f"after {of['decided_s_median']:.2f} s (p95 {of['decided_s_p95']:.2f}); gone on before, for s: "
+                f"{', '.join(map(str, of['spoke_over_s'])) or 'none'}"
             )
         for name, line in found[mode].get("lines", {}).items():
             print(
