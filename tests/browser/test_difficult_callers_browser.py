@@ -88,6 +88,6 @@ def test_who_pauses_listens_aloud_and_interrupts(explains: Running, tmp_path: Pa
             [heard.bot[int(a * RATE) : int(b * RATE)] for a, b in sounds(heard.bot, gap_s=1.5)[1:]]
         )
         understood = await recognised(np.asarray(soxr.resample(first, RATE, 8000), np.int16))
-        assert len(missing_words(EXPLANATION, understood)) <= MISHEARD, understood
+        assert len(missing_words(EXPLANATION, understood)) <= 2 * MISHEARD, understood
 
     asyncio.run(visit())

@@ -72,7 +72,7 @@ def test_without_a_clean_sound_the_bot_takes_itself_for_the_caller() -> None:
     bot = ExplainingBot(EXPLANATION, options={"interruption": "immediate"})
 
     async def story(phone: LoudTelephone, news: list[ConversationReported]) -> None:
-        await until(lambda: bool(texts(news, "bot_turn")))
+        await until(lambda: bool(texts(news, "bot_turn")), patience_s=20)
 
     call = asyncio.run(on_a_speakerphone(bot, story))
     assert bot.whole == [False]
@@ -104,14 +104,17 @@ def test_who_interrupts_over_the_echo_is_heard_where_the_bot_has_asked_for_a_cle
     async def story(phone: LoudTelephone, news: list[ConversationReported]) -> None:
         await asyncio.sleep(4.0)  # the canceller has learnt the room meanwhile
         phone.say(no_wait)
-        await until(lambda: len(texts(news, "bot_turn")) == 2)
+        await until(lambda: len(texts(news, "bot_turn")) == 2, patience_s=20)
 
     call = asyncio.run(on_a_speakerphone(bot, story))
     assert bot.whole == [False]
     words = plain(" ".join(bot.said("user")))
     assert {"no", "wait"} & set(words), "the canceller takes some of the caller's words with the echo"
     assert not {"table", "window", "river", "bridge", "terrace"} & set(words), "and leaves none of the bot's"
-    context, answer = bot.said("assistant")
+    context, *answers = bot.said("assistant")
     assert EXPLANATION.startswith(context)
-    assert answer == "Thank you."
+    assert answers
+    assert all("Thank you.".startswith(answer) for answer in answers), (
+        "one, or a second to what was said behind it"
+    )
     assert "echo_removed_db" in call.line

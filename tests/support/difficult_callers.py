@@ -88,13 +88,13 @@ PAUSING = {
     "number": Pausing(
         "What is your phone number, please?",
         ("pauses/01-number.wav", "pauses/02-number_goes_on.wav"),
-        "f(our|or) one five",
+        "one five",
         "one two nine",
     ),
     "human number": Pausing(
         "What is your phone number, please?",
         ("human/01-number.wav", "human/02-number_goes_on.wav"),
-        "f(our|or) one five",
+        "one five",
         "one two nine",
     ),
     "address": Pausing(
