@@ -31,6 +31,8 @@ __all__ = ["Filler", "SilenceFiller"]
 PIECE_S = 0.2
 SOUND_LASTS_S = 0.6
 """What is heard for this long after a sound was sent is the sound."""
+MAKE_WAY_S = 0.2
+"""How long a sound waits until an answer that was begun ahead is dropped."""
 GOODBYE_S = 15.0
 """How long the last words to a caller who says nothing may take."""
 
@@ -98,6 +100,7 @@ class SilenceFiller:
         says = None if filler is None else phrases.filler if filler.says is None else filler.says
         self._says = says if has_voice or isinstance(says, Path) else None
         self._recording: bytes | None = None
+        self._sending: asyncio.Task[None] | None = None
         self._guard = monitor.guard = SilenceGuard(
             answer_s=filler.answer_s if filler else 0,
             tool_s=filler.tool_s if filler else 0,
@@ -159,13 +162,21 @@ class SilenceFiller:
         self._speaker.say(self._says, into_context=False).add_done_callback(self._filled)
 
     def _play(self, pcm: bytes, *, interruptible: bool = True) -> None:
+        if self._sending is not None and not self._sending.done():
+            return
         self._monitor.filling += 1
         rate = self._state.link.bot_rate
         lasts_s = len(pcm) / 2 / rate + SOUND_LASTS_S
         asyncio.get_running_loop().call_later(lasts_s, self._filled)
-        self._state.spawn(self._send(pcm, rate, interruptible), "filler")
+        self._sending = self._state.spawn(self._send(pcm, rate, interruptible), "filler")
 
     async def _send(self, pcm: bytes, rate: int, interruptible: bool) -> None:
+        if (make_way := self._speaker.before_speech) is not None:
+            try:
+                async with asyncio.timeout(MAKE_WAY_S):
+                    await make_way()  # an answer begun ahead would keep the sound back with its own
+            except TimeoutError:
+                logger.debug("a voice does not drop an answer that was begun ahead")
         step = 2 * int(PIECE_S * rate)
         for at in range(0, len(pcm), step):
             frame = OutputAudioRawFrame(pcm[at : at + step], rate, 1)

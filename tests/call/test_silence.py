@@ -327,6 +327,26 @@ def test_a_final_that_is_under_way_is_waited_for_and_its_end_is_not_lost(interim
     assert longest_wait_s(call) < 2.0
 
 
+class GuessingSTT(BusySTT):
+    """Says the same interim again and again, and the final one 7 s after the end of speech."""
+
+    async def _hear(self) -> None:
+        for _ in range(7):
+            await asyncio.sleep(1)
+            await self.push_frame(InterimTranscriptionFrame("a table", "", ""))
+        await self.push_frame(TranscriptionFrame("a table for four on Friday", "", "", finalized=True))
+
+
+def test_an_answer_begun_ahead_keeps_no_sounds_back_that_would_be_heard_later() -> None:
+    stt = GuessingSTT(7.0, interims=True, says_so=False)
+    call, _ = heard_by(stt, Caller().say(PEOPLE).pause(20))
+    assert texts(call, "bot") == ["Hello.", "Fine."]
+    (turn,) = call.of("user_turn")
+    fine = next(event for event in call.of("bot_turn") if event.data["text"] == "Fine.")
+    assert fine.at < turn.at + 1.5, call.timeline()
+    assert call.duration_s < 35
+
+
 def test_an_stt_that_does_not_say_that_it_is_at_it_is_waited_for_two_seconds() -> None:
     stt = BusySTT(7.0, interims=True, says_so=False)
     call, _ = heard_by(stt, Caller().say(PEOPLE).pause(20))
