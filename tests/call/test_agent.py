@@ -16,6 +16,7 @@ import pytest
 from piopiy_pipeline.agent.agent import Agent, AuthenticationError
 from piopiy_pipeline.call import CallEnd, EndReason
 from piopiy_pipeline.gateway.config import GatewayConfig
+from piopiy_pipeline.gateway.core.agent_side import RECOVERY_S
 from piopiy_pipeline.gateway.server import Gateway
 from piopiy_pipeline.session import Call, resumable_state
 from tests.support.agents import apart, logged
@@ -182,10 +183,12 @@ def test_an_agent_that_dies_without_a_second_instance_is_lost_and_the_caller_is_
     async def scenario() -> None:
         async with apart() as place:
             log = CallLog(16000)
-            calling = asyncio.create_task(place.call(log=log, metadata={"bot": "talks"}))
+            calling = asyncio.create_task(
+                place.call(log=log, metadata={"bot": "talks"}, hangup_after_s=RECOVERY_S + 20)
+            )
             await eventually(lambda: log.heard.size > 0, 10)
             place.process.kill()
-            await asyncio.wait_for(calling, 10)
+            await asyncio.wait_for(calling, RECOVERY_S + 10)
             assert log.reason is EndReason.AGENT_LOST
 
     asyncio.run(scenario())
@@ -284,7 +287,7 @@ def test_an_answer_that_an_agent_died_in_is_given_by_the_other() -> None:
     asyncio.run(scenario())
 
 
-def test_a_lost_connection_to_the_gateway_is_the_reason_that_the_author_learns() -> None:
+def test_a_lost_connection_to_the_gateway_is_the_reason_that_the_author_learns_and_the_call_goes_on() -> None:
     ends: list[CallEnd] = []
 
     async def bot(call: Call) -> None:
@@ -298,12 +301,13 @@ def test_a_lost_connection_to_the_gateway_is_the_reason_that_the_author_learns()
             socket = place.agent._connection._socket
             assert socket is not None
             socket.transport.abort()
-            await calling
-            assert log.reason is EndReason.AGENT_LOST
             await eventually(lambda: ends, 10)
             assert [end.reason for end in ends] == [EndReason.AGENT_LOST]
-            await place.gateway.wait_for_agent(AGENT_ID, TAKES_CALLS_S)
-            assert (await place.call(hangup_after_s=0.3, limit_s=3)).outcome is not None
+            await calling
+            assert log.reason is EndReason.CALLER_HANGUP
+            await eventually(lambda: len(ends) == 2, 10)
+            [ended] = place.ended()
+            assert (ended.recoveries, ended.reason) == (1, EndReason.CALLER_HANGUP)
 
     asyncio.run(scenario())
 

@@ -181,10 +181,12 @@ def test_a_media_stream_that_stands_moves_its_call_alone(record_property: Report
     asyncio.run(story())
 
 
-def test_an_agent_whose_gateway_hangs_ends_its_sessions(record_property: Report) -> None:
+def test_an_agent_whose_gateway_hangs_ends_its_sessions_and_goes_on_when_that_wakes(
+    record_property: Report,
+) -> None:
     async def story() -> None:
         async with chaos(agents=1) as place:
-            await place.callers(2)
+            callers = await place.callers(2)
             [agent] = place.agents
             await asyncio.sleep(SETTLE_S)
             assert place.gateway is not None
@@ -196,13 +198,17 @@ def test_an_agent_whose_gateway_hangs_ends_its_sessions(record_property: Report)
                 took_s = asyncio.get_running_loop().time() - began
                 place.gateway.process.send_signal(18)
             assert {line["reason"] for line in agent.told("end")} == {"agent_lost"}
+            woken_at = asyncio.get_running_loop().time()
             await eventually(lambda: place.gateway_log.count(" registered: instance ") == 2, GENEROUS_S)
+            await asyncio.sleep(1)  # what was said before may still be heard
+            await eventually(lambda: all(one.agent_heard(woken_at + 1) for one in callers), GENEROUS_S)
+            assert not any(caller.ended for caller in callers)
             record_property(
                 "chaos",
                 {
-                    "fault": "SIGSTOP of the gateway",
+                    "fault": "SIGSTOP of the gateway for 2 s",
                     "noticed_s": took_s,
-                    "what became of it": "the agent ended its sessions, and registered again",
+                    "what became of it": "the agent ended its sessions, registered again, and the calls went on",
                 },
             )
 

@@ -138,6 +138,10 @@ class AgentAssignment:
         self._tried = {self.offer.instance} if self.offer else set()
         self.release()
 
+    def ask_all_again(self) -> None:
+        """Ask everybody again who was asked before: somebody may be back or free."""
+        self._tried.clear()
+
     def why_nobody(self) -> tuple[EndReason, str]:
         """Return the reason and detail with which the call ends when nobody is left to ask."""
         if self._failure is not None:

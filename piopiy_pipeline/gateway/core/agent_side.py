@@ -23,6 +23,11 @@ __all__ = ["AgentSide"]
 
 MEDIA_GRACE_S = 1.0
 """A hangup comes on another socket than the audio. It may come so many seconds after the audio's end."""
+RECOVERY_S = 5.0
+"""A call whose agent was lost waits so many seconds for one that can take it: a process that is started again, or an
+agent that connects again because its gateway hung."""
+RECOVERY_ASK_S = 0.25
+"""How often it asks meanwhile, in seconds."""
 DIALLED_OFFER_S = 2.0
 """How long an instance may take to accept a call that somebody has picked up already, at least."""
 
@@ -44,6 +49,7 @@ class AgentSide:
         self._limits = call.resources.limits
         self._on_live = on_live
         self._blocks_at = ""  # where this call's code blocks the instance's event loop
+        self._recovers_until: float | None = None  # after the loss of an agent, until another has accepted
 
     # ------------------------------------------------------------------ the call's side
 
@@ -112,6 +118,7 @@ class AgentSide:
             self.ask_next(now)
         else:
             self._call.enter(Phase.SETUP)
+            self._recovers_until = None
             self.assignment.last_instance_id = instance.instance_id
             self._call.deadlines.set("phase", now + self._limits.setup_s, self._not_ready)
             offer.confirm()
@@ -282,18 +289,28 @@ class AgentSide:
     # ------------------------------------------------------------------ from one instance to the next
 
     def ask_next(self, now: float) -> None:
-        """Offer the call to the next instance, or end it if nobody is left to ask."""
+        """Offer the call to the next instance. With nobody left to ask, it ends; one that has lost its agent waits for
+        somebody first.
+        """
         limits = self._limits
         # Whoever was called and picked up is not to be hung up on because an agent was busy for a moment.
         offer_s = max(limits.offer_s, DIALLED_OFFER_S) if self._call.dialled else limits.offer_s
         if not self.assignment.offer_next(
             caller_rate=self._call.leg.rate, offer_s=offer_s, setup_s=limits.setup_s
         ):
-            self._call.end(now, *self.assignment.why_nobody())
-            return
+            if self._recovers_until is None or now >= self._recovers_until:
+                self._call.end(now, *self.assignment.why_nobody())
+                return
+            wake_at, act = min(now + RECOVERY_ASK_S, self._recovers_until), self._ask_again
+        else:
+            wake_at, act = now + offer_s, self._offer_expired
         self._call.enter(Phase.OFFERING)
-        self._call.deadlines.set("phase", now + offer_s, self._offer_expired)
+        self._call.deadlines.set("phase", wake_at, act)
         self._call.changed()
+
+    def _ask_again(self, now: float) -> None:
+        self.assignment.ask_all_again()
+        self.ask_next(now)
 
     def _retry(self, now: float, detail: str) -> None:
         """Offer the call to another instance after a callback that failed before its answer, once."""
@@ -326,6 +343,8 @@ class AgentSide:
             "call {}: {} on instance {}", self._call.call_id, detail, self.assignment.last_instance_id
         )
         self._call.deadlines.off("phase", "media", "blocked")
+        if reason is EndReason.AGENT_LOST:
+            self._recovers_until = now + RECOVERY_S
         self.assignment.begin_again(reason, detail)
         self.ask_next(now)
 

@@ -8,6 +8,7 @@ import pytest
 
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.core.agent_assignment import MAX_RECOVERIES
+from piopiy_pipeline.gateway.core.agent_side import RECOVERY_S
 from piopiy_pipeline.gateway.core.phases import Phase
 from piopiy_pipeline.gateway.core.silent_instances import SilentInstances
 from piopiy_pipeline.signaling.messages import (
@@ -162,6 +163,7 @@ def test_a_call_that_stayed_ends_with_its_connection(room: Room) -> None:
     one.take()
     silent(one)
     one.lose()
+    room.wait(RECOVERY_S + 0.1)
     assert leg.ended is not None
     assert leg.ended[0] is EndReason.AGENT_LOST
 

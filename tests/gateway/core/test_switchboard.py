@@ -6,7 +6,7 @@ import pytest
 
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.core.agent_assignment import MAX_MOVES, MAX_RECOVERIES
-from piopiy_pipeline.gateway.core.agent_side import MEDIA_GRACE_S
+from piopiy_pipeline.gateway.core.agent_side import MEDIA_GRACE_S, RECOVERY_S
 from piopiy_pipeline.gateway.core.snapshots import Phase
 from piopiy_pipeline.signaling.messages import (
     Cancel,
@@ -333,8 +333,26 @@ def test_with_no_other_instance_the_call_ends_with_agent_lost(room: Room) -> Non
     _, leg = room.call()
     one.take()
     one.lose()
+    room.wait(RECOVERY_S - 0.1)
+    assert leg.ended is None, "somebody may come"
+    room.wait(0.2)
     assert leg.ended is not None
     assert leg.ended[0] is EndReason.AGENT_LOST
+
+
+def test_a_call_that_lost_its_only_agent_goes_on_when_that_is_there_again(room: Room) -> None:
+    one = room.agent()
+    call, leg = room.call()
+    one.take()
+    one.say(Checkpoint(call_id="call-1", state={"turn": 1}))
+    one.lose()
+    room.wait(2.0)
+    again = room.agent()
+    room.wait(0.3)
+    assert again.offers[0].checkpoint == {"turn": 1}
+    again.take()
+    room.wait(RECOVERY_S)
+    assert (call.phase, leg.ended) == (Phase.LIVE, None)
 
 
 def test_and_so_it_does_when_the_others_refuse(room: Room) -> None:
@@ -343,6 +361,7 @@ def test_and_so_it_does_when_the_others_refuse(room: Room) -> None:
     one.take()
     one.lose()
     two.reject()
+    room.wait(RECOVERY_S + 0.5)
     assert leg.ended is not None
     assert leg.ended[0] is EndReason.AGENT_LOST
 
