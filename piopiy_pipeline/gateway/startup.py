@@ -74,15 +74,19 @@ class GatewayServices:
         )
         switchboard.resources.recordings, switchboard.resources.record = self._recorder, config.record
         switchboard.resources.cleaning = SoundCleaning(config.cleaned_kinds(), limit=config.clean_sound_calls)
-        self._records = Records(config, wall=bus.wall) if config.records else None
+        self._records = (
+            Records(config, wall=bus.wall, on_lost=self._recover_webhooks) if config.records else None
+        )
         if self._records is not None:
             bus.subscribe(self._records.on_event)
-        self._webhooks = _webhooks(config, bus.wall) if config.webhooks else None
+        self._webhooks = _webhooks(config, bus.wall, self._records) if config.webhooks else None
         if self._webhooks is not None:
             bus.subscribe(self._webhooks.on_event)
         self._browser = _browser_calls(config, place) if config.webrtc_workers else None
         self.http = self._http_server(config, switchboard, access, connections, failures, carriers)
         self._opening: asyncio.Task[None] | None = None
+        self._recovering: asyncio.Task[None] | None = None
+        self._to_recover = False
 
     async def start(self, port: int) -> None:
         """Start the webhooks and the browser leg, and begin to open the records of a gateway on `port`."""
@@ -119,13 +123,16 @@ class GatewayServices:
         if self._opening is not None:
             self._opening.cancel()  # a database may take minutes to answer; the records close on their own
             await asyncio.gather(self._opening, return_exceptions=True)
+        if self._recovering is not None:
+            self._recovering.cancel()
+            await asyncio.gather(self._recovering, return_exceptions=True)
         await self.http.close()
         async with asyncio.TaskGroup() as closing:
             if self._webhooks is not None:
                 closing.create_task(self._webhooks.close())
             await self._recorder.close()
-            if self._records is not None:
-                await self._records.close()
+        if self._records is not None:  # last: it is told which webhooks were delivered
+            await self._records.close()
 
     def _on_recorded(self, call_id: str, path: str) -> None:
         """Note that a call's recording is complete: `path` is below the folder of recordings."""
@@ -139,6 +146,18 @@ class GatewayServices:
         except GatewayError as error:
             logger.error("no records are kept: {}", error)
             raise
+        self._recover_webhooks()
+
+    def _recover_webhooks(self) -> None:
+        """Send what a run before this one left to send, and tell of lost calls."""
+        self._to_recover = True
+        if self._webhooks is not None and (self._recovering is None or self._recovering.done()):
+            self._recovering = asyncio.create_task(self._recover(self._webhooks), name="recover webhooks")
+
+    async def _recover(self, webhooks: Webhooks) -> None:
+        while self._to_recover:
+            self._to_recover = False
+            await webhooks.recover()
 
     def _http_server(
         self,
@@ -166,15 +185,16 @@ class GatewayServices:
             browser=self._browser,
             carriers=carriers,
             problems=self.problems,
+            records=self._records,
         )
         return HttpServer(build_app(deps), connections)
 
 
-def _webhooks(config: GatewayConfig, wall: Callable[[], float]) -> Webhooks:
+def _webhooks(config: GatewayConfig, wall: Callable[[], float], records: Records | None) -> Webhooks:
     """Imported only by a gateway that has webhooks."""
     from piopiy_pipeline.gateway.webhooks.sender import Webhooks
 
-    return Webhooks(config.webhooks, wall=wall)
+    return Webhooks(config.webhooks, wall=wall, records=records)
 
 
 def _browser_calls(config: GatewayConfig, place: PlaceCall) -> WebRtcCalls:

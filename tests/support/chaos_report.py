@@ -26,6 +26,9 @@ _rows: list[dict[str, Any]] = []
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
+        "--chaos-long", action="store_true", help="run the tests of tests/chaos in their long form"
+    )
+    parser.addoption(
         "--chaos-report", metavar="FILE", help="write what the tests of tests/chaos measured to this file"
     )
 

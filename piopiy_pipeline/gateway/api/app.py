@@ -49,7 +49,7 @@ def build_app(deps: ApiDependencies) -> RequestLimits:
     )
     app.state.deps = deps
     app.state.peer_owners = clients.PeerOwners()
-    app.state.idempotency = IdempotencyStore(deps.config.dials_per_minute)
+    app.state.idempotency = IdempotencyStore(deps.config.dials_per_minute, deps.records)
     app.include_router(clients.router)
     app.include_router(calls.router)
     app.include_router(control.router)

@@ -17,7 +17,7 @@ from fastapi import APIRouter, Body, Header, Request, Response
 from piopiy_pipeline.call import CallInfo
 from piopiy_pipeline.gateway.api.calls import CallId, call_under_way
 from piopiy_pipeline.gateway.api.dependencies import ApiDependencies, ApiError, Deps, Operator, problems
-from piopiy_pipeline.gateway.api.idempotency import IdempotencyStore, KeyReused
+from piopiy_pipeline.gateway.api.idempotency import IdempotencyStore, KeyBusy, KeyReused
 from piopiy_pipeline.gateway.api.models import (
     AppMessage,
     CallOrder,
@@ -53,7 +53,7 @@ _ON = Switch()
     responses=problems(
         {
             404: "There is no such agent.",
-            409: "This gateway has no way out.",
+            409: "This gateway has no way out, or an order with this key is under way.",
             429: "This key has dialled too much in the last minute: `Retry-After` says when.",
             503: "No instance of the agent is free, or there is no room for another call.",
         }
@@ -73,32 +73,46 @@ async def place_call(
     idempotency = cast(IdempotencyStore, request.app.state.idempotency)
     operator = deps.access.who(request.headers.get)
     now = asyncio.get_running_loop().time()
-    if idempotency_key is not None:
-        try:
+    if idempotency_key is None:
+        _check_order(deps, idempotency, operator, order)
+        return _dial(deps, order, str(uuid.uuid4()))
+    try:
+        with idempotency.claim(operator, idempotency_key):
             known = idempotency.answer(operator, idempotency_key, order, now)
-        except KeyReused:
-            raise ApiError(422, "Idempotency-Key: it came with another body before: take a new one") from None
-        if known is not None:
-            response.headers["Idempotent-Replayed"] = "true"
-            return known
+            known = known or await idempotency.saved_answer(operator, idempotency_key, order)
+            if known is not None:
+                response.headers["Idempotent-Replayed"] = "true"
+                return known
+            _check_order(deps, idempotency, operator, order)
+            call_id = str(uuid.uuid4())
+            async with idempotency.saved(operator, idempotency_key, order, call_id):
+                record = _dial(deps, order, call_id)
+            idempotency.keep(operator, idempotency_key, order, record, now)
+            return record
+    except KeyReused:
+        raise ApiError(422, "Idempotency-Key: it came with another body before: take a new one") from None
+    except KeyBusy as error:
+        raise ApiError(409, f"Idempotency-Key: {error}") from None
+
+
+def _check_order(
+    deps: ApiDependencies, idempotency: IdempotencyStore, operator: str, order: CallOrder
+) -> None:
+    """Raise `ApiError` if there is no such agent, or if this operator has dialled too much."""
     if order.agent_id not in deps.config.agents:
         raise ApiError(404, f"this gateway has no agent {order.agent_id!r}")
-    if wait_s := idempotency.wait_s(operator, now):
+    if wait_s := idempotency.wait_s(operator, asyncio.get_running_loop().time()):
         raise ApiError(
             429,
             f"dials_per_minute: {idempotency.per_minute} calls were dialled in the last minute",
             {"Retry-After": str(math.ceil(wait_s))},
         )
-    record = _dial(deps, order, now)
-    if idempotency_key is not None:
-        idempotency.keep(operator, idempotency_key, order, record, now)
-    return record
 
 
-def _dial(deps: ApiDependencies, order: CallOrder, now: float) -> CallRecord:
+def _dial(deps: ApiDependencies, order: CallOrder, call_id: str) -> CallRecord:
     info = CallInfo(
         agent_id=order.agent_id,
-        call_id=str(uuid.uuid4()),
+        call_id=call_id,
         from_number=order.from_number,
         to_number=order.to,
         metadata=order.metadata,
@@ -109,7 +123,7 @@ def _dial(deps: ApiDependencies, order: CallOrder, now: float) -> CallRecord:
             info,
             DialRequest(order.to, order.from_number),
             ring_timeout_s=order.ring_timeout_s,
-            now=now,
+            now=asyncio.get_running_loop().time(),
             options=CallOptions(
                 max_duration_s=order.max_duration_s, record=order.record, clean_sound=order.clean_sound
             ),

@@ -19,6 +19,7 @@ from piopiy_pipeline.gateway.access.failure_limiter import TOO_MANY, FailureLimi
 from piopiy_pipeline.gateway.api.models import Problem
 from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.core.switchboard import Switchboard
+from piopiy_pipeline.gateway.records import Records
 from piopiy_pipeline.gateway.records.recent_calls import CallArchive, RecentCalls
 from piopiy_pipeline.gateway.webrtc.browser_offers import BrowserCalls
 
@@ -46,6 +47,8 @@ class ApiDependencies:
     carriers: CarrierGateway | None = None
     problems: Callable[[], list[str]] = list
     """Returns why not everything is kept that should be, a sentence for each cause."""
+    records: Records | None = None
+    """The records of a gateway that keeps any: they hold what must outlive it."""
 
 
 class ApiError(Exception):

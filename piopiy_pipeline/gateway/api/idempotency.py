@@ -1,32 +1,45 @@
-"""Idempotency of outbound calls over HTTP, and the limit of calls a minute for each API key. No I/O.
+"""Idempotency of outbound calls over HTTP, and the limit of calls a minute for each API key.
 
 A client that gets no answer sends its order again with the same ``Idempotency-Key``, and gets the answer of the
-first time. Answers are kept in memory, within limits: a gateway that is started again has none. Only calls
-that were dialled are kept: an order that was refused may be sent again with the same key.
-Tested in ``tests/gateway/api/test_control.py``.
+first time. Answers are kept in memory, within limits, and as saved items in the database of the records: the key
+is there before anybody is dialled, so that a gateway that was killed and started again does not dial twice. Only
+calls that were dialled are kept: an order that was refused may be sent again with the same key.
+Tested in ``tests/gateway/api/test_control.py`` and ``tests/gateway/api/test_idempotency.py``.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from collections import OrderedDict, deque
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
-from piopiy_pipeline.gateway.api.models import CallOrder
-from piopiy_pipeline.gateway.records.models import CallRecord
+from loguru import logger
 
-__all__ = ["KEPT", "KEPT_S", "IdempotencyStore", "KeyReused"]
+from piopiy_pipeline.gateway.api.models import CallOrder
+from piopiy_pipeline.gateway.records import Records
+from piopiy_pipeline.gateway.records.models import CallRecord, RecordsUnavailable
+
+__all__ = ["KEPT", "KEPT_S", "IdempotencyStore", "KeyBusy", "KeyReused"]
 
 KEPT = 10_000
 """How many answers are kept."""
 KEPT_S = 86_400.0
 """How long an answer is kept."""
+SAVE_S = 2.0
+"""How long an order waits for the database. After that it is dialled without: a call is worth more than its key."""
 _MINUTE_S = 60.0
 
 
 class KeyReused(Exception):
     """The same idempotency key came with another body before."""
+
+
+class KeyBusy(Exception):
+    """Whether the first order with this idempotency key was dialled is not known, or not yet. The text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +57,13 @@ class IdempotencyStore:
 
     Args:
         per_minute: How many calls each API key may dial in any minute.
+        records: Where keys are saved. None: nowhere.
     """
 
-    def __init__(self, per_minute: int) -> None:
+    def __init__(self, per_minute: int, records: Records | None = None) -> None:
         self.per_minute = per_minute
+        self._records = records
+        self._under_way: set[tuple[str, str]] = set()
         self._kept: OrderedDict[tuple[str, str], _StoredAnswer] = OrderedDict()
         self._dialled: dict[str, deque[float]] = {}
 
@@ -93,6 +109,68 @@ class IdempotencyStore:
         self._kept[operator, key] = _StoredAnswer(_fingerprint(order), record, now + KEPT_S)
         if len(self._kept) > KEPT:
             self._kept.popitem(last=False)
+
+    async def saved_answer(self, operator: str, key: str, order: CallOrder) -> CallRecord | None:
+        """Return the answer that this order got from a gateway that was killed since, or from another one on the
+        same database. None: it got none, or the database does not answer.
+
+        Raises:
+            KeyReused: The key came with another order.
+            KeyBusy: The gateway was killed while it dialled.
+        """
+        if self._records is None:
+            return None
+        try:
+            async with asyncio.timeout(SAVE_S):
+                item = await self._records.item("order", _name(operator, key))
+                if item is None or item.data is None:
+                    return None
+                if item.data["fingerprint"] != _fingerprint(order).hex():
+                    raise KeyReused
+                call_id = item.data["call_id"]
+                detail = await self._records.detail(call_id)
+        except (TimeoutError, RecordsUnavailable) as error:
+            logger.error("idempotency keys of earlier runs are not known just now: {}", error or "no answer")
+            return None
+        if detail is not None:
+            return detail.call
+        raise KeyBusy(
+            f"this order was being dialled as call {call_id} when the gateway was lost: take a new key"
+        )
+
+    @contextmanager
+    def claim(self, operator: str, key: str) -> Iterator[None]:
+        """Let one order with this key be answered at a time. Raises `KeyBusy` for a second one."""
+        if (operator, key) in self._under_way:
+            raise KeyBusy("an order with this key is being dialled just now: ask again")
+        self._under_way.add((operator, key))
+        try:
+            yield
+        finally:
+            self._under_way.discard((operator, key))
+
+    @asynccontextmanager
+    async def saved(self, operator: str, key: str, order: CallOrder, call_id: str) -> AsyncIterator[None]:
+        """Save the key, and then let the order be dialled, as the call `call_id`. After an exception it may be dialled
+        again.
+        """
+        if self._records is None:
+            yield
+            return
+        name = _name(operator, key)
+        self._records.save("order", name, {"fingerprint": _fingerprint(order).hex(), "call_id": call_id})
+        if not await self._records.written(SAVE_S):
+            logger.error("an idempotency key is not saved yet, and would not outlive this gateway")
+        try:
+            yield
+        except BaseException:
+            self._records.forget("order", name)
+            raise
+
+
+def _name(operator: str, key: str) -> str:
+    """Return the name of a key among saved items: of one length, whatever the client sent."""
+    return hashlib.sha256(f"{operator}\0{key}".encode()).hexdigest()
 
 
 def _fingerprint(order: CallOrder) -> bytes:

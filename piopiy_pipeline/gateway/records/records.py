@@ -13,7 +13,7 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from loguru import logger
 
@@ -24,6 +24,7 @@ from piopiy_pipeline.gateway.core.snapshots import Phase
 from piopiy_pipeline.gateway.errors import GatewayError
 from piopiy_pipeline.gateway.records.folders import delete_recordings, recordings_folder
 from piopiy_pipeline.gateway.records.models import CallDetail, CallPage, RecordsReplaced, RecordsUnavailable
+from piopiy_pipeline.gateway.records.saved_items import ItemKind, SavedItem
 from piopiy_pipeline.gateway.records.write_queue import WriteQueue
 from piopiy_pipeline.offload import Lane
 
@@ -35,7 +36,7 @@ __all__ = ["Records"]
 T = TypeVar("T")
 
 LEASE_RENEWAL_S = 15.0
-"""How often this gateway renews its lease in the database: four times in `store.LEASE_S`."""
+"""How often this gateway renews its lease in the database: four times in `lost_calls.LEASE_S`."""
 DAY_S = 86_400.0
 RETRY_S = (0.5, 30.0)
 """The first and the longest pause before a database that failed is tried again."""
@@ -65,11 +66,19 @@ class Records:
     Args:
         config: Where the database and the recordings are, and for how many days they are kept.
         wall: The clock that people read: Unix time in seconds.
+        on_lost: Called when another gateway was lost, and its calls were closed.
     """
 
-    def __init__(self, config: GatewayConfig, *, wall: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        config: GatewayConfig,
+        *,
+        wall: Callable[[], float] = time.time,
+        on_lost: Callable[[], None] = lambda: None,
+    ) -> None:
         self._config = config
         self._wall = wall
+        self._on_lost = on_lost
         self._queue = WriteQueue()
         self._writing = Lane("records", threads=1)
         self._reading = Lane("records-read", threads=2, ordered=False, limit=MAX_QUERIES)
@@ -154,6 +163,55 @@ class Records:
         if self._failure is None and not self._closed and self._queue.add_recording(call_id, path):
             self._wake.set()
 
+    # ------------------------------------------------------------------ saved items
+
+    def save(self, kind: ItemKind, key: str, data: dict[str, Any]) -> None:
+        """Queue a saved item to be written. It replaces an earlier one of this kind and key."""
+        if self._failure is None and not self._closed and self._queue.save(kind, key, data, self._wall()):
+            self._wake.set()
+
+    def forget(self, kind: ItemKind, key: str) -> None:
+        """Queue a saved item to be deleted."""
+        if self._failure is None and not self._closed and self._queue.forget(kind, key):
+            self._wake.set()
+
+    async def written(self, limit_s: float) -> bool:
+        """Wait until what is queued now is in the database, `limit_s` seconds at most. Says whether it is."""
+        if self._store is None or self._failing is not None:
+            return False
+        return await self._wait_for(self._begun + (1 if len(self._queue) else 0), limit_s)
+
+    async def own_items(self, kind: ItemKind, limit: int) -> list[SavedItem]:
+        """Return the items of a kind that this gateway saved, in their order, at most `limit`.
+
+        Raises:
+            RecordsUnavailable: The database does not answer.
+        """
+        store = await self._opened()
+        return await self._query(store.own_items, kind, limit)
+
+    async def item(self, kind: ItemKind, key: str) -> SavedItem | None:
+        """Return an item that a gateway on this database saved, or None.
+
+        Raises:
+            RecordsUnavailable: The database does not answer.
+        """
+        store = await self._opened()
+        return await self._query(store.item, kind, key)
+
+    async def take_item(
+        self, kind: ItemKind, key: str, fits: Callable[[dict[str, Any]], bool]
+    ) -> dict[str, Any] | None:
+        """Return the data of an item and delete it, if there is one that `fits`. Nobody can take it twice.
+
+        Raises:
+            RecordsUnavailable: The database does not answer.
+        """
+        store = await self._opened()
+        return await self._run(self._writing, store.take_item, kind, key, fits)
+
+    # ------------------------------------------------------------------ what is not kept
+
     @property
     def lost(self) -> int:
         """How many calls, events and recordings were lost, because the queue was full while the database was
@@ -222,16 +280,18 @@ class Records:
         if self._store is None or self._closed:
             raise RecordsUnavailable("records of calls: the gateway is shutting down")
         # What waits goes with the next batch, and what is under way with the last that was begun.
-        await self._wait_for(self._begun + (1 if len(self._queue) else 0))
+        if not await self._wait_for(self._begun + (1 if len(self._queue) else 0), FRESH_S):
+            logger.debug("records of calls: answering with what is written so far")
         return self._store
 
-    async def _wait_for(self, batch: int) -> None:
+    async def _wait_for(self, batch: int, limit_s: float) -> bool:
         try:
-            async with asyncio.timeout(FRESH_S):
+            async with asyncio.timeout(limit_s):
                 while self._done < batch:
                     await self._written.wait()
         except TimeoutError:
-            logger.debug("records of calls: answering with what is written so far")
+            return False
+        return True
 
     async def _query(self, query: Callable[..., T], *args: object) -> T:
         try:
@@ -263,8 +323,11 @@ class Records:
             self._wake.clear()
             try:
                 if loop.time() >= renew_at:
+                    told_before = store.to_tell
                     if await self._run(self._writing, store.renew_lease):
                         self._queue.add_calls_under_way(self._wall())
+                    if store.to_tell > told_before:
+                        self._on_lost()
                     renew_at = loop.time() + LEASE_RENEWAL_S
                 elif len(self._queue):
                     await self._write_batch(store)

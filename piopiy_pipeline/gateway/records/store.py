@@ -20,11 +20,12 @@ from sqlalchemy import URL, Connection, Engine, Row, and_, delete, func, or_, se
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
 
-from piopiy_pipeline.call import CallKind, EndReason
+from piopiy_pipeline.call import CallKind
 from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.core.event_bus import ConversationReported
 from piopiy_pipeline.gateway.core.snapshots import Phase
 from piopiy_pipeline.gateway.errors import GatewayError
+from piopiy_pipeline.gateway.records.cursors import read_cursor, write_cursor
 from piopiy_pipeline.gateway.records.database import (
     DatabaseFile,
     EngineConnections,
@@ -35,9 +36,9 @@ from piopiy_pipeline.gateway.records.database import (
     writing,
 )
 from piopiy_pipeline.gateway.records.folders import recordings_folder
+from piopiy_pipeline.gateway.records.lost_calls import LostCalls, lease_expired
 from piopiy_pipeline.gateway.records.migration import migrate
 from piopiy_pipeline.gateway.records.models import (
-    BadCursor,
     CallDetail,
     CallEvent,
     CallPage,
@@ -47,18 +48,21 @@ from piopiy_pipeline.gateway.records.models import (
     RecordsUnavailable,
 )
 from piopiy_pipeline.gateway.records.record_builder import time_of_day
+from piopiy_pipeline.gateway.records.saved_item_rows import (
+    delete_old_items,
+    read_items,
+    take_item,
+    write_items,
+)
+from piopiy_pipeline.gateway.records.saved_items import ItemKind, SavedItem
 from piopiy_pipeline.gateway.records.tables import calls, events, gateways
 from piopiy_pipeline.gateway.records.write_queue import RecordBatch
 
-__all__ = ["LEASE_S", "MAX_EVENTS", "Store"]
+__all__ = ["MAX_EVENTS", "Store"]
 
-LEASE_S = 60.0
-"""A gateway that did not renew its lease for this long has lost its calls."""
 MAX_EVENTS = 10_000
 """The most events of one call that `Store.detail` returns: the first ones."""
 _DELETE_AT_ONCE = 200
-_LOST_DAYS = 7
-"""How long after the loss of a call its gateway still looks for the call's recording."""
 
 
 class Store:
@@ -84,6 +88,9 @@ class Store:
         self._file = DatabaseFile(Path(str(self._url.database))) if is_file else None
         self._insert: Callable[..., Any] = sqlite.insert if is_file else postgresql.insert
         self._twin_logged = False
+        self._lost_calls = LostCalls(
+            gateway_id, self._recordings, insert=self._insert, tell=bool(config.webhooks)
+        )
         self._open()
 
     @property
@@ -128,7 +135,8 @@ class Store:
                 select(gateways.c.run_id, gateways.c.seen_at).where(gateways.c.gateway_id == self.gateway_id)
             ).one_or_none()
             self._write_lease(connection, now)
-            self._close_lost(connection, now)
+            self._lost_calls.close(connection, now)
+            delete_old_items(connection, now)
             if mine is not None and mine.run_id != self._run_id and not self._twin_logged:
                 self._twin_logged = True
                 logger.error(
@@ -136,7 +144,7 @@ class Store:
                     "give their machines different names, or each closes the other's calls",
                     self.gateway_id,
                 )
-            return mine is None or mine.run_id != self._run_id or _expired(mine.seen_at, now)
+            return mine is None or mine.run_id != self._run_id or lease_expired(mine.seen_at, now)
 
     def delete_calls(self, before: float) -> int:
         """Delete some of the calls that ended before this Unix time in seconds.
@@ -181,7 +189,7 @@ class Store:
         """
         query = select(calls).order_by(calls.c.placed_at.desc(), calls.c.call_id.desc()).limit(limit + 1)
         if before is not None:
-            at, call_id = _read_cursor(before)
+            at, call_id = read_cursor(before)
             same = and_(calls.c.placed_at == at, calls.c.call_id < call_id)
             query = query.where(or_(calls.c.placed_at < at, same))
         for column, value in ((calls.c.agent_id, agent_id), (calls.c.kind, kind), (calls.c.phase, phase)):
@@ -192,7 +200,7 @@ class Store:
         records = [self._record(row) for row in rows[:limit]]
         more = len(rows) > limit
         last = records[-1] if more else None
-        return CallPage(calls=records, next=_write_cursor(last.placed_at, last.call_id) if last else None)
+        return CallPage(calls=records, next=write_cursor(last.placed_at, last.call_id) if last else None)
 
     def detail(self, call_id: str) -> CallDetail | None:
         """Do as `CallArchive.detail` says. The detail has only the first `MAX_EVENTS` events of the
@@ -221,6 +229,31 @@ class Store:
         with self._errors(), self._engine.connect() as connection:
             name = connection.scalar(select(calls.c.recording).where(calls.c.call_id == clean(call_id)))
         return self._path(name)
+
+    # ------------------------------------------------------------------ saved items
+
+    @property
+    def to_tell(self) -> int:
+        """How many lost calls and webhooks of lost gateways have become this gateway's to tell."""
+        return self._lost_calls.to_tell
+
+    def own_items(self, kind: ItemKind, limit: int) -> list[SavedItem]:
+        """Return the items of a kind that this gateway saved, the first ones first, at most `limit`."""
+        with self._errors(), self._engine.connect() as connection:
+            return read_items(connection, kind, gateway_id=self.gateway_id, limit=limit)
+
+    def item(self, kind: ItemKind, key: str) -> SavedItem | None:
+        """Return an item that this or another gateway on the same database saved, or None."""
+        with self._errors(), self._engine.connect() as connection:
+            return next(iter(read_items(connection, kind, key=key, limit=1)), None)
+
+    def take_item(
+        self, kind: ItemKind, key: str, fits: Callable[[dict[str, Any]], bool]
+    ) -> dict[str, Any] | None:
+        """Return the data of an item and delete it, if it `fits`. From the writing thread only."""
+        self._require_file()
+        with self._errors(), self._writer.begin() as connection:
+            return take_item(connection, kind, key, fits)
 
     # ------------------------------------------------------------------ within
 
@@ -258,8 +291,8 @@ class Store:
         with self._writer.begin() as connection:
             now = _now(connection)
             # The end of calls that were left open is the last renewal of the lease: read it before it is replaced.
-            self._close_lost(connection, now, also=self.gateway_id)
-            self._find_recordings(connection, now)
+            self._lost_calls.close(connection, now, also=self.gateway_id)
+            self._lost_calls.find_recordings(connection, now)
             self._write_lease(connection, now)
 
     def _write_lease(self, connection: Connection, now: datetime) -> None:
@@ -267,50 +300,6 @@ class Store:
         insert = self._insert(gateways).values(gateway_id=self.gateway_id, **lease)
         connection.execute(insert.on_conflict_do_update(index_elements=["gateway_id"], set_=lease))
         connection.execute(delete(gateways).where(gateways.c.seen_at < now - timedelta(days=1)))
-
-    def _close_lost(self, connection: Connection, now: datetime, also: str | None = None) -> None:
-        """Close the open calls of gateways whose lease has expired, and those of the gateway `also`."""
-        seen = {row.gateway_id: row.seen_at for row in connection.execute(select(gateways))}
-        alive = {name for name, at in seen.items() if not _expired(at, now) and name != also}
-        if also is None:
-            alive.add(self.gateway_id)
-        last_event = (
-            select(func.max(events.c.told_at)).where(events.c.call_id == calls.c.call_id).scalar_subquery()
-        )
-        lost = connection.execute(
-            select(calls, last_event.label("last_event")).where(
-                calls.c.ended_at.is_(None), calls.c.gateway_id.not_in(alive)
-            )
-        ).all()
-        for row in lost:
-            known = (row.placed_at, row.answered_at, row.last_event, seen.get(row.gateway_id))
-            connection.execute(
-                update(calls)
-                .where(calls.c.call_id == row.call_id)
-                .values(
-                    phase=Phase.ENDED.value,
-                    ended_at=max(at for at in known if at is not None),
-                    reason=EndReason.GATEWAY_LOST.value,
-                    detail=f"the gateway {row.gateway_id} was lost with the call",
-                    recording=row.recording or self._find_recording(row.call_id),
-                )
-            )
-        if lost:
-            logger.warning("records of calls: {} calls were lost with their gateway", len(lost))
-
-    def _find_recordings(self, connection: Connection, now: datetime) -> None:
-        """Find the recordings of calls that this gateway lost and that another gateway closed meanwhile."""
-        lost = connection.scalars(
-            select(calls.c.call_id).where(
-                calls.c.gateway_id == self.gateway_id,
-                calls.c.reason == EndReason.GATEWAY_LOST.value,
-                calls.c.recording.is_(None),
-                calls.c.ended_at > now - timedelta(days=_LOST_DAYS),
-            )
-        ).all()
-        for call_id in lost:
-            if (found := self._find_recording(call_id)) is not None:
-                connection.execute(update(calls).where(calls.c.call_id == call_id).values(recording=found))
 
     def _write(self, batch: RecordBatch) -> None:
         with self._writer.begin() as connection:
@@ -326,12 +315,14 @@ class Store:
                 connection.execute(insert, [_event_row(event) for event in batch.events])
             for call_id, path in batch.recordings.items():
                 connection.execute(update(calls).where(calls.c.call_id == call_id).values(recording=path))
+            write_items(connection, self._insert, self.gateway_id, batch.items)
 
     def _write_singly(self, batch: RecordBatch) -> int:
         refused = 0
         singles = [RecordBatch(calls={key: record}) for key, record in batch.calls.items()]
         singles += [RecordBatch(events=(event,)) for event in batch.events]
         singles += [RecordBatch(recordings={key: path}) for key, path in batch.recordings.items()]
+        singles += [RecordBatch(items=(item,)) for item in batch.items]
         for single in singles:
             try:
                 self._write(single)
@@ -364,38 +355,12 @@ class Store:
         path = self._recordings / name
         return path if path.is_file() else None
 
-    def _find_recording(self, call_id: str) -> str | None:
-        """Return the path, below the folder of recordings, of a recording that the call's record does not name."""
-        found = next(self._recordings.glob(f"*/{call_id}.wav"), None)
-        return None if found is None else found.relative_to(self._recordings).as_posix()
-
     @contextmanager
     def _errors(self) -> Iterator[None]:
         try:
             yield
         except SQLAlchemyError as error:
             raise RecordsUnavailable(explain(self._url, error)) from error
-
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def _write_cursor(placed_at: datetime, call_id: str) -> str:
-    """Return the end of a page of calls as one word for a URL: microseconds since 1970, and the id of its
-    last call.
-    """
-    return f"{(placed_at - _EPOCH) // timedelta(microseconds=1)}.{call_id}"
-
-
-def _read_cursor(cursor: str) -> tuple[datetime, str]:
-    """Return the time and the id in a cursor. Raises `BadCursor`."""
-    digits, _, call_id = cursor.partition(".")
-    if not (0 < len(call_id) <= 64 and len(digits) <= 18 and digits.isascii() and digits.isdigit()):
-        raise BadCursor(f"before: {cursor[:80]!r} is not the `next` of a page")
-    try:
-        return _EPOCH + timedelta(microseconds=int(digits)), call_id
-    except OverflowError:
-        raise BadCursor(f"before: {cursor[:80]!r} is not the `next` of a page") from None
 
 
 _REFUSED = (StatementError,)
@@ -412,10 +377,6 @@ def _now(connection: Connection) -> datetime:
         return datetime.now(UTC)
     now: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
     return now.astimezone(UTC)
-
-
-def _expired(seen_at: datetime, now: datetime) -> bool:
-    return (now - seen_at).total_seconds() > LEASE_S
 
 
 def _event_row(event: ConversationReported) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-__all__ = ["UtcTime", "calls", "events", "gateways", "metadata"]
+__all__ = ["UtcTime", "calls", "events", "gateways", "metadata", "saved_items"]
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -91,4 +91,16 @@ events = Table(
     Column("at", Double, nullable=False),  # seconds since the answer
     Column("event", Text, nullable=False),
     Column("data", JSON, nullable=False),
+)
+
+saved_items = Table(
+    "saved_items",
+    metadata,
+    Column("kind", Text, primary_key=True),  # `saved_items.ItemKind`
+    Column("key", Text, primary_key=True),
+    Column("gateway_id", Text, nullable=False),
+    Column("saved_at", UtcTime, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("data", JSON, nullable=False),
+    Index("saved_items_by_time", "kind", "saved_at", "number"),
 )

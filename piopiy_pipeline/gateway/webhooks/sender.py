@@ -16,7 +16,7 @@ import hmac
 import math
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -25,6 +25,7 @@ from loguru import logger
 
 from piopiy_pipeline._version import __version__
 from piopiy_pipeline.gateway.core.event_bus import BusEvent
+from piopiy_pipeline.gateway.records import Records
 from piopiy_pipeline.gateway.webhooks.config import WebhookConfig
 from piopiy_pipeline.gateway.webhooks.delivery_queue import (
     DeliveryAttempt,
@@ -32,6 +33,7 @@ from piopiy_pipeline.gateway.webhooks.delivery_queue import (
     DeliveryReply,
     Verdict,
 )
+from piopiy_pipeline.gateway.webhooks.undelivered import Undelivered, receiver_id
 from piopiy_pipeline.gateway.webhooks.webhook_messages import WebhookMessage, WebhookMessages
 
 __all__ = ["Webhooks", "retry_after_s", "signed_headers"]
@@ -51,6 +53,7 @@ class Webhooks:
         configs: The receivers.
         wall: The clock that people read: Unix time in seconds.
         chance: Returns numbers from 0 to 1, for the pauses between attempts.
+        records: Where messages that are not delivered yet are saved. None: in memory alone.
     """
 
     def __init__(
@@ -59,18 +62,37 @@ class Webhooks:
         *,
         wall: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
+        records: Records | None = None,
     ) -> None:
         self._messages = WebhookMessages({event for config in configs for event in config.events})
-        self._receivers = [_Receiver(config, wall, chance) for config in configs]
+        self._undelivered = Undelivered(records)
+        self._receivers = [_Receiver(config, wall, chance, self._undelivered) for config in configs]
         self._session: aiohttp.ClientSession | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._closed = False
 
     def on_event(self, event: BusEvent) -> None:
         """Queue the messages about an event of the bus."""
-        for message in self._messages.messages_for(event):
+        self._add(self._messages.messages_for(event))
+
+    def _add(self, messages: Iterable[WebhookMessage]) -> None:
+        for message in messages:
             for receiver in self._receivers:
                 receiver.add(message)
+
+    async def recover(self) -> None:
+        """Queue what runs before left undelivered, and tell of the calls that were lost with their gateway. To be
+        called when the records are open.
+        """
+        receivers = {receiver.receiver_id: receiver for receiver in self._receivers}
+        for name, message in await self._undelivered.left():
+            if name in receivers:
+                receivers[name].queue(message)
+            else:  # it is not configured any more
+                self._undelivered.done(name, message)
+        for detail in await self._undelivered.lost_calls():
+            self._add(self._messages.messages_for_lost(detail))
+            self._undelivered.lost_call_saved(detail)
 
     async def start(self) -> None:
         """Begin to send. Messages of earlier events have waited until now."""
@@ -88,7 +110,9 @@ class Webhooks:
             )
 
     async def close(self) -> None:
-        """Send what can be sent within `DRAIN_S`. The rest is lost, and the log says how much."""
+        """Send what can be sent within `DRAIN_S`. The rest is sent after the next start if there are records, and is
+        lost otherwise: the log says how much.
+        """
         if self._closed:
             return
         self._closed = True
@@ -108,8 +132,16 @@ class Webhooks:
 class _Receiver:
     """One receiver of webhooks: its queue, and the attempts in progress."""
 
-    def __init__(self, config: WebhookConfig, wall: Callable[[], float], chance: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        config: WebhookConfig,
+        wall: Callable[[], float],
+        chance: Callable[[], float],
+        undelivered: Undelivered,
+    ) -> None:
         self.name = config.origin
+        self.receiver_id = receiver_id(config.url)
+        self._undelivered = undelivered
         self._config = config
         self._events = frozenset(config.events)
         self._wall = wall
@@ -121,13 +153,18 @@ class _Receiver:
         self._full = False
 
     def add(self, message: WebhookMessage) -> None:
-        if message.event not in self._events:
-            return
+        if message.event in self._events and self.queue(message):
+            self._undelivered.add(self.receiver_id, message)
+
+    def queue(self, message: WebhookMessage) -> bool:
+        """Queue a message that is saved already. Says whether there was room."""
         if self._queue.add(message, self._loop.time()):
             self._changed.set()
-        elif not self._full and not self._queue.gone:
+            return True
+        if not self._full and not self._queue.gone:
             self._full = True
             logger.error("webhooks to {}: {} wait, and more are lost", self.name, len(self._queue))
+        return False
 
     def finish(self) -> None:
         """Let `run` return as soon as nothing can be sent at once."""
@@ -168,7 +205,10 @@ class _Receiver:
             reply = await self._post(session, attempt.message)
         except Exception:
             logger.exception("a webhook to {} failed", self.name)
-        self._log(attempt, reply, self._queue.reply(attempt, reply, self._loop.time()))
+        verdict = self._queue.reply(attempt, reply, self._loop.time())
+        if verdict != "again":
+            self._undelivered.done(self.receiver_id, attempt.message)
+        self._log(attempt, reply, verdict)
         self._changed.set()
 
     async def _post(self, session: aiohttp.ClientSession, message: WebhookMessage) -> DeliveryReply:

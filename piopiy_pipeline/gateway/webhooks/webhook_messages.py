@@ -9,10 +9,11 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from piopiy_pipeline.gateway.core.event_bus import BusEvent, CallChanged, ConversationReported
 from piopiy_pipeline.gateway.core.snapshots import Phase
-from piopiy_pipeline.gateway.records.models import CallEvent, CallRecord
+from piopiy_pipeline.gateway.records.models import CallDetail, CallEvent, CallRecord
 from piopiy_pipeline.gateway.records.record_builder import RecordBuilder, time_of_day
 from piopiy_pipeline.gateway.webhooks.config import WebhookEvent
 
@@ -47,6 +48,15 @@ class _CallUnderWay:
     size: int = 0
     left_out: int = 0
 
+    def keep(self, text: str) -> None:
+        """Keep an event for `call.ended`, if there is room."""
+        size = len(text.encode())
+        if self.size + size > CONVERSATION_LIMIT:
+            self.left_out += 1
+        else:
+            self.size += size
+            self.events.append(text)
+
 
 class WebhookMessages:
     """Makes the messages that at least one receiver wants. `messages_for` must get every event, in order.
@@ -73,6 +83,14 @@ class WebhookMessages:
             return self._call_changed(event)
         return self._conversation_event(event)
 
+    def messages_for_lost(self, detail: CallDetail) -> list[WebhookMessage]:
+        """Return the message about the end of a call that was lost with its gateway, from the records."""
+        call = _CallUnderWay()
+        for event in detail.events:
+            call.keep(event.model_dump_json())
+        ended_at = detail.call.ended_at or detail.call.placed_at
+        return self._write("call.ended", detail.call.call_id, ended_at, _ended(detail.call, call))
+
     def _call_changed(self, event: CallChanged) -> list[WebhookMessage]:
         record = self._records.record(event)
         known = self._calls.get(record.call_id)
@@ -96,23 +114,21 @@ class WebhookMessages:
         model = CallEvent(number=event.number, at=event.at, event=event.event, data=event.data)
         text = model.model_dump_json()
         if "call.ended" in self._wanted:
-            size = len(text.encode())
-            if call.size + size > CONVERSATION_LIMIT:
-                call.left_out += 1
-            else:
-                call.size += size
-                call.events.append(text)
+            call.keep(text)
         name = _OF_EVENTS.get(event.event)
         if name is None:
             return []
         return self._message(name, event, f'{{"call_id":"{event.call_id}","event":{text}}}')
 
     def _message(self, name: WebhookEvent, event: BusEvent, data: str) -> list[WebhookMessage]:
+        call_id = event.call.call_id if isinstance(event, CallChanged) else event.call_id
+        return self._write(name, call_id, time_of_day(event.when), data)
+
+    def _write(self, name: WebhookEvent, call_id: str, when: datetime, data: str) -> list[WebhookMessage]:
         if name not in self._wanted:
             return []
-        call_id = event.call.call_id if isinstance(event, CallChanged) else event.call_id
-        when = time_of_day(event.when).isoformat().replace("+00:00", "Z")
-        body = f'{{"type":"{name}","timestamp":"{when}","data":{data}}}'
+        timestamp = when.isoformat().replace("+00:00", "Z")
+        body = f'{{"type":"{name}","timestamp":"{timestamp}","data":{data}}}'
         return [WebhookMessage(self._new_id(), call_id, name, body.encode())]
 
 

@@ -3,74 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import signal
-import socket
 import sqlite3
-import sys
 from array import array
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from types import SimpleNamespace
-from typing import cast
 
 import httpx
 import numpy as np
 import pytest
 import soundfile
 
-from piopiy_pipeline.gateway import Gateway
-from tests.support.gateway_peers import AGENT_ID, AGENT_TOKEN, CALLER_KEY, Peer, agent, bearer, caller
+from tests.support.gateway_peers import Peer, agent, bearer, caller
+from tests.support.gateway_process import API_KEY, at_port, free_port, gateway_process
 
-API_KEY = "api-key"
 FRAME = array("h", [5000] * 320).tobytes()
-
-
-@asynccontextmanager
-async def gateway_process(folder: Path, port: int) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A real gateway whose records are open; it is killed at the end, if it was not before."""
-    settings = {
-        "PORT": str(port),
-        "AGENTS": json.dumps({AGENT_ID: AGENT_TOKEN}),
-        "CALLER_KEYS": json.dumps([CALLER_KEY]),
-        "API_KEYS": json.dumps([API_KEY]),
-        "OFFER_MS": "5000",
-        "CALLERS_MAY_WATCH": "true",
-        "DATA_FOLDER": str(folder),
-        "RECORD": "true",
-        "WEBRTC_WORKERS": "0",
-    }
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "piopiy_pipeline.cli", "gateway"),
-        env={**os.environ, **{f"PIOPIY_GATEWAY_{name}": value for name, value in settings.items()}},
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    try:
-        async with asyncio.timeout(30):
-            while not (line := await process.stdout.readline()).startswith(b"console"):
-                assert line, "the gateway did not start"
-            await records_open(port)
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
-
-
-async def records_open(port: int) -> None:
-    """Until the database is there: a gateway listens first, and takes calls before it is."""
-    async with httpx.AsyncClient(headers=bearer(API_KEY), trust_env=False, timeout=20) as client:
-        while (await client.get(f"http://127.0.0.1:{port}/api/calls")).status_code == 503:
-            continue  # it has waited for the database before it said so
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def talk(caller: Peer, frames: int) -> None:
@@ -84,7 +30,7 @@ async def talk(caller: Peer, frames: int) -> None:
 def test_a_gateway_that_is_killed_loses_no_finished_turn_and_some_seconds_of_sound(tmp_path: Path) -> None:
     """In real time, because it is a process of its own that is killed."""
     port = free_port()
-    there = cast(Gateway, SimpleNamespace(url=f"ws://127.0.0.1:{port}"))
+    there = at_port(port)
 
     async def before() -> str:
         async with (

@@ -17,9 +17,10 @@ from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.core.event_bus import BusEvent
 from piopiy_pipeline.gateway.core.snapshots import Phase
 from piopiy_pipeline.gateway.records.database import database_address
+from piopiy_pipeline.gateway.records.lost_calls import LEASE_S
 from piopiy_pipeline.gateway.records.models import BadCursor, RecordsUnavailable
 from piopiy_pipeline.gateway.records.record_builder import time_of_day
-from piopiy_pipeline.gateway.records.store import LEASE_S, Store
+from piopiy_pipeline.gateway.records.store import Store
 from piopiy_pipeline.gateway.records.tables import gateways
 from piopiy_pipeline.gateway.records.write_queue import WriteQueue
 from tests.support import postgres

@@ -1,0 +1,107 @@
+"""Closes the calls of gateways that were lost, as rows of the database.
+
+A call that is open and whose gateway's lease is older than `LEASE_S` was lost with its gateway. So was every call
+that an earlier run of this same gateway left open. Every method blocks, within a transaction of the store.
+Tested with both databases in ``tests/gateway/records/test_store.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from loguru import logger
+from sqlalchemy import Connection, func, select, update
+
+from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.gateway.core.snapshots import Phase
+from piopiy_pipeline.gateway.records.saved_item_rows import adopt_items, write_items
+from piopiy_pipeline.gateway.records.saved_items import SavedItem
+from piopiy_pipeline.gateway.records.tables import calls, events, gateways
+
+__all__ = ["LEASE_S", "LostCalls", "find_recording", "lease_expired"]
+
+LEASE_S = 60.0
+"""A gateway that did not renew its lease for this long has lost its calls."""
+_LOST_DAYS = 7
+"""How long after the loss of a call its gateway still looks for the call's recording."""
+
+
+def lease_expired(seen_at: datetime, now: datetime) -> bool:
+    """Return whether a lease that was renewed at `seen_at` is over."""
+    return (now - seen_at).total_seconds() > LEASE_S
+
+
+def find_recording(folder: Path, call_id: str) -> str | None:
+    """Return the path, below the folder of recordings, of a recording that the call's record does not name."""
+    found = next(folder.glob(f"*/{call_id}.wav"), None)
+    return None if found is None else found.relative_to(folder).as_posix()
+
+
+class LostCalls:
+    """Closes lost calls, and finds their recordings.
+
+    Args:
+        gateway_id: The name of this gateway.
+        recordings: The folder of recordings.
+        insert: The database's own `insert`.
+        tell: Whether webhooks are to tell of lost calls.
+    """
+
+    def __init__(self, gateway_id: str, recordings: Path, *, insert: Callable[..., Any], tell: bool) -> None:
+        self._gateway_id = gateway_id
+        self._recordings = recordings
+        self._insert = insert
+        self._tell = tell
+        self.to_tell = 0
+        """How many lost calls and webhooks of lost gateways have become this gateway's to tell."""
+
+    def close(self, connection: Connection, now: datetime, also: str | None = None) -> None:
+        """Close the open calls of gateways whose lease has expired, and those of the gateway `also`."""
+        seen = {row.gateway_id: row.seen_at for row in connection.execute(select(gateways))}
+        alive = {name for name, at in seen.items() if not lease_expired(at, now) and name != also}
+        if also is None:
+            alive.add(self._gateway_id)
+        last_event = (
+            select(func.max(events.c.told_at)).where(events.c.call_id == calls.c.call_id).scalar_subquery()
+        )
+        lost = connection.execute(
+            select(calls, last_event.label("last_event")).where(
+                calls.c.ended_at.is_(None), calls.c.gateway_id.not_in(alive)
+            )
+        ).all()
+        for row in lost:
+            known = (row.placed_at, row.answered_at, row.last_event, seen.get(row.gateway_id))
+            connection.execute(
+                update(calls)
+                .where(calls.c.call_id == row.call_id)
+                .values(
+                    phase=Phase.ENDED.value,
+                    ended_at=max(at for at in known if at is not None),
+                    reason=EndReason.GATEWAY_LOST.value,
+                    detail=f"the gateway {row.gateway_id} was lost with the call",
+                    recording=row.recording or find_recording(self._recordings, row.call_id),
+                )
+            )
+        if self._tell:
+            items = [SavedItem("lost_call", row.call_id, {}, now.timestamp()) for row in lost]
+            write_items(connection, self._insert, self._gateway_id, items)
+            self.to_tell += len(lost) + adopt_items(connection, self._gateway_id, alive)
+        if lost:
+            logger.warning("records of calls: {} calls were lost with their gateway", len(lost))
+
+    def find_recordings(self, connection: Connection, now: datetime) -> None:
+        """Find the recordings of calls that this gateway lost and that another gateway closed meanwhile."""
+        lost = connection.scalars(
+            select(calls.c.call_id).where(
+                calls.c.gateway_id == self._gateway_id,
+                calls.c.reason == EndReason.GATEWAY_LOST.value,
+                calls.c.recording.is_(None),
+                calls.c.ended_at > now - timedelta(days=_LOST_DAYS),
+            )
+        ).all()
+        for call_id in lost:
+            if (found := find_recording(self._recordings, call_id)) is not None:
+                connection.execute(update(calls).where(calls.c.call_id == call_id).values(recording=found))
