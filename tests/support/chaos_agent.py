@@ -20,6 +20,7 @@ from piopiy_pipeline.agent.agent import Agent
 from piopiy_pipeline.call import CallEnd
 from piopiy_pipeline.session import Call
 from tests.support.bots import voice
+from tests.support.harmful_bots import HARMS
 from tests.support.services import SECONDS_A_CHARACTER, ToneTTS
 
 __all__ = ["BLOCKED_AT", "create_session", "tell"]
@@ -62,7 +63,9 @@ def block(how: str, seconds: float) -> None:
 
 
 async def create_session(call: Call, metadata: dict[str, Any] | None) -> None:
-    """Speak for ever. ``{"block": "sleep" | "spin", "after": s, "seconds": s}`` blocks the loop meanwhile."""
+    """Speak for ever. ``{"block": "sleep" | "spin", "after": s, "seconds": s}`` blocks the loop meanwhile, and
+    ``{"harm": name, "after": s}`` does one of `HARMS`.
+    """
     wanted = metadata or {}
     agent = await voice(call, tts=OwnToneTTS(float(os.environ["TONE_HZ"])))
     call.state["instances"] = [*call.state.get("instances", []), os.getpid()]
@@ -78,6 +81,11 @@ async def create_session(call: Call, metadata: dict[str, Any] | None) -> None:
     agent.on("answered", speak)
     if "block" in wanted:
         agent.on("answered", harm)
+    if "harm" in wanted:
+        agent.on(
+            "answered",
+            lambda _: asyncio.get_running_loop().call_later(wanted["after"], HARMS[wanted["harm"]]),
+        )
     agent.on("error", lambda error: tell(event="error", stage=error.stage, message=error.message))
     end: CallEnd = await agent.start()
     tell(event="end", call_id=call.info.call_id, reason=end.reason, detail=end.detail)

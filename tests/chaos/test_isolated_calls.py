@@ -1,0 +1,118 @@
+"""What one call does to its process, where each call has one: the others hear nothing of it.
+
+Real processes, against the clock of the wall; `--chaos-report FILE` writes down what was measured. What else call
+workers do is in tests/agent/test_isolated_agent.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.calls import eventually
+from tests.support.chaos import chaos
+
+pytestmark = [
+    pytest.mark.realtime,
+    pytest.mark.chaos,
+    pytest.mark.skipif(sys.platform != "linux", reason="isolation='process' is for Linux"),
+]
+
+GENEROUS_S = 30.0
+OTHERS = 5
+SETTLE_S = 1.0
+
+
+def children(pid: int) -> list[int]:
+    """Return the ids of a process's children."""
+    return [
+        int(each)
+        for task in Path(f"/proc/{pid}/task").iterdir()
+        for each in (task / "children").read_text().split()
+    ]
+
+
+@pytest.mark.parametrize(
+    ("harm", "reason"),
+    [
+        ("segfault", "agent_lost"),
+        ("os_exit", "agent_lost"),
+        ("sys_exit", "agent_lost"),
+        ("leak", "error"),
+        ("spin", "error"),
+    ],
+)
+def test_a_call_that_harms_its_process_ends_alone(
+    harm: str, reason: str, record_property: Callable[[str, object], None]
+) -> None:
+    environment = {
+        "PIOPIY_ISOLATION": "process",
+        "PIOPIY_WORKERS": "call",
+        "PIOPIY_WARM": str(OTHERS + 1),
+        "PIOPIY_MEMORY_MB": "250",
+        "BLOCKED_CALL_S": "3",
+    }
+
+    async def story() -> None:
+        async with chaos(agents=1, environment=environment) as place:
+            ready = OTHERS + 1
+            await eventually(lambda: place.gateway_log.count(" registered: instance ") >= ready, GENEROUS_S)
+            others = await place.callers(OTHERS)
+            await asyncio.sleep(SETTLE_S)
+            began = asyncio.get_running_loop().time()
+            culprit = await place.caller({"harm": harm, "after": 1.0})
+            await eventually(lambda: culprit.ended is not None, GENEROUS_S)
+            await asyncio.sleep(SETTLE_S)
+            now = asyncio.get_running_loop().time()
+            assert culprit.ended is not None
+            assert culprit.ended[0] == reason
+            assert all(caller.ended is None and caller.agent_heard(now - 0.5) for caller in others)
+            after = await place.callers(1)
+            record_property(
+                "chaos",
+                {
+                    "fault": f"{harm} in one call, isolation=process, workers=call",
+                    "others_worst_gap_s": max(caller.longest_silence_s(began, now) for caller in others),
+                    "what became of it": f"it ended alone, with {reason}; the next caller was served",
+                },
+            )
+            assert after[0].ended is None
+
+    asyncio.run(story())
+
+
+def test_the_calls_of_a_killed_call_worker_are_heard_in_another(
+    record_property: Callable[[str, object], None],
+) -> None:
+    environment = {"PIOPIY_ISOLATION": "process", "PIOPIY_WORKERS": "2"}
+
+    async def story() -> None:
+        async with chaos(agents=1, environment=environment) as place:
+            await eventually(lambda: place.gateway_log.count(" registered: instance ") == 2, GENEROUS_S)
+            callers = await place.callers(6)
+            await asyncio.sleep(3 * SETTLE_S)  # a sentence has been said: there is a checkpoint
+            (template,) = children(place.agents[0].process.pid)
+            began = asyncio.get_running_loop().time()
+            os.kill(children(template)[0], signal.SIGKILL)
+            await eventually(lambda: place.gateway_log.count(" registered: instance ") == 3, GENEROUS_S)
+            await asyncio.sleep(2 * SETTLE_S)
+            now = asyncio.get_running_loop().time()
+            assert all(caller.ended is None and caller.agent_heard(now - 0.5) for caller in callers)
+            gaps = sorted(caller.longest_silence_s(began, now) for caller in callers)
+            record_property(
+                "chaos",
+                {
+                    "fault": "kill -9 of one of two call workers, three calls on it",
+                    "silence_s": gaps[-1],
+                    "others_worst_gap_s": gaps[2],
+                    "what became of it": "all six calls go on, and another call worker has its place",
+                },
+            )
+
+    asyncio.run(story())
