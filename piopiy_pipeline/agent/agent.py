@@ -31,6 +31,7 @@ from piopiy_pipeline.agent.gateway_connection import AuthenticationError, Gatewa
 from piopiy_pipeline.agent.isolated_agent import IsolatedAgent
 from piopiy_pipeline.agent.isolation import Isolation
 from piopiy_pipeline.agent.loop_watchdog import LoopWatchdog, WatchedInstance
+from piopiy_pipeline.agent.media_counts import MediaCounts
 from piopiy_pipeline.agent.preload import preload
 from piopiy_pipeline.agent.worker_member import CallWorkerInfo
 from piopiy_pipeline.call import EndReason
@@ -38,7 +39,6 @@ from piopiy_pipeline.capture import Redaction
 from piopiy_pipeline.log import log_to_stderr
 from piopiy_pipeline.session import Session, resumable_from
 from piopiy_pipeline.signaling.agent_protocol import AgentProtocol
-from piopiy_pipeline.signaling.liveness import MediaCount
 from piopiy_pipeline.signaling.messages import (
     Accept,
     Cancel,
@@ -163,7 +163,7 @@ class Agent:
         )
         self._confirmations = Confirmations()
         self._sessions: dict[str, Session] = {}
-        self._links: dict[str, WebSocketLink] = {}
+        self._media = MediaCounts()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._draining = False
         self._closing: asyncio.Event | None = None
@@ -286,17 +286,15 @@ class Agent:
             capacity=self.capacity,
             version=__version__,
             now=now,
-            count_media=self._count_media if heartbeats else None,
+            count_media=self._media.heartbeat if heartbeats else None,
         )
-
-    def _count_media(self) -> dict[str, MediaCount]:
-        """Return how far the media streams have come, for a heartbeat."""
-        return {call_id: (link.heard_bytes, link.said_bytes) for call_id, link in self._links.items()}
 
     def _watch_loop(self) -> LoopWatchdog:
         return LoopWatchdog(
             WatchedInstance(self.agent_id, self.instance_id, self._url, self._token),
             limit_s=self._blocked_call_s,
+            calls=lambda: len(self._tasks),
+            activity=self._media.activity,
             gateway_listens=lambda: self._connection.takes_heartbeats,
             on_turned=self._turns_again,
             kill=self._on_change is not None,
@@ -399,13 +397,14 @@ class Agent:
         self._sessions[offer.call_id] = session
         if self._on_change is not None:
             self._on_change()
-        self._links[offer.call_id] = link
+        self._media.add(offer.call_id, link)
         log.info("call from {} to {} ({})", offer.from_number, offer.to_number, offer.kind)
         try:
             await session.run(self._callback)
         finally:
             if self._sessions.get(offer.call_id) is session:  # the call may have come back meanwhile
-                del self._sessions[offer.call_id], self._links[offer.call_id]
+                del self._sessions[offer.call_id]
+                self._media.discard(offer.call_id)
             if recorder:
                 await asyncio.shield(recorder.close())
 

@@ -16,8 +16,9 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus, WebSocketException
 
 from piopiy_pipeline.signaling.agent_protocol import AgentProtocol, AgentStep, Backoff
-from piopiy_pipeline.signaling.liveness import HEARTBEAT_S, SIGNALING_FEATURES_HEADER, takes_heartbeats
+from piopiy_pipeline.signaling.liveness import SIGNALING_FEATURES_HEADER, takes_heartbeats
 from piopiy_pipeline.signaling.messages import AgentMessage, GatewayMessage, Registered, dump
+from piopiy_pipeline.signaling.protocol_timer import ProtocolTimer
 from piopiy_pipeline.signaling.websocket import DirectClientConnection
 
 __all__ = ["AuthenticationError", "GatewayConnection", "gateway_url"]
@@ -120,18 +121,27 @@ class GatewayConnection:
         self.takes_heartbeats = takes_heartbeats(features)
         protocol = self._make_protocol(loop.time(), self.takes_heartbeats)
         gone = asyncio.Event()
-        socket.listen(on_text=lambda text: self._do(protocol.receive(text, loop.time())), on_close=gone.set)
-        self._do(protocol.start())
+
+        def carry_out(step: AgentStep) -> None:
+            self._do(step)
+            if step.close is not None:
+                gone.set()
+
+        timer = ProtocolTimer(
+            loop, wake_at=lambda: protocol.wake_at, tick=lambda: carry_out(protocol.tick(loop.time()))
+        )
+
+        def on_text(text: bytes) -> None:
+            carry_out(protocol.receive(text, loop.time()))
+            timer.arm()
+
+        socket.listen(on_text=on_text, on_close=gone.set)
+        carry_out(protocol.start())
+        timer.arm()
         wait_closing = asyncio.ensure_future(closing.wait())
         wait_gone = asyncio.ensure_future(gone.wait())
         try:
-            while not (gone.is_set() or closing.is_set()) and protocol.wake_at is not None:
-                # What arrives meanwhile may want to be woken earlier, but no earlier than for a heartbeat.
-                wait_s = min(max(0.01, protocol.wake_at - loop.time()), HEARTBEAT_S)
-                await asyncio.wait(
-                    {wait_closing, wait_gone}, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED
-                )
-                self._do(protocol.tick(loop.time()))
+            await asyncio.wait({wait_closing, wait_gone}, return_when=asyncio.FIRST_COMPLETED)
             if not closing.is_set():
                 self._on_lost()
         finally:
@@ -140,6 +150,7 @@ class GatewayConnection:
             if closing.is_set():
                 self._on_closing()
             protocol.lost()
+            timer.close()
             self._socket = None
             await socket.close()
         if not closing.is_set():

@@ -29,6 +29,8 @@ from piopiy_pipeline.signaling.messages import Blocked
 __all__ = ["LoopWatchdog", "WatchedInstance"]
 
 LOOK_S = 0.1
+IDLE_S = 0.35
+"""Without calls, heartbeats turn the loop, four times a second: it is asked only when so long none did."""
 JOIN_S = 0.5
 
 
@@ -45,9 +47,15 @@ class WatchedInstance:
 class LoopWatchdog:
     """Watches the running event loop of this thread, from its creation to `close`.
 
+    The sound of calls turns the loop fifty times a second, and heartbeats four times. A loop for which none of these
+    has done it is asked to turn.
+
     Args:
         instance: Whose loop it is.
         limit_s: How long code of one call may block the loop, in seconds. Then the gateway ends the call.
+        calls: Returns how many calls there are. It is called in the watchdog's thread.
+        activity: Returns a number that changes whenever the loop turns, as long as there are calls, and with each
+            heartbeat. It is called in the watchdog's thread. So a loop that is busy need not be asked to turn.
         gateway_listens: Returns whether the gateway takes what a watchdog says. It is called in the watchdog's thread.
         on_turned: Called in the loop when it turns again, with what blocked it and for how many seconds.
         kill: Whether to kill this process at the limit, because it is a call worker: others take its place.
@@ -58,19 +66,25 @@ class LoopWatchdog:
         instance: WatchedInstance,
         *,
         limit_s: float,
+        calls: Callable[[], int],
+        activity: Callable[[], int],
         gateway_listens: Callable[[], bool],
         on_turned: Callable[[BlockedCode, float], None],
         kill: bool = False,
     ) -> None:
         self._instance = instance
         self._limit_s = limit_s
+        self._calls = calls
+        self._activity = activity
         self._gateway_listens = gateway_listens
         self._on_turned = on_turned
         self._kill = kill
         self._loop = asyncio.get_running_loop()
         self._loop_thread = threading.get_ident()
         self._report = BlockedReport(instance.url, instance.token)
-        self._turned = threading.Event()
+        self._seen = -1
+        self._answers = 0
+        self._asked = False
         self._closed = threading.Event()
         self._code: BlockedCode | None = None
         self._log_level = "ERROR" if os.environ.get(DEVELOPMENT) else "WARNING"
@@ -86,22 +100,31 @@ class LoopWatchdog:
 
     def _run(self) -> None:
         turns = LoopTurns(time.monotonic(), look_s=LOOK_S, limit_s=self._limit_s)
-        self._ask()
+        quiet_s = 0.0
         while not self._closed.wait(LOOK_S) and not self._loop.is_closed():
-            turned = self._turned.is_set()
+            turned = self._has_turned()
+            quiet_s = 0.0 if turned else quiet_s + LOOK_S
+            if not turned and not self._asked and quiet_s < IDLE_S and not self._calls():
+                turned = True  # nothing turns a loop that has nothing to do
             step = turns.look(time.monotonic(), turned=turned)
             try:
                 self._carry_out(step, turns.blocked_s)
             except Exception:  # whatever fails here, it goes on watching
                 logger.exception("the watchdog of the event loop failed")
-            if turned:
-                self._ask()
+            if not turned and not self._asked:
+                self._asked = True
+                self._call_in_loop(self._answer)
         self._report.close()
 
-    def _ask(self) -> None:
-        """Ask the loop to turn."""
-        self._turned.clear()
-        self._call_in_loop(self._turned.set)
+    def _has_turned(self) -> bool:
+        """Return whether the loop has turned since the last look."""
+        before, self._seen = self._seen, self._activity() + self._answers
+        return self._seen != before
+
+    def _answer(self) -> None:
+        """Show that the loop turns. It runs in the loop."""
+        self._answers += 1
+        self._asked = False
 
     def _call_in_loop(self, function: Callable[..., object], *arguments: object) -> None:
         with suppress(RuntimeError):  # it was closed just now

@@ -24,6 +24,7 @@ from piopiy_pipeline.signaling.messages import (
     ProtocolFault,
     Register,
     Registered,
+    dump,
     parse_gateway_message,
 )
 
@@ -58,6 +59,8 @@ class AgentStep:
 
 
 _NOTHING = AgentStep()
+_HEARTBEAT = Heartbeat()
+_HEARTBEAT_TEXT = dump(_HEARTBEAT).encode()  # four of them come each second
 
 
 class AgentProtocol:
@@ -80,6 +83,8 @@ class AgentProtocol:
     SILENT_FLOOR_S = 1.75
     """No shorter silence of the gateway counts. It costs all calls of this agent, so it is longer than an agent's."""
     SILENT_CAP_S = 3.0
+    SLACK_S = 0.05
+    """A heartbeat goes out with the gateway's, so much earlier or later than it is due: one wake-up for both."""
     _MISSED = 3
 
     def __init__(
@@ -126,7 +131,7 @@ class AgentProtocol:
         if len(text) > MAX_MESSAGE_BYTES:
             return self._fault(f"a message of {len(text)} bytes: {MAX_MESSAGE_BYTES} are the limit")
         try:
-            message = parse_gateway_message(text)
+            message = _HEARTBEAT if text == _HEARTBEAT_TEXT else parse_gateway_message(text)
         except ProtocolError as error:
             return self._fault(str(error))
         match message:
@@ -158,6 +163,8 @@ class AgentProtocol:
                         now, floor_s=self.SILENT_FLOOR_S, cap_s=self.SILENT_CAP_S
                     )
                 self._detector.heartbeat(now)
+                if self._heartbeat_at is not None and now >= self._heartbeat_at - 2 * self.SLACK_S:
+                    return AgentStep(send=(self._heartbeat(now),))  # one wake-up for both
                 return _NOTHING
             case _:
                 return AgentStep(events=(message,))
@@ -183,7 +190,7 @@ class AgentProtocol:
         self.state = AgentState.CLOSED
 
     def _heartbeat(self, now: float) -> Heartbeat:
-        self._heartbeat_at = now + HEARTBEAT_S
+        self._heartbeat_at = now + HEARTBEAT_S + self.SLACK_S
         return Heartbeat(media={} if self._count_media is None else self._count_media())
 
     def _fault(self, detail: str) -> AgentStep:

@@ -12,6 +12,7 @@ from piopiy_pipeline.gateway.core.instances import Instance
 from piopiy_pipeline.gateway.core.switchboard import Switchboard
 from piopiy_pipeline.signaling.gateway_protocol import GatewayProtocol, GatewayStep
 from piopiy_pipeline.signaling.messages import Blocked, GatewayMessage, Register, dump
+from piopiy_pipeline.signaling.protocol_timer import ProtocolTimer
 from piopiy_pipeline.signaling.websocket import DirectServerConnection
 
 __all__ = ["AgentConnection"]
@@ -42,13 +43,12 @@ class AgentConnection:
         self._switchboard = switchboard
         self._loop = asyncio.get_running_loop()
         self._instance: Instance | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = 0.0
         self._why_closed = "the connection closed"
         self._protocol = GatewayProtocol(
             agent_ids=agent_ids, now=self._loop.time(), heartbeat_s=heartbeat_s, register_s=REGISTER_S
         )
-        self._arm()
+        self._timer = ProtocolTimer(self._loop, wake_at=lambda: self._protocol.wake_at, tick=self._on_timer)
+        self._timer.arm()
         connection.listen(on_text=self._on_text, on_binary=self._on_binary, on_close=self._on_close)
 
     # ------------------------------------------------------------------ the switchboard's side
@@ -69,8 +69,7 @@ class AgentConnection:
 
     def _on_text(self, text: bytes) -> None:
         self._carry_out(self._protocol.receive(text, self._loop.time()))
-        if self._timer is not None:  # else the connection is lost, or the timer fires just now
-            self._arm()
+        self._timer.arm()
 
     def _on_binary(self, _: bytes) -> None:
         self._carry_out(self._protocol.receive_binary())
@@ -80,9 +79,7 @@ class AgentConnection:
         self._lose()
 
     def _on_timer(self) -> None:
-        self._timer = None
         self._carry_out(self._protocol.tick(self._loop.time()))
-        self._arm()
 
     def _carry_out(self, step: GatewayStep, *, orderly: bool = False) -> None:
         for message in step.send:
@@ -106,21 +103,7 @@ class AgentConnection:
             self._lose()
 
     def _lose(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._timer.close()
         instance, self._instance = self._instance, None
         if instance is not None:
             self._switchboard.lose(instance, self._loop.time(), self._why_closed)
-
-    def _arm(self) -> None:
-        """Set one timer for the time at which the protocol wants to be called. A timer that fires too early
-        sets the next.
-        """
-        wake_at = self._protocol.wake_at
-        if wake_at is None or (self._timer is not None and self._timer_at <= wake_at):
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer_at = wake_at
-        self._timer = self._loop.call_at(wake_at, self._on_timer)
