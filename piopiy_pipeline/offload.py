@@ -13,17 +13,20 @@ can be repeated.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, Protocol, TypeVar
+from weakref import WeakSet
 
 __all__ = ["Courier", "Lane", "in_flight", "offload", "use_courier"]
 
 T = TypeVar("T")
 
 _in_flight: dict[asyncio.AbstractEventLoop, int] = {}
+_lanes: WeakSet[Lane] = WeakSet()
 
 
 def in_flight(loop: asyncio.AbstractEventLoop) -> int:
@@ -94,9 +97,12 @@ class Lane:
         self.limit = limit
         self.brief = brief
         self.ordered = ordered
+        self._threads = threads
         self._executor = executor or ThreadPoolExecutor(max_workers=threads, thread_name_prefix=name)
         self._owns_executor = executor is None
         self._waiting: dict[asyncio.AbstractEventLoop, deque[_Request]] = {}
+        self._of_parent: Executor | None = None
+        _lanes.add(self)
 
     def submit(self, work: Callable[..., T], *args: Any) -> asyncio.Future[T]:
         """Queue `work(*args)`.
@@ -157,6 +163,13 @@ class Lane:
         """
         if self._owns_executor:
             self._executor.shutdown(wait=wait, cancel_futures=True)
+
+    def begin_anew(self) -> None:
+        """Begin with threads of this process, which was just forked: threads of its parent are not here."""
+        self._waiting = {}
+        if self._owns_executor:
+            self._of_parent = self._executor  # kept: what would run at its end is for its threads
+            self._executor = ThreadPoolExecutor(max_workers=self._threads, thread_name_prefix=self.name)
 
     def _wake(self, loop: asyncio.AbstractEventLoop, request: _Request) -> None:
         """Have the loop deliver an answer. Called in the worker's thread; a closed loop needs no answer."""
@@ -226,6 +239,15 @@ def _settle(loop: asyncio.AbstractEventLoop) -> None:
     else:
         _in_flight.pop(loop, None)
 
+
+def _begin_anew() -> None:
+    _in_flight.clear()
+    for lane in list(_lanes):
+        lane.begin_anew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)
 
 _shared: Lane | None = None
 

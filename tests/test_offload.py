@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -121,3 +124,26 @@ def test_a_loop_that_closed_in_the_meantime_is_left_alone() -> None:
         return await offload(lambda: "alive")
 
     assert asyncio.run(another()) == "alive"
+
+
+FORKS = """
+import asyncio, os
+from piopiy_pipeline.offload import in_flight, offload
+
+async def main():
+    assert await offload(sum, [1, 2]) == 3
+    child = os.fork()
+    if child == 0:
+        asyncio._set_running_loop(None)
+        answer = asyncio.Runner().run(asyncio.wait_for(offload(sum, [3, 4]), 10))
+        os._exit(answer)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    assert await offload(sum, [1, 2]) == 3
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_process_has_threads_of_its_own() -> None:
+    subprocess.run([sys.executable, "-W", "ignore", "-c", FORKS], check=True, timeout=60)
