@@ -18,6 +18,7 @@ from piopiy_pipeline.agent.preload import preload_blocking
 from piopiy_pipeline.agent.process_messages import ForkWorker
 from piopiy_pipeline.agent.supervisor import Supervisor, WorkersRefused
 from piopiy_pipeline.agent.worker_member import CallWorkerInfo
+from piopiy_pipeline.services.workers.worker_processes import close_pools, shared_pool_plans
 
 __all__ = ["IsolatedAgent"]
 
@@ -52,21 +53,27 @@ class IsolatedAgent:
             AuthenticationError: The gateway refuses the agent.
             RuntimeError: No call worker can serve.
         """
-        _warn_of_what_a_fork_loses()
+        plans = shared_pool_plans()
+        _warn_of_what_a_fork_loses(ours=("piopiy", *(plan.name for plan in plans)))
         loop_factory = type(asyncio.get_running_loop())
 
         def become_worker(order: ForkWorker, control: socket.socket, templates_stderr: int) -> int:
             if order.has_models:
-                return ModelProcess(control, loop_factory=loop_factory).run()
+                return ModelProcess(control, plans=plans, loop_factory=loop_factory).run()
             return ForkedWorker(
                 self._agent, order, control, orphans_stderr=templates_stderr, loop_factory=loop_factory
             ).run()
 
         supervisor = Supervisor(
-            self._isolation, self._agent.instance_id, load=preload_blocking, become_worker=become_worker
+            self._isolation,
+            self._agent.instance_id,
+            load=preload_blocking,
+            become_worker=become_worker,
+            models_ahead=bool(plans),
         )
         self._supervisor = supervisor
         closed = asyncio.ensure_future(_end_when(closing, supervisor))
+        close_pools()  # no call is here: the process with the models has its own
         try:
             await supervisor.serve()
         except WorkersRefused as error:
@@ -99,12 +106,16 @@ def _sessions_with_threads() -> int:
     return sum(session.get_session_options().intra_op_num_threads != 1 for session in sessions)
 
 
-def _warn_of_what_a_fork_loses() -> None:
-    """Say what the author's program has started that call workers do not have."""
+def _warn_of_what_a_fork_loses(ours: tuple[str, ...]) -> None:
+    """Say what the author's program has started that call workers do not have.
+
+    Args:
+        ours: What the names of threads that a fork may lose begin with.
+    """
     threads = [
         thread.name
         for thread in threading.enumerate()
-        if thread is not threading.current_thread() and not thread.name.startswith("piopiy")
+        if thread is not threading.current_thread() and not thread.name.startswith((*ours, "offload"))
     ]
     if threads:
         logger.warning(

@@ -11,12 +11,18 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from piopiy_pipeline.agent.linux_process import adopt_orphans, die_with_parent
-from piopiy_pipeline.agent.process_messages import EndWorker, OpenModels, receive_all
+from piopiy_pipeline.agent.process_messages import (
+    EndWorker,
+    OpenModels,
+    WorkerReady,
+    receive_all,
+    send,
+)
 from piopiy_pipeline.services.workers.pool_host import PoolHost
-from piopiy_pipeline.services.workers.worker_processes import make_shared_pools
+from piopiy_pipeline.services.workers.worker_processes import PoolPlan, make_shared_pools
 
 __all__ = ["ModelProcess"]
 
@@ -29,13 +35,19 @@ class ModelProcess:
 
     Args:
         control: This process's end of its pair with the supervisor.
+        plans: The pools that the author's program had when this process was forked: they are loaded at once.
         loop_factory: Makes an event loop.
     """
 
     def __init__(
-        self, control: socket.socket, *, loop_factory: Callable[[], asyncio.AbstractEventLoop]
+        self,
+        control: socket.socket,
+        *,
+        plans: Sequence[PoolPlan],
+        loop_factory: Callable[[], asyncio.AbstractEventLoop],
     ) -> None:
         self._control = control
+        self._plans = plans
         self._loop_factory = loop_factory
         self._ending = asyncio.Event()
 
@@ -68,6 +80,9 @@ class ModelProcess:
                 self._ending.set()
 
         loop.add_reader(self._control.fileno(), obey)
+        await host.load(self._plans)
+        with contextlib.suppress(OSError):
+            send(self._control, WorkerReady())
         await self._ending.wait()
         await host.wait_idle(LAST_CALLS_S)
         await host.close()

@@ -46,6 +46,8 @@ AT_ONCE_S = 10.0
 """A call worker that has had no call and did not live as long has died at once."""
 MODELS_AGAIN_S = 0.5
 """The least time between two forks of the process with the models: one that dies at once is not forked in a loop."""
+MODELS_S = 60.0
+"""How long the first call workers wait for models that the author's program had loaded."""
 OVER_MEMORY_S = 1.0
 """How long a call worker may take to end its one call when it has too much memory, before it is killed."""
 END_S = 25.0
@@ -69,6 +71,7 @@ class Supervisor:
         instance_id: What their instance ids begin with.
         load: Loads what a call needs. Called in the template.
         become_worker: Serves calls, or has the models. Called in each process that the template forks.
+        models_ahead: Whether the models are loaded before the first call worker is forked.
     """
 
     def __init__(
@@ -78,7 +81,9 @@ class Supervisor:
         *,
         load: Callable[[], None],
         become_worker: BecomeWorker,
+        models_ahead: bool = False,
     ) -> None:
+        self._models_ahead = models_ahead
         self._isolation = isolation
         self._instance_id = instance_id
         self._load = load
@@ -121,6 +126,8 @@ class Supervisor:
             memory = MemoryWatch(self._link.pid, self._isolation.memory_mb, on_over=self._over_memory)
             watching.append(asyncio.ensure_future(memory.run(self._members)))
         try:
+            if self._models_ahead:
+                await self._load_models()
             self._fill()
             await self._over.wait()
         finally:
@@ -142,6 +149,7 @@ class Supervisor:
         """Make `serve` return: the calls in progress are given back to the gateway."""
         self._draining = True
         self._over.set()
+        self._changed.set()
 
     async def wait_idle(self, timeout_s: float) -> None:
         """Wait until no call is in progress, but not longer than some seconds."""
@@ -210,7 +218,8 @@ class Supervisor:
             case WorkerReady():
                 member.ready_s = time.monotonic() - member.asked_at
                 logger.debug("{} is ready after {:.0f} ms", member.name, member.ready_s * 1000)
-                if self._draining:
+                self._note_change()
+                if self._draining and member is not self._models:
                     self._say(member, DrainWorker())
             case CallsUnderWay(calls=calls):
                 member.calls = calls
@@ -230,6 +239,7 @@ class Supervisor:
         assert self._link is not None
         if member is self._models:
             self._models = None
+            self._note_change()
             if not self._over.is_set():
                 self._link.report(member)
             return
@@ -258,6 +268,15 @@ class Supervisor:
                 SupervisionError("the process that forks call workers has ended: start the agent again")
             )
 
+    async def _load_models(self) -> None:
+        """Have the models loaded, but do not wait for ever: whoever needs one says what is wrong."""
+        self._open_models([])
+        with suppress(TimeoutError):
+            async with asyncio.timeout(MODELS_S):
+                while self._models is not None and self._models.ready_s is None and not self._over.is_set():
+                    self._changed.clear()
+                    await self._changed.wait()
+
     def _open_models(self, descriptors: list[int]) -> None:
         """Pass on the end of a stream to the process that has the models. Without one, the stream closes."""
         assert self._link is not None
@@ -266,7 +285,7 @@ class Supervisor:
             with suppress(OSError):
                 order = ForkWorker(0, self._instance_id, 0, one_call=False, has_models=True)
                 self._models = self._link.fork(order, slot=-1)
-        if self._models is not None:
+        if self._models is not None and descriptors:
             self._link.say(self._models, OpenModels(), descriptors)
 
     # ------------------------------------------------------------------ the end

