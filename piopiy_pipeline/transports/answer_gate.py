@@ -7,6 +7,7 @@ be heard; what has not is known to no stage behind it, nor to the record of the 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 from enum import Enum, auto
 
 from pipecat.frames.frames import (
@@ -44,6 +45,8 @@ _OF_ANSWERS = (
 class _Gate(Enum):
     OPEN = auto()
     HOLDING = auto()
+    CUT = auto()
+    """An interruption has cut off what was held. What still comes of it is dropped until it is withdrawn."""
     RELEASING = auto()
     """What was held is on its way; what comes now waits behind it."""
 
@@ -54,6 +57,7 @@ class AnswerGate:
     def __init__(self) -> None:
         self._state = _Gate.OPEN
         self._held: deque[Frame] = deque()
+        self._earlier: Collection[int] = ()
         self._withdrawals = (
             0  # so many `EagerWithdrawnFrame`s are on their way, and before them the rest of answers
         )
@@ -64,18 +68,31 @@ class AnswerGate:
         return self._state is _Gate.HOLDING
 
     @property
+    def is_cut(self) -> bool:
+        """Whether an interruption has cut off the answer that was kept back, and nobody has withdrawn it."""
+        return self._state is _Gate.CUT
+
+    @property
     def withdrawn(self) -> bool:
         """Whether the rest of an answer that was withdrawn may still come."""
         return self._withdrawals > 0
 
-    def hold(self) -> None:
-        """Keep back what comes from now on."""
+    def hold(self, earlier: Collection[int] = ()) -> None:
+        """Keep back what comes from now on.
+
+        Args:
+            earlier: The ids of interruptions that may be on their way here, before the answer. They cut off what
+                was said before, and not the answer.
+        """
         self._state = _Gate.HOLDING
+        self._earlier = earlier
 
     def release(self) -> None:
         """Let everything pass, in order: take it with `next_released`."""
         if self._state is _Gate.HOLDING:
             self._state = _Gate.RELEASING
+        elif self._state is _Gate.CUT:
+            self._state = _Gate.OPEN
 
     def next_released(self) -> Frame | None:
         """Return the next frame that was held; None if no more is, and the gate is open."""
@@ -92,7 +109,7 @@ class AnswerGate:
         Returns:
             What was held and is no part of the answer, to be handled now.
         """
-        if self._state is not _Gate.HOLDING:
+        if self._state not in (_Gate.HOLDING, _Gate.CUT):
             return []
         self._withdrawals += 1
         return self._open()
@@ -108,15 +125,21 @@ class AnswerGate:
             return []
         if isinstance(frame, InterruptionFrame):
             self._withdrawals = 0
-            return [frame, *(one for one in self._open() if not one.interruptible)]
+            kept = [one for one in self._held if not one.interruptible]
+            self._held.clear()
+            if self._state is _Gate.RELEASING:
+                self._state = _Gate.OPEN
+            elif self._state is _Gate.HOLDING and frame.id not in self._earlier:
+                self._state = _Gate.CUT
+            return [frame, *kept]
         if isinstance(frame, EndFrame | StopFrame):
             if self._state is not _Gate.RELEASING:
                 return [*self._open(), frame]
         elif isinstance(frame, SystemFrame):
             return [frame]
-        elif self._withdrawals and _is_droppable(frame):
+        elif (self._withdrawals or self._state is _Gate.CUT) and _is_droppable(frame):
             return []
-        if self._state is _Gate.OPEN:
+        if self._state in (_Gate.OPEN, _Gate.CUT):
             return [frame]
         self._held.append(frame)
         return []

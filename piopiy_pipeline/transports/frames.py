@@ -68,6 +68,9 @@ class EagerContextFrame(LLMContextFrame):
     To the model and every other stage it is a question like any other. It has a copy of the conversation.
     """
 
+    withdrawn: bool = False
+    """Whether nobody wants the answer any more. The model may come to the question later than to its withdrawal."""
+
 
 @dataclass
 class EagerWithdrawnFrame(InterruptionFrame):

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 from loguru import logger
-from pipecat.frames.frames import Frame, OutputAudioRawFrame, TTSTextFrame, UserStoppedSpeakingFrame
+from pipecat.frames.frames import (
+    Frame,
+    InterruptionFrame,
+    OutputAudioRawFrame,
+    TTSTextFrame,
+    UserStoppedSpeakingFrame,
+)
 from pipecat.processors.frame_processor import FrameDirection
 
 from piopiy_pipeline.transports.answer_gate import AnswerGate
+from piopiy_pipeline.transports.frames import EagerWithdrawnFrame
 
 __all__ = ["HeldAnswer"]
 
@@ -45,17 +52,23 @@ class HeldAnswer:
         self._turn_end_due: asyncio.TimerHandle | None = None
         self.audio_at: float | None = None
         """When the first audio of the answer that is kept back has come, on the loop's clock."""
+        self.on_cut: Callable[[], None] | None = None
+        """Called when an interruption has cut off the answer that is kept back. Withdraw it then."""
 
     @property
     def holds(self) -> bool:
         """Whether an answer is kept back, and nothing has cut it off."""
         return self._gate.holds
 
-    def hold(self) -> None:
-        """Keep back what comes from now on."""
+    def hold(self, earlier: Collection[int] = ()) -> None:
+        """Keep back what comes from now on.
+
+        Args:
+            earlier: The ids of interruptions that may be on their way here, before the answer.
+        """
         self.audio_at = None
         self._came_ns.clear()
-        self._gate.hold()
+        self._gate.hold(earlier)
 
     def came_ns(self, frame: Frame) -> int:
         """Return when a sound or word came, in nanoseconds of the pipeline's clock: now, if it was not kept back.
@@ -74,8 +87,18 @@ class HeldAnswer:
             await self._arrived(one, FrameDirection.DOWNSTREAM)
             if isinstance(one, UserStoppedSpeakingFrame):
                 self._turn_is_over()
+        if isinstance(frame, InterruptionFrame) and not isinstance(frame, EagerWithdrawnFrame):
+            self._interrupted()
         if not self._gate.withdrawn:
             self._passed.set()
+
+    def _interrupted(self) -> None:
+        if self._gate.holds:
+            self.audio_at = None  # what came was of the speech before
+        elif self._gate.is_cut and (self._confirmed is not None or self.on_cut is None):
+            self._gate.release()
+        elif self._gate.is_cut and self.on_cut is not None:
+            self.on_cut()
 
     def release(self, confirmed: Callable[[], None]) -> None:
         """Say the answer as soon as the end of the caller's turn has come here. Returns at once.

@@ -222,8 +222,12 @@ class EagerTurns(BaseUserTurnStopStrategy):
 
     async def _words_changed(self) -> None:
         self._fresh = True
-        if self._ahead is not None and not self._match.matches(self._ahead.text, self._text):
+        if self._ahead is not None and not self._same(self._ahead.text, self._text):
             await self._withdraw("there are other words")
+
+    def _same(self, one: str, other: str) -> bool:
+        """Whether an answer to one text answers the other: they differ in case and marks at most, and in no key."""
+        return self._match.matches(one, other) and _keys_in(one) == _keys_in(other)
 
     def _take_guess(self) -> None:
         if self._interim and not self._speaking:
@@ -232,7 +236,7 @@ class EagerTurns(BaseUserTurnStopStrategy):
     def _judge_guess(self) -> None:
         """Learn from a final transcript whether an answer to the interim ones would have been right."""
         if self._guess:
-            right = self._match.matches(self._guess, self._text)
+            right = self._same(self._guess, self._text)
             self._interims_right = max(-2, min(2, self._interims_right + (1 if right else -1)))
             self._guess = ""
 
@@ -306,7 +310,7 @@ class EagerTurns(BaseUserTurnStopStrategy):
             await ended(**options)
             return
         final = " ".join(self._finals)
-        if not self._match.matches(ahead.text, final):
+        if not self._same(ahead.text, final):
             await self._withdraw("it answers other words")
             await ended(**options)
             return
@@ -341,6 +345,11 @@ class EagerTurns(BaseUserTurnStopStrategy):
     @staticmethod
     def _now() -> float:
         return asyncio.get_running_loop().time()
+
+
+def _keys_in(text: str) -> list[str]:
+    """Return the keys of a telephone in a text that would pass for marks."""
+    return [one for one in text if one in "*#"]
 
 
 class BeginAhead(BaseUserTurnStopStrategy):

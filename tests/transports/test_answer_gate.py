@@ -99,6 +99,37 @@ def test_an_interruption_drops_what_is_held() -> None:
     assert not gate.holds
 
 
+def test_an_interruption_that_left_before_the_question_cuts_off_what_was_said_before_and_no_answer() -> None:
+    gate = AnswerGate()
+    interruption = InterruptionFrame()
+    gate.hold(earlier=[interruption.id])
+    before, frames = answer(), answer()
+    assert take(gate, *before, interruption, *frames) == [interruption]
+    assert gate.holds
+    gate.release()
+    assert released(gate) == frames
+
+
+def test_what_comes_of_an_answer_that_was_cut_off_is_dropped_until_it_is_withdrawn() -> None:
+    gate = AnswerGate()
+    gate.hold()
+    interruption, other = InterruptionFrame(), DataFrame()
+    assert take(gate, *answer(), interruption, *answer(), other) == [interruption, other]
+    assert gate.is_cut
+    gate.withdraw()
+    frames = answer()
+    assert take(gate, *answer(), EagerWithdrawnFrame(), *frames) == frames
+
+
+def test_a_turn_that_ends_with_an_answer_that_was_cut_off_opens_the_gate() -> None:
+    gate = AnswerGate()
+    gate.hold()
+    gate.take(InterruptionFrame())
+    gate.release()
+    frames = answer()
+    assert take(gate, *frames) == frames
+
+
 def test_the_end_waits_for_nothing() -> None:
     gate = AnswerGate()
     gate.hold()

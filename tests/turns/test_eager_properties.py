@@ -1,5 +1,6 @@
-"""Whatever a caller does: never two answers, in the context or on the line, and no tool twice. In virtual time.
+"""Whatever a caller says, presses or types: never two answers, in the context or on the line, and no tool twice.
 
+In virtual time.
 One model or two of a list, of which the first may be late or fail; a voice whose sounds tell which answer they are of.
 """
 
@@ -47,8 +48,11 @@ MORE = 1.4
 """So many times the requests without answers ahead, at most, in all calls together."""
 QUIETEST = 3000
 PARTS = {"people": PEOPLE, "yes": YES, "cough": COUGH, "mhm": MHM, "no wait": NO_WAIT}
+KEYS = {"entry": "**#", "entry without an end": "*"}
+TYPED = "typed"
 acts = st.tuples(
-    st.sampled_from(sorted(PARTS)), st.sampled_from([0.05, 0.15, 0.3, 0.45, 0.6, 0.8, 1.2, 2.5, 4.0, 8.0])
+    st.sampled_from([*sorted(PARTS), *KEYS, TYPED]),
+    st.sampled_from([0.05, 0.15, 0.3, 0.45, 0.6, 0.8, 1.2, 2.5, 4.0, 8.0]),
 )
 FAULTS: dict[str, dict[int, Any]] = {
     "none": {},
@@ -173,6 +177,7 @@ def converse(
             error_line=None,
             filler=None,
             spoken_text=False,
+            dtmf="text",
         )
         count = iter(range(100))
         stt = ScriptedSTT(
@@ -197,7 +202,19 @@ def converse(
     async def caller(line: CallerLine) -> None:
         await line.pause(0.3)
         for name, pause_s in script:
-            await line.say(PARTS[name])
+            if name == TYPED:
+                line.send(
+                    {
+                        "label": "rtvi-ai",
+                        "type": "send-text",
+                        "id": "1",
+                        "data": {"content": f"{TYPED} words"},
+                    }
+                )
+            elif name in KEYS:
+                await line.press(KEYS[name])
+            else:
+                await line.say(PARTS[name])
             await line.pause(pause_s)
         await line.pause(25)
 

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from loguru import logger
-from pipecat.frames.frames import Frame, FunctionCallFromLLM, LLMContextFrame
+from pipecat.frames.frames import Frame, FunctionCallFromLLM, InterruptionFrame, LLMContextFrame
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.aggregators.llm_response_universal import LLMUserAggregator
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
@@ -34,6 +34,8 @@ MAX_UNSEEN = 2000
 """So many frames of an answer are shown to a client when the answer is confirmed."""
 MAX_UNTOLD = 50
 """So many reports about an answer are made when the answer is confirmed."""
+MAX_UNDER_WAY = 16
+"""So many interruptions may be on their way to the transport when an answer is begun."""
 
 
 class EagerAnswers:
@@ -76,6 +78,8 @@ class EagerAnswers:
         self._is_written = written
         self._is_free = is_free
         self._decided: asyncio.Future[bool] | None = None
+        self._question: EagerContextFrame | None = None
+        self._interruptions: deque[int] = deque(maxlen=MAX_UNDER_WAY)
         self._confirming = False
         self._complete = False
         self._begun_at = 0.0
@@ -84,8 +88,10 @@ class EagerAnswers:
         self._text = FirstSentence(stage, spawn=state.spawn, other_speech=self._speech_passes)
         for service in models_of(stage):
             self._hold_tools(service)
+        self._hold_questions(stage)
         stage.add_event_handler("on_before_push_frame", self._on_output)
         user.add_event_handler("on_before_push_frame", self._on_question)
+        output.ahead.on_cut = self._cut_off
         turns.answers = self
         turns.on_wasted = self._wasted
 
@@ -107,9 +113,10 @@ class EagerAnswers:
         self._begun_at = self._state.now()
         self._unseen.clear()
         self._untold.clear()
-        self._output.ahead.hold()
+        self._output.ahead.hold(earlier=frozenset(self._interruptions))
         self._text.begin()
-        await self._user.push_frame(EagerContextFrame(context))
+        self._question = EagerContextFrame(context)
+        await self._user.push_frame(self._question)
 
     async def confirm(self) -> None:
         """Say the answer: the caller's turn is over."""
@@ -144,6 +151,8 @@ class EagerAnswers:
         if decided is None:
             return
         decided.set_result(False)
+        if self._question is not None:
+            self._question.withdrawn = True
         self._unseen.clear()
         self._untold.clear()
         self._text.drop()
@@ -210,6 +219,11 @@ class EagerAnswers:
         else:
             self._complete = True
 
+    def _cut_off(self) -> None:
+        """Drop the answer that is kept back, because an interruption has come to the transport behind its question."""
+        if self._decided is not None:
+            self._state.spawn(self._lose("it was cut off"), "eager_cut")
+
     async def _lose(self, reason: str, push: Push | None = None) -> None:
         if self._decided is not None:
             self._turns.lost(reason)
@@ -218,7 +232,9 @@ class EagerAnswers:
     # ------------------------------------------------------------------ what is held
 
     async def _on_question(self, stage: FrameProcessor, frame: Frame) -> None:
-        if isinstance(frame, LLMContextFrame) and not isinstance(frame, EagerContextFrame):
+        if isinstance(frame, InterruptionFrame):
+            self._interruptions.append(frame.id)
+        elif isinstance(frame, LLMContextFrame) and not isinstance(frame, EagerContextFrame):
             self._turns.join_halves(frame.context)
             self._live.turn_answered(begun=self._turns.budget.take_begun())
             await self._lose("the model is asked something else")
@@ -228,6 +244,19 @@ class EagerAnswers:
             self._wrote(stage, frame)
         else:
             self._unseen.append((stage, frame))
+
+    def _hold_questions(self, stage: FrameProcessor) -> None:
+        """Let the model take no question that was withdrawn meanwhile: a withdrawal overtakes its question."""
+        take = stage.process_frame
+
+        async def take_if_wanted(frame: Frame, direction: FrameDirection) -> None:
+            if isinstance(frame, EagerContextFrame):
+                if frame.withdrawn:
+                    return
+                self._text.begin()  # once more: an interruption that left earlier has ended it
+            await take(frame, direction)
+
+        stage.process_frame = take_if_wanted  # type: ignore[method-assign]
 
     def _hold_tools(self, service: LLMService[Any]) -> None:
         """Let a model use tools only when the caller's turn is over."""
