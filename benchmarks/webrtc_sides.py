@@ -43,7 +43,7 @@ async def ours(workers: int) -> None:
         calls = WebRtcCalls(
             workers=workers,
             addresses=["127.0.0.1"],
-            place=lambda info, leg: gateway.switchboard.place(info, leg, loop.time()),
+            place=lambda info, leg, options=None: gateway.switchboard.place(info, leg, loop.time(), options),
         )
         await calls.start()
         try:

@@ -23,7 +23,7 @@ from piopiy_pipeline.gateway.access.failure_limiter import TOO_MANY, FailureLimi
 from piopiy_pipeline.gateway.agents.agent_media import AgentMedia
 from piopiy_pipeline.gateway.agents.connection import AgentConnection
 from piopiy_pipeline.gateway.config import GatewayConfig
-from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
+from piopiy_pipeline.gateway.core.gateway_call import CallOptions, GatewayCall
 from piopiy_pipeline.gateway.core.gateway_call_state import CallLimits
 from piopiy_pipeline.gateway.core.leg import Leg
 from piopiy_pipeline.gateway.core.switchboard import Switchboard
@@ -327,8 +327,8 @@ class Gateway:
         )
         self._place_leg(info, leg)
 
-    def _place_leg(self, info: CallInfo, leg: Leg) -> GatewayCall:
-        return self.switchboard.place(info, leg, asyncio.get_running_loop().time())
+    def _place_leg(self, info: CallInfo, leg: Leg, options: CallOptions | None = None) -> GatewayCall:
+        return self.switchboard.place(info, leg, asyncio.get_running_loop().time(), options)
 
     # ------------------------------------------------------------------ time
 

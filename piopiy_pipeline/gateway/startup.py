@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
-from piopiy_pipeline.call import CallInfo
 from piopiy_pipeline.gateway.access.access import Access
 from piopiy_pipeline.gateway.access.failure_limiter import FailureLimiter
 from piopiy_pipeline.gateway.api.events import EventsHub
 from piopiy_pipeline.gateway.config import GatewayConfig
-from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
-from piopiy_pipeline.gateway.core.leg import Leg
+from piopiy_pipeline.gateway.core.gateway_call import PlaceCall
 from piopiy_pipeline.gateway.core.sound_cleaning import SoundCleaning
 from piopiy_pipeline.gateway.core.switchboard import Switchboard
 from piopiy_pipeline.gateway.errors import GatewayError
@@ -27,6 +25,7 @@ from piopiy_pipeline.gateway.recordings.recorder import GatewayRecorder
 from piopiy_pipeline.gateway.records import Records
 from piopiy_pipeline.gateway.records.folders import recordings_folder
 from piopiy_pipeline.gateway.records.recent_calls import RecentCalls
+from piopiy_pipeline.gateway.records.resumptions import Resumptions
 from piopiy_pipeline.offload import offload
 from piopiy_pipeline.private_files import restrict
 
@@ -37,9 +36,6 @@ if TYPE_CHECKING:
     from piopiy_pipeline.gateway.webrtc.worker_pool import WebRtcCalls
 
 __all__ = ["GatewayServices", "PlaceCall"]
-
-PlaceCall = Callable[[CallInfo, Leg], GatewayCall]
-"""Places a call with the switchboard."""
 
 
 class GatewayServices:
@@ -79,6 +75,9 @@ class GatewayServices:
         )
         if self._records is not None:
             bus.subscribe(self._records.on_event)
+        self._resumptions = Resumptions(self._records) if self._records is not None else None
+        if self._resumptions is not None:
+            switchboard.resources.on_checkpoint = self._resumptions.on_checkpoint
         self._webhooks = _webhooks(config, bus.wall, self._records) if config.webhooks else None
         if self._webhooks is not None:
             bus.subscribe(self._webhooks.on_event)
@@ -186,6 +185,7 @@ class GatewayServices:
             carriers=carriers,
             problems=self.problems,
             records=self._records,
+            resumptions=self._resumptions,
         )
         return HttpServer(build_app(deps), connections)
 

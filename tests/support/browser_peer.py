@@ -149,7 +149,10 @@ async def browser_calls(gateway: Gateway, **settings: Any) -> AsyncIterator[WebR
     """Run the browser leg of a gateway, with one worker that is ready."""
     loop = asyncio.get_running_loop()
     settings = {"workers": 1, "addresses": ["127.0.0.1"], **settings}
-    calls = WebRtcCalls(place=lambda info, leg: gateway.switchboard.place(info, leg, loop.time()), **settings)
+    calls = WebRtcCalls(
+        place=lambda info, leg, options=None: gateway.switchboard.place(info, leg, loop.time(), options),
+        **settings,
+    )
     await calls.start()
     try:
         await asyncio.wait_for(calls.ready(), 20)

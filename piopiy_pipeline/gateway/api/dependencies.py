@@ -21,6 +21,7 @@ from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.core.switchboard import Switchboard
 from piopiy_pipeline.gateway.records import Records
 from piopiy_pipeline.gateway.records.recent_calls import CallArchive, RecentCalls
+from piopiy_pipeline.gateway.records.resumptions import Resumptions
 from piopiy_pipeline.gateway.webrtc.browser_offers import BrowserCalls
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class ApiDependencies:
     """Returns why not everything is kept that should be, a sentence for each cause."""
     records: Records | None = None
     """The records of a gateway that keeps any: they hold what must outlive it."""
+    resumptions: Resumptions | None = None
+    """Lets callers go on with conversations that were lost with a gateway. None: there are no records."""
 
 
 class ApiError(Exception):

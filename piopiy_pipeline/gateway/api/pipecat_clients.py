@@ -216,7 +216,11 @@ class PeerOwners:
 
 
 _offer_problems = problems(
-    {400: "The session description cannot be used.", 504: "The browser leg did not answer in time."}
+    {
+        400: "The session description cannot be used.",
+        410: "There is no conversation to go on with for this `resume_token`.",
+        504: "The browser leg did not answer in time.",
+    }
     | _TOO_FEW
 )
 _candidate_problems = problems({404: "There is no such peer connection."} | _TOO_FEW)
@@ -287,12 +291,33 @@ async def _answer(
         owners.check(offered.pc_id, caller)  # a call in progress may outlast its token
     else:
         deps.tokens.check_fresh(caller)
+        if offered.pc_id is not None and offered.resume_token is not None:
+            raise ApiError(
+                410, "this gateway does not know that connection: make a new one to resume the call"
+            )
         # A gateway that was started again does not know the client's old connection: this is a new call.
         offered = offered.model_copy(update={"pc_id": None, "restart_pc": None})
+    checkpoint = None
+    if offered.pc_id is None and offered.resume_token is not None:
+        checkpoint = await _take_checkpoint(deps, offered.resume_token, caller)
     async with _browser_leg(deps, "did not answer the offer") as leg:
-        answer = await leg.offer(offered, caller)
+        answer = await leg.offer(offered, caller, checkpoint)
     owners.add(answer.pc_id, caller)
+    if offered.pc_id is None and answer.call_id is not None and deps.resumptions is not None:
+        token = deps.resumptions.grant(answer.call_id, agent_id=caller.agent_id, identity=caller.identity)
+        return answer.model_copy(update={"resume_token": token})
     return answer
+
+
+async def _take_checkpoint(deps: ApiDependencies, token: str, caller: TokenClaims) -> dict[str, Any]:
+    """Return the checkpoint that a resume token is for. Raises `ApiError`, 503 if it can still be used later."""
+    if deps.browser is None or not deps.switchboard.instances.any_free(caller.agent_id, without=()):
+        raise ApiError(503, "nobody can go on with the conversation yet: ask again in a moment")
+    if deps.resumptions is not None:
+        checkpoint = await deps.resumptions.take(token, agent_id=caller.agent_id, identity=caller.identity)
+        if checkpoint is not None:
+            return checkpoint
+    raise ApiError(410, "there is no conversation to go on with for this resume_token: begin a new call")
 
 
 async def _add(

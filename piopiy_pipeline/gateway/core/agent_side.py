@@ -155,6 +155,7 @@ class AgentSide:
         """Keep what another instance would need to continue the call."""
         if self.confirmed_to(instance):
             self.assignment.checkpoint = checkpoint
+            self._call.resources.on_checkpoint(self._call.call_id, checkpoint)
 
     def conversation(self, instance: Instance, event: ConversationEvent) -> None:
         """Report an event of the conversation to the leg and to the subscribers."""

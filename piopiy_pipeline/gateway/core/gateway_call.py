@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from piopiy_pipeline.audio.sound_cleaner import CleanSound
 from piopiy_pipeline.call import CallInfo, EndReason
@@ -25,7 +25,7 @@ from piopiy_pipeline.gateway.core.media_path import MediaPath
 from piopiy_pipeline.gateway.core.phases import Phase
 from piopiy_pipeline.gateway.core.snapshots import CallSnapshot
 
-__all__ = ["CallOptions", "GatewayCall"]
+__all__ = ["CallOptions", "GatewayCall", "PlaceCall"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,8 @@ class CallOptions:
     max_duration_s: float | None = None
     record: bool | None = None
     clean_sound: CleanSound | None = None
+    checkpoint: dict[str, Any] | None = None
+    """The state of an earlier call, which was lost, with whose conversation this one goes on."""
 
 
 class GatewayCall:
@@ -75,6 +77,7 @@ class GatewayCall:
         self.agent = AgentSide(self.state, on_live=self._go_live)
         self.control = GatewayCallControl(self.state, self.agent)
         self.options = options or CallOptions()
+        self.agent.assignment.checkpoint = self.options.checkpoint
         self.placed_at = now
         self.ended_at: float | None = None
         self.reason: EndReason | None = None
@@ -117,6 +120,8 @@ class GatewayCall:
         """Ring, and ask the first instance."""
         self.leg.ring(self.call_id)
         self.agent.ask_next(now)
+        if self.options.checkpoint is not None and self.phase is not Phase.ENDED:  # it may be lost again
+            self.state.resources.on_checkpoint(self.call_id, self.options.checkpoint)
 
     def dial(self, leg: DialledLeg, ring_timeout_s: float, now: float) -> None:
         """Call somebody; an agent is asked when they pick up."""
@@ -252,3 +257,9 @@ class GatewayCall:
     def _max_duration_s(self) -> float:
         own, limit = self.options.max_duration_s, self.state.resources.limits.max_duration_s
         return limit if own is None else min(own, limit)
+
+
+class PlaceCall(Protocol):
+    """Places a call with the switchboard."""
+
+    def __call__(self, info: CallInfo, leg: Leg, options: CallOptions | None = None) -> GatewayCall: ...

@@ -51,6 +51,8 @@ class CallResources:
     """Cleans the sound of calls."""
     on_event: Callable[[str, int, ConversationEvent], None]
     """Called with the call's id, the event's number in the call, and the event."""
+    on_checkpoint: Callable[[str, dict[str, Any]], None] = lambda call_id, state: None
+    """Called with the call's id and each checkpoint of it."""
 
 
 class EndCall(Protocol):

@@ -60,6 +60,8 @@ class BrowserCall:
     pc_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     call_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     gateway_call: GatewayCall | None = None
+    checkpoint: dict[str, Any] | None = None
+    """The state of an earlier call with whose conversation this one goes on."""
     half_open: bool = True
     """Whether it counts among the browsers that have made an offer and not connected yet."""
     _answer: asyncio.Future[str] | None = None

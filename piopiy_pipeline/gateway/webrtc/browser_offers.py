@@ -41,6 +41,10 @@ class BrowserOffer(_ClientModel):
     pc_id: PcId | None = None
     restart_pc: bool | None = None
     """With `pc_id`: the client has made a new RTCPeerConnection for the same call."""
+    resume_token: Annotated[str, Field(max_length=256)] | None = None
+    """From the answer to an earlier offer, whose call was lost with its gateway: the new call goes on with the
+    conversation. If that is not possible, the answer is 410, and no call begins.
+    """
     request_data: Any | None = Field(
         default=None, validation_alias=AliasChoices("request_data", "requestData")
     )
@@ -56,6 +60,8 @@ class BrowserAnswer(BaseModel):
     type: Literal["answer"] = "answer"
     pc_id: str
     call_id: str | None = None
+    resume_token: str | None = None
+    """With this a new offer goes on with the conversation if the gateway is lost. Only with the first answer."""
 
 
 class Candidate(_ClientModel):
@@ -111,8 +117,10 @@ class BrowserCalls(Protocol):
     the same token began that peer connection at this gateway.
     """
 
-    async def offer(self, offer: BrowserOffer, caller: TokenClaims) -> BrowserAnswer:
-        """Answer an offer. `caller` is what the client token says.
+    async def offer(
+        self, offer: BrowserOffer, caller: TokenClaims, checkpoint: dict[str, Any] | None = None
+    ) -> BrowserAnswer:
+        """Answer an offer. `caller` is what the client token says, `checkpoint` the state of an earlier call.
 
         Raises:
             OfferRefused: The offer cannot be used, or there is no room for another call.

@@ -14,11 +14,10 @@ from typing import Any
 
 from loguru import logger
 
-from piopiy_pipeline.call import CallInfo, EndReason
+from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.access.client_tokens import TokenClaims
 from piopiy_pipeline.gateway.config import IceServer
-from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
-from piopiy_pipeline.gateway.core.leg import Leg
+from piopiy_pipeline.gateway.core.gateway_call import CallOptions, GatewayCall, PlaceCall
 from piopiy_pipeline.gateway.webrtc.browser_call import ANSWER_S, RATE, BrowserCall
 from piopiy_pipeline.gateway.webrtc.browser_offers import (
     BrowserAnswer,
@@ -54,7 +53,7 @@ class WebRtcCalls:
         self,
         *,
         workers: int,
-        place: Callable[[CallInfo, Leg], GatewayCall],
+        place: PlaceCall,
         ice_servers: Sequence[IceServer] = (),
         addresses: Sequence[str] = (),
         connect_s: float = 15.0,
@@ -120,12 +119,15 @@ class WebRtcCalls:
 
     # ------------------------------------------------------------------ BrowserCalls
 
-    async def offer(self, offer: BrowserOffer, caller: TokenClaims) -> BrowserAnswer:
+    async def offer(
+        self, offer: BrowserOffer, caller: TokenClaims, checkpoint: dict[str, Any] | None = None
+    ) -> BrowserAnswer:
         """Answer an offer, of a new call or of one that is there.
 
         Args:
             offer: The browser's offer. With `pc_id` it is for that peer connection.
             caller: The claims of the client token, which was verified.
+            checkpoint: The state of an earlier call with whose conversation this one goes on.
 
         Raises:
             OfferRefused: The offer cannot be answered. It carries an HTTP status and a sentence.
@@ -146,7 +148,7 @@ class WebRtcCalls:
         try:
             slot = await self._least_loaded()
             self._check_share(caller)
-            call = self._make_call(slot, caller, _metadata(offer, caller))
+            call = self._make_call(slot, caller, _metadata(offer, caller), checkpoint)
             sdp = await call.negotiate(offer.sdp, restart=False, new=True)
         except BaseException:  # also when the HTTP request was cancelled
             if call is None:
@@ -194,7 +196,11 @@ class WebRtcCalls:
     # ------------------------------------------------------------------ inside
 
     def _make_call(
-        self, slot: _WorkerSlot, caller: TokenClaims, metadata: dict[str, Any] | None
+        self,
+        slot: _WorkerSlot,
+        caller: TokenClaims,
+        metadata: dict[str, Any] | None,
+        checkpoint: dict[str, Any] | None,
     ) -> BrowserCall:
         def closed(call: BrowserCall) -> None:
             slot.calls.pop(call.number, None)
@@ -207,6 +213,7 @@ class WebRtcCalls:
             number=self._numbers,
             caller=caller,
             metadata=metadata,
+            checkpoint=checkpoint,
             on_connected=self._connected,
             on_closed=closed,
         )
@@ -215,7 +222,8 @@ class WebRtcCalls:
 
     def _connected(self, call: BrowserCall) -> GatewayCall:
         self._leave_half_open(call)
-        return self._place(call.info, call.leg)
+        options = None if call.checkpoint is None else CallOptions(checkpoint=call.checkpoint)
+        return self._place(call.info, call.leg, options)
 
     def _leave_half_open(self, call: BrowserCall) -> None:
         if call.half_open:

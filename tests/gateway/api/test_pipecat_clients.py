@@ -39,7 +39,9 @@ class StubLeg:
 
     async def start(self) -> None: ...
 
-    async def offer(self, offer: BrowserOffer, caller: TokenClaims) -> BrowserAnswer:
+    async def offer(
+        self, offer: BrowserOffer, caller: TokenClaims, checkpoint: dict[str, Any] | None = None
+    ) -> BrowserAnswer:
         if self.stuck:
             await asyncio.Event().wait()
         if self.refusal is not None:

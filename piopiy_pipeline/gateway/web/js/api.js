@@ -120,7 +120,7 @@ export class Api {
   /**
    * @param {string} token
    * @param {Object<string, any>} offer
-   * @returns {Promise<{sdp: string, type: RTCSdpType, pc_id: string, call_id?: string}>}
+   * @returns {Promise<{sdp: string, type: RTCSdpType, pc_id: string, call_id?: string, resume_token?: string}>}
    */
   offer(token, offer) {
     return this.#json("POST", "api/offer", { body: offer, bearer: token });

@@ -10,6 +10,8 @@ const PING_MS = 1_000;
 const RESTART_AFTER_MS = 1_500;
 /** How long after the loss of the connection the call is given up. */
 const GIVE_UP_MS = 15_000;
+/** Without an answer to its pings for this long, nothing of the call's gateway lives. */
+const SILENT_MS = 2_500;
 
 /** @typedef {"connecting"|"connected"|"interrupted"|"closed"} PeerState */
 
@@ -18,6 +20,7 @@ export class BrowserCall {
   /** @type {RTCIceCandidate[]} */ #found = [];
   #token = "";
   #closed = false;
+  #heardAt = 0;
   /** Whether an offer waits for its answer. Candidates are sent after the answer. */
   #offering = false;
   #sending = Promise.resolve();
@@ -26,16 +29,20 @@ export class BrowserCall {
   /** @type {ReturnType<typeof setInterval>|undefined} */ #ping;
 
   /**
-   * @param {{api: import("./api.js").Api, agentId: string, microphone: MediaStream,
+   * @param {{api: import("./api.js").Api, agentId: string, microphone: MediaStream, resumeToken: string|null,
    *   iceServers: RTCIceServer[], onstate: (state: PeerState, why?: string) => void,
    *   onspeech: (stream: MediaStream) => void}} options
    */
-  constructor({ api, agentId, microphone, iceServers, onstate, onspeech }) {
+  constructor({ api, agentId, microphone, resumeToken, iceServers, onstate, onspeech }) {
     this.api = api;
     this.agentId = agentId;
     this.onstate = onstate;
     /** @type {string|null} the call's id, once the gateway has told it */
     this.callId = null;
+    /** @type {string|null} before the answer that of a call that was lost, then the one of this call */
+    this.resumeToken = resumeToken;
+    /** Whether the call is over because nothing was heard from the gateway any more. */
+    this.lost = false;
     this.remoteStream = new MediaStream();
     this.peer = new RTCPeerConnection({ iceServers });
     this.channel = this.peer.createDataChannel("chat", { ordered: true });
@@ -51,7 +58,7 @@ export class BrowserCall {
     this.channel.onopen = () => {
       this.#ping = setInterval(() => this.#say(`ping: ${Date.now()}`), PING_MS);
     };
-    this.channel.onclose = () => this.close("the gateway ended the connection");
+    this.channel.onclose = () => this.lose("the gateway ended the connection");
     this.channel.onmessage = ({ data }) => this.#heard(data);
   }
 
@@ -62,7 +69,21 @@ export class BrowserCall {
   async start() {
     this.onstate("connecting");
     this.#token = await this.api.token(this.agentId);
-    await this.#offer({});
+    await this.#offer(this.resumeToken ? { resume_token: this.resumeToken } : {});
+  }
+
+  /** Whether something was heard from the gateway in the last seconds. */
+  get alive() {
+    return performance.now() - this.#heardAt < SILENT_MS;
+  }
+
+  /**
+   * End the call, because nothing is heard from the gateway any more.
+   * @param {string} why
+   */
+  lose(why) {
+    this.lost ||= !this.#closed;
+    this.close(why);
   }
 
   /** @param {boolean} muted */
@@ -101,7 +122,10 @@ export class BrowserCall {
     this.onstate("closed", why);
   }
 
-  /** @param {{pc_id?: string}} more `pc_id` for new candidates of the same connection (an ICE restart) */
+  /**
+   * @param {{pc_id?: string, resume_token?: string}} more `pc_id` for new candidates of the same connection (an ICE
+   *   restart): with `resume_token` too, a gateway that does not know the connection answers 410
+   */
   async #offer(more) {
     await this.peer.setLocalDescription(await this.peer.createOffer({ iceRestart: Boolean(more.pc_id) }));
     if (this.#closed) return;
@@ -116,6 +140,7 @@ export class BrowserCall {
     if (this.#closed) return;
     this.#peerId = answer.pc_id;
     this.callId ??= answer.call_id ?? null;
+    this.resumeToken = answer.resume_token ?? this.resumeToken;
     await this.peer.setRemoteDescription({ sdp: answer.sdp, type: answer.type });
     this.#flush();
   }
@@ -161,7 +186,7 @@ export class BrowserCall {
         this.#interrupted(0);
         break;
       case "closed":
-        this.close("the connection was closed");
+        this.lose("the connection was closed");
         break;
       default:
         break; // start() has already reported "new" and "connecting"
@@ -171,7 +196,7 @@ export class BrowserCall {
   /** @param {number} restartAfterMs */
   #interrupted(restartAfterMs) {
     this.onstate("interrupted");
-    this.#giveUp ??= setTimeout(() => this.close("the connection was lost"), GIVE_UP_MS);
+    this.#giveUp ??= setTimeout(() => this.lose("the connection was lost"), GIVE_UP_MS);
     clearTimeout(this.#restart);
     this.#restart = setTimeout(() => this.#again(), restartAfterMs);
   }
@@ -183,17 +208,18 @@ export class BrowserCall {
       return;
     }
     try {
-      await this.#offer({ pc_id: this.#peerId });
+      await this.#offer({ pc_id: this.#peerId, ...(this.resumeToken && { resume_token: this.resumeToken }) });
     } catch (error) {
       if (this.#closed) return;
       if (!(error instanceof ApiError)) throw error;
       if (error.status === 0 || error.status >= 500) this.#restart = setTimeout(() => this.#again(), RESTART_AFTER_MS);
-      else this.close(error.message);
+      else this.lose(error.message);
     }
   }
 
   /** @param {any} data */
   #heard(data) {
+    this.#heardAt = performance.now();
     if (typeof data !== "string") return;
     let message;
     try {
@@ -201,7 +227,7 @@ export class BrowserCall {
     } catch {
       return; // the answer to a ping, or a message for another client
     }
-    if (message?.type === "signalling" && message.message?.type === "peerLeft") this.close();
+    if (message?.type === "signalling" && message.message?.type === "peerLeft") this.lose(""); // so says also what is left of a gateway
   }
 
   /** @param {string} text @returns {boolean} */

@@ -12,6 +12,7 @@ const REASONS = {
   max_duration: "longest duration reached",
   error: "the bot failed",
   agent_lost: "the agent was lost",
+  moved: "went on with another instance of the agent",
   no_agent: "no agent connected",
   busy: "every agent was busy",
   setup_timeout: "the bot was not ready in time",

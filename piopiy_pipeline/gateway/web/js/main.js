@@ -51,6 +51,7 @@ const events = new Events({
   onstate: (state) => {
     byId("link").dataset.state = state;
     setText(byId("link"), LINK[state]);
+    talk.link(state === "open");
     if (state === "reconnecting") void inform();
   },
 });

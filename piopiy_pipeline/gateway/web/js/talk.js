@@ -2,18 +2,23 @@
  * The panel from which this page calls the bot: its button, microphone, meters and keypad.
  */
 
+import { ApiError } from "./api.js";
 import { BrowserCall } from "./call.js";
 import { byId, el, say, setText } from "./dom.js";
+import { RESUME_MS, fateOf, pause } from "./fate.js";
 import { clock, durationOf, isTalking, reasonInWords } from "./format.js";
 import { Loudness, MicrophoneProblem, listMicrophones, openMicrophone } from "./microphone.js";
 
 /** @typedef {import("./api.js").CallRecord} CallRecord */
-/** @typedef {"idle"|"microphone"|"connecting"|"ringing"|"live"|"interrupted"|"ended"} TalkState */
+/** @typedef {"idle"|"microphone"|"connecting"|"ringing"|"live"|"interrupted"|"lost"|"ended"} TalkState */
 
 const STATES = {
   idle: "Ready", microphone: "Waiting for the microphone…", connecting: "Connecting…", ringing: "Ringing…",
   live: "In a call", interrupted: "Connection interrupted, trying again…", ended: "Ended",
+  lost: "The gateway is gone. Calling again as soon as it is back…",
 };
+/** How long to wait before a gateway that came back is asked once more to go on with a conversation. */
+const RESUME_PAUSE_MS = 500;
 const SILENT_HINT_S = 6;
 const KEYS = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "0", "#"];
 
@@ -26,6 +31,7 @@ export class Talk {
   /** @type {{you: Loudness|null, bot: Loudness|null}} */ #meters = { you: null, bot: null };
   #connected = false;
   #hungUp = false;
+  #linked = true;
   #heardAt = 0;
   /** @type {import("./api.js").ServerInfo|null} */ #info = null;
   #reachable = true;
@@ -99,15 +105,30 @@ export class Talk {
     const seconds = this.#record && this.#call && durationOf(this.#record);
     if (typeof seconds === "number") setText(byId("timer"), clock(seconds));
     this.#hintSilence();
+    if (!this.#linked && this.#connected && this.#call && !this.#call.alive) this.#call.lose("the gateway is gone");
+  }
+
+  /** @param {boolean} linked whether events come from the gateway */
+  link(linked) {
+    this.#linked = linked;
   }
 
   async #begin() {
     if (this.#state !== "idle" && this.#state !== "ended") return;
+    this.#hungUp = false;
+    await this.#place(null);
+  }
+
+  /**
+   * Call, and go on with the conversation of a call that was lost if there is a token of it.
+   * @param {string|null} resumeToken
+   * @returns {Promise<Error|null>} why the conversation does not go on; null: it does, or the page says what is wrong
+   */
+  async #place(resumeToken) {
     say(byId("talk-problem"), "");
     say(byId("mic-problem"), "");
     this.#record = null;
     this.#connected = false;
-    this.#hungUp = false;
     this.#show("microphone");
     this.listener.onbegin();
     let microphone;
@@ -118,34 +139,41 @@ export class Talk {
       byId("mic-problem").dataset.cause = error.cause;
       say(byId("mic-problem"), error.message);
       this.#show("idle");
-      return;
+      return null;
     }
     void this.#drawMicrophones(microphone);
     this.#listen("you", microphone);
-    this.#call = new BrowserCall({
-      api: this.api, agentId: this.agent.value, microphone, iceServers: this.#info?.ice_servers ?? [],
-      onstate: (state, why) => this.#peerChanged(state, why),
+    const call = new BrowserCall({
+      api: this.api, agentId: this.agent.value, microphone, resumeToken, iceServers: this.#info?.ice_servers ?? [],
+      onstate: (state, why) => call === this.#call && this.#peerChanged(state, why),
       onspeech: (stream) => {
         this.audio.srcObject = stream;
         this.#listen("bot", stream);
         void this.#play();
       },
     });
+    this.#call = call;
     this.#watchMicrophone(microphone);
     this.#drawMute(false);
-    const call = this.#call;
     try {
       await call.start();
       if (call.callId) this.listener.oncall(call.callId);
     } catch (error) {
-      if (call !== this.#call) return; // the call was hung up meanwhile
+      if (call !== this.#call) return null; // the call was hung up meanwhile
+      if (resumeToken) {
+        this.#leave();
+        call.close();
+        return error;
+      }
       say(byId("talk-problem"), error.message);
       call.close(error.message);
     }
+    return null;
   }
 
   #hangup() {
     this.#hungUp = true;
+    if (this.#state === "lost") this.#show("ended", "Ended: you hung up");
     this.#call?.close("you hung up");
   }
 
@@ -174,16 +202,46 @@ export class Talk {
     } else this.#show(this.#connected ? "ringing" : "connecting");
   }
 
-  /** @param {string} why */
-  #ended(why) {
+  /** Let go of the call, whatever became of it. */
+  #leave() {
     this.#before = this.#call?.callId ?? null;
     this.#call = null;
     this.audio.srcObject = null;
     this.#meters.you?.close();
     this.#meters.bot?.close();
     this.#meters = { you: null, bot: null };
+  }
+
+  /** @param {string} why */
+  #ended(why) {
+    const call = this.#call;
+    this.#leave();
     this.#show("ended", why ? `Ended: ${why}` : "Ended");
     if (this.#record?.phase === "ended") this.#explain(this.#record);
+    else if (call?.lost && call.callId && this.#connected && !this.#hungUp) void this.#resume(call, why);
+  }
+
+  /**
+   * Call again if the gateway was lost with the call, and go on with the conversation if it was kept.
+   * @param {BrowserCall} lost @param {string} why
+   */
+  async #resume(lost, why) {
+    const wanted = () => !this.#hungUp && this.#call === null && (this.#state === "ended" || this.#state === "lost");
+    const ongone = () => this.#show("lost");
+    const fate = await fateOf(this.api, lost.callId, { wanted, ongone });
+    const until = performance.now() + RESUME_MS;
+    while (fate === "gateway_lost" && wanted() && performance.now() < until) {
+      const error = await this.#place(lost.resumeToken);
+      if (!error || this.#hungUp) return;
+      if (!(error instanceof ApiError)) throw error;
+      this.#show("lost");
+      if (error.status === 410) {
+        await this.#place(null); // what was said is gone: the bot begins anew
+        return;
+      }
+      await pause(RESUME_PAUSE_MS); // its agents are not there yet
+    }
+    if (this.#state === "lost") this.#show("ended", `Ended: ${why}`);
   }
 
   /** @param {CallRecord} record of our call, that has ended */
