@@ -20,12 +20,13 @@ pytestmark = [pytest.mark.realtime, pytest.mark.chaos]
 
 @pytest.mark.parametrize("how", ["sleep", "spin"])
 def test_a_call_that_blocks_its_agent_is_named_and_the_others_move(
-    how: str, record_property: Callable[[str, object], None]
+    how: str, record_property: Callable[[str, object], None], full: bool
 ) -> None:
+    seconds, limit_s = (18, 10) if full else (8, 4)
+
     async def story() -> None:
-        limit_s = 4
         async with chaos(agents=2, environment={"BLOCKED_CALL_S": str(limit_s)}) as place:
-            culprit = await place.caller({"block": how, "after": 3, "seconds": 8})
+            culprit = await place.caller({"block": how, "after": 3, "seconds": seconds})
             callers = [culprit, *await place.callers(5)]
             blocked, other = sorted(place.agents, key=lambda agent: agent.pitch != culprit.agent_heard())
             await asyncio.sleep(SETTLE_S / 2)
@@ -33,13 +34,15 @@ def test_a_call_that_blocks_its_agent_is_named_and_the_others_move(
             await eventually(lambda: blocked.told("blocks"), GENEROUS_S)
             harm = Harm(place, callers, blocked)
             await harm.until_moved(without=culprit)
-            row = harm.row(f"{how} for 8 s in one call's handler, limit {limit_s} s", "", without=culprit)
+            row = harm.row(
+                f"{how} for {seconds} s in one call's handler, limit {limit_s} s", "", without=culprit
+            )
             row["noticed_s"] = harm.noticed_s(" is blocked by call ")
             await eventually(lambda: culprit.ended is not None, GENEROUS_S)
             assert culprit.ended == ("error", "")
             detail = re.search(r"\((its code has blocked .*)\)", place.gateway_log)
             assert detail is not None
-            assert re.search(r"for 4 s at tests/support/chaos_agent.py:\d+ in block", detail[1])
+            assert re.search(rf"for {limit_s} s at tests/support/chaos_agent.py:\d+ in block", detail[1])
             assert not culprit.first_heard(other.pitch, harm.at), "nobody else was offered it"
             assert "the event loop has not turned for" in blocked.log
             await eventually(lambda: " is back" in place.gateway_log, GENEROUS_S)

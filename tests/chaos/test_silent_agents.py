@@ -81,8 +81,10 @@ class Harm:
 
 
 def test_the_calls_of_a_hung_agent_are_heard_elsewhere_and_it_lets_go_when_it_wakes(
-    record_property: Report,
+    record_property: Report, full: bool
 ) -> None:
+    seconds = 10 if full else 4
+
     async def story() -> None:
         async with chaos(agents=2) as place:
             callers = await place.callers(6)
@@ -92,8 +94,10 @@ def test_the_calls_of_a_hung_agent_are_heard_elsewhere_and_it_lets_go_when_it_wa
             assert len(harm.theirs) == 3
             hung.stop()
             await harm.until_moved()
-            row = harm.row("SIGSTOP of an agent for 5 s", "moved; the woken agent was told and let go")
-            await asyncio.sleep(5 - (asyncio.get_running_loop().time() - harm.at))
+            await asyncio.sleep(seconds - (asyncio.get_running_loop().time() - harm.at))
+            row = harm.row(
+                f"SIGSTOP of an agent for {seconds} s", "moved; the woken agent was told and let go"
+            )
             hung.wake()
             await eventually(lambda: len(hung.told("end")) == 3, GENEROUS_S)
             assert {line["reason"] for line in hung.told("end")} == {"moved"}
@@ -126,7 +130,9 @@ def test_a_call_that_nobody_else_can_take_goes_on_when_the_hung_agent_wakes() ->
     asyncio.run(story())
 
 
-def test_calls_behind_a_network_that_stalls_are_heard_elsewhere(record_property: Report) -> None:
+def test_calls_behind_a_network_that_stalls_are_heard_elsewhere(record_property: Report, full: bool) -> None:
+    seconds = 60 if full else 4
+
     async def story() -> None:
         async with chaos(agents=0) as place, stalling_proxy(int(place.url.rpartition(":")[2])) as network:
             far = await place.add_agent(url=network.url)
@@ -139,9 +145,9 @@ def test_calls_behind_a_network_that_stalls_are_heard_elsewhere(record_property:
             await harm.until_moved()
             await eventually(lambda: len(far.told("end")) == 3, GENEROUS_S)
             assert {line["reason"] for line in far.told("end")} == {"agent_lost"}, "it hears no gateway"
-            row = harm.row(
-                "the network to an agent stalls, sockets open", "moved; the agent ended its sessions"
-            )
+            await asyncio.sleep(seconds - (asyncio.get_running_loop().time() - harm.at))
+            fault = f"the network to an agent stalls for {seconds} s, sockets open"
+            row = harm.row(fault, "moved; the agent ended its sessions")
             network.resume()
             await eventually(lambda: place.gateway_log.count(" registered: instance ") == 3, GENEROUS_S)
             since = asyncio.get_running_loop().time()
