@@ -40,6 +40,7 @@ def test_a_call_that_blocks_its_agent_is_named_and_the_others_move(
             row["noticed_s"] = harm.noticed_s(" is blocked by call ")
             await eventually(lambda: culprit.ended is not None, GENEROUS_S)
             assert culprit.ended == ("error", "")
+            await eventually(lambda: "its code has blocked" in place.gateway_log, GENEROUS_S)
             detail = re.search(r"\((its code has blocked .*)\)", place.gateway_log)
             assert detail is not None
             assert re.search(rf"for {limit_s} s at tests/support/chaos_agent.py:\d+ in block", detail[1])
