@@ -2,11 +2,13 @@
 
     python -m benchmarks.isolation             60 calls, one after the other, each in a process of its own
     python -m benchmarks.isolation --json      one JSON object as the last line
+    python -m benchmarks.isolation --calls 2000 --at-once 4     what supervisor and template keep of many calls
 
 A real gateway is in this process, the agent in another one, with ``isolation="process"``. Measured are the seconds from
 the moment at which the supervisor asks for a call worker until it is registered, and the memory of eight idle ones
 after the calls: PSS, in which a page that n processes share counts as its n-th part, and what is private. Beside it,
-how long a program of the same bot takes from its start to its registration.
+how long a program of the same bot takes from its start to its registration; and what supervisor and template hold
+before and after the calls, and the CPU time of an idle call worker.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ WARM = 8
 FRESH_STARTS = 3
 LIMIT_S = 60.0
 SETTLE_S = 3.0
+IDLE_S = 15.0
 
 
 # ---------------------------------------------------------------------- the agent's process
@@ -93,6 +96,35 @@ def memory_mb(pid: int) -> dict[str, float] | None:
     }
 
 
+def held(pid: int) -> dict[str, float]:
+    """Return what a process holds."""
+    memory = memory_mb(pid) or {"private": 0.0}
+    count = {name: len(list(Path(f"/proc/{pid}/{name}").iterdir())) for name in ("fd", "task")}
+    return {"descriptors": count["fd"], "threads": count["task"], "private_mb": round(memory["private"], 1)}
+
+
+def first_child(pid: int) -> int:
+    """Return the process that a process has forked first: of a supervisor, the template."""
+    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+
+
+def cpu_s(pid: int) -> float | None:
+    """Return the CPU time of a process in seconds, or None if it has ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def idle_cpu(pids: list[int]) -> float:
+    """Return the CPU time that processes which do nothing take, in percent of a core each."""
+    before = {pid: used for pid in pids if (used := cpu_s(pid)) is not None}
+    await asyncio.sleep(IDLE_S)
+    spent = [after - before[pid] for pid in before if (after := cpu_s(pid)) is not None]
+    return 100 * statistics.fmean(spent) / IDLE_S
+
+
 async def start_agent(url: str, isolation: str) -> asyncio.subprocess.Process:
     """Start this file as an agent."""
     environment = {**os.environ, "PIOPIY_URL": url, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
@@ -119,7 +151,7 @@ async def call_once(url: str) -> None:
     await place_call(Target(url, AGENT_ID, KEY), caller, start, limit_s=20.0, tell=tell)
 
 
-async def measure(calls: int) -> dict[str, Any]:
+async def measure(calls: int, at_once: int) -> dict[str, Any]:
     from piopiy_pipeline.gateway.config import GatewayConfig
     from piopiy_pipeline.gateway.server import Gateway
 
@@ -150,9 +182,13 @@ async def measure(calls: int) -> dict[str, Any]:
         await gateway.wait_for_agent(AGENT_ID, LIMIT_S)
         await asyncio.sleep(SETTLE_S)
         at_start = list(ready_s)
-        for _ in range(calls):
-            await call_once(gateway.url)
+        template = first_child(process.pid)
+        before = {"supervisor": held(process.pid), "template": held(template)}
+        for _ in range(calls // at_once):
+            await asyncio.gather(*(call_once(gateway.url) for _ in range(at_once)))
         await asyncio.sleep(SETTLE_S)
+        after_calls = {"supervisor": held(process.pid), "template": held(template)}
+        idle_percent = await idle_cpu(pids)
         idle = [found for found in map(memory_mb, pids) if found is not None]
         process.terminate()
         await process.wait()
@@ -165,6 +201,9 @@ async def measure(calls: int) -> dict[str, Any]:
         "ready_ms_max": round(after[-1] * 1000),
         "at_start_ms": [round(each * 1000) for each in at_start],
         "fresh_start_ms": [round(each * 1000) for each in fresh_s],
+        "held_before": before,
+        "held_after": after_calls,
+        "idle_cpu_percent": round(idle_percent, 2),
         "idle_workers": len(idle),
         "idle_pss_mb": round(statistics.median(each["pss"] for each in idle), 1),
         "idle_private_mb": round(statistics.median(each["private"] for each in idle), 1),
@@ -176,6 +215,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--calls", type=int, default=60)
+    parser.add_argument("--at-once", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--agent", choices=("task", "process"), help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -183,7 +223,7 @@ def main() -> None:
         asyncio.run(be_agent(options.agent))
         return
     logger.remove()
-    found = asyncio.run(measure(options.calls))
+    found = asyncio.run(measure(options.calls, options.at_once))
     if options.json:
         print(json.dumps(found))
         return
