@@ -23,11 +23,11 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.errors import GatewayError
+from piopiy_pipeline.gateway.records.database_file import SIDE_FILES
 from piopiy_pipeline.gateway.records.folders import data_folder
 from piopiy_pipeline.private_files import make_private_folder, restrict
 
 __all__ = [
-    "DatabaseFile",
     "EngineConnections",
     "clean",
     "database_address",
@@ -37,8 +37,6 @@ __all__ = [
 ]
 
 FILE_NAME = "calls.sqlite3"
-_SIDE_FILES = ("-wal", "-shm")
-"""What SQLite keeps beside the file: the write-ahead log, which holds the latest rows, and its index."""
 CONNECT_S = 5
 STATEMENT_S = 10
 BUSY_S = 5.0
@@ -76,49 +74,6 @@ class EngineConnections:
     def _add(self, connection: Any, _: ConnectionPoolEntry) -> None:
         with self._lock:
             self._connections.add(connection)
-
-
-class DatabaseFile:
-    """The file of an SQLite database that is open, and whether it is still where it was.
-
-    A process goes on writing to a file that was deleted, moved or replaced: SQLite does not report it, and
-    with the last connection the records are gone. So the file is looked at before each transaction.
-
-    Args:
-        path: The file.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._opened: dict[str, tuple[int, int] | None] = {}
-
-    def remember(self) -> None:
-        """Take what is there now, the write-ahead log included, for the database that is open."""
-        self._opened = {suffix: self._identity(suffix) for suffix in ("", *_SIDE_FILES)}
-
-    def check(self) -> str:
-        """Say what became of the file since `remember`; an empty string if nothing did."""
-        now = self._identity("")
-        if now is None:
-            return "was deleted or moved"
-        if now != self._opened.get(""):
-            return "was replaced by another file"
-        self._opened |= {suffix: self._identity(suffix) for suffix in _SIDE_FILES}  # these come and go
-        return ""
-
-    def remove_side_files(self) -> None:
-        """Delete the write-ahead log of the file that is gone: SQLite would take it for that of the new file."""
-        for suffix in _SIDE_FILES:
-            identity = self._identity(suffix)
-            if identity is not None and identity == self._opened.get(suffix):
-                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
-
-    def _identity(self, suffix: str) -> tuple[int, int] | None:
-        try:
-            status = self.path.with_name(self.path.name + suffix).stat()
-        except OSError:
-            return None
-        return status.st_dev, status.st_ino
 
 
 def database_address(config: GatewayConfig) -> URL:
@@ -218,7 +173,7 @@ def _make_private(path: Path) -> None:
             f"records of calls: cannot write {path}: {error.strerror}: "
             "make the folder writable, or set data_folder or database_url"
         ) from None
-    for suffix in ("", *_SIDE_FILES):
+    for suffix in ("", *SIDE_FILES):
         restrict(path.with_name(path.name + suffix))
 
 

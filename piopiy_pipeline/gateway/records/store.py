@@ -27,7 +27,6 @@ from piopiy_pipeline.gateway.core.snapshots import Phase
 from piopiy_pipeline.gateway.errors import GatewayError
 from piopiy_pipeline.gateway.records.cursors import read_cursor, write_cursor
 from piopiy_pipeline.gateway.records.database import (
-    DatabaseFile,
     EngineConnections,
     clean,
     database_address,
@@ -35,6 +34,7 @@ from piopiy_pipeline.gateway.records.database import (
     open_engine,
     writing,
 )
+from piopiy_pipeline.gateway.records.database_file import DatabaseFile
 from piopiy_pipeline.gateway.records.folders import recordings_folder
 from piopiy_pipeline.gateway.records.lost_calls import LostCalls, lease_expired
 from piopiy_pipeline.gateway.records.migration import migrate
@@ -174,6 +174,8 @@ class Store:
             logger.debug("{}", explain(self._url, error))
         finally:
             self._engine.dispose()
+            if self._file is not None:
+                self._file.let_go()
 
     def cut(self) -> None:
         """Cut the connections, so that whatever waits for the server raises `RecordsUnavailable`. From any thread."""
@@ -277,8 +279,12 @@ class Store:
             return
         lost = f"records of calls: {self._file.path} {happened} while the gateway used it"
         self._engine.dispose()
+        self._file.let_go()
         try:
-            self._file.remove_side_files()
+            if (aside := self._file.set_aside()) is None:
+                self._file.remove_side_files()
+            else:
+                lost = f"{lost}, and is {aside.name} now"
             self._open()
         except (GatewayError, OSError) as error:
             raise RecordsUnavailable(f"{lost}, and it cannot be opened anew: {error}") from error
@@ -360,6 +366,8 @@ class Store:
         try:
             yield
         except SQLAlchemyError as error:
+            if self._file is not None:
+                self._file.take_error(error)
             raise RecordsUnavailable(explain(self._url, error)) from error
 
 

@@ -64,7 +64,30 @@ def restore_a_backup(path: Path) -> None:
     path.with_name("copy").replace(path)
 
 
-ALL = [delete, delete_with_its_log, move, delete_the_folder, replace_by_an_empty_file, restore_a_backup]
+def overwrite_in_place(path: Path) -> None:
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.write(os.urandom(size))
+
+
+def truncate_in_place(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+def overwrite_all_but_the_header(path: Path) -> None:
+    """And the log, so that everything is read from the file."""
+    database = sqlite3.connect(path)
+    database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    database.close()
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(100)
+        file.write(os.urandom(size - 100))
+
+
+GONE = [delete, delete_with_its_log, move, delete_the_folder, replace_by_an_empty_file, restore_a_backup]
+BROKEN = [overwrite_in_place, truncate_in_place, overwrite_all_but_the_header]
+ALL = GONE + BROKEN
 
 
 @pytest.mark.parametrize("lose", ALL)
@@ -90,8 +113,8 @@ def test_a_file_that_is_gone_is_told_and_the_calls_under_way_are_kept_in_a_new_o
         lose(path)
         records.on_event(over.ended(103))
         records.on_event(call.event(text="b"))
-        await eventually(lambda: bool(records.problem))
-        assert f"{path} was " in records.problem
+        what = f"{path} {'is broken' if lose is overwrite_all_but_the_header else 'was '}"
+        await eventually(lambda: what in records.problem)
         await eventually(lambda: not records.failing)
         assert {record.call_id for record in (await records.page()).calls} == {"over", "under-way"}
         detail = await records.detail("under-way")
@@ -106,6 +129,8 @@ def test_a_file_that_is_gone_is_told_and_the_calls_under_way_are_kept_in_a_new_o
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert database.execute("SELECT count(*) FROM calls").fetchone() == (2,)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    aside = [one for one in path.parent.glob("*.broken-*") if not one.name.endswith(("-wal", "-shm"))]
+    assert len(aside) == (lose in BROKEN), "what is broken is kept for whoever may mend it"
 
 
 def test_it_is_noticed_without_a_call(
