@@ -189,6 +189,23 @@ def test_a_segmentation_fault_is_reported_with_its_line_and_the_call(monkeypatch
     asyncio.run(story())
 
 
+def test_a_worker_of_several_calls_that_has_too_much_memory_is_killed_and_replaced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def story() -> None:
+        async with isolated(monkeypatch, "1", memory_mb="250") as place:
+            log, calling = await called(place, "harms", harm="leak")
+            await calling
+            assert log.reason is EndReason.AGENT_LOST, "it had no checkpoint"
+            await eventually(lambda: "and may have 250 (memory_mb); SIGKILL" in place.process.log, 10)
+            await eventually(lambda: any(one.takes_calls for one in instances(place)), 20)
+            after, calling = await called(place, "talks", text="Hello.")
+            await calling
+            assert after.texts("bot") == ["Hello."]
+
+    asyncio.run(story())
+
+
 def test_a_worker_whose_interpreter_stands_still_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     async def story() -> None:
         async with isolated(monkeypatch, "call", arguments=("-c", IMPATIENT)) as place:
