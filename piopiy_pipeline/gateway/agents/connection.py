@@ -8,6 +8,7 @@ from collections.abc import Collection
 from loguru import logger
 from websockets.frames import CloseCode
 
+from piopiy_pipeline.gateway.agents.tcp_state import unconfirmed_bytes
 from piopiy_pipeline.gateway.core.instances import Instance
 from piopiy_pipeline.gateway.core.switchboard import Switchboard
 from piopiy_pipeline.signaling.gateway_protocol import GatewayProtocol, GatewayStep
@@ -17,6 +18,8 @@ from piopiy_pipeline.signaling.websocket import DirectServerConnection
 
 __all__ = ["AgentConnection"]
 
+ONE_HEARTBEAT_BYTES = 80
+"""A heartbeat with its frame, and with that of TLS."""
 REGISTER_S = 5.0
 """How long an agent may take from the connection to `Register`."""
 
@@ -93,7 +96,8 @@ class AgentConnection:
             elif self._instance is not None:
                 self._switchboard.receive(self._instance, event, now)
         if step.silent is not None and self._instance is not None:
-            self._switchboard.silences.silent(self._instance, step.silent, self._loop.time())
+            why = f"{step.silent}{self._whose_silence()}"
+            self._switchboard.silences.silent(self._instance, why, self._loop.time())
         if step.close is not None:
             self._why_closed = step.close
             registration = self._protocol.registration
@@ -101,6 +105,19 @@ class AgentConnection:
             logger.log("INFO" if orderly else "WARNING", "{}: connection closed: {}", who, step.close)
             self._connection.finish(CloseCode.POLICY_VIOLATION, step.close)
             self._lose()
+
+    def _whose_silence(self) -> str:
+        """Say whether the agent hangs or is cut off, where that is known. Four heartbeats were sent to it meanwhile, of
+        which the latest may be on its way.
+        """
+        unconfirmed = unconfirmed_bytes(self._connection.transport.get_extra_info("socket"))
+        if unconfirmed is None:
+            return ""
+        return (
+            ", and the network to it stands"
+            if unconfirmed > ONE_HEARTBEAT_BYTES
+            else ", and its system is there: it hangs"
+        )
 
     def _lose(self) -> None:
         self._timer.close()
