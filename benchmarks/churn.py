@@ -1,0 +1,318 @@
+"""What many short calls leave behind at a gateway and at an agent: tasks, threads, descriptors, processes, memory.
+
+    python -m benchmarks.churn                            2,000 calls, four at a time, in tasks
+    python -m benchmarks.churn --isolation process        the same with call workers
+    python -m benchmarks.churn --calls 500 --json         fewer; one JSON object as the last line
+
+Gateway (records in SQLite, every call recorded) and agent are processes of their own, callers are in this one. Each
+dials, hears the bot begin to speak, and hangs up. Counted are the processes of each side with all their children, from
+outside: threads, descriptors, and private memory (what the machine gets back when they end); tasks they count
+themselves, after a collection of garbage. What 200 calls have filled (caches, pools, the allocator) is no growth.
+The exit status is 1 if anything is left, or memory has grown by more than `--growth-mb` since the 200th call.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import secrets
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from websockets.asyncio.client import connect
+
+from piopiy_pipeline.signaling.caller import CallStart, Leave
+from piopiy_pipeline.signaling.messages import dump
+
+ROOT = Path(__file__).resolve().parent.parent
+LIMIT_S = 90.0
+SETTLE_S = 8.0
+"""How long what ends after its call may take: the grace of callbacks, and a warm call worker that takes a place."""
+WARM_UP = 200
+AGENT_ID, KEY = "churn", "caller-key"
+Counts = dict[str, float]
+
+
+class Side:
+    """The gateway or the agent: its process, and what is counted of it and its children."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    async def line(self, key: str) -> dict[str, Any]:
+        """Return the next line of JSON that has `key`."""
+        assert self._process.stdout is not None
+        async with asyncio.timeout(LIMIT_S):
+            while line := await self._process.stdout.readline():
+                found = json.loads(line) if line.startswith(b"{") else {}
+                if key in found:
+                    return dict(found)
+        raise SystemExit(f"churn: a process ended before it said {key!r}")
+
+    async def counts(self) -> Counts:
+        """Count what there is now."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(b"census\n")
+        tasks = (await self.line("tasks"))["tasks"]
+        return {"tasks": tasks} | _counted(self._process.pid)
+
+    async def settled(self, like: Counts | None) -> Counts:
+        """Count once things have settled: as soon as no more is there than before, within `SETTLE_S`."""
+        deadline = time.monotonic() + SETTLE_S
+        while True:
+            counts = await self.counts()
+            if (like is not None and not leftovers(like, counts)) or time.monotonic() > deadline:
+                return counts
+            await asyncio.sleep(0.5)
+
+
+def _counted(pid: int) -> Counts:
+    """Count what a process and all that it has begun hold."""
+    found: Counts = {"processes": 0, "threads": 0, "descriptors": 0, "memory_mb": 0}
+    for one in _family(pid):
+        with contextlib.suppress(OSError):  # it has just ended
+            status = dict(line.split(":", 1) for line in Path(f"/proc/{one}/status").read_text().splitlines())
+            memory = Path(f"/proc/{one}/smaps_rollup").read_text().splitlines()
+            found["descriptors"] += len(list(Path(f"/proc/{one}/fd").iterdir()))
+            found["processes"] += 1
+            found["threads"] += int(status["Threads"])
+            private = (line for line in memory if line.startswith("Private"))
+            found["memory_mb"] += sum(int(line.split()[1]) for line in private) / 1024
+    return found
+
+
+def _family(pid: int) -> list[int]:
+    """Return the ids of a process and all that it has begun."""
+    found = [pid]
+    for parent in found:
+        with contextlib.suppress(OSError):
+            for task in Path(f"/proc/{parent}/task").iterdir():
+                found += map(int, (task / "children").read_text().split())
+    return found
+
+
+def leftovers(before: Counts, after: Counts) -> list[str]:
+    """Return what there is more of than before, but for memory."""
+    names = ("tasks", "processes", "threads", "descriptors")
+    return [f"{name}: {before[name]:g} -> {after[name]:g}" for name in names if after[name] > before[name]]
+
+
+# ---------------------------------------------------------------------- the sides' own processes
+
+
+def _answer_census() -> None:
+    """Print how many tasks there are, whenever a line comes."""
+    import gc
+
+    def on_line() -> None:
+        if sys.stdin.buffer.readline():
+            gc.collect()
+            print(json.dumps({"tasks": len(asyncio.all_tasks())}), flush=True)
+
+    asyncio.get_running_loop().add_reader(sys.stdin.fileno(), on_line)
+
+
+async def be_gateway(folder: str, token: str) -> None:
+    """Run the gateway, and print its address."""
+    from piopiy_pipeline.gateway import Gateway, GatewayConfig
+
+    config = GatewayConfig(
+        port=0,
+        agents={AGENT_ID: token},
+        caller_keys=[KEY],
+        offer_ms=30_000,
+        setup_s=60,
+        webrtc_workers=0,
+        data_folder=Path(folder),
+        record=True,
+        max_calls=1000,
+    )
+    async with Gateway(config) as gateway:
+        await gateway.ready()
+        _answer_census()
+        print(json.dumps({"url": gateway.url}), flush=True)
+        await gateway.serve_forever()
+
+
+async def on_new_session(call: Any) -> None:
+    """Greet, and go on until the caller hangs up."""
+    from benchmarks.instant_services import InstantLLM, InstantSTT, InstantTTS, Tally
+    from piopiy_pipeline import VoiceAgent
+
+    tally = Tally()
+    agent = VoiceAgent(instructions="Be brief.", greeting="Hello.", call=call)
+    await agent.Action(stt=InstantSTT(tally), llm=InstantLLM(tally), tts=InstantTTS(tally))
+    await agent.start()
+
+
+async def be_agent(url: str, token: str, isolation: str, at_once: int) -> None:
+    """Serve calls at `url`."""
+    from piopiy_pipeline import Agent
+
+    workers: dict[str, Any] = {"workers": 2} if isolation == "process" else {}
+    agent = Agent(
+        agent_id=AGENT_ID,
+        agent_token=token,
+        create_session=on_new_session,
+        signaling_url=url,
+        capacity=2 * at_once,
+        isolation=isolation,  # type: ignore[arg-type]
+        **workers,
+    )
+    connecting = asyncio.create_task(agent.connect())
+    await asyncio.sleep(0)
+    _answer_census()
+    print(json.dumps({"agent": True}), flush=True)
+    await connecting
+
+
+# ---------------------------------------------------------------------- the callers
+
+
+async def call(url: str) -> None:
+    """Dial, hear the bot, and hang up."""
+    async with connect(
+        f"{url}/call/{AGENT_ID}",
+        additional_headers={"Authorization": f"Bearer {KEY}"},
+        compression=None,
+        proxy=None,
+    ) as line:
+        await line.send(dump(CallStart(rate=16000)))
+        async with asyncio.timeout(LIMIT_S):
+            async for message in line:
+                if isinstance(message, bytes) and any(message):
+                    break
+                if isinstance(message, str) and '"ended"' in message:
+                    raise SystemExit(f"churn: a call failed: {message}")
+        await line.send(dump(Leave()))
+
+
+async def many(url: str, count: int, at_once: int) -> None:
+    """Make `count` calls."""
+    left = iter(range(count))
+
+    async def caller() -> None:
+        for _ in left:
+            await call(url)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(at_once):
+            group.create_task(caller())
+
+
+@contextlib.asynccontextmanager
+async def side(*arguments: str) -> AsyncIterator[Side]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "benchmarks.churn", *arguments),
+        cwd=ROOT,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        yield Side(process)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        try:
+            async with asyncio.timeout(15):
+                await process.communicate()
+        except TimeoutError:
+            process.kill()
+            await process.communicate()
+
+
+async def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Make the calls, and return what was counted."""
+    token, began = secrets.token_hex(8), time.monotonic()
+    found: dict[str, Any] = {
+        "calls": options.calls,
+        "isolation": options.isolation,
+        "at_once": options.at_once,
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        async with side("--be", "gateway", "--folder", folder, "--token", token) as gateway:
+            url = (await gateway.line("url"))["url"]
+            mine = ("--isolation", options.isolation, "--at-once", str(options.at_once))
+            async with side("--be", "agent", "--url", url, "--token", token, *mine) as agent:
+                await agent.line("agent")
+                sides = {"gateway": gateway, "agent": agent}
+                warm_up = min(WARM_UP, options.calls // 2)
+                for _ in range(int(LIMIT_S)):
+                    try:
+                        await call(url)
+                        break
+                    except (SystemExit, OSError):  # the agent has not registered yet
+                        await asyncio.sleep(1)
+                await many(url, 2 * options.at_once, options.at_once)
+                first = {name: await one.settled(None) for name, one in sides.items()}
+                await many(url, warm_up, options.at_once)
+                warm = {name: await one.settled(first[name]) for name, one in sides.items()}
+                done = warm_up
+                while done < options.calls:
+                    some = min(options.progress, options.calls - done)
+                    await many(url, some, options.at_once)
+                    done += some
+                    now = {name: await one.counts() for name, one in sides.items()}
+                    memory = ", ".join(f"{name} {one['memory_mb']:.1f} MB" for name, one in now.items())
+                    print(
+                        f"{done} calls, {time.monotonic() - began:.0f} s: {memory}",
+                        file=sys.stderr,
+                        flush=True,
+                    )
+                last = {name: await one.settled(first[name]) for name, one in sides.items()}
+    for name in sides:
+        found[name] = {
+            "first": first[name],
+            "after_warm_up": warm[name],
+            "last": last[name],
+            "left": leftovers(first[name], last[name]),
+            "growth_mb": round(last[name]["memory_mb"] - warm[name]["memory_mb"], 2),
+        }
+    return found
+
+
+def main() -> int:
+    """Run the benchmark, or one of its sides."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--calls", type=int, default=2000)
+    parser.add_argument("--at-once", type=int, default=4)
+    parser.add_argument("--isolation", choices=["task", "process"], default="task")
+    parser.add_argument("--progress", type=int, default=200, help="say how far it is after so many calls")
+    parser.add_argument("--growth-mb", type=float, default=5.0, help="how much memory may grow on each side")
+    parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
+    parser.add_argument("--be", choices=["gateway", "agent"], help=argparse.SUPPRESS)
+    for name in ("--folder", "--token", "--url"):
+        parser.add_argument(name, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.be == "gateway":
+        asyncio.run(be_gateway(options.folder, options.token))
+        return 0
+    if options.be == "agent":
+        asyncio.run(be_agent(options.url, options.token, options.isolation, options.at_once))
+        return 0
+    found = asyncio.run(measure(options))
+    failed = False
+    for name in ("gateway", "agent"):
+        one = found[name]
+        before_mb, after_mb = one["after_warm_up"]["memory_mb"], one["last"]["memory_mb"]
+        failed |= bool(one["left"]) or one["growth_mb"] > options.growth_mb
+        print(
+            f"{name}: left {', '.join(one['left']) or 'nothing'}; private memory "
+            f"{before_mb:.1f} MB after the warm-up, {after_mb:.1f} MB at the end"
+        )
+    if options.json:
+        print(json.dumps(found))
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
