@@ -9,7 +9,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 RUNS := .venv/.runs
 
-.PHONY: help install run test test-lowest lint format docs
+.PHONY: help install run test test-lowest chaos lint format docs
 
 help:
 	@echo "make run [PORT=N]   the gateway and a bot: call it with $(BIN)/piopiy call"
@@ -17,6 +17,7 @@ help:
 	@echo "make install        set up .venv for both, and no more"
 	@echo "make test-lowest    tests with the lowest versions that pyproject.toml allows"
 	@echo "make lint           linter, types, import contracts, names"
+	@echo "make chaos          harm to agents and gateways, with 20 callers each: a table in chaos.md"
 	@echo "make docs           the documentation as a site, in site/"
 	@echo "make format         put the sources into shape"
 
@@ -38,6 +39,10 @@ test: $(INSTALLED)
 
 test-lowest: $(INSTALLED)
 	@JOBS=$(JOBS) sh scripts/lowest_versions.sh
+
+# One after the other, because they measure.
+chaos: $(INSTALLED)
+	$(BIN)/pytest -n 0 -m chaos --chaos-long --chaos-report chaos.md tests/chaos
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

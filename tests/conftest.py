@@ -38,6 +38,7 @@ TOGETHER = {
     "tests/browser/test_refusals.py": "browser",
     "tests/call/test_ears.py": "ears",
     "tests/call/test_turn_ends.py": "turn ends",
+    "tests/chaos/test_call_faults.py": "call faults",
     "tests/cli/test_replay.py": "replay",
     "tests/services/stt/test_moonshine.py": "moonshine",
     "tests/services/tts/test_local_tts.py": "local voices",
@@ -73,7 +74,11 @@ def own_garbage() -> Iterator[None]:
     gc.collect()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--chaos-long"):
+        late = [item for item in items if item.get_closest_marker("long_form")]
+        config.hook.pytest_deselected(items=late)
+        items[:] = [item for item in items if item not in late]
     for item in items:
         if _waits(item):
             item.add_marker(pytest.mark.flaky(reruns=1))

@@ -9,13 +9,14 @@ the word ``census`` on its stdin is answered with what the process holds at that
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import json
 import os
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ from piopiy_pipeline.session import Call
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.services import Reply, ScriptedLLM, ScriptedSTT, ToneTTS
 
-__all__ = ["BOTS", "LONG", "ask", "create_session", "hang_up_when_answered", "voice"]
+__all__ = ["BOTS", "LONG", "ask", "create_session", "hang_up_when_answered", "serve_census", "voice"]
 
 LONG = "We have a table by the window and another one out on the terrace under the old lime trees where it is quiet"
 """6.4 s of a tone, without a pause."""
@@ -320,6 +321,22 @@ def _census(agent: Agent) -> dict[str, Any]:
     }
 
 
+@contextlib.contextmanager
+def serve_census(agent: Agent) -> Iterator[None]:
+    """Answer ``census`` on stdin with what this process holds, until the end of the block."""
+
+    def on_command() -> None:
+        if "census" in os.read(0, 4096).decode():
+            _tell(event="census", **_census(agent))
+
+    loop = asyncio.get_running_loop()
+    loop.add_reader(sys.stdin.fileno(), on_command)
+    try:
+        yield
+    finally:
+        loop.remove_reader(sys.stdin.fileno())
+
+
 async def _main() -> None:
     agent = Agent(
         os.environ["AGENT_ID"],
@@ -328,15 +345,8 @@ async def _main() -> None:
         capacity=int(os.environ["CAPACITY"]),
     )
 
-    def on_command() -> None:
-        if "census" in os.read(0, 4096).decode():
-            _tell(event="census", **_census(agent))
-
-    asyncio.get_running_loop().add_reader(sys.stdin.fileno(), on_command)
-    try:
+    with serve_census(agent):
         await agent.connect()
-    finally:
-        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
 
 
 if __name__ == "__main__":

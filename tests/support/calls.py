@@ -42,14 +42,16 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-async def eventually(condition: Callable[[], object], timeout_s: float = 5.0) -> None:
-    """Wait until `condition` holds. Raises `AssertionError` after `timeout_s`."""
+async def eventually(
+    condition: Callable[[], object], timeout_s: float = 5.0, *, every_s: float = 0.01
+) -> None:
+    """Wait until `condition` holds. Raises `AssertionError` after `timeout_s`. It is asked again after `every_s`."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout_s
     while not condition():
         if loop.time() > deadline:
             raise AssertionError(f"not within {timeout_s:g} s: {condition}")
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(every_s)
 
 
 @dataclass

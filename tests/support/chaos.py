@@ -35,13 +35,14 @@ from piopiy_pipeline.signaling.websocket import DirectClientConnection
 from tests.support.agents import AgentProcess
 from tests.support.calls import AGENT_ID, KEY, TOKEN, eventually
 
-__all__ = ["PITCHES", "ChaosAgent", "ChaosCaller", "ChaosPlace", "chaos", "free_tcp_port"]
+__all__ = ["PITCHES", "ChaosAgent", "ChaosCaller", "ChaosPlace", "chaos", "free_tcp_port", "pss_mb"]
 
 PITCHES = (300.0, 500.0, 800.0, 1200.0)
 """The pitch of each agent, in Hz. They are far apart, because it is told from 20 ms."""
 RATE = 16000
 LOUD = 1500
 FRAME = b"\0\0" * 320
+FRAME_S = 0.02
 START_S = 60.0
 
 
@@ -51,14 +52,54 @@ def free_tcp_port() -> int:
         return int(one.getsockname()[1])
 
 
+def pss_mb(pid: int) -> float:
+    """Return the memory of a process and of all below it, in MB. What they share counts once."""
+    kilobytes, waiting = 0, [pid]
+    while waiting:
+        folder = Path(f"/proc/{waiting.pop()}")
+        with contextlib.suppress(OSError):
+            for task in (folder / "task").iterdir():
+                waiting += map(int, (task / "children").read_text().split())
+            rollup = (folder / "smaps_rollup").read_text()
+            kilobytes += int(rollup.partition("\nPss:")[2].split()[0])
+    return kilobytes / 1024
+
+
+class Lateness:
+    """Notes when this process's own loop stood still: what callers did not hear then is no fault of anybody's."""
+
+    EVERY_S = 0.01
+
+    def __init__(self) -> None:
+        self.stood: list[tuple[float, float]] = []
+        self._loop = asyncio.get_running_loop()
+        self._at = self._loop.time()
+        self._timer = self._loop.call_soon(self._look)
+
+    def _look(self) -> None:
+        before, self._at = self._at, self._loop.time()
+        if self._at - before > 2 * self.EVERY_S:
+            self.stood.append((before + self.EVERY_S, self._at))
+        self._timer = self._loop.call_later(self.EVERY_S, self._look)
+
+    def between(self, since: float, until: float) -> float:
+        """Return for how long it stood still between these two times, in seconds."""
+        return sum(max(0.0, min(end, until) - max(begin, since)) for begin, end in self.stood)
+
+    def close(self) -> None:
+        """Note no more."""
+        self._timer.cancel()
+
+
 class ChaosCaller:
     """One caller, who says nothing and notes what is heard: of each 20 ms the time and the pitch, 0.0 for silence."""
 
-    def __init__(self, connection: DirectClientConnection) -> None:
+    def __init__(self, connection: DirectClientConnection, lateness: Lateness) -> None:
         self.heard: list[tuple[float, float]] = []
         self.answered = False
         self.ended: tuple[str, str] | None = None
         self._socket = connection
+        self._lateness = lateness
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._next_at = 0.0
@@ -106,9 +147,13 @@ class ChaosCaller:
         return next((at for at, one in self.heard if at >= since and one == pitch), None)
 
     def longest_silence_s(self, since: float, until: float) -> float:
-        """Return the longest time without a sound between these two times."""
+        """Return the longest time without a sound between these two times, but for what this process slept through."""
         loud = [since, *(at for at, pitch in self.heard if since <= at <= until and pitch), until]
-        return max(after - before for before, after in itertools.pairwise(loud))
+        pauses = [(before, after) for before, after in itertools.pairwise(loud) if after - before > FRAME_S]
+        return max(
+            (after - before - self._lateness.between(before, after) for before, after in pauses),
+            default=FRAME_S,
+        )
 
 
 def _pitch(samples: np.ndarray[Any, np.dtype[np.int16]]) -> float:
@@ -151,6 +196,8 @@ class ChaosPlace:
         self.agents: list[ChaosAgent] = []
         self.gateway: AgentProcess | None = None
         self._stack = stack
+        self._lateness = Lateness()
+        stack.callback(self._lateness.close)
 
     @property
     def gateway_log(self) -> str:
@@ -191,7 +238,7 @@ class ChaosPlace:
             ping_interval=None,
         )
         assert isinstance(connection, DirectClientConnection)
-        caller = ChaosCaller(connection)
+        caller = ChaosCaller(connection, self._lateness)
         connection.post_text(
             dump(CallStart.model_validate({"rate": RATE, "watch": False, "metadata": metadata}))
         )

@@ -19,6 +19,7 @@ COLUMNS = (
     "audible_elsewhere_s",
     "silence_s",
     "others_worst_gap_s",
+    "memory_mb",
     "what became of it",
 )
 _rows: list[dict[str, Any]] = []

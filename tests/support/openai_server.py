@@ -23,11 +23,11 @@ class Answer:
 
     ``fine`` says `text`; ``cut`` says it and drops the connection without an end; ``busy`` is a 429,
     which tells when to come back if `retry_after_s` says so; ``silent`` takes the request and never
-    answers; ``stuck`` says `text` and nothing more, and does not end; ``garbage`` is no JSON; ``deltas``
-    sends these deltas of the protocol as they are.
+    answers; ``stuck`` says `text` and nothing more, and does not end; ``endless`` says it again and again, as
+    fast as it is read; ``garbage`` is no JSON; ``deltas`` sends these deltas of the protocol as they are.
     """
 
-    kind: Literal["fine", "cut", "busy", "silent", "stuck", "garbage", "deltas"]
+    kind: Literal["fine", "cut", "busy", "silent", "stuck", "garbage", "deltas", "endless"]
     text: str = ""
     retry_after_s: int | None = None
     deltas: Sequence[dict[str, Any]] = ()
@@ -74,6 +74,8 @@ class Endpoint:
             await response.write(_chunk(delta))
         for i, word in enumerate(answer.text.split(" ") if answer.text else ()):
             await response.write(_chunk({"content": word if i == 0 else f" {word}"}))
+        while answer.kind == "endless" and not self._closing.is_set():
+            await response.write(_chunk({"content": f" {answer.text}"}))
         if answer.kind == "stuck":
             await self._closing.wait()
             return response
