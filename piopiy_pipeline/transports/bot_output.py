@@ -148,7 +148,7 @@ class BotOutput(BaseOutputTransport):
         cut = self._ledger.cut(position, self._now())
         self._interruption.answered(cut)
         self._due.extend(cut.due)
-        self._due.extend(self._text.cut(cut.position, queued))
+        self._due.extend(self._text.cut(cut.position, queued, due=self._due))
         self._places.cut(cut.resend)
         self._state.cleared()
         self._notify(self._monitor.speech_progressed, False)

@@ -8,6 +8,7 @@ lies (`WordClock`); for one without, the words of a sentence are placed in propo
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from pipecat.frames.frames import (
     AggregatedTextFrame,
@@ -267,12 +268,15 @@ class TextTimeline:
         self._voice_failed = False
         self._words.interrupted()
 
-    def cut(self, position: int, queued: int) -> list[HeardTextFrame]:
-        """End an interruption: `position` of the `queued` samples were heard.
+    def cut(self, position: int, queued: int, *, due: Iterable[Frame] = ()) -> list[HeardTextFrame]:
+        """End an interruption: `position` of the `queued` samples were heard, and what is `due` will be told.
 
         Returns:
             What was heard of the sentences that had no word times, in order.
         """
+        for told in due:
+            if isinstance(told, TTSTextFrame):
+                self.heard(told)
         parts = []
         for frame, sentence in self._sentences.values():
             if text := sentence.heard(position, queued):

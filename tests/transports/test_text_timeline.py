@@ -79,6 +79,14 @@ def test_a_sentence_that_was_heard_to_its_end_needs_no_estimate() -> None:
     assert text.cut(16_000, 16_000) == []
 
 
+def test_a_sentence_whose_end_was_heard_with_the_interruption_is_told_once() -> None:
+    text, said = TextTimeline(8000), sentence("one two three four")
+    text.place(said, 0, 0)
+    told = TTSTextFrame(said.text, "sentence", context_id="a", segment_id=said.id)
+    text.place(told, 16_000, 0)
+    assert text.cut(16_000, 16_000, due=[told]) == []
+
+
 def test_words_with_times_have_their_own_place_and_need_no_estimate() -> None:
     text, said = TextTimeline(8000), sentence("one two")
     text.place(said, 0, 0)
