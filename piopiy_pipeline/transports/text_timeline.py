@@ -269,14 +269,14 @@ class TextTimeline:
         self._words.interrupted()
 
     def cut(self, position: int, queued: int, *, due: Iterable[Frame] = ()) -> list[HeardTextFrame]:
-        """End an interruption: `position` of the `queued` samples were heard, and what is `due` will be told.
+        """End an interruption: `position` of the `queued` samples were heard, and what is `due` is told to its end.
 
         Returns:
             What was heard of the sentences that had no word times, in order.
         """
-        for told in due:
-            if isinstance(told, TTSTextFrame):
-                self.heard(told)
+        for said in due:
+            if isinstance(said, TTSTextFrame):
+                self.heard(said)
         parts = []
         for frame, sentence in self._sentences.values():
             if text := sentence.heard(position, queued):

@@ -29,7 +29,7 @@ __all__ = ["AgentProcess", "Apart", "apart", "logged", "longest_hole_s"]
 
 ROOT = Path(__file__).parent.parent.parent
 BOTS = ("-m", "tests.support.bots")
-START_S = 30.0
+START_S = 60.0
 
 
 class AgentProcess:
