@@ -20,10 +20,11 @@ from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 from pipecat.frames.frames import FunctionCallResultProperties
 from pipecat.services.llm_service import FunctionCallParams
 
+from piopiy_pipeline.compat.tool_permits import ToolParams, mark_idempotent
 from piopiy_pipeline.session import Call, TransferOutcome, current_call
 from piopiy_pipeline.session.call_control import failure_text
 
-__all__ = ["end_call", "press_keys", "tool", "transfer_call"]
+__all__ = ["ToolParams", "end_call", "press_keys", "tool", "transfer_call"]
 
 _NUMBER = re.compile(r"\+?[0-9*#]{2,32}")
 _SILENTLY = FunctionCallResultProperties(run_llm=False)
@@ -37,7 +38,9 @@ T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def tool(*, timeout: float | None = None, keep_on_interruption: bool = True) -> Callable[[F], F]:
+def tool(
+    *, timeout: float | None = None, keep_on_interruption: bool = True, idempotent: bool = False
+) -> Callable[[F], F]:
     """A decorator that says how a tool runs: an async function, or the handler of a `FunctionSchema`.
 
     Args:
@@ -46,6 +49,9 @@ def tool(*, timeout: float | None = None, keep_on_interruption: bool = True) -> 
         keep_on_interruption: Whether the tool runs on when the caller speaks meanwhile; its result then comes
             behind the answer to what the caller said. False: it is cancelled, wherever it is, which is right
             for a tool that only looks something up and takes long.
+        idempotent: Whether the tool may be run again with the same `params.idempotency_key` when the agent was lost
+            while it ran: because it only looks something up, or because its server does the work of one key once.
+            Otherwise the model is told that it is not known whether the tool has run, and asks the caller.
 
     Returns:
         The decorator. It returns the function itself.
@@ -66,7 +72,7 @@ def tool(*, timeout: float | None = None, keep_on_interruption: bool = True) -> 
 
     def decorate(function: F) -> F:
         tool_options(cancel_on_interruption=not keep_on_interruption, timeout_secs=timeout)(function)
-        return function
+        return mark_idempotent(function) if idempotent else function
 
     return decorate
 
@@ -236,7 +242,7 @@ def end_call(
 
     goes_on = "" if final else " If the caller goes on speaking, the call goes on: use this tool again then."
 
-    @tool()
+    @tool(idempotent=True)
     async def handler(params: FunctionCallParams) -> None:
         call = _call()
         if call.transferring:  # which would end with the call

@@ -396,8 +396,7 @@ class VoiceAgent(CallFacade):
 
     async def _answer_resumed(self, _: object) -> None:
         """Give the answer that the caller waits for, after another instance with this call was lost."""
-        assert self.call.resumed is not None
-        if self.call.resumed and self.call.resumed[-1].get("role") in ("user", "tool"):
+        if self.call.waits_for_answer:
             await self.call.respond()
 
     def _before_start(self, what: str) -> None:

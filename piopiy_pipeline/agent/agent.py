@@ -42,6 +42,7 @@ from piopiy_pipeline.signaling.agent_protocol import AgentProtocol
 from piopiy_pipeline.signaling.messages import (
     Accept,
     Cancel,
+    CheckpointKept,
     Confirm,
     Control,
     Ended,
@@ -324,15 +325,9 @@ class Agent:
                 self._confirmations.settle(offer_id, True)
             case Cancel(offer_id=offer_id):
                 self._confirmations.settle(offer_id, False)
-            case Ended(call_id=call_id, reason=reason, detail=detail):
-                if session := self._sessions.get(call_id):
-                    session.end(reason, detail, by_gateway=True)
-            case TransferResult(call_id=call_id):
-                if session := self._sessions.get(call_id):
-                    session.on_transfer_result(event)
-            case Control(call_id=call_id):
-                if session := self._sessions.get(call_id):
-                    session.on_switched(event)
+            case Ended() | TransferResult() | CheckpointKept() | Control():
+                if session := self._sessions.get(event.call_id):
+                    session.on_message(event)
 
     def _on_offer(self, offer: Offer) -> None:
         if self._draining or self.active >= self.capacity:
@@ -383,7 +378,7 @@ class Agent:
         URL_CTX.set(url)
         TOKEN_CTX.set(offer.media_token)
         ROOM_CTX.set(offer.call_id)
-        resumed = resumable_from(offer.checkpoint)
+        resumed = resumable_from(offer.checkpoint, offer.heard)
         recorder = self._captures.begin(offer, resumed)
         session = Session(
             offer.info(),
@@ -391,6 +386,7 @@ class Agent:
             post=self._connection.post,
             resumed=resumed,
             pipeline_hook=recorder.adapt if recorder else None,
+            confirmed=lambda: self._connection.confirms_checkpoints,
         )
         if recorder:
             recorder.follow(session.call)

@@ -16,7 +16,11 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus, WebSocketException
 
 from piopiy_pipeline.signaling.agent_protocol import AgentProtocol, AgentStep, Backoff
-from piopiy_pipeline.signaling.liveness import SIGNALING_FEATURES_HEADER, takes_heartbeats
+from piopiy_pipeline.signaling.liveness import (
+    SIGNALING_FEATURES_HEADER,
+    confirms_checkpoints,
+    takes_heartbeats,
+)
 from piopiy_pipeline.signaling.messages import AgentMessage, GatewayMessage, Registered, dump
 from piopiy_pipeline.signaling.protocol_timer import ProtocolTimer
 from piopiy_pipeline.signaling.websocket import DirectClientConnection
@@ -62,6 +66,8 @@ class GatewayConnection:
         self._on_closing = on_closing
         self.takes_heartbeats = False
         """Whether the gateway takes heartbeats, and what a watchdog says."""
+        self.confirms_checkpoints = False
+        """Whether the gateway says when it has a checkpoint."""
         self._socket: DirectClientConnection | None = None
         self._refused: str | None = None
         self._orderly = False  # whether the gateway has said that it shuts down
@@ -119,6 +125,7 @@ class GatewayConnection:
         self._orderly = False
         features = None if socket.response is None else socket.response.headers.get(SIGNALING_FEATURES_HEADER)
         self.takes_heartbeats = takes_heartbeats(features)
+        self.confirms_checkpoints = confirms_checkpoints(features)
         protocol = self._make_protocol(loop.time(), self.takes_heartbeats)
         gone = asyncio.Event()
 

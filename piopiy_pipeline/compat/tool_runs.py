@@ -34,6 +34,7 @@ from pipecat.services.llm_service import (
 from pipecat.utils.errors import ErrorCategory
 
 from piopiy_pipeline.compat.llm_stream import mend_answers
+from piopiy_pipeline.compat.tool_permits import ToolParams, ToolPermit, ToolRecord, is_idempotent
 
 __all__ = [
     "COMPLETED",
@@ -56,14 +57,17 @@ MAX_BROKEN = 3
 """After this many answers in a row of which no tool call can run, the model counts as failing."""
 
 
-def guard_tools(service: LLMService[Any], *, timeout_s: float = DEFAULT_TOOL_TIMEOUT_S) -> None:
+def guard_tools(
+    service: LLMService[Any], *, timeout_s: float = DEFAULT_TOOL_TIMEOUT_S, record: ToolRecord | None = None
+) -> None:
     """Guard the tool calls of a model, and mend the answers that they come in.
 
     Args:
         service: The model's service, before it runs. Tools may be registered later, too.
         timeout_s: How long a tool may take that was registered without a timeout, in seconds.
+        record: Is asked before each run, and told its result.
     """
-    guard = _Guard(service, timeout_s)
+    guard = _Guard(service, timeout_s, record)
     mend_answers(service, guard.broken.__setitem__)
 
 
@@ -82,7 +86,8 @@ def timeout_by_decorator(handler: object) -> float | None:
 class _Guard:
     """Runs the tools of one service."""
 
-    def __init__(self, service: LLMService[Any], timeout_s: float) -> None:
+    def __init__(self, service: LLMService[Any], timeout_s: float, record: ToolRecord | None) -> None:
+        self._record = record
         self.broken: dict[str, str] = {}
         """What is wrong with the tool calls that cannot run, by their ids."""
         self._service = service
@@ -150,13 +155,17 @@ class _Guard:
     async def run(self, tool: _GuardedTool, args: Mapping[str, Any], params: FunctionCallParams) -> None:
         """Run one call to its result."""
         item, answer = self._running.pop(params.tool_call_id)
-        report = _Report(params, item, answer)
+        report = _Report(params, item, answer, self._record)
         fault = self.broken.pop(params.tool_call_id, None)
         try:
             if fault is not None:
                 await self._refuse(params.function_name, fault, report)
                 return
-            guarded = replace(params, result_callback=report.result_callback())
+            permit = await self._permit(tool, params)
+            if permit.instead is not None:
+                await report(permit.instead)
+                return
+            guarded = replace(ToolParams.of(params, permit.key), result_callback=report.result_callback())
             running = asyncio.create_task(
                 _outcome(tool.call(args, guarded)), name=f"tool::{params.function_name}"
             )
@@ -164,6 +173,16 @@ class _Guard:
             await self._see_through(running, params.function_name, tool.timeout_s or self._timeout_s, report)
         finally:
             answer.pending.discard(params.tool_call_id)
+
+    async def _permit(self, tool: _GuardedTool, params: FunctionCallParams) -> ToolPermit:
+        if self._record is None:
+            return ToolPermit(params.tool_call_id)
+        return await self._record.begin(
+            params.tool_call_id,
+            params.function_name,
+            params.arguments,
+            idempotent=is_idempotent(tool.function),
+        )
 
     async def _see_through(
         self, running: asyncio.Task[_Outcome], name: str, timeout_s: float, report: _Report
@@ -184,8 +203,10 @@ class _Guard:
         except asyncio.CancelledError:
             running.cancel()
             await asyncio.wait({running}, timeout=UNWIND_S)
+            report.ended({"error": "It was cancelled, and it is not known whether it has done anything."})
             raise
         if outcome.error is not None:
+            report.ended({"error": f"{type(outcome.error).__name__}: {outcome.error}"})
             report.failed()
             raise outcome.error  # pipecat tells the model and reports the error
         if not report.final:
@@ -263,8 +284,15 @@ class _Answer:
 class _Report:
     """Takes the results of one tool call and passes them to pipecat."""
 
-    def __init__(self, params: FunctionCallParams, item: FunctionCallRunnerItem, answer: _Answer) -> None:
+    def __init__(
+        self,
+        params: FunctionCallParams,
+        item: FunctionCallRunnerItem,
+        answer: _Answer,
+        record: ToolRecord | None,
+    ) -> None:
         self._pass_on = params.result_callback
+        self._record = record
         self._item = item
         self._answer = answer
         self._changed = asyncio.Event()
@@ -292,8 +320,15 @@ class _Report:
             self.final = True
             self._answer.pending.discard(self._item.tool_call_id)
             properties = self._one_answer(properties)
+            if self._record is not None:
+                self._record.end(self._item.tool_call_id, speakable(result))
         self._changed.set()
         await self._pass_on(speakable(result), properties=properties)
+
+    def ended(self, result: Any) -> None:
+        """Have it recorded that the run is over, if it has not reported a final result."""
+        if not self.final and self._record is not None:
+            self._record.end(self._item.tool_call_id, result)
 
     def failed(self) -> None:
         """pipecat is going to report that the tool has failed."""

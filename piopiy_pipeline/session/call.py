@@ -26,6 +26,7 @@ from piopiy_pipeline.session.monitor import CallMonitor
 from piopiy_pipeline.session.pipeline_run import PipelineRun, RunOptions
 from piopiy_pipeline.session.providers.provider_failures import DEFAULT_ERROR_LINE
 from piopiy_pipeline.session.silence_filler import Filler
+from piopiy_pipeline.session.surviving_state import SurvivingState
 from piopiy_pipeline.transports.media_stream import MediaStreamTransport
 from piopiy_pipeline.turns.expected_answer import ExpectedAnswer
 
@@ -42,7 +43,7 @@ MEDIA_GRACE_S = 0.3
 _KEYS = frozenset("0123456789*#")
 
 
-class Call(GatewaySwitches):
+class Call(GatewaySwitches, SurvivingState):
     """A call in progress. There is one per callback, which receives it as `call` if it names it.
 
     You do not make one: the agent does. Within a callback, `current_call.get()` returns it, too.
@@ -81,29 +82,6 @@ class Call(GatewaySwitches):
     def info(self) -> CallInfo:
         """Who calls whom, and with which metadata."""
         return self._state.info
-
-    @property
-    def state(self) -> dict[str, Any]:
-        """The author's own JSON, checkpointed with the conversation at the end of each turn.
-
-        If another instance of the agent had this call before and was lost, it is what that instance left
-        there. Keep it small: a checkpoint is at most 900,000 bytes, the conversation included.
-        """
-        return self._state.author_state
-
-    @state.setter
-    def state(self, state: dict[str, Any]) -> None:
-        self._state.author_state = state
-
-    @property
-    def resumed(self) -> list[dict[str, Any]] | None:
-        """The conversation so far, if another instance of the agent had this call before and was lost.
-
-        Messages of pipecat's `LLMContext`. None in any other call, and where the other instance left nothing
-        that this one understands.
-        """
-        resumed = self._state.resumed
-        return None if resumed is None else resumed.messages
 
     @property
     def transcript(self) -> Sequence[Turn]:

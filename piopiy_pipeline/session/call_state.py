@@ -15,6 +15,7 @@ from loguru import logger
 
 from piopiy_pipeline.call import CallEnd, CallInfo, EndReason, Turn
 from piopiy_pipeline.session.call_control import CallControl, TransferOutcome
+from piopiy_pipeline.session.checkpoints import Checkpoints
 from piopiy_pipeline.session.events import Emitter
 from piopiy_pipeline.session.failure_recovery import FailureRecovery
 from piopiy_pipeline.session.resumable_state import ResumableState
@@ -38,6 +39,7 @@ class CallState:
         post: Sends a message to the gateway.
         finish: Ends the call, with a reason and a sentence. The first reason counts.
         resumed: What to go on with, when another instance of the agent had this call and was lost.
+        confirmed: Returns whether the gateway confirms checkpoints. By default it does not.
     """
 
     def __init__(
@@ -48,19 +50,19 @@ class CallState:
         post: Post,
         finish: Callable[[EndReason, str], None],
         resumed: ResumableState | None = None,
+        confirmed: Callable[[], bool] = lambda: False,
     ) -> None:
         self.info = info
         self.link = link
         self.post = post
         self.finish = finish
-        self.resumed = resumed
-        self.author_state: dict[str, Any] = {} if resumed is None else resumed.state
-        """`Call.state`: the author's own JSON."""
         self.transcript: list[Turn] = []
         self.events = Emitter()
         self.recovery = FailureRecovery()
         self.utterances = PendingUtterances()
         self.control = CallControl(info.call_id, post=post, on_transfer=self.transfer_finished)
+        self._confirmed = confirmed
+        self.resume(resumed)
         self.answered_at: float | None = None
         """When the call was answered, by the loop's clock in seconds."""
         self.clean_sound: bool | None = None
@@ -77,6 +79,19 @@ class CallState:
     def ended(self) -> bool:
         """Whether the call is over."""
         return self.end.done()
+
+    def resume(self, resumed: ResumableState | None) -> None:
+        """Go on with this, before anything else has happened in the call; None: begin."""
+        self.resumed = resumed
+        self.author_state: dict[str, Any] = {} if resumed is None else resumed.state
+        """`Call.state`: the author's own JSON."""
+        self.checkpoints = Checkpoints(
+            self.info.call_id,
+            post=lambda message: None if self.ended else self.post(message),
+            author_state=lambda: self.author_state,
+            resumed=resumed,
+            confirmed=self._confirmed,
+        )
 
     @staticmethod
     def now() -> float:

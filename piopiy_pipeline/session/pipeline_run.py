@@ -26,6 +26,7 @@ from piopiy_pipeline.compat.tool_runs import guard_tools
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.services.failover.model_switch import ModelSwitch
 from piopiy_pipeline.session.call_state import CallState
+from piopiy_pipeline.session.checkpoints import ConversationSource
 from piopiy_pipeline.session.client_application import ClientApplication
 from piopiy_pipeline.session.default_lines import language_of, phrases_in
 from piopiy_pipeline.session.model.asked_ahead import never_ahead
@@ -38,12 +39,12 @@ from piopiy_pipeline.session.pipeline_worker import CallWorker
 from piopiy_pipeline.session.providers.provider_clients import close_clients
 from piopiy_pipeline.session.providers.provider_failures import ProviderFailures, services_of
 from piopiy_pipeline.session.providers.provider_watches import ProviderWatches
-from piopiy_pipeline.session.resumable_state import checkpoint_of
+from piopiy_pipeline.session.repeated_tools import repeat_tools
 from piopiy_pipeline.session.silence_filler import Filler, SilenceFiller
 from piopiy_pipeline.session.speaker import Speaker
 from piopiy_pipeline.session.speech_drain import SpeechDrain
 from piopiy_pipeline.session.tool_order import ToolOrder
-from piopiy_pipeline.signaling.messages import Answer, Checkpoint
+from piopiy_pipeline.signaling.messages import Answer
 from piopiy_pipeline.text import has_words
 from piopiy_pipeline.transports.media_stream import MediaStreamTransport
 from piopiy_pipeline.turns.caller_pauses import CallerPauses
@@ -203,6 +204,7 @@ class PipelineRun:
         if self._guard is not None:
             self._guard.call_began(self._state.now())
         self._state.answer()
+        repeat_tools(self._state, self._pipeline)
 
     def hang_up(self, drain_s: float = 5, *, final: bool = True) -> None:
         """End the call when the bot has said what it begins to say within `drain_s` seconds. Returns at once.
@@ -250,6 +252,14 @@ class PipelineRun:
         if isinstance(assistant, LLMAssistantAggregator):
             assistant.add_event_handler("on_assistant_turn_stopped", self._bot_turn)
             _keep_tool_order(assistant)
+        aggregator = user if isinstance(user, LLMUserAggregator) else assistant
+        if isinstance(aggregator, (LLMUserAggregator, LLMAssistantAggregator)):
+            end = self._pipeline.turn_end
+            self._state.checkpoints.source = ConversationSource(
+                messages=aggregator.context.get_messages,
+                rtvi=lambda: self.client.protocol,
+                pauses=lambda: () if end is None else end.policy.pauses.longest_s,
+            )
 
     def _add_llm_handlers(self) -> None:
         output = ModelOutput(
@@ -261,7 +271,7 @@ class PipelineRun:
         )
         for service in services_of(self._pipeline):
             if isinstance(service, LLMService):
-                guard_tools(service, timeout_s=self._tool_timeout_s)
+                guard_tools(service, timeout_s=self._tool_timeout_s, record=self._state.checkpoints)
                 output.watch(service)
         for name in self._pipeline.names:
             stage = self._pipeline[name]
@@ -342,7 +352,7 @@ class PipelineRun:
                 self._monitor.live.turn_decided(last)
                 turn = replace(turn, turn_wait_s=last.wait_s, turn_reason=last.reason)
             self._state.add_turn(turn)
-            self._post_checkpoint(user.context.get_messages())
+            self._state.checkpoints.user_turn()
 
     async def _backchannel(self, user: LLMUserAggregator, message: UserBackchannelMessage) -> None:
         self._monitor.live.backchannel()
@@ -354,15 +364,7 @@ class PipelineRun:
             self._monitor.live.turn_over("bot")
             at_s = self._state.elapsed_s()
             self._state.add_turn(Turn("bot", message.content, at_s, interrupted=message.interrupted))
-            self._post_checkpoint(assistant.context.get_messages())
-
-    def _post_checkpoint(self, messages: list[Any]) -> None:
-        """Give the gateway what another instance would need to go on with the call."""
-        end = self._pipeline.turn_end
-        learnt = [] if end is None else end.policy.pauses.longest_s
-        checkpoint = checkpoint_of(messages, self._state.author_state, self.client.protocol, learnt)
-        if checkpoint is not None:
-            self._state.post(Checkpoint(call_id=self._state.info.call_id, state=checkpoint))
+            self._state.checkpoints.bot_turn()
 
 
 def _keep_tool_order(assistant: LLMAssistantAggregator) -> None:

@@ -1,11 +1,13 @@
 """`ResumableState`: what another instance of the agent needs to go on with a call.
 
-At the end of each turn the agent sends it to the gateway as a checkpoint. The gateway keeps the last one
-and never looks into it. When the instance is lost, the gateway puts the checkpoint into the offer to
-another instance, which may run another version of this package. So the checkpoint says its version:
+At the end of each turn, before a tool runs and when it has returned, the agent sends it to the gateway as a
+checkpoint. The gateway keeps the last one and never looks into it. When the instance is lost, the gateway puts the
+checkpoint into the offer to another instance, which may run another version of this package. So the checkpoint says
+its version:
 
 * version 1 did not say it (package 0.1.0): `messages`, `state` and perhaps `rtvi`;
-* version 2 has the same keys and `version`, and perhaps `pauses`.
+* version 2 has the same keys and `version`, and perhaps `pauses`;
+* version 3 has perhaps `tools`, `tools_begun` and `heard` as well.
 
 An older checkpoint is upgraded, one version at a time, by `_UPGRADES`. A newer one is not understood: this
 instance takes the call all the same, without the conversation, because a bot that greets the caller again
@@ -21,9 +23,11 @@ from typing import Any, Literal, Self
 from loguru import logger
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-__all__ = ["MAX_CHECKPOINT_BYTES", "VERSION", "ResumableState", "checkpoint_of", "resumable_from"]
+from piopiy_pipeline.session.tool_journal import ToolRun
 
-VERSION = 2
+__all__ = ["MAX_CHECKPOINT_BYTES", "VERSION", "ResumableState", "resumable_from"]
+
+VERSION = 3
 """The version of the checkpoints that this package writes."""
 MAX_CHECKPOINT_BYTES = 900_000
 """The gateway takes messages of one megabyte, and the offer with the checkpoint is one."""
@@ -38,15 +42,21 @@ class ResumableState(BaseModel):
         state: The author's own `call.state`.
         rtvi: The version of RTVI that the client's application speaks, such as ``1.4.0``; None if it does not.
         pauses: What was learnt of the caller's pauses: `CallerPauses.longest_s`.
+        tools: The runs of tools of which the messages may not know.
+        tools_begun: How many runs of tools there were in the call.
+        heard: What the caller has heard of the bot's turn that was not over.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    version: Literal[2] = 2
+    version: Literal[3] = 3
     messages: list[dict[str, Any]]
     state: dict[str, Any]
     rtvi: str | None = None
     pauses: list[float] = []
+    tools: list[ToolRun] = []
+    tools_begun: int = 0
+    heard: str = ""
 
     @classmethod
     def of(
@@ -55,6 +65,10 @@ class ResumableState(BaseModel):
         state: Mapping[str, Any],
         rtvi: str | None = None,
         pauses: Sequence[float] = (),
+        *,
+        tools: Sequence[ToolRun] = (),
+        tools_begun: int = 0,
+        heard: str = "",
     ) -> Self:
         """Copy the state of a call.
 
@@ -63,13 +77,24 @@ class ResumableState(BaseModel):
             state: The author's own `call.state`.
             rtvi: The version of RTVI that the client's application speaks; None if it does not.
             pauses: What was learnt of the caller's pauses.
+            tools: The runs of tools of which the messages may not know.
+            tools_begun: How many runs of tools there were in the call.
+            heard: What the caller has heard of the bot's turn that is not over.
 
         Raises:
             ValueError: A message or the author's state is not JSON, or the whole is longer than
                 `MAX_CHECKPOINT_BYTES`.
         """
         try:
-            values = {"messages": list(messages), "state": state, "rtvi": rtvi, "pauses": list(pauses)}
+            values = {
+                "messages": list(messages),
+                "state": state,
+                "rtvi": rtvi,
+                "pauses": list(pauses),
+                "tools": [run.to_json() for run in tools],
+                "tools_begun": tools_begun,
+                "heard": heard,
+            }
             text = json.dumps(values)
         except (TypeError, ValueError) as error:
             raise ValueError(f"call.state or the context is not JSON: {error}") from None
@@ -102,11 +127,14 @@ class ResumableState(BaseModel):
             raise ValueError(f"{where}: {first['msg']}") from None
 
     def to_checkpoint(self) -> dict[str, Any]:
-        """Return the state as the JSON object of a `Checkpoint` message. `rtvi` and `pauses` are left out if there
-        are none.
+        """Return the state as the JSON object of a `Checkpoint` message. What there is none of is left out, but for
+        `messages` and `state`.
         """
-        nothing = {name for name in ("rtvi", "pauses") if not getattr(self, name)}
-        return self.model_dump(exclude=nothing)
+        optional = ("rtvi", "pauses", "tools", "tools_begun", "heard")
+        kept = self.model_dump(exclude={name for name in optional if not getattr(self, name)})
+        if self.tools:
+            kept["tools"] = [run.to_json() for run in self.tools]
+        return kept
 
 
 def _from_version_1(old: dict[str, Any]) -> dict[str, Any]:
@@ -119,30 +147,25 @@ def _from_version_1(old: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-_UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_version_1}
+def _from_version_2(old: dict[str, Any]) -> dict[str, Any]:
+    return old | {"version": 3}
+
+
+_UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_version_1, 2: _from_version_2}
 """For each version, a function that makes a checkpoint of the next version."""
 
 
-def checkpoint_of(
-    messages: Sequence[Any], state: Mapping[str, Any], rtvi: str | None, pauses: Sequence[float] = ()
-) -> dict[str, Any] | None:
-    """Return the checkpoint to send, or None if there can be none. Then the log says why."""
-    try:
-        return ResumableState.of(messages, state, rtvi, pauses).to_checkpoint()
-    except ValueError as error:
-        logger.warning("this turn is not checkpointed: {}", error)
-        return None
-
-
-def resumable_from(checkpoint: Mapping[str, Any] | None) -> ResumableState | None:
+def resumable_from(checkpoint: Mapping[str, Any] | None, heard: str | None = None) -> ResumableState | None:
     """Return the state in an offer's checkpoint, or None if there is none that this instance understands.
 
-    A checkpoint that is not understood is logged, and the call goes on without the conversation.
+    A checkpoint that is not understood is logged, and the call goes on without the conversation. `heard` is what the
+    caller has heard of the bot's turn after it.
     """
     if not checkpoint:
         return None
     try:
-        return ResumableState.from_checkpoint(checkpoint)
+        resumed = ResumableState.from_checkpoint(checkpoint)
+        return resumed.model_copy(update={"heard": heard}) if heard else resumed
     except ValueError as error:
         logger.error("the call is resumed without its conversation: the checkpoint cannot be read: {}", error)
         return None

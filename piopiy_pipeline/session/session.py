@@ -26,7 +26,14 @@ from piopiy_pipeline.session.events import CallError
 from piopiy_pipeline.session.monitor import CallMonitor
 from piopiy_pipeline.session.resumable_state import ResumableState
 from piopiy_pipeline.session.tasks import CallTasks, current_tasks, track_tasks
-from piopiy_pipeline.signaling.messages import AgentMessage, Control, Hangup, TransferResult
+from piopiy_pipeline.signaling.messages import (
+    AgentMessage,
+    CheckpointKept,
+    Control,
+    Ended,
+    Hangup,
+    TransferResult,
+)
 from piopiy_pipeline.text import well_formed
 from piopiy_pipeline.transports.link import MediaLink
 
@@ -53,6 +60,7 @@ class Session:
         pipeline_hook: Is given the pipeline that the callback has built, after its last change and before
             it is checked. An exception in it ends the call, like one in the callback.
         make_monitor: Makes what watches the end of the pipeline, for those who want to watch it too.
+        confirmed: Returns whether the gateway confirms checkpoints: `on_message` is given what it says.
 
     Example:
         ```python
@@ -70,9 +78,12 @@ class Session:
         resumed: ResumableState | None = None,
         pipeline_hook: PipelineHook | None = None,
         make_monitor: Callable[[CallState], CallMonitor] = CallMonitor,
+        confirmed: Callable[[], bool] = lambda: False,
     ) -> None:
         self.info = info
-        self._state = CallState(info, link, post=self._post_unless_ended, finish=self.end, resumed=resumed)
+        self._state = CallState(
+            info, link, post=self._post_unless_ended, finish=self.end, resumed=resumed, confirmed=confirmed
+        )
         self.call = Call(self._state, pipeline_hook=pipeline_hook, make_monitor=make_monitor)
         self._post = post
         self._tasks = CallTasks(info.call_id)
@@ -96,15 +107,23 @@ class Session:
         if not by_gateway:
             self._post(Hangup(call_id=self.info.call_id, reason=reason, detail=well_formed(detail)[:500]))
 
+    def on_message(self, message: Ended | TransferResult | CheckpointKept | Control) -> None:
+        """Take what the gateway says of this call."""
+        match message:
+            case Ended(reason=reason, detail=detail):
+                self.end(reason, detail, by_gateway=True)
+            case TransferResult():
+                self.on_transfer_result(message)
+            case CheckpointKept(number=number):
+                self._state.checkpoints.kept(number)
+            case Control():
+                self._state.control.on_switched(message)
+
     def on_transfer_result(self, result: TransferResult) -> None:
         """Take the gateway's result of a transfer."""
         inherited = self._state.control.on_result(result)
         if inherited is not None:
             self._inherit_transfer(inherited)
-
-    def on_switched(self, control: Control) -> None:
-        """Take note of what the gateway has switched on or off, whoever asked for it."""
-        self._state.control.on_switched(control)
 
     def on_blocked(self, place: str, blocked_s: float) -> None:
         """Report that this call's code has blocked the event loop, and with it all calls of the process.

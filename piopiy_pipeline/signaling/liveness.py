@@ -20,13 +20,16 @@ __all__ = [
     "Blocked",
     "Heartbeat",
     "MediaCount",
+    "confirms_checkpoints",
     "takes_heartbeats",
 ]
 
 SIGNALING_FEATURES_HEADER = "Piopiy-Signaling-Features"
 """The header in which a gateway names what its signaling can do, as words between commas."""
-SIGNALING_FEATURES = "liveness"
-"""What today's gateway can do: ``liveness`` is `Heartbeat` and `Blocked`."""
+SIGNALING_FEATURES = "liveness, checkpoints"
+"""What today's gateway can do: ``liveness`` is `Heartbeat` and `Blocked`, ``checkpoints`` that it confirms those that
+have a number.
+"""
 HEARTBEAT_S = 0.25
 """Seconds between two heartbeats, in both directions."""
 
@@ -37,7 +40,16 @@ MediaCount = tuple[_Bytes, _Bytes]
 
 def takes_heartbeats(features: str | None) -> bool:
     """Return whether a gateway takes `Heartbeat` and `Blocked`, by the value of its header; None if there is none."""
-    return "liveness" in [word.strip() for word in (features or "").split(",")]
+    return _has(features, "liveness")
+
+
+def confirms_checkpoints(features: str | None) -> bool:
+    """Return whether a gateway confirms checkpoints, by the value of its header; None if there is none."""
+    return _has(features, "checkpoints")
+
+
+def _has(features: str | None, what: str) -> bool:
+    return what in [word.strip() for word in (features or "").split(",")]
 
 
 class Heartbeat(Message):

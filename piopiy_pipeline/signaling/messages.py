@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from piopiy_pipeline.call import CallInfo, CallKind, EndReason, TransferOutcomeName
 from piopiy_pipeline.signaling.json_messages import Message, ProtocolError, dump, parser
@@ -43,6 +43,7 @@ __all__ = [
     "Blocked",
     "Cancel",
     "Checkpoint",
+    "CheckpointKept",
     "Clear",
     "Cleared",
     "Confirm",
@@ -154,11 +155,20 @@ class Answer(Message):
 
 
 class Checkpoint(Message):
-    """The state that another instance would need to continue this call: small, JSON, sent at each turn's end."""
+    """The state that another instance would need to continue this call: small, JSON, sent at each turn's end, before a
+    tool runs and when it has returned.
+
+    A gateway that confirms checkpoints (`confirms_checkpoints`) answers one with a number with `CheckpointKept`.
+    """
 
     type: Literal["checkpoint"] = "checkpoint"
     call_id: CallId
     state: dict[str, Any]
+    number: Annotated[int, Field(ge=0)] | None = None
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without_none(serialize(self), "number")
 
 
 class ConversationEvent(Message):
@@ -271,7 +281,8 @@ class Offer(Message):
 
     The media stream is at `media_path` of the same host, opened with the bearer token
     `media_token`, which works once. `caller_rate` is the caller's sample rate in Hz.
-    `checkpoint` is the state of the call when another instance lost it.
+    `checkpoint` is the state of the call when another instance lost it, and `heard` what the caller has heard of the
+    turn that its bot was speaking. Agents that send no heartbeats are not sent `heard`.
     """
 
     type: Literal["offer"] = "offer"
@@ -288,6 +299,11 @@ class Offer(Message):
     media_path: str
     media_token: str
     checkpoint: dict[str, Any] | None = None
+    heard: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without_none(serialize(self), "heard")
 
     def info(self) -> CallInfo:
         """Return who calls whom, as the agent's side holds it: with metadata that is a dict, or None.
@@ -303,6 +319,11 @@ class Offer(Message):
             metadata=_parsed_metadata(self.metadata),
             kind=self.kind,
         )
+
+
+def _without_none(fields: dict[str, Any], name: str) -> dict[str, Any]:
+    """Leave out what the other side may be too old to know, where there is nothing of it."""
+    return {key: value for key, value in fields.items() if key != name or value is not None}
 
 
 def _parsed_metadata(metadata: dict[str, Any] | str | None) -> dict[str, Any] | None:
@@ -341,6 +362,14 @@ class Ended(Message):
     call_id: CallId
     reason: EndReason
     detail: str = ""
+
+
+class CheckpointKept(Message):
+    """Says that the gateway has the `Checkpoint` with this number: another instance would go on from there."""
+
+    type: Literal["checkpoint_kept"] = "checkpoint_kept"
+    call_id: CallId
+    number: int
 
 
 class TransferResult(Message):
@@ -391,6 +420,7 @@ GatewayMessage = Annotated[
     | Confirm
     | Cancel
     | Ended
+    | CheckpointKept
     | Control
     | TransferResult
     | Heartbeat

@@ -350,7 +350,7 @@ def test_a_context_of_one_s_own_goes_on_with_what_another_instance_was_told() ->
 
     async def bot(call: Call) -> None:
         said = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "book it"}]
-        state_of(call).resumed = ResumableState(messages=said, state={})
+        state_of(call).resume(ResumableState(messages=said, state={}))
         context = LLMContext([{"role": "system", "content": "Be long."}])
         agent = await made(call, {"llm": llm}, context=context)
         agent.on("bot_turn", lambda _: agent.hangup())
@@ -382,7 +382,7 @@ def test_a_resumed_call_goes_on_without_the_initial_messages_again() -> None:
     llm = ScriptedLLM(["I go on."])
 
     async def bot(call: Call) -> None:
-        state_of(call).resumed = ResumableState(messages=said, state={})
+        state_of(call).resume(ResumableState(messages=said, state={}))
         agent = await made(call, {"llm": llm}, initial_messages=HISTORY)
         agent.on("bot_turn", lambda _: agent.hangup())
         await agent.start()

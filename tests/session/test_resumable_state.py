@@ -17,12 +17,17 @@ from piopiy_pipeline.session.resumable_state import (
     MAX_CHECKPOINT_BYTES,
     VERSION,
     ResumableState,
-    checkpoint_of,
     resumable_from,
 )
+from piopiy_pipeline.session.tool_journal import ToolRun
 
 RECORDED = Path(__file__).parent / "checkpoints"
 MESSAGES: list[dict[str, Any]] = [{"role": "user", "content": "a table"}]
+
+
+def checkpoint_of(*values: Any, **more: Any) -> dict[str, Any]:
+    """Return the checkpoint of these values."""
+    return ResumableState.of(*values, **more).to_checkpoint()
 
 
 @pytest.fixture
@@ -97,14 +102,29 @@ def test_what_is_not_understood_is_logged_and_the_call_goes_on_without_it(
     assert says in logged[0]
 
 
-def test_what_is_not_json_is_not_checkpointed(logged: list[str]) -> None:
-    assert checkpoint_of(MESSAGES, {"when": object()}, None) is None
-    assert "not JSON" in logged[0]
+def test_what_is_not_json_is_no_checkpoint() -> None:
+    with pytest.raises(ValueError, match="not JSON"):
+        checkpoint_of(MESSAGES, {"when": object()}, None)
 
 
-def test_a_conversation_that_is_too_long_is_not_checkpointed(logged: list[str]) -> None:
-    assert checkpoint_of([{"role": "user", "content": "x" * MAX_CHECKPOINT_BYTES}], {}, None) is None
-    assert "too long" in logged[0]
+def test_a_conversation_that_is_too_long_is_no_checkpoint() -> None:
+    with pytest.raises(ValueError, match="too long"):
+        checkpoint_of([{"role": "user", "content": "x" * MAX_CHECKPOINT_BYTES}], {}, None)
+
+
+def test_a_checkpoint_of_version_2_is_understood() -> None:
+    resumed = resumable_from({"version": 2, "messages": MESSAGES, "state": {"people": 4}, "pauses": [0.5]})
+    assert resumed == ResumableState(messages=MESSAGES, state={"people": 4}, pauses=[0.5])
+
+
+def test_the_runs_of_tools_go_along() -> None:
+    run = ToolRun(
+        key="c.1", tool_call_id="1", name="book", arguments={"people": 4}, state="returned", result=[1]
+    )
+    checkpoint = checkpoint_of(MESSAGES, {}, None, tools=[run], tools_begun=7)
+    resumed = resumable_from(json.loads(json.dumps(checkpoint)), "Your table")
+    assert resumed is not None
+    assert (resumed.tools, resumed.tools_begun, resumed.heard) == ([run], 7, "Your table")
 
 
 def test_a_checkpoint_is_a_copy() -> None:

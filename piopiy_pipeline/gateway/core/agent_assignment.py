@@ -37,6 +37,8 @@ class AgentAssignment:
         """How many instances were lost with the call."""
         self.checkpoint: dict[str, Any] | None = None
         """What the next instance needs in order to go on with the conversation."""
+        self.heard = ""
+        """What the caller has heard of the bot's turn that is not over, which no checkpoint has."""
         self.last_instance_id: str | None = None
         """The instance that accepted the call last."""
         self._info = info
@@ -103,6 +105,7 @@ class AgentAssignment:
             offer_s=offer_s,
             setup_s=setup_s,
             checkpoint=self.checkpoint,
+            heard=self.heard or None,
         )
         return True
 

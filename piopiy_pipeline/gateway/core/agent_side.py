@@ -17,7 +17,14 @@ from piopiy_pipeline.gateway.core.call_offer import MediaPort
 from piopiy_pipeline.gateway.core.gateway_call_state import GatewayCallState
 from piopiy_pipeline.gateway.core.instances import Instance
 from piopiy_pipeline.gateway.core.phases import Phase
-from piopiy_pipeline.signaling.messages import Cancel, Control, ConversationEvent, GatewayMessage
+from piopiy_pipeline.signaling.messages import (
+    Cancel,
+    Checkpoint,
+    CheckpointKept,
+    Control,
+    ConversationEvent,
+    GatewayMessage,
+)
 
 __all__ = ["AgentSide"]
 
@@ -99,7 +106,7 @@ class AgentSide:
     def let_go(self) -> None:
         """Release the instance, because the call needs no agent any more."""
         self._release()
-        self.assignment.checkpoint = None
+        self.assignment.checkpoint, self.assignment.heard = None, ""
 
     # ------------------------------------------------------------------ the agent's signaling
 
@@ -151,15 +158,21 @@ class AgentSide:
         else:
             self._call.end(now, reason, detail, by_agent=True)
 
-    def save_checkpoint(self, instance: Instance, checkpoint: dict[str, Any]) -> None:
-        """Keep what another instance would need to continue the call."""
+    def save_checkpoint(self, instance: Instance, checkpoint: Checkpoint) -> None:
+        """Keep what another instance would need to continue the call, and confirm it if it has a number."""
         if self.confirmed_to(instance):
-            self.assignment.checkpoint = checkpoint
-            self._call.resources.on_checkpoint(self._call.call_id, checkpoint)
+            self.assignment.checkpoint = checkpoint.state
+            self._call.resources.on_checkpoint(self._call.call_id, checkpoint.state)
+            if checkpoint.number is not None:
+                self.send(CheckpointKept(call_id=self._call.call_id, number=checkpoint.number))
 
     def conversation(self, instance: Instance, event: ConversationEvent) -> None:
         """Report an event of the conversation to the leg and to the subscribers."""
         if self.confirmed_to(instance):
+            if event.event in ("bot_partial", "bot_turn"):  # a whole turn is in the next checkpoint
+                self.assignment.heard = (
+                    str(event.data.get("text", "")) if event.event == "bot_partial" else ""
+                )
             self._call.leg.conversation(event)
             self._call.publish(event)
 

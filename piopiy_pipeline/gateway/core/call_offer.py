@@ -105,6 +105,7 @@ class CallOffer:
         offer_s: float,
         setup_s: float,
         checkpoint: dict[str, Any] | None,
+        heard: str | None = None,
     ) -> None:
         """Send the offer.
 
@@ -114,6 +115,7 @@ class CallOffer:
             offer_s: How long the instance may take to accept, in seconds.
             setup_s: How long its callback may take to answer after that, in seconds.
             checkpoint: What an instance needs to go on with a conversation that another one began.
+            heard: What the caller has heard of the turn that its bot was speaking.
         """
         self.instance.link.send(
             Offer(
@@ -130,6 +132,7 @@ class CallOffer:
                 media_path=f"/media/{self.call_id}",
                 media_token=self._token or "",
                 checkpoint=checkpoint,
+                heard=heard if self.instance.heartbeats else None,  # an older one does not know it
             )
         )
 

@@ -229,8 +229,8 @@ class Switchboard:
                 call.agent.reject(instance, offer_id, f"{reason} {detail}".strip(), now)
             case Answer():
                 call.agent.answer(instance, now)
-            case Checkpoint(state=state):
-                call.agent.save_checkpoint(instance, state)
+            case Checkpoint():
+                call.agent.save_checkpoint(instance, message)
             case ConversationEvent():
                 call.agent.conversation(instance, message)
             case Hangup(reason=reason, detail=detail):

@@ -353,7 +353,7 @@ def test_another_instance_that_takes_the_call_over_goes_on_telling_the_client() 
 
     async def second(call: Call) -> None:
         known_version = ResumableState(messages=[], state={}, rtvi=known[-1]["rtvi"])
-        state_of(call).resumed = known_version  # as a session does that resumes a call
+        state_of(call).resume(known_version)  # as a session does that resumes a call
         await greets(call)
 
     async def says_ready(line: CallerLine) -> None:

@@ -1,0 +1,207 @@
+"""`Checkpoints`: hands the state of one call to the gateway, and keeps the journal of the call's tools.
+
+A checkpoint is sent at the end of each turn, before a tool runs, when it has returned, and at `Call.save()`. A tool
+that is not idempotent runs only when the gateway has the checkpoint that says so: otherwise an agent that is lost just
+then would leave nothing of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from loguru import logger
+
+from piopiy_pipeline.compat.tool_permits import ToolPermit
+from piopiy_pipeline.session.live_events import bounded
+from piopiy_pipeline.session.resumable_state import ResumableState
+from piopiy_pipeline.session.resumed_conversation import conversation_of, tool_calls_with_results
+from piopiy_pipeline.session.tool_journal import InsteadOfRun, ToolJournal
+from piopiy_pipeline.signaling.messages import AgentMessage, Checkpoint
+
+__all__ = ["BEFORE_TOOL_S", "SAVE_S", "Checkpoints", "ConversationSource"]
+
+SAVE_S = 2.0
+"""How long `Call.save()` waits for the gateway, in seconds: after as long without a word it counts as lost."""
+BEFORE_TOOL_S = 2.0
+"""How long a tool waits for the gateway, in seconds."""
+MAX_WAITING = 100
+"""So many checkpoints may wait for their confirmation. A bot that saves faster than that is told that it failed."""
+MAX_RESULT_BYTES = 20_000
+"""What of a tool's result is in the journal. The context has all of it a moment later."""
+
+_NO_GATEWAY = (
+    "Not run: the connection was lost for a moment, and nothing was done. Try again, or tell the caller."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationSource:
+    """Where a checkpoint of a running pipeline comes from.
+
+    Attributes:
+        messages: Returns the conversation, as messages of pipecat's `LLMContext`.
+        rtvi: Returns the version of RTVI that the client's application speaks.
+        pauses: Returns what was learnt of the caller's pauses.
+    """
+
+    messages: Callable[[], Sequence[Any]]
+    rtvi: Callable[[], str | None]
+    pauses: Callable[[], Sequence[float]]
+
+
+class Checkpoints:
+    """The checkpoints of one call. It is the `ToolRecord` of the call's models.
+
+    Args:
+        call_id: The call's id.
+        post: Sends the gateway a message. After the end of the call it sends none.
+        author_state: Returns `call.state`.
+        resumed: What this instance goes on with.
+        confirmed: Returns whether the gateway confirms checkpoints now. Otherwise nothing waits for it.
+    """
+
+    def __init__(
+        self,
+        call_id: str,
+        *,
+        post: Callable[[AgentMessage], None],
+        author_state: Callable[[], dict[str, Any]],
+        resumed: ResumableState | None,
+        confirmed: Callable[[], bool],
+    ) -> None:
+        self.source: ConversationSource | None = None
+        """The conversation, as soon as there is one in a pipeline."""
+        self.journal = (
+            ToolJournal(call_id)
+            if resumed is None
+            else ToolJournal(call_id, resumed.tools, resumed.tools_begun)
+        )
+        self.conversation = None if resumed is None else conversation_of(resumed)
+        """The conversation that this instance goes on with; None if there is none."""
+        self._call_id = call_id
+        self._post = post
+        self._author_state = author_state
+        self._resumed = resumed
+        self._confirmed = confirmed
+        self._last: ResumableState | None = resumed
+        self._number = 0
+        self._waiting: dict[int, asyncio.Future[None]] = {}
+
+    # ------------------------------------------------------------------ turns
+
+    def bot_turn(self) -> None:
+        """Send a checkpoint at the end of a turn of the bot."""
+        self.journal.bot_turn()
+        self._turn_over()
+
+    def user_turn(self) -> None:
+        """Send a checkpoint at the end of a turn of the caller."""
+        self.journal.user_turn()
+        self._turn_over()
+
+    def _turn_over(self) -> None:
+        if self.source is not None:
+            self.journal.in_conversation(tool_calls_with_results(self.source.messages()))
+        self._send(self._state_or_last("this turn is not checkpointed"))
+
+    # ------------------------------------------------------------------ at any time
+
+    async def save(self, timeout_s: float = SAVE_S) -> bool:
+        """Send a checkpoint now, and wait until the gateway has it.
+
+        Args:
+            timeout_s: How long to wait, in seconds.
+
+        Returns:
+            Whether the gateway has it. False too if it is too old to say so.
+
+        Raises:
+            ValueError: The state is not JSON, or too long.
+        """
+        return await self._kept(self._state(), timeout_s)
+
+    def kept(self, number: int) -> None:
+        """Handle the gateway's confirmation."""
+        waiting = self._waiting.pop(number, None)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(None)
+
+    # ------------------------------------------------------------------ tools
+
+    async def begin(
+        self, tool_call_id: str, name: str, arguments: Mapping[str, Any], *, idempotent: bool
+    ) -> ToolPermit:
+        """Write the run into the journal, and let it begin when the gateway has it."""
+        run = self.journal.begin(tool_call_id, name, arguments, idempotent=idempotent)
+        if isinstance(run, InsteadOfRun):
+            logger.warning("the tool {} is not run: what came of it before a loss is not settled", name)
+            return ToolPermit(instead=run.result)
+        state = self._state_or_last("this tool is not checkpointed")
+        if idempotent or not self._confirmed():
+            self._send(state)
+        elif state is not None and not await self._kept(state, BEFORE_TOOL_S):
+            self.journal.never_ran(tool_call_id)
+            logger.error("the tool {} is not run: the gateway has not confirmed a checkpoint", name)
+            return ToolPermit(instead={"error": _NO_GATEWAY})
+        return ToolPermit(run.key)
+
+    def end(self, tool_call_id: str, result: Any) -> None:
+        """Write the result of a run into the journal, and send it."""
+        if self.journal.end(tool_call_id, bounded(result, MAX_RESULT_BYTES)):
+            self._send(self._state_or_last("this result of a tool is not checkpointed"))
+
+    # ------------------------------------------------------------------ sending
+
+    def _state(self) -> ResumableState:
+        """Return the state as it is now. Raises `ValueError` if there can be none."""
+        source = self.source
+        if source is None:
+            messages = [] if self._resumed is None else self._resumed.messages
+            rtvi = None if self._resumed is None else self._resumed.rtvi
+            pauses = [] if self._resumed is None else self._resumed.pauses
+        else:
+            messages, rtvi, pauses = list(source.messages()), source.rtvi(), list(source.pauses())
+        self._last = ResumableState.of(
+            messages,
+            self._author_state(),
+            rtvi,
+            pauses,
+            tools=self.journal.runs,
+            tools_begun=self.journal.begun,
+        )
+        return self._last
+
+    def _state_or_last(self, trouble: str) -> ResumableState | None:
+        """Return the state as it is now; if there can be none, the last one with the tools of today."""
+        try:
+            return self._state()
+        except ValueError as error:
+            logger.warning("{}: {}", trouble, error)
+        if self._last is None:
+            return None
+        tools = {"tools": self.journal.runs, "tools_begun": self.journal.begun}
+        return self._last.model_copy(update=tools)
+
+    async def _kept(self, state: ResumableState, timeout_s: float) -> bool:
+        if not self._confirmed() or len(self._waiting) >= MAX_WAITING:
+            self._send(state)
+            return False
+        self._number += 1
+        number = self._number
+        waiting = self._waiting[number] = asyncio.get_running_loop().create_future()
+        self._send(state, number)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await waiting
+        except TimeoutError:
+            return False
+        finally:
+            self._waiting.pop(number, None)
+        return True
+
+    def _send(self, state: ResumableState | None, number: int | None = None) -> None:
+        if state is not None:
+            self._post(Checkpoint(call_id=self._call_id, state=state.to_checkpoint(), number=number))

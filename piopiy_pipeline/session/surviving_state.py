@@ -1,0 +1,79 @@
+"""What of a call survives the loss of its agent: the conversation, `call.state`, and how to save both.
+
+`Call` is made of it. The gateway keeps it (`Checkpoints`), and another instance goes on with it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from piopiy_pipeline.session.call_state import CallState
+from piopiy_pipeline.session.checkpoints import SAVE_S
+
+__all__ = ["SurvivingState"]
+
+
+class SurvivingState:
+    """The part of one call that another instance would go on with.
+
+    Args:
+        state: The call.
+    """
+
+    _state: CallState
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The author's own JSON. It is saved with the conversation at the end of each turn, before a tool runs, when it
+        has returned, and by `save()`.
+
+        If another instance of the agent had this call before and was lost, it is what that instance left
+        there. Keep it small: a checkpoint is at most 900,000 bytes, the conversation included.
+        """
+        return self._state.author_state
+
+    @state.setter
+    def state(self, state: dict[str, Any]) -> None:
+        self._state.author_state = state
+
+    @property
+    def resumed(self) -> list[dict[str, Any]] | None:
+        """The conversation so far, if another instance of the agent had this call before and was lost.
+
+        Messages of pipecat's `LLMContext`. A tool that was running then has a result that says that it may have run,
+        and what was heard of a turn that was cut off comes last, with a note. None in any other call, and where the
+        other instance left nothing that this one understands.
+        """
+        return self._state.checkpoints.conversation
+
+    @property
+    def waits_for_answer(self) -> bool:
+        """Whether the conversation in `resumed` ends with what the model has to answer: have it `respond()`.
+
+        False while a tool is run again: the model answers its result.
+        """
+        if not self.resumed or self._state.checkpoints.journal.repeated:
+            return False
+        return self.resumed[-1].get("role") in ("user", "tool", "developer")
+
+    async def save(self, *, timeout_s: float = SAVE_S) -> bool:
+        """Save `state` and the conversation now, and wait until the gateway has them.
+
+        Args:
+            timeout_s: How long to wait for the gateway, in seconds.
+
+        Returns:
+            Whether the gateway has them, so that another instance would go on with them. False: it has not said so in
+            time, or the call is over.
+
+        Raises:
+            ValueError: `state` or the conversation is not JSON, or both together are too long.
+
+        Example:
+            ```python
+            call.state["order"] = order_id
+            if not await call.save():
+                raise RuntimeError("the order is not safe yet")
+            ```
+        """
+        return not self._state.ended and await self._state.checkpoints.save(timeout_s)
