@@ -1,5 +1,5 @@
 """`from piopiy.tools import transfer_call, end_call`."""
 
-from piopiy_pipeline.tools import end_call, press_keys, tool, transfer_call
+from piopiy_pipeline.tools import ToolParams, end_call, press_keys, tool, transfer_call
 
-__all__ = ["end_call", "press_keys", "tool", "transfer_call"]
+__all__ = ["ToolParams", "end_call", "press_keys", "tool", "transfer_call"]
