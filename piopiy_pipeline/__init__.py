@@ -23,6 +23,7 @@ _HOMES = {
     "Filler": "session",
     "SpokenText": "spoken_text",
     "StageError": "pipeline",
+    "StreamLimits": "session",
     "TransferOutcome": "session",
     "Turn": "call",
     "VoiceAgent": "voice_agent",
@@ -40,6 +41,7 @@ __all__ = [
     "Filler",
     "SpokenText",
     "StageError",
+    "StreamLimits",
     "TransferOutcome",
     "Turn",
     "VoiceAgent",
@@ -50,7 +52,7 @@ if TYPE_CHECKING:
     from piopiy_pipeline.agent.agent import Agent, AuthenticationError
     from piopiy_pipeline.call import CallEnd, CallInfo, EndReason, Turn
     from piopiy_pipeline.pipeline import CallPipeline, StageError
-    from piopiy_pipeline.session import Call, ClientMessage, Filler, TransferOutcome
+    from piopiy_pipeline.session import Call, ClientMessage, Filler, StreamLimits, TransferOutcome
     from piopiy_pipeline.spoken_text import SpokenText
     from piopiy_pipeline.voice_agent import VoiceAgent
 

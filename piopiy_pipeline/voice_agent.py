@@ -36,6 +36,7 @@ from piopiy_pipeline.services.failover.switch import ServiceSwitch
 from piopiy_pipeline.services.tts.greeting import keep_greeting
 from piopiy_pipeline.session import DEFAULT_ERROR_LINE, Call, current_call
 from piopiy_pipeline.session.call_facade import CallFacade
+from piopiy_pipeline.session.limits.stream_limits import StreamLimits
 from piopiy_pipeline.session.model.initial_messages import checked_messages
 from piopiy_pipeline.session.silence_filler import Filler
 from piopiy_pipeline.spoken_text import SpokenText
@@ -71,6 +72,7 @@ class VoiceAgent(CallFacade):
             its times, or None for nothing.
         idle: What a caller is asked who says nothing, spread over `idle_timeout_secs`, and last the goodbye.
             True: two questions and a goodbye in the language of the voice. False: nothing.
+        limits: How much models, voices and stages may stream: beyond that an answer is cut, or the call ends.
         dtmf: ``"event"``: keys that the caller presses are the `dtmf` event. ``"text"``: they are a turn of
             the caller as well.
         dtmf_terminator: With ``dtmf="text"``, the key that ends an entry. None: no key does.
@@ -112,6 +114,7 @@ class VoiceAgent(CallFacade):
         spoken_text: SpokenText | bool = True,
         filler: Filler | str | Path | None = Filler(),  # noqa: B008  a value
         idle: Sequence[str] | bool = True,
+        limits: StreamLimits = StreamLimits(),  # noqa: B008  a value
     ) -> None:
         if initial_messages and context is not None:
             raise ValueError("give either context or initial_messages: a context has its own messages")
@@ -126,6 +129,7 @@ class VoiceAgent(CallFacade):
         if not isinstance(filler, Filler):
             check_sentence("filler", filler)
         check_lines("idle", idle)
+        check_kind("limits", limits, StreamLimits, "StreamLimits")
         KeyEntry(terminator=dtmf_terminator, timeout_s=dtmf_timeout_secs)  # raises what is wrong with them
         found = call or current_call.get()
         if found is None:
@@ -143,6 +147,7 @@ class VoiceAgent(CallFacade):
         self._tool_timeout_secs = tool_timeout_secs
         self._filler = Filler(says=filler) if isinstance(filler, str | Path) else filler
         self._idle = idle
+        self._limits = limits
         self._dtmf = (dtmf, dtmf_terminator, dtmf_timeout_secs)
         self._spoken_text = SpokenText.of(spoken_text)
         self._tools = ToolSet()
@@ -386,6 +391,7 @@ class VoiceAgent(CallFacade):
             tool_timeout_s=self._tool_timeout_secs,
             filler=self._filler,
             idle=self._idle,
+            limits=self._limits,
             enable_metrics=self._metrics[0],
             enable_usage_metrics=self._metrics[1],
         )

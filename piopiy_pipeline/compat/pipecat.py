@@ -17,7 +17,7 @@ from pipecat.frames.frames import Frame
 from pipecat.observers.base_observer import FramePushed
 from pipecat.pipeline.worker import PipelineWorker
 from pipecat.processors.aggregators.llm_response_universal import LLMUserAggregator
-from pipecat.processors.frame_processor import FrameCallback, FrameDirection, FrameProcessor
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.processors.frameworks.rtvi.observer import RTVIObserver
 from pipecat.services.ai_service import AIService
 from pipecat.services.llm_service import LLMService
@@ -37,8 +37,6 @@ __all__ = [
     "cancel_answer",
     "check",
     "constructor_options",
-    "filter_pushes",
-    "filter_queued",
     "intercept_tts",
     "is_cancelling",
     "is_observed",
@@ -109,42 +107,6 @@ def share_event_handlers(stage: FrameProcessor, original: FrameProcessor) -> Non
             stage._event_handlers[name] = event
         else:
             own.handlers = event.handlers  # the same list: a handler that is added later counts, too
-
-
-def filter_pushes(stage: FrameProcessor, accept: Callable[[Frame], bool]) -> None:
-    """Have a stage push only the frames that `accept` lets pass. The base class calls `push_frame` on the instance.
-
-    Args:
-        stage: The stage, before it runs.
-        accept: Takes each frame that the stage is about to push, in either direction.
-    """
-    push = stage.push_frame
-
-    async def push_frame(frame: Frame, direction: FrameDirection = FrameDirection.DOWNSTREAM) -> None:
-        if accept(frame):
-            await push(frame, direction)
-
-    stage.push_frame = push_frame  # type: ignore[method-assign]
-
-
-def filter_queued(stage: FrameProcessor, accept: Callable[[Frame, FrameDirection], bool]) -> None:
-    """Have a stage take only the frames that `accept` lets pass, before it queues them.
-
-    Args:
-        stage: The stage, before it runs.
-        accept: Takes each frame that comes, and whence.
-    """
-    queue = stage.queue_frame
-
-    async def queue_frame(
-        frame: Frame,
-        direction: FrameDirection = FrameDirection.DOWNSTREAM,
-        callback: FrameCallback | None = None,
-    ) -> None:
-        if accept(frame, direction):
-            await queue(frame, direction, callback)
-
-    stage.queue_frame = queue_frame  # type: ignore[method-assign]
 
 
 # ---------------------------------------------------------------------- services

@@ -22,6 +22,7 @@ from piopiy_pipeline.session.call_control import TransferOutcome
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.events import Handler
 from piopiy_pipeline.session.gateway_switches import GatewaySwitches
+from piopiy_pipeline.session.limits.stream_limits import StreamLimits
 from piopiy_pipeline.session.monitor import CallMonitor
 from piopiy_pipeline.session.pipeline_run import PipelineRun, RunOptions
 from piopiy_pipeline.session.providers.provider_failures import DEFAULT_ERROR_LINE
@@ -183,6 +184,7 @@ class Call(GatewaySwitches, SurvivingState):
         tool_timeout_s: float = DEFAULT_TOOL_TIMEOUT_S,
         filler: Filler | None = Filler(),  # noqa: B008  a value
         idle: Sequence[str] | bool = True,
+        limits: StreamLimits = StreamLimits(),  # noqa: B008  a value
         enable_metrics: bool = False,
         enable_usage_metrics: bool = False,
         observers: Sequence[BaseObserver] = (),
@@ -201,6 +203,7 @@ class Call(GatewaySwitches, SurvivingState):
             filler: What a caller hears who waits for an answer or a tool; None for nothing.
             idle: What a caller is asked who says nothing, spread over `idle_timeout_s`, and last the goodbye.
                 True: two questions and a goodbye in the language of the voice. False: nothing.
+            limits: How much the stages may stream: beyond that an answer is cut, or the call ends.
             enable_metrics: Whether pipecat's services measure themselves (`MetricsFrame`).
             enable_usage_metrics: Whether they count tokens and characters, too.
             observers: Pipecat observers. They cost CPU time for each frame, so there are none by default.
@@ -222,6 +225,7 @@ class Call(GatewaySwitches, SurvivingState):
         check_kind("error_line", error_line, (str, type(None)), "a text, or None for nothing")
         check_kind("filler", filler, (Filler, type(None)), "a Filler, or None for nothing")
         check_lines("idle", idle)
+        check_kind("limits", limits, StreamLimits, "StreamLimits")
         self._state.recovery.patience_s = reply_timeout_s
         if self._pipeline_hook is not None:
             self._pipeline_hook(chain)
@@ -236,6 +240,7 @@ class Call(GatewaySwitches, SurvivingState):
             tool_timeout_s,
             filler,
             idle,
+            limits,
         )
         if self._expected is not None:
             chain.expect(self._expected)

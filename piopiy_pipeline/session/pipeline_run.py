@@ -29,6 +29,8 @@ from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.checkpoints import ConversationSource
 from piopiy_pipeline.session.client_application import ClientApplication
 from piopiy_pipeline.session.default_lines import language_of, phrases_in
+from piopiy_pipeline.session.limits.stream_guards import StreamGuards
+from piopiy_pipeline.session.limits.stream_limits import StreamLimits
 from piopiy_pipeline.session.model.asked_ahead import never_ahead
 from piopiy_pipeline.session.model.eager_answers import EagerAnswers
 from piopiy_pipeline.session.model.model_output import ModelOutput
@@ -70,6 +72,7 @@ class RunOptions:
     tool_timeout_s: float
     filler: Filler | None
     idle: Sequence[str] | bool
+    limits: StreamLimits
 
 
 class PipelineRun:
@@ -151,6 +154,9 @@ class PipelineRun:
         self._requests = self._failures.requests = requests_of(pipeline, state, monitor, output)
         self._worker.add_event_handler("on_pipeline_started", self._started)
         self._worker.add_event_handler("on_pipeline_error", self._failures.on_error)
+        self._streams = StreamGuards(
+            state, pipeline, options.limits, failures=self._failures, interrupt=self._worker.interrupt
+        )
         self._add_context_handlers()
         self._add_llm_handlers()
         self._watches = ProviderWatches(
@@ -181,6 +187,7 @@ class PipelineRun:
 
     async def _tear_down(self, running: asyncio.Task[None]) -> None:
         self._state.cancel_spawned()
+        self._streams.close()
         if not running.done():
             # Straight into the pipeline: worker.cancel() would queue behind an EndFrame that a stage
             # has swallowed, and never be read.
@@ -268,6 +275,7 @@ class PipelineRun:
             written=self._written,
             failed=self._failures.answer_failed,
             may_be_silent=lambda: self._hangup.is_asked_for or self._state.control.transferring,
+            guards=self._streams,
         )
         for service in services_of(self._pipeline):
             if isinstance(service, LLMService):

@@ -200,20 +200,22 @@ class BotOutput(BaseOutputTransport):
             await self._queue_item(frame)
 
     async def _say(self, frame: OutputAudioRawFrame) -> None:
+        epoch = self._ledger.epoch
         await self._may_say.wait()
         context_id = frame.context_id if isinstance(frame, TTSAudioRawFrame) else None
         self._text.audio(context_id, self._ledger.queued, self.ahead.came_ns(frame))
         self._notify(self._monitor.audio_arrived)
         self._state.audio_came(self._now())
-        pcm = self._format.convert(
+        for pcm in self._format.pieces(
             frame.audio, rate=frame.sample_rate, channels=frame.num_channels, context_id=context_id
-        )
-        if not pcm:
-            return
-        self._places.audio(pcm)
-        self._send(self._ledger.audio(pcm, self._now(), interruptible=frame.interruptible))
-        if self._ledger.waiting > WAITING_S * self._ledger.rate:
-            self._may_say.clear()
+        ):
+            await self._may_say.wait()
+            if frame.interruptible and self._ledger.epoch != epoch:
+                return  # it was cut off while it waited
+            self._places.audio(pcm)
+            self._send(self._ledger.audio(pcm, self._now(), interruptible=frame.interruptible))
+            if self._ledger.waiting > WAITING_S * self._ledger.rate:
+                self._may_say.clear()
 
     async def _queue_item(self, frame: Frame) -> None:
         ledger = self._ledger
@@ -412,9 +414,8 @@ class BotOutput(BaseOutputTransport):
         await self._halt()
 
     async def _halt(self) -> None:
-        for timer in (self._hold_timer, self._quiet_timer):
-            if timer is not None:
-                timer.cancel()
+        for timer in filter(None, (self._hold_timer, self._quiet_timer)):
+            timer.cancel()
         self._may_say.set()
         self.ahead.close()
         task, self._due_task = self._due_task, None
@@ -438,8 +439,7 @@ class BotOutput(BaseOutputTransport):
         self._events.send_keys("".join(key.value for key in frame.buttons or []))
 
     async def write_audio_frame(self, frame: OutputAudioRawFrame) -> bool:
-        """Say audio out of turn, after what was said so far. Always returns True."""
-        await self._say(frame)
+        await self._say(frame)  # out of turn, after what was said so far
         return True
 
     def _send(self, messages: list[bytes]) -> None:

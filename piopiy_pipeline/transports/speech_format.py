@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from piopiy_pipeline.audio.resample import Resampler
@@ -48,3 +50,14 @@ class SpeechFormat:
         if rate not in self._resamplers:
             self._resamplers[rate] = Resampler(rate, self._rate)
         return self._resamplers[rate].process(pcm)
+
+    def pieces(
+        self, pcm: bytes, *, rate: int, channels: int, context_id: str | None = None
+    ) -> Iterator[bytes]:
+        """Convert audio of any length, in pieces of a second of which none is empty. See `convert`."""
+        size = 2 * channels * rate
+        for at in range(0, len(pcm), size):
+            piece = pcm if len(pcm) <= size else pcm[at : at + size]
+            converted = self.convert(piece, rate=rate, channels=channels, context_id=context_id)
+            if converted:
+                yield converted

@@ -25,7 +25,7 @@ RECORDED = json.loads((Path(__file__).parent / "published" / "public_api.json").
 EXPORTS: dict[str, list[str]] = {
     "piopiy_pipeline": [
         "Agent", "AuthenticationError", "Call", "CallEnd", "CallInfo", "CallPipeline", "ClientMessage", "EndReason",
-        "Filler", "SpokenText", "StageError", "TransferOutcome", "Turn", "VoiceAgent", "__version__",
+        "Filler", "SpokenText", "StageError", "StreamLimits", "TransferOutcome", "Turn", "VoiceAgent", "__version__",
     ],
     "piopiy_pipeline.agent": ["Agent", "AuthenticationError", "ROOM_CTX", "TOKEN_CTX", "URL_CTX"],
     "piopiy_pipeline.capture": ["CallCapture", "CaptureError", "CapturedCall", "Redaction"],
@@ -35,7 +35,7 @@ EXPORTS: dict[str, list[str]] = {
     "piopiy_pipeline.session": [
         "Call", "CallError", "CallState", "Callback", "ClientMessage", "DEFAULT_ERROR_LINE", "Filler", "PipelineHook",
         "Post",
-        "ResumableState", "Session", "TransferOutcome", "current_call", "resumable_from",
+        "ResumableState", "Session", "StreamLimits", "TransferOutcome", "current_call", "resumable_from",
     ],
     "piopiy_pipeline.spoken_text": ["SpokenText"],
     "piopiy_pipeline.testing": RECORDED["names"]["piopiy_pipeline.testing"],

@@ -24,6 +24,7 @@ from pipecat.frames.frames import (
     LLMFullResponseStartFrame,
     LLMMarkerFrame,
     LLMTextFrame,
+    LLMThoughtTextFrame,
     OutputAudioRawFrame,
 )
 from pipecat.processors.aggregators.llm_context import LLMContext
@@ -31,6 +32,8 @@ from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.services.llm_service import LLMService
 
 from piopiy_pipeline.compat.llm_stream import why_answer_ended
+from piopiy_pipeline.session.limits.answer_budget import AnswerBudget
+from piopiy_pipeline.session.limits.stream_guards import StreamGuards
 from piopiy_pipeline.session.model.thoughts import ThoughtFilter
 from piopiy_pipeline.text import has_words, well_formed, well_formed_json
 from piopiy_pipeline.transports.frames import EagerContextFrame, EagerWithdrawnFrame
@@ -45,11 +48,12 @@ _HIGH_SURROGATES = ("\ud800", "\udbff")
 class _ModelAnswer:
     """The answer that one model is writing, or has written last."""
 
+    budget: AnswerBudget
     thoughts: ThoughtFilter = field(default_factory=ThoughtFilter)
     half: str = ""  # the first half of a surrogate pair, whose second half is in the next piece
     counts: bool = False  # it is under way, and nothing has come of it yet that makes it an answer
     complete: bool = False
-    cut: bool = False  # it was given up because thoughts were said
+    cut: bool = False  # it was given up because thoughts were said, or it was too long
     used_tools: bool = False
     chooses_silence: bool = False  # a playbook, or a model that makes audio itself
 
@@ -63,6 +67,7 @@ class ModelOutput:
         written: Called when a model has written all of its answer.
         failed: Called with a service, what is wrong with its answer, and whether the answer still goes on.
         may_be_silent: Whether an answer without words is all right now, because the call is ending.
+        guards: Says how long an answer may be, and cuts off one that is longer.
     """
 
     def __init__(
@@ -72,18 +77,20 @@ class ModelOutput:
         written: Callable[[], None],
         failed: Callable[[FrameProcessor, str, bool], None],
         may_be_silent: Callable[[], bool],
+        guards: StreamGuards,
     ) -> None:
         self._asked = asked
         self._cut = cut
         self._written = written
         self._failed = failed
         self._may_be_silent = may_be_silent
+        self._guards = guards
         self._answers: dict[LLMService[Any], _ModelAnswer] = {}
 
     def watch(self, service: LLMService[Any]) -> None:
         """Watch a service. Handlers that are added to it later see the text without its thoughts."""
         silent = bool(getattr(service, "may_answer_nothing", False))
-        self._answers[service] = _ModelAnswer(chooses_silence=silent)
+        self._answers[service] = _ModelAnswer(self._guards.budget(), chooses_silence=silent)
         service.add_event_handler("on_before_process_frame", self._on_input)
         service.add_event_handler("on_before_push_frame", self._on_output)
 
@@ -101,8 +108,12 @@ class ModelOutput:
             case LLMTextFrame():
                 if not answer.complete:
                     self._text(service, answer, frame)
+            case LLMThoughtTextFrame():
+                frame.text = answer.budget.written(frame.text)
+                self._check_length(service, answer)
             case LLMFullResponseStartFrame():
                 answer.thoughts.begin()
+                answer.budget.begin()
                 answer.half = ""
                 answer.counts, answer.complete, answer.cut, answer.used_tools = True, False, False, False
             case LLMFullResponseEndFrame():
@@ -115,11 +126,11 @@ class ModelOutput:
                 answer.counts, answer.used_tools = False, True
 
     def _text(self, service: LLMService[Any], answer: _ModelAnswer, frame: LLMTextFrame) -> None:
-        text = answer.half + frame.text
+        text = answer.half + answer.budget.written(frame.text)
         answer.half = ""
         if text and _HIGH_SURROGATES[0] <= text[-1] <= _HIGH_SURROGATES[1]:
             text, answer.half = text[:-1], text[-1]
-        frame.text = "" if answer.cut else answer.thoughts.feed(well_formed(text))
+        frame.text = "" if answer.cut else answer.budget.said(answer.thoughts.feed(well_formed(text)))
         if has_words(frame.text):
             answer.counts = False
         if answer.thoughts.stray_end and not answer.cut:
@@ -127,13 +138,20 @@ class ModelOutput:
             answer.counts = False
             frame.text = ""
             self._failed(service, "its thoughts were not marked as such, and were said", True)
+        self._check_length(service, answer)
+
+    def _check_length(self, service: LLMService[Any], answer: _ModelAnswer) -> None:
+        if answer.budget.fault is not None:
+            answer.cut, answer.counts = True, False
+            self._guards.answer_overran(service, answer.budget.fault)
 
     async def _end(self, service: LLMService[Any], answer: _ModelAnswer) -> None:
         if answer.complete:
             return
         rest = "" if answer.cut else answer.thoughts.finish() + well_formed(answer.half)
         answer.complete = True
-        if not _is_cancelled():
+        self._guards.answer_ended(service)
+        if not _is_cancelled() or answer.budget.fault is not None:
             self._written()
         if rest:
             answer.counts = answer.counts and not has_words(rest)

@@ -26,7 +26,7 @@ from pipecat.frames.frames import (
 from pipecat.services.stt_service import STTService
 from pipecat.utils.errors import ErrorCategory
 
-from piopiy_pipeline.compat.pipecat import filter_pushes
+from piopiy_pipeline.compat.frame_taps import filter_pushes
 from piopiy_pipeline.services.stt.withdrawn_interim import WithdrawnInterimFrame
 
 __all__ = ["FINAL_S", "LONGEST_FINAL_S", "FinalsWatch", "MissingFinals", "is_at_final"]

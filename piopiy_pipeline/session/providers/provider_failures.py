@@ -108,7 +108,7 @@ class ProviderFailures:
     async def on_error(self, worker: PipelineWorker, frame: ErrorFrame) -> None:
         """Handle an error that a stage has reported (pipecat's `on_pipeline_error`)."""
         stage = frame.processor
-        culprit = self._name_of(stage)
+        culprit = self.name_of(stage)
         self._errors += 1
         if self._errors == MAX_ERRORS:
             detail = f"{culprit}: {self._errors} errors, the last: {frame.error[:400]}"
@@ -148,6 +148,14 @@ class ProviderFailures:
         """Note that a voice has made so much sound, in seconds."""
         self._voice.made(seconds, self._state.now())
 
+    def voice_failed(self, voice: TTSService, fault: str) -> None:
+        """A voice makes sound without end, or the like: cut it off, and try once more. Returns at once."""
+        self._state.spawn(self._recover("tts", fault, service=voice, stuck=True), "voice_failed")
+
+    def report(self, stage: FrameProcessor, message: str) -> None:
+        """Report what is wrong with a stage to whoever watches the call, to the client and to the author."""
+        self._report(self.name_of(stage), message)
+
     def answer_failed(self, stage: FrameProcessor, what: str, goes_on: bool) -> None:
         """An answer of a model has failed without an error. Returns at once.
 
@@ -166,14 +174,15 @@ class ProviderFailures:
                 self._report_with_answer(name, f"{stage}: {what}")
                 return
         if self.eager is None or not self.eager.answer_failed(what):
-            self._state.spawn(self._recover(self._name_of(stage), what, stuck=goes_on), "answer_failed")
+            self._state.spawn(self._recover(self.name_of(stage), what, stuck=goes_on), "answer_failed")
 
     async def on_answered(self, switch: ModelSwitch, service: FrameProcessor, trouble: str) -> None:
         """Put on record which model has answered, if it was not the first one, or not in time."""
         if trouble:
-            self._report_with_answer(self._name_of(service), f"{service} answers: {trouble}")
+            self._report_with_answer(self.name_of(service), f"{service} answers: {trouble}")
 
-    def _name_of(self, stage: FrameProcessor | None) -> str:
+    def name_of(self, stage: FrameProcessor | None) -> str:
+        """Return the name of a stage: of a service in a switch, that of the switch."""
         if isinstance(stage, TTSService):
             return "tts"
         if isinstance(stage, STTService):
@@ -278,7 +287,7 @@ class ProviderFailures:
             await service.push_error(fault, category=ErrorCategory.UNKNOWN)
             return
         logger.warning("{}: {}", service, fault)
-        self._report(self._name_of(service), fault)
+        self._report(self.name_of(service), fault)
         if self._error_line is not None and not self._monitor.speaking:
             await self._apologise("stt", RecoveryAction.RETRY)
 

@@ -1,0 +1,1 @@
+"""What the stages of one call may stream: in size, in rate and in time."""

@@ -1,0 +1,270 @@
+"""What streams without end, in one call: it is cut, put on record, and the call ends or goes on. In virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from typing import Any
+
+import pytest
+from pipecat.frames.frames import (
+    Frame,
+    InputAudioRawFrame,
+    InterimTranscriptionFrame,
+    LLMContextFrame,
+    LLMFullResponseEndFrame,
+    LLMFullResponseStartFrame,
+    LLMTextFrame,
+    LLMThoughtTextFrame,
+    OutputAudioRawFrame,
+    StartFrame,
+    TTSAudioRawFrame,
+)
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+from pipecat.services.llm_service import LLMService
+from pipecat.services.settings import LLMSettings, TTSSettings
+from pipecat.services.tts_service import TTSService
+
+from piopiy_pipeline import StreamLimits, VoiceAgent
+from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.session import Call
+from piopiy_pipeline.testing import CallerLine, SimulatedCall, simulate
+from tests.support.services import ScriptedLLM, ScriptedSTT, ToneTTS
+from tests.support.virtual import info, spoken_s
+
+LINE = "Welcome to the museum."
+SECOND = 2 * 16000
+
+
+class EndlessTTS(TTSService):
+    """Makes sound without end for each text, and never waits."""
+
+    def __init__(self, *, chunk: int = 3200) -> None:
+        super().__init__(
+            push_start_frame=True,
+            push_stop_frames=True,
+            push_text_frames=True,
+            settings=TTSSettings(model=None, voice=None, language=None),
+        )
+        self._chunk = b"\x00\x10" * (chunk // 2)
+        self.made_s = 0.0
+
+    async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
+        while True:
+            self.made_s += len(self._chunk) / 2 / self.sample_rate
+            yield TTSAudioRawFrame(self._chunk, self.sample_rate, 1, context_id=context_id)
+
+
+class EndlessLLM(LLMService[Any]):
+    """Writes without end, and never waits. With `stubborn`, it goes on for 4 s when it is cancelled."""
+
+    def __init__(
+        self, piece: str, *, thinks: bool = False, stubborn: bool = False, limit: int = 10**9
+    ) -> None:
+        fields = (
+            "model system_instruction temperature max_tokens top_p top_k frequency_penalty presence_penalty seed "
+            "filter_incomplete_user_turns user_turn_completion_config"
+        )
+        options: Any = dict.fromkeys(fields.split())
+        super().__init__(settings=LLMSettings(**options))
+        self._piece = piece
+        self._thinks = thinks
+        self._stubborn = stubborn
+        self._limit = limit
+        self.pushed = 0
+        self.answers = 0
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await super().process_frame(frame, direction)
+        if not isinstance(frame, LLMContextFrame):
+            await self.push_frame(frame, direction)
+            return
+        self.answers += 1
+        self._until = asyncio.get_running_loop().time() + 4
+        await self.push_frame(LLMFullResponseStartFrame())
+        try:
+            while self.pushed < self._limit:
+                try:
+                    self.pushed += len(self._piece)
+                    if self._thinks:
+                        await self.push_frame(LLMThoughtTextFrame(self._piece))
+                    else:
+                        await self.push_llm(self._piece)
+                except asyncio.CancelledError:
+                    if not self._stubborn or asyncio.get_running_loop().time() > self._until:
+                        raise
+        finally:
+            await self.push_frame(LLMFullResponseEndFrame())
+
+    async def push_llm(self, text: str) -> None:
+        await self.push_frame(LLMTextFrame(text))
+
+
+class Floods(FrameProcessor):
+    """Pushes frames in a loop from its first frame on, from a task of its own."""
+
+    def __init__(self, make: Callable[[], Frame], *, waits: bool, tasks: bool = False) -> None:
+        super().__init__()
+        self._make = make
+        self._waits = waits
+        self._tasks = tasks
+        self._flood: asyncio.Task[None] | None = None
+        self.pushed = 0
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await super().process_frame(frame, direction)
+        await self.push_frame(frame, direction)
+        if isinstance(frame, StartFrame):
+            self._flood = self.create_task(self._run())
+
+    async def _run(self) -> None:
+        while True:
+            self.pushed += 1
+            if self._tasks:
+                self.create_task(self.push_frame(self._make()))
+                await asyncio.sleep(0.001)
+                continue
+            await self.push_frame(self._make())
+            if self._waits:
+                await asyncio.sleep(0)
+
+
+def called(
+    *,
+    llm: Any = None,
+    tts: Any = None,
+    stt: Any = None,
+    insert: FrameProcessor | None = None,
+    after: str = "llm",
+    greeting: str | None = LINE,
+    until: float = 60.0,
+    limits: StreamLimits | None = None,
+) -> SimulatedCall:
+    async def bot(call: Call) -> None:
+        agent = VoiceAgent(
+            instructions="Be brief.", call=call, greeting=greeting, limits=limits or StreamLimits()
+        )
+        pipeline = await agent.Action(
+            stt=stt or ScriptedSTT([]), llm=llm or ScriptedLLM([]), tts=tts or ToneTTS()
+        )
+        if insert is not None:
+            pipeline.insert("mine", insert, after=after)
+        if greeting is None:
+            call.on("answered", lambda _: call.respond())
+        await agent.start()
+
+    async def caller(line: CallerLine) -> None:
+        await line.at(until)
+
+    return simulate(bot, caller, info=info(), limit_s=300)
+
+
+def errors(call: SimulatedCall) -> list[tuple[str, str]]:
+    return [(event.data["stage"], event.data["message"]) for event in call.of("error")]
+
+
+def test_a_voice_without_end_ends_its_call_and_is_named() -> None:
+    tts = EndlessTTS()
+    call = called(tts=tts)
+    assert call.end_reason is EndReason.ERROR, call.timeline()
+    assert call.end_detail.startswith("tts: 4"), call.end_detail
+    assert "for a text of 22 characters" in errors(call)[0][1]
+    assert tts.made_s < 200, "it waited, or was cut off"
+
+
+def test_a_voice_that_sends_an_hour_of_sound_at_once_ends_its_call() -> None:
+    call = called(tts=EndlessTTS(chunk=3600 * SECOND))
+    assert call.end_reason is EndReason.ERROR, call.timeline()
+    assert call.end_detail.startswith("tts: "), call.end_detail
+
+
+def test_a_model_that_writes_without_end_is_cut_behind_a_sentence_and_the_call_goes_on() -> None:
+    llm = EndlessLLM("Once upon a time. ")
+    call = called(llm=llm, greeting=None, limits=StreamLimits(answer_chars=200))
+    assert errors(call) == [("llm", "an answer of more than 200 characters: cut behind a sentence")]
+    assert call.end_reason is EndReason.CALLER_HANGUP, call.timeline()
+    assert llm.answers == 1
+    assert llm.pushed < 20_000
+    said = str(call.of("bot_turn")[0].data["text"])
+    assert 200 <= len(said) < 230, said
+    assert said.endswith("time.")
+
+
+@pytest.mark.parametrize("piece", ["no end of a sentence ", "x" * 50_000_000])
+def test_a_model_that_writes_no_sentences_is_cut_as_well(piece: str) -> None:
+    llm = EndlessLLM(piece)
+    call = called(llm=llm, greeting=None, limits=StreamLimits(answer_chars=200), until=20)
+    assert errors(call)[0][0] == "llm", call.timeline()
+    assert call.end_reason is EndReason.CALLER_HANGUP, call.timeline()
+    assert llm.pushed <= 10 * max(len(piece), 1000)
+
+
+def test_a_model_that_goes_on_writing_when_it_was_cut_off_ends_its_call() -> None:
+    llm = EndlessLLM("Once upon a time. ", stubborn=True)
+    call = called(llm=llm, greeting=None, limits=StreamLimits(answer_chars=200))
+    assert call.end_reason is EndReason.ERROR, call.timeline()
+    assert call.end_detail.startswith("llm: ")
+    assert "goes on writing" in call.end_detail
+
+
+@pytest.mark.parametrize("thinks", [False, True])
+def test_thoughts_without_end_are_cut_off(thinks: bool) -> None:
+    llm = EndlessLLM("hm, " * 20 if thinks else "<think>" + "hm, " * 20, thinks=thinks)
+    call = called(llm=llm, greeting=None, until=20)
+    assert ("llm", "it wrote more than 100000 characters in one answer: cut off") in errors(call), (
+        call.timeline()
+    )
+    assert llm.pushed < 400_000
+
+
+def sound() -> Frame:
+    return OutputAudioRawFrame(b"\0\1" * 320, 16000, 1)
+
+
+def heard() -> Frame:
+    return InputAudioRawFrame(b"\0\1" * 320, 16000, 1)
+
+
+@pytest.mark.parametrize("make", [sound, heard])
+@pytest.mark.parametrize(("waits", "tasks"), [(False, False), (True, False), (True, True)])
+def test_a_stage_that_pushes_frames_in_a_loop_ends_its_call_and_is_named(
+    make: Callable[[], Frame], waits: bool, tasks: bool
+) -> None:
+    stage = Floods(make, waits=waits, tasks=tasks)
+    call = called(insert=stage)
+    assert errors(call)[0][0] == "mine", call.timeline()
+    assert call.end_reason is EndReason.ERROR, call.timeline()
+    assert call.end_detail.startswith("mine: it pushes more than 500 frames a second"), call.end_detail
+    assert tasks or stage.pushed < 30_000
+
+
+def test_a_recogniser_that_floods_interim_transcripts_ends_its_call() -> None:
+    def interim() -> Frame:
+        return InterimTranscriptionFrame("a table", "", "")
+
+    call = called(insert=Floods(interim, waits=True), after="stt")
+    assert call.end_reason is EndReason.ERROR, call.timeline()
+    assert call.end_detail.startswith("mine: "), call.end_detail
+
+
+def test_a_long_answer_of_a_quick_voice_is_heard_to_its_end() -> None:
+    text = "This is a sentence of the long story that the bot tells today. " * 60
+    call = called(greeting=text, until=290)
+    assert call.of("error") == [], call.timeline()
+    assert spoken_s(call) == pytest.approx(len(text) * 0.06, rel=0.05)
+
+
+def test_an_answer_that_is_too_long_for_the_ear_is_cut_and_put_on_record() -> None:
+    text = "This is a sentence of the long story that the bot tells today. " * 20
+    call = called(greeting=text, until=33, limits=StreamLimits(answer_s=30))
+    assert [stage for stage, _ in errors(call)] == ["tts"], call.timeline()
+    assert "more than 30 s" in errors(call)[0][1]
+    assert spoken_s(call) == pytest.approx(30, abs=1.5)
+    assert call.end_reason is EndReason.CALLER_HANGUP
+
+
+def test_a_limit_that_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"StreamLimits\(answer_s=0\)"):
+        StreamLimits(answer_s=0)
+    with pytest.raises(TypeError, match="answer_chars"):
+        StreamLimits(answer_chars="many")  # type: ignore[arg-type]
