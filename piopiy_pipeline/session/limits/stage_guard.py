@@ -14,7 +14,6 @@ from pipecat.frames.frames import (
     AudioRawFrame,
     CancelFrame,
     EndFrame,
-    ErrorFrame,
     Frame,
     InterruptionFrame,
     StartFrame,
@@ -36,8 +35,8 @@ MAX_WAITING = 2000
 AFTER_END_S = 1.0
 """What is pushed in a flood when the call has ended is thrown away, one frame in so many seconds."""
 _SIZED = (AudioRawFrame, TextFrame)
-_ALWAYS = (CancelFrame, EndFrame, ErrorFrame, InterruptionFrame, StartFrame, StopFrame)
-"""They go through whatever the stage has done, and nobody waits behind them."""
+_ALWAYS = (CancelFrame, EndFrame, InterruptionFrame, StartFrame, StopFrame)
+"""They are never thrown away."""
 
 
 class StageGuard:
@@ -83,12 +82,13 @@ class StageGuard:
         if neighbour is not None:
             neighbour.given(frame.id, cost)
         share.left -= cost
-        if flow.level < 0 and (isinstance(frame, _ALWAYS) or flow.passes_on(frame.id)):
+        if flow.level < 0 and flow.passes_on(frame.id):
             return True
         flow.level -= cost
         if flow.level < 0:
             self.pressed = True
-            return not (self._waiting >= MAX_WAITING or self._ended())
+            too_late = self._waiting >= MAX_WAITING or self._ended()
+            return not too_late or isinstance(frame, _ALWAYS)
         if share.left <= 0:
             self.pressed = True
         return True
