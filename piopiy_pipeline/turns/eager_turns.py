@@ -39,6 +39,9 @@ _UNFINISHED = (
     WordsSoFar.OPENER,
 )
 
+WORDS_AFTER_S = 3.0
+"""Words that come later than so long after a speech, and begin a turn, are not of it."""
+
 __all__ = ["AnswersAhead", "BeginAhead", "EagerTurns", "eager_limits"]
 
 
@@ -130,7 +133,9 @@ class EagerTurns(BaseUserTurnStopStrategy):
         self._halves = HalfTurns()
         self._in_turn = False
         self._speaking = False
-        self._spoke_at: float | None = None
+        self._speech_at: float | None = None  # since when speech is heard whose words are not known yet
+        self._silent_at = 0.0
+        self._began_silent = False
         self._fresh = False  # there are words of the speech before this silence
         self._finals: list[str] = []
         self._interim = ""
@@ -169,11 +174,14 @@ class EagerTurns(BaseUserTurnStopStrategy):
         self._interim = self._guess = ""
         self._failed = None
         self.budget.turn_begins()
-        self._halves.turn_began(self._now() if self._spoke_at is None else self._spoke_at)
+        now = self._now()
+        recent = self._speaking or now - self._silent_at <= WORDS_AFTER_S
+        self._halves.turn_began(now if self._speech_at is None or not recent else self._speech_at)
+        self._began_silent = not self._speaking
 
     async def handle_user_turn_stopped(self) -> None:
         self._in_turn = False
-        self._spoke_at = None
+        self._speech_at = None
         if not self._confirming:
             await self._withdraw("the turn has ended otherwise")
 
@@ -184,15 +192,18 @@ class EagerTurns(BaseUserTurnStopStrategy):
                 self._speaking = True
                 self._fresh = False
                 self._guess = ""
-                if not self._in_turn:
-                    self._spoke_at = self._now() - frame.start_secs
+                self._speech_begins(self._now() - frame.start_secs)
                 await self._withdraw("the caller goes on")
             case VADUserStoppedSpeakingFrame():
                 self._speaking = False
+                self._silent_at = self._now()
                 if self._interim and self._interim_at < self._now() - frame.stop_secs:
                     self._fresh = False  # the last words came later than it
                 self._take_guess()
+            case TranscriptionFrame() if not (self._in_turn or self._speaking):
+                self._speech_at = None  # it was no turn, and what comes later is another speech
             case TranscriptionFrame() if self._in_turn and frame.text.strip():
+                self._began_silent = False
                 self._finals.append(frame.text.strip())
                 self._interim = ""
                 self._judge_guess()
@@ -213,6 +224,17 @@ class EagerTurns(BaseUserTurnStopStrategy):
     async def cleanup(self) -> None:
         await super().cleanup()
         self.answers = None
+
+    def _speech_begins(self, now: float) -> None:
+        """Note since when the caller speaks, and whether it is the speech that this turn has begun with.
+
+        The strategy that begins the turn sees the VAD's frame first, so a turn may have begun without it.
+        """
+        if not self._in_turn:
+            self._speech_at = now
+        elif self._began_silent and not self._finals:
+            self._halves.turn_began(now)
+        self._began_silent = False
 
     # ------------------------------------------------------------------ beginning and dropping
 
