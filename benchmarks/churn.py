@@ -35,6 +35,7 @@ LIMIT_S = 90.0
 SETTLE_S = 8.0
 """How long what ends after its call may take: the grace of callbacks, and a warm call worker that takes a place."""
 WARM_UP = 200
+REFUSALS, REFUSED_S = 60, 0.5
 AGENT_ID, KEY = "churn", "caller-key"
 Counts = dict[str, float]
 
@@ -161,7 +162,7 @@ async def be_agent(url: str, token: str, isolation: str, at_once: int) -> None:
         agent_token=token,
         create_session=on_new_session,
         signaling_url=url,
-        capacity=2 * at_once,
+        capacity=4 * at_once,
         isolation=isolation,  # type: ignore[arg-type]
         **workers,
     )
@@ -173,6 +174,10 @@ async def be_agent(url: str, token: str, isolation: str, at_once: int) -> None:
 
 
 # ---------------------------------------------------------------------- the callers
+
+
+class CallFailed(Exception):
+    """A call ended before the bot was heard; the message is the gateway's."""
 
 
 async def call(url: str) -> None:
@@ -189,17 +194,27 @@ async def call(url: str) -> None:
                 if isinstance(message, bytes) and any(message):
                     break
                 if isinstance(message, str) and '"ended"' in message:
-                    raise SystemExit(f"churn: a call failed: {message}")
+                    raise CallFailed(message)
         await line.send(dump(Leave()))
 
 
-async def many(url: str, count: int, at_once: int) -> None:
-    """Make `count` calls."""
+async def many(url: str, count: int, at_once: int, refused: list[str]) -> None:
+    """Make `count` calls. One that is refused, because the calls before it are still being put away, is made again."""
     left = iter(range(count))
 
     async def caller() -> None:
         for _ in left:
-            await call(url)
+            for _ in range(REFUSALS):
+                try:
+                    await call(url)
+                    break
+                except CallFailed as error:
+                    if '"busy"' not in str(error) and '"no_agent"' not in str(error):
+                        raise
+                    refused.append(str(error))
+                    await asyncio.sleep(REFUSED_S)
+            else:
+                raise CallFailed(f"refused {REFUSALS} times")
 
     async with asyncio.TaskGroup() as group:
         for _ in range(at_once):
@@ -244,20 +259,15 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
                 await agent.line("agent")
                 sides = {"gateway": gateway, "agent": agent}
                 warm_up = min(WARM_UP, options.calls // 2)
-                for _ in range(int(LIMIT_S)):
-                    try:
-                        await call(url)
-                        break
-                    except (SystemExit, OSError):  # the agent has not registered yet
-                        await asyncio.sleep(1)
-                await many(url, 2 * options.at_once, options.at_once)
+                await many(url, 4 * options.at_once, options.at_once, [])  # until the agent has registered
+                refused: list[str] = []
                 first = {name: await one.settled(None) for name, one in sides.items()}
-                await many(url, warm_up, options.at_once)
+                await many(url, warm_up, options.at_once, refused)
                 warm = {name: await one.settled(first[name]) for name, one in sides.items()}
                 done = warm_up
                 while done < options.calls:
                     some = min(options.progress, options.calls - done)
-                    await many(url, some, options.at_once)
+                    await many(url, some, options.at_once, refused)
                     done += some
                     now = {name: await one.counts() for name, one in sides.items()}
                     memory = ", ".join(f"{name} {one['memory_mb']:.1f} MB" for name, one in now.items())
@@ -267,6 +277,7 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
                         flush=True,
                     )
                 last = {name: await one.settled(first[name]) for name, one in sides.items()}
+    found["refused_once_or_more"] = len(refused)
     for name in sides:
         found[name] = {
             "first": first[name],

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-__all__ = ["callback_frames", "describe_tasks", "describe_thread", "place_of", "where"]
+__all__ = ["authors_place", "callback_frames", "describe_tasks", "describe_thread", "place_of", "where"]
 
 _PACKAGE = str(Path(__file__).resolve().parent)
 _LIBRARIES = tuple(
@@ -85,6 +85,19 @@ def callback_frames(frame: FrameType) -> tuple[list[FrameType], FrameType | None
 def place_of(frames: Sequence[FrameType]) -> str:
     """Return the author's line that is innermost, or else the innermost line."""
     return where(next((each for each in frames if _is_authors(each)), frames[0]))
+
+
+def authors_place(frame: FrameType | None) -> str | None:
+    """Return the author's line that is innermost on the stack of `frame`.
+
+    Returns:
+        None if there is none, or if this package is called in between: what it does then is its own.
+    """
+    while frame is not None and not frame.f_code.co_filename.startswith(_PACKAGE):
+        if _is_authors(frame):
+            return where(frame)
+        frame = frame.f_back
+    return None
 
 
 def where(frame: FrameType) -> str:

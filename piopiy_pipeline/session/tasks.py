@@ -15,6 +15,8 @@ from typing import Any, ClassVar
 
 from loguru import logger
 
+from piopiy_pipeline.session.leftovers import CallLeftovers, listen, watch_processes
+
 __all__ = ["CallTasks", "current_tasks", "track_tasks"]
 
 AGAIN_S = 0.2
@@ -32,6 +34,8 @@ class CallTasks:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.leftovers = CallLeftovers(name)
+        """What else was made in the call."""
         self._tasks: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
         self._all.add(self)
 
@@ -95,3 +99,10 @@ def track_tasks(loop: asyncio.AbstractEventLoop) -> None:
 
     factory.tracks_calls = True  # type: ignore[attr-defined]
     loop.set_task_factory(factory)
+    listen(_current_leftovers)
+    watch_processes(loop, _current_leftovers)
+
+
+def _current_leftovers() -> CallLeftovers | None:
+    tasks = current_tasks.get()
+    return None if tasks is None else tasks.leftovers

@@ -1,0 +1,194 @@
+"""What an author's code leaves behind after its call, beside tasks: processes, threads, sockets, temporary files.
+
+Python tells whoever listens (PEP 578, audit events) that a thread is started, a process, a socket or a temporary file
+made, and the context variable of `tasks` says in which call. Only what a line of the author's has made counts, itself
+or through a library: what this package makes is its own to end, and often for all calls. Child processes are ended.
+The rest cannot be closed from outside without breaking what may be shared (a pool's connection), and is logged with
+the place where it was made.
+
+To listen costs nothing in calls that make nothing: audio makes no such events.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+from loguru import logger
+
+from piopiy_pipeline.compat.thread_starts import THREAD_STARTED, announce_thread_starts
+from piopiy_pipeline.stuck import authors_place
+
+__all__ = ["CallLeftovers", "listen", "watch_processes"]
+
+MAX_KEPT = 100
+"""How many things of each kind are remembered for a call. A call that makes more is told of the first ones."""
+MAX_LISTED = 5
+END_S = 1.0
+"""How long a process may take to end when it is asked to, before it is killed."""
+_FILES = ("tempfile.mkstemp", "tempfile.mkdtemp")
+_EVENTS = frozenset({*THREAD_STARTED, *_FILES, "subprocess.Popen", "socket.__new__"})
+_OWNERS = ("concurrent/futures/thread.py", "asyncio/unix_events.py")
+"""Modules of the standard library whose threads are theirs to end: pools, and what waits for a child process."""
+
+
+class CallLeftovers:
+    """What was made in one call, and where.
+
+    Args:
+        name: The call, for the log.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._processes: dict[int, str] = {}  # by process id
+        self._starting: list[tuple[subprocess.Popen[Any], str]] = []
+        self._threads: list[tuple[weakref.ref[threading.Thread], str]] = []
+        self._sockets: list[tuple[weakref.ref[socket.socket], str]] = []
+        self._files: list[tuple[str, str]] = []
+
+    def take(self, event: str, args: tuple[Any, ...]) -> None:
+        """Take an audit event that happens in the call."""
+        frame = sys._getframe(2)
+        if event in THREAD_STARTED and frame.f_code.co_filename.endswith("thread_starts.py"):
+            frame = frame.f_back or frame
+        place = authors_place(frame)
+        if place is None:
+            return
+        if event in THREAD_STARTED:
+            thread = getattr(args[0], "__self__", None)
+            if isinstance(thread, threading.Thread) and not _has_owner(frame):
+                _keep(self._threads, (weakref.ref(thread), place))
+        elif event in _FILES:
+            _keep(self._files, (os.fspath(args[0]), place))
+        elif event == "subprocess.Popen":
+            process = frame.f_locals.get("self")
+            if isinstance(process, subprocess.Popen):
+                _keep(self._starting, (process, place))
+        else:
+            _keep(self._sockets, (weakref.ref(args[0]), place))
+
+    def add_process(self, pid: int, place: str) -> None:
+        """Take a process that an event loop has started in the call."""
+        if len(self._processes) < MAX_KEPT:
+            self._processes[pid] = place
+
+    async def clear(self) -> None:
+        """End the processes that are left, and log what else is."""
+        for process, place in self._starting:
+            if process.returncode is None and process.pid:
+                self._processes.setdefault(process.pid, place)
+        await self._end_processes()
+        for kind, places in self._left():
+            if places:
+                logger.warning("the call has left {} {} behind: {}", len(places), kind, _listed(places))
+        for kept in (self._starting, self._threads, self._sockets, self._files):
+            kept.clear()
+        self._processes.clear()
+
+    def _left(self) -> Iterator[tuple[str, list[str]]]:
+        threads = ((one(), place) for one, place in self._threads)
+        yield (
+            "running thread(s)",
+            [f"{one.name}, started at {at}" for one, at in threads if one is not None and one.is_alive()],
+        )
+        sockets = ((one(), place) for one, place in self._sockets)
+        yield (
+            "open socket(s), if no pool keeps them",
+            [f"made at {at}" for one, at in sockets if one is not None and one.fileno() != -1],
+        )
+        yield (
+            "temporary file(s)",
+            [f"{path}, made at {at}" for path, at in self._files if os.path.lexists(path)],
+        )
+
+    async def _end_processes(self) -> None:
+        left = {pid: place for pid, place in self._processes.items() if _runs(pid)}
+        if not left:
+            return
+        what = _listed([f"process {pid}, started at {place}" for pid, place in left.items()])
+        logger.warning("the call has left {} child process(es) running: ended: {}", len(left), what)
+        for how, wait_s in ((signal.SIGTERM, END_S), (signal.SIGKILL, END_S)):
+            for pid in left:
+                if _runs(pid):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, how)
+            deadline = asyncio.get_running_loop().time() + wait_s
+            # Nobody tells of a child that another owner reaps.
+            while any(map(_runs, left)) and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+
+
+def _keep(kept: list[Any], one: Any) -> None:
+    if len(kept) < MAX_KEPT:
+        kept.append(one)
+
+
+def _listed(places: list[str]) -> str:
+    more = f" and {len(places) - MAX_LISTED} more" if len(places) > MAX_LISTED else ""
+    return "; ".join(places[:MAX_LISTED]) + more
+
+
+def _has_owner(frame: FrameType) -> bool:
+    """Return whether a module of the standard library starts the thread, which ends it as well."""
+    each: FrameType | None = frame
+    while each is not None:
+        if each.f_code.co_filename.endswith(_OWNERS):
+            return True
+        each = each.f_back
+    return False
+
+
+def _runs(pid: int) -> bool:
+    """Return whether this is a child of ours that runs. It is not reaped here: that is its owner's."""
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+    except ChildProcessError:
+        return False
+
+
+@functools.cache
+def listen(current: Callable[[], CallLeftovers | None]) -> None:
+    """Listen to audit events from now on, once a process: a hook cannot be taken out again.
+
+    Args:
+        current: Returns the leftovers of the call in whose context it is asked; None outside of calls.
+    """
+
+    def hook(event: str, args: tuple[Any, ...]) -> None:
+        if event in _EVENTS and (leftovers := current()) is not None:
+            try:
+                leftovers.take(event, args)
+            except Exception:  # noqa: BLE001  what a hook raises would forbid the event
+                logger.opt(exception=True).debug("what a call makes was not noted: {}", event)
+
+    announce_thread_starts()
+    sys.addaudithook(hook)
+
+
+def watch_processes(loop: asyncio.AbstractEventLoop, current: Callable[[], CallLeftovers | None]) -> None:
+    """Note the processes that `loop` starts: uvloop starts them without an audit event."""
+    for name in ("subprocess_exec", "subprocess_shell"):
+        inner = getattr(loop, name)
+
+        @functools.wraps(inner)
+        async def start(*args: Any, inner: Any = inner, **options: Any) -> Any:
+            leftovers = current()
+            place = None if leftovers is None else authors_place(sys._getframe(1))
+            transport, protocol = await inner(*args, **options)
+            if leftovers is not None and place is not None:
+                leftovers.add_process(transport.get_pid(), place)
+            return transport, protocol
+
+        setattr(loop, name, start)
