@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import math
+import re
+import wave
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["check_kind", "check_lines", "check_seconds", "check_sentence", "check_switches"]
+__all__ = [
+    "check_count",
+    "check_kind",
+    "check_language",
+    "check_lines",
+    "check_seconds",
+    "check_sentence",
+    "check_switches",
+]
+
+_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8})*")
 
 
 def check_kind(name: str, value: object, kinds: type | tuple[type, ...], expected: str) -> None:
@@ -25,6 +37,30 @@ def check_kind(name: str, value: object, kinds: type | tuple[type, ...], expecte
         kinds = (kinds,)
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
         raise TypeError(f"{name} must be {expected}, not {value!r}")
+
+
+def check_count(name: str, value: object, *, least: int = 1) -> None:
+    """Check a whole number.
+
+    Raises:
+        TypeError: It is no whole number.
+        ValueError: It is less than `least`.
+    """
+    check_kind(name, value, int, "a whole number")
+    if isinstance(value, int) and value < least:
+        raise ValueError(f"{name} must be {least} at least, not {value!r}")
+
+
+def check_language(name: str, value: object) -> None:
+    """Check the code of a language: ``en``, ``de-AT``.
+
+    Raises:
+        TypeError: It is no text.
+        ValueError: It is no such code.
+    """
+    check_kind(name, value, str, 'the code of a language, such as "en"')
+    if isinstance(value, str) and not _LANGUAGE.fullmatch(value):
+        raise ValueError(f'{name} must be the code of a language, such as "en" or "de-AT", not {value!r}')
 
 
 def check_seconds(name: str, value: object, *, or_none: str = "", zero: bool = False) -> None:
@@ -55,11 +91,19 @@ def check_sentence(name: str, value: object) -> None:
 
     Raises:
         TypeError: It is none of them.
-        ValueError: It is a text that names a file, which would be read out.
+        ValueError: It is a text that names a file, which would be read out, or a file that cannot be played.
     """
     check_kind(name, value, (str, Path, type(None)), "a sentence, the Path of a WAV file or None")
     if isinstance(value, str) and value.strip().lower().endswith(".wav"):
         raise ValueError(f"{name}={value!r} would be read out: write Path({value!r}) to have the file played")
+    if isinstance(value, Path):
+        try:
+            with wave.open(str(value), "rb") as recording:
+                width, channels = recording.getsampwidth(), recording.getnchannels()
+        except (OSError, EOFError, wave.Error) as error:
+            raise ValueError(f"{name}: {str(value)!r} cannot be played: {error}") from None
+        if (width, channels) != (2, 1):
+            raise ValueError(f"{name}: {str(value)!r} must be a mono WAV file of 16 bits")
 
 
 def check_lines(name: str, value: object) -> None:
@@ -67,6 +111,7 @@ def check_lines(name: str, value: object) -> None:
 
     Raises:
         TypeError: It is something else, or one of them is no text.
+        ValueError: One of them is empty.
     """
     if isinstance(value, bool):
         return
@@ -76,6 +121,8 @@ def check_lines(name: str, value: object) -> None:
     for line in value:
         if not isinstance(line, str):
             raise TypeError(f"{name} must be {expected}: {line!r} is no sentence")
+        if not line.strip():
+            raise ValueError(f"{name} must be {expected}: one of them is empty")
 
 
 def check_switches(**switches: object) -> None:

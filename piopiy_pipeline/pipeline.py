@@ -45,6 +45,8 @@ from piopiy_pipeline.turns.turn_ends import Turns, policy_end_of, turn_end_for
 
 __all__ = ["CallPipeline", "StageError", "default_turns"]
 
+STOP_TIMEOUT_S = 3.0
+"""A turn ends after so many seconds without voice and words, if no strategy has ended it."""
 _DEAF = (LLMUserAggregator, LLMService, TTSService, BaseOutputTransport, LLMAssistantAggregator)
 """Stages that do not use the caller's audio."""
 
@@ -168,7 +170,7 @@ class CallPipeline:
             context,
             user_params=LLMUserAggregatorParams(
                 user_turn_strategies=strategies,
-                user_turn_stop_timeout=3.0,
+                user_turn_stop_timeout=max(STOP_TIMEOUT_S, 1 + (policy.waits.longest if policy else 0)),
             ),
         )
         stages: list[tuple[str, FrameProcessor]] = [("transport_in", transport.input())]
@@ -197,8 +199,8 @@ class CallPipeline:
         expected = ExpectedAnswer.of(answer)
         if self.turn_end is None:
             raise RuntimeError(
-                f"expect({answer!r}): a strategy of pipecat's ends the turns of this pipeline, and does not heed what "
-                "was asked: leave turns= out, or give it 'smart' or TurnWaits(...)"
+                f"expect({str(expected)!r}): a strategy of pipecat's ends the turns of this pipeline, and does not "
+                "heed what was asked: leave turns= out, or give it 'smart' or TurnWaits(...)"
             )
         self.turn_end.expect(expected)
 

@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
+from piopiy_pipeline.processors.keys import KeyEntry
 from piopiy_pipeline.session.silence_filler import Filler
 from piopiy_pipeline.spoken_text import SpokenText
 from piopiy_pipeline.turns.barge_in_policy import BargeInPolicy
+from piopiy_pipeline.turns.eager_budget import EagerLimits
+from piopiy_pipeline.turns.expected_answer import ExpectedAnswer
 from piopiy_pipeline.turns.turn_end_policy import TurnWaits
 
 WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
@@ -24,7 +27,24 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (BargeInPolicy, {"language": 5}, "BargeInPolicy: language must be the code of a language"),
     (BargeInPolicy, {"speech_s": "1"}, "BargeInPolicy: speech_s must be a number of seconds, not '1'"),
     (BargeInPolicy, {"answer_s": -1}, "BargeInPolicy: answer_s must be 0 seconds or more, not -1"),
-    (BargeInPolicy, {"earliest_s": 1.6}, "1.5 at most"),
+    (BargeInPolicy, {"earliest_s": 2.6}, "2.5 at most"),
+    (BargeInPolicy, {"language": "german"}, "BargeInPolicy: language must be the code of a language"),
+    (EagerLimits, {"per_turn": "2"}, "EagerLimits: per_turn must be a whole number, not '2'"),
+    (EagerLimits, {"per_turn": 1.5}, "EagerLimits: per_turn must be a whole number, not 1.5"),
+    (EagerLimits, {"per_minute": None}, "EagerLimits: per_minute must be a whole number, not None"),
+    (EagerLimits, {"per_minute": 0}, "EagerLimits: per_minute must be 1 at least, not 0"),
+    (
+        EagerLimits,
+        {"wasted_share": float("nan")},
+        "EagerLimits: wasted_share must be a share from 0 to 1, not nan",
+    ),
+    (KeyEntry, {"timeout_s": "a"}, "the timeout of keys must be a number of seconds, not 'a'"),
+    (KeyEntry, {"terminator": 1}, "the terminator must be one key of 0-9, * and #, or None, not 1"),
+    (Filler, {"says": Path("/nope.wav")}, "Filler: says: '/nope.wav' cannot be played"),
+    (Filler, {"says": Path(__file__)}, "cannot be played: file does not start with RIFF id"),
+    (ExpectedAnswer.of, {"answer": "digits:"}, "'digits:6', not 'digits:'"),
+    (ExpectedAnswer.of, {"answer": "digits: 6"}, "'digits:6', not 'digits: 6'"),
+    (ExpectedAnswer.of, {"answer": "digits:99"}, "1 to 64 digits, as 'digits:6', not digits:99"),
     (TurnWaits, {"neutral": "x"}, "TurnWaits: neutral must be a number of seconds, not 'x'"),
     (TurnWaits, {"neutral": True}, "TurnWaits: neutral must be a number of seconds, not True"),
     (TurnWaits, {"open": 6}, "TurnWaits: open must be 5 seconds at most, not 6"),
@@ -44,7 +64,7 @@ def test_what_cannot_work_is_named(make: Callable[..., Any], arguments: dict[str
 
 
 def test_what_can_work_is_taken() -> None:
-    Filler(says=Path("wait.wav"), answer_s=1, sound=False)
+    Filler(says=Path(__file__).parent / "turns" / "recordings" / "cough.wav", answer_s=1, sound=False)
     BargeInPolicy(answer_s=0)
     TurnWaits(answered=0, learns=False)
     SpokenText("de", pronunciations={"Siobhan": "shi vawn"})

@@ -204,6 +204,8 @@ class BotSupervisor:
             return
         how = f"with exit status {status}" if status >= 0 else f"by signal {-status}"
         rest = "" if self._serving is None else "; the one before it goes on taking calls"
+        if status == 0 and bot.instance_id is None:
+            rest += " without registering: does its last line run agent.connect()?"
         self._say(f"the bot ended {how}{rest}. Waiting for a change of {self._path}")
 
     async def _wait_registered(self, bot: BotProcess) -> None:

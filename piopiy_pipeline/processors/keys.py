@@ -14,6 +14,8 @@ from pipecat.frames.frames import CancelFrame, EndFrame, Frame, InputDTMFFrame, 
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.utils.time import time_now_iso8601
 
+from piopiy_pipeline.arguments import check_kind, check_seconds
+
 __all__ = ["KeyEntry", "KeysToText"]
 
 MAX_KEYS = 64
@@ -29,13 +31,14 @@ class KeyEntry:
 
     Raises:
         ValueError: The terminator is not one key of ``0-9*#``, or the timeout is not positive.
+        TypeError: One of them is of the wrong kind.
     """
 
     def __init__(self, *, terminator: str | None = "#", timeout_s: float = 2.0) -> None:
+        check_kind("the terminator", terminator, (str, type(None)), "one key of 0-9, * and #, or None")
+        check_seconds("the timeout of keys", timeout_s)
         if terminator is not None and (len(terminator) != 1 or terminator not in "0123456789*#"):
             raise ValueError(f"the terminator is one key of 0-9, * and #, or None: not {terminator!r}")
-        if not timeout_s > 0:
-            raise ValueError(f"the timeout of keys must be more than 0 seconds, not {timeout_s!r}")
         self._terminator = terminator
         self._timeout_s = timeout_s
         self._keys = ""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from piopiy_pipeline.arguments import check_switches
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.signaling.messages import Switchable
 
@@ -30,6 +31,7 @@ class GatewaySwitches:
         Raises:
             RuntimeError: The call is not answered yet.
         """
+        check_switches(on=on)
         self._switch("hold", on)
 
     def mute(self, on: bool = True) -> None:
@@ -38,6 +40,7 @@ class GatewaySwitches:
         Raises:
             RuntimeError: The call is not answered yet.
         """
+        check_switches(on=on)
         self._switch("mute", on)
 
     def start_recording(self) -> None:
@@ -60,7 +63,11 @@ class GatewaySwitches:
         """Have the gateway take noise and the bot's echo out of what the caller says, if it has the extra `clean`.
 
         Before the call is answered, it is asked for when it is.
+
+        Raises:
+            TypeError: `on` is neither True nor False.
         """
+        check_switches(on=on)
         if self._state.answered_at is None:
             self._state.clean_sound = on
         else:

@@ -15,7 +15,7 @@ from pipecat.frames.frames import Frame, InterruptionFrame, LLMFullResponseStart
 from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.services.tts_service import TTSService
 
-from piopiy_pipeline.arguments import check_kind
+from piopiy_pipeline.arguments import check_kind, check_language
 from piopiy_pipeline.compat.word_alignment import (
     Parts,
     add_text_transform,
@@ -65,8 +65,8 @@ class SpokenText:
     def __init__(
         self, language: str | None = None, *, pronunciations: Mapping[str, str] | None = None
     ) -> None:
-        code = 'the code of a language, such as "en", "en-GB" or "de", or None for that of the TTS'
-        check_kind("SpokenText: language", language, (str, type(None)), code)
+        if language is not None:
+            check_language("SpokenText: language", language)
         words = 'a dict of words and how they are said, such as {"Siobhan": "shi vawn"}'
         check_kind("pronunciations", pronunciations, (Mapping, type(None)), words)
         for word, said in (pronunciations or {}).items():

@@ -10,12 +10,16 @@ nothing but a call's parameters.
 from __future__ import annotations
 
 import ast
+import asyncio
 import hashlib
 import importlib.util
 import inspect
 import sys
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from piopiy_pipeline.agent.callback import CreateSession, bind_callback
 
@@ -72,7 +76,8 @@ def _import(path: Path) -> ModuleType:
     folder = str(path.parent)
     sys.path.insert(0, folder)
     try:
-        spec.loader.exec_module(module)
+        with _nothing_runs():
+            spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
         raise
@@ -80,6 +85,20 @@ def _import(path: Path) -> ModuleType:
         if folder in sys.path:
             sys.path.remove(folder)
     return module
+
+
+@contextmanager
+def _nothing_runs() -> Iterator[None]:
+    """Let `asyncio.run` do nothing meanwhile: a short bot's last line is not always below ``if __name__ == ...``."""
+
+    def close(main: Coroutine[Any, Any, Any], **_: object) -> None:
+        main.close()
+
+    run, asyncio.run = asyncio.run, close  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        asyncio.run = run
 
 
 def _given_to_agent(source: str, path: Path) -> list[str]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from piopiy_pipeline.arguments import check_kind, check_seconds
+from piopiy_pipeline.arguments import check_language, check_seconds
 from piopiy_pipeline.turns.backchannels import WordsOver, words_in, words_over
 from piopiy_pipeline.turns.credible_words import (
     SHORT_S,
@@ -85,7 +85,7 @@ class BargeInPolicy:
         words_s: float = 0.35,
         answer_s: float = 1.0,
     ) -> None:
-        check_kind("BargeInPolicy: language", language, str, 'the code of a language, such as "en"')
+        check_language("BargeInPolicy: language", language)
         for name, seconds in (
             ("earliest_s", earliest_s),
             ("latest_s", latest_s),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
+from piopiy_pipeline.arguments import check_count, check_kind
+
 __all__ = ["EagerBudget", "EagerLimits"]
 
 MINUTE_S = 60.0
@@ -16,6 +18,7 @@ class EagerLimits:
 
     Raises:
         ValueError: A number is out of range.
+        TypeError: A value is of the wrong kind.
     """
 
     per_turn: int = 2
@@ -26,8 +29,13 @@ class EagerLimits:
     """So many answers may have been begun for nothing for each turn of the caller, and one more."""
 
     def __post_init__(self) -> None:
-        if self.per_turn < 1 or self.per_minute < 1 or not 0 <= self.wasted_share <= 1:
-            raise ValueError(f"eager: at least 1 a turn and a minute, and a share from 0 to 1, not {self}")
+        check_count("EagerLimits: per_turn", self.per_turn)
+        check_count("EagerLimits: per_minute", self.per_minute)
+        check_kind("EagerLimits: wasted_share", self.wasted_share, (int, float), "a share from 0 to 1")
+        if not 0 <= self.wasted_share <= 1:
+            raise ValueError(
+                f"EagerLimits: wasted_share must be a share from 0 to 1, not {self.wasted_share!r}"
+            )
 
 
 class EagerBudget:

@@ -45,7 +45,7 @@ class ExpectedAnswer:
 
     def __post_init__(self) -> None:
         if self.digits is not None and (self.kind is not AnswerKind.DIGITS or not 1 <= self.digits <= 64):
-            raise ValueError(f"{self.digits} digits of an answer {self.kind.value!r}: 1 to 64, of 'digits'")
+            raise ValueError(f"an expected answer has 1 to 64 digits, as 'digits:6', not {self}")
 
     @classmethod
     def of(cls, answer: str | Self) -> Self:
@@ -59,12 +59,13 @@ class ExpectedAnswer:
             return answer
         if not isinstance(answer, str):
             raise TypeError(f"an expected answer is a text such as 'yes_no' or 'digits:6', not {answer!r}")
-        kind, _, digits = answer.partition(":")
-        try:
-            return cls(AnswerKind(kind), int(digits) if digits else None)
-        except ValueError:
-            kinds = ", ".join(f"{one.value!r}" for one in AnswerKind)
-            raise ValueError(f"an expected answer is one of {kinds} or 'digits:6', not {answer!r}") from None
+        kind, colon, digits = answer.partition(":")
+        if colon and re.fullmatch(r"[0-9]{1,4}", digits) and kind == AnswerKind.DIGITS:
+            return cls(AnswerKind.DIGITS, int(digits))
+        if not colon and kind in list(AnswerKind):
+            return cls(AnswerKind(kind))
+        kinds = ", ".join(f"{one.value!r}" for one in AnswerKind)
+        raise ValueError(f"an expected answer is one of {kinds} or 'digits:6', not {answer!r}")
 
     def __str__(self) -> str:
         return f"{self.kind.value}:{self.digits}" if self.digits else self.kind.value

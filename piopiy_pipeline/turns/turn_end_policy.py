@@ -76,6 +76,11 @@ class TurnWaits:
             if value > 5:
                 raise ValueError(f"TurnWaits: {one.name} must be 5 seconds at most, not {value!r}")
 
+    @property
+    def longest(self) -> float:
+        """The longest of the waits, in seconds."""
+        return max(float(getattr(self, one.name)) for one in fields(self) if one.type == "float")
+
     @classmethod
     def of(cls, turns: Literal["smart", "fast"] | float | Self | None) -> Self:
         """Return the waits that an author asks for.

@@ -57,6 +57,11 @@ def test_a_file_in_which_it_cannot_be_told_is_an_error_that_says_what_to_do(tmp_
         load_bot(tmp_path / "nobody.py")
 
 
+def test_a_last_line_that_runs_the_agent_does_not_run_it(tmp_path: Path) -> None:
+    text = "import asyncio\nasync def one(call): ...\nasync def main(): ...\nasyncio.run(main())\nAFTER = 1\n"
+    assert load_bot(bot(tmp_path, text)).__name__ == "one"
+
+
 def test_a_file_beside_it_can_be_imported_and_its_own_name_is_not_main(tmp_path: Path) -> None:
     (tmp_path / "beside_this_bot.py").write_text("GREETING = 'hi'\n")
     text = (

@@ -50,7 +50,7 @@ def test_what_is_wasted_stays_within_a_share_of_the_turns(turns: list[list[bool]
 
 @pytest.mark.parametrize("limits", [{"per_turn": 0}, {"per_minute": 0}, {"wasted_share": 2}])
 def test_limits_that_cannot_work_are_refused(limits: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="eager"):
+    with pytest.raises(ValueError, match="EagerLimits"):
         EagerLimits(**limits)  # type: ignore[arg-type]
 
 

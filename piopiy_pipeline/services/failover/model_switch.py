@@ -218,7 +218,7 @@ class ModelSwitch(ServiceSwitch):
     def _note_late(self, race: AnswerRace) -> None:
         before = self.services[race.asked[-2]]
         if race.runs(race.asked[-2]):
-            self._faults.append(f"{before} was late")
+            self._faults.append(f"{before} was late, and another was asked too")
         logger.info("{}: {} is asked, too", self, self.services[race.asked[-1]])
 
     async def _won(self, who: int) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from loguru import logger
 from pipecat.adapters.llm.base_llm_adapter import BaseLLMAdapter
 from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
 from pipecat.frames.frames import (
@@ -89,6 +90,7 @@ class PlaybookLLMService(LLMService[_PlaybookAdapter]):
         )
         self._dialogue = dialogue
         self._unsure: Callable[[str], Collection[str]] | None = None
+        self._knows_tools = False
 
     def doubt(self, unsure: Callable[[str], Collection[str]]) -> None:
         """Read back by itself each value that the recogniser was not sure of.
@@ -116,7 +118,22 @@ class PlaybookLLMService(LLMService[_PlaybookAdapter]):
         else:
             await self.push_frame(frame, direction)
 
+    def _warn_of_missing_tools(self, context: LLMContext) -> None:
+        """Tell the author which tools the playbook will call in vain."""
+        tools = context.tools if isinstance(context.tools, ToolsSchema) else None
+        names = {schema.name for schema in tools.standard_tools} if tools else set()
+        called = {intent.tool for intent in self._dialogue.playbook.intents.values() if intent.tool}
+        if missing := sorted(called - names):
+            logger.warning(
+                "the playbook calls tools that the bot does not have: {}. Callers who want them hear that it did not "
+                "work: give the bot these tools, VoiceAgent(tools=[...])",
+                ", ".join(missing),
+            )
+
     async def _respond(self, context: LLMContext) -> None:
+        if not self._knows_tools:
+            self._knows_tools = True
+            self._warn_of_missing_tools(context)
         await self.start_ttfb_metrics()
         messages = [message for message in context.get_messages() if isinstance(message, Mapping)]
         action = self._dialogue.next(messages, self._unsure)

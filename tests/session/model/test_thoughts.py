@@ -79,7 +79,8 @@ def test_text_without_marks_is_passed_on_as_it_is(pieces: list[str]) -> None:
     if not any(mark in text for mark in "<[◁"):
         assert said(pieces) == text
         at_once = ThoughtFilter().feed(text)
-        assert at_once == text or "analysis".startswith(text)
+        may_be_a_call = "{" in text  # one that is written as text is held back until that is known
+        assert at_once == text or "analysis".startswith(text) or may_be_a_call
 
 
 @pytest.mark.parametrize(("begins", "ends"), MARKS)
