@@ -309,7 +309,7 @@ def test_the_use_of_a_tool_is_told_without_its_name_as_pipecat_does_unless_asked
 def test_a_provider_that_fails_is_told_as_an_error_that_does_not_end_the_call() -> None:
     async def bot(call: Call) -> None:
         replies: list[Reply] = [*2 * [RuntimeError("429")], "Here I am."]  # nobody hears of the one ahead
-        await (await voice(call, texts=["hello"], replies=replies)).start()
+        await (await voice(call, texts=["four people"], replies=replies)).start()
 
     async def caller(line: CallerLine) -> None:
         line.send(ready())
