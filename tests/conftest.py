@@ -63,6 +63,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Handout:
 
 
 def pytest_collection_finish() -> None:
+    from piopiy_pipeline.testing.simulation import simulate  # when bytecode is written
+
+    (simulate.__kwdefaults__ or {})["wall_limit_s"] = (
+        300  # a suite shares its machine: 60 s are for a call alone
+    )
     gc.collect()
     gc.freeze()  # what was imported stays, and is not looked through after every test
 
