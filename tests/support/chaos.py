@@ -21,6 +21,7 @@ import signal
 import socket
 import sys
 import tempfile
+from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -71,7 +72,7 @@ class Lateness:
     EVERY_S = 0.01
 
     def __init__(self) -> None:
-        self.stood: list[tuple[float, float]] = []
+        self.stood: deque[tuple[float, float]] = deque(maxlen=2000)
         self._loop = asyncio.get_running_loop()
         self._at = self._loop.time()
         self._timer = self._loop.call_soon(self._look)
@@ -85,6 +86,11 @@ class Lateness:
     def between(self, since: float, until: float) -> float:
         """Return for how long it stood still between these two times, in seconds."""
         return sum(max(0.0, min(end, until) - max(begin, since)) for begin, end in self.stood)
+
+    @property
+    def longest_s(self) -> float:
+        """For how long it stood still at most, in seconds."""
+        return max((end - begin for begin, end in self.stood), default=0.0)
 
     def close(self) -> None:
         """Note no more."""
@@ -196,8 +202,8 @@ class ChaosPlace:
         self.agents: list[ChaosAgent] = []
         self.gateway: AgentProcess | None = None
         self._stack = stack
-        self._lateness = Lateness()
-        stack.callback(self._lateness.close)
+        self.lateness = Lateness()
+        stack.callback(self.lateness.close)
 
     @property
     def gateway_log(self) -> str:
@@ -238,7 +244,7 @@ class ChaosPlace:
             ping_interval=None,
         )
         assert isinstance(connection, DirectClientConnection)
-        caller = ChaosCaller(connection, self._lateness)
+        caller = ChaosCaller(connection, self.lateness)
         connection.post_text(
             dump(CallStart.model_validate({"rate": RATE, "watch": False, "metadata": metadata}))
         )

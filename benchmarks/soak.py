@@ -1,0 +1,423 @@
+"""Twenty callers for a quarter of an hour, while agents are killed, stopped, cut off and harmed by calls, at random.
+
+    python -m benchmarks.soak                            15 minutes, 20 callers at any time
+    python -m benchmarks.soak --minutes 2 --seed 7       the same draws again: not the same moments, processes are real
+    python -m benchmarks.soak --json                     one JSON object as the last line
+
+A gateway and three agents are processes of their own, two with `isolation="task"`, one with "process"; the network to
+one of them can stall. Each could take all calls. Most calls speak without a pause until their caller hangs up, after a
+random time; one in five goes wrong in a way of `tests/support/faulty_agent.py`. Every few seconds something is done to
+an agent. Each end of a call that is not its caller's must have an explanation: its own fault, more losses than a call
+may have, or a time in which no agent was alive. At the end, when all callers have hung up, agents and gateway must hold
+what they held when they were new. Ends with 1 if not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import statistics
+import sys
+import time
+from collections import Counter
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from loguru import logger
+
+from tests.support.chaos import ChaosAgent, ChaosCaller, ChaosPlace, chaos, pss_mb
+from tests.support.openai_server import Answer, endpoint
+from tests.support.stalling_proxy import StallingProxy, stalling_proxy
+
+AGENT = "tests.support.faulty_agent"
+ISOLATIONS = ("task", "task", "process")
+FAULTY_SHARE = 0.2
+MEAN_CALL_S = 20.0
+PAUSE_S = 1.0
+HARM_EVERY_S = (5.0, 12.0)
+HARMS = ("kill", "stop", "stall", "kill_worker")
+FAR = 1
+"""The agent whose network can stall."""
+CAPACITY = 60
+DEADLY = ("os_exit", "segfaults", "sleeps")
+"""Faults that may cost a process with all its calls, and are drawn less often."""
+ALONE_S = 7.0
+"""How long after a time without any agent a call may still end of it: it is offered again for 5 s."""
+HEARD_S = 15.0
+SETTLE_S = 8.0
+MAX_LOSSES = 3
+FDS_LEFT = 3
+"""Descriptors by which two counts may differ: a log file, a socket that is being closed."""
+ENDS: dict[str, frozenset[str]] = {
+    "raises_in_the_callback": frozenset({"error"}),
+    "raises_in_a_handler": frozenset(),
+    "raises_in_a_stage": frozenset({"error"}),
+    "raises_in_a_tool": frozenset(),
+    "sys_exit_in_a_tool": frozenset(),
+    "tool_never_returns": frozenset({"idle_timeout", "error"}),
+    "tool_gives_no_result": frozenset({"idle_timeout", "error"}),
+    "model": frozenset({"error"}),
+    "sleeps": frozenset({"error"}),
+    "os_exit": frozenset(),
+    "segfaults": frozenset(),
+}
+"""How calls with these faults may end before their caller hangs up. Where a call goes on after a resume, it speaks."""
+UNBOUNDED = {name: frozenset({"error"}) for name in ("endless_voice", "floods")}
+
+
+@dataclass
+class Soak:
+    """What was done, and what came of it."""
+
+    seed: int
+    began: float
+    calls: int = 0
+    ends: Counter[str] = field(default_factory=Counter)
+    """By the call's fault, how it ended and why that may be."""
+    harms: Counter[str] = field(default_factory=Counter)
+    unexplained: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    silences_s: list[float] = field(default_factory=list)
+    """The longest silence of each good call that lasted for a second or longer."""
+    alone_at: float = -1e9
+    """When no agent was alive last."""
+    gateway_mb: list[float] = field(default_factory=list)
+    lateness_s: float = 0.0
+    """For how long this process's own loop stood at most."""
+    log: str = ""
+    """The gateway's."""
+
+
+# ---------------------------------------------------------------------- callers
+
+
+async def keep_calling(
+    place: ChaosPlace, soak: Soak, slot: int, end_at: float, faults: dict[str, Any]
+) -> None:
+    """Call, hang up, and call again."""
+    loop, random = asyncio.get_running_loop(), Random(f"{soak.seed} caller {slot}")
+    await asyncio.sleep(random.uniform(0, 2))
+    while loop.time() < end_at:
+        weights = [0.2 if name in DEADLY else 1.0 for name in sorted(faults)]
+        [fault] = random.choices(sorted(faults), weights) if random.random() < FAULTY_SHARE else [""]
+        stay_s = min(1 + random.expovariate(1 / MEAN_CALL_S), 90.0)
+        metadata = {"fault": fault} if fault else {}
+        if fault == "model":
+            metadata["url"] = random.choice(faults["model"])
+        began = loop.time()
+        caller = await place.caller(metadata)
+        soak.calls += 1
+        leave_at = min(began + stay_s, end_at)
+        while caller.ended is None and loop.time() < leave_at:  # noqa: ASYNC110  the harness has no event
+            await asyncio.sleep(0.05)
+        now = loop.time()
+        if caller.ended is None:
+            soak.ends[f"{fault or 'good'}: hung up"] += 1
+            if (
+                not fault
+                and (heard := next((at for at, pitch in caller.heard if pitch), None))
+                and now - heard > 1
+            ):
+                soak.silences_s.append(caller.longest_silence_s(heard, now))
+            elif not fault and not heard and now - began > HEARD_S:
+                soak.unexplained.append(
+                    f"{now - soak.began:.1f} s: a call of {now - began:.1f} s heard nothing"
+                )
+        else:
+            reason, detail = caller.ended
+            why = explanation(fault, reason, detail, now - soak.alone_at)
+            soak.ends[f"{fault or 'good'}: {reason}{f' ({why})' if why else ''}"] += 1
+            if not why:
+                soak.unexplained.append(
+                    f"{now - soak.began:.1f} s: {fault or 'good'} call ended after {now - began:.1f} s:"
+                    f" {reason} ({detail})"
+                )
+        await leave(caller)
+        await asyncio.sleep(random.uniform(0, PAUSE_S))
+
+
+def explanation(fault: str, reason: str, detail: str, since_alone_s: float) -> str:
+    """Return why a call may have ended so; empty if it may not."""
+    if reason in (ENDS | UNBOUNDED).get(fault, ()):
+        return "its own fault"
+    if reason == "agent_lost" and f"after {MAX_LOSSES} others" in detail:
+        return "its agents were lost four times"
+    if reason in ("agent_lost", "no_agent", "busy") and since_alone_s < ALONE_S:
+        return "no agent was alive"
+    return ""
+
+
+async def leave(caller: ChaosCaller) -> None:
+    """Hang up, and keep nothing."""
+    if caller.ended is None:
+        await caller.hang_up()
+    caller.heard.clear()
+
+
+# ---------------------------------------------------------------------- agents
+
+
+class Agents:
+    """The agents. One that has ended is started again."""
+
+    def __init__(self, place: ChaosPlace, network: StallingProxy, soak: Soak) -> None:
+        self.running: list[ChaosAgent | None] = [None] * len(ISOLATIONS)
+        self.restarts = 0
+        self._silent: set[int] = set()  # those that are stopped or cut off
+        self._place, self._network, self._soak = place, network, soak
+
+    async def start(self, number: int) -> None:
+        """Start one, and note what it holds without a call."""
+        self._place.agents.clear()  # its pitches are for three
+        environment = {
+            "PIOPIY_ISOLATION": ISOLATIONS[number],
+            "PIOPIY_WORKERS": "3",
+            "BLOCKED_CALL_S": "3",
+            "CAPACITY": str(CAPACITY),
+        }
+        agent = await self._place.add_agent(
+            url=self._network.url if number == FAR else None, module=AGENT, environment=environment
+        )
+        self.running[number] = agent
+
+    async def keep(self, end_at: float) -> None:
+        """Start again what has ended, as a service manager does."""
+        async with asyncio.TaskGroup() as group:
+            for number in range(len(ISOLATIONS)):
+                group.create_task(self._keep(number, end_at))
+            loop = asyncio.get_running_loop()
+            while loop.time() < end_at:
+                if not any(self._alive(number) for number in range(len(ISOLATIONS))):
+                    self._soak.alone_at = loop.time()
+                await asyncio.sleep(0.05)
+
+    def _alive(self, number: int) -> bool:
+        agent = self.running[number]
+        return agent is not None and agent.process.returncode is None and number not in self._silent
+
+    async def _keep(self, number: int, end_at: float) -> None:
+        loop = asyncio.get_running_loop()
+        while loop.time() < end_at:
+            agent = self.running[number]
+            if agent is not None and agent.process.returncode is not None:
+                self.restarts += 1
+                self.running[number] = None
+                await agent.close()
+                await self.start(number)
+            await asyncio.sleep(0.2)
+
+    async def harm(self, end_at: float) -> None:
+        """Do something to one of them, and again, until `end_at`."""
+        loop, random = asyncio.get_running_loop(), Random(f"{self._soak.seed} harm")
+        while True:
+            await asyncio.sleep(random.uniform(*HARM_EVERY_S))
+            kind, number, seconds = (
+                random.choice(HARMS),
+                random.randrange(len(ISOLATIONS)),
+                random.uniform(1, 6),
+            )
+            number = {"kill_worker": ISOLATIONS.index("process"), "stall": FAR}.get(kind, number)
+            if loop.time() + seconds > end_at:
+                return
+            agent = self.running[number]
+            if agent is None or agent.process.returncode is not None:
+                continue
+            self._soak.harms[f"{kind} ({ISOLATIONS[number]})"] += 1
+            await self._do(kind, number, agent, seconds, random)
+
+    async def _do(self, kind: str, number: int, agent: ChaosAgent, seconds: float, random: Random) -> None:
+        match kind:
+            case "kill":
+                agent.kill()
+            case "kill_worker":
+                workers = sorted(call_workers(agent.process.pid))
+                if workers:
+                    os.kill(random.choice(workers), signal.SIGKILL)
+            case "stop":
+                pids = [agent.process.pid, *call_workers(agent.process.pid)]
+                self._silent.add(number)
+                signal_all(pids, signal.SIGSTOP)
+                await asyncio.sleep(seconds)
+                signal_all(pids, signal.SIGCONT)
+                self._silent.discard(number)
+            case "stall":
+                self._silent.add(number)
+                self._network.stall()
+                await asyncio.sleep(seconds)
+                self._network.resume()
+                self._silent.discard(number)
+
+
+def signal_all(pids: list[int], what: signal.Signals) -> None:
+    """Send it to those that there are."""
+    for pid in pids:
+        try:
+            os.kill(pid, what)
+        except ProcessLookupError:
+            continue
+
+
+def children(pid: int) -> list[int]:
+    """Return the ids of a process's children; none if it has ended."""
+    try:
+        tasks = list(Path(f"/proc/{pid}/task").iterdir())
+        return [int(each) for task in tasks for each in (task / "children").read_text().split()]
+    except OSError:
+        return []
+
+
+def call_workers(pid: int) -> list[int]:
+    """Return the ids of a supervisor's call workers: the template's children."""
+    return [worker for child in children(pid) for worker in children(child)]
+
+
+# ---------------------------------------------------------------------- what is left
+
+
+def open_fds(pid: int) -> int:
+    """Return how many descriptors a process has."""
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def threads(pid: int) -> int:
+    """Return how many threads a process has."""
+    return len(list(Path(f"/proc/{pid}/task").iterdir()))
+
+
+async def compare(agents: Agents, new: dict[str, Any], soak: Soak) -> None:
+    """Note what agents hold without a call that a new one of their kind does not."""
+    for number, agent in enumerate(agents.running):
+        if agent is None or agent.process.returncode is not None:
+            continue
+        name, before = f"agent {number} ({ISOLATIONS[number]})", new[ISOLATIONS[number]]
+        try:
+            after = await agent.census()
+        except AssertionError:
+            soak.left.append(f"{name} does not answer: {agent.log[-500:]}")
+            continue
+        for what in ("calls", "vad_streams"):
+            if after[what] != 0:
+                soak.left.append(f"{name}: {after[what]} {what}")
+        for what in ("tasks", "threads"):
+            if extra := Counter(after[what]) - Counter(before[what]):
+                soak.left.append(f"{name}: {what} {dict(extra)}")
+        if after["fds"] > before["fds"] + FDS_LEFT:
+            soak.left.append(f"{name}: {after['fds']} descriptors, {before['fds']} when it was new")
+
+
+# ---------------------------------------------------------------------- the whole
+
+
+async def run(options: argparse.Namespace) -> tuple[Soak, dict[str, Any]]:
+    """Run all of it."""
+    loop = asyncio.get_running_loop()
+    async with AsyncExitStack() as stack:
+        place = await stack.enter_async_context(chaos(agents=0, settings=["callers_may_watch = true"]))
+        assert place.gateway is not None
+        port, gateway = int(place.url.rpartition(":")[2]), place.gateway.process.pid
+        network = await stack.enter_async_context(stalling_proxy(port))
+        soak = Soak(options.seed, loop.time())
+        agents = Agents(place, network, soak)
+        new: dict[str, Any] = {}
+        for number, isolation in enumerate(ISOLATIONS):
+            await agents.start(number)
+            agent = agents.running[number]
+            assert agent is not None
+            await asyncio.sleep(1)
+            new[isolation] = await agent.census()
+        models = [
+            (await stack.enter_async_context(endpoint(answer))).url
+            for answer in (Answer("busy"), Answer("garbage"), Answer("silent"), Answer("stuck", "A table"))
+        ]
+        faults: dict[str, Any] = {**ENDS, **(UNBOUNDED if options.unbounded else {}), "model": models}
+        fds, thread_count = open_fds(gateway), threads(gateway)
+        soak.began = loop.time()
+        end_at = soak.began + 60 * options.minutes
+        async with asyncio.TaskGroup() as group:
+            group.create_task(agents.keep(end_at))
+            group.create_task(agents.harm(end_at - 2 * SETTLE_S))
+            group.create_task(tell(soak, gateway, end_at))
+            for slot in range(options.calls):
+                group.create_task(keep_calling(place, soak, slot, end_at, faults))
+        await asyncio.sleep(SETTLE_S)
+        await compare(agents, new, soak)
+        if open_fds(gateway) > fds + FDS_LEFT:
+            soak.left.append(f"gateway: {open_fds(gateway)} descriptors, {fds} before")
+        if threads(gateway) > thread_count:
+            soak.left.append(f"gateway: {threads(gateway)} threads, {thread_count} before")
+        ended = place.gateway_log.count("gateway: call of agent ")
+        if ended != soak.calls:
+            soak.left.append(f"gateway: {soak.calls} calls, of which {ended} have ended")
+        soak.log, soak.lateness_s = place.gateway_log, place.lateness.longest_s
+        return soak, summary(soak, agents.restarts, options)
+
+
+async def tell(soak: Soak, gateway: int, end_at: float) -> None:
+    """Print how it goes, every half minute."""
+    loop = asyncio.get_running_loop()
+    while loop.time() < end_at:
+        soak.gateway_mb.append(pss_mb(gateway))
+        print(
+            f"{loop.time() - soak.began:5.0f} s: {soak.calls} calls, {sum(soak.harms.values())} harms,"
+            f" {len(soak.unexplained)} unexplained, gateway {soak.gateway_mb[-1]:.0f} MB",
+            flush=True,
+        )
+        await asyncio.sleep(min(30.0, max(end_at - loop.time(), 0.1)))
+    soak.gateway_mb.append(pss_mb(gateway))
+
+
+def summary(soak: Soak, restarts: int, options: argparse.Namespace) -> dict[str, Any]:
+    """Return the figures."""
+    silences = sorted(soak.silences_s) or [0.0]
+    quarter = soak.gateway_mb[len(soak.gateway_mb) // 4]
+    return {
+        "seed": soak.seed,
+        "minutes": options.minutes,
+        "calls": soak.calls,
+        "harms": dict(sorted(soak.harms.items())),
+        "agents_started_again": restarts,
+        "ends": dict(sorted(soak.ends.items())),
+        "unexplained": soak.unexplained,
+        "left": soak.left,
+        "silence_median_s": round(statistics.median(silences), 2),
+        "silence_p95_s": round(silences[int(0.95 * (len(silences) - 1))], 2),
+        "silence_max_s": round(silences[-1], 2),
+        "own_lateness_max_s": round(soak.lateness_s, 2),
+        "gateway_mb_first_last": [round(soak.gateway_mb[0], 1), round(soak.gateway_mb[-1], 1)],
+        "gateway_growth_mb_after_a_quarter": round(soak.gateway_mb[-1] - quarter, 1),
+    }
+
+
+def main() -> int:
+    """Parse the command line and run."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--minutes", type=float, default=15.0)
+    parser.add_argument("--calls", type=int, default=20, help="callers at any time")
+    parser.add_argument("--seed", type=int, default=None, help="by default the time")
+    parser.add_argument("--unbounded", action="store_true", help="with voices and stages that never end, too")
+    parser.add_argument("--log", metavar="FILE", help="write the gateway's log there")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    options.seed = int(time.time()) if options.seed is None else options.seed
+    logger.remove()
+    print(f"seed {options.seed}", flush=True)
+    soak, found = asyncio.run(run(options))
+    if options.log:
+        Path(options.log).write_text(soak.log)
+    for name, value in found.items():
+        print(f"{name:34} {value}")
+    if options.json:
+        print(json.dumps(found))
+    return 1 if soak.unexplained or soak.left else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
