@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import os
 import signal
 import socket
 import sys
@@ -36,7 +37,16 @@ from piopiy_pipeline.signaling.websocket import DirectClientConnection
 from tests.support.agents import AgentProcess
 from tests.support.calls import AGENT_ID, KEY, TOKEN, eventually
 
-__all__ = ["PITCHES", "ChaosAgent", "ChaosCaller", "ChaosPlace", "chaos", "free_tcp_port", "pss_mb"]
+__all__ = [
+    "PITCHES",
+    "ChaosAgent",
+    "ChaosCaller",
+    "ChaosPlace",
+    "chaos",
+    "free_tcp_port",
+    "pss_mb",
+    "with_children",
+]
 
 PITCHES = (300.0, 500.0, 800.0, 1200.0)
 """The pitch of each agent, in Hz. They are far apart, because it is told from 20 ms."""
@@ -53,16 +63,23 @@ def free_tcp_port() -> int:
         return int(one.getsockname()[1])
 
 
+def with_children(pid: int) -> list[int]:
+    """Return the ids of a process and of all below it, parents first."""
+    found, waiting = [], [pid]
+    while waiting:
+        found.append(waiting.pop())
+        with contextlib.suppress(OSError):
+            for task in Path(f"/proc/{found[-1]}/task").iterdir():
+                waiting += map(int, (task / "children").read_text().split())
+    return found
+
+
 def pss_mb(pid: int) -> float:
     """Return the memory of a process and of all below it, in MB. What they share counts once."""
-    kilobytes, waiting = 0, [pid]
-    while waiting:
-        folder = Path(f"/proc/{waiting.pop()}")
+    kilobytes = 0
+    for each in with_children(pid):
         with contextlib.suppress(OSError):
-            for task in (folder / "task").iterdir():
-                waiting += map(int, (task / "children").read_text().split())
-            rollup = (folder / "smaps_rollup").read_text()
-            kilobytes += int(rollup.partition("\nPss:")[2].split()[0])
+            kilobytes += int(Path(f"/proc/{each}/smaps_rollup").read_text().partition("\nPss:")[2].split()[0])
     return kilobytes / 1024
 
 
@@ -177,20 +194,24 @@ class ChaosAgent(AgentProcess):
     pitch: float = 0.0
 
     def stop(self) -> None:
-        """Stop the process as it is: hung, and not dead."""
-        self.process.send_signal(signal.SIGSTOP)
+        """Stop the process, and all below it, as they are: hung, and not dead."""
+        self._send(signal.SIGSTOP)
 
     def wake(self) -> None:
         """Let it go on."""
-        self.process.send_signal(signal.SIGCONT)
+        self._send(signal.SIGCONT)
+
+    def _send(self, what: signal.Signals) -> None:
+        for pid in with_children(self.process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, what)
 
     def told(self, event: str) -> list[dict[str, Any]]:
         """Return what it printed of one kind."""
         return [line for line in self.printed if line.get("event") == event]
 
     async def close(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            self.wake()  # one that is stopped does not read
+        self.wake()  # one that is stopped does not read
         await super().close()
 
 
