@@ -280,7 +280,7 @@ class PipelineRun:
         for service in services_of(self._pipeline):
             if isinstance(service, LLMService):
                 guard_tools(service, timeout_s=self._tool_timeout_s, record=self._state.checkpoints)
-                output.watch(service)
+                output.watch(service, alone=self._pipeline.find(ModelSwitch) is None)
         for name in self._pipeline.names:
             stage = self._pipeline[name]
             if isinstance(stage, ModelSwitch):

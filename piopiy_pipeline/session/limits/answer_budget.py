@@ -24,12 +24,13 @@ class AnswerBudget:
         self._limits = limits or StreamLimits()
         self._written = 0
         self._said = 0
+        self._sentence = 0
         self.fault: str | None = None
         """What is wrong with the answer, of which no more is to pass; None: nothing."""
 
     def begin(self) -> None:
         """Begin the next answer."""
-        self._written = self._said = 0
+        self._written = self._said = self._sentence = 0
         self.fault = None
 
     def written(self, text: str) -> str:
@@ -44,6 +45,8 @@ class AnswerBudget:
         """Take what is left of the piece without its thoughts. Returns what is to be said of it: beyond the
         longest answer up to the end of the sentence.
         """
+        if self.fault is not None:
+            return ""
         before = self._said
         self._said += len(text)
         limit = int(self._limits.answer_chars)
@@ -52,7 +55,15 @@ class AnswerBudget:
         end = _END.search(text, max(0, limit - before))
         if end is None and self._said <= limit + SENTENCE:
             return text
-        if self.fault is None:
-            self.fault = f"an answer of more than {limit} characters: cut behind a sentence"
+        self.fault = f"an answer of more than {limit} characters: cut behind a sentence"
         last = limit + SENTENCE - before
         return text[: min(last, end.end() if end else last)]
+
+    def breaks_sentence(self, text: str) -> bool:
+        """Take what is to be said. Returns whether the text before it is to be said as if a sentence had ended: it
+        has grown too long for one piece of work of the voice.
+        """
+        too_long = self._sentence + len(text) > SENTENCE and self._sentence > 0
+        ends = [match.end() for match in _END.finditer(text)]
+        self._sentence = len(text) - ends[-1] if ends else len(text) + (0 if too_long else self._sentence)
+        return too_long

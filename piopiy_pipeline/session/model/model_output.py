@@ -32,6 +32,7 @@ from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.services.llm_service import LLMService
 
 from piopiy_pipeline.compat.llm_stream import why_answer_ended
+from piopiy_pipeline.services.failover.sentence_end_frame import SentenceEndFrame
 from piopiy_pipeline.session.limits.answer_budget import AnswerBudget
 from piopiy_pipeline.session.limits.stream_guards import StreamGuards
 from piopiy_pipeline.session.model.thoughts import ThoughtFilter
@@ -55,6 +56,7 @@ class _ModelAnswer:
     complete: bool = False
     cut: bool = False  # it was given up because thoughts were said, or it was too long
     used_tools: bool = False
+    alone: bool = True  # no switch looks after its sentences
     chooses_silence: bool = False  # a playbook, or a model that makes audio itself
 
 
@@ -87,10 +89,15 @@ class ModelOutput:
         self._guards = guards
         self._answers: dict[LLMService[Any], _ModelAnswer] = {}
 
-    def watch(self, service: LLMService[Any]) -> None:
-        """Watch a service. Handlers that are added to it later see the text without its thoughts."""
+    def watch(self, service: LLMService[Any], *, alone: bool = True) -> None:
+        """Watch a service. Handlers that are added to it later see the text without its thoughts.
+
+        Args:
+            service: The service.
+            alone: Whether it stands in no switch, which breaks up long sentences itself.
+        """
         silent = bool(getattr(service, "may_answer_nothing", False))
-        self._answers[service] = _ModelAnswer(self._guards.budget(), chooses_silence=silent)
+        self._answers[service] = _ModelAnswer(self._guards.budget(), alone=alone, chooses_silence=silent)
         service.add_event_handler("on_before_process_frame", self._on_input)
         service.add_event_handler("on_before_push_frame", self._on_output)
 
@@ -108,6 +115,8 @@ class ModelOutput:
             case LLMTextFrame():
                 if not answer.complete:
                     self._text(service, answer, frame)
+                    if answer.budget.breaks_sentence(frame.text) and answer.alone:
+                        await service.push_frame(SentenceEndFrame())
             case LLMThoughtTextFrame():
                 frame.text = answer.budget.written(frame.text)
                 self._check_length(service, answer)
