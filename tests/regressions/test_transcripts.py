@@ -46,7 +46,7 @@ class TranscriptBot:
 
     async def __call__(self, call_id: str) -> None:
         agent = VoiceAgent(instructions="Be brief.", error_line="Sorry.")
-        await agent.Action(stt=self._stt, llm=self.llm, tts=ToneTTS())
+        await agent.Action(stt=self._stt, llm=self.llm, tts=ToneTTS(), eager=False)  # each request counts
         await agent.start()
 
 
