@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from itertools import count
 from typing import Any
 
 import pytest
+from pipecat.frames.frames import InterimTranscriptionFrame
+from pipecat.utils.time import time_now_iso8601
 
 from piopiy_pipeline.session import Call
 from piopiy_pipeline.testing import CallerLine, Providers, Replies, Transcripts, Voice, simulate
@@ -19,19 +22,36 @@ TABLE = "I would like to book a table for four people."
 PARKING = "And do you have parking?"
 
 
-def converse(caller: Callable[[CallerLine], Awaitable[None]], **action: Any) -> list[tuple[str, str]]:
+class RepeatingSTT(ScriptedSTT):
+    """Sends each final transcript again, or an interim one behind it, after `gap_s`."""
+
+    def __init__(self, *texts: str, gap_s: float, interim: bool) -> None:
+        super().__init__(Transcripts(texts=texts, latency=0.3))
+        self._gap_s, self._interim = gap_s, interim
+
+    async def _final(self, text: str, *, last: bool) -> None:
+        await super()._final(text, last=last)
+        await asyncio.sleep(self._gap_s)
+        if self._interim:
+            await self.push_frame(InterimTranscriptionFrame(text[:-5], "", time_now_iso8601()))
+        else:
+            await super()._final(text, last=last)
+
+
+def converse(
+    caller: Callable[[CallerLine], Awaitable[None]],
+    *,
+    own_stt: Callable[[], ScriptedSTT] | None = None,
+    **action: Any,
+) -> list[tuple[str, str]]:
     """Return role and text of each message that a call leaves: each answer has its number."""
     numbers = count(1)
     context: list[Any] = []
 
     async def bot(call: Call) -> None:
         agent = VoiceAgent(instructions="Be brief.", greeting="Hello there.", call=call, dtmf="text")
-        stt, llm, tts = (
-            ScriptedSTT(Transcripts(texts=())),
-            ScriptedLLM([]),
-            ToneTTS(),
-        )  # the providers replace them
-        await agent.Action(stt=stt, llm=llm, tts=tts, **action)
+        stt = own_stt() if own_stt else ScriptedSTT(Transcripts(texts=()))  # the providers replace the rest
+        await agent.Action(stt=stt, llm=ScriptedLLM([]), tts=ToneTTS(), **action)
         await agent.start()
         assert agent.context is not None
         context.extend(agent.context.get_messages())
@@ -47,7 +67,7 @@ def converse(caller: Callable[[CallerLine], Awaitable[None]], **action: Any) -> 
         caller,
         info=info(),
         providers=Providers(
-            stt=Transcripts(latency=0.3),
+            stt=None if own_stt else Transcripts(latency=0.3),
             llm=Replies(otherwise=reply, latency=0.3, words_per_s=20),
             tts=Voice(latency=0.15, speed=4),
         ),
@@ -90,3 +110,18 @@ def test_a_caller_who_goes_on_at_once_is_still_one_turn() -> None:
 
     users = [text for role, text in converse(caller) if role == "user"]
     assert users == [f"{TABLE} {PARKING}"]
+
+
+@pytest.mark.parametrize("gap_s", [0.0, 0.3, 2.0])
+@pytest.mark.parametrize("interim", [False, True], ids=["final again", "interim behind its final"])
+def test_words_that_the_recogniser_sends_again_are_no_turn(gap_s: float, interim: bool) -> None:
+    async def caller(line: CallerLine) -> None:
+        for text in (TABLE, PARKING):
+            await line.my_turn()
+            await line.say(text)
+        await line.my_turn()
+        await line.pause(3)
+
+    heard = converse(caller, own_stt=lambda: RepeatingSTT(TABLE, PARKING, gap_s=gap_s, interim=interim))
+    assert [role for role, _ in heard] == ["assistant", "user", "assistant", "user", "assistant"]
+    assert [text for role, text in heard if role == "user"] == [TABLE, PARKING]

@@ -22,6 +22,7 @@ from piopiy_pipeline.session.providers.mute_sentence import watch_sentences
 from piopiy_pipeline.session.providers.mute_stt import MuteWatch
 from piopiy_pipeline.session.providers.mute_voice import watch_voice
 from piopiy_pipeline.session.providers.provider_failures import ProviderFailures, services_of
+from piopiy_pipeline.session.providers.repeats_filter import drop_repeated_words
 from piopiy_pipeline.transports.bot_output import BotOutput
 
 __all__ = ["ProviderWatches"]
@@ -60,6 +61,8 @@ class ProviderWatches:
         self._add_tts_handlers(voices)
         stts = [service for service in services if isinstance(service, STTService)]
         self._finals = [self._watch_finals(service) for service in stts]
+        for service in stts:
+            drop_repeated_words(service)
         self._mutes = [self._watch_mute(service) for service in stts]
         if len(voices) > 1:
             state.recovery.voice_patience_s = VOICE_S
