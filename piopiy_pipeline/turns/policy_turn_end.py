@@ -105,9 +105,9 @@ class PolicyTurnEnd(BaseUserTurnStopStrategy):
                 last = LastWord.of(frame.result)
                 self.policy.final(now, frame.text, finalized=frame.finalized, language=language, last=last)
             case InterimTranscriptionFrame():
-                self.policy.interim(frame.text)
+                self.policy.interim(now, frame.text)
             case WithdrawnInterimFrame():
-                self.policy.interim("")
+                self.policy.interim(now, "")
             case STTMetadataFrame():
                 self.policy.stt_s = frame.ttfs_p99_latency
                 return ProcessFrameResult.CONTINUE

@@ -28,6 +28,9 @@ SURE = 0.9
 """From here on smart-turn is sure. What it takes for unfinished is as often an end as a pause: that is not heeded."""
 HOLD_AT_MOST_S = 0.4
 """A decision is put off by so much in all: noise may sound like the beginning of speech for ever."""
+FINAL_S = 2.1
+"""The final transcript of interim words may come this much later than they and the end of speech. After two seconds a
+session takes the last interim for a final that is missing."""
 RESUMED_S = 1.0
 """A caller who speaks within this time after the end of a turn had not finished it. In 95% of cut turns it is so."""
 
@@ -169,6 +172,7 @@ class TurnEndPolicy:
         self._speaking = False
         self._silent_since: float | None = None
         self._stt_due = 0.0
+        self._final_due = 0.0
         self._look_at = 0.0
         self._opinion: float | None = None
         self._crowded = False
@@ -211,15 +215,17 @@ class TurnEndPolicy:
         self._speaking = False
         self._silent_since = now - since_s
         self._stt_due = now + max(0.0, self.stt_s - since_s)
+        self._final_due = now + FINAL_S
         self._look_at = self._put_off = 0.0
 
     def sounds_finished(self, probability: float) -> None:
         """Take how likely the turn is over by its sound, 0 to 1. It holds for the silence under way."""
         self._opinion = probability
 
-    def interim(self, text: str) -> None:
+    def interim(self, now: float, text: str) -> None:
         """Take the words so far of the speech under way."""
         self._words.interim = text.strip()
+        self._final_due = now + FINAL_S
         self._words.finalized = False
         self._words.fresh = self._words.fresh or (not self._speaking and bool(text.strip()))
 
@@ -265,6 +271,8 @@ class TurnEndPolicy:
         end = self._silent_since + self._wait()[0]
         if self.needs_words and not self._words.finalized:
             end = max(end, self._stt_due)
+        if self.needs_words and self._words.interim:  # a turn is not over by words that would not be in it
+            end = max(end, self._final_due)
         return max(end, self._look_at)
 
     def decide(self, now: float, *, sounding: bool = False) -> TurnEnd | None:

@@ -271,3 +271,22 @@ def test_with_voices_behind_the_caller_more_time_is_given(
     policy.silence(10.2, since_s=0.2, crowded=True)
     policy.final(10.21, "I would like a table.", finalized=True)
     assert policy.due() == pytest.approx(10.0 + wait_s)
+
+
+def test_a_turn_is_not_over_by_words_whose_final_is_under_way() -> None:
+    policy = spoken("Yes,", expected="yes_no")
+    policy.interim(10.3, "please.")
+    assert policy.words_so_far() is WordsSoFar.ANSWERED
+    assert policy.decide(11.5) is None
+    policy.final(11.6, "please.", finalized=False)
+    end = policy.decide(11.6)
+    assert end is not None
+    assert end.words is WordsSoFar.ANSWERED
+
+
+def test_interim_words_whose_final_never_comes_hold_a_turn_up_for_two_seconds() -> None:
+    policy = spoken("Yes,", expected="yes_no")
+    policy.interim(10.3, "please.")
+    assert policy.due() == pytest.approx(12.4)
+    policy.interim(10.4, "")
+    assert policy.due() == pytest.approx(10.9), "they were withdrawn"
