@@ -43,6 +43,8 @@ __all__ = ["ModelOutput"]
 
 _TOOL_FRAMES = (FunctionCallsStartedFrame, FunctionCallInProgressFrame)
 _HIGH_SURROGATES = ("\ud800", "\udbff")
+MARKS = 200
+"""So many characters before the first word of an answer are kept for it: a list's dash, a quotation mark."""
 
 
 @dataclass(slots=True)
@@ -52,6 +54,8 @@ class _ModelAnswer:
     budget: AnswerBudget
     thoughts: ThoughtFilter = field(default_factory=ThoughtFilter)
     half: str = ""  # the first half of a surrogate pair, whose second half is in the next piece
+    marks: str = ""  # what is written so far has no word yet
+    begun: bool = False  # a word is written
     counts: bool = False  # it is under way, and nothing has come of it yet that makes it an answer
     complete: bool = False
     cut: bool = False  # it was given up because thoughts were said, or it was too long
@@ -123,7 +127,8 @@ class ModelOutput:
             case LLMFullResponseStartFrame():
                 answer.thoughts.begin()
                 answer.budget.begin()
-                answer.half = ""
+                answer.half = answer.marks = ""
+                answer.begun = False
                 answer.counts, answer.complete, answer.cut, answer.used_tools = True, False, False, False
             case LLMFullResponseEndFrame():
                 await self._end(service, answer)
@@ -139,13 +144,14 @@ class ModelOutput:
         answer.half = ""
         if text and _HIGH_SURROGATES[0] <= text[-1] <= _HIGH_SURROGATES[1]:
             text, answer.half = text[:-1], text[-1]
-        frame.text = "" if answer.cut else answer.budget.said(answer.thoughts.feed(well_formed(text)))
+        thought_out = answer.thoughts.feed(well_formed(text))
+        frame.text = "" if answer.cut else self._from_first_word(answer, answer.budget.said(thought_out))
         if has_words(frame.text):
             answer.counts = False
         if answer.thoughts.stray_end and not answer.cut:
             answer.cut = True
             answer.counts = False
-            frame.text = ""
+            frame.text = answer.marks = ""
             self._failed(service, "its thoughts were not marked as such, and were said", True)
         self._check_length(service, answer)
 
@@ -154,10 +160,21 @@ class ModelOutput:
             answer.cut, answer.counts = True, False
             self._guards.answer_overran(service, answer.budget.fault)
 
+    @staticmethod
+    def _from_first_word(answer: _ModelAnswer, text: str) -> str:
+        """Return what may go on of the text: marks wait for the first word, and without one they leave nothing."""
+        if answer.begun or answer.chooses_silence:
+            return text
+        text = (answer.marks + text)[-MARKS:] if not has_words(text) else answer.marks + text
+        answer.begun = has_words(text)
+        answer.marks = "" if answer.begun else text
+        return text if answer.begun else ""
+
     async def _end(self, service: LLMService[Any], answer: _ModelAnswer) -> None:
         if answer.complete:
             return
         rest = "" if answer.cut else answer.thoughts.finish() + well_formed(answer.half)
+        rest = self._from_first_word(answer, rest)
         answer.complete = True
         self._guards.answer_ended(service)
         if not _is_cancelled() or answer.budget.fault is not None:
