@@ -68,6 +68,7 @@ class GatewayServices:
         self._recorder = GatewayRecorder(
             recordings_folder(config), on_finished=self._on_recorded, wall=bus.wall
         )
+        bus.subscribe(self._recorder.on_event)
         switchboard.resources.recordings, switchboard.resources.record = self._recorder, config.record
         switchboard.resources.cleaning = SoundCleaning(config.cleaned_kinds(), limit=config.clean_sound_calls)
         self._records = (

@@ -20,6 +20,8 @@ from loguru import logger
 from piopiy_pipeline.audio.frame import frame_samples
 from piopiy_pipeline.audio.growing_wav import GrowingWav, Piece
 from piopiy_pipeline.call import CallInfo
+from piopiy_pipeline.gateway.core.event_bus import BusEvent, CallChanged
+from piopiy_pipeline.gateway.core.phases import Phase
 from piopiy_pipeline.gateway.recordings.tracks import Track
 from piopiy_pipeline.offload import Lane
 from piopiy_pipeline.private_files import make_private_folder
@@ -39,7 +41,7 @@ CALLER_JOINS_S = 0.12
 BOT_JOINS_S = 0.04
 """A gap in the bot's audio up to this is taken for jitter of the frame clock."""
 MAX_RECORDINGS = 2_000
-"""How many calls are remembered, so that a recording can be begun again and go on in its file."""
+"""How many calls under way are remembered, so that a recording can be begun again and go on in its file."""
 _CALL_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -95,6 +97,14 @@ class GatewayRecorder:
         recording.resume()
         self._open.add(recording)
         return recording
+
+    def on_event(self, event: BusEvent) -> None:
+        """Forget the recordings of calls that have ended: nobody begins them again."""
+        if not isinstance(event, CallChanged) or event.call.phase is not Phase.ENDED:
+            return
+        recording = self._recordings.pop(event.call.call_id, None)
+        if recording is not None:
+            recording.close()
 
     @property
     def problem(self) -> str:

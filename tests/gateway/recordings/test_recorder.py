@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import shutil
+import weakref
 from array import array
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
@@ -25,7 +27,7 @@ from piopiy_pipeline.call import CallInfo
 from piopiy_pipeline.gateway import Gateway
 from piopiy_pipeline.gateway.recordings.recorder import WAITING_S, CallRecording, GatewayRecorder
 from piopiy_pipeline.testing.virtual_time.virtual_loop import run_virtual
-from tests.support.call_events import NOON
+from tests.support.call_events import NOON, CallEvents
 from tests.support.gateway_peers import agent, caller, config
 
 RATE = 8000
@@ -359,3 +361,21 @@ def test_a_recording_that_is_deleted_is_told_and_goes_on_in_a_new_file(tmp_path:
     assert (samples[-RATE:, 0] == 2).sum() > RATE / 2
     for folder in (path.parent, path.parent.parent, path.parent.parent.parent):
         assert folder.stat().st_mode & 0o077 == 0
+
+
+def test_a_call_that_has_ended_is_forgotten_and_its_recording_is_complete(studio: Studio) -> None:
+    async def story() -> None:
+        call = CallEvents(INFO.call_id)
+        recording = studio.begin()
+        await speak(recording, 1, caller=100)
+        gone = weakref.ref(recording)
+        del recording
+        for event in (call.placed(), call.event(), call.ended(105)):
+            studio.recorder.on_event(event)
+        await asyncio.sleep(1)
+        assert studio.finished == [(INFO.call_id, NAME)]
+        gc.collect()
+        assert gone() is None
+        await studio.recorder.close()
+
+    run_virtual(story)
