@@ -57,8 +57,15 @@ MAX_BROKEN = 3
 """After this many answers in a row of which no tool call can run, the model counts as failing."""
 
 
+TooMany = Callable[[int], str | None]
+
+
 def guard_tools(
-    service: LLMService[Any], *, timeout_s: float = DEFAULT_TOOL_TIMEOUT_S, record: ToolRecord | None = None
+    service: LLMService[Any],
+    *,
+    timeout_s: float = DEFAULT_TOOL_TIMEOUT_S,
+    record: ToolRecord | None = None,
+    too_many: TooMany = lambda _number: None,
 ) -> None:
     """Guard the tool calls of a model, and mend the answers that they come in.
 
@@ -66,8 +73,10 @@ def guard_tools(
         service: The model's service, before it runs. Tools may be registered later, too.
         timeout_s: How long a tool may take that was registered without a timeout, in seconds.
         record: Is asked before each run, and told its result.
+        too_many: Given the number of a call within its answer, from 1 on. Returns why it is not run, as a sentence
+            for the model, or None.
     """
-    guard = _Guard(service, timeout_s, record)
+    guard = _Guard(service, timeout_s, record, too_many)
     mend_answers(service, guard.broken.__setitem__)
 
 
@@ -86,8 +95,11 @@ def timeout_by_decorator(handler: object) -> float | None:
 class _Guard:
     """Runs the tools of one service."""
 
-    def __init__(self, service: LLMService[Any], timeout_s: float, record: ToolRecord | None) -> None:
+    def __init__(
+        self, service: LLMService[Any], timeout_s: float, record: ToolRecord | None, too_many: TooMany
+    ) -> None:
         self._record = record
+        self._too_many = too_many
         self.broken: dict[str, str] = {}
         """What is wrong with the tool calls that cannot run, by their ids."""
         self._service = service
@@ -117,9 +129,11 @@ class _Guard:
                 self.broken.update(dict.fromkeys(ids, fault))
                 self._broken_answers = MAX_BROKEN
             answer = _Answer(set(ids))
-            for item in items:
+            for number, item in enumerate(items, 1):
                 if self._is_unknown(item.function_name):
                     self.broken.setdefault(item.tool_call_id, self._no_such_tool(item))
+                elif too_many := self._too_many(number):
+                    self.broken.setdefault(item.tool_call_id, too_many)
             self._broken_answers = self._broken_answers + 1 if self.broken.keys() >= set(ids) else 0
             for item in items:
                 alone = _Answer({item.tool_call_id})

@@ -279,7 +279,12 @@ class PipelineRun:
         )
         for service in services_of(self._pipeline):
             if isinstance(service, LLMService):
-                guard_tools(service, timeout_s=self._tool_timeout_s, record=self._state.checkpoints)
+                guard_tools(
+                    service,
+                    timeout_s=self._tool_timeout_s,
+                    record=self._state.checkpoints,
+                    too_many=self._streams.too_many_tools,
+                )
                 output.watch(service, alone=self._pipeline.find(ModelSwitch) is None)
         for name in self._pipeline.names:
             stage = self._pipeline[name]

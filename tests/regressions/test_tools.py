@@ -13,6 +13,7 @@ from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
 
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.compat.tool_runs import COMPLETED, guard_tools
+from piopiy_pipeline.session import StreamLimits
 from piopiy_pipeline.testing import (
     Caller,
     CallStuck,
@@ -357,3 +358,23 @@ def test_a_model_that_calls_tools_without_an_end_is_a_failing_one() -> None:
     call = bot.called(ASKS.pause(60), lambda _: Tool("returns_a_value"))
     call.assert_ended(EndReason.ERROR)
     assert "25 tool calls in a row" in call.of("end")[0].data["detail"]
+
+
+@pytest.mark.parametrize("limits", [StreamLimits(tools_an_answer=3), StreamLimits(tools_a_call=3)])
+def test_more_tools_than_a_model_may_use_are_refused_and_the_model_is_told(limits: StreamLimits) -> None:
+    ran: list[object] = []
+
+    async def counts(params: Any) -> str:
+        """Count."""
+        ran.append(params)
+        return "counted"
+
+    bot = ToolBot(counts, limits=limits)
+    call = bot.called(ASKS.until(DONE).hangup(), (*[Tool("counts")] * 10, DONE))
+    assert len(ran) == 3, call.timeline()
+    assert sum("did not run: more than 3 tools in one" in str(result) for result in bot.results) == 7
+    [stage] = {
+        event.data["stage"] for event in call.of("error") if "more than 3 tools" in event.data["message"]
+    }
+    assert stage == "llm"
+    call.assert_ended(EndReason.CALLER_HANGUP)

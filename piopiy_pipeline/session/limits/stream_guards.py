@@ -82,6 +82,7 @@ class StreamGuards:
         self._cut: dict[FrameProcessor, float] = {}  # when what a stage made was cut off
         self._reported: set[tuple[str, str]] = set()
         self._voices: list[VoiceGuard] = []
+        self._tools = 0
         chain = [pipeline[name] for name in pipeline.names]
         guards = [self._guard(stage) for stage in chain]
         for before, behind in pairwise(guards):
@@ -146,6 +147,22 @@ class StreamGuards:
     def budget(self) -> AnswerBudget:
         """Return the budget of a model's answers."""
         return AnswerBudget(self._limits)
+
+    def too_many_tools(self, number: int) -> str | None:
+        """Count a tool that a model wants to use. Returns why it does not run, as a sentence for the model, or None.
+
+        Args:
+            number: The number of the tool within its answer, from 1 on.
+        """
+        limits = self._limits
+        if number > limits.tools_an_answer:
+            fault = f"more than {limits.tools_an_answer} tools in one answer"
+        elif self._tools >= limits.tools_a_call:
+            fault = f"more than {limits.tools_a_call} tools in one call"
+        else:
+            self._tools += 1
+            return None
+        return f"The tool did not run: {fault}. Go on with the results that there are."
 
     def answer_overran(self, service: LLMService[Any], fault: str) -> None:
         """A model has written too much, and goes on: cut its answer off. To be called for each further piece."""

@@ -28,6 +28,10 @@ class StreamLimits:
     """The longest answer, in characters that are said."""
     written_chars: int = 100_000
     """The longest answer with all that is not said, such as thoughts, in characters."""
+    tools_an_answer: int = 32
+    """So many tools a model may use at once; it is told that the others did not run."""
+    tools_a_call: int = 500
+    """So many in one call."""
     ahead_s: float = 120
     """How much speech a voice may have made that nobody has heard yet, in seconds; then the voice waits."""
     frames_a_second: int = 500
