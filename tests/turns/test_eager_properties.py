@@ -44,6 +44,8 @@ from tests.turns.test_eager_turns import CountingLLM, CountingTTS
 from tests.turns.test_held_turn_start import COUGH, MHM, NO_WAIT
 
 EXAMPLES = 30
+BROKEN_EXAMPLES = 200
+"""So many at most until a planted fault shows: the first one that shows it is the last."""
 MORE = 1.4
 """So many times the requests without answers ahead, at most, in all calls together."""
 QUIETEST = 3000
@@ -381,4 +383,4 @@ def test_the_property_fails_for_a_mechanism_that_is_broken(
 ) -> None:
     monkeypatch.setattr(place, name, broken)
     with pytest.raises((AssertionError, ExceptionGroup)):
-        talks(EXAMPLES)
+        talks(BROKEN_EXAMPLES)
