@@ -52,6 +52,8 @@ class EndReason(StrEnum):
     """A call that the gateway dialled could not be put through."""
     SHUTDOWN = "shutdown"
     """The gateway or the agent was shut down."""
+    DRAINED = "drained"
+    """The agent was shut down, and the bot has said goodbye when the call had not ended within the grace."""
     GATEWAY_LOST = "gateway_lost"
     """The gateway died in mid-call: written by the next one, on the records that it left open."""
     MOVED = "moved"

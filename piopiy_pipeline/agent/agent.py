@@ -26,12 +26,14 @@ from piopiy_pipeline.agent.blocked_code import BlockedCode
 from piopiy_pipeline.agent.call_captures import CallCaptures
 from piopiy_pipeline.agent.callback import CreateSession, bind_callback
 from piopiy_pipeline.agent.confirmations import Confirmations
+from piopiy_pipeline.agent.draining import Draining, DrainMode, DrainPlan
 from piopiy_pipeline.agent.exit_guard import ExitGuard
 from piopiy_pipeline.agent.gateway_connection import AuthenticationError, GatewayConnection, gateway_url
 from piopiy_pipeline.agent.isolated_agent import IsolatedAgent
 from piopiy_pipeline.agent.isolation import Isolation
 from piopiy_pipeline.agent.loop_watchdog import LoopWatchdog, WatchedInstance
 from piopiy_pipeline.agent.media_counts import MediaCounts
+from piopiy_pipeline.agent.offered_media import open_media
 from piopiy_pipeline.agent.preload import preload
 from piopiy_pipeline.agent.worker_member import CallWorkerInfo
 from piopiy_pipeline.call import EndReason
@@ -53,7 +55,6 @@ from piopiy_pipeline.signaling.messages import (
     Status,
     TransferResult,
 )
-from piopiy_pipeline.transports.link import WebSocketLink
 
 __all__ = ["ROOM_CTX", "TOKEN_CTX", "URL_CTX", "Agent", "AuthenticationError"]
 
@@ -96,6 +97,9 @@ class Agent:
         memory_mb: What a call worker may have of its own, in MB; it is ended with more. By default
             ``PIOPIY_MEMORY_MB``, else without a limit.
         blocked_call_s: How long a call's code may block the event loop, in seconds, before that call is ended.
+        drain: At a SIGTERM, calls "finish" here, or "move" to other instances at their next pause (docs/recovery.md).
+            By default ``PIOPIY_DRAIN``, else "finish".
+        drain_s: After so many seconds the bot says goodbye. By default ``PIOPIY_DRAIN_S``, else never.
 
     Raises:
         TypeError: `create_session` cannot be called with what a call has.
@@ -133,6 +137,8 @@ class Agent:
         warm: int | None = None,
         memory_mb: int | None = None,
         blocked_call_s: float = 10.0,
+        drain: DrainMode | None = None,
+        drain_s: float | None = None,
     ) -> None:
         if not agent_id or not agent_token:  # as os.getenv() leaves them
             name = "agent_token" if agent_id else "agent_id"
@@ -167,6 +173,11 @@ class Agent:
         self._media = MediaCounts()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._draining = False
+        self._drained = Draining(
+            DrainPlan.choose(drain, drain_s),
+            lambda: tuple(self._sessions.values()),
+            moves=lambda: self._connection.moves_calls,
+        )
         self._closing: asyncio.Event | None = None
         plan = Isolation.choose(isolation, capacity=capacity, workers=workers, warm=warm, memory_mb=memory_mb)
         self._isolated = None if plan is None else IsolatedAgent(self, plan)
@@ -255,6 +266,8 @@ class Agent:
                 self._isolated.drain()
                 return
             self._report_status()
+            if self._closing is not None:
+                self._drained.begin()
             self._maybe_done()
 
     def become_worker(self, instance_id: str, capacity: int, on_change: Callable[[], None]) -> None:
@@ -356,13 +369,7 @@ class Agent:
         url = f"{self._url}{offer.media_path}"
         deadline_s = offer.deadline_ms / 1000
         try:
-            link = await WebSocketLink.open(
-                url,
-                offer.media_token,
-                caller_rate=8000 if offer.caller_rate <= 8000 else 16000,
-                bot_rate=max(rate for rate in (8000, 16000, 24000) if rate <= max(offer.caller_rate, 8000)),
-                timeout_s=deadline_s,
-            )
+            link = await open_media(url, offer)
         except (OSError, TimeoutError, WebSocketException) as error:
             log.warning("the media stream of a call did not open: {}", error or "timeout")
             detail = f"media stream: {error or 'timeout'}"[:200]
@@ -391,6 +398,7 @@ class Agent:
         if recorder:
             recorder.follow(session.call)
         self._sessions[offer.call_id] = session
+        self._drained.joined(session)
         if self._on_change is not None:
             self._on_change()
         self._media.add(offer.call_id, link)
@@ -431,6 +439,7 @@ class Agent:
             session.end(EndReason.SHUTDOWN, "the agent was shut down")
 
     async def _close_everything(self) -> None:
+        self._drained.close()
         self._end_sessions()
         tasks = set(self._tasks.values())
         if tasks:

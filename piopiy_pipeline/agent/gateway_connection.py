@@ -19,6 +19,7 @@ from piopiy_pipeline.signaling.agent_protocol import AgentProtocol, AgentStep, B
 from piopiy_pipeline.signaling.liveness import (
     SIGNALING_FEATURES_HEADER,
     confirms_checkpoints,
+    moves_calls,
     takes_heartbeats,
 )
 from piopiy_pipeline.signaling.messages import AgentMessage, GatewayMessage, Registered, dump
@@ -68,6 +69,8 @@ class GatewayConnection:
         """Whether the gateway takes heartbeats, and what a watchdog says."""
         self.confirms_checkpoints = False
         """Whether the gateway says when it has a checkpoint."""
+        self.moves_calls = False
+        """Whether the gateway moves calls when it is asked to."""
         self._socket: DirectClientConnection | None = None
         self._refused: str | None = None
         self._orderly = False  # whether the gateway has said that it shuts down
@@ -126,6 +129,7 @@ class GatewayConnection:
         features = None if socket.response is None else socket.response.headers.get(SIGNALING_FEATURES_HEADER)
         self.takes_heartbeats = takes_heartbeats(features)
         self.confirms_checkpoints = confirms_checkpoints(features)
+        self.moves_calls = moves_calls(features)
         protocol = self._make_protocol(loop.time(), self.takes_heartbeats)
         gone = asyncio.Event()
 

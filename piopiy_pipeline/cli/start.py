@@ -47,6 +47,22 @@ def start(
             show_default=False,
         ),
     ] = None,
+    drain: Annotated[
+        str | None,
+        typer.Option(
+            metavar="finish|move",
+            help="At SIGTERM, calls finish here, or move to other instances. [PIOPIY_DRAIN, else finish]",
+            show_default=False,
+        ),
+    ] = None,
+    drain_s: Annotated[
+        float | None,
+        typer.Option(
+            metavar="S",
+            help="Seconds until those that are left hear a goodbye. [PIOPIY_DRAIN_S, else never]",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Run a bot against a gateway. SIGTERM lets it finish its calls and take no more.
 
@@ -65,6 +81,7 @@ def start(
     if not os.environ.get("AGENT_TOKEN"):
         raise BadInput("the agent's token is missing: set AGENT_TOKEN")
     _choose_isolation(isolation, workers, memory_mb)
+    _choose_drain(drain, drain_s)
     os.environ["AGENT_ID"] = agent_id
     os.environ["PIOPIY_URL"] = gateway_url(url)
     from piopiy_pipeline.cli.run_bot import run_bot  # which is a program too: not loaded before it is run
@@ -72,6 +89,21 @@ def start(
     log_to_stderr()
     prefer_uvloop()
     run_bot(bot)
+
+
+def _choose_drain(mode: str | None, grace_s: float | None) -> None:
+    """Put what was given into the environment, where `Agent` finds it. Raises `BadInput` for what cannot work."""
+    given = {"PIOPIY_DRAIN": mode, "PIOPIY_DRAIN_S": grace_s}
+    chosen = {name: str(value) for name, value in given.items() if value is not None}
+    if not chosen:
+        return
+    os.environ.update(chosen)
+    from piopiy_pipeline.agent.draining import DrainPlan  # after the package, which the bot loads anyway
+
+    try:
+        DrainPlan.choose(None, None)
+    except ValueError as error:
+        raise BadInput(str(error)) from None
 
 
 def _choose_isolation(isolation: str | None, workers: str | None, memory_mb: int | None) -> None:

@@ -20,6 +20,7 @@ from piopiy_pipeline.compat.tool_runs import DEFAULT_TOOL_TIMEOUT_S
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.session.call_control import TransferOutcome
 from piopiy_pipeline.session.call_state import CallState
+from piopiy_pipeline.session.departure import Departure
 from piopiy_pipeline.session.events import Handler
 from piopiy_pipeline.session.gateway_switches import GatewaySwitches
 from piopiy_pipeline.session.limits.stream_limits import StreamLimits
@@ -103,6 +104,11 @@ class Call(GatewaySwitches, SurvivingState):
     def running(self) -> bool:
         """Whether a pipeline runs, or has run."""
         return self._run is not None
+
+    @property
+    def departure(self) -> Departure | None:
+        """How the call leaves an agent that drains; None before a pipeline runs. It is the agent's to use."""
+        return None if self._run is None else self._run.departure
 
     @property
     def ended(self) -> bool:

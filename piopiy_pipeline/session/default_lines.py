@@ -18,6 +18,8 @@ class Phrases:
 
     filler: str
     """While the caller waits for an answer or a tool."""
+    drained: str
+    """Before the agent ends, to a caller who is still there."""
     ask_again: str
     """When the caller was heard to speak and not a word was understood."""
     idle: tuple[str, str, str]
@@ -27,6 +29,7 @@ class Phrases:
 _PHRASES = {
     "en": Phrases(
         "One moment, please.",
+        "I am sorry, I have to end our call now. Please call again in a moment. Goodbye.",
         "I am sorry, I did not hear that. Could you say it again, please?",
         (
             "Are you still there?",
@@ -36,6 +39,7 @@ _PHRASES = {
     ),
     "de": Phrases(
         "Einen Moment, bitte.",
+        "Es tut mir leid, ich muss unser Gespräch jetzt beenden. Bitte rufen Sie gleich wieder an. Auf Wiederhören.",
         "Das habe ich leider nicht gehört. Können Sie es bitte wiederholen?",
         (
             "Sind Sie noch da?",
@@ -45,6 +49,7 @@ _PHRASES = {
     ),
     "fr": Phrases(
         "Un instant, s'il vous plaît.",
+        "Je suis désolé, je dois mettre fin à notre appel. Veuillez rappeler dans un instant. Au revoir.",
         "Je suis désolé, je n'ai pas entendu. Pouvez-vous répéter, s'il vous plaît ?",
         (
             "Êtes-vous toujours là ?",
@@ -54,26 +59,31 @@ _PHRASES = {
     ),
     "es": Phrases(
         "Un momento, por favor.",
+        "Lo siento, tengo que terminar la llamada. Vuelva a llamar en un momento, por favor. Adiós.",
         "Lo siento, no le he oído. ¿Puede repetirlo, por favor?",
         ("¿Sigue ahí?", "¿Hola? ¿Me oye?", "No le oigo, así que voy a colgar. Adiós."),
     ),
     "it": Phrases(
         "Un momento, per favore.",
+        "Mi dispiace, devo terminare la chiamata. Richiami tra un momento, per favore. Arrivederci.",
         "Mi dispiace, non ho sentito. Può ripetere, per favore?",
         ("È ancora lì?", "Pronto? Mi sente?", "Non la sento, quindi riattacco. Arrivederci."),
     ),
     "pt": Phrases(
         "Um momento, por favor.",
+        "Desculpe, preciso terminar a nossa chamada. Ligue novamente daqui a pouco, por favor. Até logo.",
         "Desculpe, não ouvi. Pode repetir, por favor?",
         ("Ainda está aí?", "Alô? Está me ouvindo?", "Não consigo ouvir, então vou desligar. Até logo."),
     ),
     "nl": Phrases(
         "Een ogenblik, alstublieft.",
+        "Het spijt me, ik moet ons gesprek nu beëindigen. Bel over een ogenblik nog eens, alstublieft. Tot ziens.",
         "Sorry, dat heb ik niet gehoord. Kunt u het herhalen, alstublieft?",
         ("Bent u er nog?", "Hallo? Hoort u mij?", "Ik hoor u niet en hang nu op. Tot ziens."),
     ),
     "hi": Phrases(
         "एक क्षण रुकिए।",
+        "क्षमा कीजिए, मुझे अभी यह कॉल समाप्त करनी होगी। कृपया थोड़ी देर में फिर कॉल कीजिए। नमस्ते।",
         "क्षमा कीजिए, मैं सुन नहीं पाया। कृपया दोबारा कहिए।",
         (
             "क्या आप लाइन पर हैं?",

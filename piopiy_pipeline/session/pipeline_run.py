@@ -29,6 +29,7 @@ from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.checkpoints import ConversationSource
 from piopiy_pipeline.session.client_application import ClientApplication
 from piopiy_pipeline.session.default_lines import language_of, phrases_in
+from piopiy_pipeline.session.departure import Departure
 from piopiy_pipeline.session.limits.stream_guards import StreamGuards
 from piopiy_pipeline.session.limits.stream_limits import StreamLimits
 from piopiy_pipeline.session.model.asked_ahead import never_ahead
@@ -126,6 +127,15 @@ class PipelineRun:
         self._hangup = PendingHangup(state, self._worker, self._drain)
         services = services_of(pipeline)
         phrases = phrases_in(language_of(services))
+        self.departure = Departure(
+            state,
+            monitor,
+            self.speaker,
+            self._drain,
+            is_free=self._is_free,
+            messages=lambda: () if (source := state.checkpoints.source) is None else source.messages(),
+            goodbye=phrases.drained,
+        )
         self._failures = ProviderFailures(
             state,
             pipeline,

@@ -22,6 +22,7 @@ from piopiy_pipeline.call import CallEnd, CallInfo, EndReason
 from piopiy_pipeline.session.call import Call, PipelineHook, current_call
 from piopiy_pipeline.session.call_control import TransferOutcome, failure_text
 from piopiy_pipeline.session.call_state import CallState, Post
+from piopiy_pipeline.session.departure import Departure
 from piopiy_pipeline.session.events import CallError
 from piopiy_pipeline.session.monitor import CallMonitor
 from piopiy_pipeline.session.resumable_state import ResumableState
@@ -106,6 +107,22 @@ class Session:
         self._state.close(CallEnd(reason, detail, round(duration_s, 3)))
         if not by_gateway:
             self._post(Hangup(call_id=self.info.call_id, reason=reason, detail=well_formed(detail)[:500]))
+
+    def leave(self) -> None:
+        """Move the call to another instance as soon as neither side speaks. Returns at once."""
+        self._departs(lambda departure: departure.leave())
+
+    def say_goodbye(self, reason: EndReason) -> None:
+        """Have the bot say goodbye, and end the call for this reason. Returns at once."""
+        self._departs(lambda departure: departure.say_goodbye(reason))
+
+    def _departs(self, how: Callable[[Departure], None]) -> None:
+        if self._state.ended:
+            return
+        if self._state.answered_at is not None and (departure := self.call.departure) is not None:
+            how(departure)
+        else:
+            self._state.events.on("answered", lambda _: self._departs(how))
 
     def on_message(self, message: Ended | TransferResult | CheckpointKept | Control) -> None:
         """Take what the gateway says of this call."""

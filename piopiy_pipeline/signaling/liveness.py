@@ -21,14 +21,15 @@ __all__ = [
     "Heartbeat",
     "MediaCount",
     "confirms_checkpoints",
+    "moves_calls",
     "takes_heartbeats",
 ]
 
 SIGNALING_FEATURES_HEADER = "Piopiy-Signaling-Features"
 """The header in which a gateway names what its signaling can do, as words between commas."""
-SIGNALING_FEATURES = "liveness, checkpoints"
+SIGNALING_FEATURES = "liveness, checkpoints, moves"
 """What today's gateway can do: ``liveness`` is `Heartbeat` and `Blocked`, ``checkpoints`` that it confirms those that
-have a number.
+have a number, ``moves`` is `Move` and the end reason ``drained``.
 """
 HEARTBEAT_S = 0.25
 """Seconds between two heartbeats, in both directions."""
@@ -46,6 +47,11 @@ def takes_heartbeats(features: str | None) -> bool:
 def confirms_checkpoints(features: str | None) -> bool:
     """Return whether a gateway confirms checkpoints, by the value of its header; None if there is none."""
     return _has(features, "checkpoints")
+
+
+def moves_calls(features: str | None) -> bool:
+    """Return whether a gateway moves calls when it is asked to, by the value of its header; None if there is none."""
+    return _has(features, "moves")
 
 
 def _has(features: str | None, what: str) -> bool:

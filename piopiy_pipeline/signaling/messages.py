@@ -62,6 +62,7 @@ __all__ = [
     "MediaStart",
     "MediaStop",
     "Message",
+    "Move",
     "Offer",
     "Ping",
     "Played",
@@ -169,6 +170,17 @@ class Checkpoint(Message):
     @model_serializer(mode="wrap")
     def _as_before(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         return _without_none(serialize(self), "number")
+
+
+class Move(Message):
+    """Asks that the call go to another instance, because this one drains. Its last checkpoint is how things stand.
+
+    The gateway says `Ended` with the reason ``moved``. If nobody can take the call now, it says nothing, and the call
+    stays.
+    """
+
+    type: Literal["move"] = "move"
+    call_id: CallId
 
 
 class ConversationEvent(Message):
@@ -405,6 +417,7 @@ AgentMessage = Annotated[
     | Checkpoint
     | ConversationEvent
     | Hangup
+    | Move
     | Transfer
     | Control
     | Heartbeat

@@ -32,7 +32,7 @@ import numpy as np
 from websockets.asyncio.client import connect
 
 from piopiy_pipeline.signaling.caller import Answered, CallStart, Leave, LegEnded, parse_leg_event
-from piopiy_pipeline.signaling.messages import dump
+from piopiy_pipeline.signaling.messages import Dtmf, dump
 from piopiy_pipeline.signaling.websocket import DirectClientConnection
 from tests.support.agents import AgentProcess
 from tests.support.calls import AGENT_ID, KEY, TOKEN, eventually
@@ -152,6 +152,10 @@ class ChaosCaller:
         self._next_at += 0.02
         self._timer = self._loop.call_at(self._next_at, self._speak)
 
+    def press(self, digits: str) -> None:
+        """Press keys."""
+        self._socket.post_text(dump(Dtmf(digits=digits)))
+
     async def hang_up(self) -> None:
         """Hang up, and close the connection."""
         if self._timer is not None:
@@ -240,7 +244,7 @@ class ChaosPlace:
         environment: Mapping[str, str] | None = None,
     ) -> ChaosAgent:
         """Start one more agent, and wait until it is registered."""
-        pitch = PITCHES[len(self.agents)]
+        pitch = PITCHES[len(self.agents) % len(PITCHES)]
         before = self.gateway_log.count(" registered: instance ")
         agent = await ChaosAgent.start(
             url or self.url,

@@ -158,6 +158,17 @@ class AgentSide:
         else:
             self._call.end(now, reason, detail, by_agent=True)
 
+    def move_away(self, instance: Instance, now: float) -> None:
+        """Go to another instance, because this one drains. The call stays while no other can take it."""
+        if (
+            self._call.phase is Phase.LIVE
+            and self.confirmed_to(instance)
+            and self.assignment.has_alternative
+            and self.assignment.may_move()
+        ):
+            self._call.media_path.repeat_recent()
+            self._move(now, "drained")
+
     def save_checkpoint(self, instance: Instance, checkpoint: Checkpoint) -> None:
         """Keep what another instance would need to continue the call, and confirm it if it has a number."""
         if self.confirmed_to(instance):

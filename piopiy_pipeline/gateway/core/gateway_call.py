@@ -206,12 +206,16 @@ class GatewayCall:
     def caller_audio(self, pcm: bytes) -> None:
         if self.phase is Phase.LIVE or self.phase is Phase.BRIDGED:
             self.media_path.caller_audio(pcm, self.agent.media)
+        elif self.state.answered_at is not None and self.phase in (Phase.OFFERING, Phase.SETUP):
+            self.media_path.caller_audio(pcm, None)  # which waits for the next instance
 
     def caller_dtmf(self, digits: str) -> None:
         if self.media_path.bridge is not None:
             self.media_path.bridge.far.dtmf(digits)
         elif self.phase is Phase.LIVE and self.agent.media is not None:
-            self.agent.media.dtmf(digits)
+            self.media_path.caller_keys(digits, self.agent.media)
+        elif self.state.answered_at is not None and self.phase in (Phase.OFFERING, Phase.SETUP):
+            self.media_path.caller_keys(digits, None)  # which wait for the next instance
 
     def caller_data(self, data: dict[str, Any]) -> None:
         if self.phase is Phase.LIVE and self.agent.media is not None:

@@ -38,6 +38,7 @@ from piopiy_pipeline.signaling.messages import (
     ConversationEvent,
     Hangup,
     Heartbeat,
+    Move,
     Register,
     Reject,
     Status,
@@ -235,6 +236,8 @@ class Switchboard:
                 call.agent.conversation(instance, message)
             case Hangup(reason=reason, detail=detail):
                 call.agent.hangup(instance, reason, detail, now)
+            case Move():
+                call.agent.move_away(instance, now)
             case Transfer() if call.agent.confirmed_to(instance):
                 call.control.transfer(message, call.agent.send, now)
             case Control(what=what, on=on) if call.agent.confirmed_to(instance):

@@ -1,0 +1,100 @@
+"""`Draining`: what becomes of the calls in progress when an agent is told to end.
+
+    finish   each call goes on to its own end, for `drain_s` seconds at most
+    move     beside that, each call is moved to another instance as soon as neither side speaks
+
+What is left after `drain_s` seconds hears a goodbye, and ends with `drained`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal, Self, get_args
+
+from loguru import logger
+
+from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.session import Session
+
+__all__ = ["DrainMode", "DrainPlan", "Draining"]
+
+DrainMode = Literal["finish", "move"]
+
+
+@dataclass(frozen=True, slots=True)
+class DrainPlan:
+    """How an agent drains.
+
+    Attributes:
+        mode: What becomes of the calls in progress.
+        grace_s: How long they may go on, in seconds; None for as long as they like.
+    """
+
+    mode: DrainMode = "finish"
+    grace_s: float | None = None
+
+    @classmethod
+    def choose(cls, mode: DrainMode | None, grace_s: float | None) -> Self:
+        """Return the plan of these arguments of `Agent`; for None, of the environment.
+
+        Raises:
+            ValueError: One of them cannot work.
+        """
+        chosen = mode or os.environ.get("PIOPIY_DRAIN") or "finish"
+        if chosen not in get_args(DrainMode):
+            raise ValueError(f"drain must be finish or move, not {chosen!r}")
+        given = os.environ.get("PIOPIY_DRAIN_S") if grace_s is None else str(grace_s)
+        try:
+            seconds = float(given) if given else None
+        except ValueError:
+            raise ValueError(f"drain_s must be a number of seconds, not {given!r}") from None
+        if seconds is not None and not 0 <= seconds < float("inf"):
+            raise ValueError(f"drain_s must be at least 0 seconds, not {given}")
+        return cls("move" if chosen == "move" else "finish", seconds)
+
+
+class Draining:
+    """Drains the calls of one process. `begin` once.
+
+    Args:
+        plan: How.
+        sessions: Returns the calls in progress.
+        moves: Returns whether the gateway can move calls, and knows the end reason `drained`.
+    """
+
+    def __init__(
+        self, plan: DrainPlan, sessions: Callable[[], Iterable[Session]], *, moves: Callable[[], bool]
+    ) -> None:
+        self._plan = plan
+        self._sessions = sessions
+        self._moves = moves
+        self._begun = False
+        self._grace: asyncio.TimerHandle | None = None
+
+    def begin(self) -> None:
+        """Have the calls move, and those that are left end after the grace. Returns at once."""
+        self._begun = True
+        for session in self._sessions():
+            self.joined(session)
+        if self._plan.grace_s is not None:
+            self._grace = asyncio.get_running_loop().call_later(self._plan.grace_s, self._say_goodbye)
+
+    def joined(self, session: Session) -> None:
+        """Have a call move that is in progress now, if calls do."""
+        if self._begun and self._plan.mode == "move" and self._moves():
+            session.leave()
+
+    def close(self) -> None:
+        """Say no goodbye any more, because the agent ends."""
+        if self._grace is not None:
+            self._grace.cancel()
+
+    def _say_goodbye(self) -> None:
+        left = list(self._sessions())
+        if left:
+            logger.info("{} calls are still in progress after {:g} s: goodbye", len(left), self._plan.grace_s)
+        for session in left:
+            session.say_goodbye(EndReason.DRAINED if self._moves() else EndReason.AGENT_HANGUP)

@@ -1,0 +1,114 @@
+"""`Departure`: how a call leaves an agent that drains: to another instance between two turns, or with a goodbye.
+
+Between two turns neither side speaks, no tool runs, and nobody waits for an answer. A call that moves just then goes on
+with the conversation as it is: the bot has nothing to say, and what the caller begins to say meanwhile, the gateway
+keeps for the next instance.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from loguru import logger
+
+from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.pipeline import StageError
+from piopiy_pipeline.session.call_state import CallState
+from piopiy_pipeline.session.monitor import CallMonitor
+from piopiy_pipeline.session.speaker import Speaker
+from piopiy_pipeline.session.speech_drain import SpeechDrain
+from piopiy_pipeline.signaling.messages import Move
+
+__all__ = ["Departure"]
+
+QUIET_S = 0.3
+"""Neither side has spoken for so long, in seconds, before a call moves."""
+POLL_S = 0.05
+AGAIN_S = 1.0
+"""After so many seconds without an answer, nobody could take the call: it is asked for again."""
+FINISH_S = 5.0
+"""How long the bot may go on with what it is saying before its goodbye, in seconds."""
+GOODBYE_S = 15.0
+"""How long the goodbye may take, in seconds."""
+
+
+class Departure:
+    """The end of one call at this instance.
+
+    Args:
+        state: The call.
+        monitor: Knows who was heard when.
+        speaker: Says the goodbye.
+        drain: Waits until what the bot says was heard.
+        is_free: Returns whether the bot has nothing to say, and nothing is asked of the model.
+        messages: Returns the conversation.
+        goodbye: What to say.
+    """
+
+    def __init__(
+        self,
+        state: CallState,
+        monitor: CallMonitor,
+        speaker: Speaker,
+        drain: SpeechDrain,
+        *,
+        is_free: Callable[[], bool],
+        messages: Callable[[], Sequence[Any]],
+        goodbye: str,
+    ) -> None:
+        self._state = state
+        self._monitor = monitor
+        self._speaker = speaker
+        self._drain = drain
+        self._is_free = is_free
+        self._messages = messages
+        self._goodbye = goodbye
+        self._leaving: asyncio.Task[None] | None = None
+
+    def leave(self) -> None:
+        """Move to another instance as soon as this is a moment between two turns. Returns at once."""
+        if self._leaving is None:
+            self._leaving = self._state.spawn(self._leave(), "leave")
+
+    def say_goodbye(self, reason: EndReason) -> None:
+        """Say goodbye, and end the call for this reason. Returns at once."""
+        if self._leaving is not None:
+            self._leaving.cancel()
+        self._leaving = self._state.spawn(self._end(reason), "goodbye")
+
+    async def _leave(self) -> None:
+        state = self._state
+        while not state.ended:
+            if self._is_between_turns() and await state.checkpoints.save() and self._is_between_turns():
+                state.post(Move(call_id=state.info.call_id))
+                await asyncio.sleep(AGAIN_S)  # cancelled when the call has moved
+            await asyncio.sleep(POLL_S)
+
+    def _is_between_turns(self) -> bool:
+        state, monitor = self._state, self._monitor
+        if state.answered_at is None or not self._is_free() or state.recovery.tools_running:
+            return False
+        if monitor.speaking or monitor.unheard_words or monitor.owed_final:
+            return False
+        if monitor.guard is not None and monitor.guard.caller_speaks:
+            return False
+        if state.now() - max(monitor.spoke_at, monitor.progressed_at, monitor.caller_spoke_at) < QUIET_S:
+            return False
+        messages = self._messages()
+        waits = bool(messages) and isinstance(messages[-1], dict) and messages[-1].get("role") == "user"
+        return not waits
+
+    async def _end(self, reason: EndReason) -> None:
+        state = self._state
+        try:
+            if state.answered_at is not None:
+                if state.control.on_hold:
+                    state.control.switch("hold", False)
+                await self._drain.wait_until_finished(FINISH_S)
+                async with asyncio.timeout(GOODBYE_S):
+                    await self._speaker.say(self._goodbye, interruptible=False)
+        except (StageError, TimeoutError) as error:
+            logger.warning("the goodbye of a call that is drained was not said: {}", error or "timeout")
+        state.finish(reason, "the agent was shut down")
