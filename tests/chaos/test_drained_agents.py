@@ -38,9 +38,12 @@ class TalkingCaller:
             pressed_at = self._loop.time()
             self.caller.press("1#")
             self.turns += 1
-            await eventually(lambda at=pressed_at: self.caller.agent_heard(at) is not None, GENEROUS_S)
+            await self._hear_since(pressed_at)
             await eventually(lambda: self.caller.agent_heard(self._loop.time() - 0.5) is None, GENEROUS_S)
             await asyncio.sleep(self._rng.uniform(0.3, 1.5))
+
+    async def _hear_since(self, at: float) -> None:
+        await eventually(lambda: self.caller.agent_heard(at) is not None, GENEROUS_S)
 
 
 def said_last(agents: list[ChaosAgent]) -> list[int]:
