@@ -46,7 +46,7 @@ from pipecat.utils.errors import ErrorCategory
 
 from piopiy_pipeline.compat.pipecat import process_as_plain_stage
 from piopiy_pipeline.signaling.media_events import Clear, Cleared, Held, Hold, Played, Resume
-from piopiy_pipeline.transports.frames import HeardTextFrame, SpeechMarkFrame
+from piopiy_pipeline.transports.frames import SpeechMarkFrame, as_heard
 from piopiy_pipeline.transports.held_answer import HeldAnswer
 from piopiy_pipeline.transports.held_interruption import HeldInterruption
 from piopiy_pipeline.transports.ledger import Cut, SpeechLedger
@@ -354,7 +354,7 @@ class BotOutput(BaseOutputTransport):
         if isinstance(frame, TTSTextFrame):
             self._text.heard(frame)
             self._notify(self._monitor.text_heard, frame)
-            await self.push_frame(frame if isinstance(frame, HeardTextFrame) else HeardTextFrame.of(frame))
+            await self.push_frame(as_heard(frame))
         elif isinstance(frame, SpeechMarkFrame):
             self._notify(self._monitor.mark_heard, frame.number)
         elif isinstance(frame, OutputTransportMessageFrame):
@@ -364,7 +364,7 @@ class BotOutput(BaseOutputTransport):
         else:
             if isinstance(frame, AggregatedTextFrame | AggregatedTextProgressFrame):
                 self._notify(self._monitor.text_heard, frame)
-            await self.push_frame(frame)
+            await self.push_frame(as_heard(frame))
 
     async def _bot_speaks(self, speaks: bool) -> None:
         if self._state.change(speaks, self._now()):

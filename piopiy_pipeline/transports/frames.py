@@ -6,14 +6,26 @@ from dataclasses import dataclass
 
 from pipecat.frames.frames import (
     ControlFrame,
+    Frame,
     InterruptionFrame,
+    LLMAssistantPushAggregationFrame,
     LLMContextFrame,
+    LLMFullResponseEndFrame,
+    LLMFullResponseStartFrame,
     SystemFrame,
+    TTSStartedFrame,
     TTSTextFrame,
 )
 from pipecat.utils.text.base_text_aggregator import TextType
 
-__all__ = ["EagerContextFrame", "EagerWithdrawnFrame", "HeardTextFrame", "SpeechMarkFrame", "as_written"]
+__all__ = [
+    "EagerContextFrame",
+    "EagerWithdrawnFrame",
+    "HeardTextFrame",
+    "SpeechMarkFrame",
+    "as_heard",
+    "as_written",
+]
 
 
 @dataclass
@@ -49,6 +61,50 @@ def as_written(frame: TTSTextFrame) -> TTSTextFrame | None:
     if frame.text_type != TextType.WORD or frame.segment_id is None or frame.raw_text == frame.text:
         return frame
     return None if frame.raw_text is None else HeardTextFrame.of(frame, frame.raw_text)
+
+
+@dataclass
+class _HeardResponseStart(SystemFrame, LLMFullResponseStartFrame):
+    pass
+
+
+@dataclass
+class _HeardResponseEnd(SystemFrame, LLMFullResponseEndFrame):
+    pass
+
+
+@dataclass
+class _HeardUtteranceStart(SystemFrame, TTSStartedFrame):
+    pass
+
+
+@dataclass
+class _HeardUtteranceEnd(SystemFrame, LLMAssistantPushAggregationFrame):
+    pass
+
+
+_BOUNDS: dict[type[Frame], type[Frame]] = {
+    LLMFullResponseStartFrame: _HeardResponseStart,
+    LLMFullResponseEndFrame: _HeardResponseEnd,
+    TTSStartedFrame: _HeardUtteranceStart,
+    LLMAssistantPushAggregationFrame: _HeardUtteranceEnd,
+}
+
+
+def as_heard(frame: Frame) -> Frame:
+    """Return a frame as it goes on when everything before it was heard.
+
+    Text that was heard is a system frame, which overtakes others. So the frames between which text is one turn
+    of the bot are system frames, too: a word of the next turn would else be part of this one.
+    """
+    if isinstance(frame, TTSTextFrame):
+        return frame if isinstance(frame, HeardTextFrame) else HeardTextFrame.of(frame)
+    bound = _BOUNDS.get(type(frame))
+    if bound is None:
+        return frame
+    heard = bound.__new__(bound)
+    heard.__dict__.update(frame.__dict__)  # the same frame to observers, by its id
+    return heard
 
 
 @dataclass
