@@ -41,6 +41,7 @@ from piopiy_pipeline.turns.eager_turns import EagerTurns, eager_limits
 from piopiy_pipeline.turns.expected_answer import ExpectedAnswer
 from piopiy_pipeline.turns.policy_turn_end import PolicyTurnEnd
 from piopiy_pipeline.turns.strategies import Interruption, default_turns, turns_for
+from piopiy_pipeline.turns.turn_after_bot import TurnAfterBot
 from piopiy_pipeline.turns.turn_ends import Turns, policy_end_of, turn_end_for
 
 __all__ = ["CallPipeline", "StageError", "default_turns"]
@@ -173,6 +174,9 @@ class CallPipeline:
                 user_turn_stop_timeout=max(STOP_TIMEOUT_S, 1 + (policy.waits.longest if policy else 0)),
             ),
         )
+        for start in strategies.start or []:
+            if isinstance(start, TurnAfterBot):
+                start.hear = user.queue_frame
         stages: list[tuple[str, FrameProcessor]] = [("transport_in", transport.input())]
         if vad_stage is not None:
             stages.append(("vad", vad_stage))

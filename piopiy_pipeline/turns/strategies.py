@@ -7,7 +7,6 @@ from typing import Any, Literal
 from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.turns.user_start import (
     BaseUserTurnStartStrategy,
-    MinWordsUserTurnStartStrategy,
     TranscriptionUserTurnStartStrategy,
     VADUserTurnStartStrategy,
 )
@@ -18,6 +17,7 @@ from piopiy_pipeline.processors.vad import VadStage
 from piopiy_pipeline.transports.bot_output import BotOutput
 from piopiy_pipeline.turns.barge_in_policy import BargeInPolicy
 from piopiy_pipeline.turns.held_turn_start import HeldTurnStart
+from piopiy_pipeline.turns.turn_after_bot import TurnAfterBot
 
 __all__ = ["Interruption", "default_turns", "interruption_of", "turns_for"]
 
@@ -107,7 +107,7 @@ def turns_for(
         case "immediate":
             return default_turns(vad=has_vad)
         case "never":
-            return default_turns(interruptions=False, vad=has_vad)
+            return UserTurnStrategies(start=[TurnAfterBot(output, vad=has_vad)], stop=stop)
         case bool() | str():
             raise ValueError(
                 f"interruption={interruption!r}: it is 'held', 'immediate', 'never', a number of words, "
@@ -116,7 +116,7 @@ def turns_for(
         case int(words):
             if words < 1:
                 raise ValueError(f"interruption={words}: it takes one word at least to cut in")
-            return UserTurnStrategies(start=[MinWordsUserTurnStartStrategy(min_words=words)], stop=stop)
+            return UserTurnStrategies(start=[TurnAfterBot(output, words=words, vad=False)], stop=stop)
         case BaseUserTurnStartStrategy():
             return UserTurnStrategies(start=[interruption], stop=stop)
     raise TypeError(
