@@ -33,7 +33,11 @@ class Harm:
         self.place = place
         self.at = asyncio.get_running_loop().time()
         self.wall = datetime.now()
-        self.theirs = [caller for caller in callers if caller.agent_heard() == harmed.pitch]
+        self.of(harmed, callers)
+
+    def of(self, harmed: ChaosAgent, callers: list[ChaosCaller]) -> None:
+        """Look at this agent's callers, who heard it until it was harmed, and at the others."""
+        self.theirs = [caller for caller in callers if caller.agent_heard(until=self.at) == harmed.pitch]
         self.others = [caller for caller in callers if caller not in self.theirs]
         self.harmed = harmed
 

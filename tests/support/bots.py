@@ -314,11 +314,17 @@ def _census(agent: Agent) -> dict[str, Any]:
     gc.collect()
     return {
         "calls": agent.active,
-        "tasks": sorted(task.get_name() for task in asyncio.all_tasks()),
+        "tasks": sorted(map(_task_name, asyncio.all_tasks())),
         "threads": sorted(thread.name for thread in threading.enumerate()),
         "fds": len(list(Path("/dev/fd").iterdir())),
         "vad_streams": shared_engine().streams,
     }
+
+
+def _task_name(task: asyncio.Task[Any]) -> str:
+    """Return a task's name, or that of its function if it was given none."""
+    name = task.get_name()
+    return getattr(task.get_coro(), "__qualname__", name) if name.startswith("Task-") else name
 
 
 @contextlib.contextmanager

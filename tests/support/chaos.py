@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import math
 import os
 import signal
 import socket
@@ -165,9 +166,9 @@ class ChaosCaller:
 
     # ------------------------------------------------------------------ what was heard
 
-    def agent_heard(self, since: float = 0.0) -> float | None:
-        """Return the pitch of the agent that was heard last since then; None in silence."""
-        return next((pitch for at, pitch in reversed(self.heard) if at >= since and pitch), None)
+    def agent_heard(self, since: float = 0.0, until: float = math.inf) -> float | None:
+        """Return the pitch of the agent that was heard last between these times; None in silence."""
+        return next((pitch for at, pitch in reversed(self.heard) if since <= at <= until and pitch), None)
 
     def first_heard(self, pitch: float, since: float) -> float | None:
         """Return when this pitch was first heard since then."""

@@ -36,8 +36,8 @@ from tests.support.services import Reply, ScriptedSTT
 
 __all__ = ["FAULTS", "create_session"]
 
-REPLY_S = 1.0
-"""What a model may be silent for here, in seconds."""
+REPLY_S = float(os.environ.get("REPLY_S", "1"))
+"""How long a model, a voice or a tool may take here, in seconds."""
 SORRY = "Sorry."
 """Short, because it is said before a call ends."""
 
@@ -128,7 +128,9 @@ async def _segfaults(params: FunctionCallParams) -> None:
 
 async def _bot(call: Call, tts: type[OwnToneTTS] = OwnToneTTS, **options: Any) -> VoiceAgent:
     own = tts(float(os.environ["TONE_HZ"]))
-    return await voice(call, tts=own, reply_timeout_secs=REPLY_S, error_line=SORRY, **options)
+    return await voice(
+        call, tts=own, reply_timeout_secs=REPLY_S, tool_timeout_secs=REPLY_S, error_line=SORRY, **options
+    )
 
 
 async def _asks(call: Call, tool: Callable[..., Awaitable[None]]) -> VoiceAgent:
