@@ -162,6 +162,10 @@ class FinalsWatch:
             self._timer.cancel()
             self._timer = None
 
+    def made(self, frame: Frame) -> bool:
+        """Whether this is the final transcript that was made of an interim one."""
+        return frame is self._own
+
     def _accept(self, frame: Frame) -> bool:
         """Whether the service may push this: not a final transcript that comes too late."""
         if not isinstance(frame, TranscriptionFrame) or frame is self._own or not self._finals.taken:

@@ -61,8 +61,8 @@ class ProviderWatches:
         self._add_tts_handlers(voices)
         stts = [service for service in services if isinstance(service, STTService)]
         self._finals = [self._watch_finals(service) for service in stts]
-        for service in stts:
-            drop_repeated_words(service)
+        for service, finals in zip(stts, self._finals, strict=True):
+            drop_repeated_words(service, made_here=finals.made)
         self._mutes = [self._watch_mute(service) for service in stts]
         if len(voices) > 1:
             state.recovery.voice_patience_s = VOICE_S
