@@ -34,6 +34,7 @@ from piopiy_pipeline.session.limits.stream_guards import StreamGuards
 from piopiy_pipeline.session.limits.stream_limits import StreamLimits
 from piopiy_pipeline.session.model.asked_ahead import never_ahead
 from piopiy_pipeline.session.model.eager_answers import EagerAnswers
+from piopiy_pipeline.session.model.heard_first import HeardFirst
 from piopiy_pipeline.session.model.model_output import ModelOutput
 from piopiy_pipeline.session.model.model_requests import requests_of
 from piopiy_pipeline.session.monitor import CallMonitor
@@ -311,6 +312,9 @@ class PipelineRun:
         turns = self._pipeline.eager
         if turns is None or self._eager is not None or not isinstance(user, LLMUserAggregator):
             return False
+        assistant = self._pipeline.find(LLMAssistantAggregator)
+        if isinstance(assistant, LLMAssistantAggregator):
+            turns.heard_first = HeardFirst(user, assistant).written
         if obstacle := never_ahead(self._pipeline, stage, asked_for=turns.asked_for):
             turns.never(obstacle)
         self._eager = self._failures.eager = EagerAnswers(

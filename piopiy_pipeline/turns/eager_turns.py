@@ -7,7 +7,7 @@ of them ends the turn, an answer to just these words is said; one to other words
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -124,6 +124,8 @@ class EagerTurns(BaseUserTurnStopStrategy):
         """Begins the answers. None: none are."""
         self.on_wasted: Callable[[str], None] | None = None
         """Told why an answer ahead was dropped, when it is counted."""
+        self.heard_first: Callable[[], Awaitable[None]] | None = None
+        """Waits until what the caller has heard before the turn is in the conversation. None: nothing is waited for."""
         self.asked_for = asked_for
         """Whether the author has asked for answers ahead, and not only left them on."""
         self._turn_context = context
@@ -323,6 +325,8 @@ class EagerTurns(BaseUserTurnStopStrategy):
         self, strategy: BaseUserTurnStopStrategy, ended: Callable[..., Any], **options: Any
     ) -> None:
         """End the turn as the strategy would, with the answer that was begun ahead if it answers these words."""
+        if self.heard_first is not None:
+            await self.heard_first()
         ahead = self._ahead
         if ahead is None:
             await ended(**options)

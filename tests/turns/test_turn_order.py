@@ -125,3 +125,32 @@ def test_words_that_the_recogniser_sends_again_are_no_turn(gap_s: float, interim
     heard = converse(caller, own_stt=lambda: RepeatingSTT(TABLE, PARKING, gap_s=gap_s, interim=interim))
     assert [role for role, _ in heard] == ["assistant", "user", "assistant", "user", "assistant"]
     assert [text for role, text in heard if role == "user"] == [TABLE, PARKING]
+
+
+def test_keys_that_cut_in_stand_behind_what_was_heard() -> None:
+    async def caller(line: CallerLine) -> None:
+        await line.my_turn()
+        await line.say(TABLE)
+        await bot_is_heard(line)
+        await line.pause(2)
+        await line.press("2#")
+        await line.my_turn()
+
+    heard = converse(caller)
+    assert [role for role, _ in heard] == ["assistant", "user", "assistant", "user", "assistant"]
+    assert heard[2][1].startswith("This is answer 1")
+    assert heard[3] == ("user", "2")
+
+
+def test_keys_that_join_a_turn_stand_behind_what_was_heard_in_between() -> None:
+    async def caller(line: CallerLine) -> None:
+        await line.my_turn()
+        await line.say(TABLE)
+        await bot_is_heard(line)
+        await line.pause(0.4)
+        await line.press("2#")
+        await line.my_turn()
+
+    heard = converse(caller)
+    assert [role for role, _ in heard] == ["assistant", "assistant", "user", "assistant"]
+    assert heard[2] == ("user", f"{TABLE} 2")
