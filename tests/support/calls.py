@@ -151,16 +151,16 @@ async def house(
 ) -> AsyncIterator[House]:
     """Run a gateway on a free port with one agent connected to it; `settings` are those of `GatewayConfig`.
 
-    Without more settings it keeps no records and takes no browsers' calls. An agent has long to accept, because
-    a machine that is busy with other tests is no agent that hangs.
+    Without more settings it keeps no records and takes no browsers' calls. An agent has long to accept and to be
+    ready, because a machine that is busy with other tests is no agent that hangs.
     """
-    settings = {**SETTINGS, "port": 0, **settings}
+    settings = {"setup_s": 25.0, **SETTINGS, "port": 0, **settings}
     config = GatewayConfig(agents={AGENT_ID: TOKEN}, caller_keys=[KEY], **settings)
     async with Gateway(config) as gateway:
         agent = Agent(AGENT_ID, TOKEN, create_session, signaling_url=gateway.url, capacity=capacity)
         serving = asyncio.create_task(agent.connect())
         try:
-            await gateway.wait_for_agent(AGENT_ID, 10)
+            await gateway.wait_for_agent(AGENT_ID, 30)
             yield House(gateway, agent)
         finally:
             await agent.shutdown()
