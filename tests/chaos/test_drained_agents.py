@@ -34,13 +34,17 @@ class TalkingCaller:
         self._loop = asyncio.get_running_loop()
 
     async def talk(self, until: asyncio.Event) -> None:
+        await self._hear_out()  # a key over the greeting would be answered by what is left of it
         while not until.is_set():
             pressed_at = self._loop.time()
             self.caller.press("1#")
             self.turns += 1
             await self._hear_since(pressed_at)
-            await eventually(lambda: self.caller.agent_heard(self._loop.time() - 0.5) is None, GENEROUS_S)
+            await self._hear_out()
             await asyncio.sleep(self._rng.uniform(0.3, 1.5))
+
+    async def _hear_out(self) -> None:
+        await eventually(lambda: self.caller.agent_heard(self._loop.time() - 0.5) is None, GENEROUS_S)
 
     async def _hear_since(self, at: float) -> None:
         await eventually(lambda: self.caller.agent_heard(at) is not None, GENEROUS_S)
