@@ -76,7 +76,7 @@ FAULTS = [
     CallFault(
         "model", None, "more than .* characters", Answer("endless", "and another table."), watched=True
     ),
-    CallFault("endless_voice", "error", "tts", watched=True, short=BOTH),
+    CallFault("endless_voice", "error", "tts", watched=True),
     CallFault("floods", "error", "flood", watched=True),
 ]
 

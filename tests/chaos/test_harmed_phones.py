@@ -30,7 +30,7 @@ GENEROUS_S = 20.0
 HEARD_S = 0.4
 """So much of its tone an agent must be heard with."""
 FORMS = [
-    pytest.param("killed", "task"),
+    pytest.param("killed", "task", marks=pytest.mark.long_form),
     pytest.param("hung", "task", marks=pytest.mark.long_form),
     pytest.param("runaway", "task"),
     *(
