@@ -167,9 +167,7 @@ class BotOutput(BaseOutputTransport):
         await self.set_transport_ready(frame)
 
     async def set_transport_ready(self, frame: StartFrame) -> None:
-        """Tell the pipeline that the transport is ready, without the queue and two tasks that the base class
-        makes.
-        """
+        """Tell the pipeline that the transport is ready, without the queue and two tasks of the base class."""
         await self.push_frame(OutputTransportReadyFrame(), FrameDirection.UPSTREAM)
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
@@ -278,6 +276,11 @@ class BotOutput(BaseOutputTransport):
         return state.speaking or state.playing or state.in_answer(self._now())
 
     @property
+    def asks(self) -> bool:
+        """Whether the bot's speech ends with a question, as far as it is known."""
+        return self._state.asks
+
+    @property
     def left_s(self) -> float | None:
         """Seconds of its speech that the bot has left; None as long as more of an answer may come."""
         return (
@@ -285,9 +288,7 @@ class BotOutput(BaseOutputTransport):
         )
 
     def power(self, seconds: float) -> float:
-        """Return the mean power of the last so many seconds that have left the playout, 1.0 at full scale; 0.0
-        if the bot is silent.
-        """
+        """Return the mean power of the last so many seconds heard, 1.0 at full scale; 0.0 if the bot is silent."""
         if not self._state.playing or self._ledger.held:
             return 0.0
         return self._places.power(self._ledger.estimate(self._now()), seconds)
@@ -430,8 +431,7 @@ class BotOutput(BaseOutputTransport):
         """Pass a message on to the client's application. One that cannot be sent is an `ErrorFrame`."""
         try:
             self._events.send_message(frame.message, self._now())
-        except MessageRefused as error:
-            # It is the bot's mistake and no provider's failure: nobody is apologised to.
+        except MessageRefused as error:  # the bot's mistake and no provider's: nobody is apologised to
             await self.push_error(str(error), category=ErrorCategory.APPLICATION)
 
     async def write_dtmf(self, frame: OutputDTMFFrame | OutputDTMFUrgentFrame) -> None:

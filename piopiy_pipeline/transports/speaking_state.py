@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pipecat.frames.frames import (
+    AggregatedTextFrame,
     Frame,
     LLMFullResponseEndFrame,
     LLMFullResponseStartFrame,
     TTSStartedFrame,
     TTSStoppedFrame,
+    TTSTextFrame,
 )
 
 __all__ = ["QUIET_S", "SPEAKING_EVERY_S", "SpeakingState"]
@@ -20,6 +22,7 @@ VOICE_S = 0.5
 """A voice that has brought no audio for so long has brought all of it."""
 BETWEEN_S = 2.0
 """An answer whose next sentence takes longer than this is taken for one that has ended."""
+_QUESTION, _STATEMENT = ("?", "？", "؟"), (".", "!", "。", "！", "।")
 _EARLY_S = 0.001  # a timer that fires this early is on time
 
 
@@ -33,6 +36,8 @@ class SpeakingState:
         """Whether the pipeline was told that the bot speaks."""
         self.quiet_at: float | None = None
         """When a bot that has run dry counts as silent; None if it has not run dry."""
+        self.asks = False
+        """Whether the last sentence that there is to say is a question."""
         self._told_at = 0.0
         self._answering = self._synthesising = self._answered_aloud = False
         self._audio_at = self._ran_dry_at = float("-inf")
@@ -58,6 +63,15 @@ class SpeakingState:
                 self._synthesising = True
             case TTSStoppedFrame():
                 self._synthesising = False
+            case AggregatedTextFrame():
+                self._note_end(frame.text.rstrip(" \n\"'”’»)*_"), words=isinstance(frame, TTSTextFrame))
+
+    def _note_end(self, text: str, *, words: bool) -> None:
+        """Take note of how a sentence ends. A voice may tell its words one by one, and without their marks."""
+        if text.endswith(_QUESTION):
+            self.asks = True
+        elif text and (not words or text.endswith(_STATEMENT)):
+            self.asks = False
 
     def audio_came(self, now: float) -> None:
         """Note that there is audio to play."""

@@ -67,7 +67,7 @@ class BargeInPolicy:
         quiet_s: A sound is over when it was not voiced for so many seconds.
         words_s: Words are waited for until so many seconds after the end of a sound, where the VAD took it for
             speech.
-        answer_s: With so little of its speech left, a bot is answered by any words, a "yeah" too.
+        answer_s: With so little of its speech left, a bot is answered by any words, and one that asks by a "yeah", too.
 
     Raises:
         ValueError: The times are in no order, or not positive.
@@ -197,6 +197,7 @@ class BargeInPolicy:
         heard: HeardWords = (),
         language: str | None = None,
         bot_left_s: float | None = None,
+        bot_asks: bool = True,
     ) -> Decision:
         """Take a final transcript, of the sound that is decided on or of an earlier one.
 
@@ -206,6 +207,7 @@ class BargeInPolicy:
             heard: Each word with a confidence of its own, where the recogniser tells them.
             language: Their language by its code, if it is known.
             bot_left_s: How many seconds of its speech the bot has left; None if that is not known yet.
+            bot_asks: Whether its speech ends with a question, which a "yeah" may answer.
 
         Returns:
             A decision. `RESUME` says that the words are no turn.
@@ -216,6 +218,8 @@ class BargeInPolicy:
         match meaning:
             case WordsOver.NOTHING:
                 return Decision(BargeInVerdict.RESUME, "no words")
+            case WordsOver.BACKCHANNEL if not bot_asks:
+                return Decision(BargeInVerdict.RESUME, said)
             case _ if bot_left_s is not None and bot_left_s <= self._answer_s:
                 return Decision(BargeInVerdict.INTERRUPT, f"{said} as an answer")
             case WordsOver.BACKCHANNEL:

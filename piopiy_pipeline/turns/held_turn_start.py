@@ -46,6 +46,10 @@ STALE_S = 0.1
 """Without a window for so long, the VAD's frames say whether the caller makes a sound."""
 LEAST_WORDS_S, MOST_WORDS_S = 0.35, 0.6
 """Words are waited for a little longer than the STT says that it takes, within these bounds of seconds."""
+LISTENER_S = 0.2
+"""Nobody answers sooner than this: a sound that begins so soon behind the bot's last one was begun before its end."""
+WORDS_AFTER_END_S = 3.0
+"""The words of such a sound come this much later than it at most."""
 _FLOOR_POWER = 10 ** (FLOOR_DBFS / 10)
 
 
@@ -72,6 +76,8 @@ class HeldTurnStart(BaseUserTurnStartStrategy):
         self._starting: asyncio.Task[None] | None = None
         self._began = 0.0  # the sound that is decided on
         self._in_turn = False
+        self._stopped_at = float("-inf")
+        self._listens_until = float("-inf")  # of a sound that was begun before the end of a statement
 
     # ------------------------------------------------------------------ the VAD's windows
 
@@ -84,7 +90,7 @@ class HeldTurnStart(BaseUserTurnStartStrategy):
         """
         now = self._now()
         self._window_at = now
-        if not self._output.has_floor:
+        if not self._output.has_floor and not self._may_listen:
             self._evidence.window(0.0)
             self._echo.window(power, 0.0)
             return
@@ -92,6 +98,9 @@ class HeldTurnStart(BaseUserTurnStartStrategy):
         if power < _FLOOR_POWER or (self._echo.heard and self._echo.explains()):
             probability = 0.0
         self._policy.window(now, WINDOW_S, voiced=probability >= VOICED)
+        if self._may_listen:
+            self._decide(now)
+            return
         onset = self._evidence.window(probability)
         if onset and not (self._policy.under_way or self._in_turn):
             self._sound_begins(now)
@@ -136,9 +145,11 @@ class HeldTurnStart(BaseUserTurnStartStrategy):
         """Take a frame that reaches the user's side of the context."""
         match frame:
             case VADUserStartedSpeakingFrame():
-                return await self._speech_begins()
+                return await self._speech_begins(self._now() - frame.start_secs)
             case VADUserStoppedSpeakingFrame():
                 self._vad_speaking = False
+                if self._may_listen:
+                    self._listens_until = self._now() + WORDS_AFTER_END_S
             case InterimTranscriptionFrame():
                 return await self._interim(frame)
             case TranscriptionFrame():
@@ -153,6 +164,7 @@ class HeldTurnStart(BaseUserTurnStartStrategy):
     async def handle_user_turn_started(self) -> None:
         """Decide nothing any more: the caller has the floor, for whatever reason."""
         self._in_turn = True
+        self._listens_until = float("-inf")
         self._policy.end()
         self._clear_timer()
 
@@ -171,10 +183,20 @@ class HeldTurnStart(BaseUserTurnStartStrategy):
     @property
     def _is_free(self) -> bool:
         """Whether nothing is to be decided: the bot is silent, or the caller's turn has begun already."""
-        return self._in_turn or not self._output.has_floor
+        return self._in_turn or not (self._output.has_floor or self._may_listen)
 
-    async def _speech_begins(self) -> ProcessFrameResult:
+    @property
+    def _may_listen(self) -> bool:
+        """Whether the bot has ended with a statement, and the caller's words may be those of a listener."""
+        return self._now() <= self._listens_until and not self._in_turn and not self._output.has_floor
+
+    async def _speech_begins(self, began: float) -> ProcessFrameResult:
         self._vad_speaking = True
+        now = self._now()
+        if self._is_free and not self._in_turn and began <= self._stopped_at + LISTENER_S:
+            self._listens(now)
+        elif self._may_listen:
+            self._listens_until = float("-inf")  # the caller says more
         if self._is_free:
             return await self._start()
         if not self._policy.under_way:
@@ -198,7 +220,8 @@ class HeldTurnStart(BaseUserTurnStartStrategy):
             confidence=_confidence(frame.result),
             heard=_heard_words(frame.result),
             language=frame.language,
-            bot_left_s=self._output.left_s,
+            bot_left_s=0.0 if self._may_listen else self._output.left_s,
+            bot_asks=self._output.asks,
         )
         if decision.verdict is BargeInVerdict.INTERRUPT:
             return await self._start(decision)
@@ -210,10 +233,23 @@ class HeldTurnStart(BaseUserTurnStartStrategy):
         return ProcessFrameResult.STOP
 
     async def _bot_stopped(self) -> ProcessFrameResult:
-        """Give the floor to a caller who speaks at the end of the bot's speech."""
-        if self._policy.under_way and self._policy.sounds(self._now()):
-            return await self._start()
+        """Give the floor to a caller who speaks at the end of the bot's speech, if it does not end with a statement."""
+        now = self._now()
+        self._stopped_at = float("-inf") if self._output.asks else now
+        if self._policy.under_way and self._policy.sounds(now):
+            if self._output.asks:
+                return await self._start()
+            self._listens(now)
         return ProcessFrameResult.CONTINUE
+
+    def _listens(self, now: float) -> None:
+        """Decide by its words, or its length, on a sound that was begun before the end of a statement."""
+        self._listens_until = now + WORDS_AFTER_END_S
+        if not self._policy.under_way:
+            self._began = now
+            self._policy.begin(now, voiced_s=2 * WINDOW_S)
+            self._policy.speech()
+        self._set_timer()
 
     async def _start(self, decision: Decision | None = None) -> ProcessFrameResult:
         if decision is not None:

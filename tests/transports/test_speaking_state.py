@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from pipecat.frames.frames import AggregatedTextFrame, Frame, TTSTextFrame
+from pipecat.utils.text.base_text_aggregator import TextType
 
 from piopiy_pipeline.transports.speaking_state import QUIET_S, SPEAKING_EVERY_S, SpeakingState
 
@@ -65,3 +67,30 @@ def test_a_bot_that_was_never_heard_does_not_fall_silent() -> None:
     state.played(dry=True, now=1.0)
     assert state.quiet_at is None
     assert not state.has_begun
+
+
+def sentence(text: str) -> AggregatedTextFrame:
+    return AggregatedTextFrame(text, TextType.SENTENCE)
+
+
+def word(text: str) -> TTSTextFrame:
+    return TTSTextFrame(text, TextType.WORD)
+
+
+@pytest.mark.parametrize(
+    ("frames", "asks"),
+    [
+        ([sentence("It is done.")], False),
+        ([sentence("Is that right?")], True),
+        ([sentence('"Right?" ')], True),
+        ([sentence("Is that right?"), word("Is"), word("that"), word("right")], True),
+        ([word("right?")], True),
+        ([sentence("Is that right?"), sentence("It is done.")], False),
+        ([sentence("Is that right?"), word("Is"), word("done.")], False),
+    ],
+)
+def test_the_last_sentence_says_whether_the_bot_asks(frames: list[Frame], asks: bool) -> None:
+    state = SpeakingState()
+    for frame in frames:
+        state.note(frame)
+    assert state.asks is asks

@@ -145,6 +145,8 @@ def test_a_yeah_at_the_end_of_a_question_is_an_answer() -> None:
     assert policy.final("Yeah.", bot_left_s=0.6).verdict is BargeInVerdict.INTERRUPT
     assert policy.final("Friday.", confidence=0.2, bot_left_s=0.6).verdict is BargeInVerdict.INTERRUPT
     assert policy.final("...", bot_left_s=0.6).verdict is BargeInVerdict.RESUME
+    assert policy.final("Yeah.", bot_left_s=0.6, bot_asks=False).verdict is BargeInVerdict.RESUME
+    assert policy.final("Friday.", bot_left_s=0.6, bot_asks=False).verdict is BargeInVerdict.INTERRUPT
     assert policy.final("Yeah.", bot_left_s=5.0).verdict is BargeInVerdict.RESUME
     assert policy.final("Yeah.", bot_left_s=None).verdict is BargeInVerdict.RESUME
 

@@ -20,6 +20,8 @@ from tests.support.virtual import info
 
 TABLE = "I would like to book a table for four people."
 PARKING = "And do you have parking?"
+ANSWER_S = 4.81
+"""An answer is heard for so long behind the moment at which the caller notices it."""
 
 
 class RepeatingSTT(ScriptedSTT):
@@ -154,3 +156,31 @@ def test_keys_that_join_a_turn_stand_behind_what_was_heard_in_between() -> None:
     heard = converse(caller)
     assert [role for role, _ in heard] == ["assistant", "assistant", "user", "assistant"]
     assert heard[2] == ("user", f"{TABLE} 2")
+
+
+@pytest.mark.parametrize("before_end_s", [0.05, 0.3, 0.8])
+def test_a_listener_at_the_end_of_a_statement_has_no_turn(before_end_s: float) -> None:
+    async def caller(line: CallerLine) -> None:
+        await line.my_turn()
+        await line.say(TABLE)
+        await bot_is_heard(line)
+        await line.pause(ANSWER_S - before_end_s)
+        await line.say("Mhm.", text="Mhm.")
+        await line.pause(4)
+        await line.say(PARKING)
+        await line.my_turn()
+
+    assert [text for role, text in converse(caller) if role == "user"] == [TABLE, PARKING]
+
+
+@pytest.mark.parametrize("before_end_s", [0.05, 0.3])
+def test_words_at_the_end_of_a_statement_are_a_turn(before_end_s: float) -> None:
+    async def caller(line: CallerLine) -> None:
+        await line.my_turn()
+        await line.say(TABLE)
+        await bot_is_heard(line)
+        await line.pause(ANSWER_S - before_end_s)
+        await line.say(PARKING)
+        await line.my_turn()
+
+    assert [text for role, text in converse(caller) if role == "user"] == [TABLE, PARKING]
