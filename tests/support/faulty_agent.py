@@ -110,7 +110,7 @@ async def _sys_exit(params: FunctionCallParams) -> None:
 async def _sleeps(params: FunctionCallParams) -> None:
     """Look something up."""
     tell(event="blocks")
-    time.sleep(60)  # noqa: ASYNC251  on purpose
+    time.sleep(10)  # noqa: ASYNC251  on purpose
 
 
 async def _os_exit(params: FunctionCallParams) -> None:
