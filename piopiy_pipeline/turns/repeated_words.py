@@ -17,6 +17,8 @@ REPEATED_S = 3.0
 """Words that come again so long after the last time are a recogniser's no more: the VAD may have missed some."""
 WORD_S = 0.45
 """Speech that is shorter for each of its words has no room for words that are said twice."""
+FASTEST_S = 0.15
+"""Nobody says a word of several in less: in a shorter sound since the first time they were not said again."""
 SHORT_WORDS = 2
 """Of so few words, each speech of several may be one of its own: "no" and "no", or the digits of a number."""
 _LIKE = 75.0
@@ -58,14 +60,18 @@ class RepeatedWords:
         words = words_in(text)
         if not words:
             return False
-        if words == self._words and self._silent_since_words(now):
+        said_since_s = self._voiced_s + self._under_way_s(now)
+        if len(words) > SHORT_WORDS:
+            not_said = self._is_soon(now) and said_since_s < len(words) * FASTEST_S
+        else:
+            not_said = self._silent_since_words(now)
+        if words == self._words and not_said:
             self._seen_at = now
             self._times += 1
             room_s = self._times * len(words) * WORD_S
             several = len(words) <= SHORT_WORDS and self._room_speeches >= self._times
             return self._room_s < room_s and not several
-        voiced_s = self._voiced_s + (now - max(self._since, self._words_at) if self._since is not None else 0)
-        self._room_s, self._room_speeches = voiced_s, self._speeches
+        self._room_s, self._room_speeches = said_since_s, self._speeches
         self._voiced_s, self._speeches = 0.0, 0
         self._words, self._times = words, 1
         self._words_at = self._seen_at = now
@@ -81,11 +87,12 @@ class RepeatedWords:
             said == final or fuzz.ratio(said, final) >= _LIKE or f" {said} " in f" {' '.join(self._words)} "
         )
 
+    def _under_way_s(self, now: float) -> float:
+        return 0.0 if self._since is None else now - max(self._since, self._words_at)
+
+    def _is_soon(self, now: float) -> bool:
+        return self._has_vad and now - self._seen_at <= REPEATED_S
+
     def _silent_since_words(self, now: float) -> bool:
         """Whether the caller has made no sound since the last words, which came just now."""
-        return (
-            self._has_vad
-            and self._since is None
-            and self._voice_at <= self._words_at
-            and now - self._seen_at <= REPEATED_S
-        )
+        return self._is_soon(now) and self._since is None and self._voice_at <= self._words_at

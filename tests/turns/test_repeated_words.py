@@ -52,6 +52,13 @@ def test_a_second_part_leaves_no_room_for_the_first_one_twice() -> None:
     assert not words.final("And the wine.", 3.3)
 
 
+def test_a_sound_too_short_for_the_words_does_not_say_them_again() -> None:
+    words = after(MENU)
+    words.speech_began(2.3)
+    assert words.final(MENU, 2.8)
+    assert not words.final(MENU, 3.4)
+
+
 def test_other_words_and_later_ones_are_the_callers() -> None:
     words = after(MENU)
     assert not words.final("And the wine.", 2.1)
