@@ -287,6 +287,11 @@ class BotOutput(BaseOutputTransport):
             None if self._state.more_comes(self._now()) else max(0, self._ledger.unheard) / self._ledger.rate
         )
 
+    @property
+    def is_spared(self) -> bool:
+        """Whether what plays must not be interrupted."""
+        return self._ledger.spares(self._now())
+
     def power(self, seconds: float) -> float:
         """Return the mean power of the last so many seconds heard, 1.0 at full scale; 0.0 if the bot is silent."""
         if not self._state.playing or self._ledger.held:
@@ -300,10 +305,9 @@ class BotOutput(BaseOutputTransport):
             Whether the speech is held. It is not where the gateway cannot do that, where an interruption is under
             way, and where what plays must not be interrupted.
         """
-        now = self._now()
-        if not self._link.can_hold or self._interruption.holds or self._ledger.spares(now):
+        if not self._link.can_hold or self._interruption.holds or self.is_spared:
             return False
-        epoch = self._ledger.hold(now)
+        epoch = self._ledger.hold(self._now())
         if epoch is not None:
             self._link.send_event(Hold(epoch=epoch))
         return epoch is not None

@@ -90,7 +90,7 @@ class HeldTurnStart(BaseUserTurnStartStrategy):
         """
         now = self._now()
         self._window_at = now
-        if not self._output.has_floor and not self._may_listen:
+        if self._output.is_spared or not (self._output.has_floor or self._may_listen):
             self._evidence.window(0.0)
             self._echo.window(power, 0.0)
             return

@@ -95,17 +95,20 @@ def turns_for(
     """
     has_vad = vad is not None
     stop = default_turns().stop
+    spared = TurnAfterBot(output, vad=False, spared=True)
+    immediate = default_turns(vad=has_vad)
+    immediate.start = [TurnAfterBot(output, vad=has_vad, spared=True), *(immediate.start or [])]
     match interruption:
         case None | "held" | BargeInPolicy():
             if not isinstance(output, BotOutput) or not output.can_hold:
-                return default_turns(vad=has_vad)
+                return immediate
             policy = interruption if isinstance(interruption, BargeInPolicy) else None
             held = HeldTurnStart(output, policy)
             if isinstance(vad, VadStage):
                 vad.watcher = held.on_window
-            return UserTurnStrategies(start=[held], stop=stop)
+            return UserTurnStrategies(start=[spared, held], stop=stop)
         case "immediate":
-            return default_turns(vad=has_vad)
+            return immediate
         case "never":
             return UserTurnStrategies(start=[TurnAfterBot(output, vad=has_vad)], stop=stop)
         case bool() | str():
@@ -118,7 +121,7 @@ def turns_for(
                 raise ValueError(f"interruption={words}: it takes one word at least to cut in")
             return UserTurnStrategies(start=[TurnAfterBot(output, words=words, vad=False)], stop=stop)
         case BaseUserTurnStartStrategy():
-            return UserTurnStrategies(start=[interruption], stop=stop)
+            return UserTurnStrategies(start=[spared, interruption], stop=stop)
     raise TypeError(
         "interruption must be 'held', 'immediate', 'never', a number of words, a BargeInPolicy or a pipecat "
         f"user-turn start strategy, not {interruption!r}"

@@ -47,18 +47,27 @@ class TurnAfterBot(BaseUserTurnStartStrategy):
         words: So many words of one stretch interrupt the bot, and what only a listener says is no turn. None:
             nothing interrupts it, and every word is part of a turn.
         vad: Whether the sound of speech begins a turn, where the bot has finished.
+        spared: Only what must not be interrupted is heard to its end, and this strategy begins no other turn: it
+            stands before those that do.
         **kwargs: Arguments of pipecat's base class.
     """
 
     def __init__(
-        self, output: FrameProcessor, *, words: int | None = None, vad: bool = True, **kwargs: Any
+        self,
+        output: FrameProcessor,
+        *,
+        words: int | None = None,
+        vad: bool = True,
+        spared: bool = False,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(**{"enable_interruptions": words is not None, **kwargs})
+        super().__init__(**{"enable_interruptions": spared or words is not None, **kwargs})
         self.hear: Callable[[Frame], Awaitable[None]] | None = None
         """Has the user's side of the conversation hear a transcript that was kept."""
         self._output = output if isinstance(output, BotOutput) else None
         self._least_words = words
         self._vad = vad
+        self._spared = spared
         self._kept = KeptWords()
         self._in_turn = False
         self._bot_speaks = False
@@ -107,7 +116,9 @@ class TurnAfterBot(BaseUserTurnStartStrategy):
     def _bot_has_floor(self) -> bool:
         output = self._output
         if output is None:
-            return self._bot_speaks
+            return self._bot_speaks and not self._spared
+        if self._spared:
+            return output.is_spared
         # What cannot be cut off is waited for from the moment at which it is begun, and not only while it is heard.
         begun = self._least_words is None and (output.has_unheard or output.left_s is None)
         if output.has_floor or not begun:
@@ -122,27 +133,28 @@ class TurnAfterBot(BaseUserTurnStartStrategy):
     async def _speech(self, speaking: bool) -> ProcessFrameResult:
         self._speaking = speaking
         self._kept.voice(speaking, self._now())
-        if self._in_turn or not speaking or not self._vad:
+        if self._in_turn or not speaking:
             return ProcessFrameResult.CONTINUE
         if self._bot_has_floor:
-            self._set_timer()
-            return ProcessFrameResult.CONTINUE
-        return await self._start()
+            if self._vad:
+                self._set_timer()
+            return ProcessFrameResult.STOP
+        return await self._start_here() if self._vad else ProcessFrameResult.CONTINUE
 
     async def _interim(self, frame: InterimTranscriptionFrame) -> ProcessFrameResult:
         if self._in_turn:
             return ProcessFrameResult.CONTINUE
         if not self._bot_has_floor:
-            return await self._start()
+            return await self._start_here()
         if self._enough(frame.text):
             self._start_soon()
-        return ProcessFrameResult.CONTINUE
+        return ProcessFrameResult.STOP
 
     async def _final(self, frame: TranscriptionFrame) -> ProcessFrameResult:
         if self._in_turn:
             return ProcessFrameResult.CONTINUE
         if not (self._kept or self._bot_has_floor):
-            return await self._start()
+            return await self._start_here()
         if not self._kept and self._enough(frame.text):
             return await self._start()
         await self.trigger_reset_aggregation()
@@ -157,10 +169,12 @@ class TurnAfterBot(BaseUserTurnStartStrategy):
         return ProcessFrameResult.STOP
 
     def _enough(self, interim: str = "") -> bool:
-        return self._least_words is not None and self._kept.words(self._now(), interim) >= self._least_words
+        if self._least_words is None or (self._output is not None and self._output.is_spared):
+            return False
+        return self._kept.words(self._now(), interim) >= self._least_words
 
     def _is_backchannel(self, frame: TranscriptionFrame) -> bool:
-        if self._least_words is None or self._kept:
+        if (self._least_words is None and not self._spared) or self._kept:
             return False
         left_s = self._output.left_s if self._output is not None else None
         if left_s is not None and left_s <= ANSWERED_S:
@@ -168,6 +182,10 @@ class TurnAfterBot(BaseUserTurnStartStrategy):
         return words_over(frame.text, frame.language or "en") is WordsOver.BACKCHANNEL
 
     # ------------------------------------------------------------------ the turn
+
+    async def _start_here(self) -> ProcessFrameResult:
+        """Begin the turn with this frame, if that is not for the strategies behind this one to say."""
+        return ProcessFrameResult.CONTINUE if self._spared else await self._start()
 
     async def _start(self) -> ProcessFrameResult:
         """Begin the turn, and have what was kept heard in it."""

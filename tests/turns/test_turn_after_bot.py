@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from pipecat.frames.frames import LLMContextFrame
+from pipecat.turns.user_start import VADUserTurnStartStrategy
 
 from piopiy_pipeline.session import Call
 from piopiy_pipeline.testing import CallerLine, Replies, ScriptedLLM, SimulatedCall, Transcripts, simulate
@@ -52,7 +53,7 @@ def called(
 ) -> Seen:
     """Call a bot, and say these over its first answer, one after the other."""
     says, author = options.pop("says", ""), options.pop("author_s", 0.0)
-    protected = options.pop("protected", False)
+    protected, ends = options.pop("protected", False), options.pop("ends", bool(over))
     llm = _AskedLLM(FIRST, SECOND)
     seen: list[Seen] = []
 
@@ -66,7 +67,7 @@ def called(
             if number:
                 await line.pause(apart_s)
             await line.say(sound)
-        await line.until("second" if over else "first")
+        await line.until("second" if ends else "first")
         await line.pause(6)
 
     async def bot(call: Call) -> None:
@@ -159,6 +160,28 @@ def test_what_a_listener_says_is_no_turn_and_in_the_transcript() -> None:
     seen = called(YES, YES, hears=("mhm", "Saturday."), interruption=3, first_s=1.0)
     assert seen.transcript == [("four people", False), ("mhm", True), ("Saturday.", False)]
     assert ("user", "Saturday.") in seen.conversation
+
+
+@pytest.mark.parametrize("interruption", [None, "immediate", "never", 1, VADUserTurnStartStrategy()])
+def test_what_is_said_over_a_protected_notice_is_a_turn_when_it_was_heard(interruption: Any) -> None:
+    notice = " ".join([NOTICE] * 3)
+    options: dict[str, Any] = {} if interruption is None else {"interruption": interruption}
+    seen = called(YES, hears=("parking",), says=notice, author_s=4.5, protected=True, first_s=6.0, **options)
+    assert seen.conversation == [
+        ("user", "four people"),
+        ("assistant", FIRST),
+        ("assistant", notice),
+        ("user", "parking"),
+        ("assistant", SECOND),
+    ]
+    assert texts(seen.call, "bot") == [FIRST, notice, SECOND]
+
+
+def test_a_listener_of_a_protected_notice_takes_no_turn() -> None:
+    notice = " ".join([NOTICE] * 3)
+    seen = called(YES, hears=("mhm",), says=notice, author_s=4.5, protected=True, first_s=6.0, ends=False)
+    assert texts(seen.call, "bot") == [FIRST, notice]
+    assert seen.transcript == [("four people", False), ("mhm", True)]
 
 
 def test_two_utterances_without_a_pause_are_turns_with_their_own_words() -> None:
