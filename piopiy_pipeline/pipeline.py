@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from copy import copy
 from typing import Protocol, Self
 
 from pipecat.audio.vad.vad_analyzer import VADAnalyzer
@@ -40,9 +39,10 @@ from piopiy_pipeline.turns.eager_budget import EagerLimits
 from piopiy_pipeline.turns.eager_turns import EagerTurns, eager_limits
 from piopiy_pipeline.turns.expected_answer import ExpectedAnswer
 from piopiy_pipeline.turns.policy_turn_end import PolicyTurnEnd
-from piopiy_pipeline.turns.strategies import Interruption, default_turns, turns_for
+from piopiy_pipeline.turns.strategies import Interruption, default_turns, heard_in_any_case, turns_for
 from piopiy_pipeline.turns.turn_after_bot import TurnAfterBot
 from piopiy_pipeline.turns.turn_ends import Turns, policy_end_of, turn_end_for
+from piopiy_pipeline.turns.words_without_turn import WordsWithoutTurn
 
 __all__ = ["CallPipeline", "StageError", "default_turns"]
 
@@ -159,7 +159,7 @@ class CallPipeline:
         if isinstance(turns, UserTurnStrategies):
             if interruption is not None:
                 raise ValueError("give either turns or interruption: turns say when the caller's turn begins")
-            strategies = copy(turns)
+            strategies = heard_in_any_case(turns, stt)
         else:
             strategies = turns_for(interruption, transport.output(), vad_stage)
             strategies.stop = [turn_end_for(turns, vad_stage, stt, context)]
@@ -175,7 +175,7 @@ class CallPipeline:
             ),
         )
         for start in strategies.start or []:
-            if isinstance(start, TurnAfterBot):
+            if isinstance(start, TurnAfterBot | WordsWithoutTurn):
                 start.hear = user.queue_frame
         stages: list[tuple[str, FrameProcessor]] = [("transport_in", transport.input())]
         if vad_stage is not None:

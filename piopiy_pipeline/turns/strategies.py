@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any, Literal
 
 from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.turns.user_start import (
     BaseUserTurnStartStrategy,
+    ExternalUserTurnStartStrategy,
     TranscriptionUserTurnStartStrategy,
     VADUserTurnStartStrategy,
 )
@@ -18,8 +20,9 @@ from piopiy_pipeline.transports.bot_output import BotOutput
 from piopiy_pipeline.turns.barge_in_policy import BargeInPolicy
 from piopiy_pipeline.turns.held_turn_start import HeldTurnStart
 from piopiy_pipeline.turns.turn_after_bot import TurnAfterBot
+from piopiy_pipeline.turns.words_without_turn import WordsWithoutTurn
 
-__all__ = ["Interruption", "default_turns", "interruption_of", "turns_for"]
+__all__ = ["Interruption", "default_turns", "heard_in_any_case", "interruption_of", "turns_for"]
 
 Interruption = Literal["held", "immediate", "never"] | int | BargeInPolicy | BaseUserTurnStartStrategy
 """What a sound of the caller over the bot's speech does; an `int` is a number of words."""
@@ -126,3 +129,17 @@ def turns_for(
         "interruption must be 'held', 'immediate', 'never', a number of words, a BargeInPolicy or a pipecat "
         f"user-turn start strategy, not {interruption!r}"
     )
+
+
+def heard_in_any_case(strategies: UserTurnStrategies, stt: FrameProcessor) -> UserTurnStrategies:
+    """Return an author's strategies, as a copy. If only turn events of the STT begin a turn, words of which it
+    tells no turn are one, too.
+
+    Args:
+        strategies: What the author says.
+        stt: The STT.
+    """
+    given = copy(strategies)
+    if given.start and all(isinstance(one, ExternalUserTurnStartStrategy) for one in given.start):
+        given.start = [*given.start, WordsWithoutTurn(type(stt).__name__)]
+    return given
