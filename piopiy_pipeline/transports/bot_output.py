@@ -1,5 +1,4 @@
-"""The stage that speaks: it sends speech ahead of time, and releases what follows speech when the speech was
-heard.
+"""The stage that speaks: it sends speech ahead of time, and releases what follows it when it was heard.
 
 Everything between the audio (words, the end of a response, a mark) waits in the ledger until the
 gateway's playout has passed it. An interruption sends `clear` and is held until the playout has
@@ -283,9 +282,8 @@ class BotOutput(BaseOutputTransport):
     @property
     def left_s(self) -> float | None:
         """Seconds of its speech that the bot has left; None as long as more of an answer may come."""
-        return (
-            None if self._state.more_comes(self._now()) else max(0, self._ledger.unheard) / self._ledger.rate
-        )
+        more = self._state.more_comes(self._now())
+        return None if more else max(0, self._ledger.unheard) / self._ledger.rate
 
     @property
     def is_spared(self) -> bool:
@@ -358,9 +356,7 @@ class BotOutput(BaseOutputTransport):
             await self._bot_speaks(False)
         if isinstance(frame, TTSTextFrame):
             self._text.heard(frame)
-            self._notify(self._monitor.text_heard, frame)
-            await self.push_frame(as_heard(frame))
-        elif isinstance(frame, SpeechMarkFrame):
+        if isinstance(frame, SpeechMarkFrame):
             self._notify(self._monitor.mark_heard, frame.number)
         elif isinstance(frame, OutputTransportMessageFrame):
             await self.send_message(frame)
