@@ -124,5 +124,5 @@ def test_an_author_sets_language_and_pronunciations() -> None:
 def test_what_is_no_choice_is_refused() -> None:
     with pytest.raises(TypeError, match="spoken_text is True, False or a SpokenText"):
         SpokenText.of("en")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match='"en-GB"'):
+    with pytest.raises(ValueError, match='"de-AT"'):
         SpokenText("English")

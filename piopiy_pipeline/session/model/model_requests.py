@@ -76,10 +76,12 @@ class ModelRequests:
         self._monitor = monitor
         self._output = output
         self._asked: _Digests | None = None  # the conversation that the latest request is about
+        self._interrupted = False  # an interruption is on its way to the stage
         self._says_something = False
         self._users_turn = False
         self._news_at: float | None = None
         filter_queued(stage, self._accepts)
+        stage.add_event_handler("on_before_process_frame", self._on_input)
         stage.add_event_handler("on_before_push_frame", self._on_output)
 
     def watch(self, user: LLMUserAggregator) -> None:
@@ -128,7 +130,7 @@ class ModelRequests:
 
     def _accepts(self, frame: Frame, direction: FrameDirection) -> bool:
         if isinstance(frame, InterruptionFrame):
-            self._asked = None
+            self._asked, self._interrupted = None, True
             return True
         if not isinstance(frame, LLMContextFrame) or frame.context is not self._context or frame.speculation:
             return True
@@ -162,6 +164,15 @@ class ModelRequests:
         on_its_way = recovery.answer_open or recovery.sentence_announced or self._state.utterances.pending
         heard = self._monitor.speaking or self._output.has_unheard
         return (on_its_way or heard) and self._state.now() - since < LONGEST_WAIT_S
+
+    def _on_input(self, stage: FrameProcessor, frame: Frame) -> None:
+        # An interruption overtakes requests that wait for the stage, and undoes only what the stage is at.
+        match frame:
+            case InterruptionFrame():
+                self._interrupted = False
+            case LLMContextFrame() if frame.context is self._context and not frame.speculation:
+                if self._asked is None and not self._interrupted:
+                    self._asked = _digests(self._context)
 
     def _on_output(self, stage: FrameProcessor, frame: Frame) -> None:
         match frame:

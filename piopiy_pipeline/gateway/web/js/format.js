@@ -19,6 +19,7 @@ const REASONS = {
   no_answer: "nobody picked up",
   callee_busy: "the line was busy",
   unreachable: "could not be reached",
+  drained: "ended, because the agent was taken out of service",
   shutdown: "shut down",
   gateway_lost: "the gateway was lost",
 };
