@@ -2,6 +2,9 @@
 
 A thread does it, so that an author's code that holds up the supervisor's loop does not hold up call workers, whose
 logging would wait for a full pipe.
+
+What `faulthandler` writes of a crash has the line that led to it first, and may have hundreds after it: of that, the
+first lines of the thread that crashed are kept.
 """
 
 from __future__ import annotations
@@ -19,6 +22,8 @@ __all__ = ["WorkerOutput"]
 
 LINES = 20
 """How many lines are kept of each call worker."""
+_FATAL = b"Fatal Python error"
+_CURRENT = b"Current thread "
 LINE_BYTES = 8192
 """A longer line is passed on in pieces."""
 PIPE_BYTES = 1 << 20
@@ -32,6 +37,24 @@ class _Source:
     on_closed: Callable[[], None]
     begun: bytes = b""  # a line that is not complete
     lines: deque[bytes] = field(default_factory=lambda: deque(maxlen=LINES))
+    crash: list[bytes] = field(default_factory=list)  # its title, and the innermost lines of its thread
+
+    def keep(self, line: bytes) -> None:
+        """Take a line into what is reported of a death."""
+        self.lines.append(line)
+        if line.startswith(_FATAL):
+            self.crash = [line]
+        elif len(self.crash) == 1:
+            if line.startswith(_CURRENT):
+                self.crash.append(line)
+        elif 1 < len(self.crash) < LINES:
+            self.crash.append(line)
+
+    def last_lines(self) -> list[bytes]:
+        """Return the innermost lines of a crash, else what was written last."""
+        if len(self.crash) > 1:
+            return self.crash
+        return [*self.lines, *([self.begun] if self.begun else [])][-LINES:]
 
 
 class WorkerOutput:
@@ -69,8 +92,8 @@ class WorkerOutput:
 
         def last_lines() -> list[str]:
             with self._lock:
-                lines = [*source.lines, *([source.begun] if source.begun else [])]
-            return [line.decode(errors="replace").rstrip() for line in lines[-LINES:]]
+                lines = list(source.last_lines())
+            return [line.decode(errors="replace").rstrip() for line in lines]
 
         return writer, last_lines
 
@@ -104,7 +127,8 @@ class WorkerOutput:
                 if len(source.begun) >= LINE_BYTES or (not written and source.begun):
                     lines.append(source.begun)
                     source.begun = b""
-                source.lines.extend(line[:LINE_BYTES] for line in lines)
+                for line in lines:
+                    source.keep(line[:LINE_BYTES])
                 if not written:
                     self._selector.unregister(key.fd)
                     os.close(key.fd)
