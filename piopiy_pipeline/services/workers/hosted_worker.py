@@ -1,8 +1,10 @@
 """`HostedWorker`: a worker of a pool that another process has, for all call workers of an agent.
 
 Models take 200 MB each: processes that serve a call each cannot have their own. A `PoolHost` has the pools, and each
-`HostedWorker` asks it over a connection of its own, with one request at a time. If the host dies, the request fails
-with `WorkerLost`, as if a worker had died, and the next one asks for a connection again.
+`HostedWorker` asks it over a connection of its own, with one request at a time. The host greets each connection:
+before that, nothing is asked, because a stream may lead to a host that has just died. If the host dies, another one is
+waited for, and asked the same once more: what it answers needs no state. Then the request fails with `WorkerLost`, as
+if a worker had died.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import os
 import pickle
 import socket
 import struct
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -25,14 +28,23 @@ from piopiy_pipeline.services.workers.worker_processes import (
     unpickle_answer,
 )
 
-__all__ = ["LENGTH", "Connect", "HostedWorker", "hosted_pool"]
+__all__ = ["GREETING", "LENGTH", "Connect", "HostedWorker", "hosted_pool"]
 
 LENGTH = struct.Struct("<I")
+GREETING = b"\x06"
+"""What a host sends first on a connection, when it knows which pool it is for."""
 WAIT_S = 15.0
 """How long a request may wait at the host for those of other call workers, beside the time of a worker's own."""
+HOST_S = 5.0
+"""How long a request waits for a host that takes its connection, in seconds, while streams close at once: its
+supervisor has not noticed yet that the last host died, or does not fork the next one this soon."""
+AGAIN_S = 0.05
+"""The time between two attempts to connect, in seconds."""
+_LOST = (ConnectionError, EOFError)
 
 Connect = Callable[[], socket.socket]
-"""Returns a stream to the host. Called in a thread; raises `OSError` if none can be had."""
+"""Returns a stream to the host. Called in a thread; raises `BlockingIOError` if none can be had yet, and
+another `OSError` if none can be had at all."""
 
 
 class HostedWorker(Worker):
@@ -52,6 +64,7 @@ class HostedWorker(Worker):
         self._number = number
         self._connect = connect
         self._stream: socket.socket | None = None
+        self._closing = threading.Event()
 
     @property
     def pid(self) -> int | None:
@@ -65,6 +78,7 @@ class HostedWorker(Worker):
     def close(self) -> None:
         """Close the connection, and refuse further requests. It may be called more than once."""
         self._closed = True
+        self._closing.set()
         self._lane.close()
         self._disconnect()
 
@@ -73,10 +87,13 @@ class HostedWorker(Worker):
 
     def _ask(self, urgency: int, method: str, args: tuple[Any, ...]) -> Any:
         with self._lock:
-            if self._closed:
-                raise WorkerLost(f"the {self.name} worker has been closed")
+            request = (urgency, self.first, method, args)
             try:
-                answer = self._converse((urgency, self.first, method, args))
+                try:
+                    answer = self._converse(request)
+                except _LOST:
+                    self._disconnect()
+                    answer = self._converse(request)
             except (OSError, EOFError, TimeoutError, pickle.PickleError) as error:
                 self._disconnect()
                 raise WorkerLost(f"the process that has {self.name} was lost: {error}") from error
@@ -87,17 +104,45 @@ class HostedWorker(Worker):
         raise errors.get(kind, WorkerLost)(value)
 
     def _converse(self, request: object) -> tuple[Any, Any]:
+        if self._closed:
+            raise WorkerLost(f"the {self.name} worker has been closed")
         until = time.monotonic() + self.reply_timeout_s + WAIT_S
         stream = self._stream
         if stream is None:
             until += START_S
-            stream = self._stream = self._connect()
-            self.generation += 1
-            _send(stream, (*self._pool, self._number), until)
+            stream = self._open(until)
         _send(stream, request, until)
         fd = stream.fileno()
         (length,) = LENGTH.unpack(read_exactly(fd, LENGTH.size, until))
         return unpickle_answer(read_exactly(fd, length, until))
+
+    def _open(self, until: float) -> socket.socket:
+        """Return a stream that a host has greeted."""
+        give_up = time.monotonic() + HOST_S
+        while True:
+            why: Exception
+            try:
+                stream = self._stream = self._connect()
+            except BlockingIOError as error:
+                why = error
+            else:
+                try:
+                    self._greet(stream, until)
+                except _LOST as error:
+                    self._disconnect()
+                    why = error
+                else:
+                    self.generation += 1
+                    return stream
+            if time.monotonic() >= give_up:
+                raise why
+            if self._closing.wait(AGAIN_S):
+                raise WorkerLost(f"the {self.name} worker has been closed")
+
+    def _greet(self, stream: socket.socket, until: float) -> None:
+        _send(stream, (*self._pool, self._number), until)
+        if read_exactly(stream.fileno(), len(GREETING), until) != GREETING:
+            raise OSError("the host's greeting is another one")
 
     def _disconnect(self) -> None:
         stream, self._stream = self._stream, None

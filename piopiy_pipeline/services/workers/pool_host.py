@@ -1,7 +1,7 @@
 """`PoolHost`: has the pools of workers for all call workers of an agent, and answers what `HostedWorker` asks.
 
-One queue for each pool, with the urgent first, whoever asks. A connection has one request at a time; if it closes, its
-request is withdrawn, unless a worker has begun with it.
+One queue for each pool, with the urgent first, whoever asks. A connection is greeted when its pool is there, and has
+one request at a time; if it closes, its request is withdrawn, unless a worker has begun with it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from loguru import logger
 
-from piopiy_pipeline.services.workers.hosted_worker import LENGTH
+from piopiy_pipeline.services.workers.hosted_worker import GREETING, LENGTH
 from piopiy_pipeline.services.workers.worker_processes import (
     MAX_MESSAGE,
     PoolPlan,
@@ -91,6 +91,7 @@ class PoolHost:
         try:
             module, name, size, number = await _receive(reader)
             pool = shared_pool(module, name=name, size=size)
+            writer.write(GREETING)
             while True:
                 urgency, first, method, args = await (coming or _receive(reader))
                 # The client sends nothing before it has its answer: what comes meanwhile is its end.

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from piopiy_pipeline.services.workers import worker_processes
+from piopiy_pipeline.services.workers import hosted_worker, worker_processes
 from piopiy_pipeline.services.workers.hosted_worker import hosted_pool
 from piopiy_pipeline.services.workers.pool_host import PoolHost
 from piopiy_pipeline.services.workers.worker_processes import WorkerFailed, WorkerLost, WorkerPool
@@ -24,6 +24,8 @@ class Hosting:
 
     def __init__(self) -> None:
         self.host = PoolHost()
+        self.gone = False
+        """Whether the host has died, and nobody knows it: its end of a stream closes at once."""
         self.streams: list[socket.socket] = []
         self.pools: list[WorkerPool] = []
         self._loop = asyncio.get_running_loop()
@@ -31,7 +33,10 @@ class Hosting:
     def connect(self) -> socket.socket:
         ours, theirs = socket.socketpair()
         self.streams.append(theirs)
-        self._loop.call_soon_threadsafe(self.host.add, theirs)
+        if self.gone:
+            theirs.close()
+        else:
+            self._loop.call_soon_threadsafe(self.host.add, theirs)
         return ours
 
     def pool(self) -> WorkerPool:
@@ -97,18 +102,55 @@ def test_a_worker_that_dies_of_a_request_is_lost_for_that_one_only() -> None:
     asyncio.run(story())
 
 
-def test_a_host_that_is_gone_is_asked_for_again() -> None:
+def test_the_next_host_is_waited_for_and_asked_the_same() -> None:
     async def story() -> None:
         async with hosting() as place:
             worker = place.pool().workers[0]
             assert await worker.call("echo", 1) == 1
             await place.host.close()
-            place.host = PoolHost()
-            with pytest.raises(WorkerLost, match="the process that has echo-0 was lost"):
-                await worker.call("echo", 2)
-            assert worker.pid is None
-            assert await worker.call("echo", 3) == 3
+            place.gone = True
+            asked = asyncio.ensure_future(worker.call("echo", 2))
+            await eventually(lambda: len(place.streams) >= 3, 10)  # two of them have closed at once
+            assert not asked.done()
+            place.host, place.gone = PoolHost(), False
+            assert await asked == 2
             assert worker.generation == 2
+
+    asyncio.run(story())
+
+
+def test_a_host_that_does_not_come_is_waited_for_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hosted_worker, "HOST_S", 0.2)
+
+    async def story() -> None:
+        async with hosting() as place:
+            worker = place.pool().workers[0]
+            place.gone = True
+            with pytest.raises(WorkerLost, match="the process that has echo-0 was lost"):
+                await worker.call("echo", 1)
+            assert worker.pid is None
+            place.gone = False
+            assert await worker.call("echo", 2) == 2
+
+    asyncio.run(story())
+
+
+def test_a_host_that_is_lost_twice_with_a_request_is_not_asked_again() -> None:
+    async def story() -> None:
+        async with hosting() as place:
+            worker = place.pool().workers[0]
+            await worker.call("echo", 0)
+            asked = asyncio.ensure_future(worker.call("wait", 60))
+            for _ in range(2):
+                real = queue_of(worker_processes.shared_pool(MODULE, name="echo", size=1))
+                await eventually(lambda real=real: not real.idle, 10)  # type: ignore[misc]
+                place.host, gone = PoolHost(), place.host
+                await gone.close()
+            with pytest.raises(WorkerLost):
+                await asked
+            assert len(place.streams) == 2
+
+    asyncio.run(story())
 
     asyncio.run(story())
 
@@ -145,6 +187,7 @@ def test_a_process_that_ends_takes_its_request_with_it() -> None:
             dying = asyncio.ensure_future(ends.call("die"))
             await eventually(lambda: len(real._waiting) == 1, 10)
             assert ends._stream is not None  # type: ignore[attr-defined]
+            ends._closed = True  # or it would ask again
             ends._stream.shutdown(socket.SHUT_RDWR)  # type: ignore[attr-defined]  # what its end does
             with pytest.raises(WorkerLost):
                 await dying
