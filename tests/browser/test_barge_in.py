@@ -41,8 +41,10 @@ def test_the_bot_is_silent_in_the_page_within_half_a_second_of_the_callers_first
             await page.get_by_test_id("hangup").click()
 
         _, cuts_in = sounds(heard.microphone, gap_s=1.0)[:2]
-        # Pauses between its sentences are no silence: it is silent when it says no more.
-        (spoke,) = [one for one in sounds(heard.bot, gap_s=0.7) if one[0] < cuts_in[0] < one[1]]
+        # Pauses between its sentences are no silence: it is silent when it says no more. The VAD may hear a soft first
+        # sound sooner than its level shows it here.
+        soft_s = 0.3
+        (spoke,) = [one for one in sounds(heard.bot, gap_s=0.7) if one[0] < cuts_in[0] < one[1] + soft_s]
         print(f"silent {spoke[1] - cuts_in[0]:.2f} s after the first sound")
         assert spoke[1] - cuts_in[0] <= SILENCE_S
         (cut,) = [turn for turn in said if turn.interrupted]
