@@ -38,11 +38,10 @@ from piopiy_pipeline.services.failover.switch import ServiceSwitch
 from piopiy_pipeline.turns.eager_budget import EagerLimits
 from piopiy_pipeline.turns.eager_turns import EagerTurns, eager_limits
 from piopiy_pipeline.turns.expected_answer import ExpectedAnswer
+from piopiy_pipeline.turns.kept_turn_start import KeptTurnStart
 from piopiy_pipeline.turns.policy_turn_end import PolicyTurnEnd
 from piopiy_pipeline.turns.strategies import Interruption, default_turns, heard_in_any_case, turns_for
-from piopiy_pipeline.turns.turn_after_bot import TurnAfterBot
 from piopiy_pipeline.turns.turn_ends import Turns, policy_end_of, turn_end_for
-from piopiy_pipeline.turns.words_without_turn import WordsWithoutTurn
 
 __all__ = ["CallPipeline", "StageError", "default_turns"]
 
@@ -175,7 +174,7 @@ class CallPipeline:
             ),
         )
         for start in strategies.start or []:
-            if isinstance(start, TurnAfterBot | WordsWithoutTurn):
+            if isinstance(start, KeptTurnStart):
                 start.hear = user.queue_frame
         stages: list[tuple[str, FrameProcessor]] = [("transport_in", transport.input())]
         if vad_stage is not None:

@@ -6,8 +6,6 @@ before what the bot says was heard. Then they are one turn, together with what t
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from loguru import logger
@@ -23,11 +21,10 @@ from pipecat.frames.frames import (
 )
 from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.turns.types import ProcessFrameResult
-from pipecat.turns.user_start import BaseUserTurnStartStrategy
 
 from piopiy_pipeline.transports.bot_output import BotOutput
 from piopiy_pipeline.turns.backchannels import WordsOver, words_over
-from piopiy_pipeline.turns.kept_words import KeptWords
+from piopiy_pipeline.turns.kept_turn_start import KeptTurnStart
 
 __all__ = ["TurnAfterBot"]
 
@@ -36,10 +33,10 @@ POLL_S = 0.1
 ANSWER_S = 10.0
 """A bot that is to answer and is not heard for so long has no answer."""
 ANSWERED_S = 1.0
-"""With so little of its speech left, a bot is answered by any words, a "yeah" too."""
+"""With so little of its speech left, a bot that asks is answered by a "yeah", too."""
 
 
-class TurnAfterBot(BaseUserTurnStartStrategy):
+class TurnAfterBot(KeptTurnStart):
     """Pipecat's start strategy for a bot that is heard to its end.
 
     Args:
@@ -62,19 +59,13 @@ class TurnAfterBot(BaseUserTurnStartStrategy):
         **kwargs: Any,
     ) -> None:
         super().__init__(**{"enable_interruptions": spared or words is not None, **kwargs})
-        self.hear: Callable[[Frame], Awaitable[None]] | None = None
-        """Has the user's side of the conversation hear a transcript that was kept."""
         self._output = output if isinstance(output, BotOutput) else None
         self._least_words = words
         self._vad = vad
         self._spared = spared
-        self._kept = KeptWords()
-        self._in_turn = False
         self._bot_speaks = False
         self._speaking = False
         self._waits_since: float | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._starting: asyncio.Task[None] | None = None
 
     # ------------------------------------------------------------------ what pipecat calls
 
@@ -85,7 +76,7 @@ class TurnAfterBot(BaseUserTurnStartStrategy):
                 self._bot_speaks = True
             case BotStoppedSpeakingFrame():
                 self._bot_speaks = False
-                self._look_soon()
+                self._look()
             case VADUserStartedSpeakingFrame():
                 return await self._speech(True)
             case VADUserStoppedSpeakingFrame():
@@ -95,20 +86,6 @@ class TurnAfterBot(BaseUserTurnStartStrategy):
             case TranscriptionFrame() if frame.text.strip():
                 return await self._final(frame)
         return ProcessFrameResult.CONTINUE
-
-    async def handle_user_turn_started(self) -> None:
-        self._in_turn = True
-
-    async def handle_user_turn_stopped(self) -> None:
-        self._in_turn = False
-
-    async def cleanup(self) -> None:
-        await super().cleanup()
-        self._clear_timer()
-        self._kept.clear()
-        task, self._starting = self._starting, None
-        if task is not None and not task.done():
-            await self.task_manager.cancel_task(task)
 
     # ------------------------------------------------------------------ who has the floor
 
@@ -137,7 +114,7 @@ class TurnAfterBot(BaseUserTurnStartStrategy):
             return ProcessFrameResult.CONTINUE
         if self._bot_has_floor:
             if self._vad:
-                self._set_timer()
+                self._look_again()
             return ProcessFrameResult.STOP
         return await self._start_here() if self._vad else ProcessFrameResult.CONTINUE
 
@@ -156,7 +133,8 @@ class TurnAfterBot(BaseUserTurnStartStrategy):
         if not (self._kept or self._bot_has_floor):
             return await self._start_here()
         if not self._kept and self._enough(frame.text):
-            return await self._start()
+            await self._start()
+            return ProcessFrameResult.STOP
         await self.trigger_reset_aggregation()
         if self._is_backchannel(frame):
             await self.push_frame(UserBackchannelFrame(frame.text, frame.user_id, frame.timestamp))
@@ -165,7 +143,7 @@ class TurnAfterBot(BaseUserTurnStartStrategy):
         if self._enough():
             self._start_soon()
         else:
-            self._set_timer()
+            self._look_again()
         return ProcessFrameResult.STOP
 
     def _enough(self, interim: str = "") -> bool:
@@ -177,7 +155,7 @@ class TurnAfterBot(BaseUserTurnStartStrategy):
         if (self._least_words is None and not self._spared) or self._kept:
             return False
         left_s = self._output.left_s if self._output is not None else None
-        if left_s is not None and left_s <= ANSWERED_S:
+        if self._output is not None and self._output.asks and left_s is not None and left_s <= ANSWERED_S:
             return False
         return words_over(frame.text, frame.language or "en") is WordsOver.BACKCHANNEL
 
@@ -185,49 +163,21 @@ class TurnAfterBot(BaseUserTurnStartStrategy):
 
     async def _start_here(self) -> ProcessFrameResult:
         """Begin the turn with this frame, if that is not for the strategies behind this one to say."""
-        return ProcessFrameResult.CONTINUE if self._spared else await self._start()
-
-    async def _start(self) -> ProcessFrameResult:
-        """Begin the turn, and have what was kept heard in it."""
-        self._clear_timer()
-        kept = self._kept.taken()
-        await self.trigger_user_turn_started()
-        if kept is not None and self.hear is not None:
-            await self.hear(kept)
+        if self._spared:
+            return ProcessFrameResult.CONTINUE
+        await self._start()
         return ProcessFrameResult.STOP
 
-    def _start_soon(self) -> None:
-        """Begin the turn when the other strategies have seen the frame under way, which is kept already."""
-        if self._starting is None or self._starting.done():
-            self._starting = self.task_manager.create_task(self._start_now(), f"{self}::turn")
-
-    async def _start_now(self) -> None:
-        if not self._in_turn:
-            await self._start()
-
-    def _look_soon(self) -> None:
+    def _look(self) -> None:
         if self._in_turn:
             return
         if self._kept or (self._vad and self._speaking):
             if self._bot_has_floor:
-                self._set_timer()
+                self._look_again()
             else:
                 logger.debug("the bot has finished: the caller, who has spoken meanwhile, has the floor")
                 self._start_soon()
 
-    def _set_timer(self) -> None:
+    def _look_again(self) -> None:
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(POLL_S, self._poll)
-
-    def _clear_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _poll(self) -> None:
-        self._timer = None
-        self._look_soon()
-
-    @staticmethod
-    def _now() -> float:
-        return asyncio.get_running_loop().time()
+            self._set_timer(POLL_S)

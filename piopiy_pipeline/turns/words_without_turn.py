@@ -6,16 +6,13 @@ has come within a while are taken as one, and the log says once which STT has to
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from loguru import logger
 from pipecat.frames.frames import Frame, InterimTranscriptionFrame, TranscriptionFrame
 from pipecat.turns.types import ProcessFrameResult
-from pipecat.turns.user_start import BaseUserTurnStartStrategy
 
-from piopiy_pipeline.turns.kept_words import KeptWords
+from piopiy_pipeline.turns.kept_turn_start import KeptTurnStart
 
 __all__ = ["WordsWithoutTurn"]
 
@@ -23,7 +20,7 @@ UNTOLD_S = 2.0
 """Words of which no turn has come for so long are a turn: longer than an STT takes to tell one behind its words."""
 
 
-class WordsWithoutTurn(BaseUserTurnStartStrategy):
+class WordsWithoutTurn(KeptTurnStart):
     """Pipecat's start strategy that stands behind those that an STT's turn events drive.
 
     Args:
@@ -33,45 +30,27 @@ class WordsWithoutTurn(BaseUserTurnStartStrategy):
 
     def __init__(self, stt: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.hear: Callable[[Frame], Awaitable[None]] | None = None
-        """Has the user's side of the conversation hear a transcript that was kept."""
         self._stt = stt
-        self._kept = KeptWords()
-        self._in_turn = False
         self._warned = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._starting: asyncio.Task[None] | None = None
 
     async def process_frame(self, frame: Frame) -> ProcessFrameResult:
         """Take a frame that reaches the user's side of the context."""
         if self._in_turn:
             return ProcessFrameResult.CONTINUE
         if isinstance(frame, TranscriptionFrame) and frame.text.strip():
-            self._kept.keep(frame, asyncio.get_running_loop().time())
-            self._set_timer()
+            self._kept.keep(frame, self._now())
+            self._set_timer(UNTOLD_S)
         elif isinstance(frame, InterimTranscriptionFrame) and self._kept:
-            self._set_timer()  # the caller goes on
+            self._set_timer(UNTOLD_S)  # the caller goes on
         return ProcessFrameResult.CONTINUE
 
     async def handle_user_turn_started(self) -> None:
-        self._in_turn = True
+        await super().handle_user_turn_started()
         self._clear_timer()
         self._kept.clear()
-
-    async def handle_user_turn_stopped(self) -> None:
-        self._in_turn = False
-
-    async def cleanup(self) -> None:
-        await super().cleanup()
-        self._clear_timer()
-        self._kept.clear()
-        task, self._starting = self._starting, None
-        if task is not None and not task.done():
-            await self.task_manager.cancel_task(task)
 
     async def _start(self) -> None:
-        words = self._kept.taken()
-        if words is None or self._in_turn:
+        if not self._kept:
             return
         if not self._warned:
             self._warned = True
@@ -83,20 +62,7 @@ class WordsWithoutTurn(BaseUserTurnStartStrategy):
                 UNTOLD_S,
             )
         await self.trigger_reset_aggregation()
-        await self.trigger_user_turn_started()
-        if self.hear is not None:
-            await self.hear(words)
+        await super()._start()
 
-    def _set_timer(self) -> None:
-        self._clear_timer()
-        self._timer = asyncio.get_running_loop().call_later(UNTOLD_S, self._nobody_tells)
-
-    def _clear_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _nobody_tells(self) -> None:
-        self._timer = None
-        if self._starting is None or self._starting.done():
-            self._starting = self.task_manager.create_task(self._start(), f"{self}::words")
+    def _look(self) -> None:
+        self._start_soon()
