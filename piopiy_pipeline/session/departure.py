@@ -81,10 +81,18 @@ class Departure:
     async def _leave(self) -> None:
         state = self._state
         while not state.ended:
-            if self._is_between_turns() and await state.checkpoints.save() and self._is_between_turns():
+            if self._is_between_turns() and await self._saved() and self._is_between_turns():
                 state.post(Move(call_id=state.info.call_id))
                 await asyncio.sleep(AGAIN_S)  # cancelled when the call has moved
             await asyncio.sleep(POLL_S)
+
+    async def _saved(self) -> bool:
+        try:
+            return await self._state.checkpoints.save()
+        except ValueError as error:  # what it holds may be JSON after the next turn
+            logger.warning("this call cannot move yet: {}", error)
+            await asyncio.sleep(AGAIN_S)
+            return False
 
     def _is_between_turns(self) -> bool:
         state, monitor = self._state, self._monitor

@@ -56,6 +56,28 @@ LOUD = 200
 QUESTIONS = (AUDIO / "booking/01-people.wav", AUDIO / "booking/02-when.wav")
 
 
+def stt_faults(rng: Random) -> list[Fault]:
+    """What may be wrong with an STT."""
+    return [
+        Refused(429), TimesOut(after_s=rng.uniform(1, 4)), SlowStart(by_s=rng.uniform(0.5, 2)), Stalls(),
+        Garbage(after=0.5), Disconnects(after=0.0),
+    ]  # fmt: skip
+
+
+def voice_faults(rng: Random) -> list[Fault]:
+    """What may be wrong with a voice."""
+    return [
+        Refused(429), Refused(401), TimesOut(after_s=rng.uniform(1, 6)), Disconnects(after=rng.random()),
+        SlowStart(by_s=rng.uniform(1, 5)), Stalls(), Stalls(after=0.5),
+    ]  # fmt: skip
+
+
+def drawn_voice(rng: Random, faults: dict[int, Fault]) -> Voice:
+    """A voice with these faults, quick or slow."""
+    speed = rng.choice((None, None, 3.0, 0.5))
+    return Voice(latency=rng.uniform(0, 0.6), speed=speed, faults=faults, words=rng.random() < 0.5)
+
+
 @dataclass
 class Plan:
     """What goes wrong in one call."""
@@ -103,24 +125,15 @@ class Plan:
         return broken
 
     def _ear(self, rng: Random) -> bool:
-        faults, broken = self._faults(rng, [
-            Refused(429), TimesOut(after_s=rng.uniform(1, 4)), SlowStart(by_s=rng.uniform(0.5, 2)), Stalls(),
-            Garbage(after=0.5), Disconnects(after=0.0),
-        ])  # fmt: skip
+        faults, broken = self._faults(rng, stt_faults(rng))
         self.ears.append(
             Transcripts(texts=["a table for four"] * 20, faults=faults, latency=rng.uniform(0, 0.5))
         )
         return broken
 
     def _voice(self, rng: Random) -> bool:
-        faults, broken = self._faults(rng, [
-            Refused(429), Refused(401), TimesOut(after_s=rng.uniform(1, 6)), Disconnects(after=rng.random()),
-            SlowStart(by_s=rng.uniform(1, 5)), Stalls(), Stalls(after=0.5),
-        ])  # fmt: skip
-        speed = rng.choice((None, None, 3.0, 0.5))
-        self.voices.append(
-            Voice(latency=rng.uniform(0, 0.6), speed=speed, faults=faults, words=rng.random() < 0.5)
-        )
+        faults, broken = self._faults(rng, voice_faults(rng))
+        self.voices.append(drawn_voice(rng, faults))
         return broken
 
     def _reply(self, context: LLMContext) -> str | Tool:

@@ -27,15 +27,10 @@ from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.session import Call
 from piopiy_pipeline.testing import (
     CallerLine,
-    Disconnects,
-    Garbage,
-    Refused,
     ScriptedSTT,
     ScriptedTTS,
     SimulatedCall,
     SlowStart,
-    Stalls,
-    TimesOut,
     Transcripts,
     Voice,
     simulate,
@@ -53,8 +48,11 @@ from tests.call.test_provider_faults import (
     PARTS,
     QUESTIONS,
     SEEDS,
+    drawn_voice,
     longest_wait_s,
     since_last_question,
+    stt_faults,
+    voice_faults,
     words_of,
 )
 from tests.support.virtual import info
@@ -277,10 +275,7 @@ class RoughPlan:
         return {rng.choice((0, 1, 1, 2)): replace(fault, times=rng.choice((1, 1, 2)))}, False
 
     def _ear(self, rng: Random) -> bool:
-        faults, broken = self._faults(rng, [
-            Refused(429), TimesOut(after_s=rng.uniform(1, 4)), SlowStart(by_s=rng.uniform(0.5, 2)), Stalls(),
-            Garbage(after=0.5), Disconnects(after=0.0),
-        ])  # fmt: skip
+        faults, broken = self._faults(rng, stt_faults(rng))
         texts = [
             "a table for four",
             rng.choice(("a table for four", "a table for", "on Friday at eight and")),
@@ -289,14 +284,8 @@ class RoughPlan:
         return broken
 
     def _voice(self, rng: Random) -> bool:
-        faults, broken = self._faults(rng, [
-            Refused(429), Refused(401), TimesOut(after_s=rng.uniform(1, 6)), Disconnects(after=rng.random()),
-            SlowStart(by_s=rng.uniform(1, 5)), Stalls(), Stalls(after=0.5),
-        ])  # fmt: skip
-        speed = rng.choice((None, None, 3.0, 0.5))
-        self.voices.append(
-            Voice(latency=rng.uniform(0, 0.6), speed=speed, faults=faults, words=rng.random() < 0.5)
-        )
+        faults, broken = self._faults(rng, voice_faults(rng))
+        self.voices.append(drawn_voice(rng, faults))
         return broken
 
     def _reply(self, context: LLMContext) -> str | None:
