@@ -17,6 +17,7 @@ from piopiy_pipeline.services.failover.sentence_end_frame import SentenceEndFram
 from piopiy_pipeline.services.failover.switch import ServiceSwitch
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.monitor import CallMonitor
+from piopiy_pipeline.session.providers.kept_finals import keep_finals
 from piopiy_pipeline.session.providers.missing_finals import FinalsWatch
 from piopiy_pipeline.session.providers.mute_sentence import watch_sentences
 from piopiy_pipeline.session.providers.mute_stt import MuteWatch
@@ -63,6 +64,10 @@ class ProviderWatches:
         self._finals = [self._watch_finals(service) for service in stts]
         for service, finals in zip(stts, self._finals, strict=True):
             drop_repeated_words(service, made_here=finals.made)
+            keep_finals(service)
+        user = pipeline.find(LLMUserAggregator)
+        if isinstance(user, LLMUserAggregator):
+            keep_finals(user)
         self._mutes = [self._watch_mute(service) for service in stts]
         if len(voices) > 1:
             state.recovery.voice_patience_s = VOICE_S
