@@ -80,6 +80,11 @@ class AgentAssignment:
         without = () if self.offer is None else (self.offer.instance,)
         return self._instances.any_free(self._info.agent_id, without=without)
 
+    @property
+    def may_come_back(self) -> bool:
+        """Whether an instance that could take the call is silent at present, and not given up."""
+        return self._instances.any_silent(self._info.agent_id)
+
     # ------------------------------------------------------------------ from one instance to the next
 
     def offer_next(self, *, caller_rate: int, offer_s: float, setup_s: float) -> bool:

@@ -33,6 +33,9 @@ MEDIA_GRACE_S = 1.0
 RECOVERY_S = 5.0
 """A call whose agent was lost waits so many seconds for one that can take it: a process that is started again, or an
 agent that connects again because its gateway hung."""
+SILENCE_S = 45.0
+"""While an instance is silent that may come back, the call waits for so many seconds: a connection on which three pings,
+10 s apart, are unanswered is given up before."""
 RECOVERY_ASK_S = 0.25
 """How often it asks meanwhile, in seconds."""
 DIALLED_OFFER_S = 2.0
@@ -56,7 +59,7 @@ class AgentSide:
         self._limits = call.resources.limits
         self._on_live = on_live
         self._blocks_at = ""  # where this call's code blocks the instance's event loop
-        self._recovers_until: float | None = None  # after the loss of an agent, until another has accepted
+        self._lost_at: float | None = None  # when its agent was lost, until another has accepted
 
     # ------------------------------------------------------------------ the call's side
 
@@ -125,7 +128,7 @@ class AgentSide:
             self.ask_next(now)
         else:
             self._call.enter(Phase.SETUP)
-            self._recovers_until = None
+            self._lost_at = None
             self.assignment.last_instance_id = instance.instance_id
             self._call.deadlines.set("phase", now + self._limits.setup_s, self._not_ready)
             offer.confirm()
@@ -323,10 +326,11 @@ class AgentSide:
         if not self.assignment.offer_next(
             caller_rate=self._call.leg.rate, offer_s=offer_s, setup_s=limits.setup_s
         ):
-            if self._recovers_until is None or now >= self._recovers_until:
+            wait_s = SILENCE_S if self.assignment.may_come_back else RECOVERY_S
+            if self._lost_at is None or now >= self._lost_at + wait_s:
                 self._call.end(now, *self.assignment.why_nobody())
                 return
-            wake_at, act = min(now + RECOVERY_ASK_S, self._recovers_until), self._ask_again
+            wake_at, act = min(now + RECOVERY_ASK_S, self._lost_at + wait_s), self._ask_again
         else:
             wake_at, act = now + offer_s, self._offer_expired
         self._call.enter(Phase.OFFERING)
@@ -369,7 +373,7 @@ class AgentSide:
         )
         self._call.deadlines.off("phase", "media", "blocked")
         if reason is EndReason.AGENT_LOST:
-            self._recovers_until = now + RECOVERY_S
+            self._lost_at = now
         self.assignment.begin_again(reason, detail)
         self.ask_next(now)
 

@@ -104,6 +104,11 @@ class GatewayCall:
         return self.state.media_path
 
     @property
+    def playing(self) -> bool:
+        """Whether the caller hears something: from the answer on, between two instances, too."""
+        return self.state.answered_at is not None and self.phase is not Phase.ENDED
+
+    @property
     def answered_at(self) -> float | None:
         """When the bot could hear and speak for the first time, in seconds; None before that."""
         return self.state.answered_at
@@ -140,9 +145,11 @@ class GatewayCall:
         self.state.deadlines.tick(now)
 
     def on_frame_tick(self, now: float) -> None:
-        """Send the caller what is due: called every 20 ms while the call is LIVE or BRIDGED."""
+        """Send the caller what is due: called every 20 ms while the call is `playing`."""
         if self.phase is Phase.LIVE or self.phase is Phase.BRIDGED:
             self.media_path.on_frame_tick(now, self.agent.media)
+        elif self.playing:
+            self.media_path.on_frame_tick(now, None)
 
     def end(self, now: float, reason: EndReason, detail: str = "", *, by_agent: bool = False) -> None:
         """End the call, once: later reasons do not count.

@@ -109,6 +109,10 @@ class Instances:
         """Return whether `pick` would find one."""
         return any(one.takes_calls and one not in without for one in self.of(agent_id))
 
+    def any_silent(self, agent_id: str) -> bool:
+        """Return whether one has gone silent, and may come back and take calls: its connection is not given up."""
+        return any(one.silent and not one.draining for one in self.of(agent_id))
+
     def find(self, agent_id: str, instance_id: str) -> Instance | None:
         """Return the connected instance with this id."""
         return self._by_agent.get(agent_id, {}).get(instance_id)

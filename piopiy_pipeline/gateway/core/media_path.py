@@ -25,6 +25,8 @@ __all__ = ["MediaPath", "NoRecordings", "RecordingTap", "Recordings"]
 WAITING_S = 2.0
 """How much of what the caller says between two instances is kept, in seconds. A change takes a quarter of one."""
 
+ALONE_S = 2.0
+"""A caller who is without an agent for so many seconds hears the tone of a call on hold, so that they stay."""
 RECENT_PIECES = 14
 """How much of what the caller said last is repeated to the instance that a call moves to: 0.28 s, less than the time
 for which both sides must be silent before an agent asks for the move.
@@ -89,6 +91,8 @@ class MediaPath:
         self._waiting_keys = ""
         self._recent: deque[bytes | str] = deque(maxlen=RECENT_PIECES)
         self._hold_tone: Tone | None = None
+        self._alone_since: float | None = None
+        self._waiting_tone: Tone | None = None  # of a caller who has been without an agent for long
         self._cleaner: SoundCleaner | None = None
         self._cleaned: dict[str, float] = {}  # by the cleaner that was
 
@@ -194,6 +198,8 @@ class MediaPath:
 
     def on_frame_tick(self, now: float, media: MediaPort | None) -> None:
         """Send the caller what is due in these 20 ms. `media` is the agent's stream, None without an agent."""
+        if media is not None or self.bridge is not None:
+            self._alone_since = self._waiting_tone = None
         if self.bridge is not None:
             frame = self.bridge.on_frame_tick()
             if frame is not None:
@@ -207,8 +213,18 @@ class MediaPath:
             for frame in due.frames:
                 self._send(frame)
             media.report_progress(due.progress)
+        else:
+            self._play_alone(now)
         if self._cleaner is not None:
             self._cleaner.played_until(now)
+
+    def _play_alone(self, now: float) -> None:
+        if self._alone_since is None:
+            self._alone_since = now
+        elif self._waiting_tone is not None:
+            self._send(self._waiting_tone.frame())
+        elif now - self._alone_since >= ALONE_S:
+            self._waiting_tone = Tone("hold", self._leg.rate)
 
     def _send(self, frame: bytes) -> None:
         self._leg.send_audio(frame)

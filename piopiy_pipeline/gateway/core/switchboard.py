@@ -313,7 +313,7 @@ class Switchboard:
         if call.phase is Phase.ENDED:
             self._calls.pop(call.call_id, None)
             self._ended.append(call.snapshot())
-        if call.phase in (Phase.LIVE, Phase.BRIDGED):
+        if call.playing or call.phase is Phase.BRIDGED:
             self._live[call.call_id] = call
         else:
             self._live.pop(call.call_id, None)

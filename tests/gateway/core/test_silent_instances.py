@@ -8,7 +8,8 @@ import pytest
 
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.core.agent_assignment import MAX_RECOVERIES
-from piopiy_pipeline.gateway.core.agent_side import RECOVERY_S
+from piopiy_pipeline.gateway.core.agent_side import RECOVERY_S, SILENCE_S
+from piopiy_pipeline.gateway.core.media_path import ALONE_S
 from piopiy_pipeline.gateway.core.phases import Phase
 from piopiy_pipeline.gateway.core.silent_instances import SilentInstances
 from piopiy_pipeline.signaling.messages import (
@@ -178,6 +179,82 @@ def test_a_call_that_hangs_one_instance_after_another_stays_at_last(room: Room) 
     assert (call.phase, leg.ended) == (Phase.LIVE, None)
     assert call.agent.serves(holder.instance)
     assert call.agent.assignment.recoveries == MAX_RECOVERIES
+
+
+def moved_to_a_silent_instance(room: Room) -> tuple[NotedAgent, NotedAgent, Any, Any]:
+    """A call that was moved from a silent instance to one that turns out to be silent, too."""
+    one, two = room.agent("one"), room.agent("two")
+    call, leg = room.call()
+    one.take()
+    one.say(Checkpoint(call_id="call-1", state={"turn": 1}))
+    silent(one)
+    room.wait(0.5)
+    assert isinstance(two.last(), Cancel), "it does not answer the offer"
+    silent(two)
+    return one, two, call, leg
+
+
+def test_a_call_between_silent_instances_waits_and_goes_on_with_the_first_that_is_back(room: Room) -> None:
+    _, two, call, leg = moved_to_a_silent_instance(room)
+    room.wait(RECOVERY_S + 20)
+    assert (call.phase, leg.ended) == (Phase.OFFERING, None)
+    heartbeat(two, SilentInstances.RETURNS)
+    room.wait(0.3)
+    assert two.offers[-1].checkpoint == {"turn": 1}
+    two.take()
+    room.wait(RECOVERY_S + 1)
+    assert (call.phase, leg.ended) == (Phase.LIVE, None)
+
+
+def test_it_ends_when_all_of_them_are_given_up(room: Room) -> None:
+    one, two, _, leg = moved_to_a_silent_instance(room)
+    room.wait(RECOVERY_S + 20)
+    one.lose()
+    room.wait(1)
+    assert leg.ended is None
+    two.lose()
+    room.wait(0.3)
+    assert leg.ended is not None
+    assert leg.ended[0] is EndReason.AGENT_LOST
+
+
+def test_nor_does_it_wait_for_ever(room: Room) -> None:
+    _, two, _, leg = moved_to_a_silent_instance(room)
+    room.wait(SILENCE_S - 1)
+    assert leg.ended is None
+    for _ in range(3):  # it comes back and is silent again: the call does not wait anew
+        heartbeat(two, SilentInstances.RETURNS)
+        silent(two)
+    room.wait(1)
+    assert leg.ended is not None
+    assert leg.ended[0] is EndReason.AGENT_LOST
+
+
+def test_a_draining_instance_that_is_silent_is_not_waited_for(room: Room) -> None:
+    one, two, _, leg = moved_to_a_silent_instance(room)
+    one.lose()
+    two.say(Status(active=0, capacity=4, state="draining"))
+    room.wait(RECOVERY_S)
+    assert leg.ended is not None
+
+
+def test_a_caller_between_instances_hears_after_two_seconds_that_the_call_goes_on(room: Room) -> None:
+    one, two, _, leg = moved_to_a_silent_instance(room)
+    leg.notes.clear()
+    room.frame_tick(times=int(ALONE_S / 0.02))
+    assert leg.notes == []
+    room.frame_tick(times=50)
+    assert 48 <= leg.notes.count("frame") <= 50
+    heartbeat(two, SilentInstances.RETURNS)
+    room.wait(0.3)
+    media = two.take()
+    room.frame_tick()
+    assert media.frame_ticks == 1
+    leg.notes.clear()
+    two.lose()
+    room.frame_tick(times=20)
+    assert leg.notes == [], "the next change begins anew"
+    one.lose()
 
 
 def test_an_offer_to_a_silent_instance_expires_as_any_other(room: Room) -> None:
