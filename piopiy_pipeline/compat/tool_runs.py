@@ -4,6 +4,8 @@ pipecat leaves these to the tool's author, and each of them is silence, or two a
 
 - A tool that returns without calling `result_callback`: what it returns is its result.
 - A tool that returns or reports nothing, or an empty list: pipecat does not ask the model to go on.
+- A tool that returns nothing and has reported nothing, reports twice, or goes on when it was given up: pipecat logs it
+  at most. Here it is an error of the call, once for each tool, and the model is told what is known.
 - A tool that reports what is not JSON: pipecat's context raises.
 - A tool that does not return, swallows its cancellation, is cancelled from inside, or calls `sys.exit()`.
 - A quick and a slow tool in one answer: pipecat may ask the model after each of them.
@@ -15,7 +17,6 @@ Only the agent's side may import this module: the gateway does without pipecat.
 from __future__ import annotations
 
 import asyncio
-import json
 import weakref
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
@@ -34,6 +35,13 @@ from pipecat.services.llm_service import (
 from pipecat.utils.errors import ErrorCategory
 
 from piopiy_pipeline.compat.llm_stream import mend_answers
+from piopiy_pipeline.compat.tool_outcome import (
+    COMPLETED,
+    ToolOutcome,
+    cancelled_inside,
+    outcome_of,
+    speakable,
+)
 from piopiy_pipeline.compat.tool_permits import ToolParams, ToolPermit, ToolRecord, is_idempotent
 
 __all__ = [
@@ -47,10 +55,10 @@ __all__ = [
 
 DEFAULT_TOOL_TIMEOUT_S = 30.0
 """How long a tool may take, in seconds."""
-COMPLETED = "COMPLETED"
-"""What the model is told of a tool that has returned nothing."""
 UNWIND_S = 0.5
 """How long a tool may take to end when an interruption cancels it, before it is left alone, in seconds."""
+MAX_STRANGE = 100
+"""So many things that tools did and cannot have meant are on the record of a call."""
 MAX_WORDLESS = 25
 """A model that gives as many answers one after the other that are tool calls without a word counts as failing."""
 MAX_BROKEN = 3
@@ -111,6 +119,7 @@ class _Guard:
         # say all that is in that text.
         service._has_async_tools = lambda: False  # type: ignore[method-assign]
         self._running: dict[str, tuple[FunctionCallRunnerItem, _Answer]] = {}
+        self._strange: set[tuple[str, str]] = set()  # what is on record already
         self._broken_answers = 0
         self._wordless_answers = 0
         for name in ("_run_parallel_function_calls", "_run_sequential_function_calls"):
@@ -169,7 +178,7 @@ class _Guard:
     async def run(self, tool: _GuardedTool, args: Mapping[str, Any], params: FunctionCallParams) -> None:
         """Run one call to its result."""
         item, answer = self._running.pop(params.tool_call_id)
-        report = _Report(params, item, answer, self._record)
+        report = _Report(params, item, answer, self._record, self._is_strange)
         fault = self.broken.pop(params.tool_call_id, None)
         try:
             if fault is not None:
@@ -181,7 +190,7 @@ class _Guard:
                 return
             guarded = replace(ToolParams.of(params, permit.key), result_callback=report.result_callback())
             running = asyncio.create_task(
-                _outcome(tool.call(args, guarded)), name=f"tool::{params.function_name}"
+                _to_its_end(tool.call(args, guarded), report), name=f"tool::{params.function_name}"
             )
             del guarded  # so that nobody but the tool itself can report now
             await self._see_through(running, params.function_name, tool.timeout_s or self._timeout_s, report)
@@ -199,23 +208,29 @@ class _Guard:
         )
 
     async def _see_through(
-        self, running: asyncio.Task[_Outcome], name: str, timeout_s: float, report: _Report
+        self, running: asyncio.Task[ToolOutcome], name: str, timeout_s: float, report: _Report
     ) -> None:
         try:
             async with asyncio.timeout(timeout_s):
                 await asyncio.wait({running})
-                outcome = _cancelled_inside() if running.cancelled() else running.result()
+                outcome = cancelled_inside() if running.cancelled() else running.result()
                 if outcome.error is None and outcome.value is None and not report.final:
                     await report.or_given_up()
         except TimeoutError:
             running.cancel()
-            if not report.final:
+            if report.final:
+                await self._is_strange(
+                    name, f"has given its result and not returned within {timeout_s:g} s: cancelled"
+                )
+            else:
                 text = f"The tool {name} did not return within {timeout_s:g} s."
                 await self._push_error(text)
                 await report({"error": f"{text} It is not known whether it has done anything."})
+            report.given_up = True
             return
         except asyncio.CancelledError:
             running.cancel()
+            report.given_up = True
             await asyncio.wait({running}, timeout=UNWIND_S)
             report.ended({"error": "It was cancelled, and it is not known whether it has done anything."})
             raise
@@ -224,6 +239,9 @@ class _Guard:
             report.failed()
             raise outcome.error  # pipecat tells the model and reports the error
         if not report.final:
+            if outcome.value is None:
+                did = "has given no result: it returned nothing and did not call result_callback"
+                await self._is_strange(name, f'{did}. The model was told "{COMPLETED}"')
             await report(outcome.value)
 
     async def _refuse(self, name: str, fault: str, report: _Report) -> None:
@@ -239,6 +257,13 @@ class _Guard:
             )
         else:
             await self._push_error(f"The model's call of the tool {name} cannot run. {fault}")
+
+    async def _is_strange(self, name: str, did: str) -> None:
+        """Put on record what a tool did that its author cannot have meant, once for each tool."""
+        if (name, did) not in self._strange and len(self._strange) < MAX_STRANGE:
+            self._strange.add((name, did))
+            logger.warning("the tool {} {}", name, did)
+            await self._push_error(f"The tool {name} {did}.")
 
     async def _push_error(self, text: str) -> None:
         """Report an error that is not a failure of the model: the model is told, and answers."""
@@ -278,14 +303,6 @@ class _GuardedTool(DirectFunctionWrapper):
         await self._guard.run(self, args, params)
 
 
-class _Outcome:
-    """What a tool has returned or raised."""
-
-    def __init__(self, value: Any = None, error: Exception | None = None) -> None:
-        self.value = value
-        self.error = error
-
-
 class _Answer:
     """The tool calls of one answer: the model goes on when the last of them has its result."""
 
@@ -304,23 +321,41 @@ class _Report:
         item: FunctionCallRunnerItem,
         answer: _Answer,
         record: ToolRecord | None,
+        is_strange: Callable[[str, str], Awaitable[None]],
     ) -> None:
         self._pass_on = params.result_callback
+        self._name = params.function_name
         self._record = record
+        self._is_strange = is_strange
         self._item = item
         self._answer = answer
         self._changed = asyncio.Event()
         self.final = False
         """Whether there was a final result."""
+        self.given_up = False
+        """Whether the tool was cancelled: what it still says is too late."""
 
     def result_callback(self) -> Any:
         """Return a `result_callback` for the tool. When nobody holds it any more, nobody will report."""
 
         async def report(result: Any, *, properties: FunctionCallResultProperties | None = None) -> None:
-            await self(result, properties=properties)
+            if self.given_up:
+                await self.too_late()
+            elif self.final and (properties is None or properties.is_final):
+                await self._is_strange(
+                    self._name, "has called result_callback twice: the second result does not count"
+                )
+            else:
+                await self(result, properties=properties)
 
         weakref.finalize(report, self._changed.set).atexit = False
         return report
+
+    async def too_late(self) -> None:
+        """Put on record that the tool has come to a result after all: the model was told something else."""
+        await self._is_strange(
+            self._name, "went on when it was cancelled, and its result came too late to count"
+        )
 
     async def or_given_up(self) -> None:
         """Wait until there is a final result, or until nobody can report one any more."""
@@ -365,49 +400,8 @@ class _Report:
         return properties
 
 
-async def _outcome(work: Awaitable[Any]) -> _Outcome:
-    """Await a tool. Whatever it raises ends its call and nothing else."""
-    try:
-        return _Outcome(await work)
-    except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise
-        return _cancelled_inside()
-    except (KeyboardInterrupt, GeneratorExit):
-        raise
-    except SystemExit as error:
-        return _Outcome(error=RuntimeError(f"{error!r} ends the tool, and not the agent"))
-    except BaseException as error:  # noqa: BLE001  whatever an author's tool raises is told to the model
-        return _Outcome(error=_reportable(error))
-
-
-def _cancelled_inside() -> _Outcome:
-    return _Outcome(error=RuntimeError("it was cancelled from inside"))
-
-
-def _reportable(error: BaseException) -> Exception:
-    """Return the error as pipecat can report it: an `Exception` that has a text."""
-    try:
-        text = f"{type(error).__name__}: {error}"
-    except Exception:  # noqa: BLE001  an author's own class, whose text is what fails
-        text = f"{type(error).__name__}, which has no text"
-    else:
-        if isinstance(error, Exception):
-            return error
-    return RuntimeError(text).with_traceback(error.__traceback__)
-
-
-def speakable(result: Any) -> Any:
-    """Return a tool's result as pipecat and the model can take it: JSON, and never empty.
-
-    Args:
-        result: Anything. What is no JSON becomes text.
-    """
-    try:
-        value = json.loads(json.dumps(result, default=str), parse_constant=str)  # NaN is no JSON
-    except (TypeError, ValueError, RecursionError):
-        value = repr(result)
-    if value is None:
-        return COMPLETED
-    return value or {"result": value}
+async def _to_its_end(work: Awaitable[Any], report: _Report) -> ToolOutcome:
+    outcome = await outcome_of(work)
+    if report.given_up and outcome.error is None and outcome.value is not None:
+        await report.too_late()
+    return outcome

@@ -11,9 +11,9 @@ import asyncio
 import contextlib
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -51,14 +51,11 @@ class CallFault:
     """Whether it takes memory, which is looked at all the time: that costs."""
     short: Sequence[str] = ("task",)
     """The isolations in which it is part of the short form."""
-    missing: Mapping[str, str] = field(default_factory=dict)
-    """By isolation, why it is not so yet."""
 
     def __str__(self) -> str:
         return self.name if self.answer is None else f"model_{self.answer.kind}"
 
 
-UNHEARD = "a tool that gives no result is not waited for, and nobody hears of it"
 BOTH = ("task", "process")
 FAULTS = [
     CallFault("none", None, ""),
@@ -68,7 +65,7 @@ FAULTS = [
     CallFault("raises_in_a_tool", None, "no such table"),
     CallFault("sys_exit_in_a_tool", None, "look_up"),
     CallFault("tool_never_returns", None, "look_up"),
-    CallFault("tool_gives_no_result", None, "look_up", within_s=6.0, missing=dict.fromkeys(BOTH, UNHEARD)),
+    CallFault("tool_gives_no_result", None, "look_up", within_s=6.0),
     CallFault("model", "error", "429", Answer("busy"), short=()),
     CallFault("model", "error", "llm", Answer("garbage"), short=()),
     CallFault("model", "error", "llm", Answer("silent"), short=()),
@@ -140,8 +137,6 @@ def _params() -> Iterator[Any]:
     for isolation in BOTH:
         for fault in FAULTS:
             marks = [] if isolation in fault.short else [pytest.mark.long_form]
-            if isolation in fault.missing:
-                marks.append(pytest.mark.xfail(reason=fault.missing[isolation], strict=True))
             if isolation == "process":
                 marks.append(pytest.mark.skipif(sys.platform != "linux", reason="forks are for Linux"))
             yield pytest.param(isolation, fault, marks=marks, id=f"{fault}-{isolation}")

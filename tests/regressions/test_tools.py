@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
+from pipecat.frames.frames import FunctionCallResultProperties
 
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.compat.tool_runs import COMPLETED, guard_tools
@@ -32,6 +33,7 @@ from tests.support.virtual import PEOPLE, YES, texts
 
 ASKS = Caller().say(PEOPLE, text="a table please")
 DONE = "It is done."
+HELLO = ASKS.until("One moment.").pause(1).say(YES, text="hello, are you there?")
 
 
 class ToolBot:
@@ -217,6 +219,102 @@ def test_a_tool_that_fails_beside_a_slow_one_is_answered_with_it() -> None:
     assert texts(call, "bot") == [DONE], call.timeline()
 
 
+def errors(call: SimulatedCall) -> list[str]:
+    return [error.data["message"] for error in call.of("error")]
+
+
+async def reports_twice(params: Any) -> None:
+    """Book."""
+    await params.result_callback({"booked": True})
+    await params.result_callback({"booked": "twice"})
+
+
+async def drops_its_callback(params: Any) -> None:
+    """Book."""
+    asyncio.get_running_loop().call_later(1, lambda _: None, params)
+
+
+async def reports_and_works_on(params: Any) -> None:
+    """Book."""
+    await params.result_callback({"booked": True})
+    await asyncio.Event().wait()
+
+
+async def reports_too_late(params: Any) -> None:
+    """Book."""
+    kept.append(params.result_callback)
+    later.append(asyncio.create_task(_after_its_deadline(params)))
+
+
+async def _after_its_deadline(params: Any) -> None:
+    await asyncio.sleep(6)
+    await params.result_callback({"booked": "late"})
+
+
+async def returns_too_late(params: Any) -> dict[str, Any]:
+    """Book."""
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        await asyncio.sleep(3)
+    return {"booked": "late"}
+
+
+NO_RESULT = "has given no result"
+LATE = "went on when it was cancelled, and its result came too late to count"
+
+
+@pytest.mark.parametrize(
+    ("tool", "told", "named"),
+    [
+        (returns_nothing, f'"{COMPLETED}"', NO_RESULT),
+        (drops_its_callback, f'"{COMPLETED}"', NO_RESULT),
+        (reports_twice, '{"booked": true}', "has called result_callback twice"),
+        (reports_and_works_on, '{"booked": true}', "has given its result and not returned within 3 s"),
+        (reports_too_late, "did not return within 3 s", LATE),
+        (returns_too_late, "did not return within 3 s", LATE),
+    ],
+)
+def test_what_a_tools_author_cannot_have_meant_is_named_on_the_record_once(
+    tool: Callable[..., Any], told: str, named: str
+) -> None:
+    bot = ToolBot(tool, tool_timeout_secs=3)
+    uses = [(Tool(tool.__name__), DONE)] * 2
+    call = bot.called(ASKS.pause(10).say(PEOPLE, text="another table").pause(10).hangup(), *uses)
+    assert texts(call, "bot") == [DONE, DONE], call.timeline()
+    assert [told in one for one in bot.results] == [True, True], bot.results
+    assert [f"The tool {tool.__name__} {named}" in one for one in errors(call)].count(True) == 1, errors(call)
+    call.assert_ended(EndReason.CALLER_HANGUP)
+
+
+async def meant_to_report_nothing(params: Any) -> None:
+    """Book."""
+    await params.result_callback(None)
+
+
+async def says_how_far_it_is(params: Any) -> dict[str, Any]:
+    """Book."""
+    for part in (1, 2):
+        await params.result_callback({"part": part}, properties=FunctionCallResultProperties(is_final=False))
+    return {"booked": True}
+
+
+@pytest.mark.parametrize(
+    "tool", [meant_to_report_nothing, says_how_far_it_is, reports_and_returns, reports_later]
+)
+def test_a_tool_that_reports_as_it_should_is_no_error(tool: Callable[..., Any]) -> None:
+    bot = ToolBot(tool)
+    call = bot.called(ASKS.pause(10).hangup(), (Tool(tool.__name__), DONE), otherwise=DONE)
+    assert errors(call) == []
+
+
+def test_a_result_behind_an_interruptions_cancellation_does_not_count() -> None:
+    bot = ToolBot(tool(keep_on_interruption=False)(returns_too_late))
+    call = bot.called(HELLO.pause(8).hangup(), ("One moment.", Tool("returns_too_late")), otherwise="Yes?")
+    assert bot.results == ["CANCELLED"]
+    assert errors(call) == [f"The tool returns_too_late {LATE}."]
+
+
 # ---------------------------------------------------------------------- against interruption
 
 
@@ -266,9 +364,6 @@ def test_a_noise_while_the_goodbye_is_said_only_delays_the_end() -> None:
     )
     call.assert_ended(EndReason.AGENT_HANGUP)
     assert call.of("end")[0].at < 16, call.timeline()
-
-
-HELLO = ASKS.until("One moment.").pause(1).say(YES, text="hello, are you there?")
 
 
 async def lasts(params: Any) -> dict[str, Any]:

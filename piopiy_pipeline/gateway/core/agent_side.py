@@ -34,8 +34,8 @@ RECOVERY_S = 5.0
 """A call whose agent was lost waits so many seconds for one that can take it: a process that is started again, or an
 agent that connects again because its gateway hung."""
 SILENCE_S = 45.0
-"""While an instance is silent that may come back, the call waits for so many seconds: a connection on which three pings,
-10 s apart, are unanswered is given up before."""
+"""While an instance is silent that may come back, the call waits for so many seconds: a connection on which three
+pings, 10 s apart, are unanswered is given up before."""
 RECOVERY_ASK_S = 0.25
 """How often it asks meanwhile, in seconds."""
 DIALLED_OFFER_S = 2.0
