@@ -176,6 +176,20 @@ def test_a_call_that_ends_or_holds_its_process_ends_alone(
     asyncio.run(story())
 
 
+def test_more_callers_at_once_than_call_workers_wait_are_all_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        async with isolated(monkeypatch, "call", warm="2") as place:
+            await eventually(lambda: sum(one.takes_calls for one in instances(place)) == 2, 20)
+            calls = await asyncio.gather(*(called(place, "talks", text="Hello.") for _ in range(6)))
+            await asyncio.gather(*(calling for _, calling in calls))
+            assert [log.texts("bot") for log, _ in calls] == [["Hello."]] * 6
+            assert {log.reason for log, _ in calls} == {EndReason.CALLER_HANGUP}
+            served = {call.instance_id for call in place.ended()}
+            assert len(served) == 6, "each by one of its own"
+
+    asyncio.run(story())
+
+
 def test_a_segmentation_fault_is_reported_with_its_line_and_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
     async def story() -> None:
         async with isolated(monkeypatch, "call") as place:

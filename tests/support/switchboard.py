@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from piopiy_pipeline.audio.playout import Progress, Tick
 from piopiy_pipeline.call import CallInfo, CallKind, EndReason
@@ -181,9 +181,9 @@ class NotedAgent:
         offer = offer or self.offers[-1]
         self.say(Accept(call_id=offer.call_id, offer_id=offer.offer_id))
 
-    def reject(self) -> None:
+    def reject(self, reason: Literal["full", "draining", "error"] = "full") -> None:
         offer = self.offers[-1]
-        self.say(Reject(call_id=offer.call_id, offer_id=offer.offer_id, reason="full"))
+        self.say(Reject(call_id=offer.call_id, offer_id=offer.offer_id, reason=reason))
 
     def start_media(self, media: NotedMedia) -> None:
         media.started = True

@@ -44,6 +44,10 @@ class AgentAssignment:
         self._info = info
         self._instances = instances
         self._tried: set[Instance] = set()
+        self._full: set[Instance] = set()  # of those, who had no place at that moment
+        self._failed_at: Instance | None = (
+            None  # where the call was when another instance began to be looked for
+        )
         self._retried = False
         self._moves = 0
         self._failure: tuple[EndReason, str] | None = None  # why another instance is being looked for
@@ -81,9 +85,21 @@ class AgentAssignment:
         return self._instances.any_free(self._info.agent_id, without=without)
 
     @property
+    def lost_agent(self) -> bool:
+        """Whether another instance is looked for, or was last, because one was lost."""
+        return self._failure is not None and self._failure[0] is EndReason.AGENT_LOST
+
+    @property
     def may_come_back(self) -> bool:
         """Whether an instance that could take the call is silent at present, and not given up."""
         return self._instances.any_silent(self._info.agent_id)
+
+    @property
+    def place_may_come(self) -> bool:
+        """Whether instances are connected, beside the one where the call failed: each may have a place soon, or is
+        followed by one that has. A call worker that takes one call is.
+        """
+        return any(one is not self._failed_at for one in self._instances.of(self._info.agent_id))
 
     # ------------------------------------------------------------------ from one instance to the next
 
@@ -143,12 +159,23 @@ class AgentAssignment:
     def begin_again(self, reason: EndReason, detail: str) -> None:
         """Release the call, and look for any other instance; if there is none, the call ends for this reason."""
         self._failure = (reason, detail)
-        self._tried = {self.offer.instance} if self.offer else set()
+        self._failed_at = self.offer.instance if self.offer else None
+        self._tried = {self._failed_at} if self._failed_at else set()
+        self._full.clear()
         self.release()
 
-    def ask_all_again(self) -> None:
-        """Ask everybody again who was asked before: somebody may be back or free."""
-        self._tried.clear()
+    def note_full(self) -> None:
+        """Note that the instance that was offered the call has no place for it now."""
+        if self.offer is not None:
+            self._full.add(self.offer.instance)
+
+    def forget_refusals(self) -> None:
+        """Let those be asked again who had no place; and after the loss of an agent everybody, who may be back."""
+        if self.lost_agent:
+            self._tried.clear()
+        else:
+            self._tried -= self._full
+        self._full.clear()
 
     def why_nobody(self) -> tuple[EndReason, str]:
         """Return the reason and detail with which the call ends when nobody is left to ask."""

@@ -24,6 +24,7 @@ from piopiy_pipeline.signaling.messages import (
     Control,
     ConversationEvent,
     GatewayMessage,
+    Reject,
 )
 
 __all__ = ["AgentSide"]
@@ -36,8 +37,11 @@ agent that connects again because its gateway hung."""
 SILENCE_S = 45.0
 """While an instance is silent that may come back, the call waits for so many seconds: a connection on which three
 pings, 10 s apart, are unanswered is given up before."""
-RECOVERY_ASK_S = 0.25
-"""How often it asks meanwhile, in seconds."""
+PLACE_S = 2.0
+"""A call for which no connected instance has a place waits so many seconds for one, and rings meanwhile. A new call
+worker is there after a tenth of that on a busy machine."""
+ASK_AGAIN_S = 0.25
+"""How often a call that waits asks by itself, in seconds, beside whenever an instance says that it has a place."""
 DIALLED_OFFER_S = 2.0
 """How long an instance may take to accept a call that somebody has picked up already, at least."""
 
@@ -59,7 +63,9 @@ class AgentSide:
         self._limits = call.resources.limits
         self._on_live = on_live
         self._blocks_at = ""  # where this call's code blocks the instance's event loop
-        self._lost_at: float | None = None  # when its agent was lost, until another has accepted
+        self._looking_since: float | None = (
+            None  # when its agent was lost, or nobody was found to take the call
+        )
 
     # ------------------------------------------------------------------ the call's side
 
@@ -109,6 +115,7 @@ class AgentSide:
     def let_go(self) -> None:
         """Release the instance, because the call needs no agent any more."""
         self._release()
+        self._call.resources.waiting.discard(self._call.info.agent_id, self)
         self.assignment.checkpoint, self.assignment.heard = None, ""
 
     # ------------------------------------------------------------------ the agent's signaling
@@ -128,7 +135,7 @@ class AgentSide:
             self.ask_next(now)
         else:
             self._call.enter(Phase.SETUP)
-            self._lost_at = None
+            self._looking_since = None
             self.assignment.last_instance_id = instance.instance_id
             self._call.deadlines.set("phase", now + self._limits.setup_s, self._not_ready)
             offer.confirm()
@@ -136,10 +143,14 @@ class AgentSide:
                 self.send_hold()
             self._call.changed()
 
-    def reject(self, instance: Instance, offer_id: str, detail: str, now: float) -> None:
+    def reject(self, instance: Instance, message: Reject, now: float) -> None:
         """Handle an instance that does not take the call."""
-        if self._call.phase is Phase.OFFERING and self.assignment.outstanding(instance, offer_id) is not None:
-            self._call.log.debug("instance {} rejected the call: {}", instance.instance_id, detail)
+        offer = self.assignment.outstanding(instance, message.offer_id)
+        if self._call.phase is Phase.OFFERING and offer is not None:
+            why = f"{message.reason} {message.detail}".strip()
+            self._call.log.debug("instance {} rejected the call: {}", instance.instance_id, why)
+            if message.reason != "error":
+                self.assignment.note_full()
             self._release()
             self.ask_next(now)
 
@@ -317,28 +328,37 @@ class AgentSide:
     # ------------------------------------------------------------------ from one instance to the next
 
     def ask_next(self, now: float) -> None:
-        """Offer the call to the next instance. With nobody left to ask, it ends; one that has lost its agent waits for
-        somebody first.
-        """
-        limits = self._limits
+        """Offer the call to the next instance. With nobody left to ask, it waits for somebody, or ends."""
+        limits, waiting = self._limits, self._call.resources.waiting
         # Whoever was called and picked up is not to be hung up on because an agent was busy for a moment.
         offer_s = max(limits.offer_s, DIALLED_OFFER_S) if self._call.dialled else limits.offer_s
-        if not self.assignment.offer_next(
+        if self.assignment.offer_next(
             caller_rate=self._call.leg.rate, offer_s=offer_s, setup_s=limits.setup_s
         ):
-            wait_s = SILENCE_S if self.assignment.may_come_back else RECOVERY_S
-            if self._lost_at is None or now >= self._lost_at + wait_s:
+            waiting.discard(self._call.info.agent_id, self)
+            wake_at, act = now + offer_s, self._offer_expired
+        else:
+            if self._looking_since is None:
+                self._looking_since = now
+            until = self._looking_since + self._patience_s
+            if now >= until:
                 self._call.end(now, *self.assignment.why_nobody())
                 return
-            wake_at, act = min(now + RECOVERY_ASK_S, self._lost_at + wait_s), self._ask_again
-        else:
-            wake_at, act = now + offer_s, self._offer_expired
+            waiting.add(self._call.info.agent_id, self)
+            wake_at, act = min(now + ASK_AGAIN_S, until), self._ask_again
         self._call.enter(Phase.OFFERING)
         self._call.deadlines.set("phase", wake_at, act)
         self._call.changed()
 
+    @property
+    def _patience_s(self) -> float:
+        """How long the call waits for somebody to take it, in seconds."""
+        if self.assignment.lost_agent:
+            return SILENCE_S if self.assignment.may_come_back else RECOVERY_S
+        return PLACE_S if self.assignment.place_may_come else 0.0
+
     def _ask_again(self, now: float) -> None:
-        self.assignment.ask_all_again()
+        self.assignment.forget_refusals()
         self.ask_next(now)
 
     def _retry(self, now: float, detail: str) -> None:
@@ -372,8 +392,7 @@ class AgentSide:
             "call {}: {} on instance {}", self._call.call_id, detail, self.assignment.last_instance_id
         )
         self._call.deadlines.off("phase", "media", "blocked")
-        if reason is EndReason.AGENT_LOST:
-            self._lost_at = now
+        self._looking_since = now if reason is EndReason.AGENT_LOST else None
         self.assignment.begin_again(reason, detail)
         self.ask_next(now)
 

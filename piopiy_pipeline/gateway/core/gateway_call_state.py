@@ -23,6 +23,7 @@ from piopiy_pipeline.gateway.core.leg import Leg
 from piopiy_pipeline.gateway.core.media_path import MediaPath, Recordings
 from piopiy_pipeline.gateway.core.phases import Phase, next_phase
 from piopiy_pipeline.gateway.core.sound_cleaning import SoundCleaning
+from piopiy_pipeline.gateway.core.waiting_calls import WaitingCalls
 from piopiy_pipeline.signaling.messages import ConversationEvent, ConversationEventName
 
 __all__ = ["CallLimits", "CallResources", "EndCall", "GatewayCallState"]
@@ -43,6 +44,8 @@ class CallResources:
 
     limits: CallLimits
     instances: Instances
+    waiting: WaitingCalls
+    """The calls that no instance can take at the moment."""
     dialler: Dialler
     recordings: Recordings
     record: bool

@@ -28,6 +28,7 @@ from piopiy_pipeline.gateway.core.phases import Phase
 from piopiy_pipeline.gateway.core.silent_instances import SilentInstances
 from piopiy_pipeline.gateway.core.snapshots import CallSnapshot, InstanceSnapshot, Snapshot
 from piopiy_pipeline.gateway.core.sound_cleaning import SoundCleaning
+from piopiy_pipeline.gateway.core.waiting_calls import WaitingCalls
 from piopiy_pipeline.signaling.messages import (
     Accept,
     AgentMessage,
@@ -80,6 +81,7 @@ class Switchboard:
         self.resources = CallResources(
             limits=limits,
             instances=self.instances,
+            waiting=WaitingCalls(self.instances),
             dialler=dialler or NoDialler(),
             recordings=recordings or NoRecordings(),
             record=record,
@@ -204,7 +206,7 @@ class Switchboard:
             replaced.link.replace()
             self.silences.forget(replaced)
             self._lose_calls(replaced, now)
-        self.silences.look_again(now)
+        self._look_again(instance, now)
         self._on_change()
         return instance
 
@@ -215,7 +217,7 @@ class Switchboard:
             return
         if isinstance(message, Status):
             instance.update(message)
-            self.silences.look_again(now)
+            self._look_again(instance, now)
             return
         call_id = getattr(message, "call_id", "")
         call = self._calls.get(call_id)
@@ -226,8 +228,8 @@ class Switchboard:
         match message:
             case Accept(offer_id=offer_id):
                 call.agent.accept(instance, offer_id, now)
-            case Reject(offer_id=offer_id, reason=reason, detail=detail):
-                call.agent.reject(instance, offer_id, f"{reason} {detail}".strip(), now)
+            case Reject():
+                call.agent.reject(instance, message, now)
             case Answer():
                 call.agent.answer(instance, now)
             case Checkpoint():
@@ -340,6 +342,11 @@ class Switchboard:
         else:
             self._published[call.call_id] = call.phase
         self.event_bus.publish(CallChanged(self.event_bus.wall(), call.snapshot()))
+
+    def _look_again(self, instance: Instance, now: float) -> None:
+        """Let the calls that nobody could take ask again, because this instance may have a place."""
+        self.silences.look_again(now)
+        self.resources.waiting.look_again(instance.agent_id, now)
 
     def _lose_calls(self, instance: Instance, now: float) -> None:
         for call_id in sorted(instance.calls):

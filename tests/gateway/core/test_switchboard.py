@@ -6,7 +6,7 @@ import pytest
 
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.core.agent_assignment import MAX_MOVES, MAX_RECOVERIES
-from piopiy_pipeline.gateway.core.agent_side import MEDIA_GRACE_S, RECOVERY_S
+from piopiy_pipeline.gateway.core.agent_side import MEDIA_GRACE_S, PLACE_S, RECOVERY_S
 from piopiy_pipeline.gateway.core.snapshots import Phase
 from piopiy_pipeline.signaling.messages import (
     Cancel,
@@ -64,6 +64,8 @@ def test_calls_count_as_load_before_the_agent_reports_them(room: Room) -> None:
     one = room.agent(capacity=1)
     room.call()
     _, second = room.call()
+    one.take()
+    room.wait(PLACE_S)
     assert len(one.offers) == 1
     assert second.ended is not None
     assert second.ended[0] is EndReason.BUSY
@@ -127,6 +129,7 @@ def test_when_all_have_refused_or_let_it_expire_the_reason_is_busy(room: Room) -
     one.reject()
     room.wait(0.5)
     assert isinstance(two.last(), Cancel)
+    room.wait(PLACE_S)
     assert leg.ended is not None
     assert leg.ended[0] is EndReason.BUSY
 
@@ -144,6 +147,7 @@ def test_so_does_one_whose_media_stream_has_closed_again(room: Room) -> None:
     call, leg = room.call()
     call.agent.media_lost(one.open_media(), room.now)
     one.accept()
+    room.wait(PLACE_S)
     assert leg.ended is not None
     assert leg.ended[0] is EndReason.BUSY
 
@@ -408,6 +412,7 @@ def test_with_no_other_instance_a_shutdown_ends_the_call_and_says_so(room: Room)
     one.take()
     full.say(Status(active=0, capacity=10, state="draining"))
     one.say(Hangup(call_id="call-1", reason=EndReason.SHUTDOWN, detail="the agent was shut down"))
+    room.wait(PLACE_S)
     assert leg.ended == (EndReason.SHUTDOWN, "the agent was shut down")
 
 

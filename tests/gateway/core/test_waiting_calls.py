@@ -1,0 +1,113 @@
+"""Callers for whom nobody has a place at the moment: they ring for a while, and whoever came first is served first."""
+
+from __future__ import annotations
+
+import pytest
+
+from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.gateway.core.agent_side import ASK_AGAIN_S, PLACE_S
+from piopiy_pipeline.gateway.core.phases import Phase
+from piopiy_pipeline.signaling.messages import Status
+from tests.support.switchboard import NotedAgent, Room
+
+
+@pytest.fixture
+def room() -> Room:
+    return Room()
+
+
+def drain(agent: NotedAgent) -> None:
+    """Do what a call worker does that takes one call."""
+    agent.say(Status(active=1, capacity=1, state="draining"))
+
+
+def test_a_caller_beyond_the_places_rings_until_an_instance_has_one(room: Room) -> None:
+    one = room.agent(capacity=1)
+    room.call()
+    one.take()
+    drain(one)
+    second, leg = room.call()
+    room.wait(0.1)
+    assert (leg.notes, leg.ended, second.phase) == (["ring"], None, Phase.OFFERING)
+    two = room.agent("two", capacity=1)
+    assert [offer.call_id for offer in two.offers] == ["call-2"], "at once"
+    two.take()
+    assert second.phase is Phase.LIVE
+    room.wait(PLACE_S)
+    assert second.phase is Phase.LIVE
+
+
+def test_a_burst_of_callers_is_served_in_its_order_as_places_come(room: Room) -> None:
+    agents = [room.agent(f"w{number}", capacity=1) for number in range(2)]
+    calls = [room.call()[0] for _ in range(6)]
+    for agent in agents:
+        agent.take()
+        drain(agent)
+    served = [agent.offers[0].call_id for agent in agents]
+    for number in range(2, 6):
+        room.wait(0.05)
+        agent = room.agent(f"w{number}", capacity=1)
+        served += [offer.call_id for offer in agent.offers]
+        agent.take()
+        drain(agent)
+    assert served == [f"call-{number}" for number in range(1, 7)]
+    assert all(call.phase is Phase.LIVE for call in calls)
+
+
+def test_a_place_of_a_call_that_has_ended_counts_as_soon_as_its_agent_says_so(room: Room) -> None:
+    one = room.agent(capacity=1)
+    room.call()
+    one.take()
+    one.say(Status(active=1, capacity=1))
+    room.call()
+    one.hangup(EndReason.AGENT_HANGUP)
+    assert len(one.offers) == 1, "what the first call has opened is still being closed"
+    one.say(Status(active=0, capacity=1))
+    assert [offer.call_id for offer in one.offers] == ["call-1", "call-2"]
+
+
+def test_a_caller_whom_nobody_gets_a_place_for_hears_busy_after_the_wait(room: Room) -> None:
+    one = room.agent(capacity=1)
+    room.call()
+    one.take()
+    _, leg = room.call()
+    room.wait(PLACE_S - 0.01)
+    assert leg.ended is None
+    room.wait(0.02)
+    assert leg.ended == (EndReason.BUSY, "instances connected: 1, and none took the call")
+    one.hangup(EndReason.AGENT_HANGUP)
+    one.say(Status(active=0, capacity=1))
+    assert len(one.offers) == 1, "it waits no more"
+
+
+def test_a_caller_who_hangs_up_waits_no_more(room: Room) -> None:
+    one = room.agent(capacity=1)
+    room.call()
+    one.take()
+    second, _ = room.call()
+    second.caller_hangup(room.now)
+    two = room.agent("two")
+    assert two.offers == []
+
+
+def test_an_instance_that_was_full_is_asked_again_and_one_that_failed_is_not(room: Room) -> None:
+    full, broken = room.agent("full"), room.agent("broken")
+    room.call()
+    full.reject()
+    broken.reject("error")
+    room.wait(ASK_AGAIN_S)
+    assert (len(full.offers), len(broken.offers)) == (2, 1)
+    full.take()
+
+
+def test_a_call_given_back_while_places_are_coming_is_not_lost(room: Room) -> None:
+    one = room.agent("one", capacity=1)
+    call, leg = room.call()
+    one.take()
+    full = room.agent("full", capacity=1)
+    full.say(Status(active=1, capacity=1))
+    one.hangup(EndReason.SHUTDOWN, "the agent was shut down")
+    assert leg.ended is None
+    two = room.agent("two", capacity=1)
+    two.take()
+    assert call.phase is Phase.LIVE
