@@ -24,9 +24,7 @@ HOURS = "We are open from Tuesday to Sunday, from noon to ten in the evening. On
 def test_the_bot_is_silent_in_the_page_within_half_a_second_of_the_callers_first_sound(
     make_run: Running, tmp_path: Path
 ) -> None:
-    microphone = spoken(
-        tmp_path / "barge_in.wav", 4.8, "barge_in/01-hours.wav", 1.9, "barge_in/02-interrupt.wav"
-    )
+    microphone = spoken(tmp_path / "barge_in.wav", 4.8, "hours/01-open.wav", 2.4, "barge_in/02-interrupt.wav")
 
     async def visit() -> None:
         async with chromium(microphone) as browser:
@@ -48,9 +46,8 @@ def test_the_bot_is_silent_in_the_page_within_half_a_second_of_the_callers_first
         print(f"silent {spoke[1] - cuts_in[0]:.2f} s after the first sound")
         assert spoke[1] - cuts_in[0] <= SILENCE_S
         (cut,) = [turn for turn in said if turn.interrupted]
-        # The offline ears do not always understand this question: whatever is answered is cut.
-        assert cut.text
-        assert not cut.text.endswith((".", "?")), "a part of a sentence"
+        assert HOURS.startswith(cut.text)
+        assert 0 < len(cut.text) < len(HOURS)
         assert said[said.index(cut) + 1].role == "user", "and what was said is understood"
 
     asyncio.run(visit())

@@ -64,7 +64,7 @@ def test_a_gateway_that_is_killed_loses_no_finished_turn_and_some_seconds_of_sou
             assert [one["data"]["text"] for one in detail["events"]] == [f"turn {n}" for n in range(1, 6)]
             call = detail["call"]
             assert (call["phase"], call["reason"]) == ("ended", "gateway_lost")
-            assert call["duration_s"] > 2
+            assert call["duration_s"] > 1, "of three, and the last seconds may be missing"
             assert call["recorded"]
             sound = (await client.get(f"{address}/recording", timeout=20)).raise_for_status()
         (tmp_path / "again.wav").write_bytes(sound.content)
