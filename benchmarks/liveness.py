@@ -24,8 +24,8 @@ from typing import Any
 
 from loguru import logger
 
-from benchmarks.agent_cpu import START_LIMIT_S, Failed, child
-from benchmarks.cpu_callers import STAGGER_S, call_gateway, caller_frames
+from benchmarks.child_process import START_LIMIT_S, Failed, child
+from benchmarks.density_callers import STAGGER_S, call_gateway, caller_frames
 from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.core.instances import Instance
 from piopiy_pipeline.gateway.server import Gateway
@@ -87,7 +87,7 @@ async def measure(load: int, options: argparse.Namespace) -> dict[str, Any]:
         heartbeats = Heartbeats(gateway)
         agent_options = {"side": "ours", "calls": options.calls, "rate": 16000, "loop": options.loop}
         with child(
-            "cpu_agents", token=token, url=gateway.url, seconds=options.seconds, **agent_options
+            "density_agents", token=token, url=gateway.url, seconds=options.seconds, **agent_options
         ) as agent:
             await gateway.wait_for_agent("benchmark", START_LIMIT_S)
             lines = []

@@ -4,7 +4,7 @@
     python benchmarks/liveness_cost.py --seconds 60 --repeats 3 --loop uvloop
 
 The gateway is this process, and the agent a child whose CPU clock is read. What both add is independent of what calls
-cost, but for the counts in a heartbeat, which are those of 20 calls. Compare with `agent_cpu.py`: 20 calls there.
+cost, but for the counts in a heartbeat, which are those of 20 calls. Compare with `density.py`: 20 calls there.
 """
 
 from __future__ import annotations

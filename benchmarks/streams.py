@@ -35,7 +35,7 @@ PUSHES = 20_000
 SECONDS = 20.0
 _GAPS = ("worst_gap_ms", "longest_work_ms")
 AGENT_MS = 8.5
-"""CPU time of a call a second, in ms, by `benchmarks/agent_cpu.py` on an idle machine."""
+"""CPU time of a call a second, in ms, by `benchmarks/density.py` on an idle machine."""
 
 
 class _Bare(FrameProcessor):

@@ -1,7 +1,8 @@
-"""The other process of `agent_cpu`: the callers, and for our agent the gateway that they call.
+"""The other process of `density`: the callers, and for our agent the gateway that they call.
 
 Callers play the same recording round and round, in frames of 20 ms, until stdin ends. Says as JSON
-lines on stdout where the gateway is, and at the end what came back.
+lines on stdout where the gateway is, and at the end what came back and where it had gaps in the last
+seconds. How late this process itself was stands beside them: a gap that is not longer may be its own.
 """
 
 from __future__ import annotations
@@ -9,15 +10,20 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib
+import importlib.util
 import json
 import sys
+import time
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from websockets.asyncio.client import connect
 
+from benchmarks.heard_playout import HeardPlayout
+from benchmarks.loop_lag import LoopLag
 from piopiy_pipeline.audio.frame import FRAME_S
 from piopiy_pipeline.audio.wav import read_wav
 from piopiy_pipeline.signaling.caller import Answered, CallStart, Leave, parse_leg_event
@@ -28,6 +34,15 @@ RECORDINGS = Path(__file__).parent.parent / "tests" / "audio"
 ROUND_S = 15.0
 STAGGER_S = 0.37
 """Between two calls: callers do not speak in chorus."""
+ALL_BEGIN_S = 15.0
+"""Many calls follow each other more closely, so that all have begun after this time."""
+GAP_S = 0.020
+"""Shorter gaps are not counted: nobody hears them."""
+
+
+def stagger_s(calls: int) -> float:
+    """Return the seconds between two of so many calls."""
+    return min(STAGGER_S, ALL_BEGIN_S / calls)
 
 
 def caller_frames(rate: int) -> list[bytes]:
@@ -47,10 +62,25 @@ def caller_frames(rate: int) -> list[bytes]:
 
 
 class Line:
-    """The line of one caller, who plays `frames` for ever after `begin`."""
+    """The line of one caller, who plays `frames` for ever after `begin`.
 
-    def __init__(self, socket: DirectClientConnection, frames: Sequence[bytes]) -> None:
+    Args:
+        socket: The connection.
+        frames: Messages of 20 ms each.
+        rate: The sample rate of what comes back, in Hz.
+        decode: Returns the PCM of a message that comes back.
+    """
+
+    def __init__(
+        self,
+        socket: DirectClientConnection,
+        frames: Sequence[bytes],
+        rate: int,
+        decode: Callable[[bytes], bytes] = bytes,
+    ) -> None:
         self.heard_bytes = 0
+        self.playout = HeardPlayout(rate)
+        self._decode = decode
         self._socket = socket
         self._frames = frames
         self._loop = asyncio.get_running_loop()
@@ -67,7 +97,9 @@ class Line:
             self._timer.cancel()
 
     def on_binary(self, data: bytes) -> None:
-        self.heard_bytes += len(data)
+        pcm = self._decode(data)
+        self.heard_bytes += len(pcm)
+        self.playout.audio(len(pcm) // 2, time.monotonic())
 
     def _turn(self) -> None:
         self._socket.post_binary(self._frames[self._next % len(self._frames)])
@@ -103,7 +135,7 @@ async def call_gateway(
 ) -> tuple[Line, Callable[[], None]]:
     """Call over the gateway's stream leg. Returns the line, and a function that hangs up."""
     socket = await _dial(f"{url}/call/benchmark", key)
-    line = Line(socket, frames)
+    line = Line(socket, frames, rate)
 
     def on_text(text: bytes) -> None:
         if isinstance(parse_leg_event(text), Answered):
@@ -119,12 +151,12 @@ async def call_gateway(
     return line, hang_up
 
 
-async def call_pipecat(port: int, frames: Sequence[bytes]) -> tuple[Line, Callable[[], None]]:
+async def call_pipecat(port: int, rate: int, frames: Sequence[bytes]) -> tuple[Line, Callable[[], None]]:
     """Call pipecat's WebSocket server transport, in its protobuf. Returns the line, and a function that hangs
     up.
     """
     socket = await _dial(f"ws://127.0.0.1:{port}")
-    line = Line(socket, frames)
+    line = Line(socket, frames, rate, _audio_of_protobuf)
     socket.listen(on_binary=line.on_binary, on_close=line.end)
     line.begin()
 
@@ -137,8 +169,7 @@ async def call_pipecat(port: int, frames: Sequence[bytes]) -> tuple[Line, Callab
 
 def as_protobuf(frames: Sequence[bytes], rate: int) -> list[bytes]:
     """Return the frames as pipecat's serializer writes them."""
-    # protobuf makes the module's classes when it is imported: there is nothing to see for a type checker.
-    frames_pb2: Any = importlib.import_module("pipecat.frames.protobufs.frames_pb2")
+    frames_pb2 = _protobuf()
     result = []
     for pcm in frames:
         message = frames_pb2.Frame()
@@ -149,11 +180,35 @@ def as_protobuf(frames: Sequence[bytes], rate: int) -> list[bytes]:
     return result
 
 
-async def _until_told(lines: list[tuple[Line, Callable[[], None]]]) -> None:
+def _audio_of_protobuf(message: bytes) -> bytes:
+    return bytes(_protobuf().Frame.FromString(message).audio.audio)
+
+
+@cache
+def _protobuf() -> Any:
+    # protobuf makes the module's classes when it is imported: there is nothing to see for a type checker.
+    return importlib.import_module("pipecat.frames.protobufs.frames_pb2")
+
+
+async def _until_told(lines: list[tuple[Line, Callable[[], None]]], seconds: float) -> None:
+    """Wait until the measurement is over, hang up, and print what was heard in its last `seconds`."""
+    lag = LoopLag()
     await asyncio.to_thread(sys.stdin.read)  # ends when the other side closes it, or dies
+    since = time.monotonic() - seconds
+    gaps_s = [gap for line, _ in lines for gap in line.playout.gaps_s(since)]
     for _, hang_up in lines:
         hang_up()
-    print(json.dumps({"heard_mb": [round(line.heard_bytes / 1e6, 2) for line, _ in lines]}), flush=True)
+    print(
+        json.dumps(
+            {
+                "heard_mb": [round(line.heard_bytes / 1e6, 2) for line, _ in lines],
+                "worst_gap_ms": round(max(gaps_s, default=0.0) * 1e3, 1),
+                "gaps": sum(gap >= GAP_S for gap in gaps_s),
+                "callers_lag_p99_ms": lag.quantile_ms(0.99),
+            }
+        ),
+        flush=True,
+    )
 
 
 async def ours(options: argparse.Namespace) -> None:
@@ -167,6 +222,7 @@ async def ours(options: argparse.Namespace) -> None:
         callers_may_watch=True,
         records=False,
         webrtc_workers=0,
+        offer_ms=5000,  # a machine that is busy with others loses no call by it
     )
     frames = caller_frames(options.rate)
     async with Gateway(config) as gateway:
@@ -175,8 +231,8 @@ async def ours(options: argparse.Namespace) -> None:
         lines = []
         for _ in range(options.calls):
             lines.append(await call_gateway(gateway.url, options.token, options.rate, frames))
-            await asyncio.sleep(STAGGER_S)
-        await _until_told(lines)
+            await asyncio.sleep(stagger_s(options.calls))
+        await _until_told(lines, options.seconds)
         await asyncio.sleep(1.0)  # the hang-ups are on their way
 
 
@@ -185,9 +241,9 @@ async def stock(options: argparse.Namespace) -> None:
     frames = as_protobuf(caller_frames(rate), rate)
     lines = []
     for port in options.ports:
-        lines.append(await call_pipecat(port, frames))
-        await asyncio.sleep(STAGGER_S)
-    await _until_told(lines)
+        lines.append(await call_pipecat(port, rate, frames))
+        await asyncio.sleep(stagger_s(options.calls))
+    await _until_told(lines, options.seconds)
     await asyncio.sleep(1.0)
 
 
@@ -195,11 +251,17 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--side", choices=["ours", "stock"], required=True)
     arguments.add_argument("--calls", type=int, required=True)
+    arguments.add_argument("--seconds", type=float, required=True)
     arguments.add_argument("--rate", type=int, required=True)
     arguments.add_argument("--token")
     arguments.add_argument("--ports", type=int, nargs="*", default=[])
     options = arguments.parse_args()
-    asyncio.run(ours(options) if options.side == "ours" else stock(options))
+    run = asyncio.run
+    if importlib.util.find_spec("uvloop"):
+        import uvloop
+
+        run = uvloop.run
+    run(ours(options) if options.side == "ours" else stock(options))
 
 
 if __name__ == "__main__":

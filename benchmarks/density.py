@@ -1,0 +1,196 @@
+"""What a call costs an agent, beside stock pipecat in the same run, from one call to where it ends.
+
+    python -m benchmarks.density                         1 to 100 calls, 20 s each, both sides; takes half an hour
+    python -m benchmarks.density --calls 20 --json       one number of calls; the last line is one JSON object
+    python -m benchmarks.density --calls 1 5 10 20 40 60 --repeats 3 --plot density.svg
+
+Ours is an `Agent` with a `VoiceAgent` a call, at a real gateway; stock is pipecat's WebSocket server
+transport, VAD processor and pipeline worker with their defaults (without RTVI), in an environment that this
+program makes in a temporary folder and that holds nothing of ours (``--stock-python`` takes one that is there).
+Callers and gateway run in another process than the agent, whose own CPU clock is read. The callers' recording, the
+services and the event loop are the same on both sides, which take turns.
+
+Measured while all calls are up: CPU time of the agent per call-second; how late timers of its event loop are (p99);
+the longest gap in what a caller's telephone plays, behind a buffer of 60 ms; and its largest memory.
+`cpu_ratio` in the JSON is ours by stock at 20 calls, the median of the pairs.
+
+CPU time counts on a shared machine, too, as long as nobody starves: a side that gets less CPU than it asks for
+does less, and seems cheaper. Such a measurement is marked "starved": one timer in twenty was late by more than 50 ms,
+or it took a whole core. Lag and gaps are by the clock, and other programs make them longer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.util
+import json
+import secrets
+import statistics
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.child_process import START_LIMIT_S, Failed, Found, child
+from benchmarks.density_plot import plot_of
+from benchmarks.stock_environment import make_stock_environment
+
+SIDES = ("stock", "ours")
+CALLS = [1, 5, 10, 20, 40, 60, 80, 100]
+RATIO_AT = 20
+MEDIANS = (
+    *("steady_ms", "total_ms", "core", "lag_p95_ms", "lag_p99_ms", "worst_gap_ms", "gaps"),
+    *("callers_lag_p99_ms", "peak_mb", "threads", "tasks"),
+)
+LATE_MS = 50.0
+Results = dict[str, dict[str, Found]]
+
+
+def measure(side: str, calls: int, options: argparse.Namespace) -> Found:
+    """Make one measurement, from the start of both processes to their end.
+
+    Raises:
+        Failed: A process did not do what it should, or nothing was said.
+    """
+    token = secrets.token_hex(8)
+    common: dict[str, Any] = {"side": side, "calls": calls, "rate": options.rate, "seconds": options.seconds}
+    agent_options = {
+        **common,
+        "loop": options.loop,
+        "profile": options.profile.resolve() if options.profile else None,
+    }
+    limit_s = 2 * START_LIMIT_S + calls + options.seconds
+    with contextlib.ExitStack() as stack:
+        if side == "ours":
+            callers = stack.enter_context(child("density_callers", token=token, **common))
+            url = callers.answer("url", START_LIMIT_S)["url"]
+            agent = stack.enter_context(child("density_agents", token=token, url=url, **agent_options))
+        else:
+            agent = stack.enter_context(child("density_agents", python=options.stock_python, **agent_options))
+            ports = agent.answer("ports", START_LIMIT_S)["ports"]
+            callers = stack.enter_context(child("density_callers", ports=ports, **common))
+        found = agent.answer("steady_ms", limit_s)
+        callers.let_go()
+        found |= callers.answer("heard_mb", START_LIMIT_S)
+        found |= agent.answer("total_ms", START_LIMIT_S)
+    if found["did"]["answers"] < 1 or not all(found["heard_mb"]):
+        raise Failed(f"{side}, {calls} calls: the calls were silent, so this measured nothing: {found}")
+    found["starved"] = found["lag_p95_ms"] > LATE_MS or found["core"] > 0.95
+    return found
+
+
+def summary(runs: list[Found]) -> Found:
+    """Return the medians of several measurements of the same thing."""
+    found: Found = {key: round(statistics.median(run[key] for run in runs), 3) for key in MEDIANS}
+    return found | {"starved": any(run["starved"] for run in runs), "runs": runs}
+
+
+def ratio_of(sides: Mapping[str, Found]) -> float | None:
+    """Return the CPU time of ours by that of stock, the median of the pairs; None where a side has failed."""
+    pairs = [
+        (ours["steady_ms"], stock["steady_ms"])
+        for ours, stock in zip(
+            sides.get("ours", {}).get("runs", []), sides.get("stock", {}).get("runs", []), strict=False
+        )
+    ]
+    return round(statistics.median(ours / stock for ours, stock in pairs), 3) if pairs else None
+
+
+def table(results: Results) -> str:
+    """Return the results as a table for people."""
+    lines = [
+        f"{'calls':>5}  {'side':<6}{'CPU ms':>8}{'core':>7}{'lag p99':>9}{'worst gap':>11}{'gaps':>6}"
+        f"{'MB':>6}{'threads':>9}{'turns':>7}  of stock"
+    ]
+    for calls, sides in results.items():
+        for side, found in sides.items():
+            if "failed" in found:
+                lines.append(f"{calls:>5}  {side:<6}  did not hold: {found['failed'].splitlines()[0]}")
+                continue
+            ratio = ratio_of(sides) if side == "ours" else None
+            lines.append(
+                f"{calls:>5}  {side:<6}{found['steady_ms']:>8.2f}{found['core']:>7.2f}{found['lag_p99_ms']:>9.1f}"
+                f"{found['worst_gap_ms']:>11.1f}{found['gaps']:>6.0f}{found['peak_mb']:>6.0f}{found['threads']:>9.0f}"
+                f"{_turns(found):>7}  {'' if ratio is None else f'{ratio:.0%}'}"
+                f"{'  starved' if found['starved'] else ''}"
+            )
+    lines.append(
+        "CPU ms: of the agent per call-second; core: of one; lag, gap in ms; gaps: of 20 ms and more, of all calls"
+    )
+    return "\n".join(lines)
+
+
+def _turns(found: Found) -> int:
+    """Return how many turns of the callers were heard in all runs. Where the sides differ, one was starved."""
+    return sum(int(run["did"]["utterances"]) for run in found["runs"])
+
+
+def measure_all(options: argparse.Namespace) -> Results:
+    """Measure each number of calls, with the sides in turn."""
+    results: Results = {}
+    sides = ("ours",) if options.profile else (options.side,) if options.side else SIDES
+    for calls in options.calls:
+        runs: dict[str, list[Found]] = {side: [] for side in sides}
+        failed: dict[str, str] = {}
+        for _ in range(options.repeats):
+            for side in sides:
+                print(f"{side}, {calls} calls, {options.seconds:g} s ...", file=sys.stderr, flush=True)
+                try:
+                    runs[side].append(measure(side, calls, options))
+                except Failed as error:
+                    failed[side] = str(error)
+                    print(error, file=sys.stderr, flush=True)
+        results[str(calls)] = {
+            side: summary(runs[side]) if runs[side] else {"failed": failed[side]} for side in sides
+        }
+    return results
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    arguments.add_argument("--calls", type=int, nargs="+", default=CALLS, metavar="N")
+    arguments.add_argument("--side", choices=SIDES, help="only this one")
+    arguments.add_argument("--seconds", type=float, help="length of a measurement (default: 20)")
+    arguments.add_argument("--repeats", type=int, default=1, help="measurements of each; the median counts")
+    arguments.add_argument("--rate", type=int, choices=[8000, 16000, 24000], default=16000)
+    arguments.add_argument("--loop", choices=["uvloop", "asyncio"], help="default: uvloop if it is installed")
+    arguments.add_argument("--profile", type=Path, help="write a cProfile of our agent (implies --side ours)")
+    arguments.add_argument("--quick", action="store_true", help="10 s a measurement")
+    arguments.add_argument("--stock-python", help="an interpreter with pipecat-ai[websocket] 1.14 for stock")
+    arguments.add_argument("--plot", type=Path, metavar="SVG", help="draw the results")
+    arguments.add_argument("--json", action="store_true", help="one JSON object as the last line")
+    arguments.add_argument(
+        "--at-most", type=float, metavar="RATIO", help=f"fail if cpu_ratio at {RATIO_AT} calls is more"
+    )
+    options = arguments.parse_args()
+    if min(options.calls) < 1 or options.repeats < 1 or (options.seconds or 1.0) <= 0:
+        arguments.error("--calls, --repeats and --seconds must be positive")
+    if options.at_most is not None and RATIO_AT not in options.calls:
+        arguments.error(f"--at-most needs {RATIO_AT} among --calls")
+    options.seconds = options.seconds or (10.0 if options.quick else 20.0)
+    options.loop = options.loop or ("uvloop" if importlib.util.find_spec("uvloop") else "asyncio")
+    with tempfile.TemporaryDirectory(prefix="density-") as folder:
+        if options.stock_python is None and options.side != "ours" and not options.profile:
+            print("making an environment with stock pipecat ...", file=sys.stderr, flush=True)
+            options.stock_python = make_stock_environment(Path(folder))
+        results = measure_all(options)
+    print(table(results))
+    if options.plot:
+        options.plot.write_text(plot_of(results))
+    ratios = {calls: ratio for calls, sides in results.items() if (ratio := ratio_of(sides)) is not None}
+    ratio = ratios.get(str(RATIO_AT))
+    if options.json:
+        setting = {"seconds": options.seconds, "rate": options.rate, "loop": options.loop}
+        print(json.dumps({"cpu_ratio": ratio, "cpu_ratios": ratios, **setting, "results": results}))
+    if options.at_most is not None and (ratio is None or ratio > options.at_most):
+        print(f"cpu_ratio at {RATIO_AT} calls is {ratio}, more than {options.at_most:g}", file=sys.stderr)
+        return 1
+    return 0 if any("failed" not in found for sides in results.values() for found in sides.values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,52 @@
+"""An environment with stock pipecat and nothing of this project, for benchmarks that compare with it.
+
+It is made by pip (or uv, where it is installed) in a folder of its own, and takes the versions of this environment
+wherever both have a package: what is compared is pipecat with its own transport, VAD and observers, and not
+two versions of onnxruntime.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+__all__ = ["make_stock_environment"]
+
+PIPECAT = "pipecat-ai[websocket]==1.14.0"
+LIMIT_S = 900.0
+
+
+def make_stock_environment(folder: Path) -> str:
+    """Make the environment below `folder`.
+
+    Args:
+        folder: An empty folder; the environment takes several hundred MB there.
+
+    Returns:
+        The path of its interpreter.
+
+    Raises:
+        subprocess.CalledProcessError: It could not be installed; what pip said is on stderr.
+        subprocess.TimeoutExpired: That took more than a quarter of an hour.
+    """
+    place = folder / "stock"
+    subprocess.run([sys.executable, "-m", "venv", str(place)], check=True, timeout=LIMIT_S)
+    python = place / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    constraints = folder / "constraints.txt"
+    constraints.write_text(
+        "".join(
+            f"{name}=={package.version}\n"
+            for package in importlib.metadata.distributions()
+            if (name := package.metadata["Name"]) not in ("piopiy-pipeline", "pipecat-ai")
+        )
+    )
+    wanted = [PIPECAT, *(["uvloop"] if importlib.util.find_spec("uvloop") else [])]
+    if importlib.util.find_spec("uv"):
+        install = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", str(python)]
+    else:
+        install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*install, "-c", str(constraints), *wanted], check=True, timeout=LIMIT_S)
+    return str(python)
