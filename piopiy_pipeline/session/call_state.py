@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from loguru import logger
+from pipecat.frames.frames import InterruptionFrame
 
 from piopiy_pipeline.call import CallEnd, CallInfo, EndReason, Turn
 from piopiy_pipeline.session.call_control import CallControl, TransferOutcome
@@ -70,8 +71,10 @@ class CallState:
         self.end: asyncio.Future[CallEnd] = asyncio.get_running_loop().create_future()
         self.run_over = asyncio.Event()
         """Set when the pipeline has run and is torn down."""
+        self.own_interruption: InterruptionFrame | None = None
+        """The interruption that the call itself has sent last, until it has come down the whole pipeline."""
         self.interruption_passed = asyncio.Event()
-        """Set when an interruption has come down the whole pipeline; cleared by whoever waits for one."""
+        """Set when it has come down the whole pipeline; cleared by whoever sends one."""
         self._began_at = self.now()
         self._background: set[asyncio.Task[Any]] = set()
 

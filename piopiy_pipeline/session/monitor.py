@@ -207,7 +207,9 @@ class CallMonitor:
             self.guard.caller_stopped(now)
 
     def _interrupted(self, frame: Frame, now: float) -> None:
-        self._state.interruption_passed.set()
+        if frame is self._state.own_interruption:
+            self._state.own_interruption = None
+            self._state.interruption_passed.set()
         self._state.recovery.interrupted(now)
         self._state.utterances.cut_off()
 

@@ -42,9 +42,10 @@ class CallWorker(SourceHookWorker):
 
     async def interrupt(self) -> None:
         """Cut off everything that is under way. What is queued afterwards is not cut off."""
-        passed = self._state_of_call.interruption_passed
+        state = self._state_of_call
+        passed, state.own_interruption = state.interruption_passed, InterruptionFrame()
         passed.clear()
-        await self.pipeline.queue_frame(InterruptionFrame())
+        await self.pipeline.queue_frame(state.own_interruption)
         try:
             async with asyncio.timeout(INTERRUPT_S):
                 await passed.wait()

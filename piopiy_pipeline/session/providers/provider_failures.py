@@ -339,7 +339,12 @@ class ProviderFailures:
 
     @property
     def _is_asked(self) -> bool:
-        """Whether the model was asked since the failure."""
+        """Whether the model was asked since the failure, and no interruption is on its way that will undo it.
+
+        While one is, to ask once more is right: that request follows behind it, and is dropped if another has.
+        """
+        if self._state.own_interruption is not None:
+            return False
         return self._state.recovery.answer_open or (self.requests is not None and self.requests.made)
 
     @property
