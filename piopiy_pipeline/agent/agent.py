@@ -177,6 +177,7 @@ class Agent:
             DrainPlan.choose(drain, drain_s),
             lambda: tuple(self._sessions.values()),
             moves=lambda: self._connection.moves_calls,
+            heard_s=self._media.heard_s,
         )
         self._closing: asyncio.Event | None = None
         plan = Isolation.choose(isolation, capacity=capacity, workers=workers, warm=warm, memory_mb=memory_mb)
@@ -428,9 +429,7 @@ class Agent:
         return ExitGuard(loop, on_sigterm)
 
     def _lose_sessions(self) -> None:
-        """End the calls of a lost connection here, because the gateway gives them to other instances. Send
-        nothing.
-        """
+        """End the calls of a lost connection here, because the gateway gives them to others. Send nothing."""
         for session in list(self._sessions.values()):
             session.end(EndReason.AGENT_LOST, "the connection to the gateway was lost", by_gateway=True)
 

@@ -12,6 +12,7 @@ import asyncio
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, Self, get_args
 
 from loguru import logger
@@ -63,14 +64,21 @@ class Draining:
         plan: How.
         sessions: Returns the calls in progress.
         moves: Returns whether the gateway can move calls, and knows the end reason `drained`.
+        heard_s: Returns for a call's id how much of its caller's audio has arrived, in seconds.
     """
 
     def __init__(
-        self, plan: DrainPlan, sessions: Callable[[], Iterable[Session]], *, moves: Callable[[], bool]
+        self,
+        plan: DrainPlan,
+        sessions: Callable[[], Iterable[Session]],
+        *,
+        moves: Callable[[], bool],
+        heard_s: Callable[[str], float | None],
     ) -> None:
         self._plan = plan
         self._sessions = sessions
         self._moves = moves
+        self._heard_s = heard_s
         self._begun = False
         self._grace: asyncio.TimerHandle | None = None
 
@@ -85,7 +93,7 @@ class Draining:
     def joined(self, session: Session) -> None:
         """Have a call move that is in progress now, if calls do."""
         if self._begun and self._plan.mode == "move" and self._moves():
-            session.leave()
+            session.leave(partial(self._heard_s, session.info.call_id))
 
     def close(self) -> None:
         """Say no goodbye any more, because the agent ends."""

@@ -28,6 +28,11 @@ class MediaCounts:
         self._heartbeats += 1
         return {call_id: (link.heard_bytes, link.said_bytes) for call_id, link in self._links.items()}
 
+    def heard_s(self, call_id: str) -> float | None:
+        """Return how much of a caller's audio has arrived, in seconds; None if there is no such call."""
+        link = self._links.get(call_id)
+        return None if link is None else link.heard_bytes / (2 * link.caller_rate)
+
     def activity(self) -> int:
         """Return a number that is another one whenever the event loop has heard callers or sent a heartbeat. It may be
         asked from another thread.

@@ -99,6 +99,11 @@ class KeysToText(FrameProcessor):
         self._interrupts = interrupts
         self._waiter: asyncio.Task[None] | None = None
 
+    @property
+    def typing(self) -> bool:
+        """Whether an entry has begun that is not complete."""
+        return self._entry.begun
+
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         """Gather keys, and let every frame pass."""
         await super().process_frame(frame, direction)

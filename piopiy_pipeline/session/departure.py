@@ -1,8 +1,8 @@
 """`Departure`: how a call leaves an agent that drains: to another instance between two turns, or with a goodbye.
 
-Between two turns neither side speaks, no tool runs, and nobody waits for an answer. A call that moves just then goes on
-with the conversation as it is: the bot has nothing to say, and what the caller begins to say meanwhile, the gateway
-keeps for the next instance.
+Between two turns neither side speaks, no tool runs, nobody waits for an answer, and the caller has not begun a turn or
+an entry of keys. A call that moves just then goes on with the conversation as it is: the bot has nothing to say. It
+serves the call here until the next instance is ready, and what the caller says meanwhile, the next one hears, too.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ QUIET_S = 0.3
 """Neither side has spoken for so long, in seconds, before a call moves."""
 POLL_S = 0.05
 AGAIN_S = 1.0
-"""After so many seconds without an answer, nobody could take the call: it is asked for again."""
+"""After so many seconds it is asked for again: nobody could take the call, or the conversation went on here. A gateway
+that is about it already does nothing then.
+"""
 FINISH_S = 5.0
 """How long the bot may go on with what it is saying before its goodbye, in seconds."""
 GOODBYE_S = 15.0
@@ -43,6 +45,7 @@ class Departure:
         speaker: Says the goodbye.
         drain: Waits until what the bot says was heard.
         is_free: Returns whether the bot has nothing to say, and nothing is asked of the model.
+        is_typing: Returns whether the caller has begun to type keys, which are no turn yet.
         messages: Returns the conversation.
         goodbye: What to say.
     """
@@ -55,6 +58,7 @@ class Departure:
         drain: SpeechDrain,
         *,
         is_free: Callable[[], bool],
+        is_typing: Callable[[], bool],
         messages: Callable[[], Sequence[Any]],
         goodbye: str,
     ) -> None:
@@ -63,14 +67,19 @@ class Departure:
         self._speaker = speaker
         self._drain = drain
         self._is_free = is_free
+        self._is_typing = is_typing
         self._messages = messages
         self._goodbye = goodbye
         self._leaving: asyncio.Task[None] | None = None
 
-    def leave(self) -> None:
-        """Move to another instance as soon as this is a moment between two turns. Returns at once."""
+    def leave(self, heard_s: Callable[[], float | None]) -> None:
+        """Move to another instance as soon as this is a moment between two turns. Returns at once.
+
+        Args:
+            heard_s: Returns how much of the caller's audio has arrived, in seconds; None if that is not known.
+        """
         if self._leaving is None:
-            self._leaving = self._state.spawn(self._leave(), "leave")
+            self._leaving = self._state.spawn(self._leave(heard_s), "leave")
 
     def say_goodbye(self, reason: EndReason) -> None:
         """Say goodbye, and end the call for this reason. Returns at once."""
@@ -78,11 +87,11 @@ class Departure:
             self._leaving.cancel()
         self._leaving = self._state.spawn(self._end(reason), "goodbye")
 
-    async def _leave(self) -> None:
+    async def _leave(self, heard_s: Callable[[], float | None]) -> None:
         state = self._state
         while not state.ended:
             if self._is_between_turns() and await self._saved() and self._is_between_turns():
-                state.post(Move(call_id=state.info.call_id))
+                state.post(Move(call_id=state.info.call_id, heard_s=heard_s()))
                 await asyncio.sleep(AGAIN_S)  # cancelled when the call has moved
             await asyncio.sleep(POLL_S)
 
@@ -98,7 +107,9 @@ class Departure:
         state, monitor = self._state, self._monitor
         if state.answered_at is None or not self._is_free() or state.recovery.tools_running:
             return False
-        if monitor.speaking or monitor.unheard_words or monitor.owed_final:
+        if monitor.speaking or monitor.users_turn or monitor.unheard_words or monitor.owed_final:
+            return False
+        if self._is_typing():
             return False
         if monitor.guard is not None and monitor.guard.caller_speaks:
             return False

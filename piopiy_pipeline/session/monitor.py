@@ -100,6 +100,8 @@ class CallMonitor:
         """When the caller was last heard, or has pressed a key."""
         self.caller_began_at = float("-inf")
         """When the VAD has heard the caller begin to speak."""
+        self.users_turn = False
+        """Whether the caller has begun a turn that is not in the context yet."""
         self.unheard_words = False
         """Whether the caller has spoken for some time, and not a word has come from the STT yet."""
         self.owed_final = False
@@ -118,8 +120,8 @@ class CallMonitor:
             TTSTextFrame: self._activity,
             InputDTMFFrame: self._caller_activity,
             UserSpeakingFrame: self._caller_activity,
-            UserStartedSpeakingFrame: self._caller_activity,
-            UserStoppedSpeakingFrame: self._caller_activity,
+            UserStartedSpeakingFrame: self._turn_began,
+            UserStoppedSpeakingFrame: self._turn_over,
             VADUserStartedSpeakingFrame: self._caller_began,
             VADUserStoppedSpeakingFrame: self._caller_stopped,
         }
@@ -194,6 +196,14 @@ class CallMonitor:
 
     def _caller_activity(self, frame: Frame, now: float) -> None:
         self.spoke_at = self.caller_spoke_at = now
+
+    def _turn_began(self, frame: Frame, now: float) -> None:
+        self._caller_activity(frame, now)
+        self.users_turn = True
+
+    def _turn_over(self, frame: Frame, now: float) -> None:
+        self._caller_activity(frame, now)
+        self.users_turn = False
 
     def _caller_began(self, frame: Frame, now: float) -> None:
         self._caller_activity(frame, now)

@@ -24,6 +24,7 @@ from pipecat.workers.runner import WorkerRunner
 from piopiy_pipeline.call import EndReason, Turn
 from piopiy_pipeline.compat.tool_runs import guard_tools
 from piopiy_pipeline.pipeline import CallPipeline
+from piopiy_pipeline.processors.keys import KeysToText
 from piopiy_pipeline.services.failover.model_switch import ModelSwitch
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.checkpoints import ConversationSource
@@ -134,6 +135,7 @@ class PipelineRun:
             self.speaker,
             self._drain,
             is_free=self._is_free,
+            is_typing=lambda: isinstance(keys := pipeline.find(KeysToText), KeysToText) and keys.typing,
             messages=lambda: () if (source := state.checkpoints.source) is None else source.messages(),
             goodbye=phrases.drained,
         )

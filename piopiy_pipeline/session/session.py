@@ -108,9 +108,13 @@ class Session:
         if not by_gateway:
             self._post(Hangup(call_id=self.info.call_id, reason=reason, detail=well_formed(detail)[:500]))
 
-    def leave(self) -> None:
-        """Move the call to another instance as soon as neither side speaks. Returns at once."""
-        self._departs(lambda departure: departure.leave())
+    def leave(self, heard_s: Callable[[], float | None]) -> None:
+        """Move the call to another instance as soon as neither side speaks. Returns at once.
+
+        Args:
+            heard_s: Returns how much of the caller's audio has arrived, in seconds; None if that is not known.
+        """
+        self._departs(lambda departure: departure.leave(heard_s))
 
     def say_goodbye(self, reason: EndReason) -> None:
         """Have the bot say goodbye, and end the call for this reason. Returns at once."""

@@ -32,6 +32,7 @@ from piopiy_pipeline.signaling.media_events import (
     parse_agent_media,
     parse_gateway_media,
 )
+from piopiy_pipeline.signaling.moves import Move
 
 __all__ = [
     "MAX_MESSAGE_BYTES",
@@ -170,17 +171,6 @@ class Checkpoint(Message):
     @model_serializer(mode="wrap")
     def _as_before(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         return _without_none(serialize(self), "number")
-
-
-class Move(Message):
-    """Asks that the call go to another instance, because this one drains. Its last checkpoint is how things stand.
-
-    The gateway says `Ended` with the reason ``moved``. If nobody can take the call now, it says nothing, and the call
-    stays.
-    """
-
-    type: Literal["move"] = "move"
-    call_id: CallId
 
 
 class ConversationEvent(Message):

@@ -16,7 +16,7 @@ import pytest
 from piopiy_pipeline.agent.agent import Agent, AuthenticationError
 from piopiy_pipeline.call import CallEnd, EndReason
 from piopiy_pipeline.gateway.config import GatewayConfig
-from piopiy_pipeline.gateway.core.agent_side import RECOVERY_S
+from piopiy_pipeline.gateway.core.agent_assignment import RECOVERY_S
 from piopiy_pipeline.gateway.server import Gateway
 from piopiy_pipeline.session import Call, resumable_state
 from tests.support.agents import apart, logged

@@ -109,11 +109,13 @@ class NotedMedia:
         self.sent_bytes = self.received_bytes = 0
         self.closed = False
         self.notes: list[str] = []
+        self.heard = b""
         self.fails = False
         self.frame_ticks = self.pauses = 0
 
     def caller_audio(self, pcm: bytes) -> None:
         self.notes.append(f"audio {len(pcm)}")
+        self.heard += pcm
 
     def dtmf(self, digits: str) -> None:
         self.notes.append(f"dtmf {digits}")

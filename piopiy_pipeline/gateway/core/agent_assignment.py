@@ -6,6 +6,7 @@ is asked once, until the call has been with another one and was lost there.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from piopiy_pipeline.call import CallInfo, EndReason
@@ -18,6 +19,15 @@ MAX_RECOVERIES = 3
 """A call that has lost this many agents is more likely their cause than their victim."""
 MAX_MOVES = 20
 """How many instances that shut down may give a call back: in a rolling restart each may be the next one to go."""
+RECOVERY_S = 5.0
+"""A call whose agent was lost waits so many seconds for one that can take it: a process that is started again, or an
+agent that connects again because its gateway hung."""
+SILENCE_S = 45.0
+"""While an instance is silent that may come back, the call waits for so many seconds: a connection on which three
+pings, 10 s apart, are unanswered is given up before."""
+PLACE_S = 2.0
+"""A call for which no connected instance has a place waits so many seconds for one, and rings meanwhile. A new call
+worker is there after a tenth of that on a busy machine."""
 
 
 class AgentAssignment:
@@ -85,21 +95,23 @@ class AgentAssignment:
         return self._instances.any_free(self._info.agent_id, without=without)
 
     @property
-    def lost_agent(self) -> bool:
+    def _lost_agent(self) -> bool:
         """Whether another instance is looked for, or was last, because one was lost."""
         return self._failure is not None and self._failure[0] is EndReason.AGENT_LOST
 
     @property
-    def may_come_back(self) -> bool:
-        """Whether an instance that could take the call is silent at present, and not given up."""
-        return self._instances.any_silent(self._info.agent_id)
+    def patience_s(self) -> float:
+        """How long the call waits for somebody to take it, in seconds."""
+        if self._lost_agent:
+            return SILENCE_S if self._instances.any_silent(self._info.agent_id) else RECOVERY_S
+        # Each instance beside the one where the call failed may have a place soon, or is followed by one that has: a
+        # call worker that takes one call is.
+        connected = self._instances.of(self._info.agent_id)
+        return PLACE_S if any(one is not self._failed_at for one in connected) else 0.0
 
-    @property
-    def place_may_come(self) -> bool:
-        """Whether instances are connected, beside the one where the call failed: each may have a place soon, or is
-        followed by one that has. A call worker that takes one call is.
-        """
-        return any(one is not self._failed_at for one in self._instances.of(self._info.agent_id))
+    def any_untried(self, tried: Collection[Instance]) -> bool:
+        """Return whether an instance that is not among those that were tried could take the call now."""
+        return self._instances.any_free(self._info.agent_id, without=tried)
 
     # ------------------------------------------------------------------ from one instance to the next
 
@@ -114,13 +126,26 @@ class AgentAssignment:
         Returns:
             False if nobody is left to ask: `why_nobody` says why.
         """
-        instance = self._instances.pick(self._info.agent_id, without=self._tried)
+        self.offer = self.propose(self._tried, caller_rate=caller_rate, offer_s=offer_s, setup_s=setup_s)
+        return self.offer is not None
+
+    def propose(
+        self, tried: set[Instance], *, caller_rate: int, offer_s: float, setup_s: float
+    ) -> CallOffer | None:
+        """Offer the call to an instance that is not among those that were tried, and add it to them.
+
+        The instance that has the call keeps it. The arguments are those of `offer_next`.
+
+        Returns:
+            The offer; None if nobody is left to ask.
+        """
+        instance = self._instances.pick(self._info.agent_id, without=tried)
         if instance is None:
-            return False
-        self._tried.add(instance)
+            return None
+        tried.add(instance)
         self.offers += 1
-        self.offer = CallOffer(self._info.call_id, instance)
-        self.offer.send_offer(
+        offer = CallOffer(self._info.call_id, instance)
+        offer.send_offer(
             self._info,
             caller_rate=caller_rate,
             offer_s=offer_s,
@@ -128,7 +153,13 @@ class AgentAssignment:
             checkpoint=self.checkpoint,
             heard=self.heard or None,
         )
-        return True
+        return offer
+
+    def succeed(self, offer: CallOffer) -> None:
+        """Release the instance that has the call: the one that this offer was made to has it from now on."""
+        self.release()
+        self.offer = offer
+        self._tried = {offer.instance}
 
     def release(self) -> None:
         """Take the call from the instance that has it, or was offered it: its media stream closes."""
@@ -171,7 +202,7 @@ class AgentAssignment:
 
     def forget_refusals(self) -> None:
         """Let those be asked again who had no place; and after the loss of an agent everybody, who may be back."""
-        if self.lost_agent:
+        if self._lost_agent:
             self._tried.clear()
         else:
             self._tried -= self._full

@@ -8,13 +8,14 @@ No I/O. Its tests are those of the switchboard (`tests/gateway/core/test_switchb
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.core.agent_assignment import AgentAssignment
-from piopiy_pipeline.gateway.core.call_offer import MediaPort
+from piopiy_pipeline.gateway.core.blocking_code import BlockingCode
+from piopiy_pipeline.gateway.core.call_offer import CallOffer, MediaPort
 from piopiy_pipeline.gateway.core.gateway_call_state import GatewayCallState
+from piopiy_pipeline.gateway.core.handover import Handover
 from piopiy_pipeline.gateway.core.instances import Instance
 from piopiy_pipeline.gateway.core.phases import Phase
 from piopiy_pipeline.signaling.messages import (
@@ -31,15 +32,6 @@ __all__ = ["AgentSide"]
 
 MEDIA_GRACE_S = 1.0
 """A hangup comes on another socket than the audio. It may come so many seconds after the audio's end."""
-RECOVERY_S = 5.0
-"""A call whose agent was lost waits so many seconds for one that can take it: a process that is started again, or an
-agent that connects again because its gateway hung."""
-SILENCE_S = 45.0
-"""While an instance is silent that may come back, the call waits for so many seconds: a connection on which three
-pings, 10 s apart, are unanswered is given up before."""
-PLACE_S = 2.0
-"""A call for which no connected instance has a place waits so many seconds for one, and rings meanwhile. A new call
-worker is there after a tenth of that on a busy machine."""
 ASK_AGAIN_S = 0.25
 """How often a call that waits asks by itself, in seconds, beside whenever an instance says that it has a place."""
 DIALLED_OFFER_S = 2.0
@@ -59,10 +51,11 @@ class AgentSide:
 
     def __init__(self, call: GatewayCallState, *, on_live: Callable[[float], None]) -> None:
         self.assignment = AgentAssignment(call.info, call.resources.instances)
+        self._handover = Handover(call, self.assignment, on_ready=self._hand_over)
         self._call = call
         self._limits = call.resources.limits
         self._on_live = on_live
-        self._blocks_at = ""  # where this call's code blocks the instance's event loop
+        self._code = BlockingCode(call)
         self._looking_since: float | None = (
             None  # when its agent was lost, or nobody was found to take the call
         )
@@ -91,9 +84,7 @@ class AgentSide:
             offer.instance.link.send(message)
 
     def send_hold(self) -> None:
-        """Tell the instance whether the caller is on hold. An instance that has taken the call over is told,
-        too.
-        """
+        """Tell the instance whether the caller is on hold; one that has taken the call over is told, too."""
         self.send(Control(call_id=self._call.call_id, what="hold", on=self._call.media_path.held))
 
     def dismiss(self, reason: EndReason, detail: str, *, cancel: str) -> None:
@@ -104,6 +95,7 @@ class AgentSide:
             detail: The same in a sentence.
             cancel: Why an offer that is not accepted yet is withdrawn.
         """
+        self._handover.give_up(detail or f"the call is over: {reason.value}")
         offer = self.assignment.offer
         if offer is None:
             return
@@ -114,6 +106,7 @@ class AgentSide:
 
     def let_go(self) -> None:
         """Release the instance, because the call needs no agent any more."""
+        self._handover.give_up("the call needs no agent any more")
         self._release()
         self._call.resources.waiting.discard(self._call.info.agent_id, self)
         self.assignment.checkpoint, self.assignment.heard = None, ""
@@ -124,6 +117,8 @@ class AgentSide:
         """Handle an instance that takes the call. It is confirmed if this is the current offer and its media
         stream is open.
         """
+        if self._handover.accept(instance, offer_id, now):
+            return
         offer = self.assignment.outstanding(instance, offer_id)
         if offer is None:
             detail = "the accept came too late"
@@ -134,20 +129,25 @@ class AgentSide:
             self._withdraw("accepted without an open media stream: open it first")
             self.ask_next(now)
         else:
-            self._call.enter(Phase.SETUP)
-            self._looking_since = None
-            self.assignment.last_instance_id = instance.instance_id
-            self._call.deadlines.set("phase", now + self._limits.setup_s, self._not_ready)
             offer.confirm()
-            if self._call.media_path.held:
-                self.send_hold()
-            self._call.changed()
+            self._confirmed(offer, now)
+
+    def _confirmed(self, offer: CallOffer, now: float) -> None:
+        self._call.enter(Phase.SETUP)
+        self._looking_since = None
+        self.assignment.last_instance_id = offer.instance.instance_id
+        self._call.deadlines.set("phase", now + self._limits.setup_s, self._not_ready)
+        if self._call.media_path.held:
+            self.send_hold()
+        self._call.changed()
 
     def reject(self, instance: Instance, message: Reject, now: float) -> None:
         """Handle an instance that does not take the call."""
+        why = f"{message.reason} {message.detail}".strip()
+        if self._handover.failed(instance, why, now, offer_id=message.offer_id):
+            return
         offer = self.assignment.outstanding(instance, message.offer_id)
         if self._call.phase is Phase.OFFERING and offer is not None:
-            why = f"{message.reason} {message.detail}".strip()
             self._call.log.debug("instance {} rejected the call: {}", instance.instance_id, why)
             if message.reason != "error":
                 self.assignment.note_full()
@@ -156,6 +156,8 @@ class AgentSide:
 
     def answer(self, instance: Instance, now: float) -> None:
         """Handle an instance that can hear and speak now."""
+        if self._handover.answer(instance, now):
+            return
         offer = self.assignment.offer
         if self._call.phase is Phase.SETUP and offer is not None and offer.instance is instance:
             offer.ready = True
@@ -163,7 +165,7 @@ class AgentSide:
 
     def hangup(self, instance: Instance, reason: EndReason, detail: str, now: float) -> None:
         """Handle an instance that ends the call. With the reason `shutdown` it gives the call back to another."""
-        if not self.confirmed_to(instance):
+        if self._handover.failed(instance, detail or reason.value, now) or not self.confirmed_to(instance):
             return
         if reason is EndReason.SHUTDOWN and self.assignment.may_move():
             self._elsewhere(now, reason, detail)
@@ -172,21 +174,17 @@ class AgentSide:
         else:
             self._call.end(now, reason, detail, by_agent=True)
 
-    def move_away(self, instance: Instance, now: float) -> None:
-        """Go to another instance, because this one drains. The call stays while no other can take it."""
-        if (
-            self._call.phase is Phase.LIVE
-            and self.confirmed_to(instance)
-            and self.assignment.has_alternative
-            and self.assignment.may_move()
-        ):
-            self._call.media_path.repeat_recent()
-            self._move(now, "drained")
+    def move_away(self, instance: Instance, heard_s: float | None, now: float) -> None:
+        """Have another instance get ready for the call, because this one drains. Until then the call stays."""
+        if self._call.phase is Phase.LIVE and self.confirmed_to(instance):
+            self._handover.begin(heard_s, now)
 
     def save_checkpoint(self, instance: Instance, checkpoint: Checkpoint) -> None:
         """Keep what another instance would need to continue the call, and confirm it if it has a number."""
+        self._handover.save_checkpoint(instance, checkpoint)
         if self.confirmed_to(instance):
             self.assignment.checkpoint = checkpoint.state
+            self._handover.checkpoint_came()
             self._call.resources.on_checkpoint(self._call.call_id, checkpoint.state)
             if checkpoint.number is not None:
                 self.send(CheckpointKept(call_id=self._call.call_id, number=checkpoint.number))
@@ -203,13 +201,14 @@ class AgentSide:
 
     def instance_lost(self, instance: Instance, now: float) -> None:
         """Handle the loss of the instance's connection."""
-        if not self.serves(instance):
+        lost = "the connection to the agent was lost"
+        if self._handover.failed(instance, lost, now) or not self.serves(instance):
             return
         if self._call.phase is Phase.OFFERING:
             self._release()
             self.ask_next(now)
         else:
-            self._recover(now, "the connection to the agent was lost", tell=False)
+            self._recover(now, lost, tell=False)
 
     # ------------------------------------------------------------------ an agent that is silent or blocked
 
@@ -219,7 +218,7 @@ class AgentSide:
         """
         if (
             self.confirmed_to(instance)
-            and not self._blocks_at
+            and not self._code.place
             and self.assignment.has_alternative
             and self.assignment.may_recover()
         ):
@@ -234,19 +233,13 @@ class AgentSide:
             began_at: Since when, in seconds.
             limit_s: For how long it may, in seconds; then the call ends.
         """
-        if not self.confirmed_to(instance):
-            return
-        self._blocks_at = place
-        detail = f"its code has blocked the agent for {limit_s:g} s at {place}"
-        end = partial(self._call.end, reason=EndReason.ERROR, detail=detail)
-        self._call.deadlines.set("blocked", began_at + limit_s, end)
-        self._call.changed()
+        if self.confirmed_to(instance):
+            self._code.blocks(place, began_at=began_at, limit_s=limit_s)
 
     def unblocked(self, instance: Instance) -> None:
         """Handle that the event loop of the instance turns again."""
         if self.serves(instance):
-            self._blocks_at = ""
-            self._call.deadlines.off("blocked")
+            self._code.over()
 
     def media_counted(self, instance: Instance, *, heard: int, said: int, now: float) -> None:
         """Handle what the instance says of the media stream: bytes of audio that it has received and sent."""
@@ -263,25 +256,30 @@ class AgentSide:
 
     def redeem(self, token: str) -> bool:
         """Return whether this token opens the media stream. It does so once, and only for the current offer."""
+        if self._handover.under_way:
+            return self._handover.redeem(token)
         offer = self.assignment.offer
         return self._call.phase is Phase.OFFERING and offer is not None and offer.redeem(token)
 
     def media_opened(self, media: MediaPort) -> None:
         """Take the stream whose token was redeemed just now."""
         offer = self.assignment.offer
-        if offer is not None:
+        if self._handover.under_way:
+            self._handover.media_opened(media)
+        elif offer is not None:
             offer.media, offer.media_open = media, True
 
     def media_started(self, media: MediaPort, now: float) -> None:
         """Handle that the agent has said its sample rates."""
-        if self.assignment.carried_by(media):
+        if not self._handover.media_started(media, now) and self.assignment.carried_by(media):
             self._go_live(now)
 
     def media_lost(self, media: MediaPort, now: float) -> None:
         """Handle the loss of the stream's connection. A hangup on the other connection may still be on its
         way.
         """
-        if not self.assignment.carried_by(media):
+        lost = self._handover.media_failed(media, "its media stream was lost", now)
+        if lost or not self.assignment.carried_by(media):
             return
         if self._call.phase is Phase.OFFERING and self.assignment.offer:
             self.assignment.offer.media_open = False  # an accept that comes now is refused
@@ -292,9 +290,9 @@ class AgentSide:
     def media_fault(self, media: MediaPort, now: float, detail: str) -> None:
         """Handle that the agent sent what the media protocol forbids."""
         offer = self.assignment.offer
-        if offer is None or offer.media is not media:
-            return
         detail = f"media stream: {detail}"
+        if self._handover.media_failed(media, detail, now) or offer is None or offer.media is not media:
+            return
         if self._call.phase is Phase.OFFERING:
             self._withdraw(detail)
             self.ask_next(now)
@@ -305,9 +303,7 @@ class AgentSide:
             self._call.end(now, EndReason.ERROR, detail)
 
     def bot_cleared(self, media: MediaPort) -> None:
-        """Handle an interruption of the bot: what a carrier has buffered of its speech must not be heard
-        either.
-        """
+        """Handle an interruption of the bot: what a carrier has buffered must not be heard either."""
         if (
             self._call.phase is Phase.LIVE
             and self.assignment.carried_by(media)
@@ -340,7 +336,7 @@ class AgentSide:
         else:
             if self._looking_since is None:
                 self._looking_since = now
-            until = self._looking_since + self._patience_s
+            until = self._looking_since + self.assignment.patience_s
             if now >= until:
                 self._call.end(now, *self.assignment.why_nobody())
                 return
@@ -349,13 +345,6 @@ class AgentSide:
         self._call.enter(Phase.OFFERING)
         self._call.deadlines.set("phase", wake_at, act)
         self._call.changed()
-
-    @property
-    def _patience_s(self) -> float:
-        """How long the call waits for somebody to take it, in seconds."""
-        if self.assignment.lost_agent:
-            return SILENCE_S if self.assignment.may_come_back else RECOVERY_S
-        return PLACE_S if self.assignment.place_may_come else 0.0
 
     def _ask_again(self, now: float) -> None:
         self.assignment.forget_refusals()
@@ -370,8 +359,8 @@ class AgentSide:
 
     def _recover(self, now: float, detail: str, *, tell: bool) -> None:
         """Ask another instance after an agent was lost with the call. The caller stays on the line meanwhile."""
-        if self._blocks_at:
-            detail = f"its code blocked the agent at {self._blocks_at}, and {detail}"
+        if self._code.place:
+            detail = f"its code blocked the agent at {self._code.place}, and {detail}"
             self._call.end(now, EndReason.ERROR, detail, by_agent=not tell)
         elif not self.assignment.may_recover():
             after = f"{detail}, after {self.assignment.recoveries} others"
@@ -388,13 +377,42 @@ class AgentSide:
         self._elsewhere(now, EndReason.AGENT_LOST, detail)
 
     def _elsewhere(self, now: float, reason: EndReason, detail: str) -> None:
-        self._call.log.warning(
-            "call {}: {} on instance {}", self._call.call_id, detail, self.assignment.last_instance_id
+        wanted = reason is EndReason.SHUTDOWN
+        self._call.log.log(
+            "INFO" if wanted else "WARNING",
+            "call {}: {} on instance {}",
+            self._call.call_id,
+            detail or reason.value,
+            self.assignment.last_instance_id,
         )
         self._call.deadlines.off("phase", "media", "blocked")
         self._looking_since = now if reason is EndReason.AGENT_LOST else None
+        accepted, next_offer = self._handover.accepted, self._handover.take()
+        self._call.media_path.backlog.change(None)
         self.assignment.begin_again(reason, detail)
-        self.ask_next(now)
+        if next_offer is None:
+            self.ask_next(now)
+            return
+        self.assignment.succeed(next_offer)  # somebody gets ready for it already
+        self._call.enter(Phase.OFFERING)
+        if accepted:
+            self._confirmed(next_offer, now)
+        else:
+            self._call.deadlines.set("phase", now + self._limits.offer_s, self._offer_expired)
+            self._call.changed()
+
+    def _hand_over(self, offer: CallOffer, now: float) -> None:
+        """Give a live call to the instance that is ready for it, and tell the one before."""
+        if self.assignment.offer is not None:
+            self.assignment.offer.moved("drained")
+        self._handover.take()
+        self._release()
+        self.assignment.succeed(offer)
+        self.assignment.last_instance_id = offer.instance.instance_id
+        if self._call.media_path.held:
+            self.send_hold()
+        self._call.media_path.backlog.change(offer.media)
+        self._call.changed()
 
     def _go_live(self, now: float) -> None:
         offer = self.assignment.offer
@@ -410,7 +428,7 @@ class AgentSide:
         self.ask_next(now)
 
     def _not_ready(self, now: float) -> None:
-        why = f"; its code blocks it at {self._blocks_at}" if self._blocks_at else ""
+        why = f"; its code blocks it at {self._code.place}" if self._code.place else ""
         detail = f"the agent was not ready within {self._limits.setup_s:g} s{why}"
         self._call.end(now, EndReason.SETUP_TIMEOUT, detail)
 
@@ -424,6 +442,6 @@ class AgentSide:
 
     def _release(self) -> None:
         """Take the call from the instance that has it or was offered it."""
-        self._blocks_at = ""
-        self._call.deadlines.off("phase", "media", "blocked")
+        self._code.over()
+        self._call.deadlines.off("phase", "media")
         self.assignment.release()

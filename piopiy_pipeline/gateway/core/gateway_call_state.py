@@ -96,7 +96,7 @@ class GatewayCallState:
         self.phase = phase
         self.dialled = phase is Phase.DIALLING
         self.answered_at: float | None = None
-        self.deadlines: Deadlines[Literal["phase", "media", "blocked", "duration"]] = Deadlines()
+        self.deadlines: Deadlines[Literal["phase", "media", "blocked", "handover", "duration"]] = Deadlines()
         self.resources = resources
         self.end = end
         self.changed = changed

@@ -6,7 +6,6 @@ and tapped for a recording here.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Protocol
 
 from loguru import logger
@@ -16,23 +15,15 @@ from piopiy_pipeline.audio.tones import Tone, ToneName
 from piopiy_pipeline.call import CallInfo
 from piopiy_pipeline.gateway.core.bridge import Bridge
 from piopiy_pipeline.gateway.core.call_offer import MediaPort
+from piopiy_pipeline.gateway.core.caller_backlog import CallerBacklog
 from piopiy_pipeline.gateway.core.leg import Leg
 from piopiy_pipeline.gateway.core.sound_cleaning import SoundCleaning
 
 __all__ = ["MediaPath", "NoRecordings", "RecordingTap", "Recordings"]
 
 
-WAITING_S = 2.0
-"""How much of what the caller says between two instances is kept, in seconds. A change takes a quarter of one."""
-
 ALONE_S = 2.0
 """A caller who is without an agent for so many seconds hears the tone of a call on hold, so that they stay."""
-RECENT_PIECES = 14
-"""How much of what the caller said last is repeated to the instance that a call moves to: 0.28 s, less than the time
-for which both sides must be silent before an agent asks for the move.
-"""
-MAX_KEYS = 32
-"""How many keys are kept that the caller presses between two instances."""
 
 
 class RecordingTap(Protocol):
@@ -87,9 +78,8 @@ class MediaPath:
         """Whether a recording was begun."""
         self.bridge: Bridge | None = None
         self._leg = leg
-        self._waiting: deque[bytes] = deque()
-        self._waiting_keys = ""
-        self._recent: deque[bytes | str] = deque(maxlen=RECENT_PIECES)
+        self.backlog = CallerBacklog(leg)
+        """What the next instance of the agent has to hear."""
         self._hold_tone: Tone | None = None
         self._alone_since: float | None = None
         self._waiting_tone: Tone | None = None  # of a caller who has been without an agent for long
@@ -160,41 +150,13 @@ class MediaPath:
         if self.bridge is not None:
             self.bridge.near_audio(pcm)
         elif self.muted or self.held:
-            self._waiting.clear()
-        elif media is None:
-            self._wait(pcm)
+            self.backlog.drop_waiting()
         else:
-            self._pass_waiting(media)
-            media.caller_audio(pcm)
-            self._recent.append(pcm)
+            self.backlog.audio(pcm, media)
 
     def caller_keys(self, digits: str, media: MediaPort | None) -> None:
         """Pass on keys of the caller's to the agent. `media` is as in `caller_audio`."""
-        if media is None:
-            self._waiting_keys = (self._waiting_keys + digits)[-MAX_KEYS:]
-        else:
-            self._pass_waiting(media)
-            media.dtmf(digits)
-            self._recent.append(digits)
-
-    def repeat_recent(self) -> None:
-        """Have the next instance hear what came in the last moment, too, because the one before has not acted on it."""
-        self._waiting.extend(one for one in self._recent if isinstance(one, bytes))
-        self._waiting_keys += "".join(one for one in self._recent if isinstance(one, str))
-
-    def _pass_waiting(self, media: MediaPort) -> None:
-        if self._waiting:
-            self._recent.clear()
-        while self._waiting:
-            media.caller_audio(self._waiting.popleft())
-        if self._waiting_keys:
-            media.dtmf(self._waiting_keys)
-            self._waiting_keys = ""
-
-    def _wait(self, pcm: bytes) -> None:
-        self._waiting.append(pcm)
-        while sum(map(len, self._waiting)) > WAITING_S * self._leg.rate * 2:
-            self._waiting.popleft()
+        self.backlog.keys(digits, media)
 
     def on_frame_tick(self, now: float, media: MediaPort | None) -> None:
         """Send the caller what is due in these 20 ms. `media` is the agent's stream, None without an agent."""

@@ -99,7 +99,7 @@ class Switchboard:
         self.silences = SilentInstances(self.instances, self.call)
         """Moves the calls of instances that have gone silent."""
         self.event_bus = event_bus or EventBus()
-        self._published: dict[str, Phase] = {}  # of calls under way, the phase that the subscribers know
+        self._published: dict[str, tuple[Phase, str | None]] = {}  # of calls under way: phase and instance
 
     # ------------------------------------------------------------------ callers
 
@@ -238,8 +238,8 @@ class Switchboard:
                 call.agent.conversation(instance, message)
             case Hangup(reason=reason, detail=detail):
                 call.agent.hangup(instance, reason, detail, now)
-            case Move():
-                call.agent.move_away(instance, now)
+            case Move(heard_s=heard_s):
+                call.agent.move_away(instance, heard_s, now)
             case Transfer() if call.agent.confirmed_to(instance):
                 call.control.transfer(message, call.agent.send, now)
             case Control(what=what, on=on) if call.agent.confirmed_to(instance):
@@ -335,12 +335,13 @@ class Switchboard:
         )
 
     def _publish_change(self, call: GatewayCall) -> None:
-        if self._published.get(call.call_id) is call.phase:
+        now = call.phase, call.agent.assignment.last_instance_id
+        if self._published.get(call.call_id) == now:
             return
         if call.phase is Phase.ENDED:
             self._published.pop(call.call_id, None)
         else:
-            self._published[call.call_id] = call.phase
+            self._published[call.call_id] = now
         self.event_bus.publish(CallChanged(self.event_bus.wall(), call.snapshot()))
 
     def _look_again(self, instance: Instance, now: float) -> None:

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from piopiy_pipeline.call import EndReason
-from piopiy_pipeline.gateway.core.agent_assignment import MAX_RECOVERIES
-from piopiy_pipeline.gateway.core.agent_side import RECOVERY_S, SILENCE_S
+from piopiy_pipeline.gateway.core.agent_assignment import MAX_RECOVERIES, RECOVERY_S, SILENCE_S
 from piopiy_pipeline.gateway.core.media_path import ALONE_S
 from piopiy_pipeline.gateway.core.phases import Phase
 from piopiy_pipeline.gateway.core.silent_instances import SilentInstances

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from piopiy_pipeline.call import EndReason
-from piopiy_pipeline.gateway.core.agent_assignment import MAX_MOVES, MAX_RECOVERIES
-from piopiy_pipeline.gateway.core.agent_side import MEDIA_GRACE_S, PLACE_S, RECOVERY_S
+from piopiy_pipeline.gateway.core.agent_assignment import MAX_MOVES, MAX_RECOVERIES, PLACE_S, RECOVERY_S
+from piopiy_pipeline.gateway.core.agent_side import MEDIA_GRACE_S
 from piopiy_pipeline.gateway.core.snapshots import Phase
 from piopiy_pipeline.signaling.messages import (
     Cancel,

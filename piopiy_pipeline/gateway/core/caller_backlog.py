@@ -1,0 +1,144 @@
+"""`CallerBacklog`: what a caller said and pressed that the next instance of the agent has to hear. No I/O.
+
+It stands between the caller and the agent's media stream. A call changes instances in two ways:
+
+    lost     nobody has the call for a moment: what the caller says waits for the next instance
+    moved    one instance has it until another is ready: what was said since it asked for that is kept, and heard by
+             the next one, too, because the one before has not acted on it
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from piopiy_pipeline.gateway.core.call_offer import MediaPort
+from piopiy_pipeline.gateway.core.leg import Leg
+
+__all__ = ["CallerBacklog"]
+
+KEPT_S = 5.0
+"""How much of what the caller says during a change is kept, in seconds: as much as a media stream's backlog takes."""
+REPEATED_S = 0.28
+"""How much of what an agent had heard when it asked for a move is heard by the next instance, too, in seconds: less
+than the time for which both sides must be silent before it asks.
+"""
+RECENT_S = 1.0
+"""How much that was passed on is kept at any time, in seconds: so far behind may an agent be that asks for a move."""
+MAX_RECENT = 500
+"""How many pieces of it are kept at most: twice what `KEPT_S` has in pieces of 20 ms, for keys are pieces, too."""
+MAX_KEYS = 32
+"""How many pieces of keys wait for the next instance."""
+
+
+class CallerBacklog:
+    """Passes on what the caller says, and keeps what the next instance has to hear.
+
+    Args:
+        leg: The caller's.
+    """
+
+    def __init__(self, leg: Leg) -> None:
+        self._leg = leg
+        self._waiting: deque[bytes | str] = deque()
+        self._waiting_s = 0.0
+        self._keys_waiting = 0
+        self._heard_by: MediaPort | None = None
+        self._passed_s = 0.0
+        self._recent: deque[tuple[float, bytes | str]] = deque(maxlen=MAX_RECENT)  # each with where it ends
+        self._moves_from: float | None = None  # the position from which on the next instance hears
+
+    # ------------------------------------------------------------------ what the caller does
+
+    def audio(self, pcm: bytes, media: MediaPort | None) -> None:
+        """Pass on what the caller said.
+
+        Args:
+            pcm: PCM16 mono at the leg's rate.
+            media: The agent's media stream. None: nobody has the call, and the next instance hears it.
+        """
+        self._take(pcm, media)
+
+    def keys(self, digits: str, media: MediaPort | None) -> None:
+        """Pass on keys that the caller pressed. `media` is as in `audio`."""
+        self._take(digits, media)
+
+    def drop_waiting(self) -> None:
+        """Forget what waits, because the caller is not to be heard now. Keys stay."""
+        keys = [one for one in self._waiting if isinstance(one, str)]
+        self._waiting, self._waiting_s = deque(keys), 0.0
+
+    # ------------------------------------------------------------------ moves
+
+    def begin_move(self, heard_s: float | None) -> None:
+        """Keep what is said from now on, because another instance gets ready for the call.
+
+        Args:
+            heard_s: How much of the caller's audio the agent has received, in seconds; None for all of it.
+        """
+        heard = self._passed_s
+        if heard_s is not None and self._heard_by is not None:
+            heard = min(heard, heard_s + self._heard_by.caller_dropped_s)
+        self._moves_from = heard - REPEATED_S
+
+    def give_up_move(self) -> None:
+        """Keep no more than at any time, because the call stays where it is."""
+        self._moves_from = None
+
+    def change(self, media: MediaPort | None) -> None:
+        """Have the next instance hear what was kept for it.
+
+        Args:
+            media: Its media stream, if it is ready.
+        """
+        since, self._moves_from = self._moves_from, None
+        kept = [] if since is None else [one for at, one in self._recent if at > since]
+        self._recent.clear()
+        self._heard_by = None
+        for one in kept:
+            self._wait(one)
+        if media is not None:
+            self._pass_waiting(media)
+
+    # ------------------------------------------------------------------ inside
+
+    def _take(self, piece: bytes | str, media: MediaPort | None) -> None:
+        if media is None:
+            self._wait(piece)
+        else:
+            self._pass_waiting(media)
+            self._pass(piece, media)
+
+    def _pass_waiting(self, media: MediaPort) -> None:
+        while self._waiting:
+            self._pass(self._waiting.popleft(), media)
+        self._waiting_s, self._keys_waiting = 0.0, 0
+
+    def _pass(self, piece: bytes | str, media: MediaPort) -> None:
+        if media is not self._heard_by:
+            self._heard_by, self._passed_s = media, 0.0
+            self._recent.clear()
+        if isinstance(piece, bytes):
+            self._passed_s += self._seconds(piece)
+            media.caller_audio(piece)
+        else:
+            media.dtmf(piece)
+        self._recent.append((self._passed_s, piece))
+        oldest = self._passed_s - (RECENT_S if self._moves_from is None else KEPT_S)
+        while self._recent[0][0] < oldest:
+            self._recent.popleft()
+
+    def _wait(self, piece: bytes | str) -> None:
+        if isinstance(piece, str):
+            if self._keys_waiting < MAX_KEYS:
+                self._keys_waiting += 1
+                self._waiting.append(piece)
+            return
+        self._waiting.append(piece)
+        self._waiting_s += self._seconds(piece)
+        while self._waiting_s > KEPT_S:
+            at, oldest = next((at, one) for at, one in enumerate(self._waiting) if isinstance(one, bytes))
+            self._waiting_s -= self._seconds(oldest)
+            del self._waiting[at]
+
+    def _seconds(self, pcm: bytes) -> float:
+        return len(pcm) / (2 * self._leg.rate)
