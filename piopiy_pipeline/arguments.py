@@ -63,7 +63,9 @@ def check_language(name: str, value: object) -> None:
         raise ValueError(f'{name} must be the code of a language, such as "en" or "de-AT", not {value!r}')
 
 
-def check_seconds(name: str, value: object, *, or_none: str = "", zero: bool = False) -> None:
+def check_seconds(
+    name: str, value: object, *, or_none: str = "", zero: bool = False, least_s: float = 0.0
+) -> None:
     """Check a time.
 
     Args:
@@ -71,18 +73,20 @@ def check_seconds(name: str, value: object, *, or_none: str = "", zero: bool = F
         value: What was given.
         or_none: What None means. Empty: it may not be None.
         zero: Whether it may be 0.
+        least_s: What is less than this would do what nobody means by it.
 
     Raises:
         TypeError: It is no number.
-        ValueError: It is negative, or 0 where it must be more, or no finite number.
+        ValueError: It is less than it may be, or no finite number.
     """
     otherwise = f" (None: {or_none})" if or_none else ""
     if value is None and or_none:
         return
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise TypeError(f"{name} must be a number of seconds{otherwise}, not {value!r}")
-    if not (value >= 0 if zero else value > 0) or math.isinf(value):
-        least = "0 seconds or more" if zero else "more than 0 seconds"
+    if not (value >= least_s if zero or least_s else value > 0) or math.isinf(value):
+        unit = "second" if least_s == 1 else "seconds"
+        least = f"{least_s:g} {unit} or more" if zero or least_s else "more than 0 seconds"
         raise ValueError(f"{name} must be {least}{otherwise}, not {value!r}")
 
 

@@ -36,6 +36,7 @@ from piopiy_pipeline.services.failover.switch import ServiceSwitch
 from piopiy_pipeline.services.tts.greeting import keep_greeting
 from piopiy_pipeline.session import DEFAULT_ERROR_LINE, Call, current_call
 from piopiy_pipeline.session.call_facade import CallFacade
+from piopiy_pipeline.session.idle_caller import LEAST_TIMEOUT_S
 from piopiy_pipeline.session.limits.stream_limits import StreamLimits
 from piopiy_pipeline.session.model.initial_messages import checked_messages
 from piopiy_pipeline.session.silence_filler import Filler
@@ -57,7 +58,7 @@ class VoiceAgent(CallFacade):
             `FunctionSchema`s whose handlers come with them or with `register_tool`. They run on when the
             caller speaks meanwhile, unless `piopiy_pipeline.tools.tool` or `add_tool` says otherwise.
         greeting: What the bot says as soon as the caller can hear it. None: it waits for the caller.
-        idle_timeout_secs: The call ends when neither side has spoken for this many seconds. None for never.
+        idle_timeout_secs: The call ends when neither side has spoken for so many seconds, 1 at least. None: never.
         call: The call. By default, the call of the callback in which this runs.
         context: Replaces the context that would be made of `instructions`; `tools` are added to it. If
             another instance of the agent had this call before and was lost, the context goes on with what
@@ -123,7 +124,7 @@ class VoiceAgent(CallFacade):
         check_kind("instructions", instructions, str, "a text")
         check_kind("greeting", greeting, (str, type(None)), "a text, or None for nothing")
         check_kind("error_line", error_line, (str, type(None)), "a text, or None for nothing")
-        check_seconds("idle_timeout_secs", idle_timeout_secs, or_none="never")
+        check_seconds("idle_timeout_secs", idle_timeout_secs, or_none="never", least_s=LEAST_TIMEOUT_S)
         check_seconds("reply_timeout_secs", reply_timeout_secs)
         check_seconds("tool_timeout_secs", tool_timeout_secs)
         if not isinstance(filler, Filler):

@@ -23,6 +23,7 @@ from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.departure import Departure
 from piopiy_pipeline.session.events import Handler
 from piopiy_pipeline.session.gateway_switches import GatewaySwitches
+from piopiy_pipeline.session.idle_caller import LEAST_TIMEOUT_S
 from piopiy_pipeline.session.limits.stream_limits import StreamLimits
 from piopiy_pipeline.session.monitor import CallMonitor
 from piopiy_pipeline.session.pipeline_run import PipelineRun, RunOptions
@@ -200,7 +201,7 @@ class Call(GatewaySwitches, SurvivingState):
         Args:
             chain: The pipeline. It cannot be changed from now on.
             idle_timeout_s: The call ends with `idle_timeout` when neither side has spoken for this many
-                seconds. None for never.
+                seconds, 1 at least. None for never.
             error_line: What the bot says when a provider has failed, before it tries once more. None for
                 nothing.
             reply_timeout_s: An answer that makes no progress for this many seconds counts as a failure.
@@ -220,12 +221,12 @@ class Call(GatewaySwitches, SurvivingState):
         Raises:
             StageError: The pipeline cannot work; the message names the stage.
             TypeError: An argument is of the wrong kind.
-            ValueError: A timeout is not more than 0.
+            ValueError: A timeout is too short.
             RuntimeError: This call runs a pipeline already.
         """
         if self._run is not None:
             raise RuntimeError("this call runs a chain already: one call is one pipeline")
-        check_seconds("idle_timeout_s", idle_timeout_s, or_none="never")
+        check_seconds("idle_timeout_s", idle_timeout_s, or_none="never", least_s=LEAST_TIMEOUT_S)
         check_seconds("reply_timeout_s", reply_timeout_s)
         check_seconds("tool_timeout_s", tool_timeout_s)
         check_kind("error_line", error_line, (str, type(None)), "a text, or None for nothing")

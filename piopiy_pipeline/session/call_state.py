@@ -69,6 +69,8 @@ class CallState:
         self.clean_sound: bool | None = None
         """What was asked before the answer: whether the gateway cleans the caller's sound; None: as it is set up."""
         self.end: asyncio.Future[CallEnd] = asyncio.get_running_loop().create_future()
+        self.abandoned = False
+        """Whether everything of the call was cancelled at once, and nothing can end in order any more."""
         self.run_over = asyncio.Event()
         """Set when the pipeline has run and is torn down."""
         self.own_interruption: InterruptionFrame | None = None

@@ -112,6 +112,10 @@ class Emitter:
             self._running.add(task)
             task.add_done_callback(self._running.discard)
 
+    def mute(self) -> None:
+        """Call no handler from now on."""
+        self._handlers.clear()
+
     async def settle(self, timeout_s: float) -> None:
         """Wait until the handlers that are under way are done, for `timeout_s` seconds at most."""
         if self._running:

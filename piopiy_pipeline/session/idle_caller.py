@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["IdleCaller", "IdleStep"]
+__all__ = ["LEAST_TIMEOUT_S", "IdleCaller", "IdleStep"]
+
+LEAST_TIMEOUT_S = 1.0
+"""A shorter timeout would end a call between two sentences, in seconds."""
 
 LEAST_S = 5.0
 """Nobody is asked whom the timeout would leave less time than this to answer, in seconds."""

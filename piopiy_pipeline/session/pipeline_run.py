@@ -201,14 +201,15 @@ class PipelineRun:
     async def _tear_down(self, running: asyncio.Task[None]) -> None:
         self._state.cancel_spawned()
         self._streams.close()
-        if not running.done():
+        if not running.done() and not self._state.abandoned:
             # Straight into the pipeline: worker.cancel() would queue behind an EndFrame that a stage
             # has swallowed, and never be read.
             await self._worker.cancel(reason="the call has ended")
             await self._worker.pipeline.queue_frame(CancelFrame(reason="the call has ended"))
             await asyncio.wait({running}, timeout=CANCEL_S)
         if not running.done():
-            logger.error("the pipeline did not end when it was cancelled: a stage holds it up")
+            if not self._state.abandoned:
+                logger.error("the pipeline did not end when it was cancelled: a stage holds it up")
             running.cancel()
             await asyncio.wait({running}, timeout=CANCEL_S)
         self._watches.close()

@@ -108,6 +108,18 @@ class Session:
         if not by_gateway:
             self._post(Hangup(call_id=self.info.call_id, reason=reason, detail=well_formed(detail)[:500]))
 
+    def abandon(self) -> None:
+        """Stop all that runs for the call, as far as that can be done in a process that goes on. Returns at once.
+
+        For simulations of a process that is lost: nothing is sent any more, no handler hears of the end, and every
+        task is cancelled where it stands. `run()` returns when nothing is left.
+        """
+        self._state.abandoned = True
+        self._state.events.mute()
+        self.end(EndReason.AGENT_LOST, "the agent was lost", by_gateway=True)
+        for task in self._tasks.pending():
+            task.cancel()
+
     def leave(self, heard_s: Callable[[], float | None]) -> None:
         """Move the call to another instance as soon as neither side speaks. Returns at once.
 

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 _HOMES = {
+    "AgentLoss": "agent_loss",
     "At": "stage.run_stage",
     "ByTurn": "scripted.latency_profiles",
     "CallStuck": "simulation",
@@ -62,6 +63,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "AgentLoss",
     "At",
     "ByTurn",
     "CallStuck",
@@ -115,6 +117,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from piopiy_pipeline.testing.agent_loss import AgentLoss
     from piopiy_pipeline.testing.line.callers import Caller, CallerGaveUp, CallerLine
     from piopiy_pipeline.testing.line.impairment import GilbertElliott, Impairment, LossPattern
     from piopiy_pipeline.testing.line.line import Line, Noise

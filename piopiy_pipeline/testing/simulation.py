@@ -14,7 +14,6 @@ import asyncio
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, Literal
@@ -25,18 +24,19 @@ from piopiy_pipeline.call import CallInfo, EndReason
 from piopiy_pipeline.capture import CallCapture
 from piopiy_pipeline.log import log_to_stderr
 from piopiy_pipeline.pipeline import CallPipeline
-from piopiy_pipeline.session import Session
-from piopiy_pipeline.signaling.messages import AgentMessage, Control, Transfer
+from piopiy_pipeline.signaling.messages import Control, Transfer
 from piopiy_pipeline.stuck import describe_tasks
+from piopiy_pipeline.testing.agent_loss import AgentLoss, check_losses
 from piopiy_pipeline.testing.botfile import load_bot
 from piopiy_pipeline.testing.line.caller_link import CallerLink
 from piopiy_pipeline.testing.line.callers import Caller, CallerCoroutine, CallerGaveUp, CallerLine
 from piopiy_pipeline.testing.line.line import Line
-from piopiy_pipeline.testing.report.event_log import EventLog, WatchedMonitor
+from piopiy_pipeline.testing.report.event_log import EventLog
 from piopiy_pipeline.testing.report.latency import turns_of
 from piopiy_pipeline.testing.report.simulated_call import Calls, SimulatedCall
 from piopiy_pipeline.testing.scripted.providers import Providers
 from piopiy_pipeline.testing.scripted.simulated_gateway import SimulatedGateway, Transfers
+from piopiy_pipeline.testing.simulated_agents import SimulatedAgents
 from piopiy_pipeline.testing.stage.stage_trace import StageTrace
 from piopiy_pipeline.testing.virtual_time.time_module import real_monotonic
 from piopiy_pipeline.testing.virtual_time.virtual_loop import (
@@ -75,8 +75,12 @@ class Setting:
     record: Path | None = None
     progress: Progress | None = None
     transfers: Transfers | None = None
+    losses: Sequence[AgentLoss] = ()
 
     def __post_init__(self) -> None:
+        check_losses(self.losses)
+        if self.losses and self.record is not None:
+            raise ValueError("record: a recording is of one agent; leave it out, or losses")
         if self.rate not in (8000, 16000):
             raise ValueError(f"rate={self.rate}: a caller's line has 8000 or 16000 Hz")
         if not self.limit_s > 0:
@@ -98,6 +102,7 @@ def simulate(
     record: Path | None = None,
     progress: Progress | None = None,
     transfers: Transfers | None = None,
+    losses: Sequence[AgentLoss] = (),
 ) -> SimulatedCall:
     """Have a caller call a bot in virtual time, and return what happened.
 
@@ -120,6 +125,7 @@ def simulate(
         transfers: What becomes of a transfer, by its destination or as a function of the request: an outcome
             such as ``"no_answer"``, or an outcome and the seconds until then (``("bridged", 8)``). Everybody
             else is unreachable.
+        losses: When the call loses its agent, as if that were killed, and another one goes on with it.
 
     Returns:
         The turns, the events and both voices, with assertions about them.
@@ -141,6 +147,7 @@ def simulate(
         record=record,
         progress=progress,
         transfers=transfers,
+        losses=losses,
     )
     return _run(bot, [(caller, setting)], clock, wall_limit_s)[0]
 
@@ -158,6 +165,7 @@ def simulate_many(
     wall_limit_s: float = 600,
     progress: Progress | None = None,
     transfers: Transfers | None = None,
+    losses: Sequence[AgentLoss] = (),
 ) -> Calls:
     """Have several callers call at the same time, in one process, as the calls of an agent are.
 
@@ -175,6 +183,7 @@ def simulate_many(
         wall_limit_s: The longest that all of them may take together, in real seconds.
         progress: Called with the seed of a call and its seconds that are over.
         transfers: What becomes of transfers.
+        losses: When each call loses its agent.
 
     Returns:
         The calls, in the order of their callers.
@@ -190,6 +199,7 @@ def simulate_many(
         limit_s=limit_s,
         progress=progress,
         transfers=transfers,
+        losses=losses,
     )
     calls = [(caller, replace(setting, seed=seed + n)) for n, caller in enumerate(callers)]
     return _run(bot, calls, clock, wall_limit_s)
@@ -244,7 +254,6 @@ class _Simulation:
         self._loop = loop
         self._setting = setting
         self._caller = caller
-        self._callback = bind_callback(create_session)
         self._info = setting.info or _info(setting.seed)
         self._log = EventLog(loop.time)
         self._trace = StageTrace()
@@ -262,30 +271,30 @@ class _Simulation:
         providers = setting.providers
         self._replace = providers.bind(spoken=self._link.words, seed=setting.seed) if providers else None
         self._recorder = CallCapture(setting.record, self._info) if setting.record else None
-        self._session = Session(
+        self._agents = SimulatedAgents(
             self._info,
-            self._recorder.wrap(self._link) if self._recorder else self._link,
-            post=self._post,
+            bind_callback(create_session),
+            self._link,
+            self._log,
+            losses=setting.losses,
+            recorder=self._recorder,
+            on_request=self._requested,
             pipeline_hook=self._adapt,
-            make_monitor=partial(WatchedMonitor, log=self._log),
         )
         self._gateway = SimulatedGateway(
             setting.transfers,
             self._link,
             self._log,
-            reply=self._session.on_transfer_result,
-            end=partial(self._session.end, by_gateway=True),
+            reply=self._agents.on_transfer_result,
+            end=self._agents.end,
         )
-        self._log.follow(self._session.call)
-        if self._recorder:
-            self._recorder.follow(self._session.call)
 
     async def run(self) -> SimulatedCall:
         """Run the call from the offer to its end, and return what happened. Raises as `simulate` does."""
         self._tell_progress()
         limit = self._loop.call_later(self._setting.limit_s, self._over_limit)
         setup = self._loop.call_later(SETUP_S, self._not_answered)
-        session = asyncio.create_task(self._session.run(self._callback), name="simulate::session")
+        session = asyncio.create_task(self._agents.run(), name="simulate::session")
         caller = asyncio.create_task(self._call(), name="simulate::caller")
         try:
             await asyncio.wait({session, caller}, return_when=asyncio.FIRST_COMPLETED)
@@ -336,16 +345,15 @@ class _Simulation:
             self._recorder.adapt(chain)
         self._trace.watch(chain)
 
-    def _post(self, message: AgentMessage) -> None:
+    def _requested(self, request: Transfer | Control) -> None:
         """Do what the bot asks the gateway for."""
-        match message:
-            case Transfer():
-                self._gateway.transfer(message)
-            case Control():
-                self._gateway.control(message)
+        if isinstance(request, Transfer):
+            self._gateway.transfer(request)
+        else:
+            self._gateway.control(request)
 
     def _hung_up(self) -> None:
-        self._session.end(EndReason.CALLER_HANGUP, "the caller hung up", by_gateway=True)
+        self._agents.end(EndReason.CALLER_HANGUP, "the caller hung up")
 
     def _not_answered(self) -> None:
         if not self._answered.is_set():
@@ -360,7 +368,7 @@ class _Simulation:
     def _give_up(self, error: SimulationError) -> None:
         if self._late is None:
             self._late = error
-        self._session.end(EndReason.ERROR, str(error).partition(":")[0], by_gateway=True)
+        self._agents.end(EndReason.ERROR, str(error).partition(":")[0])
 
     def _tasks(self) -> str:
         return f"what waits:\n{describe_tasks(self._loop)}"
@@ -397,8 +405,9 @@ class _Simulation:
             raise _with(call, CallStuck(f"{held} does not return, and holds up the end of the call"))
         if call.end_reason is EndReason.IDLE_TIMEOUT or self._late is not None:
             done = {event.data["number"] for event in call.of("tool_result")}
+            lost_at = max((event.at for event in call.of("agent_lost")), default=-1.0)
             for event in call.of("tool"):
-                if event.data["number"] not in done:
+                if event.at > lost_at and event.data["number"] not in done:
                     waited = call.duration_s - event.at
                     raise _with(
                         call,

@@ -152,7 +152,12 @@ def test_what_cannot_work_is_said_before_the_call_is_answered() -> None:
 @pytest.mark.parametrize(
     ("init", "options", "message"),
     [
-        ({"idle_timeout_secs": 0}, {}, "idle_timeout_secs must be more than 0 seconds (None: never), not 0"),
+        ({"idle_timeout_secs": 0}, {}, "idle_timeout_secs must be 1 second or more (None: never), not 0"),
+        (
+            {"idle_timeout_secs": 0.001},
+            {},
+            "idle_timeout_secs must be 1 second or more (None: never), not 0.001",
+        ),
         ({"reply_timeout_secs": -1}, {}, "reply_timeout_secs must be more than 0 seconds, not -1"),
         ({"tool_timeout_secs": "5"}, {}, "tool_timeout_secs must be a number of seconds, not '5'"),
         ({"instructions": 5}, {}, "instructions must be a text, not 5"),

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from piopiy_pipeline.audio.frame import FRAME_S, frame_bytes
 from piopiy_pipeline.audio.playout import Playout
 from piopiy_pipeline.signaling.media_events import DataMessage, Dtmf
+from piopiy_pipeline.testing.line.between_agents import BetweenAgents
 from piopiy_pipeline.testing.line.in_process_link import InProcessLink
 from piopiy_pipeline.testing.line.line import Line
 from piopiy_pipeline.testing.line.speech_detector import SpeechDetector
@@ -82,6 +83,9 @@ class CallerLink(InProcessLink):
         self._to_bot = self._wire(line, "to_bot", seed)
         self._to_caller = self._wire(line, "to_caller", seed)
         self._on_answer, self._on_hangup = on_answer, on_hangup
+        self._is_answered = False
+        self._between = BetweenAgents()
+        self._lost_at = 0.0
         self._utterances: deque[_OutgoingSpeech] = deque()
         self._spoke_until = self._muted_until = float("-inf")
         self._said = bytearray()
@@ -121,7 +125,7 @@ class CallerLink(InProcessLink):
     @property
     def connected(self) -> bool:
         """Whether the call is answered and not over."""
-        return self.listener is not None
+        return self._is_answered and not self.closed
 
     @property
     def bot_playing(self) -> bool:
@@ -140,7 +144,10 @@ class CallerLink(InProcessLink):
     def press(self, key: str) -> None:
         """Press a key of the telephone."""
         self._log.add("dtmf", direction="to_bot", digits=key)
-        self.tell(Dtmf(digits=key))
+        if self.connected and self.listener is None:
+            self._between.press(key)
+        else:
+            self.tell(Dtmf(digits=key))
 
     def message(self, data: dict[str, object]) -> None:
         """Send the bot a message of the client's application."""
@@ -171,9 +178,24 @@ class CallerLink(InProcessLink):
     # ------------------------------------------------------------------ called by the link
 
     def attach(self, listener: LinkListener) -> None:
-        """Answer the call, because the bot is ready."""
+        """Answer the call, because the bot is ready. The next agent hears what was said without one."""
         super().attach(listener)
-        asyncio.get_running_loop().call_soon(self._on_answer)
+        if not self._is_answered:
+            self._is_answered = True
+            asyncio.get_running_loop().call_soon(self._on_answer)
+            return
+        self.words.delay(self._lost_at, self.now() + FRAME_S)
+        self._between.pass_on(listener)
+
+    def lose_agent(self) -> None:
+        """Fall silent: what the bot had sent ahead is not played. What the caller says is kept for the next one."""
+        self._lost_at = self.now()
+        if self._began_playing:
+            self._began_playing = False
+            self._log.add("bot_stopped")
+        self._flush_stop()
+        self._gaps = 0
+        super().lose_agent()
 
     def on_agent_event(self, event: Dtmf | DataMessage) -> None:
         if isinstance(event, Dtmf):
@@ -256,7 +278,11 @@ class CallerLink(InProcessLink):
         self._said += self._silence if muted else frame
         if self._to_bot is not None:
             frame = self._to_bot.carry(self._silence if muted else frame, now)
-        if self.listener is not None and not (muted or self.held or self.deaf):
+        if muted or self.held or self.deaf:
+            self._between.forget()
+        elif self.listener is None:
+            self._between.say(frame)
+        else:
             self.listener.on_audio(frame)
 
     def _voice(self, now: float) -> bytes:

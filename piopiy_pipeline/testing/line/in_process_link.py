@@ -109,6 +109,11 @@ class InProcessLink:
         if self.listener is not None:
             self.listener.on_event(event)
 
+    def lose_agent(self) -> None:
+        """Go on without a bot, and without what was left to play of its speech, until another one is attached."""
+        self.listener = None
+        self.playout = Playout(rate=self.bot_rate, limit_s=LIMIT_S)
+
     def stop(self) -> None:
         """End the call: the line is silent from now on."""
         if self.closed:
@@ -122,9 +127,11 @@ class InProcessLink:
     # ------------------------------------------------------------------ MediaLink
 
     def attach(self, listener: LinkListener) -> None:
-        """Answer the call: time begins to pass."""
-        loop = asyncio.get_running_loop()
+        """Answer the call: time begins to pass. If it has begun, another agent goes on with the call."""
         self.listener = listener
+        if self._timer is not None:
+            return
+        loop = asyncio.get_running_loop()
         self.start = loop.time()
         self._timer = loop.call_at(self.start + FRAME_S, self._tick)
 
@@ -160,7 +167,7 @@ class InProcessLink:
         self.stop()
 
     def _tick(self) -> None:
-        if self.listener is None:
+        if self.closed:
             return
         self.ticks += 1
         now = self.start + self.ticks * FRAME_S

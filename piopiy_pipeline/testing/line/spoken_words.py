@@ -7,7 +7,7 @@ a sentence that the VAD cuts in two becomes two transcripts, each with its own w
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 __all__ = ["Spoken", "SpokenWords"]
 
@@ -49,6 +49,10 @@ class SpokenWords:
     def cut(self, at: float) -> None:
         """Drop the words after `at`, because the caller has stopped there."""
         self._words = [word for word in self._words if word.at <= at]
+
+    def delay(self, since: float, until: float) -> None:
+        """Have the words after `since` reach the bot at `until`: nobody heard them before."""
+        self._words = [replace(word, at=until) if since < word.at <= until else word for word in self._words]
 
     def __call__(self, start: float, end: float) -> str:
         return " ".join(word.text for word in self._words if start < word.at <= end)

@@ -22,7 +22,8 @@ class Event:
     Attributes:
         at: When, in seconds since the answer.
         kind: One of the following; in brackets, what `data` holds.
-            answered, user_speech (start, end, name), vad_started, vad_stopped,
+            answered, agent_lost and agent_resumed (see `AgentLoss`), user_speech (start, end, name),
+            vad_started, vad_stopped,
             transcript (a final one reaches the context), user_turn (text), llm_started,
             llm_token (the first of an answer), llm_text (its first sentence), tts_started,
             bot_audio (the first sample of an answer leaves the playout), bot_stopped, interruption,

@@ -30,7 +30,7 @@ from piopiy_pipeline.session.events import CallError
 from piopiy_pipeline.session.monitor import CANCELLED, CallMonitor, arguments_of
 from piopiy_pipeline.testing.report.call_events import Event
 
-__all__ = ["EventLog", "WatchedMonitor"]
+__all__ = ["AgentLog", "EventLog", "WatchedMonitor"]
 
 _OBJECT_NUMBER = re.compile(r"(?<=\w)#\d+|\bat 0x[0-9a-f]+")
 MAX_EVENTS = 100_000
@@ -49,6 +49,7 @@ class EventLog:
         """When the caller's last turn was over."""
         self._entries: list[tuple[float, int, str, dict[str, Any]]] = []
         self._places = 0
+        self._tools = 0
         self._hears: list[Callable[[str, dict[str, Any]], None]] = []
 
     def place(self) -> int:
@@ -74,18 +75,18 @@ class EventLog:
         for hear in self._hears:
             hear(kind, data)
 
+    def next_tool(self) -> int:
+        """Return the number of the next use of a tool."""
+        self._tools += 1
+        return self._tools
+
+    def ended(self, end: CallEnd) -> None:
+        """Keep how the call has ended, and when."""
+        self.end, self.ended_at = end, self.now()
+
     def listen(self, hear: Callable[[str, dict[str, Any]], None]) -> None:
         """Tell `hear(kind, data)` of everything that is written from now on."""
         self._hears.append(hear)
-
-    def follow(self, call: Call) -> None:
-        """Write down what `call` tells its author."""
-        call.on("answered", self._answered)
-        call.on("user_turn", self._user_turn)
-        call.on("backchannel", self._backchannel)
-        call.on("bot_turn", self._bot_turn)
-        call.on("error", self._error)
-        call.on("end", self._ended)
 
     def events(self) -> list[Event]:
         """Return all of them, in the order of their times, those of the same time as they happened."""
@@ -103,13 +104,49 @@ class EventLog:
             return self.answered_at
         return min((entry[0] for entry in self._entries), default=self.now())
 
+
+class AgentLog:
+    """What one agent writes into the log of a call, until it is lost.
+
+    Args:
+        log: The log of the call.
+    """
+
+    def __init__(self, log: EventLog) -> None:
+        self.lost = False
+        """Whether nothing of this agent counts any more."""
+        self._log = log
+        self._tools: dict[str, int] = {}  # a provider's ids differ from run to run: they are counted
+
+    def add(self, kind: str, **data: Any) -> None:
+        """Add an event, unless the agent is lost."""
+        if not self.lost:
+            self._log.add(kind, **data)
+
+    def tool_number(self, tool_call_id: str) -> int:
+        """Return the number of this use of a tool in the call, from 1."""
+        if tool_call_id not in self._tools:
+            self._tools[tool_call_id] = self._log.next_tool()
+        return self._tools[tool_call_id]
+
+    def follow(self, call: Call) -> None:
+        """Write down what `call` tells its author."""
+        call.on("answered", self._answered)
+        call.on("user_turn", self._user_turn)
+        call.on("backchannel", self._backchannel)
+        call.on("bot_turn", self._bot_turn)
+        call.on("error", self._error)
+        call.on("end", self._ended)
+
     def _answered(self, info: CallInfo) -> None:
-        if self.answered_at is None:
-            self.answered_at = self.now()
-        self.add("answered")
+        if self._log.answered_at is None:
+            self._log.answered_at = self._log.now()
+            self.add("answered")
+        else:
+            self.add("agent_resumed")
 
     def _user_turn(self, turn: Turn) -> None:
-        self.user_turn_at = self.now()
+        self._log.user_turn_at = self._log.now()
         self.add("user_turn", text=turn.text)
 
     def _backchannel(self, turn: Turn) -> None:
@@ -122,19 +159,17 @@ class EventLog:
         self.add("error", stage=error.stage, message=error.message)
 
     def _ended(self, end: CallEnd) -> None:
-        self.end = end
-        self.ended_at = self.now()
+        self._log.ended(end)
         self.add("end", reason=end.reason.value, detail=end.detail)
 
 
 class WatchedMonitor(CallMonitor):
     """The call's own monitor, that writes into a log what passes the end of the chain."""
 
-    def __init__(self, state: CallState, log: EventLog) -> None:
+    def __init__(self, state: CallState, log: AgentLog) -> None:
         super().__init__(state)
         self._log = log
         self._told_text = self._told_speech = False
-        self._tools: dict[str, int] = {}  # a provider's ids differ from run to run: they are counted
         self._kinds: dict[type[Frame], Callable[[Any], None]] = {
             VADUserStartedSpeakingFrame: lambda _: log.add("vad_started"),
             VADUserStoppedSpeakingFrame: lambda _: log.add("vad_stopped"),
@@ -179,15 +214,15 @@ class WatchedMonitor(CallMonitor):
         self._told_text = self._told_speech = False
 
     def _tool(self, frame: FunctionCallInProgressFrame) -> None:
-        number = self._tools.setdefault(frame.tool_call_id, len(self._tools) + 1)
+        number = self._log.tool_number(frame.tool_call_id)
         self._log.add("tool", name=frame.function_name, arguments=arguments_of(frame), number=number)
 
     def _cancelled(self, frame: FunctionCallCancelFrame) -> None:
-        number = self._tools.setdefault(frame.tool_call_id, len(self._tools) + 1)
+        number = self._log.tool_number(frame.tool_call_id)
         self._log.add("tool_result", name=frame.function_name, result=CANCELLED, number=number)
 
     def _result(self, frame: FunctionCallResultFrame) -> None:
-        number = self._tools.setdefault(frame.tool_call_id, len(self._tools) + 1)
+        number = self._log.tool_number(frame.tool_call_id)
         self._log.add("tool_result", name=frame.function_name, result=frame.result, number=number)
 
 

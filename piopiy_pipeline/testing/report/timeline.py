@@ -50,6 +50,8 @@ def _line(event: Event) -> str:
 
 _WORDS: dict[str, Callable[[Mapping[str, Any]], tuple[str, str]]] = {
     "answered": lambda _: ("", "the call is answered"),
+    "agent_lost": lambda _: ("", "the agent is lost"),
+    "agent_resumed": lambda _: ("", "the next agent goes on"),
     "user_speech": lambda d: ("caller", f"speaks {d['name']!r} ({d['end'] - d['start']:.2f} s)"),
     "vad_started": lambda _: ("", "the VAD hears the caller"),
     "vad_stopped": lambda _: ("", "the VAD hears that the caller has stopped"),

@@ -28,7 +28,7 @@ from piopiy_pipeline.services.failover.switch import ServiceSwitch
 from piopiy_pipeline.session import PipelineHook
 from piopiy_pipeline.testing.line.spoken_words import Spoken
 from piopiy_pipeline.testing.scripted.faults import Fault, FaultPlan
-from piopiy_pipeline.testing.scripted.reply_script import Reply
+from piopiy_pipeline.testing.scripted.reply_script import Reply, ReplyScript
 from piopiy_pipeline.testing.scripted.scripted_llm import Replies, ScriptedLLM
 from piopiy_pipeline.testing.scripted.scripted_stt import ScriptedSTT, Transcripts
 from piopiy_pipeline.testing.scripted.scripted_tts import ScriptedTTS, Voice
@@ -81,14 +81,25 @@ class Providers:
         if (stt := self.stt) is not None:
             hears = partial(ScriptedSTT, stt, spoken=spoken)
             make.append(_Kind("stt", STTService, hears, stt.faults))
+        script = None if replies is None else ReplyScript(replies.turns, replies.otherwise)
         if replies is not None:
-            make.append(_Kind("llm", LLMService, partial(ScriptedLLM, replies), replies.faults))
+            model = partial(ScriptedLLM, replies, replies=script)
+            make.append(_Kind("llm", LLMService, model, replies.faults))
         if (tts := self.tts) is not None:
             make.append(_Kind("tts", TTSService, partial(ScriptedTTS, tts), tts.faults))
 
+        plans = {kind.name: FaultPlan(kind.faults) for kind in make}
+        begun = False
+
         def adapt(chain: CallPipeline) -> None:
+            nonlocal begun
+            if (
+                begun and script is not None
+            ):  # the chain of another agent: its providers go on where they were
+                script.resume()
+            begun = True
             for kind in make:
-                _put_in(chain, kind, seed)
+                _put_in(chain, kind, seed, plans[kind.name])
 
         return adapt
 
@@ -103,14 +114,13 @@ class _Kind:
     faults: Mapping[int, Fault]
 
 
-def _put_in(chain: CallPipeline, kind: _Kind, seed: int) -> None:
+def _put_in(chain: CallPipeline, kind: _Kind, seed: int, plan: FaultPlan) -> None:
     services = _services(chain, kind.base)
     if not services:
         raise StageError(
             f"Providers: there is no {kind.base.__name__} in {' -> '.join(chain.names)} "
             f"that {kind.name} could stand for"
         )
-    plan = FaultPlan(kind.faults)
     for number, (place, service) in enumerate(services):
         random = Random(f"{seed}:{kind.name}:{number}")
         place(service, kind.make(random=random, plan=plan, original=service))

@@ -75,6 +75,7 @@ class ReplyScript:
         self._at = 0  # the step that this response begins with
         self._next = 0  # and the next one, once it is completed
         self._awaits_tools = False
+        self._resumed = False
 
     @staticmethod
     def check(turns: Sequence[Reply]) -> None:
@@ -89,14 +90,22 @@ class ReplyScript:
         users = roles.count("user")
         inputs = users + roles.count("system") + roles.count("developer")
         tools = sum("tool_calls" in message or message.get("role") == "tool" for message in messages)
-        if self._awaits_tools and users == self._users and tools != self._tools:
+        asked_on = self._awaits_tools and users == self._users and tools != self._tools
+        resumed, self._resumed = self._resumed, False
+        if asked_on:
             self._at = self._next
-        elif inputs != self._inputs:
+        elif users > self._users if resumed else inputs != self._inputs:
             self._begin_turn(messages)
         # else: the same question once more, so the same answer
         self._users, self._inputs, self._tools = users, inputs, tools
         self._awaits_tools = False
         return self._response(context)
+
+    def resume(self) -> None:
+        """Note that another agent goes on with the conversation: what it asks for a turn that was begun is the same
+        question once more, whatever notes are in the conversation.
+        """
+        self._resumed = True
 
     def completed(self, response: ScriptedResponse) -> None:
         """Note that the answer was given in full: what comes next follows it."""

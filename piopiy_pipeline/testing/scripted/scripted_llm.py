@@ -102,6 +102,7 @@ class ScriptedLLM(StandIn, LLMService[Any]):
         random: Decides on the latencies.
         plan: The faults; by default those of the script.
         original: The service that this one stands for. Its tools and handlers count here, too.
+        replies: Where in the script the call is, shared by all models of the call; None: at its beginning.
     """
 
     adapter_class = _Adapter
@@ -113,6 +114,7 @@ class ScriptedLLM(StandIn, LLMService[Any]):
         random: Random | None = None,
         plan: FaultPlan | None = None,
         original: LLMService[Any] | None = None,
+        replies: ReplyScript | None = None,
     ) -> None:
         if original is None:
             super().__init__(settings=NO_SETTINGS.copy())
@@ -121,7 +123,7 @@ class ScriptedLLM(StandIn, LLMService[Any]):
             self.stand_for(original)
             share_tools(self, original)
         self._script = script
-        self._replies = ReplyScript(script.turns, script.otherwise)
+        self._replies = replies or ReplyScript(script.turns, script.otherwise)
         self._plan = plan or FaultPlan(script.faults)
         self._latency = as_profile(script.latency).sampler(random or Random(0))
         self._calls = 0
@@ -190,11 +192,18 @@ class ScriptedLLM(StandIn, LLMService[Any]):
 
     async def _use_tools(self, response: ScriptedResponse, context: LLMContext) -> None:
         calls = []
+        taken = {call["id"] for message in context.get_messages() for call in _calls_of(message)}
         for tool in response.tools:
             self._calls += 1
+            while f"call_{self._calls}" in taken:  # by another model of the call, or before an agent was lost
+                self._calls += 1
             calls.append(FunctionCallFromLLM(tool.name, f"call_{self._calls}", copy(tool.arguments), context))
         if calls:
             await self.run_function_calls(calls)
+
+
+def _calls_of(message: Any) -> Sequence[Any]:
+    return message.get("tool_calls") or () if isinstance(message, Mapping) else ()
 
 
 async def _sleep(seconds: float) -> None:
