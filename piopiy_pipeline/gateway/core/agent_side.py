@@ -196,6 +196,8 @@ class AgentSide:
                 self.assignment.heard = (
                     str(event.data.get("text", "")) if event.event == "bot_partial" else ""
                 )
+            elif event.event == "user_turn":
+                self._call.media_path.backlog.understood()
             self._call.leg.conversation(event)
             self._call.publish(event)
 

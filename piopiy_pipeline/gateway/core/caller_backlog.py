@@ -2,7 +2,8 @@
 
 It stands between the caller and the agent's media stream. A call changes instances in two ways:
 
-    lost     nobody has the call for a moment: what the caller says waits for the next instance
+    lost     nobody has the call for a moment: what the caller says waits for the next instance, behind what they had
+             said since their last turn was over. The lost one has taken that along; keys it may have acted on
     moved    one instance has it until another is ready: what was said since it asked for that is kept, and heard by
              the next one, too, because the one before has not acted on it
 """
@@ -22,10 +23,14 @@ REPEATED_S = 0.28
 """How much of what an agent had heard when it asked for a move is heard by the next instance, too, in seconds: less
 than the time for which both sides must be silent before it asks.
 """
-RECENT_S = 1.0
-"""How much that was passed on is kept at any time, in seconds: so far behind may an agent be that asks for a move."""
+RECENT_S = 4.0
+"""How much that was passed on is kept at any time, in seconds: a sentence, for the next instance if this one is lost, in
+128 kB at 16 kHz. So far behind may an agent be that asks for a move, too.
+"""
 MAX_RECENT = 500
 """How many pieces of it are kept at most: twice what `KEPT_S` has in pieces of 20 ms, for keys are pieces, too."""
+NOTHING_S = -1.0
+"""The position before everything that a media stream was given."""
 MAX_KEYS = 32
 """How many pieces of keys wait for the next instance."""
 
@@ -46,6 +51,7 @@ class CallerBacklog:
         self._passed_s = 0.0
         self._recent: deque[tuple[float, bytes | str]] = deque(maxlen=MAX_RECENT)  # each with where it ends
         self._moves_from: float | None = None  # the position from which on the next instance hears
+        self._understood_s = NOTHING_S  # the position up to which what was said is in the conversation
 
     # ------------------------------------------------------------------ what the caller does
 
@@ -66,6 +72,10 @@ class CallerBacklog:
         """Forget what waits, because the caller is not to be heard now. Keys stay."""
         keys = [one for one in self._waiting if isinstance(one, str)]
         self._waiting, self._waiting_s = deque(keys), 0.0
+
+    def understood(self) -> None:
+        """Note that the caller's turn is over: what they have said so far is in the conversation."""
+        self._understood_s = self._passed_s
 
     # ------------------------------------------------------------------ moves
 
@@ -91,7 +101,11 @@ class CallerBacklog:
             media: Its media stream, if it is ready.
         """
         since, self._moves_from = self._moves_from, None
-        kept = [] if since is None else [one for at, one in self._recent if at > since]
+        if since is None:
+            since = self._understood_s
+            kept = [one for at, one in self._recent if at > since and isinstance(one, bytes)]
+        else:
+            kept = [one for at, one in self._recent if at > since]
         self._recent.clear()
         self._heard_by = None
         for one in kept:
@@ -115,7 +129,7 @@ class CallerBacklog:
 
     def _pass(self, piece: bytes | str, media: MediaPort) -> None:
         if media is not self._heard_by:
-            self._heard_by, self._passed_s = media, 0.0
+            self._heard_by, self._passed_s, self._understood_s = media, 0.0, NOTHING_S
             self._recent.clear()
         if isinstance(piece, bytes):
             self._passed_s += self._seconds(piece)

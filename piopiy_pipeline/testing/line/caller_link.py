@@ -31,6 +31,9 @@ from piopiy_pipeline.transports.link import LinkListener
 
 __all__ = ["CallerLink"]
 
+SOON_S = 1e-6
+"""What the next agent hears at once came after it had begun to listen."""
+
 
 @dataclass(slots=True)
 class _OutgoingSpeech:
@@ -85,7 +88,6 @@ class CallerLink(InProcessLink):
         self._on_answer, self._on_hangup = on_answer, on_hangup
         self._is_answered = False
         self._between = BetweenAgents()
-        self._lost_at = 0.0
         self._utterances: deque[_OutgoingSpeech] = deque()
         self._spoke_until = self._muted_until = float("-inf")
         self._said = bytearray()
@@ -172,6 +174,8 @@ class CallerLink(InProcessLink):
         return _fitted(said, size), _fitted(heard, size)
 
     def _noted(self, kind: str, data: dict[str, Any]) -> None:
+        if kind == "user_turn":
+            self._between.user_turn()
         if self.on_event is not None:
             self.on_event(kind, data)
 
@@ -184,12 +188,13 @@ class CallerLink(InProcessLink):
             self._is_answered = True
             asyncio.get_running_loop().call_soon(self._on_answer)
             return
-        self.words.delay(self._lost_at, self.now() + FRAME_S)
+        if (since := self._between.since) is not None:
+            self.words.delay(since, self.now() + SOON_S)
         self._between.pass_on(listener)
 
     def lose_agent(self) -> None:
         """Fall silent: what the bot had sent ahead is not played. What the caller says is kept for the next one."""
-        self._lost_at = self.now()
+        self._between.lose_agent()
         if self._began_playing:
             self._began_playing = False
             self._log.add("bot_stopped")
@@ -280,10 +285,8 @@ class CallerLink(InProcessLink):
             frame = self._to_bot.carry(self._silence if muted else frame, now)
         if muted or self.held or self.deaf:
             self._between.forget()
-        elif self.listener is None:
-            self._between.say(frame)
         else:
-            self.listener.on_audio(frame)
+            self._between.say(frame, now, self.listener)
 
     def _voice(self, now: float) -> bytes:
         size = len(self._silence)
