@@ -32,13 +32,13 @@ from piopiy_pipeline.testing.line.caller_link import CallerLink
 from piopiy_pipeline.testing.report.event_log import AgentLog, EventLog, WatchedMonitor
 from piopiy_pipeline.transports.link import LinkListener, MediaLink
 
-__all__ = ["TAKEOVER_S", "AgentLink", "SimulatedAgent", "SimulatedAgents"]
+__all__ = ["TAKEOVER_S", "SimulatedAgent", "SimulatedAgentLink", "SimulatedAgents"]
 
 TAKEOVER_S = 0.25
 """So many seconds after a loss the next agent begins, as at a gateway."""
 
 
-class AgentLink:
+class SimulatedAgentLink:
     """A `MediaLink` of one agent to the caller's end, which outlives it.
 
     Args:
@@ -81,7 +81,7 @@ class SimulatedAgent:
         log: What it writes into the call's log.
     """
 
-    def __init__(self, session: Session, link: AgentLink, log: AgentLog) -> None:
+    def __init__(self, session: Session, link: SimulatedAgentLink, log: AgentLog) -> None:
         self.session = session
         self.link = link
         self.log = log
@@ -189,7 +189,7 @@ class SimulatedAgents:
             return False
 
     def _next_agent(self) -> SimulatedAgent:
-        link, log = AgentLink(self._link), AgentLog(self._log)
+        link, log = SimulatedAgentLink(self._link), AgentLog(self._log)
         session = Session(
             self._info,
             self._recorder.wrap(link) if self._recorder else link,

@@ -24,8 +24,8 @@ REPEATED_S = 0.28
 than the time for which both sides must be silent before it asks.
 """
 RECENT_S = 4.0
-"""How much that was passed on is kept at any time, in seconds: a sentence, for the next instance if this one is lost, in
-128 kB at 16 kHz. So far behind may an agent be that asks for a move, too.
+"""How much that was passed on is kept at any time, in seconds: a sentence, for the next instance if this one is lost.
+That is 128 kB at 16 kHz. So far behind may an agent be that asks for a move, too.
 """
 MAX_RECENT = 500
 """How many pieces of it are kept at most: twice what `KEPT_S` has in pieces of 20 ms, for keys are pieces, too."""
@@ -101,11 +101,9 @@ class CallerBacklog:
             media: Its media stream, if it is ready.
         """
         since, self._moves_from = self._moves_from, None
-        if since is None:
-            since = self._understood_s
-            kept = [one for at, one in self._recent if at > since and isinstance(one, bytes)]
-        else:
-            kept = [one for at, one in self._recent if at > since]
+        lost = since is None
+        since = self._understood_s if since is None else since
+        kept = [one for at, one in self._recent if at > since and not (lost and isinstance(one, str))]
         self._recent.clear()
         self._heard_by = None
         for one in kept:
