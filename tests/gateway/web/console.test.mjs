@@ -55,6 +55,21 @@ test("events that come late, twice or in disorder make the same conversation", (
   assert.deepEqual(seen(conversation), WHOLE);
 });
 
+test("what a listener says is told from a turn", () => {
+  const conversation = new Conversation();
+  conversation.add([
+    { number: 1, at: 1, event: "bot_partial", data: { text: "We are" } },
+    { number: 2, at: 2, event: "user_partial", data: { text: "mhm" } },
+    { number: 3, at: 2.2, event: "user_backchannel", data: { text: "Mhm." } },
+    { number: 4, at: 3, event: "bot_turn", data: { text: "We are open.", interrupted: false } },
+    { number: 5, at: 4, event: "user_turn", data: { text: "Thank you." } },
+  ]);
+  assert.deepEqual(
+    conversation.items.map((item) => [item.role, item.text, item.backchannel]),
+    [["bot", "We are open.", false], ["user", "Mhm.", true], ["user", "Thank you.", false]],
+  );
+});
+
 test("a hole in what is told is noticed", () => {
   const conversation = new Conversation();
   conversation.add(SCRIPT.slice(0, 2));

@@ -28,8 +28,9 @@ export const LINE = { part: "line", label: "Your line", says: "to the gateway, b
  */
 /**
  * @typedef {{kind: "turn", role: "user"|"bot", text: string, partial: boolean, interrupted: boolean,
- *   began: number|null, at: number, latency: Latency|null, version: number}} TurnItem
- *   `began` is when its first word or sound came, if that is known; `at` is when it ended
+ *   backchannel: boolean, began: number|null, at: number, latency: Latency|null, version: number}} TurnItem
+ *   `began` is when its first word or sound came, if that is known; `at` is when it ended; `backchannel` says that
+ *   the caller said it to show that they listen ("mhm"), while the bot spoke on
  */
 /** @typedef {{kind: "tool", call: any, name: string, arguments: any, result: any, done: boolean, at: number, version: number}} ToolItem */
 /** @typedef {{kind: "error", stage: string, message: string, at: number, version: number}} ErrorItem */
@@ -118,7 +119,7 @@ export class Conversation {
       case "bot_turn": {
         const role = event === "bot_turn" ? "bot" : "user";
         this.#change(this.#turn(role, at), {
-          text: data.text, at, partial: false, interrupted: Boolean(data.interrupted),
+          text: data.text, at, partial: false, interrupted: Boolean(data.interrupted), backchannel: event === "user_backchannel",
         });
         this.#open[role] = null;
         break;
@@ -163,7 +164,7 @@ export class Conversation {
     const open = this.#open[role];
     if (open) return open;
     const turn = /** @type {TurnItem} */ ({
-      kind: "turn", role, text: "", partial: true, interrupted: false, began: null, at, latency: null, version: 0,
+      kind: "turn", role, text: "", partial: true, interrupted: false, backchannel: false, began: null, at, latency: null, version: 0,
     });
     this.items.push(turn);
     this.#open[role] = turn;

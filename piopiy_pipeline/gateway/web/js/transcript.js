@@ -78,7 +78,7 @@ export class TranscriptView {
   #say(item) {
     if (item.kind !== "turn" || item.partial || !item.text || this.#spoken.has(item)) return;
     this.#spoken.add(item);
-    this.spoken.append(el("p", {}, `${SPEAKERS[item.role]}: ${item.text}${item.interrupted ? " (cut in)" : ""}`));
+    this.spoken.append(el("p", {}, `${SPEAKERS[item.role]}: ${item.text}${item.backchannel ? " (listens)" : item.interrupted ? " (cut in)" : ""}`));
     while (this.spoken.childElementCount > SPOKEN_KEPT) this.spoken.firstElementChild.remove();
   }
 
@@ -106,11 +106,12 @@ export class TranscriptView {
     const time = this.#time(item);
     const text = el("p", { class: "words", dir: "auto" });
     const cut = el("p", { class: "cut", "data-testid": "interruption", hidden: true }, "the caller cut in here");
+    const listens = el("p", { class: "muted", "data-testid": "backchannel", hidden: true }, "while the bot spoke on: no turn");
     const node = el(
       "li",
       { class: `row turn ${item.role}`, "data-testid": "turn", "data-role": item.role },
       time.node,
-      el("div", { class: "body" }, el("span", { class: "speaker" }, SPEAKERS[item.role]), text, cut),
+      el("div", { class: "body" }, el("span", { class: "speaker" }, SPEAKERS[item.role]), text, cut, listens),
     );
     let drawn = null;
     const update = () => {
@@ -119,6 +120,7 @@ export class TranscriptView {
       setText(text, item.text || (item.partial ? "…" : item.role === "bot" ? "(cut off before a word was heard)" : "(no words)"));
       text.classList.toggle("wordless", !item.text);
       cut.hidden = !item.interrupted;
+      listens.hidden = !item.backchannel;
       if (item.latency !== drawn) {
         drawn = item.latency;
         const before = node.querySelector(".wf");
