@@ -360,9 +360,12 @@ class VoiceAgent(CallFacade):
         return [model for model in models if isinstance(model, LLMService)]
 
     def _new_context(self) -> LLMContext:
-        messages: list[Any] = [{"role": "system", "content": self._instructions}, *self._initial_messages]
+        instructions = {"role": "system", "content": self._instructions}
+        messages: list[Any] = [instructions, *self._initial_messages]
         if self.call.resumed:
-            messages = list(self.call.resumed)  # another instance had this call
+            messages = list(self.call.resumed)  # another instance had this call, perhaps with an older bot
+            if messages[0].get("role") == "system":
+                messages[0] = instructions
         return LLMContext(messages)
 
     # ------------------------------------------------------------------ running

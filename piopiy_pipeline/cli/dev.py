@@ -75,7 +75,8 @@ def dev(
 ) -> None:
     """Run a gateway on this machine and a bot behind it; reload the bot when its file changes.
 
-    Calls in progress stay with the bot that took them. Ctrl-C ends both.
+    Calls in progress go on with the new bot from their next pause on; they stay with the old one if the new one
+    cannot take them. Ctrl-C ends both.
 
     Examples:
 
@@ -277,7 +278,9 @@ def _environment(agent_id: str, agent_token: str, url: str, services: dict[str, 
     own = {"AGENT_ID": agent_id, "AGENT_TOKEN": agent_token, "PIOPIY_URL": url, DEVELOPMENT: "1", **services}
     # What a bot prints is to be seen when it prints it, in a pipe too.
     # pipecat greets at its import, before anybody could have set up the log.
-    return {"PYTHONUNBUFFERED": "1", "LOGURU_LEVEL": "WARNING", **os.environ, **own}
+    # A bot that is replaced gives its calls to the new one.
+    usual = {"PYTHONUNBUFFERED": "1", "LOGURU_LEVEL": "WARNING", "PIOPIY_DRAIN": "move"}
+    return {**usual, **os.environ, **own}
 
 
 def _agent_id(path: Path) -> str:

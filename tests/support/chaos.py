@@ -43,6 +43,7 @@ __all__ = [
     "ChaosAgent",
     "ChaosCaller",
     "ChaosPlace",
+    "call",
     "chaos",
     "free_tcp_port",
     "pss_mb",
@@ -220,6 +221,34 @@ class ChaosAgent(AgentProcess):
         await super().close()
 
 
+async def call(
+    stack: AsyncExitStack,
+    url: str,
+    *,
+    agent_id: str = AGENT_ID,
+    key: str = KEY,
+    lateness: Lateness | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> ChaosCaller:
+    """Call an agent of the gateway at this address, until the stack closes."""
+    connection = await connect(
+        f"{url}/call/{agent_id}",
+        create_connection=DirectClientConnection,
+        additional_headers={"Authorization": f"Bearer {key}"},
+        compression=None,
+        proxy=None,
+        ping_interval=None,
+    )
+    assert isinstance(connection, DirectClientConnection)
+    if lateness is None:
+        lateness = Lateness()
+        stack.callback(lateness.close)
+    caller = ChaosCaller(connection, lateness)
+    connection.post_text(dump(CallStart.model_validate({"rate": RATE, "watch": False, "metadata": metadata})))
+    stack.push_async_callback(caller.hang_up)
+    return caller
+
+
 class ChaosPlace:
     """The gateway's process, its agents, and callers."""
 
@@ -261,21 +290,7 @@ class ChaosPlace:
 
     async def caller(self, metadata: Mapping[str, Any] | None = None) -> ChaosCaller:
         """Call."""
-        connection = await connect(
-            f"{self.url}/call/{AGENT_ID}",
-            create_connection=DirectClientConnection,
-            additional_headers={"Authorization": f"Bearer {KEY}"},
-            compression=None,
-            proxy=None,
-            ping_interval=None,
-        )
-        assert isinstance(connection, DirectClientConnection)
-        caller = ChaosCaller(connection, self.lateness)
-        connection.post_text(
-            dump(CallStart.model_validate({"rate": RATE, "watch": False, "metadata": metadata}))
-        )
-        self._stack.push_async_callback(caller.hang_up)
-        return caller
+        return await call(self._stack, self.url, lateness=self.lateness, metadata=metadata)
 
     async def callers(self, count: int, metadata: Mapping[str, Any] | None = None) -> list[ChaosCaller]:
         """Make calls, and wait until all hear their bot."""
