@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from piopiy_pipeline.audio.wav import read_wav
 from piopiy_pipeline.call import CallEnd, CallInfo, ToolUse, Turn
 from piopiy_pipeline.session import Session
 from piopiy_pipeline.session.events import CallError
+from piopiy_pipeline.signaling.messages import AgentMessage
 from piopiy_pipeline.testing.line.spoken_words import SpokenWords
 from piopiy_pipeline.testing.scripted.providers import Providers
 from piopiy_pipeline.testing.virtual_time.virtual_loop import run_virtual
@@ -63,8 +64,14 @@ def call(
     *,
     hangup_s: float = 4.0,
     seed: int = 0,
+    post: Callable[[AgentMessage], None] | None = None,
+    begun: Callable[[Session, RecordedLink], None] = lambda session, link: None,
 ) -> Heard:
-    """Call `bot`; the caller hangs up `hangup_s` after the last word."""
+    """Call `bot`; the caller hangs up `hangup_s` after the last word.
+
+    `post` is given what the session says to a gateway, which confirms checkpoints, and `begun` the session before it
+    runs.
+    """
 
     async def scenario() -> Heard:
         loop = asyncio.get_running_loop()
@@ -91,9 +98,11 @@ def call(
         session = Session(
             CallInfo("a", "00000000-0000-0000-0000-000000000001"),
             link,
-            post=lambda _: None,
+            post=post or (lambda _: None),
+            confirmed=lambda: post is not None,
             pipeline_hook=providers.bind(spoken=spoken, seed=seed),
         )
+        begun(session, link)
         heard.end = await session.run(listened)
         heard.said = link.said
         return heard
