@@ -9,15 +9,19 @@ from __future__ import annotations
 import asyncio
 import math
 import random
+import shutil
 import statistics
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from tests.support.calls import eventually
+from tests.support.baresip import baresip, free_sip_port
+from tests.support.calls import AGENT_ID, eventually
 from tests.support.chaos import ChaosAgent, ChaosCaller, ChaosPlace, chaos
+from tests.support.phone_calls import hears_tone
 
 pytestmark = [pytest.mark.realtime, pytest.mark.chaos]
 
@@ -154,6 +158,68 @@ def test_a_rolling_restart_loses_no_call_and_no_turn(full: bool, record_property
                     f"during them {heard}; before them {control}",
                 },
             )
+
+    asyncio.run(story())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks are for Linux")
+def test_calls_of_call_workers_move_as_well() -> None:
+    async def story() -> None:
+        environment = {
+            "PIOPIY_DRAIN": "move",
+            "PIOPIY_ISOLATION": "process",
+            "PIOPIY_WORKERS": "2",
+            "CAPACITY": "4",
+        }
+        async with chaos(agents=0) as place:
+            old = await place.add_agent(module=MODULE, environment=environment)
+            await eventually(lambda: place.gateway_log.count(" registered: instance ") == 2, GENEROUS_S)
+            callers = [
+                TalkingCaller(caller, random.Random(number))
+                for number, caller in enumerate(await place.callers(2))
+            ]
+            over = asyncio.Event()
+            talks = [asyncio.create_task(caller.talk(over)) for caller in callers]
+            await eventually(lambda: all(caller.turns for caller in callers), GENEROUS_S)
+            await restart(place, old, environment)
+            over.set()
+            await asyncio.gather(*talks)
+            assert [caller.caller.ended for caller in callers] == [None] * 2
+            turns = sorted(len(caller.turns) for caller in callers)
+            assert said_last(place.agents) == turns
+            assert [line["reason"] for line in old.told("end")] == ["moved"] * 2
+
+    asyncio.run(story())
+
+
+@pytest.mark.skipif(shutil.which("baresip") is None, reason="baresip is not installed (baresip-core)")
+def test_a_telephone_goes_on_with_another_agent() -> None:
+    async def story() -> None:
+        port = free_sip_port()
+        sip = [
+            "[sip]",
+            f"port = {port}",
+            'transports = ["udp"]',
+            'users = { alice = "secret" }',
+            f'routes = [{{ to = "555*", agent = "{AGENT_ID}" }}]',
+        ]
+        environment = {"PIOPIY_DRAIN": "move", "CAPACITY": "2"}
+        line = f"<sip:alice@127.0.0.1:{port};transport=udp>;auth_pass=secret;regint=60"
+        async with chaos(agents=0, settings=sip) as place, baresip(line) as phone:
+            old = await place.add_agent(module=MODULE, environment=environment)
+            await phone.dial(f"sip:5551234@127.0.0.1:{port}")
+            await eventually(lambda: old.told("bot_turn"), GENEROUS_S)
+            await phone.press("1#")
+            await eventually(lambda: "spoken 1 times" in str(old.told("bot_turn")), GENEROUS_S)
+            await restart(place, old, environment)
+            assert [line["reason"] for line in old.told("end")] == ["moved"]
+            new = place.agents[-1]
+            await phone.press("1#")
+            await eventually(lambda: "spoken 2 times" in str(new.told("bot_turn")), GENEROUS_S)
+            await hears_tone(phone, new.pitch)
+            assert place.gateway_log.count(": moved from instance ") == 1
+            await phone.hang_up()
+            await eventually(lambda: "caller_hangup" in place.gateway_log, GENEROUS_S)
 
     asyncio.run(story())
 
