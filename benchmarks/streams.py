@@ -1,13 +1,16 @@
 """What the bounds of streams cost, and what other calls notice of one that streams without end.
 
-    python benchmarks/streams.py             both
-    python benchmarks/streams.py --json      one JSON object
+    python -m benchmarks.streams                    both
+    python -m benchmarks.streams --json             one JSON object
+    python -m benchmarks.streams --repeats 3 --what nothing,stage
+    python -m benchmarks.streams --heap as_loaded   without the frozen heap that an agent has (`frozen_heap.py`)
 
 The cost is the CPU time of one push of a frame with and without its guard, in turns and the least of many rounds,
 times the pushes a second of a call, which are counted in a simulated one. What others notice is the longest time that
 the event loop did not turn while a call of the same process had a provider that never waits, beside a call that
 speaks as usual in the same run: by the clock (`worst_gap_ms`), which other processes of the machine lengthen, and in
-CPU time of the loop's own thread (`longest_work_ms`), which they do not.
+CPU time of the loop's own thread (`longest_work_ms`), which they do not. Of several repeats the median counts, and
+all are in `each`.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import statistics
 import time
 from typing import Any
 
@@ -23,6 +27,7 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
 from piopiy_pipeline import VoiceAgent
 from piopiy_pipeline.compat.frame_taps import guard_pushes
+from piopiy_pipeline.frozen_heap import FrozenHeap
 from piopiy_pipeline.session import Call, StreamLimits
 from piopiy_pipeline.session.limits.stage_flow import LoopShare
 from piopiy_pipeline.session.limits.stage_guard import StageGuard
@@ -125,18 +130,38 @@ def _bot(what: str, found: dict[str, float]) -> Any:
     return bot
 
 
-def _noticed(what: str) -> dict[str, Any]:
+def _noticed(what: str, *, frozen: bool) -> dict[str, Any]:
     found: dict[str, Any] = {}
     begun = time.process_time()
+    heap = FrozenHeap() if frozen else None
     call = simulate(_bot(what, found), _silent(SECONDS), clock="real", limit_s=60)
+    if heap is not None:
+        heap.close()
     found |= {"cpu_s": round(time.process_time() - begun, 2), "ended": call.end_reason.value}
     return found | {"detail": call.end_detail} | {key: round(found[key], 1) for key in _GAPS}
+
+
+def _repeated(what: list[str], repeats: int, *, frozen: bool) -> dict[str, dict[str, Any]]:
+    """Return what is noticed of each: the medians of so many runs, in turns."""
+    runs = [{one: _noticed(one, frozen=frozen) for one in what} for _ in range(repeats)]
+    medians: dict[str, dict[str, Any]] = {}
+    for one in what:
+        each = {key: [run[one][key] for run in runs] for key in _GAPS}
+        medians[one] = runs[-1][one] | {key: statistics.median(each[key]) for key in _GAPS}
+        if repeats > 1:
+            medians[one]["each"] = each
+    return medians
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true")
-    json_only = parser.parse_args().json
+    parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument(
+        "--what", default="nothing,tts,llm,stage", help="what streams without end, in this order"
+    )
+    parser.add_argument("--heap", choices=["frozen", "as_loaded"], default="frozen")
+    options = parser.parse_args()
     guard_ns = asyncio.run(_guard_ns())
     pushes = _pushes_per_s()
     cost_ms = guard_ns * pushes / 1e6
@@ -145,9 +170,10 @@ def main() -> None:
         "pushes_per_s": round(pushes),
         "cost_ms_per_call_second": round(cost_ms, 4),
         "share_of_agent": round(cost_ms / AGENT_MS, 4),
-        "noticed": {what: _noticed(what) for what in ("nothing", "tts", "llm", "stage")},
+        "heap": options.heap,
+        "noticed": _repeated(options.what.split(","), options.repeats, frozen=options.heap == "frozen"),
     }
-    print(json.dumps(result, indent=None if json_only else 2))
+    print(json.dumps(result, indent=None if options.json else 2))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ The connection itself is `GatewayConnection`'s.
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import os
 import sys
 import threading
@@ -24,6 +23,7 @@ from websockets.exceptions import WebSocketException
 from piopiy_pipeline._version import __version__
 from piopiy_pipeline.agent.blocked_code import BlockedCode
 from piopiy_pipeline.agent.call_captures import CallCaptures
+from piopiy_pipeline.agent.call_context import ROOM_CTX, TOKEN_CTX, URL_CTX, enter_call
 from piopiy_pipeline.agent.callback import CreateSession, bind_callback
 from piopiy_pipeline.agent.confirmations import Confirmations
 from piopiy_pipeline.agent.draining import Draining, DrainMode, DrainPlan
@@ -38,6 +38,7 @@ from piopiy_pipeline.agent.preload import preload
 from piopiy_pipeline.agent.worker_member import CallWorkerInfo
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.capture import Redaction
+from piopiy_pipeline.frozen_heap import FrozenHeap
 from piopiy_pipeline.log import log_to_stderr
 from piopiy_pipeline.session import Session, resumable_from
 from piopiy_pipeline.signaling.agent_protocol import AgentProtocol
@@ -63,13 +64,6 @@ CONFIRM_S = 2.0
 """How long after the offer's deadline the agent waits for the gateway to confirm, in seconds."""
 SHUTDOWN_S = 10.0
 """How long the calls in progress may take to end at a shutdown, and again when they are cancelled."""
-
-URL_CTX: contextvars.ContextVar[str] = contextvars.ContextVar("piopiy_url")
-"""The address of the call's media stream, within a callback."""
-TOKEN_CTX: contextvars.ContextVar[str] = contextvars.ContextVar("piopiy_token")
-"""The token of the call's media stream, within a callback. It worked once, and has been used."""
-ROOM_CTX: contextvars.ContextVar[str] = contextvars.ContextVar("piopiy_room")
-"""The call's id, within a callback."""
 
 
 class Agent:
@@ -180,6 +174,7 @@ class Agent:
             heard_s=self._media.heard_s,
         )
         self._closing: asyncio.Event | None = None
+        self._heap: FrozenHeap | None = None
         plan = Isolation.choose(isolation, capacity=capacity, workers=workers, warm=warm, memory_mb=memory_mb)
         self._isolated = None if plan is None else IsolatedAgent(self, plan)
         self._on_change: Callable[[], None] | None = None  # in a call worker
@@ -230,11 +225,14 @@ class Agent:
             else:
                 if self._on_change is None:  # else it was forked from a process that has loaded it
                     await preload()
+                self._heap = FrozenHeap()
                 watchdog = self._watch_loop()
                 await self._connection.serve(self._closing)
         finally:
             if watchdog is not None:
                 watchdog.close()
+            if self._heap is not None:
+                self._heap.close()
             if guard is not None:
                 guard.closing()
             try:
@@ -358,6 +356,8 @@ class Agent:
         self._tasks.pop(offer_id, None)
         self._confirmations.forget(offer_id)
         self._report_status()
+        if self._heap is not None and not self._tasks:
+            self._heap.settle()
         self._maybe_done()
 
     def _maybe_done(self) -> None:
@@ -383,9 +383,7 @@ class Agent:
             log.info("the call went elsewhere before the accept counted")
             await link.close()
             return
-        URL_CTX.set(url)
-        TOKEN_CTX.set(offer.media_token)
-        ROOM_CTX.set(offer.call_id)
+        enter_call(url, offer.media_token, offer.call_id)
         resumed = resumable_from(offer.checkpoint, offer.heard)
         recorder = self._captures.begin(offer, resumed)
         session = Session(

@@ -19,6 +19,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from piopiy_pipeline.call import CallInfo
+from piopiy_pipeline.frozen_heap import FrozenHeap
 from piopiy_pipeline.gateway.access.failure_limiter import TOO_MANY, FailureLimiter
 from piopiy_pipeline.gateway.agents.agent_media import AgentMedia
 from piopiy_pipeline.gateway.agents.connection import AgentConnection
@@ -98,6 +99,7 @@ class Gateway:
         self._server: Server | None = None
         self._frame_clock: FrameClock | None = None
         self._timer: asyncio.Handle | None = None
+        self._heap: FrozenHeap | None = None
         self._timer_at: float | None = None  # uvloop's handles cannot always be asked
         self._changed: asyncio.Event | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -155,6 +157,7 @@ class Gateway:
         await services.start(self._port)
         if self.config.sip is not None:
             await self._open_phones(self.config.sip)
+        self._heap = FrozenHeap()
         logger.info("gateway listening on {}", self.url)
 
     def _make_carriers(self, carriers: CarriersConfig) -> CarrierGateway:
@@ -387,6 +390,8 @@ class Gateway:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._heap is not None:
+            self._heap.close()
         logger.info("gateway on {} closed", self.url)
 
 

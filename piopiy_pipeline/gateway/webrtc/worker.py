@@ -19,6 +19,7 @@ from loguru import logger
 
 from piopiy_pipeline.audio import opus
 from piopiy_pipeline.compat import aiortc as compat
+from piopiy_pipeline.frozen_heap import FrozenHeap
 from piopiy_pipeline.gateway.webrtc.ice_addresses import IceAddresses
 from piopiy_pipeline.gateway.webrtc.ice_gathering import gather_at
 from piopiy_pipeline.gateway.webrtc.peer import PeerRefused, connections
@@ -180,6 +181,8 @@ def main() -> None:
     else:
         run = uvloop.run
     connection = socket.socket(fileno=sys.stdin.fileno())
+
+    FrozenHeap()  # until the process ends
 
     async def serve() -> None:
         await WebRtcWorker().run(connection)

@@ -1,0 +1,87 @@
+"""What a process has loaded is not looked through between its calls; garbage of calls is collected as before."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from weakref import ref
+
+import pytest
+
+from piopiy_pipeline import frozen_heap
+from piopiy_pipeline.frozen_heap import FrozenHeap
+
+
+@pytest.fixture(autouse=True)
+def _own_heap() -> Iterator[None]:
+    """The tests run with a frozen heap themselves."""
+    frozen = gc.get_freeze_count()
+    gc.unfreeze()
+    yield
+    gc.unfreeze()
+    if frozen:
+        gc.collect()
+        gc.freeze()
+
+
+class Knot:
+    """What only a collection can free."""
+
+    def __init__(self) -> None:
+        self.me = self
+
+
+def test_what_is_loaded_is_left_out_and_looked_at_again_at_the_end() -> None:
+    heap = FrozenHeap()
+    assert len(gc.get_objects()) < 1000 < gc.get_freeze_count()
+    heap.close()
+    assert gc.get_freeze_count() == 0
+
+
+def test_garbage_from_before_is_freed_and_so_is_that_of_calls() -> None:
+    before = ref(Knot())
+    heap = FrozenHeap()
+    assert before() is None
+    later = ref(Knot())
+    gc.collect()
+    assert later() is None
+    heap.close()
+
+
+def test_what_the_first_call_has_loaded_is_frozen_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frozen_heap, "LOADED_LATER", 500)
+    heap = FrozenHeap()
+    frozen = gc.get_freeze_count()
+    heap.settle()
+    assert gc.get_freeze_count() <= frozen + 500, "nothing was loaded"
+    heap.close()
+    heap = FrozenHeap()
+    loaded = [Knot() for _ in range(1000)]
+    heap.settle()
+    assert gc.get_freeze_count() > frozen + 900
+    frozen = gc.get_freeze_count()
+    loaded += [Knot() for _ in range(1000)]
+    heap.settle()
+    assert gc.get_freeze_count() < frozen + 500
+    heap.close()
+
+
+def test_several_share_the_heap_and_the_last_one_lets_go() -> None:
+    first, second = FrozenHeap(), FrozenHeap()
+    first.close()
+    first.close()
+    assert gc.get_freeze_count()
+    second.close()
+    assert gc.get_freeze_count() == 0
+
+
+def test_a_heap_that_somebody_else_has_frozen_is_left_alone() -> None:
+    gc.freeze()
+    frozen = gc.get_freeze_count()
+    heap = FrozenHeap()
+    loaded = [Knot() for _ in range(1000)]
+    heap.settle()
+    assert gc.get_freeze_count() <= frozen
+    heap.close()
+    assert gc.get_freeze_count() > 900
+    del loaded
