@@ -3,7 +3,8 @@
 A full collection of CPython looks at every object that can hold another one, in one go, and no call of the process is
 served meanwhile. Most of these objects are code, classes and models that were imported and are never garbage: some
 170,000 in an agent, which take 100 ms of CPU time, and 86,000 in a gateway, which take 60 ms. On a busy machine,
-callers heard that. A call adds about 1,000. It stands on the ground floor because the gateway needs it as much as the agent.
+callers heard that. A call adds about 1,000. It stands on the ground floor because the gateway needs it as much as the
+agent.
 """
 
 from __future__ import annotations
