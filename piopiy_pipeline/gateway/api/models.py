@@ -49,6 +49,8 @@ class AgentSummary(Model):
 
     agent_id: str
     instances: int
+    silent: int = 0
+    """How many of them hang, are cut off or blocked, so that nothing is offered to them."""
     active: int
     capacity: int
 
@@ -62,7 +64,7 @@ class ServerInfo(Model):
     agents: list[AgentSummary] = Field(default_factory=list)
     ice_servers: list[IceServer] = Field(default_factory=list)
     problems: list[str] = Field(default_factory=list)
-    """Why records or recordings are being lost: a sentence for each cause."""
+    """What is wrong just now, a sentence for each: records or recordings that are lost, instances that are silent."""
 
 
 # ------------------------------------------------------------------ calls that go out, and control

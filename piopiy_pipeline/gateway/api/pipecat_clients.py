@@ -43,6 +43,8 @@ __all__ = ["router"]
 
 OFFER_S = 15.0
 """How long the browser leg may take to answer an offer."""
+MAX_SILENCES = 5
+"""So many silent instances are named to the console, and of more how many there are."""
 PEERS_KEPT = 10_000
 """How many peer connections are remembered with the token that began them."""
 
@@ -109,7 +111,7 @@ async def get_info(request: Request, deps: Deps) -> ServerInfo:
         authorized=operator,
         agents=_agents(deps) if operator else [],
         ice_servers=deps.config.ice_servers if may_call else [],
-        problems=deps.problems() if operator else [],
+        problems=[*deps.problems(), *_silences(deps)] if operator else [],
     )
 
 
@@ -119,11 +121,20 @@ def _agents(deps: ApiDependencies) -> list[AgentSummary]:
         AgentSummary(
             agent_id=agent_id,
             instances=sum(1 for one in instances if one.agent_id == agent_id),
+            silent=sum(1 for one in instances if one.agent_id == agent_id and one.silent),
             active=sum(one.active for one in instances if one.agent_id == agent_id),
             capacity=sum(one.capacity for one in instances if one.agent_id == agent_id),
         )
         for agent_id in deps.config.agents
     ]
+
+
+def _silences(deps: ApiDependencies) -> list[str]:
+    """Return a sentence for each instance that is silent, a few at most."""
+    silent = [one for one in deps.switchboard.snapshot().instances if one.silent]
+    said = [f"Agent {one.agent_id}: instance {one.instance_id} is silent: {one.silent}." for one in silent]
+    more = len(said) - MAX_SILENCES
+    return said if more <= 0 else [*said[:MAX_SILENCES], f"And {more} more instances are silent."]
 
 
 def _may_call(request: Request, deps: ApiDependencies, key: KeyCheck) -> bool:

@@ -55,6 +55,8 @@ class InstanceSnapshot:
     capacity: int
     active: int
     draining: bool
+    silent: str = ""
+    """Why nothing is offered to it, a sentence: it hangs, is cut off or blocked. Empty while all is well."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -302,6 +302,7 @@ class Switchboard:
                     capacity=one.capacity,
                     active=one.active,
                     draining=one.draining,
+                    silent=one.silent,
                 )
                 for one in self.instances.all()
             ),

@@ -17,6 +17,7 @@ from piopiy_pipeline.gateway.api import app as app_module
 from piopiy_pipeline.gateway.api import calls, carriers, control, phones
 from piopiy_pipeline.gateway.api import pipecat_clients as clients
 from piopiy_pipeline.gateway.api.models import ServerInfo
+from piopiy_pipeline.signaling.messages import Heartbeat
 from tests.support.gateway_peers import AGENT_ID, agent, bearer, config
 from tests.support.web import API_KEY, client
 
@@ -42,6 +43,32 @@ def test_info_tells_everybody_little_and_operators_all() -> None:
             caller = await info(**bearer(grant.json()["token"]))
             assert (caller.authorized, caller.agents) == (False, [])
             assert caller.ice_servers == operator.ice_servers == settings.ice_servers
+
+    asyncio.run(story())
+
+
+def test_operators_learn_which_instances_are_silent_and_why_and_nobody_else_does() -> None:
+    async def story() -> None:
+        settings = config(api_keys=[API_KEY])
+        async with Gateway(settings) as gateway, agent(gateway), client(gateway, key=None) as web:
+
+            async def info(**headers: str) -> ServerInfo:
+                return ServerInfo.model_validate((await web.get("/api/info", headers=headers)).json())
+
+            [instance] = gateway.switchboard.instances.of(AGENT_ID)
+            now = asyncio.get_running_loop().time()
+            gateway.switchboard.silences.silent(instance, "nothing was heard of it for 1.0 s", now)
+            told = await info(**bearer(API_KEY))
+            assert [(one.instances, one.silent) for one in told.agents] == [(1, 1)]
+            [problem] = told.problems
+            assert instance.instance_id in problem
+            assert "nothing was heard of it for 1.0 s" in problem
+            assert not (await info()).problems
+            assert "silent" not in (await web.get("/healthz")).text, "other instances may serve"
+            for _ in range(3):
+                gateway.switchboard.receive(instance, Heartbeat(), now)
+            told = await info(**bearer(API_KEY))
+            assert [(one.silent, told.problems) for one in told.agents] == [(0, [])]
 
     asyncio.run(story())
 
