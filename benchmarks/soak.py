@@ -8,8 +8,9 @@ A gateway and three agents are processes of their own, two with `isolation="task
 one of them can stall. Each could take all calls. Most calls speak without a pause until their caller hangs up, after a
 random time; one in five goes wrong in a way of `tests/support/faulty_agent.py`. Every few seconds something is done to
 an agent. Each end of a call that is not its caller's must have an explanation: its own fault, more losses than a call
-may have, or a time in which no agent was alive. At the end, when all callers have hung up, agents and gateway must hold
-what they held when they were new. Ends with 1 if not.
+may have, a time in which no agent was alive, or one in which the gateway heard of none, because the machine had no time
+for those that there were; such ends are counted apart. At the end, when all callers have hung up, agents and gateway
+must hold what they held when they were new. Ends with 1 if not.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ from typing import Any
 
 from loguru import logger
 
+from benchmarks.soak_instances import LoggedInstances
+from benchmarks.soak_processes import call_workers, open_fds, signal_all, threads
 from tests.support.chaos import ChaosAgent, ChaosCaller, ChaosPlace, chaos, pss_mb
 from tests.support.openai_server import Answer, endpoint
 from tests.support.stalling_proxy import StallingProxy, stalling_proxy
@@ -50,8 +53,13 @@ DEADLY = ("os_exit", "segfaults", "sleeps")
 ALONE_S = 7.0
 """How long after a time without any agent a call may still end of it: it is offered again for 5 s."""
 HEARD_S = 15.0
-EXECUTOR = "asyncio_"
-"""How the threads of asyncio's own executor are called, which it makes when they are needed, and keeps."""
+AS_NEEDED = ("asyncio_", "offload_")
+"""How the threads of asyncio's executor and of `offload()` are called, which are made when they are needed, few, and
+kept."""
+START_S = 180.0
+"""An agent that is started again on a busy machine may take so long."""
+LOG_LINES = 6
+"""So much of the gateway's log is printed of a call that ended without an explanation."""
 SETTLE_S = 8.0
 MAX_LOSSES = 3
 FDS_LEFT = 3
@@ -88,7 +96,12 @@ class Soak:
     silences_s: list[float] = field(default_factory=list)
     """The longest silence of each good call that lasted for a second or longer."""
     alone_at: float = -1e9
-    """When no agent was alive last."""
+    """When no agent was alive last, or none was registered."""
+    unheard_at: float = -1e9
+    """When the gateway last heard of no agent, though one was alive."""
+    silences: Counter[str] = field(default_factory=Counter)
+    """How often an instance went silent, by why."""
+    load_max: float = 0.0
     gateway_mb: list[float] = field(default_factory=list)
     lateness_s: float = 0.0
     """For how long this process's own loop stood at most."""
@@ -133,25 +146,34 @@ async def keep_calling(
                 )
         else:
             reason, detail = caller.ended
-            why = explanation(fault, reason, detail, now - soak.alone_at)
+            why = explanation(fault, reason, detail, now - soak.alone_at, now - soak.unheard_at)
             soak.ends[f"{fault or 'good'}: {reason}{f' ({why})' if why else ''}"] += 1
             if not why:
                 soak.unexplained.append(
                     f"{now - soak.began:.1f} s: {fault or 'good'} call ended after {now - began:.1f} s:"
                     f" {reason} ({detail})"
                 )
+                print(soak.unexplained[-1], *logged(place, caller), sep="\n  ", flush=True)
         await leave(caller)
         await asyncio.sleep(random.uniform(0, PAUSE_S))
 
 
-def explanation(fault: str, reason: str, detail: str, since_alone_s: float) -> str:
+def logged(place: ChaosPlace, caller: ChaosCaller) -> list[str]:
+    """Return what the gateway has logged of a call at last."""
+    return [line for line in place.gateway_log.splitlines() if caller.call_id in line][-LOG_LINES:]
+
+
+def explanation(fault: str, reason: str, detail: str, since_alone_s: float, since_unheard_s: float) -> str:
     """Return why a call may have ended so; empty if it may not."""
     if reason in (ENDS | UNBOUNDED).get(fault, ()):
         return "its own fault"
     if reason == "agent_lost" and f"after {MAX_LOSSES} others" in detail:
         return "its agents were lost four times"
-    if reason in ("agent_lost", "no_agent", "busy") and since_alone_s < ALONE_S:
-        return "no agent was alive"
+    if reason in ("agent_lost", "no_agent", "busy", "shutdown"):
+        if since_alone_s < ALONE_S:
+            return "no agent was alive"
+        if since_unheard_s < ALONE_S:
+            return "the gateway heard of no agent"
     return ""
 
 
@@ -169,6 +191,7 @@ class Agents:
     """The agents. One that has ended is started again."""
 
     def __init__(self, place: ChaosPlace, network: StallingProxy, soak: Soak) -> None:
+        self.instances = LoggedInstances(lambda: place.gateway_log)
         self.running: list[ChaosAgent | None] = [None] * len(ISOLATIONS)
         self.restarts = 0
         self._silent: set[int] = set()  # those that are stopped or cut off
@@ -185,7 +208,10 @@ class Agents:
             "REPLY_S": "10",  # as it is by default: a busy machine is no fault of a voice
         }
         agent = await self._place.add_agent(
-            url=self._network.url if number == FAR else None, module=AGENT, environment=environment
+            url=self._network.url if number == FAR else None,
+            module=AGENT,
+            environment=environment,
+            start_s=START_S,
         )
         self.running[number] = agent
 
@@ -196,8 +222,12 @@ class Agents:
                 group.create_task(self._keep(number, end_at))
             loop = asyncio.get_running_loop()
             while loop.time() < end_at:
-                if not any(self._alive(number) for number in range(len(ISOLATIONS))):
+                self.instances.read()
+                alive = any(self._alive(number) for number in range(len(ISOLATIONS)))
+                if not (alive and self.instances.connected):
                     self._soak.alone_at = loop.time()
+                elif not self.instances.heard:
+                    self._soak.unheard_at = loop.time()
                 await asyncio.sleep(0.05)
 
     def _alive(self, number: int) -> bool:
@@ -257,40 +287,7 @@ class Agents:
                 self._silent.discard(number)
 
 
-def signal_all(pids: list[int], what: signal.Signals) -> None:
-    """Send it to those that there are."""
-    for pid in pids:
-        try:
-            os.kill(pid, what)
-        except ProcessLookupError:
-            continue
-
-
-def children(pid: int) -> list[int]:
-    """Return the ids of a process's children; none if it has ended."""
-    try:
-        tasks = list(Path(f"/proc/{pid}/task").iterdir())
-        return [int(each) for task in tasks for each in (task / "children").read_text().split()]
-    except OSError:
-        return []
-
-
-def call_workers(pid: int) -> list[int]:
-    """Return the ids of a supervisor's call workers: the template's children."""
-    return [worker for child in children(pid) for worker in children(child)]
-
-
 # ---------------------------------------------------------------------- what is left
-
-
-def open_fds(pid: int) -> int:
-    """Return how many descriptors a process has."""
-    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
-
-
-def threads(pid: int) -> int:
-    """Return how many threads a process has."""
-    return len(list(Path(f"/proc/{pid}/task").iterdir()))
 
 
 async def compare(agents: Agents, new: dict[str, Any], soak: Soak) -> None:
@@ -308,7 +305,7 @@ async def compare(agents: Agents, new: dict[str, Any], soak: Soak) -> None:
             if after[what] != 0:
                 soak.left.append(f"{name}: {after[what]} {what}")
         for what in ("tasks", "threads"):
-            held = [name for name in after[what] if not name.startswith(EXECUTOR)]
+            held = [name for name in after[what] if not name.startswith(AS_NEEDED)]
             if extra := Counter(held) - Counter(before[what]):
                 soak.left.append(f"{name}: {what} {dict(extra)}")
         if after["fds"] > before["fds"] + FDS_LEFT:
@@ -358,6 +355,7 @@ async def run(options: argparse.Namespace) -> tuple[Soak, dict[str, Any]]:
         ended = place.gateway_log.count("gateway: call of agent ")
         if ended != soak.calls:
             soak.left.append(f"gateway: {soak.calls} calls, of which {ended} have ended")
+        soak.silences = agents.instances.silences
         soak.log, soak.lateness_s = place.gateway_log, place.lateness.longest_s
         return soak, summary(soak, agents.restarts, options)
 
@@ -367,6 +365,7 @@ async def tell(soak: Soak, gateway: int, end_at: float) -> None:
     loop = asyncio.get_running_loop()
     while loop.time() < end_at:
         soak.gateway_mb.append(pss_mb(gateway))
+        soak.load_max = max(soak.load_max, os.getloadavg()[0])
         print(
             f"{loop.time() - soak.began:5.0f} s: {soak.calls} calls, {sum(soak.harms.values())} harms,"
             f" {len(soak.unexplained)} unexplained, gateway {soak.gateway_mb[-1]:.0f} MB",
@@ -392,6 +391,8 @@ def summary(soak: Soak, restarts: int, options: argparse.Namespace) -> dict[str,
         "silence_median_s": round(statistics.median(silences), 2),
         "silence_p95_s": round(silences[int(0.95 * (len(silences) - 1))], 2),
         "silence_max_s": round(silences[-1], 2),
+        "silent_instances": dict(sorted(soak.silences.items())),
+        "load_max": round(soak.load_max, 1),
         "own_lateness_max_s": round(soak.lateness_s, 2),
         "gateway_mb_first_last": [round(soak.gateway_mb[0], 1), round(soak.gateway_mb[-1], 1)],
         "gateway_growth_mb_after_a_quarter": round(soak.gateway_mb[-1] - quarter, 1),

@@ -91,6 +91,7 @@ async def create_session(call: Call, metadata: dict[str, Any]) -> None:
 
 async def _main() -> None:
     agent = Agent(os.environ["AGENT_ID"], os.environ["AGENT_TOKEN"], create_session)
+    tell(event="begins", instance_id=agent.instance_id)
     await agent.connect()
 
 

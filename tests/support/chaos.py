@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 from websockets.asyncio.client import connect
 
-from piopiy_pipeline.signaling.caller import Answered, CallStart, Leave, LegEnded, parse_leg_event
+from piopiy_pipeline.signaling.caller import Answered, CallStart, Leave, LegEnded, Ringing, parse_leg_event
 from piopiy_pipeline.signaling.messages import Dtmf, dump
 from piopiy_pipeline.signaling.websocket import DirectClientConnection
 from tests.support.agents import AgentProcess
@@ -121,6 +121,7 @@ class ChaosCaller:
 
     def __init__(self, connection: DirectClientConnection, lateness: Lateness) -> None:
         self.heard: list[tuple[float, float]] = []
+        self.call_id = ""
         self.answered = False
         self.ended: tuple[str, str] | None = None
         self._socket = connection
@@ -132,6 +133,8 @@ class ChaosCaller:
 
     def _on_text(self, text: bytes) -> None:
         match parse_leg_event(text):
+            case Ringing(call_id=call_id):
+                self.call_id = call_id
             case Answered():
                 self.answered = True
                 self._next_at = self._loop.time()
@@ -198,6 +201,11 @@ class ChaosAgent(AgentProcess):
     """An agent's process, and its pitch."""
 
     pitch: float = 0.0
+
+    @property
+    def instance_id(self) -> str:
+        """The id of its instance, with which the ids of its call workers begin; empty until it has told."""
+        return next((str(line["instance_id"]) for line in self.told("begins")), "")
 
     def stop(self) -> None:
         """Stop the process, and all below it, as they are: hung, and not dead."""
@@ -272,10 +280,12 @@ class ChaosPlace:
         url: str | None = None,
         module: str = "tests.support.chaos_agent",
         environment: Mapping[str, str] | None = None,
+        start_s: float = START_S,
     ) -> ChaosAgent:
-        """Start one more agent, and wait until it is registered."""
+        """Start one more agent, and wait until it is registered, or one of its call workers, for at most `start_s`
+        seconds. The module tells the id of its instance.
+        """
         pitch = PITCHES[len(self.agents) % len(PITCHES)]
-        before = self.gateway_log.count(" registered: instance ")
         agent = await ChaosAgent.start(
             url or self.url,
             arguments=("-m", module),
@@ -285,8 +295,11 @@ class ChaosPlace:
         agent.pitch = pitch
         self._stack.push_async_callback(agent.close)
         self.agents.append(agent)
-        await eventually(lambda: self.gateway_log.count(" registered: instance ") > before, START_S)
+        await eventually(lambda: agent.instance_id and self._knows(agent.instance_id), start_s)
         return agent
+
+    def _knows(self, instance_id: str) -> bool:
+        return f" registered: instance {instance_id}" in self.gateway_log
 
     async def caller(self, metadata: Mapping[str, Any] | None = None) -> ChaosCaller:
         """Call."""

@@ -99,6 +99,7 @@ async def _main() -> None:
         capacity=int(os.environ["CAPACITY"]),
         blocked_call_s=float(os.environ.get("BLOCKED_CALL_S", "10")),
     )
+    tell(event="begins", instance_id=agent.instance_id)
     await agent.connect()
 
 

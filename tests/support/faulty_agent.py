@@ -249,6 +249,7 @@ async def _main() -> None:
         blocked_call_s=float(os.environ.get("BLOCKED_CALL_S", "10")),
     )
     with serve_census(agent):
+        tell(event="begins", instance_id=agent.instance_id)
         await agent.connect()
 
 

@@ -52,6 +52,7 @@ async def _main() -> None:
         create_session,
         capacity=int(os.environ["CAPACITY"]),
     )
+    tell(event="begins", instance_id=agent.instance_id)
     await agent.connect()
     tell(event="gone")
 

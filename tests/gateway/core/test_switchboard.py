@@ -412,8 +412,23 @@ def test_with_no_other_instance_a_shutdown_ends_the_call_and_says_so(room: Room)
     one.take()
     full.say(Status(active=0, capacity=10, state="draining"))
     one.say(Hangup(call_id="call-1", reason=EndReason.SHUTDOWN, detail="the agent was shut down"))
-    room.wait(PLACE_S)
+    room.wait(RECOVERY_S)
     assert leg.ended == (EndReason.SHUTDOWN, "the agent was shut down")
+
+
+def test_a_call_whose_only_agent_shuts_down_is_there_when_it_has_started_again(room: Room) -> None:
+    one = room.agent("one")
+    call, leg = room.call()
+    one.take()
+    one.say(Checkpoint(call_id="call-1", state={"turn": 1}))
+    one.say(Hangup(call_id="call-1", reason=EndReason.SHUTDOWN, detail="the agent was shut down"))
+    one.lose()
+    room.wait(RECOVERY_S - 0.5)
+    assert leg.ended is None
+    again = room.agent("again")
+    assert again.offers[0].checkpoint == {"turn": 1}
+    again.take()
+    assert call.phase is Phase.LIVE
 
 
 def test_a_call_that_agent_after_agent_gives_back_is_given_up(room: Room) -> None:
