@@ -9,8 +9,8 @@ one of them can stall. Each could take all calls. Most calls speak without a pau
 random time; one in five goes wrong in a way of `tests/support/faulty_agent.py`. Every few seconds something is done to
 an agent. Each end of a call that is not its caller's must have an explanation: its own fault, more losses than a call
 may have, a time in which no agent was alive, or one in which the gateway heard of none, because the machine had no time
-for those that there were; such ends are counted apart. At the end, when all callers have hung up, agents and gateway
-must hold what they held when they were new. Ends with 1 if not.
+for those that there were, or even for this process; such ends are counted apart. At the end, when all callers have hung
+up, agents and gateway must hold what they held when they were new. Ends with 1 if not.
 """
 
 from __future__ import annotations
@@ -62,6 +62,8 @@ LOG_LINES = 6
 """So much of the gateway's log is printed of a call that ended without an explanation."""
 SETTLE_S = 8.0
 MAX_LOSSES = 3
+STOOD_S = 2.0
+"""As long as an instance may take for an offer here."""
 FDS_LEFT = 3
 """Descriptors by which two counts may differ: a log file, a socket that is being closed."""
 ENDS: dict[str, frozenset[str]] = {
@@ -146,7 +148,8 @@ async def keep_calling(
                 )
         else:
             reason, detail = caller.ended
-            why = explanation(fault, reason, detail, now - soak.alone_at, now - soak.unheard_at)
+            stood_s = place.lateness.between(now - ALONE_S, now)
+            why = explanation(fault, reason, detail, now - soak.alone_at, now - soak.unheard_at, stood_s)
             soak.ends[f"{fault or 'good'}: {reason}{f' ({why})' if why else ''}"] += 1
             if not why:
                 soak.unexplained.append(
@@ -163,8 +166,19 @@ def logged(place: ChaosPlace, caller: ChaosCaller) -> list[str]:
     return [line for line in place.gateway_log.splitlines() if caller.call_id in line][-LOG_LINES:]
 
 
-def explanation(fault: str, reason: str, detail: str, since_alone_s: float, since_unheard_s: float) -> str:
-    """Return why a call may have ended so; empty if it may not."""
+def explanation(
+    fault: str, reason: str, detail: str, since_alone_s: float, since_unheard_s: float, stood_s: float
+) -> str:
+    """Return why a call may have ended so; empty if it may not.
+
+    Args:
+        fault: What is to go wrong in the call; empty: nothing.
+        reason: Why it ended.
+        detail: The same in a sentence.
+        since_alone_s: When there was no agent last, in seconds before its end.
+        since_unheard_s: When the gateway heard of none last.
+        stood_s: For how long this process, which has little to do, got no time in the last `ALONE_S` seconds.
+    """
     if reason in (ENDS | UNBOUNDED).get(fault, ()):
         return "its own fault"
     if reason == "agent_lost" and f"after {MAX_LOSSES} others" in detail:
@@ -174,6 +188,8 @@ def explanation(fault: str, reason: str, detail: str, since_alone_s: float, sinc
             return "no agent was alive"
         if since_unheard_s < ALONE_S:
             return "the gateway heard of no agent"
+    if reason in ("busy", "setup_timeout") and stood_s >= STOOD_S:
+        return "the machine stood still"
     return ""
 
 

@@ -1,7 +1,8 @@
 """A telephone's call, whose agent is killed, hangs, or is stopped by another caller's code: it stays, and goes on.
 
-A real telephone, baresip, with real processes, against the clock of the wall. When it hears the other agent is known
-only from its recording, which is written a piece at a time: the time that is reported is an upper bound.
+Real telephones with real processes, against the clock of the wall: baresip, and ten at once of sipp. When baresip hears
+the other agent is known only from its recording, which is written a piece at a time: the time that is reported is an
+upper bound. sipp counts a call as failed that ends before its caller hangs up.
 """
 
 from __future__ import annotations
@@ -11,19 +12,20 @@ import shutil
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
 from tests.support.baresip import Baresip, baresip, free_sip_port
 from tests.support.calls import AGENT_ID, eventually
-from tests.support.chaos import ChaosCaller, ChaosPlace, chaos
+from tests.support.chaos import ChaosAgent, ChaosCaller, ChaosPlace, chaos
 from tests.support.phone_calls import hears_tone
+from tests.support.sipp import needs_sipp, sipp
 
-pytestmark = [
-    pytest.mark.realtime,
-    pytest.mark.chaos,
-    pytest.mark.skipif(shutil.which("baresip") is None, reason="baresip is not installed (baresip-core)"),
-]
+pytestmark = [pytest.mark.realtime, pytest.mark.chaos]
+needs_baresip = pytest.mark.skipif(
+    shutil.which("baresip") is None, reason="baresip is not installed (baresip-core)"
+)
 
 AGENT = "tests.support.faulty_agent"
 GENEROUS_S = 20.0
@@ -47,19 +49,28 @@ FORMS = [
 ]
 
 
-@asynccontextmanager
-async def phone_with(isolation: str) -> AsyncIterator[tuple[ChaosPlace, Baresip]]:
-    """A gateway and an agent, a telephone that hears it, and another agent that takes one call."""
-    port = free_sip_port()
-    sip = [
+PHONES = 10
+PHONES_MS = 25_000
+"""How long each of sipp's calls lasts: a busy machine takes some seconds for what is done meanwhile."""
+
+
+def sip_settings(port: int) -> list[str]:
+    return [
         "[sip]",
         f"port = {port}",
         'transports = ["udp"]',
         'users = { alice = "secret" }',
+        'callers = "anyone"',
         f'routes = [{{ to = "555*", agent = "{AGENT_ID}" }}]',
     ]
+
+
+@asynccontextmanager
+async def phone_with(isolation: str) -> AsyncIterator[tuple[ChaosPlace, Baresip]]:
+    """A gateway and an agent, a telephone that hears it, and another agent that takes one call."""
+    port = free_sip_port()
     environment = {"PIOPIY_ISOLATION": isolation, "PIOPIY_WORKERS": "1", "BLOCKED_CALL_S": "3"}
-    async with chaos(agents=0, settings=sip) as place:
+    async with chaos(agents=0, settings=sip_settings(port)) as place:
         await place.add_agent(module=AGENT, environment=environment)
         line = f"<sip:alice@127.0.0.1:{port};transport=udp>;auth_pass=secret;regint=60"
         async with baresip(line) as phone:
@@ -80,6 +91,7 @@ async def run_away(place: ChaosPlace) -> ChaosCaller:
     return culprit
 
 
+@needs_baresip
 @pytest.mark.parametrize(("fault", "isolation"), FORMS)
 def test_a_telephone_hears_another_agent_after_its_own_is(
     fault: str, isolation: str, record_property: Callable[[str, object], None]
@@ -111,6 +123,76 @@ def test_a_telephone_hears_another_agent_after_its_own_is(
                     "fault": f"a telephone's agent is {fault}, isolation={isolation}",
                     "audible_elsewhere_s": took_s,
                     "what became of it": "the call stayed, and another agent was heard",
+                },
+            )
+
+    asyncio.run(story())
+
+
+async def harmed(place: ChaosPlace, fault: str) -> tuple[ChaosAgent, ChaosCaller | None]:
+    """Do it to one of two agents. Returns that one, and the caller whose code it was, if it was one's."""
+    near, far = place.agents
+    match fault:
+        case "killed":
+            near.kill()
+        case "hung":
+            near.stop()
+        case _:
+            culprit = await place.caller({"fault": "sleeps"})
+            await eventually(lambda: near.told("blocks") or far.told("blocks"), GENEROUS_S)
+            return (near if near.told("blocks") else far), culprit
+    return near, None
+
+
+def answered(agent: ChaosAgent) -> set[str]:
+    return {line["call_id"] for line in agent.told("answered")}
+
+
+@needs_sipp
+@pytest.mark.long_form
+@pytest.mark.parametrize("isolation", ["task", "process"])
+@pytest.mark.parametrize("fault", ["killed", "hung", "runaway"])
+def test_of_ten_telephones_none_is_lost_with_one_of_two_agents(
+    fault: str, isolation: str, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    async def story() -> None:
+        port = free_sip_port()
+        environment = {"PIOPIY_ISOLATION": isolation, "PIOPIY_WORKERS": "1", "BLOCKED_CALL_S": "3"}
+        async with chaos(agents=0, settings=sip_settings(port)) as place:
+            for _ in range(2):
+                await place.add_agent(module=AGENT, environment=environment)
+            calling = asyncio.create_task(
+                sipp(
+                    "uac_media",
+                    port,
+                    folder=tmp_path,
+                    calls=PHONES,
+                    call_ms=PHONES_MS,
+                    limit_s=90,
+                    quiet=True,
+                )
+            )
+            await eventually(lambda: sum(len(answered(one)) for one in place.agents) == PHONES, GENEROUS_S)
+            theirs = [(one, answered(one)) for one in place.agents]
+            began = asyncio.get_running_loop().time()
+            lost, culprit = await harmed(place, fault)
+            [(_, moving)] = [pair for pair in theirs if pair[0] is lost]
+            [other] = [one for one in place.agents if one is not lost]
+            assert moving, "it has some of the calls"
+            await eventually(lambda: moving <= answered(other), GENEROUS_S)
+            took_s = asyncio.get_running_loop().time() - began
+            if culprit is not None:
+                await eventually(lambda: culprit.ended is not None, GENEROUS_S)
+            found = await calling
+            found.check()
+            assert found.successful == PHONES
+            await eventually(lambda: place.gateway_log.count("ended: caller_hangup") == PHONES, GENEROUS_S)
+            record_property(
+                "chaos",
+                {
+                    "fault": f"agent with {len(moving)} of {PHONES} telephones (sipp) {fault}, isolation={isolation}",
+                    "what became of it": f"{found.successful} of {PHONES} calls stayed; the last of its calls was with"
+                    f" another agent after {took_s:.2f} s",
                 },
             )
 

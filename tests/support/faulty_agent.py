@@ -236,6 +236,7 @@ async def create_session(call: Call, metadata: dict[str, Any] | None) -> None:
         tell(event="error", call_id=call.info.call_id, stage=error.stage, message=error.message)
 
     agent.on("error", on_error)
+    agent.on("answered", lambda _: tell(event="answered", call_id=call.info.call_id))
     end = await agent.start()
     tell(event="end", call_id=call.info.call_id, fault=name, reason=end.reason, detail=end.detail)
 

@@ -74,13 +74,16 @@ async def sipp(
     at_once: int = 100,
     call_ms: int = 1000,
     limit_s: float = 60.0,
+    quiet: bool = False,
 ) -> SippResult:
     """Play `scenario` (a file's name without its end) against the gateway at `port` of loopback.
 
     None for a scenario that is called, at `own_port`. `folder` is an empty one: sipp writes there what it
-    counts. `transport` is sipp's word for it: ``u1``, ``t1``, or ``tn`` for a connection each.
+    counts. `transport` is sipp's word for it: ``u1``, ``t1``, or ``tn`` for a connection each. Callers with a voice
+    send silence if they are to be `quiet`.
     """
-    (folder / "caller.ul").write_bytes(ulaw_encode(read_wav(_VOICE, 8000).astype(np.int16)).tobytes())
+    voice = np.zeros(8000, np.int16) if quiet else read_wav(_VOICE, 8000).astype(np.int16)
+    (folder / "caller.ul").write_bytes(ulaw_encode(voice).tobytes())
     process = await asyncio.create_subprocess_exec(
         "sipp", "127.0.0.1" if port is None else f"127.0.0.1:{port}",
         "-sf", str(SCENARIOS / f"{scenario}.xml"), "-s", service, "-t", transport,

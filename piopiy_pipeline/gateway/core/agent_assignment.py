@@ -197,12 +197,14 @@ class AgentAssignment:
         self.release()
 
     def note_full(self) -> None:
-        """Note that the instance that was offered the call has no place for it now."""
+        """Note that the instance that was offered the call has no place or no time for it now."""
         if self.offer is not None:
             self._full.add(self.offer.instance)
 
     def forget_refusals(self) -> None:
-        """Let those be asked again who had no place; and after the loss of an agent everybody, who may be back."""
+        """Let those be asked again who had no place or no time; and after the loss of an agent everybody: they may be
+        back.
+        """
         if self._lost_agent:
             self._tried.clear()
         else:

@@ -426,6 +426,7 @@ class AgentSide:
     # ------------------------------------------------------------------ deadlines
 
     def _offer_expired(self, now: float) -> None:
+        self.assignment.note_full()  # its loop was late, which may be over when the call asks again
         self._withdraw("the offer's deadline passed")
         self.ask_next(now)
 

@@ -129,7 +129,7 @@ def test_when_all_have_refused_or_let_it_expire_the_reason_is_busy(room: Room) -
     one.reject()
     room.wait(0.5)
     assert isinstance(two.last(), Cancel)
-    room.wait(PLACE_S)
+    room.wait(PLACE_S + LIMITS.offer_s)
     assert leg.ended is not None
     assert leg.ended[0] is EndReason.BUSY
 

@@ -9,7 +9,7 @@ from piopiy_pipeline.gateway.core.agent_assignment import PLACE_S
 from piopiy_pipeline.gateway.core.agent_side import ASK_AGAIN_S
 from piopiy_pipeline.gateway.core.phases import Phase
 from piopiy_pipeline.signaling.messages import Status
-from tests.support.switchboard import NotedAgent, Room
+from tests.support.switchboard import LIMITS, NotedAgent, Room
 
 
 @pytest.fixture
@@ -99,6 +99,16 @@ def test_an_instance_that_was_full_is_asked_again_and_one_that_failed_is_not(roo
     room.wait(ASK_AGAIN_S)
     assert (len(full.offers), len(broken.offers)) == (2, 1)
     full.take()
+
+
+def test_an_only_instance_that_was_late_is_asked_again(room: Room) -> None:
+    late = room.agent("late")
+    call, leg = room.call()
+    room.wait(LIMITS.offer_s + ASK_AGAIN_S)
+    assert [offer.call_id for offer in late.offers] == [call.call_id] * 2
+    assert leg.ended is None
+    late.take()
+    assert call.phase is Phase.LIVE
 
 
 def test_a_call_given_back_while_places_are_coming_is_not_lost(room: Room) -> None:
