@@ -20,8 +20,8 @@ MAX_RECOVERIES = 3
 MAX_MOVES = 20
 """How many instances that shut down may give a call back: in a rolling restart each may be the next one to go."""
 RECOVERY_S = 5.0
-"""A call whose agent was lost, or gave it back, waits so many seconds for one that can take it: one that starts again, or
-one that connects again because its gateway hung."""
+"""A call whose agent was lost, or gave it back, waits so many seconds for one that can take it: a process that is
+started again, or an agent that connects again because its gateway hung."""
 SILENCE_S = 45.0
 """While an instance is silent that may come back, the call waits for so many seconds: a connection on which three
 pings, 10 s apart, are unanswered is given up before."""
