@@ -1,8 +1,8 @@
 """`Checkpoints`: hands the state of one call to the gateway, and keeps the journal of the call's tools.
 
-A checkpoint is sent at the end of each turn, before a tool runs, when it has returned, and at `Call.save()`. A tool
-that is not idempotent runs only when the gateway has the checkpoint that says so: otherwise an agent that is lost just
-then would leave nothing of it.
+A checkpoint is sent at the end of each turn, before a tool runs, when it has returned, when the bot asks for the end of
+the call, and at `Call.save()`. A tool that is not idempotent runs only when the gateway has the checkpoint that says
+so: otherwise an agent that is lost just then would leave nothing of it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from loguru import logger
 
 from piopiy_pipeline.compat.tool_permits import ToolPermit
 from piopiy_pipeline.session.live_events import bounded
-from piopiy_pipeline.session.resumable_state import ResumableState
+from piopiy_pipeline.session.resumable_state import AskedEnd, ResumableState
 from piopiy_pipeline.session.resumed_conversation import conversation_of, tool_calls_with_results
 from piopiy_pipeline.session.tool_journal import InsteadOfRun, ToolJournal
 from piopiy_pipeline.signaling.messages import AgentMessage, Checkpoint
@@ -86,6 +86,7 @@ class Checkpoints:
         self._author_state = author_state
         self._resumed = resumed
         self._confirmed = confirmed
+        self._hangup: AskedEnd = "" if resumed is None else resumed.hangup
         self._last: ResumableState | None = resumed
         self._number = 0
         self._waiting: dict[int, asyncio.Future[None]] = {}
@@ -106,6 +107,14 @@ class Checkpoints:
         if self.source is not None:
             self.journal.in_conversation(tool_calls_with_results(self.source.messages()))
         self._send(self._state_or_last("this turn is not checkpointed"))
+
+    # ------------------------------------------------------------------ the end
+
+    def asks_for_end(self, hangup: AskedEnd) -> None:
+        """Send a checkpoint that says that the bot has asked for the end of the call, or no longer does."""
+        if hangup != self._hangup:
+            self._hangup = hangup
+            self._send(self._state_or_last("the end that the bot has asked for is not checkpointed"))
 
     # ------------------------------------------------------------------ at any time
 
@@ -171,19 +180,20 @@ class Checkpoints:
             pauses,
             tools=self.journal.runs,
             tools_begun=self.journal.begun,
+            hangup=self._hangup,
         )
         return self._last
 
     def _state_or_last(self, trouble: str) -> ResumableState | None:
-        """Return the state as it is now; if there can be none, the last one with the tools of today."""
+        """Return the state as it is now; if there can be none, the last one with today's tools and end."""
         try:
             return self._state()
         except ValueError as error:
             logger.warning("{}: {}", trouble, error)
         if self._last is None:
             return None
-        tools = {"tools": self.journal.runs, "tools_begun": self.journal.begun}
-        return self._last.model_copy(update=tools)
+        today = {"tools": self.journal.runs, "tools_begun": self.journal.begun, "hangup": self._hangup}
+        return self._last.model_copy(update=today)
 
     async def _kept(self, state: ResumableState, timeout_s: float) -> bool:
         if not self._confirmed() or len(self._waiting) >= MAX_WAITING:

@@ -61,6 +61,7 @@ class PendingHangup:
         asked_before = self._drain_s is not None
         suspended = asked_before and self._waiting is None
         self._final = self._final or final
+        self._state.checkpoints.asks_for_end("final" if self._final else "asked")
         if asked_before and not (suspended and final):
             return
         self._drain_s = drain_s
@@ -85,7 +86,7 @@ class PendingHangup:
             return
         if words:
             logger.info("the caller goes on speaking: the bot does not hang up")
-            self._drain_s = None
+            self._call_off()
         else:
             self._wait()
 
@@ -93,10 +94,14 @@ class PendingHangup:
         """Call off an end that is not final, because it would end the transfer."""
         if self._drain_s is not None and not self._final and not self._sent:
             logger.info("the caller is handed over: the bot does not hang up")
-            self._drain_s = None
+            self._call_off()
             if self._waiting is not None:
                 self._waiting.cancel()
                 self._waiting = None
+
+    def _call_off(self) -> None:
+        self._drain_s = None
+        self._state.checkpoints.asks_for_end("")
 
     def _wait(self) -> None:
         assert self._drain_s is not None

@@ -226,6 +226,8 @@ class PipelineRun:
             self._guard.call_began(self._state.now())
         self._state.answer()
         repeat_tools(self._state, self._pipeline)
+        if self._state.resumed is not None and (asked := self._state.resumed.hangup):
+            self.hang_up(final=asked == "final")
 
     def hang_up(self, drain_s: float = 5, *, final: bool = True) -> None:
         """End the call when the bot has said what it begins to say within `drain_s` seconds. Returns at once.

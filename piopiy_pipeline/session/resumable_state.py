@@ -7,7 +7,7 @@ its version:
 
 * version 1 did not say it (package 0.1.0): `messages`, `state` and perhaps `rtvi`;
 * version 2 has the same keys and `version`, and perhaps `pauses`;
-* version 3 has perhaps `tools`, `tools_begun` and `heard` as well.
+* version 3 has perhaps `tools`, `tools_begun`, `hangup` and `heard` as well.
 
 An older checkpoint is upgraded, one version at a time, by `_UPGRADES`. A newer one is not understood: this
 instance takes the call all the same, without the conversation, because a bot that greets the caller again
@@ -25,7 +25,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from piopiy_pipeline.session.tool_journal import ToolRun
 
-__all__ = ["MAX_CHECKPOINT_BYTES", "VERSION", "ResumableState", "resumable_from"]
+__all__ = ["MAX_CHECKPOINT_BYTES", "VERSION", "AskedEnd", "ResumableState", "resumable_from"]
+
+AskedEnd = Literal["", "asked", "final"]
+"""Whether the bot has asked for the end of its call: not, unless the caller goes on to speak, or whatever they say."""
 
 VERSION = 3
 """The version of the checkpoints that this package writes."""
@@ -44,6 +47,8 @@ class ResumableState(BaseModel):
         pauses: What was learnt of the caller's pauses: `CallerPauses.longest_s`.
         tools: The runs of tools of which the messages may not know.
         tools_begun: How many runs of tools there were in the call.
+        hangup: Whether the bot has asked for the end of the call: ``asked``, if the caller may still call it off by
+            going on to speak, or ``final``.
         heard: What the caller has heard of the bot's turn that was not over.
     """
 
@@ -56,6 +61,7 @@ class ResumableState(BaseModel):
     pauses: list[float] = []
     tools: list[ToolRun] = []
     tools_begun: int = 0
+    hangup: AskedEnd = ""
     heard: str = ""
 
     @classmethod
@@ -68,6 +74,7 @@ class ResumableState(BaseModel):
         *,
         tools: Sequence[ToolRun] = (),
         tools_begun: int = 0,
+        hangup: AskedEnd = "",
         heard: str = "",
     ) -> Self:
         """Copy the state of a call.
@@ -79,6 +86,7 @@ class ResumableState(BaseModel):
             pauses: What was learnt of the caller's pauses.
             tools: The runs of tools of which the messages may not know.
             tools_begun: How many runs of tools there were in the call.
+            hangup: Whether the bot has asked for the end of the call.
             heard: What the caller has heard of the bot's turn that is not over.
 
         Raises:
@@ -93,6 +101,7 @@ class ResumableState(BaseModel):
                 "pauses": list(pauses),
                 "tools": [run.to_json() for run in tools],
                 "tools_begun": tools_begun,
+                "hangup": hangup,
                 "heard": heard,
             }
             text = json.dumps(values)
@@ -130,7 +139,7 @@ class ResumableState(BaseModel):
         """Return the state as the JSON object of a `Checkpoint` message. What there is none of is left out, but for
         `messages` and `state`.
         """
-        optional = ("rtvi", "pauses", "tools", "tools_begun", "heard")
+        optional = ("rtvi", "pauses", "tools", "tools_begun", "hangup", "heard")
         kept = self.model_dump(exclude={name for name in optional if not getattr(self, name)})
         if self.tools:
             kept["tools"] = [run.to_json() for run in self.tools]

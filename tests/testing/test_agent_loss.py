@@ -161,3 +161,12 @@ def test_mistakes_are_said_in_a_sentence(tmp_path: Path) -> None:
         simulate(create_session, booking_caller(), losses=[3])  # type: ignore[list-item]
     with pytest.raises(ValueError, match="AgentLoss: after_s must be 0 seconds or more"):
         AgentLoss("tool", after_s=-1)
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.2, 1.0, 2.4])
+def test_a_bot_that_was_saying_goodbye_hangs_up_all_the_same(after_s: float) -> None:
+    losses = [AgentLoss("tool_result", after_s=after_s, number=2)]
+    call = simulate(create_session, booking_caller(), providers=PROVIDERS, losses=losses)
+    assert call.of("agent_lost")
+    call.assert_said("goodbye")
+    at_the_end(call)
