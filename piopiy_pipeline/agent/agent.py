@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Literal
 
 from loguru import logger
-from websockets.exceptions import WebSocketException
 
 from piopiy_pipeline._version import __version__
 from piopiy_pipeline.agent.blocked_code import BlockedCode
@@ -42,6 +41,7 @@ from piopiy_pipeline.frozen_heap import FrozenHeap
 from piopiy_pipeline.log import log_to_stderr
 from piopiy_pipeline.session import Session, resumable_from
 from piopiy_pipeline.signaling.agent_protocol import AgentProtocol
+from piopiy_pipeline.signaling.instance_messages import WorkerKind
 from piopiy_pipeline.signaling.messages import (
     Accept,
     Cancel,
@@ -50,6 +50,7 @@ from piopiy_pipeline.signaling.messages import (
     Control,
     Ended,
     GatewayMessage,
+    InstanceDied,
     Offer,
     Registered,
     Reject,
@@ -178,6 +179,7 @@ class Agent:
         plan = Isolation.choose(isolation, capacity=capacity, workers=workers, warm=warm, memory_mb=memory_mb)
         self._isolated = None if plan is None else IsolatedAgent(self, plan)
         self._on_change: Callable[[], None] | None = None  # in a call worker
+        self._worker: WorkerKind | None = None
         log_to_stderr(debug=debug)
 
     # ------------------------------------------------------------------ public
@@ -269,19 +271,27 @@ class Agent:
                 self._drained.begin()
             self._maybe_done()
 
-    def become_worker(self, instance_id: str, capacity: int, on_change: Callable[[], None]) -> None:
+    def become_worker(
+        self, instance_id: str, kind: WorkerKind, capacity: int, on_change: Callable[[], None]
+    ) -> None:
         """Serve in this process, which is a call worker. Only a `ForkedWorker` calls it, in place of an author.
 
         Args:
             instance_id: The instance's id.
+            kind: What kind of call worker it is.
             capacity: How many calls it takes at once.
             on_change: Called when it has registered, and when a call has begun or ended.
         """
         self.instance_id = instance_id
+        self._worker = kind
         self.capacity = capacity
         self._isolated = None
         self._on_change = on_change
         self._closing = None
+
+    def tell_of_death(self, death: InstanceDied) -> None:
+        """Tell the gateway that another call worker has died, so that it knows which calls may have done it."""
+        self._connection.tell_of_death(death)
 
     def end_calls(self, detail: str) -> None:
         """End the calls in progress in this process as failed.
@@ -300,6 +310,7 @@ class Agent:
             version=__version__,
             now=now,
             count_media=self._media.heartbeat if heartbeats else None,
+            worker=self._worker if self._connection.knows_call_workers else None,
         )
 
     def _watch_loop(self) -> LoopWatchdog:
@@ -368,18 +379,11 @@ class Agent:
         """Open the media stream, accept, and run the call if the gateway confirms."""
         log = logger.bind(call_id=offer.call_id)
         url = f"{self._url}{offer.media_path}"
-        deadline_s = offer.deadline_ms / 1000
-        try:
-            link = await open_media(url, offer)
-        except (OSError, TimeoutError, WebSocketException) as error:
-            log.warning("the media stream of a call did not open: {}", error or "timeout")
-            detail = f"media stream: {error or 'timeout'}"[:200]
-            self._connection.post(
-                Reject(call_id=offer.call_id, offer_id=offer.offer_id, reason="error", detail=detail)
-            )
+        link = await open_media(url, offer, reject=self._connection.post)
+        if link is None:
             return
         self._connection.post(Accept(call_id=offer.call_id, offer_id=offer.offer_id))
-        if not await self._confirmations.confirmed(offer.offer_id, deadline_s + CONFIRM_S):
+        if not await self._confirmations.confirmed(offer.offer_id, offer.deadline_ms / 1000 + CONFIRM_S):
             log.info("the call went elsewhere before the accept counted")
             await link.close()
             return
@@ -438,8 +442,7 @@ class Agent:
     async def _close_everything(self) -> None:
         self._drained.close()
         self._end_sessions()
-        tasks = set(self._tasks.values())
-        if tasks:
+        if tasks := set(self._tasks.values()):
             _, late = await asyncio.wait(tasks, timeout=SHUTDOWN_S)
             for task in late:
                 task.cancel()

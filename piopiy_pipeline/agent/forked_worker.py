@@ -33,6 +33,7 @@ from piopiy_pipeline.agent.process_messages import (
     EndWorker,
     ForkWorker,
     OpenModels,
+    TellOfDeath,
     WorkerFailure,
     WorkerReady,
     receive,
@@ -40,6 +41,7 @@ from piopiy_pipeline.agent.process_messages import (
 )
 from piopiy_pipeline.services.workers.hosted_worker import hosted_pool
 from piopiy_pipeline.services.workers.worker_processes import make_shared_pools
+from piopiy_pipeline.signaling.instance_messages import InstanceDied, WorkerKind
 
 __all__ = ["ForkedWorker", "ServingAgent"]
 
@@ -60,7 +62,9 @@ class ServingAgent(Protocol):
     def calls(self) -> tuple[str, ...]:
         """The ids of the calls in progress."""
 
-    def become_worker(self, instance_id: str, capacity: int, on_change: Callable[[], None]) -> None:
+    def become_worker(
+        self, instance_id: str, kind: WorkerKind, capacity: int, on_change: Callable[[], None]
+    ) -> None:
         """Serve as this instance in this process. `on_change` is called when it has registered and for each call."""
 
     async def connect(self) -> None:
@@ -71,6 +75,9 @@ class ServingAgent(Protocol):
 
     async def shutdown(self) -> None:
         """End."""
+
+    def tell_of_death(self, death: InstanceDied) -> None:
+        """Tell the gateway that another call worker has died."""
 
     def end_calls(self, detail: str) -> None:
         """End the calls in progress as failed."""
@@ -134,7 +141,8 @@ class ForkedWorker:
     async def _serve(self) -> int:
         loop = asyncio.get_running_loop()
         loop.add_reader(self._control.fileno(), self._obey)
-        self._agent.become_worker(self._order.instance_id, self._order.capacity, self._on_change)
+        order = self._order
+        self._agent.become_worker(order.instance_id, order.kind, order.capacity, self._on_change)
         loop.call_later(TURN_S, self._turn)
         try:
             await self._agent.connect()
@@ -216,6 +224,8 @@ class ForkedWorker:
                 self._drain()
             case EndWorker():
                 self._end()
+            case TellOfDeath(instance_id=instance_id, detail=detail, apart=apart):
+                self._agent.tell_of_death(InstanceDied(instance_id=instance_id, detail=detail, apart=apart))
             case EndOverMemory(detail=detail):
                 self._agent.end_calls(detail)
                 self._drain()

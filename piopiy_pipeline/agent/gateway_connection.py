@@ -19,10 +19,11 @@ from piopiy_pipeline.signaling.agent_protocol import AgentProtocol, AgentStep, B
 from piopiy_pipeline.signaling.liveness import (
     SIGNALING_FEATURES_HEADER,
     confirms_checkpoints,
+    knows_call_workers,
     moves_calls,
     takes_heartbeats,
 )
-from piopiy_pipeline.signaling.messages import AgentMessage, GatewayMessage, Registered, dump
+from piopiy_pipeline.signaling.messages import AgentMessage, GatewayMessage, InstanceDied, Registered, dump
 from piopiy_pipeline.signaling.protocol_timer import ProtocolTimer
 from piopiy_pipeline.signaling.websocket import DirectClientConnection
 
@@ -71,6 +72,8 @@ class GatewayConnection:
         """Whether the gateway says when it has a checkpoint."""
         self.moves_calls = False
         """Whether the gateway moves calls when it is asked to."""
+        self.knows_call_workers = False
+        """Whether the gateway knows call workers apart, and what the death of one means."""
         self._socket: DirectClientConnection | None = None
         self._refused: str | None = None
         self._orderly = False  # whether the gateway has said that it shuts down
@@ -111,6 +114,11 @@ class GatewayConnection:
         if self._socket is not None:
             self._socket.post_text(dump(message))
 
+    def tell_of_death(self, death: InstanceDied) -> None:
+        """Tell the gateway that another call worker has died, if it knows what that means."""
+        if self.knows_call_workers:
+            self.post(death)
+
     async def _serve_once(self, closing: asyncio.Event) -> None:
         """Serve one connection, from the handshake until it is gone."""
         loop = asyncio.get_running_loop()
@@ -130,6 +138,7 @@ class GatewayConnection:
         self.takes_heartbeats = takes_heartbeats(features)
         self.confirms_checkpoints = confirms_checkpoints(features)
         self.moves_calls = moves_calls(features)
+        self.knows_call_workers = knows_call_workers(features)
         protocol = self._make_protocol(loop.time(), self.takes_heartbeats)
         gone = asyncio.Event()
 

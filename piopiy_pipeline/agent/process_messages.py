@@ -11,6 +11,8 @@ import socket
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+from piopiy_pipeline.signaling.instance_messages import WorkerKind
+
 __all__ = [
     "CallsUnderWay",
     "DrainWorker",
@@ -20,6 +22,7 @@ __all__ = [
     "ForkWorker",
     "KillWorker",
     "OpenModels",
+    "TellOfDeath",
     "WorkerEnded",
     "WorkerFailure",
     "WorkerForked",
@@ -47,6 +50,15 @@ class ForkWorker:
     one_call: bool
     has_models: bool = False
     """Whether it is to have the models that all call workers use, and no calls."""
+    apart: bool = False
+    """Whether its one call is one that was in a call worker that has died."""
+
+    @property
+    def kind(self) -> WorkerKind:
+        """What the gateway is told that it is."""
+        if self.apart:
+            return "apart"
+        return "call" if self.one_call else "shared"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +135,16 @@ class EndOverMemory:
     detail: str
 
 
+@dataclass(frozen=True, slots=True)
+class TellOfDeath:
+    """To a call worker: tell the gateway that another one has died, and how."""
+
+    instance_id: str
+    detail: str
+    apart: bool
+    """Whether call workers apart come for the calls that it had."""
+
+
 WorkerMessage = (
     ForkWorker
     | KillWorker
@@ -136,6 +158,7 @@ WorkerMessage = (
     | EndWorker
     | EndOverMemory
     | OpenModels
+    | TellOfDeath
 )
 _KINDS: dict[str, type[WorkerMessage]] = {kind.__name__: kind for kind in WorkerMessage.__args__}
 

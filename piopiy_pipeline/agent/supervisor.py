@@ -4,6 +4,9 @@ It runs in the author's process, which serves no call. The template (`template_p
 for them and kills them; the supervisor decides when. It restarts what dies: at once what had served, and with growing
 pauses what dies again and again. After `MAX_AT_ONCE` that died before they were of use, it gives up.
 
+A call worker of several calls that dies is followed by one *apart* for each of them, beside its replacement: nobody
+knows which call it was, and so the next time it dies alone (`gateway/core/suspicion.py`).
+
 The process that has the models (`model_process.py`) is forked when a call worker asks for one, and then as often as it
 has died.
 """
@@ -19,6 +22,7 @@ from contextlib import suppress
 
 from loguru import logger
 
+from piopiy_pipeline.agent.death_notices import DeathNotices
 from piopiy_pipeline.agent.hang_watch import HangWatch
 from piopiy_pipeline.agent.isolation import Isolation
 from piopiy_pipeline.agent.memory_watch import MemoryWatch
@@ -29,6 +33,7 @@ from piopiy_pipeline.agent.process_messages import (
     EndWorker,
     ForkWorker,
     OpenModels,
+    TellOfDeath,
     WorkerFailure,
     WorkerMessage,
     WorkerReady,
@@ -50,6 +55,11 @@ MODELS_S = 60.0
 """How long the first call workers wait for models that the author's program had loaded."""
 OVER_MEMORY_S = 1.0
 """How long a call worker may take to end its one call when it has too much memory, before it is killed."""
+APART_S = 5.0
+"""How long a call worker apart waits for its call, in seconds, before it ends."""
+APART_SLOT = -2
+"""What those have in place of a slot: they do not count as one of `Isolation.capacities`."""
+DETAIL_CHARS = 300
 END_S = 25.0
 """How long call workers may take to end when they are told to: `Agent` bounds that at 20 s."""
 KILLED_S = 5.0
@@ -92,6 +102,7 @@ class Supervisor:
         self._members: dict[int, WorkerMember] = {}
         self._models: WorkerMember | None = None
         self._models_at = -MODELS_AGAIN_S
+        self._deaths = DeathNotices(self._say)
         self._died_at_once = 0
         self._backoff = Backoff(first_s=0.1, longest_s=5.0, factor=2.0)
         self._not_before = 0.0
@@ -197,6 +208,30 @@ class Supervisor:
         else:
             self._members[member.number] = member
 
+    def _fork_apart(self, dead: WorkerMember) -> bool:
+        """Have a call worker forked for each call that died with one. Returns whether that is done."""
+        assert self._link is not None
+        if dead.one_call or self._draining or self._over.is_set():
+            return False
+        others = list(self._members.values())
+        elsewhere = {call for member in others for call in member.calls}
+        most = self._isolation.capacity - sum(member.apart for member in others)
+        orphans = [call for call in dead.calls if call not in elsewhere][:most]
+        for _ in orphans:
+            order = ForkWorker(0, self._instance_id, 1, one_call=True, apart=True)
+            try:
+                member = self._link.fork(order, APART_SLOT)
+            except OSError:  # the template is gone, which is noticed where it is read, or stands still
+                return False
+            self._members[member.number] = member
+            asyncio.get_running_loop().call_later(APART_S, self._end_unused, member)
+        return bool(orphans)
+
+    def _end_unused(self, member: WorkerMember) -> None:
+        if not member.served and member.number in self._members:
+            member.leaving = True
+            self._say(member, DrainWorker())
+
     def _pause(self, why: str) -> None:
         """Wait before the next fork, longer each time, and give up in the end."""
         self._died_at_once += 1
@@ -219,8 +254,10 @@ class Supervisor:
                 member.ready_s = time.monotonic() - member.asked_at
                 logger.debug("{} is ready after {:.0f} ms", member.name, member.ready_s * 1000)
                 self._note_change()
-                if self._draining and member is not self._models:
-                    self._say(member, DrainWorker())
+                if member is not self._models:
+                    self._deaths.on_ready(member, time.monotonic())
+                    if self._draining:
+                        self._say(member, DrainWorker())
             case CallsUnderWay(calls=calls):
                 member.calls = calls
                 member.served = member.served or bool(calls)
@@ -245,12 +282,15 @@ class Supervisor:
             return
         del self._members[member.number]
         lived_s = time.monotonic() - member.asked_at
-        meant = member.leaving or (self._isolation.one_call and member.served)
+        meant = member.leaving or (member.one_call and member.served and not member.calls)
         as_meant = member.exit_code == 0 and meant and member.killed_for is None
         if as_meant:
             logger.debug("{} has ended", member.name)
         else:
             self._link.report(member)
+            apart = self._fork_apart(member)
+            death = TellOfDeath(member.instance_id, member.why_ended()[:DETAIL_CHARS], apart)
+            self._deaths.tell(death, self._members.values(), time.monotonic())
         self._note_change()
         if as_meant or member.served or lived_s >= AT_ONCE_S:
             self._died_at_once = 0
@@ -301,7 +341,7 @@ class Supervisor:
             f"it had {own_mb:.0f} MB of memory of its own, and may have {limit_mb} (memory_mb)"
         )
         kill_after_s = 0.0
-        if self._isolation.one_call:
+        if member.one_call:
             self._say(
                 member, EndOverMemory(f"the call had {own_mb:.0f} MB of memory: {limit_mb} are allowed")
             )
@@ -342,6 +382,8 @@ class Supervisor:
                     self._changed.clear()
                     await self._changed.wait()
 
-    def _say(self, member: WorkerMember, message: DrainWorker | EndWorker | EndOverMemory) -> None:
+    def _say(
+        self, member: WorkerMember, message: DrainWorker | EndWorker | EndOverMemory | TellOfDeath
+    ) -> None:
         assert self._link is not None
         self._link.say(member, message)

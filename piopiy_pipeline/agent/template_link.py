@@ -24,6 +24,7 @@ from piopiy_pipeline.agent.process_messages import (
     ForkWorker,
     KillWorker,
     OpenModels,
+    TellOfDeath,
     WorkerEnded,
     WorkerFailure,
     WorkerForked,
@@ -113,7 +114,15 @@ class TemplateLink:
             theirs.close()
             os.close(stderr)
         member = WorkerMember(
-            number, order.instance_id, slot, ours, time.monotonic(), last_lines, has_models=order.has_models
+            number,
+            order.instance_id,
+            slot,
+            ours,
+            time.monotonic(),
+            last_lines,
+            has_models=order.has_models,
+            one_call=order.one_call,
+            apart=order.apart,
         )
         self._members[number] = member
         self._loop.add_reader(ours.fileno(), self._hear, member)
@@ -122,7 +131,7 @@ class TemplateLink:
     def say(
         self,
         member: WorkerMember,
-        message: DrainWorker | EndWorker | EndOverMemory | OpenModels,
+        message: DrainWorker | EndWorker | EndOverMemory | OpenModels | TellOfDeath,
         descriptors: Sequence[int] = (),
     ) -> None:
         """Tell a process something. One that has ended, or hangs, does not hear it."""

@@ -49,6 +49,8 @@ class WorkerMember:
     exit_code: int | None = None
     output_closed: bool = False
     has_models: bool = False
+    one_call: bool = False
+    apart: bool = False
 
     @property
     def name(self) -> str:

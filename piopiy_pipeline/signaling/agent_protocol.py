@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from piopiy_pipeline.signaling.failure_detector import FailureDetector
+from piopiy_pipeline.signaling.instance_messages import WorkerKind
 from piopiy_pipeline.signaling.json_messages import ProtocolError
 from piopiy_pipeline.signaling.liveness import HEARTBEAT_S, MediaCount
 from piopiy_pipeline.signaling.messages import (
@@ -78,6 +79,8 @@ class AgentProtocol:
         register_s: How long the gateway may take to answer the registration.
         count_media: Returns how far the media stream of each call has come. With it the agent sends heartbeats, which
             only a gateway takes that has said so.
+        worker: What kind of call worker this instance is, if it is one; only for a gateway that has said that it
+            knows them.
     """
 
     SILENT_FLOOR_S = 1.75
@@ -97,10 +100,11 @@ class AgentProtocol:
         now: float,
         register_s: float = 5.0,
         count_media: Callable[[], dict[str, MediaCount]] | None = None,
+        worker: WorkerKind | None = None,
     ) -> None:
         self.state = AgentState.REGISTERING
         self._register = Register(
-            agent_id=agent_id, instance_id=instance_id, capacity=capacity, version=version
+            agent_id=agent_id, instance_id=instance_id, capacity=capacity, version=version, worker=worker
         )
         self._deadline = now + register_s
         self._silence_s = register_s

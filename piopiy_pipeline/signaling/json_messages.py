@@ -14,7 +14,7 @@ from pydantic_core import PydanticSerializationError
 
 from piopiy_pipeline.text import well_formed_json
 
-__all__ = ["Message", "ProtocolError", "UnknownMessage", "dump", "parser"]
+__all__ = ["Message", "ProtocolError", "UnknownMessage", "dump", "parser", "without_none"]
 
 
 class ProtocolError(ValueError):
@@ -76,3 +76,8 @@ def dump(message: Message) -> str:
 def _beginning(message: str | bytes, limit: int = 200) -> str:
     text = message if isinstance(message, str) else message[: limit * 4].decode("utf-8", "replace")
     return text if len(text) <= limit else f"{text[:limit]}…"
+
+
+def without_none(fields: dict[str, Any], name: str) -> dict[str, Any]:
+    """Leave out what the other side may be too old to know, where there is nothing of it."""
+    return {key: value for key, value in fields.items() if key != name or value is not None}

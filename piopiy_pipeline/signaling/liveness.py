@@ -21,15 +21,17 @@ __all__ = [
     "Heartbeat",
     "MediaCount",
     "confirms_checkpoints",
+    "knows_call_workers",
     "moves_calls",
     "takes_heartbeats",
 ]
 
 SIGNALING_FEATURES_HEADER = "Piopiy-Signaling-Features"
 """The header in which a gateway names what its signaling can do, as words between commas."""
-SIGNALING_FEATURES = "liveness, checkpoints, moves"
+SIGNALING_FEATURES = "liveness, checkpoints, moves, call-workers"
 """What today's gateway can do: ``liveness`` is `Heartbeat` and `Blocked`, ``checkpoints`` that it confirms those that
-have a number, ``moves`` is `Move` and the end reason ``drained``.
+have a number, ``moves`` is `Move` and the end reason ``drained``, ``call-workers`` is `InstanceDied` and what kind of
+call worker registers.
 """
 HEARTBEAT_S = 0.25
 """Seconds between two heartbeats, in both directions."""
@@ -52,6 +54,11 @@ def confirms_checkpoints(features: str | None) -> bool:
 def moves_calls(features: str | None) -> bool:
     """Return whether a gateway moves calls when it is asked to, by the value of its header; None if there is none."""
     return _has(features, "moves")
+
+
+def knows_call_workers(features: str | None) -> bool:
+    """Return whether a gateway knows call workers apart, by the value of its header; None if there is none."""
+    return _has(features, "call-workers")
 
 
 def _has(features: str | None, what: str) -> bool:

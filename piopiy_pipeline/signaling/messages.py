@@ -1,8 +1,9 @@
 """The messages between gateway and agent over signaling, as models that forbid unknown keys.
 
 Signaling is one WebSocket per agent (``/agent``), JSON in text messages: `AgentMessage` goes to the gateway,
-`GatewayMessage` to the agent. The events of a call's media stream are in `media_events`, heartbeats in `liveness`;
-both can be imported from here as well: gateway and agent share one protocol.
+`GatewayMessage` to the agent. The events of a call's media stream are in `media_events`, heartbeats in `liveness`,
+what an agent says of its instances in `instance_messages`; all can be imported from here as well: gateway and agent
+share one protocol.
 """
 
 from __future__ import annotations
@@ -14,7 +15,15 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from piopiy_pipeline.call import CallInfo, CallKind, EndReason, TransferOutcomeName
-from piopiy_pipeline.signaling.json_messages import Message, ProtocolError, dump, parser
+from piopiy_pipeline.signaling.instance_messages import (
+    PROTOCOL_VERSION,
+    InstanceDied,
+    Positive,
+    Register,
+    Registered,
+    Status,
+)
+from piopiy_pipeline.signaling.json_messages import Message, ProtocolError, dump, parser, without_none
 from piopiy_pipeline.signaling.liveness import Blocked, Heartbeat
 from piopiy_pipeline.signaling.media_events import (
     AgentMediaEvent,
@@ -60,6 +69,7 @@ __all__ = [
     "Heartbeat",
     "Held",
     "Hold",
+    "InstanceDied",
     "MediaStart",
     "MediaStop",
     "Message",
@@ -85,7 +95,6 @@ __all__ = [
     "parse_gateway_message",
 ]
 
-PROTOCOL_VERSION = 1
 MAX_MESSAGE_BYTES = 1 << 20
 """The largest signaling message that either side takes: a checkpoint of a long conversation fits."""
 
@@ -105,30 +114,9 @@ ConversationEventName = Literal[
 ]
 """What can happen in a conversation: see `ConversationEvent`."""
 CallId = Annotated[str, Field(min_length=1, max_length=64)]
-Positive = Annotated[int, Field(gt=0)]
 
 
 # ------------------------------------------------------------------ agent -> gateway
-
-
-class Register(Message):
-    """The first message of an agent. Instances with the same `agent_id` share its calls."""
-
-    type: Literal["register"] = "register"
-    protocol: int = PROTOCOL_VERSION
-    agent_id: Annotated[str, Field(min_length=1, max_length=128)]
-    instance_id: Annotated[str, Field(min_length=1, max_length=128)]
-    capacity: Positive
-    version: str = ""
-
-
-class Status(Message):
-    """Says how busy an instance is, and whether it takes calls. It is sent whenever either changes."""
-
-    type: Literal["status"] = "status"
-    active: Annotated[int, Field(ge=0)]
-    capacity: Positive
-    state: Literal["serving", "draining"] = "serving"
 
 
 class Accept(Message):
@@ -170,7 +158,7 @@ class Checkpoint(Message):
 
     @model_serializer(mode="wrap")
     def _as_before(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return _without_none(serialize(self), "number")
+        return without_none(serialize(self), "number")
 
 
 class ConversationEvent(Message):
@@ -270,14 +258,6 @@ class Pong(Message):
 # ------------------------------------------------------------------ gateway -> agent
 
 
-class Registered(Message):
-    """The instance is known and gets calls from now on."""
-
-    type: Literal["registered"] = "registered"
-    protocol: int = PROTOCOL_VERSION
-    heartbeat_s: Annotated[float, Field(gt=0)]
-
-
 class Offer(Message):
     """A call for this instance, to be accepted within `deadline_ms`.
 
@@ -305,7 +285,7 @@ class Offer(Message):
 
     @model_serializer(mode="wrap")
     def _as_before(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return _without_none(serialize(self), "heard")
+        return without_none(serialize(self), "heard")
 
     def info(self) -> CallInfo:
         """Return who calls whom, as the agent's side holds it: with metadata that is a dict, or None.
@@ -321,11 +301,6 @@ class Offer(Message):
             metadata=_parsed_metadata(self.metadata),
             kind=self.kind,
         )
-
-
-def _without_none(fields: dict[str, Any], name: str) -> dict[str, Any]:
-    """Leave out what the other side may be too old to know, where there is nothing of it."""
-    return {key: value for key, value in fields.items() if key != name or value is not None}
 
 
 def _parsed_metadata(metadata: dict[str, Any] | str | None) -> dict[str, Any] | None:
@@ -412,6 +387,7 @@ AgentMessage = Annotated[
     | Control
     | Heartbeat
     | Blocked
+    | InstanceDied
     | Ping
     | Pong
     | ProtocolFault,

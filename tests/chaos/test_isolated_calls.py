@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.support.calls import eventually
-from tests.support.chaos import chaos
+from tests.support.chaos import ChaosPlace, chaos
 
 pytestmark = [
     pytest.mark.realtime,
@@ -41,9 +43,9 @@ def children(pid: int) -> list[int]:
 @pytest.mark.parametrize(
     ("harm", "reason"),
     [
-        ("segfault", "agent_lost"),
-        ("os_exit", "agent_lost"),
-        ("sys_exit", "agent_lost"),
+        ("segfault", "error"),
+        ("os_exit", "error"),
+        ("sys_exit", "error"),
         ("leak", "error"),
         ("spin", "error"),
     ],
@@ -87,6 +89,52 @@ def test_a_call_that_harms_its_process_ends_alone(
     asyncio.run(story())
 
 
+@pytest.mark.parametrize("harm", ["segfault", "os_exit"])
+def test_a_call_that_kills_its_worker_again_and_again_harms_others_once(
+    harm: str, record_property: Callable[[str, object], None]
+) -> None:
+    environment = {"PIOPIY_ISOLATION": "process", "PIOPIY_WORKERS": "2"}
+
+    async def story() -> None:
+        async with chaos(agents=1, environment=environment) as place:
+            await eventually(lambda: place.gateway_log.count(" registered: instance ") == 2, GENEROUS_S)
+            others = await place.callers(OTHERS)
+            await asyncio.sleep(2 * SETTLE_S)
+            began = asyncio.get_running_loop().time()
+            culprit = await place.caller({"harm": harm, "after": 1.0})
+            await eventually(lambda: culprit.ended is not None, GENEROUS_S)
+            await asyncio.sleep(SETTLE_S)
+            now = asyncio.get_running_loop().time()
+            assert culprit.ended is not None
+            assert culprit.ended[0] == "error"
+            why = "2 processes of the agent have ended under this call"
+            assert why in place.gateway_log.partition("ended: error after")[2]
+            assert all(caller.ended is None and caller.agent_heard(now - 0.5) for caller in others)
+            lost = lost_agents(place)
+            assert sorted(lost.values())[:2] == [1, 1], "two others once"
+            assert len(lost) == 3, "and the culprit"
+            assert place.agents[0].log.count(" has ended: ") == 2, "it has ended no third process"
+            record_property(
+                "chaos",
+                {
+                    "fault": f"{harm} in one call of six, isolation=process, workers=2",
+                    "silence_s": max(caller.longest_silence_s(began, now) for caller in others),
+                    "others_worst_gap_s": sorted(caller.longest_silence_s(began, now) for caller in others)[
+                        OTHERS - 3
+                    ],
+                    "what became of it": "two others went on apart after one gap, three noticed nothing; the "
+                    "culprit ended with error when it did it again",
+                },
+            )
+
+    asyncio.run(story())
+
+
+def lost_agents(place: ChaosPlace) -> Counter[str]:
+    """Return how often each call has lost its agent, by the gateway's log."""
+    return Counter(re.findall(r"call (\S+): the connection to the agent was lost", place.gateway_log))
+
+
 def test_the_calls_of_a_killed_call_worker_are_heard_in_another(
     record_property: Callable[[str, object], None],
 ) -> None:
@@ -100,7 +148,8 @@ def test_the_calls_of_a_killed_call_worker_are_heard_in_another(
             (template,) = children(place.agents[0].process.pid)
             began = asyncio.get_running_loop().time()
             os.kill(children(template)[0], signal.SIGKILL)
-            await eventually(lambda: place.gateway_log.count(" registered: instance ") == 3, GENEROUS_S)
+            # its place is taken, and each of its calls has one apart
+            await eventually(lambda: place.gateway_log.count(" registered: instance ") == 6, GENEROUS_S)
             await asyncio.sleep(2 * SETTLE_S)
             now = asyncio.get_running_loop().time()
             assert all(caller.ended is None and caller.agent_heard(now - 0.5) for caller in callers)

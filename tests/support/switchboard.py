@@ -14,6 +14,7 @@ from piopiy_pipeline.gateway.core.instances import Instance
 from piopiy_pipeline.gateway.core.leg import Leg, LegListener
 from piopiy_pipeline.gateway.core.snapshots import CallSnapshot
 from piopiy_pipeline.gateway.core.switchboard import Switchboard
+from piopiy_pipeline.signaling.instance_messages import WorkerKind
 from piopiy_pipeline.signaling.messages import (
     Accept,
     Answer,
@@ -142,13 +143,13 @@ class NotedMedia:
 class NotedAgent:
     """An instance, with the steps of the protocol as methods."""
 
-    def __init__(self, room: Room, name: str, capacity: int) -> None:
+    def __init__(self, room: Room, name: str, capacity: int, worker: WorkerKind | None = None) -> None:
         self.room = room
         self.sent: list[GatewayMessage] = []
         self.replaced = False
         self.let_go = False
         self.instance: Instance = room.board.register(
-            Register(agent_id="desk", instance_id=name, capacity=capacity), self, room.now
+            Register(agent_id="desk", instance_id=name, capacity=capacity, worker=worker), self, room.now
         )
 
     def send(self, message: GatewayMessage) -> None:
@@ -248,8 +249,8 @@ class Room:
         )
         self.numbers = 0
 
-    def agent(self, name: str = "one", *, capacity: int = 4) -> NotedAgent:
-        return NotedAgent(self, name, capacity)
+    def agent(self, name: str = "one", *, capacity: int = 4, worker: WorkerKind | None = None) -> NotedAgent:
+        return NotedAgent(self, name, capacity, worker)
 
     def call(self) -> tuple[GatewayCall, NotedLeg]:
         self.numbers += 1

@@ -12,8 +12,17 @@ from typing import Any
 from piopiy_pipeline.call import CallInfo, EndReason
 from piopiy_pipeline.gateway.core.call_offer import CallOffer, MediaFaults, MediaPort
 from piopiy_pipeline.gateway.core.instances import Instance, Instances
+from piopiy_pipeline.gateway.core.suspicion import Suspicion
 
-__all__ = ["MAX_MOVES", "MAX_RECOVERIES", "AgentAssignment"]
+__all__ = [
+    "ASK_AGAIN_S",
+    "MAX_MOVES",
+    "MAX_RECOVERIES",
+    "PLACE_S",
+    "RECOVERY_S",
+    "SILENCE_S",
+    "AgentAssignment",
+]
 
 MAX_RECOVERIES = 3
 """A call that has lost this many agents is more likely their cause than their victim."""
@@ -28,6 +37,8 @@ pings, 10 s apart, are unanswered is given up before."""
 PLACE_S = 2.0
 """A call for which no connected instance has a place waits so many seconds for one, and rings meanwhile. A new call
 worker is there after a tenth of that on a busy machine."""
+ASK_AGAIN_S = 0.25
+"""How often a call that waits asks by itself, in seconds, beside whenever an instance says that it has a place."""
 
 
 class AgentAssignment:
@@ -51,8 +62,13 @@ class AgentAssignment:
         """What the caller has heard of the bot's turn that is not over, which no checkpoint has."""
         self.last_instance_id: str | None = None
         """The instance that accepted the call last."""
+        self.suspicion = Suspicion()
+        """Whether the call ends the processes that it is in."""
         self._info = info
         self._instances = instances
+        self._looking_since: float | None = (
+            None  # when its agent was lost, or nobody was found to take the call
+        )
         self._tried: set[Instance] = set()
         self._full: set[Instance] = set()  # of those, who had no place at that moment
         self._failed_at: Instance | None = (
@@ -100,7 +116,7 @@ class AgentAssignment:
         return self._failure is not None and self._failure[0] is EndReason.AGENT_LOST
 
     @property
-    def patience_s(self) -> float:
+    def _patience_s(self) -> float:
         """How long the call waits for somebody to take it, in seconds."""
         given_back = self._failure is not None and self._failure[0] is EndReason.SHUTDOWN
         if self._lost_agent or given_back:
@@ -116,31 +132,54 @@ class AgentAssignment:
 
     # ------------------------------------------------------------------ from one instance to the next
 
-    def offer_next(self, *, caller_rate: int, offer_s: float, setup_s: float) -> bool:
+    def offer_next(self, now: float, *, caller_rate: int, offer_s: float, setup_s: float) -> bool:
         """Offer the call to the next instance.
 
         Args:
+            now: The time.
             caller_rate: The sample rate of the caller's leg in Hz.
             offer_s: How long the instance may take to accept, in seconds.
             setup_s: How long its callback may take to answer after that, in seconds.
 
         Returns:
-            False if nobody is left to ask: `why_nobody` says why.
+            False if nobody is left to ask: `ask_again_at` says whether somebody may come, else `why_nobody` why.
         """
-        self.offer = self.propose(self._tried, caller_rate=caller_rate, offer_s=offer_s, setup_s=setup_s)
+        whom = self.suspicion.whom_to_ask(now)
+        if whom == "nobody":
+            return False
+        self.offer = self.propose(
+            self._tried,
+            caller_rate=caller_rate,
+            offer_s=offer_s,
+            setup_s=setup_s,
+            apart=whom == "apart",
+        )
         return self.offer is not None
 
     def propose(
-        self, tried: set[Instance], *, caller_rate: int, offer_s: float, setup_s: float
+        self,
+        tried: set[Instance],
+        *,
+        caller_rate: int,
+        offer_s: float,
+        setup_s: float,
+        apart: bool = False,
     ) -> CallOffer | None:
         """Offer the call to an instance that is not among those that were tried, and add it to them.
 
-        The instance that has the call keeps it. The arguments are those of `offer_next`.
+        The instance that has the call keeps it. The other arguments are those of `offer_next`.
+
+        Args:
+            tried: Who is not asked.
+            caller_rate: As there.
+            offer_s: As there.
+            setup_s: As there.
+            apart: Whether to ask call workers apart, and nobody else.
 
         Returns:
             The offer; None if nobody is left to ask.
         """
-        instance = self._instances.pick(self._info.agent_id, without=tried)
+        instance = self._instances.pick(self._info.agent_id, without=tried, apart=apart)
         if instance is None:
             return None
         tried.add(instance)
@@ -161,6 +200,22 @@ class AgentAssignment:
         self.release()
         self.offer = offer
         self._tried = {offer.instance}
+
+    def ask_again_at(self, now: float) -> float | None:
+        """Return when to ask again, because nobody is left to ask now; None if nobody is waited for any longer."""
+        if self._looking_since is None:
+            self._looking_since = now
+        until = self._looking_since + self._patience_s
+        if now >= until:
+            return None
+        changes_at = self.suspicion.changes_at(now)
+        return min(now + ASK_AGAIN_S, until if changes_at is None else min(until, changes_at))
+
+    def found(self) -> None:
+        """Note that the instance that was offered the call has taken it."""
+        self._looking_since = None
+        if self.offer is not None:
+            self.last_instance_id = self.offer.instance.instance_id
 
     def release(self) -> None:
         """Take the call from the instance that has it, or was offered it: its media stream closes."""
@@ -188,9 +243,10 @@ class AgentAssignment:
         self._moves += 1
         return self._moves <= MAX_MOVES
 
-    def begin_again(self, reason: EndReason, detail: str) -> None:
+    def begin_again(self, reason: EndReason, detail: str, now: float) -> None:
         """Release the call, and look for any other instance; if there is none, the call ends for this reason."""
         self._failure = (reason, detail)
+        self._looking_since = now if self._lost_agent else None
         self._failed_at = self.offer.instance if self.offer else None
         self._tried = {self._failed_at} if self._failed_at else set()
         self._full.clear()

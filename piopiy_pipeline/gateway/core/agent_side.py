@@ -25,6 +25,7 @@ from piopiy_pipeline.signaling.messages import (
     Control,
     ConversationEvent,
     GatewayMessage,
+    InstanceDied,
     Reject,
 )
 
@@ -32,8 +33,6 @@ __all__ = ["AgentSide"]
 
 MEDIA_GRACE_S = 1.0
 """A hangup comes on another socket than the audio. It may come so many seconds after the audio's end."""
-ASK_AGAIN_S = 0.25
-"""How often a call that waits asks by itself, in seconds, beside whenever an instance says that it has a place."""
 DIALLED_OFFER_S = 2.0
 """How long an instance may take to accept a call that somebody has picked up already, at least."""
 
@@ -56,9 +55,6 @@ class AgentSide:
         self._limits = call.resources.limits
         self._on_live = on_live
         self._code = BlockingCode(call)
-        self._looking_since: float | None = (
-            None  # when its agent was lost, or nobody was found to take the call
-        )
 
     # ------------------------------------------------------------------ the call's side
 
@@ -134,8 +130,7 @@ class AgentSide:
 
     def _confirmed(self, offer: CallOffer, now: float) -> None:
         self._call.enter(Phase.SETUP)
-        self._looking_since = None
-        self.assignment.last_instance_id = offer.instance.instance_id
+        self.assignment.found()
         self._call.deadlines.set("phase", now + self._limits.setup_s, self._not_ready)
         if self._call.media_path.held:
             self.send_hold()
@@ -201,8 +196,8 @@ class AgentSide:
             self._call.leg.conversation(event)
             self._call.publish(event)
 
-    def instance_lost(self, instance: Instance, now: float) -> None:
-        """Handle the loss of the instance's connection."""
+    def instance_lost(self, instance: Instance, now: float, *, alone: bool) -> None:
+        """Handle the loss of the instance's connection. `alone`: this call was the only one there."""
         lost = "the connection to the agent was lost"
         if self._handover.failed(instance, lost, now) or not self.serves(instance):
             return
@@ -210,7 +205,18 @@ class AgentSide:
             self._release()
             self.ask_next(now)
         else:
+            self.assignment.suspicion.lost(instance, alone=alone, now=now)
             self._recover(now, lost, tell=False)
+
+    def instance_died(self, death: InstanceDied, now: float) -> None:
+        """Take the agent's word that an instance has died, with which this call may have been lost."""
+        suspicion = self.assignment.suspicion
+        if not suspicion.died(death, now):
+            return
+        if suspicion.culprit:
+            self._call.end(now, EndReason.ERROR, suspicion.culprit)
+        elif self._call.phase is Phase.OFFERING and self.assignment.offer is None:
+            self.ask_next(now)
 
     # ------------------------------------------------------------------ an agent that is silent or blocked
 
@@ -331,19 +337,17 @@ class AgentSide:
         # Whoever was called and picked up is not to be hung up on because an agent was busy for a moment.
         offer_s = max(limits.offer_s, DIALLED_OFFER_S) if self._call.dialled else limits.offer_s
         if self.assignment.offer_next(
-            caller_rate=self._call.leg.rate, offer_s=offer_s, setup_s=limits.setup_s
+            now, caller_rate=self._call.leg.rate, offer_s=offer_s, setup_s=limits.setup_s
         ):
             waiting.discard(self._call.info.agent_id, self)
             wake_at, act = now + offer_s, self._offer_expired
         else:
-            if self._looking_since is None:
-                self._looking_since = now
-            until = self._looking_since + self.assignment.patience_s
-            if now >= until:
+            again_at = self.assignment.ask_again_at(now)
+            if again_at is None:
                 self._call.end(now, *self.assignment.why_nobody())
                 return
             waiting.add(self._call.info.agent_id, self)
-            wake_at, act = min(now + ASK_AGAIN_S, until), self._ask_again
+            wake_at, act = again_at, self._ask_again
         self._call.enter(Phase.OFFERING)
         self._call.deadlines.set("phase", wake_at, act)
         self._call.changed()
@@ -364,6 +368,8 @@ class AgentSide:
         if self._code.place:
             detail = f"its code blocked the agent at {self._code.place}, and {detail}"
             self._call.end(now, EndReason.ERROR, detail, by_agent=not tell)
+        elif culprit := self.assignment.suspicion.culprit:
+            self._call.end(now, EndReason.ERROR, culprit, by_agent=not tell)
         elif not self.assignment.may_recover():
             after = f"{detail}, after {self.assignment.recoveries} others"
             self._call.end(now, EndReason.AGENT_LOST, after, by_agent=not tell)
@@ -379,19 +385,13 @@ class AgentSide:
         self._elsewhere(now, EndReason.AGENT_LOST, detail)
 
     def _elsewhere(self, now: float, reason: EndReason, detail: str) -> None:
-        wanted = reason is EndReason.SHUTDOWN
-        self._call.log.log(
-            "INFO" if wanted else "WARNING",
-            "call {}: {} on instance {}",
-            self._call.call_id,
-            detail or reason.value,
-            self.assignment.last_instance_id,
-        )
+        log = self._call.log.info if reason is EndReason.SHUTDOWN else self._call.log.warning
+        instance_id = self.assignment.last_instance_id
+        log("call {}: {} on instance {}", self._call.call_id, detail or reason.value, instance_id)
         self._call.deadlines.off("phase", "media", "blocked")
-        self._looking_since = now if reason is EndReason.AGENT_LOST else None
         accepted, next_offer = self._handover.accepted, self._handover.take()
         self._call.media_path.backlog.change(None)
-        self.assignment.begin_again(reason, detail)
+        self.assignment.begin_again(reason, detail, now)
         if next_offer is None:
             self.ask_next(now)
             return

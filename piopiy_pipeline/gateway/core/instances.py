@@ -6,7 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from piopiy_pipeline.signaling.messages import GatewayMessage, Register, Status
+from piopiy_pipeline.signaling.instance_messages import WorkerKind
+from piopiy_pipeline.signaling.messages import GatewayMessage, InstanceDied, Register, Status
 
 __all__ = ["AgentLink", "Instance", "Instances"]
 
@@ -33,6 +34,10 @@ class Instance:
     capacity: int
     link: AgentLink
     version: str = ""
+    worker: WorkerKind | None = None
+    """What kind of call worker it is, if it is one."""
+    death: InstanceDied | None = None
+    """What the agent says of its death, if that comes before its connection is seen to be lost."""
     reported: int = 0
     """Calls under way, as the agent said last."""
     draining: bool = False
@@ -82,6 +87,7 @@ class Instances:
             instance_id=registration.instance_id,
             capacity=registration.capacity,
             version=registration.version,
+            worker=registration.worker,
             link=link,
         )
         siblings = self._by_agent.setdefault(instance.agent_id, {})
@@ -105,9 +111,9 @@ class Instances:
         """Return every instance of every agent."""
         return [instance for siblings in self._by_agent.values() for instance in siblings.values()]
 
-    def any_free(self, agent_id: str, *, without: Collection[Instance]) -> bool:
+    def any_free(self, agent_id: str, *, without: Collection[Instance] = (), apart: bool = False) -> bool:
         """Return whether `pick` would find one."""
-        return any(one.takes_calls and one not in without for one in self.of(agent_id))
+        return bool(self._able(agent_id, without, apart))
 
     def any_silent(self, agent_id: str) -> bool:
         """Return whether one has gone silent, and may come back and take calls: its connection is not given up."""
@@ -117,14 +123,26 @@ class Instances:
         """Return the connected instance with this id."""
         return self._by_agent.get(agent_id, {}).get(instance_id)
 
-    def pick(self, agent_id: str, *, without: Collection[Instance]) -> Instance | None:
+    def pick(self, agent_id: str, *, without: Collection[Instance], apart: bool = False) -> Instance | None:
         """Return the least loaded instance that takes calls; of equal ones, the one that was asked longest
         ago.
+
+        Args:
+            agent_id: Whose instances are looked at.
+            without: Those that are not.
+            apart: Whether to look at call workers that are apart from others, and at no other instance.
         """
-        able = [one for one in self.of(agent_id) if one.takes_calls and one not in without]
+        able = self._able(agent_id, without, apart)
         if not able:
             return None
         best = min(able, key=lambda one: (one.active / one.capacity, one.asked))
         self._asked += 1
         best.asked = self._asked
         return best
+
+    def _able(self, agent_id: str, without: Collection[Instance], apart: bool) -> list[Instance]:
+        return [
+            one
+            for one in self.of(agent_id)
+            if one.takes_calls and one not in without and (one.worker == "apart") is apart
+        ]

@@ -39,6 +39,7 @@ from piopiy_pipeline.signaling.messages import (
     ConversationEvent,
     Hangup,
     Heartbeat,
+    InstanceDied,
     Move,
     Register,
     Reject,
@@ -146,7 +147,7 @@ class Switchboard:
             raise DialRefused("the gateway is shutting down", "room")
         if len(self._calls) >= self.max_calls:
             raise DialRefused(f"{self.max_calls} calls are under way: try again later", "room")
-        if not any(instance.takes_calls for instance in self.instances.of(info.agent_id)):
+        if not self.instances.any_free(info.agent_id):
             # Whoever picks up is not to find nobody there.
             raise DialRefused(f"no instance of agent {info.agent_id!r} is connected and free", "room")
         leg = self.resources.dialler.dial(replace(request, ring_timeout_s=ring_timeout_s))
@@ -218,6 +219,9 @@ class Switchboard:
         if isinstance(message, Status):
             instance.update(message)
             self._look_again(instance, now)
+            return
+        if isinstance(message, InstanceDied):
+            self._on_death(instance, message, now)
             return
         call_id = getattr(message, "call_id", "")
         call = self._calls.get(call_id)
@@ -351,10 +355,21 @@ class Switchboard:
         self.resources.waiting.look_again(instance.agent_id, now)
 
     def _lose_calls(self, instance: Instance, now: float) -> None:
+        alone = len(instance.calls) == 1
         for call_id in sorted(instance.calls):
             call = self._calls.get(call_id)
             if call is not None:
-                call.agent.instance_lost(instance, now)
+                call.agent.instance_lost(instance, now, alone=alone)
+
+    def _on_death(self, teller: Instance, death: InstanceDied, now: float) -> None:
+        """Take an agent's word that one of its call workers has died. The loss of its connection may come later."""
+        dead = self.instances.find(teller.agent_id, death.instance_id)
+        if dead is not None:
+            dead.death = death
+            return
+        for call in tuple(self._calls.values()):
+            if call.info.agent_id == teller.agent_id:
+                call.agent.instance_died(death, now)
 
     @staticmethod
     def _refuse_late(instance: Instance, message: Accept) -> None:

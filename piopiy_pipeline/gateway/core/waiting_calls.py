@@ -44,6 +44,6 @@ class WaitingCalls:
     def look_again(self, agent_id: str, now: float) -> None:
         """Have the calls of an agent ask, because one of its instances may have become free."""
         for call in tuple(self._by_agent.get(agent_id, ())):
-            if not self._instances.any_free(agent_id, without=()):
+            if not any(one.takes_calls for one in self._instances.of(agent_id)):
                 return
             call.ask_next(now)

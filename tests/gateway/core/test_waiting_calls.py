@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from piopiy_pipeline.call import EndReason
-from piopiy_pipeline.gateway.core.agent_assignment import PLACE_S
-from piopiy_pipeline.gateway.core.agent_side import ASK_AGAIN_S
+from piopiy_pipeline.gateway.core.agent_assignment import ASK_AGAIN_S, PLACE_S
 from piopiy_pipeline.gateway.core.phases import Phase
 from piopiy_pipeline.signaling.messages import Status
 from tests.support.switchboard import LIMITS, NotedAgent, Room

@@ -1,0 +1,85 @@
+"""Whether a call ends the processes that it is in. No I/O.
+
+Of a call worker that has died nobody knows which of its calls did it: each of them is a suspect. The agent says how the
+worker has ended, and starts one worker apart for each of these calls, so that from then on a suspect harms itself
+alone. A call that was alone in the second worker that died with it is the culprit, and is offered to nobody again.
+
+A connection that closes is no proof: a network may do that to all of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from piopiy_pipeline.gateway.core.instances import Instance
+from piopiy_pipeline.signaling.messages import InstanceDied
+
+__all__ = ["APART_S", "EVIDENCE_S", "Suspicion"]
+
+EVIDENCE_S = 0.5
+"""How long an agent may take to say that a call worker has died. Until then its calls are with nobody."""
+APART_S = 1.0
+"""How long a suspect waits for a worker of its own. A fork takes a fifth of that on a busy machine."""
+
+
+@dataclass(slots=True)
+class _Loss:
+    """The loss of a call worker that had the call."""
+
+    shared: bool
+    alone: bool  # no other call was there at that moment
+    proven: bool = False  # it has died
+
+
+class Suspicion:
+    """What one call may have done. Every `now` is in seconds of one clock."""
+
+    def __init__(self) -> None:
+        self.culprit = ""
+        """Why this call is the culprit, a sentence. Empty while that is not certain."""
+        self._losses: dict[str, _Loss] = {}  # by instance; `MAX_RECOVERIES` bounds them
+        self._asks: Literal["nobody", "apart"] = "nobody"
+        self._until = 0.0
+
+    def lost(self, instance: Instance, *, alone: bool, now: float) -> None:
+        """Note that the connection to an instance that had the call is lost.
+
+        Args:
+            instance: The instance.
+            alone: Whether the call was its only one.
+            now: The time.
+        """
+        if instance.worker is None:
+            return
+        suspected = any(loss.proven for loss in self._losses.values())
+        loss = self._losses[instance.instance_id] = _Loss(instance.worker == "shared", alone)
+        if loss.shared or suspected:
+            self._asks, self._until = "nobody", now + EVIDENCE_S
+        if instance.death is not None:
+            self.died(instance.death, now)
+
+    def died(self, death: InstanceDied, now: float) -> bool:
+        """Take the agent's word on a dead instance. Returns whether the call was lost there."""
+        loss = self._losses.get(death.instance_id)
+        if loss is None or loss.proven:
+            return False
+        loss.proven = True
+        deaths = sum(each.proven for each in self._losses.values())
+        if deaths > 1 and loss.alone:
+            self.culprit = (
+                f"{deaths} processes of the agent have ended under this call; the last one: {death.detail}"
+            )
+        if loss.shared and death.apart:
+            self._asks, self._until = "apart", now + APART_S
+        else:
+            self._until = now
+        return True
+
+    def whom_to_ask(self, now: float) -> Literal["nobody", "apart", "others"]:
+        """Return who may be offered the call now: nobody yet, only workers apart, or all but these."""
+        return self._asks if now < self._until else "others"
+
+    def changes_at(self, now: float) -> float | None:
+        """Return when `whom_to_ask` will have another answer, if nothing else happens."""
+        return self._until if now < self._until else None

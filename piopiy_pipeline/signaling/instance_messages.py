@@ -1,0 +1,69 @@
+"""What an agent says of its instances to the gateway: that there is one, how busy it is, that one has died.
+
+`messages` has these as well: they are part of `AgentMessage` and `GatewayMessage`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+
+from piopiy_pipeline.signaling.json_messages import Message, without_none
+
+__all__ = ["PROTOCOL_VERSION", "InstanceDied", "Positive", "Register", "Registered", "Status", "WorkerKind"]
+
+PROTOCOL_VERSION = 1
+Positive = Annotated[int, Field(gt=0)]
+WorkerKind = Literal["shared", "call", "apart"]
+"""What a call worker takes: several calls; one, and ends with it; or one that was in a call worker that has died."""
+
+_InstanceId = Annotated[str, Field(min_length=1, max_length=128)]
+
+
+class Register(Message):
+    """The first message of an agent. Instances with the same `agent_id` share its calls.
+
+    `worker` is of call workers, and is told to gateways that know them (`knows_call_workers`).
+    """
+
+    type: Literal["register"] = "register"
+    protocol: int = PROTOCOL_VERSION
+    agent_id: Annotated[str, Field(min_length=1, max_length=128)]
+    instance_id: _InstanceId
+    capacity: Positive
+    version: str = ""
+    worker: WorkerKind | None = None
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return without_none(serialize(self), "worker")
+
+
+class Registered(Message):
+    """The instance is known and gets calls from now on."""
+
+    type: Literal["registered"] = "registered"
+    protocol: int = PROTOCOL_VERSION
+    heartbeat_s: Annotated[float, Field(gt=0)]
+
+
+class Status(Message):
+    """Says how busy an instance is, and whether it takes calls. It is sent whenever either changes."""
+
+    type: Literal["status"] = "status"
+    active: Annotated[int, Field(ge=0)]
+    capacity: Positive
+    state: Literal["serving", "draining"] = "serving"
+
+
+class InstanceDied(Message):
+    """Says that a call worker of the same agent has died, and how. Any instance of the agent may say it; several do.
+
+    Which of its calls did it is not known. If `apart`, an instance of the kind ``apart`` comes for each of them.
+    """
+
+    type: Literal["instance_died"] = "instance_died"
+    instance_id: _InstanceId
+    detail: Annotated[str, Field(max_length=500)] = ""
+    apart: bool = False
