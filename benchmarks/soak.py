@@ -31,7 +31,9 @@ from random import Random
 from typing import Any
 
 from loguru import logger
+from websockets.exceptions import WebSocketException
 
+from benchmarks.soak_ends import ALONE_S, ENDS, STOOD_S, UNBOUNDED, explanation
 from benchmarks.soak_instances import LoggedInstances
 from benchmarks.soak_processes import call_workers, open_fds, signal_all, threads
 from tests.support.chaos import ChaosAgent, ChaosCaller, ChaosPlace, chaos, pss_mb
@@ -50,8 +52,6 @@ FAR = 1
 CAPACITY = 60
 DEADLY = ("os_exit", "segfaults", "sleeps")
 """Faults that may cost a process with all its calls, and are drawn less often."""
-ALONE_S = 7.0
-"""How long after a time without any agent a call may still end of it: it is offered again for 5 s."""
 HEARD_S = 15.0
 AS_NEEDED = ("asyncio_", "offload_")
 """How the threads of asyncio's executor and of `offload()` are called, which are made when they are needed, few, and
@@ -61,26 +61,8 @@ START_S = 180.0
 LOG_LINES = 6
 """So much of the gateway's log is printed of a call that ended without an explanation."""
 SETTLE_S = 8.0
-MAX_LOSSES = 3
-STOOD_S = 2.0
-"""As long as an instance may take for an offer here."""
 FDS_LEFT = 3
 """Descriptors by which two counts may differ: a log file, a socket that is being closed."""
-ENDS: dict[str, frozenset[str]] = {
-    "raises_in_the_callback": frozenset({"error"}),
-    "raises_in_a_handler": frozenset(),
-    "raises_in_a_stage": frozenset({"error"}),
-    "raises_in_a_tool": frozenset(),
-    "sys_exit_in_a_tool": frozenset(),
-    "tool_never_returns": frozenset({"idle_timeout", "error"}),
-    "tool_gives_no_result": frozenset({"idle_timeout", "error"}),
-    "model": frozenset({"error"}),
-    "sleeps": frozenset({"error"}),
-    "os_exit": frozenset(),
-    "segfaults": frozenset(),
-}
-"""How calls with these faults may end before their caller hangs up. Where a call goes on after a resume, it speaks."""
-UNBOUNDED = {name: frozenset({"error"}) for name in ("endless_voice", "floods")}
 
 
 @dataclass
@@ -90,6 +72,8 @@ class Soak:
     seed: int
     began: float
     calls: int = 0
+    not_placed: int = 0
+    """Of these, calls that the gateway does not know: what it knows has an id."""
     ends: Counter[str] = field(default_factory=Counter)
     """By the call's fault, how it ended and why that may be."""
     harms: Counter[str] = field(default_factory=Counter)
@@ -128,7 +112,14 @@ async def keep_calling(
         if fault == "model":
             metadata["url"] = random.choice(faults["model"])
         began = loop.time()
-        caller = await place.caller(metadata)
+        try:
+            caller = await place.caller(metadata)
+        except (OSError, TimeoutError, WebSocketException) as error:
+            stood = place.lateness.between(began, loop.time()) >= STOOD_S
+            soak.ends[f"no connection{' (the machine stood still)' if stood else ''}"] += 1
+            if not stood:
+                soak.unexplained.append(f"{began - soak.began:.1f} s: no connection: {error!r}")
+            continue
         soak.calls += 1
         leave_at = min(began + stay_s, end_at)
         while caller.ended is None and loop.time() < leave_at:  # noqa: ASYNC110  the harness has no event
@@ -148,6 +139,7 @@ async def keep_calling(
                 )
         else:
             reason, detail = caller.ended
+            soak.not_placed += not caller.call_id
             stood_s = place.lateness.between(now - ALONE_S, now)
             why = explanation(fault, reason, detail, now - soak.alone_at, now - soak.unheard_at, stood_s)
             soak.ends[f"{fault or 'good'}: {reason}{f' ({why})' if why else ''}"] += 1
@@ -163,34 +155,8 @@ async def keep_calling(
 
 def logged(place: ChaosPlace, caller: ChaosCaller) -> list[str]:
     """Return what the gateway has logged of a call at last."""
-    return [line for line in place.gateway_log.splitlines() if caller.call_id in line][-LOG_LINES:]
-
-
-def explanation(
-    fault: str, reason: str, detail: str, since_alone_s: float, since_unheard_s: float, stood_s: float
-) -> str:
-    """Return why a call may have ended so; empty if it may not.
-
-    Args:
-        fault: What is to go wrong in the call; empty: nothing.
-        reason: Why it ended.
-        detail: The same in a sentence.
-        since_alone_s: When there was no agent last, in seconds before its end.
-        since_unheard_s: When the gateway heard of none last.
-        stood_s: For how long this process, which has little to do, got no time in the last `ALONE_S` seconds.
-    """
-    if reason in (ENDS | UNBOUNDED).get(fault, ()):
-        return "its own fault"
-    if reason == "agent_lost" and f"after {MAX_LOSSES} others" in detail:
-        return "its agents were lost four times"
-    if reason in ("agent_lost", "no_agent", "busy", "shutdown"):
-        if since_alone_s < ALONE_S:
-            return "no agent was alive"
-        if since_unheard_s < ALONE_S:
-            return "the gateway heard of no agent"
-    if reason in ("busy", "setup_timeout") and stood_s >= STOOD_S:
-        return "the machine stood still"
-    return ""
+    lines = place.gateway_log.splitlines() if caller.call_id else []
+    return [line for line in lines if caller.call_id in line][-LOG_LINES:]
 
 
 async def leave(caller: ChaosCaller) -> None:
@@ -369,8 +335,8 @@ async def run(options: argparse.Namespace) -> tuple[Soak, dict[str, Any]]:
         if threads(gateway) > thread_count:
             soak.left.append(f"gateway: {threads(gateway)} threads, {thread_count} before")
         ended = place.gateway_log.count("gateway: call of agent ")
-        if ended != soak.calls:
-            soak.left.append(f"gateway: {soak.calls} calls, of which {ended} have ended")
+        if ended != soak.calls - soak.not_placed:
+            soak.left.append(f"gateway: {soak.calls - soak.not_placed} calls, of which {ended} have ended")
         soak.silences = agents.instances.silences
         soak.log, soak.lateness_s = place.gateway_log, place.lateness.longest_s
         return soak, summary(soak, agents.restarts, options)

@@ -32,7 +32,15 @@ from typing import Any
 import numpy as np
 from websockets.asyncio.client import connect
 
-from piopiy_pipeline.signaling.caller import Answered, CallStart, Leave, LegEnded, Ringing, parse_leg_event
+from piopiy_pipeline.signaling.caller import (
+    Answered,
+    CallStart,
+    Leave,
+    LegEnded,
+    LegFault,
+    Ringing,
+    parse_leg_event,
+)
 from piopiy_pipeline.signaling.messages import Dtmf, dump
 from piopiy_pipeline.signaling.websocket import DirectClientConnection
 from tests.support.agents import AgentProcess
@@ -141,6 +149,8 @@ class ChaosCaller:
                 self._speak()
             case LegEnded(reason=reason, detail=detail):
                 self.ended = str(reason), detail
+            case LegFault(detail=detail):
+                self.ended = "fault", detail
 
     def _on_binary(self, pcm: bytes) -> None:
         samples = np.frombuffer(pcm, np.int16)
