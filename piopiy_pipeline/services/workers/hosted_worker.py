@@ -16,6 +16,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from piopiy_pipeline.services.workers.worker_processes import (
@@ -64,6 +65,7 @@ class HostedWorker(Worker):
         self._number = number
         self._connect = connect
         self._stream: socket.socket | None = None
+        self._stream_lock = threading.Lock()  # for a moment only: who sets it, and who shuts it down
         self._closing = threading.Event()
 
     @property
@@ -76,16 +78,37 @@ class HostedWorker(Worker):
         return self._lane.submit(self._ask, urgency, method, args)
 
     def close(self) -> None:
-        """Close the connection, and refuse further requests. It may be called more than once."""
+        """Close the connection, and refuse further requests. It may be called more than once.
+
+        A request that is under way fails with `WorkerLost`.
+        """
         self._closed = True
         self._closing.set()
         self._lane.close()
-        self._disconnect()
+        with self._stream_lock:
+            if self._stream is not None:
+                with suppress(OSError):  # the host is gone
+                    self._stream.shutdown(socket.SHUT_RDWR)  # who reads it wakes
+        self._let_go_if_closed()
+
+    def _let_go_if_closed(self) -> None:
+        """Close the stream after `close`, but not under the hands of a request that uses its number."""
+        if self._closed and self._lock.acquire(blocking=False):
+            try:
+                self._disconnect()
+            finally:
+                self._lock.release()
 
     def _exchange(self, method: str, *args: Any) -> Any:
         return self._ask(0, method, args)
 
     def _ask(self, urgency: int, method: str, args: tuple[Any, ...]) -> Any:
+        try:
+            return self._ask_locked(urgency, method, args)
+        finally:
+            self._let_go_if_closed()
+
+    def _ask_locked(self, urgency: int, method: str, args: tuple[Any, ...]) -> Any:
         with self._lock:
             request = (urgency, self.first, method, args)
             try:
@@ -122,10 +145,11 @@ class HostedWorker(Worker):
         while True:
             why: Exception
             try:
-                stream = self._stream = self._connect()
+                stream = self._connect()
             except BlockingIOError as error:
                 why = error
             else:
+                self._take(stream)
                 try:
                     self._greet(stream, until)
                 except _LOST as error:
@@ -144,8 +168,18 @@ class HostedWorker(Worker):
         if read_exactly(stream.fileno(), len(GREETING), until) != GREETING:
             raise OSError("the host's greeting is another one")
 
+    def _take(self, stream: socket.socket) -> None:
+        """Use a stream from now on, unless this was closed meanwhile."""
+        with self._stream_lock:
+            if not self._closed:
+                self._stream = stream
+                return
+        stream.close()
+        raise WorkerLost(f"the {self.name} worker has been closed")
+
     def _disconnect(self) -> None:
-        stream, self._stream = self._stream, None
+        with self._stream_lock:
+            stream, self._stream = self._stream, None
         if stream is not None:
             stream.close()
 

@@ -151,6 +151,12 @@ class Worker:
         return self._exchange(method, *args)
 
     def _exchange(self, method: str, *args: Any) -> Any:
+        try:
+            return self._exchange_locked(method, args)
+        finally:
+            self._let_go_if_closed()
+
+    def _exchange_locked(self, method: str, args: tuple[Any, ...]) -> Any:
         with self._lock:
             process = self._running()
             try:
@@ -173,12 +179,27 @@ class Worker:
         return answer
 
     def close(self) -> None:
-        """End the process and refuse further requests. It may be called more than once."""
+        """End the process and refuse further requests. It may be called more than once.
+
+        A request that is under way fails with `WorkerLost`, because its process ends.
+        """
         self._closed = True
         self._lane.close()
         process = self._process
         if process is not None:
-            self._end(process)
+            end_worker(process)
+        self._let_go_if_closed()
+
+    def _let_go_if_closed(self) -> None:
+        """Close the pipes after `close`. While a request uses them, the number of a pipe that was closed might become
+        that of another file under its hands: then it is the request's thread that closes them, and not before its end.
+        """
+        if self._closed and self._lock.acquire(blocking=False):
+            try:
+                if self._process is not None:
+                    self._end(self._process)
+            finally:
+                self._lock.release()
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._closed:

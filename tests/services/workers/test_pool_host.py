@@ -152,6 +152,25 @@ def test_a_host_that_is_lost_twice_with_a_request_is_not_asked_again() -> None:
 
     asyncio.run(story())
 
+
+def test_closing_ends_a_request_under_way_and_leaves_the_number_of_its_stream_to_it() -> None:
+    async def story() -> None:
+        async with hosting() as place:
+            worker = place.pool().workers[0]
+            await worker.call("echo", 0)
+            real = queue_of(worker_processes.shared_pool(MODULE, name="echo", size=1))
+            asked = asyncio.ensure_future(worker.call("wait", 20.0))
+            await eventually(lambda: not real.idle, 10)
+            worker.close()
+            ours, theirs = socket.socketpair()  # would have its number
+            with ours, theirs:
+                theirs.sendall(b"not an answer")
+                with pytest.raises(WorkerLost, match="closed"):
+                    await asyncio.wait_for(asked, 10)
+                assert ours.recv(100) == b"not an answer"
+            await eventually(lambda: worker.pid is None, 10)
+            worker_processes.close_pools()
+
     asyncio.run(story())
 
 

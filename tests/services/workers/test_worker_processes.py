@@ -15,6 +15,7 @@ import pytest
 from loguru import logger
 
 from piopiy_pipeline.services.workers.worker_processes import Worker, WorkerFailed, WorkerLost, WorkerPool
+from tests.support.calls import eventually
 
 MODULE = "piopiy_pipeline.services.tts.espeak_worker"
 HELLO = ("speak", "Hello.", "en-us", 165, 50, 16_000)
@@ -124,6 +125,30 @@ def test_closing_twice_is_as_good_as_once_and_nothing_is_taken_afterwards(worker
     assert worker.pid is None
     with pytest.raises(WorkerLost, match="has been closed"):
         worker.request(*HELLO)
+
+
+def test_closing_ends_a_request_under_way_and_leaves_the_numbers_of_its_pipes_to_it() -> None:
+    worker = Worker("tests.support.echo_worker", name="echo")
+
+    async def story() -> None:
+        await worker.call("echo", 0)
+        asked = asyncio.ensure_future(worker.call("wait", 20.0))
+        process = worker._process
+        assert process is not None
+        await eventually(lambda: worker._lock.locked() and not _unread(process), 10)
+        worker.close()
+        ours, theirs = os.pipe()  # would have one of their numbers
+        os.write(theirs, b"not an answer")
+        with pytest.raises(WorkerLost):
+            await asyncio.wait_for(asked, 10)
+        assert os.read(ours, 100) == b"not an answer"
+        os.close(ours)
+        os.close(theirs)
+        await eventually(lambda: worker._process is None, 10)
+        assert process.stdin is not None
+        assert process.stdin.closed
+
+    asyncio.run(story())
 
 
 def test_a_lease_goes_to_the_worker_with_the_fewest() -> None:
