@@ -27,6 +27,8 @@ from piopiy_pipeline.signaling.messages import Checkpoint, CheckpointKept
 
 __all__ = ["Handover"]
 
+OFFER_S = 2.0
+"""How long an instance may take to accept the call, in seconds, at least: nobody waits for it meanwhile."""
 PAUSE_S = 1.0
 """After nobody could take the call, it is offered to nobody for so many seconds; after each further time, twice as
 long: authors' callbacks run for it, and may do something.
@@ -201,16 +203,17 @@ class Handover:
 
     def _ask(self, now: float) -> None:
         limits = self._call.resources.limits
+        offer_s = max(limits.offer_s, OFFER_S)
         self.accepted = False
         self._own = None
         self._offer = self._assignment.propose(
             self._tried,
             caller_rate=self._call.leg.rate,
-            offer_s=limits.offer_s,
+            offer_s=offer_s,
             setup_s=limits.setup_s,
         )
         if self._offer is not None:
-            self._set_deadline(now + limits.offer_s)
+            self._set_deadline(now + offer_s)
             return
         self._call.media_path.backlog.give_up_move()
         if len(self._tried) > 1:  # else nobody else was there

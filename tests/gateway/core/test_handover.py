@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.gateway.core.handover import OFFER_S
 from piopiy_pipeline.gateway.core.phases import Phase
 from piopiy_pipeline.signaling.messages import (
     Accept,
@@ -201,7 +202,9 @@ def test_one_that_rejects_or_lets_the_offer_expire_is_followed_by_the_next(room:
     scene.move()
     two, three, four = scene.others
     two.reject()
-    room.wait(0.5)
+    room.wait(OFFER_S - 0.1)
+    assert isinstance(three.last(), Offer)
+    room.wait(0.2)
     assert isinstance(three.last(), Cancel)
     set_up(four)
     four.answer()
