@@ -56,6 +56,33 @@ def test_a_call_that_blocks_its_agent_is_named_and_the_others_move(
     asyncio.run(story())
 
 
+def test_native_code_that_keeps_pythons_lock_is_noticed_from_outside(
+    record_property: Callable[[str, object], None], full: bool
+) -> None:
+    """No thread of the process runs, so no watchdog can name the call: all of them move, and that one as well."""
+    seconds = 18 if full else 6
+
+    async def story() -> None:
+        async with chaos(agents=2) as place:
+            culprit = await place.caller({"block": "native", "after": 3, "seconds": seconds})
+            callers = [culprit, *await place.callers(5)]
+            blocked = min(place.agents, key=lambda agent: agent.pitch != culprit.agent_heard())
+            await eventually(lambda: blocked.told("blocks"), GENEROUS_S)
+            harm = Harm(place, callers, blocked)
+            assert len(harm.theirs) == 3
+            await harm.until_moved()
+            row = harm.row(
+                f"native code that keeps Python's lock for {seconds} s in one call's handler", "all moved"
+            )
+            assert "is blocked by" not in place.gateway_log
+            await eventually(lambda: len(blocked.told("end")) == 3, GENEROUS_S + seconds)
+            assert {line["reason"] for line in blocked.told("end")} <= {"moved", "agent_lost"}
+            assert all(caller.ended is None for caller in callers)
+            record_property("chaos", row)
+
+    asyncio.run(story())
+
+
 def test_a_call_worker_that_a_call_blocks_is_killed_and_its_other_calls_go_on(
     record_property: Callable[[str, object], None],
 ) -> None:

@@ -7,6 +7,7 @@ As a program (``python -m tests.support.chaos_agent``) it is an agent in a proce
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import json
 import os
 import time
@@ -58,13 +59,15 @@ def block(how: str, seconds: float) -> None:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             pass
+    elif how == "native":  # it keeps Python's lock, as a library in C may
+        ctypes.PyDLL(None).sleep(int(seconds))
     else:
         time.sleep(seconds)
 
 
 async def create_session(call: Call, metadata: dict[str, Any] | None) -> None:
-    """Speak for ever. ``{"block": "sleep" | "spin", "after": s, "seconds": s}`` blocks the loop meanwhile, and
-    ``{"harm": name, "after": s}`` does one of `HARMS`.
+    """Speak for ever. ``{"block": "sleep" | "spin" | "native", "after": s, "seconds": s}`` blocks the loop
+    meanwhile (in native code not again when the call was resumed); ``{"harm": name, "after": s}`` does one of `HARMS`.
     """
     wanted = metadata or {}
     agent = await voice(call, tts=OwnToneTTS(float(os.environ["TONE_HZ"])))
@@ -79,7 +82,7 @@ async def create_session(call: Call, metadata: dict[str, Any] | None) -> None:
         block(wanted["block"], wanted["seconds"])
 
     agent.on("answered", speak)
-    if "block" in wanted:
+    if "block" in wanted and not (wanted["block"] == "native" and call.resumed):
         agent.on("answered", harm)
     if "harm" in wanted:
         agent.on(
