@@ -62,13 +62,13 @@ async def _guard_ns() -> float:
     """Return what a guard adds to a push, in ns: the least of several rounds."""
     bare, guarded = _Bare(), _Bare()
     loop = asyncio.get_running_loop()
-    limits = StreamLimits(frames_a_second=10_000_000, burst_frames=10**9)
+    limits = StreamLimits(frames_a_second=10_000_000, burst_frames=10**9, answer_s=10**9)
     guard = StageGuard(
         limits, LoopShare(), now=loop.time, ended=lambda: False, too_long=print, floods=lambda: None
     )
     guard.next = StageGuard(
         limits, LoopShare(), now=loop.time, ended=lambda: False, too_long=print, floods=lambda: None
-    ).flow
+    )
     guard_pushes(guarded, guard)
     plain, with_guard = [], []
     for _ in range(ROUNDS):

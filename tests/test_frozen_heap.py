@@ -8,7 +8,6 @@ from weakref import ref
 
 import pytest
 
-from piopiy_pipeline import frozen_heap
 from piopiy_pipeline.frozen_heap import FrozenHeap
 
 
@@ -48,24 +47,6 @@ def test_garbage_from_before_is_freed_and_so_is_that_of_calls() -> None:
     heap.close()
 
 
-def test_what_the_first_call_has_loaded_is_frozen_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(frozen_heap, "LOADED_LATER", 500)
-    heap = FrozenHeap()
-    frozen = gc.get_freeze_count()
-    heap.settle()
-    assert gc.get_freeze_count() <= frozen + 500, "nothing was loaded"
-    heap.close()
-    heap = FrozenHeap()
-    loaded = [Knot() for _ in range(1000)]
-    heap.settle()
-    assert gc.get_freeze_count() > frozen + 900
-    frozen = gc.get_freeze_count()
-    loaded += [Knot() for _ in range(1000)]
-    heap.settle()
-    assert gc.get_freeze_count() < frozen + 500
-    heap.close()
-
-
 def test_several_share_the_heap_and_the_last_one_lets_go() -> None:
     first, second = FrozenHeap(), FrozenHeap()
     first.close()
@@ -80,7 +61,6 @@ def test_a_heap_that_somebody_else_has_frozen_is_left_alone() -> None:
     frozen = gc.get_freeze_count()
     heap = FrozenHeap()
     loaded = [Knot() for _ in range(1000)]
-    heap.settle()
     assert gc.get_freeze_count() <= frozen
     heap.close()
     assert gc.get_freeze_count() > 900

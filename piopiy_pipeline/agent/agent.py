@@ -175,7 +175,6 @@ class Agent:
             heard_s=self._media.heard_s,
         )
         self._closing: asyncio.Event | None = None
-        self._heap: FrozenHeap | None = None
         plan = Isolation.choose(isolation, capacity=capacity, workers=workers, warm=warm, memory_mb=memory_mb)
         self._isolated = None if plan is None else IsolatedAgent(self, plan)
         self._on_change: Callable[[], None] | None = None  # in a call worker
@@ -220,6 +219,7 @@ class Agent:
             return  # it was shut down before it began
         loop = asyncio.get_running_loop()
         guard = self._guard_exit(loop)
+        heap: FrozenHeap | None = None
         watchdog: LoopWatchdog | None = None
         try:
             if self._isolated is not None:
@@ -227,14 +227,14 @@ class Agent:
             else:
                 if self._on_change is None:  # else it was forked from a process that has loaded it
                     await preload()
-                self._heap = FrozenHeap()
+                heap = FrozenHeap()
                 watchdog = self._watch_loop()
                 await self._connection.serve(self._closing)
         finally:
             if watchdog is not None:
                 watchdog.close()
-            if self._heap is not None:
-                self._heap.close()
+            if heap is not None:
+                heap.close()
             if guard is not None:
                 guard.closing()
             try:
@@ -367,8 +367,6 @@ class Agent:
         self._tasks.pop(offer_id, None)
         self._confirmations.forget(offer_id)
         self._report_status()
-        if self._heap is not None and not self._tasks:
-            self._heap.settle()
         self._maybe_done()
 
     def _maybe_done(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -9,8 +10,10 @@ import pytest
 from pipecat.frames.frames import (
     Frame,
     InterimTranscriptionFrame,
+    OutputAudioRawFrame,
+    StartFrame,
 )
-from pipecat.processors.frame_processor import FrameProcessor
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
 from piopiy_pipeline import StreamLimits, VoiceAgent
 from piopiy_pipeline.call import EndReason
@@ -123,6 +126,44 @@ def test_a_stage_that_pushes_frames_in_a_loop_ends_its_call_and_is_named(
     assert call.end_reason is EndReason.ERROR, call.timeline()
     assert call.end_detail.startswith("mine: it pushes more than 500 frames a second"), call.end_detail
     assert tasks or stage.pushed < 30_000
+
+
+class PushesSound(FrameProcessor):
+    """Pushes sound past the voice's audio contexts, ten times as fast as it is heard, from its first frame on."""
+
+    def __init__(self, frame_s: float = 1.0, pause_s: float = 0.1) -> None:
+        super().__init__()
+        self._frame_s = frame_s
+        self._pause_s = pause_s
+        self._pushing: asyncio.Task[None] | None = None
+        self.pushed_s = 0.0
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await super().process_frame(frame, direction)
+        await self.push_frame(frame, direction)
+        if isinstance(frame, StartFrame):
+            self._pushing = self.create_task(self._push())
+
+    async def _push(self) -> None:
+        while True:
+            self.pushed_s += self._frame_s
+            await self.push_frame(OutputAudioRawFrame(bytes(int(self._frame_s * SECOND)), 16000, 1))
+            await asyncio.sleep(self._pause_s)
+
+
+def test_sound_that_is_pushed_faster_than_it_is_heard_waits_and_is_put_on_record() -> None:
+    stage = PushesSound()
+    call = called(insert=stage, greeting=None, limits=StreamLimits(answer_s=20))
+    assert [one for one in errors(call) if "more than 20 s of sound that nobody has heard yet" in one[1]]
+    assert stage.pushed_s <= 60 + 20 + 3
+    assert call.end_reason is EndReason.CALLER_HANGUP, call.timeline()
+
+
+def test_a_frame_of_a_gigabyte_is_cut_to_what_an_answer_may_have() -> None:
+    stage = PushesSound(frame_s=2**30 / SECOND, pause_s=1e6)
+    call = called(insert=stage, greeting=None, until=20)
+    assert "1073741824 bytes of sound in one frame: cut after 600 s" in errors(call)[0][1]
+    assert call.end_reason is EndReason.CALLER_HANGUP, call.timeline()
 
 
 def test_a_recogniser_that_floods_interim_transcripts_ends_its_call() -> None:

@@ -17,9 +17,9 @@ HOPELESS_S = 60
 MAX_GIVEN = 1000
 """So many frames that a stage was given are remembered: those that it keeps are forgotten."""
 SHARE = 32
-"""After so many frames of one call, the other calls have their turn."""
-SHARE_S = 0.02
-"""Unless they took at least so long: then the others have had it."""
+"""After so many frames of one call, the other calls have their turn. No clock decides that they have had it already: on
+a busy machine time passes in which nobody of the process had one.
+"""
 
 
 class StageFlow:
@@ -86,16 +86,17 @@ class StageFlow:
 
 
 class LoopShare:
-    """Says when the other calls of the process are to have their turn, although nothing of this one waits."""
+    """Counts the frames of a call until the other calls of the process are to have their turn."""
 
-    __slots__ = ("_began", "left")
+    __slots__ = ("left",)
 
     def __init__(self) -> None:
         self.left = SHARE
         """Frames that this call may still push before `spent` is to be asked."""
-        self._began = float("-inf")
 
-    def spent(self, now: float) -> bool:
-        """Begin the next share. Returns whether the last one was used up at one go."""
-        began, self._began, self.left = self._began, now, SHARE
-        return now - began < SHARE_S
+    def spent(self) -> bool:
+        """Return whether the share is used up, and begin the next one if it is."""
+        if self.left > 0:
+            return False
+        self.left = SHARE
+        return True

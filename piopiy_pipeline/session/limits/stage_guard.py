@@ -16,13 +16,15 @@ from pipecat.frames.frames import (
     EndFrame,
     Frame,
     InterruptionFrame,
+    OutputAudioRawFrame,
     StartFrame,
     StopFrame,
     TextFrame,
 )
 from pipecat.processors.frame_processor import FrameDirection
 
-from piopiy_pipeline.session.limits.stage_flow import LoopShare, StageFlow
+from piopiy_pipeline.session.limits.sound_lead import SoundLead
+from piopiy_pipeline.session.limits.stage_flow import LONGEST_WAIT_S, LoopShare, StageFlow
 from piopiy_pipeline.session.limits.stream_limits import StreamLimits
 
 __all__ = ["StageGuard"]
@@ -69,9 +71,10 @@ class StageGuard:
         self._floods = floods
         self._waiting = 0
         self.flow = StageFlow(limits, now())
-        self.next: StageFlow | None = None
+        self.lead = SoundLead(limits.answer_s, now())
+        self.next: StageGuard | None = None
         """Of the next stage, which is given what this one pushes downstream."""
-        self.previous: StageFlow | None = None
+        self.previous: StageGuard | None = None
         """Of the stage before, which is given what this one pushes upstream."""
         self.pressed = False
 
@@ -80,8 +83,17 @@ class StageGuard:
         flow, share = self.flow, self._share
         neighbour = self.next if direction is FrameDirection.DOWNSTREAM else self.previous
         if neighbour is not None:
-            neighbour.given(frame.id, cost)
+            neighbour.flow.given(frame.id, cost)
         share.left -= cost
+        if isinstance(frame, OutputAudioRawFrame):
+            seconds = len(frame.audio) / (2 * frame.sample_rate * frame.num_channels)
+            if neighbour is not None:
+                neighbour.lead.given(seconds)
+            self.lead.left_s -= seconds
+            if self.lead.left_s < 0:
+                self.pressed = True
+        elif isinstance(frame, InterruptionFrame):
+            self.lead.begin_anew()
         if flow.level < 0 and flow.passes_on(frame.id):
             return True
         flow.level -= cost
@@ -115,8 +127,11 @@ class StageGuard:
         now = self._now()
         flow = self.flow
         wait_s = flow.wait_s(now) if flow.level < 0 else 0.0
+        if self.lead.left_s < 0 and self.lead.wait_s(now) > 0 and not self._ended():
+            await self._until_heard()
+            return
         if not wait_s:
-            if self._share.left <= 0 and self._share.spent(now):
+            if self._share.spent():
                 await asyncio.sleep(0)
             return
         crowded = self._waiting >= MAX_WAITING
@@ -129,5 +144,18 @@ class StageGuard:
         self._waiting += 1
         try:
             await asyncio.sleep(wait_s)
+        finally:
+            self._waiting -= 1
+
+    async def _until_heard(self) -> None:
+        """Wait until the stage is no longer too far ahead of what can have been heard."""
+        self._too_long(f"more than {self._limits.answer_s:g} s of sound that nobody has heard yet: it waits")
+        if self._waiting >= MAX_WAITING:
+            self._floods()
+            return
+        self._waiting += 1
+        try:
+            while (wait_s := self.lead.wait_s(self._now())) > 0 and not self._ended():  # noqa: ASYNC110  time
+                await asyncio.sleep(min(wait_s, LONGEST_WAIT_S))
         finally:
             self._waiting -= 1

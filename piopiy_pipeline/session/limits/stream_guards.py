@@ -86,7 +86,7 @@ class StreamGuards:
         chain = [pipeline[name] for name in pipeline.names]
         guards = [self._guard(stage) for stage in chain]
         for before, behind in pairwise(guards):
-            before.next, behind.previous = behind.flow, before.flow
+            before.next, behind.previous = behind, before
         for stage in chain:
             for service in stage.services if isinstance(stage, ServiceSwitch) else (stage,):
                 if service is not stage:

@@ -147,7 +147,7 @@ class VoiceGuard:
 
     async def _let_others(self, cost: int) -> None:
         self._share.left -= cost
-        if self._share.left <= 0 and self._share.spent(self._now()):
+        if self._share.spent():
             await asyncio.sleep(0)
 
     # ------------------------------------------------------------------ what becomes of it
