@@ -6,11 +6,11 @@
 
 Gateway (records in SQLite, every call recorded) and agent are processes of their own, callers are in this one. Each
 dials, hears the bot begin to speak, and hangs up. Counted are the processes of each side with all their children, from
-outside: threads, descriptors, and the memory that is theirs alone and written to (``Private_Dirty``); tasks they count
-themselves, after a collection of garbage. What 200 calls have filled (caches, the allocator, the two descriptors of a
-connection to the database in its pool) is no growth. Pages of libraries that nobody has written to are not counted:
-whether they are one process's own or shared hangs on who else has the file open, and they come and go by 6 MB
-(cryptography's library in the gateway) or 20 MB (onnxruntime's in the agent).
+outside: threads, descriptors, and the memory that they have written to (``Pss_Anon``: a page that several of them share
+counts once); tasks they count themselves, after a collection of garbage. What 200 calls have filled (caches, the
+allocator, the two descriptors of a connection to the database in its pool) is no growth. Pages of libraries are not
+counted: whether they are one process's own or shared hangs on who else has the file open, and they come and go by
+6 MB (cryptography's library in the gateway) or 20 MB (onnxruntime's in the agent).
 The exit status is 1 if anything is left, or memory has grown by more than `--growth-mb` since the 200th call.
 """
 
@@ -89,8 +89,8 @@ def _counted(pid: int) -> Counts:
                 found[f"descriptors of {_target(descriptor)}"] += 1
             found["processes"] += 1
             found["threads"] += int(status["Threads"])
-            [own] = [line for line in memory if line.startswith("Private_Dirty")]
-            found["memory_mb"] += int(own.split()[1]) / 1024
+            [written] = [line for line in memory if line.startswith("Pss_Anon")]
+            found["memory_mb"] += int(written.split()[1]) / 1024
     return found
 
 
@@ -339,7 +339,7 @@ def main() -> int:
         before_mb, after_mb = one["after_warm_up"]["memory_mb"], one["last"]["memory_mb"]
         failed |= bool(one["left"]) or one["growth_mb"] > options.growth_mb
         print(
-            f"{name}: left {', '.join(one['left']) or 'nothing'}; memory of its own "
+            f"{name}: left {', '.join(one['left']) or 'nothing'}; written memory "
             f"{before_mb:.1f} MB after the warm-up, {after_mb:.1f} MB at the end"
         )
     if options.json:
