@@ -396,6 +396,21 @@ def test_a_resumed_call_goes_on_without_the_initial_messages_again() -> None:
     assert [message["content"] for message in llm.asked[0]] == ["Be brief.", "Hi", "Hello!", "book it"]
 
 
+def test_a_resumed_call_goes_on_with_the_instructions_of_today() -> None:
+    """The other instance may have run an older version of the bot, with other tools."""
+    said = [{"role": "system", "content": "Be long."}, *HISTORY, {"role": "user", "content": "book it"}]
+    llm = ScriptedLLM(["I go on."])
+
+    async def bot(call: Call) -> None:
+        state_of(call).resume(ResumableState(messages=said, state={}))
+        agent = await made(call, {"llm": llm})
+        agent.on("bot_turn", lambda _: agent.hangup())
+        await agent.start()
+
+    simulate(bot, Caller())
+    assert [message["content"] for message in llm.asked[0]] == ["Be brief.", "Hi", "Hello!", "book it"]
+
+
 @pytest.mark.parametrize(
     ("messages", "error", "says"),
     [
