@@ -4,8 +4,9 @@ from __future__ import annotations
 
 __all__ = ["ALONE_S", "ENDS", "STOOD_S", "UNBOUNDED", "explanation"]
 
-ALONE_S = 7.0
-"""How long after a time without any agent a call may still end of it: it is offered again for 5 s."""
+ALONE_S = 10.0
+"""How long after a time without any agent a call may still end of it: it is offered again for 5 s, the last of these
+offers may take 2 s, and a busy machine tells late."""
 MAX_LOSSES = 3
 NO_START = "no start"
 """What the gateway says to a caller who has connected, and does not place a call."""
@@ -21,10 +22,12 @@ ENDS: dict[str, frozenset[str]] = {
     "tool_gives_no_result": frozenset({"idle_timeout", "error"}),
     "model": frozenset({"error"}),
     "sleeps": frozenset({"error"}),
-    "os_exit": frozenset(),
-    "segfaults": frozenset(),
+    "os_exit": frozenset({"error"}),
+    "segfaults": frozenset({"error"}),
 }
-"""How calls with these faults may end before their caller hangs up. Where a call goes on after a resume, it speaks."""
+"""How calls with these faults may end before their caller hangs up. Where a call goes on after a resume, it speaks. One
+that ends its process ends with `error` if its code has held that up before, so that the watchdog has named it.
+"""
 UNBOUNDED = {name: frozenset({"error"}) for name in ("endless_voice", "floods")}
 
 
@@ -51,6 +54,7 @@ def explanation(
         if since_unheard_s < ALONE_S:
             return "the gateway heard of no agent"
     # Of a caller without a start, it is this process that was late to send one.
-    if (reason in ("busy", "setup_timeout") or detail.startswith(NO_START)) and stood_s >= STOOD_S:
+    late = reason in ("agent_lost", "busy", "setup_timeout", "shutdown") or detail.startswith(NO_START)
+    if late and stood_s >= STOOD_S:
         return "the machine stood still"
     return ""
