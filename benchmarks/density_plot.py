@@ -42,7 +42,10 @@ def plot_of(results: Results) -> str:
 
 def _panel(results: Results, key: str, title: str, *, logarithmic: bool) -> list[str]:
     points = {
-        side: [(int(calls), sides[side]) for calls, sides in results.items() if key in sides.get(side, {})]
+        side: sorted(
+            ((int(calls), sides[side]) for calls, sides in results.items() if key in sides.get(side, {})),
+            key=lambda point: point[0],
+        )
         for side in COLOURS
     }
     values = [found[key] for side in points.values() for _, found in side]

@@ -50,7 +50,9 @@ def test_gaps_before_the_measurement_do_not_count() -> None:
 
 def found(ms: float, lag_ms: float = 1.0, *, starved: bool = False) -> dict[str, Any]:
     """Return one measurement."""
-    run = dict.fromkeys(("total_ms", "lag_p95_ms", "worst_gap_ms", "gaps", "callers_lag_p99_ms"), 0.0)
+    run = dict.fromkeys(
+        ("total_ms", "lag_p95_ms", "worst_gap_ms", "gaps", "callers_lag_p99_ms", "silent_calls"), 0.0
+    )
     run |= {"steady_ms": ms, "core": 0.5, "lag_p99_ms": lag_ms, "peak_mb": 200, "threads": 4, "tasks": 500}
     return run | {"did": {"utterances": 3}, "starved": starved}
 
