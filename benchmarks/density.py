@@ -90,12 +90,13 @@ def summary(runs: list[Found]) -> Found:
 
 
 def ratio_of(sides: Mapping[str, Found]) -> float | None:
-    """Return the CPU time of ours by that of stock, the median of the pairs; None where a side has failed."""
+    """Return the CPU time of ours by that of stock, the median of the pairs in which neither was starved, or None."""
     pairs = [
         (ours["steady_ms"], stock["steady_ms"])
         for ours, stock in zip(
             sides.get("ours", {}).get("runs", []), sides.get("stock", {}).get("runs", []), strict=False
         )
+        if not (ours["starved"] or stock["starved"])
     ]
     return round(statistics.median(ours / stock for ours, stock in pairs), 3) if pairs else None
 

@@ -65,6 +65,15 @@ def test_the_ratio_is_the_median_of_pairs_that_ran_after_one_another() -> None:
     assert ratio_of(sides) == 0.25
 
 
+def test_a_side_that_was_starved_has_no_ratio() -> None:
+    sides = {
+        "stock": summary([found(9.0, starved=True), found(40.0)]),
+        "ours": summary([found(9.0), found(10.0)]),
+    }
+    assert ratio_of(sides) == 0.25
+    assert ratio_of({"stock": summary([found(9.0, starved=True)]), "ours": summary([found(9.0)])}) is None
+
+
 def test_a_side_that_did_not_hold_has_no_ratio_and_is_named() -> None:
     results = {"100": {"stock": {"failed": "no answer\nlog"}, "ours": summary([found(9.0)])}}
     assert ratio_of(results["100"]) is None
