@@ -214,7 +214,8 @@ class Supervisor:
         if dead.one_call or self._draining or self._over.is_set():
             return False
         others = list(self._members.values())
-        elsewhere = {call for member in others for call in member.calls}
+        # What hung before it was killed has lost its calls to others, and one of these is the cause.
+        elsewhere = {call for member in others for call in member.calls if dead.killed_for is None}
         most = self._isolation.capacity - sum(member.apart for member in others)
         orphans = [call for call in dead.calls if call not in elsewhere][:most]
         for _ in orphans:

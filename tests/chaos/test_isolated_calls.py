@@ -89,11 +89,11 @@ def test_a_call_that_harms_its_process_ends_alone(
     asyncio.run(story())
 
 
-@pytest.mark.parametrize("harm", ["segfault", "os_exit"])
+@pytest.mark.parametrize("harm", ["segfault", "os_exit", "leak"])
 def test_a_call_that_kills_its_worker_again_and_again_harms_others_once(
     harm: str, record_property: Callable[[str, object], None]
 ) -> None:
-    environment = {"PIOPIY_ISOLATION": "process", "PIOPIY_WORKERS": "2"}
+    environment = {"PIOPIY_ISOLATION": "process", "PIOPIY_WORKERS": "2", "PIOPIY_MEMORY_MB": "250"}
 
     async def story() -> None:
         async with chaos(agents=1, environment=environment) as place:
@@ -107,12 +107,15 @@ def test_a_call_that_kills_its_worker_again_and_again_harms_others_once(
             now = asyncio.get_running_loop().time()
             assert culprit.ended is not None
             assert culprit.ended[0] == "error"
-            why = "2 processes of the agent have ended under this call"
+            why = "MB of memory" if harm == "leak" else "2 processes of the agent have ended under this call"
             assert why in place.gateway_log.partition("ended: error after")[2]
             assert all(caller.ended is None and caller.agent_heard(now - 0.5) for caller in others)
-            lost = lost_agents(place)
-            assert sorted(lost.values())[:2] == [1, 1], "two others once"
-            assert len(lost) == 3, "and the culprit"
+            if (
+                harm != "leak"
+            ):  # a worker that gets so much memory may be silent before it dies: its calls have moved
+                lost = lost_agents(place)
+                assert sorted(lost.values())[:2] == [1, 1], "two others once"
+                assert len(lost) == 3, "and the culprit"
             assert place.agents[0].log.count(" has ended: ") == 2, "it has ended no third process"
             record_property(
                 "chaos",

@@ -126,6 +126,16 @@ class AgentAssignment:
         connected = self._instances.of(self._info.agent_id)
         return PLACE_S if any(one is not self._failed_at for one in connected) else 0.0
 
+    @property
+    def among_others(self) -> bool:
+        """Whether the instance that has the call takes others as well."""
+        return self.offer is not None and self.offer.instance.worker == "shared"
+
+    @property
+    def any_apart(self) -> bool:
+        """Whether a call worker apart waits for a call."""
+        return self._instances.any_free(self._info.agent_id, apart=True)
+
     def any_untried(self, tried: Collection[Instance]) -> bool:
         """Return whether an instance that is not among those that were tried could take the call now."""
         return self._instances.any_free(self._info.agent_id, without=tried)

@@ -18,6 +18,7 @@ from piopiy_pipeline.gateway.core.gateway_call_state import GatewayCallState
 from piopiy_pipeline.gateway.core.handover import Handover
 from piopiy_pipeline.gateway.core.instances import Instance
 from piopiy_pipeline.gateway.core.phases import Phase
+from piopiy_pipeline.gateway.core.suspect_call import SuspectCall
 from piopiy_pipeline.signaling.messages import (
     Cancel,
     Checkpoint,
@@ -25,7 +26,6 @@ from piopiy_pipeline.signaling.messages import (
     Control,
     ConversationEvent,
     GatewayMessage,
-    InstanceDied,
     Reject,
 )
 
@@ -51,6 +51,7 @@ class AgentSide:
     def __init__(self, call: GatewayCallState, *, on_live: Callable[[float], None]) -> None:
         self.assignment = AgentAssignment(call.info, call.resources.instances)
         self._handover = Handover(call, self.assignment, on_ready=self._hand_over)
+        self.suspect = SuspectCall(call, self.assignment, ask=self.ask_next, move=self._move)
         self._call = call
         self._limits = call.resources.limits
         self._on_live = on_live
@@ -105,6 +106,7 @@ class AgentSide:
         self._handover.give_up("the call needs no agent any more")
         self._release()
         self._call.resources.waiting.discard(self._call.info.agent_id, self)
+        self.suspect.forget()
         self.assignment.checkpoint, self.assignment.heard = None, ""
 
     # ------------------------------------------------------------------ the agent's signaling
@@ -208,21 +210,11 @@ class AgentSide:
             self.assignment.suspicion.lost(instance, alone=alone, now=now)
             self._recover(now, lost, tell=False)
 
-    def instance_died(self, death: InstanceDied, now: float) -> None:
-        """Take the agent's word that an instance has died, with which this call may have been lost."""
-        suspicion = self.assignment.suspicion
-        if not suspicion.died(death, now):
-            return
-        if suspicion.culprit:
-            self._call.end(now, EndReason.ERROR, suspicion.culprit)
-        elif self._call.phase is Phase.OFFERING and self.assignment.offer is None:
-            self.ask_next(now)
-
     # ------------------------------------------------------------------ an agent that is silent or blocked
 
-    def leave(self, instance: Instance, why: str, now: float) -> None:
+    def leave(self, instance: Instance, why: str, now: float, *, alone: bool | None = None) -> None:
         """Go to another instance, because this one is silent. The call stays while no other can take it, and for good
-        if it is what blocks the instance.
+        if it is what blocks the instance. `alone`: whether it is its only call; None if that says nothing.
         """
         if (
             self.confirmed_to(instance)
@@ -230,6 +222,8 @@ class AgentSide:
             and self.assignment.has_alternative
             and self.assignment.may_recover()
         ):
+            if alone is not None:
+                self.assignment.suspicion.left(instance, alone=alone)
             self._move(now, why)
 
     def blocks(self, instance: Instance, place: str, *, began_at: float, limit_s: float) -> None:

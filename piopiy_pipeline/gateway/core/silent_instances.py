@@ -115,8 +115,10 @@ class SilentInstances:
         self.look_again(now)
 
     def _move(self, instance: Instance, now: float) -> None:
+        # Who blocks its loop is known, if it is: then its death says nothing of the others.
+        alone = None if instance.blocked else len(instance.calls) == 1
         for call in self._calls(instance):
-            call.agent.leave(instance, instance.silent, now)
+            call.agent.leave(instance, instance.silent, now, alone=alone)
 
     def _calls(self, instance: Instance) -> Iterator[GatewayCall]:
         for call_id in sorted(instance.calls):

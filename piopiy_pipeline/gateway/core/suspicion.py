@@ -4,7 +4,8 @@ Of a call worker that has died nobody knows which of its calls did it: each of t
 worker has ended, and starts one worker apart for each of these calls, so that from then on a suspect harms itself
 alone. A call that was alone in the second worker that died with it is the culprit, and is offered to nobody again.
 
-A connection that closes is no proof: a network may do that to all of them.
+A connection that closes is no proof: a network may do that to all of them. Nor is silence; but if a worker was silent
+before it died, its calls had moved, and are suspects where they are: they move on to workers apart.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ __all__ = ["APART_S", "EVIDENCE_S", "Suspicion"]
 
 EVIDENCE_S = 0.5
 """How long an agent may take to say that a call worker has died. Until then its calls are with nobody."""
-APART_S = 1.0
-"""How long a suspect waits for a worker of its own. A fork takes a fifth of that on a busy machine."""
+APART_S = 2.0
+"""How long a suspect waits for a worker of its own. A fork takes a tenth of that on a busy machine."""
+APART_LIVE_S = 4.0
+"""How long one may come for a suspect that goes on among others meanwhile. It waits for its call a second longer."""
 
 
 @dataclass(slots=True)
@@ -41,6 +44,7 @@ class Suspicion:
         self._losses: dict[str, _Loss] = {}  # by instance; `MAX_RECOVERIES` bounds them
         self._asks: Literal["nobody", "apart"] = "nobody"
         self._until = 0.0
+        self._apart_until = 0.0  # how long a worker apart may come
 
     def lost(self, instance: Instance, *, alone: bool, now: float) -> None:
         """Note that the connection to an instance that had the call is lost.
@@ -59,6 +63,20 @@ class Suspicion:
         if instance.death is not None:
             self.died(instance.death, now)
 
+    def left(self, instance: Instance, *, alone: bool) -> None:
+        """Note that the call has moved away from an instance that is silent, and may be about to die."""
+        if instance.worker is not None:
+            self._losses[instance.instance_id] = _Loss(instance.worker == "shared", alone)
+
+    def wants_apart(self, now: float) -> bool:
+        """Return whether the call should move to a worker apart, if one comes."""
+        return now < self._apart_until
+
+    def move_apart(self, now: float) -> None:
+        """Have the call go to a worker apart, because there is one."""
+        self._apart_until = 0.0
+        self._asks, self._until = "apart", now + APART_S
+
     def died(self, death: InstanceDied, now: float) -> bool:
         """Take the agent's word on a dead instance. Returns whether the call was lost there."""
         loss = self._losses.get(death.instance_id)
@@ -72,6 +90,7 @@ class Suspicion:
             )
         if loss.shared and death.apart:
             self._asks, self._until = "apart", now + APART_S
+            self._apart_until = now + APART_LIVE_S
         else:
             self._until = now
         return True

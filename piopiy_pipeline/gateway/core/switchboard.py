@@ -369,7 +369,7 @@ class Switchboard:
             return
         for call in tuple(self._calls.values()):
             if call.info.agent_id == teller.agent_id:
-                call.agent.instance_died(death, now)
+                call.agent.suspect.instance_died(death, now)
 
     @staticmethod
     def _refuse_late(instance: Instance, message: Accept) -> None:

@@ -143,6 +143,35 @@ def test_a_suspect_among_others_is_not_convicted_for_them(room: Room) -> None:
     assert sorted(str(call.reason) for call in calls) == ["None", "None", "error"]
 
 
+def test_calls_that_had_left_a_silent_worker_go_on_apart_when_it_has_died(room: Room) -> None:
+    one, two, calls = three_calls(room)
+    room.board.silences.silent(one.instance, "nothing was heard of it", room.now)
+    for offer in list(two.offers):
+        take(room, two, offer)
+    assert [call.phase for call in calls] == [Phase.LIVE] * 3
+    two.say(died("w1"))
+    one.lose()
+    two.say(died("w1"))
+    apart = [room.agent(f"w{number}", capacity=1, worker="apart") for number in (3, 4, 5)]
+    for agent in apart:
+        agent.take()
+    assert sorted(call_id for agent in apart for call_id in offered(agent)) == ["call-1", "call-2", "call-3"]
+    assert [call.phase for call in calls] == [Phase.LIVE] * 3
+    assert two.instance.calls == set()
+
+
+def test_but_not_if_it_was_known_who_blocked_it(room: Room) -> None:
+    one, two, _ = three_calls(room)
+    one.instance.blocked = True
+    room.board.silences.silent(one.instance, "it is blocked", room.now)
+    for offer in list(two.offers):
+        take(room, two, offer)
+    one.lose()
+    two.say(died("w1"))
+    apart = room.agent("w3", capacity=1, worker="apart")
+    assert apart.offers == []
+
+
 def test_workers_apart_take_no_other_calls(room: Room) -> None:
     apart = room.agent("w3", capacity=1, worker="apart")
     one = room.agent("w4", worker="shared")
