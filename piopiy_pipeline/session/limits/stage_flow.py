@@ -16,7 +16,7 @@ HOPELESS_S = 60
 """A stage that is so many seconds ahead of its rate has failed at once: no wait can make up for it."""
 MAX_GIVEN = 1000
 """So many frames that a stage was given are remembered: those that it keeps are forgotten."""
-SHARE = 32
+SHARE = 16
 """After so many frames of one call, the other calls have their turn. No clock decides that they have had it already: on
 a busy machine time passes in which nobody of the process had one.
 """
