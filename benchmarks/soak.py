@@ -89,6 +89,8 @@ class Soak:
     """How often an instance went silent, by why."""
     load_max: float = 0.0
     gateway_mb: list[float] = field(default_factory=list)
+    gateway_mb_settled: float = 0.0
+    """When all calls were over."""
     lateness_s: float = 0.0
     """For how long this process's own loop stood at most."""
     log: str = ""
@@ -337,6 +339,7 @@ async def run(options: argparse.Namespace) -> tuple[Soak, dict[str, Any]]:
         ended = place.gateway_log.count("gateway: call of agent ")
         if ended != soak.calls - soak.not_placed:
             soak.left.append(f"gateway: {soak.calls - soak.not_placed} calls, of which {ended} have ended")
+        soak.gateway_mb_settled = pss_mb(gateway)
         soak.silences = agents.instances.silences
         soak.log, soak.lateness_s = place.gateway_log, place.lateness.longest_s
         return soak, summary(soak, agents.restarts, options)
@@ -377,6 +380,7 @@ def summary(soak: Soak, restarts: int, options: argparse.Namespace) -> dict[str,
         "load_max": round(soak.load_max, 1),
         "own_lateness_max_s": round(soak.lateness_s, 2),
         "gateway_mb_first_last": [round(soak.gateway_mb[0], 1), round(soak.gateway_mb[-1], 1)],
+        "gateway_mb_settled": round(soak.gateway_mb_settled, 1),
         "gateway_growth_mb_after_a_quarter": round(soak.gateway_mb[-1] - quarter, 1),
     }
 

@@ -48,6 +48,8 @@ def explanation(
         return "its own fault"
     if reason == "agent_lost" and f"after {MAX_LOSSES} others" in detail:
         return "its agents were lost four times"
+    if reason == "error" and "processes of the agent have ended under this call" in detail:
+        return "its call workers were lost twice"
     if reason in ("agent_lost", "no_agent", "busy", "shutdown"):
         if since_alone_s < ALONE_S:
             return "no agent was alive"
