@@ -5,7 +5,7 @@ Only the agent's side may import this module: the gateway does without pipecat.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from pipecat.frames.frames import Frame
@@ -50,14 +50,22 @@ def filter_queued(stage: FrameProcessor, accept: Callable[[Frame, FrameDirection
     stage.queue_frame = queue_frame  # type: ignore[method-assign]
 
 
+Push = Callable[[Frame, FrameDirection], Awaitable[None]]
+
+
 class PushGuard(Protocol):
     """Watches what a stage pushes, and slows it down."""
 
     pressed: bool
     """Whether `wait` is to be awaited behind this push."""
+    long: bool
+    """Whether the frame that was admitted last is to be pushed by `push_in_pieces`."""
 
     def admits(self, frame: Frame, direction: FrameDirection) -> bool:
         """Take note of a frame that the stage is about to push. Returns whether it is pushed."""
+
+    async def push_in_pieces(self, push: Push, frame: Frame, direction: FrameDirection) -> None:
+        """Push a long frame as several, and give the other calls their turn in between."""
 
     async def wait(self) -> None:
         """Wait behind a push: the frame has gone already, so that none overtakes another."""
@@ -74,7 +82,10 @@ def guard_pushes(stage: FrameProcessor, guard: PushGuard) -> None:
 
     async def push_frame(frame: Frame, direction: FrameDirection = FrameDirection.DOWNSTREAM) -> None:
         if guard.admits(frame, direction):
-            await push(frame, direction)
+            if guard.long:
+                await guard.push_in_pieces(push, frame, direction)
+            else:
+                await push(frame, direction)
         if guard.pressed:
             await guard.wait()
 

@@ -47,12 +47,18 @@ class SpeechBudget:
         """Note that it has made so much sound."""
         self._of(context_id).seconds += seconds
 
-    def runaway(self, context_id: str) -> str | None:
-        """Return what is wrong with a voice that makes more sound than its text can take, or None."""
+    def runaway(self, context_id: str, *, more_s: float = 0.0) -> str | None:
+        """Return what is wrong with a voice that makes more sound than its text can take, or None.
+
+        Args:
+            context_id: The audio context.
+            more_s: Sound that comes with the next frame, in seconds.
+        """
         spoken = self._of(context_id)
-        if not spoken.chars or spoken.seconds <= SPARE_S + CHARACTER_S * spoken.chars:
+        seconds = spoken.seconds + more_s
+        if not spoken.chars or seconds <= SPARE_S + CHARACTER_S * spoken.chars:
             return None
-        return f"{spoken.seconds:.0f} s of sound for a text of {spoken.chars} characters"
+        return f"{seconds:.0f} s of sound for a text of {spoken.chars} characters"
 
     def left_s(self, context_id: str) -> float:
         """Return how much more of this answer may be said, in seconds."""

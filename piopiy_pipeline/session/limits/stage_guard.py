@@ -23,7 +23,9 @@ from pipecat.frames.frames import (
 )
 from pipecat.processors.frame_processor import FrameDirection
 
+from piopiy_pipeline.compat.frame_taps import Push
 from piopiy_pipeline.session.limits.sound_lead import SoundLead
+from piopiy_pipeline.session.limits.sound_pieces import piece_bytes, pieces_of
 from piopiy_pipeline.session.limits.stage_flow import LONGEST_WAIT_S, LoopShare, StageFlow
 from piopiy_pipeline.session.limits.stream_limits import StreamLimits
 
@@ -76,23 +78,26 @@ class StageGuard:
         """Of the next stage, which is given what this one pushes downstream."""
         self.previous: StageGuard | None = None
         """Of the stage before, which is given what this one pushes upstream."""
-        self.pressed = False
+        self.pressed = self.long = False
+        self._interruptions = 0
 
     def admits(self, frame: Frame, direction: FrameDirection) -> bool:
+        self.long = False
         cost = self._cost(frame) if isinstance(frame, _SIZED) else 1
         flow, share = self.flow, self._share
         neighbour = self.next if direction is FrameDirection.DOWNSTREAM else self.previous
-        if neighbour is not None:
+        if neighbour is not None and not self.long:
             neighbour.flow.given(frame.id, cost)
         share.left -= cost
         if isinstance(frame, OutputAudioRawFrame):
-            seconds = len(frame.audio) / (2 * frame.sample_rate * frame.num_channels)
-            if neighbour is not None:
+            seconds = _seconds(frame)
+            if neighbour is not None and not self.long:
                 neighbour.lead.given(seconds)
             self.lead.left_s -= seconds
             if self.lead.left_s < 0:
                 self.pressed = True
         elif isinstance(frame, InterruptionFrame):
+            self._interruptions += 1
             self.lead.begin_anew()
         if flow.level < 0 and flow.passes_on(frame.id):
             return True
@@ -110,6 +115,7 @@ class StageGuard:
             size = len(frame.audio)
             if size <= UNIT_BYTES:
                 return 1
+            self.long = size > piece_bytes(frame)
             longest = int(self._limits.answer_s * frame.sample_rate) * 2 * frame.num_channels
             if size > longest:
                 self._too_long(f"{size} bytes of sound in one frame: cut after {self._limits.answer_s:g} s")
@@ -121,6 +127,20 @@ class StageGuard:
             self._too_long(f"a text of {size} characters in one frame: cut after {longest}")
             frame.text = frame.text[:longest]
         return 1 + min(size, longest) // UNIT_CHARS
+
+    async def push_in_pieces(self, push: Push, frame: Frame, direction: FrameDirection) -> None:
+        assert isinstance(frame, AudioRawFrame)
+        neighbour = self.next if direction is FrameDirection.DOWNSTREAM else self.previous
+        interruptions = self._interruptions
+        for piece in pieces_of(frame):
+            if frame.interruptible and self._interruptions != interruptions:
+                return  # an interruption has thrown away the pieces before
+            if neighbour is not None:
+                neighbour.flow.given(piece.id, 1 + len(piece.audio) // UNIT_BYTES)
+                if isinstance(piece, OutputAudioRawFrame):
+                    neighbour.lead.given(_seconds(piece))
+            await push(piece, direction)
+            await asyncio.sleep(0)
 
     async def wait(self) -> None:
         self.pressed = False
@@ -159,3 +179,7 @@ class StageGuard:
                 await asyncio.sleep(min(wait_s, LONGEST_WAIT_S))
         finally:
             self._waiting -= 1
+
+
+def _seconds(frame: AudioRawFrame) -> float:
+    return len(frame.audio) / (2 * frame.sample_rate * frame.num_channels)

@@ -15,14 +15,13 @@ from pipecat.services.tts_service import TTSService
 from pipecat.utils.context.word_timestamp_tracker import WordTimestamp
 
 from piopiy_pipeline.compat.pipecat import intercept_tts
+from piopiy_pipeline.session.limits.sound_pieces import piece_bytes, pieces_of
 from piopiy_pipeline.session.limits.speech_budget import SpeechBudget
 from piopiy_pipeline.session.limits.stage_flow import LoopShare
 from piopiy_pipeline.session.limits.stream_limits import StreamLimits
 
 __all__ = ["VoiceGuard"]
 
-PIECE_S = 1.0
-"""Longer sound is passed on in pieces, so that none of them keeps the loop busy."""
 STOPS_S = 3.0
 """A voice that was cut off has to stop within so many seconds."""
 AFTER_CUT_S = 120.0
@@ -79,7 +78,15 @@ class VoiceGuard:
         frames = self._run_tts(text, context_id)
         try:
             async for frame in frames:
-                yield frame
+                if not isinstance(frame, TTSAudioRawFrame) or len(frame.audio) <= piece_bytes(frame):
+                    yield frame
+                elif self._runs_away(context_id, frame):
+                    yield None  # what is said of the voice is said
+                else:
+                    for piece in pieces_of(frame):
+                        yield piece
+                        if context_id in self._cut_at:
+                            break
                 if context_id in self._cut_at:
                     break
                 await self._let_others(1)
@@ -104,27 +111,26 @@ class VoiceGuard:
         if fault:
             self._failed(fault)
             return
-        audio = frame.audio
+        most_bytes = None
         if too_long:
-            audio = audio[: int(left_s * frame.sample_rate) * frame.num_channels * 2]
+            most_bytes = int(left_s * frame.sample_rate) * frame.num_channels * 2
             self._cut(f"an answer of more than {self._limits.answer_s:g} s: it was cut")
-        piece = int(PIECE_S * frame.sample_rate) * frame.num_channels * 2
-        if len(audio) <= piece:
-            frame.audio = audio
-            await self._append_piece(context_id, frame, len(audio) / second)
-        else:
-            for at in range(0, len(audio), piece):
-                part = TTSAudioRawFrame(
-                    audio[at : at + piece], frame.sample_rate, frame.num_channels, context_id=frame.context_id
-                )
-                part.interruptible = frame.interruptible
-                await self._append_piece(context_id, part, len(part.audio) / second)
+        for piece in pieces_of(frame, most_bytes):
+            await self._append_piece(context_id, piece, len(piece.audio) / second)
         if too_long and self._service.audio_context_available(context_id):
             try:
                 await self._service.on_audio_context_interrupted(context_id)
             except Exception as error:  # noqa: BLE001  a provider's client; what it goes on to send is dropped
                 logger.warning("{} cannot cancel an answer: {}", self._service, error)
             await self._service.remove_audio_context(context_id)
+
+    def _runs_away(self, context_id: str, frame: TTSAudioRawFrame) -> bool:
+        """Cut a voice off, if its text cannot take the sound of this frame: none of it is heard then."""
+        fault = self._budget.runaway(context_id, more_s=_seconds(frame))
+        if fault and context_id not in self._cut_at:
+            self._cut_off(context_id)
+            self._failed(fault)
+        return fault is not None
 
     async def _append_piece(self, context_id: str, frame: TTSAudioRawFrame, seconds: float) -> None:
         self._ahead[context_id] = self._ahead.get(context_id, 0.0) + seconds
@@ -154,8 +160,7 @@ class VoiceGuard:
 
     def _pushes(self, service: TTSService, frame: Frame) -> None:
         if isinstance(frame, TTSAudioRawFrame) and frame.context_id in self._ahead:
-            seconds = len(frame.audio) / (2 * frame.sample_rate * frame.num_channels)
-            left_s = self._ahead[frame.context_id] - seconds
+            left_s = self._ahead[frame.context_id] - _seconds(frame)
             if left_s > 0:
                 self._ahead[frame.context_id] = left_s
             else:
@@ -183,3 +188,7 @@ class VoiceGuard:
         """Let nothing wait any more, because the call is over."""
         self._ahead.clear()
         self._heard.set()
+
+
+def _seconds(frame: TTSAudioRawFrame) -> float:
+    return len(frame.audio) / (2 * frame.sample_rate * frame.num_channels)
