@@ -80,6 +80,7 @@ class Draining:
         self._moves = moves
         self._heard_s = heard_s
         self._begun = False
+        self._grace_over = False
         self._grace: asyncio.TimerHandle | None = None
 
     def begin(self) -> None:
@@ -91,8 +92,10 @@ class Draining:
             self._grace = asyncio.get_running_loop().call_later(self._plan.grace_s, self._say_goodbye)
 
     def joined(self, session: Session) -> None:
-        """Have a call move that is in progress now, if calls do."""
-        if self._begun and self._plan.mode == "move" and self._moves():
+        """Have a call that is in progress now move, if calls do, or end if it has begun too late."""
+        if self._grace_over:
+            self._end(session)
+        elif self._begun and self._plan.mode == "move" and self._moves():
             session.leave(partial(self._heard_s, session.info.call_id))
 
     def close(self) -> None:
@@ -101,8 +104,12 @@ class Draining:
             self._grace.cancel()
 
     def _say_goodbye(self) -> None:
+        self._grace_over = True
         left = list(self._sessions())
         if left:
             logger.info("{} calls are still in progress after {:g} s: goodbye", len(left), self._plan.grace_s)
         for session in left:
-            session.say_goodbye(EndReason.DRAINED if self._moves() else EndReason.AGENT_HANGUP)
+            self._end(session)
+
+    def _end(self, session: Session) -> None:
+        session.say_goodbye(EndReason.DRAINED if self._moves() else EndReason.AGENT_HANGUP)

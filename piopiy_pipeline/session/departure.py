@@ -8,7 +8,7 @@ serves the call here until the next instance is ready, and what the caller says 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from loguru import logger
@@ -31,7 +31,7 @@ AGAIN_S = 1.0
 that is about it already does nothing then.
 """
 FINISH_S = 5.0
-"""How long the bot may go on with what it is saying before its goodbye, in seconds."""
+"""How long the bot may go on with what it is saying before its goodbye, in seconds; then it is cut off."""
 GOODBYE_S = 15.0
 """How long the goodbye may take, in seconds."""
 
@@ -47,6 +47,7 @@ class Departure:
         is_free: Returns whether the bot has nothing to say, and nothing is asked of the model.
         is_typing: Returns whether the caller has begun to type keys, which are no turn yet.
         messages: Returns the conversation.
+        cut_off: Cuts off what the bot is saying.
         goodbye: What to say.
     """
 
@@ -60,6 +61,7 @@ class Departure:
         is_free: Callable[[], bool],
         is_typing: Callable[[], bool],
         messages: Callable[[], Sequence[Any]],
+        cut_off: Callable[[], Awaitable[None]],
         goodbye: str,
     ) -> None:
         self._state = state
@@ -69,6 +71,7 @@ class Departure:
         self._is_free = is_free
         self._is_typing = is_typing
         self._messages = messages
+        self._cut_off = cut_off
         self._goodbye = goodbye
         self._leaving: asyncio.Task[None] | None = None
 
@@ -125,9 +128,9 @@ class Departure:
             if state.answered_at is not None:
                 if state.control.on_hold:
                     state.control.switch("hold", False)
-                await self._drain.wait_until_finished(FINISH_S)
-                async with asyncio.timeout(GOODBYE_S):
-                    await self._speaker.say(self._goodbye, interruptible=False)
+                if not await self._drain.wait_until_finished(FINISH_S, longest_s=FINISH_S):
+                    await self._cut_off()
+                await self._speaker.say_goodbye(self._goodbye, within_s=GOODBYE_S, interruptible=False)
         except (StageError, TimeoutError) as error:
             logger.warning("the goodbye of a call that is drained was not said: {}", error or "timeout")
         state.finish(reason, "the agent was shut down")

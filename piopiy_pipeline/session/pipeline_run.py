@@ -137,6 +137,7 @@ class PipelineRun:
             is_free=self._is_free,
             is_typing=lambda: isinstance(keys := pipeline.find(KeysToText), KeysToText) and keys.typing,
             messages=lambda: () if (source := state.checkpoints.source) is None else source.messages(),
+            cut_off=self._worker.interrupt_and_settle,
             goodbye=phrases.drained,
         )
         self._failures = ProviderFailures(

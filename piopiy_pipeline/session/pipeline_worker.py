@@ -55,11 +55,15 @@ class CallWorker(SourceHookWorker):
     async def interrupt_and_settle(self) -> None:
         """Cut off everything that is under way, and return when the context knows what was heard of it."""
         await self.interrupt()
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Return when everything that is under way has passed, and the context knows of it; in bounded time."""
         try:
             async with asyncio.timeout(INTERRUPT_S):
                 await self.flush_pipeline()
         except TimeoutError:  # speech that must not be interrupted goes on, for example
-            logger.debug("something is still under way behind an interruption")
+            logger.debug("something is still under way in the pipeline")
 
     async def frame_left_upstream(self, frame: Frame) -> None:
         """Let a fatal error pass as an ordinary one, of a service that takes no more work.

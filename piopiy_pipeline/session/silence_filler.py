@@ -206,8 +206,7 @@ class SilenceFiller:
         spoke_at = self._monitor.caller_spoke_at
         if line:
             try:
-                async with asyncio.timeout(GOODBYE_S):
-                    await self._speaker.say(line)
+                await self._speaker.say_goodbye(line, within_s=GOODBYE_S)
             except TimeoutError:
                 pass
             if self._monitor.caller_spoke_at > spoke_at:

@@ -68,6 +68,22 @@ class Speaker:
             self.repeat(Utterance(well_formed(text), interruptible, into_context, heard))
         return heard
 
+    async def say_goodbye(self, text: str, *, within_s: float, interruptible: bool = True) -> None:
+        """Say the last words of a call. Return when they were heard and are in the conversation.
+
+        Args:
+            text: What to say.
+            within_s: How long that may take, in seconds.
+            interruptible: Whether the caller can cut it off.
+
+        Raises:
+            StageError: The pipeline has no TTS.
+            TimeoutError: It took longer.
+        """
+        async with asyncio.timeout(within_s):
+            await self.say(text, interruptible=interruptible)
+        await self._worker.settle()  # what is in the conversation after the end of the call, no record has
+
     def repeat(self, utterance: Utterance) -> None:
         """Say an utterance, once more perhaps.
 

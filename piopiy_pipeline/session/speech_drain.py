@@ -41,20 +41,28 @@ class SpeechDrain:
         self._monitor = monitor
         self._output = output
 
-    async def wait_until_finished(self, drain_s: float) -> None:
-        """Wait until the bot has said everything that it begins within `drain_s` seconds."""
+    async def wait_until_finished(self, drain_s: float, *, longest_s: float = LONGEST_GOODBYE_S) -> bool:
+        """Wait until the bot has said everything that it begins within `drain_s` seconds.
+
+        Args:
+            drain_s: What has not begun within so many seconds is not waited for.
+            longest_s: So long it may take in all, in seconds.
+
+        Returns:
+            Whether nothing is under way any more.
+        """
         loop = asyncio.get_running_loop()
         began = quiet_since = loop.time()
         while True:
             now = loop.time()
             if self._speaks:
                 quiet_since = now
-                if now - began > LONGEST_GOODBYE_S:
-                    return
+                if now - began > longest_s:
+                    return False
             elif (self._state.recovery.busy or self._state.utterances.pending) and now - began < drain_s:
                 quiet_since = now
             elif now - quiet_since >= QUIET_S:
-                return
+                return not (self._state.recovery.busy or self._state.utterances.pending)
             await asyncio.sleep(POLL_S)
 
     async def wait_until_spoken(self) -> None:

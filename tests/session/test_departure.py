@@ -8,9 +8,12 @@ from typing import Any
 
 from pipecat.services.llm_service import FunctionCallParams
 
+from piopiy_pipeline.agent.draining import Draining, DrainPlan
+from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.session import Call, Session
-from piopiy_pipeline.session.departure import AGAIN_S, POLL_S, QUIET_S
-from piopiy_pipeline.signaling.messages import AgentMessage, Checkpoint, Dtmf, Move
+from piopiy_pipeline.session.departure import AGAIN_S, FINISH_S, GOODBYE_S, POLL_S, QUIET_S
+from piopiy_pipeline.session.pipeline_worker import INTERRUPT_S
+from piopiy_pipeline.signaling.messages import AgentMessage, Checkpoint, Dtmf, Hangup, Move
 from piopiy_pipeline.testing.scripted.providers import Providers
 from piopiy_pipeline.testing.scripted.reply_script import Tool
 from piopiy_pipeline.testing.scripted.scripted_llm import Replies
@@ -147,3 +150,77 @@ def test_a_tool_that_runs_is_waited_for() -> None:
     assert returned
     assert heard.texts("bot")[-1] == "It is done."
     assert leaving.first >= spoken_until(heard, "bot") + QUIET_S - POLL_S
+
+
+class Drained(Leaving):
+    """A call to an agent that drains for so many seconds from the answer on, or was told to before it began."""
+
+    def __init__(self, at: float, *, grace_s: float) -> None:
+        super().__init__(at)
+        self._grace_s = grace_s
+        self.told: list[AgentMessage] = []
+
+    def post(self, message: AgentMessage) -> None:
+        self.told.append(message)
+        super().post(message)
+
+    def begun(self, session: Session, link: RecordedLink) -> None:
+        super().begun(session, link)
+        sessions: list[Session] = []
+        draining = Draining(
+            DrainPlan("finish", self._grace_s), lambda: sessions, moves=lambda: True, heard_s=lambda _: None
+        )
+
+        def begin(_: object = None) -> None:
+            sessions.append(session)
+            draining.begin()
+
+        if self._at < 0:  # the last offer before the SIGTERM was confirmed behind the grace
+            draining.begin()
+            draining._say_goodbye()
+            draining.joined(session)
+        else:
+            session.call.on("answered", begin)
+
+
+def long_greeting(text: str, *, interruptible: bool = True) -> Callable[[Call], Any]:
+    async def bot(call: Call) -> None:
+        agent = VoiceAgent(instructions="Be brief.", call=call, filler=None)
+        await agent.Action(stt=ScriptedSTT([]), llm=ScriptedLLM([]), tts=ToneTTS())
+        call.on("answered", lambda _: call.say(text, interruptible=interruptible))
+        await agent.start()
+
+    return bot
+
+
+def test_a_bot_that_speaks_for_long_is_cut_off_so_that_the_drain_is_bounded() -> None:
+    drained = Drained(at=0.0, grace_s=1.0)
+    heard = drained.run(long_greeting("This goes on and on. " * 40))
+    assert heard.end is not None
+    assert heard.end.reason is EndReason.DRAINED
+    assert 1.0 + FINISH_S < heard.end.duration_s < 1.0 + FINISH_S + 2 * INTERRUPT_S + GOODBYE_S
+    cut, goodbye = (turn for _, turn in heard.turns if turn.role == "bot")
+    assert cut.interrupted
+    assert goodbye.text.endswith("Goodbye.")
+    assert not goodbye.interrupted
+
+
+def test_speech_that_must_not_be_cut_off_costs_the_goodbye_and_not_the_bound() -> None:
+    drained = Drained(at=0.0, grace_s=1.0)
+    heard = drained.run(long_greeting("This goes on and on. " * 60, interruptible=False))
+    assert heard.end is not None
+    assert heard.end.duration_s < 1.0 + FINISH_S + 2 * INTERRUPT_S + GOODBYE_S + 0.5
+
+
+def test_the_gateway_hears_of_the_goodbye_before_the_end() -> None:
+    drained = Drained(at=0.0, grace_s=3.0)
+    drained.run(bot)
+    ended = next(number for number, message in enumerate(drained.told) if isinstance(message, Hangup))
+    before = [message.model_dump_json() for message in drained.told[:ended]]
+    assert any("bot_turn" in message and "Goodbye." in message for message in before)
+
+
+def test_a_call_that_begins_behind_the_grace_ends_too() -> None:
+    heard = Drained(at=-1.0, grace_s=0.0).run(bot)
+    assert heard.end is not None
+    assert heard.end.reason is EndReason.DRAINED
