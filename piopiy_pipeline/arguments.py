@@ -16,6 +16,7 @@ __all__ = [
     "check_seconds",
     "check_sentence",
     "check_switches",
+    "whole_number",
 ]
 
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8})*")
@@ -51,6 +52,34 @@ def check_count(name: str, value: object, *, least: int = 1) -> None:
         raise ValueError(f"{name} must be {least} at least, not {value!r}")
 
 
+def whole_number(
+    name: str, value: object, *, least: int = 1, most: int | None = None, expected: str = ""
+) -> int:
+    """Return a whole number, which may be written as text: the environment and the command line have nothing else.
+
+    Args:
+        name: The argument or the variable, as whoever gives it writes it.
+        value: What was given. Neither 2.0 nor True is a whole number.
+        least: The least that it may be.
+        most: The most that it may be, or None.
+        expected: What may be given beside a number, in words, such as "'auto', 'call' or".
+
+    Raises:
+        ValueError: It is no whole number, or out of these bounds.
+    """
+    number: int | None = None
+    if isinstance(value, str) and value.strip().isdecimal() and len(value) <= 18:
+        number = int(value)
+    elif isinstance(value, int) and not isinstance(value, bool):
+        number = value
+    if number is None or number < least or (most is not None and number > most):
+        bounds = f"from {least} on" if most is None else f"from {least} to {most}"
+        raise ValueError(
+            f"{name} must be {expected + ' ' if expected else ''}a whole number {bounds}, not {value!r}"
+        )
+    return number
+
+
 def check_language(name: str, value: object) -> None:
     """Check the code of a language: ``en``, ``de-AT``.
 
@@ -84,10 +113,17 @@ def check_seconds(
         return
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise TypeError(f"{name} must be a number of seconds{otherwise}, not {value!r}")
-    if not (value >= least_s if zero or least_s else value > 0) or math.isinf(value):
+    if not (value >= least_s if zero or least_s else value > 0) or not _is_finite(value):
         unit = "second" if least_s == 1 else "seconds"
         least = f"{least_s:g} {unit} or more" if zero or least_s else "more than 0 seconds"
         raise ValueError(f"{name} must be {least}{otherwise}, not {value!r}")
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an int that no float can hold
+        return False
 
 
 def check_sentence(name: str, value: object) -> None:

@@ -12,7 +12,7 @@ import asyncio
 import json
 import re
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from loguru import logger
 from pipecat.adapters.llm.schemas.direct_function import tool_options
@@ -20,6 +20,7 @@ from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 from pipecat.frames.frames import FunctionCallResultProperties
 from pipecat.services.llm_service import FunctionCallParams
 
+from piopiy_pipeline.arguments import check_seconds, check_switches
 from piopiy_pipeline.compat.tool_permits import ToolParams, mark_idempotent
 from piopiy_pipeline.session import Call, TransferOutcome, current_call
 from piopiy_pipeline.session.call_control import failure_text
@@ -38,12 +39,30 @@ T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+@overload
+def tool(function: F, /) -> F: ...
+
+
+@overload
 def tool(
     *, timeout: float | None = None, keep_on_interruption: bool = True, idempotent: bool = False
-) -> Callable[[F], F]:
+) -> Callable[[F], F]: ...
+
+
+def tool(
+    function: F | None = None,
+    /,
+    *,
+    timeout: float | None = None,
+    keep_on_interruption: bool = True,
+    idempotent: bool = False,
+) -> F | Callable[[F], F]:
     """A decorator that says how a tool runs: an async function, or the handler of a `FunctionSchema`.
 
+    ``@tool`` without parentheses is the same as ``@tool()``.
+
     Args:
+        function: The tool, if the decorator is used without parentheses.
         timeout: A tool that has not returned after this many seconds is given up, and the model is told so.
             None: what the call says, which is 30 s by default.
         keep_on_interruption: Whether the tool runs on when the caller speaks meanwhile; its result then comes
@@ -57,6 +76,7 @@ def tool(
         The decorator. It returns the function itself.
 
     Raises:
+        TypeError: What is decorated is no function, or the timeout is no number.
         ValueError: The timeout is not more than 0.
 
     Example:
@@ -67,14 +87,16 @@ def tool(
             return await bookings.add(people)
         ```
     """
-    if timeout is not None and not timeout > 0:
-        raise ValueError(f"the timeout of a tool must be more than 0 seconds, not {timeout!r}")
+    check_seconds("the timeout of a tool", timeout, or_none="what the call says")
+    check_switches(keep_on_interruption=keep_on_interruption, idempotent=idempotent)
 
     def decorate(function: F) -> F:
+        if not callable(function):
+            raise TypeError(f"tool decorates an async function, not {function!r}")
         tool_options(cancel_on_interruption=not keep_on_interruption, timeout_secs=timeout)(function)
         return mark_idempotent(function) if idempotent else function
 
-    return decorate
+    return decorate if function is None else decorate(function)
 
 
 def transfer_call(

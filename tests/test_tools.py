@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
+from pipecat.services.llm_service import FunctionCallParams
 
 from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.compat.tool_runs import kept_by_decorator, timeout_by_decorator
 from piopiy_pipeline.session import Call
 from piopiy_pipeline.testing import Caller, SimulatedCall, simulate
 from piopiy_pipeline.testing.scripted.simulated_gateway import Transfers
-from piopiy_pipeline.tools import end_call, press_keys, transfer_call
+from piopiy_pipeline.tools import end_call, press_keys, tool, transfer_call
 from piopiy_pipeline.voice_agent import VoiceAgent
 from tests.support.services import Reply, ScriptedLLM, ScriptedSTT, ToneTTS
 from tests.support.virtual import PEOPLE, YES, texts
@@ -182,3 +184,28 @@ def test_the_model_presses_keys_and_listens() -> None:
     assert [event.data["digits"] for event in call.of("dtmf")] == ["12#"]
     assert texts(call, "bot") == ["Hello.", "Oh."]
     assert "no key 'x'" in bot.results()[1]["error"]
+
+
+def test_the_decorator_works_with_and_without_parentheses() -> None:
+    @tool
+    async def bare(params: FunctionCallParams) -> None:
+        """Look."""
+
+    @tool()
+    async def called(params: FunctionCallParams) -> None:
+        """Look."""
+
+    assert kept_by_decorator(bare) is kept_by_decorator(called) is True
+    assert timeout_by_decorator(bare) is None
+    assert bare.__name__ == "bare"
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf"), "x", True])
+def test_a_timeout_that_cannot_work_is_refused(timeout: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match="the timeout of a tool must be"):
+        tool(timeout=timeout)
+
+
+def test_a_timeout_without_its_name_is_refused() -> None:
+    with pytest.raises(TypeError, match="tool decorates an async function, not 10"):
+        tool(10)  # type: ignore[call-overload]

@@ -1,9 +1,7 @@
 """`Agent`: registers with a gateway, accepts its offers, and runs one `Session` per call.
 
-    agent = Agent(agent_id=..., agent_token=..., create_session=on_new_session)
-    await agent.connect()
-
-The connection itself is `GatewayConnection`'s.
+agent = Agent(agent_id=..., agent_token=..., create_session=on_new_session)
+await agent.connect()
 """
 
 from __future__ import annotations
@@ -20,6 +18,7 @@ from typing import Literal
 from loguru import logger
 
 from piopiy_pipeline._version import __version__
+from piopiy_pipeline.agent.agent_arguments import check_arguments
 from piopiy_pipeline.agent.blocked_code import BlockedCode
 from piopiy_pipeline.agent.call_captures import CallCaptures
 from piopiy_pipeline.agent.call_context import ROOM_CTX, TOKEN_CTX, URL_CTX, enter_call
@@ -97,7 +96,7 @@ class Agent:
         drain_s: After so many seconds the bot says goodbye. By default ``PIOPIY_DRAIN_S``, else never.
 
     Raises:
-        TypeError: `create_session` cannot be called with what a call has.
+        TypeError: `create_session` cannot be called with what a call has, or an argument is of another kind.
         ValueError: The id or the token is missing, or another argument cannot work.
 
     Example:
@@ -135,15 +134,17 @@ class Agent:
         drain: DrainMode | None = None,
         drain_s: float | None = None,
     ) -> None:
-        if not agent_id or not agent_token:  # as os.getenv() leaves them
-            name = "agent_token" if agent_id else "agent_id"
-            raise ValueError(f"{name} is missing: set {name.upper()} in the environment, or pass it")
-        if capacity < 1:
-            raise ValueError(f"capacity must be at least 1, not {capacity}")
-        if blocked_call_s < 1:
-            raise ValueError(
-                f"blocked_call_s must be at least 1, not {blocked_call_s:g}: shorter stalls are common"
-            )
+        check_arguments(
+            agent_id=agent_id,
+            agent_token=agent_token,
+            signaling_url=signaling_url,
+            debug=debug,
+            capacity=capacity,
+            redact=redact,
+            blocked_call_s=blocked_call_s,
+        )
+        assert agent_id
+        assert agent_token
         self.agent_id = agent_id
         self.instance_id = f"{agent_id}-{uuid.uuid4().hex[:8]}"
         self.capacity = capacity

@@ -13,10 +13,11 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, Self, get_args
+from typing import Literal, Self, cast, get_args
 
 from loguru import logger
 
+from piopiy_pipeline.arguments import check_seconds
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.session import Session
 
@@ -42,18 +43,20 @@ class DrainPlan:
         """Return the plan of these arguments of `Agent`; for None, of the environment.
 
         Raises:
+            TypeError: The grace is no number.
             ValueError: One of them cannot work.
         """
-        chosen = mode or os.environ.get("PIOPIY_DRAIN") or "finish"
+        chosen = os.environ.get("PIOPIY_DRAIN") or "finish" if mode is None else mode
         if chosen not in get_args(DrainMode):
             raise ValueError(f"drain must be finish or move, not {chosen!r}")
-        given = os.environ.get("PIOPIY_DRAIN_S") if grace_s is None else str(grace_s)
-        try:
-            seconds = float(given) if given else None
-        except ValueError:
-            raise ValueError(f"drain_s must be a number of seconds, not {given!r}") from None
-        if seconds is not None and not 0 <= seconds < float("inf"):
-            raise ValueError(f"drain_s must be at least 0 seconds, not {given}")
+        given: object = os.environ.get("PIOPIY_DRAIN_S") or None if grace_s is None else grace_s
+        if isinstance(given, str):
+            try:
+                given = float(given)
+            except ValueError:
+                raise ValueError(f"drain_s must be a number of seconds, not {given!r}") from None
+        check_seconds("drain_s", given, zero=True, or_none="for as long as calls go on")
+        seconds = None if given is None else float(cast(float, given))
         return cls("move" if chosen == "move" else "finish", seconds)
 
 

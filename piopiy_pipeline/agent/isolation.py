@@ -14,10 +14,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
+from loguru import logger
+
+from piopiy_pipeline.arguments import whole_number
+
 __all__ = ["Isolation"]
 
 WARM = 2
 """How many call workers wait for a call when each takes one only."""
+MAX_WORKERS = 1000
+"""More processes than this nobody means."""
 MIN_MEMORY_MB = 64
 """The smallest limit on a call worker's own memory: an idle one has about 30 MB, a call about 15 MB more."""
 
@@ -72,7 +78,7 @@ class Isolation:
         Raises:
             ValueError: An argument or a variable cannot work.
         """
-        given = isolation or environment.get("PIOPIY_ISOLATION") or "task"
+        given = environment.get("PIOPIY_ISOLATION") or "task" if isolation is None else isolation
         if given not in ("task", "process"):
             raise ValueError(f"isolation must be 'task' or 'process', not {given!r}")
         asked = {"workers": workers, "warm": warm, "memory_mb": memory_mb}
@@ -80,33 +86,54 @@ class Isolation:
             for name, value in asked.items():
                 if value is not None:
                     raise ValueError(f"{name}={value!r} is for isolation='process' only: pass that, too")
+                variable = f"PIOPIY_{name.upper()}"
+                if environment.get(variable) and environment.get("PIOPIY_ISOLATION") != "process":
+                    raise ValueError(
+                        f"{variable}={environment[variable]} is for isolation='process' only: "
+                        "set PIOPIY_ISOLATION=process, too"
+                    )
             return None
         if sys.platform != "linux":
             raise ValueError(
                 f"isolation='process' forks its processes, which works on Linux only, not on {sys.platform}"
             )
-        count = _workers(workers if workers is not None else environment.get("PIOPIY_WORKERS") or "auto")
-        warm = _number("warm", warm, environment.get("PIOPIY_WARM"), at_least=1)
-        if warm is not None and count is not None:
-            raise ValueError(f"warm={warm} is for workers='call' only, where each worker takes one call")
-        memory_mb = _number(
-            "memory_mb", memory_mb, environment.get("PIOPIY_MEMORY_MB"), at_least=MIN_MEMORY_MB
-        )
-        return cls(capacity, _shares(capacity, count), min(warm or WARM, capacity), memory_mb)
+        count = _workers(*_given("workers", workers, environment), capacity=capacity)
+        named, asked_warm = _given("warm", warm, environment)
+        if asked_warm is not None and count is not None:
+            raise ValueError(
+                f"{named}={asked_warm} is for workers='call' only, where each worker takes one call"
+            )
+        kept_warm = WARM if asked_warm is None else whole_number(named, asked_warm, most=MAX_WORKERS)
+        if asked_warm is not None and kept_warm > capacity:
+            logger.warning(
+                "{}={}: {} wait for a call, as many as capacity={} takes",
+                named,
+                kept_warm,
+                capacity,
+                capacity,
+            )
+        named, asked_memory = _given("memory_mb", memory_mb, environment)
+        limit = None if asked_memory is None else whole_number(named, asked_memory, least=MIN_MEMORY_MB)
+        return cls(capacity, _shares(capacity, count), min(kept_warm, capacity), limit)
 
 
-def _workers(given: int | str) -> int | None:
+def _given(name: str, value: object, environment: Mapping[str, str]) -> tuple[str, object]:
+    """Return what was given and how it is called where it was given: an argument, else a variable, else None."""
+    variable = f"PIOPIY_{name.upper()}"
+    return (name, value) if value is not None else (variable, environment.get(variable) or None)
+
+
+def _workers(name: str, given: object, *, capacity: int) -> int | None:
     """Return the number of call workers, or None for one a call."""
     if given == "call":
         return None
-    if given == "auto":
+    if given is None or given == "auto":
         return len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
-    try:
-        count = int(given)
-    except ValueError:
-        count = 0
-    if count < 1 or isinstance(given, bool):
-        raise ValueError(f"workers must be 'auto', 'call' or a number from 1 on, not {given!r}")
+    count = whole_number(name, given, most=MAX_WORKERS, expected="'auto', 'call' or")
+    if count > capacity:
+        logger.warning(
+            "{}={}: there are {}, one for each call that capacity={} takes", name, count, capacity, capacity
+        )
     return count
 
 
@@ -116,17 +143,3 @@ def _shares(capacity: int, count: int | None) -> tuple[int, ...]:
         return ()
     count = min(count, capacity)
     return tuple(capacity // count + (number < capacity % count) for number in range(count))
-
-
-def _number(name: str, given: int | None, of_environment: str | None, *, at_least: int) -> int | None:
-    if given is None and not of_environment:
-        return None
-    try:
-        number = int(given if given is not None else of_environment or "")
-    except (TypeError, ValueError):
-        number = at_least - 1
-    if number < at_least or isinstance(given, bool):
-        raise ValueError(
-            f"{name} must be a number from {at_least} on, not {of_environment if given is None else given!r}"
-        )
-    return number

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -13,6 +13,9 @@ from piopiy_pipeline.cli.loop import prefer_uvloop
 from piopiy_pipeline.cli.options import UrlOption, require_bot
 from piopiy_pipeline.cli.target import gateway_url
 from piopiy_pipeline.log import log_to_stderr
+
+if TYPE_CHECKING:
+    from piopiy_pipeline.agent.draining import DrainMode
 
 __all__ = ["start"]
 
@@ -97,13 +100,13 @@ def _choose_drain(mode: str | None, grace_s: float | None) -> None:
     chosen = {name: str(value) for name, value in given.items() if value is not None}
     if not chosen:
         return
-    os.environ.update(chosen)
     from piopiy_pipeline.agent.draining import DrainPlan  # after the package, which the bot loads anyway
 
     try:
-        DrainPlan.choose(None, None)
-    except ValueError as error:
+        DrainPlan.choose(cast("DrainMode | None", mode), grace_s)
+    except (TypeError, ValueError) as error:
         raise BadInput(str(error)) from None
+    os.environ.update(chosen)
 
 
 def _choose_isolation(isolation: str | None, workers: str | None, memory_mb: int | None) -> None:
@@ -112,12 +115,13 @@ def _choose_isolation(isolation: str | None, workers: str | None, memory_mb: int
     chosen = {name: str(value) for name, value in given.items() if value is not None}
     if not chosen:
         return
-    os.environ.update(chosen)
-    if len(chosen) > (isolation is not None) and os.environ.get("PIOPIY_ISOLATION") != "process":
+    wanted = isolation if isolation is not None else os.environ.get("PIOPIY_ISOLATION")
+    if len(chosen) > (isolation is not None) and wanted != "process":
         raise BadInput("--workers and --memory-mb are for --isolation process: give that, too")
-    from piopiy_pipeline.agent.isolation import Isolation  # after the package, which the bot loads anyway
+    from piopiy_pipeline.agent.isolation import MAX_WORKERS, Isolation  # after the package, likewise
 
     try:
-        Isolation.choose(None, capacity=1, workers=None, warm=None, memory_mb=None)
+        Isolation.choose(isolation, capacity=MAX_WORKERS, workers=workers, warm=None, memory_mb=memory_mb)
     except ValueError as error:
         raise BadInput(str(error)) from None
+    os.environ.update(chosen)

@@ -6,6 +6,7 @@ The shell of `SilenceGuard` and `IdleCaller`, which decide.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -205,10 +206,8 @@ class SilenceFiller:
             detail += f", and the tool {', '.join(tools)} had not returned"
         spoke_at = self._monitor.caller_spoke_at
         if line:
-            try:
+            with contextlib.suppress(TimeoutError):
                 await self._speaker.say_goodbye(line, within_s=GOODBYE_S)
-            except TimeoutError:
-                pass
             if self._monitor.caller_spoke_at > spoke_at:
                 logger.info("the caller speaks after all: the call goes on")
                 return

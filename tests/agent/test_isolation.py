@@ -61,13 +61,32 @@ def test_the_environment_fills_in_what_the_author_leaves_out() -> None:
             {"isolation": "task", "memory_mb": 99},
             "memory_mb=99 is for isolation='process' only: pass that, too",
         ),
-        ({"workers": 0}, "workers must be 'auto', 'call' or a number from 1 on, not 0"),
-        ({"workers": "many"}, "workers must be 'auto', 'call' or a number from 1 on, not 'many'"),
-        ({"workers": True}, "workers must be 'auto', 'call' or a number from 1 on, not True"),
+        ({"workers": 0}, "workers must be 'auto', 'call' or a whole number from 1 to 1000, not 0"),
+        ({"workers": "many"}, "workers must be 'auto', 'call' or a whole number from 1 to 1000, not 'many'"),
+        ({"workers": True}, "workers must be 'auto', 'call' or a whole number from 1 to 1000, not True"),
         ({"workers": 2, "warm": 3}, "warm=3 is for workers='call' only, where each worker takes one call"),
-        ({"workers": "call", "warm": 0}, "warm must be a number from 1 on, not 0"),
-        ({"memory_mb": 1}, "memory_mb must be a number from 64 on, not 1"),
-        ({"environment": {"PIOPIY_MEMORY_MB": "1G"}}, "memory_mb must be a number from 64 on, not '1G'"),
+        ({"workers": "call", "warm": 0}, "warm must be a whole number from 1 to 1000, not 0"),
+        ({"memory_mb": 1}, "memory_mb must be a whole number from 64 on, not 1"),
+        ({"memory_mb": 100.9}, "memory_mb must be a whole number from 64 on, not 100.9"),
+        ({"workers": 2.7}, "workers must be 'auto', 'call' or a whole number from 1 to 1000, not 2.7"),
+        (
+            {"workers": 10**9},
+            "workers must be 'auto', 'call' or a whole number from 1 to 1000, not 1000000000",
+        ),
+        ({"workers": "call", "warm": 1.5}, "warm must be a whole number from 1 to 1000, not 1.5"),
+        ({"isolation": ""}, "isolation must be 'task' or 'process', not ''"),
+        (
+            {"environment": {"PIOPIY_MEMORY_MB": "1G"}},
+            "PIOPIY_MEMORY_MB must be a whole number from 64 on, not '1G'",
+        ),
+        (
+            {"workers": 2, "environment": {"PIOPIY_WARM": "3"}},
+            "PIOPIY_WARM=3 is for workers='call' only, where each worker takes one call",
+        ),
+        (
+            {"isolation": None, "environment": {"PIOPIY_WORKERS": "4"}},
+            "PIOPIY_WORKERS=4 is for isolation='process' only: set PIOPIY_ISOLATION=process, too",
+        ),
     ],
 )
 def test_what_cannot_work_is_one_sentence(given: dict[str, Any], sentence: str) -> None:

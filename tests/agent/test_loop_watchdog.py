@@ -81,11 +81,11 @@ def test_its_thread_ends_with_the_agent() -> None:
     asyncio.run(story())
 
 
-@pytest.mark.parametrize("limit", [0, 0.5, -1])
+@pytest.mark.parametrize("limit", [0, 0.5, -1, float("nan"), float("inf")])
 def test_a_limit_that_every_program_reaches_is_refused(limit: float) -> None:
     async def bot(call: Call) -> None:
         """Never called."""
 
     wrong: dict[str, Any] = {"blocked_call_s": limit}
-    with pytest.raises(ValueError, match="blocked_call_s must be at least 1"):
+    with pytest.raises(ValueError, match="blocked_call_s must be 1 second or more"):
         Agent("desk", "token", bot, **wrong)

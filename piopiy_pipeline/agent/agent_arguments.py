@@ -1,0 +1,40 @@
+"""Checks of what an author gives an `Agent`: each failure is one sentence, when the agent is made."""
+
+from __future__ import annotations
+
+from piopiy_pipeline.arguments import check_count, check_kind, check_seconds, check_switches
+from piopiy_pipeline.capture import Redaction
+
+__all__ = ["check_arguments"]
+
+LEAST_BLOCKED_S = 1.0
+"""A limit below this would end calls for stalls that are common."""
+
+
+def check_arguments(
+    *,
+    agent_id: object,
+    agent_token: object,
+    signaling_url: object,
+    debug: object,
+    capacity: object,
+    redact: object,
+    blocked_call_s: object,
+) -> None:
+    """Check arguments of `Agent` that no other class takes.
+
+    Raises:
+        TypeError: One is of another kind.
+        ValueError: One is missing, or cannot work.
+    """
+    for name, given in {"agent_id": agent_id, "agent_token": agent_token}.items():
+        if not given:  # as os.getenv() leaves them
+            raise ValueError(f"{name} is missing: set {name.upper()} in the environment, or pass it")
+        check_kind(name, given, str, "a text")
+    check_kind(
+        "signaling_url", signaling_url, (str, type(None)), "an address such as ws://host:port, or None"
+    )
+    check_switches(debug=debug)
+    check_count("capacity", capacity)
+    check_seconds("blocked_call_s", blocked_call_s, least_s=LEAST_BLOCKED_S)
+    check_kind("redact", redact, (Redaction, type(None)), "a Redaction, or None")

@@ -1,0 +1,68 @@
+"""What an author may give an `Agent`: a value that cannot work is refused with a sentence when the agent is made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from loguru import logger
+
+from piopiy_pipeline.agent.agent import Agent
+from piopiy_pipeline.agent.draining import DrainPlan
+from piopiy_pipeline.agent.isolation import Isolation
+from piopiy_pipeline.session import Call
+
+NAN = float("nan")
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"agent_id": 5}, "agent_id must be a text, not 5"),
+    ({"agent_token": None}, "agent_token is missing: set AGENT_TOKEN in the environment, or pass it"),
+    ({"capacity": 0}, "capacity must be 1 at least, not 0"),
+    ({"capacity": 2.5}, "capacity must be a whole number, not 2.5"),
+    ({"capacity": True}, "capacity must be a whole number, not True"),
+    ({"capacity": NAN}, "capacity must be a whole number, not nan"),
+    ({"capacity": "5"}, "capacity must be a whole number, not '5'"),
+    ({"blocked_call_s": NAN}, "blocked_call_s must be 1 second or more, not nan"),
+    ({"blocked_call_s": None}, "blocked_call_s must be a number of seconds, not None"),
+    ({"drain": ""}, "drain must be finish or move, not ''"),
+    ({"drain_s": True}, "drain_s must be a number of seconds (None: for as long as calls go on), not True"),
+    ({"drain_s": NAN}, "drain_s must be 0 seconds or more (None: for as long as calls go on), not nan"),
+    ({"signaling_url": 5}, "signaling_url must be an address such as ws://host:port, or None, not 5"),
+    ({"redact": "x"}, "redact must be a Redaction, or None, not 'x'"),
+    ({"debug": "no"}, "debug must be True or False, not 'no'"),
+]
+
+
+@pytest.mark.parametrize(("given", "sentence"), WRONG)
+def test_what_cannot_work_is_refused_with_a_sentence(given: dict[str, Any], sentence: str) -> None:
+    async def bot(call: Call) -> None:
+        """Never called."""
+
+    with pytest.raises((TypeError, ValueError)) as raised:
+        Agent(**{"agent_id": "desk", "agent_token": "token", "create_session": bot, **given})
+    assert str(raised.value) == sentence
+
+
+def test_a_grace_that_no_float_holds_is_refused() -> None:
+    with pytest.raises(ValueError, match="drain_s must be 0 seconds or more"):
+        DrainPlan.choose(None, 10**400)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"workers": 60}, "workers=60: there are 50, one for each call that capacity=50 takes"),
+        ({"workers": "call", "warm": 100}, "warm=100: 50 wait for a call, as many as capacity=50 takes"),
+    ],
+)
+def test_a_number_that_the_capacity_lowers_is_told(
+    given: dict[str, Any], sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.platform", "linux")
+    lines: list[str] = []
+    sink = logger.add(lambda message: lines.append(message.record["message"]), level="WARNING")
+    try:
+        wanted: dict[str, Any] = {"workers": None, "warm": None, "memory_mb": None, **given}
+        Isolation.choose("process", capacity=50, environment={}, **wanted)
+    finally:
+        logger.remove(sink)
+    assert lines == [sentence]
