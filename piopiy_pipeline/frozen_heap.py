@@ -10,28 +10,46 @@ agent.
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
 
-__all__ = ["FrozenHeap"]
+__all__ = ["FrozenHeap", "freeze_heap"]
 
-_holders: set[FrozenHeap] = set()
+_holders: dict[FrozenHeap, Callable[[], bool]] = {}
+
+
+def freeze_heap() -> None:
+    """Collect the garbage, and keep all other objects that there are now out of the collections that follow."""
+    gc.collect()
+    gc.freeze()
+    # CPython puts a full collection off until a quarter as many objects are new as were left by the last one. That is
+    # none now: else the garbage of the first calls would wait for some 20,000.
+    gc.collect()
+
+
+def _never() -> bool:
+    return False
 
 
 class FrozenHeap:
     """Keeps all objects that there are now out of garbage collections, until it is closed.
 
     What is garbage already is collected first. If somebody else has frozen the heap, it is left as they want it: so in
-    a process that was forked from one with a frozen heap. Several of these in one process share it.
+    a process that was forked from one with a frozen heap. Several of these in one process share it. While one of them
+    has calls, nothing is frozen: what a call leaves would never be collected.
+
+    Args:
+        has_calls: Says whether there are calls now.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, has_calls: Callable[[], bool] = _never) -> None:
         if _holders or not gc.get_freeze_count():
-            _holders.add(self)
-            gc.collect()
-            gc.freeze()
+            _holders[self] = has_calls
+            if not any(busy() for busy in _holders.values()):
+                freeze_heap()
 
     def close(self) -> None:
         """Let collections look at everything again, if nobody else in this process is in need of that."""
         if self in _holders:
-            _holders.discard(self)
+            del _holders[self]
             if not _holders:
                 gc.unfreeze()

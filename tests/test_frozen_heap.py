@@ -47,6 +47,35 @@ def test_garbage_from_before_is_freed_and_so_is_that_of_calls() -> None:
     heap.close()
 
 
+def test_nothing_is_frozen_while_one_of_several_has_calls() -> None:
+    calls: list[Knot] = []
+    first = FrozenHeap(lambda: bool(calls))
+    calls.append(Knot())
+    of_a_call = ref(calls[0])
+    second = FrozenHeap()
+    calls.clear()
+    gc.collect()
+    assert of_a_call() is None
+    first.close()
+    assert gc.get_freeze_count(), "the second one needs what the first has frozen"
+    second.close()
+    assert gc.get_freeze_count() == 0
+
+
+def test_the_garbage_of_the_first_calls_is_not_put_off_by_what_is_frozen() -> None:
+    thresholds = gc.get_threshold()
+    heap = FrozenHeap()
+    before = gc.get_stats()[2]["collections"]
+    gc.set_threshold(50, 1, 1)
+    try:
+        kept = [Knot() for _ in range(3000)]
+        assert gc.get_stats()[2]["collections"] > before
+    finally:
+        gc.set_threshold(*thresholds)
+        heap.close()
+    del kept
+
+
 def test_several_share_the_heap_and_the_last_one_lets_go() -> None:
     first, second = FrozenHeap(), FrozenHeap()
     first.close()

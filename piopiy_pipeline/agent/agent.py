@@ -228,7 +228,7 @@ class Agent:
             else:
                 if self._on_change is None:  # else it was forked from a process that has loaded it
                     await preload()
-                heap = FrozenHeap()
+                heap = FrozenHeap(lambda: bool(self._tasks))
                 watchdog = self._watch_loop()
                 await self._connection.serve(self._closing)
         finally:

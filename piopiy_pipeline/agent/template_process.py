@@ -10,7 +10,6 @@ worker's process group with it, whatever of its descendants is left, and all of 
 
 from __future__ import annotations
 
-import gc
 import os
 import select
 import signal
@@ -32,6 +31,7 @@ from piopiy_pipeline.agent.process_messages import (
     receive,
     send,
 )
+from piopiy_pipeline.frozen_heap import freeze_heap
 
 __all__ = ["ORPHAN_S", "BecomeWorker", "fork_template"]
 
@@ -93,8 +93,7 @@ class _Template:
         except Exception as error:  # noqa: BLE001  the supervisor raises it
             send(self._control, WorkerFailure(f"{type(error).__name__}: {error}", refused=True))
             os._exit(1)
-        gc.collect()
-        gc.freeze()  # a collection in a call worker must not write into pages that all of them share
+        freeze_heap()  # a collection in a call worker must not write into pages that all of them share
         self._serve()
         os._exit(0)
 

@@ -146,6 +146,12 @@ class Playout:
         self._fade_due, self._faded = False, b""
         return reached
 
+    def forget(self) -> None:
+        """Drop the speech, because nobody hears this playout any more. What was counted stays."""
+        self._buffer = bytearray()  # one that is cleared can keep its memory
+        self._played = bytearray()
+        self._faded = b""
+
     def hold(self, epoch: int, now: float) -> int:
         """Be silent from the next tick on, with a fade of 20 ms, and keep everything until `resume` or `clear`.
 

@@ -157,7 +157,7 @@ class Gateway:
         await services.start(self._port)
         if self.config.sip is not None:
             await self._open_phones(self.config.sip)
-        self._heap = FrozenHeap()
+        self._heap = FrozenHeap(lambda: self.switchboard.has_calls)
         logger.info("gateway listening on {}", self.url)
 
     def _make_carriers(self, carriers: CarriersConfig) -> CarrierGateway:

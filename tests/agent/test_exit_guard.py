@@ -63,7 +63,7 @@ def test_code_that_does_not_end_is_named_and_ended(loop: str, bot: str, culprit:
             process = place.process.process
             process.send_signal(signal.SIGTERM)
             if bot != "blocks":
-                await eventually(lambda: place.gateway.switchboard.instances.of(AGENT_ID)[0].draining, 5)
+                await eventually(lambda: place.gateway.switchboard.instances.of(AGENT_ID)[0].draining, 30)
                 process.send_signal(signal.SIGTERM)
             status = await asyncio.wait_for(process.wait(), 45)
             await calling
@@ -80,7 +80,7 @@ def test_an_agent_whose_code_ends_is_not_ended_by_force() -> None:
         async with apart(arguments=program("asyncio")) as place:
             log, calling = await begun(place, "talks")
             place.process.process.send_signal(signal.SIGTERM)
-            await eventually(lambda: place.gateway.switchboard.instances.of(AGENT_ID)[0].draining, 5)
+            await eventually(lambda: place.gateway.switchboard.instances.of(AGENT_ID)[0].draining, 30)
             heard = log.heard.size
             await eventually(lambda: log.heard.size > heard + 16000, 10)
             assert log.outcome is None, "the first SIGTERM lets the call go on, without a limit"
@@ -102,7 +102,7 @@ def test_a_second_sigterm_moves_the_calls_to_another_agent() -> None:
                 await eventually(lambda: len(place.gateway.switchboard.instances.of(AGENT_ID)) == 2, 30)
                 place.process.process.send_signal(signal.SIGTERM)
                 await eventually(
-                    lambda: any(one.draining for one in place.gateway.switchboard.instances.of(AGENT_ID)), 5
+                    lambda: any(one.draining for one in place.gateway.switchboard.instances.of(AGENT_ID)), 30
                 )
                 assert await place.process.terminate() == 0
                 (left,) = place.gateway.switchboard.instances.of(AGENT_ID)

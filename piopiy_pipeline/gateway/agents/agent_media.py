@@ -174,6 +174,9 @@ class AgentMedia:
         if not self._closed:
             self._post(MediaStop())
             self._stop(CloseCode.NORMAL_CLOSURE, "the call left this agent")
+        if self._playout is not None:
+            self._playout.forget()
+        self._to_leg = self._to_agent = None
 
     # ------------------------------------------------------------------ the socket's side
 

@@ -77,6 +77,12 @@ class CallerBacklog:
         """Note that the caller's turn is over: what they have said so far is in the conversation."""
         self._understood_s = self._passed_s
 
+    def forget(self) -> None:
+        """Keep nothing, because the call is over: else it waits for a collection of garbage, some 200 calls later."""
+        self._waiting.clear()
+        self._recent.clear()
+        self._waiting_s, self._keys_waiting, self._heard_by = 0.0, 0, None
+
     # ------------------------------------------------------------------ moves
 
     def begin_move(self, heard_s: float | None) -> None:

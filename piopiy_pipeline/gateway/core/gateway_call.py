@@ -168,6 +168,7 @@ class GatewayCall:
         self.state.record(on=False)
         self.state.media_path.stop_cleaning(self.state.resources.cleaning)
         self.agent.let_go()
+        self.state.media_path.backlog.forget()
         self.state.enter(Phase.ENDED)
         self.reason, self.detail, self.ended_at = reason, detail, now
         self.state.deadlines.off()

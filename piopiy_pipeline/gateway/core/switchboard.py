@@ -267,6 +267,11 @@ class Switchboard:
         return self._deadlines[0][0] if self._deadlines else None
 
     @property
+    def has_calls(self) -> bool:
+        """Whether there is a call, in whatever phase."""
+        return bool(self._calls)
+
+    @property
     def playing(self) -> bool:
         """Whether there are calls that need frame ticks."""
         return bool(self._live)
