@@ -30,7 +30,10 @@ def replay(
         Path, typer.Argument(metavar="BOT.py", help="The bot, as it is today.", show_default=False)
     ],
     tolerance: Annotated[
-        float, typer.Option(metavar="SECONDS", help="So much later an answer may come.")
+        float,
+        typer.Option(
+            metavar="SECONDS", help="So much later an answer may come, or earlier, if it is more than 1.5 s."
+        ),
     ] = 0.3,
     json_lines: Annotated[
         bool, typer.Option("--json", help="Print one JSON object a line, one for each difference.")
@@ -90,7 +93,7 @@ def _run(capture: CapturedCall, bot: Path, tolerance: float, record: Path | None
             return run_replay(
                 capture,
                 bot,
-                tolerance=Tolerance(later_s=tolerance),
+                tolerance=Tolerance(later_s=tolerance, earlier_s=max(tolerance, Tolerance().earlier_s)),
                 record=record,
                 wall_limit_s=timeout,
                 progress=progress,

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.gateway.core import agent_assignment
 from piopiy_pipeline.gateway.core.instances import Instance
 from tests.support.agents import AgentProcess, Apart, apart, longest_hole_s
 from tests.support.bots import LONG
@@ -177,9 +178,11 @@ def test_a_call_that_ends_or_holds_its_process_ends_alone(
 
 
 def test_more_callers_at_once_than_call_workers_wait_are_all_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agent_assignment, "PLACE_S", 30.0)  # a busy machine takes its time for a call worker
+
     async def story() -> None:
         async with isolated(monkeypatch, "call", warm="2") as place:
-            await eventually(lambda: sum(one.takes_calls for one in instances(place)) == 2, 20)
+            await eventually(lambda: sum(one.takes_calls for one in instances(place)) == 2, 60)
             calls = await asyncio.gather(*(called(place, "talks", text="Hello.") for _ in range(6)))
             await asyncio.gather(*(calling for _, calling in calls))
             assert [log.texts("bot") for log, _ in calls] == [["Hello."]] * 6

@@ -96,8 +96,8 @@ def test_the_official_client_connects_talks_is_told_what_happens_and_leaves(
 async def it_was_told_of_both_sides(page: Page) -> None:
     finals = [one["data"]["text"] for one in await told(page, "userTranscript") if one["data"]["final"]]
     assert any("two people tomorrow" in text.lower() for text in finals), finals
-    (started,) = await told(page, "userStartedSpeaking")
-    (stopped,) = await told(page, "userStoppedSpeaking")
+    started, *_ = await told(page, "userStartedSpeaking")
+    *_, stopped = await told(page, "userStoppedSpeaking")  # on a busy machine they speak with pauses
     greeting, answer = await told(page, "botStartedSpeaking")
     assert greeting["at"] < started["at"] < stopped["at"] < answer["at"]
     spoken_text = " ".join(one["data"]["text"] for one in await told(page, "botTranscript"))

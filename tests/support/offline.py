@@ -92,7 +92,7 @@ class Sink(FrameProcessor):
             self._more.set()
         await self.push_frame(frame, direction)
 
-    async def until(self, enough: Callable[[list[Frame]], bool], *, limit_s: float = 20.0) -> None:
+    async def until(self, enough: Callable[[list[Frame]], bool], *, limit_s: float = 60.0) -> None:
         async with asyncio.timeout(limit_s):
             while not enough(self.frames):
                 self._more.clear()
