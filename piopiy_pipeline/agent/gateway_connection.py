@@ -23,7 +23,7 @@ from piopiy_pipeline.signaling.liveness import (
     moves_calls,
     takes_heartbeats,
 )
-from piopiy_pipeline.signaling.messages import AgentMessage, GatewayMessage, InstanceDied, Registered, dump
+from piopiy_pipeline.signaling.messages import AgentMessage, GatewayMessage, InstanceDied, Registered, legible
 from piopiy_pipeline.signaling.protocol_timer import ProtocolTimer
 from piopiy_pipeline.signaling.websocket import DirectClientConnection
 
@@ -110,9 +110,18 @@ class GatewayConnection:
                 await _wait(closing, self._backoff.wait(random.random()))
 
     def post(self, message: AgentMessage) -> None:
-        """Send a message without waiting. Without a connection, there is nobody to receive it."""
-        if self._socket is not None:
-            self._socket.post_text(dump(message))
+        """Send a message without waiting. Without a connection, there is nobody to receive it.
+
+        One that the gateway could not read is left out, because it would cost the connection, and with it all calls.
+        """
+        if self._socket is None:
+            return
+        try:
+            text = legible(message)
+        except ValueError as error:
+            logger.bind(call_id=getattr(message, "call_id", None)).error("a message is not sent: {}", error)
+        else:
+            self._socket.post_text(text)
 
     def tell_of_death(self, death: InstanceDied) -> None:
         """Tell the gateway that another call worker has died, if it knows what that means."""

@@ -16,8 +16,9 @@ from pipecat.frames.frames import InterruptionFrame
 
 from piopiy_pipeline.call import CallEnd, CallInfo, EndReason, Turn
 from piopiy_pipeline.session.call_control import CallControl, TransferOutcome
+from piopiy_pipeline.session.call_outlet import CallOutlet
 from piopiy_pipeline.session.checkpoints import Checkpoints
-from piopiy_pipeline.session.events import Emitter
+from piopiy_pipeline.session.events import CallError, Emitter
 from piopiy_pipeline.session.failure_recovery import FailureRecovery
 from piopiy_pipeline.session.resumable_state import ResumableState
 from piopiy_pipeline.session.utterances import PendingUtterances
@@ -29,6 +30,10 @@ __all__ = ["CallState", "Post"]
 
 Post = Callable[[AgentMessage], None]
 """Sends a message to the gateway, without waiting."""
+
+
+MAX_EVENT_TEXT = 50_000
+"""So many characters of a text are reported: a whole turn, whatever an STT or a model makes of one."""
 
 
 class CallState:
@@ -55,13 +60,14 @@ class CallState:
     ) -> None:
         self.info = info
         self.link = link
-        self.post = post
+        self.outlet = CallOutlet(post)
+        self.post = self.outlet.post
         self.finish = finish
         self.transcript: list[Turn] = []
         self.events = Emitter()
         self.recovery = FailureRecovery()
         self.utterances = PendingUtterances()
-        self.control = CallControl(info.call_id, post=post, on_transfer=self.transfer_finished)
+        self.control = CallControl(info.call_id, post=self.post, on_transfer=self.transfer_finished)
         self._confirmed = confirmed
         self.resume(resumed)
         self.answered_at: float | None = None
@@ -96,7 +102,14 @@ class CallState:
             author_state=lambda: self.author_state,
             resumed=resumed,
             confirmed=self._confirmed,
+            on_fault=self._unsaved,
         )
+
+    def _unsaved(self, fault: str) -> None:
+        """Put on record that another instance would go on with an older state than there is."""
+        message = f"not saved: {fault}"
+        self.report_live("error", {"stage": "checkpoint", "message": message[:500]})
+        self.events.emit("error", CallError("checkpoint", message))
 
     @staticmethod
     def now() -> float:
@@ -166,6 +179,7 @@ class CallState:
     def close(self, end: CallEnd) -> None:
         """Mark the call as ended. The session calls it once."""
         self.end.set_result(end)
+        self.outlet.close()
         self.control.on_end(end)
         self.utterances.cut_off(everything=True)
         self.events.emit("end", end)
@@ -174,7 +188,7 @@ class CallState:
 
     def report(self, event: str, data: dict[str, Any]) -> None:
         """Send the gateway an event of the conversation, for whoever watches the call."""
-        data = well_formed_json(data)
+        data = {name: _cut(value) for name, value in well_formed_json(data).items()}
         message = {"call_id": self.info.call_id, "at": self.elapsed_s(), "event": event, "data": data}
         self.post(ConversationEvent.model_validate(message))
 
@@ -182,3 +196,7 @@ class CallState:
         """Do as `report` does, for events that have a meaning only while the call goes on."""
         if not self.ended:
             self.report(event, data)
+
+
+def _cut(value: Any) -> Any:
+    return f"{value[:MAX_EVENT_TEXT]}…" if isinstance(value, str) and len(value) > MAX_EVENT_TEXT else value

@@ -1,14 +1,14 @@
 """`Checkpoints`: hands the state of one call to the gateway, and keeps the journal of the call's tools.
 
-A checkpoint is sent at the end of each turn, before a tool runs, when it has returned, when the bot asks for the end of
-the call, and at `Call.save()`. A tool that is not idempotent runs only when the gateway has the checkpoint that says
-so: otherwise an agent that is lost just then would leave nothing of it.
+A checkpoint is sent when the call is answered, at the end of each turn, before a tool runs, when it has returned, when
+the bot asks for the end of the call, and at `Call.save()`. A tool that is not idempotent runs only when the gateway has
+the checkpoint that says so: otherwise an agent that is lost just then would leave nothing of it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,9 @@ from loguru import logger
 
 from piopiy_pipeline.compat.tool_permits import ToolPermit
 from piopiy_pipeline.session.live_events import bounded
-from piopiy_pipeline.session.resumable_state import AskedEnd, ResumableState
+from piopiy_pipeline.session.resumable_state import AskedEnd, ResumableState, UnsavedState
 from piopiy_pipeline.session.resumed_conversation import conversation_of, tool_calls_with_results
+from piopiy_pipeline.session.saves import Saves
 from piopiy_pipeline.session.tool_journal import InsteadOfRun, ToolJournal
 from piopiy_pipeline.signaling.messages import AgentMessage, Checkpoint
 
@@ -28,9 +29,11 @@ SAVE_S = 2.0
 BEFORE_TOOL_S = 2.0
 """How long a tool waits for the gateway, in seconds."""
 MAX_WAITING = 100
-"""So many checkpoints may wait for their confirmation. A bot that saves faster than that is told that it failed."""
+"""So many checkpoints may wait for their confirmation."""
 MAX_RESULT_BYTES = 20_000
 """What of a tool's result is in the journal. The context has all of it a moment later."""
+_PARTS = 4
+"""A state has three parts that may be at fault, one after another."""
 
 _NO_GATEWAY = (
     "Not run: the connection was lost for a moment, and nothing was done. Try again, or tell the caller."
@@ -61,6 +64,7 @@ class Checkpoints:
         author_state: Returns `call.state`.
         resumed: What this instance goes on with.
         confirmed: Returns whether the gateway confirms checkpoints now. Otherwise nothing waits for it.
+        on_fault: Called with a sentence when a part of the state cannot be saved as it is, once for each part.
     """
 
     def __init__(
@@ -71,6 +75,7 @@ class Checkpoints:
         author_state: Callable[[], dict[str, Any]],
         resumed: ResumableState | None,
         confirmed: Callable[[], bool],
+        on_fault: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.source: ConversationSource | None = None
         """The conversation, as soon as there is one in a pipeline."""
@@ -79,8 +84,9 @@ class Checkpoints:
             if resumed is None
             else ToolJournal(call_id, resumed.tools, resumed.tools_begun)
         )
-        self.conversation = None if resumed is None else conversation_of(resumed)
-        """The conversation that this instance goes on with; None if there is none."""
+        self._unspoken = resumed is None or (resumed.unspoken and not resumed.heard)
+        self.conversation = None if resumed is None else [] if self._unspoken else conversation_of(resumed)
+        """The conversation that this instance goes on with, empty if nobody has spoken yet; None in a new call."""
         self._call_id = call_id
         self._post = post
         self._author_state = author_state
@@ -88,10 +94,20 @@ class Checkpoints:
         self._confirmed = confirmed
         self._hangup: AskedEnd = "" if resumed is None else resumed.hangup
         self._last: ResumableState | None = resumed
+        self._on_fault = on_fault
+        self._faulty: set[str] = set()  # the parts of the state whose faults are on the record
         self._number = 0
         self._waiting: dict[int, asyncio.Future[None]] = {}
+        self._saves = Saves(self._save_once)
 
     # ------------------------------------------------------------------ turns
+
+    def answered(self) -> None:
+        """Send the first checkpoint, because the call is answered: the next instance knows that it has begun."""
+        if (
+            self._resumed is None or not self._resumed.heard
+        ):  # the gateway still has what was heard, and counts it once
+            self._send(self._state_or_last("a part of the beginning is not checkpointed"))
 
     def bot_turn(self) -> None:
         """Send a checkpoint at the end of a turn of the bot."""
@@ -104,9 +120,10 @@ class Checkpoints:
         self._turn_over()
 
     def _turn_over(self) -> None:
+        self._unspoken = False
         if self.source is not None:
             self.journal.in_conversation(tool_calls_with_results(self.source.messages()))
-        self._send(self._state_or_last("this turn is not checkpointed"))
+        self._send(self._state_or_last("a part of this turn is not checkpointed"))
 
     # ------------------------------------------------------------------ the end
 
@@ -119,7 +136,7 @@ class Checkpoints:
     # ------------------------------------------------------------------ at any time
 
     async def save(self, timeout_s: float = SAVE_S) -> bool:
-        """Send a checkpoint now, and wait until the gateway has it.
+        """Send a checkpoint, and wait until the gateway has it. Saves at the same time share one.
 
         Args:
             timeout_s: How long to wait, in seconds.
@@ -128,15 +145,19 @@ class Checkpoints:
             Whether the gateway has it. False too if it is too old to say so.
 
         Raises:
-            ValueError: The state is not JSON, or too long.
+            ValueError: The state is not JSON, nests too deep, or is too long. The sentence names the value.
         """
+        return await self._saves.save(timeout_s)
+
+    async def _save_once(self, timeout_s: float) -> bool:
         return await self._kept(self._state(), timeout_s)
 
     def kept(self, number: int) -> None:
-        """Handle the gateway's confirmation."""
-        waiting = self._waiting.pop(number, None)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(None)
+        """Handle the gateway's confirmation. It has what came before this checkpoint as well."""
+        for earlier in [one for one in self._waiting if one <= number]:
+            waiting = self._waiting.pop(earlier)
+            if not waiting.done():
+                waiting.set_result(None)
 
     # ------------------------------------------------------------------ tools
 
@@ -144,6 +165,7 @@ class Checkpoints:
         self, tool_call_id: str, name: str, arguments: Mapping[str, Any], *, idempotent: bool
     ) -> ToolPermit:
         """Write the run into the journal, and let it begin when the gateway has it."""
+        self._unspoken = False
         run = self.journal.begin(tool_call_id, name, arguments, idempotent=idempotent)
         if isinstance(run, InsteadOfRun):
             logger.warning("the tool {} is not run: what came of it before a loss is not settled", name)
@@ -164,8 +186,16 @@ class Checkpoints:
 
     # ------------------------------------------------------------------ sending
 
-    def _state(self) -> ResumableState:
-        """Return the state as it is now. Raises `ValueError` if there can be none."""
+    def _state(self, *, like_last: Collection[str] = (), abbreviated: bool = False) -> ResumableState:
+        """Return the state as it is now.
+
+        Args:
+            like_last: The parts (``messages``, ``state``) to be taken from the last one that was good.
+            abbreviated: Whether the journal of tools is to be short.
+
+        Raises:
+            UnsavedState: A part of it cannot be saved.
+        """
         source = self.source
         if source is None:
             messages = [] if self._resumed is None else self._resumed.messages
@@ -173,27 +203,42 @@ class Checkpoints:
             pauses = [] if self._resumed is None else self._resumed.pauses
         else:
             messages, rtvi, pauses = list(source.messages()), source.rtvi(), list(source.pauses())
+        last = self._last
+        if "messages" in like_last:
+            messages = [] if last is None else last.messages
+        state = self._author_state() if "state" not in like_last else {} if last is None else last.state
         self._last = ResumableState.of(
             messages,
-            self._author_state(),
+            state,
             rtvi,
             pauses,
-            tools=self.journal.runs,
+            tools=[run.abbreviated() if abbreviated else run for run in self.journal.runs],
             tools_begun=self.journal.begun,
             hangup=self._hangup,
+            unspoken=self._unspoken,
         )
         return self._last
 
     def _state_or_last(self, trouble: str) -> ResumableState | None:
-        """Return the state as it is now; if there can be none, the last one with today's tools and end."""
-        try:
-            return self._state()
-        except ValueError as error:
-            logger.warning("{}: {}", trouble, error)
-        if self._last is None:
-            return None
-        today = {"tools": self.journal.runs, "tools_begun": self.journal.begun, "hangup": self._hangup}
-        return self._last.model_copy(update=today)
+        """Return the state as it is now. What of it cannot be saved is as it was when it last could."""
+        like_last: set[str] = set()
+        abbreviated = False
+        for _ in range(_PARTS):
+            try:
+                return self._state(like_last=like_last, abbreviated=abbreviated)
+            except UnsavedState as fault:
+                self._tell(fault, trouble)
+                if fault.part == "tools":
+                    abbreviated = True
+                else:
+                    like_last.add(fault.part)
+        return None
+
+    def _tell(self, fault: UnsavedState, trouble: str) -> None:
+        if fault.part not in self._faulty:
+            self._faulty.add(fault.part)
+            logger.warning("{}: {}", trouble, fault)
+            self._on_fault(str(fault))
 
     async def _kept(self, state: ResumableState, timeout_s: float) -> bool:
         if not self._confirmed() or len(self._waiting) >= MAX_WAITING:

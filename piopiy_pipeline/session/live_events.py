@@ -27,6 +27,7 @@ from pipecat.frames.frames import (
 )
 from pipecat.utils.string import TextPartForConcatenation, concatenate_aggregated_text
 
+from piopiy_pipeline.json_values import nests_too_deep
 from piopiy_pipeline.latency import AnswerClock
 from piopiy_pipeline.text import well_formed
 from piopiy_pipeline.turns.turn_end_policy import TurnEnd
@@ -276,14 +277,14 @@ class LiveEvents:
 
 
 def bounded(value: Any, limit: int = MAX_RESULT_BYTES) -> Any:
-    """Return the value as JSON. If its JSON is longer than `limit` bytes, the beginning of it as text.
+    """Return the value as JSON. If that is longer than `limit` bytes or nests too deep, the beginning of it as text.
 
-    Any value will do: what is no JSON is described, and half of a surrogate pair becomes U+FFFD.
+    Any value will do: what is no JSON is described, half of a surrogate pair becomes U+FFFD, and NaN becomes None.
     """
     try:
         text = well_formed(json.dumps(value, default=repr, ensure_ascii=False))
     except Exception:  # noqa: BLE001  a list that holds itself, a key that is no text, an object whose repr() fails
         text = json.dumps(f"<{type(value).__name__}>")
-    if len(text.encode()) <= limit:
-        return json.loads(text)
+    if len(text.encode()) <= limit and not nests_too_deep(text):
+        return json.loads(text, parse_constant=lambda _: None)
     return text.encode()[: limit - 3].decode("utf-8", "ignore") + "…"

@@ -225,6 +225,7 @@ class PipelineRun:
         self._monitor.spoke_at = self._state.now()
         if self._guard is not None:
             self._guard.call_began(self._state.now())
+        self._state.checkpoints.answered()
         self._state.answer()
         repeat_tools(self._state, self._pipeline)
         if self._state.resumed is not None and (asked := self._state.resumed.hangup):

@@ -7,7 +7,7 @@ its version:
 
 * version 1 did not say it (package 0.1.0): `messages`, `state` and perhaps `rtvi`;
 * version 2 has the same keys and `version`, and perhaps `pauses`;
-* version 3 has perhaps `tools`, `tools_begun`, `hangup` and `heard` as well.
+* version 3 has perhaps `tools`, `tools_begun`, `hangup`, `heard` and `unspoken` as well.
 
 An older checkpoint is upgraded, one version at a time, by `_UPGRADES`. A newer one is not understood: this
 instance takes the call all the same, without the conversation, because a bot that greets the caller again
@@ -18,14 +18,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
 from loguru import logger
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from piopiy_pipeline.json_values import json_text
 from piopiy_pipeline.session.tool_journal import ToolRun
 
-__all__ = ["MAX_CHECKPOINT_BYTES", "VERSION", "AskedEnd", "ResumableState", "resumable_from"]
+__all__ = ["MAX_CHECKPOINT_BYTES", "VERSION", "AskedEnd", "ResumableState", "UnsavedState", "resumable_from"]
 
 AskedEnd = Literal["", "asked", "final"]
 """Whether the bot has asked for the end of its call: not, unless the caller goes on to speak, or whatever they say."""
@@ -34,6 +35,18 @@ VERSION = 3
 """The version of the checkpoints that this package writes."""
 MAX_CHECKPOINT_BYTES = 900_000
 """The gateway takes messages of one megabyte, and the offer with the checkpoint is one."""
+
+
+class UnsavedState(ValueError):
+    """A part of a call's state cannot be saved as it is.
+
+    Attributes:
+        part: Which part is at fault.
+    """
+
+    def __init__(self, part: Literal["state", "messages", "tools"], fault: str) -> None:
+        super().__init__(fault)
+        self.part = part
 
 
 class ResumableState(BaseModel):
@@ -50,6 +63,8 @@ class ResumableState(BaseModel):
         hangup: Whether the bot has asked for the end of the call: ``asked``, if the caller may still call it off by
             going on to speak, or ``final``.
         heard: What the caller has heard of the bot's turn that was not over.
+        unspoken: Whether neither side has had a turn yet: the call was answered, and the messages are those that it
+            began with.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -63,6 +78,7 @@ class ResumableState(BaseModel):
     tools_begun: int = 0
     hangup: AskedEnd = ""
     heard: str = ""
+    unspoken: bool = False
 
     @classmethod
     def of(
@@ -76,6 +92,7 @@ class ResumableState(BaseModel):
         tools_begun: int = 0,
         hangup: AskedEnd = "",
         heard: str = "",
+        unspoken: bool = False,
     ) -> Self:
         """Copy the state of a call.
 
@@ -88,28 +105,44 @@ class ResumableState(BaseModel):
             tools_begun: How many runs of tools there were in the call.
             hangup: Whether the bot has asked for the end of the call.
             heard: What the caller has heard of the bot's turn that is not over.
+            unspoken: Whether neither side has had a turn yet.
 
         Raises:
-            ValueError: A message or the author's state is not JSON, or the whole is longer than
+            UnsavedState: A message or the author's state is not JSON or nests too deep, or the whole is longer than
                 `MAX_CHECKPOINT_BYTES`.
         """
+        if not isinstance(state, dict):
+            raise UnsavedState("state", f"call.state is of type {type(state).__name__}, and must be a dict")
+        texts = {
+            "messages": _part("messages", list(messages), "the conversation"),
+            "state": _part("state", state, "call.state"),
+            "tools": _part("tools", [run.to_json() for run in tools], "the journal of tools"),
+        }
+        length = sum(map(len, texts.values()))
+        if length > MAX_CHECKPOINT_BYTES:
+            largest = max(texts, key=lambda part: len(texts[part]))
+            name = {"messages": "the conversation", "state": "call.state", "tools": "the journal of tools"}[
+                largest
+            ]
+            raise UnsavedState(
+                cast(Any, largest),
+                f"{name} is too long: {len(texts[largest])} bytes of {length}; {MAX_CHECKPOINT_BYTES} are the limit",
+            )
+        values = {part: json.loads(text) for part, text in texts.items()}
+        values |= {
+            "rtvi": rtvi,
+            "pauses": list(pauses),
+            "tools_begun": tools_begun,
+            "hangup": hangup,
+            "heard": heard,
+            "unspoken": unspoken,
+        }
         try:
-            values = {
-                "messages": list(messages),
-                "state": state,
-                "rtvi": rtvi,
-                "pauses": list(pauses),
-                "tools": [run.to_json() for run in tools],
-                "tools_begun": tools_begun,
-                "hangup": hangup,
-                "heard": heard,
-            }
-            text = json.dumps(values)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"call.state or the context is not JSON: {error}") from None
-        if len(text) > MAX_CHECKPOINT_BYTES:
-            raise ValueError(f"the conversation is too long: {len(text)} bytes")
-        return cls.model_validate(json.loads(text))
+            return cls.model_validate(values)
+        except ValidationError as error:  # a message of the conversation is no object
+            raise UnsavedState(
+                "messages", f"the conversation is not JSON of messages: {_first_fault(error)}"
+            ) from None
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Mapping[str, Any]) -> Self:
@@ -131,19 +164,29 @@ class ResumableState(BaseModel):
         try:
             return cls.model_validate(upgraded)
         except ValidationError as error:
-            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise ValueError(f"{where}: {first['msg']}") from None
+            raise ValueError(_first_fault(error)) from None
 
     def to_checkpoint(self) -> dict[str, Any]:
         """Return the state as the JSON object of a `Checkpoint` message. What there is none of is left out, but for
         `messages` and `state`.
         """
-        optional = ("rtvi", "pauses", "tools", "tools_begun", "hangup", "heard")
+        optional = ("rtvi", "pauses", "tools", "tools_begun", "hangup", "heard", "unspoken")
         kept = self.model_dump(exclude={name for name in optional if not getattr(self, name)})
         if self.tools:
             kept["tools"] = [run.to_json() for run in self.tools]
         return kept
+
+
+def _part(part: Literal["state", "messages", "tools"], value: Any, name: str) -> str:
+    try:
+        return json_text(value, name)
+    except ValueError as error:
+        raise UnsavedState(part, str(error)) from None
+
+
+def _first_fault(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
 
 
 def _from_version_1(old: dict[str, Any]) -> dict[str, Any]:

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.checkpoints import SAVE_S
+from piopiy_pipeline.session.saves import PAUSE_S
 
 __all__ = ["SurvivingState"]
 
@@ -41,8 +43,9 @@ class SurvivingState:
         """The conversation so far, if another instance of the agent had this call before and was lost.
 
         Messages of pipecat's `LLMContext`. A tool that was running then has a result that says that it may have run,
-        and what was heard of a turn that was cut off comes last, with a note. None in any other call, and where the
-        other instance left nothing that this one understands.
+        and what was heard of a turn that was cut off comes last, with a note. Empty if the call was answered there, and
+        nobody was heard: a bot greets then, and does not do again what it does once a call. None in any other call, and
+        where the other instance left nothing that this one understands.
         """
         return self._state.checkpoints.conversation
 
@@ -57,7 +60,8 @@ class SurvivingState:
         return self.resumed[-1].get("role") in ("user", "tool", "developer")
 
     async def save(self, *, timeout_s: float = SAVE_S) -> bool:
-        """Save `state` and the conversation now, and wait until the gateway has them.
+        """Save `state` and the conversation now, and wait until the gateway has them. Saves at the same time share one
+        message, and there are 10 a second at most: one that comes sooner waits.
 
         Args:
             timeout_s: How long to wait for the gateway, in seconds.
@@ -67,7 +71,8 @@ class SurvivingState:
             time, or the call is over.
 
         Raises:
-            ValueError: `state` or the conversation is not JSON, or both together are too long.
+            ValueError: `state` or the conversation is not JSON, nests more than 100 deep, or both together are too
+                long. The sentence names the value. Nothing is saved then.
 
         Example:
             ```python
@@ -76,4 +81,7 @@ class SurvivingState:
                 raise RuntimeError("the order is not safe yet")
             ```
         """
-        return not self._state.ended and await self._state.checkpoints.save(timeout_s)
+        if self._state.ended:
+            await asyncio.sleep(PAUSE_S)  # who tries again until it works does not hold up everybody
+            return False
+        return await self._state.checkpoints.save(timeout_s)

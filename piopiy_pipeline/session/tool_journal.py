@@ -14,6 +14,7 @@ No I/O. The checkpoints are `Checkpoints`'.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -21,8 +22,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from piopiy_pipeline.json_values import nests_too_deep
+
 __all__ = ["MAX_RUNS", "InsteadOfRun", "ToolJournal", "ToolRun", "unknown_result"]
 
+MAX_ARGUMENTS_BYTES = 20_000
+"""What of a run's arguments is in the journal. With more of them a run is not run again by itself."""
+_LITTLE = 200
 MAX_RUNS = 50
 """The journal holds so many runs. Of more, those that returned first are left out: they are long in the context."""
 
@@ -54,6 +60,16 @@ class ToolRun(BaseModel):
     def is_repeated(self) -> bool:
         """Whether it is to be run again after a loss."""
         return self.idempotent and self.state == "running"
+
+    def abbreviated(self) -> ToolRun:
+        """Return it with the beginnings of its arguments and its result, where they are long."""
+        arguments, result = json.dumps(self.arguments), json.dumps(self.result)
+        changed: dict[str, Any] = {}
+        if len(arguments) > _LITTLE:
+            changed |= {"arguments": {"value": f"{arguments[:_LITTLE]}…"}, "idempotent": False}
+        if len(result) > _LITTLE:
+            changed["result"] = f"{result[:_LITTLE]}…"
+        return self.model_copy(update=changed)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as it stands in a checkpoint, without what has its default."""
@@ -109,9 +125,7 @@ class ToolJournal:
         Returns:
             The run that may begin now, or what the model gets in its place.
         """
-        given = json.loads(json.dumps(arguments, default=str))
-        if not isinstance(given, dict):  # as models may send them
-            given = {"value": given}
+        given, whole = _for_journal(arguments)
         again = self._runs.get(tool_call_id)
         if again is not None and again.is_repeated and (again.name, again.arguments) == (name, given):
             return again
@@ -124,7 +138,7 @@ class ToolJournal:
             tool_call_id=tool_call_id,
             name=name,
             arguments=given,
-            idempotent=idempotent,
+            idempotent=idempotent and whole,
         )
         self._runs.pop(tool_call_id, None)
         self._runs[tool_call_id] = run
@@ -179,6 +193,18 @@ class ToolJournal:
             if (run.name, run.arguments) == (name, arguments):
                 return InsteadOfRun(run.result)
         return None
+
+
+def _for_journal(arguments: Any) -> tuple[dict[str, Any], bool]:
+    """Return the arguments as a checkpoint can hold them, and whether these are all of them."""
+    try:
+        text = json.dumps(arguments, default=str)
+        if len(text) <= MAX_ARGUMENTS_BYTES and not nests_too_deep(text):
+            given = json.loads(text, parse_constant=lambda _: None)
+            return given if isinstance(given, dict) else {"value": given}, True  # as models may send them
+    except Exception:  # noqa: BLE001  whatever a model's client has made of what the model wrote
+        text = f"<{type(arguments).__name__}>"
+    return {"value": f"{text[:200]}…", "sha256": hashlib.sha256(text.encode()).hexdigest()}, False
 
 
 _REFUSED = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from piopiy_pipeline.json_values import MAX_NESTING, nests_too_deep
 from piopiy_pipeline.signaling.json_messages import dump
 from piopiy_pipeline.signaling.media_events import DataMessage, Dtmf
 from piopiy_pipeline.token_bucket import TokenBucket
@@ -48,9 +49,12 @@ class OutgoingEvents:
             raise MessageRefused(f"a transport message must be a dict, not {type(message).__name__}")
         try:
             event = DataMessage(data=message)
-            size = len(dump(event).encode())
+            text = dump(event)
         except ValueError as error:  # pydantic's, of whichever kind
             raise MessageRefused(f"a transport message must be JSON: {error}") from None
+        if nests_too_deep(text):
+            raise MessageRefused(f"a transport message nests more than {MAX_NESTING} deep")
+        size = len(text.encode())
         if size > MAX_EVENT_BYTES:
             raise MessageRefused(f"a transport message of {size} bytes: {MAX_EVENT_BYTES} are the limit")
         if not self._rate.take(now):
