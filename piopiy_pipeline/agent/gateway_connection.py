@@ -23,8 +23,9 @@ from piopiy_pipeline.signaling.liveness import (
     moves_calls,
     takes_heartbeats,
 )
-from piopiy_pipeline.signaling.messages import AgentMessage, GatewayMessage, InstanceDied, Registered, legible
+from piopiy_pipeline.signaling.messages import AgentMessage, GatewayMessage, InstanceDied, Registered
 from piopiy_pipeline.signaling.protocol_timer import ProtocolTimer
+from piopiy_pipeline.signaling.unread_messages import legible
 from piopiy_pipeline.signaling.websocket import DirectClientConnection
 
 __all__ = ["AuthenticationError", "GatewayConnection", "gateway_url"]
@@ -193,6 +194,9 @@ class GatewayConnection:
             if isinstance(event, Registered):
                 self._backoff.reset()
             self._on_message(event)
+        if (unread := step.unread) is not None:
+            log = logger.bind(call_id=unread.call_id)
+            log.error("a message of the gateway ({}) cannot be read: {}", unread.kind, unread.detail)
         if step.close is not None:
             self._orderly = step.orderly
             level = "INFO" if step.orderly else "WARNING"

@@ -23,7 +23,7 @@ from typing import Any, Literal, Self, cast
 from loguru import logger
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from piopiy_pipeline.json_values import json_text
+from piopiy_pipeline.json_values import MAX_NESTING, json_text
 from piopiy_pipeline.session.tool_journal import ToolRun
 
 __all__ = ["MAX_CHECKPOINT_BYTES", "VERSION", "AskedEnd", "ResumableState", "UnsavedState", "resumable_from"]
@@ -35,6 +35,8 @@ VERSION = 3
 """The version of the checkpoints that this package writes."""
 MAX_CHECKPOINT_BYTES = 900_000
 """The gateway takes messages of one megabyte, and the offer with the checkpoint is one."""
+
+_NESTING_OF_RUN = 2
 
 
 class UnsavedState(ValueError):
@@ -179,7 +181,8 @@ class ResumableState(BaseModel):
 
 def _part(part: Literal["state", "messages", "tools"], value: Any, name: str) -> str:
     try:
-        return json_text(value, name)
+        # of a run, arguments and result have the limit
+        return json_text(value, name, max_nesting=MAX_NESTING + (part == "tools") * _NESTING_OF_RUN)
     except ValueError as error:
         raise UnsavedState(part, str(error)) from None
 

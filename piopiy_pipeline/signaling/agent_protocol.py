@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.signaling.failure_detector import FailureDetector
 from piopiy_pipeline.signaling.instance_messages import WorkerKind
 from piopiy_pipeline.signaling.json_messages import ProtocolError
@@ -18,6 +19,7 @@ from piopiy_pipeline.signaling.messages import (
     MAX_MESSAGE_BYTES,
     PROTOCOL_VERSION,
     AgentMessage,
+    Ended,
     GatewayMessage,
     Heartbeat,
     Ping,
@@ -28,6 +30,7 @@ from piopiy_pipeline.signaling.messages import (
     dump,
     parse_gateway_message,
 )
+from piopiy_pipeline.signaling.unread_messages import UnreadMessage, unread_of
 
 __all__ = ["AgentProtocol", "AgentState", "AgentStep", "Backoff"]
 
@@ -51,6 +54,8 @@ class AgentStep:
     """The messages to send, in order."""
     events: tuple[GatewayMessage, ...] = ()
     """The messages that are for the agent."""
+    unread: UnreadMessage | None = None
+    """Set when a message of one call cannot be read: only that call can be the worse for it."""
     close: str | None = None
     """Why the connection must be closed once `send` has gone out; None if it stays open."""
     refused: bool = False
@@ -133,11 +138,11 @@ class AgentProtocol:
         if self._detector is not None:
             self._detector.sign_of_life(now)
         if len(text) > MAX_MESSAGE_BYTES:
-            return self._fault(f"a message of {len(text)} bytes: {MAX_MESSAGE_BYTES} are the limit")
+            return self._unread(text, f"a message of {len(text)} bytes: {MAX_MESSAGE_BYTES} are the limit")
         try:
             message = _HEARTBEAT if text == _HEARTBEAT_TEXT else parse_gateway_message(text)
         except ProtocolError as error:
-            return self._fault(str(error))
+            return self._unread(text, str(error))
         match message:
             case ProtocolFault(code=code, detail=detail):
                 refused = code in ("unknown_agent", "duplicate_instance", "version")
@@ -196,6 +201,16 @@ class AgentProtocol:
     def _heartbeat(self, now: float) -> Heartbeat:
         self._heartbeat_at = now + HEARTBEAT_S + self.SLACK_S
         return Heartbeat(media={} if self._count_media is None else self._count_media())
+
+    def _unread(self, text: bytes, detail: str) -> AgentStep:
+        """Lay a message that cannot be read to its call; one of no call ends the connection."""
+        unread = unread_of(text, detail) if self.state is AgentState.REGISTERED else None
+        if unread is None:
+            return self._fault(detail)
+        if unread.kind != "ended":
+            return AgentStep(unread=unread)
+        ended = Ended(call_id=unread.call_id, reason=EndReason.ERROR, detail="how it ended cannot be read")
+        return AgentStep(events=(ended,), unread=unread)
 
     def _fault(self, detail: str) -> AgentStep:
         return self._close(

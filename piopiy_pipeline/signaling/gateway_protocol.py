@@ -31,6 +31,7 @@ from piopiy_pipeline.signaling.messages import (
     Registered,
     parse_agent_message,
 )
+from piopiy_pipeline.signaling.unread_messages import UnreadMessage, unread_of
 from piopiy_pipeline.token_bucket import TokenBucket
 
 __all__ = ["GatewayProtocol", "GatewayState", "GatewayStep"]
@@ -59,6 +60,8 @@ class GatewayStep:
     """The messages to send, in order."""
     events: tuple[AgentMessage, ...] = ()
     """The messages that are for the switchboard."""
+    unread: UnreadMessage | None = None
+    """Set when a message of one call cannot be read: only that call can be the worse for it."""
     close: str | None = None
     """Why the connection must be closed once `send` has gone out; None if it stays open."""
     silent: str | None = None
@@ -125,17 +128,15 @@ class GatewayProtocol:
         self._unanswered = 0
         if self._detector is not None:
             self._detector.sign_of_life(now)
-        if len(text) > MAX_MESSAGE_BYTES:
-            return self.fault(
-                "protocol", f"a message of {len(text)} bytes: {MAX_MESSAGE_BYTES} are the limit"
-            )
         rate = self._heartbeats if text.startswith(_HEARTBEAT_BEGINS) else self._rate
         if not rate.take(now):
             return self.fault("protocol", f"more than {rate.per_s:g} messages a second")
+        if len(text) > MAX_MESSAGE_BYTES:
+            return self._unread(text, f"a message of {len(text)} bytes: {MAX_MESSAGE_BYTES} are the limit")
         try:
             message = parse_agent_message(text)
         except ProtocolError as error:
-            return self.fault("protocol", str(error))
+            return self._unread(text, str(error))
         if isinstance(message, Blocked):
             return self._blocked(message, now)
         if self.state is not GatewayState.REGISTERED:
@@ -196,6 +197,11 @@ class GatewayProtocol:
     def lost(self) -> None:
         """Close the protocol, because the connection was lost."""
         self.state = GatewayState.CLOSED
+
+    def _unread(self, text: bytes, detail: str) -> GatewayStep:
+        """Lay a message that cannot be read to its call; one of no call ends the connection."""
+        unread = unread_of(text, detail) if self.state is GatewayState.REGISTERED else None
+        return self.fault("protocol", detail) if unread is None else GatewayStep(unread=unread)
 
     def _heartbeat(self, now: float) -> None:
         if self._detector is None:

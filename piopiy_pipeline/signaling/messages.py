@@ -15,7 +15,6 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from piopiy_pipeline.call import CallInfo, CallKind, EndReason, TransferOutcomeName
-from piopiy_pipeline.json_values import nests_too_deep
 from piopiy_pipeline.signaling.instance_messages import (
     PROTOCOL_VERSION,
     InstanceDied,
@@ -90,7 +89,6 @@ __all__ = [
     "Transfer",
     "TransferResult",
     "dump",
-    "legible",
     "parse_agent_media",
     "parse_agent_message",
     "parse_gateway_media",
@@ -99,9 +97,6 @@ __all__ = [
 
 MAX_MESSAGE_BYTES = 1 << 20
 """The largest signaling message that either side takes: a checkpoint of a long conversation fits."""
-
-_NESTING_LIMIT = 150
-"""So deep may a message nest: pydantic reads 200 levels. What a call holds has less: `json_values.MAX_NESTING`."""
 
 ConversationEventName = Literal[
     "user_partial",
@@ -413,25 +408,6 @@ GatewayMessage = Annotated[
     | ProtocolFault,
     Field(discriminator="type"),
 ]
-
-
-def legible(message: Message) -> bytes:
-    """Return the message as UTF-8, if the other side can read it.
-
-    Raises:
-        ValueError: It is not JSON, too long, or nests too deep. The sentence names its kind.
-    """
-    kind = getattr(message, "type", type(message).__name__)
-    try:
-        text = dump(message)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{kind}: it is not JSON: {error}") from None
-    if nests_too_deep(text, _NESTING_LIMIT):
-        raise ValueError(f"{kind}: it nests more than {_NESTING_LIMIT} deep")
-    data = text.encode()
-    if len(data) > MAX_MESSAGE_BYTES:
-        raise ValueError(f"{kind}: it is {len(data)} bytes, and {MAX_MESSAGE_BYTES} are the limit")
-    return data
 
 
 parse_agent_message: Callable[[str | bytes], AgentMessage] = parser(AgentMessage)

@@ -50,7 +50,7 @@ class OutgoingEvents:
         try:
             event = DataMessage(data=message)
             text = dump(event)
-        except ValueError as error:  # pydantic's, of whichever kind
+        except (ValueError, RecursionError) as error:  # pydantic's, of whichever kind
             raise MessageRefused(f"a transport message must be JSON: {error}") from None
         if nests_too_deep(text):
             raise MessageRefused(f"a transport message nests more than {MAX_NESTING} deep")

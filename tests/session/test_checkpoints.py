@@ -17,7 +17,8 @@ from piopiy_pipeline.session.checkpoints import (
 )
 from piopiy_pipeline.session.resumable_state import ResumableState, resumable_from
 from piopiy_pipeline.session.saves import SAVES_PER_S
-from piopiy_pipeline.signaling.messages import AgentMessage, Checkpoint, legible, parse_agent_message
+from piopiy_pipeline.signaling.messages import AgentMessage, Checkpoint, parse_agent_message
+from piopiy_pipeline.signaling.unread_messages import legible
 from piopiy_pipeline.testing.virtual_time.virtual_loop import run_virtual
 from tests.test_json_values import nested
 

@@ -12,8 +12,9 @@ from piopiy_pipeline.gateway.agents.tcp_state import unconfirmed_bytes
 from piopiy_pipeline.gateway.core.instances import Instance
 from piopiy_pipeline.gateway.core.switchboard import Switchboard
 from piopiy_pipeline.signaling.gateway_protocol import GatewayProtocol, GatewayStep
-from piopiy_pipeline.signaling.messages import Blocked, GatewayMessage, Register, dump
+from piopiy_pipeline.signaling.messages import Blocked, GatewayMessage, Register
 from piopiy_pipeline.signaling.protocol_timer import ProtocolTimer
+from piopiy_pipeline.signaling.unread_messages import UnreadMessage, legible
 from piopiy_pipeline.signaling.websocket import DirectServerConnection
 
 __all__ = ["AgentConnection"]
@@ -57,7 +58,14 @@ class AgentConnection:
     # ------------------------------------------------------------------ the switchboard's side
 
     def send(self, message: GatewayMessage) -> None:
-        self._connection.post_text(dump(message))
+        try:
+            text = legible(message)
+        except ValueError as error:
+            unread = UnreadMessage(getattr(message, "call_id", ""), message.type, str(error))
+            # later, because the call is in the midst of sending it
+            self._loop.call_soon(self._switchboard.not_sent, unread, self._loop.time())
+        else:
+            self._connection.post_text(text)
 
     def replace(self) -> None:
         self._instance = None  # the switchboard knows already
@@ -95,6 +103,8 @@ class AgentConnection:
                 self._switchboard.silences.blocked(event, now)
             elif self._instance is not None:
                 self._switchboard.receive(self._instance, event, now)
+        if step.unread is not None and self._instance is not None:
+            self._switchboard.unread(self._instance, step.unread, self._loop.time())
         if step.silent is not None and self._instance is not None:
             why = f"{step.silent}{self._whose_silence()}"
             self._switchboard.silences.silent(self._instance, why, self._loop.time())

@@ -25,6 +25,7 @@ from piopiy_pipeline.gateway.core.phases import Phase, next_phase
 from piopiy_pipeline.gateway.core.sound_cleaning import SoundCleaning
 from piopiy_pipeline.gateway.core.waiting_calls import WaitingCalls
 from piopiy_pipeline.signaling.messages import ConversationEvent, ConversationEventName
+from piopiy_pipeline.signaling.unread_messages import UnreadMessage
 
 __all__ = ["CallLimits", "CallResources", "EndCall", "GatewayCallState"]
 
@@ -102,6 +103,7 @@ class GatewayCallState:
         self.changed = changed
         self.log = logger.bind(call_id=info.call_id, agent_id=info.agent_id)
         self._events = 0
+        self._unread_on_record = False
 
     @property
     def call_id(self) -> str:
@@ -126,6 +128,19 @@ class GatewayCallState:
         """Tell the subscribers of an event in the conversation."""
         self._events += 1
         self.resources.on_event(self.call_id, self._events, event)
+
+    def unread(self, message: UnreadMessage, now: float) -> None:
+        """Handle a message of the agent that cannot be read: the call goes on without a report or a checkpoint.
+
+        Of any other message nobody knows what the agent has done, and the call ends.
+        """
+        what = f"a message of the agent ({message.kind or 'of no kind'}) cannot be read: {message.detail}"
+        if message.kind not in ("event", "checkpoint"):
+            self.end(now, EndReason.ERROR, what[:500])
+        elif not self._unread_on_record:
+            self._unread_on_record = True
+            self.log.warning("{}", what)
+            self.publish_own("error", {"stage": "agent", "message": what[:500]}, now)
 
     def publish_own(self, event: ConversationEventName, data: dict[str, Any], now: float) -> None:
         """Tell the subscribers of an event that the gateway itself knows of."""

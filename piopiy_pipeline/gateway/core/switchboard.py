@@ -46,6 +46,7 @@ from piopiy_pipeline.signaling.messages import (
     Status,
     Transfer,
 )
+from piopiy_pipeline.signaling.unread_messages import UnreadMessage
 
 __all__ = ["Switchboard"]
 
@@ -250,6 +251,19 @@ class Switchboard:
                 call.control.switch(what, on)
             case _:
                 logger.debug("instance {}: {} has no meaning here", instance.instance_id, message.type)
+
+    def unread(self, instance: Instance, message: UnreadMessage, now: float) -> None:
+        """Handle a message of an instance that cannot be read. It concerns the call that it names, and no other."""
+        call = self._calls.get(message.call_id)
+        if call is not None and call.agent.confirmed_to(instance):
+            call.state.unread(message, now)
+
+    def not_sent(self, message: UnreadMessage, now: float) -> None:
+        """Handle a message to an instance that was not sent because the agent could not read it."""
+        logger.bind(call_id=message.call_id).error("a message to the agent is not sent: {}", message.detail)
+        call = self._calls.get(message.call_id)
+        if call is not None and message.kind == "offer":
+            call.end(now, EndReason.ERROR, f"it cannot be offered to an agent: {message.detail}")
 
     def lose(self, instance: Instance, now: float, why: str) -> None:
         """Handle the loss of the connection to an instance, because of `why`."""
