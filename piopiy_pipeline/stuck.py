@@ -13,7 +13,17 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-__all__ = ["authors_place", "callback_frames", "describe_tasks", "describe_thread", "place_of", "where"]
+__all__ = [
+    "authors_place",
+    "callback_frames",
+    "describe_task",
+    "describe_tasks",
+    "describe_thread",
+    "file_and_line",
+    "is_authors",
+    "place_of",
+    "where",
+]
 
 _PACKAGE = str(Path(__file__).resolve().parent)
 _LIBRARIES = tuple(
@@ -43,11 +53,18 @@ def describe_tasks(loop: asyncio.AbstractEventLoop) -> str:
         for task in asyncio.all_tasks(loop)
         if not task.done()
     ]
-    tasks.sort(key=lambda task: (not any(map(_is_authors, task[1])), _natural(task[0])))
+    tasks.sort(key=lambda task: (not any(map(is_authors, task[1])), _natural(task[0])))
     lines = [f"  {name} waits at {_places(frames)}" for name, frames in tasks]
     if len(lines) > MAX_TASKS:
         lines[MAX_TASKS:] = [f"  and {len(lines) - MAX_TASKS} more tasks"]
     return "\n".join(lines) or "  no task is left"
+
+
+def describe_task(task: asyncio.Task[Any]) -> str:
+    """Return the coroutine of a task, and where it waits: ``on_answered waits at my_bot.py:12 in on_answered``."""
+    coroutine = task.get_coro()
+    name = getattr(coroutine, "__qualname__", None) or type(coroutine).__name__
+    return f"{name} waits at {_places(list(_suspended(coroutine)))}"
 
 
 def describe_thread(frame: FrameType) -> tuple[str, str]:
@@ -84,7 +101,7 @@ def callback_frames(frame: FrameType) -> tuple[list[FrameType], FrameType | None
 
 def place_of(frames: Sequence[FrameType]) -> str:
     """Return the author's line that is innermost, or else the innermost line."""
-    return where(next((each for each in frames if _is_authors(each)), frames[0]))
+    return where(next((each for each in frames if is_authors(each)), frames[0]))
 
 
 def authors_place(frame: FrameType | None) -> str | None:
@@ -94,7 +111,7 @@ def authors_place(frame: FrameType | None) -> str | None:
         None if there is none, or if this package is called in between: what it does then is its own.
     """
     while frame is not None and not frame.f_code.co_filename.startswith(_PACKAGE):
-        if _is_authors(frame):
+        if is_authors(frame):
             return where(frame)
         frame = frame.f_back
     return None
@@ -102,7 +119,12 @@ def authors_place(frame: FrameType | None) -> str | None:
 
 def where(frame: FrameType) -> str:
     """Return the place of a frame, such as ``path/bot.py:12 in on_new_session``."""
-    return f"{_short(frame.f_code.co_filename)}:{frame.f_lineno} in {frame.f_code.co_qualname}"
+    return f"{file_and_line(frame.f_code.co_filename, frame.f_lineno)} in {frame.f_code.co_qualname}"
+
+
+def file_and_line(path: str, line: int) -> str:
+    """Return a place such as ``path/bot.py:12``, as short as it can be found by."""
+    return f"{_short(path)}:{line}"
 
 
 def _natural(name: str) -> list[tuple[bool, int, str]]:
@@ -134,13 +156,13 @@ def _places(stack: Sequence[FrameType]) -> str:
     if not stack:
         return "a place that is not Python"
     innermost = stack[-1]
-    own = next((frame for frame in reversed(stack) if _is_authors(frame)), None)
+    own = next((frame for frame in reversed(stack) if is_authors(frame)), None)
     if own is None or own is innermost:
         return where(innermost)
     return f"{where(own)} (in {where(innermost)})"
 
 
-def _is_authors(frame: FrameType) -> bool:
+def is_authors(frame: FrameType) -> bool:
     """Return whether this is neither a library's code nor this package's."""
     path = frame.f_code.co_filename
     if path.startswith("<"):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-__all__ = ["COMPLETED", "ToolOutcome", "cancelled_inside", "outcome_of", "speakable"]
+__all__ = ["COMPLETED", "ToolOutcome", "outcome_of", "result_of", "speakable"]
 
 COMPLETED = "COMPLETED"
 """What the model is told of a tool that has returned nothing."""
@@ -16,42 +16,35 @@ COMPLETED = "COMPLETED"
 class ToolOutcome:
     """What a tool has returned or raised."""
 
-    def __init__(self, value: Any = None, error: Exception | None = None) -> None:
+    def __init__(self, value: Any = None, error: BaseException | None = None) -> None:
         self.value = value
         self.error = error
 
 
-async def outcome_of(work: Awaitable[Any]) -> ToolOutcome:
-    """Await a tool. Whatever it raises ends its call and nothing else."""
+async def outcome_of(begin: Callable[[], Awaitable[Any]]) -> ToolOutcome:
+    """Begin a tool and await it. Whatever it raises ends its call and nothing else, `GeneratorExit` included.
+
+    `KeyboardInterrupt` is the operator's, and passes.
+    """
     try:
-        return ToolOutcome(await work)
-    except asyncio.CancelledError:
+        return ToolOutcome(await begin())
+    except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise
-        return cancelled_inside()
-    except (KeyboardInterrupt, GeneratorExit):
+        return ToolOutcome(error=error)
+    except KeyboardInterrupt:
         raise
-    except SystemExit as error:
-        return ToolOutcome(error=RuntimeError(f"{error!r} ends the tool, and not the agent"))
     except BaseException as error:  # noqa: BLE001  whatever an author's tool raises is told to the model
-        return ToolOutcome(error=_reportable(error))
+        return ToolOutcome(error=error)
 
 
-def cancelled_inside() -> ToolOutcome:
-    return ToolOutcome(error=RuntimeError("it was cancelled from inside"))
-
-
-def _reportable(error: BaseException) -> Exception:
-    """Return the error as pipecat can report it: an `Exception` that has a text."""
+def result_of(run: asyncio.Task[ToolOutcome]) -> ToolOutcome:
+    """Return the outcome of a run that is over. A tool may have cancelled its own task."""
     try:
-        text = f"{type(error).__name__}: {error}"
-    except Exception:  # noqa: BLE001  an author's own class, whose text is what fails
-        text = f"{type(error).__name__}, which has no text"
-    else:
-        if isinstance(error, Exception):
-            return error
-    return RuntimeError(text).with_traceback(error.__traceback__)
+        return run.result()
+    except asyncio.CancelledError as error:
+        return ToolOutcome(error=error)
 
 
 def speakable(result: Any) -> Any:

@@ -20,11 +20,12 @@ import asyncio
 import weakref
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from loguru import logger
 from pipecat.adapters.llm.schemas.direct_function import DirectFunctionWrapper
-from pipecat.frames.frames import FunctionCallResultProperties
+from pipecat.frames.frames import ErrorFrame, FunctionCallResultProperties
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.services.llm_service import (
     FunctionCallParams,
@@ -38,15 +39,17 @@ from piopiy_pipeline.compat.llm_stream import mend_answers
 from piopiy_pipeline.compat.tool_outcome import (
     COMPLETED,
     ToolOutcome,
-    cancelled_inside,
     outcome_of,
+    result_of,
     speakable,
 )
 from piopiy_pipeline.compat.tool_permits import ToolParams, ToolPermit, ToolRecord, is_idempotent
+from piopiy_pipeline.error_text import error_text
 
 __all__ = [
     "COMPLETED",
     "DEFAULT_TOOL_TIMEOUT_S",
+    "OF_TOOL",
     "guard_tools",
     "kept_by_decorator",
     "speakable",
@@ -61,6 +64,10 @@ MAX_STRANGE = 100
 """So many things that tools did and cannot have meant are on the record of a call."""
 MAX_WORDLESS = 25
 """A model that gives as many answers one after the other that are tool calls without a word counts as failing."""
+OF_TOOL = "of_tool"
+"""A frame's metadata with the name of the tool whose own error it is."""
+FAILED = LLMService.FUNCTION_CALL_ERROR_MESSAGE_TEMPLATE
+"""What the model is told of a tool that has raised."""
 MAX_BROKEN = 3
 """After this many answers in a row of which no tool call can run, the model counts as failing."""
 
@@ -190,7 +197,7 @@ class _Guard:
                 return
             guarded = replace(ToolParams.of(params, permit.key), result_callback=report.result_callback())
             running = asyncio.create_task(
-                _to_its_end(tool.call(args, guarded), report), name=f"tool::{params.function_name}"
+                _to_its_end(partial(tool.call, args, guarded), report), name=f"tool::{params.function_name}"
             )
             del guarded  # so that nobody but the tool itself can report now
             await self._see_through(running, params.function_name, tool.timeout_s or self._timeout_s, report)
@@ -213,7 +220,7 @@ class _Guard:
         try:
             async with asyncio.timeout(timeout_s):
                 await asyncio.wait({running})
-                outcome = cancelled_inside() if running.cancelled() else running.result()
+                outcome = result_of(running)
                 if outcome.error is None and outcome.value is None and not report.final:
                     await report.or_given_up()
         except TimeoutError:
@@ -224,7 +231,7 @@ class _Guard:
                 )
             else:
                 text = f"The tool {name} did not return within {timeout_s:g} s."
-                await self._push_error(text)
+                await self._push_error(text, tool=name)
                 await report({"error": f"{text} It is not known whether it has done anything."})
             report.given_up = True
             return
@@ -235,10 +242,13 @@ class _Guard:
             report.ended({"error": "It was cancelled, and it is not known whether it has done anything."})
             raise
         if outcome.error is not None:
-            report.ended({"error": f"{type(outcome.error).__name__}: {outcome.error}"})
-            report.failed()
-            raise outcome.error  # pipecat tells the model and reports the error
-        if not report.final:
+            text = error_text(outcome.error)
+            logger.opt(exception=outcome.error).error("the tool {} failed: {}", name, text)
+            await self._push_error(text, tool=name, error=outcome.error)
+            if not report.final:
+                report.ended({"error": text})
+                await report(FAILED.format(function_name=name))
+        elif not report.final:
             if outcome.value is None:
                 did = "has given no result: it returned nothing and did not call result_callback"
                 await self._is_strange(name, f'{did}. The model was told "{COMPLETED}"')
@@ -263,11 +273,21 @@ class _Guard:
         if (name, did) not in self._strange and len(self._strange) < MAX_STRANGE:
             self._strange.add((name, did))
             logger.warning("the tool {} {}", name, did)
-            await self._push_error(f"The tool {name} {did}.")
+            await self._push_error(f"The tool {name} {did}.", tool=name)
 
-    async def _push_error(self, text: str) -> None:
-        """Report an error that is not a failure of the model: the model is told, and answers."""
-        await self._service.push_error(text, category=ErrorCategory.APPLICATION)
+    async def _push_error(self, text: str, *, tool: str = "", error: BaseException | None = None) -> None:
+        """Report an error that is not a failure of the model: the model is told, and answers.
+
+        Args:
+            text: What has happened.
+            tool: The tool that it has happened in; the record has it as the stage.
+            error: What it has raised.
+        """
+        raised = error if isinstance(error, Exception) else None
+        frame = ErrorFrame(error=text, exception=raised, category=ErrorCategory.APPLICATION)
+        if tool:
+            frame.metadata[OF_TOOL] = tool
+        await self._service.push_error_frame(frame)
 
 
 def _ends_with_tool_calls(context: LLMContext) -> bool:
@@ -379,14 +399,6 @@ class _Report:
         if not self.final and self._record is not None:
             self._record.end(self._item.tool_call_id, result)
 
-    def failed(self) -> None:
-        """pipecat is going to report that the tool has failed."""
-        if not self.final:
-            self.final = True
-            self._answer.pending.discard(self._item.tool_call_id)
-            self._answer.owed = True
-            self._item.run_llm = not self._answer.pending
-
     def _one_answer(
         self, properties: FunctionCallResultProperties | None
     ) -> FunctionCallResultProperties | None:
@@ -400,8 +412,9 @@ class _Report:
         return properties
 
 
-async def _to_its_end(work: Awaitable[Any], report: _Report) -> ToolOutcome:
-    outcome = await outcome_of(work)
+async def _to_its_end(begin: Callable[[], Awaitable[Any]], report: _Report) -> ToolOutcome:
+    outcome = await outcome_of(begin)
+    del begin  # which holds what the tool could still report by
     if report.given_up and outcome.error is None and outcome.value is not None:
         await report.too_late()
     return outcome

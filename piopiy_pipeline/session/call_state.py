@@ -15,6 +15,7 @@ from loguru import logger
 from pipecat.frames.frames import InterruptionFrame
 
 from piopiy_pipeline.call import CallEnd, CallInfo, EndReason, Turn
+from piopiy_pipeline.error_text import error_text
 from piopiy_pipeline.session.call_control import CallControl, TransferOutcome
 from piopiy_pipeline.session.call_outlet import CallOutlet
 from piopiy_pipeline.session.checkpoints import Checkpoints
@@ -34,6 +35,8 @@ Post = Callable[[AgentMessage], None]
 
 MAX_EVENT_TEXT = 50_000
 """So many characters of a text are reported: a whole turn, whatever an STT or a model makes of one."""
+MAX_FAILED_HANDLERS = 50
+"""So many failures of handlers are on the record of a call."""
 
 
 class CallState:
@@ -64,7 +67,8 @@ class CallState:
         self.post = self.outlet.post
         self.finish = finish
         self.transcript: list[Turn] = []
-        self.events = Emitter()
+        self.events = Emitter(failed=self._handler_failed)
+        self._failed_handlers = 0
         self.recovery = FailureRecovery()
         self.utterances = PendingUtterances()
         self.control = CallControl(info.call_id, post=self.post, on_transfer=self.transfer_finished)
@@ -142,7 +146,7 @@ class CallState:
     def _spawned_done(self, task: asyncio.Task[Any]) -> None:
         self._background.discard(task)
         if not task.cancelled() and (error := task.exception()):
-            logger.opt(exception=error).error("{} failed", task.get_name())
+            logger.opt(exception=error).error("{} failed: {}", task.get_name(), error_text(error))
 
     # ------------------------------------------------------------------ what happens in the call
 
@@ -183,6 +187,15 @@ class CallState:
         self.control.on_end(end)
         self.utterances.cut_off(everything=True)
         self.events.emit("end", end)
+
+    def _handler_failed(self, event: str, text: str) -> None:
+        """Report that a handler of the author's has failed; one of errors itself to the gateway only."""
+        self._failed_handlers += 1
+        if not self.ended and self._failed_handlers <= MAX_FAILED_HANDLERS:
+            stage = f"handler of {event}"
+            self.report("error", {"stage": stage, "message": text[:500]})
+            if event != "error":
+                self.events.emit("error", CallError(stage, text))
 
     # ------------------------------------------------------------------ reports to the gateway
 

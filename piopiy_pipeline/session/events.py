@@ -12,6 +12,8 @@ from typing import Any
 
 from loguru import logger
 
+from piopiy_pipeline.error_text import error_text
+
 __all__ = ["EVENTS", "CallError", "ClientMessage", "Emitter", "Handler"]
 
 Handler = Callable[[Any], Any]
@@ -72,9 +74,14 @@ class ClientMessage:
 
 
 class Emitter:
-    """The handlers of one call. An exception in a handler is logged, and goes no further."""
+    """The handlers of one call. An exception in a handler, `SystemExit` too, is reported, and goes no further.
 
-    def __init__(self) -> None:
+    Args:
+        failed: Called with the name of the event and what its handler has raised, in one line.
+    """
+
+    def __init__(self, failed: Callable[[str, str], None] = lambda event, text: None) -> None:
+        self._failed = failed
         self._handlers: dict[str, list[Handler]] = {}
         self._running: set[asyncio.Future[None]] = set()
         self.context: contextvars.Context | None = None
@@ -104,11 +111,13 @@ class Emitter:
     def _start(self, event: str, handler: Handler, argument: Any) -> None:
         try:
             outcome = handler(argument)
-        except Exception:
-            logger.exception("a handler of {!r} failed", event)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001  whatever an author's handler raises ends with it
+            self._report(event, error)
             return
         if inspect.isawaitable(outcome):
-            task = asyncio.ensure_future(_guarded(event, outcome))
+            task = asyncio.ensure_future(self._guarded(event, outcome))
             self._running.add(task)
             task.add_done_callback(self._running.discard)
 
@@ -121,9 +130,20 @@ class Emitter:
         if self._running:
             await asyncio.wait(set(self._running), timeout=timeout_s)
 
+    async def _guarded(self, event: str, outcome: Awaitable[Any]) -> None:
+        try:
+            await outcome
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            self._report(event, error)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001  likewise; `sys.exit()` would end the agent with all its calls
+            self._report(event, error)
 
-async def _guarded(event: str, outcome: Awaitable[Any]) -> None:
-    try:
-        await outcome
-    except Exception:
-        logger.exception("a handler of {!r} failed", event)
+    def _report(self, event: str, error: BaseException) -> None:
+        text = error_text(error)
+        logger.opt(exception=error).error("a handler of {!r} failed: {}", event, text)
+        self._failed(event, text)

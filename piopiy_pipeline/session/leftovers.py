@@ -1,10 +1,10 @@
-"""What an author's code leaves behind after its call, beside tasks: processes, threads, sockets, temporary files.
+"""What an author's code leaves behind after its call, beside tasks: processes, threads, sockets, files.
 
-Python tells whoever listens (PEP 578, audit events) that a thread is started, a process, a socket or a temporary file
-made, and the context variable of `tasks` says in which call. Only what a line of the author's has made counts, itself
-or through a library: what this package makes is its own to end, and often for all calls. Child processes are ended.
-The rest cannot be closed from outside without breaking what may be shared (a pool's connection), and is logged with
-the place where it was made.
+Python tells whoever listens (PEP 578, audit events) that a thread is started, a process or a socket made, a file
+opened, and the context variable of `tasks` says in which call. Only what a line of the author's has made counts,
+itself or through a library: what this package makes is its own to end, and often for all calls. Child processes are
+ended. The rest cannot be closed from outside without breaking what may be shared (a pool's connection), and is logged
+with the place where it was made.
 
 To listen costs nothing in calls that make nothing: audio makes no such events.
 """
@@ -21,7 +21,9 @@ import subprocess
 import sys
 import threading
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -37,8 +39,9 @@ MAX_KEPT = 100
 MAX_LISTED = 5
 END_S = 1.0
 """How long a process may take to end when it is asked to, before it is killed."""
+OPEN_FILES = Path("/proc/self/fd")
 _FILES = ("tempfile.mkstemp", "tempfile.mkdtemp")
-_EVENTS = frozenset({*THREAD_STARTED, *_FILES, "subprocess.Popen", "socket.__new__"})
+_EVENTS = frozenset({*THREAD_STARTED, *_FILES, "open", "subprocess.Popen", "socket.__new__"})
 _OWNERS = ("concurrent/futures/thread.py", "asyncio/unix_events.py")
 """Modules of the standard library whose threads are theirs to end: pools, and what waits for a child process."""
 
@@ -57,10 +60,15 @@ class CallLeftovers:
         self._threads: list[tuple[weakref.ref[threading.Thread], str]] = []
         self._sockets: list[tuple[weakref.ref[socket.socket], str]] = []
         self._files: list[tuple[str, str]] = []
+        self._opened: dict[str, Counter[str]] = {}  # by path: how often at which places
 
     def take(self, event: str, args: tuple[Any, ...]) -> None:
         """Take an audit event that happens in the call."""
         frame = sys._getframe(2)
+        if event == "open" and (
+            not isinstance(args[0], str | bytes) or frame.f_code.co_filename.startswith("<frozen importlib")
+        ):
+            return  # a descriptor of what was opened before; or an import
         if event in THREAD_STARTED and frame.f_code.co_filename.endswith("thread_starts.py"):
             frame = frame.f_back or frame
         place = authors_place(frame)
@@ -70,6 +78,12 @@ class CallLeftovers:
             thread = getattr(args[0], "__self__", None)
             if isinstance(thread, threading.Thread) and not _has_owner(frame):
                 _keep(self._threads, (weakref.ref(thread), place))
+        elif event == "open":
+            path = os.path.abspath(os.fsdecode(args[0]))  # noqa: PTH100  no object, no file access
+            if path in self._opened or len(self._opened) < MAX_KEPT:
+                places = self._opened.setdefault(path, Counter())
+                if place in places or len(places) < MAX_LISTED:
+                    places[place] += 1
         elif event in _FILES:
             _keep(self._files, (os.fspath(args[0]), place))
         elif event == "subprocess.Popen":
@@ -95,6 +109,7 @@ class CallLeftovers:
                 logger.warning("the call has left {} {} behind: {}", len(places), kind, _listed(places))
         for kept in (self._starting, self._threads, self._sockets, self._files):
             kept.clear()
+        self._opened.clear()
         self._processes.clear()
 
     def _left(self) -> Iterator[tuple[str, list[str]]]:
@@ -108,10 +123,20 @@ class CallLeftovers:
             "open socket(s), if no pool keeps them",
             [f"made at {at}" for one, at in sockets if one is not None and one.fileno() != -1],
         )
+        yield "open file(s)", list(self._open_files())
         yield (
             "temporary file(s)",
             [f"{path}, made at {at}" for path, at in self._files if os.path.lexists(path)],
         )
+
+    def _open_files(self) -> Iterator[str]:
+        """Yield the files that were opened in the call and are open now. The audit event has the path alone."""
+        if not self._opened:
+            return
+        now = Counter(filter(None, map(_target, _listed_folder(OPEN_FILES))))
+        for path, places in self._opened.items():
+            if left := min(sum(places.values()), now[os.path.realpath(path)]):
+                yield f"{path}, opened at {' or '.join(places)}{f', {left} times' if left > 1 else ''}"
 
     async def _end_processes(self) -> None:
         left = {pid: place for pid, place in self._processes.items() if _runs(pid)}
@@ -128,6 +153,20 @@ class CallLeftovers:
             # Nobody tells of a child that another owner reaps.
             while any(map(_runs, left)) and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
+
+
+def _listed_folder(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError:  # not Linux: nothing says which files are open
+        return []
+
+
+def _target(link: Path) -> str:
+    try:
+        return str(link.readlink())
+    except OSError:
+        return ""
 
 
 def _keep(kept: list[Any], one: Any) -> None:

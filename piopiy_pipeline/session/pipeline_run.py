@@ -23,6 +23,7 @@ from pipecat.workers.runner import WorkerRunner
 
 from piopiy_pipeline.call import EndReason, Turn
 from piopiy_pipeline.compat.tool_runs import guard_tools
+from piopiy_pipeline.error_text import error_text
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.processors.keys import KeysToText
 from piopiy_pipeline.services.failover.model_switch import ModelSwitch
@@ -417,4 +418,4 @@ def _failure_of(task: asyncio.Task[None]) -> str:
     if task.cancelled():
         return "it was cancelled"
     error = task.exception()
-    return f"{type(error).__name__}: {error}"[:500]
+    return "" if error is None else error_text(error)

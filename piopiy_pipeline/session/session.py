@@ -14,11 +14,13 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from loguru import logger
 
 from piopiy_pipeline.call import CallEnd, CallInfo, EndReason
+from piopiy_pipeline.error_text import error_text
 from piopiy_pipeline.session.call import Call, PipelineHook, current_call
 from piopiy_pipeline.session.call_control import TransferOutcome, failure_text
 from piopiy_pipeline.session.call_state import CallState, Post
@@ -88,6 +90,7 @@ class Session:
         self.call = Call(self._state, pipeline_hook=pipeline_hook, make_monitor=make_monitor)
         self._post = post
         self._tasks = CallTasks(info.call_id)
+        self._tasks.exits = partial(self.end, EndReason.ERROR)
         self._ended_by_gateway = False
         self._log = logger.bind(call_id=info.call_id, agent_id=info.agent_id)
 
@@ -227,9 +230,14 @@ class Session:
     async def _author(self, callback: Callback) -> None:
         try:
             await callback(self.call)
-        except (Exception, SystemExit) as error:  # noqa: BLE001  whatever an author's code raises ends its call only
-            logger.opt(exception=True).error("the callback failed: {}", error)
-            self.end(EndReason.ERROR, f"the callback failed: {type(error).__name__}: {error}")
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError) and self._state.ended:
+                raise
+            text = error_text(error)
+            logger.opt(exception=error).error("the callback failed: {}", text)
+            self.end(EndReason.ERROR, f"the callback failed: {text}")
         else:
             why = (
                 "while its pipeline ran: await start()"

@@ -10,15 +10,18 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import weakref
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from typing import Any, ClassVar
 
 from loguru import logger
 
+from piopiy_pipeline.error_text import error_text
 from piopiy_pipeline.session.leftovers import CallLeftovers, listen, watch_processes
+from piopiy_pipeline.stuck import describe_task
 
 __all__ = ["CallTasks", "current_tasks", "track_tasks"]
 
+MAX_NAMED = 5
 AGAIN_S = 0.2
 """How long a task may take to end when it is cancelled, before it is cancelled once more."""
 
@@ -34,6 +37,8 @@ class CallTasks:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.exits: Callable[[str], None] = lambda text: None
+        """Called when a task of the call ends the process, with what it has raised and where."""
         self.leftovers = CallLeftovers(name)
         """What else was made in the call."""
         self._tasks: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
@@ -50,6 +55,15 @@ class CallTasks:
     def adopt(self, task: asyncio.Task[Any]) -> None:
         """Add a task of the call."""
         self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        """Name the task that ends the process: nothing can hold `sys.exit()` up in a task of the author's own."""
+        if task.cancelled() or not isinstance(error := task.exception(), SystemExit):
+            return
+        text = f"{error_text(error)}: sys.exit() in a task of its own ends the agent, and not only the call"
+        logger.bind(call_id=self.name).error(text)
+        self.exits(text)
 
     def pending(self) -> set[asyncio.Task[Any]]:
         """Return the tasks that are not done, without the task that calls this."""
@@ -70,8 +84,14 @@ class CallTasks:
         while pending := self.pending():
             left = deadline - asyncio.get_running_loop().time()
             if left <= 0:
-                names = ", ".join(sorted(task.get_name() for task in pending))
-                logger.error("tasks of the call did not end when they were cancelled: {}", names)
+                where = sorted(describe_task(task) for task in pending)
+                more = f"; and {len(where) - MAX_NAMED} more" if len(where) > MAX_NAMED else ""
+                logger.bind(call_id=self.name).error(
+                    "{} task(s) of the call did not end when they were cancelled: {}{}",
+                    len(where),
+                    "; ".join(where[:MAX_NAMED]),
+                    more,
+                )
                 return pending
             for task in pending:
                 task.cancel()

@@ -64,7 +64,8 @@ def test_a_tool_that_ends_in_an_odd_way_has_failed(tool: Callable[..., Any]) -> 
     assert texts(call, "bot") == [DONE], call.timeline()
     assert FAILED in bot.results[-1]
     [error] = call.of("error")
-    assert tool.__name__ in error.data["message"]
+    assert error.data["stage"] == tool.__name__
+    assert " at tests/regressions/test_odd_tools_and_providers.py:" in error.data["message"]
 
 
 # ------------------------------------------------------------------ the end of the call

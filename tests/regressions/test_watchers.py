@@ -127,4 +127,5 @@ def test_an_authors_observers_and_handlers_that_fail_reach_no_stage() -> None:
 
     simulated = simulate(bot, Caller().say(PEOPLE))
     assert texts(simulated, "bot") == ["Good day."]
-    assert not simulated.of("error")
+    failed = [event.data["stage"] for event in simulated.of("error")]
+    assert failed == ["handler of answered", "handler of user_turn", "handler of bot_turn"]

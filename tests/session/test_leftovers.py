@@ -181,3 +181,27 @@ def test_more_than_can_be_told_is_counted_and_bounded(said: list[str]) -> None:
     [line] = said
     assert "100 temporary file(s)" in line
     assert "and 95 more" in line
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says which files are open")
+def test_files_that_are_left_open_are_named_by_their_places(said: list[str], tmp_path: Path) -> None:
+    kept: list[Any] = []
+    path = tmp_path / "notes.txt"
+    path.write_text("x")
+
+    async def opens() -> None:
+        with path.open() as closed:
+            closed.read()
+        kept.extend(open("/dev/null") for _ in range(2000))  # noqa: ASYNC230, SIM115, PTH123  as careless authors do
+        kept.append(path.open())
+
+    in_a_call(opens)
+    for file in kept:
+        file.close()
+    [line] = said
+    assert line.startswith(
+        f"the call has left 2 open file(s) behind: {path}, opened at tests/session/test_leftovers.py:"
+    )
+    assert " or tests/session/test_leftovers.py:" in line, "either line may have left it open"
+    assert "; /dev/null, opened at tests/session/test_leftovers.py:" in line
+    assert ", 2000 times" in line

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import sys
+
+import pytest
+from loguru import logger
 
 from piopiy_pipeline.session.tasks import CallTasks, current_tasks, track_tasks
 
@@ -58,4 +62,38 @@ def test_a_task_that_ignores_its_cancellation_is_given_up_in_time() -> None:
         release.set()
         await task
 
-    asyncio.run(scenario())
+    lines: list[tuple[str, object]] = []
+    sink = logger.add(
+        lambda message: lines.append((message.record["message"], message.record["extra"]["call_id"]))
+    )
+    try:
+        asyncio.run(scenario())
+    finally:
+        logger.remove(sink)
+    [(line, call_id)] = lines
+    assert call_id == "a"
+    assert "1 task(s) of the call did not end when they were cancelled: " in line
+    assert "stubborn waits at tests/session/test_tasks.py:" in line
+
+
+def test_a_task_that_ends_the_process_is_named_with_its_line_and_its_call() -> None:
+    told: list[str] = []
+
+    async def scenario() -> None:
+        track_tasks(asyncio.get_running_loop())
+        tasks = CallTasks("a")
+        tasks.exits = told.append
+        context = contextvars.copy_context()
+        context.run(current_tasks.set, tasks)
+
+        async def leaves() -> None:
+            sys.exit(4)
+
+        asyncio.get_running_loop().create_task(leaves(), context=context)
+        await asyncio.Event().wait()
+
+    with pytest.raises(SystemExit):
+        asyncio.run(scenario())
+    [line] = told
+    assert line.startswith("SystemExit at tests/session/test_tasks.py:")
+    assert line.endswith(": 4: sys.exit() in a task of its own ends the agent, and not only the call")

@@ -21,6 +21,8 @@ from pipecat.utils.errors import ErrorCategory
 
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.compat.pipecat import leave_empty_turn
+from piopiy_pipeline.compat.tool_runs import OF_TOOL
+from piopiy_pipeline.error_text import authors_line
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.services.failover.model_switch import ModelSwitch
 from piopiy_pipeline.services.failover.switch import OF_ATTEMPT, ServiceSwitch
@@ -98,6 +100,7 @@ class ProviderFailures:
         self._error_line = error_line
         self._ask_again = ask_again
         self._errors = 0
+        self._raised_at: set[str] = set()
         self._voice = VoiceProgress(state.now())
         self._asked_again_at = float("-inf")
         self.eager: EagerAnswers | None = None
@@ -108,11 +111,12 @@ class ProviderFailures:
     async def on_error(self, worker: PipelineWorker, frame: ErrorFrame) -> None:
         """Handle an error that a stage has reported (pipecat's `on_pipeline_error`)."""
         stage = frame.processor
-        culprit = self.name_of(stage)
+        culprit = frame.metadata.get(OF_TOOL) or self.name_of(stage)
         self._errors += 1
         if self._errors == MAX_ERRORS:
             detail = f"{culprit}: {self._errors} errors, the last: {frame.error[:400]}"
             self._state.finish(EndReason.ERROR, detail)
+        self._tell_place(frame)
         if frame.category is ErrorCategory.APPLICATION:
             # A tool has raised, for example: the model gets the error, and the caller hears its answer.
             logger.warning("{}: {}", culprit, frame.error)
@@ -127,6 +131,16 @@ class ProviderFailures:
             await self._recover(culprit, frame.error, service=stage, hopeless=hopeless)
         elif stage is not None and not stage.is_usable:
             self._report(culprit, frame.error)  # it has failed for good, and another one is in its place
+
+    def _tell_place(self, frame: ErrorFrame) -> None:
+        """Have an error say where the author's own code has raised it, as in a stage of theirs."""
+        error = frame.exception
+        if error is None or not (place := authors_line(error)) or place in frame.error:
+            return
+        frame.error = f"{frame.error.rstrip(': ')} ({type(error).__name__} at {place})"
+        if place not in self._raised_at:
+            self._raised_at.add(place)  # MAX_ERRORS bound it
+            logger.opt(exception=error).error("{} failed: {}", self.name_of(frame.processor), frame.error)
 
     def check_overdue(self, now: float) -> None:
         """Treat an answer that makes no progress as a failure. Call this from time to time. Returns at once."""

@@ -1,0 +1,82 @@
+"""`error_text`: the one way in which an exception of somebody's code is told: its type, the author's line, its text.
+
+    KeyError at my_bot.py:31: 'people'
+
+For the record of a call, its end and the log. The traceback stands in the log, once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import Iterator
+
+from piopiy_pipeline.stuck import file_and_line, is_authors
+
+__all__ = ["authors_line", "error_text"]
+
+MAX_TEXT = 300
+MAX_LEAVES = 5
+"""So many exceptions of a group are told."""
+MAX_DEPTH = 10
+"""Of groups within groups."""
+
+
+def error_text(error: BaseException) -> str:
+    """Return an exception in one line.
+
+    Args:
+        error: The exception. Its own text may be empty, long, or fail.
+
+    Returns:
+        Its type, the innermost line of the author's that it has passed (else the innermost line of all), and its
+        text. Of a group, those that are in it.
+    """
+    leaves = list(_leaves(error))
+    texts = "; ".join(_one(leaf) for leaf in leaves[:MAX_LEAVES])
+    if leaves[0] is error:
+        return texts
+    place = _place(error)
+    more = f"; and {len(leaves) - MAX_LEAVES} more" if len(leaves) > MAX_LEAVES else ""
+    return f"{type(error).__name__}{f' at {place}' if place else ''} of {len(leaves)}: {texts}{more}"
+
+
+def authors_line(error: BaseException) -> str:
+    """Return the innermost line of the author's that an exception has passed, such as ``my_bot.py:31``, or ""."""
+    own = ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        if is_authors(frame):
+            own = file_and_line(frame.f_code.co_filename, line)
+    return own
+
+
+def _leaves(error: BaseException, depth: int = 0) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup) and depth < MAX_DEPTH:
+        for each in error.exceptions:
+            yield from _leaves(each, depth + 1)
+    else:
+        yield error
+
+
+def _one(error: BaseException) -> str:
+    place = _place(error)
+    at = f" at {place}" if place else ""
+    text = _text(error)
+    return f"{type(error).__name__}{at}{': ' if text else ''}{text}"
+
+
+def _text(error: BaseException) -> str:
+    if isinstance(error, asyncio.CancelledError) and not error.args:
+        return "cancelled from inside"
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # noqa: BLE001  an author's own class, whose text is what fails
+        return "it has no text"
+    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}…"
+
+
+def _place(error: BaseException) -> str:
+    innermost = ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        innermost = file_and_line(frame.f_code.co_filename, line)
+    return authors_line(error) or innermost

@@ -1,0 +1,80 @@
+"""How an exception is told: its type, the author's line and its text, whatever it is."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+
+import pytest
+
+from piopiy_pipeline.error_text import MAX_TEXT, authors_line, error_text
+
+
+class Textless(Exception):
+    """Its own text is what fails."""
+
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+    __repr__ = __str__
+
+
+def raised(act: Callable[[], object]) -> BaseException:
+    with pytest.raises(BaseException) as caught:
+        act()
+    return caught.value
+
+
+def raises(error: BaseException) -> Callable[[], None]:
+    def act() -> None:
+        raise error
+
+    return act
+
+
+LINE = raises.__code__.co_firstlineno + 2
+PLACE = f"tests/test_error_text.py:{LINE}"
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (TimeoutError(), f"TimeoutError at {PLACE}"),
+        (KeyError("people"), f"KeyError at {PLACE}: 'people'"),
+        (RuntimeError("a\nb"), f"RuntimeError at {PLACE}: a b"),
+        (Textless(), f"Textless at {PLACE}: it has no text"),
+        (SystemExit(3), f"SystemExit at {PLACE}: 3"),
+        (GeneratorExit(), f"GeneratorExit at {PLACE}"),
+        (asyncio.CancelledError(), f"CancelledError at {PLACE}: cancelled from inside"),
+    ],
+)
+def test_an_exception_is_its_type_its_line_and_its_text(error: BaseException, text: str) -> None:
+    assert error_text(raised(raises(error))) == text
+
+
+def test_a_long_text_is_cut() -> None:
+    text = error_text(raised(raises(ValueError("x" * 10_000))))
+    assert text.endswith("x…")
+    assert len(text) < MAX_TEXT + 100
+
+
+def test_the_line_is_the_authors_though_a_library_has_raised() -> None:
+    error = raised(lambda: json.loads("{"))
+    assert error_text(error).startswith("JSONDecodeError at tests/test_error_text.py:")
+    assert authors_line(error).startswith("tests/test_error_text.py:")
+
+
+def test_a_group_is_told_by_what_is_in_it() -> None:
+    inner = BaseExceptionGroup("inner", [raised(raises(TimeoutError())), ValueError("x")])
+    outer = raised(raises(BaseExceptionGroup("outer", [inner, *(OSError(str(n)) for n in range(10))])))
+    told = error_text(outer)
+    assert told.startswith(
+        f"ExceptionGroup at {PLACE} of 12: TimeoutError at {PLACE}; ValueError: x; OSError: 0"
+    )
+    assert told.endswith("; and 7 more")
+
+
+def test_one_that_was_never_raised_has_no_line() -> None:
+    assert error_text(ValueError("x")) == "ValueError: x"
+    assert authors_line(ValueError("x")) == ""
