@@ -22,6 +22,7 @@ __all__ = [
     "file_and_line",
     "is_authors",
     "place_of",
+    "place_of_work",
     "where",
 ]
 
@@ -102,6 +103,23 @@ def callback_frames(frame: FrameType) -> tuple[list[FrameType], FrameType | None
 def place_of(frames: Sequence[FrameType]) -> str:
     """Return the author's line that is innermost, or else the innermost line."""
     return where(next((each for each in frames if is_authors(each)), frames[0]))
+
+
+def place_of_work(frames: Sequence[FrameType]) -> tuple[str, bool]:
+    """Return the place of code that takes time, and whether it is the author's.
+
+    What this package does while the author's code waits for it is its own: then both places are named.
+
+    Args:
+        frames: The innermost first.
+    """
+    for at, each in enumerate(frames):
+        if is_authors(each):
+            return where(each), True
+        if each.f_code.co_filename.startswith(_PACKAGE):
+            author = next((below for below in frames[at:] if is_authors(below)), None)
+            return where(each) + ("" if author is None else f", called at {where(author)}"), False
+    return where(frames[0]), True
 
 
 def authors_place(frame: FrameType | None) -> str | None:

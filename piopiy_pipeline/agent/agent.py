@@ -327,8 +327,9 @@ class Agent:
 
     def _turns_again(self, code: BlockedCode, blocked_s: float) -> None:
         self.stalls += 1
-        if session := self._sessions.get(code.call_id or ""):
-            session.on_blocked(code.place, blocked_s)
+        session = self._sessions.get(code.call_id or "")
+        if session is not None and code.matters(blocked_s):
+            session.on_blocked(code.place, blocked_s, authors=code.authors)
 
     def _report_status(self) -> None:
         state: Literal["draining", "serving"] = "draining" if self._draining else "serving"

@@ -18,7 +18,7 @@ from typing import Any
 from piopiy_pipeline.session.call import current_call
 from piopiy_pipeline.session.events import Emitter
 from piopiy_pipeline.session.tasks import CallTasks, current_tasks
-from piopiy_pipeline.stuck import callback_frames, place_of, where
+from piopiy_pipeline.stuck import callback_frames, place_of_work, where
 
 __all__ = ["BlockedCode", "find_blocked_code"]
 
@@ -26,6 +26,8 @@ UNKNOWN = "a place that is not Python"
 _EMIT = Emitter.emit.__code__
 _RUN_ONCE = asyncio.BaseEventLoop._run_once.__code__  # type: ignore[attr-defined]
 _STACK = 12
+OURS_S = 1.0
+"""What this package itself does is an event of the call only if it took so long, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +38,17 @@ class BlockedCode:
         call_id: The call whose code it is; None if it is of no call, or that is not known.
         place: File, line and function.
         stack: The innermost frames, each as a place.
+        authors: Whether it is the author's code, or what that calls. Else this package works, for whoever waits there.
     """
 
     call_id: str | None
     place: str
     stack: tuple[str, ...] = ()
+    authors: bool = True
+
+    def matters(self, blocked_s: float) -> bool:
+        """Return whether it is an event of its call that it has blocked the loop for so many seconds."""
+        return self.authors or blocked_s >= OURS_S
 
 
 def find_blocked_code(loop: asyncio.AbstractEventLoop, thread_id: int) -> BlockedCode | None:
@@ -58,7 +66,8 @@ def find_blocked_code(loop: asyncio.AbstractEventLoop, thread_id: int) -> Blocke
     call_id = next(_call_ids(frames, below, loop), None)
     if not frames:
         return BlockedCode(call_id, UNKNOWN)
-    return BlockedCode(call_id, place_of(frames), tuple(where(each) for each in frames[:_STACK]))
+    place, authors = place_of_work(frames)
+    return BlockedCode(call_id, place, tuple(where(each) for each in frames[:_STACK]), authors)
 
 
 def _call_ids(

@@ -22,6 +22,7 @@ __all__ = [
     "kill_group",
     "leave_connections",
     "prefer_to_be_killed",
+    "processor_wait_s",
     "signal_name",
 ]
 
@@ -70,6 +71,22 @@ def anonymous_mb(pid: int) -> float | None:
     except OSError:
         return None
     return (int(fields[1]) - int(fields[2])) * _PAGE_MB
+
+
+def processor_wait_s(thread_id: int) -> float:
+    """Return for how long a thread of this process has waited for a processor in its life, in seconds.
+
+    Args:
+        thread_id: The kernel's id of the thread.
+
+    Returns:
+        0.0 if the kernel does not say.
+    """
+    try:
+        fields = Path(f"/proc/self/task/{thread_id}/schedstat").read_text().split()
+        return int(fields[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        return 0.0
 
 
 def leave_connections() -> None:

@@ -5,6 +5,8 @@
          heartbeats make it move every call, the culprit's as well
 1 s      it is an error
 limit    the author's limit for one call
+
+Time in which the loop's thread waited for a processor does not count: others kept it waiting, and not what it runs.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ class LoopStep:
     limit: bool = False
     """The limit has passed."""
     turned_after_s: float | None = None
-    """It turns again, after so many seconds."""
+    """It turns again, after so many seconds, and what it ran was looked at."""
 
 
 _NOTHING = LoopStep()
@@ -56,25 +58,29 @@ class LoopTurns:
         self._asked_at = now
         self._tell_at = self.TELL_S
         self._examined = self._insisted = self._limited = False
+        self.turn_s = 0.0
+        """How long the turn had taken at the last look, also if it has ended with it, in seconds."""
 
     @property
     def blocked_s(self) -> float:
         """For how long it had not turned at the last look, in seconds."""
         return self._looked_at - self._asked_at
 
-    def look(self, now: float, *, turned: bool) -> LoopStep:
+    def look(self, now: float, *, turned: bool, waited_s: float = 0.0) -> LoopStep:
         """Take a look.
 
         Args:
             now: The time.
             turned: Whether the loop has turned since the last look. It is asked to do so after each look at which it
                 had.
+            waited_s: How long the loop's thread has waited for a processor since the last look, in seconds.
         """
-        late_s = now - self._looked_at - self._look_s
-        if late_s > self.LATE_S:
-            self._asked_at += late_s
+        since_s = now - self._looked_at
+        late_s = since_s - self._look_s
+        excused_s = max(late_s if late_s > self.LATE_S else 0.0, min(waited_s, since_s))
+        self._asked_at += excused_s
         self._looked_at = now
-        blocked_s = self.blocked_s
+        blocked_s = self.turn_s = self.blocked_s
         if turned:
             examined = self._examined
             self._begin(now)

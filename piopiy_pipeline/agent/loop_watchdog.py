@@ -2,7 +2,10 @@
 
 One call that computes for seconds in its callback, a handler or a tool, or sleeps without `await`, freezes all calls
 of its process. The watchdog looks ten times a second whether the loop has turned. If not, it looks at the stack, logs
-the place and the call, and tells the gateway, which moves the other calls (`SilentInstances`).
+the place and the call, and tells the gateway, which moves the other calls (`SilentInstances`). A loop that turns, but
+takes a quarter of a second for each turn because of one call, is treated in the same way (`SlowTurns`).
+
+Time in which the loop's thread waits for a processor counts nowhere: a busy machine is no culprit.
 
 What holds Python's global lock in C code stops this thread, too. Then the gateway has the missing heartbeats alone.
 """
@@ -16,14 +19,17 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from loguru import logger
 
 from piopiy_pipeline.agent.blocked_code import BlockedCode, find_blocked_code
 from piopiy_pipeline.agent.blocked_report import BlockedReport
+from piopiy_pipeline.agent.linux_process import processor_wait_s
 from piopiy_pipeline.agent.loop_turns import LoopStep, LoopTurns
+from piopiy_pipeline.agent.slow_turns import SlowTurns
 from piopiy_pipeline.log import DEVELOPMENT
+from piopiy_pipeline.session.tasks import CallTasks
 from piopiy_pipeline.signaling.messages import Blocked
 
 __all__ = ["LoopWatchdog", "WatchedInstance"]
@@ -32,6 +38,8 @@ LOOK_S = 0.1
 IDLE_S = 0.35
 """Without calls, heartbeats turn the loop, four times a second: it is asked only when so long none did."""
 JOIN_S = 0.5
+MANY_TASKS = 500
+"""So many tasks of one call are named beside its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +89,17 @@ class LoopWatchdog:
         self._kill = kill
         self._loop = asyncio.get_running_loop()
         self._loop_thread = threading.get_ident()
+        self._kernel_thread = threading.get_native_id()
         self._report = BlockedReport(instance.url, instance.token)
         self._seen = -1
         self._answers = 0
         self._asked = False
         self._closed = threading.Event()
         self._code: BlockedCode | None = None
+        self._slow = SlowTurns()
+        self._slow_code: BlockedCode | None = None  # of the call that makes the loop slow
+        self._slow_since = self._tell_slow_at = 0.0
+        self._slow_limited = False
         self._log_level = "ERROR" if os.environ.get(DEVELOPMENT) else "WARNING"
         self._thread = threading.Thread(target=self._run, name="piopiy watchdog", daemon=True)
         self._thread.start()
@@ -100,15 +113,20 @@ class LoopWatchdog:
 
     def _run(self) -> None:
         turns = LoopTurns(time.monotonic(), look_s=LOOK_S, limit_s=self._limit_s)
+        waited_s = processor_wait_s(self._kernel_thread)
         quiet_s = 0.0
         while not self._closed.wait(LOOK_S) and not self._loop.is_closed():
             turned = self._has_turned()
             quiet_s = 0.0 if turned else quiet_s + LOOK_S
             if not turned and not self._asked and quiet_s < IDLE_S and not self._calls():
                 turned = True  # nothing turns a loop that has nothing to do
-            step = turns.look(time.monotonic(), turned=turned)
+            before_s, waited_s = waited_s, processor_wait_s(self._kernel_thread)
+            now = time.monotonic()
+            step = turns.look(now, turned=turned, waited_s=waited_s - before_s)
             try:
-                self._carry_out(step, turns.blocked_s)
+                self._look_for_slow_turns(now, turns.turn_s, turned=turned)
+                if self._slow_code is None:
+                    self._carry_out(step, turns.blocked_s)
             except Exception:  # whatever fails here, it goes on watching
                 logger.exception("the watchdog of the event loop failed")
             if not turned and not self._asked:
@@ -150,15 +168,62 @@ class LoopWatchdog:
                 " < ".join(code.stack),
             )
         if step.limit:
-            log.critical(
-                "{} has blocked the event loop for {:.1f} s at {}{}",
-                "no call that is known" if code.call_id is None else "this call",
-                blocked_s,
-                code.place,
-                ": this call worker is killed" if self._kill else "",
-            )
-            if self._kill:
-                os.kill(os.getpid(), signal.SIGKILL)
+            self._limit(code, blocked_s)
+
+    def _limit(self, code: BlockedCode, blocked_s: float) -> None:
+        """Do what is to be done at the limit: the gateway ends the call, and nobody ends the code but its process."""
+        logger.bind(**({} if code.call_id is None else {"call_id": code.call_id})).critical(
+            "{} has blocked the event loop for {:.1f} s at {}{}",
+            "no call that is known" if code.call_id is None else "this call",
+            blocked_s,
+            code.place,
+            ": this call worker is killed" if self._kill else "",
+        )
+        if self._kill:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def _look_for_slow_turns(self, now: float, turn_s: float, *, turned: bool) -> None:
+        looks = not turned and turn_s > SlowTurns.SLOW_S - LOOK_S
+        code = find_blocked_code(self._loop, self._loop_thread) if looks else None
+        self._slow.look(now, turn_s, turned=turned, code=code)
+        since = self._slow.since
+        if since is None:
+            self._slow_over()
+            return
+        if self._slow_code is None:
+            self._slow_began(since, now)
+        if self._slow_code is None:
+            return
+        slow_s = now - since
+        if now >= self._tell_slow_at and self._gateway_listens():
+            self._tell_slow_at = now + LoopTurns.TELL_AGAIN_S
+            self._tell(self._slow_code, slow_s, slow=True)
+        if slow_s >= self._limit_s and not self._slow_limited:
+            self._slow_limited = True
+            self._limit(self._slow_code, slow_s)
+
+    def _slow_began(self, since: float, now: float) -> None:
+        code = self._slow.culprit()
+        if code is None or code.call_id is None:
+            return
+        tasks = CallTasks.count_of(code.call_id)
+        if tasks >= MANY_TASKS:
+            code = replace(code, place=f"{code.place} ({tasks:,} tasks)")
+        self._code = None  # one turn is no news any more
+        self._slow_code, self._slow_limited, self._slow_since, self._tell_slow_at = code, False, since, 0.0
+        logger.bind(call_id=code.call_id).error(
+            "each turn of the event loop has taken more than {:g} s for {:.1f} s: this call is at {}: all calls of "
+            "this process wait",
+            SlowTurns.SLOW_S,
+            now - since,
+            code.place,
+        )
+
+    def _slow_over(self) -> None:
+        code, self._slow_code = self._slow_code, None
+        if code is not None:
+            self._report.close()
+            self._call_in_loop(self._on_turned, code, time.monotonic() - self._slow_since)
 
     def _examine(self, blocked_s: float) -> None:
         """Look at what blocks the loop. It is logged when it is found, not each time that it is looked at."""
@@ -174,7 +239,7 @@ class LoopWatchdog:
                 code.place,
             )
 
-    def _tell(self, code: BlockedCode, blocked_s: float) -> None:
+    def _tell(self, code: BlockedCode, blocked_s: float, *, slow: bool = False) -> None:
         self._report.send(
             Blocked(
                 agent_id=self._instance.agent_id,
@@ -183,6 +248,7 @@ class LoopWatchdog:
                 place=code.place[:500],
                 blocked_s=blocked_s,
                 limit_s=self._limit_s,
+                slow=slow,
             )
         )
 

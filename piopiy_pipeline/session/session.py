@@ -161,14 +161,16 @@ class Session:
         if inherited is not None:
             self._inherit_transfer(inherited)
 
-    def on_blocked(self, place: str, blocked_s: float) -> None:
+    def on_blocked(self, place: str, blocked_s: float, *, authors: bool) -> None:
         """Report that this call's code has blocked the event loop, and with it all calls of the process.
 
         Args:
             place: File, line and function.
             blocked_s: For how long, in seconds.
+            authors: Whether it is the author's code.
         """
-        message = f"blocked for {blocked_s:.1f} s at {place}: what takes time belongs in a thread, or needs an await"
+        advice = ": what takes time belongs in a thread, or needs an await" if authors else ""
+        message = f"blocked for {blocked_s:.1f} s at {place}{advice}"
         if not self._state.ended:
             self._state.report("error", {"stage": "event loop", "message": message[:500]})
             self._state.events.emit("error", CallError("event loop", message))

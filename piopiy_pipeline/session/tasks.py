@@ -52,6 +52,14 @@ class CallTasks:
         except RuntimeError:  # a call has begun or ended just now
             return None
 
+    @classmethod
+    def count_of(cls, name: str) -> int:
+        """Return how many tasks the call of this name has. It may be asked from another thread than the loop's."""
+        try:
+            return sum(len(tasks._tasks) for tasks in list(cls._all) if tasks.name == name)
+        except RuntimeError:  # a call has begun or ended just now
+            return 0
+
     def adopt(self, task: asyncio.Task[Any]) -> None:
         """Add a task of the call."""
         self._tasks.add(task)

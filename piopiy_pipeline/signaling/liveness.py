@@ -81,6 +81,8 @@ class Blocked(Message):
     It comes over a connection of its own, on which nothing else is said, and again every half second until the loop
     turns. `call_id` is the call whose code blocks the loop, None if that is not known; `place` is file, line and
     function. After `limit_s` the gateway ends that call; it counts from the beginning, as `blocked_s` does.
+
+    With `slow` the loop does turn, but so slowly that its calls are of no use: heartbeats do not show that it is over.
     """
 
     type: Literal["blocked"] = "blocked"
@@ -90,3 +92,4 @@ class Blocked(Message):
     place: Annotated[str, Field(max_length=500)] = ""
     blocked_s: Annotated[float, Field(ge=0)]
     limit_s: Annotated[float, Field(gt=0)]
+    slow: bool = False

@@ -135,3 +135,27 @@ def test_a_callback_that_is_not_python_is_one_of_a_place_that_is_not() -> None:
         await asyncio.sleep(0.01)
 
     assert looked_at(story) == BlockedCode("call-4", UNKNOWN)
+
+
+def test_what_this_package_does_while_the_author_waits_is_its_own() -> None:
+    async def on_new_session() -> None:
+        block()
+
+    found = looked_at(on_new_session)
+    assert found is not None
+    assert found.authors, "its own function is called last"
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("piopiy_pipeline.stuck._PACKAGE", "nowhere")
+        patch.setattr(
+            "piopiy_pipeline.stuck.is_authors", lambda frame: frame.f_code.co_name == "on_new_session"
+        )
+        found = looked_at(on_new_session)
+        assert found is not None
+        assert found.authors, "of a library"
+        patch.setattr("piopiy_pipeline.stuck._PACKAGE", __file__)
+        found = looked_at(on_new_session)
+    assert found is not None
+    assert not found.authors
+    assert " in block, called at " in found.place
+    assert found.place.endswith(".on_new_session")

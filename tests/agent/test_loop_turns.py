@@ -63,3 +63,19 @@ def test_time_in_which_this_process_did_not_run_does_not_count() -> None:
     assert loop.look(10.2, turned=False) == LoopStep(), "it was stopped for ten seconds"
     assert loop.blocked_s == pytest.approx(0.2)
     assert loop.look(10.3, turned=False).examine, "and goes on to block"
+
+
+def test_time_in_which_the_loop_waited_for_a_processor_does_not_count() -> None:
+    loop = turns()
+    for at in range(1, 101):
+        assert loop.look(at * LOOK_S, turned=False, waited_s=0.09) == LoopStep() or loop.blocked_s >= 0.25
+    assert loop.blocked_s == pytest.approx(1.0), "ten seconds of the clock, of which it had one"
+
+
+def test_to_wait_for_a_processor_excuses_nothing_but_that_time() -> None:
+    loop = turns()
+    assert loop.look(0.1, turned=False, waited_s=5.0) == LoopStep()
+    assert loop.blocked_s == 0.0
+    assert [at for at, step in look_until(loop, 0.1, 0.6, turned=False) if step.examine] == pytest.approx(
+        [0.4, 0.5]
+    )

@@ -64,6 +64,43 @@ def test_code_that_blocks_is_named_in_the_log_to_the_author_and_to_whoever_watch
     asyncio.run(story())
 
 
+def test_a_call_that_makes_each_turn_slow_is_named_once_with_its_tasks() -> None:
+    errors: list[str] = []
+
+    async def bot(call: Call) -> None:
+        agent = await voice(call, greeting=LONG)
+        agent.on("error", lambda error: errors.append(error.message))
+        agent.on("answered", slow_down)
+        await agent.start()
+
+    async def slow_down(_: object) -> None:
+        waiting = [asyncio.create_task(asyncio.sleep(3600)) for _ in range(1000)]
+        for _ in range(14):
+            time.sleep(0.35)  # noqa: ASYNC251  no turn is as long as a blocked loop's
+            await asyncio.sleep(0)
+        for each in waiting:
+            each.cancel()
+
+    async def story() -> None:
+        with logged() as lines:
+            async with house(bot) as place:
+                log = CallLog(16000)
+                calling = asyncio.create_task(place.call(log=log, hangup_after_s=20))
+                await eventually(lambda: any("tasks)" in error for error in errors), 20)
+                calling.cancel()
+        [(call_id, line)] = [
+            one for one in lines if "each turn of the event loop has taken more than" in one[1]
+        ]
+        assert call_id is not None
+        assert re.search(
+            r"this call is at tests/agent/test_loop_watchdog\.py:\d+ in \S+slow_down \(1,0\d\d tasks\)", line
+        )
+        [error] = [error for error in errors if "tasks)" in error]
+        assert re.match(r"blocked for [3-9]\.\d s at tests/agent/test_loop_watchdog\.py", error), error
+
+    asyncio.run(story())
+
+
 def test_its_thread_ends_with_the_agent() -> None:
     import threading
 

@@ -56,6 +56,30 @@ def test_a_call_that_blocks_its_agent_is_named_and_the_others_move(
     asyncio.run(story())
 
 
+def test_a_call_that_makes_each_turn_slow_is_named_and_ends_and_the_others_move() -> None:
+    async def story() -> None:
+        async with chaos(agents=2, environment={"BLOCKED_CALL_S": "6"}) as place:
+            culprit = await place.caller({"block": "tasks", "after": 3, "seconds": 0})
+            callers = [culprit, *await place.callers(3)]
+            slow, other = sorted(place.agents, key=lambda agent: agent.pitch != culprit.agent_heard())
+            await eventually(lambda: slow.told("blocks"), GENEROUS_S)
+            harm = Harm(place, callers, slow)
+            await harm.until_moved(without=culprit)
+            await eventually(lambda: culprit.ended is not None, GENEROUS_S)
+            assert culprit.ended == ("error", "")
+            await eventually(lambda: "its code has blocked" in place.gateway_log, GENEROUS_S)
+            detail = re.search(r"\((its code has blocked .*)\)", place.gateway_log)
+            assert detail is not None
+            assert re.search(
+                r"for 6 s at tests/support/chaos_agent.py:\d+ in slow_down \(1,0\d\d tasks\)", detail[1]
+            )
+            assert not culprit.first_heard(other.pitch, harm.at), "nobody else was offered it"
+            await eventually(lambda: " is back" in place.gateway_log, GENEROUS_S)
+            assert all(caller.ended is None for caller in callers if caller is not culprit)
+
+    asyncio.run(story())
+
+
 def test_native_code_that_keeps_pythons_lock_is_noticed_from_outside(
     record_property: Callable[[str, object], None], full: bool
 ) -> None:

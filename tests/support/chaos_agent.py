@@ -65,9 +65,19 @@ def block(how: str, seconds: float) -> None:
         time.sleep(seconds)
 
 
+async def slow_down() -> None:
+    """Have each turn of the loop take a third of a second, for ever."""
+    tell(event="blocks", how="tasks")
+    tasks = [asyncio.create_task(asyncio.sleep(3600)) for _ in range(1000)]
+    while tasks:
+        time.sleep(0.35)  # noqa: ASYNC251  as much as 10,000 tasks take that wake up a hundred times a second
+        await asyncio.sleep(0)
+
+
 async def create_session(call: Call, metadata: dict[str, Any] | None) -> None:
-    """Speak for ever. ``{"block": "sleep" | "spin" | "native", "after": s, "seconds": s}`` blocks the loop
-    meanwhile (in native code not again when the call was resumed); ``{"harm": name, "after": s}`` does one of `HARMS`.
+    """Speak for ever. ``{"block": "sleep" | "spin" | "native" | "tasks", "after": s, "seconds": s}`` blocks the loop
+    meanwhile, or has it turn slowly with 1,000 tasks (in native code not again when the call was resumed);
+    ``{"harm": name, "after": s}`` does one of `HARMS`.
     """
     wanted = metadata or {}
     agent = await voice(call, tts=OwnToneTTS(float(os.environ["TONE_HZ"])))
@@ -79,6 +89,8 @@ async def create_session(call: Call, metadata: dict[str, Any] | None) -> None:
 
     async def harm(_: object) -> None:
         await asyncio.sleep(wanted["after"])
+        if wanted["block"] == "tasks":
+            await slow_down()
         block(wanted["block"], wanted["seconds"])
 
     agent.on("answered", speak)

@@ -18,6 +18,7 @@ from loguru import logger
 
 from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
 from piopiy_pipeline.gateway.core.instances import Instance, Instances
+from piopiy_pipeline.gateway.core.phases import Phase
 from piopiy_pipeline.signaling.messages import Blocked, Heartbeat
 
 __all__ = ["SilentInstances"]
@@ -33,6 +34,8 @@ class SilentInstances:
 
     MOVE_S = 1.0
     """When the event loop has been blocked for so long, the other calls move, whatever the heartbeats said."""
+    SLOW_S = 1.2
+    """For how long a watchdog's word holds that the loop turns too slowly, in seconds. It says so twice a second."""
     RETURNS = 3
     """So many heartbeats in a row, and an instance is back: one that turns once in a while would lose calls again."""
 
@@ -60,17 +63,20 @@ class SilentInstances:
         )
 
     def blocked(self, message: Blocked, now: float) -> None:
-        """Handle what the watchdog of an instance says: its event loop is blocked, and by which call."""
+        """Handle what the watchdog of an instance says: its event loop is blocked, or too slow, and by which call."""
         instance = self._instances.find(message.agent_id, message.instance_id)
         if instance is None:
             return
+        if message.slow:
+            instance.slow_until = now + self.SLOW_S
+            instance.returned = 0
         if not instance.blocked:
             instance.blocked = True
             logger.warning(
                 "agent {}: instance {} is blocked by {} at {}",
                 instance.agent_id,
                 instance.instance_id,
-                "code of no call" if message.call_id is None else f"call {message.call_id}",
+                self._owner(message.call_id),
                 message.place,
             )
         for call in self._calls(instance):
@@ -80,16 +86,18 @@ class SilentInstances:
             else:
                 call.agent.unblocked(instance)
         if message.blocked_s >= self.MOVE_S:
-            self.silent(instance, f"its event loop is blocked at {message.place}", now)
+            how = "too slow" if message.slow else "blocked"
+            self.silent(instance, f"its event loop is {how} at {message.place}", now)
 
     def heartbeat(self, instance: Instance, message: Heartbeat, now: float) -> None:
         """Handle a heartbeat: the instance turns, and says how far the media of its calls has come."""
         instance.heartbeats = True
-        if instance.blocked:
+        slow = now < instance.slow_until
+        if instance.blocked and not slow:
             instance.blocked = False
             for call in self._calls(instance):
                 call.agent.unblocked(instance)
-        if instance.silent:
+        if instance.silent and not slow:
             instance.returned += 1
             if instance.returned >= self.RETURNS:
                 self._back(instance, now)
@@ -119,6 +127,14 @@ class SilentInstances:
         alone = None if instance.blocked else len(instance.calls) == 1
         for call in self._calls(instance):
             call.agent.leave(instance, instance.silent, now, alone=alone)
+
+    def _owner(self, call_id: str | None) -> str:
+        if call_id is None:
+            return "code of no call"
+        call = self._find_call(call_id)
+        if call is None or call.phase is Phase.ENDED:
+            return f"what call {call_id} has left, which is over,"
+        return f"call {call_id}"
 
     def _calls(self, instance: Instance) -> Iterator[GatewayCall]:
         for call_id in sorted(instance.calls):

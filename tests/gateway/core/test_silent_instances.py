@@ -26,6 +26,7 @@ from piopiy_pipeline.signaling.messages import (
     dump,
     parse_agent_message,
 )
+from tests.support.agents import logged
 from tests.support.switchboard import NotedAgent, Room
 
 
@@ -44,7 +45,14 @@ def heartbeat(agent: NotedAgent, times: int = 1, **media: tuple[int, int]) -> No
         agent.say(Heartbeat(media={name.replace("_", "-"): counts for name, counts in media.items()}))
 
 
-def blocked(agent: NotedAgent, call_id: str | None, *, blocked_s: float = 0.4, limit_s: float = 10.0) -> None:
+def blocked(
+    agent: NotedAgent,
+    call_id: str | None,
+    *,
+    blocked_s: float = 0.4,
+    limit_s: float = 10.0,
+    slow: bool = False,
+) -> None:
     message = Blocked(
         agent_id="desk",
         instance_id=agent.instance.instance_id,
@@ -52,6 +60,7 @@ def blocked(agent: NotedAgent, call_id: str | None, *, blocked_s: float = 0.4, l
         place="bot.py:12 in look_up",
         blocked_s=blocked_s,
         limit_s=limit_s,
+        slow=slow,
     )
     agent.room.board.silences.blocked(message, agent.room.now)
 
@@ -402,3 +411,46 @@ def of_the_call() -> list[Any]:
     ]
     assert [parse_agent_message(dump(message)) for message in messages] == messages
     return messages
+
+
+def test_heartbeats_of_a_loop_that_turns_too_slowly_change_nothing_until_its_watchdog_is_silent(
+    room: Room,
+) -> None:
+    one, two, culprit, other = culprit_and_other(room)
+    for at in range(8):
+        blocked(one, "call-1", blocked_s=2.0 + at / 2, limit_s=30.0, slow=True)
+        if not at:
+            two.take()
+        for _ in range(2):
+            room.wait(0.25)
+            heartbeat(one)
+    assert [offer.call_id for offer in two.offers] == ["call-2"], "the culprit stays"
+    assert not one.instance.takes_calls
+    assert (culprit.ended, other.ended) == (None, None)
+    room.wait(SilentInstances.SLOW_S)
+    heartbeat(one, SilentInstances.RETURNS)
+    assert one.instance.takes_calls
+    assert not one.instance.blocked
+    room.wait(30)
+    assert culprit.ended is None
+
+
+def test_the_culprit_ends_at_its_limit_although_the_loop_turns(room: Room) -> None:
+    one, _, culprit, _ = culprit_and_other(room)
+    for at in range(20):
+        if culprit.ended is None:
+            blocked(one, "call-1", blocked_s=2.0 + at / 2, limit_s=8.0, slow=True)
+        room.wait(0.5)
+        heartbeat(one, 2)
+    assert culprit.ended == (
+        EndReason.ERROR,
+        "its code has blocked the agent for 8 s at bot.py:12 in look_up",
+    )
+
+
+def test_what_an_ended_call_has_left_is_called_so(room: Room) -> None:
+    one, _, _, _ = culprit_and_other(room)
+    one.say(Hangup(call_id="call-1", reason=EndReason.AGENT_HANGUP))
+    with logged() as lines:
+        blocked(one, "call-1")
+    assert "is blocked by what call call-1 has left, which is over, at bot.py:12 in look_up" in lines[-1][1]

@@ -1,0 +1,105 @@
+"""Whether a loop turns too slowly, and because of whom: by a clock of the test's own."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable
+
+import pytest
+
+from piopiy_pipeline.agent.blocked_code import BlockedCode
+from piopiy_pipeline.agent.loop_turns import LoopTurns
+from piopiy_pipeline.agent.slow_turns import SlowTurns
+
+LOOK_S = 0.1
+MINE = BlockedCode("call-1", "bot.py:71 in nop")
+OTHER = BlockedCode("call-2", "bot.py:12 in reply")
+
+
+class Watched:
+    """A loop whose turns take these seconds each, looked at as the watchdog does.
+
+    Args:
+        turns_s: How long each turn takes.
+        code: What a look at the nth slow turn finds.
+        waits: The part of the time in which the loop's thread waits for a processor.
+    """
+
+    def __init__(
+        self,
+        turns_s: Iterable[float],
+        code: Callable[[int], BlockedCode | None] = lambda _: MINE,
+        waits: float = 0.0,
+    ) -> None:
+        self.slow = SlowTurns()
+        self._ends = itertools.accumulate(turns_s)
+        self._end = next(self._ends)
+        self._turns = LoopTurns(0.0, look_s=LOOK_S, limit_s=10)
+        self._code = code
+        self._waits = waits
+        self._looked = 0
+        self.now = 0.0
+
+    def run(self, until: float) -> list[float]:
+        """Return the times at which the loop was found to be slow, one call's code being the cause."""
+        found = []
+        while self.now < until:
+            self.now = round(self.now + LOOK_S, 6)
+            turned = self._end <= self.now
+            while self._end <= self.now:
+                self._end = next(self._ends)
+            self._turns.look(self.now, turned=turned, waited_s=self._waits * LOOK_S)
+            code = None
+            if not turned and self._turns.turn_s > SlowTurns.SLOW_S - LOOK_S:
+                code = self._code(self._looked)
+                self._looked += 1
+            self.slow.look(self.now, self._turns.turn_s, turned=turned, code=code)
+            if self.slow.since is not None and self.slow.culprit() is not None:
+                found.append(self.now)
+        return found
+
+
+@pytest.mark.parametrize("turn_s", [0.27, 0.33, 0.4, 0.9, 1.5])
+def test_a_loop_whose_turns_are_all_slow_is_found_with_the_call_that_is_to_blame(turn_s: float) -> None:
+    watched = Watched(itertools.repeat(turn_s))
+    found = watched.run(8.0)
+    assert found[0] < 5.0
+    assert found[-1] == pytest.approx(8.0)
+    assert watched.slow.culprit() == MINE
+    assert watched.slow.since is not None
+    assert watched.slow.since < 1.0
+
+
+@pytest.mark.parametrize("turn_s", [0.02, 0.1, 0.19])
+def test_a_busy_loop_is_none(turn_s: float) -> None:
+    assert Watched(itertools.repeat(turn_s)).run(30.0) == []
+
+
+def test_one_that_is_slow_for_a_moment_or_blocked_once_is_none() -> None:
+    assert Watched(itertools.chain([0.3] * 4, itertools.repeat(0.02))).run(20.0) == []
+    assert Watched(itertools.chain([8.0], itertools.repeat(0.02))).run(20.0) == []
+    assert Watched(itertools.chain([1.2, 1.2], itertools.repeat(0.02))).run(20.0) == []
+
+
+def test_it_is_over_soon_after_the_last_slow_turn() -> None:
+    watched = Watched(itertools.chain([0.3] * 20, itertools.repeat(0.02)))
+    assert watched.run(20.0)[-1] <= 6.0 + (SlowTurns.WELL_LOOKS + 2) * LOOK_S
+
+
+def test_many_calls_that_are_too_many_have_no_culprit() -> None:
+    watched = Watched(itertools.repeat(0.3), lambda at: (MINE, OTHER, None)[at % 3])
+    assert watched.run(10.0) == []
+    assert watched.slow.since is not None
+
+
+def test_code_of_no_call_is_no_culprit() -> None:
+    assert Watched(itertools.repeat(0.3), lambda _: BlockedCode(None, "lib.py:1 in run")).run(10.0) == []
+
+
+def test_a_few_looks_at_others_and_into_nothing_change_nothing() -> None:
+    watched = Watched(itertools.repeat(0.3), lambda at: (MINE, MINE, None, MINE, MINE, OTHER)[at % 6])
+    assert watched.run(10.0)
+
+
+def test_a_machine_that_is_busy_with_others_is_no_slow_loop() -> None:
+    assert Watched(itertools.repeat(0.8), waits=0.8).run(30.0) == []
