@@ -38,8 +38,11 @@ __all__ = ["VadEngine", "VadListener", "VadStream", "shared_engine"]
 
 GATHER_S = 0.010
 """How long a window waits for those of other calls. Half of it costs a fifth more CPU."""
-MAX_WAITING_S = 4.0
-"""Audio of one stream that may wait to be scored; beyond it the oldest is dropped."""
+MAX_WAITING_S = 15.0
+"""Audio of one stream that may wait to be scored; beyond it the oldest is dropped. It comes at once when a call changes
+instances (5 s are kept for the next one) and when code has blocked the loop: as long as a call's code may by default
+(10 s), less than that waits at the gateway, and the rest in sockets. That is 480 kB at 16 kHz.
+"""
 MAX_BATCH = 64
 """Bounds how long one batch takes (about 3 ms)."""
 
@@ -223,10 +226,8 @@ class VadStream:
     def _enqueue(self, window: bytes) -> None:
         if len(self._waiting) == self._waiting.maxlen:
             if not self.dropped:
-                logger.warning(
-                    f"VAD falls behind: {MAX_WAITING_S:g} s of a call's audio wait to be scored; "
-                    "the oldest is dropped"
-                )
+                text = f"{MAX_WAITING_S:g} s of this call's audio wait to be scored; the oldest is dropped"
+                self._context.copy().run(logger.warning, f"VAD falls behind: {text}")  # with the call's id
             self.dropped += 1
         self._waiting.append(window)
         self._batcher.join(self)

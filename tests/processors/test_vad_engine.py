@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
 import random
 import threading
 from collections.abc import Callable
@@ -19,6 +20,9 @@ from numpy.typing import NDArray
 from pipecat.audio.vad.silero import SileroVADAnalyzer
 from pipecat.audio.vad.vad_analyzer import VADParams, VADState
 
+from piopiy_pipeline.agent.agent import Agent
+from piopiy_pipeline.gateway.agents.agent_media import BACKLOG_S
+from piopiy_pipeline.gateway.core.caller_backlog import KEPT_S
 from piopiy_pipeline.offload import in_flight
 from piopiy_pipeline.processors.silero import SileroModel, load_model, window_shape
 from piopiy_pipeline.processors.vad_engine import VadEngine, VadStream, shared_engine
@@ -252,11 +256,11 @@ def test_a_listener_that_fails_takes_nobody_along() -> None:
     assert {str(context["exception"]) for context in reported} == {"mine alone"}
 
 
-def test_scoring_that_falls_behind_drops_the_oldest_audio_and_says_so_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    warnings: list[str] = []
-    monkeypatch.setattr(logger, "warning", warnings.append)
+def test_scoring_that_falls_behind_drops_the_oldest_audio_and_says_so_once() -> None:
+    warnings: list[tuple[str, object]] = []
+    sink = logger.add(
+        lambda line: warnings.append((line.record["message"], line.record["extra"].get("call_id")))
+    )
     started, gate = threading.Event(), threading.Event()
 
     def load(path: Path) -> SileroModel:
@@ -267,23 +271,55 @@ def test_scoring_that_falls_behind_drops_the_oldest_audio_and_says_so_once(
     async def run() -> tuple[VadStream, Follower]:
         engine = VadEngine(load=load)
         follower = Follower(8000)
-        stream = engine.open(8000, follower)
+        with logger.contextualize(call_id="of-the-stream"):
+            stream = engine.open(8000, follower)
         stream.feed(bytes(512))
         await asyncio.to_thread(started.wait, 10)
-        for _ in range(500):
+        for _ in range(2000):
             stream.feed(bytes(320))
-        assert stream.waiting == 125
+        assert stream.waiting == 469
         gate.set()
-        await follower.has(126)
+        await follower.has(470)
         assert stream.waiting == 0
         engine.close()
         return stream, follower
 
-    stream, follower = asyncio.run(run())
-    assert stream.dropped == 312 - 125
-    assert len(follower.probabilities) == 126
-    assert len(warnings) == 1
-    assert "4 s of a call's audio wait" in warnings[0]
+    try:
+        stream, follower = asyncio.run(run())
+    finally:
+        logger.remove(sink)
+    assert stream.dropped == 1250 - 469
+    assert len(follower.probabilities) == 470
+    [(line, call_id)] = warnings
+    assert "15 s of this call's audio wait" in line
+    assert call_id == "of-the-stream"
+
+
+def test_what_a_gateway_and_its_sockets_keep_is_scored_from_its_first_word_on(
+    conversation: Callable[[int], Pcm],
+) -> None:
+    """Also at once, as it comes after a move, a loss, or code that has blocked the loop for the 10 s that it may."""
+    pcm = conversation(16000)
+    blocked_s = inspect.signature(Agent).parameters["blocked_call_s"].default
+    most = KEPT_S + max(BACKLOG_S, blocked_s) - 1
+    burst = np.resize(pcm, int(most * 16000)).astype(np.int16).tobytes()
+
+    async def scored(step: int) -> list[float]:
+        engine = VadEngine()
+        follower = Follower(16000)
+        stream = engine.open(16000, follower)
+        for at in range(0, len(burst), step):
+            stream.feed(burst[at : at + step])
+            if step < len(burst):
+                await follower.has(min(len(burst), at + step) // 1024)
+        await follower.has(len(burst) // 1024)
+        assert stream.dropped == 0
+        engine.close()
+        return follower.probabilities
+
+    at_once, in_time = asyncio.run(scored(len(burst))), asyncio.run(scored(32_000))
+    assert at_once == in_time
+    assert max(at_once[: round(4 / 0.032)]) > 0.5, "somebody speaks in what comes first"
 
 
 def test_each_listener_is_called_in_the_context_of_its_own_call() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from loguru import logger
 from pipecat.services.llm_service import FunctionCallParams
 
 from piopiy_pipeline.session import Call
@@ -26,6 +27,7 @@ from piopiy_pipeline.testing import (
 )
 from piopiy_pipeline.testing.simulated_agents import TAKEOVER_S
 from piopiy_pipeline.voice_agent import VoiceAgent
+from tests.support.calls import AUDIO
 from tests.support.scripted_bot import BOOKING, PROVIDERS, booking_caller, create_session, words_of
 
 FOUR = BOOKING[0]
@@ -86,6 +88,34 @@ def test_what_is_said_and_pressed_while_nobody_has_the_call_is_kept_for_the_next
     call = simulate(bot, caller, providers=PROVIDERS, losses=[AgentLoss("answered", after_s=1.4)])
     call.assert_understood("I would like to book a table for four people")
     assert keys == ["7"]
+
+
+def test_nothing_of_four_seconds_that_come_at_once_is_dropped_before_it_is_heard() -> None:
+    recording = AUDIO / "booking_at_once/01-everything.wav"
+    words = "Hello, I would like to book a table for two people on Friday at seven, please."
+    providers = Providers(stt=Transcripts(), llm=Replies(otherwise="Very well."), tts=Voice())
+    warnings: list[str] = []
+
+    async def bot(call: Call) -> None:
+        agent = VoiceAgent(instructions="Be brief.", call=call)
+        await agent.Action(
+            stt=ScriptedSTT(spoken=lambda start, end: ""), llm=ScriptedLLM(Replies()), tts=ScriptedTTS()
+        )
+        await agent.start()
+
+    async def caller(line: CallerLine) -> None:
+        await line.at(1.4)
+        await line.say(recording, text=words)
+        await line.my_turn()
+
+    sink = logger.add(lambda line: warnings.append(line.record["message"]), level="WARNING")
+    try:
+        call = simulate(bot, caller, providers=providers, losses=[AgentLoss("answered", after_s=5.3)])
+    finally:
+        logger.remove(sink)
+    assert call.of("agent_resumed")
+    call.assert_understood(words)
+    assert not [line for line in warnings if "VAD" in line]
 
 
 def test_several_losses_one_soon_after_the_other() -> None:
