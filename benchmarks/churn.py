@@ -3,15 +3,21 @@
     python -m benchmarks.churn                            2,000 calls, four at a time, in tasks
     python -m benchmarks.churn --isolation process        the same with call workers
     python -m benchmarks.churn --calls 500 --json         fewer; one JSON object as the last line
+    python -m benchmarks.churn --at-once 20 --stay-s 6    longer calls, in which the caller is heard: what waits for a
+                                                          collection of garbage is more in them
 
 Gateway (records in SQLite, every call recorded) and agent are processes of their own, callers are in this one. Each
-dials, hears the bot begin to speak, and hangs up. Counted are the processes of each side with all their children, from
-outside: threads, descriptors, and the memory that they have written to (``Pss_Anon``: a page that several of them share
-counts once); tasks they count themselves, after a collection of garbage. What 200 calls have filled (caches, the
-allocator, the two descriptors of a connection to the database in its pool) is no growth. Pages of libraries are not
-counted: whether they are one process's own or shared hangs on who else has the file open, and they come and go by
-6 MB (cryptography's library in the gateway) or 20 MB (onnxruntime's in the agent).
-The exit status is 1 if anything is left, or memory has grown by more than `--growth-mb` since the 200th call.
+dials, hears the bot begin to speak, stays for `--stay-s`, and hangs up. Counted are the processes of each side with
+all their children, from outside: threads, descriptors, and the memory that they have written to (``Pss_Anon``: a page
+that several of them share counts once); tasks they count themselves, after a collection of garbage. What
+200 calls have filled (caches, the allocator, the two descriptors of a connection to the database in its pool) is no
+growth. Pages of libraries are not counted: whether they are one process's own or shared hangs on who else has the file
+open, and they come and go by 6 MB (cryptography's library in the gateway) or 20 MB (onnxruntime's in the agent).
+While calls are made, no collection is asked for: how much more memory there is at most at a look on the way, when no
+call is in progress, than before the first of these calls, shows what garbage costs that waits for a collection.
+The exit status is 1 if anything is left, or memory has grown by more than `--growth-mb` since the 200th call, or if
+there was more by `--garbage-mb` at a look on the way than at first at the gateway. (A call worker that is new writes
+to pages of its own at its first calls.)
 """
 
 from __future__ import annotations
@@ -30,7 +36,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 
 from piopiy_pipeline.signaling.caller import CallStart, Leave
 from piopiy_pipeline.signaling.messages import dump
@@ -40,7 +46,10 @@ LIMIT_S = 90.0
 SETTLE_S = 8.0
 """How long what ends after its call may take: the grace of callbacks, and a warm call worker that takes a place."""
 WARM_UP = 200
+PUT_AWAY_S = 2.0
+"""How long the last calls have before a look at the memory on the way."""
 REFUSALS, REFUSED_S = 60, 0.5
+FRAME_S, SILENCE = 0.02, bytes(640)
 AGENT_ID, KEY = "churn", "caller-key"
 Counts = dict[str, float]
 
@@ -67,6 +76,10 @@ class Side:
         self._process.stdin.write(b"census\n")
         tasks = (await self.line("tasks"))["tasks"]
         return {"tasks": tasks} | _counted(self._process.pid)
+
+    def memory_mb(self) -> float:
+        """Return the memory that was written to, with all garbage that no collection has come for yet."""
+        return _counted(self._process.pid)["memory_mb"]
 
     async def settled(self, like: Counts | None) -> Counts:
         """Count once things have settled: as soon as no more is there than before, within `SETTLE_S`."""
@@ -202,8 +215,8 @@ class CallFailed(Exception):
     """A call ended before the bot was heard; the message is the gateway's."""
 
 
-async def call(url: str) -> None:
-    """Dial, hear the bot, and hang up."""
+async def call(url: str, stay_s: float) -> None:
+    """Dial, hear the bot, stay on the line so long, and hang up."""
     async with connect(
         f"{url}/call/{AGENT_ID}",
         additional_headers={"Authorization": f"Bearer {KEY}"},
@@ -217,10 +230,21 @@ async def call(url: str) -> None:
                     break
                 if isinstance(message, str) and '"ended"' in message:
                     raise CallFailed(message)
+        async with asyncio.TaskGroup() as group:
+            hearing = group.create_task(_hear(line))
+            for _ in range(round(stay_s / FRAME_S)):
+                await line.send(SILENCE)
+                await asyncio.sleep(FRAME_S)
+            hearing.cancel()
         await line.send(dump(Leave()))
 
 
-async def many(url: str, count: int, at_once: int, refused: list[str]) -> None:
+async def _hear(line: ClientConnection) -> None:
+    async for _ in line:
+        pass
+
+
+async def many(url: str, count: int, at_once: int, refused: list[str], stay_s: float = 0.0) -> None:
     """Make `count` calls. One that is refused, because the calls before it are still being put away, is made again."""
     left = iter(range(count))
 
@@ -228,7 +252,7 @@ async def many(url: str, count: int, at_once: int, refused: list[str]) -> None:
         for _ in left:
             for _ in range(REFUSALS):
                 try:
-                    await call(url)
+                    await call(url, stay_s)
                     break
                 except CallFailed as error:
                     if '"busy"' not in str(error) and '"no_agent"' not in str(error):
@@ -272,6 +296,7 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
         "calls": options.calls,
         "isolation": options.isolation,
         "at_once": options.at_once,
+        "stay_s": options.stay_s,
     }
     with tempfile.TemporaryDirectory() as folder:
         async with side("--be", "gateway", "--folder", folder, "--token", token) as gateway:
@@ -284,15 +309,19 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
                 await many(url, 4 * options.at_once, options.at_once, [])  # until the agent has registered
                 refused: list[str] = []
                 first = {name: await one.settled(None) for name, one in sides.items()}
-                await many(url, warm_up, options.at_once, refused)
+                await many(url, warm_up, options.at_once, refused, options.stay_s)
+                await asyncio.sleep(PUT_AWAY_S)
+                most = {name: one.memory_mb() for name, one in sides.items()}
                 warm = {name: await one.settled(first[name]) for name, one in sides.items()}
                 done = warm_up
                 while done < options.calls:
                     some = min(options.progress, options.calls - done)
-                    await many(url, some, options.at_once, refused)
+                    await many(url, some, options.at_once, refused, options.stay_s)
                     done += some
-                    now = {name: await one.counts() for name, one in sides.items()}
-                    memory = ", ".join(f"{name} {one['memory_mb']:.1f} MB" for name, one in now.items())
+                    await asyncio.sleep(PUT_AWAY_S)
+                    now = {name: one.memory_mb() for name, one in sides.items()}
+                    most = {name: max(most[name], mb) for name, mb in now.items()}
+                    memory = ", ".join(f"{name} {mb:.1f} MB" for name, mb in now.items())
                     print(
                         f"{done} calls, {time.monotonic() - began:.0f} s: {memory}",
                         file=sys.stderr,
@@ -307,6 +336,7 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
             "last": last[name],
             "left": leftovers(first[name] | _descriptors(warm[name]), last[name]),
             "growth_mb": round(last[name]["memory_mb"] - warm[name]["memory_mb"], 2),
+            "garbage_mb": round(most[name] - first[name]["memory_mb"], 2),
         }
     return found
 
@@ -318,9 +348,15 @@ def main() -> int:
     )
     parser.add_argument("--calls", type=int, default=2000)
     parser.add_argument("--at-once", type=int, default=4)
+    parser.add_argument(
+        "--stay-s", type=float, default=0.0, help="how long a caller stays who has heard the bot"
+    )
     parser.add_argument("--isolation", choices=["task", "process"], default="task")
     parser.add_argument("--progress", type=int, default=200, help="say how far it is after so many calls")
     parser.add_argument("--growth-mb", type=float, default=5.0, help="how much memory may grow on each side")
+    parser.add_argument(
+        "--garbage-mb", type=float, default=15.0, help="and at the gateway while garbage waits"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
     parser.add_argument("--be", choices=["gateway", "agent"], help=argparse.SUPPRESS)
     for name in ("--folder", "--token", "--url"):
@@ -338,9 +374,11 @@ def main() -> int:
         one = found[name]
         before_mb, after_mb = one["after_warm_up"]["memory_mb"], one["last"]["memory_mb"]
         failed |= bool(one["left"]) or one["growth_mb"] > options.growth_mb
+        failed |= name == "gateway" and one["garbage_mb"] > options.garbage_mb
         print(
             f"{name}: left {', '.join(one['left']) or 'nothing'}; written memory "
-            f"{before_mb:.1f} MB after the warm-up, {after_mb:.1f} MB at the end"
+            f"{before_mb:.1f} MB after the warm-up, {after_mb:.1f} MB at the end,"
+            f" and on the way at most {one['garbage_mb']:.1f} MB more than at first"
         )
     if options.json:
         print(json.dumps(found))
