@@ -286,7 +286,9 @@ class Call(GatewaySwitches, SurvivingState):
             TypeError: `text` is no text.
             RuntimeError: The call is not answered yet.
         """
-        return await self._answered_run().speaker.say(text, interruptible=interruptible)
+        run = self._answered_run()
+        await self._state.pace.keep()
+        return await run.speaker.say(text, interruptible=interruptible)
 
     async def respond(self, note: str | None = None) -> None:
         """Have the model speak now, on the conversation so far: for example to open a call without a greeting.
@@ -298,7 +300,9 @@ class Call(GatewaySwitches, SurvivingState):
         Raises:
             RuntimeError: The call is not answered yet.
         """
-        await self._answered_run().speaker.respond(note)
+        run = self._answered_run()
+        await self._state.pace.keep()
+        await run.speaker.respond(note)
 
     def expect(self, answer: ExpectedAnswer | str) -> None:
         """Tell what the caller's next answer is made of, where the bot's question does not: so its end is known sooner.
@@ -338,7 +342,9 @@ class Call(GatewaySwitches, SurvivingState):
             ValueError: It is not JSON, or it is longer than 64 KiB.
             RuntimeError: The call is not answered yet.
         """
-        await self._answered_run().client.send_message(data)
+        run = self._answered_run()
+        await self._state.pace.keep()
+        await run.client.send_message(data)
 
     async def send_dtmf(self, digits: str, *, at_once: bool = False) -> None:
         """Press telephone keys. The caller's speech does not cut them off.
@@ -355,6 +361,7 @@ class Call(GatewaySwitches, SurvivingState):
             what = f"there is no key {min(wrong)!r}" if digits else "no keys"
             raise ValueError(f"send_dtmf({digits!r}): {what}; a telephone has 0-9, * and #")
         run = self._answered_run()
+        await self._state.pace.keep()
         if not self.ended:
             await run.speaker.press_keys(digits, at_once=at_once)
 
@@ -369,6 +376,7 @@ class Call(GatewaySwitches, SurvivingState):
             final: True: the call ends whatever the caller says meanwhile. False: a caller who goes on
                 speaking before the goodbye was heard calls the end off, and the call goes on.
         """
+        await self._state.way_out.keep()
         if self._run is not None:
             self._run.hang_up(drain_s, final=final)
         elif not self.ended:
@@ -409,6 +417,7 @@ class Call(GatewaySwitches, SurvivingState):
         """
         run = self._answered_run()
         control = self._state.control
+        await self._state.way_out.keep()
         run.transfer_begins()
         if not warm and not self.ended and not control.transferring:
             await run.wait_until_spoken()

@@ -16,6 +16,7 @@ from pipecat.frames.frames import InterruptionFrame
 
 from piopiy_pipeline.call import CallEnd, CallInfo, EndReason, Turn
 from piopiy_pipeline.error_text import error_text
+from piopiy_pipeline.session.author_pace import AuthorPace
 from piopiy_pipeline.session.call_control import CallControl, TransferOutcome
 from piopiy_pipeline.session.call_outlet import CallOutlet
 from piopiy_pipeline.session.checkpoints import Checkpoints
@@ -65,6 +66,10 @@ class CallState:
         self.link = link
         self.outlet = CallOutlet(post)
         self.post = self.outlet.post
+        self.pace = AuthorPace()
+        """Holds back an author's code that has the call speak or send in a loop."""
+        self.way_out = AuthorPace()
+        """The same for what ends the call or hands it over, which does not wait for what it says."""
         self.finish = finish
         self.transcript: list[Turn] = []
         self.events = Emitter(failed=self._handler_failed)
