@@ -14,12 +14,13 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["MAX_NESTING", "fault_in", "json_text", "nests_too_deep"]
+__all__ = ["MAX_NESTING", "fault_in", "has_endless_number", "json_text", "nests_too_deep"]
 
 MAX_NESTING = 100
 """So deep may a value nest that is sent. Gateways and agents read 200 levels, and a message adds a few of its own."""
 _MAX_INT_BITS = 14_000
 """Python reads and writes integers of up to 4300 digits, which is a little more."""
+_DIGITS = re.compile("[0-9]{4290}")
 _SHOWN_STEPS = 4
 _BRACKETS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|([\[{])|[\]}]', re.DOTALL)
 
@@ -58,6 +59,17 @@ def nests_too_deep(text: str, limit: int = MAX_NESTING) -> bool:
         elif match[0] in "]}":
             depth -= 1
     return False
+
+
+def has_endless_number(text: str) -> bool:
+    """Return whether JSON text has an integer of more digits than a reader takes."""
+    if _DIGITS.search(text) is None:
+        return False
+    try:
+        json.loads(text)
+    except ValueError:
+        return True
+    return False  # they stand in a text
 
 
 def fault_in(value: Any, name: str, *, max_nesting: int = MAX_NESTING) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from piopiy_pipeline.json_values import MAX_NESTING, fault_in, json_text, nests_too_deep
+from piopiy_pipeline.json_values import MAX_NESTING, fault_in, has_endless_number, json_text, nests_too_deep
 
 
 def nested(levels: int) -> list[Any]:
@@ -63,3 +63,8 @@ def test_brackets_in_a_text_nest_nothing() -> None:
     assert not nests_too_deep(json.dumps({"a": '[{"\\' * 500, "b": ["\\"] * 500}))
     assert not nests_too_deep(json.dumps([[1]] * 500))
     assert nests_too_deep(json.dumps({"a": '"[' * 500, "b": nested(MAX_NESTING)}))
+
+
+def test_a_number_of_thousands_of_digits_is_found_and_a_text_of_them_is_none() -> None:
+    assert has_endless_number('{"n":-1' + "0" * 5000 + "}")
+    assert not has_endless_number(json.dumps({"n": 10**4000, "t": "1" * 5000}))

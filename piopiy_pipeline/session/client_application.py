@@ -20,6 +20,7 @@ from piopiy_pipeline.session.monitor import CallMonitor
 from piopiy_pipeline.session.pipeline_worker import CallWorker
 from piopiy_pipeline.session.rtvi.rtvi_client import RtviClient, speaks_rtvi
 from piopiy_pipeline.transports.media_stream import MediaStreamTransport
+from piopiy_pipeline.transports.outgoing_events import event_of
 
 __all__ = ["ClientApplication"]
 
@@ -89,6 +90,7 @@ class ClientApplication:
             return
         if not isinstance(data, dict):
             raise TypeError(f"a message is a dict, unless the client speaks RTVI: not {data!r}")
+        event_of(data)  # refused here, it is the sender's exception
         frame = OutputTransportMessageUrgentFrame(message=data)
         await self._transport.output().queue_frame(frame, FrameDirection.DOWNSTREAM)
 

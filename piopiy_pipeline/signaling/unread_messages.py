@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from piopiy_pipeline.json_values import nests_too_deep
+from piopiy_pipeline.json_values import has_endless_number, nests_too_deep
 from piopiy_pipeline.signaling.json_messages import Message, dump
 from piopiy_pipeline.signaling.messages import MAX_MESSAGE_BYTES
 
@@ -71,6 +71,8 @@ def legible(message: Message) -> bytes:
         raise ValueError(f"{kind}: it is not JSON: {error}") from None
     if nests_too_deep(text, _NESTING_LIMIT):
         raise ValueError(f"{kind}: it nests more than {_NESTING_LIMIT} deep")
+    if has_endless_number(text):
+        raise ValueError(f"{kind}: it has an integer of thousands of digits")
     data = text.encode()
     if len(data) > MAX_MESSAGE_BYTES:
         raise ValueError(f"{kind}: it is {len(data)} bytes, and {MAX_MESSAGE_BYTES} are the limit")

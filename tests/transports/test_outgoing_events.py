@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, cast
 
 import pytest
+from hypothesis import HealthCheck, given, settings
 
-from piopiy_pipeline.signaling.messages import AgentMediaEvent, DataMessage, Dtmf
+from piopiy_pipeline.signaling.messages import AgentMediaEvent, DataMessage, Dtmf, dump, parse_agent_media
 from piopiy_pipeline.transports.link import MediaLink
 from piopiy_pipeline.transports.outgoing_events import (
     MAX_EVENT_BYTES,
@@ -14,6 +15,8 @@ from piopiy_pipeline.transports.outgoing_events import (
     MessageRefused,
     OutgoingEvents,
 )
+from tests.signaling.test_unread_messages import CASES, ODD
+from tests.test_json_values import nested
 
 
 class Link:
@@ -46,6 +49,8 @@ def test_a_message_is_sent(events: OutgoingEvents, link: Link) -> None:
     [
         ("text", "must be a dict, not str"),
         ({"x": object()}, "must be JSON"),
+        ({"x": nested(120)}, "nests more than 100 deep"),
+        ({"x": nested(5000)}, "must be JSON|nests"),
         ({"x": "a" * MAX_EVENT_BYTES}, f"{MAX_EVENT_BYTES} are the limit"),
     ],
 )
@@ -55,6 +60,19 @@ def test_what_the_gateway_would_not_take_is_refused(
     with pytest.raises(MessageRefused, match=says):
         events.send_message(message, 0.0)
     assert link.sent == []
+
+
+@settings(max_examples=CASES, deadline=None, suppress_health_check=list(HealthCheck))
+@given(ODD)
+def test_whatever_is_sent_the_gateway_can_read(value: Any) -> None:
+    link = Link()
+    try:
+        OutgoingEvents(cast(MediaLink, link)).send_message({"x": value}, 0.0)
+    except MessageRefused:
+        assert link.sent == []
+    else:
+        [event] = link.sent
+        assert isinstance(parse_agent_media(dump(event)), DataMessage)
 
 
 def test_too_many_messages_are_refused_until_time_has_passed(events: OutgoingEvents, link: Link) -> None:

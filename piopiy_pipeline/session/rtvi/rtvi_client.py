@@ -32,13 +32,12 @@ from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.events import ClientMessage
 from piopiy_pipeline.session.pipeline_worker import CallWorker
 from piopiy_pipeline.session.rtvi.paced_queue import MESSAGES_PER_S, PacedQueue
-from piopiy_pipeline.signaling.messages import DataMessage, dump
+from piopiy_pipeline.signaling.messages import DataMessage
 from piopiy_pipeline.transports.media_stream import MediaStreamTransport
+from piopiy_pipeline.transports.outgoing_events import event_of
 
 __all__ = ["RtviClient", "speaks_rtvi"]
 
-MAX_EVENT_BYTES = 64 * 1024
-"""The gateway takes no longer event."""
 MAX_TYPED = 8
 """How many texts of the client may wait for their turn."""
 
@@ -112,7 +111,7 @@ class RtviClient:
             ValueError: The message is not JSON, or it is too long.
         """
         message = _plain(rtvi.ServerMessage(data=data))
-        _check_size(message)
+        event_of(message)
         self._add(message)
 
     def close(self) -> None:
@@ -125,7 +124,7 @@ class RtviClient:
     def _send(self, model: BaseModel) -> None:
         try:
             message = _plain(model)
-            _check_size(message)
+            event_of(message)
         except ValueError as error:
             logger.warning("a message to the RTVI client was left out: {}", error)
             return
@@ -247,12 +246,6 @@ class RtviClient:
 
 def _plain(model: BaseModel) -> dict[str, Any]:
     return model.model_dump(mode="json", exclude_none=True)
-
-
-def _check_size(message: dict[str, Any]) -> None:
-    size = len(dump(DataMessage(data=message)).encode())
-    if size > MAX_EVENT_BYTES:
-        raise ValueError(f"a message of {size} bytes: {MAX_EVENT_BYTES} are the limit")
 
 
 def _first(error: ValidationError) -> str:
