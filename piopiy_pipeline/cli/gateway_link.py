@@ -226,8 +226,13 @@ class GatewayLink:
         self._sounds.append(PlacedSound("right", arrived, pcm))
         self._times.heard(self.detector.hear(pcm, now))
 
+    def on_unreadable(self, detail: str) -> None:
+        """Take note that the gateway has sent something that cannot be read."""
+        if self._state is not _State.OVER:
+            self._end(EndReason.ERROR, f"the gateway sent something unknown: {detail}")
+
     def on_lost(self, detail: str) -> None:
-        """Take note that the connection is lost.
+        """Take note that the connection is lost: the gateway has died, or the network.
 
         Args:
             detail: The reason, or an empty text if it is not known.
@@ -236,7 +241,7 @@ class GatewayLink:
             self._end(EndReason.CALLER_HANGUP, "")
         elif self._state is not _State.OVER:
             because = f" ({detail})" if detail else ""
-            self._end(EndReason.ERROR, f"the connection to the gateway was lost{because}")
+            self._end(EndReason.GATEWAY_LOST, f"the connection to the gateway was lost{because}")
 
     def _on_conversation(self, event: Conversation) -> None:
         data = event.data

@@ -32,6 +32,9 @@ _WHY = {
     "busy": "every bot is busy",
     "setup_timeout": "the bot was not ready in time",
     "agent_lost": "the bot was lost",
+    "gateway_lost": "the gateway was lost",
+    "drained": "the bot was shut down, and has said goodbye",
+    "transferred": "the caller was handed over",
     "error": "the bot failed",
     "shutdown": "gateway or bot was shut down",
 }

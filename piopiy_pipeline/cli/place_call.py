@@ -145,7 +145,7 @@ class _CallerConnection:
         except UnknownMessage:
             return  # of a newer gateway
         except ProtocolError as error:
-            self._carry(partial(self._link.on_lost, f"it sent something unknown: {error}"))
+            self._carry(partial(self._link.on_unreadable, str(error)))
         else:
             self._carry(partial(self._link.on_message, event))
 

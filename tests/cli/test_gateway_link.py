@@ -371,13 +371,18 @@ def test_a_call_that_ended_for_another_reason_has_failed(reason: EndReason) -> N
     assert call.outcome.failure == f"the call ended with {reason.value}"
 
 
-def test_a_lost_connection_and_a_fault_are_errors_with_their_detail() -> None:
-    lost, faulty = Call([]), Call([])
+def test_a_lost_gateway_is_no_failure_of_the_bot_and_a_fault_is_an_error() -> None:
+    lost, faulty, strange = Call([]), Call([]), Call([])
     lost.answer()
     lost.link.on_lost("going away")
     faulty.event(LegFault(detail="rate: 7"))
     assert "connection to the gateway was lost (going away)" in (lost.outcome.failure or "")
+    assert lost.outcome.reason is EndReason.GATEWAY_LOST
     assert "rate: 7" in (faulty.outcome.failure or "")
+    strange.answer()
+    strange.link.on_unreadable("no JSON")
+    assert strange.outcome.reason is EndReason.ERROR
+    assert "the gateway sent something unknown: no JSON" in (strange.outcome.failure or "")
 
 
 def test_no_call_takes_longer_than_its_limit() -> None:
