@@ -16,6 +16,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import asdict
 from functools import partial
 from typing import Protocol
 
@@ -224,8 +225,8 @@ class ForkedWorker:
                 self._drain()
             case EndWorker():
                 self._end()
-            case TellOfDeath(instance_id=instance_id, detail=detail, apart=apart):
-                self._agent.tell_of_death(InstanceDied(instance_id=instance_id, detail=detail, apart=apart))
+            case TellOfDeath() as death:
+                self._agent.tell_of_death(InstanceDied(**asdict(death)))
             case EndOverMemory(detail=detail):
                 self._agent.end_calls(detail)
                 self._drain()

@@ -9,7 +9,7 @@ import array
 import json
 import socket
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from piopiy_pipeline.signaling.instance_messages import WorkerKind
 
@@ -143,6 +143,10 @@ class TellOfDeath:
     detail: str
     apart: bool
     """Whether call workers apart come for the calls that it had."""
+    calls: list[str] = field(default_factory=list)
+    """The ids of the calls that it had."""
+    culprit: str | None = None
+    """The one that did it, if that is certain."""
 
 
 WorkerMessage = (

@@ -60,6 +60,8 @@ APART_S = 5.0
 APART_SLOT = -2
 """What those have in place of a slot: they do not count as one of `Isolation.capacities`."""
 DETAIL_CHARS = 300
+SUSPECTS = 100
+"""So many calls of a dead call worker are named to the gateway."""
 END_S = 25.0
 """How long call workers may take to end when they are told to: `Agent` bounds that at 20 s."""
 KILLED_S = 5.0
@@ -290,7 +292,8 @@ class Supervisor:
         else:
             self._link.report(member)
             apart = self._fork_apart(member)
-            death = TellOfDeath(member.instance_id, member.why_ended()[:DETAIL_CHARS], apart)
+            why, suspects = member.why_ended()[:DETAIL_CHARS], member.suspects[:SUSPECTS]
+            death = TellOfDeath(member.instance_id, why, apart, suspects, member.culprit)
             self._deaths.tell(death, self._members.values(), time.monotonic())
         self._note_change()
         if as_meant or member.served or lived_s >= AT_ONCE_S:
@@ -332,15 +335,14 @@ class Supervisor:
     # ------------------------------------------------------------------ the end
 
     def _hung(self, member: WorkerMember, silent_s: float) -> None:
-        member.killed_for = f"its event loop has not turned for {silent_s:.0f} s"
+        member.kill_for(f"its event loop has not turned for {silent_s:.0f} s")
         assert self._link is not None
         self._link.kill(member)
 
     def _over_memory(self, member: WorkerMember, own_mb: float, limit_mb: int) -> None:
         """End the call of a call worker that has one, which says why. Otherwise nobody knows whose memory it is."""
-        member.killed_for = (
-            f"it had {own_mb:.0f} MB of memory of its own, and may have {limit_mb} (memory_mb)"
-        )
+        why = f"it had {own_mb:.0f} MB of memory of its own, and may have {limit_mb} (memory_mb)"
+        member.kill_for(why, its_calls=True)
         kill_after_s = 0.0
         if member.one_call:
             self._say(

@@ -46,6 +46,8 @@ class WorkerMember:
     leaving: bool = False  # it was told to end
     failure: str | None = None
     killed_for: str | None = None
+    suspects: list[str] = field(default_factory=list)  # the calls that it had when it was decided to kill it
+    culprit: str | None = None  # the one of these that did it, if that is certain
     exit_code: int | None = None
     output_closed: bool = False
     has_models: bool = False
@@ -56,6 +58,18 @@ class WorkerMember:
     def name(self) -> str:
         what = "the process with the models" if self.has_models else f"call worker w{self.number}"
         return what + (f" (process {self.pid})" if self.pid else "")
+
+    def kill_for(self, why: str, *, its_calls: bool = False) -> None:
+        """Note why it is to be killed, and which calls it has now: they may be elsewhere when it is dead.
+
+        Args:
+            why: A sentence without a full stop.
+            its_calls: Whether it is its one call, if it takes no other, that did it.
+        """
+        self.killed_for = why
+        self.suspects = list(self.calls)
+        if its_calls and self.one_call and len(self.calls) == 1:
+            self.culprit = self.calls[0]
 
     def info(self) -> CallWorkerInfo:
         return CallWorkerInfo(self.instance_id, self.pid, tuple(self.calls), self.ready_s)

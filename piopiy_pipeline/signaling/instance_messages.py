@@ -60,10 +60,15 @@ class Status(Message):
 class InstanceDied(Message):
     """Says that a call worker of the same agent has died, and how. Any instance of the agent may say it; several do.
 
-    Which of its calls did it is not known. If `apart`, an instance of the kind ``apart`` comes for each of them.
+    Which of its calls did it is not known, unless `culprit` names it. If `apart`, an instance of the kind ``apart``
+    comes for each of them. `calls` are those that it had when it was decided to kill it: they may be elsewhere by now.
     """
 
     type: Literal["instance_died"] = "instance_died"
     instance_id: _InstanceId
     detail: Annotated[str, Field(max_length=500)] = ""
     apart: bool = False
+    calls: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=1000)] = Field(
+        default_factory=list
+    )
+    culprit: Annotated[str, Field(min_length=1, max_length=64)] | None = None

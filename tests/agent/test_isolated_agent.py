@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -219,6 +220,22 @@ def test_a_worker_of_several_calls_that_has_too_much_memory_is_killed_and_replac
             after, calling = await called(place, "talks", text="Hello.")
             await calling
             assert after.texts("bot") == ["Hello."]
+
+    asyncio.run(story())
+
+
+def test_a_call_that_takes_too_much_memory_and_hangs_is_the_culprit_although_it_has_moved(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def story() -> None:
+        async with isolated(monkeypatch, "call", memory_mb="250", warm="2") as place:
+            await eventually(lambda: sum(one.takes_calls for one in instances(place)) >= 2, 30)
+            log, calling = await called(place, "harms", harm="hoard", again=True)
+            await asyncio.wait_for(calling, 60)
+            assert log.reason is EndReason.ERROR
+            assert "MB of memory" in place.ended()[0].detail
+            killed = re.findall(r"call worker w\d+ .* has ended: it had \d+ MB of memory", place.process.log)
+            assert len(killed) <= 2
 
     asyncio.run(story())
 

@@ -50,6 +50,12 @@ def _leak() -> None:
     _kept.append(b"\1" * (500 << 20))
 
 
+def _hoard() -> None:
+    """Take too much memory, and hold up every thread of the process."""
+    _leak()
+    _hang()
+
+
 def _fork() -> None:
     """Start a child in a session of its own, and a grandchild whose parent ends."""
     sleep = [sys.executable, "-c", "import time; time.sleep(600)", "left-by-a-call"]
@@ -67,6 +73,7 @@ HARMS: dict[str, Callable[[], None]] = {
     "spin": _spin,
     "hang": _hang,
     "leak": _leak,
+    "hoard": _hoard,
     "fork": _fork,
 }
 

@@ -62,7 +62,7 @@ class AgentAssignment:
         """What the caller has heard of the bot's turn that is not over, which no checkpoint has."""
         self.last_instance_id: str | None = None
         """The instance that accepted the call last."""
-        self.suspicion = Suspicion()
+        self.suspicion = Suspicion(info.call_id)
         """Whether the call ends the processes that it is in."""
         self._info = info
         self._instances = instances

@@ -47,6 +47,8 @@ class Instance:
     """Why nothing is offered to it: nothing is heard of it, or its event loop is blocked. Empty while all is well."""
     blocked: bool = False
     """Whether its watchdog says that its event loop does not turn."""
+    blocker: str | None = None
+    """The call whose code blocks it, as the watchdog says; None if that is not known."""
     slow_until: float = 0.0
     """Until then its heartbeats say nothing, because its watchdog says that it turns, but too slowly."""
     returned: int = 0

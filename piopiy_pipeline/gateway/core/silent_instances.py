@@ -67,6 +67,7 @@ class SilentInstances:
         instance = self._instances.find(message.agent_id, message.instance_id)
         if instance is None:
             return
+        instance.blocker = message.call_id
         if message.slow:
             instance.slow_until = now + self.SLOW_S
             instance.returned = 0
@@ -124,7 +125,8 @@ class SilentInstances:
 
     def _move(self, instance: Instance, now: float) -> None:
         # Who blocks its loop is known, if it is: then its death says nothing of the others.
-        alone = None if instance.blocked else len(instance.calls) == 1
+        known = instance.blocked and instance.blocker in instance.calls
+        alone = None if known else len(instance.calls) == 1
         for call in self._calls(instance):
             call.agent.leave(instance, instance.silent, now, alone=alone)
 

@@ -5,7 +5,8 @@ worker has ended, and starts one worker apart for each of these calls, so that f
 alone. A call that was alone in the second worker that died with it is the culprit, and is offered to nobody again.
 
 A connection that closes is no proof: a network may do that to all of them. Nor is silence; but if a worker was silent
-before it died, its calls had moved, and are suspects where they are: they move on to workers apart.
+before it died, its calls had moved, and are suspects where they are: they move on to workers apart. Who kills a worker
+for its memory names its calls, and the culprit if it takes one call alone.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ APART_LIVE_S = 4.0
 """How long one may come for a suspect that goes on among others meanwhile. It waits for its call a second longer."""
 
 
+MAX_LOSSES = 20
+
+
 @dataclass(slots=True)
 class _Loss:
     """The loss of a call worker that had the call."""
@@ -36,9 +40,14 @@ class _Loss:
 
 
 class Suspicion:
-    """What one call may have done. Every `now` is in seconds of one clock."""
+    """What one call may have done. Every `now` is in seconds of one clock.
 
-    def __init__(self) -> None:
+    Args:
+        call_id: The call.
+    """
+
+    def __init__(self, call_id: str) -> None:
+        self._call_id = call_id
         self.culprit = ""
         """Why this call is the culprit, a sentence. Empty while that is not certain."""
         self._losses: dict[str, _Loss] = {}  # by instance; `MAX_RECOVERIES` bounds them
@@ -80,11 +89,16 @@ class Suspicion:
     def died(self, death: InstanceDied, now: float) -> bool:
         """Take the agent's word on a dead instance. Returns whether the call was lost there."""
         loss = self._losses.get(death.instance_id)
+        if loss is None and self._call_id in death.calls and len(self._losses) < MAX_LOSSES:
+            # It had moved away, for another reason than the silence of its worker.
+            loss = self._losses[death.instance_id] = _Loss(death.apart, len(death.calls) == 1)
         if loss is None or loss.proven:
             return False
         loss.proven = True
         deaths = sum(each.proven for each in self._losses.values())
-        if deaths > 1 and loss.alone:
+        if self._call_id == death.culprit:
+            self.culprit = death.detail
+        elif deaths > 1 and loss.alone:
             self.culprit = (
                 f"{deaths} processes of the agent have ended under this call; the last one: {death.detail}"
             )

@@ -271,6 +271,8 @@ class Switchboard:
         self.silences.forget(instance)
         logger.info("agent {} is gone: instance {}: {}", instance.agent_id, instance.instance_id, why)
         self._lose_calls(instance, now)
+        if instance.death is not None:
+            self._suspect(instance.agent_id, instance.death, now)
         self._on_change()
 
     # ------------------------------------------------------------------ time
@@ -386,8 +388,12 @@ class Switchboard:
         if dead is not None:
             dead.death = death
             return
+        self._suspect(teller.agent_id, death, now)
+
+    def _suspect(self, agent_id: str, death: InstanceDied, now: float) -> None:
+        """Tell all calls of an agent of the death: those that were with it may be elsewhere by now."""
         for call in tuple(self._calls.values()):
-            if call.info.agent_id == teller.agent_id:
+            if call.info.agent_id == agent_id:
                 call.agent.suspect.instance_died(death, now)
 
     @staticmethod

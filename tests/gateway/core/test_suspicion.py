@@ -8,7 +8,7 @@ from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
 from piopiy_pipeline.gateway.core.phases import Phase
 from piopiy_pipeline.gateway.core.suspicion import APART_S, EVIDENCE_S
-from piopiy_pipeline.signaling.messages import InstanceDied, Offer
+from piopiy_pipeline.signaling.messages import Blocked, InstanceDied, Offer
 from tests.support.switchboard import NotedAgent, Room
 
 
@@ -162,7 +162,7 @@ def test_calls_that_had_left_a_silent_worker_go_on_apart_when_it_has_died(room: 
 
 def test_but_not_if_it_was_known_who_blocked_it(room: Room) -> None:
     one, two, _ = three_calls(room)
-    one.instance.blocked = True
+    one.instance.blocked, one.instance.blocker = True, "call-1"
     room.board.silences.silent(one.instance, "it is blocked", room.now)
     for offer in list(two.offers):
         take(room, two, offer)
@@ -192,3 +192,80 @@ def take(room: Room, agent: NotedAgent, offer: Offer) -> None:
     agent.sent.remove(offer)
     agent.sent.append(offer)
     agent.take()
+
+
+# ---------------------------------------------------------------------- calls that had moved away before the death
+
+
+def hungry(name: str, call_id: str, *, certain: bool) -> InstanceDied:
+    detail = "it had 351 MB of memory of its own, and may have 300 (memory_mb); SIGKILL, Killed"
+    culprit = call_id if certain else None
+    return InstanceDied(instance_id=name, detail=detail, calls=[call_id], culprit=culprit)
+
+
+def test_a_call_that_is_named_as_the_culprit_ends_wherever_it_is(room: Room) -> None:
+    one, two, three = (room.agent(name, capacity=1, worker="call") for name in ("w1", "w2", "w3"))
+    call, leg = room.call()
+    one.take()
+    room.board.silences.silent(one.instance, "nothing was heard of it for 1.0 s", room.now)
+    two.take()
+    one.lose()
+    assert call.phase is Phase.LIVE
+    three.say(hungry("w1", "call-1", certain=True))
+    assert leg.ended == (
+        EndReason.ERROR,
+        "it had 351 MB of memory of its own, and may have 300 (memory_mb); SIGKILL, Killed",
+    )
+    assert three.offers == []
+
+
+def test_so_it_does_when_the_agent_s_word_comes_before_the_connection_of_what_it_had_left_is_lost(
+    room: Room,
+) -> None:
+    one, two, three = (room.agent(name, capacity=1, worker="call") for name in ("w1", "w2", "w3"))
+    call, _ = room.call()
+    one.take()
+    room.board.silences.silent(one.instance, "nothing was heard of it for 1.0 s", room.now)
+    two.take()
+    three.say(hungry("w1", "call-1", certain=True))
+    assert call.phase is Phase.LIVE, "nothing is lost yet"
+    one.lose()
+    assert call.reason is EndReason.ERROR
+
+
+def test_a_call_that_left_two_dying_workers_because_its_media_stood_still_is_the_culprit(room: Room) -> None:
+    agents = [room.agent(name, capacity=1, worker="call") for name in ("w1", "w2", "w3", "w4")]
+    call, _ = room.call()
+    for agent in agents[:2]:
+        agent.take()
+        call.agent.leave(agent.instance, "its media stream stands still", room.now)
+        agent.lose()
+    agents[2].take()
+    agents[3].say(hungry("w1", "call-1", certain=False))
+    assert call.phase is Phase.LIVE, "it may have been bad luck"
+    agents[3].say(hungry("w2", "call-1", certain=False))
+    assert call.reason is EndReason.ERROR
+    assert call.detail.startswith("2 processes of the agent have ended under this call")
+    assert agents[3].offers == []
+
+
+def test_the_calls_of_another_agent_s_worker_are_not_touched(room: Room) -> None:
+    one = room.agent("w1", capacity=1, worker="call")
+    call, _ = room.call()
+    one.take()
+    one.say(hungry("w9", "call-2", certain=True))
+    assert call.phase is Phase.LIVE
+
+
+def test_a_loop_that_is_blocked_by_code_of_no_call_leaves_suspects(room: Room) -> None:
+    agents = [room.agent(name, capacity=1, worker="call") for name in ("w1", "w2", "w3")]
+    call, _ = room.call()
+    for agent in agents[:2]:
+        agent.take()
+        message = Blocked(
+            agent_id="desk", instance_id=agent.instance.instance_id, place="", blocked_s=1.0, limit_s=10.0
+        )
+        room.board.silences.blocked(message, room.now)
+        agent.lose()
+        agents[2].say(died(agent.instance.instance_id, apart=False))
+    assert call.reason is EndReason.ERROR
