@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 from loguru import logger
 
+from piopiy_pipeline.compat.task_exception import raised_by
 from piopiy_pipeline.error_text import error_text
 from piopiy_pipeline.session.leftovers import CallLeftovers, listen, watch_processes
 from piopiy_pipeline.stuck import describe_task
@@ -67,10 +68,11 @@ class CallTasks:
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         """Name the task that ends the process: nothing can hold `sys.exit()` up in a task of the author's own."""
-        if task.cancelled() or not isinstance(error := task.exception(), SystemExit):
+        if not isinstance(error := raised_by(task), SystemExit):
             return
+        task.exception()  # it is reported here: asyncio need not say that nobody has asked
         text = f"{error_text(error)}: sys.exit() in a task of its own ends the agent, and not only the call"
-        logger.bind(call_id=self.name).error(text)
+        logger.bind(call_id=self.name).error("{}", text)
         self.exits(text)
 
     def pending(self) -> set[asyncio.Task[Any]]:
@@ -127,8 +129,21 @@ def track_tasks(loop: asyncio.AbstractEventLoop) -> None:
 
     factory.tracks_calls = True  # type: ignore[attr-defined]
     loop.set_task_factory(factory)
+    if loop.get_exception_handler() is None:
+        loop.set_exception_handler(_log_failure)
     listen(_current_leftovers)
     watch_processes(loop, _current_leftovers)
+
+
+def _log_failure(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log an exception that nobody has asked a task of a call for, with the call and the author's line."""
+    error, task = context.get("exception"), context.get("future") or context.get("task")
+    owner = CallTasks.owner_of(task) if isinstance(task, asyncio.Task) else None
+    if owner is None or not isinstance(error, Exception):
+        loop.default_exception_handler(context)
+        return
+    text = f"a task of the call failed: {error_text(error)}"
+    logger.bind(call_id=owner.name).opt(exception=error).error("{}", text)
 
 
 def _current_leftovers() -> CallLeftovers | None:

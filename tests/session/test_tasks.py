@@ -97,3 +97,31 @@ def test_a_task_that_ends_the_process_is_named_with_its_line_and_its_call() -> N
     [line] = told
     assert line.startswith("SystemExit at tests/session/test_tasks.py:")
     assert line.endswith(": 4: sys.exit() in a task of its own ends the agent, and not only the call")
+
+
+def test_a_task_of_a_call_that_fails_unasked_is_logged_with_its_line_and_its_call() -> None:
+    lines: list[tuple[str, object]] = []
+    sink = logger.add(
+        lambda message: lines.append((message.record["message"], message.record["extra"].get("call_id")))
+    )
+
+    async def scenario() -> None:
+        track_tasks(asyncio.get_running_loop())
+        context = contextvars.copy_context()
+        context.run(current_tasks.set, CallTasks("a"))
+
+        async def fails() -> None:
+            raise ValueError("mine")
+
+        asyncio.get_running_loop().create_task(fails(), context=context)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    try:
+        asyncio.run(scenario())
+    finally:
+        logger.remove(sink)
+    [(line, call_id)] = lines
+    assert line.startswith("a task of the call failed: ValueError at tests/session/test_tasks.py:")
+    assert line.endswith(": mine")
+    assert call_id == "a"

@@ -1,0 +1,18 @@
+"""`raised_by`: what a task has raised, without counting as somebody who has asked for it.
+
+`Task.exception()` marks the exception as retrieved, and asyncio then does not say that nobody did. A watcher that is no
+owner of the task must not hide that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+__all__ = ["raised_by"]
+
+
+def raised_by(task: asyncio.Task[Any]) -> BaseException | None:
+    """Return what a task that is over has raised; None if it has not, was cancelled, or Python is another one."""
+    error: BaseException | None = getattr(task, "_exception", None)
+    return error
