@@ -39,6 +39,8 @@ TOGETHER = {
     "tests/call/test_ears.py": "ears",
     "tests/call/test_turn_ends.py": "turn ends",
     "tests/chaos/test_call_faults.py": "call faults",
+    "tests/chaos/test_isolated_calls.py": "isolated calls",
+    "tests/chaos/test_killed_tools.py": "killed tools",
     "tests/cli/test_replay.py": "replay",
     "tests/services/stt/test_moonshine.py": "moonshine",
     "tests/services/tts/test_local_tts.py": "local voices",

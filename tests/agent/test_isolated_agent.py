@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,11 @@ def tree(pid: int) -> dict[int, list[int]]:
     return {pid: own} | {key: value for child in own for key, value in tree(child).items()}
 
 
+def says(place: Apart, what: str) -> bool:
+    """Return whether the agent's log has this."""
+    return what in place.process.log
+
+
 def call_workers(place: Apart) -> list[int]:
     """Return the process ids of the call workers: the template's children."""
     ((template,),) = [tree(place.process.process.pid)[place.process.process.pid]]
@@ -143,31 +149,31 @@ def exists(pid: int) -> bool:
         return False
 
 
-@pytest.mark.parametrize(
-    ("harm", "why"),
-    [
-        ("segfault", "SIGSEGV"),
-        ("os_exit", "exit code 7"),
-        ("sys_exit", "sys.exit(7) was called"),
-        ("leak", "MB of memory"),
-        ("spin", ""),
-    ],
-)
-def test_a_call_that_ends_or_holds_its_process_ends_alone(
-    harm: str, why: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+HARMS = {
+    "segfault": "SIGSEGV",
+    "os_exit": "exit code 7",
+    "sys_exit": "sys.exit(7) was called",
+    "leak": "MB of memory",
+    "spin": "",
+}
+"""What a call does to its process, and what the agent's log says of it. One that spins goes on until it is hung up."""
+
+
+def test_calls_that_end_or_hold_their_processes_end_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     async def story() -> None:
-        async with isolated(monkeypatch, "call", memory_mb="250") as place:
+        async with isolated(monkeypatch, "call", warm=str(len(HARMS) + 1), memory_mb="250") as place:
+            await eventually(lambda: sum(one.takes_calls for one in instances(place)) == len(HARMS) + 1, 60)
             other, talking = await called(place, "talks")
-            await eventually(lambda: sum(one.takes_calls for one in instances(place)) >= 2, 20)
-            _, harming = await called(place, "harms", harm=harm)
-            if why:
-                harmed = await asyncio.wait_for(harming, 20)
-                assert harmed.reason in (EndReason.AGENT_LOST, EndReason.CALLER_HANGUP, EndReason.ERROR)
-                await eventually(lambda: why in place.process.log, 10)
-            else:
-                harming.cancel()  # the caller hangs up on a bot that says nothing
-                await asyncio.wait({harming})
+            harming = await asyncio.gather(*(called(place, "harms", harm=harm) for harm in HARMS))
+            for (harm, why), (_, call) in zip(HARMS.items(), harming, strict=True):
+                if why:
+                    harmed = await asyncio.wait_for(call, 30)
+                    ends = (EndReason.AGENT_LOST, EndReason.CALLER_HANGUP, EndReason.ERROR)
+                    assert harmed.reason in ends, harm
+                    await eventually(partial(says, place, why), 10)
+                else:
+                    call.cancel()  # the caller hangs up on a bot that says nothing
+                    await asyncio.wait({call})
             await talking
             assert other.reason is EndReason.CALLER_HANGUP
             assert other.texts("bot") == [LONG], "all of it was heard"

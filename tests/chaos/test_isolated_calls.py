@@ -12,13 +12,14 @@ import re
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.support.calls import eventually
-from tests.support.chaos import ChaosPlace, chaos
+from tests.support.chaos import ChaosCaller, ChaosPlace, chaos
 
 pytestmark = [
     pytest.mark.realtime,
@@ -40,53 +41,81 @@ def children(pid: int) -> list[int]:
     ]
 
 
-@pytest.mark.parametrize(
-    ("harm", "reason"),
-    [
-        ("segfault", "error"),
-        ("os_exit", "error"),
-        ("sys_exit", "error"),
-        ("leak", "error"),
-        ("spin", "error"),
-    ],
-)
-def test_a_call_that_harms_its_process_ends_alone(
-    harm: str, reason: str, record_property: Callable[[str, object], None]
-) -> None:
-    environment = {
-        "PIOPIY_ISOLATION": "process",
-        "PIOPIY_WORKERS": "call",
-        "PIOPIY_WARM": str(OTHERS + 1),
-        "PIOPIY_MEMORY_MB": "250",
-        "BLOCKED_CALL_S": "3",
-    }
+class Neighbours:
+    """A gateway, an agent with a process for each call, and callers who talk all the time, for several tests."""
 
-    async def story() -> None:
-        async with chaos(agents=1, environment=environment) as place:
+    def __init__(self) -> None:
+        self.runner = asyncio.Runner()
+        self._stack = AsyncExitStack()
+        self._found: tuple[ChaosPlace, list[ChaosCaller]] | None = None
+
+    async def talk(self) -> tuple[ChaosPlace, list[ChaosCaller]]:
+        """Return the place and those who talk, new ones if need be."""
+        if self._found is not None and any(caller.ended for caller in self._found[1]):
+            place, _ = self._found
+            print(
+                place.gateway_log, place.agents[0].log, sep="\n", file=sys.stderr
+            )  # of the test that failed
+            await self._give_up()
+        if self._found is None:
+            environment = {
+                "PIOPIY_ISOLATION": "process",
+                "PIOPIY_WORKERS": "call",
+                "PIOPIY_WARM": str(OTHERS + 1),
+                "PIOPIY_MEMORY_MB": "250",
+                "BLOCKED_CALL_S": "3",
+            }
+            place = await self._stack.enter_async_context(chaos(agents=1, environment=environment))
             ready = OTHERS + 1
             await eventually(lambda: place.gateway_log.count(" registered: instance ") >= ready, GENEROUS_S)
-            others = await place.callers(OTHERS)
-            await asyncio.sleep(SETTLE_S)
-            began = asyncio.get_running_loop().time()
-            culprit = await place.caller({"harm": harm, "after": 1.0})
-            await eventually(lambda: culprit.ended is not None, GENEROUS_S)
-            await asyncio.sleep(SETTLE_S)
-            now = asyncio.get_running_loop().time()
-            assert culprit.ended is not None
-            assert culprit.ended[0] == reason
-            assert all(caller.ended is None and caller.agent_heard(now - 0.5) for caller in others)
-            after = await place.callers(1)
-            record_property(
-                "chaos",
-                {
-                    "fault": f"{harm} in one call, isolation=process, workers=call",
-                    "others_worst_gap_s": max(caller.longest_silence_s(began, now) for caller in others),
-                    "what became of it": f"it ended alone, with {reason}; the next caller was served",
-                },
-            )
-            assert after[0].ended is None
+            self._found = place, await place.callers(OTHERS)
+        return self._found
 
-    asyncio.run(story())
+    async def _give_up(self) -> None:
+        stack, self._stack, self._found = self._stack, AsyncExitStack(), None
+        await stack.aclose()
+
+    def close(self) -> None:
+        """End everything."""
+        self.runner.run(self._give_up())
+        self.runner.close()
+
+
+@pytest.fixture(scope="module")
+def neighbours() -> Iterator[Neighbours]:
+    shared = Neighbours()
+    yield shared
+    shared.close()
+
+
+@pytest.mark.parametrize("harm", ["segfault", "os_exit", "sys_exit", "leak", "spin"])
+def test_a_call_that_harms_its_process_ends_alone(
+    harm: str, neighbours: Neighbours, record_property: Callable[[str, object], None]
+) -> None:
+    async def story() -> None:
+        place, others = await neighbours.talk()
+        await asyncio.sleep(SETTLE_S)
+        began = asyncio.get_running_loop().time()
+        culprit = await place.caller({"harm": harm, "after": 1.0})
+        await eventually(lambda: culprit.ended is not None, GENEROUS_S)
+        await asyncio.sleep(SETTLE_S)
+        now = asyncio.get_running_loop().time()
+        assert culprit.ended is not None
+        assert culprit.ended[0] == "error"
+        assert all(caller.ended is None and caller.agent_heard(now - 0.5) for caller in others)
+        after = await place.callers(1)
+        record_property(
+            "chaos",
+            {
+                "fault": f"{harm} in one call, isolation=process, workers=call",
+                "others_worst_gap_s": max(caller.longest_silence_s(began, now) for caller in others),
+                "what became of it": "it ended alone, with error; the next caller was served",
+            },
+        )
+        assert after[0].ended is None
+        await after[0].hang_up()
+
+    neighbours.runner.run(story())
 
 
 @pytest.mark.parametrize("harm", ["segfault", "os_exit", "leak"])
