@@ -15,6 +15,7 @@ from loguru import logger
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus, WebSocketException
 
+from piopiy_pipeline.agent.late_checkpoints import LateCheckpoints
 from piopiy_pipeline.signaling.agent_protocol import AgentProtocol, AgentStep, Backoff
 from piopiy_pipeline.signaling.liveness import (
     SIGNALING_FEATURES_HEADER,
@@ -23,7 +24,13 @@ from piopiy_pipeline.signaling.liveness import (
     moves_calls,
     takes_heartbeats,
 )
-from piopiy_pipeline.signaling.messages import AgentMessage, GatewayMessage, InstanceDied, Registered
+from piopiy_pipeline.signaling.messages import (
+    AgentMessage,
+    Checkpoint,
+    GatewayMessage,
+    InstanceDied,
+    Registered,
+)
 from piopiy_pipeline.signaling.protocol_timer import ProtocolTimer
 from piopiy_pipeline.signaling.unread_messages import legible
 from piopiy_pipeline.signaling.websocket import DirectClientConnection
@@ -76,6 +83,9 @@ class GatewayConnection:
         self.knows_call_workers = False
         """Whether the gateway knows call workers apart, and what the death of one means."""
         self._socket: DirectClientConnection | None = None
+        self._checkpoints = LateCheckpoints(
+            self._post_now, lambda: 0 if self._socket is None else self._socket.write_buffer_size
+        )
         self._refused: str | None = None
         self._orderly = False  # whether the gateway has said that it shuts down
         self._backoff = Backoff()
@@ -114,7 +124,16 @@ class GatewayConnection:
         """Send a message without waiting. Without a connection, there is nobody to receive it.
 
         One that the gateway could not read is left out, because it would cost the connection, and with it all calls.
+        A checkpoint waits while much is on its way.
         """
+        if self._socket is None:
+            return
+        if isinstance(message, Checkpoint):
+            self._checkpoints.post(message)
+        else:
+            self._post_now(message)
+
+    def _post_now(self, message: AgentMessage) -> None:
         if self._socket is None:
             return
         try:
@@ -182,6 +201,7 @@ class GatewayConnection:
             protocol.lost()
             timer.close()
             self._socket = None
+            self._checkpoints.forget()
             await socket.close()
         if not closing.is_set():
             level = "INFO" if self._orderly else "WARNING"
