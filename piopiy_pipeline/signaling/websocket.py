@@ -58,6 +58,9 @@ class DirectConnection(Connection):
 
     binary_limit_bytes: int = 1 << 20
     """If more bytes than this wait to be sent, `post_binary` refuses. It may be set on an instance."""
+    text_limit_bytes: int | None = None
+    """If more bytes than this wait to be sent, a text message cuts the connection off; None: `TEXT_LIMIT_BYTES`. It may
+    be set on an instance."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -185,7 +188,8 @@ class DirectConnection(Connection):
     def post_text(self, message: str | bytes) -> bool:
         """Send a text message without waiting.
 
-        Text carries the protocol, so no message is left out: a peer for which 4 MiB wait is cut off.
+        Text carries the protocol, so no message is left out: a peer for which 4 MiB wait is cut off, or as much as
+        `text_limit_bytes` says.
 
         Args:
             message: Text; `bytes` are UTF-8.
@@ -195,7 +199,7 @@ class DirectConnection(Connection):
         """
         if not self.is_open:
             return False
-        if self.write_buffer_size > TEXT_LIMIT_BYTES:
+        if self.write_buffer_size > (self.text_limit_bytes or TEXT_LIMIT_BYTES):
             logger.warning(
                 "a peer does not read what it is sent ({} bytes wait): cut off", self.write_buffer_size
             )

@@ -12,13 +12,15 @@ from piopiy_pipeline.gateway.agents.tcp_state import unconfirmed_bytes
 from piopiy_pipeline.gateway.core.instances import Instance
 from piopiy_pipeline.gateway.core.switchboard import Switchboard
 from piopiy_pipeline.signaling.gateway_protocol import GatewayProtocol, GatewayStep
-from piopiy_pipeline.signaling.messages import Blocked, GatewayMessage, Register
+from piopiy_pipeline.signaling.messages import MAX_MESSAGE_BYTES, Blocked, GatewayMessage, Register
 from piopiy_pipeline.signaling.protocol_timer import ProtocolTimer
 from piopiy_pipeline.signaling.unread_messages import UnreadMessage, legible
-from piopiy_pipeline.signaling.websocket import DirectServerConnection
+from piopiy_pipeline.signaling.websocket import TEXT_LIMIT_BYTES, DirectServerConnection
 
 __all__ = ["AgentConnection"]
 
+MOST_OFFERS = 100
+"""So many offers with the longest checkpoints may wait for an agent: of the calls of another one that was lost."""
 ONE_HEARTBEAT_BYTES = 80
 """A heartbeat with its frame, and with that of TLS."""
 REGISTER_S = 5.0
@@ -98,6 +100,9 @@ class AgentConnection:
         for event in step.events:
             now = self._loop.time()
             if isinstance(event, Register):
+                # it may take over as many calls at once, each with its checkpoint
+                offers_bytes = min(event.capacity, MOST_OFFERS) * MAX_MESSAGE_BYTES
+                self._connection.text_limit_bytes = TEXT_LIMIT_BYTES + offers_bytes
                 self._instance = self._switchboard.register(event, self, now)
             elif isinstance(event, Blocked):
                 self._switchboard.silences.blocked(event, now)
