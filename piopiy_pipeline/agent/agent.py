@@ -11,7 +11,6 @@ import os
 import sys
 import threading
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -26,6 +25,7 @@ from piopiy_pipeline.agent.callback import CreateSession, bind_callback
 from piopiy_pipeline.agent.confirmations import Confirmations
 from piopiy_pipeline.agent.draining import Draining, DrainMode, DrainPlan
 from piopiy_pipeline.agent.exit_guard import ExitGuard
+from piopiy_pipeline.agent.forked_worker import SupervisorLink
 from piopiy_pipeline.agent.gateway_connection import AuthenticationError, GatewayConnection, gateway_url
 from piopiy_pipeline.agent.isolated_agent import IsolatedAgent
 from piopiy_pipeline.agent.isolation import Isolation
@@ -178,7 +178,7 @@ class Agent:
         self._closing: asyncio.Event | None = None
         plan = Isolation.choose(isolation, capacity=capacity, workers=workers, warm=warm, memory_mb=memory_mb)
         self._isolated = None if plan is None else IsolatedAgent(self, plan)
-        self._on_change: Callable[[], None] | None = None  # in a call worker
+        self._supervisor: SupervisorLink | None = None  # in a call worker
         self._worker: WorkerKind | None = None
         log_to_stderr(debug=debug)
 
@@ -226,7 +226,7 @@ class Agent:
             if self._isolated is not None:
                 await self._isolated.serve(self._closing)
             else:
-                if self._on_change is None:  # else it was forked from a process that has loaded it
+                if self._supervisor is None:  # else it was forked from a process that has loaded it
                     await preload()
                 heap = FrozenHeap(lambda: bool(self._tasks))
                 watchdog = self._watch_loop()
@@ -262,7 +262,7 @@ class Agent:
         """Take no more calls; `connect()` returns when the last one has ended."""
         if not self._draining:
             self._draining = True
-            level = "INFO" if self._on_change is None else "DEBUG"  # the supervisor of a call worker says it
+            level = "INFO" if self._supervisor is None else "DEBUG"  # the supervisor of a call worker says it
             logger.log(level, "draining: {} calls in progress, no new ones", self.active)
             if self._isolated is not None:
                 self._isolated.drain()
@@ -273,7 +273,7 @@ class Agent:
             self._maybe_done()
 
     def become_worker(
-        self, instance_id: str, kind: WorkerKind, capacity: int, on_change: Callable[[], None]
+        self, instance_id: str, kind: WorkerKind, capacity: int, supervisor: SupervisorLink
     ) -> None:
         """Serve in this process, which is a call worker. Only a `ForkedWorker` calls it, in place of an author.
 
@@ -281,13 +281,13 @@ class Agent:
             instance_id: The instance's id.
             kind: What kind of call worker it is.
             capacity: How many calls it takes at once.
-            on_change: Called when it has registered, and when a call has begun or ended.
+            supervisor: Told when it has registered, when a call has begun or ended, and why it is killed.
         """
         self.instance_id = instance_id
         self._worker = kind
         self.capacity = capacity
         self._isolated = None
-        self._on_change = on_change
+        self._supervisor = supervisor
         self._closing = None
 
     def tell_of_death(self, death: InstanceDied) -> None:
@@ -322,20 +322,19 @@ class Agent:
             activity=self._media.activity,
             gateway_listens=lambda: self._connection.takes_heartbeats,
             on_turned=self._turns_again,
-            kill=self._on_change is not None,
+            on_kill=None if self._supervisor is None else self._supervisor.on_kill,
         )
 
     def _turns_again(self, code: BlockedCode, blocked_s: float) -> None:
         self.stalls += 1
-        session = self._sessions.get(code.call_id or "")
-        if session is not None and code.matters(blocked_s):
+        if (session := self._sessions.get(code.call_id or "")) is not None and code.matters(blocked_s):
             session.on_blocked(code.place, blocked_s, authors=code.authors)
 
     def _report_status(self) -> None:
         state: Literal["draining", "serving"] = "draining" if self._draining else "serving"
         self._connection.post(Status(active=self.active, capacity=self.capacity, state=state))
-        if self._on_change is not None:
-            self._on_change()
+        if self._supervisor is not None:
+            self._supervisor.on_change()
 
     # ------------------------------------------------------------------ calls
 
@@ -402,8 +401,8 @@ class Agent:
             recorder.follow(session.call)
         self._sessions[offer.call_id] = session
         self._drained.joined(session)
-        if self._on_change is not None:
-            self._on_change()
+        if self._supervisor is not None:
+            self._supervisor.on_change()
         self._media.add(offer.call_id, link)
         log.info("call from {} to {} ({})", offer.from_number, offer.to_number, offer.kind)
         try:
@@ -424,7 +423,7 @@ class Agent:
 
         def on_sigterm() -> None:
             # a process manager may send SIGTERM to a call worker, too: its second one is for the supervisor
-            if self._draining and self._closing is not None and self._on_change is None:
+            if self._draining and self._closing is not None and self._supervisor is None:
                 self._closing.set()
             self.drain()
 

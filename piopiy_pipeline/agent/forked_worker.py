@@ -44,13 +44,23 @@ from piopiy_pipeline.services.workers.hosted_worker import hosted_pool
 from piopiy_pipeline.services.workers.worker_processes import make_shared_pools
 from piopiy_pipeline.signaling.instance_messages import InstanceDied, WorkerKind
 
-__all__ = ["ForkedWorker", "ServingAgent"]
+__all__ = ["ForkedWorker", "ServingAgent", "SupervisorLink"]
 
 ORPHAN_DRAIN_S = 3.0
 """How long calls may go on when the supervisor is gone, in seconds, before they are given back to the gateway."""
 LEFT_OVER_S = 2.0
 """How long tasks that an author's code has left behind may take to end when they are cancelled."""
 _AGAIN_S = 0.2
+
+
+class SupervisorLink(Protocol):
+    """How a call worker's agent tells its supervisor what it has to know."""
+
+    def on_change(self) -> None:
+        """Note that the agent has registered, or that a call has begun or ended."""
+
+    def on_kill(self, why: str) -> None:
+        """Note why this process is killed now, as a sentence. It may be called in any thread."""
 
 
 class ServingAgent(Protocol):
@@ -64,9 +74,9 @@ class ServingAgent(Protocol):
         """The ids of the calls in progress."""
 
     def become_worker(
-        self, instance_id: str, kind: WorkerKind, capacity: int, on_change: Callable[[], None]
+        self, instance_id: str, kind: WorkerKind, capacity: int, supervisor: SupervisorLink
     ) -> None:
-        """Serve as this instance in this process. `on_change` is called when it has registered and for each call."""
+        """Serve as this instance in this process."""
 
     async def connect(self) -> None:
         """Serve calls until it has drained or was shut down."""
@@ -143,7 +153,7 @@ class ForkedWorker:
         loop = asyncio.get_running_loop()
         loop.add_reader(self._control.fileno(), self._obey)
         order = self._order
-        self._agent.become_worker(order.instance_id, order.kind, order.capacity, self._on_change)
+        self._agent.become_worker(order.instance_id, order.kind, order.capacity, self)
         loop.call_later(TURN_S, self._turn)
         try:
             await self._agent.connect()
@@ -172,7 +182,7 @@ class ForkedWorker:
 
     # ------------------------------------------------------------------ what the supervisor is told
 
-    def _on_change(self) -> None:
+    def on_change(self) -> None:
         if not self._ready:
             self._ready = True
             self._tell(WorkerReady())
@@ -202,7 +212,11 @@ class ForkedWorker:
 
     def _tell_again(self) -> None:
         self._retry = None
-        self._on_change()
+        self.on_change()
+
+    def on_kill(self, why: str) -> None:
+        with suppress(OSError):
+            send(self._control, WorkerFailure(why[:2000], killed=True))
 
     def _tell_failure(self, error: str, *, refused: bool = False) -> None:
         with suppress(OSError):

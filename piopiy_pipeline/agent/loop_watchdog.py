@@ -66,7 +66,8 @@ class LoopWatchdog:
             heartbeat. It is called in the watchdog's thread. So a loop that is busy need not be asked to turn.
         gateway_listens: Returns whether the gateway takes what a watchdog says. It is called in the watchdog's thread.
         on_turned: Called in the loop when it turns again, with what blocked it and for how many seconds.
-        kill: Whether to kill this process at the limit, because it is a call worker: others take its place.
+        on_kill: Told why this process is killed at the limit, because it is a call worker: others take its place. It is
+            called in the watchdog's thread. None if it is not to be killed.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class LoopWatchdog:
         activity: Callable[[], int],
         gateway_listens: Callable[[], bool],
         on_turned: Callable[[BlockedCode, float], None],
-        kill: bool = False,
+        on_kill: Callable[[str], None] | None = None,
     ) -> None:
         self._instance = instance
         self._limit_s = limit_s
@@ -86,7 +87,7 @@ class LoopWatchdog:
         self._activity = activity
         self._gateway_listens = gateway_listens
         self._on_turned = on_turned
-        self._kill = kill
+        self._on_kill = on_kill
         self._loop = asyncio.get_running_loop()
         self._loop_thread = threading.get_ident()
         self._kernel_thread = threading.get_native_id()
@@ -177,9 +178,12 @@ class LoopWatchdog:
             "no call that is known" if code.call_id is None else "this call",
             blocked_s,
             code.place,
-            ": this call worker is killed" if self._kill else "",
+            ": this call worker is killed" if self._on_kill else "",
         )
-        if self._kill:
+        if self._on_kill is not None:
+            whose = "code of no call" if code.call_id is None else f"call {code.call_id}"
+            blocked = f"{whose} has blocked its event loop for {blocked_s:.1f} s at {code.place}"
+            self._on_kill(f"its watchdog killed it, because {blocked}")
             os.kill(os.getpid(), signal.SIGKILL)
 
     def _look_for_slow_turns(self, now: float, turn_s: float, *, turned: bool) -> None:

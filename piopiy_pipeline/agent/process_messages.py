@@ -116,6 +116,8 @@ class WorkerFailure:
     error: str
     refused: bool = False
     """Whether the gateway refuses the agent, so that another worker would not do better."""
+    killed: bool = False
+    """Whether its own watchdog kills it."""
 
 
 @dataclass(frozen=True, slots=True)

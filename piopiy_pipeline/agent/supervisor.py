@@ -266,8 +266,8 @@ class Supervisor:
                 member.served = member.served or bool(calls)
                 self._note_change()
                 self._fill()
-            case WorkerFailure(error=error, refused=refused):
-                member.failure = error
+            case WorkerFailure(error=error, refused=refused, killed=killed):
+                member.failure, member.explained = error, killed
                 if refused:
                     self._fail(WorkersRefused(error))
             case OpenModels():

@@ -227,10 +227,10 @@ class TemplateLink:
         """Log why a process has ended, which calls it had, and what it wrote last."""
         had = f"; it had the calls {', '.join(member.calls)}" if member.calls else ""
         level = "WARNING" if member.leaving else "ERROR"
-        logger.log(level, "{} has ended: {}{}", member.name, member.why_ended(), had)
-        if member.exit_code and member.killed_for is None and not member.leaving:
-            for line in member.last_lines():
-                logger.log(level, "{} wrote: {}", member.name, line)
+        lines = member.last_lines() if member.exit_code and not (member.leaving or member.explained) else []
+        wrote = "; its last lines:" + "".join(f"\n  | {line}" for line in lines) if lines else ""
+        why = member.why_ended()
+        logger.log(level, "{} has ended: {}{}{}", member.name, why, had, "" if member.killed_for else wrote)
 
 
 def _has_ended(child: int) -> bool:

@@ -45,6 +45,7 @@ class WorkerMember:
     served: bool = False
     leaving: bool = False  # it was told to end
     failure: str | None = None
+    explained: bool = False  # whether `failure` says all, so that its last lines add nothing
     killed_for: str | None = None
     suspects: list[str] = field(default_factory=list)  # the calls that it had when it was decided to kill it
     culprit: str | None = None  # the one of these that did it, if that is certain

@@ -246,6 +246,21 @@ def test_a_call_that_takes_too_much_memory_and_hangs_is_the_culprit_although_it_
     asyncio.run(story())
 
 
+def test_the_log_says_that_a_worker_s_own_watchdog_killed_it_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        async with isolated(monkeypatch, "call") as place:
+            _, calling = await called(place, "harms", harm="spin")
+            await calling  # the caller gives up before that
+            whose = f"call {place.ended()[0].call_id} has blocked its event loop for 10."
+            await eventually(
+                lambda: f"has ended: its watchdog killed it, because {whose}" in place.process.log, 20
+            )
+            assert "somebody killed it" not in place.process.log
+            assert "its last lines" not in place.process.log
+
+    asyncio.run(story())
+
+
 def test_a_worker_whose_interpreter_stands_still_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     async def story() -> None:
         async with isolated(monkeypatch, "call", arguments=("-c", IMPATIENT)) as place:
@@ -391,7 +406,7 @@ def test_workers_that_die_at_once_again_and_again_end_the_agent(monkeypatch: pyt
             assert await asyncio.wait_for(process.process.wait(), 60) == 1
             await process.close()
             assert "5 call workers in a row have ended before they were of use" in process.log
-            assert "wrote: no such library" in process.log
+            assert "| no such library" in process.log
 
     asyncio.run(story())
 
