@@ -40,6 +40,7 @@ from piopiy_pipeline.agent.process_messages import (
     receive,
     send,
 )
+from piopiy_pipeline.error_text import authors_line, error_text
 from piopiy_pipeline.services.workers.hosted_worker import hosted_pool
 from piopiy_pipeline.services.workers.worker_processes import make_shared_pools
 from piopiy_pipeline.signaling.instance_messages import InstanceDied, WorkerKind
@@ -146,7 +147,8 @@ class ForkedWorker:
         try:
             return self._runner.run(self._serve())
         except SystemExit as end:
-            self._tell_failure(f"sys.exit({end.code!r}) was called")
+            at = f" at {place}" if (place := authors_line(end)) else ""
+            self._tell_failure(f"sys.exit({end.code!r}) was called{at}")
             return end.code if isinstance(end.code, int) else int(end.code is not None)
 
     async def _serve(self) -> int:
@@ -161,7 +163,7 @@ class ForkedWorker:
             refused = isinstance(error, AuthenticationError)
             if not refused:
                 traceback.print_exc()
-            self._tell_failure(str(error) if refused else f"{type(error).__name__}: {error}", refused=refused)
+            self._tell_failure(str(error) if refused else error_text(error), refused=refused)
             return 1
         finally:
             loop.remove_reader(self._control.fileno())

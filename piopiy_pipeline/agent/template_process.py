@@ -31,6 +31,7 @@ from piopiy_pipeline.agent.process_messages import (
     receive,
     send,
 )
+from piopiy_pipeline.error_text import error_text
 from piopiy_pipeline.frozen_heap import freeze_heap
 
 __all__ = ["ORPHAN_S", "BecomeWorker", "fork_template"]
@@ -91,7 +92,7 @@ class _Template:
         try:
             load()
         except Exception as error:  # noqa: BLE001  the supervisor raises it
-            send(self._control, WorkerFailure(f"{type(error).__name__}: {error}", refused=True))
+            send(self._control, WorkerFailure(error_text(error), refused=True))
             os._exit(1)
         freeze_heap()  # a collection in a call worker must not write into pages that all of them share
         self._serve()

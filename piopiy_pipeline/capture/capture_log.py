@@ -19,6 +19,7 @@ from piopiy_pipeline.capture.content import jsonable
 from piopiy_pipeline.capture.format import BOT, CALLER, EVENTS, EXCHANGES, Kind, Meta, StageLine, speech_file
 from piopiy_pipeline.capture.played import HeardSpeech, PlayedSpeech
 from piopiy_pipeline.capture.writer import CaptureBatch, CaptureWriter
+from piopiy_pipeline.error_text import error_text
 from piopiy_pipeline.offload import Lane
 
 __all__ = ["TOLERANCE_S", "Arrivals", "CaptureLog", "utc_now"]
@@ -316,7 +317,7 @@ class CaptureLog:
 
     def _fail(self, error: BaseException) -> None:
         if not self._problem:
-            self._problem = f"{type(error).__name__}: {error}"
+            self._problem = error_text(error)
             self._batch = CaptureBatch()
             logger.error("the call is not recorded any more ({}): {}", self._writer.path, self._problem)
 
