@@ -87,10 +87,11 @@ class Isolation:
                 if value is not None:
                     raise ValueError(f"{name}={value!r} is for isolation='process' only: pass that, too")
                 variable = f"PIOPIY_{name.upper()}"
-                if environment.get(variable) and environment.get("PIOPIY_ISOLATION") != "process":
-                    raise ValueError(
-                        f"{variable}={environment[variable]} is for isolation='process' only: "
-                        "set PIOPIY_ISOLATION=process, too"
+                if environment.get(variable):  # agents of both kinds may share an environment
+                    logger.warning(
+                        "{}={} does nothing here: it is for isolation='process' only",
+                        variable,
+                        environment[variable],
                     )
             return None
         if sys.platform != "linux":

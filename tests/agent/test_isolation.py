@@ -9,6 +9,7 @@ import pytest
 
 from piopiy_pipeline.agent.agent import Agent
 from piopiy_pipeline.agent.isolation import Isolation
+from tests.support.agents import logged
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="isolation='process' is for Linux")
 
@@ -83,16 +84,18 @@ def test_the_environment_fills_in_what_the_author_leaves_out() -> None:
             {"workers": 2, "environment": {"PIOPIY_WARM": "3"}},
             "PIOPIY_WARM=3 is for workers='call' only, where each worker takes one call",
         ),
-        (
-            {"isolation": None, "environment": {"PIOPIY_WORKERS": "4"}},
-            "PIOPIY_WORKERS=4 is for isolation='process' only: set PIOPIY_ISOLATION=process, too",
-        ),
     ],
 )
 def test_what_cannot_work_is_one_sentence(given: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError) as raised:
         choose(**given)
     assert str(raised.value) == sentence
+
+
+def test_a_variable_that_does_nothing_is_a_line_in_the_log() -> None:
+    with logged() as lines:
+        assert choose(None, environment={"PIOPIY_WORKERS": "4"}) is None
+    assert any("PIOPIY_WORKERS=4 does nothing here" in line for _, line in lines)
 
 
 def test_another_system_is_refused_when_the_agent_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
