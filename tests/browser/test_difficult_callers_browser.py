@@ -65,7 +65,7 @@ def test_who_pauses_listens_aloud_and_interrupts(explains: Running, tmp_path: Pa
         async with chromium(microphone) as browser:
             page = await open_page(browser, explains.url)
             await talk(page)
-            await until_said(page, "bot", "Of course.", timeout_s=60)
+            await until_said(page, "bot", "Of course.", timeout_s=120)
             heard = await listen(page)
             said = await turns(page)
             await page.get_by_test_id("hangup").click()
