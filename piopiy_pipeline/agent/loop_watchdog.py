@@ -3,7 +3,7 @@
 One call that computes for seconds in its callback, a handler or a tool, or sleeps without `await`, freezes all calls
 of its process. The watchdog looks ten times a second whether the loop has turned. If not, it looks at the stack, logs
 the place and the call, and tells the gateway, which moves the other calls (`SilentInstances`). A loop that turns, but
-takes a quarter of a second for each turn because of one call, is treated in the same way (`SlowTurns`).
+takes an eighth of a second for each turn because of one call, is treated in the same way (`SlowTurns`).
 
 Time in which the loop's thread waits for a processor counts nowhere: a busy machine is no culprit.
 
@@ -35,6 +35,9 @@ from piopiy_pipeline.signaling.messages import Blocked
 __all__ = ["LoopWatchdog", "WatchedInstance"]
 
 LOOK_S = 0.1
+CLOSE_LOOK_S = 0.05
+CLOSE_LOOKS = 20
+"""So many looks are as close when one has found that the loop had not turned."""
 IDLE_S = 0.35
 """Without calls, heartbeats turn the loop, four times a second: it is asked only when so long none did."""
 JOIN_S = 0.5
@@ -115,10 +118,10 @@ class LoopWatchdog:
     def _run(self) -> None:
         turns = LoopTurns(time.monotonic(), look_s=LOOK_S, limit_s=self._limit_s)
         waited_s = processor_wait_s(self._kernel_thread)
-        quiet_s = 0.0
-        while not self._closed.wait(LOOK_S) and not self._loop.is_closed():
+        quiet_s, look_s, close_looks = 0.0, LOOK_S, 0
+        while not self._closed.wait(look_s) and not self._loop.is_closed():
             turned = self._has_turned()
-            quiet_s = 0.0 if turned else quiet_s + LOOK_S
+            quiet_s = 0.0 if turned else quiet_s + look_s
             if not turned and not self._asked and quiet_s < IDLE_S and not self._calls():
                 turned = True  # nothing turns a loop that has nothing to do
             before_s, waited_s = waited_s, processor_wait_s(self._kernel_thread)
@@ -130,6 +133,8 @@ class LoopWatchdog:
                     self._carry_out(step, turns.blocked_s)
             except Exception:  # whatever fails here, it goes on watching
                 logger.exception("the watchdog of the event loop failed")
+            close_looks = close_looks - 1 if turned else CLOSE_LOOKS
+            look_s = CLOSE_LOOK_S if close_looks > 0 else LOOK_S
             if not turned and not self._asked:
                 self._asked = True
                 self._call_in_loop(self._answer)
@@ -187,7 +192,7 @@ class LoopWatchdog:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def _look_for_slow_turns(self, now: float, turn_s: float, *, turned: bool) -> None:
-        looks = not turned and turn_s > SlowTurns.SLOW_S - LOOK_S
+        looks = not turned and self._slow.missed > 0
         code = find_blocked_code(self._loop, self._loop_thread) if looks else None
         self._slow.look(now, turn_s, turned=turned, code=code)
         since = self._slow.since

@@ -1,8 +1,8 @@
 """`SlowTurns`: whether an event loop turns too slowly for its calls, and whose code it runs meanwhile. No I/O.
 
-A turn of 0.3 s is no blocked loop. But a frame of a call takes ten turns from the caller's ear to the bot's voice, so
+A turn of 0.15 s is no blocked loop. But a frame of a call takes ten turns from the caller's ear to the bot's voice, so
 that all calls of a process are deaf if every turn is as long: ten thousand tasks of one call do that, or a handler
-that computes for 0.3 s again and again. What the loop runs is looked at in each slow turn. If it is the code of one
+that computes for 0.2 s again and again. What the loop runs is looked at in each slow turn. If it is the code of one
 call nearly always, that call is to blame; calls that are too many for one processor are not.
 """
 
@@ -18,14 +18,15 @@ __all__ = ["SlowTurns"]
 class SlowTurns:
     """Follows the turns of one loop. Every `now` is in seconds of one clock."""
 
-    SLOW_S = 0.25
-    """A turn that takes longer is slow, in seconds: two looks of the watchdog in which it does not end."""
+    SLOW_S = 0.12
+    """A turn that takes longer is slow, in seconds, if it has not ended at two looks in a row: at the first of them the
+    watchdog asks the loop to turn, and it looks twice as often from then on."""
     WINDOW_S = 3.0
     MOST_S = 2.0
     """So much of the window may slow turns take."""
     LEAST_TURNS = 3
     """A single turn is no slow loop, however long it is: that is a blocked one."""
-    WELL_LOOKS = 6
+    WELL_LOOKS = 12
     """After so many looks without a slow turn, the loop turns well again. A look may come late, when the gateway is
     told."""
     LOOKS = 4
@@ -36,7 +37,8 @@ class SlowTurns:
     def __init__(self) -> None:
         self._slow: deque[tuple[float, float]] = deque()  # when a turn ended, and how long it was
         self._looks: deque[tuple[float, BlockedCode]] = deque()
-        self._well_looks = 0
+        self._well_looks = self.missed = 0
+        """At how many looks in a row the loop had not turned."""
         self.since: float | None = None
         """When slow turns began, if they are too many now."""
 
@@ -49,7 +51,8 @@ class SlowTurns:
             turned: Whether it has ended.
             code: What the loop runs, if that was looked at, and if it runs something.
         """
-        slow = turn_s > self.SLOW_S
+        missed, self.missed = self.missed, 0 if turned else self.missed + 1
+        slow = turn_s > self.SLOW_S and max(missed, self.missed) >= 2
         if code is not None:
             self._looks.append((now, code))
         if slow and turned:
