@@ -126,7 +126,7 @@ def test_a_call_worker_that_a_call_blocks_is_killed_and_its_other_calls_go_on(
             await eventually(lambda: culprit.ended is not None, GENEROUS_S)
             assert culprit.ended == ("error", "")
             await eventually(lambda: "SIGKILL" in agent.log, GENEROUS_S)
-            await eventually(lambda: place.gateway_log.count(" registered: instance ") == 3, GENEROUS_S)
+            await eventually(lambda: place.gateway_log.count(" registered: instance ") >= 3, GENEROUS_S)
             now = asyncio.get_running_loop().time()
             assert "this call worker is killed" in agent.log
             assert all(caller.ended is None and caller.agent_heard(now - 0.5) for caller in others)
