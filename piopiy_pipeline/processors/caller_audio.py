@@ -20,7 +20,14 @@ from pipecat.frames.frames import Frame, InputAudioRawFrame
 from pipecat.processors.frame_processor import FrameCallback, FrameDirection, FrameProcessor
 from pipecat.utils.utils import obj_id
 
-__all__ = ["CallerAudioFrame", "InputAudioStop", "SampleSink"]
+__all__ = ["MAX_WAITING_S", "CallerAudioFrame", "InputAudioStop", "SampleSink"]
+
+MAX_WAITING_S = 15.0
+"""Audio of one caller that may wait here, for the VAD's scores and for the stages behind the transport; beyond it the
+oldest is dropped. It comes at once when a call changes instances (5 s are kept for the next one) and when code has
+blocked the loop: as long as a call's code may by default (10 s), less than that waits at the gateway, and the rest in
+sockets. That is 480 kB at 16 kHz.
+"""
 
 
 class SampleSink(ABC):

@@ -24,6 +24,7 @@ from typing import Protocol
 from loguru import logger
 
 from piopiy_pipeline.offload import Lane
+from piopiy_pipeline.processors.caller_audio import MAX_WAITING_S
 from piopiy_pipeline.processors.silero import (
     FloatArray,
     SileroModel,
@@ -38,11 +39,6 @@ __all__ = ["VadEngine", "VadListener", "VadStream", "shared_engine"]
 
 GATHER_S = 0.010
 """How long a window waits for those of other calls. Half of it costs a fifth more CPU."""
-MAX_WAITING_S = 15.0
-"""Audio of one stream that may wait to be scored; beyond it the oldest is dropped. It comes at once when a call changes
-instances (5 s are kept for the next one) and when code has blocked the loop: as long as a call's code may by default
-(10 s), less than that waits at the gateway, and the rest in sockets. That is 480 kB at 16 kHz.
-"""
 MAX_BATCH = 64
 """Bounds how long one batch takes (about 3 ms)."""
 

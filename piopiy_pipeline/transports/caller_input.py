@@ -26,13 +26,11 @@ from pipecat.transports.base_input import BaseInputTransport
 from pipecat.transports.base_transport import TransportParams
 
 from piopiy_pipeline.compat.pipecat import is_observed
-from piopiy_pipeline.processors.caller_audio import CallerAudioFrame, SampleSink
+from piopiy_pipeline.processors.caller_audio import MAX_WAITING_S, CallerAudioFrame, SampleSink
 
 __all__ = ["CallerInput"]
 
 _KEYS = frozenset(KeypadEntry)
-BACKLOG_S = 10
-"""Audio that a stage behind does not take in this time is dropped, the oldest first."""
 
 
 class CallerInput(BaseInputTransport):
@@ -95,7 +93,7 @@ class CallerInput(BaseInputTransport):
     async def start(self, frame: StartFrame) -> None:
         await super().start(frame)
         self._frame_bytes = self.sample_rate * self._frame_ms // 1000 * 2
-        self._backlog_bytes = self.sample_rate * BACKLOG_S * 2
+        self._backlog_bytes = round(self.sample_rate * MAX_WAITING_S) * 2
         if isinstance(self.next, SampleSink):
             self._sink = self.next
             self._sink.take_samples_from(self.flush)

@@ -13,7 +13,7 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.workers.runner import WorkerRunner
 
 from piopiy_pipeline.pipeline import CallPipeline
-from piopiy_pipeline.processors.caller_audio import CallerAudioFrame
+from piopiy_pipeline.processors.caller_audio import MAX_WAITING_S, CallerAudioFrame
 from piopiy_pipeline.processors.vad import VadStage
 from piopiy_pipeline.testing import run_virtual
 from tests.support.recorded_caller import RecordedTransport
@@ -83,11 +83,20 @@ class Notes(Passes):
         self.heard += frame.audio
 
 
-def run(*between: FrameProcessor, vads: int = 1) -> tuple[list[Vad], NDArray[np.int16]]:
-    """Let a caller say `SAMPLES`, then nothing; returns the VADs and what came behind them."""
+def run(*between: FrameProcessor, vads: int = 1, at_once: int = 0) -> tuple[list[Vad], NDArray[np.int16]]:
+    """Let a caller say `SAMPLES`, then nothing; returns the VADs and what came behind them. Before that so many samples
+    come at once.
+    """
 
     async def scenario() -> tuple[list[Vad], NDArray[np.int16]]:
         transport = RecordedTransport(SAMPLES, hangup_after_s=0.1)
+
+        def start() -> None:
+            for _ in range(0, at_once, RATE // 50):
+                transport.input().audio(np.full(RATE // 50, 7, np.int16).tobytes())
+            transport.open()
+
+        transport.input().on_start = start
         stages, notes = [Vad() for _ in range(vads)], Notes()
         chain = CallPipeline(
             [
@@ -135,6 +144,15 @@ def test_behind_an_authors_stage_it_scores_each_sample_once(stage: type[Passes])
     (vad,), heard = run(stage())
     assert np.array_equal(spoken(vad.scored), SAMPLES)
     assert np.array_equal(spoken(heard), SAMPLES)
+
+
+def test_as_much_as_waits_for_the_vad_waits_for_the_stages_behind_it() -> None:
+    """What has waited for a call that changed instances, or behind code that blocked, comes at once."""
+    most = int((MAX_WAITING_S - 1) * RATE)
+    (vad,), heard = run(at_once=most)
+    assert spoken(vad.scored).size == spoken(heard).size == most + SAMPLES.size
+    (vad,), heard = run(at_once=most + 3 * RATE)
+    assert spoken(heard).size == MAX_WAITING_S * RATE + SAMPLES.size, "the oldest is dropped"
 
 
 def test_what_an_authors_stage_keeps_back_is_not_scored() -> None:
