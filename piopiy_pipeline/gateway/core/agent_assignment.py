@@ -104,11 +104,10 @@ class AgentAssignment:
         """What was wrong with the audio, over all instances that the call was with."""
         return self._faults.plus(self.media)
 
-    @property
-    def has_alternative(self) -> bool:
-        """Whether another instance than the one that has the call could take it now."""
+    def has_alternative(self, now: float) -> bool:
+        """Return whether another instance than the one that has the call could take it, and is known to be well."""
         without = () if self.offer is None else (self.offer.instance,)
-        return self._instances.any_free(self._info.agent_id, without=without)
+        return self._instances.any_heard(self._info.agent_id, without=without, now=now)
 
     @property
     def _lost_agent(self) -> bool:
@@ -159,6 +158,7 @@ class AgentAssignment:
             return False
         self.offer = self.propose(
             self._tried,
+            now,
             caller_rate=caller_rate,
             offer_s=offer_s,
             setup_s=setup_s,
@@ -169,6 +169,7 @@ class AgentAssignment:
     def propose(
         self,
         tried: set[Instance],
+        now: float,
         *,
         caller_rate: int,
         offer_s: float,
@@ -181,6 +182,7 @@ class AgentAssignment:
 
         Args:
             tried: Who is not asked.
+            now: The time.
             caller_rate: As there.
             offer_s: As there.
             setup_s: As there.
@@ -189,7 +191,7 @@ class AgentAssignment:
         Returns:
             The offer; None if nobody is left to ask.
         """
-        instance = self._instances.pick(self._info.agent_id, without=tried, apart=apart)
+        instance = self._instances.pick(self._info.agent_id, without=tried, now=now, apart=apart)
         if instance is None:
             return None
         tried.add(instance)

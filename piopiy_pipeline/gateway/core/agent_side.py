@@ -214,12 +214,19 @@ class AgentSide:
 
     def leave(self, instance: Instance, why: str, now: float, *, alone: bool | None = None) -> None:
         """Go to another instance, because this one is silent. The call stays while no other can take it, and for good
-        if it is what blocks the instance. `alone`: whether it is its only call; None if that says nothing.
+        if it is what blocks the instance. An offer that is not accepted yet is withdrawn, whoever is there. `alone`:
+        whether it is its only call; None if that says nothing.
         """
-        if (
+        if self._handover.withdraw(instance, why, now):
+            return
+        if self._call.phase is Phase.OFFERING and self.serves(instance):
+            self.assignment.note_full()  # it may be back
+            self._withdraw(why)
+            self.ask_next(now)
+        elif (
             self.confirmed_to(instance)
             and not self._code.place
-            and self.assignment.has_alternative
+            and (self._handover.under_way or self.assignment.has_alternative(now))
             and self.assignment.may_recover()
         ):
             if alone is not None:

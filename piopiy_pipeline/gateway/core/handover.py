@@ -155,6 +155,19 @@ class Handover:
         self._ask_another(offer, now)
         return True
 
+    def withdraw(self, instance: Instance, detail: str, now: float) -> bool:
+        """Ask another instance in the place of one that has gone silent. Returns whether this is the one that was
+        asked.
+        """
+        offer = self._offer
+        if offer is None or offer.instance is not instance:
+            return False
+        if self.accepted:
+            offer.moved(detail)
+        else:
+            offer.cancel(detail)
+        return self.failed(instance, detail, now)
+
     def save_checkpoint(self, instance: Instance, checkpoint: Checkpoint) -> None:
         """Keep what an instance saves while it gets ready. It counts when the call has changed."""
         offer = self._offer
@@ -208,6 +221,7 @@ class Handover:
         self._own = None
         self._offer = self._assignment.propose(
             self._tried,
+            now,
             caller_rate=self._call.leg.rate,
             offer_s=offer_s,
             setup_s=limits.setup_s,

@@ -9,7 +9,11 @@ from typing import Protocol
 from piopiy_pipeline.signaling.instance_messages import WorkerKind
 from piopiy_pipeline.signaling.messages import GatewayMessage, InstanceDied, Register, Status
 
-__all__ = ["AgentLink", "Instance", "Instances"]
+__all__ = ["LATE_S", "AgentLink", "Instance", "Instances"]
+
+LATE_S = 0.5
+"""An instance of which nothing was heard for so many seconds, two heartbeats, may be about to be silent: it is asked
+when nobody else is left. On a busy machine most are late now and then, so nothing is taken from it."""
 
 
 class AgentLink(Protocol):
@@ -33,6 +37,8 @@ class Instance:
     instance_id: str
     capacity: int
     link: AgentLink
+    heard_at: float
+    """When something was heard of it last, in seconds."""
     version: str = ""
     worker: WorkerKind | None = None
     """What kind of call worker it is, if it is one."""
@@ -66,6 +72,15 @@ class Instance:
     def takes_calls(self) -> bool:
         return not (self.draining or self.silent) and self.active < self.capacity
 
+    @property
+    def supervisor_id(self) -> str:
+        """What hangs, or is cut off, together: the supervisor that its id begins with, if it is a call worker."""
+        return self.instance_id if self.worker is None else self.instance_id.rpartition("-w")[0]
+
+    def late(self, now: float) -> bool:
+        """Return whether heartbeats of it are missing."""
+        return self.heartbeats and now - self.heard_at >= LATE_S
+
     def update(self, status: Status) -> None:
         """Take over the status that the agent reports."""
         self.reported = status.active
@@ -80,8 +95,8 @@ class Instances:
         self._by_agent: dict[str, dict[str, Instance]] = {}
         self._asked = 0
 
-    def add(self, registration: Register, link: AgentLink) -> tuple[Instance, Instance | None]:
-        """Add an instance. Returns it, and the older connection of the same instance that it replaces, if any.
+    def add(self, registration: Register, link: AgentLink, now: float) -> tuple[Instance, Instance | None]:
+        """Add an instance, now. Returns it, and the older connection of the same instance that it replaces, if any.
 
         The newer connection wins: an agent whose network broke comes back before its old
         connection is known to be dead.
@@ -93,6 +108,7 @@ class Instances:
             version=registration.version,
             worker=registration.worker,
             link=link,
+            heard_at=now,
         )
         siblings = self._by_agent.setdefault(instance.agent_id, {})
         replaced = siblings.get(instance.instance_id)
@@ -119,6 +135,10 @@ class Instances:
         """Return whether `pick` would find one."""
         return bool(self._able(agent_id, without, apart))
 
+    def any_heard(self, agent_id: str, *, without: Collection[Instance], now: float) -> bool:
+        """Return whether `pick` would find one that is not late."""
+        return any(not one.late(now) for one in self._able(agent_id, without, apart=False))
+
     def any_silent(self, agent_id: str) -> bool:
         """Return whether one has gone silent, and may come back and take calls: its connection is not given up."""
         return any(one.silent and not one.draining for one in self.of(agent_id))
@@ -127,19 +147,28 @@ class Instances:
         """Return the connected instance with this id."""
         return self._by_agent.get(agent_id, {}).get(instance_id)
 
-    def pick(self, agent_id: str, *, without: Collection[Instance], apart: bool = False) -> Instance | None:
+    def pick(
+        self, agent_id: str, *, without: Collection[Instance], now: float, apart: bool = False
+    ) -> Instance | None:
         """Return the least loaded instance that takes calls; of equal ones, the one that was asked longest
-        ago.
+        ago. Those that are late come last, and behind them those that are late beside a silent one of their supervisor.
 
         Args:
             agent_id: Whose instances are looked at.
             without: Those that are not.
+            now: The time.
             apart: Whether to look at call workers that are apart from others, and at no other instance.
         """
         able = self._able(agent_id, without, apart)
         if not able:
             return None
-        best = min(able, key=lambda one: (one.active / one.capacity, one.asked))
+        suspected = {one.supervisor_id for one in self.of(agent_id) if one.silent}
+
+        def order(one: Instance) -> tuple[int, float, int]:
+            late = one.late(now)
+            return late + (late and one.supervisor_id in suspected), one.active / one.capacity, one.asked
+
+        best = min(able, key=order)
         self._asked += 1
         best.asked = self._asked
         return best

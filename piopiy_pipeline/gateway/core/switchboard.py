@@ -197,7 +197,7 @@ class Switchboard:
         Returns:
             The instance, to be given to `receive` and `lose`.
         """
-        instance, replaced = self.instances.add(registration, link)
+        instance, replaced = self.instances.add(registration, link, now)
         logger.info(
             "agent {} registered: instance {}, capacity {}",
             instance.agent_id,
@@ -214,6 +214,12 @@ class Switchboard:
 
     def receive(self, instance: Instance, message: AgentMessage, now: float) -> None:
         """Act on what an instance says of itself or of a call. Messages on calls that it does not have are ignored."""
+        late, instance.heard_at = instance.late(now), now
+        self._act_on(instance, message, now)
+        if late and instance.takes_calls:  # it was passed over
+            self._look_again(instance, now)
+
+    def _act_on(self, instance: Instance, message: AgentMessage, now: float) -> None:
         if isinstance(message, Heartbeat):
             self.silences.heartbeat(instance, message, now)
             return
