@@ -12,12 +12,12 @@ from typing import Any
 
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.core.agent_assignment import AgentAssignment
-from piopiy_pipeline.gateway.core.blocking_code import BlockingCode
 from piopiy_pipeline.gateway.core.call_offer import CallOffer, MediaPort
 from piopiy_pipeline.gateway.core.gateway_call_state import GatewayCallState
 from piopiy_pipeline.gateway.core.handover import Handover
 from piopiy_pipeline.gateway.core.instances import Instance
 from piopiy_pipeline.gateway.core.phases import Phase
+from piopiy_pipeline.gateway.core.stranded_call import StrandedCall
 from piopiy_pipeline.gateway.core.suspect_call import SuspectCall
 from piopiy_pipeline.signaling.messages import (
     Cancel,
@@ -55,7 +55,9 @@ class AgentSide:
         self._call = call
         self._limits = call.resources.limits
         self._on_live = on_live
-        self._code = BlockingCode(call)
+        self.stranded = StrandedCall(
+            call, self.assignment, self._handover, withdraw=self._withdraw, ask=self.ask_next, move=self._move
+        )
 
     # ------------------------------------------------------------------ the call's side
 
@@ -72,12 +74,12 @@ class AgentSide:
         """Return whether this instance has the call. What it says of a call that was taken from it, and that it is
         offered again, comes before its accept, and does not count.
         """
-        return self._call.phase in (Phase.SETUP, Phase.LIVE) and self.serves(instance)
+        return self._call.confirmed and self.serves(instance)
 
     def send(self, message: GatewayMessage) -> None:
         """Send this to the instance that has the call, if one has it."""
         offer = self.assignment.offer
-        if offer is not None and self._call.phase in (Phase.SETUP, Phase.LIVE):
+        if offer is not None and self._call.confirmed:
             offer.instance.link.send(message)
 
     def send_hold(self) -> None:
@@ -210,57 +212,6 @@ class AgentSide:
             self.assignment.suspicion.lost(instance, alone=alone, now=now)
             self._recover(now, lost, tell=False)
 
-    # ------------------------------------------------------------------ an agent that is silent or blocked
-
-    def leave(self, instance: Instance, why: str, now: float, *, alone: bool | None = None) -> None:
-        """Go to another instance, because this one is silent. The call stays while no other can take it, and for good
-        if it is what blocks the instance. An offer that is not accepted yet is withdrawn, whoever is there. `alone`:
-        whether it is its only call; None if that says nothing.
-        """
-        if self._handover.withdraw(instance, why, now):
-            return
-        if self._call.phase is Phase.OFFERING and self.serves(instance):
-            self.assignment.note_full()  # it may be back
-            self._withdraw(why)
-            self.ask_next(now)
-        elif (
-            self.confirmed_to(instance)
-            and not self._code.place
-            and (self._handover.under_way or self.assignment.has_alternative(now))
-            and self.assignment.may_recover()
-        ):
-            if alone is not None:
-                self.assignment.suspicion.left(instance, alone=alone)
-            self._move(now, why)
-
-    def blocks(self, instance: Instance, place: str, *, began_at: float, limit_s: float) -> None:
-        """Handle that this call's code blocks the event loop of its instance.
-
-        Args:
-            instance: The instance.
-            place: File, line and function.
-            began_at: Since when, in seconds.
-            limit_s: For how long it may, in seconds; then the call ends.
-        """
-        if self.confirmed_to(instance):
-            self._code.blocks(place, began_at=began_at, limit_s=limit_s)
-
-    def unblocked(self, instance: Instance) -> None:
-        """Handle that the event loop of the instance turns again."""
-        if self.serves(instance):
-            self._code.over()
-
-    def media_counted(self, instance: Instance, *, heard: int, said: int, now: float) -> None:
-        """Handle what the instance says of the media stream: bytes of audio that it has received and sent."""
-        offer = self.assignment.offer
-        if offer is None or offer.media is None or not self.confirmed_to(instance):
-            return
-        media = offer.media
-        if offer.progress.heartbeat(
-            sent=media.sent_bytes, heard=heard, said=said, received=media.received_bytes
-        ):
-            self.leave(instance, "its media stream stands still", now)
-
     # ------------------------------------------------------------------ the agent's media stream
 
     def redeem(self, token: str) -> bool:
@@ -366,8 +317,8 @@ class AgentSide:
 
     def _recover(self, now: float, detail: str, *, tell: bool) -> None:
         """Ask another instance after an agent was lost with the call. The caller stays on the line meanwhile."""
-        if self._code.place:
-            detail = f"its code blocked the agent at {self._code.place}, and {detail}"
+        if self.stranded.place:
+            detail = f"its code blocked the agent at {self.stranded.place}, and {detail}"
             self._call.end(now, EndReason.ERROR, detail, by_agent=not tell)
         elif culprit := self.assignment.suspicion.culprit:
             self._call.end(now, EndReason.ERROR, culprit, by_agent=not tell)
@@ -432,7 +383,7 @@ class AgentSide:
         self.ask_next(now)
 
     def _not_ready(self, now: float) -> None:
-        why = f"; its code blocks it at {self._code.place}" if self._code.place else ""
+        why = f"; its code blocks it at {self.stranded.place}" if self.stranded.place else ""
         detail = f"the agent was not ready within {self._limits.setup_s:g} s{why}"
         self._call.end(now, EndReason.SETUP_TIMEOUT, detail)
 
@@ -446,6 +397,6 @@ class AgentSide:
 
     def _release(self) -> None:
         """Take the call from the instance that has it or was offered it."""
-        self._code.over()
+        self.stranded.unblocked()
         self._call.deadlines.off("phase", "media")
         self.assignment.release()

@@ -109,6 +109,11 @@ class GatewayCallState:
     def call_id(self) -> str:
         return self.info.call_id
 
+    @property
+    def confirmed(self) -> bool:
+        """Whether an instance has the call: its accept was confirmed."""
+        return self.phase in (Phase.SETUP, Phase.LIVE)
+
     def enter(self, phase: Phase) -> None:
         """Change the phase. Every change is made here; `phases` says which ones are allowed."""
         self.phase = next_phase(self.phase, phase)

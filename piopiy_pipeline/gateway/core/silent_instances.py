@@ -83,9 +83,11 @@ class SilentInstances:
         for call in self._calls(instance):
             if call.call_id == message.call_id:
                 began_at = now - message.blocked_s
-                call.agent.blocks(instance, message.place, began_at=began_at, limit_s=message.limit_s)
+                call.agent.stranded.blocks(
+                    instance, message.place, began_at=began_at, limit_s=message.limit_s
+                )
             else:
-                call.agent.unblocked(instance)
+                call.agent.stranded.turns(instance)
         if message.blocked_s >= self.MOVE_S:
             how = "too slow" if message.slow else "blocked"
             self.silent(instance, f"its event loop is {how} at {message.place}", now)
@@ -97,7 +99,7 @@ class SilentInstances:
         if instance.blocked and not slow:
             instance.blocked = False
             for call in self._calls(instance):
-                call.agent.unblocked(instance)
+                call.agent.stranded.turns(instance)
         if instance.silent and not slow:
             instance.returned += 1
             if instance.returned >= self.RETURNS:
@@ -105,7 +107,7 @@ class SilentInstances:
         for call_id, (heard, said) in message.media.items():
             counted = self._find_call(call_id)
             if counted is not None:
-                counted.agent.media_counted(instance, heard=heard, said=said, now=now)
+                counted.agent.stranded.media_counted(instance, heard=heard, said=said, now=now)
 
     def look_again(self, now: float) -> None:
         """Move what could not be moved before, because somebody may be free now."""
@@ -128,7 +130,7 @@ class SilentInstances:
         known = instance.blocked and instance.blocker in instance.calls
         alone = None if known else len(instance.calls) == 1
         for call in self._calls(instance):
-            call.agent.leave(instance, instance.silent, now, alone=alone)
+            call.agent.stranded.leave(instance, instance.silent, now, alone=alone)
 
     def _owner(self, call_id: str | None) -> str:
         if call_id is None:

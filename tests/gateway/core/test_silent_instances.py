@@ -91,7 +91,7 @@ def test_an_older_agent_is_told_in_words_that_it_knows(room: Room) -> None:
     one, two = room.agent("one"), room.agent("two")
     room.call()
     one.take()
-    room.board.call("call-1").agent.leave(one.instance, "its media stream stands still", room.now)  # type: ignore[union-attr]
+    room.board.call("call-1").agent.stranded.leave(one.instance, "its media stream stands still", room.now)  # type: ignore[union-attr]
     assert ended(one) == [("call-1", EndReason.AGENT_LOST)]
     assert len(two.offers) == 1
 

@@ -238,7 +238,7 @@ def test_a_call_that_left_two_dying_workers_because_its_media_stood_still_is_the
     call, _ = room.call()
     for agent in agents[:2]:
         agent.take()
-        call.agent.leave(agent.instance, "its media stream stands still", room.now)
+        call.agent.stranded.leave(agent.instance, "its media stream stands still", room.now)
         agent.lose()
     agents[2].take()
     agents[3].say(hungry("w1", "call-1", certain=False))

@@ -1,0 +1,114 @@
+"""What becomes of one call when its instance goes silent or is blocked, or when its media stream stands. No I/O.
+
+Which instances are, `SilentInstances` knows. Tested in `tests/gateway/core/test_silent_instances.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from piopiy_pipeline.gateway.core.agent_assignment import AgentAssignment
+from piopiy_pipeline.gateway.core.blocking_code import BlockingCode
+from piopiy_pipeline.gateway.core.gateway_call_state import GatewayCallState
+from piopiy_pipeline.gateway.core.handover import Handover
+from piopiy_pipeline.gateway.core.instances import Instance
+from piopiy_pipeline.gateway.core.phases import Phase
+
+__all__ = ["StrandedCall"]
+
+
+class StrandedCall:
+    """Takes a call from an instance that can do nothing for it now. Every `now` is in seconds of one clock.
+
+    Args:
+        call: The call's state.
+        assignment: Who has the call.
+        handover: Who gets ready for it.
+        withdraw: Withdraws the offer that is outstanding, for a reason in words.
+        ask: Offers a call that is with nobody to the next instance.
+        move: Takes the call from the instance that has it, for a reason in words, and asks the next one.
+    """
+
+    def __init__(
+        self,
+        call: GatewayCallState,
+        assignment: AgentAssignment,
+        handover: Handover,
+        *,
+        withdraw: Callable[[str], None],
+        ask: Callable[[float], None],
+        move: Callable[[float, str], None],
+    ) -> None:
+        self._call = call
+        self._assignment = assignment
+        self._handover = handover
+        self._withdraw = withdraw
+        self._ask = ask
+        self._move = move
+        self._code = BlockingCode(call)
+
+    @property
+    def place(self) -> str:
+        """Where this call's code blocks its instance: file, line and function. Empty while it does not."""
+        return self._code.place
+
+    def leave(self, instance: Instance, why: str, now: float, *, alone: bool | None = None) -> None:
+        """Go to another instance, because this one is silent. The call stays while no other can take it, and for good
+        if it is what blocks the instance. An offer that is not accepted yet is withdrawn, whoever is there.
+
+        Args:
+            instance: The instance.
+            why: What is wrong with it, a sentence.
+            now: The time.
+            alone: Whether the call is its only one; None if that says nothing.
+        """
+        if self._handover.withdraw(instance, why, now):
+            return
+        if self._call.phase is Phase.OFFERING and self._assignment.offered_to(instance):
+            self._assignment.note_full()  # it may be back
+            self._withdraw(why)
+            self._ask(now)
+        elif (
+            self._has(instance)
+            and not self.place
+            and (self._handover.under_way or self._assignment.has_alternative(now))
+            and self._assignment.may_recover()
+        ):
+            if alone is not None:
+                self._assignment.suspicion.left(instance, alone=alone)
+            self._move(now, why)
+
+    def blocks(self, instance: Instance, place: str, *, began_at: float, limit_s: float) -> None:
+        """Handle that this call's code blocks the event loop of its instance.
+
+        Args:
+            instance: The instance.
+            place: File, line and function.
+            began_at: Since when, in seconds.
+            limit_s: For how long it may, in seconds; then the call ends.
+        """
+        if self._has(instance):
+            self._code.blocks(place, began_at=began_at, limit_s=limit_s)
+
+    def turns(self, instance: Instance) -> None:
+        """Handle that the event loop of the instance turns again."""
+        if self._assignment.offered_to(instance):
+            self.unblocked()
+
+    def unblocked(self) -> None:
+        """Forget that its code blocks an instance: it does not any more, or the call is not there any more."""
+        self._code.over()
+
+    def media_counted(self, instance: Instance, *, heard: int, said: int, now: float) -> None:
+        """Handle what the instance says of the media stream: bytes of audio that it has received and sent."""
+        offer = self._assignment.offer
+        if offer is None or offer.media is None or not self._has(instance):
+            return
+        media = offer.media
+        if offer.progress.heartbeat(
+            sent=media.sent_bytes, heard=heard, said=said, received=media.received_bytes
+        ):
+            self.leave(instance, "its media stream stands still", now)
+
+    def _has(self, instance: Instance) -> bool:
+        return self._call.confirmed and self._assignment.offered_to(instance)
