@@ -26,6 +26,7 @@ from piopiy_pipeline.gateway.api.models import (
     TransferOrder,
     TransferTicket,
 )
+from piopiy_pipeline.gateway.api.place_wait import wait_for_place
 from piopiy_pipeline.gateway.core.dialling import DialObstacle, DialRefused, DialRequest
 from piopiy_pipeline.gateway.core.gateway_call import CallOptions, GatewayCall
 from piopiy_pipeline.gateway.core.snapshots import Phase
@@ -55,7 +56,7 @@ _ON = Switch()
             404: "There is no such agent.",
             409: "This gateway has no way out, or an order with this key is under way.",
             429: "This key has dialled too much in the last minute: `Retry-After` says when.",
-            503: "No instance of the agent is free, or there is no room for another call.",
+            503: "No instance of the agent became free within two seconds, or there is no room for another call.",
         }
     ),
 )
@@ -75,6 +76,7 @@ async def place_call(
     now = asyncio.get_running_loop().time()
     if idempotency_key is None:
         _check_order(deps, idempotency, operator, order)
+        await wait_for_place(deps.switchboard, order.agent_id)
         return _dial(deps, order, str(uuid.uuid4()))
     try:
         with idempotency.claim(operator, idempotency_key):
@@ -84,6 +86,7 @@ async def place_call(
                 response.headers["Idempotent-Replayed"] = "true"
                 return known
             _check_order(deps, idempotency, operator, order)
+            await wait_for_place(deps.switchboard, order.agent_id)
             call_id = str(uuid.uuid4())
             async with idempotency.saved(operator, idempotency_key, order, call_id):
                 record = _dial(deps, order, call_id)

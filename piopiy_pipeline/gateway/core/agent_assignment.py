@@ -35,8 +35,8 @@ SILENCE_S = 45.0
 """While an instance is silent that may come back, the call waits for so many seconds: a connection on which three
 pings, 10 s apart, are unanswered is given up before."""
 PLACE_S = 2.0
-"""A call for which no connected instance has a place waits so many seconds for one, and rings meanwhile. A new call
-worker is there after a tenth of that on a busy machine."""
+"""A call for which no instance has a place, or is connected yet, waits so many seconds for one, and rings meanwhile. A
+new call worker is there after a tenth of that on a busy machine."""
 ASK_AGAIN_S = 0.25
 """How often a call that waits asks by itself, in seconds, beside whenever an instance says that it has a place."""
 
@@ -120,6 +120,8 @@ class AgentAssignment:
         given_back = self._failure is not None and self._failure[0] is EndReason.SHUTDOWN
         if self._lost_agent or given_back:
             return SILENCE_S if self._instances.any_silent(self._info.agent_id) else RECOVERY_S
+        if self._failure is None:
+            return PLACE_S
         # Each instance beside the one where the call failed may have a place soon, or is followed by one that has: a
         # call worker that takes one call is.
         connected = self._instances.of(self._info.agent_id)

@@ -41,6 +41,10 @@ class WaitingCalls:
             if not waiting:
                 del self._by_agent[agent_id]
 
+    def waits_for(self, agent_id: str) -> bool:
+        """Return whether a call waits for an instance of this agent."""
+        return agent_id in self._by_agent
+
     def look_again(self, agent_id: str, now: float) -> None:
         """Have the calls of an agent ask, because one of its instances may have become free."""
         for call in tuple(self._by_agent.get(agent_id, ())):

@@ -159,6 +159,24 @@ def test_who_cannot_be_called_is_told_with_a_sentence() -> None:
     asyncio.run(story())
 
 
+@pytest.mark.parametrize("key", [None, "k"])
+def test_an_order_waits_for_an_instance_that_has_a_place(key: str | None) -> None:
+    async def story() -> None:
+        async with place() as here:
+            one = here.gateway.switchboard.instances.of(AGENT_ID)[0]
+            await here.agent.say(type="status", active=10, capacity=10)
+            await until(lambda: not one.takes_calls)
+            order = asyncio.create_task(here.order(key))
+            waiting = here.gateway.switchboard.resources.waiting
+            await until(lambda: waiting.waits_for(AGENT_ID))
+            assert not here.dialler.legs
+            await here.agent.say(type="status", active=9, capacity=10)
+            assert (await order).status_code == 201
+            assert (len(here.dialler.legs), waiting.waits_for(AGENT_ID)) == (1, False)
+
+    asyncio.run(story())
+
+
 @pytest.mark.parametrize(
     ("body", "where"),
     [

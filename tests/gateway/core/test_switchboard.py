@@ -42,9 +42,20 @@ def test_a_call_rings_is_offered_accepted_and_answered(room: Room) -> None:
 
 def test_with_nobody_connected_the_reason_is_no_agent(room: Room) -> None:
     _, leg = room.call()
+    room.wait(PLACE_S - 0.1)
+    assert (leg.ended, leg.notes) == (None, ["ring"])
+    room.wait(0.2)
     assert leg.ended is not None
     assert leg.ended[0] is EndReason.NO_AGENT
     assert "desk" in leg.ended[1]
+
+
+def test_a_caller_who_comes_before_the_first_instance_rings_until_it_registers(room: Room) -> None:
+    call, leg = room.call()
+    room.wait(1.9)
+    one = room.agent()
+    one.take()
+    assert (call.phase, leg.notes) == (Phase.LIVE, ["ring", "answer"])
 
 
 def test_the_least_loaded_instance_is_asked_first(room: Room) -> None:
