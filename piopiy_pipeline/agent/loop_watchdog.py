@@ -3,7 +3,8 @@
 One call that computes for seconds in its callback, a handler or a tool, or sleeps without `await`, freezes all calls
 of its process. The watchdog looks ten times a second whether the loop has turned. If not, it looks at the stack, logs
 the place and the call, and tells the gateway, which moves the other calls (`SilentInstances`). A loop that turns, but
-takes an eighth of a second for each turn because of one call, is treated in the same way (`SlowTurns`).
+takes an eighth of a second for each turn because of one call, or a fiftieth without a rest, is treated in the same way
+(`SlowTurns`).
 
 Time in which the loop's thread waits for a processor counts nowhere: a busy machine is no culprit.
 
@@ -27,6 +28,7 @@ from piopiy_pipeline.agent.blocked_code import BlockedCode, find_blocked_code
 from piopiy_pipeline.agent.blocked_report import BlockedReport
 from piopiy_pipeline.agent.linux_process import processor_wait_s
 from piopiy_pipeline.agent.loop_turns import LoopStep, LoopTurns
+from piopiy_pipeline.agent.loop_work import LoopWork
 from piopiy_pipeline.agent.slow_turns import SlowTurns
 from piopiy_pipeline.log import DEVELOPMENT
 from piopiy_pipeline.session.tasks import CallTasks
@@ -100,6 +102,7 @@ class LoopWatchdog:
         self._asked = False
         self._closed = threading.Event()
         self._code: BlockedCode | None = None
+        self._work = LoopWork(self._loop)
         self._slow = SlowTurns()
         self._slow_code: BlockedCode | None = None  # of the call that makes the loop slow
         self._slow_since = self._tell_slow_at = 0.0
@@ -116,7 +119,8 @@ class LoopWatchdog:
     # ------------------------------------------------------------------ the watchdog's thread
 
     def _run(self) -> None:
-        turns = LoopTurns(time.monotonic(), look_s=LOOK_S, limit_s=self._limit_s)
+        now = time.monotonic()
+        turns = LoopTurns(now, look_s=LOOK_S, limit_s=self._limit_s)
         waited_s = processor_wait_s(self._kernel_thread)
         quiet_s, look_s, close_looks = 0.0, LOOK_S, 0
         while not self._closed.wait(look_s) and not self._loop.is_closed():
@@ -125,15 +129,17 @@ class LoopWatchdog:
             if not turned and not self._asked and quiet_s < IDLE_S and not self._calls():
                 turned = True  # nothing turns a loop that has nothing to do
             before_s, waited_s = waited_s, processor_wait_s(self._kernel_thread)
-            now = time.monotonic()
-            step = turns.look(now, turned=turned, waited_s=waited_s - before_s)
+            before, now = now, time.monotonic()
+            new_wait_s = min(waited_s - before_s, now - before)
+            step = turns.look(now, turned=turned, waited_s=new_wait_s)
             try:
-                self._look_for_slow_turns(now, turns.turn_s, turned=turned)
+                work = self._work.look(now - before - new_wait_s)
+                self._look_for_slow_turns(now, turns.turn_s, turned=turned, work=work, waited_s=new_wait_s)
                 if self._slow_code is None:
                     self._carry_out(step, turns.blocked_s)
             except Exception:  # whatever fails here, it goes on watching
                 logger.exception("the watchdog of the event loop failed")
-            close_looks = close_looks - 1 if turned else CLOSE_LOOKS
+            close_looks = close_looks - 1 if turned and not self._work.busy else CLOSE_LOOKS
             look_s = CLOSE_LOOK_S if close_looks > 0 else LOOK_S
             if not turned and not self._asked:
                 self._asked = True
@@ -191,10 +197,12 @@ class LoopWatchdog:
             self._on_kill(f"its watchdog killed it, because {blocked}")
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def _look_for_slow_turns(self, now: float, turn_s: float, *, turned: bool) -> None:
-        looks = not turned and self._slow.missed > 0
+    def _look_for_slow_turns(
+        self, now: float, turn_s: float, *, turned: bool, work: list[float], waited_s: float
+    ) -> None:
+        looks = self._work.busy or (not turned and self._slow.missed > 0)
         code = find_blocked_code(self._loop, self._loop_thread) if looks else None
-        self._slow.look(now, turn_s, turned=turned, code=code)
+        self._slow.look(now, turn_s, turned=turned, code=code, work=work, waited_s=waited_s)
         since = self._slow.since
         if since is None:
             self._slow_over()
@@ -221,9 +229,7 @@ class LoopWatchdog:
         self._code = None  # one turn is no news any more
         self._slow_code, self._slow_limited, self._slow_since, self._tell_slow_at = code, False, since, 0.0
         logger.bind(call_id=code.call_id).error(
-            "each turn of the event loop has taken more than {:g} s for {:.1f} s: this call is at {}: all calls of "
-            "this process wait",
-            SlowTurns.SLOW_S,
+            "the event loop has turned too slowly for {:.1f} s: this call is at {}: all calls of this process wait",
             now - since,
             code.place,
         )

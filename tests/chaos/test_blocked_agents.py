@@ -56,10 +56,19 @@ def test_a_call_that_blocks_its_agent_is_named_and_the_others_move(
     asyncio.run(story())
 
 
-def test_a_call_that_makes_each_turn_slow_is_named_and_ends_and_the_others_move() -> None:
+@pytest.mark.parametrize(
+    ("how", "place_and_tasks"),
+    [
+        ("tasks", r"tests/support/chaos_agent.py:\d+ in slow_down \(1,0\d\d tasks\)"),
+        ("many_tasks", r"tests/support/chaos_agent.py:\d+ in poll \(12,0\d\d tasks\)"),
+    ],
+)
+def test_a_call_that_makes_each_turn_slow_is_named_and_ends_and_the_others_move(
+    how: str, place_and_tasks: str, record_property: Callable[[str, object], None]
+) -> None:
     async def story() -> None:
         async with chaos(agents=2, environment={"BLOCKED_CALL_S": "6"}) as place:
-            culprit = await place.caller({"block": "tasks", "after": 3, "seconds": 0})
+            culprit = await place.caller({"block": how, "after": 3, "seconds": 0})
             callers = [culprit, *await place.callers(3)]
             slow, other = sorted(place.agents, key=lambda agent: agent.pitch != culprit.agent_heard())
             await eventually(lambda: slow.told("blocks"), GENEROUS_S)
@@ -70,12 +79,14 @@ def test_a_call_that_makes_each_turn_slow_is_named_and_ends_and_the_others_move(
             await eventually(lambda: "its code has blocked" in place.gateway_log, GENEROUS_S)
             detail = re.search(r"\((its code has blocked .*)\)", place.gateway_log)
             assert detail is not None
-            assert re.search(
-                r"for 6 s at tests/support/chaos_agent.py:\d+ in slow_down \(1,0\d\d tasks\)", detail[1]
-            )
+            assert re.search(r"for 6 s at " + place_and_tasks, detail[1])
             assert not culprit.first_heard(other.pitch, harm.at), "nobody else was offered it"
             await eventually(lambda: " is back" in place.gateway_log, GENEROUS_S)
             assert all(caller.ended is None for caller in callers if caller is not culprit)
+            row = harm.row(f"{how} of one call, which make each turn slow, limit 6 s", "", without=culprit)
+            row["noticed_s"] = harm.noticed_s(" is blocked by call ")
+            row["what became of it"] = f"the others moved; it ended: {detail[1]}"
+            record_property("chaos", row)
 
     asyncio.run(story())
 

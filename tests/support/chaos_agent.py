@@ -65,18 +65,26 @@ def block(how: str, seconds: float) -> None:
         time.sleep(seconds)
 
 
-async def slow_down() -> None:
-    """Have each turn of the loop take a third of a second, for ever."""
-    tell(event="blocks", how="tasks")
+async def slow_down(how: str) -> None:
+    """Have each turn of the loop take a third of a second, or some hundredths with 12,000 tasks, for ever."""
+    tell(event="blocks", how=how)
+    if how == "many_tasks":
+        await asyncio.gather(*(poll() for _ in range(12_000)))
     tasks = [asyncio.create_task(asyncio.sleep(3600)) for _ in range(1000)]
     while tasks:
-        time.sleep(0.35)  # noqa: ASYNC251  as much as 10,000 tasks take that wake up a hundred times a second
+        time.sleep(0.35)  # noqa: ASYNC251  no look of a watchdog finds that the loop turns
         await asyncio.sleep(0)
 
 
+async def poll() -> None:
+    """Look for something, and never find it."""
+    while True:  # noqa: ASYNC110  that is what it is about
+        await asyncio.sleep(0.001)
+
+
 async def create_session(call: Call, metadata: dict[str, Any] | None) -> None:
-    """Speak for ever. ``{"block": "sleep" | "spin" | "native" | "tasks", "after": s, "seconds": s}`` blocks the loop
-    meanwhile, or has it turn slowly with 1,000 tasks (in native code not again when the call was resumed);
+    """Speak for ever. ``{"block": "sleep" | "spin" | "native" | "tasks" | "many_tasks", "after": s, "seconds": s}``
+    blocks the loop meanwhile, or has it turn slowly (in native code not again when the call was resumed);
     ``{"harm": name, "after": s}`` does one of `HARMS`.
     """
     wanted = metadata or {}
@@ -89,8 +97,8 @@ async def create_session(call: Call, metadata: dict[str, Any] | None) -> None:
 
     async def harm(_: object) -> None:
         await asyncio.sleep(wanted["after"])
-        if wanted["block"] == "tasks":
-            await slow_down()
+        if wanted["block"] in ("tasks", "many_tasks"):
+            await slow_down(wanted["block"])
         block(wanted["block"], wanted["seconds"])
 
     agent.on("answered", speak)

@@ -1,0 +1,92 @@
+"""`LoopWork`: how much the event loop of an agent computes in each turn, measured only while it has no rest.
+
+A turn of 30 ms cannot be seen from outside: the watchdog looks ten times a second, and the loop has turned at each
+look. But a loop that turns so slowly for long computes all the time, and that is seen for nothing: its thread has used
+nearly all of the time that it had a processor. Only then a callback follows the loop from turn to turn.
+
+What counts is the CPU time of the loop's thread, so neither a busy machine makes a turn long, nor a thread that
+computes and keeps Python's lock, which is what `asyncio.to_thread` is for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from contextlib import suppress
+
+__all__ = ["LoopWork"]
+
+BUSY = 0.7
+"""A loop has no rest if its thread computes for this part of the time in which it need not wait for a processor."""
+BUSY_LOOKS = 5
+"""At so many looks in a row, half a second: less is an ordinary moment, such as the beginning of a call."""
+REST_S = 0.005
+"""A turn that computes for less ends the measurement, which begins again at the next look: it must not keep a loop
+turning that has nothing to do."""
+MOST_TURNS = 1000
+"""So many turns are kept until the next look takes them. A loop that makes more of them makes short ones."""
+
+
+class LoopWork:
+    """Measures one loop. Make it in the loop's thread; the rest but `_turn` is called in the watchdog's.
+
+    Args:
+        loop: The loop.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        find_clock = getattr(time, "pthread_getcpuclockid", None)  # neither macOS nor Windows has it
+        self._clock: int | None = None if find_clock is None else find_clock(threading.get_ident())
+        self._used_s = 0.0
+        self._busy_looks = 0
+        self._measures = False
+        self._turns: deque[float] = deque(maxlen=MOST_TURNS)
+        self._turn_began = 0.0
+
+    @property
+    def busy(self) -> bool:
+        """Whether the loop has had no rest for half a second."""
+        return self._busy_looks >= BUSY_LOOKS
+
+    def look(self, had_s: float) -> list[float]:
+        """Take a look, and measure if the loop has no rest.
+
+        Args:
+            had_s: How long the loop's thread has not waited for a processor since the last look, in seconds.
+
+        Returns:
+            The CPU times of those turns that have ended since the last look and were measured, in seconds.
+        """
+        if self._clock is None:
+            return []
+        try:
+            now_s = time.clock_gettime(self._clock)
+        except OSError:  # the thread has ended
+            return []
+        used_s, self._used_s = now_s - self._used_s, now_s
+        self._busy_looks = self._busy_looks + 1 if used_s >= BUSY * had_s else 0
+        if self.busy and not self._measures:
+            self._measures = True
+            with suppress(RuntimeError):  # it was closed just now
+                self._loop.call_soon_threadsafe(self._begin)
+        turns: list[float] = []
+        while self._turns:
+            turns.append(self._turns.popleft())
+        return turns
+
+    def _begin(self) -> None:
+        self._turn_began = time.thread_time()
+        self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        """Take the time of a turn. It runs in the loop, once in each turn."""
+        now = time.thread_time()
+        turn_s, self._turn_began = now - self._turn_began, now
+        if turn_s < REST_S:
+            self._measures = False
+            return
+        self._turns.append(turn_s)
+        self._loop.call_soon(self._turn)
