@@ -16,14 +16,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
-import math
 import os
 import signal
 import socket
 import sys
 import tempfile
-from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -45,6 +42,7 @@ from piopiy_pipeline.signaling.messages import Dtmf, dump
 from piopiy_pipeline.signaling.websocket import DirectClientConnection
 from tests.support.agents import AgentProcess
 from tests.support.calls import AGENT_ID, KEY, TOKEN, eventually
+from tests.support.heard_pitches import PITCHES, HeardPitches, Lateness
 
 __all__ = [
     "PITCHES",
@@ -58,12 +56,8 @@ __all__ = [
     "with_children",
 ]
 
-PITCHES = (300.0, 500.0, 800.0, 1200.0)
-"""The pitch of each agent, in Hz. They are far apart, because it is told from 20 ms."""
 RATE = 16000
-LOUD = 1500
 FRAME = b"\0\0" * 320
-FRAME_S = 0.02
 START_S = 60.0
 
 
@@ -93,48 +87,15 @@ def pss_mb(pid: int) -> float:
     return kilobytes / 1024
 
 
-class Lateness:
-    """Notes when this process's own loop stood still: what callers did not hear then is no fault of anybody's."""
-
-    EVERY_S = 0.01
-
-    def __init__(self) -> None:
-        self.stood: deque[tuple[float, float]] = deque(maxlen=2000)
-        self._loop = asyncio.get_running_loop()
-        self._at = self._loop.time()
-        self._timer = self._loop.call_soon(self._look)
-
-    def _look(self) -> None:
-        before, self._at = self._at, self._loop.time()
-        if self._at - before > 2 * self.EVERY_S:
-            self.stood.append((before + self.EVERY_S, self._at))
-        self._timer = self._loop.call_later(self.EVERY_S, self._look)
-
-    def between(self, since: float, until: float) -> float:
-        """Return for how long it stood still between these two times, in seconds."""
-        return sum(max(0.0, min(end, until) - max(begin, since)) for begin, end in self.stood)
-
-    @property
-    def longest_s(self) -> float:
-        """For how long it stood still at most, in seconds."""
-        return max((end - begin for begin, end in self.stood), default=0.0)
-
-    def close(self) -> None:
-        """Note no more."""
-        self._timer.cancel()
-
-
-class ChaosCaller:
-    """One caller, who says nothing and notes what is heard: of each 20 ms the time and the pitch, 0.0 for silence."""
+class ChaosCaller(HeardPitches):
+    """One caller, who says nothing and notes what is heard."""
 
     def __init__(self, connection: DirectClientConnection, lateness: Lateness) -> None:
-        self.heard: list[tuple[float, float]] = []
+        super().__init__(lateness, rate=RATE)
         self.call_id = ""
         self.answered = False
         self.ended: tuple[str, str] | None = None
         self._socket = connection
-        self._lateness = lateness
-        self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._next_at = 0.0
         connection.listen(on_text=self._on_text, on_binary=self._on_binary, on_close=self._on_close)
@@ -153,8 +114,7 @@ class ChaosCaller:
                 self.ended = "fault", detail
 
     def _on_binary(self, pcm: bytes) -> None:
-        samples = np.frombuffer(pcm, np.int16)
-        self.heard.append((self._loop.time(), _pitch(samples)))
+        self.note(np.frombuffer(pcm, np.int16))
 
     def _on_close(self) -> None:
         if self._timer is not None:
@@ -177,36 +137,6 @@ class ChaosCaller:
             self._timer.cancel()
         self._socket.post_text(dump(Leave()))
         await self._socket.close()
-
-    # ------------------------------------------------------------------ what was heard
-
-    def agent_heard(self, since: float = 0.0, until: float = math.inf) -> float | None:
-        """Return the pitch of the agent that was heard last between these times; None in silence."""
-        return next((pitch for at, pitch in reversed(self.heard) if since <= at <= until and pitch), None)
-
-    def first_heard(self, pitch: float, since: float) -> float | None:
-        """Return when this pitch was first heard since then."""
-        return next((at for at, one in self.heard if at >= since and one == pitch), None)
-
-    def longest_silence_s(self, since: float, until: float) -> float:
-        """Return the longest time without a sound between these two times, but for what this process slept through."""
-        loud = [since, *(at for at, pitch in self.heard if since <= at <= until and pitch), until]
-        pauses = [(before, after) for before, after in itertools.pairwise(loud) if after - before > FRAME_S]
-        longest_s = FRAME_S
-        for before, after in sorted(pauses, key=lambda pause: pause[0] - pause[1]):
-            if after - before <= longest_s:
-                break  # a call has thousands, and to look each of them up would make this process late
-            longest_s = max(longest_s, after - before - self._lateness.between(before, after))
-        return longest_s
-
-
-def _pitch(samples: np.ndarray[Any, np.dtype[np.int16]]) -> float:
-    """Return the pitch among `PITCHES` that is nearest to that of a tone; 0.0 if nothing is loud."""
-    if samples.size < 160 or np.abs(samples.astype(np.int32)).max() < LOUD:
-        return 0.0
-    spectrum = np.abs(np.fft.rfft(samples))
-    hz = float(np.argmax(spectrum)) * RATE / samples.size
-    return min(PITCHES, key=lambda pitch: abs(pitch - hz))
 
 
 class ChaosAgent(AgentProcess):
@@ -326,16 +256,23 @@ class ChaosPlace:
 
 @asynccontextmanager
 async def chaos(
-    *, agents: int = 2, environment: Mapping[str, str] | None = None, settings: Sequence[str] = ()
+    *,
+    agents: int = 2,
+    environment: Mapping[str, str] | None = None,
+    settings: Sequence[str] = (),
+    browsers: bool = False,
 ) -> AsyncIterator[ChaosPlace]:
-    """Run a gateway and agents as processes. `settings` are lines of the gateway's configuration."""
+    """Run a gateway and agents as processes. `settings` are lines of the gateway's configuration; `browsers` says
+    whether it takes calls of browsers on this machine.
+    """
     port = free_tcp_port()
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         config = folder / "gateway.toml"
         lines = [
             f"port = {port}",
-            "webrtc_workers = 0",
+            f"webrtc_workers = {int(browsers)}",
+            'webrtc_addresses = ["127.0.0.1"]',
             "records = false",
             "offer_ms = 2000",
             f'caller_keys = ["{KEY}"]',
