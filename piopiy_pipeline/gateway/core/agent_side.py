@@ -13,6 +13,7 @@ from typing import Any
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.core.agent_assignment import AgentAssignment
 from piopiy_pipeline.gateway.core.call_offer import CallOffer, MediaPort
+from piopiy_pipeline.gateway.core.early_requests import EarlyRequests
 from piopiy_pipeline.gateway.core.gateway_call_state import GatewayCallState
 from piopiy_pipeline.gateway.core.handover import Handover
 from piopiy_pipeline.gateway.core.instances import Instance
@@ -25,6 +26,8 @@ from piopiy_pipeline.signaling.messages import (
     CheckpointKept,
     Control,
     ConversationEvent,
+    DataMessage,
+    Dtmf,
     GatewayMessage,
     Reject,
 )
@@ -46,15 +49,23 @@ class AgentSide:
     Args:
         call: The call's state.
         on_live: Called with the time when the bot can hear and speak.
+        on_moved: Called with the time when another instance has the call, which has moved to it.
     """
 
-    def __init__(self, call: GatewayCallState, *, on_live: Callable[[float], None]) -> None:
+    def __init__(
+        self,
+        call: GatewayCallState,
+        *,
+        on_live: Callable[[float], None],
+        on_moved: Callable[[float], None],
+    ) -> None:
         self.assignment = AgentAssignment(call.info, call.resources.instances)
         self._handover = Handover(call, self.assignment, on_ready=self._hand_over)
         self.suspect = SuspectCall(call, self.assignment, ask=self.ask_next, move=self._move)
         self._call = call
         self._limits = call.resources.limits
         self._on_live = on_live
+        self._on_moved = on_moved
         self.stranded = StrandedCall(
             call, self.assignment, self._handover, withdraw=self._withdraw, ask=self.ask_next, move=self._move
         )
@@ -75,6 +86,16 @@ class AgentSide:
         offered again, comes before its accept, and does not count.
         """
         return self._call.confirmed and self.serves(instance)
+
+    def early_requests(self, who: Instance | MediaPort) -> EarlyRequests | None:
+        """Return where what this instance, or its media stream, asks for waits until the call is live with it; None if
+        it is, or if the instance does not have the call.
+        """
+        early = self._handover.early_requests(who)
+        offer = self.assignment.offer
+        if early is None and offer is not None and who in (offer.instance, offer.media):
+            early = offer.early if self._call.phase is Phase.SETUP else None
+        return early
 
     def send(self, message: GatewayMessage) -> None:
         """Send this to the instance that has the call, if one has it."""
@@ -275,11 +296,15 @@ class AgentSide:
         """Send the bot's keys to the caller."""
         if self._call.phase is Phase.LIVE and self.assignment.carried_by(media):
             self._call.leg.dtmf(digits)
+        elif (early := self.early_requests(media)) is not None:
+            early.keep(Dtmf(digits=digits))
 
     def bot_data(self, media: MediaPort, data: dict[str, Any]) -> None:
         """Send a message of the bot to the caller's application."""
         if self._call.phase is Phase.LIVE and self.assignment.carried_by(media):
             self._call.leg.data(data)
+        elif (early := self.early_requests(media)) is not None:
+            early.keep(DataMessage(data=data))
 
     # ------------------------------------------------------------------ from one instance to the next
 
@@ -367,6 +392,7 @@ class AgentSide:
             self.send_hold()
         self._call.media_path.backlog.change(offer.media)
         self._call.changed()
+        self._on_moved(now)
 
     def _go_live(self, now: float) -> None:
         offer = self.assignment.offer

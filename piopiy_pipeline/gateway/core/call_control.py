@@ -13,9 +13,18 @@ from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.core.agent_side import AgentSide
 from piopiy_pipeline.gateway.core.bridge import Bridge
 from piopiy_pipeline.gateway.core.call_transfer import CallTransfer
+from piopiy_pipeline.gateway.core.early_requests import EarlyRequest
 from piopiy_pipeline.gateway.core.gateway_call_state import GatewayCallState
+from piopiy_pipeline.gateway.core.instances import Instance
 from piopiy_pipeline.gateway.core.phases import Phase
-from piopiy_pipeline.signaling.messages import Switchable, Transfer, TransferResult
+from piopiy_pipeline.signaling.messages import (
+    Control,
+    DataMessage,
+    Dtmf,
+    Switchable,
+    Transfer,
+    TransferResult,
+)
 
 __all__ = ["GatewayCallControl"]
 
@@ -36,6 +45,39 @@ class GatewayCallControl:
         self._transfer: CallTransfer | None = None
 
     # ------------------------------------------------------------------ what is asked
+
+    def ask(self, instance: Instance, request: Transfer | Control, now: float) -> None:
+        """Do what an instance asks for: now, or when the call is live with it. A transfer is answered in any case."""
+        early = self._agent.early_requests(instance)
+        if early is None and self._agent.confirmed_to(instance):
+            self._carry_out(request, now)
+            return
+        if early is not None and early.keep(request):
+            return
+        if isinstance(request, Transfer):
+            why = (
+                "this instance does not have the call" if early is None else "too much was asked for already"
+            )
+            instance.link.send(_refused(request, why))
+
+    def catch_up(self, now: float) -> None:
+        """Do what the instance has asked for before the call was live with it."""
+        offer = self._agent.assignment.offer
+        for request in () if offer is None else offer.early.take():
+            self._carry_out(request, now)
+
+    def _carry_out(self, request: EarlyRequest, now: float) -> None:
+        match request:
+            case Transfer():
+                self.transfer(request, self._agent.send, now)
+            case Control(what=what, on=on):
+                self.switch(what, on)
+            case _ if self._call.phase is not Phase.LIVE:
+                pass
+            case Dtmf(digits=digits):
+                self._call.leg.dtmf(digits)
+            case DataMessage(data=data):
+                self._call.leg.data(data)
 
     def switch(self, what: Switchable, on: bool) -> bool:
         """Switch something on or off. Doing it twice changes nothing.
@@ -79,13 +121,7 @@ class GatewayCallControl:
         """
         why = self.no_transfer_because
         if why is not None:
-            refused = TransferResult(
-                call_id=request.call_id,
-                request_id=request.request_id,
-                to=request.to,
-                outcome="refused",
-                detail=why,
-            )
+            refused = _refused(request, why)
             reply(refused)
             self._publish(request, refused, now)
             return
@@ -180,3 +216,9 @@ class GatewayCallControl:
             "detail": result.detail,
         }
         self._call.publish_own("transfer", data, now)
+
+
+def _refused(request: Transfer, why: str) -> TransferResult:
+    return TransferResult(
+        call_id=request.call_id, request_id=request.request_id, to=request.to, outcome="refused", detail=why
+    )

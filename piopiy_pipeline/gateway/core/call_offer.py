@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from piopiy_pipeline.audio.playout import Progress, Tick
 from piopiy_pipeline.call import CallInfo, EndReason
+from piopiy_pipeline.gateway.core.early_requests import EarlyRequests
 from piopiy_pipeline.gateway.core.instances import Instance
 from piopiy_pipeline.gateway.core.media_progress import MediaProgress
 from piopiy_pipeline.signaling.messages import Cancel, Confirm, Ended, Offer
@@ -94,6 +95,8 @@ class CallOffer:
         self.ready = False
         """Whether the agent has said that it can hear and speak."""
         self.progress = MediaProgress()
+        self.early = EarlyRequests()
+        """What the instance has asked for before the call was live with it."""
         self._token: str | None = secrets.token_urlsafe(32)
         instance.calls.add(call_id)
 

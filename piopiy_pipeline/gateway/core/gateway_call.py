@@ -74,7 +74,9 @@ class GatewayCall:
             end=self.end,
             changed=lambda: on_change(self),
         )
-        self.agent = AgentSide(self.state, on_live=self._go_live)
+        self.agent = AgentSide(
+            self.state, on_live=self._go_live, on_moved=lambda now: self.control.catch_up(now)
+        )
         self.control = GatewayCallControl(self.state, self.agent)
         self.options = options or CallOptions()
         self.agent.assignment.checkpoint = self.options.checkpoint
@@ -261,6 +263,7 @@ class GatewayCall:
             state.record(on=state.resources.record if self.options.record is None else self.options.record)
             state.clean(self.options.clean_sound)
         state.changed()
+        self.control.catch_up(now)
 
     def _too_long(self, now: float) -> None:
         self.end(now, EndReason.MAX_DURATION, f"the limit of {self._max_duration_s:g} s was reached")

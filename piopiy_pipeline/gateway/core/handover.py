@@ -21,6 +21,7 @@ from typing import Any
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.core.agent_assignment import AgentAssignment
 from piopiy_pipeline.gateway.core.call_offer import CallOffer, MediaPort
+from piopiy_pipeline.gateway.core.early_requests import EarlyRequests
 from piopiy_pipeline.gateway.core.gateway_call_state import GatewayCallState
 from piopiy_pipeline.gateway.core.instances import Instance
 from piopiy_pipeline.signaling.messages import Checkpoint, CheckpointKept
@@ -71,6 +72,13 @@ class Handover:
     def under_way(self) -> bool:
         """Whether another instance was asked, or gets ready."""
         return self._offer is not None
+
+    def early_requests(self, who: Instance | MediaPort) -> EarlyRequests | None:
+        """Return where requests of the instance that gets ready, or of its media stream, wait; None if it is not it."""
+        offer = self._offer
+        if offer is None or not self.accepted or who not in (offer.instance, offer.media):
+            return None
+        return offer.early
 
     def begin(self, heard_s: float | None, now: float) -> None:
         """Look for another instance, because the one that has the call drains. With one under way, nothing happens.

@@ -251,10 +251,8 @@ class Switchboard:
                 call.agent.hangup(instance, reason, detail, now)
             case Move(heard_s=heard_s):
                 call.agent.move_away(instance, heard_s, now)
-            case Transfer() if call.agent.confirmed_to(instance):
-                call.control.transfer(message, call.agent.send, now)
-            case Control(what=what, on=on) if call.agent.confirmed_to(instance):
-                call.control.switch(what, on)
+            case Transfer() | Control():
+                call.control.ask(instance, message, now)
             case _:
                 logger.debug("instance {}: {} has no meaning here", instance.instance_id, message.type)
 
