@@ -1,18 +1,23 @@
-"""`CallerBacklog`: what a caller said and pressed that the next instance of the agent has to hear. No I/O.
+"""`CallerBacklog`: what a caller said, pressed and sent that the next instance of the agent has to get. No I/O.
 
 It stands between the caller and the agent's media stream. A call changes instances in two ways:
 
     lost     nobody has the call for a moment: what the caller says waits for the next instance, behind what they had
-             said since their last turn was over. The lost one has taken that along; keys it may have acted on
+             said since their last turn was over. The lost one has taken that along; keys and messages
+             it may have acted on
     moved    one instance has it until another is ready: what was said since it asked for that is kept, and heard by
-             the next one, too, because the one before has not acted on it
+             the next one, too, because the one before has not acted on it. Messages are held meanwhile, and only who
+             has the call afterwards gets them (`HeldMessages`)
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from typing import Any
 
 from piopiy_pipeline.gateway.core.call_offer import MediaPort
+from piopiy_pipeline.gateway.core.held_messages import HeldMessages
 from piopiy_pipeline.gateway.core.leg import Leg
 
 __all__ = ["CallerBacklog"]
@@ -31,8 +36,13 @@ MAX_RECENT = 500
 """How many pieces of it are kept at most: twice what `KEPT_S` has in pieces of 20 ms, for keys are pieces, too."""
 NOTHING_S = -1.0
 """The position before everything that a media stream was given."""
+PLACE_ERROR_S = 0.005
+"""By so much two figures for one place in the caller's audio may differ, in seconds: half of the shortest piece."""
 MAX_KEYS = 32
-"""How many pieces of keys wait for the next instance."""
+"""How many pieces of keys, and how many messages, wait for the next instance."""
+
+Piece = bytes | str | dict[str, Any]
+"""Audio, keys, or a message of the client's application."""
 
 
 class CallerBacklog:
@@ -44,13 +54,16 @@ class CallerBacklog:
 
     def __init__(self, leg: Leg) -> None:
         self._leg = leg
-        self._waiting: deque[bytes | str] = deque()
+        self._waiting: deque[Piece] = deque()
         self._waiting_s = 0.0
-        self._keys_waiting = 0
+        self._keys_waiting = self._messages_waiting = 0
         self._heard_by: MediaPort | None = None
         self._passed_s = 0.0
         self._recent: deque[tuple[float, bytes | str]] = deque(maxlen=MAX_RECENT)  # each with where it ends
         self._moves_from: float | None = None  # the position from which on the next instance hears
+        self._held = HeldMessages()
+        self._message_s = NOTHING_S  # the position of the latest message that was passed on
+        self._on_overdue: Callable[[], None] = lambda: None
         self._understood_s = NOTHING_S  # the position up to which what was said is in the conversation
 
     # ------------------------------------------------------------------ what the caller does
@@ -68,10 +81,19 @@ class CallerBacklog:
         """Pass on keys that the caller pressed. `media` is as in `audio`."""
         self._take(digits, media)
 
+    def message(self, data: dict[str, Any], media: MediaPort | None) -> None:
+        """Pass on a message of the client's application. `media` is as in `audio`."""
+        if media is None or self._moves_from is None:
+            self._take(data, media)
+        else:
+            self._held.add(self._passed_s, data)
+            self._look_for_overdue()
+
     def drop_waiting(self) -> None:
-        """Forget what waits, because the caller is not to be heard now. Keys stay."""
-        keys = [one for one in self._waiting if isinstance(one, str)]
-        self._waiting, self._waiting_s = deque(keys), 0.0
+        """Forget what waits, because the caller is not to be heard now. Keys and messages stay."""
+        others = [one for one in self._waiting if not isinstance(one, bytes)]
+        self._waiting, self._waiting_s = deque(others), 0.0
+        self._message_s = NOTHING_S  # time goes on without audio, in which the agent reads it
 
     def understood(self) -> None:
         """Note that the caller's turn is over: what they have said so far is in the conversation."""
@@ -81,24 +103,38 @@ class CallerBacklog:
         """Keep nothing, because the call is over: else it waits for a collection of garbage, some 200 calls later."""
         self._waiting.clear()
         self._recent.clear()
-        self._waiting_s, self._keys_waiting, self._heard_by = 0.0, 0, None
+        self._waiting_s, self._heard_by = 0.0, None
+        self._keys_waiting = self._messages_waiting = 0
+        self._held.take()
 
     # ------------------------------------------------------------------ moves
 
-    def begin_move(self, heard_s: float | None) -> None:
+    def begin_move(self, heard_s: float | None, *, on_overdue: Callable[[], None]) -> bool:
         """Keep what is said from now on, because another instance gets ready for the call.
 
         Args:
             heard_s: How much of the caller's audio the agent has received, in seconds; None for all of it.
+            on_overdue: Called when messages cannot wait any longer: the move must be given up.
+
+        Returns:
+            False if the agent had a message to read yet when it asked for the move: it will act on it, so the call is
+            to stay where it is.
         """
         heard = self._passed_s
         if heard_s is not None and self._heard_by is not None:
             heard = min(heard, heard_s + self._heard_by.caller_dropped_s)
+            if self._message_s > heard - PLACE_ERROR_S:
+                return False
         self._moves_from = heard - REPEATED_S
+        self._on_overdue = on_overdue
+        return True
 
     def give_up_move(self) -> None:
-        """Keep no more than at any time, because the call stays where it is."""
+        """Keep no more than at any time, because the call stays where it is, where messages that were held go, too."""
         self._moves_from = None
+        for _, data in self._held.take():
+            if self._heard_by is not None:
+                self._pass(data, self._heard_by)
 
     def change(self, media: MediaPort | None) -> None:
         """Have the next instance hear what was kept for it.
@@ -109,17 +145,21 @@ class CallerBacklog:
         since, self._moves_from = self._moves_from, None
         lost = since is None
         since = self._understood_s if since is None else since
-        kept = [one for at, one in self._recent if at > since and not (lost and isinstance(one, str))]
+        kept: list[tuple[float, Piece]] = [
+            (at, one) for at, one in self._recent if at > since and not (lost and isinstance(one, str))
+        ]
+        kept += self._held.take()
+        kept.sort(key=lambda placed: placed[0])  # of one place, messages come after what was said
         self._recent.clear()
         self._heard_by = None
-        for one in kept:
+        for _, one in kept:
             self._wait(one)
         if media is not None:
             self._pass_waiting(media)
 
     # ------------------------------------------------------------------ inside
 
-    def _take(self, piece: bytes | str, media: MediaPort | None) -> None:
+    def _take(self, piece: Piece, media: MediaPort | None) -> None:
         if media is None:
             self._wait(piece)
         else:
@@ -129,12 +169,18 @@ class CallerBacklog:
     def _pass_waiting(self, media: MediaPort) -> None:
         while self._waiting:
             self._pass(self._waiting.popleft(), media)
-        self._waiting_s, self._keys_waiting = 0.0, 0
+        self._waiting_s = 0.0
+        self._keys_waiting = self._messages_waiting = 0
 
-    def _pass(self, piece: bytes | str, media: MediaPort) -> None:
+    def _pass(self, piece: Piece, media: MediaPort) -> None:
         if media is not self._heard_by:
             self._heard_by, self._passed_s, self._understood_s = media, 0.0, NOTHING_S
+            self._message_s = NOTHING_S
             self._recent.clear()
+        if isinstance(piece, dict):
+            self._message_s = self._passed_s
+            media.data(piece)
+            return
         if isinstance(piece, bytes):
             self._passed_s += self._seconds(piece)
             media.caller_audio(piece)
@@ -144,11 +190,22 @@ class CallerBacklog:
         oldest = self._passed_s - (RECENT_S if self._moves_from is None else KEPT_S)
         while self._recent[0][0] < oldest:
             self._recent.popleft()
+        if self._moves_from is not None:
+            self._look_for_overdue()
 
-    def _wait(self, piece: bytes | str) -> None:
+    def _look_for_overdue(self) -> None:
+        if self._held.overdue(self._passed_s):
+            self._on_overdue()
+
+    def _wait(self, piece: Piece) -> None:
         if isinstance(piece, str):
             if self._keys_waiting < MAX_KEYS:
                 self._keys_waiting += 1
+                self._waiting.append(piece)
+            return
+        if isinstance(piece, dict):
+            if self._messages_waiting < MAX_KEYS:
+                self._messages_waiting += 1
                 self._waiting.append(piece)
             return
         self._waiting.append(piece)

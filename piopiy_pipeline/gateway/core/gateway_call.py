@@ -229,7 +229,9 @@ class GatewayCall:
 
     def caller_data(self, data: dict[str, Any]) -> None:
         if self.phase is Phase.LIVE and self.agent.media is not None:
-            self.agent.media.data(data)
+            self.media_path.caller_message(data, self.agent.media)
+        elif self.state.answered_at is not None and self.phase in (Phase.OFFERING, Phase.SETUP):
+            self.media_path.caller_message(data, None)  # which waits for the next instance
 
     def caller_hangup(self, now: float, detail: str = "") -> None:
         if self.phase is Phase.BRIDGED:

@@ -92,10 +92,11 @@ class Handover:
             return
         if now < self._not_before and not self._assignment.any_untried(self._tried | {current.instance}):
             return
+        if not self._call.media_path.backlog.begin_move(heard_s, on_overdue=self._messages_wait):
+            return
         self._tried = {current.instance}
         self._given, self._own = self._assignment.checkpoint, None
         self._spoken_bytes = _spoken(current)
-        self._call.media_path.backlog.begin_move(heard_s)
         self._ask(now)
 
     def checkpoint_came(self) -> None:
@@ -113,6 +114,9 @@ class Handover:
                 offer.cancel(detail)
             self._let_go(offer)
             self._call.media_path.backlog.give_up_move()
+
+    def _messages_wait(self) -> None:
+        self.give_up("messages of the client's application wait")
 
     def take(self) -> CallOffer | None:
         """Return the offer that is under way, and forget it: whoever calls this goes on with it."""

@@ -6,7 +6,7 @@ and tapped for a recording here.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from loguru import logger
 
@@ -157,6 +157,10 @@ class MediaPath:
     def caller_keys(self, digits: str, media: MediaPort | None) -> None:
         """Pass on keys of the caller's to the agent. `media` is as in `caller_audio`."""
         self.backlog.keys(digits, media)
+
+    def caller_message(self, data: dict[str, Any], media: MediaPort | None) -> None:
+        """Pass on a message of the caller's application to the agent. `media` is as in `caller_audio`."""
+        self.backlog.message(data, media)
 
     def on_frame_tick(self, now: float, media: MediaPort | None) -> None:
         """Send the caller what is due in these 20 ms. `media` is the agent's stream, None without an agent."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.gateway.core.early_requests import EarlyRequests
 from piopiy_pipeline.gateway.core.handover import OFFER_S
 from piopiy_pipeline.gateway.core.phases import Phase
 from piopiy_pipeline.signaling.messages import (
@@ -14,12 +15,15 @@ from piopiy_pipeline.signaling.messages import (
     Checkpoint,
     CheckpointKept,
     Confirm,
+    Control,
     Ended,
     Hangup,
     Heartbeat,
     Move,
     Offer,
     Status,
+    Transfer,
+    TransferResult,
 )
 from tests.support.switchboard import NotedAgent, NotedMedia, Room
 
@@ -350,3 +354,70 @@ def test_what_the_next_one_says_before_the_change_does_not_count(room: Room) -> 
     two.say(Answer(call_id="call-2"))
     assert scene.holder == "one"
     assert "dtmf 9" not in scene.leg.notes
+
+
+# ---------------------------------------------------------------------- what it asks for while it gets ready
+
+
+def transfer(request_id: str = "t1") -> Transfer:
+    return Transfer(call_id="call-1", request_id=request_id, to="200")
+
+
+def test_what_the_next_one_asks_for_before_the_change_is_done_after_it(room: Room) -> None:
+    """Its callback runs on when it has answered, and its media stream may be seen to start later."""
+    scene = Scene(room, "two")
+    [two] = scene.others
+    scene.move()
+    media = two.open_media()
+    two.accept()
+    two.answer()
+    two.say(transfer())
+    two.say(Control(call_id="call-1", what="mute", on=True))
+    scene.call.agent.bot_dtmf(media, "9")
+    scene.call.agent.bot_data(media, {"shown": 1})
+    assert (room.dialler.legs, scene.call.media_path.muted) == ([], False)
+    assert not scene.call.control.transferring
+    two.start_media(media)
+    assert scene.holder == "two"
+    assert (len(room.dialler.legs), scene.call.media_path.muted) == (1, True)
+    assert scene.leg.notes[-2:] == ["dtmf 9", "data {'shown': 1}"]
+    room.dialler.legs[0].dialled.callee_failed(room.now, "busy", "486")
+    result = two.last()
+    assert isinstance(result, TransferResult)
+    assert (result.request_id, result.outcome) == ("t1", "busy")
+    assert not [message for message in scene.one.sent if isinstance(message, TransferResult)]
+
+
+def test_what_it_asked_for_is_not_done_if_the_call_stays(room: Room) -> None:
+    scene = Scene(room, "two")
+    [two] = scene.others
+    scene.move()
+    media = two.open_media()
+    two.accept()
+    two.answer()
+    two.say(transfer())
+    two.say(Control(call_id="call-1", what="mute", on=True))
+    scene.one.say(Checkpoint(call_id="call-1", state={"turn": 2}))
+    assert isinstance(two.last(), Ended)
+    assert (media.closed, room.dialler.legs, scene.call.media_path.muted) == (True, [], False)
+    two.say(transfer("t2"))
+    result = two.last()
+    assert isinstance(result, TransferResult)
+    assert (result.outcome, result.detail) == ("refused", "this instance does not have the call")
+
+
+def test_so_is_what_is_asked_for_before_a_call_is_live_and_more_than_is_kept_is_refused(room: Room) -> None:
+    one = room.agent("one")
+    call, _ = room.call()
+    media = one.open_media()
+    one.accept()
+    one.answer()
+    one.say(transfer())
+    for _ in range(EarlyRequests.MOST - 1):
+        one.say(Control(call_id="call-1", what="mute", on=True))
+    one.say(transfer("t2"))
+    result = one.last()
+    assert isinstance(result, TransferResult)
+    assert (result.request_id, result.outcome) == ("t2", "refused")
+    one.start_media(media)
+    assert (call.phase, len(room.dialler.legs), call.media_path.muted) == (Phase.LIVE, 1, True)
