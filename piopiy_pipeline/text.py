@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-__all__ = ["has_words", "printable_line", "well_formed", "well_formed_json"]
+__all__ = ["has_words", "printable_line", "sentence_ends", "well_formed", "well_formed_json"]
 
 _UNPRINTABLE = re.compile(
     "[\\x00-\\x1f\\x7f-\\x9f"  # C0 (line breaks, escape) and C1, where 0x9b begins an escape sequence, too
@@ -21,12 +21,18 @@ _UNPRINTABLE = re.compile(
     "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # they change the direction of writing, and so what is read
     "\ud800-\udfff]"  # halves of surrogate pairs
 )
+_SENTENCE_END = re.compile(r"[.!?…؟।]+[\"'”’»)\]]*(?=\s|$)|[。！？]+[」』”’）]*")
 _SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def has_words(text: str) -> bool:
     """Whether there is anything in a text that a voice can say."""
     return any(character.isalnum() for character in text)
+
+
+def sentence_ends(text: str) -> int:
+    """Return how many sentences end in a text, abbreviations counted as if they ended one."""
+    return sum(1 for _ in _SENTENCE_END.finditer(text))
 
 
 def well_formed(text: str) -> str:

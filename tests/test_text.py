@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from piopiy_pipeline.text import printable_line, well_formed, well_formed_json
+from piopiy_pipeline.text import printable_line, sentence_ends, well_formed, well_formed_json
 
 CASES = int(os.environ.get("PROPERTY_CASES", "200"))
 ANY_TEXT = st.text(
@@ -67,3 +67,18 @@ def test_a_printable_line_is_one_line_and_controls_no_terminal(text: str) -> Non
 
 def test_what_is_escaped_can_still_be_read() -> None:
     assert printable_line("a\r\nb\t\x1b[31m\u2028\udc80ü") == "a\\r\\nb\\t\\x1b[31m\\u2028\\udc80ü"
+
+
+@pytest.mark.parametrize(
+    ("text", "ends"),
+    [
+        ("It is done.", 1),
+        ('She said "now!" And', 1),
+        ("At 7.30? Yes.", 2),
+        ("はい。」そう。", 2),
+        ("It is", 0),
+        ("", 0),
+    ],
+)
+def test_sentences_that_end_are_counted(text: str, ends: int) -> None:
+    assert sentence_ends(text) == ends

@@ -149,6 +149,27 @@ class Checkpoints:
         """
         return await self._saves.save(timeout_s)
 
+    async def save_for_move(self, timeout_s: float = SAVE_S) -> bool:
+        """Save as `save` does, but where `call.state` cannot be saved, what it was when it last could: the record says
+        so, and the author's fault keeps no call at an agent that is about to end.
+
+        Args:
+            timeout_s: How long to wait, in seconds.
+
+        Returns:
+            Whether the gateway has it.
+
+        Raises:
+            ValueError: The conversation cannot be saved.
+        """
+        try:
+            return await self.save(timeout_s)
+        except UnsavedState as fault:
+            if fault.part == "messages":
+                raise
+        state = self._state_or_last("this call moves without a part of its state")
+        return state is not None and await self._kept(state, timeout_s)
+
     async def _save_once(self, timeout_s: float) -> bool:
         return await self._kept(self._state(), timeout_s)
 

@@ -31,7 +31,8 @@ AGAIN_S = 1.0
 that is about it already does nothing then.
 """
 FINISH_S = 5.0
-"""How long the bot may go on with what it is saying before its goodbye, in seconds; then it is cut off."""
+"""How long the bot may go on with what it is saying before its goodbye, in seconds; then it is cut off. If the rest
+takes longer, it is cut off at the end of the sentence."""
 GOODBYE_S = 15.0
 """How long the goodbye may take, in seconds."""
 
@@ -100,7 +101,7 @@ class Departure:
 
     async def _saved(self) -> bool:
         try:
-            return await self._state.checkpoints.save()
+            return await self._state.checkpoints.save_for_move()
         except ValueError as error:  # what it holds may be JSON after the next turn
             logger.warning("this call cannot move yet: {}", error)
             await asyncio.sleep(AGAIN_S)
@@ -128,7 +129,7 @@ class Departure:
             if state.answered_at is not None:
                 if state.control.on_hold:
                     state.control.switch("hold", False)
-                if not await self._drain.wait_until_finished(FINISH_S, longest_s=FINISH_S):
+                if not await self._drain.wait_until_finished(FINISH_S, longest_s=FINISH_S, or_sentence=True):
                     await self._cut_off()
                 await self._speaker.say_goodbye(self._goodbye, within_s=GOODBYE_S, interruptible=False)
         except (StageError, TimeoutError) as error:

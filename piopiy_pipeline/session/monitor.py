@@ -45,7 +45,7 @@ from piopiy_pipeline.session.live_events import LiveEvents
 from piopiy_pipeline.session.rtvi.rtvi_client import RtviClient
 from piopiy_pipeline.session.silence_guard import SilenceGuard
 from piopiy_pipeline.session.tool_order import ToolOrder
-from piopiy_pipeline.text import has_words
+from piopiy_pipeline.text import has_words, sentence_ends
 from piopiy_pipeline.transports.frames import SpeechMarkFrame, as_written
 
 __all__ = ["CANCELLED", "CallMonitor", "arguments_of"]
@@ -86,6 +86,10 @@ class CallMonitor:
         """When either side was last heard, by the loop's clock in seconds. Fillers do not count."""
         self.progressed_at = state.now()
         """When speech of the bot, fillers included, was last made or heard."""
+        self.sentence_heard_at = float("-inf")
+        """When the caller had last heard a sentence of the bot to its end."""
+        self.partly_heard = ""
+        """What the caller has heard, by an estimate, of a text whose words have no times."""
         self.speaking = False
         """Whether the caller hears the bot, as far as the playout has reported."""
         self.live = LiveEvents(state.report_live, state.now, self.on_answer_mark)
@@ -164,6 +168,8 @@ class CallMonitor:
     def text_heard(self, frame: AggregatedTextFrame | AggregatedTextProgressFrame) -> None:
         if isinstance(frame, TTSTextFrame):
             self.live.on_heard(frame)
+            if sentence_ends(frame.text):  # a sentence, or its last word where words have times
+                self.sentence_heard_at = self._state.now()
         if self._rtvi is None:
             return
         shown = as_written(frame) if isinstance(frame, TTSTextFrame) else frame
@@ -175,6 +181,7 @@ class CallMonitor:
             self._rtvi.on_frame(BotStartedSpeakingFrame() if speaks else BotStoppedSpeakingFrame())
 
     def sentence_progressed(self, text: str) -> None:
+        self.partly_heard = text
         self.live.on_partly_heard(text)
 
     def on_answer_mark(self, mark: str) -> None:

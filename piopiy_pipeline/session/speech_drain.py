@@ -6,6 +6,7 @@ import asyncio
 
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.monitor import CallMonitor
+from piopiy_pipeline.text import sentence_ends
 from piopiy_pipeline.transports.bot_output import BotOutput
 
 __all__ = ["LONGEST_GOODBYE_S", "SpeechDrain"]
@@ -41,23 +42,34 @@ class SpeechDrain:
         self._monitor = monitor
         self._output = output
 
-    async def wait_until_finished(self, drain_s: float, *, longest_s: float = LONGEST_GOODBYE_S) -> bool:
+    async def wait_until_finished(
+        self, drain_s: float, *, longest_s: float = LONGEST_GOODBYE_S, or_sentence: bool = False
+    ) -> bool:
         """Wait until the bot has said everything that it begins within `drain_s` seconds.
 
         Args:
             drain_s: What has not begun within so many seconds is not waited for.
             longest_s: So long it may take in all, in seconds.
+            or_sentence: Whether to return at the end of a sentence already, if the rest will take longer than that,
+                or if it is not known how long. Speech that must not be cut off is heard to its end all the same.
 
         Returns:
             Whether nothing is under way any more.
         """
         loop = asyncio.get_running_loop()
         began = quiet_since = loop.time()
+        heard = self._sentences_heard
         while True:
             now = loop.time()
             if self._speaks:
                 quiet_since = now
                 if now - began > longest_s:
+                    return False
+                if (
+                    or_sentence
+                    and self._sentences_heard != heard
+                    and not self._ends_within(began + longest_s - now)
+                ):
                     return False
             elif (self._state.recovery.busy or self._state.utterances.pending) and now - began < drain_s:
                 quiet_since = now
@@ -88,6 +100,15 @@ class SpeechDrain:
             elif now - quiet_since >= AFTER_APOLOGY_S:
                 return
             await asyncio.sleep(POLL_S)
+
+    @property
+    def _sentences_heard(self) -> tuple[float, int]:
+        """Something else whenever the caller has heard another sentence to its end."""
+        return self._monitor.sentence_heard_at, sentence_ends(self._monitor.partly_heard)
+
+    def _ends_within(self, seconds: float) -> bool:
+        left_s = self._output.left_s
+        return self._output.is_spared or (left_s is not None and left_s <= seconds)
 
     @property
     def is_heard(self) -> bool:

@@ -195,7 +195,7 @@ def long_greeting(text: str, *, interruptible: bool = True) -> Callable[[Call], 
 
 def test_a_bot_that_speaks_for_long_is_cut_off_so_that_the_drain_is_bounded() -> None:
     drained = Drained(at=0.0, grace_s=1.0)
-    heard = drained.run(long_greeting("This goes on and on. " * 40))
+    heard = drained.run(long_greeting("this goes on and on and " * 40))
     assert heard.end is not None
     assert heard.end.reason is EndReason.DRAINED
     assert 1.0 + FINISH_S < heard.end.duration_s < 1.0 + FINISH_S + 2 * INTERRUPT_S + GOODBYE_S
@@ -203,6 +203,61 @@ def test_a_bot_that_speaks_for_long_is_cut_off_so_that_the_drain_is_bounded() ->
     assert cut.interrupted
     assert goodbye.text.endswith("Goodbye.")
     assert not goodbye.interrupted
+
+
+def answer(*sentences: str) -> Callable[[Call], Any]:
+    """Return a bot that says this in one answer, a sentence at a time."""
+
+    async def bot(call: Call) -> None:
+        agent = VoiceAgent(instructions="Be brief.", greeting=" ".join(sentences), call=call, filler=None)
+        await agent.Action(stt=ScriptedSTT([]), llm=ScriptedLLM([]), tts=ToneTTS())
+        await agent.start()
+
+    return bot
+
+
+def bot_turns(heard: Heard) -> list[tuple[str, bool]]:
+    return [(turn.text, turn.interrupted) for _, turn in heard.turns if turn.role == "bot"]
+
+
+def test_the_goodbye_comes_at_the_end_of_the_sentence_if_the_rest_takes_too_long() -> None:
+    sentences = [f"This is number {number} of all that I have to say to you." for number in range(12)]
+    heard = Drained(at=0.0, grace_s=1.0).run(answer(*sentences))
+    assert heard.end is not None
+    assert heard.end.reason is EndReason.DRAINED
+    (said, interrupted), (goodbye, _) = bot_turns(heard)
+    assert interrupted
+    assert said.endswith("to you.")
+    assert said.count("to you.") == 1, "the next sentence is not begun"
+    assert goodbye.endswith("Goodbye.")
+
+
+def test_what_the_bot_says_in_time_is_heard_to_its_end_and_not_cut_at_a_sentence() -> None:
+    sentences = ("This is the first sentence.", "This is the second one.")
+    heard = Drained(at=0.0, grace_s=0.2).run(answer(*sentences))
+    assert bot_turns(heard)[0] == (" ".join(sentences), False)
+
+
+def test_a_state_that_is_no_json_moves_as_it_was_and_the_record_says_so() -> None:
+    errors: list[str] = []
+
+    async def with_state(call: Call) -> None:
+        call.state["step"] = 1
+        agent = VoiceAgent(instructions="Be brief.", greeting="Good day.", call=call, filler=None)
+        await agent.Action(stt=ScriptedSTT([]), llm=ScriptedLLM([]), tts=ToneTTS())
+
+        def spoil() -> None:
+            call.state.update(step=2, bad=object())
+
+        call.on("error", lambda error: errors.append(error.message))
+        call.on("answered", lambda _: asyncio.get_running_loop().call_later(2.0, spoil))
+        await agent.start()
+
+    leaving = Leaving(at=3.0)
+    leaving.run(with_state)
+    assert 3.0 <= leaving.first <= 3.0 + 2 * POLL_S
+    assert leaving.saved[-1]["state"] == {"step": 1}
+    assert any("call.state['bad'] is of type object" in error for error in errors)
 
 
 def test_speech_that_must_not_be_cut_off_costs_the_goodbye_and_not_the_bound() -> None:
