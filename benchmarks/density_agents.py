@@ -125,7 +125,14 @@ async def ours(options: argparse.Namespace) -> None:
             await voice_agent.Action(stt=InstantSTT(tally), llm=InstantLLM(tally), tts=InstantTTS(tally))
             await voice_agent.start()
 
-    agent = Agent("benchmark", options.token, on_new_session, options.url, capacity=options.calls)
+    agent = Agent(
+        "benchmark",
+        options.token,
+        on_new_session,
+        options.url,
+        capacity=options.calls,
+        load_threshold=1,  # so that it is seen where it breaks
+    )
     meter = Meter(options.calls, options.seconds, tally)
     serving = asyncio.create_task(agent.connect())
     await _unless_it_fails(meter.measure(options.profile), serving)

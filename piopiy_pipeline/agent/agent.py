@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
-import threading
 import uuid
 from pathlib import Path
 from typing import Literal
@@ -19,12 +17,13 @@ from loguru import logger
 from piopiy_pipeline._version import __version__
 from piopiy_pipeline.agent.agent_arguments import check_arguments
 from piopiy_pipeline.agent.blocked_code import BlockedCode
+from piopiy_pipeline.agent.call_admission import AdmissionPlan, CallAdmission
 from piopiy_pipeline.agent.call_captures import CallCaptures
 from piopiy_pipeline.agent.call_context import ROOM_CTX, TOKEN_CTX, URL_CTX, enter_call
 from piopiy_pipeline.agent.callback import CreateSession, bind_callback
 from piopiy_pipeline.agent.confirmations import Confirmations
 from piopiy_pipeline.agent.draining import Draining, DrainMode, DrainPlan
-from piopiy_pipeline.agent.exit_guard import ExitGuard
+from piopiy_pipeline.agent.exit_guard import guard_exit
 from piopiy_pipeline.agent.forked_worker import SupervisorLink
 from piopiy_pipeline.agent.gateway_connection import AuthenticationError, GatewayConnection, gateway_url
 from piopiy_pipeline.agent.isolated_agent import IsolatedAgent
@@ -52,8 +51,6 @@ from piopiy_pipeline.signaling.messages import (
     InstanceDied,
     Offer,
     Registered,
-    Reject,
-    Status,
     TransferResult,
 )
 
@@ -77,8 +74,10 @@ class Agent:
         signaling_url: The gateway's address. By default the environment's ``PIOPIY_URL``, else
             ``ws://127.0.0.1:7860``.
         debug: Whether to log everything, pipecat included.
-        capacity: How many calls this process takes at once. Further offers are rejected, and the gateway
-            offers those calls to other instances.
+        capacity: How many calls this agent takes at most. Further offers are rejected, and the gateway offers those
+            calls to other instances. By default ``PIOPIY_CAPACITY``, else "auto": as many as its load allows.
+        load_threshold: The share of its time in which the event loop of a process may work before it refuses new
+            calls, from 0.1 to 1; 1 is no limit. By default ``PIOPIY_LOAD_THRESHOLD``, else 0.85.
         record: A folder in which each call leaves one file that can be replayed (docs/recording-format.md).
             By default the environment's ``PIOPIY_RECORD``; None for no files.
         redact: Changes what is written there.
@@ -123,7 +122,8 @@ class Agent:
         signaling_url: str | None = None,
         debug: bool = False,
         *,
-        capacity: int = 50,
+        capacity: int | Literal["auto"] | None = None,
+        load_threshold: float | None = None,
         record: str | Path | None = None,
         redact: Redaction | None = None,
         isolation: Literal["task", "process"] | None = None,
@@ -139,7 +139,6 @@ class Agent:
             agent_token=agent_token,
             signaling_url=signaling_url,
             debug=debug,
-            capacity=capacity,
             redact=redact,
             blocked_call_s=blocked_call_s,
         )
@@ -147,7 +146,6 @@ class Agent:
         assert agent_token
         self.agent_id = agent_id
         self.instance_id = f"{agent_id}-{uuid.uuid4().hex[:8]}"
-        self.capacity = capacity
         self.stalls = 0
         """How often the event loop of this process did not turn for a quarter of a second or longer."""
         self._blocked_call_s = blocked_call_s
@@ -168,7 +166,6 @@ class Agent:
         self._sessions: dict[str, Session] = {}
         self._media = MediaCounts()
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._draining = False
         self._drained = Draining(
             DrainPlan.choose(drain, drain_s),
             lambda: tuple(self._sessions.values()),
@@ -176,7 +173,11 @@ class Agent:
             heard_s=self._media.heard_s,
         )
         self._closing: asyncio.Event | None = None
-        plan = Isolation.choose(isolation, capacity=capacity, workers=workers, warm=warm, memory_mb=memory_mb)
+        admission = AdmissionPlan.choose(capacity, load_threshold)
+        plan = Isolation.choose(
+            isolation, capacity=admission.capacity, workers=workers, warm=warm, memory_mb=memory_mb
+        )
+        self._admission = CallAdmission(admission, calls=lambda: len(self._tasks), report=self._report_status)
         self._isolated = None if plan is None else IsolatedAgent(self, plan)
         self._supervisor: SupervisorLink | None = None  # in a call worker
         self._worker: WorkerKind | None = None
@@ -188,6 +189,11 @@ class Agent:
     def active(self) -> int:
         """How many calls are in progress, or about to be."""
         return len(self._tasks) if self._isolated is None else self._isolated.active
+
+    @property
+    def capacity(self) -> int:
+        """How many calls this agent takes at most."""
+        return self._admission.capacity if self._isolated is None else self._isolated.capacity
 
     @property
     def calls(self) -> tuple[str, ...]:
@@ -216,10 +222,10 @@ class Agent:
         if self._closing is not None:
             raise RuntimeError("connect() was called before: make another Agent to connect again")
         self._closing = asyncio.Event()
-        if self._draining:
+        if self._admission.draining:
             return  # it was shut down before it began
         loop = asyncio.get_running_loop()
-        guard = self._guard_exit(loop)
+        guard = guard_exit(loop, self._on_sigterm)
         heap: FrozenHeap | None = None
         watchdog: LoopWatchdog | None = None
         try:
@@ -230,8 +236,10 @@ class Agent:
                     await preload()
                 heap = FrozenHeap(lambda: bool(self._tasks))
                 watchdog = self._watch_loop()
+                self._admission.begin()
                 await self._connection.serve(self._closing)
         finally:
+            self._admission.close()
             if watchdog is not None:
                 watchdog.close()
             if heap is not None:
@@ -260,8 +268,8 @@ class Agent:
 
     def drain(self) -> None:
         """Take no more calls; `connect()` returns when the last one has ended."""
-        if not self._draining:
-            self._draining = True
+        if not self._admission.draining:
+            self._admission.draining = True
             level = "INFO" if self._supervisor is None else "DEBUG"  # the supervisor of a call worker says it
             logger.log(level, "draining: {} calls in progress, no new ones", self.active)
             if self._isolated is not None:
@@ -285,7 +293,7 @@ class Agent:
         """
         self.instance_id = instance_id
         self._worker = kind
-        self.capacity = capacity
+        self._admission.capacity = capacity
         self._isolated = None
         self._supervisor = supervisor
         self._closing = None
@@ -331,8 +339,7 @@ class Agent:
             session.on_blocked(code.place, blocked_s, authors=code.authors)
 
     def _report_status(self) -> None:
-        state: Literal["draining", "serving"] = "draining" if self._draining else "serving"
-        self._connection.post(Status(active=self.active, capacity=self.capacity, state=state))
+        self._connection.post(self._admission.status(with_load=self._connection.knows_load))
         if self._supervisor is not None:
             self._supervisor.on_change()
 
@@ -354,9 +361,8 @@ class Agent:
                     session.on_message(event)
 
     def _on_offer(self, offer: Offer) -> None:
-        if self._draining or self.active >= self.capacity:
-            reason: Literal["draining", "full"] = "draining" if self._draining else "full"
-            self._connection.post(Reject(call_id=offer.call_id, offer_id=offer.offer_id, reason=reason))
+        if (refusal := self._admission.refusal(offer)) is not None:
+            self._connection.post(refusal)
             return
         self._confirmations.expect(offer.offer_id)
         task = asyncio.create_task(self._serve_call(offer), name=f"{offer.call_id}::session")
@@ -371,7 +377,7 @@ class Agent:
         self._maybe_done()
 
     def _maybe_done(self) -> None:
-        if self._draining and not self._tasks and self._closing is not None:
+        if self._admission.draining and not self._tasks and self._closing is not None:
             self._closing.set()
 
     async def _serve_call(self, offer: Offer) -> None:
@@ -416,18 +422,12 @@ class Agent:
 
     # ------------------------------------------------------------------ the end
 
-    def _guard_exit(self, loop: asyncio.AbstractEventLoop) -> ExitGuard | None:
-        """Handle SIGTERM, where that is possible: the first drains, a second ends the calls in progress."""
-        if threading.current_thread() is not threading.main_thread() or sys.platform == "win32":
-            return None
-
-        def on_sigterm() -> None:
-            # a process manager may send SIGTERM to a call worker, too: its second one is for the supervisor
-            if self._draining and self._closing is not None and self._supervisor is None:
-                self._closing.set()
-            self.drain()
-
-        return ExitGuard(loop, on_sigterm)
+    def _on_sigterm(self) -> None:
+        """Drain at the first SIGTERM, and end the calls in progress at a second."""
+        # a process manager may send SIGTERM to a call worker, too: its second one is for the supervisor
+        if self._admission.draining and self._closing is not None and self._supervisor is None:
+            self._closing.set()
+        self.drain()
 
     def _lose_sessions(self) -> None:
         """End the calls of a lost connection here, because the gateway gives them to others. Send nothing."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from piopiy_pipeline.arguments import check_count, check_kind, check_seconds, check_switches
+from piopiy_pipeline.arguments import check_kind, check_seconds, check_switches
 from piopiy_pipeline.capture import Redaction
 
 __all__ = ["check_arguments"]
@@ -17,7 +17,6 @@ def check_arguments(
     agent_token: object,
     signaling_url: object,
     debug: object,
-    capacity: object,
     redact: object,
     blocked_call_s: object,
 ) -> None:
@@ -35,6 +34,5 @@ def check_arguments(
         "signaling_url", signaling_url, (str, type(None)), "an address such as ws://host:port, or None"
     )
     check_switches(debug=debug)
-    check_count("capacity", capacity)
     check_seconds("blocked_call_s", blocked_call_s, least_s=LEAST_BLOCKED_S)
     check_kind("redact", redact, (Redaction, type(None)), "a Redaction, or None")

@@ -23,7 +23,7 @@ from loguru import logger
 
 from piopiy_pipeline.stuck import describe_tasks, describe_thread
 
-__all__ = ["ExitGuard"]
+__all__ = ["ExitGuard", "guard_exit"]
 
 HEARD_S = 15.0
 """How long the event loop may stand still from a SIGTERM on. A gateway gives up a silent agent after 30 s."""
@@ -33,6 +33,13 @@ EXIT_S = 15.0
 """How long the process may take to end once `Agent.connect` has: for what an author's program does last."""
 EXIT_STATUS = 1
 _POLL_S = 0.1
+
+
+def guard_exit(loop: asyncio.AbstractEventLoop, on_sigterm: Callable[[], None]) -> ExitGuard | None:
+    """Return the guard of this process, where SIGTERM can be handled: in the main thread, and not on Windows."""
+    if threading.current_thread() is not threading.main_thread() or sys.platform == "win32":
+        return None
+    return ExitGuard(loop, on_sigterm)
 
 
 class ExitGuard:

@@ -21,6 +21,7 @@ from piopiy_pipeline.signaling.liveness import (
     SIGNALING_FEATURES_HEADER,
     confirms_checkpoints,
     knows_call_workers,
+    knows_load,
     moves_calls,
     takes_heartbeats,
 )
@@ -82,6 +83,8 @@ class GatewayConnection:
         """Whether the gateway moves calls when it is asked to."""
         self.knows_call_workers = False
         """Whether the gateway knows call workers apart, and what the death of one means."""
+        self.knows_load = False
+        """Whether the gateway knows the load of a status."""
         self._socket: DirectClientConnection | None = None
         self._checkpoints = LateCheckpoints(
             self._post_now, lambda: 0 if self._socket is None else self._socket.write_buffer_size
@@ -168,6 +171,7 @@ class GatewayConnection:
         self.confirms_checkpoints = confirms_checkpoints(features)
         self.moves_calls = moves_calls(features)
         self.knows_call_workers = knows_call_workers(features)
+        self.knows_load = knows_load(features)
         protocol = self._make_protocol(loop.time(), self.takes_heartbeats)
         gone = asyncio.Event()
 

@@ -37,6 +37,11 @@ class IsolatedAgent:
         self._supervisor: Supervisor | None = None
 
     @property
+    def capacity(self) -> int:
+        """How many calls all call workers take at most."""
+        return self._isolation.capacity
+
+    @property
     def active(self) -> int:
         """How many calls are in progress in all call workers."""
         return 0 if self._supervisor is None else self._supervisor.active

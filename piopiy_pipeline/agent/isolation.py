@@ -18,7 +18,12 @@ from loguru import logger
 
 from piopiy_pipeline.arguments import whole_number
 
-__all__ = ["Isolation"]
+__all__ = ["AUTO_CAPACITY", "Isolation"]
+
+AUTO_CAPACITY = 200
+"""So many calls a process takes at most if nobody says a number: far more than one event loop serves."""
+ONE_CALL_A_CORE = 20
+"""So many if each has a process of its own: alone, a call takes 4 to 5% of a core."""
 
 WARM = 2
 """How many call workers wait for a call when each takes one only."""
@@ -54,7 +59,7 @@ class Isolation:
         cls,
         isolation: str | None,
         *,
-        capacity: int,
+        capacity: int | None,
         workers: int | str | None,
         warm: int | None,
         memory_mb: int | None,
@@ -64,7 +69,7 @@ class Isolation:
 
         Args:
             isolation: "task", "process", or None for the environment's ``PIOPIY_ISOLATION``, else "task".
-            capacity: How many calls the agent takes at once.
+            capacity: How many calls the agent takes at most; None for as many as its processes can have.
             workers: A number, "auto" for one a core, "call" for one a call, or None for the environment's
                 ``PIOPIY_WORKERS``, else "auto".
             warm: How many wait for a call with ``workers="call"``; None for the environment's ``PIOPIY_WARM``, else 2.
@@ -99,6 +104,8 @@ class Isolation:
                 f"isolation='process' forks its processes, which works on Linux only, not on {sys.platform}"
             )
         count = _workers(*_given("workers", workers, environment), capacity=capacity)
+        if capacity is None:
+            capacity = ONE_CALL_A_CORE * _cores() if count is None else AUTO_CAPACITY * count
         named, asked_warm = _given("warm", warm, environment)
         if asked_warm is not None and count is not None:
             raise ValueError(
@@ -124,14 +131,18 @@ def _given(name: str, value: object, environment: Mapping[str, str]) -> tuple[st
     return (name, value) if value is not None else (variable, environment.get(variable) or None)
 
 
-def _workers(name: str, given: object, *, capacity: int) -> int | None:
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
+
+
+def _workers(name: str, given: object, *, capacity: int | None) -> int | None:
     """Return the number of call workers, or None for one a call."""
     if given == "call":
         return None
     if given is None or given == "auto":
-        return len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
+        return _cores()
     count = whole_number(name, given, most=MAX_WORKERS, expected="'auto', 'call' or")
-    if count > capacity:
+    if capacity is not None and count > capacity:
         logger.warning(
             "{}={}: there are {}, one for each call that capacity={} takes", name, count, capacity, capacity
         )

@@ -26,6 +26,22 @@ def start(
     agent_id: Annotated[
         str | None, typer.Option(metavar="ID", help="The agent's id. [AGENT_ID]", show_default=False)
     ] = None,
+    capacity: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|auto",
+            help="Calls at once, at most; auto: as many as its load allows. [PIOPIY_CAPACITY, else auto]",
+            show_default=False,
+        ),
+    ] = None,
+    load_threshold: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="How busy a process may be before it refuses new calls. [PIOPIY_LOAD_THRESHOLD, else 0.85]",
+            show_default=False,
+        ),
+    ] = None,
     isolation: Annotated[
         str | None,
         typer.Option(
@@ -83,6 +99,7 @@ def start(
         raise BadInput("which agent is it? Give --agent-id or AGENT_ID")
     if not os.environ.get("AGENT_TOKEN"):
         raise BadInput("the agent's token is missing: set AGENT_TOKEN")
+    _choose_admission(capacity, load_threshold)
     _choose_isolation(isolation, workers, memory_mb)
     _choose_drain(drain, drain_s)
     os.environ["AGENT_ID"] = agent_id
@@ -105,6 +122,23 @@ def _choose_drain(mode: str | None, grace_s: float | None) -> None:
     try:
         DrainPlan.choose(cast("DrainMode | None", mode), grace_s)
     except (TypeError, ValueError) as error:
+        raise BadInput(str(error)) from None
+    os.environ.update(chosen)
+
+
+def _choose_admission(capacity: str | None, load_threshold: float | None) -> None:
+    """Put what was given into the environment, where `Agent` finds it. Raises `BadInput` for what cannot work."""
+    given = {"PIOPIY_CAPACITY": capacity, "PIOPIY_LOAD_THRESHOLD": load_threshold}
+    chosen = {name: str(value) for name, value in given.items() if value is not None}
+    if not chosen:
+        return
+    from piopiy_pipeline.agent.call_admission import (
+        AdmissionPlan,
+    )  # after the package, which the bot loads anyway
+
+    try:
+        AdmissionPlan.choose(capacity, load_threshold)
+    except ValueError as error:
         raise BadInput(str(error)) from None
     os.environ.update(chosen)
 

@@ -11,12 +11,27 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from piopiy_pipeline.signaling.json_messages import Message, without_none
 
-__all__ = ["PROTOCOL_VERSION", "InstanceDied", "Positive", "Register", "Registered", "Status", "WorkerKind"]
+__all__ = [
+    "PROTOCOL_VERSION",
+    "InstanceDied",
+    "Load",
+    "Positive",
+    "Register",
+    "Registered",
+    "Status",
+    "TakenCalls",
+    "WorkerKind",
+]
 
 PROTOCOL_VERSION = 1
 Positive = Annotated[int, Field(gt=0)]
 WorkerKind = Literal["shared", "call", "apart"]
 """What a call worker takes: several calls; one, and ends with it; or one that was in a call worker that has died."""
+
+TakenCalls = Literal["all", "takeovers", "none"]
+"""Which calls an instance takes beside those that it has: all; those alone that another instance has lost or gives
+back; or none.
+"""
 
 _InstanceId = Annotated[str, Field(min_length=1, max_length=128)]
 
@@ -48,13 +63,37 @@ class Registered(Message):
     heartbeat_s: Annotated[float, Field(gt=0)]
 
 
+class Load(Message):
+    """How busy the process of an instance is, as it measured it in the last seconds."""
+
+    busy: Annotated[float, Field(ge=0, le=1)]
+    """The share of its time in which its event loop worked; or all its threads, of the processors that it may use, if
+    that is more. Time in which the loop waited for a processor that others had is no time.
+    """
+    lag_p95_ms: Annotated[float, Field(ge=0)]
+    """How late timers of its event loop are: 95% of them are not later. 0 if it is so idle that nobody looks."""
+    core: Annotated[float, Field(ge=0)]
+    """The CPU time of all its threads, as a share of one core."""
+    takes: TakenCalls = "all"
+    why: Annotated[str, Field(max_length=200)] = ""
+    """Why it does not take all calls, as a sentence about it. Empty if it does."""
+
+
 class Status(Message):
-    """Says how busy an instance is, and whether it takes calls. It is sent whenever either changes."""
+    """Says how busy an instance is, and whether it takes calls. It is sent whenever either changes.
+
+    `load` is told to gateways that know it (`knows_load`).
+    """
 
     type: Literal["status"] = "status"
     active: Annotated[int, Field(ge=0)]
     capacity: Positive
     state: Literal["serving", "draining"] = "serving"
+    load: Load | None = None
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return without_none(serialize(self), "load")
 
 
 class InstanceDied(Message):

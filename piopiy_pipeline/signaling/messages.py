@@ -18,10 +18,12 @@ from piopiy_pipeline.call import CallInfo, CallKind, EndReason, TransferOutcomeN
 from piopiy_pipeline.signaling.instance_messages import (
     PROTOCOL_VERSION,
     InstanceDied,
+    Load,
     Positive,
     Register,
     Registered,
     Status,
+    TakenCalls,
 )
 from piopiy_pipeline.signaling.json_messages import Message, ProtocolError, dump, parser, without_none
 from piopiy_pipeline.signaling.liveness import Blocked, Heartbeat
@@ -70,6 +72,7 @@ __all__ = [
     "Held",
     "Hold",
     "InstanceDied",
+    "Load",
     "MediaStart",
     "MediaStop",
     "Message",
@@ -86,6 +89,7 @@ __all__ = [
     "Resume",
     "Status",
     "Switchable",
+    "TakenCalls",
     "Transfer",
     "TransferResult",
     "dump",

@@ -51,8 +51,16 @@ class AgentSummary(Model):
     instances: int
     silent: int = 0
     """How many of them hang, are cut off or blocked, so that nothing is offered to them."""
+    overloaded: int = 0
+    """How many of them take no new calls, because those that they have take their time."""
     active: int
     capacity: int
+    busy: float | None = None
+    """The share of its time in which the event loop of an instance works, the mean of those that say it; None if none
+    does.
+    """
+    lag_p95_ms: float | None = None
+    """How late timers of an event loop are, of the worst instance, in ms: 95% are not later."""
 
 
 class ServerInfo(Model):
@@ -64,7 +72,8 @@ class ServerInfo(Model):
     agents: list[AgentSummary] = Field(default_factory=list)
     ice_servers: list[IceServer] = Field(default_factory=list)
     problems: list[str] = Field(default_factory=list)
-    """What is wrong just now, a sentence for each: records or recordings that are lost, instances that are silent."""
+    """What is wrong just now, a sentence for each: records or recordings that are lost, instances that are silent
+    or overloaded."""
 
 
 # ------------------------------------------------------------------ calls that go out, and control

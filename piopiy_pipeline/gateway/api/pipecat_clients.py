@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
@@ -30,6 +30,7 @@ from piopiy_pipeline.gateway.api.dependencies import (
 )
 from piopiy_pipeline.gateway.api.models import AgentSummary, ServerInfo
 from piopiy_pipeline.gateway.config import GatewayConfig, IceServer
+from piopiy_pipeline.gateway.core.snapshots import InstanceSnapshot
 from piopiy_pipeline.gateway.port.router import GREETING
 from piopiy_pipeline.gateway.webrtc.browser_offers import (
     BrowserAnswer,
@@ -43,8 +44,8 @@ __all__ = ["router"]
 
 OFFER_S = 15.0
 """How long the browser leg may take to answer an offer."""
-MAX_SILENCES = 5
-"""So many silent instances are named to the console, and of more how many there are."""
+MAX_NAMED = 5
+"""So many silent or overloaded instances are named to the console, and of more how many there are."""
 PEERS_KEPT = 10_000
 """How many peer connections are remembered with the token that began them."""
 
@@ -111,30 +112,47 @@ async def get_info(request: Request, deps: Deps) -> ServerInfo:
         authorized=operator,
         agents=_agents(deps) if operator else [],
         ice_servers=deps.config.ice_servers if may_call else [],
-        problems=[*deps.problems(), *_silences(deps)] if operator else [],
+        problems=[*deps.problems(), *_in_trouble(deps)] if operator else [],
     )
 
 
 def _agents(deps: ApiDependencies) -> list[AgentSummary]:
     instances = deps.switchboard.snapshot().instances
     return [
-        AgentSummary(
-            agent_id=agent_id,
-            instances=sum(1 for one in instances if one.agent_id == agent_id),
-            silent=sum(1 for one in instances if one.agent_id == agent_id and one.silent),
-            active=sum(one.active for one in instances if one.agent_id == agent_id),
-            capacity=sum(one.capacity for one in instances if one.agent_id == agent_id),
-        )
+        _summary(agent_id, [one for one in instances if one.agent_id == agent_id])
         for agent_id in deps.config.agents
     ]
 
 
-def _silences(deps: ApiDependencies) -> list[str]:
-    """Return a sentence for each instance that is silent, a few at most."""
-    silent = [one for one in deps.switchboard.snapshot().instances if one.silent]
-    said = [f"Agent {one.agent_id}: instance {one.instance_id} is silent: {one.silent}." for one in silent]
-    more = len(said) - MAX_SILENCES
-    return said if more <= 0 else [*said[:MAX_SILENCES], f"And {more} more instances are silent."]
+def _summary(agent_id: str, instances: Sequence[InstanceSnapshot]) -> AgentSummary:
+    loads = [one.load for one in instances if one.load is not None]
+    return AgentSummary(
+        agent_id=agent_id,
+        instances=len(instances),
+        silent=sum(1 for one in instances if one.silent),
+        overloaded=sum(load.takes != "all" for load in loads),
+        active=sum(one.active for one in instances),
+        capacity=sum(one.capacity for one in instances),
+        busy=round(sum(load.busy for load in loads) / len(loads), 3) if loads else None,
+        lag_p95_ms=max((load.lag_p95_ms for load in loads), default=None),
+    )
+
+
+def _in_trouble(deps: ApiDependencies) -> list[str]:
+    """Return a sentence for each instance that is silent or overloaded, a few at most."""
+    instances = deps.switchboard.snapshot().instances
+    said = [
+        f"Agent {one.agent_id}: instance {one.instance_id} is silent: {one.silent}."
+        for one in instances
+        if one.silent
+    ]
+    said += [
+        f"Agent {one.agent_id}: instance {one.instance_id} takes no new calls beside its {one.active}: {one.load.why}."
+        for one in instances
+        if not one.silent and one.load is not None and one.load.takes != "all"
+    ]
+    more = len(said) - MAX_NAMED
+    return said if more <= 0 else [*said[:MAX_NAMED], f"And so it is with {more} more instances."]
 
 
 def _may_call(request: Request, deps: ApiDependencies, key: KeyCheck) -> bool:

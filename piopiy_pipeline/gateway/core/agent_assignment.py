@@ -135,11 +135,11 @@ class AgentAssignment:
     @property
     def any_apart(self) -> bool:
         """Whether a call worker apart waits for a call."""
-        return self._instances.any_free(self._info.agent_id, apart=True)
+        return self._instances.any_free(self._info.agent_id, apart=True, takeover=True)
 
     def any_untried(self, tried: Collection[Instance]) -> bool:
         """Return whether an instance that is not among those that were tried could take the call now."""
-        return self._instances.any_free(self._info.agent_id, without=tried)
+        return self._instances.any_free(self._info.agent_id, without=tried, takeover=True)
 
     # ------------------------------------------------------------------ from one instance to the next
 
@@ -193,7 +193,10 @@ class AgentAssignment:
         Returns:
             The offer; None if nobody is left to ask.
         """
-        instance = self._instances.pick(self._info.agent_id, without=tried, now=now, apart=apart)
+        in_progress = self.last_instance_id is not None
+        instance = self._instances.pick(
+            self._info.agent_id, without=tried, now=now, apart=apart, takeover=in_progress
+        )
         if instance is None:
             return None
         tried.add(instance)
@@ -288,4 +291,6 @@ class AgentAssignment:
         connected = self._instances.of(self._info.agent_id)
         if not connected:
             return EndReason.NO_AGENT, f"no instance of agent {self._info.agent_id!r} is connected"
-        return EndReason.BUSY, f"instances connected: {len(connected)}, and none took the call"
+        full = sum(one.load is not None and one.load.takes != "all" for one in connected)
+        overload = f"; busy with the calls that they have: {full}" if full else ""
+        return EndReason.BUSY, f"instances connected: {len(connected)}, and none took the call{overload}"

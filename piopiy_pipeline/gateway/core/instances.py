@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from piopiy_pipeline.signaling.instance_messages import WorkerKind
+from piopiy_pipeline.signaling.instance_messages import Load, WorkerKind
 from piopiy_pipeline.signaling.messages import GatewayMessage, InstanceDied, Register, Status
 
 __all__ = ["LATE_S", "AgentLink", "Instance", "Instances"]
@@ -14,6 +14,13 @@ __all__ = ["LATE_S", "AgentLink", "Instance", "Instances"]
 LATE_S = 0.5
 """An instance of which nothing was heard for so many seconds, two heartbeats, may be about to be silent: it is asked
 when nobody else is left. On a busy machine most are late now and then, so nothing is taken from it."""
+
+CALL_SHARE = 0.02
+"""What a new call may take of its process."""
+KNOWN_FROM = 10
+"""With so many calls its load says what one takes: with fewer, much of it is what a process takes without any."""
+BUSY_STEPS = 10
+"""Instances are equally busy within a tenth: what is measured wavers by less, and all new calls would go to one."""
 
 
 class AgentLink(Protocol):
@@ -46,6 +53,8 @@ class Instance:
     """What the agent says of its death, if that comes before its connection is seen to be lost."""
     reported: int = 0
     """Calls under way, as the agent said last."""
+    load: Load | None = None
+    """How busy its process is, as the agent said last. An older agent does not say it."""
     draining: bool = False
     heartbeats: bool = False
     """Whether it sends heartbeats. An older agent sends none."""
@@ -69,8 +78,26 @@ class Instance:
         return max(self.reported, len(self.calls))
 
     @property
+    def busy(self) -> float:
+        """How busy it is: the share that its agent said last and what calls may take that it has got since, or the
+        share of its capacity if the agent does not say it.
+        """
+        if self.load is None:
+            return self.active / self.capacity
+        unknown = max(0, self.active - self.reported)
+        return self.load.busy + unknown * max(CALL_SHARE, self.load.busy / max(KNOWN_FROM, self.reported))
+
+    @property
     def takes_calls(self) -> bool:
-        return not (self.draining or self.silent) and self.active < self.capacity
+        """Whether it takes new calls."""
+        return self.takes_takeovers and (self.load is None or self.load.takes == "all")
+
+    @property
+    def takes_takeovers(self) -> bool:
+        """Whether it takes calls in progress, which another instance has lost or gives back."""
+        if self.draining or self.silent or self.active >= self.capacity:
+            return False
+        return self.load is None or self.load.takes != "none"
 
     @property
     def supervisor_id(self) -> str:
@@ -85,6 +112,7 @@ class Instance:
         """Take over the status that the agent reports."""
         self.reported = status.active
         self.capacity = status.capacity
+        self.load = status.load
         self.draining = status.state == "draining"
 
 
@@ -131,13 +159,20 @@ class Instances:
         """Return every instance of every agent."""
         return [instance for siblings in self._by_agent.values() for instance in siblings.values()]
 
-    def any_free(self, agent_id: str, *, without: Collection[Instance] = (), apart: bool = False) -> bool:
+    def any_free(
+        self,
+        agent_id: str,
+        *,
+        without: Collection[Instance] = (),
+        apart: bool = False,
+        takeover: bool = False,
+    ) -> bool:
         """Return whether `pick` would find one."""
-        return bool(self._able(agent_id, without, apart))
+        return bool(self._able(agent_id, without, apart, takeover))
 
     def any_heard(self, agent_id: str, *, without: Collection[Instance], now: float) -> bool:
         """Return whether `pick` would find one that is not late."""
-        return any(not one.late(now) for one in self._able(agent_id, without, apart=False))
+        return any(not one.late(now) for one in self._able(agent_id, without, apart=False, takeover=True))
 
     def any_silent(self, agent_id: str) -> bool:
         """Return whether one has gone silent, and may come back and take calls: its connection is not given up."""
@@ -148,34 +183,47 @@ class Instances:
         return self._by_agent.get(agent_id, {}).get(instance_id)
 
     def pick(
-        self, agent_id: str, *, without: Collection[Instance], now: float, apart: bool = False
+        self,
+        agent_id: str,
+        *,
+        without: Collection[Instance],
+        now: float,
+        apart: bool = False,
+        takeover: bool = False,
     ) -> Instance | None:
-        """Return the least loaded instance that takes calls; of equal ones, the one that was asked longest
-        ago. Those that are late come last, and behind them those that are late beside a silent one of their supervisor.
+        """Return the least busy instance that takes calls; of equal ones, the one with the most places left, and then
+        the one that was asked longest ago. Those that are late come last, and behind them those that are late beside a
+        silent one of their supervisor.
 
         Args:
             agent_id: Whose instances are looked at.
             without: Those that are not.
             now: The time.
             apart: Whether to look at call workers that are apart from others, and at no other instance.
+            takeover: Whether it is for a call in progress, which another instance has lost or gives back.
         """
-        able = self._able(agent_id, without, apart)
+        able = self._able(agent_id, without, apart, takeover)
         if not able:
             return None
         suspected = {one.supervisor_id for one in self.of(agent_id) if one.silent}
 
-        def order(one: Instance) -> tuple[int, float, int]:
+        def order(one: Instance) -> tuple[int, int, float, int]:
             late = one.late(now)
-            return late + (late and one.supervisor_id in suspected), one.active / one.capacity, one.asked
+            suspect = late + (late and one.supervisor_id in suspected)
+            return suspect, int(BUSY_STEPS * one.busy), one.active / one.capacity, one.asked
 
         best = min(able, key=order)
         self._asked += 1
         best.asked = self._asked
         return best
 
-    def _able(self, agent_id: str, without: Collection[Instance], apart: bool) -> list[Instance]:
+    def _able(
+        self, agent_id: str, without: Collection[Instance], apart: bool, takeover: bool
+    ) -> list[Instance]:
         return [
             one
             for one in self.of(agent_id)
-            if one.takes_calls and one not in without and (one.worker == "apart") is apart
+            if (one.takes_takeovers if takeover else one.takes_calls)
+            and one not in without
+            and (one.worker == "apart") is apart
         ]

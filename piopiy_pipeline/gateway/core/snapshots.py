@@ -7,6 +7,7 @@ from typing import Any
 
 from piopiy_pipeline.call import CallKind, EndReason
 from piopiy_pipeline.gateway.core.phases import Phase
+from piopiy_pipeline.signaling.instance_messages import Load
 
 __all__ = ["CallSnapshot", "InstanceSnapshot", "Phase", "Snapshot"]
 
@@ -57,6 +58,8 @@ class InstanceSnapshot:
     draining: bool
     silent: str = ""
     """Why nothing is offered to it, a sentence: it hangs, is cut off or blocked. Empty while all is well."""
+    load: Load | None = None
+    """How busy its process is, and which calls it takes because of that; None if its agent does not say."""
 
 
 @dataclass(frozen=True, slots=True)

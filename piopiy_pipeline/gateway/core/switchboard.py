@@ -332,6 +332,7 @@ class Switchboard:
                     active=one.active,
                     draining=one.draining,
                     silent=one.silent,
+                    load=one.load,
                 )
                 for one in self.instances.all()
             ),

@@ -48,6 +48,6 @@ class WaitingCalls:
     def look_again(self, agent_id: str, now: float) -> None:
         """Have the calls of an agent ask, because one of its instances may have become free."""
         for call in tuple(self._by_agent.get(agent_id, ())):
-            if not any(one.takes_calls for one in self._instances.of(agent_id)):
+            if not any(one.takes_takeovers for one in self._instances.of(agent_id)):
                 return
             call.ask_next(now)

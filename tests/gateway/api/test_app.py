@@ -17,7 +17,7 @@ from piopiy_pipeline.gateway.api import app as app_module
 from piopiy_pipeline.gateway.api import calls, carriers, control, phones
 from piopiy_pipeline.gateway.api import pipecat_clients as clients
 from piopiy_pipeline.gateway.api.models import ServerInfo
-from piopiy_pipeline.signaling.messages import Heartbeat
+from piopiy_pipeline.signaling.messages import Heartbeat, Load, Status
 from tests.support.gateway_peers import AGENT_ID, agent, bearer, config
 from tests.support.web import API_KEY, client
 
@@ -43,6 +43,34 @@ def test_info_tells_everybody_little_and_operators_all() -> None:
             caller = await info(**bearer(grant.json()["token"]))
             assert (caller.authorized, caller.agents) == (False, [])
             assert caller.ice_servers == operator.ice_servers == settings.ice_servers
+
+    asyncio.run(story())
+
+
+def test_operators_learn_how_busy_instances_are_and_which_take_no_new_calls() -> None:
+    async def story() -> None:
+        async with (
+            Gateway(config(api_keys=[API_KEY])) as gateway,
+            agent(gateway),
+            client(gateway, key=None) as web,
+        ):
+
+            async def info() -> ServerInfo:
+                return ServerInfo.model_validate((await web.get("/api/info", headers=bearer(API_KEY))).json())
+
+            assert [(one.busy, one.lag_p95_ms, one.overloaded) for one in (await info()).agents] == [
+                (None, None, 0)
+            ]
+            [instance] = gateway.switchboard.instances.of(AGENT_ID)
+            load = Load(
+                busy=0.91, lag_p95_ms=12.5, core=1.1, takes="takeovers", why="it is busy for 91% of its time"
+            )
+            now = asyncio.get_running_loop().time()
+            gateway.switchboard.receive(instance, Status(active=40, capacity=200, load=load), now)
+            said = await info()
+            assert [(one.busy, one.lag_p95_ms, one.overloaded) for one in said.agents] == [(0.91, 12.5, 1)]
+            (problem,) = [each for each in said.problems if "instance" in each]
+            assert problem.endswith("takes no new calls beside its 40: it is busy for 91% of its time.")
 
     asyncio.run(story())
 
