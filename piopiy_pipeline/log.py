@@ -81,13 +81,28 @@ def _line(record: Record) -> str:
 
 
 def _traceback_of(record: Record) -> str:
-    if record["exception"] is None or record["exception"].type is None:
+    exception = record["exception"]
+    if exception is not None and exception.type is not None:
+        kind, error, at = exception
+    elif record["level"].no >= 40 and (record["name"] or "").startswith("pipecat") and sys.exception():
+        kind, error, at = (
+            sys.exc_info()
+        )  # pipecat's own lines name its text and its line, and not the way there
+    else:
         return ""
-    kind, error, at = record["exception"]
     text = "".join(traceback.format_exception(kind, error, at))
     return "".join(f"\n  | {printable_line(line)}" for line in text.rstrip("\n").split("\n"))
 
 
 def _quiet(record: Record) -> bool:
     name = record["name"] or ""
-    return record["level"].no >= 30 or not name.startswith("pipecat")
+    if not name.startswith("pipecat"):
+        return True
+    return record["level"].no >= 30 and not (record["extra"].get("call_id") and _is_told_by_the_call(record))
+
+
+def _is_told_by_the_call(record: Record) -> bool:
+    """Whether it is pipecat's line of an `ErrorFrame`: a call logs it itself (`StageErrors`), once."""
+    return (
+        record["function"] == "push_error_frame" or ": Something went wrong: ErrorFrame" in record["message"]
+    )

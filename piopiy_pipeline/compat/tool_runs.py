@@ -49,6 +49,7 @@ from piopiy_pipeline.error_text import error_text
 __all__ = [
     "COMPLETED",
     "DEFAULT_TOOL_TIMEOUT_S",
+    "LOGGED",
     "OF_TOOL",
     "guard_tools",
     "kept_by_decorator",
@@ -64,6 +65,8 @@ MAX_STRANGE = 100
 """So many things that tools did and cannot have meant are on the record of a call."""
 MAX_WORDLESS = 25
 """A model that gives as many answers one after the other that are tool calls without a word counts as failing."""
+LOGGED = "logged"
+"""In the metadata of an `ErrorFrame`: it stands in the log already."""
 OF_TOOL = "of_tool"
 """A frame's metadata with the name of the tool whose own error it is."""
 FAILED = LLMService.FUNCTION_CALL_ERROR_MESSAGE_TEMPLATE
@@ -244,7 +247,7 @@ class _Guard:
         if outcome.error is not None:
             text = error_text(outcome.error)
             logger.opt(exception=outcome.error).error("the tool {} failed: {}", name, text)
-            await self._push_error(text, tool=name, error=outcome.error)
+            await self._push_error(text, tool=name, error=outcome.error, logged=True)
             if not report.final:
                 report.ended({"error": text})
                 await report(FAILED.format(function_name=name))
@@ -266,25 +269,29 @@ class _Guard:
                 f"no call of the tool {name} can run, {times} times in a row: {fault}"
             )
         else:
-            await self._push_error(f"The model's call of the tool {name} cannot run. {fault}")
+            await self._push_error(f"The model's call of the tool {name} cannot run. {fault}", logged=True)
 
     async def _is_strange(self, name: str, did: str) -> None:
         """Put on record what a tool did that its author cannot have meant, once for each tool."""
         if (name, did) not in self._strange and len(self._strange) < MAX_STRANGE:
             self._strange.add((name, did))
             logger.warning("the tool {} {}", name, did)
-            await self._push_error(f"The tool {name} {did}.", tool=name)
+            await self._push_error(f"The tool {name} {did}.", tool=name, logged=True)
 
-    async def _push_error(self, text: str, *, tool: str = "", error: BaseException | None = None) -> None:
+    async def _push_error(
+        self, text: str, *, tool: str = "", error: BaseException | None = None, logged: bool = False
+    ) -> None:
         """Report an error that is not a failure of the model: the model is told, and answers.
 
         Args:
             text: What has happened.
             tool: The tool that it has happened in; the record has it as the stage.
             error: What it has raised.
+            logged: Whether it stands in the log already.
         """
         raised = error if isinstance(error, Exception) else None
         frame = ErrorFrame(error=text, exception=raised, category=ErrorCategory.APPLICATION)
+        frame.metadata[LOGGED] = logged
         if tool:
             frame.metadata[OF_TOOL] = tool
         await self._service.push_error_frame(frame)

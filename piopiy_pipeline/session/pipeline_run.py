@@ -43,8 +43,9 @@ from piopiy_pipeline.session.monitor import CallMonitor
 from piopiy_pipeline.session.pending_hangup import PendingHangup
 from piopiy_pipeline.session.pipeline_worker import CallWorker
 from piopiy_pipeline.session.providers.provider_clients import close_clients
-from piopiy_pipeline.session.providers.provider_failures import ProviderFailures, services_of
+from piopiy_pipeline.session.providers.provider_failures import ProviderFailures
 from piopiy_pipeline.session.providers.provider_watches import ProviderWatches
+from piopiy_pipeline.session.providers.stage_errors import services_of
 from piopiy_pipeline.session.repeated_tools import repeat_tools
 from piopiy_pipeline.session.silence_filler import Filler, SilenceFiller
 from piopiy_pipeline.session.speaker import Speaker

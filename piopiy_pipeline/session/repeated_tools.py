@@ -13,7 +13,7 @@ from pipecat.services.llm_service import LLMService
 
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.session.call_state import CallState
-from piopiy_pipeline.session.providers.provider_failures import services_of
+from piopiy_pipeline.session.providers.stage_errors import services_of
 
 __all__ = ["repeat_tools"]
 

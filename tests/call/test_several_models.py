@@ -80,7 +80,7 @@ def test_a_model_without_a_word_in_time_is_overtaken_and_its_answer_goes_nowhere
     assert texts(call, "bot") == [SECOND]
     assert call.of("bot_audio")[0].at < 1.2 + 0.3 + 0.2
     (record,) = records(call)
-    assert "was late" in record
+    assert record == "ScriptedLLM (2 of 2) answers: ScriptedLLM (1 of 2) was late, and another was asked too"
     answers = [message for message in bot.context if message["role"] == "assistant"]
     assert [answer["content"] for answer in answers] == [SECOND]
 
@@ -90,6 +90,7 @@ def test_a_model_that_fails_is_replaced_at_once_and_nobody_is_apologised_to() ->
     assert texts(call, "bot") == [SECOND]
     assert call.of("bot_audio")[0].at < 0.3
     assert "429" in " ".join(records(call))
+    assert "ScriptedLLM (1 of 2): " in records(call)[0]
     call.assert_ended(EndReason.AGENT_HANGUP)
 
 

@@ -218,27 +218,27 @@ class ModelSwitch(ServiceSwitch):
     def _note_late(self, race: AnswerRace) -> None:
         before = self.services[race.asked[-2]]
         if race.runs(race.asked[-2]):
-            self._faults.append(f"{before} was late, and another was asked too")
-        logger.info("{}: {} is asked, too", self, self.services[race.asked[-1]])
+            self._faults.append(f"{self.name_of(before)} was late, and another was asked too")
+        logger.info("{} is asked, too", self.name_of(self.services[race.asked[-1]]))
 
     async def _won(self, who: int) -> None:
         service = self._answered = self.services[who]
-        self._breaker(self.services[who]).succeeded()
-        trouble = "; ".join(self._faults)
-        if trouble:
-            logger.warning("{} answers: {}", service, trouble)
+        self._breaker(service).succeeded()
+        if trouble := "; ".join(self._faults):
+            logger.warning("{} answers: {}", self.name_of(service), trouble)
         await self._call_event_handler("on_answered", service, trouble)
         self._faults = []
 
     def _drop(self, race: AnswerRace, who: int, *, late: bool) -> None:
-        breaker = self._breaker(self.services[who])
+        service = self.services[who]
+        breaker = self._breaker(service)
         if late:
             breaker.failed(self._now())
             if race.winner is None:
-                self._faults.append(f"{self.services[who]} fell silent in the middle of its answer")
+                self._faults.append(f"{self.name_of(service)} fell silent in the middle of its answer")
         else:
             breaker.abandoned()
-        self._cancel(self.services[who])
+        self._cancel(service)
 
     def _cancel(self, service: FrameProcessor) -> None:
         assert isinstance(service, LLMService)
@@ -251,7 +251,7 @@ class ModelSwitch(ServiceSwitch):
             async with asyncio.timeout(CANCEL_S):
                 await cancel_answer(service)
         except TimeoutError:
-            logger.error("{} does not give up its request", service)
+            logger.error("{} does not give up its request", self.name_of(service))
         finally:
             self._cancelling_answers.pop(service, None)
 
@@ -264,10 +264,10 @@ class ModelSwitch(ServiceSwitch):
                 if service not in self._ready:
                     await self._start(service)
         except Exception as error:  # noqa: BLE001  whatever a provider's set-up raises, the next may work
-            logger.opt(exception=True).error("{} did not start: {}", service, error)
+            logger.opt(exception=True).error("{} did not start: {}", self.name_of(service), error)
             fault = f"it did not start: {error or 'timeout'}"
             if race is self._race and not self.attempt_failed(service, fault):
-                await self.push_error(f"{service}: {fault}")
+                await self.push_error(f"{self.name_of(service)}: {fault}")
             return
         if race is not self._race or not race.runs(who) or request is None:
             return
@@ -378,7 +378,7 @@ class ModelSwitch(ServiceSwitch):
         if race.winner == who and goes_on:
             return False  # what is wrong with it was said
         self._breaker(self.services[who]).failed(self._now())
-        self._faults.append(f"{service}: {fault[:200]}")
+        self._faults.append(f"{self.name_of(service)}: {fault[:200]}")
         steps = race.failed(who, self._now())
         if goes_on:
             self._cancel(service)

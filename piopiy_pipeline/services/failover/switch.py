@@ -40,6 +40,7 @@ from pipecat.processors.frame_processor import (
 
 from piopiy_pipeline.compat.pipecat import is_set_up, provider_of
 from piopiy_pipeline.services.failover.circuit_breaker import CircuitBreaker, breaker_of
+from piopiy_pipeline.services.failover.service_names import names_of
 
 __all__ = ["OF_ATTEMPT", "ServiceSwitch"]
 
@@ -127,6 +128,10 @@ class ServiceSwitch(FrameProcessor):
             self.active = other
         self._connect(other)
 
+    def name_of(self, service: FrameProcessor) -> str:
+        """Return what a service is called where a person reads of it: see `names_of`."""
+        return names_of(self.services)[service]
+
     @property
     def processors(self) -> list[FrameProcessor]:
         """The services, for pipecat's metrics."""
@@ -157,7 +162,7 @@ class ServiceSwitch(FrameProcessor):
                 async with asyncio.timeout(START_S):
                     await self._start(service)
             before, self.active = self.active, service
-            logger.info("switched from {} to {}", before, service)
+            logger.info("switched from {} to {}", self.name_of(before), self.name_of(service))
             if before in self._set_up:
                 await before.queue_frame(InterruptionFrame())
             return True
@@ -291,9 +296,9 @@ class ServiceSwitch(FrameProcessor):
             try:
                 await self._switch(service)
             except TimeoutError:
-                logger.error("{} did not start within {:g} s", service, START_S)
+                logger.error("{} did not start within {:g} s", self.name_of(service), START_S)
             except Exception as error:  # noqa: BLE001  whatever a provider's set-up raises, the next may work
-                logger.opt(exception=True).error("{} did not start: {}", service, error)
+                logger.opt(exception=True).error("{} did not start: {}", self.name_of(service), error)
             else:
                 return
 

@@ -22,7 +22,6 @@ from pipecat.utils.errors import ErrorCategory
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.compat.pipecat import leave_empty_turn
 from piopiy_pipeline.compat.tool_runs import OF_TOOL
-from piopiy_pipeline.error_text import authors_line
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.services.failover.model_switch import ModelSwitch
 from piopiy_pipeline.services.failover.switch import OF_ATTEMPT, ServiceSwitch
@@ -34,12 +33,13 @@ from piopiy_pipeline.session.model.eager_answers import EagerAnswers
 from piopiy_pipeline.session.model.model_requests import ModelRequests
 from piopiy_pipeline.session.monitor import CallMonitor
 from piopiy_pipeline.session.pipeline_worker import CallWorker
+from piopiy_pipeline.session.providers.stage_errors import StageErrors, services_of
 from piopiy_pipeline.session.providers.voice_progress import VoiceProgress
 from piopiy_pipeline.session.speaker import Speaker
 from piopiy_pipeline.session.speech_drain import SpeechDrain
 from piopiy_pipeline.transports.bot_output import BotOutput
 
-__all__ = ["CLOSING_LINE", "DEFAULT_ERROR_LINE", "ProviderFailures", "services_of"]
+__all__ = ["CLOSING_LINE", "DEFAULT_ERROR_LINE", "ProviderFailures"]
 
 ECHO_S = 1.0
 """Further errors of an STT belong to the first one for this long, in seconds."""
@@ -48,15 +48,6 @@ MAX_ERRORS = 200
 TOOL_POLL_S = 0.1
 DEFAULT_ERROR_LINE = "I am sorry, something went wrong. One moment, please."
 CLOSING_LINE = "I am sorry, this does not work at the moment. Please call again later."
-
-
-def services_of(pipeline: CallPipeline) -> list[FrameProcessor]:
-    """Return all stages of a pipeline, with the services of each switch in the place of the switch."""
-    services: list[FrameProcessor] = []
-    for name in pipeline.names:
-        stage = pipeline[name]
-        services += stage.services if isinstance(stage, ServiceSwitch) else (stage,)
-    return services
 
 
 class ProviderFailures:
@@ -100,7 +91,7 @@ class ProviderFailures:
         self._error_line = error_line
         self._ask_again = ask_again
         self._errors = 0
-        self._raised_at: set[str] = set()
+        self._stages = StageErrors(pipeline)
         self._voice = VoiceProgress(state.now())
         self._asked_again_at = float("-inf")
         self.eager: EagerAnswers | None = None
@@ -116,31 +107,22 @@ class ProviderFailures:
         if self._errors == MAX_ERRORS:
             detail = f"{culprit}: {self._errors} errors, the last: {frame.error[:400]}"
             self._state.finish(EndReason.ERROR, detail)
-        self._tell_place(frame)
+        if stage is not None:
+            await self._stages.raised(stage, frame)  # of a processor that stands in no pipeline
+        message = self._stages.text_of(stage, frame.error)
         if frame.category is ErrorCategory.APPLICATION:
             # A tool has raised, for example: the model gets the error, and the caller hears its answer.
-            logger.warning("{}: {}", culprit, frame.error)
             if frame.metadata.get(OF_ATTEMPT):
-                self._report_with_answer(culprit, frame.error)
+                self._report_with_answer(culprit, message)
             else:
-                self._report(culprit, frame.error)
+                self._report(culprit, frame.error if OF_TOOL in frame.metadata else message)
             return
         hopeless = stage is not None and not stage.is_usable and not self.has_another(stage)
         ahead = self.eager is not None and culprit in ("llm", "tts") and await self.eager.failed(frame.error)
         if not ahead or hopeless:
-            await self._recover(culprit, frame.error, service=stage, hopeless=hopeless)
+            await self._recover(culprit, message, service=stage, hopeless=hopeless, logged=True)
         elif stage is not None and not stage.is_usable:
-            self._report(culprit, frame.error)  # it has failed for good, and another one is in its place
-
-    def _tell_place(self, frame: ErrorFrame) -> None:
-        """Have an error say where the author's own code has raised it, as in a stage of theirs."""
-        error = frame.exception
-        if error is None or not (place := authors_line(error)) or place in frame.error:
-            return
-        frame.error = f"{frame.error.rstrip(': ')} ({type(error).__name__} at {place})"
-        if place not in self._raised_at:
-            self._raised_at.add(place)  # MAX_ERRORS bound it
-            logger.opt(exception=error).error("{} failed: {}", self.name_of(frame.processor), frame.error)
+            self._report(culprit, message)  # it has failed for good, and another one is in its place
 
     def check_overdue(self, now: float) -> None:
         """Treat an answer that makes no progress as a failure. Call this from time to time. Returns at once."""
@@ -168,7 +150,7 @@ class ProviderFailures:
 
     def report(self, stage: FrameProcessor, message: str) -> None:
         """Report what is wrong with a stage to whoever watches the call, to the client and to the author."""
-        self._report(self.name_of(stage), message)
+        self._report(self.name_of(stage), self._stages.text_of(stage, message))
 
     def answer_failed(self, stage: FrameProcessor, what: str, goes_on: bool) -> None:
         """An answer of a model has failed without an error. Returns at once.
@@ -185,7 +167,7 @@ class ProviderFailures:
                 and stage in switch.services
                 and switch.attempt_failed(stage, what, goes_on=goes_on)
             ):
-                self._report_with_answer(name, f"{stage}: {what}")
+                self._report_with_answer(name, self._stages.text_of(stage, what))
                 return
         if self.eager is None or not self.eager.answer_failed(what):
             self._state.spawn(self._recover(self.name_of(stage), what, stuck=goes_on), "answer_failed")
@@ -193,19 +175,11 @@ class ProviderFailures:
     async def on_answered(self, switch: ModelSwitch, service: FrameProcessor, trouble: str) -> None:
         """Put on record which model has answered, if it was not the first one, or not in time."""
         if trouble:
-            self._report_with_answer(self.name_of(service), f"{service} answers: {trouble}")
+            self._report_with_answer(self.name_of(service), f"{switch.name_of(service)} answers: {trouble}")
 
     def name_of(self, stage: FrameProcessor | None) -> str:
         """Return the name of a stage: of a service in a switch, that of the switch."""
-        if isinstance(stage, TTSService):
-            return "tts"
-        if isinstance(stage, STTService):
-            return "stt"
-        for name in self._pipeline.names:
-            at = self._pipeline[name]
-            if at is stage or (isinstance(at, ServiceSwitch) and stage in at.services):
-                return name
-        return str(stage)
+        return self._stages.name_of(stage)
 
     def is_active(self, service: FrameProcessor) -> bool:
         """Return whether a service is in use: it stands in no switch, or is the active one there."""
@@ -244,6 +218,7 @@ class ProviderFailures:
         service: FrameProcessor | None = None,
         stuck: bool = False,
         hopeless: bool = False,
+        logged: bool = False,
     ) -> None:
         """Apologise and try once more, or say that it does not work and end the call."""
         if self.requests is not None and culprit != "stt":
@@ -254,7 +229,7 @@ class ProviderFailures:
         ):  # an echo: a provider that fails in a loop must not flood anybody
             logger.debug("{} failed again: {}", culprit, message)
             return
-        logger.warning("{} failed: {} ({})", culprit, message, action.value)
+        logger.warning("{} failed{} ({})", culprit, "" if logged else f": {message}", action.value)
         self._report(culprit, message)
         partly_said = self._state.recovery.partly_said
         if stuck and culprit == "tts":
@@ -300,8 +275,8 @@ class ProviderFailures:
             await service.set_usable(False)
             await service.push_error(fault, category=ErrorCategory.UNKNOWN)
             return
-        logger.warning("{}: {}", service, fault)
-        self._report(self.name_of(service), fault)
+        logger.warning("{}: {}", self._stages.title_of(service), fault)
+        self._report(self.name_of(service), self._stages.text_of(service, fault))
         if self._error_line is not None and not self._monitor.speaking:
             await self._apologise("stt", RecoveryAction.RETRY)
 

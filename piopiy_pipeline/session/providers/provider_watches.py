@@ -22,8 +22,9 @@ from piopiy_pipeline.session.providers.missing_finals import FinalsWatch
 from piopiy_pipeline.session.providers.mute_sentence import watch_sentences
 from piopiy_pipeline.session.providers.mute_stt import MuteWatch
 from piopiy_pipeline.session.providers.mute_voice import watch_voice
-from piopiy_pipeline.session.providers.provider_failures import ProviderFailures, services_of
+from piopiy_pipeline.session.providers.provider_failures import ProviderFailures
 from piopiy_pipeline.session.providers.repeats_filter import drop_repeated_words
+from piopiy_pipeline.session.providers.stage_errors import services_of
 from piopiy_pipeline.transports.bot_output import BotOutput
 
 __all__ = ["ProviderWatches"]

@@ -1,0 +1,105 @@
+"""`StageErrors`: the errors of a pipeline's stages in the log, each once, with the author's line and a traceback.
+
+pipecat logs an `ErrorFrame` where it is pushed and again where it leaves the pipeline, without a traceback and by the
+number of its processor. Those lines are left out (`piopiy_pipeline.log`), because each stage is watched here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from loguru import logger
+from pipecat.frames.frames import ErrorFrame
+from pipecat.processors.frame_processor import FrameProcessor
+from pipecat.services.stt_service import STTService
+from pipecat.services.tts_service import TTSService
+from pipecat.utils.errors import ErrorCategory
+
+from piopiy_pipeline.compat.tool_runs import LOGGED, OF_TOOL
+from piopiy_pipeline.error_text import authors_line
+from piopiy_pipeline.pipeline import CallPipeline
+from piopiy_pipeline.services.failover.switch import ServiceSwitch
+
+__all__ = ["StageErrors", "services_of"]
+
+MAX_KNOWN = 50
+"""So many different errors of a call are logged; what comes again, or later, is for those who look for everything."""
+_OF_OUR_CODE = (ErrorCategory.UNKNOWN, ErrorCategory.APPLICATION)
+"""Errors of which the line is worth knowing. The others are a provider's answer, such as a wrong key."""
+
+
+def services_of(pipeline: CallPipeline) -> list[FrameProcessor]:
+    """Return all stages of a pipeline, with the services of each switch in the place of the switch."""
+    services: list[FrameProcessor] = []
+    for name in pipeline.names:
+        stage = pipeline[name]
+        services += stage.services if isinstance(stage, ServiceSwitch) else (stage,)
+    return services
+
+
+class StageErrors:
+    """Names the stages of one pipeline, and logs what goes wrong in them.
+
+    Args:
+        pipeline: The stages. From now on each is watched.
+    """
+
+    def __init__(self, pipeline: CallPipeline) -> None:
+        self._pipeline = pipeline
+        self._known: set[tuple[str, str]] = set()
+        for stage in _with_inner(pipeline[name] for name in pipeline.names):
+            stage.add_event_handler("on_error", self.raised)
+
+    async def raised(self, stage: FrameProcessor, frame: ErrorFrame) -> None:
+        """Log an error, and let its text say where the author's own code has raised it (pipecat's `on_error`)."""
+        error = frame.exception
+        place = "" if error is None else authors_line(error)
+        if error is not None and place and place not in frame.error:
+            frame.error = f"{frame.error.rstrip(': ')} ({type(error).__name__} at {place})"
+        if frame.metadata.get(LOGGED):
+            return
+        frame.metadata[LOGGED] = True
+        culprit = frame.metadata.get(OF_TOOL) or self.title_of(frame.processor or stage)
+        key = culprit, place or frame.error[:100]
+        if key in self._known or len(self._known) >= MAX_KNOWN:
+            logger.debug("{} failed again: {}", culprit, frame.error)
+            return
+        self._known.add(key)
+        shown = error if place or frame.category in _OF_OUR_CODE else None
+        logger.opt(exception=shown).error("{} failed: {}", culprit, frame.error)
+
+    def name_of(self, stage: FrameProcessor | None) -> str:
+        """Return the name of a stage: of a service in a switch, that of the switch."""
+        if isinstance(stage, TTSService):
+            return "tts"
+        if isinstance(stage, STTService):
+            return "stt"
+        for name in self._pipeline.names:
+            at = self._pipeline[name]
+            if at is stage or (isinstance(at, ServiceSwitch) and stage in at.services):
+                return name
+        return str(stage)
+
+    def title_of(self, stage: FrameProcessor | None) -> str:
+        """Return the name of a stage, and which one it is of several services in its place."""
+        service = self._service_name(stage)
+        return f"{self.name_of(stage)} ({service})" if service else self.name_of(stage)
+
+    def text_of(self, stage: FrameProcessor | None, message: str) -> str:
+        """Return what is to be on record of a stage: which one of several services, and the message."""
+        service = self._service_name(stage)
+        return f"{service}: {message}" if service else message
+
+    def _service_name(self, stage: FrameProcessor | None) -> str:
+        for name in self._pipeline.names:
+            at = self._pipeline[name]
+            if isinstance(at, ServiceSwitch) and stage in at.services and len(at.services) > 1:
+                return at.name_of(stage)
+        return ""
+
+
+def _with_inner(stages: Iterable[FrameProcessor]) -> list[FrameProcessor]:
+    found: list[FrameProcessor] = []
+    for stage in stages:
+        found += [stage, *_with_inner(stage.processors)]
+    return found

@@ -1,0 +1,174 @@
+"""A mistake of an author's code stands in the log once: one line with call and place, and one traceback."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import re
+from collections.abc import AsyncGenerator, Iterator
+from typing import Any
+
+import pytest
+from loguru import logger
+from pipecat.frames.frames import ErrorFrame, Frame, LLMContextFrame, LLMTextFrame
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+from pipecat.services.llm_service import FunctionCallParams
+
+from piopiy_pipeline import log
+from piopiy_pipeline.session import Call
+from piopiy_pipeline.testing import Caller, Replies, ScriptedLLM, Tool, simulate
+from piopiy_pipeline.tools import tool
+from piopiy_pipeline.voice_agent import VoiceAgent
+from tests.support.services import ScriptedSTT, ToneTTS
+from tests.support.virtual import PEOPLE, info
+
+FINE = "Fine."
+
+
+class Mistake(Exception):
+    """What an author's code raises here."""
+
+
+def fail() -> None:
+    raise Mistake("no such table")
+
+
+LINE = inspect.getsourcelines(fail)[1] + 1
+PLACE = f"test_error_lines.py:{LINE}"
+
+
+class RaisingStage(FrameProcessor):
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await super().process_frame(frame, direction)
+        if isinstance(frame, LLMTextFrame):
+            fail()
+        await self.push_frame(frame, direction)
+
+
+class StageWithTask(FrameProcessor):
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await super().process_frame(frame, direction)
+        if isinstance(frame, LLMTextFrame):
+            self.create_task(asyncio.to_thread(fail), "task")
+        await self.push_frame(frame, direction)
+
+
+class DeafStage(RaisingStage):
+    """Another one, that lets no error pass."""
+
+    async def push_frame(self, frame: Frame, direction: FrameDirection = FrameDirection.DOWNSTREAM) -> None:
+        if not isinstance(frame, ErrorFrame):
+            await super().push_frame(frame, direction)
+
+
+class RaisingVoice(ToneTTS):
+    async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
+        fail()
+        yield None
+
+
+class ReportingVoice(ToneTTS):
+    async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
+        try:
+            fail()
+        except Mistake as error:
+            yield ErrorFrame(error="the voice is broken", exception=error)
+
+
+class RaisingEars(ScriptedSTT):
+    async def run_stt(self, audio: bytes) -> AsyncGenerator[Frame | None, None]:
+        fail()
+        yield None
+
+
+class RaisingModel(ScriptedLLM):
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        if isinstance(frame, LLMContextFrame):
+            fail()
+        await super().process_frame(frame, direction)
+
+
+@tool
+async def book(params: FunctionCallParams) -> None:
+    """Book a table."""
+    fail()
+
+
+class Bot:
+    """A bot in which something is wrong."""
+
+    def __init__(
+        self,
+        *,
+        stt: type[ScriptedSTT] = ScriptedSTT,
+        llm: type[ScriptedLLM] = ScriptedLLM,
+        tts: type[ToneTTS] = ToneTTS,
+        stage: type[FrameProcessor] | None = None,
+        replies: tuple[Any, ...] = (FINE,),
+        in_handler: str = "",
+        in_callback: bool = False,
+    ) -> None:
+        self._services = stt, llm, tts
+        self._stage = stage
+        self._replies = replies
+        self._in_handler = in_handler
+        self._in_callback = in_callback
+
+    async def __call__(self, call: Call) -> None:
+        stt, llm, tts = self._services
+        agent = VoiceAgent(
+            instructions="Be brief.", call=call, tools=[book], idle=False, filler=None, error_line="Sorry."
+        )
+        model = llm(Replies(*self._replies, otherwise=FINE))
+        await agent.Action(stt=stt(["a table"]), llm=model, tts=tts())
+        if self._stage is not None:
+            agent.pipeline.insert("extra", self._stage(), after="llm", wants_audio=False)
+        if self._in_handler == "pipecat":
+            agent.pipeline["user_context"].add_event_handler("on_user_turn_started", lambda *_: fail())
+        elif self._in_handler:
+            agent.on("answered", lambda _: fail())
+        if self._in_callback:
+            fail()
+        await agent.start()
+
+
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """What is logged, as `log_to_stderr` writes it."""
+    written: list[str] = []
+    monkeypatch.setattr(log, "_write", lambda message: written.append(str(message)))
+    monkeypatch.setattr(log, "_handler", logger.add(lambda _: None))
+    log.log_to_stderr()
+    yield written
+    logger.remove(log._handler)
+
+
+@pytest.mark.parametrize(
+    ("bot", "culprit"),
+    [
+        (Bot(replies=(Tool("book"), FINE)), "the tool book failed"),
+        (Bot(in_callback=True), "the callback failed"),
+        (Bot(in_handler="ours"), "a handler of 'answered' failed"),
+        (Bot(in_handler="pipecat"), "uncaught exception in event handler 'on_user_turn_started'"),
+        (Bot(stage=RaisingStage), "extra failed"),
+        (Bot(stage=DeafStage), "extra failed"),
+        (Bot(stage=StageWithTask), "unexpected exception"),
+        (Bot(stt=RaisingEars), "stt failed"),
+        (Bot(llm=RaisingModel), "llm failed"),
+        (Bot(tts=RaisingVoice), "tts failed"),
+        (Bot(tts=ReportingVoice), "tts failed"),
+    ],
+)
+def test_a_mistake_is_logged_once_with_its_call_its_place_and_its_traceback(
+    bot: Bot, culprit: str, lines: list[str]
+) -> None:
+    simulate(bot, Caller().say(PEOPLE).pause(8), info=info())
+    errors = [line for line in lines if re.match(r"\S+ ERROR ", line)]
+    assert len(errors) == 1, lines
+    assert culprit in errors[0]
+    assert info().call_id in errors[0]
+    assert PLACE in errors[0].partition("\n")[0]
+    text = "".join(lines)
+    assert text.count("Traceback (most recent call last)") == 1
+    assert text.count("no such table") <= 3, "the line, the traceback's source and its end"
+    assert "ErrorFrame" not in text
