@@ -12,20 +12,18 @@ from typing import Any
 from piopiy_pipeline.call import CallInfo, EndReason
 from piopiy_pipeline.gateway.core.call_offer import CallOffer, MediaFaults, MediaPort
 from piopiy_pipeline.gateway.core.instances import Instance, Instances
+from piopiy_pipeline.gateway.core.suspect_losses import SuspectLosses
 from piopiy_pipeline.gateway.core.suspicion import Suspicion
 
 __all__ = [
     "ASK_AGAIN_S",
     "MAX_MOVES",
-    "MAX_RECOVERIES",
     "PLACE_S",
     "RECOVERY_S",
     "SILENCE_S",
     "AgentAssignment",
 ]
 
-MAX_RECOVERIES = 3
-"""A call that has lost this many agents is more likely their cause than their victim."""
 MAX_MOVES = 20
 """How many instances that shut down may give a call back: in a rolling restart each may be the next one to go."""
 RECOVERY_S = 5.0
@@ -54,8 +52,8 @@ class AgentAssignment:
         """The offer that is outstanding, or by which an instance has the call."""
         self.offers = 0
         """How many offers were made."""
-        self.recoveries = 0
-        """How many instances were lost with the call."""
+        self.losses = SuspectLosses()
+        """The instances that were lost with the call, and whether it may be their cause."""
         self.checkpoint: dict[str, Any] | None = None
         """What the next instance needs in order to go on with the conversation."""
         self.heard = ""
@@ -248,12 +246,20 @@ class AgentAssignment:
         first, self._retried = not self._retried, True
         return first
 
-    def may_recover(self) -> bool:
-        """Return whether a call whose instance was lost may go to another one, and count the loss."""
-        if self.recoveries >= MAX_RECOVERIES:
-            return False
-        self.recoveries += 1
-        return True
+    @property
+    def recoveries(self) -> int:
+        """How many instances were lost with the call."""
+        return self.losses.count
+
+    def may_recover(self, now: float, *, alone: bool | None) -> bool:
+        """Return whether a call whose instance was lost may go to another one, and count the loss.
+
+        Args:
+            now: The time.
+            alone: Whether it was the only call there; None if it is known that it is not to blame.
+        """
+        instance_id = "" if self.offer is None else self.offer.instance.instance_id
+        return self.losses.may_follow(instance_id, now, alone=alone)
 
     def may_move(self) -> bool:
         """Return whether a call whose instance shuts down may go to another one, and count the move."""

@@ -231,7 +231,7 @@ class AgentSide:
             self.ask_next(now)
         else:
             self.assignment.suspicion.lost(instance, alone=alone, now=now)
-            self._recover(now, lost, tell=False)
+            self._recover(now, lost, tell=False, alone=alone)
 
     # ------------------------------------------------------------------ the agent's media stream
 
@@ -340,14 +340,14 @@ class AgentSide:
         else:
             self._call.end(now, EndReason.ERROR, detail, by_agent=True)
 
-    def _recover(self, now: float, detail: str, *, tell: bool) -> None:
+    def _recover(self, now: float, detail: str, *, tell: bool, alone: bool) -> None:
         """Ask another instance after an agent was lost with the call. The caller stays on the line meanwhile."""
         if self.stranded.place:
             detail = f"its code blocked the agent at {self.stranded.place}, and {detail}"
             self._call.end(now, EndReason.ERROR, detail, by_agent=not tell)
         elif culprit := self.assignment.suspicion.culprit:
             self._call.end(now, EndReason.ERROR, culprit, by_agent=not tell)
-        elif not self.assignment.may_recover():
+        elif not self.assignment.may_recover(now, alone=alone):
             after = f"{detail}, after {self.assignment.recoveries} others"
             self._call.end(now, EndReason.AGENT_LOST, after, by_agent=not tell)
         elif tell:
@@ -414,7 +414,7 @@ class AgentSide:
         self._call.end(now, EndReason.SETUP_TIMEOUT, detail)
 
     def _media_missing(self, now: float) -> None:
-        self._recover(now, "the media stream was lost", tell=True)
+        self._recover(now, "the media stream was lost", tell=True, alone=True)
 
     def _withdraw(self, detail: str) -> None:
         if self.assignment.offer is not None:

@@ -60,7 +60,7 @@ class StrandedCall:
             instance: The instance.
             why: What is wrong with it, a sentence.
             now: The time.
-            alone: Whether the call is its only one; None if that says nothing.
+            alone: Whether the call is its only one; None if it is known that the call is not to blame.
         """
         if self._handover.withdraw(instance, why, now):
             return
@@ -72,7 +72,7 @@ class StrandedCall:
             self._has(instance)
             and not self.place
             and (self._handover.under_way or self._assignment.has_alternative(now))
-            and self._assignment.may_recover()
+            and self._assignment.may_recover(now, alone=alone)
         ):
             if alone is not None:
                 self._assignment.suspicion.left(instance, alone=alone)

@@ -50,7 +50,7 @@ class Suspicion:
         self._call_id = call_id
         self.culprit = ""
         """Why this call is the culprit, a sentence. Empty while that is not certain."""
-        self._losses: dict[str, _Loss] = {}  # by instance; `MAX_RECOVERIES` bounds them
+        self._losses: dict[str, _Loss] = {}  # by instance; `SuspectLosses` bounds them
         self._asks: Literal["nobody", "apart"] = "nobody"
         self._until = 0.0
         self._apart_until = 0.0  # how long a worker apart may come

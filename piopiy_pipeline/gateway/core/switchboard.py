@@ -198,6 +198,8 @@ class Switchboard:
             The instance, to be given to `receive` and `lose`.
         """
         instance, replaced = self.instances.add(registration, link, now)
+        for call in self._of_agent(instance.agent_id):
+            call.agent.assignment.losses.came_back(instance.instance_id)
         logger.info(
             "agent {} registered: instance {}, capacity {}",
             instance.agent_id,
@@ -381,11 +383,17 @@ class Switchboard:
         self.resources.waiting.look_again(instance.agent_id, now)
 
     def _lose_calls(self, instance: Instance, now: float) -> None:
-        alone = len(instance.calls) == 1
-        for call_id in sorted(instance.calls):
-            call = self._calls.get(call_id)
-            if call is not None:
-                call.agent.instance_lost(instance, now, alone=alone)
+        had = sorted(instance.calls)
+        for call in self._of_agent(instance.agent_id) if had else ():
+            if call.call_id not in had:
+                call.agent.assignment.losses.lost_elsewhere()
+        for call_id in had:
+            lost = self._calls.get(call_id)
+            if lost is not None:
+                lost.agent.instance_lost(instance, now, alone=len(had) == 1)
+
+    def _of_agent(self, agent_id: str) -> list[GatewayCall]:
+        return [call for call in self._calls.values() if call.info.agent_id == agent_id]
 
     def _on_death(self, teller: Instance, death: InstanceDied, now: float) -> None:
         """Take an agent's word that one of its call workers has died. The loss of its connection may come later."""
@@ -397,9 +405,8 @@ class Switchboard:
 
     def _suspect(self, agent_id: str, death: InstanceDied, now: float) -> None:
         """Tell all calls of an agent of the death: those that were with it may be elsewhere by now."""
-        for call in tuple(self._calls.values()):
-            if call.info.agent_id == agent_id:
-                call.agent.suspect.instance_died(death, now)
+        for call in self._of_agent(agent_id):
+            call.agent.suspect.instance_died(death, now)
 
     @staticmethod
     def _refuse_late(instance: Instance, message: Accept) -> None:

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from piopiy_pipeline.call import EndReason
-from piopiy_pipeline.gateway.core.agent_assignment import MAX_RECOVERIES, RECOVERY_S, SILENCE_S
+from piopiy_pipeline.gateway.core.agent_assignment import RECOVERY_S, SILENCE_S
 from piopiy_pipeline.gateway.core.instances import LATE_S
 from piopiy_pipeline.gateway.core.media_path import ALONE_S
 from piopiy_pipeline.gateway.core.phases import Phase
 from piopiy_pipeline.gateway.core.silent_instances import SilentInstances
+from piopiy_pipeline.gateway.core.suspect_losses import SuspectLosses
 from piopiy_pipeline.signaling.messages import (
     Answer,
     Blocked,
@@ -182,13 +183,13 @@ def test_a_call_that_stayed_ends_with_its_connection(room: Room) -> None:
 def test_a_call_that_hangs_one_instance_after_another_stays_at_last(room: Room) -> None:
     agents = [room.agent(name) for name in "abcdef"]
     call, leg = room.call()
-    for _ in range(MAX_RECOVERIES + 1):
+    for _ in range(SuspectLosses.MOST_ALONE + 1):
         holder = next(agent for agent in agents if agent.instance.calls)
         holder.take()
         silent(holder)
     assert (call.phase, leg.ended) == (Phase.LIVE, None)
     assert call.agent.serves(holder.instance)
-    assert call.agent.assignment.recoveries == MAX_RECOVERIES
+    assert call.agent.assignment.recoveries == SuspectLosses.MOST_ALONE
 
 
 def moved_to_a_silent_instance(room: Room) -> tuple[NotedAgent, NotedAgent, Any, Any]:

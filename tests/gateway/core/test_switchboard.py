@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from piopiy_pipeline.call import EndReason
-from piopiy_pipeline.gateway.core.agent_assignment import MAX_MOVES, MAX_RECOVERIES, PLACE_S, RECOVERY_S
+from piopiy_pipeline.gateway.core.agent_assignment import MAX_MOVES, PLACE_S, RECOVERY_S
 from piopiy_pipeline.gateway.core.agent_side import MEDIA_GRACE_S
 from piopiy_pipeline.gateway.core.event_bus import BusEvent, ConversationReported
 from piopiy_pipeline.gateway.core.snapshots import Phase
+from piopiy_pipeline.gateway.core.suspect_losses import SuspectLosses
 from piopiy_pipeline.signaling.messages import (
     Cancel,
     Checkpoint,
@@ -400,7 +401,7 @@ def test_a_call_that_loses_agent_after_agent_is_given_up(room: Room) -> None:
         holder.take()
         holder.lose()
         lost += 1
-    assert lost == MAX_RECOVERIES + 1
+    assert lost == SuspectLosses.MOST_ALONE + 1
     assert leg.ended[0] is EndReason.AGENT_LOST
 
 
