@@ -32,19 +32,26 @@ Report = Callable[[str, object], None]
 
 
 @asynccontextmanager
-async def browser_with(module: str) -> AsyncIterator[tuple[ChaosPlace, Page]]:
-    """A gateway and an agent, and a page that is in a call with it."""
+async def console_with(module: str) -> AsyncIterator[tuple[ChaosPlace, Page]]:
+    """A gateway and an agent, and the console in a browser."""
     find_chromium()
     async with (
         chaos(agents=0, browsers=True, settings=[f'api_keys = ["{API_KEY}"]']) as place,
         chromium() as browser,
     ):
-        near = await place.add_agent(module=module, environment=ENVIRONMENT)
+        await place.add_agent(module=module, environment=ENVIRONMENT)
         page = await open_page(browser, place.url.replace("ws:", "http:"))
         await page.get_by_test_id("key").fill(API_KEY)
         await page.get_by_test_id("key").press("Enter")
+        yield place, page
+
+
+@asynccontextmanager
+async def browser_with(module: str) -> AsyncIterator[tuple[ChaosPlace, Page]]:
+    """A gateway and an agent, and a page that is in a call with it."""
+    async with console_with(module) as (place, page):
         await talk(page)
-        await hears(page, near.pitch)
+        await hears(page, place.agents[0].pitch)
         yield place, page
 
 
@@ -136,5 +143,25 @@ def test_a_page_goes_on_in_turns_with_the_agent_that_its_call_moves_to(record_pr
             )
             await page.get_by_test_id("hangup").click()
             await eventually(lambda: "caller_hangup" in place.gateway_log, GENEROUS_S)
+
+    asyncio.run(story())
+
+
+def test_a_page_offers_no_call_while_its_agent_is_silent() -> None:
+    async def story() -> None:
+        async with console_with(SPEAKS) as (place, page):
+            [agent] = place.agents
+            button, note = page.get_by_test_id("talk"), page.get_by_test_id("no-agent")
+            await expect(button).to_be_enabled()
+            await expect(note).to_be_hidden()
+            agent.stop()
+            await expect(note).to_contain_text("is silent")
+            await expect(button).to_be_disabled()
+            agent.wake()
+            await expect(button).to_be_enabled()
+            await expect(note).to_be_hidden()
+            agent.kill()
+            await expect(note).to_contain_text("No agent is connected")
+            await expect(button).to_be_disabled()
 
     asyncio.run(story())

@@ -371,10 +371,15 @@ export class Talk {
     }
     byId("agent-choice").hidden = connected.length < 2;
     const free = this.#state === "idle" || this.#state === "ended";
-    byId("talk").disabled = !free || !connected.length || !this.#reachable;
+    const called = connected.find((agent) => agent.agent_id === this.agent.value);
+    const silent = called !== undefined && called.silent >= called.instances;
+    byId("talk").disabled = !free || !called || silent || !this.#reachable;
     const place = byId("no-agent");
-    place.hidden = !free || !this.#reachable || this.#info === null || connected.length > 0;
-    if (!place.hidden && !place.childElementCount) place.replaceChildren(...howToConnect(agents[0]?.agent_id));
+    place.hidden = !free || !this.#reachable || this.#info === null || (called !== undefined && !silent);
+    const shows = place.hidden ? "" : silent ? `${called.agent_id} ${called.instances}` : "no agent";
+    if (place.dataset.shows === shows) return;
+    place.dataset.shows = shows;
+    place.replaceChildren(...(silent ? whoIsSilent(called) : howToConnect(agents[0]?.agent_id)));
   }
 
   // ------------------------------------------------------------------ keys
@@ -404,6 +409,16 @@ export class Talk {
     if (event.key.toLowerCase() === "m" && !byId("in-call").hidden) this.#toggleMute();
     else if (!byId("keypad").hidden && KEYS.includes(event.key)) this.#press(event.key);
   }
+}
+
+/** @param {import("./api.js").AgentSummary} agent one of which nothing is heard @returns {HTMLElement[]} */
+function whoIsSilent(agent) {
+  const who = agent.instances === 1 ? "is silent" : `is silent, in all its ${agent.instances} instances`;
+  return [
+    el("p", {}, el("b", {}, `Agent ${agent.agent_id} ${who}.`)),
+    el("p", {}, "It is connected and nothing is heard of it: it hangs, is cut off, or its code blocks. Its log says which."),
+    el("p", { class: "muted" }, "The page notices by itself when it is heard again."),
+  ];
 }
 
 /** @param {string|undefined} agentId one that may connect @returns {HTMLElement[]} */
