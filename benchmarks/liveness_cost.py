@@ -49,7 +49,7 @@ async def agent(options: argparse.Namespace) -> None:
     patches: list[Any] = []
     if options.mode == "neither":
         patches.append(
-            mock.patch("piopiy_pipeline.agent.gateway_connection.takes_heartbeats", return_value=False)
+            mock.patch("piopiy_pipeline.agent.signaling_connection.takes_heartbeats", return_value=False)
         )
     if options.mode != "both":
         patches.append(mock.patch.object(Agent, "_watch_loop", return_value=None))
@@ -59,10 +59,14 @@ async def agent(options: argparse.Namespace) -> None:
     links = {
         secrets.token_hex(16): SimpleNamespace(heard_bytes=10**7, said_bytes=10**7) for _ in range(CALLS)
     }
-    one._media._links.update(links)  # type: ignore[arg-type]
+    media = one._calls.media
+    for call_id, link in links.items():
+        media._links[call_id] = link  # type: ignore[assignment]
+        media._owners[call_id] = None
     serving = asyncio.create_task(one.connect())
     slots = []
     await asyncio.sleep(options.begin - time.time())
+    media._owners.update(dict.fromkeys(links, one._connection.home))
     for number in range(1, options.slots + 1):
         cpu, began = time.process_time(), time.monotonic()
         await asyncio.sleep(options.begin + number * options.slot_s - time.time())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -19,48 +20,41 @@ from piopiy_pipeline.agent.agent_arguments import check_arguments
 from piopiy_pipeline.agent.blocked_code import BlockedCode
 from piopiy_pipeline.agent.call_admission import AdmissionPlan, CallAdmission
 from piopiy_pipeline.agent.call_captures import CallCaptures
-from piopiy_pipeline.agent.call_context import ROOM_CTX, TOKEN_CTX, URL_CTX, enter_call
+from piopiy_pipeline.agent.call_context import ROOM_CTX, TOKEN_CTX, URL_CTX
 from piopiy_pipeline.agent.callback import CreateSession, bind_callback
-from piopiy_pipeline.agent.confirmations import Confirmations
 from piopiy_pipeline.agent.draining import Draining, DrainMode, DrainPlan
 from piopiy_pipeline.agent.exit_guard import guard_exit
 from piopiy_pipeline.agent.forked_worker import SupervisorLink
-from piopiy_pipeline.agent.gateway_connection import AuthenticationError, GatewayConnection, gateway_url
+from piopiy_pipeline.agent.gateway_addresses import gateway_urls
+from piopiy_pipeline.agent.gateway_connection import AuthenticationError, GatewayConnection
 from piopiy_pipeline.agent.isolated_agent import IsolatedAgent
 from piopiy_pipeline.agent.isolation import Isolation
 from piopiy_pipeline.agent.loop_watchdog import LoopWatchdog, WatchedInstance
-from piopiy_pipeline.agent.media_counts import MediaCounts
-from piopiy_pipeline.agent.offered_media import open_media
 from piopiy_pipeline.agent.preload import preload
+from piopiy_pipeline.agent.roaming_connections import RoamingConnections
+from piopiy_pipeline.agent.served_calls import ServedCalls
+from piopiy_pipeline.agent.signaling_connection import GatewayListener, SignalingConnection
 from piopiy_pipeline.agent.worker_member import CallWorkerInfo
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.capture import Redaction
 from piopiy_pipeline.frozen_heap import FrozenHeap
 from piopiy_pipeline.log import log_to_stderr
-from piopiy_pipeline.session import Session, resumable_from
+from piopiy_pipeline.session import Session
 from piopiy_pipeline.signaling.agent_protocol import AgentProtocol
 from piopiy_pipeline.signaling.instance_messages import WorkerKind
 from piopiy_pipeline.signaling.messages import (
-    Accept,
-    Cancel,
-    CheckpointKept,
-    Confirm,
-    Control,
-    Ended,
     GatewayMessage,
     InstanceDied,
     Offer,
     Registered,
-    TransferResult,
+    Roam,
+    RoamRefused,
+    RoamResult,
 )
 
 __all__ = ["ROOM_CTX", "TOKEN_CTX", "URL_CTX", "Agent", "AuthenticationError"]
 
 DEFAULT_URL = "ws://127.0.0.1:7860"
-CONFIRM_S = 2.0
-"""How long after the offer's deadline the agent waits for the gateway to confirm, in seconds."""
-SHUTDOWN_S = 10.0
-"""How long the calls in progress may take to end at a shutdown, and again when they are cancelled."""
 
 
 class Agent:
@@ -71,7 +65,8 @@ class Agent:
         agent_token: The agent's credential.
         create_session: The author's callback, an async function that is called once per call. It receives
             those of `agent_id, call_id, from_number, to_number, metadata` and `call` that it names.
-        signaling_url: The gateway's address. By default the environment's ``PIOPIY_URL``, else
+        signaling_url: The gateway's address, or the addresses of several: when one is lost, the agent registers with
+            the next. By default the environment's ``PIOPIY_URL`` (several with commas between them), else
             ``ws://127.0.0.1:7860``.
         debug: Whether to log everything, pipecat included.
         capacity: How many calls this agent takes at most. Further offers are rejected, and the gateway offers those
@@ -119,7 +114,7 @@ class Agent:
         agent_id: str | None,
         agent_token: str | None,
         create_session: CreateSession,
-        signaling_url: str | None = None,
+        signaling_url: str | Sequence[str] | None = None,
         debug: bool = False,
         *,
         capacity: int | Literal["auto"] | None = None,
@@ -150,34 +145,29 @@ class Agent:
         """How often the event loop of this process did not turn for a quarter of a second or longer."""
         self._blocked_call_s = blocked_call_s
         self._token = agent_token
-        self._callback = bind_callback(create_session)
-        self._url = gateway_url(signaling_url or os.environ.get("PIOPIY_URL") or DEFAULT_URL)
-        self._captures = CallCaptures(record, redact=redact, token=agent_token)
-        self._connection = GatewayConnection(
-            self._url,
-            agent_token,
-            agent_id,
-            make_protocol=self._make_protocol,
-            on_message=self._on_message,
-            on_lost=self._lose_sessions,
-            on_closing=self._end_sessions,
+        callback = bind_callback(create_session)
+        urls = gateway_urls(signaling_url or os.environ.get("PIOPIY_URL") or DEFAULT_URL)
+        captures = CallCaptures(record, redact=redact, token=agent_token)
+        self._calls = ServedCalls(
+            callback, captures, on_session=self._on_session, on_change=self._on_calls_changed
         )
-        self._confirmations = Confirmations()
-        self._sessions: dict[str, Session] = {}
-        self._media = MediaCounts()
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        listener = GatewayListener(
+            self._make_protocol, self._on_message, self._calls.lose, self._calls.shut_down
+        )
+        self._connection = GatewayConnection(urls, agent_token, agent_id, listener)
+        self._roaming = RoamingConnections(listener, calls_of=self._calls.of, settle=self._settle_roaming)
         self._drained = Draining(
             DrainPlan.choose(drain, drain_s),
-            lambda: tuple(self._sessions.values()),
-            moves=lambda: self._connection.moves_calls,
-            heard_s=self._media.heard_s,
+            lambda: self._calls.sessions,
+            moves=lambda: self._connection.home.moves_calls,
+            heard_s=self._calls.media.heard_s,
         )
         self._closing: asyncio.Event | None = None
         admission = AdmissionPlan.choose(capacity, load_threshold)
         plan = Isolation.choose(
             isolation, capacity=admission.capacity, workers=workers, warm=warm, memory_mb=memory_mb
         )
-        self._admission = CallAdmission(admission, calls=lambda: len(self._tasks), report=self._report_status)
+        self._admission = CallAdmission(admission, calls=lambda: len(self._calls), report=self._report_status)
         self._isolated = None if plan is None else IsolatedAgent(self, plan)
         self._supervisor: SupervisorLink | None = None  # in a call worker
         self._worker: WorkerKind | None = None
@@ -188,7 +178,7 @@ class Agent:
     @property
     def active(self) -> int:
         """How many calls are in progress, or about to be."""
-        return len(self._tasks) if self._isolated is None else self._isolated.active
+        return len(self._calls) if self._isolated is None else self._isolated.active
 
     @property
     def capacity(self) -> int:
@@ -198,7 +188,7 @@ class Agent:
     @property
     def calls(self) -> tuple[str, ...]:
         """The ids of the calls in progress in this process."""
-        return tuple(self._sessions)
+        return self._calls.ids
 
     @property
     def call_workers(self) -> list[CallWorkerInfo]:
@@ -234,7 +224,7 @@ class Agent:
             else:
                 if self._supervisor is None:  # else it was forked from a process that has loaded it
                     await preload()
-                heap = FrozenHeap(lambda: bool(self._tasks))
+                heap = FrozenHeap(lambda: len(self._calls) > 0)
                 watchdog = self._watch_loop()
                 self._admission.begin()
                 await self._connection.serve(self._closing)
@@ -261,8 +251,8 @@ class Agent:
         self.drain()
         if drain_s and self._isolated is not None:
             await self._isolated.wait_idle(drain_s)
-        elif drain_s and self._tasks:
-            await asyncio.wait(set(self._tasks.values()), timeout=drain_s)
+        elif drain_s:
+            await self._calls.wait(drain_s)
         if self._closing is not None:
             self._closing.set()
 
@@ -308,117 +298,102 @@ class Agent:
         Args:
             detail: What the record of each says.
         """
-        for session in list(self._sessions.values()):
+        for session in self._calls.sessions:
             session.end(EndReason.ERROR, detail)
-
-    def _make_protocol(self, now: float, heartbeats: bool) -> AgentProtocol:
-        return AgentProtocol(
-            agent_id=self.agent_id,
-            instance_id=self.instance_id,
-            capacity=self.capacity,
-            version=__version__,
-            now=now,
-            count_media=self._media.heartbeat if heartbeats else None,
-            worker=self._worker if self._connection.knows_call_workers else None,
-        )
 
     def _watch_loop(self) -> LoopWatchdog:
         return LoopWatchdog(
-            WatchedInstance(self.agent_id, self.instance_id, self._url, self._token),
+            WatchedInstance(self.agent_id, self.instance_id, lambda: self._connection.home.url, self._token),
             limit_s=self._blocked_call_s,
-            calls=lambda: len(self._tasks),
-            activity=self._media.activity,
-            gateway_listens=lambda: self._connection.takes_heartbeats,
+            calls=lambda: len(self._calls),
+            activity=self._calls.media.activity,
+            gateway_listens=lambda: self._connection.home.takes_heartbeats,
             on_turned=self._turns_again,
             on_kill=None if self._supervisor is None else self._supervisor.on_kill,
         )
 
     def _turns_again(self, code: BlockedCode, blocked_s: float) -> None:
         self.stalls += 1
-        if (session := self._sessions.get(code.call_id or "")) is not None and code.matters(blocked_s):
+        if (session := self._calls.session(code.call_id)) is not None and code.matters(blocked_s):
             session.on_blocked(code.place, blocked_s, authors=code.authors)
 
     def _report_status(self) -> None:
-        self._connection.post(self._admission.status(with_load=self._connection.knows_load))
+        home = self._connection.home
+        for connection in (home, *self._roaming.connections):
+            status = self._admission.status(with_load=connection.knows_load)
+            away = status.active - self._calls.of(home) if connection is home and home.lets_roam else 0
+            connection.post(status.model_copy(update={"away": away}) if away else status)
         if self._supervisor is not None:
             self._supervisor.on_change()
+
+    # ------------------------------------------------------------------ what comes over connections
+
+    def _make_protocol(self, connection: SignalingConnection, now: float) -> AgentProtocol:
+        media = self._calls.media
+        return AgentProtocol(
+            agent_id=self.agent_id,
+            instance_id=self.instance_id,
+            capacity=self.capacity,
+            version=__version__,
+            now=now,
+            count_media=(lambda: media.heartbeat(connection)) if connection.takes_heartbeats else None,
+            worker=self._worker if connection.knows_call_workers else None,
+            roams=True if connection.lets_roam else None,
+        )
+
+    def _on_message(self, connection: SignalingConnection, message: GatewayMessage) -> None:
+        match message:
+            case Registered():
+                self._on_registered(connection)
+            case Offer():
+                self._on_offer(message, connection)
+            case Roam():
+                self._on_roam(message, connection)
+            case RoamRefused(call_id=call_id, detail=detail):
+                self._roaming.refused(call_id, detail)
+            case _:
+                self._calls.on_message(message)
+
+    def _on_registered(self, connection: SignalingConnection) -> None:
+        if connection is self._connection.home:
+            logger.info("registered as {} at {}", self.agent_id, connection.url)
+            self._connection.registered()
+        self._report_status()
+        if self._roaming.registered(connection):
+            logger.debug("roaming at {}", connection.url)
+
+    def _on_offer(self, offer: Offer, connection: SignalingConnection) -> None:
+        if (refusal := self._admission.refusal(offer)) is not None:
+            connection.post(refusal)
+        else:
+            self._calls.take(offer, connection)
+        self._roaming.offered(offer.call_id, refusal)
+
+    def _on_roam(self, order: Roam, connection: SignalingConnection) -> None:
+        if self._admission.draining or len(self._calls) >= self.capacity:
+            self._settle_roaming(RoamResult(call_id=order.call_id, taken=False, detail="it has no place"))
+        else:
+            self._roaming.begin(order, connection)
+
+    def _settle_roaming(self, result: RoamResult) -> None:
+        if self._connection.home.lets_roam:
+            self._connection.post(result)
 
     # ------------------------------------------------------------------ calls
 
-    def _on_message(self, event: GatewayMessage) -> None:
-        match event:
-            case Registered():
-                logger.info("registered as {} at {}", self.agent_id, self._url)
-                self._report_status()
-            case Offer():
-                self._on_offer(event)
-            case Confirm(offer_id=offer_id):
-                self._confirmations.settle(offer_id, True)
-            case Cancel(offer_id=offer_id):
-                self._confirmations.settle(offer_id, False)
-            case Ended() | TransferResult() | CheckpointKept() | Control():
-                if session := self._sessions.get(event.call_id):
-                    session.on_message(event)
-
-    def _on_offer(self, offer: Offer) -> None:
-        if (refusal := self._admission.refusal(offer)) is not None:
-            self._connection.post(refusal)
-            return
-        self._confirmations.expect(offer.offer_id)
-        task = asyncio.create_task(self._serve_call(offer), name=f"{offer.call_id}::session")
-        self._tasks[offer.offer_id] = task
-        task.add_done_callback(lambda _: self._call_done(offer.offer_id))
-        self._report_status()
-
-    def _call_done(self, offer_id: str) -> None:
-        self._tasks.pop(offer_id, None)
-        self._confirmations.forget(offer_id)
-        self._report_status()
-        self._maybe_done()
-
-    def _maybe_done(self) -> None:
-        if self._admission.draining and not self._tasks and self._closing is not None:
-            self._closing.set()
-
-    async def _serve_call(self, offer: Offer) -> None:
-        """Open the media stream, accept, and run the call if the gateway confirms."""
-        log = logger.bind(call_id=offer.call_id)
-        url = f"{self._url}{offer.media_path}"
-        link = await open_media(url, offer, reject=self._connection.post)
-        if link is None:
-            return
-        self._connection.post(Accept(call_id=offer.call_id, offer_id=offer.offer_id))
-        if not await self._confirmations.confirmed(offer.offer_id, offer.deadline_ms / 1000 + CONFIRM_S):
-            log.info("the call went elsewhere before the accept counted")
-            await link.close()
-            return
-        enter_call(url, offer.media_token, offer.call_id)
-        resumed = resumable_from(offer.checkpoint, offer.heard)
-        recorder = self._captures.begin(offer, resumed)
-        session = Session(
-            offer.info(),
-            recorder.wrap(link) if recorder else link,
-            post=self._connection.post,
-            resumed=resumed,
-            pipeline_hook=recorder.adapt if recorder else None,
-            confirmed=lambda: self._connection.confirms_checkpoints,
-        )
-        if recorder:
-            recorder.follow(session.call)
-        self._sessions[offer.call_id] = session
+    def _on_session(self, session: Session) -> None:
         self._drained.joined(session)
         if self._supervisor is not None:
             self._supervisor.on_change()
-        self._media.add(offer.call_id, link)
-        log.info("call from {} to {} ({})", offer.from_number, offer.to_number, offer.kind)
-        try:
-            await session.run(self._callback)
-        finally:
-            if self._sessions.get(offer.call_id) is session:  # the call may have come back meanwhile
-                del self._sessions[offer.call_id]
-                self._media.discard(offer.call_id)
-            if recorder:
-                await asyncio.shield(recorder.close())
+
+    def _on_calls_changed(self) -> None:
+        self._report_status()
+        self._roaming.look()
+        self._maybe_done()
+
+    def _maybe_done(self) -> None:
+        if self._admission.draining and not len(self._calls) and self._closing is not None:
+            self._closing.set()
 
     # ------------------------------------------------------------------ the end
 
@@ -429,21 +404,7 @@ class Agent:
             self._closing.set()
         self.drain()
 
-    def _lose_sessions(self) -> None:
-        """End the calls of a lost connection here, because the gateway gives them to others. Send nothing."""
-        for session in list(self._sessions.values()):
-            session.end(EndReason.AGENT_LOST, "the connection to the gateway was lost", by_gateway=True)
-
-    def _end_sessions(self) -> None:
-        for session in list(self._sessions.values()):
-            session.end(EndReason.SHUTDOWN, "the agent was shut down")
-
     async def _close_everything(self) -> None:
         self._drained.close()
-        self._end_sessions()
-        if tasks := set(self._tasks.values()):
-            _, late = await asyncio.wait(tasks, timeout=SHUTDOWN_S)
-            for task in late:
-                task.cancel()
-            if late:
-                await asyncio.wait(late, timeout=SHUTDOWN_S)
+        await self._roaming.close()
+        await self._calls.close()

@@ -31,8 +31,13 @@ def check_arguments(
             raise ValueError(f"{name} is missing: set {name.upper()} in the environment, or pass it")
         check_kind(name, given, str, "a text")
     check_kind(
-        "signaling_url", signaling_url, (str, type(None)), "an address such as ws://host:port, or None"
+        "signaling_url",
+        signaling_url,
+        (str, list, tuple, type(None)),
+        "an address such as ws://host:port, a list of them, or None",
     )
+    for each in signaling_url if isinstance(signaling_url, list | tuple) else ():
+        check_kind("signaling_url", each, str, "a list of texts")
     check_switches(debug=debug)
     check_seconds("blocked_call_s", blocked_call_s, least_s=LEAST_BLOCKED_S)
     check_kind("redact", redact, (Redaction, type(None)), "a Redaction, or None")

@@ -5,6 +5,7 @@ The loop's own connection is of no use then. This one blocks, and is opened when
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 
 from websockets.exceptions import WebSocketException
@@ -22,11 +23,11 @@ class BlockedReport:
     """The way to the gateway's ``/agent`` for one thread.
 
     Args:
-        url: The gateway's address, as `gateway_url` returns it.
+        url: Returns the address of the gateway at home, as `gateway_url` does.
         token: The agent's token.
     """
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: Callable[[], str], token: str) -> None:
         self._url = url
         self._token = token
         self._connection: ClientConnection | None = None
@@ -38,7 +39,7 @@ class BlockedReport:
             if self._connection is None:
                 self._connection = self._opened.enter_context(
                     connect(
-                        f"{self._url}/agent",
+                        f"{self._url()}/agent",
                         additional_headers={"Authorization": f"Bearer {self._token}"},
                         compression=None,
                         proxy=None,

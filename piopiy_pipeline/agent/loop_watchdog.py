@@ -49,11 +49,11 @@ MANY_TASKS = 500
 
 @dataclass(frozen=True, slots=True)
 class WatchedInstance:
-    """The instance whose loop is watched: how the gateway knows it, and where that is."""
+    """The instance whose loop is watched: how the gateway knows it, and where that is now."""
 
     agent_id: str
     instance_id: str
-    url: str
+    url: Callable[[], str]
     token: str
 
 

@@ -10,8 +10,8 @@ import typer
 
 from piopiy_pipeline.cli.errors import BadInput
 from piopiy_pipeline.cli.loop import prefer_uvloop
-from piopiy_pipeline.cli.options import UrlOption, require_bot
-from piopiy_pipeline.cli.target import gateway_url
+from piopiy_pipeline.cli.options import require_bot
+from piopiy_pipeline.cli.target import DEFAULT_URL, gateway_url
 from piopiy_pipeline.log import log_to_stderr
 
 if TYPE_CHECKING:
@@ -19,10 +19,19 @@ if TYPE_CHECKING:
 
 __all__ = ["start"]
 
+UrlsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--url",
+        help="The gateway; may be repeated, for others when it is lost. [PIOPIY_URL, else ws://127.0.0.1:7860]",
+        show_default=False,
+    ),
+]
+
 
 def start(
     bot: Annotated[Path, typer.Argument(metavar="BOT.py", help="The bot.", show_default=False)],
-    url: UrlOption = None,
+    url: UrlsOption = None,
     agent_id: Annotated[
         str | None, typer.Option(metavar="ID", help="The agent's id. [AGENT_ID]", show_default=False)
     ] = None,
@@ -103,12 +112,18 @@ def start(
     _choose_isolation(isolation, workers, memory_mb)
     _choose_drain(drain, drain_s)
     os.environ["AGENT_ID"] = agent_id
-    os.environ["PIOPIY_URL"] = gateway_url(url)
+    os.environ["PIOPIY_URL"] = ",".join(gateway_url(each) for each in _addresses(url))
     from piopiy_pipeline.cli.run_bot import run_bot  # which is a program too: not loaded before it is run
 
     log_to_stderr()
     prefer_uvloop()
     run_bot(bot)
+
+
+def _addresses(given: list[str] | None) -> list[str]:
+    """Return the addresses that were given, or those of the environment."""
+    texts = given or [os.environ.get("PIOPIY_URL") or DEFAULT_URL]
+    return [each for text in texts for each in text.split(",")]
 
 
 def _choose_drain(mode: str | None, grace_s: float | None) -> None:

@@ -42,14 +42,13 @@ def gateway_url(url: str | None) -> str:
     """Return the gateway's address as a WebSocket URL without a path.
 
     Args:
-        url: The address as it was typed; ``http`` and ``https`` become ``ws`` and ``wss``. None: PIOPIY_URL,
-            or the
-            default.
+        url: The address as it was typed; ``http`` and ``https`` become ``ws`` and ``wss``. None: the first
+            of PIOPIY_URL, or the default.
 
     Raises:
         BadInput: It is not the address of a gateway.
     """
-    text = (url or os.environ.get("PIOPIY_URL") or DEFAULT_URL).strip()
+    text = (url or os.environ.get("PIOPIY_URL", "").split(",")[0] or DEFAULT_URL).strip()
     try:
         parts = urlsplit(text)
         port = parts.port

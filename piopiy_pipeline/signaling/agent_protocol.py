@@ -86,6 +86,7 @@ class AgentProtocol:
             only a gateway takes that has said so.
         worker: What kind of call worker this instance is, if it is one; only for a gateway that has said that it
             knows them.
+        roams: Whether it takes calls at other gateways; None for a gateway that does not ask for that.
     """
 
     SILENT_FLOOR_S = 1.75
@@ -106,10 +107,16 @@ class AgentProtocol:
         register_s: float = 5.0,
         count_media: Callable[[], dict[str, MediaCount]] | None = None,
         worker: WorkerKind | None = None,
+        roams: bool | None = None,
     ) -> None:
         self.state = AgentState.REGISTERING
         self._register = Register(
-            agent_id=agent_id, instance_id=instance_id, capacity=capacity, version=version, worker=worker
+            agent_id=agent_id,
+            instance_id=instance_id,
+            capacity=capacity,
+            version=version,
+            worker=worker,
+            roams=roams,
         )
         self._deadline = now + register_s
         self._silence_s = register_s

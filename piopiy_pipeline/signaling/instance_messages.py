@@ -39,7 +39,8 @@ _InstanceId = Annotated[str, Field(min_length=1, max_length=128)]
 class Register(Message):
     """The first message of an agent. Instances with the same `agent_id` share its calls.
 
-    `worker` is of call workers, and is told to gateways that know them (`knows_call_workers`).
+    `worker` is of call workers, and is told to gateways that know them (`knows_call_workers`). `roaming` says that the
+    instance takes calls at other gateways, too, and is told to gateways that send it there (`lets_roam`).
     """
 
     type: Literal["register"] = "register"
@@ -49,10 +50,11 @@ class Register(Message):
     capacity: Positive
     version: str = ""
     worker: WorkerKind | None = None
+    roams: bool | None = None
 
     @model_serializer(mode="wrap")
     def _as_before(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return without_none(serialize(self), "worker")
+        return without_none(serialize(self), "worker", "roams")
 
 
 class Registered(Message):
@@ -82,7 +84,8 @@ class Load(Message):
 class Status(Message):
     """Says how busy an instance is, and whether it takes calls. It is sent whenever either changes.
 
-    `load` is told to gateways that know it (`knows_load`).
+    `load` is told to gateways that know it (`knows_load`). `active` counts all its calls, and `away` those of them that
+    are not with the gateway that is told so.
     """
 
     type: Literal["status"] = "status"
@@ -90,10 +93,11 @@ class Status(Message):
     capacity: Positive
     state: Literal["serving", "draining"] = "serving"
     load: Load | None = None
+    away: Annotated[int, Field(gt=0)] | None = None
 
     @model_serializer(mode="wrap")
     def _as_before(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return without_none(serialize(self), "load")
+        return without_none(serialize(self), "load", "away")
 
 
 class InstanceDied(Message):

@@ -78,6 +78,6 @@ def _beginning(message: str | bytes, limit: int = 200) -> str:
     return text if len(text) <= limit else f"{text[:limit]}…"
 
 
-def without_none(fields: dict[str, Any], name: str) -> dict[str, Any]:
+def without_none(fields: dict[str, Any], *names: str) -> dict[str, Any]:
     """Leave out what the other side may be too old to know, where there is nothing of it."""
-    return {key: value for key, value in fields.items() if key != name or value is not None}
+    return {key: value for key, value in fields.items() if key not in names or value is not None}

@@ -23,16 +23,17 @@ __all__ = [
     "confirms_checkpoints",
     "knows_call_workers",
     "knows_load",
+    "lets_roam",
     "moves_calls",
     "takes_heartbeats",
 ]
 
 SIGNALING_FEATURES_HEADER = "Piopiy-Signaling-Features"
 """The header in which a gateway names what its signaling can do, as words between commas."""
-SIGNALING_FEATURES = "liveness, checkpoints, moves, call-workers, load"
+SIGNALING_FEATURES = "liveness, checkpoints, moves, call-workers, load, roaming"
 """What today's gateway can do: ``liveness`` is `Heartbeat` and `Blocked`, ``checkpoints`` that it confirms those that
 have a number, ``moves`` is `Move` and the end reason ``drained``, ``call-workers`` is `InstanceDied` and what kind of
-call worker registers, ``load`` is that of a `Status`.
+call worker registers, ``load`` is that of a `Status`, ``roaming`` is what stands in `roaming`.
 """
 HEARTBEAT_S = 0.25
 """Seconds between two heartbeats, in both directions."""
@@ -65,6 +66,11 @@ def knows_call_workers(features: str | None) -> bool:
 def knows_load(features: str | None) -> bool:
     """Return whether a gateway knows the load of a status, by the value of its header; None if there is none."""
     return _has(features, "load")
+
+
+def lets_roam(features: str | None) -> bool:
+    """Return whether a gateway may send instances to others, by the value of its header; None if there is none."""
+    return _has(features, "roaming")
 
 
 def _has(features: str | None, what: str) -> bool:

@@ -2,8 +2,8 @@
 
 Signaling is one WebSocket per agent (``/agent``), JSON in text messages: `AgentMessage` goes to the gateway,
 `GatewayMessage` to the agent. The events of a call's media stream are in `media_events`, heartbeats in `liveness`,
-what an agent says of its instances in `instance_messages`; all can be imported from here as well: gateway and agent
-share one protocol.
+what an agent says of its instances in `instance_messages`, what lets it serve other gateways in `roaming`; all can be
+imported from here as well: gateway and agent share one protocol.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ from piopiy_pipeline.signaling.media_events import (
     parse_gateway_media,
 )
 from piopiy_pipeline.signaling.moves import Move
+from piopiy_pipeline.signaling.roaming import Roam, Roaming, RoamRefused, RoamResult
 
 __all__ = [
     "MAX_MESSAGE_BYTES",
@@ -87,6 +88,10 @@ __all__ = [
     "Registered",
     "Reject",
     "Resume",
+    "Roam",
+    "RoamRefused",
+    "RoamResult",
+    "Roaming",
     "Status",
     "Switchable",
     "TakenCalls",
@@ -392,6 +397,8 @@ AgentMessage = Annotated[
     | Heartbeat
     | Blocked
     | InstanceDied
+    | Roaming
+    | RoamResult
     | Ping
     | Pong
     | ProtocolFault,
@@ -406,6 +413,8 @@ GatewayMessage = Annotated[
     | CheckpointKept
     | Control
     | TransferResult
+    | Roam
+    | RoamRefused
     | Heartbeat
     | Ping
     | Pong

@@ -27,7 +27,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"drain": ""}, "drain must be finish or move, not ''"),
     ({"drain_s": True}, "drain_s must be a number of seconds (None: for as long as calls go on), not True"),
     ({"drain_s": NAN}, "drain_s must be 0 seconds or more (None: for as long as calls go on), not nan"),
-    ({"signaling_url": 5}, "signaling_url must be an address such as ws://host:port, or None, not 5"),
+    (
+        {"signaling_url": 5},
+        "signaling_url must be an address such as ws://host:port, a list of them, or None, not 5",
+    ),
     ({"redact": "x"}, "redact must be a Redaction, or None, not 'x'"),
     ({"debug": "no"}, "debug must be True or False, not 'no'"),
 ]

@@ -300,7 +300,7 @@ def test_a_lost_connection_to_the_gateway_is_the_reason_that_the_author_learns_a
             log = CallLog(16000)
             calling = asyncio.create_task(place.call(log=log))
             await eventually(lambda: log.heard.size > 0, 10)
-            socket = place.agent._connection._socket
+            socket = place.agent._connection.home._socket
             assert socket is not None
             socket.transport.abort()
             await eventually(lambda: ends, 10)

@@ -12,6 +12,7 @@ from typing import Any
 from piopiy_pipeline.call import CallInfo, EndReason
 from piopiy_pipeline.gateway.core.call_offer import CallOffer, MediaFaults, MediaPort
 from piopiy_pipeline.gateway.core.instances import Instance, Instances
+from piopiy_pipeline.gateway.core.summons import Summoner
 from piopiy_pipeline.gateway.core.suspect_losses import SuspectLosses
 from piopiy_pipeline.gateway.core.suspicion import Suspicion
 
@@ -45,9 +46,10 @@ class AgentAssignment:
     Args:
         info: The call: its `agent_id` says whose instances are asked.
         instances: All instances that are connected to the gateway.
+        summoner: Has instances come from other gateways.
     """
 
-    def __init__(self, info: CallInfo, instances: Instances) -> None:
+    def __init__(self, info: CallInfo, instances: Instances, summoner: Summoner) -> None:
         self.offer: CallOffer | None = None
         """The offer that is outstanding, or by which an instance has the call."""
         self.offers = 0
@@ -64,6 +66,7 @@ class AgentAssignment:
         """Whether the call ends the processes that it is in."""
         self._info = info
         self._instances = instances
+        self._summoner = summoner
         self._looking_since: float | None = (
             None  # when its agent was lost, or nobody was found to take the call
         )
@@ -105,7 +108,8 @@ class AgentAssignment:
     def has_alternative(self, now: float) -> bool:
         """Return whether another instance than the one that has the call could take it, and is known to be well."""
         without = () if self.offer is None else (self.offer.instance,)
-        return self._instances.any_heard(self._info.agent_id, without=without, now=now)
+        agent_id, call_id = self._info.agent_id, self._info.call_id
+        return self._instances.any_heard(agent_id, without=without, now=now, call_id=call_id)
 
     @property
     def _lost_agent(self) -> bool:
@@ -123,7 +127,8 @@ class AgentAssignment:
         # Each instance beside the one where the call failed may have a place soon, or is followed by one that has: a
         # call worker that takes one call is.
         connected = self._instances.of(self._info.agent_id)
-        return PLACE_S if any(one is not self._failed_at for one in connected) else 0.0
+        near = any(one is not self._failed_at for one in connected)
+        return PLACE_S if near or self._summoner.connected(self._info.agent_id) else 0.0
 
     @property
     def among_others(self) -> bool:
@@ -133,11 +138,17 @@ class AgentAssignment:
     @property
     def any_apart(self) -> bool:
         """Whether a call worker apart waits for a call."""
-        return self._instances.any_free(self._info.agent_id, apart=True, takeover=True)
+        return self._any_free((), apart=True)
 
     def any_untried(self, tried: Collection[Instance]) -> bool:
         """Return whether an instance that is not among those that were tried could take the call now."""
-        return self._instances.any_free(self._info.agent_id, without=tried, takeover=True)
+        return self._any_free(tried)
+
+    def _any_free(self, without: Collection[Instance], *, apart: bool = False) -> bool:
+        agent_id, call_id = self._info.agent_id, self._info.call_id
+        return self._instances.any_free(
+            agent_id, without=without, apart=apart, takeover=True, call_id=call_id
+        )
 
     # ------------------------------------------------------------------ from one instance to the next
 
@@ -193,7 +204,12 @@ class AgentAssignment:
         """
         in_progress = self.last_instance_id is not None
         instance = self._instances.pick(
-            self._info.agent_id, without=tried, now=now, apart=apart, takeover=in_progress
+            self._info.agent_id,
+            without=tried,
+            now=now,
+            apart=apart,
+            takeover=in_progress,
+            call_id=self._info.call_id,
         )
         if instance is None:
             return None
@@ -216,13 +232,24 @@ class AgentAssignment:
         self.offer = offer
         self._tried = {offer.instance}
 
+    def summon(self, now: float) -> None:
+        """Have an instance come from another gateway, because none of those that are connected takes the call."""
+        if self.suspicion.whom_to_ask(now) == "others":
+            tried = {one.instance_id for one in self._tried}
+            self._summoner.summon(self._info.call_id, self._info.agent_id, tried, now)
+
     def ask_again_at(self, now: float) -> float | None:
-        """Return when to ask again, because nobody is left to ask now; None if nobody is waited for any longer."""
-        if self._looking_since is None:
-            self._looking_since = now
-        until = self._looking_since + self._patience_s
+        """Return when to ask again, because nobody is left to ask now; None if nobody is waited for any longer.
+
+        Meanwhile an instance of another gateway is summoned.
+        """
+        first = self._looking_since is None
+        since = self._looking_since = now if self._looking_since is None else self._looking_since
+        until = since + self._patience_s
+        if first or now < until:
+            self.summon(now)
         if now >= until:
-            return None
+            return now + ASK_AGAIN_S if self._summoner.expects(self._info.call_id) else None
         changes_at = self.suspicion.changes_at(now)
         return min(now + ASK_AGAIN_S, until if changes_at is None else min(until, changes_at))
 
@@ -295,6 +322,8 @@ class AgentAssignment:
         if self._failure is not None:
             return self._failure
         connected = self._instances.of(self._info.agent_id)
+        if not connected and self._summoner.connected(self._info.agent_id):
+            return EndReason.BUSY, "instances are connected to other gateways, and none took the call"
         if not connected:
             return EndReason.NO_AGENT, f"no instance of agent {self._info.agent_id!r} is connected"
         full = sum(one.load is not None and one.load.takes != "all" for one in connected)

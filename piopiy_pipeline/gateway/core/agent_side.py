@@ -59,7 +59,7 @@ class AgentSide:
         on_live: Callable[[float], None],
         on_moved: Callable[[float], None],
     ) -> None:
-        self.assignment = AgentAssignment(call.info, call.resources.instances)
+        self.assignment = AgentAssignment(call.info, call.resources.instances, call.resources.summoner)
         self._handover = Handover(call, self.assignment, on_ready=self._hand_over)
         self.suspect = SuspectCall(call, self.assignment, ask=self.ask_next, move=self._move)
         self._call = call
@@ -130,6 +130,7 @@ class AgentSide:
         self._release()
         self._call.resources.waiting.discard(self._call.info.agent_id, self)
         self.suspect.forget()
+        self._call.resources.summoner.forget(self._call.call_id)
         self.assignment.checkpoint, self.assignment.heard = None, ""
 
     # ------------------------------------------------------------------ the agent's signaling

@@ -99,6 +99,7 @@ class CallOffer:
         """What the instance has asked for before the call was live with it."""
         self._token: str | None = secrets.token_urlsafe(32)
         instance.calls.add(call_id)
+        instance.summoned.discard(call_id)
 
     def send_offer(
         self,

@@ -23,6 +23,7 @@ from piopiy_pipeline.gateway.core.leg import Leg
 from piopiy_pipeline.gateway.core.media_path import MediaPath, Recordings
 from piopiy_pipeline.gateway.core.phases import Phase, next_phase
 from piopiy_pipeline.gateway.core.sound_cleaning import SoundCleaning
+from piopiy_pipeline.gateway.core.summons import Summoner
 from piopiy_pipeline.gateway.core.waiting_calls import WaitingCalls
 from piopiy_pipeline.signaling.messages import ConversationEvent, ConversationEventName
 from piopiy_pipeline.signaling.unread_messages import UnreadMessage
@@ -53,6 +54,8 @@ class CallResources:
     """Whether calls are recorded unless their options say otherwise."""
     cleaning: SoundCleaning
     """Cleans the sound of calls."""
+    summoner: Summoner
+    """Has instances come from other gateways."""
     on_event: Callable[[str, int, ConversationEvent], None]
     """Called with the call's id, the event's number in the call, and the event."""
     on_checkpoint: Callable[[str, dict[str, Any]], None] = lambda call_id, state: None

@@ -242,6 +242,7 @@ class Handover:
             self._set_deadline(now + offer_s)
             return
         self._call.media_path.backlog.give_up_move()
+        self._assignment.summon(now)  # whoever comes from another gateway is there at the next pause
         if len(self._tried) > 1:  # else nobody else was there
             self._not_before = now + min(PAUSE_S * 2**self._failures, LONGEST_PAUSE_S)
             self._failures += 1

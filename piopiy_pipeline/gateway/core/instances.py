@@ -70,12 +70,28 @@ class Instance:
     """Heartbeats in a row since it was silent."""
     calls: set[str] = field(default_factory=set)
     """Calls that this gateway has there, offers included: what the agent reports lags behind."""
+    roaming: bool = False
+    """Whether it is at home at another gateway, and takes only calls for which it was summoned."""
+    roams: bool = False
+    """Whether it takes calls at other gateways."""
+    summoned: set[str] = field(default_factory=set)
+    """Of a roaming instance: the calls that it can be offered."""
+    reserved: set[str] = field(default_factory=set)
+    """Calls at other gateways for which a place is kept, until the instance says what became of them."""
+    away: int = 0
+    """Its calls at other gateways, as it said last."""
     asked: int = 0
     """The number of the latest offer to it: among equals, whoever waited longest is next."""
 
     @property
     def active(self) -> int:
-        return max(self.reported, len(self.calls))
+        return max(self.reported, len(self.calls) + self.away) + len(self.reserved)
+
+    @property
+    def has_one_call(self) -> bool:
+        """Whether a call that is here is the only one, those at other gateways included."""
+        elsewhere = max(self.reported - 1, 0) if self.roaming else self.away + len(self.reserved)
+        return len(self.calls) + elsewhere == 1
 
     @property
     def busy(self) -> float:
@@ -95,9 +111,15 @@ class Instance:
     @property
     def takes_takeovers(self) -> bool:
         """Whether it takes calls in progress, which another instance has lost or gives back."""
-        if self.draining or self.silent or self.active >= self.capacity:
+        able = bool(self.summoned) if self.roaming else self.active < self.capacity
+        if self.draining or self.silent or not able:
             return False
         return self.load is None or self.load.takes != "none"
+
+    def takes(self, call_id: str, *, takeover: bool) -> bool:
+        """Return whether it takes this call. One that roams takes only that for which it was summoned."""
+        able = self.takes_takeovers if takeover else self.takes_calls
+        return able and (not self.roaming or call_id in self.summoned)
 
     @property
     def supervisor_id(self) -> str:
@@ -111,6 +133,7 @@ class Instance:
     def update(self, status: Status) -> None:
         """Take over the status that the agent reports."""
         self.reported = status.active
+        self.away = status.away or 0
         self.capacity = status.capacity
         self.load = status.load
         self.draining = status.state == "draining"
@@ -120,10 +143,12 @@ class Instances:
     """All connected instances, grouped by agent."""
 
     def __init__(self) -> None:
-        self._by_agent: dict[str, dict[str, Instance]] = {}
+        self._by_agent: dict[str, dict[tuple[str, bool], Instance]] = {}  # by id, roaming ones apart
         self._asked = 0
 
-    def add(self, registration: Register, link: AgentLink, now: float) -> tuple[Instance, Instance | None]:
+    def add(
+        self, registration: Register, link: AgentLink, now: float, *, roaming: bool = False
+    ) -> tuple[Instance, Instance | None]:
         """Add an instance, now. Returns it, and the older connection of the same instance that it replaces, if any.
 
         The newer connection wins: an agent whose network broke comes back before its old
@@ -137,17 +162,19 @@ class Instances:
             worker=registration.worker,
             link=link,
             heard_at=now,
+            roaming=roaming,
+            roams=bool(registration.roams) and not roaming,
         )
         siblings = self._by_agent.setdefault(instance.agent_id, {})
-        replaced = siblings.get(instance.instance_id)
-        siblings[instance.instance_id] = instance
+        replaced = siblings.get((instance.instance_id, roaming))
+        siblings[instance.instance_id, roaming] = instance
         return instance, replaced
 
     def remove(self, instance: Instance) -> None:
         """Remove an instance. Nothing happens if it was replaced already."""
         siblings = self._by_agent.get(instance.agent_id, {})
-        if siblings.get(instance.instance_id) is instance:
-            del siblings[instance.instance_id]
+        if siblings.get((instance.instance_id, instance.roaming)) is instance:
+            del siblings[instance.instance_id, instance.roaming]
             if not siblings:
                 del self._by_agent[instance.agent_id]
 
@@ -166,21 +193,26 @@ class Instances:
         without: Collection[Instance] = (),
         apart: bool = False,
         takeover: bool = False,
+        call_id: str = "",
     ) -> bool:
         """Return whether `pick` would find one."""
-        return bool(self._able(agent_id, without, apart, takeover))
+        return bool(self._able(agent_id, without, apart, takeover, call_id))
 
-    def any_heard(self, agent_id: str, *, without: Collection[Instance], now: float) -> bool:
+    def any_heard(
+        self, agent_id: str, *, without: Collection[Instance], now: float, call_id: str = ""
+    ) -> bool:
         """Return whether `pick` would find one that is not late."""
-        return any(not one.late(now) for one in self._able(agent_id, without, apart=False, takeover=True))
+        able = self._able(agent_id, without, apart=False, takeover=True, call_id=call_id)
+        return any(not one.late(now) for one in able)
 
     def any_silent(self, agent_id: str) -> bool:
         """Return whether one has gone silent, and may come back and take calls: its connection is not given up."""
         return any(one.silent and not one.draining for one in self.of(agent_id))
 
-    def find(self, agent_id: str, instance_id: str) -> Instance | None:
-        """Return the connected instance with this id."""
-        return self._by_agent.get(agent_id, {}).get(instance_id)
+    def find(self, agent_id: str, instance_id: str) -> list[Instance]:
+        """Return the connected instance with this id: twice if it is at home here, and roams here as well."""
+        siblings = self._by_agent.get(agent_id, {})
+        return [one for roaming in (False, True) if (one := siblings.get((instance_id, roaming))) is not None]
 
     def pick(
         self,
@@ -190,6 +222,7 @@ class Instances:
         now: float,
         apart: bool = False,
         takeover: bool = False,
+        call_id: str = "",
     ) -> Instance | None:
         """Return the least busy instance that takes calls; of equal ones, the one with the most places left, and then
         the one that was asked longest ago. Those that are late come last, and behind them those that are late beside a
@@ -201,8 +234,9 @@ class Instances:
             now: The time.
             apart: Whether to look at call workers that are apart from others, and at no other instance.
             takeover: Whether it is for a call in progress, which another instance has lost or gives back.
+            call_id: For which call, because one that roams takes only that for which it was summoned.
         """
-        able = self._able(agent_id, without, apart, takeover)
+        able = self._able(agent_id, without, apart, takeover, call_id)
         if not able:
             return None
         suspected = {one.supervisor_id for one in self.of(agent_id) if one.silent}
@@ -218,12 +252,12 @@ class Instances:
         return best
 
     def _able(
-        self, agent_id: str, without: Collection[Instance], apart: bool, takeover: bool
+        self, agent_id: str, without: Collection[Instance], apart: bool, takeover: bool, call_id: str
     ) -> list[Instance]:
         return [
             one
             for one in self.of(agent_id)
-            if (one.takes_takeovers if takeover else one.takes_calls)
+            if one.takes(call_id, takeover=takeover)
             and one not in without
             and (one.worker == "apart") is apart
         ]

@@ -64,9 +64,10 @@ class SilentInstances:
 
     def blocked(self, message: Blocked, now: float) -> None:
         """Handle what the watchdog of an instance says: its event loop is blocked, or too slow, and by which call."""
-        instance = self._instances.find(message.agent_id, message.instance_id)
-        if instance is None:
-            return
+        for instance in self._instances.find(message.agent_id, message.instance_id):
+            self._blocked(instance, message, now)
+
+    def _blocked(self, instance: Instance, message: Blocked, now: float) -> None:
         instance.blocker = message.call_id
         if message.slow:
             instance.slow_until = now + self.SLOW_S
@@ -128,7 +129,7 @@ class SilentInstances:
     def _move(self, instance: Instance, now: float) -> None:
         # Who blocks its loop is known, if it is: then its death says nothing of the others.
         known = instance.blocked and instance.blocker in instance.calls
-        alone = None if known else len(instance.calls) == 1
+        alone = None if known else instance.has_one_call
         for call in self._calls(instance):
             call.agent.stranded.leave(instance, instance.silent, now, alone=alone)
 

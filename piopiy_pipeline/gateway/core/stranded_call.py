@@ -68,12 +68,11 @@ class StrandedCall:
             self._assignment.note_full()  # it may be back
             self._withdraw(why)
             self._ask(now)
-        elif (
-            self._has(instance)
-            and not self.place
-            and (self._handover.under_way or self._assignment.has_alternative(now))
-            and self._assignment.may_recover(now, alone=alone)
-        ):
+        elif not self._has(instance) or self.place:
+            return
+        elif not (self._handover.under_way or self._assignment.has_alternative(now)):
+            self._assignment.summon(now)  # whoever comes from another gateway has this asked again
+        elif self._assignment.may_recover(now, alone=alone):
             if alone is not None:
                 self._assignment.suspicion.left(instance, alone=alone)
             self._move(now, why)

@@ -28,6 +28,7 @@ from piopiy_pipeline.gateway.core.phases import Phase
 from piopiy_pipeline.gateway.core.silent_instances import SilentInstances
 from piopiy_pipeline.gateway.core.snapshots import CallSnapshot, InstanceSnapshot, Snapshot
 from piopiy_pipeline.gateway.core.sound_cleaning import SoundCleaning
+from piopiy_pipeline.gateway.core.summons import NobodyElse
 from piopiy_pipeline.gateway.core.waiting_calls import WaitingCalls
 from piopiy_pipeline.signaling.messages import (
     Accept,
@@ -46,6 +47,7 @@ from piopiy_pipeline.signaling.messages import (
     Status,
     Transfer,
 )
+from piopiy_pipeline.signaling.roaming import Roaming, RoamResult
 from piopiy_pipeline.signaling.unread_messages import UnreadMessage
 
 __all__ = ["Switchboard"]
@@ -88,6 +90,7 @@ class Switchboard:
             recordings=recordings or NoRecordings(),
             record=record,
             cleaning=SoundCleaning(),
+            summoner=NobodyElse(),
             on_event=self._on_call_event,
         )
         """What all calls use: its dialler, recordings and cleaning may be set later."""
@@ -148,7 +151,7 @@ class Switchboard:
             raise DialRefused("the gateway is shutting down", "room")
         if len(self._calls) >= self.max_calls:
             raise DialRefused(f"{self.max_calls} calls are under way: try again later", "room")
-        if not self.instances.any_free(info.agent_id):
+        if not (self.instances.any_free(info.agent_id) or self.resources.summoner.has_place(info.agent_id)):
             # Whoever picks up is not to find nobody there.
             raise DialRefused(f"no instance of agent {info.agent_id!r} is connected and free", "room")
         leg = self.resources.dialler.dial(replace(request, ring_timeout_s=ring_timeout_s))
@@ -186,18 +189,21 @@ class Switchboard:
 
     # ------------------------------------------------------------------ agents
 
-    def register(self, registration: Register, link: AgentLink, now: float) -> Instance:
+    def register(
+        self, registration: Register, link: AgentLink, now: float, *, roaming: bool = False
+    ) -> Instance:
         """Add a connected instance of an agent. It replaces an older connection of the same instance.
 
         Args:
             registration: What the agent says of itself.
             link: Its signaling connection.
             now: The time.
+            roaming: Whether it is at home at another gateway, and was summoned for a call.
 
         Returns:
             The instance, to be given to `receive` and `lose`.
         """
-        instance, replaced = self.instances.add(registration, link, now)
+        instance, replaced = self.instances.add(registration, link, now, roaming=roaming)
         for call in self._of_agent(instance.agent_id):
             call.agent.assignment.losses.came_back(instance.instance_id)
         logger.info(
@@ -228,6 +234,9 @@ class Switchboard:
         if isinstance(message, Status):
             instance.update(message)
             self._look_again(instance, now)
+            return
+        if isinstance(message, Roaming | RoamResult):
+            self.resources.summoner.receive(instance, message, now)
             return
         if isinstance(message, InstanceDied):
             self._on_death(instance, message, now)
@@ -275,6 +284,7 @@ class Switchboard:
         """Handle the loss of the connection to an instance, because of `why`."""
         self.instances.remove(instance)
         self.silences.forget(instance)
+        self.resources.summoner.changed(instance.agent_id)
         logger.info("agent {} is gone: instance {}: {}", instance.agent_id, instance.instance_id, why)
         self._lose_calls(instance, now)
         if instance.death is not None:
@@ -379,27 +389,28 @@ class Switchboard:
 
     def _look_again(self, instance: Instance, now: float) -> None:
         """Let the calls that nobody could take ask again, because this instance may have a place."""
+        self.resources.summoner.changed(instance.agent_id)
         self.silences.look_again(now)
         self.resources.waiting.look_again(instance.agent_id, now)
 
     def _lose_calls(self, instance: Instance, now: float) -> None:
-        had = sorted(instance.calls)
+        had, alone = sorted(instance.calls), instance.has_one_call
         for call in self._of_agent(instance.agent_id) if had else ():
             if call.call_id not in had:
                 call.agent.assignment.losses.lost_elsewhere()
         for call_id in had:
             lost = self._calls.get(call_id)
             if lost is not None:
-                lost.agent.instance_lost(instance, now, alone=len(had) == 1)
+                lost.agent.instance_lost(instance, now, alone=alone)
 
     def _of_agent(self, agent_id: str) -> list[GatewayCall]:
         return [call for call in self._calls.values() if call.info.agent_id == agent_id]
 
     def _on_death(self, teller: Instance, death: InstanceDied, now: float) -> None:
         """Take an agent's word that one of its call workers has died. The loss of its connection may come later."""
-        dead = self.instances.find(teller.agent_id, death.instance_id)
-        if dead is not None:
-            dead.death = death
+        if connected := self.instances.find(teller.agent_id, death.instance_id):
+            for dead in connected:
+                dead.death = death
             return
         self._suspect(teller.agent_id, death, now)
 

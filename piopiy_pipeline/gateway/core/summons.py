@@ -1,0 +1,68 @@
+"""What the core asks of the other gateways of a cluster: an instance for a call that none of its own can take. No I/O.
+
+An instance that comes is roaming (`Instance.roaming`): it takes the calls for which it was summoned, and no others. All
+else is as with any instance. What stands behind it is `gateway.cluster`; a gateway that is alone has `NobodyElse`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Protocol
+
+from piopiy_pipeline.gateway.core.instances import Instance
+from piopiy_pipeline.signaling.roaming import Roaming, RoamResult
+
+__all__ = ["NobodyElse", "Summoner"]
+
+
+class Summoner(Protocol):
+    """Has instances come from other gateways. Every `now` is in seconds of one clock."""
+
+    def summon(self, call_id: str, agent_id: str, without: Collection[str], now: float) -> None:
+        """Have an instance come for a call, unless one is on its way, or nobody was there a moment ago.
+
+        Args:
+            call_id: The call.
+            agent_id: Whose instance.
+            without: The ids of instances that are not to come, because they were asked before.
+            now: The time.
+        """
+
+    def expects(self, call_id: str) -> bool:
+        """Return whether it is not known yet that nobody comes for this call. That is so for a few seconds at most."""
+
+    def forget(self, call_id: str) -> None:
+        """Let nobody come for this call any more."""
+
+    def connected(self, agent_id: str) -> bool:
+        """Return whether an instance of this agent is at home at another gateway, as far as is known."""
+
+    def has_place(self, agent_id: str) -> bool:
+        """Return whether an instance at another gateway has a free place, as far as is known."""
+
+    def receive(self, instance: Instance, message: Roaming | RoamResult, now: float) -> None:
+        """Act on what an instance says of its roaming."""
+
+    def changed(self, agent_id: str) -> None:
+        """Note that instances of this agent that are at home here may have more or fewer places."""
+
+
+class NobodyElse:
+    """A gateway that is alone."""
+
+    def summon(self, call_id: str, agent_id: str, without: Collection[str], now: float) -> None: ...
+
+    def expects(self, call_id: str) -> bool:
+        return False
+
+    def forget(self, call_id: str) -> None: ...
+
+    def connected(self, agent_id: str) -> bool:
+        return False
+
+    def has_place(self, agent_id: str) -> bool:
+        return False
+
+    def receive(self, instance: Instance, message: Roaming | RoamResult, now: float) -> None: ...
+
+    def changed(self, agent_id: str) -> None: ...
