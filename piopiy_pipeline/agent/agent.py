@@ -23,6 +23,7 @@ from piopiy_pipeline.agent.call_captures import CallCaptures
 from piopiy_pipeline.agent.call_context import ROOM_CTX, TOKEN_CTX, URL_CTX
 from piopiy_pipeline.agent.callback import CreateSession, bind_callback
 from piopiy_pipeline.agent.draining import Draining, DrainMode, DrainPlan
+from piopiy_pipeline.agent.exit_cause import end_who_exits
 from piopiy_pipeline.agent.exit_guard import guard_exit
 from piopiy_pipeline.agent.forked_worker import SupervisorLink
 from piopiy_pipeline.agent.gateway_addresses import gateway_urls
@@ -152,7 +153,11 @@ class Agent:
             callback, captures, on_session=self._on_session, on_change=self._on_calls_changed
         )
         listener = GatewayListener(
-            self._make_protocol, self._on_message, self._calls.lose, self._calls.shut_down
+            self._make_protocol,
+            self._on_message,
+            self._calls.lose,
+            self._calls.shut_down,
+            lambda error: end_who_exits(error, self._calls.sessions),
         )
         self._connection = GatewayConnection(urls, agent_token, agent_id, listener)
         self._roaming = RoamingConnections(listener, calls_of=self._calls.of, settle=self._settle_roaming)

@@ -20,7 +20,7 @@ from piopiy_pipeline.session.events import Emitter
 from piopiy_pipeline.session.tasks import CallTasks, current_tasks
 from piopiy_pipeline.stuck import callback_frames, place_of_work, where
 
-__all__ = ["BlockedCode", "find_blocked_code"]
+__all__ = ["BlockedCode", "calls_of_context", "find_blocked_code"]
 
 UNKNOWN = "a place that is not Python"
 _EMIT = Emitter.emit.__code__
@@ -76,19 +76,20 @@ def _call_ids(
     """Yield the ids of calls that the code may belong to, the likeliest first."""
     for frame in frames:
         if frame.f_code is _EMIT:
-            yield from _call_of(frame.f_locals.get("context"))
+            yield from calls_of_context(frame.f_locals.get("context"))
     task = asyncio.current_task(loop)
     if task is not None:
         if hasattr(task, "get_context"):  # Python 3.12
-            yield from _call_of(task.get_context())
+            yield from calls_of_context(task.get_context())
         tasks = CallTasks.owner_of(task)
         if tasks is not None:
             yield tasks.name
     if below is not None:
-        yield from _call_of(getattr(below.f_locals.get("self"), "_context", None))
+        yield from calls_of_context(getattr(below.f_locals.get("self"), "_context", None))
 
 
-def _call_of(context: Any) -> Iterator[str]:
+def calls_of_context(context: Any) -> Iterator[str]:
+    """Yield the id of the call that a context belongs to, perhaps twice; nothing if it is of none, or no context."""
     if not isinstance(context, contextvars.Context):
         return
     call = context.get(current_call)

@@ -23,6 +23,7 @@ from typing import Protocol
 import numpy as np
 from loguru import logger
 
+from piopiy_pipeline.agent.exit_cause import find_exit_cause
 from piopiy_pipeline.agent.gateway_connection import AuthenticationError
 from piopiy_pipeline.agent.hang_watch import TURN_S
 from piopiy_pipeline.agent.linux_process import adopt_orphans, die_with_parent, prefer_to_be_killed
@@ -40,7 +41,7 @@ from piopiy_pipeline.agent.process_messages import (
     receive,
     send,
 )
-from piopiy_pipeline.error_text import authors_line, error_text
+from piopiy_pipeline.error_text import error_text
 from piopiy_pipeline.services.workers.hosted_worker import hosted_pool
 from piopiy_pipeline.services.workers.worker_processes import make_shared_pools
 from piopiy_pipeline.signaling.instance_messages import InstanceDied, WorkerKind
@@ -147,8 +148,8 @@ class ForkedWorker:
         try:
             return self._runner.run(self._serve())
         except SystemExit as end:
-            at = f" at {place}" if (place := authors_line(end)) else ""
-            self._tell_failure(f"sys.exit({end.code!r}) was called{at}")
+            if (cause := find_exit_cause(end, self._agent.calls)) is not None:
+                self._tell_failure(cause.text, call_id=cause.call_id)
             return end.code if isinstance(end.code, int) else int(end.code is not None)
 
     async def _serve(self) -> int:
@@ -220,9 +221,9 @@ class ForkedWorker:
         with suppress(OSError):
             send(self._control, WorkerFailure(why[:2000], killed=True))
 
-    def _tell_failure(self, error: str, *, refused: bool = False) -> None:
+    def _tell_failure(self, error: str, *, refused: bool = False, call_id: str | None = None) -> None:
         with suppress(OSError):
-            send(self._control, WorkerFailure(error[:2000], refused=refused))
+            send(self._control, WorkerFailure(error[:2000], refused=refused, culprit=call_id))
 
     # ------------------------------------------------------------------ what the supervisor says
 

@@ -23,11 +23,13 @@ __all__ = [
     "leave_connections",
     "prefer_to_be_killed",
     "processor_wait_s",
+    "share_one_heap",
     "signal_name",
 ]
 
 _PR_SET_PDEATHSIG = 1  # include/uapi/linux/prctl.h
 _PR_SET_CHILD_SUBREAPER = 36
+_M_ARENA_MAX = -8  # malloc.h of glibc
 _PAGE_MB = resource.getpagesize() / (1 << 20)
 _SCORE = 300
 """What is added to the badness (0 to 1000) by which the kernel chooses whom to kill when memory is out."""
@@ -47,6 +49,16 @@ def prefer_to_be_killed() -> None:
     """Have the kernel kill this process rather than others when the machine's or container's memory is out."""
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(str(_SCORE))
+
+
+def share_one_heap() -> None:
+    """Have all threads of this process, and of those that it forks, allocate from one heap, where glibc is the library.
+
+    By default each thread gets a heap of its own, up to eight a core, and each keeps what it once had at most. The
+    threads of a call worker do little at a time, and there are many call workers.
+    """
+    with suppress(AttributeError):  # musl has only one
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 def children() -> list[int]:

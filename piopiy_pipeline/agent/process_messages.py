@@ -118,6 +118,8 @@ class WorkerFailure:
     """Whether the gateway refuses the agent, so that another worker would not do better."""
     killed: bool = False
     """Whether its own watchdog kills it."""
+    culprit: str | None = None
+    """The call whose code ends it, if that is certain."""
 
 
 @dataclass(frozen=True, slots=True)

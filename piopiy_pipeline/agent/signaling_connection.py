@@ -49,6 +49,8 @@ class GatewayListener:
     """Called when the connection is lost, and with it its calls."""
     on_closing: Callable[[SignalingConnection], None]
     """Called before the connection is closed, while messages can still be sent."""
+    on_cancelled: Callable[[asyncio.CancelledError], None]
+    """Called likewise if that is because what serves it is cancelled. It is given the cancellation alone."""
 
 
 class SignalingConnection:
@@ -176,6 +178,9 @@ class SignalingConnection:
             await asyncio.wait({wait_closing, wait_gone}, return_when=asyncio.FIRST_COMPLETED)
             if not closing.is_set():
                 self._listener.on_lost(self)
+        except asyncio.CancelledError as error:
+            self._listener.on_cancelled(error)
+            raise
         finally:
             wait_closing.cancel()
             wait_gone.cancel()

@@ -266,8 +266,8 @@ class Supervisor:
                 member.served = member.served or bool(calls)
                 self._note_change()
                 self._fill()
-            case WorkerFailure(error=error, refused=refused, killed=killed):
-                member.failure, member.explained = error, killed
+            case WorkerFailure(error=error, refused=refused, killed=killed, culprit=culprit):
+                member.failure, member.explained, member.culprit = error, killed, culprit
                 if refused:
                     self._fail(WorkersRefused(error))
             case OpenModels():

@@ -20,7 +20,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NoReturn
 
-from piopiy_pipeline.agent.linux_process import adopt_orphans, children, kill_group, leave_connections
+from piopiy_pipeline.agent.linux_process import (
+    adopt_orphans,
+    children,
+    kill_group,
+    leave_connections,
+    share_one_heap,
+)
 from piopiy_pipeline.agent.process_messages import (
     ForkFailed,
     ForkWorker,
@@ -89,6 +95,7 @@ class _Template:
         signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
         leave_connections()
         adopt_orphans()
+        share_one_heap()
         try:
             load()
         except Exception as error:  # noqa: BLE001  the supervisor raises it

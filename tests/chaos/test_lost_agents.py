@@ -7,6 +7,7 @@ of the wall. `--chaos-long` has 20 callers in place of 6; `--chaos-report FILE` 
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from collections.abc import Callable
 
@@ -98,5 +99,25 @@ def test_the_calls_of_a_lost_agent_are_heard_elsewhere(
                 },
             )
             network.resume()
+
+    asyncio.run(story())
+
+
+def test_a_call_whose_timer_leaves_the_program_ends_with_its_agent_and_the_others_go_on() -> None:
+    async def story() -> None:
+        async with chaos(agents=2) as place:
+            culprit = await place.caller({"harm": "sys_exit", "after": 3.0})
+            callers = await place.callers(3)
+            lost, other = sorted(place.agents, key=lambda agent: agent.pitch != culprit.agent_heard())
+            await eventually(lambda: culprit.ended is not None, GENEROUS_S)
+            assert culprit.ended == ("error", "")
+            await eventually(lambda: "sys.exit(7) was called" in place.gateway_log, GENEROUS_S)
+            where = r"sys\.exit\(7\) was called at tests/support/harmful_bots\.py:\d+, which ends the agent"
+            assert re.search(where, place.gateway_log)
+            assert re.search(where, lost.log)
+            await eventually(
+                lambda: all(caller.agent_heard() == other.pitch for caller in callers), GENEROUS_S
+            )
+            assert other.process.returncode is None, "it was not offered the call"
 
     asyncio.run(story())

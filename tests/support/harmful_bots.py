@@ -33,7 +33,11 @@ def _os_exit() -> None:
 
 def _sys_exit() -> None:
     """Leave the loop: in a tool itself it would end the tool only."""
-    asyncio.get_running_loop().call_soon(sys.exit, 7)
+    asyncio.get_running_loop().call_soon(_exits)
+
+
+def _exits() -> None:
+    sys.exit(7)
 
 
 def _spin() -> None:

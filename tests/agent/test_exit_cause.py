@@ -1,0 +1,90 @@
+"""Whose `sys.exit()` has left a real event loop: one of asyncio's, and uvloop's, whose frames tell no context."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from piopiy_pipeline.agent.exit_cause import find_exit_cause
+from piopiy_pipeline.session.tasks import CallTasks, current_tasks
+
+CALLS = ("call-1", "call-2")
+
+
+def leaves(*_: object) -> None:
+    sys.exit(7)
+
+
+def in_a_timer() -> None:
+    asyncio.get_running_loop().call_later(0, leaves)
+
+
+def in_a_futures_callback() -> None:
+    future = asyncio.get_running_loop().create_future()
+    future.add_done_callback(leaves)
+    future.set_result(None)
+
+
+def left_by(begin: Callable[[], None], make_loop: Callable[[], asyncio.AbstractEventLoop]) -> BaseException:
+    """Return how an agent is cancelled, because a call's code has begun this."""
+    cancelled: list[BaseException] = []
+
+    async def of_a_call() -> None:
+        current_tasks.set(CallTasks("call-2"))
+        begin()
+
+    async def agent() -> None:
+        calling = asyncio.create_task(of_a_call())
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError as error:
+            cancelled.append(error)
+            raise
+        finally:
+            await calling
+
+    with pytest.raises(SystemExit), asyncio.Runner(loop_factory=make_loop) as runner:
+        runner.run(agent())
+    return cancelled[0]
+
+
+@pytest.mark.parametrize("begin", [in_a_timer, in_a_futures_callback])
+def test_the_call_and_the_line_are_known(begin: Callable[[], None]) -> None:
+    cause = find_exit_cause(left_by(begin, asyncio.new_event_loop), CALLS)
+    assert cause is not None
+    assert cause.call_id == "call-2"
+    assert cause.text == f"sys.exit(7) was called at tests/agent/test_exit_cause.py:{LINE}"
+
+
+def test_on_uvloop_the_line_is_known_and_the_call_if_there_is_only_one() -> None:
+    uvloop = pytest.importorskip("uvloop")
+    error = left_by(in_a_timer, uvloop.new_event_loop)
+    cause, only = find_exit_cause(error, CALLS), find_exit_cause(error, CALLS[:1])
+    assert cause is not None
+    assert only is not None
+    assert (cause.call_id, only.call_id) == (None, "call-1")
+    assert cause.text.endswith(f"tests/agent/test_exit_cause.py:{LINE}")
+
+
+def test_another_cancellation_is_none() -> None:
+    assert find_exit_cause(asyncio.CancelledError(), CALLS) is None
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_in_a_destructor_it_ends_nothing() -> None:
+    class Leaves:
+        def __del__(self) -> None:
+            leaves()
+
+    async def story() -> str:
+        Leaves()
+        await asyncio.sleep(0)
+        return "goes on"
+
+    assert asyncio.run(story()) == "goes on"
+
+
+LINE = leaves.__code__.co_firstlineno + 1
