@@ -11,6 +11,7 @@ import json
 import os
 import tomllib
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -44,6 +45,12 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 def _addresses(settings: list[str]) -> list[str]:
     IceAddresses.parse(settings)
+    return settings
+
+
+def _networks(settings: list[str]) -> list[str]:
+    for text in settings:
+        ip_network(text, strict=False)
     return settings
 
 
@@ -93,6 +100,8 @@ class GatewayConfig(BaseModel):
     """The bearer keys of operators: they make client tokens, see all calls, and end them."""
     console: Literal["key", "open"] = "key"
     """Whether the console asks for an API key. ``open`` asks nobody on this machine, and is refused on other hosts."""
+    metrics_networks: Annotated[list[str], AfterValidator(_networks)] = Field(default_factory=list)
+    """Networks, as ``10.0.0.0/8``, from which ``/metrics`` is read without an API key."""
     token_secret: Secret | None = Field(default=None, repr=False)
     """Signs client tokens. Without it, each start makes a new one, and older tokens are no longer valid."""
     allowed_origins: list[Origin] = Field(default_factory=list)

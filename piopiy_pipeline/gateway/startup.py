@@ -20,6 +20,7 @@ from piopiy_pipeline.gateway.core.gateway_call import PlaceCall
 from piopiy_pipeline.gateway.core.sound_cleaning import SoundCleaning
 from piopiy_pipeline.gateway.core.switchboard import Switchboard
 from piopiy_pipeline.gateway.errors import GatewayError
+from piopiy_pipeline.gateway.metrics.gateway_metrics import GatewayMetrics
 from piopiy_pipeline.gateway.port.first_request import Connections
 from piopiy_pipeline.gateway.recordings.recorder import GatewayRecorder
 from piopiy_pipeline.gateway.records import Records
@@ -83,6 +84,9 @@ class GatewayServices:
         if self._webhooks is not None:
             bus.subscribe(self._webhooks.on_event)
         self._browser = _browser_calls(config, place) if config.webrtc_workers else None
+        self._metrics = GatewayMetrics(
+            switchboard, records=self._records, recorder=self._recorder, webhooks=self._webhooks
+        )
         self.http = self._http_server(config, switchboard, access, connections, failures, carriers)
         self._opening: asyncio.Task[None] | None = None
         self._recovering: asyncio.Task[None] | None = None
@@ -90,6 +94,7 @@ class GatewayServices:
 
     async def start(self, port: int) -> None:
         """Start the webhooks and the browser leg, and begin to open the records of a gateway on `port`."""
+        self._metrics.start()
         await offload(restrict, self._recorder.folder)
         if self._webhooks is not None:
             await self._webhooks.start()
@@ -120,6 +125,7 @@ class GatewayServices:
 
     async def close(self) -> None:
         """End what still runs for connections that have gone, and write what is to be written."""
+        self._metrics.close()
         if self._opening is not None:
             self._opening.cancel()  # a database may take minutes to answer; the records close on their own
             await asyncio.gather(self._opening, return_exceptions=True)
@@ -186,6 +192,7 @@ class GatewayServices:
             carriers=carriers,
             problems=self.problems,
             records=self._records,
+            metrics=self._metrics,
             resumptions=self._resumptions,
         )
         return HttpServer(build_app(deps), connections)

@@ -15,7 +15,7 @@ from starlette.staticfiles import StaticFiles
 
 from piopiy_pipeline._version import __version__
 from piopiy_pipeline.gateway.access.access import AccessError
-from piopiy_pipeline.gateway.api import calls, carriers, control, phones
+from piopiy_pipeline.gateway.api import calls, carriers, control, metrics, phones
 from piopiy_pipeline.gateway.api import pipecat_clients as clients
 from piopiy_pipeline.gateway.api.dependencies import ApiDependencies, ApiError
 from piopiy_pipeline.gateway.api.idempotency import IdempotencyStore
@@ -55,6 +55,7 @@ def build_app(deps: ApiDependencies) -> RequestLimits:
     app.include_router(control.router)
     app.include_router(phones.router)
     app.include_router(carriers.router)
+    app.include_router(metrics.router)
     app.add_exception_handler(ApiError, _api_error)
     app.add_exception_handler(AccessError, _api_error)
     app.add_exception_handler(RequestValidationError, _validation_error)

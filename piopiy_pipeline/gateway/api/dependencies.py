@@ -26,6 +26,7 @@ from piopiy_pipeline.gateway.webrtc.browser_offers import BrowserCalls
 
 if TYPE_CHECKING:
     from piopiy_pipeline.gateway.carriers.carrier_gateway import CarrierGateway
+    from piopiy_pipeline.gateway.metrics.gateway_metrics import GatewayMetrics
 
 __all__ = ["PROBLEMS", "ApiDependencies", "ApiError", "Deps", "KeyCheck", "Operator"]
 
@@ -50,6 +51,8 @@ class ApiDependencies:
     """Returns why not everything is kept that should be, a sentence for each cause."""
     records: Records | None = None
     """The records of a gateway that keeps any: they hold what must outlive it."""
+    metrics: GatewayMetrics | None = None
+    """What the gateway has counted."""
     resumptions: Resumptions | None = None
     """Lets callers go on with conversations that were lost with a gateway. None: there are no records."""
 

@@ -95,7 +95,11 @@ class RequestLimits:
 
 
 def _is_api(path: str) -> bool:
-    return path.startswith(("/api/", "/sessions/", "/carrier/")) or path in ("/start", "/openapi.json")
+    return path.startswith(("/api/", "/sessions/", "/carrier/")) or path in (
+        "/start",
+        "/openapi.json",
+        "/metrics",
+    )
 
 
 def _loggable(path: str) -> str:

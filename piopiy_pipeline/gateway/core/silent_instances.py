@@ -43,6 +43,8 @@ class SilentInstances:
         self._instances = instances
         self._find_call = find_call
         self._silent: set[Instance] = set()
+        self.count = 0
+        """How often an instance has gone silent."""
 
     def silent(self, instance: Instance, why: str, now: float) -> None:
         """Handle an instance that has gone silent, because of `why`, a sentence."""
@@ -50,6 +52,7 @@ class SilentInstances:
         if instance.silent:
             return
         instance.silent = why
+        self.count += 1
         self._silent.add(instance)
         had = len(instance.calls)
         self._move(instance, now)

@@ -37,6 +37,7 @@ class DialledSipLeg(SipLeg, DialledLeg):
         negotiation: Our side of offers and answers.
         host: Knows where phones are reached, and calls `on_frame_tick`.
         invite: Sends the INVITE with our offer; it may raise `DialRefused`.
+        on_outcome: Told once what became of it: ``answered``, or a `DialFailure`.
     """
 
     def __init__(
@@ -46,9 +47,11 @@ class DialledSipLeg(SipLeg, DialledLeg):
         host: LegHost,
         *,
         invite: Callable[[SessionDescription, SipLeg], SipCall],
+        on_outcome: Callable[[str], None] = lambda outcome: None,
     ) -> None:
         super().__init__(transport, negotiation, host)
         self._invite = invite
+        self._on_outcome = on_outcome
         self._dialled: DialledListener | None = None  # until the call is answered or fails
         self._early: SessionDescription | None = None
 
@@ -90,6 +93,7 @@ class DialledSipLeg(SipLeg, DialledLeg):
         self.rate = codec_rate(media.codec.name)
         self._open(media)
         dialled, self._dialled = self._dialled, None
+        self._on_outcome("answered")
         dialled.callee_answered(now)
 
     def end(self, reason: EndReason, detail: str) -> None:
@@ -112,6 +116,7 @@ class DialledSipLeg(SipLeg, DialledLeg):
     def _fail(self, why: DialFailure, detail: str) -> None:
         dialled, self._dialled = self._dialled, None
         if dialled is not None:
+            self._on_outcome(why)
             dialled.callee_failed(self._loop.time(), why, detail)
         self.end(EndReason.UNREACHABLE, detail)
 

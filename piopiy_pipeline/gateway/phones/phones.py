@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import secrets
 import uuid
+from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from loguru import logger
@@ -61,6 +63,8 @@ class Phones:
         self._plan = DialPlan(config)
         self._ports = PortPool(config.host, *config.rtp_ports)
         self._legs: dict[SipLeg, None] = {}  # in the order in which they came
+        self.trunk_outcomes: Counter[tuple[str, str]] = Counter()
+        """What became of the calls over each trunk: ``answered``, or why not."""
         self._endpoint: SipEndpoint | None = None
         self._preload: asyncio.Task[None] | None = None
 
@@ -193,7 +197,14 @@ class Phones:
             return call
 
         negotiation = self._negotiation(peer, transport.port, self.config.codecs)
-        return DialledSipLeg(transport, negotiation, self, invite=invite)
+        return DialledSipLeg(
+            transport, negotiation, self, invite=invite, on_outcome=partial(self._dialled, found.trunk)
+        )
+
+    def _dialled(self, trunk: str | None, outcome: str) -> None:
+        """Note what became of a call that was dialled: `outcome` is ``answered``, or why not."""
+        if trunk is not None:
+            self.trunk_outcomes[trunk, outcome] += 1
 
     def _check_reachable(self, to: str, found: Destination, endpoint: SipEndpoint) -> None:
         if found.kind == "phone" and not endpoint.registered(found.to):

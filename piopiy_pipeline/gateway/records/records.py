@@ -220,6 +220,11 @@ class Records:
         return self._queue.lost
 
     @property
+    def waiting(self) -> int:
+        """How many calls, events, recordings and saved items are not written yet."""
+        return len(self._queue)
+
+    @property
     def failing(self) -> bool:
         """Whether the last attempt to write failed."""
         return self._failing is not None

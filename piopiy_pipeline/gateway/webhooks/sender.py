@@ -17,6 +17,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -36,7 +37,7 @@ from piopiy_pipeline.gateway.webhooks.delivery_queue import (
 from piopiy_pipeline.gateway.webhooks.undelivered import Undelivered, receiver_id
 from piopiy_pipeline.gateway.webhooks.webhook_messages import WebhookMessage, WebhookMessages
 
-__all__ = ["Webhooks", "retry_after_s", "signed_headers"]
+__all__ = ["ReceiverCounts", "Webhooks", "retry_after_s", "signed_headers"]
 
 ATTEMPT_S = 10.0
 """How long a receiver may take to answer."""
@@ -44,6 +45,30 @@ AT_ONCE = 8
 """The most attempts under way at one receiver."""
 DRAIN_S = 3.0
 """How long the end of the gateway waits for what can be delivered at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverCounts:
+    """What became of the messages to one receiver, or to all with the same origin, since the start."""
+
+    name: str
+    """The origin of the address: its path may be a secret."""
+    waiting: int = 0
+    delivered: int = 0
+    failures: int = 0
+    """Attempts that failed."""
+    lost: int = 0
+    """Messages that were given up, or had no room."""
+
+    def plus(self, other: ReceiverCounts) -> ReceiverCounts:
+        """Return the sums of both."""
+        return ReceiverCounts(
+            self.name,
+            self.waiting + other.waiting,
+            self.delivered + other.delivered,
+            self.failures + other.failures,
+            self.lost + other.lost,
+        )
 
 
 class Webhooks:
@@ -79,6 +104,15 @@ class Webhooks:
         for message in messages:
             for receiver in self._receivers:
                 receiver.add(message)
+
+    def counts(self) -> list[ReceiverCounts]:
+        """Return what became of the messages, for each origin."""
+        sums: dict[str, ReceiverCounts] = {}
+        for receiver in self._receivers:
+            counts = receiver.counts()
+            known = sums.get(counts.name)
+            sums[counts.name] = counts if known is None else known.plus(counts)
+        return list(sums.values())
 
     async def recover(self) -> None:
         """Queue what runs before left undelivered, and tell of the calls that were lost with their gateway. To be
@@ -149,6 +183,7 @@ class _Receiver:
         self._queue = DeliveryQueue(random=chance, at_once=AT_ONCE)
         self._changed = asyncio.Event()
         self._finishing = False
+        self._delivered = self._failures = 0
         self._failing = False
         self._full = False
 
@@ -165,6 +200,11 @@ class _Receiver:
             self._full = True
             logger.error("webhooks to {}: {} wait, and more are lost", self.name, len(self._queue))
         return False
+
+    def counts(self) -> ReceiverCounts:
+        """Return what became of its messages."""
+        lost = self._queue.lost + self._queue.given_up
+        return ReceiverCounts(self.name, len(self._queue), self._delivered, self._failures, lost)
 
     def finish(self) -> None:
         """Let `run` return as soon as nothing can be sent at once."""
@@ -206,6 +246,8 @@ class _Receiver:
         except Exception:
             logger.exception("a webhook to {} failed", self.name)
         verdict = self._queue.reply(attempt, reply, self._loop.time())
+        self._delivered += reply.is_success
+        self._failures += not reply.is_success
         if verdict != "again":
             self._undelivered.done(self.receiver_id, attempt.message)
         self._log(attempt, reply, verdict)

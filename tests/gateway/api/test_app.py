@@ -14,7 +14,7 @@ from loguru import logger
 from piopiy_pipeline.gateway import Gateway
 from piopiy_pipeline.gateway.access.client_tokens import ClientTokens
 from piopiy_pipeline.gateway.api import app as app_module
-from piopiy_pipeline.gateway.api import calls, carriers, control, phones
+from piopiy_pipeline.gateway.api import calls, carriers, control, metrics, phones
 from piopiy_pipeline.gateway.api import pipecat_clients as clients
 from piopiy_pipeline.gateway.api.models import ServerInfo
 from piopiy_pipeline.signaling.messages import Heartbeat, Load, Status
@@ -145,7 +145,14 @@ def test_openapi_names_every_route_and_the_messages_of_events() -> None:
         async with Gateway(config()) as gateway, client(gateway, key=None) as web:
             schema = (await web.get("/openapi.json")).json()
         told = {(method, path) for path, methods in schema["paths"].items() for method in methods}
-        routers = (clients.router, calls.router, control.router, carriers.router, phones.router)
+        routers = (
+            clients.router,
+            calls.router,
+            control.router,
+            carriers.router,
+            phones.router,
+            metrics.router,
+        )
         own = [route for router in routers for route in router.routes]
         routes = [route for route in own if route.include_in_schema]  # type: ignore[attr-defined]
         there = {(method.lower(), route.path) for route in routes for method in route.methods}  # type: ignore[attr-defined]

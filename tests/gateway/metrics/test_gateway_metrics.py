@@ -1,0 +1,80 @@
+"""``/metrics`` of a gateway over its port: who may read it, and what it says of instances, calls and the rest."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from piopiy_pipeline.gateway import Gateway
+from piopiy_pipeline.gateway.config import GatewayConfig
+from piopiy_pipeline.gateway.errors import GatewayError
+from tests.support.gateway_peers import AGENT_ID, agent, bearer, config
+from tests.support.metrics import samples_of, value_of
+from tests.support.web import API_KEY, client
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_operators_read_the_numbers_and_nobody_else_does() -> None:
+    async def story() -> None:
+        async with Gateway(config(api_keys=[API_KEY])) as gateway, client(gateway, key=None) as web:
+            assert (await web.get("/metrics")).status_code == 401
+            assert (await web.get("/metrics", headers=bearer("wrong"))).status_code == 401
+            answer = await web.get("/metrics", headers=bearer(API_KEY))
+            assert answer.status_code == 200
+            assert answer.headers["content-type"].startswith("text/plain; version=")
+            assert "no-store" in answer.headers["cache-control"]
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(("networks", "status"), [(["127.0.0.0/8"], 200), (["10.0.0.0/8"], 401)])
+def test_a_listed_network_needs_no_key(networks: list[str], status: int) -> None:
+    async def story() -> None:
+        settings = config(api_keys=[API_KEY], metrics_networks=networks)
+        async with Gateway(settings) as gateway, client(gateway, key=None) as web:
+            headers = {"X-Forwarded-For": "10.1.2.3"}
+            assert (await web.get("/metrics", headers=headers)).status_code == status
+            assert (await web.get("/api/calls")).status_code == 401
+
+    asyncio.run(story())
+
+
+def test_a_network_that_is_none_is_refused_with_the_configuration() -> None:
+    with pytest.raises(GatewayError, match="metrics_networks"):
+        GatewayConfig.load(environ={"PIOPIY_GATEWAY_METRICS_NETWORKS": '["10.0.0.0/99"]'})
+
+
+def test_instances_are_counted_by_what_they_take() -> None:
+    async def story() -> None:
+        settings = config(api_keys=[API_KEY])
+        async with Gateway(settings) as gateway, agent(gateway, capacity=3), client(gateway) as web:
+            text = (await web.get("/metrics")).text
+            labels = {"agent_id": AGENT_ID}
+            assert value_of(text, "piopiy_gateway_instances", state="serving", **labels) == 1
+            assert value_of(text, "piopiy_gateway_agent_capacity_calls", **labels) == 3
+            assert value_of(text, "piopiy_gateway_agent_free_calls", **labels) == 3
+            assert value_of(text, "piopiy_gateway_calls_limit") == settings.max_calls
+            [instance] = gateway.switchboard.instances.of(AGENT_ID)
+            gateway.switchboard.silences.silent(instance, "it hangs", asyncio.get_running_loop().time())
+            text = (await web.get("/metrics")).text
+            assert value_of(text, "piopiy_gateway_instances", state="silent", **labels) == 1
+            assert (
+                "piopiy_gateway_instances",
+                tuple(sorted({"state": "serving", **labels}.items())),
+            ) not in samples_of(text)
+            assert value_of(text, "piopiy_gateway_agent_free_calls", **labels) == 0
+            assert value_of(text, "piopiy_gateway_instances_silent_total") == 1
+            assert value_of(text, "process_resident_memory_bytes") > 1e6
+
+    asyncio.run(story())
+
+
+def test_the_page_of_metrics_is_as_the_code_has_it() -> None:
+    command = [sys.executable, "scripts/metrics_table.py", "--check"]
+    checked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert checked.returncode == 0, checked.stderr
