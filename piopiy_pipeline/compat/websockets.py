@@ -25,7 +25,14 @@ else:
     except ImportError:  # a platform without websockets' C extension
         from websockets.utils import apply_mask
 
-__all__ = ["apply_mask", "can_write_past", "check", "max_message_size", "parser_waits_for_frame"]
+__all__ = [
+    "apply_mask",
+    "can_write_past",
+    "check",
+    "max_message_size",
+    "parser_waits_for_frame",
+    "set_max_message_size",
+]
 
 WEBSOCKETS = ">=16,<18"
 """The versions that this file was written for, as in pyproject.toml; tested with 16.0 and 17.4."""
@@ -60,6 +67,11 @@ def can_write_past(protocol: Protocol) -> bool:
 def max_message_size(protocol: Protocol) -> int | None:
     """Return the `max_size` that the connection was made with, in bytes. None is no limit."""
     return protocol.max_message_size
+
+
+def set_max_message_size(protocol: Protocol, size: int) -> None:
+    """Let the next messages have so many bytes, and no more: websockets looks at the beginning of each frame."""
+    protocol.max_message_size = size
 
 
 def check() -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Literal
 
+from piopiy_pipeline.signaling.call_rates import CallRates
 from piopiy_pipeline.signaling.failure_detector import FailureDetector
 from piopiy_pipeline.signaling.json_messages import ProtocolError
 from piopiy_pipeline.signaling.liveness import HEARTBEAT_S
@@ -31,7 +32,7 @@ from piopiy_pipeline.signaling.messages import (
     Registered,
     parse_agent_message,
 )
-from piopiy_pipeline.signaling.unread_messages import UnreadMessage, unread_of
+from piopiy_pipeline.signaling.unread_messages import UnreadMessage, call_id_of, unread_of
 from piopiy_pipeline.token_bucket import TokenBucket
 
 __all__ = ["GatewayProtocol", "GatewayState", "GatewayStep"]
@@ -70,6 +71,7 @@ class GatewayStep:
 
 _NOTHING = GatewayStep()
 _HEARTBEAT = Heartbeat()
+_OF_ITS_COURSE = frozenset({"accept", "reject", "answer", "hangup"})
 _HEARTBEAT_BEGINS = b'{"type":"heartbeat"'
 
 
@@ -78,7 +80,8 @@ class GatewayProtocol:
 
     Every `heartbeat_s` the agent is sent a ping, which any message answers; when three have gone
     unanswered, the agent counts as lost. An agent that sends heartbeats, which an older one does not, is sent some too,
-    and is known to be silent within two seconds. More messages than an agent of its capacity needs are a fault.
+    and is known to be silent within two seconds. More messages than an agent of its capacity needs are a fault; but
+    those of one call beyond its share are laid to that call, as what cannot be read is.
 
     Args:
         agent_ids: The agents that the presented token is good for.
@@ -87,7 +90,7 @@ class GatewayProtocol:
         register_s: How long the agent may take to register.
     """
 
-    MESSAGES_PER_S = 50
+    MESSAGES_PER_S = CallRates.PER_S
     """Allowed for the connection, and once more for each call of the agent's capacity."""
     HEARTBEATS_PER_S = 100
     """Allowed beside the others: those of half a minute, which a network that stood delivers at once, are no fault."""
@@ -108,6 +111,7 @@ class GatewayProtocol:
         self._detector: FailureDetector | None = None  # from the agent's first heartbeat on
         self._heartbeat_at = now
         self._rate = TokenBucket(self.MESSAGES_PER_S, now)
+        self._calls = CallRates(0)
         self._heartbeats = TokenBucket(self.HEARTBEATS_PER_S, now)
 
     @property
@@ -128,7 +132,10 @@ class GatewayProtocol:
         self._unanswered = 0
         if self._detector is not None:
             self._detector.sign_of_life(now)
-        rate = self._heartbeats if text.startswith(_HEARTBEAT_BEGINS) else self._rate
+        is_heartbeat = text.startswith(_HEARTBEAT_BEGINS)
+        if not is_heartbeat and (beyond := self._beyond_share(text, now)) is not None:
+            return beyond
+        rate = self._heartbeats if is_heartbeat else self._rate
         if not rate.take(now):
             return self.fault("protocol", f"more than {rate.per_s:g} messages a second")
         if len(text) > MAX_MESSAGE_BYTES:
@@ -198,6 +205,23 @@ class GatewayProtocol:
         """Close the protocol, because the connection was lost."""
         self.state = GatewayState.CLOSED
 
+    def _beyond_share(self, text: bytes, now: float) -> GatewayStep | None:
+        """Lay a message of a call that sends too many to that call. Returns None if this is none."""
+        call_id = call_id_of(text) if self.state is GatewayState.REGISTERED else None
+        if call_id is None:
+            return None
+        verdict = self._calls.take(call_id, now)
+        if verdict == "taken":
+            return None
+        if verdict == "over":
+            beyond = unread_of(text, f"more than {CallRates.PER_S} messages a second")
+            # How the call goes on or ends is not left out because its code has reported too much.
+            return None if beyond is None or beyond.kind in _OF_ITS_COURSE else GatewayStep(unread=beyond)
+        detail = f"more than {CallRates.FLOOD_PER_S} messages a second of one call"
+        if verdict == "endless":
+            return self.fault("protocol", f"{detail}, which has ended")
+        return GatewayStep(unread=UnreadMessage(call_id, "", detail))
+
     def _unread(self, text: bytes, detail: str) -> GatewayStep:
         """Lay a message that cannot be read to its call; one of no call ends the connection."""
         unread = unread_of(text, detail) if self.state is GatewayState.REGISTERED else None
@@ -237,7 +261,9 @@ class GatewayProtocol:
         self.state = GatewayState.REGISTERED
         self.registration = message
         self._ping_at = now + self._heartbeat_s
-        self._rate = TokenBucket(self.MESSAGES_PER_S * (1 + min(message.capacity, 1000)), now)
+        capacity = min(message.capacity, 1000)
+        self._rate = TokenBucket(self.MESSAGES_PER_S * (1 + capacity), now)
+        self._calls = CallRates(capacity)
         return GatewayStep(send=(Registered(heartbeat_s=self._heartbeat_s),), events=(message,))
 
     def _close(self, why: str, *last: GatewayMessage) -> GatewayStep:

@@ -13,7 +13,7 @@ from piopiy_pipeline.json_values import has_endless_number, nests_too_deep
 from piopiy_pipeline.signaling.json_messages import Message, dump
 from piopiy_pipeline.signaling.messages import MAX_MESSAGE_BYTES
 
-__all__ = ["UnreadMessage", "legible", "unread_of"]
+__all__ = ["UnreadMessage", "call_id_of", "legible", "unread_of"]
 
 _NESTING_LIMIT = 150
 """So deep may a message nest: pydantic reads 200 levels. What a call holds has less: `json_values.MAX_NESTING`."""
@@ -30,7 +30,7 @@ _KIND = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class UnreadMessage:
-    """A message of one call that cannot be read.
+    """A message of one call that cannot be read, or is one too many.
 
     Attributes:
         call_id: The call.
@@ -50,12 +50,17 @@ def unread_of(text: bytes, detail: str) -> UnreadMessage | None:
         text: The message, which is no JSON perhaps.
         detail: What is wrong with it.
     """
-    beginning = text[:_BEGINNING_BYTES]
-    call = _CALL_ID.match(beginning)
-    if call is None:
+    call_id = call_id_of(text)
+    if call_id is None:
         return None
-    kind = _KIND.match(beginning)
-    return UnreadMessage(call[1].decode(), "" if kind is None else kind[1].decode(), detail)
+    kind = _KIND.match(text[:_BEGINNING_BYTES])
+    return UnreadMessage(call_id, "" if kind is None else kind[1].decode(), detail)
+
+
+def call_id_of(text: bytes) -> str | None:
+    """Return which call's message this is, as its beginning says; None if that does not name a call."""
+    call = _CALL_ID.match(text[:_BEGINNING_BYTES])
+    return None if call is None else call[1].decode()
 
 
 def legible(message: Message) -> bytes:

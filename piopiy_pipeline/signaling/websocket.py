@@ -36,6 +36,7 @@ from piopiy_pipeline.compat.websockets import (
     can_write_past,
     max_message_size,
     parser_waits_for_frame,
+    set_max_message_size,
 )
 
 __all__ = ["CLOSE_S", "EARLY_LIMIT", "DirectClientConnection", "DirectConnection", "DirectServerConnection"]
@@ -172,6 +173,10 @@ class DirectConnection(Connection):
         except Exception:  # an exception here would take the transport down without a close frame
             logger.exception("the listener of a WebSocket connection failed")
             self.finish(CloseCode.INTERNAL_ERROR, "internal error")
+
+    def read_up_to(self, size: int) -> None:
+        """Take messages of so many bytes from now on, and no longer ones."""
+        set_max_message_size(self.protocol, size)
 
     # ------------------------------------------------------------------ sending
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from piopiy_pipeline.signaling.call_rates import CallRates
 from piopiy_pipeline.signaling.gateway_protocol import GatewayProtocol, GatewayState, GatewayStep
 from piopiy_pipeline.signaling.messages import (
     MAX_MESSAGE_BYTES,
@@ -109,6 +110,63 @@ def test_an_agent_that_floods_is_cut_off_and_a_lively_one_is_not() -> None:
         assert lively.receive(status, n / 200).close is None
     steps = [flooding.receive(status, 1.0) for _ in range(2000)]
     assert "messages a second" in fault_of(next(step for step in steps if step.close)).detail
+
+
+def event_of(call_id: str, kind: str = "event") -> bytes:
+    more = {"at": 1.0, "event": "user_partial"} if kind == "event" else {}
+    if kind == "control":
+        more = {"what": "mute", "on": True}
+    return text(type=kind, call_id=call_id, **more)
+
+
+def test_a_call_that_sends_too_much_is_not_taken_and_the_others_are() -> None:
+    machine = registered()
+    steps = [machine.receive(event_of("loud"), 1.0) for _ in range(3 * CallRates.PER_S)]
+    assert sum(bool(step.events) for step in steps) == 2 * CallRates.PER_S
+    unread = steps[-1].unread
+    assert unread is not None
+    assert (unread.call_id, unread.kind, unread.detail) == (
+        "loud",
+        "event",
+        "more than 100 messages a second",
+    )
+    assert machine.receive(event_of("calm"), 1.0).events
+    for kind in ("control", "hangup", "answer"):
+        step = machine.receive(event_of("loud", kind) if kind != "hangup" else HANGUP, 1.0)
+        assert bool(step.events) is (kind != "control"), "how it ends is not left out"
+
+
+HANGUP = text(type="hangup", call_id="loud", reason="agent_hangup")
+
+
+def flood(machine: GatewayProtocol, seconds: float, begin: float = 1.0) -> list[GatewayStep]:
+    """What comes of 2,000 messages a second of one call."""
+    return [machine.receive(event_of("loud"), begin + n / 2000) for n in range(round(2000 * seconds))]
+
+
+def test_a_flood_ends_its_call_and_the_connection_only_if_it_goes_on() -> None:
+    machine = registered()
+    steps = flood(machine, 2.0)
+    assert not [step for step in steps if step.close]
+    unread = steps[-1].unread
+    assert unread is not None
+    assert (unread.call_id, unread.kind) == ("loud", ""), "which ends the call"
+    assert machine.receive(event_of("calm"), 3.0).events
+    steps = flood(machine, 2.5, begin=3.0)
+    assert "of one call, which has ended" in fault_of(next(step for step in steps if step.close)).detail
+
+
+def test_floods_with_pauses_do_not_add_up() -> None:
+    machine = registered()
+    for begin in range(1, 60, 6):
+        steps = flood(machine, 1.5, begin=float(begin))
+        assert not [step for step in steps if step.close]
+
+
+def test_calls_that_are_invented_do_not_make_room_for_more() -> None:
+    machine = registered()
+    steps = [machine.receive(event_of(f"call-{n}"), 1.0) for n in range(5000)]
+    assert fault_of(next(step for step in steps if step.close)).code == "protocol"
 
 
 def test_what_an_agent_says_is_passed_on() -> None:

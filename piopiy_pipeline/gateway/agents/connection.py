@@ -21,6 +21,9 @@ __all__ = ["AgentConnection"]
 
 MOST_OFFERS = 100
 """So many offers with the longest checkpoints may wait for an agent: of the calls of another one that was lost."""
+MOST_READ_BYTES = 16 << 20
+"""A message of up to so many bytes is read, although it is not taken: it is the harm of the call that it names. A
+longer one ends the connection, because nothing that follows on it can be read before it has come."""
 ONE_HEARTBEAT_BYTES = 80
 """A heartbeat with its frame, and with that of TLS."""
 REGISTER_S = 5.0
@@ -102,6 +105,7 @@ class AgentConnection:
             if isinstance(event, Register):
                 # it may take over as many calls at once, each with its checkpoint
                 offers_bytes = min(event.capacity, MOST_OFFERS) * MAX_MESSAGE_BYTES
+                self._connection.read_up_to(MOST_READ_BYTES)
                 self._connection.text_limit_bytes = TEXT_LIMIT_BYTES + offers_bytes
                 self._instance = self._switchboard.register(event, self, now)
             elif isinstance(event, Blocked):

@@ -138,11 +138,11 @@ class GatewayCallState:
         self.resources.on_event(self.call_id, self._events, event)
 
     def unread(self, message: UnreadMessage, now: float) -> None:
-        """Handle a message of the agent that cannot be read: the call goes on without a report or a checkpoint.
+        """Handle a message of the agent that cannot be taken: the call goes on without a report or a checkpoint.
 
         Of any other message nobody knows what the agent has done, and the call ends.
         """
-        what = f"a message of the agent ({message.kind or 'of no kind'}) cannot be read: {message.detail}"
+        what = f"a message of the agent ({message.kind or 'of no kind'}) cannot be taken: {message.detail}"
         if message.kind not in ("event", "checkpoint"):
             self.end(now, EndReason.ERROR, what[:500])
         elif not self._unread_on_record:

@@ -268,7 +268,7 @@ class Switchboard:
                 logger.debug("instance {}: {} has no meaning here", instance.instance_id, message.type)
 
     def unread(self, instance: Instance, message: UnreadMessage, now: float) -> None:
-        """Handle a message of an instance that cannot be read. It concerns the call that it names, and no other."""
+        """Handle a message of an instance that cannot be taken. It concerns the call that it names, and no other."""
         call = self._calls.get(message.call_id)
         if call is not None and call.agent.confirmed_to(instance):
             call.state.unread(message, now)

@@ -6,10 +6,11 @@ import asyncio
 import json
 
 from piopiy_pipeline.call import EndReason
-from piopiy_pipeline.gateway.agents.connection import AgentConnection
+from piopiy_pipeline.gateway.agents.connection import MOST_READ_BYTES, AgentConnection
 from piopiy_pipeline.gateway.core.snapshots import Phase
 from piopiy_pipeline.signaling.messages import Offer
 from tests.signaling.test_websocket import pair
+from tests.support.calls import eventually
 from tests.support.switchboard import Room
 from tests.test_json_values import nested
 
@@ -86,5 +87,26 @@ def test_a_call_whose_offer_no_agent_could_read_ends_alone() -> None:
             assert "it nests more than 150 deep" in leg.ended[1]
             assert server.is_open
             server.transport.abort()
+
+    asyncio.run(story())
+
+
+def test_a_message_of_some_megabytes_is_the_harm_of_its_call_alone() -> None:
+    async def story() -> None:
+        room = Room()
+        async with pair() as (server, client):
+            client.listen()
+            client.text_limit_bytes = 4 * MOST_READ_BYTES
+            AgentConnection(server, room.board, agent_ids=["desk"], heartbeat_s=10)
+            client.post_text(json.dumps(REGISTER))
+            await eventually(lambda: room.board.instances.of("desk"))
+            room.call()
+            large = {"type": "checkpoint", "call_id": "call-1", "state": {"text": "x" * (8 << 20)}}
+            client.post_text(json.dumps(large))
+            client.post_text(json.dumps({"type": "status", "active": 1, "capacity": 3}))
+            await eventually(lambda: room.board.instances.of("desk")[0].capacity == 3)
+            assert server.is_open
+            client.post_text(json.dumps(large | {"state": {"text": "x" * MOST_READ_BYTES}}))
+            await eventually(lambda: not room.board.instances.of("desk"))
 
     asyncio.run(story())

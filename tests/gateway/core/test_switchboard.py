@@ -569,7 +569,7 @@ def test_a_report_or_a_checkpoint_that_cannot_be_read_is_on_record_once_and_the_
     [event] = events
     assert isinstance(event, ConversationReported)
     assert (event.event, event.data["stage"]) == ("error", "agent")
-    assert "(checkpoint) cannot be read: it nests too deep" in event.data["message"]
+    assert "(checkpoint) cannot be taken: it nests too deep" in event.data["message"]
     two = room.agent("two")
     room.board.lose(one.instance, room.now, "gone")
     assert two.offers[-1].checkpoint == {"step": 1}
