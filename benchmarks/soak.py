@@ -33,7 +33,7 @@ from typing import Any
 from loguru import logger
 from websockets.exceptions import WebSocketException
 
-from benchmarks.soak_ends import ALONE_S, ENDS, STOOD_S, UNBOUNDED, explanation
+from benchmarks.soak_ends import ALONE_S, ENDS, FDS_LEFT, STOOD_S, UNBOUNDED, SoakedCall, left_at
 from benchmarks.soak_instances import LoggedInstances
 from benchmarks.soak_processes import call_workers, open_fds, signal_all, threads
 from tests.support.chaos import ChaosAgent, ChaosCaller, ChaosPlace, chaos, pss_mb
@@ -52,17 +52,11 @@ FAR = 1
 CAPACITY = 60
 DEADLY = ("os_exit", "segfaults", "sleeps")
 """Faults that may cost a process with all its calls, and are drawn less often."""
-HEARD_S = 15.0
-AS_NEEDED = ("asyncio_", "offload_")
-"""How the threads of asyncio's executor and of `offload()` are called, which are made when they are needed, few, and
-kept."""
 START_S = 180.0
 """An agent that is started again on a busy machine may take so long."""
 LOG_LINES = 6
 """So much of the gateway's log is printed of a call that ended without an explanation."""
 SETTLE_S = 8.0
-FDS_LEFT = 3
-"""Descriptors by which two counts may differ: a log file, a socket that is being closed."""
 
 
 @dataclass
@@ -96,6 +90,11 @@ class Soak:
     log: str = ""
     """The gateway's."""
 
+    @property
+    def exit_status(self) -> int:
+        """1 if a call has ended as none may, or if something is left."""
+        return int(bool(self.unexplained or self.left))
+
 
 # ---------------------------------------------------------------------- callers
 
@@ -127,30 +126,18 @@ async def keep_calling(
         while caller.ended is None and loop.time() < leave_at:  # noqa: ASYNC110  the harness has no event
             await asyncio.sleep(0.05)
         now = loop.time()
-        if caller.ended is None:
-            soak.ends[f"{fault or 'good'}: hung up"] += 1
-            if (
-                not fault
-                and (heard := next((at for at, pitch in caller.heard if pitch), None))
-                and now - heard > 1
-            ):
-                soak.silences_s.append(caller.longest_silence_s(heard, now))
-            elif not fault and not heard and now - began > HEARD_S:
-                soak.unexplained.append(
-                    f"{now - soak.began:.1f} s: a call of {now - began:.1f} s heard nothing"
-                )
-        else:
-            reason, detail = caller.ended
+        heard = next((at for at, pitch in caller.heard if pitch), None)
+        call = SoakedCall(fault, now - began, heard is not None, caller.ended)
+        if caller.ended is not None:
             soak.not_placed += not caller.call_id
-            stood_s = place.lateness.between(now - ALONE_S, now)
-            why = explanation(fault, reason, detail, now - soak.alone_at, now - soak.unheard_at, stood_s)
-            soak.ends[f"{fault or 'good'}: {reason}{f' ({why})' if why else ''}"] += 1
-            if not why:
-                soak.unexplained.append(
-                    f"{now - soak.began:.1f} s: {fault or 'good'} call ended after {now - began:.1f} s:"
-                    f" {reason} ({detail})"
-                )
-                print(soak.unexplained[-1], *logged(place, caller), sep="\n  ", flush=True)
+        elif not fault and heard is not None and now - heard > 1:
+            soak.silences_s.append(caller.longest_silence_s(heard, now))
+        stood_s = place.lateness.between(now - ALONE_S, now)
+        counted, wrong = call.judge(now - soak.alone_at, now - soak.unheard_at, stood_s)
+        soak.ends[counted] += 1
+        if wrong:
+            soak.unexplained.append(f"{now - soak.began:.1f} s: {wrong}")
+            print(soak.unexplained[-1], *logged(place, caller), sep="\n  ", flush=True)
         await leave(caller)
         await asyncio.sleep(random.uniform(0, PAUSE_S))
 
@@ -285,15 +272,7 @@ async def compare(agents: Agents, new: dict[str, Any], soak: Soak) -> None:
         except AssertionError:
             soak.left.append(f"{name} does not answer: {agent.log[-500:]}")
             continue
-        for what in ("calls", "vad_streams"):
-            if after[what] != 0:
-                soak.left.append(f"{name}: {after[what]} {what}")
-        for what in ("tasks", "threads"):
-            held = [name for name in after[what] if not name.startswith(AS_NEEDED)]
-            if extra := Counter(held) - Counter(before[what]):
-                soak.left.append(f"{name}: {what} {dict(extra)}")
-        if after["fds"] > before["fds"] + FDS_LEFT:
-            soak.left.append(f"{name}: {after['fds']} descriptors, {before['fds']} when it was new")
+        soak.left += left_at(name, before, after)
 
 
 # ---------------------------------------------------------------------- the whole
@@ -407,7 +386,7 @@ def main() -> int:
         print(f"{name:34} {value}")
     if options.json:
         print(json.dumps(found))
-    return 1 if soak.unexplained or soak.left else 0
+    return soak.exit_status
 
 
 if __name__ == "__main__":
