@@ -275,6 +275,13 @@ class Agent:
                 self._drained.begin()
             self._maybe_done()
 
+    def move_calls(self) -> None:
+        """Have the calls move to other instances in their next pauses when this one drains, whatever `drain` says.
+
+        Only a `ForkedWorker` calls it.
+        """
+        self._drained.move_all()
+
     def become_worker(
         self, instance_id: str, kind: WorkerKind, capacity: int, supervisor: SupervisorLink
     ) -> None:

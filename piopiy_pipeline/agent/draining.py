@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, Self, cast, get_args
 
@@ -93,6 +93,13 @@ class Draining:
             self.joined(session)
         if self._plan.grace_s is not None:
             self._grace = asyncio.get_running_loop().call_later(self._plan.grace_s, self._say_goodbye)
+
+    def move_all(self) -> None:
+        """Have the calls move as well, whatever the plan is, because this process ends in a moment."""
+        self._plan = replace(self._plan, mode="move")
+        if self._begun:
+            for session in self._sessions():
+                self.joined(session)
 
     def joined(self, session: Session) -> None:
         """Have a call that is in progress now move, if calls do, or end if it has begun too late."""

@@ -49,7 +49,8 @@ from piopiy_pipeline.signaling.instance_messages import InstanceDied, WorkerKind
 __all__ = ["ForkedWorker", "ServingAgent", "SupervisorLink"]
 
 ORPHAN_DRAIN_S = 3.0
-"""How long calls may go on when the supervisor is gone, in seconds, before they are given back to the gateway."""
+"""How long calls may go on when the supervisor is gone, in seconds, before they are given back to the gateway. In a
+pause they move before that."""
 LEFT_OVER_S = 2.0
 """How long tasks that an author's code has left behind may take to end when they are cancelled."""
 _AGAIN_S = 0.2
@@ -85,6 +86,9 @@ class ServingAgent(Protocol):
 
     def drain(self) -> None:
         """Take no more calls."""
+
+    def move_calls(self) -> None:
+        """Have the calls move to other instances when this one drains."""
 
     async def shutdown(self) -> None:
         """End."""
@@ -263,6 +267,7 @@ class ForkedWorker:
         loop.remove_reader(self._control.fileno())
         os.dup2(self._orphans_stderr, 2)
         logger.warning("the supervisor is gone: this call worker ends")
+        self._agent.move_calls()
         self._drain()
         loop.call_later(ORPHAN_DRAIN_S, self._end)
 

@@ -21,7 +21,7 @@ import pytest
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.core import agent_assignment
 from piopiy_pipeline.gateway.core.instances import Instance
-from tests.support.agents import AgentProcess, Apart, apart, longest_hole_s
+from tests.support.agents import AgentProcess, Apart, apart, logged, longest_hole_s
 from tests.support.bots import LONG
 from tests.support.calls import AGENT_ID, CallLog, eventually
 
@@ -380,6 +380,32 @@ def test_no_process_outlives_a_supervisor_that_is_killed(bot: str, monkeypatch: 
             await eventually(lambda: not any(map(exists, pids)), 20)
             calling.cancel()
             await asyncio.wait({calling})
+
+    asyncio.run(story())
+
+
+def test_calls_of_a_supervisor_that_is_killed_move_in_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        async with isolated(monkeypatch, "1") as place:
+            await eventually(lambda: len(instances(place)) == 1, 20)
+            log = CallLog(16000)
+            calling = asyncio.create_task(
+                place.call(log=log, metadata={"bot": "talks", "text": "Hello."}, hangup_after_s=60.0)
+            )
+            await eventually(lambda: log.texts("bot") == ["Hello."], 20)
+            monkeypatch.setenv("PIOPIY_ISOLATION", "task")
+            other = await AgentProcess.start(place.gateway.url, arguments=BOTS)
+            await eventually(lambda: len(instances(place)) == 2, 20)
+            (call,) = place.gateway.switchboard.snapshot().calls
+            with logged() as lines:
+                place.process.kill()
+                await eventually(
+                    lambda: place.gateway.switchboard.snapshot().calls[0].instance_id != call.instance_id, 10
+                )
+            assert any("moved from instance" in line for _, line in lines), "not given back, in mid-sentence"
+            calling.cancel()
+            await asyncio.wait({calling})
+            await other.close()
 
     asyncio.run(story())
 
