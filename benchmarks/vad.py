@@ -161,7 +161,7 @@ def alone(pcm: bytes, rate: int, windows: int) -> list[float]:
         str(find_model()), providers=["CPUExecutionProvider"], sess_options=options
     )
     shape = window_shape(rate)
-    samples = np.frombuffer(pcm, np.int16).astype(np.float32) / 32768
+    samples: FloatArray = np.frombuffer(pcm, np.int16).astype(np.float32) / np.float32(32768)
     state: FloatArray = np.zeros((2, 1, 128), np.float32)
     context: FloatArray = np.zeros(shape.context, np.float32)
     scores = []
