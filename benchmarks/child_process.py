@@ -72,6 +72,11 @@ class Child:
             raise Failed(f"{self._name} did not say {key!r} within {limit_s:g} s:\n{self._tail()}")
         return dict(found)
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
     def let_go(self) -> None:
         """Close the standard input of the process, whose end it waits for."""
         assert self._process.stdin is not None

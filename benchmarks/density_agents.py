@@ -25,14 +25,13 @@ from typing import Any
 
 from loguru import logger
 
-from benchmarks.instant_services import InstantLLM, InstantSTT, InstantTTS, Tally, book_table
+from benchmarks.instant_services import INSTRUCTIONS, InstantLLM, InstantSTT, InstantTTS, Tally, book_table
 from benchmarks.loop_lag import LoopLag
 
 SETTLE_S = 2.0
 """From the moment at which all calls are up to the beginning of the measurement."""
 ALL_UP_LIMIT_S = 90.0
 END_LIMIT_S = 30.0
-INSTRUCTIONS = "You take bookings for a restaurant."
 
 
 def say(**values: Any) -> None:
@@ -157,25 +156,15 @@ async def stock(options: argparse.Namespace) -> None:
 
 
 async def _stock_call(port: int, rate: int, tally: Tally, meter: Meter) -> None:
-    from pipecat.audio.vad.silero import SileroVADAnalyzer
     from pipecat.frames.frames import EndFrame
-    from pipecat.pipeline.pipeline import Pipeline
-    from pipecat.pipeline.worker import PipelineParams, PipelineWorker
-    from pipecat.processors.aggregators.llm_context import LLMContext
-    from pipecat.processors.aggregators.llm_response_universal import (
-        LLMContextAggregatorPair,
-        LLMUserAggregatorParams,
-    )
-    from pipecat.processors.audio.vad_processor import VADProcessor
     from pipecat.serializers.protobuf import ProtobufFrameSerializer
     from pipecat.transports.websocket.server import (
         SingleClientWebsocketServerParams,
         SingleClientWebsocketServerTransport,
     )
-    from pipecat.turns.user_start import VADUserTurnStartStrategy
-    from pipecat.turns.user_stop import SpeechTimeoutUserTurnStopStrategy
-    from pipecat.turns.user_turn_strategies import UserTurnStrategies
     from pipecat.workers.runner import WorkerRunner
+
+    from benchmarks.stock_pipeline import stock_worker
 
     transport = SingleClientWebsocketServerTransport(
         SingleClientWebsocketServerParams(
@@ -187,31 +176,7 @@ async def _stock_call(port: int, rate: int, tally: Tally, meter: Meter) -> None:
         "127.0.0.1",
         port,
     )
-    context = LLMContext([{"role": "system", "content": INSTRUCTIONS}], tools=[book_table])
-    strategies = UserTurnStrategies(
-        start=[VADUserTurnStartStrategy()], stop=[SpeechTimeoutUserTurnStopStrategy(user_speech_timeout=0.6)]
-    )
-    user, assistant = LLMContextAggregatorPair(
-        context, user_params=LLMUserAggregatorParams(user_turn_strategies=strategies)
-    )
-    pipeline = Pipeline(
-        [
-            transport.input(),
-            VADProcessor(vad_analyzer=SileroVADAnalyzer()),
-            InstantSTT(tally),
-            user,
-            InstantLLM(tally),
-            InstantTTS(tally),
-            transport.output(),
-            assistant,
-        ]
-    )
-    worker = PipelineWorker(
-        pipeline,
-        params=PipelineParams(audio_in_sample_rate=min(rate, 16000), audio_out_sample_rate=rate),
-        enable_rtvi=False,
-        cancel_runner_on_idle_timeout=False,
-    )
+    worker = stock_worker(transport, rate, tally)
     connected, gone = asyncio.Event(), asyncio.Event()
 
     async def on_connected(*_: Any) -> None:

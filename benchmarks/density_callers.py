@@ -107,7 +107,7 @@ class Line:
         self._timer = self._loop.call_at(self._origin + self._next * FRAME_S, self._turn)
 
 
-async def _dial(url: str, key: str | None = None) -> DirectClientConnection:
+async def dial(url: str, key: str | None = None) -> DirectClientConnection:
     """Connect. If the other side is not there yet, try again for some seconds."""
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     for attempt in range(100):
@@ -134,7 +134,7 @@ async def call_gateway(
     url: str, key: str, rate: int, frames: Sequence[bytes]
 ) -> tuple[Line, Callable[[], None]]:
     """Call over the gateway's stream leg. Returns the line, and a function that hangs up."""
-    socket = await _dial(f"{url}/call/benchmark", key)
+    socket = await dial(f"{url}/call/benchmark", key)
     line = Line(socket, frames, rate)
 
     def on_text(text: bytes) -> None:
@@ -155,8 +155,8 @@ async def call_pipecat(port: int, rate: int, frames: Sequence[bytes]) -> tuple[L
     """Call pipecat's WebSocket server transport, in its protobuf. Returns the line, and a function that hangs
     up.
     """
-    socket = await _dial(f"ws://127.0.0.1:{port}")
-    line = Line(socket, frames, rate, _audio_of_protobuf)
+    socket = await dial(f"ws://127.0.0.1:{port}")
+    line = Line(socket, frames, rate, audio_of_protobuf)
     socket.listen(on_binary=line.on_binary, on_close=line.end)
     line.begin()
 
@@ -180,7 +180,8 @@ def as_protobuf(frames: Sequence[bytes], rate: int) -> list[bytes]:
     return result
 
 
-def _audio_of_protobuf(message: bytes) -> bytes:
+def audio_of_protobuf(message: bytes) -> bytes:
+    """Return the PCM of a frame as pipecat's serializer writes it."""
     return bytes(_protobuf().Frame.FromString(message).audio.audio)
 
 

@@ -39,8 +39,9 @@ from pipecat.utils.time import time_now_iso8601
 
 from piopiy_pipeline.audio.wav import read_wav
 
-__all__ = ["InstantLLM", "InstantSTT", "InstantTTS", "Tally", "book_table"]
+__all__ = ["INSTRUCTIONS", "InstantLLM", "InstantSTT", "InstantTTS", "Tally", "book_table"]
 
+INSTRUCTIONS = "You take bookings for a restaurant."
 VOICE = Path(__file__).parent.parent / "tests" / "audio" / "correction" / "01-book.wav"
 SECONDS_A_CHARACTER = 0.06
 LONG = (

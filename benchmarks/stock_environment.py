@@ -11,6 +11,7 @@ import importlib.metadata
 import importlib.util
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 __all__ = ["make_stock_environment"]
@@ -19,11 +20,12 @@ PIPECAT = "pipecat-ai[websocket]==1.14.0"
 LIMIT_S = 900.0
 
 
-def make_stock_environment(folder: Path) -> str:
+def make_stock_environment(folder: Path, *, more: Sequence[str] = ()) -> str:
     """Make the environment below `folder`.
 
     Args:
         folder: An empty folder; the environment takes several hundred MB there.
+        more: Packages beside it.
 
     Returns:
         The path of its interpreter.
@@ -43,7 +45,7 @@ def make_stock_environment(folder: Path) -> str:
             if (name := package.metadata["Name"]) not in ("piopiy-pipeline", "pipecat-ai")
         )
     )
-    wanted = [PIPECAT, *(["uvloop"] if importlib.util.find_spec("uvloop") else [])]
+    wanted = [PIPECAT, *more, *(["uvloop"] if importlib.util.find_spec("uvloop") else [])]
     if importlib.util.find_spec("uv"):
         install = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", str(python)]
     else:
