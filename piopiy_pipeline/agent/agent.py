@@ -173,7 +173,7 @@ class Agent:
             isolation, capacity=admission.capacity, workers=workers, warm=warm, memory_mb=memory_mb
         )
         self._admission = CallAdmission(admission, calls=lambda: len(self._calls), report=self._report_status)
-        self._isolated = None if plan is None else IsolatedAgent(self, plan)
+        self._isolated = None if plan is None else IsolatedAgent(self, plan, limit_s=blocked_call_s)
         self._supervisor: SupervisorLink | None = None  # in a call worker
         self._worker: WorkerKind | None = None
         log_to_stderr(debug=debug)
@@ -321,7 +321,7 @@ class Agent:
             activity=self._calls.media.activity,
             gateway_listens=lambda: self._connection.home.takes_heartbeats,
             on_turned=self._turns_again,
-            on_kill=None if self._supervisor is None else self._supervisor.on_kill,
+            supervisor=self._supervisor,
         )
 
     def _turns_again(self, code: BlockedCode, blocked_s: float) -> None:

@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -25,7 +26,7 @@ from loguru import logger
 
 from piopiy_pipeline.agent.exit_cause import find_exit_cause
 from piopiy_pipeline.agent.gateway_connection import AuthenticationError
-from piopiy_pipeline.agent.hang_watch import TURN_S
+from piopiy_pipeline.agent.hang_watch import RUNS_S, TURN_S
 from piopiy_pipeline.agent.linux_process import adopt_orphans, die_with_parent, prefer_to_be_killed
 from piopiy_pipeline.agent.process_messages import (
     MAX_CALLS,
@@ -38,6 +39,7 @@ from piopiy_pipeline.agent.process_messages import (
     TellOfDeath,
     WorkerFailure,
     WorkerReady,
+    WorkerRuns,
     receive,
     send,
 )
@@ -61,6 +63,9 @@ class SupervisorLink(Protocol):
 
     def on_change(self) -> None:
         """Note that the agent has registered, or that a call has begun or ended."""
+
+    def on_look(self) -> None:
+        """Note that the threads of this process run. It is called in the watchdog's thread, at each look."""
 
     def on_kill(self, why: str) -> None:
         """Note why this process is killed now, as a sentence. It may be called in any thread."""
@@ -127,6 +132,7 @@ class ForkedWorker:
         self._loop_factory = loop_factory
         self._draining = False
         self._ready = False
+        self._runs_at = 0.0
         self._reported: tuple[str, ...] = ()
         self._retry: asyncio.TimerHandle | None = None
         self._ending: asyncio.Future[None] | None = None
@@ -220,6 +226,13 @@ class ForkedWorker:
     def _tell_again(self) -> None:
         self._retry = None
         self.on_change()
+
+    def on_look(self) -> None:
+        now = time.monotonic()
+        if self._reported and now >= self._runs_at + RUNS_S:
+            self._runs_at = now
+            with suppress(OSError):
+                send(self._control, WorkerRuns())
 
     def on_kill(self, why: str) -> None:
         with suppress(OSError):

@@ -1,8 +1,10 @@
-"""`HangWatch`: kills call workers whose event loop does not turn any more, for good.
+"""`HangWatch`: finds call workers that hang, and kills those that do not turn any more, for good.
 
 A worker's own watchdog names code that blocks its loop, and ends it. It is a thread of the worker, so it cannot run
-while native code keeps the interpreter's lock, or while the process is stopped. The gateway has long moved such calls
-away; what is left is a process that would hold its place for ever.
+while native code keeps Python's lock, and nobody in the process can. The gateway moves such calls away, and the one
+that did it would hang the next worker. So the watchdog tells twice a second that it runs, and who does not for two
+seconds hangs: the gateway is told as of a death. A process that is stopped does not hang, nor does one that waits for a
+processor. At the author's limit for a call that blocks, or after half a minute, it is killed.
 """
 
 from __future__ import annotations
@@ -10,32 +12,74 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
+from piopiy_pipeline.agent.linux_process import is_stopped, processor_waits_s
 from piopiy_pipeline.agent.worker_member import WorkerMember
 
-__all__ = ["TURN_S", "HangWatch"]
+__all__ = ["HANGS_S", "RUNS_S", "TURN_S", "HangWatch", "ProcessLook"]
 
 TURN_S = 2.0
 """How often a call worker says that its loop turns."""
+RUNS_S = 0.5
+"""How often its watchdog says that it runs, while there are calls."""
+LOOK_S = 0.5
+HANGS_S = 2.0
+"""After so much silence of its watchdog it hangs. Its calls have moved after one, by the missing heartbeats."""
+QUIET_S = 0.9
+"""After so much it is looked at, so that it is known how long it waits for processors from then on."""
+WAITS_SHARE = 0.3
+"""If its threads together wait for processors for this part of the time, it is the machine that is busy."""
 HUNG_S = 30.0
-"""After so much silence it is killed. Watchdog and gateway act within seconds: this is for what they cannot end."""
+"""After so much silence of its loop it is killed. Watchdog and gateway act within seconds: this is for what they cannot
+end."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessLook:
+    """How a process is looked at.
+
+    Attributes:
+        is_stopped: Returns for its id whether a signal has stopped it.
+        waits_s: Returns how long its threads have waited for processors in its life, in seconds.
+    """
+
+    is_stopped: Callable[[int], bool] = is_stopped
+    waits_s: Callable[[int], float] = processor_waits_s
 
 
 class HangWatch:
     """Finds call workers that say nothing.
 
     Args:
-        on_hung: Called once for each that has said nothing for `HUNG_S`, with that number of seconds.
+        on_hung: Called once for each whose loop has not turned for `HUNG_S`, or that hangs for `limit_s`, with that
+            number of seconds.
+        on_hangs: Called for each of which nothing has run for `HANGS_S`, with that number, once until it runs again.
+        limit_s: How long a call may block its worker, in seconds.
+        processes: How processes are looked at.
     """
 
-    def __init__(self, on_hung: Callable[[WorkerMember, float], None]) -> None:
+    def __init__(
+        self,
+        on_hung: Callable[[WorkerMember, float], None],
+        on_hangs: Callable[[WorkerMember, float], None],
+        *,
+        limit_s: float = HUNG_S,
+        processes: ProcessLook = ProcessLook(),
+    ) -> None:
         self._on_hung = on_hung
+        self._on_hangs = on_hangs
+        self._limit_s = limit_s
+        self._processes = processes
         self._looked_at = time.monotonic()
+        self._quiet: dict[
+            int, tuple[float, float]
+        ] = {}  # when a silent one was looked at, and its waits until then
 
     async def run(self, members: Mapping[int, WorkerMember]) -> None:
         """Look at these call workers until this is cancelled."""
         while True:
-            await asyncio.sleep(TURN_S)
+            await asyncio.sleep(LOOK_S)
             self.look(members, time.monotonic())
 
     def look(self, members: Mapping[int, WorkerMember], now: float) -> None:
@@ -45,11 +89,33 @@ class HangWatch:
             members: The call workers.
             now: The time in seconds.
         """
-        hung_itself = now - self._looked_at > 3 * TURN_S
-        self._looked_at = now
+        since_s, self._looked_at = now - self._looked_at, now
         for member in list(members.values()):
-            if hung_itself:
+            if since_s > 3 * TURN_S:
                 member.turned_at = max(member.turned_at, now)
+            if since_s > 2 * LOOK_S:
+                member.ran_at = max(member.ran_at, now)
+            if member.ready_s is None or member.killed_for is not None:
+                continue
             silent_s = now - member.turned_at
-            if member.ready_s is not None and member.killed_for is None and silent_s > HUNG_S:
+            if silent_s > (self._limit_s if member.hangs else HUNG_S):
                 self._on_hung(member, silent_s)
+            else:
+                self._look_whether_it_hangs(member, now)
+        for number in self._quiet.keys() - members.keys():
+            del self._quiet[number]
+
+    def _look_whether_it_hangs(self, member: WorkerMember, now: float) -> None:
+        silent_s = now - max(member.ran_at, member.turned_at)
+        if not member.calls or silent_s < QUIET_S:
+            self._quiet.pop(member.number, None)
+            member.hangs = False
+            return
+        waits_s = self._processes.waits_s(member.pid)
+        since, before_s = self._quiet.setdefault(member.number, (now, waits_s))
+        if self._processes.is_stopped(member.pid) or waits_s - before_s > WAITS_SHARE * (now - since):
+            member.ran_at = now  # it is looked at anew
+            del self._quiet[member.number]
+        elif silent_s >= HANGS_S and not member.hangs:
+            member.hangs = True
+            self._on_hangs(member, silent_s)

@@ -29,11 +29,13 @@ class IsolatedAgent:
     Args:
         agent: The agent, of which each call worker has a copy.
         isolation: How many call workers there are, and what each takes.
+        limit_s: How long a call may block its call worker, in seconds.
     """
 
-    def __init__(self, agent: ServingAgent, isolation: Isolation) -> None:
+    def __init__(self, agent: ServingAgent, isolation: Isolation, *, limit_s: float) -> None:
         self._agent = agent
         self._isolation = isolation
+        self._limit_s = limit_s
         self._supervisor: Supervisor | None = None
 
     @property
@@ -75,6 +77,7 @@ class IsolatedAgent:
             load=preload_blocking,
             become_worker=become_worker,
             models_ahead=bool(plans),
+            limit_s=self._limit_s,
         )
         self._supervisor = supervisor
         closed = asyncio.ensure_future(_end_when(closing, supervisor))

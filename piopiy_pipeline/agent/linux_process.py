@@ -19,10 +19,12 @@ __all__ = [
     "anonymous_mb",
     "children",
     "die_with_parent",
+    "is_stopped",
     "kill_group",
     "leave_connections",
     "prefer_to_be_killed",
     "processor_wait_s",
+    "processor_waits_s",
     "share_one_heap",
     "signal_name",
 ]
@@ -99,6 +101,27 @@ def processor_wait_s(thread_id: int) -> float:
         return int(fields[1]) / 1e9
     except (OSError, IndexError, ValueError):
         return 0.0
+
+
+def processor_waits_s(pid: int) -> float:
+    """Return for how long the threads of a process have waited for processors, all of them together, in seconds.
+
+    Returns:
+        0.0 if the kernel does not say.
+    """
+    try:
+        fields = [each.read_text().split() for each in Path(f"/proc/{pid}/task").glob("*/schedstat")]
+        return sum(int(each[1]) for each in fields) / 1e9
+    except (OSError, IndexError, ValueError):
+        return 0.0
+
+
+def is_stopped(pid: int) -> bool:
+    """Return whether a signal or a debugger has stopped a process, or it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "TtXZ"
+    except OSError:
+        return True
 
 
 def leave_connections() -> None:

@@ -26,6 +26,7 @@ from loguru import logger
 
 from piopiy_pipeline.agent.blocked_code import BlockedCode, find_blocked_code
 from piopiy_pipeline.agent.blocked_report import BlockedReport
+from piopiy_pipeline.agent.forked_worker import SupervisorLink
 from piopiy_pipeline.agent.linux_process import processor_wait_s
 from piopiy_pipeline.agent.loop_turns import LoopStep, LoopTurns
 from piopiy_pipeline.agent.loop_work import LoopWork
@@ -71,8 +72,8 @@ class LoopWatchdog:
             heartbeat. It is called in the watchdog's thread. So a loop that is busy need not be asked to turn.
         gateway_listens: Returns whether the gateway takes what a watchdog says. It is called in the watchdog's thread.
         on_turned: Called in the loop when it turns again, with what blocked it and for how many seconds.
-        on_kill: Told why this process is killed at the limit, because it is a call worker: others take its place. It is
-            called in the watchdog's thread. None if it is not to be killed.
+        supervisor: In a call worker, is told in the watchdog's thread that this process runs, and why it is killed at
+            the limit: others take its place. None in an agent's own process, which is not killed.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class LoopWatchdog:
         activity: Callable[[], int],
         gateway_listens: Callable[[], bool],
         on_turned: Callable[[BlockedCode, float], None],
-        on_kill: Callable[[str], None] | None = None,
+        supervisor: SupervisorLink | None = None,
     ) -> None:
         self._instance = instance
         self._limit_s = limit_s
@@ -92,7 +93,7 @@ class LoopWatchdog:
         self._activity = activity
         self._gateway_listens = gateway_listens
         self._on_turned = on_turned
-        self._on_kill = on_kill
+        self._supervisor = supervisor
         self._loop = asyncio.get_running_loop()
         self._loop_thread = threading.get_ident()
         self._kernel_thread = threading.get_native_id()
@@ -124,6 +125,8 @@ class LoopWatchdog:
         waited_s = processor_wait_s(self._kernel_thread)
         quiet_s, look_s, close_looks = 0.0, LOOK_S, 0
         while not self._closed.wait(look_s) and not self._loop.is_closed():
+            if self._supervisor is not None:
+                self._supervisor.on_look()
             turned = self._has_turned()
             quiet_s = 0.0 if turned else quiet_s + look_s
             if not turned and not self._asked and quiet_s < IDLE_S and not self._calls():
@@ -189,12 +192,12 @@ class LoopWatchdog:
             "no call that is known" if code.call_id is None else "this call",
             blocked_s,
             code.place,
-            ": this call worker is killed" if self._on_kill else "",
+            ": this call worker is killed" if self._supervisor else "",
         )
-        if self._on_kill is not None:
+        if self._supervisor is not None:
             whose = "code of no call" if code.call_id is None else f"call {code.call_id}"
             blocked = f"{whose} has blocked its event loop for {blocked_s:.1f} s at {code.place}"
-            self._on_kill(f"its watchdog killed it, because {blocked}")
+            self._supervisor.on_kill(f"its watchdog killed it, because {blocked}")
             os.kill(os.getpid(), signal.SIGKILL)
 
     def _look_for_slow_turns(

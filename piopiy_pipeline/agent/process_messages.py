@@ -28,6 +28,7 @@ __all__ = [
     "WorkerForked",
     "WorkerMessage",
     "WorkerReady",
+    "WorkerRuns",
     "open_pair",
     "receive",
     "receive_all",
@@ -105,6 +106,11 @@ class CallsUnderWay:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerRuns:
+    """Of a call worker's watchdog, twice a second while it has calls: its threads run, whatever its loop does."""
+
+
+@dataclass(frozen=True, slots=True)
 class OpenModels:
     """Of a call worker, and on to the process that has the models: the other end of a stream comes with it."""
 
@@ -151,6 +157,8 @@ class TellOfDeath:
     """The ids of the calls that it had."""
     culprit: str | None = None
     """The one that did it, if that is certain."""
+    hung: bool = False
+    """Whether it has not died, but hangs."""
 
 
 WorkerMessage = (
@@ -160,6 +168,7 @@ WorkerMessage = (
     | ForkFailed
     | WorkerEnded
     | WorkerReady
+    | WorkerRuns
     | CallsUnderWay
     | WorkerFailure
     | DrainWorker

@@ -23,7 +23,7 @@ from contextlib import suppress
 from loguru import logger
 
 from piopiy_pipeline.agent.death_notices import DeathNotices
-from piopiy_pipeline.agent.hang_watch import HangWatch
+from piopiy_pipeline.agent.hang_watch import HUNG_S, HangWatch
 from piopiy_pipeline.agent.isolation import Isolation
 from piopiy_pipeline.agent.memory_watch import MemoryWatch
 from piopiy_pipeline.agent.process_messages import (
@@ -37,6 +37,7 @@ from piopiy_pipeline.agent.process_messages import (
     WorkerFailure,
     WorkerMessage,
     WorkerReady,
+    WorkerRuns,
 )
 from piopiy_pipeline.agent.template_link import TemplateLink
 from piopiy_pipeline.agent.template_process import BecomeWorker
@@ -84,6 +85,7 @@ class Supervisor:
         load: Loads what a call needs. Called in the template.
         become_worker: Serves calls, or has the models. Called in each process that the template forks.
         models_ahead: Whether the models are loaded before the first call worker is forked.
+        limit_s: How long a call may block its call worker, in seconds.
     """
 
     def __init__(
@@ -94,8 +96,10 @@ class Supervisor:
         load: Callable[[], None],
         become_worker: BecomeWorker,
         models_ahead: bool = False,
+        limit_s: float = HUNG_S,
     ) -> None:
         self._models_ahead = models_ahead
+        self._limit_s = limit_s
         self._isolation = isolation
         self._instance_id = instance_id
         self._load = load
@@ -134,7 +138,8 @@ class Supervisor:
             WorkersRefused: The gateway refuses the agent.
         """
         self._link = TemplateLink(self, load=self._load, become_worker=self._become_worker)
-        watching = [asyncio.ensure_future(HangWatch(self._hung).run(self._members))]
+        hanging = HangWatch(self._hung, self._hangs, limit_s=self._limit_s)
+        watching = [asyncio.ensure_future(hanging.run(self._members))]
         if self._isolation.memory_mb is not None:
             memory = MemoryWatch(self._link.pid, self._isolation.memory_mb, on_over=self._over_memory)
             watching.append(asyncio.ensure_future(memory.run(self._members)))
@@ -211,13 +216,14 @@ class Supervisor:
             self._members[member.number] = member
 
     def _fork_apart(self, dead: WorkerMember) -> bool:
-        """Have a call worker forked for each call that died with one. Returns whether that is done."""
+        """Have a call worker forked for each call that died with one, or hangs. Returns whether that is done."""
         assert self._link is not None
         if dead.one_call or self._draining or self._over.is_set():
             return False
         others = list(self._members.values())
-        # What hung before it was killed has lost its calls to others, and one of these is the cause.
-        elsewhere = {call for member in others for call in member.calls if dead.killed_for is None}
+        # What hung has lost its calls to others, and one of these is the cause.
+        moved = dead.hangs or dead.killed_for is not None
+        elsewhere = {call for member in others for call in member.calls if not moved}
         most = self._isolation.capacity - sum(member.apart for member in others)
         orphans = [call for call in dead.calls if call not in elsewhere][:most]
         for _ in orphans:
@@ -261,6 +267,8 @@ class Supervisor:
                     self._deaths.on_ready(member, time.monotonic())
                     if self._draining:
                         self._say(member, DrainWorker())
+            case WorkerRuns():
+                member.ran_at = member.turned_at
             case CallsUnderWay(calls=calls):
                 member.calls = calls
                 member.served = member.served or bool(calls)
@@ -291,7 +299,7 @@ class Supervisor:
             logger.debug("{} has ended", member.name)
         else:
             self._link.report(member)
-            apart = self._fork_apart(member)
+            apart = not member.hangs and self._fork_apart(member)  # else there are some already
             why, suspects = member.why_ended()[:DETAIL_CHARS], member.suspects[:SUSPECTS]
             death = TellOfDeath(member.instance_id, why, apart, suspects, member.culprit)
             self._deaths.tell(death, self._members.values(), time.monotonic())
@@ -333,6 +341,15 @@ class Supervisor:
             self._link.say(self._models, OpenModels(), descriptors)
 
     # ------------------------------------------------------------------ the end
+
+    def _hangs(self, member: WorkerMember, silent_s: float) -> None:
+        """Have the gateway told of a call worker that hangs: one of its calls would do the same to the next one."""
+        why = f"nothing of it has run for {silent_s:.1f} s: native code keeps Python's lock"
+        logger.error("{} hangs: {}; its calls: {}", member.name, why, ", ".join(member.calls[:SUSPECTS]))
+        suspects = member.calls[:SUSPECTS]
+        death = TellOfDeath(member.instance_id, why, self._fork_apart(member), suspects, hung=True)
+        others = [each for each in self._members.values() if each is not member]
+        self._deaths.tell(death, others, time.monotonic())
 
     def _hung(self, member: WorkerMember, silent_s: float) -> None:
         member.kill_for(f"its event loop has not turned for {silent_s:.0f} s")

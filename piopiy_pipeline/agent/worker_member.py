@@ -41,6 +41,8 @@ class WorkerMember:
     pid: int = 0
     ready_s: float | None = None
     turned_at: float = 0.0  # when its event loop was last known to turn
+    ran_at: float = 0.0  # when its watchdog's thread was last known to run; it tells while there are calls
+    hangs: bool = False  # nothing of it runs, not even that thread
     calls: list[str] = field(default_factory=list)
     served: bool = False
     leaving: bool = False  # it was told to end

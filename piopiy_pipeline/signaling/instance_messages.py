@@ -103,6 +103,9 @@ class Status(Message):
 class InstanceDied(Message):
     """Says that a call worker of the same agent has died, and how. Any instance of the agent may say it; several do.
 
+    With `hung` it has not died, but nothing of it runs, because native code keeps Python's lock: for its calls that is
+    the same. It may come back.
+
     Which of its calls did it is not known, unless `culprit` names it. If `apart`, an instance of the kind ``apart``
     comes for each of them. `calls` are those that it had when it was decided to kill it: they may be elsewhere by now.
     """
@@ -115,3 +118,4 @@ class InstanceDied(Message):
         default_factory=list
     )
     culprit: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    hung: bool = False

@@ -1,11 +1,17 @@
-"""Call workers that say nothing any more."""
+"""Call workers that say nothing any more: by a clock of the test's own."""
 
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 
-from piopiy_pipeline.agent.hang_watch import HUNG_S, TURN_S, HangWatch
+import pytest
+
+from piopiy_pipeline.agent.hang_watch import HANGS_S, HUNG_S, LOOK_S, RUNS_S, TURN_S, HangWatch, ProcessLook
 from piopiy_pipeline.agent.worker_member import WorkerMember
+
+LONG = 1e6
+Says = Callable[[float], bool]
 
 
 def member(number: int, now: float) -> WorkerMember:
@@ -13,29 +19,102 @@ def member(number: int, now: float) -> WorkerMember:
         return WorkerMember(number, f"desk-w{number}", 0, control, now, list, ready_s=0.1)
 
 
-def watch(seconds: float, turns: dict[int, list[float]], steps: list[float] | None = None) -> list[int]:
-    """Look at two call workers for some time, and return the numbers of those that were found hung."""
-    hung: list[int] = []
-    watching = HangWatch(lambda found, _: hung.append(found.number))
-    begin = watching._looked_at
-    members = {number: member(number, begin) for number in turns}
-    for each in members.values():
-        each.turned_at = begin
-    for at in steps or [step * TURN_S for step in range(1, int(seconds / TURN_S) + 1)]:
-        for number, turned in turns.items():
-            latest = begin + max([0.0, *(each for each in turned if each <= at)])
-            members[number].turned_at = max(members[number].turned_at, latest)
-        watching.look(members, begin + at)
-        for number in set(hung):
-            members[number].killed_for = "it hung"
-    return hung
+def until(end: float) -> Says:
+    """Return that something is said until then."""
+    return lambda at: at <= end
 
 
-def test_one_that_is_silent_is_found_once_and_one_that_turns_is_not() -> None:
-    turns = [each * TURN_S for each in range(100)]
-    assert watch(HUNG_S + 10, {1: turns, 2: turns[:3]}) == [2]
-    assert watch(HUNG_S - TURN_S, {1: turns, 2: []}) == []
+class Watched:
+    """One call worker with a call, and what is found of it.
+
+    Args:
+        turns: Says at which seconds its loop turns.
+        runs: Says at which seconds its watchdog runs.
+        stopped: Says at which seconds it is stopped.
+        waits: The part of the time in which its threads wait for processors.
+        limit_s: The author's limit.
+    """
+
+    def __init__(
+        self,
+        turns: Says,
+        runs: Says,
+        *,
+        stopped: Says = lambda _: False,
+        waits: float = 0.0,
+        limit_s: float = HUNG_S,
+        calls: int = 1,
+    ) -> None:
+        self.hung: list[float] = []
+        self.hangs: list[float] = []
+        look = ProcessLook(lambda _: stopped(self.at), lambda _: waits * self.at)
+        self.watch = HangWatch(self._on_hung, self._on_hangs, limit_s=limit_s, processes=look)
+        self.begin, self.at = self.watch._looked_at, 0.0
+        self.member = member(1, self.begin)
+        self.member.turned_at = self.begin
+        self.member.calls = [f"call-{number}" for number in range(calls)]
+        self.turns, self.runs = turns, runs
+
+    def _on_hung(self, member: WorkerMember, _: float) -> None:
+        self.hung.append(self.at)
+        member.killed_for = "it hung"
+
+    def _on_hangs(self, _: WorkerMember, silent_s: float) -> None:
+        self.hangs.append(round(silent_s, 3))
+
+    def see(self, seconds: float, steps: list[float] | None = None) -> Watched:
+        looks = [step * LOOK_S for step in range(1, int(seconds / LOOK_S) + 1)]
+        for self.at in steps or looks:
+            if self.turns(self.at) and self.at % TURN_S == 0:
+                self.member.turned_at = self.begin + self.at
+            if self.runs(self.at) and self.at % RUNS_S == 0:
+                self.member.ran_at = self.begin + self.at
+            self.watch.look({1: self.member}, self.begin + self.at)
+        return self
+
+
+def test_one_whose_loop_does_not_turn_is_found_once_and_one_that_turns_is_not() -> None:
+    assert Watched(until(LONG), until(LONG)).see(HUNG_S + 10).hung == []
+    [at] = Watched(until(4), until(LONG)).see(HUNG_S + 10).hung
+    assert HUNG_S <= at - 4 <= HUNG_S + 2 * LOOK_S
+    assert Watched(until(0), until(LONG)).see(HUNG_S - TURN_S).hung == []
 
 
 def test_after_the_supervisor_itself_has_hung_nobody_is_blamed_at_once() -> None:
-    assert watch(0, {1: [], 2: []}, steps=[2.0, 100.0, 102.0, 104.0]) == []
+    watched = Watched(until(-1), until(-1)).see(0, steps=[0.5, 100.0, 100.5, 101.0, 101.5])
+    assert watched.hung == []
+    assert watched.hangs == []
+
+
+def test_one_of_which_nothing_runs_hangs_and_is_told_of_once() -> None:
+    watched = Watched(until(4), until(5)).see(20)
+    assert watched.hangs == [HANGS_S]
+    assert watched.hung == []
+
+
+def test_one_whose_watchdog_runs_does_not_hang_whatever_its_loop_does() -> None:
+    assert Watched(until(4), until(LONG)).see(20).hangs == []
+
+
+def test_one_that_runs_again_and_hangs_again_is_told_of_again() -> None:
+    watched = Watched(until(4), lambda at: at <= 4 or 10 <= at <= 12).see(20)
+    assert watched.hangs == [HANGS_S, HANGS_S]
+
+
+def test_one_without_calls_says_nothing_and_does_not_hang() -> None:
+    assert Watched(until(LONG), until(-1), calls=0).see(20).hangs == []
+
+
+def test_one_that_is_stopped_does_not_hang_nor_when_it_goes_on() -> None:
+    watched = Watched(until(4), lambda at: at <= 4 or at > 10.5, stopped=lambda at: 4 < at <= 10).see(20)
+    assert watched.hangs == []
+
+
+@pytest.mark.parametrize("waits", [0.4, 1.0, 5.0])
+def test_one_that_waits_for_a_processor_does_not_hang(waits: float) -> None:
+    assert Watched(until(4), until(4), waits=waits).see(20).hangs == []
+
+
+def test_one_that_hangs_is_killed_at_the_author_s_limit() -> None:
+    [at] = Watched(until(4), until(4), limit_s=10).see(40).hung
+    assert 10 <= at - 4 <= 10 + 2 * LOOK_S

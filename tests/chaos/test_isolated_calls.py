@@ -162,6 +162,42 @@ def test_a_call_that_kills_its_worker_again_and_again_harms_others_once(
     asyncio.run(story())
 
 
+def test_a_call_whose_native_code_hangs_its_worker_ends_in_the_second_one(
+    record_property: Callable[[str, object], None],
+) -> None:
+    environment = {"PIOPIY_ISOLATION": "process", "PIOPIY_WORKERS": "2", "BLOCKED_CALL_S": "10"}
+
+    async def story() -> None:
+        async with chaos(agents=1, environment=environment) as place:
+            await eventually(lambda: place.gateway_log.count(" registered: instance ") == 2, GENEROUS_S)
+            others = await place.callers(OTHERS)
+            await asyncio.sleep(2 * SETTLE_S)
+            began = asyncio.get_running_loop().time()
+            culprit = await place.caller({"harm": "hang", "after": 3.0})
+            await eventually(lambda: culprit.ended is not None, GENEROUS_S)
+            ended_s = asyncio.get_running_loop().time() - began
+            await asyncio.sleep(SETTLE_S)
+            now = asyncio.get_running_loop().time()
+            assert culprit.ended is not None
+            assert culprit.ended[0] == "error"
+            why = "2 processes of the agent have ended or hung under this call"
+            assert why in place.gateway_log.partition("ended: error after")[2]
+            assert all(caller.ended is None and caller.agent_heard(now - 0.5) for caller in others)
+            # the third is where it was until it went on apart: its timer is left there
+            assert 2 <= place.agents[0].log.count(" hangs: nothing of it has run for ") <= 3
+            record_property(
+                "chaos",
+                {
+                    "fault": "native code that keeps Python's lock for ever in one call of six, isolation=process, "
+                    "workers=2",
+                    "silence_s": max(caller.longest_silence_s(began, now) for caller in others),
+                    "what became of it": f"it ended with error after {ended_s:.1f} s, when it did it again",
+                },
+            )
+
+    asyncio.run(story())
+
+
 def lost_agents(place: ChaosPlace) -> Counter[str]:
     """Return how often each call has lost its agent, by the gateway's log."""
     return Counter(re.findall(r"call (\S+): the connection to the agent was lost", place.gateway_log))

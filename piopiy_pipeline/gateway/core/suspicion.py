@@ -7,6 +7,9 @@ alone. A call that was alone in the second worker that died with it is the culpr
 A connection that closes is no proof: a network may do that to all of them. Nor is silence; but if a worker was silent
 before it died, its calls had moved, and are suspects where they are: they move on to workers apart. Who kills a worker
 for its memory names its calls, and the culprit if it takes one call alone.
+
+What keeps Python's lock in native code hangs its worker, and would hang one after the other: the agent says so as of a
+death, and as much is proven by it.
 """
 
 from __future__ import annotations
@@ -36,7 +39,7 @@ class _Loss:
 
     shared: bool
     alone: bool  # no other call was there at that moment
-    proven: bool = False  # it has died
+    proven: bool = False  # it has died, or hung
 
 
 class Suspicion:
@@ -99,8 +102,9 @@ class Suspicion:
         if self._call_id == death.culprit:
             self.culprit = death.detail
         elif deaths > 1 and loss.alone:
+            how = "ended or hung" if death.hung else "ended"
             self.culprit = (
-                f"{deaths} processes of the agent have ended under this call; the last one: {death.detail}"
+                f"{deaths} processes of the agent have {how} under this call; the last one: {death.detail}"
             )
         if loss.shared and death.apart:
             self._asks, self._until = "apart", now + APART_S

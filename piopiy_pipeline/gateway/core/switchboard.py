@@ -407,7 +407,12 @@ class Switchboard:
         return [call for call in self._calls.values() if call.info.agent_id == agent_id]
 
     def _on_death(self, teller: Instance, death: InstanceDied, now: float) -> None:
-        """Take an agent's word that one of its call workers has died. The loss of its connection may come later."""
+        """Take an agent's word that one of its call workers has died, or hangs and is still connected. The loss of the
+        connection of a dead one may come later.
+        """
+        if death.hung:
+            self._suspect(teller.agent_id, death, now)
+            return
         if connected := self.instances.find(teller.agent_id, death.instance_id):
             for dead in connected:
                 dead.death = death

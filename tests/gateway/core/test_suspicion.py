@@ -194,6 +194,58 @@ def take(room: Room, agent: NotedAgent, offer: Offer) -> None:
     agent.take()
 
 
+def hung(name: str, *calls: str, apart: bool = True) -> InstanceDied:
+    detail = "nothing of it has run for 2.0 s: native code keeps Python's lock"
+    return InstanceDied(instance_id=name, detail=detail, apart=apart, calls=list(calls), hung=True)
+
+
+def test_a_call_that_hangs_one_worker_after_another_goes_on_apart_and_ends_when_it_does_it_there(
+    room: Room,
+) -> None:
+    one, two, calls = three_calls(room)
+    room.board.silences.silent(one.instance, "nothing was heard of it", room.now)
+    for offer in list(two.offers):
+        take(room, two, offer)
+    two.say(hung("w1", "call-1", "call-2", "call-3"))
+    apart = [room.agent(f"w{number}", capacity=1, worker="apart") for number in (3, 4, 5)]
+    for agent in apart:
+        agent.take()
+    assert [call.phase for call in calls] == [Phase.LIVE] * 3
+    [culprit] = offered(apart[0])
+    room.board.silences.silent(apart[0].instance, "nothing was heard of it", room.now)
+    two.say(hung("w3", culprit, apart=False))
+    assert [call.reason for call in calls if call.call_id == culprit] == [EndReason.ERROR]
+    assert [call.detail.partition(";")[0] for call in calls if call.call_id == culprit] == [
+        "2 processes of the agent have ended or hung under this call"
+    ]
+    assert [call.reason for call in calls if call.call_id != culprit] == [None, None]
+
+
+def test_a_call_that_nobody_else_could_take_from_a_hanging_worker_is_a_suspect_as_well(room: Room) -> None:
+    one = room.agent("w1", worker="shared")
+    call, _ = room.call()
+    one.take()
+    two = room.agent("w2", capacity=1, worker="call")
+    room.call()
+    two.take()
+    room.board.silences.silent(one.instance, "nothing was heard of it", room.now)
+    two.say(hung("w1", "call-1"))
+    assert (call.phase, call.reason) == (Phase.LIVE, None)
+    apart = room.agent("w3", capacity=1, worker="apart")
+    apart.take()
+    assert offered(apart) == ["call-1"]
+
+
+def test_a_hang_that_is_over_is_no_death(room: Room) -> None:
+    one, two, calls = three_calls(room)
+    two.say(hung("w1", "call-1", apart=False))
+    one.lose()
+    assert one.instance.death is None
+    assert calls[1].agent.assignment.suspicion.whom_to_ask(room.now) == "nobody", (
+        "the agent's word is waited for"
+    )
+
+
 # ---------------------------------------------------------------------- calls that had moved away before the death
 
 
