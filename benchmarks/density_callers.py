@@ -22,13 +22,13 @@ from typing import Any
 import numpy as np
 from websockets.asyncio.client import connect
 
-from benchmarks.heard_playout import HeardPlayout
 from benchmarks.loop_lag import LoopLag
 from piopiy_pipeline.audio.frame import FRAME_S
 from piopiy_pipeline.audio.wav import read_wav
 from piopiy_pipeline.signaling.caller import Answered, CallStart, Leave, parse_leg_event
 from piopiy_pipeline.signaling.messages import dump
 from piopiy_pipeline.signaling.websocket import DirectClientConnection
+from piopiy_pipeline.testing.line.heard_playout import HeardPlayout
 
 RECORDINGS = Path(__file__).parent.parent / "tests" / "audio"
 ROUND_S = 15.0

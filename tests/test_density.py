@@ -10,8 +10,8 @@ import pytest
 
 from benchmarks.density import ratio_of, summary, table
 from benchmarks.density_plot import plot_of
-from benchmarks.heard_playout import BUFFER_S, HeardPlayout
 from benchmarks.loop_lag import PERIOD_S, LoopLag
+from piopiy_pipeline.testing.line.heard_playout import BUFFER_S, HeardPlayout
 from piopiy_pipeline.testing.virtual_time.virtual_loop import VirtualLoop
 
 FRAME = 320  # samples of 20 ms at 16 kHz

@@ -49,6 +49,8 @@ class CallOutcome:
     duration_s: float
     voice_to_voice_ms: tuple[int, ...]
     barge_in_ms: tuple[int, ...]
+    gaps_ms: tuple[int, ...]
+    """Where the caller's telephone had nothing to play within the bot's speech, from 20 ms on (`HeardPlayout`)."""
     turns: int
     failure: str | None
 

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from piopiy_pipeline.audio.frame import frame_samples
+from piopiy_pipeline.audio.frame import FRAME_S, frame_samples
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.cli.call_report import AnswerTimes, CallOutcome, CallReport, PlacedSound, TurnExchange
 from piopiy_pipeline.signaling.caller import (
@@ -38,6 +38,7 @@ from piopiy_pipeline.signaling.caller import (
     Ringing,
 )
 from piopiy_pipeline.signaling.messages import DataMessage, Dtmf, dump
+from piopiy_pipeline.testing.line.heard_playout import HeardPlayout
 from piopiy_pipeline.testing.line.line import Line, LineSound
 from piopiy_pipeline.testing.line.speech_detector import SpeechDetector
 from piopiy_pipeline.testing.line.utterance_audio import Recording
@@ -92,6 +93,7 @@ class GatewayLink:
         self._began: int | None = None  # the position of the utterance under way
         self._spoke_until = -inf
         self._times = AnswerTimes(self.detector, self._report_turn)
+        self._playout = HeardPlayout(rate)
         self._messages: list[bytes | str] = [dump(start)]
         self._reports: list[CallReport] = []
         self._sounds: list[PlacedSound] = []
@@ -224,6 +226,7 @@ class GatewayLink:
             arrived = self._heard_end
         self._heard_end = arrived + pcm.size
         self._sounds.append(PlacedSound("right", arrived, pcm))
+        self._playout.audio(pcm.size, now)
         self._times.heard(self.detector.hear(pcm, now))
 
     def on_unreadable(self, detail: str) -> None:
@@ -339,6 +342,7 @@ class GatewayLink:
             duration_s=round(self.now() - self.answered_at, 3) if answered else 0.0,
             voice_to_voice_ms=voice_to_voice,
             barge_in_ms=barge_in if self._tells_barge_in else (),
+            gaps_ms=tuple(round(1000 * gap_s) for gap_s in self._playout.gaps_s(-inf) if gap_s >= FRAME_S),
             turns=len(exchanges),
             failure=self._failure(reason, detail),
         )

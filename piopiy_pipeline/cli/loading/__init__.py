@@ -1,0 +1,1 @@
+"""What `piopiy load` is made of: callers over stream, SIP and WebRTC, their figures, thresholds, and the report."""

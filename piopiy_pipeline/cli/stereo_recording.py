@@ -1,0 +1,75 @@
+"""Saves both sides of a call of `piopiy call` as a stereo WAV, a second at a time and off the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from piopiy_pipeline.audio.growing_wav import GrowingWav, Piece
+from piopiy_pipeline.audio.wav import WavError
+from piopiy_pipeline.cli.call_report import PlacedSound
+from piopiy_pipeline.offload import Lane
+
+__all__ = ["StereoRecording"]
+
+_SAVE_BEHIND_S = 2.0  # audio may still come for this long after its place in the recording has passed
+
+
+class StereoRecording:
+    """Saves both sides of a call as a stereo WAV. It writes off the event loop, a second at a time."""
+
+    def __init__(self, path: Path, rate: int) -> None:
+        """Create the file at once, so that a bad path is an error before the call.
+
+        Args:
+            path: The file. An older one is replaced.
+            rate: The sample rate of both sides in Hz.
+
+        Raises:
+            WavError: The file cannot be created.
+        """
+        self._file = GrowingWav(path, rate, replace=True, mode=0o666)
+        self._waiting: dict[str, list[Piece]] = {"left": [], "right": []}
+        self._behind = round(_SAVE_BEHIND_S * rate)
+        self._write([], 0)
+        self._lane = Lane("recording", threads=1, limit=100)
+
+    def save(self, sounds: list[PlacedSound], position: int) -> asyncio.Future[None]:
+        """Queue audio to be written.
+
+        Args:
+            sounds: What was said and heard since the last time.
+            position: How far the call has come, in samples.
+        """
+        return self._lane.submit(self._write, sounds, position - self._behind)
+
+    async def close(self) -> None:
+        """Write the rest and close the file. Raises `WavError` when, for example, the disk is full."""
+        try:
+            await self._lane.run(self._finish)
+        finally:
+            self._lane.close()
+
+    def _write(self, sounds: list[PlacedSound], final: int) -> None:
+        """Write everything before the position `final`. The rest is held back, because it may still change."""
+        for side, position, pcm in sounds:
+            self._waiting[side].append((position, pcm.astype("<i2").tobytes()))
+        due = [[piece for piece in pieces if piece[0] < final] for pieces in self._waiting.values()]
+        try:
+            self._file.write(final, *due)
+        except OSError as error:
+            raise WavError(f"{self._file.path}: cannot be written ({error.strerror or error})") from None
+        for pieces in self._waiting.values():
+            pieces[:] = [piece for piece in pieces if _end(piece) > final]
+
+    def _finish(self) -> None:
+        ends = [_end(piece) for pieces in self._waiting.values() for piece in pieces]
+        try:
+            self._write([], max(ends, default=0))
+        finally:
+            self._file.close()
+
+
+def _end(piece: Piece) -> int:
+    position, pcm = piece
+    return position + len(pcm) // 2
