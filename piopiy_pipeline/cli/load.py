@@ -309,10 +309,10 @@ def _sip_address(text: str | None, user: str | None, target: Target) -> SipAddre
 
 def _threshold(kinds: tuple[CallerKind, ...]) -> Any:
     """Return what parses a threshold, for runs with callers of these kinds."""
-    from piopiy_pipeline.cli.loading.figures import Measured
+    from piopiy_pipeline.cli.loading.figures import CallerFigures
     from piopiy_pipeline.cli.loading.thresholds import Threshold
 
-    one = Measured().to_json()
+    one = CallerFigures().to_json()
     machine = {"late_ms": one["answer_ms"], "core": None, "peak_mb": None}
     example = one | {
         "most_at_once": None,

@@ -14,7 +14,7 @@ from piopiy_pipeline.cli.call_report import CallOutcome
 from piopiy_pipeline.cli.gateway_link import GatewayLink
 from piopiy_pipeline.cli.loading.samples import Lateness, Sample, Samples
 
-__all__ = ["KINDS", "LATE_MS", "CallerKind", "LoadFigures", "Measured"]
+__all__ = ["KINDS", "LATE_MS", "CallerFigures", "CallerKind", "LoadFigures"]
 
 CallerKind = Literal["stream", "sip", "webrtc"]
 KINDS: tuple[CallerKind, ...] = ("stream", "sip", "webrtc")
@@ -27,7 +27,7 @@ OTHER = "other reasons"
 
 
 @dataclass(slots=True)
-class Measured:
+class CallerFigures:
     """What was measured of callers of one kind, or of all."""
 
     begun: int = 0
@@ -70,8 +70,8 @@ class LoadFigures:
     """
 
     def __init__(self, kinds: tuple[CallerKind, ...]) -> None:
-        self.all = Measured()
-        self.by_kind = {kind: Measured() for kind in KINDS if kind in kinds}
+        self.all = CallerFigures()
+        self.by_kind = {kind: CallerFigures() for kind in KINDS if kind in kinds}
         self.failures: Counter[str] = Counter()
         self.lateness = Lateness()
         self.active = 0
@@ -160,7 +160,7 @@ class LoadFigures:
             self.failures[reason if known else OTHER] += 1
         self._note_active()
 
-    def _of(self, kind: CallerKind) -> tuple[Measured, Measured]:
+    def _of(self, kind: CallerKind) -> tuple[CallerFigures, CallerFigures]:
         return self.all, self.by_kind[kind]
 
     def _note_active(self) -> None:

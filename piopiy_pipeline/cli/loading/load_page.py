@@ -10,7 +10,7 @@ from typing import Any
 from piopiy_pipeline.cli.loading.figures import LoadFigures
 from piopiy_pipeline.cli.loading.load_plots import Series, as_steps, by_second, over_time, shares, slices
 from piopiy_pipeline.cli.loading.load_progress import MEASURES, advice
-from piopiy_pipeline.cli.loading.thresholds import Verdict
+from piopiy_pipeline.cli.loading.thresholds import ThresholdResult
 
 __all__ = ["load_page"]
 
@@ -19,7 +19,7 @@ _KIND_WORDS = {"stream": "stream", "sip": "telephones (SIP)", "webrtc": "browser
 
 
 def load_page(
-    figures: LoadFigures, found: Mapping[str, Any], verdicts: Sequence[Verdict], *, command: str
+    figures: LoadFigures, found: Mapping[str, Any], verdicts: Sequence[ThresholdResult], *, command: str
 ) -> str:
     """Return the page about one run.
 
@@ -77,7 +77,7 @@ def _tiles(found: Mapping[str, Any]) -> str:
     return f'<div class="tiles">{drawn}</div>'
 
 
-def _thresholds(verdicts: Sequence[Verdict]) -> str:
+def _thresholds(verdicts: Sequence[ThresholdResult]) -> str:
     if not verdicts:
         return ""
     rows = "".join(

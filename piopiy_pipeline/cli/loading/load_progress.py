@@ -13,7 +13,7 @@ from rich.text import Text
 
 from piopiy_pipeline.cli.loading.figures import LATE_MS, LoadFigures
 from piopiy_pipeline.cli.loading.samples import PERCENTILES, Samples
-from piopiy_pipeline.cli.loading.thresholds import Verdict
+from piopiy_pipeline.cli.loading.thresholds import ThresholdResult
 
 __all__ = ["LoadProgress", "advice", "summary_table"]
 
@@ -83,7 +83,7 @@ class LoadProgress:
         return table
 
 
-def summary_table(found: Mapping[str, Any], verdicts: Sequence[Verdict]) -> list[str]:
+def summary_table(found: Mapping[str, Any], verdicts: Sequence[ThresholdResult]) -> list[str]:
     """Return the results for people, line by line.
 
     Args:
@@ -125,7 +125,7 @@ def advice() -> str:
     )
 
 
-def _judged(verdict: Verdict) -> str:
+def _judged(verdict: ThresholdResult) -> str:
     value = "nothing was measured" if verdict.value is None else f"it is {verdict.value:g}"
     return f"  {'FAILED' if verdict.failed else 'passed'}  {verdict.text} ({value})"
 

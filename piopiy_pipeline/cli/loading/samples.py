@@ -1,4 +1,4 @@
-"""Measured values with their times, in bounded memory, and their percentiles."""
+"""CallerFigures values with their times, in bounded memory, and their percentiles."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from piopiy_pipeline.cli.errors import BadInput
 
-__all__ = ["Threshold", "Verdict"]
+__all__ = ["Threshold", "ThresholdResult"]
 
 _FORM = re.compile(r"\s*([a-z0-9_.]+)\s*(>=|<=|>|<)\s*(-?\d+(?:\.\d+)?)\s*")
 _OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
@@ -23,7 +23,7 @@ _EXAMPLE = "voice_to_voice_ms.p95>1500"
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ThresholdResult:
     """What a threshold says of a run. `value` is None where nothing was measured, which fails, too."""
 
     text: str
@@ -67,10 +67,10 @@ class Threshold:
             raise BadInput(f"--fail-if {text!r}: {match[1]} is no number; it has {', '.join(where)}")
         return cls(" ".join(text.split()), path, match[2], float(match[3]))
 
-    def judge(self, found: Mapping[str, Any]) -> Verdict:
+    def judge(self, found: Mapping[str, Any]) -> ThresholdResult:
         """Return what this says of the JSON of a run."""
         value: Any = found
         for part in self.path:
             value = value[part]
         failed = value is None or _OPERATORS[self.operator](float(value), self.limit)
-        return Verdict(self.text, None if value is None else float(value), failed)
+        return ThresholdResult(self.text, None if value is None else float(value), failed)
