@@ -1,6 +1,6 @@
 """Carries a call of a scripted caller: what its `GatewayLink` sends and hears, over whatever leads to the gateway.
 
-The link decides everything. Here is its timer, and what the line must be able to do (`CallerRoute`): the WebSocket of
+The link decides everything. Here is its timer, and what the line must be able to do (`CallCarrier`): the WebSocket of
 `place_call`, a telephone or a browser of `piopiy load`.
 """
 
@@ -18,12 +18,12 @@ from piopiy_pipeline.cli.stereo_recording import StereoRecording
 from piopiy_pipeline.signaling.caller import LegEvent
 from piopiy_pipeline.testing.line.callers import Caller, CallerLine
 
-__all__ = ["CallerRoute", "CarriedCall"]
+__all__ = ["CallCarrier", "CarriedCall"]
 
 _SAVE_EVERY_S = 1.0
 
 
-class CallerRoute(Protocol):
+class CallCarrier(Protocol):
     """What leads from a caller to the gateway. Nothing in it waits but `close`, and it calls back from no method."""
 
     def post_text(self, message: str) -> object:
@@ -50,7 +50,7 @@ class CarriedCall:
 
     def __init__(
         self,
-        route: CallerRoute,
+        route: CallCarrier,
         link: GatewayLink,
         tell: Callable[[GatewayLink], None],
         recording: StereoRecording | None = None,

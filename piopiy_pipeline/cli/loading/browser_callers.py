@@ -123,7 +123,7 @@ class BrowserCallers:
 
 
 class _BrowserRoute:
-    """One page: its peer connection, and the `CallerRoute` of its caller."""
+    """One page: its peer connection, and the `CallCarrier` of its caller."""
 
     def __init__(self) -> None:
         self.carried: CarriedCall | None = None

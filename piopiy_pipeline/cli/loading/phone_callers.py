@@ -144,7 +144,7 @@ class PhoneCallers:
 
 
 class _PhoneRoute:
-    """One telephone: the `CallListener` of its SIP call, and the `CallerRoute` of its caller."""
+    """One telephone: the `CallListener` of its SIP call, and the `CallCarrier` of its caller."""
 
     def __init__(self, endpoint: SipEndpoint, sockets: MediaSockets, number: str) -> None:
         self.carried: CarriedCall | None = None
