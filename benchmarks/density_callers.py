@@ -131,10 +131,10 @@ async def dial(url: str, key: str | None = None) -> DirectClientConnection:
 
 
 async def call_gateway(
-    url: str, key: str, rate: int, frames: Sequence[bytes]
+    url: str, key: str, rate: int, frames: Sequence[bytes], agent: str = "benchmark"
 ) -> tuple[Line, Callable[[], None]]:
     """Call over the gateway's stream leg. Returns the line, and a function that hangs up."""
-    socket = await dial(f"{url}/call/benchmark", key)
+    socket = await dial(f"{url}/call/{agent}", key)
     line = Line(socket, frames, rate)
 
     def on_text(text: bytes) -> None:

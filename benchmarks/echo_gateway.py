@@ -14,7 +14,15 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["EchoGateway", "cpu_s", "echo_gateway", "memory_mb", "start_process", "wait_until_listening"]
+__all__ = [
+    "EchoGateway",
+    "cpu_s",
+    "echo_gateway",
+    "free_port",
+    "memory_mb",
+    "start_process",
+    "wait_until_listening",
+]
 
 ROOT = Path(__file__).resolve().parent.parent
 START_S = 60.0
@@ -22,11 +30,15 @@ START_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class EchoGateway:
-    """The ids of both processes, and the port that telephones call."""
+    """The ids of both processes, the port that telephones call, and where and with which key callers do over a
+    WebSocket.
+    """
 
     gateway: int
     agent: int
     sip_port: int
+    url: str
+    key: str
 
 
 async def echo_gateway(stack: AsyncExitStack, *, calls: int) -> EchoGateway:
@@ -39,11 +51,12 @@ async def echo_gateway(stack: AsyncExitStack, *, calls: int) -> EchoGateway:
     Raises:
         RuntimeError: A process does not start.
     """
-    token, port, sip_port = secrets.token_hex(8), _free(), _free()
+    token, key, port, sip_port = secrets.token_hex(8), secrets.token_hex(8), free_port(), free_port()
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
     settings = folder / "gateway.toml"
     settings.write_text(
         f"port = {port}\nwebrtc_workers = 0\nrecords = false\nmax_calls = {calls}\noffer_ms = 5000\n"
+        f'caller_keys = ["{key}"]\n'
         f'[agents]\necho = "{token}"\n'
         f'[sip]\nport = {sip_port}\ncallers = "anyone"\ndefault_agent = "echo"\ncodecs = ["PCMU"]\n'
         f"max_calls_per_source = {calls}\n"
@@ -55,7 +68,7 @@ async def echo_gateway(stack: AsyncExitStack, *, calls: int) -> EchoGateway:
     await asyncio.sleep(2.0)
     if agent.returncode is not None:
         raise RuntimeError("the agent did not start")
-    return EchoGateway(gateway.pid, agent.pid, sip_port)
+    return EchoGateway(gateway.pid, agent.pid, sip_port, f"ws://127.0.0.1:{port}", key)
 
 
 def cpu_s(pid: int) -> float:
@@ -103,7 +116,7 @@ async def wait_until_listening(port: int) -> None:
         raise RuntimeError(f"the gateway did not start within {START_S:g} s") from None
 
 
-def _free() -> int:
+def free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         port: int = one.getsockname()[1]
