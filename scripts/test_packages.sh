@@ -6,7 +6,7 @@
 set -eu
 
 needed="flite:flite"
-wanted="chromium:chromium npm:npm sipp:sip-tester baresip:baresip-core linphonec:linphone-cli ip:iproute2 unshare:util-linux initdb:postgresql"
+wanted="chromium:chromium npm:npm sipp:sip-tester baresip:baresip-core linphonec:linphone-cli ip:iproute2 unshare:util-linux initdb:postgresql nats-server:nats-server"
 
 is_there() {
     # Debian keeps PostgreSQL's programs out of PATH.

@@ -28,6 +28,7 @@ from pydantic import (
 from piopiy_pipeline.audio.sound_cleaner import PACKAGE_MISSING, CleanSound, is_installed
 from piopiy_pipeline.call import CallKind
 from piopiy_pipeline.gateway.carriers.config import CarriersConfig
+from piopiy_pipeline.gateway.cluster.config import ClusterConfig
 from piopiy_pipeline.gateway.errors import GatewayError
 from piopiy_pipeline.gateway.sip.config import SipConfig
 from piopiy_pipeline.gateway.webhooks.config import WebhookConfig
@@ -149,6 +150,17 @@ class GatewayConfig(BaseModel):
     """Telephones: a table of its own. None: the gateway has none."""
     carriers: CarriersConfig | None = None
     """Carriers' media streams: a table of its own, with one for each carrier. None: the gateway takes none."""
+
+    cluster: ClusterConfig | None = None
+    """Other gateways that share its agents: a table of its own. None: this gateway is alone."""
+
+    @model_validator(mode="after")
+    def _others_find_it(self) -> Self:
+        if self.cluster is not None and self.cluster.url is None and self.host in ("", "0.0.0.0", "::"):
+            raise ValueError(
+                f"cluster: agents of other gateways do not find host {self.host!r}: set cluster.url"
+            )
+        return self
 
     @model_validator(mode="after")
     def _open_only_at_home(self) -> Self:

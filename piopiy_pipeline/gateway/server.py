@@ -58,6 +58,8 @@ from piopiy_pipeline.signaling.websocket import CLOSE_S
 if TYPE_CHECKING:
     from piopiy_pipeline.gateway.carriers.carrier_gateway import CarrierGateway
     from piopiy_pipeline.gateway.carriers.config import CarriersConfig
+    from piopiy_pipeline.gateway.cluster.cluster import Cluster
+    from piopiy_pipeline.gateway.cluster.config import ClusterConfig
     from piopiy_pipeline.gateway.phones.phones import Phones
     from piopiy_pipeline.gateway.sip.config import SipConfig
 
@@ -105,6 +107,7 @@ class Gateway:
         self._closing: asyncio.Task[None] | None = None
         self._phones: Phones | None = None
         self._carriers: CarrierGateway | None = None
+        self._cluster: Cluster | None = None
         self._port = config.port
 
     # ------------------------------------------------------------------ life
@@ -157,6 +160,8 @@ class Gateway:
         await services.start(self._port)
         if self.config.sip is not None:
             await self._open_phones(self.config.sip)
+        if self.config.cluster is not None:
+            await self._join(self.config.cluster)
         self._heap = FrozenHeap(lambda: self.switchboard.has_calls)
         logger.info("gateway listening on {}", self.url)
 
@@ -183,6 +188,16 @@ class Gateway:
             await self.close()
             raise
         self._phones = self.switchboard.resources.dialler = phones
+
+    async def _join(self, config: ClusterConfig) -> None:
+        """Imported only by a gateway that is one of several."""
+        from piopiy_pipeline.gateway.cluster.joining import join_cluster
+
+        try:
+            self._cluster = await join_cluster(config, self.url, self.switchboard)
+        except GatewayError:
+            await self.close()
+            raise
 
     async def ready(self) -> None:
         """Wait until the records are open too. Raises `GatewayError` if they cannot be."""
@@ -230,6 +245,11 @@ class Gateway:
     def phones(self) -> Phones | None:
         """The telephone side, if the configuration has one."""
         return self._phones
+
+    @property
+    def cluster(self) -> Cluster | None:
+        """Its part in a cluster, if the configuration has one."""
+        return self._cluster
 
     @property
     def url(self) -> str:
@@ -297,9 +317,13 @@ class Gateway:
     async def _serve_connection(self, connection: ServerConnection) -> None:
         assert isinstance(connection, AcceptedWebSocket)
         match connection.route:
-            case AgentRoute(agent_ids=agent_ids):
+            case AgentRoute(agent_ids=agent_ids, roaming=roaming):
                 AgentConnection(
-                    connection, self.switchboard, agent_ids=agent_ids, heartbeat_s=self.config.heartbeat_s
+                    connection,
+                    self.switchboard,
+                    agent_ids=agent_ids,
+                    heartbeat_s=self.config.heartbeat_s,
+                    roaming=roaming,
                 )
             case CallerRoute(agent_id=agent_id):
                 StreamLeg(
@@ -369,6 +393,8 @@ class Gateway:
         assert self._connections is not None
         assert self._services is not None
         server.close(close_connections=False)
+        if self._cluster is not None:
+            await self._cluster.close()
         self.switchboard.shutdown(asyncio.get_running_loop().time())
         self._connections.close_all()
         browsers = asyncio.create_task(self._services.close_calls())

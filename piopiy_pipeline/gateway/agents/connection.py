@@ -38,6 +38,7 @@ class AgentConnection:
         switchboard: Learns of the agent and of what it says.
         agent_ids: The agents that the connection's token is good for.
         heartbeat_s: How often the agent is asked for a sign of life, in seconds.
+        roaming: Whether it is at home at another gateway, and was summoned for a call.
     """
 
     def __init__(
@@ -47,9 +48,11 @@ class AgentConnection:
         *,
         agent_ids: Collection[str],
         heartbeat_s: float,
+        roaming: bool = False,
     ) -> None:
         self._connection = connection
         self._switchboard = switchboard
+        self._roaming = roaming
         self._loop = asyncio.get_running_loop()
         self._instance: Instance | None = None
         self._why_closed = "the connection closed"
@@ -107,7 +110,7 @@ class AgentConnection:
                 offers_bytes = min(event.capacity, MOST_OFFERS) * MAX_MESSAGE_BYTES
                 self._connection.read_up_to(MOST_READ_BYTES)
                 self._connection.text_limit_bytes = TEXT_LIMIT_BYTES + offers_bytes
-                self._instance = self._switchboard.register(event, self, now)
+                self._instance = self._switchboard.register(event, self, now, roaming=self._roaming)
             elif isinstance(event, Blocked):
                 self._switchboard.silences.blocked(event, now)
             elif self._instance is not None:

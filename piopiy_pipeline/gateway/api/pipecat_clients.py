@@ -50,6 +50,9 @@ PEERS_KEPT = 10_000
 """How many peer connections are remembered with the token that began them."""
 
 NOT_KEPT = "records or recordings of calls are being lost: the log and the console say why"
+CUT_OFF = (
+    "this gateway is cut off from its cluster, and goes on with the agents that it has: the log says why"
+)
 
 router = APIRouter()
 _TOO_FEW = {503: "Browsers' calls are not taken, or no more of them."}
@@ -96,8 +99,13 @@ class StartedSession(BaseModel):
 @router.head("/healthz", include_in_schema=False)
 @router.get("/healthz", tags=["clients"], summary="Whether it lives", response_class=PlainTextResponse)
 async def get_health(deps: Deps) -> str:
-    """Whether the gateway is alive. A second line says if it cannot keep records or recordings: calls go on."""
-    return f"{GREETING}\n{NOT_KEPT}" if deps.problems() else GREETING
+    """Whether the gateway is alive. Further lines say if it cannot keep records or recordings, or does not reach its
+    cluster: calls go on.
+    """
+    troubles = [NOT_KEPT] if deps.problems() else []
+    if deps.switchboard.resources.summoner.problem:
+        troubles.append(CUT_OFF)
+    return "\n".join([GREETING, *troubles])
 
 
 @router.get("/api/info", tags=["clients"], summary="What this gateway is", responses=problems({}))
@@ -112,8 +120,13 @@ async def get_info(request: Request, deps: Deps) -> ServerInfo:
         authorized=operator,
         agents=_agents(deps) if operator else [],
         ice_servers=deps.config.ice_servers if may_call else [],
-        problems=[*deps.problems(), *_in_trouble(deps)] if operator else [],
+        problems=[*deps.problems(), *_in_trouble(deps), *_cut_off(deps)] if operator else [],
     )
+
+
+def _cut_off(deps: ApiDependencies) -> list[str]:
+    problem = deps.switchboard.resources.summoner.problem
+    return [problem] if problem else []
 
 
 def _agents(deps: ApiDependencies) -> list[AgentSummary]:

@@ -236,7 +236,13 @@ class AgentAssignment:
         """Have an instance come from another gateway, because none of those that are connected takes the call."""
         if self.suspicion.whom_to_ask(now) == "others":
             tried = {one.instance_id for one in self._tried}
-            self._summoner.summon(self._info.call_id, self._info.agent_id, tried, now)
+            self._summoner.summon(
+                self._info.call_id,
+                self._info.agent_id,
+                tried,
+                now,
+                takeover=self.last_instance_id is not None,
+            )
 
     def ask_again_at(self, now: float) -> float | None:
         """Return when to ask again, because nobody is left to ask now; None if nobody is waited for any longer.

@@ -182,6 +182,11 @@ class Instances:
         """Return the instances of one agent."""
         return list(self._by_agent.get(agent_id, {}).values())
 
+    @property
+    def agent_ids(self) -> tuple[str, ...]:
+        """The agents that have a connected instance."""
+        return tuple(self._by_agent)
+
     def all(self) -> list[Instance]:
         """Return every instance of every agent."""
         return [instance for siblings in self._by_agent.values() for instance in siblings.values()]

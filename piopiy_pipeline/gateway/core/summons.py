@@ -18,7 +18,13 @@ __all__ = ["NobodyElse", "Summoner"]
 class Summoner(Protocol):
     """Has instances come from other gateways. Every `now` is in seconds of one clock."""
 
-    def summon(self, call_id: str, agent_id: str, without: Collection[str], now: float) -> None:
+    @property
+    def problem(self) -> str:
+        """Why nobody comes from other gateways now, a sentence for operators; empty while all is well."""
+
+    def summon(
+        self, call_id: str, agent_id: str, without: Collection[str], now: float, *, takeover: bool
+    ) -> None:
         """Have an instance come for a call, unless one is on its way, or nobody was there a moment ago.
 
         Args:
@@ -26,10 +32,14 @@ class Summoner(Protocol):
             agent_id: Whose instance.
             without: The ids of instances that are not to come, because they were asked before.
             now: The time.
+            takeover: Whether the call is in progress: another instance has lost it, or gives it back.
         """
 
     def expects(self, call_id: str) -> bool:
         """Return whether it is not known yet that nobody comes for this call. That is so for a few seconds at most."""
+
+    def agent_of(self, ticket: str) -> str | None:
+        """Return of which agent an instance may connect that shows this ticket; None: of none."""
 
     def forget(self, call_id: str) -> None:
         """Let nobody come for this call any more."""
@@ -46,14 +56,24 @@ class Summoner(Protocol):
     def changed(self, agent_id: str) -> None:
         """Note that instances of this agent that are at home here may have more or fewer places."""
 
+    def lost(self, instance: Instance) -> None:
+        """Note that the connection to an instance is lost."""
+
 
 class NobodyElse:
     """A gateway that is alone."""
 
-    def summon(self, call_id: str, agent_id: str, without: Collection[str], now: float) -> None: ...
+    problem = ""
+
+    def summon(
+        self, call_id: str, agent_id: str, without: Collection[str], now: float, *, takeover: bool
+    ) -> None: ...
 
     def expects(self, call_id: str) -> bool:
         return False
+
+    def agent_of(self, ticket: str) -> str | None:
+        return None
 
     def forget(self, call_id: str) -> None: ...
 
@@ -66,3 +86,5 @@ class NobodyElse:
     def receive(self, instance: Instance, message: Roaming | RoamResult, now: float) -> None: ...
 
     def changed(self, agent_id: str) -> None: ...
+
+    def lost(self, instance: Instance) -> None: ...

@@ -214,6 +214,7 @@ class Switchboard:
         )
         if replaced is not None:
             replaced.link.replace()
+            self.resources.summoner.lost(replaced)
             self.silences.forget(replaced)
             self._lose_calls(replaced, now)
         self._look_again(instance, now)
@@ -284,6 +285,7 @@ class Switchboard:
         """Handle the loss of the connection to an instance, because of `why`."""
         self.instances.remove(instance)
         self.silences.forget(instance)
+        self.resources.summoner.lost(instance)
         self.resources.summoner.changed(instance.agent_id)
         logger.info("agent {} is gone: instance {}: {}", instance.agent_id, instance.instance_id, why)
         self._lose_calls(instance, now)
@@ -297,6 +299,11 @@ class Switchboard:
     def wake_at(self) -> float | None:
         """When `tick` must be called next, in seconds; None: not at all."""
         return self._deadlines[0][0] if self._deadlines else None
+
+    @property
+    def call_count(self) -> int:
+        """How many calls there are, in whatever phase."""
+        return len(self._calls)
 
     @property
     def has_calls(self) -> bool:

@@ -54,6 +54,8 @@ class AgentRoute:
     """An agent. Its token is good for `agent_ids`."""
 
     agent_ids: Collection[str]
+    roaming: bool = False
+    """Whether it is at home at another gateway, and was summoned for a call: its token is a ticket for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,8 @@ class Router:
         if isinstance(token, RequestRefused):
             return token
         agent_ids = frozenset(_matching(token, self._agents.items()))
+        if not agent_ids and (summoned := self._switchboard.resources.summoner.agent_of(token)) is not None:
+            return AgentRoute(frozenset((summoned,)), roaming=True)
         if not agent_ids:
             return _unauthorized("this bearer token is that of no agent of this gateway", wrong_key=True)
         return AgentRoute(agent_ids)

@@ -1,0 +1,315 @@
+"""`Cluster`: a gateway's part in a cluster: it is the core's `Summoner`, and the directory's member.
+
+A thin shell around `Summonses` (calls here that want an instance of another gateway) and `Reservations` (places here
+for calls of others), with their timer, and the questions that are under way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+
+from loguru import logger
+
+from piopiy_pipeline._version import __version__
+from piopiy_pipeline.gateway.cluster.directory import ClusterDirectory
+from piopiy_pipeline.gateway.cluster.directory_messages import (
+    DirectoryAnswer,
+    DirectorySearch,
+    GatewayNotice,
+    GatewayPresence,
+    NotComing,
+)
+from piopiy_pipeline.gateway.cluster.other_gateways import ANNOUNCE_S, OtherGateways
+from piopiy_pipeline.gateway.cluster.reservations import Reservation, Reservations
+from piopiy_pipeline.gateway.cluster.summonses import COME_S, Summons, Summonses
+from piopiy_pipeline.gateway.core.instances import Instance
+from piopiy_pipeline.gateway.core.phases import Phase
+from piopiy_pipeline.gateway.core.switchboard import Switchboard
+from piopiy_pipeline.signaling.messages import Roam, Roaming, RoamRefused, RoamResult
+
+__all__ = ["Cluster"]
+
+SEARCH_S = 0.4
+"""How long a gateway may take to answer, in seconds. One that was killed just now is asked for a moment still."""
+MOST_ASKED = 3
+"""So many gateways are asked for one call before it waits a little: a place may be gone when the question comes."""
+MOST_SEARCHES = 1000
+"""So many questions are under way at a time, at most. A call beyond asks again a little later."""
+
+
+class Cluster:
+    """One gateway among others. Use it in one event loop: `open`, then `close`.
+
+    Args:
+        name: The gateway's name, which no other one has.
+        url: Where instances of other gateways reach this one.
+        switchboard: The gateway's calls and instances. It has this cluster as its `Summoner` from now on.
+        directory: Finds instances of other gateways.
+    """
+
+    def __init__(self, name: str, url: str, switchboard: Switchboard, directory: ClusterDirectory) -> None:
+        self.name = name
+        self.url = url
+        self._switchboard = switchboard
+        self._directory = directory
+        self._summonses = Summonses()
+        self._reservations = Reservations(switchboard.instances)
+        self.others = OtherGateways()
+        """The other gateways, as they have said last."""
+        self._loop = asyncio.get_running_loop()
+        self._searches: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at: float | None = None
+        self._announcing: asyncio.TimerHandle | None = None
+        self._dirty: set[str] = set()
+        self._problem = ""
+        self._closed = False
+        switchboard.resources.summoner = self
+
+    async def open(self) -> None:
+        """Join the cluster. One whose directory cannot be reached now is joined later.
+
+        Raises:
+            GatewayError: It never can be.
+        """
+        await self._directory.open(self)
+        self.on_connection()
+        self._announce()
+
+    async def close(self) -> None:
+        """Leave it."""
+        self._closed = True
+        for timer in (self._timer, self._announcing):
+            if timer is not None:
+                timer.cancel()
+        for task in self._searches:
+            task.cancel()
+        await asyncio.gather(*self._searches, return_exceptions=True)
+        self._directory.announce(self._presence(leaving=True))
+        await self._directory.close()
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with the cluster, a sentence for operators; empty if nothing is."""
+        return self._problem
+
+    # ------------------------------------------------------------------ the core's side
+
+    def summon(
+        self, call_id: str, agent_id: str, without: Collection[str], now: float, *, takeover: bool
+    ) -> None:
+        if self._closed or self._problem or len(self._searches) >= MOST_SEARCHES:
+            return
+        summons = self._summonses.begin(call_id, agent_id, without, now)
+        if summons is None:
+            return
+        task = self._loop.create_task(self._search(summons, takeover=takeover), name=f"{call_id}::search")
+        self._searches.add(task)
+        task.add_done_callback(self._searches.discard)
+        self._arm()
+
+    def expects(self, call_id: str) -> bool:
+        return self._summonses.expects(call_id)
+
+    def forget(self, call_id: str) -> None:
+        unused = self._summonses.forget(call_id)
+        if unused is not None:
+            self._send_back(unused)
+
+    def connected(self, agent_id: str) -> bool:
+        return self.others.connected(agent_id, self._loop.time())
+
+    def has_place(self, agent_id: str) -> bool:
+        return self.others.has_place(agent_id, self._loop.time())
+
+    def receive(self, instance: Instance, message: Roaming | RoamResult, now: float) -> None:
+        if isinstance(message, RoamResult):
+            self._settled(instance, message, now)
+        elif instance.roaming:
+            self._arrived(instance, message, now)
+
+    def changed(self, agent_id: str) -> None:
+        if not self._dirty and not self._closed:
+            self._loop.call_soon(self._tell_places)
+        self._dirty.add(agent_id)
+
+    def lost(self, instance: Instance) -> None:
+        for one in self._reservations.lose(instance):
+            self._not_coming(one, "the connection to the agent was lost")
+
+    # ------------------------------------------------------------------ calls here
+
+    def agent_of(self, ticket: str) -> str | None:
+        """Return whose instance may connect with this ticket; None: nobody's."""
+        return self._summonses.agent_of(ticket, self._loop.time())
+
+    async def _search(self, summons: Summons, *, takeover: bool) -> None:
+        answer: DirectoryAnswer | None = None
+        for _ in range(MOST_ASKED):
+            left_s = summons.until - self._loop.time()
+            search = DirectorySearch(
+                call_id=summons.call_id,
+                agent_id=summons.agent_id,
+                gateway=self.name,
+                url=self.url,
+                ticket=summons.ticket,
+                deadline_ms=max(1, round(left_s * 1000)),
+                without=summons.failed,
+                takeover=takeover,
+            )
+            answer = await self._directory.search(search, min(SEARCH_S, max(left_s, 0.001)))
+            if answer is None or answer.instance_id is not None:
+                break
+        now = self._loop.time()
+        instance_id = None if answer is None else answer.instance_id
+        if self._summonses.answered(summons, instance_id, now):
+            self._ask(summons.call_id, now)
+        self._arm()
+
+    def _arrived(self, instance: Instance, message: Roaming, now: float) -> None:
+        call = self._switchboard.call(message.call_id)
+        if call is None or not self._summonses.arrive(instance, message.call_id, message.ticket, now):
+            detail = "the call is over, or did not wait so long"
+            instance.link.send(RoamRefused(call_id=message.call_id, detail=detail))
+            return
+        self._arm()
+        self._ask(message.call_id, now)
+        if call.phase in (Phase.SETUP, Phase.LIVE):
+            self._switchboard.silences.look_again(now)
+
+    def _ask(self, call_id: str, now: float) -> None:
+        """Have a call that is with nobody ask, because somebody has come for it, or nobody does."""
+        call = self._switchboard.call(call_id)
+        if call is not None and call.phase is Phase.OFFERING and call.agent.assignment.offer is None:
+            call.agent.ask_next(now)
+
+    def _send_back(self, summons: Summons) -> None:
+        if summons.instance is not None:
+            detail = "the call is over, or another instance has it"
+            summons.instance.link.send(RoamRefused(call_id=summons.call_id, detail=detail))
+
+    # ------------------------------------------------------------------ instances that are at home here
+
+    def on_search(self, search: DirectorySearch) -> DirectoryAnswer:
+        now = self._loop.time()
+        instance = None
+        if search.gateway != self.name and not self._closed:
+            instance = self._reservations.reserve(search, now)
+        if instance is None:
+            self.changed(search.agent_id)
+            return DirectoryAnswer(gateway=self.name)
+        order = Roam(
+            call_id=search.call_id, url=search.url, ticket=search.ticket, deadline_ms=search.deadline_ms
+        )
+        instance.link.send(order)
+        self.changed(search.agent_id)
+        self._arm()
+        return DirectoryAnswer(gateway=self.name, instance_id=instance.instance_id)
+
+    def _settled(self, instance: Instance, result: RoamResult, now: float) -> None:
+        kept = self._reservations.settle(instance, result.call_id)
+        if kept is None:
+            return
+        if not result.taken:
+            self._not_coming(kept, result.detail)
+        self._place_free(instance.agent_id, now)
+
+    def _not_coming(self, kept: Reservation, detail: str) -> None:
+        logger.bind(call_id=kept.call_id).debug(
+            "instance {} does not take a call of gateway {}: {}",
+            kept.instance.instance_id,
+            kept.gateway,
+            detail,
+        )
+        notice = NotComing(call_id=kept.call_id, instance_id=kept.instance.instance_id, detail=detail[:500])
+        self._directory.notify(kept.gateway, notice)
+
+    def _place_free(self, agent_id: str, now: float) -> None:
+        self.changed(agent_id)
+        self._switchboard.resources.waiting.look_again(agent_id, now)
+
+    def _tell_places(self) -> None:
+        """Say for which agents there are places here. Once for all that has changed in one turn of the loop."""
+        dirty, self._dirty = self._dirty, set()
+        news = False
+        for agent_id in dirty:
+            places = self._reservations.places(agent_id)
+            self._directory.serve(agent_id, on=places.places > 0)
+            news = self.others.note_own(agent_id, places) or news
+        if news:
+            self._announce()
+
+    # ------------------------------------------------------------------ the directory's side
+
+    def on_notice(self, notice: GatewayNotice) -> None:
+        now = self._loop.time()
+        if self._summonses.not_coming(notice.call_id, notice.instance_id, now):
+            self._ask(notice.call_id, now)
+
+    def on_presence(self, presence: GatewayPresence) -> None:
+        if presence.gateway == self.name:
+            if presence.url != self.url:
+                logger.error("another gateway has the name {!r}: {}", self.name, presence.url)
+            return
+        if self.others.heard(presence, self._loop.time()):
+            self._announce()  # so that one that is new knows this one at once
+
+    def on_connection(self) -> None:
+        before, self._problem = self._problem, self._directory.problem
+        if self._problem and not before:
+            logger.error(
+                "{}: this gateway goes on with the agents that it has, and joins again by itself",
+                self._problem,
+            )
+        elif before and not self._problem:
+            logger.info("the cluster's directory is there again")
+            self._announce()
+
+    def _announce(self) -> None:
+        if self._announcing is not None:
+            self._announcing.cancel()
+        if not self._closed:
+            self._directory.announce(self._presence())
+            self._announcing = self._loop.call_later(ANNOUNCE_S, self._announce)
+
+    def _presence(self, *, leaving: bool = False) -> GatewayPresence:
+        return GatewayPresence(
+            gateway=self.name,
+            url=self.url,
+            version=__version__,
+            calls=self._switchboard.call_count,
+            agents={
+                agent_id: places
+                for agent_id in self._switchboard.instances.agent_ids
+                if (places := self._reservations.places(agent_id)).instances
+            },
+            leaving=leaving,
+        )
+
+    # ------------------------------------------------------------------ time
+
+    def _arm(self) -> None:
+        times = [at for at in (self._summonses.wake_at, self._reservations.wake_at) if at is not None]
+        at = min(times, default=None)
+        if at == self._timer_at:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = at
+        self._timer = None if at is None else self._loop.call_at(at, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = self._timer_at = None
+        now = self._loop.time() + 0.001  # some loops fire timers by the resolution of their clock too early
+        missed, unused = self._summonses.tick(now)
+        for summons in unused:
+            self._send_back(summons)
+        for summons in missed:
+            logger.bind(call_id=summons.call_id).info(
+                "instance {} did not come from another gateway within {:g} s", summons.instance_id, COME_S
+            )
+            self._ask(summons.call_id, now)
+        for one in self._reservations.tick(now):
+            self._place_free(one.instance.agent_id, now)
+        self._arm()

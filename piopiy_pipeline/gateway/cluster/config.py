@@ -1,0 +1,77 @@
+"""The settings of a cluster: `[cluster]`. The gateway's settings import this module, so it imports nothing of it."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+__all__ = ["ClusterConfig"]
+
+NATS_MISSING = "NATS' client is not installed: pip install 'piopiy-pipeline[cluster]'"
+_SCHEMES = ("nats", "tls")
+
+
+class ClusterConfig(BaseModel):
+    """Where the other gateways are found, and who this one is among them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    servers: Annotated[list[str], Field(min_length=1, max_length=32)]
+    """The NATS servers, as ``nats://host:4222``, or ``tls://`` for an encrypted connection."""
+    url: Annotated[str, StringConstraints(strip_whitespace=True)] | None = None
+    """Where agents of other gateways reach this one, as ``ws://10.0.0.5:7860``. None: where it listens."""
+    name: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = None
+    """What operators call this gateway: no other one has this name. None: the host and port of its address."""
+    subject: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = "piopiy"
+    """What all subjects begin with: two clusters at the same servers need two of them."""
+    user: str | None = None
+    """The user name at the servers."""
+    password: str | None = Field(default=None, repr=False)
+    token: str | None = Field(default=None, repr=False)
+    """A token at the servers, in place of a user."""
+    credentials: Path | None = None
+    """A file of credentials (``.creds``: a JWT and its key), in place of both."""
+
+    @field_validator("servers")
+    @classmethod
+    def _are_servers(cls, servers: list[str]) -> list[str]:
+        for server in servers:
+            parts = urlsplit(server)
+            if parts.scheme not in _SCHEMES or not parts.hostname:
+                raise ValueError("a server looks like nats://host:4222 or tls://host:4222")
+            if "@" in parts.netloc:
+                raise ValueError("leave user and password out of a server's address: set user and password")
+            _ = parts.port  # a ValueError where it is none
+        return servers
+
+    @field_validator("url")
+    @classmethod
+    def _is_an_address(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        if parts.scheme not in ("ws", "wss") or not parts.hostname or "@" in parts.netloc:
+            raise ValueError("the address of this gateway looks like ws://host:port or wss://host:port")
+        _ = parts.port
+        return url.rstrip("/")
+
+    @model_validator(mode="after")
+    def _one_way_to_log_in(self) -> Self:
+        ways = [self.user is not None, self.token is not None, self.credentials is not None]
+        if sum(ways) > 1:
+            raise ValueError("user, token, credentials: give one of them")
+        if (self.user is None) != (self.password is None):
+            raise ValueError("user and password: give both or neither")
+        if self.credentials is not None and not self.credentials.is_file():
+            raise ValueError(f"credentials: there is no file {str(self.credentials)!r}")
+        if find_spec("nats") is None:
+            raise ValueError(NATS_MISSING)
+        return self
+
+    def gateway_name(self, url: str) -> str:
+        """Return the name of the gateway whose address this is."""
+        return self.name or urlsplit(url).netloc

@@ -1,0 +1,73 @@
+"""`ClusterDirectory`: how the gateways of a cluster find each other's instances, and each other.
+
+`MemoryDirectory` is one within a process, for tests. `NatsDirectory` is one over a NATS server. Neither carries the
+sound of a call, nor what an agent and a gateway say to each other about it: a call that has found its instance does not
+depend on the directory any more.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from piopiy_pipeline.gateway.cluster.directory_messages import (
+    DirectoryAnswer,
+    DirectorySearch,
+    GatewayNotice,
+    GatewayPresence,
+)
+
+__all__ = ["ClusterDirectory", "DirectoryMember"]
+
+
+class DirectoryMember(Protocol):
+    """A gateway as the directory sees it. Nothing here waits."""
+
+    def on_search(self, search: DirectorySearch) -> DirectoryAnswer:
+        """Send an instance, if one has a place."""
+
+    def on_notice(self, notice: GatewayNotice) -> None:
+        """Take what another gateway says to this one."""
+
+    def on_presence(self, presence: GatewayPresence) -> None:
+        """Note that a gateway is there, or leaves."""
+
+    def on_connection(self) -> None:
+        """Note that the directory can be reached again, or no more: `problem` says which."""
+
+
+class ClusterDirectory(Protocol):
+    """The directory, as one gateway uses it."""
+
+    @property
+    def problem(self) -> str:
+        """Why it cannot be reached now, a sentence; empty if it can."""
+
+    async def open(self, member: DirectoryMember) -> None:
+        """Join. One that cannot be reached now is joined as soon as it can be.
+
+        Raises:
+            GatewayError: It will never be: the credentials are wrong, say.
+        """
+
+    async def close(self) -> None:
+        """Leave."""
+
+    async def search(self, search: DirectorySearch, timeout_s: float) -> DirectoryAnswer | None:
+        """Ask one of the gateways that have free places for the agent.
+
+        Args:
+            search: What is asked for.
+            timeout_s: How long the answer may take, in seconds.
+
+        Returns:
+            None if no gateway has a place, none answered, or the directory cannot be reached.
+        """
+
+    def serve(self, agent_id: str, *, on: bool) -> None:
+        """Say that this gateway has free places for an agent, or has none any more. To say it twice changes nothing."""
+
+    def notify(self, gateway: str, notice: GatewayNotice) -> None:
+        """Tell another gateway something. It may be lost."""
+
+    def announce(self, presence: GatewayPresence) -> None:
+        """Tell all gateways that this one is there. It may be lost."""

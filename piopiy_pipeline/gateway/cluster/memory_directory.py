@@ -1,0 +1,115 @@
+"""`MemoryDirectory`: a directory for several gateways of one process, whose faults are made by hand: for tests.
+
+It takes its time, loses what it is told to lose, and can be split: all by the event loop's clock, which may be virtual.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+
+from piopiy_pipeline.gateway.cluster.directory import DirectoryMember
+from piopiy_pipeline.gateway.cluster.directory_messages import (
+    DirectoryAnswer,
+    DirectorySearch,
+    GatewayNotice,
+    GatewayPresence,
+)
+
+__all__ = ["MemoryBroker", "MemoryDirectory"]
+
+
+class MemoryBroker:
+    """What stands between the gateways.
+
+    Args:
+        latency_s: Returns how long the next message takes, in seconds.
+        rng: Chooses who is asked.
+    """
+
+    def __init__(
+        self, latency_s: Callable[[], float] = lambda: 0.0, rng: random.Random | None = None
+    ) -> None:
+        self.latency_s = latency_s
+        self.members: dict[str, MemoryDirectory] = {}
+        self.sides: dict[str, int] = {}
+        """On which side of a split each gateway is. Those that stand on no side hear nobody."""
+        self.down = False
+        self._rng = rng or random.Random(0)
+
+    def others_of(self, name: str) -> list[MemoryDirectory]:
+        """Return the gateways that hear this one, itself among them."""
+        if self.down:
+            return []
+        side = self.sides.get(name, 0)
+        return [one for other, one in self.members.items() if self.sides.get(other, 0) == side]
+
+    def who_serves(self, agent_id: str, asker: str) -> MemoryDirectory | None:
+        """Return one of the gateways that have a place."""
+        serving = [one for one in self.others_of(asker) if agent_id in one.served]
+        return self._rng.choice(serving) if serving else None
+
+
+class MemoryDirectory:
+    """The directory of one gateway. It is a `ClusterDirectory`.
+
+    Args:
+        broker: What it shares with the others.
+        name: The gateway's name.
+    """
+
+    def __init__(self, broker: MemoryBroker, name: str) -> None:
+        self.served: set[str] = set()
+        self._broker = broker
+        self._name = name
+        self.member: DirectoryMember | None = None
+
+    @property
+    def problem(self) -> str:
+        return "the directory is down" if self._broker.down else ""
+
+    async def open(self, member: DirectoryMember) -> None:
+        self.member = member
+        self._broker.members[self._name] = self
+
+    async def close(self) -> None:
+        self.leave()
+
+    def leave(self) -> None:
+        """Be gone, as if the process had been killed."""
+        self._broker.members.pop(self._name, None)
+        self.member = None
+
+    async def search(self, search: DirectorySearch, timeout_s: float) -> DirectoryAnswer | None:
+        try:
+            async with asyncio.timeout(timeout_s):
+                await asyncio.sleep(self._broker.latency_s())
+                other = self._broker.who_serves(search.agent_id, self._name)
+                if other is None or other.member is None:
+                    return None
+                answer = other.member.on_search(search)
+                await asyncio.sleep(self._broker.latency_s())
+                return answer
+        except TimeoutError:
+            return None
+
+    def serve(self, agent_id: str, *, on: bool) -> None:
+        (self.served.add if on else self.served.discard)(agent_id)
+
+    def notify(self, gateway: str, notice: GatewayNotice) -> None:
+        for other in self._broker.others_of(self._name):
+            if other._name == gateway:
+                self._later(other, lambda member: member.on_notice(notice))
+
+    def announce(self, presence: GatewayPresence) -> None:
+        for other in self._broker.others_of(self._name):
+            if other is not self:
+                self._later(other, lambda member: member.on_presence(presence))
+
+    def _later(self, other: MemoryDirectory, deliver: Callable[[DirectoryMember], None]) -> None:
+        def now() -> None:
+            if other.member is not None:
+                deliver(other.member)
+
+        asyncio.get_running_loop().call_later(self._broker.latency_s(), now)

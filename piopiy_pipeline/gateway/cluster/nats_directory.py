@@ -1,0 +1,252 @@
+"""`NatsDirectory`: a directory over NATS servers.
+
+A question goes to a subject of its agent, to which only gateways listen that have free places for it, in one queue
+group: NATS gives it to one of them, and says at once if there is none. Nothing is stored there: a server that was
+restarted knows all again as soon as the gateways have connected.
+
+    <subject>.1.search.<agent>     a question, and its answer
+    <subject>.1.gateway.<name>     what one gateway says to another
+    <subject>.1.presence           what every gateway says to all
+
+Names of agents and gateways are hashed, because a subject takes few characters; the messages have them in full.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import deque
+from collections.abc import Callable
+
+from loguru import logger
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.errors import AuthorizationError, Error, NoServersError
+
+from piopiy_pipeline.gateway.cluster.config import ClusterConfig
+from piopiy_pipeline.gateway.cluster.directory import DirectoryMember
+from piopiy_pipeline.gateway.cluster.directory_messages import (
+    DirectoryAnswer,
+    DirectorySearch,
+    GatewayNotice,
+    GatewayPresence,
+    NotComing,
+)
+from piopiy_pipeline.gateway.errors import GatewayError
+from piopiy_pipeline.signaling.json_messages import Message, ProtocolError, dump, parser
+
+__all__ = ["NatsDirectory"]
+
+FIRST_S = 2.0
+"""How long a gateway's start waits for the servers, in seconds. It goes on without them then, and tries on."""
+RECONNECT_S = 0.5
+PING_S = 2
+"""Seconds between two pings to the server. Of two that are not answered, it is gone."""
+CLOSE_S = 1.0
+MOST_WAITING = 1000
+"""So many messages wait to be sent. Of more, the oldest are dropped: who needs an answer asks again."""
+MOST_BYTES = 256 << 10
+
+_parse_search: Callable[[bytes], DirectorySearch] = parser(DirectorySearch)
+_parse_answer: Callable[[bytes], DirectoryAnswer] = parser(DirectoryAnswer)
+_parse_notice: Callable[[bytes], GatewayNotice] = parser(NotComing)
+_parse_presence: Callable[[bytes], GatewayPresence] = parser(GatewayPresence)
+
+
+class NatsDirectory:
+    """The directory of one gateway. It is a `ClusterDirectory`.
+
+    Args:
+        config: Where the servers are, and how to log in.
+        name: The gateway's name.
+    """
+
+    def __init__(self, config: ClusterConfig, name: str) -> None:
+        self._config = config
+        self._name = name
+        self._client = Client()
+        self._member: DirectoryMember | None = None
+        self._refused = ""
+        self._connecting: asyncio.Task[None] | None = None
+        self._working: asyncio.Task[None] | None = None
+        self._work = asyncio.Event()
+        self._outbox: deque[tuple[str, Message]] = deque(maxlen=MOST_WAITING)
+        self._wanted: set[str] = set()  # the agents for which there are places here
+        self._subscriptions: dict[str, Subscription] = {}
+        self._closing = False
+
+    @property
+    def problem(self) -> str:
+        if self._closing or self._client.is_connected:
+            return ""
+        servers = ", ".join(self._config.servers)
+        return f"the cluster's directory cannot be reached at {servers}"
+
+    async def open(self, member: DirectoryMember) -> None:
+        self._member = member
+        self._connecting = asyncio.create_task(self._connect(), name="connect to NATS")
+        await asyncio.wait((self._connecting,), timeout=FIRST_S)
+        if self._refused:
+            await self.close()
+            raise GatewayError(
+                f"cluster: the NATS servers refuse this gateway: {self._refused}: look at its credentials"
+            )
+        if self._connecting.done():
+            await self._connecting  # for what went wrong otherwise
+        self._working = asyncio.create_task(self._run(), name="tell the directory")
+
+    async def close(self) -> None:
+        self._closing = True
+        if self._client.is_connected:
+            await self._send_all()
+        for task in (self._connecting, self._working):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await self._client.close()
+        except (TimeoutError, Error, OSError) as error:
+            logger.debug("the connection to NATS did not close: {}", error)
+
+    async def search(self, search: DirectorySearch, timeout_s: float) -> DirectoryAnswer | None:
+        if not self._client.is_connected:
+            return None
+        try:
+            reply = await self._client.request(
+                self._subject("search", search.agent_id), dump(search).encode(), timeout=timeout_s
+            )
+            return _parse_answer(reply.data)
+        except (Error, TimeoutError, OSError):  # nobody has a place, or nobody answers
+            return None
+        except ProtocolError as error:
+            logger.warning("another gateway's answer cannot be read: {}", error)
+            return None
+
+    def serve(self, agent_id: str, *, on: bool) -> None:
+        if on != (agent_id in self._wanted):
+            (self._wanted.add if on else self._wanted.discard)(agent_id)
+            self._work.set()
+
+    def notify(self, gateway: str, notice: GatewayNotice) -> None:
+        self._send(self._subject("gateway", gateway), notice)
+
+    def announce(self, presence: GatewayPresence) -> None:
+        self._send(self._subject("presence"), presence)
+
+    # ------------------------------------------------------------------ the connection
+
+    async def _connect(self) -> None:
+        config = self._config
+        await self._client.connect(
+            servers=list(config.servers),
+            name=f"piopiy gateway {self._name}",
+            user=config.user,
+            password=config.password,
+            token=config.token,
+            user_credentials=None if config.credentials is None else str(config.credentials),
+            error_cb=self._on_error,
+            disconnected_cb=self._on_connection,
+            reconnected_cb=self._on_connection,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=RECONNECT_S,  # type: ignore[arg-type]  # it takes parts of a second
+            connect_timeout=2,
+            ping_interval=PING_S,
+            max_outstanding_pings=2,
+        )
+        await self._listen(self._subject("gateway", self._name), self._on_notice)
+        await self._listen(self._subject("presence"), self._on_presence)
+        await self._on_connection()
+
+    async def _listen(self, subject: str, take: Callable[[bytes], None]) -> None:
+        async def on_message(message: Msg) -> None:
+            try:
+                take(message.data)
+            except ProtocolError as error:
+                logger.warning("what another gateway says cannot be read: {}", error)
+
+        await self._client.subscribe(subject, cb=on_message)
+
+    async def _on_error(self, error: Exception) -> None:
+        text = str(error)
+        if isinstance(error, AuthorizationError) or "authorization" in text.lower():
+            self._refused = text.strip("'\"") or "wrong credentials"
+            if self._connecting is not None and not self._connecting.done():
+                # It would try for ever. It closes its socket first, and waits for RECONNECT_S after that.
+                asyncio.get_running_loop().call_later(RECONNECT_S / 2, self._connecting.cancel)
+        elif not isinstance(error, NoServersError | OSError):
+            logger.debug("NATS: {}", text or type(error).__name__)
+
+    async def _on_connection(self) -> None:
+        if not self._closing and self._member is not None:
+            self._member.on_connection()
+            self._work.set()
+
+    # ------------------------------------------------------------------ what is told
+
+    def _send(self, subject: str, message: Message) -> None:
+        if self._client.is_connected:  # later it would be old
+            self._outbox.append((subject, message))
+            self._work.set()
+
+    async def _run(self) -> None:
+        """Tell the servers what has changed, one after another."""
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            if not self._client.is_connected:
+                continue
+            try:
+                await self._send_all()
+                await self._update_subscriptions()
+            except (Error, OSError) as error:
+                logger.debug("NATS: {}", error)
+                await asyncio.sleep(RECONNECT_S)
+                self._work.set()
+
+    async def _send_all(self) -> None:
+        while self._outbox:
+            subject, message = self._outbox.popleft()
+            data = dump(message).encode()
+            if len(data) <= MOST_BYTES:
+                await self._client.publish(subject, data)
+
+    async def _update_subscriptions(self) -> None:
+        for agent_id in self._subscriptions.keys() - self._wanted:
+            await self._subscriptions.pop(agent_id).unsubscribe()
+        for agent_id in self._wanted - self._subscriptions.keys():
+            subject = self._subject("search", agent_id)
+            self._subscriptions[agent_id] = await self._client.subscribe(
+                subject, queue="gateways", cb=self._on_search
+            )
+
+    # ------------------------------------------------------------------ what is heard
+
+    async def _on_search(self, message: Msg) -> None:
+        if self._member is None or self._closing:
+            return
+        try:
+            search = _parse_search(message.data)
+        except ProtocolError as error:
+            logger.warning("another gateway's question cannot be read: {}", error)
+            return
+        answer = self._member.on_search(search)
+        try:
+            await message.respond(dump(answer).encode())
+        except (Error, OSError) as error:
+            logger.debug("NATS: {}", error)
+
+    def _on_notice(self, data: bytes) -> None:
+        if self._member is not None:
+            self._member.on_notice(_parse_notice(data))
+
+    def _on_presence(self, data: bytes) -> None:
+        if self._member is not None:
+            self._member.on_presence(_parse_presence(data))
+
+    def _subject(self, kind: str, name: str | None = None) -> str:
+        parts = [self._config.subject, "1", kind]
+        if name is not None:
+            parts.append(hashlib.sha256(name.encode()).hexdigest()[:32])
+        return ".".join(parts)

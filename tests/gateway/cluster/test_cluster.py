@@ -1,0 +1,254 @@
+"""Calls that are served by instances of other gateways: in virtual time, with faults made by chance."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Coroutine
+from functools import partial
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.gateway.core.agent_assignment import PLACE_S
+from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
+from piopiy_pipeline.gateway.core.phases import Phase
+from piopiy_pipeline.testing.virtual_time.virtual_loop import run_virtual
+from tests.support.cluster import ModelAgent, ModelCluster, ModelGateway
+
+
+def run(scenario: Coroutine[Any, Any, None]) -> None:
+    run_virtual(lambda: scenario, limit_s=600)
+
+
+async def two(
+    *, capacity: int = 1, agents: int = 1, seed: int = 1
+) -> tuple[ModelCluster, ModelGateway, ModelGateway]:
+    """Return a cluster of two gateways, with all agents at home at the first."""
+    house = ModelCluster(random.Random(seed), talk_s=1e6)
+    await house.open(2, 0, 1)
+    home, other = house.gateways.values()
+    for number in range(agents):
+        house.agents.append(ModelAgent(house, f"agent-{number}", capacity))
+        house.agents[-1].register(home)
+    await asyncio.sleep(0.5)
+    return house, home, other
+
+
+async def sent(house: ModelCluster) -> None:
+    """Wait until an agent is on its way."""
+    await asyncio.wait_for(asyncio.shield(house.sent.wait()), 5)
+
+
+def test_an_agent_at_home_elsewhere_takes_the_call() -> None:
+    async def scenario() -> None:
+        house, _, other = await two()
+        house.talk_s = 5
+        call, leg = other.place("call-1")
+        await asyncio.sleep(0.3)
+        assert leg.notes[:2] == ["ring", "answer"]
+        assert call.phase is Phase.LIVE
+        assert other.board.snapshot().calls[0].instance_id == "agent-0"
+        await asyncio.sleep(60)
+        assert leg.ended == (EndReason.AGENT_HANGUP, "")
+        assert house.kept() == 0
+        await house.close()
+
+    run(scenario())
+
+
+def test_a_second_call_needs_no_second_connection() -> None:
+    async def scenario() -> None:
+        house, _, other = await two(capacity=2)
+        other.place("call-1")
+        await asyncio.sleep(0.3)
+        link = house.agents[0].elsewhere[other.url]
+        call, _ = other.place("call-2")
+        await asyncio.sleep(0.3)
+        assert call.phase is Phase.LIVE
+        assert house.agents[0].elsewhere == {other.url: link}
+        await house.close()
+
+    run(scenario())
+
+
+def test_a_place_that_is_kept_is_offered_to_nobody_else() -> None:
+    async def scenario() -> None:
+        house, home, other = await two()
+        there, _ = other.place("there")
+        await sent(house)
+        here, leg = home.place("here")
+        await asyncio.sleep(0.5)
+        assert there.phase is Phase.LIVE
+        assert here.phase is Phase.OFFERING
+        await asyncio.sleep(PLACE_S)
+        assert leg.ended is not None
+        assert leg.ended[0] is EndReason.BUSY
+        assert house.agents[0].refused_full == 0
+        await house.close()
+
+    run(scenario())
+
+
+def test_with_nobody_anywhere_the_reason_is_no_agent() -> None:
+    async def scenario() -> None:
+        house, _, other = await two(agents=0)
+        _, leg = other.place("call-1")
+        await asyncio.sleep(2 * PLACE_S)
+        assert leg.ended is not None
+        assert leg.ended[0] is EndReason.NO_AGENT
+        assert house.kept() == 0
+        await house.close()
+
+    run(scenario())
+
+
+def test_a_caller_who_hangs_up_meanwhile_frees_the_place() -> None:
+    async def scenario() -> None:
+        house, home, other = await two()
+        call, _ = other.place("call-1")
+        await sent(house)
+        call.caller_hangup(other.now)
+        await asyncio.sleep(0.3)
+        here, _ = home.place("here")
+        await asyncio.sleep(0.3)
+        assert here.phase is Phase.LIVE
+        assert house.kept() == 0
+        await house.close()
+
+    run(scenario())
+
+
+def test_an_instance_that_is_killed_on_its_way_is_followed_by_another() -> None:
+    async def scenario() -> None:
+        house, _, other = await two(agents=2)
+        call, _ = other.place("call-1")
+        await sent(house)
+        next(agent for agent in house.agents if agent.pending).kill()
+        await asyncio.sleep(1)
+        assert call.phase is Phase.LIVE
+        await house.close()
+
+    run(scenario())
+
+
+def test_a_call_goes_on_when_the_gateway_at_home_dies() -> None:
+    async def scenario() -> None:
+        house, home, other = await two(capacity=3)
+        calls = [other.place(f"call-{n}")[0] for n in range(2)]
+        await asyncio.sleep(0.5)
+        home.kill()
+        await asyncio.sleep(5)
+        assert [call.phase for call in calls] == [Phase.LIVE] * 2
+        assert [call.agent.assignment.recoveries for call in calls] == [0, 0]
+        third, _ = other.place("call-3")  # where the agent is at home now
+        await asyncio.sleep(0.5)
+        assert third.phase is Phase.LIVE
+        fourth, _ = other.place("call-4")
+        await asyncio.sleep(0.5)
+        assert fourth.phase is Phase.OFFERING, "it has no place: the calls from before count at the new home"
+        assert house.agents[0].refused_full == 0
+        await house.close()
+
+    run(scenario())
+
+
+def test_a_call_whose_agent_dies_is_recovered_by_one_of_another_gateway() -> None:
+    async def scenario() -> None:
+        house, _, other = await two(agents=2)
+        call, leg = other.place("call-1")
+        await asyncio.sleep(0.5)
+        next(agent for agent in house.agents if agent.calls).kill()
+        await asyncio.sleep(0.5)
+        assert call.phase is Phase.LIVE
+        assert call.agent.assignment.recoveries == 1
+        assert leg.ended is None
+        await house.close()
+
+    run(scenario())
+
+
+def test_without_the_directory_each_gateway_goes_on_with_its_own() -> None:
+    async def scenario() -> None:
+        house, home, other = await two(capacity=2)
+        before, _ = other.place("before")
+        await asyncio.sleep(0.5)
+        house.broker.down = True
+        for gateway in house.gateways.values():
+            gateway.cluster.on_connection()
+        assert home.cluster.problem
+        here, _ = home.place("here")
+        there, leg = other.place("there")
+        await asyncio.sleep(1)
+        assert (before.phase, here.phase, there.phase) == (Phase.LIVE, Phase.LIVE, Phase.OFFERING)
+        await asyncio.sleep(PLACE_S)
+        assert leg.ended is not None
+        house.agents[0].capacity = 3
+        house.agents[0].report()
+        house.broker.down = False
+        for gateway in house.gateways.values():
+            gateway.cluster.on_connection()
+        again, _ = other.place("again")
+        await asyncio.sleep(0.5)
+        assert again.phase is Phase.LIVE
+        assert not home.cluster.problem
+        await house.close()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("faults", [False, True])
+@settings(max_examples=8, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_no_call_has_two_agents_and_no_agent_more_calls_than_places(faults: bool, seed: int) -> None:
+    """`ModelCluster` checks both whenever a gateway confirms a call. Without faults, nobody is asked in vain either."""
+
+    async def scenario() -> None:
+        rng = random.Random(seed)
+        house = ModelCluster(rng, talk_s=rng.uniform(0.5, 8), slow_s=rng.choice([0.002, 0.02, 0.1]))
+        await house.open(rng.randint(2, 4), rng.randint(2, 6), rng.randint(1, 4))
+        legs = []
+        for number in range(80):
+            gateway = rng.choice([one for one in house.gateways.values() if one.alive])
+            call, leg = gateway.place(f"call-{number}")
+            legs.append((gateway, leg))
+            if rng.random() < 0.1:
+                hangs_up = rng.uniform(0, 1)
+                asyncio.get_running_loop().call_later(hangs_up, partial(hang_up, call, gateway))
+            if faults:
+                make_fault(house, rng)
+            await asyncio.sleep(rng.expovariate(8))
+        house.broker.sides.clear()
+        await asyncio.sleep(200)
+        assert house.wrong == []
+        assert house.under_way() == 0
+        assert house.kept() == 0
+        assert all(leg.ended for gateway, leg in legs if gateway.alive)
+        assert len(house.served) >= 5
+        if not faults:
+            assert sum(agent.refused_full for agent in house.agents) == 0
+        await house.close()
+
+    run(scenario())
+
+
+def hang_up(call: GatewayCall, gateway: ModelGateway) -> None:
+    call.caller_hangup(gateway.now)
+
+
+def make_fault(house: ModelCluster, rng: random.Random) -> None:
+    chance = rng.random()
+    alive = [one for one in house.gateways.values() if one.alive]
+    if chance < 0.01 and len(alive) > 1:
+        rng.choice(alive).kill()
+    elif chance < 0.03:
+        victim = rng.choice(house.agents)
+        if victim.alive and sum(one.alive for one in house.agents) > 1:
+            victim.kill()
+    elif chance < 0.05:
+        house.broker.sides = {one.name: rng.randint(0, 1) for one in alive}  # a split network
+    elif chance < 0.08:
+        house.broker.sides.clear()
