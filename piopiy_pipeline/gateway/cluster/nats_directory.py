@@ -40,7 +40,7 @@ __all__ = ["NatsDirectory"]
 
 FIRST_S = 2.0
 """How long a gateway's start waits for the servers, in seconds. It goes on without them then, and tries on."""
-RECONNECT_S = 0.5
+RECONNECT_S = 1
 PING_S = 2
 """Seconds between two pings to the server. Of two that are not answered, it is gone."""
 CLOSE_S = 1.0
@@ -150,7 +150,7 @@ class NatsDirectory:
             disconnected_cb=self._on_connection,
             reconnected_cb=self._on_connection,
             max_reconnect_attempts=-1,
-            reconnect_time_wait=RECONNECT_S,  # type: ignore[arg-type]  # it takes parts of a second
+            reconnect_time_wait=RECONNECT_S,
             connect_timeout=2,
             ping_interval=PING_S,
             max_outstanding_pings=2,
