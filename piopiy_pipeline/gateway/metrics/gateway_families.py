@@ -80,13 +80,25 @@ GATEWAY_FAMILIES: tuple[MetricFamily, ...] = (
     MetricFamily(
         f"{_P}instances",
         "gauge",
-        "Connected instances, by whether they take calls: serving, draining, silent",
+        "Connected instances, by whether they take calls: serving, overloaded, draining, silent",
         ("agent_id", "state"),
     ),
     MetricFamily(f"{_P}agent_capacity_calls", "gauge", "How many calls all instances take", ("agent_id",)),
     MetricFamily(f"{_P}agent_active_calls", "gauge", "How many calls they have", ("agent_id",)),
     MetricFamily(
         f"{_P}agent_free_calls", "gauge", "How many more they take: of those that take calls", ("agent_id",)
+    ),
+    MetricFamily(
+        f"{_P}agent_busy_ratio",
+        "gauge",
+        "The share of its time in which the event loop of an instance works, of the busiest",
+        ("agent_id",),
+    ),
+    MetricFamily(
+        f"{_P}agent_loop_lag_seconds",
+        "gauge",
+        "How late timers of its event loop are, the 95th percentile of 5 s, of the latest instance",
+        ("agent_id",),
     ),
     MetricFamily(
         f"{_P}instances_silent_total",

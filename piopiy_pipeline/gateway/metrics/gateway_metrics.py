@@ -90,13 +90,18 @@ class GatewayMetrics:
         capacity: Counter[tuple[str, ...]] = Counter()
         active: Counter[tuple[str, ...]] = Counter()
         free: Counter[tuple[str, ...]] = Counter()
+        busy: dict[tuple[str, ...], float] = {}
+        lag_s: dict[tuple[str, ...], float] = {}
         for one in instances:
-            state = "silent" if one.silent else "draining" if one.draining else "serving"
+            state = _state_of(one)
             agent = (one.agent_id,)
             states[one.agent_id, state] += 1
             capacity[agent] += one.capacity
             active[agent] += one.active
             free[agent] += max(0, one.capacity - one.active) if state == "serving" else 0
+            if one.load is not None:
+                busy[agent] = max(busy.get(agent, 0.0), one.load.busy)
+                lag_s[agent] = max(lag_s.get(agent, 0.0), one.load.lag_p95_ms / 1e3)
         for name, counts in (
             ("instances", states),
             ("agent_capacity_calls", capacity),
@@ -104,6 +109,8 @@ class GatewayMetrics:
             ("agent_free_calls", free),
         ):
             self.registry.set_all(f"{_P}{name}", {labels: float(count) for labels, count in counts.items()})
+        self.registry.set_all(f"{_P}agent_busy_ratio", busy)
+        self.registry.set_all(f"{_P}agent_loop_lag_seconds", lag_s)
         self.registry.count_to(f"{_P}instances_silent_total", self._switchboard.silences.count)
 
     def _look_at_phones(self) -> None:
@@ -140,3 +147,11 @@ class GatewayMetrics:
                 registry.count_to(f"{_P}webhooks_delivered_total", one.delivered, receiver=one.name)
                 registry.count_to(f"{_P}webhook_failures_total", one.failures, receiver=one.name)
                 registry.count_to(f"{_P}webhooks_lost_total", one.lost, receiver=one.name)
+
+
+def _state_of(instance: InstanceSnapshot) -> str:
+    if instance.silent:
+        return "silent"
+    if instance.draining:
+        return "draining"
+    return "serving" if instance.load is None or instance.load.takes == "all" else "overloaded"

@@ -12,6 +12,7 @@ import pytest
 from piopiy_pipeline.gateway import Gateway
 from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.errors import GatewayError
+from piopiy_pipeline.signaling.messages import Load, Status
 from tests.support.gateway_peers import AGENT_ID, agent, bearer, config
 from tests.support.metrics import samples_of, value_of
 from tests.support.web import API_KEY, client
@@ -60,6 +61,16 @@ def test_instances_are_counted_by_what_they_take() -> None:
             assert value_of(text, "piopiy_gateway_agent_free_calls", **labels) == 3
             assert value_of(text, "piopiy_gateway_calls_limit") == settings.max_calls
             [instance] = gateway.switchboard.instances.of(AGENT_ID)
+            load = Load(
+                busy=0.9, lag_p95_ms=40.0, core=0.9, takes="takeovers", why="it is busy for 90% of its time"
+            )
+            now = asyncio.get_running_loop().time()
+            gateway.switchboard.receive(instance, Status(active=1, capacity=3, load=load), now)
+            text = (await web.get("/metrics")).text
+            assert value_of(text, "piopiy_gateway_instances", state="overloaded", **labels) == 1
+            assert value_of(text, "piopiy_gateway_agent_busy_ratio", **labels) == 0.9
+            assert value_of(text, "piopiy_gateway_agent_loop_lag_seconds", **labels) == 0.04
+            assert value_of(text, "piopiy_gateway_agent_free_calls", **labels) == 0
             gateway.switchboard.silences.silent(instance, "it hangs", asyncio.get_running_loop().time())
             text = (await web.get("/metrics")).text
             assert value_of(text, "piopiy_gateway_instances", state="silent", **labels) == 1
