@@ -2,6 +2,7 @@
 
     python -m benchmarks.churn                            2,000 calls, four at a time, in tasks
     python -m benchmarks.churn --isolation process        the same with call workers
+    python -m benchmarks.churn --leg phone                telephones over SIP; or --leg browser: pages over WebRTC
     python -m benchmarks.churn --calls 500 --json         fewer; one JSON object as the last line
     python -m benchmarks.churn --at-once 20 --stay-s 6    longer calls, in which the caller is heard: what waits for a
                                                           collection of garbage is more in them
@@ -36,21 +37,26 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from websockets.asyncio.client import ClientConnection, connect
-
-from piopiy_pipeline.signaling.caller import CallStart, Leave
-from piopiy_pipeline.signaling.messages import dump
+from benchmarks.churn_callers import (
+    AGENT_ID,
+    KEY,
+    LEGS,
+    LIMIT_S,
+    CallFailed,
+    GatewayAddress,
+    ShortCalls,
+    callers_of,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
-LIMIT_S = 90.0
 SETTLE_S = 8.0
 """How long what ends after its call may take: the grace of callbacks, and a warm call worker that takes a place."""
 WARM_UP = 200
-PUT_AWAY_S = 2.0
-"""How long the last calls have before a look at the memory on the way."""
+PUT_AWAY_S = {"stream": 2.0, "phone": 35.0, "browser": 2.0}
+"""How long the last calls have before a look at the memory. SIP keeps a transaction for 32 s, because its last message
+may be lost (RFC 3261, timers H and J).
+"""
 REFUSALS, REFUSED_S = 60, 0.5
-FRAME_S, SILENCE = 0.02, bytes(640)
-AGENT_ID, KEY = "churn", "caller-key"
 Counts = dict[str, float]
 
 
@@ -154,9 +160,11 @@ def _answer_census() -> None:
     asyncio.get_running_loop().add_reader(sys.stdin.fileno(), on_line)
 
 
-async def be_gateway(folder: str, token: str) -> None:
+async def be_gateway(folder: str, token: str, leg: str) -> None:
     """Run the gateway, and print its address."""
     from piopiy_pipeline.gateway import Gateway, GatewayConfig
+
+    telephones = {"port": 0, "transports": ["udp"], "callers": "anyone", "default_agent": AGENT_ID}
 
     config = GatewayConfig(
         port=0,
@@ -164,7 +172,11 @@ async def be_gateway(folder: str, token: str) -> None:
         caller_keys=[KEY],
         offer_ms=30_000,
         setup_s=60,
-        webrtc_workers=0,
+        webrtc_workers=int(leg == "browser"),
+        webrtc_addresses=["127.0.0.1"],
+        calls_per_token=1000,
+        console="open",
+        sip=telephones if leg == "phone" else None,  # type: ignore[arg-type]  # pydantic makes it one
         data_folder=Path(folder),
         record=True,
         max_calls=1000,
@@ -172,7 +184,8 @@ async def be_gateway(folder: str, token: str) -> None:
     async with Gateway(config) as gateway:
         await gateway.ready()
         _answer_census()
-        print(json.dumps({"url": gateway.url}), flush=True)
+        sip_port = 0 if gateway.phones is None else gateway.phones.port
+        print(json.dumps({"url": gateway.url, "sip_port": sip_port}), flush=True)
         await gateway.serve_forever()
 
 
@@ -211,40 +224,7 @@ async def be_agent(url: str, token: str, isolation: str, at_once: int) -> None:
 # ---------------------------------------------------------------------- the callers
 
 
-class CallFailed(Exception):
-    """A call ended before the bot was heard; the message is the gateway's."""
-
-
-async def call(url: str, stay_s: float) -> None:
-    """Dial, hear the bot, stay on the line so long, and hang up."""
-    async with connect(
-        f"{url}/call/{AGENT_ID}",
-        additional_headers={"Authorization": f"Bearer {KEY}"},
-        compression=None,
-        proxy=None,
-    ) as line:
-        await line.send(dump(CallStart(rate=16000)))
-        async with asyncio.timeout(LIMIT_S):
-            async for message in line:
-                if isinstance(message, bytes) and any(message):
-                    break
-                if isinstance(message, str) and '"ended"' in message:
-                    raise CallFailed(message)
-        async with asyncio.TaskGroup() as group:
-            hearing = group.create_task(_hear(line))
-            for _ in range(round(stay_s / FRAME_S)):
-                await line.send(SILENCE)
-                await asyncio.sleep(FRAME_S)
-            hearing.cancel()
-        await line.send(dump(Leave()))
-
-
-async def _hear(line: ClientConnection) -> None:
-    async for _ in line:
-        pass
-
-
-async def many(url: str, count: int, at_once: int, refused: list[str], stay_s: float = 0.0) -> None:
+async def many(calls: ShortCalls, count: int, at_once: int, refused: list[str], stay_s: float = 0.0) -> None:
     """Make `count` calls. One that is refused, because the calls before it are still being put away, is made again."""
     left = iter(range(count))
 
@@ -252,10 +232,10 @@ async def many(url: str, count: int, at_once: int, refused: list[str], stay_s: f
         for _ in left:
             for _ in range(REFUSALS):
                 try:
-                    await call(url, stay_s)
+                    await calls.call(stay_s)
                     break
                 except CallFailed as error:
-                    if '"busy"' not in str(error) and '"no_agent"' not in str(error):
+                    if not error.full:
                         raise
                     refused.append(str(error))
                     await asyncio.sleep(REFUSED_S)
@@ -294,31 +274,37 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
     token, began = secrets.token_hex(8), time.monotonic()
     found: dict[str, Any] = {
         "calls": options.calls,
+        "leg": options.leg,
         "isolation": options.isolation,
         "at_once": options.at_once,
         "stay_s": options.stay_s,
     }
     with tempfile.TemporaryDirectory() as folder:
-        async with side("--be", "gateway", "--folder", folder, "--token", token) as gateway:
-            url = (await gateway.line("url"))["url"]
+        be = ("--be", "gateway", "--folder", folder, "--token", token, "--leg", options.leg)
+        async with side(*be) as gateway:
+            said = await gateway.line("url")
+            url = said["url"]
             mine = ("--isolation", options.isolation, "--at-once", str(options.at_once))
-            async with side("--be", "agent", "--url", url, "--token", token, *mine) as agent:
+            async with (
+                side("--be", "agent", "--url", url, "--token", token, *mine) as agent,
+                callers_of(options.leg, GatewayAddress(url, said["sip_port"])) as calls,
+            ):
                 await agent.line("agent")
                 sides = {"gateway": gateway, "agent": agent}
                 warm_up = min(WARM_UP, options.calls // 2)
-                await many(url, 4 * options.at_once, options.at_once, [])  # until the agent has registered
+                await many(calls, 4 * options.at_once, options.at_once, [])  # until the agent has registered
                 refused: list[str] = []
                 first = {name: await one.settled(None) for name, one in sides.items()}
-                await many(url, warm_up, options.at_once, refused, options.stay_s)
-                await asyncio.sleep(PUT_AWAY_S)
+                await many(calls, warm_up, options.at_once, refused, options.stay_s)
+                await asyncio.sleep(PUT_AWAY_S[options.leg])
                 most = {name: one.memory_mb() for name, one in sides.items()}
                 warm = {name: await one.settled(first[name]) for name, one in sides.items()}
                 done = warm_up
                 while done < options.calls:
                     some = min(options.progress, options.calls - done)
-                    await many(url, some, options.at_once, refused, options.stay_s)
+                    await many(calls, some, options.at_once, refused, options.stay_s)
                     done += some
-                    await asyncio.sleep(PUT_AWAY_S)
+                    await asyncio.sleep(PUT_AWAY_S[options.leg])
                     now = {name: one.memory_mb() for name, one in sides.items()}
                     most = {name: max(most[name], mb) for name, mb in now.items()}
                     memory = ", ".join(f"{name} {mb:.1f} MB" for name, mb in now.items())
@@ -351,6 +337,7 @@ def main() -> int:
     parser.add_argument(
         "--stay-s", type=float, default=0.0, help="how long a caller stays who has heard the bot"
     )
+    parser.add_argument("--leg", choices=LEGS, default="stream", help="how the callers come")
     parser.add_argument("--isolation", choices=["task", "process"], default="task")
     parser.add_argument("--progress", type=int, default=200, help="say how far it is after so many calls")
     parser.add_argument("--growth-mb", type=float, default=5.0, help="how much memory may grow on each side")
@@ -363,7 +350,7 @@ def main() -> int:
         parser.add_argument(name, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.be == "gateway":
-        asyncio.run(be_gateway(options.folder, options.token))
+        asyncio.run(be_gateway(options.folder, options.token, options.leg))
         return 0
     if options.be == "agent":
         asyncio.run(be_agent(options.url, options.token, options.isolation, options.at_once))
