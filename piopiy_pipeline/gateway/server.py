@@ -23,6 +23,7 @@ from piopiy_pipeline.frozen_heap import FrozenHeap
 from piopiy_pipeline.gateway.access.failure_limiter import TOO_MANY, FailureLimiter
 from piopiy_pipeline.gateway.agents.agent_media import AgentMedia
 from piopiy_pipeline.gateway.agents.connection import AgentConnection
+from piopiy_pipeline.gateway.agents.outgoing_audio import OutgoingAudio
 from piopiy_pipeline.gateway.config import GatewayConfig
 from piopiy_pipeline.gateway.core.gateway_call import CallOptions, GatewayCall
 from piopiy_pipeline.gateway.core.gateway_call_state import CallLimits
@@ -100,6 +101,7 @@ class Gateway:
         self._services: GatewayServices | None = None
         self._server: Server | None = None
         self._frame_clock: FrameClock | None = None
+        self._outgoing = OutgoingAudio()
         self._timer: asyncio.Handle | None = None
         self._heap: FrozenHeap | None = None
         self._timer_at: float | None = None  # uvloop's handles cannot always be asked
@@ -302,7 +304,8 @@ class Gateway:
                 # The agent may accept on its other connection before this one's handler has run:
                 # the stream counts as open from here on.
                 connection.ping_interval = None
-                call.agent.media_opened(AgentMedia(connection, call.agent, leg_rate=call.leg.rate))
+                media = AgentMedia(connection, call.agent, leg_rate=call.leg.rate, outgoing=self._outgoing)
+                call.agent.media_opened(media)
             case AgentRoute():
                 connection.ping_interval = None
             case WatcherRoute() if self._services is None or self._services.events.full:
@@ -380,6 +383,7 @@ class Gateway:
         self.switchboard.on_frame_tick(now)
         if self._phones is not None:
             self._phones.on_frame_tick(now)  # after the bots' frames of this frame tick
+        self._outgoing.on_frame_tick()  # after what callers said in it
 
     def _on_timer(self) -> None:
         self._timer = self._timer_at = None

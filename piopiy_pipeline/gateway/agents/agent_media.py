@@ -17,6 +17,7 @@ from websockets.frames import CloseCode
 from piopiy_pipeline.audio.frame import frame_bytes
 from piopiy_pipeline.audio.playout import Playout, PlayoutError, Progress, Tick
 from piopiy_pipeline.audio.resample import Resampler, resampler_between
+from piopiy_pipeline.gateway.agents.outgoing_audio import OutgoingAudio
 from piopiy_pipeline.signaling.messages import (
     AgentMediaEvent,
     Clear,
@@ -49,6 +50,8 @@ FLOOD_PER_S = 500
 """Events of all kinds together; more is a fault."""
 BACKLOG_S = 5.0
 """Seconds of the caller's audio that may wait for a busy agent. If more waits, the oldest is dropped."""
+_PIECE_BYTES = 3200
+"""The largest message with the caller's audio: 0.1 s at 16 kHz, which is also what is dropped at once."""
 _IN_SOCKET_BYTES = 64 << 10
 """If more bytes than this wait in the socket, audio waits here, where it can be dropped."""
 
@@ -82,11 +85,20 @@ class AgentMedia:
         connection: The WebSocket.
         listener: The agent's side of the call.
         leg_rate: The sample rate of the caller's leg in Hz.
+        outgoing: Sends the caller's audio at each frame tick, together with that of all calls.
     """
 
-    def __init__(self, connection: DirectServerConnection, listener: MediaListener, *, leg_rate: int) -> None:
+    def __init__(
+        self,
+        connection: DirectServerConnection,
+        listener: MediaListener,
+        *,
+        leg_rate: int,
+        outgoing: OutgoingAudio,
+    ) -> None:
         self._connection = connection
         self._listener = listener
+        self._outgoing = outgoing
         self._leg_rate = leg_rate
         self._loop = asyncio.get_running_loop()
         now = self._loop.time()
@@ -97,6 +109,7 @@ class AgentMedia:
         self._playout: Playout | None = None
         self._to_leg: Resampler | None = None
         self._to_agent: Resampler | None = None
+        self._waiting = bytearray()  # for the frame tick
         self._backlog: deque[bytes] = deque()
         self._backlog_bytes = 0
         self._caller_rate = leg_rate
@@ -150,7 +163,24 @@ class AgentMedia:
             return
         if self._to_agent is not None:
             pcm = self._to_agent.process(pcm)
-        if not self._backlog and (not pcm or self._connection.post_binary(pcm)):
+        if pcm:
+            self._waiting += pcm
+            self._outgoing.add(self)
+
+    def send_waiting(self) -> None:
+        """Send what the caller has said since the last frame tick."""
+        if not self._waiting or self._closed:
+            return
+        pcm = bytes(self._waiting)
+        self._waiting.clear()
+        if len(pcm) > _PIECE_BYTES:  # what was kept while nobody had the call comes at once
+            for at in range(0, len(pcm), _PIECE_BYTES):
+                self._send(pcm[at : at + _PIECE_BYTES])
+        else:
+            self._send(pcm)
+
+    def _send(self, pcm: bytes) -> None:
+        if not self._backlog and self._connection.post_binary(pcm):
             self.sent_bytes += len(pcm)
             return
         self._backlog.append(pcm)
@@ -165,6 +195,7 @@ class AgentMedia:
             self._dropped_bytes += dropped
 
     def dtmf(self, digits: str) -> None:
+        self.send_waiting()  # keys stay behind what was said before them
         self._post(Dtmf(digits=digits))
 
     def data(self, data: dict[str, Any]) -> None:
@@ -172,6 +203,7 @@ class AgentMedia:
 
     def close(self) -> None:
         if not self._closed:
+            self.send_waiting()
             self._post(MediaStop())
             self._stop(CloseCode.NORMAL_CLOSURE, "the call left this agent")
         if self._playout is not None:
@@ -254,6 +286,8 @@ class AgentMedia:
 
     def _stop(self, code: CloseCode, why: str) -> None:
         self._closed = True
+        self._outgoing.discard(self)
+        self._waiting.clear()
         self._backlog.clear()
         self._backlog_bytes = 0
         self._connection.finish(code, why)
@@ -261,6 +295,7 @@ class AgentMedia:
     def _on_close(self) -> None:
         if not self._closed:
             self._closed = True
+            self._outgoing.discard(self)
             self._listener.media_lost(self, self._loop.time())
 
     def _post(self, message: Message) -> None:

@@ -1,0 +1,39 @@
+"""`OutgoingAudio`: what callers have said since the last frame tick, until it goes to their agents, all at once.
+
+A message wakes an agent, and that costs an agent of few calls more than what it does with the message. So the streams
+of all calls are written one after the other, once a frame tick. An agent's VAD scores what comes together in one batch.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+__all__ = ["OutgoingAudio", "WaitingAudio"]
+
+
+class WaitingAudio(Protocol):
+    """A media stream with audio of a caller that waits for the frame tick."""
+
+    def send_waiting(self) -> None:
+        """Send it. Does not raise."""
+
+
+class OutgoingAudio:
+    """The media streams of a gateway that have audio to send."""
+
+    def __init__(self) -> None:
+        self._streams: dict[WaitingAudio, None] = {}
+
+    def add(self, stream: WaitingAudio) -> None:
+        """Note that a stream has something to send. To do it twice changes nothing."""
+        self._streams[stream] = None
+
+    def discard(self, stream: WaitingAudio) -> None:
+        """Forget a stream, because it is closed."""
+        self._streams.pop(stream, None)
+
+    def on_frame_tick(self) -> None:
+        """Send what waits, of all streams. To be called when all legs have had their frame tick."""
+        streams, self._streams = self._streams, {}
+        for stream in streams:
+            stream.send_waiting()

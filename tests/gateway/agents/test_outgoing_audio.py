@@ -1,0 +1,67 @@
+"""What callers say waits for the frame tick, and then goes out of all calls at once and in order."""
+
+from __future__ import annotations
+
+import asyncio
+
+from piopiy_pipeline.gateway import Gateway
+from piopiy_pipeline.gateway.agents.outgoing_audio import OutgoingAudio
+from tests.support.gateway_peers import agent, caller, config
+
+
+class Stream:
+    """A stream that keeps the order in which it and its like were asked to send."""
+
+    def __init__(self, name: str, order: list[str], outgoing: OutgoingAudio) -> None:
+        self.name = name
+        self._order = order
+        self._outgoing = outgoing
+
+    def say(self) -> None:
+        self._outgoing.add(self)
+
+    def send_waiting(self) -> None:
+        self._order.append(self.name)
+
+
+def test_each_stream_with_something_to_send_is_asked_once_a_tick() -> None:
+    order: list[str] = []
+    outgoing = OutgoingAudio()
+    a, b, c = (Stream(name, order, outgoing) for name in "abc")
+    b.say()
+    a.say()
+    b.say()
+    outgoing.on_frame_tick()
+    assert order == ["b", "a"]
+    outgoing.on_frame_tick()
+    assert order == ["b", "a"], "nothing is new"
+    c.say()
+    a.say()
+    outgoing.discard(c)
+    outgoing.on_frame_tick()
+    assert order == ["b", "a", "a"]
+
+
+def test_keys_stay_behind_what_was_said_before_them_and_nothing_is_lost() -> None:
+    async def story() -> None:
+        async with Gateway(config()) as gateway, agent(gateway) as one, caller(gateway) as line:
+            _, media = await one.take()
+            await line.hear("answered")
+            for number in range(1, 41):
+                await line.socket.send(number.to_bytes(2, "little") * 160)
+                if number == 20:
+                    await line.say(event="dtmf", digits="5")
+                if number % 10 == 0:
+                    await asyncio.sleep(0)
+            pcm = b""
+            before_key = None
+            while len(pcm) < 40 * 320:
+                message = await media.socket.recv()
+                if isinstance(message, bytes):
+                    pcm += message
+                elif '"dtmf"' in message:
+                    before_key = len(pcm)
+            assert before_key == 20 * 320
+            assert pcm == b"".join(number.to_bytes(2, "little") * 160 for number in range(1, 41))
+
+    asyncio.run(story())
