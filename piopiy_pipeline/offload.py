@@ -21,7 +21,7 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 from weakref import WeakSet
 
-__all__ = ["Courier", "Lane", "in_flight", "offload", "use_courier"]
+__all__ = ["Courier", "Lane", "has_courier", "in_flight", "offload", "use_courier"]
 
 T = TypeVar("T")
 
@@ -66,6 +66,11 @@ def use_courier(loop: asyncio.AbstractEventLoop, courier: Courier | None) -> Non
         _in_flight.pop(loop, None)
     else:
         _couriers[loop] = courier
+
+
+def has_courier(loop: asyncio.AbstractEventLoop) -> bool:
+    """Return whether a courier decides when the answers of a loop's requests are delivered."""
+    return loop in _couriers
 
 
 class Lane:

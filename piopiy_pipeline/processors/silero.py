@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import importlib.util
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,7 @@ __all__ = [
 FloatArray = npt.NDArray[np.float32]
 
 MODEL_FILE = "silero_vad.onnx"
+_MANY = 16  # windows of a batch whose time is measured
 _PLACES = (("silero_vad", Path("data")), ("pipecat", Path("audio/vad/data")))
 
 
@@ -130,6 +132,24 @@ class SileroModel:
         )
         self._rates = {rate: np.array(rate, dtype=np.int64) for rate in SAMPLE_RATES}
         self._silence = {rate: _Silence(shape) for rate, shape in _SHAPES.items()}
+        one_s, many_s = self._measured_s(1), self._measured_s(_MANY)
+        self._window_s = max(0.0, many_s - one_s) / (_MANY - 1)
+        self._call_s = max(0.0, one_s - self._window_s)
+
+    def cost_s(self, count: int) -> float:
+        """Return how long a batch of so many windows takes, in seconds of CPU, as measured at the start."""
+        return self._call_s + count * self._window_s
+
+    def _measured_s(self, count: int) -> float:
+        shape = _SHAPES[16000]
+        audio = [bytes(shape.context_bytes), bytes(shape.window_bytes)] * count
+        states = [self.fresh_state()] * count
+        times = []
+        for _ in range(4):
+            began = time.thread_time()
+            self._score(shape, audio, states)
+            times.append(time.thread_time() - began)
+        return min(times)
 
     @staticmethod
     def fresh_state() -> FloatArray:

@@ -214,6 +214,8 @@ class VadStage(FrameProcessor, SampleSink):
                 self.processor_setup.audio_in_sample_rate,
                 self,
                 measure_volume=bool(self._vad_settings.min_volume),
+                gate=self._vad_settings.min_volume
+                is None,  # with a gate of its own, soft windows may be speech
             )
             self._event_task = self.create_task(self._push_events(), "vad")
         await self._announce_params()
@@ -242,6 +244,7 @@ class VadStage(FrameProcessor, SampleSink):
             self._segmenter.apply(self._vad_settings)
         if self._stream is not None:
             self._stream.measure_volume(bool(gate))
+            self._stream.gate(gate is None)
         await self._announce_params()
 
     async def _announce_params(self) -> None:

@@ -22,7 +22,7 @@ from pipecat.audio.volume import AudioVolumeTracker
 
 from piopiy_pipeline.processors.caller_level import CallerLevel
 
-__all__ = ["LoudnessMeter", "Segmenter", "VadEvent", "VadSettings"]
+__all__ = ["FLOOR_DBFS", "FLOOR_POWER", "LoudnessMeter", "Segmenter", "VadEvent", "VadSettings"]
 
 FLOOR_DBFS = -50.0
 """A window below this mean level is not speech, whatever the model says."""
@@ -30,7 +30,9 @@ FLOOR_DBFS = -50.0
 BEHIND_S = 0.5
 """Speech that was so long nothing but voices behind the caller has stopped: no word is so soft for so long."""
 
-_FLOOR_POWER = 10 ** (FLOOR_DBFS / 10)
+FLOOR_POWER = 10 ** (FLOOR_DBFS / 10)
+"""The same as mean power, 1.0 at full scale."""
+
 _RANGES = {
     "confidence": (0.0, 1.0),
     "start_secs": (0.0, 5.0),
@@ -225,7 +227,7 @@ class Segmenter:
             return False
         gate = self._settings.min_volume
         if gate is None:
-            return power >= _FLOOR_POWER
+            return power >= FLOOR_POWER
         # Right after a gate was asked for there is no volume yet: no window passes it.
         return gate == 0 or (volume is not None and volume >= gate)
 

@@ -29,7 +29,7 @@ from pipecat.frames.frames import (
 from pipecat.turns.types import ProcessFrameResult
 from pipecat.turns.user_start import BaseUserTurnStartStrategy
 
-from piopiy_pipeline.processors.vad_segments import FLOOR_DBFS
+from piopiy_pipeline.processors.vad_segments import FLOOR_POWER
 from piopiy_pipeline.transports.bot_output import BotOutput
 from piopiy_pipeline.turns.barge_in_policy import BargeInPolicy, BargeInVerdict, Decision
 from piopiy_pipeline.turns.credible_words import HeardWords
@@ -50,7 +50,6 @@ LISTENER_S = 0.2
 """Nobody answers sooner than this: a sound that begins so soon behind the bot's last one was begun before its end."""
 WORDS_AFTER_END_S = 3.0
 """The words of such a sound come this much later than it at most."""
-_FLOOR_POWER = 10 ** (FLOOR_DBFS / 10)
 
 
 class HeldTurnStart(BaseUserTurnStartStrategy):
@@ -95,7 +94,7 @@ class HeldTurnStart(BaseUserTurnStartStrategy):
             self._echo.window(power, 0.0)
             return
         self._echo.window(power, self._output.power(WINDOW_S))
-        if power < _FLOOR_POWER or (self._echo.heard and self._echo.explains()):
+        if power < FLOOR_POWER or (self._echo.heard and self._echo.explains()):
             probability = 0.0
         self._policy.window(now, WINDOW_S, voiced=probability >= VOICED)
         if self._may_listen:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -253,17 +252,18 @@ def test_audio_of_another_rate_is_one_clear_error_and_passes_on(run_live_chain: 
 def test_scoring_that_fails_is_reported_once_and_not_for_every_window(run_live_chain: RunLiveChain) -> None:
     healthy = [True]
 
-    def load(path: Path) -> SileroModel:
-        if healthy:
-            return SileroModel(path)
-        raise OSError("model.onnx: input/output error")
+    class Failing(SileroModel):
+        def score(self, *args: Any) -> Any:
+            if healthy:
+                return super().score(*args)
+            raise OSError("model.onnx: input/output error")
 
     async def talk(chain: Any) -> None:
         healthy.clear()
-        await chain.speak(np.zeros(32000, np.int16))
+        await chain.speak(np.full(32000, 3000, np.int16))
         await chain.upstream.until(lambda: bool(chain.upstream.of(ErrorFrame)))
 
-    engine = VadEngine(load=load)
+    engine = VadEngine(load=Failing)
     chain = run_live_chain(lambda: [VadStage(engine=engine)], talk)
     engine.close()
     assert len(chain.upstream.of(ErrorFrame)) == 1

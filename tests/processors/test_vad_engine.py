@@ -129,7 +129,7 @@ def test_scores_are_those_of_pipecat_to_the_bit_in_mixed_batches_at_both_rates(
                 model.append(Counting(path))
             return model[0]
 
-        engine = VadEngine(gather_s=0.002, load=load)
+        engine = VadEngine(load=load)
         followers = [Follower(rate) for rate, _ in calls]
         streams = [engine.open(rate, follower) for (rate, _), follower in zip(calls, followers, strict=True)]
         dice = random.Random(3)

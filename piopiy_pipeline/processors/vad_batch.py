@@ -1,0 +1,66 @@
+"""What the model is asked at once: the next window of each of several calls.
+
+Tested in `tests/processors/test_vad_engine.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from piopiy_pipeline.processors.silero import FloatArray, SileroModel, WindowShape
+from piopiy_pipeline.processors.vad_stream import VadStream
+
+__all__ = ["Scores", "WindowBatch"]
+
+Scores = tuple[list[float], list[float], list[FloatArray], list[float | None]]
+"""The probability, the power, the state after it, and the volume, of each stream's window."""
+
+
+class WindowBatch:
+    """One window of each of several streams, with what the model has to hear before it, copied for the worker."""
+
+    __slots__ = ("audio", "loop", "meters", "shape", "states", "steps", "streams")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, shape: WindowShape, streams: list[VadStream]) -> None:
+        self.loop = loop
+        self.shape = shape
+        self.streams = streams
+        self.audio = [stream.take() for stream in streams]
+        self.steps = max(len(heard) for heard in self.audio) // 2
+        self.states = [stream.state for stream in streams]
+        self.meters = [stream.meter for stream in streams]
+
+    def cost_s(self, model: SileroModel) -> float:
+        """Return how long scoring will take, in seconds."""
+        if self.steps == 1:
+            return model.cost_s(len(self.streams))
+        return sum(model.cost_s(len(self._asked(step))) for step in range(self.steps))
+
+    def score(self, model: SileroModel) -> Scores:
+        """Return what the model says to the window of each stream."""
+        if self.steps > 1:
+            for step in range(self.steps - 1):
+                asked = self._asked(step)
+                _, _, after = model.score(
+                    self.shape,
+                    [part for i in asked for part in self._heard(i, step)],
+                    [self.states[i] for i in asked],
+                )
+                for j, i in enumerate(asked):
+                    self.states[i] = after[:, j : j + 1]
+        audio = [part for heard in self.audio for part in heard[-2:]]
+        probabilities, powers, states = model.score(self.shape, audio, self.states)
+        volumes = [
+            meter.update(window) if meter else None
+            for meter, window in zip(self.meters, audio[1::2], strict=True)
+        ]
+        after_each = [states[:, i : i + 1] for i in range(len(self.streams))]
+        return probabilities, powers, after_each, volumes
+
+    def _asked(self, step: int) -> list[int]:
+        """Return the streams of which a window is heard in this step. All of them end in the last one."""
+        return [i for i, heard in enumerate(self.audio) if len(heard) // 2 >= self.steps - step]
+
+    def _heard(self, i: int, step: int) -> list[bytes]:
+        at = len(self.audio[i]) - 2 * (self.steps - step)
+        return self.audio[i][at : at + 2]
