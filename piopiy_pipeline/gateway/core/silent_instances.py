@@ -36,6 +36,9 @@ class SilentInstances:
     """When the event loop has been blocked for so long, the other calls move, whatever the heartbeats said."""
     SLOW_S = 1.2
     """For how long a watchdog's word holds that the loop turns too slowly, in seconds. It says so twice a second."""
+    TOGETHER_S = 0.75
+    """Three heartbeats: so long nothing must have been heard of a call worker that is silent with another one. They
+    hang, or are cut off, together; and on a busy machine each alone would be given up to two seconds."""
     RETURNS = 3
     """So many heartbeats in a row, and an instance is back: one that turns once in a while would lose calls again."""
 
@@ -64,6 +67,19 @@ class SilentInstances:
             len(instance.calls),
             had,
         )
+        if not instance.blocked:
+            self._suspect_siblings(instance, now)
+
+    def _suspect_siblings(self, instance: Instance, now: float) -> None:
+        """Take call workers of the same supervisor for silent, too, of which nothing was heard for about as long."""
+        for one in self._instances.of(instance.agent_id):
+            unheard_s = now - one.heard_at
+            if (
+                one.supervisor_id == instance.supervisor_id
+                and one.heartbeats
+                and unheard_s >= self.TOGETHER_S
+            ):
+                self.silent(one, f"nothing was heard of it for {unheard_s:.1f} s, nor of another", now)
 
     def blocked(self, message: Blocked, now: float) -> None:
         """Handle what the watchdog of an instance says: its event loop is blocked, or too slow, and by which call."""

@@ -305,7 +305,9 @@ def test_a_call_of_a_silent_call_worker_is_not_offered_to_one_that_hangs_with_it
     well = supervised(room, "desk-2b")
     for worker in well:  # they have more to do
         worker.say(Status(active=2, capacity=4))
-    room.now += 1.0
+    room.now += 0.5
+    heartbeat(hung[1])
+    room.now += 0.5
     for worker in well:
         heartbeat(worker)
     silent(hung[0])
@@ -315,12 +317,33 @@ def test_a_call_of_a_silent_call_worker_is_not_offered_to_one_that_hangs_with_it
     assert call.phase is Phase.LIVE
 
 
+def test_call_workers_of_one_supervisor_are_silent_together(room: Room) -> None:
+    """Each alone is given longer, if its heartbeats were irregular."""
+    hung, well = supervised(room, "desk-1a"), supervised(room, "desk-2b")
+    room.now += 0.25
+    heartbeat(hung[1])
+    for worker in well:
+        heartbeat(worker)
+    room.now += SilentInstances.TOGETHER_S
+    silent(hung[0])
+    assert [bool(worker.instance.silent) for worker in (*hung, *well)] == [True, True, False, False]
+
+
+def test_one_that_is_heard_of_is_not_silent_with_another(room: Room) -> None:
+    one, two = supervised(room, "desk-1a")
+    room.now += 1.0
+    heartbeat(two)
+    room.now += 0.5
+    silent(one)
+    assert (bool(one.instance.silent), two.instance.silent) == (True, "")
+
+
 def test_of_instances_that_are_all_late_those_of_a_suspected_supervisor_come_last(room: Room) -> None:
     hung = supervised(room, "desk-1a")
     well = supervised(room, "desk-2b")
     for worker in well:
         worker.say(Status(active=2, capacity=4))
-    room.now += 0.9
+    room.now += 0.6
     silent(hung[0])
     room.call()
     assert len(hung[1].offers) == 0
@@ -330,7 +353,7 @@ def test_a_call_stays_while_all_others_are_late_and_moves_when_one_is_heard_of(r
     one, two = supervised(room, "desk-1a")
     room.call()
     media = one.take()
-    room.now += 1.0
+    room.now += 0.6
     silent(one)
     assert (media.closed, two.offers) == (False, []), "what it has said ahead is heard"
     heartbeat(two)
