@@ -7,6 +7,7 @@ import shutil
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,10 @@ from tests.support.gateway_process import free_port
 __all__ = ["NatsServer", "nats_server", "needs_nats"]
 
 NATS_SERVER = shutil.which("nats-server") or shutil.which("nats-server", path="/usr/sbin:/usr/local/bin")
-needs_nats = pytest.mark.skipif(NATS_SERVER is None, reason="needs nats-server (apt-get install nats-server)")
+needs_nats = pytest.mark.skipif(
+    NATS_SERVER is None or find_spec("nats") is None,
+    reason="needs nats-server (apt-get install nats-server) and its client (pip install nats-py)",
+)
 
 
 class NatsServer:

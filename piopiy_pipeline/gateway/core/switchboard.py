@@ -207,10 +207,11 @@ class Switchboard:
         for call in self._of_agent(instance.agent_id):
             call.agent.assignment.losses.came_back(instance.instance_id)
         logger.info(
-            "agent {} registered: instance {}, capacity {}",
+            "agent {} registered: instance {}, capacity {}{}",
             instance.agent_id,
             instance.instance_id,
             instance.capacity,
+            ", roaming" if roaming else "",
         )
         if replaced is not None:
             replaced.link.replace()
