@@ -82,7 +82,7 @@ def longest_silence_s(pitches: list[float]) -> float:
     return FRAME_S * max((after - before for before, after in itertools.pairwise(loud)), default=0)
 
 
-@pytest.mark.parametrize("harm", ["killed", "hung"])
+@pytest.mark.parametrize("harm", [pytest.param("killed", marks=pytest.mark.long_form), "hung"])
 def test_a_page_hears_another_agent_after_its_own_is(harm: str, record_property: Report) -> None:
     async def story() -> None:
         async with browser_with(SPEAKS) as (place, page):

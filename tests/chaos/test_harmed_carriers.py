@@ -40,7 +40,7 @@ async def carriers_with(module: str) -> AsyncIterator[tuple[ChaosPlace, list[Car
         yield place, callers
 
 
-@pytest.mark.parametrize("harm", ["killed", "hung"])
+@pytest.mark.parametrize("harm", [pytest.param("killed", marks=pytest.mark.long_form), "hung"])
 def test_callers_of_all_carriers_hear_another_agent_after_theirs_is(
     harm: str, record_property: Report
 ) -> None:
