@@ -32,9 +32,11 @@ from pipecat.transports.base_output import BaseOutputTransport
 from pipecat.transports.base_transport import BaseTransport
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
+from piopiy_pipeline.compat.pipecat import keep_audio
 from piopiy_pipeline.processors.caller_audio import InputAudioStop
-from piopiy_pipeline.processors.vad import make_vad
+from piopiy_pipeline.processors.vad import VadStage, make_vad
 from piopiy_pipeline.services.failover.switch import ServiceSwitch
+from piopiy_pipeline.transports.caller_input import CallerInput
 from piopiy_pipeline.turns.eager_budget import EagerLimits
 from piopiy_pipeline.turns.eager_turns import EagerTurns, eager_limits
 from piopiy_pipeline.turns.expected_answer import ExpectedAnswer
@@ -368,20 +370,26 @@ class CallPipeline:
         self.check()
         self._check_frozen(self.names[0])
         self._frozen = True
-        return _QuietPipeline(self._with_audio_stop())
-
-    def _with_audio_stop(self) -> list[FrameProcessor]:
-        """Return the stages, with a stage that ends the caller's audio after the last one that wants it."""
         stages = list(self._stages.items())
-        last = max(
+        chain = [stage for _, stage in stages]
+        wanting = [
             i
             for i, (name, stage) in enumerate(stages)
             if self._wants_audio.get(name, not _is_a(stage, _DEAF)) or isinstance(stage, BaseInputTransport)
-        )
-        chain = [stage for _, stage in stages]
-        if last + 1 < len(chain):
-            chain.insert(last + 1, InputAudioStop())
-        return chain
+        ]
+        last = chain[wanting[-1]]
+        if wanting[-1] + 1 < len(chain):
+            chain.insert(wanting[-1] + 1, InputAudioStop())
+            for service in last.services if isinstance(last, ServiceSwitch) else (last,):
+                if isinstance(service, STTService):
+                    keep_audio(service)
+        heard_by = [stages[i][1] for i in wanting]
+        for stage in heard_by:
+            if isinstance(stage, CallerInput):
+                stage.only_stt = all(
+                    isinstance(each, CallerInput | VadStage) or _is_a(each, STTService) for each in heard_by
+                )
+        return _QuietPipeline(chain)
 
 
 class _QuietPipeline(Pipeline):

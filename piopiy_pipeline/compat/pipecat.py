@@ -41,6 +41,7 @@ __all__ = [
     "is_cancelling",
     "is_observed",
     "is_set_up",
+    "keep_audio",
     "leave_empty_turn",
     "makes_text_frames",
     "openai_clients",
@@ -140,6 +141,11 @@ def leave_empty_turn(user: LLMUserAggregator) -> None:
 def keep_turn_open(user: LLMUserAggregator) -> None:
     """Give the caller's turn under way its whole timeout once more, as a word of it would."""
     user._user_turn_controller._user_turn_stop_timeout_event.set()
+
+
+def keep_audio(service: STTService) -> None:
+    """Have an STT push no audio on, because nobody behind it wants any."""
+    service._audio_passthrough = False
 
 
 def user_id(service: STTService) -> str:

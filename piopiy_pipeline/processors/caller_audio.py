@@ -34,13 +34,19 @@ class SampleSink(ABC):
     """A stage that takes the caller's samples by a function call, if it stands behind the transport."""
 
     @abstractmethod
-    def take_samples_from(self, flush: Callable[[], Awaitable[None]]) -> None:
+    def take_samples_from(self, flush: Callable[[], Awaitable[None]], hurry: Callable[[], None]) -> None:
         """Note that the transport is directly before this stage, and will call `feed` from now on.
 
         Args:
             flush: Pushes, as a frame, the samples that were fed and are in no frame yet. To be awaited
                 before anything is told that must come behind those samples.
+            hurry: Has those samples pushed soon, because somebody may be speaking in them.
         """
+
+    @property
+    @abstractmethod
+    def calm(self) -> bool:
+        """Whether nobody has spoken for a while, so that frames may be longer."""
 
     @abstractmethod
     def feed(self, pcm: bytes) -> None:

@@ -50,6 +50,8 @@ __all__ = ["VadStage", "make_vad"]
 
 PAUSE_S = 0.1
 """Seconds without speech after which a transcription may begin: within words such silences are rare."""
+CALM_WINDOWS = 31
+"""A caller who has not spoken for so many windows (1 s) has had their turn decided on: frames may be longer."""
 _MAX_EVENTS = 64
 _LATE_S = 0.05
 
@@ -101,7 +103,9 @@ class VadStage(FrameProcessor, SampleSink):
         self._silence_s = self._vad_settings.stop_secs  # before the last stop
         self._in_trouble = False
         self._refused_audio = False
+        self._stirred = 0  # the last window in which there was speech, or the beginning of it
         self._flush_transport: Callable[[], Awaitable[None]] | None = None
+        self._hurry_transport: Callable[[], None] | None = None
         self.watcher: Callable[[float, float], None] | None = None
         """Called with the probability of speech and the mean power of each window, before anything is made of it."""
         self.listener: Callable[[bytes], None] | None = None
@@ -124,9 +128,14 @@ class VadStage(FrameProcessor, SampleSink):
 
     # -- audio in
 
-    def take_samples_from(self, flush: Callable[[], Awaitable[None]]) -> None:
+    def take_samples_from(self, flush: Callable[[], Awaitable[None]], hurry: Callable[[], None]) -> None:
         """Note that the input transport is directly before this stage, as `SampleSink` says."""
-        self._flush_transport = flush
+        self._flush_transport, self._hurry_transport = flush, hurry
+
+    @property
+    def calm(self) -> bool:
+        """Whether there has been neither speech nor a beginning of it for `CALM_WINDOWS`."""
+        return self._scored - self._stirred >= CALM_WINDOWS
 
     def feed(self, pcm: bytes) -> None:
         """Score samples: PCM16 little-endian mono at the pipeline's input rate. Ignored before the start."""
@@ -272,6 +281,10 @@ class VadStage(FrameProcessor, SampleSink):
                 elif event is VadEvent.STOPPED:
                     self._silence_s = self._segmenter.silence_s
                 self._post(event)
+            if not self._segmenter.quiet:
+                if self.calm and self._hurry_transport is not None:
+                    self._hurry_transport()
+                self._stirred = self._scored
 
     @property
     def _place(self) -> int:

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
-from piopiy_pipeline.signaling.json_messages import Message, parser
+from piopiy_pipeline.signaling.json_messages import Message, parser, without_none
 
 __all__ = [
     "FEATURES",
@@ -33,31 +33,47 @@ __all__ = [
     "Resume",
     "parse_agent_media",
     "parse_gateway_media",
+    "sends_pieces",
     "takes_holds",
 ]
 
 FEATURES_HEADER = "Piopiy-Media-Features"
 """The header in which a gateway names what its media streams can do, as words between commas."""
-FEATURES = "hold"
-"""What today's gateway can do: ``hold`` is `Hold` and `Resume`."""
+FEATURES = "hold, pieces"
+"""What today's gateway can do: ``hold`` is `Hold` and `Resume`, ``pieces`` is `MediaStart.caller_piece_ms`."""
 
 
 def takes_holds(features: str | None) -> bool:
     """Return whether a gateway takes `Hold` and `Resume`, by the value of its header; None if there is none."""
-    return "hold" in [word.strip() for word in (features or "").split(",")]
+    return "hold" in _words(features)
+
+
+def sends_pieces(features: str | None) -> bool:
+    """Return whether a gateway takes `MediaStart.caller_piece_ms`, by the value of its header."""
+    return "pieces" in _words(features)
+
+
+def _words(features: str | None) -> list[str]:
+    return [word.strip() for word in (features or "").split(",")]
 
 
 class MediaStart(Message):
     """The agent's first event: the rates of the two directions in Hz, and how often it wants `Played`.
 
     `caller_rate` is what it hears at (8 or 16 kHz), `bot_rate` what it speaks at (8, 16 or 24 kHz).
-    The gateway resamples between these and the caller's own rate.
+    The gateway resamples between these and the caller's own rate. With `caller_piece_ms` it sends what the caller says
+    in pieces of so many milliseconds, or several of them, as soon as one is whole.
     """
 
     event: Literal["start"] = "start"
     caller_rate: Literal[8000, 16000]
     bot_rate: Literal[8000, 16000, 24000]
     played_every_ms: Annotated[int, Field(ge=20, le=1000)] = 200
+    caller_piece_ms: Annotated[int, Field(ge=10, le=100)] | None = None
+
+    @model_serializer(mode="wrap")
+    def _for_older_gateways(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return without_none(serialize(self), "caller_piece_ms")
 
 
 class Clear(Message):

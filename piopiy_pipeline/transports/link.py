@@ -20,6 +20,7 @@ from piopiy_pipeline.signaling.media_events import (
     GatewayMediaEvent,
     MediaStart,
     parse_gateway_media,
+    sends_pieces,
     takes_holds,
 )
 from piopiy_pipeline.signaling.websocket import DirectClientConnection
@@ -27,6 +28,8 @@ from piopiy_pipeline.signaling.websocket import DirectClientConnection
 __all__ = ["LinkListener", "MediaLink", "WebSocketLink"]
 
 MAX_MEDIA_MESSAGE_BYTES = 64 * 1024
+VAD_WINDOW_MS = 32
+"""What the VAD scores at once, at either rate. Audio that makes no window whole need not wake the agent."""
 
 
 class LinkListener(Protocol):
@@ -119,7 +122,9 @@ class WebSocketLink:
         assert isinstance(socket, DirectClientConnection)
         features = None if socket.response is None else socket.response.headers.get(FEATURES_HEADER)
         link = cls(socket, caller_rate, bot_rate, can_hold=takes_holds(features))
-        start = MediaStart.model_validate({"caller_rate": caller_rate, "bot_rate": bot_rate})
+        piece_ms = VAD_WINDOW_MS if sends_pieces(features) else None
+        rates = {"caller_rate": caller_rate, "bot_rate": bot_rate}
+        start = MediaStart.model_validate(rates | {"caller_piece_ms": piece_ms})
         link.send_event(start)
         return link
 

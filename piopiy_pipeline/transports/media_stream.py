@@ -40,7 +40,7 @@ class MediaStreamTransport(BaseTransport):
         monitor: Called as the bot's speech goes on.
         params: Pipecat's parameters. The sample rates may be None or those of the link, because they
             were agreed with the gateway before the pipeline was built.
-        frame_ms: Length of the frames of the caller's audio, in milliseconds.
+        frame_ms: The least length of the frames of the caller's audio, in milliseconds.
         lead_ms: How much speech may be on its way and not heard, in milliseconds.
         on_lost: Called when the stream is gone.
         on_message: Called with each message of the client's application before the pipeline gets it.
@@ -57,7 +57,7 @@ class MediaStreamTransport(BaseTransport):
         monitor: SpeechMonitor,
         params: TransportParams | None = None,
         *,
-        frame_ms: int = 40,
+        frame_ms: int = 32,
         lead_ms: int = 5000,
         on_lost: Callable[[], None] | None = None,
         on_message: Callable[[dict[str, Any]], bool] | None = None,

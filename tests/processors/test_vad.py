@@ -127,7 +127,7 @@ class Input(FrameProcessor):
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         await super().process_frame(frame, direction)
         if isinstance(frame, StartFrame) and isinstance(self.next, VadStage):
-            self.next.take_samples_from(self.flush)
+            self.next.take_samples_from(self.flush, lambda: None)
         await self.push_frame(frame, direction)
 
     async def flush(self) -> None:

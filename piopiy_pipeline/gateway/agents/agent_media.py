@@ -50,8 +50,9 @@ FLOOD_PER_S = 500
 """Events of all kinds together; more is a fault."""
 BACKLOG_S = 5.0
 """Seconds of the caller's audio that may wait for a busy agent. If more waits, the oldest is dropped."""
-_PIECE_BYTES = 3200
-"""The largest message with the caller's audio: 0.1 s at 16 kHz, which is also what is dropped at once."""
+_MOST_BYTES = 3200
+"""The largest message with the caller's audio: 0.1 s at 16 kHz, which is also what is dropped at once. Where the agent
+wants whole pieces, it has as many of them as there are in that, one at least."""
 _IN_SOCKET_BYTES = 64 << 10
 """If more bytes than this wait in the socket, audio waits here, where it can be dropped."""
 
@@ -110,6 +111,9 @@ class AgentMedia:
         self._to_leg: Resampler | None = None
         self._to_agent: Resampler | None = None
         self._waiting = bytearray()  # for the frame tick
+        self._taken_bytes = 0  # of what the agent hears
+        self._piece_bytes = 0  # of which it wants whole ones; 0: it takes what comes
+        self._most_bytes = _MOST_BYTES
         self._backlog: deque[bytes] = deque()
         self._backlog_bytes = 0
         self._caller_rate = leg_rate
@@ -168,16 +172,24 @@ class AgentMedia:
             self._outgoing.add(self)
 
     def send_waiting(self) -> None:
-        """Send what the caller has said since the last frame tick."""
-        if not self._waiting or self._closed:
+        """Send what the caller has said since the last frame tick, in whole pieces if the agent wants such."""
+        size = len(self._waiting)
+        if self._piece_bytes:
+            size -= (self._taken_bytes + size) % self._piece_bytes
+        self._send_first(size)
+
+    def _send_first(self, size: int) -> None:
+        """Send so many bytes of what waits."""
+        if size <= 0 or self._closed:
             return
-        pcm = bytes(self._waiting)
-        self._waiting.clear()
-        if len(pcm) > _PIECE_BYTES:  # what was kept while nobody had the call comes at once
-            for at in range(0, len(pcm), _PIECE_BYTES):
-                self._send(pcm[at : at + _PIECE_BYTES])
-        else:
-            self._send(pcm)
+        pcm = bytes(self._waiting[:size])
+        del self._waiting[:size]
+        at = 0
+        while at < size:  # more than once, if what was kept while nobody had the call comes at once
+            end = at + self._most_bytes - self._taken_bytes % (self._piece_bytes or 1)
+            self._send(pcm[at:end])
+            self._taken_bytes += min(end, size) - at
+            at = end
 
     def _send(self, pcm: bytes) -> None:
         if not self._backlog and self._connection.post_binary(pcm):
@@ -195,7 +207,7 @@ class AgentMedia:
             self._dropped_bytes += dropped
 
     def dtmf(self, digits: str) -> None:
-        self.send_waiting()  # keys stay behind what was said before them
+        self._send_first(len(self._waiting))  # keys stay behind what was said before them
         self._post(Dtmf(digits=digits))
 
     def data(self, data: dict[str, Any]) -> None:
@@ -203,7 +215,7 @@ class AgentMedia:
 
     def close(self) -> None:
         if not self._closed:
-            self.send_waiting()
+            self._send_first(len(self._waiting))
             self._post(MediaStop())
             self._stop(CloseCode.NORMAL_CLOSURE, "the call left this agent")
         if self._playout is not None:
@@ -277,6 +289,9 @@ class AgentMedia:
         self._to_leg = resampler_between(start.bot_rate, self._leg_rate)
         self._to_agent = resampler_between(self._leg_rate, start.caller_rate)
         self._caller_rate = start.caller_rate
+        self._piece_bytes = frame_bytes(start.caller_rate) * (start.caller_piece_ms or 0) // 20
+        if self._piece_bytes:
+            self._most_bytes = max(1, _MOST_BYTES // self._piece_bytes) * self._piece_bytes
         self._listener.media_started(self, self._loop.time())
 
     def _fault(self, detail: str) -> None:

@@ -65,3 +65,35 @@ def test_keys_stay_behind_what_was_said_before_them_and_nothing_is_lost() -> Non
             assert pcm == b"".join(number.to_bytes(2, "little") * 160 for number in range(1, 41))
 
     asyncio.run(story())
+
+
+def test_an_agent_that_asks_for_pieces_gets_whole_ones_as_soon_as_they_are() -> None:
+    async def story() -> None:
+        async with Gateway(config()) as gateway, agent(gateway) as one, caller(gateway) as line:
+            _, media = await one.take(caller_piece_ms=32)
+            await line.hear("answered")
+            said = bytes(range(256)) * 250
+            piece = 16000 * 32 // 1000 * 2
+            for at in range(0, len(said) // 2, 640):
+                await line.socket.send(said[at : at + 640])
+            heard = b""
+            while len(heard) < len(said) // 2 // piece * piece:
+                message = await media.socket.recv()
+                if isinstance(message, bytes):
+                    heard += message
+                    assert len(heard) % piece == 0
+            await line.say(event="dtmf", digits="5")
+            while not isinstance(message := await media.socket.recv(), str) or '"dtmf"' not in message:
+                if isinstance(message, bytes):
+                    heard += message
+            assert heard == said[: len(said) // 2], "what is left of a piece comes before the key"
+            for at in range(len(said) // 2, len(said), 640):
+                await line.socket.send(said[at : at + 640])
+            while len(heard) < len(said) // piece * piece:
+                message = await media.socket.recv()
+                if isinstance(message, bytes):
+                    heard += message
+                    assert len(heard) % piece == 0, "pieces are counted from the beginning"
+            assert said.startswith(heard)
+
+    asyncio.run(story())
