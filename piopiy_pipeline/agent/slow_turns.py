@@ -40,7 +40,9 @@ class SlowTurns:
     LOOKS = 4
     """So many looks at what the loop runs have to name the call."""
     SHARE = 0.8
-    """So many of those that found something."""
+    """So many of those that found code of a call."""
+    SHARE_OF_ALL = 0.5
+    """And so many of all: uvloop does not tell whose timers it runs."""
 
     def __init__(self) -> None:
         self._slow: deque[tuple[float, float]] = deque()  # when a turn ended, and how long it was
@@ -110,7 +112,8 @@ class SlowTurns:
         if len(codes) < self.LOOKS:
             return None
         call_id, looks = Counter(code.call_id for code in codes).most_common(1)[0]
-        if call_id is None or looks < self.SHARE * len(codes):
+        of_calls = sum(code.call_id is not None for code in codes)
+        if call_id is None or looks < max(self.SHARE * of_calls, self.SHARE_OF_ALL * len(codes)):
             return None
         own = [code for code in codes if code.call_id == call_id]
         place = Counter(code.place for code in own).most_common(1)[0][0]

@@ -142,6 +142,16 @@ def test_code_of_no_call_is_no_culprit() -> None:
     assert Watched(itertools.repeat(0.3), lambda _: BlockedCode(None, "lib.py:1 in run")).run(10.0) == []
 
 
+def test_timers_of_a_loop_that_does_not_tell_whose_they_are_hide_no_culprit() -> None:
+    nobodys = BlockedCode(None, "asyncio/futures.py:315 in _set_result_unless_cancelled")
+    watched = Watched(itertools.repeat(0.05), lambda at: (MINE, MINE, nobodys)[at % 3], measured=True)
+    assert watched.run(10.0)
+    assert (
+        Watched(itertools.repeat(0.05), lambda at: (MINE, nobodys, nobodys)[at % 3], measured=True).run(10.0)
+        == []
+    )
+
+
 def test_a_few_looks_at_others_and_into_nothing_change_nothing() -> None:
     watched = Watched(itertools.repeat(0.3), lambda at: (MINE, MINE, None, MINE, MINE, OTHER)[at % 6])
     assert watched.run(10.0)
