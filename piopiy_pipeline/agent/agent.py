@@ -173,7 +173,11 @@ class Agent:
             isolation, capacity=admission.capacity, workers=workers, warm=warm, memory_mb=memory_mb
         )
         self._admission = CallAdmission(admission, calls=lambda: len(self._calls), report=self._report_status)
-        self._isolated = None if plan is None else IsolatedAgent(self, plan, limit_s=blocked_call_s)
+        self._isolated: IsolatedAgent | None = None
+        if plan is not None:
+            self._isolated = IsolatedAgent(
+                self, plan, limit_s=blocked_call_s, load_threshold=admission.threshold
+            )
         self._supervisor: SupervisorLink | None = None  # in a call worker
         self._worker: WorkerKind | None = None
         log_to_stderr(debug=debug)

@@ -30,12 +30,17 @@ class IsolatedAgent:
         agent: The agent, of which each call worker has a copy.
         isolation: How many call workers there are, and what each takes.
         limit_s: How long a call may block its call worker, in seconds.
+        load_threshold: The share of the processors that they may use, if each takes one call, before no more are
+            forked; None for no limit.
     """
 
-    def __init__(self, agent: ServingAgent, isolation: Isolation, *, limit_s: float) -> None:
+    def __init__(
+        self, agent: ServingAgent, isolation: Isolation, *, limit_s: float, load_threshold: float | None
+    ) -> None:
         self._agent = agent
         self._isolation = isolation
         self._limit_s = limit_s
+        self._load_threshold = load_threshold
         self._supervisor: Supervisor | None = None
 
     @property
@@ -77,6 +82,7 @@ class IsolatedAgent:
             load=preload_blocking,
             become_worker=become_worker,
             models_ahead=bool(plans),
+            load_threshold=self._load_threshold,
             limit_s=self._limit_s,
         )
         self._supervisor = supervisor

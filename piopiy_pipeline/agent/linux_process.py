@@ -23,6 +23,7 @@ __all__ = [
     "kill_group",
     "leave_connections",
     "prefer_to_be_killed",
+    "processor_s",
     "processor_wait_s",
     "processor_waits_s",
     "share_one_heap",
@@ -85,6 +86,15 @@ def anonymous_mb(pid: int) -> float | None:
     except OSError:
         return None
     return (int(fields[1]) - int(fields[2])) * _PAGE_MB
+
+
+def processor_s(pid: int) -> float:
+    """Return the CPU time that a process has used, in seconds; 0.0 if it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def processor_wait_s(thread_id: int) -> float:

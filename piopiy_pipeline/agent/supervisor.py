@@ -25,6 +25,7 @@ from loguru import logger
 from piopiy_pipeline.agent.death_notices import DeathNotices
 from piopiy_pipeline.agent.hang_watch import HUNG_S, HangWatch
 from piopiy_pipeline.agent.isolation import Isolation
+from piopiy_pipeline.agent.load_meter import usable_cores
 from piopiy_pipeline.agent.memory_watch import MemoryWatch
 from piopiy_pipeline.agent.process_messages import (
     CallsUnderWay,
@@ -39,6 +40,7 @@ from piopiy_pipeline.agent.process_messages import (
     WorkerReady,
     WorkerRuns,
 )
+from piopiy_pipeline.agent.processor_watch import ProcessorWatch
 from piopiy_pipeline.agent.template_link import TemplateLink
 from piopiy_pipeline.agent.template_process import BecomeWorker
 from piopiy_pipeline.agent.worker_member import CallWorkerInfo, WorkerMember
@@ -86,6 +88,8 @@ class Supervisor:
         become_worker: Serves calls, or has the models. Called in each process that the template forks.
         models_ahead: Whether the models are loaded before the first call worker is forked.
         limit_s: How long a call may block its call worker, in seconds.
+        load_threshold: The share of the processors that call workers of one call each may use before no more are
+            forked; None for no limit. Those of several calls judge by themselves.
     """
 
     def __init__(
@@ -97,8 +101,10 @@ class Supervisor:
         become_worker: BecomeWorker,
         models_ahead: bool = False,
         limit_s: float = HUNG_S,
+        load_threshold: float | None = None,
     ) -> None:
         self._models_ahead = models_ahead
+        self._processors = ProcessorWatch(load_threshold, cores=usable_cores(), on_free=self._fill)
         self._limit_s = limit_s
         self._isolation = isolation
         self._instance_id = instance_id
@@ -140,6 +146,8 @@ class Supervisor:
         self._link = TemplateLink(self, load=self._load, become_worker=self._become_worker)
         hanging = HangWatch(self._hung, self._hangs, limit_s=self._limit_s)
         watching = [asyncio.ensure_future(hanging.run(self._members))]
+        if self._isolation.one_call:
+            watching.append(asyncio.ensure_future(self._processors.run(self._members)))
         if self._isolation.memory_mb is not None:
             memory = MemoryWatch(self._link.pid, self._isolation.memory_mb, on_over=self._over_memory)
             watching.append(asyncio.ensure_future(memory.run(self._members)))
@@ -200,6 +208,8 @@ class Supervisor:
         taken = {member.slot for member in self._members.values()}
         if not self._isolation.one_call:
             return [slot for slot in range(len(self._isolation.capacities)) if slot not in taken]
+        if self._processors.full:
+            return []
         free = [slot for slot in range(self._isolation.capacity) if slot not in taken]
         waiting = sum(not member.served for member in self._members.values())
         return free[: max(0, self._isolation.warm - waiting)]
