@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -63,9 +62,7 @@ def ended(gateway: Gateway) -> EndReason | None:
     return gateway.switchboard.snapshot().ended[-1].reason
 
 
-def test_an_agent_at_one_gateway_serves_a_call_at_another_and_the_sound_goes_there_directly(
-    tmp_path: Path,
-) -> None:
+def test_an_agent_at_one_gateway_serves_a_call_at_another_and_the_sound_goes_there_directly() -> None:
     ends: list[CallEnd] = []
 
     async def bot(call: Call) -> None:
@@ -73,7 +70,7 @@ def test_an_agent_at_one_gateway_serves_a_call_at_another_and_the_sound_goes_the
 
     async def scenario() -> None:
         async with (
-            nats_server(tmp_path) as server,
+            nats_server() as server,
             gateways(server, 2) as (home, other),
             at_home(bot, home.url) as agent,
         ):
@@ -91,13 +88,13 @@ def test_an_agent_at_one_gateway_serves_a_call_at_another_and_the_sound_goes_the
     asyncio.run(scenario())
 
 
-def test_a_gateway_with_a_place_of_its_own_asks_nobody(tmp_path: Path) -> None:
+def test_a_gateway_with_a_place_of_its_own_asks_nobody() -> None:
     async def bot(call: Call) -> None:
         await (await voice(call, greeting="Hello.")).start()
 
     async def scenario() -> None:
         async with (
-            nats_server(tmp_path) as server,
+            nats_server() as server,
             gateways(server, 2) as (home, other),
             at_home(bot, home.url) as agent,
             at_home(bot, other.url),
@@ -109,14 +106,12 @@ def test_a_gateway_with_a_place_of_its_own_asks_nobody(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
-def test_an_agent_whose_gateway_is_gone_registers_with_another_and_its_call_elsewhere_goes_on(
-    tmp_path: Path,
-) -> None:
+def test_an_agent_whose_gateway_is_gone_registers_with_another_and_its_call_elsewhere_goes_on() -> None:
     async def bot(call: Call) -> None:
         await (await voice(call, greeting=LONG)).start()
 
     async def scenario() -> None:
-        async with nats_server(tmp_path) as server, gateways(server, 2) as (other, third):
+        async with nats_server() as server, gateways(server, 2) as (other, third):
             home = Gateway(config(server))
             await home.start()
             agent = Agent(AGENT_ID, TOKEN, bot, signaling_url=home.url)
@@ -138,7 +133,7 @@ def test_an_agent_whose_gateway_is_gone_registers_with_another_and_its_call_else
     asyncio.run(scenario())
 
 
-def test_with_the_server_down_a_gateway_goes_on_and_says_so_and_joins_again(tmp_path: Path) -> None:
+def test_with_the_server_down_a_gateway_goes_on_and_says_so_and_joins_again() -> None:
     async def bot(call: Call) -> None:
         await (await voice(call, greeting=LONG)).start()
 
@@ -148,7 +143,7 @@ def test_with_the_server_down_a_gateway_goes_on_and_says_so_and_joins_again(tmp_
 
     async def scenario() -> None:
         async with (
-            nats_server(tmp_path) as server,
+            nats_server() as server,
             gateways(server, 2) as (home, other),
             at_home(bot, home.url) as agent,
         ):
@@ -177,12 +172,12 @@ def test_with_the_server_down_a_gateway_goes_on_and_says_so_and_joins_again(tmp_
     asyncio.run(scenario())
 
 
-def test_a_gateway_starts_without_the_server(tmp_path: Path) -> None:
+def test_a_gateway_starts_without_the_server() -> None:
     async def bot(call: Call) -> None:
         await (await voice(call, greeting="Hello.")).start()
 
     async def scenario() -> None:
-        server = NatsServer(tmp_path)
+        server = NatsServer()
         async with Gateway(config(server)) as gateway, at_home(bot, gateway.url) as agent:
             assert gateway.cluster is not None
             assert server.url in gateway.cluster.problem
@@ -197,9 +192,9 @@ def test_a_gateway_starts_without_the_server(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
-def test_wrong_credentials_are_one_sentence(tmp_path: Path) -> None:
+def test_wrong_credentials_are_one_sentence() -> None:
     async def scenario() -> None:
-        async with nats_server(tmp_path, "--user", "piopiy", "--pass", "right") as server:
+        async with nats_server("--user", "piopiy", "--pass", "right") as server:
             wrong = config(server, cluster={"user": "piopiy", "password": "wrong"})
             with pytest.raises(
                 GatewayError, match=r"^cluster: the NATS servers refuse this gateway: .*credentials$"

@@ -94,7 +94,7 @@ async def cluster(
 ) -> AsyncIterator[ClusterPlace]:
     """Run a cluster. The agents know all gateways, and are at home at the first: only that is there when they start."""
     async with AsyncExitStack() as stack:
-        nats = NatsServer(folder / "nats")
+        nats = NatsServer()
         await nats.start()
         stack.push_async_callback(nats.kill)
         place = ClusterPlace(nats, stack)

@@ -8,7 +8,6 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -29,15 +28,13 @@ class NatsServer:
     """One server.
 
     Args:
-        folder: Where it keeps what it stores.
-        host: The address that it listens on.
         more: Further arguments.
+        host: The address that it listens on.
     """
 
-    def __init__(self, folder: Path, host: str = "127.0.0.1", more: tuple[str, ...] = ()) -> None:
+    def __init__(self, *more: str, host: str = "127.0.0.1") -> None:
         self.host = host
         self.port, self.monitor_port = free_port(), free_port()
-        self._folder = folder
         self._more = more
         self._process: asyncio.subprocess.Process | None = None
 
@@ -49,7 +46,7 @@ class NatsServer:
         assert NATS_SERVER is not None
         self._process = await asyncio.create_subprocess_exec(
             *(NATS_SERVER, "-a", self.host, "-p", str(self.port), "-m", str(self.monitor_port)),
-            *("-js", "-sd", str(self._folder), *self._more),
+            *self._more,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
         )
@@ -79,9 +76,9 @@ class NatsServer:
 
 
 @asynccontextmanager
-async def nats_server(folder: Path, *more: str) -> AsyncIterator[NatsServer]:
-    """Run a server, with its store in a folder."""
-    server = NatsServer(folder, more=more)
+async def nats_server(*more: str) -> AsyncIterator[NatsServer]:
+    """Run a server."""
+    server = NatsServer(*more)
     await server.start()
     try:
         yield server
