@@ -11,10 +11,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from piopiy_pipeline.gateway.metrics.gateway_families import GATEWAY_FAMILIES
+from piopiy_pipeline.metrics.agent_families import AGENT_FAMILIES
 from piopiy_pipeline.metrics.family import MetricFamily
 
 PAGE = Path(__file__).parents[1] / "docs" / "metrics.md"
-TABLES = {"gateway": GATEWAY_FAMILIES}
+TABLES = {"gateway": GATEWAY_FAMILIES, "agent": AGENT_FAMILIES}
 
 
 def table(families: Iterable[MetricFamily]) -> str:

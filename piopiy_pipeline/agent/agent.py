@@ -10,6 +10,7 @@ import asyncio
 import os
 import uuid
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +18,7 @@ from loguru import logger
 
 from piopiy_pipeline._version import __version__
 from piopiy_pipeline.agent.agent_arguments import check_arguments
+from piopiy_pipeline.agent.agent_numbers import AgentNumbers, MetricsRole
 from piopiy_pipeline.agent.blocked_code import BlockedCode
 from piopiy_pipeline.agent.call_admission import AdmissionPlan, CallAdmission
 from piopiy_pipeline.agent.call_captures import CallCaptures
@@ -31,6 +33,7 @@ from piopiy_pipeline.agent.gateway_connection import AuthenticationError, Gatewa
 from piopiy_pipeline.agent.isolated_agent import IsolatedAgent
 from piopiy_pipeline.agent.isolation import Isolation
 from piopiy_pipeline.agent.loop_watchdog import LoopWatchdog, WatchedInstance
+from piopiy_pipeline.agent.metrics_choice import choose_metrics
 from piopiy_pipeline.agent.preload import preload
 from piopiy_pipeline.agent.roaming_connections import RoamingConnections
 from piopiy_pipeline.agent.served_calls import ServedCalls
@@ -40,6 +43,7 @@ from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.capture import Redaction
 from piopiy_pipeline.frozen_heap import FrozenHeap
 from piopiy_pipeline.log import log_to_stderr
+from piopiy_pipeline.metrics.agent_counts import COUNTS
 from piopiy_pipeline.session import Session
 from piopiy_pipeline.signaling.agent_protocol import AgentProtocol
 from piopiy_pipeline.signaling.instance_messages import WorkerKind
@@ -89,6 +93,8 @@ class Agent:
         drain: At a SIGTERM, calls "finish" here, or "move" to other instances at their next pause (docs/recovery.md).
             By default ``PIOPIY_DRAIN``, else "finish".
         drain_s: After so many seconds the bot says goodbye. By default ``PIOPIY_DRAIN_S``, else never.
+        metrics_port: Where Prometheus reads what the agent counts: PORT, or HOST:PORT for others than this machine
+            (docs/metrics.md). By default ``PIOPIY_METRICS_PORT``, else nowhere.
 
     Raises:
         TypeError: `create_session` cannot be called with what a call has, or an argument is of another kind.
@@ -129,6 +135,7 @@ class Agent:
         blocked_call_s: float = 10.0,
         drain: DrainMode | None = None,
         drain_s: float | None = None,
+        metrics_port: int | str | None = None,
     ) -> None:
         check_arguments(
             agent_id=agent_id,
@@ -180,6 +187,7 @@ class Agent:
             )
         self._supervisor: SupervisorLink | None = None  # in a call worker
         self._worker: WorkerKind | None = None
+        self._metrics = choose_metrics(self.agent_id, self._numbers, metrics_port)
         log_to_stderr(debug=debug)
 
     # ------------------------------------------------------------------ public
@@ -229,16 +237,21 @@ class Agent:
         watchdog: LoopWatchdog | None = None
         try:
             if self._isolated is not None:
-                await self._isolated.serve(self._closing)
+                await self._isolated.serve(
+                    self._closing, on_template=partial(self._start_metrics, "supervisor")
+                )
             else:
                 if self._supervisor is None:  # else it was forked from a process that has loaded it
                     await preload()
                 heap = FrozenHeap(lambda: len(self._calls) > 0)
                 watchdog = self._watch_loop()
+                self._start_metrics("alone" if self._supervisor is None else "worker")
                 self._admission.begin()
                 await self._connection.serve(self._closing)
         finally:
             self._admission.close()
+            if self._metrics is not None:
+                self._metrics.close()
             if watchdog is not None:
                 watchdog.close()
             if heap is not None:
@@ -330,8 +343,19 @@ class Agent:
 
     def _turns_again(self, code: BlockedCode, blocked_s: float) -> None:
         self.stalls += 1
+        COUNTS.loop_blocked()
         if (session := self._calls.session(code.call_id)) is not None and code.matters(blocked_s):
             session.on_blocked(code.place, blocked_s, authors=code.authors)
+
+    def _start_metrics(self, role: MetricsRole) -> None:
+        if self._metrics is not None:
+            self._metrics.start(role)
+
+    def _numbers(self) -> AgentNumbers:
+        """Return how this agent is, for its metrics."""
+        connected = self._connection.home.registered or any(each.ready_s for each in self.call_workers)
+        pids = [os.getpid()] if self._isolated is None else [each.pid for each in self.call_workers]
+        return AgentNumbers(self.active, self.capacity, self._admission.draining, connected, pids)
 
     def _report_status(self) -> None:
         home = self._connection.home

@@ -31,6 +31,7 @@ from piopiy_pipeline.agent.linux_process import adopt_orphans, die_with_parent, 
 from piopiy_pipeline.agent.process_messages import (
     MAX_CALLS,
     CallsUnderWay,
+    CountsMade,
     DrainWorker,
     EndOverMemory,
     EndWorker,
@@ -44,6 +45,8 @@ from piopiy_pipeline.agent.process_messages import (
     send,
 )
 from piopiy_pipeline.error_text import error_text
+from piopiy_pipeline.metrics.agent_counts import COUNTS
+from piopiy_pipeline.metrics.forwarded_counts import ForwardedCounts
 from piopiy_pipeline.services.workers.hosted_worker import hosted_pool
 from piopiy_pipeline.services.workers.worker_processes import make_shared_pools
 from piopiy_pipeline.signaling.instance_messages import InstanceDied, WorkerKind
@@ -179,6 +182,7 @@ class ForkedWorker:
         finally:
             loop.remove_reader(self._control.fileno())
             await _end_left_over()
+            self._tell_counts()
         return 0
 
     def _connect_models(self) -> socket.socket:
@@ -210,6 +214,14 @@ class ForkedWorker:
         asyncio.get_running_loop().call_later(TURN_S, self._turn)
         if self._ready:
             self._tell(CallsUnderWay(list(self._agent.calls[:MAX_CALLS])))
+            self._tell_counts()
+
+    def _tell_counts(self) -> None:
+        """Say what was counted. What a supervisor that does not read is told is not counted."""
+        if isinstance(counts := COUNTS.sink, ForwardedCounts):
+            for entries in counts.take():
+                with suppress(OSError):
+                    send(self._control, CountsMade(entries))
 
     def _tell(self, message: WorkerReady | CallsUnderWay) -> bool:
         """Send, without waiting. A supervisor that does not read is told later which calls there are."""

@@ -7,6 +7,7 @@ import gc
 import socket
 import sys
 import threading
+from collections.abc import Callable
 
 from loguru import logger
 
@@ -58,8 +59,12 @@ class IsolatedAgent:
         """The call workers that there are now."""
         return [] if self._supervisor is None else self._supervisor.workers
 
-    async def serve(self, closing: asyncio.Event) -> None:
+    async def serve(self, closing: asyncio.Event, *, on_template: Callable[[], None] = lambda: None) -> None:
         """Supervise the call workers until `closing` is set, or until they have drained.
+
+        Args:
+            closing: Ends it.
+            on_template: Called when no fork of this process is to come, so that it may have threads.
 
         Raises:
             AuthenticationError: The gateway refuses the agent.
@@ -84,6 +89,7 @@ class IsolatedAgent:
             models_ahead=bool(plans),
             load_threshold=self._load_threshold,
             limit_s=self._limit_s,
+            on_template=on_template,
         )
         self._supervisor = supervisor
         closed = asyncio.ensure_future(_end_when(closing, supervisor))

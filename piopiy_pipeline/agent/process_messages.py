@@ -10,11 +10,13 @@ import json
 import socket
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from piopiy_pipeline.signaling.instance_messages import WorkerKind
 
 __all__ = [
     "CallsUnderWay",
+    "CountsMade",
     "DrainWorker",
     "EndOverMemory",
     "EndWorker",
@@ -111,6 +113,13 @@ class WorkerRuns:
 
 
 @dataclass(frozen=True, slots=True)
+class CountsMade:
+    """Of a call worker: what it has counted since the last one (`metrics.forwarded_counts`)."""
+
+    entries: list[list[Any]]
+
+
+@dataclass(frozen=True, slots=True)
 class OpenModels:
     """Of a call worker, and on to the process that has the models: the other end of a stream comes with it."""
 
@@ -170,6 +179,7 @@ WorkerMessage = (
     | WorkerReady
     | WorkerRuns
     | CallsUnderWay
+    | CountsMade
     | WorkerFailure
     | DrainWorker
     | EndWorker

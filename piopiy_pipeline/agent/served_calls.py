@@ -168,6 +168,7 @@ class ServedCalls:
             resumed=resumed,
             pipeline_hook=recorder.adapt if recorder else None,
             confirmed=lambda: connection.confirms_checkpoints,
+            counted=lambda: connection.counts_usage,
         )
         if recorder:
             recorder.follow(session.call)

@@ -20,6 +20,7 @@ from piopiy_pipeline.signaling.agent_protocol import AgentProtocol, AgentState, 
 from piopiy_pipeline.signaling.liveness import (
     SIGNALING_FEATURES_HEADER,
     confirms_checkpoints,
+    counts_usage,
     knows_call_workers,
     knows_load,
     lets_roam,
@@ -82,6 +83,8 @@ class SignalingConnection:
         """Whether the gateway takes heartbeats, and what a watchdog says."""
         self.confirms_checkpoints = False
         """Whether the gateway says when it has a checkpoint."""
+        self.counts_usage = False
+        """Whether the gateway takes what the providers of a call were given."""
         self.moves_calls = False
         """Whether the gateway moves calls when it is asked to."""
         self.knows_call_workers = False
@@ -153,6 +156,7 @@ class SignalingConnection:
         features = None if socket.response is None else socket.response.headers.get(SIGNALING_FEATURES_HEADER)
         self.takes_heartbeats = takes_heartbeats(features)
         self.confirms_checkpoints = confirms_checkpoints(features)
+        self.counts_usage = counts_usage(features)
         self.moves_calls = moves_calls(features)
         self.knows_call_workers = knows_call_workers(features)
         self.knows_load = knows_load(features)

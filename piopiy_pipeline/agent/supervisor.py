@@ -29,6 +29,7 @@ from piopiy_pipeline.agent.load_meter import usable_cores
 from piopiy_pipeline.agent.memory_watch import MemoryWatch
 from piopiy_pipeline.agent.process_messages import (
     CallsUnderWay,
+    CountsMade,
     DrainWorker,
     EndOverMemory,
     EndWorker,
@@ -44,6 +45,8 @@ from piopiy_pipeline.agent.processor_watch import ProcessorWatch
 from piopiy_pipeline.agent.template_link import TemplateLink
 from piopiy_pipeline.agent.template_process import BecomeWorker
 from piopiy_pipeline.agent.worker_member import CallWorkerInfo, WorkerMember
+from piopiy_pipeline.metrics.agent_counts import COUNTS
+from piopiy_pipeline.metrics.forwarded_counts import replay_counts
 from piopiy_pipeline.signaling.agent_protocol import Backoff
 
 __all__ = ["SupervisionError", "Supervisor", "WorkersRefused"]
@@ -90,6 +93,7 @@ class Supervisor:
         limit_s: How long a call may block its call worker, in seconds.
         load_threshold: The share of the processors that call workers of one call each may use before no more are
             forked; None for no limit. Those of several calls judge by themselves.
+        on_template: Called when the template is forked: from then on there may be threads.
     """
 
     def __init__(
@@ -102,7 +106,9 @@ class Supervisor:
         models_ahead: bool = False,
         limit_s: float = HUNG_S,
         load_threshold: float | None = None,
+        on_template: Callable[[], None] = lambda: None,
     ) -> None:
+        self._on_template = on_template
         self._models_ahead = models_ahead
         self._processors = ProcessorWatch(load_threshold, cores=usable_cores(), on_free=self._fill)
         self._limit_s = limit_s
@@ -144,6 +150,7 @@ class Supervisor:
             WorkersRefused: The gateway refuses the agent.
         """
         self._link = TemplateLink(self, load=self._load, become_worker=self._become_worker)
+        self._on_template()
         hanging = HangWatch(self._hung, self._hangs, limit_s=self._limit_s)
         watching = [asyncio.ensure_future(hanging.run(self._members))]
         if self._isolation.one_call:
@@ -290,6 +297,8 @@ class Supervisor:
                     self._fail(WorkersRefused(error))
             case OpenModels():
                 self._open_models(descriptors)
+            case CountsMade(entries=entries) if COUNTS.sink is not None:
+                replay_counts(entries, COUNTS.sink)
         for each in descriptors:
             os.close(each)
 
@@ -309,6 +318,7 @@ class Supervisor:
             logger.debug("{} has ended", member.name)
         else:
             self._link.report(member)
+            COUNTS.worker_died()
             apart = not member.hangs and self._fork_apart(member)  # else there are some already
             why, suspects = member.why_ended()[:DETAIL_CHARS], member.suspects[:SUSPECTS]
             death = TellOfDeath(member.instance_id, why, apart, suspects, member.culprit)

@@ -91,6 +91,14 @@ def start(
             show_default=False,
         ),
     ] = None,
+    metrics_port: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[HOST:]PORT",
+            help="Let Prometheus read what the agent counts. [PIOPIY_METRICS_PORT, else nowhere]",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Run a bot against a gateway. SIGTERM lets it finish its calls and take no more.
 
@@ -111,6 +119,7 @@ def start(
     _choose_admission(capacity, load_threshold)
     _choose_isolation(isolation, workers, memory_mb)
     _choose_drain(drain, drain_s)
+    _choose_metrics(metrics_port)
     os.environ["AGENT_ID"] = agent_id
     os.environ["PIOPIY_URL"] = ",".join(gateway_url(each) for each in _addresses(url))
     from piopiy_pipeline.cli.run_bot import run_bot  # which is a program too: not loaded before it is run
@@ -124,6 +133,19 @@ def _addresses(given: list[str] | None) -> list[str]:
     """Return the addresses that were given, or those of the environment."""
     texts = given or [os.environ.get("PIOPIY_URL") or DEFAULT_URL]
     return [each for text in texts for each in text.split(",")]
+
+
+def _choose_metrics(port: str | None) -> None:
+    """Put what was given into the environment, where `Agent` finds it. Raises `BadInput` for what cannot work."""
+    if port is None:
+        return
+    from piopiy_pipeline.metrics.http_server import parse_address
+
+    try:
+        parse_address(port)
+    except ValueError as error:
+        raise BadInput(f"--metrics-port: {error}") from None
+    os.environ["PIOPIY_METRICS_PORT"] = port
 
 
 def _choose_drain(mode: str | None, grace_s: float | None) -> None:

@@ -8,7 +8,6 @@ scrapes.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -16,25 +15,15 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from piopiy_pipeline.metrics.family import MetricFamily
+from piopiy_pipeline.metrics.sink import OTHER
 
-__all__ = ["CONTENT_TYPE", "MAX_VALUES", "OTHER", "MetricRegistry", "MetricSink"]
+__all__ = ["CONTENT_TYPE", "MAX_VALUES", "MetricRegistry"]
 
 MAX_VALUES = 32
 """So many values of one label of a metric are told apart."""
 MAX_LENGTH = 64
 """So many characters of a value are kept."""
-OTHER = "other"
 CONTENT_TYPE = CONTENT_TYPE_LATEST
-
-
-class MetricSink(Protocol):
-    """Takes what is counted: a registry of this process, or the way to another's."""
-
-    def inc(self, name: str, amount: float = 1.0, **labels: str) -> None:
-        """Add to a counter."""
-
-    def observe(self, name: str, value: float, **labels: str) -> None:
-        """Put a value into a histogram."""
 
 
 class MetricRegistry:
@@ -71,6 +60,11 @@ class MetricRegistry:
                 self._histograms[name] = Histogram(
                     name, text, labels, registry=self._registry, buckets=family.buckets
                 )
+
+    @property
+    def collector(self) -> CollectorRegistry:
+        """What `prometheus-client` serves."""
+        return self._registry
 
     @property
     def families(self) -> tuple[MetricFamily, ...]:

@@ -46,6 +46,8 @@ class CallOutlet:
         """Send the message, now or a moment later. An event beyond the limit is left out."""
         now = asyncio.get_running_loop().time()
         match message:
+            case ConversationEvent(event="usage"):  # one a second for each provider, and none may be missing
+                self._post(message)
             case ConversationEvent():
                 if self._events.take(now):
                     self._post(message)

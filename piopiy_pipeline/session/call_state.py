@@ -16,6 +16,7 @@ from pipecat.frames.frames import InterruptionFrame
 
 from piopiy_pipeline.call import CallEnd, CallInfo, EndReason, Turn
 from piopiy_pipeline.error_text import error_text
+from piopiy_pipeline.metrics.agent_counts import COUNTS
 from piopiy_pipeline.session.author_pace import AuthorPace
 from piopiy_pipeline.session.call_control import CallControl, TransferOutcome
 from piopiy_pipeline.session.call_outlet import CallOutlet
@@ -50,6 +51,7 @@ class CallState:
         finish: Ends the call, with a reason and a sentence. The first reason counts.
         resumed: What to go on with, when another instance of the agent had this call and was lost.
         confirmed: Returns whether the gateway confirms checkpoints. By default it does not.
+        counted: Returns whether the gateway takes events ``usage``. By default it does not.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class CallState:
         finish: Callable[[EndReason, str], None],
         resumed: ResumableState | None = None,
         confirmed: Callable[[], bool] = lambda: False,
+        counted: Callable[[], bool] = lambda: False,
     ) -> None:
         self.info = info
         self.link = link
@@ -78,6 +81,9 @@ class CallState:
         self.utterances = PendingUtterances()
         self.control = CallControl(info.call_id, post=self.post, on_transfer=self.transfer_finished)
         self._confirmed = confirmed
+        self._counted = counted
+        self.close_usage: Callable[[], None] = lambda: None
+        """Reports what providers were given, at the end of the call."""
         self.resume(resumed)
         self.answered_at: float | None = None
         """When the call was answered, by the loop's clock in seconds."""
@@ -188,6 +194,7 @@ class CallState:
     def close(self, end: CallEnd) -> None:
         """Mark the call as ended. The session calls it once."""
         self.end.set_result(end)
+        COUNTS.call_ended(self.info.kind, end.reason.value)
         self.outlet.close()
         self.control.on_end(end)
         self.utterances.cut_off(everything=True)
@@ -207,8 +214,14 @@ class CallState:
     def report(self, event: str, data: dict[str, Any]) -> None:
         """Send the gateway an event of the conversation, for whoever watches the call."""
         data = {name: _cut(value) for name, value in well_formed_json(data).items()}
+        COUNTS.conversation(self.info.agent_id, event, data)
         message = {"call_id": self.info.call_id, "at": self.elapsed_s(), "event": event, "data": data}
         self.post(ConversationEvent.model_validate(message))
+
+    def report_usage(self, data: dict[str, Any]) -> None:
+        """Tell the gateway what a provider was given, if it takes that."""
+        if self._counted() and not self.ended:
+            self.report("usage", data)
 
     def report_live(self, event: str, data: dict[str, Any]) -> None:
         """Do as `report` does, for events that have a meaning only while the call goes on."""

@@ -46,6 +46,7 @@ from piopiy_pipeline.session.providers.provider_clients import close_clients
 from piopiy_pipeline.session.providers.provider_failures import ProviderFailures
 from piopiy_pipeline.session.providers.provider_watches import ProviderWatches
 from piopiy_pipeline.session.providers.stage_errors import services_of
+from piopiy_pipeline.session.providers.usage_meter import UsageMeter
 from piopiy_pipeline.session.repeated_tools import repeat_tools
 from piopiy_pipeline.session.silence_filler import Filler, SilenceFiller
 from piopiy_pipeline.session.speaker import Speaker
@@ -117,8 +118,8 @@ class PipelineRun:
             params=PipelineParams(
                 audio_in_sample_rate=state.link.caller_rate,
                 audio_out_sample_rate=state.link.bot_rate,
-                enable_metrics=options.enable_metrics,
-                enable_usage_metrics=options.enable_usage_metrics,
+                enable_metrics=True,  # `UsageMeter` keeps back what the author has not asked for
+                enable_usage_metrics=True,
                 send_initial_empty_metrics=False,
             ),
             cancel_timeout_secs=CANCEL_S,
@@ -130,6 +131,10 @@ class PipelineRun:
         self._drain = SpeechDrain(state, monitor, output)
         self._hangup = PendingHangup(state, self._worker, self._drain)
         services = services_of(pipeline)
+        self._usage = UsageMeter(
+            services, state.report_usage, times=options.enable_metrics, usage=options.enable_usage_metrics
+        )
+        state.close_usage = self._usage.close
         phrases = phrases_in(language_of(services))
         self.departure = Departure(
             state,
@@ -217,6 +222,7 @@ class PipelineRun:
             await asyncio.wait({running}, timeout=CANCEL_S)
         self._watches.close()
         self._monitor.live.close()
+        self._usage.close()
         self.client.close()
         await close_clients(services_of(self._pipeline))
 

@@ -64,6 +64,7 @@ class Session:
             it is checked. An exception in it ends the call, like one in the callback.
         make_monitor: Makes what watches the end of the pipeline, for those who want to watch it too.
         confirmed: Returns whether the gateway confirms checkpoints: `on_message` is given what it says.
+        counted: Returns whether the gateway takes events ``usage``.
 
     Example:
         ```python
@@ -82,10 +83,17 @@ class Session:
         pipeline_hook: PipelineHook | None = None,
         make_monitor: Callable[[CallState], CallMonitor] = CallMonitor,
         confirmed: Callable[[], bool] = lambda: False,
+        counted: Callable[[], bool] = lambda: False,
     ) -> None:
         self.info = info
         self._state = CallState(
-            info, link, post=self._post_unless_ended, finish=self.end, resumed=resumed, confirmed=confirmed
+            info,
+            link,
+            post=self._post_unless_ended,
+            finish=self.end,
+            resumed=resumed,
+            confirmed=confirmed,
+            counted=counted,
         )
         self.call = Call(self._state, pipeline_hook=pipeline_hook, make_monitor=make_monitor)
         self._post = post
@@ -105,6 +113,7 @@ class Session:
         if self._state.ended:
             return
         self._ended_by_gateway = by_gateway
+        self._state.close_usage()
         answered_at = self._state.answered_at
         duration_s = self._state.now() - answered_at if answered_at else 0.0
         self._state.close(CallEnd(reason, detail, round(duration_s, 3)))

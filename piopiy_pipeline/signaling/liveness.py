@@ -21,6 +21,7 @@ __all__ = [
     "Heartbeat",
     "MediaCount",
     "confirms_checkpoints",
+    "counts_usage",
     "knows_call_workers",
     "knows_load",
     "lets_roam",
@@ -30,10 +31,11 @@ __all__ = [
 
 SIGNALING_FEATURES_HEADER = "Piopiy-Signaling-Features"
 """The header in which a gateway names what its signaling can do, as words between commas."""
-SIGNALING_FEATURES = "liveness, checkpoints, moves, call-workers, load, roaming"
+SIGNALING_FEATURES = "liveness, checkpoints, moves, call-workers, load, roaming, usage"
 """What today's gateway can do: ``liveness`` is `Heartbeat` and `Blocked`, ``checkpoints`` that it confirms those that
 have a number, ``moves`` is `Move` and the end reason ``drained``, ``call-workers`` is `InstanceDied` and what kind of
-call worker registers, ``load`` is that of a `Status`, ``roaming`` is what stands in `roaming`.
+call worker registers, ``load`` is that of a `Status`, ``roaming`` is what stands in `roaming`,
+``usage`` is the event ``usage`` of a `ConversationEvent`.
 """
 HEARTBEAT_S = 0.25
 """Seconds between two heartbeats, in both directions."""
@@ -66,6 +68,11 @@ def knows_call_workers(features: str | None) -> bool:
 def knows_load(features: str | None) -> bool:
     """Return whether a gateway knows the load of a status, by the value of its header; None if there is none."""
     return _has(features, "load")
+
+
+def counts_usage(features: str | None) -> bool:
+    """Return whether a gateway takes events ``usage``, by the value of its header; None if there is none."""
+    return _has(features, "usage")
 
 
 def lets_roam(features: str | None) -> bool:

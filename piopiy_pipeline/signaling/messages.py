@@ -120,6 +120,7 @@ ConversationEventName = Literal[
     "eager_dropped",
     "error",
     "transfer",
+    "usage",
 ]
 """What can happen in a conversation: see `ConversationEvent`."""
 CallId = Annotated[str, Field(min_length=1, max_length=64)]
@@ -189,10 +190,13 @@ class ConversationEvent(Message):
       went, sent when its first sample was played; the parts sum to the total;
     * ``eager_dropped`` (reason, wasted): an answer that was begun ahead is dropped, the `wasted`th of the call;
     * ``error`` (stage, message);
-    * ``transfer`` (request_id, to, warm, outcome, detail): what became of a `Transfer`. The gateway makes it.
+    * ``transfer`` (request_id, to, warm, outcome, detail): what became of a `Transfer`. The gateway makes it;
+    * ``usage`` (service, provider, model, and requests, input_tokens, output_tokens, cached_tokens; or seconds; or
+      characters): what a model, an STT or a voice was given, and has written, since the last one: they are to be added.
 
     Partial ones come a few times a second at most, and are not kept on the record. An agent sends
-    ``user_backchannel``, ``barge_in`` and ``eager_dropped`` to gateways that can hold speech.
+    ``user_backchannel``, ``barge_in`` and ``eager_dropped`` to gateways that can hold speech, ``usage`` to those that
+    count it.
     """
 
     type: Literal["event"] = "event"

@@ -198,6 +198,7 @@ class SimulatedAgents:
             pipeline_hook=self._hook,
             make_monitor=partial(WatchedMonitor, log=log),
             confirmed=lambda: True,
+            counted=lambda: True,
         )
         agent = SimulatedAgent(session, link, log)
         log.follow(session.call)
@@ -239,3 +240,5 @@ class SimulatedAgents:
                 self._heard = str(data.get("text", ""))
             case ConversationEvent(event="bot_turn"):
                 self._heard = ""
+            case ConversationEvent(event="usage", data=data):
+                self._log.add("usage", **data)

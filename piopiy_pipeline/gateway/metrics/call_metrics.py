@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Any
 
+from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.core.event_bus import BusEvent, CallChanged, ConversationReported
 from piopiy_pipeline.gateway.core.snapshots import CallSnapshot, Phase
 from piopiy_pipeline.gateway.metrics.line_counts import LineCounts
-from piopiy_pipeline.latency import PARTS
-from piopiy_pipeline.metrics.registry import OTHER, MetricRegistry
+from piopiy_pipeline.metrics.conversation_counts import ConversationCounts, amount
+from piopiy_pipeline.metrics.registry import MetricRegistry
+from piopiy_pipeline.metrics.sink import OTHER
 
 __all__ = ["CallMetrics"]
 
-STAGES = frozenset({"stt", "llm", "tts", "checkpoint", "event loop"})
-"""Stages whose errors are told apart. Authors name others, and tools, as they like."""
-VERDICTS = frozenset({"interrupt", "resume"})
-MAX_AMOUNT = 1e9
-"""More than that no agent can mean."""
 _P = "piopiy_gateway_"
 
 
@@ -43,7 +38,9 @@ class CallMetrics:
     def __init__(self, registry: MetricRegistry, lines: LineCounts) -> None:
         self._registry = registry
         self._lines = lines
+        self._conversations = ConversationCounts(registry, _P)
         self._calls: dict[str, _Seen] = {}
+        self._kinds: set[str] = set()
 
     def on_event(self, event: BusEvent) -> None:
         """Count an event of the bus. It must get all of them, in order."""
@@ -57,6 +54,10 @@ class CallMetrics:
         seen = self._calls.get(call.call_id)
         if seen is None:
             seen = self._calls[call.call_id] = _Seen(call.agent_id)
+            if call.kind not in self._kinds:
+                self._kinds.add(call.kind)
+                for reason in EndReason:  # so that the first end of each is seen as an increase
+                    count.inc(f"{_P}calls_ended_total", 0.0, kind=call.kind, reason=reason.value)
             count.inc(f"{_P}calls_placed_total", kind=call.kind)
         if call.instance_id != seen.instance_id:
             if seen.instance_id is not None and call.instance_id is not None:
@@ -89,39 +90,12 @@ class CallMetrics:
     def _said(self, agent_id: str, event: ConversationReported) -> None:
         count, data = self._registry, event.data
         match event.event:
-            case "latency":
-                count.observe(f"{_P}voice_to_voice_seconds", _amount(data, "total_s"), agent_id=agent_id)
-                for part in PARTS:
-                    count.observe(f"{_P}answer_part_seconds", _amount(data, f"{part}_s"), part=part)
-            case "user_turn":
-                count.inc(f"{_P}turns_total", role="user")
-            case "bot_turn":
-                count.inc(f"{_P}turns_total", role="bot")
-                if data.get("interrupted") is True:
-                    count.inc(f"{_P}turns_cut_total")
-            case "barge_in":
-                verdict = _one_of(data.get("verdict"), VERDICTS)
-                count.inc(f"{_P}barge_ins_total", verdict=verdict)
-                count.observe(f"{_P}barge_in_held_seconds", _amount(data, "held_s"), verdict=verdict)
-            case "tool":
-                count.inc(f"{_P}tools_total")
-            case "eager_dropped":
-                count.inc(f"{_P}eager_answers_dropped_total")
-            case "error":
-                count.inc(f"{_P}conversation_errors_total", stage=_one_of(data.get("stage"), STAGES))
             case "transfer":
                 count.inc(f"{_P}transfers_total", outcome=str(data.get("outcome", OTHER)))
+            case "usage":
+                for name, type_ in (("input_tokens", "input"), ("output_tokens", "output")):
+                    count.inc(f"{_P}tokens_total", amount(data, name), agent_id=agent_id, type=type_)
+                count.inc(f"{_P}stt_audio_seconds_total", amount(data, "seconds"), agent_id=agent_id)
+                count.inc(f"{_P}tts_characters_total", amount(data, "characters"), agent_id=agent_id)
             case _:
-                pass
-
-
-def _one_of(value: Any, known: frozenset[str]) -> str:
-    return value if isinstance(value, str) and value in known else OTHER
-
-
-def _amount(data: dict[str, Any], name: str) -> float:
-    """Return a number that an agent has sent, 0 or more: agents are not trusted to keep a counter from failing."""
-    value = data.get(name)
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or math.isnan(value):
-        return 0.0
-    return min(max(float(value), 0.0), MAX_AMOUNT)
+                self._conversations.count(agent_id, event.event, data)

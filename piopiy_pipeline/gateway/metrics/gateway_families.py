@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from piopiy_pipeline.metrics.conversation_counts import conversation_families
 from piopiy_pipeline.metrics.family import ANSWERS, CALLS, DELAYS, LAGS, MetricFamily
 
 __all__ = ["GATEWAY_FAMILIES"]
 
 _P = "piopiy_gateway_"
 _MOS = (1.5, 2.0, 2.6, 3.1, 3.6, 4.0, 4.2, 4.3, 4.4)
-_HOLDS = (0.1, 0.2, 0.3, 0.5, 0.8, 1.2, 2.0, 4.0)
 
 GATEWAY_FAMILIES: tuple[MetricFamily, ...] = (
     MetricFamily(f"{_P}info", "gauge", "Always 1: which version runs", ("version",)),
@@ -38,44 +38,7 @@ GATEWAY_FAMILIES: tuple[MetricFamily, ...] = (
     MetricFamily(
         f"{_P}transfers_total", "counter", "Transfers that are over, by their outcome", ("outcome",)
     ),
-    # conversations
-    MetricFamily(
-        f"{_P}voice_to_voice_seconds",
-        "histogram",
-        "From the last sample of the caller's speech to the first of the bot's answer that left the playout",
-        ("agent_id",),
-        ANSWERS,
-    ),
-    MetricFamily(
-        f"{_P}answer_part_seconds",
-        "histogram",
-        "The parts of voice-to-voice, which add up to it: silence, stt, turn, llm, tts, playout",
-        ("part",),
-        (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0),
-    ),
-    MetricFamily(f"{_P}turns_total", "counter", "Turns, by who spoke", ("role",)),
-    MetricFamily(f"{_P}turns_cut_total", "counter", "Turns of the bot that the caller has cut off"),
-    MetricFamily(
-        f"{_P}barge_ins_total",
-        "counter",
-        "Sounds over the bot's speech, by what became of them: interrupt, or resume (the bot has gone on)",
-        ("verdict",),
-    ),
-    MetricFamily(
-        f"{_P}barge_in_held_seconds",
-        "histogram",
-        "How long the bot's speech was held until that was decided",
-        ("verdict",),
-        _HOLDS,
-    ),
-    MetricFamily(f"{_P}eager_answers_dropped_total", "counter", "Answers that were begun ahead, and dropped"),
-    MetricFamily(f"{_P}tools_total", "counter", "Tools that models have run"),
-    MetricFamily(
-        f"{_P}conversation_errors_total",
-        "counter",
-        "Errors in conversations, by the stage: stt, llm, tts, checkpoint, event loop; or other, as of tools",
-        ("stage",),
-    ),
+    *conversation_families(_P),
     # agents
     MetricFamily(
         f"{_P}instances",

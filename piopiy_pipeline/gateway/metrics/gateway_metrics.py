@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, cast, get_args
 
 from piopiy_pipeline._version import __version__
-from piopiy_pipeline.gateway.core.dialling import NoDialler
+from piopiy_pipeline.gateway.core.dialling import DialFailure, NoDialler
 from piopiy_pipeline.gateway.core.snapshots import InstanceSnapshot, Snapshot
 from piopiy_pipeline.gateway.core.switchboard import Switchboard
 from piopiy_pipeline.gateway.metrics.call_metrics import CallMetrics
@@ -71,6 +71,11 @@ class GatewayMetrics:
 
     def render(self) -> bytes:
         """Return everything as it is now, in Prometheus' text format."""
+        self.refresh()
+        return self.registry.render()
+
+    def refresh(self) -> None:
+        """Read what is not counted as it happens."""
         snapshot = self._switchboard.snapshot()
         self.registry.set(f"{_P}info", 1, version=__version__)
         self._look_at_calls(snapshot)
@@ -78,7 +83,6 @@ class GatewayMetrics:
         self._lines.look(snapshot.calls)
         self._look_at_phones()
         self._look_at_keeping()
-        return self.registry.render()
 
     def _look_at_calls(self, snapshot: Snapshot) -> None:
         calls = Counter((call.kind, call.phase.value) for call in snapshot.calls)
@@ -118,8 +122,10 @@ class GatewayMetrics:
         if isinstance(dialler, NoDialler):
             return
         phones = cast("Phones", dialler)
-        for (trunk, outcome), number in phones.trunk_outcomes.items():
-            self.registry.count_to(f"{_P}trunk_calls_total", number, trunk=trunk, outcome=outcome)
+        for trunk in phones.config.trunks:
+            for outcome in ("answered", *get_args(DialFailure)):
+                number = phones.trunk_outcomes[trunk, outcome]
+                self.registry.count_to(f"{_P}trunk_calls_total", number, trunk=trunk, outcome=outcome)
         endpoint = phones.endpoint
         if endpoint is None:
             return

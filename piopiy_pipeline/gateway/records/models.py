@@ -5,14 +5,16 @@ Times of day are ISO 8601 in UTC, lengths of time are seconds. Unknown keys are 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from piopiy_pipeline.call import CallKind, EndReason
 from piopiy_pipeline.gateway.core.snapshots import Phase
 from piopiy_pipeline.gateway.errors import GatewayError
+from piopiy_pipeline.metrics.conversation_counts import amount
 from piopiy_pipeline.signaling.messages import ConversationEventName
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "CallPage",
     "CallQuality",
     "CallRecord",
+    "CallUsage",
     "RecordsReplaced",
     "RecordsUnavailable",
 ]
@@ -91,11 +94,43 @@ class CallEvent(_RecordModel):
     data: dict[str, Any]
 
 
+class CallUsage(_RecordModel):
+    """What the providers of a call were given, and what models have written, as far as the agents have told."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    """Of the input: what a provider had in its cache."""
+    stt_seconds: float = 0.0
+    tts_characters: int = 0
+
+    def plus(self, data: Mapping[str, Any]) -> Self:
+        """Return the sum of this and what an event ``usage`` says."""
+        return type(self)(
+            input_tokens=self.input_tokens + int(amount(data, "input_tokens")),
+            output_tokens=self.output_tokens + int(amount(data, "output_tokens")),
+            cached_tokens=self.cached_tokens + int(amount(data, "cached_tokens")),
+            stt_seconds=self.stt_seconds + amount(data, "seconds"),
+            tts_characters=self.tts_characters + int(amount(data, "characters")),
+        )
+
+    @classmethod
+    def of(cls, events: Iterable[CallEvent]) -> Self:
+        """Return the sum of what is said in the events of a conversation."""
+        usage = cls()
+        for event in events:
+            if event.event == "usage":
+                usage = usage.plus(event.data)
+        return usage
+
+
 class CallDetail(_RecordModel):
     """A call, and the events of its conversation in order."""
 
     call: CallRecord
     events: list[CallEvent]
+    usage: CallUsage = CallUsage()
+    """The sum of the events ``usage``."""
 
 
 class CallPage(_RecordModel):

@@ -44,6 +44,7 @@ from piopiy_pipeline.gateway.records.models import (
     CallPage,
     CallQuality,
     CallRecord,
+    CallUsage,
     RecordsReplaced,
     RecordsUnavailable,
 )
@@ -218,13 +219,11 @@ class Store:
                 .order_by(events.c.number)
                 .limit(MAX_EVENTS)
             ).all()
-        return CallDetail(
-            call=self._record(row),
-            events=[
-                CallEvent(number=one.number, at=one.at, event=one.event, data=one.data or {})
-                for one in conversation
-            ],
-        )
+        said = [
+            CallEvent(number=one.number, at=one.at, event=one.event, data=one.data or {})
+            for one in conversation
+        ]
+        return CallDetail(call=self._record(row), events=said, usage=CallUsage.of(said))
 
     def recording_path(self, call_id: str) -> Path | None:
         """Return the file of a call's recording, or None if there is none on this machine."""

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from piopiy_pipeline.gateway.core.event_bus import BusEvent, CallChanged, ConversationReported
 from piopiy_pipeline.gateway.core.snapshots import Phase
-from piopiy_pipeline.gateway.records.models import CallDetail, CallEvent, CallRecord
+from piopiy_pipeline.gateway.records.models import CallDetail, CallEvent, CallRecord, CallUsage
 from piopiy_pipeline.gateway.records.record_builder import RecordBuilder, time_of_day
 from piopiy_pipeline.gateway.webhooks.config import WebhookEvent
 
@@ -47,6 +47,7 @@ class _CallUnderWay:
     events: list[str] = field(default_factory=list)
     size: int = 0
     left_out: int = 0
+    usage: CallUsage = field(default_factory=CallUsage)
 
     def keep(self, text: str) -> None:
         """Keep an event for `call.ended`, if there is room."""
@@ -85,7 +86,7 @@ class WebhookMessages:
 
     def messages_for_lost(self, detail: CallDetail) -> list[WebhookMessage]:
         """Return the message about the end of a call that was lost with its gateway, from the records."""
-        call = _CallUnderWay()
+        call = _CallUnderWay(usage=detail.usage)
         for event in detail.events:
             call.keep(event.model_dump_json())
         ended_at = detail.call.ended_at or detail.call.placed_at
@@ -111,6 +112,8 @@ class WebhookMessages:
         call = self._calls.get(event.call_id)
         if call is None or event.partial:
             return []
+        if event.event == "usage":
+            call.usage = call.usage.plus(event.data)
         model = CallEvent(number=event.number, at=event.at, event=event.event, data=event.data)
         text = model.model_dump_json()
         if "call.ended" in self._wanted:
@@ -134,4 +137,7 @@ class WebhookMessages:
 
 def _ended(record: CallRecord, call: _CallUnderWay) -> str:
     events = ",".join(call.events)
-    return f'{{"call":{record.model_dump_json()},"events":[{events}],"events_left_out":{call.left_out}}}'
+    return (
+        f'{{"call":{record.model_dump_json()},"events":[{events}],"events_left_out":{call.left_out},'
+        f'"usage":{call.usage.model_dump_json()}}}'
+    )

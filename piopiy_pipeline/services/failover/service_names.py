@@ -7,15 +7,37 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Literal
 from urllib.parse import urlsplit
 
 from pipecat.processors.frame_processor import FrameProcessor
+from pipecat.services.llm_service import LLMService
+from pipecat.services.stt_service import STTService
+from pipecat.services.tts_service import TTSService
 
 from piopiy_pipeline.compat.pipecat import provider_of
+from piopiy_pipeline.metrics.agent_counts import COUNTS
 
-__all__ = ["names_of"]
+__all__ = ["ServiceKind", "count_failover", "kind_of", "names_of", "provider_name"]
+
+ServiceKind = Literal["stt", "llm", "tts"]
 
 _NUMBERED = re.compile(r"#\d+$")
+_KINDS: tuple[tuple[type[FrameProcessor], ServiceKind], ...] = (
+    (STTService, "stt"),
+    (LLMService, "llm"),
+    (TTSService, "tts"),
+)
+_SUFFIX = re.compile(r"(HTTP|Http)?(STT|LLM|TTS)?(Service)?$")
+_PROVIDERS = {
+    "awsbedrock": "aws.bedrock",
+    "azure": "azure.ai.openai",
+    "google": "gcp.gemini",
+    "googlevertex": "gcp.vertex_ai",
+    "grok": "x_ai",
+    "mistral": "mistral_ai",
+}
+"""OpenTelemetry's names of providers, where they are others than those of pipecat's classes."""
 
 
 def names_of(services: Sequence[FrameProcessor]) -> dict[FrameProcessor, str]:
@@ -55,3 +77,23 @@ def _parts(service: FrameProcessor) -> tuple[str, str, str]:
     _, model, voice, address = provider_of(service)
     host = urlsplit(address).netloc if "//" in address else address
     return model, voice, f"at {host.rpartition('@')[2]}" if host else ""
+
+
+def kind_of(stage: FrameProcessor) -> ServiceKind | None:
+    """Return what a stage is for, if it is a provider's service."""
+    return next((kind for base, kind in _KINDS if isinstance(stage, base)), None)
+
+
+def provider_name(service: FrameProcessor) -> str:
+    """Return the name of a provider as metrics have it: that of the class, in small letters, without what it is for.
+
+    Of language models it is a value of ``gen_ai.provider.name``, where OpenTelemetry has one.
+    """
+    name = _SUFFIX.sub("", type(service).__name__).lower()
+    return _PROVIDERS.get(name, name) if isinstance(service, LLMService) else name
+
+
+def count_failover(service: FrameProcessor) -> None:
+    """Count that another service took the place of this one."""
+    if (kind := kind_of(service)) is not None:
+        COUNTS.failed_over(kind, provider_name(service))

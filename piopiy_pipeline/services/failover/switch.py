@@ -40,7 +40,7 @@ from pipecat.processors.frame_processor import (
 
 from piopiy_pipeline.compat.pipecat import is_set_up, provider_of
 from piopiy_pipeline.services.failover.circuit_breaker import CircuitBreaker, breaker_of
-from piopiy_pipeline.services.failover.service_names import names_of
+from piopiy_pipeline.services.failover.service_names import count_failover, names_of
 
 __all__ = ["OF_ATTEMPT", "ServiceSwitch"]
 
@@ -274,6 +274,7 @@ class ServiceSwitch(FrameProcessor):
             now = asyncio.get_running_loop().time()
             usable.sort(key=lambda service: not self._breaker(service).allows(now))
             self._failover = self.create_task(self._switch_from(usable), f"{self}::failover")
+            count_failover(broken)
         return self._failing_over
 
     @property

@@ -22,8 +22,10 @@ from pipecat.utils.errors import ErrorCategory
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.compat.pipecat import leave_empty_turn
 from piopiy_pipeline.compat.tool_runs import OF_TOOL
+from piopiy_pipeline.metrics.agent_counts import COUNTS
 from piopiy_pipeline.pipeline import CallPipeline
 from piopiy_pipeline.services.failover.model_switch import ModelSwitch
+from piopiy_pipeline.services.failover.service_names import count_failover, kind_of, provider_name
 from piopiy_pipeline.services.failover.switch import OF_ATTEMPT, ServiceSwitch
 from piopiy_pipeline.session.call_state import CallState
 from piopiy_pipeline.session.client_application import ClientApplication
@@ -174,6 +176,8 @@ class ProviderFailures:
 
     async def on_answered(self, switch: ModelSwitch, service: FrameProcessor, trouble: str) -> None:
         """Put on record which model has answered, if it was not the first one, or not in time."""
+        if service is not switch.active:
+            count_failover(switch.active)
         if trouble:
             self._report_with_answer(self.name_of(service), f"{switch.name_of(service)} answers: {trouble}")
 
@@ -232,6 +236,8 @@ class ProviderFailures:
         logger.warning("{} failed{} ({})", culprit, "" if logged else f": {message}", action.value)
         self._report(culprit, message)
         partly_said = self._state.recovery.partly_said
+        if stuck:
+            self._count_hanging(culprit, service)
         if stuck and culprit == "tts":
             self._state.utterances.tts_failed()
         if stuck or culprit == "tts":  # nothing but an interruption cancels a stage that hangs
@@ -246,6 +252,14 @@ class ProviderFailures:
         else:
             waits = partly_said and not stuck and culprit != "tts"
             self._state.spawn(self._retry(when_heard=waits), "retry")
+
+    def _count_hanging(self, culprit: str, service: FrameProcessor | None) -> None:
+        """Count a provider that has reported no error, and whose answer does not come or end."""
+        if service is None and culprit in self._pipeline:
+            stage = self._pipeline[culprit]
+            service = stage.active if isinstance(stage, ServiceSwitch) else stage
+        if service is not None and (kind := kind_of(service)) is not None:
+            COUNTS.provider_failed(kind, provider_name(service))
 
     def _fail_over(self, culprit: str, service: FrameProcessor | None) -> bool:
         """Give the work of a voice or an STT that has failed to the next one, if there is one.

@@ -17,7 +17,9 @@ from pipecat.utils.errors import ErrorCategory
 
 from piopiy_pipeline.compat.tool_runs import LOGGED, OF_TOOL
 from piopiy_pipeline.error_text import authors_line
+from piopiy_pipeline.metrics.agent_counts import COUNTS
 from piopiy_pipeline.pipeline import CallPipeline
+from piopiy_pipeline.services.failover.service_names import kind_of, provider_name
 from piopiy_pipeline.services.failover.switch import ServiceSwitch
 
 __all__ = ["StageErrors", "services_of"]
@@ -59,6 +61,9 @@ class StageErrors:
         if frame.metadata.get(LOGGED):
             return
         frame.metadata[LOGGED] = True
+        service = frame.processor or stage
+        if (kind := kind_of(service)) is not None and not frame.metadata.get(OF_TOOL):
+            COUNTS.provider_failed(kind, provider_name(service))
         culprit = frame.metadata.get(OF_TOOL) or self.title_of(frame.processor or stage)
         key = culprit, place or frame.error[:100]
         if key in self._known or len(self._known) >= MAX_KNOWN:

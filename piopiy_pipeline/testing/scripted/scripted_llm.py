@@ -18,6 +18,7 @@ from pipecat.frames.frames import (
     LLMFullResponseEndFrame,
     LLMFullResponseStartFrame,
 )
+from pipecat.metrics.metrics import LLMTokenUsage
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.llm_service import LLMService
@@ -177,6 +178,12 @@ class ScriptedLLM(StandIn, LLMService[Any]):
             await push_llm_text(self, word)
         if fault is not None:
             await self._fail(fault)
+        if fault is None or fault.error is None:
+            asked = _words_of(context)
+            usage = LLMTokenUsage(
+                prompt_tokens=asked, completion_tokens=len(words), total_tokens=asked + len(words)
+            )
+            await self.start_llm_usage_metrics(usage)
         if fault is None or not (fault.error or isinstance(fault, Stalls)):
             self._replies.completed(response)
             await self._use_tools(response, context)
@@ -200,6 +207,14 @@ class ScriptedLLM(StandIn, LLMService[Any]):
             calls.append(FunctionCallFromLLM(tool.name, f"call_{self._calls}", copy(tool.arguments), context))
         if calls:
             await self.run_function_calls(calls)
+
+
+def _words_of(context: LLMContext) -> int:
+    """Return how many words a model reads, which are its tokens here."""
+    contents = [
+        message.get("content") if isinstance(message, Mapping) else None for message in context.get_messages()
+    ]
+    return sum(len(content.split()) for content in contents if isinstance(content, str))
 
 
 def _calls_of(message: Any) -> Sequence[Any]:

@@ -140,6 +140,7 @@ class ScriptedTTS(StandIn, TTSService):
         latency = self._latency(self._plan.turn)
         delay = fault.delay_s if fault is not None else 0.0
         await _sleep(delay if isinstance(fault, TimesOut) else latency + delay)
+        await self.start_tts_usage_metrics(text)
         rate = self.sample_rate
         pcm, words = self._sound(text)
         size = len(pcm)

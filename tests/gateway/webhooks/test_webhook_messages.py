@@ -125,9 +125,13 @@ ENDED = (
     '"answered_at":"2027-01-15T08:01:42Z","ended_at":"2027-01-15T08:01:50.250000Z","duration_s":8.25,'
     '"reason":"caller_hangup","detail":"","recorded":false,"quality":{"gaps":1,"worst_gap_s":0.125,'
     '"frames_dropped":0,"caller_dropped_s":0.0,"line":{"packets_lost":2.0,"jitter_ms":null}}},'
-    '"events":[{"number":1,"at":1.5,"event":"user_turn","data":{"text":"Grüß Gott"}}],"events_left_out":0}}'
+    '"events":[{"number":1,"at":1.5,"event":"user_turn","data":{"text":"Grüß Gott"}}],"events_left_out":0'
 )
-"""What version 0.1.0 sent for this call. The API's JSON of calls has the same models."""
+"""What version 0.1.0 sent for this call, but for the end. The API's JSON of calls has the same models."""
+USAGE = (
+    ',"usage":{"input_tokens":0,"output_tokens":0,"cached_tokens":0,"stt_seconds":0.0,"tts_characters":0}}}'
+)
+"""What came since then stands behind it."""
 
 
 def test_the_json_of_a_call_is_the_one_of_earlier_versions_to_the_byte() -> None:
@@ -135,4 +139,4 @@ def test_the_json_of_a_call_is_the_one_of_earlier_versions_to_the_byte() -> None
     for event in (call.placed(), call.answered(102.0), call.event("user_turn", 1.5, text="Grüß Gott")):
         maker.messages_for(event)
     (message,) = maker.messages_for(call.ended(110.25, gaps=1, worst_gap_s=0.125))
-    assert message.body.decode() == ENDED
+    assert message.body.decode() == ENDED + USAGE

@@ -1,0 +1,82 @@
+"""What pipecat's services measure of themselves, read where they measure it, without a frame in the pipeline.
+
+A service measures only if its pipeline does (`PipelineParams.enable_metrics`), and then pushes a `MetricsFrame` each
+time, through every stage and to every client. Here the object that makes these frames is listened to, and the frames
+are kept back unless the author has asked for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from pipecat.frames.frames import MetricsFrame
+from pipecat.metrics.metrics import MetricsData
+from pipecat.processors.frame_processor import FrameProcessor
+from pipecat.processors.metrics.frame_processor_metrics import FrameProcessorMetrics
+from pipecat.services.stt_service import STTService
+
+__all__ = ["measure_service", "take_pending_audio_s"]
+
+_TIMES = (
+    "stop_ttfb_metrics",
+    "stop_ttfat_metrics",
+    "stop_processing_metrics",
+    "stop_text_aggregation_metrics",
+)
+_USAGE = ("start_llm_usage_metrics", "start_stt_usage_metrics", "start_tts_usage_metrics")
+_ONSET = "process_ttfa_metrics"  # searches the voice's first sound in each piece of audio
+_MEASURED = "_piopiy_measured"
+
+if not all(hasattr(FrameProcessorMetrics, name) for name in (*_TIMES, *_USAGE, _ONSET)):
+    raise ImportError("pipecat's FrameProcessorMetrics has changed: see compat/service_metrics.py")
+
+
+def measure_service(
+    service: FrameProcessor, take: Callable[[MetricsData], None], *, times: bool, usage: bool
+) -> None:
+    """Have `take` called with everything that a service measures, from now on. A second time changes nothing.
+
+    Args:
+        service: A service of a pipeline that is not set up yet.
+        take: Called with each measurement.
+        times: Whether the frames with times go through the pipeline, too.
+        usage: Whether those with tokens, seconds and characters do.
+    """
+    metrics = service._metrics
+    if getattr(metrics, _MEASURED, False):
+        return
+    setattr(metrics, _MEASURED, True)
+    for name in (*_TIMES, *_USAGE):
+        passes = usage if name in _USAGE else times
+        setattr(metrics, name, _listened(getattr(metrics, name), take, passes=passes))
+    if not times:
+        setattr(metrics, _ONSET, _nothing)
+
+
+def take_pending_audio_s(service: FrameProcessor) -> float:
+    """Return how much audio an STT has got and not reported yet, in seconds, which counts as reported then."""
+    if not isinstance(service, STTService) or not service.can_generate_metrics():
+        return 0.0
+    pending_s, service._stt_usage_pending_seconds = service._stt_usage_pending_seconds, 0.0
+    return pending_s
+
+
+def _listened(
+    measure: Callable[..., Awaitable[MetricsFrame | None]],
+    take: Callable[[MetricsData], None],
+    *,
+    passes: bool,
+) -> Callable[..., Awaitable[MetricsFrame | None]]:
+    async def measured(*given: Any, **named: Any) -> MetricsFrame | None:
+        frame = await measure(*given, **named)
+        if frame is not None:
+            for data in frame.data:
+                take(data)
+        return frame if passes else None
+
+    return measured
+
+
+async def _nothing(**_: Any) -> None:
+    return None
