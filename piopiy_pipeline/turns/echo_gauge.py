@@ -8,6 +8,7 @@ expected is no caller. The samples cannot be compared here: only the gateway has
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,7 @@ UNRELATED = 0.3
 MARGIN_DB = 8.0
 """So much louder than the echo is a caller who speaks over it."""
 _FLOOR_DB = -60.0
+_FLOOR_POWER = 10 ** (_FLOOR_DB / 10)
 _LOUD_DB = 25.0  # the bot speaks where it is no further below its loudest
 
 
@@ -47,8 +49,8 @@ class EchoGauge:
 
     def window(self, power_in: float, power_out: float) -> None:
         """Take 32 ms: the mean power of what came in, and of what was played meanwhile, 1.0 at full scale."""
-        self._in.append(_decibels(power_in))
-        self._out.append(_decibels(power_out))
+        self._in.append(power_in)  # decibels are only of interest where somebody asks, which is seldom
+        self._out.append(power_out)
 
     def explains(self) -> bool:
         """Return whether the last window is no louder than the echo that is expected in it."""
@@ -58,14 +60,15 @@ class EchoGauge:
         near = [
             self._out[-1 - lag] for lag in range(max(0, self._lag - 1), min(len(self._out), self._lag + 4))
         ]
-        return self._in[-1] <= max(max(near) + self._gain_db, _FLOOR_DB) + MARGIN_DB
+        came, went = _decibels([self._in[-1], max(near)])
+        return bool(came <= max(went + self._gain_db, _FLOOR_DB) + MARGIN_DB)
 
     def learn(self) -> None:
         """Look for an echo in the last seconds. Called where there is a sound over the bot's speech: not always, for
         it costs more than the rest.
         """
         best: tuple[float, int, float] | None = None
-        came, went = np.array(self._in), np.array(self._out)
+        came, went = _decibels(self._in), _decibels(self._out)
         for lag in range(min(LAGS, len(went) - LEAST_WINDOWS)):
             found = _match(came[lag:], went[: len(went) - lag])
             if found is not None and (best is None or found[0] > best[0]):
@@ -86,5 +89,6 @@ def _match(came: NDArray[np.float64], went: NDArray[np.float64]) -> tuple[float,
     return float(np.corrcoef(came, went)[0, 1]), float(np.median((came - went)[loud]))
 
 
-def _decibels(power: float) -> float:
-    return max(_FLOOR_DB, float(10 * np.log10(power))) if power > 0 else _FLOOR_DB
+def _decibels(powers: Sequence[float]) -> NDArray[np.float64]:
+    decibels: NDArray[np.float64] = 10 * np.log10(np.maximum(powers, _FLOOR_POWER))
+    return decibels

@@ -89,7 +89,8 @@ class HeldTurnStart(BaseUserTurnStartStrategy):
         """
         now = self._now()
         self._window_at = now
-        if self._output.is_spared or not (self._output.has_floor or self._may_listen):
+        may_listen = now <= self._listens_until and self._may_listen
+        if self._output.is_spared or not (may_listen or self._output.has_floor):
             self._evidence.window(0.0)
             self._echo.window(power, 0.0)
             return
@@ -97,7 +98,7 @@ class HeldTurnStart(BaseUserTurnStartStrategy):
         if power < FLOOR_POWER or (self._echo.heard and self._echo.explains()):
             probability = 0.0
         self._policy.window(now, WINDOW_S, voiced=probability >= VOICED)
-        if self._may_listen:
+        if may_listen:
             self._decide(now)
             return
         onset = self._evidence.window(probability)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 from pipecat.frames.frames import (
     ErrorFrame,
     Frame,
@@ -22,6 +23,8 @@ __all__ = ["LEADING_S", "MuteVoice", "watch_voice"]
 
 AUDIBLE = 16
 """No sample of silence is as far from 0, at 16 bits: 66 dB below full scale."""
+ENDING = 256
+"""So many samples at the end are looked at first."""
 LEADING_S = 1.5
 """A speech may begin with so much silence, in seconds."""
 PAUSE_S = 5.0
@@ -63,10 +66,14 @@ class MuteVoice:
             The seconds of silence, if they show now that the voice is mute.
         """
         samples = np.frombuffer(pcm[: len(pcm) // 2 * 2], "<i2")
-        loud = np.flatnonzero((samples >= AUDIBLE) | (samples <= -AUDIBLE))
-        if loud.size:
+        after = _samples_after_sound(
+            samples[-ENDING:]
+        )  # where most sound is heard: the rest is not looked at
+        if after is None:
+            after = _samples_after_sound(samples)
+        if after is not None:
             self._heard = True
-            self._silent_s = (samples.size - 1 - int(loud[-1])) / rate
+            self._silent_s = after / rate
             return None
         self._silent_s += samples.size / rate
         return self._report_once(PAUSE_S if self._heard else LEADING_S)
@@ -82,6 +89,12 @@ class MuteVoice:
             return None
         self._reported = True
         return self._silent_s
+
+
+def _samples_after_sound(samples: NDArray[np.int16]) -> int | None:
+    """Return how many samples follow the last one that is heard; None if none is."""
+    loud = np.flatnonzero((samples >= AUDIBLE) | (samples <= -AUDIBLE))
+    return samples.size - 1 - int(loud[-1]) if loud.size else None
 
 
 def watch_voice(service: TTSService, *, is_active: Callable[[], bool], made: Callable[[float], None]) -> None:
