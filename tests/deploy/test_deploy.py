@@ -51,7 +51,7 @@ VALUES: dict[str, dict[str, Any]] = {
         "imagePullSecrets": [{"name": "registry"}],
         "gateway": {
             "replicas": 3,
-            "cluster": {"enabled": True},
+            "cluster": {"enabled": True, "tokenSecret": "nats"},
             "storage": "20Gi",
             "storageClassName": "fast",
             "nodeSelector": {"piopiy": "gateway"},
@@ -186,6 +186,7 @@ def test_the_gateway_takes_what_compose_gives_it(tmp_path: Path) -> None:
 
     def filled(text: str) -> str:
         text = re.sub(r"\$\{(\w+):\+([^}]*)\}", lambda m: m[2] if secrets[m[1]] else "", text)
+        text = re.sub(r"\$\{(\w+):-([^}]*)\}", lambda m: secrets[m[1]] or m[2], text)
         return re.sub(r"\$\{?(\w+)(?::\?[^}]*)?\}?", lambda m: secrets[m[1]], text)
 
     services = compose()["services"]
@@ -194,6 +195,8 @@ def test_the_gateway_takes_what_compose_gives_it(tmp_path: Path) -> None:
     assert config.sip is not None
     assert (config.sip.external_host, config.sip.rtp_ports) == ("203.0.113.7", (16384, 17383))
     assert config.agents == {services["agent"]["environment"]["AGENT_ID"]: secrets["AGENT_TOKEN"]}
+    assert config.cluster is not None
+    assert (config.cluster.token, config.cluster.url) == (secrets["NATS_TOKEN"], "ws://203.0.113.7:7860")
 
 
 def test_files_that_compose_mounts_are_there() -> None:
@@ -271,7 +274,7 @@ def test_objects_are_as_kubernetes_describes_them(name: str) -> None:
 
 
 def test_the_gateway_takes_the_settings_that_the_chart_makes(tmp_path: Path) -> None:
-    things = rendered({"gateway": {"cluster": {"enabled": True}}})
+    things = rendered({"gateway": {"cluster": {"enabled": True, "tokenSecret": "nats"}}})
     file = tmp_path / "gateway.toml"
     file.write_text(of_kind(things, "Secret")["stringData"]["gateway.toml"])
     config = GatewayConfig.load(file, {})
@@ -283,12 +286,21 @@ def test_the_gateway_takes_the_settings_that_the_chart_makes(tmp_path: Path) -> 
     assert json.loads(environ["PIOPIY_GATEWAY_WEBRTC_ADDRESSES"]) == ["$(NODE_ADDRESS)"]
     assert json.loads(environ["PIOPIY_GATEWAY_CLUSTER"]) == {
         "servers": ["nats://nats:4222"],
+        "token": "$(NATS_TOKEN)",
         "name": "$(POD_NAME)",
         "url": "ws://$(NODE_ADDRESS):7860",
     }
-    del environ["PIOPIY_GATEWAY_CLUSTER"]
-    environ["PIOPIY_GATEWAY_WEBRTC_ADDRESSES"] = '["192.0.2.1"]'
-    assert GatewayConfig.load(file, environ).host == "0.0.0.0"
+    known = {
+        "$(NODE_ADDRESS)": "192.0.2.1",
+        "$(POD_NAME)": "calls-piopiy-gateway-0",
+        "$(NATS_TOKEN)": "secret",
+    }
+    for name, value in environ.items():  # as Kubernetes puts them in
+        environ[name] = re.sub(r"\$\(\w+\)", lambda match: known[match[0]], value)
+    config = GatewayConfig.load(file, environ)
+    assert config.cluster is not None
+    assert (config.host, config.cluster.url) == ("0.0.0.0", "ws://192.0.2.1:7860")
+    assert (config.cluster.name, config.cluster.token) == ("calls-piopiy-gateway-0", "secret")
 
 
 def test_agents_may_take_hours_to_end_and_find_the_gateways_by_name() -> None:
