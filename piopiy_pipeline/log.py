@@ -5,14 +5,20 @@ The session binds the id once (`logger.contextualize`); everything that runs for
 One message is one line, whatever texts of callers and models are in it: line breaks and escape sequences are
 written as escapes (`printable_line`). The lines of a traceback are indented behind a bar, so that none of them
 can be taken for a line of the log. What libraries give to Python's own logging comes the same way.
+
+For machines there is a second form, one JSON object a line, with the same in it and all that was bound: `LOG_FORMAT`.
 """
 
 from __future__ import annotations
 
+import json
 import logging
+import os
 import sys
 import traceback
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
@@ -21,10 +27,18 @@ from piopiy_pipeline.text import printable_line
 if TYPE_CHECKING:
     from loguru import Record
 
-__all__ = ["DEVELOPMENT", "log_to_stderr"]
+__all__ = ["DEVELOPMENT", "LOG_FORMAT", "json_text", "log_to_stderr", "logs_json"]
+
+_Exception = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
 
 DEVELOPMENT = "PIOPIY_DEVELOPMENT"
 """An environment variable that `piopiy dev` sets for its bots: what an author is to see at once is an error there."""
+
+LOG_FORMAT = "PIOPIY_LOG_FORMAT"
+"""An environment variable: ``json`` for one JSON object a line. Processes that this one starts log in the same form."""
+
+MAX_TEXT = 5000
+"""So many characters of a message or a traceback are in a line of JSON."""
 
 _handler = 0  # loguru's own, until ours takes its place
 
@@ -43,11 +57,15 @@ def log_to_stderr(*, debug: bool = False, quiet: bool = False) -> None:
         logger.remove(_handler)
     except ValueError:  # the program has handlers of its own
         return
+    as_json = logs_json()
+    if as_json:
+        sys.excepthook = _log_uncaught
+        logging.captureWarnings(True)
     _handler = logger.add(
         _write,
-        colorize=sys.stderr.isatty(),
+        colorize=not as_json and sys.stderr.isatty(),
         level="DEBUG" if debug else "WARNING" if quiet else "INFO",
-        format=_line,
+        format=_json_line if as_json else _line,
         filter=None if debug else _quiet,
         backtrace=False,
         diagnose=False,  # a traceback with the values of variables shows keys and what callers said
@@ -80,18 +98,58 @@ def _line(record: Record) -> str:
     return f"<dim>{{time:HH:mm:ss.SSS}}</dim> <level>{{level: <7}}</level>{marker} {{extra[_line]}}\n"
 
 
+def logs_json() -> bool:
+    """Return whether this process logs JSON."""
+    return os.environ.get(LOG_FORMAT, "") == "json"
+
+
+def json_text(level: str, message: str, when: datetime, **more: Any) -> str:
+    """Return a line of the log as a JSON object, without a line break. What JSON has no form for becomes text."""
+    line = {
+        "time": when.astimezone(UTC).isoformat(timespec="milliseconds"),
+        "level": level,
+        "message": message[:MAX_TEXT],
+    }
+    return json.dumps(line | more, default=str)
+
+
+def _json_line(record: Record) -> str:
+    extra = record["extra"]
+    more: dict[str, Any] = {key: value for key, value in extra.items() if not key.startswith("_")}
+    more["logger"] = record["name"] or ""
+    if way := _exception_of(record):
+        kind, error, at = way
+        more["exception"] = {
+            "type": getattr(kind, "__name__", str(kind)),
+            "message": str(error)[:MAX_TEXT],
+            "traceback": "".join(traceback.format_exception(kind, error, at))[-MAX_TEXT:],
+        }
+    extra["_json"] = json_text(record["level"].name, record["message"], record["time"], **more)
+    return "{extra[_json]}\n"
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException, at: TracebackType | None) -> None:
+    """Log what ends the program, which Python would write to stderr as lines of text."""
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, at)
+    else:
+        logger.opt(exception=(kind, error, at)).critical("the program ends: {}", kind.__name__)
+
+
 def _traceback_of(record: Record) -> str:
+    if (way := _exception_of(record)) is None:
+        return ""
+    text = "".join(traceback.format_exception(*way))
+    return "".join(f"\n  | {printable_line(line)}" for line in text.rstrip("\n").split("\n"))
+
+
+def _exception_of(record: Record) -> _Exception | None:
     exception = record["exception"]
     if exception is not None and exception.type is not None:
-        kind, error, at = exception
-    elif record["level"].no >= 40 and (record["name"] or "").startswith("pipecat") and sys.exception():
-        kind, error, at = (
-            sys.exc_info()
-        )  # pipecat's own lines name its text and its line, and not the way there
-    else:
-        return ""
-    text = "".join(traceback.format_exception(kind, error, at))
-    return "".join(f"\n  | {printable_line(line)}" for line in text.rstrip("\n").split("\n"))
+        return exception.type, exception.value, exception.traceback
+    if record["level"].no >= 40 and (record["name"] or "").startswith("pipecat") and sys.exception():
+        return sys.exc_info()  # pipecat's own lines name its text and its line, and not the way there
+    return None
 
 
 def _quiet(record: Record) -> bool:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 
 import pytest
+
+from piopiy_pipeline.agent import worker_output
 
 PROGRAM = """
 from loguru import logger
@@ -66,3 +69,57 @@ def test_no_text_of_a_caller_forges_a_line_of_the_log_or_controls_the_terminal()
     assert log.count("  | ValueError: a bad name: ") == 1
     assert not any(line.startswith("12:00:00.000") for line in log.splitlines())
     assert not set(log) & set("\r\x1b\u2028\x9b\u202e")
+
+
+JSON_LOGGER = """
+import logging, sys, warnings
+from loguru import logger
+from piopiy_pipeline.log import log_to_stderr
+
+log_to_stderr()
+with logger.contextualize(call_id="c1", trace_id="4bf9"):
+    logger.info("line one\\nline two {}", "\\u2028 \\x1b[2K")
+    logger.bind(agent_id="desk", odd=object()).warning("bound")
+try:
+    raise ValueError("bad")
+except ValueError:
+    logger.exception("it failed")
+logging.getLogger("a.library").warning("from a library")
+warnings.warn("old", DeprecationWarning, stacklevel=1)
+logger.error("x" * 100_000)
+raise RuntimeError("the end")
+"""
+
+
+def test_with_json_every_line_is_one_object_with_the_ids_of_call_and_trace() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "default", "-c", JSON_LOGGER],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PIOPIY_LOG_FORMAT": "json"},
+    )
+    assert done.returncode == 1
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert done.stderr.isascii()
+    first, bound, failed, library, warned, long, last = lines
+    assert first["message"] == "line one\nline two \u2028 \x1b[2K"
+    assert (first["level"], first["call_id"], first["trace_id"]) == ("INFO", "c1", "4bf9")
+    assert first["time"].endswith("+00:00")
+    assert (bound["agent_id"], bound["call_id"]) == ("desk", "c1")
+    assert failed["exception"]["type"] == "ValueError"
+    assert "Traceback" in failed["exception"]["traceback"]
+    assert library["message"] == "a.library: from a library"
+    assert "old" in warned["message"]
+    assert len(long["message"]) < 10_000
+    assert (last["level"], last["exception"]["message"]) == ("CRITICAL", "the end")
+
+
+def test_a_crash_of_a_call_worker_is_json_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = b"Fatal Python error: Segmentation fault"
+    assert worker_output._as_logged(line) == line
+    monkeypatch.setenv("PIOPIY_LOG_FORMAT", "json")
+    assert json.loads(worker_output._as_logged(line))["message"] == line.decode()
+    own = b'{"time": "2026-11-29T16:00:00.000+00:00", "level": "INFO"}'
+    assert worker_output._as_logged(own) == own

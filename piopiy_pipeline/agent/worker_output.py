@@ -17,6 +17,9 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from piopiy_pipeline.log import json_text, logs_json
 
 __all__ = ["WorkerOutput"]
 
@@ -25,7 +28,9 @@ LINES = 20
 _FATAL = b"Fatal Python error"
 _CURRENT = b"Current thread "
 LINE_BYTES = 8192
-"""A longer line is passed on in pieces."""
+"""So much is kept of a line."""
+PIECE_BYTES = 128 * 1024
+"""A longer line is passed on in pieces. One of JSON is shorter: `log.MAX_TEXT`."""
 PIPE_BYTES = 1 << 20
 """What a call worker may write ahead of the thread."""
 
@@ -124,7 +129,7 @@ class WorkerOutput:
                 continue
             with self._lock:
                 *lines, source.begun = (source.begun + written).split(b"\n")
-                if len(source.begun) >= LINE_BYTES or (not written and source.begun):
+                if len(source.begun) >= PIECE_BYTES or (not written and source.begun):
                     lines.append(source.begun)
                     source.begun = b""
                 for line in lines:
@@ -133,9 +138,17 @@ class WorkerOutput:
                     self._selector.unregister(key.fd)
                     os.close(key.fd)
             if lines:
-                _write(b"\n".join(lines) + b"\n")
+                _write(b"\n".join(map(_as_logged, lines)) + b"\n")
             if not written:
                 source.on_closed()
+
+
+def _as_logged(line: bytes) -> bytes:
+    """Return a line as this program logs: what a crash, or an author, has written as text may have to be JSON."""
+    if not logs_json() or line.startswith(b'{"time"'):
+        return line
+    text = line.decode(errors="replace")
+    return json_text("ERROR", text, datetime.now(UTC), logger="stderr").encode()
 
 
 def _write(text: bytes) -> None:

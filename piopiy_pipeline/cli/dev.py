@@ -31,7 +31,7 @@ from piopiy_pipeline.cli.credentials import (
     save_credentials,
 )
 from piopiy_pipeline.cli.errors import BadInput, Failed
-from piopiy_pipeline.cli.options import require_bot
+from piopiy_pipeline.cli.options import LogFormatOption, choose_log_format, require_bot
 from piopiy_pipeline.cli.signals import stop_on_signals
 from piopiy_pipeline.log import DEVELOPMENT, log_to_stderr
 
@@ -72,6 +72,7 @@ def dev(
         str | None,
         typer.Option(metavar="[HOST:]PORT", help="Let telephones call the bot, over SIP, at this address."),
     ] = None,
+    log_format: LogFormatOption = None,
 ) -> None:
     """Run a gateway on this machine and a bot behind it; reload the bot when its file changes.
 
@@ -88,6 +89,7 @@ def dev(
 
       piopiy dev my_bot.py --stt deepgram --tts cartesia --llm openai
     """
+    choose_log_format(log_format)
     if not 0 <= port <= 65535:
         raise BadInput(f"--port {port}: it is a number from 0 to 65535")
     path = default_bot() if bot is None else bot

@@ -10,6 +10,7 @@ import typer
 
 from piopiy_pipeline.cli.errors import BadInput, Failed
 from piopiy_pipeline.cli.loop import run
+from piopiy_pipeline.cli.options import LogFormatOption, choose_log_format
 from piopiy_pipeline.cli.signals import stop_on_signals
 from piopiy_pipeline.log import log_to_stderr
 from piopiy_pipeline.private_files import warn_if_others_can_read
@@ -52,6 +53,7 @@ def gateway(
             show_default=False,
         ),
     ] = None,
+    log_format: LogFormatOption = None,
 ) -> None:
     """Run the gateway until Ctrl-C or SIGTERM, with the settings of a file and of PIOPIY_GATEWAY_* variables.
 
@@ -78,6 +80,7 @@ def gateway(
     from piopiy_pipeline.gateway.config import GatewayConfig
     from piopiy_pipeline.gateway.errors import GatewayError
 
+    choose_log_format(log_format)
     if port is not None and not 0 <= port <= 65535:
         raise BadInput(f"--port {port}: it is a number from 0 to 65535")
     try:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from piopiy_pipeline.cli.errors import BadInput
+from piopiy_pipeline.log import LOG_FORMAT
 
 __all__ = [
     "AgentOption",
     "CallerKeyOption",
+    "LogFormatOption",
     "RateOption",
     "SentencesOption",
     "UrlOption",
+    "choose_log_format",
     "require_bot",
     "require_rate",
     "require_seconds",
@@ -39,6 +43,27 @@ UrlOption = Annotated[
     str | None,
     typer.Option(help="The gateway. [PIOPIY_URL, else ws://127.0.0.1:7860]", show_default=False),
 ]
+
+
+LogFormatOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="text|json",
+        help="json: one JSON object a line, with the call's id. [PIOPIY_LOG_FORMAT, else text]",
+        show_default=False,
+    ),
+]
+
+
+def choose_log_format(given: str | None) -> None:
+    """Have this process, and those that it starts, log in this form. Raises `BadInput` if there is no such form."""
+    form = os.environ.get(LOG_FORMAT, "") if given is None else given
+    if form not in ("", "text", "json"):
+        raise BadInput(
+            f"{'--log-format' if given is not None else LOG_FORMAT}: {form!r} is neither text nor json"
+        )
+    if given is not None:
+        os.environ[LOG_FORMAT] = given
 
 
 def require_bot(bot: Path) -> None:

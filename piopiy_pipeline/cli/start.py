@@ -10,7 +10,7 @@ import typer
 
 from piopiy_pipeline.cli.errors import BadInput
 from piopiy_pipeline.cli.loop import prefer_uvloop
-from piopiy_pipeline.cli.options import require_bot
+from piopiy_pipeline.cli.options import LogFormatOption, choose_log_format, require_bot
 from piopiy_pipeline.cli.target import DEFAULT_URL, gateway_url
 from piopiy_pipeline.log import log_to_stderr
 
@@ -99,6 +99,7 @@ def start(
             show_default=False,
         ),
     ] = None,
+    log_format: LogFormatOption = None,
 ) -> None:
     """Run a bot against a gateway. SIGTERM lets it finish its calls and take no more.
 
@@ -111,6 +112,7 @@ def start(
       AGENT_TOKEN=... piopiy start front_desk.py --url wss://voice.example.org --agent-id front_desk
     """
     require_bot(bot)
+    choose_log_format(log_format)
     agent_id = agent_id or os.environ.get("AGENT_ID")
     if not agent_id:
         raise BadInput("which agent is it? Give --agent-id or AGENT_ID")
