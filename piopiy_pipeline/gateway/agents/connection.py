@@ -113,6 +113,7 @@ class AgentConnection:
                 self._instance = self._switchboard.register(event, self, now, roaming=self._roaming)
             elif isinstance(event, Blocked):
                 self._switchboard.silences.blocked(event, now)
+                self._switchboard.resources.summoner.pass_on(event.agent_id, event)
             elif self._instance is not None:
                 self._switchboard.receive(self._instance, event, now)
         if step.unread is not None and self._instance is not None:

@@ -18,6 +18,7 @@ from piopiy_pipeline.gateway.cluster.directory_messages import (
     DirectorySearch,
     GatewayNotice,
     GatewayPresence,
+    InstanceNews,
     NotComing,
 )
 from piopiy_pipeline.gateway.cluster.other_gateways import ANNOUNCE_S, OtherGateways
@@ -26,7 +27,7 @@ from piopiy_pipeline.gateway.cluster.summonses import COME_S, Summons, Summonses
 from piopiy_pipeline.gateway.core.instances import Instance
 from piopiy_pipeline.gateway.core.phases import Phase
 from piopiy_pipeline.gateway.core.switchboard import Switchboard
-from piopiy_pipeline.signaling.messages import Roam, Roaming, RoamRefused, RoamResult
+from piopiy_pipeline.signaling.messages import Blocked, InstanceDied, Roam, Roaming, RoamRefused, RoamResult
 
 __all__ = ["Cluster"]
 
@@ -97,14 +98,22 @@ class Cluster:
     # ------------------------------------------------------------------ the core's side
 
     def summon(
-        self, call_id: str, agent_id: str, without: Collection[str], now: float, *, takeover: bool
+        self,
+        call_id: str,
+        agent_id: str,
+        without: Collection[str],
+        now: float,
+        *,
+        takeover: bool,
+        apart: bool,
     ) -> None:
         if self._closed or self._problem or len(self._searches) >= MOST_SEARCHES:
             return
         summons = self._summonses.begin(call_id, agent_id, without, now)
         if summons is None:
             return
-        task = self._loop.create_task(self._search(summons, takeover=takeover), name=f"{call_id}::search")
+        search = self._search(summons, takeover=takeover, apart=apart)
+        task = self._loop.create_task(search, name=f"{call_id}::search")
         self._searches.add(task)
         task.add_done_callback(self._searches.discard)
         self._arm()
@@ -134,6 +143,12 @@ class Cluster:
             self._loop.call_soon(self._tell_places)
         self._dirty.add(agent_id)
 
+    def pass_on(self, agent_id: str, news: InstanceDied | Blocked) -> None:
+        died, blocked = (news, None) if isinstance(news, InstanceDied) else (None, news)
+        notice = GatewayNotice(notice=InstanceNews(agent_id=agent_id, died=died, blocked=blocked))
+        for other in self.others.there(self._loop.time()):
+            self._directory.notify(other.gateway, notice)
+
     def lost(self, instance: Instance) -> None:
         for one in self._reservations.lose(instance):
             self._not_coming(one, "the connection to the agent was lost")
@@ -144,7 +159,7 @@ class Cluster:
         """Return whose instance may connect with this ticket; None: nobody's."""
         return self._summonses.agent_of(ticket, self._loop.time())
 
-    async def _search(self, summons: Summons, *, takeover: bool) -> None:
+    async def _search(self, summons: Summons, *, takeover: bool, apart: bool) -> None:
         answer: DirectoryAnswer | None = None
         for _ in range(MOST_ASKED):
             left_s = summons.until - self._loop.time()
@@ -157,6 +172,7 @@ class Cluster:
                 deadline_ms=max(1, round(left_s * 1000)),
                 without=summons.failed,
                 takeover=takeover,
+                apart=apart,
             )
             answer = await self._directory.search(search, min(SEARCH_S, max(left_s, 0.001)))
             if answer is None or answer.instance_id is not None:
@@ -223,7 +239,7 @@ class Cluster:
             detail,
         )
         notice = NotComing(call_id=kept.call_id, instance_id=kept.instance.instance_id, detail=detail[:500])
-        self._directory.notify(kept.gateway, notice)
+        self._directory.notify(kept.gateway, GatewayNotice(notice=notice))
 
     def _place_free(self, agent_id: str, now: float) -> None:
         self.changed(agent_id)
@@ -244,8 +260,14 @@ class Cluster:
 
     def on_notice(self, notice: GatewayNotice) -> None:
         now = self._loop.time()
-        if self._summonses.not_coming(notice.call_id, notice.instance_id, now):
-            self._ask(notice.call_id, now)
+        match notice.notice:
+            case NotComing(call_id=call_id, instance_id=instance_id):
+                if self._summonses.not_coming(call_id, instance_id, now):
+                    self._ask(call_id, now)
+            case InstanceNews(agent_id=agent_id, died=InstanceDied() as died):
+                self._switchboard.instance_died(agent_id, died, now)
+            case InstanceNews(blocked=Blocked() as blocked):
+                self._switchboard.silences.blocked(blocked, now)
 
     def on_presence(self, presence: GatewayPresence) -> None:
         if presence.gateway == self.name:

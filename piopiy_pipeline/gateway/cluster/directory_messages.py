@@ -11,6 +11,7 @@ from typing import Annotated
 from pydantic import Field
 
 from piopiy_pipeline.signaling.json_messages import Message
+from piopiy_pipeline.signaling.messages import Blocked, InstanceDied
 
 __all__ = [
     "AgentPlaces",
@@ -18,6 +19,7 @@ __all__ = [
     "DirectorySearch",
     "GatewayNotice",
     "GatewayPresence",
+    "InstanceNews",
     "NotComing",
 ]
 
@@ -31,7 +33,7 @@ class DirectorySearch(Message):
     """Asks a gateway at which instances of an agent have free places to send one of them to the gateway at `url`.
 
     `ticket` is what the instance shows there. `without` are those that were asked before. With `takeover`, another
-    instance has lost the call, or gives it back.
+    instance has lost the call, or gives it back; with `apart`, only a call worker that is apart from others may come.
     """
 
     call_id: _CallId
@@ -42,6 +44,7 @@ class DirectorySearch(Message):
     deadline_ms: Annotated[int, Field(gt=0)]
     without: list[_InstanceId] = Field(default_factory=list)
     takeover: bool = False
+    apart: bool = False
 
 
 class DirectoryAnswer(Message):
@@ -78,5 +81,15 @@ class GatewayPresence(Message):
     leaving: bool = False
 
 
-GatewayNotice = NotComing
-"""What one gateway says to another one, without an answer."""
+class InstanceNews(Message):
+    """Says that an instance that is at home at another gateway has died, or that its event loop is blocked."""
+
+    agent_id: _AgentId
+    died: InstanceDied | None = None
+    blocked: Blocked | None = None
+
+
+class GatewayNotice(Message):
+    """What one gateway says to another one, without an answer."""
+
+    notice: NotComing | InstanceNews

@@ -31,7 +31,6 @@ from piopiy_pipeline.gateway.cluster.directory_messages import (
     DirectorySearch,
     GatewayNotice,
     GatewayPresence,
-    NotComing,
 )
 from piopiy_pipeline.gateway.errors import GatewayError
 from piopiy_pipeline.signaling.json_messages import Message, ProtocolError, dump, parser
@@ -50,7 +49,7 @@ MOST_BYTES = 256 << 10
 
 _parse_search: Callable[[bytes], DirectorySearch] = parser(DirectorySearch)
 _parse_answer: Callable[[bytes], DirectoryAnswer] = parser(DirectoryAnswer)
-_parse_notice: Callable[[bytes], GatewayNotice] = parser(NotComing)
+_parse_notice: Callable[[bytes], GatewayNotice] = parser(GatewayNotice)
 _parse_presence: Callable[[bytes], GatewayPresence] = parser(GatewayPresence)
 
 

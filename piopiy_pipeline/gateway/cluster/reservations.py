@@ -58,7 +58,9 @@ class Reservations:
             for one in self._instances.of(search.agent_id)
             if one.roaming or not one.roams or one.instance_id in search.without
         }
-        instance = self._instances.pick(search.agent_id, without=without, now=now, takeover=search.takeover)
+        instance = self._instances.pick(
+            search.agent_id, without=without, now=now, takeover=search.takeover, apart=search.apart
+        )
         if instance is None:
             return None
         instance.reserved.add(search.call_id)
@@ -91,11 +93,7 @@ class Reservations:
         return AgentPlaces(
             instances=len(at_home),
             active=sum(one.active for one in at_home),
-            places=sum(
-                one.capacity - one.active
-                for one in at_home
-                if one.takes_takeovers and one.roams and one.worker != "apart"
-            ),
+            places=sum(one.capacity - one.active for one in at_home if one.takes_takeovers and one.roams),
         )
 
     def _drop(self, gone: list[Reservation]) -> list[Reservation]:

@@ -234,7 +234,8 @@ class AgentAssignment:
 
     def summon(self, now: float) -> None:
         """Have an instance come from another gateway, because none of those that are connected takes the call."""
-        if self.suspicion.whom_to_ask(now) == "others":
+        whom = self.suspicion.whom_to_ask(now)
+        if whom != "nobody":
             tried = {one.instance_id for one in self._tried}
             self._summoner.summon(
                 self._info.call_id,
@@ -242,6 +243,7 @@ class AgentAssignment:
                 tried,
                 now,
                 takeover=self.last_instance_id is not None,
+                apart=whom == "apart",
             )
 
     def ask_again_at(self, now: float) -> float | None:

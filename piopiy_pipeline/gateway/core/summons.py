@@ -10,6 +10,7 @@ from collections.abc import Collection
 from typing import Protocol
 
 from piopiy_pipeline.gateway.core.instances import Instance
+from piopiy_pipeline.signaling.messages import Blocked, InstanceDied
 from piopiy_pipeline.signaling.roaming import Roaming, RoamResult
 
 __all__ = ["NobodyElse", "Summoner"]
@@ -23,7 +24,14 @@ class Summoner(Protocol):
         """Why nobody comes from other gateways now, a sentence for operators; empty while all is well."""
 
     def summon(
-        self, call_id: str, agent_id: str, without: Collection[str], now: float, *, takeover: bool
+        self,
+        call_id: str,
+        agent_id: str,
+        without: Collection[str],
+        now: float,
+        *,
+        takeover: bool,
+        apart: bool,
     ) -> None:
         """Have an instance come for a call, unless one is on its way, or nobody was there a moment ago.
 
@@ -33,6 +41,7 @@ class Summoner(Protocol):
             without: The ids of instances that are not to come, because they were asked before.
             now: The time.
             takeover: Whether the call is in progress: another instance has lost it, or gives it back.
+            apart: Whether only a call worker that is apart from others may come.
         """
 
     def expects(self, call_id: str) -> bool:
@@ -56,6 +65,9 @@ class Summoner(Protocol):
     def changed(self, agent_id: str) -> None:
         """Note that instances of this agent that are at home here may have more or fewer places."""
 
+    def pass_on(self, agent_id: str, news: InstanceDied | Blocked) -> None:
+        """Tell the other gateways of an instance at home here that has died or is blocked: it may have calls there."""
+
     def lost(self, instance: Instance) -> None:
         """Note that the connection to an instance is lost."""
 
@@ -66,7 +78,14 @@ class NobodyElse:
     problem = ""
 
     def summon(
-        self, call_id: str, agent_id: str, without: Collection[str], now: float, *, takeover: bool
+        self,
+        call_id: str,
+        agent_id: str,
+        without: Collection[str],
+        now: float,
+        *,
+        takeover: bool,
+        apart: bool,
     ) -> None: ...
 
     def expects(self, call_id: str) -> bool:
@@ -86,5 +105,7 @@ class NobodyElse:
     def receive(self, instance: Instance, message: Roaming | RoamResult, now: float) -> None: ...
 
     def changed(self, agent_id: str) -> None: ...
+
+    def pass_on(self, agent_id: str, news: InstanceDied | Blocked) -> None: ...
 
     def lost(self, instance: Instance) -> None: ...

@@ -241,7 +241,9 @@ class Switchboard:
             self.resources.summoner.receive(instance, message, now)
             return
         if isinstance(message, InstanceDied):
-            self._on_death(instance, message, now)
+            if not instance.roaming:
+                self.resources.summoner.pass_on(instance.agent_id, message)
+            self.instance_died(instance.agent_id, message, now)
             return
         call_id = getattr(message, "call_id", "")
         call = self._calls.get(call_id)
@@ -414,18 +416,18 @@ class Switchboard:
     def _of_agent(self, agent_id: str) -> list[GatewayCall]:
         return [call for call in self._calls.values() if call.info.agent_id == agent_id]
 
-    def _on_death(self, teller: Instance, death: InstanceDied, now: float) -> None:
+    def instance_died(self, agent_id: str, death: InstanceDied, now: float) -> None:
         """Take an agent's word that one of its call workers has died, or hangs and is still connected. The loss of the
         connection of a dead one may come later.
         """
         if death.hung:
-            self._suspect(teller.agent_id, death, now)
+            self._suspect(agent_id, death, now)
             return
-        if connected := self.instances.find(teller.agent_id, death.instance_id):
+        if connected := self.instances.find(agent_id, death.instance_id):
             for dead in connected:
                 dead.death = death
             return
-        self._suspect(teller.agent_id, death, now)
+        self._suspect(agent_id, death, now)
 
     def _suspect(self, agent_id: str, death: InstanceDied, now: float) -> None:
         """Tell all calls of an agent of the death: those that were with it may be elsewhere by now."""

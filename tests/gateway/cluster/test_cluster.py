@@ -16,6 +16,7 @@ from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.core.agent_assignment import PLACE_S
 from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
 from piopiy_pipeline.gateway.core.phases import Phase
+from piopiy_pipeline.signaling.messages import InstanceDied
 from piopiy_pipeline.testing.virtual_time.virtual_loop import run_virtual
 from tests.support.cluster import ModelAgent, ModelCluster, ModelGateway
 
@@ -166,6 +167,29 @@ def test_a_call_whose_agent_dies_is_recovered_by_one_of_another_gateway() -> Non
         assert call.phase is Phase.LIVE
         assert call.agent.assignment.recoveries == 1
         assert leg.ended is None
+        await house.close()
+
+    run(scenario())
+
+
+def test_what_is_known_of_a_death_at_home_is_known_where_the_call_is() -> None:
+    async def scenario() -> None:
+        house, _, other = await two(agents=2)
+        call, leg = other.place("call-1")
+        await asyncio.sleep(0.5)
+        victim = next(agent for agent in house.agents if agent.calls)
+        witness = next(agent for agent in house.agents if agent is not victim)
+        assert witness.home is not None
+        detail = "it was killed for its memory"
+        witness.home.say(
+            InstanceDied(instance_id=victim.name, detail=detail, calls=["call-1"], culprit="call-1")
+        )
+        victim.kill()
+        await asyncio.sleep(1)
+        assert leg.ended == (EndReason.ERROR, detail), (
+            "it is not offered to the next one, which it would kill"
+        )
+        assert call.phase is Phase.ENDED
         await house.close()
 
     run(scenario())
