@@ -113,6 +113,9 @@ class AgentMedia:
         self._waiting = bytearray()  # for the frame tick
         self._taken_bytes = 0  # of what the agent hears
         self._piece_bytes = 0  # of which it wants whole ones; 0: it takes what comes
+        self._padded = (
+            False  # with the silence that makes its pieces whole together with those of other calls
+        )
         self._most_bytes = _MOST_BYTES
         self._backlog: deque[bytes] = deque()
         self._backlog_bytes = 0
@@ -174,8 +177,16 @@ class AgentMedia:
     def send_waiting(self) -> None:
         """Send what the caller has said since the last frame tick, in whole pieces if the agent wants such."""
         size = len(self._waiting)
-        if self._piece_bytes:
-            size -= (self._taken_bytes + size) % self._piece_bytes
+        piece = self._piece_bytes
+        if piece:
+            if size and not self._padded:
+                self._padded = True
+                frame = frame_bytes(self._caller_rate)
+                self._waiting[:0] = bytes(
+                    self._outgoing.padding_bytes(size, frame_bytes=frame, piece_bytes=piece)
+                )
+                size = len(self._waiting)
+            size -= (self._taken_bytes + size) % piece
         self._send_first(size)
 
     def _send_first(self, size: int) -> None:

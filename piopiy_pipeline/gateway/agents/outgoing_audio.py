@@ -6,6 +6,7 @@ of all calls are written one after the other, once a frame tick. An agent's VAD 
 
 from __future__ import annotations
 
+from math import gcd
 from typing import Protocol
 
 __all__ = ["OutgoingAudio", "WaitingAudio"]
@@ -23,6 +24,7 @@ class OutgoingAudio:
 
     def __init__(self) -> None:
         self._streams: dict[WaitingAudio, None] = {}
+        self._ticks = 0
 
     def add(self, stream: WaitingAudio) -> None:
         """Note that a stream has something to send. To do it twice changes nothing."""
@@ -32,8 +34,24 @@ class OutgoingAudio:
         """Forget a stream, because it is closed."""
         self._streams.pop(stream, None)
 
+    def padding_bytes(self, waiting_bytes: int, *, frame_bytes: int, piece_bytes: int) -> int:
+        """Return how much silence has to go before a stream, so that its pieces are whole when those of others are.
+
+        Pieces of 32 ms are whole in five of eight frame ticks. With this they are the same five for all calls, and an
+        agent wakes 31 times a second for all of them, not 50.
+
+        Args:
+            waiting_bytes: What the stream has to send first, in a frame tick.
+            frame_bytes: What it has of a frame tick.
+            piece_bytes: The length of a piece.
+        """
+        cycle = piece_bytes // gcd(piece_bytes, frame_bytes)
+        at_end_of_cycle = waiting_bytes + (-self._ticks % cycle) * frame_bytes
+        return -at_end_of_cycle % piece_bytes
+
     def on_frame_tick(self) -> None:
         """Send what waits, of all streams. To be called when all legs have had their frame tick."""
+        self._ticks += 1
         streams, self._streams = self._streams, {}
         for stream in streams:
             stream.send_waiting()

@@ -86,14 +86,33 @@ def test_an_agent_that_asks_for_pieces_gets_whole_ones_as_soon_as_they_are() -> 
             while not isinstance(message := await media.socket.recv(), str) or '"dtmf"' not in message:
                 if isinstance(message, bytes):
                     heard += message
-            assert heard == said[: len(said) // 2], "what is left of a piece comes before the key"
+            padding = len(heard) - len(said) // 2
+            assert 0 <= padding < piece
+            assert heard == bytes(padding) + said[: len(said) // 2], (
+                "what is left of a piece comes before the key"
+            )
             for at in range(len(said) // 2, len(said), 640):
                 await line.socket.send(said[at : at + 640])
-            while len(heard) < len(said) // piece * piece:
+            while len(heard) < (padding + len(said)) // piece * piece:
                 message = await media.socket.recv()
                 if isinstance(message, bytes):
                     heard += message
                     assert len(heard) % piece == 0, "pieces are counted from the beginning"
-            assert said.startswith(heard)
+            assert (bytes(padding) + said).startswith(heard)
 
     asyncio.run(story())
+
+
+def test_pieces_of_all_streams_are_whole_in_the_same_ticks() -> None:
+    for frame_bytes, piece_bytes in ((640, 1024), (320, 512)):
+        outgoing = OutgoingAudio()
+        whole: list[set[int]] = []
+        for first in range(1, 12):
+            while outgoing._ticks < first:
+                outgoing.on_frame_tick()
+            padding = outgoing.padding_bytes(frame_bytes, frame_bytes=frame_bytes, piece_bytes=piece_bytes)
+            assert 0 <= padding < piece_bytes
+            have = [padding + (n + 1) * frame_bytes for n in range(16)]
+            pieces = [0, *(bytes_ // piece_bytes for bytes_ in have)]
+            whole.append({(first + n) % 8 for n in range(16) if pieces[n + 1] > pieces[n]})
+        assert all(ticks <= set.union(*whole) and len(set.union(*whole)) == 5 for ticks in whole)
