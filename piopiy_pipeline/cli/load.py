@@ -63,7 +63,7 @@ def load(
         float | None,
         typer.Option(metavar="SECONDS", help="Speak this long into the bot's speech, instead of after it."),
     ] = None,
-    calls: Annotated[int, typer.Option(min=1, max=MAX_CALLS, help="Callers at a time.")] = 10,
+    calls: Annotated[int, typer.Option(metavar="N", min=1, max=MAX_CALLS, help="Callers at a time.")] = 10,
     per_second: Annotated[
         float, typer.Option(metavar="N", help="How many calls begin in a second at most.")
     ] = 2.0,

@@ -8,7 +8,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -44,12 +44,20 @@ class AnsweringBot:
 
 
 @asynccontextmanager
-async def loading(place: House, *arguments: object) -> AsyncIterator[asyncio.subprocess.Process]:
+async def loading(
+    place: House, *arguments: object, environ: Mapping[str, str] | None = None
+) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run the command against a gateway."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "piopiy_pipeline.cli", "load", place.gateway.url, "--wav", str(TURN)),
         *map(str, arguments),
-        env={**os.environ, "AGENT_ID": AGENT_ID, "PIOPIY_CALLER_KEY": KEY, "PIOPIY_API_KEY": "operator"},
+        env={
+            **os.environ,
+            "AGENT_ID": AGENT_ID,
+            "PIOPIY_CALLER_KEY": KEY,
+            "PIOPIY_API_KEY": "operator",
+            **(environ or {}),
+        },
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -161,6 +169,28 @@ def test_ctrl_c_hangs_up_every_call_and_still_reports() -> None:
         assert reasons == {"caller_hangup"}
 
     asyncio.run(scenario())
+
+
+@pytest.mark.realtime
+@pytest.mark.parametrize(("password", "failed"), [("her password", 0), ("another", 2)])
+def test_telephones_call_with_a_password_where_the_gateway_asks_for_one(password: str, failed: int) -> None:
+    """Real time: telephones have a clock of their own."""
+
+    async def scenario() -> dict[str, Any]:
+        sip = {"port": 0, "users": {"anna": "her password"}, "default_agent": AGENT_ID}
+        async with house(AnsweringBot(), sip=sip) as place:
+            assert place.gateway.phones is not None
+            options = ("--calls", 2, "--kinds", "sip", "--sip-user", "anna", "--hangup-after", 0.5, "--json")
+            address = f"sip:desk@127.0.0.1:{place.gateway.phones.port}"
+            environ = {"PIOPIY_SIP_PASSWORD": password}
+            async with loading(place, *options, "--sip", address, environ=environ) as process:
+                _, found = await results(process)
+                return found
+
+    found = asyncio.run(scenario())
+    assert (found["answered"], found["failed"]) == (2 - failed, failed)
+    assert sum(found["failures"].values()) == failed
+    assert all("40" in reason for reason in found["failures"]), "401 or 403"
 
 
 @pytest.mark.realtime

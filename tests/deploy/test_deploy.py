@@ -21,6 +21,7 @@ import pytest
 import yaml
 
 from piopiy_pipeline.gateway import GatewayConfig
+from scripts.try_image import KNOWN, instructions
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
@@ -99,6 +100,18 @@ def test_the_dockerfile_has_no_known_mistake() -> None:
         [tool("hadolint"), DEPLOY / "Dockerfile"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_step_of_the_image_can_be_tried_without_docker() -> None:
+    steps = instructions((DEPLOY / "Dockerfile").read_text())
+    assert [word for word, _ in steps].count("FROM") == 2
+    assert {word for word, _ in steps} <= KNOWN
+    copied = {source for word, rest in steps if word == "COPY" for source in rest.split()[:-1]}
+    kept = (DEPLOY / "Dockerfile.dockerignore").read_text().split()
+    assert {f"!{source.removeprefix('./')}" for source in copied if not source.startswith(("-", "/"))} <= {
+        *kept
+    }
+    assert all((ROOT / line[1:]).exists() for line in kept if line.startswith("!"))
 
 
 def test_the_image_runs_as_nobody_in_particular_and_is_made_in_two_stages() -> None:
