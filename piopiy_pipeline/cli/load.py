@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import resource
 import shlex
 import sys
 from dataclasses import dataclass
@@ -44,6 +45,9 @@ __all__ = ["load"]
 MAX_CALLS = 2000
 """Callers of one process: more than a core can carry. Several machines can be started beside each other."""
 MAX_PER_SECOND = 200.0
+FILES_A_CALL = 4
+"""Sockets of one caller: two of a telephone, up to three of a browser's ICE."""
+SPARE_FILES = 100
 _INTERRUPTED = 130
 
 
@@ -189,6 +193,7 @@ def load(
         )
         for kind in set(plan.kinds)
     }
+    _require_open_files(calls)
     log_to_stderr()
     start = CallStart(rate=call_rate, watch=False)
     began = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
@@ -331,6 +336,20 @@ def _require_permission(host: str, may_load: list[str], calls: int) -> None:
         f"{host} is not this machine. {calls} callers at a time take its agents' places from real callers, and cost"
         f" what its providers charge. If it is yours to load, say so: --may-load {host}"
     )
+
+
+def _require_open_files(calls: int) -> None:
+    """Raise this process's limit of open files to what the callers need, or `BadInput` if the system allows less."""
+    files = calls * FILES_A_CALL + SPARE_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= files:
+        return
+    if hard != resource.RLIM_INFINITY and hard < files:
+        raise BadInput(
+            f"--calls {calls}: they may need {files} open files, and this process may have {hard}: raise its limit"
+            " (ulimit -Hn), or take fewer"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
 
 
 def _is_loopback(host: str) -> bool:

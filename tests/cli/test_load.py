@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -224,6 +225,19 @@ def test_a_host_that_is_not_this_machine_is_refused_until_it_is_named(
     assert main([*near, "--sip", "sip:desk@192.0.2.7"]) == 2
     assert "--may-load 192.0.2.7" in capsys.readouterr().err
     assert main([*far, "--may-load", "voice.example.com"]) == 2, "another name is no permission"
+
+
+def test_more_callers_than_files_may_be_open_are_refused_before_anybody_calls() -> None:
+    command = ["load", "ws://127.0.0.1:1", "--agent", "a", "--key", "k", "--calls", "300"]
+    program = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (500, 500));"
+        f"from piopiy_pipeline.cli import main; sys.exit(main({command!r}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 2
+    assert "--calls 300: they may need 1300 open files, and this process may have 500" in done.stderr
 
 
 @pytest.mark.parametrize(
