@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 
 from piopiy_pipeline.text import printable_line
+from piopiy_pipeline.trace_ids import trace_id_of, tracing_wanted
 
 if TYPE_CHECKING:
     from loguru import Record
@@ -117,6 +118,8 @@ def _json_line(record: Record) -> str:
     extra = record["extra"]
     more: dict[str, Any] = {key: value for key, value in extra.items() if not key.startswith("_")}
     more["logger"] = record["name"] or ""
+    if (call_id := extra.get("call_id")) and tracing_wanted():
+        more["trace_id"] = trace_id_of(str(call_id))
     if way := _exception_of(record):
         kind, error, at = way
         more["exception"] = {

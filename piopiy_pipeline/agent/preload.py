@@ -8,11 +8,13 @@ what the first call would import besides.
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 
 from piopiy_pipeline.offload import offload
 from piopiy_pipeline.processors.silero import load_model
 from piopiy_pipeline.processors.vad_engine import shared_engine
 from piopiy_pipeline.spoken_text import SpokenText
+from piopiy_pipeline.trace_ids import tracing_wanted
 
 __all__ = ["preload", "preload_blocking"]
 
@@ -24,6 +26,11 @@ _MODULES = (
     "piopiy_pipeline.session.model.initial_messages",
     "piopiy_pipeline.voice_agent",
 )
+TRACING_MODULES = ("opentelemetry.sdk.trace.export", "opentelemetry.exporter.otlp.proto.http.trace_exporter")
+
+
+def _modules() -> tuple[str, ...]:
+    return (*_MODULES, *(TRACING_MODULES if tracing_wanted() and find_spec("opentelemetry.sdk") else ()))
 
 
 async def preload() -> None:
@@ -32,7 +39,7 @@ async def preload() -> None:
     Raises:
         ModelMissing: There is no VAD model.
     """
-    for module in _MODULES:
+    for module in _modules():
         await offload(import_module, module)
     await SpokenText().load()
     await shared_engine().load()
@@ -47,7 +54,7 @@ def preload_blocking() -> None:
     Raises:
         ModelMissing: There is no VAD model.
     """
-    for module in _MODULES:
+    for module in _modules():
         import_module(module)
     SpokenText().load_blocking()
     load_model()

@@ -18,6 +18,7 @@ from piopiy_pipeline.agent.media_counts import MediaCounts
 from piopiy_pipeline.agent.offered_media import open_media
 from piopiy_pipeline.agent.signaling_connection import SignalingConnection
 from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.offload import offload
 from piopiy_pipeline.session import Session, resumable_from
 from piopiy_pipeline.session.session import Callback
 from piopiy_pipeline.signaling.messages import (
@@ -31,6 +32,7 @@ from piopiy_pipeline.signaling.messages import (
     Offer,
     TransferResult,
 )
+from piopiy_pipeline.tracing import flush_tracing, is_tracing, set_up_tracing
 
 __all__ = ["ServedCalls"]
 
@@ -136,6 +138,8 @@ class ServedCalls:
                 task.cancel()
             if late:
                 await asyncio.wait(late, timeout=SHUTDOWN_S)
+        if is_tracing():
+            await offload(flush_tracing)
 
     def _sessions_of(self, connection: SignalingConnection) -> list[Session]:
         return [session for session in self._sessions.values() if self._owner.get(session) is connection]
@@ -148,6 +152,7 @@ class ServedCalls:
 
     async def _serve(self, offer: Offer, connection: SignalingConnection) -> None:
         """Open the media stream, accept, and run the call if the gateway confirms."""
+        set_up_tracing("piopiy-agent")  # here, because it starts a thread, and call workers are forked
         log = logger.bind(call_id=offer.call_id)
         url = f"{connection.url}{offer.media_path}"
         link = await open_media(url, offer, reject=connection.post)

@@ -16,7 +16,7 @@ from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.processors.metrics.frame_processor_metrics import FrameProcessorMetrics
 from pipecat.services.stt_service import STTService
 
-__all__ = ["measure_service", "take_pending_audio_s"]
+__all__ = ["measure_service", "take_pending_audio_s", "traced_by_pipecat", "turn_context_of"]
 
 _TIMES = (
     "stop_ttfb_metrics",
@@ -27,6 +27,7 @@ _TIMES = (
 _USAGE = ("start_llm_usage_metrics", "start_stt_usage_metrics", "start_tts_usage_metrics")
 _ONSET = "process_ttfa_metrics"  # searches the voice's first sound in each piece of audio
 _MEASURED = "_piopiy_measured"
+_DECORATED = ("_process_context", "_process_universal_context", "run_tts", "run_stt", "_handle_transcription")
 
 if not all(hasattr(FrameProcessorMetrics, name) for name in (*_TIMES, *_USAGE, _ONSET)):
     raise ImportError("pipecat's FrameProcessorMetrics has changed: see compat/service_metrics.py")
@@ -60,6 +61,17 @@ def take_pending_audio_s(service: FrameProcessor) -> float:
         return 0.0
     pending_s, service._stt_usage_pending_seconds = service._stt_usage_pending_seconds, 0.0
     return pending_s
+
+
+def traced_by_pipecat(service: FrameProcessor) -> bool:
+    """Return whether pipecat makes spans of this service's requests: its methods are decorated."""
+    return any(hasattr(getattr(type(service), name, None), "__wrapped__") for name in _DECORATED)
+
+
+def turn_context_of(service: FrameProcessor) -> Any:
+    """Return OpenTelemetry's context of the turn that a service works for, or of its conversation; None without one."""
+    tracing = getattr(service, "_tracing_context", None)
+    return None if tracing is None else tracing.get_turn_context() or tracing.get_conversation_context()
 
 
 def _listened(

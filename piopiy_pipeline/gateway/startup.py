@@ -20,6 +20,7 @@ from piopiy_pipeline.gateway.core.gateway_call import PlaceCall
 from piopiy_pipeline.gateway.core.sound_cleaning import SoundCleaning
 from piopiy_pipeline.gateway.core.switchboard import Switchboard
 from piopiy_pipeline.gateway.errors import GatewayError
+from piopiy_pipeline.gateway.metrics.call_traces import CallTraces
 from piopiy_pipeline.gateway.metrics.gateway_metrics import GatewayMetrics
 from piopiy_pipeline.gateway.port.first_request import Connections
 from piopiy_pipeline.gateway.recordings.recorder import GatewayRecorder
@@ -29,6 +30,7 @@ from piopiy_pipeline.gateway.records.recent_calls import RecentCalls
 from piopiy_pipeline.gateway.records.resumptions import Resumptions
 from piopiy_pipeline.offload import offload
 from piopiy_pipeline.private_files import restrict
+from piopiy_pipeline.tracing import flush_tracing, is_tracing, set_up_tracing
 
 if TYPE_CHECKING:
     from piopiy_pipeline.gateway.api.http_server import HttpServer
@@ -83,6 +85,9 @@ class GatewayServices:
         self._webhooks = _webhooks(config, bus.wall, self._records) if config.webhooks else None
         if self._webhooks is not None:
             bus.subscribe(self._webhooks.on_event)
+        set_up_tracing("piopiy-gateway")
+        if is_tracing():
+            bus.subscribe(CallTraces().on_event)
         self._browser = _browser_calls(config, place) if config.webrtc_workers else None
         self._metrics = GatewayMetrics(
             switchboard, records=self._records, recorder=self._recorder, webhooks=self._webhooks
@@ -126,6 +131,8 @@ class GatewayServices:
     async def close(self) -> None:
         """End what still runs for connections that have gone, and write what is to be written."""
         self._metrics.close()
+        if is_tracing():
+            await offload(flush_tracing)
         if self._opening is not None:
             self._opening.cancel()  # a database may take minutes to answer; the records close on their own
             await asyncio.gather(self._opening, return_exceptions=True)

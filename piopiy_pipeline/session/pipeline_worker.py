@@ -12,6 +12,7 @@ from pipecat.observers.base_observer import BaseObserver
 
 from piopiy_pipeline.compat.pipecat import SourceHookWorker
 from piopiy_pipeline.session.call_state import CallState
+from piopiy_pipeline.tracing import is_tracing
 
 __all__ = ["CallWorker"]
 
@@ -28,13 +29,15 @@ class CallWorker(SourceHookWorker):
     def __init__(
         self, state: CallState, pipeline: Any, *, observers: Sequence[BaseObserver], **options: Any
     ) -> None:
-        self.has_observers = bool(observers)
+        self.has_observers = bool(observers) or is_tracing()
         self._state_of_call = state  # a name that pipecat's classes do not use
         super().__init__(
             pipeline,
             observers=list(observers),
             enable_rtvi=False,
-            enable_turn_tracking=False,
+            enable_turn_tracking=is_tracing(),
+            enable_tracing=is_tracing(),
+            conversation_id=state.info.call_id,
             idle_timeout_secs=None,
             check_dangling_tasks=False,
             **options,

@@ -38,6 +38,7 @@ from piopiy_pipeline.signaling.messages import (
     TransferResult,
 )
 from piopiy_pipeline.text import well_formed
+from piopiy_pipeline.tracing import traced_call
 from piopiy_pipeline.transports.link import MediaLink
 
 __all__ = ["Callback", "Session"]
@@ -211,7 +212,10 @@ class Session:
             How the call has ended. An exception in the callback is such an end, with the reason `error`.
         """
         track_tasks(asyncio.get_running_loop())
-        with logger.contextualize(call_id=self.info.call_id):
+        with (
+            logger.contextualize(call_id=self.info.call_id),
+            traced_call(self.info.call_id, **{"call.kind": self.info.kind}) as span,
+        ):
             context = contextvars.copy_context()  # in here, so that what the author logs names the call
             context.run(current_tasks.set, self._tasks)
             context.run(current_call.set, self.call)
@@ -229,6 +233,8 @@ class Session:
                 raise
             finally:
                 await asyncio.shield(self._tear_down(author))
+                if span is not None:
+                    span.set_attribute("call.end_reason", self._state.end.result().reason.value)
         end = self._state.end.result()
         self._log.info(
             "call ended: {} after {:.1f} s{}",

@@ -19,6 +19,7 @@ from piopiy_pipeline.gateway.records.models import (
     CallRecord,
     RecordsUnavailable,
 )
+from piopiy_pipeline.trace_ids import trace_id_of
 
 __all__ = ["CallId", "call_under_way", "router"]
 
@@ -60,7 +61,7 @@ async def get_call(deps: Deps, call_id: CallId) -> CallDetail:
     record = deps.recent.find(call_id)
     if record is None:
         raise ApiError(404, f"there is no call {call_id!r}")
-    return CallDetail(call=record, events=[])
+    return CallDetail(call=record, events=[], trace_id=trace_id_of(record.call_id))
 
 
 @router.post(

@@ -131,6 +131,8 @@ class CallDetail(_RecordModel):
     events: list[CallEvent]
     usage: CallUsage = CallUsage()
     """The sum of the events ``usage``."""
+    trace_id: str = ""
+    """The id of the call's trace, wherever spans are sent."""
 
 
 class CallPage(_RecordModel):

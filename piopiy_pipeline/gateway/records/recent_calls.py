@@ -15,6 +15,7 @@ from piopiy_pipeline.gateway.core.event_bus import BusEvent, CallChanged
 from piopiy_pipeline.gateway.core.snapshots import Phase
 from piopiy_pipeline.gateway.records.models import BadCursor, CallDetail, CallPage, CallRecord
 from piopiy_pipeline.gateway.records.record_builder import RecordBuilder
+from piopiy_pipeline.trace_ids import trace_id_of
 
 __all__ = ["CallArchive", "RecentCalls"]
 
@@ -134,7 +135,11 @@ class RecentCalls:
     async def detail(self, call_id: str) -> CallDetail | None:
         """Do as `CallArchive.detail` says. Conversations are not kept in memory, so the detail has no events."""
         record = self.find(call_id)
-        return None if record is None else CallDetail(call=record, events=[])
+        return (
+            None
+            if record is None
+            else CallDetail(call=record, events=[], trace_id=trace_id_of(record.call_id))
+        )
 
     async def recording_path(self, call_id: str) -> Path | None:
         """Return the file of a call's recording, or None if there is none on this machine."""

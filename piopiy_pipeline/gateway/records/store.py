@@ -58,6 +58,7 @@ from piopiy_pipeline.gateway.records.saved_item_rows import (
 from piopiy_pipeline.gateway.records.saved_items import ItemKind, SavedItem
 from piopiy_pipeline.gateway.records.tables import calls, events, gateways
 from piopiy_pipeline.gateway.records.write_queue import RecordBatch
+from piopiy_pipeline.trace_ids import trace_id_of
 
 __all__ = ["MAX_EVENTS", "Store"]
 
@@ -223,7 +224,8 @@ class Store:
             CallEvent(number=one.number, at=one.at, event=one.event, data=one.data or {})
             for one in conversation
         ]
-        return CallDetail(call=self._record(row), events=said, usage=CallUsage.of(said))
+        record, trace_id = self._record(row), trace_id_of(row.call_id)
+        return CallDetail(call=record, events=said, usage=CallUsage.of(said), trace_id=trace_id)
 
     def recording_path(self, call_id: str) -> Path | None:
         """Return the file of a call's recording, or None if there is none on this machine."""

@@ -22,9 +22,15 @@ from pipecat.metrics.metrics import (
 )
 from pipecat.processors.frame_processor import FrameProcessor
 
-from piopiy_pipeline.compat.service_metrics import measure_service, take_pending_audio_s
+from piopiy_pipeline.compat.service_metrics import (
+    measure_service,
+    take_pending_audio_s,
+    traced_by_pipecat,
+    turn_context_of,
+)
 from piopiy_pipeline.metrics.agent_counts import COUNTS
 from piopiy_pipeline.services.failover.service_names import ServiceKind, kind_of, provider_name
+from piopiy_pipeline.tracing import trace_request
 
 __all__ = ["UsageMeter"]
 
@@ -60,7 +66,9 @@ class UsageMeter:
         self._services = [(each, kind) for each in services if (kind := kind_of(each)) is not None]
         for service, kind in self._services:
             COUNTS.provider_known(kind, provider_name(service))
-            take = partial(self._take, kind, provider_name(service))
+            take = partial(
+                self._take, kind, provider_name(service), None if traced_by_pipecat(service) else service
+            )
             measure_service(service, take, times=times, usage=usage)
 
     def close(self) -> None:
@@ -92,16 +100,22 @@ class UsageMeter:
                 data["seconds"] = heard_s[key]
             self._report(data)
 
-    def _take(self, kind: ServiceKind, provider: str, data: MetricsData) -> None:
-        """Take a measurement of a service."""
+    def _take(
+        self, kind: ServiceKind, provider: str, untraced: FrameProcessor | None, data: MetricsData
+    ) -> None:
+        """Take a measurement of a service; of one that pipecat does not trace, the span is made here."""
         if self._closed:
             return
         model = data.model or ""
         match data:
             case TTFBMetricsData(value=seconds):
                 COUNTS.first_result(kind, provider, model, seconds)
+                if untraced is not None and kind != "llm":
+                    trace_request(turn_context_of(untraced), kind, provider, model, seconds)
             case ProcessingMetricsData(value=seconds) if kind == "llm":
                 COUNTS.request_took(provider, model, seconds)
+                if untraced is not None:
+                    trace_request(turn_context_of(untraced), kind, provider, model, seconds)
             case LLMUsageMetricsData(value=tokens):
                 given, written = tokens.prompt_tokens, tokens.completion_tokens
                 COUNTS.tokens(provider, model, input_tokens=given, output_tokens=written)
