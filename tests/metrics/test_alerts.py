@@ -9,6 +9,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
@@ -132,3 +133,33 @@ def test_each_planted_fault_of_a_day_fires_its_alert_within_a_minute_and_nothing
     file.write_text(written(series, tests))
     tested = promtool("test", "rules", str(file))
     assert tested.returncode == 0, (tested.stdout + tested.stderr)[:6000]
+
+
+def test_the_dashboard_is_as_its_script_writes_it_and_names_metrics_that_there_are() -> None:
+    checked = subprocess.run(
+        [sys.executable, "scripts/grafana_dashboard.py", "--check"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stderr
+    assert sample_names(expressions_of_the_dashboard()) <= known_names()
+
+
+@needs_promtool
+def test_promtool_can_read_each_expression_of_the_dashboard(tmp_path: Path) -> None:
+    recorded = [
+        {"record": f"dashboard:{number}", "expr": expression.replace("$__rate_interval", "1m")}
+        for number, expression in enumerate(expressions_of_the_dashboard())
+    ]
+    file = tmp_path / "dashboard.json"
+    file.write_text(json.dumps({"groups": [{"name": "dashboard", "rules": recorded}]}))
+    checked = promtool("check", "rules", str(file))
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def expressions_of_the_dashboard() -> list[str]:
+    panels = json.loads(DASHBOARD.read_text())["panels"]
+    return [target["expr"] for panel in panels for target in panel.get("targets", ())]
