@@ -7,6 +7,7 @@ are kept back unless the author has asked for them.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -18,8 +19,9 @@ from pipecat.services.stt_service import STTService
 
 __all__ = ["measure_service", "take_pending_audio_s", "traced_by_pipecat", "turn_context_of"]
 
+_FIRST = "stop_ttfb_metrics"
 _TIMES = (
-    "stop_ttfb_metrics",
+    _FIRST,
     "stop_ttfat_metrics",
     "stop_processing_metrics",
     "stop_text_aggregation_metrics",
@@ -53,6 +55,7 @@ def measure_service(
         setattr(metrics, name, _listened(getattr(metrics, name), take, passes=passes))
     if not times:
         setattr(metrics, _ONSET, _nothing)
+        setattr(metrics, _FIRST, _without_complaint(metrics))
 
 
 def take_pending_audio_s(service: FrameProcessor) -> float:
@@ -88,6 +91,19 @@ def _listened(
         return frame if passes else None
 
     return measured
+
+
+def _without_complaint(metrics: FrameProcessorMetrics) -> Callable[..., Awaitable[MetricsFrame | None]]:
+    """Leave out what pipecat cannot measure, and warns of: a transcript that came before the speech was over."""
+    stop: Callable[..., Awaitable[MetricsFrame | None]] = metrics.stop_ttfb_metrics
+
+    async def stopped(*, end_time: float | None = None) -> MetricsFrame | None:
+        if (end_time or time.time()) < metrics._start_ttfb_time:
+            await metrics.cancel_ttfb_metrics()
+            return None
+        return await stop(end_time=end_time)
+
+    return stopped
 
 
 async def _nothing(**_: Any) -> None:
