@@ -5,8 +5,8 @@
 
 Each stage begins as a copy of ``--base``, a root file system that stands for the image's own base. RUN is carried out
 with ``chroot`` as the stage's user; ENV, ARG, WORKDIR, COPY and USER do as in Docker, as far as this Dockerfile uses
-them: what it does not know is an error. At the end the health check, the entry point and a gateway are tried as the
-image's user.
+them: what it does not know is an error. At the end the entry point, the health check, a gateway and an agent are tried
+as the image's user.
 ``--share`` puts files of this machine into the stages that build (such as the configuration of pip and uv, and
 certificates), and ``--pass`` variables. It needs root, and Linux.
 """
@@ -23,7 +23,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,6 +33,17 @@ DOCKERFILE = ROOT / "deploy" / "Dockerfile"
 KNOWN = {
     *("ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "RUN", "USER", "WORKDIR"),
 }
+BOT = """
+import asyncio, os
+from piopiy.agent import Agent
+
+async def on_new_session(call_id: str) -> None:
+    print(call_id)
+
+agent = Agent(os.environ["AGENT_ID"], os.environ["AGENT_TOKEN"], on_new_session)
+asyncio.run(agent.connect())
+"""
+"""An agent that registers, which needs no provider."""
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
 
@@ -198,7 +210,7 @@ class _Ignored:
 
 
 def try_image(stage: Stage, port: int) -> None:
-    """Run what the image runs, as its user: the help, a gateway with its health check, and SIGTERM.
+    """Run what the image runs, as its user: the help, a gateway and an agent with their health check, SIGTERM.
 
     Raises:
         ImageError: Something is not as it should be.
@@ -213,31 +225,54 @@ def try_image(stage: Stage, port: int) -> None:
     ).stdout
     if writable:
         raise ImageError(f"its user can write {writable.split()[0]}")
-    env = {
+    gateway = {
         **stage.env,
         "PIOPIY_GATEWAY_AGENTS": '{"front_desk": "agent-token"}',
         "PIOPIY_GATEWAY_PORT": str(port),
         "PIOPIY_GATEWAY_HOST": "127.0.0.1",
     }
-    gateway = subprocess.Popen(stage.argv([*stage.entrypoint, "gateway"]), env=env)
+    agent = {
+        **stage.env,
+        "AGENT_ID": "front_desk",
+        "AGENT_TOKEN": "agent-token",
+        "PIOPIY_URL": f"ws://127.0.0.1:{port}",
+        "PIOPIY_METRICS_PORT": str(port + 1),
+    }
+    (stage.root / "tmp/bot.py").write_text(BOT)
+    with running(stage, ["gateway"], gateway), running(stage, ["start", "/tmp/bot.py"], agent):
+        print("a gateway and an agent are well", flush=True)
+    for environ in (gateway, agent):
+        if healthy(stage, environ):
+            raise ImageError("the health check finds nothing wrong where nothing runs")
+
+
+def healthy(stage: Stage, environ: Mapping[str, str]) -> bool:
+    """Return what the image's health check says, which it does in two ways at most."""
+    status = subprocess.run(
+        stage.argv(stage.healthcheck), env=environ, stdout=subprocess.DEVNULL, check=False
+    ).returncode
+    if status not in (0, 1):
+        raise ImageError(f"the health check ended with {status}")
+    return status == 0
+
+
+@contextmanager
+def running(stage: Stage, command: Sequence[str], environ: Mapping[str, str]) -> Iterator[None]:
+    """Run a command of the image until it is well, and end it with SIGTERM. Raises `ImageError` if either fails."""
+    process = subprocess.Popen(stage.argv([*stage.entrypoint, *command]), env=environ)
     try:
         deadline = time.monotonic() + 60
-        while (
-            health := subprocess.run(stage.argv(stage.healthcheck), env=env, capture_output=True, check=False)
-        ).returncode:
-            if time.monotonic() > deadline or gateway.poll() is not None:
-                raise ImageError(f"the gateway does not get well: {health.stdout.decode()}")
+        while not healthy(stage, environ):
+            if time.monotonic() > deadline or process.poll() is not None:
+                raise ImageError(f"{command[0]} does not get well")
             time.sleep(0.2)
-        print(f"the gateway is {health.stdout.decode().strip()}", flush=True)
-        gateway.send_signal(signal.SIGTERM)
-        if status := gateway.wait(30):
-            raise ImageError(f"the gateway ended with {status} after SIGTERM")
+        yield
+        process.send_signal(signal.SIGTERM)
+        if status := process.wait(30):
+            raise ImageError(f"{command[0]} ended with {status} after SIGTERM")
     finally:
-        gateway.kill()
-        gateway.wait()
-    health_without = subprocess.run(stage.argv(stage.healthcheck), env=env, capture_output=True, check=False)
-    if health_without.returncode != 1:
-        raise ImageError("the health check finds nothing wrong where nothing runs")
+        process.kill()
+        process.wait()
 
 
 def main() -> int:

@@ -240,6 +240,19 @@ def test_dashboards_and_prometheus_have_files_that_can_be_read() -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_metrics_that_files_name_are_those_that_gateways_and_agents_have() -> None:
+    there = set(re.findall(r"`(piopiy_[a-z_]+)`", (ROOT / "docs" / "metrics.md").read_text()))
+    there.add("piopiy_agent_calls_per_capacity")  # made by prometheus-adapter
+    paths = [
+        DEPLOY / "health.py",
+        ROOT / "docs" / "deploy.md",
+        *(path for path in CHART.rglob("*") if path.is_file()),
+    ]
+    for path in paths:
+        named = set(re.findall(r"\bpiopiy_(?:agent|gateway)_[a-z_]+", path.read_text()))
+        assert named <= there, path
+
+
 # ---------------------------------------------------------------------- systemd
 
 
