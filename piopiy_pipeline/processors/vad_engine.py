@@ -35,6 +35,9 @@ __all__ = ["VadEngine", "VadListener", "VadStream", "shared_engine"]
 
 BRIEF_S = 0.002
 """So long at most the model may keep a turn of the loop, by what it has needed on this machine."""
+VIRTUAL_S = 0.010
+"""In virtual time nothing takes time. A window waits there as long as audio does for a gateway's frame tick.
+"""
 MAX_BATCH = 64
 """Bounds how long one batch takes (about 3 ms, in the thread)."""
 
@@ -188,7 +191,10 @@ class _Batcher:
 
     def _arm(self) -> None:
         if self._soon is None and not self._under_way:
-            self._soon = self.loop.call_soon(self._score_all, context=self._context)
+            if has_courier(self.loop):
+                self._soon = self.loop.call_later(VIRTUAL_S, self._score_all, context=self._context)
+            else:
+                self._soon = self.loop.call_soon(self._score_all, context=self._context)
 
     def _score_all(self) -> None:
         """Score what has come in this turn of the loop: here as long as it is brief, and the rest in the thread."""
@@ -196,7 +202,7 @@ class _Batcher:
         left_s = self._engine.brief_s
         while self._queue:
             if left_s <= 0:
-                self._arm()
+                self._soon = self.loop.call_soon(self._score_all, context=self._context)
                 return
             streams = list(self._queue)[:MAX_BATCH]
             for stream in streams:
@@ -246,8 +252,11 @@ class _Batcher:
             self._fail(batch.streams, error)
         else:
             self._tell(batch, answer.result())
-        self._queue.update(dict.fromkeys(stream for stream in batch.streams if stream.waiting))
-        if self._queue:
+        backlog = [stream for stream in batch.streams if stream.waiting]
+        self._queue.update(dict.fromkeys(backlog))
+        if backlog and self._soon is None and not self._under_way:
+            self._score_all()
+        elif self._queue:
             self._arm()
 
     def _tell(self, batch: WindowBatch, scores: Scores) -> None:
