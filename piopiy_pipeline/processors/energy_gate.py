@@ -6,8 +6,8 @@ So the last windows are kept. When a louder one comes, the model hears them firs
 none was dropped since it was asked last, it goes on where it was, as if there were no gate.
 
 What the model makes of the louder window is not the same to the bit then. `benchmarks/vad_gate.py` compares what
-becomes of it: no turn ends at another time, and one start in ten is a window earlier or later. That is less than if
-pipecat cleared the model's state after 1.3 or 2.4 seconds instead of two.
+becomes of it: one start in ten is a window earlier or later; at 16 kHz no turn of 233 ends at another time, at 8 kHz
+four of 240 do. That is no more than if pipecat cleared the model's state after 1.3 or 2.4 seconds instead of two.
 """
 
 from __future__ import annotations
