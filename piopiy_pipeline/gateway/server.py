@@ -163,7 +163,7 @@ class Gateway:
         if self.config.sip is not None:
             await self._open_phones(self.config.sip)
         if self.config.cluster is not None:
-            await self._join(self.config.cluster)
+            await self._join(self.config.cluster, services)
         self._heap = FrozenHeap(lambda: self.switchboard.has_calls)
         logger.info("gateway listening on {}", self.url)
 
@@ -191,12 +191,12 @@ class Gateway:
             raise
         self._phones = self.switchboard.resources.dialler = phones
 
-    async def _join(self, config: ClusterConfig) -> None:
+    async def _join(self, config: ClusterConfig, services: GatewayServices) -> None:
         """Imported only by a gateway that is one of several."""
         from piopiy_pipeline.gateway.cluster.joining import join_cluster
 
         try:
-            self._cluster = await join_cluster(config, self.url, self.switchboard)
+            self._cluster = await join_cluster(config, self.url, self.switchboard, services.share)
         except GatewayError:
             await self.close()
             raise

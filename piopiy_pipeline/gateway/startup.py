@@ -27,7 +27,7 @@ from piopiy_pipeline.gateway.recordings.recorder import GatewayRecorder
 from piopiy_pipeline.gateway.records import Records
 from piopiy_pipeline.gateway.records.folders import recordings_folder
 from piopiy_pipeline.gateway.records.recent_calls import RecentCalls
-from piopiy_pipeline.gateway.records.resumptions import Resumptions
+from piopiy_pipeline.gateway.records.resumptions import CheckpointStore, Resumptions
 from piopiy_pipeline.offload import offload
 from piopiy_pipeline.private_files import restrict
 from piopiy_pipeline.tracing import flush_tracing, is_tracing, set_up_tracing
@@ -79,9 +79,11 @@ class GatewayServices:
         )
         if self._records is not None:
             bus.subscribe(self._records.on_event)
-        self._resumptions = Resumptions(self._records) if self._records is not None else None
-        if self._resumptions is not None:
+        self._resumptions: Resumptions | None = None
+        if self._records is not None or config.cluster is not None:
+            self._resumptions = Resumptions(self._records)
             switchboard.resources.on_checkpoint = self._resumptions.on_checkpoint
+            bus.subscribe(self._resumptions.on_event)
         self._webhooks = _webhooks(config, bus.wall, self._records) if config.webhooks else None
         if self._webhooks is not None:
             bus.subscribe(self._webhooks.on_event)
@@ -117,6 +119,11 @@ class GatewayServices:
         if self._opening.cancelled():
             raise GatewayError("the gateway was closed before its records were open")
         await self._opening
+
+    def share(self, store: CheckpointStore) -> None:
+        """Keep checkpoints for callers who call again where other gateways find them."""
+        if self._resumptions is not None:
+            self._resumptions.share(store)
 
     def problems(self) -> list[str]:
         """Return why not everything is kept that should be: a sentence for each cause, for operators only."""

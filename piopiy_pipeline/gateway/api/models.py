@@ -49,6 +49,8 @@ class AgentSummary(Model):
 
     agent_id: str
     instances: int
+    elsewhere: int = 0
+    """How many instances are at home at other gateways of the cluster, and take calls of this one, too."""
     silent: int = 0
     """How many of them hang, are cut off or blocked, so that nothing is offered to them."""
     overloaded: int = 0

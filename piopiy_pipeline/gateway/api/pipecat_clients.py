@@ -130,18 +130,21 @@ def _cut_off(deps: ApiDependencies) -> list[str]:
 
 
 def _agents(deps: ApiDependencies) -> list[AgentSummary]:
-    instances = deps.switchboard.snapshot().instances
+    instances, summoner = deps.switchboard.snapshot().instances, deps.switchboard.resources.summoner
     return [
-        _summary(agent_id, [one for one in instances if one.agent_id == agent_id])
+        _summary(
+            agent_id, [one for one in instances if one.agent_id == agent_id], summoner.elsewhere(agent_id)
+        )
         for agent_id in deps.config.agents
     ]
 
 
-def _summary(agent_id: str, instances: Sequence[InstanceSnapshot]) -> AgentSummary:
+def _summary(agent_id: str, instances: Sequence[InstanceSnapshot], elsewhere: int) -> AgentSummary:
     loads = [one.load for one in instances if one.load is not None]
     return AgentSummary(
         agent_id=agent_id,
         instances=len(instances),
+        elsewhere=elsewhere,
         silent=sum(1 for one in instances if one.silent),
         overloaded=sum(load.takes != "all" for load in loads),
         active=sum(one.active for one in instances),
@@ -353,7 +356,11 @@ async def _answer(
 
 async def _take_checkpoint(deps: ApiDependencies, token: str, caller: TokenClaims) -> dict[str, Any]:
     """Return the checkpoint that a resume token is for. Raises `ApiError`, 503 if it can still be used later."""
-    if deps.browser is None or not deps.switchboard.instances.any_free(caller.agent_id, without=()):
+    board = deps.switchboard
+    somebody = board.instances.any_free(caller.agent_id) or board.resources.summoner.has_place(
+        caller.agent_id
+    )
+    if deps.browser is None or not somebody:
         raise ApiError(503, "nobody can go on with the conversation yet: ask again in a moment")
     if deps.resumptions is not None:
         checkpoint = await deps.resumptions.take(token, agent_id=caller.agent_id, identity=caller.identity)

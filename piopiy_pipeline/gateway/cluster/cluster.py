@@ -126,8 +126,8 @@ class Cluster:
         if unused is not None:
             self._send_back(unused)
 
-    def connected(self, agent_id: str) -> bool:
-        return self.others.connected(agent_id, self._loop.time())
+    def elsewhere(self, agent_id: str) -> int:
+        return self.others.instances(agent_id, self._loop.time())
 
     def has_place(self, agent_id: str) -> bool:
         return self.others.has_place(agent_id, self._loop.time())

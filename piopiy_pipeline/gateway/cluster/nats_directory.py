@@ -32,6 +32,7 @@ from piopiy_pipeline.gateway.cluster.directory_messages import (
     GatewayNotice,
     GatewayPresence,
 )
+from piopiy_pipeline.gateway.cluster.nats_checkpoints import NatsCheckpoints
 from piopiy_pipeline.gateway.errors import GatewayError
 from piopiy_pipeline.signaling.json_messages import Message, ProtocolError, dump, parser
 
@@ -74,6 +75,8 @@ class NatsDirectory:
         self._wanted: set[str] = set()  # the agents for which there are places here
         self._subscriptions: dict[str, Subscription] = {}
         self._closing = False
+        self.checkpoints: NatsCheckpoints | None = None
+        """Where checkpoints are kept for other gateways, once it is open."""
 
     @property
     def problem(self) -> str:
@@ -94,11 +97,14 @@ class NatsDirectory:
         if self._connecting.done():
             await self._connecting  # for what went wrong otherwise
         self._working = asyncio.create_task(self._run(), name="tell the directory")
+        self.checkpoints = NatsCheckpoints(self._client, self._config.subject)
 
     async def close(self) -> None:
         self._closing = True
         if self._client.is_connected:
             await self._send_all()
+        if self.checkpoints is not None:
+            await self.checkpoints.close()
         for task in (self._connecting, self._working):
             if task is not None:
                 task.cancel()

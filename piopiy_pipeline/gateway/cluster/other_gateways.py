@@ -41,9 +41,9 @@ class OtherGateways:
         """Return those that are there, by name."""
         return [one for _, (at, one) in sorted(self._heard.items()) if now < at + EXPIRE_S]
 
-    def connected(self, agent_id: str, now: float) -> bool:
-        """Return whether an instance of the agent is at home at another gateway."""
-        return any(agent_id in one.agents and one.agents[agent_id].instances > 0 for one in self.there(now))
+    def instances(self, agent_id: str, now: float) -> int:
+        """Count the instances of the agent that are at home at other gateways."""
+        return sum(one.agents[agent_id].instances for one in self.there(now) if agent_id in one.agents)
 
     def has_place(self, agent_id: str, now: float) -> bool:
         """Return whether an instance of the agent at another gateway has a free place."""

@@ -128,7 +128,7 @@ class AgentAssignment:
         # call worker that takes one call is.
         connected = self._instances.of(self._info.agent_id)
         near = any(one is not self._failed_at for one in connected)
-        return PLACE_S if near or self._summoner.connected(self._info.agent_id) else 0.0
+        return PLACE_S if near or self._summoner.elsewhere(self._info.agent_id) else 0.0
 
     @property
     def among_others(self) -> bool:
@@ -330,7 +330,7 @@ class AgentAssignment:
         if self._failure is not None:
             return self._failure
         connected = self._instances.of(self._info.agent_id)
-        if not connected and self._summoner.connected(self._info.agent_id):
+        if not connected and self._summoner.elsewhere(self._info.agent_id):
             return EndReason.BUSY, "instances are connected to other gateways, and none took the call"
         if not connected:
             return EndReason.NO_AGENT, f"no instance of agent {self._info.agent_id!r} is connected"

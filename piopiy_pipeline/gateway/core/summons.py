@@ -53,8 +53,8 @@ class Summoner(Protocol):
     def forget(self, call_id: str) -> None:
         """Let nobody come for this call any more."""
 
-    def connected(self, agent_id: str) -> bool:
-        """Return whether an instance of this agent is at home at another gateway, as far as is known."""
+    def elsewhere(self, agent_id: str) -> int:
+        """Count the instances of this agent that are at home at other gateways, as far as is known."""
 
     def has_place(self, agent_id: str) -> bool:
         """Return whether an instance at another gateway has a free place, as far as is known."""
@@ -96,8 +96,8 @@ class NobodyElse:
 
     def forget(self, call_id: str) -> None: ...
 
-    def connected(self, agent_id: str) -> bool:
-        return False
+    def elsewhere(self, agent_id: str) -> int:
+        return 0
 
     def has_place(self, agent_id: str) -> bool:
         return False

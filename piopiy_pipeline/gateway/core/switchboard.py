@@ -357,6 +357,7 @@ class Switchboard:
                     load=one.load,
                 )
                 for one in self.instances.all()
+                if not one.roaming  # it is counted at home
             ),
             calls=tuple(call.snapshot() for call in self._calls.values()),
             ended=tuple(self._ended),

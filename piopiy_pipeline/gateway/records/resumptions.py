@@ -12,28 +12,63 @@ import hashlib
 import hmac
 import secrets
 from collections import OrderedDict
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from loguru import logger
 
+from piopiy_pipeline.gateway.core.event_bus import BusEvent, CallChanged
+from piopiy_pipeline.gateway.core.phases import Phase
 from piopiy_pipeline.gateway.records.models import RecordsUnavailable
 from piopiy_pipeline.gateway.records.records import Records
 
-__all__ = ["Resumptions"]
+__all__ = ["CheckpointStore", "Resumptions"]
 
 GRANTED = 10_000
 """For how many calls a token is remembered: those that have not had a turn for the longest time are forgotten."""
+
+
+class CheckpointStore(Protocol):
+    """Where the last checkpoints of calls are kept, beyond the life of their gateway."""
+
+    def save(self, call_id: str, data: dict[str, Any]) -> None:
+        """Keep the latest checkpoint of a call, in the background."""
+
+    def forget(self, call_id: str) -> None:
+        """Forget a call that has ended, in the background."""
+
+    async def take(self, call_id: str, fits: Callable[[dict[str, Any]], bool]) -> dict[str, Any] | None:
+        """Return what is kept of a call, if it fits, and let nobody have it again."""
+
+
+class _InRecords:
+    """A `CheckpointStore` in the database of records, which forgets a call by itself when it has ended."""
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+
+    def save(self, call_id: str, data: dict[str, Any]) -> None:
+        self._records.save("checkpoint", call_id, data)
+
+    def forget(self, call_id: str) -> None: ...
+
+    async def take(self, call_id: str, fits: Callable[[dict[str, Any]], bool]) -> dict[str, Any] | None:
+        try:
+            return await self._records.take_item("checkpoint", call_id, fits)
+        except RecordsUnavailable as error:
+            logger.error("a conversation is not resumed: {}", error)
+            return None
 
 
 class Resumptions:
     """The resume tokens of a gateway's calls, and their checkpoints.
 
     Args:
-        records: Where checkpoints are saved.
+        records: Where checkpoints are saved, unless they are shared.
     """
 
-    def __init__(self, records: Records) -> None:
-        self._records = records
+    def __init__(self, records: Records | None) -> None:
+        self._store: CheckpointStore | None = None if records is None else _InRecords(records)
         self._granted: OrderedDict[str, dict[str, str]] = OrderedDict()
 
     def grant(self, call_id: str, *, agent_id: str, identity: str) -> str:
@@ -55,7 +90,19 @@ class Resumptions:
         grant = self._granted.get(call_id)
         if grant is not None:
             self._granted.move_to_end(call_id)
-            self._records.save("checkpoint", call_id, {**grant, "state": state})
+            if self._store is not None:
+                self._store.save(call_id, {**grant, "state": state})
+
+    def share(self, store: CheckpointStore) -> None:
+        """Keep checkpoints where other gateways find them, from now on. It is the only place: none is given twice."""
+        self._store = store
+
+    def on_event(self, event: BusEvent) -> None:
+        """Forget calls that end in order."""
+        if not isinstance(event, CallChanged) or event.call.phase is not Phase.ENDED:
+            return
+        if self._granted.pop(event.call.call_id, None) is not None and self._store is not None:
+            self._store.forget(event.call.call_id)
 
     async def take(self, token: str, *, agent_id: str, identity: str) -> dict[str, Any] | None:
         """Return the checkpoint that a token is for. Nobody gets it a second time.
@@ -78,11 +125,7 @@ class Resumptions:
             ]
             return all(theirs)
 
-        try:
-            data = await self._records.take_item("checkpoint", call_id, fits)
-        except RecordsUnavailable as error:
-            logger.error("a conversation is not resumed: {}", error)
-            return None
+        data = None if self._store is None else await self._store.take(call_id, fits)
         state = None if data is None else data.get("state")
         return state if isinstance(state, dict) else None
 

@@ -17,7 +17,7 @@ const TOKEN_S = 3600;
  *   recorded: boolean, quality: Object<string, number>, heard_at: number}} CallRecord
  */
 /** @typedef {{number: number, at: number, event: string, data: Object<string, any>}} CallEvent */
-/** @typedef {{agent_id: string, instances: number, silent: number, overloaded: number,
+/** @typedef {{agent_id: string, instances: number, elsewhere: number, silent: number, overloaded: number,
  *   active: number, capacity: number, busy: number|null, lag_p95_ms: number|null}} AgentSummary */
 /**
  * @typedef {{version: string, console: "key"|"open", authorized: boolean, agents: AgentSummary[],

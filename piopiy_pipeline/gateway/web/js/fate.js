@@ -32,7 +32,8 @@ export async function fateOf(api, callId, { wanted, ongone }) {
       return lost ? "gateway_lost" : "ended";
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      if (error.status !== 0 && error.status < 500) return gone ? "gateway_lost" : "ended"; // it has no record of it
+      if (error.status === 404) return "gateway_lost"; // it has no record of it: it began anew, or is another one
+      if (error.status !== 0 && error.status < 500) return gone ? "gateway_lost" : "ended";
     }
     gone = true;
     ongone();

@@ -363,7 +363,7 @@ export class Talk {
 
   #drawAgents() {
     const agents = this.#info?.agents ?? [];
-    const connected = agents.filter((agent) => agent.instances > 0);
+    const connected = agents.filter((agent) => agent.instances + agent.elsewhere > 0);
     const chosen = this.agent.value;
     const shown = connected.map((agent) => agent.agent_id);
     if ([...this.agent.options].map((option) => option.value).join("\n") !== shown.join("\n")) {
@@ -372,7 +372,7 @@ export class Talk {
     byId("agent-choice").hidden = connected.length < 2;
     const free = this.#state === "idle" || this.#state === "ended";
     const called = connected.find((agent) => agent.agent_id === this.agent.value);
-    const silent = called !== undefined && called.silent >= called.instances;
+    const silent = called !== undefined && !called.elsewhere && called.silent >= called.instances;
     byId("talk").disabled = !free || !called || silent || !this.#reachable;
     const place = byId("no-agent");
     place.hidden = !free || !this.#reachable || this.#info === null || (called !== undefined && !silent);

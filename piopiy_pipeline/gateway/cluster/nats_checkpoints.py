@@ -1,0 +1,130 @@
+"""`NatsCheckpoints`: the last checkpoints of calls whose callers can call again, where every gateway finds them.
+
+They are in a key-value bucket of NATS' JetStream, by the call's id, each for ten minutes from when it was written. Of a
+call whose gateway was killed the page shows its resume token at any other gateway: that takes the checkpoint, if nobody
+has done so before. Written is the newest of each call, one after another, so a server that is slow holds nobody up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+from loguru import logger
+from nats.aio.client import Client
+from nats.errors import Error
+from nats.js.api import KeyValueConfig
+from nats.js.errors import BadRequestError, KeyNotFoundError
+from nats.js.kv import KeyValue
+
+__all__ = ["NatsCheckpoints"]
+
+KEPT_S = 600.0
+"""How long after it was written a checkpoint is kept, in seconds: as those in the records after the end of a call."""
+AGAIN_S = 1.0
+WAIT_S = 2.0
+"""How long the server may take for one answer, in seconds."""
+MOST_BYTES = 900 << 10
+"""The server takes messages of a megabyte. A longer conversation cannot go on elsewhere."""
+MOST_WAITING = 2000
+"""For so many calls a checkpoint waits to be written. Those of the others are left out until their next turn."""
+BUCKET_BYTES = 1 << 30
+
+
+class NatsCheckpoints:
+    """The bucket, as one gateway uses it. It is a `CheckpointStore`.
+
+    Args:
+        client: The connection to the servers.
+        subject: What the names of this cluster begin with.
+    """
+
+    def __init__(self, client: Client, subject: str) -> None:
+        self._client = client
+        self._bucket_name = f"{subject}-checkpoints"
+        self._bucket: KeyValue | None = None
+        self._waiting: dict[str, bytes | None] = {}  # by call; None: it has ended
+        self._work = asyncio.Event()
+        self._writing = asyncio.create_task(self._write(), name="write checkpoints")
+        self.problem = ""
+        """Why no checkpoint is kept for other gateways, a sentence; empty if they are."""
+
+    async def close(self) -> None:
+        """Write no more."""
+        self._writing.cancel()
+        await asyncio.gather(self._writing, return_exceptions=True)
+
+    def save(self, call_id: str, data: dict[str, Any]) -> None:
+        """Keep the latest checkpoint of a call, in the background."""
+        text = json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+        if len(text) <= MOST_BYTES and (call_id in self._waiting or len(self._waiting) < MOST_WAITING):
+            self._waiting[call_id] = text
+            self._work.set()
+
+    def forget(self, call_id: str) -> None:
+        """Forget a call that has ended, in the background."""
+        self._waiting[call_id] = None
+        self._work.set()
+
+    async def take(self, call_id: str, fits: Callable[[dict[str, Any]], bool]) -> dict[str, Any] | None:
+        """Return what is kept of a call, and let nobody have it again.
+
+        Args:
+            call_id: The call, as somebody says.
+            fits: Says whether whoever asks may have it.
+        """
+        try:
+            bucket = await self._open()
+            entry = await bucket.get(call_id)
+            data = json.loads(entry.value or b"null")
+            if not isinstance(data, dict) or not fits(data):
+                return None
+            await bucket.delete(call_id, last=entry.revision)  # refused if somebody was faster
+        except (KeyNotFoundError, BadRequestError, ValueError):
+            return None
+        except (Error, TimeoutError, OSError) as error:
+            logger.error("a conversation is not resumed: NATS: {}", error or type(error).__name__)
+            return None
+        return data
+
+    async def _open(self) -> KeyValue:
+        if self._bucket is None:
+            stream = self._client.jetstream(timeout=WAIT_S)
+            try:
+                self._bucket = await stream.create_key_value(
+                    KeyValueConfig(bucket=self._bucket_name, ttl=KEPT_S, max_bytes=BUCKET_BYTES, history=1)
+                )
+            except BadRequestError:  # there is one, with other settings of an operator's
+                self._bucket = await stream.key_value(self._bucket_name)
+            self.problem = ""
+        return self._bucket
+
+    async def _write(self) -> None:
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            while self._waiting:
+                call_id, text = next(iter(self._waiting.items()))
+                try:
+                    bucket = await self._open()
+                    if text is None:
+                        await bucket.purge(call_id)
+                    else:
+                        await bucket.put(call_id, text)
+                except (Error, TimeoutError, OSError) as error:
+                    self._failed(error)
+                    await asyncio.sleep(AGAIN_S)
+                    continue
+                if self._waiting.get(call_id) is text:  # else a newer one has come meanwhile
+                    del self._waiting[call_id]
+
+    def _failed(self, error: Exception) -> None:
+        if not self.problem:
+            why = str(error) or type(error).__name__
+            self.problem = (
+                f"browsers' conversations cannot go on at other gateways: JetStream does not keep them: {why}"
+            )
+            if self._client.is_connected:  # else that is said already
+                logger.error("{}", self.problem)
