@@ -23,8 +23,10 @@ from piopiy_pipeline.cli.errors import BadInput
 from piopiy_pipeline.cli.options import (
     AgentOption,
     CallerKeyOption,
+    LogFormatOption,
     RateOption,
     SentencesOption,
+    choose_log_format,
     require_rate,
     require_seconds,
 )
@@ -135,6 +137,7 @@ def load(
             metavar="HOST", help="A host that is not this machine and may be loaded.", show_default=False
         ),
     ] = None,
+    log_format: LogFormatOption = None,
 ) -> None:
     """Call a gateway with many callers at once, and print what they notice: percentiles, and failures by reason.
 
@@ -167,6 +170,7 @@ def load(
         require_seconds("--interrupt", interrupt, at_least=0)
     if not 0 < per_second <= MAX_PER_SECOND:
         raise BadInput(f"--per-second {per_second:g}: it is a number above 0, at most {MAX_PER_SECOND:g}")
+    choose_log_format(log_format)
     target = find_target(url, agent, key)
     plan = LoadPlan(
         calls=calls,

@@ -58,6 +58,13 @@ def test_a_bots_own_exception_keeps_its_traceback(tmp_path: Path) -> None:
         (["start", __file__], {"AGENT_ID": "a"}, "set AGENT_TOKEN"),
         (["start", __file__, "--url", "x"], {"AGENT_ID": "a", "AGENT_TOKEN": "t"}, "not a gateway's address"),
         (["gateway"], {}, "the gateway has no agents"),
+        (["gateway", "--log-format", "xml"], {}, "--log-format: 'xml' is neither text nor json"),
+        (["gateway"], {"PIOPIY_LOG_FORMAT": "xml"}, "PIOPIY_LOG_FORMAT: 'xml' is neither text nor json"),
+        (
+            ["start", __file__, "--metrics-port", "x"],
+            {"AGENT_ID": "a", "AGENT_TOKEN": "t"},
+            "--metrics-port: 'x' is no port for metrics",
+        ),
         (["gateway", "--config", "none.toml"], {}, "none.toml"),
         (["gateway", "--port", "-1"], {}, "--port -1"),
         (["gateway"], {"PIOPIY_GATEWAY_AGENTS": "[]"}, "PIOPIY_GATEWAY_AGENTS"),
