@@ -102,6 +102,7 @@ class ModelAgent:
         self.elsewhere: dict[str, ModelLink] = {}
         self.calls: dict[str, tuple[ModelLink, str]] = {}  # by offer: where, and which call
         self.pending: dict[str, asyncio.TimerHandle] = {}
+        self.media: dict[str, NotedMedia] = {}
         self.refused_full = 0
         self.alive = True
 
@@ -195,13 +196,13 @@ class ModelAgent:
         self._settle(offer.call_id, taken=True)
         call = link.gateway.board.call(offer.call_id)
         if call is not None and call.agent.redeem(offer.media_token):
-            call.agent.media_opened(NotedMedia())
+            media = self.media[offer.offer_id] = NotedMedia()
+            call.agent.media_opened(media)
         link.say(Accept(call_id=offer.call_id, offer_id=offer.offer_id))
 
     def _talk(self, link: ModelLink, call_id: str, offer_id: str) -> None:
-        media = link.gateway.media_of(call_id)
-        if media is not None:
-            media.started = True
+        if offer_id in self.media:
+            self.media[offer_id].started = True
         link.say(Answer(call_id=call_id))
         talk_s = self.house.rng.expovariate(1 / self.house.talk_s)
 
@@ -221,6 +222,7 @@ class ModelAgent:
             self.home.say(RoamResult(call_id=call_id, taken=taken, detail=detail))
 
     def _done(self, offer_id: str) -> None:
+        self.media.pop(offer_id, None)
         if self.calls.pop(offer_id, None) is not None:
             self.report()
 
@@ -241,12 +243,6 @@ class ModelGateway:
     @property
     def now(self) -> float:
         return asyncio.get_running_loop().time()
-
-    def media_of(self, call_id: str) -> NotedMedia | None:
-        call = self.board.call(call_id)
-        media = None if call is None else call.agent.media
-        assert media is None or isinstance(media, NotedMedia)
-        return media
 
     def place(self, call_id: str) -> tuple[GatewayCall, NotedLeg]:
         leg = NotedLeg()

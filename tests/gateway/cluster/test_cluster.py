@@ -16,7 +16,7 @@ from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.gateway.core.agent_assignment import PLACE_S
 from piopiy_pipeline.gateway.core.gateway_call import GatewayCall
 from piopiy_pipeline.gateway.core.phases import Phase
-from piopiy_pipeline.signaling.messages import InstanceDied
+from piopiy_pipeline.signaling.messages import InstanceDied, Move
 from piopiy_pipeline.testing.virtual_time.virtual_loop import run_virtual
 from tests.support.cluster import ModelAgent, ModelCluster, ModelGateway
 
@@ -166,6 +166,32 @@ def test_a_call_whose_agent_dies_is_recovered_by_one_of_another_gateway() -> Non
         await asyncio.sleep(0.5)
         assert call.phase is Phase.LIVE
         assert call.agent.assignment.recoveries == 1
+        assert leg.ended is None
+        await house.close()
+
+    run(scenario())
+
+
+def test_a_call_moves_to_an_instance_of_another_gateway_when_its_own_drains() -> None:
+    async def scenario() -> None:
+        house, _, other = await two(agents=1)
+        draining = ModelAgent(house, "draining", 1)
+        house.agents.append(draining)
+        draining.register(other)
+        await asyncio.sleep(0.5)
+        call, leg = other.place("call-1")
+        await asyncio.sleep(0.3)
+        assert draining.calls
+        assert draining.home is not None
+        draining.home.say(
+            Move(call_id="call-1")
+        )  # in one pause somebody is sent for, and takes it in the next one
+        await asyncio.sleep(0.5)
+        assert house.confirmed["call-1"].agent is draining
+        draining.home.say(Move(call_id="call-1"))
+        await asyncio.sleep(0.5)
+        assert house.confirmed["call-1"].agent is house.agents[0]
+        assert call.phase is Phase.LIVE
         assert leg.ended is None
         await house.close()
 
