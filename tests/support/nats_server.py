@@ -35,7 +35,7 @@ class NatsServer:
     def __init__(self, *more: str, host: str = "127.0.0.1") -> None:
         self.host = host
         self.port, self.monitor_port = free_port(), free_port()
-        self._more = more
+        self.more = more
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -46,7 +46,7 @@ class NatsServer:
         assert NATS_SERVER is not None
         self._process = await asyncio.create_subprocess_exec(
             *(NATS_SERVER, "-a", self.host, "-p", str(self.port), "-m", str(self.monitor_port)),
-            *self._more,
+            *self.more,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
         )

@@ -85,6 +85,7 @@ class NatsCheckpoints:
         except (KeyNotFoundError, BadRequestError, ValueError):
             return None
         except (Error, TimeoutError, OSError) as error:
+            self._bucket = None
             logger.error("a conversation is not resumed: NATS: {}", error or type(error).__name__)
             return None
         return data
@@ -114,7 +115,9 @@ class NatsCheckpoints:
                     else:
                         await bucket.put(call_id, text)
                 except (Error, TimeoutError, OSError) as error:
+                    self._bucket = None  # the server may have been started again without its store
                     self._failed(error)
+                    self._waiting[call_id] = self._waiting.pop(call_id)  # behind the others, which may fit
                     await asyncio.sleep(AGAIN_S)
                     continue
                 if self._waiting.get(call_id) is text:  # else a newer one has come meanwhile
