@@ -3,10 +3,12 @@
     python -m benchmarks.vad                        1, 8 and 32 calls at 16 and 8 kHz, 10 s each; takes four minutes
     python -m benchmarks.vad --calls 32 --rates 16000 --json     the last line is one JSON object
 
-Ours is the engine of all calls (`VadEngine`), beside a `SileroVADAnalyzer` of pipecat for each call, both fed 20 ms of
-different callers at a time in real time, each in a process of its own, in turn. All frames of a beat come together, and
-each call begins at another beat; with ``--arrival spread`` each has its own place within the beat. CPU is that of the
-whole process, less what feeding alone takes, which is measured in a third one.
+Ours is the engine of all calls (`VadEngine`), beside a `SileroVADAnalyzer` of pipecat for each call, both fed with
+different callers in real time, each in a process of its own, in turn. The audio comes as a gateway sends it to an
+agent: whole windows of all calls in the same of its frame ticks. With ``--arrival frames`` it is 20 ms of all calls at
+a time, and each call begins a beat later; with ``--arrival spread`` each has its own place within the beat, too. CPU is
+that of the whole process, less what feeding alone takes, which is measured in a third one. Beside it stands what the
+model takes for as many windows in one batch, run after run.
 
 A window waits from the frame that completes it until its score is there. Of pipecat that is until `analyze_audio`
 returns, in which it measures the loudness, too, and decides: that is a part of its cost, and none of ours.
@@ -43,8 +45,10 @@ RECORDINGS = Path(__file__).parent.parent / "tests" / "audio"
 SIDES = ("ours", "pipecat", "feeding")
 CALLS = [1, 8, 32]
 RATES = [16000, 8000]
+ARRIVALS = ("windows", "frames", "spread")
 SETTLE_S = 1.5
 FloatArray = npt.NDArray[np.float32]
+BATCHES = 200
 CHECKED = 300
 """So many windows of each call are compared with the model alone."""
 
@@ -153,13 +157,35 @@ class NoEars(Windows):
             self.scored(0.0)
 
 
-def alone(pcm: bytes, rate: int, windows: int) -> list[float]:
-    """Return what the model says of the first windows of a call, one at a time, with nothing of ours in between."""
+def model_ms(calls: int, rate: int) -> float:
+    """Return the CPU time that the model takes for a second of each call, in one batch, in ms per call."""
+    session, shape = _session(), window_shape(rate)
+    given = {
+        "input": np.random.default_rng(0)
+        .normal(0, 0.1, (calls, shape.context + shape.samples))
+        .astype(np.float32),
+        "state": np.zeros((2, calls, 128), np.float32),
+        "sr": np.array(rate, dtype=np.int64),
+    }
+    for _ in range(20):
+        session.run(None, given)
+    began = time.process_time()
+    for _ in range(BATCHES):
+        session.run(None, given)
+    return (time.process_time() - began) / BATCHES / calls / shape.seconds * 1e3
+
+
+def _session() -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(
+    return onnxruntime.InferenceSession(
         str(find_model()), providers=["CPUExecutionProvider"], sess_options=options
     )
+
+
+def alone(pcm: bytes, rate: int, windows: int) -> list[float]:
+    """Return what the model says of the first windows of a call, one at a time, with nothing of ours in between."""
+    session = _session()
     shape = window_shape(rate)
     samples: FloatArray = np.frombuffer(pcm, np.int16).astype(np.float32) / np.float32(32768)
     state: FloatArray = np.zeros((2, 1, 128), np.float32)
@@ -175,14 +201,24 @@ def alone(pcm: bytes, rate: int, windows: int) -> list[float]:
 
 
 class Feeder:
-    """Feeds all calls in real time, 20 ms at a time. Call n joins at beat n, and its audio goes round and round."""
+    """Feeds all calls in real time, and their audio goes round and round.
 
-    def __init__(self, ears: Sequence[Ears], audio: Sequence[bytes], rate: int, *, spread: bool) -> None:
-        self._size = 2 * int(FRAME_S * rate)
+    Args:
+        ears: The calls.
+        audio: What each says.
+        rate: The sample rate in Hz.
+        arrival: When it comes: `ARRIVALS`.
+    """
+
+    def __init__(self, ears: Sequence[Ears], audio: Sequence[bytes], rate: int, arrival: str) -> None:
+        self._frame = 2 * int(FRAME_S * rate)
+        self._piece = window_shape(rate).window_bytes if arrival == "windows" else self._frame
+        self._fed = [0] * len(ears)
+        self._late = arrival == "frames"
         self._loop = asyncio.get_running_loop()
         self._origin = self._loop.time() + 0.1
         self._ears, self._audio = ears, audio
-        if spread:
+        if arrival == "spread":
             for number in range(len(ears)):
                 self._beat(0, [number], number * FRAME_S / len(ears))
         else:
@@ -190,11 +226,13 @@ class Feeder:
 
     def _beat(self, number: int, calls: Sequence[int], offset_s: float) -> None:
         for call in calls:
-            frame = number - call
-            if frame >= 0:
+            frames = number + 1 - (call if self._late else 0)
+            due = frames * self._frame // self._piece * self._piece
+            if due > self._fed[call]:
                 audio = self._audio[call]
-                at = frame * self._size % (len(audio) - self._size)
-                self._ears[call].feed(audio[at : at + self._size])
+                at = self._fed[call] % len(audio)
+                self._ears[call].feed(audio[at : at + due - self._fed[call]])
+                self._fed[call] = due
         at_s = self._origin + offset_s + (number + 1) * FRAME_S
         self._loop.call_at(at_s, self._beat, number + 1, calls, offset_s)
 
@@ -203,8 +241,8 @@ async def one_side(options: argparse.Namespace) -> None:
     """Measure one side in this process, and print what was found."""
     [rate], [calls] = options.rates, options.calls
     audio = callers_audio(calls, rate)
-    size = 2 * int(FRAME_S * rate)
-    audio = [one[: len(one) // size * size] for one in audio]
+    whole = 2 * rate * 160 // 1000  # frames and windows both end there
+    audio = [one[: len(one) // whole * whole] for one in audio]
     ears: list[Any]
     if options.side == "ours":
         engine = VadEngine()
@@ -214,7 +252,7 @@ async def one_side(options: argparse.Namespace) -> None:
         ears = [PipecatEars(rate) for _ in range(calls)]
     else:
         ears = [NoEars(rate) for _ in range(calls)]
-    Feeder(ears, audio, rate, spread=options.arrival == "spread")
+    Feeder(ears, audio, rate, options.arrival)
     await asyncio.sleep(SETTLE_S + calls * FRAME_S)
     for one in ears:
         one.waits_s.clear()
@@ -234,6 +272,7 @@ async def one_side(options: argparse.Namespace) -> None:
         "wait_p50_ms": waits_s[len(waits_s) // 2] * 1e3,
         "wait_p95_ms": waits_s[int(0.95 * (len(waits_s) - 1))] * 1e3,
         "windows": len(waits_s),
+        "model_ms": model_ms(calls, rate) if options.side == "ours" else 0.0,
         "compared": compared,
         "equal": equal,
     }
@@ -276,6 +315,7 @@ def measure_all(options: argparse.Namespace) -> list[Found]:
                     "wait_p50_ms": round(median(side, "wait_p50_ms"), 2),
                     "wait_p95_ms": round(median(side, "wait_p95_ms"), 2),
                 }
+            row["model_ms"] = round(median("ours", "model_ms"), 3)
             row["compared"] = sum(run["compared"] for run in runs["ours"])
             row["equal"] = sum(run["equal"] for run in runs["ours"])
             found.append(row)
@@ -285,13 +325,14 @@ def measure_all(options: argparse.Namespace) -> list[Found]:
 def table(rows: Sequence[Found]) -> str:
     """Return the results as a table for people."""
     lines = [
-        f"{'Hz':>6}{'calls':>6}   {'CPU ms a call-second':<22}{'a window waits, ms: median, p95':<34}scores",
-        f"{'':>12}   {'ours':>8}{'pipecat':>9}     {'ours':>13}{'pipecat':>14}",
+        f"{'Hz':>6}{'calls':>6}   {'CPU ms a call-second':<29}{'a window waits, ms: median, p95':<34}scores",
+        f"{'':>12}   {'ours':>8}{'model':>7}{'pipecat':>9}     {'ours':>13}{'pipecat':>14}",
     ]
     for row in rows:
         ours, theirs = row["ours"], row["pipecat"]
         lines.append(
-            f"{row['rate']:>6}{row['calls']:>6}   {ours['cpu_ms']:>8.2f}{theirs['cpu_ms']:>9.2f}     "
+            f"{row['rate']:>6}{row['calls']:>6}   "
+            f"{ours['cpu_ms']:>8.2f}{row['model_ms']:>7.2f}{theirs['cpu_ms']:>9.2f}     "
             f"{ours['wait_p50_ms']:>6.2f}{ours['wait_p95_ms']:>7.2f}{theirs['wait_p50_ms']:>7.2f}{theirs['wait_p95_ms']:>7.2f}"
             f"       {row['equal']} of {row['compared']} as the model's alone"
         )
@@ -306,7 +347,7 @@ def main() -> int:
     arguments.add_argument("--rates", type=int, nargs="+", default=RATES, choices=RATES)
     arguments.add_argument("--seconds", type=float, default=10.0, help="length of a measurement")
     arguments.add_argument("--repeats", type=int, default=1, help="measurements of each; the median counts")
-    arguments.add_argument("--arrival", choices=["together", "spread"], default="together")
+    arguments.add_argument("--arrival", choices=ARRIVALS, default="windows")
     arguments.add_argument("--loop", choices=["uvloop", "asyncio"], help="default: uvloop if it is installed")
     arguments.add_argument("--json", action="store_true", help="one JSON object as the last line")
     arguments.add_argument("--at-most", type=float, metavar="MS", help="fail if ours costs more")
