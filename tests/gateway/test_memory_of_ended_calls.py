@@ -44,7 +44,7 @@ async def one_call(gateway: Gateway, one: ScriptedAgent, ends: str) -> float:
         for _ in range(200):
             await line.socket.send(FRAME)
             await media.socket.send(FRAME)
-        await media.hear_audio(200)
+        await media.hear_audio_bytes(200 * len(FRAME))
         await media.hear("played")
         held = audio_kb()
         if ends == "caller":

@@ -103,6 +103,15 @@ class Peer:
         taken, self.audio = self.audio[:pieces], self.audio[pieces:]
         return b"".join(taken)
 
+    async def hear_audio_bytes(self, length: int) -> bytes:
+        """Return the next so many bytes of audio, in however many messages they come."""
+        heard = b""
+        while len(heard) < length:
+            heard += await self.hear_audio(1)
+        if len(heard) > length:
+            self.audio.insert(0, heard[length:])
+        return heard[:length]
+
     async def closed(self) -> tuple[int | None, str]:
         """Wait for the close, and return its code and reason."""
         async with asyncio.timeout(PATIENCE_S):
