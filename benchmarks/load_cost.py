@@ -1,4 +1,4 @@
-"""What one caller of `piopiy load` costs the load machine: CPU and memory, for each kind of caller.
+"""What one caller of `piopiy load` costs the load generator: CPU and memory, for each kind of caller.
 
     python -m benchmarks.load_cost                        1 and 41 callers of each kind for 30 s each
     python -m benchmarks.load_cost --calls 81 --seconds 60
@@ -78,7 +78,7 @@ async def measure(kind: str, calls: int, seconds: float) -> dict[str, Any]:
 
 async def cost(kind: str, calls: int, seconds: float) -> str:
     """Return a line about callers of a kind."""
-    one, many = [(await measure(kind, number, seconds))["load_machine"] for number in (1, calls)]
+    one, many = [(await measure(kind, number, seconds))["load_generator"] for number in (1, calls)]
     core = 100 * (many["core"] - one["core"]) / (calls - 1)
     memory = (many["peak_mb"] - one["peak_mb"]) / (calls - 1)
     return (

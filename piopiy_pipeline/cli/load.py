@@ -327,7 +327,7 @@ def _threshold(kinds: tuple[CallerKind, ...]) -> Any:
         "most_at_once": None,
         "seconds": None,
         "by_kind": dict.fromkeys(kinds, one),
-        "load_machine": machine,
+        "load_generator": machine,
     }
     return partial(Threshold.parse, example=example)
 

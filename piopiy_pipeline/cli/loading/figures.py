@@ -19,7 +19,7 @@ __all__ = ["KINDS", "LATE_MS", "CallerFigures", "CallerKind", "LoadFigures"]
 CallerKind = Literal["stream", "sip", "webrtc"]
 KINDS: tuple[CallerKind, ...] = ("stream", "sip", "webrtc")
 LATE_MS = 20.0
-"""A whole frame: when one in a hundred is sent later than this, the load machine measures itself."""
+"""A whole frame: when one in a hundred is sent later than this, the load generator measures itself."""
 MAX_REASONS = 50
 """Different reasons of failures that are counted apart; all further ones together."""
 REASON_LENGTH = 120
@@ -183,7 +183,7 @@ class LoadFigures:
             **self.all.to_json(),
             "failures": dict(self.failures.most_common()),
             "by_kind": {kind: measured.to_json() for kind, measured in self.by_kind.items()},
-            "load_machine": {
+            "load_generator": {
                 "late_ms": late,
                 "core": round(self._cpu_s / took_s, 3) if took_s else None,
                 "peak_mb": round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)),

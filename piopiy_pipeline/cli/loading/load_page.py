@@ -32,7 +32,7 @@ def load_page(
     seconds, target = float(found["seconds"]), f"{found['agent_id']} at {found['url']}"
     warning = (
         f'<section class="card warning"><p>{escape(advice())}</p></section>'
-        if found["load_machine"]["measures_itself"]
+        if found["load_generator"]["measures_itself"]
         else ""
     )
     plots = (
@@ -172,12 +172,12 @@ def _lag(figures: LoadFigures, seconds: float) -> str:
 
 
 def _method(found: Mapping[str, Any]) -> str:
-    machine = found["load_machine"]
+    machine = found["load_generator"]
     return escape(
         "Answer: from dialling until the call is answered; of browsers until the page is connected."
         " Voice to voice: from the end of a caller’s speech to the first sound of the bot’s answer, as it arrives."
         " Gaps: where a telephone with a buffer of 60 ms would have had nothing to play within the bot’s speech."
-        f" The load machine sent its frames late by {_value(machine['late_ms']['p99'])} at p99,"
+        f" The load generator sent its frames late by {_value(machine['late_ms']['p99'])} at p99,"
         f" with {machine['core']:.2f} of a core and {machine['peak_mb']} MB."
     )
 

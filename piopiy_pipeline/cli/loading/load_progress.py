@@ -106,7 +106,7 @@ def summary_table(found: Mapping[str, Any], verdicts: Sequence[ThresholdResult])
                 cells = "".join(f"{values[key]:>7}" for key in ("p50", "p95", "p99", "max"))
                 lines.append(f"  {prefix + words:<30}{cells}{values['count']:>8}")
     lines += [f"  {count} x {reason}" for reason, count in found["failures"].items()]
-    machine = found["load_machine"]
+    machine = found["load_generator"]
     lines.append(
         f"  this machine: frames late by p99 {_ms(machine['late_ms']['p99'])}, {machine['core']:.2f} of a core,"
         f" {machine['peak_mb']} MB"
@@ -118,7 +118,7 @@ def summary_table(found: Mapping[str, Any], verdicts: Sequence[ThresholdResult])
 
 
 def advice() -> str:
-    """Return what to do about a load machine that is too slow."""
+    """Return what to do about a load generator that is too slow."""
     return (
         f"These figures are partly this machine's own: one in a hundred of its frames was later than {LATE_MS:g} ms."
         " Take fewer calls, or another machine."
