@@ -6,7 +6,7 @@
 set -eu
 
 needed="flite:flite"
-wanted="chromium:chromium npm:npm sipp:sip-tester baresip:baresip-core linphonec:linphone-cli ip:iproute2 unshare:util-linux initdb:postgresql nats-server:nats-server"
+wanted="chromium:chromium npm:npm sipp:sip-tester baresip:baresip-core linphonec:linphone-cli ip:iproute2 unshare:util-linux initdb:postgresql nats-server:nats-server prometheus:prometheus"
 
 is_there() {
     # Debian keeps PostgreSQL's programs out of PATH.
@@ -40,6 +40,13 @@ missing=$(missing_of "$needed $wanted")
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     echo "test: installing the Debian packages ${missing% } ..."
+    # Debian starts the servers that it installs (NATS, Prometheus). The tests start their own.
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e $policy ]; then
+        trap 'rm -f $policy' EXIT
+        printf '#!/bin/sh\nexit 101\n' >$policy
+        chmod 755 $policy
+    fi
     apt-get update -qq
     # One after the other: a package that this release does not have leaves the others installed.
     for package in $missing; do
