@@ -28,7 +28,7 @@ from piopiy_pipeline.agent.draining import Draining, DrainMode, DrainPlan
 from piopiy_pipeline.agent.exit_cause import end_who_exits
 from piopiy_pipeline.agent.exit_guard import guard_exit
 from piopiy_pipeline.agent.forked_worker import SupervisorLink
-from piopiy_pipeline.agent.gateway_addresses import gateway_urls
+from piopiy_pipeline.agent.gateway_addresses import choose_urls
 from piopiy_pipeline.agent.gateway_connection import AuthenticationError, GatewayConnection
 from piopiy_pipeline.agent.isolated_agent import IsolatedAgent
 from piopiy_pipeline.agent.isolation import Isolation
@@ -58,8 +58,6 @@ from piopiy_pipeline.signaling.messages import (
 )
 
 __all__ = ["ROOM_CTX", "TOKEN_CTX", "URL_CTX", "Agent", "AuthenticationError"]
-
-DEFAULT_URL = "ws://127.0.0.1:7860"
 
 
 class Agent:
@@ -154,7 +152,6 @@ class Agent:
         self._blocked_call_s = blocked_call_s
         self._token = agent_token
         callback = bind_callback(create_session)
-        urls = gateway_urls(signaling_url or os.environ.get("PIOPIY_URL") or DEFAULT_URL)
         captures = CallCaptures(record, redact=redact, token=agent_token)
         self._calls = ServedCalls(
             callback, captures, on_session=self._on_session, on_change=self._on_calls_changed
@@ -166,7 +163,7 @@ class Agent:
             self._calls.shut_down,
             lambda error: end_who_exits(error, self._calls.sessions),
         )
-        self._connection = GatewayConnection(urls, agent_token, agent_id, listener)
+        self._connection = GatewayConnection(choose_urls(signaling_url), agent_token, agent_id, listener)
         self._roaming = RoamingConnections(listener, calls_of=self._calls.of, settle=self._settle_roaming)
         self._drained = Draining(
             DrainPlan.choose(drain, drain_s),
@@ -174,17 +171,14 @@ class Agent:
             moves=lambda: self._connection.home.moves_calls,
             heard_s=self._calls.media.heard_s,
         )
+        self._drains = False
         self._closing: asyncio.Event | None = None
         admission = AdmissionPlan.choose(capacity, load_threshold)
         plan = Isolation.choose(
             isolation, capacity=admission.capacity, workers=workers, warm=warm, memory_mb=memory_mb
         )
         self._admission = CallAdmission(admission, calls=lambda: len(self._calls), report=self._report_status)
-        self._isolated: IsolatedAgent | None = None
-        if plan is not None:
-            self._isolated = IsolatedAgent(
-                self, plan, limit_s=blocked_call_s, load_threshold=admission.threshold
-            )
+        self._isolated = IsolatedAgent.of(self, plan, blocked_call_s, admission.threshold)
         self._supervisor: SupervisorLink | None = None  # in a call worker
         self._worker: WorkerKind | None = None
         self._metrics = choose_metrics(self.agent_id, self._numbers, metrics_port)
@@ -229,7 +223,7 @@ class Agent:
         if self._closing is not None:
             raise RuntimeError("connect() was called before: make another Agent to connect again")
         self._closing = asyncio.Event()
-        if self._admission.draining:
+        if self._drains:
             return  # it was shut down before it began
         loop = asyncio.get_running_loop()
         guard = guard_exit(loop, self._on_sigterm)
@@ -279,17 +273,25 @@ class Agent:
             self._closing.set()
 
     def drain(self) -> None:
-        """Take no more calls; `connect()` returns when the last one has ended."""
-        if not self._admission.draining:
-            self._admission.draining = True
-            level = "INFO" if self._supervisor is None else "DEBUG"  # the supervisor of a call worker says it
-            logger.log(level, "draining: {} calls in progress, no new ones", self.active)
-            if self._isolated is not None:
-                self._isolated.drain()
-                return
+        """Take no more calls, have those in progress end or move as `drain` says, and then have `connect()` return."""
+        if self._drains:
+            return
+        self._drains = True
+        level = "INFO" if self._supervisor is None else "DEBUG"  # the supervisor of a call worker says it
+        logger.log(level, "draining: {} calls in progress, no new ones", self.active)
+        if self._isolated is not None:
+            self._admission.closed = True
+            self._isolated.drain()
+            return
+        self.take_no_more()
+        if self._closing is not None:
+            self._drained.begin()
+
+    def take_no_more(self) -> None:
+        """Take no more calls; those in progress go on as ever. `connect()` returns when the last one has ended."""
+        if not self._admission.closed:
+            self._admission.closed = True
             self._report_status()
-            if self._closing is not None:
-                self._drained.begin()
             self._maybe_done()
 
     def move_calls(self) -> None:
@@ -322,11 +324,7 @@ class Agent:
         self._connection.tell_of_death(death)
 
     def end_calls(self, detail: str) -> None:
-        """End the calls in progress in this process as failed.
-
-        Args:
-            detail: What the record of each says.
-        """
+        """End the calls in progress in this process as failed, with this on the record of each."""
         for session in self._calls.sessions:
             session.end(EndReason.ERROR, detail)
 
@@ -355,7 +353,7 @@ class Agent:
         """Return how this agent is, for its metrics."""
         connected = self._connection.home.registered or any(each.ready_s for each in self.call_workers)
         pids = [os.getpid()] if self._isolated is None else [each.pid for each in self.call_workers]
-        return AgentNumbers(self.active, self.capacity, self._admission.draining, connected, pids)
+        return AgentNumbers(self.active, self.capacity, self._admission.closed, connected, pids)
 
     def _report_status(self) -> None:
         home = self._connection.home
@@ -410,7 +408,7 @@ class Agent:
         self._roaming.offered(offer.call_id, refusal)
 
     def _on_roam(self, order: Roam, connection: SignalingConnection) -> None:
-        if self._admission.draining or len(self._calls) >= self.capacity:
+        if self._admission.closed or len(self._calls) >= self.capacity:
             self._settle_roaming(RoamResult(call_id=order.call_id, taken=False, detail="it has no place"))
         else:
             self._roaming.begin(order, connection)
@@ -432,7 +430,7 @@ class Agent:
         self._maybe_done()
 
     def _maybe_done(self) -> None:
-        if self._admission.draining and not len(self._calls) and self._closing is not None:
+        if self._admission.closed and not len(self._calls) and self._closing is not None:
             self._closing.set()
 
     # ------------------------------------------------------------------ the end
@@ -440,7 +438,7 @@ class Agent:
     def _on_sigterm(self) -> None:
         """Drain at the first SIGTERM, and end the calls in progress at a second."""
         # a process manager may send SIGTERM to a call worker, too: its second one is for the supervisor
-        if self._admission.draining and self._closing is not None and self._supervisor is None:
+        if self._drains and self._closing is not None and self._supervisor is None:
             self._closing.set()
         self.drain()
 

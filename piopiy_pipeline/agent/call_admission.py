@@ -94,7 +94,7 @@ class CallAdmission:
     ) -> None:
         self.capacity = AUTO_CAPACITY if plan.capacity is None else plan.capacity
         """How many calls this process takes at most."""
-        self.draining = False
+        self.closed = False
         """Whether no call is taken any more."""
         self._calls = calls
         self._report = report
@@ -114,9 +114,9 @@ class CallAdmission:
 
     def refusal(self, offer: Offer) -> Reject | None:
         """Return the answer to an offer that is not taken; None if the call is taken, and counts from now on."""
-        reason: Literal["full", "draining"] = "draining" if self.draining else "full"
+        reason: Literal["full", "draining"] = "draining" if self.closed else "full"
         detail = ""
-        if not self.draining and self._calls() < self.capacity:
+        if not self.closed and self._calls() < self.capacity:
             now = time.monotonic()
             load = self._control.load(now, self._calls())
             if load.takes == "all" or (load.takes == "takeovers" and offer.checkpoint is not None):
@@ -138,7 +138,7 @@ class CallAdmission:
         return Status(
             active=active,
             capacity=max(1, min(active, self.capacity)) if full else self.capacity,
-            state="draining" if self.draining else "serving",
+            state="draining" if self.closed else "serving",
             load=load if with_load else None,
         )
 

@@ -92,8 +92,11 @@ class ServingAgent(Protocol):
     async def connect(self) -> None:
         """Serve calls until it has drained or was shut down."""
 
+    def take_no_more(self) -> None:
+        """Take no more calls, and return from `connect` when the last one has ended."""
+
     def drain(self) -> None:
-        """Take no more calls."""
+        """Do the same, and have the calls in progress end in time, or move, as the author wants it."""
 
     def move_calls(self) -> None:
         """Have the calls move to other instances when this one drains."""
@@ -133,7 +136,6 @@ class ForkedWorker:
         self._control = control
         self._orphans_stderr = orphans_stderr
         self._loop_factory = loop_factory
-        self._draining = False
         self._ready = False
         self._runs_at = 0.0
         self._reported: tuple[str, ...] = ()
@@ -207,7 +209,7 @@ class ForkedWorker:
         if calls != self._reported and self._tell(CallsUnderWay(list(calls[:MAX_CALLS]))):
             self._reported = calls
         if self._order.one_call and calls:
-            self._drain()
+            self._agent.take_no_more()
 
     def _turn(self) -> None:
         """Say that the loop turns."""
@@ -268,22 +270,16 @@ class ForkedWorker:
             return
         match received[0]:
             case DrainWorker():
-                self._drain()
+                self._agent.drain()
             case EndWorker():
                 self._end()
             case TellOfDeath() as death:
                 self._agent.tell_of_death(InstanceDied(**asdict(death)))
             case EndOverMemory(detail=detail):
                 self._agent.end_calls(detail)
-                self._drain()
-
-    def _drain(self) -> None:
-        if not self._draining:
-            self._draining = True
-            self._agent.drain()
+                self._agent.drain()
 
     def _end(self) -> None:
-        self._draining = True
         if self._ending is None:
             self._ending = asyncio.ensure_future(self._agent.shutdown())
 
@@ -293,7 +289,7 @@ class ForkedWorker:
         os.dup2(self._orphans_stderr, 2)
         logger.warning("the supervisor is gone: this call worker ends")
         self._agent.move_calls()
-        self._drain()
+        self._agent.drain()
         loop.call_later(ORPHAN_DRAIN_S, self._end)
 
 

@@ -7,6 +7,7 @@ with the next one, and comes back to the lost one last.
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import socket
 from collections.abc import Sequence
@@ -15,11 +16,12 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit, urlunsplit
 
-__all__ = ["GatewayAddress", "GatewayAddresses", "gateway_url", "gateway_urls"]
+__all__ = ["GatewayAddress", "GatewayAddresses", "choose_urls", "gateway_url", "gateway_urls"]
 
 MOST_ADDRESSES = 64
 """Of a name with more addresses, the first ones count."""
 RESOLVE_S = 2.0
+LOCAL_URL = "ws://127.0.0.1:7860"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,15 @@ async def _hosts(url: str) -> list[str]:
     except (OSError, TimeoutError):
         return []
     return list(dict.fromkeys(str(one[4][0]) for one in found))[:MOST_ADDRESSES]
+
+
+def choose_urls(given: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Return the addresses of an agent's argument; for none, of the environment, else of a gateway of this machine.
+
+    Raises:
+        ValueError: One of them is no address.
+    """
+    return gateway_urls(given or os.environ.get("PIOPIY_URL") or LOCAL_URL)
 
 
 def gateway_urls(given: str | Sequence[str]) -> tuple[str, ...]:

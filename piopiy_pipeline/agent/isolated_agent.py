@@ -8,6 +8,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from typing import Self
 
 from loguru import logger
 
@@ -43,6 +44,13 @@ class IsolatedAgent:
         self._limit_s = limit_s
         self._load_threshold = load_threshold
         self._supervisor: Supervisor | None = None
+
+    @classmethod
+    def of(
+        cls, agent: ServingAgent, plan: Isolation | None, limit_s: float, load_threshold: float | None
+    ) -> Self | None:
+        """Return that of an agent with such a plan; None for an agent that serves its calls itself."""
+        return None if plan is None else cls(agent, plan, limit_s=limit_s, load_threshold=load_threshold)
 
     @property
     def capacity(self) -> int:

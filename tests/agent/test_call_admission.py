@@ -44,7 +44,7 @@ def test_the_number_is_an_upper_bound() -> None:
 
 def test_who_drains_takes_nothing() -> None:
     leaving = admission(5)
-    leaving.draining = True
+    leaving.closed = True
     refusal = leaving.refusal(offer())
     assert refusal is not None
     assert refusal.reason == "draining"
