@@ -25,7 +25,6 @@ from piopiy_pipeline.agent.call_captures import CallCaptures
 from piopiy_pipeline.agent.call_context import ROOM_CTX, TOKEN_CTX, URL_CTX
 from piopiy_pipeline.agent.callback import CreateSession, bind_callback
 from piopiy_pipeline.agent.draining import Draining, DrainMode, DrainPlan
-from piopiy_pipeline.agent.exit_cause import end_who_exits
 from piopiy_pipeline.agent.exit_guard import guard_exit
 from piopiy_pipeline.agent.forked_worker import SupervisorLink
 from piopiy_pipeline.agent.gateway_addresses import choose_urls
@@ -161,7 +160,7 @@ class Agent:
             self._on_message,
             self._calls.lose,
             self._calls.shut_down,
-            lambda error: end_who_exits(error, self._calls.sessions),
+            self._calls.exits,
         )
         self._connection = GatewayConnection(choose_urls(signaling_url), agent_token, agent_id, listener)
         self._roaming = RoamingConnections(listener, calls_of=self._calls.of, settle=self._settle_roaming)

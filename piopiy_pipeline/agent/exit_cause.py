@@ -61,16 +61,19 @@ def find_exit_cause(error: BaseException | None, calls: Sequence[str]) -> ExitCa
     return ExitCause(call_id, f"sys.exit({error.code!r}) was called{at}")
 
 
-def end_who_exits(error: BaseException, sessions: Sequence[Session]) -> None:
+def end_who_exits(error: BaseException, sessions: Sequence[Session]) -> bool:
     """End the call whose code has called `sys.exit()`, if that is why this program ends: no other agent is to have it.
 
     Args:
-        error: The cancellation of the agent.
+        error: The cancellation of a task of the agent, or of a call. Which one is cancelled first is chance.
         sessions: The calls in progress.
+
+    Returns:
+        Whether that is why.
     """
     cause = find_exit_cause(error, [session.info.call_id for session in sessions])
     if cause is None:
-        return
+        return False
     session = next((each for each in sessions if each.info.call_id == cause.call_id), None)
     if session is None:
         logger.error("{}, which ends the agent", cause.text)
@@ -78,3 +81,4 @@ def end_who_exits(error: BaseException, sessions: Sequence[Session]) -> None:
         text = f"{cause.text}, which ends the agent, and not only the call"
         logger.bind(call_id=cause.call_id).error("{}", text)
         session.end(EndReason.ERROR, text)
+    return True

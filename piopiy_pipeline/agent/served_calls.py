@@ -14,6 +14,7 @@ from loguru import logger
 from piopiy_pipeline.agent.call_captures import CallCaptures
 from piopiy_pipeline.agent.call_context import enter_call
 from piopiy_pipeline.agent.confirmations import Confirmations
+from piopiy_pipeline.agent.exit_cause import end_who_exits
 from piopiy_pipeline.agent.media_counts import MediaCounts
 from piopiy_pipeline.agent.offered_media import open_media
 from piopiy_pipeline.agent.signaling_connection import SignalingConnection
@@ -70,6 +71,7 @@ class ServedCalls:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._connections: dict[str, SignalingConnection] = {}  # by offer, as the tasks
         self._owner: dict[Session, SignalingConnection] = {}
+        self._exiting = False
 
     def __len__(self) -> int:
         """Count the calls in progress, or about to be."""
@@ -141,6 +143,11 @@ class ServedCalls:
         if is_tracing():
             await offload(flush_tracing)
 
+    def exits(self, error: asyncio.CancelledError) -> bool:
+        """Return whether something is cancelled because a call's code has called `sys.exit()`. That call ends first."""
+        self._exiting = self._exiting or end_who_exits(error, self.sessions)
+        return self._exiting
+
     def _sessions_of(self, connection: SignalingConnection) -> list[Session]:
         return [session for session in self._sessions.values() if self._owner.get(session) is connection]
 
@@ -174,6 +181,7 @@ class ServedCalls:
             pipeline_hook=recorder.adapt if recorder else None,
             confirmed=lambda: connection.confirms_checkpoints,
             counted=lambda: connection.counts_usage,
+            exits=self.exits,
         )
         if recorder:
             recorder.follow(session.call)

@@ -50,7 +50,7 @@ class GatewayListener:
     """Called when the connection is lost, and with it its calls."""
     on_closing: Callable[[SignalingConnection], None]
     """Called before the connection is closed, while messages can still be sent."""
-    on_cancelled: Callable[[asyncio.CancelledError], None]
+    on_cancelled: Callable[[asyncio.CancelledError], object]
     """Called likewise if that is because what serves it is cancelled. It is given the cancellation alone."""
 
 

@@ -66,6 +66,8 @@ class Session:
         make_monitor: Makes what watches the end of the pipeline, for those who want to watch it too.
         confirmed: Returns whether the gateway confirms checkpoints: `on_message` is given what it says.
         counted: Returns whether the gateway takes events ``usage``.
+        exits: Is given a cancellation from outside, and returns whether it comes because the program ends. It may end
+            calls for that first. What is cancelled first then is chance.
 
     Example:
         ```python
@@ -85,6 +87,7 @@ class Session:
         make_monitor: Callable[[CallState], CallMonitor] = CallMonitor,
         confirmed: Callable[[], bool] = lambda: False,
         counted: Callable[[], bool] = lambda: False,
+        exits: Callable[[asyncio.CancelledError], bool] = lambda _: False,
     ) -> None:
         self.info = info
         self._state = CallState(
@@ -100,6 +103,7 @@ class Session:
         self._post = post
         self._tasks = CallTasks(info.call_id)
         self._tasks.exits = partial(self.end, EndReason.ERROR)
+        self._exits = exits
         self._ended_by_gateway = False
         self._log = logger.bind(call_id=info.call_id, agent_id=info.agent_id)
 
@@ -228,7 +232,8 @@ class Session:
                 await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
                 if not author.done():
                     await asyncio.wait({author}, timeout=CALLBACK_GRACE_S)
-            except asyncio.CancelledError:
+            except asyncio.CancelledError as error:
+                self._exits(error)
                 self.end(EndReason.SHUTDOWN, "the agent was shut down")
                 raise
             finally:
@@ -250,8 +255,11 @@ class Session:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            if isinstance(error, asyncio.CancelledError) and self._state.ended:
-                raise
+            if isinstance(error, asyncio.CancelledError):
+                if self._exits(error):
+                    self.end(EndReason.SHUTDOWN, "the agent was shut down")
+                if self._state.ended:
+                    raise
             text = error_text(error)
             logger.opt(exception=error).error("the callback failed: {}", text)
             self.end(EndReason.ERROR, f"the callback failed: {text}")

@@ -6,10 +6,14 @@ import asyncio
 import sys
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
 from piopiy_pipeline.agent.exit_cause import find_exit_cause
+from piopiy_pipeline.call import CallEnd, CallInfo, EndReason
+from piopiy_pipeline.session import Call, Session
 from piopiy_pipeline.session.tasks import CallTasks, current_tasks
+from tests.support.recorded_caller import RecordedLink
 
 CALLS = ("call-1", "call-2")
 
@@ -88,3 +92,40 @@ def test_in_a_destructor_it_ends_nothing() -> None:
 
 
 LINE = leaves.__code__.co_firstlineno + 1
+
+
+@pytest.mark.parametrize("first", ["session", "callback"])
+@pytest.mark.parametrize("culprit", [True, False])
+def test_whatever_of_a_call_is_cancelled_first_only_the_culprit_ends_with_an_error(
+    first: str, culprit: bool
+) -> None:
+    ends: list[CallEnd] = []
+
+    async def story() -> None:
+        def exits(_: asyncio.CancelledError) -> bool:
+            if culprit:
+                session.end(EndReason.ERROR, "sys.exit(7) was called")
+            return True
+
+        async def callback(_: Call) -> None:
+            running.set()
+            await asyncio.Event().wait()
+
+        running = asyncio.Event()
+        session = Session(
+            CallInfo("front-desk", "call-1"),
+            RecordedLink(np.zeros(16000, np.int16)),
+            post=lambda _: None,
+            exits=exits,
+        )
+        session.call.on("end", ends.append)
+        serving = asyncio.create_task(session.run(callback))
+        await running.wait()
+        [author] = [task for task in asyncio.all_tasks() if task.get_name().endswith("::callback")]
+        (serving if first == "session" else author).cancel()
+        await asyncio.wait([serving])
+
+    asyncio.run(story())
+    [end] = ends
+    expected = EndReason.ERROR if culprit else EndReason.SHUTDOWN
+    assert (end.reason, "sys.exit" in end.detail) == (expected, culprit)
