@@ -18,6 +18,8 @@ fail() {
 }
 is_recent() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }
 has_uv() { uv --version >/dev/null 2>&1; } # a shim may be on PATH with no uv behind it
+# What pip and uv warn of, such as an index of this machine that is not there, would bury what matters here.
+quietly() { "$@" >"$log" 2>&1 || { cat "$log" >&2; return 1; }; }
 has_apt() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; }
 
 find_python() {
@@ -39,9 +41,9 @@ install_with_uv() {
     say "downloading about $mb MB with uv, once ..."
     UV_PYTHON_DOWNLOADS=never
     export UV_PYTHON_DOWNLOADS
-    if [ -z "$keep" ]; then uv venv --quiet --clear --python "$python" "$venv" || return 1; fi
+    if [ -z "$keep" ]; then quietly uv venv --quiet --clear --python "$python" "$venv" || return 1; fi
     uv pip install --quiet --python "$venv/bin/python" --dry-run --no-deps "$moonshine" >"$log" 2>&1 || ears=
-    uv pip install --quiet --python "$venv/bin/python" -e ".[$extras${ears:+,$ears}]"
+    quietly uv pip install --quiet --python "$venv/bin/python" -e ".[$extras${ears:+,$ears}]"
 }
 
 install_with_pip() {
@@ -65,7 +67,7 @@ install_with_pip() {
     say "downloading about $((mb + 65)) MB with pip, once (a minute or two) ..."
     pip="$venv/bin/python -m pip install --quiet --disable-pip-version-check"
     $pip --dry-run --no-deps "$moonshine" >"$log" 2>&1 || ears=
-    $pip -e ".[$extras${ears:+,$ears}]"
+    quietly $pip -e ".[$extras${ears:+,$ears}]" || fail "pip could not install it: see above"
 }
 
 # Where moonshine-voice has no wheel, the library in it is not missed, but the model is.
