@@ -10,6 +10,7 @@ import pytest
 
 from piopiy_pipeline.call import EndReason
 from tests.support.agents import AgentProcess, Apart, apart
+from tests.support.bots import LONG
 from tests.support.calls import AGENT_ID, CallLog, eventually
 
 pytestmark = [
@@ -35,10 +36,10 @@ def program(loop: str) -> tuple[str, str]:
     return "-c", PROGRAM.format(uvloop=loop == "uvloop")
 
 
-async def begun(place: Apart, bot: str) -> tuple[CallLog, asyncio.Task[CallLog]]:
+async def begun(place: Apart, bot: str, **options: str) -> tuple[CallLog, asyncio.Task[CallLog]]:
     """A call that was answered by this bot."""
     log = CallLog(16000)
-    calling = asyncio.create_task(place.call(log=log, metadata={"bot": bot}))
+    calling = asyncio.create_task(place.call(log=log, metadata={"bot": bot, **options}))
     await eventually(lambda: log.heard.size > 0, 20)
     return log, calling
 
@@ -96,19 +97,21 @@ def test_an_agent_whose_code_ends_is_not_ended_by_force() -> None:
 def test_a_second_sigterm_moves_the_calls_to_another_agent() -> None:
     async def story() -> None:
         async with apart() as place:
-            log, calling = await begun(place, "talks")
+            instances = place.gateway.switchboard.instances
+            (first,) = instances.of(AGENT_ID)
             other = await AgentProcess.start(place.gateway.url)
             try:
-                await eventually(lambda: len(place.gateway.switchboard.instances.of(AGENT_ID)) == 2, 30)
-                place.process.process.send_signal(signal.SIGTERM)
-                await eventually(
-                    lambda: any(one.draining for one in place.gateway.switchboard.instances.of(AGENT_ID)), 30
-                )
-                assert await place.process.terminate() == 0
-                (left,) = place.gateway.switchboard.instances.of(AGENT_ID)
+                # Both are there before the call, and the bot has more to say than any machine takes for this.
+                await eventually(lambda: len(instances.of(AGENT_ID)) == 2, 60)
+                log, calling = await begun(place, "talks", text=f"{LONG} " * 20)
+                leaving = place.process if first.calls else other
+                leaving.process.send_signal(signal.SIGTERM)
+                await eventually(lambda: any(one.draining for one in instances.of(AGENT_ID)), 30)
+                assert await leaving.terminate() == 0
+                (left,) = instances.of(AGENT_ID)
                 assert len(left.calls) == 1
                 heard = log.heard.size
-                await eventually(lambda: log.heard.size > heard + 16000, 10)
+                await eventually(lambda: log.heard.size > heard + 16000, 30)
                 assert log.outcome is None, "the caller is still on the line"
             finally:
                 await other.close()
