@@ -130,7 +130,8 @@ class BotSupervisor:
         environment: All environment variables of its processes.
         registered: Returns the ids of the instances that the gateway has.
         say: Tells the user a line.
-        on_ready: Called when the first process has registered.
+        on_ready: Called when a process has registered.
+        starting: Called with whether a process is being started of which it is not known yet that it takes calls.
     """
 
     def __init__(
@@ -141,12 +142,14 @@ class BotSupervisor:
         registered: Callable[[], set[str]],
         say: Callable[[str], None],
         on_ready: Callable[[], None],
+        starting: Callable[[bool], None] = lambda _: None,
     ) -> None:
         self._path = path
         self._environment = environment
         self._registered = registered
         self._say = say
         self._on_ready = on_ready
+        self._tell_starting = starting
         self._serving: BotProcess | None = None
         self._starting: BotProcess | None = None
         self._bots: dict[BotProcess, asyncio.Task[None]] = {}
@@ -159,13 +162,14 @@ class BotSupervisor:
             return
         if self._starting is not None:
             self._starting.drain()
-            self._starting = None
+            self._begin(None)
         try:
             bot = await BotProcess.start(self._path, self._environment)
         except OSError as error:
+            self._begin(None)
             self._say(f"{self._path} cannot be started: {error.strerror or error}")
             return
-        self._starting = bot
+        self._begin(bot)
         self._bots[bot] = asyncio.create_task(self._follow(bot), name=f"bot {bot.pid}")
 
     def drain(self) -> None:
@@ -183,6 +187,11 @@ class BotSupervisor:
             task.cancel()
         await asyncio.gather(*bots.values(), return_exceptions=True)
 
+    def _begin(self, bot: BotProcess | None) -> None:
+        """Note which process is being started; None: none is any more."""
+        self._starting = bot
+        self._tell_starting(bot is not None)
+
     async def _follow(self, bot: BotProcess) -> None:
         """Follow one process from its start to its end."""
         exited = asyncio.create_task(bot.wait())
@@ -199,7 +208,7 @@ class BotSupervisor:
         if was_serving:
             self._serving = None
         if bot is self._starting:
-            self._starting = None
+            self._begin(None)
         if bot.leaving or self._closing:
             return
         how = f"with exit status {status}" if status >= 0 else f"by signal {-status}"
@@ -227,7 +236,7 @@ class BotSupervisor:
     def _take_over(self, bot: BotProcess) -> None:
         old, self._serving = self._serving, bot
         if bot is self._starting:
-            self._starting = None
+            self._begin(None)
         self._on_ready()
         if old is not None:
             old.drain()

@@ -20,7 +20,7 @@ from piopiy_pipeline.cli.options import (
     require_seconds,
 )
 from piopiy_pipeline.cli.signals import stop_on_signals
-from piopiy_pipeline.cli.target import Target, find_target
+from piopiy_pipeline.cli.target import Target, find_target, require_gateway
 from piopiy_pipeline.log import log_to_stderr
 
 if TYPE_CHECKING:
@@ -82,27 +82,31 @@ def call(
 
       piopiy call turn.wav --interrupt 1.0 --rate 8000 --out call.wav --json
     """
-    # Only here: `piopiy call --help` has no use for numpy, soundfile and pydantic.
-    from piopiy_pipeline.cli.narration import ForPeople, ForPrograms
-    from piopiy_pipeline.cli.turns import load_script
-    from piopiy_pipeline.signaling.caller import CallStart
-    from piopiy_pipeline.testing.line.turn_taking import Habits
-
     call_rate = require_rate(rate)
     require_seconds("--timeout", timeout, at_least=1)
     require_seconds("--hangup-after", hangup_after, at_least=0.1)
     if interrupt is not None:
         require_seconds("--interrupt", interrupt, at_least=0)
-    start = CallStart(
-        rate=call_rate,
-        from_number=from_number,
-        to_number=to_number,
-        metadata=_metadata(metadata),
-    )
+    context = _metadata(metadata)
+    target = find_target(url, agent, key)
+    gone = _gone(target)
+    # Only here: neither `piopiy call --help` nor one without a gateway has a use for numpy, soundfile and pydantic,
+    # which take seconds on a busy machine.
+    if gone is not None and not json_lines:
+        raise gone
+    from piopiy_pipeline.cli.narration import ForPeople, ForPrograms
+
+    if gone is not None:
+        ForPrograms().no_call(str(gone), 0.0)
+        raise gone
+    from piopiy_pipeline.cli.turns import load_script
+    from piopiy_pipeline.signaling.caller import CallStart
+    from piopiy_pipeline.testing.line.turn_taking import Habits
+
+    start = CallStart(rate=call_rate, from_number=from_number, to_number=to_number, metadata=context)
     log_to_stderr()
     habits = Habits(hangup_after_s=hangup_after)
     caller = load_script(wavs or [], say or [], rate, interrupt_s=interrupt, habits=habits, quote=True)
-    target = find_target(url, agent, key)
     narrator: Narrator = ForPrograms() if json_lines else ForPeople()
     options = {"limit_s": timeout, "tells_barge_in": interrupt is not None, "out": out}
     outcome = asyncio.run(_call(target, caller, start, narrator, options))
@@ -127,6 +131,15 @@ async def _call(
         raise
     finally:
         narrator.close()
+
+
+def _gone(target: Target) -> Failed | None:
+    """Return why nobody can be called there, if that is known at once."""
+    try:
+        require_gateway(target)
+    except Failed as error:
+        return error
+    return None
 
 
 def _metadata(text: str | None) -> dict[str, Any] | None:

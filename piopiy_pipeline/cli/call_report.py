@@ -26,7 +26,9 @@ __all__ = ["AnswerTimes", "CallOutcome", "CallReport", "PlacedSound", "TurnExcha
 class CallReport:
     """Something to tell the user. `at` is in seconds since the caller dialled."""
 
-    event: Literal["ringing", "answered", "user", "bot", "turn", "tool", "latency", "error", "ended"]
+    event: Literal[
+        "ringing", "waiting", "answered", "user", "bot", "turn", "tool", "latency", "error", "ended"
+    ]
     at: float
     data: dict[str, Any] = field(default_factory=dict)
 

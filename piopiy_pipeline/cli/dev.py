@@ -43,6 +43,8 @@ __all__ = ["default_bot", "dev"]
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 7860
+RING_S = 30.0
+"""So long a caller rings while the bot is being started, which loads its models in about 10 s."""
 _WATCHED = frozenset({".py", ".yaml", ".yml"})
 _CALL_WORKER = re.compile(r"-w\d+$")
 """What the instance id of a call worker ends with (docs/isolation.md)."""
@@ -179,6 +181,10 @@ async def _dev(
         instances = gateway.switchboard.snapshot().instances
         return {_CALL_WORKER.sub("", instance.instance_id) for instance in instances}
 
+    def ring(starting: bool) -> None:
+        gateway.switchboard.instances.expect(credentials.agent_id, RING_S if starting else None)
+
+    ring(starting=True)  # the first one is, as soon as the gateway listens
     with stop_on_signals() as stop:
         try:
             await gateway.start()
@@ -195,12 +201,14 @@ async def _dev(
             if phone is not None and gateway.phones is not None:
                 _say(f"phone    sip:{credentials.agent_id}@{phone[0]}:{gateway.phones.port}")
             _say(f"records  {folder}{'' if record else ', without recordings'}")
+            _say(f"dev      starting {path.name}: who calls now rings until it takes calls")
             keeper = BotSupervisor(
                 path,
                 _environment(credentials.agent_id, credentials.agent_token, gateway.url, services),
                 registered=registered,
                 say=lambda text: _say(f"dev      {text}"),
                 on_ready=lambda: _say(_ready(path, gateway, is_default)),
+                starting=ring,
             )
             try:
                 await keeper.launch()

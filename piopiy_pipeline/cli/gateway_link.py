@@ -47,6 +47,9 @@ __all__ = ["GatewayLink"]
 
 _CATCH_UP_S = 1.0  # a process that slept longer than this does not send what it slept through
 _LEAVE_S = 3.0  # how long the gateway may take to confirm a hang-up
+_WAITS_S = 2.0  # a bot that is there has answered by then; one that is being started has not
+_CAUSED = frozenset({EndReason.ERROR, EndReason.SETUP_TIMEOUT, EndReason.AGENT_LOST, EndReason.UNREACHABLE})
+"""Ends that say little without their detail."""
 _ALIGN_S = 0.1  # a received frame this close to the end of the one before follows it without a gap
 
 
@@ -84,6 +87,8 @@ class GatewayLink:
         self._state = _State.DIALLING
         self._timed_out = False
         self._leave_by = inf
+        self._wait_told_at = inf
+        self._call_id = ""
         self._zero = inf  # when the first sample was spoken
         self._frame = frame_samples(rate)
         self._sent = 0  # samples
@@ -118,7 +123,7 @@ class GatewayLink:
             case _State.LEAVING:
                 return self._leave_by
             case _State.DIALLING:
-                return self._dialled_at + self._limit_s
+                return min(self._dialled_at + self._limit_s, self._wait_told_at)
             case _State.TALKING:
                 return min(self._dialled_at + self._limit_s, self._time_of(self._sent + self._frame))
 
@@ -200,6 +205,8 @@ class GatewayLink:
             case _ if self._state is _State.OVER:
                 return
             case Ringing():
+                self._call_id = event.call_id
+                self._wait_told_at = self.now() + _WAITS_S
                 self._report("ringing", call_id=event.call_id)
             case Answered() if self._state is _State.DIALLING:
                 self._state = _State.TALKING
@@ -275,6 +282,9 @@ class GatewayLink:
         if self._state is not _State.OVER and now - self._dialled_at >= self._limit_s:
             self._timed_out = True
             self.hang_up()
+        if self._state is _State.DIALLING and now >= self._wait_told_at:
+            self._wait_told_at = inf
+            self._report("waiting")
         if self._state is not _State.TALKING:
             return
         late = now - self._time_of(self._sent + self._frame)
@@ -360,6 +370,9 @@ class GatewayLink:
         because = f": {detail}" if detail else ""
         if self._timed_out:
             return f"the call was not over after {self._limit_s:g} s (--timeout)"
+        if not detail and reason in _CAUSED:
+            record = f"the record of call {self._call_id}" if self._call_id else "its record"
+            because = f"; the gateway tells callers no more: its log and {record} say why"
         if not self.answered.is_set():
             return f"the call was not answered ({reason.value}{because})"
         if reason not in (EndReason.AGENT_HANGUP, EndReason.CALLER_HANGUP):

@@ -121,6 +121,8 @@ class ForPeople:
         match report.event:
             case "ringing":
                 self._say(report, "dim", "", f"ringing ({data['call_id']})")
+            case "waiting":
+                self._say(report, "dim", "", "waiting for the bot")
             case "answered":
                 self._say(report, "dim", "", "answered")
             case "user":

@@ -7,7 +7,6 @@ when. The audio of both sides is saved as a stereo WAV.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -21,7 +20,7 @@ from piopiy_pipeline.cli.carried_call import CarriedCall
 from piopiy_pipeline.cli.errors import BadInput, Failed
 from piopiy_pipeline.cli.gateway_link import GatewayLink
 from piopiy_pipeline.cli.stereo_recording import StereoRecording
-from piopiy_pipeline.cli.target import Target
+from piopiy_pipeline.cli.target import CONNECT_S, Target, no_gateway
 from piopiy_pipeline.signaling.caller import CallStart, parse_leg_event
 from piopiy_pipeline.signaling.json_messages import UnknownMessage
 from piopiy_pipeline.signaling.messages import MAX_MESSAGE_BYTES, ProtocolError
@@ -29,8 +28,6 @@ from piopiy_pipeline.signaling.websocket import DirectClientConnection
 from piopiy_pipeline.testing.line.callers import Caller
 
 __all__ = ["place_call"]
-
-_CONNECT_S = 10.0
 
 
 async def place_call(
@@ -103,20 +100,15 @@ async def _dial(target: Target) -> DirectClientConnection:
             additional_headers={"Authorization": f"Bearer {target.key}"},
             compression=None,
             max_size=MAX_MESSAGE_BYTES,
-            open_timeout=_CONNECT_S,
+            open_timeout=CONNECT_S,
             proxy=None if target.is_loopback else True,
         )
     except InvalidStatus as error:
         raise Failed(_refusal(target, error)) from None
     except TimeoutError:
-        raise Failed(f"{target.url} did not answer within {_CONNECT_S:g} s") from None
+        raise Failed(f"{target.url} did not answer within {CONNECT_S:g} s") from None
     except (OSError, InvalidHandshake, WebSocketException) as error:
-        # asyncio words its own text around the system's, with the address once more.
-        number = error.errno if isinstance(error, OSError) else None
-        what = os.strerror(number) if number else str(error)
-        raise Failed(
-            f"no gateway at {target.url} ({what}); start one with `piopiy dev`, or name it with --url"
-        ) from None
+        raise no_gateway(target, error) from None
     assert isinstance(socket, DirectClientConnection)
     return socket
 

@@ -6,13 +6,27 @@ It is one place because every verb that talks to a gateway looks in the same pla
 from __future__ import annotations
 
 import os
+import socket
 from dataclasses import dataclass, field
 from urllib.parse import quote, urlsplit
 
 from piopiy_pipeline.cli.credentials import CredentialsError, DevCredentials, find_credentials
-from piopiy_pipeline.cli.errors import BadInput
+from piopiy_pipeline.cli.errors import BadInput, Failed
 
-__all__ = ["DEFAULT_URL", "LOOPBACK", "Target", "find_target", "gateway_url", "local_port"]
+__all__ = [
+    "CONNECT_S",
+    "DEFAULT_URL",
+    "LOOPBACK",
+    "Target",
+    "find_target",
+    "gateway_url",
+    "local_port",
+    "no_gateway",
+    "require_gateway",
+]
+
+CONNECT_S = 10.0
+"""How long a gateway may take to answer."""
 
 DEFAULT_URL = "ws://127.0.0.1:7860"
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -104,6 +118,29 @@ def find_target(url: str | None, agent_id: str | None, key: str | None) -> Targe
             " goes into --key or PIOPIY_CALLER_KEY"
         )
     return Target(address, agent_id or found.agent_id, found.caller_key)
+
+
+def require_gateway(target: Target) -> None:
+    """Raise `Failed` if nobody listens at a gateway's address on this machine: at once, before a verb loads what it
+    calls with. Of other machines the call itself finds out, perhaps through a proxy.
+    """
+    port = local_port(target.url)
+    if port is None:
+        return
+    try:
+        socket.create_connection((urlsplit(target.url).hostname or "", port), CONNECT_S).close()
+    except TimeoutError:
+        raise Failed(f"{target.url} did not answer within {CONNECT_S:g} s") from None
+    except OSError as error:
+        raise no_gateway(target, error) from None
+
+
+def no_gateway(target: Target, error: Exception) -> Failed:
+    """Return what is said when there is no connection to a gateway."""
+    # asyncio words its own text around the system's, with the address once more.
+    number = error.errno if isinstance(error, OSError) else None
+    what = os.strerror(number) if number else str(error)
+    return Failed(f"no gateway at {target.url} ({what}); start one with `piopiy dev`, or name it with --url")
 
 
 def _of_dev(port: int | None) -> DevCredentials | None:

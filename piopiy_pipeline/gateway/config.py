@@ -91,6 +91,9 @@ class GatewayConfig(BaseModel):
     """How long an instance may take to accept a call."""
     setup_s: Seconds = 10.0
     """How long the instance may take after that until it can hear and speak."""
+    ring_s: Annotated[float, Field(ge=2, le=300)] = 2.0
+    """How long a caller rings while no instance of the agent is connected: as long as it takes to start one, where a
+    single one is replaced."""
     max_duration_s: Seconds = 3600.0
     """The longest a call may last from its answer."""
     heartbeat_s: Seconds = 10.0

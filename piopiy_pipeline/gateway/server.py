@@ -90,7 +90,10 @@ class Gateway:
         self.config = config
         self.switchboard = Switchboard(
             limits=CallLimits(
-                offer_s=config.offer_ms / 1000, setup_s=config.setup_s, max_duration_s=config.max_duration_s
+                offer_s=config.offer_ms / 1000,
+                setup_s=config.setup_s,
+                max_duration_s=config.max_duration_s,
+                ring_s=config.ring_s,
             ),
             max_calls=config.max_calls,
             on_change=self._on_change,

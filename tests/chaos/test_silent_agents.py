@@ -114,7 +114,7 @@ def test_the_calls_of_a_hung_agent_are_heard_elsewhere_and_it_lets_go_when_it_wa
             late = await place.caller()
             await eventually(lambda: late.agent_heard() == hung.pitch, GENEROUS_S)
             if sys.platform == "linux":
-                assert "its system is there: it hangs" in place.gateway_log
+                assert "is confirmed: it hangs, or is cut off behind a proxy" in place.gateway_log
             record_property("chaos", row)
 
     asyncio.run(story())

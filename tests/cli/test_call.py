@@ -256,7 +256,10 @@ def test_a_call_that_ends_with_an_error_fails_with_the_reason(capsys: pytest.Cap
     """Real time: a call takes as long as it takes."""
     with ScriptedGateway(EndReason.ERROR) as gateway:
         assert place(gateway, RECORDING) == 1
-    assert capsys.readouterr().err == "piopiy: the call ended with error\n"
+    assert capsys.readouterr().err == (
+        "piopiy: the call ended with error; "
+        "the gateway tells callers no more: its log and the record of call c1 say why\n"
+    )
 
 
 def test_a_refused_key_and_an_unknown_agent_say_so(
@@ -279,6 +282,21 @@ def test_no_gateway_is_one_line_that_says_what_to_do(
     assert err.count("\n") == 1
     assert "no gateway at" in err
     assert "piopiy dev" in err
+
+
+def test_without_a_gateway_nothing_is_loaded_that_only_a_call_needs(unused_port: int) -> None:
+    url = f"ws://127.0.0.1:{unused_port}"
+    check = (
+        "import sys; from piopiy_pipeline.cli import main;"
+        f"status = main(['call', '--say', 'Hello', '--url', '{url}', '--agent', 'a', '--key', 'k']);"
+        "heavy = {'pipecat', 'onnxruntime', 'numpy', 'soundfile', 'websockets'} & set(sys.modules);"
+        "sys.exit(f'loaded: {heavy}' if heavy else status)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", check], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert f"no gateway at {url}" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -306,6 +324,7 @@ def test_what_is_typed_wrong_is_one_line_and_status_2(
     arguments: list[str],
     message: str,
     tmp_path: Path,
+    gateway: ScriptedGateway,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -313,7 +332,7 @@ def test_what_is_typed_wrong_is_one_line_and_status_2(
     Path("letter.wav").write_text("Dear caller,")
     soundfile.write("silent.wav", np.zeros(16000, np.int16), 16000)
     if "--url" not in arguments:
-        arguments = [*arguments, "--key", "k", "--agent", "a"]
+        arguments = [*arguments, "--url", gateway.url, "--key", "k", "--agent", "a"]
     assert main(["call", *arguments]) == 2
     printed = capsys.readouterr()
     assert message in printed.err

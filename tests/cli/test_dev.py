@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import json
 import os
 import queue
 import re
@@ -17,10 +18,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from websockets.sync.client import connect
 
 from piopiy_pipeline.cli import bot_process as bot_module
 from piopiy_pipeline.cli import main
 from piopiy_pipeline.cli.bot_process import BotProcess
+from piopiy_pipeline.gateway.core.agent_assignment import PLACE_S
 
 BOT = """
 import json, os, signal, sys
@@ -168,6 +171,43 @@ def test_it_says_ready_when_the_bot_has_registered_and_leaves_nothing_behind(
     assert dev.interrupt() == 0
     assert not file.exists()
     assert not alive(int(reported[1]))
+
+
+WAITS = """
+import os, pathlib, sys, time
+while not pathlib.Path({go!r}).exists():
+    time.sleep(0.05)
+if {fails}:
+    sys.exit(7)
+"""
+
+
+@pytest.mark.realtime
+@pytest.mark.parametrize("fails", [False, True])
+def test_who_calls_while_the_bot_starts_rings_until_it_takes_calls_or_has_failed(
+    fails: bool, start: Callable[..., Dev], tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+    tells = BOT.replace(
+        "    for message in ws:\n", "    for message in ws:\n        print(message, flush=True)\n"
+    )
+    dev = start(WAITS.format(go=str(go), fails=fails) + tells, "--no-record")
+    url = dev.until("gateway  ws://127.0.0.1:").split()[1]
+    dev.until("starting my bot.py: who calls now rings")
+    (file,) = (tmp_path / "credentials").iterdir()
+    headers = {"Authorization": f"Bearer {json.loads(file.read_text())['caller_key']}"}
+    with connect(f"{url}/call/my_bot", additional_headers=headers, proxy=None) as caller:
+        caller.send('{"event": "start", "rate": 16000}')
+        assert json.loads(caller.recv(WAIT_S))["event"] == "ringing"
+        with pytest.raises(TimeoutError):  # longer than callers ring for an agent that nobody starts
+            caller.recv(PLACE_S + 1)
+        go.touch()
+        if fails:
+            ended = json.loads(caller.recv(WAIT_S))
+            assert (ended["event"], ended["reason"]) == ("ended", "no_agent")
+        else:
+            dev.until('"type":"offer"')
+    assert dev.interrupt() == 0
 
 
 def test_telephones_may_call_when_that_is_asked_for(start: Callable[..., Dev]) -> None:

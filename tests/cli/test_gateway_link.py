@@ -172,6 +172,18 @@ def test_the_first_message_opens_the_call_and_no_audio_flows_before_the_answer()
     assert call.reports[1].at == pytest.approx(3.0, abs=0.02)
 
 
+def test_a_call_that_rings_for_long_says_that_it_waits_for_the_bot_once() -> None:
+    call = Call([utterance()])
+    call.event(Ringing(call_id="c1"))
+    call.run(1.9)
+    assert call.reports_of("waiting") == []
+    call.run(10)
+    assert len(call.reports_of("waiting")) == 1
+    call.answer()
+    call.run(1)
+    assert [r.event for r in call.reports][-1] == "answered"
+
+
 def test_frames_never_drift_however_late_the_ticks_are() -> None:
     call = Call([])
     call.answer()
@@ -368,7 +380,11 @@ def test_a_call_that_ended_for_another_reason_has_failed(reason: EndReason) -> N
     call = Call([utterance()])
     call.answer()
     call.event(LegEnded(reason=reason))
-    assert call.outcome.failure == f"the call ended with {reason.value}"
+    failure = call.outcome.failure or ""
+    assert failure.partition(";")[0] == f"the call ended with {reason.value}"
+    assert ("the record of call c1" in failure) == (reason is not EndReason.IDLE_TIMEOUT), (
+        "whose cause is no secret"
+    )
 
 
 def test_a_lost_gateway_is_no_failure_of_the_bot_and_a_fault_is_an_error() -> None:

@@ -130,8 +130,8 @@ class AgentConnection:
             self._lose()
 
     def _whose_silence(self) -> str:
-        """Say whether the agent hangs or is cut off, where that is known. Four heartbeats were sent to it meanwhile, of
-        which the latest may be on its way.
+        """Say what is known of the way to the agent. Four heartbeats were sent to it meanwhile, of which the latest may
+        be on its way. Who confirms them is the next system on that way: the agent's, or that of a proxy before it.
         """
         unconfirmed = unconfirmed_bytes(self._connection.transport.get_extra_info("socket"))
         if unconfirmed is None:
@@ -139,7 +139,7 @@ class AgentConnection:
         return (
             ", and the network to it stands"
             if unconfirmed > ONE_HEARTBEAT_BYTES
-            else ", and its system is there: it hangs"
+            else ", though what it is sent is confirmed: it hangs, or is cut off behind a proxy"
         )
 
     def _lose(self) -> None:

@@ -29,6 +29,7 @@ from piopiy_pipeline.gateway.api.dependencies import (
     problems,
 )
 from piopiy_pipeline.gateway.api.models import AgentSummary, ServerInfo
+from piopiy_pipeline.gateway.api.place_wait import wait_for_place
 from piopiy_pipeline.gateway.config import GatewayConfig, IceServer
 from piopiy_pipeline.gateway.core.snapshots import InstanceSnapshot
 from piopiy_pipeline.gateway.port.router import GREETING
@@ -357,6 +358,8 @@ async def _answer(
 async def _take_checkpoint(deps: ApiDependencies, token: str, caller: TokenClaims) -> dict[str, Any]:
     """Return the checkpoint that a resume token is for. Raises `ApiError`, 503 if it can still be used later."""
     board = deps.switchboard
+    if deps.browser is not None:
+        await wait_for_place(board, caller.agent_id)
     somebody = board.instances.any_free(caller.agent_id) or board.resources.summoner.has_place(
         caller.agent_id
     )

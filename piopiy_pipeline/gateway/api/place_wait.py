@@ -23,7 +23,8 @@ class _WaitingOrder:
         self._found = asyncio.Event()
 
     def ask_next(self, now: float) -> None:
-        if self._switchboard.instances.any_free(self._agent_id):
+        board = self._switchboard
+        if board.instances.any_free(self._agent_id) or board.resources.summoner.has_place(self._agent_id):
             self._found.set()
 
     async def wait(self) -> None:
@@ -36,19 +37,21 @@ class _WaitingOrder:
 
 
 async def wait_for_place(switchboard: Switchboard, agent_id: str) -> None:
-    """Wait until an instance of this agent has a place, for as long as a caller does, and no longer.
+    """Wait until an instance of this agent has a place, here or elsewhere, for as long as a caller does, and no longer.
 
     Args:
         switchboard: Knows the instances. What it says in the end is not told here: it may have changed again.
         agent_id: Whose instances are waited for.
     """
-    if switchboard.instances.any_free(agent_id):
+    instances, summoner = switchboard.instances, switchboard.resources.summoner
+    if instances.any_free(agent_id) or summoner.has_place(agent_id):
         return
+    ring_s = None if summoner.elsewhere(agent_id) else instances.ring_s(agent_id)
     order = _WaitingOrder(switchboard, agent_id)
     waiting = switchboard.resources.waiting
     waiting.add(agent_id, order)
     try:
-        async with asyncio.timeout(PLACE_S):
+        async with asyncio.timeout(max(PLACE_S, ring_s or 0)):
             await order.wait()
     except TimeoutError:
         pass

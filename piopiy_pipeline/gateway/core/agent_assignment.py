@@ -34,8 +34,9 @@ SILENCE_S = 45.0
 """While an instance is silent that may come back, the call waits for so many seconds: a connection on which three
 pings, 10 s apart, are unanswered is given up before."""
 PLACE_S = 2.0
-"""A call for which no instance has a place, or is connected yet, waits so many seconds for one, and rings meanwhile. A
-new call worker is there after a tenth of that on a busy machine."""
+"""A call for which no instance has a place waits so many seconds for one, and rings meanwhile. A new call worker is
+there after a tenth of that on a busy machine. Before that it rings for an instance that is connected
+(`Instances.ring_s`)."""
 ASK_AGAIN_S = 0.25
 """How often a call that waits asks by itself, in seconds, beside whenever an instance says that it has a place."""
 
@@ -70,6 +71,7 @@ class AgentAssignment:
         self._looking_since: float | None = (
             None  # when its agent was lost, or nobody was found to take the call
         )
+        self._alone_s = 0.0  # for how long it rang while no instance was there
         self._tried: set[Instance] = set()
         self._full: set[Instance] = set()  # of those, who had no place at that moment
         self._failed_at: Instance | None = (
@@ -116,19 +118,31 @@ class AgentAssignment:
         """Whether another instance is looked for, or was last, because one was lost."""
         return self._failure is not None and self._failure[0] is EndReason.AGENT_LOST
 
-    @property
-    def _patience_s(self) -> float:
-        """How long the call waits for somebody to take it, in seconds."""
+    def _patience_s(self, waited_s: float) -> float:
+        """Return how long the call waits for somebody to take it, of which it has waited some; in seconds."""
         given_back = self._failure is not None and self._failure[0] is EndReason.SHUTDOWN
         if self._lost_agent or given_back:
             return SILENCE_S if self._instances.any_silent(self._info.agent_id) else RECOVERY_S
         if self._failure is None:
-            return PLACE_S
+            return self._ringing_s(waited_s)
         # Each instance beside the one where the call failed may have a place soon, or is followed by one that has: a
         # call worker that takes one call is.
         connected = self._instances.of(self._info.agent_id)
         near = any(one is not self._failed_at for one in connected)
         return PLACE_S if near or self._summoner.elsewhere(self._info.agent_id) else 0.0
+
+    def _ringing_s(self, rung_s: float) -> float:
+        """Return how long a caller rings whom nobody has taken yet: for an instance, and then for a place in it.
+
+        Args:
+            rung_s: For how long they have rung, in seconds.
+        """
+        agent_id = self._info.agent_id
+        alone_s = None if self._summoner.elsewhere(agent_id) else self._instances.ring_s(agent_id)
+        if alone_s is None:
+            return self._alone_s + PLACE_S
+        self._alone_s = rung_s
+        return max(alone_s, PLACE_S)
 
     @property
     def among_others(self) -> bool:
@@ -253,7 +267,7 @@ class AgentAssignment:
         """
         first = self._looking_since is None
         since = self._looking_since = now if self._looking_since is None else self._looking_since
-        until = since + self._patience_s
+        until = since + self._patience_s(now - since)
         if first or now < until:
             self.summon(now)
         if now >= until:

@@ -18,7 +18,7 @@ from piopiy_pipeline.audio.sound_cleaner import CleanSound
 from piopiy_pipeline.call import CallInfo, EndReason
 from piopiy_pipeline.gateway.core.deadlines import Deadlines
 from piopiy_pipeline.gateway.core.dialling import Dialler
-from piopiy_pipeline.gateway.core.instances import Instances
+from piopiy_pipeline.gateway.core.instances import RING_S, Instances
 from piopiy_pipeline.gateway.core.leg import Leg
 from piopiy_pipeline.gateway.core.media_path import MediaPath, Recordings
 from piopiy_pipeline.gateway.core.phases import Phase, next_phase
@@ -38,6 +38,7 @@ class CallLimits:
     offer_s: float
     setup_s: float
     max_duration_s: float
+    ring_s: float = RING_S
 
 
 @dataclass(slots=True)

@@ -9,7 +9,11 @@ from typing import Protocol
 from piopiy_pipeline.signaling.instance_messages import Load, WorkerKind
 from piopiy_pipeline.signaling.messages import GatewayMessage, InstanceDied, Register, Status
 
-__all__ = ["LATE_S", "AgentLink", "Instance", "Instances"]
+__all__ = ["LATE_S", "RING_S", "AgentLink", "Instance", "Instances"]
+
+RING_S = 2.0
+"""While no instance of their agent is connected, callers ring for so many seconds, unless the configuration says
+otherwise: one that lost its gateway is back by then."""
 
 LATE_S = 0.5
 """An instance of which nothing was heard for so many seconds, two heartbeats, may be about to be silent: it is asked
@@ -140,9 +144,15 @@ class Instance:
 
 
 class Instances:
-    """All connected instances, grouped by agent."""
+    """All connected instances, grouped by agent.
 
-    def __init__(self) -> None:
+    Args:
+        ring_s: How long a caller rings while none of their agent takes calls, or will, in seconds.
+    """
+
+    def __init__(self, ring_s: float = RING_S) -> None:
+        self._ring_s = ring_s
+        self._expected: dict[str, float] = {}
         self._by_agent: dict[str, dict[tuple[str, bool], Instance]] = {}  # by id, roaming ones apart
         self._asked = 0
 
@@ -177,6 +187,21 @@ class Instances:
             del siblings[instance.instance_id, instance.roaming]
             if not siblings:
                 del self._by_agent[instance.agent_id]
+
+    def expect(self, agent_id: str, ring_s: float | None) -> None:
+        """Let callers of an agent ring for so many seconds at most, because an instance of it is being started; None:
+        it has started, or failed to.
+        """
+        if ring_s is None:
+            self._expected.pop(agent_id, None)
+        else:
+            self._expected[agent_id] = ring_s
+
+    def ring_s(self, agent_id: str) -> float | None:
+        """Return how long a caller rings, in seconds, because no instance is there that stays; None: one is."""
+        if any(not one.draining for one in self.of(agent_id)):
+            return None
+        return self._expected.get(agent_id, self._ring_s)
 
     def of(self, agent_id: str) -> list[Instance]:
         """Return the instances of one agent."""

@@ -81,7 +81,7 @@ class Switchboard:
         record: bool = False,
     ) -> None:
         self.max_calls = max_calls
-        self.instances = Instances()
+        self.instances = Instances(limits.ring_s)
         self.resources = CallResources(
             limits=limits,
             instances=self.instances,

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, ClassVar
 
 import httpx
@@ -15,7 +16,7 @@ from piopiy_pipeline.gateway import Gateway
 from piopiy_pipeline.gateway.access.client_tokens import TokenClaims
 from piopiy_pipeline.gateway.api import pipecat_clients as clients
 from piopiy_pipeline.gateway.webrtc.browser_offers import BrowserAnswer, BrowserOffer, Candidate, OfferRefused
-from tests.support.gateway_peers import AGENT_ID, bearer, config
+from tests.support.gateway_peers import AGENT_ID, agent, bearer, config, until
 from tests.support.web import API_KEY, client
 
 SDP = "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\n"
@@ -307,6 +308,24 @@ def test_a_session_needs_a_key_or_a_token_and_an_agent(monkeypatch: pytest.Monke
             assert "iceConfig" not in session
             await web.post(f"/sessions/{session['sessionId']}/api/offer", json=OFFER)
             assert leg.offers[0][1].metadata == {"cart": 7}, "a token's own metadata stays"
+
+    asyncio.run(story())
+
+
+def test_a_conversation_that_is_resumed_waits_for_an_agent_as_a_call_does(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What a resume token is good for is in tests/gateway/records/test_resumptions.py."""
+
+    async def story() -> None:
+        async with place(monkeypatch, records=True, data_folder=tmp_path, ring_s=60) as (_, web, gateway):
+            mine = await token(web)
+            resumed = {**OFFER, "resume_token": "a-call.unknown"}
+            offering = asyncio.create_task(web.post("/api/offer", json=resumed, headers=mine, timeout=60))
+            waiting = gateway.switchboard.resources.waiting
+            await until(lambda: waiting.waits_for(AGENT_ID))
+            async with agent(gateway):
+                assert problem(await offering)[0] == 410, "somebody is there, and the token is none"
 
     asyncio.run(story())
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from piopiy_pipeline.call import EndReason
@@ -121,3 +123,57 @@ def test_a_call_given_back_while_places_are_coming_is_not_lost(room: Room) -> No
     two = room.agent("two", capacity=1)
     two.take()
     assert call.phase is Phase.LIVE
+
+
+RINGING = replace(LIMITS, ring_s=20.0)
+
+
+def test_a_caller_rings_as_long_as_configured_for_an_instance_that_is_not_there_yet() -> None:
+    room = Room(RINGING)
+    call, leg = room.call()
+    room.wait(19.9)
+    assert leg.notes == ["ring"]
+    room.agent().take()
+    assert call.phase is Phase.LIVE
+    room = Room(RINGING)
+    _, leg = room.call()
+    room.wait(20.1)
+    assert leg.ended is not None
+    assert leg.ended[0] is EndReason.NO_AGENT
+
+
+def test_a_burst_that_rang_for_the_first_instance_waits_for_places_as_any_other() -> None:
+    room = Room(RINGING)
+    calls = [room.call()[0] for _ in range(2)]
+    room.wait(15)
+    one = room.agent(capacity=1)
+    one.take()
+    room.wait(PLACE_S - 0.1)
+    assert [call.phase for call in calls] == [Phase.LIVE, Phase.OFFERING]
+    two = room.agent("two", capacity=1)
+    two.take()
+    assert calls[1].phase is Phase.LIVE
+    third, leg = room.call()
+    room.wait(PLACE_S + 0.1)
+    assert third.phase is Phase.ENDED
+    assert leg.ended is not None
+    assert leg.ended[0] is EndReason.BUSY, "who comes while instances are there waits as ever"
+
+
+def test_an_instance_that_drains_is_none_that_a_caller_could_ring_for() -> None:
+    room = Room(RINGING)
+    room.agent().say(Status(active=0, capacity=4, state="draining"))
+    call, leg = room.call()
+    room.wait(10)
+    assert (call.phase, leg.ended) == (Phase.OFFERING, None)
+
+
+def test_who_starts_an_agent_says_how_long_its_callers_ring_and_when_it_has_failed(room: Room) -> None:
+    room.board.instances.expect("desk", 30.0)
+    call, leg = room.call()
+    room.wait(20)
+    assert (call.phase, leg.ended) == (Phase.OFFERING, None)
+    room.board.instances.expect("desk", None)
+    room.wait(ASK_AGAIN_S)
+    assert leg.ended is not None
+    assert leg.ended[0] is EndReason.NO_AGENT
