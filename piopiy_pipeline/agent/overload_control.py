@@ -8,7 +8,8 @@ leaves the loop less time, and the share of that which it uses says whether it k
 count either: that is the watchdog's business (`loop_turns.py`), and no matter of how many calls there are.
 
 What is measured is two seconds old, and calls come at once. So each new call is counted with what a call costs until
-it is in the measurement itself.
+it is in the measurement itself. To begin a call costs more than to have it, for a moment: while calls begin, what one
+costs is known too high, and what is expected stays within what was measured (`_coming`).
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class _Interval:
     own_s: float  # without what the loop waited for a processor
     times: ProcessTimes
     late_s: float | None  # None if measurements are too rare to say
+    calls: int
 
 
 class OverloadControl:
@@ -67,11 +69,17 @@ class OverloadControl:
     WELL_S = 1.0
     """And for how long."""
     LEAST_CALLS = 3
-    """So few calls are never too many: what makes a loop busy then is no number of calls."""
+    """So few calls are never too many: what makes a loop busy then is no number of calls. Short ones come and go, so
+    `WELL_S` counts for this as well.
+    """
     GUESS = 0.02
     """What a call is taken to cost before that is known, as a share of a core: ours costs about 0.01."""
     KNOWN_FROM = 0.3
     """A busier process than this knows what one more call costs: alone, it costs three times as much as among many."""
+    SETTLED = 0.1
+    """With fewer calls that have begun just now, for each that there is, it knows what it costs to have a call."""
+    BEGINS_SHARE = 0.5
+    """What calls seem to cost beyond that while many begin makes the loop busier by this part of what it is at most."""
     TURN_S = 0.3
     """A longer turn is not counted: it blocks the loop."""
     RARE_S, OFTEN_S = 0.25, 0.05
@@ -80,12 +88,16 @@ class OverloadControl:
         self._threshold = threshold
         self._cores = max(1, cores)
         self._last: tuple[float, ProcessTimes] | None = None
+        self._begin = 0.0
         self._intervals: deque[_Interval] = deque()
         self._began: deque[float] = deque(maxlen=1000)  # the calls of the last `WINDOW_S`
         self._per_call = self.GUESS
+        self._with_begins = (
+            self.GUESS
+        )  # what one seems to cost now, with what it takes to begin those that do
         self._full = False
         self._well_since: float | None = None
-        self._busy = self._core = self._late_s = 0.0
+        self._busy = self._core = self._late_s = self._had = 0.0
 
     @property
     def period_s(self) -> float:
@@ -105,6 +117,7 @@ class OverloadControl:
         """
         last, self._last = self._last, (now, times)
         if last is None:
+            self._begin = now
             return
         length_s = now - last[0]
         waited_s = min(max(0.0, times.waited_s - last[1].waited_s), length_s)
@@ -113,14 +126,12 @@ class OverloadControl:
             used = ProcessTimes(times.loop_s - last[1].loop_s, waited_s, times.process_s - last[1].process_s)
             often = length_s - late_s < 2 * self.OFTEN_S
             self._intervals.append(
-                _Interval(now, length_s, length_s - waited_s, used, own_late_s if often else None)
+                _Interval(now, length_s, length_s - waited_s, used, own_late_s if often else None, calls)
             )
         while self._intervals and self._intervals[0].at <= now - self.LAG_WINDOW_S:
             self._intervals.popleft()
         self._sum_up(now)
-        known = calls - self._unknown(now)
-        if self._busy >= self.KNOWN_FROM and known >= 1:
-            self._per_call = self._busy / known
+        self._learn(now)
         self._judge(now, calls)
 
     def call_began(self, now: float) -> None:
@@ -128,7 +139,12 @@ class OverloadControl:
         self._began.append(now)
 
     def load(self, now: float, calls: int) -> Load:
-        """Return the load as it is now, with which calls are taken."""
+        """Return the load as it is now, with which calls are taken.
+
+        Args:
+            now: The time.
+            calls: How many calls there are, those that have begun just now as well.
+        """
         self._judge(now, calls)
         takes = self._takes(now, calls)
         return Load(
@@ -136,16 +152,20 @@ class OverloadControl:
             lag_p95_ms=round(self._late_s * 1e3, 1),
             core=round(self._core, 3),
             takes=takes,
-            why="" if takes == "all" else self._why(now),
+            why="" if takes == "all" else self._why(now, calls),
         )
 
     # ------------------------------------------------------------------ inside
 
     def _sum_up(self, now: float) -> None:
         recent = [one for one in self._intervals if one.at > now - self.WINDOW_S]
-        length_s = sum(one.length_s for one in recent)
-        own_s = sum(one.own_s for one in recent)
+        before_s = max(
+            0.0, self.WINDOW_S - (now - self._begin)
+        )  # a process that has just begun was idle before
+        length_s = before_s + sum(one.length_s for one in recent)
+        own_s = before_s + sum(one.own_s for one in recent)
         loop_s = sum(one.times.loop_s for one in recent)
+        self._had = sum(one.calls * one.length_s for one in recent) / length_s if length_s > 0 else 0.0
         process_s = sum(one.times.process_s for one in recent)
         if length_s > 0:
             self._core = process_s / length_s
@@ -154,25 +174,39 @@ class OverloadControl:
         enough = len(late_s) >= 0.25 * self.LAG_WINDOW_S / self.OFTEN_S
         self._late_s = late_s[int(0.95 * (len(late_s) - 1))] if enough else 0.0
 
-    def _expected(self, now: float) -> float:
-        """Return the busy share with the calls that the measurement does not know yet."""
-        return self._busy + self._unknown(now) * self._per_call
+    def _learn(self, now: float) -> None:
+        """Learn what calls cost from a process that is busy enough to know."""
+        if self._busy < self.KNOWN_FROM or self._had < 1:
+            return
+        self._with_begins = self._busy / self._had
+        began = sum(at > now - self.WINDOW_S for at in self._began)
+        settled = began <= self.SETTLED * self._had
+        self._per_call = self._with_begins if settled else min(self._per_call, self._with_begins)
 
-    def _unknown(self, now: float) -> float:
-        """Return how many calls the measurement does not know: of one that is half a window old, it knows a half."""
-        begin = now - self.WINDOW_S
-        return sum((began - begin) / self.WINDOW_S for began in self._began if began > begin)
+    def _expected(self, now: float, calls: int) -> float:
+        """Return the busy share with the calls that the measurement does not know yet."""
+        return self._busy + self._coming(now, calls)
+
+    def _coming(self, now: float, calls: int) -> float:
+        """Return what the calls take of which the measurement does not know all: of one that is half a window old, it
+        knows a half. A call that has ended is not to come, and those that have begun last are the last to end.
+        """
+        began = list(self._began)[-calls:] if calls else []
+        unknown = sum(max(0.0, 1 - (now - at) / self.WINDOW_S) for at in began)
+        begins = unknown * max(0.0, self._with_begins - self._per_call)
+        return unknown * self._per_call + min(begins, self._busy * self.BEGINS_SHARE)
 
     def _judge(self, now: float, calls: int) -> None:
         while self._began and self._began[0] <= now - self.WINDOW_S:
             self._began.popleft()
-        if self._threshold is None or calls < self.LEAST_CALLS:
+        few = calls < self.LEAST_CALLS
+        if self._threshold is None or (few and not self._full):
             self._full, self._well_since = False, None
             return
-        expected = self._expected(now)
-        if expected >= self._threshold or self._late_s >= self.LATE_S:
+        expected = self._expected(now, calls)
+        if not few and (expected >= self._threshold or self._late_s >= self.LATE_S):
             self._full, self._well_since = True, None
-        elif expected < self._threshold - self.STEP and self._late_s < self.LATE_S / 2:
+        elif few or (expected < self._threshold - self.STEP and self._late_s < self.LATE_S / 2):
             if self._well_since is None:
                 self._well_since = now
             if now >= self._well_since + self.WELL_S:
@@ -187,11 +221,11 @@ class OverloadControl:
         if self._threshold is None or not self._full:
             return "all"
         most = self._threshold + (1 - self._threshold) * 2 / 3
-        return "takeovers" if self._expected(now) < most and self._late_s < 2 * self.LATE_S else "none"
+        return "takeovers" if self._expected(now, calls) < most and self._late_s < 2 * self.LATE_S else "none"
 
-    def _why(self, now: float) -> str:
+    def _why(self, now: float, calls: int) -> str:
         if self._late_s >= self.LATE_S / 2:
             return f"its event loop is late by {self._late_s * 1e3:.0f} ms"
-        coming = self._expected(now) - self._busy
+        coming = self._coming(now, calls)
         more = f", and new calls take {coming:.0%} more" if coming >= 0.01 else ""
         return f"it is busy for {self._busy:.0%} of its time{more}"

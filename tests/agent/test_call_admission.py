@@ -51,16 +51,18 @@ def test_who_drains_takes_nothing() -> None:
     assert leaving.status(with_load=True).state == "draining"
 
 
-def fill(place: CallAdmission) -> None:
-    for _ in range(200):
-        if place.refusal(offer()) is not None:
-            return
-    raise AssertionError
+def filled() -> CallAdmission:
+    """One that was offered more calls at once than it can know what they cost."""
+    calls = 0
+    place = CallAdmission(AdmissionPlan(), calls=lambda: calls, report=lambda: None)
+    while place.refusal(offer()) is None:
+        calls += 1
+        assert calls < 200
+    return place
 
 
 def test_more_calls_than_it_can_know_are_refused_with_the_reason() -> None:
-    place = admission(calls=10)
-    fill(place)
+    place = filled()
     refusal = place.refusal(offer())
     assert refusal is not None
     assert (refusal.reason, refusal.detail[:10]) == ("full", "it is busy")
@@ -68,14 +70,13 @@ def test_more_calls_than_it_can_know_are_refused_with_the_reason() -> None:
 
 
 def test_a_gateway_is_told_of_the_load_and_an_older_one_of_no_place() -> None:
-    place = admission(calls=10)
-    fill(place)
+    place = filled()
     status = place.status(with_load=True)
-    assert (status.capacity, status.active) == (AUTO_CAPACITY, 10)
+    assert status.capacity == AUTO_CAPACITY
     assert status.load is not None
     assert status.load.takes == "takeovers"
     older = place.status(with_load=False)
-    assert (older.capacity, older.active, older.load) == (10, 10, None)
+    assert (older.capacity, older.active, older.load) == (status.active, status.active, None)
 
 
 def test_the_load_of_the_running_loop_is_measured() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from piopiy_pipeline.agent.overload_control import OverloadControl, ProcessTimes
 
@@ -177,3 +179,87 @@ def test_a_process_with_little_to_do_is_measured_rarely(process: Process) -> Non
     process.calls = 20
     process.run(3.0)
     assert process.control.period_s == OverloadControl.OFTEN_S
+
+
+class BusyAgent:
+    """A process whose calls take `begin_s` of the loop when they begin, and `share` of it as long as they last."""
+
+    def __init__(self, begin_s: float, share: float) -> None:
+        self.control = OverloadControl(0.85)
+        self.begin_s, self.share = begin_s, share
+        self.now, self.used_s, self.debt_s = 100.0, 0.0, 0.0
+        self.ends: list[float] = []
+        self.refused = 0
+        self.measured_at = self.now
+        self.control.measure(self.now, ProcessTimes(0.0, 0.0, 0.0), 0.0, 0)
+
+    def offer(self, lasts_s: float) -> None:
+        load = self.control.load(self.now, len(self.ends))
+        if load.takes != "all":
+            self.refused += 1
+            return
+        self.control.call_began(self.now)
+        self.ends.append(self.now + lasts_s)
+        self.debt_s += self.begin_s
+
+    def run(self, seconds: float, step_s: float = 0.01) -> None:
+        for _ in range(round(seconds / step_s)):
+            self.now += step_s
+            self.ends = [end for end in self.ends if end > self.now]
+            self.debt_s += len(self.ends) * self.share * step_s
+            worked_s = min(self.debt_s, step_s)
+            self.used_s, self.debt_s = self.used_s + worked_s, self.debt_s - worked_s
+            if self.now >= self.measured_at + self.control.period_s:
+                self.measured_at = self.now
+                times = ProcessTimes(self.used_s, 0.0, self.used_s)
+                self.control.measure(self.now, times, 0.0, len(self.ends))
+
+
+@given(
+    at_once=st.integers(1, 8),
+    begin_s=st.floats(0.0, 0.2),
+    lasts_s=st.floats(0.05, 20.0),
+    share=st.floats(0.001, 0.02),
+    busy=st.floats(0.02, 0.4),
+)
+def test_who_is_busy_for_less_than_half_of_its_time_refuses_nobody(
+    at_once: int, begin_s: float, lasts_s: float, share: float, busy: float
+) -> None:
+    agent = BusyAgent(begin_s, share)
+    each_s = begin_s + lasts_s * share  # what one call takes
+    pause_s = max(0.1, at_once * each_s / busy)
+    if at_once * each_s > 0.4 * agent.control.WINDOW_S:
+        return  # they come in such bursts that it is busy for more of a window
+    for _ in range(max(3, round(30 / pause_s))):
+        for _ in range(at_once):
+            agent.offer(lasts_s)
+        agent.run(pause_s)
+    assert agent.refused == 0
+
+
+@given(
+    first=st.integers(1, 6), begin_s=st.floats(0.0, 0.15), after_s=st.floats(0.0, 3.0), more=st.integers(1, 6)
+)
+def test_an_idle_agent_takes_its_first_calls(first: int, begin_s: float, after_s: float, more: int) -> None:
+    agent = BusyAgent(begin_s, 0.01)
+    agent.run(3.0)
+    for number in (first, more):
+        for _ in range(number):
+            agent.offer(60.0)
+        agent.run(after_s)
+    assert agent.refused == 0
+
+
+@given(begin_s=st.floats(0.02, 0.3), share=st.floats(0.01, 0.1), lasts_s=st.floats(0.3, 30.0))
+def test_one_with_too_many_callers_is_full_and_free_by_turns_of_a_second(
+    begin_s: float, share: float, lasts_s: float
+) -> None:
+    agent = BusyAgent(begin_s, share)
+    changes, takes = 0, True
+    for _ in range(600):
+        agent.offer(lasts_s)
+        agent.run(0.05)
+        now_takes = agent.control.load(agent.now, len(agent.ends)).takes == "all"
+        changes, takes = changes + (now_takes != takes), now_takes
+    assert changes <= 2 * 30 / OverloadControl.WELL_S
+    assert agent.used_s > 0.25 * 30 or agent.refused == 0
