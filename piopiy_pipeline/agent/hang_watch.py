@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from piopiy_pipeline.agent.linux_process import is_stopped, processor_waits_s
+from piopiy_pipeline.agent.linux_process import ThreadsTimes, is_stopped, threads_times
 from piopiy_pipeline.agent.worker_member import WorkerMember
 
 __all__ = ["HANGS_S", "RUNS_S", "TURN_S", "HangWatch", "ProcessLook"]
@@ -29,7 +29,12 @@ HANGS_S = 2.0
 QUIET_S = 0.9
 """After so much it is looked at, so that it is known how long it waits for processors from then on."""
 WAITS_SHARE = 0.3
-"""If its threads together wait for processors for this part of the time, it is the machine that is busy."""
+"""If a thread of it waits for a processor for this part of the time, the machine is busy: what keeps the lock gets on
+slowly, or the watchdog does not get on. Threads that wait for the lock wake up 200 times a second to look, and wait for
+a processor each time; so they are not added up, and one that sleeps for most of the time does not count.
+"""
+WANTS_SHARE = 0.8
+"""Who runs or waits for a processor for less of the time than this has slept."""
 HUNG_S = 30.0
 """After so much silence of its loop it is killed. Watchdog and gateway act within seconds: this is for what they cannot
 end."""
@@ -41,11 +46,11 @@ class ProcessLook:
 
     Attributes:
         is_stopped: Returns for its id whether a signal has stopped it.
-        waits_s: Returns how long its threads have waited for processors in its life, in seconds.
+        threads: Returns for each of its threads how long it has run, and waited for a processor, in seconds.
     """
 
     is_stopped: Callable[[int], bool] = is_stopped
-    waits_s: Callable[[int], float] = processor_waits_s
+    threads: Callable[[int], ThreadsTimes] = threads_times
 
 
 class HangWatch:
@@ -72,9 +77,10 @@ class HangWatch:
         self._limit_s = limit_s
         self._processes = processes
         self._looked_at = time.monotonic()
+        self._blind_until = self._blind_long_until = 0.0  # until then this process has not looked
         self._quiet: dict[
-            int, tuple[float, float]
-        ] = {}  # when a silent one was looked at, and its waits until then
+            int, tuple[float, ThreadsTimes]
+        ] = {}  # since when a silent one is looked at, and its times
 
     async def run(self, members: Mapping[int, WorkerMember]) -> None:
         """Look at these call workers until this is cancelled."""
@@ -90,14 +96,14 @@ class HangWatch:
             now: The time in seconds.
         """
         since_s, self._looked_at = now - self._looked_at, now
+        if since_s > 3 * TURN_S:
+            self._blind_long_until = now
+        if since_s > 2 * LOOK_S:
+            self._blind_until = now
         for member in list(members.values()):
-            if since_s > 3 * TURN_S:
-                member.turned_at = max(member.turned_at, now)
-            if since_s > 2 * LOOK_S:
-                member.ran_at = max(member.ran_at, now)
             if member.ready_s is None or member.killed_for is not None:
                 continue
-            silent_s = now - member.turned_at
+            silent_s = now - max(member.turned_at, self._blind_long_until)
             if silent_s > (self._limit_s if member.hangs else HUNG_S):
                 self._on_hung(member, silent_s)
             else:
@@ -106,16 +112,30 @@ class HangWatch:
             del self._quiet[number]
 
     def _look_whether_it_hangs(self, member: WorkerMember, now: float) -> None:
-        silent_s = now - max(member.ran_at, member.turned_at)
+        said_at = max(member.ran_at, member.turned_at)
+        if member.hangs and now - said_at >= QUIET_S:
+            return  # what is known of it is told, and nothing of it has run since
+        silent_s = now - max(said_at, self._blind_until)
         if not member.calls or silent_s < QUIET_S:
             self._quiet.pop(member.number, None)
             member.hangs = False
             return
-        waits_s = self._processes.waits_s(member.pid)
-        since, before_s = self._quiet.setdefault(member.number, (now, waits_s))
-        if self._processes.is_stopped(member.pid) or waits_s - before_s > WAITS_SHARE * (now - since):
+        times = self._processes.threads(member.pid)
+        since, before = self._quiet.setdefault(member.number, (now, times))
+        if self._processes.is_stopped(member.pid) or _wants_a_processor(before, times, now - since):
             member.ran_at = now  # it is looked at anew
             del self._quiet[member.number]
-        elif silent_s >= HANGS_S and not member.hangs:
+        elif silent_s >= HANGS_S:
             member.hangs = True
             self._on_hangs(member, silent_s)
+
+
+def _wants_a_processor(before: ThreadsTimes, after: ThreadsTimes, seconds: float) -> bool:
+    """Return whether a thread gets no processor for a good part of the time, in which it wants one."""
+    for thread, (ran_s, waited_s) in after.items():
+        ran_before_s, waited_before_s = before.get(thread, (0.0, 0.0))
+        waits_s = waited_s - waited_before_s
+        wants_s = waits_s + ran_s - ran_before_s
+        if waits_s > WAITS_SHARE * seconds and wants_s > WANTS_SHARE * seconds:
+            return True
+    return False

@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 __all__ = [
+    "ThreadsTimes",
     "adopt_orphans",
     "anonymous_mb",
     "children",
@@ -25,10 +26,13 @@ __all__ = [
     "prefer_to_be_killed",
     "processor_s",
     "processor_wait_s",
-    "processor_waits_s",
     "share_one_heap",
     "signal_name",
+    "threads_times",
 ]
+
+ThreadsTimes = dict[int, tuple[float, float]]
+"""By thread: how long it has run, and how long it has waited for a processor, in seconds."""
 
 _PR_SET_PDEATHSIG = 1  # include/uapi/linux/prctl.h
 _PR_SET_CHILD_SUBREAPER = 36
@@ -113,17 +117,18 @@ def processor_wait_s(thread_id: int) -> float:
         return 0.0
 
 
-def processor_waits_s(pid: int) -> float:
-    """Return for how long the threads of a process have waited for processors, all of them together, in seconds.
+def threads_times(pid: int) -> ThreadsTimes:
+    """Return for each thread of a process how long it has run, and waited for a processor, in its life, in seconds.
 
     Returns:
-        0.0 if the kernel does not say.
+        By the kernel's id of the thread; nothing if the kernel does not say.
     """
-    try:
-        fields = [each.read_text().split() for each in Path(f"/proc/{pid}/task").glob("*/schedstat")]
-        return sum(int(each[1]) for each in fields) / 1e9
-    except (OSError, IndexError, ValueError):
-        return 0.0
+    times = {}
+    for path in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        with suppress(OSError, IndexError, ValueError):
+            fields = path.read_text().split()
+            times[int(path.parent.name)] = (int(fields[0]) / 1e9, int(fields[1]) / 1e9)
+    return times
 
 
 def is_stopped(pid: int) -> bool:

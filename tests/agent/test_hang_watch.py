@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -31,7 +31,8 @@ class Watched:
         turns: Says at which seconds its loop turns.
         runs: Says at which seconds its watchdog runs.
         stopped: Says at which seconds it is stopped.
-        waits: The part of the time in which its threads wait for processors.
+        waits: The part of the time in which its thread waits for a processor; it runs for the rest.
+        threads: The part of the time in which each of its threads runs, and waits.
         limit_s: The author's limit.
     """
 
@@ -42,12 +43,17 @@ class Watched:
         *,
         stopped: Says = lambda _: False,
         waits: float = 0.0,
+        threads: Sequence[tuple[float, float]] = (),
         limit_s: float = HUNG_S,
         calls: int = 1,
     ) -> None:
         self.hung: list[float] = []
         self.hangs: list[float] = []
-        look = ProcessLook(lambda _: stopped(self.at), lambda _: waits * self.at)
+        shares = [(1 - waits, waits), *threads]
+        look = ProcessLook(
+            lambda _: stopped(self.at),
+            lambda _: {n: (ran * self.at, waited * self.at) for n, (ran, waited) in enumerate(shares)},
+        )
         self.watch = HangWatch(self._on_hung, self._on_hangs, limit_s=limit_s, processes=look)
         self.begin, self.at = self.watch._looked_at, 0.0
         self.member = member(1, self.begin)
@@ -110,7 +116,7 @@ def test_one_that_is_stopped_does_not_hang_nor_when_it_goes_on() -> None:
     assert watched.hangs == []
 
 
-@pytest.mark.parametrize("waits", [0.4, 1.0, 5.0])
+@pytest.mark.parametrize("waits", [0.4, 0.8, 1.0])
 def test_one_that_waits_for_a_processor_does_not_hang(waits: float) -> None:
     assert Watched(until(4), until(4), waits=waits).see(20).hangs == []
 
@@ -118,3 +124,17 @@ def test_one_that_waits_for_a_processor_does_not_hang(waits: float) -> None:
 def test_one_that_hangs_is_killed_at_the_author_s_limit() -> None:
     [at] = Watched(until(4), until(4), limit_s=10).see(40).hung
     assert 10 <= at - 4 <= 10 + 2 * LOOK_S
+
+
+def test_threads_that_look_for_the_lock_on_a_busy_machine_are_no_excuse() -> None:
+    looks_for_the_lock = [(0.02, 0.35)] * 8
+    watched = Watched(until(4), until(4), threads=looks_for_the_lock).see(20)
+    assert watched.hangs == [HANGS_S]
+
+
+def test_one_that_hangs_is_told_of_once_however_late_the_supervisor_looks() -> None:
+    watched = Watched(until(4), until(4), limit_s=1000)
+    watched.see(
+        0, steps=[*(step * LOOK_S for step in range(1, 16)), *(8.0 + 1.7 * step for step in range(20))]
+    )
+    assert watched.hangs == [HANGS_S]
