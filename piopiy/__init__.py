@@ -6,6 +6,8 @@ would mean that files of one overwrite files of the other.
 
 from importlib import metadata as _metadata
 
+from piopiy_pipeline.log import import_pipecat as _import_pipecat
+
 
 def _refuse_company() -> None:
     try:
@@ -20,3 +22,4 @@ def _refuse_company() -> None:
 
 
 _refuse_company()
+_import_pipecat()  # which every name here needs: without its greeting

@@ -59,6 +59,10 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str) -> object:
     if name in _HOMES:
+        if _HOMES[name] != "call":  # which needs no pipecat
+            from piopiy_pipeline.log import import_pipecat
+
+            import_pipecat()
         return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

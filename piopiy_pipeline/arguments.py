@@ -53,9 +53,15 @@ def check_count(name: str, value: object, *, least: int = 1) -> None:
 
 
 def whole_number(
-    name: str, value: object, *, least: int = 1, most: int | None = None, expected: str = ""
+    name: str,
+    value: object,
+    *,
+    least: int = 1,
+    most: int | None = None,
+    expected: str = "",
+    text: bool = False,
 ) -> int:
-    """Return a whole number, which may be written as text: the environment and the command line have nothing else.
+    """Return a whole number.
 
     Args:
         name: The argument or the variable, as whoever gives it writes it.
@@ -63,12 +69,13 @@ def whole_number(
         least: The least that it may be.
         most: The most that it may be, or None.
         expected: What may be given beside a number, in words, such as "'auto', 'call' or".
+        text: Whether it is written as text: the environment has nothing else.
 
     Raises:
         ValueError: It is no whole number, or out of these bounds.
     """
     number: int | None = None
-    if isinstance(value, str) and value.strip().isdecimal() and len(value) <= 18:
+    if text and isinstance(value, str) and value.strip().isdecimal() and len(value) <= 18:
         number = int(value)
     elif isinstance(value, int) and not isinstance(value, bool):
         number = value

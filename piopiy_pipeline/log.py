@@ -17,6 +17,7 @@ import os
 import sys
 import traceback
 from datetime import UTC, datetime
+from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ from piopiy_pipeline.trace_ids import trace_id_of, tracing_wanted
 if TYPE_CHECKING:
     from loguru import Record
 
-__all__ = ["DEVELOPMENT", "LOG_FORMAT", "json_text", "log_to_stderr", "logs_json"]
+__all__ = ["DEVELOPMENT", "LOG_FORMAT", "import_pipecat", "json_text", "log_to_stderr", "logs_json"]
 
 _Exception = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
 
@@ -73,6 +74,17 @@ def log_to_stderr(*, debug: bool = False, quiet: bool = False) -> None:
     )
     if not logging.root.handlers:  # else the program has set up Python's logging itself
         logging.root.addHandler(_StandardLogging())
+
+
+def import_pipecat() -> None:
+    """Import pipecat without the line with which it greets, which would come before ours is the form of the log."""
+    if "pipecat" in sys.modules:
+        return
+    logger.disable("pipecat")
+    try:
+        import_module("pipecat")
+    finally:
+        logger.enable("pipecat")
 
 
 class _StandardLogging(logging.Handler):

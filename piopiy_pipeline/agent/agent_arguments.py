@@ -36,6 +36,10 @@ def check_arguments(
         (str, list, tuple, type(None)),
         "an address such as ws://host:port, a list of them, or None",
     )
+    if isinstance(signaling_url, list | tuple) and not signaling_url:
+        raise ValueError(
+            "signaling_url is an empty list: name an address such as ws://host:port, or leave it out"
+        )
     for each in signaling_url if isinstance(signaling_url, list | tuple) else ():
         check_kind("signaling_url", each, str, "a list of texts")
     check_switches(debug=debug)

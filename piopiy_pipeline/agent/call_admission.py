@@ -27,6 +27,8 @@ __all__ = ["AdmissionPlan", "CallAdmission"]
 
 
 LEAST_THRESHOLD = 0.1
+MAX_CAPACITY = 1_000_000
+"""More calls than this nobody means: a thousand processes, the most that an agent may have, take a fifth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +60,16 @@ class AdmissionPlan:
         name, given = "capacity", capacity
         if capacity is None:
             name, given = "PIOPIY_CAPACITY", environment.get("PIOPIY_CAPACITY") or "auto"
-        calls = None if given == "auto" else whole_number(name, given, expected="'auto' or")
+        calls = (
+            None
+            if given == "auto"
+            else whole_number(name, given, most=MAX_CAPACITY, expected="'auto' or", text=capacity is None)
+        )
         share: object = load_threshold
         if load_threshold is None:
             share = environment.get("PIOPIY_LOAD_THRESHOLD") or LOAD_THRESHOLD
         name = "PIOPIY_LOAD_THRESHOLD" if load_threshold is None else "load_threshold"
-        if isinstance(share, str):
+        if isinstance(share, str) and load_threshold is None:
             with suppress(ValueError):
                 share = float(share)
         if isinstance(share, bool) or not isinstance(share, int | float) or not LEAST_THRESHOLD <= share <= 1:

@@ -9,7 +9,7 @@ from piopiy_pipeline.capture import CallCapture, Redaction
 from piopiy_pipeline.session import ResumableState
 from piopiy_pipeline.signaling.messages import Offer
 
-__all__ = ["CallCaptures"]
+__all__ = ["CallCaptures", "captures_folder"]
 
 
 class CallCaptures:
@@ -25,7 +25,7 @@ class CallCaptures:
     """
 
     def __init__(self, folder: str | Path | None, *, redact: Redaction | None, token: str) -> None:
-        self._folder = _checked_folder(folder or os.environ.get("PIOPIY_RECORD"))
+        self._folder = captures_folder(folder)
         self._redact = redact
         self._token = token
 
@@ -42,11 +42,16 @@ class CallCaptures:
         )
 
 
-def _checked_folder(record: str | Path | None) -> Path | None:
-    """Return the folder for captured calls. Raises `ValueError` for a path that is not a folder."""
+def captures_folder(given: str | Path | None) -> Path | None:
+    """Return the folder for captured calls; for None that of the environment, if it names one.
+
+    Raises:
+        ValueError: The path is not one of a folder.
+    """
+    name, record = ("record", given) if given else ("PIOPIY_RECORD", os.environ.get("PIOPIY_RECORD"))
     if not record:
         return None
     folder = Path(record)
     if folder.suffix == ".zip" or (folder.exists() and not folder.is_dir()):
-        raise ValueError(f"record={str(folder)!r}: an agent takes many calls, so this must be a folder")
+        raise ValueError(f"{name}={str(folder)!r}: an agent takes many calls, so this must be a folder")
     return folder

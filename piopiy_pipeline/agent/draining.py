@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, Self, cast, get_args
@@ -39,24 +39,32 @@ class DrainPlan:
     grace_s: float | None = None
 
     @classmethod
-    def choose(cls, mode: DrainMode | None, grace_s: float | None) -> Self:
+    def choose(
+        cls,
+        mode: DrainMode | None,
+        grace_s: float | None,
+        environment: Mapping[str, str] = os.environ,
+    ) -> Self:
         """Return the plan of these arguments of `Agent`; for None, of the environment.
 
         Raises:
             TypeError: The grace is no number.
             ValueError: One of them cannot work.
         """
-        chosen = os.environ.get("PIOPIY_DRAIN") or "finish" if mode is None else mode
+        name, chosen = "drain", mode
+        if mode is None:
+            name, chosen = "PIOPIY_DRAIN", cast(DrainMode, environment.get("PIOPIY_DRAIN") or "finish")
         if chosen not in get_args(DrainMode):
-            raise ValueError(f"drain must be finish or move, not {chosen!r}")
-        given: object = os.environ.get("PIOPIY_DRAIN_S") or None if grace_s is None else grace_s
-        if isinstance(given, str):
+            raise ValueError(f"{name} must be finish or move, not {chosen!r}")
+        name, given = "drain_s", grace_s
+        if grace_s is None and (text := environment.get("PIOPIY_DRAIN_S")):
+            name = "PIOPIY_DRAIN_S"
             try:
-                given = float(given)
+                given = float(text)
             except ValueError:
-                raise ValueError(f"drain_s must be a number of seconds, not {given!r}") from None
-        check_seconds("drain_s", given, zero=True, or_none="for as long as calls go on")
-        seconds = None if given is None else float(cast(float, given))
+                raise ValueError(f"{name} must be a number of seconds, not {text!r}") from None
+        check_seconds(name, given, zero=True, or_none="for as long as calls go on")
+        seconds = None if given is None else float(given)
         return cls("move" if chosen == "move" else "finish", seconds)
 
 

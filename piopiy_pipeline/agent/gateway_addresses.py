@@ -107,7 +107,12 @@ def choose_urls(given: str | Sequence[str] | None) -> tuple[str, ...]:
     Raises:
         ValueError: One of them is no address.
     """
-    return gateway_urls(given or os.environ.get("PIOPIY_URL") or LOCAL_URL)
+    if given:
+        return gateway_urls(given)
+    try:
+        return gateway_urls(os.environ.get("PIOPIY_URL") or LOCAL_URL)
+    except ValueError as error:
+        raise ValueError(f"PIOPIY_URL: {error}") from None
 
 
 def gateway_urls(given: str | Sequence[str]) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from loguru import logger
 
 from piopiy_pipeline.arguments import whole_number
 
-__all__ = ["AUTO_CAPACITY", "Isolation"]
+__all__ = ["AUTO_CAPACITY", "Isolation", "check_variables"]
 
 AUTO_CAPACITY = 200
 """So many calls a process takes at most if nobody says a number: far more than one event loop serves."""
@@ -83,16 +83,18 @@ class Isolation:
         Raises:
             ValueError: An argument or a variable cannot work.
         """
-        given = environment.get("PIOPIY_ISOLATION") or "task" if isolation is None else isolation
+        named, given = _given("isolation", isolation, environment)
+        given = "task" if given is None else given
         if given not in ("task", "process"):
-            raise ValueError(f"isolation must be 'task' or 'process', not {given!r}")
+            raise ValueError(f"{named} must be 'task' or 'process', not {given!r}")
         asked = {"workers": workers, "warm": warm, "memory_mb": memory_mb}
         if given == "task":
             for name, value in asked.items():
                 if value is not None:
                     raise ValueError(f"{name}={value!r} is for isolation='process' only: pass that, too")
                 variable = f"PIOPIY_{name.upper()}"
-                if environment.get(variable):  # agents of both kinds may share an environment
+                if environment.get(variable):  # agents of both kinds may share an environment, if it is right
+                    _number(name, *_given(name, None, environment))
                     logger.warning(
                         "{}={} does nothing here: it is for isolation='process' only",
                         variable,
@@ -111,7 +113,7 @@ class Isolation:
             raise ValueError(
                 f"{named}={asked_warm} is for workers='call' only, where each worker takes one call"
             )
-        kept_warm = WARM if asked_warm is None else whole_number(named, asked_warm, most=MAX_WORKERS)
+        kept_warm = WARM if asked_warm is None else _number("warm", named, asked_warm)
         if asked_warm is not None and kept_warm > capacity:
             logger.warning(
                 "{}={}: {} wait for a call, as many as capacity={} takes",
@@ -121,14 +123,44 @@ class Isolation:
                 capacity,
             )
         named, asked_memory = _given("memory_mb", memory_mb, environment)
-        limit = None if asked_memory is None else whole_number(named, asked_memory, least=MIN_MEMORY_MB)
+        limit = None if asked_memory is None else _number("memory_mb", named, asked_memory)
         return cls(capacity, _shares(capacity, count), min(kept_warm, capacity), limit)
+
+
+def check_variables(environment: Mapping[str, str] = os.environ) -> None:
+    """Check what the environment says, whatever an author's arguments make of it.
+
+    Raises:
+        ValueError: A variable cannot work.
+    """
+    for argument in ("workers", "warm", "memory_mb"):
+        named, given = _given(argument, None, environment)
+        if given is not None:
+            _number(argument, named, given)
+    if (given := environment.get("PIOPIY_ISOLATION")) and given not in ("task", "process"):
+        raise ValueError(f"PIOPIY_ISOLATION must be 'task' or 'process', not {given!r}")
 
 
 def _given(name: str, value: object, environment: Mapping[str, str]) -> tuple[str, object]:
     """Return what was given and how it is called where it was given: an argument, else a variable, else None."""
     variable = f"PIOPIY_{name.upper()}"
     return (name, value) if value is not None else (variable, environment.get(variable) or None)
+
+
+def _number(argument: str, named: str, given: object) -> int:
+    """Return the number that was given for an argument; 0 for a word that may stand in its place. A variable's is text.
+
+    Raises:
+        ValueError: It cannot work.
+    """
+    of_environment = named != argument
+    if argument == "memory_mb":
+        return whole_number(named, given, least=MIN_MEMORY_MB, text=of_environment)
+    if argument == "warm":
+        return whole_number(named, given, most=MAX_WORKERS, text=of_environment)
+    if given in ("auto", "call"):
+        return 0
+    return whole_number(named, given, most=MAX_WORKERS, expected="'auto', 'call' or", text=of_environment)
 
 
 def _cores() -> int:
@@ -141,7 +173,7 @@ def _workers(name: str, given: object, *, capacity: int | None) -> int | None:
         return None
     if given is None or given == "auto":
         return _cores()
-    count = whole_number(name, given, most=MAX_WORKERS, expected="'auto', 'call' or")
+    count = _number("workers", name, given)
     if capacity is not None and count > capacity:
         logger.warning(
             "{}={}: there are {}, one for each call that capacity={} takes", name, count, capacity, capacity

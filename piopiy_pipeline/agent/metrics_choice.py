@@ -11,7 +11,7 @@ from piopiy_pipeline.agent.agent_numbers import AgentNumbers
 if TYPE_CHECKING:
     from piopiy_pipeline.agent.agent_metrics import AgentMetrics
 
-__all__ = ["choose_metrics"]
+__all__ = ["choose_metrics", "metrics_address"]
 
 
 def choose_metrics(
@@ -31,10 +31,30 @@ def choose_metrics(
     Raises:
         ValueError: It is no port.
     """
-    text = environment.get("PIOPIY_METRICS_PORT", "") if given is None else str(given)
-    if not text:
+    address = metrics_address(given, environment)
+    if address is None:
         return None
     from piopiy_pipeline.agent.agent_metrics import AgentMetrics
+
+    return AgentMetrics(agent_id, look, *address)
+
+
+def metrics_address(
+    given: str | int | None, environment: Mapping[str, str] = os.environ
+) -> tuple[str, int] | None:
+    """Return host and port of what is given; for None, of the environment; None for none.
+
+    Raises:
+        ValueError: It is no port.
+    """
+    name, text = "metrics_port", "" if given is None else str(given)
+    if given is None:
+        name, text = "PIOPIY_METRICS_PORT", environment.get("PIOPIY_METRICS_PORT", "")
+    if not text:
+        return None
     from piopiy_pipeline.metrics.http_server import parse_address
 
-    return AgentMetrics(agent_id, look, *parse_address(text))
+    try:
+        return parse_address(text)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None

@@ -88,7 +88,6 @@ class GatewayLink:
         self._timed_out = False
         self._leave_by = inf
         self._wait_told_at = inf
-        self._call_id = ""
         self._zero = inf  # when the first sample was spoken
         self._frame = frame_samples(rate)
         self._sent = 0  # samples
@@ -205,7 +204,6 @@ class GatewayLink:
             case _ if self._state is _State.OVER:
                 return
             case Ringing():
-                self._call_id = event.call_id
                 self._wait_told_at = self.now() + _WAITS_S
                 self._report("ringing", call_id=event.call_id)
             case Answered() if self._state is _State.DIALLING:
@@ -371,8 +369,7 @@ class GatewayLink:
         if self._timed_out:
             return f"the call was not over after {self._limit_s:g} s (--timeout)"
         if not detail and reason in _CAUSED:
-            record = f"the record of call {self._call_id}" if self._call_id else "its record"
-            because = f"; the gateway tells callers no more: its log and {record} say why"
+            because = "; the gateway tells callers no more: its log and the record of the call say why"
         if not self.answered.is_set():
             return f"the call was not answered ({reason.value}{because})"
         if reason not in (EndReason.AGENT_HANGUP, EndReason.CALLER_HANGUP):

@@ -15,7 +15,8 @@ import threading
 import time
 from pathlib import Path
 
-from piopiy_pipeline.cli.errors import BadInput, Failed
+from piopiy_pipeline.cli.agent_settings import check_environment
+from piopiy_pipeline.cli.errors import BadInput, CliError, Failed
 from piopiy_pipeline.log import log_to_stderr
 
 __all__ = ["run_bot"]
@@ -76,8 +77,9 @@ def _main() -> int:
         threading.Thread(target=_end_with, args=(pipe,), name="piopiy dev is there", daemon=True).start()
     log_to_stderr()  # what is said before the bot makes its Agent is to be seen, too: which models it loads
     try:
+        check_environment()
         run_bot(bot)
-    except Failed as error:
+    except CliError as error:
         print(f"{bot.name}: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated
 
 import typer
 
+from piopiy_pipeline.cli.agent_settings import apply_options
 from piopiy_pipeline.cli.errors import BadInput
 from piopiy_pipeline.cli.loop import prefer_uvloop
 from piopiy_pipeline.cli.options import LogFormatOption, choose_log_format, require_bot
 from piopiy_pipeline.cli.target import DEFAULT_URL, gateway_url
 from piopiy_pipeline.log import log_to_stderr
-
-if TYPE_CHECKING:
-    from piopiy_pipeline.agent.draining import DrainMode
 
 __all__ = ["start"]
 
@@ -118,15 +116,23 @@ def start(
         raise BadInput("which agent is it? Give --agent-id or AGENT_ID")
     if not os.environ.get("AGENT_TOKEN"):
         raise BadInput("the agent's token is missing: set AGENT_TOKEN")
-    _choose_admission(capacity, load_threshold)
-    _choose_isolation(isolation, workers, memory_mb)
-    _choose_drain(drain, drain_s)
-    _choose_metrics(metrics_port)
     os.environ["AGENT_ID"] = agent_id
     os.environ["PIOPIY_URL"] = ",".join(gateway_url(each) for each in _addresses(url))
+    log_to_stderr()  # before anything loads pipecat, which greets then
+    apply_options(
+        {
+            "PIOPIY_CAPACITY": capacity,
+            "PIOPIY_LOAD_THRESHOLD": load_threshold,
+            "PIOPIY_ISOLATION": isolation,
+            "PIOPIY_WORKERS": workers,
+            "PIOPIY_MEMORY_MB": memory_mb,
+            "PIOPIY_DRAIN": drain,
+            "PIOPIY_DRAIN_S": drain_s,
+            "PIOPIY_METRICS_PORT": metrics_port,
+        }
+    )
     from piopiy_pipeline.cli.run_bot import run_bot  # which is a program too: not loaded before it is run
 
-    log_to_stderr()
     prefer_uvloop()
     run_bot(bot)
 
@@ -135,66 +141,3 @@ def _addresses(given: list[str] | None) -> list[str]:
     """Return the addresses that were given, or those of the environment."""
     texts = given or [os.environ.get("PIOPIY_URL") or DEFAULT_URL]
     return [each for text in texts for each in text.split(",")]
-
-
-def _choose_metrics(port: str | None) -> None:
-    """Put what was given into the environment, where `Agent` finds it. Raises `BadInput` for what cannot work."""
-    if port is None:
-        return
-    from piopiy_pipeline.metrics.http_server import parse_address
-
-    try:
-        parse_address(port)
-    except ValueError as error:
-        raise BadInput(f"--metrics-port: {error}") from None
-    os.environ["PIOPIY_METRICS_PORT"] = port
-
-
-def _choose_drain(mode: str | None, grace_s: float | None) -> None:
-    """Put what was given into the environment, where `Agent` finds it. Raises `BadInput` for what cannot work."""
-    given = {"PIOPIY_DRAIN": mode, "PIOPIY_DRAIN_S": grace_s}
-    chosen = {name: str(value) for name, value in given.items() if value is not None}
-    if not chosen:
-        return
-    from piopiy_pipeline.agent.draining import DrainPlan  # after the package, which the bot loads anyway
-
-    try:
-        DrainPlan.choose(cast("DrainMode | None", mode), grace_s)
-    except (TypeError, ValueError) as error:
-        raise BadInput(str(error)) from None
-    os.environ.update(chosen)
-
-
-def _choose_admission(capacity: str | None, load_threshold: float | None) -> None:
-    """Put what was given into the environment, where `Agent` finds it. Raises `BadInput` for what cannot work."""
-    given = {"PIOPIY_CAPACITY": capacity, "PIOPIY_LOAD_THRESHOLD": load_threshold}
-    chosen = {name: str(value) for name, value in given.items() if value is not None}
-    if not chosen:
-        return
-    from piopiy_pipeline.agent.call_admission import (
-        AdmissionPlan,
-    )  # after the package, which the bot loads anyway
-
-    try:
-        AdmissionPlan.choose(capacity, load_threshold)
-    except ValueError as error:
-        raise BadInput(str(error)) from None
-    os.environ.update(chosen)
-
-
-def _choose_isolation(isolation: str | None, workers: str | None, memory_mb: int | None) -> None:
-    """Put what was given into the environment, where `Agent` finds it. Raises `BadInput` for what cannot work."""
-    given = {"PIOPIY_ISOLATION": isolation, "PIOPIY_WORKERS": workers, "PIOPIY_MEMORY_MB": memory_mb}
-    chosen = {name: str(value) for name, value in given.items() if value is not None}
-    if not chosen:
-        return
-    wanted = isolation if isolation is not None else os.environ.get("PIOPIY_ISOLATION")
-    if len(chosen) > (isolation is not None) and wanted != "process":
-        raise BadInput("--workers and --memory-mb are for --isolation process: give that, too")
-    from piopiy_pipeline.agent.isolation import MAX_WORKERS, Isolation  # after the package, likewise
-
-    try:
-        Isolation.choose(isolation, capacity=MAX_WORKERS, workers=workers, warm=None, memory_mb=memory_mb)
-    except ValueError as error:
-        raise BadInput(str(error)) from None
-    os.environ.update(chosen)

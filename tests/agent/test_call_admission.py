@@ -122,11 +122,11 @@ def test_what_an_author_gives_goes_before_the_environment(
 @pytest.mark.parametrize(
     ("given", "environment", "sentence"),
     [
-        ((0, None), {}, "capacity must be 'auto' or a whole number from 1 on, not 0"),
+        ((0, None), {}, "capacity must be 'auto' or a whole number from 1 to 1000000, not 0"),
         (
             (None, None),
             {"PIOPIY_CAPACITY": "many"},
-            "PIOPIY_CAPACITY must be 'auto' or a whole number from 1 on",
+            "PIOPIY_CAPACITY must be 'auto' or a whole number from 1 to 1000000",
         ),
         ((None, 0), {}, "load_threshold must be a number from 0.1 to 1, not 0"),
         ((None, True), {}, "load_threshold must be a number from 0.1 to 1, not True"),

@@ -28,7 +28,7 @@ def test_calls_share_the_process_unless_somebody_asks() -> None:
 @linux
 @pytest.mark.parametrize(
     ("capacity", "workers", "capacities"),
-    [(50, 4, (13, 13, 12, 12)), (3, 8, (1, 1, 1)), (1, 1, (1,)), (7, "2", (4, 3)), (5, "call", ())],
+    [(50, 4, (13, 13, 12, 12)), (3, 8, (1, 1, 1)), (1, 1, (1,)), (7, 2, (4, 3)), (5, "call", ())],
 )
 def test_the_capacity_is_divided(capacity: int, workers: int | str, capacities: tuple[int, ...]) -> None:
     plan = choose(capacity=capacity, workers=workers)
@@ -67,6 +67,8 @@ def test_the_environment_fills_in_what_the_author_leaves_out() -> None:
         ({"workers": True}, "workers must be 'auto', 'call' or a whole number from 1 to 1000, not True"),
         ({"workers": 2, "warm": 3}, "warm=3 is for workers='call' only, where each worker takes one call"),
         ({"workers": "call", "warm": 0}, "warm must be a whole number from 1 to 1000, not 0"),
+        ({"workers": "2"}, "workers must be 'auto', 'call' or a whole number from 1 to 1000, not '2'"),
+        ({"memory_mb": "512"}, "memory_mb must be a whole number from 64 on, not '512'"),
         ({"memory_mb": 1}, "memory_mb must be a whole number from 64 on, not 1"),
         ({"memory_mb": 100.9}, "memory_mb must be a whole number from 64 on, not 100.9"),
         ({"workers": 2.7}, "workers must be 'auto', 'call' or a whole number from 1 to 1000, not 2.7"),
@@ -79,6 +81,14 @@ def test_the_environment_fills_in_what_the_author_leaves_out() -> None:
         (
             {"environment": {"PIOPIY_MEMORY_MB": "1G"}},
             "PIOPIY_MEMORY_MB must be a whole number from 64 on, not '1G'",
+        ),
+        (
+            {"isolation": None, "environment": {"PIOPIY_MEMORY_MB": "1G"}},
+            "PIOPIY_MEMORY_MB must be a whole number from 64 on, not '1G'",
+        ),
+        (
+            {"isolation": None, "environment": {"PIOPIY_ISOLATION": "thread"}},
+            "PIOPIY_ISOLATION must be 'task' or 'process', not 'thread'",
         ),
         (
             {"workers": 2, "environment": {"PIOPIY_WARM": "3"}},

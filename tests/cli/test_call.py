@@ -258,7 +258,7 @@ def test_a_call_that_ends_with_an_error_fails_with_the_reason(capsys: pytest.Cap
         assert place(gateway, RECORDING) == 1
     assert capsys.readouterr().err == (
         "piopiy: the call ended with error; "
-        "the gateway tells callers no more: its log and the record of call c1 say why\n"
+        "the gateway tells callers no more: its log and the record of the call say why\n"
     )
 
 
