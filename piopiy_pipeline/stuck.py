@@ -9,11 +9,13 @@ import asyncio
 import re
 import sysconfig
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 __all__ = [
+    "MAX_LOOKED_AT",
     "authors_place",
     "callback_frames",
     "describe_task",
@@ -41,6 +43,13 @@ _LOOP_FRAMES = frozenset(
     }
 )
 MAX_TASKS = 60
+MAX_LOOKED_AT = 1000
+"""So many tasks are looked at to name the first of them: a loop may have a million."""
+MAX_FRAMES = 200
+"""So many of the innermost frames of a stack are kept. An endless recursion has millions, and each frame that is looked
+at becomes an object of its own, for which the thread that is looked at has to wait."""
+MAX_DEPTH = 2000
+"""So deep the loop's own frame is looked for: Python's own limit on recursion is 1000."""
 
 
 def describe_tasks(loop: asyncio.AbstractEventLoop) -> str:
@@ -49,15 +58,12 @@ def describe_tasks(loop: asyncio.AbstractEventLoop) -> str:
     Where that place is in a library, the author's own line that led there is named too; tasks that
     wait in the author's code come first.
     """
-    tasks = [
-        (task.get_name(), list(_suspended(task.get_coro())))
-        for task in asyncio.all_tasks(loop)
-        if not task.done()
-    ]
+    left = [task for task in asyncio.all_tasks(loop) if not task.done()]
+    tasks = [(task.get_name(), list(_suspended(task.get_coro()))) for task in left[:MAX_LOOKED_AT]]
     tasks.sort(key=lambda task: (not any(map(is_authors, task[1])), _natural(task[0])))
     lines = [f"  {name} waits at {_places(frames)}" for name, frames in tasks]
-    if len(lines) > MAX_TASKS:
-        lines[MAX_TASKS:] = [f"  and {len(lines) - MAX_TASKS} more tasks"]
+    if len(left) > MAX_TASKS:
+        lines[MAX_TASKS:] = [f"  and {len(left) - MAX_TASKS} more tasks"]
     return "\n".join(lines) or "  no task is left"
 
 
@@ -70,11 +76,7 @@ def describe_task(task: asyncio.Task[Any]) -> str:
 
 def describe_thread(frame: FrameType) -> tuple[str, str]:
     """Return the author's line that a running thread is in (or else the innermost), and the stack."""
-    frames: list[FrameType] = []
-    each: FrameType | None = frame
-    while each is not None:
-        frames.append(each)
-        each = each.f_back
+    frames = list(islice(_stack(frame), MAX_FRAMES))
     return place_of(frames), "\n".join(f"  {where(each)}" for each in frames[:40])
 
 
@@ -85,18 +87,17 @@ def callback_frames(frame: FrameType) -> tuple[list[FrameType], FrameType | None
         frame: The innermost frame of the loop's thread.
 
     Returns:
-        No frames if it runs code that is not Python, or waits for something to happen. The loop's own frame is None
-        where no loop runs.
+        No frames if it runs code that is not Python, or waits for something to happen; `MAX_FRAMES` at most. The loop's
+        own frame is None where no loop runs, or where it is more than `MAX_DEPTH` frames below.
     """
     frames: list[FrameType] = []
-    each: FrameType | None = frame
-    while each is not None:
+    for each in islice(_stack(frame), MAX_DEPTH):
         path = each.f_code.co_filename
         if each.f_code.co_qualname in _LOOP_FRAMES and ("asyncio" in path or "uvloop" in path):
             waits = len(frames) == 1 and frames[0].f_code.co_name == "select"
             return ([] if waits else frames), each
-        frames.append(each)
-        each = each.f_back
+        if len(frames) < MAX_FRAMES:
+            frames.append(each)
     return frames, None
 
 
@@ -128,11 +129,20 @@ def authors_place(frame: FrameType | None) -> str | None:
     Returns:
         None if there is none, or if this package is called in between: what it does then is its own.
     """
-    while frame is not None and not frame.f_code.co_filename.startswith(_PACKAGE):
-        if is_authors(frame):
-            return where(frame)
-        frame = frame.f_back
+    for each in islice(() if frame is None else _stack(frame), MAX_DEPTH):
+        if each.f_code.co_filename.startswith(_PACKAGE):
+            return None
+        if is_authors(each):
+            return where(each)
     return None
+
+
+def _stack(frame: FrameType) -> Iterator[FrameType]:
+    """Yield a frame, and those below it. Nothing bounds how many there are."""
+    each: FrameType | None = frame
+    while each is not None:
+        yield each
+        each = each.f_back
 
 
 def where(frame: FrameType) -> str:

@@ -1,8 +1,9 @@
 """Which code blocks an event loop, and which call it belongs to: looked at from another thread.
 
 A call is known by its context variable. The context of what runs is in the loop's own frame below it; handlers of
-events run in a copy of their call's context, which the emitter's frame has. uvloop's own frames are not Python, and
-before Python 3.12 a task does not tell its context: there the list of a call's tasks says whose it is.
+events run in a copy of their call's context, which the emitter keeps meanwhile. uvloop's own frames are not Python, and
+before Python 3.12 a task does not tell its context: there the list of a call's tasks says whose it is. Of a stack that
+an endless recursion has made, only the innermost frames are looked at.
 """
 
 from __future__ import annotations
@@ -20,12 +21,15 @@ from piopiy_pipeline.session.events import Emitter
 from piopiy_pipeline.session.tasks import CallTasks, current_tasks
 from piopiy_pipeline.stuck import callback_frames, place_of_work, where
 
-__all__ = ["BlockedCode", "calls_of_context", "find_blocked_code"]
+__all__ = ["MANY_TASKS", "UNKNOWN", "BlockedCode", "calls_of_context", "find_blocked_code"]
 
 UNKNOWN = "a place that is not Python"
-_EMIT = Emitter.emit.__code__
 _RUN_ONCE = asyncio.BaseEventLoop._run_once.__code__  # type: ignore[attr-defined]
 _STACK = 12
+MANY_TASKS = 500
+SHARE = 0.8
+"""What no call is known for, and is not Python, is the work of a loop with its tasks: that of the call which has so
+many of them, and this part of all."""
 OURS_S = 1.0
 """What this package itself does is an event of the call only if it took so long, in seconds."""
 
@@ -63,7 +67,7 @@ def find_blocked_code(loop: asyncio.AbstractEventLoop, thread_id: int) -> Blocke
     frames, below = callback_frames(frame)
     if not frames and below is not None and below.f_code is _RUN_ONCE:
         return None
-    call_id = next(_call_ids(frames, below, loop), None)
+    call_id = next(_call_ids(frames, below, loop, thread_id), None)
     if not frames:
         return BlockedCode(call_id, UNKNOWN)
     place, authors = place_of_work(frames)
@@ -71,12 +75,11 @@ def find_blocked_code(loop: asyncio.AbstractEventLoop, thread_id: int) -> Blocke
 
 
 def _call_ids(
-    frames: list[FrameType], below: FrameType | None, loop: asyncio.AbstractEventLoop
+    frames: list[FrameType], below: FrameType | None, loop: asyncio.AbstractEventLoop, thread_id: int
 ) -> Iterator[str]:
     """Yield the ids of calls that the code may belong to, the likeliest first."""
-    for frame in frames:
-        if frame.f_code is _EMIT:
-            yield from calls_of_context(frame.f_locals.get("context"))
+    for context in Emitter.emitting.get(thread_id, ())[-1:]:
+        yield from calls_of_context(context)
     task = asyncio.current_task(loop)
     if task is not None:
         if hasattr(task, "get_context"):  # Python 3.12
@@ -86,6 +89,8 @@ def _call_ids(
             yield tasks.name
     if below is not None:
         yield from calls_of_context(getattr(below.f_locals.get("self"), "_context", None))
+    if not frames and (whose := CallTasks.with_most(MANY_TASKS, SHARE)) is not None:
+        yield whose
 
 
 def calls_of_context(context: Any) -> Iterator[str]:

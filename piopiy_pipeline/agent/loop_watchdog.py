@@ -24,10 +24,10 @@ from dataclasses import dataclass, replace
 
 from loguru import logger
 
-from piopiy_pipeline.agent.blocked_code import BlockedCode, find_blocked_code
+from piopiy_pipeline.agent.blocked_code import MANY_TASKS, UNKNOWN, BlockedCode, find_blocked_code
 from piopiy_pipeline.agent.blocked_report import BlockedReport
 from piopiy_pipeline.agent.forked_worker import SupervisorLink
-from piopiy_pipeline.agent.linux_process import processor_wait_s
+from piopiy_pipeline.agent.linux_process import anonymous_mb, processor_wait_s
 from piopiy_pipeline.agent.loop_turns import LoopStep, LoopTurns
 from piopiy_pipeline.agent.loop_work import LoopWork
 from piopiy_pipeline.agent.slow_turns import SlowTurns
@@ -44,8 +44,10 @@ CLOSE_LOOKS = 20
 IDLE_S = 0.35
 """Without calls, heartbeats turn the loop, four times a second: it is asked only when so long none did."""
 JOIN_S = 0.5
-MANY_TASKS = 500
-"""So many tasks of one call are named beside its place."""
+RESTLESS_S = 5.0
+"""A loop that has had no rest for so long because of one call's tasks is told of, in seconds, though it turns well."""
+MUCH_MB = 200
+"""So much more memory than when a turn was first looked at is named beside the place, in MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +105,12 @@ class LoopWatchdog:
         self._asked = False
         self._closed = threading.Event()
         self._code: BlockedCode | None = None
+        self._memory_mb = 0.0  # of this process, when a turn was first looked at
         self._work = LoopWork(self._loop)
         self._slow = SlowTurns()
         self._slow_code: BlockedCode | None = None  # of the call that makes the loop slow
         self._slow_since = self._tell_slow_at = 0.0
-        self._slow_limited = False
+        self._slow_limited = self._restless = False
         self._log_level = "ERROR" if os.environ.get(DEVELOPMENT) else "WARNING"
         self._thread = threading.Thread(target=self._run, name="piopiy watchdog", daemon=True)
         self._thread.start()
@@ -168,12 +171,10 @@ class LoopWatchdog:
             self._over(step.turned_after_s)
             return
         if step.examine:
-            self._examine(blocked_s)
+            self._examine(blocked_s, tell=step.tell)
         code = self._code
         if code is None:
             return
-        if step.tell and self._gateway_listens():
-            self._tell(code, blocked_s)
         log = logger if code.call_id is None else logger.bind(call_id=code.call_id)
         if step.insist:
             log.error(
@@ -209,6 +210,7 @@ class LoopWatchdog:
         since = self._slow.since
         if since is None:
             self._slow_over()
+            self._look_for_tasks_without_rest()
             return
         if self._slow_code is None:
             self._slow_began(since, now)
@@ -226,9 +228,7 @@ class LoopWatchdog:
         code = self._slow.culprit()
         if code is None or code.call_id is None:
             return
-        tasks = CallTasks.count_of(code.call_id)
-        if tasks >= MANY_TASKS:
-            code = replace(code, place=f"{code.place} ({tasks:,} tasks)")
+        code = _with_tasks(code)
         self._code = None  # one turn is no news any more
         self._slow_code, self._slow_limited, self._slow_since, self._tell_slow_at = code, False, since, 0.0
         logger.bind(call_id=code.call_id).error(
@@ -237,20 +237,47 @@ class LoopWatchdog:
             code.place,
         )
 
+    def _look_for_tasks_without_rest(self) -> None:
+        """Name a call whose many tasks take a processor: thousands of `sleep(0)` are turns too short to be slow."""
+        if self._work.busy_s < RESTLESS_S:
+            self._restless = False
+            return
+        code = None if self._restless else self._slow.culprit()
+        if code is not None and code is not (named := _with_tasks(code)):
+            self._restless = True
+            logger.bind(call_id=code.call_id).log(
+                self._log_level,
+                "the event loop has had no rest for {:.1f} s: this call takes a processor at {}",
+                self._work.busy_s,
+                named.place,
+            )
+
     def _slow_over(self) -> None:
         code, self._slow_code = self._slow_code, None
         if code is not None:
             self._report.close()
             self._call_in_loop(self._on_turned, code, time.monotonic() - self._slow_since)
 
-    def _examine(self, blocked_s: float) -> None:
-        """Look at what blocks the loop. It is logged when it is found, not each time that it is looked at."""
+    def _examine(self, blocked_s: float, *, tell: bool) -> None:
+        """Look at what blocks the loop, and tell the gateway. It is logged when it is found, not each time."""
         code = find_blocked_code(self._loop, self._loop_thread)
         first, self._code = self._code is None, code
-        if first and code is not None:
+        memory_mb = anonymous_mb(os.getpid()) or 0.0
+        if first:
+            self._memory_mb = memory_mb
+        if code is None:
+            return
+        if (more_mb := memory_mb - self._memory_mb) >= MUCH_MB:
+            self._code = code = replace(code, place=f"{code.place} ({more_mb:,.0f} MB more of memory since)")
+        if tell and self._gateway_listens():
+            self._tell(code, blocked_s)
+        if first:
             log = logger if code.call_id is None else logger.bind(call_id=code.call_id)
+            unknown = (
+                code.call_id is None and code.place == UNKNOWN
+            )  # nothing that anybody could do anything about
             log.log(
-                self._log_level,
+                "DEBUG" if unknown else self._log_level,
                 "the event loop has not turned for {:.2f} s: {} is at {}",
                 blocked_s,
                 "code of no call that is known" if code.call_id is None else "this call",
@@ -275,3 +302,9 @@ class LoopWatchdog:
         self._report.close()
         if code is not None:
             self._call_in_loop(self._on_turned, code, blocked_s)
+
+
+def _with_tasks(code: BlockedCode) -> BlockedCode:
+    """Return the code of a call, with the number of its tasks beside the place if these are many."""
+    tasks = 0 if code.call_id is None else CallTasks.count_of(code.call_id)
+    return code if tasks < MANY_TASKS else replace(code, place=f"{code.place} ({tasks:,} tasks)")

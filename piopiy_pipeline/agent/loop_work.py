@@ -42,6 +42,9 @@ class LoopWork:
         self._clock: int | None = None if find_clock is None else find_clock(threading.get_ident())
         self._used_s = 0.0
         self._busy_looks = 0
+        self.busy_s = 0.0
+        """For how long it has had hardly any rest, without the time in which it waited for a processor, in seconds.
+        """
         self._measures = False
         self._turns: deque[float] = deque(maxlen=MOST_TURNS)
         self._turn_began = 0.0
@@ -67,7 +70,9 @@ class LoopWork:
         except OSError:  # the thread has ended
             return []
         used_s, self._used_s = now_s - self._used_s, now_s
-        self._busy_looks = self._busy_looks + 1 if used_s >= BUSY * had_s else 0
+        works = used_s >= BUSY * had_s
+        self._busy_looks = self._busy_looks + 1 if works else 0
+        self.busy_s = max(0.0, self.busy_s + (had_s if works else -2 * had_s))  # one look in ten says little
         if self.busy and not self._measures:
             self._measures = True
             with suppress(RuntimeError):  # it was closed just now

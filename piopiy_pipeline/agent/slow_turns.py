@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Sequence
 
-from piopiy_pipeline.agent.blocked_code import BlockedCode
+from piopiy_pipeline.agent.blocked_code import UNKNOWN, BlockedCode
 
 __all__ = ["SlowTurns"]
 
@@ -116,5 +116,6 @@ class SlowTurns:
         if call_id is None or looks < max(self.SHARE * of_calls, self.SHARE_OF_ALL * len(codes)):
             return None
         own = [code for code in codes if code.call_id == call_id]
-        place = Counter(code.place for code in own).most_common(1)[0][0]
+        places = Counter(code.place for code in own)
+        place = next((each for each, _ in places.most_common() if each != UNKNOWN), UNKNOWN)
         return next(code for code in own if code.place == place)

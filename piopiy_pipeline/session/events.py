@@ -6,9 +6,10 @@ import asyncio
 import contextvars
 import difflib
 import inspect
+import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from loguru import logger
 
@@ -80,6 +81,9 @@ class Emitter:
         failed: Called with the name of the event and what its handler has raised, in one line.
     """
 
+    emitting: ClassVar[dict[int, list[contextvars.Context]]] = {}
+    """By thread: the contexts in which handlers run just now, the innermost last. For whoever looks at that thread."""
+
     def __init__(self, failed: Callable[[str, str], None] = lambda event, text: None) -> None:
         self._failed = failed
         self._handlers: dict[str, list[Handler]] = {}
@@ -105,8 +109,16 @@ class Emitter:
     def emit(self, event: str, argument: Any) -> None:
         """Call the handlers, in the order in which they were added. Coroutines run as tasks of the call."""
         context = contextvars.copy_context() if self.context is None else self.context.copy()
-        for handler in list(self._handlers.get(event, ())):
-            context.run(self._start, event, handler, argument)
+        thread = threading.get_ident()
+        contexts = self.emitting.setdefault(thread, [])
+        contexts.append(context)
+        try:
+            for handler in list(self._handlers.get(event, ())):
+                context.run(self._start, event, handler, argument)
+        finally:
+            contexts.pop()
+            if not contexts:
+                del self.emitting[thread]
 
     def _start(self, event: str, handler: Handler, argument: Any) -> None:
         try:

@@ -37,6 +37,8 @@ __all__ = ["CallLeftovers", "listen", "watch_processes"]
 MAX_KEPT = 100
 """How many things of each kind are remembered for a call. A call that makes more is told of the first ones."""
 MAX_LISTED = 5
+MAX_BETWEEN = 50
+"""So many frames above the start of a thread its owner is looked for: a pool starts one a few calls below itself."""
 END_S = 1.0
 """How long a process may take to end when it is asked to, before it is killed."""
 OPEN_FILES = Path("/proc/self/fd")
@@ -182,7 +184,9 @@ def _listed(places: list[str]) -> str:
 def _has_owner(frame: FrameType) -> bool:
     """Return whether a module of the standard library starts the thread, which ends it as well."""
     each: FrameType | None = frame
-    while each is not None:
+    for _ in range(MAX_BETWEEN):
+        if each is None:
+            return False
         if each.f_code.co_filename.endswith(_OWNERS):
             return True
         each = each.f_back

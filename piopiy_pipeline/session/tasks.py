@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import weakref
+from collections import Counter
 from collections.abc import Callable, Coroutine, Generator
+from itertools import islice
 from typing import Any, ClassVar
 
 from loguru import logger
@@ -18,7 +20,7 @@ from loguru import logger
 from piopiy_pipeline.compat.task_exception import raised_by
 from piopiy_pipeline.error_text import error_text
 from piopiy_pipeline.session.leftovers import CallLeftovers, listen, watch_processes
-from piopiy_pipeline.stuck import describe_task
+from piopiy_pipeline.stuck import MAX_LOOKED_AT, describe_task
 
 __all__ = ["CallTasks", "current_tasks", "track_tasks"]
 
@@ -61,6 +63,21 @@ class CallTasks:
         except RuntimeError:  # a call has begun or ended just now
             return 0
 
+    @classmethod
+    def with_most(cls, least: int, share: float) -> str | None:
+        """Return the call that has at least so many tasks, and this part of those of all calls; None if none has.
+
+        It may be asked from another thread than the loop's.
+        """
+        try:
+            counts = Counter({tasks: len(tasks._tasks) for tasks in list(cls._all)})
+        except RuntimeError:  # a call has begun or ended just now
+            return None
+        for tasks, count in counts.most_common(1):
+            if count >= least and count >= share * counts.total():
+                return tasks.name
+        return None
+
     def adopt(self, task: asyncio.Task[Any]) -> None:
         """Add a task of the call."""
         self._tasks.add(task)
@@ -94,11 +111,11 @@ class CallTasks:
         while pending := self.pending():
             left = deadline - asyncio.get_running_loop().time()
             if left <= 0:
-                where = sorted(describe_task(task) for task in pending)
-                more = f"; and {len(where) - MAX_NAMED} more" if len(where) > MAX_NAMED else ""
+                where = sorted(describe_task(task) for task in islice(pending, MAX_LOOKED_AT))
+                more = f"; and {len(pending) - MAX_NAMED} more" if len(pending) > MAX_NAMED else ""
                 logger.bind(call_id=self.name).error(
                     "{} task(s) of the call did not end when they were cancelled: {}{}",
-                    len(where),
+                    len(pending),
                     "; ".join(where[:MAX_NAMED]),
                     more,
                 )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextvars import copy_context
+from itertools import islice
 from pathlib import Path
-from types import SimpleNamespace
+from types import FrameType, SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -125,6 +127,56 @@ def test_a_loop_that_waits_for_something_runs_nobody_s_code(loop: str) -> None:
 
     # uvloop's own frames are not Python: there it cannot be told from a callback that is not.
     assert looked_at(story, loop) == (BlockedCode(None, UNKNOWN) if loop == "uvloop" else None)
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_of_a_very_deep_stack_only_the_top_is_looked_at_and_the_call_is_known(
+    loop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[FrameType] = []
+
+    def noted(frames: Iterable[FrameType], most: int) -> Iterator[FrameType]:
+        for each in islice(frames, most):
+            looked.append(each)
+            yield each
+
+    monkeypatch.setattr("piopiy_pipeline.stuck.islice", noted)
+
+    def recurse(depth: int) -> None:
+        recurse(depth - 1) if depth else block()
+
+    async def story() -> None:
+        events = Emitter()
+        events.context = in_call("call-5")
+        events.on("end", lambda _: recurse(50_000))
+        asyncio.get_running_loop().call_later(0.01, events.emit, "end", None)
+        await asyncio.sleep(0.05)
+        assert not Emitter.emitting
+
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(60_000)
+    try:
+        found = looked_at(story, loop)
+    finally:
+        sys.setrecursionlimit(limit)
+    assert found is not None
+    assert (found.call_id, " in block" in found.place) == ("call-5", True)
+    assert 0 < len(looked) <= 2000
+
+
+def test_what_a_loop_does_with_the_tasks_of_a_call_that_has_nearly_all_is_that_call_s() -> None:
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+        left = [loop.create_task(asyncio.sleep(60), context=in_call("other")) for _ in range(50)]
+        context = in_call("call-6")
+        left += [loop.create_task(asyncio.sleep(60), context=context) for _ in range(500)]
+        loop.call_soon(BLOCKING.set)
+        loop.call_soon(time.sleep, 0.5)
+        await asyncio.sleep(0.01)
+        for each in left:
+            each.cancel()
+
+    assert looked_at(story) == BlockedCode("call-6", UNKNOWN)
 
 
 def test_a_callback_that_is_not_python_is_one_of_a_place_that_is_not() -> None:

@@ -6,6 +6,7 @@ They run against the clock of the wall, because the thread has no other.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import re
 import time
 from typing import Any
@@ -13,9 +14,11 @@ from typing import Any
 import pytest
 
 from piopiy_pipeline.agent.agent import Agent
+from piopiy_pipeline.agent.loop_watchdog import LoopWatchdog, WatchedInstance
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.log import DEVELOPMENT
 from piopiy_pipeline.session import Call
+from piopiy_pipeline.session.tasks import CallTasks, current_tasks, track_tasks
 from tests.support.agents import logged
 from tests.support.bots import LONG, voice
 from tests.support.calls import AGENT_ID, CallLog, eventually, house
@@ -95,6 +98,39 @@ def test_a_call_that_makes_each_turn_slow_is_named_once_with_its_tasks() -> None
         )
         [error] = [error for error in errors if "tasks)" in error]
         assert re.match(r"blocked for [3-9]\.\d s at tests/agent/test_loop_watchdog\.py", error), error
+
+    asyncio.run(story())
+
+
+def test_a_call_whose_many_tasks_leave_no_rest_is_named_once() -> None:
+    async def spin() -> None:
+        while True:  # noqa: ASYNC110  as careless authors do
+            await asyncio.sleep(0)
+
+    async def begin() -> None:
+        for _ in range(3000):
+            asyncio.create_task(spin())  # noqa: RUF006  they end with the loop
+
+    async def story() -> None:
+        track_tasks(asyncio.get_running_loop())
+        context = contextvars.copy_context()
+        context.run(current_tasks.set, tasks := CallTasks("call-1"))
+        watchdog = LoopWatchdog(
+            WatchedInstance("desk", "desk-1", lambda: "ws://127.0.0.1:9", "token"),
+            limit_s=10,
+            calls=lambda: 1,
+            activity=lambda: 0,
+            gateway_listens=lambda: False,
+            on_turned=lambda code, blocked_s: None,
+        )
+        await asyncio.get_running_loop().create_task(begin(), context=context)
+        with logged() as lines:
+            await eventually(lambda: any("has had no rest" in line for _, line in lines), 25)
+            await asyncio.sleep(0.5)
+            watchdog.close()
+        [(call_id, line)] = [one for one in lines if "has had no rest" in one[1]]
+        assert call_id == tasks.name
+        assert re.search(r"takes a processor at \S+:\d+ in \S+ \(3,00\d tasks\)", line), line
 
     asyncio.run(story())
 

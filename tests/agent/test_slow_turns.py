@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-from piopiy_pipeline.agent.blocked_code import BlockedCode
+from piopiy_pipeline.agent.blocked_code import UNKNOWN, BlockedCode
 from piopiy_pipeline.agent.loop_turns import LoopTurns
 from piopiy_pipeline.agent.slow_turns import SlowTurns
 
@@ -150,6 +150,13 @@ def test_timers_of_a_loop_that_does_not_tell_whose_they_are_hide_no_culprit() ->
         Watched(itertools.repeat(0.05), lambda at: (MINE, nobodys, nobodys)[at % 3], measured=True).run(10.0)
         == []
     )
+
+
+def test_the_place_is_one_that_says_something_if_any_does() -> None:
+    loops_own = BlockedCode("call-1", UNKNOWN)
+    watched = Watched(itertools.repeat(0.3), lambda at: (loops_own, loops_own, MINE)[at % 3])
+    assert watched.run(10.0)
+    assert watched.slow.culprit() == MINE
 
 
 def test_a_few_looks_at_others_and_into_nothing_change_nothing() -> None:
