@@ -5,7 +5,8 @@ Every fenced block names its language, and each language has its check:
 - ``python`` on the pages of `TEST_PAGES` is a test file, and passes as it stands. On other pages each block is
   compiled, its imports are carried out, and a name that neither the page nor `GIVEN` has is an error. The webhook
   receiver of docs/api.md is also used as it stands, in tests/gateway/webhooks/test_sender.py, and the bot of
-  the README in tests/call/test_published.py. The README's test of a call is run here.
+  the README in tests/call/test_published.py. The README's test of a call is run here, and so is each program that makes
+  an `Agent`, up to its connection; a bot that is whole takes a call in virtual time.
 - ``toml`` is read as the configuration of a gateway.
 - ``sh``, and code in backticks: verbs and options of ``piopiy``, targets of ``make`` and files exist.
 - ``json`` and ``yaml`` are parsed; ``text`` and ``mermaid`` are drawings and output.
@@ -31,8 +32,11 @@ import pytest
 import typer.main
 import yaml
 
+from piopiy_pipeline import Agent
 from piopiy_pipeline.cli import app
 from piopiy_pipeline.gateway import GatewayConfig
+from piopiy_pipeline.services import providers
+from piopiy_pipeline.testing import Caller, Providers, Replies, Transcripts, Voice
 from scripts.draw_floors import PICTURE, draw
 from tests.call.test_published import PUBLISHED
 from tests.rules.pages import PAGES, ROOT, CodeBlock, anchors, code_blocks, commands, links, prose
@@ -128,6 +132,47 @@ def test_the_test_of_a_call_in_the_readme_passes(
     exec(compile(blocks[0].text, blocks[0].place, "exec"), names)
     (test,) = (each for name, each in names.items() if name.startswith("test_"))
     test(simulate)
+
+
+def _programs() -> list[Any]:
+    """Blocks that make an agent or are a whole bot, and name all that they need."""
+    pages = [each for each in _of("python") if each.values[0].page not in TEST_PAGES]
+    return [
+        each
+        for each in pages
+        if ("Agent(" in each.values[0].text and "=..." not in each.values[0].text)
+        and ("Agent(agent_id" in each.values[0].text or _CALLBACK.search(each.values[0].text))
+    ]
+
+
+_CALLBACK = re.compile(r"^async def (create_session|on_new_session)\(", re.M)
+
+
+@pytest.mark.parametrize("block", _programs())
+def test_a_program_on_a_page_runs_and_its_bot_takes_a_call(
+    block: CodeBlock, simulate: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nothing(*_: object, **__: object) -> None:
+        """In place of a connection, and of the models that the first caller need not wait for."""
+
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("AGENT_ID", "desk")
+    monkeypatch.setenv("AGENT_TOKEN", "token")
+    monkeypatch.setattr(Agent, "connect", nothing)
+    monkeypatch.setattr(providers, "prepare", nothing)
+    names: dict[str, Any] = {"__name__": "__main__"}
+    exec(compile(block.text, block.place, "exec"), names)
+    if ".start()" in block.text and (callback := _CALLBACK.search(block.text)):
+        scripted = Providers(stt=Transcripts(), llm=Replies("It is."), tts=Voice())
+        caller = Caller().say("Is it open today?").pause(5)
+        call = simulate(names[callback[1]], caller, providers=scripted)
+        call.assert_said("It is.")
+        call.assert_ended("caller_hangup")
+
+
+def test_the_programs_on_pages_are_found() -> None:
+    pages = {each.values[0].page.name for each in _programs()}
+    assert {"README.md", "index.md", "isolation.md", "capacity.md", "turns.md"} <= pages
 
 
 @pytest.mark.parametrize("block", _of("python"))
