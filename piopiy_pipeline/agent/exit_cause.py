@@ -1,4 +1,4 @@
-"""`ExitCause`: which call's code has ended the event loop with `sys.exit()`, and where.
+"""`ExitCause`: which call's code has ended the event loop with `sys.exit()` or `KeyboardInterrupt`, and where.
 
 In a task it is the task's (`CallTasks`), and in a callback, a tool or a handler it goes no further. But in a timer
 (`call_later`), or in the callback of a future, nothing holds it up: it leaves the loop. Its traceback has the loop's
@@ -18,6 +18,7 @@ from loguru import logger
 from piopiy_pipeline.agent.blocked_code import calls_of_context
 from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.error_text import authors_line
+from piopiy_pipeline.interrupts import is_operators
 from piopiy_pipeline.session import Session
 
 __all__ = ["ExitCause", "end_who_exits", "find_exit_cause"]
@@ -28,11 +29,11 @@ _MOST_LINKS = 10
 
 @dataclass(frozen=True, slots=True)
 class ExitCause:
-    """A `sys.exit()` that ends the process.
+    """A `sys.exit()`, or a `KeyboardInterrupt` that is not the operator's, that ends the process.
 
     Attributes:
         call_id: The call whose code it was; None if that is not known.
-        text: What was called, and where: a sentence without a full stop.
+        text: What was called or raised, and where: a sentence without a full stop.
     """
 
     call_id: str | None
@@ -40,17 +41,17 @@ class ExitCause:
 
 
 def find_exit_cause(error: BaseException | None, calls: Sequence[str]) -> ExitCause | None:
-    """Return what ends the process, if it is `sys.exit()`.
+    """Return what ends the process, if the code of a call may have done it.
 
     Args:
         error: `SystemExit` itself, or the cancellation of what runs when the loop is closed for it.
         calls: The calls in progress.
     """
     for _ in range(_MOST_LINKS):
-        if error is None or isinstance(error, SystemExit):
+        if error is None or isinstance(error, SystemExit | KeyboardInterrupt):
             break
         error = error.__context__
-    if not isinstance(error, SystemExit):
+    if not isinstance(error, SystemExit | KeyboardInterrupt) or is_operators(error):
         return None
     call_id = calls[0] if len(calls) == 1 else None
     for frame, _ in traceback.walk_tb(error.__traceback__):
@@ -58,6 +59,8 @@ def find_exit_cause(error: BaseException | None, calls: Sequence[str]) -> ExitCa
             context = getattr(frame.f_locals.get("self"), "_context", None)
             call_id = next(calls_of_context(context), None)
     at = f" at {place}" if (place := authors_line(error)) else ""
+    if isinstance(error, KeyboardInterrupt):
+        return ExitCause(call_id, f"KeyboardInterrupt was raised{at}")
     return ExitCause(call_id, f"sys.exit({error.code!r}) was called{at}")
 
 

@@ -162,9 +162,13 @@ class ForkedWorker:
         self._runner = asyncio.Runner(loop_factory=self._loop_factory)
         try:
             return self._runner.run(self._serve())
-        except SystemExit as end:
+        except (SystemExit, KeyboardInterrupt) as end:
             if (cause := find_exit_cause(end, self._agent.calls)) is not None:
                 self._tell_failure(cause.text, call_id=cause.call_id)
+            elif isinstance(end, KeyboardInterrupt):
+                raise
+            if isinstance(end, KeyboardInterrupt):
+                return 1
             return end.code if isinstance(end.code, int) else int(end.code is not None)
 
     async def _serve(self) -> int:

@@ -7,6 +7,8 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from piopiy_pipeline.interrupts import is_operators
+
 __all__ = ["COMPLETED", "ToolOutcome", "outcome_of", "result_of", "speakable"]
 
 COMPLETED = "COMPLETED"
@@ -24,7 +26,7 @@ class ToolOutcome:
 async def outcome_of(begin: Callable[[], Awaitable[Any]]) -> ToolOutcome:
     """Begin a tool and await it. Whatever it raises ends its call and nothing else, `GeneratorExit` included.
 
-    `KeyboardInterrupt` is the operator's, and passes.
+    A `KeyboardInterrupt` of the operator's passes.
     """
     try:
         return ToolOutcome(await begin())
@@ -33,9 +35,9 @@ async def outcome_of(begin: Callable[[], Awaitable[Any]]) -> ToolOutcome:
         if task is not None and task.cancelling():
             raise
         return ToolOutcome(error=error)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # noqa: BLE001  whatever an author's tool raises is told to the model
+    except BaseException as error:
+        if is_operators(error):
+            raise
         return ToolOutcome(error=error)
 
 

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from loguru import logger
 
 from piopiy_pipeline.error_text import error_text
+from piopiy_pipeline.interrupts import is_operators
 
 __all__ = ["EVENTS", "CallError", "ClientMessage", "Emitter", "Handler"]
 
@@ -123,9 +124,9 @@ class Emitter:
     def _start(self, event: str, handler: Handler, argument: Any) -> None:
         try:
             outcome = handler(argument)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # noqa: BLE001  whatever an author's handler raises ends with it
+        except BaseException as error:
+            if is_operators(error):
+                raise
             self._report(event, error)
             return
         if inspect.isawaitable(outcome):
@@ -150,9 +151,9 @@ class Emitter:
             if task is not None and task.cancelling():
                 raise
             self._report(event, error)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # noqa: BLE001  likewise; `sys.exit()` would end the agent with all its calls
+        except BaseException as error:
+            if is_operators(error):
+                raise
             self._report(event, error)
 
     def _report(self, event: str, error: BaseException) -> None:

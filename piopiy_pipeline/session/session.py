@@ -21,6 +21,7 @@ from loguru import logger
 
 from piopiy_pipeline.call import CallEnd, CallInfo, EndReason
 from piopiy_pipeline.error_text import error_text
+from piopiy_pipeline.interrupts import is_operators
 from piopiy_pipeline.session.call import Call, PipelineHook, current_call
 from piopiy_pipeline.session.call_control import TransferOutcome, failure_text
 from piopiy_pipeline.session.call_state import CallState, Post
@@ -103,6 +104,7 @@ class Session:
         self._post = post
         self._tasks = CallTasks(info.call_id)
         self._tasks.exits = partial(self.end, EndReason.ERROR)
+        self._tasks.harmless = self._report_harmless
         self._exits = exits
         self._ended_by_gateway = False
         self._log = logger.bind(call_id=info.call_id, agent_id=info.agent_id)
@@ -189,6 +191,11 @@ class Session:
             self._state.report("error", {"stage": "event loop", "message": message[:500]})
             self._state.events.emit("error", CallError("event loop", message))
 
+    def _report_harmless(self, text: str) -> None:
+        """Put into the record what the author's code has tried, and what nothing came of."""
+        if not self._state.ended:
+            self._state.report("error", {"stage": "event loop", "message": text[:500]})
+
     def _inherit_transfer(self, outcome: TransferOutcome) -> None:
         """Handle the end of a transfer that was asked for by the instance which had this call before."""
         self._state.transfer_finished(outcome)
@@ -227,17 +234,18 @@ class Session:
             author = asyncio.get_running_loop().create_task(
                 self._author(callback), name=f"{self.info.call_id}::callback", context=context
             )
+            late = False
             try:
                 waits: set[asyncio.Future[Any]] = {author, self._state.end}
                 await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
                 if not author.done():
-                    await asyncio.wait({author}, timeout=CALLBACK_GRACE_S)
+                    late = bool((await asyncio.wait({author}, timeout=CALLBACK_GRACE_S))[1])
             except asyncio.CancelledError as error:
                 self._exits(error)
                 self.end(EndReason.SHUTDOWN, "the agent was shut down")
                 raise
             finally:
-                await asyncio.shield(self._tear_down(author))
+                await asyncio.shield(self._tear_down(author, late=late))
                 if span is not None:
                     span.set_attribute("call.end_reason", self._state.end.result().reason.value)
         end = self._state.end.result()
@@ -252,9 +260,9 @@ class Session:
     async def _author(self, callback: Callback) -> None:
         try:
             await callback(self.call)
-        except KeyboardInterrupt:
-            raise
         except BaseException as error:
+            if is_operators(error):
+                raise
             if isinstance(error, asyncio.CancelledError):
                 if self._exits(error):
                     self.end(EndReason.SHUTDOWN, "the agent was shut down")
@@ -271,10 +279,13 @@ class Session:
             )
             self.end(EndReason.ERROR, f"the callback returned {why}")
 
-    async def _tear_down(self, author: asyncio.Task[None]) -> None:
+    async def _tear_down(self, author: asyncio.Task[None], *, late: bool) -> None:
         self.end(EndReason.ERROR, "the call was abandoned")  # if nobody has said a reason by now
         if not author.done():
-            self._log.warning("the callback still runs {:g} s after its call: cancelled", CALLBACK_GRACE_S)
+            if late:
+                self._log.warning(
+                    "the callback still runs {:g} s after its call: cancelled", CALLBACK_GRACE_S
+                )
             author.cancel()
             await asyncio.wait({author}, timeout=TEAR_DOWN_S)
         if self.call.running:  # it closes its stages in order; what is cancelled in between closes nothing

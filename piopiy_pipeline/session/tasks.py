@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import sys
 import weakref
 from collections import Counter
 from collections.abc import Callable, Coroutine, Generator
@@ -19,8 +20,9 @@ from loguru import logger
 
 from piopiy_pipeline.compat.task_exception import raised_by
 from piopiy_pipeline.error_text import error_text
+from piopiy_pipeline.interrupts import is_operators
 from piopiy_pipeline.session.leftovers import CallLeftovers, listen, watch_processes
-from piopiy_pipeline.stuck import MAX_LOOKED_AT, describe_task
+from piopiy_pipeline.stuck import MAX_LOOKED_AT, authors_place, describe_task
 
 __all__ = ["CallTasks", "current_tasks", "track_tasks"]
 
@@ -42,6 +44,8 @@ class CallTasks:
         self.name = name
         self.exits: Callable[[str], None] = lambda text: None
         """Called when a task of the call ends the process, with what it has raised and where."""
+        self.harmless: Callable[[str], None] = lambda text: None
+        """Called when the author's code has tried to harm all calls, with what, and where. Nothing came of it."""
         self.leftovers = CallLeftovers(name)
         """What else was made in the call."""
         self._tasks: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
@@ -84,11 +88,13 @@ class CallTasks:
         task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[Any]) -> None:
-        """Name the task that ends the process: nothing can hold `sys.exit()` up in a task of the author's own."""
-        if not isinstance(error := raised_by(task), SystemExit):
+        """Name the task that ends the process: nothing holds these exceptions up in a task of the author's own."""
+        error = raised_by(task)
+        if not isinstance(error, SystemExit | KeyboardInterrupt) or is_operators(error):
             return
         task.exception()  # it is reported here: asyncio need not say that nobody has asked
-        text = f"{error_text(error)}: sys.exit() in a task of its own ends the agent, and not only the call"
+        what = "sys.exit()" if isinstance(error, SystemExit) else "KeyboardInterrupt"
+        text = f"{error_text(error)}: {what} in a task of its own ends the agent, and not only the call"
         logger.bind(call_id=self.name).error("{}", text)
         self.exits(text)
 
@@ -150,6 +156,24 @@ def track_tasks(loop: asyncio.AbstractEventLoop) -> None:
         loop.set_exception_handler(_log_failure)
     listen(_current_leftovers)
     watch_processes(loop, _current_leftovers)
+    _keep_running(loop)
+
+
+def _keep_running(loop: asyncio.AbstractEventLoop) -> None:
+    """Have `loop` go on when the code of a call stops it, which would end all calls and the program."""
+    inner = loop.stop
+
+    def stop() -> None:
+        tasks = current_tasks.get()
+        if tasks is None:
+            inner()
+            return
+        at = f" at {place}" if (place := authors_place(sys._getframe(1))) else ""
+        text = f"loop.stop(){at}: a call cannot stop the event loop of the agent, which goes on"
+        logger.bind(call_id=tasks.name).error("{}", text)
+        tasks.harmless(text)
+
+    loop.stop = stop  # type: ignore[method-assign]
 
 
 def _log_failure(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

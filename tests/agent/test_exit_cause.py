@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from collections.abc import Callable
 
 import numpy as np
 import pytest
+from loguru import logger
 
-from piopiy_pipeline.agent.exit_cause import find_exit_cause
+from piopiy_pipeline.agent.exit_cause import ExitCause, find_exit_cause
 from piopiy_pipeline.call import CallEnd, CallInfo, EndReason
 from piopiy_pipeline.session import Call, Session
 from piopiy_pipeline.session.tasks import CallTasks, current_tasks
@@ -91,6 +93,33 @@ def test_in_a_destructor_it_ends_nothing() -> None:
     assert asyncio.run(story()) == "goes on"
 
 
+@pytest.mark.parametrize("make_loop", ["asyncio", "uvloop"])
+def test_an_interrupt_that_is_nobody_s_key_is_named_as_well(make_loop: str) -> None:
+    def raises() -> None:
+        raise KeyboardInterrupt
+
+    async def agent() -> None:
+        asyncio.get_running_loop().call_later(0, raises)
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError as error:
+            found.append(find_exit_cause(error, ["call-1"]))
+            raise
+
+    found: list[ExitCause | None] = []
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        factory = pytest.importorskip(make_loop).new_event_loop
+        with pytest.raises(KeyboardInterrupt), asyncio.Runner(loop_factory=factory) as runner:
+            runner.run(agent())
+    finally:
+        signal.signal(signal.SIGINT, before)
+    [cause] = found
+    assert cause is not None
+    assert cause.call_id == (None if make_loop == "asyncio" else "call-1")  # uvloop tells no context
+    assert cause.text.startswith("KeyboardInterrupt was raised at tests/agent/test_exit_cause.py:")
+
+
 LINE = leaves.__code__.co_firstlineno + 1
 
 
@@ -125,7 +154,13 @@ def test_whatever_of_a_call_is_cancelled_first_only_the_culprit_ends_with_an_err
         (serving if first == "session" else author).cancel()
         await asyncio.wait([serving])
 
-    asyncio.run(story())
+    lines: list[str] = []
+    sink = logger.add(lambda message: lines.append(message.record["message"]))
+    try:
+        asyncio.run(story())
+    finally:
+        logger.remove(sink)
+    assert not any("still runs" in line for line in lines), "nobody has waited for it"
     [end] = ends
     expected = EndReason.ERROR if culprit else EndReason.SHUTDOWN
     assert (end.reason, "sys.exit" in end.detail) == (expected, culprit)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import sys
 
 import pytest
 from loguru import logger
@@ -76,7 +75,8 @@ def test_a_task_that_ignores_its_cancellation_is_given_up_in_time() -> None:
     assert "stubborn waits at tests/session/test_tasks.py:" in line
 
 
-def test_a_task_that_ends_the_process_is_named_with_its_line_and_its_call() -> None:
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
+def test_a_task_that_ends_the_process_is_named_with_its_line_and_its_call(error: type[BaseException]) -> None:
     told: list[str] = []
 
     async def scenario() -> None:
@@ -87,16 +87,48 @@ def test_a_task_that_ends_the_process_is_named_with_its_line_and_its_call() -> N
         context.run(current_tasks.set, tasks)
 
         async def leaves() -> None:
-            sys.exit(4)
+            raise error(4)
 
         asyncio.get_running_loop().create_task(leaves(), context=context)
         await asyncio.Event().wait()
 
-    with pytest.raises(SystemExit):
+    with pytest.raises(error):
         asyncio.run(scenario())
     [line] = told
-    assert line.startswith("SystemExit at tests/session/test_tasks.py:")
-    assert line.endswith(": 4: sys.exit() in a task of its own ends the agent, and not only the call")
+    assert line.startswith(f"{error.__name__} at tests/session/test_tasks.py:")
+    what = "sys.exit()" if error is SystemExit else "KeyboardInterrupt"
+    assert line.endswith(f": 4: {what} in a task of its own ends the agent, and not only the call")
+
+
+@pytest.mark.parametrize("uvloop", [False, True])
+@pytest.mark.parametrize("later", [False, True])
+def test_a_call_that_stops_the_event_loop_is_named_and_the_loop_goes_on(uvloop: bool, later: bool) -> None:
+    told: list[str] = []
+
+    async def scenario() -> str:
+        loop = asyncio.get_running_loop()
+        track_tasks(loop)
+        tasks = CallTasks("a")
+        tasks.harmless = told.append
+        context = contextvars.copy_context()
+        context.run(current_tasks.set, tasks)
+
+        async def stops() -> None:
+            if later:
+                loop.call_later(0, loop.stop)
+            else:
+                loop.stop()
+
+        await loop.create_task(stops(), context=context)
+        await asyncio.sleep(0.01)
+        return "goes on"
+
+    factory = pytest.importorskip("uvloop").new_event_loop if uvloop else asyncio.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        assert runner.run(scenario()) == "goes on"
+    [line] = told
+    assert line.endswith(": a call cannot stop the event loop of the agent, which goes on")
+    assert later or line.startswith("loop.stop() at tests/session/test_tasks.py:")
 
 
 def test_a_task_of_a_call_that_fails_unasked_is_logged_with_its_line_and_its_call() -> None:
