@@ -117,7 +117,12 @@ class Departure:
             return False
         if monitor.guard is not None and monitor.guard.caller_speaks:
             return False
-        if state.now() - max(monitor.spoke_at, monitor.progressed_at, monitor.caller_spoke_at) < QUIET_S:
+        spoke_at = max(monitor.progressed_at, monitor.caller_spoke_at)
+        if (
+            not state.control.on_hold
+        ):  # then nobody can speak, which counts as speech so that it is no silence
+            spoke_at = max(spoke_at, monitor.spoke_at)
+        if state.now() - spoke_at < QUIET_S:
             return False
         messages = self._messages()
         waits = bool(messages) and isinstance(messages[-1], dict) and messages[-1].get("role") == "user"

@@ -141,7 +141,7 @@ class PipelineRun:
             monitor,
             self.speaker,
             self._drain,
-            is_free=self._is_free,
+            is_free=self._has_nothing_to_do,
             is_typing=lambda: isinstance(keys := pipeline.find(KeysToText), KeysToText) and keys.typing,
             messages=lambda: () if (source := state.checkpoints.source) is None else source.messages(),
             cut_off=self._worker.interrupt_and_settle,
@@ -349,8 +349,12 @@ class PipelineRun:
 
     def _is_free(self) -> bool:
         """Whether the bot could answer at once."""
+        return not self._state.control.on_hold and self._has_nothing_to_do()
+
+    def _has_nothing_to_do(self) -> bool:
+        """Whether the bot says nothing, and nobody waits for it to; on hold as well, if no speech waits there."""
         state, output = self._state, self._transport.output()
-        away = state.control.on_hold or state.control.transferring or self._hangup.is_asked_for
+        away = state.control.transferring or self._hangup.is_asked_for
         waits = state.recovery.busy or state.recovery.is_recovering or state.utterances.pending
         return not (state.ended or away or waits or output.has_floor or output.has_unheard)
 

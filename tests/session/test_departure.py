@@ -13,7 +13,7 @@ from piopiy_pipeline.call import EndReason
 from piopiy_pipeline.session import Call, Session
 from piopiy_pipeline.session.departure import AGAIN_S, FINISH_S, GOODBYE_S, POLL_S, QUIET_S
 from piopiy_pipeline.session.pipeline_worker import INTERRUPT_S
-from piopiy_pipeline.signaling.messages import AgentMessage, Checkpoint, Dtmf, Hangup, Move
+from piopiy_pipeline.signaling.messages import AgentMessage, Checkpoint, Control, Dtmf, Hangup, Move
 from piopiy_pipeline.testing.scripted.providers import Providers
 from piopiy_pipeline.testing.scripted.reply_script import Tool
 from piopiy_pipeline.testing.scripted.scripted_llm import Replies
@@ -33,11 +33,14 @@ HEARD_S = 12.5
 class Leaving:
     """A call that is told to leave at a second of the line, and what it says to the gateway then."""
 
-    def __init__(self, at: float, *, keys: tuple[tuple[float, str], ...] = ()) -> None:
+    def __init__(
+        self, at: float, *, keys: tuple[tuple[float, str], ...] = (), held_at: float | None = None
+    ) -> None:
         self.moves: list[tuple[float, Move]] = []
         self.saved: list[dict[str, Any]] = []
         self._at = at
         self._keys = keys
+        self._held_at = held_at
         self._now: Callable[[], float] = lambda: 0.0
 
     def post(self, message: AgentMessage) -> None:
@@ -55,6 +58,9 @@ class Leaving:
 
         def answered(_: object) -> None:
             loop.call_later(self._at, session.leave, lambda: HEARD_S)
+            if self._held_at is not None:
+                held = Control(call_id=session.info.call_id, what="hold", on=True)
+                loop.call_later(self._held_at, session.on_message, held)
             for at, key in self._keys:
                 loop.call_later(at, link.tell, Dtmf(digits=key))
 
@@ -97,6 +103,12 @@ def test_it_asks_in_a_pause_and_says_how_far_it_has_heard() -> None:
     assert move.heard_s == HEARD_S
     again = leaving.moves[1][0] - at
     assert AGAIN_S <= again <= AGAIN_S + 3 * POLL_S, "nobody has taken it"
+
+
+def test_a_call_on_hold_moves() -> None:
+    leaving = Leaving(at=3.0, held_at=2.5)
+    leaving.run(bot)
+    assert 3.0 <= leaving.first <= 3.0 + 2 * POLL_S
 
 
 def test_a_bot_that_speaks_is_heard_out() -> None:

@@ -176,11 +176,10 @@ async def press_keys(deps: Deps, call_id: CallId, keys: KeysOrder) -> None:
 
 @router.post("/{call_id}/hold", status_code=204, summary="Hold the caller", responses=problems(_NOT_NOW))
 async def hold(deps: Deps, call_id: CallId, switch: Annotated[Switch, Body()] = _ON) -> None:
-    """Hold the call, or end that. Neither side hears the other; the caller hears a sign that the line is alive."""
-    call = await _call_in(_LIVE, deps, call_id)
-    if call.control.transferring:
-        raise ApiError(409, "a transfer is under way, which holds the caller by itself where that is needed")
-    _switch(call, "hold", switch)
+    """Hold the call, or end that. Neither side hears the other; the caller hears a sign that the line is alive. While
+    a cold transfer rings, it says what becomes of the caller if that comes to nothing.
+    """
+    _switch(await _call_in(_LIVE, deps, call_id), "hold", switch)
 
 
 @router.post("/{call_id}/mute", status_code=204, summary="Mute the caller", responses=problems(_NOT_NOW))

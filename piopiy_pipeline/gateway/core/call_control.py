@@ -43,6 +43,10 @@ class GatewayCallControl:
         self._call = call
         self._agent = agent
         self._transfer: CallTransfer | None = None
+        self._hold_asked = (
+            False  # as the agent or an operator wants it; a transfer holds the caller beside that
+        )
+        self._transfer_holds = False
 
     # ------------------------------------------------------------------ what is asked
 
@@ -94,22 +98,35 @@ class GatewayCallControl:
             self._call.record(on=on)
         elif what == "clean_sound":
             self._call.clean("both" if on else "off")
-        elif self._transfer is None:  # a transfer may hold the call itself
-            if on and not media_path.held:
-                self.hold()
-            elif not on and media_path.held:
-                self.resume()
+        else:
+            self._hold_asked = on
+            if not self._transfer_holds:  # else it counts when the transfer has come to nothing
+                self._hold_as_asked()
         return True
 
-    def hold(self, tone: ToneName = "hold") -> None:
-        """Put the caller on hold. The caller hears `tone`, and the agent is told, whoever asked for it."""
+    def _hold_as_asked(self) -> None:
+        """Put the caller on hold, or end that. The agent is told, whoever asked for it."""
+        media_path = self._call.media_path
+        if self._hold_asked and not media_path.held:
+            media_path.hold()
+            self._agent.send_hold()
+        elif not self._hold_asked and media_path.held:
+            media_path.resume()
+            self._agent.send_hold()
+
+    def _hold_for_transfer(self, tone: ToneName) -> None:
+        """Put the caller on hold, who hears `tone`, while a transfer rings. The agent is told."""
+        self._transfer_holds = True
         self._call.media_path.hold(tone)
         self._agent.send_hold()
 
-    def resume(self) -> None:
-        """Take the caller off hold, and tell the agent."""
-        self._call.media_path.resume()
-        self._agent.send_hold()
+    def _transfer_failed(self) -> None:
+        """Give the caller back to the bot, or to the hold that was asked for."""
+        self._transfer_holds = False
+        if self._hold_asked:
+            self._call.media_path.hold()  # its own tone again
+        else:
+            self._hold_as_asked()
 
     def transfer(self, request: Transfer, reply: Callable[[TransferResult], None], now: float) -> None:
         """Hand the caller to somebody.
@@ -134,8 +151,8 @@ class GatewayCallControl:
         self._transfer = CallTransfer(
             request,
             call=self._call,
-            hold=self.hold,
-            resume=self.resume,
+            hold=self._hold_for_transfer,
+            resume=self._transfer_failed,
             on_result=on_result,
             on_far_hangup=self._on_far_hangup,
         )

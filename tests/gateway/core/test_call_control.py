@@ -11,7 +11,7 @@ from piopiy_pipeline.gateway.core.dialling import DialFailure, DialRefused
 from piopiy_pipeline.gateway.core.event_bus import BusEvent, ConversationReported
 from piopiy_pipeline.gateway.core.gateway_call import CallOptions, GatewayCall
 from piopiy_pipeline.gateway.core.snapshots import Phase
-from piopiy_pipeline.signaling.messages import Control, Ended, Hangup, Transfer, TransferResult
+from piopiy_pipeline.signaling.messages import Control, Ended, Hangup, Move, Transfer, TransferResult
 from tests.support.switchboard import NotedAgent, NotedFarLeg, NotedLeg, NotedMedia, Room
 
 FRAME = b"\1\0" * 320  # 20 ms at 16 kHz
@@ -271,6 +271,43 @@ def test_an_agent_is_told_that_its_caller_is_on_hold_whoever_asked(live: Live) -
     live.transfer(warm=False)
     live.far.dialled.callee_failed(live.room.now, "busy", "")
     assert holds(live.agent) == [True, False, True, False]
+
+
+@pytest.mark.parametrize("before", [False, True])
+@pytest.mark.parametrize("asked", [None, False, True])
+def test_a_hold_is_what_was_asked_for_when_a_cold_transfer_comes_to_nothing(
+    live: Live, before: bool, asked: bool | None
+) -> None:
+    live.control("hold", before)
+    live.transfer(warm=False)
+    if asked is not None:
+        assert live.call.control.switch("hold", asked)
+    assert live.call.state.media_path.held, "the transfer holds the caller"
+    live.far.dialled.callee_failed(live.room.now, "busy", "")
+    after = before if asked is None else asked
+    assert live.call.state.media_path.held is after
+    assert holds(live.agent)[-1] is after
+    live.control("hold", False)
+    live.leg.listener.caller_audio(FRAME)
+    assert live.media.notes[-1] == f"audio {len(FRAME)}"
+
+
+def test_a_hold_can_be_begun_and_ended_while_a_warm_transfer_rings(live: Live) -> None:
+    live.transfer(warm=True)
+    live.call.control.switch("hold", True)
+    assert holds(live.agent) == [True]
+    live.call.control.switch("hold", False)
+    assert holds(live.agent) == [True, False]
+
+
+def test_a_call_on_hold_moves_on_hold() -> None:
+    live = Live()
+    second = live.room.agent("two")
+    live.control("hold", True)
+    live.agent.say(Move(call_id=live.call.call_id, heard_s=1.0))
+    second.take()
+    assert holds(second) == [True]
+    assert live.call.state.media_path.held
 
 
 def test_an_agent_that_takes_a_call_over_is_told_that_it_is_on_hold() -> None:
