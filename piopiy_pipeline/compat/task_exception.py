@@ -1,4 +1,4 @@
-"""`raised_by`: what a task has raised, without counting as somebody who has asked for it.
+"""What a task has raised, without counting as somebody who has asked for it (`raised_by`), and whether somebody has.
 
 `Task.exception()` marks the exception as retrieved, and asyncio then does not say that nobody did. A watcher that is no
 owner of the task must not hide that.
@@ -9,10 +9,15 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-__all__ = ["raised_by"]
+__all__ = ["raised_by", "was_asked"]
 
 
 def raised_by(task: asyncio.Task[Any]) -> BaseException | None:
     """Return what a task that is over has raised; None if it has not, was cancelled, or Python is another one."""
     error: BaseException | None = getattr(task, "_exception", None)
     return error
+
+
+def was_asked(task: asyncio.Task[Any]) -> bool:
+    """Return whether somebody has asked a task that is over what it has raised; True if Python is another one."""
+    return not getattr(task, "_log_traceback", False)

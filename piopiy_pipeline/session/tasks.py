@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 from loguru import logger
 
-from piopiy_pipeline.compat.task_exception import raised_by
+from piopiy_pipeline.compat.task_exception import raised_by, was_asked
 from piopiy_pipeline.error_text import error_text
 from piopiy_pipeline.interrupts import is_operators
 from piopiy_pipeline.session.leftovers import CallLeftovers, listen, watch_processes
@@ -102,6 +102,28 @@ class CallTasks:
         """Return the tasks that are not done, without the task that calls this."""
         return {task for task in self._tasks if not task.done()} - {asyncio.current_task()}
 
+    def report_failures(self) -> None:
+        """Log what tasks have raised that are over and that nobody has asked: those that somebody keeps.
+
+        Python tells of such a task only when it is let go of, which for one in a list may be never.
+        """
+        failed = [
+            (task, error)
+            for task in self._tasks
+            if task.done() and not was_asked(task) and isinstance(error := raised_by(task), Exception)
+        ]
+        for task, _ in failed:
+            task.exception()  # it is reported here: Python need not do it once more
+        for _, error in failed[:MAX_NAMED]:
+            self.log_failure(error)
+        if (more := len(failed) - MAX_NAMED) > 0:
+            logger.bind(call_id=self.name).error("{} more tasks of the call failed", more)
+
+    def log_failure(self, error: Exception) -> None:
+        """Log what a task of the call has raised, with the author's line."""
+        text = f"a task of the call failed: {error_text(error)}"
+        logger.bind(call_id=self.name).opt(exception=error).error("{}", text)
+
     async def cancel_all(self, *, timeout_s: float) -> set[asyncio.Task[Any]]:
         """Cancel all tasks, and wait for them.
 
@@ -183,8 +205,7 @@ def _log_failure(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> No
     if owner is None or not isinstance(error, Exception):
         loop.default_exception_handler(context)
         return
-    text = f"a task of the call failed: {error_text(error)}"
-    logger.bind(call_id=owner.name).opt(exception=error).error("{}", text)
+    owner.log_failure(error)
 
 
 def _current_leftovers() -> CallLeftovers | None:

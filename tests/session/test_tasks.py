@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 
 import pytest
 from loguru import logger
@@ -157,3 +158,40 @@ def test_a_task_of_a_call_that_fails_unasked_is_logged_with_its_line_and_its_cal
     assert line.startswith("a task of the call failed: ValueError at tests/session/test_tasks.py:")
     assert line.endswith(": mine")
     assert call_id == "a"
+
+
+def test_a_task_that_failed_and_is_kept_is_reported_at_the_end_of_the_call_once() -> None:
+    lines: list[tuple[str, object]] = []
+    sink = logger.add(
+        lambda message: lines.append((message.record["message"], message.record["extra"].get("call_id")))
+    )
+    kept: list[asyncio.Task[None]] = []
+
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        track_tasks(loop)
+        tasks = CallTasks("a")
+        context = contextvars.copy_context()
+        context.run(current_tasks.set, tasks)
+
+        async def fails() -> None:
+            raise RecursionError("too deep")
+
+        kept.extend(loop.create_task(fails(), context=context) for _ in range(8))
+        await asyncio.wait(kept)
+        assert isinstance(kept[0].exception(), RecursionError), "somebody has asked"
+        assert not lines
+        tasks.report_failures()
+        tasks.report_failures()
+
+    try:
+        asyncio.run(scenario())
+        kept.clear()
+        gc.collect()
+    finally:
+        logger.remove(sink)
+    assert {call_id for _, call_id in lines} == {"a"}
+    told = [line for line, _ in lines]
+    assert len(told) == 6
+    assert told[0].startswith("a task of the call failed: RecursionError at tests/session/test_tasks.py:")
+    assert told[-1] == "2 more tasks of the call failed"
