@@ -187,15 +187,15 @@ async def _dev(
     ring(starting=True)  # the first one is, as soon as the gateway listens
     with stop_on_signals() as stop:
         try:
-            await gateway.start()
+            # Whoever reads that it listens can call it.
+            await gateway.start(on_listening=lambda: save_credentials(credentials, gateway.port))
+        except CredentialsError as error:
+            await gateway.close()
+            raise Failed(str(error)) from None
         except GatewayError as error:
             raise Failed(f"{error} ({'--port' if phone is None else '--port, --phone'})") from None
         loading = asyncio.create_task(_load(gateway))
         try:
-            try:
-                save_credentials(credentials, gateway.port)
-            except CredentialsError as error:
-                raise Failed(str(error)) from None
             _say(f"gateway  {gateway.url}")
             _say(f"console  {gateway.console_url}")
             if phone is not None and gateway.phones is not None:

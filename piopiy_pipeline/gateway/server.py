@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import uuid
+from collections.abc import Callable
 from http import HTTPStatus
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, cast
@@ -117,8 +118,15 @@ class Gateway:
 
     # ------------------------------------------------------------------ life
 
-    async def start(self) -> None:
-        """Load what the configuration asks for, and listen. Raises `GatewayError` if that is not possible."""
+    async def start(self, *, on_listening: Callable[[], None] = lambda: None) -> None:
+        """Load what the configuration asks for, and listen.
+
+        Args:
+            on_listening: Called when all that listens does, and `port` is known, before the log says so.
+
+        Raises:
+            GatewayError: That is not possible.
+        """
         if self._server is not None:
             raise GatewayError("this gateway has been started already")
         self._frame_clock = FrameClock(self._on_frame_tick)
@@ -168,6 +176,7 @@ class Gateway:
         if self.config.cluster is not None:
             await self._join(self.config.cluster, services)
         self._heap = FrozenHeap(lambda: self.switchboard.has_calls)
+        on_listening()
         logger.info("gateway listening on {}", self.url)
 
     def _make_carriers(self, carriers: CarriersConfig) -> CarrierGateway:

@@ -156,6 +156,8 @@ def test_it_says_ready_when_the_bot_has_registered_and_leaves_nothing_behind(
     start: Callable[..., Dev], tmp_path: Path
 ) -> None:
     dev = start(BOT, "--llm", "ollama", "--no-record")
+    dev.until("gateway listening on")
+    assert list((tmp_path / "credentials").iterdir()), "who reads that can call"
     url = dev.until("gateway  ws://127.0.0.1:").split()[1]
     port = url.rsplit(":", 1)[1]
     assert dev.until("console").split()[1] == f"http://127.0.0.1:{port}/"
