@@ -118,7 +118,7 @@ class Gateway:
 
     # ------------------------------------------------------------------ life
 
-    async def start(self, *, on_listening: Callable[[], None] = lambda: None) -> None:
+    async def start(self, *, on_listening: Callable[[], object] = lambda: None) -> None:
         """Load what the configuration asks for, and listen.
 
         Args:
