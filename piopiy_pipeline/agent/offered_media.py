@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from http.client import UNAUTHORIZED
 
 from loguru import logger
-from websockets.exceptions import WebSocketException
+from websockets.exceptions import InvalidStatus, WebSocketException
 
 from piopiy_pipeline.signaling.messages import Offer, Reject
 from piopiy_pipeline.transports.link import WebSocketLink
@@ -34,7 +35,12 @@ async def open_media(url: str, offer: Offer, *, reject: Callable[[Reject], None]
         )
     except (OSError, TimeoutError, WebSocketException) as error:
         log = logger.bind(call_id=offer.call_id)
-        log.warning("the media stream of a call did not open: {}", error or "timeout")
-        detail = f"media stream: {error or 'timeout'}"[:200]
+        if isinstance(error, InvalidStatus) and error.response.status_code == UNAUTHORIZED:
+            why = "the offer had become void: its caller has hung up, or another instance has the call"
+            log.info("the call was not taken, because {}", why)
+        else:
+            why = str(error) or "timeout"
+            log.warning("the media stream of a call did not open: {}", why)
+        detail = f"media stream: {why}"[:200]
         reject(Reject(call_id=offer.call_id, offer_id=offer.offer_id, reason="error", detail=detail))
         return None

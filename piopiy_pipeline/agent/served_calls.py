@@ -158,6 +158,11 @@ class ServedCalls:
         self._on_change()
 
     async def _serve(self, offer: Offer, connection: SignalingConnection) -> None:
+        """Serve a call, with its id on each line of the log: what its media stream calls inherits that, too."""
+        with logger.contextualize(call_id=offer.call_id):
+            await self._serve_offer(offer, connection)
+
+    async def _serve_offer(self, offer: Offer, connection: SignalingConnection) -> None:
         """Open the media stream, accept, and run the call if the gateway confirms."""
         set_up_tracing("piopiy-agent")  # here, because it starts a thread, and call workers are forked
         log = logger.bind(call_id=offer.call_id)

@@ -88,6 +88,8 @@ class WebSocketLink:
         """How much of the caller's audio has arrived."""
         self.said_bytes = 0
         """How much of the bot's speech was sent."""
+        self.dropped_bytes = 0
+        """How much of it was not, because the gateway did not take it."""
         socket.listen(on_text=self._on_text, on_binary=self._on_binary, on_close=self._on_close)
 
     @classmethod
@@ -137,13 +139,18 @@ class WebSocketLink:
     def send_audio(self, pcm: bytes) -> None:
         if self._socket.post_binary(pcm):
             self.said_bytes += len(pcm)
-        elif not self._lost:
-            logger.warning("the gateway does not take audio: {} bytes of speech dropped", len(pcm))
+        elif self._socket.is_open:  # else the call is over, or moves
+            if not self.dropped_bytes:  # the rest is added up until the end: there may be ten a second
+                logger.warning("the gateway does not take audio: what the bot says is dropped until it does")
+            self.dropped_bytes += len(pcm)
 
     def send_event(self, event: AgentMediaEvent) -> None:
         self._socket.post_text(dump(event))
 
     async def close(self) -> None:
+        if self.dropped_bytes and not self._lost:
+            dropped_s = self.dropped_bytes / (2 * self.bot_rate)
+            logger.warning("the gateway has not taken {:.1f} s of the bot's speech in this call", dropped_s)
         self._lost = True
         self._listener = None
         self._early.clear()
