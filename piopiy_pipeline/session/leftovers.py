@@ -37,6 +37,8 @@ __all__ = ["CallLeftovers", "listen", "watch_processes"]
 MAX_KEPT = 100
 """How many things of each kind are remembered for a call. A call that makes more is told of the first ones."""
 MAX_LISTED = 5
+MAX_NAMES = 3
+"""So many things that were made at one place are named."""
 MAX_BETWEEN = 50
 """So many frames above the start of a thread its owner is looked for: a pool starts one a few calls below itself."""
 END_S = 1.0
@@ -45,7 +47,8 @@ OPEN_FILES = Path("/proc/self/fd")
 _FILES = ("tempfile.mkstemp", "tempfile.mkdtemp")
 _EVENTS = frozenset({*THREAD_STARTED, *_FILES, "open", "subprocess.Popen", "socket.__new__"})
 _OWNERS = ("concurrent/futures/thread.py", "asyncio/unix_events.py")
-"""Modules of the standard library whose threads are theirs to end: pools, and what waits for a child process."""
+"""Modules of the standard library whose threads are theirs to end, and whose processes are theirs to reap: pools, and
+what waits for a child process."""
 
 
 class CallLeftovers:
@@ -58,7 +61,7 @@ class CallLeftovers:
     def __init__(self, name: str) -> None:
         self.name = name
         self._processes: dict[int, str] = {}  # by process id
-        self._starting: list[tuple[subprocess.Popen[Any], str]] = []
+        self._starting: list[tuple[subprocess.Popen[Any], str, bool]] = []  # and whether a loop waits for it
         self._threads: list[tuple[weakref.ref[threading.Thread], str]] = []
         self._sockets: list[tuple[weakref.ref[socket.socket], str]] = []
         self._files: list[tuple[str, str]] = []
@@ -91,7 +94,7 @@ class CallLeftovers:
         elif event == "subprocess.Popen":
             process = frame.f_locals.get("self")
             if isinstance(process, subprocess.Popen):
-                _keep(self._starting, (process, place))
+                _keep(self._starting, (process, place, _has_owner(frame)))
         else:
             _keep(self._sockets, (weakref.ref(args[0]), place))
 
@@ -102,34 +105,38 @@ class CallLeftovers:
 
     async def clear(self) -> None:
         """End the processes that are left, and log what else is."""
-        for process, place in self._starting:
+        self._reap()
+        for process, place, _ in self._starting:
             if process.returncode is None and process.pid:
                 self._processes.setdefault(process.pid, place)
         await self._end_processes()
-        for kind, places in self._left():
-            if places:
-                logger.warning("the call has left {} {} behind: {}", len(places), kind, _listed(places))
+        self._reap()
+        for kind, count, places in self._left():
+            if count:
+                logger.warning("the call has left {} {} behind: {}", count, kind, _listed(places))
         for kept in (self._starting, self._threads, self._sockets, self._files):
             kept.clear()
         self._opened.clear()
         self._processes.clear()
 
-    def _left(self) -> Iterator[tuple[str, list[str]]]:
-        threads = ((one(), place) for one, place in self._threads)
-        yield (
-            "running thread(s)",
-            [f"{one.name}, started at {at}" for one, at in threads if one is not None and one.is_alive()],
-        )
-        sockets = ((one(), place) for one, place in self._sockets)
-        yield (
-            "open socket(s), if no pool keeps them",
-            [f"made at {at}" for one, at in sockets if one is not None and one.fileno() != -1],
-        )
-        yield "open file(s)", list(self._open_files())
-        yield (
-            "temporary file(s)",
-            [f"{path}, made at {at}" for path, at in self._files if os.path.lexists(path)],
-        )
+    def _reap(self) -> None:
+        """Ask after the processes that no loop waits for: while a bot keeps its `Popen`, an ended one is a zombie."""
+        for process, _, has_owner in self._starting:
+            if not has_owner:
+                process.poll()
+
+    def _left(self) -> Iterator[tuple[str, int, list[str]]]:
+        """Yield kinds, how many of each there are, and the places."""
+        threads = [(one(), place) for one, place in self._threads]
+        alive = [(one.name, at) for one, at in threads if one is not None and one.is_alive()]
+        yield "running thread(s)", len(alive), _by_place(alive, "started")
+        sockets = [(one(), place) for one, place in self._sockets]
+        open_ones = [("", at) for one, at in sockets if one is not None and one.fileno() != -1]
+        yield "open socket(s), if no pool keeps them", len(open_ones), _by_place(open_ones, "made")
+        files = list(self._open_files())
+        yield "open file(s)", len(files), files
+        there = [(path, at) for path, at in self._files if os.path.lexists(path)]
+        yield "temporary file(s)", len(there), _by_place(there, "made")
 
     def _open_files(self) -> Iterator[str]:
         """Yield the files that were opened in the call and are open now. The audit event has the path alone."""
@@ -144,7 +151,7 @@ class CallLeftovers:
         left = {pid: place for pid, place in self._processes.items() if _runs(pid)}
         if not left:
             return
-        what = _listed([f"process {pid}, started at {place}" for pid, place in left.items()])
+        what = _listed(_by_place([(f"process {pid}", place) for pid, place in left.items()], "started"))
         logger.warning("the call has left {} child process(es) running: ended: {}", len(left), what)
         for how, wait_s in ((signal.SIGTERM, END_S), (signal.SIGKILL, END_S)):
             for pid in left:
@@ -176,13 +183,27 @@ def _keep(kept: list[Any], one: Any) -> None:
         kept.append(one)
 
 
+def _by_place(things: list[tuple[str, str]], made: str) -> list[str]:
+    """Return a text for each place: what was made there, by names if there are any, and how often."""
+    names: dict[str, list[str]] = {}
+    for name, place in things:
+        names.setdefault(place, []).append(name)
+    texts = []
+    for place, some in names.items():
+        more = f" and {len(some) - MAX_NAMES} more" if len(some) > MAX_NAMES else ""
+        what = f"{', '.join(some[:MAX_NAMES])}{more}, " if some[0] else ""
+        times = f", {len(some)} times" if len(some) > 1 and not some[0] else ""
+        texts.append(f"{what}{made} at {place}{times}")
+    return texts
+
+
 def _listed(places: list[str]) -> str:
     more = f" and {len(places) - MAX_LISTED} more" if len(places) > MAX_LISTED else ""
     return "; ".join(places[:MAX_LISTED]) + more
 
 
 def _has_owner(frame: FrameType) -> bool:
-    """Return whether a module of the standard library starts the thread, which ends it as well."""
+    """Return whether a module of the standard library starts the thread or process, which ends or reaps it as well."""
     each: FrameType | None = frame
     for _ in range(MAX_BETWEEN):
         if each is None:

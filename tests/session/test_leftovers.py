@@ -180,7 +180,46 @@ def test_more_than_can_be_told_is_counted_and_bounded(said: list[str]) -> None:
         Path(folder).rmdir()
     [line] = said
     assert "100 temporary file(s)" in line
-    assert "and 95 more" in line
+    assert "and 97 more, made at tests/session/test_leftovers.py:" in line
+
+
+def test_what_was_made_at_one_place_is_told_once(said: list[str]) -> None:
+    kept: list[Any] = []
+    release = threading.Event()
+
+    async def author() -> None:
+        kept.extend(socket.socket() for _ in range(50))
+        for n in range(5):
+            kept.append(threading.Thread(target=release.wait, name=f"forgotten-{n}"))
+            kept[-1].start()
+
+    in_a_call(author)
+    release.set()
+    for each in kept:
+        each.join() if isinstance(each, threading.Thread) else each.close()
+    [threads, sockets] = said
+    assert ": forgotten-0, forgotten-1, forgotten-2 and 2 more, started at tests/session/" in threads
+    assert threads.count("started at") == 1
+    assert sockets.startswith("the call has left 50 open socket(s)")
+    assert sockets.rstrip().endswith(", 50 times")
+    assert sockets.count("made at") == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="zombies are looked for in /proc")
+@pytest.mark.parametrize("ends_itself", [False, True])
+def test_a_process_whose_popen_is_kept_leaves_no_zombie(said: list[str], ends_itself: bool) -> None:
+    kept: list[subprocess.Popen[bytes]] = []
+
+    async def author() -> None:
+        command = (sys.executable, "-c", "") if ends_itself else SLEEPER
+        kept.append(subprocess.Popen(command))  # noqa: ASYNC220  as authors do
+        if ends_itself:
+            os.waitid(os.P_PID, kept[0].pid, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222
+
+    in_a_call(author)
+    assert not Path(f"/proc/{kept[0].pid}").exists()
+    assert kept[0].returncode == (0 if ends_itself else -15)
+    assert len(said) == (0 if ends_itself else 1)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux says which files are open")
