@@ -293,6 +293,7 @@ class Session:
         await self._state.events.settle(CALLBACK_GRACE_S)  # those of the end may write a note, too
         await self._tasks.cancel_all(timeout_s=TEAR_DOWN_S)
         self._tasks.report_failures()
+        await self._tasks.timers.clear()
         await self._tasks.leftovers.clear()
         await self._state.link.close()
 

@@ -21,6 +21,7 @@ from loguru import logger
 from piopiy_pipeline.compat.task_exception import raised_by, was_asked
 from piopiy_pipeline.error_text import error_text
 from piopiy_pipeline.interrupts import is_operators
+from piopiy_pipeline.session.call_timers import CallTimers, follow_timers
 from piopiy_pipeline.session.leftovers import CallLeftovers, listen, watch_processes
 from piopiy_pipeline.stuck import MAX_LOOKED_AT, authors_place, describe_task
 
@@ -48,6 +49,8 @@ class CallTasks:
         """Called when the author's code has tried to harm all calls, with what, and where. Nothing came of it."""
         self.leftovers = CallLeftovers(name)
         """What else was made in the call."""
+        self.timers = CallTimers(name)
+        """What the author's code has asked the event loop for in the call."""
         self._tasks: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
         self._all.add(self)
 
@@ -179,6 +182,7 @@ def track_tasks(loop: asyncio.AbstractEventLoop) -> None:
     listen(_current_leftovers)
     watch_processes(loop, _current_leftovers)
     _keep_running(loop)
+    follow_timers(loop, _current_timers)
 
 
 def _keep_running(loop: asyncio.AbstractEventLoop) -> None:
@@ -206,6 +210,11 @@ def _log_failure(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> No
         loop.default_exception_handler(context)
         return
     owner.log_failure(error)
+
+
+def _current_timers(context: contextvars.Context | None) -> CallTimers | None:
+    tasks = current_tasks.get() if context is None else context.get(current_tasks)
+    return None if tasks is None else tasks.timers
 
 
 def _current_leftovers() -> CallLeftovers | None:

@@ -1,0 +1,129 @@
+"""Timers and callbacks of a call's code end with the call, in both event loops."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Callable
+
+import pytest
+from loguru import logger
+
+from piopiy_pipeline.session.tasks import CallTasks, current_tasks, track_tasks
+
+Begin = Callable[[Callable[[], None]], None]
+
+
+def chain_of_turns(fires: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+
+    def again() -> None:
+        fires()
+        loop.call_soon(again)
+
+    again()
+
+
+def chain_from_threads(fires: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+
+    def again() -> None:
+        fires()
+        loop.call_soon_threadsafe(again)
+
+    again()
+
+
+def chain_of_timers(fires: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+
+    def again() -> None:
+        fires()
+        loop.call_later(0.001, again)
+
+    again()
+
+
+def timer(fires: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+    loop.call_at(loop.time() + 0.02, fires)
+
+
+@pytest.mark.parametrize("loop_of", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("begin", [chain_of_turns, chain_from_threads, chain_of_timers, timer])
+def test_what_a_call_has_asked_the_loop_for_is_cancelled_at_its_end_and_named(
+    begin: Begin, loop_of: str
+) -> None:
+    lines: list[str] = []
+    fired = 0
+
+    def fires() -> None:
+        nonlocal fired
+        fired += 1
+
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+        track_tasks(loop)
+        ended, other = CallTasks("ended"), CallTasks("other")
+        beside = contextvars.copy_context()
+        beside.run(current_tasks.set, other)
+        others: list[str] = []
+
+        async def of_the_other() -> None:
+            loop.call_later(0.03, others.append, "timer")
+
+        async def of_the_call() -> None:
+            begin(fires)
+
+        context = contextvars.copy_context()
+        context.run(current_tasks.set, ended)
+        await loop.create_task(of_the_other(), context=beside)
+        await loop.create_task(of_the_call(), context=context)
+        await asyncio.sleep(0.005)
+        await ended.timers.clear()
+        before = fired
+        await asyncio.sleep(0.06)
+        assert fired == before
+        assert others == ["timer"], "another call's goes on"
+        assert "call_soon" not in vars(loop), "and nobody looks any more"
+
+    sink = logger.add(lambda message: lines.append(message.record["message"]))
+    try:
+        with asyncio.Runner(loop_factory=pytest.importorskip(loop_of).new_event_loop) as runner:
+            runner.run(story())
+    finally:
+        logger.remove(sink)
+    [line] = lines
+    assert line.startswith(
+        "the call has left 1 timer(s) or callback(s) of the event loop behind: cancelled: "
+    )
+    assert "made at tests/session/test_call_timers.py:" in line
+    assert f"in {begin.__name__}" in line
+
+
+def test_a_call_that_has_left_none_says_nothing() -> None:
+    lines: list[str] = []
+
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+        track_tasks(loop)
+        tasks = CallTasks("a")
+        context = contextvars.copy_context()
+        context.run(current_tasks.set, tasks)
+
+        async def of_the_call() -> None:
+            for _ in range(300):
+                loop.call_later(0, lines.append, "fired")
+            loop.call_later(60, lines.append, "never").cancel()
+
+        await loop.create_task(of_the_call(), context=context)
+        await asyncio.sleep(0.001)
+        assert len(lines) == 300
+        await tasks.timers.clear()
+
+    sink = logger.add(lambda message: lines.append(message.record["message"]))
+    try:
+        asyncio.run(story())
+    finally:
+        logger.remove(sink)
+    assert lines == ["fired"] * 300
