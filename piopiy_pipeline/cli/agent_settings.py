@@ -23,7 +23,7 @@ OPTIONS = {
     "PIOPIY_DRAIN": "--drain",
     "PIOPIY_METRICS_PORT": "--metrics-port",
 }
-_VARIABLES = (*OPTIONS, "PIOPIY_WARM", "PIOPIY_RECORD", "PIOPIY_URL")
+_VARIABLES = (*OPTIONS, "PIOPIY_WARM", "PIOPIY_RECORD")  # and PIOPIY_URL, which `gateway_url` checks
 
 
 def apply_options(given: Mapping[str, object]) -> None:
@@ -63,7 +63,6 @@ def check_environment() -> None:
     from piopiy_pipeline.agent.call_admission import AdmissionPlan
     from piopiy_pipeline.agent.call_captures import captures_folder
     from piopiy_pipeline.agent.draining import DrainPlan
-    from piopiy_pipeline.agent.gateway_addresses import choose_urls
     from piopiy_pipeline.agent.isolation import check_variables
     from piopiy_pipeline.agent.metrics_choice import metrics_address
 
@@ -73,6 +72,5 @@ def check_environment() -> None:
         DrainPlan.choose(None, None)
         metrics_address(None)
         captures_folder(None)
-        choose_urls(None)
     except (TypeError, ValueError) as error:
         raise BadInput(str(error)) from None

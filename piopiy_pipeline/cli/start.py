@@ -117,7 +117,7 @@ def start(
     if not os.environ.get("AGENT_TOKEN"):
         raise BadInput("the agent's token is missing: set AGENT_TOKEN")
     os.environ["AGENT_ID"] = agent_id
-    os.environ["PIOPIY_URL"] = ",".join(gateway_url(each) for each in _addresses(url))
+    os.environ["PIOPIY_URL"] = ",".join(_addresses(url))
     log_to_stderr()  # before anything loads pipecat, which greets then
     apply_options(
         {
@@ -138,6 +138,9 @@ def start(
 
 
 def _addresses(given: list[str] | None) -> list[str]:
-    """Return the addresses that were given, or those of the environment."""
-    texts = given or [os.environ.get("PIOPIY_URL") or DEFAULT_URL]
-    return [each for text in texts for each in text.split(",")]
+    """Return the addresses that were given, or those of the environment, as `gateway_url` does. Raises `BadInput`."""
+    variable = os.environ.get("PIOPIY_URL")
+    try:
+        return [gateway_url(each) for text in given or [variable or DEFAULT_URL] for each in text.split(",")]
+    except BadInput as error:
+        raise BadInput(f"PIOPIY_URL: {error}" if variable and not given else str(error)) from None

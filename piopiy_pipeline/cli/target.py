@@ -62,7 +62,12 @@ def gateway_url(url: str | None) -> str:
     Raises:
         BadInput: It is not the address of a gateway.
     """
-    text = (url or os.environ.get("PIOPIY_URL", "").split(",")[0] or DEFAULT_URL).strip()
+    if not url and (named := os.environ.get("PIOPIY_URL", "").split(",")[0]):
+        try:
+            return gateway_url(named)
+        except BadInput as error:
+            raise BadInput(f"PIOPIY_URL: {error}") from None
+    text = (url or DEFAULT_URL).strip()
     try:
         parts = urlsplit(text)
         port = parts.port

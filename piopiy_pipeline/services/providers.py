@@ -259,4 +259,6 @@ def _find(kind: Kind, name: str) -> Provider:
     for provider in PROVIDERS:
         if (provider.kind, provider.name) == (kind, name):
             return provider
-    raise ProviderError(f"--{kind} {name}: not known; choose one of {', '.join(names(kind))}")
+    raise ProviderError(
+        f"--{kind} or PIOPIY_{kind.upper()}, {name!r}: not known; choose one of {', '.join(names(kind))}"
+    )

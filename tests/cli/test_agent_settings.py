@@ -26,6 +26,7 @@ WRONG = [
     ("PIOPIY_DRAIN_S", "-3", "{} must be 0 seconds or more (None: for as long as calls go on), not -3.0"),
     ("PIOPIY_DRAIN_S", "inf", "{} must be 0 seconds or more (None: for as long as calls go on), not inf"),
     ("PIOPIY_METRICS_PORT", "x", "{}: 'x' is no port for metrics"),
+    ("PIOPIY_URL", "ws://one,two", "{}: two: not a gateway's address; it looks like ws://127.0.0.1:7860"),
     ("PIOPIY_RECORD", "calls.zip", "{}='calls.zip': an agent takes many calls, so this must be a folder"),
 ]
 ALSO_PROCESS = {"PIOPIY_WORKERS", "PIOPIY_MEMORY_MB"}
@@ -50,7 +51,7 @@ def bot(tmp_path: Path) -> str:
 
 
 def test_every_setting_has_a_wrong_value_here() -> None:
-    assert {name for name, _, _ in WRONG} | {"PIOPIY_URL"} == set(agent_settings._VARIABLES)
+    assert {name for name, _, _ in WRONG} == {*agent_settings._VARIABLES, "PIOPIY_URL"}
 
 
 @pytest.mark.parametrize(("variable", "value", "sentence"), WRONG)
@@ -127,3 +128,12 @@ def test_a_bot_starts_with_no_word_of_pipecat_nor_a_traceback(
     )
     assert said in done.stderr
     assert done.stderr.count("\n") == bool(said), done.stderr
+
+
+@pytest.mark.parametrize("verb", [["call"], ["check"], ["load", "--say", "Hello"]])
+def test_every_verb_names_the_variable_of_an_address(
+    verb: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.environ["PIOPIY_URL"] = "foo"
+    assert main(verb) == 2
+    assert capsys.readouterr().err.startswith("piopiy: PIOPIY_URL: foo: not a gateway's address")

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 
+import pytest
+
 from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.gateway.agents import connection as connection_module
 from piopiy_pipeline.gateway.agents.connection import MOST_READ_BYTES, AgentConnection
 from piopiy_pipeline.gateway.core.snapshots import Phase
 from piopiy_pipeline.signaling.messages import Offer
@@ -108,5 +111,27 @@ def test_a_message_of_some_megabytes_is_the_harm_of_its_call_alone() -> None:
             assert server.is_open
             client.post_text(json.dumps(large | {"state": {"text": "x" * MOST_READ_BYTES}}))
             await eventually(lambda: not room.board.instances.of("desk"))
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("unconfirmed", "said"),
+    [
+        (None, ""),
+        (0, ", though what it is sent is confirmed: it hangs, or is cut off behind a proxy"),
+        (9000, ", and the network to it stands"),
+    ],
+)
+def test_of_a_silent_agent_no_more_is_said_than_is_known(
+    unconfirmed: int | None, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever confirms may be a proxy on the same machine, which does so for an agent that is cut off behind it."""
+    monkeypatch.setattr(connection_module, "unconfirmed_bytes", lambda _: unconfirmed)
+
+    async def story() -> None:
+        async with pair() as (server, _):
+            connection = AgentConnection(server, Room().board, agent_ids=["desk"], heartbeat_s=10)
+            assert connection._whose_silence() == said
 
     asyncio.run(story())
