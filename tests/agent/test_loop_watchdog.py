@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import itertools
 import re
 import time
 from typing import Any
@@ -102,6 +103,53 @@ def test_a_call_that_makes_each_turn_slow_is_named_once_with_its_tasks() -> None
     asyncio.run(story())
 
 
+def lonely_watchdog() -> LoopWatchdog:
+    """Watch this loop, without an agent."""
+    return LoopWatchdog(
+        WatchedInstance("desk", "desk-1", lambda: "ws://127.0.0.1:9", "token"),
+        limit_s=10,
+        calls=lambda: 1,
+        activity=lambda: 0,
+        gateway_listens=lambda: False,
+        on_turned=lambda code, blocked_s: None,
+    )
+
+
+def test_code_that_blocks_and_takes_much_memory_is_named_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = itertools.count()
+    monkeypatch.setattr(
+        "piopiy_pipeline.agent.loop_watchdog.anonymous_mb", lambda _: 100.0 + 1500.0 * next(looks)
+    )
+
+    async def story() -> None:
+        with logged() as lines:
+            watchdog = lonely_watchdog()
+            await asyncio.sleep(0.3)
+            time.sleep(2.5)  # noqa: ASYNC251  that is what it is about
+            watchdog.close()
+        [line] = [line for _, line in lines if "has been blocked for" in line]
+        assert re.search(
+            r" in \S+story \([1-9],\d00 MB more of memory since\): all calls of this process", line
+        ), line
+
+    asyncio.run(story())
+
+
+def test_a_place_that_nobody_can_do_anything_about_is_no_warning() -> None:
+    async def story() -> None:
+        with logged() as lines:
+            watchdog = lonely_watchdog()
+            await asyncio.sleep(0.3)
+            asyncio.get_running_loop().call_soon(time.sleep, 0.7)
+            await asyncio.sleep(0.1)
+            watchdog.close()
+        unknown = [line for _, line in lines if "code of no call that is known is at a place" in line]
+        assert unknown
+        assert all(line.startswith("DEBUG") for line in unknown)
+
+    asyncio.run(story())
+
+
 def test_a_call_whose_many_tasks_leave_no_rest_is_named_once() -> None:
     async def spin() -> None:
         while True:  # noqa: ASYNC110  as careless authors do
@@ -115,14 +163,7 @@ def test_a_call_whose_many_tasks_leave_no_rest_is_named_once() -> None:
         track_tasks(asyncio.get_running_loop())
         context = contextvars.copy_context()
         context.run(current_tasks.set, tasks := CallTasks("call-1"))
-        watchdog = LoopWatchdog(
-            WatchedInstance("desk", "desk-1", lambda: "ws://127.0.0.1:9", "token"),
-            limit_s=10,
-            calls=lambda: 1,
-            activity=lambda: 0,
-            gateway_listens=lambda: False,
-            on_turned=lambda code, blocked_s: None,
-        )
+        watchdog = lonely_watchdog()
         await asyncio.get_running_loop().create_task(begin(), context=context)
         with logged() as lines:
             await eventually(lambda: any("has had no rest" in line for _, line in lines), 25)
