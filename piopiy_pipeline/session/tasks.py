@@ -23,6 +23,7 @@ from piopiy_pipeline.error_text import error_text
 from piopiy_pipeline.interrupts import is_operators
 from piopiy_pipeline.session.call_timers import CallTimers, follow_timers
 from piopiy_pipeline.session.leftovers import CallLeftovers, listen, watch_processes
+from piopiy_pipeline.session.visible_tasks import scope_all_tasks
 from piopiy_pipeline.stuck import MAX_LOOKED_AT, authors_place, describe_task
 
 __all__ = ["CallTasks", "current_tasks", "track_tasks"]
@@ -183,6 +184,7 @@ def track_tasks(loop: asyncio.AbstractEventLoop) -> None:
     watch_processes(loop, _current_leftovers)
     _keep_running(loop)
     follow_timers(loop, _current_timers)
+    scope_all_tasks(_current_own)
 
 
 def _keep_running(loop: asyncio.AbstractEventLoop) -> None:
@@ -210,6 +212,11 @@ def _log_failure(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> No
         loop.default_exception_handler(context)
         return
     owner.log_failure(error)
+
+
+def _current_own() -> weakref.WeakSet[asyncio.Task[Any]] | None:
+    tasks = current_tasks.get()
+    return None if tasks is None else tasks._tasks
 
 
 def _current_timers(context: contextvars.Context | None) -> CallTimers | None:

@@ -132,6 +132,38 @@ def test_a_call_that_stops_the_event_loop_is_named_and_the_loop_goes_on(uvloop: 
     assert later or line.startswith("loop.stop() at tests/session/test_tasks.py:")
 
 
+def test_a_call_that_cancels_all_tasks_cancels_its_own() -> None:
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        track_tasks(loop)
+        contexts = [contextvars.copy_context() for _ in range(2)]
+        for context, name in zip(contexts, "ab", strict=True):
+            context.run(current_tasks.set, CallTasks(name))
+
+        async def waits() -> None:
+            await asyncio.Event().wait()
+
+        async def cancels() -> set[asyncio.Task[None]]:
+            for task in (found := asyncio.all_tasks()):
+                task.cancel()
+            return found
+
+        own, other = (loop.create_task(waits(), context=context) for context in contexts)
+        nobodys = asyncio.create_task(waits())
+        cancelling = loop.create_task(cancels(), context=contexts[0])
+        await asyncio.wait([cancelling])
+        await asyncio.sleep(0)
+        assert own.cancelled()
+        assert not other.cancelling()
+        assert not nobodys.cancelling()
+        assert asyncio.current_task() in asyncio.all_tasks()
+        assert asyncio.all_tasks() >= {other, nobodys}, "who is in no call sees all"
+        for task in (other, nobodys):
+            task.cancel()
+
+    asyncio.run(scenario())
+
+
 def test_a_task_of_a_call_that_fails_unasked_is_logged_with_its_line_and_its_call() -> None:
     lines: list[tuple[str, object]] = []
     sink = logger.add(
