@@ -75,7 +75,11 @@ class CapturedCall:
     @cached_property
     def events(self) -> list[EventLine]:
         """The events of the call, in the order of their times."""
-        return sorted(self._lines(EVENTS, EventLine), key=lambda line: line.at)
+        return sorted(self._written, key=lambda line: line.at)
+
+    @cached_property
+    def _written(self) -> list[EventLine]:
+        return list(self._lines(EVENTS, EventLine))
 
     @cached_property
     def exchanges(self) -> list[ExchangeLine]:
@@ -95,8 +99,11 @@ class CapturedCall:
 
     @cached_property
     def arrivals(self) -> list[tuple[float, int]]:
-        """When the caller's samples arrived: pairs of a time in seconds and the sample that was due then."""
-        return [(line.at, self._position(line)) for line in self.events if line.kind == "caller_audio"]
+        """When the caller's samples arrived: pairs of a time in seconds and the sample that was due then.
+
+        In the order of the samples. A long message that follows a delayed one may have begun before it was due.
+        """
+        return [(line.at, self._position(line)) for line in self._written if line.kind == "caller_audio"]
 
     @cached_property
     def bot(self) -> NDArray[np.int16]:

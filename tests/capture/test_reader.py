@@ -205,6 +205,14 @@ def test_times_and_positions_that_cannot_be_are_refused(tmp_path: Path, events: 
     assert said in problem(zipped(tmp_path / "a.zip", parts(events_jsonl=events)))
 
 
+def test_a_long_message_may_have_begun_before_the_delayed_one_that_it_follows(tmp_path: Path) -> None:
+    events = arrival(0.225, 0) + arrival(0.03, 160) + arrival(0.05, 480)
+    call = everything(zipped(tmp_path / "a.zip", parts(events_jsonl=events)))
+    assert [position for _, position in call.arrivals] == [0, 160, 480]
+    heard = call.caller[call.caller != 0]
+    assert heard.tolist() == list(range(1, heard.size + 1)), "all of it, in order"
+
+
 def test_the_audio_of_a_lost_agent_may_end_before_the_last_event(tmp_path: Path) -> None:
     meta = json.dumps(META | {"complete": False}).encode()
     events = arrival(0, 0) + arrival(1, 1600) + arrival(2, 2400)
