@@ -251,7 +251,7 @@ class Cluster:
         news = False
         for agent_id in dirty:
             places = self._reservations.places(agent_id)
-            self._directory.serve(agent_id, on=places.places > 0)
+            self._directory.serve(agent_id, on=self._reservations.takes_any(agent_id))
             news = self.others.note_own(agent_id, places) or news
         if news:
             self._announce()

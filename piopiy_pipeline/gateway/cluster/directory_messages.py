@@ -63,7 +63,7 @@ class NotComing(Message):
 
 
 class AgentPlaces(Message):
-    """The instances of one agent that are at home at a gateway: how many, their calls, their free places."""
+    """The instances of one agent that are at home at a gateway: how many, their calls, their places for new ones."""
 
     instances: _Count
     active: _Count

@@ -85,15 +85,19 @@ class Reservations:
         """Free the places that were kept too long. Returns them."""
         return self._drop([one for one in self._kept.values() if one.until <= now])
 
+    def takes_any(self, agent_id: str) -> bool:
+        """Return whether an instance at home here takes a call of another gateway, be it only one in progress."""
+        return any(one.takes_takeovers and one.roams for one in self._instances.of(agent_id))
+
     def places(self, agent_id: str) -> AgentPlaces:
-        """Count the instances of an agent that are at home here, their calls, and their free places for calls of other
-        gateways.
+        """Count the instances of an agent that are at home here, their calls, and their free places for new calls of
+        other gateways: those of an instance that has too much to do are none, however many it takes at most.
         """
         at_home = [one for one in self._instances.of(agent_id) if not one.roaming]
         return AgentPlaces(
             instances=len(at_home),
             active=sum(one.active for one in at_home),
-            places=sum(one.capacity - one.active for one in at_home if one.takes_takeovers and one.roams),
+            places=sum(one.capacity - one.active for one in at_home if one.takes_calls and one.roams),
         )
 
     def _drop(self, gone: list[Reservation]) -> list[Reservation]:
