@@ -122,16 +122,23 @@ class HangWatch:
             return
         times = self._processes.threads(member.pid)
         since, before = self._quiet.setdefault(member.number, (now, times))
-        if self._processes.is_stopped(member.pid) or _wants_a_processor(before, times, now - since):
+        if self._processes.is_stopped(member.pid):
             member.ran_at = now  # it is looked at anew
             del self._quiet[member.number]
+        elif silent_s >= HANGS_S and _wants_a_processor(before, times, now - since):
+            return
         elif silent_s >= HANGS_S:
             member.hangs = True
             self._on_hangs(member, silent_s)
 
 
 def _wants_a_processor(before: ThreadsTimes, after: ThreadsTimes, seconds: float) -> bool:
-    """Return whether a thread gets no processor for a good part of the time, in which it wants one."""
+    """Return whether a thread gets no processor for a good part of the time, in which it wants one.
+
+    Not if one has run for `HANGS_S` all the same: in so much of its time others would have had the lock.
+    """
+    if any(ran_s - before.get(thread, (0.0, 0.0))[0] >= HANGS_S for thread, (ran_s, _) in after.items()):
+        return False
     for thread, (ran_s, waited_s) in after.items():
         ran_before_s, waited_before_s = before.get(thread, (0.0, 0.0))
         waits_s = waited_s - waited_before_s
