@@ -76,6 +76,8 @@ class OverloadControl:
     """What a call is taken to cost before that is known, as a share of a core: ours costs about 0.01."""
     KNOWN_FROM = 0.3
     """A busier process than this knows what one more call costs: alone, it costs three times as much as among many."""
+    MANY_CALLS = 10
+    """Of so many, a less busy process knows it, too, within a factor of two."""
     SETTLED = 0.1
     """With fewer calls that have begun just now, for each that there is, it knows what it costs to have a call."""
     BEGINS_SHARE = 0.5
@@ -175,13 +177,24 @@ class OverloadControl:
         self._late_s = late_s[int(0.95 * (len(late_s) - 1))] if enough else 0.0
 
     def _learn(self, now: float) -> None:
-        """Learn what calls cost from a process that is busy enough to know."""
-        if self._busy < self.KNOWN_FROM or self._had < 1:
+        """Learn what calls cost from a process that is busy enough to know, or has had many for a while."""
+        if self._had < 1:
+            return
+        if self._busy < self.KNOWN_FROM:
+            if self._has_had_many(now):
+                self._per_call = min(self._per_call, 2 * self._busy / self._had)
             return
         self._with_begins = self._busy / self._had
         began = sum(at > now - self.WINDOW_S for at in self._began)
         settled = began <= self.SETTLED * self._had
         self._per_call = self._with_begins if settled else min(self._per_call, self._with_begins)
+
+    def _has_had_many(self, now: float) -> bool:
+        """Return whether there were many calls before those of the last window, who may not have spoken yet."""
+        before = [one for one in self._intervals if one.at <= now - self.WINDOW_S]
+        length_s = sum(one.length_s for one in before)
+        had = sum(one.calls * one.length_s for one in before)
+        return length_s >= self.WINDOW_S and had >= self.MANY_CALLS * length_s
 
     def _expected(self, now: float, calls: int) -> float:
         """Return the busy share with the calls that the measurement does not know yet."""

@@ -44,7 +44,8 @@ class CallTimers:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._kept: list[tuple[asyncio.TimerHandle, str]] = []
+        # Weakly: a timer that has fired would keep what it was given alive, such as the callback of a tool's result.
+        self._kept: list[tuple[weakref.ref[asyncio.TimerHandle], str]] = []
         self._refused: Counter[str] = Counter()
         self._over = False
 
@@ -56,14 +57,15 @@ class CallTimers:
         elif hasattr(handle, "when"):  # uvloop's timers have no class in common with asyncio's
             if len(self._kept) >= MAX_KEPT:
                 self._kept = [kept for kept in self._kept if _waits(kept[0])][-MAX_KEPT + 1 :]
-            self._kept.append((cast(asyncio.TimerHandle, handle), place))
+            self._kept.append((weakref.ref(cast(asyncio.TimerHandle, handle)), place))
 
     async def clear(self) -> None:
         """Cancel what is left, and log where it was made."""
         self._over = True
-        left = Counter(place for handle, place in self._kept if _waits(handle))
-        for handle, _ in self._kept:
-            handle.cancel()
+        left = Counter(place for kept, place in self._kept if _waits(kept))
+        for kept, _ in self._kept:
+            if (timer := kept()) is not None:
+                timer.cancel()
         self._kept.clear()
         with _SoonGate(asyncio.get_running_loop()):
             for _ in range(TURNS):
@@ -82,8 +84,9 @@ class CallTimers:
             )
 
 
-def _waits(handle: asyncio.TimerHandle) -> bool:
-    return not handle.cancelled() and handle.when() > asyncio.get_running_loop().time()
+def _waits(kept: weakref.ref[asyncio.TimerHandle]) -> bool:
+    timer = kept()
+    return timer is not None and not timer.cancelled() and timer.when() > asyncio.get_running_loop().time()
 
 
 class _SoonGate:
