@@ -26,6 +26,8 @@ __all__ = ["CallTimers", "follow_timers"]
 MAX_KEPT = 100
 """So many timers of one call are remembered: the latest ones that have not fired."""
 MAX_PLACES = 5
+DUE_S = 0.005
+"""One that was due a moment ago may not have fired: uvloop's clock stands during a turn."""
 TURNS = 3
 """So many turns of the loop a call's callbacks are refused their next turn."""
 
@@ -86,7 +88,9 @@ class CallTimers:
 
 def _waits(kept: weakref.ref[asyncio.TimerHandle]) -> bool:
     timer = kept()
-    return timer is not None and not timer.cancelled() and timer.when() > asyncio.get_running_loop().time()
+    if timer is None or timer.cancelled():
+        return False
+    return timer.when() > asyncio.get_running_loop().time() - DUE_S
 
 
 class _SoonGate:
