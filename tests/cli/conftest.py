@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,3 +27,11 @@ def damaged_voice(tmp_path: Path) -> Path:
     for name in ("en_US-joe-medium.onnx", "en_US-joe-medium.onnx.json"):
         (data / name).write_bytes(b"something else")
     return tmp_path / "site"
+
+
+@pytest.fixture(autouse=True)
+def own_event_loops() -> Iterator[None]:
+    """Let `piopiy start` choose the event loop of its process, and not of the tests that follow in this one."""
+    policy = asyncio.get_event_loop_policy()
+    yield
+    asyncio.set_event_loop_policy(policy)
