@@ -60,7 +60,11 @@ def test_a_call_that_blocks_its_agent_is_named_and_the_others_move(
     ("how", "place_and_tasks"),
     [
         ("tasks", r"tests/support/chaos_agent.py:\d+ in slow_down \(1,0\d\d tasks\)"),
-        ("many_tasks", r"tests/support/chaos_agent.py:\d+ in poll \(12,0\d\d tasks\)"),
+        # The look may find the loop at its own work for these tasks: then that is the place, with their number.
+        (
+            "many_tasks",
+            r"(tests/support/chaos_agent.py:\d+ in poll|asyncio/\S+ in \S+) \(12,0\d\d tasks\)",
+        ),
     ],
 )
 def test_a_call_that_makes_each_turn_slow_is_named_and_ends_and_the_others_move(

@@ -174,7 +174,10 @@ def test_closing_ends_a_request_under_way_and_leaves_the_number_of_its_stream_to
     asyncio.run(story())
 
 
+@pytest.mark.realtime
 def test_what_is_urgent_overtakes_what_other_processes_asked_for() -> None:
+    """In real time, because which of two processes asks first is theirs."""
+
     async def story() -> None:
         async with hosting() as place:
             first = place.pool().workers[0]
