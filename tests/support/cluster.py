@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from piopiy_pipeline.call import CallInfo, EndReason
@@ -51,7 +52,7 @@ class ModelLink:
         self.open = True
         self.expected: dict[str, Roam] = {}
         registration = Register(
-            agent_id=AGENT_ID, instance_id=agent.name, capacity=agent.capacity, roams=True
+            agent_id=agent.agent_id, instance_id=agent.name, capacity=agent.capacity, roams=True
         )
         self.instance: Instance = gateway.board.register(registration, self, gateway.now, roaming=roaming)
 
@@ -94,9 +95,10 @@ class ModelLink:
 class ModelAgent:
     """One instance. It does what `Agent` does with these messages, without sound."""
 
-    def __init__(self, house: ModelCluster, name: str, capacity: int) -> None:
+    def __init__(self, house: ModelCluster, name: str, capacity: int, agent_id: str = AGENT_ID) -> None:
         self.house = house
         self.name = name
+        self.agent_id = agent_id
         self.capacity = capacity
         self.home: ModelLink | None = None
         self.elsewhere: dict[str, ModelLink] = {}
@@ -230,6 +232,8 @@ class ModelAgent:
 class ModelGateway:
     """A gateway without sockets."""
 
+    make_directory: Callable[[MemoryBroker, str], MemoryDirectory] = MemoryDirectory
+
     def __init__(self, house: ModelCluster, name: str) -> None:
         self.house = house
         self.name = name
@@ -237,16 +241,16 @@ class ModelGateway:
         self.alive = True
         self._timer: asyncio.TimerHandle | None = None
         self.board = Switchboard(limits=LIMITS, max_calls=10_000, on_change=self._on_change)
-        self.directory = MemoryDirectory(house.broker, name)
+        self.directory = type(self).make_directory(house.broker, name)
         self.cluster = Cluster(name, self.url, self.board, self.directory)
 
     @property
     def now(self) -> float:
         return asyncio.get_running_loop().time()
 
-    def place(self, call_id: str) -> tuple[GatewayCall, NotedLeg]:
+    def place(self, call_id: str, agent_id: str = AGENT_ID) -> tuple[GatewayCall, NotedLeg]:
         leg = NotedLeg()
-        call = self.board.place(CallInfo(agent_id=AGENT_ID, call_id=call_id), leg, self.now)
+        call = self.board.place(CallInfo(agent_id=agent_id, call_id=call_id), leg, self.now)
         return call, leg
 
     def kill(self) -> None:

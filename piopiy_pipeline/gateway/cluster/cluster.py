@@ -12,6 +12,7 @@ from collections.abc import Collection
 from loguru import logger
 
 from piopiy_pipeline._version import __version__
+from piopiy_pipeline.gateway.cluster.announced_places import AnnouncedPlaces
 from piopiy_pipeline.gateway.cluster.directory import ClusterDirectory
 from piopiy_pipeline.gateway.cluster.directory_messages import (
     DirectoryAnswer,
@@ -20,6 +21,7 @@ from piopiy_pipeline.gateway.cluster.directory_messages import (
     GatewayPresence,
     InstanceNews,
     NotComing,
+    PlacesWanted,
 )
 from piopiy_pipeline.gateway.cluster.other_gateways import ANNOUNCE_S, OtherGateways
 from piopiy_pipeline.gateway.cluster.reservations import Reservation, Reservations
@@ -35,6 +37,8 @@ SEARCH_S = 0.4
 """How long a gateway may take to answer, in seconds. One that was killed just now is asked for a moment still."""
 MOST_ASKED = 3
 """So many gateways are asked for one call before it waits a little: a place may be gone when the question comes."""
+SOON_S = 0.1
+"""An agent that has come to this gateway, or left it, is told after so many seconds, with those that follow it."""
 MOST_SEARCHES = 1000
 """So many questions are under way at a time, at most. A call beyond asks again a little later."""
 
@@ -56,6 +60,7 @@ class Cluster:
         self._directory = directory
         self._summonses = Summonses()
         self._reservations = Reservations(switchboard.instances)
+        self._announced = AnnouncedPlaces()
         self.others = OtherGateways()
         """The other gateways, as they have said last."""
         self._loop = asyncio.get_running_loop()
@@ -76,7 +81,7 @@ class Cluster:
         """
         await self._directory.open(self)
         self.on_connection()
-        self._announce()
+        self._announce(hello=True)
 
     async def close(self) -> None:
         """Leave it."""
@@ -252,9 +257,9 @@ class Cluster:
         for agent_id in dirty:
             places = self._reservations.places(agent_id)
             self._directory.serve(agent_id, on=self._reservations.takes_any(agent_id))
-            news = self.others.note_own(agent_id, places) or news
+            news = self._announced.is_news(agent_id, places) or news
         if news:
-            self._announce()
+            self._announce_soon()
 
     # ------------------------------------------------------------------ the directory's side
 
@@ -268,14 +273,20 @@ class Cluster:
                 self._switchboard.instance_died(agent_id, died, now)
             case InstanceNews(blocked=Blocked() as blocked):
                 self._switchboard.silences.blocked(blocked, now)
+            case PlacesWanted(gateway=gateway):
+                self._introduce_to(gateway)
+            case GatewayPresence() as presence:
+                self.on_presence(presence)
 
     def on_presence(self, presence: GatewayPresence) -> None:
         if presence.gateway == self.name:
             if presence.url != self.url:
                 logger.error("another gateway has the name {!r}: {}", self.name, presence.url)
             return
+        if presence.hello:  # one that is new is to know this one at once
+            self._introduce_to(presence.gateway)
         if self.others.heard(presence, self._loop.time()):
-            self._announce()  # so that one that is new knows this one at once
+            self._directory.notify(presence.gateway, GatewayNotice(notice=PlacesWanted(gateway=self.name)))
 
     def on_connection(self) -> None:
         before, self._problem = self._problem, self._directory.problem
@@ -288,24 +299,46 @@ class Cluster:
             logger.info("the cluster's directory is there again")
             self._announce()
 
-    def _announce(self) -> None:
+    def _announce(self, *, hello: bool = False) -> None:
         if self._announcing is not None:
             self._announcing.cancel()
         if not self._closed:
-            self._directory.announce(self._presence())
+            if not self._problem:  # else nobody would hear it, and it would count as said
+                self._directory.announce(self._presence(hello=hello))
             self._announcing = self._loop.call_later(ANNOUNCE_S, self._announce)
 
-    def _presence(self, *, leaving: bool = False) -> GatewayPresence:
+    def _announce_soon(self) -> None:
+        at = self._loop.time() + SOON_S
+        if self._announcing is not None and not self._closed and self._announcing.when() > at:
+            self._announcing.cancel()
+            self._announcing = self._loop.call_at(at, self._announce)
+
+    def _introduce_to(self, gateway: str) -> None:
+        """Tell one other gateway all that this one has."""
+        if not self._closed:
+            self._directory.notify(gateway, GatewayNotice(notice=self._presence(whole=True)))
+
+    def _presence(
+        self, *, whole: bool = False, hello: bool = False, leaving: bool = False
+    ) -> GatewayPresence:
+        agents = {
+            agent_id: places
+            for agent_id in self._switchboard.instances.agent_ids
+            if (places := self._reservations.places(agent_id)).instances
+        }
+        since = None
+        if not whole:
+            since, changed = self._announced.changes(agents)
+            since, agents = (None, agents) if hello else (since, changed)
         return GatewayPresence(
             gateway=self.name,
             url=self.url,
             version=__version__,
             calls=self._switchboard.call_count,
-            agents={
-                agent_id: places
-                for agent_id in self._switchboard.instances.agent_ids
-                if (places := self._reservations.places(agent_id)).instances
-            },
+            number=self._announced.number,
+            since=since,
+            agents=agents,
+            hello=hello,
             leaving=leaving,
         )
 

@@ -21,6 +21,7 @@ __all__ = [
     "GatewayPresence",
     "InstanceNews",
     "NotComing",
+    "PlacesWanted",
 ]
 
 _CallId = Annotated[str, Field(min_length=1, max_length=64)]
@@ -71,14 +72,27 @@ class AgentPlaces(Message):
 
 
 class GatewayPresence(Message):
-    """Says every now and then that a gateway is there, and what it has."""
+    """Says every now and then that a gateway is there, and what it has.
+
+    `number` is that of the list of its agents, and `agents` are those that have changed since the number `since`; None:
+    these are all. `hello` asks all others to say what they have.
+    """
 
     gateway: str
     url: str
     version: str = ""
     calls: _Count = 0
+    number: _Count = 0
+    since: _Count | None = None
     agents: dict[_AgentId, AgentPlaces] = Field(default_factory=dict)
+    hello: bool = False
     leaving: bool = False
+
+
+class PlacesWanted(Message):
+    """Asks another gateway for its `GatewayPresence` with all of its agents."""
+
+    gateway: str
 
 
 class InstanceNews(Message):
@@ -92,4 +106,4 @@ class InstanceNews(Message):
 class GatewayNotice(Message):
     """What one gateway says to another one, without an answer."""
 
-    notice: NotComing | InstanceNews
+    notice: NotComing | InstanceNews | PlacesWanted | GatewayPresence

@@ -38,9 +38,13 @@ class MemoryBroker:
         self.down = False
         self._rng = rng or random.Random(0)
 
+    def reaches(self, name: str) -> bool:
+        """Return whether a gateway is connected."""
+        return not self.down
+
     def others_of(self, name: str) -> list[MemoryDirectory]:
         """Return the gateways that hear this one, itself among them."""
-        if self.down:
+        if not self.reaches(name):
             return []
         side = self.sides.get(name, 0)
         return [one for other, one in self.members.items() if self.sides.get(other, 0) == side]
@@ -67,7 +71,7 @@ class MemoryDirectory:
 
     @property
     def problem(self) -> str:
-        return "the directory is down" if self._broker.down else ""
+        return "" if self._broker.reaches(self._name) else "the directory is down"
 
     async def open(self, member: DirectoryMember) -> None:
         self.member = member

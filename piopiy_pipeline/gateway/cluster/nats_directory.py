@@ -4,9 +4,9 @@ A question goes to a subject of its agent, to which only gateways listen that ha
 group: NATS gives it to one of them, and says at once if there is none. Nothing is stored there: a server that was
 restarted knows all again as soon as the gateways have connected.
 
-    <subject>.1.search.<agent>     a question, and its answer
-    <subject>.1.gateway.<name>     what one gateway says to another
-    <subject>.1.presence           what every gateway says to all
+    <subject>.2.search.<agent>     a question, and its answer
+    <subject>.2.gateway.<name>     what one gateway says to another
+    <subject>.2.presence           what every gateway says to all
 
 Names of agents and gateways are hashed, because a subject takes few characters; the messages have them in full.
 """
@@ -251,7 +251,7 @@ class NatsDirectory:
             self._member.on_presence(_parse_presence(data))
 
     def _subject(self, kind: str, name: str | None = None) -> str:
-        parts = [self._config.subject, "1", kind]
+        parts = [self._config.subject, "2", kind]
         if name is not None:
             parts.append(hashlib.sha256(name.encode()).hexdigest()[:32])
         return ".".join(parts)

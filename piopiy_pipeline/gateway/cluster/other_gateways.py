@@ -1,8 +1,11 @@
 """`OtherGateways`: the gateways of a cluster beside this one, as each has said of itself last. No I/O.
 
-Every gateway tells all others every two seconds that it is there, and what it has. One of which nothing was heard for
-three times as long is gone. That is for questions without an answer ("could anybody take a call?") and for operators:
-which instance takes a call is asked, and answered, for each call.
+Every gateway tells all others every two seconds that it is there, and which of its agents have changed
+(`announced_places`). One of which nothing was heard for three times as long is gone. Its list is kept for a while: when
+the directory is there again after a failure, what has not changed need not be said again.
+
+That is for questions without an answer ("could anybody take a call?") and for operators: which instance takes a call is
+asked, and answered, for each call.
 """
 
 from __future__ import annotations
@@ -13,6 +16,8 @@ __all__ = ["ANNOUNCE_S", "OtherGateways"]
 
 ANNOUNCE_S = 2.0
 EXPIRE_S = 3 * ANNOUNCE_S
+FORGET_S = 600.0
+"""How long the list of a gateway is kept of which nothing is heard, in seconds."""
 MOST = 1000
 """So many gateways are known at most."""
 
@@ -21,39 +26,65 @@ class OtherGateways:
     """Who is there. Every `now` is in seconds of one clock."""
 
     def __init__(self) -> None:
-        self._heard: dict[str, tuple[float, GatewayPresence]] = {}
-        self._own: set[str] = set()  # the agents that have instances at this gateway
+        self._heard: dict[str, tuple[float, GatewayPresence]] = {}  # each with all of its agents
+        self._by_agent: dict[str, dict[str, AgentPlaces]] = {}  # and by gateway
 
     def heard(self, presence: GatewayPresence, now: float) -> bool:
-        """Take what a gateway says. Returns whether it was not known."""
+        """Take what a gateway says. Returns whether it has to be asked for its whole list."""
+        name = presence.gateway
         if presence.leaving:
-            self._heard.pop(presence.gateway, None)
+            self._forget(name)
             return False
-        known = self._heard.get(presence.gateway)
-        if known is None and len(self._heard) >= MOST:
-            self._heard = {gateway: one for gateway, one in self._heard.items() if now < one[0] + EXPIRE_S}
-            if len(self._heard) >= MOST:
-                return False
-        self._heard[presence.gateway] = now, presence
-        return known is None or now >= known[0] + EXPIRE_S
+        known = self._heard.get(name)
+        if known is None and not self._has_room(now):
+            return False
+        number, agents = (-1, {}) if known is None else (known[1].number, known[1].agents)
+        if presence.since is None:
+            for agent_id in agents:
+                self._by_agent[agent_id].pop(name, None)
+            changes, agents = presence.agents, {}
+        elif presence.since <= number <= presence.number:
+            changes = presence.agents
+        else:
+            self._heard[name] = now, presence.model_copy(update={"agents": agents, "number": number})
+            return True
+        for agent_id, places in changes.items():
+            if places.instances:
+                agents[agent_id] = self._by_agent.setdefault(agent_id, {})[name] = places
+            else:
+                agents.pop(agent_id, None)
+                self._by_agent.get(agent_id, {}).pop(name, None)
+        self._heard[name] = now, presence.model_copy(update={"agents": agents})
+        return False
 
     def there(self, now: float) -> list[GatewayPresence]:
-        """Return those that are there, by name."""
+        """Return those that are there, by name, each with all of its agents."""
         return [one for _, (at, one) in sorted(self._heard.items()) if now < at + EXPIRE_S]
 
     def instances(self, agent_id: str, now: float) -> int:
         """Count the instances of the agent that are at home at other gateways."""
-        return sum(one.agents[agent_id].instances for one in self.there(now) if agent_id in one.agents)
+        return sum(one.instances for one in self._of(agent_id, now))
 
     def has_place(self, agent_id: str, now: float) -> bool:
         """Return whether an instance of the agent at another gateway has a free place."""
-        return any(agent_id in one.agents and one.agents[agent_id].places > 0 for one in self.there(now))
+        return any(one.places > 0 for one in self._of(agent_id, now))
 
-    def note_own(self, agent_id: str, places: AgentPlaces) -> bool:
-        """Note what this gateway has of an agent. Returns whether the others should know it at once: its first
-        instance has come, or its last one gone.
-        """
-        if (agent_id in self._own) == (places.instances > 0):
-            return False
-        (self._own.add if places.instances else self._own.discard)(agent_id)
-        return True
+    def _of(self, agent_id: str, now: float) -> list[AgentPlaces]:
+        found = self._by_agent.get(agent_id, {})
+        return [places for name, places in found.items() if now < self._heard[name][0] + EXPIRE_S]
+
+    def _has_room(self, now: float) -> bool:
+        for name in [one for one, (at, _) in self._heard.items() if now >= at + FORGET_S]:
+            self._forget(name)
+        if len(self._heard) >= MOST:
+            for name in [one for one, (at, _) in self._heard.items() if now >= at + EXPIRE_S]:
+                self._forget(name)
+        return len(self._heard) < MOST
+
+    def _forget(self, name: str) -> None:
+        known = self._heard.pop(name, None)
+        for agent_id in known[1].agents if known is not None else ():
+            found = self._by_agent[agent_id]
+            found.pop(name, None)
+            if not found:
+                del self._by_agent[agent_id]
