@@ -15,7 +15,7 @@ from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
 from pipecat.services.llm_service import LLMService
 
-from piopiy_pipeline.compat.tool_runs import kept_by_decorator, timeout_by_decorator
+from piopiy_pipeline.compat.tool_options import kept_by_decorator, timeout_by_decorator
 
 __all__ = ["ToolSet"]
 

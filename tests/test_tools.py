@@ -10,7 +10,7 @@ from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 from pipecat.services.llm_service import FunctionCallParams
 
 from piopiy_pipeline.call import EndReason
-from piopiy_pipeline.compat.tool_runs import kept_by_decorator, timeout_by_decorator
+from piopiy_pipeline.compat.tool_options import kept_by_decorator, timeout_by_decorator
 from piopiy_pipeline.session import Call
 from piopiy_pipeline.testing import Caller, SimulatedCall, simulate
 from piopiy_pipeline.testing.scripted.simulated_gateway import Transfers

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
+from piopiy_pipeline.compat.asyncio import LOOP_TURN, context_of_callback
 from piopiy_pipeline.session.call import current_call
 from piopiy_pipeline.session.events import Emitter
 from piopiy_pipeline.session.tasks import CallTasks, current_tasks
@@ -24,7 +25,6 @@ from piopiy_pipeline.stuck import callback_frames, place_of_work, where
 __all__ = ["MANY_TASKS", "UNKNOWN", "BlockedCode", "calls_of_context", "find_blocked_code"]
 
 UNKNOWN = "a place that is not Python"
-_RUN_ONCE = asyncio.BaseEventLoop._run_once.__code__  # type: ignore[attr-defined]
 _STACK = 12
 MANY_TASKS = 500
 SHARE = 0.8
@@ -65,7 +65,7 @@ def find_blocked_code(loop: asyncio.AbstractEventLoop, thread_id: int) -> Blocke
     if frame is None:
         return None
     frames, below = callback_frames(frame)
-    if not frames and below is not None and below.f_code is _RUN_ONCE:
+    if not frames and below is not None and below.f_code is LOOP_TURN:
         return None
     call_id = next(_call_ids(frames, below, loop, thread_id), None)
     if not frames:
@@ -88,7 +88,7 @@ def _call_ids(
         if tasks is not None:
             yield tasks.name
     if below is not None:
-        yield from calls_of_context(getattr(below.f_locals.get("self"), "_context", None))
+        yield from calls_of_context(context_of_callback(below))
     if not frames and (whose := CallTasks.with_most(MANY_TASKS, SHARE)) is not None:
         yield whose
 

@@ -8,7 +8,6 @@ or it is not known. In `__del__` it ends nothing: Python says "Exception ignored
 
 from __future__ import annotations
 
-import asyncio
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,13 +16,13 @@ from loguru import logger
 
 from piopiy_pipeline.agent.blocked_code import calls_of_context
 from piopiy_pipeline.call import EndReason
+from piopiy_pipeline.compat.asyncio import CALLBACK_RUN, context_of_callback
+from piopiy_pipeline.compat.interrupts import is_operators
 from piopiy_pipeline.error_text import authors_line
-from piopiy_pipeline.interrupts import is_operators
 from piopiy_pipeline.session import Session
 
 __all__ = ["ExitCause", "end_who_exits", "find_exit_cause"]
 
-_RUN = asyncio.Handle._run.__code__
 _MOST_LINKS = 10
 
 
@@ -55,9 +54,8 @@ def find_exit_cause(error: BaseException | None, calls: Sequence[str]) -> ExitCa
         return None
     call_id = calls[0] if len(calls) == 1 else None
     for frame, _ in traceback.walk_tb(error.__traceback__):
-        if frame.f_code is _RUN:
-            context = getattr(frame.f_locals.get("self"), "_context", None)
-            call_id = next(calls_of_context(context), None)
+        if frame.f_code is CALLBACK_RUN:
+            call_id = next(calls_of_context(context_of_callback(frame)), None)
     at = f" at {place}" if (place := authors_line(error)) else ""
     if isinstance(error, KeyboardInterrupt):
         return ExitCause(call_id, f"KeyboardInterrupt was raised{at}")

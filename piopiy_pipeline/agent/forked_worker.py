@@ -44,6 +44,7 @@ from piopiy_pipeline.agent.process_messages import (
     receive,
     send,
 )
+from piopiy_pipeline.compat.asyncio import forget_running_loop
 from piopiy_pipeline.error_text import error_text
 from piopiy_pipeline.metrics.agent_counts import COUNTS
 from piopiy_pipeline.metrics.forwarded_counts import ForwardedCounts
@@ -153,8 +154,7 @@ class ForkedWorker:
         faulthandler.enable(file=2)  # a segmentation fault names the line that led to it
         if "numpy.random" in sys.modules:
             np.random.seed()  # else all call workers draw the same numbers; `random` does that by itself
-        with suppress(AttributeError):  # Python 3.12 and later do that at a fork
-            asyncio._set_running_loop(None)
+        forget_running_loop()
         asyncio.set_event_loop(None)
         self._control.setblocking(False)
         make_shared_pools(partial(hosted_pool, self._connect_models))

@@ -21,6 +21,7 @@ from piopiy_pipeline.agent.process_messages import (
     receive_all,
     send,
 )
+from piopiy_pipeline.compat.asyncio import forget_running_loop
 from piopiy_pipeline.services.workers.pool_host import PoolHost
 from piopiy_pipeline.services.workers.worker_processes import PoolPlan, make_shared_pools
 
@@ -55,8 +56,7 @@ class ModelProcess:
         """Serve until the supervisor says that it is over, or is gone. Returns the exit code."""
         die_with_parent(signal.SIGKILL)
         adopt_orphans()
-        with contextlib.suppress(AttributeError):
-            asyncio._set_running_loop(None)
+        forget_running_loop()
         asyncio.set_event_loop(None)
         self._control.setblocking(False)
         make_shared_pools(None)

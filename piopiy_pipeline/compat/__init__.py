@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dis
 import inspect
+import platform
 from collections.abc import Iterable
 from functools import cache
 from importlib import metadata
@@ -25,23 +26,31 @@ class CompatError(RuntimeError):
     """An installed package lacks something that this project uses. It is no `ImportError`, which would be
     taken for an optional package that is not installed."""
 
-    def __init__(self, package: str, missing: str, *, written_for: str) -> None:
+    def __init__(self, package: str, missing: str, *, written_for: str, used_in: str) -> None:
         """Args:
-        package: The name of the distribution, as pip knows it.
+        package: The name of the distribution, as pip knows it, or ``Python``.
         missing: What the installed version lacks, such as ``RTCRtpSender has no _ssrc``.
         written_for: The versions that this project was written for, such as ``>=1.16,<1.17``.
+        used_in: The module that uses it, as its ``__name__``.
         """
+        file = f"{used_in.replace('.', '/')}.py"
+        remedy = f"use that Python, or change {file} for this one"
         try:
-            version = metadata.version(package)
+            version = platform.python_version() if package == "Python" else metadata.version(package)
         except metadata.PackageNotFoundError:
             version = "(unknown version)"
+        if package != "Python":
+            remedy = (
+                f"install that with pip install '{package}{written_for}', or change {file} for this version"
+            )
         super().__init__(
-            f"{package} {version}: {missing}. piopiy_pipeline was written for {package}{written_for}: install"
-            f" that with pip install '{package}{written_for}'"
+            f"{package} {version}: {missing}. piopiy_pipeline was written for {package}{written_for}: {remedy}"
         )
 
 
-def check_attributes(package: str, needed: Iterable[tuple[object, str]], *, written_for: str) -> None:
+def check_attributes(
+    package: str, needed: Iterable[tuple[object, str]], *, written_for: str, used_in: str
+) -> None:
     """Check that classes, modules and objects have the attributes that are used of them.
 
     An attribute of a class may also be one that its ``__init__`` assigns to the instance.
@@ -50,16 +59,19 @@ def check_attributes(package: str, needed: Iterable[tuple[object, str]], *, writ
         package: The name of the distribution.
         needed: Pairs of an owner (class, module or object) and the name of an attribute.
         written_for: The versions that this project was written for.
+        used_in: The module that uses them, as its ``__name__``.
 
     Raises:
         CompatError: At least one attribute is missing. The message names all of them.
     """
     missing = [f"{_name(owner)} has no {name}" for owner, name in needed if not _has(owner, name)]
     if missing:
-        raise CompatError(package, ", ".join(missing), written_for=written_for)
+        raise CompatError(package, ", ".join(missing), written_for=written_for, used_in=used_in)
 
 
-def check_parameters(package: str, function: object, parameters: Iterable[str], *, written_for: str) -> None:
+def check_parameters(
+    package: str, function: object, parameters: Iterable[str], *, written_for: str, used_in: str
+) -> None:
     """Check that a function still takes the parameters that are passed to it.
 
     Args:
@@ -67,18 +79,21 @@ def check_parameters(package: str, function: object, parameters: Iterable[str], 
         function: The function or method.
         parameters: The names of the parameters. Order and further parameters do not matter.
         written_for: The versions that this project was written for.
+        used_in: The module that uses them, as its ``__name__``.
 
     Raises:
         CompatError: It is no function, or a parameter is missing.
     """
     if not callable(function):
-        raise CompatError(package, f"{_name(function)} cannot be called", written_for=written_for)
+        raise CompatError(
+            package, f"{_name(function)} cannot be called", written_for=written_for, used_in=used_in
+        )
     taken = inspect.signature(function).parameters
     anything = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in taken.values())
     missing = [] if anything else [name for name in parameters if name not in taken]
     if missing:
         text = f"{_name(function)} has no parameter {', '.join(missing)}"
-        raise CompatError(package, text, written_for=written_for)
+        raise CompatError(package, text, written_for=written_for, used_in=used_in)
 
 
 def _has(owner: object, name: str) -> bool:
@@ -97,4 +112,4 @@ def _assigned(function: FunctionType) -> frozenset[str]:
 
 
 def _name(owner: object) -> str:
-    return str(getattr(owner, "__qualname__", None) or getattr(owner, "__name__", owner))
+    return str(getattr(owner, "__qualname__", None) or getattr(owner, "__name__", type(owner).__name__))

@@ -73,6 +73,7 @@ def check() -> None:
             (aiortc.rtcsctptransport, "USERDATA_MAX_LENGTH"),
         ],
         written_for=AIORTC,
+        used_in=__name__,
     )
     check_attributes(
         "aioice",
@@ -87,15 +88,22 @@ def check() -> None:
             (aioice.ice, "relayed_candidate"),
         ],
         written_for=AIOICE,
+        used_in=__name__,
     )
-    check_parameters("aiortc", RTCRtpSender.send, ["parameters"], written_for=AIORTC)
-    check_parameters("aiortc", RTCRtpReceiver.receive, ["parameters"], written_for=AIORTC)
+    check_parameters("aiortc", RTCRtpSender.send, ["parameters"], written_for=AIORTC, used_in=__name__)
+    check_parameters("aiortc", RTCRtpReceiver.receive, ["parameters"], written_for=AIORTC, used_in=__name__)
     ice = aioice.ice
-    check_parameters("aioice", ice.get_host_addresses, ["use_ipv4", "use_ipv6"], written_for=AIOICE)
     check_parameters(
-        "aioice", ice.server_reflexive_candidate, ["protocol", "stun_server"], written_for=AIOICE
+        "aioice", ice.get_host_addresses, ["use_ipv4", "use_ipv6"], written_for=AIOICE, used_in=__name__
     )
-    check_parameters("aioice", ice.relayed_candidate, ["turn_server"], written_for=AIOICE)
+    check_parameters(
+        "aioice",
+        ice.server_reflexive_candidate,
+        ["protocol", "stun_server"],
+        written_for=AIOICE,
+        used_in=__name__,
+    )
+    check_parameters("aioice", ice.relayed_candidate, ["turn_server"], written_for=AIOICE, used_in=__name__)
 
 
 # ---------------------------------------------------------------------- media: RTP and RTCP past aiortc

@@ -24,6 +24,7 @@ from pipecat.services.llm_service import LLMService
 from pipecat.services.stt_service import STTService
 from pipecat.services.tts_service import TTSService
 from pipecat.transports.base_input import BaseInputTransport
+from pipecat.turns.user_turn_controller import UserTurnController
 from pipecat.utils.base_object import BaseObject
 from pipecat.utils.context.word_timestamp_tracker import WordTimestamp
 from pydantic import BaseModel
@@ -74,12 +75,15 @@ SUBCLASS_HOOKS: dict[type, tuple[str, ...]] = {
 
 def is_set_up(stage: FrameProcessor) -> bool:
     """Return whether the stage belongs to a pipeline that runs. (`processor_setup` raises an error before that.)"""
-    return stage._setup is not None
+    try:
+        return stage.processor_setup is not None
+    except Exception:  # noqa: BLE001  pipecat raises no class of its own
+        return False
 
 
 def is_observed(stage: FrameProcessor) -> bool:
     """Return whether an observer is to be told what this stage pushes and processes. False before the set-up."""
-    return stage._setup is not None and stage._setup.observer is not None
+    return is_set_up(stage) and stage.processor_setup.observer is not None
 
 
 def is_cancelling(stage: FrameProcessor) -> bool:
@@ -339,7 +343,9 @@ def _run_without_waiting(work: Coroutine[Any, Any, None]) -> None:
     except StopIteration:
         return
     work.close()
-    raise CompatError("pipecat-ai", "RTVIObserver.on_push_frame waits for something", written_for=PIPECAT)
+    raise CompatError(
+        "pipecat-ai", "RTVIObserver.on_push_frame waits for something", written_for=PIPECAT, used_in=__name__
+    )
 
 
 # ---------------------------------------------------------------------- the self-check
@@ -352,9 +358,10 @@ def check() -> None:
         CompatError: An upgrade has taken something away. The message names it.
     """
     used: dict[type, tuple[str, ...]] = {
-        FrameProcessor: ("_setup", "_cancelling", "_start_interruption"),
+        FrameProcessor: ("processor_setup", "_cancelling", "_start_interruption"),
         BaseObject: ("_event_handlers",),
         LLMUserAggregator: ("_user_turn_interrupted_bot", "_user_turn_controller"),
+        UserTurnController: ("_user_turn_stop_timeout_event",),
         PipelineWorker: ("_source_push_frame",),
         RTVIObserver: ("on_push_frame", "send_rtvi_message"),
         STTService: ("_init_sample_rate", "_ttfs_p99_latency", "_audio_passthrough", "_user_id"),
@@ -395,13 +402,23 @@ def check() -> None:
     needed = [
         (owner, name) for group in (SUBCLASS_HOOKS, used) for owner, names in group.items() for name in names
     ]
-    check_attributes("pipecat-ai", needed, written_for=PIPECAT)
-    check_parameters("pipecat-ai", TTSService.run_tts, ("text", "context_id"), written_for=PIPECAT)
+    check_attributes("pipecat-ai", needed, written_for=PIPECAT, used_in=__name__)
     check_parameters(
-        "pipecat-ai", TTSService.append_to_audio_context, ("context_id", "frame"), written_for=PIPECAT
+        "pipecat-ai", TTSService.run_tts, ("text", "context_id"), written_for=PIPECAT, used_in=__name__
     )
     check_parameters(
-        "pipecat-ai", PipelineWorker._source_push_frame, ("frame", "direction"), written_for=PIPECAT
+        "pipecat-ai",
+        TTSService.append_to_audio_context,
+        ("context_id", "frame"),
+        written_for=PIPECAT,
+        used_in=__name__,
+    )
+    check_parameters(
+        "pipecat-ai",
+        PipelineWorker._source_push_frame,
+        ("frame", "direction"),
+        written_for=PIPECAT,
+        used_in=__name__,
     )
 
 

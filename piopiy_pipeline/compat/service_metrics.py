@@ -15,9 +15,13 @@ from pipecat.frames.frames import MetricsFrame
 from pipecat.metrics.metrics import MetricsData
 from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.processors.metrics.frame_processor_metrics import FrameProcessorMetrics
+from pipecat.services.ai_service import AIService
 from pipecat.services.stt_service import STTService
 
-__all__ = ["measure_service", "take_pending_audio_s", "traced_by_pipecat", "turn_context_of"]
+from piopiy_pipeline.compat import check_attributes
+from piopiy_pipeline.compat.pipecat import PIPECAT
+
+__all__ = ["check", "measure_service", "take_pending_audio_s", "traced_by_pipecat", "turn_context_of"]
 
 _FIRST = "stop_ttfb_metrics"
 _TIMES = (
@@ -30,9 +34,6 @@ _USAGE = ("start_llm_usage_metrics", "start_stt_usage_metrics", "start_tts_usage
 _ONSET = "process_ttfa_metrics"  # searches the voice's first sound in each piece of audio
 _MEASURED = "_piopiy_measured"
 _DECORATED = ("_process_context", "_process_universal_context", "run_tts", "run_stt", "_handle_transcription")
-
-if not all(hasattr(FrameProcessorMetrics, name) for name in (*_TIMES, *_USAGE, _ONSET)):
-    raise ImportError("pipecat's FrameProcessorMetrics has changed: see compat/service_metrics.py")
 
 
 def measure_service(
@@ -108,3 +109,26 @@ def _without_complaint(metrics: FrameProcessorMetrics) -> Callable[..., Awaitabl
 
 async def _nothing(**_: Any) -> None:
     return None
+
+
+def check() -> None:
+    """Check that pipecat measures as this module needs it.
+
+    Raises:
+        CompatError: An upgrade has taken something away. The message names it.
+    """
+    measures = (*_TIMES, *_USAGE, _ONSET, "cancel_ttfb_metrics", "_start_ttfb_time")
+    check_attributes(
+        "pipecat-ai",
+        [
+            *((FrameProcessorMetrics, name) for name in measures),
+            (FrameProcessor, "_metrics"),
+            (AIService, "_tracing_context"),
+            (STTService, "_stt_usage_pending_seconds"),
+        ],
+        written_for=PIPECAT,
+        used_in=__name__,
+    )
+
+
+check()

@@ -11,10 +11,16 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pipecat.audio.turn.smart_turn import _whisper_features
+from pipecat.audio.turn import smart_turn
 
 from piopiy_pipeline.compat import CompatError, check_attributes
 from piopiy_pipeline.compat.pipecat import PIPECAT
+
+try:
+    from pipecat.audio.turn.smart_turn import _whisper_features
+except ImportError:
+    check_attributes("pipecat-ai", [(smart_turn, "_whisper_features")], written_for=PIPECAT, used_in=__name__)
+    raise
 
 __all__ = ["MODEL_RATE", "MODEL_S", "check", "model_file", "smart_turn_features"]
 
@@ -33,7 +39,9 @@ def model_file() -> Path:
     for place in (spec.submodule_search_locations or ()) if spec else ():
         if (path := Path(place) / _FILE).is_file():
             return path
-    raise CompatError("pipecat-ai", f"pipecat.audio.turn.smart_turn has no {_FILE}", written_for=PIPECAT)
+    raise CompatError(
+        "pipecat-ai", f"pipecat.audio.turn.smart_turn has no {_FILE}", written_for=PIPECAT, used_in=__name__
+    )
 
 
 def smart_turn_features(samples: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -57,7 +65,10 @@ def check() -> None:
         CompatError: Something is missing.
     """
     check_attributes(
-        "pipecat-ai", [(_whisper_features, "compute_whisper_log_mel_features")], written_for=PIPECAT
+        "pipecat-ai",
+        [(_whisper_features, "compute_whisper_log_mel_features")],
+        written_for=PIPECAT,
+        used_in=__name__,
     )
 
 

@@ -9,7 +9,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-__all__ = ["raised_by", "was_asked"]
+from piopiy_pipeline.compat import check_attributes
+from piopiy_pipeline.compat.asyncio import PYTHON
+
+__all__ = ["check", "raised_by", "was_asked"]
 
 
 def raised_by(task: asyncio.Task[Any]) -> BaseException | None:
@@ -21,3 +24,16 @@ def raised_by(task: asyncio.Task[Any]) -> BaseException | None:
 def was_asked(task: asyncio.Task[Any]) -> bool:
     """Return whether somebody has asked a task that is over what it has raised; True if Python is another one."""
     return not getattr(task, "_log_traceback", False)
+
+
+def check() -> None:
+    """Check that a task keeps its exception, and whether somebody has asked for it, where this module looks.
+
+    Raises:
+        CompatError: It does not.
+    """
+    names = ("_exception", "_log_traceback")
+    check_attributes("Python", [(asyncio.Task, name) for name in names], written_for=PYTHON, used_in=__name__)
+
+
+check()

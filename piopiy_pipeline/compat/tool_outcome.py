@@ -7,7 +7,7 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from piopiy_pipeline.interrupts import is_operators
+from piopiy_pipeline.compat.interrupts import is_operators
 
 __all__ = ["COMPLETED", "ToolOutcome", "outcome_of", "result_of", "speakable"]
 

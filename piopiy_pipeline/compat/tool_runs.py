@@ -52,9 +52,7 @@ __all__ = [
     "LOGGED",
     "OF_TOOL",
     "guard_tools",
-    "kept_by_decorator",
     "speakable",
-    "timeout_by_decorator",
 ]
 
 DEFAULT_TOOL_TIMEOUT_S = 30.0
@@ -96,18 +94,6 @@ def guard_tools(
     """
     guard = _Guard(service, timeout_s, record, too_many)
     mend_answers(service, guard.broken.__setitem__)
-
-
-def kept_by_decorator(handler: object) -> bool | None:
-    """Whether pipecat's `tool_options` lets a tool outlive interruptions. None: it was not used."""
-    cancels = getattr(handler, "_pipecat_cancel_on_interruption", None)
-    return None if cancels is None else not cancels
-
-
-def timeout_by_decorator(handler: object) -> float | None:
-    """The timeout that pipecat's `tool_options` gives a tool, in seconds, or None."""
-    timeout: float | None = getattr(handler, "_pipecat_timeout_secs", None)
-    return timeout
 
 
 class _Guard:

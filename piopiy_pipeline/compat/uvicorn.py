@@ -39,6 +39,7 @@ def check() -> None:
             (Config, "load"),
         ],
         written_for=UVICORN,
+        used_in=__name__,
     )
     for function, parameters in (
         (H11Protocol, ("config", "server_state", "app_state", "_loop")),
@@ -47,7 +48,7 @@ def check() -> None:
         (Config, ("log_config", "log_level", "access_log", "timeout_keep_alive")),
         (Config, ("h11_max_incomplete_event_size",)),
     ):
-        check_parameters("uvicorn", function, parameters, written_for=UVICORN)
+        check_parameters("uvicorn", function, parameters, written_for=UVICORN, used_in=__name__)
 
 
 class HttpProtocol(H11Protocol):

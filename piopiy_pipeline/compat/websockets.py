@@ -93,6 +93,7 @@ def check() -> None:
             (StreamReader, "buffer"),
         ],
         written_for=WEBSOCKETS,
+        used_in=__name__,
     )
     protocol = Protocol(Side.SERVER, state=OPEN)
     frame = Frame(Opcode.BINARY, b"1234").serialize(mask=True)
@@ -105,6 +106,7 @@ def check() -> None:
             "websockets",
             "its parser does not wait for a frame in StreamReader.at_eof",
             written_for=WEBSOCKETS,
+            used_in=__name__,
         )
 
 

@@ -161,13 +161,22 @@ def check() -> None:
             "_push_skipped_text",
             "_register_spoken_text",
             "_announce_text",
+            "_text_transforms",
+            "_text_aggregator",
+            "_aggregated_frame_sequencer",
         ),
-        AggregatedFrameSequencer: ("_append_spoken_slot",),
-        WordCompletionTracker: ("add_word_and_check_complete",),
-        TextSegmentMap: ("_build_segments", "_keep_derived_cursors_in_pace", "_commit_transformed_span"),
+        AggregatedFrameSequencer: ("_append_spoken_slot", "_slots"),
+        WordCompletionTracker: ("add_word_and_check_complete", "_segment_map"),
+        TextSegmentMap: (
+            "_build_segments",
+            "_keep_derived_cursors_in_pace",
+            "_commit_transformed_span",
+        ),
     }
-    needed = [(owner, name) for owner, names in used.items() for name in names]
-    check_attributes("pipecat-ai", needed, written_for=PIPECAT)
+    cursors = ("_llm_text", "_llm_pos", "_llm_spoken_pos", "_user_facing_pos")
+    needed: list[tuple[object, str]] = [(owner, name) for owner, names in used.items() for name in names]
+    needed += [(TextSegmentMap("a", "a"), name) for name in cursors]
+    check_attributes("pipecat-ai", needed, written_for=PIPECAT, used_in=__name__)
 
 
 check()

@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 
 from loguru import logger
 
+from piopiy_pipeline.compat.interrupts import is_operators
 from piopiy_pipeline.error_text import error_text
-from piopiy_pipeline.interrupts import is_operators
 
 __all__ = ["EVENTS", "CallError", "ClientMessage", "Emitter", "Handler"]
 

@@ -20,8 +20,8 @@ from typing import Any
 from loguru import logger
 
 from piopiy_pipeline.call import CallEnd, CallInfo, EndReason
+from piopiy_pipeline.compat.interrupts import is_operators
 from piopiy_pipeline.error_text import error_text
-from piopiy_pipeline.interrupts import is_operators
 from piopiy_pipeline.session.call import Call, PipelineHook, current_call
 from piopiy_pipeline.session.call_control import TransferOutcome, failure_text
 from piopiy_pipeline.session.call_state import CallState, Post

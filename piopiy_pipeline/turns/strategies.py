@@ -67,7 +67,7 @@ def interruption_of(
             raise ValueError("give either interruption or interruption_strategy")
         if isinstance(strategy, BaseUserTurnStartStrategy):
             return strategy
-        words = getattr(strategy, "min_words", getattr(strategy, "_min_words", None))
+        words = getattr(strategy, "min_words", None)
         if isinstance(words, int):
             return words
         raise TypeError(

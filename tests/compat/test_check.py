@@ -22,7 +22,9 @@ def anything(**settings: str) -> None:
 
 
 def test_attributes_may_be_methods_or_made_by_a_constructor() -> None:
-    check_attributes("pytest", [(Thing, "act"), (Thing, "_made"), (pytest, "raises")], written_for=">=8")
+    check_attributes(
+        "pytest", [(Thing, "act"), (Thing, "_made"), (pytest, "raises")], written_for=">=8", used_in=__name__
+    )
 
 
 def test_all_that_is_missing_is_named_with_the_version_and_what_to_install() -> None:
@@ -31,18 +33,18 @@ def test_all_that_is_missing_is_named_with_the_version_and_what_to_install() -> 
         CompatError,
         match=rf"^pytest {pytest.__version__}: Thing has no _gone, pytest has no _lost\..*pytest>=8,<10",
     ):
-        check_attributes("pytest", needed, written_for=">=8,<10")
+        check_attributes("pytest", needed, written_for=">=8,<10", used_in=__name__)
 
 
 def test_a_package_without_metadata_is_named_as_well() -> None:
     with pytest.raises(CompatError, match=r"no-such-package \(unknown version\): Thing has no _gone"):
-        check_attributes("no-such-package", [(Thing, "_gone")], written_for=">=1")
+        check_attributes("no-such-package", [(Thing, "_gone")], written_for=">=1", used_in=__name__)
 
 
 def test_parameters_that_are_passed_must_be_taken() -> None:
-    check_parameters("pytest", Thing.act, ["who", "when"], written_for=">=8")
-    check_parameters("pytest", anything, ["whatever"], written_for=">=8")
+    check_parameters("pytest", Thing.act, ["who", "when"], written_for=">=8", used_in=__name__)
+    check_parameters("pytest", anything, ["whatever"], written_for=">=8", used_in=__name__)
     with pytest.raises(CompatError, match=r"Thing\.act has no parameter why, how"):
-        check_parameters("pytest", Thing.act, ["who", "why", "how"], written_for=">=8")
+        check_parameters("pytest", Thing.act, ["who", "why", "how"], written_for=">=8", used_in=__name__)
     with pytest.raises(CompatError, match="cannot be called"):
-        check_parameters("pytest", 7, [], written_for=">=8")
+        check_parameters("pytest", 7, [], written_for=">=8", used_in=__name__)

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 from loguru import logger
 
+from piopiy_pipeline.compat.asyncio import drop_executor, has_ready, next_timer_at, take_wake, wake
 from piopiy_pipeline.offload import use_courier
 from piopiy_pipeline.stuck import describe_tasks
 from piopiy_pipeline.testing.report.simulated_call import SimulatedCall
@@ -178,7 +179,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     _default_executor: Any = None
 
     def _wake(self, _: object) -> None:
-        self._write_to_self()  # type: ignore[attr-defined]  # asyncio's way to wake a loop from a thread
+        wake(self)
 
     # ------------------------------------------------------------------ nothing is ready
 
@@ -209,9 +210,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             events = self._selects.select_really(None)
             if self.watchdog is not None and self.watchdog.expired:
                 raise Interrupted
-            if self._ready or len(events) > 1 or self.has_connections:  # type: ignore[attr-defined]
+            if has_ready(self) or len(events) > 1 or self.has_connections:
                 return events
-            self._read_from_self()  # type: ignore[attr-defined]  # nothing but a wake: see for whom
+            take_wake(self)  # nothing but a wake: see for whom
         self._work.popleft()
         oldest.deliver()
         return []
@@ -230,9 +231,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return events
 
     def _next_timer(self, timeout: float) -> float:
-        timers = self._scheduled  # type: ignore[attr-defined]
-        when: float = timers[0].when() if timers else self.now + timeout
-        return min(when, self.now + timeout)
+        due = next_timer_at(self)
+        return self.now + timeout if due is None else min(due, self.now + timeout)
 
     def _move_to(self, when: float) -> None:
         if when > self._limit:
@@ -369,9 +369,7 @@ def _clean_up(loop: VirtualLoop) -> None:
         logger.error("what a simulation left behind did not end when it was cancelled: {}", error)
     finally:
         watchdog.stop()
-        if loop._default_executor is not None:
-            loop._default_executor.shutdown(wait=False, cancel_futures=True)
-            loop._default_executor = None
+        drop_executor(loop)
 
 
 async def _cancel_all(loop: VirtualLoop) -> None:

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from piopiy_pipeline.interrupts import is_operators
+from piopiy_pipeline.compat.interrupts import is_operators
 from piopiy_pipeline.session.events import Emitter
 
 
@@ -81,4 +81,4 @@ def test_one_in_a_handler_goes_no_further(later: bool) -> None:
 
     asyncio.run(story())
     [text] = failed
-    assert text.startswith("KeyboardInterrupt at tests/test_interrupts.py:")
+    assert text.startswith("KeyboardInterrupt at tests/compat/test_interrupts.py:")

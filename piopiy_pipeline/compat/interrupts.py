@@ -11,10 +11,9 @@ import asyncio
 import signal
 import traceback
 
-__all__ = ["is_operators"]
+from piopiy_pipeline.compat.asyncio import SIGINT_RAISERS
 
-_RAISES = (asyncio.Runner._on_sigint.__code__, asyncio.Runner.run.__code__)  # type: ignore[attr-defined]
-"""What raises it for the operator: at the second Ctrl-C, and when the program has ended after the first one."""
+__all__ = ["is_operators"]
 
 
 def is_operators(error: BaseException) -> bool:
@@ -22,7 +21,7 @@ def is_operators(error: BaseException) -> bool:
     if not isinstance(error, KeyboardInterrupt):
         return False
     codes = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]
-    if codes and codes[-1] in _RAISES:
+    if codes and codes[-1] in SIGINT_RAISERS:
         return True
     if asyncio.Runner.run.__code__ in codes:
         return False  # it has left the program, and Python's handler is in place again

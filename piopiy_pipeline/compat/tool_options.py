@@ -1,0 +1,39 @@
+"""What an author has said of a tool by pipecat's decorator `tool_options`."""
+
+from __future__ import annotations
+
+from pipecat.adapters.llm.schemas.direct_function import tool_options
+
+from piopiy_pipeline.compat import check_attributes
+from piopiy_pipeline.compat.pipecat import PIPECAT
+
+__all__ = ["check", "kept_by_decorator", "timeout_by_decorator"]
+
+
+def kept_by_decorator(handler: object) -> bool | None:
+    """Whether pipecat's `tool_options` lets a tool outlive interruptions. None: it was not used."""
+    cancels = getattr(handler, "_pipecat_cancel_on_interruption", None)
+    return None if cancels is None else not cancels
+
+
+def timeout_by_decorator(handler: object) -> float | None:
+    """The timeout that pipecat's `tool_options` gives a tool, in seconds, or None."""
+    timeout: float | None = getattr(handler, "_pipecat_timeout_secs", None)
+    return timeout
+
+
+def check() -> None:
+    """Check that the decorator keeps what it is told where this module looks.
+
+    Raises:
+        CompatError: It does not. The message names what is missing.
+    """
+
+    async def tool() -> None: ...
+
+    marked: object = tool_options(cancel_on_interruption=False, timeout_secs=1)(tool)
+    names = ("_pipecat_cancel_on_interruption", "_pipecat_timeout_secs")
+    check_attributes("pipecat-ai", [(marked, name) for name in names], written_for=PIPECAT, used_in=__name__)
+
+
+check()
